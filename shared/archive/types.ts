@@ -1,0 +1,56 @@
+/** A value that JSON can say. Cursors and parameters are made of these, and stay small: they travel in workflow state. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/**
+ * A run of bytes of one archive entry, on its way into the archive. Most entries are one piece (`offset` 0, `length`
+ * equal to `size`). A large entry of known size, such as a Qdrant snapshot, is cut into several, in order, so that a
+ * leg can end between two of them.
+ */
+export interface EntryPiece {
+  /** Entry name inside the archive, such as `graph/nodes-00001.jsonl`: relative, `/`-separated, ASCII. */
+  readonly name: string;
+  /** Size of the whole entry in bytes. */
+  readonly size: number;
+  /** Where this piece starts within the entry, in bytes. */
+  readonly offset: number;
+  /** Length of this piece in bytes. */
+  readonly length: number;
+  /** Exactly `length` bytes, in chunks of any size. Consumed once. */
+  readonly data: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+/** What the index of an archive says about one entry. */
+export interface IndexEntry {
+  readonly name: string;
+  /** Size in bytes, uncompressed. */
+  readonly size: number;
+  /** SHA-256 of the content, 64 hexadecimal digits. */
+  readonly sha256: string;
+  /** Where the entry's first compressed member starts, in bytes from the start of the archive. */
+  readonly offset: number;
+  /** Length of the entry's compressed members (tar header, content and padding), in bytes. */
+  readonly length: number;
+}
+
+/** Random access to the bytes of an archive: a local file, an S3 object, a buffer in a test. */
+export interface ByteSource {
+  /** What to call it in messages: a path or an `s3://` address, never a presigned URL. */
+  readonly name: string;
+  /** Total size in bytes. */
+  readonly size: number;
+  /** Streams `length` bytes from `offset`. Throws when the source ends early or changed since it was opened. */
+  read(offset: number, length: number): AsyncIterable<Uint8Array>;
+}
+
+/** The entries of one opened, checked, seekable archive, as restores see them. */
+export interface EntryReader {
+  /** The index entries whose names start with `prefix`, in archive order, streamed. */
+  entries(prefix: string): AsyncIterable<IndexEntry>;
+  /** The entry of that exact name, or undefined. */
+  find(name: string): Promise<IndexEntry | undefined>;
+  /**
+   * Streams an entry's content, and throws an IntegrityError after the last byte when size or SHA-256 differ from the
+   * index. With `offset` and `length` it streams a part, whose digest can't be checked.
+   */
+  open(entry: IndexEntry, range?: { offset: number; length: number }): AsyncIterable<Uint8Array>;
+}

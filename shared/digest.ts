@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto';
+
+const MODULUS = 1n << 256n;
+
+/**
+ * A digest of a multiset of records that does not depend on their order: the sum of the records' SHA-256 values
+ * modulo 2^256 (the additive multiset hash of Clarke et al., ASIACRYPT 2003). Sums of parts can be added, so legs
+ * and shards are digested apart and merged, and a restore that writes records in another order has the same value.
+ * It proves equality against accident, not against an adversary who chooses records; archives have SHA-256 for that.
+ */
+export class MultisetDigest {
+  #sum = 0n;
+
+  /** Adds one record, given as its canonical bytes (a string counts as its UTF-8 bytes). */
+  add(record: string | Uint8Array): void {
+    const value = BigInt(`0x${createHash('sha256').update(record).digest('hex')}`);
+    this.#sum = (this.#sum + value) % MODULUS;
+  }
+
+  /** Adds the records behind another digest, given as 64 hexadecimal digits. */
+  merge(hex: string): void {
+    this.#sum = (this.#sum + BigInt(`0x${hex}`)) % MODULUS;
+  }
+
+  /** The digest so far: 64 lower-case hexadecimal digits; all zeros for no record. */
+  hex(): string {
+    return this.#sum.toString(16).padStart(64, '0');
+  }
+}
+
+/** What was exported, loaded or read back of one kind of record. */
+export interface Tally {
+  /** Number of records. */
+  readonly count: number;
+  /** {@link MultisetDigest} over the records' canonical form, 64 hexadecimal digits. */
+  readonly digest: string;
+}
+
+/** Tallies by name: `nodes`, `relationships`, `points:<collection>`, `keys:<namespace>`, … */
+export type Tallies = Record<string, Tally>;
+
+/** The tallies of both arguments together. */
+export function addTallies(left: Tallies, right: Tallies): Tallies {
+  const sum: Tallies = { ...left };
+  for (const [name, tally] of Object.entries(right)) {
+    const other = sum[name];
+    if (!other) {
+      sum[name] = tally;
+      continue;
+    }
+    const digest = new MultisetDigest();
+    digest.merge(other.digest);
+    digest.merge(tally.digest);
+    sum[name] = { count: other.count + tally.count, digest: digest.hex() };
+  }
+  return sum;
+}

@@ -1,0 +1,49 @@
+/**
+ * The base of every error that ngbak throws on purpose.
+ *
+ * An operator reads `message` and `remedy` in the Step Functions console, in the job record and in the terminal,
+ * so the message says what went wrong and where (store, thing, value received, value allowed), and the remedy
+ * says what to do next. Neither may carry a secret. Subclasses live beside the code that throws them, are named
+ * after what happened, and end in `Error`; Step Functions `Retry` and `Catch` match on that name.
+ */
+export class NgbakError extends Error {
+  /** What the operator should do next, as one sentence in the imperative. */
+  readonly remedy: string;
+  /** True where the same call may succeed later without anybody changing anything. */
+  readonly retryable: boolean;
+
+  constructor(message: string, options: { remedy: string; retryable?: boolean; cause?: unknown }) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.remedy = options.remedy;
+    this.retryable = options.retryable ?? false;
+  }
+}
+
+/** A value that came from outside (input, configuration, file) has not the shape it must have. */
+export class InvalidInputError extends NgbakError {}
+
+/** A backend or an AWS service did not answer, or answered that it is overloaded: worth another try. */
+export class UnavailableError extends NgbakError {
+  constructor(message: string, options: { remedy: string; cause?: unknown }) {
+    super(message, { ...options, retryable: true });
+  }
+}
+
+/** A backend refused our credentials, or lacks a permission. Trying again does not help. */
+export class AccessDeniedError extends NgbakError {}
+
+/** What was read back is not what was written. The worst thing that can happen, so it is never retried silently. */
+export class IntegrityError extends NgbakError {}
+
+/** One line for logs and records: the message, the chain of causes, then the remedy. */
+export function describeError(error: unknown): string {
+  const parts: string[] = [];
+  for (let current: unknown = error, depth = 0; current !== undefined && depth < 4; depth++) {
+    const message = current instanceof Error ? current.message : String(current);
+    if (!parts.some((part) => part.includes(message))) parts.push(message);
+    current = current instanceof Error ? current.cause : undefined;
+  }
+  const remedy = error instanceof NgbakError ? ` ${error.remedy}` : '';
+  return parts.join(': ') + remedy;
+}

@@ -1,0 +1,162 @@
+import type { z } from 'zod';
+import type { EntryPiece, EntryReader, Json } from '../archive/types.ts';
+import type { Tallies } from '../digest.ts';
+
+/** The parts of a knowledge base, each a folder of the archive and a branch of the workflow. */
+export const STORE_NAMES = ['graph', 'vectors', 'kv', 'config'] as const;
+export type StoreName = (typeof STORE_NAMES)[number];
+
+/** Where a resumable step goes on. Made and read by one adapter only; at most 8 KiB as JSON. */
+export type Cursor = Json;
+
+/** What a step may know about its surroundings. */
+export interface LegContext {
+  /** Id of the job, for names of temporary things on the server: `^[a-zA-Z0-9_-]+$`, at most 80 characters. */
+  readonly jobId: string;
+  /**
+   * Milliseconds until the step should have ended in good order. Adapters look at it between units of work that take
+   * a few seconds at most, and return early with a cursor once it is zero or less.
+   */
+  timeLeft(): number;
+  /** Aborted when the work is to stop at once (a time limit of the platform, Ctrl-C). */
+  readonly signal: AbortSignal;
+  /** Tells how far this store has come. Cheap: the receiver throttles. `total` is absent where nobody knows it. */
+  progress(unit: string, done: number, total?: number): void;
+  /** A line for the job's log. No data, no secrets. */
+  log(message: string, fields?: Record<string, Json>): void;
+}
+
+/** What a store looks like right now, found out without reading its data. */
+export interface StoreProbe {
+  /** Adapter kind: `neo4j`, `qdrant`, `redis`, `files`, `config`. */
+  readonly kind: string;
+  /** Server version, such as `5.26.30`. */
+  readonly version: string;
+  /** Edition or flavour where it matters (`community`, `valkey`). */
+  readonly edition?: string;
+  /** Exact counts by tally name: `nodes`, `relationships`, `points:<collection>`, `keys:<namespace>`. */
+  readonly counts: Record<string, number>;
+  /** Estimate of the uncompressed bytes an export will produce. */
+  readonly estimatedBytes: number;
+  /**
+   * Small map of values that change when the store's content changes (a monotonic counter, or counts and a digest of
+   * a sample). Equal before and after a backup means `unchanged`.
+   */
+  readonly fence: Record<string, string>;
+  /** Things an operator should know before a backup or restore goes on; empty in the normal case. */
+  readonly warnings: readonly string[];
+}
+
+/** A part of a store that one chain of legs exports, independent of the other parts. */
+export interface Shard {
+  /** `^[a-zA-Z0-9_-]+$`, unique within the store; shards are archived in the order of the plan. */
+  readonly id: string;
+  /** What the adapter needs to know to export it; at most 4 KiB as JSON. */
+  readonly params: Json;
+  /** Estimated uncompressed bytes. */
+  readonly estimatedBytes: number;
+}
+
+/** One step of an export: a piece for the archive, with what it counts for and where to go on after it. */
+export interface ExportStep {
+  readonly piece: EntryPiece;
+  /** Counts and digests of the records in this piece. For an entry of several pieces, reported with its last one. */
+  readonly tallies: Tallies;
+  /** Where the export goes on after this piece; null where the shard is finished. */
+  readonly next: Cursor | null;
+}
+
+/** How a resumable step ended: `cursor` null means it is done. */
+export interface Leg {
+  readonly cursor: Cursor | null;
+  /** What this leg loaded or read back. */
+  readonly tallies: Tallies;
+}
+
+/** How a restore treats what the target holds already. */
+export interface RestoreOptions {
+  /** `replace` empties the scope first; `merge` keeps what is there. */
+  readonly mode: 'replace' | 'merge';
+  /** With `merge`: what happens to a record whose id exists in the target with other content. */
+  readonly onConflict: 'keep' | 'overwrite' | 'fail';
+}
+
+/** One difference between the archive and the target, in words. */
+export interface Difference {
+  /** The thing, such as `relationship RELATED "A" → "B"` or `key nano_graphrag:full_docs:doc-1`. */
+  readonly thing: string;
+  /** What is different, without data. */
+  readonly problem: string;
+}
+
+/** How a verification leg ended. */
+export interface VerifyLeg extends Leg {
+  /** Number of differences found in this leg. */
+  readonly differences: number;
+  /** At most 20 of them, as samples. */
+  readonly samples: readonly Difference[];
+}
+
+/**
+ * One backend, behind the only interface that backups and restores know. Adapters are created with their connection
+ * and scope, connect lazily, and must be closed. Every method may be called again after it was cut off at any instant:
+ * a repeated leg (same cursor) must have the same effect as one.
+ */
+export interface Store {
+  readonly name: StoreName;
+  readonly kind: string;
+  /** Reaches the server and measures it. Throws UnavailableError, AccessDeniedError or InvalidInputError. */
+  probe(context: LegContext): Promise<StoreProbe>;
+  /** Cuts the store into shards (at least one when there is anything to save, at most 64). */
+  plan(context: LegContext, probe: StoreProbe): Promise<Shard[]>;
+  /** Streams a shard from `cursor` (null: from the start), as pieces in archive order. Holds a bounded window only. */
+  export(shard: Shard, cursor: Cursor | null, context: LegContext): AsyncIterable<ExportStep>;
+  /** Removes what an export left on the server (snapshots). Idempotent; also called after failures. */
+  cleanup(context: LegContext): Promise<void>;
+
+  /** Checks, without writing, that this archive can be loaded here. Returns what stands against it, empty if nothing. */
+  admits(archive: EntryReader, options: RestoreOptions, context: LegContext): Promise<readonly string[]>;
+  /** Makes the room that the archive will be loaded into: empties the scope, in bounded transactions. */
+  clear(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg>;
+  /** Loads the archive's entries of this store. */
+  load(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg>;
+  /** Reads the target back and compares it with the archive, record by record; nothing may be missing or too much. */
+  verify(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<VerifyLeg>;
+  /** Removes every auxiliary thing of the load (temporary labels, properties, indexes, names). Idempotent. */
+  finish(options: RestoreOptions, cursor: Cursor | null, context: LegContext): Promise<Leg>;
+  close(): Promise<void>;
+}
+
+/** Everything outside the adapter's own folder that it may use. */
+export interface StoreDependencies {
+  /** Name of the target in configuration, for messages. */
+  readonly target: string;
+}
+
+/**
+ * What a backend's folder exports, and the registry lists. `Connection` is the shape of its secret in Secrets
+ * Manager (address and credentials); `Scope` says which part of the server belongs to the knowledge base, comes from
+ * profile and configuration, and holds no secret.
+ */
+export interface StoreAdapter<Connection = unknown, Scope = unknown> {
+  readonly kind: string;
+  readonly name: StoreName;
+  readonly Connection: z.ZodType<Connection>;
+  readonly Scope: z.ZodType<Scope>;
+  create(connection: Connection, scope: Scope, dependencies: StoreDependencies): Store;
+}
