@@ -1,0 +1,193 @@
+import { z } from 'zod';
+import { backupPlanKey } from '../bucket/layout.ts';
+import { findTarget, type NgbakConfig } from '../config.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { InvalidInputError } from '../errors.ts';
+import { Id } from '../ids.ts';
+import { parseInput } from '../input.ts';
+import { legContext } from '../jobs/leg-context.ts';
+import { takeLock } from '../jobs/lock.ts';
+import { createJob, type JobRecord, readJob } from '../jobs/record.ts';
+import { storesOf, withStore } from '../stores/open.ts';
+import { STORE_NAMES, type StoreName } from '../stores/port.ts';
+import { BackupRequest, type ExecutionInfo } from './request.ts';
+
+const ProbeRecord = z.object({
+  kind: z.string(),
+  version: z.string(),
+  edition: z.string().optional(),
+  counts: z.record(z.string(), z.number()),
+  estimatedBytes: z.number(),
+  fence: z.record(z.string(), z.string()),
+  warnings: z.array(z.string()),
+});
+
+/** What a backup is going to do: `staging/<job>/plan.json`, written once, read by every later step. */
+export const BackupPlan = z.object({
+  job_id: Id,
+  backup_id: Id,
+  target: Id,
+  execution_arn: z.string(),
+  created_at: z.iso.datetime(),
+  type: z.enum(['full', 'partial']),
+  request: BackupRequest,
+  stores: z.array(
+    z.object({
+      store: z.enum(STORE_NAMES),
+      probe: ProbeRecord,
+      shards: z.array(z.object({ id: Id, params: z.json(), estimatedBytes: z.number() })),
+    }),
+  ),
+});
+export type BackupPlan = z.infer<typeof BackupPlan>;
+
+/** One chain of export legs, as it travels through the workflow's state. Never holds data or lists that grow. */
+export const ExportState = z.strictObject({
+  job_id: Id,
+  store: z.enum(STORE_NAMES),
+  shard: Id,
+  /** Place of the shard in the archive, counted over all stores. */
+  order: z.number().int().nonnegative(),
+  /** Number of the next leg, from 0. */
+  leg: z.number().int().nonnegative(),
+  /** Where the next leg goes on: the adapter's cursor and the archive's open entry. */
+  cursor: z.object({ store: z.json(), archive: z.json() }).nullable(),
+  done: z.boolean(),
+});
+export type ExportState = z.infer<typeof ExportState>;
+
+/** Output of the first step: the chains that the exporters' branches work off. */
+export type PlannedBackup = { job_id: string; backup_id: string; target: string } & Record<
+  StoreName,
+  ExportState[]
+>;
+
+/** `snapshot_2025-10-06T14-30-00Z`; backups of other targets than `default` carry the target's name as well. */
+export function backupIdOf(target: string, start: string): string {
+  const stamp = `${new Date(start).toISOString().slice(0, 19).replaceAll(':', '-')}Z`;
+  return target === 'default' ? `snapshot_${stamp}` : `snapshot_${stamp}_${target}`;
+}
+
+/** The target a request means. Throws InvalidInputError where it names none and there are several. */
+export function chooseTarget(config: NgbakConfig, wanted: string | undefined): string {
+  const names = Object.keys(config.targets);
+  const name = wanted ?? (names.includes('default') ? 'default' : names.length === 1 ? names[0] : undefined);
+  if (name === undefined) {
+    throw new InvalidInputError('The request names no target, and this deployment has several.', {
+      remedy: `Add "target" with one of: ${names.join(', ')}.`,
+    });
+  }
+  findTarget(config, name);
+  return name;
+}
+
+/**
+ * First step of a backup: checks the request, takes the target's lock, measures every store, cuts it into shards and
+ * records the job and the plan. The job's id is the execution's name. Reads the stores, writes nothing to them.
+ */
+export async function planBackup(
+  environment: Environment,
+  input: unknown,
+  execution: ExecutionInfo,
+  leg: Leg,
+): Promise<PlannedBackup> {
+  const request = parseInput(
+    BackupRequest,
+    input,
+    'The backup request',
+    'docs/aws-cli.md shows what it may hold.',
+  );
+  const jobId = parseInput(
+    Id,
+    execution.name,
+    `The execution name "${execution.name}", which names the job,`,
+  );
+  const target = chooseTarget(environment.config, request.target);
+  const available = storesOf(environment.config, target);
+  const missing = request.stores?.find((store) => !available.includes(store));
+  if (missing) {
+    throw new InvalidInputError(`Target "${target}" has no store "${missing}".`, {
+      remedy: `Choose from: ${available.join(', ')}.`,
+    });
+  }
+  const stores = available.filter((store) => request.stores?.includes(store) ?? true);
+  const backupId = backupIdOf(target, execution.start);
+  const now = new Date().toISOString();
+  const job: JobRecord = {
+    job_id: jobId,
+    kind: 'backup',
+    target,
+    state: 'processing',
+    execution_arn: execution.arn,
+    created_at: now,
+    updated_at: now,
+    backup_id: backupId,
+    ...(request.requested_by === undefined ? {} : { requested_by: request.requested_by }),
+  };
+  if (!(await createJob(environment.bucket, job))) {
+    const other = await readJob(environment.bucket, jobId);
+    if (other?.execution_arn !== execution.arn) {
+      throw new InvalidInputError(`There is already a job "${jobId}".`, {
+        remedy: 'Start the execution with another name, or without one.',
+      });
+    }
+  }
+  await takeLock(environment.bucket, environment.sfn, {
+    target,
+    job_id: jobId,
+    kind: 'backup',
+    execution_arn: execution.arn,
+  });
+
+  const planned = await Promise.all(
+    stores.map((name) =>
+      withStore(environment.config, target, name, async (store) => {
+        const context = legContext(environment, leg, jobId);
+        const probe = await store.probe(context);
+        for (const warning of probe.warnings) environment.log(warning, { store: name });
+        return { store: name, probe, shards: await store.plan(context, probe) };
+      }),
+    ),
+  );
+  const plan: BackupPlan = {
+    job_id: jobId,
+    backup_id: backupId,
+    target,
+    execution_arn: execution.arn,
+    created_at: new Date(execution.start).toISOString(),
+    type: stores.length === available.length ? 'full' : 'partial',
+    request,
+    stores: planned.map(({ store, probe, shards }) => ({
+      store,
+      probe: ProbeRecord.parse(probe),
+      shards: [...shards],
+    })),
+  };
+  await environment.bucket.writeRecord(backupPlanKey(jobId), plan);
+
+  const chains: Record<StoreName, ExportState[]> = { graph: [], vectors: [], kv: [], config: [] };
+  let order = 0;
+  for (const { store, shards } of plan.stores) {
+    for (const shard of shards) {
+      chains[store].push({
+        job_id: jobId,
+        store,
+        shard: shard.id,
+        order: order++,
+        leg: 0,
+        cursor: null,
+        done: false,
+      });
+    }
+  }
+  return { job_id: jobId, backup_id: backupId, target, ...chains };
+}
+
+/** Reads a running backup's plan. */
+export function readBackupPlan(environment: Environment, jobId: string): Promise<BackupPlan> {
+  return environment.bucket.requireRecord(
+    backupPlanKey(jobId),
+    BackupPlan,
+    'The plan is written by the first step of the workflow and removed at its end: start a new backup.',
+  );
+}

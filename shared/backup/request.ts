@@ -1,0 +1,29 @@
+import { z } from 'zod';
+import { Id } from '../ids.ts';
+import { STORE_NAMES } from '../stores/port.ts';
+
+/** How long to keep a backup: a number of days (`30d`), a date, or for ever. */
+export const Retention = z.union([
+  z.string().regex(/^[1-9][0-9]{0,4}d$/, 'days are written as "30d"'),
+  z.iso.date(),
+  z.literal('permanent'),
+]);
+
+/** Input of the backup workflow: what `aws stepfunctions start-execution --input` takes. `{}` is a full backup. */
+export const BackupRequest = z.strictObject({
+  /** Which configured target; may be left out where there is only one, or one called `default`. */
+  target: Id.optional(),
+  /** Which stores; left out: all. Any subset makes the backup `partial`. */
+  stores: z.array(z.enum(STORE_NAMES)).min(1).optional(),
+  tags: z.array(z.string().min(1).max(128)).max(50).default([]),
+  note: z.string().max(1000).optional(),
+  retention: Retention.optional(),
+  codec: z.enum(['gzip', 'zstd']).default('gzip'),
+  /** Who asked, for the records: a person, a key's name, `schedule`. */
+  requested_by: z.string().max(200).optional(),
+});
+export type BackupRequest = z.infer<typeof BackupRequest>;
+
+/** The Step Functions execution that a step belongs to, from the context object. */
+export const ExecutionInfo = z.object({ name: z.string(), arn: z.string(), start: z.iso.datetime() });
+export type ExecutionInfo = z.infer<typeof ExecutionInfo>;

@@ -1,0 +1,174 @@
+import {
+  DeleteObjectCommand,
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  ListObjectVersionsCommand,
+  NoSuchKey,
+  PutObjectCommand,
+  S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3';
+import type { z } from 'zod';
+import type { Json } from '../archive/types.ts';
+import { AccessDeniedError, NgbakError, UnavailableError } from '../errors.ts';
+import { parseJson } from '../input.ts';
+
+/** Largest JSON object that ngbak reads from its own bucket, in bytes: records are small by design. */
+const RECORD_BYTES_MAX = 4 * 1024 * 1024;
+/** S3's limit for one DeleteObjects call. */
+const DELETE_BATCH = 1000;
+
+/** A conditional write found the object in another state than its caller expected. */
+export class ConflictError extends NgbakError {}
+
+/** How a conditional write is to find the object: absent, or with exactly this ETag. */
+export type Precondition = { absent: true } | { etag: string };
+
+/** The archive bucket: small JSON records with conditional writes, and removal of whole prefixes. */
+export class Bucket {
+  readonly name: string;
+  readonly s3: S3Client;
+
+  constructor(name: string, s3: S3Client = new S3Client({})) {
+    this.name = name;
+    this.s3 = s3;
+  }
+
+  /** Reads and checks a record. Undefined where there is none. */
+  async readRecord<T>(key: string, schema: z.ZodType<T>): Promise<{ value: T; etag: string } | undefined> {
+    try {
+      const answer = await this.s3.send(new GetObjectCommand({ Bucket: this.name, Key: key }));
+      if ((answer.ContentLength ?? 0) > RECORD_BYTES_MAX) {
+        throw new NgbakError(`Record s3://${this.name}/${key} has ${answer.ContentLength} bytes.`, {
+          remedy: `Records have at most ${RECORD_BYTES_MAX} bytes: find out who wrote this object.`,
+        });
+      }
+      const text = (await answer.Body?.transformToString('utf-8')) ?? '';
+      return { value: parseJson(schema, text, `Record s3://${this.name}/${key}`), etag: answer.ETag ?? '' };
+    } catch (error) {
+      if (error instanceof NoSuchKey) return undefined;
+      throw this.#explain(error, 'read', key);
+    }
+  }
+
+  /** Reads a record that must be there. */
+  async requireRecord<T>(key: string, schema: z.ZodType<T>, remedy: string): Promise<T> {
+    const record = await this.readRecord(key, schema);
+    if (record) return record.value;
+    throw new NgbakError(`s3://${this.name}/${key} does not exist.`, { remedy });
+  }
+
+  /** Writes a record. With a precondition that does not hold it throws ConflictError and writes nothing. */
+  async writeRecord(key: string, value: Json | object, precondition?: Precondition): Promise<void> {
+    try {
+      await this.s3.send(
+        new PutObjectCommand({
+          Bucket: this.name,
+          Key: key,
+          Body: `${JSON.stringify(value, null, 2)}\n`,
+          ContentType: 'application/json',
+          ...(precondition && 'absent' in precondition ? { IfNoneMatch: '*' } : {}),
+          ...(precondition && 'etag' in precondition ? { IfMatch: precondition.etag } : {}),
+        }),
+      );
+    } catch (error) {
+      const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
+      // 412: the precondition failed. 409: another conditional write of the same key was under way. 404: If-Match, gone.
+      if (precondition && (status === 412 || status === 409 || status === 404)) {
+        throw new ConflictError(`s3://${this.name}/${key} was changed by somebody else.`, {
+          remedy: 'Read it again and decide anew.',
+          cause: error,
+        });
+      }
+      throw this.#explain(error, 'write', key);
+    }
+  }
+
+  /** Removes a record that still has that ETag; throws ConflictError, and removes nothing, where it has another. */
+  async removeRecord(key: string, etag: string): Promise<void> {
+    try {
+      await this.s3.send(new DeleteObjectCommand({ Bucket: this.name, Key: key, IfMatch: etag }));
+    } catch (error) {
+      const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
+      if (status !== 412 && status !== 409 && status !== 404) throw this.#explain(error, 'delete', key);
+      throw new ConflictError(`s3://${this.name}/${key} was changed by somebody else.`, {
+        remedy: 'Read it again and decide anew.',
+        cause: error,
+      });
+    }
+  }
+
+  /** The keys below a prefix, page by page, in the order of their UTF-8 bytes. */
+  async *keys(prefix: string): AsyncGenerator<{ key: string; size: number; modified: Date | undefined }> {
+    let token: string | undefined;
+    do {
+      const page = await this.s3
+        .send(new ListObjectsV2Command({ Bucket: this.name, Prefix: prefix, ContinuationToken: token }))
+        .catch((error) => {
+          throw this.#explain(error, 'list', prefix);
+        });
+      for (const { Key, Size, LastModified } of page.Contents ?? []) {
+        if (Key !== undefined) yield { key: Key, size: Size ?? 0, modified: LastModified };
+      }
+      token = page.NextContinuationToken;
+    } while (token !== undefined);
+  }
+
+  /**
+   * Removes every version of every object below a prefix, or of the one object where `prefix` is a whole key. Returns
+   * how many versions went. Idempotent.
+   */
+  async removeAll(prefix: string): Promise<number> {
+    let removed = 0;
+    for (;;) {
+      const page = await this.s3
+        .send(new ListObjectVersionsCommand({ Bucket: this.name, Prefix: prefix, MaxKeys: DELETE_BATCH }))
+        .catch((error) => {
+          throw this.#explain(error, 'list', prefix);
+        });
+      const Objects = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])].flatMap(
+        ({ Key, VersionId }) =>
+          Key === undefined ? [] : [{ Key, ...(VersionId === undefined ? {} : { VersionId }) }],
+      );
+      if (Objects.length === 0) return removed;
+      const answer = await this.s3
+        .send(new DeleteObjectsCommand({ Bucket: this.name, Delete: { Objects, Quiet: true } }))
+        .catch((error) => {
+          throw this.#explain(error, 'delete', prefix);
+        });
+      const refused = answer.Errors?.[0];
+      if (refused) {
+        throw new NgbakError(
+          `s3://${this.name}/${refused.Key} can't be deleted: ${refused.Code} ${refused.Message}.`,
+          { remedy: 'Check Object Lock and the permissions of this function.' },
+        );
+      }
+      removed += Objects.length;
+    }
+  }
+
+  #explain(error: unknown, verb: string, key: string): Error {
+    if (error instanceof NgbakError) return error;
+    const where = `s3://${this.name}/${key}`;
+    if (error instanceof S3ServiceException) {
+      const status = error.$metadata.httpStatusCode ?? 0;
+      if (status === 403) {
+        return new AccessDeniedError(`No permission to ${verb} ${where}: ${error.name}.`, {
+          remedy: "Check this role's grants on the bucket and on its KMS key.",
+          cause: error,
+        });
+      }
+      if (status === 429 || status >= 500) {
+        return new UnavailableError(`S3 could not ${verb} ${where}: ${error.name}.`, {
+          remedy: 'It is tried again; if it goes on, look at the AWS Health Dashboard.',
+          cause: error,
+        });
+      }
+    }
+    return new NgbakError(`Could not ${verb} ${where}.`, {
+      remedy: 'Check bucket name, endpoint and network.',
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * Where everything lives in the bucket: the one place that knows object keys.
+ *
+ * `backups/`  archives and their catalog records        `staging/`  what a running job has made so far
+ * `uploads/`  archives on their way into a restore      `jobs/`     what is known about each job
+ * `locks/`    one object for each target in use
+ */
+export const BACKUPS = 'backups/';
+export const STAGING = 'staging/';
+export const UPLOADS = 'uploads/';
+export const JOBS = 'jobs/';
+export const LOCKS = 'locks/';
+
+export const archiveKey = (backupId: string) => `${BACKUPS}${backupId}.ngbak`;
+export const catalogKey = (backupId: string) => `${BACKUPS}${backupId}.json`;
+
+export const stagingPrefix = (jobId: string) => `${STAGING}${jobId}/`;
+export const segmentsPrefix = (jobId: string) => `${STAGING}${jobId}/segments/`;
+export const backupPlanKey = (jobId: string) => `${STAGING}${jobId}/plan.json`;
+export const consistencyKey = (jobId: string) => `${STAGING}${jobId}/consistency.json`;
+export const sealedKey = (jobId: string) => `${STAGING}${jobId}/sealed.json`;
+export const normalizedArchiveKey = (jobId: string) => `${STAGING}${jobId}/normalized.ngbak`;
+
+export const uploadPrefix = (jobId: string) => `${UPLOADS}${jobId}/`;
+
+export const jobPrefix = (jobId: string) => `${JOBS}${jobId}/`;
+export const jobRecordKey = (jobId: string) => `${JOBS}${jobId}/job.json`;
+export const jobProgressPrefix = (jobId: string) => `${JOBS}${jobId}/progress/`;
+export const restoreRequestKey = (jobId: string) => `${JOBS}${jobId}/request.json`;
+export const restorePlanKey = (jobId: string) => `${JOBS}${jobId}/restore.json`;
+export const inspectionKey = (jobId: string) => `${JOBS}${jobId}/inspection.json`;
+export const confirmationKey = (jobId: string) => `${JOBS}${jobId}/confirmation.json`;
+
+export const lockKey = (target: string) => `${LOCKS}${target}.json`;

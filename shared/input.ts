@@ -1,0 +1,31 @@
+import type { z } from 'zod';
+import { InvalidInputError } from './errors.ts';
+
+/**
+ * Parses a value from outside with its schema. Throws InvalidInputError that names `what`, each offending field and
+ * what is allowed there; values are not repeated, since they could be secrets.
+ */
+export function parseInput<T>(schema: z.ZodType<T>, value: unknown, what: string, remedy?: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues
+    .slice(0, 10)
+    .map((issue) => `${issue.path.length > 0 ? issue.path.join('.') : 'value'}: ${issue.message}`);
+  throw new InvalidInputError(`${what} is not valid: ${problems.join('; ')}.`, {
+    remedy: remedy ?? 'Correct the fields named above and try again.',
+  });
+}
+
+/** Parses JSON text with its schema; throws InvalidInputError where it is no JSON or has another shape. */
+export function parseJson<T>(schema: z.ZodType<T>, text: string, what: string, remedy?: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new InvalidInputError(`${what} is not JSON.`, {
+      remedy: remedy ?? 'Write it as one JSON value in UTF-8.',
+      cause: cause instanceof SyntaxError ? undefined : cause,
+    });
+  }
+  return parseInput(schema, value, what, remedy);
+}

@@ -1,0 +1,77 @@
+import { DescribeExecutionCommand, ExecutionDoesNotExist, type SFNClient } from '@aws-sdk/client-sfn';
+import { z } from 'zod';
+import type { Bucket } from '../bucket/bucket.ts';
+import { ConflictError } from '../bucket/bucket.ts';
+import { lockKey } from '../bucket/layout.ts';
+import { NgbakError } from '../errors.ts';
+import { Id } from '../ids.ts';
+
+/** Somebody else works on the target. */
+export class TargetLockedError extends NgbakError {}
+
+/** One writer for each target: `locks/<target>.json`. */
+const Lock = z.object({
+  target: Id,
+  job_id: Id,
+  kind: z.string(),
+  execution_arn: z.string(),
+  since: z.iso.datetime(),
+});
+export type Lock = z.infer<typeof Lock>;
+
+/**
+ * Takes the target's lock by a conditional write. A lock whose execution has ended is taken over; taking one's own
+ * lock again is fine. Throws TargetLockedError that names the holder.
+ */
+export async function takeLock(bucket: Bucket, sfn: SFNClient, wanted: Omit<Lock, 'since'>): Promise<void> {
+  const key = lockKey(wanted.target);
+  for (let attempt = 1; attempt <= 5; attempt++) {
+    const held = await bucket.readRecord(key, Lock);
+    if (held?.value.execution_arn === wanted.execution_arn) return;
+    if (held && (await isRunning(sfn, held.value.execution_arn))) {
+      throw new TargetLockedError(
+        `Target "${wanted.target}" is in use by ${held.value.kind} job ${held.value.job_id} since ${held.value.since}.`,
+        { remedy: 'Wait until that job has ended, or cancel it, and start again.' },
+      );
+    }
+    try {
+      await bucket.writeRecord(
+        key,
+        { ...wanted, since: new Date().toISOString() },
+        held ? { etag: held.etag } : { absent: true },
+      );
+      return;
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+    }
+  }
+  throw new TargetLockedError(`Target "${wanted.target}" is wanted by several jobs at this moment.`, {
+    remedy: 'Start again in a minute.',
+  });
+}
+
+/**
+ * Frees the target's lock if that execution holds it. Idempotent. The delete is conditional: between our look and our
+ * delete, another job may have taken the lock over.
+ */
+export async function freeLock(bucket: Bucket, target: string, executionArn: string): Promise<void> {
+  const key = lockKey(target);
+  const held = await bucket.readRecord(key, Lock);
+  if (held?.value.execution_arn !== executionArn) return;
+  try {
+    await bucket.removeRecord(key, held.etag);
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error;
+  }
+}
+
+async function isRunning(sfn: SFNClient, executionArn: string): Promise<boolean> {
+  try {
+    const { status } = await sfn.send(new DescribeExecutionCommand({ executionArn }));
+    return status === 'RUNNING' || status === 'PENDING_REDRIVE';
+  } catch (error) {
+    // Step Functions forgets executions after 90 days: what it does not know does not run.
+    if (error instanceof ExecutionDoesNotExist) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,93 @@
+import { z } from 'zod';
+import type { Json } from '../archive/types.ts';
+import type { Bucket } from '../bucket/bucket.ts';
+import { ConflictError } from '../bucket/bucket.ts';
+import { jobRecordKey } from '../bucket/layout.ts';
+import { Id } from '../ids.ts';
+
+export const JOB_STATES = [
+  'pending',
+  'processing',
+  'awaiting_confirmation',
+  'completed',
+  'failed',
+  'rolled_back',
+  'cancelled',
+] as const;
+export const JobState = z.enum(JOB_STATES);
+export type JobState = z.infer<typeof JobState>;
+
+/** What is known of a job: `jobs/<job>/job.json`. Times are ISO 8601 in UTC. */
+export const JobRecord = z.object({
+  job_id: Id,
+  kind: z.enum(['backup', 'restore']),
+  target: Id,
+  state: JobState,
+  /** ARN of the Step Functions execution that does the work. Absent while the job waits for its upload. */
+  execution_arn: z.string().optional(),
+  created_at: z.iso.datetime(),
+  updated_at: z.iso.datetime(),
+  finished_at: z.iso.datetime().optional(),
+  requested_by: z.string().optional(),
+  backup_id: Id.optional(),
+  /** Why it failed: error name, and a text for the operator. */
+  error: z.object({ name: z.string(), message: z.string() }).optional(),
+  /** What came out of it: the output of the workflow. */
+  result: z.json().optional(),
+});
+export type JobRecord = z.infer<typeof JobRecord>;
+
+export function hasEnded(state: JobState): boolean {
+  return state === 'completed' || state === 'failed' || state === 'rolled_back' || state === 'cancelled';
+}
+
+/** Reads a job's record; undefined where there is no such job. */
+export async function readJob(bucket: Bucket, jobId: string): Promise<JobRecord | undefined> {
+  return (await bucket.readRecord(jobRecordKey(jobId), JobRecord))?.value;
+}
+
+/** Creates a job's record. Returns false, and changes nothing, where the job exists. */
+export async function createJob(bucket: Bucket, record: JobRecord): Promise<boolean> {
+  try {
+    await bucket.writeRecord(jobRecordKey(record.job_id), record, { absent: true });
+    return true;
+  } catch (error) {
+    if (error instanceof ConflictError) return false;
+    throw error;
+  }
+}
+
+/**
+ * Changes a job's record by compare and swap; `change` may be called again when somebody else wrote in between, and
+ * returns undefined to leave the record as it is. Returns the record as it then stands.
+ */
+export async function updateJob(
+  bucket: Bucket,
+  jobId: string,
+  change: (record: JobRecord) => Partial<Omit<JobRecord, 'job_id' | 'created_at'>> | undefined,
+): Promise<JobRecord | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    const found = await bucket.readRecord(jobRecordKey(jobId), JobRecord);
+    if (!found) return undefined;
+    const changes = change(found.value);
+    if (!changes) return found.value;
+    const record: JobRecord = { ...found.value, ...changes, updated_at: new Date().toISOString() };
+    try {
+      await bucket.writeRecord(jobRecordKey(jobId), record, { etag: found.etag });
+      return record;
+    } catch (error) {
+      if (!(error instanceof ConflictError) || attempt >= 10) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20 * attempt + Math.random() * 50));
+    }
+  }
+}
+
+/** The output of a workflow as the job's result, or nothing where it is not JSON. */
+export function parseResult(output: string | null | undefined): Json | undefined {
+  if (typeof output !== 'string') return undefined;
+  try {
+    return JSON.parse(output) as Json;
+  } catch {
+    return undefined;
+  }
+}

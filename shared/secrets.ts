@@ -1,0 +1,67 @@
+import {
+  GetSecretValueCommand,
+  SecretsManagerClient,
+  SecretsManagerServiceException,
+} from '@aws-sdk/client-secrets-manager';
+import type { z } from 'zod';
+import { AccessDeniedError, InvalidInputError, UnavailableError } from './errors.ts';
+import { parseJson } from './input.ts';
+
+/** Shorter values are no secrets worth masking: they would blot out ordinary words. */
+const SECRET_LENGTH_MIN = 4;
+/** Keys of connection secrets whose values are told in messages, since an operator needs them to act. */
+const TOLD_KEYS = new Set(['uri', 'url', 'username', 'database', 'db', 'host', 'port']);
+
+const known = new Set<string>();
+
+/** Every credential that this process has loaded, replaced by `***`: the last line of defence for logs and errors. */
+export function redact(text: string): string {
+  let redacted = text;
+  for (const secret of known) redacted = redacted.replaceAll(secret, '***');
+  return redacted.replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, '$1***@');
+}
+
+function remember(value: unknown, key = ''): void {
+  if (typeof value === 'string') {
+    if (!TOLD_KEYS.has(key) && value.length >= SECRET_LENGTH_MIN) known.add(value);
+  } else if (value !== null && typeof value === 'object') {
+    for (const [name, inner] of Object.entries(value)) remember(inner, name);
+  }
+}
+
+/**
+ * Loads a connection from Secrets Manager and checks its shape. Its credentials are masked by {@link redact} from then
+ * on. Throws InvalidInputError, AccessDeniedError or UnavailableError, none of which repeats a value.
+ */
+export async function loadSecret<T>(
+  id: string,
+  schema: z.ZodType<T>,
+  what: string,
+  client: SecretsManagerClient = new SecretsManagerClient({}),
+): Promise<T> {
+  let text: string | undefined;
+  try {
+    text = (await client.send(new GetSecretValueCommand({ SecretId: id }))).SecretString;
+  } catch (cause) {
+    const name = cause instanceof SecretsManagerServiceException ? cause.name : 'no answer';
+    const message = `The secret of ${what} (${id}) could not be read: ${name}.`;
+    if (name === 'ResourceNotFoundException') {
+      throw new InvalidInputError(message, { remedy: 'Create it, or correct its ARN in cdk.json.', cause });
+    }
+    if (name === 'AccessDeniedException') {
+      throw new AccessDeniedError(message, {
+        remedy: "Check this function's role and the secret's key policy.",
+        cause,
+      });
+    }
+    throw new UnavailableError(message, { remedy: 'It is tried again.', cause });
+  }
+  const value: unknown = parseJson(
+    schema,
+    text ?? '',
+    `The secret of ${what} (${id})`,
+    'Fill it with `aws secretsmanager put-secret-value`: docs/deploy.md shows the shape for each store.',
+  );
+  remember(value);
+  return value as T;
+}
