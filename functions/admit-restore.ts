@@ -1,0 +1,10 @@
+import { z } from 'zod';
+import { ExecutionInfo } from '../shared/backup/request.ts';
+import { admitRestore } from '../shared/restore/admit.ts';
+import { step } from './step.ts';
+
+/** First step of a restore: one job for each upload or request, however often the event comes. */
+export const handler = step(
+  z.object({ input: z.unknown(), execution: ExecutionInfo }),
+  (environment, { input, execution }) => admitRestore(environment, input, execution),
+);

@@ -1,0 +1,9 @@
+import { z } from 'zod';
+import { Id } from '../shared/ids.ts';
+import { beginRestore } from '../shared/restore/begin.ts';
+import { step } from './step.ts';
+
+/** Takes the target's lock: from here on, the restore may write. */
+export const handler = step(z.object({ job_id: Id }), (environment, { job_id }) =>
+  beginRestore(environment, job_id),
+);

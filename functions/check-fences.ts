@@ -1,0 +1,9 @@
+import { z } from 'zod';
+import { checkConsistency } from '../shared/backup/consistency.ts';
+import { Id } from '../shared/ids.ts';
+import { step } from './step.ts';
+
+/** Measures every store again after the export, and grades how well the copies agree. */
+export const handler = step(z.object({ job_id: Id }), (environment, { job_id }, leg) =>
+  checkConsistency(environment, job_id, leg),
+);

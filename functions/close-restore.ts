@@ -1,0 +1,9 @@
+import { z } from 'zod';
+import { Id } from '../shared/ids.ts';
+import { closeRestore } from '../shared/restore/close.ts';
+import { step } from './step.ts';
+
+/** Last step of a restore: says what came back and how that was proved. */
+export const handler = step(z.object({ job_id: Id }), (environment, { job_id }) =>
+  closeRestore(environment, job_id),
+);

@@ -1,0 +1,5 @@
+import { exportLeg, exportStateOf } from '../shared/backup/export.ts';
+import { step } from './step.ts';
+
+/** Exports one leg of the graph into a segment of the archive. */
+export const handler = step(exportStateOf('graph'), exportLeg);

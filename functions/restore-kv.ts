@@ -1,0 +1,5 @@
+import { restoreLeg, restoreStateOf } from '../shared/restore/leg.ts';
+import { step } from './step.ts';
+
+/** One leg of clearing, loading, verifying or finishing the key-value data. */
+export const handler = step(restoreStateOf('kv'), restoreLeg);

@@ -1,0 +1,5 @@
+import { SealState, sealBackup } from '../shared/backup/seal.ts';
+import { step } from './step.ts';
+
+/** Composes the segments into one archive, on S3's side. */
+export const handler = step(SealState, sealBackup);

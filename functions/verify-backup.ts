@@ -1,0 +1,5 @@
+import { readBack, VerifyState } from '../shared/backup/read-back.ts';
+import { step } from './step.ts';
+
+/** Reads the sealed archive back from S3 and checks every byte. */
+export const handler = step(VerifyState, readBack);
