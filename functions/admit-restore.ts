@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ExecutionInfo } from '../shared/backup/request.ts';
+import { ExecutionInfo } from '../shared/jobs/execution.ts';
 import { admitRestore } from '../shared/restore/admit.ts';
 import { step } from './step.ts';
 

@@ -6,11 +6,12 @@ import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import { legContext } from '../jobs/leg-context.ts';
+import type { ExecutionInfo } from '../jobs/execution.ts';
 import { takeLock } from '../jobs/lock.ts';
 import { createJob, type JobRecord, readJob } from '../jobs/record.ts';
 import { storesOf, withStore } from '../stores/open.ts';
 import { STORE_NAMES, type StoreName } from '../stores/port.ts';
-import { BackupRequest, type ExecutionInfo } from './request.ts';
+import { BackupRequest } from './request.ts';
 
 const ProbeRecord = z.object({
   kind: z.string(),

@@ -23,7 +23,3 @@ export const BackupRequest = z.strictObject({
   requested_by: z.string().max(200).optional(),
 });
 export type BackupRequest = z.infer<typeof BackupRequest>;
-
-/** The Step Functions execution that a step belongs to, from the context object. */
-export const ExecutionInfo = z.object({ name: z.string(), arn: z.string(), start: z.iso.datetime() });
-export type ExecutionInfo = z.infer<typeof ExecutionInfo>;

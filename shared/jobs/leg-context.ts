@@ -1,5 +1,5 @@
 import type { Environment, Leg } from '../environment.ts';
-import type { ProgressWriter } from '../job./progress.ts';
+import type { ProgressWriter } from './progress.ts';
 import type { LegContext } from '../stores/port.ts';
 
 /** The context that store adapters work in, for one leg of a job. */

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { consistencyKey } from '../bucket/layout.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { legContext } from '../jobs/leg-context.ts';
+import { withStore } from '../stores/open.ts';
+import { readBackupPlan } from './plan.ts';
+
+/** Differences told per store; more are only counted. */
+const CHANGES_TOLD_MAX = 20;
+
+/**
+ * How well the stores of one archive agree, since they have no common transaction: `quiesced` (a hook held writers
+ * back), `unchanged` (every store's fence was the same before and after), `drifted` (something moved meanwhile).
+ */
+export const Consistency = z.object({
+  grade: z.enum(['quiesced', 'unchanged', 'drifted']),
+  /** What moved, by store, in words. */
+  changes: z.record(z.string(), z.array(z.string())),
+});
+export type Consistency = z.infer<typeof Consistency>;
+
+/** Says what differs between two fences of a store, in words; empty where nothing does. */
+export function compareFences(before: Record<string, string>, after: Record<string, string>): string[] {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+  const changes = names
+    .filter((name) => before[name] !== after[name])
+    .map((name) => `${name}: ${before[name] ?? 'absent'} → ${after[name] ?? 'absent'}`);
+  return changes.length <= CHANGES_TOLD_MAX
+    ? changes
+    : [...changes.slice(0, CHANGES_TOLD_MAX), `and ${changes.length - CHANGES_TOLD_MAX} more`];
+}
+
+/** After the last exporter: measures every store again and records what the archive may claim about consistency. */
+export async function checkConsistency(environment: Environment, jobId: string, leg: Leg): Promise<Consistency> {
+  const plan = await readBackupPlan(environment, jobId);
+  const changes: Record<string, string[]> = {};
+  await Promise.all(
+    plan.stores.map(({ store: name, probe }) =>
+      withStore(environment.config, plan.target, name, async (store) => {
+        const after = await store.probe(legContext(environment, leg, jobId));
+        const moved = compareFences(probe.fence, after.fence);
+        if (moved.length > 0) changes[name] = moved;
+      }),
+    ),
+  );
+  const grade = Object.keys(changes).length === 0 ? 'unchanged' : 'drifted';
+  const consistency: Consistency = { grade, changes };
+  await environment.bucket.writeRecord(consistencyKey(jobId), consistency);
+  return consistency;
+}

@@ -1,0 +1,82 @@
+import { z } from 'zod';
+import { SegmentCarry } from '../archive/segment.ts';
+import { uploadSegment } from '../archive/segment-store.ts';
+import type { EntryPiece } from '../archive/types.ts';
+import { segmentsPrefix } from '../bucket/layout.ts';
+import { addTallies, type Tallies } from '../digest.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { NgbakError } from '../errors.ts';
+import { legContext } from '../jobs/leg-context.ts';
+import { ProgressWriter } from '../jobs/progress.ts';
+import { withStore } from '../stores/open.ts';
+import type { Cursor, StoreName } from '../stores/port.ts';
+import { ExportState, readBackupPlan } from './plan.ts';
+
+/**
+ * A leg ends its segment at this many uncompressed bytes. Far below what lib-storage can upload in 10,000 parts, small
+ * enough that a leg that has to be repeated does not cost an hour.
+ */
+const SEGMENT_BYTES_MAX = 16 * 1024 ** 3;
+
+/** Input and output of an exporter that may work on one store only. */
+export function exportStateOf(store: StoreName) {
+  return ExportState.extend({ store: z.literal(store) });
+}
+
+/**
+ * One leg of an export: streams the shard from the cursor into one segment under `staging/<job>/segments/`, until the
+ * shard ends, the time is up or the segment is full. A repeated leg overwrites its own segment, so nothing is counted
+ * twice. Returns the state for the next leg; `done` where the shard is finished.
+ */
+export async function exportLeg(environment: Environment, state: ExportState, leg: Leg): Promise<ExportState> {
+  const plan = await readBackupPlan(environment, state.job_id);
+  const shard = plan.stores
+    .find(({ store }) => store === state.store)
+    ?.shards.find(({ id }) => id === state.shard);
+  if (!shard) {
+    throw new NgbakError(`The plan of job ${state.job_id} has no shard ${state.store}/${state.shard}.`, {
+      remedy: 'Start a new backup.',
+    });
+  }
+  const progress = new ProgressWriter(environment.bucket, state.job_id, state.store, state.shard, 'export');
+  const context = legContext(environment, leg, state.job_id, progress);
+  const next = await withStore(environment.config, plan.target, state.store, async (store) => {
+    let cursor: Cursor | null = state.cursor?.store ?? null;
+    let tallies: Tallies = {};
+    async function* pieces(): AsyncGenerator<EntryPiece> {
+      let bytes = 0;
+      let ended = true;
+      for await (const exported of store.export(shard as NonNullable<typeof shard>, cursor, context)) {
+        yield exported.piece;
+        tallies = addTallies(tallies, exported.tallies);
+        cursor = exported.next;
+        bytes += exported.piece.length;
+        if (cursor !== null && (leg.timeLeft() <= 0 || bytes >= SEGMENT_BYTES_MAX)) {
+          ended = false;
+          break;
+        }
+      }
+      if (ended) cursor = null;
+    }
+    const record = await uploadSegment({
+      s3: environment.bucket.s3,
+      bucket: environment.bucket.name,
+      prefix: segmentsPrefix(state.job_id),
+      name: segmentName(state),
+      pieces: pieces(),
+      carry: state.cursor === null ? null : SegmentCarry.nullable().parse(state.cursor.archive),
+      codec: plan.request.codec,
+      signal: leg.signal,
+      tallies: () => ({ [state.store]: tallies }),
+    });
+    return { store: cursor, archive: record.carry };
+  });
+  const done = next.store === null;
+  await progress.close(done);
+  return { ...state, leg: state.leg + 1, cursor: done ? null : next, done };
+}
+
+/** Segments sort in the order in which the archive holds them: shard by shard, leg by leg. */
+function segmentName({ order, store, shard, leg }: ExportState): string {
+  return `${String(order).padStart(4, '0')}-${store}-${shard}-${String(leg).padStart(6, '0')}`;
+}
