@@ -21,6 +21,12 @@ export const consistencyKey = (jobId: string) => `${STAGING}${jobId}/consistency
 export const sealedKey = (jobId: string) => `${STAGING}${jobId}/sealed.json`;
 export const normalizedArchiveKey = (jobId: string) => `${STAGING}${jobId}/normalized.ngbak`;
 
+/** Records of restore legs sort as they ran. */
+export const restoreLegsPrefix = (jobId: string, store: string, phase: string) =>
+  `${STAGING}${jobId}/legs/${store}-${phase}-`;
+export const restoreLegKey = (jobId: string, store: string, phase: string, leg: number) =>
+  `${restoreLegsPrefix(jobId, store, phase)}${String(leg).padStart(6, '0')}.json`;
+
 export const uploadPrefix = (jobId: string) => `${UPLOADS}${jobId}/`;
 
 export const jobPrefix = (jobId: string) => `${JOBS}${jobId}/`;

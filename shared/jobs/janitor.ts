@@ -11,9 +11,9 @@ import {
 } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import type { Environment, Leg } from '../environment.ts';
-import { RestorePlan, restoreJobIdOf } from '../restore/plan.ts';
+import { jobIdsOfInput, RestorePlan } from '../restore/plan.ts';
 import { withStore } from '../stores/open.ts';
-import { type StoreName } from '../stores/port.ts';
+import type { StoreName } from '../stores/port.ts';
 import { legContext } from './leg-context.ts';
 import { freeLock } from './lock.ts';
 import { hasEnded, type JobRecord, type JobState, parseResult, readJob, updateJob } from './record.ts';
@@ -39,14 +39,27 @@ export type ExecutionEnded = z.infer<typeof ExecutionEnded>;
  */
 export async function cleanUpAfter(environment: Environment, event: ExecutionEnded, leg: Leg): Promise<void> {
   const { executionArn, name, input } = event.detail;
-  const jobId = restoreJobIdOf(input) ?? name;
-  const job = await readJob(environment.bucket, jobId);
+  const job = await findJob(environment, [...jobIdsOfInput(input), name], executionArn);
   // Another execution owns the job (a second event of the same upload), or the job was refused before it began.
-  if (job?.execution_arn !== executionArn) return;
+  if (!job) return;
   if (job.kind === 'backup') await cleanUpBackup(environment, job, leg);
   else await cleanUpRestore(environment, job, leg);
   await freeLock(environment.bucket, job.target, executionArn);
-  await updateJob(environment.bucket, jobId, (record) => (hasEnded(record.state) ? undefined : closing(event)));
+  await updateJob(environment.bucket, job.job_id, (record) =>
+    hasEnded(record.state) ? undefined : closing(event),
+  );
+}
+
+async function findJob(
+  { bucket }: Environment,
+  ids: readonly string[],
+  executionArn: string,
+): Promise<JobRecord | undefined> {
+  for (const id of ids) {
+    const job = await readJob(bucket, id);
+    if (job?.execution_arn === executionArn) return job;
+  }
+  return undefined;
 }
 
 /** How the job's record ends, read from how its execution ended. */
@@ -60,7 +73,7 @@ export function closing({ detail }: ExecutionEnded): Partial<JobRecord> {
   };
   const result = parseResult(detail.output);
   return {
-    state: states[detail.status],
+    state: detail.error === 'RestoreRejected' ? 'cancelled' : states[detail.status],
     finished_at: now,
     ...(result === undefined ? {} : { result }),
     ...(detail.status === 'FAILED' || detail.status === 'TIMED_OUT'

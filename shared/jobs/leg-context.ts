@@ -1,6 +1,6 @@
 import type { Environment, Leg } from '../environment.ts';
-import type { ProgressWriter } from './progress.ts';
 import type { LegContext } from '../stores/port.ts';
+import type { ProgressWriter } from './progress.ts';
 
 /** The context that store adapters work in, for one leg of a job. */
 export function legContext(

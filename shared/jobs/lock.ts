@@ -65,6 +65,18 @@ export async function freeLock(bucket: Bucket, target: string, executionArn: str
   }
 }
 
+/** Makes sure that this execution still holds the target's lock, before it writes. Throws TargetLockedError. */
+export async function requireLock(bucket: Bucket, target: string, executionArn: string): Promise<void> {
+  const held = await bucket.readRecord(lockKey(target), Lock);
+  if (held?.value.execution_arn === executionArn) return;
+  throw new TargetLockedError(
+    held
+      ? `Target "${target}" was taken over by ${held.value.kind} job ${held.value.job_id}.`
+      : `The lock of target "${target}" is gone.`,
+    { remedy: 'Start again once no other job works on the target.' },
+  );
+}
+
 async function isRunning(sfn: SFNClient, executionArn: string): Promise<boolean> {
   try {
     const { status } = await sfn.send(new DescribeExecutionCommand({ executionArn }));

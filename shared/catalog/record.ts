@@ -1,0 +1,54 @@
+import { z } from 'zod';
+import { Consistency } from '../backup/consistency.ts';
+import { Retention } from '../backup/request.ts';
+import { Id } from '../ids.ts';
+import { STORE_NAMES } from '../stores/port.ts';
+
+/** Counts and digests by tally name; see {@link ../digest.ts}. */
+export const TalliesRecord = z.record(
+  z.string(),
+  z.object({ count: z.number().int().nonnegative(), digest: z.string().regex(/^[0-9a-f]{64}$/) }),
+);
+
+/**
+ * One backup as the catalog knows it: `backups/<backup_id>.json`, written once, after the archive was read back.
+ * Only `tags`, `note` and `retention` change later. Listing reads these records and never an archive.
+ */
+export const CatalogRecord = z.looseObject({
+  record_version: z.literal(1),
+  backup_id: Id,
+  target: Id,
+  job_id: Id,
+  type: z.enum(['full', 'partial']),
+  stores: z.array(z.enum(STORE_NAMES)),
+  created_at: z.iso.datetime(),
+  completed_at: z.iso.datetime(),
+  archive: z.object({
+    key: z.string(),
+    /** Absent where the bucket has no versions. */
+    version_id: z.string().optional(),
+    /** Size of the object in bytes. */
+    bytes: z.number().int().positive(),
+    /** Number of entries in the index. */
+    entries: z.number().int().nonnegative(),
+    codec: z.enum(['gzip', 'zstd']),
+    /** S3's full-object CRC-32, base64. */
+    crc32: z.string(),
+    /** The manifest's `checksum`: SHA-256 over the sorted lines of `SHA256SUMS`. */
+    checksum: z.string(),
+  }),
+  /** Seconds from the start of the execution to this record. */
+  duration_seconds: z.number().nonnegative(),
+  /** Uncompressed bytes of all entries. */
+  uncompressed_bytes: z.number().int().nonnegative(),
+  statistics: z.record(z.string(), z.number()),
+  tallies: z.record(z.string(), TalliesRecord),
+  consistency: Consistency,
+  verification: z.object({ state: z.literal('verified'), at: z.iso.datetime() }),
+  ngbak_version: z.string(),
+  tags: z.array(z.string()),
+  note: z.string().optional(),
+  retention: Retention.optional(),
+  requested_by: z.string().optional(),
+});
+export type CatalogRecord = z.infer<typeof CatalogRecord>;

@@ -1,0 +1,199 @@
+import { chooseTarget } from '../backup/plan.ts';
+import { ConflictError } from '../bucket/bucket.ts';
+import { catalogKey, restorePlanKey, restoreRequestKey, UPLOADS } from '../bucket/layout.ts';
+import { CatalogRecord } from '../catalog/record.ts';
+import { findTarget } from '../config.ts';
+import type { Environment } from '../environment.ts';
+import { InvalidInputError } from '../errors.ts';
+import { Id } from '../ids.ts';
+import { parseInput } from '../input.ts';
+import type { ExecutionInfo } from '../jobs/execution.ts';
+import { createJob, hasEnded, readJob, updateJob } from '../jobs/record.ts';
+import { storesOf } from '../stores/open.ts';
+import type { StoreName } from '../stores/port.ts';
+import { jobIdsOfUpload, type RestorePlan, UploadEvent } from './plan.ts';
+import { CatalogRestore, isConfirmed, RestoreOptions, UploadRequest } from './request.ts';
+
+/** Output of the first step of a restore. */
+export type Admission =
+  | { admitted: false; reason: string }
+  | { admitted: true; job_id: string; target: string; confirmed: boolean; stores: StoreName[]; cursor: null };
+
+/**
+ * First step of a restore: finds out what is asked for and makes it the job of exactly one execution. S3's events
+ * come at least once and in any order, so the job is claimed by a conditional write: whoever comes later is told so
+ * and ends. Reads and writes the bucket only.
+ */
+export async function admitRestore(
+  environment: Environment,
+  input: unknown,
+  execution: ExecutionInfo,
+): Promise<Admission> {
+  const event = UploadEvent.safeParse(input);
+  const plan = event.success
+    ? await planUpload(environment, event.data, execution)
+    : await planCatalogRestore(environment, input, execution);
+  const refusal = await claim(environment, plan);
+  if (refusal !== undefined) return { admitted: false, reason: refusal };
+  try {
+    await environment.bucket.writeRecord(restorePlanKey(plan.job_id), plan, { absent: true });
+  } catch (error) {
+    // A repeated attempt of this execution: the plan of the first one stands.
+    if (!(error instanceof ConflictError)) throw error;
+  }
+  return {
+    admitted: true,
+    job_id: plan.job_id,
+    target: plan.target,
+    confirmed: plan.confirmed,
+    stores: plan.stores,
+    cursor: null,
+  };
+}
+
+async function planUpload(
+  environment: Environment,
+  event: UploadEvent,
+  execution: ExecutionInfo,
+): Promise<RestorePlan> {
+  const { bucket, object } = event.detail;
+  if (bucket.name !== environment.bucket.name) {
+    throw new InvalidInputError(
+      `The upload is in bucket "${bucket.name}", which is not the archive bucket.`,
+      {
+        remedy: `Upload to s3://${environment.bucket.name}/${UPLOADS}.`,
+      },
+    );
+  }
+  const ids = jobIdsOfUpload(event);
+  const request = ids.requested
+    ? (await environment.bucket.readRecord(restoreRequestKey(ids.requested), UploadRequest))?.value
+    : undefined;
+  const version = object['version-id'];
+  const source = {
+    bucket: bucket.name,
+    key: object.key,
+    ...(version === undefined ? {} : { version_id: version }),
+  };
+  if (request && request.key === object.key) {
+    return makePlan(environment, execution, {
+      jobId: request.job_id,
+      target: request.target,
+      source,
+      options: request.options,
+      confirmed: request.confirmed,
+      requestedBy: request.requested_by,
+    });
+  }
+  // Put there by hand, say by `aws s3 cp`: `uploads/<target>/<file>.ngbak`, or without folder where that is clear.
+  const folder = ids.requested;
+  return makePlan(environment, execution, {
+    jobId: ids.byHand,
+    target: chooseTarget(
+      environment.config,
+      folder !== undefined && Object.hasOwn(environment.config.targets, folder) ? folder : undefined,
+    ),
+    source,
+    options: RestoreOptions.parse({}),
+    confirmed: false,
+    requestedBy: undefined,
+  });
+}
+
+async function planCatalogRestore(
+  environment: Environment,
+  input: unknown,
+  execution: ExecutionInfo,
+): Promise<RestorePlan> {
+  const { backup_id, target, confirm, requested_by, ...options } = parseInput(
+    CatalogRestore,
+    input,
+    'The restore request',
+    'docs/aws-cli.md shows what it may hold.',
+  );
+  const found = await environment.bucket.readRecord(catalogKey(backup_id), CatalogRecord);
+  if (!found) {
+    throw new InvalidInputError(`There is no backup "${backup_id}" in the catalog.`, {
+      remedy: 'List the backups with `ngbak list` and take an id from there.',
+    });
+  }
+  const { archive, target: origin } = found.value;
+  const wanted = target ?? origin;
+  return makePlan(environment, execution, {
+    jobId: parseInput(Id, execution.name, `The execution name "${execution.name}", which names the job,`),
+    target: wanted,
+    source: {
+      bucket: environment.bucket.name,
+      key: archive.key,
+      ...(archive.version_id === undefined ? {} : { version_id: archive.version_id }),
+    },
+    options,
+    confirmed: isConfirmed(confirm, wanted),
+    requestedBy: requested_by,
+    backupId: backup_id,
+  });
+}
+
+function makePlan(
+  environment: Environment,
+  execution: ExecutionInfo,
+  wanted: {
+    jobId: string;
+    target: string;
+    source: RestorePlan['source'];
+    options: RestoreOptions;
+    confirmed: boolean;
+    requestedBy: string | undefined;
+    backupId?: string;
+  },
+): RestorePlan {
+  findTarget(environment.config, wanted.target);
+  // Configuration is in the archive to be read by people; nothing loads it.
+  const available = storesOf(environment.config, wanted.target).filter((store) => store !== 'config');
+  const missing = wanted.options.stores?.find((store) => !available.includes(store));
+  if (missing) {
+    throw new InvalidInputError(
+      `Target "${wanted.target}" has no store "${missing}" that could be restored.`,
+      {
+        remedy: `Choose from: ${available.join(', ')}.`,
+      },
+    );
+  }
+  return {
+    job_id: wanted.jobId,
+    target: wanted.target,
+    execution_arn: execution.arn,
+    created_at: new Date(execution.start).toISOString(),
+    source: wanted.source,
+    ...(wanted.backupId === undefined ? {} : { backup_id: wanted.backupId }),
+    options: wanted.options,
+    stores: available.filter((store) => wanted.options.stores?.includes(store) ?? true),
+    confirmed: wanted.confirmed,
+    ...(wanted.requestedBy === undefined ? {} : { requested_by: wanted.requestedBy }),
+  };
+}
+
+/** Makes the job this execution's, or says in words whose it is already. */
+async function claim({ bucket }: Environment, plan: RestorePlan): Promise<string | undefined> {
+  const now = new Date().toISOString();
+  const created = await createJob(bucket, {
+    job_id: plan.job_id,
+    kind: 'restore',
+    target: plan.target,
+    state: 'processing',
+    execution_arn: plan.execution_arn,
+    created_at: plan.created_at,
+    updated_at: now,
+    ...(plan.backup_id === undefined ? {} : { backup_id: plan.backup_id }),
+    ...(plan.requested_by === undefined ? {} : { requested_by: plan.requested_by }),
+  });
+  if (created) return undefined;
+  const job = await updateJob(bucket, plan.job_id, (record) =>
+    record.execution_arn === undefined && !hasEnded(record.state)
+      ? { execution_arn: plan.execution_arn, state: 'processing' }
+      : undefined,
+  );
+  if (job?.execution_arn === plan.execution_arn) return undefined;
+  const stands = job ?? (await readJob(bucket, plan.job_id));
+  return `Job ${plan.job_id} is handled already, by execution ${stands?.execution_arn ?? 'none'}, and is ${stands?.state ?? 'gone'}.`;
+}

@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import { openArchive } from '../archive/open.ts';
+import { s3Source } from '../archive/sources.ts';
+import { restoreLegKey, restoreLegsPrefix } from '../bucket/layout.ts';
+import { TalliesRecord } from '../catalog/record.ts';
+import { addTallies, type Tallies } from '../digest.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { IntegrityError, NgbakError } from '../errors.ts';
+import { Id } from '../ids.ts';
+import { legContext } from '../jobs/leg-context.ts';
+import { requireLock } from '../jobs/lock.ts';
+import { ProgressWriter } from '../jobs/progress.ts';
+import { withStore } from '../stores/open.ts';
+import type { Store, StoreName } from '../stores/port.ts';
+import { type RestorePlan, readRestorePlan } from './plan.ts';
+
+/** The stages of a store's restore. `clear` goes over into `load` by itself; the workflow starts the other two. */
+export const RESTORE_PHASES = ['clear', 'load', 'verify', 'finish'] as const;
+
+/** Samples of differences that an error tells; all of them are counted. */
+const SAMPLES_TOLD_MAX = 5;
+
+/** One chain of restore legs, as it travels through the workflow's state. */
+export const RestoreState = z.object({
+  job_id: Id,
+  phase: z.enum(RESTORE_PHASES),
+  cursor: z.json().default(null),
+  /** Number of the next leg within the phase, from 0. */
+  leg: z.number().int().nonnegative().default(0),
+  done: z.boolean(),
+});
+export type RestoreState = z.infer<typeof RestoreState>;
+
+/** What one leg did: `staging/<job>/legs/…json`. A repeated leg overwrites its own record, so nothing counts twice. */
+const LegRecord = z.object({
+  tallies: TalliesRecord,
+  differences: z.number().int().nonnegative(),
+  samples: z.array(z.object({ thing: z.string(), problem: z.string() })),
+});
+type LegRecord = z.infer<typeof LegRecord>;
+
+/** Input of a function that may restore one store only. */
+export function restoreStateOf(store: StoreName) {
+  return RestoreState.transform((state) => ({ ...state, store }));
+}
+
+/**
+ * One leg of clearing, loading, verifying or finishing one store. Returns the state for the next leg; `done` where the
+ * phase, or for `clear` the load that follows it, is complete. A store that this restore leaves alone is done at once.
+ * Throws IntegrityError where the read-back differs from the archive.
+ */
+export async function restoreLeg(
+  environment: Environment,
+  { store: name, ...state }: RestoreState & { store: StoreName },
+  leg: Leg,
+): Promise<RestoreState> {
+  const plan = await readRestorePlan(environment.bucket, state.job_id);
+  if (!plan.stores.includes(name)) return { ...state, done: true };
+  await requireLock(environment.bucket, plan.target, plan.execution_arn);
+  const progress = new ProgressWriter(environment.bucket, state.job_id, name, 'restore', state.phase);
+  const result = await withStore(environment.config, plan.target, name, (store) =>
+    runPhase(environment, plan, store, state, leg, progress),
+  );
+  const record: LegRecord = {
+    tallies: result.tallies,
+    differences: result.differences ?? 0,
+    samples: [...(result.samples ?? [])],
+  };
+  await environment.bucket.writeRecord(restoreLegKey(state.job_id, name, state.phase, state.leg), record);
+  const phaseDone = result.cursor === null;
+  await progress.close(phaseDone);
+  if (!phaseDone) return { ...state, cursor: result.cursor, leg: state.leg + 1 };
+  if (state.phase === 'clear') return { ...state, phase: 'load', cursor: null, leg: 0 };
+  if (state.phase === 'verify') {
+    const total = await sumLegs(environment, state.job_id, name, 'verify');
+    if (total.differences > 0) throw differs(plan, name, total);
+  }
+  return { ...state, cursor: null, done: true };
+}
+
+async function runPhase(
+  environment: Environment,
+  plan: RestorePlan,
+  store: Store,
+  state: RestoreState,
+  leg: Leg,
+  progress: ProgressWriter,
+) {
+  const context = legContext(environment, leg, state.job_id, progress);
+  const options = { mode: plan.options.mode, onConflict: plan.options.on_conflict };
+  // No archive needed, and none should be able to stand in the way of tidying up.
+  if (state.phase === 'finish') {
+    return { ...(await store.finish(options, state.cursor, context)), differences: 0, samples: [] };
+  }
+  if (!plan.archive) {
+    throw new NgbakError(`Job ${plan.job_id} has no inspected archive.`, {
+      remedy: 'Upload the archive again.',
+    });
+  }
+  const { bucket, key, version_id } = plan.archive;
+  const archive = await openArchive(await s3Source(environment.bucket.s3, bucket, key, version_id));
+  if (state.phase === 'verify') return store.verify(archive, options, state.cursor, context);
+  const result = await store[state.phase](archive, options, state.cursor, context);
+  return { ...result, differences: 0, samples: [] };
+}
+
+/** All legs of one phase of one store together. */
+export async function sumLegs(
+  environment: Environment,
+  jobId: string,
+  store: StoreName,
+  phase: RestoreState['phase'],
+): Promise<LegRecord & { legs: number }> {
+  let legs = 0;
+  let tallies: Tallies = {};
+  let differences = 0;
+  const samples: LegRecord['samples'] = [];
+  for await (const { key } of environment.bucket.keys(restoreLegsPrefix(jobId, store, phase))) {
+    const record = await environment.bucket.requireRecord(key, LegRecord, 'Upload the archive again.');
+    legs++;
+    tallies = addTallies(tallies, record.tallies);
+    differences += record.differences;
+    samples.push(...record.samples.slice(0, SAMPLES_TOLD_MAX - samples.length));
+  }
+  return { legs, tallies, differences, samples };
+}
+
+function differs(plan: RestorePlan, store: StoreName, total: LegRecord): IntegrityError {
+  const told = total.samples.map(({ thing, problem }) => `${thing}: ${problem}`).join('; ');
+  return new IntegrityError(
+    `After the load, ${store} of target "${plan.target}" differs from the archive in ${total.differences} ${total.differences === 1 ? 'place' : 'places'}: ${told}.`,
+    {
+      remedy:
+        'Make sure that nothing else writes to the store while it is restored, and restore again; the archive itself was checked and is sound.',
+    },
+  );
+}

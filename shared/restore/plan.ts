@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { Bucket } from '../bucket/bucket.ts';
+import { restorePlanKey, UPLOADS } from '../bucket/layout.ts';
+import { Id } from '../ids.ts';
+import { STORE_NAMES } from '../stores/port.ts';
+import { RestoreOptions } from './request.ts';
+
+/** One version of one object: what was inspected is what is loaded, whatever is uploaded meanwhile. */
+export const ObjectVersion = z.object({
+  bucket: z.string(),
+  key: z.string(),
+  version_id: z.string().optional(),
+});
+export type ObjectVersion = z.infer<typeof ObjectVersion>;
+
+/** What a restore is going to do: `jobs/<job>/restore.json`. */
+export const RestorePlan = z.object({
+  job_id: Id,
+  target: Id,
+  execution_arn: z.string(),
+  created_at: z.iso.datetime(),
+  /** Where the archive came from: an upload, or a catalogued backup. */
+  source: ObjectVersion,
+  /** The seekable archive that is loaded: the source itself, or its normalized copy. Set by the inspection. */
+  archive: ObjectVersion.optional(),
+  backup_id: z.string().optional(),
+  options: RestoreOptions,
+  /** The stores that are restored: those asked for, or every store that the target has. */
+  stores: z.array(z.enum(STORE_NAMES)),
+  /** True where the request carried the operator's confirmation. */
+  confirmed: z.boolean(),
+  requested_by: z.string().optional(),
+});
+export type RestorePlan = z.infer<typeof RestorePlan>;
+
+/** Reads a running restore's plan. */
+export function readRestorePlan(bucket: Bucket, jobId: string): Promise<RestorePlan> {
+  return bucket.requireRecord(
+    restorePlanKey(jobId),
+    RestorePlan,
+    'The plan is written by the first step of the restore: upload the archive again.',
+  );
+}
+
+/** The part of EventBridge's "Object Created" event of S3 that we use. The key is not URL-encoded. */
+export const UploadEvent = z.object({
+  'detail-type': z.literal('Object Created'),
+  detail: z.object({
+    bucket: z.object({ name: z.string() }),
+    object: z.object({
+      key: z.string().startsWith(UPLOADS),
+      size: z.number().optional(),
+      etag: z.string().optional(),
+      'version-id': z.string().optional(),
+    }),
+  }),
+});
+export type UploadEvent = z.infer<typeof UploadEvent>;
+
+/**
+ * The job that an upload may belong to: the folder it was uploaded into. Where that is no requested job, the job of an
+ * upload made by hand, whose id is derived from the object's version, so that an event that comes twice names it twice.
+ */
+export function jobIdsOfUpload(event: UploadEvent): { requested: string | undefined; byHand: string } {
+  const { bucket, object } = event.detail;
+  const folder = object.key.slice(UPLOADS.length).split('/')[0] ?? '';
+  const requested = object.key.slice(UPLOADS.length).includes('/') && Id.safeParse(folder).success;
+  const version = object['version-id'] ?? object.etag ?? '';
+  const hash = createHash('sha256').update(`${bucket.name}/${object.key}/${version}`).digest('hex');
+  return { requested: requested ? folder : undefined, byHand: `upload_${hash.slice(0, 16)}` };
+}
+
+/**
+ * The ids that the job of an execution may have, read from the execution's input: for an upload the requested job and
+ * the one made by hand; none for other inputs, whose job is named after the execution.
+ */
+export function jobIdsOfInput(input: string | null | undefined): string[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(input ?? '');
+  } catch {
+    return [];
+  }
+  const event = UploadEvent.safeParse(value);
+  if (!event.success) return [];
+  const { requested, byHand } = jobIdsOfUpload(event.data);
+  return requested === undefined ? [byHand] : [requested, byHand];
+}
