@@ -31,7 +31,11 @@ export function compareFences(before: Record<string, string>, after: Record<stri
 }
 
 /** After the last exporter: measures every store again and records what the archive may claim about consistency. */
-export async function checkConsistency(environment: Environment, jobId: string, leg: Leg): Promise<Consistency> {
+export async function checkConsistency(
+  environment: Environment,
+  jobId: string,
+  leg: Leg,
+): Promise<Consistency> {
   const plan = await readBackupPlan(environment, jobId);
   const changes: Record<string, string[]> = {};
   await Promise.all(

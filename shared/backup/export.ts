@@ -28,7 +28,11 @@ export function exportStateOf(store: StoreName) {
  * shard ends, the time is up or the segment is full. A repeated leg overwrites its own segment, so nothing is counted
  * twice. Returns the state for the next leg; `done` where the shard is finished.
  */
-export async function exportLeg(environment: Environment, state: ExportState, leg: Leg): Promise<ExportState> {
+export async function exportLeg(
+  environment: Environment,
+  state: ExportState,
+  leg: Leg,
+): Promise<ExportState> {
   const plan = await readBackupPlan(environment, state.job_id);
   const shard = plan.stores
     .find(({ store }) => store === state.store)

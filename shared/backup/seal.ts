@@ -1,0 +1,157 @@
+import { z } from 'zod';
+import { composeArchive } from '../archive/compose.ts';
+import type { ManifestDraft } from '../archive/manifest.ts';
+import { listSegmentRecords } from '../archive/segment-store.ts';
+import { archiveKey, consistencyKey, sealedKey, segmentsPrefix, stagingPrefix } from '../bucket/layout.ts';
+import { TalliesRecord } from '../catalog/record.ts';
+import { findTarget } from '../config.ts';
+import { addTallies, type Tallies } from '../digest.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { IntegrityError } from '../errors.ts';
+import { Id } from '../ids.ts';
+import { ProgressWriter } from '../jobs/progress.ts';
+import { profileStatistics } from '../profiles/profiles.ts';
+import { VERSION } from '../version.ts';
+import { Consistency } from './consistency.ts';
+import { type BackupPlan, readBackupPlan } from './plan.ts';
+
+/** The seal's loop, as it travels through the workflow's state. */
+export const SealState = z.object({
+  job_id: Id,
+  cursor: z.json().default(null),
+  done: z.boolean().default(false),
+});
+export type SealState = z.infer<typeof SealState>;
+
+/** What was sealed: `staging/<job>/sealed.json`. */
+export const Sealed = z.object({
+  key: z.string(),
+  version_id: z.string().optional(),
+  /** Size of the object in bytes. */
+  bytes: z.number().int().positive(),
+  /** S3's full-object CRC-32, base64. */
+  crc32: z.string(),
+  checksum: z.string(),
+  entries: z.number().int().nonnegative(),
+  uncompressed_bytes: z.number().int().nonnegative(),
+  statistics: z.record(z.string(), z.number()),
+  tallies: z.record(z.string(), TalliesRecord),
+});
+export type Sealed = z.infer<typeof Sealed>;
+
+/**
+ * One leg of composing all segments into `backups/<id>.ngbak`, on S3's side. Before it starts it holds what was
+ * exported against what the stores had; throws IntegrityError where records are missing although nothing moved.
+ */
+export async function sealBackup(environment: Environment, state: SealState, leg: Leg): Promise<SealState> {
+  const { bucket } = environment;
+  const plan = await readBackupPlan(environment, state.job_id);
+  const consistency = await bucket.requireRecord(
+    consistencyKey(state.job_id),
+    Consistency,
+    'Start a new backup.',
+  );
+  const { tallies } = await sumSegments(environment, state.job_id);
+  if (consistency.grade !== 'drifted') requireCompleteness(plan, tallies);
+  const draft = draftManifest(environment, plan, consistency, tallies);
+  const progress = new ProgressWriter(bucket, state.job_id, 'archive', 'seal', 'seal');
+  const result = await composeArchive({
+    s3: bucket.s3,
+    bucket: bucket.name,
+    segments: segmentsPrefix(state.job_id),
+    work: `${stagingPrefix(state.job_id)}compose/`,
+    key: archiveKey(plan.backup_id),
+    owner: state.job_id,
+    codec: plan.request.codec,
+    manifest: draft,
+    cursor: state.cursor,
+    timeLeft: leg.timeLeft,
+    signal: leg.signal,
+    progress: (done, total) => progress.report('bytes', done, total),
+  });
+  await progress.close(result.cursor === null);
+  if (result.cursor !== null) return { job_id: state.job_id, cursor: result.cursor, done: false };
+  const { archive } = result;
+  const sealed: Sealed = {
+    key: archiveKey(plan.backup_id),
+    ...(archive.versionId === undefined ? {} : { version_id: archive.versionId }),
+    bytes: archive.size,
+    crc32: archive.crc32,
+    checksum: archive.manifest.checksum,
+    entries: archive.manifest.index.entries,
+    uncompressed_bytes: archive.manifest.index.bytes,
+    statistics: draft.statistics,
+    tallies,
+  };
+  await bucket.writeRecord(sealedKey(state.job_id), sealed);
+  return { job_id: state.job_id, cursor: null, done: true };
+}
+
+/** The tallies of all segments together, by store. */
+async function sumSegments(
+  { bucket }: Environment,
+  jobId: string,
+): Promise<{ tallies: Record<string, Tallies> }> {
+  const tallies: Record<string, Tallies> = {};
+  for await (const record of listSegmentRecords(bucket.s3, bucket.name, segmentsPrefix(jobId))) {
+    for (const [store, counted] of Object.entries(record.tallies)) {
+      tallies[store] = addTallies(tallies[store] ?? {}, counted);
+    }
+  }
+  return { tallies };
+}
+
+/** Nothing moved while the stores were read, so what was exported must be what they said they had. */
+export function requireCompleteness(plan: BackupPlan, tallies: Record<string, Tallies>): void {
+  const lost: string[] = [];
+  for (const { store, probe } of plan.stores) {
+    for (const [name, expected] of Object.entries(probe.counts)) {
+      const exported = tallies[store]?.[name]?.count ?? 0;
+      if (exported !== expected) lost.push(`${store} ${name}: ${exported} exported of ${expected}`);
+    }
+  }
+  if (lost.length === 0) return;
+  throw new IntegrityError(
+    `The export is not complete, although nothing changed meanwhile: ${lost.join('; ')}.`,
+    {
+      remedy:
+        'Nothing was kept of this backup. Start it again, and report it as an error of ngbak if it comes back.',
+    },
+  );
+}
+
+function draftManifest(
+  environment: Environment,
+  plan: BackupPlan,
+  consistency: Consistency,
+  tallies: Record<string, Tallies>,
+): ManifestDraft {
+  const target = findTarget(environment.config, plan.target);
+  return {
+    backup_id: plan.backup_id,
+    created_at: plan.created_at,
+    ngbak_version: VERSION,
+    storage_backends: Object.fromEntries(
+      plan.stores.map(({ store, probe }) => [
+        store,
+        {
+          kind: probe.kind,
+          version: probe.version,
+          ...(probe.edition === undefined ? {} : { edition: probe.edition }),
+        },
+      ]),
+    ),
+    statistics: profileStatistics(target.profile, target.parameters, tallies),
+    scope: {
+      type: plan.type,
+      stores: plan.stores.map(({ store }) => store),
+      target: plan.target,
+      profile: target.profile,
+      parameters: target.parameters,
+    },
+    consistency,
+    tallies,
+    tags: plan.request.tags,
+    ...(plan.request.note === undefined ? {} : { note: plan.request.note }),
+  };
+}

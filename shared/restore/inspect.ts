@@ -1,0 +1,220 @@
+import { z } from 'zod';
+import { normalizeToS3 } from '../archive/normalize.ts';
+import { isSeekable, openArchive } from '../archive/open.ts';
+import { s3Source } from '../archive/sources.ts';
+import { verifyArchive } from '../archive/verify.ts';
+import type { Bucket } from '../bucket/bucket.ts';
+import { inspectionKey, normalizedArchiveKey, restorePlanKey } from '../bucket/layout.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { IntegrityError, InvalidInputError } from '../errors.ts';
+import { Id } from '../ids.ts';
+import { legContext } from '../jobs/leg-context.ts';
+import { ProgressWriter } from '../jobs/progress.ts';
+import { withStore } from '../stores/open.ts';
+import { STORE_NAMES, type StoreName } from '../stores/port.ts';
+import { type ObjectVersion, type RestorePlan, readRestorePlan } from './plan.ts';
+
+/** Problems that an error tells; the inspection's record has all of them. */
+const PROBLEMS_TOLD_MAX = 5;
+
+const Cursor = z.discriminatedUnion('stage', [
+  z.object({ stage: z.literal('format') }),
+  z.object({ stage: z.literal('digests'), archive: z.json() }),
+  z.object({ stage: z.literal('target') }),
+]);
+type Cursor = z.infer<typeof Cursor>;
+
+/** The inspection's loop, as it travels through the workflow's state. */
+export const InspectState = z.object({
+  job_id: Id,
+  cursor: Cursor.nullable().default(null),
+  done: z.boolean().default(false),
+});
+export type InspectState = z.infer<typeof InspectState>;
+
+/** Output of one leg of the inspection; the last three are there once it is done. */
+export type InspectResult = InspectState & { confirmed?: boolean; dry_run?: boolean; refused?: boolean };
+
+/** What the inspection found: `jobs/<job>/inspection.json`. */
+export const Inspection = z.object({
+  job_id: Id,
+  target: Id,
+  inspected_at: z.iso.datetime(),
+  archive: z.object({
+    backup_id: z.string(),
+    created_at: z.string(),
+    /** Size of the upload in bytes. */
+    bytes: z.number(),
+    entries: z.number(),
+    checksum: z.string(),
+    /** The target that the backup was made of, where the archive says. */
+    origin: z.string().optional(),
+    /** True where it had to be rewritten into a seekable archive first. */
+    normalized: z.boolean(),
+    /** What an older or foreign format does not say, in words. */
+    lacks: z.array(z.string()),
+  }),
+  stores: z.array(
+    z.object({
+      store: z.enum(STORE_NAMES),
+      kind: z.string(),
+      version: z.string(),
+      /** Counts by tally name in the archive, and in the target as it is now. */
+      archive: z.record(z.string(), z.number()),
+      target: z.record(z.string(), z.number()),
+      warnings: z.array(z.string()),
+      /** What stands against loading the archive here. */
+      problems: z.array(z.string()),
+    }),
+  ),
+  warnings: z.array(z.string()),
+  problems: z.array(z.string()),
+});
+export type Inspection = z.infer<typeof Inspection>;
+
+/** Reads what the inspection of a job found. */
+export function readInspection(bucket: Bucket, jobId: string): Promise<Inspection> {
+  return bucket.requireRecord(inspectionKey(jobId), Inspection, 'Upload the archive again.');
+}
+
+/**
+ * One leg of the inspection, the only gate before a restore writes: is it a whole, sound archive in every byte; can
+ * this target hold it; what is there now. Reads the stores and writes to none. Throws InvalidInputError or
+ * IntegrityError that says what stands against the restore; in a dry run, that is told in the result instead.
+ */
+export async function inspectArchive(
+  environment: Environment,
+  state: InspectState,
+  leg: Leg,
+): Promise<InspectResult> {
+  const { bucket } = environment;
+  const plan = await readRestorePlan(bucket, state.job_id);
+  const cursor: Cursor = state.cursor ?? { stage: 'format' };
+  const next = (value: Cursor): InspectResult => ({ job_id: state.job_id, cursor: value, done: false });
+  if (cursor.stage === 'format') {
+    await settleFormat(environment, plan, leg);
+    return next({ stage: 'digests', archive: null });
+  }
+  const source = await openSource(bucket, plan.archive ?? plan.source);
+  if (cursor.stage === 'digests') {
+    const progress = new ProgressWriter(bucket, state.job_id, 'archive', 'inspect', 'inspect');
+    const verified = await verifyArchive(source, {
+      cursor: cursor.archive,
+      timeLeft: leg.timeLeft,
+      signal: leg.signal,
+      progress: (done, total) => progress.report('bytes', done, total),
+    });
+    await progress.close(verified.cursor === null);
+    const [problem] = verified.problems;
+    if (problem !== undefined) {
+      throw new IntegrityError(
+        `The archive is damaged, in ${verified.problems.length === 1 ? 'one place' : `${verified.problems.length} places or more`}: ${problem}.`,
+        { remedy: 'Take another copy of this backup, or another backup. Nothing was changed.' },
+      );
+    }
+    return next(
+      verified.cursor === null ? { stage: 'target' } : { stage: 'digests', archive: verified.cursor },
+    );
+  }
+  const inspection = await compareWithTarget(environment, plan, leg);
+  await bucket.writeRecord(inspectionKey(plan.job_id), inspection);
+  const refused = inspection.problems.length > 0;
+  if (refused && !plan.options.dry_run) {
+    const told = inspection.problems.slice(0, PROBLEMS_TOLD_MAX).join('; ');
+    const more = inspection.problems.length - PROBLEMS_TOLD_MAX;
+    throw new InvalidInputError(
+      `The archive can't be restored into target "${plan.target}": ${told}${more > 0 ? `; and ${more} more` : ''}.`,
+      { remedy: 'Nothing was changed. Correct what is named, or choose another target.' },
+    );
+  }
+  return {
+    job_id: state.job_id,
+    cursor: null,
+    done: true,
+    confirmed: plan.confirmed,
+    dry_run: plan.options.dry_run,
+    refused,
+  };
+}
+
+function openSource(bucket: Bucket, { bucket: name, key, version_id }: ObjectVersion) {
+  return s3Source(bucket.s3, name, key, version_id);
+}
+
+/** Restores load seekable archives only: others are rewritten once, into `staging/`, while every byte is checked. */
+async function settleFormat(environment: Environment, plan: RestorePlan, leg: Leg): Promise<void> {
+  const { bucket } = environment;
+  if (plan.archive) return;
+  const source = await openSource(bucket, plan.source);
+  const seekable = await isSeekable(source);
+  const archive: ObjectVersion = seekable
+    ? plan.source
+    : { bucket: bucket.name, key: normalizedArchiveKey(plan.job_id) };
+  if (!seekable) {
+    await normalizeToS3(source, { s3: bucket.s3, bucket: bucket.name, key: archive.key, signal: leg.signal });
+  }
+  await bucket.writeRecord(restorePlanKey(plan.job_id), { ...plan, archive });
+}
+
+async function compareWithTarget(environment: Environment, plan: RestorePlan, leg: Leg): Promise<Inspection> {
+  const { bucket, config } = environment;
+  const upload = await openSource(bucket, plan.source);
+  const archive = await openArchive(await openSource(bucket, plan.archive ?? plan.source));
+  const { manifest } = archive;
+  const held = new Set<StoreName>(manifest.scope.stores);
+  const stores = plan.stores.filter((store) => held.has(store));
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  for (const store of plan.options.stores ?? []) {
+    if (!held.has(store)) problems.push(`the archive holds no ${store}, which was asked for`);
+  }
+  for (const store of held) {
+    if (store !== 'config' && plan.options.stores === undefined && !stores.includes(store)) {
+      warnings.push(`the archive holds ${store}, which target "${plan.target}" has not: it is left out`);
+    }
+  }
+  if (stores.length === 0) problems.push('archive and target have no store in common');
+  const compared = await Promise.all(
+    stores.map((name) =>
+      withStore(config, plan.target, name, async (store) => {
+        const context = legContext(environment, leg, plan.job_id);
+        const probe = await store.probe(context);
+        const options = { mode: plan.options.mode, onConflict: plan.options.on_conflict };
+        return {
+          store: name,
+          kind: probe.kind,
+          version: probe.version,
+          archive: Object.fromEntries(
+            Object.entries(manifest.tallies[name] ?? {}).map(([tally, { count }]) => [tally, count]),
+          ),
+          target: probe.counts,
+          warnings: [...probe.warnings],
+          problems: [...(await store.admits(archive, options, context))],
+        };
+      }),
+    ),
+  );
+  for (const { store, problems: found } of compared) {
+    problems.push(...found.map((problem) => `${store}: ${problem}`));
+  }
+  // From here on, the plan is about the stores that archive and target have in common.
+  await bucket.writeRecord(restorePlanKey(plan.job_id), { ...plan, stores });
+  return {
+    job_id: plan.job_id,
+    target: plan.target,
+    inspected_at: new Date().toISOString(),
+    archive: {
+      backup_id: manifest.backup_id,
+      created_at: manifest.created_at,
+      bytes: upload.size,
+      entries: manifest.index.entries,
+      checksum: manifest.checksum,
+      ...(manifest.scope.target === undefined ? {} : { origin: manifest.scope.target }),
+      normalized: plan.archive !== undefined && plan.archive.key !== plan.source.key,
+      lacks: manifest.lacks ?? [],
+    },
+    stores: compared,
+    warnings,
+    problems,
+  };
+}

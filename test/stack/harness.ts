@@ -1,0 +1,124 @@
+import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import {
+  DescribeExecutionCommand,
+  type DescribeExecutionCommandOutput,
+  SFNClient,
+  StartExecutionCommand,
+} from '@aws-sdk/client-sfn';
+import { Bucket } from '../../shared/bucket/bucket.ts';
+import { hasEnded, type JobRecord, readJob } from '../../shared/jobs/record.ts';
+import { createRestoreRequest } from '../../shared/restore/request.ts';
+
+/** Longest that a test waits for a workflow, in milliseconds: a deadline for hangs, not an assertion on speed. */
+const DEADLINE_MS = 120_000;
+
+/** The deployed stack that test/run.ts made: its outputs, and clients that reach it. */
+export function deployedStack() {
+  const text = process.env.NGBAK_TEST_OUTPUTS;
+  if (!text)
+    throw new Error('NGBAK_TEST_OUTPUTS is not set: run these tests by `npm test`, which deploys the stack.');
+  const outputs = JSON.parse(text) as Record<string, string>;
+  const output = (name: string): string => {
+    const value = outputs[name];
+    if (value === undefined) throw new Error(`The stack has no output ${name}.`);
+    return value;
+  };
+  const sfn = new SFNClient({});
+  const bucket = new Bucket(output('BucketName'));
+  const secrets = new SecretsManagerClient({});
+
+  /** Starts a workflow and waits until it has ended. */
+  async function run(machine: 'Backup' | 'Restore', input: object, name?: string) {
+    const { executionArn } = await sfn.send(
+      new StartExecutionCommand({
+        stateMachineArn: output(`${machine}StateMachineArn`),
+        input: JSON.stringify(input),
+        ...(name === undefined ? {} : { name }),
+      }),
+    );
+    return waitForExecution(executionArn ?? '');
+  }
+
+  async function waitForExecution(executionArn: string): Promise<DescribeExecutionCommandOutput> {
+    const deadline = Date.now() + DEADLINE_MS;
+    for (;;) {
+      const found = await sfn.send(new DescribeExecutionCommand({ executionArn }));
+      if (found.status !== 'RUNNING') return found;
+      if (Date.now() > deadline) throw new Error(`${executionArn} is still running.`);
+      await sleep(200);
+    }
+  }
+
+  /** Waits until the job's record says one of these states; by default, until the job has ended. */
+  async function waitForJob(
+    jobId: string,
+    until: (job: JobRecord) => boolean = (job) => hasEnded(job.state),
+  ): Promise<JobRecord> {
+    const deadline = Date.now() + DEADLINE_MS;
+    for (;;) {
+      const job = await readJob(bucket, jobId);
+      if (job && until(job)) return job;
+      if (Date.now() > deadline) throw new Error(`Job ${jobId} is ${job?.state ?? 'not there'}.`);
+      await sleep(200);
+    }
+  }
+
+  /** Every key below a prefix. */
+  async function keys(prefix = ''): Promise<string[]> {
+    const all: string[] = [];
+    for await (const { key } of bucket.keys(prefix)) all.push(key);
+    return all;
+  }
+
+  /** Uploads an archive to a presigned URL and waits for the end of the restore that this starts. */
+  async function restoreByUpload(
+    target: string,
+    archive: Uint8Array,
+    options: Parameters<typeof createRestoreRequest>[1]['options'] = {},
+  ): Promise<JobRecord> {
+    const upload = await createRestoreRequest(bucket, {
+      target,
+      fileName: 'test.ngbak',
+      options,
+      confirm: target,
+    });
+    const answer = await fetch(upload.put.url, {
+      method: upload.put.method,
+      headers: upload.put.headers,
+      body: archive as BodyInit,
+    });
+    if (!answer.ok) throw new Error(`Upload refused: ${answer.status} ${await answer.text()}`);
+    return waitForJob(upload.job_id);
+  }
+
+  /** The bytes of a catalogued archive. */
+  async function download(backupId: string): Promise<Uint8Array> {
+    const { GetObjectCommand } = await import('@aws-sdk/client-s3');
+    const { Body } = await bucket.s3.send(
+      new GetObjectCommand({ Bucket: bucket.name, Key: `backups/${backupId}.ngbak` }),
+    );
+    if (!Body) throw new Error(`${backupId} has no content.`);
+    return Body.transformToByteArray();
+  }
+
+  async function putSecret(id: string, value: object): Promise<void> {
+    await secrets.send(new PutSecretValueCommand({ SecretId: id, SecretString: JSON.stringify(value) }));
+  }
+
+  return {
+    output,
+    bucket,
+    sfn,
+    run,
+    waitForExecution,
+    waitForJob,
+    keys,
+    restoreByUpload,
+    download,
+    putSecret,
+  };
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
