@@ -1,0 +1,94 @@
+import { Redis } from 'ioredis';
+import neo4j from 'neo4j-driver';
+import { servers } from '../servers.ts';
+
+/** Names of what target `scratch` owns on the shared test servers; test/stack/context.ts configures the same. */
+export const LABEL = 'Scratch';
+export const COLLECTION = 'scratch_items';
+export const PREFIX = 'scratch:';
+
+/** Runs `work` with a client of each store, and closes them. */
+async function withClients<T>(work: (clients: { cypher: Cypher; redis: Redis; qdrant: Qdrant }) => Promise<T>) {
+  const driver = neo4j.driver(
+    servers.neo4j.uri,
+    neo4j.auth.basic(servers.neo4j.username, servers.neo4j.password),
+  );
+  const redis = new Redis(servers.redis.url, { password: servers.redis.password });
+  const cypher: Cypher = async (query, parameters = {}) =>
+    (await driver.executeQuery(query, parameters)).records.map((record) => record.toObject());
+  const qdrant: Qdrant = async (method, path, body) => {
+    const answer = await fetch(`${servers.qdrant.url}${path}`, {
+      method,
+      headers: { 'api-key': servers.qdrant.apiKey, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    if (!answer.ok && answer.status !== 404) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+    return (await answer.json()) as { result?: unknown };
+  };
+  try {
+    return await work({ cypher, redis, qdrant });
+  } finally {
+    await driver.close();
+    redis.disconnect();
+  }
+}
+type Cypher = (query: string, parameters?: object) => Promise<Record<string, unknown>[]>;
+type Qdrant = (method: string, path: string, body?: object) => Promise<{ result?: unknown }>;
+
+/** Fills target `scratch` with a few records of each kind, the same each time. */
+export function fillTarget(): Promise<void> {
+  return withClients(async ({ cypher, redis, qdrant }) => {
+    await cypher(`MATCH (n:${LABEL}) DETACH DELETE n`);
+    await cypher(
+      `UNWIND range(1, 20) AS i CREATE (:${LABEL}:Thing {id: 'n' + i, weight: i * 0.5, count: i, born: date('2024-01-01')})`,
+    );
+    await cypher(
+      `MATCH (a:${LABEL}), (b:${LABEL}) WHERE a.count = b.count - 1
+       CREATE (a)-[:RELATED {order: a.count}]->(b)`,
+    );
+    await qdrant('DELETE', `/collections/${COLLECTION}`);
+    await qdrant('PUT', `/collections/${COLLECTION}`, { vectors: { size: 4, distance: 'Dot' } });
+    await qdrant('PUT', `/collections/${COLLECTION}/points?wait=true`, {
+      points: Array.from({ length: 20 }, (_, i) => ({
+        id: i + 1,
+        vector: [i, i / 2, -i, 1],
+        payload: { entity_name: `n${i + 1}` },
+      })),
+    });
+    const old = await redis.keys(`${PREFIX}*`);
+    if (old.length > 0) await redis.del(old);
+    for (let i = 1; i <= 20; i++) await redis.set(`${PREFIX}docs:d${i}`, JSON.stringify({ content: `document ${i}` }));
+    await redis.set(`${PREFIX}cache:c1`, '{"answer": 42}', 'PXAT', 4_102_444_800_000);
+    await redis.hset(`${PREFIX}graph:meta`, { nodes: '20', made: 'by a test' });
+  });
+}
+
+/** Everything that target `scratch` holds right now, in an order that does not depend on the servers. */
+export function readTarget(): Promise<unknown> {
+  return withClients(async ({ cypher, redis, qdrant }) => {
+    const nodes = await cypher(
+      `MATCH (n:${LABEL}) RETURN labels(n) AS labels, toString(n.born) AS born, n.id AS id, toString(n.weight) AS weight, toString(n.count) AS count, size(keys(n)) AS size ORDER BY id`,
+    );
+    const relationships = await cypher(
+      `MATCH (a:${LABEL})-[r]->(b:${LABEL}) RETURN a.id AS start, type(r) AS type, toString(r.order) AS order, b.id AS end ORDER BY start, end`,
+    );
+    const points = await qdrant('POST', `/collections/${COLLECTION}/points/scroll`, {
+      limit: 1000,
+      with_vector: true,
+      with_payload: true,
+    });
+    const keys = (await redis.keys(`${PREFIX}*`)).sort();
+    const values = await Promise.all(
+      keys.map(async (key) => [
+        key,
+        await redis.pexpiretime(key),
+        (await redis.type(key)) === 'hash' ? await redis.hgetall(key) : await redis.get(key),
+      ]),
+    );
+    return JSON.parse(
+      JSON.stringify({ nodes, relationships, points: points.result ?? null, values }, (_, value) =>
+        typeof value === 'bigint' ? value.toString() : value,
+      ),
+    );
+  });
+}
