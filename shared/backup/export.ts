@@ -51,10 +51,11 @@ export async function exportLeg(
       let bytes = 0;
       let ended = true;
       for await (const exported of store.export(shard as NonNullable<typeof shard>, cursor, context)) {
-        yield exported.piece;
+        const entries = [exported.piece, ...(exported.companions ?? [])];
+        yield* entries;
         tallies = addTallies(tallies, exported.tallies);
         cursor = exported.next;
-        bytes += exported.piece.length;
+        for (const { length } of entries) bytes += length;
         if (cursor !== null && (leg.timeLeft() <= 0 || bytes >= SEGMENT_BYTES_MAX)) {
           ended = false;
           break;

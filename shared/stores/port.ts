@@ -60,6 +60,11 @@ export interface Shard {
 /** One step of an export: a piece for the archive, with what it counts for and where to go on after it. */
 export interface ExportStep {
   readonly piece: EntryPiece;
+  /**
+   * Whole entries that belong to the same records as `piece` and follow it: no leg ends between them, so that `next`
+   * and `tallies` are true for all of them or for none.
+   */
+  readonly companions?: readonly EntryPiece[];
   /** Counts and digests of the records in this piece. For an entry of several pieces, reported with its last one. */
   readonly tallies: Tallies;
   /** Where the export goes on after this piece; null where the shard is finished. */
