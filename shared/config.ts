@@ -40,7 +40,7 @@ export type NgbakConfig = z.infer<typeof NgbakConfig>;
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): NgbakConfig {
   return parseJson(
     NgbakConfig,
-    environment['NGBAK_CONFIG'] ?? '',
+    environment.NGBAK_CONFIG ?? '',
     'Configuration in NGBAK_CONFIG',
     'Deploy the stack again: it writes this variable from the "ngbak" key of cdk.json.',
   );

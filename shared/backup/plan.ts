@@ -7,7 +7,7 @@ import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import type { ExecutionInfo } from '../jobs/execution.ts';
 import { legContext } from '../jobs/leg-context.ts';
-import { takeLock } from '../jobs/lock.ts';
+import { requireLock, takeLock } from '../jobs/lock.ts';
 import { createJob, type JobRecord, readJob } from '../jobs/record.ts';
 import { storesOf, withStore } from '../stores/open.ts';
 import { STORE_NAMES, type StoreName } from '../stores/port.ts';
@@ -133,12 +133,16 @@ export async function planBackup(
       });
     }
   }
-  await takeLock(environment.bucket, environment.sfn, {
-    target,
-    job_id: jobId,
-    kind: 'backup',
-    execution_arn: execution.arn,
-  });
+  if (request.part_of) {
+    await requireLock(environment.bucket, target, request.part_of.execution_arn);
+  } else {
+    await takeLock(environment.bucket, environment.sfn, {
+      target,
+      job_id: jobId,
+      kind: 'backup',
+      execution_arn: execution.arn,
+    });
+  }
 
   const planned = await Promise.all(
     stores.map((name) =>

@@ -19,6 +19,8 @@ export const BackupRequest = z.strictObject({
   note: z.string().max(1000).optional(),
   retention: Retention.optional(),
   codec: z.enum(['gzip', 'zstd']).default('gzip'),
+  /** Set by a restore that saves its target: the backup runs under the restore's lock. */
+  part_of: z.strictObject({ job_id: Id, execution_arn: z.string() }).optional(),
   /** Who asked, for the records: a person, a key's name, `schedule`. */
   requested_by: z.string().max(200).optional(),
 });

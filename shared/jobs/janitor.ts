@@ -1,3 +1,4 @@
+import { DescribeExecutionCommand, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { BackupPlan } from '../backup/plan.ts';
 import {
@@ -12,10 +13,11 @@ import {
 import { CatalogRecord } from '../catalog/record.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { jobIdsOfInput, RestorePlan } from '../restore/plan.ts';
+import { findSafetyBackup, relatedJobId } from '../restore/safety.ts';
 import { withStore } from '../stores/open.ts';
 import type { StoreName } from '../stores/port.ts';
 import { legContext } from './leg-context.ts';
-import { freeLock } from './lock.ts';
+import { changeLock, freeLock } from './lock.ts';
 import { hasEnded, type JobRecord, type JobState, parseResult, readJob, updateJob } from './record.ts';
 
 /** EventBridge's "Step Functions Execution Status Change", the part we use. */
@@ -42,12 +44,74 @@ export async function cleanUpAfter(environment: Environment, event: ExecutionEnd
   const job = await findJob(environment, [...jobIdsOfInput(input), name], executionArn);
   // Another execution owns the job (a second event of the same upload), or the job was refused before it began.
   if (!job) return;
-  if (job.kind === 'backup') await cleanUpBackup(environment, job, leg);
-  else await cleanUpRestore(environment, job, leg);
-  await freeLock(environment.bucket, job.target, executionArn);
-  await updateJob(environment.bucket, job.job_id, (record) =>
-    hasEnded(record.state) ? undefined : closing(event),
+  if (job.kind === 'backup') {
+    await cleanUpBackup(environment, job, leg);
+    await freeLock(environment.bucket, job.target, executionArn);
+    await closeJob(environment, job.job_id, closing(event));
+    return;
+  }
+  const plan = (await environment.bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
+  await cleanUpRestore(environment, job, plan, leg);
+  if (plan?.rollback_of !== undefined) await closeRollback(environment, job, plan.rollback_of, event);
+  else if (!(await rollBack(environment, job, event))) {
+    await freeLock(environment.bucket, job.target, executionArn);
+    await closeJob(environment, job.job_id, closing(event));
+  }
+}
+
+async function closeJob(environment: Environment, jobId: string, changes: Partial<JobRecord>): Promise<void> {
+  await updateJob(environment.bucket, jobId, (record) => (hasEnded(record.state) ? undefined : changes));
+}
+
+/**
+ * Starts the way back after a restore that ended badly once it could have written, however it ended: from its safety
+ * backup, under its lock. Returns false, having done nothing, where there is nothing to go back from or to. The job
+ * stays open, with the reason of the failure, until the rollback has ended.
+ */
+async function rollBack(environment: Environment, job: JobRecord, event: ExecutionEnded): Promise<boolean> {
+  const { bucket, sfn } = environment;
+  const { executionArn, status } = event.detail;
+  if (status === 'SUCCEEDED' || hasEnded(job.state)) return false;
+  if (!(await findSafetyBackup(bucket, job.job_id))) return false;
+  const name = relatedJobId('rollback', job.job_id);
+  const { stateMachineArn } = await sfn.send(new DescribeExecutionCommand({ executionArn }));
+  const started = await sfn.send(
+    new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify({ rollback_of: job.job_id }) }),
   );
+  await changeLock(bucket, job.target, executionArn, {
+    job_id: name,
+    execution_arn: started.executionArn ?? '',
+  });
+  const { error } = closing(event);
+  if (error) await closeJob(environment, job.job_id, { error });
+  return true;
+}
+
+/** Ends a rollback and the restore that it undid: both reasons are told, and a target that is neither is locked. */
+async function closeRollback(
+  environment: Environment,
+  job: JobRecord,
+  undone: string,
+  event: ExecutionEnded,
+): Promise<void> {
+  const { bucket } = environment;
+  const { executionArn, status } = event.detail;
+  const end = closing(event);
+  const failed = await readJob(bucket, undone);
+  const reason = failed?.error ?? { name: 'Failed', message: 'The restore failed.' };
+  const safety = job.backup_id ?? 'its safety backup';
+  const back = status === 'SUCCEEDED';
+  const message = back
+    ? `${reason.message} The target was put back to what it held before, from ${safety}.`
+    : `${reason.message} Putting the target back failed as well: ${end.error?.message ?? status} What it held before is in ${safety}: restore it with \`ngbak restore ${safety}\`. Until then the target stays locked for backups.`;
+  if (back) await freeLock(bucket, job.target, executionArn);
+  else await changeLock(bucket, job.target, executionArn, { kept: message });
+  await closeJob(environment, undone, {
+    state: back ? 'rolled_back' : 'failed',
+    finished_at: new Date().toISOString(),
+    error: { name: reason.name, message },
+  });
+  await closeJob(environment, job.job_id, end);
 }
 
 async function findJob(
@@ -111,9 +175,13 @@ async function cleanUpBackup(environment: Environment, job: JobRecord, leg: Leg)
   await bucket.removeAll(stagingPrefix(job.job_id));
 }
 
-async function cleanUpRestore(environment: Environment, job: JobRecord, leg: Leg): Promise<void> {
+async function cleanUpRestore(
+  environment: Environment,
+  job: JobRecord,
+  plan: RestorePlan | undefined,
+  leg: Leg,
+): Promise<void> {
   const { bucket } = environment;
-  const plan = (await bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
   if (plan) {
     await cleanServers(environment, job, plan.stores, leg);
     if (plan.source.key.startsWith('uploads/')) await bucket.removeAll(plan.source.key);

@@ -16,6 +16,8 @@ const Lock = z.object({
   kind: z.string(),
   execution_arn: z.string(),
   since: z.iso.datetime(),
+  /** Why the lock outlives its execution: the target holds a part of something. Only another restore may take it. */
+  kept: z.string().optional(),
 });
 export type Lock = z.infer<typeof Lock>;
 
@@ -23,11 +25,20 @@ export type Lock = z.infer<typeof Lock>;
  * Takes the target's lock by a conditional write. A lock whose execution has ended is taken over; taking one's own
  * lock again is fine. Throws TargetLockedError that names the holder.
  */
-export async function takeLock(bucket: Bucket, sfn: SFNClient, wanted: Omit<Lock, 'since'>): Promise<void> {
+export async function takeLock(
+  bucket: Bucket,
+  sfn: SFNClient,
+  wanted: Omit<Lock, 'since' | 'kept'>,
+): Promise<void> {
   const key = lockKey(wanted.target);
   for (let attempt = 1; attempt <= 5; attempt++) {
     const held = await bucket.readRecord(key, Lock);
     if (held?.value.execution_arn === wanted.execution_arn) return;
+    if (held?.value.kept !== undefined && wanted.kind !== 'restore') {
+      throw new TargetLockedError(`Target "${wanted.target}" can't be used: ${held.value.kept}`, {
+        remedy: 'Restore a good backup into it first; that frees it.',
+      });
+    }
     if (held && (await isRunning(sfn, held.value.execution_arn))) {
       throw new TargetLockedError(
         `Target "${wanted.target}" is in use by ${held.value.kind} job ${held.value.job_id} since ${held.value.since}.`,
@@ -63,6 +74,21 @@ export async function freeLock(bucket: Bucket, target: string, executionArn: str
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error;
   }
+}
+
+/**
+ * Gives the target's lock from an execution that has ended to another one, or keeps it for a reason. Does nothing
+ * where the first does not hold it. Idempotent.
+ */
+export async function changeLock(
+  bucket: Bucket,
+  target: string,
+  executionArn: string,
+  change: Partial<Pick<Lock, 'job_id' | 'execution_arn' | 'kept'>>,
+): Promise<void> {
+  const held = await bucket.readRecord(lockKey(target), Lock);
+  if (held?.value.execution_arn !== executionArn) return;
+  await bucket.writeRecord(lockKey(target), { ...held.value, ...change }, { etag: held.etag });
 }
 
 /** Makes sure that this execution still holds the target's lock, before it writes. Throws TargetLockedError. */

@@ -11,8 +11,9 @@ import type { ExecutionInfo } from '../jobs/execution.ts';
 import { createJob, hasEnded, readJob, updateJob } from '../jobs/record.ts';
 import { storesOf } from '../stores/open.ts';
 import type { StoreName } from '../stores/port.ts';
-import { jobIdsOfUpload, type RestorePlan, UploadEvent } from './plan.ts';
-import { CatalogRestore, isConfirmed, RestoreOptions, UploadRequest } from './request.ts';
+import { jobIdsOfUpload, type RestorePlan, readRestorePlan, UploadEvent } from './plan.ts';
+import { CatalogRestore, isConfirmed, RestoreOptions, RollbackRequest, UploadRequest } from './request.ts';
+import { findSafetyBackup } from './safety.ts';
 
 /** Output of the first step of a restore. */
 export type Admission =
@@ -30,9 +31,12 @@ export async function admitRestore(
   execution: ExecutionInfo,
 ): Promise<Admission> {
   const event = UploadEvent.safeParse(input);
+  const rollback = RollbackRequest.safeParse(input);
   const plan = event.success
     ? await planUpload(environment, event.data, execution)
-    : await planCatalogRestore(environment, input, execution);
+    : rollback.success
+      ? await planRollback(environment, rollback.data.rollback_of, execution)
+      : await planCatalogRestore(environment, input, execution);
   const refusal = await claim(environment, plan);
   if (refusal !== undefined) return { admitted: false, reason: refusal };
   try {
@@ -117,21 +121,50 @@ async function planCatalogRestore(
       remedy: 'List the backups with `ngbak list` and take an id from there.',
     });
   }
-  const { archive, target: origin } = found.value;
-  const wanted = target ?? origin;
+  const wanted = target ?? found.value.target;
   return makePlan(environment, execution, {
     jobId: parseInput(Id, execution.name, `The execution name "${execution.name}", which names the job,`),
     target: wanted,
-    source: {
-      bucket: environment.bucket.name,
-      key: archive.key,
-      ...(archive.version_id === undefined ? {} : { version_id: archive.version_id }),
-    },
+    source: sourceOf(environment, found.value),
     options,
     confirmed: isConfirmed(confirm, wanted),
     requestedBy: requested_by,
     backupId: backup_id,
   });
+}
+
+async function planRollback(
+  environment: Environment,
+  jobId: string,
+  execution: ExecutionInfo,
+): Promise<RestorePlan> {
+  const [failed, safety] = await Promise.all([
+    readRestorePlan(environment.bucket, jobId),
+    findSafetyBackup(environment.bucket, jobId),
+  ]);
+  if (!safety) {
+    throw new InvalidInputError(`Restore ${jobId} has no safety backup to go back to.`, {
+      remedy: 'Restore the newest good backup of the target instead.',
+    });
+  }
+  const plan = makePlan(environment, execution, {
+    jobId: parseInput(Id, execution.name, `The execution name "${execution.name}", which names the job,`),
+    target: failed.target,
+    source: sourceOf(environment, safety),
+    options: RestoreOptions.parse({ stores: failed.stores, safety_backup: false }),
+    confirmed: true,
+    requestedBy: `restore ${jobId}`,
+    backupId: safety.backup_id,
+  });
+  return { ...plan, rollback_of: jobId };
+}
+
+function sourceOf({ bucket }: Environment, { archive }: CatalogRecord): RestorePlan['source'] {
+  return {
+    bucket: bucket.name,
+    key: archive.key,
+    ...(archive.version_id === undefined ? {} : { version_id: archive.version_id }),
+  };
 }
 
 function makePlan(
@@ -149,7 +182,9 @@ function makePlan(
 ): RestorePlan {
   findTarget(environment.config, wanted.target);
   // Configuration is in the archive to be read by people; nothing loads it.
-  const available = storesOf(environment.config, wanted.target).filter((store) => store !== 'config');
+  const available: StoreName[] = storesOf(environment.config, wanted.target).filter(
+    (store) => store !== 'config',
+  );
   const missing = wanted.options.stores?.find((store) => !available.includes(store));
   if (missing) {
     throw new InvalidInputError(

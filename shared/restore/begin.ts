@@ -1,17 +1,43 @@
+import type { BackupRequest } from '../backup/request.ts';
+import { restorePlanKey } from '../bucket/layout.ts';
 import type { Environment } from '../environment.ts';
 import { takeLock } from '../jobs/lock.ts';
 import { updateJob } from '../jobs/record.ts';
-import { readRestorePlan } from './plan.ts';
+import { type RestorePlan, readRestorePlan } from './plan.ts';
+import { relatedJobId, safetyRequest } from './safety.ts';
+
+/** Output of the step: whether and how the workflow is to save the target before it is touched. */
+export interface BegunRestore {
+  readonly job_id: string;
+  readonly safety_backup: boolean;
+  /** Name and input of the safety backup's execution. */
+  readonly safety_name: string;
+  readonly safety_input: Partial<BackupRequest>;
+}
 
 /** Takes the target's lock. Everything before only read; everything after may write to the target's stores. */
-export async function beginRestore(environment: Environment, jobId: string): Promise<{ job_id: string }> {
-  const plan = await readRestorePlan(environment.bucket, jobId);
-  await takeLock(environment.bucket, environment.sfn, {
+export async function beginRestore(environment: Environment, jobId: string): Promise<BegunRestore> {
+  const { bucket } = environment;
+  const plan = await readRestorePlan(bucket, jobId);
+  await takeLock(bucket, environment.sfn, {
     target: plan.target,
     job_id: jobId,
     kind: 'restore',
     execution_arn: plan.execution_arn,
   });
-  await updateJob(environment.bucket, jobId, () => ({ state: 'processing' }));
-  return { job_id: jobId };
+  const safety = safetyOf(plan);
+  await bucket.writeRecord(restorePlanKey(jobId), { ...plan, safety });
+  if (safety !== 'taken') environment.log('No safety backup is taken.', { job_id: jobId, why: safety });
+  await updateJob(bucket, jobId, () => ({ state: 'processing' }));
+  return {
+    job_id: jobId,
+    safety_backup: safety === 'taken',
+    safety_name: relatedJobId('safety', jobId),
+    safety_input: safetyRequest(plan),
+  };
+}
+
+function safetyOf(plan: RestorePlan): NonNullable<RestorePlan['safety']> {
+  if (plan.rollback_of !== undefined) return 'not for a rollback';
+  return plan.options.safety_backup ? 'taken' : 'declined by the request';
 }

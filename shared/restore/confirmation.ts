@@ -49,18 +49,13 @@ export async function answerConfirmation(
   }
   if (answer.confirm) isConfirmed(answer.phrase, job.target);
   try {
-    await sfn.send(
-      answer.confirm
-        ? new SendTaskSuccessCommand({
-            taskToken: question.task_token,
-            output: JSON.stringify({ job_id: jobId }),
-          })
-        : new SendTaskFailureCommand({
-            taskToken: question.task_token,
-            error: 'RestoreRejected',
-            cause: answer.reason ?? 'The operator rejected the restore. Nothing was changed.',
-          }),
-    );
+    const taskToken = question.task_token;
+    if (answer.confirm) {
+      await sfn.send(new SendTaskSuccessCommand({ taskToken, output: JSON.stringify({ job_id: jobId }) }));
+    } else {
+      const cause = answer.reason ?? 'The operator rejected the restore. Nothing was changed.';
+      await sfn.send(new SendTaskFailureCommand({ taskToken, error: 'RestoreRejected', cause }));
+    }
   } catch (error) {
     if (!(error instanceof TaskTimedOut)) throw error;
     throw new InvalidInputError(`Job ${jobId} no longer waits: its time ran out or it was stopped.`, {

@@ -28,6 +28,10 @@ export const RestorePlan = z.object({
   options: RestoreOptions,
   /** The stores that are restored: those asked for, or every store that the target has. */
   stores: z.array(z.enum(STORE_NAMES)),
+  /** Whether the target is saved before it is touched; set when the restore begins to write. */
+  safety: z.enum(['taken', 'declined by the request', 'not for a rollback']).optional(),
+  /** The restore whose target this one puts back to what it was. */
+  rollback_of: Id.optional(),
   /** True where the request carried the operator's confirmation. */
   confirmed: z.boolean(),
   requested_by: z.string().optional(),

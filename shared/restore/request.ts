@@ -26,6 +26,8 @@ export const RestoreOptions = z.strictObject({
   stores: z.array(z.enum(STORE_NAMES)).min(1).optional(),
   /** Ends after the inspection. */
   dry_run: z.boolean().default(false),
+  /** Saves what the target holds before touching it, so that a failed restore can be rolled back. */
+  safety_backup: z.boolean().default(true),
 });
 export type RestoreOptions = z.infer<typeof RestoreOptions>;
 
@@ -39,6 +41,9 @@ export const CatalogRestore = RestoreOptions.extend({
   requested_by: z.string().max(200).optional(),
 });
 export type CatalogRestore = z.infer<typeof CatalogRestore>;
+
+/** Input of the restore workflow that puts a target back to what it was before a restore that failed. */
+export const RollbackRequest = z.strictObject({ rollback_of: Id });
 
 /** What somebody asked for before uploading: `jobs/<job>/request.json`. */
 export const UploadRequest = z.object({

@@ -1,0 +1,44 @@
+import { createHash } from 'node:crypto';
+import type { BackupRequest } from '../backup/request.ts';
+import type { Bucket } from '../bucket/bucket.ts';
+import { catalogKey } from '../bucket/layout.ts';
+import { CatalogRecord } from '../catalog/record.ts';
+import { readJob } from '../jobs/record.ts';
+import type { RestorePlan } from './plan.ts';
+
+/** Tag of every safety backup in the catalog. */
+export const SAFETY_TAG = 'pre-restore';
+/** How long a safety backup is kept, unless somebody changes it. */
+const SAFETY_RETENTION = '14d';
+/** Length limit of Step Functions execution names, and so of job ids. */
+const NAME_LENGTH_MAX = 80;
+
+/** A job that belongs to another one: `safety_<job>`, `rollback_<job>`; shortened by a hash where that is too long. */
+export function relatedJobId(relation: 'safety' | 'rollback', jobId: string): string {
+  const name = `${relation}_${jobId}`;
+  if (name.length <= NAME_LENGTH_MAX) return name;
+  const hash = createHash('sha256').update(jobId).digest('hex').slice(0, 16);
+  return `${name.slice(0, NAME_LENGTH_MAX - 17)}_${hash}`;
+}
+
+/** Input of the backup workflow that saves what the restore is about to touch. It runs under the restore's lock. */
+export function safetyRequest(plan: RestorePlan): Partial<BackupRequest> {
+  return {
+    target: plan.target,
+    stores: plan.stores,
+    tags: [SAFETY_TAG],
+    note: `What target "${plan.target}" held before restore ${plan.job_id}.`,
+    retention: SAFETY_RETENTION,
+    requested_by: `restore ${plan.job_id}`,
+    part_of: { job_id: plan.job_id, execution_arn: plan.execution_arn },
+  };
+}
+
+/** The catalogued safety backup of a restore; undefined where none was taken or it did not get to its end. */
+export async function findSafetyBackup(bucket: Bucket, jobId: string): Promise<CatalogRecord | undefined> {
+  const job = await readJob(bucket, relatedJobId('safety', jobId));
+  if (job?.backup_id === undefined) return undefined;
+  const record = (await bucket.readRecord(catalogKey(job.backup_id), CatalogRecord))?.value;
+  // The id of a backup is a second of a clock: only the record of this very job is ours.
+  return record?.job_id === job.job_id ? record : undefined;
+}
