@@ -1,0 +1,45 @@
+import { randomBytes } from 'node:crypto';
+import { CreateBucketCommand, PutBucketVersioningCommand } from '@aws-sdk/client-s3';
+import {
+  CreateStateMachineCommand,
+  DeleteStateMachineCommand,
+  SFNClient,
+  StartExecutionCommand,
+} from '@aws-sdk/client-sfn';
+import { Bucket } from '../../shared/bucket/bucket.ts';
+import { NgbakConfig } from '../../shared/config.ts';
+import type { Environment } from '../../shared/environment.ts';
+
+/** An environment like the one the functions have, on a new versioned bucket of the emulator. */
+export async function freshEnvironment(targets: object = { default: { stores: {} } }): Promise<Environment> {
+  const bucket = new Bucket(`test-${randomBytes(8).toString('hex')}`);
+  await bucket.s3.send(new CreateBucketCommand({ Bucket: bucket.name }));
+  await bucket.s3.send(
+    new PutBucketVersioningCommand({ Bucket: bucket.name, VersioningConfiguration: { Status: 'Enabled' } }),
+  );
+  return { bucket, sfn: new SFNClient({}), config: NgbakConfig.parse({ targets }), log: () => undefined };
+}
+
+/** A state machine that waits for ten minutes, so that a test decides when its executions end. */
+export async function waitingMachine(sfn: SFNClient) {
+  const { stateMachineArn } = await sfn.send(
+    new CreateStateMachineCommand({
+      name: `waiting-${randomBytes(6).toString('hex')}`,
+      roleArn: 'arn:aws:iam::000000000000:role/test',
+      definition: JSON.stringify({
+        StartAt: 'Wait',
+        States: { Wait: { Type: 'Wait', Seconds: 600, End: true } },
+      }),
+    }),
+  );
+  return {
+    stateMachineArn,
+    async start(name?: string): Promise<string> {
+      const { executionArn } = await sfn.send(
+        new StartExecutionCommand({ stateMachineArn, ...(name === undefined ? {} : { name }) }),
+      );
+      return executionArn ?? '';
+    },
+    remove: () => sfn.send(new DeleteStateMachineCommand({ stateMachineArn })),
+  };
+}
