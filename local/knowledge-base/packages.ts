@@ -61,6 +61,8 @@ export async function* readInstalledPackages(
     const manifest = PackageManifest.safeParse(parseManifest(text, path));
     if (!manifest.success || manifest.data.os !== undefined || manifest.data.cpu !== undefined) continue;
     const { data } = manifest;
+    // A folder of another name is an alias (`string-width-cjs`): the package itself is there under its own name.
+    if (data.name !== name) continue;
     yield {
       name: data.name,
       version: data.version,

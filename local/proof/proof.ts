@@ -1,0 +1,204 @@
+import { Redis } from 'ioredis';
+import neo4j from 'neo4j-driver';
+import { Ledger, type PartProof, type ProofRecord, readBuckets } from './ledger.ts';
+import { readGraph } from './read-graph.ts';
+import { readKeys } from './read-keys.ts';
+import { type QdrantAddress, readVectors } from './read-vectors.ts';
+
+/** How the three stores are reached. */
+export interface ProofConnections {
+  readonly neo4j: { uri: string; username: string; password: string; database?: string | undefined };
+  readonly qdrant: QdrantAddress;
+  readonly redis: { url: string; username?: string | undefined; password?: string | undefined };
+}
+
+/** What to read where the servers hold more than one knowledge base. Left out: everything. */
+export interface ProofScope {
+  readonly label?: string;
+  readonly collections?: readonly string[];
+  readonly keyPrefix?: string;
+}
+
+/** All that three stores hold, as counts and digests. The details lie in files of `folder`, for a comparison. */
+export interface Proof {
+  readonly folder: string;
+  readonly parts: Readonly<Record<string, PartProof>>;
+  /** Redis's time when its last key was read, in milliseconds: what was to expire before may be gone. */
+  readonly keysReadAt: number;
+}
+
+/** One thing that is not as it was. */
+export interface ProofDifference {
+  readonly part: string;
+  /** The name of the thing: an id, a key. Never its content. */
+  readonly thing: string;
+  readonly problem: string;
+}
+
+/** How one part has changed. */
+export interface PartComparison {
+  readonly before: number;
+  readonly after: number;
+  readonly missing: number;
+  readonly added: number;
+  readonly changed: number;
+  /** Gone by themselves, at their time. No difference. */
+  readonly expired: number;
+}
+
+export interface ProofComparison {
+  /** Nothing is missing, added or changed. */
+  readonly identical: boolean;
+  /** How many things differ. */
+  readonly total: number;
+  readonly parts: Readonly<Record<string, PartComparison>>;
+  /** A sample: at most as many as asked for, spread over the parts. */
+  readonly differences: readonly ProofDifference[];
+}
+
+/**
+ * Reads all three stores and digests what is there, by its own queries: nothing of it is shared with the code that
+ * makes backups, so that an error in that code can't hide itself.
+ *
+ * @param folder where the details go; emptied first, and the caller's to remove
+ * @throws Error when a store can't be reached or changes while it is read
+ */
+export async function readEverything(
+  connections: ProofConnections,
+  options: { folder: string; scope?: ProofScope },
+): Promise<Proof> {
+  const scope = options.scope ?? {};
+  const ledger = await Ledger.create(options.folder);
+  const { uri, username, password, database } = connections.neo4j;
+  const driver = neo4j.driver(uri, neo4j.auth.basic(username, password));
+  const redis = new Redis(connections.redis.url, {
+    ...(connections.redis.username === undefined ? {} : { username: connections.redis.username }),
+    ...(connections.redis.password === undefined ? {} : { password: connections.redis.password }),
+    maxRetriesPerRequest: 2,
+  });
+  try {
+    const [, , keysReadAt] = await Promise.all([
+      readGraph(driver, ledger, { database, label: scope.label }),
+      readVectors(connections.qdrant, ledger, { collections: scope.collections }),
+      readKeys(redis, ledger, { keyPrefix: scope.keyPrefix }),
+    ]);
+    const parts = await ledger.finish((part) => part.startsWith('keys '));
+    return { folder: options.folder, parts, keysReadAt };
+  } finally {
+    redis.disconnect();
+    await driver.close();
+  }
+}
+
+/** Says what differs between two readings, record by record. Holds a 64th of both in memory at a time. */
+export async function compareProofs(before: Proof, after: Proof, samples = 20): Promise<ProofComparison> {
+  const comparison = new Comparison(before, after, samples);
+  for await (const [left = [], right = []] of readBuckets([before.folder, after.folder])) {
+    const lefts = Map.groupBy(left, identity);
+    const rights = Map.groupBy(right, identity);
+    for (const [key, records] of lefts) comparison.compare(records, rights.get(key) ?? []);
+    for (const [key, records] of rights) if (!lefts.has(key)) comparison.compare([], records);
+  }
+  return comparison.result();
+}
+
+function identity(record: ProofRecord): string {
+  return `${record.part}\0${record.key}`;
+}
+
+type Counts = { -readonly [Name in keyof PartComparison]: number };
+
+class Comparison {
+  readonly #after: Proof;
+  readonly #samples: number;
+  readonly #parts: Record<string, Counts> = {};
+  readonly #differences = new Map<string, ProofDifference[]>();
+
+  constructor(before: Proof, after: Proof, samples: number) {
+    this.#after = after;
+    this.#samples = samples;
+    for (const name of [...Object.keys(before.parts), ...Object.keys(after.parts)].sort()) {
+      this.#parts[name] = {
+        before: before.parts[name]?.count ?? 0,
+        after: after.parts[name]?.count ?? 0,
+        missing: 0,
+        added: 0,
+        changed: 0,
+        expired: 0,
+      };
+    }
+  }
+
+  /** Compares all records of one key: usually one on each side, more for relationships between the same nodes. */
+  compare(before: readonly ProofRecord[], after: readonly ProofRecord[]): void {
+    const unmatched = [...after];
+    const lost: ProofRecord[] = [];
+    for (const record of before) {
+      const text = JSON.stringify(record.fields);
+      const found = unmatched.findIndex((other) => JSON.stringify(other.fields) === text);
+      if (found < 0) lost.push(record);
+      else unmatched.splice(found, 1);
+    }
+    for (const record of lost) {
+      const other = unmatched.shift();
+      if (other) this.#note('changed', record, describeChanges(record, other));
+      else if (record.expiresAt !== undefined && record.expiresAt <= this.#after.keysReadAt) {
+        this.#count(record.part).expired++;
+      } else this.#note('missing', record, 'is missing');
+    }
+    for (const record of unmatched) this.#note('added', record, 'was not there before');
+  }
+
+  result(): ProofComparison {
+    const total = Object.values(this.#parts).reduce(
+      (sum, part) => sum + part.missing + part.added + part.changed,
+      0,
+    );
+    return { identical: total === 0, total, parts: this.#parts, differences: this.#sample() };
+  }
+
+  #note(kind: 'missing' | 'added' | 'changed', { part, key }: ProofRecord, problem: string): void {
+    this.#count(part)[kind]++;
+    const noted = this.#differences.get(part) ?? [];
+    this.#differences.set(part, noted);
+    if (noted.length < this.#samples) noted.push({ part, thing: key, problem });
+  }
+
+  /** One of each part in turn, until there are enough. */
+  #sample(): ProofDifference[] {
+    const sample: ProofDifference[] = [];
+    const lists = [...this.#differences.values()];
+    for (let round = 0; round < this.#samples; round++) {
+      for (const list of lists) {
+        const difference = list[round];
+        if (difference && sample.length < this.#samples) sample.push(difference);
+      }
+    }
+    return sample;
+  }
+
+  #count(part: string): Counts {
+    const counts = this.#parts[part];
+    if (!counts) throw new Error(`The ledger holds records of "${part}", which its proof does not count.`);
+    return counts;
+  }
+}
+
+/** `property:weight` changed, `label:PACKAGE` gone: the names of fields, never their values. */
+function describeChanges(before: ProofRecord, after: ProofRecord): string {
+  const words: string[] = [];
+  for (const [field, digest] of Object.entries(before.fields)) {
+    const other = after.fields[field];
+    if (other === undefined) words.push(`${name(field)} is missing`);
+    else if (other !== digest) words.push(`${name(field)} is different`);
+  }
+  for (const field of Object.keys(after.fields)) {
+    if (before.fields[field] === undefined) words.push(`${name(field)} was not there before`);
+  }
+  return words.slice(0, 5).join(', ') + (words.length > 5 ? `, and ${words.length - 5} more` : '');
+}
+
+function name(field: string): string {
+  const [aspect, ...rest] = field.split(':');
+  return rest.length === 0 ? (aspect ?? field) : `${aspect} ${rest.join(':')}`.trimEnd();
+}
