@@ -14,6 +14,25 @@ export const StoreConfig = z.strictObject({
 });
 export type StoreConfig = z.infer<typeof StoreConfig>;
 
+/** Who is asked to pause or resume the writers of a target: a Lambda function, or a webhook with a signed body. */
+export const Hook = z.union([
+  z.strictObject({ lambda: z.string().startsWith('arn:') }),
+  z.strictObject({
+    url: z.url({ protocol: /^https$/ }),
+    /** ARN or name of the secret that holds `{"signing_key": "…"}`. */
+    secret: z.string().min(1),
+  }),
+]);
+export type Hook = z.infer<typeof Hook>;
+
+export const HooksConfig = z.strictObject({
+  pause: Hook,
+  resume: Hook,
+  /** How long one call may take, in seconds. */
+  timeout_seconds: z.number().int().min(1).max(120).default(30),
+});
+export type HooksConfig = z.infer<typeof HooksConfig>;
+
 /** A knowledge base that can be backed up and restored: one named set of stores. */
 export const TargetConfig = z.strictObject({
   /** How the GraphRAG system lays out its data; see docs/profiles.md. */
@@ -25,6 +44,8 @@ export const TargetConfig = z.strictObject({
     vectors: StoreConfig.optional(),
     kv: StoreConfig.optional(),
   }),
+  /** Called before the stores are read or written, and afterwards whatever happened. */
+  hooks: HooksConfig.optional(),
   /** The system's effective configuration, saved in every backup for reference. Secrets are masked. */
   configuration: z.record(z.string(), z.json()).default({}),
 });

@@ -47,7 +47,8 @@ export async function checkConsistency(
       }),
     ),
   );
-  const grade = Object.keys(changes).length === 0 ? 'unchanged' : 'drifted';
+  const unmoved = plan.quiesced ? 'quiesced' : 'unchanged';
+  const grade = Object.keys(changes).length === 0 ? unmoved : 'drifted';
   const consistency: Consistency = { grade, changes };
   await environment.bucket.writeRecord(consistencyKey(jobId), consistency);
   return consistency;

@@ -3,6 +3,7 @@ import { backupPlanKey } from '../bucket/layout.ts';
 import { findTarget, type NgbakConfig } from '../config.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { InvalidInputError } from '../errors.ts';
+import { pauseWriters } from '../hooks/hooks.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import type { ExecutionInfo } from '../jobs/execution.ts';
@@ -32,6 +33,8 @@ export const BackupPlan = z.object({
   created_at: z.iso.datetime(),
   type: z.enum(['full', 'partial']),
   request: BackupRequest,
+  /** True where a hook paused the writers before the stores were measured. */
+  quiesced: z.boolean(),
   stores: z.array(
     z.object({
       store: z.enum(STORE_NAMES),
@@ -143,6 +146,8 @@ export async function planBackup(
       execution_arn: execution.arn,
     });
   }
+  // A backup inside a restore finds the writers paused already.
+  const quiesced = request.part_of === undefined && (await pauseWriters(environment, target, jobId));
 
   const planned = await Promise.all(
     stores.map((name) =>
@@ -162,6 +167,7 @@ export async function planBackup(
     created_at: new Date(execution.start).toISOString(),
     type: stores.length === available.length ? 'full' : 'partial',
     request,
+    quiesced,
     stores: planned.map(({ store, probe, shards }) => ({
       store,
       probe: ProbeRecord.parse(probe),

@@ -12,6 +12,7 @@ import {
 } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import type { Environment, Leg } from '../environment.ts';
+import { resumeWriters } from '../hooks/hooks.ts';
 import { jobIdsOfInput, RestorePlan } from '../restore/plan.ts';
 import { findSafetyBackup, relatedJobId } from '../restore/safety.ts';
 import { withStore } from '../stores/open.ts';
@@ -48,6 +49,8 @@ export async function cleanUpAfter(environment: Environment, event: ExecutionEnd
     await cleanUpBackup(environment, job, leg);
     await freeLock(environment.bucket, job.target, executionArn);
     await closeJob(environment, job.job_id, closing(event));
+    // Last, since only this may fail for good: then the function fails, and everything else is done.
+    await resumeWriters(environment, job.target, job.job_id);
     return;
   }
   const plan = (await environment.bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
@@ -56,6 +59,8 @@ export async function cleanUpAfter(environment: Environment, event: ExecutionEnd
   else if (!(await rollBack(environment, job, event))) {
     await freeLock(environment.bucket, job.target, executionArn);
     await closeJob(environment, job.job_id, closing(event));
+    // Last, since only this may fail for good: then the function fails, and everything else is done.
+    await resumeWriters(environment, job.target, job.job_id);
   }
 }
 
@@ -112,6 +117,8 @@ async function closeRollback(
     error: { name: reason.name, message },
   });
   await closeJob(environment, job.job_id, end);
+  await resumeWriters(environment, job.target, undone);
+  await resumeWriters(environment, job.target, job.job_id);
 }
 
 async function findJob(

@@ -29,6 +29,8 @@ export const JobRecord = z.object({
   updated_at: z.iso.datetime(),
   finished_at: z.iso.datetime().optional(),
   requested_by: z.string().optional(),
+  /** Whether a hook paused the target's writers for this job, and whether they go on again. */
+  writers: z.enum(['paused', 'resumed']).optional(),
   backup_id: Id.optional(),
   /** Why it failed: error name, and a text for the operator. */
   error: z.object({ name: z.string(), message: z.string() }).optional(),

@@ -1,6 +1,7 @@
 import type { BackupRequest } from '../backup/request.ts';
 import { restorePlanKey } from '../bucket/layout.ts';
 import type { Environment } from '../environment.ts';
+import { pauseWriters } from '../hooks/hooks.ts';
 import { takeLock } from '../jobs/lock.ts';
 import { updateJob } from '../jobs/record.ts';
 import { type RestorePlan, readRestorePlan } from './plan.ts';
@@ -25,6 +26,7 @@ export async function beginRestore(environment: Environment, jobId: string): Pro
     kind: 'restore',
     execution_arn: plan.execution_arn,
   });
+  await pauseWriters(environment, plan.target, jobId);
   const safety = safetyOf(plan);
   await bucket.writeRecord(restorePlanKey(jobId), { ...plan, safety });
   if (safety !== 'taken') environment.log('No safety backup is taken.', { job_id: jobId, why: safety });
