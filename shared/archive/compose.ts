@@ -1,6 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3';
+import type { Codec } from './codec.ts';
 import type { Manifest, ManifestDraft } from './manifest.ts';
-import type { Codec } from './segment.ts';
 import type { Json } from './types.ts';
 
 export interface Composition {

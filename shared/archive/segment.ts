@@ -1,9 +1,14 @@
+import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import { createSHA256, type IHasher } from 'hash-wasm';
 import { z } from 'zod';
+import { InvalidInputError, NgbakError } from '../errors.ts';
+import { Codec, compressMember, DEFAULT_LEVEL, LOOK_AHEAD, MEMBER_BYTES, MEMBER_BYTES_MAX } from './codec.ts';
+import { LIMITS } from './limits.ts';
+import { checkEntryName, quoteName } from './names.ts';
+import { mapOrdered } from './ordered.ts';
+import { encodeTarHeader, paddingOf } from './tar.ts';
 import type { EntryPiece } from './types.ts';
-
-/** How members are compressed. Both decode with tar's own switches: `-z` and `--zstd`. */
-export const Codec = z.enum(['gzip', 'zstd']);
-export type Codec = z.infer<typeof Codec>;
 
 /**
  * The entry that a segment ended within, as it travels in workflow state to the leg that goes on with it. It names the
@@ -73,6 +78,7 @@ export const SegmentRecord = z.object({
 export type SegmentRecord = z.infer<typeof SegmentRecord>;
 
 export interface SegmentOptions {
+  /** Name of the segment, for its record and for messages. */
   readonly name: string;
   readonly codec: Codec;
   /** 1 to 9 for gzip, 1 to 19 for zstd. */
@@ -83,10 +89,228 @@ export interface SegmentOptions {
 }
 
 /** Streams a segment's bytes; returns what is known about it, without tallies. */
-export type EncodedSegment = AsyncGenerator<Uint8Array, Omit<SegmentRecord, 'tallies'>>;
+export type EncodedSegment = AsyncGenerator<Buffer, Omit<SegmentRecord, 'tallies'>>;
 
-export declare function encodeSegment(
+/** A run of uncompressed bytes that becomes one member, and what it begins or ends. */
+interface Block {
+  readonly plain: Buffer;
+  readonly begins: boolean;
+  readonly ends: { readonly name: string; readonly size: number; readonly sha256: string } | undefined;
+}
+
+/** The entry that is being written. */
+interface Writing {
+  readonly name: string;
+  readonly size: number;
+  readonly hash: Hash;
+  written: number;
+}
+
+/**
+ * Encodes pieces as a run of complete members: each entry starts one, and none holds more than `memberBytes`. Members
+ * are compressed in parallel; no more than {@link LOOK_AHEAD} of them are held. `open` is the entry that the segment
+ * before ended within. The same pieces and options make the same bytes. Throws InvalidInputError where a name breaks
+ * the format's rules, NgbakError where an exporter's pieces do not add up to the size they announced.
+ */
+export async function* encodeSegment(
   pieces: AsyncIterable<EntryPiece>,
   options: SegmentOptions,
   open: OpenEntry | null,
-): EncodedSegment;
+): EncodedSegment {
+  const { codec, name } = options;
+  const level = options.level ?? DEFAULT_LEVEL[codec];
+  const blocks = new BlockCutter(pieces, options, open);
+  const entries: SegmentRecord['entries'] = [];
+  let bytes = 0;
+  let crc = 0;
+  // Of the entry under way, earlier segments included.
+  let entry = { offset: 0, length: open?.length ?? 0, crc32: open?.crc32 ?? 0 };
+  const members = mapOrdered(blocks, LOOK_AHEAD, async (block) => ({
+    block,
+    member: await compressMember(codec, level, block.plain),
+  }));
+  for await (const { block, member } of members) {
+    if (block.begins) entry = { offset: bytes, length: 0, crc32: 0 };
+    bytes += member.length;
+    crc = crc32(member, crc);
+    entry.length += member.length;
+    entry.crc32 = crc32(member, entry.crc32);
+    if (block.ends) entries.push({ ...block.ends, ...entry });
+    yield member;
+  }
+  const left = blocks.open;
+  return {
+    record_version: 1,
+    name,
+    codec,
+    bytes,
+    crc32: crc,
+    content_bytes: blocks.contentBytes,
+    continues: open === null ? null : { name: open.name, written: open.written },
+    entries,
+    open:
+      left === null
+        ? null
+        : {
+            name: left.name,
+            size: left.size,
+            written: left.written,
+            crc32: entry.crc32,
+            length: entry.length,
+            sha256_state: left.hash.save(),
+          },
+  };
+}
+
+/** Turns pieces into blocks: tar header, content, padding; and digests contents on the way. */
+class BlockCutter implements AsyncIterable<Block> {
+  readonly #pieces: AsyncIterable<EntryPiece>;
+  readonly #options: SegmentOptions;
+  readonly #memberBytes: number;
+  readonly #before: OpenEntry | null;
+  #entry: Writing | null = null;
+  contentBytes = 0;
+
+  constructor(pieces: AsyncIterable<EntryPiece>, options: SegmentOptions, before: OpenEntry | null) {
+    this.#pieces = pieces;
+    this.#options = options;
+    this.#before = before;
+    this.#memberBytes = options.memberBytes ?? MEMBER_BYTES;
+    if (!(this.#memberBytes >= 1024 && this.#memberBytes <= MEMBER_BYTES_MAX)) {
+      throw new InvalidInputError(`Members of ${this.#memberBytes} bytes are not possible.`, {
+        remedy: `Choose 1024 to ${MEMBER_BYTES_MAX} bytes.`,
+      });
+    }
+  }
+
+  /** The entry under way once all pieces were taken. */
+  get open(): Writing | null {
+    return this.#entry;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Block> {
+    const before = this.#before;
+    if (before) {
+      const { name, size, written, sha256_state } = before;
+      this.#entry = { name, size, written, hash: await resumeHash(sha256_state) };
+    }
+    for await (const piece of this.#pieces) yield* this.#cut(piece);
+  }
+
+  async *#cut(piece: EntryPiece): AsyncGenerator<Block> {
+    const begins = this.#entry === null;
+    const entry = this.#entry ?? (await this.#begin(piece));
+    this.#entry = entry;
+    this.#checkPiece(piece, entry);
+    let buffer = Buffer.allocUnsafeSlow(this.#memberBytes);
+    let filled = 0;
+    let first = begins;
+    const full = (): Block => {
+      const block = { plain: buffer.subarray(0, filled), begins: first, ends: undefined };
+      first = false;
+      // A new buffer for each member: the one before may still be on its way through a thread.
+      buffer = Buffer.allocUnsafeSlow(this.#memberBytes);
+      filled = 0;
+      return block;
+    };
+    const header = begins ? encodeTarHeader(entry.name, entry.size) : Buffer.alloc(0);
+    filled += header.copy(buffer);
+    let received = 0;
+    for await (const chunk of piece.data) {
+      this.#options.signal?.throwIfAborted();
+      received += chunk.length;
+      if (received > piece.length) break;
+      entry.hash.update(chunk);
+      for (let at = 0; at < chunk.length; ) {
+        if (filled === this.#memberBytes) yield full();
+        const part = chunk.subarray(at, at + this.#memberBytes - filled);
+        buffer.set(part, filled);
+        filled += part.length;
+        at += part.length;
+      }
+    }
+    if (received !== piece.length) {
+      throw wrongPiece(piece, `holds ${received > piece.length ? 'more' : received} bytes instead`);
+    }
+    entry.written += piece.length;
+    this.contentBytes += piece.length;
+    if (entry.written < entry.size) {
+      if (filled > 0) yield full();
+      return;
+    }
+    const padding = paddingOf(entry.size);
+    if (filled + padding > this.#memberBytes) yield full();
+    buffer.fill(0, filled, filled + padding);
+    filled += padding;
+    this.#entry = null;
+    const ends = { name: entry.name, size: entry.size, sha256: entry.hash.digest() };
+    // An entry whose last piece is empty and needs no padding still has to end with a member: there is none to carry
+    // the mark otherwise. It can't come to that: an empty entry has its header, and other pieces have bytes.
+    yield { plain: buffer.subarray(0, filled), begins: first, ends };
+  }
+
+  async #begin({ name, size, length }: EntryPiece): Promise<Writing> {
+    checkEntryName(name, LIMITS, 'This backup');
+    if (!Number.isSafeInteger(size) || size < 0 || size > LIMITS.entryBytes) {
+      throw new InvalidInputError(`Entry ${quoteName(name)} of ${size} bytes can't be archived.`, {
+        remedy: `An entry holds 0 to ${LIMITS.entryBytes} bytes.`,
+      });
+    }
+    // Node's own SHA-256 is several times faster, but only hash-wasm's can be put down and taken up in another leg.
+    return { name, size, written: 0, hash: length === size ? nativeHash() : await freshHash() };
+  }
+
+  #checkPiece(piece: EntryPiece, entry: Writing): void {
+    if (piece.name !== entry.name || piece.size !== entry.size || piece.offset !== entry.written) {
+      throw wrongPiece(
+        piece,
+        `was to go on with ${quoteName(entry.name)} of ${entry.size} bytes from ${entry.written}`,
+      );
+    }
+    const end = piece.offset + piece.length;
+    if (piece.length < 0 || end > piece.size || (piece.length === 0 && piece.size > 0)) {
+      throw wrongPiece(piece, 'does not fit in its entry');
+    }
+  }
+}
+
+function wrongPiece({ name, size, offset, length }: EntryPiece, what: string): NgbakError {
+  return new NgbakError(
+    `The exporter's piece of ${quoteName(name)} (${length} bytes from ${offset}, of ${size}) ${what}.`,
+    { remedy: 'Start the backup again, and report this as an error of ngbak if it comes back.' },
+  );
+}
+
+interface Hash {
+  update(bytes: Uint8Array): void;
+  digest(): string;
+  /** State to go on from, base64. May contain up to 63 bytes of what was digested. */
+  save(): string;
+}
+
+function nativeHash(): Hash {
+  const hash = createHash('sha256');
+  return {
+    update: (bytes) => void hash.update(bytes),
+    digest: () => hash.digest('hex'),
+    save: () => {
+      throw new Error('an entry of one piece does not span segments');
+    },
+  };
+}
+
+async function freshHash(): Promise<Hash> {
+  return wrap((await createSHA256()).init());
+}
+
+async function resumeHash(state: string): Promise<Hash> {
+  return wrap((await createSHA256()).load(Buffer.from(state, 'base64')));
+}
+
+function wrap(hasher: IHasher): Hash {
+  return {
+    update: (bytes) => void hasher.update(bytes),
+    digest: () => hasher.digest('hex'),
+    save: () => Buffer.from(hasher.save()).toString('base64'),
+  };
+}

@@ -11,8 +11,9 @@ import {
 } from '@aws-sdk/client-s3';
 import type { z } from 'zod';
 import type { Json } from '../archive/types.ts';
-import { AccessDeniedError, NgbakError, UnavailableError } from '../errors.ts';
+import { NgbakError } from '../errors.ts';
 import { parseJson } from '../input.ts';
+import { explainS3Error } from './s3-error.ts';
 
 /** Largest JSON object that ngbak reads from its own bucket, in bytes: records are small by design. */
 const RECORD_BYTES_MAX = 4 * 1024 * 1024;
@@ -149,26 +150,6 @@ export class Bucket {
   }
 
   #explain(error: unknown, verb: string, key: string): Error {
-    if (error instanceof NgbakError) return error;
-    const where = `s3://${this.name}/${key}`;
-    if (error instanceof S3ServiceException) {
-      const status = error.$metadata.httpStatusCode ?? 0;
-      if (status === 403) {
-        return new AccessDeniedError(`No permission to ${verb} ${where}: ${error.name}.`, {
-          remedy: "Check this role's grants on the bucket and on its KMS key.",
-          cause: error,
-        });
-      }
-      if (status === 429 || status >= 500) {
-        return new UnavailableError(`S3 could not ${verb} ${where}: ${error.name}.`, {
-          remedy: 'It is tried again; if it goes on, look at the AWS Health Dashboard.',
-          cause: error,
-        });
-      }
-    }
-    return new NgbakError(`Could not ${verb} ${where}.`, {
-      remedy: 'Check bucket name, endpoint and network.',
-      cause: error,
-    });
+    return explainS3Error(error, verb, `s3://${this.name}/${key}`);
   }
 }

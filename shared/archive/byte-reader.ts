@@ -1,0 +1,92 @@
+/** Cuts a stream of chunks into runs of wanted length. Holds one chunk, and what {@link ByteReader.take} joins. */
+export class ByteReader {
+  readonly #chunks: AsyncIterator<Uint8Array> | Iterator<Uint8Array>;
+  #chunk: Buffer = Buffer.alloc(0);
+  #ended = false;
+  /** Bytes handed out so far. */
+  position = 0;
+
+  constructor(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
+    this.#chunks =
+      Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
+  }
+
+  /** True where no byte is left. */
+  async ended(): Promise<boolean> {
+    while (this.#chunk.length === 0 && !this.#ended) {
+      const next = await this.#chunks.next();
+      if (next.done) this.#ended = true;
+      else this.#chunk = Buffer.from(next.value.buffer, next.value.byteOffset, next.value.byteLength);
+    }
+    return this.#chunk.length === 0;
+  }
+
+  /** The next `length` bytes, or fewer at the end of the stream. The result must not be written to. */
+  async take(length: number): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    let missing = length;
+    while (missing > 0 && !(await this.ended())) {
+      const part = this.#cut(missing);
+      parts.push(part);
+      missing -= part.length;
+    }
+    return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
+  }
+
+  /** Streams the next `length` bytes, or fewer at the end of the stream. */
+  async *stream(length: number): AsyncGenerator<Buffer> {
+    let missing = length;
+    while (missing > 0 && !(await this.ended())) {
+      const part = this.#cut(missing);
+      missing -= part.length;
+      yield part;
+    }
+  }
+
+  /** The rest of the stream. */
+  async *rest(): AsyncGenerator<Buffer> {
+    while (!(await this.ended())) yield this.#cut(this.#chunk.length);
+  }
+
+  /** Puts bytes back, to be read next. */
+  unread(bytes: Buffer): void {
+    this.position -= bytes.length;
+    this.#chunk = this.#chunk.length === 0 ? bytes : Buffer.concat([bytes, this.#chunk]);
+  }
+
+  /** Lets go of the stream where it is not read to its end. */
+  async close(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#chunk = Buffer.alloc(0);
+    await this.#chunks.return?.();
+  }
+
+  #cut(length: number): Buffer {
+    const part = this.#chunk.subarray(0, length);
+    this.#chunk = this.#chunk.subarray(part.length);
+    this.position += part.length;
+    return part;
+  }
+}
+
+/** Joins chunks into buffers of at least `bytes` (the last may be smaller), copying, so that no parent is kept alive. */
+export async function* coalesce(chunks: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Buffer> {
+  let buffer = Buffer.allocUnsafeSlow(bytes);
+  let filled = 0;
+  for await (const chunk of chunks) {
+    let rest = chunk;
+    while (rest.length > 0) {
+      const part = rest.subarray(0, bytes - filled);
+      buffer.set(part, filled);
+      filled += part.length;
+      rest = rest.subarray(part.length);
+      if (filled === bytes) {
+        yield buffer;
+        buffer = Buffer.allocUnsafeSlow(bytes);
+        filled = 0;
+      }
+    }
+  }
+  if (filled > 0) yield buffer.subarray(0, filled);
+}

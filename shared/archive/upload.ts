@@ -1,0 +1,122 @@
+import { crc32 } from 'node:zlib';
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  PutObjectCommand,
+  type S3Client,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import { coalesce } from './byte-reader.ts';
+import { crc32Base64 } from './crc32.ts';
+import { mapOrdered } from './ordered.ts';
+import { callS3 } from './s3-calls.ts';
+
+/** Size of a part, in bytes: 10,000 of them are 78 GiB, well above any segment. */
+export const PART_BYTES = 8 * 1024 ** 2;
+/** Parts under way at once; each holds its bytes in memory. */
+const PARTS_AT_ONCE = 3;
+
+export interface StreamUpload {
+  readonly s3: S3Client;
+  readonly bucket: string;
+  readonly key: string;
+  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly contentType?: string;
+  /** Bytes of a part; 10,000 of them must hold the stream. */
+  readonly partBytes?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface UploadedStream {
+  readonly bytes: number;
+  readonly crc32: number;
+  readonly etag: string | undefined;
+}
+
+/**
+ * Streams chunks of unknown total size into one object, which is there completely or not at all. S3 is given the
+ * CRC-32 of the whole and refuses anything else. When a part fails, reading stops at once, and the upload is aborted
+ * before the error is thrown (lib-storage's Upload reads its stream to the end first, and aborts in the background).
+ * Memory: `PARTS_AT_ONCE` + 1 parts.
+ */
+export async function uploadStream(upload: StreamUpload): Promise<UploadedStream> {
+  const { s3, bucket: Bucket, key: Key, signal } = upload;
+  const where = `s3://${Bucket}/${Key}`;
+  const ContentType = upload.contentType ?? 'application/octet-stream';
+  const options = signal === undefined ? {} : { abortSignal: signal };
+  const parts = coalesce(upload.chunks, upload.partBytes ?? PART_BYTES)[Symbol.asyncIterator]();
+  const first = await parts.next();
+  const body = first.done ? Buffer.alloc(0) : first.value;
+  if (body.length < (upload.partBytes ?? PART_BYTES)) {
+    if (!first.done) await parts.next();
+    const crc = crc32(body);
+    const put = new PutObjectCommand({
+      Bucket,
+      Key,
+      Body: body,
+      ContentType,
+      ChecksumCRC32: crc32Base64(crc),
+    });
+    const { ETag } = await callS3('write', where, () => s3.send(put, options), { signal });
+    return { bytes: body.length, crc32: crc, etag: ETag };
+  }
+  const { UploadId } = await callS3(
+    'write',
+    where,
+    () =>
+      s3.send(
+        new CreateMultipartUploadCommand({
+          Bucket,
+          Key,
+          ContentType,
+          ChecksumAlgorithm: 'CRC32',
+          ChecksumType: 'FULL_OBJECT',
+        }),
+        options,
+      ),
+    { signal },
+  );
+  try {
+    let bytes = 0;
+    let crc = 0;
+    const numbered = (async function* () {
+      let number = 0;
+      for (let next: IteratorResult<Buffer> = first; !next.done; next = await parts.next()) {
+        bytes += next.value.length;
+        crc = crc32(next.value, crc);
+        yield { PartNumber: ++number, Body: next.value };
+      }
+    })();
+    const Parts: { PartNumber: number; ETag: string | undefined; ChecksumCRC32: string | undefined }[] = [];
+    const sent = mapOrdered(numbered, PARTS_AT_ONCE, async ({ PartNumber, Body }) => {
+      const ChecksumCRC32 = crc32Base64(crc32(Body));
+      const part = new UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body, ChecksumCRC32 });
+      const { ETag } = await callS3(`write part ${PartNumber} of`, where, () => s3.send(part, options), {
+        signal,
+      });
+      return { PartNumber, ETag, ChecksumCRC32 };
+    });
+    for await (const part of sent) Parts.push(part);
+    const complete = new CompleteMultipartUploadCommand({
+      Bucket,
+      Key,
+      UploadId,
+      MultipartUpload: { Parts },
+      ChecksumCRC32: crc32Base64(crc),
+      ChecksumType: 'FULL_OBJECT',
+    });
+    const { ETag } = await callS3('complete', where, () => s3.send(complete, options), { signal });
+    return { bytes, crc32: crc, etag: ETag };
+  } catch (error) {
+    // Not with `signal`: what made us stop must not keep us from tidying up.
+    await callS3('abort the upload of', where, () =>
+      s3.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId })),
+    ).catch((second) => {
+      throw new AggregateError([error, second], `Uploading ${where} failed, and so did aborting it`);
+    });
+    throw error;
+  } finally {
+    await parts.return?.(undefined);
+  }
+}
