@@ -1,0 +1,177 @@
+import type { EntryReader } from '../../archive/types.ts';
+import { NgbakError } from '../../errors.ts';
+import type {
+  Cursor,
+  ExportStep,
+  Leg,
+  LegContext,
+  RestoreOptions,
+  Shard,
+  Store,
+  StoreAdapter,
+  StoreProbe,
+  VerifyLeg,
+} from '../port.ts';
+import { readArchive } from './archive-records.ts';
+import { clearKeys, clearTemporary } from './clear.ts';
+import { RedisClient, RedisConnection } from './client.ts';
+import { exportKeys } from './export.ts';
+import type { WindowLimits } from './keys.ts';
+import { loadKeys } from './load.ts';
+import { planKeys, probeKeys } from './probe.ts';
+import { KeyReader } from './read.ts';
+import { KeySpace, RedisScope } from './scope.ts';
+import { infoFields, readFacts, type ServerFacts } from './server.ts';
+import { verifyKeys } from './verify.ts';
+
+/** Key-value data in Redis 6 and later, Valkey, and servers that speak like them; alone or as a cluster. */
+export const redisAdapter: StoreAdapter<RedisConnection, RedisScope> = {
+  kind: 'redis',
+  name: 'kv',
+  Connection: RedisConnection,
+  Scope: RedisScope,
+  create: (connection, scope, { target }) => new RedisStore(connection, scope, target),
+};
+
+/** The keys of one scope of one server or cluster. */
+export class RedisStore implements Store {
+  readonly name = 'kv';
+  readonly kind = 'redis';
+  readonly #client: RedisClient;
+  readonly #space: KeySpace;
+  readonly #limits: WindowLimits | undefined;
+  #opened: Promise<{ reader: KeyReader; facts: ServerFacts }> | undefined;
+
+  /** @param limits smaller windows of keys, for tests */
+  constructor(connection: RedisConnection, scope: RedisScope, target: string, limits?: WindowLimits) {
+    this.#client = new RedisClient(connection, target);
+    this.#space = new KeySpace(scope);
+    this.#limits = limits;
+  }
+
+  #open(): Promise<{ reader: KeyReader; facts: ServerFacts }> {
+    this.#opened ??= readFacts(this.#client).then((facts) => ({
+      facts,
+      reader: new KeyReader(this.#client, facts),
+    }));
+    return this.#opened;
+  }
+
+  async probe(context: LegContext): Promise<StoreProbe> {
+    const { reader, facts } = await this.#open();
+    return probeKeys(this.#client, this.#space, reader, facts, context, this.#limits);
+  }
+
+  async plan(_context: LegContext, probe: StoreProbe): Promise<Shard[]> {
+    return planKeys(probe);
+  }
+
+  async *export(_shard: Shard, cursor: Cursor | null, context: LegContext): AsyncGenerator<ExportStep> {
+    const { reader } = await this.#open();
+    yield* exportKeys(this.#client, this.#space, reader, cursor, context, this.#limits);
+  }
+
+  /** Exports leave nothing on the server. */
+  async cleanup(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /**
+   * Reads every record as the load will, so that nothing is written where a later record can't be. An archive so large
+   * that there is no time for that is checked as it is loaded.
+   */
+  async admits(
+    archive: EntryReader,
+    _options: RestoreOptions,
+    context: LegContext,
+  ): Promise<readonly string[]> {
+    const { facts } = await this.#open();
+    const problems = await this.#room(archive);
+    try {
+      for await (const record of readArchive(archive, this.#space, null)) {
+        if (record.kind === 'part' && record.part.type === 'hash' && !facts.hasFieldExpiry) {
+          if (record.part.items.some(([, , expiry]) => expiry !== undefined)) {
+            return [...problems, `fields of hashes expire, which ${facts.edition} ${facts.version} can't do`];
+          }
+        }
+        if (context.timeLeft() > 0) continue;
+        context.log('the rest of the key-value entries is checked while they are loaded', {
+          entry: record.next.entry,
+        });
+        break;
+      }
+    } catch (error) {
+      if (!(error instanceof NgbakError) || error.retryable) throw error;
+      problems.push(`${error.message} ${error.remedy}`);
+    }
+    return problems;
+  }
+
+  /** Whether the server's memory limit is below what the archive's entries take as they are. */
+  async #room(archive: EntryReader): Promise<string[]> {
+    let bytes = 0;
+    for await (const entry of archive.entries('kv/')) bytes += entry.size;
+    let limit = 0;
+    for (const node of await this.#client.nodes()) {
+      const maximum = Number(infoFields(await this.#client.call(node, 'INFO', 'memory'))['maxmemory'] ?? 0);
+      if (maximum === 0) return [];
+      limit += maximum;
+    }
+    return bytes <= limit
+      ? []
+      : [
+          `the archive has ${bytes} bytes of key-value data, more than the server's maxmemory of ${limit} bytes`,
+        ];
+  }
+
+  async clear(
+    _archive: EntryReader,
+    options: RestoreOptions,
+    _cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg> {
+    if (options.mode === 'merge') return { cursor: null, tallies: {} };
+    const leg = await clearKeys(this.#client, this.#space, context);
+    return leg.cursor === null ? clearTemporary(this.#client, this.#space, context) : leg;
+  }
+
+  async load(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg> {
+    const { reader, facts } = await this.#open();
+    return loadKeys(this.#client, this.#space, reader, facts, archive, options, cursor, context);
+  }
+
+  async verify(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<VerifyLeg> {
+    const { reader, facts } = await this.#open();
+    return verifyKeys(
+      {
+        client: this.#client,
+        space: this.#space,
+        reader,
+        facts,
+        archive,
+        options,
+        leg: context,
+        limits: this.#limits,
+      },
+      cursor,
+    );
+  }
+
+  async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {
+    return clearTemporary(this.#client, this.#space, context);
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+}

@@ -1,0 +1,155 @@
+import { z } from 'zod';
+import type { EntryReader, IndexEntry } from '../../archive/types.ts';
+import { InvalidInputError, NgbakError } from '../../errors.ts';
+import { readMembers } from './json-entry.ts';
+import { KEY_BYTES_MAX } from './keys.ts';
+import { expiryNameOf, parseEntryName } from './names.ts';
+import { type Part, STRING_BLOCK_BYTES } from './record.ts';
+import { type ByteString, type KeySpace, showKey } from './scope.ts';
+import { decodePart, LINE_BYTES_MAX } from './typed-lines.ts';
+
+/** Largest entry of expiries, in bytes: it is held as a whole beside the JSON entry that it belongs to. */
+const EXPIRY_ENTRY_BYTES_MAX = 64 * 1024 ** 2;
+
+/** Where the reading of an archive goes on: so many records into an entry. */
+export interface ArchivePosition {
+  readonly entry: string;
+  readonly records: number;
+}
+
+/** One record of an archive, and where the reading goes on after it. */
+export type ArchiveRecord = { readonly namespace: string; readonly next: ArchivePosition } & (
+  | {
+      readonly kind: 'json';
+      readonly key: ByteString;
+      readonly value: Buffer;
+      readonly expiresAt: number | null;
+    }
+  | { readonly kind: 'part'; readonly part: Part }
+);
+
+const ExpiryLine = z.strictObject({
+  key: z.string(),
+  expires_at: z.number().int().positive().max(Number.MAX_SAFE_INTEGER),
+});
+
+/**
+ * Every record of an archive's key-value entries, in their order, checked: shape, limits, and that its key is part of
+ * the scope, so that nothing is ever written where a restore does not belong. Throws InvalidInputError that names the
+ * entry and the place within it.
+ */
+export async function* readArchive(
+  archive: EntryReader,
+  space: KeySpace,
+  from: ArchivePosition | null,
+): AsyncGenerator<ArchiveRecord> {
+  let started = from === null;
+  for await (const entry of archive.entries('kv/')) {
+    started ||= entry.name === from?.entry;
+    if (!started) continue;
+    const name = parseEntryName(entry.name);
+    if (!name) throw wrong(entry.name, 'it is no entry of a Redis store');
+    if (name.form === 'expiry') continue;
+    const skip = entry.name === from?.entry ? from.records : 0;
+    let records = 0;
+    const source = name.form === 'json' ? readJson(archive, entry) : readTyped(archive, entry);
+    for await (const record of source) {
+      records++;
+      const key = record.kind === 'json' ? record.key : record.part.key;
+      if (key.length > KEY_BYTES_MAX)
+        throw wrong(entry.name, `a key has ${key.length} bytes, at most ${KEY_BYTES_MAX} are allowed`);
+      const namespace = space.namespaceOf(key);
+      if (namespace === undefined) {
+        throw wrong(entry.name, `key "${showKey(key)}" is not part of the target's scope`);
+      }
+      if (records > skip) yield { ...record, namespace, next: { entry: entry.name, records } };
+    }
+  }
+}
+
+async function* readJson(archive: EntryReader, entry: IndexEntry) {
+  const expiries = await readExpiries(archive, entry);
+  try {
+    for await (const { key, value } of readMembers(archive.open(entry))) {
+      const name = key.toString('latin1');
+      yield { kind: 'json' as const, key: name, value, expiresAt: expiries.get(name) ?? null };
+    }
+  } catch (error) {
+    throw located(entry.name, error);
+  }
+}
+
+async function* readTyped(archive: EntryReader, entry: IndexEntry) {
+  let number = 0;
+  try {
+    for await (const line of readLines(archive.open(entry))) {
+      number++;
+      const part = decodePart(line);
+      const block = part.items[0]?.[0]?.length ?? 0;
+      if (part.type === 'string' && !part.last && block !== STRING_BLOCK_BYTES) {
+        throw new Error(`value: every line of a long string but the last has ${STRING_BLOCK_BYTES} bytes`);
+      }
+      yield { kind: 'part' as const, part };
+    }
+  } catch (error) {
+    throw located(`${entry.name} line ${number}`, error);
+  }
+}
+
+async function readExpiries(archive: EntryReader, json: IndexEntry): Promise<Map<ByteString, number>> {
+  const expiries = new Map<ByteString, number>();
+  const entry = await archive.find(expiryNameOf(json.name));
+  if (!entry) return expiries;
+  if (entry.size > EXPIRY_ENTRY_BYTES_MAX) {
+    throw wrong(entry.name, `it has ${entry.size} bytes, at most ${EXPIRY_ENTRY_BYTES_MAX} are allowed`);
+  }
+  let number = 0;
+  try {
+    for await (const line of readLines(archive.open(entry))) {
+      number++;
+      const { key, expires_at } = ExpiryLine.parse(JSON.parse(line));
+      expiries.set(Buffer.from(key, 'utf8').toString('latin1'), expires_at);
+    }
+  } catch (error) {
+    throw located(
+      `${entry.name} line ${number}`,
+      error instanceof z.ZodError ? new Error('it has another shape') : error,
+    );
+  }
+  return expiries;
+}
+
+/** Lines of UTF-8 text, without their line feeds; empty ones are left out. */
+async function* readLines(content: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  let parts: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of content) {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+    let start = 0;
+    for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, start)) {
+      parts.push(bytes.subarray(start, end));
+      if (length + end - start > 0) yield Buffer.concat(parts).toString('utf8');
+      parts = [];
+      length = 0;
+      start = end + 1;
+    }
+    length += bytes.length - start;
+    if (length > LINE_BYTES_MAX) throw new Error(`the line is longer than ${LINE_BYTES_MAX} bytes`);
+    parts.push(Buffer.from(bytes.subarray(start)));
+  }
+  if (length > 0) yield Buffer.concat(parts).toString('utf8');
+}
+
+/** Errors of the archive and of the server stay as they are; those about content get their place. */
+function located(place: string, error: unknown): unknown {
+  if (error instanceof NgbakError || !(error instanceof Error)) return error;
+  return wrong(place, error.message, error);
+}
+
+function wrong(place: string, problem: string, cause?: unknown): InvalidInputError {
+  return new InvalidInputError(`The archive can't be restored: ${place}: ${problem}.`, {
+    remedy:
+      'Use an archive that ngbak made of a store of this kind and scope; docs/stores/redis.md has the format.',
+    cause,
+  });
+}

@@ -1,0 +1,54 @@
+import type { Redis } from 'ioredis';
+import type { Cursor, Leg, LegContext } from '../port.ts';
+import type { Command, RedisClient } from './client.ts';
+import { scanKeys } from './keys.ts';
+import { escapeGlob, type KeySpace } from './scope.ts';
+
+/**
+ * Deletes every key of the scope, and no other. A leg that is cut off starts over: what is deleted stays deleted, and
+ * SCAN returns every key that is there from its beginning to its end.
+ */
+export async function clearKeys(client: RedisClient, space: KeySpace, context: LegContext): Promise<Leg> {
+  return deleteKeys(client, space.pattern, context, (key) => space.namespaceOf(key) !== undefined);
+}
+
+/** Deletes what loads left behind under temporary names. */
+export async function clearTemporary(
+  client: RedisClient,
+  space: KeySpace,
+  context: LegContext,
+): Promise<Leg> {
+  return deleteKeys(client, `${escapeGlob(space.temporary)}*`, context, (key) =>
+    key.startsWith(space.temporary),
+  );
+}
+
+async function deleteKeys(
+  client: RedisClient,
+  pattern: string | undefined,
+  context: LegContext,
+  isOurs: (key: string) => boolean,
+): Promise<Leg> {
+  let deleted = 0;
+  for (const node of await client.nodes()) {
+    for await (const page of scanKeys(client, node, pattern)) {
+      context.signal.throwIfAborted();
+      const doomed = page.filter((key) => isOurs(key.toString('latin1')));
+      await unlink(client, node, doomed);
+      deleted += doomed.length;
+      if (doomed.length > 0) context.progress('keys deleted', deleted);
+      if (context.timeLeft() <= 0) return { cursor: AGAIN, tallies: {} };
+    }
+  }
+  return { cursor: null, tallies: {} };
+}
+
+/** There is no place to go on from: the next leg scans again. */
+const AGAIN: Cursor = { again: true };
+
+async function unlink(client: RedisClient, node: Redis, keys: readonly Buffer[]): Promise<void> {
+  if (keys.length === 0) return;
+  // Keys of a cluster's node lie in different hash slots, which one command can't span.
+  const commands: Command[] = client.isCluster ? keys.map((key) => ['UNLINK', key]) : [['UNLINK', ...keys]];
+  await client.sendAll(node, commands);
+}

@@ -1,0 +1,269 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import calculateSlot from 'cluster-key-slot';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { z } from 'zod';
+import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../errors.ts';
+
+/** Milliseconds to wait for a connection. */
+const CONNECT_MS = 5_000;
+/** Milliseconds to wait for one reply: a server that takes longer is blocked or gone. */
+const REPLY_MS = 60_000;
+/** Times that a batch is sent again after the connection was lost, with a growing pause in milliseconds. */
+const RETRY_PAUSES_MS = [100, 500, 2_000] as const;
+
+/** Address and credentials of a server, as they lie in Secrets Manager. */
+export const RedisConnection = z.strictObject({
+  /** `redis://host:port`, or `rediss://host:port` for TLS. Credentials belong into the fields below. */
+  url: z.string().regex(/^rediss?:\/\/[^@]+$/, 'must be redis://host:port or rediss://host:port'),
+  username: z.string().optional(),
+  password: z.string().optional(),
+  /** Number of the database; a cluster has only 0. */
+  db: z.number().int().nonnegative().optional(),
+  /** PEM certificates of the authority that signed the server's, where no public one did. */
+  ca: z.string().optional(),
+  /** True where the address is one node of a cluster. */
+  cluster: z.boolean().optional(),
+});
+export type RedisConnection = z.infer<typeof RedisConnection>;
+
+/** A failure that the server answered, such as `OOM` or `WRONGTYPE`. */
+export class RedisReplyError extends NgbakError {}
+
+export type Argument = string | number | Buffer;
+/** One command: its name, then its arguments. */
+export type Command = readonly [name: string, ...args: Argument[]];
+/** A reply as it comes: strings are buffers. Errors inside transactions and pipelines are values. */
+export type Reply = Buffer | number | null | Error | Reply[];
+
+/**
+ * Connection to one server or to the masters of one cluster. Nothing is connected before the first call. Lost
+ * connections are opened again and the whole batch is sent again, so every batch must have the same effect when it is
+ * done twice; that is why ioredis must not resend single commands by itself.
+ */
+export class RedisClient {
+  readonly #connection: RedisConnection;
+  readonly #name: string;
+  #client: Redis | Cluster | undefined;
+  #nodes: Redis[] | undefined;
+
+  constructor(connection: RedisConnection, target: string) {
+    this.#connection = connection;
+    this.#name = `Redis of target "${target}" at ${new URL(connection.url).host}`;
+  }
+
+  /** What to call it in messages. */
+  get name(): string {
+    return this.#name;
+  }
+
+  get isCluster(): boolean {
+    return this.#connection.cluster === true;
+  }
+
+  /** The servers that hold the keys: one, or the masters of the cluster. Throws UnavailableError, AccessDeniedError. */
+  async nodes(): Promise<readonly Redis[]> {
+    if (this.#nodes) return this.#nodes;
+    const { url, username, password, db, ca } = this.#connection;
+    const options = {
+      lazyConnect: true,
+      protocol: 2 as const,
+      connectTimeout: CONNECT_MS,
+      commandTimeout: REPLY_MS,
+      maxRetriesPerRequest: 0,
+      autoResendUnfulfilledCommands: false,
+      enableOfflineQueue: false,
+      retryStrategy: () => null,
+      disableClientInfo: true,
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      ...(url.startsWith('rediss:') ? { tls: ca === undefined ? {} : { ca } } : {}),
+    } satisfies RedisOptions;
+    if (!this.isCluster) {
+      const redis = new Redis(url, { ...options, ...(db === undefined ? {} : { db }) });
+      this.#client = redis;
+      await this.#connect(redis);
+      this.#nodes = [redis];
+      return this.#nodes;
+    }
+    const { hostname, port } = new URL(url);
+    const cluster = new Cluster([{ host: hostname, port: Number(port || 6379) }], {
+      lazyConnect: true,
+      clusterRetryStrategy: () => null,
+      // Addresses that a managed cluster announces are names that its certificate covers.
+      dnsLookup: (address, callback) => callback(null, address),
+      slotsRefreshTimeout: CONNECT_MS,
+      redisOptions: options,
+    });
+    this.#client = cluster;
+    await this.#connect(cluster);
+    const masters = cluster.nodes('master');
+    for (const master of masters) await this.#connect(master);
+    this.#nodes = masters;
+    return this.#nodes;
+  }
+
+  /** The master that serves a key. */
+  async nodeOf(key: Buffer): Promise<Redis> {
+    const nodes = await this.nodes();
+    if (!(this.#client instanceof Cluster)) return nodes[0] as Redis;
+    const address = this.#client.slots[calculateSlot(key)]?.[0];
+    const node = nodes.find(({ options }) => `${options.host}:${options.port}` === address);
+    if (node) return node;
+    throw new UnavailableError(`${this.#name}: no master serves hash slot ${calculateSlot(key)}.`, {
+      remedy: 'Bring the cluster into the state "ok" and wait until no slot is being moved.',
+    });
+  }
+
+  async #connect(client: Redis | Cluster): Promise<void> {
+    if (client.status === 'ready') return;
+    let first: unknown;
+    // ioredis reports the reason of a refused connection as an event only.
+    const remember = (error: unknown) => {
+      first ??= error;
+    };
+    client.on('error', remember);
+    try {
+      if (client.status === 'connecting' || client.status === 'connect') {
+        await new Promise<void>((resolve, reject) => {
+          client.once('ready', resolve);
+          client.once('end', () => reject(first ?? new Error('Connection is closed.')));
+        });
+      } else {
+        await client.connect();
+      }
+    } catch (error) {
+      throw this.#translate(first ?? error);
+    }
+  }
+
+  /**
+   * Sends commands in one go and returns their replies in order; errors that the server answered are among them.
+   * After a lost connection the whole batch is sent again.
+   */
+  async send(node: Redis, commands: readonly Command[]): Promise<Reply[]> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const pipeline = node.pipeline();
+        for (const [name, ...args] of commands) pipeline.callBuffer(name, args);
+        const results = (await pipeline.exec()) ?? [];
+        return results.map(([error, reply]) => {
+          if (error && !isReplyError(error)) throw error;
+          return (error ?? reply) as Reply;
+        });
+      } catch (error) {
+        const pause = RETRY_PAUSES_MS[attempt];
+        const translated = this.#translate(error);
+        if (pause === undefined || !(translated instanceof UnavailableError)) throw translated;
+        await sleep(pause);
+        await this.#reconnect(node, attempt);
+      }
+    }
+  }
+
+  async #reconnect(node: Redis, attempt: number): Promise<void> {
+    if (node.status === 'ready') return;
+    try {
+      await this.#connect(node);
+    } catch (error) {
+      if (attempt + 1 >= RETRY_PAUSES_MS.length) throw error;
+    }
+  }
+
+  /** Sends commands of which none may fail. Throws what the server answered as an NgbakError. */
+  async sendAll(node: Redis, commands: readonly Command[]): Promise<Exclude<Reply, Error>[]> {
+    const replies = await this.send(node, commands);
+    return replies.map((reply) => {
+      if (reply instanceof Error) throw this.#translate(reply);
+      return reply;
+    });
+  }
+
+  /** Sends one command and returns its reply. */
+  async call(node: Redis, ...command: Command): Promise<Exclude<Reply, Error>> {
+    const [reply] = await this.sendAll(node, [command]);
+    return reply as Exclude<Reply, Error>;
+  }
+
+  /** The error as one that says what to do; errors of ours stay as they are. */
+  #translate(error: unknown): NgbakError {
+    if (error instanceof NgbakError) return error;
+    const message = error instanceof Error ? error.message : String(error);
+    const code = /^([A-Z]+)\b/.exec(message)?.[1] ?? '';
+    if (['NOAUTH', 'WRONGPASS', 'NOPERM'].includes(code) || /invalid password|AUTH/i.test(message)) {
+      const command = /'([a-z|]+)' command/i.exec(message)?.[1];
+      return new AccessDeniedError(
+        `${this.#name} refused ${code === 'NOPERM' ? `the command ${command ?? ''}`.trim() : 'the login'} (${code || 'AUTH'}).`,
+        {
+          remedy:
+            "Correct username and password in the store's secret, or the user's ACL; docs/stores/redis.md lists the commands needed.",
+        },
+      );
+    }
+    if (code === 'OOM') {
+      return new RedisReplyError(`${this.#name} has no memory left: it reached "maxmemory".`, {
+        remedy: 'Raise maxmemory or take a larger node, then restore again.',
+      });
+    }
+    if (['LOADING', 'BUSY', 'CLUSTERDOWN', 'TRYAGAIN', 'MASTERDOWN', 'MOVED', 'ASK'].includes(code)) {
+      return new UnavailableError(`${this.#name} can't answer now (${code}).`, {
+        remedy: 'It is tried again; if it stays so, look at the state of the server.',
+      });
+    }
+    if (code === 'READONLY') {
+      return new InvalidInputError(`${this.#name} is a read-only replica.`, {
+        remedy: "Put the primary's address into the store's secret.",
+      });
+    }
+    if (isReplyError(error)) {
+      return new RedisReplyError(`${this.#name} answered: ${message.slice(0, 200)}.`, {
+        remedy:
+          'Check that version and ACL of the server allow the command; docs/stores/redis.md lists them.',
+      });
+    }
+    return new UnavailableError(`${this.#name} can't be reached: ${message.slice(0, 200)}.`, {
+      remedy: 'Check address, port, TLS, security groups and whether the server runs.',
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#client?.disconnect();
+    this.#client = undefined;
+    this.#nodes = undefined;
+  }
+}
+
+function isReplyError(error: unknown): boolean {
+  return error instanceof Error && error.name === 'ReplyError';
+}
+
+/** A reply that must be a whole number, such as a length. */
+export function integerOf(reply: Reply | undefined): number {
+  const value = typeof reply === 'number' ? reply : Number(String(reply));
+  if (reply === null || reply === undefined || !Number.isSafeInteger(value)) {
+    throw new RedisReplyError(
+      `Redis answered "${String(reply).slice(0, 80)}" where a whole number was expected.`,
+      {
+        remedy: 'Report this with the version of the server.',
+      },
+    );
+  }
+  return value;
+}
+
+/** A reply that must be a list. Throws the error that stands in its place. */
+export function listOf(reply: Reply | undefined): Reply[] {
+  if (Array.isArray(reply)) return reply;
+  if (reply instanceof Error) throw reply;
+  throw new RedisReplyError('Redis answered no list where one was expected.', {
+    remedy: 'Report this with the version of the server.',
+  });
+}
+
+/** A reply that must be bytes. */
+export function bytesOf(reply: Reply | undefined): Buffer {
+  if (Buffer.isBuffer(reply)) return reply;
+  if (reply instanceof Error) throw reply;
+  throw new RedisReplyError('Redis answered no bytes where some were expected.', {
+    remedy: 'Report this with the version of the server.',
+  });
+}

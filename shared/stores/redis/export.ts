@@ -1,0 +1,245 @@
+import { isUtf8 } from 'node:buffer';
+import { z } from 'zod';
+import type { EntryPiece } from '../../archive/types.ts';
+import { MultisetDigest, type Tallies } from '../../digest.ts';
+import { parseInput } from '../../input.ts';
+import type { Cursor, ExportStep, LegContext } from '../port.ts';
+import type { RedisClient } from './client.ts';
+import { isJsonText } from './json-text.ts';
+import { nextWindow, type Position, type WindowLimits } from './keys.ts';
+import { type EntryForm, entryName } from './names.ts';
+import { BATCH_KEYS, type KeyReader, type LargePosition, type Reading } from './read.ts';
+import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type Part } from './record.ts';
+import { type ByteString, type KeySpace, toBytes } from './scope.ts';
+import { encodePart } from './typed-lines.ts';
+
+/** An entry is closed once it holds this many bytes. */
+export const CHUNK_BYTES = 8 * 1024 ** 2;
+
+const ExportCursor = z.strictObject({
+  namespace: z.string(),
+  /** Last key that is in the archive, base64; null before the first one of the namespace. */
+  after: z.string().nullable(),
+  /** Number of the namespace's next entries. */
+  part: z.number().int().positive(),
+  /** The key that goes on in the next entry. */
+  large: z
+    .strictObject({
+      key: z.string(),
+      digest: z.string(),
+      position: z.strictObject({
+        type: z.enum(KEY_TYPES),
+        expiresAt: z.number().nullable(),
+        at: z.string(),
+        offset: z.number(),
+        length: z.number(),
+        page: z.number(),
+        tries: z.number(),
+      }),
+    })
+    .nullable(),
+});
+type ExportCursor = z.infer<typeof ExportCursor>;
+
+/** A large key on its way: where its reading goes on and what its content amounted to so far. */
+interface Large {
+  readonly key: ByteString;
+  readonly position: LargePosition;
+  readonly digest: string;
+}
+
+/**
+ * Streams every key of the scope, in order of namespace and key, in entries of about {@link CHUNK_BYTES}. The cursor is
+ * the last key that was archived, so a leg goes on exactly there, whatever was added or deleted meanwhile.
+ */
+export async function* exportKeys(
+  client: RedisClient,
+  space: KeySpace,
+  reader: KeyReader,
+  cursor: Cursor | null,
+  context: LegContext,
+  limits?: WindowLimits,
+): AsyncGenerator<ExportStep> {
+  const from =
+    cursor === null
+      ? null
+      : parseInput(ExportCursor, cursor, 'The cursor of the Redis export', 'Start a new backup.');
+  let chunk = from ? new Chunk(from.namespace, from.part, keyOfCursor(from)) : undefined;
+  let done = 0;
+  if (from?.large && chunk) {
+    const { position, digest } = from.large;
+    yield* readLarge(reader, chunk, { key: decodeKey(from.large.key), position, digest });
+  }
+  let after: Position | null = from ? { namespace: from.namespace, key: chunk?.after ?? '' } : null;
+  for (;;) {
+    const window = await nextWindow(client, space, after, context.signal, limits);
+    for (const { namespace, keys } of window.keys) {
+      if (chunk?.namespace !== namespace) {
+        if (chunk && !chunk.isEmpty) yield chunk.flush();
+        chunk = new Chunk(namespace, 1, undefined);
+      }
+      for (let start = 0; start < keys.length; start += BATCH_KEYS) {
+        context.signal.throwIfAborted();
+        const batch = keys.slice(start, start + BATCH_KEYS);
+        for await (const reading of reader.read(batch)) {
+          if (reading.kind === 'large')
+            yield* readLarge(reader, chunk, { key: reading.key, type: reading.type });
+          else chunk.add(reading);
+          if (chunk.isFull) yield chunk.flush();
+        }
+        chunk.after = batch.at(-1);
+        done += batch.length;
+        context.progress('keys', done);
+        if (context.timeLeft() <= 0 && !chunk.isEmpty) yield chunk.flush();
+      }
+      const last = keys.at(-1);
+      if (last !== undefined) after = { namespace, key: last };
+    }
+    if (window.complete) break;
+  }
+  if (chunk && !chunk.isEmpty) yield { ...chunk.flush(), next: null };
+}
+
+/** Adds a large key part by part, closing entries as they fill up. */
+async function* readLarge(
+  reader: KeyReader,
+  chunk: Chunk,
+  large: Large | { key: ByteString; type: Part['type'] },
+): AsyncGenerator<ExportStep> {
+  const from = 'position' in large ? large : null;
+  const type = from ? from.position.type : (large as { type: Part['type'] }).type;
+  let digest = new ContentDigest(type, from?.digest);
+  for await (const { part, next } of reader.readLarge(large.key, type, from?.position ?? null)) {
+    if (part.offset === 0) digest = new ContentDigest(type);
+    digest.add(part.items);
+    chunk.addPart(part, digest);
+    if (next && chunk.isFull) yield chunk.flush({ key: large.key, position: next, digest: digest.hex() });
+  }
+}
+
+/** The entries of one number that are being filled: JSON members, their expiries, typed lines. */
+class Chunk {
+  readonly namespace: string;
+  /** Last key that is complete in this or an earlier chunk. */
+  after: ByteString | undefined;
+  #number: number;
+  #json: Buffer[] = [];
+  #expiries: Buffer[] = [];
+  #typed: Buffer[] = [];
+  #bytes = { json: 0, expiry: 0, typed: 0 };
+  #count = 0;
+  #digest = new MultisetDigest();
+
+  constructor(namespace: string, number: number, after: ByteString | undefined) {
+    this.namespace = namespace;
+    this.#number = number;
+    this.after = after;
+  }
+
+  get isEmpty(): boolean {
+    return this.#json.length === 0 && this.#typed.length === 0;
+  }
+
+  get isFull(): boolean {
+    return this.#bytes.json >= CHUNK_BYTES || this.#bytes.typed >= CHUNK_BYTES;
+  }
+
+  add(reading: Exclude<Reading, { kind: 'large' }>): void {
+    if (reading.kind === 'whole') {
+      const digest = new ContentDigest(reading.part.type);
+      digest.add(reading.part.items);
+      this.addPart(reading.part, digest);
+      return;
+    }
+    const { key, value, expiresAt } = reading;
+    this.#tally(key, canonicalString(key, value, expiresAt));
+    const name = toBytes(key);
+    if (!isUtf8(name) || !isJsonText(value)) {
+      this.#push(
+        'typed',
+        encodePart({ key, type: 'string', expiresAt, offset: 0, last: true, items: [[value]] }),
+      );
+      return;
+    }
+    const quoted = JSON.stringify(name.toString('utf8'));
+    this.#push('json', Buffer.from(`${this.#json.length === 0 ? '{\n' : ',\n'}${quoted}: `), value);
+    if (expiresAt !== null) {
+      this.#push('expiry', Buffer.from(`{"key":${quoted},"expires_at":${expiresAt}}\n`));
+    }
+  }
+
+  /** Adds a part of a key; `digest` is that of its content up to here. */
+  addPart(part: Part, digest: ContentDigest): void {
+    this.#push('typed', encodePart(part));
+    if (part.last)
+      this.#tally(part.key, canonicalKey(part.key, part.type, digest, part.expiresAt, part.stream));
+  }
+
+  #tally(key: ByteString, record: Buffer): void {
+    this.#count++;
+    this.#digest.add(record);
+    this.after = key;
+  }
+
+  #push(form: EntryForm, ...buffers: Buffer[]): void {
+    const list = { json: this.#json, expiry: this.#expiries, typed: this.#typed }[form];
+    for (const buffer of buffers) {
+      list.push(buffer);
+      this.#bytes[form] += buffer.length;
+    }
+  }
+
+  /** The step that closes the entries of this number; the chunk is empty afterwards and goes on with the next. */
+  flush(large?: Large): ExportStep {
+    if (this.#json.length > 0) this.#push('json', Buffer.from('\n}\n'));
+    const entries: EntryPiece[] = [];
+    for (const [form, data] of [
+      ['json', this.#json],
+      ['expiry', this.#expiries],
+      ['typed', this.#typed],
+    ] as const) {
+      const size = this.#bytes[form];
+      if (data.length > 0) {
+        entries.push({
+          name: entryName(this.namespace, form, this.#number),
+          size,
+          offset: 0,
+          length: size,
+          data,
+        });
+      }
+    }
+    const [piece, ...companions] = entries;
+    if (!piece) throw new Error('An empty chunk has no entries.');
+    const tallies: Tallies =
+      this.#count === 0
+        ? {}
+        : { [`keys:${this.namespace}`]: { count: this.#count, digest: this.#digest.hex() } };
+    this.#number++;
+    const next: ExportCursor = {
+      namespace: this.namespace,
+      after: this.after === undefined ? null : encodeKey(this.after),
+      part: this.#number,
+      large: large ? { ...large, key: encodeKey(large.key), position: { ...large.position } } : null,
+    };
+    this.#json = [];
+    this.#expiries = [];
+    this.#typed = [];
+    this.#bytes = { json: 0, expiry: 0, typed: 0 };
+    this.#count = 0;
+    this.#digest = new MultisetDigest();
+    return { piece, companions, tallies, next };
+  }
+}
+
+function encodeKey(key: ByteString): string {
+  return toBytes(key).toString('base64');
+}
+
+function decodeKey(key: string): ByteString {
+  return Buffer.from(key, 'base64').toString('latin1');
+}
+
+function keyOfCursor({ after }: ExportCursor): ByteString | undefined {
+  return after === null ? undefined : decodeKey(after);
+}

@@ -1,0 +1,169 @@
+import { isUtf8 } from 'node:buffer';
+import { isJsonText } from './json-text.ts';
+
+/** Longest key in a JSON entry, in bytes of its JSON text. */
+const KEY_TEXT_BYTES_MAX = 64 * 1024;
+/** Longest value in a JSON entry, in bytes. Archives of ours hold at most 8 MiB; kept whole while it is read. */
+export const VALUE_BYTES_MAX = 64 * 1024 ** 2;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN = 0x7b;
+const CLOSE = 0x7d;
+const COLON = 0x3a;
+const COMMA = 0x2c;
+
+/** One member of the object: the key's bytes, and the value's JSON text exactly as it stands there. */
+export interface Member {
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+/**
+ * The members of one JSON object, streamed, in their order. Values are cut out, not parsed and written again, so that
+ * the exact bytes come back: spacing, order of fields, spelling of numbers. Takes any JSON object, not only those that
+ * ngbak wrote; holds one member at a time.
+ *
+ * Throws an error whose message says what is wrong and where, without data.
+ */
+export async function* readMembers(content: AsyncIterable<Uint8Array>): AsyncGenerator<Member> {
+  const scanner = new Scanner();
+  for await (const chunk of content)
+    yield* scanner.feed(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length));
+  scanner.end();
+}
+
+type State = 'start' | 'first' | 'key' | 'in-key' | 'colon' | 'value' | 'in-value' | 'after' | 'end';
+
+class Scanner {
+  #state: State = 'start';
+  /** Parts of the key or value that began in earlier chunks. */
+  #parts: Buffer[] = [];
+  #length = 0;
+  #key: Buffer = Buffer.alloc(0);
+  #depth = 0;
+  #inString = false;
+  #escaped = false;
+  /** Offset of the current chunk within the entry. */
+  #base = 0;
+
+  *feed(chunk: Buffer): Generator<Member> {
+    // Where the key or value that is being read starts within this chunk.
+    let start = 0;
+    for (let at = 0; at < chunk.length; at++) {
+      const byte = chunk[at] as number;
+      switch (this.#state) {
+        case 'in-key':
+          if (this.#escaped) this.#escaped = false;
+          else if (byte === BACKSLASH) this.#escaped = true;
+          else if (byte === QUOTE) {
+            this.#key = this.#decodeKey(this.#take(chunk.subarray(start, at + 1)), at);
+            this.#state = 'colon';
+          }
+          break;
+        case 'in-value': {
+          if (this.#inString) {
+            if (this.#escaped) this.#escaped = false;
+            else if (byte === BACKSLASH) this.#escaped = true;
+            else if (byte === QUOTE) this.#inString = false;
+          } else if (byte === QUOTE) this.#inString = true;
+          else if (byte === OPEN || byte === 0x5b) this.#depth++;
+          else if (this.#depth > 0 && (byte === CLOSE || byte === 0x5d)) this.#depth--;
+          else if (this.#depth === 0 && (byte === COMMA || byte === CLOSE)) {
+            yield this.#member(chunk.subarray(start, at), at);
+            this.#state = byte === COMMA ? 'key' : 'end';
+          }
+          break;
+        }
+        default:
+          if (isSpace(byte)) break;
+          start = at;
+          this.#structure(byte, at);
+      }
+    }
+    if (this.#state === 'in-key' || this.#state === 'in-value') {
+      this.#keep(chunk.subarray(start), this.#state === 'in-key' ? KEY_TEXT_BYTES_MAX : VALUE_BYTES_MAX);
+    }
+    this.#base += chunk.length;
+  }
+
+  /** Everything outside of keys and values. */
+  #structure(byte: number, at: number): void {
+    switch (this.#state) {
+      case 'start':
+        if (byte !== OPEN) throw this.#wrong('a JSON object was expected', at);
+        this.#state = 'first';
+        return;
+      case 'first':
+      case 'key':
+        if (byte === QUOTE) this.#state = 'in-key';
+        else if (byte === CLOSE && this.#state === 'first') this.#state = 'end';
+        else throw this.#wrong('a key was expected', at);
+        return;
+      case 'colon':
+        if (byte !== COLON) throw this.#wrong('":" was expected', at);
+        this.#state = 'value';
+        return;
+      case 'value':
+        if (byte === COMMA || byte === CLOSE) throw this.#wrong('a value was expected', at);
+        this.#state = 'in-value';
+        this.#inString = byte === QUOTE;
+        this.#depth = byte === OPEN || byte === 0x5b ? 1 : 0;
+        return;
+      default:
+        throw this.#wrong('the object has ended, and more follows', at);
+    }
+  }
+
+  #keep(part: Buffer, limit: number): void {
+    this.#length += part.length;
+    if (this.#length > limit) throw this.#wrong(`a key or value is longer than ${limit} bytes`, part.length);
+    // A copy: the chunk may belong to a buffer that its owner uses again.
+    this.#parts.push(Buffer.from(part));
+  }
+
+  #take(rest: Buffer): Buffer {
+    const whole = this.#parts.length === 0 ? rest : Buffer.concat([...this.#parts, rest]);
+    this.#parts = [];
+    this.#length = 0;
+    return whole;
+  }
+
+  #decodeKey(text: Buffer, at: number): Buffer {
+    if (!isUtf8(text)) throw this.#wrong('a key is not UTF-8', at);
+    let key: unknown;
+    try {
+      key = JSON.parse(text.toString('utf8'));
+    } catch (cause) {
+      throw this.#wrong('a key is no JSON string', at, cause);
+    }
+    if (typeof key !== 'string' || !key.isWellFormed()) {
+      throw this.#wrong('a key holds half of a surrogate pair, which is no character', at);
+    }
+    return Buffer.from(key, 'utf8');
+  }
+
+  #member(rest: Buffer, at: number): Member {
+    let value = this.#take(rest);
+    let end = value.length;
+    while (end > 0 && isSpace(value[end - 1] as number)) end--;
+    value = value.subarray(0, end);
+    if (value.length > VALUE_BYTES_MAX)
+      throw this.#wrong(`a value is longer than ${VALUE_BYTES_MAX} bytes`, at);
+    if (!isJsonText(value)) throw this.#wrong('a value is not valid JSON, or nested too deeply', at);
+    return { key: this.#key, value };
+  }
+
+  /** Throws where the object is not complete. */
+  end(): void {
+    if (this.#state !== 'end') throw this.#wrong('the object is not complete', 0);
+  }
+
+  #wrong(problem: string, at: number, cause?: unknown): Error {
+    return new Error(`at byte ${this.#base + at}: ${problem}`, { cause });
+  }
+}
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}

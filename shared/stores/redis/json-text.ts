@@ -1,0 +1,34 @@
+import { isUtf8 } from 'node:buffer';
+
+/** Deepest nesting of a value that is embedded in a JSON entry; Python's reader gives up near 1,000. */
+export const JSON_DEPTH_MAX = 256;
+
+/**
+ * Whether these bytes can stand inside a JSON document as they are and be cut out again exactly: UTF-8, one JSON value
+ * (RFC 8259), nothing around it, not nested too deeply.
+ */
+export function isJsonText(bytes: Buffer): boolean {
+  if (isSpace(bytes[0]) || isSpace(bytes[bytes.length - 1]) || !isUtf8(bytes)) return false;
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    if (error instanceof SyntaxError) return false;
+    throw error;
+  }
+  return !isDeeper(value, JSON_DEPTH_MAX);
+}
+
+/** True for JSON's white space, and where there is no byte at all. */
+function isSpace(byte: number | undefined): boolean {
+  return byte === undefined || byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (levels === 0) return true;
+  for (const inner of Array.isArray(value) ? value : Object.values(value)) {
+    if (isDeeper(inner, levels - 1)) return true;
+  }
+  return false;
+}

@@ -1,0 +1,228 @@
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import type { EntryReader } from '../../archive/types.ts';
+import { MultisetDigest, type Tallies } from '../../digest.ts';
+import { InvalidInputError } from '../../errors.ts';
+import { parseInput } from '../../input.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
+import type { Command, RedisClient } from './client.ts';
+import { contentOf, type KeyReader } from './read.ts';
+import { ContentDigest, canonicalKey, canonicalString, type Part } from './record.ts';
+import { type ByteString, type KeySpace, showKey, toBytes } from './scope.ts';
+import type { ServerFacts } from './server.ts';
+import { type IfExists, PartWriter, stringCommand } from './write.ts';
+
+/** Keys written in one go, and about the bytes of their values. */
+const BATCH_KEYS = 512;
+const BATCH_BYTES = 4 * 1024 ** 2;
+
+const LoadCursor = z.strictObject({
+  entry: z.string(),
+  records: z.number().int().nonnegative(),
+  /** Digest of the content, so far, of a key whose parts go on. */
+  digest: z.string().nullable(),
+});
+
+type JsonRecord = Extract<ArchiveRecord, { kind: 'json' }>;
+
+/** Counts and digests of keys by namespace. */
+export class TallyBook {
+  readonly #tallies = new Map<string, { count: number; digest: MultisetDigest }>();
+  #keys = 0;
+
+  /** Keys so far, of all namespaces. */
+  get keys(): number {
+    return this.#keys;
+  }
+
+  add(namespace: string, record: Buffer): void {
+    let tally = this.#tallies.get(namespace);
+    if (!tally) {
+      tally = { count: 0, digest: new MultisetDigest() };
+      this.#tallies.set(namespace, tally);
+    }
+    tally.count++;
+    tally.digest.add(record);
+    this.#keys++;
+  }
+
+  tallies(): Tallies {
+    return Object.fromEntries(
+      [...this.#tallies].map(([namespace, { count, digest }]) => [
+        `keys:${namespace}`,
+        { count, digest: digest.hex() },
+      ]),
+    );
+  }
+}
+
+/** Loads the archive's keys. Keys whose expiry has passed are not written: a restore revives nothing. */
+export async function loadKeys(
+  client: RedisClient,
+  space: KeySpace,
+  reader: KeyReader,
+  facts: ServerFacts,
+  archive: EntryReader,
+  options: RestoreOptions,
+  cursor: Cursor | null,
+  context: LegContext,
+): Promise<Leg> {
+  const from =
+    cursor === null ? null : parseInput(LoadCursor, cursor, 'The cursor of the Redis load', 'Restore again.');
+  const loader = new Loader(client, space, reader, facts, options, from?.digest ?? null);
+  let expired = 0;
+  let position: ArchivePosition | null = from;
+  for await (const record of readArchive(archive, space, from)) {
+    context.signal.throwIfAborted();
+    const expiresAt = record.kind === 'json' ? record.expiresAt : record.part.expiresAt;
+    if (expiresAt !== null && expiresAt <= Date.now()) expired++;
+    else if (record.kind === 'json') loader.addString(record);
+    else await loader.addPart(record.namespace, record.part);
+    position = record.next;
+    if (!loader.isFull && record.kind === 'json') continue;
+    await loader.flush();
+    context.progress('keys', loader.book.keys);
+    if (context.timeLeft() <= 0) {
+      return { cursor: { ...position, digest: loader.openDigest }, tallies: loader.book.tallies() };
+    }
+  }
+  await loader.flush();
+  context.progress('keys', loader.book.keys);
+  if (expired > 0) context.log('keys whose expiry has passed were not restored', { records: expired });
+  return { cursor: null, tallies: loader.book.tallies() };
+}
+
+class Loader {
+  readonly book = new TallyBook();
+  readonly #client: RedisClient;
+  readonly #reader: KeyReader;
+  readonly #facts: ServerFacts;
+  readonly #writer: PartWriter;
+  readonly #ifExists: IfExists;
+  readonly #failOnConflict: boolean;
+  #batch: JsonRecord[] = [];
+  #bytes = 0;
+  #digest: ContentDigest | null = null;
+  readonly #resumed: string | null;
+
+  constructor(
+    client: RedisClient,
+    space: KeySpace,
+    reader: KeyReader,
+    facts: ServerFacts,
+    options: RestoreOptions,
+    digest: string | null,
+  ) {
+    this.#client = client;
+    this.#reader = reader;
+    this.#facts = facts;
+    this.#writer = new PartWriter(client, space, facts);
+    const merging = options.mode === 'merge';
+    this.#ifExists = merging && options.onConflict === 'keep' ? 'keep' : 'replace';
+    this.#failOnConflict = merging && options.onConflict === 'fail';
+    this.#resumed = digest;
+  }
+
+  /** Digest, so far, of the key whose parts are being loaded. */
+  get openDigest(): string | null {
+    return this.#digest?.hex() ?? null;
+  }
+
+  get isFull(): boolean {
+    return this.#batch.length >= BATCH_KEYS || this.#bytes >= BATCH_BYTES;
+  }
+
+  addString(record: JsonRecord): void {
+    this.#batch.push(record);
+    this.#bytes += record.value.length;
+  }
+
+  /** Writes the strings that were added. */
+  async flush(): Promise<void> {
+    const batch = this.#batch;
+    this.#batch = [];
+    this.#bytes = 0;
+    if (batch.length === 0) return;
+    if (this.#failOnConflict) await this.#requireNoConflict(batch);
+    const groups = new Map<Redis, { record: JsonRecord; command: Command }[]>();
+    for (const record of batch) {
+      const node = await this.#client.nodeOf(toBytes(record.key));
+      const group = groups.get(node) ?? [];
+      const command = stringCommand(record.key, record.value, record.expiresAt, this.#ifExists, this.#facts);
+      group.push({ record, command });
+      groups.set(node, group);
+    }
+    for (const [node, group] of groups) {
+      const replies = await this.#client.sendAll(
+        node,
+        group.map(({ command }) => command),
+      );
+      for (const [index, { record }] of group.entries()) {
+        if (replies[index] === null) continue;
+        this.book.add(record.namespace, canonicalString(record.key, record.value, record.expiresAt));
+      }
+    }
+  }
+
+  async #requireNoConflict(batch: readonly JsonRecord[]): Promise<void> {
+    const wanted = new Map(batch.map(({ key, value }) => [key, value]));
+    for await (const found of this.#reader.read([...wanted.keys()])) {
+      const key = found.kind === 'whole' ? found.part.key : found.key;
+      const value = wanted.get(key);
+      if (value && (found.kind !== 'string' || !found.value.equals(value))) throw conflict(this.#client, key);
+    }
+  }
+
+  async addPart(namespace: string, part: Part): Promise<void> {
+    if (part.offset === 0) this.#digest = new ContentDigest(part.type);
+    this.#digest ??= new ContentDigest(part.type, this.#resumed ?? undefined);
+    this.#digest.add(part.items);
+    if (part.offset === 0 && part.last) {
+      if (this.#failOnConflict) await this.#requireSame(part);
+      if (await this.#writer.writeWhole(part, this.#ifExists)) this.#count(namespace, part);
+      this.#digest = null;
+      return;
+    }
+    if (part.last && this.#failOnConflict) await this.#requireSame(part);
+    const outcome = await this.#writer.writePart(part, this.#ifExists);
+    if (outcome === 'written') this.#count(namespace, part);
+    if (part.last) this.#digest = null;
+  }
+
+  #count(namespace: string, part: Part): void {
+    const [item] = part.items;
+    const record =
+      part.type === 'string' && part.offset === 0
+        ? canonicalString(part.key, item?.[0] ?? Buffer.alloc(0), part.expiresAt)
+        : canonicalKey(
+            part.key,
+            part.type,
+            this.#digest ?? new ContentDigest(part.type),
+            part.expiresAt,
+            part.stream,
+          );
+    this.book.add(namespace, record);
+  }
+
+  /** Throws where the target has this key with other content than the archive's, which is digested by now. */
+  async #requireSame(part: Part): Promise<void> {
+    const found = await contentOf(this.#reader, part.key, part.offset > 0);
+    if (found === undefined) return;
+    const item = part.items[0]?.[0] ?? Buffer.alloc(0);
+    const same =
+      found.kind === 'string'
+        ? part.type === 'string' && part.offset === 0 && found.value.equals(item)
+        : found.type === part.type && found.digest === this.#digest?.hex();
+    if (!same) throw conflict(this.#client, part.key);
+  }
+}
+
+function conflict(client: RedisClient, key: ByteString): InvalidInputError {
+  return new InvalidInputError(
+    `${client.name} has the key "${showKey(key)}" with other content than the archive.`,
+    {
+      remedy: 'Restore with on_conflict "keep" or "overwrite", or with mode "replace".',
+    },
+  );
+}

@@ -1,0 +1,166 @@
+import { createHash } from 'node:crypto';
+import { MultisetDigest } from '../../digest.ts';
+import type { LegContext, Shard, StoreProbe } from '../port.ts';
+import type { RedisClient } from './client.ts';
+import { nextWindow, type Position, type WindowLimits } from './keys.ts';
+import { BATCH_KEYS, contentOf, type KeyReader } from './read.ts';
+import { ContentDigest, canonicalKey, canonicalString } from './record.ts';
+import { type ByteString, type KeySpace, toBytes } from './scope.ts';
+import { infoFields, type ServerFacts } from './server.ts';
+
+/** Keys whose content the fence digests. Scopes of up to so many keys are digested whole. */
+const SAMPLE_KEYS = 10_000;
+/** Namespaces with a fence value of their own; the others share one. */
+const FENCE_NAMESPACES = 32;
+/** Bytes per key to expect where nothing could be sampled. */
+const KEY_BYTES_GUESS = 1_024;
+
+interface Sampled {
+  readonly hash: string;
+  readonly namespace: string;
+  readonly key: ByteString;
+}
+
+/**
+ * Measures the scope: exact counts by namespace, and a fence. The fence digests the names of all keys and the content
+ * of a sample that is the same each time (those keys whose names hash lowest); scopes small enough are in the sample
+ * as a whole, so that no change goes unseen. For larger ones the server's own counter of changes is part of it.
+ */
+export async function probeKeys(
+  client: RedisClient,
+  space: KeySpace,
+  reader: KeyReader,
+  facts: ServerFacts,
+  context: LegContext,
+  limits?: WindowLimits,
+): Promise<StoreProbe> {
+  const counts: Record<string, number> = {};
+  const names = new Map<string, MultisetDigest>();
+  let sample: Sampled[] = [];
+  let bound = '~';
+  let total = 0;
+  let leftOut = 0;
+  let after: Position | null = null;
+  for (;;) {
+    const window = await nextWindow(client, space, after, context.signal, limits);
+    leftOut = window.leftOut;
+    for (const { namespace, keys } of window.keys) {
+      counts[`keys:${namespace}`] = (counts[`keys:${namespace}`] ?? 0) + keys.length;
+      total += keys.length;
+      const digest = names.get(namespace) ?? new MultisetDigest();
+      names.set(namespace, digest);
+      for (const key of keys) {
+        digest.add(toBytes(key));
+        const hash = createHash('md5').update(key, 'latin1').digest('hex');
+        if (hash < bound) sample.push({ hash, namespace, key });
+        if (sample.length >= 2 * SAMPLE_KEYS) {
+          sample = smallest(sample);
+          bound = sample.at(-1)?.hash ?? bound;
+        }
+      }
+      after = { namespace, key: keys.at(-1) ?? '' };
+    }
+    if (window.complete) break;
+  }
+  sample = smallest(sample);
+  const contents = await digestSample(reader, sample, context);
+  return {
+    kind: 'redis',
+    version: facts.version,
+    edition: facts.edition,
+    counts,
+    estimatedBytes: Math.ceil(total * (contents.keys > 0 ? contents.bytes / contents.keys : KEY_BYTES_GUESS)),
+    fence: {
+      ...fenceOf(counts, names, contents.digests),
+      ...(total > SAMPLE_KEYS ? { changes: await readChanges(client) } : {}),
+    },
+    warnings:
+      leftOut === 0
+        ? []
+        : [
+            `${client.name}: ${leftOut} ${leftOut === 1 ? 'key' : 'keys'} under the prefix of the scope belong to none of its namespaces and are left out; add a namespace, or set "others" to "include".`,
+          ],
+  };
+}
+
+/** One shard: a server answers one command at a time, so more readers would only wait for each other. */
+export function planKeys(probe: StoreProbe): Shard[] {
+  const keys = Object.values(probe.counts).reduce((sum, count) => sum + count, 0);
+  return keys === 0 ? [] : [{ id: 'keys', params: {}, estimatedBytes: probe.estimatedBytes }];
+}
+
+function smallest(sample: Sampled[]): Sampled[] {
+  return sample.sort((left, right) => (left.hash < right.hash ? -1 : 1)).slice(0, SAMPLE_KEYS);
+}
+
+async function digestSample(
+  reader: KeyReader,
+  sample: readonly Sampled[],
+  context: LegContext,
+): Promise<{ keys: number; bytes: number; digests: Map<string, MultisetDigest> }> {
+  const digests = new Map<string, MultisetDigest>();
+  const namespaces = new Map(sample.map(({ namespace, key }) => [key, namespace]));
+  let keys = 0;
+  let bytes = 0;
+  const add = (key: ByteString, record: Buffer, size: number) => {
+    const namespace = namespaces.get(key) ?? '';
+    const digest = digests.get(namespace) ?? new MultisetDigest();
+    digests.set(namespace, digest);
+    digest.add(record);
+    keys++;
+    bytes += key.length + size;
+  };
+  for (let start = 0; start < sample.length; start += BATCH_KEYS) {
+    context.signal.throwIfAborted();
+    const batch = sample.slice(start, start + BATCH_KEYS).map(({ key }) => key);
+    for await (const reading of reader.read(batch)) {
+      if (reading.kind === 'string') {
+        const { key, value, expiresAt } = reading;
+        add(key, canonicalString(key, value, expiresAt), value.length);
+      } else if (reading.kind === 'whole') {
+        const { key, type, items, expiresAt } = reading.part;
+        const digest = new ContentDigest(type);
+        digest.add(items);
+        const size = items.flat().reduce((sum, part) => sum + part.length, 0);
+        add(key, canonicalKey(key, type, digest, expiresAt), size);
+      } else {
+        const content = await contentOf(reader, reading.key, true);
+        if (content?.kind !== 'digest') continue;
+        const record = `${content.type} ${content.digest} ${content.expiresAt} ${JSON.stringify(content.stream?.last_id)}`;
+        add(reading.key, Buffer.from(record), await reader.sizeOf(reading.key));
+      }
+    }
+  }
+  return { keys, bytes, digests };
+}
+
+/** One readable value for each namespace: number of keys, digest of names and sampled contents. */
+function fenceOf(
+  counts: Record<string, number>,
+  names: ReadonlyMap<string, MultisetDigest>,
+  contents: ReadonlyMap<string, MultisetDigest>,
+): Record<string, string> {
+  const fence: Record<string, string> = {};
+  const rest = createHash('sha256');
+  for (const [index, namespace] of [...names.keys()].sort().entries()) {
+    const hash = index < FENCE_NAMESPACES ? createHash('sha256') : rest;
+    hash.update(`${names.get(namespace)?.hex()}${contents.get(namespace)?.hex()}`);
+    if (hash === rest) fence['keys of other namespaces'] = '';
+    else
+      fence[`keys:${namespace}`] =
+        `${counts[`keys:${namespace}`]} keys, digest ${hash.digest('hex').slice(0, 16)}`;
+  }
+  if ('keys of other namespaces' in fence)
+    fence['keys of other namespaces'] = `digest ${rest.digest('hex').slice(0, 16)}`;
+  return fence;
+}
+
+/** What the servers count themselves: changes since the last save to disk, and when that was. */
+async function readChanges(client: RedisClient): Promise<string> {
+  const counters: string[] = [];
+  for (const node of await client.nodes()) {
+    const info = infoFields(await client.call(node, 'INFO', 'persistence'));
+    counters.push(`${info['rdb_changes_since_last_save']}@${info['rdb_last_save_time']}`);
+  }
+  return counters.join(' ');
+}

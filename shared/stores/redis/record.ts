@@ -1,0 +1,140 @@
+import { createHash } from 'node:crypto';
+import { MultisetDigest } from '../../digest.ts';
+import type { ByteString } from './scope.ts';
+
+/** The types of keys that the portable form can say. */
+export const KEY_TYPES = ['string', 'hash', 'list', 'set', 'zset', 'stream'] as const;
+export type KeyType = (typeof KEY_TYPES)[number];
+
+/** Strings longer than this are handled in blocks of this size, in bytes. Part of the format: digests depend on it. */
+export const STRING_BLOCK_BYTES = 1024 ** 2;
+
+/**
+ * One element of a key's content, by type: string: `[block]`; list and set: `[element]`; sorted set:
+ * `[member, score]`; hash: `[field, value]` or `[field, value, expiry in ms]`; stream: `[id, field, value, …]`.
+ */
+export type Item = readonly Buffer[];
+
+/** What a stream has besides its entries. Names are byte strings, ids are `<ms>-<sequence>`. */
+export interface StreamState {
+  readonly last_id: string;
+  readonly max_deleted_id?: string;
+  readonly entries_added?: number;
+  readonly groups: readonly StreamGroup[];
+}
+
+export interface StreamGroup {
+  readonly name: ByteString;
+  readonly last_id: string;
+  /** Absent where the server doesn't know it. */
+  readonly entries_read?: number;
+  readonly consumers: readonly ByteString[];
+  /** Delivered and not acknowledged: id, consumer, time of delivery in ms, number of deliveries. */
+  readonly pending: readonly (readonly [id: string, consumer: ByteString, time: number, count: number])[];
+}
+
+/** A run of a key's content; small keys are one part. */
+export interface Part {
+  readonly key: ByteString;
+  readonly type: KeyType;
+  /** When the key expires, in ms since 1970; null for never. */
+  readonly expiresAt: number | null;
+  /** Items of this key in earlier parts. A part with offset 0 starts the key anew, whatever came before it. */
+  readonly offset: number;
+  readonly last: boolean;
+  readonly items: readonly Item[];
+  /** With the last part of a stream. */
+  readonly stream?: StreamState;
+}
+
+/** Digest of one key's content, fed item by item, in pieces of any size: its state is 64 hexadecimal digits. */
+export class ContentDigest {
+  readonly #ordered: boolean;
+  #state: string;
+
+  constructor(type: KeyType, state = '0'.repeat(64)) {
+    this.#ordered = type === 'string' || type === 'list' || type === 'stream';
+    this.#state = state;
+  }
+
+  /** Adds items, in order where the type has one. */
+  add(items: Iterable<Item>): void {
+    if (this.#ordered) {
+      for (const item of items) {
+        const hash = createHash('sha256').update(this.#state);
+        for (const part of framed(item)) hash.update(part);
+        this.#state = hash.digest('hex');
+      }
+      return;
+    }
+    const digest = new MultisetDigest();
+    digest.merge(this.#state);
+    for (const item of items) digest.add(Buffer.concat(framed(item)));
+    this.#state = digest.hex();
+  }
+
+  hex(): string {
+    return this.#state;
+  }
+}
+
+/** Each part with its length in front, so that no two different lists give the same bytes. */
+function framed(item: Item): Buffer[] {
+  const parts: Buffer[] = [];
+  for (const part of item) parts.push(Buffer.from(`${part.length}:`), part);
+  return parts;
+}
+
+/**
+ * Canonical form of a short string key, for tallies: `string`, key, expiry and value, each with its length in front.
+ * Longer and other contents stand as their {@link ContentDigest}: {@link canonicalKey}.
+ */
+export function canonicalString(key: ByteString, value: Buffer, expiresAt: number | null): Buffer {
+  const expiry = expiresAt === null ? '' : String(expiresAt);
+  const head = `6:string${key.length}:${key}${expiry.length}:${expiry}${value.length}:`;
+  const record = Buffer.allocUnsafe(head.length + value.length);
+  record.write(head, 'latin1');
+  value.copy(record, head.length);
+  return record;
+}
+
+/** Canonical form of every other key. */
+export function canonicalKey(
+  key: ByteString,
+  type: KeyType,
+  content: ContentDigest,
+  expiresAt: number | null,
+  stream?: StreamState,
+): Buffer {
+  return Buffer.concat(
+    framed([
+      Buffer.from(type),
+      Buffer.from(key, 'latin1'),
+      Buffer.from(expiresAt === null ? '' : String(expiresAt)),
+      Buffer.from(content.hex()),
+      ...(stream ? [canonicalStream(stream)] : []),
+    ]),
+  );
+}
+
+/** Times of delivery are left out: servers tell them as an age, which every reading sees a little differently. */
+function canonicalStream(stream: StreamState): Buffer {
+  const groups = stream.groups.map(({ pending, ...group }) => ({
+    ...group,
+    pending: pending.map(([id, consumer, , count]) => [id, consumer, count]),
+  }));
+  const { last_id, max_deleted_id, entries_added } = stream;
+  return Buffer.from(JSON.stringify([last_id, max_deleted_id, entries_added, groups]), 'latin1');
+}
+
+/**
+ * A sorted set's score in one spelling, whatever the server's version prints: the shortest decimal that gives the same
+ * double again, `inf`, `-inf` or `-0`.
+ */
+export function canonicalScore(text: string): string {
+  if (/^[+]?inf(inity)?$/i.test(text)) return 'inf';
+  if (/^-inf(inity)?$/i.test(text)) return '-inf';
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new RangeError('is no score');
+  return Object.is(value, -0) ? '-0' : String(value);
+}

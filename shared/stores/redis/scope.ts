@@ -1,0 +1,145 @@
+import { z } from 'zod';
+
+/** Namespace of the keys that belong to no other one: they are saved like all the rest. */
+export const OTHER_NAMESPACE = '_other';
+/** Longest name of a namespace in bytes, so that entry names stay short. Longer ones go to {@link OTHER_NAMESPACE}. */
+const NAMESPACE_BYTES_MAX = 64;
+
+/** Which keys of a server belong to the knowledge base, and how they are grouped. */
+export const RedisScope = z
+  .strictObject({
+    /** Every key of the scope starts with it; '' means the whole database. */
+    prefix: z.string().max(512).default(''),
+    /** Groups of keys by prefix; the longest prefix that fits wins. */
+    namespaces: z
+      .array(
+        z.strictObject({
+          name: z.string().min(1).max(NAMESPACE_BYTES_MAX),
+          /** Whole prefix of its keys, including the scope's. */
+          prefix: z.string().min(1).max(512),
+          /** Glob patterns, as Redis knows them, of keys elsewhere that belong to it. */
+          also: z.array(z.string().min(1).max(512)).max(16).optional(),
+        }),
+      )
+      .max(256)
+      .optional(),
+    /** With it, the namespace of a key `<prefix><namespace><separator><id>` is read from the key. */
+    separator: z.string().min(1).max(8).optional(),
+    /** Whether keys under the prefix that belong to no namespace are part of the scope. */
+    others: z.enum(['include', 'exclude']).default('include'),
+    /** `portable`: readable, restorable to any server. `dump`: the server's own serialization of every key. */
+    method: z.enum(['portable', 'dump']).default('portable'),
+  })
+  .refine(
+    ({ others, namespaces = [], separator }) =>
+      others === 'include' || separator !== undefined || namespaces.length > 0,
+    { message: '"exclude" needs "namespaces" or "separator"', path: ['others'] },
+  );
+export type RedisScope = z.infer<typeof RedisScope>;
+
+/** Bytes of a key or a pattern as a string of characters 0 to 255: compact, and ordered like the bytes. */
+export type ByteString = string;
+
+export function toByteString(text: string): ByteString {
+  return Buffer.from(text, 'utf8').toString('latin1');
+}
+
+export function toBytes(bytes: ByteString): Buffer {
+  return Buffer.from(bytes, 'latin1');
+}
+
+/** A key as an operator reads it in messages: at most 120 characters, unprintable ones escaped. */
+export function showKey(key: ByteString): string {
+  const text = JSON.stringify(toBytes(key).toString('utf8')).slice(1, -1);
+  return text.length <= 120 ? text : `${text.slice(0, 119)}…`;
+}
+
+/** Sorts keys into namespaces, and says what to ask the server for. */
+export class KeySpace {
+  /** Prefix of the keys that a load works on before they have their final name. Never part of the data. */
+  readonly temporary: ByteString;
+  /** Glob pattern that covers every key of the scope, and possibly others; undefined where that is every key. */
+  readonly pattern: ByteString | undefined;
+  readonly #prefix: ByteString;
+  readonly #separator: ByteString | undefined;
+  readonly #others: boolean;
+  readonly #prefixes: readonly { name: string; prefix: ByteString }[];
+  readonly #globs: readonly { name: string; glob: RegExp }[];
+
+  constructor(scope: RedisScope) {
+    this.#prefix = toByteString(scope.prefix);
+    this.#separator = scope.separator === undefined ? undefined : toByteString(scope.separator);
+    this.#others = scope.others === 'include';
+    const namespaces = scope.namespaces ?? [];
+    this.#prefixes = namespaces
+      .map(({ name, prefix }) => ({ name, prefix: toByteString(prefix) }))
+      .sort((left, right) => right.prefix.length - left.prefix.length);
+    const patterns = namespaces.flatMap(({ name, also }) =>
+      (also ?? []).map((pattern) => ({ name, pattern: toByteString(pattern) })),
+    );
+    this.#globs = patterns.map(({ name, pattern }) => ({ name, glob: globExpression(pattern) }));
+    this.temporary = `${this.#prefix}__ngbak:`;
+    const covered = [
+      ...(this.#others || this.#separator !== undefined ? [this.#prefix] : []),
+      ...this.#prefixes.map(({ prefix }) => prefix),
+      ...patterns.map(({ pattern }) => /^[^*?[\\]*/.exec(pattern)?.[0] ?? ''),
+    ];
+    const common = covered.reduce(commonPrefix);
+    this.pattern = common === '' ? undefined : `${escapeGlob(common)}*`;
+  }
+
+  /** The namespace of a key, or undefined where the key is not part of the scope. */
+  namespaceOf(key: ByteString): string | undefined {
+    if (key.startsWith(this.temporary)) return undefined;
+    for (const { name, prefix } of this.#prefixes) if (key.startsWith(prefix)) return name;
+    for (const { name, glob } of this.#globs) if (glob.test(key)) return name;
+    if (!key.startsWith(this.#prefix)) return undefined;
+    if (this.#separator !== undefined) {
+      const end = key.indexOf(this.#separator, this.#prefix.length);
+      const name = end < 0 ? '' : key.slice(this.#prefix.length, end);
+      if (name !== '' && name.length <= NAMESPACE_BYTES_MAX && /^[ -~]+$/.test(name)) return name;
+    }
+    return this.#others ? OTHER_NAMESPACE : undefined;
+  }
+
+  /** Whether a key is under the prefix, though it belongs to no namespace and is left out. */
+  isLeftOut(key: ByteString): boolean {
+    return (
+      key.startsWith(this.#prefix) && !key.startsWith(this.temporary) && this.namespaceOf(key) === undefined
+    );
+  }
+}
+
+function commonPrefix(left: ByteString, right: ByteString): ByteString {
+  let length = 0;
+  while (length < left.length && left[length] === right[length]) length++;
+  return left.slice(0, length);
+}
+
+/** A pattern that fits exactly this text. */
+export function escapeGlob(text: ByteString): ByteString {
+  return text.replaceAll(/[\\*?[\]]/g, '\\$&');
+}
+
+/**
+ * Redis glob pattern (https://redis.io/docs/latest/commands/keys/) as a regular expression over byte strings: `*`, `?`,
+ * `[abc]`, `[a-z]`, `[^a]` and `\` as escape.
+ */
+function globExpression(pattern: ByteString): RegExp {
+  let source = '';
+  for (let at = 0; at < pattern.length; at++) {
+    const char = pattern.charAt(at);
+    if (char === '*') source += '.*';
+    else if (char === '?') source += '.';
+    else if (char === '[') {
+      const end = pattern.indexOf(']', at + 1);
+      const set = pattern.slice(at + 1, end < 0 ? undefined : end);
+      source += set === '' ? '(?!)' : `[${set.replaceAll(/[\\[]/g, '\\$&')}]`;
+      at = end < 0 ? pattern.length : end;
+    } else {
+      const literal = char === '\\' ? pattern.charAt(++at) : char;
+      source += literal.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
+    }
+  }
+  return new RegExp(`^${source}$`, 's');
+}

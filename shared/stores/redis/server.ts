@@ -1,0 +1,45 @@
+import { bytesOf, type Command, listOf, type RedisClient, type Reply } from './client.ts';
+
+/** What a server is and can do, as far as backups care. */
+export interface ServerFacts {
+  readonly version: string;
+  /** `redis`, `valkey`, … */
+  readonly edition: string;
+  /** PEXPIRETIME, since Redis 7.0: the exact time at which a key expires. */
+  readonly hasExpireTime: boolean;
+  /** HPEXPIRETIME, since Redis 7.4 and Valkey 9.0: fields of hashes that expire. */
+  readonly hasFieldExpiry: boolean;
+}
+
+/** Asks the server what it is. Every master of a cluster is taken to be of the same version. */
+export async function readFacts(client: RedisClient): Promise<ServerFacts> {
+  const [node] = await client.nodes();
+  if (!node) throw new Error('A cluster without masters can not be connected.');
+  const info = infoFields(await client.call(node, 'INFO', 'server'));
+  const commands = listOf(await client.call(node, 'COMMAND', 'INFO', 'PEXPIRETIME', 'HPEXPIRETIME'));
+  return {
+    version: info['valkey_version'] ?? info['redis_version'] ?? 'unknown',
+    edition: info['server_name'] ?? 'redis',
+    hasExpireTime: isKnown(commands[0]),
+    hasFieldExpiry: isKnown(commands[1]),
+  };
+}
+
+function isKnown(reply: Reply | undefined): boolean {
+  return Array.isArray(reply) && reply.length > 0;
+}
+
+/** `name:value` lines of INFO. */
+export function infoFields(reply: Reply): Record<string, string> {
+  const fields: Record<string, string> = {};
+  for (const line of bytesOf(reply).toString('utf8').split('\r\n')) {
+    const colon = line.indexOf(':');
+    if (colon > 0 && !line.startsWith('#')) fields[line.slice(0, colon)] = line.slice(colon + 1);
+  }
+  return fields;
+}
+
+/** Wraps commands into one transaction: nothing changes between them. Its reply is that of EXEC, the last one. */
+export function transaction(commands: readonly Command[]): Command[] {
+  return [['MULTI'], ...commands, ['EXEC']];
+}

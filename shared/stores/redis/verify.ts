@@ -1,0 +1,320 @@
+import { z } from 'zod';
+import type { EntryReader } from '../../archive/types.ts';
+import { MultisetDigest } from '../../digest.ts';
+import { parseInput } from '../../input.ts';
+import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../port.ts';
+import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
+import type { RedisClient } from './client.ts';
+import { type KeyWindow, nextWindow, type WindowLimits } from './keys.ts';
+import { TallyBook } from './load.ts';
+import { contentOf, type KeyReader, type Reading } from './read.ts';
+import { ContentDigest, canonicalKey, canonicalString, type Item, type Part } from './record.ts';
+import { type ByteString, type KeySpace, showKey } from './scope.ts';
+import type { ServerFacts } from './server.ts';
+
+/** Keys read back in one go, and about the bytes of their archived values. */
+const BATCH_KEYS = 512;
+const BATCH_BYTES = 4 * 1024 ** 2;
+/** Samples of differences in one leg. */
+const SAMPLES_MAX = 20;
+/** How far the server's clock may be ahead of ours, in ms: a key that expires so soon may be gone already. */
+const CLOCK_SKEW_MS = 2_000;
+/** How exactly servers before Redis 7.0 tell when a key expires, in ms: they tell the time left, and that takes its time. */
+const TIME_LEFT_ERROR_MS = 2_000;
+
+const Names = z.strictObject({ count: z.number(), digest: z.string() });
+const VerifyCursor = z.discriminatedUnion('stage', [
+  z.strictObject({
+    stage: z.literal('records'),
+    entry: z.string(),
+    records: z.number().int().nonnegative(),
+    /** Digest of the content, so far, of a key whose parts go on. */
+    digest: z.string().nullable(),
+    /** Names of the keys that were found so far. */
+    found: Names,
+  }),
+  z.strictObject({
+    stage: z.literal('names'),
+    found: Names,
+    counted: Names,
+    after: z.strictObject({ namespace: z.string(), key: z.string() }).nullable(),
+  }),
+  z.strictObject({
+    stage: z.literal('extra'),
+    after: z.strictObject({ namespace: z.string(), key: z.string() }).nullable(),
+  }),
+]);
+type VerifyCursor = z.infer<typeof VerifyCursor>;
+
+type JsonRecord = Extract<ArchiveRecord, { kind: 'json' }>;
+
+/** What a verification works with. */
+export interface VerifyContext {
+  readonly client: RedisClient;
+  readonly space: KeySpace;
+  readonly reader: KeyReader;
+  readonly facts: ServerFacts;
+  readonly archive: EntryReader;
+  readonly options: RestoreOptions;
+  readonly leg: LegContext;
+  readonly limits?: WindowLimits | undefined;
+}
+
+/**
+ * Reads the target back in three stages. First every record of the archive is compared with the target. Then, after a
+ * `replace`, the names of all keys there are digested and compared with those just found: equal means nothing is too
+ * much. Only where they differ, the third stage looks for the keys that are, window by window; keys that merely expired
+ * since show up as no difference.
+ */
+export async function verifyKeys(context: VerifyContext, cursor: Cursor | null): Promise<VerifyLeg> {
+  const state: VerifyCursor =
+    cursor === null
+      ? { stage: 'records', entry: '', records: 0, digest: null, found: { count: 0, digest: '0'.repeat(64) } }
+      : parseInput(VerifyCursor, cursor, 'The cursor of the Redis verification', 'Restore again.');
+  if (state.stage === 'records') return compareRecords(context, state);
+  if (state.stage === 'names') return compareNames(context, state);
+  return findExtra(context, state);
+}
+
+class Findings {
+  differences = 0;
+  readonly samples: Difference[] = [];
+
+  add(key: ByteString, problem: string): void {
+    this.differences++;
+    if (this.samples.length < SAMPLES_MAX) this.samples.push({ thing: `key ${showKey(key)}`, problem });
+  }
+}
+
+async function compareRecords(
+  context: VerifyContext,
+  state: Extract<VerifyCursor, { stage: 'records' }>,
+): Promise<VerifyLeg> {
+  const comparison = new Comparison(context, state.digest, state.found);
+  const from = state.entry === '' ? null : { entry: state.entry, records: state.records };
+  let position: ArchivePosition | null = from;
+  const result = (cursor: VerifyCursor | null): VerifyLeg => ({
+    cursor,
+    tallies: comparison.book.tallies(),
+    differences: comparison.findings.differences,
+    samples: comparison.findings.samples,
+  });
+  for await (const record of readArchive(context.archive, context.space, from)) {
+    context.leg.signal.throwIfAborted();
+    if (record.kind === 'json') comparison.addString(record);
+    else await comparison.addPart(record.namespace, record.part);
+    position = record.next;
+    if (!comparison.isFull && record.kind === 'json') continue;
+    await comparison.flush();
+    context.leg.progress('keys', comparison.book.keys);
+    if (context.leg.timeLeft() <= 0) {
+      return result({
+        stage: 'records',
+        ...position,
+        digest: comparison.openDigest,
+        found: comparison.found,
+      });
+    }
+  }
+  await comparison.flush();
+  if (context.options.mode === 'merge') return result(null);
+  const counted = { count: 0, digest: '0'.repeat(64) };
+  return result({ stage: 'names', found: comparison.found, counted, after: null });
+}
+
+class Comparison {
+  readonly book = new TallyBook();
+  readonly findings = new Findings();
+  readonly #context: VerifyContext;
+  readonly #resumed: string | null;
+  readonly #names = new MultisetDigest();
+  #count: number;
+  #batch: JsonRecord[] = [];
+  #bytes = 0;
+  #digest: ContentDigest | null = null;
+
+  constructor(context: VerifyContext, digest: string | null, found: { count: number; digest: string }) {
+    this.#context = context;
+    this.#resumed = digest;
+    this.#count = found.count;
+    this.#names.merge(found.digest);
+  }
+
+  get openDigest(): string | null {
+    return this.#digest?.hex() ?? null;
+  }
+
+  get found(): { count: number; digest: string } {
+    return { count: this.#count, digest: this.#names.hex() };
+  }
+
+  get isFull(): boolean {
+    return this.#batch.length >= BATCH_KEYS || this.#bytes >= BATCH_BYTES;
+  }
+
+  addString(record: JsonRecord): void {
+    this.#batch.push(record);
+    this.#bytes += record.value.length;
+  }
+
+  async flush(): Promise<void> {
+    const batch = this.#batch;
+    this.#batch = [];
+    this.#bytes = 0;
+    if (batch.length === 0) return;
+    const readings = new Map<ByteString, Reading>();
+    for await (const reading of this.#context.reader.read(batch.map(({ key }) => key))) {
+      readings.set(reading.kind === 'whole' ? reading.part.key : reading.key, reading);
+    }
+    for (const { namespace, key, value, expiresAt } of batch) {
+      const reading = readings.get(key);
+      if (!reading) {
+        this.#missing(key, expiresAt);
+        continue;
+      }
+      this.#see(key);
+      if (this.#isKept) continue;
+      if (reading.kind !== 'string')
+        this.findings.add(key, 'is a string in the archive and another type in the target');
+      else if (!reading.value.equals(value)) this.findings.add(key, 'has another value');
+      else if (!this.#sameExpiry(reading.expiresAt, expiresAt))
+        this.findings.add(key, 'expires at another time');
+      else this.book.add(namespace, canonicalString(key, value, expiresAt));
+    }
+  }
+
+  async addPart(namespace: string, part: Part): Promise<void> {
+    if (part.offset === 0) this.#digest = new ContentDigest(part.type);
+    const digest = this.#digest ?? new ContentDigest(part.type, this.#resumed ?? undefined);
+    this.#digest = digest;
+    digest.add(withoutExpired(part.items, part.type));
+    if (!part.last) return;
+    this.#digest = null;
+    const { key, type, expiresAt, stream } = part;
+    const content = await contentOf(this.#context.reader, key, part.offset > 0);
+    if (!content) {
+      this.#missing(key, expiresAt);
+      return;
+    }
+    this.#see(key);
+    if (this.#isKept) return;
+    const value = part.items[0]?.[0] ?? Buffer.alloc(0);
+    const foundType = content.kind === 'string' ? 'string' : content.type;
+    const record =
+      content.kind === 'string'
+        ? canonicalString(key, value, expiresAt)
+        : canonicalKey(key, type, digest, expiresAt, stream);
+    if (foundType !== type)
+      this.findings.add(key, `is a ${type} in the archive and a ${foundType} in the target`);
+    else if (content.kind === 'string' ? !content.value.equals(value) : content.digest !== digest.hex()) {
+      this.findings.add(key, `has other content (${type})`);
+    } else if (
+      content.kind === 'digest' &&
+      !canonicalKey(key, type, digest, null, stream).equals(
+        canonicalKey(key, type, digest, null, content.stream),
+      )
+    ) {
+      this.findings.add(key, 'has other last ids, groups or pending entries');
+    } else if (!this.#sameExpiry(content.expiresAt, expiresAt))
+      this.findings.add(key, 'expires at another time');
+    else this.book.add(namespace, record);
+  }
+
+  /** With `keep`, the target's own content stands: that the key is there is all that was promised. */
+  get #isKept(): boolean {
+    const { mode, onConflict } = this.#context.options;
+    return mode === 'merge' && onConflict === 'keep';
+  }
+
+  #see(key: ByteString): void {
+    this.#count++;
+    this.#names.add(Buffer.from(key, 'latin1'));
+  }
+
+  #missing(key: ByteString, expiresAt: number | null): void {
+    if (expiresAt !== null && expiresAt <= Date.now() + CLOCK_SKEW_MS) return;
+    this.findings.add(key, 'is missing in the target');
+  }
+
+  #sameExpiry(found: number | null, expected: number | null): boolean {
+    if (found === null || expected === null) return found === expected;
+    return Math.abs(found - expected) <= (this.#context.facts.hasExpireTime ? 0 : TIME_LEFT_ERROR_MS);
+  }
+}
+
+/** Fields of a hash that expired since are gone from the target, and no difference. */
+function withoutExpired(items: readonly Item[], type: Part['type']): readonly Item[] {
+  if (type !== 'hash') return items;
+  const now = Date.now();
+  return items.filter(([, , expiry]) => expiry === undefined || Number(expiry) > now);
+}
+
+async function compareNames(
+  context: VerifyContext,
+  state: Extract<VerifyCursor, { stage: 'names' }>,
+): Promise<VerifyLeg> {
+  const names = new MultisetDigest();
+  names.merge(state.counted.digest);
+  let count = state.counted.count;
+  let after = state.after;
+  for (;;) {
+    const window = await windowAfter(context, after);
+    for (const { keys } of window.keys) {
+      count += keys.length;
+      for (const key of keys) names.add(Buffer.from(key, 'latin1'));
+    }
+    const counted = { count, digest: names.hex() };
+    after = endOf(window);
+    if (window.complete || !after) {
+      const equal = counted.count === state.found.count && counted.digest === state.found.digest;
+      return unchanged(equal ? null : { stage: 'extra', after: null });
+    }
+    if (context.leg.timeLeft() <= 0) return unchanged({ ...state, counted, after });
+  }
+}
+
+async function findExtra(
+  context: VerifyContext,
+  state: Extract<VerifyCursor, { stage: 'extra' }>,
+): Promise<VerifyLeg> {
+  const findings = new Findings();
+  let after = state.after;
+  for (;;) {
+    const window = await windowAfter(context, after);
+    const extra = new Set(window.keys.flatMap(({ keys }) => keys));
+    for await (const record of readArchive(context.archive, context.space, null)) {
+      context.leg.signal.throwIfAborted();
+      extra.delete(record.kind === 'json' ? record.key : record.part.key);
+    }
+    for (const key of extra) findings.add(key, 'is in the target, though not in the archive');
+    after = endOf(window);
+    const done = window.complete || !after;
+    if (done || context.leg.timeLeft() <= 0) {
+      const { differences, samples } = findings;
+      return { cursor: done ? null : { stage: 'extra', after }, tallies: {}, differences, samples };
+    }
+  }
+}
+
+function unchanged(cursor: VerifyCursor | null): VerifyLeg {
+  return { cursor, tallies: {}, differences: 0, samples: [] };
+}
+
+/** Positions travel in cursors, where keys are base64. */
+async function windowAfter(
+  { client, space, leg, limits }: VerifyContext,
+  after: { namespace: string; key: string } | null,
+): Promise<KeyWindow> {
+  const position = after && {
+    namespace: after.namespace,
+    key: Buffer.from(after.key, 'base64').toString('latin1'),
+  };
+  return nextWindow(client, space, position, leg.signal, limits);
+}
+
+function endOf(window: KeyWindow): { namespace: string; key: string } | null {
+  const last = window.keys.at(-1);
+  const key = last?.keys.at(-1);
+  if (!last || key === undefined) return null;
+  return { namespace: last.namespace, key: Buffer.from(key, 'latin1').toString('base64') };
+}

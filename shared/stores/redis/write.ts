@@ -1,0 +1,217 @@
+import { createHash } from 'node:crypto';
+import calculateSlot from 'cluster-key-slot';
+import type { Redis } from 'ioredis';
+import { InvalidInputError } from '../../errors.ts';
+import {
+  type Argument,
+  type Command,
+  listOf,
+  type RedisClient,
+  RedisReplyError,
+  type Reply,
+} from './client.ts';
+import { type Item, type Part, STRING_BLOCK_BYTES, type StreamState } from './record.ts';
+import { type ByteString, type KeySpace, showKey, toBytes } from './scope.ts';
+import { type ServerFacts, transaction } from './server.ts';
+
+/** How a key that exists already is treated: written over, or left as it is. */
+export type IfExists = 'replace' | 'keep';
+
+/** The command that writes a whole string. With 'keep' its reply is null where the key exists. */
+export function stringCommand(
+  key: ByteString,
+  value: Buffer,
+  expiresAt: number | null,
+  ifExists: IfExists,
+  facts: ServerFacts,
+): Command {
+  const options: Argument[] = ifExists === 'keep' ? ['NX'] : [];
+  // PXAT came a little before PEXPIRETIME; servers without the one are treated as having neither.
+  if (expiresAt !== null && facts.hasExpireTime) options.push('PXAT', expiresAt);
+  if (expiresAt !== null && !facts.hasExpireTime) options.push('PX', Math.max(1, expiresAt - Date.now()));
+  return ['SET', toBytes(key), value, ...options];
+}
+
+/** Writes keys that come as parts. Every call may be repeated and has the same effect then. */
+export class PartWriter {
+  readonly #client: RedisClient;
+  readonly #space: KeySpace;
+  readonly #facts: ServerFacts;
+
+  constructor(client: RedisClient, space: KeySpace, facts: ServerFacts) {
+    this.#client = client;
+    this.#space = space;
+    this.#facts = facts;
+  }
+
+  /** The key under which a key of several parts grows until it is complete; in the same hash slot as that key. */
+  temporaryOf(key: ByteString): ByteString {
+    const name = `${this.#space.temporary}${createHash('sha256').update(key, 'latin1').digest('hex').slice(0, 32)}`;
+    if (!this.#client.isCluster) return name;
+    const slot = calculateSlot(toBytes(key));
+    for (let number = 0; ; number++) {
+      const candidate = `${name}:${number}`;
+      if (calculateSlot(toBytes(candidate)) === slot) return candidate;
+    }
+  }
+
+  /** Writes a key of one part in one transaction. False where it exists and is to be kept. */
+  async writeWhole(part: Part, ifExists: IfExists): Promise<boolean> {
+    const name = toBytes(part.key);
+    const node = await this.#client.nodeOf(name);
+    if (ifExists === 'keep' && (await this.exists(node, name))) return false;
+    await this.#transact(node, part, [
+      ['DEL', name],
+      ...this.#adding(name, part),
+      ...(part.stream ? this.#completing(name, part.stream) : []),
+      ...(part.expiresAt === null ? [] : [['PEXPIREAT', name, part.expiresAt] as const]),
+    ]);
+    return true;
+  }
+
+  /**
+   * Writes one part of a key of several, under its temporary name; the last one gives it its own. Returns 'written'
+   * after the last part, 'kept' where the key exists and is to be kept, else 'more'.
+   */
+  async writePart(part: Part, ifExists: IfExists): Promise<'more' | 'written' | 'kept'> {
+    const name = toBytes(part.key);
+    const temporary = toBytes(this.temporaryOf(part.key));
+    const node = await this.#client.nodeOf(name);
+    if (part.offset > 0 && !(await this.exists(node, temporary))) {
+      // This leg is repeated, and the first time it came to the end of the key.
+      if (await this.exists(node, name)) return part.last ? 'written' : 'more';
+      throw new RedisReplyError(
+        `Earlier parts of "${showKey(part.key)}" are gone from ${this.#client.name}.`,
+        {
+          remedy: 'Make sure that nothing else deletes keys during a restore, and restore again.',
+        },
+      );
+    }
+    const completing: Command[] = part.last && part.stream ? this.#completing(temporary, part.stream) : [];
+    const adding = [...this.#adding(temporary, part), ...completing];
+    const emptying: Command[] = part.offset === 0 ? [['DEL', temporary]] : this.#cutting(temporary, part);
+    await this.#transact(node, part, [...emptying, ...adding]);
+    if (!part.last) return 'more';
+    if (ifExists === 'keep' && (await this.exists(node, name))) {
+      await this.#client.call(node, 'UNLINK', temporary);
+      return 'kept';
+    }
+    await this.#transact(node, part, [
+      ...(part.expiresAt === null ? [] : [['PEXPIREAT', temporary, part.expiresAt] as const]),
+      ['RENAME', temporary, name],
+    ]);
+    return 'written';
+  }
+
+  async exists(node: Redis, name: Buffer): Promise<boolean> {
+    return (await this.#client.call(node, 'EXISTS', name)) === 1;
+  }
+
+  async #transact(node: Redis, part: Part, commands: readonly Command[]): Promise<void> {
+    const replies = await this.#client.send(node, transaction(commands));
+    const refused = replies.find((reply) => reply instanceof Error && !reply.message.startsWith('EXECABORT'));
+    const results = refused ? [refused] : listOf(replies.at(-1));
+    for (const reply of results) {
+      if (!(reply instanceof Error) || isThereAlready(reply, part)) continue;
+      throw new RedisReplyError(
+        `${this.#client.name} did not take the ${part.type} "${showKey(part.key)}": ${reply.message.slice(0, 200)}.`,
+        {
+          remedy:
+            'Check version, memory and ACL of the server; docs/stores/redis.md lists what a restore needs.',
+          cause: reply,
+        },
+      );
+    }
+  }
+
+  /** Takes back what an earlier, cut off try of the same part may have added, where adding twice would double it. */
+  #cutting(name: Buffer, { type, offset }: Part): Command[] {
+    return type === 'list' ? [['LTRIM', name, 0, offset - 1]] : [];
+  }
+
+  #adding(name: Buffer, { key, type, items, offset }: Part): Command[] {
+    const flat = items.flat();
+    switch (type) {
+      case 'string':
+        return flat.length === 1 && offset === 0
+          ? [['SET', name, flat[0] as Buffer]]
+          : [['SETRANGE', name, offset * STRING_BLOCK_BYTES, Buffer.concat(flat)]];
+      case 'list':
+        return flat.length === 0 ? [] : [['RPUSH', name, ...flat]];
+      case 'set':
+        return flat.length === 0 ? [] : [['SADD', name, ...flat]];
+      case 'zset':
+        return flat.length === 0
+          ? []
+          : [['ZADD', name, ...items.flatMap(([member, score]) => [score as Buffer, member as Buffer])]];
+      case 'hash':
+        return this.#addingFields(name, key, items);
+      case 'stream':
+        return [
+          // The only way to an empty stream: a group that makes it, and goes again.
+          ...(offset === 0
+            ? [
+                ['XGROUP', 'CREATE', name, '__ngbak', '0', 'MKSTREAM'] as const,
+                ['XGROUP', 'DESTROY', name, '__ngbak'] as const,
+              ]
+            : []),
+          ...items.map(([id, ...fields]): Command => ['XADD', name, id as Buffer, ...fields]),
+        ];
+    }
+  }
+
+  #addingFields(name: Buffer, key: ByteString, items: readonly Item[]): Command[] {
+    const now = Date.now();
+    const alive = items.filter(([, , expiry]) => expiry === undefined || Number(expiry) > now);
+    if (alive.length === 0) return [];
+    const expiring = alive.filter(([, , expiry]) => expiry !== undefined);
+    if (expiring.length > 0 && !this.#facts.hasFieldExpiry) {
+      throw new InvalidInputError(
+        `Fields of the hash "${showKey(key)}" expire, which ${this.#client.name} (version ${this.#facts.version}) can't do.`,
+        { remedy: 'Restore to Redis 7.4 or later, or Valkey 9 or later.' },
+      );
+    }
+    return [
+      ['HSET', name, ...alive.flatMap(([field, value]) => [field as Buffer, value as Buffer])],
+      ...expiring.map(
+        ([field, , expiry]): Command => ['HPEXPIREAT', name, Number(expiry), 'FIELDS', 1, field as Buffer],
+      ),
+    ];
+  }
+
+  /** What makes a stream complete after its entries. */
+  #completing(name: Buffer, stream: StreamState): Command[] {
+    const hasCounters = this.#facts.hasExpireTime;
+    const counters: Argument[] =
+      hasCounters && stream.entries_added !== undefined
+        ? ['ENTRIESADDED', stream.entries_added, 'MAXDELETEDID', stream.max_deleted_id ?? '0-0']
+        : [];
+    return [
+      ...(stream.last_id === '0-0' ? [] : [['XSETID', name, stream.last_id, ...counters] as Command]),
+      ...stream.groups.flatMap((group): Command[] => {
+        const groupName = toBytes(group.name);
+        const read: Argument[] =
+          hasCounters && group.entries_read !== undefined ? ['ENTRIESREAD', group.entries_read] : [];
+        return [
+          ['XGROUP', 'CREATE', name, groupName, group.last_id, ...read],
+          ...group.consumers.map(
+            (consumer): Command => ['XGROUP', 'CREATECONSUMER', name, groupName, toBytes(consumer)],
+          ),
+          ...group.pending.map(
+            ([id, consumer, time, count]): Command =>
+              [
+                ...['XCLAIM', name, groupName, toBytes(consumer), 0, id],
+                ...['TIME', time, 'RETRYCOUNT', count, 'FORCE', 'JUSTID'],
+              ] as unknown as Command,
+          ),
+        ];
+      }),
+    ];
+  }
+}
+
+/** Entries and groups of a stream that a cut off try of the same part has made already. */
+function isThereAlready(reply: Reply, { type, offset }: Part): boolean {
+  if (type !== 'stream' || offset === 0 || !(reply instanceof Error)) return false;
+  return /equal or smaller|^BUSYGROUP/.test(reply.message);
+}
