@@ -74,6 +74,8 @@ export async function readEverything(
   const redis = new Redis(connections.redis.url, {
     ...(connections.redis.username === undefined ? {} : { username: connections.redis.username }),
     ...(connections.redis.password === undefined ? {} : { password: connections.redis.password }),
+    // The newer protocol turns scores into numbers, and -0 into 0.
+    protocol: 2,
     maxRetriesPerRequest: 2,
   });
   try {

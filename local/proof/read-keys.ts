@@ -42,7 +42,7 @@ async function readBatch(redis: Redis, ledger: Ledger, keys: readonly Buffer[]):
     if (type === 'none' || expiry === -2 || value === undefined) continue;
     const name = textOf(key);
     await ledger.add({
-      part: `keys ${namespaceOf(name)}`,
+      part: `keys ${namespaceOf(key)}`,
       key: name,
       fields: { type: digestOf(type), value, expiry: digestOf(String(expiry)) },
       ...(expiry >= 0 ? { expiresAt: expiry } : {}),
@@ -130,6 +130,7 @@ function textOf(key: Buffer): string {
 }
 
 /** `nano_graphrag:full_docs:doc-1` belongs to `full_docs`. */
-function namespaceOf(key: string): string {
-  return key.split(':').length > 2 ? (key.split(':')[1] ?? '') : 'others';
+function namespaceOf(key: Buffer): string {
+  const parts = key.toString('latin1').split(':');
+  return parts.length > 2 ? (parts[1] ?? '') : 'others';
 }
