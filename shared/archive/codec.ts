@@ -49,6 +49,7 @@ export async function compressMember(codec: Codec, level: number, plain: Buffer)
   if (codec === 'zstd') {
     return zstdCompress(plain, {
       chunkSize: plain.length + 4096,
+      pledgedSrcSize: plain.length,
       params: {
         [zlib.constants.ZSTD_c_compressionLevel]: shrinks(plain) ? level : 1,
         [zlib.constants.ZSTD_c_checksumFlag]: 1,

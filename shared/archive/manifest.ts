@@ -1,9 +1,14 @@
 import { z } from 'zod';
+import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
+import { parseInput } from '../input.ts';
 import { STORE_NAMES } from '../stores/port.ts';
+import { VERSION } from '../version.ts';
+import type { ArchiveLimits } from './limits.ts';
 
 /** Version that this code writes: `major.minor`. A new minor adds fields, a new major changes what fields mean. */
 export const FORMAT_VERSION = '1.0';
+const FORMAT_MAJOR = '1';
 
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits');
 const Count = z.number().int().nonnegative();
@@ -58,5 +63,87 @@ export const Manifest = z.looseObject({
 export type Manifest = z.infer<typeof Manifest>;
 
 /** A manifest before its archive is finished: everything that the archive's own bytes do not decide. */
-export type ManifestDraft = Omit<z.input<typeof ManifestDraftSchema>, never>;
+export type ManifestDraft = z.input<typeof ManifestDraftSchema>;
 const ManifestDraftSchema = Manifest.omit({ format_version: true, checksum: true, index: true });
+
+/** Reads `manifest.json` of a seekable archive; see {@link parseManifestJson} for limits and errors. */
+export function parseManifest(bytes: Uint8Array, limits: ArchiveLimits, where: string): Manifest {
+  const value = parseManifestJson(bytes, limits, where);
+  checkVersion(value, where);
+  return parseInput(
+    Manifest,
+    value,
+    `manifest.json of ${where}`,
+    'Take another copy of this backup, or another backup.',
+  );
+}
+
+/**
+ * Parses JSON from an archive, held against size and depth first. Throws InvalidInputError where it is too large, too
+ * deep, or no JSON object in UTF-8.
+ */
+export function parseManifestJson(
+  bytes: Uint8Array,
+  limits: ArchiveLimits,
+  where: string,
+): Record<string, unknown> {
+  const wrong = (what: string, cause?: unknown) =>
+    new InvalidInputError(`manifest.json of ${where} ${what}.`, {
+      remedy: 'Take another copy of this backup, or another backup.',
+      cause,
+    });
+  if (bytes.length > limits.manifestBytes) {
+    throw wrong(`has ${bytes.length} bytes; the limit is ${limits.manifestBytes}`);
+  }
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw wrong('is not UTF-8', cause);
+  }
+  if (depthOf(text) > limits.jsonDepth) throw wrong(`is nested deeper than ${limits.jsonDepth} levels`);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw wrong('is not JSON', cause);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw wrong('is not a JSON object');
+  return { ...value };
+}
+
+/** Throws InvalidInputError where the major version is one that this code does not know. */
+export function checkVersion(value: Record<string, unknown>, where: string): void {
+  const version = value.format_version;
+  const major =
+    typeof version === 'string' ? /^([1-9][0-9]{0,3})\.[0-9]{1,4}$/.exec(version)?.[1] : undefined;
+  if (major === undefined) {
+    throw new InvalidInputError(`manifest.json of ${where} names no format version, such as "1.0".`, {
+      remedy: 'Take another copy of this backup, or another backup.',
+    });
+  }
+  if (major !== FORMAT_MAJOR) {
+    throw new InvalidInputError(
+      `${where} has format version ${String(version)}; this ngbak (${VERSION}) reads version ${FORMAT_MAJOR}.`,
+      { remedy: `Use ngbak ${major}.x or a later one that still reads format ${major}.` },
+    );
+  }
+}
+
+/** Deepest nesting of objects and arrays, found without parsing, so that no parser's stack is put at risk. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  let quoted = false;
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at];
+    if (quoted) {
+      if (character === '\\') at++;
+      else if (character === '"') quoted = false;
+    } else if (character === '"') quoted = true;
+    else if (character === '{' || character === '[') deepest = Math.max(deepest, ++depth);
+    else if (character === '}' || character === ']') depth--;
+  }
+  return deepest;
+}

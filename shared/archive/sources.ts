@@ -1,22 +1,132 @@
-import type { S3Client } from '@aws-sdk/client-s3';
+import { type FileHandle, open } from 'node:fs/promises';
+import { GetObjectCommand, HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { explainS3Error } from '../bucket/s3-error.ts';
+import { IntegrityError, InvalidInputError } from '../errors.ts';
+import { callS3, isTransient } from './s3-calls.ts';
 import type { ByteSource } from './types.ts';
 
-/** A local file. Throws InvalidInputError where there is none. */
-export async function fileSource(path: string): Promise<ByteSource> {
-  throw new Error(`not yet: ${path}`);
+/** Bytes of one read of a local file. */
+const FILE_CHUNK_BYTES = 1024 ** 2;
+/** How often in a row a read of S3 may be cut off without having got further. */
+const STALLS_MAX = 5;
+
+/** A source that holds something open. */
+export interface ClosableSource extends ByteSource {
+  close(): Promise<void>;
 }
 
-/** An object in S3, read by ranges that all come from the same version of it. */
-export async function s3Source(
-  _s3: S3Client,
-  bucket: string,
-  key: string,
-  _versionId?: string,
-): Promise<ByteSource> {
-  throw new Error(`not yet: ${bucket}/${key}`);
+/** A local file. Throws InvalidInputError where there is none that can be read. */
+export async function fileSource(path: string): Promise<ClosableSource> {
+  let file: FileHandle;
+  try {
+    file = await open(path, 'r');
+  } catch (cause) {
+    throw new InvalidInputError(`File ${path} can't be read.`, {
+      remedy: 'Check its name and permissions.',
+      cause,
+    });
+  }
+  const stat = await file.stat();
+  if (!stat.isFile()) {
+    await file.close();
+    throw new InvalidInputError(`${path} is not a file.`, { remedy: 'Name an archive (.ngbak).' });
+  }
+  return {
+    name: path,
+    size: stat.size,
+    async *read(offset, length) {
+      for (let at = offset; at < offset + length; ) {
+        const wanted = Math.min(FILE_CHUNK_BYTES, offset + length - at);
+        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(wanted), 0, wanted, at);
+        if (bytesRead === 0) throw shrunk(path, stat.size);
+        at += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      }
+    },
+    close: () => file.close(),
+  };
+}
+
+function shrunk(name: string, size: number): IntegrityError {
+  return new IntegrityError(`${name} ended before the ${size} bytes it had when it was opened.`, {
+    remedy: 'Something changes it: take a copy that nobody writes to.',
+  });
 }
 
 /** Bytes in memory. */
-export function bufferSource(name: string, _bytes: Uint8Array): ByteSource {
-  throw new Error(`not yet: ${name}`);
+export function bufferSource(name: string, bytes: Uint8Array): ByteSource {
+  return {
+    name,
+    size: bytes.length,
+    async *read(offset, length) {
+      if (offset + length > bytes.length) throw shrunk(name, bytes.length);
+      if (length > 0) yield bytes.subarray(offset, offset + length);
+    },
+  };
+}
+
+/**
+ * An object in S3, read by ranges. All of them come from the version that was there when it was opened: a changed
+ * object is an IntegrityError. A read that is cut off goes on where it stopped. Throws InvalidInputError where there
+ * is no such object.
+ */
+export async function s3Source(
+  s3: S3Client,
+  bucket: string,
+  key: string,
+  versionId?: string,
+): Promise<ByteSource> {
+  const name = `s3://${bucket}/${key}`;
+  const version = versionId === undefined ? {} : { VersionId: versionId };
+  const head = new HeadObjectCommand({ Bucket: bucket, Key: key, ...version });
+  const { ContentLength: size, ETag } = await callS3('read', name, () => s3.send(head), {
+    expected: ['NotFound', 'NoSuchKey'],
+  }).catch((error) => {
+    if (!['NotFound', 'NoSuchKey'].includes(error instanceof Error ? error.name : '')) throw error;
+    throw new InvalidInputError(`There is no object ${name}.`, {
+      remedy: 'Check bucket and key; it may have been removed.',
+      cause: error,
+    });
+  });
+  if (size === undefined || ETag === undefined) {
+    throw new InvalidInputError(`${name} has no size or ETag.`, { remedy: 'Check the endpoint.' });
+  }
+  return {
+    name,
+    size,
+    async *read(offset, length) {
+      const end = offset + length;
+      let stalls = 0;
+      for (let at = offset; at < end; ) {
+        const Range = `bytes=${at}-${end - 1}`;
+        const before = at;
+        try {
+          const { Body } = await callS3(
+            'read',
+            name,
+            () =>
+              s3.send(new GetObjectCommand({ Bucket: bucket, Key: key, Range, IfMatch: ETag, ...version })),
+            { expected: ['PreconditionFailed', 'NoSuchKey', 'NoSuchVersion', 'InvalidRange'] },
+          );
+          if (!Body || !(Symbol.asyncIterator in Body)) throw new TypeError('S3 answered without a body');
+          for await (const chunk of Body as AsyncIterable<Uint8Array>) {
+            // Counted before it is handed on, so that a chunk is never handed on twice.
+            at += chunk.length;
+            if (at > end) throw new TypeError('S3 answered with more than was asked for');
+            yield chunk;
+          }
+          if (at < end) throw Object.assign(new Error('S3 ended its answer early'), { code: 'ECONNRESET' });
+        } catch (error) {
+          if (error instanceof Error && error.name === 'PreconditionFailed') {
+            throw new IntegrityError(`${name} was replaced while it was read.`, {
+              remedy: 'Start again, when nobody writes to it.',
+              cause: error,
+            });
+          }
+          stalls = at > before ? 0 : stalls + 1;
+          if (stalls >= STALLS_MAX || !isTransient(error)) throw explainS3Error(error, 'read', name);
+        }
+      }
+    },
+  };
 }

@@ -1,0 +1,43 @@
+import { IntegrityError } from '../errors.ts';
+import type { Codec } from './codec.ts';
+import type { IndexLine } from './lines.ts';
+import type { Manifest, ManifestDraft } from './manifest.ts';
+import { encodeSegment } from './segment.ts';
+import { encodeTail } from './tail.ts';
+import type { EntryPiece } from './types.ts';
+
+export interface WriteOptions {
+  readonly codec: Codec;
+  readonly level?: number;
+  /** Uncompressed bytes of a member, at most. */
+  readonly memberBytes?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Streams a whole archive, for one process: files on a disk, tests, archives that are rewritten. `manifest` is asked
+ * for once all pieces were taken. Returns the finished manifest. Holds the index in memory, about 300 bytes an entry.
+ */
+export async function* writeArchive(
+  pieces: AsyncIterable<EntryPiece>,
+  manifest: ManifestDraft | (() => ManifestDraft),
+  options: WriteOptions,
+): AsyncGenerator<Buffer, Manifest> {
+  const data = yield* encodeSegment(pieces, { ...options, name: 'archive' }, null);
+  if (data.open !== null) {
+    throw new IntegrityError(
+      `The archive's data ends within ${data.open.name}, after ${data.open.written} of ${data.open.size} bytes.`,
+      { remedy: 'Start again, and report this as an error of ngbak.' },
+    );
+  }
+  const entries = async function* (): AsyncGenerator<IndexLine> {
+    yield* data.entries;
+  };
+  return yield* encodeTail({
+    codec: options.codec,
+    ...(options.level === undefined ? {} : { level: options.level }),
+    entries,
+    offset: data.bytes,
+    manifest: typeof manifest === 'function' ? manifest() : manifest,
+  });
+}

@@ -1,0 +1,44 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { openArchive } from '../../shared/archive/open.ts';
+import { bufferSource } from '../../shared/archive/sources.ts';
+import { buildArchive, type Content } from './build.ts';
+
+const contents: Content[] = [
+  { name: 'graph/nodes-00001.jsonl', data: Buffer.from('{"id":1}\n'.repeat(10_000)) },
+  { name: 'kv/empty.json', data: Buffer.alloc(0) },
+  { name: `vectors/${'x'.repeat(120)}.snapshot`, data: Buffer.alloc(512 * 3, 7) },
+  { name: 'vectors/ünï😀.jsonl', data: Buffer.from('ü') },
+];
+
+test.each(['gzip', 'zstd'] as const)(
+  'what is written as %s comes back, and tar and sha256sum agree',
+  async (codec) => {
+    const bytes = await buildArchive(contents, { codec, pieceBytes: 1000, memberBytes: 4096 });
+    const archive = await openArchive(bufferSource('x.ngbak', bytes));
+    const names: string[] = [];
+    for await (const entry of archive.entries('')) {
+      names.push(entry.name);
+      const parts: Uint8Array[] = [];
+      for await (const chunk of archive.open(entry)) parts.push(chunk);
+      expect(Buffer.concat(parts)).toEqual(contents.find(({ name }) => name === entry.name)?.data);
+    }
+    expect(names).toEqual(contents.map(({ name }) => name));
+    const folder = mkdtempSync(join(tmpdir(), 'ngbak-archive-'));
+    try {
+      writeFileSync(join(folder, 'x.ngbak'), bytes);
+      execFileSync(
+        'tar',
+        [codec === 'gzip' ? '-xzf' : '--zstd', ...(codec === 'gzip' ? [] : ['-xf']), 'x.ngbak'],
+        { cwd: folder },
+      );
+      execFileSync('sha256sum', ['-c', '--quiet', 'SHA256SUMS'], { cwd: folder });
+      for (const { name, data } of contents) expect(readFileSync(join(folder, name))).toEqual(data);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+);
