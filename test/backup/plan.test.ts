@@ -1,0 +1,38 @@
+import { describe, expect, test } from '@jest/globals';
+import { backupIdOf, chooseTarget } from '../../shared/backup/plan.ts';
+import { NgbakConfig } from '../../shared/config.ts';
+import { Id } from '../../shared/ids.ts';
+
+const config = (...names: string[]) =>
+  NgbakConfig.parse({ targets: Object.fromEntries(names.map((name) => [name, { stores: {} }])) });
+
+describe('the id of a backup', () => {
+  test('is the second in UTC in which it began, and a valid id', () => {
+    const id = backupIdOf('default', '2025-10-06T16:30:00.123+02:00');
+    expect(id).toBe('snapshot_2025-10-06T14-30-00Z');
+    expect(Id.safeParse(id).success).toBe(true);
+  });
+
+  test('carries the name of a target other than the default', () => {
+    expect(backupIdOf('legal', '2025-10-06T14:30:00Z')).toBe('snapshot_2025-10-06T14-30-00Z_legal');
+  });
+});
+
+describe('a request without a target', () => {
+  test('means the default target', () => {
+    expect(chooseTarget(config('default', 'other'), undefined)).toBe('default');
+  });
+  test('means the only target', () => {
+    expect(chooseTarget(config('legal'), undefined)).toBe('legal');
+  });
+  test('is refused where it could mean several, with their names', () => {
+    expect(() => chooseTarget(config('legal', 'sales'), undefined)).toThrow(/several/);
+  });
+});
+
+test.each(['nowhere', '__proto__', 'constructor'])(
+  'target %p, which is not configured, is refused',
+  (name) => {
+    expect(() => chooseTarget(config('legal'), name)).toThrow(`no target "${name}"`);
+  },
+);
