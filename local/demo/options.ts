@@ -1,0 +1,57 @@
+import { parseArgs } from 'node:util';
+import { InvalidInputError } from '../../shared/errors.ts';
+
+/** Largest scale: a hundred copies are about 150,000 entities, what the emulator's memory still holds. */
+const SCALE_MAX = 100;
+
+export interface DemoOptions {
+  readonly keep: boolean;
+  readonly scale: number;
+  /** Name of the local stack; left out: one of its own. */
+  readonly name: string | undefined;
+  readonly json: boolean;
+  readonly help: boolean;
+}
+
+export const HELP = `npm run demo [-- OPTIONS]
+
+Builds a knowledge base of the installed npm packages in a real Neo4j, Qdrant and Redis, backs it up into S3 through
+Step Functions, destroys it, uploads the archive to a presigned URL, and proves that everything is back.
+
+  --scale N    N copies of the knowledge base, 1 to ${SCALE_MAX} (1: about 1,500 entities)
+  --keep       leave everything running, and say how to go on
+  --name NAME  name of the local stack
+  --json       one JSON object on the standard output at the end; what people read goes to the standard error
+  --help       this text
+`;
+
+/** Reads the command line. Throws InvalidInputError that says what is allowed. */
+export function readOptions(argv: readonly string[]): DemoOptions {
+  const remedy = 'See npm run demo -- --help.';
+  let values: ReturnType<typeof parse>;
+  try {
+    values = parse(argv);
+  } catch (cause) {
+    throw new InvalidInputError(cause instanceof Error ? cause.message : String(cause), { remedy });
+  }
+  const scale = Number(values.scale);
+  if (!Number.isInteger(scale) || scale < 1 || scale > SCALE_MAX) {
+    throw new InvalidInputError(`--scale is "${values.scale}".`, {
+      remedy: `Give a whole number from 1 to ${SCALE_MAX}.`,
+    });
+  }
+  return { keep: values.keep, scale, name: values.name, json: values.json, help: values.help };
+}
+
+function parse(argv: readonly string[]) {
+  return parseArgs({
+    args: [...argv],
+    options: {
+      keep: { type: 'boolean', default: false },
+      scale: { type: 'string', default: '1' },
+      name: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  }).values;
+}

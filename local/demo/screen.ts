@@ -1,0 +1,185 @@
+import { stripVTControlCharacters } from 'node:util';
+import pc from 'picocolors';
+
+const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+const FRAME_MS = 100;
+const WIDTH_MAX = 100;
+const INDENT = '   ';
+
+const HIDE_CURSOR = '\x1b[?25l';
+const SHOW_CURSOR = '\x1b[?25h';
+
+/** What the work inside a step may show. */
+export interface StepView {
+  /** A line that stays. */
+  line(text: string): void;
+  /** Lines that are replaced by the next call, and gone when the step ends. Without a terminal they are not shown. */
+  live(lines: readonly string[]): void;
+}
+
+/**
+ * The demo's output: numbered steps, each with what it found below it and its duration at its end. On a terminal, the
+ * running step is redrawn in place; elsewhere, plain lines are printed as they come.
+ */
+export class Screen {
+  readonly #out: NodeJS.WriteStream;
+  readonly #isTerminal: boolean;
+  #number = 0;
+
+  constructor(out: NodeJS.WriteStream) {
+    this.#out = out;
+    this.#isTerminal = out.isTTY === true && process.env.TERM !== 'dumb';
+  }
+
+  print(text = ''): void {
+    this.#out.write(`${text}\n`);
+  }
+
+  /** Shows a step from its begin to its end, and gives back what the work gave. Errors pass through, after a cross. */
+  async step<T>(title: string, work: (view: StepView) => Promise<T>): Promise<T> {
+    this.#number++;
+    const view = this.#isTerminal
+      ? new LiveStep(this.#out, this.#number, title)
+      : new PlainStep(this.#out, this.#number, title);
+    try {
+      const result = await work(view);
+      view.end(true);
+      return result;
+    } catch (error) {
+      view.end(false);
+      throw error;
+    }
+  }
+}
+
+interface EndingStep extends StepView {
+  end(succeeded: boolean): void;
+}
+
+class PlainStep implements EndingStep {
+  readonly #out: NodeJS.WriteStream;
+  readonly #started = Date.now();
+
+  constructor(out: NodeJS.WriteStream, number: number, title: string) {
+    this.#out = out;
+    out.write(`\n${number}. ${title}\n`);
+  }
+
+  line(text: string): void {
+    this.#out.write(`${INDENT}${text}\n`);
+  }
+
+  live(): void {
+    // A log is no place for a bar that moves.
+  }
+
+  end(succeeded: boolean): void {
+    this.line(`${succeeded ? 'done' : 'failed'} after ${formatDuration(Date.now() - this.#started)}`);
+  }
+}
+
+class LiveStep implements EndingStep {
+  readonly #out: NodeJS.WriteStream;
+  readonly #number: number;
+  readonly #title: string;
+  readonly #started = Date.now();
+  readonly #lines: string[] = [];
+  readonly #timer: NodeJS.Timeout;
+  #live: readonly string[] = [];
+  #drawn = 0;
+  #frame = 0;
+
+  constructor(out: NodeJS.WriteStream, number: number, title: string) {
+    this.#out = out;
+    this.#number = number;
+    this.#title = title;
+    out.write(`${HIDE_CURSOR}\n`);
+    this.#draw();
+    this.#timer = setInterval(() => this.#draw(), FRAME_MS);
+  }
+
+  line(text: string): void {
+    this.#lines.push(text);
+    this.#draw();
+  }
+
+  live(lines: readonly string[]): void {
+    this.#live = lines;
+    this.#draw();
+  }
+
+  end(succeeded: boolean): void {
+    clearInterval(this.#timer);
+    this.#live = [];
+    const mark = succeeded ? pc.green('✔') : pc.red('✘');
+    this.#write([this.#header(mark), ...this.#lines.map((line) => INDENT + line)]);
+    this.#out.write(SHOW_CURSOR);
+  }
+
+  /** While the step runs, only what fits on the screen is drawn: what has scrolled away can't be redrawn. */
+  #draw(): void {
+    this.#frame++;
+    const spinner = pc.cyan(FRAMES[this.#frame % FRAMES.length] ?? '');
+    const room = Math.max(1, this.#out.rows - 3);
+    const body = [...this.#lines, ...this.#live].map((line) => INDENT + line).slice(-room);
+    const width = this.#out.columns;
+    this.#write([this.#header(spinner), ...body].map((line) => cut(line, width - 1)));
+  }
+
+  #header(mark: string): string {
+    const width = Math.min(this.#out.columns - 1, WIDTH_MAX);
+    const left = `${mark}  ${pc.bold(`${this.#number}. ${this.#title}`)}`;
+    const right = formatDuration(Date.now() - this.#started);
+    return `${left}${' '.repeat(Math.max(2, width - visible(left) - visible(right)))}${pc.dim(right)}`;
+  }
+
+  #write(lines: readonly string[]): void {
+    const up = this.#drawn === 0 ? '' : `\x1b[${this.#drawn}A`;
+    // Everything below is cleared first, since the new picture may be shorter.
+    this.#out.write(`${up}\r\x1b[J${lines.join('\n')}\n`);
+    this.#drawn = lines.length;
+  }
+}
+
+function visible(text: string): number {
+  return stripVTControlCharacters(text).length;
+}
+
+/** A line that would wrap takes two rows, which the redraw does not know of. Colours are dropped where it is cut. */
+function cut(line: string, width: number): string {
+  return visible(line) <= width ? line : `${stripVTControlCharacters(line).slice(0, width - 1)}…`;
+}
+
+/** A bar of 24 cells; an unknown total is an empty one. */
+export function bar(done: number, total: number | undefined): string {
+  const cells = 24;
+  const filled = total === undefined || total === 0 ? 0 : Math.min(cells, Math.round((done / total) * cells));
+  return pc.cyan('━'.repeat(filled)) + pc.dim('─'.repeat(cells - filled));
+}
+
+export function formatDuration(milliseconds: number): string {
+  const seconds = milliseconds / 1000;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  return `${Math.floor(seconds / 60)} min ${String(Math.round(seconds % 60)).padStart(2, '0')} s`;
+}
+
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
+/** Columns of one width each, the first `left` of them to the left, numbers to the right. Cells may be coloured. */
+export function alignColumns(rows: readonly (readonly string[])[], left = 1): string[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, visible(cell));
+  }
+  return rows.map((row) =>
+    row
+      .map((cell, column) => {
+        const space = ' '.repeat((widths[column] ?? 0) - visible(cell));
+        return column < left ? cell + space : space + cell;
+      })
+      .join('  ')
+      .trimEnd(),
+  );
+}
