@@ -24,10 +24,14 @@ const connections = {
 type Connections = typeof connections;
 
 /** Gives the target's stores other connections for the time of `work`. */
-async function withConnections<T>(changed: Partial<{ [K in keyof Connections]: object }>, work: () => Promise<T>) {
+async function withConnections<T>(
+  changed: Partial<{ [K in keyof Connections]: object }>,
+  work: () => Promise<T>,
+) {
   const all: Record<string, object> = { ...connections, ...changed };
   try {
-    for (const [store, value] of Object.entries(all)) await stack.putSecret(`ngbak-test-${target}-${store}`, value);
+    for (const [store, value] of Object.entries(all))
+      await stack.putSecret(`ngbak-test-${target}-${store}`, value);
     return await work();
   } finally {
     for (const [store, value] of Object.entries(connections)) {
@@ -80,24 +84,27 @@ beforeAll(async () => {
 
 describe('a backup', () => {
   test('of a store that does not answer fails and names address and remedy', async () => {
-    const message = await withConnections({ graph: { ...connections.graph, uri: 'bolt://127.0.0.1:9' } }, () =>
-      failingBackup(),
+    const message = await withConnections(
+      { graph: { ...connections.graph, uri: 'bolt://127.0.0.1:9' } },
+      () => failingBackup(),
     );
     expect(message).toMatch(/127\.0\.0\.1:9/);
     expect(message).not.toContain(connections.graph.password);
   }, 180_000);
 
   test('with a wrong Neo4j password fails at once and does not repeat the password', async () => {
-    const message = await withConnections({ graph: { ...connections.graph, password: 'wrong-password' } }, () =>
-      failingBackup(),
+    const message = await withConnections(
+      { graph: { ...connections.graph, password: 'wrong-password' } },
+      () => failingBackup(),
     );
     expect(message).toMatch(/password|credentials|authenti/i);
     expect(message).not.toContain('wrong-password');
   }, 180_000);
 
   test('with a wrong Qdrant API key fails at once and does not repeat the key', async () => {
-    const message = await withConnections({ vectors: { ...connections.vectors, api_key: 'wrong-api-key' } }, () =>
-      failingBackup(),
+    const message = await withConnections(
+      { vectors: { ...connections.vectors, api_key: 'wrong-api-key' } },
+      () => failingBackup(),
     );
     expect(message).toMatch(/API key/i);
     expect(message).not.toContain('wrong-api-key');
@@ -136,10 +143,14 @@ describe('a backup', () => {
     const names = [0, 1].map((n) => `two-at-once-${n}-${randomBytes(4).toString('hex')}`);
     const started = await Promise.all(
       names.map((name) =>
-        stack.sfn.send(new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify({ target }) })),
+        stack.sfn.send(
+          new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify({ target }) }),
+        ),
       ),
     );
-    const ended = await Promise.all(started.map(({ executionArn }) => stack.waitForExecution(executionArn ?? '')));
+    const ended = await Promise.all(
+      started.map(({ executionArn }) => stack.waitForExecution(executionArn ?? '')),
+    );
     const winner = ended.find(({ status }) => status === 'SUCCEEDED');
     const loser = ended.find(({ status }) => status === 'FAILED');
     expect(winner).toBeDefined();

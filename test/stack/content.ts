@@ -8,7 +8,9 @@ export const COLLECTION = 'scratch_items';
 export const PREFIX = 'scratch:';
 
 /** Runs `work` with a client of each store, and closes them. */
-async function withClients<T>(work: (clients: { cypher: Cypher; redis: Redis; qdrant: Qdrant }) => Promise<T>) {
+async function withClients<T>(
+  work: (clients: { cypher: Cypher; redis: Redis; qdrant: Qdrant }) => Promise<T>,
+) {
   const driver = neo4j.driver(
     servers.neo4j.uri,
     neo4j.auth.basic(servers.neo4j.username, servers.neo4j.password),
@@ -22,7 +24,8 @@ async function withClients<T>(work: (clients: { cypher: Cypher; redis: Redis; qd
       headers: { 'api-key': servers.qdrant.apiKey, 'content-type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    if (!answer.ok && answer.status !== 404) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+    if (!answer.ok && answer.status !== 404)
+      throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
     return (await answer.json()) as { result?: unknown };
   };
   try {
@@ -57,7 +60,8 @@ export function fillTarget(): Promise<void> {
     });
     const old = await redis.keys(`${PREFIX}*`);
     if (old.length > 0) await redis.del(old);
-    for (let i = 1; i <= 20; i++) await redis.set(`${PREFIX}docs:d${i}`, JSON.stringify({ content: `document ${i}` }));
+    for (let i = 1; i <= 20; i++)
+      await redis.set(`${PREFIX}docs:d${i}`, JSON.stringify({ content: `document ${i}` }));
     await redis.set(`${PREFIX}cache:c1`, '{"answer": 42}', 'PXAT', 4_102_444_800_000);
     await redis.hset(`${PREFIX}graph:meta`, { nodes: '20', made: 'by a test' });
   });

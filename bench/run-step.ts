@@ -1,0 +1,22 @@
+/**
+ * Runs one step of a workflow in a process of its own, as Lambda would: `node bench/run-step.ts <name>`, the event as
+ * JSON on standard input. Writes `{"output": …, "peak_bytes": …}` on standard output, with the peak resident memory of
+ * the process.
+ */
+import { text } from 'node:stream/consumers';
+
+const [name = ''] = process.argv.slice(2);
+const event: unknown = JSON.parse(await text(process.stdin));
+const { handler } = (await import(new URL(`../functions/${name}.ts`, import.meta.url).href)) as {
+  handler: (event: unknown, context: object) => Promise<unknown>;
+};
+const end = Date.now() + 15 * 60_000;
+const output = await handler(event, {
+  functionName: name,
+  awsRequestId: 'bench',
+  getRemainingTimeInMillis: () => end - Date.now(),
+});
+// Node gives kibibytes.
+const peak = process.resourceUsage().maxRSS * 1024;
+process.stdout.write(`\n${JSON.stringify({ output, peak_bytes: peak })}\n`);
+process.exit(0);

@@ -1,0 +1,78 @@
+import {
+  CreateSecretCommand,
+  PutSecretValueCommand,
+  ResourceExistsException,
+  SecretsManagerClient,
+} from '@aws-sdk/client-secrets-manager';
+
+/** How the test servers are reached: the shapes of the adapters' connections. */
+export interface TestConnections {
+  readonly graph: { uri: string; username: string; password: string };
+  readonly vectors: { url: string; api_key: string };
+  readonly kv: { url: string; password: string };
+}
+
+const STORES = ['graph', 'vectors', 'kv'] as const;
+const KINDS = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' } as const;
+
+/** Name of the secret of one target's store. Tests change some of them to see what happens. */
+export const secretName = (target: string, store: string) => `ngbak-test-${target}-${store}`;
+
+/** The knowledge bases of the deployed test stack, all on the same servers, apart by label, collections and prefix. */
+const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: Record<string, object> }> = {
+  default: { profile: 'ngraf-023', parameters: { namespace: 'default' } },
+  scratch: {
+    scopes: {
+      graph: { label: 'Scratch', key_property: 'id' },
+      vectors: { collections: ['scratch_items'] },
+      kv: { prefix: 'scratch:' },
+    },
+  },
+  empty: {
+    scopes: { graph: { label: 'Nothing' }, vectors: { collections: [] }, kv: { prefix: 'nothing:' } },
+  },
+  'missing-collection': {
+    scopes: {
+      graph: { label: 'Nothing' },
+      vectors: { collections: ['no_such_collection'] },
+      kv: { prefix: 'nothing:' },
+    },
+  },
+};
+
+/** The value of the context key `ngbak` for the test deployment. */
+export function testDeployment() {
+  const targets = Object.entries(TARGETS).map(([name, { scopes, ...target }]) => [
+    name,
+    {
+      ...target,
+      stores: Object.fromEntries(
+        STORES.map((store) => [
+          store,
+          {
+            kind: KINDS[store],
+            secret: secretName(name, store),
+            ...(scopes?.[store] === undefined ? {} : { scope: scopes[store] }),
+          },
+        ]),
+      ),
+    },
+  ]);
+  return { stackName: 'NgbakTest', removal: 'destroy', targets: Object.fromEntries(targets) };
+}
+
+/** Makes every target's secrets, or sets them back to what reaches the servers. */
+export async function putTestSecrets(connections: TestConnections): Promise<void> {
+  const client = new SecretsManagerClient({});
+  for (const target of Object.keys(TARGETS)) {
+    for (const store of STORES) {
+      const [Name, SecretString] = [secretName(target, store), JSON.stringify(connections[store])];
+      try {
+        await client.send(new CreateSecretCommand({ Name, SecretString }));
+      } catch (error) {
+        if (!(error instanceof ResourceExistsException)) throw error;
+        await client.send(new PutSecretValueCommand({ SecretId: Name, SecretString }));
+      }
+    }
+  }
+}
