@@ -48,10 +48,14 @@ export class ByteReader {
     while (!(await this.ended())) yield this.#cut(this.#chunk.length);
   }
 
-  /** Puts bytes back, to be read next. */
+  /** Puts back the bytes that were taken last, to be read next. */
   unread(bytes: Buffer): void {
     this.position -= bytes.length;
-    this.#chunk = this.#chunk.length === 0 ? bytes : Buffer.concat([bytes, this.#chunk]);
+    const chunk = this.#chunk;
+    // Most often they were cut from the chunk that is still there: no copy.
+    const adjacent = bytes.buffer === chunk.buffer && bytes.byteOffset + bytes.length === chunk.byteOffset;
+    if (adjacent) this.#chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length + chunk.length);
+    else this.#chunk = chunk.length === 0 ? bytes : Buffer.concat([bytes, chunk]);
   }
 
   /** Lets go of the stream where it is not read to its end. */

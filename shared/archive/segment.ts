@@ -1,12 +1,11 @@
-import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import { createSHA256, type IHasher } from 'hash-wasm';
 import { z } from 'zod';
 import { InvalidInputError, NgbakError } from '../errors.ts';
 import { Codec, compressMember, DEFAULT_LEVEL, LOOK_AHEAD, MEMBER_BYTES, MEMBER_BYTES_MAX } from './codec.ts';
 import { LIMITS } from './limits.ts';
 import { checkEntryName, quoteName } from './names.ts';
 import { mapOrdered } from './ordered.ts';
+import { nativeSha256, type ResumableSha256, resumableSha256, type Sha256 } from './sha256.ts';
 import { encodeTarHeader, paddingOf } from './tar.ts';
 import type { EntryPiece } from './types.ts';
 
@@ -102,7 +101,7 @@ interface Block {
 interface Writing {
   readonly name: string;
   readonly size: number;
-  readonly hash: Hash;
+  readonly hash: Sha256 | ResumableSha256;
   written: number;
 }
 
@@ -157,7 +156,7 @@ export async function* encodeSegment(
             written: left.written,
             crc32: entry.crc32,
             length: entry.length,
-            sha256_state: left.hash.save(),
+            sha256_state: saveState(left),
           },
   };
 }
@@ -192,7 +191,7 @@ class BlockCutter implements AsyncIterable<Block> {
     const before = this.#before;
     if (before) {
       const { name, size, written, sha256_state } = before;
-      this.#entry = { name, size, written, hash: await resumeHash(sha256_state) };
+      this.#entry = { name, size, written, hash: await resumableSha256(sha256_state) };
     }
     for await (const piece of this.#pieces) yield* this.#cut(piece);
   }
@@ -257,7 +256,7 @@ class BlockCutter implements AsyncIterable<Block> {
       });
     }
     // Node's own SHA-256 is several times faster, but only hash-wasm's can be put down and taken up in another leg.
-    return { name, size, written: 0, hash: length === size ? nativeHash() : await freshHash() };
+    return { name, size, written: 0, hash: length === size ? nativeSha256() : await resumableSha256() };
   }
 
   #checkPiece(piece: EntryPiece, entry: Writing): void {
@@ -274,43 +273,16 @@ class BlockCutter implements AsyncIterable<Block> {
   }
 }
 
+function saveState({ name, hash }: Writing): string {
+  if ('save' in hash) return hash.save();
+  throw new NgbakError(`Entry ${quoteName(name)} of one piece ended before its end.`, {
+    remedy: 'Report this as an error of ngbak.',
+  });
+}
+
 function wrongPiece({ name, size, offset, length }: EntryPiece, what: string): NgbakError {
   return new NgbakError(
     `The exporter's piece of ${quoteName(name)} (${length} bytes from ${offset}, of ${size}) ${what}.`,
     { remedy: 'Start the backup again, and report this as an error of ngbak if it comes back.' },
   );
-}
-
-interface Hash {
-  update(bytes: Uint8Array): void;
-  digest(): string;
-  /** State to go on from, base64. May contain up to 63 bytes of what was digested. */
-  save(): string;
-}
-
-function nativeHash(): Hash {
-  const hash = createHash('sha256');
-  return {
-    update: (bytes) => void hash.update(bytes),
-    digest: () => hash.digest('hex'),
-    save: () => {
-      throw new Error('an entry of one piece does not span segments');
-    },
-  };
-}
-
-async function freshHash(): Promise<Hash> {
-  return wrap((await createSHA256()).init());
-}
-
-async function resumeHash(state: string): Promise<Hash> {
-  return wrap((await createSHA256()).load(Buffer.from(state, 'base64')));
-}
-
-function wrap(hasher: IHasher): Hash {
-  return {
-    update: (bytes) => void hasher.update(bytes),
-    digest: () => hasher.digest('hex'),
-    save: () => Buffer.from(hasher.save()).toString('base64'),
-  };
 }

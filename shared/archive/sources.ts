@@ -91,6 +91,17 @@ export async function s3Source(
   if (size === undefined || ETag === undefined) {
     throw new InvalidInputError(`${name} has no size or ETag.`, { remedy: 'Check the endpoint.' });
   }
+  return objectSource(s3, { bucket, key, versionId, size, etag: ETag });
+}
+
+/** An object whose size and ETag are known already. */
+export function objectSource(
+  s3: S3Client,
+  object: { bucket: string; key: string; versionId?: string | undefined; size: number; etag: string },
+): ByteSource {
+  const { bucket, key, versionId, size, etag: ETag } = object;
+  const name = `s3://${bucket}/${key}`;
+  const version = versionId === undefined ? {} : { VersionId: versionId };
   return {
     name,
     size,
