@@ -1,7 +1,7 @@
-import { Redis } from 'ioredis';
 import neo4j, { type QueryResult } from 'neo4j-driver';
 import type { Layout } from '../knowledge-base/layout.ts';
-import type { Connections } from '../knowledge-base/load.ts';
+import { type Connections, connectRedis } from '../knowledge-base/load.ts';
+import { askQdrant } from '../knowledge-base/qdrant.ts';
 import { formatCount } from './screen.ts';
 
 /**
@@ -53,20 +53,8 @@ async function damageVectors(
   connection: Connections['qdrant'],
   collections: Layout['collections'],
 ): Promise<string[]> {
-  const ask = async (method: string, path: string, body?: string): Promise<string> => {
-    const answer = await fetch(new URL(path, connection.url), {
-      method,
-      headers: {
-        'content-type': 'application/json',
-        ...(connection.api_key === undefined ? {} : { 'api-key': connection.api_key }),
-      },
-      ...(body === undefined ? {} : { body }),
-    });
-    const text = await answer.text();
-    if (!answer.ok)
-      throw new Error(`Qdrant answered ${answer.status} to ${method} ${path}: ${text.slice(0, 200)}`);
-    return text;
-  };
+  const ask = (method: string, path: string, body?: string) =>
+    askQdrant(connection, { method, path, ...(body === undefined ? {} : { body }) });
   await ask('DELETE', `/collections/${collections.chunks}`);
   const points = `/collections/${collections.entities}/points`;
   const page = await ask(
@@ -89,11 +77,7 @@ async function damageVectors(
 }
 
 async function damageKeys(connection: Connections['redis'], prefix: string): Promise<string[]> {
-  const redis = new Redis(connection.url, {
-    ...(connection.username === undefined ? {} : { username: connection.username }),
-    ...(connection.password === undefined ? {} : { password: connection.password }),
-    maxRetriesPerRequest: 2,
-  });
+  const redis = connectRedis(connection);
   const each = async (namespace: string, damage: (keys: string[]) => Promise<unknown>): Promise<string> => {
     let count = 0;
     for await (const keys of redis.scanStream({ match: `${prefix}:${namespace}:*`, count: 500 })) {

@@ -48,7 +48,7 @@ interface Surroundings {
 
 /** The whole demo, from nothing to the proof. Leaves nothing running, unless it is told to. */
 export async function runDemo(options: DemoOptions, surroundings: Surroundings): Promise<DemoResult> {
-  const { screen, signal } = surroundings;
+  const { screen } = surroundings;
   screen.print(
     `\n${pc.bold('ngbak')}  A real knowledge base: backed up, destroyed, brought back, and proved.`,
   );
@@ -56,7 +56,7 @@ export async function runDemo(options: DemoOptions, surroundings: Surroundings):
   const stack = await clock.measure('start', () => start(options, surroundings));
   let kept = false;
   try {
-    const result = await interruptible(signal, () => new Demo(stack, options, surroundings, clock).run());
+    const result = await new Demo(stack, options, surroundings, clock).run();
     kept = options.keep;
     return result;
   } finally {
@@ -135,7 +135,7 @@ class Demo {
   }
 
   async run(): Promise<DemoResult> {
-    const [outputs] = await Promise.all([this.#step('deploy', 'Deploy the CDK stack', () => this.#deploy())]);
+    const outputs = await this.#step('deploy', 'Deploy the CDK stack', () => this.#deploy());
     const bucket = new Bucket(output(outputs, 'BucketName'));
     const sfn = new SFNClient({});
     const counts = await this.#step('load', 'Load the knowledge base of the installed npm packages', (view) =>
@@ -207,7 +207,9 @@ class Demo {
 
   #step<T>(name: string, title: string, work: (view: StepView) => Promise<T>): Promise<T> {
     this.#signal.throwIfAborted();
-    return this.#clock.measure(name, () => this.#screen.step(title, work));
+    return this.#clock.measure(name, () =>
+      this.#screen.step(title, (view) => interruptible(this.#signal, () => work(view))),
+    );
   }
 
   async #deploy(): Promise<Record<string, string>> {

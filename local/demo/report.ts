@@ -1,12 +1,12 @@
 import pc from 'picocolors';
-import type { PartProof } from '../proof/ledger.ts';
+import type { AspectProof, PartProof } from '../proof/ledger.ts';
 import type { Proof } from '../proof/proof.ts';
 import { alignColumns, formatCount } from './screen.ts';
 
 interface Row {
   readonly title: string;
   /** Count and digest of this row in one reading. */
-  readonly of: (parts: Readonly<Record<string, PartProof>>) => { count: number; digest: string } | undefined;
+  readonly of: (parts: Readonly<Record<string, PartProof>>) => AspectProof | undefined;
 }
 
 /**
@@ -14,14 +14,14 @@ interface Row {
  * A part is one row, and so is each of its aspects that a person would ask about.
  */
 export function proofTable(before: Proof, damaged: Proof, after: Proof): string[] {
-  const rows = [['', 'before', 'damaged', 'restored', 'proof'].map((title) => pc.dim(title))];
+  const rows = [['', 'before', 'damaged  ', 'restored', 'proof'].map((title) => pc.dim(title))];
   for (const row of rowsOf(before)) {
     const [was, broken, is] = [before, damaged, after].map((proof) => row.of(proof.parts));
     const same = was !== undefined && was.digest === is?.digest;
     rows.push([
       row.title,
       formatCount(was?.count ?? 0),
-      colourDamage(was, broken),
+      damagedCell(was, broken),
       formatCount(is?.count ?? 0),
       same ? `${pc.green('✔')} ${pc.dim(was.digest.slice(0, 12))}` : pc.red('✘ differs'),
     ]);
@@ -29,12 +29,10 @@ export function proofTable(before: Proof, damaged: Proof, after: Proof): string[
   return alignColumns(rows);
 }
 
-function colourDamage(
-  was: { digest: string } | undefined,
-  broken: { count: number; digest: string } | undefined,
-): string {
+/** What the damage left, marked where it is not what was there: the count alone may be the same. */
+function damagedCell(was: AspectProof | undefined, broken: AspectProof | undefined): string {
   const text = formatCount(broken?.count ?? 0);
-  return was?.digest === broken?.digest ? text : pc.red(text);
+  return was?.digest === broken?.digest ? `${text}  ` : pc.red(`${text} ≠`);
 }
 
 function rowsOf(before: Proof): Row[] {

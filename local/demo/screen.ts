@@ -88,6 +88,7 @@ class LiveStep implements EndingStep {
   #live: readonly string[] = [];
   #drawn = 0;
   #frame = 0;
+  #hasEnded = false;
 
   constructor(out: NodeJS.WriteStream, number: number, title: string) {
     this.#out = out;
@@ -109,6 +110,7 @@ class LiveStep implements EndingStep {
   }
 
   end(succeeded: boolean): void {
+    this.#hasEnded = true;
     clearInterval(this.#timer);
     this.#live = [];
     const mark = succeeded ? pc.green('✔') : pc.red('✘');
@@ -118,6 +120,8 @@ class LiveStep implements EndingStep {
 
   /** While the step runs, only what fits on the screen is drawn: what has scrolled away can't be redrawn. */
   #draw(): void {
+    // Work that was interrupted may report on; its step has ended, and other things stand below it.
+    if (this.#hasEnded) return;
     this.#frame++;
     const spinner = pc.cyan(FRAMES[this.#frame % FRAMES.length] ?? '');
     const room = Math.max(1, this.#out.rows - 3);

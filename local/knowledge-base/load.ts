@@ -92,7 +92,8 @@ export async function loadKnowledgeBase(options: LoadOptions): Promise<RecordCou
   return counts;
 }
 
-function connectRedis({ url, username, password }: Connections['redis']): Redis {
+/** A client that fails soon where the server does not answer. The caller disconnects it. */
+export function connectRedis({ url, username, password }: Connections['redis']): Redis {
   return new Redis(url, {
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),

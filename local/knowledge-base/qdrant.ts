@@ -1,0 +1,30 @@
+import { NgbakError } from '../../shared/errors.ts';
+
+export interface QdrantConnection {
+  readonly url: string;
+  readonly api_key?: string | undefined;
+}
+
+/**
+ * One request to Qdrant. Bodies and answers are JSON text, for the caller to write and read: ids have 64 bits, which
+ * neither JSON.stringify nor JSON.parse keep. Throws NgbakError when the server refuses.
+ */
+export async function askQdrant(
+  connection: QdrantConnection,
+  request: { method: string; path: string; body?: string; signal?: AbortSignal },
+): Promise<string> {
+  const { method, path, body, signal } = request;
+  const headers: Record<string, string> = { 'content-type': 'application/json' };
+  if (connection.api_key !== undefined) headers['api-key'] = connection.api_key;
+  const answer = await fetch(new URL(path, connection.url), {
+    method,
+    headers,
+    ...(signal === undefined ? {} : { signal }),
+    ...(body === undefined ? {} : { body }),
+  });
+  const text = await answer.text();
+  if (answer.ok) return text;
+  throw new NgbakError(`Qdrant answered ${answer.status} to ${method} ${path}: ${text.slice(0, 300)}`, {
+    remedy: 'See the log of the Qdrant server.',
+  });
+}
