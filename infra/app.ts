@@ -1,0 +1,22 @@
+import { App, Tags, Validations } from 'aws-cdk-lib';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import { NgbakError } from '../shared/errors.ts';
+import { readDeployment } from './config.ts';
+import { NgbakStack } from './stack.ts';
+
+try {
+  const app = new App();
+  const deployment = readDeployment(app.node.tryGetContext('ngbak'));
+  const { CDK_DEFAULT_ACCOUNT: account, CDK_DEFAULT_REGION: region } = process.env;
+  new NgbakStack(app, deployment.stackName, {
+    deployment,
+    ...(account === undefined || region === undefined ? {} : { env: { account, region } }),
+  });
+  Tags.of(app).add('Application', 'ngbak');
+  for (const [key, value] of Object.entries(deployment.tags)) Tags.of(app).add(key, value);
+  Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+} catch (error) {
+  if (!(error instanceof NgbakError)) throw error;
+  console.error(`${error.message}\n${error.remedy}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,150 @@
+import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Effect, type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { Key } from 'aws-cdk-lib/aws-kms';
+import {
+  BlockPublicAccess,
+  Bucket,
+  BucketEncryption,
+  type CfnBucket,
+  HttpMethods,
+  type LifecycleRule,
+  ObjectOwnership,
+} from 'aws-cdk-lib/aws-s3';
+import { Construct } from 'constructs';
+import { BACKUPS, JOBS, LOCKS, STAGING, UPLOADS } from '../shared/bucket/layout.ts';
+import type { Deployment } from './config.ts';
+
+/** How long job records are kept, in days: as long as Step Functions keeps the history of an execution. */
+const JOB_DAYS = 90;
+/** How long an archive that somebody deleted can still be brought back, in days. */
+const UNDELETE_DAYS = 30;
+
+/** What a function does with the objects whose keys match these patterns, such as `staging/*` or `backups/*.json`. */
+export interface BucketAccess {
+  readonly read?: readonly string[];
+  readonly write?: readonly string[];
+  /** Includes every version of an object. */
+  readonly delete?: readonly string[];
+  /** Looks for multipart uploads that nobody completed, to abort them. Needs `write`. */
+  readonly multipart?: boolean;
+}
+
+export type ArchiveBucketProps = Pick<
+  Deployment,
+  'timeoutDays' | 'allowedOrigins' | 'accessLogs' | 'removal'
+>;
+
+/** The bucket that holds everything: archives, catalog, jobs, locks and what is on its way. */
+export class ArchiveBucket extends Construct {
+  readonly bucket: Bucket;
+  readonly key: Key;
+
+  constructor(scope: Construct, id: string, props: ArchiveBucketProps) {
+    super(scope, id);
+    const removalPolicy = props.removal === 'retain' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
+    this.key = new Key(this, 'Key', {
+      description: 'Encrypts the archives of ngbak',
+      enableKeyRotation: true,
+      removalPolicy,
+    });
+    this.bucket = new Bucket(this, 'Bucket', {
+      encryption: BucketEncryption.KMS,
+      encryptionKey: this.key,
+      // One data key for many objects: fewer and cheaper calls to KMS.
+      bucketKeyEnabled: true,
+      enforceSSL: true,
+      minimumTLSVersion: 1.2,
+      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
+      objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
+      versioned: true,
+      lifecycleRules: lifecycle(props.timeoutDays),
+      removalPolicy,
+      ...(props.allowedOrigins.length === 0
+        ? {}
+        : {
+            cors: [
+              {
+                allowedOrigins: [...props.allowedOrigins],
+                allowedMethods: [HttpMethods.GET, HttpMethods.HEAD, HttpMethods.PUT, HttpMethods.POST],
+                allowedHeaders: ['content-type', 'range'],
+                exposedHeaders: ['ETag', 'Content-Range', 'x-amz-version-id'],
+                maxAge: 3600,
+              },
+            ],
+          }),
+      ...(props.accessLogs === undefined
+        ? {}
+        : {
+            serverAccessLogsBucket: Bucket.fromBucketName(this, 'AccessLogs', props.accessLogs.bucket),
+            serverAccessLogsPrefix: props.accessLogs.prefix,
+          }),
+    });
+    // The property of the L2 construct would add a custom resource with a Lambda function of its own.
+    (this.bucket.node.defaultChild as CfnBucket).addPropertyOverride(
+      'NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled',
+      true,
+    );
+    if (props.accessLogs === undefined) {
+      Validations.of(this.bucket).acknowledge({
+        id: 'AwsSolutions-S1',
+        reason:
+          'Access is audited by CloudTrail data events where an organisation wants that; server access logs need a bucket of their own and are turned on by naming one (ngbak.accessLogs).',
+      });
+    }
+  }
+
+  /**
+   * Gives a function what it needs of the bucket, by key pattern, and of its key. Reading includes listing the names in
+   * the bucket: without that permission S3 answers 403 instead of 404 for a record that does not exist, and a condition
+   * on the prefix would refuse exactly this case, since a GetObject request carries none.
+   */
+  grant(grantee: IGrantable, access: BucketAccess): void {
+    const objects = (patterns: readonly string[]) =>
+      patterns.map((pattern) => this.bucket.arnForObjects(pattern));
+    const allow = (actions: string[], resources: string[], conditions?: Record<string, unknown>) =>
+      grantee.grantPrincipal.addToPrincipalPolicy(
+        new PolicyStatement({
+          effect: Effect.ALLOW,
+          actions,
+          resources,
+          ...(conditions === undefined ? {} : { conditions }),
+        }),
+      );
+    const { read = [], write = [], delete: remove = [] } = access;
+    if (read.length > 0) {
+      allow(['s3:GetObject', 's3:GetObjectVersion'], objects(read));
+      allow(['s3:ListBucket'], [this.bucket.bucketArn]);
+    }
+    if (write.length > 0) {
+      allow(['s3:PutObject', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts'], objects(write));
+    }
+    if (access.multipart) allow(['s3:ListBucketMultipartUploads'], [this.bucket.bucketArn]);
+    if (remove.length > 0) {
+      allow(['s3:DeleteObject', 's3:DeleteObjectVersion'], objects(remove));
+      allow(['s3:ListBucketVersions'], [this.bucket.bucketArn], {
+        StringLike: { 's3:prefix': [...remove] },
+      });
+    }
+    // Completing a multipart upload decrypts its parts, so writers need both; bucket keys hide which object it was.
+    if (read.length > 0 || write.length > 0) {
+      this.key.grant(grantee, 'kms:Decrypt', ...(write.length > 0 ? ['kms:GenerateDataKey'] : []));
+    }
+  }
+}
+
+/**
+ * What nothing else removed. A workflow cleans up after itself, so these rules only catch crashes, and must leave alone
+ * what a workflow may still need: staging, uploads and unfinished multipart uploads outlive the longest one by a day.
+ */
+function lifecycle(timeoutDays: number): LifecycleRule[] {
+  const leftOver = Duration.days(timeoutDays + 1);
+  const oneDay = Duration.days(1);
+  return [
+    { id: 'staging', prefix: STAGING, expiration: leftOver, noncurrentVersionExpiration: oneDay },
+    { id: 'uploads', prefix: UPLOADS, expiration: leftOver, noncurrentVersionExpiration: oneDay },
+    { id: 'jobs', prefix: JOBS, expiration: Duration.days(JOB_DAYS), noncurrentVersionExpiration: oneDay },
+    { id: 'locks', prefix: LOCKS, noncurrentVersionExpiration: oneDay },
+    { id: 'deleted-backups', prefix: BACKUPS, noncurrentVersionExpiration: Duration.days(UNDELETE_DAYS) },
+    { id: 'unfinished-multipart-uploads', abortIncompleteMultipartUploadAfter: leftOver },
+  ];
+}

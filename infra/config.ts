@@ -1,0 +1,165 @@
+import { z } from 'zod';
+import { HooksConfig, NgbakConfig, StoreConfig, TargetConfig } from '../shared/config.ts';
+import { InvalidInputError } from '../shared/errors.ts';
+import { Id } from '../shared/ids.ts';
+import { parseInput, parseJson } from '../shared/input.ts';
+
+/** Retentions that CloudWatch Logs knows, in days: the allowed values of its PutRetentionPolicy call. */
+const LOG_RETENTION_DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653];
+
+const BucketName = z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be a bucket name');
+
+/** A store as an administrator configures it: without `secret`, the stack makes one to be filled in. */
+const DeployedStore = StoreConfig.extend({
+  /** Name or ARN of an existing Secrets Manager secret. */
+  secret: z.string().min(1).optional(),
+  /** Buckets that hold the store's files, for stores that live in S3: the functions that reach it get access to them. */
+  buckets: z.array(BucketName).min(1).max(10).optional(),
+});
+export type DeployedStore = z.infer<typeof DeployedStore>;
+
+const DeployedTarget = TargetConfig.extend({
+  stores: z.strictObject({
+    graph: DeployedStore.optional(),
+    vectors: DeployedStore.optional(),
+    kv: DeployedStore.optional(),
+  }),
+  hooks: HooksConfig.optional(),
+});
+export type DeployedTarget = z.infer<typeof DeployedTarget>;
+
+const Schedule = z.strictObject({
+  enabled: z.boolean().default(true),
+  /** Time of day, 24 hours. */
+  time: z
+    .string()
+    .regex(/^([01][0-9]|2[0-3]):[0-5][0-9]$/, 'must be a time of day such as "03:00"')
+    .default('03:00'),
+  /** Name in the IANA time zone database. */
+  timeZone: z
+    .string()
+    .refine(isTimeZone, 'must be a name of the IANA time zone database, such as "Europe/Berlin"')
+    .default('UTC'),
+});
+
+const Network = z.strictObject({
+  vpcId: z.string().regex(/^vpc-[0-9a-f]+$/, 'must be a VPC id such as "vpc-0a1b2c3d"'),
+  availabilityZones: z.array(z.string().min(1)).min(1),
+  /** One or more private subnets for each availability zone, in their order. */
+  subnetIds: z.array(z.string().regex(/^subnet-[0-9a-f]+$/, 'must be a subnet id')).min(1),
+  securityGroupIds: z.array(z.string().regex(/^sg-[0-9a-f]+$/, 'must be a security group id')).min(1),
+});
+export type Network = z.infer<typeof Network>;
+
+/** Everything that can be configured: the key `ngbak` of the context, in cdk.json or as `-c ngbak='{…}'`. */
+export const Deployment = z.strictObject({
+  /** Name of the CloudFormation stack, and prefix of the names of functions and state machines. */
+  stackName: z
+    .string()
+    .regex(/^[A-Za-z][A-Za-z0-9-]{0,39}$/, 'must be 1 to 40 letters, digits or "-", with a letter first')
+    .default('Ngbak'),
+  /** The knowledge bases. The outputs of the stack name the secrets of `default`, or else of the first one. */
+  targets: z
+    .record(Id, DeployedTarget)
+    .refine((targets) => Object.keys(targets).length > 0, 'must hold at least one target'),
+  /** The daily backup of every target. */
+  schedule: Schedule.default(Schedule.parse({})),
+  /** Where the functions that reach the stores run; left out: outside of any VPC, with access to the internet. */
+  network: Network.optional(),
+  /** Shards of one store that are exported at the same time. Each is one connection to the store's server. */
+  exportersPerStore: z.number().int().min(1).max(40).default(4),
+  /**
+   * Concurrent executions set aside for each exporter function, and their ceiling. None by default: a new AWS account
+   * has 10 in all and must keep them unreserved, and `exportersPerStore` bounds what a backup asks of a server.
+   */
+  reservedConcurrency: z.number().int().min(1).max(1000).optional(),
+  /** Days after which a workflow that is still running is ended. Standard workflows may run for a year. */
+  timeoutDays: z.number().int().min(1).max(365).default(7),
+  /** Hours that a restore waits for its confirmation. Uploads expire after a day. */
+  confirmationHours: z.number().int().min(1).max(24).default(24),
+  /** Ends legs earlier than the platform asks for, in seconds: to test that data crosses legs unharmed. */
+  legSeconds: z.number().min(1).max(840).optional(),
+  logRetentionDays: z
+    .number()
+    .refine((days) => LOG_RETENTION_DAYS.includes(days), `must be one of ${LOG_RETENTION_DAYS.join(', ')}`)
+    .default(90),
+  /** Origins of web pages that may upload to and download from the bucket by presigned URLs. */
+  allowedOrigins: z.array(z.url({ protocol: /^https?$/ })).default([]),
+  /** An existing bucket for S3's server access logs, in the same region and account. */
+  accessLogs: z.strictObject({ bucket: BucketName, prefix: z.string().default('ngbak/') }).optional(),
+  /** What happens to bucket, key and secrets when the stack is deleted. `destroy` is for tests. */
+  removal: z.enum(['retain', 'destroy']).default('retain'),
+  /** Tags for every resource. */
+  tags: z.record(z.string().min(1).max(128), z.string().max(256)).default({}),
+});
+export type Deployment = z.infer<typeof Deployment>;
+
+/**
+ * Checks the value of the context key `ngbak`: an object from cdk.json, or JSON text from the command line. Throws
+ * InvalidInputError that names each wrong key, what it held, and what is allowed there.
+ */
+export function readDeployment(context: unknown): Deployment {
+  const where = 'The context key "ngbak"';
+  if (context === undefined) {
+    throw new InvalidInputError(`${where} is missing.`, {
+      remedy:
+        'Add it to "context" in cdk.json, or give -c ngbak=\'{"targets": …}\'; docs/deploy.md shows all keys.',
+    });
+  }
+  const value = typeof context === 'string' ? parseJson(z.unknown(), context, where) : context;
+  const checked = Deployment.safeParse(value, { reportInput: true });
+  if (!checked.success) {
+    const problems = checked.error.issues.map((issue) => {
+      const at = ['ngbak', ...issue.path].join('.');
+      return `${at}: ${issue.message}${received(issue.input)}`;
+    });
+    throw new InvalidInputError(`${where} is not valid:\n  ${problems.join('\n  ')}\n`, {
+      remedy: 'Correct these keys in cdk.json (or in -c ngbak=…); docs/deploy.md explains each one.',
+    });
+  }
+  const { network } = checked.data;
+  if (network && network.subnetIds.length % network.availabilityZones.length !== 0) {
+    throw new InvalidInputError(
+      `ngbak.network has ${network.subnetIds.length} subnets for ${network.availabilityZones.length} availability zones.`,
+      { remedy: 'Give as many subnets for each availability zone, in the order of the zones.' },
+    );
+  }
+  return checked.data;
+}
+
+/**
+ * What the functions get to know, as the text of `NGBAK_CONFIG`.
+ *
+ * @param secretOf  the ARN of a store's secret
+ */
+export function runtimeConfig(
+  deployment: Deployment,
+  secretOf: (target: string, store: 'graph' | 'vectors' | 'kv') => string,
+): NgbakConfig {
+  const targets = Object.entries(deployment.targets).map(([name, target]) => {
+    const stores = Object.entries(target.stores).flatMap(([store, settings]) => {
+      if (settings === undefined) return [];
+      const { buckets: _, ...rest } = settings;
+      return [[store, { ...rest, secret: secretOf(name, store as 'graph' | 'vectors' | 'kv') }]];
+    });
+    return [name, { ...target, stores: Object.fromEntries(stores) }];
+  });
+  return parseInput(NgbakConfig, { targets: Object.fromEntries(targets) }, 'Configuration of the functions');
+}
+
+/** What stood in a wrong place, short. Configuration holds no secrets: those are in Secrets Manager. */
+function received(value: unknown): string {
+  if (value === undefined) return '';
+  const text = JSON.stringify(value);
+  return ` (received ${text.length > 80 ? `${text.slice(0, 77)}…` : text})`;
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,158 @@
+import { STORE_NAMES } from '../shared/stores/port.ts';
+import type { BucketAccess } from './archive-bucket.ts';
+
+/** Memory at which Lambda gives a function one full virtual CPU, in MB (AWS Lambda developer guide, "Memory"). */
+const ONE_CPU_MB = 1769;
+/** A record is read, changed, written: the runtime and the SDK need this, and no CPU waits. */
+const RECORDS_MB = 512;
+/** Lambda's longest run. Steps that work in legs use all of it, so that there are few. */
+const LEG_MINUTES = 15;
+
+export type StoreWithServer = 'graph' | 'vectors' | 'kv';
+export const STORES_WITH_SERVER = STORE_NAMES.filter((name) => name !== 'config');
+
+/** What one function is given. */
+export interface FunctionSize {
+  readonly description: string;
+  readonly memoryMb: number;
+  readonly timeoutMinutes: number;
+  /** The stores whose servers it reaches: their secrets, and a place in the network. */
+  readonly stores: readonly StoreWithServer[];
+  readonly bucket: BucketAccess;
+  /** Asks whether an execution still runs, to take over or free a lock. */
+  readonly describesExecutions?: true;
+  /** Starts the rollback of a restore that failed. */
+  readonly startsRestores?: true;
+  /** Calls the hooks that pause and resume writers. */
+  readonly callsHooks?: true;
+}
+
+/** Exporters compress on a second CPU while the first one reads. */
+const exporter = (what: string, stores: readonly StoreWithServer[]): FunctionSize => ({
+  description: `Exports one leg of ${what} into a segment of the archive`,
+  memoryMb: stores.length === 0 ? RECORDS_MB : 2 * ONE_CPU_MB,
+  timeoutMinutes: LEG_MINUTES,
+  stores,
+  bucket: { read: ['staging/*'], write: ['staging/*', 'jobs/*'], delete: ['staging/*'] },
+});
+
+const importer = (what: string, store: StoreWithServer): FunctionSize => ({
+  description: `Clears, loads, verifies or finishes one leg of ${what}`,
+  memoryMb: 2 * ONE_CPU_MB,
+  timeoutMinutes: LEG_MINUTES,
+  stores: [store],
+  bucket: {
+    read: ['backups/*', 'uploads/*', 'staging/*', 'jobs/*', 'locks/*'],
+    write: ['staging/*', 'jobs/*'],
+  },
+});
+
+/** Every function, with its size and all it may do: the files in `functions/`, by name. */
+export const SIZES = {
+  'plan-backup': {
+    description: 'Checks a backup request, locks the target, measures the stores, cuts them into shards',
+    memoryMb: ONE_CPU_MB,
+    timeoutMinutes: LEG_MINUTES,
+    stores: STORES_WITH_SERVER,
+    bucket: { read: ['jobs/*', 'locks/*', 'staging/*'], write: ['jobs/*', 'locks/*', 'staging/*'] },
+    describesExecutions: true,
+    callsHooks: true,
+  },
+  'export-graph': exporter('the graph', ['graph']),
+  'export-vectors': exporter('the vectors', ['vectors']),
+  'export-kv': exporter('the key-value data', ['kv']),
+  'export-config': exporter('the configuration', []),
+  'check-fences': {
+    description: 'Measures every store again after the export and grades how well the copies agree',
+    memoryMb: ONE_CPU_MB,
+    timeoutMinutes: LEG_MINUTES,
+    stores: STORES_WITH_SERVER,
+    bucket: { read: ['staging/*'], write: ['staging/*'] },
+  },
+  'seal-backup': {
+    description: "Composes the segments into one archive, on S3's side",
+    memoryMb: ONE_CPU_MB,
+    timeoutMinutes: LEG_MINUTES,
+    stores: [],
+    bucket: {
+      read: ['staging/*', 'backups/*'],
+      write: ['staging/*', 'backups/*.ngbak', 'jobs/*'],
+      multipart: true,
+    },
+  },
+  'verify-backup': {
+    description: 'Reads the sealed archive back from S3 and checks every byte',
+    memoryMb: 2 * ONE_CPU_MB,
+    timeoutMinutes: LEG_MINUTES,
+    stores: [],
+    bucket: { read: ['staging/*', 'backups/*'], write: ['jobs/*'] },
+  },
+  'catalog-backup': {
+    description: 'Writes the catalog record: from here on, the backup is there',
+    memoryMb: RECORDS_MB,
+    timeoutMinutes: 2,
+    stores: [],
+    bucket: { read: ['staging/*', 'backups/*.json'], write: ['backups/*.json'] },
+  },
+  'admit-restore': {
+    description: 'Makes one upload or request the job of exactly one execution',
+    memoryMb: RECORDS_MB,
+    timeoutMinutes: 2,
+    stores: [],
+    bucket: { read: ['jobs/*', 'backups/*.json'], write: ['jobs/*'] },
+  },
+  'inspect-restore': {
+    description: 'Checks an archive as a whole and holds it against the target; writes to no store',
+    memoryMb: 2 * ONE_CPU_MB,
+    timeoutMinutes: LEG_MINUTES,
+    stores: STORES_WITH_SERVER,
+    bucket: {
+      read: ['backups/*', 'uploads/*', 'staging/*', 'jobs/*'],
+      write: ['staging/*', 'jobs/*'],
+    },
+  },
+  'await-confirmation': {
+    description: 'Records the token with which an operator confirms or rejects a restore',
+    memoryMb: RECORDS_MB,
+    timeoutMinutes: 2,
+    stores: [],
+    bucket: { read: ['jobs/*'], write: ['jobs/*'] },
+  },
+  'begin-restore': {
+    description: "Takes the target's lock and pauses its writers: from here on, a restore may write",
+    memoryMb: RECORDS_MB,
+    timeoutMinutes: LEG_MINUTES,
+    stores: [],
+    bucket: { read: ['jobs/*', 'locks/*'], write: ['jobs/*', 'locks/*'] },
+    describesExecutions: true,
+    callsHooks: true,
+  },
+  'restore-graph': importer('the graph', 'graph'),
+  'restore-vectors': importer('the vectors', 'vectors'),
+  'restore-kv': importer('the key-value data', 'kv'),
+  'close-restore': {
+    description: 'Says what a restore brought back and how that was proved',
+    memoryMb: RECORDS_MB,
+    timeoutMinutes: 2,
+    stores: [],
+    bucket: { read: ['jobs/*', 'staging/*'] },
+  },
+  janitor: {
+    description: 'Cleans up after every execution of either workflow, however it ended',
+    memoryMb: ONE_CPU_MB,
+    timeoutMinutes: LEG_MINUTES,
+    stores: STORES_WITH_SERVER,
+    bucket: {
+      read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*.json'],
+      write: ['jobs/*', 'locks/*', 'backups/*.ngbak'],
+      delete: ['jobs/*', 'locks/*', 'staging/*', 'uploads/*', 'backups/*.ngbak'],
+      multipart: true,
+    },
+    describesExecutions: true,
+    startsRestores: true,
+    callsHooks: true,
+  },
+} as const satisfies Record<string, FunctionSize>;
+
+export type FunctionName = keyof typeof SIZES;
+export const FUNCTION_NAMES = Object.keys(SIZES) as FunctionName[];

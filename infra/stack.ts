@@ -1,0 +1,64 @@
+import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
+import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import type { Construct } from 'constructs';
+import { ArchiveBucket } from './archive-bucket.ts';
+import { BackupSchedule } from './backup-schedule.ts';
+import type { Deployment } from './config.ts';
+import { Janitor } from './janitor.ts';
+import { makeStepHandlers } from './step-handlers.ts';
+import { StoreSecrets } from './store-secrets.ts';
+import { UploadTrigger } from './upload-trigger.ts';
+import { BackupWorkflow } from './workflows/backup-workflow.ts';
+import { RestoreWorkflow } from './workflows/restore-workflow.ts';
+
+export interface NgbakStackProps extends StackProps {
+  readonly deployment: Deployment;
+}
+
+/** Everything that ngbak is on AWS. */
+export class NgbakStack extends Stack {
+  constructor(scope: Construct, id: string, { deployment, ...props }: NgbakStackProps) {
+    super(scope, id, {
+      description: 'ngbak: backup and restore for GraphRAG systems',
+      ...props,
+    });
+    const archive = new ArchiveBucket(this, 'Archive', deployment);
+    const secrets = new StoreSecrets(this, 'Secrets', deployment);
+    const handlers = makeStepHandlers(this, { deployment, archive, secrets });
+    const settings = {
+      handlers,
+      timeoutDays: deployment.timeoutDays,
+      logRetention: deployment.logRetentionDays as RetentionDays,
+    };
+    const backup = new BackupWorkflow(this, 'Backup', {
+      ...settings,
+      exportersPerStore: deployment.exportersPerStore,
+    });
+    const restore = new RestoreWorkflow(this, 'Restore', {
+      ...settings,
+      backup: backup.stateMachine,
+      confirmationHours: deployment.confirmationHours,
+    });
+    new UploadTrigger(this, 'Uploads', { bucket: archive.bucket, restore: restore.stateMachine });
+    new Janitor(this, 'Janitor', { handler: handlers.janitor });
+    for (const target of Object.keys(deployment.targets)) {
+      new BackupSchedule(this, `Schedule-${target}`, {
+        backup: backup.stateMachine,
+        schedule: deployment.schedule,
+        target,
+      });
+    }
+
+    const output = (name: string, value: string | undefined, description: string) =>
+      value === undefined ? undefined : new CfnOutput(this, name, { value, description });
+    const target = Object.hasOwn(deployment.targets, 'default')
+      ? 'default'
+      : (Object.keys(deployment.targets)[0] ?? '');
+    output('BucketName', archive.bucket.bucketName, 'Archives, catalog and jobs');
+    output('BackupStateMachineArn', backup.stateMachine.stateMachineArn, 'Start it to back up');
+    output('RestoreStateMachineArn', restore.stateMachine.stateMachineArn, 'Start it to restore a backup');
+    output('GraphSecretArn', secrets.arnOf(target, 'graph'), `Connection of the graph of "${target}"`);
+    output('VectorsSecretArn', secrets.arnOf(target, 'vectors'), `Connection of the vectors of "${target}"`);
+    output('KvSecretArn', secrets.arnOf(target, 'kv'), `Connection of the key-value data of "${target}"`);
+  }
+}

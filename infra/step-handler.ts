@@ -1,0 +1,142 @@
+import { join } from 'node:path';
+import { Duration, RemovalPolicy, Size, Stack, Validations } from 'aws-cdk-lib';
+import {
+  type ISecurityGroup,
+  type IVpc,
+  SecurityGroup,
+  Subnet,
+  type SubnetSelection,
+  Vpc,
+} from 'aws-cdk-lib/aws-ec2';
+import { Effect, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Architecture, Runtime } from 'aws-cdk-lib/aws-lambda';
+import { NodejsFunction, OutputFormat } from 'aws-cdk-lib/aws-lambda-nodejs';
+import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import type { Network } from './config.ts';
+import { type FunctionName, SIZES } from './functions.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+
+/** Where functions run that reach the stores. */
+export interface Placement {
+  readonly vpc: IVpc;
+  readonly vpcSubnets: SubnetSelection;
+  readonly securityGroups: ISecurityGroup[];
+}
+
+/** Finds network, subnets and security groups by the ids that were configured, without looking anything up. */
+export function placementOf(scope: Construct, network: Network): Placement {
+  return {
+    vpc: Vpc.fromVpcAttributes(scope, 'Vpc', {
+      vpcId: network.vpcId,
+      availabilityZones: network.availabilityZones,
+      privateSubnetIds: network.subnetIds,
+    }),
+    vpcSubnets: {
+      subnets: network.subnetIds.map((id) => Subnet.fromSubnetId(scope, id, id)),
+    },
+    securityGroups: network.securityGroupIds.map((id) =>
+      SecurityGroup.fromSecurityGroupId(scope, id, id, { mutable: false }),
+    ),
+  };
+}
+
+export interface StepHandlerProps {
+  /** Name of the file in `functions/`. */
+  readonly name: FunctionName;
+  readonly environment: Record<string, string>;
+  readonly logRetention: RetentionDays;
+  /** @default - outside of any VPC */
+  readonly placement?: Placement | undefined;
+  /** @default - takes from the account's unreserved concurrency */
+  readonly reservedConcurrency?: number | undefined;
+}
+
+/**
+ * The Lambda function behind one step of a workflow: `functions/<name>.ts`, bundled with everything it imports, with a
+ * role and a log group of its own. The role starts with the permission to write that log, and nothing else.
+ */
+export class StepHandler extends Construct {
+  readonly function: NodejsFunction;
+  readonly timeout: Duration;
+
+  constructor(scope: Construct, id: string, props: StepHandlerProps) {
+    super(scope, id);
+    const functionName = `${Stack.of(this).stackName}-${props.name}`;
+    const { memoryMb, timeoutMinutes, description } = SIZES[props.name];
+    this.timeout = Duration.minutes(timeoutMinutes);
+    const logGroup = new LogGroup(this, 'Log', {
+      logGroupName: `/aws/lambda/${functionName}`,
+      retention: props.logRetention,
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
+    const role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+    logGroup.grantWrite(role);
+    if (props.placement) allowNetworkInterfaces(role);
+    this.function = new NodejsFunction(this, 'Function', {
+      functionName,
+      description,
+      entry: join(ROOT, 'functions', `${props.name}.ts`),
+      projectRoot: ROOT,
+      depsLockFilePath: join(ROOT, 'package-lock.json'),
+      runtime: Runtime.NODEJS_24_X,
+      architecture: Architecture.ARM_64,
+      memorySize: memoryMb,
+      timeout: this.timeout,
+      ephemeralStorageSize: Size.mebibytes(512),
+      role,
+      logGroup,
+      environment: {
+        NODE_OPTIONS: '--enable-source-maps',
+        POWERTOOLS_SERVICE_NAME: props.name,
+        POWERTOOLS_METRICS_NAMESPACE: 'ngbak',
+        ...props.environment,
+      },
+      ...(props.reservedConcurrency === undefined
+        ? {}
+        : { reservedConcurrentExecutions: props.reservedConcurrency }),
+      ...(props.placement ?? {}),
+      bundling: {
+        format: OutputFormat.ESM,
+        target: 'node24',
+        mainFields: ['module', 'main'],
+        minify: true,
+        // Class names are the names of errors, which Retry and Catch match.
+        keepNames: true,
+        sourceMap: true,
+        sourcesContent: false,
+        // The runtime brings an AWS SDK of some version; what is bundled is what was tested.
+        bundleAwsSDK: true,
+        // Packages in CommonJS call `require`, which ES modules do not have.
+        banner: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);",
+      },
+    });
+    Validations.of(this).acknowledge({
+      id: 'AwsSolutions-IAM5',
+      reason:
+        'Wildcards stand only at the end of a prefix of the archive bucket (staging/*), in names of executions of our own state machines, and where EC2 knows no narrower resource for network interfaces. test/infra asserts that no policy has more.',
+    });
+  }
+
+  allow(actions: string[], resources: string[]): void {
+    this.function.addToRolePolicy(new PolicyStatement({ effect: Effect.ALLOW, actions, resources }));
+  }
+}
+
+/** What Lambda needs to attach a function to a VPC. These actions accept no narrower resource than all. */
+function allowNetworkInterfaces(role: Role): void {
+  role.addToPolicy(
+    new PolicyStatement({
+      actions: [
+        'ec2:CreateNetworkInterface',
+        'ec2:DeleteNetworkInterface',
+        'ec2:DescribeNetworkInterfaces',
+        'ec2:DescribeSubnets',
+        'ec2:AssignPrivateIpAddresses',
+        'ec2:UnassignPrivateIpAddresses',
+      ],
+      resources: ['*'],
+    }),
+  );
+}

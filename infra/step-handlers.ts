@@ -1,0 +1,82 @@
+import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import { InvalidInputError } from '../shared/errors.ts';
+import type { ArchiveBucket } from './archive-bucket.ts';
+import { type Deployment, runtimeConfig } from './config.ts';
+import { FUNCTION_NAMES, type FunctionName, type FunctionSize, SIZES } from './functions.ts';
+import { type Placement, placementOf, StepHandler } from './step-handler.ts';
+import type { StoreSecrets } from './store-secrets.ts';
+import { executionArns, stateMachineArn } from './workflows/state-machine.ts';
+
+/**
+ * Most that the configuration may take of a function's environment, in bytes: Lambda allows 4 KB for all variables
+ * together (Lambda quotas), and the others need less than 512 bytes.
+ */
+const CONFIG_BYTES_MAX = 4096 - 512;
+
+/** Every function by the name of its file in `functions/`. */
+export type StepHandlers = Readonly<Record<FunctionName, StepHandler>>;
+
+export interface StepHandlersProps {
+  readonly deployment: Deployment;
+  readonly archive: ArchiveBucket;
+  readonly secrets: StoreSecrets;
+}
+
+/** Makes every function and gives each one exactly what infra/functions.ts says. */
+export function makeStepHandlers(
+  scope: Construct,
+  { deployment, archive, secrets }: StepHandlersProps,
+): StepHandlers {
+  const within = new Construct(scope, 'Functions');
+  const placement: Placement | undefined = deployment.network && placementOf(within, deployment.network);
+  const environment = {
+    NGBAK_BUCKET: archive.bucket.bucketName,
+    NGBAK_CONFIG: configText(deployment, secrets),
+    ...(deployment.legSeconds === undefined ? {} : { NGBAK_LEG_SECONDS: String(deployment.legSeconds) }),
+  };
+  const make = (name: FunctionName): StepHandler => {
+    const size: FunctionSize = SIZES[name];
+    const handler = new StepHandler(within, name, {
+      name,
+      environment,
+      logRetention: deployment.logRetentionDays as RetentionDays,
+      placement: size.stores.length > 0 ? placement : undefined,
+      reservedConcurrency: name.startsWith('export-') ? deployment.reservedConcurrency : undefined,
+    });
+    archive.grant(handler.function, size.bucket);
+    for (const store of size.stores) secrets.grantRead(handler, store);
+    if (size.describesExecutions) handler.allow(['states:DescribeExecution'], executionArns(scope));
+    if (size.startsRestores) handler.allow(['states:StartExecution'], [stateMachineArn(scope, 'Restore')]);
+    if (size.callsHooks) allowHooks(handler, deployment, secrets);
+    return handler;
+  };
+  return Object.fromEntries(FUNCTION_NAMES.map((name) => [name, make(name)])) as Record<
+    FunctionName,
+    StepHandler
+  >;
+}
+
+/** The text of `NGBAK_CONFIG`. Throws InvalidInputError where Lambda would refuse it at the deployment. */
+function configText(deployment: Deployment, secrets: StoreSecrets): string {
+  const text = JSON.stringify(runtimeConfig(deployment, (target, store) => secrets.nameOf(target, store)));
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= CONFIG_BYTES_MAX) return text;
+  throw new InvalidInputError(
+    `The configuration of the targets has ${bytes} bytes; a function's environment has room for ${CONFIG_BYTES_MAX}.`,
+    {
+      remedy:
+        'Deploy several stacks with fewer targets each (-c ngbak=… with another "stackName"), or shorten "configuration".',
+    },
+  );
+}
+
+/** Lets a function call the hooks of every target: functions by their ARN, webhooks by the secret that signs. */
+function allowHooks(handler: StepHandler, { targets }: Deployment, secrets: StoreSecrets): void {
+  for (const { hooks } of Object.values(targets)) {
+    for (const hook of hooks ? [hooks.pause, hooks.resume] : []) {
+      if ('lambda' in hook) handler.allow(['lambda:InvokeFunction'], [hook.lambda]);
+      else secrets.grantReadExisting(handler, hook.secret);
+    }
+  }
+}

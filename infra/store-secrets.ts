@@ -1,0 +1,91 @@
+import { RemovalPolicy, SecretValue, Stack, Validations } from 'aws-cdk-lib';
+import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { Construct } from 'constructs';
+import type { Deployment } from './config.ts';
+import { STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
+import type { StepHandler } from './step-handler.ts';
+
+/**
+ * What a secret holds until somebody fills it in. It never changes: CloudFormation would write the changed text over
+ * what was filled in.
+ */
+const PLACEHOLDER = { ngbak: 'Put the connection of this store here: docs/deploy.md shows its shape.' };
+
+/** The connection of each store of each target, in Secrets Manager: made here to be filled in, or existing. */
+export class StoreSecrets extends Construct {
+  readonly #secrets = new Map<string, { name: string; secret: Secret | ISecret; store: StoreWithServer }>();
+  readonly #existing = new Map<string, ISecret>();
+
+  constructor(scope: Construct, id: string, { targets, removal }: Pick<Deployment, 'targets' | 'removal'>) {
+    super(scope, id);
+    for (const [target, { stores }] of Object.entries(targets)) {
+      for (const store of STORES_WITH_SERVER) {
+        const settings = stores[store];
+        if (!settings) continue;
+        const { secret } = settings;
+        this.#secrets.set(`${target}/${store}`, {
+          store,
+          name: secret ?? `${Stack.of(this).stackName}/${target}/${store}`,
+          secret: secret === undefined ? this.#make(target, store, removal) : this.#find(secret),
+        });
+      }
+    }
+  }
+
+  /** Name of the secret of a configured store, or the ARN where one was configured. */
+  nameOf(target: string, store: StoreWithServer): string {
+    return this.#get(target, store).name;
+  }
+
+  /** ARN of the secret of a configured store; undefined where the target has no such store. */
+  arnOf(target: string, store: StoreWithServer): string | undefined {
+    return this.#secrets.get(`${target}/${store}`)?.secret.secretArn;
+  }
+
+  /** Lets a function read the secrets of one store, of every target. */
+  grantRead(handler: StepHandler, store: StoreWithServer): void {
+    for (const found of this.#secrets.values()) {
+      if (found.store === store) found.secret.grantRead(handler.function);
+    }
+  }
+
+  /** Lets a function read another secret, given by name or ARN. */
+  grantReadExisting(handler: StepHandler, nameOrArn: string): void {
+    this.#find(nameOrArn).grantRead(handler.function);
+  }
+
+  #get(target: string, store: StoreWithServer) {
+    const found = this.#secrets.get(`${target}/${store}`);
+    if (!found) throw new Error(`Target "${target}" has no store "${store}".`);
+    return found;
+  }
+
+  #make(target: string, store: StoreWithServer, removal: Deployment['removal']): Secret {
+    const secret = new Secret(this, `${target}-${store}`, {
+      secretName: `${Stack.of(this).stackName}/${target}/${store}`,
+      description: `Where ngbak finds the ${store} of "${target}": fill in address and credentials`,
+      secretObjectValue: { ngbak: SecretValue.unsafePlainText(PLACEHOLDER.ngbak) },
+      removalPolicy: removal === 'retain' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+    });
+    Validations.of(secret).acknowledge({
+      id: 'AwsSolutions-SMG4',
+      reason:
+        "The credentials belong to the store's server, where whoever runs it changes them; functions read the secret in every job, so that a change needs no deployment.",
+    });
+    return secret;
+  }
+
+  #find(nameOrArn: string): ISecret {
+    const known = this.#existing.get(nameOrArn);
+    if (known) return known;
+    const id = `existing-${this.#existing.size}`;
+    // Secrets Manager adds six characters to the name; an ARN may be given with or without them.
+    const secret = !nameOrArn.startsWith('arn:')
+      ? Secret.fromSecretNameV2(this, id, nameOrArn)
+      : /-[A-Za-z0-9]{6}$/.test(nameOrArn)
+        ? Secret.fromSecretCompleteArn(this, id, nameOrArn)
+        : Secret.fromSecretPartialArn(this, id, nameOrArn);
+    this.#existing.set(nameOrArn, secret);
+    return secret;
+  }
+}

@@ -1,0 +1,50 @@
+import { Duration, Validations } from 'aws-cdk-lib';
+import { Rule } from 'aws-cdk-lib/aws-events';
+import { SfnStateMachine } from 'aws-cdk-lib/aws-events-targets';
+import type { Bucket } from 'aws-cdk-lib/aws-s3';
+import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
+import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
+import { Construct } from 'constructs';
+import { UPLOADS } from '../shared/bucket/layout.ts';
+
+/** How long an upload that could not start a restore waits for a person, in days. */
+const UNSTARTED_DAYS = 14;
+
+export interface UploadTriggerProps {
+  readonly bucket: Bucket;
+  readonly restore: IStateMachine;
+}
+
+/** Starts a restore for every object that comes to be under `uploads/`: put, posted, copied, or uploaded in parts. */
+export class UploadTrigger extends Construct {
+  /** Uploads whose restore EventBridge could not start, after every retry. Empty in the normal case. */
+  readonly unstarted: Queue;
+
+  constructor(scope: Construct, id: string, { bucket, restore }: UploadTriggerProps) {
+    super(scope, id);
+    this.unstarted = new Queue(this, 'Unstarted', {
+      encryption: QueueEncryption.SQS_MANAGED,
+      enforceSSL: true,
+      retentionPeriod: Duration.days(UNSTARTED_DAYS),
+    });
+    Validations.of(this.unstarted).acknowledge({
+      id: 'AwsSolutions-SQS3',
+      reason: 'It is a dead-letter queue.',
+    });
+    new Rule(this, 'Uploaded', {
+      description: 'ngbak: an archive was uploaded',
+      eventPattern: {
+        source: ['aws.s3'],
+        detailType: ['Object Created'],
+        detail: { bucket: { name: [bucket.bucketName] }, object: { key: [{ prefix: UPLOADS }] } },
+      },
+      targets: [
+        new SfnStateMachine(restore, {
+          deadLetterQueue: this.unstarted,
+          retryAttempts: 185,
+          maxEventAge: Duration.hours(24),
+        }),
+      ],
+    });
+  }
+}

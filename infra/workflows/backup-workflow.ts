@@ -1,0 +1,100 @@
+import { Map as MapState, ProvideItems, type StateMachine, Succeed } from 'aws-cdk-lib/aws-stepfunctions';
+import { Construct } from 'constructs';
+import type { StepHandlers } from '../step-handlers.ts';
+import { BadEnds, REFUSALS } from './errors.ts';
+import { makeStateMachine, type WorkflowSettings } from './state-machine.ts';
+import { EXECUTION, endOfBranch, everyStore, JOB, repeat, step } from './steps.ts';
+
+export interface BackupWorkflowProps extends WorkflowSettings {
+  readonly handlers: StepHandlers;
+  /** Shards of one store that are exported at the same time. */
+  readonly exportersPerStore: number;
+}
+
+const BRANCHES = [
+  { store: 'graph', words: 'graph', handler: 'export-graph' },
+  { store: 'vectors', words: 'vectors', handler: 'export-vectors' },
+  { store: 'kv', words: 'key-value data', handler: 'export-kv' },
+  { store: 'config', words: 'configuration', handler: 'export-config' },
+] as const;
+
+/** Saves a target: plan, export every store side by side, compose, read back, record. */
+export class BackupWorkflow extends Construct {
+  readonly stateMachine: StateMachine;
+
+  constructor(scope: Construct, id: string, props: BackupWorkflowProps) {
+    super(scope, id);
+    const { handlers } = props;
+    const ends = new BadEnds(this, [
+      {
+        name: 'Backup refused',
+        comment: 'Something has to be changed first: see the cause',
+        errors: REFUSALS,
+      },
+      { name: 'Backup failed', comment: 'The cause says what and where', errors: ['States.ALL'] },
+    ]);
+    const plan = step(this, 'Plan backup', {
+      handler: handlers['plan-backup'],
+      comment: 'Checks the request, locks the target, measures its stores, cuts them into shards',
+      payload: { input: '{% $states.input %}', execution: EXECUTION },
+    });
+    const exports = everyStore(
+      this,
+      'Export stores',
+      'Every store at the same time, every shard in legs, each leg into a segment of its own',
+      BRANCHES.map((branch) => this.#export(branch, props)),
+    );
+    const fences = step(this, 'Check that nothing moved', {
+      handler: handlers['check-fences'],
+      comment: 'Measures the stores again and grades how well their copies agree',
+      payload: { job_id: JOB },
+      outputs: { job_id: JOB, cursor: null, done: false },
+    });
+    const seal = step(this, 'Seal archive', {
+      handler: handlers['seal-backup'],
+      comment: "Composes the segments into one archive, on S3's side",
+    });
+    const readBack = step(this, 'Read archive back', {
+      handler: handlers['verify-backup'],
+      comment: 'Reads every byte of the archive and checks every digest',
+    });
+    const record = step(this, 'Record in catalog', {
+      handler: handlers['catalog-backup'],
+      comment: 'From here on, the backup is there',
+      payload: { job_id: JOB },
+    });
+    for (const state of [plan, exports, fences, seal, readBack, record]) ends.catch(state);
+
+    const recording = record.next(Succeed.jsonata(this, 'Backup complete', {}));
+    const reading = repeat(this, 'Is all of it read back?', readBack, recording);
+    const sealing = repeat(this, 'Is the archive complete?', seal, reading);
+    this.stateMachine = makeStateMachine(
+      this,
+      'Backup',
+      'ngbak: saves the stores of a target in one archive and proves it by reading it back',
+      plan.next(exports).next(fences).next(sealing),
+      props,
+    );
+  }
+
+  /** One store: its shards side by side, the legs of each one after the other. */
+  #export({ store, words, handler }: (typeof BRANCHES)[number], props: BackupWorkflowProps): MapState {
+    const leg = step(this, `Export a leg of the ${words}`, {
+      handler: props.handlers[handler],
+      comment: 'Goes on where the leg before stopped',
+    });
+    const shards = MapState.jsonata(this, `Export the ${words}`, {
+      items: ProvideItems.jsonata(`{% $states.input.${store} %}`),
+      maxConcurrency: props.exportersPerStore,
+      outputs: {},
+    });
+    return shards.itemProcessor(
+      repeat(
+        this,
+        `Is the shard of the ${words} done?`,
+        leg,
+        endOfBranch(this, `A shard of the ${words} is saved`),
+      ),
+    );
+  }
+}

@@ -1,0 +1,97 @@
+import { Duration } from 'aws-cdk-lib';
+import {
+  type CatchProps,
+  Fail,
+  JitterType,
+  type RetryProps,
+  type State,
+} from 'aws-cdk-lib/aws-stepfunctions';
+import type { Construct } from 'constructs';
+
+/**
+ * Errors that pass by themselves: Lambda's own (developer guide of Step Functions, "Handle transient Lambda service
+ * exceptions"; `Lambda.Unknown` and `Sandbox.Timedout` are invocations that were cut off), and those of ours that are
+ * `retryable`. Every step has the same effect when it is repeated, so each of them may be tried again.
+ */
+export const TRANSIENT_ERRORS = [
+  'Lambda.ServiceException',
+  'Lambda.AWSLambdaException',
+  'Lambda.SdkClientException',
+  'Lambda.TooManyRequestsException',
+  'Lambda.ClientExecutionTimeoutException',
+  'Lambda.Unknown',
+  'Sandbox.Timedout',
+  'UnavailableError',
+  'ThrottledError',
+];
+
+/** Errors that say that what was asked for can't be done as things are: somebody has to change something first. */
+export const REFUSALS = ['InvalidInputError', 'AccessDeniedError', 'TargetLockedError', 'HookError'];
+
+/** What `answerConfirmation` fails the waiting task with, and the janitor reads as "cancelled". */
+export const REJECTION = 'RestoreRejected';
+
+/** About four minutes of trying, spread at random, so that many exporters do not come back at the same moment. */
+export const RETRY: RetryProps = {
+  errors: TRANSIENT_ERRORS,
+  interval: Duration.seconds(2),
+  backoffRate: 2,
+  maxDelay: Duration.seconds(90),
+  maxAttempts: 7,
+  jitterStrategy: JitterType.FULL,
+};
+
+/**
+ * The operator's message, taken out of an error's cause: plain text, or JSON with Lambda's `errorMessage`, or the JSON
+ * of a nested execution, whose `Cause` is one of these again. What is no whole JSON object is shown as it is.
+ */
+const MESSAGE = `(
+  $told := function($text) {
+    $type($text) = "string" and $substring($text, 0, 1) = "{" and $substring($text, -1) = "}"
+      ? ($parsed := $parse($text);
+         $exists($parsed.errorMessage) ? $parsed.errorMessage : $exists($parsed.Cause) ? $parsed.Cause : $text)
+      : $text
+  };
+  $cause := $states.errorOutput.Cause;
+  $exists($cause) and $cause != ""
+    ? $told($told($cause))
+    : "The step ended without saying why. Its history in the Step Functions console shows where."
+)`.replaceAll(/\s+/g, ' ');
+
+/** The output of every catcher: what the Fail state that it leads to shows. */
+const CAUGHT: NonNullable<CatchProps['outputs']> = {
+  error: '{% $states.errorOutput.Error %}',
+  cause: `{% ${MESSAGE} %}`,
+};
+
+/** One way in which a workflow ends badly. */
+export interface BadEnd {
+  /** Name of the Fail state, as the console shows it. */
+  readonly name: string;
+  readonly comment: string;
+  /** Names of the errors that lead there. */
+  readonly errors: string[];
+}
+
+/** How a workflow can end badly: leads errors, by name, to Fail states with a cause that an operator can read. */
+export class BadEnds {
+  readonly #ends: { errors: string[]; state: Fail }[];
+
+  /** @param ends  most specific first; the last one takes `States.ALL` */
+  constructor(scope: Construct, ends: readonly BadEnd[]) {
+    this.#ends = ends.map(({ name, comment, errors }) => ({
+      errors,
+      state: Fail.jsonata(scope, name, {
+        comment,
+        error: '{% $states.input.error %}',
+        cause: '{% $states.input.cause %}',
+      }),
+    }));
+  }
+
+  /** Leads every error of a state to the end that fits it. */
+  catch<T extends { addCatch(handler: State, props: CatchProps): unknown }>(state: T): T {
+    for (const { errors, state: end } of this.#ends) state.addCatch(end, { errors, outputs: CAUGHT });
+    return state;
+  }
+}

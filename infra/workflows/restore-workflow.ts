@@ -1,0 +1,170 @@
+import { Duration } from 'aws-cdk-lib';
+import {
+  Choice,
+  Condition,
+  Fail,
+  IntegrationPattern,
+  type IStateMachine,
+  Pass,
+  type StateMachine,
+  Succeed,
+  TaskInput,
+} from 'aws-cdk-lib/aws-stepfunctions';
+import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-stepfunctions-tasks';
+import { Construct } from 'constructs';
+import type { StepHandlers } from '../step-handlers.ts';
+import { BadEnds, REFUSALS, REJECTION } from './errors.ts';
+import { makeStateMachine, type WorkflowSettings } from './state-machine.ts';
+import { EXECUTION, endOfBranch, everyStore, JOB, question, repeat, step } from './steps.ts';
+
+export interface RestoreWorkflowProps extends WorkflowSettings {
+  readonly handlers: StepHandlers;
+  /** The backup workflow, which saves the target before it is touched. */
+  readonly backup: IStateMachine;
+  /** Hours that a restore waits for its confirmation. */
+  readonly confirmationHours: number;
+}
+
+const BRANCHES = [
+  { words: 'graph', handler: 'restore-graph' },
+  { words: 'vectors', handler: 'restore-vectors' },
+  { words: 'key-value data', handler: 'restore-kv' },
+] as const;
+
+/** Brings an archive back: admit, inspect, confirm, save what is there, load, compare with the archive, tidy up. */
+export class RestoreWorkflow extends Construct {
+  readonly stateMachine: StateMachine;
+
+  constructor(scope: Construct, id: string, props: RestoreWorkflowProps) {
+    super(scope, id);
+    const { handlers } = props;
+    const rejected = {
+      name: 'Restore rejected',
+      comment: 'An operator said no; nothing was changed',
+      errors: [REJECTION],
+    };
+    const ends = new BadEnds(this, [
+      rejected,
+      {
+        name: 'Restore refused',
+        comment: 'Something has to be changed first: see the cause',
+        errors: REFUSALS,
+      },
+      { name: 'Restore failed', comment: 'The cause says what and where', errors: ['States.ALL'] },
+    ]);
+    const admit = step(this, 'Admit upload', {
+      handler: handlers['admit-restore'],
+      comment: 'Makes the upload or request the job of this execution, unless another one has it',
+      payload: { input: '{% $states.input %}', execution: EXECUTION },
+    });
+    const inspect = step(this, 'Inspect archive', {
+      handler: handlers['inspect-restore'],
+      comment: 'Reads every byte, holds the archive against the target, writes to no store',
+    });
+    const confirm = question(this, 'Wait for confirmation', {
+      handler: handlers['await-confirmation'],
+      comment: 'Until an operator confirms with the name of the target, or rejects',
+      payload: { job_id: JOB },
+      outputs: { job_id: JOB },
+      wait: Duration.hours(props.confirmationHours),
+    });
+    const begin = step(this, 'Begin restore', {
+      handler: handlers['begin-restore'],
+      comment: "Takes the target's lock and pauses its writers",
+      payload: { job_id: JOB },
+    });
+    const save = StepFunctionsStartExecution.jsonata(this, 'Save the target first', {
+      comment: 'The way back: a backup of what the restore is about to replace',
+      stateMachine: props.backup,
+      integrationPattern: IntegrationPattern.RUN_JOB,
+      name: '{% $states.input.safety_name %}',
+      input: TaskInput.fromText('{% $states.input.safety_input %}'),
+      outputs: { job_id: JOB },
+    });
+    const load = this.#phase('Load', 'clear', 'Empties the scope of each store and loads it', handlers);
+    const verify = this.#phase(
+      'Verify',
+      'verify',
+      'Reads each store back and compares every record',
+      handlers,
+    );
+    const finish = this.#phase('Finish', 'finish', 'Removes what the load needed from each store', handlers);
+    const close = step(this, 'Close restore', {
+      handler: handlers['close-restore'],
+      comment: 'Puts together what came back and how that was proved',
+      payload: { job_id: JOB },
+    });
+    confirm.addCatch(
+      Fail.jsonata(this, 'Nobody confirmed', {
+        comment: 'Nothing was changed',
+        error: REJECTION,
+        cause: `Nobody confirmed within ${props.confirmationHours} hours. Nothing was changed. Upload the archive again, or name the backup again.`,
+      }),
+      { errors: ['States.Timeout'] },
+    );
+    for (const state of [admit, inspect, confirm, begin, save, load, verify, finish, close])
+      ends.catch(state);
+
+    load
+      .next(verify)
+      .next(finish)
+      .next(close)
+      .next(Succeed.jsonata(this, 'Restore complete', {}));
+    const beginning = begin.next(
+      Choice.jsonata(this, 'Is the target to be saved first?')
+        .when(Condition.jsonata('{% $states.input.safety_backup %}'), save.next(load))
+        .otherwise(load),
+    );
+    const inspected = Choice.jsonata(this, 'May the restore begin?')
+      .when(
+        Condition.jsonata('{% $states.input.dry_run %}'),
+        Succeed.jsonata(this, 'Inspected only', {
+          comment: 'A dry run ends here',
+          outputs: {
+            job_id: JOB,
+            dry_run: true,
+            refused: '{% $states.input.refused %}',
+          },
+        }),
+      )
+      .when(Condition.jsonata('{% $states.input.confirmed %}'), beginning)
+      .otherwise(confirm.next(begin));
+    const admitted = Choice.jsonata(this, 'Is it ours?')
+      .when(
+        Condition.jsonata('{% $states.input.admitted %}'),
+        repeat(this, 'Is all of it inspected?', inspect, inspected),
+      )
+      .otherwise(
+        Succeed.jsonata(this, 'Nothing to do', {
+          comment: 'Another execution has this job: events come twice',
+        }),
+      );
+    this.stateMachine = makeStateMachine(
+      this,
+      'Restore',
+      'ngbak: inspects an archive, loads it into a target and proves that all of it came back',
+      admit.next(admitted),
+      props,
+    );
+  }
+
+  /** One phase of every store side by side. A store that the restore leaves alone is done at once. */
+  #phase(verb: string, phase: 'clear' | 'verify' | 'finish', comment: string, handlers: StepHandlers) {
+    return everyStore(
+      this,
+      `${verb} stores`,
+      comment,
+      BRANCHES.map(({ words, handler }) => {
+        const start = Pass.jsonata(this, `${verb} the ${words}`, {
+          outputs: { job_id: JOB, phase, cursor: null, leg: 0, done: false },
+        });
+        const leg = step(this, `${verb} a leg of the ${words}`, {
+          handler: handlers[handler],
+          comment: 'Goes on where the leg before stopped',
+        });
+        const done = endOfBranch(this, `${verb} of the ${words} done`);
+        return start.next(repeat(this, `Is the ${verb.toLowerCase()} of the ${words} done?`, leg, done));
+      }),
+    );
+  }
+}

@@ -1,0 +1,78 @@
+import { ArnFormat, Duration, RemovalPolicy, Stack } from 'aws-cdk-lib';
+import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
+import {
+  DefinitionBody,
+  type IChainable,
+  LogLevel,
+  QueryLanguage,
+  StateMachine,
+  StateMachineType,
+} from 'aws-cdk-lib/aws-stepfunctions';
+import type { Construct } from 'constructs';
+
+/** What both workflows are configured with. */
+export interface WorkflowSettings {
+  /** Days after which an execution that still runs is ended. */
+  readonly timeoutDays: number;
+  readonly logRetention: RetentionDays;
+}
+
+/** Name of a workflow's state machine. Fixed, so that functions of the workflow can be given permissions on it. */
+export function stateMachineName(scope: Construct, workflow: 'Backup' | 'Restore'): string {
+  return `${Stack.of(scope).stackName}-${workflow}`;
+}
+
+/** ARN of a workflow's state machine, without depending on it. */
+export function stateMachineArn(scope: Construct, workflow: 'Backup' | 'Restore'): string {
+  return Stack.of(scope).formatArn({
+    service: 'states',
+    resource: 'stateMachine',
+    resourceName: stateMachineName(scope, workflow),
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+  });
+}
+
+/** ARNs of all executions of both workflows. */
+export function executionArns(scope: Construct): string[] {
+  return (['Backup', 'Restore'] as const).map((workflow) =>
+    Stack.of(scope).formatArn({
+      service: 'states',
+      resource: 'execution',
+      resourceName: `${stateMachineName(scope, workflow)}:*`,
+      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+    }),
+  );
+}
+
+/**
+ * A Standard state machine in JSONata. Its log names every state but holds no input and no output: those carry the
+ * token with which a restore is confirmed.
+ */
+export function makeStateMachine(
+  scope: Construct,
+  workflow: 'Backup' | 'Restore',
+  comment: string,
+  start: IChainable,
+  settings: WorkflowSettings,
+): StateMachine {
+  const name = stateMachineName(scope, workflow);
+  return new StateMachine(scope, 'StateMachine', {
+    stateMachineName: name,
+    stateMachineType: StateMachineType.STANDARD,
+    queryLanguage: QueryLanguage.JSONATA,
+    comment,
+    definitionBody: DefinitionBody.fromChainable(start),
+    timeout: Duration.days(settings.timeoutDays),
+    tracingEnabled: true,
+    logs: {
+      // Names under this prefix share one resource policy, whose size is limited (Step Functions, "CloudWatch Logs").
+      destination: new LogGroup(scope, 'Log', {
+        logGroupName: `/aws/vendedlogs/states/${name}`,
+        retention: settings.logRetention,
+        removalPolicy: RemovalPolicy.DESTROY,
+      }),
+      level: LogLevel.ALL,
+      includeExecutionData: false,
+    },
+  });
+}

@@ -1,0 +1,102 @@
+import { Duration } from 'aws-cdk-lib';
+import {
+  Chain,
+  Choice,
+  Condition,
+  type IChainable,
+  type INextable,
+  IntegrationPattern,
+  Parallel,
+  type State,
+  Succeed,
+  TaskInput,
+  Timeout,
+} from 'aws-cdk-lib/aws-stepfunctions';
+import { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
+import type { Construct } from 'constructs';
+import type { StepHandler } from '../step-handler.ts';
+import { RETRY } from './errors.ts';
+
+/** How much longer than its function's time limit a task waits before it gives up on an answer. */
+const GRACE = Duration.minutes(1);
+
+/** The id of the job, which every state carries. */
+export const JOB = '{% $states.input.job_id %}';
+
+/** The execution that a step belongs to: `ExecutionInfo` in shared/jobs/execution.ts. */
+export const EXECUTION = {
+  name: '{% $states.context.Execution.Name %}',
+  arn: '{% $states.context.Execution.Id %}',
+  start: '{% $states.context.Execution.StartTime %}',
+};
+
+export interface StepProps {
+  readonly handler: StepHandler;
+  /** One line that the console shows with the state. */
+  readonly comment: string;
+  /** What the function receives, as values and JSONata expressions. @default - the state's input */
+  readonly payload?: Record<string, unknown>;
+  /** What the state leaves for the next one. @default - what the function returned */
+  readonly outputs?: unknown;
+}
+
+/** One invocation of one function, tried again where the error passes by itself. */
+export function step(scope: Construct, name: string, props: StepProps): LambdaInvoke {
+  const task = LambdaInvoke.jsonata(scope, name, {
+    comment: props.comment,
+    lambdaFunction: props.handler.function,
+    payload: props.payload ? TaskInput.fromObject(props.payload) : TaskInput.fromText('{% $states.input %}'),
+    outputs: props.outputs ?? '{% $states.result.Payload %}',
+    taskTimeout: Timeout.duration(props.handler.timeout.plus(GRACE)),
+    retryOnServiceExceptions: false,
+  });
+  task.addRetry(RETRY);
+  return task;
+}
+
+/** One invocation, after which the workflow waits until somebody answers with the task's token. */
+export function question(
+  scope: Construct,
+  name: string,
+  props: StepProps & { readonly wait: Duration },
+): LambdaInvoke {
+  const task = LambdaInvoke.jsonata(scope, name, {
+    comment: props.comment,
+    lambdaFunction: props.handler.function,
+    integrationPattern: IntegrationPattern.WAIT_FOR_TASK_TOKEN,
+    payload: TaskInput.fromObject({ ...props.payload, task_token: '{% $states.context.Task.Token %}' }),
+    outputs: props.outputs,
+    taskTimeout: Timeout.duration(props.wait),
+    retryOnServiceExceptions: false,
+  });
+  task.addRetry(RETRY);
+  return task;
+}
+
+/** Repeats a step, whose output is the input of its next leg, until that says `done`; then goes on with `next`. */
+export function repeat(
+  scope: Construct,
+  name: string,
+  leg: State & INextable & IChainable,
+  next: IChainable,
+): Chain {
+  const complete = Choice.jsonata(scope, name, { comment: 'A leg ends before its function runs out of time' })
+    .when(Condition.jsonata('{% $states.input.done %}'), next)
+    .otherwise(leg);
+  return Chain.start(leg.next(complete));
+}
+
+/** The quiet end of one branch: nothing of it travels on, so that the workflow's state never grows. */
+export function endOfBranch(scope: Construct, name: string): Succeed {
+  return Succeed.jsonata(scope, name, { outputs: {} });
+}
+
+/** Works on every store at the same time. Of all that its branches return, only the job's id goes on. */
+export function everyStore(
+  scope: Construct,
+  name: string,
+  comment: string,
+  branches: IChainable[],
+): Parallel {
+  return Parallel.jsonata(scope, name, { comment, outputs: { job_id: JOB } }).branch(...branches);
+}
