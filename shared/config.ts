@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { InvalidInputError } from './errors.ts';
 import { Id } from './ids.ts';
 import { parseJson } from './input.ts';
+import { RetentionPolicy } from './retention/policy.ts';
 
 /** A store of a target: which adapter reaches it, where its credentials are, which part of the server is ours. */
 export const StoreConfig = z.strictObject({
@@ -54,6 +55,8 @@ export type TargetConfig = z.infer<typeof TargetConfig>;
 /** What the functions know about the world, without a secret: environment variable `NGBAK_CONFIG`. */
 export const NgbakConfig = z.strictObject({
   targets: z.record(Id, TargetConfig),
+  /** How many backups of each target are kept. */
+  retention: RetentionPolicy.prefault({}),
 });
 export type NgbakConfig = z.infer<typeof NgbakConfig>;
 

@@ -4,6 +4,7 @@ import {
   GetObjectCommand,
   ListObjectsV2Command,
   ListObjectVersionsCommand,
+  type ListObjectVersionsCommandOutput,
   NoSuchKey,
   PutObjectCommand,
   S3Client,
@@ -114,6 +115,47 @@ export class Bucket {
       }
       token = page.NextContinuationToken;
     } while (token !== undefined);
+  }
+
+  /** The names of the folders directly below a prefix, without it and without their `/`, in the order of their bytes. */
+  async *folders(prefix: string): AsyncGenerator<string> {
+    let token: string | undefined;
+    do {
+      const page = await this.s3
+        .send(
+          new ListObjectsV2Command({
+            Bucket: this.name,
+            Prefix: prefix,
+            Delimiter: '/',
+            ContinuationToken: token,
+          }),
+        )
+        .catch((error) => {
+          throw this.#explain(error, 'list', prefix);
+        });
+      for (const { Prefix } of page.CommonPrefixes ?? []) {
+        if (Prefix !== undefined) yield Prefix.slice(prefix.length, -1);
+      }
+      token = page.NextContinuationToken;
+    } while (token !== undefined);
+  }
+
+  /** Every version of one object, newest first, without delete markers. `versionId` is absent in a bucket without versions. */
+  async *versions(key: string): AsyncGenerator<{ versionId: string | undefined; size: number }> {
+    let marker: { KeyMarker?: string | undefined; VersionIdMarker?: string | undefined } | undefined = {};
+    do {
+      const page: ListObjectVersionsCommandOutput = await this.s3
+        .send(new ListObjectVersionsCommand({ Bucket: this.name, Prefix: key, ...marker }))
+        .catch((error) => {
+          throw this.#explain(error, 'list', key);
+        });
+      for (const { Key, VersionId, Size } of page.Versions ?? []) {
+        if (Key === key) yield { versionId: VersionId, size: Size ?? 0 };
+      }
+      marker = page.IsTruncated
+        ? { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker }
+        : undefined;
+    } while (marker !== undefined);
   }
 
   /**

@@ -12,7 +12,7 @@ export const TalliesRecord = z.record(
 
 /**
  * One backup as the catalog knows it: `backups/<backup_id>.json`, written once, after the archive was read back.
- * Only `tags`, `note` and `retention` change later. Listing reads these records and never an archive.
+ * Only `tags`, `note` and `retention` change later, and `verification` when somebody verifies it again. Listing reads these records and never an archive.
  */
 export const CatalogRecord = z.looseObject({
   record_version: z.literal(1),
@@ -44,7 +44,13 @@ export const CatalogRecord = z.looseObject({
   statistics: z.record(z.string(), z.number()),
   tallies: z.record(z.string(), TalliesRecord),
   consistency: Consistency,
-  verification: z.object({ state: z.literal('verified'), at: z.iso.datetime() }),
+  /** When every byte of the archive was last read back, and whether all were as written. */
+  verification: z.object({
+    state: z.enum(['verified', 'damaged']),
+    at: z.iso.datetime(),
+    /** What is wrong, in words, with `damaged`. */
+    problems: z.array(z.string()).optional(),
+  }),
   ngbak_version: z.string(),
   tags: z.array(z.string()),
   note: z.string().optional(),

@@ -10,7 +10,7 @@ import { Id } from '../ids.ts';
 export class TargetLockedError extends NgbakError {}
 
 /** One writer for each target: `locks/<target>.json`. */
-const Lock = z.object({
+export const Lock = z.object({
   target: Id,
   job_id: Id,
   kind: z.string(),

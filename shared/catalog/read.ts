@@ -1,0 +1,42 @@
+import { mapOrdered } from '../archive/ordered.ts';
+import type { Bucket } from '../bucket/bucket.ts';
+import { BACKUPS, catalogKey } from '../bucket/layout.ts';
+import { describeError, InvalidInputError } from '../errors.ts';
+import { Id } from '../ids.ts';
+import { CatalogRecord } from './record.ts';
+
+/** Records read at once: enough to hide S3's latency, few enough to stay far below its request rates. */
+const READS_AT_ONCE = 32;
+
+/** One record of the catalog, or why it could not be read: a listing tells what is wrong and goes on. */
+export type CatalogItem =
+  | { readonly backupId: string; readonly record: CatalogRecord; readonly problem?: undefined }
+  | { readonly backupId: string; readonly record?: undefined; readonly problem: string };
+
+/** The ids of all catalogued backups, newest first: ids start with the time of their backup. Reads no record. */
+export async function catalogIds(bucket: Bucket): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const { key } of bucket.keys(BACKUPS)) {
+    const id = key.endsWith('.json') ? key.slice(BACKUPS.length, -'.json'.length) : '';
+    if (Id.safeParse(id).success) ids.push(id);
+  }
+  return ids.sort().reverse();
+}
+
+/**
+ * Reads the records of backups, in the order given. Never touches an archive, and holds a bounded window of records. A
+ * backup that was deleted meanwhile is left out.
+ */
+export async function* readCatalog(bucket: Bucket, ids: Iterable<string>): AsyncGenerator<CatalogItem> {
+  const items = mapOrdered(ids, READS_AT_ONCE, async (backupId): Promise<CatalogItem | undefined> => {
+    try {
+      const found = await bucket.readRecord(catalogKey(backupId), CatalogRecord);
+      return found && { backupId, record: found.value };
+    } catch (error) {
+      // One record that somebody spoiled must not hide the others; anything else is no fact about the record.
+      if (!(error instanceof InvalidInputError)) throw error;
+      return { backupId, problem: describeError(error) };
+    }
+  });
+  for await (const item of items) if (item) yield item;
+}

@@ -1,0 +1,79 @@
+import { ExecutionDoesNotExist, StopExecutionCommand } from '@aws-sdk/client-sfn';
+import { z } from 'zod';
+import { restorePlanKey, uploadPrefix } from '../bucket/layout.ts';
+import { hasEnded, JobState, updateJob } from '../jobs/record.ts';
+import { RestorePlan } from '../restore/plan.ts';
+import type { OperationsContext } from './context.ts';
+import { RefusedError } from './errors.ts';
+import { showJob } from './show-job.ts';
+
+export const Cancellation = z.object({
+  job_id: z.string(),
+  /** `cancelled` at once for a job that waited for its upload; otherwise what the job is until it is cleaned up. */
+  state: JobState,
+  message: z.string(),
+});
+export type Cancellation = z.infer<typeof Cancellation>;
+
+/**
+ * Stops a job. The janitor cleans up after it, and rolls a restore back that had begun to write. Refused (RefusedError)
+ * for jobs that have ended, and for rollbacks, which would leave the target with half of what it held.
+ */
+export async function cancelJob(
+  context: OperationsContext,
+  jobId: string,
+  by: { requestedBy: string },
+): Promise<Cancellation> {
+  const { bucket, sfn } = context;
+  const job = await showJob(context, jobId);
+  if (hasEnded(job.state)) throw ended(job.job_id, job.state);
+  const plan = (await bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
+  if (plan?.rollback_of !== undefined) {
+    throw new RefusedError(`Job ${job.job_id} puts target "${job.target}" back to what it was.`, {
+      remedy: 'Let it end: stopped half-way, the target would hold a part of two states.',
+    });
+  }
+  if (job.execution_arn === undefined) {
+    const changed = await updateJob(bucket, job.job_id, (record) =>
+      record.execution_arn === undefined && !hasEnded(record.state)
+        ? {
+            state: 'cancelled',
+            finished_at: new Date().toISOString(),
+            error: { name: 'Cancelled', message: `Cancelled by ${by.requestedBy} before its upload.` },
+          }
+        : undefined,
+    );
+    if (changed?.state === 'cancelled') {
+      await bucket.removeAll(uploadPrefix(job.job_id));
+      return { job_id: job.job_id, state: 'cancelled', message: 'The job was cancelled before its upload.' };
+    }
+    // The upload came in between: the job runs now.
+    return cancelJob(context, jobId, by);
+  }
+  try {
+    await sfn.send(
+      new StopExecutionCommand({
+        executionArn: job.execution_arn,
+        error: 'Cancelled',
+        cause: `Cancelled by ${by.requestedBy}.`,
+      }),
+    );
+  } catch (error) {
+    if (error instanceof ExecutionDoesNotExist) throw ended(job.job_id, 'gone');
+    throw error;
+  }
+  return {
+    job_id: job.job_id,
+    state: job.state,
+    message:
+      job.kind === 'restore'
+        ? 'The job is being stopped. If it had begun to write, its target is put back to what it held before.'
+        : 'The job is being stopped; what it has made is removed.',
+  };
+}
+
+function ended(jobId: string, state: string): RefusedError {
+  return new RefusedError(`Job ${jobId} is ${state}: there is nothing to cancel.`, {
+    remedy: 'List running jobs with `ngbak jobs --state processing`.',
+  });
+}

@@ -1,0 +1,67 @@
+import { z } from 'zod';
+import { openArchive } from '../archive/open.ts';
+import { s3Source } from '../archive/sources.ts';
+import type { CatalogRecord } from '../catalog/record.ts';
+import type { OperationsContext } from './context.ts';
+import { showBackup } from './show-backup.ts';
+
+export const ContentsInput = z.strictObject({
+  /** Only entries whose names start so. */
+  prefix: z.string().max(512).default(''),
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  /** How many entries to pass over: the `next_offset` of the page before. */
+  offset: z.coerce.number().int().min(0).default(0),
+});
+export type ContentsInput = z.infer<typeof ContentsInput>;
+
+export const Contents = z.object({
+  backup_id: z.string(),
+  /** Entries of the whole archive. */
+  total: z.number().int(),
+  entries: z.array(
+    z.object({
+      name: z.string(),
+      /** Bytes, uncompressed. */
+      size: z.number(),
+      sha256: z.string(),
+      /** Where its compressed bytes start in the archive, and how many they are. */
+      offset: z.number(),
+      length: z.number(),
+    }),
+  ),
+  /** Absent on the last page. */
+  next_offset: z.number().int().optional(),
+});
+export type Contents = z.infer<typeof Contents>;
+
+/** What is in a backup's archive, page by page, read by ranges from its index. */
+export async function listContents(
+  context: OperationsContext,
+  backupId: string,
+  { prefix, limit, offset }: ContentsInput,
+): Promise<Contents> {
+  const archive = await openBackup(context, await showBackup(context, backupId));
+  const entries: Contents['entries'] = [];
+  let place = 0;
+  let more = false;
+  for await (const entry of archive.entries(prefix)) {
+    if (place++ < offset) continue;
+    if (entries.length === limit) {
+      more = true;
+      break;
+    }
+    const { name, size, sha256, offset: start, length } = entry;
+    entries.push({ name, size, sha256, offset: start, length });
+  }
+  return {
+    backup_id: backupId,
+    total: archive.manifest.index.entries,
+    entries,
+    ...(more ? { next_offset: offset + limit } : {}),
+  };
+}
+
+/** Opens the archive of a backup: exactly the version that was catalogued. */
+export async function openBackup({ bucket }: OperationsContext, { archive }: CatalogRecord) {
+  return openArchive(await s3Source(bucket.s3, bucket.name, archive.key, archive.version_id));
+}

@@ -1,0 +1,31 @@
+import { SFNClient } from '@aws-sdk/client-sfn';
+import { Bucket } from '../bucket/bucket.ts';
+import type { NgbakConfig } from '../config.ts';
+
+/** What every operation works with: the bucket, which is the catalog, and Step Functions, which are the jobs. */
+export interface OperationsContext {
+  readonly bucket: Bucket;
+  readonly sfn: SFNClient;
+  readonly stateMachines: {
+    /** ARN of the backup workflow. */
+    readonly backup: string;
+    /** ARN of the restore workflow. */
+    readonly restore: string;
+  };
+  /** What the deployment backs up; absent where the caller has AWS credentials only. */
+  readonly config?: NgbakConfig;
+}
+
+/** A context with clients made from the surroundings' credentials and endpoint. */
+export function operationsContext(options: {
+  bucket: string;
+  stateMachines: OperationsContext['stateMachines'];
+  config?: NgbakConfig;
+}): OperationsContext {
+  return {
+    bucket: new Bucket(options.bucket),
+    sfn: new SFNClient({}),
+    stateMachines: options.stateMachines,
+    ...(options.config === undefined ? {} : { config: options.config }),
+  };
+}

@@ -1,0 +1,62 @@
+import { z } from 'zod';
+import { archiveKey, catalogKey } from '../bucket/layout.ts';
+import type { OperationsContext } from './context.ts';
+import { RefusedError } from './errors.ts';
+import { headArchive, objectLock } from './head-archive.ts';
+import { backupsInUse } from './in-use.ts';
+import { readCatalogued } from './show-backup.ts';
+
+export const Deletion = z.object({
+  backup_id: z.string(),
+  /** Bytes of every version of the archive and of its record. */
+  bytes_freed: z.number().int(),
+});
+export type Deletion = z.infer<typeof Deletion>;
+
+/**
+ * Deletes a backup for good: every version of its archive and of its record. Refused (RefusedError) while a restore
+ * needs it, while it is `permanent`, and under Object Lock. The record goes first, so that nobody starts to use what is
+ * on its way out, and comes back where the archive can't be deleted.
+ *
+ * @param inUse  what running restores need, where the caller has just looked
+ */
+export async function deleteBackup(
+  context: OperationsContext,
+  backupId: string,
+  inUse?: ReadonlyMap<string, string>,
+): Promise<Deletion> {
+  const { bucket } = context;
+  const { value: record, etag } = await readCatalogued(context, backupId);
+  if (record.retention === 'permanent') {
+    throw new RefusedError(`Backup ${record.backup_id} is kept for ever.`, {
+      remedy: `Remove its retention first: \`ngbak tag ${record.backup_id} --no-retention\`.`,
+    });
+  }
+  const use = (inUse ?? (await backupsInUse(context))).get(record.backup_id);
+  if (use !== undefined) {
+    throw new RefusedError(`Backup ${record.backup_id} is in use: ${use}.`, {
+      remedy: 'Wait until that restore has ended, or cancel it.',
+    });
+  }
+  const lock = await objectLock(bucket, record);
+  if (lock !== undefined) {
+    throw new RefusedError(`Backup ${record.backup_id} can't be deleted: ${lock}.`, {
+      remedy: 'Wait until the lock ends; a legal hold is removed in S3 by whoever set it.',
+    });
+  }
+  const archive = archiveKey(record.backup_id);
+  const key = catalogKey(record.backup_id);
+  let bytes = 0;
+  for (const object of [archive, key]) {
+    for await (const { size } of bucket.versions(object)) bytes += size;
+  }
+  await bucket.removeRecord(key, etag);
+  try {
+    await bucket.removeAll(archive);
+  } catch (error) {
+    if (await headArchive(bucket, record)) await bucket.writeRecord(key, record, { absent: true });
+    throw error;
+  }
+  await bucket.removeAll(key);
+  return { backup_id: record.backup_id, bytes_freed: bytes };
+}

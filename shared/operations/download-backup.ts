@@ -1,0 +1,91 @@
+import { GetObjectCommand } from '@aws-sdk/client-s3';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { z } from 'zod';
+import type { CatalogRecord } from '../catalog/record.ts';
+import { openBackup } from './contents.ts';
+import type { OperationsContext } from './context.ts';
+import { NotFoundError } from './errors.ts';
+import { showBackup } from './show-backup.ts';
+
+/** Longest life of a download link, in seconds. */
+export const DOWNLOAD_SECONDS_MAX = 60 * 60;
+
+export const DownloadInput = z.strictObject({
+  expires_in: z.coerce.number().int().min(1).max(DOWNLOAD_SECONDS_MAX).default(DOWNLOAD_SECONDS_MAX),
+  /** Name of one entry: the link then gives only the compressed bytes of that entry. */
+  entry: z.string().min(1).max(512).optional(),
+});
+export type DownloadInput = z.infer<typeof DownloadInput>;
+
+export const Download = z.object({
+  backup_id: z.string(),
+  /** A credential for as long as it lives: it goes to the person who asked and nowhere else. */
+  url: z.string(),
+  /** Headers that must be sent, such as the range of an entry. */
+  headers: z.record(z.string(), z.string()),
+  file_name: z.string(),
+  /** Bytes that the link gives. */
+  bytes: z.number(),
+  /** CRC-32 of them in base64, as S3 has it; only for whole archives. */
+  crc32: z.string().optional(),
+  /** Size and SHA-256 of the entry, uncompressed; only for entries. */
+  entry: z.object({ name: z.string(), size: z.number(), sha256: z.string() }).optional(),
+  expires_at: z.iso.datetime(),
+});
+export type Download = z.infer<typeof Download>;
+
+/**
+ * Presigns the download of a backup's archive, of exactly the version that was catalogued. With `entry`, the link is
+ * for the entry's own compressed members, a piece of a tar: `curl -H 'Range: …' URL | tar -xz` unpacks it.
+ */
+export async function downloadBackup(
+  context: OperationsContext,
+  backupId: string,
+  { expires_in, entry }: DownloadInput,
+): Promise<Download> {
+  const { bucket } = context;
+  const record = await showBackup(context, backupId);
+  const { archive } = record;
+  const fileName = downloadName(record);
+  const part = entry === undefined ? undefined : await findEntry(context, record, entry);
+  const range = part && `bytes=${part.offset}-${part.offset + part.length - 1}`;
+  const command = new GetObjectCommand({
+    Bucket: bucket.name,
+    Key: archive.key,
+    ...(archive.version_id === undefined ? {} : { VersionId: archive.version_id }),
+    ...(range === undefined ? {} : { Range: range }),
+    ResponseContentDisposition: `attachment; filename="${fileName}"`,
+  });
+  const url = await getSignedUrl(bucket.s3, command, {
+    expiresIn: expires_in,
+    // Kept as a header that is signed: in the query S3 would not look at it.
+    ...(range === undefined
+      ? {}
+      : { unhoistableHeaders: new Set(['range']), signableHeaders: new Set(['host', 'range']) }),
+  });
+  return {
+    backup_id: record.backup_id,
+    url,
+    headers: range === undefined ? {} : { range },
+    file_name: fileName,
+    bytes: part?.length ?? archive.bytes,
+    ...(part
+      ? { entry: { name: part.name, size: part.size, sha256: part.sha256 } }
+      : { crc32: archive.crc32 }),
+    expires_at: new Date(Date.now() + expires_in * 1000).toISOString(),
+  };
+}
+
+/** `backup_20251006_143000.ngbak`: the time of the backup in UTC. */
+export function downloadName({ created_at }: Pick<CatalogRecord, 'created_at'>): string {
+  const digits = new Date(created_at).toISOString().replaceAll(/\D/g, '');
+  return `backup_${digits.slice(0, 8)}_${digits.slice(8, 14)}.ngbak`;
+}
+
+async function findEntry(context: OperationsContext, record: CatalogRecord, name: string) {
+  const found = await (await openBackup(context, record)).find(name);
+  if (found) return found;
+  throw new NotFoundError(`Backup ${record.backup_id} has no entry "${name}".`, {
+    remedy: `List its entries with \`ngbak contents ${record.backup_id}\`.`,
+  });
+}

@@ -1,0 +1,45 @@
+import { ListExecutionsCommand, type ListExecutionsCommandOutput } from '@aws-sdk/client-sfn';
+import { LOCKS, restorePlanKey } from '../bucket/layout.ts';
+import { Lock } from '../jobs/lock.ts';
+import { RestorePlan } from '../restore/plan.ts';
+import { findSafetyBackup } from '../restore/safety.ts';
+import type { OperationsContext } from './context.ts';
+
+/**
+ * The backups that running restores need, with the reason in words: what they restore from, and the safety backups
+ * that they would go back to. Reads the running executions, the locks and the plans behind them.
+ */
+export async function backupsInUse(context: OperationsContext): Promise<Map<string, string>> {
+  const { bucket } = context;
+  const jobs = new Set<string>();
+  for await (const name of runningRestores(context)) jobs.add(name);
+  // Jobs of uploads are not named after their execution; the lock of their target names them. A lock that is kept
+  // after a failed rollback names the job whose safety backup is all that is left.
+  for await (const { key } of bucket.keys(LOCKS)) {
+    const lock = (await bucket.readRecord(key, Lock))?.value;
+    if (lock?.kind === 'restore') jobs.add(lock.job_id);
+  }
+  const used = new Map<string, string>();
+  for (const job of jobs) {
+    const plan = (await bucket.readRecord(restorePlanKey(job), RestorePlan))?.value;
+    if (plan?.backup_id !== undefined) used.set(plan.backup_id, `restore ${job} reads it`);
+    const safety = await findSafetyBackup(bucket, job);
+    if (safety) used.set(safety.backup_id, `it is the safety backup of restore ${job}`);
+  }
+  return used;
+}
+
+async function* runningRestores({ sfn, stateMachines }: OperationsContext): AsyncGenerator<string> {
+  let nextToken: string | undefined;
+  do {
+    const page: ListExecutionsCommandOutput = await sfn.send(
+      new ListExecutionsCommand({
+        stateMachineArn: stateMachines.restore,
+        statusFilter: 'RUNNING',
+        ...(nextToken === undefined ? {} : { nextToken }),
+      }),
+    );
+    for (const { name } of page.executions ?? []) if (name !== undefined) yield name;
+    nextToken = page.nextToken;
+  } while (nextToken !== undefined);
+}

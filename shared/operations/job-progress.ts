@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import { PHASES, Progress } from '../jobs/progress.ts';
+
+/** How far one store has come in the phase that it is in. */
+export const StoreProgress = z.object({
+  store: Progress.shape.store,
+  phase: z.enum(PHASES),
+  finished: z.boolean(),
+  /** By unit, summed over the store's shards. `total` and `remaining_seconds` are absent where nobody knows them. */
+  units: z.record(
+    z.string(),
+    z.object({
+      done: z.number(),
+      total: z.number().optional(),
+      /** For each second since the phase began. */
+      rate: z.number().optional(),
+      remaining_seconds: z.number().optional(),
+    }),
+  ),
+  started_at: z.iso.datetime(),
+  updated_at: z.iso.datetime(),
+});
+export type StoreProgress = z.infer<typeof StoreProgress>;
+
+/** Puts the shards of each store together: each store in its newest phase, in the order in which they began. */
+export function summarizeProgress(parts: readonly Progress[]): StoreProgress[] {
+  const groups = Map.groupBy(parts, ({ store }) => store);
+  return [...groups.values()]
+    .map(newestPhase)
+    .sort((a, b) => Date.parse(a.started_at) - Date.parse(b.started_at));
+}
+
+function newestPhase(parts: readonly Progress[]): StoreProgress {
+  const newest = parts.reduce((a, b) => (Date.parse(b.started_at) > Date.parse(a.started_at) ? b : a));
+  const same = parts.filter(({ phase }) => phase === newest.phase);
+  const started = Math.min(...same.map(({ started_at }) => Date.parse(started_at)));
+  const updated = Math.max(...same.map(({ updated_at }) => Date.parse(updated_at)));
+  const finished = same.every((part) => part.finished);
+  const seconds = (updated - started) / 1000;
+  const units: StoreProgress['units'] = {};
+  for (const unit of new Set(same.flatMap((part) => Object.keys(part.units)))) {
+    const counted = same.flatMap((part) => part.units[unit] ?? []);
+    const done = counted.reduce((sum, part) => sum + part.done, 0);
+    const total = counted.every((part) => part.total !== undefined)
+      ? counted.reduce((sum, part) => sum + (part.total ?? 0), 0)
+      : undefined;
+    const rate = seconds > 0 && done > 0 ? done / seconds : undefined;
+    const left = total === undefined || rate === undefined ? undefined : Math.max(0, total - done) / rate;
+    units[unit] = {
+      done,
+      ...(total === undefined ? {} : { total }),
+      ...(rate === undefined ? {} : { rate }),
+      ...(left === undefined || finished ? {} : { remaining_seconds: Math.ceil(left) }),
+    };
+  }
+  return {
+    store: newest.store,
+    phase: newest.phase,
+    finished,
+    units,
+    started_at: new Date(started).toISOString(),
+    updated_at: new Date(updated).toISOString(),
+  };
+}

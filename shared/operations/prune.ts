@@ -1,0 +1,112 @@
+import { z } from 'zod';
+import { catalogKey } from '../bucket/layout.ts';
+import { catalogIds, readCatalog } from '../catalog/read.ts';
+import { CatalogRecord } from '../catalog/record.ts';
+import { describeError, NgbakError } from '../errors.ts';
+import { Id } from '../ids.ts';
+import { planRetention, type RetainedBackup } from '../retention/plan.ts';
+import { RetentionPolicy } from '../retention/policy.ts';
+import type { OperationsContext } from './context.ts';
+import { deleteBackup } from './delete-backup.ts';
+import { objectLock } from './head-archive.ts';
+import { backupsInUse } from './in-use.ts';
+
+export const PruneInput = z.strictObject({
+  /** True: nothing is deleted. */
+  dry_run: z.boolean().default(true),
+  /** Only this target. */
+  target: Id.optional(),
+  /** Left out: the policy of the deployment. */
+  policy: RetentionPolicy.optional(),
+});
+export type PruneInput = z.infer<typeof PruneInput>;
+
+export const Pruned = z.object({
+  dry_run: z.boolean(),
+  policy: RetentionPolicy,
+  backups: z.array(
+    z.object({
+      backup_id: z.string(),
+      target: z.string(),
+      action: z.enum(['keep', 'drop']),
+      reasons: z.array(z.string()),
+      /** Size of the archive. */
+      bytes: z.number(),
+      deleted: z.boolean(),
+      /** Why a backup that should have gone is still there. */
+      error: z.string().optional(),
+    }),
+  ),
+  /** What was freed, or in a dry run, would be. */
+  bytes_freed: z.number(),
+  unreadable: z.array(z.object({ backup_id: z.string(), problem: z.string() })),
+});
+export type Pruned = z.infer<typeof Pruned>;
+
+type Candidate = RetainedBackup & { readonly bytes: number };
+
+/**
+ * Decides by the retention rules what happens to each backup, explains it, and unless it is a dry run deletes what no
+ * rule keeps. The same run twice does nothing more. A backup that can't be deleted is told and does not stop the rest.
+ */
+export async function prune(context: OperationsContext, input: PruneInput): Promise<Pruned> {
+  const { bucket, config } = context;
+  const policy = input.policy ?? config?.retention ?? RetentionPolicy.parse({});
+  const candidates = new Map<string, Candidate>();
+  const unreadable: Pruned['unreadable'] = [];
+  for await (const { backupId, record, problem } of readCatalog(bucket, await catalogIds(bucket))) {
+    if (record === undefined) {
+      unreadable.push({ backup_id: backupId, problem });
+    } else if (input.target === undefined || record.target === input.target) {
+      const { backup_id, target, stores, created_at, retention, verification, archive } = record;
+      candidates.set(backup_id, {
+        backup_id,
+        target,
+        stores,
+        created_at,
+        retention,
+        verified: verification.state === 'verified',
+        bytes: archive.bytes,
+      });
+    }
+  }
+  const inUse = await backupsInUse(context);
+  const now = new Date();
+  const decide = (protectedBy: ReadonlyMap<string, string>) =>
+    planRetention([...candidates.values()], policy, now, protectedBy);
+  const locked = await locksOf(context, decide(inUse));
+  const backups: Pruned['backups'] = [];
+  let freed = 0;
+  for (const decision of decide(new Map([...inUse, ...locked]))) {
+    const bytes = candidates.get(decision.backup_id)?.bytes ?? 0;
+    const told = { ...decision, reasons: [...decision.reasons], bytes };
+    if (decision.action === 'keep' || input.dry_run) {
+      if (decision.action === 'drop') freed += bytes;
+      backups.push({ ...told, deleted: false });
+      continue;
+    }
+    try {
+      freed += (await deleteBackup(context, decision.backup_id)).bytes_freed;
+      backups.push({ ...told, deleted: true });
+    } catch (error) {
+      if (!(error instanceof NgbakError)) throw error;
+      backups.push({ ...told, deleted: false, error: describeError(error) });
+    }
+  }
+  return { dry_run: input.dry_run, policy, backups, bytes_freed: freed, unreadable };
+}
+
+/** Of the backups that are to go, those that S3 would not delete. */
+async function locksOf(
+  { bucket }: OperationsContext,
+  decisions: ReturnType<typeof planRetention>,
+): Promise<Map<string, string>> {
+  const locked = new Map<string, string>();
+  for (const { backup_id, action } of decisions) {
+    if (action === 'keep') continue;
+    const record = (await bucket.readRecord(catalogKey(backup_id), CatalogRecord))?.value;
+    const lock = record && (await objectLock(bucket, record));
+    if (lock !== undefined) locked.set(backup_id, lock);
+  }
+  return locked;
+}

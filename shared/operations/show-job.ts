@@ -1,0 +1,142 @@
+import {
+  DescribeExecutionCommand,
+  type DescribeExecutionCommandOutput,
+  ExecutionDoesNotExist,
+  GetExecutionHistoryCommand,
+  type HistoryEvent,
+} from '@aws-sdk/client-sfn';
+import { z } from 'zod';
+import { inspectionKey } from '../bucket/layout.ts';
+import { Id } from '../ids.ts';
+import { parseInput } from '../input.ts';
+import { type Progress, readProgress } from '../jobs/progress.ts';
+import { hasEnded, JobRecord, type JobState, readJob } from '../jobs/record.ts';
+import { Inspection } from '../restore/inspect.ts';
+import type { OperationsContext } from './context.ts';
+import { noSuchJob } from './errors.ts';
+import { StoreProgress, summarizeProgress } from './job-progress.ts';
+import { executionArn } from './start.ts';
+
+/** Events of the execution's history that are looked through for log lines. */
+const HISTORY_EVENTS = 200;
+
+export const JobView = JobRecord.extend({
+  /** How far each store has come in what it is doing now. */
+  progress: z.array(StoreProgress),
+  /** What the inspection found, once a restore has been inspected. */
+  inspection: Inspection.optional(),
+  /** The states that the execution went through, oldest first; the newest 200 events at most. */
+  log: z.array(z.object({ at: z.iso.datetime(), text: z.string() })),
+  /** The execution in the AWS console. */
+  console_url: z.string().optional(),
+});
+export type JobView = z.infer<typeof JobView>;
+
+/**
+ * Everything that is known of a job: its record, progress, inspection and log. Also of one that has no record, because
+ * its workflow has only just begun or was refused before it got one. Throws NotFoundError.
+ */
+export async function showJob(context: OperationsContext, jobId: string): Promise<JobView> {
+  const { bucket } = context;
+  const id = parseInput(Id, jobId, 'The job id');
+  const record = (await readJob(bucket, id)) ?? (await fromExecution(context, id));
+  const arn = record.execution_arn;
+  const [progress, inspection, log] = await Promise.all([
+    readProgress(bucket, id),
+    record.kind === 'restore' ? bucket.readRecord(inspectionKey(id), Inspection) : undefined,
+    arn === undefined ? [] : readLog(context, arn),
+  ]);
+  return {
+    ...record,
+    progress: summarizeProgress(keepCurrent(progress, record)),
+    ...(inspection ? { inspection: inspection.value } : {}),
+    log,
+    ...(arn === undefined ? {} : { console_url: consoleUrl(arn) }),
+  };
+}
+
+/** A job whose end left a shard open tells where it stood; one that goes on tells what is being worked on. */
+function keepCurrent(progress: Progress[], job: JobRecord): Progress[] {
+  return hasEnded(job.state) && job.state === 'completed'
+    ? progress.map((part) => ({ ...part, finished: true }))
+    : progress;
+}
+
+/** What the execution of that name says, where the job has no record. Throws NotFoundError where there is none. */
+async function fromExecution({ sfn, stateMachines }: OperationsContext, jobId: string): Promise<JobRecord> {
+  for (const kind of ['backup', 'restore'] as const) {
+    const arn = executionArn(stateMachines[kind], jobId);
+    let found: DescribeExecutionCommandOutput;
+    try {
+      found = await sfn.send(new DescribeExecutionCommand({ executionArn: arn }));
+    } catch (error) {
+      if (error instanceof ExecutionDoesNotExist) continue;
+      throw error;
+    }
+    const states: Record<string, JobState> = {
+      RUNNING: 'pending',
+      SUCCEEDED: 'completed',
+      ABORTED: 'cancelled',
+    };
+    const created = (found.startDate ?? new Date(0)).toISOString();
+    const request = Request.safeParse(parseJsonOrNothing(found.input));
+    return {
+      job_id: jobId,
+      kind,
+      target: (request.success && request.data.target) || 'default',
+      state: states[found.status ?? ''] ?? 'failed',
+      execution_arn: arn,
+      created_at: created,
+      updated_at: (found.stopDate ?? found.startDate ?? new Date(0)).toISOString(),
+      ...(found.stopDate ? { finished_at: found.stopDate.toISOString() } : {}),
+      ...(found.error ? { error: { name: found.error, message: found.cause ?? 'No cause was given.' } } : {}),
+    };
+  }
+  throw noSuchJob(jobId);
+}
+
+const Request = z.object({ target: Id.optional() });
+
+/** The input of an execution is whatever somebody started it with. */
+function parseJsonOrNothing(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? '');
+  } catch {
+    return undefined;
+  }
+}
+
+async function readLog({ sfn }: OperationsContext, arn: string): Promise<JobView['log']> {
+  try {
+    const { events = [] } = await sfn.send(
+      new GetExecutionHistoryCommand({ executionArn: arn, reverseOrder: true, maxResults: HISTORY_EVENTS }),
+    );
+    return events.reverse().flatMap((event) => {
+      const text = tell(event);
+      return text === undefined || !event.timestamp ? [] : [{ at: event.timestamp.toISOString(), text }];
+    });
+  } catch (error) {
+    // Step Functions forgets executions after 90 days; the job's record outlives that in some buckets.
+    if (error instanceof ExecutionDoesNotExist) return [];
+    throw error;
+  }
+}
+
+/** An event of the history in words; undefined for those that say nothing to an operator. */
+function tell(event: HistoryEvent): string | undefined {
+  if (event.stateEnteredEventDetails) return event.stateEnteredEventDetails.name;
+  const failed =
+    event.executionFailedEventDetails ??
+    event.executionAbortedEventDetails ??
+    event.executionTimedOutEventDetails;
+  if (failed) return [failed.error, failed.cause].filter(Boolean).join(': ') || 'stopped';
+  const step = event.lambdaFunctionFailedEventDetails ?? event.taskFailedEventDetails;
+  if (step?.error) return `failed: ${step.error}`;
+  return undefined;
+}
+
+/** `arn:aws:states:eu-central-1:…` → the execution's page in the console of that region. */
+function consoleUrl(arn: string): string {
+  const region = arn.split(':')[3] ?? '';
+  return `https://${region}.console.aws.amazon.com/states/home?region=${region}#/v2/executions/details/${arn}`;
+}

@@ -1,0 +1,32 @@
+import type { z } from 'zod';
+import { backupIdOf, chooseTarget } from '../backup/plan.ts';
+import { BackupRequest } from '../backup/request.ts';
+import { Id } from '../ids.ts';
+import type { OperationsContext } from './context.ts';
+import { newJobId, StartedJob, startJob } from './start.ts';
+
+/** What a person may ask for: everything of a backup request but what the workflows say to each other. */
+export const StartBackupInput = BackupRequest.omit({ part_of: true, requested_by: true });
+export type StartBackupInput = z.infer<typeof StartBackupInput>;
+
+export const StartedBackup = StartedJob.extend({
+  /** Id of the backup that is being made; absent where the caller does not know the deployment's targets. */
+  backup_id: Id.optional(),
+  target: Id.optional(),
+});
+export type StartedBackup = z.infer<typeof StartedBackup>;
+
+/** Starts a backup. With a key, the same request again is the same job. Throws InvalidInputError or RefusedError. */
+export async function startBackup(
+  { sfn, stateMachines, config }: OperationsContext,
+  input: StartBackupInput,
+  by: { requestedBy: string; idempotencyKey?: string | undefined },
+): Promise<StartedBackup> {
+  const target = config ? chooseTarget(config, input.target) : input.target;
+  const request = { ...input, ...(target === undefined ? {} : { target }), requested_by: by.requestedBy };
+  const started = await startJob(sfn, stateMachines.backup, newJobId('backup', by.idempotencyKey), request);
+  return {
+    ...started,
+    ...(target === undefined ? {} : { target, backup_id: backupIdOf(target, started.started_at) }),
+  };
+}

@@ -1,0 +1,67 @@
+import { z } from 'zod';
+import { BackupRequest, Retention } from '../backup/request.ts';
+import { ConflictError } from '../bucket/bucket.ts';
+import { catalogKey } from '../bucket/layout.ts';
+import type { CatalogRecord } from '../catalog/record.ts';
+import type { OperationsContext } from './context.ts';
+import { readCatalogued } from './show-backup.ts';
+
+const Tags = BackupRequest.shape.tags.unwrap();
+
+/** What may change in a catalogued backup. Null removes a note or a retention; what is left out stays. */
+export const BackupChanges = z
+  .strictObject({
+    tags: Tags.optional(),
+    add_tags: Tags.optional(),
+    remove_tags: Tags.optional(),
+    note: z.string().max(1000).nullable().optional(),
+    retention: Retention.nullable().optional(),
+  })
+  .refine(({ tags, add_tags, remove_tags }) => tags === undefined || !(add_tags || remove_tags), {
+    error: 'tags replaces all tags: add_tags and remove_tags do not go with it',
+  });
+export type BackupChanges = z.infer<typeof BackupChanges>;
+
+/** Changes tags, note or retention of a backup. Throws NotFoundError. */
+export function updateBackup(
+  context: OperationsContext,
+  backupId: string,
+  changes: BackupChanges,
+): Promise<CatalogRecord> {
+  return changeRecord(context, backupId, (record) => {
+    const { tags, note, retention, ...rest } = record;
+    const newNote = changes.note === undefined ? note : (changes.note ?? undefined);
+    const newRetention = changes.retention === undefined ? retention : (changes.retention ?? undefined);
+    return {
+      ...rest,
+      tags: changeTags(tags, changes),
+      ...(newNote === undefined ? {} : { note: newNote }),
+      ...(newRetention === undefined ? {} : { retention: newRetention }),
+    } as CatalogRecord;
+  });
+}
+
+function changeTags(tags: readonly string[], { tags: all, add_tags, remove_tags }: BackupChanges): string[] {
+  const removed = new Set(remove_tags);
+  const changed = all ?? [...tags.filter((tag) => !removed.has(tag)), ...(add_tags ?? [])];
+  return Tags.parse([...new Set(changed)]);
+}
+
+/** Changes a record by compare and swap; `change` may be called again when somebody else wrote in between. */
+export async function changeRecord(
+  context: OperationsContext,
+  backupId: string,
+  change: (record: CatalogRecord) => CatalogRecord,
+): Promise<CatalogRecord> {
+  for (let attempt = 1; ; attempt++) {
+    const { value, etag } = await readCatalogued(context, backupId);
+    const changed = change(value);
+    try {
+      await context.bucket.writeRecord(catalogKey(value.backup_id), changed, { etag });
+      return changed;
+    } catch (error) {
+      if (!(error instanceof ConflictError) || attempt >= 5) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20 * attempt + Math.random() * 50));
+    }
+  }
+}

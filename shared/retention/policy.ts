@@ -1,0 +1,17 @@
+import { z } from 'zod';
+
+/** Keeps older than this many are no use: 10 years of days. */
+const KEEP_MAX = 3660;
+const Keep = z.number().int().min(0).max(KEEP_MAX);
+
+/** How many backups of each target a deployment keeps. Days, weeks (ISO 8601), months and years are UTC's. */
+export const RetentionPolicy = z.strictObject({
+  /** The newest so many. */
+  keep_last: Keep.default(7),
+  /** The newest backup of each of the newest so many days that have one; the same for weeks, months and years. */
+  keep_daily: Keep.default(0),
+  keep_weekly: Keep.default(0),
+  keep_monthly: Keep.default(0),
+  keep_yearly: Keep.default(0),
+});
+export type RetentionPolicy = z.infer<typeof RetentionPolicy>;
