@@ -64,7 +64,10 @@ async function damageVectors(
   );
   // Taken from the text: an id of 64 bits does not survive JSON.parse.
   const ids = [...page.matchAll(/"id":(\d+)/g)].map((match) => match[1] ?? '');
-  const [gone, changed, emptied] = [ids.slice(0, 50), ids.slice(50, 150), ids.slice(150)];
+  const third = Math.ceil(ids.length / 3);
+  const gone = ids.slice(0, third);
+  const changed = ids.slice(third, 2 * third);
+  const emptied = ids.slice(2 * third);
   await ask('POST', `${points}/delete?wait=true`, `{"points":[${gone}]}`);
   const noise = `[${Array.from({ length: 384 }, (_, at) => ((at % 7) - 3) / 10)}]`;
   const vectors = changed.map((id) => `{"id":${id},"vector":{"dense":${noise}}}`);

@@ -1,0 +1,91 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import neo4j from 'neo4j-driver';
+import { damageEverything } from '../../local/demo/damage.ts';
+import { connectRedis, loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
+import { askQdrant } from '../../local/knowledge-base/qdrant.ts';
+import { compareProofs, type Proof, readEverything } from '../../local/proof/proof.ts';
+import type { Store, StoreAdapter } from '../../shared/stores/port.ts';
+import { redisAdapter } from '../../shared/stores/redis/adapter.ts';
+import { servers } from '../servers.ts';
+import { exportAll, restoreAll } from './memory-archive.ts';
+import { ownLayout, smallBlueprint } from './small.ts';
+
+const layout = ownLayout();
+const { label, keyPrefix } = layout;
+const collections = [layout.collections.entities, layout.collections.chunks];
+const { uri, username, password } = servers.neo4j;
+const connections = {
+  neo4j: { uri, username, password },
+  qdrant: { url: servers.qdrant.url, api_key: servers.qdrant.apiKey },
+  redis: { url: servers.redis.url, password: servers.redis.password },
+};
+
+function open<Connection, Scope>(
+  adapter: StoreAdapter<Connection, Scope>,
+  connection: unknown,
+  scope: unknown,
+): Store {
+  return adapter.create(adapter.Connection.parse(connection), adapter.Scope.parse(scope), { target: 'test' });
+}
+
+let folder: string;
+const read = (name: string): Promise<Proof> =>
+  readEverything(connections, { folder: join(folder, name), scope: { label, collections, keyPrefix } });
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ngbak-adapters-'));
+});
+
+afterAll(async () => {
+  const driver = neo4j.driver(uri, neo4j.auth.basic(username, password));
+  await driver.executeQuery(`MATCH (n:\`${label}\`) DETACH DELETE n`);
+  await driver.executeQuery(`DROP CONSTRAINT \`${label}_id\` IF EXISTS`);
+  await driver.close();
+  for (const name of collections) {
+    await askQdrant(connections.qdrant, { method: 'DELETE', path: `/collections/${name}` });
+  }
+  const redis = connectRedis(connections.redis);
+  const left = await redis.keysBuffer(`${keyPrefix}:*`);
+  if (left.length > 0) await redis.del(...left);
+  redis.disconnect();
+  await rm(folder, { recursive: true });
+});
+
+/** The parts of the proof that each adapter answers for. */
+const ADAPTERS = [
+  {
+    kind: 'redis',
+    store: () => open(redisAdapter, connections.redis, { prefix: `${keyPrefix}:` }),
+    owns: (part: string) => part.startsWith('keys '),
+  },
+];
+
+describe('by the independent proof', () => {
+  it.each(ADAPTERS)(
+    '$kind brings the knowledge base back exactly, whatever was damaged',
+    async ({ store: create, owns }) => {
+      await loadKnowledgeBase({
+        ...connections,
+        namespace: 'unused',
+        layout,
+        blueprint: await smallBlueprint(),
+      });
+      const before = await read('before');
+      const store = create();
+      try {
+        const archive = await exportAll(store);
+        expect(await compareProofs(before, await read('exported'))).toMatchObject({ identical: true });
+        await damageEverything(connections, layout);
+        expect((await compareProofs(before, await read('damaged'))).identical).toBe(false);
+        expect(await restoreAll(store, archive)).toBe(0);
+        const { differences } = await compareProofs(before, await read('after'), 1_000);
+        expect(differences.filter(({ part }) => owns(part))).toEqual([]);
+      } finally {
+        await store.close();
+      }
+    },
+  );
+});
