@@ -1,0 +1,174 @@
+import { createHash } from 'node:crypto';
+import { Redis } from 'ioredis';
+import type { EntryReader, IndexEntry } from '../../../shared/archive/types.ts';
+import { addTallies, type Tallies } from '../../../shared/digest.ts';
+import { RedisStore } from '../../../shared/stores/redis/adapter.ts';
+import type { WindowLimits } from '../../../shared/stores/redis/keys.ts';
+import { RedisScope } from '../../../shared/stores/redis/scope.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions, Store, VerifyLeg } from '../../../shared/stores/port.ts';
+
+/** The server that the tests work with. Every test has a prefix of its own. */
+export const REDIS_URL = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379';
+
+export const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'overwrite' };
+
+/** A plain connection, for what a test puts there and looks at. */
+export function connect(url = REDIS_URL): Redis {
+  return new Redis(url, { protocol: 2, maxRetriesPerRequest: 1 });
+}
+
+let prefixes = 0;
+
+/** A prefix that no other test has. */
+export function freshPrefix(): string {
+  return `ngbak-test-${process.pid}-${Date.now()}-${prefixes++}:`;
+}
+
+/** Deletes everything under a prefix. */
+export async function wipe(redis: Redis, prefix: string): Promise<void> {
+  for await (const keys of redis.scanBufferStream({ match: `${prefix}*`, count: 1000 })) {
+    if (keys.length > 0) await redis.unlink(...keys);
+  }
+}
+
+const opened: RedisStore[] = [];
+
+/** Closes every store that was opened, whatever became of the test. */
+export async function closeStores(): Promise<void> {
+  for (const store of opened.splice(0)) await store.close();
+}
+
+export function openStore(scope: unknown, limits?: WindowLimits, url = REDIS_URL, extra: object = {}): RedisStore {
+  const { host, protocol, password, username } = new URL(url);
+  const login = { ...(username ? { username } : {}), ...(password ? { password } : {}) };
+  const store = new RedisStore(
+    { url: `${protocol}//${host}`, ...login, ...extra },
+    RedisScope.parse(scope),
+    'test',
+    limits,
+  );
+  opened.push(store);
+  return store;
+}
+
+/** A context that never ends a leg by itself; `steps` lets it end after so many looks at the clock. */
+export function legContext(steps = Number.POSITIVE_INFINITY): LegContext & { logged: string[] } {
+  let left = steps;
+  const logged: string[] = [];
+  return {
+    jobId: 'test',
+    timeLeft: () => left--,
+    signal: new AbortController().signal,
+    progress: () => undefined,
+    log: (message) => {
+      logged.push(message);
+    },
+    logged,
+  };
+}
+
+/** The entries of an archive, held in memory. */
+export class MemoryArchive implements EntryReader {
+  readonly files = new Map<string, Buffer>();
+
+  async *entries(prefix: string): AsyncGenerator<IndexEntry> {
+    for (const name of this.files.keys()) if (name.startsWith(prefix)) yield this.#entry(name);
+  }
+
+  async find(name: string): Promise<IndexEntry | undefined> {
+    return this.files.has(name) ? this.#entry(name) : undefined;
+  }
+
+  async *open(entry: IndexEntry): AsyncGenerator<Uint8Array> {
+    const content = this.files.get(entry.name) ?? Buffer.alloc(0);
+    // Odd sizes, so that keys, values and characters are cut anywhere.
+    for (let at = 0; at < content.length; at += 4093) yield content.subarray(at, at + 4093);
+  }
+
+  text(name: string): string {
+    const content = this.files.get(name);
+    if (!content) throw new Error(`${name} is not among ${[...this.files.keys()].join(', ')}`);
+    return content.toString('utf8');
+  }
+
+  #entry(name: string): IndexEntry {
+    const content = this.files.get(name) ?? Buffer.alloc(0);
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    return { name, size: content.length, sha256, offset: 0, length: content.length };
+  }
+}
+
+/** Exports everything; with `steps`, a leg ends after so many steps, and its cursor travels as JSON to the next. */
+export async function exportAll(
+  open: () => Store,
+  steps = Number.POSITIVE_INFINITY,
+): Promise<{ archive: MemoryArchive; tallies: Tallies; legs: number }> {
+  const archive = new MemoryArchive();
+  let tallies: Tallies = {};
+  let cursor: Cursor | null = null;
+  let legs = 0;
+  do {
+    const store = open();
+    legs++;
+    let ended = true;
+    let done = 0;
+    const shard = { id: 'keys', params: {}, estimatedBytes: 0 };
+    for await (const step of store.export(shard, cursor, legContext(steps))) {
+      for (const piece of [step.piece, ...(step.companions ?? [])]) {
+        if (archive.files.has(piece.name)) throw new Error(`${piece.name} was exported twice`);
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of piece.data) chunks.push(chunk);
+        const content = Buffer.concat(chunks);
+        if (content.length !== piece.size) throw new Error(`${piece.name} has not the size that was announced`);
+        archive.files.set(piece.name, content);
+      }
+      tallies = addTallies(tallies, step.tallies);
+      cursor = step.next;
+      if (cursor !== null && JSON.stringify(cursor).length > 8192) throw new Error('the cursor is too long');
+      if (cursor !== null && ++done >= steps) {
+        ended = false;
+        break;
+      }
+    }
+    if (ended) cursor = null;
+    cursor = JSON.parse(JSON.stringify(cursor)) as Cursor | null;
+    await store.close();
+  } while (cursor !== null);
+  return { archive, tallies, legs };
+}
+
+/** Runs a step of a restore leg by leg. */
+export async function runLegs<T extends Leg>(
+  step: (cursor: Cursor | null, context: LegContext) => Promise<T>,
+  looks = Number.POSITIVE_INFINITY,
+): Promise<T & { legs: number }> {
+  let cursor: Cursor | null = null;
+  let tallies: Tallies = {};
+  let differences = 0;
+  const samples: VerifyLeg['samples'][number][] = [];
+  for (let legs = 1; ; legs++) {
+    const leg: T = await step(cursor, legContext(looks));
+    tallies = addTallies(tallies, leg.tallies);
+    if ('differences' in leg) {
+      const verified = leg as unknown as VerifyLeg;
+      differences += verified.differences;
+      samples.push(...verified.samples);
+    }
+    cursor = JSON.parse(JSON.stringify(leg.cursor)) as Cursor | null;
+    if (cursor === null) return { ...leg, tallies, differences, samples, legs };
+  }
+}
+
+/** Clears, loads, verifies and finishes, as a restore does. */
+export async function restoreAll(
+  store: Store,
+  archive: EntryReader,
+  options: RestoreOptions = REPLACE,
+  looks = Number.POSITIVE_INFINITY,
+): Promise<{ loaded: Tallies; verified: VerifyLeg }> {
+  await runLegs((cursor, context) => store.clear(archive, options, cursor, context), looks);
+  const loaded = await runLegs((cursor, context) => store.load(archive, options, cursor, context), looks);
+  const verified = await runLegs((cursor, context) => store.verify(archive, options, cursor, context), looks);
+  await runLegs((cursor, context) => store.finish(options, cursor, context), looks);
+  return { loaded: loaded.tallies, verified };
+}
