@@ -1,4 +1,5 @@
 import type { Environment, Leg } from '../environment.ts';
+import { isSafetyJob } from '../restore/safety.ts';
 import type { LegContext } from '../stores/port.ts';
 import type { ProgressWriter } from './progress.ts';
 
@@ -11,6 +12,7 @@ export function legContext(
 ): LegContext {
   return {
     jobId,
+    asIs: isSafetyJob(jobId),
     timeLeft: leg.timeLeft,
     signal: leg.signal,
     progress: (unit, done, total) => progress?.report(unit, done, total),

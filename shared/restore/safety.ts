@@ -21,6 +21,11 @@ export function relatedJobId(relation: 'safety' | 'rollback', jobId: string): st
   return `${name.slice(0, NAME_LENGTH_MAX - 17)}_${hash}`;
 }
 
+/** True for the job of a safety backup: it saves a target that may be damaged. */
+export function isSafetyJob(jobId: string): boolean {
+  return jobId.startsWith('safety_');
+}
+
 /** Input of the backup workflow that saves what the restore is about to touch. It runs under the restore's lock. */
 export function safetyRequest(plan: RestorePlan): Partial<BackupRequest> {
   return {

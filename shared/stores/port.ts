@@ -22,6 +22,11 @@ export interface LegContext {
   readonly signal: AbortSignal;
   /** Tells how far this store has come. Cheap: the receiver throttles. `total` is absent where nobody knows it. */
   progress(unit: string, done: number, total?: number): void;
+  /**
+   * True where the state is saved as it is, for the way back of a restore: what the configuration names and the server
+   * lacks is left out then, not an error.
+   */
+  readonly asIs?: boolean;
   /** A line for the job's log. No data, no secrets. */
   log(message: string, fields?: Record<string, Json>): void;
 }
