@@ -1,5 +1,4 @@
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
-import { Effect, type IGrantable, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import {
   BlockPublicAccess,
@@ -13,6 +12,8 @@ import {
 import { Construct } from 'constructs';
 import { BACKUPS, JOBS, LOCKS, STAGING, UPLOADS } from '../shared/bucket/layout.ts';
 import type { Deployment } from './config.ts';
+import type { StepHandler } from './step-handler.ts';
+import { acceptWildcard } from './wildcards.ts';
 
 /** How long job records are kept, in days: as long as Step Functions keeps the history of an execution. */
 const JOB_DAYS = 90;
@@ -98,37 +99,30 @@ export class ArchiveBucket extends Construct {
    * the bucket: without that permission S3 answers 403 instead of 404 for a record that does not exist, and a condition
    * on the prefix would refuse exactly this case, since a GetObject request carries none.
    */
-  grant(grantee: IGrantable, access: BucketAccess): void {
-    const objects = (patterns: readonly string[]) =>
-      patterns.map((pattern) => this.bucket.arnForObjects(pattern));
-    const allow = (actions: string[], resources: string[], conditions?: Record<string, unknown>) =>
-      grantee.grantPrincipal.addToPrincipalPolicy(
-        new PolicyStatement({
-          effect: Effect.ALLOW,
-          actions,
-          resources,
-          ...(conditions === undefined ? {} : { conditions }),
-        }),
-      );
+  grant(handler: StepHandler, access: BucketAccess): void {
     const { read = [], write = [], delete: remove = [] } = access;
+    const objects = (patterns: readonly string[]) => patterns.map((key) => this.bucket.arnForObjects(key));
+    const names = [this.bucket.bucketArn];
     if (read.length > 0) {
-      allow(['s3:GetObject', 's3:GetObjectVersion'], objects(read));
-      allow(['s3:ListBucket'], [this.bucket.bucketArn]);
+      handler.allow(['s3:GetObject', 's3:GetObjectVersion'], objects(read));
+      handler.allow(['s3:ListBucket'], names);
     }
     if (write.length > 0) {
-      allow(['s3:PutObject', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts'], objects(write));
+      handler.allow(
+        ['s3:PutObject', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts'],
+        objects(write),
+      );
     }
-    if (access.multipart) allow(['s3:ListBucketMultipartUploads'], [this.bucket.bucketArn]);
+    if (access.multipart) handler.allow(['s3:ListBucketMultipartUploads'], names);
     if (remove.length > 0) {
-      allow(['s3:DeleteObject', 's3:DeleteObjectVersion'], objects(remove));
-      allow(['s3:ListBucketVersions'], [this.bucket.bucketArn], {
-        StringLike: { 's3:prefix': [...remove] },
-      });
+      handler.allow(['s3:DeleteObject', 's3:DeleteObjectVersion'], objects(remove));
+      handler.allow(['s3:ListBucketVersions'], names, { StringLike: { 's3:prefix': [...remove] } });
     }
-    // Completing a multipart upload decrypts its parts, so writers need both; bucket keys hide which object it was.
-    if (read.length > 0 || write.length > 0) {
-      this.key.grant(grantee, 'kms:Decrypt', ...(write.length > 0 ? ['kms:GenerateDataKey'] : []));
+    for (const pattern of new Set([...read, ...write, ...remove])) {
+      acceptWildcard(handler, this.bucket.arnForObjects(pattern), 'All objects of one prefix of the bucket.');
     }
+    // Completing a multipart upload decrypts its parts, so writers need both.
+    this.key.grant(handler.function, 'kms:Decrypt', ...(write.length > 0 ? ['kms:GenerateDataKey'] : []));
   }
 }
 

@@ -36,7 +36,6 @@ export class NgbakStack extends Stack {
     });
     const restore = new RestoreWorkflow(this, 'Restore', {
       ...settings,
-      backup: backup.stateMachine,
       confirmationHours: deployment.confirmationHours,
     });
     new UploadTrigger(this, 'Uploads', { bucket: archive.bucket, restore: restore.stateMachine });

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Duration, RemovalPolicy, Size, Stack, Validations } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy, Size, Stack } from 'aws-cdk-lib';
 import {
   type ISecurityGroup,
   type IVpc,
@@ -8,13 +8,14 @@ import {
   type SubnetSelection,
   Vpc,
 } from 'aws-cdk-lib/aws-ec2';
-import { Effect, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Architecture, Runtime } from 'aws-cdk-lib/aws-lambda';
 import { NodejsFunction, OutputFormat } from 'aws-cdk-lib/aws-lambda-nodejs';
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { Network } from './config.ts';
 import { type FunctionName, SIZES } from './functions.ts';
+import { acceptWildcard } from './wildcards.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -73,7 +74,7 @@ export class StepHandler extends Construct {
     });
     const role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
     logGroup.grantWrite(role);
-    if (props.placement) allowNetworkInterfaces(role);
+    if (props.placement) allowNetworkInterfaces(this, role);
     this.function = new NodejsFunction(this, 'Function', {
       functionName,
       description,
@@ -112,20 +113,19 @@ export class StepHandler extends Construct {
         banner: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);",
       },
     });
-    Validations.of(this).acknowledge({
-      id: 'AwsSolutions-IAM5',
-      reason:
-        'Wildcards stand only at the end of a prefix of the archive bucket (staging/*), in names of executions of our own state machines, and where EC2 knows no narrower resource for network interfaces. test/infra asserts that no policy has more.',
-    });
   }
 
-  allow(actions: string[], resources: string[]): void {
-    this.function.addToRolePolicy(new PolicyStatement({ effect: Effect.ALLOW, actions, resources }));
+  /** Adds a permission to the function's role. */
+  allow(actions: string[], resources: string[], conditions?: Record<string, object>): void {
+    this.function.addToRolePolicy(
+      new PolicyStatement({ actions, resources, ...(conditions === undefined ? {} : { conditions }) }),
+    );
   }
 }
 
 /** What Lambda needs to attach a function to a VPC. These actions accept no narrower resource than all. */
-function allowNetworkInterfaces(role: Role): void {
+function allowNetworkInterfaces(scope: Construct, role: Role): void {
+  acceptWildcard(scope, '*', 'EC2 knows no narrower resource for the network interfaces of a function.');
   role.addToPolicy(
     new PolicyStatement({
       actions: [

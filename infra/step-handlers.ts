@@ -6,7 +6,8 @@ import { type Deployment, runtimeConfig } from './config.ts';
 import { FUNCTION_NAMES, type FunctionName, type FunctionSize, SIZES } from './functions.ts';
 import { type Placement, placementOf, StepHandler } from './step-handler.ts';
 import type { StoreSecrets } from './store-secrets.ts';
-import { executionArns, stateMachineArn } from './workflows/state-machine.ts';
+import { acceptWildcard } from './wildcards.ts';
+import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
 
 /**
  * Most that the configuration may take of a function's environment, in bytes: Lambda allows 4 KB for all variables
@@ -44,9 +45,13 @@ export function makeStepHandlers(
       placement: size.stores.length > 0 ? placement : undefined,
       reservedConcurrency: name.startsWith('export-') ? deployment.reservedConcurrency : undefined,
     });
-    archive.grant(handler.function, size.bucket);
+    archive.grant(handler, size.bucket);
     for (const store of size.stores) secrets.grantRead(handler, store);
-    if (size.describesExecutions) handler.allow(['states:DescribeExecution'], executionArns(scope));
+    if (size.describesExecutions) {
+      const executions = [executionArn(scope, 'Backup'), executionArn(scope, 'Restore')];
+      handler.allow(['states:DescribeExecution'], executions);
+      for (const arn of executions) acceptWildcard(handler, arn, 'All executions of our own workflow.');
+    }
     if (size.startsRestores) handler.allow(['states:StartExecution'], [stateMachineArn(scope, 'Restore')]);
     if (size.callsHooks) allowHooks(handler, deployment, secrets);
     return handler;

@@ -73,7 +73,7 @@ export class BackupWorkflow extends Construct {
       'Backup',
       'ngbak: saves the stores of a target in one archive and proves it by reading it back',
       plan.next(exports).next(fences).next(sealing),
-      props,
+      { ...props, handlers: Object.values(handlers) },
     );
   }
 

@@ -4,23 +4,21 @@ import {
   Condition,
   Fail,
   IntegrationPattern,
-  type IStateMachine,
   Pass,
-  type StateMachine,
+  StateMachine,
   Succeed,
   TaskInput,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
 import type { StepHandlers } from '../step-handlers.ts';
+import { acceptWildcard } from '../wildcards.ts';
 import { BadEnds, REFUSALS, REJECTION } from './errors.ts';
-import { makeStateMachine, type WorkflowSettings } from './state-machine.ts';
+import { executionArn, makeStateMachine, stateMachineName, type WorkflowSettings } from './state-machine.ts';
 import { EXECUTION, endOfBranch, everyStore, JOB, question, repeat, step } from './steps.ts';
 
 export interface RestoreWorkflowProps extends WorkflowSettings {
   readonly handlers: StepHandlers;
-  /** The backup workflow, which saves the target before it is touched. */
-  readonly backup: IStateMachine;
   /** Hours that a restore waits for its confirmation. */
   readonly confirmationHours: number;
 }
@@ -75,7 +73,11 @@ export class RestoreWorkflow extends Construct {
     });
     const save = StepFunctionsStartExecution.jsonata(this, 'Save the target first', {
       comment: 'The way back: a backup of what the restore is about to replace',
-      stateMachine: props.backup,
+      stateMachine: StateMachine.fromStateMachineName(
+        this,
+        'BackupWorkflow',
+        stateMachineName(this, 'Backup'),
+      ),
       integrationPattern: IntegrationPattern.RUN_JOB,
       name: '{% $states.input.safety_name %}',
       input: TaskInput.fromText('{% $states.input.safety_input %}'),
@@ -144,7 +146,12 @@ export class RestoreWorkflow extends Construct {
       'Restore',
       'ngbak: inspects an archive, loads it into a target and proves that all of it came back',
       admit.next(admitted),
-      props,
+      { ...props, handlers: Object.values(handlers) },
+    );
+    acceptWildcard(
+      this.stateMachine,
+      executionArn(this, 'Backup', '*'),
+      'All executions of our own workflow, as CDK writes it to follow and to stop a nested execution.',
     );
   }
 

@@ -9,6 +9,8 @@ import {
   StateMachineType,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import type { Construct } from 'constructs';
+import type { StepHandler } from '../step-handler.ts';
+import { acceptWildcard } from '../wildcards.ts';
 
 /** What both workflows are configured with. */
 export interface WorkflowSettings {
@@ -32,16 +34,14 @@ export function stateMachineArn(scope: Construct, workflow: 'Backup' | 'Restore'
   });
 }
 
-/** ARNs of all executions of both workflows. */
-export function executionArns(scope: Construct): string[] {
-  return (['Backup', 'Restore'] as const).map((workflow) =>
-    Stack.of(scope).formatArn({
-      service: 'states',
-      resource: 'execution',
-      resourceName: `${stateMachineName(scope, workflow)}:*`,
-      arnFormat: ArnFormat.COLON_RESOURCE_NAME,
-    }),
-  );
+/** ARN pattern of executions of a workflow: all of them, unless `rest` says which. */
+export function executionArn(scope: Construct, workflow: 'Backup' | 'Restore', rest = ':*'): string {
+  return Stack.of(scope).formatArn({
+    service: 'states',
+    resource: 'execution',
+    resourceName: `${stateMachineName(scope, workflow)}${rest}`,
+    arnFormat: ArnFormat.COLON_RESOURCE_NAME,
+  });
 }
 
 /**
@@ -53,10 +53,10 @@ export function makeStateMachine(
   workflow: 'Backup' | 'Restore',
   comment: string,
   start: IChainable,
-  settings: WorkflowSettings,
+  settings: WorkflowSettings & { readonly handlers: readonly StepHandler[] },
 ): StateMachine {
   const name = stateMachineName(scope, workflow);
-  return new StateMachine(scope, 'StateMachine', {
+  const machine = new StateMachine(scope, 'StateMachine', {
     stateMachineName: name,
     stateMachineType: StateMachineType.STANDARD,
     queryLanguage: QueryLanguage.JSONATA,
@@ -75,4 +75,11 @@ export function makeStateMachine(
       includeExecutionData: false,
     },
   });
+  acceptWildcard(machine, '*', 'X-Ray and the delivery of logs accept no narrower resource.');
+  for (const {
+    function: { functionArn },
+  } of settings.handlers) {
+    acceptWildcard(machine, `${functionArn}:*`, 'Versions and aliases of our own function.');
+  }
+  return machine;
 }
