@@ -1,5 +1,5 @@
-import { z } from 'zod';
 import { consistencyKey } from '../bucket/layout.ts';
+import type { Consistency } from '../catalog/consistency.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { withStore } from '../stores/open.ts';
@@ -7,17 +7,6 @@ import { readBackupPlan } from './plan.ts';
 
 /** Differences told per store; more are only counted. */
 const CHANGES_TOLD_MAX = 20;
-
-/**
- * How well the stores of one archive agree, since they have no common transaction: `quiesced` (a hook held writers
- * back), `unchanged` (every store's fence was the same before and after), `drifted` (something moved meanwhile).
- */
-export const Consistency = z.object({
-  grade: z.enum(['quiesced', 'unchanged', 'drifted']),
-  /** What moved, by store, in words. */
-  changes: z.record(z.string(), z.array(z.string())),
-});
-export type Consistency = z.infer<typeof Consistency>;
 
 /** Says what differs between two fences of a store, in words; empty where nothing does. */
 export function compareFences(before: Record<string, string>, after: Record<string, string>): string[] {

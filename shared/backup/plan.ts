@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { backupPlanKey } from '../bucket/layout.ts';
-import { findTarget, type NgbakConfig } from '../config.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { InvalidInputError } from '../errors.ts';
 import { pauseWriters } from '../hooks/hooks.ts';
@@ -12,6 +11,7 @@ import { requireLock, takeLock } from '../jobs/lock.ts';
 import { createJob, type JobRecord, readJob } from '../jobs/record.ts';
 import { storesOf, withStore } from '../stores/open.ts';
 import { STORE_NAMES, type StoreName } from '../stores/port.ts';
+import { backupIdOf, chooseTarget } from './names.ts';
 import { BackupRequest } from './request.ts';
 
 const ProbeRecord = z.object({
@@ -65,25 +65,6 @@ export type PlannedBackup = { job_id: string; backup_id: string; target: string 
   StoreName,
   ExportState[]
 >;
-
-/** `snapshot_2025-10-06T14-30-00Z`; backups of other targets than `default` carry the target's name as well. */
-export function backupIdOf(target: string, start: string): string {
-  const stamp = `${new Date(start).toISOString().slice(0, 19).replaceAll(':', '-')}Z`;
-  return target === 'default' ? `snapshot_${stamp}` : `snapshot_${stamp}_${target}`;
-}
-
-/** The target a request means. Throws InvalidInputError where it names none and there are several. */
-export function chooseTarget(config: NgbakConfig, wanted: string | undefined): string {
-  const names = Object.keys(config.targets);
-  const name = wanted ?? (names.includes('default') ? 'default' : names.length === 1 ? names[0] : undefined);
-  if (name === undefined) {
-    throw new InvalidInputError('The request names no target, and this deployment has several.', {
-      remedy: `Add "target" with one of: ${names.join(', ')}.`,
-    });
-  }
-  findTarget(config, name);
-  return name;
-}
 
 /**
  * First step of a backup: checks the request, takes the target's lock, measures every store, cuts it into shards and

@@ -1,9 +1,9 @@
 import { ConflictError } from '../bucket/bucket.ts';
 import { catalogKey, consistencyKey } from '../bucket/layout.ts';
+import { Consistency } from '../catalog/consistency.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import type { Environment } from '../environment.ts';
 import { VERSION } from '../version.ts';
-import { Consistency } from './consistency.ts';
 import { readBackupPlan } from './plan.ts';
 import { readSealed } from './read-back.ts';
 

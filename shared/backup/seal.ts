@@ -3,6 +3,7 @@ import { composeArchive } from '../archive/compose.ts';
 import type { ManifestDraft } from '../archive/manifest.ts';
 import { listSegmentRecords } from '../archive/segment-store.ts';
 import { archiveKey, consistencyKey, sealedKey, segmentsPrefix, stagingPrefix } from '../bucket/layout.ts';
+import { Consistency } from '../catalog/consistency.ts';
 import { TalliesRecord } from '../catalog/record.ts';
 import { findTarget } from '../config.ts';
 import { addTallies, type Tallies } from '../digest.ts';
@@ -12,7 +13,6 @@ import { Id } from '../ids.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { profileStatistics } from '../profiles/profiles.ts';
 import { VERSION } from '../version.ts';
-import { Consistency } from './consistency.ts';
 import { type BackupPlan, readBackupPlan } from './plan.ts';
 
 /** The seal's loop, as it travels through the workflow's state. */

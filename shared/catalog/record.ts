@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { Consistency } from '../backup/consistency.ts';
 import { Retention } from '../backup/request.ts';
 import { Id } from '../ids.ts';
 import { STORE_NAMES } from '../stores/port.ts';
+import { Consistency } from './consistency.ts';
 
 /** Counts and digests by tally name; see {@link ../digest.ts}. */
 export const TalliesRecord = z.record(

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { chooseTarget } from '../backup/plan.ts';
+import { chooseTarget } from '../backup/names.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import { answerConfirmation } from '../restore/confirmation.ts';

@@ -11,7 +11,7 @@ import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import { type Progress, readProgress } from '../jobs/progress.ts';
 import { hasEnded, JobRecord, type JobState, readJob } from '../jobs/record.ts';
-import { Inspection } from '../restore/inspect.ts';
+import { Inspection } from '../restore/inspection.ts';
 import type { OperationsContext } from './context.ts';
 import { noSuchJob } from './errors.ts';
 import { StoreProgress, summarizeProgress } from './job-progress.ts';

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { backupIdOf, chooseTarget } from '../backup/plan.ts';
+import { backupIdOf, chooseTarget } from '../backup/names.ts';
 import { BackupRequest } from '../backup/request.ts';
 import { Id } from '../ids.ts';
 import type { OperationsContext } from './context.ts';

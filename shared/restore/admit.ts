@@ -1,4 +1,4 @@
-import { chooseTarget } from '../backup/plan.ts';
+import { chooseTarget } from '../backup/names.ts';
 import { ConflictError } from '../bucket/bucket.ts';
 import { catalogKey, restorePlanKey, restoreRequestKey, UPLOADS } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';

@@ -2,7 +2,7 @@ import { jobProgressPrefix } from '../bucket/layout.ts';
 import type { Tallies } from '../digest.ts';
 import type { Environment } from '../environment.ts';
 import { IntegrityError } from '../errors.ts';
-import { readInspection } from './inspect.ts';
+import { readInspection } from './inspection.ts';
 import { sumLegs } from './leg.ts';
 import { readRestorePlan } from './plan.ts';
 

@@ -11,7 +11,8 @@ import { Id } from '../ids.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { withStore } from '../stores/open.ts';
-import { STORE_NAMES, type StoreName } from '../stores/port.ts';
+import type { StoreName } from '../stores/port.ts';
+import type { Inspection } from './inspection.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan } from './plan.ts';
 
 /** Problems that an error tells; the inspection's record has all of them. */
@@ -34,48 +35,6 @@ export type InspectState = z.infer<typeof InspectState>;
 
 /** Output of one leg of the inspection; the last three are there once it is done. */
 export type InspectResult = InspectState & { confirmed?: boolean; dry_run?: boolean; refused?: boolean };
-
-/** What the inspection found: `jobs/<job>/inspection.json`. */
-export const Inspection = z.object({
-  job_id: Id,
-  target: Id,
-  inspected_at: z.iso.datetime(),
-  archive: z.object({
-    backup_id: z.string(),
-    created_at: z.string(),
-    /** Size of the upload in bytes. */
-    bytes: z.number(),
-    entries: z.number(),
-    checksum: z.string(),
-    /** The target that the backup was made of, where the archive says. */
-    origin: z.string().optional(),
-    /** True where it had to be rewritten into a seekable archive first. */
-    normalized: z.boolean(),
-    /** What an older or foreign format does not say, in words. */
-    lacks: z.array(z.string()),
-  }),
-  stores: z.array(
-    z.object({
-      store: z.enum(STORE_NAMES),
-      kind: z.string(),
-      version: z.string(),
-      /** Counts by tally name in the archive, and in the target as it is now. */
-      archive: z.record(z.string(), z.number()),
-      target: z.record(z.string(), z.number()),
-      warnings: z.array(z.string()),
-      /** What stands against loading the archive here. */
-      problems: z.array(z.string()),
-    }),
-  ),
-  warnings: z.array(z.string()),
-  problems: z.array(z.string()),
-});
-export type Inspection = z.infer<typeof Inspection>;
-
-/** Reads what the inspection of a job found. */
-export function readInspection(bucket: Bucket, jobId: string): Promise<Inspection> {
-  return bucket.requireRecord(inspectionKey(jobId), Inspection, 'Upload the archive again.');
-}
 
 /**
  * One leg of the inspection, the only gate before a restore writes: is it a whole, sound archive in every byte; can

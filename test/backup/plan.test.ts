@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { backupIdOf, chooseTarget } from '../../shared/backup/plan.ts';
+import { backupIdOf, chooseTarget } from '../../shared/backup/names.ts';
 import { NgbakConfig } from '../../shared/config.ts';
 import { Id } from '../../shared/ids.ts';
 

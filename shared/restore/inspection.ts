@@ -1,0 +1,47 @@
+import { z } from 'zod';
+import type { Bucket } from '../bucket/bucket.ts';
+import { inspectionKey } from '../bucket/layout.ts';
+import { Id } from '../ids.ts';
+import { STORE_NAMES } from '../stores/port.ts';
+
+/** What the inspection found: `jobs/<job>/inspection.json`. */
+export const Inspection = z.object({
+  job_id: Id,
+  target: Id,
+  inspected_at: z.iso.datetime(),
+  archive: z.object({
+    backup_id: z.string(),
+    created_at: z.string(),
+    /** Size of the upload in bytes. */
+    bytes: z.number(),
+    entries: z.number(),
+    checksum: z.string(),
+    /** The target that the backup was made of, where the archive says. */
+    origin: z.string().optional(),
+    /** True where it had to be rewritten into a seekable archive first. */
+    normalized: z.boolean(),
+    /** What an older or foreign format does not say, in words. */
+    lacks: z.array(z.string()),
+  }),
+  stores: z.array(
+    z.object({
+      store: z.enum(STORE_NAMES),
+      kind: z.string(),
+      version: z.string(),
+      /** Counts by tally name in the archive, and in the target as it is now. */
+      archive: z.record(z.string(), z.number()),
+      target: z.record(z.string(), z.number()),
+      warnings: z.array(z.string()),
+      /** What stands against loading the archive here. */
+      problems: z.array(z.string()),
+    }),
+  ),
+  warnings: z.array(z.string()),
+  problems: z.array(z.string()),
+});
+export type Inspection = z.infer<typeof Inspection>;
+
+/** Reads what the inspection of a job found. */
+export function readInspection(bucket: Bucket, jobId: string): Promise<Inspection> {
+  return bucket.requireRecord(inspectionKey(jobId), Inspection, 'Upload the archive again.');
+}
