@@ -1,0 +1,144 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { archiveKey, catalogKey } from '../../shared/bucket/layout.ts';
+import type { OperationsContext } from '../../shared/operations/context.ts';
+import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
+import { BackupFilters, ListBackupsInput, listBackups } from '../../shared/operations/list-backups.ts';
+import { showBackup } from '../../shared/operations/show-backup.ts';
+import { BackupChanges, updateBackup } from '../../shared/operations/update-backup.ts';
+import { idAt } from '../support/backup-id.ts';
+import { catalogue } from '../support/catalog.ts';
+import { freshContext } from './context.ts';
+
+let context: OperationsContext;
+const list = (input: object = {}) => listBackups(context, ListBackupsInput.parse(input));
+const day = (number: number) => idAt(new Date(Date.UTC(2026, 0, number, 3)));
+
+beforeEach(async () => {
+  context = await freshContext();
+});
+
+describe('the list of backups', () => {
+  test('is empty where there is none', async () => {
+    expect(await list()).toEqual({ backups: [], total: 0, unreadable: [] });
+  });
+
+  test('has 1,000 backups, newest first, in pages without gap or overlap', async () => {
+    const ids = Array.from({ length: 1000 }, (_, i) => idAt(new Date(Date.UTC(2024, 0, 1 + i, 3))));
+    for (let start = 0; start < ids.length; start += 50) {
+      await Promise.all(
+        ids.slice(start, start + 50).map((backup_id) => catalogue(context.bucket, { backup_id })),
+      );
+    }
+    const whole = await list({ limit: 1000 });
+    expect(whole.backups.map(({ backup_id }) => backup_id)).toEqual([...ids].reverse());
+    expect(whole).toMatchObject({ total: 1000, unreadable: [] });
+    expect(whole.next_cursor).toBeUndefined();
+
+    const paged: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await list({ limit: 300, ...(cursor === undefined ? {} : { cursor }) });
+      expect(page.total).toBe(1000);
+      paged.push(...page.backups.map(({ backup_id }) => backup_id));
+      cursor = page.next_cursor;
+    } while (cursor !== undefined);
+    expect(paged).toEqual([...ids].reverse());
+  });
+
+  test.each([
+    [{ target: 'legal' }, [2]],
+    [{ type: 'partial' }, [3]],
+    [{ store: 'vectors' }, [3]],
+    [{ tag: 'weekly' }, [4, 1]],
+    [{ namespace: 'full_docs' }, [2]],
+    [{ collection: 'chunks' }, [3]],
+    [{ since: '2026-01-03T03:00:00Z' }, [4, 3]],
+    [{ until: '2026-01-03T04:00:00+01:00' }, [2, 1]],
+    [{ tag: 'weekly', until: '2026-01-03T00:00:00Z' }, [1]],
+    [{ tag: 'no such tag' }, []],
+  ])('filtered by %j has exactly what matches', async (filters, days) => {
+    const tally = { count: 1, digest: '0'.repeat(64) };
+    const created = (number: number) => ({ created_at: `2026-01-0${number}T03:00:00.000Z` });
+    await catalogue(context.bucket, { backup_id: day(1), ...created(1), tags: ['weekly'] });
+    await catalogue(context.bucket, {
+      backup_id: day(2),
+      ...created(2),
+      target: 'legal',
+      tallies: { kv: { 'keys:full_docs': tally } },
+    });
+    await catalogue(context.bucket, {
+      backup_id: day(3),
+      ...created(3),
+      type: 'partial',
+      stores: ['vectors'],
+      tallies: { vectors: { 'points:chunks': tally } },
+    });
+    await catalogue(context.bucket, { backup_id: day(4), ...created(4), tags: ['other', 'weekly'] });
+    const found = await list(BackupFilters.parse(filters));
+    expect(found.backups.map(({ backup_id }) => backup_id)).toEqual(days.map(day));
+    expect(found.total).toBe(days.length);
+  });
+
+  test('pages through a filter, and counts all that match on every page', async () => {
+    for (let i = 1; i <= 9; i++) {
+      await catalogue(context.bucket, { backup_id: day(i), tags: i % 2 === 0 ? ['even'] : [] });
+    }
+    const first = await list({ tag: 'even', limit: 3 });
+    expect(first.backups.map(({ backup_id }) => backup_id)).toEqual([8, 6, 4].map(day));
+    const second = await list({ tag: 'even', limit: 3, cursor: first.next_cursor });
+    expect(second.backups.map(({ backup_id }) => backup_id)).toEqual([day(2)]);
+    expect([first.total, second.total, second.next_cursor]).toEqual([4, 4, undefined]);
+  });
+
+  test('names a record that cannot be read, and shows the others', async () => {
+    await catalogue(context.bucket, { backup_id: day(1) });
+    await context.bucket.writeRecord(catalogKey(day(2)), { record_version: 1 });
+    const found = await list();
+    expect(found.backups.map(({ backup_id }) => backup_id)).toEqual([day(1)]);
+    expect(found).toMatchObject({ total: 1, unreadable: [{ backup_id: day(2) }] });
+  });
+});
+
+describe('a catalogued backup', () => {
+  test('is shown as it was recorded; another id, or one that is no id, is refused', async () => {
+    const record = await catalogue(context.bucket, { backup_id: day(1), note: 'before the upgrade' });
+    expect(await showBackup(context, day(1))).toEqual(record);
+    await expect(showBackup(context, day(2))).rejects.toThrow(/no backup/);
+    await expect(showBackup(context, '../jobs/x')).rejects.toThrow(/backup id/);
+  });
+
+  test('changes in tags, note and retention only, also when two people change it at once', async () => {
+    const record = await catalogue(context.bucket, { backup_id: day(1), tags: ['a'], note: 'old' });
+    await updateBackup(
+      context,
+      day(1),
+      BackupChanges.parse({ add_tags: ['b'], note: null, retention: '30d' }),
+    );
+    const { note: _, ...rest } = record;
+    expect(await showBackup(context, day(1))).toEqual({ ...rest, tags: ['a', 'b'], retention: '30d' });
+
+    await Promise.all(
+      ['c', 'd', 'e'].map((tag) => updateBackup(context, day(1), BackupChanges.parse({ add_tags: [tag] }))),
+    );
+    expect(new Set((await showBackup(context, day(1))).tags)).toEqual(new Set(['a', 'b', 'c', 'd', 'e']));
+
+    await updateBackup(context, day(1), BackupChanges.parse({ remove_tags: ['a', 'c'], retention: null }));
+    const changed = await showBackup(context, day(1));
+    expect(new Set(changed.tags)).toEqual(new Set(['b', 'd', 'e']));
+    expect(changed.retention).toBeUndefined();
+  });
+
+  test('is downloaded by a link that lives for an hour at most and names the file after its time', async () => {
+    const bytes = Buffer.from('the bytes of an archive');
+    await catalogue(context.bucket, { backup_id: day(1), created_at: '2026-01-01T03:00:00.000Z' }, bytes);
+    const link = await downloadBackup(context, day(1), DownloadInput.parse({}));
+    const answer = await fetch(link.url);
+    expect(Buffer.from(await answer.arrayBuffer())).toEqual(bytes);
+    expect(answer.headers.get('content-disposition')).toBe(
+      'attachment; filename="backup_20260101_030000.ngbak"',
+    );
+    expect(new URL(link.url).searchParams.get('X-Amz-Expires')).toBe('3600');
+    expect(new URL(link.url).pathname).toContain(archiveKey(day(1)));
+    expect(() => DownloadInput.parse({ expires_in: 3601 })).toThrow();
+  });
+});
