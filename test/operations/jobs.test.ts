@@ -1,0 +1,226 @@
+import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { confirmationKey, jobProgressPrefix, uploadPrefix } from '../../shared/bucket/layout.ts';
+import { createJob, type JobRecord, readJob, updateJob } from '../../shared/jobs/record.ts';
+import { cancelJob } from '../../shared/operations/cancel-job.ts';
+import { ListJobsInput, listJobs } from '../../shared/operations/list-jobs.ts';
+import {
+  confirmRestore,
+  RequestRestoreInput,
+  RestoreBackupInput,
+  requestRestore,
+  restoreBackup,
+} from '../../shared/operations/restore.ts';
+import { showJob } from '../../shared/operations/show-job.ts';
+import { StartBackupInput, startBackup } from '../../shared/operations/start-backup.ts';
+import { catalogue } from '../support/catalog.ts';
+import { freshContext } from './context.ts';
+
+let context: Awaited<ReturnType<typeof freshContext>>;
+const me = { requestedBy: 'ada' };
+const inputOf = async (executionArn: string) => {
+  const { input } = await context.sfn.send(new DescribeExecutionCommand({ executionArn }));
+  return JSON.parse(input ?? 'null');
+};
+const job = (job_id: string, changes: Partial<JobRecord> = {}) =>
+  createJob(context.bucket, {
+    job_id,
+    kind: 'backup',
+    target: 'default',
+    state: 'processing',
+    created_at: '2026-01-01T00:00:00.000Z',
+    updated_at: '2026-01-01T00:00:00.000Z',
+    ...changes,
+  });
+
+beforeEach(async () => {
+  context = await freshContext({ config: true });
+});
+
+describe('starting a backup', () => {
+  test('starts an execution that is named after the job and says who asked', async () => {
+    const started = await startBackup(context, StartBackupInput.parse({ tags: ['weekly'] }), me);
+    expect(started.execution_arn).toMatch(new RegExp(`:${started.job_id}$`));
+    expect(await inputOf(started.execution_arn)).toEqual({
+      target: 'default',
+      tags: ['weekly'],
+      codec: 'gzip',
+      requested_by: 'ada',
+    });
+    expect(started).toMatchObject({ target: 'default', replayed: false });
+    expect(started.backup_id).toMatch(/^snapshot_/);
+  });
+
+  test('twice with the same key is one job; with another request under that key it is refused', async () => {
+    const input = StartBackupInput.parse({});
+    const first = await startBackup(context, input, { ...me, idempotencyKey: 'k1' });
+    const second = await startBackup(context, input, { ...me, idempotencyKey: 'k1' });
+    expect(second).toEqual({ ...first, replayed: true });
+    await cancelJob(context, first.job_id, me);
+    expect(await startBackup(context, input, { ...me, idempotencyKey: 'k1' })).toEqual(second);
+    await expect(
+      startBackup(context, StartBackupInput.parse({ note: 'x' }), { ...me, idempotencyKey: 'k1' }),
+    ).rejects.toThrow(/another request/);
+  });
+
+  test('refuses an unknown target before anything is started', async () => {
+    await expect(startBackup(context, StartBackupInput.parse({ target: 'nowhere' }), me)).rejects.toThrow(
+      /no target "nowhere"/,
+    );
+  });
+
+  test('refuses what only workflows say to each other', () => {
+    expect(() => StartBackupInput.parse({ part_of: { job_id: 'x', execution_arn: 'y' } })).toThrow();
+  });
+});
+
+describe('starting a restore', () => {
+  test('of a catalogued backup hands the request to the workflow', async () => {
+    await catalogue(context.bucket, { backup_id: 'snapshot_1' });
+    const input = RestoreBackupInput.parse({ backup_id: 'snapshot_1', confirm: 'default' });
+    const started = await restoreBackup(context, input, me);
+    expect(await inputOf(started.execution_arn)).toMatchObject({
+      backup_id: 'snapshot_1',
+      confirm: 'default',
+      mode: 'replace',
+      safety_backup: true,
+      requested_by: 'ada',
+    });
+  });
+
+  test('with a wrong confirmation, or of a backup that is not there, starts nothing', async () => {
+    await catalogue(context.bucket, { backup_id: 'snapshot_1', target: 'legal' });
+    const wrong = RestoreBackupInput.parse({ backup_id: 'snapshot_1', confirm: 'default' });
+    await expect(restoreBackup(context, wrong, me)).rejects.toThrow(/not the name of the target/);
+    const gone = RestoreBackupInput.parse({ backup_id: 'snapshot_2' });
+    await expect(restoreBackup(context, gone, me)).rejects.toThrow(/no backup/);
+  });
+
+  test('of an upload gives an address that takes the file, and a job that waits for it', async () => {
+    const input = RequestRestoreInput.parse({ file_name: '../my file.ngbak' });
+    const upload = await requestRestore(context, input, me);
+    expect(upload.key).toBe(`${uploadPrefix(upload.job_id)}my-file.ngbak`);
+    const answer = await fetch(upload.put.url, {
+      method: 'PUT',
+      headers: upload.put.headers,
+      body: 'bytes',
+    });
+    expect(answer.status).toBe(200);
+    expect(await showJob(context, upload.job_id)).toMatchObject({ state: 'pending', target: 'default' });
+  });
+});
+
+describe('the list of jobs', () => {
+  test('is newest first, filtered, and counts all that match', async () => {
+    for (let i = 0; i < 7; i++) {
+      await job(`job-${i}`, {
+        created_at: `2026-01-0${((i * 3) % 7) + 1}T00:00:00.000Z`,
+        state: i % 2 ? 'failed' : 'completed',
+        kind: i > 4 ? 'restore' : 'backup',
+      });
+    }
+    const list = (input: object) => listJobs(context, ListJobsInput.parse(input));
+    const all = await list({});
+    expect(all.jobs.map(({ created_at }) => created_at.slice(8, 10))).toEqual([
+      '07',
+      '06',
+      '05',
+      '04',
+      '03',
+      '02',
+      '01',
+    ]);
+    const some = await list({ limit: 2 });
+    expect(some.jobs).toEqual(all.jobs.slice(0, 2));
+    expect(some.total).toBe(7);
+    expect((await list({ state: 'failed' })).jobs.map(({ job_id }) => job_id).sort()).toEqual([
+      'job-1',
+      'job-3',
+      'job-5',
+    ]);
+    expect((await list({ kind: 'restore', state: 'completed' })).total).toBe(1);
+  });
+});
+
+describe('a job', () => {
+  test('that has only just been started is there, before its workflow has written a word', async () => {
+    const { job_id } = await startBackup(context, StartBackupInput.parse({}), me);
+    expect(await readJob(context.bucket, job_id)).toBeUndefined();
+    const shown = await showJob(context, job_id);
+    expect(shown).toMatchObject({ job_id, kind: 'backup', target: 'default', state: 'pending' });
+    let log = shown.log;
+    while (log.length === 0) log = (await showJob(context, job_id)).log;
+    expect(log.map(({ text }) => text)).toContain('Wait');
+  });
+
+  test('that does not exist is said not to', async () => {
+    await expect(showJob(context, 'nothing')).rejects.toThrow(/no job "nothing"/);
+  });
+
+  test('tells for each store what is done, how fast, and how long it will take', async () => {
+    await job('job-1');
+    const part = (store: string, shard: string, units: object, seconds: number, phase = 'export') =>
+      context.bucket.writeRecord(`${jobProgressPrefix('job-1')}${store}-${shard}.json`, {
+        store,
+        shard,
+        phase,
+        units,
+        started_at: '2026-01-01T00:00:00.000Z',
+        updated_at: `2026-01-01T00:00:${String(seconds).padStart(2, '0')}.000Z`,
+        finished: false,
+      });
+    await part('graph', 'nodes', { nodes: { done: 100, total: 200 } }, 10);
+    await part('graph', 'more', { nodes: { done: 100, total: 400 } }, 20);
+    await part('vectors', 'points', { points: { done: 7 } }, 10);
+    const { progress } = await showJob(context, 'job-1');
+    expect(progress.find(({ store }) => store === 'graph')?.units).toEqual({
+      nodes: { done: 200, total: 600, rate: 10, remaining_seconds: 40 },
+    });
+    expect(progress.find(({ store }) => store === 'vectors')?.units).toEqual({
+      points: { done: 7, rate: 0.7 },
+    });
+  });
+});
+
+describe('cancelling', () => {
+  test('stops the execution and says by whom', async () => {
+    const { job_id, execution_arn } = await startBackup(context, StartBackupInput.parse({}), me);
+    await cancelJob(context, job_id, me);
+    const stopped = await context.sfn.send(new DescribeExecutionCommand({ executionArn: execution_arn }));
+    expect(stopped).toMatchObject({ status: 'ABORTED', cause: 'Cancelled by ada.' });
+    expect(await showJob(context, job_id)).toMatchObject({ state: 'cancelled' });
+    await expect(cancelJob(context, job_id, me)).rejects.toThrow(/nothing to cancel/);
+  });
+
+  test('a job that waits for its upload ends it, and removes what was uploaded', async () => {
+    const upload = await requestRestore(context, RequestRestoreInput.parse({ file_name: 'a.ngbak' }), me);
+    await context.bucket.s3.send(
+      new PutObjectCommand({ Bucket: context.bucket.name, Key: upload.key, Body: 'x' }),
+    );
+    expect(await cancelJob(context, upload.job_id, me)).toMatchObject({ state: 'cancelled' });
+    expect((await readJob(context.bucket, upload.job_id))?.state).toBe('cancelled');
+    for await (const { key } of context.bucket.keys(uploadPrefix(upload.job_id))) {
+      throw new Error(`${key} is still there`);
+    }
+  });
+
+  test('an ended job is refused', async () => {
+    await job('job-1', { state: 'completed' });
+    await expect(cancelJob(context, 'job-1', me)).rejects.toThrow(/is completed/);
+  });
+});
+
+describe('confirming', () => {
+  test('is refused for a job that waits for nothing, and for another phrase than the target', async () => {
+    await job('job-1', { kind: 'restore' });
+    await expect(confirmRestore(context, 'job-1', 'default')).rejects.toThrow(/waits for no confirmation/);
+    await context.bucket.writeRecord(confirmationKey('job-1'), {
+      job_id: 'job-1',
+      task_token: 'token',
+      asked_at: '2026-01-01T00:00:00.000Z',
+    });
+    await updateJob(context.bucket, 'job-1', () => ({ state: 'awaiting_confirmation' }));
+    await expect(confirmRestore(context, 'job-1', 'yes')).rejects.toThrow(/name of the target/);
+  });
+});
