@@ -12,7 +12,7 @@ import { deployStack } from '../deploy.ts';
 import { ngraf023Layout } from '../knowledge-base/layout.ts';
 import { type Connections, type LoadProgress, loadKnowledgeBase } from '../knowledge-base/load.ts';
 import { compareProofs, type Proof, readEverything } from '../proof/proof.ts';
-import { type LocalStack, startStack } from '../stack.ts';
+import { type Stack, startStack } from '../stack.ts';
 import { downloadArchive, showArchive } from './archive.ts';
 import { damageEverything } from './damage.ts';
 import { DemoFailedError, followExecution, followJob } from './follow.ts';
@@ -57,6 +57,7 @@ export async function runDemo(options: DemoOptions, surroundings: Surroundings):
   let kept = false;
   try {
     const result = await new Demo(stack, options, surroundings, clock).run();
+    if (options.keep) await stack.keep();
     kept = options.keep;
     return result;
   } finally {
@@ -64,24 +65,25 @@ export async function runDemo(options: DemoOptions, surroundings: Surroundings):
   }
 }
 
-function start(options: DemoOptions, { screen, signal }: Surroundings): Promise<LocalStack> {
+function start(options: DemoOptions, { screen, signal }: Surroundings): Promise<Stack> {
   return screen.step('Start Neo4j, Qdrant, Redis and an AWS emulator', async (view) => {
+    const states = new Map<string, string>();
     const stack = await startStack({
       ...(options.name === undefined ? {} : { name: options.name }),
       signal,
-      onProgress: (message) => view.live([pc.dim(String(message))]),
+      onProgress: ({ service, text }) => {
+        states.set(service, text);
+        view.live(alignColumns([...states], 2));
+        view.log(`${service}: ${text}`);
+      },
     });
-    for (const line of alignColumns(
-      [
-        ['Neo4j', stack.neo4j.uri],
-        ['Qdrant', stack.qdrant.url],
-        ['Redis', stack.redis.url],
-        ['AWS', stack.aws.endpoint],
-      ],
-      2,
-    )) {
-      view.line(line);
-    }
+    const addresses = [
+      ['Neo4j', stack.neo4j.uri],
+      ['Qdrant', stack.qdrant.url],
+      ['Redis', stack.redis.url],
+      ['AWS', stack.aws.endpoint],
+    ];
+    for (const line of alignColumns(addresses, 2)) view.line(line);
     return stack;
   });
 }
@@ -111,7 +113,7 @@ class Clock {
 }
 
 class Demo {
-  readonly #stack: LocalStack;
+  readonly #stack: Stack;
   readonly #options: DemoOptions;
   readonly #screen: Screen;
   readonly #folder: string;
@@ -120,7 +122,7 @@ class Demo {
   readonly #connections: Connections;
   readonly #layout = ngraf023Layout(NAMESPACE);
 
-  constructor(stack: LocalStack, options: DemoOptions, surroundings: Surroundings, clock: Clock) {
+  constructor(stack: Stack, options: DemoOptions, surroundings: Surroundings, clock: Clock) {
     this.#stack = stack;
     this.#options = options;
     this.#screen = surroundings.screen;
@@ -128,7 +130,12 @@ class Demo {
     this.#signal = surroundings.signal;
     this.#clock = clock;
     this.#connections = {
-      neo4j: stack.neo4j,
+      // Field by field: the adapters refuse a secret that holds anything else.
+      neo4j: {
+        uri: stack.neo4j.uri,
+        username: stack.neo4j.username,
+        password: stack.neo4j.password,
+      },
       qdrant: { url: stack.qdrant.url, api_key: stack.qdrant.apiKey },
       redis: { url: stack.redis.url, password: stack.redis.password },
     };
@@ -236,7 +243,18 @@ class Demo {
     return outputs;
   }
 
+  /** The demo destroys what the stores hold, and an address in the environment may lead to somebody's data. */
+  async #refuseFilledStores(): Promise<void> {
+    const { parts } = await this.#read('found');
+    const filled = Object.keys(parts).filter((part) => !['indexes', 'constraints'].includes(part));
+    if (filled.length === 0) return;
+    throw new DemoFailedError(`The stores are not empty: there are ${filled.join(', ')}.`, {
+      remedy: 'Unset NEO4J_URI, QDRANT_URL and REDIS_URL, so that the demo starts servers of its own.',
+    });
+  }
+
   async #load(view: StepView) {
+    await this.#refuseFilledStores();
     const units = new Map<string, LoadProgress>();
     const counts = await loadKnowledgeBase({
       ...this.#connections,

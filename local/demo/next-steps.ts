@@ -1,9 +1,9 @@
 import pc from 'picocolors';
-import type { LocalStack } from '../stack.ts';
+import type { Stack } from '../stack.ts';
 
 /** What `--keep` prints: how to reach everything, and how to do it all again with the AWS CLI. */
 export function nextSteps(
-  stack: Pick<LocalStack, 'name' | 'aws' | 'logs'>,
+  stack: Pick<Stack, 'name' | 'aws' | 'logs'>,
   outputs: Readonly<Record<string, string>>,
   backupId: string,
 ): string {

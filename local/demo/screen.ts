@@ -15,6 +15,8 @@ export interface StepView {
   line(text: string): void;
   /** Lines that are replaced by the next call, and gone when the step ends. Without a terminal they are not shown. */
   live(lines: readonly string[]): void;
+  /** A line for a log, where `live` shows nothing. On a terminal it is not shown. */
+  log(text: string): void;
 }
 
 /**
@@ -73,6 +75,10 @@ class PlainStep implements EndingStep {
     // A log is no place for a bar that moves.
   }
 
+  log(text: string): void {
+    this.line(text);
+  }
+
   end(succeeded: boolean): void {
     this.line(`${succeeded ? 'done' : 'failed'} after ${formatDuration(Date.now() - this.#started)}`);
   }
@@ -107,6 +113,10 @@ class LiveStep implements EndingStep {
   live(lines: readonly string[]): void {
     this.#live = lines;
     this.#draw();
+  }
+
+  log(): void {
+    // What a log is told, a terminal has seen in its live lines.
   }
 
   end(succeeded: boolean): void {
