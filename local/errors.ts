@@ -1,0 +1,7 @@
+import { NgbakError } from '../shared/errors.ts';
+
+/** A part of the local stack can't be installed, started or reached. */
+export class LocalStackError extends NgbakError {}
+
+/** This machine lacks a program that the local stack needs. The message has one line for each. */
+export class MissingPrerequisiteError extends NgbakError {}

@@ -1,0 +1,35 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeError } from '../shared/errors.ts';
+import { LocalStackError } from './errors.ts';
+
+/** Between two looks at a server that is starting, in milliseconds. */
+const INTERVAL_MS = 100;
+
+/**
+ * Waits until `check` does not throw any more. Throws LocalStackError with its last complaint after `deadlineMs`, and
+ * the reason of `signal` when that is aborted.
+ *
+ * @param what  what is waited for, as the subject of a sentence
+ */
+export async function waitUntil(
+  what: string,
+  check: () => Promise<void>,
+  options: { deadlineMs: number; signal: AbortSignal; remedy: string },
+): Promise<void> {
+  const end = Date.now() + options.deadlineMs;
+  for (;;) {
+    options.signal.throwIfAborted();
+    try {
+      await check();
+      return;
+    } catch (error) {
+      if (Date.now() > end) {
+        throw new LocalStackError(
+          `${what} was not ready within ${options.deadlineMs / 1000} s: ${describeError(error)}`,
+          { remedy: options.remedy, cause: error },
+        );
+      }
+    }
+    await sleep(INTERVAL_MS, undefined, { signal: options.signal });
+  }
+}

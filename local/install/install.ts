@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { IntegrityError } from '../../shared/errors.ts';
+import { installFolder } from '../folders.ts';
+import { type ProcessOptions, runProcess } from '../processes.ts';
+
+/** Longest that one installer may take, in milliseconds: slow networks are waited for, hangs are not. */
+const INSTALL_TIMEOUT_MS = 10 * 60_000;
+
+/** What an installer gets to work with. */
+export interface InstallContext {
+  readonly environment: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+  /** File that takes the output of the installers. */
+  readonly log: string;
+  /** Called when something is really installed, and not found from before. */
+  readonly onInstall: (what: string) => void;
+}
+
+/**
+ * Gives back the folder of an installed program, which it fills by `fill` the first time.
+ *
+ * `fill` works in a folder beside the final one that takes its name only when all is in it and checked, so a folder
+ * of that name is complete, and two installations at the same moment don't disturb each other.
+ *
+ * @param id  names program, version and everything else that makes a difference, such as the machine
+ */
+export async function installed(
+  id: string,
+  context: InstallContext,
+  fill: (folder: string) => Promise<void>,
+): Promise<string> {
+  const folder = join(installFolder(context.environment), id);
+  if (existsSync(folder)) return folder;
+  context.onInstall(id);
+  await mkdir(installFolder(context.environment), { recursive: true });
+  const half = await mkdtemp(`${folder}.part-`);
+  try {
+    await fill(half);
+    await rename(half, folder).catch((error: NodeJS.ErrnoException) => {
+      // Somebody else was first: theirs is as good as ours.
+      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+    });
+  } finally {
+    await rm(half, { recursive: true, force: true });
+  }
+  return folder;
+}
+
+/** Runs an installer such as Maven or pip. Throws LocalStackError with the end of its output. */
+export function runInstaller(
+  command: string,
+  args: readonly string[],
+  context: InstallContext,
+  options: Pick<ProcessOptions, 'cwd'> & { remedy: string },
+): Promise<void> {
+  const { environment: env, log, signal } = context;
+  return runProcess(command, args, { ...options, env, log, signal, timeoutMs: INSTALL_TIMEOUT_MS });
+}
+
+/** The SHA-256 of a file, in hexadecimal. */
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return hash.digest('hex');
+}
+
+/** Compares a downloaded file with its pinned SHA-256. Throws IntegrityError. */
+export async function checkSha256(path: string, expected: string, source: string): Promise<void> {
+  const found = await sha256OfFile(path);
+  if (found !== expected) {
+    throw new IntegrityError(`${path} from ${source} has SHA-256 ${found}; ${expected} is pinned.`, {
+      remedy: `Don't run it. Find out who changed what ${source} delivers, then correct the pin in local/install/.`,
+    });
+  }
+}
+
+/**
+ * Compares all files of a folder with a list in the format of `sha256sum`: each as pinned, none missing, none more.
+ * Throws IntegrityError that names the first difference.
+ */
+export async function checkSha256List(folder: string, list: string, source: string): Promise<void> {
+  const pinned = new Map(
+    (await readFile(list, 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => [line.slice(66), line.slice(0, 64)]),
+  );
+  const names = await readdir(folder);
+  const odd =
+    names.find((name) => !pinned.has(name)) ?? [...pinned.keys()].find((name) => !names.includes(name));
+  if (odd !== undefined) {
+    throw new IntegrityError(
+      `${source} delivered ${names.length} files where ${pinned.size} are pinned in ${list}; the first odd one is ${odd}.`,
+      { remedy: 'Find out why the set has changed, then correct the list.' },
+    );
+  }
+  for (const [name, expected] of pinned) await checkSha256(join(folder, name), expected, source);
+}

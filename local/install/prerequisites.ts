@@ -1,0 +1,87 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { MissingPrerequisiteError } from '../errors.ts';
+
+const run = promisify(execFile);
+const PROBE_TIMEOUT_MS = 20_000;
+
+/** Neo4j 5.26 needs Java 17; its own documentation lists 17 and 21. */
+const JAVA_MIN = 17;
+/** The metadata of ministack 1.5.33 says so. */
+const PYTHON_MIN = [3, 10] as const;
+
+/** A program that a native installation calls, and what to say when it is missing. */
+type Probe = (environment: NodeJS.ProcessEnv) => Promise<string | undefined>;
+
+const java: Probe = async (environment) => {
+  const text = await output('java', ['-version'], environment);
+  const version = Number(/version "(\d+)/.exec(text ?? '')?.[1]);
+  if (version >= JAVA_MIN) return undefined;
+  return `Java ${JAVA_MIN} or later is missing${found(text)}: apt install openjdk-17-jre-headless (for Neo4j)`;
+};
+
+const maven: Probe = async (environment) => {
+  if (/Apache Maven/.test((await output('mvn', ['-version'], environment)) ?? '')) return undefined;
+  return 'Maven is missing: apt install maven (it downloads Neo4j)';
+};
+
+const python: Probe = async (environment) => {
+  const text = await output('python3', ['-c', PYTHON_PROBE], environment);
+  const [, major, minor, pip] = /^(\d+)\.(\d+)\.\d+ (pip|venv|none)/.exec(text ?? '') ?? [];
+  const recent =
+    Number(major) > PYTHON_MIN[0] || (Number(major) === PYTHON_MIN[0] && Number(minor) >= PYTHON_MIN[1]);
+  if (!recent) {
+    return `Python ${PYTHON_MIN.join('.')} or later is missing${found(text)}: apt install python3 python3-venv (for the AWS emulator)`;
+  }
+  return pip === 'none'
+    ? 'Python has neither pip nor venv: apt install python3-venv (for the AWS emulator)'
+    : undefined;
+};
+
+/** Prints the version, and how packages can be installed: by this Python's pip, or by one that venv brings along. */
+const PYTHON_PROBE = `
+import importlib.util as u, platform
+print(platform.python_version(), "pip" if u.find_spec("pip") else "venv" if u.find_spec("ensurepip") and u.find_spec("venv") else "none")
+`;
+
+/** How Python packages are installed on this machine: `pip` of the system's Python, or a `venv`. */
+export async function pythonInstaller(environment: NodeJS.ProcessEnv): Promise<'pip' | 'venv'> {
+  return /\bpip\b/.test((await output('python3', ['-c', PYTHON_PROBE], environment)) ?? '') ? 'pip' : 'venv';
+}
+
+const PROBES = { neo4j: [java, maven], qdrant: [], redis: [], aws: [python] } as const;
+
+/**
+ * Checks that this machine has what the native installation of these services needs.
+ * Throws MissingPrerequisiteError with one line for each thing that is missing.
+ */
+export async function checkPrerequisites(
+  services: readonly (keyof typeof PROBES)[],
+  environment: NodeJS.ProcessEnv,
+): Promise<void> {
+  const probes = services.flatMap((service): readonly Probe[] => PROBES[service]);
+  const missing = (await Promise.all(probes.map((probe) => probe(environment)))).filter(
+    (line) => line !== undefined,
+  );
+  if (missing.length === 0) return;
+  throw new MissingPrerequisiteError(missing.join('\n'), {
+    remedy: 'Install that and try again; or start Docker, which brings the stores along.',
+  });
+}
+
+/** What a program prints, or undefined where there is no such program or it fails. */
+async function output(command: string, args: string[], env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  try {
+    const { stdout, stderr } = await run(command, args, { env, timeout: PROBE_TIMEOUT_MS });
+    return stdout + stderr;
+  } catch (error) {
+    // A missing program and a broken one are the same to us; what to install is said by the caller.
+    if (error instanceof Error) return undefined;
+    throw error;
+  }
+}
+
+function found(text: string | undefined): string {
+  const line = text?.trim().split('\n')[0];
+  return line ? ` (found: ${line})` : '';
+}

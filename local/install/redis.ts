@@ -1,0 +1,93 @@
+import { constants } from 'node:fs';
+import { access, readdir, rm } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { LocalStackError } from '../errors.ts';
+import { VERSIONS } from '../versions.ts';
+import { checkSha256, type InstallContext, installed, runInstaller } from './install.ts';
+
+/** Where the server is, and the libraries that it needs besides the system's. */
+export interface RedisProgram {
+  readonly path: string;
+  readonly libraries?: string;
+}
+
+/** Debian packages for the pinned version on x64 with their SHA-256. */
+const PACKAGES: Record<string, string> = {
+  'redis-server': '784e17b51024ff878fd7d709a68346658fa9b21f6de740cb75e474f28790971c',
+  'redis-tools': 'f791cfcbf3054832bd6e786546acb0d4e046888f8e63bcf567c1c65fbfaf69e2',
+  libjemalloc2: 'a4117c23c5c8acf6c9678a6cb086f000b79476369da7efe8a78a70826956ad3d',
+  liblzf1: '9854b0866201b63e04f1e446f45f01ef4a6f72c61f2250b75f944f6046cc7e8c',
+};
+const REMEDY =
+  'Install redis-server or valkey-server so that it is on the PATH, start Docker, or set REDIS_URL.';
+
+/** Finds a Redis or Valkey server on the PATH, or unpacks Debian's: no service is installed or started. */
+export async function installRedis(context: InstallContext): Promise<RedisProgram> {
+  const onPath =
+    (await findOnPath('redis-server', context.environment)) ??
+    (await findOnPath('valkey-server', context.environment));
+  if (onPath) return { path: onPath };
+  if (
+    process.platform !== 'linux' ||
+    process.arch !== 'x64' ||
+    !(await findOnPath('apt-get', context.environment))
+  ) {
+    throw new LocalStackError(
+      'There is no redis-server or valkey-server, and no Debian package for this machine.',
+      {
+        remedy: REMEDY,
+      },
+    );
+  }
+  const folder = await installed(
+    `redis-${VERSIONS.redis.replace(/[^\w.-]/g, '_')}`,
+    context,
+    async (half) => {
+      await download(half, context);
+      for (const archive of await readdir(half)) {
+        if (!archive.endsWith('.deb')) continue;
+        const name = archive.split('_')[0] ?? '';
+        await checkSha256(join(half, archive), PACKAGES[name] ?? 'nothing', `Debian package ${name}`);
+        await runInstaller('dpkg', ['-x', archive, 'root'], context, { cwd: half, remedy: REMEDY });
+      }
+    },
+  );
+  return {
+    path: join(folder, 'root/usr/bin/redis-server'),
+    libraries: join(folder, 'root/usr/lib/x86_64-linux-gnu'),
+  };
+}
+
+/** Downloads by apt, which checks Debian's signature. The lists of a fresh machine or image may be empty or old. */
+async function download(folder: string, context: InstallContext): Promise<void> {
+  const wanted = Object.keys(PACKAGES).map((name) =>
+    name.startsWith('redis-') ? `${name}=${VERSIONS.redis}` : name,
+  );
+  const get = (options: string[]) =>
+    runInstaller('apt-get', [...options, '-q', 'download', ...wanted], context, {
+      cwd: folder,
+      remedy: REMEDY,
+    });
+  try {
+    await get([]);
+  } catch (error) {
+    if (!(error instanceof LocalStackError)) throw error;
+    // Lists of our own: needs no root, and leaves the machine's as they are.
+    const own = [`-oDir::State::lists=${folder}/lists`, `-oDir::Cache=${folder}/cache`];
+    await runInstaller('apt-get', [...own, '-q', 'update'], context, { cwd: folder, remedy: REMEDY });
+    await get(own);
+    for (const name of ['lists', 'cache']) await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+async function findOnPath(program: string, environment: NodeJS.ProcessEnv): Promise<string | undefined> {
+  for (const folder of (environment.PATH ?? '').split(delimiter)) {
+    const path = join(folder, program);
+    const executable = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (folder !== '' && executable) return path;
+  }
+  return undefined;
+}

@@ -1,0 +1,181 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, createWriteStream, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { LocalStackError } from './errors.ts';
+
+/** In the environment of every process of a stack, and so of its descendants: the folder of the stack. */
+export const STACK_MARK = 'NGBAK_LOCAL_STACK';
+
+/** How much of a log an error shows, in bytes from its end. */
+const LOG_TAIL_BYTES = 3_000;
+
+const SETPRIV = '/usr/bin/setpriv';
+
+/**
+ * The command that runs `command` so that the kernel kills it when the process that starts it dies, however that dies.
+ * Linux only, by util-linux's setpriv; elsewhere the command as it is.
+ */
+export function boundToParent(command: string, args: readonly string[]): [string, string[]] {
+  return existsSync(SETPRIV)
+    ? [SETPRIV, ['--pdeathsig', 'KILL', '--', command, ...args]]
+    : [command, [...args]];
+}
+
+export interface ProcessOptions {
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+  /** File that takes the program's output; it is appended to. */
+  readonly log: string;
+}
+
+/** Starts a program in a process group of its own, with its output in a log file. */
+export function startProcess(
+  command: string,
+  args: readonly string[],
+  options: ProcessOptions,
+): ChildProcess {
+  const [program, programArgs] = boundToParent(command, args);
+  const log = openSync(options.log, 'a', 0o600);
+  try {
+    return spawn(program, programArgs, {
+      cwd: options.cwd,
+      env: options.env,
+      stdio: ['ignore', log, log],
+      detached: true,
+    });
+  } finally {
+    closeSync(log);
+  }
+}
+
+/**
+ * Runs a program to its end.
+ *
+ * Throws LocalStackError with the end of the log when it fails, and when it is not done after `timeoutMs`; the program
+ * and what it started is killed then, and on `signal`.
+ */
+export async function runProcess(
+  command: string,
+  args: readonly string[],
+  options: ProcessOptions & {
+    readonly signal: AbortSignal;
+    readonly timeoutMs: number;
+    readonly remedy: string;
+  },
+): Promise<void> {
+  options.signal.throwIfAborted();
+  const child = startProcess(command, args, options);
+  const deadline = AbortSignal.timeout(options.timeoutMs);
+  const signal = AbortSignal.any([options.signal, deadline]);
+  const stop = () => killGroup(child.pid);
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    const outcome = await ended(child);
+    options.signal.throwIfAborted();
+    if (outcome === 'code 0') return;
+    const why = deadline.aborted ? `took longer than ${options.timeoutMs / 1000} s` : `ended with ${outcome}`;
+    throw new LocalStackError(
+      `${basename(command)} ${args.slice(0, 3).join(' ')} … ${why}.${tail(options.log)}`,
+      {
+        remedy: options.remedy,
+      },
+    );
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+/** Waits for the end of a process, and says how it ended: `code 1`, `signal SIGKILL`, `error …`. */
+export function ended(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(`error ${error.message}`));
+    child.once('exit', (code, signal) => resolve(code === null ? `signal ${signal}` : `code ${code}`));
+  });
+}
+
+/** Kills a process that was started here with everything in its group. Nothing happens when it is gone already. */
+export function killGroup(pid: number | undefined): void {
+  if (pid !== undefined) killQuietly(-pid);
+}
+
+/** Whether a process with this id exists. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    if (isGone(error)) return false;
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/**
+ * Kills every process that carries the mark of that stack in its environment, whoever started it and whatever group
+ * it is in, and gives back how many there were. Linux only: elsewhere there is no /proc, and 0 is the answer.
+ */
+export async function killMarked(folder: string): Promise<number> {
+  const pids = await markedProcesses(folder);
+  for (const pid of pids) killQuietly(pid);
+  return pids.length;
+}
+
+/** The ids of the processes that carry the mark of that stack. */
+export async function markedProcesses(folder: string): Promise<number[]> {
+  if (!existsSync('/proc/self/environ')) return [];
+  const mark = `${STACK_MARK}=${folder}`;
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const marked = await Promise.all(
+    pids.map(async (pid) => {
+      if (pid === process.pid) return false;
+      return (await readOfProcess(pid, 'environ')).split('\0').includes(mark);
+    }),
+  );
+  return pids.filter((_, i) => marked[i]);
+}
+
+/** A file of /proc/<pid>, or nothing where the process has ended in between or belongs to somebody else. */
+export async function readOfProcess(pid: number, file: 'environ' | 'cmdline' | 'status'): Promise<string> {
+  try {
+    return await readFile(`/proc/${pid}/${file}`, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(code)) return '';
+    throw error;
+  }
+}
+
+/** The end of a log, made to follow an error message. */
+export function tail(log: string): string {
+  if (!existsSync(log)) return '';
+  const file = openSync(log, 'r');
+  try {
+    const { size } = fstatSync(file);
+    const buffer = Buffer.alloc(Math.min(size, LOG_TAIL_BYTES));
+    const read = readSync(file, buffer, 0, buffer.length, size - buffer.length);
+    const text = buffer.toString('utf8', 0, read).trim();
+    return text === '' ? ` Its log ${log} is empty.` : ` The end of ${log}:\n${text}\n`;
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Appends one line with the time to a log. */
+export function logger(path: string): (line: string) => void {
+  const stream = createWriteStream(path, { flags: 'a', mode: 0o600 });
+  // The folder may have been removed by the clean-up that a last line tells of.
+  stream.on('error', (error) => console.error(`${path}: ${error.message}`));
+  return (line) => stream.write(`${new Date().toISOString()} ${line}\n`);
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (!isGone(error)) throw error;
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ESRCH';
+}

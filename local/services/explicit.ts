@@ -1,0 +1,71 @@
+import { LocalStackError } from '../errors.ts';
+import { waitUntil } from '../health.ts';
+import { checkAws, emulatorAddress } from './aws.ts';
+import { checkNeo4j } from './neo4j.ts';
+import { checkQdrant } from './qdrant.ts';
+import { checkRedis } from './redis.ts';
+import type { Addresses, ServiceContext, ServiceName } from './service.ts';
+
+/** How long a server that somebody else runs may take to answer, in milliseconds. */
+const DEADLINE_MS = 15_000;
+
+/** Reads where a service runs already, from the environment; undefined where the environment does not say. */
+const FROM_ENVIRONMENT: { [S in ServiceName]: (environment: NodeJS.ProcessEnv) => Addresses[S] | undefined } =
+  {
+    neo4j({ NEO4J_URI, NEO4J_USERNAME = 'neo4j', NEO4J_PASSWORD }) {
+      if (!NEO4J_URI) return undefined;
+      if (NEO4J_PASSWORD === undefined) {
+        throw new LocalStackError('NEO4J_URI is set and NEO4J_PASSWORD is not.', {
+          remedy: 'Set both, or neither to have a server started.',
+        });
+      }
+      return { uri: NEO4J_URI, username: NEO4J_USERNAME, password: NEO4J_PASSWORD };
+    },
+    qdrant: ({ QDRANT_URL, QDRANT_API_KEY = '' }) =>
+      QDRANT_URL ? { url: QDRANT_URL.replace(/\/+$/, ''), apiKey: QDRANT_API_KEY } : undefined,
+    redis: ({ REDIS_URL, REDIS_PASSWORD }) =>
+      REDIS_URL ? splitRedisUrl(REDIS_URL, REDIS_PASSWORD) : undefined,
+    aws: ({ AWS_ENDPOINT_URL }) =>
+      AWS_ENDPOINT_URL ? emulatorAddress(AWS_ENDPOINT_URL.replace(/\/+$/, '')) : undefined,
+  };
+
+const CHECKS: { [S in ServiceName]: (address: Addresses[S]) => Promise<void> } = {
+  neo4j: checkNeo4j,
+  qdrant: checkQdrant,
+  redis: checkRedis,
+  aws: checkAws,
+};
+
+/** The address of a service as the environment gives it, unchecked. Throws LocalStackError when half of it is missing. */
+export function explicitAddress<S extends ServiceName>(
+  service: S,
+  environment: NodeJS.ProcessEnv,
+): Addresses[S] | undefined {
+  return FROM_ENVIRONMENT[service](environment);
+}
+
+/** Throws unless the service answers at this address. */
+export function checkService<S extends ServiceName>(service: S, address: Addresses[S]): Promise<void> {
+  return CHECKS[service](address);
+}
+
+/** Waits for a service that somebody else runs. Throws LocalStackError. */
+export async function awaitExplicit<S extends ServiceName>(
+  service: S,
+  address: Addresses[S],
+  context: ServiceContext,
+): Promise<void> {
+  await waitUntil(`The ${service} of the environment`, () => checkService(service, address), {
+    deadlineMs: DEADLINE_MS,
+    signal: context.signal,
+    remedy: 'Correct address and credentials in the environment, or unset them to have a server started.',
+  });
+}
+
+/** Takes the password out of a Redis URL, so that the URL can be shown. */
+export function splitRedisUrl(text: string, password = ''): Addresses['redis'] {
+  const url = new URL(text);
+  const inside = decodeURIComponent(url.password);
+  url.password = '';
+  return { url: url.toString().replace(/\/$/, ''), password: inside || password };
+}

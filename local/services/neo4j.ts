@@ -1,0 +1,94 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import neo4j from 'neo4j-driver';
+import { installNeo4j } from '../install/neo4j.ts';
+import { runProcess } from '../processes.ts';
+import {
+  CHECK_TIMEOUT_MS,
+  installContext,
+  type Neo4jAddress,
+  type ServiceContext,
+  startServer,
+} from './service.ts';
+
+const PASSWORD_TIMEOUT_MS = 120_000;
+const OPENS = ['java.nio', 'java.io', 'sun.nio.ch', 'java.util.concurrent'].map(
+  (name) => `--add-opens=java.base/${name}=ALL-UNNAMED`,
+);
+
+/** Small on purpose: the heap and page cache hold a few hundred thousand nodes. */
+function configuration(port: number): string {
+  return `server.default_listen_address=127.0.0.1
+server.bolt.listen_address=127.0.0.1:${port}
+server.bolt.advertised_address=127.0.0.1:${port}
+server.http.enabled=false
+server.https.enabled=false
+server.memory.heap.initial_size=512m
+server.memory.heap.max_size=512m
+server.memory.pagecache.size=128m
+db.tx_log.rotation.retention_policy=1 files
+dbms.usage_report.enabled=false
+`;
+}
+
+/** Starts a Neo4j Community server with that password, on that port of 127.0.0.1. */
+export async function startNeo4j(
+  context: ServiceContext,
+  port: number,
+  password: string,
+): Promise<Neo4jAddress> {
+  const install = installContext('neo4j', context);
+  const jars = await installNeo4j(install);
+  const home = join(context.folder, 'neo4j');
+  await mkdir(join(home, 'conf'), { recursive: true });
+  await writeFile(join(home, 'conf/neo4j.conf'), configuration(port));
+  const env = { ...install.environment, NEO4J_HOME: home, NEO4J_CONF: join(home, 'conf') };
+
+  context.progress('preparing');
+  const admin = [
+    ...OPENS,
+    `-Dapp.home=${home}`,
+    `-Dbasedir=${home}`,
+    '-cp',
+    `${jars}/*`,
+    'org.neo4j.cli.AdminTool',
+  ];
+  await runProcess('java', [...admin, 'dbms', 'set-initial-password', password], {
+    cwd: home,
+    env,
+    log: install.log,
+    signal: context.signal,
+    timeoutMs: PASSWORD_TIMEOUT_MS,
+    remedy: 'Read the message of Neo4j above.',
+  });
+
+  const address = { uri: `bolt://127.0.0.1:${port}`, username: 'neo4j', password };
+  await startServer('neo4j', context, {
+    command: 'java',
+    args: [
+      ...OPENS,
+      '-cp',
+      `${home}/plugins/*:${jars}/*`,
+      'org.neo4j.server.CommunityEntryPoint',
+      `--home-dir=${home}`,
+      `--config-dir=${home}/conf`,
+    ],
+    env,
+    check: () => checkNeo4j(address),
+  });
+  return address;
+}
+
+/** Throws unless that server answers a query under these credentials. */
+export async function checkNeo4j(address: Neo4jAddress): Promise<void> {
+  const driver = neo4j.driver(address.uri, neo4j.auth.basic(address.username, address.password), {
+    connectionTimeout: CHECK_TIMEOUT_MS,
+    connectionAcquisitionTimeout: CHECK_TIMEOUT_MS,
+    maxTransactionRetryTime: 0,
+  });
+  try {
+    await driver.executeQuery('RETURN 1');
+  } finally {
+    await driver.close();
+  }
+}

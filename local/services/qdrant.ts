@@ -1,0 +1,36 @@
+import { join } from 'node:path';
+import { installQdrant } from '../install/qdrant.ts';
+import { expectOk, installContext, type QdrantAddress, type ServiceContext, startServer } from './service.ts';
+
+/** Starts a Qdrant server that wants this API key, on two ports of 127.0.0.1: HTTP and gRPC. */
+export async function startQdrant(
+  context: ServiceContext,
+  [http, grpc]: readonly [number, number],
+  apiKey: string,
+): Promise<QdrantAddress> {
+  const command = await installQdrant(installContext('qdrant', context));
+  const data = join(context.folder, 'qdrant');
+  const address = { url: `http://127.0.0.1:${http}`, apiKey };
+  await startServer('qdrant', context, {
+    command,
+    args: [],
+    env: {
+      QDRANT__SERVICE__HOST: '127.0.0.1',
+      QDRANT__SERVICE__HTTP_PORT: String(http),
+      QDRANT__SERVICE__GRPC_PORT: String(grpc),
+      QDRANT__SERVICE__API_KEY: apiKey,
+      QDRANT__STORAGE__STORAGE_PATH: join(data, 'storage'),
+      QDRANT__STORAGE__SNAPSHOTS_PATH: join(data, 'snapshots'),
+      QDRANT__STORAGE__TEMP_PATH: join(data, 'temp'),
+      QDRANT__TELEMETRY_DISABLED: 'true',
+    },
+    check: () => checkQdrant(address),
+  });
+  return address;
+}
+
+/** Throws unless that server is ready and takes this API key. */
+export async function checkQdrant({ url, apiKey }: QdrantAddress): Promise<void> {
+  await expectOk(`${url}/readyz`);
+  await expectOk(`${url}/collections`, { 'api-key': apiKey });
+}

@@ -1,0 +1,123 @@
+import type { ChildProcess } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LocalStackError } from '../errors.ts';
+import { waitUntil } from '../health.ts';
+import type { InstallContext } from '../install/install.ts';
+import { ended, STACK_MARK, startProcess, tail } from '../processes.ts';
+
+export interface Neo4jAddress {
+  /** `bolt://…` or `neo4j://…`. */
+  readonly uri: string;
+  readonly username: string;
+  readonly password: string;
+}
+
+export interface QdrantAddress {
+  readonly url: string;
+  readonly apiKey: string;
+}
+
+export interface RedisAddress {
+  /** `redis://host:port`, without the password. */
+  readonly url: string;
+  readonly password: string;
+}
+
+export interface AwsAddress {
+  readonly endpoint: string;
+  readonly region: string;
+  readonly accountId: string;
+  /** What the AWS SDKs, the AWS CLI and the CDK CLI need in their environment. */
+  readonly env: Record<string, string>;
+}
+
+/** What a stack consists of, and how each part is reached. */
+export interface Addresses {
+  readonly neo4j: Neo4jAddress;
+  readonly qdrant: QdrantAddress;
+  readonly redis: RedisAddress;
+  readonly aws: AwsAddress;
+}
+
+export type ServiceName = keyof Addresses;
+export const SERVICE_NAMES = ['neo4j', 'qdrant', 'redis', 'aws'] as const satisfies readonly ServiceName[];
+
+/** What a service gets to be started with. */
+export interface ServiceContext {
+  /** The stack's folder; a service keeps its data in a folder of its name there. */
+  readonly folder: string;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+  readonly progress: (text: string) => void;
+  /** Called with each server process that was started, and how it ended if it did so by itself. */
+  readonly started: (child: ChildProcess, command: string) => void;
+}
+
+/** Longest that any server may take to answer after it was started, in milliseconds. */
+const START_DEADLINE_MS = 120_000;
+/** Longest that one look at a server may take, in milliseconds. */
+export const CHECK_TIMEOUT_MS = 5_000;
+
+/** The installer's view of a service's start. */
+export function installContext(service: ServiceName, context: ServiceContext): InstallContext {
+  return {
+    environment: { ...context.environment, [STACK_MARK]: context.folder },
+    signal: context.signal,
+    log: join(context.folder, 'logs', `${service}.log`),
+    onInstall: (what) => context.progress(`installing ${what}`),
+  };
+}
+
+/**
+ * Starts a server and waits until `check` is content with it.
+ *
+ * Throws LocalStackError with the end of the server's log when it ends before that or is not ready in time.
+ */
+export async function startServer(
+  service: ServiceName,
+  context: ServiceContext,
+  server: {
+    readonly command: string;
+    readonly args: readonly string[];
+    readonly env?: NodeJS.ProcessEnv;
+    readonly check: () => Promise<void>;
+  },
+): Promise<void> {
+  const cwd = join(context.folder, service);
+  const log = join(context.folder, 'logs', `${service}.log`);
+  await mkdir(cwd, { recursive: true });
+  context.signal.throwIfAborted();
+  context.progress('starting');
+  const child = startProcess(server.command, server.args, {
+    cwd,
+    log,
+    env: { ...context.environment, ...server.env, [STACK_MARK]: context.folder },
+  });
+  context.started(child, server.command);
+  const remedy = 'Read the log; NGBAK_LOCAL_KEEP_LOGS=1 keeps it after the end.';
+  const died = new AbortController();
+  const end = ended(child).then((how) => {
+    died.abort(new LocalStackError(`${service} ended by itself (${how}).${tail(log)}`, { remedy }));
+  });
+  try {
+    await waitUntil(service, server.check, {
+      deadlineMs: START_DEADLINE_MS,
+      signal: AbortSignal.any([context.signal, died.signal]),
+      remedy,
+    });
+  } catch (error) {
+    if (died.signal.aborted && !context.signal.aborted) throw died.signal.reason;
+    throw error;
+  } finally {
+    // Nobody waits for it any more; `started` has told the supervisor whom to watch.
+    void end;
+  }
+}
+
+/** Gets a page of a server and throws what it says unless it says yes. */
+export async function expectOk(url: string, headers: Record<string, string> = {}): Promise<Response> {
+  const answer = await fetch(url, { headers, signal: AbortSignal.timeout(CHECK_TIMEOUT_MS) });
+  if (!answer.ok) throw new Error(`${url} answers ${answer.status} ${(await answer.text()).slice(0, 200)}`);
+  return answer;
+}

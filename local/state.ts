@@ -1,0 +1,105 @@
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { removeFromDocker } from './docker.ts';
+import { stacksFolder } from './folders.ts';
+import { isAlive, killGroup, killMarked, readOfProcess } from './processes.ts';
+
+const Address = z.object({ uri: z.string(), username: z.string(), password: z.string() });
+const addresses = z.object({
+  neo4j: Address.optional(),
+  qdrant: z.object({ url: z.string(), apiKey: z.string() }).optional(),
+  redis: z.object({ url: z.string(), password: z.string() }).optional(),
+  aws: z
+    .object({
+      endpoint: z.string(),
+      region: z.string(),
+      accountId: z.string(),
+      env: z.record(z.string(), z.string()),
+    })
+    .optional(),
+});
+
+/** What `state.json` in a stack's folder says. It holds passwords and is readable by its owner alone. */
+export const StackState = z.object({
+  name: z.string(),
+  /** Process that owns the stack: when it ends, the stack ends. */
+  supervisor: z.number().int(),
+  phase: z.enum(['starting', 'ready']),
+  /** Whether the stack outlives the process that asked for it. */
+  kept: z.boolean(),
+  docker: z.boolean(),
+  /** The process of each server that was started here. */
+  processes: z.record(z.string(), z.number().int()),
+  addresses,
+});
+export type StackState = z.infer<typeof StackState>;
+
+/** Names of stacks: they become folders and Compose projects. */
+export const StackName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,30}$/, 'must be 1 to 31 of a-z, 0-9 and "-"');
+
+export async function writeState(folder: string, state: StackState): Promise<void> {
+  const path = join(folder, 'state.json');
+  // By another name first, so that nobody reads half of it.
+  await writeFile(`${path}.new`, JSON.stringify(state, null, 2), { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+/** The state of a stack, or undefined where there is none, or where its folder has just been made. */
+export async function readState(folder: string): Promise<StackState | undefined> {
+  try {
+    return StackState.parse(JSON.parse(await readFile(join(folder, 'state.json'), 'utf8')));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** The names of all stacks that have a folder. */
+export async function stackNames(environment: NodeJS.ProcessEnv): Promise<string[]> {
+  try {
+    return (await readdir(stacksFolder(environment))).sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Whether the owner of a stack still runs: a process of that id that is a supervisor, and not a later one by chance. */
+export async function isSupervised(state: StackState): Promise<boolean> {
+  if (!isAlive(state.supervisor)) return false;
+  if (process.platform !== 'linux') return true;
+  return (await readOfProcess(state.supervisor, 'cmdline')).split('\0').includes(state.name);
+}
+
+/** Kills everything that belongs to a stack, and removes its folder. To be called by its owner, or when that is dead. */
+export async function removeStack(
+  name: string,
+  folder: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<void> {
+  const state = await readState(folder);
+  if (state) {
+    // The groups first: a process that is about to start another one then can't.
+    if (await ownsProcesses(state)) for (const pid of Object.values(state.processes)) killGroup(pid);
+    if (state.docker) await removeFromDocker(name, folder, environment);
+  }
+  while ((await killMarked(folder)) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  // A process that has just been killed may have a file open, or have made one while we were looking.
+  await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+}
+
+/** Process ids come round again: only the owner knows that they are still its own. /proc tells the others. */
+async function ownsProcesses(state: StackState): Promise<boolean> {
+  return state.supervisor === process.pid || process.platform !== 'linux';
+}
+
+/** Removes what is left of stacks whose owner was killed. */
+export async function removeAbandoned(environment: NodeJS.ProcessEnv): Promise<void> {
+  for (const name of await stackNames(environment)) {
+    const folder = join(stacksFolder(environment), name);
+    const state = await readState(folder);
+    // Without a state it is being made this very moment, by an owner that will remove it.
+    if (state && !(await isSupervised(state))) await removeStack(name, folder, environment);
+  }
+}

@@ -1,0 +1,8 @@
+/** The versions of the servers: what is installed natively, and the tags of the images in compose.yaml. */
+export const VERSIONS = {
+  neo4j: '5.26.30',
+  qdrant: '1.16.3',
+  /** As Debian 12 names it. Any other Redis 7 or Valkey on the PATH is taken as well. */
+  redis: '5:7.0.15-1~deb12u10',
+  ministack: '1.5.33',
+} as const;
