@@ -37,6 +37,7 @@ export class BackupWorkflow extends Construct {
       handler: handlers['plan-backup'],
       comment: 'Checks the request, locks the target, measures its stores, cuts them into shards',
       payload: { input: '{% $states.input %}', execution: EXECUTION },
+      assign: { job_id: '{% $states.result.Payload.job_id %}' },
     });
     const exports = everyStore(
       this,

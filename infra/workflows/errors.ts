@@ -41,28 +41,33 @@ export const RETRY: RetryProps = {
   jitterStrategy: JitterType.FULL,
 };
 
-/**
- * The operator's message, taken out of an error's cause: plain text, or JSON with Lambda's `errorMessage`, or the JSON
- * of a nested execution, whose `Cause` is one of these again. What is no whole JSON object is shown as it is.
- */
-const MESSAGE = `(
-  $told := function($text) {
-    $type($text) = "string" and $substring($text, 0, 1) = "{" and $substring($text, -1) = "}"
-      ? ($parsed := $parse($text);
-         $exists($parsed.errorMessage) ? $parsed.errorMessage : $exists($parsed.Cause) ? $parsed.Cause : $text)
-      : $text
+/** JSONata that parses an error's cause where it is a whole JSON object; text, and JSON that was cut off, is left as it is. */
+const PARSE = `
+  $read := function($text) {
+    $type($text) = "string" and $substring($text, 0, 1) = "{" and $substring($text, -1) = "}" ? $parse($text) : $text
   };
-  $cause := $states.errorOutput.Cause;
-  $exists($cause) and $cause != ""
-    ? $told($told($cause))
+  $cause := $read($states.errorOutput.Cause);`;
+
+/** The error's name; for a nested execution, which fails as `States.TaskFailed`, the name that this one failed with. */
+const NAME = `(${PARSE}
+  $type($cause) = "object" and $exists($cause.ExecutionArn) and $exists($cause.Error)
+    ? $cause.Error : $states.errorOutput.Error
+)`;
+
+/** The operator's message: Lambda's `errorMessage`, a nested execution's `Cause`, or the cause itself. */
+const MESSAGE = `(${PARSE}
+  $told := $type($cause) = "object"
+    ? ($exists($cause.errorMessage) ? $cause.errorMessage : $exists($cause.Cause) ? $cause.Cause : $string($cause))
+    : $cause;
+  $exists($told) and $told != ""
+    ? $told
     : "The step ended without saying why. Its history in the Step Functions console shows where."
-)`.replaceAll(/\s+/g, ' ');
+)`;
+
+const jsonata = (text: string) => `{% ${text.replaceAll(/\s+/g, ' ')} %}`;
 
 /** The output of every catcher: what the Fail state that it leads to shows. */
-const CAUGHT: NonNullable<CatchProps['outputs']> = {
-  error: '{% $states.errorOutput.Error %}',
-  cause: `{% ${MESSAGE} %}`,
-};
+const CAUGHT: NonNullable<CatchProps['outputs']> = { error: jsonata(NAME), cause: jsonata(MESSAGE) };
 
 /** One way in which a workflow ends badly. */
 export interface BadEnd {

@@ -54,6 +54,9 @@ export class RestoreWorkflow extends Construct {
       handler: handlers['admit-restore'],
       comment: 'Makes the upload or request the job of this execution, unless another one has it',
       payload: { input: '{% $states.input %}', execution: EXECUTION },
+      assign: {
+        job_id: '{% $states.result.Payload.admitted ? $states.result.Payload.job_id : "" %}',
+      },
     });
     const inspect = step(this, 'Inspect archive', {
       handler: handlers['inspect-restore'],
@@ -63,7 +66,7 @@ export class RestoreWorkflow extends Construct {
       handler: handlers['await-confirmation'],
       comment: 'Until an operator confirms with the name of the target, or rejects',
       payload: { job_id: JOB },
-      outputs: { job_id: JOB },
+      outputs: {},
       wait: Duration.hours(props.confirmationHours),
     });
     const begin = step(this, 'Begin restore', {
@@ -81,7 +84,7 @@ export class RestoreWorkflow extends Construct {
       integrationPattern: IntegrationPattern.RUN_JOB,
       name: '{% $states.input.safety_name %}',
       input: TaskInput.fromText('{% $states.input.safety_input %}'),
-      outputs: { job_id: JOB },
+      outputs: {},
     });
     const load = this.#phase('Load', 'clear', 'Empties the scope of each store and loads it', handlers);
     const verify = this.#phase(

@@ -7,8 +7,8 @@ import {
   type INextable,
   IntegrationPattern,
   Parallel,
+  Pass,
   type State,
-  Succeed,
   TaskInput,
   Timeout,
 } from 'aws-cdk-lib/aws-stepfunctions';
@@ -20,8 +20,8 @@ import { RETRY } from './errors.ts';
 /** How much longer than its function's time limit a task waits before it gives up on an answer. */
 const GRACE = Duration.minutes(1);
 
-/** The id of the job, which every state carries. */
-export const JOB = '{% $states.input.job_id %}';
+/** The id of the job: a variable of the workflow, set by its first step and known in every branch. */
+export const JOB = '{% $job_id %}';
 
 /** The execution that a step belongs to: `ExecutionInfo` in shared/jobs/execution.ts. */
 export const EXECUTION = {
@@ -38,6 +38,8 @@ export interface StepProps {
   readonly payload?: Record<string, unknown>;
   /** What the state leaves for the next one. @default - what the function returned */
   readonly outputs?: unknown;
+  /** Variables of the workflow that are set from the result. @default - none */
+  readonly assign?: Record<string, unknown>;
 }
 
 /** One invocation of one function, tried again where the error passes by itself. */
@@ -47,6 +49,7 @@ export function step(scope: Construct, name: string, props: StepProps): LambdaIn
     lambdaFunction: props.handler.function,
     payload: props.payload ? TaskInput.fromObject(props.payload) : TaskInput.fromText('{% $states.input %}'),
     outputs: props.outputs ?? '{% $states.result.Payload %}',
+    ...(props.assign === undefined ? {} : { assign: props.assign }),
     taskTimeout: Timeout.duration(props.handler.timeout.plus(GRACE)),
     retryOnServiceExceptions: false,
   });
@@ -87,16 +90,16 @@ export function repeat(
 }
 
 /** The quiet end of one branch: nothing of it travels on, so that the workflow's state never grows. */
-export function endOfBranch(scope: Construct, name: string): Succeed {
-  return Succeed.jsonata(scope, name, { outputs: {} });
+export function endOfBranch(scope: Construct, name: string): Pass {
+  return Pass.jsonata(scope, name, { outputs: {} });
 }
 
-/** Works on every store at the same time. Of all that its branches return, only the job's id goes on. */
+/** Works on every store at the same time. Nothing of what its branches return goes on. */
 export function everyStore(
   scope: Construct,
   name: string,
   comment: string,
   branches: IChainable[],
 ): Parallel {
-  return Parallel.jsonata(scope, name, { comment, outputs: { job_id: JOB } }).branch(...branches);
+  return Parallel.jsonata(scope, name, { comment, outputs: {} }).branch(...branches);
 }
