@@ -36,7 +36,7 @@ export async function openStore(config: NgbakConfig, targetName: string, name: S
   const adapter = findAdapter(settings.kind, name);
   const scope = parseInput(
     adapter.Scope,
-    { ...profileScopes(target.profile, target.parameters)[name], ...settings.scope },
+    { ...profileScopes(target.profile, target.parameters, target.stores.kv?.kind)[name], ...settings.scope },
     `Scope of targets.${targetName}.stores.${name}`,
     'Correct "parameters" and "scope" in cdk.json and deploy; docs/profiles.md lists them.',
   );

@@ -113,7 +113,7 @@ export class RedisStore implements Store {
     for await (const entry of archive.entries('kv/')) bytes += entry.size;
     let limit = 0;
     for (const node of await this.#client.nodes()) {
-      const maximum = Number(infoFields(await this.#client.call(node, 'INFO', 'memory'))['maxmemory'] ?? 0);
+      const maximum = Number(infoFields(await this.#client.call(node, 'INFO', 'memory')).maxmemory ?? 0);
       if (maximum === 0) return [];
       limit += maximum;
     }

@@ -160,7 +160,7 @@ async function readChanges(client: RedisClient): Promise<string> {
   const counters: string[] = [];
   for (const node of await client.nodes()) {
     const info = infoFields(await client.call(node, 'INFO', 'persistence'));
-    counters.push(`${info['rdb_changes_since_last_save']}@${info['rdb_last_save_time']}`);
+    counters.push(`${info.rdb_changes_since_last_save}@${info.rdb_last_save_time}`);
   }
   return counters.join(' ');
 }

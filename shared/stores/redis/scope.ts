@@ -82,7 +82,7 @@ export class KeySpace {
     const covered = [
       ...(this.#others || this.#separator !== undefined ? [this.#prefix] : []),
       ...this.#prefixes.map(({ prefix }) => prefix),
-      ...patterns.map(({ pattern }) => /^[^*?[\\]*/.exec(pattern)?.[0] ?? ''),
+      ...patterns.map(({ pattern }) => literalHead(pattern)),
     ];
     const common = covered.reduce(commonPrefix);
     this.pattern = common === '' ? undefined : `${escapeGlob(common)}*`;
@@ -105,7 +105,10 @@ export class KeySpace {
   /** Whether a key is under the prefix, though it belongs to no namespace and is left out. */
   isLeftOut(key: ByteString): boolean {
     return (
-      key.startsWith(this.#prefix) && !key.startsWith(this.temporary) && this.namespaceOf(key) === undefined
+      this.#prefix !== '' &&
+      key.startsWith(this.#prefix) &&
+      !key.startsWith(this.temporary) &&
+      this.namespaceOf(key) === undefined
     );
   }
 }
@@ -114,6 +117,12 @@ function commonPrefix(left: ByteString, right: ByteString): ByteString {
   let length = 0;
   while (length < left.length && left[length] === right[length]) length++;
   return left.slice(0, length);
+}
+
+/** What everything that a pattern fits starts with. */
+function literalHead(pattern: ByteString): ByteString {
+  const head = /^(?:[^*?[\\]|\\.)*/s.exec(pattern)?.[0] ?? '';
+  return head.replaceAll(/\\(.)/gs, '$1');
 }
 
 /** A pattern that fits exactly this text. */

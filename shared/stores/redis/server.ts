@@ -18,8 +18,8 @@ export async function readFacts(client: RedisClient): Promise<ServerFacts> {
   const info = infoFields(await client.call(node, 'INFO', 'server'));
   const commands = listOf(await client.call(node, 'COMMAND', 'INFO', 'PEXPIRETIME', 'HPEXPIRETIME'));
   return {
-    version: info['valkey_version'] ?? info['redis_version'] ?? 'unknown',
-    edition: info['server_name'] ?? 'redis',
+    version: info.valkey_version ?? info.redis_version ?? 'unknown',
+    edition: info.server_name ?? 'redis',
     hasExpireTime: isKnown(commands[0]),
     hasFieldExpiry: isKnown(commands[1]),
   };

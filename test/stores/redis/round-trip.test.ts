@@ -1,6 +1,16 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
-import { closeStores, connect, exportAll, freshPrefix, legContext, openStore, REPLACE, restoreAll, wipe } from './support.ts';
+import {
+  closeStores,
+  connect,
+  exportAll,
+  freshPrefix,
+  legContext,
+  openStore,
+  REPLACE,
+  restoreAll,
+  wipe,
+} from './support.ts';
 
 let redis: Redis;
 const prefixes: string[] = [];
@@ -38,7 +48,7 @@ async function contentOf(root: string): Promise<Record<string, unknown>> {
       hash: async () => Object.entries(await redis.hgetall(key)).sort(),
       list: () => redis.lrangeBuffer(key, 0, -1),
       set: async () => (await redis.smembersBuffer(key)).map((member) => member.toString('hex')).sort(),
-      zset: () => redis.zrangeBuffer(key, 0, -1, 'WITHSCORES'),
+      zset: () => redis.callBuffer('ZRANGE', [key, 0, -1, 'WITHSCORES']),
       stream: async () => [
         await redis.xrangeBuffer(key, '-', '+'),
         (await redis.call('XINFO', 'GROUPS', key)) as unknown,
@@ -58,7 +68,10 @@ async function contentOf(root: string): Promise<Record<string, unknown>> {
 async function plant(root: string): Promise<void> {
   const inAnHour = Date.now() + 3_600_000;
   const pipeline = redis.pipeline();
-  pipeline.set(`${root}full_docs:doc-1`, '{"content": "Ein Text – mit  Abständen",  "n": 1.0, "big": 12345678901234567890}');
+  pipeline.set(
+    `${root}full_docs:doc-1`,
+    '{"content": "Ein Text – mit  Abständen",  "n": 1.0, "big": 18446744073709551616}',
+  );
   pipeline.set(`${root}full_docs:doc "2"\\\n`, '[1,2,3]');
   pipeline.set(`${root}llm_response_cache:a`, '{"return":"😀"}', 'PXAT', inAnHour + 123);
   pipeline.set(`${root}llm_response_cache:b`, '"text"', 'PXAT', inAnHour);
@@ -67,13 +80,30 @@ async function plant(root: string): Promise<void> {
   pipeline.set(`${root}odd:spaced`, ' {"a":1}');
   pipeline.set(`${root}odd:nan`, '{"a":NaN}');
   pipeline.set(`${root}odd:binary`, Buffer.from([0, 255, 254, 10, 13, 34, 92, 128]));
-  pipeline.set(Buffer.concat([Buffer.from(`${root}odd:`), Buffer.from([255, 0, 34, 123])]), '{"binary":"key"}');
+  pipeline.set(
+    Buffer.concat([Buffer.from(`${root}odd:`), Buffer.from([255, 0, 34, 123])]),
+    '{"binary":"key"}',
+  );
   pipeline.set(`${root}odd:deep`, '['.repeat(300) + ']'.repeat(300));
   pipeline.set(`${root}without namespace`, '1');
   pipeline.hset(`${root}odd:hash`, 'f', 'v', Buffer.from([255]), Buffer.from([0, 1]), '', 'empty');
   pipeline.rpush(`${root}odd:list`, 'b', 'a', Buffer.from([200]), 'a', '');
   pipeline.sadd(`${root}odd:set`, 'x', 'y', Buffer.from([201]), '17');
-  pipeline.zadd(`${root}odd:zset`, '+inf', 'top', '-inf', 'bottom', '0.1', 'tenth', '5e-324', 'tiny', '3', 'three', '-0', 'z');
+  pipeline.zadd(
+    `${root}odd:zset`,
+    '+inf',
+    'top',
+    '-inf',
+    'bottom',
+    '0.1',
+    'tenth',
+    '5e-324',
+    'tiny',
+    '3',
+    'three',
+    '-0',
+    'z',
+  );
   pipeline.pexpireat(`${root}odd:zset`, inAnHour + 7);
   pipeline.xadd(`${root}odd:stream`, '5-1', 'f', 'v', 'f', 'w');
   pipeline.xadd(`${root}odd:stream`, '6-0', 'g', Buffer.from([255, 0]));
@@ -97,7 +127,9 @@ describe('a round trip through the archive', () => {
     const probe = await store.probe(legContext());
     const { archive, tallies } = await exportAll(() => openStore(scope));
 
-    expect(Object.fromEntries(Object.entries(tallies).map(([name, { count }]) => [name, count]))).toEqual(probe.counts);
+    expect(Object.fromEntries(Object.entries(tallies).map(([name, { count }]) => [name, count]))).toEqual(
+      probe.counts,
+    );
     await wipe(redis, root);
     expect(await contentOf(root)).toEqual({});
     expect(await store.admits(archive, REPLACE, legContext())).toEqual([]);
@@ -115,10 +147,12 @@ describe('a round trip through the archive', () => {
     const { archive } = await exportAll(() => openStore({ prefix: root, separator: ':' }));
     const docs = archive.text('kv/full_docs.json');
     expect(JSON.parse(docs)).toEqual({
-      [`${root}full_docs:doc-1`]: { content: 'Ein Text – mit  Abständen', n: 1, big: 12345678901234567890 },
+      [`${root}full_docs:doc-1`]: { content: 'Ein Text – mit  Abständen', n: 1, big: 2 ** 64 },
       [`${root}full_docs:doc "2"\\\n`]: [1, 2, 3],
     });
-    expect(docs).toContain('{"content": "Ein Text – mit  Abständen",  "n": 1.0, "big": 12345678901234567890}');
+    expect(docs).toContain(
+      '{"content": "Ein Text – mit  Abständen",  "n": 1.0, "big": 18446744073709551616}',
+    );
     expect(Object.keys(JSON.parse(archive.text('kv/_other.json')))).toEqual([`${root}without namespace`]);
   });
 });

@@ -2,13 +2,20 @@ import { createHash } from 'node:crypto';
 import { Redis } from 'ioredis';
 import type { EntryReader, IndexEntry } from '../../../shared/archive/types.ts';
 import { addTallies, type Tallies } from '../../../shared/digest.ts';
+import type {
+  Cursor,
+  Leg,
+  LegContext,
+  RestoreOptions,
+  Store,
+  VerifyLeg,
+} from '../../../shared/stores/port.ts';
 import { RedisStore } from '../../../shared/stores/redis/adapter.ts';
 import type { WindowLimits } from '../../../shared/stores/redis/keys.ts';
 import { RedisScope } from '../../../shared/stores/redis/scope.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions, Store, VerifyLeg } from '../../../shared/stores/port.ts';
 
 /** The server that the tests work with. Every test has a prefix of its own. */
-export const REDIS_URL = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379';
+export const REDIS_URL = process.env.REDIS_URL ?? 'redis://127.0.0.1:6379';
 
 export const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'overwrite' };
 
@@ -38,7 +45,12 @@ export async function closeStores(): Promise<void> {
   for (const store of opened.splice(0)) await store.close();
 }
 
-export function openStore(scope: unknown, limits?: WindowLimits, url = REDIS_URL, extra: object = {}): RedisStore {
+export function openStore(
+  scope: unknown,
+  limits?: WindowLimits,
+  url = REDIS_URL,
+  extra: object = {},
+): RedisStore {
   const { host, protocol, password, username } = new URL(url);
   const login = { ...(username ? { username } : {}), ...(password ? { password } : {}) };
   const store = new RedisStore(
@@ -119,7 +131,8 @@ export async function exportAll(
         const chunks: Uint8Array[] = [];
         for await (const chunk of piece.data) chunks.push(chunk);
         const content = Buffer.concat(chunks);
-        if (content.length !== piece.size) throw new Error(`${piece.name} has not the size that was announced`);
+        if (content.length !== piece.size)
+          throw new Error(`${piece.name} has not the size that was announced`);
         archive.files.set(piece.name, content);
       }
       tallies = addTallies(tallies, step.tallies);

@@ -1,0 +1,94 @@
+import { z } from 'zod';
+import { SEPARATOR } from './nano-graphrag.ts';
+import type { Profile } from './profile.ts';
+
+/** Namespaces of keys in lightrag-hku 1.5 (`lightrag/namespace.py`). */
+const NAMESPACES = [
+  'full_docs',
+  'text_chunks',
+  'llm_response_cache',
+  'full_entities',
+  'full_relations',
+  'entity_chunks',
+  'relation_chunks',
+  'doc_status',
+] as const;
+const COLLECTIONS = ['entities', 'relationships', 'chunks'] as const;
+
+const Parameters = z.strictObject({
+  /** Tells knowledge bases on the same servers apart; '' where LightRAG runs without one. */
+  workspace: z.string().default(''),
+  /** What follows `lightrag_vdb_<namespace>_` in the names of the Qdrant collections: `<model>_<dimension>d`. */
+  model_suffix: z.string().min(1).optional(),
+});
+
+/**
+ * LightRAG (lightrag-hku 1.5). All workspaces share the Qdrant collections, told apart by a payload field. Redis keys
+ * of workspace `a` start like those of `a_b`: so exactly the known namespaces make the scope, and nothing else that
+ * has the workspace's prefix.
+ */
+export const lightrag: Profile<z.infer<typeof Parameters>> = {
+  name: 'lightrag',
+  Parameters,
+  scopes({ workspace, model_suffix }, kvKind) {
+    const prefix = workspace === '' ? '' : `${workspace}_`;
+    const suffix = model_suffix === undefined ? '' : `_${model_suffix}`;
+    return {
+      graph: { label: workspace === '' ? 'base' : workspace, key_property: 'entity_id' },
+      vectors: {
+        collections: COLLECTIONS.map((collection) => `lightrag_vdb_${collection}${suffix}`),
+        filter: { key: 'workspace_id', value: workspace === '' ? '_' : workspace },
+      },
+      kv:
+        kvKind === 'files'
+          ? {}
+          : {
+              prefix,
+              others: 'exclude',
+              namespaces: NAMESPACES.map((name) => ({
+                name,
+                prefix: `${prefix}${name}:`,
+                // The scheduling index beside the status records: both or neither.
+                ...(name === 'doc_status' ? { also: [`${escapeGlob(prefix)}doc_status__sched:*`] } : {}),
+              })),
+            },
+    };
+  },
+  counts: { documents: 'full_docs', chunks: 'text_chunks', cache_entries: 'llm_response_cache' },
+  references: [
+    {
+      from: { store: 'vectors', thing: 'entities', field: 'entity_name' },
+      to: { store: 'graph', thing: 'nodes', field: 'entity_id' },
+    },
+    {
+      from: { store: 'vectors', thing: 'relationships', field: 'src_id' },
+      to: { store: 'graph', thing: 'nodes', field: 'entity_id' },
+    },
+    {
+      from: { store: 'vectors', thing: 'relationships', field: 'tgt_id' },
+      to: { store: 'graph', thing: 'nodes', field: 'entity_id' },
+    },
+    {
+      from: { store: 'vectors', thing: 'chunks', field: 'full_doc_id' },
+      to: { store: 'kv', thing: 'full_docs', field: 'id' },
+    },
+    {
+      from: { store: 'graph', thing: 'nodes', field: 'source_id' },
+      separator: SEPARATOR,
+      to: { store: 'kv', thing: 'text_chunks', field: 'id' },
+    },
+    {
+      from: { store: 'graph', thing: 'relationships', field: 'source_id' },
+      separator: SEPARATOR,
+      to: { store: 'kv', thing: 'text_chunks', field: 'id' },
+    },
+    {
+      from: { store: 'kv', thing: 'text_chunks', field: 'full_doc_id' },
+      to: { store: 'kv', thing: 'full_docs', field: 'id' },
+    },
+  ],
+};
+
+function escapeGlob(text: string): string {
+  return text.replaceAll(/[\\*?[\]]/g, '\\$&');
+}

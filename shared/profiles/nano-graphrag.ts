@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import { InvalidInputError } from '../errors.ts';
+import type { Profile, Reference } from './profile.ts';
+
+/** What nano-graphrag puts between chunk ids in `source_id`. */
+export const SEPARATOR = '<SEP>';
+
+/** Namespaces of keys by what they count as, in nano-graphrag and its forks. */
+export const NANO_COUNTS = {
+  documents: 'full_docs',
+  chunks: 'text_chunks',
+  communities: 'community_reports',
+  cache_entries: 'llm_response_cache',
+} as const;
+
+/** How the stores of nano-graphrag and its forks refer to each other. */
+export const NANO_REFERENCES: readonly Reference[] = [
+  {
+    from: { store: 'vectors', thing: 'entities', field: 'entity_name' },
+    to: { store: 'graph', thing: 'nodes', field: 'id' },
+  },
+  {
+    from: { store: 'graph', thing: 'nodes', field: 'source_id' },
+    separator: SEPARATOR,
+    to: { store: 'kv', thing: 'text_chunks', field: 'id' },
+  },
+  {
+    from: { store: 'graph', thing: 'relationships', field: 'source_id' },
+    separator: SEPARATOR,
+    to: { store: 'kv', thing: 'text_chunks', field: 'id' },
+  },
+  {
+    from: { store: 'kv', thing: 'text_chunks', field: 'full_doc_id' },
+    to: { store: 'kv', thing: 'full_docs', field: 'id' },
+  },
+  {
+    from: { store: 'kv', thing: 'community_reports', field: 'nodes' },
+    to: { store: 'graph', thing: 'nodes', field: 'id' },
+  },
+  {
+    from: { store: 'kv', thing: 'community_reports', field: 'chunk_ids' },
+    to: { store: 'kv', thing: 'text_chunks', field: 'id' },
+  },
+];
+
+const Parameters = z.strictObject({
+  /** Working directory as the application names it; the graph's label is made from it. */
+  working_dir: z.string().min(1).optional(),
+  /** Collections of vectors, where they are in Qdrant. */
+  collections: z.array(z.string().min(1)).min(1).default(['entities']),
+});
+
+/** nano-graphrag 0.0.8 (https://github.com/gusye1234/nano-graphrag): JSON files, Neo4j or GraphML, vectors in files. */
+export const nanoGraphrag: Profile<z.infer<typeof Parameters>> = {
+  name: 'nano-graphrag',
+  Parameters,
+  scopes({ working_dir, collections }, kvKind) {
+    if (kvKind !== 'files') {
+      throw new InvalidInputError(
+        `Profile nano-graphrag keeps key-value data in files, not in "${kvKind}".`,
+        {
+          remedy: 'Use profile "ngraf-023" for the fork with Redis, or "custom" with a scope of your own.',
+        },
+      );
+    }
+    return {
+      graph: { ...(working_dir === undefined ? {} : { label: graphLabel(working_dir) }), key_property: 'id' },
+      vectors: { collections },
+      kv: {},
+    };
+  },
+  counts: NANO_COUNTS,
+  references: NANO_REFERENCES,
+};
+
+/** The label of every node, as nano-graphrag's Neo4j storage makes it from the working directory. */
+function graphLabel(workingDir: string): string {
+  const path = workingDir.replaceAll('.', '_').replaceAll('/', '__').replaceAll('-', '_');
+  return `${path}__chunk_entity_relation`;
+}

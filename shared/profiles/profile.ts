@@ -1,0 +1,47 @@
+import type { z } from 'zod';
+import type { Json } from '../archive/types.ts';
+import type { StoreName } from '../stores/port.ts';
+
+/** The counts by which people know a knowledge base; statistics of the manifest. */
+export const STATISTICS = [
+  'documents',
+  'chunks',
+  'entities',
+  'relationships',
+  'communities',
+  'vectors',
+  'cache_entries',
+] as const;
+export type Statistic = (typeof STATISTICS)[number];
+
+/** Scopes of the stores, in the terms of their adapters; without those that a profile says nothing about. */
+export type Scopes = Partial<Record<StoreName, Record<string, Json>>>;
+
+/** A field of the data of one store, such as `source_id` of nodes. */
+export interface Field {
+  readonly store: 'graph' | 'vectors' | 'kv';
+  /** `nodes`, `relationships`, a collection, or a namespace of keys. */
+  readonly thing: string;
+  readonly field: string;
+}
+
+/** A promise that stores make each other: each value of `from` is found as a value of `to`. */
+export interface Reference {
+  readonly from: Field;
+  /** Where a field holds several values: what stands between them. Lists need none. */
+  readonly separator?: string;
+  /** `id` as field of keys is what follows the namespace's prefix. */
+  readonly to: Field;
+}
+
+/** How one GraphRAG system lays out its data. Pure: it derives names, and reaches nothing. */
+export interface Profile<Parameters = unknown> {
+  readonly name: string;
+  /** The parameters that a target gives in its configuration. */
+  readonly Parameters: z.ZodType<Parameters>;
+  /** Which part of each store belongs to the knowledge base; `kvKind` is the adapter of the key-value data. */
+  scopes(parameters: Parameters, kvKind: string): Scopes;
+  /** Namespaces of keys by what they count as. */
+  readonly counts: Readonly<Partial<Record<Statistic, string>>>;
+  readonly references: readonly Reference[];
+}

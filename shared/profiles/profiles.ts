@@ -1,0 +1,85 @@
+import type { Tallies } from '../digest.ts';
+import { InvalidInputError } from '../errors.ts';
+import { parseInput } from '../input.ts';
+import { custom } from './custom.ts';
+import { lightrag } from './lightrag.ts';
+import { nanoGraphrag } from './nano-graphrag.ts';
+import { ngraf023 } from './ngraf-023.ts';
+import { type Profile, type Scopes, STATISTICS, type Statistic } from './profile.ts';
+
+/** A profile whose parameters are checked by whoever uses it. */
+interface AnyProfile extends Omit<Profile, 'scopes' | 'Parameters'> {
+  scopes(parameters: unknown, kvKind: string): Scopes;
+}
+
+function anyProfile<P>(profile: Profile<P>): AnyProfile {
+  return {
+    ...profile,
+    scopes: (parameters, kvKind) => {
+      const what = `"parameters" of profile ${profile.name}`;
+      const remedy = 'Correct them in cdk.json and deploy; docs/profiles.md lists what each profile takes.';
+      return profile.scopes(parseInput(profile.Parameters, parameters, what, remedy), kvKind);
+    },
+  };
+}
+
+const PROFILES: readonly AnyProfile[] = [
+  anyProfile(nanoGraphrag),
+  anyProfile(ngraf023),
+  anyProfile(lightrag),
+  anyProfile(custom),
+];
+
+/** Names of the profiles that a target can have. */
+export const PROFILE_NAMES: readonly string[] = PROFILES.map(({ name }) => name);
+
+/** The profile of that name. Throws InvalidInputError that lists those that exist. */
+export function findProfile(name: string): Omit<Profile, 'Parameters'> {
+  const profile = PROFILES.find((candidate) => candidate.name === name);
+  if (profile) return profile;
+  throw new InvalidInputError(`There is no profile "${name}".`, {
+    remedy: `Use one of: ${PROFILE_NAMES.join(', ')}; docs/profiles.md describes them.`,
+  });
+}
+
+/**
+ * Which part of each store belongs to a knowledge base, in the terms of the stores' adapters.
+ *
+ * @param name       name of the profile
+ * @param parameters what the target's configuration gives it
+ * @param kvKind     adapter of the key-value data: `redis` or `files`
+ * @returns scopes by store; empty for a store that the profile says nothing about
+ */
+export function profileScopes(name: string, parameters: unknown, kvKind = 'redis'): Scopes {
+  return findProfile(name).scopes(parameters, kvKind);
+}
+
+/**
+ * The counts by which people know a knowledge base, from what was exported. A count that the stores of this backup
+ * can't give is left out.
+ *
+ * @param tallies what was exported, by store and name of the tally
+ */
+export function profileStatistics(
+  name: string,
+  _parameters: unknown,
+  tallies: Record<string, Tallies>,
+): Partial<Record<Statistic, number>> {
+  const { counts } = findProfile(name);
+  const { graph, vectors, kv } = tallies;
+  const statistics: Partial<Record<Statistic, number>> = {};
+  for (const statistic of STATISTICS) {
+    const namespace = counts[statistic];
+    if (namespace !== undefined && kv) statistics[statistic] = kv[`keys:${namespace}`]?.count ?? 0;
+  }
+  if (graph) {
+    statistics.entities = graph.nodes?.count ?? 0;
+    statistics.relationships = graph.relationships?.count ?? 0;
+  }
+  if (vectors) {
+    statistics.vectors = Object.entries(vectors)
+      .filter(([tally]) => tally.startsWith('points:'))
+      .reduce((sum, [, { count }]) => sum + count, 0);
+  }
+  return statistics;
+}

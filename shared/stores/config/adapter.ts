@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { Json } from '../../archive/types.ts';
+import { MultisetDigest, type Tally } from '../../digest.ts';
+import type { ExportStep, Leg, Shard, Store, StoreAdapter, StoreProbe, VerifyLeg } from '../port.ts';
+import { maskSecrets } from './mask.ts';
+
+/** Name of the only entry. */
+const ENTRY = 'config/effective.json';
+
+const ConfigConnection = z.strictObject({});
+const ConfigScope = z.strictObject({
+  /** Name of the target. */
+  target: z.string(),
+  /** Its configuration, as it applies now: whatever JSON can say of it. */
+  effective: z.unknown(),
+});
+type ConfigScope = z.infer<typeof ConfigScope>;
+
+/** The target's effective configuration, saved for reference with its secrets masked. Restores do not load it. */
+export const configAdapter: StoreAdapter<z.infer<typeof ConfigConnection>, ConfigScope> = {
+  kind: 'config',
+  name: 'config',
+  Connection: ConfigConnection,
+  Scope: ConfigScope,
+  create: (_connection, scope) => new ConfigStore(scope),
+};
+
+const NOTHING: Leg = { cursor: null, tallies: {} };
+
+class ConfigStore implements Store {
+  readonly name = 'config';
+  readonly kind = 'config';
+  readonly #settings: Json;
+
+  constructor({ target, effective }: ConfigScope) {
+    this.#settings = sorted(
+      maskSecrets({ target, effective: JSON.parse(JSON.stringify(effective ?? null)) as Json }),
+    );
+  }
+
+  async probe(): Promise<StoreProbe> {
+    const tally = tallyOf(this.#settings);
+    return {
+      kind: 'config',
+      version: '1',
+      counts: { settings: tally.count },
+      estimatedBytes: this.#bytes().length,
+      fence: { settings: createHash('sha256').update(this.#bytes()).digest('hex').slice(0, 16) },
+      warnings: [],
+    };
+  }
+
+  async plan(): Promise<Shard[]> {
+    return [{ id: 'effective', params: {}, estimatedBytes: this.#bytes().length }];
+  }
+
+  async *export(): AsyncGenerator<ExportStep> {
+    const bytes = this.#bytes();
+    yield {
+      piece: { name: ENTRY, size: bytes.length, offset: 0, length: bytes.length, data: [bytes] },
+      tallies: { settings: tallyOf(this.#settings) },
+      next: null,
+    };
+  }
+
+  #bytes(): Buffer {
+    return Buffer.from(`${JSON.stringify(this.#settings, null, 2)}\n`, 'utf8');
+  }
+
+  async cleanup(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async admits(): Promise<readonly string[]> {
+    return [];
+  }
+
+  async clear(): Promise<Leg> {
+    return NOTHING;
+  }
+
+  async load(): Promise<Leg> {
+    return NOTHING;
+  }
+
+  async verify(): Promise<VerifyLeg> {
+    return { ...NOTHING, differences: 0, samples: [] };
+  }
+
+  async finish(): Promise<Leg> {
+    return NOTHING;
+  }
+
+  async close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** The same value with sorted names, so that equal configurations have equal bytes. */
+function sorted(value: Json): Json {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([left], [right]) => (left < right ? -1 : 1))
+      .map(([name, inner]) => [name, sorted(inner)]),
+  );
+}
+
+/** Counts single values, each digested with the path that leads to it. */
+function tallyOf(settings: Json): Tally {
+  const digest = new MultisetDigest();
+  let count = 0;
+  const walk = (value: Json, path: readonly string[]): void => {
+    if (value !== null && typeof value === 'object') {
+      for (const [name, inner] of Object.entries(value)) walk(inner, [...path, name]);
+      return;
+    }
+    digest.add(JSON.stringify([...path, value]));
+    count++;
+  };
+  walk(settings, []);
+  return { count, digest: digest.hex() };
+}

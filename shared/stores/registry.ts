@@ -1,0 +1,22 @@
+import { InvalidInputError } from '../errors.ts';
+import { configAdapter } from './config/adapter.ts';
+import type { StoreAdapter, StoreName } from './port.ts';
+import { redisAdapter } from './redis/adapter.ts';
+
+/** Every backend that ngbak knows: a new one is one folder and one line here. */
+export const ADAPTERS: readonly StoreAdapter[] = [redisAdapter, configAdapter];
+
+/**
+ * The adapter of a kind, for a store. Throws InvalidInputError that lists the kinds that the store can have.
+ *
+ * @param kind as in the configuration: `neo4j`, `qdrant`, `redis`, `files`
+ * @param name the store that it is to serve
+ */
+export function findAdapter(kind: string, name: StoreName): StoreAdapter {
+  const adapter = ADAPTERS.find((candidate) => candidate.kind === kind && candidate.name === name);
+  if (adapter) return adapter;
+  const kinds = ADAPTERS.filter((candidate) => candidate.name === name).map((candidate) => candidate.kind);
+  throw new InvalidInputError(`There is no adapter "${kind}" for the store "${name}".`, {
+    remedy: `Set "kind" of that store to ${kinds.map((known) => `"${known}"`).join(' or ')} in cdk.json, and deploy.`,
+  });
+}

@@ -1,0 +1,97 @@
+import { describe, expect, test } from '@jest/globals';
+import {
+  findProfile,
+  PROFILE_NAMES,
+  profileScopes,
+  profileStatistics,
+} from '../../shared/profiles/profiles.ts';
+import { KeySpace, RedisScope } from '../../shared/stores/redis/scope.ts';
+
+const tally = (count: number) => ({ count, digest: '0'.repeat(64) });
+
+describe('profiles', () => {
+  test('the NGRAF-023 fork: label and keys by namespace, collections by name', () => {
+    expect(profileScopes('ngraf-023', { namespace: 'demo' })).toEqual({
+      graph: { label: 'GraphRAG_demo', key_property: 'id' },
+      vectors: { collections: ['entities', 'chunks'] },
+      kv: { prefix: 'nano_graphrag:', separator: ':' },
+    });
+  });
+
+  test('nano-graphrag: the label is made from the working directory as its own storage makes it', () => {
+    const { graph } = profileScopes('nano-graphrag', { working_dir: './nano-graphrag_cache.1/x' }, 'files');
+    expect(graph).toMatchObject({ label: '___nano_graphrag_cache_1__x__chunk_entity_relation' });
+  });
+
+  test('nano-graphrag has no Redis, and says so instead of saving a whole server', () => {
+    expect(() => profileScopes('nano-graphrag', {}, 'redis')).toThrow('keeps key-value data in files');
+  });
+
+  test('LightRAG without a workspace: label base, and the points that it marks with "_"', () => {
+    const { graph, vectors } = profileScopes('lightrag', {});
+    expect(graph).toMatchObject({ label: 'base' });
+    expect(vectors).toEqual({
+      collections: ['lightrag_vdb_entities', 'lightrag_vdb_relationships', 'lightrag_vdb_chunks'],
+      filter: { key: 'workspace_id', value: '_' },
+    });
+  });
+
+  test('a LightRAG workspace never reaches into another one whose name starts like it', () => {
+    const space = new KeySpace(RedisScope.parse(profileScopes('lightrag', { workspace: 'a' }).kv));
+    expect(space.namespaceOf('a_full_docs:doc-1')).toBe('full_docs');
+    expect(space.namespaceOf('a_b_full_docs:doc-1')).toBeUndefined();
+    expect(space.namespaceOf('full_docs:doc-1')).toBeUndefined();
+    expect(space.namespaceOf('a_doc_status__sched:status:pending')).toBe('doc_status');
+    expect(space.namespaceOf('a_b_doc_status__sched:status:pending')).toBeUndefined();
+    expect(space.isLeftOut('a_b_full_docs:doc-1')).toBe(true);
+  });
+
+  test('a LightRAG workspace with the characters of a pattern means only itself', () => {
+    const space = new KeySpace(RedisScope.parse(profileScopes('lightrag', { workspace: 'a*[b]' }).kv));
+    expect(space.namespaceOf('a*[b]_doc_status__sched:x')).toBe('doc_status');
+    expect(space.namespaceOf('axb_doc_status__sched:x')).toBeUndefined();
+    expect(space.pattern).toBe('a\\*\\[b\\]_*');
+  });
+
+  test('wrong parameters are named, and where to correct them', () => {
+    expect(() => profileScopes('ngraf-023', {})).toThrow(
+      '"parameters" of profile ngraf-023 is not valid: namespace',
+    );
+    expect(() => profileScopes('custom', { typo: 1 })).toThrow('typo');
+    expect(() => profileScopes('unknown', {})).toThrow('There is no profile "unknown"');
+  });
+
+  test('statistics count what people know: documents, chunks, entities, vectors', () => {
+    const statistics = profileStatistics(
+      'ngraf-023',
+      {},
+      {
+        kv: {
+          'keys:full_docs': tally(3),
+          'keys:text_chunks': tally(30),
+          'keys:community_reports': tally(4),
+          'keys:_other': tally(99),
+        },
+        graph: { nodes: tally(20), relationships: tally(50), schema: tally(1) },
+        vectors: { 'points:entities': tally(20), 'points:chunks': tally(30), configurations: tally(2) },
+      },
+    );
+    expect(statistics).toEqual({
+      documents: 3,
+      chunks: 30,
+      communities: 4,
+      cache_entries: 0,
+      entities: 20,
+      relationships: 50,
+      vectors: 50,
+    });
+    expect(profileStatistics('ngraf-023', {}, { config: { settings: tally(5) } })).toEqual({});
+  });
+
+  test('every reference starts and ends at a different thing, and each profile is listed', () => {
+    for (const name of PROFILE_NAMES) {
+      for (const { from, to } of findProfile(name).references) expect(from).not.toEqual(to);
+    }
+    expect(PROFILE_NAMES).toEqual(['nano-graphrag', 'ngraf-023', 'lightrag', 'custom']);
+  });
+});
