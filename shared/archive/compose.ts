@@ -5,8 +5,8 @@ import {
   GetObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
+  ListPartsCommand,
   PutObjectCommand,
-  paginateListParts,
   type S3Client,
   UploadPartCommand,
   UploadPartCopyCommand,
@@ -265,6 +265,8 @@ async function listSources(composition: Composition): Promise<StoredSegment[]> {
 
 interface SentPart {
   readonly etag: string;
+  /** Base64, as S3 calculated it. */
+  readonly crc32: string | undefined;
   readonly bytes: number;
 }
 
@@ -279,10 +281,15 @@ async function listParts(
     where,
     async () => {
       const parts = new Map<number, SentPart>();
-      for await (const page of paginateListParts({ client: s3 }, { Bucket, Key, UploadId })) {
-        for (const { PartNumber = 0, ETag = '', Size = 0 } of page.Parts ?? []) {
-          parts.set(PartNumber, { etag: ETag, bytes: Size });
+      // By IsTruncated, not with the SDK's paginator: S3 sends a next marker on the last page, too.
+      for (let marker: string | undefined, more = true; more; ) {
+        const list = new ListPartsCommand({ Bucket, Key, UploadId, PartNumberMarker: marker });
+        const page = await s3.send(list);
+        for (const { PartNumber = 0, ETag = '', Size = 0, ChecksumCRC32 } of page.Parts ?? []) {
+          parts.set(PartNumber, { etag: ETag, bytes: Size, crc32: ChecksumCRC32 });
         }
+        more = page.IsTruncated === true;
+        marker = page.NextPartNumberMarker;
       }
       return parts;
     },
@@ -304,24 +311,24 @@ async function sendParts(
 ): Promise<boolean> {
   const missing = plan.filter(({ number, length }) => there.get(number)?.bytes !== length);
   let done = total - missing.reduce((sum, { length }) => sum + length, 0);
-  let sent = 0;
+  let started = 0;
   const inTime = (function* () {
     for (const part of missing) {
       // At least one in each leg, so that every leg gets on.
-      if (sent > 0 && composition.timeLeft() <= 0) return;
+      if (started > 0 && composition.timeLeft() <= 0) return;
+      started++;
       yield part;
     }
   })();
   const results = mapOrdered(inTime, PARTS_AT_ONCE, async (part) => {
     await sendPart(composition, upload, part, sources);
-    sent++;
     return part.length;
   });
   for await (const length of results) {
     done += length;
     composition.progress?.(done, total);
   }
-  return sent === missing.length;
+  return started === missing.length;
 }
 
 async function sendPart(
@@ -410,7 +417,13 @@ async function complete(
   if (there === null) return findOwn(composition, tail);
   const Parts = plan.map(({ number, length }) => {
     const part = there.get(number);
-    if (part?.bytes === length) return { PartNumber: number, ETag: part.etag };
+    if (part?.bytes === length) {
+      return {
+        PartNumber: number,
+        ETag: part.etag,
+        ...(part.crc32 === undefined ? {} : { ChecksumCRC32: part.crc32 }),
+      };
+    }
     throw new IntegrityError(
       `Part ${number} of ${where} has ${part?.bytes ?? 'no'} bytes instead of ${length}.`,
       {

@@ -1,0 +1,174 @@
+import { randomBytes } from 'node:crypto';
+import { GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { abortComposition, type Composition, composeArchive } from '../../shared/archive/compose.ts';
+import { openArchive } from '../../shared/archive/open.ts';
+import { SegmentCarry } from '../../shared/archive/segment.ts';
+import { uploadSegment } from '../../shared/archive/segment-store.ts';
+import { s3Source } from '../../shared/archive/sources.ts';
+import type { EntryPiece } from '../../shared/archive/types.ts';
+import { verifyArchive } from '../../shared/archive/verify.ts';
+import { DRAFT, piecesOf } from './build.ts';
+import { S3_SERVERS, type S3Server } from './s3-servers.ts';
+
+const MiB = 1024 ** 2;
+
+describe.each(S3_SERVERS)('on $name', ({ start }) => {
+  let server: S3Server;
+  beforeAll(async () => {
+    server = await start();
+  });
+  afterAll(() => server.stop());
+
+  async function place() {
+    const { s3, bucket } = await server.bucket();
+    const composition = (rest: Partial<Composition> = {}): Composition => ({
+      s3,
+      bucket,
+      segments: 'staging/job/segments/',
+      work: 'staging/job/compose/',
+      key: 'backups/b.ngbak',
+      owner: 'job',
+      codec: 'gzip',
+      manifest: DRAFT,
+      cursor: null,
+      timeLeft: () => 60_000,
+      signal: new AbortController().signal,
+      ...rest,
+    });
+    const segment = async (
+      name: string,
+      pieces: AsyncIterable<EntryPiece>,
+      carry: SegmentCarry | null = null,
+    ) => {
+      const sent = await uploadSegment({
+        s3,
+        bucket,
+        prefix: 'staging/job/segments/',
+        name,
+        pieces,
+        carry,
+        codec: 'gzip',
+        tallies: () => ({ graph: { nodes: { count: 1, digest: '0'.repeat(64) } } }),
+      });
+      return SegmentCarry.nullable().parse(JSON.parse(JSON.stringify(sent.carry)));
+    };
+    const listed = async (prefix: string) =>
+      ((await s3.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix }))).Contents ?? []).map(
+        ({ Key }) => Key,
+      );
+    const uploads = async () =>
+      (await s3.send(new ListMultipartUploadsCommand({ Bucket: bucket }))).Uploads?.length ?? 0;
+    return { s3, bucket, composition, segment, listed, uploads };
+  }
+
+  test('segments small and large, and an entry over three of them, become one archive that is whole', async () => {
+    const { s3, bucket, composition, segment, uploads } = await place();
+    const large = randomBytes(13 * MiB + 77);
+    const small = Buffer.from('{"a":1}');
+    await segment('0000-graph-000000', piecesOf([{ name: 'graph/a.jsonl', data: small }]));
+    const all = piecesOf([{ name: 'vectors/x.snapshot', data: large }], 5 * MiB);
+    let carry: SegmentCarry | null = null;
+    for (let leg = 0; leg < 3; leg++) {
+      const { value } = await all.next();
+      carry = await segment(
+        `0001-vectors-00000${leg}`,
+        (async function* () {
+          yield value as EntryPiece;
+        })(),
+        carry,
+      );
+    }
+    expect(carry).toBeNull();
+    await segment(
+      '0002-kv-000000',
+      piecesOf([
+        { name: 'kv/a.json', data: small },
+        { name: 'kv/b.json', data: large.subarray(0, 99) },
+      ]),
+    );
+    let cursor: Composition['cursor'] = null;
+    let legs = 0;
+    let archive: Awaited<ReturnType<typeof composeArchive>>['archive'];
+    do {
+      const result: Awaited<ReturnType<typeof composeArchive>> = await composeArchive(
+        composition({ cursor, timeLeft: () => 0 }),
+      );
+      cursor = JSON.parse(JSON.stringify(result.cursor));
+      archive = result.archive;
+      legs++;
+    } while (cursor !== null);
+    expect(legs).toBeGreaterThan(1);
+    expect(archive?.versionId).toBeDefined();
+    const source = await s3Source(s3, bucket, 'backups/b.ngbak', archive?.versionId);
+    expect(source.size).toBe(archive?.size);
+    expect(await verifyArchive(source, { cursor: null, timeLeft: () => 60_000 })).toEqual({
+      cursor: null,
+      problems: [],
+    });
+    const opened = await openArchive(source);
+    expect(opened.manifest.index.entries).toBe(4);
+    const entry = await opened.find('vectors/x.snapshot');
+    if (!entry) throw new Error('no entry');
+    const parts: Uint8Array[] = [];
+    for await (const chunk of opened.open(entry)) parts.push(chunk);
+    expect(Buffer.concat(parts).equals(large)).toBe(true);
+    expect(await uploads()).toBe(0);
+    // A leg that is repeated after the end finds its own archive; another owner does not.
+    const again = await composeArchive(composition({ cursor: { upload_id: 'gone' } })).catch(
+      (error) => error,
+    );
+    expect(again.archive ?? again).toEqual(archive);
+    await expect(composeArchive(composition({ owner: 'other' }))).rejects.toThrow('already another archive');
+    await abortComposition(composition());
+    expect(await uploads()).toBe(0);
+  });
+
+  test('an archive smaller than one part is composed all the same', async () => {
+    const { s3, bucket, composition, segment } = await place();
+    await segment('0000-graph-000000', piecesOf([{ name: 'graph/a.jsonl', data: Buffer.from('x') }]));
+    const { archive } = await composeArchive(composition());
+    const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: 'backups/b.ngbak' }));
+    expect((await Body?.transformToByteArray())?.length).toBe(archive?.size);
+  });
+
+  test('a backup without any entry is an archive too', async () => {
+    const { s3, bucket, composition } = await place();
+    const { archive } = await composeArchive(composition());
+    expect(archive?.manifest.index.entries).toBe(0);
+    const source = await s3Source(s3, bucket, 'backups/b.ngbak');
+    expect((await verifyArchive(source, { cursor: null, timeLeft: () => 1 })).problems).toEqual([]);
+  });
+
+  test('a leg without pieces leaves nothing, and removes what a cut-off try left', async () => {
+    const { segment, listed } = await place();
+    await segment('0000-graph-000000', piecesOf([{ name: 'graph/a.jsonl', data: Buffer.from('x') }]));
+    expect(await listed('staging/')).toHaveLength(2);
+    await segment('0000-graph-000000', piecesOf([]));
+    expect(await listed('staging/')).toEqual([]);
+  });
+
+  test('a missing or foreign segment is an error, not a smaller archive', async () => {
+    const { composition, segment } = await place();
+    const all = piecesOf([{ name: 'vectors/x.snapshot', data: randomBytes(300) }], 100);
+    const one = async function* () {
+      yield (await all.next()).value as EntryPiece;
+    };
+    const carry = await segment('0001-v-000000', one());
+    await expect(composeArchive(composition())).rejects.toThrow('ends within "vectors/x.snapshot"');
+    await segment('0001-v-000002', one(), carry);
+    await segment('0001-v-000003', piecesOf([{ name: 'z', data: Buffer.from('z') }]));
+    await expect(composeArchive(composition())).rejects.toThrow('does not go on with');
+  });
+
+  test('an exporter that fails leaves no upload and no object', async () => {
+    const { segment, listed, uploads } = await place();
+    const failing = (async function* () {
+      yield* piecesOf([{ name: 'a', data: randomBytes(20 * MiB) }]);
+      throw new Error('server gone');
+    })();
+    await expect(segment('0000-graph-000000', failing)).rejects.toThrow('server gone');
+    expect(await uploads()).toBe(0);
+    expect(await listed('')).toEqual([]);
+  });
+});
