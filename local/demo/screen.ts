@@ -172,9 +172,10 @@ export function bar(done: number, total: number | undefined): string {
 }
 
 export function formatDuration(milliseconds: number): string {
-  const seconds = milliseconds / 1000;
+  const seconds = Math.round(milliseconds / 100) / 10;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
-  return `${Math.floor(seconds / 60)} min ${String(Math.round(seconds % 60)).padStart(2, '0')} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
 }
 
 export function formatCount(count: number): string {

@@ -1,0 +1,161 @@
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, it } from '@jest/globals';
+import { progressLines } from '../../local/demo/follow.ts';
+import { alignColumns, formatDuration, Screen } from '../../local/demo/screen.ts';
+import { Progress } from '../../shared/jobs/progress.ts';
+
+/** The sequences that control a terminal begin with this sign, which regular expressions are not to hold. */
+const ESCAPE = '\u001b';
+
+/** A stream that understands the sequences that the screen uses: up n rows, and clear from there. */
+class FakeTerminal {
+  readonly isTTY: boolean;
+  readonly columns = 60;
+  readonly rows = 12;
+  written = '';
+
+  constructor(isTTY: boolean) {
+    this.isTTY = isTTY;
+  }
+
+  write(text: string): boolean {
+    this.written += text;
+    return true;
+  }
+
+  get stream(): NodeJS.WriteStream {
+    return this as unknown as NodeJS.WriteStream;
+  }
+
+  /** What a person sees after all that. */
+  get picture(): string[] {
+    const lines: string[] = [''];
+    for (const token of this.written.replaceAll(ESCAPE, '␛').split(/(␛\[\d+A\r?␛\[J|\r?␛\[J|\n)/)) {
+      const up = /^␛\[(\d+)A/.exec(token);
+      if (up) lines.splice(lines.length - 1 - Number(up[1]), lines.length, '');
+      else if (token === '\n') lines.push('');
+      else if (!/^\r?␛\[J$/.test(token)) {
+        lines[lines.length - 1] += stripVTControlCharacters(
+          token.replaceAll(/␛\[\?25[lh]/g, '').replaceAll('␛', ESCAPE),
+        );
+      }
+    }
+    return lines.map((line) => line.trimEnd());
+  }
+}
+
+describe('the screen of the demo', () => {
+  it('redraws the running step in place and leaves its lines, its mark and its duration', async () => {
+    const terminal = new FakeTerminal(true);
+    await new Screen(terminal.stream).step('Load', async (view) => {
+      view.live(['graph 1', 'kv 1']);
+      view.live(['graph 2', 'kv 2']);
+      view.log('only for a log');
+      view.line('all loaded');
+    });
+    expect(terminal.picture).toEqual([
+      '',
+      expect.stringMatching(/^✔ {2}1\. Load +0\.\d s$/),
+      '   all loaded',
+      '',
+    ]);
+    expect(terminal.written).toContain('graph 2');
+    expect(terminal.written).not.toContain('only for a log');
+  });
+
+  it('never draws more than fits while a step runs, and everything at its end', async () => {
+    const terminal = new FakeTerminal(true);
+    let highest = 0;
+    const lines = Array.from({ length: 40 }, (_, at) => `line ${at} ${'x'.repeat(80)}`);
+    await new Screen(terminal.stream).step('Long', async (view) => {
+      for (const line of lines) view.line(line);
+      for (const [, up] of terminal.written.replaceAll(ESCAPE, '␛').matchAll(/␛\[(\d+)A/g))
+        highest = Math.max(highest, Number(up));
+      const widest = Math.max(...terminal.picture.map((line) => line.length));
+      expect(widest).toBeLessThan(terminal.columns);
+    });
+    expect(highest).toBeLessThan(terminal.rows);
+    expect(terminal.picture.slice(2, -1)).toEqual(lines.map((line) => `   ${line}`));
+  });
+
+  it('marks a step that failed, and passes the error on', async () => {
+    const terminal = new FakeTerminal(true);
+    const failing = new Screen(terminal.stream).step('Fail', () => Promise.reject(new Error('no')));
+    await expect(failing).rejects.toThrow('no');
+    expect(terminal.picture[1]).toMatch(/^✘ {2}1\. Fail/);
+  });
+
+  it('stays as it is when work that was interrupted reports later', async () => {
+    const terminal = new FakeTerminal(true);
+    let late = () => undefined as undefined;
+    await new Screen(terminal.stream).step('Stop', async (view) => {
+      late = () => view.line('too late');
+    });
+    const before = terminal.written;
+    late();
+    expect(terminal.written).toBe(before);
+  });
+
+  it('prints plain lines where there is no terminal', async () => {
+    const terminal = new FakeTerminal(false);
+    const screen = new Screen(terminal.stream);
+    await screen.step('Load', async (view) => {
+      view.live(['a bar']);
+      view.log('neo4j: starting');
+      view.line('all loaded');
+    });
+    expect(terminal.written).toMatch(
+      /^\n1\. Load\n {3}neo4j: starting\n {3}all loaded\n {3}done after 0\.\d s\n$/,
+    );
+  });
+
+  it('aligns what is coloured by what is seen', () => {
+    expect(
+      alignColumns([
+        ['a', '\x1b[31m1\x1b[39m'],
+        ['long', '1,000'],
+      ]).map(stripVTControlCharacters),
+    ).toEqual(['a         1', 'long  1,000']);
+  });
+
+  it('tells seconds below a minute, and minutes from there', () => {
+    expect([0, 59_949, 60_000, 119_700, 125_000].map(formatDuration)).toEqual([
+      '0.0 s',
+      '59.9 s',
+      '1 min 00 s',
+      '2 min 00 s',
+      '2 min 05 s',
+    ]);
+  });
+});
+
+describe('the progress of a job', () => {
+  const now = new Date().toISOString();
+  const shard = (store: string, name: string, units: Progress['units'], finished: boolean) =>
+    Progress.parse({
+      store,
+      shard: name,
+      phase: 'export',
+      units,
+      started_at: now,
+      updated_at: now,
+      finished,
+    });
+
+  it('is one line for each store, over all its shards', () => {
+    const lines = progressLines([
+      shard('graph', 'a', { nodes: { done: 10, total: 10 } }, true),
+      shard('graph', 'b', { nodes: { done: 5, total: 10 }, relationships: { done: 1, total: 20 } }, false),
+      shard('kv', 'all', { keys: { done: 7 } }, false),
+    ]).map(stripVTControlCharacters);
+    expect(lines).toEqual([
+      `graph  ${'━'.repeat(10)}${'─'.repeat(14)}  export  15 nodes, 1 relationships`,
+      `kv     ${'─'.repeat(24)}  export  7 keys`,
+    ]);
+  });
+
+  it('is a full bar where the store has finished, whatever was expected', () => {
+    const [line] = progressLines([shard('kv', 'all', { keys: { done: 7, total: 9 } }, true)]);
+    expect(stripVTControlCharacters(line ?? '')).toContain('━'.repeat(24));
+  });
+});
