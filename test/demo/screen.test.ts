@@ -87,7 +87,7 @@ describe('the screen of the demo', () => {
 
   it('stays as it is when work that was interrupted reports later', async () => {
     const terminal = new FakeTerminal(true);
-    let late = () => undefined as undefined;
+    let late: () => void = () => undefined;
     await new Screen(terminal.stream).step('Stop', async (view) => {
       late = () => view.line('too late');
     });
