@@ -1,0 +1,144 @@
+/**
+ * `npm test [-- jest arguments]`: starts the servers, deploys the stack when tests in test/stack/ are selected, runs
+ * Jest, ends everything, and prints `N passed, N failed` as the last line. Exits with 1 unless all tests passed.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { promisify } from 'node:util';
+import { z } from 'zod';
+import { deployStack } from '../local/deploy.ts';
+import { ROOT } from '../local/folders.ts';
+import { INTERRUPTED_EXIT_CODE, InterruptedError, interruptible } from '../local/interrupt.ts';
+import { boundToParent, ended, killGroup } from '../local/processes.ts';
+import { type Stack, startStack } from '../local/stack.ts';
+import { describeError } from '../shared/errors.ts';
+import { parseJson } from '../shared/input.ts';
+
+const JEST = [
+  '--experimental-vm-modules',
+  '--disable-warning=ExperimentalWarning',
+  join(ROOT, 'node_modules/jest/bin/jest.js'),
+];
+const LIST_TIMEOUT_MS = 60_000;
+
+/** What is read of Jest's own report: https://jestjs.io/docs/cli#--json. */
+const JestReport = z.object({
+  numPassedTests: z.number(),
+  numFailedTests: z.number(),
+  numRuntimeErrorTestSuites: z.number(),
+});
+
+const started = Date.now();
+const say = (text: string) =>
+  console.log(`[${((Date.now() - started) / 1000).toFixed(1).padStart(5)} s] ${text}`);
+
+/** The test files that Jest would run with these arguments, relative to the checkout. */
+async function selectedTests(args: readonly string[]): Promise<string[]> {
+  const { stdout } = await promisify(execFile)(process.execPath, [...JEST, '--listTests', ...args], {
+    cwd: ROOT,
+    timeout: LIST_TIMEOUT_MS,
+    maxBuffer: 16 * 1024 * 1024,
+  });
+  return stdout
+    .trim()
+    .split('\n')
+    .map((path) => relative(ROOT, path));
+}
+
+/** What tests find in their environment: test/servers.ts reads it. */
+function addressesAsEnvironment(stack: Stack): Record<string, string> {
+  const redis = new URL(stack.redis.url);
+  redis.password = stack.redis.password;
+  return {
+    NEO4J_URI: stack.neo4j.uri,
+    NEO4J_USERNAME: stack.neo4j.username,
+    NEO4J_PASSWORD: stack.neo4j.password,
+    QDRANT_URL: stack.qdrant.url,
+    QDRANT_API_KEY: stack.qdrant.apiKey,
+    REDIS_URL: redis.toString(),
+    ...stack.aws.env,
+  };
+}
+
+async function deploy(stack: Stack, signal: AbortSignal): Promise<string> {
+  const { putTestSecrets, testDeployment } = await import('./stack/context.ts');
+  await putTestSecrets({
+    graph: stack.neo4j,
+    vectors: { url: stack.qdrant.url, api_key: stack.qdrant.apiKey },
+    kv: stack.redis,
+  });
+  const deployment = testDeployment();
+  const outputs = await deployStack(stack.aws, {
+    stackName: deployment.stackName,
+    context: { ngbak: deployment },
+    folder: stack.folder,
+    signal,
+    onProgress: say,
+  });
+  return JSON.stringify(outputs);
+}
+
+/** Runs Jest with its output as it comes, and gives back how many tests passed and failed. */
+async function runJest(args: readonly string[], env: NodeJS.ProcessEnv, signal: AbortSignal) {
+  const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-'));
+  try {
+    const report = join(folder, 'report.json');
+    const [command, commandArgs] = boundToParent(process.execPath, [
+      ...JEST,
+      ...args,
+      '--json',
+      `--outputFile=${report}`,
+    ]);
+    signal.throwIfAborted();
+    // Its report goes to the file; standard output would only repeat it.
+    const jest = spawn(command, commandArgs, {
+      cwd: ROOT,
+      env,
+      stdio: ['ignore', 'ignore', 'inherit'],
+      detached: true,
+    });
+    const kill = () => killGroup(jest.pid);
+    signal.addEventListener('abort', kill, { once: true });
+    const how = await ended(jest);
+    signal.removeEventListener('abort', kill);
+    signal.throwIfAborted();
+    const result = parseJson(JestReport, await readFile(report, 'utf8'), "Jest's report");
+    // A file that can't even be loaded has failed, although none of its tests has.
+    const failed = result.numFailedTests + result.numRuntimeErrorTestSuites;
+    return { passed: result.numPassedTests, failed: how === 'code 0' ? failed : Math.max(failed, 1) };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function main(signal: AbortSignal): Promise<{ passed: number; failed: number }> {
+  const args = process.argv.slice(2);
+  const selected = await selectedTests(args);
+  const stack = await startStack({ signal, onProgress: ({ service, text }) => say(`${service}: ${text}`) });
+  try {
+    // For the clients that are made here, and for everything that is started from here.
+    Object.assign(process.env, addressesAsEnvironment(stack));
+    if (selected.some((path) => path.startsWith('test/stack/'))) {
+      process.env.NGBAK_TEST_OUTPUTS = await deploy(stack, signal);
+    }
+    say(`testing ${selected.length} files`);
+    return await runJest(args, process.env, signal);
+  } finally {
+    await stack.stop();
+  }
+}
+
+try {
+  const { passed, failed } = await interruptible(main);
+  console.log(`${passed} passed, ${failed} failed`);
+  process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+} catch (error) {
+  console.error(describeError(error));
+  if (error instanceof InterruptedError) process.exitCode = INTERRUPTED_EXIT_CODE;
+  else {
+    console.log('0 passed, 1 failed');
+    process.exitCode = 1;
+  }
+}

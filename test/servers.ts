@@ -1,0 +1,37 @@
+import { explicitAddress } from '../local/services/explicit.ts';
+import type { Addresses, ServiceName } from '../local/services/service.ts';
+
+function address<S extends ServiceName>(service: S, variable: string): Addresses[S] {
+  const found = explicitAddress(service, process.env);
+  if (found) return found;
+  throw new Error(
+    `${variable} is not set. Run the tests by \`npm test -- <jest arguments>\`, which starts the servers; or set it yourself.`,
+  );
+}
+
+/**
+ * The real servers that the tests use, as test/run.ts tells by the environment. They are shared by all test files: use
+ * names of your own. Reading the address of a server that is not there throws an error that says how to get one.
+ */
+export const servers = {
+  get neo4j() {
+    return address('neo4j', 'NEO4J_URI');
+  },
+  get qdrant() {
+    return address('qdrant', 'QDRANT_URL');
+  },
+  get redis() {
+    return address('redis', 'REDIS_URL');
+  },
+  get aws() {
+    return address('aws', 'AWS_ENDPOINT_URL');
+  },
+};
+
+/** The outputs of the deployed test stack, for the tests in test/stack/. */
+export function deployedOutputs(): Record<string, string> {
+  const text = process.env.NGBAK_TEST_OUTPUTS;
+  if (!text)
+    throw new Error('NGBAK_TEST_OUTPUTS is not set: `npm test -- test/stack` deploys the stack and sets it.');
+  return JSON.parse(text);
+}
