@@ -1,0 +1,88 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import neo4j from 'neo4j-driver';
+import { damageEverything } from '../../local/demo/damage.ts';
+import { type Layout, ngraf023Layout } from '../../local/knowledge-base/layout.ts';
+import { connectRedis, loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
+import { askQdrant } from '../../local/knowledge-base/qdrant.ts';
+import { compareProofs, type Proof, readEverything } from '../../local/proof/proof.ts';
+import { ownLayout, smallBlueprint } from '../knowledge-base/small.ts';
+import { servers } from '../servers.ts';
+import { deployedStack } from './harness.ts';
+
+/** What target `default` of the test deployment owns, and another knowledge base on the same servers. */
+const layout = ngraf023Layout('default');
+const neighbour = ownLayout();
+const { uri, username, password } = servers.neo4j;
+const connections = {
+  neo4j: { uri, username, password },
+  qdrant: { url: servers.qdrant.url, api_key: servers.qdrant.apiKey },
+  redis: { url: servers.redis.url, password: servers.redis.password },
+};
+
+let folder: string;
+
+function read(name: string, { label, collections, keyPrefix }: Layout): Promise<Proof> {
+  return readEverything(connections, {
+    folder: join(folder, name),
+    scope: { label, collections: Object.values(collections), keyPrefix: `${keyPrefix}:` },
+  });
+}
+
+async function remove({ label, collections, keyPrefix }: Layout): Promise<void> {
+  const driver = neo4j.driver(uri, neo4j.auth.basic(username, password));
+  await driver.executeQuery(`MATCH (n:\`${label}\`) DETACH DELETE n`);
+  await driver.executeQuery(`DROP CONSTRAINT \`${label}_id\` IF EXISTS`);
+  await driver.close();
+  for (const name of Object.values(collections)) {
+    await askQdrant(connections.qdrant, { method: 'DELETE', path: `/collections/${name}` });
+  }
+  const redis = connectRedis(connections.redis);
+  for await (const keys of redis.scanStream({ match: `${keyPrefix}:*`, count: 500 })) {
+    if (keys.length > 0) await redis.del(keys);
+  }
+  redis.disconnect();
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ngbak-stack-'));
+  await remove(layout);
+  await loadKnowledgeBase({
+    ...connections,
+    namespace: 'unused',
+    layout: neighbour,
+    blueprint: await smallBlueprint(6),
+  });
+  await loadKnowledgeBase({ ...connections, namespace: 'default', blueprint: await smallBlueprint(60) });
+});
+
+afterAll(async () => {
+  await remove(layout);
+  await remove(neighbour);
+  await rm(folder, { recursive: true });
+});
+
+describe('a real knowledge base, through the deployed stack', () => {
+  it('comes back exactly after it was damaged, and its neighbours on the same servers are not touched', async () => {
+    const stack = deployedStack();
+    const before = await read('before', layout);
+    const neighbourBefore = await read('neighbour-before', neighbour);
+
+    const { status, output, cause } = await stack.run('Backup', { target: 'default' });
+    expect({ status, cause }).toEqual({ status: 'SUCCEEDED', cause: undefined });
+    const { backup_id } = JSON.parse(output ?? '') as { backup_id: string };
+    expect(await compareProofs(before, await read('backed-up', layout))).toMatchObject({ differences: [] });
+
+    await damageEverything(connections, layout);
+    expect((await compareProofs(before, await read('damaged', layout))).total).toBeGreaterThan(100);
+
+    const job = await stack.restoreByUpload('default', await stack.download(backup_id));
+    expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
+    const after = await read('after', layout);
+    expect(await compareProofs(before, after)).toMatchObject({ identical: true, total: 0, differences: [] });
+    expect(after.parts).toEqual(before.parts);
+    expect((await read('neighbour-after', neighbour)).parts).toEqual(neighbourBefore.parts);
+  });
+});
