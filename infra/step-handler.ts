@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { Duration, RemovalPolicy, Size, Stack } from 'aws-cdk-lib';
 import {
   type ISecurityGroup,
@@ -9,15 +8,13 @@ import {
   Vpc,
 } from 'aws-cdk-lib/aws-ec2';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import { Architecture, Runtime } from 'aws-cdk-lib/aws-lambda';
-import { NodejsFunction, OutputFormat } from 'aws-cdk-lib/aws-lambda-nodejs';
+import { Architecture, Code, Function as LambdaFunction, Runtime } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
+import { HANDLER } from './bundle.ts';
 import type { Network } from './config.ts';
 import { type FunctionName, SIZES } from './functions.ts';
 import { acceptWildcard } from './wildcards.ts';
-
-const ROOT = join(import.meta.dirname, '..');
 
 /** Where functions run that reach the stores. */
 export interface Placement {
@@ -46,6 +43,8 @@ export function placementOf(scope: Construct, network: Network): Placement {
 export interface StepHandlerProps {
   /** Name of the file in `functions/`. */
   readonly name: FunctionName;
+  /** Folder of its bundle. */
+  readonly bundle: string;
   readonly environment: Record<string, string>;
   readonly logRetention: RetentionDays;
   /** @default - outside of any VPC */
@@ -55,11 +54,11 @@ export interface StepHandlerProps {
 }
 
 /**
- * The Lambda function behind one step of a workflow: `functions/<name>.ts`, bundled with everything it imports, with a
+ * The Lambda function behind one step of a workflow: `functions/<name>.ts`, bundled, with a
  * role and a log group of its own. The role starts with the permission to write that log, and nothing else.
  */
 export class StepHandler extends Construct {
-  readonly function: NodejsFunction;
+  readonly function: LambdaFunction;
   readonly timeout: Duration;
 
   constructor(scope: Construct, id: string, props: StepHandlerProps) {
@@ -75,12 +74,11 @@ export class StepHandler extends Construct {
     const role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
     logGroup.grantWrite(role);
     if (props.placement) allowNetworkInterfaces(this, role);
-    this.function = new NodejsFunction(this, 'Function', {
+    this.function = new LambdaFunction(this, 'Function', {
       functionName,
       description,
-      entry: join(ROOT, 'functions', `${props.name}.ts`),
-      projectRoot: ROOT,
-      depsLockFilePath: join(ROOT, 'package-lock.json'),
+      code: Code.fromAsset(props.bundle),
+      handler: HANDLER,
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
       memorySize: memoryMb,
@@ -98,20 +96,6 @@ export class StepHandler extends Construct {
         ? {}
         : { reservedConcurrentExecutions: props.reservedConcurrency }),
       ...(props.placement ?? {}),
-      bundling: {
-        format: OutputFormat.ESM,
-        target: 'node24',
-        mainFields: ['module', 'main'],
-        minify: true,
-        // Class names are the names of errors, which Retry and Catch match.
-        keepNames: true,
-        sourceMap: true,
-        sourcesContent: false,
-        // The runtime brings an AWS SDK of some version; what is bundled is what was tested.
-        bundleAwsSDK: true,
-        // Packages in CommonJS call `require`, which ES modules do not have.
-        banner: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);",
-      },
     });
   }
 

@@ -1,7 +1,10 @@
+import { join } from 'node:path';
+import { Stage } from 'aws-cdk-lib';
 import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { InvalidInputError } from '../shared/errors.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
+import { bundleFunctions } from './bundle.ts';
 import { type Deployment, runtimeConfig } from './config.ts';
 import { FUNCTION_NAMES, type FunctionName, type FunctionSize, SIZES } from './functions.ts';
 import { type Placement, placementOf, StepHandler } from './step-handler.ts';
@@ -36,10 +39,12 @@ export function makeStepHandlers(
     NGBAK_CONFIG: configText(deployment, secrets),
     ...(deployment.legSeconds === undefined ? {} : { NGBAK_LEG_SECONDS: String(deployment.legSeconds) }),
   };
+  const bundles = bundleFunctions(join(Stage.of(scope)?.outdir ?? 'cdk.out', 'functions'));
   const make = (name: FunctionName): StepHandler => {
     const size: FunctionSize = SIZES[name];
     const handler = new StepHandler(within, name, {
       name,
+      bundle: bundles[name],
       environment,
       logRetention: deployment.logRetentionDays as RetentionDays,
       placement: size.stores.length > 0 ? placement : undefined,
