@@ -1,0 +1,100 @@
+import type { EntryReader } from '../../archive/types.ts';
+import type {
+  Cursor,
+  ExportStep,
+  Leg,
+  LegContext,
+  RestoreOptions,
+  Shard,
+  Store,
+  StoreAdapter,
+  StoreDependencies,
+  StoreProbe,
+  VerifyLeg,
+} from '../port.ts';
+import { admitQdrant } from './admits.ts';
+import { clearQdrant, removeTemporary } from './clear.ts';
+import { QdrantClient } from './client.ts';
+import { QdrantConnection, QdrantScope } from './connection.ts';
+import { exportQdrant, planQdrant } from './export.ts';
+import { loadQdrant } from './load.ts';
+import { probeQdrant, readVersion } from './probe.ts';
+import { verifyQdrant } from './verify.ts';
+
+/** Vectors in Qdrant 1.x; docs/stores/qdrant.md tells what is saved and what is proved. */
+export const qdrantAdapter: StoreAdapter<QdrantConnection, QdrantScope> = {
+  kind: 'qdrant',
+  name: 'vectors',
+  Connection: QdrantConnection,
+  Scope: QdrantScope,
+  create: (connection, scope, dependencies) => new QdrantStore(connection, scope, dependencies),
+};
+
+class QdrantStore implements Store {
+  readonly name = 'vectors';
+  readonly kind = 'qdrant';
+  readonly #client: QdrantClient;
+  readonly #scope: QdrantScope;
+
+  constructor(connection: QdrantConnection, scope: QdrantScope, { target }: StoreDependencies) {
+    this.#client = new QdrantClient(connection, target);
+    this.#scope = scope;
+  }
+
+  probe(context: LegContext): Promise<StoreProbe> {
+    return probeQdrant(this.#client, this.#scope, context);
+  }
+
+  plan(context: LegContext, probe: StoreProbe): Promise<Shard[]> {
+    return planQdrant(this.#client, this.#scope, context, probe);
+  }
+
+  async *export(shard: Shard, cursor: Cursor | null, context: LegContext): AsyncGenerator<ExportStep> {
+    const version = await readVersion(this.#client, context.signal);
+    yield* exportQdrant(this.#client, this.#scope, version, shard, cursor, context);
+  }
+
+  cleanup(context: LegContext): Promise<void> {
+    return removeTemporary(this.#client, context);
+  }
+
+  admits(archive: EntryReader, options: RestoreOptions, context: LegContext): Promise<readonly string[]> {
+    return admitQdrant(this.#client, this.#scope, archive, options, context);
+  }
+
+  clear(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg> {
+    return clearQdrant(this.#client, this.#scope, archive, options, cursor, context);
+  }
+
+  load(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg> {
+    return loadQdrant(this.#client, this.#scope, archive, options, cursor, context);
+  }
+
+  verify(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<VerifyLeg> {
+    return verifyQdrant(this.#client, this.#scope, archive, options, cursor, context);
+  }
+
+  async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {
+    await removeTemporary(this.#client, context);
+    return { cursor: null, tallies: {} };
+  }
+
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+}

@@ -1,0 +1,75 @@
+import type { EntryReader } from '../../archive/types.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import type { QdrantClient } from './client.ts';
+import { dropCollection, listCollections } from './collections.ts';
+import { readCollections } from './config-entry.ts';
+import type { QdrantScope } from './connection.ts';
+import { temporaryPrefix } from './names.ts';
+import { collectionPath, filterJson, type PointFilter } from './points.ts';
+import { findCollections } from './scope.ts';
+import { removeSnapshots } from './snapshots.ts';
+
+/** Points that are deleted with one request. */
+const DELETE_POINTS = 10_000;
+
+/**
+ * Makes room for the archive. Collections of the scope that the archive has not are removed; those that it has stay in
+ * use until the load replaces them at one instant. Of a filtered scope, its points are deleted, bounded runs at a time.
+ */
+export async function clearQdrant(
+  client: QdrantClient,
+  scope: QdrantScope,
+  archive: EntryReader,
+  { mode }: RestoreOptions,
+  _from: Cursor | null,
+  context: LegContext,
+): Promise<Leg> {
+  const done: Leg = { cursor: null, tallies: {} };
+  if (mode === 'merge') return done;
+  const { signal } = context;
+  const { names } = await findCollections(client, scope, signal);
+  if (scope.filter) {
+    for (const name of names) {
+      if (!(await clearPoints(client, name, scope.filter, context))) return { cursor: {}, tallies: {} };
+    }
+    return done;
+  }
+  const kept = new Set((await readCollections(archive)).map(({ name }) => name));
+  for (const name of names) {
+    if (kept.has(name)) continue;
+    context.log('Removing a collection that the archive does not hold.', { collection: name });
+    await dropCollection(client, name, signal);
+    if (context.timeLeft() <= 0) return { cursor: {}, tallies: {} };
+  }
+  return done;
+}
+
+/** True when no point of the filter is left, false when the time was up before. */
+async function clearPoints(
+  client: QdrantClient,
+  name: string,
+  filter: PointFilter,
+  { signal, timeLeft, progress }: LegContext,
+): Promise<boolean> {
+  const scroll = `{"limit":${DELETE_POINTS},"with_payload":false,"with_vector":false,"filter":${filterJson(filter)}}`;
+  for (let deleted = 0; ; ) {
+    const text = await client.text('POST', collectionPath(name, '/points/scroll'), { body: scroll, signal });
+    const ids = [...text.matchAll(/\{"id":(\d+|"[0-9a-f-]{36}")/g)].map(([, id]) => id);
+    if (ids.length === 0) return true;
+    // Both conditions: a point that was written anew for another part meanwhile is not ours to delete.
+    const body = `{"filter":{"must":[{"has_id":[${ids.join(',')}]},${filterJson(filter)}]}}`;
+    await client.call('POST', collectionPath(name, '/points/delete?wait=true'), { body, signal });
+    deleted += ids.length;
+    progress(`deleted:${name}`, deleted);
+    if (timeLeft() <= 0) return false;
+  }
+}
+
+/** Removes every snapshot and collection that this job made for a while. Idempotent. */
+export async function removeTemporary(client: QdrantClient, context: LegContext): Promise<void> {
+  await removeSnapshots(client, context);
+  const prefix = temporaryPrefix(context.jobId);
+  for (const name of await listCollections(client, context.signal)) {
+    if (name.startsWith(prefix)) await dropCollection(client, name, context.signal);
+  }
+}

@@ -1,0 +1,240 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent, type Dispatcher, request } from 'undici';
+import { InvalidInputError } from '../../errors.ts';
+import type { QdrantConnection } from './connection.ts';
+import {
+  AnswerTooLargeError,
+  answerError,
+  type Call,
+  connectionError,
+  isBusy,
+  isConnectionError,
+} from './errors.ts';
+
+/** Pauses before further tries, in milliseconds: long enough for a server that restarts. */
+const PAUSES_MS = [100, 400, 1000, 2500];
+/** Milliseconds until a connection must be there. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Largest answer that is taken into memory, in bytes. Pages of points are cut to fit. */
+export const ANSWER_BYTES_MAX = 64 * 1024 ** 2;
+
+export interface CallOptions {
+  /** JSON text. */
+  readonly body?: string;
+  readonly signal?: AbortSignal;
+  /** Milliseconds without a sign of life; the connection's own limit by default. */
+  readonly timeoutMs?: number;
+  /** False for calls that must not be sent twice. True by default: every other call of ours may be repeated. */
+  readonly repeat?: boolean;
+}
+
+/**
+ * The REST interface of one Qdrant server. The official client serves control calls well, but parses bulk answers
+ * slowly, hides the exact text of numbers, and takes no certificate authority, so all calls go through here instead.
+ * Calls that may be repeated are, after a cut or stale connection or an overloaded server.
+ */
+export class QdrantClient {
+  readonly #connection: QdrantConnection;
+  readonly #target: string;
+  readonly #base: string;
+  readonly #agent: Agent;
+
+  constructor(connection: QdrantConnection, target: string) {
+    this.#connection = connection;
+    this.#target = target;
+    this.#base = connection.url.replace(/\/+$/, '');
+    this.#agent = new Agent({
+      connect: { timeout: CONNECT_TIMEOUT_MS, ...(connection.ca === undefined ? {} : { ca: connection.ca }) },
+      connections: 8,
+    });
+  }
+
+  /** Calls and returns the `result` of the answer, parsed with JavaScript's numbers: for control calls only. */
+  async call(method: Dispatcher.HttpMethod, path: string, options: CallOptions = {}): Promise<unknown> {
+    const text = await this.text(method, path, options);
+    let answer: unknown;
+    try {
+      answer = JSON.parse(text);
+    } catch (cause) {
+      throw this.#notQdrant(method, path, cause);
+    }
+    if (typeof answer !== 'object' || answer === null || !('result' in answer)) {
+      throw this.#notQdrant(method, path);
+    }
+    return answer.result;
+  }
+
+  /** Calls and returns the text of the answer. Throws AnswerTooLargeError, and all that errors.ts names. */
+  async text(method: Dispatcher.HttpMethod, path: string, options: CallOptions = {}): Promise<string> {
+    const call = this.#describe(method, path);
+    return this.#repeated(call, options, async () => {
+      const { body } = await this.#send(method, path, options, options.body);
+      return readText(body, call);
+    });
+  }
+
+  /**
+   * Streams `length` bytes of a file from `offset`, by ranges; goes on where a cut connection stopped, so the bytes
+   * come exactly once. Throws when the server has fewer.
+   */
+  async *bytes(
+    path: string,
+    offset: number,
+    length: number,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const call = this.#describe('GET', path);
+    let at = offset;
+    const end = offset + length;
+    let failures = 0;
+    while (at < end) {
+      try {
+        const { statusCode, body } = await this.#send(
+          'GET',
+          path,
+          signal === undefined ? {} : { signal },
+          undefined,
+          {
+            range: `bytes=${at}-${end - 1}`,
+          },
+        );
+        // A proxy that drops the Range header would hand us the file's start as its middle.
+        if (statusCode !== 206) {
+          body.destroy();
+          throw answerError(call, statusCode, 'ranges are not supported');
+        }
+        for await (const chunk of body as AsyncIterable<Buffer>) {
+          at += chunk.length;
+          if (at > end) throw answerError(call, statusCode, 'more bytes than asked for');
+          failures = 0;
+          yield chunk;
+        }
+        if (at < end) throw Object.assign(new Error('The answer ended early.'), { code: 'UND_ERR_SOCKET' });
+      } catch (error) {
+        const pause = PAUSES_MS[failures++];
+        if (signal?.aborted || !isConnectionError(error)) throw error;
+        if (pause === undefined) throw connectionError(call, error);
+        await sleep(pause, undefined, signal === undefined ? {} : { signal });
+      }
+    }
+  }
+
+  /** Sends a file of known size as `multipart/form-data`, streamed. `open` is called again for each further try. */
+  async upload(
+    path: string,
+    file: { name: string; size: number; open: () => AsyncIterable<Uint8Array> },
+    options: { timeoutMs: number; signal: AbortSignal },
+  ): Promise<void> {
+    const call = this.#describe('POST', path);
+    const boundary = `ngbak-${crypto.randomUUID()}`;
+    const head = Buffer.from(
+      `--${boundary}\r\ncontent-disposition: form-data; name="snapshot"; filename="${encodeURIComponent(file.name)}"\r\ncontent-type: application/octet-stream\r\n\r\n`,
+    );
+    const tail = Buffer.from(`\r\n--${boundary}--\r\n`);
+    async function* parts() {
+      yield head;
+      yield* file.open();
+      yield tail;
+    }
+    await this.#repeated(call, options, async () => {
+      const { body } = await this.#send('POST', path, options, parts(), {
+        'content-type': `multipart/form-data; boundary=${boundary}`,
+        'content-length': String(head.length + file.size + tail.length),
+      });
+      await readText(body, call);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #repeated<T>(call: Call, options: CallOptions, send: () => Promise<T>): Promise<T> {
+    for (let failures = 0; ; ) {
+      try {
+        return await send();
+      } catch (error) {
+        const busy = error instanceof Error && 'busy' in error;
+        if (options.signal?.aborted || !(busy || isConnectionError(error))) throw error;
+        const pause = options.repeat === false ? undefined : PAUSES_MS[failures++];
+        if (pause === undefined) throw busy ? error : connectionError(call, error);
+        await sleep(pause, undefined, options.signal === undefined ? {} : { signal: options.signal });
+      }
+    }
+  }
+
+  async #send(
+    method: Dispatcher.HttpMethod,
+    path: string,
+    options: CallOptions,
+    body: string | AsyncIterable<Uint8Array> | undefined,
+    headers: Record<string, string> = {},
+  ): Promise<Dispatcher.ResponseData> {
+    const timeout = options.timeoutMs ?? this.#connection.timeout_seconds * 1000;
+    const answer = await request(`${this.#base}${path}`, {
+      method,
+      dispatcher: this.#agent,
+      headersTimeout: timeout,
+      bodyTimeout: timeout,
+      headers: {
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(this.#connection.api_key === undefined ? {} : { 'api-key': this.#connection.api_key }),
+        ...headers,
+      },
+      // undici's types know no async iterables, although it takes them (fetch's BodyInit does).
+      ...(body === undefined ? {} : { body: body as string }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    if (answer.statusCode >= 200 && answer.statusCode < 300) return answer;
+    const call = this.#describe(method, path);
+    const words = this.#withoutKey(wordsOf(await readText(answer.body, call)));
+    const error = answerError(call, answer.statusCode, words);
+    throw isBusy(answer.statusCode) ? Object.assign(error, { busy: true }) : error;
+  }
+
+  #describe(method: string, path: string): Call {
+    return { what: `${method} ${path.replace(/\?.*/, '')}`, server: this.#base, target: this.#target };
+  }
+
+  /** Proxies in front of a server like to repeat a request's headers in their error pages. */
+  #withoutKey(text: string): string {
+    const { api_key } = this.#connection;
+    return api_key === undefined ? text : text.replaceAll(api_key, '***');
+  }
+
+  #notQdrant(method: string, path: string, cause?: unknown): InvalidInputError {
+    return new InvalidInputError(
+      `What answers at ${this.#base} for target "${this.#target}" is no Qdrant server (${method} ${path}).`,
+      { remedy: 'Correct "url" in the secret: the address of the REST interface.', cause },
+    );
+  }
+}
+
+async function readText(body: Dispatcher.ResponseData['body'], call: Call): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    // Leaving the loop destroys the body, and with it the connection.
+    if (size > ANSWER_BYTES_MAX) {
+      throw new AnswerTooLargeError(
+        `The answer of Qdrant of target "${call.target}" to ${call.what} is larger than ${ANSWER_BYTES_MAX} bytes.`,
+        { remedy: 'See whether a single point is that large; such points can only be saved by snapshot.' },
+      );
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, size).toString('utf8');
+}
+
+/** The server's own words for an error: `status.error` of its JSON, or the text. */
+function wordsOf(text: string): string {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    const status = (parsed as { status?: { error?: unknown } } | null)?.status?.error;
+    return typeof status === 'string' ? status : text;
+  } catch (error) {
+    if (error instanceof SyntaxError) return text;
+    throw error;
+  }
+}

@@ -1,0 +1,176 @@
+import { parse } from 'lossless-json';
+import { z } from 'zod';
+import type { EntryReader, IndexEntry } from '../../archive/types.ts';
+import { IntegrityError, InvalidInputError } from '../../errors.ts';
+import { type ConfigView, type Lossless, losslessText, viewConfig } from './collections.ts';
+import { FOLDER, parseEntryName } from './names.ts';
+
+/** Bytes that a collection's configuration may have; real ones have a few thousand. */
+const CONFIG_BYTES_MAX = 4 * 1024 ** 2;
+/** Collections that one archive may hold. */
+const COLLECTIONS_MAX = 10_000;
+
+const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const Count = z.number().int().nonnegative();
+
+/** What we read ourselves of `vectors/<collection>.config.json`; docs/stores/qdrant.md describes it. */
+const ConfigEntryView = z.looseObject({
+  entry_version: z.literal(1),
+  collection: z.string().min(1).max(255),
+  method: z.enum(['snapshot', 'points']),
+  /** Why that method was taken. */
+  reason: z.string(),
+  server_version: z.string(),
+  aliases: z.array(z.string().min(1).max(512)).max(1000),
+  filter: z
+    .strictObject({ key: z.string(), value: z.union([z.string(), z.number(), z.boolean()]) })
+    .nullable(),
+  points: z.strictObject({
+    /** Exact number of points. */
+    count: Count,
+    /** Digest over the first `digested` points in order of their ids. */
+    digest: Sha256,
+    digested: Count,
+  }),
+  /** Number of points entries; 0 for a snapshot. */
+  chunks: Count,
+  snapshot: z.looseObject({ size: Count, sha256: Sha256 }).nullable(),
+});
+
+/** A collection's configuration entry. */
+export interface ConfigEntry extends z.infer<typeof ConfigEntryView> {
+  /** As the server told it, numbers as text. */
+  readonly config: Lossless;
+  readonly payload_indexes: Readonly<Record<string, Lossless>>;
+}
+
+/** A collection in an archive. */
+export interface ArchivedCollection {
+  readonly name: string;
+  /** Its part of entry names. */
+  readonly part: string;
+  /** Absent in archives of others, which hold a bare snapshot. */
+  readonly config?: ConfigEntry & { view: ConfigView };
+  /** Its snapshot, where it was saved as one. */
+  readonly snapshot?: IndexEntry;
+}
+
+/** Bytes of a configuration entry. */
+export function configEntryBytes(entry: ConfigEntry): Uint8Array {
+  return Buffer.from(`${losslessText(entry)}\n`);
+}
+
+/**
+ * The collections of an archive, sorted by name, checked against each other: Throws IntegrityError or
+ * InvalidInputError where entries are missing, too many, or of another form.
+ */
+export async function readCollections(archive: EntryReader): Promise<ArchivedCollection[]> {
+  const found = new Map<string, { snapshot?: IndexEntry; config?: IndexEntry; chunks: number }>();
+  for await (const entry of archive.entries(FOLDER)) {
+    const parsed = parseEntryName(entry.name);
+    if (!parsed) {
+      throw new InvalidInputError(
+        `The archive has an entry ${JSON.stringify(entry.name)} that this version can't load.`,
+        {
+          remedy: 'Restore it with the version of ngbak that wrote it, or leave out the vectors.',
+        },
+      );
+    }
+    let parts = found.get(parsed.part);
+    if (!parts) {
+      if (found.size === COLLECTIONS_MAX) {
+        throw new InvalidInputError(`The archive holds more than ${COLLECTIONS_MAX} collections.`, {
+          remedy: 'Restore it in parts.',
+        });
+      }
+      parts = { chunks: 0 };
+      found.set(parsed.part, parts);
+    }
+    if (parsed.kind === 'points') {
+      parts.chunks++;
+      // Entries come in the order of the archive, which must be the order of the ids in them.
+      if (parsed.number !== parts.chunks)
+        throw missing(`${FOLDER}${parsed.part}.points-…`, 'is not numbered without gaps');
+    } else parts[parsed.kind] = entry;
+  }
+  const collections: ArchivedCollection[] = [];
+  for (const [part, { snapshot, config: entry, chunks }] of found) {
+    const config = entry && (await readConfig(archive, entry));
+    if (!config) {
+      if (!snapshot || chunks > 0) throw missing(`${FOLDER}${part}.config.json`, 'is missing');
+      collections.push({ name: decodePart(part), part, snapshot });
+      continue;
+    }
+    if (config.method === 'snapshot' && !snapshot) throw missing(`${FOLDER}${part}.snapshot`, 'is missing');
+    if (config.chunks !== chunks) {
+      throw missing(
+        `${FOLDER}${part}.points-…`,
+        `is there ${chunks} times and should be ${config.chunks} times`,
+      );
+    }
+    collections.push({
+      name: config.collection,
+      part,
+      config,
+      ...(config.method === 'snapshot' && snapshot ? { snapshot } : {}),
+    });
+  }
+  const names = new Set(collections.map(({ name }) => name));
+  if (names.size !== collections.length) throw missing(FOLDER, 'holds a collection twice');
+  return collections.sort((left, right) => (left.name < right.name ? -1 : 1));
+}
+
+async function readConfig(
+  archive: EntryReader,
+  entry: IndexEntry,
+): Promise<NonNullable<ArchivedCollection['config']>> {
+  if (entry.size > CONFIG_BYTES_MAX) {
+    throw new InvalidInputError(
+      `Entry ${entry.name} has ${entry.size} bytes; the limit is ${CONFIG_BYTES_MAX}.`,
+      {
+        remedy: 'This is no archive of ngbak: do not restore it.',
+      },
+    );
+  }
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of archive.open(entry)) chunks.push(chunk);
+  const text = Buffer.concat(chunks).toString('utf8');
+  let value: unknown;
+  let lossless: { config?: unknown; payload_indexes?: unknown };
+  try {
+    value = JSON.parse(text);
+    lossless = parse(text) as typeof lossless;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw missing(entry.name, 'is not JSON');
+  }
+  const view = ConfigEntryView.safeParse(value);
+  if (!view.success) {
+    const [issue] = view.error.issues;
+    throw missing(entry.name, `is not valid (${issue?.path.join('.')}: ${issue?.message})`);
+  }
+  const indexes = z.record(z.string(), z.unknown()).safeParse(lossless.payload_indexes);
+  if (!indexes.success) throw missing(entry.name, 'has no payload_indexes');
+  const { config } = lossless;
+  return {
+    ...view.data,
+    config,
+    payload_indexes: indexes.data,
+    view: viewConfig(view.data.collection, config),
+  };
+}
+
+function decodePart(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch (error) {
+    if (error instanceof URIError) return part;
+    throw error;
+  }
+}
+
+function missing(name: string, problem: string): IntegrityError {
+  return new IntegrityError(`Entry ${name} of the archive ${problem}.`, {
+    remedy: 'Take another copy of this backup, or another backup.',
+  });
+}

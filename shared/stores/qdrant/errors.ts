@@ -1,0 +1,102 @@
+import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../errors.ts';
+
+/** The server has no such collection, snapshot or alias. */
+export class QdrantNotFoundError extends NgbakError {}
+
+/** The server refused a request, or failed at it in a way that trying again does not help. */
+export class QdrantRefusedError extends NgbakError {}
+
+/** An answer is larger than we take into memory. */
+export class AnswerTooLargeError extends NgbakError {}
+
+/** Characters of the server's own words that a message repeats. */
+const WORDS_MAX = 300;
+
+const CERTIFICATE_CODES = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'CERT_HAS_EXPIRED',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+]);
+
+/** What a failed call was about, for the message. */
+export interface Call {
+  /** Method and path, such as `GET /collections/entities`. */
+  readonly what: string;
+  /** Address of the server. */
+  readonly server: string;
+  /** Name of the target in configuration. */
+  readonly target: string;
+}
+
+/** The error for an answer that is none of success. `words` is the server's text, free of secrets. */
+export function answerError(call: Call, status: number, words: string): NgbakError {
+  const told = words.length > WORDS_MAX ? `${words.slice(0, WORDS_MAX)}…` : words;
+  const message = `Qdrant of target "${call.target}" at ${call.server} answered ${status} to ${call.what}: ${told.replace(/\.$/, '')}.`;
+  if (status === 401 || status === 403) {
+    return new AccessDeniedError(message, {
+      remedy: `Put a key that may read, write and manage the collections into "api_key" of the secret of target "${call.target}".`,
+    });
+  }
+  if (status === 404) {
+    return new QdrantNotFoundError(message, {
+      remedy: 'Check the address and the names of the collections in the configuration.',
+    });
+  }
+  if (/no space left|disk (is )?full|not enough (free )?(disk )?space/i.test(words)) {
+    return new QdrantRefusedError(message, {
+      remedy: 'Free space on the disk of the Qdrant server, then start again.',
+    });
+  }
+  if (/strict mode/i.test(words)) {
+    return new QdrantRefusedError(message, {
+      remedy: 'Widen the strict mode limits of the collection that are named, then start again.',
+    });
+  }
+  if (status >= 500 || status === 429 || status === 408) {
+    return new UnavailableError(message, {
+      remedy: 'See the log of the Qdrant server; start again when it is well.',
+    });
+  }
+  return new QdrantRefusedError(message, { remedy: 'See the log of the Qdrant server.' });
+}
+
+/** True where an answer says: not now, but the request itself was fine. */
+export function isBusy(status: number): boolean {
+  return status === 429 || status === 502 || status === 503 || status === 504;
+}
+
+/** The error for a call that got no answer at all. */
+export function connectionError(call: Call, cause: unknown): NgbakError {
+  const code = codeOf(cause);
+  const message = `Qdrant of target "${call.target}" at ${call.server} gave no answer to ${call.what} (${code})`;
+  if (CERTIFICATE_CODES.has(code)) {
+    return new InvalidInputError(`${message}: its certificate is not trusted.`, {
+      remedy: `Put the PEM of its certificate authority into "ca" of the secret of target "${call.target}".`,
+      cause,
+    });
+  }
+  return new UnavailableError(`${message}.`, {
+    remedy:
+      'Check that the server runs, and that address, port, security groups and subnets let us reach it.',
+    cause,
+  });
+}
+
+/** True for errors of the connection, after which the same call may work: cut, stale, refused, timed out. */
+export function isConnectionError(error: unknown): boolean {
+  return /^(UND_ERR_(SOCKET|CONNECT_TIMEOUT|HEADERS_TIMEOUT|BODY_TIMEOUT)|ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|EAI_AGAIN|ENOTFOUND|HPE_)/.test(
+    codeOf(error),
+  );
+}
+
+function codeOf(error: unknown): string {
+  for (let current: unknown = error, depth = 0; current instanceof Error && depth < 4; depth++) {
+    if ('code' in current && typeof current.code === 'string') return current.code;
+    if (current instanceof AggregateError && current.errors[0] instanceof Error) current = current.errors[0];
+    else current = current.cause;
+  }
+  return error instanceof Error ? error.name : 'unknown';
+}

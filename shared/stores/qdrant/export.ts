@@ -1,0 +1,352 @@
+import { z } from 'zod';
+import { resumableSha256 } from '../../archive/sha256.ts';
+import type { EntryPiece } from '../../archive/types.ts';
+import { MultisetDigest, type Tallies } from '../../digest.ts';
+import { IntegrityError, InvalidInputError } from '../../errors.ts';
+import type { Cursor, ExportStep, LegContext, Shard, StoreProbe } from '../port.ts';
+import type { QdrantClient } from './client.ts';
+import { aliasesOf, type CollectionState, listAliases, pageLimit, readCollection } from './collections.ts';
+import { type ConfigEntry, configEntryBytes } from './config-entry.ts';
+import type { QdrantScope } from './connection.ts';
+import { chooseMethod } from './method.ts';
+import { configEntryName, pointsEntryName, snapshotEntryName } from './names.ts';
+import { countPoints, digestFirst, scroll } from './points.ts';
+import { countPeers, estimateBytes } from './probe.ts';
+import { findCollections } from './scope.ts';
+import { createSnapshot, findSnapshot, removeSnapshots, snapshotPath } from './snapshots.ts';
+
+/** Characters of points entries. A leg can end after each; a restore repeats at most one. */
+const CHUNK_CHARACTERS = 8 * 1024 ** 2;
+/** Bytes of a snapshot that are read at a time: a multiple of SHA-256's block, some seconds on a slow line. */
+const PIECE_BYTES = 32 * 1024 ** 2;
+/** Points whose content is digested where a collection is saved by snapshot; docs/stores/qdrant.md says what it proves. */
+export const DIGESTED_POINTS = 20_000;
+/** Times that a snapshot is taken of a collection that keeps changing. */
+const SNAPSHOT_TRIES = 3;
+/** Shards that a plan may have (port). */
+const SHARDS_MAX = 64;
+/** JSON characters of a shard's parameters (port: 4 KiB). */
+const PARAMS_CHARACTERS = 4000;
+
+const Points = z.object({ count: z.number(), digest: z.string(), digested: z.number() });
+type Points = z.infer<typeof Points>;
+
+const SnapshotState = z.object({ name: z.string(), size: z.number(), checksum: z.string().nullable() });
+
+/** Where the export of a shard goes on: which of its collections, and where within it. */
+const ExportCursor = z.object({
+  at: z.number().int().nonnegative(),
+  within: z
+    .discriminatedUnion('method', [
+      z.object({
+        method: z.literal('points'),
+        reason: z.string(),
+        /** JSON text of the next id; null where all points are out. */
+        next: z.string().nullable(),
+        chunks: z.number(),
+        points: Points,
+      }),
+      z.object({
+        method: z.literal('snapshot'),
+        reason: z.string(),
+        snapshot: SnapshotState,
+        offset: z.number(),
+        sha256: z.string(),
+        points: Points,
+      }),
+    ])
+    .nullable(),
+});
+type ExportCursor = z.infer<typeof ExportCursor>;
+type Within = NonNullable<ExportCursor['within']>;
+type PointsState = Extract<Within, { method: 'points' }>;
+type SnapshotProgress = Extract<Within, { method: 'snapshot' }>;
+
+const ShardParams = z.object({ collections: z.array(z.string()) });
+
+/** One shard for each collection; several share one where there are more than a plan may have. */
+export async function planQdrant(
+  client: QdrantClient,
+  scope: QdrantScope,
+  context: LegContext,
+  probe: StoreProbe,
+): Promise<Shard[]> {
+  const { names, missing } = await findCollections(client, scope, context.signal);
+  if (missing.length > 0 && !context.asIs) {
+    throw new InvalidInputError(
+      `The Qdrant server has no collection or alias ${missing.map((name) => `"${name}"`).join(', ')}, which the scope names.`,
+      {
+        remedy:
+          'Create it, or correct "collections" (or the profile\'s parameters) in cdk.json: a backup never leaves out what it was told to save.',
+      },
+    );
+  }
+  const perShard = Math.ceil(names.length / SHARDS_MAX);
+  const total = Math.max(
+    1,
+    names.reduce((sum, name) => sum + (probe.counts[`points:${name}`] ?? 0), 0),
+  );
+  const shards: Shard[] = [];
+  for (let at = 0; at < names.length; at += perShard) {
+    const collections = names.slice(at, at + perShard);
+    if (JSON.stringify({ collections }).length > PARAMS_CHARACTERS) {
+      throw new InvalidInputError(
+        `The scope has ${names.length} collections, more than one backup can plan.`,
+        {
+          remedy: 'Name fewer in "collections", and save the others as further targets.',
+        },
+      );
+    }
+    const points = collections.reduce((sum, name) => sum + (probe.counts[`points:${name}`] ?? 0), 0);
+    shards.push({
+      id: shardId(shards.length, collections[0] ?? ''),
+      params: { collections },
+      estimatedBytes: Math.ceil((probe.estimatedBytes * points) / total),
+    });
+  }
+  return shards;
+}
+
+function shardId(number: number, collection: string): string {
+  return `${String(number + 1).padStart(2, '0')}-${collection.replaceAll(/[^a-zA-Z0-9_-]/g, '_').slice(0, 60)}`;
+}
+
+/** Streams a shard's collections: points or snapshot first, then the configuration with their counts and digests. */
+export async function* exportQdrant(
+  client: QdrantClient,
+  scope: QdrantScope,
+  version: string,
+  shard: Shard,
+  from: Cursor | null,
+  context: LegContext,
+): AsyncGenerator<ExportStep> {
+  const { collections } = ShardParams.parse(shard.params);
+  const start: ExportCursor = from === null ? { at: 0, within: null } : ExportCursor.parse(from);
+  for (let at = start.at; at < collections.length; at++) {
+    const name = collections[at] ?? '';
+    const after: Cursor | null = at + 1 < collections.length ? { at: at + 1, within: null } : null;
+    const state = await readCollection(client, name, context.signal);
+    if (!state) throw deleted(name);
+    const job: CollectionExport = { client, scope, version, name, state, context };
+    const resumed = at === start.at ? start.within : null;
+    const within = resumed ?? (await begin(job));
+    const steps = within.method === 'points' ? exportPoints(job, within) : exportSnapshot(job, within);
+    let last = within;
+    for await (const { within: next, ...step } of steps) {
+      last = next;
+      yield { ...step, next: { at, within: next } };
+    }
+    yield { ...(await exportConfig(job, last)), next: after };
+    // A repeat of this leg would need the snapshot of an earlier one again: those stay until the job's clean-up.
+    if (last.method === 'snapshot' && resumed === null) await removeSnapshots(client, context, name);
+  }
+}
+
+interface CollectionExport {
+  readonly client: QdrantClient;
+  readonly scope: QdrantScope;
+  readonly version: string;
+  readonly name: string;
+  readonly state: CollectionState;
+  readonly context: LegContext;
+}
+
+type CollectionStep = Pick<ExportStep, 'piece' | 'tallies'> & { within: Within };
+
+/** Chooses the method; for a snapshot, has the server write it. */
+async function begin(job: CollectionExport): Promise<Within> {
+  const { client, scope, name, state, context } = job;
+  const count = await countPoints(client, name, scope.filter, context.signal);
+  const choice = chooseMethod(scope, name, {
+    view: state.view,
+    bytes: estimateBytes(state, count),
+    peers: scope.filter || scope.method === 'points' ? 1 : await countPeers(client, context.signal),
+  });
+  if (choice.method === 'points') return pointsFromStart(choice.reason);
+  for (let tries = 0; tries < SNAPSHOT_TRIES; tries++) {
+    const before = await measure(job);
+    const snapshot = await createSnapshot(client, name, context);
+    const after = await measure(job);
+    if (before.count === after.count && before.digest === after.digest) {
+      return {
+        method: 'snapshot',
+        reason: choice.reason,
+        snapshot: { name: snapshot.name, size: snapshot.size, checksum: snapshot.checksum ?? null },
+        offset: 0,
+        sha256: '',
+        points: after,
+      };
+    }
+    // What a snapshot of a moving collection holds is known to nobody, so no restore could prove it.
+    await removeSnapshots(client, context, name);
+    context.log('The collection changed while its snapshot was taken.', { collection: name, try: tries + 1 });
+  }
+  if (scope.method === 'snapshot') {
+    throw new IntegrityError(
+      `Collection "${name}" changed during each of ${SNAPSHOT_TRIES} snapshots, so nobody could say what they hold.`,
+      { remedy: 'Pause its writers (docs/hooks.md), or set "method" to "auto" in the scope.' },
+    );
+  }
+  return pointsFromStart('it is being written to, and a snapshot of it could not be proved');
+}
+
+function pointsFromStart(reason: string): PointsState {
+  const points = { count: 0, digest: new MultisetDigest().hex(), digested: 0 };
+  return { method: 'points', reason, next: '', chunks: 0, points };
+}
+
+async function measure({ client, name, state, context: { signal } }: CollectionExport): Promise<Points> {
+  const count = await countPoints(client, name, undefined, signal);
+  const { digest, points } = await digestFirst(client, name, DIGESTED_POINTS, {
+    limit: pageLimit(state.view),
+    signal,
+  });
+  return { count, digest, digested: points };
+}
+
+/** `next` is "" at the start, where Qdrant has no id to begin with. */
+async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGenerator<CollectionStep> {
+  const { client, scope, name, state, context } = job;
+  if (from.next === null) return;
+  let within = from;
+  let lines: string[] = [];
+  let characters = 0;
+  let digest = new MultisetDigest();
+  const pages = scroll(client, name, {
+    from: from.next === '' ? null : from.next,
+    filter: scope.filter,
+    limit: pageLimit(state.view),
+    signal: context.signal,
+  });
+  for await (const { points, next } of pages) {
+    for (const point of points) {
+      lines.push(point.raw);
+      characters += point.raw.length + 1;
+      digest.add(point.canonical);
+    }
+    if (next !== null && characters < CHUNK_CHARACTERS) continue;
+    if (lines.length === 0) continue;
+    const total = new MultisetDigest();
+    total.merge(within.points.digest);
+    total.merge(digest.hex());
+    const count = within.points.count + lines.length;
+    within = {
+      ...within,
+      next,
+      chunks: within.chunks + 1,
+      points: { count, digest: total.hex(), digested: count },
+    };
+    const data = Buffer.from(`${lines.join('\n')}\n`);
+    yield {
+      piece: wholeEntry(pointsEntryName(name, within.chunks), data),
+      tallies: { [`points:${name}`]: { count: lines.length, digest: digest.hex() } },
+      within,
+    };
+    context.progress(`points:${name}`, count);
+    lines = [];
+    characters = 0;
+    digest = new MultisetDigest();
+  }
+}
+
+async function* exportSnapshot(
+  job: CollectionExport,
+  from: SnapshotProgress,
+): AsyncGenerator<CollectionStep> {
+  const { client, name, context } = job;
+  const { snapshot, points } = from;
+  if (from.offset >= snapshot.size) return;
+  if (from.offset > 0) await findSnapshot(client, name, snapshot, context.signal);
+  const hash = await resumableSha256(from.sha256 === '' ? undefined : from.sha256);
+  let within = from;
+  while (within.offset < snapshot.size) {
+    const { offset } = within;
+    const length = Math.min(PIECE_BYTES, snapshot.size - offset);
+    const last = offset + length === snapshot.size;
+    let read = 0;
+    let sha256 = '';
+    async function* data() {
+      for await (const chunk of client.bytes(
+        snapshotPath(name, snapshot.name),
+        offset,
+        length,
+        context.signal,
+      )) {
+        hash.update(chunk);
+        read += chunk.length;
+        yield chunk;
+      }
+      sha256 = last ? hash.digest() : hash.save();
+      if (last) checkSnapshot(name, snapshot, sha256);
+    }
+    // The cursor after this piece is known once the piece was read, which is before anybody looks at it.
+    const next: SnapshotProgress = {
+      ...within,
+      offset: offset + length,
+      get sha256() {
+        return sha256;
+      },
+    };
+    yield {
+      piece: { name: snapshotEntryName(name), size: snapshot.size, offset, length, data: data() },
+      tallies: last ? { [`points:${name}`]: { count: points.count, digest: points.digest } } : {},
+      within: next,
+    };
+    if (read !== length) {
+      throw new IntegrityError(`Only ${read} of ${length} bytes of the snapshot of "${name}" were taken.`, {
+        remedy: 'Report this as an error of ngbak: the archive writer left a piece unread.',
+      });
+    }
+    within = { ...within, offset: offset + length, sha256 };
+    context.progress(`bytes:${name}`, within.offset, snapshot.size);
+  }
+}
+
+function checkSnapshot(
+  collection: string,
+  { name, checksum }: z.infer<typeof SnapshotState>,
+  sha256: string,
+): void {
+  if (checksum === null || checksum === sha256) return;
+  throw new IntegrityError(
+    `Snapshot ${name} of collection "${collection}" has SHA-256 ${sha256} as it was read, but the server says ${checksum}.`,
+    { remedy: 'Start the backup again; see the disk and the log of the Qdrant server if it comes back.' },
+  );
+}
+
+async function exportConfig(
+  { client, scope, version, name, state, context }: CollectionExport,
+  within: Within,
+): Promise<Pick<ExportStep, 'piece' | 'tallies'>> {
+  const aliases = aliasesOf(await listAliases(client, context.signal), name);
+  const entry: ConfigEntry = {
+    entry_version: 1,
+    collection: name,
+    method: within.method,
+    reason: within.reason,
+    server_version: version,
+    aliases,
+    filter: scope.filter ?? null,
+    points: within.points,
+    chunks: within.method === 'points' ? within.chunks : 0,
+    snapshot: within.method === 'snapshot' ? { size: within.snapshot.size, sha256: within.sha256 } : null,
+    config: state.config,
+    payload_indexes: state.indexes,
+  };
+  // A collection without points has no other entry that could tell its tally.
+  const tallies: Tallies =
+    within.points.count === 0 && within.method === 'points'
+      ? { [`points:${name}`]: { count: 0, digest: within.points.digest } }
+      : {};
+  return { piece: wholeEntry(configEntryName(name), configEntryBytes(entry)), tallies };
+}
+
+function wholeEntry(name: string, data: Uint8Array): EntryPiece {
+  return { name, size: data.length, offset: 0, length: data.length, data: [data] };
+}
+
+function deleted(name: string): IntegrityError {
+  return new IntegrityError(`Collection "${name}" was deleted while it was being saved.`, {
+    remedy: 'Start the backup again when nobody removes collections.',
+  });
+}

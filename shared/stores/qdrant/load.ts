@@ -1,0 +1,215 @@
+import { z } from 'zod';
+import type { EntryReader, IndexEntry } from '../../archive/types.ts';
+import { addTallies, MultisetDigest, type Tallies } from '../../digest.ts';
+import { IntegrityError } from '../../errors.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import { readArchivedPoints } from './archived-points.ts';
+import type { QdrantClient } from './client.ts';
+import { comparableText, dropCollection, readCollection } from './collections.ts';
+import { type ArchivedCollection, readCollections } from './config-entry.ts';
+import type { QdrantScope } from './connection.ts';
+import { createCollection, reconcileAliases, reconcileIndexes, settleCollection } from './create.ts';
+import { parseEntryName, pointsEntries, temporaryName } from './names.ts';
+import { collectionPath, countPoints } from './points.ts';
+import { createSnapshot, removeSnapshots, SNAPSHOT_TIMEOUT_MS, snapshotPath } from './snapshots.ts';
+import { writePoints } from './write.ts';
+
+/** Bytes that a snapshot's upload is sure to move each second, for the question whether it still fits into this leg. */
+const UPLOAD_BYTES_PER_SECOND = 20 * 1024 ** 2;
+
+const LoadCursor = z.object({
+  /** Collection, in the order of readCollections. */
+  at: z.number().int().nonnegative(),
+  /** Number of points entries that are in; null before the first. */
+  chunks: z.number().int().nonnegative().nullable(),
+  /** Name of the collection that the points go to. */
+  into: z.string().nullable(),
+});
+type LoadCursor = z.infer<typeof LoadCursor>;
+
+/**
+ * Loads the collections of an archive, one after the other, aliases last. A collection that readers use is replaced at
+ * one instant by the server itself: a snapshot is uploaded over it; points are loaded into a collection beside it,
+ * whose snapshot then takes its place. Points of a filtered scope, and merges, go into the collection as it is.
+ */
+export async function loadQdrant(
+  client: QdrantClient,
+  scope: QdrantScope,
+  archive: EntryReader,
+  options: RestoreOptions,
+  from: Cursor | null,
+  context: LegContext,
+): Promise<Leg> {
+  const start: LoadCursor = from === null ? { at: 0, chunks: null, into: null } : LoadCursor.parse(from);
+  const collections = await readCollections(archive);
+  let tallies: Tallies = {};
+  let cursor = start;
+  let worked = false;
+  while (cursor.at < collections.length) {
+    const collection = collections[cursor.at];
+    if (!collection) break;
+    if (worked && !hasTime(collection, cursor, context)) return { cursor, tallies };
+    worked = true;
+    const job: CollectionLoad = { client, scope, archive, options, collection, context };
+    const step = collection.snapshot
+      ? await loadSnapshot(job, collection.snapshot, cursor)
+      : await loadPoints(job, cursor);
+    tallies = addTallies(tallies, step.tallies);
+    cursor = step.cursor;
+  }
+  await reconcileAliases(
+    client,
+    collections,
+    { exact: options.mode === 'replace' && !scope.filter },
+    context,
+  );
+  return { cursor: null, tallies };
+}
+
+interface CollectionLoad {
+  readonly client: QdrantClient;
+  readonly scope: QdrantScope;
+  readonly archive: EntryReader;
+  readonly options: RestoreOptions;
+  readonly collection: ArchivedCollection;
+  readonly context: LegContext;
+}
+
+interface LoadStep {
+  readonly cursor: LoadCursor;
+  readonly tallies: Tallies;
+}
+
+/** An upload can't be interrupted, so it starts with a fresh leg where this one may not last. */
+function hasTime({ snapshot }: ArchivedCollection, _cursor: LoadCursor, context: LegContext): boolean {
+  const needed = snapshot ? (snapshot.size / UPLOAD_BYTES_PER_SECOND) * 1000 : 0;
+  return context.timeLeft() > needed;
+}
+
+function following({ at }: LoadCursor): LoadCursor {
+  return { at: at + 1, chunks: null, into: null };
+}
+
+async function loadSnapshot(job: CollectionLoad, entry: IndexEntry, cursor: LoadCursor): Promise<LoadStep> {
+  const { client, archive, collection, context } = job;
+  const { name, config } = collection;
+  let sent = 0;
+  await replaceBySnapshot(job, {
+    name: parseEntryName(entry.name)?.part ?? 'snapshot',
+    size: entry.size,
+    sha256: entry.sha256,
+    open: async function* () {
+      sent = 0;
+      for await (const chunk of archive.open(entry)) {
+        sent += chunk.length;
+        context.progress(`bytes:${name}`, sent, entry.size);
+        yield chunk;
+      }
+    },
+  });
+  const count = await countPoints(client, name, undefined, context.signal);
+  if (config && count !== config.points.count) throw incomplete(name, count, config.points.count);
+  // The digest is what the archive says; the read-back compares it with what the server has.
+  const digest = config?.points.digest ?? new MultisetDigest().hex();
+  return { cursor: following(cursor), tallies: { [`points:${name}`]: { count, digest } } };
+}
+
+/** Puts the content of a snapshot under the collection's name, in the place of what is there. */
+async function replaceBySnapshot(
+  { client, collection: { name, config }, context }: CollectionLoad,
+  file: { name: string; size: number; sha256: string; open: () => AsyncIterable<Uint8Array> },
+): Promise<void> {
+  const { signal } = context;
+  const existing = await readCollection(client, name, signal);
+  // Over a collection of another configuration the server would keep that one's, or refuse.
+  if (existing && (!config || comparableText(existing.config) !== comparableText(config.config))) {
+    context.log('The collection has another configuration: it is removed before its snapshot is loaded.', {
+      collection: name,
+    });
+    await dropCollection(client, name, signal);
+  }
+  const path = collectionPath(name, `/snapshots/upload?priority=snapshot&wait=true&checksum=${file.sha256}`);
+  await client.upload(path, file, { timeoutMs: SNAPSHOT_TIMEOUT_MS, signal });
+  if (config) await reconcileIndexes(client, name, config.payload_indexes, { drop: true, signal });
+}
+
+async function loadPoints(job: CollectionLoad, cursor: LoadCursor): Promise<LoadStep> {
+  const { client, scope, archive, options, collection, context } = job;
+  const { name, part, config } = collection;
+  if (!config) throw incomplete(name, 0, 0);
+  const { signal } = context;
+  const into = cursor.into ?? (await prepare(job, config));
+  const created = into !== name || (options.mode === 'replace' && !scope.filter);
+  const done = cursor.chunks ?? 0;
+  let tallies: Tallies = {};
+  let chunks = 0;
+  for await (const entry of pointsEntries(archive, part)) {
+    if (++chunks <= done) continue;
+    const written = await writePoints(
+      client,
+      into,
+      readArchivedPoints(archive, entry, scope.filter ?? null),
+      {
+        options: created ? { mode: 'replace', onConflict: 'overwrite' } : options,
+        filter: scope.filter ?? null,
+        signal,
+      },
+    );
+    tallies = addTallies(tallies, { [`points:${name}`]: written });
+    context.progress(`points:${name}`, tallies[`points:${name}`]?.count ?? 0, config.points.count);
+    if (context.timeLeft() <= 0) return { cursor: { at: cursor.at, chunks, into }, tallies };
+  }
+  if (!created) {
+    await reconcileIndexes(client, name, config.payload_indexes, { drop: false, signal });
+    return { cursor: following(cursor), tallies };
+  }
+  await settleCollection(client, into, config, signal);
+  const count = await countPoints(client, into, undefined, signal);
+  if (count !== config.points.count) throw incomplete(into, count, config.points.count);
+  if (into !== name) await swapIn(job, into);
+  return { cursor: following(cursor), tallies };
+}
+
+/** Makes the collection that the points go to, where there is none, and returns its name. */
+async function prepare(
+  { client, scope, options, collection: { name }, context }: CollectionLoad,
+  config: NonNullable<ArchivedCollection['config']>,
+): Promise<string> {
+  const { signal } = context;
+  const exists = (await readCollection(client, name, signal)) !== undefined;
+  if (!exists) {
+    await createCollection(client, name, config, signal);
+    // In a collection that others share, nothing may stay switched off.
+    if (scope.filter || options.mode === 'merge') await settleCollection(client, name, config, signal);
+    return name;
+  }
+  if (scope.filter || options.mode === 'merge') return name;
+  const beside = temporaryName(name, context.jobId);
+  await dropCollection(client, beside, signal);
+  await createCollection(client, beside, config, signal);
+  return beside;
+}
+
+/** Lets the collection that was built beside take the place of the one that readers use. */
+async function swapIn(job: CollectionLoad, beside: string): Promise<void> {
+  const { client, context } = job;
+  // The collection beside stays until `finish`: a repeat of this leg would need it again.
+  const snapshot = await createSnapshot(client, beside, context);
+  if (!snapshot.checksum) throw incomplete(beside, 0, 0);
+  await replaceBySnapshot(job, {
+    name: snapshot.name,
+    size: snapshot.size,
+    sha256: snapshot.checksum,
+    open: () => client.bytes(snapshotPath(beside, snapshot.name), 0, snapshot.size, context.signal),
+  });
+  await removeSnapshots(client, context, beside);
+}
+
+function incomplete(name: string, found: number, expected: number): IntegrityError {
+  return new IntegrityError(
+    `Collection "${name}" has ${found} points after the load; the archive says ${expected}.`,
+    {
+      remedy: 'Make sure that nothing else writes to the collection while it is restored, and restore again.',
+    },
+  );
+}

@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto';
+import { encodeNamePart } from '../../archive/names.ts';
+import type { EntryReader, IndexEntry } from '../../archive/types.ts';
+
+/** Folder of the archive. */
+export const FOLDER = 'vectors/';
+/** Characters of an encoded name that an entry carries; an archive allows 512 bytes for a whole entry name. */
+const PART_LENGTH_MAX = 400;
+/** What everything that we make on a server for a while starts with. */
+export const OURS = 'ngbak-';
+
+/**
+ * A collection's name as part of an entry name; decodeURIComponent gives it back. A name that gets too long by it is
+ * replaced by its hash, and stands in the collection's `.config.json` only.
+ */
+export function entryPart(collection: string): string {
+  const part = encodeNamePart(collection);
+  if (part.length <= PART_LENGTH_MAX) return part;
+  return `sha256-${createHash('sha256').update(collection).digest('hex')}`;
+}
+
+export function configEntryName(collection: string): string {
+  return `${FOLDER}${entryPart(collection)}.config.json`;
+}
+
+export function snapshotEntryName(collection: string): string {
+  return `${FOLDER}${entryPart(collection)}.snapshot`;
+}
+
+/** Name of the entry that holds the `number`th run of points, from 1. */
+export function pointsEntryName(collection: string, number: number): string {
+  return `${FOLDER}${entryPart(collection)}.points-${String(number).padStart(5, '0')}.jsonl`;
+}
+
+const ENTRY = /^vectors\/(.+)\.(?:(snapshot)|(config)\.json|points-(\d{5,10})\.jsonl)$/s;
+
+/** What an entry's name says about it; undefined where it is no entry of ours. */
+export function parseEntryName(
+  name: string,
+):
+  | { part: string; kind: 'snapshot' | 'config' }
+  | { part: string; kind: 'points'; number: number }
+  | undefined {
+  const match = ENTRY.exec(name);
+  const part = match?.[1];
+  if (!match || part === undefined) return undefined;
+  if (match[2] !== undefined) return { part, kind: 'snapshot' };
+  if (match[3] !== undefined) return { part, kind: 'config' };
+  return { part, kind: 'points', number: Number(match[4]) };
+}
+
+/** The points entries of one collection, in order. */
+export async function* pointsEntries(archive: EntryReader, part: string): AsyncGenerator<IndexEntry> {
+  for await (const entry of archive.entries(`${FOLDER}${part}.points-`)) {
+    const parsed = parseEntryName(entry.name);
+    if (parsed?.kind === 'points' && parsed.part === part) yield entry;
+  }
+}
+
+/** Name under which a restore builds a collection beside the one that readers use. */
+export function temporaryName(collection: string, jobId: string): string {
+  const hash = createHash('sha256').update(collection).digest('hex').slice(0, 16);
+  return `${temporaryPrefix(jobId)}${hash}`;
+}
+
+/** What the names of all such collections of a job start with. */
+export function temporaryPrefix(jobId: string): string {
+  return `${OURS}restore.${jobId}.`;
+}
+
+/** True for collections that a restore of ours is building, of any job. */
+export function isTemporary(collection: string): boolean {
+  return collection.startsWith(`${OURS}restore.`);
+}

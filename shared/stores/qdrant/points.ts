@@ -1,0 +1,149 @@
+import { MultisetDigest } from '../../digest.ts';
+import type { QdrantClient } from './client.ts';
+import type { QdrantScope } from './connection.ts';
+import { AnswerTooLargeError } from './errors.ts';
+import { CompactJson, type PointText, readPoint } from './point-text.ts';
+
+/** Characters of JSON that one page should have. Large enough that round trips don't count, small enough for memory. */
+const PAGE_CHARACTERS = 4 * 1024 ** 2;
+/** Points in the first page, before their size is known. */
+const FIRST_PAGE_POINTS = 64;
+/** Points in a page at most, however small they are. */
+const PAGE_POINTS_MAX = 10_000;
+
+export type PointFilter = NonNullable<QdrantScope['filter']>;
+
+/** A run of points in order of their ids. */
+export interface PointPage {
+  readonly points: readonly PointText[];
+  /** JSON text of the id that the next page starts with; null where this is the last. */
+  readonly next: string | null;
+}
+
+export interface ScrollOptions {
+  /** JSON text of the id to start with; null for the beginning. */
+  readonly from: string | null;
+  readonly filter?: PointFilter | undefined;
+  /** Points in a page at most, where the collection's strict mode sets a limit. */
+  readonly limit?: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** A filter in Qdrant's words. */
+export function filterJson({ key, value }: PointFilter): string {
+  return JSON.stringify({ must: [{ key, match: { value } }] });
+}
+
+/** Path of a collection, or below it. */
+export function collectionPath(collection: string, below = ''): string {
+  return `/collections/${encodeURIComponent(collection)}${below}`;
+}
+
+/**
+ * Reads a collection's points with vectors and payload, in order of their ids, page by page; the next page is fetched
+ * while the last one is worked on. Holds two pages of about 4 MiB. Page sizes follow the points' sizes.
+ */
+export async function* scroll(
+  client: QdrantClient,
+  collection: string,
+  options: ScrollOptions,
+): AsyncGenerator<PointPage> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  const max = Math.min(options.limit ?? PAGE_POINTS_MAX, PAGE_POINTS_MAX);
+  let limit = Math.min(FIRST_PAGE_POINTS, max);
+  const fetchPage = async (from: string | null) => {
+    for (;;) {
+      try {
+        const text = await fetchPoints(client, collection, { ...options, from, signal }, limit);
+        return { text, asked: limit };
+      } catch (error) {
+        if (!(error instanceof AnswerTooLargeError) || limit === 1) throw error;
+        limit = Math.max(1, Math.floor(limit / 8));
+      }
+    }
+  };
+  let pending: ReturnType<typeof fetchPage> | undefined = fetchPage(options.from);
+  try {
+    while (pending) {
+      const { text, asked } = await pending;
+      pending = undefined;
+      const page = parsePage(text);
+      const fitting = Math.floor((asked * PAGE_CHARACTERS) / text.length);
+      limit = Math.max(1, Math.min(max, asked * 4, fitting));
+      if (page.next !== null) {
+        pending = fetchPage(page.next);
+        // Awaited on the next turn, or given up below: until then its failure is nobody's yet.
+        pending.catch(() => undefined);
+      }
+      yield page;
+    }
+  } finally {
+    stop.abort();
+  }
+}
+
+function fetchPoints(
+  client: QdrantClient,
+  collection: string,
+  { from, filter, signal }: ScrollOptions,
+  limit: number,
+): Promise<string> {
+  const parts = [`"limit":${limit}`, '"with_payload":true', '"with_vector":true'];
+  if (from !== null) parts.push(`"offset":${from}`);
+  if (filter) parts.push(`"filter":${filterJson(filter)}`);
+  return client.text('POST', collectionPath(collection, '/points/scroll'), {
+    body: `{${parts.join(',')}}`,
+    signal,
+  });
+}
+
+function parsePage(text: string): PointPage {
+  const json = new CompactJson(text);
+  const points: PointText[] = [];
+  let next = 'null';
+  json.eachMember(0, (outer) => {
+    if (outer !== '"result"') {
+      json.value();
+      return;
+    }
+    json.eachMember(1, (key) => {
+      if (key === '"points"') json.eachElement(() => points.push(readPoint(json)));
+      else if (key === '"next_page_offset"') next = json.value();
+      else json.value();
+    });
+  });
+  return { points, next: next === 'null' ? null : next };
+}
+
+/** Digest of the first `count` points in order of their ids, and how many that were. */
+export async function digestFirst(
+  client: QdrantClient,
+  collection: string,
+  count: number,
+  options: Omit<ScrollOptions, 'from'>,
+): Promise<{ digest: string; points: number }> {
+  const digest = new MultisetDigest();
+  let points = 0;
+  for await (const page of scroll(client, collection, { ...options, from: null })) {
+    for (const point of page.points) {
+      if (points === count) break;
+      digest.add(point.canonical);
+      points++;
+    }
+    if (points === count) break;
+  }
+  return { digest: digest.hex(), points };
+}
+
+/** Exact number of points. */
+export async function countPoints(
+  client: QdrantClient,
+  collection: string,
+  filter: PointFilter | undefined,
+  signal: AbortSignal,
+): Promise<number> {
+  const body = filter ? `{"exact":true,"filter":${filterJson(filter)}}` : '{"exact":true}';
+  const result = await client.call('POST', collectionPath(collection, '/points/count'), { body, signal });
+  return Number((result as { count?: unknown } | null)?.count);
+}

@@ -1,0 +1,147 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { AccessDeniedError, InvalidInputError } from '../../errors.ts';
+import type { LegContext, StoreProbe } from '../port.ts';
+import type { QdrantClient } from './client.ts';
+import {
+  aliasesOf,
+  type CollectionState,
+  comparableText,
+  denseVectors,
+  pageLimit,
+  readCollection,
+} from './collections.ts';
+import type { QdrantScope } from './connection.ts';
+import { countPoints, digestFirst } from './points.ts';
+import { findCollections } from './scope.ts';
+
+/** Points of each collection that the fence looks into. All others are guarded by the server's count of writes. */
+const FENCE_POINTS = 1000;
+/** Bytes of payload that a point is taken to have where nobody knows. */
+const PAYLOAD_BYTES_GUESS = 1024;
+
+/** Reads the server's version. Throws InvalidInputError where no Qdrant answers, or one older than 1.7. */
+export async function readVersion(client: QdrantClient, signal: AbortSignal): Promise<string> {
+  const root: unknown = JSON.parse(await client.text('GET', '/', { signal }));
+  const parsed = z.looseObject({ title: z.string(), version: z.string() }).safeParse(root);
+  const version = parsed.data?.version ?? '';
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (parsed.data?.title.includes('qdrant') && major === 1 && minor >= 7) return version;
+  throw new InvalidInputError(
+    `The server of the vectors is no Qdrant from 1.7 on${version ? `: it says ${version}` : ''}.`,
+    {
+      remedy: 'Correct "url" in the secret, or see docs/stores/qdrant.md for the versions that are known.',
+    },
+  );
+}
+
+/** Number of servers in the cluster; 1 where it is none. */
+export async function countPeers(client: QdrantClient, signal: AbortSignal): Promise<number> {
+  const result = await client.call('GET', '/cluster', { signal });
+  const cluster = z
+    .looseObject({ status: z.string(), peers: z.record(z.string(), z.unknown()).optional() })
+    .parse(result);
+  return Math.max(1, Object.keys(cluster.peers ?? {}).length);
+}
+
+/** Measures the scope: exact counts, estimate, fence. A collection that is missing is a warning here. */
+export async function probeQdrant(
+  client: QdrantClient,
+  scope: QdrantScope,
+  context: LegContext,
+): Promise<StoreProbe> {
+  const { signal } = context;
+  const version = await readVersion(client, signal);
+  const { names, missing, aliases } = await findCollections(client, scope, signal);
+  const counts: Record<string, number> = {};
+  const fence: Record<string, string> = {};
+  const warnings = missing.map(
+    (name) => `the server has no collection or alias "${name}", which the configuration names`,
+  );
+  let estimatedBytes = 0;
+  let sampled = false;
+  for (const name of names) {
+    const state = await readCollection(client, name, signal);
+    // Deleted since the list was read.
+    if (!state) continue;
+    const count = await countPoints(client, name, scope.filter, signal);
+    counts[`points:${name}`] = count;
+    estimatedBytes += estimateBytes(state, count);
+    const sample = await digestFirst(client, name, FENCE_POINTS, {
+      filter: scope.filter,
+      limit: pageLimit(state.view),
+      signal,
+    });
+    sampled ||= count > sample.points;
+    const shape = createHash('sha256')
+      .update(comparableText([state.config, state.indexes, aliasesOf(aliases, name)]))
+      .digest('hex');
+    fence[`collection:${name}`] = `${count} points, ${sample.digest.slice(0, 32)}, ${shape.slice(0, 16)}`;
+  }
+  if (sampled) {
+    const writes = await countWrites(client, signal);
+    if (writes !== undefined) fence.writes = writes;
+    else {
+      warnings.push(
+        `the key may not read Qdrant's telemetry, so changes beyond the first ${FENCE_POINTS} points that keep their number go unnoticed`,
+      );
+    }
+  }
+  return { kind: 'qdrant', version, counts, estimatedBytes, fence, warnings };
+}
+
+/** Bytes that a collection's points take as JSON, roughly: 12 characters a component. */
+export function estimateBytes({ view }: CollectionState, count: number): number {
+  const components = Object.values(denseVectors(view)).reduce((sum, { size }) => sum + size, 0);
+  return Math.ceil(count * (components * 12 + PAYLOAD_BYTES_GUESS));
+}
+
+/** REST calls that change no content, as telemetry tells them, those that a backup makes itself included. */
+const REST_READS =
+  /^GET |^POST \S+\/(points|points\/(scroll|count|(search|query|recommend|discover)(\/\S+)?)|facet|aliases|snapshots)$|^DELETE \S+\/snapshots\/\{snapshot_name\}$/;
+/** The same for gRPC, by the method's name. */
+const GRPC_READS =
+  /(Get|List|Info|Exists|Scroll|Count|Search|Query|Recommend|Discover|Facet|Snapshot|Alias|Health|Check)/;
+
+/**
+ * Number of writes to the whole server since its start, as fence of collections that are too large to read twice:
+ * Qdrant keeps no such number for a collection. It can only make a backup look less quiet than it was. Undefined where
+ * the key may not read it.
+ */
+async function countWrites(client: QdrantClient, signal: AbortSignal): Promise<string | undefined> {
+  const Responses = z
+    .record(z.string(), z.record(z.string(), z.looseObject({ count: z.number() })))
+    .optional();
+  const Telemetry = z.looseObject({
+    app: z.looseObject({ startup: z.string() }),
+    requests: z.looseObject({
+      rest: z.looseObject({ responses: Responses }).optional(),
+      grpc: z.looseObject({ responses: z.record(z.string(), z.unknown()).optional() }).optional(),
+    }),
+  });
+  let result: unknown;
+  try {
+    result = await client.call('GET', '/telemetry?details_level=1', { signal });
+  } catch (error) {
+    if (error instanceof AccessDeniedError) return undefined;
+    throw error;
+  }
+  const parsed = Telemetry.safeParse(result);
+  if (!parsed.success) return undefined;
+  const { app, requests } = parsed.data;
+  let writes = 0;
+  for (const [endpoint, statuses] of Object.entries(requests.rest?.responses ?? {})) {
+    if (REST_READS.test(endpoint)) continue;
+    for (const { count } of Object.values(statuses)) writes += count;
+  }
+  for (const [endpoint, answer] of Object.entries(requests.grpc?.responses ?? {})) {
+    if (!GRPC_READS.test(endpoint.split('/').at(-1) ?? '')) writes += sumCounts(answer);
+  }
+  return `${writes} since ${app.startup}`;
+}
+
+function sumCounts(answer: unknown): number {
+  if (typeof answer !== 'object' || answer === null) return 0;
+  if ('count' in answer && typeof answer.count === 'number') return answer.count;
+  return Object.values(answer).reduce<number>((sum, inner) => sum + sumCounts(inner), 0);
+}

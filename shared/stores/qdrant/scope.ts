@@ -1,0 +1,39 @@
+import type { QdrantClient } from './client.ts';
+import { type Alias, listAliases, listCollections } from './collections.ts';
+import type { QdrantScope } from './connection.ts';
+import { isTemporary } from './names.ts';
+
+/** The collections of a scope, as they are on the server now. */
+export interface ScopedCollections {
+  /** Real names, sorted; aliases are followed. Collections that a restore of ours is building are left out. */
+  readonly names: readonly string[];
+  /** What the scope names and the server has not, neither as collection nor as alias. */
+  readonly missing: readonly string[];
+  /** All aliases of the server. */
+  readonly aliases: readonly Alias[];
+}
+
+/** Finds the collections that belong to the scope. */
+export async function findCollections(
+  client: QdrantClient,
+  scope: QdrantScope,
+  signal: AbortSignal,
+): Promise<ScopedCollections> {
+  const [all, aliases] = await Promise.all([listCollections(client, signal), listAliases(client, signal)]);
+  const present = new Set(all.filter((name) => !isTemporary(name)));
+  if (!scope.collections) return { names: [...present].sort(), missing: [], aliases };
+  const names = new Set<string>();
+  const missing: string[] = [];
+  for (const wanted of scope.collections) {
+    const real = present.has(wanted) ? wanted : aliases.find(({ alias }) => alias === wanted)?.collection;
+    if (real === undefined) missing.push(wanted);
+    else names.add(real);
+  }
+  return { names: [...names].sort(), missing, aliases };
+}
+
+/** The scope in words, for messages. */
+export function describeScope({ collections, filter }: QdrantScope): string {
+  const which = collections ? `collections ${collections.join(', ')}` : 'all collections';
+  return filter ? `${which} where ${filter.key} is ${JSON.stringify(filter.value)}` : which;
+}

@@ -1,0 +1,167 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { IntegrityError } from '../../errors.ts';
+import type { LegContext } from '../port.ts';
+import type { QdrantClient } from './client.ts';
+import { type AliasAction, changeAliases, listAliases } from './collections.ts';
+import { QdrantNotFoundError, QdrantRefusedError } from './errors.ts';
+import { OURS } from './names.ts';
+import { collectionPath } from './points.ts';
+
+/** Milliseconds that a server may take to write a snapshot, or to load one. */
+export const SNAPSHOT_TIMEOUT_MS = 30 * 60_000;
+
+const Snapshot = z.looseObject({
+  name: z.string().min(1).max(512),
+  size: z.number().int().positive(),
+  checksum: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullish(),
+});
+/** A snapshot that lies on the server: name, size in bytes, SHA-256. */
+export type Snapshot = z.infer<typeof Snapshot>;
+
+/**
+ * The server chooses a snapshot's name, so a process that dies before it reads the answer would leave a file that
+ * nobody knows. Therefore an alias is put on the collection first, `ngbak-snapshot.<job>.<collection's hash>.after.<t>`
+ * where t is the time in the newest snapshot's name so far, and replaced by `….is.<t>` once the new one's name is
+ * known. Aliases survive crashes of ours and of the server, can't be mistaken, and are part of no snapshot.
+ */
+function markPrefix(jobId: string, collection?: string): string {
+  const hash =
+    collection === undefined ? '' : `${createHash('sha256').update(collection).digest('hex').slice(0, 16)}.`;
+  return `${OURS}snapshot.${jobId}.${hash}`;
+}
+
+/** The time in a snapshot's name, as the server writes it: `2025-10-06-14-30-00`; `0` where there is none. */
+function timeOf(snapshotName: string): string {
+  return /-(\d{4}(?:-\d\d){5})\.snapshot$/.exec(snapshotName)?.[1] ?? '0';
+}
+
+/** The snapshots of a collection; none where the collection is gone. */
+export async function listSnapshots(
+  client: QdrantClient,
+  collection: string,
+  signal: AbortSignal,
+): Promise<Snapshot[]> {
+  try {
+    const result = await client.call('GET', collectionPath(collection, '/snapshots'), { signal });
+    return z.array(Snapshot).parse(result);
+  } catch (error) {
+    if (error instanceof QdrantNotFoundError) return [];
+    throw error;
+  }
+}
+
+/** Path of a snapshot's file. */
+export function snapshotPath(collection: string, name: string): string {
+  return collectionPath(collection, `/snapshots/${encodeURIComponent(name)}`);
+}
+
+/** Has the server write a snapshot, in a way that `removeSnapshots` finds it whatever happens. */
+export async function createSnapshot(
+  client: QdrantClient,
+  collection: string,
+  context: LegContext,
+): Promise<Snapshot> {
+  const { signal } = context;
+  // What an attempt of this job left behind that was cut off.
+  await removeSnapshots(client, context, collection);
+  const before = await listSnapshots(client, collection, signal);
+  const newest =
+    before
+      .map(({ name }) => timeOf(name))
+      .sort()
+      .at(-1) ?? '0';
+  const prefix = markPrefix(context.jobId, collection);
+  const mark = `${prefix}after.${newest}`;
+  await changeAliases(client, [{ create_alias: { collection_name: collection, alias_name: mark } }], signal);
+  const result = await client.call('POST', collectionPath(collection, '/snapshots?wait=true'), {
+    signal,
+    timeoutMs: SNAPSHOT_TIMEOUT_MS,
+    repeat: false,
+  });
+  const snapshot = Snapshot.parse(result);
+  if (timeOf(snapshot.name) === '0') {
+    throw new QdrantRefusedError(
+      `Qdrant named a snapshot of collection "${collection}" in a way that we do not know: ${snapshot.name}.`,
+      { remedy: 'Remove it on the server, and set "method" to "points" in the scope.' },
+    );
+  }
+  await changeAliases(
+    client,
+    [
+      { create_alias: { collection_name: collection, alias_name: `${prefix}is.${timeOf(snapshot.name)}` } },
+      { delete_alias: { alias_name: mark } },
+    ],
+    signal,
+  );
+  // Within one second the server gives the same name twice: then the file is somebody else's as well.
+  if (before.some(({ name }) => name === snapshot.name)) {
+    throw new QdrantRefusedError(
+      `Somebody else took a snapshot of collection "${collection}" in the same second.`,
+      { remedy: 'Start the backup again.' },
+    );
+  }
+  return snapshot;
+}
+
+/**
+ * Removes the snapshots that this job had made, of one collection or of all, with their marks. Idempotent. Snapshots
+ * of others stay: where a crash left several that could be ours, none is touched and the log names them.
+ */
+export async function removeSnapshots(
+  client: QdrantClient,
+  context: LegContext,
+  collection?: string,
+): Promise<void> {
+  const prefix = markPrefix(context.jobId, collection);
+  const marks = (await listAliases(client, context.signal)).filter(({ alias }) => alias.startsWith(prefix));
+  for (const mark of marks) {
+    const [, state, time = '0'] = /\.(is|after)\.([0-9-]+)$/.exec(mark.alias) ?? [];
+    const snapshots = await listSnapshots(client, mark.collection, context.signal);
+    const ours = snapshots.filter(({ name }) =>
+      state === 'is' ? timeOf(name) === time : timeOf(name) > time,
+    );
+    if (ours.length > 1) {
+      context.log('Snapshots may be ours or not: left alone.', {
+        collection: mark.collection,
+        snapshots: ours.map(({ name }) => name).slice(0, 10),
+      });
+    } else {
+      for (const { name } of ours) await removeSnapshot(client, mark.collection, name, context.signal);
+    }
+    const actions: AliasAction[] = [{ delete_alias: { alias_name: mark.alias } }];
+    await changeAliases(client, actions, context.signal);
+  }
+}
+
+async function removeSnapshot(
+  client: QdrantClient,
+  collection: string,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await client.call('DELETE', `${snapshotPath(collection, name)}?wait=true`, { signal });
+  } catch (error) {
+    // Gone already: what was to be reached.
+    if (!(error instanceof QdrantNotFoundError)) throw error;
+  }
+}
+
+/** The snapshot of an earlier leg. Throws IntegrityError where the server has lost it. */
+export async function findSnapshot(
+  client: QdrantClient,
+  collection: string,
+  wanted: Pick<Snapshot, 'name' | 'size'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const found = (await listSnapshots(client, collection, signal)).find(({ name }) => name === wanted.name);
+  if (found?.size === wanted.size) return;
+  throw new IntegrityError(
+    `Snapshot ${wanted.name} of collection "${collection}" ${found ? 'changed its size' : 'vanished from the server'} while it was being saved.`,
+    { remedy: 'See who removes snapshots on the server, then start the backup again.' },
+  );
+}

@@ -1,0 +1,266 @@
+import { z } from 'zod';
+import type { EntryReader } from '../../archive/types.ts';
+import { addTallies, MultisetDigest, type Tallies } from '../../digest.ts';
+import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../port.ts';
+import { readArchivedPoints } from './archived-points.ts';
+import type { QdrantClient } from './client.ts';
+import { aliasesOf, listAliases, pageLimit, readCollection, vectorLayout } from './collections.ts';
+import { compareConfigs, roundedVectors, samePoint } from './compare.ts';
+import { type ArchivedCollection, readCollections } from './config-entry.ts';
+import type { QdrantScope } from './connection.ts';
+import { pointsEntries } from './names.ts';
+import { compareIds, type PointText } from './point-text.ts';
+import { countPoints, digestFirst, scroll } from './points.ts';
+import { readVersion } from './probe.ts';
+import { findCollections } from './scope.ts';
+
+/** Differences that a leg tells; all are counted. */
+const SAMPLES_MAX = 20;
+
+const VerifyCursor = z.object({
+  at: z.number().int().nonnegative(),
+  /** Points entries that were compared; null before the collection itself was. */
+  chunks: z.number().int().nonnegative().nullable(),
+  /** JSON text of the next id on the server; "" for the first, null where there are no more. */
+  next: z.string().nullable(),
+});
+type VerifyCursor = z.infer<typeof VerifyCursor>;
+
+/**
+ * Reads the collections back and compares them with the archive: settings, payload indexes, aliases; for points
+ * entries every point with its counterpart, both in order of ids; for snapshots the exact count and the digest over
+ * the points that the archive has one for.
+ */
+export async function verifyQdrant(
+  client: QdrantClient,
+  scope: QdrantScope,
+  archive: EntryReader,
+  options: RestoreOptions,
+  from: Cursor | null,
+  context: LegContext,
+): Promise<VerifyLeg> {
+  const collections = await readCollections(archive);
+  const findings = new Findings();
+  let cursor: VerifyCursor = from === null ? { at: 0, chunks: null, next: '' } : VerifyCursor.parse(from);
+  if (from === null && options.mode === 'replace' && !scope.filter) {
+    await findExtraCollections(client, scope, collections, findings, context);
+  }
+  const version = await readVersion(client, context.signal);
+  while (cursor.at < collections.length) {
+    const collection = collections[cursor.at];
+    if (!collection) break;
+    const job: CollectionCheck = { client, scope, archive, options, version, collection, context, findings };
+    cursor = cursor.chunks === null ? await checkCollection(job, cursor) : await checkPoints(job, cursor);
+    if (context.timeLeft() <= 0 && cursor.at < collections.length) return findings.leg(cursor);
+  }
+  return findings.leg(null);
+}
+
+interface CollectionCheck {
+  readonly client: QdrantClient;
+  readonly scope: QdrantScope;
+  readonly archive: EntryReader;
+  readonly options: RestoreOptions;
+  readonly version: string;
+  readonly collection: ArchivedCollection;
+  readonly context: LegContext;
+  readonly findings: Findings;
+}
+
+/** What a leg found. */
+class Findings {
+  #differences = 0;
+  readonly #samples: Difference[] = [];
+  #tallies: Tallies = {};
+
+  add(thing: string, problem: string, count = 1): void {
+    this.#differences += count;
+    if (this.#samples.length < SAMPLES_MAX) this.#samples.push({ thing, problem });
+  }
+
+  tally(name: string, count: number, digest: string): void {
+    this.#tallies = addTallies(this.#tallies, { [name]: { count, digest } });
+  }
+
+  leg(cursor: Cursor | null): VerifyLeg {
+    return { cursor, tallies: this.#tallies, differences: this.#differences, samples: this.#samples };
+  }
+}
+
+async function findExtraCollections(
+  client: QdrantClient,
+  scope: QdrantScope,
+  collections: readonly ArchivedCollection[],
+  findings: Findings,
+  { signal }: LegContext,
+): Promise<void> {
+  const archived = new Set(collections.map(({ name }) => name));
+  const { names } = await findCollections(client, scope, signal);
+  for (const name of names) {
+    if (!archived.has(name)) findings.add(`collection ${name}`, 'is on the server, but not in the archive');
+  }
+}
+
+/** Compares all but the points; for a snapshot, count and digest as well. */
+async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Promise<VerifyCursor> {
+  const { client, scope, options, version, findings } = job;
+  const { name, config, snapshot } = job.collection;
+  const { signal } = job.context;
+  const following: VerifyCursor = { at: cursor.at + 1, chunks: null, next: '' };
+  const state = await readCollection(client, name, signal);
+  if (!state) {
+    findings.add(`collection ${name}`, 'is missing', Math.max(1, config?.points.count ?? 1));
+    return following;
+  }
+  if (!config) {
+    // A bare snapshot says nothing of its own content.
+    findings.tally(
+      `points:${name}`,
+      await countPoints(client, name, undefined, signal),
+      new MultisetDigest().hex(),
+    );
+    return following;
+  }
+  const shared = options.mode === 'merge' || scope.filter !== undefined;
+  const differences = shared
+    ? vectorLayout(state.view) === vectorLayout(config.view)
+      ? []
+      : [{ thing: `vectors of collection ${name}`, problem: 'have another layout than in the archive' }]
+    : compareConfigs(`setting ${name}`, config.config, state.config, {
+        ignoreNew: config.server_version !== version,
+      });
+  differences.push(
+    ...compareConfigs(`payload index ${name}`, config.payload_indexes, state.indexes, {
+      ignoreNew: shared || config.server_version !== version,
+    }),
+  );
+  const aliases = aliasesOf(await listAliases(client, signal), name);
+  for (const alias of config.aliases) {
+    if (!aliases.includes(alias) && !shared) {
+      differences.push({ thing: `alias ${alias}`, problem: `does not lead to collection ${name}` });
+    }
+  }
+  for (const { thing, problem } of differences) findings.add(thing, problem);
+  if (!snapshot) return { at: cursor.at, chunks: 0, next: '' };
+
+  const count = await countPoints(client, name, undefined, signal);
+  const { points } = config;
+  const read = await digestFirst(client, name, points.digested, { limit: pageLimit(state.view), signal });
+  findings.tally(`points:${name}`, count, read.digest);
+  if (count !== points.count) {
+    findings.add(
+      `collection ${name}`,
+      `has ${count} points instead of ${points.count}`,
+      Math.abs(count - points.count),
+    );
+  } else if (read.digest !== points.digest) {
+    findings.add(`collection ${name}`, `differs from the archive within its first ${points.digested} points`);
+  }
+  return following;
+}
+
+/** Compares points entries with the server's points, until the time is up or all are through. */
+async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<VerifyCursor> {
+  const { client, scope, archive, options, context, findings } = job;
+  const { name, part, config } = job.collection;
+  const state = await readCollection(client, name, context.signal);
+  const merge = options.mode === 'merge';
+  const rounded = roundedVectors((state ?? config)?.view ?? { params: {}, optimizer_config: {} });
+  const digest = new MultisetDigest();
+  let count = 0;
+  const take = (point: PointText) => {
+    count++;
+    digest.add(point.canonical);
+  };
+  const onServer = new Reader(
+    cursor.next === null || !state
+      ? []
+      : scroll(client, name, {
+          from: cursor.next === '' ? null : cursor.next,
+          filter: scope.filter,
+          limit: pageLimit(state.view),
+          signal: context.signal,
+        }),
+  );
+  const extra = (point: PointText) => {
+    if (merge) return;
+    take(point);
+    findings.add(`point ${point.id} of collection ${name}`, 'is not in the archive');
+  };
+  const end = (next: VerifyCursor): VerifyCursor => {
+    findings.tally(`points:${name}`, count, digest.hex());
+    context.progress(`points:${name}`, count, config?.points.count);
+    return next;
+  };
+  try {
+    let chunks = 0;
+    for await (const entry of pointsEntries(archive, part)) {
+      if (++chunks <= (cursor.chunks ?? 0)) continue;
+      for await (const archived of readArchivedPoints(archive, entry, scope.filter ?? null)) {
+        let present = await onServer.peek();
+        for (; present && compareIds(present.id, archived.id) < 0; present = await onServer.peek()) {
+          extra(present);
+          onServer.step();
+        }
+        if (present?.id !== archived.id) {
+          findings.add(`point ${archived.id} of collection ${name}`, 'is missing');
+          continue;
+        }
+        take(present);
+        onServer.step();
+        // What was there before a merge may be different where the operator said to keep it.
+        if (merge && options.onConflict === 'keep') continue;
+        if (!samePoint(archived, present, rounded)) {
+          findings.add(`point ${archived.id} of collection ${name}`, 'has other vectors or another payload');
+        }
+      }
+      if (context.timeLeft() <= 0) {
+        return end({ at: cursor.at, chunks, next: (await onServer.peek())?.id ?? null });
+      }
+    }
+    for (let present = await onServer.peek(); present; present = await onServer.peek()) {
+      extra(present);
+      onServer.step();
+      if (context.timeLeft() <= 0 && !merge) {
+        return end({ at: cursor.at, chunks, next: (await onServer.peek())?.id ?? null });
+      }
+      if (merge) break;
+    }
+    return end({ at: cursor.at + 1, chunks: null, next: '' });
+  } finally {
+    await onServer.close();
+  }
+}
+
+/** Looks at the points of pages one by one. */
+class Reader {
+  readonly #pages: AsyncIterator<{ points: readonly PointText[] }> | Iterator<never>;
+  #points: readonly PointText[] = [];
+  #at = 0;
+  #ended = false;
+
+  constructor(pages: AsyncIterable<{ points: readonly PointText[] }> | readonly never[]) {
+    this.#pages = Symbol.asyncIterator in pages ? pages[Symbol.asyncIterator]() : pages[Symbol.iterator]();
+  }
+
+  /** The next point, without stepping over it; undefined after the last. */
+  async peek(): Promise<PointText | undefined> {
+    while (this.#at === this.#points.length && !this.#ended) {
+      const { done, value } = await this.#pages.next();
+      if (done) this.#ended = true;
+      else {
+        this.#points = value.points;
+        this.#at = 0;
+      }
+    }
+    return this.#points[this.#at];
+  }
+
+  step(): void {
+    this.#at++;
+  }
+
+  async close(): Promise<void> {
+    await this.#pages.return?.();
+  }
+}

@@ -1,0 +1,154 @@
+import { MultisetDigest, type Tally } from '../../digest.ts';
+import { InvalidInputError } from '../../errors.ts';
+import type { RestoreOptions } from '../port.ts';
+import type { QdrantClient } from './client.ts';
+import { CompactJson, type PointText, readPoint } from './point-text.ts';
+import { collectionPath, filterJson, type PointFilter } from './points.ts';
+
+/** Characters of one request. Qdrant takes 32 MiB (`service.max_request_size_mb`) unless told otherwise. */
+const BATCH_CHARACTERS = 2 * 1024 ** 2;
+/** Points of one request. */
+const BATCH_POINTS = 2000;
+/** Requests under way at once: one is being sent while the server works on the other. */
+const REQUESTS = 2;
+
+export interface WriteOptions {
+  readonly options: RestoreOptions;
+  /** The part of the collection that may be written to; null for all of it. */
+  readonly filter: PointFilter | null;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Writes points into a collection and returns what they count for. Repeating it changes nothing. Throws
+ * InvalidInputError where a point's id is taken by another part of the collection, or by another content and the
+ * options say `fail`.
+ */
+export async function writePoints(
+  client: QdrantClient,
+  collection: string,
+  points: AsyncIterable<PointText>,
+  { options, filter, signal }: WriteOptions,
+): Promise<Tally> {
+  const digest = new MultisetDigest();
+  let count = 0;
+  const running: Promise<void>[] = [];
+  const write = async (batch: readonly PointText[]) => {
+    if (filter) await refuseForeignIds(client, collection, batch, filter, signal);
+    const wanted =
+      options.mode === 'merge' ? await withoutKept(client, collection, batch, options, signal) : batch;
+    if (wanted.length === 0) return;
+    const body = `{"points":[${wanted.map(({ raw }) => raw).join(',')}]}`;
+    await client.call('PUT', collectionPath(collection, '/points?wait=true'), { body, signal });
+  };
+  try {
+    for await (const batch of batches(points)) {
+      for (const point of batch) digest.add(point.canonical);
+      count += batch.length;
+      const request = write(batch);
+      // Awaited below, in order; until then its failure is nobody's yet.
+      request.catch(() => undefined);
+      running.push(request);
+      if (running.length >= REQUESTS) await running.shift();
+    }
+    while (running.length > 0) await running.shift();
+  } finally {
+    // After a failure: nothing of this leg may still write when the next one starts.
+    await Promise.allSettled(running);
+  }
+  return { count, digest: digest.hex() };
+}
+
+async function* batches(points: AsyncIterable<PointText>): AsyncGenerator<PointText[]> {
+  let batch: PointText[] = [];
+  let characters = 0;
+  for await (const point of points) {
+    if (
+      batch.length === BATCH_POINTS ||
+      (batch.length > 0 && characters + point.raw.length > BATCH_CHARACTERS)
+    ) {
+      yield batch;
+      batch = [];
+      characters = 0;
+    }
+    batch.push(point);
+    characters += point.raw.length;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+/** Ids are shared by all parts of a collection: a point of another part must not be overwritten. */
+async function refuseForeignIds(
+  client: QdrantClient,
+  collection: string,
+  batch: readonly PointText[],
+  filter: PointFilter,
+  signal: AbortSignal,
+): Promise<void> {
+  const ids = batch.map(({ id }) => id).join(',');
+  const body = `{"exact":true,"filter":{"must":[{"has_id":[${ids}]}],"must_not":[${filterJson(filter)}]}}`;
+  const result = await client.call('POST', collectionPath(collection, '/points/count'), { body, signal });
+  const taken = Number((result as { count?: unknown } | null)?.count);
+  if (taken === 0) return;
+  throw new InvalidInputError(
+    `${taken} points of the archive have ids that other parts of collection "${collection}" use, outside of ${filter.key} ${JSON.stringify(filter.value)}.`,
+    {
+      remedy:
+        'Restore into a collection of its own: ids must differ between the parts of a shared collection.',
+    },
+  );
+}
+
+async function withoutKept(
+  client: QdrantClient,
+  collection: string,
+  batch: readonly PointText[],
+  { onConflict }: RestoreOptions,
+  signal: AbortSignal,
+): Promise<readonly PointText[]> {
+  if (onConflict === 'overwrite') return batch;
+  const present = await retrieve(
+    client,
+    collection,
+    batch.map(({ id }) => id),
+    signal,
+  );
+  if (onConflict === 'fail') {
+    const other = batch.find(({ id, canonical }) => present.has(id) && present.get(id) !== canonical);
+    if (other) {
+      throw new InvalidInputError(
+        `Point ${other.id} of collection "${collection}" exists with another content.`,
+        {
+          remedy: 'Restore with "on_conflict" keep or overwrite, or with mode replace.',
+        },
+      );
+    }
+  }
+  return batch.filter(({ id }) => !present.has(id));
+}
+
+/** Canonical texts of the points that exist, by id. */
+async function retrieve(
+  client: QdrantClient,
+  collection: string,
+  ids: readonly string[],
+  signal: AbortSignal,
+): Promise<Map<string, string>> {
+  const text = await client.text('POST', collectionPath(collection, '/points'), {
+    body: `{"ids":[${ids.join(',')}],"with_payload":true,"with_vector":true}`,
+    signal,
+  });
+  const found = new Map<string, string>();
+  const json = new CompactJson(text);
+  json.eachMember(0, (key) => {
+    if (key !== '"result"') {
+      json.value();
+      return;
+    }
+    json.eachElement(() => {
+      const point = readPoint(json);
+      found.set(point.id, point.canonical);
+    });
+  });
+  return found;
+}
