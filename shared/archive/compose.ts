@@ -165,7 +165,7 @@ async function stageTail(composition: Composition): Promise<void> {
     Body: JSON.stringify(record),
     ContentType: 'application/json',
   });
-  await callS3('write', `s3://${bucket}/${Key}`, () => s3.send(put), { signal });
+  await callS3('write', `s3://${bucket}/${Key}`, (abortSignal) => s3.send(put, { abortSignal }), { signal });
 }
 
 async function readTailRecord(composition: Composition): Promise<TailRecord> {
@@ -248,7 +248,9 @@ async function createUpload({ s3, bucket: Bucket, key: Key, owner, signal }: Com
     Metadata: { [OWNER]: owner },
   });
   const where = `s3://${Bucket}/${Key}`;
-  const { UploadId } = await callS3('begin', where, () => s3.send(create), { signal });
+  const { UploadId } = await callS3('begin', where, (abortSignal) => s3.send(create, { abortSignal }), {
+    signal,
+  });
   if (UploadId === undefined) throw new TypeError(`S3 began ${where} without an upload id`);
   return UploadId;
 }
@@ -362,7 +364,12 @@ async function sendPart(
     Body: Buffer.concat(parts),
     ChecksumAlgorithm: 'CRC32',
   });
-  await callS3(`write part ${part.number} of`, `s3://${bucket}/${key}`, () => s3.send(put), { signal });
+  await callS3(
+    `write part ${part.number} of`,
+    `s3://${bucket}/${key}`,
+    (abortSignal) => s3.send(put, { abortSignal }),
+    { signal },
+  );
 }
 
 async function copyPart(
@@ -381,7 +388,12 @@ async function copyPart(
     CopySourceRange: `bytes=${from}-${from + part.length - 1}`,
     CopySourceIfMatch: source.etag,
   });
-  await callS3(`copy part ${part.number} of`, `s3://${bucket}/${key}`, () => s3.send(copy), { signal });
+  await callS3(
+    `copy part ${part.number} of`,
+    `s3://${bucket}/${key}`,
+    (abortSignal) => s3.send(copy, { abortSignal }),
+    { signal, timeout: LONG_TIMEOUT },
+  );
 }
 
 async function* readRanges(
@@ -442,10 +454,16 @@ async function complete(
     IfNoneMatch: '*',
   });
   try {
-    const { VersionId } = await callS3('complete', where, () => s3.send(command), {
-      signal,
-      expected: ['PreconditionFailed', 'ConditionalRequestConflict', 'NoSuchUpload', 'BadDigest'],
-    });
+    const { VersionId } = await callS3(
+      'complete',
+      where,
+      (abortSignal) => s3.send(command, { abortSignal }),
+      {
+        signal,
+        timeout: LONG_TIMEOUT,
+        expected: ['PreconditionFailed', 'ConditionalRequestConflict', 'NoSuchUpload', 'BadDigest'],
+      },
+    );
     return composed(tail, VersionId);
   } catch (error) {
     const name = error instanceof Error ? error.name : '';

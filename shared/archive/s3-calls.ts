@@ -1,11 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { S3ServiceException } from '@aws-sdk/client-s3';
 import { explainS3Error } from '../bucket/s3-error.ts';
+import { UnavailableError } from '../errors.ts';
 
 /** Tries of one call, on top of the SDK's own three: S3 may throttle a new prefix for half a minute. */
 const ATTEMPTS = 6;
 /** Longest wait before the second try, in milliseconds; doubled for each further one. */
 const FIRST_WAIT = 400;
+
+/** Longest that a call may take, in milliseconds, where its caller does not say. */
+const CALL_TIMEOUT = 60_000;
+/** The same for calls that move gigabytes on S3's side: copies and completions. */
+export const LONG_TIMEOUT = 10 * 60_000;
 
 const NETWORK_CODES = new Set([
   'ECONNRESET',
@@ -34,24 +40,35 @@ export function isTransient(error: unknown): boolean {
 }
 
 /**
- * Makes a call of S3 that may be repeated, backing off with jitter while S3 throttles or the network fails. Throws
- * UnavailableError, AccessDeniedError or NgbakError; with `expected`, those service errors are thrown as they are.
+ * Makes a call of S3 that may be repeated, backing off with jitter while S3 throttles or the network fails or is silent
+ * for too long. `call` hands its signal to the SDK. Throws UnavailableError, AccessDeniedError or NgbakError; service
+ * errors named in `expected` are thrown as they are.
  */
 export async function callS3<T>(
   verb: string,
   where: string,
-  call: () => Promise<T>,
-  options: { signal?: AbortSignal | undefined; expected?: readonly string[] } = {},
+  call: (abortSignal: AbortSignal) => Promise<T>,
+  options: { signal?: AbortSignal | undefined; expected?: readonly string[]; timeout?: number } = {},
 ): Promise<T> {
+  const { signal } = options;
   for (let attempt = 1; ; attempt++) {
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
+    const timeout = AbortSignal.timeout(options.timeout ?? CALL_TIMEOUT);
     try {
-      return await call();
+      return await call(signal === undefined ? timeout : AbortSignal.any([signal, timeout]));
     } catch (error) {
+      signal?.throwIfAborted();
       if (error instanceof S3ServiceException && options.expected?.includes(error.name)) throw error;
-      if (attempt >= ATTEMPTS || !isTransient(error)) throw explainS3Error(error, verb, where);
+      const silent = timeout.aborted;
+      if (attempt >= ATTEMPTS || !(silent || isTransient(error))) {
+        if (!silent) throw explainS3Error(error, verb, where);
+        throw new UnavailableError(`S3 did not ${verb} ${where} in time.`, {
+          remedy: 'It is tried again; if it goes on, check endpoint and network.',
+          cause: error,
+        });
+      }
       const wait = FIRST_WAIT * 2 ** (attempt - 1);
-      await delay(wait / 2 + (Math.random() * wait) / 2, undefined, { signal: options.signal });
+      await delay(wait / 2 + (Math.random() * wait) / 2, undefined, { signal });
     }
   }
 }

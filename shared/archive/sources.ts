@@ -10,6 +10,9 @@ const FILE_CHUNK_BYTES = 1024 ** 2;
 /** How often in a row a read of S3 may be cut off without having got further. */
 const STALLS_MAX = 5;
 
+/** Longest wait for the next bytes of an answer, in milliseconds. */
+const SILENCE = 30_000;
+
 /** A source that holds something open. */
 export interface ClosableSource extends ByteSource {
   close(): Promise<void>;
@@ -111,20 +114,26 @@ export function objectSource(
       for (let at = offset; at < end; ) {
         const Range = `bytes=${at}-${end - 1}`;
         const before = at;
+        const get = new GetObjectCommand({ Bucket: bucket, Key: key, Range, IfMatch: ETag, ...version });
+        const silence = new AbortController();
         try {
-          const { Body } = await callS3(
+          const { Body, ContentRange } = await callS3(
             'read',
             name,
             () =>
               s3.send(new GetObjectCommand({ Bucket: bucket, Key: key, Range, IfMatch: ETag, ...version })),
-            { expected: ['PreconditionFailed', 'NoSuchKey', 'NoSuchVersion', 'InvalidRange'] },
+            { expected: ['PreconditionFailed'] },
           );
           if (!Body || !(Symbol.asyncIterator in Body)) throw new TypeError('S3 answered without a body');
-          for await (const chunk of Body as AsyncIterable<Uint8Array>) {
+          // A server may answer with more than the range (RFC 9110, 14.2), then without saying which range it is.
+          let position = ContentRange === undefined ? 0 : Number(/^bytes (\d+)-/.exec(ContentRange)?.[1]);
+          for await (const chunk of notSilent(Body as AsyncIterable<Uint8Array>, silence)) {
+            const wanted = chunk.subarray(Math.max(0, at - position), Math.max(0, end - position));
+            position += chunk.length;
             // Counted before it is handed on, so that a chunk is never handed on twice.
-            at += chunk.length;
-            if (at > end) throw new TypeError('S3 answered with more than was asked for');
-            yield chunk;
+            at += wanted.length;
+            if (wanted.length > 0) yield wanted;
+            if (at === end && ContentRange === undefined) return;
           }
           if (at < end) throw Object.assign(new Error('S3 ended its answer early'), { code: 'ECONNRESET' });
         } catch (error) {
@@ -140,4 +149,28 @@ export function objectSource(
       }
     },
   };
+}
+
+/** Passes chunks on; cuts the connection where the next one takes longer than {@link SILENCE}. */
+async function* notSilent(
+  body: AsyncIterable<Uint8Array>,
+  connection: AbortController,
+): AsyncGenerator<Uint8Array> {
+  const chunks = body[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const timer = setTimeout(() => connection.abort(), SILENCE);
+      // Only the wait for S3 counts, not the time that our reader takes.
+      const next = await chunks.next().finally(() => clearTimeout(timer));
+      if (next.done) return;
+      yield next.value;
+    }
+  } catch (error) {
+    if (!connection.signal.aborted) throw error;
+    throw Object.assign(new Error(`S3 sent nothing for ${SILENCE / 1000} s`, { cause: error }), {
+      code: 'ETIMEDOUT',
+    });
+  } finally {
+    await chunks.return?.();
+  }
 }

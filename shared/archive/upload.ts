@@ -10,7 +10,7 @@ import {
 import { coalesce } from './byte-reader.ts';
 import { crc32Base64 } from './crc32.ts';
 import { mapOrdered } from './ordered.ts';
-import { callS3 } from './s3-calls.ts';
+import { callS3, LONG_TIMEOUT } from './s3-calls.ts';
 
 /** Size of a part, in bytes: 10,000 of them are 78 GiB, well above any segment. */
 export const PART_BYTES = 8 * 1024 ** 2;
@@ -44,7 +44,6 @@ export async function uploadStream(upload: StreamUpload): Promise<UploadedStream
   const { s3, bucket: Bucket, key: Key, signal } = upload;
   const where = `s3://${Bucket}/${Key}`;
   const ContentType = upload.contentType ?? 'application/octet-stream';
-  const options = signal === undefined ? {} : { abortSignal: signal };
   const parts = coalesce(upload.chunks, upload.partBytes ?? PART_BYTES)[Symbol.asyncIterator]();
   const first = await parts.next();
   const body = first.done ? Buffer.alloc(0) : first.value;
@@ -58,13 +57,13 @@ export async function uploadStream(upload: StreamUpload): Promise<UploadedStream
       ContentType,
       ChecksumCRC32: crc32Base64(crc),
     });
-    const { ETag } = await callS3('write', where, () => s3.send(put, options), { signal });
+    const { ETag } = await callS3('write', where, (abortSignal) => s3.send(put, { abortSignal }), { signal });
     return { bytes: body.length, crc32: crc, etag: ETag };
   }
   const { UploadId } = await callS3(
     'write',
     where,
-    () =>
+    (abortSignal) =>
       s3.send(
         new CreateMultipartUploadCommand({
           Bucket,
@@ -73,7 +72,7 @@ export async function uploadStream(upload: StreamUpload): Promise<UploadedStream
           ChecksumAlgorithm: 'CRC32',
           ChecksumType: 'FULL_OBJECT',
         }),
-        options,
+        { abortSignal },
       ),
     { signal },
   );
@@ -92,9 +91,14 @@ export async function uploadStream(upload: StreamUpload): Promise<UploadedStream
     const sent = mapOrdered(numbered, PARTS_AT_ONCE, async ({ PartNumber, Body }) => {
       const ChecksumCRC32 = crc32Base64(crc32(Body));
       const part = new UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body, ChecksumCRC32 });
-      const { ETag } = await callS3(`write part ${PartNumber} of`, where, () => s3.send(part, options), {
-        signal,
-      });
+      const { ETag } = await callS3(
+        `write part ${PartNumber} of`,
+        where,
+        (abortSignal) => s3.send(part, { abortSignal }),
+        {
+          signal,
+        },
+      );
       return { PartNumber, ETag, ChecksumCRC32 };
     });
     for await (const part of sent) Parts.push(part);
@@ -106,7 +110,10 @@ export async function uploadStream(upload: StreamUpload): Promise<UploadedStream
       ChecksumCRC32: crc32Base64(crc),
       ChecksumType: 'FULL_OBJECT',
     });
-    const { ETag } = await callS3('complete', where, () => s3.send(complete, options), { signal });
+    const { ETag } = await callS3('complete', where, (abortSignal) => s3.send(complete, { abortSignal }), {
+      signal,
+      timeout: LONG_TIMEOUT,
+    });
     return { bytes, crc32: crc, etag: ETag };
   } catch (error) {
     // Not with `signal`: what made us stop must not keep us from tidying up.
