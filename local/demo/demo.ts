@@ -25,6 +25,8 @@ import { alignColumns, bar, formatCount, formatDuration, type Screen, type StepV
 const NAMESPACE = 'demo';
 /** The configured target, and what confirms that it may be overwritten. */
 const TARGET = 'default';
+/** Name of the CloudFormation stack. */
+const STACK = 'Ngbak';
 /** Differences that are shown after the damage. */
 const SAMPLES = 5;
 
@@ -142,7 +144,7 @@ class Demo {
   }
 
   async run(): Promise<DemoResult> {
-    const outputs = await this.#step('deploy', 'Deploy the CDK stack', () => this.#deploy());
+    const outputs = await this.#step('deploy', 'Deploy the CDK stack', (view) => this.#deploy(view));
     const bucket = new Bucket(output(outputs, 'BucketName'));
     const sfn = new SFNClient({});
     const counts = await this.#step('load', 'Load the knowledge base of the installed npm packages', (view) =>
@@ -219,17 +221,24 @@ class Demo {
     );
   }
 
-  async #deploy(): Promise<Record<string, string>> {
+  async #deploy(view: StepView): Promise<Record<string, string>> {
     Object.assign(process.env, this.#stack.aws.env);
     const stores = { graph: { kind: 'neo4j' }, vectors: { kind: 'qdrant' }, kv: { kind: 'redis' } };
     const outputs = await deployStack(this.#stack.aws, {
-      stackName: 'Ngbak',
+      stackName: STACK,
+      folder: this.#stack.folder,
+      signal: this.#signal,
+      onProgress: (text) => {
+        view.live([pc.dim(text)]);
+        view.log(text);
+      },
       context: {
-        ngbak: JSON.stringify({
+        ngbak: {
+          stackName: STACK,
           targets: { [TARGET]: { profile: 'ngraf-023', parameters: { namespace: NAMESPACE }, stores } },
           bucket: { removal: 'destroy' },
           schedule: { enabled: false },
-        }),
+        },
       },
     });
     const secrets = new SecretsManagerClient({});
@@ -240,6 +249,8 @@ class Demo {
     await fill('GraphSecretArn', this.#connections.neo4j);
     await fill('VectorsSecretArn', this.#connections.qdrant);
     await fill('KvSecretArn', this.#connections.redis);
+    view.line(`bucket ${output(outputs, 'BucketName')}`);
+    view.line('a Lambda function for each step, two Step Functions workflows, a secret for each store');
     return outputs;
   }
 
