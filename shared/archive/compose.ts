@@ -22,7 +22,7 @@ import { Manifest, type ManifestDraft } from './manifest.ts';
 import { quoteName } from './names.ts';
 import { mapOrdered } from './ordered.ts';
 import { PART_BYTES_MIN, type PlannedPart, planParts } from './plan-parts.ts';
-import { callS3 } from './s3-calls.ts';
+import { callS3, LONG_TIMEOUT } from './s3-calls.ts';
 import { listSegmentRecords, listSegments, type StoredSegment } from './segment-store.ts';
 import { objectSource } from './sources.ts';
 import { encodeTail } from './tail.ts';

@@ -53,13 +53,15 @@ export async function callS3<T>(
   const { signal } = options;
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();
-    const timeout = AbortSignal.timeout(options.timeout ?? CALL_TIMEOUT);
+    // Not AbortSignal.timeout: once the call is through, its answer may be read for as long as it takes.
+    const timeout = new AbortController();
+    const timer = setTimeout(() => timeout.abort(), options.timeout ?? CALL_TIMEOUT);
     try {
-      return await call(signal === undefined ? timeout : AbortSignal.any([signal, timeout]));
+      return await call(signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal]));
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof S3ServiceException && options.expected?.includes(error.name)) throw error;
-      const silent = timeout.aborted;
+      const silent = timeout.signal.aborted;
       if (attempt >= ATTEMPTS || !(silent || isTransient(error))) {
         if (!silent) throw explainS3Error(error, verb, where);
         throw new UnavailableError(`S3 did not ${verb} ${where} in time.`, {
@@ -69,6 +71,8 @@ export async function callS3<T>(
       }
       const wait = FIRST_WAIT * 2 ** (attempt - 1);
       await delay(wait / 2 + (Math.random() * wait) / 2, undefined, { signal });
+    } finally {
+      clearTimeout(timer);
     }
   }
 }

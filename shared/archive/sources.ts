@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { GetObjectCommand, HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { explainS3Error } from '../bucket/s3-error.ts';
 import { IntegrityError, InvalidInputError } from '../errors.ts';
@@ -115,19 +116,17 @@ export function objectSource(
         const Range = `bytes=${at}-${end - 1}`;
         const before = at;
         const get = new GetObjectCommand({ Bucket: bucket, Key: key, Range, IfMatch: ETag, ...version });
-        const silence = new AbortController();
         try {
           const { Body, ContentRange } = await callS3(
             'read',
             name,
-            () =>
-              s3.send(new GetObjectCommand({ Bucket: bucket, Key: key, Range, IfMatch: ETag, ...version })),
+            (abortSignal) => s3.send(get, { abortSignal }),
             { expected: ['PreconditionFailed'] },
           );
-          if (!Body || !(Symbol.asyncIterator in Body)) throw new TypeError('S3 answered without a body');
+          if (!(Body instanceof Readable)) throw new TypeError('S3 answered without a body');
           // A server may answer with more than the range (RFC 9110, 14.2), then without saying which range it is.
           let position = ContentRange === undefined ? 0 : Number(/^bytes (\d+)-/.exec(ContentRange)?.[1]);
-          for await (const chunk of notSilent(Body as AsyncIterable<Uint8Array>, silence)) {
+          for await (const chunk of notSilent(Body)) {
             const wanted = chunk.subarray(Math.max(0, at - position), Math.max(0, end - position));
             position += chunk.length;
             // Counted before it is handed on, so that a chunk is never handed on twice.
@@ -152,24 +151,17 @@ export function objectSource(
 }
 
 /** Passes chunks on; cuts the connection where the next one takes longer than {@link SILENCE}. */
-async function* notSilent(
-  body: AsyncIterable<Uint8Array>,
-  connection: AbortController,
-): AsyncGenerator<Uint8Array> {
+async function* notSilent(body: Readable): AsyncGenerator<Uint8Array> {
   const chunks = body[Symbol.asyncIterator]();
+  const silent = Object.assign(new Error(`S3 sent nothing for ${SILENCE / 1000} s`), { code: 'ETIMEDOUT' });
   try {
     for (;;) {
-      const timer = setTimeout(() => connection.abort(), SILENCE);
       // Only the wait for S3 counts, not the time that our reader takes.
+      const timer = setTimeout(() => body.destroy(silent), SILENCE);
       const next = await chunks.next().finally(() => clearTimeout(timer));
       if (next.done) return;
       yield next.value;
     }
-  } catch (error) {
-    if (!connection.signal.aborted) throw error;
-    throw Object.assign(new Error(`S3 sent nothing for ${SILENCE / 1000} s`, { cause: error }), {
-      code: 'ETIMEDOUT',
-    });
   } finally {
     await chunks.return?.();
   }
