@@ -98,8 +98,9 @@ export class QdrantClient {
             range: `bytes=${at}-${end - 1}`,
           },
         );
-        // A proxy that drops the Range header would hand us the file's start as its middle.
-        if (statusCode !== 206) {
+        // A proxy that drops the Range header would hand us the file's start as its middle. From the start on it may:
+        // Qdrant itself answers 200 where the range is the whole file.
+        if (statusCode !== 206 && !(statusCode === 200 && at === 0)) {
           body.destroy();
           throw answerError(call, statusCode, 'ranges are not supported');
         }
