@@ -8,6 +8,7 @@ import { connectRedis, loadKnowledgeBase } from '../../local/knowledge-base/load
 import { askQdrant } from '../../local/knowledge-base/qdrant.ts';
 import { compareProofs, type Proof, readEverything } from '../../local/proof/proof.ts';
 import type { Store, StoreAdapter } from '../../shared/stores/port.ts';
+import { qdrantAdapter } from '../../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../../shared/stores/redis/adapter.ts';
 import { servers } from '../servers.ts';
 import { exportAll, restoreAll } from './memory-archive.ts';
@@ -56,6 +57,11 @@ afterAll(async () => {
 
 /** The parts of the proof that each adapter answers for. */
 const ADAPTERS = [
+  {
+    kind: 'qdrant',
+    store: () => open(qdrantAdapter, connections.qdrant, { collections }),
+    owns: (part: string) => part === 'collections' || part.startsWith('points '),
+  },
   {
     kind: 'redis',
     store: () => open(redisAdapter, connections.redis, { prefix: `${keyPrefix}:` }),
