@@ -16,7 +16,7 @@ import { readArchive } from './archive-records.ts';
 import { clearKeys, clearTemporary } from './clear.ts';
 import { RedisClient, RedisConnection } from './client.ts';
 import { exportKeys } from './export.ts';
-import type { WindowLimits } from './keys.ts';
+import type { Limits } from './keys.ts';
 import { loadKeys } from './load.ts';
 import { planKeys, probeKeys } from './probe.ts';
 import { KeyReader } from './read.ts';
@@ -39,11 +39,11 @@ export class RedisStore implements Store {
   readonly kind = 'redis';
   readonly #client: RedisClient;
   readonly #space: KeySpace;
-  readonly #limits: WindowLimits | undefined;
+  readonly #limits: Limits | undefined;
   #opened: Promise<{ reader: KeyReader; facts: ServerFacts }> | undefined;
 
   /** @param limits smaller windows of keys, for tests */
-  constructor(connection: RedisConnection, scope: RedisScope, target: string, limits?: WindowLimits) {
+  constructor(connection: RedisConnection, scope: RedisScope, target: string, limits?: Limits) {
     this.#client = new RedisClient(connection, target);
     this.#space = new KeySpace(scope);
     this.#limits = limits;

@@ -6,15 +6,12 @@ import { parseInput } from '../../input.ts';
 import type { Cursor, ExportStep, LegContext } from '../port.ts';
 import type { RedisClient } from './client.ts';
 import { isJsonText } from './json-text.ts';
-import { nextWindow, type Position, type WindowLimits } from './keys.ts';
+import { LIMITS, type Limits, nextWindow, type Position } from './keys.ts';
 import { type EntryForm, entryName } from './names.ts';
 import { BATCH_KEYS, type KeyReader, type LargePosition, type Reading } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type Part } from './record.ts';
 import { type ByteString, type KeySpace, toBytes } from './scope.ts';
 import { encodePart } from './typed-lines.ts';
-
-/** An entry is closed once it holds this many bytes. */
-export const CHUNK_BYTES = 8 * 1024 ** 2;
 
 const ExportCursor = z.strictObject({
   namespace: z.string(),
@@ -49,7 +46,7 @@ interface Large {
 }
 
 /**
- * Streams every key of the scope, in order of namespace and key, in entries of about {@link CHUNK_BYTES}. The cursor is
+ * Streams every key of the scope, in order of namespace and key, in entries of bounded size. The cursor is
  * the last key that was archived, so a leg goes on exactly there, whatever was added or deleted meanwhile.
  */
 export async function* exportKeys(
@@ -58,13 +55,13 @@ export async function* exportKeys(
   reader: KeyReader,
   cursor: Cursor | null,
   context: LegContext,
-  limits?: WindowLimits,
+  limits: Limits = LIMITS,
 ): AsyncGenerator<ExportStep> {
   const from =
     cursor === null
       ? null
       : parseInput(ExportCursor, cursor, 'The cursor of the Redis export', 'Start a new backup.');
-  let chunk = from ? new Chunk(from.namespace, from.part, keyOfCursor(from)) : undefined;
+  let chunk = from ? new Chunk(from.namespace, from.part, keyOfCursor(from), limits) : undefined;
   let done = 0;
   if (from?.large && chunk) {
     const { position, digest } = from.large;
@@ -76,7 +73,7 @@ export async function* exportKeys(
     for (const { namespace, keys } of window.keys) {
       if (chunk?.namespace !== namespace) {
         if (chunk && !chunk.isEmpty) yield chunk.flush();
-        chunk = new Chunk(namespace, 1, undefined);
+        chunk = new Chunk(namespace, 1, undefined, limits);
       }
       for (let start = 0; start < keys.length; start += BATCH_KEYS) {
         context.signal.throwIfAborted();
@@ -123,6 +120,7 @@ class Chunk {
   /** Last key that is complete in this or an earlier chunk. */
   after: ByteString | undefined;
   #number: number;
+  readonly #full: number;
   #json: Buffer[] = [];
   #expiries: Buffer[] = [];
   #typed: Buffer[] = [];
@@ -130,7 +128,8 @@ class Chunk {
   #count = 0;
   #digest = new MultisetDigest();
 
-  constructor(namespace: string, number: number, after: ByteString | undefined) {
+  constructor(namespace: string, number: number, after: ByteString | undefined, { entryBytes }: Limits) {
+    this.#full = entryBytes;
     this.namespace = namespace;
     this.#number = number;
     this.after = after;
@@ -141,7 +140,7 @@ class Chunk {
   }
 
   get isFull(): boolean {
-    return this.#bytes.json >= CHUNK_BYTES || this.#bytes.typed >= CHUNK_BYTES;
+    return this.#bytes.json >= this.#full || this.#bytes.typed >= this.#full;
   }
 
   add(reading: Exclude<Reading, { kind: 'large' }>): void {

@@ -29,11 +29,15 @@ export interface KeyWindow {
   readonly leftOut: number;
 }
 
-/** Sizes of a window; smaller in tests. */
-export interface WindowLimits {
+/** Sizes of windows and of the archive's entries; smaller in tests. */
+export interface Limits {
   readonly keys: number;
   readonly bytes: number;
+  /** An entry is closed once it holds this many bytes. */
+  readonly entryBytes: number;
 }
+
+export const LIMITS: Limits = { keys: WINDOW_KEYS, bytes: WINDOW_BYTES, entryBytes: 8 * 1024 ** 2 };
 
 /** Every key of a scope that SCAN returns from one server, in the server's order and with its duplicates. */
 export async function* scanKeys(
@@ -65,7 +69,7 @@ export async function nextWindow(
   space: KeySpace,
   after: Position | null,
   signal: AbortSignal,
-  limits: WindowLimits = { keys: WINDOW_KEYS, bytes: WINDOW_BYTES },
+  limits: Limits = LIMITS,
 ): Promise<KeyWindow> {
   const collected = new Collected(after, limits);
   let leftOut = 0;
@@ -94,14 +98,14 @@ export async function nextWindow(
 
 class Collected {
   readonly #after: Position | null;
-  readonly #limits: WindowLimits;
+  readonly #limits: Limits;
   readonly #keys = new Map<string, ByteString[]>();
   #count = 0;
   #bytes = 0;
   /** Keys behind it are for a later window. */
   #bound: Position | null = null;
 
-  constructor(after: Position | null, limits: WindowLimits) {
+  constructor(after: Position | null, limits: Limits) {
     this.#after = after;
     this.#limits = limits;
   }

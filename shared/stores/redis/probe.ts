@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { MultisetDigest } from '../../digest.ts';
 import type { LegContext, Shard, StoreProbe } from '../port.ts';
 import type { RedisClient } from './client.ts';
-import { nextWindow, type Position, type WindowLimits } from './keys.ts';
+import { type Limits, nextWindow, type Position } from './keys.ts';
 import { BATCH_KEYS, contentOf, type KeyReader } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString } from './record.ts';
 import { type ByteString, type KeySpace, toBytes } from './scope.ts';
@@ -32,7 +32,7 @@ export async function probeKeys(
   reader: KeyReader,
   facts: ServerFacts,
   context: LegContext,
-  limits?: WindowLimits,
+  limits?: Limits,
 ): Promise<StoreProbe> {
   const counts: Record<string, number> = {};
   const names = new Map<string, MultisetDigest>();

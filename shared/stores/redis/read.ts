@@ -302,7 +302,8 @@ export class KeyReader {
       }
       const now = await this.#startOf(node, name, type, position.tries);
       if (!now) return;
-      const whole = type === 'stream' || (now.length === position.length && now.length === offset);
+      const items = type === 'string' ? Math.ceil(now.length / STRING_BLOCK_BYTES) : now.length;
+      const whole = type === 'stream' || (now.length === position.length && items === offset);
       if (whole) {
         const stream = type === 'stream' ? await readStreamState(this.#client, node, name) : undefined;
         yield { part: { ...base, last: true, ...(stream ? { stream } : {}) }, next: null };

@@ -5,16 +5,23 @@ import { canonicalScore, type Item, KEY_TYPES, type Part, type StreamState } fro
 import { type ByteString, showKey, toBytes } from './scope.ts';
 
 /**
- * Bytes in JSON lines: a JSON string where they are UTF-8, else `{"base64": "…"}`. Both ways lead to exactly the same
- * bytes again.
+ * Bytes in JSON lines: a JSON string where they are UTF-8 that a person could read, else `{"base64": "…"}`. Both ways
+ * lead to exactly the same bytes again.
  */
 const Text = z.string().refine((text) => text.isWellFormed(), 'must be text that UTF-8 can say');
 const Bytes = z.union([Text, z.strictObject({ base64: z.base64() })]);
 type Bytes = z.infer<typeof Bytes>;
 
 function encodeBytes(bytes: Buffer): Bytes {
-  return isUtf8(bytes) ? bytes.toString('utf8') : { base64: bytes.toString('base64') };
+  if (!isUtf8(bytes)) return { base64: bytes.toString('base64') };
+  const text = bytes.toString('utf8');
+  // A control character takes six bytes of JSON: where there are many, base64 is shorter.
+  const isLong = CONTROL.test(text) && JSON.stringify(text).length > 2 * bytes.length;
+  return isLong ? { base64: bytes.toString('base64') } : text;
 }
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
+const CONTROL = /[\u0000-\u001f]/;
 
 function decodeBytes(bytes: Bytes): Buffer {
   return typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : Buffer.from(bytes.base64, 'base64');

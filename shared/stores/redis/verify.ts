@@ -5,7 +5,7 @@ import { parseInput } from '../../input.ts';
 import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../port.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import type { RedisClient } from './client.ts';
-import { type KeyWindow, nextWindow, type WindowLimits } from './keys.ts';
+import { type KeyWindow, type Limits, nextWindow } from './keys.ts';
 import { TallyBook } from './load.ts';
 import { contentOf, type KeyReader, type Reading } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString, type Item, type Part } from './record.ts';
@@ -57,7 +57,7 @@ export interface VerifyContext {
   readonly archive: EntryReader;
   readonly options: RestoreOptions;
   readonly leg: LegContext;
-  readonly limits?: WindowLimits | undefined;
+  readonly limits?: Limits | undefined;
 }
 
 /**

@@ -11,7 +11,7 @@ import type {
   VerifyLeg,
 } from '../../../shared/stores/port.ts';
 import { RedisStore } from '../../../shared/stores/redis/adapter.ts';
-import type { WindowLimits } from '../../../shared/stores/redis/keys.ts';
+import type { Limits } from '../../../shared/stores/redis/keys.ts';
 import { RedisScope } from '../../../shared/stores/redis/scope.ts';
 
 /** The server that the tests work with. Every test has a prefix of its own. */
@@ -45,12 +45,7 @@ export async function closeStores(): Promise<void> {
   for (const store of opened.splice(0)) await store.close();
 }
 
-export function openStore(
-  scope: unknown,
-  limits?: WindowLimits,
-  url = REDIS_URL,
-  extra: object = {},
-): RedisStore {
+export function openStore(scope: unknown, limits?: Limits, url = REDIS_URL, extra: object = {}): RedisStore {
   const { host, protocol, password, username } = new URL(url);
   const login = { ...(username ? { username } : {}), ...(password ? { password } : {}) };
   const store = new RedisStore(
