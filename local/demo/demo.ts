@@ -236,7 +236,6 @@ class Demo {
         ngbak: {
           stackName: STACK,
           targets: { [TARGET]: { profile: 'ngraf-023', parameters: { namespace: NAMESPACE }, stores } },
-          bucket: { removal: 'destroy' },
           schedule: { enabled: false },
         },
       },
@@ -367,7 +366,7 @@ class Demo {
         },
       );
     }
-    view.line(`PUT ${new URL(url).pathname}  (presigned, ${answer.status})`);
+    view.line(`uploaded to ${upload.key}`);
     await followJob(bucket, upload.job_id, view, this.#signal);
     view.line(
       'inspected as a whole, target saved, cleared, loaded, and compared with the archive record by record',
