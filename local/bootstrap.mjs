@@ -6,8 +6,7 @@
  *   node local/bootstrap.mjs SCRIPT.ts [arguments…]
  */
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -49,19 +48,32 @@ if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
   );
 }
 
-// npm writes its own copy of the lock file last, so a stamp of ours beside it means that an installation was complete.
-const stamp = join(modules, '.ngbak-installed');
-const wanted = createHash('sha256')
-  .update(readFileSync(join(root, 'package-lock.json')))
-  .digest('hex');
-const installed = existsSync(stamp) ? readFileSync(stamp, 'utf8') : '';
-if (installed !== wanted || !existsSync(node)) {
+/**
+ * Whether node_modules holds exactly what the lock file says. npm writes its own record of what it has installed there
+ * last of all, so a record means that an installation was complete; packages for other machines are not in it.
+ */
+function isInstalled() {
+  const record = join(modules, '.package-lock.json');
+  if (!existsSync(record) || !existsSync(node)) return false;
+  const { packages: wanted } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
+  const { packages: found } = JSON.parse(readFileSync(record, 'utf8'));
+  const same = Object.entries(found).every(([path, { version }]) => wanted[path]?.version === version);
+  const all = Object.entries(wanted).every(
+    ([path, { optional }]) => path === '' || optional || path in found,
+  );
+  return same && all;
+}
+
+if (!isInstalled()) {
   console.error('Installing the npm packages of package-lock.json …');
+  // Not `npm ci`: it refuses a lock file without the packages of every other platform, and a registry mirror that keeps
+  // only some platforms can't write one. Versions and hashes of the lock file hold here as well, and it is not changed.
+  const install = ['install', '--no-save', '--prefix', root, '--no-audit', '--no-fund', '--loglevel=error'];
   const npm = process.env.npm_execpath;
-  const quiet = ['ci', '--prefix', root, '--no-audit', '--no-fund', '--loglevel=error'];
-  const code = npm ? await run(process.execPath, [npm, ...quiet]) : await run('npm', quiet);
-  if (code !== 0) fail(`npm ci failed with exit code ${code}: its own message is above.`);
-  writeFileSync(stamp, wanted);
+  const code = npm ? await run(process.execPath, [npm, ...install]) : await run('npm', install);
+  if (code !== 0) fail(`npm failed with exit code ${code}: its own message is above.`);
+  if (!isInstalled())
+    fail('npm has not installed what package-lock.json says: remove node_modules and try again.');
 }
 
 // Node 24 comes first on the PATH, so that whatever the program starts runs on it too.

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, createWriteStream, existsSync, fstatSync, openSync, readSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { LocalStackError } from './errors.ts';
 
@@ -112,7 +112,8 @@ export function isAlive(pid: number): boolean {
 
 /**
  * Kills every process that carries the mark of that stack in its environment, whoever started it and whatever group
- * it is in, and gives back how many there were. Linux only: elsewhere there is no /proc, and 0 is the answer.
+ * it is in, and gives back how many there were. Linux only: elsewhere there is no /proc, and 0 is the answer. Redis is
+ * not among them: it writes its title over its environment.
  */
 export async function killMarked(folder: string): Promise<number> {
   const pids = await markedProcesses(folder);
@@ -136,8 +137,17 @@ export async function markedProcesses(folder: string): Promise<number[]> {
 
 /** A file of /proc/<pid>, or nothing where the process has ended in between or belongs to somebody else. */
 export async function readOfProcess(pid: number, file: 'environ' | 'cmdline' | 'status'): Promise<string> {
+  return orNothing(readFile(`/proc/${pid}/${file}`, 'utf8'));
+}
+
+/** Whether a process of that id has that working folder. Linux only: elsewhere the answer is no. */
+export async function runsIn(pid: number, folder: string): Promise<boolean> {
+  return (await orNothing(readlink(`/proc/${pid}/cwd`))) === folder;
+}
+
+async function orNothing(reading: Promise<string>): Promise<string> {
   try {
-    return await readFile(`/proc/${pid}/${file}`, 'utf8');
+    return await reading;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(code)) return '';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { removeFromDocker } from './docker.ts';
 import { stacksFolder } from './folders.ts';
-import { isAlive, killGroup, killMarked, readOfProcess } from './processes.ts';
+import { isAlive, killGroup, killMarked, readOfProcess, runsIn } from './processes.ts';
 
 const Address = z.object({ uri: z.string(), username: z.string(), password: z.string() });
 const addresses = z.object({
@@ -80,18 +80,15 @@ export async function removeStack(
 ): Promise<void> {
   const state = await readState(folder);
   if (state) {
-    // The groups first: a process that is about to start another one then can't.
-    if (await ownsProcesses(state)) for (const pid of Object.values(state.processes)) killGroup(pid);
+    for (const [service, pid] of Object.entries(state.processes)) {
+      // Process ids come round again: only the owner knows that they are still its own.
+      if (state.supervisor === process.pid || (await runsIn(pid, join(folder, service)))) killGroup(pid);
+    }
     if (state.docker) await removeFromDocker(name, folder, environment);
   }
   while ((await killMarked(folder)) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
   // A process that has just been killed may have a file open, or have made one while we were looking.
   await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
-}
-
-/** Process ids come round again: only the owner knows that they are still its own. /proc tells the others. */
-async function ownsProcesses(state: StackState): Promise<boolean> {
-  return state.supervisor === process.pid || process.platform !== 'linux';
 }
 
 /** Removes what is left of stacks whose owner was killed. */
