@@ -43,6 +43,11 @@ export class ByteReader {
     }
   }
 
+  /** Passes over the next `length` bytes, or fewer at the end of the stream. */
+  async skip(length: number): Promise<void> {
+    for (let left = length; left > 0 && !(await this.ended()); ) left -= this.#cut(left).length;
+  }
+
   /** The rest of the stream. */
   async *rest(): AsyncGenerator<Buffer> {
     while (!(await this.ended())) yield this.#cut(this.#chunk.length);

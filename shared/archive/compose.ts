@@ -17,6 +17,7 @@ import { IntegrityError } from '../errors.ts';
 import { parseInput, parseJson } from '../input.ts';
 import type { Codec } from './codec.ts';
 import { combineCrc32, crc32Base64 } from './crc32.ts';
+import { errorFields } from './error-fields.ts';
 import type { IndexLine } from './lines.ts';
 import { Manifest, type ManifestDraft } from './manifest.ts';
 import { quoteName } from './names.ts';
@@ -466,7 +467,7 @@ async function complete(
     );
     return composed(tail, VersionId);
   } catch (error) {
-    const name = error instanceof Error ? error.name : '';
+    const { name } = errorFields(error);
     if (name === 'BadDigest') {
       throw new IntegrityError(`The bytes of ${where} are not those that the exporters wrote.`, {
         remedy: 'Nothing was kept of this backup. Start it again, and report this as an error of ngbak.',

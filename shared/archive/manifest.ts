@@ -55,7 +55,10 @@ export const Manifest = z.looseObject({
   note: z.string().optional(),
   /** What an older or foreign archive, from which this one was made, did not say. In words. */
   lacks: z.array(z.string()).optional(),
-  /** SHA-256 over `SHA256SUMS`, whose lines are sorted. */
+  /**
+   * SHA-256 of `SHA256SUMS`, whose sorted lines cover every data entry: the same for the same data, however it was
+   * compressed, cut or packed again.
+   */
   checksum: Sha256,
   /** Summary of `index.jsonl`: number of data entries, their uncompressed bytes, SHA-256 of the file. */
   index: z.object({ entries: Count, bytes: Count, sha256: Sha256 }),

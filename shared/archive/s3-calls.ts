@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { S3ServiceException } from '@aws-sdk/client-s3';
 import { explainS3Error } from '../bucket/s3-error.ts';
 import { UnavailableError } from '../errors.ts';
+import { errorFields } from './error-fields.ts';
 
 /** Tries of one call, on top of the SDK's own three: S3 may throttle a new prefix for half a minute. */
 const ATTEMPTS = 6;
@@ -34,9 +35,9 @@ export function isTransient(error: unknown): boolean {
       error.name === 'RequestTimeout'
     );
   }
-  if (!(error instanceof Error) || error.name === 'AbortError') return false;
-  const code = 'code' in error ? String(error.code) : '';
-  return NETWORK_CODES.has(code) || error.name === 'TimeoutError' || error.message === 'aborted';
+  const { name, code, message } = errorFields(error);
+  if (name === 'AbortError') return false;
+  return NETWORK_CODES.has(code) || name === 'TimeoutError' || message === 'aborted';
 }
 
 /**

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { GetObjectCommand, HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { explainS3Error } from '../bucket/s3-error.ts';
 import { IntegrityError, InvalidInputError } from '../errors.ts';
+import { errorFields } from './error-fields.ts';
 import { callS3, isTransient } from './s3-calls.ts';
 import type { ByteSource } from './types.ts';
 
@@ -86,7 +87,7 @@ export async function s3Source(
   const { ContentLength: size, ETag } = await callS3('read', name, () => s3.send(head), {
     expected: ['NotFound', 'NoSuchKey'],
   }).catch((error) => {
-    if (!['NotFound', 'NoSuchKey'].includes(error instanceof Error ? error.name : '')) throw error;
+    if (!['NotFound', 'NoSuchKey'].includes(errorFields(error).name)) throw error;
     throw new InvalidInputError(`There is no object ${name}.`, {
       remedy: 'Check bucket and key; it may have been removed.',
       cause: error,
@@ -136,7 +137,7 @@ export function objectSource(
           }
           if (at < end) throw Object.assign(new Error('S3 ended its answer early'), { code: 'ECONNRESET' });
         } catch (error) {
-          if (error instanceof Error && error.name === 'PreconditionFailed') {
+          if (errorFields(error).name === 'PreconditionFailed') {
             throw new IntegrityError(`${name} was replaced while it was read.`, {
               remedy: 'Start again, when nobody writes to it.',
               cause: error,

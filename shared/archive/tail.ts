@@ -42,7 +42,7 @@ export async function* encodeTail(tail: Tail): AsyncGenerator<Buffer, Manifest> 
   const index: EntryPiece = piece(INDEX_NAME, summary.indexBytes, chunked(map(entries(), formatIndexLine)));
   const indexRegion = yield* region(tail, index);
   const sorted = (async function* () {
-    for await (const line of sortedSums(entries, summary.entries, summary.indexSha256)) {
+    for await (const line of sortedSums(entries, summary.entries)) {
       sums.hash.update(line);
       yield line;
     }
@@ -94,7 +94,7 @@ async function summarize({ entries, offset }: Tail): Promise<Summary> {
   let count = 0;
   let bytes = 0;
   let indexBytes = 0;
-  let sumsBytes = Buffer.byteLength(formatSumsLine({ name: INDEX_NAME, sha256: '0'.repeat(64) }));
+  let sumsBytes = 0;
   let position = 0;
   for await (const entry of entries()) {
     names.add(entry.name);
@@ -121,21 +121,15 @@ function misplaced(what: string, is: number, expected: number): IntegrityError {
  * All lines of SHA256SUMS, sorted by their bytes. Digests are spread evenly, so a slice of their range is a slice of
  * the lines: each pass over the entries keeps one slice and sorts it.
  */
-async function* sortedSums(
-  entries: Tail['entries'],
-  count: number,
-  indexSha256: string,
-): AsyncGenerator<string> {
+async function* sortedSums(entries: Tail['entries'], count: number): AsyncGenerator<string> {
   const slices = Math.max(1, Math.ceil(count / SORTED_AT_ONCE));
   const sliceOf = (sha256: string) =>
     Math.floor((Number.parseInt(sha256.slice(0, 8), 16) / 2 ** 32) * slices);
   for (let slice = 0; slice < slices; slice++) {
     const lines: string[] = [];
-    const keep = (entry: { name: string; sha256: string }) => {
+    for await (const entry of entries()) {
       if (sliceOf(entry.sha256) === slice) lines.push(formatSumsLine(entry));
-    };
-    keep({ name: INDEX_NAME, sha256: indexSha256 });
-    for await (const entry of entries()) keep(entry);
+    }
     yield* lines.sort(compareSumsLines);
   }
 }

@@ -6,6 +6,9 @@ import { encodeSegment } from './segment.ts';
 import { encodeTail } from './tail.ts';
 import type { EntryPiece } from './types.ts';
 
+/** An entry as it was written. */
+export type WrittenEntry = Pick<IndexLine, 'name' | 'size' | 'sha256'>;
+
 export interface WriteOptions {
   readonly codec: Codec;
   readonly level?: number;
@@ -15,12 +18,12 @@ export interface WriteOptions {
 }
 
 /**
- * Streams a whole archive, for one process: files on a disk, tests, archives that are rewritten. `manifest` is asked
- * for once all pieces were taken. Returns the finished manifest. Holds the index in memory, about 300 bytes an entry.
+ * Streams a whole archive, for one process: files on a disk, tests, archives that are rewritten. `manifest` may be
+ * made once all pieces were taken, from what was written. Returns the finished manifest. Holds the index in memory, about 300 bytes an entry.
  */
 export async function* writeArchive(
   pieces: AsyncIterable<EntryPiece>,
-  manifest: ManifestDraft | (() => ManifestDraft),
+  manifest: ManifestDraft | ((entries: readonly WrittenEntry[]) => ManifestDraft),
   options: WriteOptions,
 ): AsyncGenerator<Buffer, Manifest> {
   const data = yield* encodeSegment(pieces, { ...options, name: 'archive' }, null);
@@ -38,6 +41,6 @@ export async function* writeArchive(
     ...(options.level === undefined ? {} : { level: options.level }),
     entries,
     offset: data.bytes,
-    manifest: typeof manifest === 'function' ? manifest() : manifest,
+    manifest: typeof manifest === 'function' ? manifest(data.entries) : manifest,
   });
 }

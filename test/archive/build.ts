@@ -1,6 +1,6 @@
 import type { ManifestDraft } from '../../shared/archive/manifest.ts';
 import { bufferSource } from '../../shared/archive/sources.ts';
-import type { ByteSource, EntryPiece } from '../../shared/archive/types.ts';
+import type { ByteSource, EntryPiece, EntryReader } from '../../shared/archive/types.ts';
 import { type WriteOptions, writeArchive } from '../../shared/archive/write.ts';
 
 /** The least that a manifest must say. */
@@ -72,4 +72,13 @@ export function countingSource(bytes: Uint8Array): ByteSource & { reads: number;
     },
   };
   return counted;
+}
+
+/** Content of one entry of an opened archive. */
+export async function readAll(archive: EntryReader, name: string): Promise<Buffer> {
+  const entry = await archive.find(name);
+  if (!entry) throw new Error(`no entry ${name}`);
+  const parts: Uint8Array[] = [];
+  for await (const chunk of archive.open(entry)) parts.push(chunk);
+  return Buffer.concat(parts);
 }

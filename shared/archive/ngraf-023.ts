@@ -1,0 +1,121 @@
+import { InvalidInputError } from '../errors.ts';
+import { Id } from '../ids.ts';
+import type { StoreName } from '../stores/port.ts';
+import type { ManifestDraft } from './manifest.ts';
+import { encodeNamePart, quoteName } from './names.ts';
+
+/**
+ * Archives of NGRAF-023, ngbak's predecessor: `tar.gz` with `manifest.json` (without a format version),
+ * `graph/neo4j.dump` (Cypher text), `qdrant/<collection>.snapshot`, `kv/<namespace>.json`,
+ * `config/graphrag_config.json`. What they say exactly is taken over; what they do not say is listed, never guessed.
+ */
+export const NGRAF_023 = 'NGRAF-023';
+
+/** Where a file of such an archive goes; undefined where it is none of its own and keeps its name. */
+export function convertName(name: string): string | undefined {
+  const snapshot = /^qdrant\/([^/]+)\.snapshot$/.exec(name)?.[1];
+  return snapshot === undefined ? undefined : `vectors/${encodeNamePart(snapshot)}.snapshot`;
+}
+
+/** Files whose content decides whether they can be taken over. */
+export function isKeyValueFile(name: string): boolean {
+  return /^kv\/[^/]+\.json$/.test(name);
+}
+
+/** Where a key-value file goes that is a list of values without their keys. */
+export function keylessName(name: string): string {
+  return `ngraf-023/${name}`;
+}
+
+/** Whether a manifest is one of NGRAF-023: it has its fields, and no format version. */
+export function isNgraf023(manifest: Record<string, unknown>): boolean {
+  return (
+    manifest.format_version === undefined &&
+    typeof manifest.backup_id === 'string' &&
+    'storage_backends' in manifest
+  );
+}
+
+/**
+ * The manifest of the archive that is made from one of NGRAF-023. `names` are the entries of the new archive. Throws
+ * InvalidInputError where the id or the time of the backup can't be told.
+ */
+export function convertManifest(
+  old: Record<string, unknown>,
+  names: readonly string[],
+  where: string,
+): ManifestDraft {
+  const lacks = [
+    'counts and digests of records: what is restored can only be compared with the archive itself',
+    'a grade of consistency between the stores, and a check of references across them',
+  ];
+  const has = (pattern: RegExp) => names.some((name) => pattern.test(name));
+  const stores: StoreName[] = [];
+  if (has(/^graph\/neo4j\.dump$/)) {
+    lacks.push('the graph as data: graph/neo4j.dump is a Cypher script, which is kept and not executed');
+  }
+  if (has(/^vectors\//)) {
+    stores.push('vectors');
+    lacks.push('aliases of collections, which are not part of Qdrant snapshots');
+  }
+  if (has(/^kv\//)) {
+    stores.push('kv');
+    lacks.push('expiry times of keys, and values of other types than strings');
+  }
+  for (const name of names.filter((name) => name.startsWith('ngraf-023/kv/'))) {
+    lacks.push(`the keys of ${quoteName(name)}, a list of values: it is kept and not restored`);
+  }
+  if (has(/^config\//)) stores.push('config');
+  return {
+    backup_id: backupId(old.backup_id, where),
+    created_at: createdAt(old.created_at, lacks, where),
+    nano_graphrag_version: typeof old.nano_graphrag_version === 'string' ? old.nano_graphrag_version : null,
+    storage_backends: Object.fromEntries(
+      stores.map((store) => [store, { kind: BACKENDS[store] ?? 'unknown' }]),
+    ),
+    statistics: numbersOf(old.statistics),
+    scope: { type: 'partial', stores, profile: 'ngraf-023' },
+    tallies: {},
+    tags: [],
+    lacks,
+    // The old manifest as it was, its checksum included: it was taken before the archive was finished and never fits.
+    ngraf_023: old,
+  };
+}
+
+/** What NGRAF-023 could back up was these, and nothing else. */
+const BACKENDS: Partial<Record<StoreName, string>> = { vectors: 'qdrant', kv: 'redis', config: 'config' };
+
+function backupId(value: unknown, where: string): string {
+  const parsed = Id.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new InvalidInputError(`manifest.json of ${where} has no usable backup_id.`, {
+    remedy: 'Set it to letters, digits, "_" and "-" only, and pack the archive again.',
+  });
+}
+
+function createdAt(value: unknown, lacks: string[], where: string): string {
+  const match =
+    typeof value === 'string'
+      ? /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})?$/.exec(value)
+      : null;
+  const time = match
+    ? new Date(`${match[1]}T${match[2]}${(match[3] ?? '').slice(0, 4)}${match[4] ?? 'Z'}`)
+    : undefined;
+  if (!match || time === undefined || Number.isNaN(time.getTime())) {
+    throw new InvalidInputError(`manifest.json of ${where} has no usable created_at.`, {
+      remedy: 'Set it to a time such as "2025-10-06T14:30:00Z", and pack the archive again.',
+    });
+  }
+  if (match[4] === undefined) lacks.push('the time zone of created_at, which was taken for UTC');
+  return time.toISOString();
+}
+
+function numbersOf(value: unknown): Record<string, number> {
+  if (typeof value !== 'object' || value === null) return {};
+  return Object.fromEntries(
+    Object.entries(value).filter(
+      (pair): pair is [string, number] => typeof pair[1] === 'number' && pair[1] >= 0,
+    ),
+  );
+}
