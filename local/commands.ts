@@ -136,7 +136,6 @@ async function status({ name, json }: Arguments): Promise<void> {
       state,
       folder,
       supervised,
-      processes,
       services: services.filter((found) => found !== undefined),
     });
   }
