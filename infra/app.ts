@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import { App, Tags, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { NgbakError } from '../shared/errors.ts';
+import { bundleFunctions } from './bundle.ts';
 import { readDeployment } from './config.ts';
 import { NgbakStack } from './stack.ts';
 
@@ -10,6 +12,7 @@ try {
   const { CDK_DEFAULT_ACCOUNT: account, CDK_DEFAULT_REGION: region } = process.env;
   new NgbakStack(app, deployment.stackName, {
     deployment,
+    bundles: bundleFunctions(join(app.outdir, 'functions')),
     ...(account === undefined || region === undefined ? {} : { env: { account, region } }),
   });
   Tags.of(app).add('Application', 'ngbak');

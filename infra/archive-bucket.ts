@@ -26,8 +26,8 @@ export interface BucketAccess {
   readonly write?: readonly string[];
   /** Includes every version of an object. */
   readonly delete?: readonly string[];
-  /** Looks for multipart uploads that nobody completed, to abort them. Needs `write`. */
-  readonly multipart?: boolean;
+  /** Finds multipart uploads that nobody completed, and aborts them. */
+  readonly abort?: readonly string[];
 }
 
 export type ArchiveBucketProps = Pick<
@@ -100,7 +100,7 @@ export class ArchiveBucket extends Construct {
    * on the prefix would refuse exactly this case, since a GetObject request carries none.
    */
   grant(handler: StepHandler, access: BucketAccess): void {
-    const { read = [], write = [], delete: remove = [] } = access;
+    const { read = [], write = [], delete: remove = [], abort = [] } = access;
     const objects = (patterns: readonly string[]) => patterns.map((key) => this.bucket.arnForObjects(key));
     const names = [this.bucket.bucketArn];
     if (read.length > 0) {
@@ -113,12 +113,15 @@ export class ArchiveBucket extends Construct {
         objects(write),
       );
     }
-    if (access.multipart) handler.allow(['s3:ListBucketMultipartUploads'], names);
+    if (abort.length > 0) {
+      handler.allow(['s3:AbortMultipartUpload', 's3:ListMultipartUploadParts'], objects(abort));
+      handler.allow(['s3:ListBucketMultipartUploads'], names);
+    }
     if (remove.length > 0) {
       handler.allow(['s3:DeleteObject', 's3:DeleteObjectVersion'], objects(remove));
       handler.allow(['s3:ListBucketVersions'], names, { StringLike: { 's3:prefix': [...remove] } });
     }
-    for (const pattern of new Set([...read, ...write, ...remove])) {
+    for (const pattern of new Set([...read, ...write, ...remove, ...abort])) {
       acceptWildcard(handler, this.bucket.arnForObjects(pattern), 'All objects of one prefix of the bucket.');
     }
     // Completing a multipart upload decrypts its parts, so writers need both.

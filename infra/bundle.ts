@@ -7,14 +7,16 @@ const FUNCTIONS = join(import.meta.dirname, '..', 'functions');
 /** Name of the handler within each bundle, as Lambda wants it. */
 export const HANDLER = 'index.handler';
 
+/** The folder of each function's bundle. */
+export type Bundles = Readonly<Record<FunctionName, string>>;
+
 /**
  * Bundles every function with everything it imports, in one run of esbuild: CDK's NodejsFunction would start esbuild
  * through npx once for each function, which takes twenty times as long.
  *
  * @param folder  where the bundles go
- * @returns the folder of each function's bundle
  */
-export function bundleFunctions(folder: string): Record<FunctionName, string> {
+export function bundleFunctions(folder: string): Bundles {
   buildSync({
     entryPoints: Object.fromEntries(
       FUNCTION_NAMES.map((name) => [`${name}/index`, join(FUNCTIONS, `${name}.ts`)]),
@@ -37,8 +39,5 @@ export function bundleFunctions(folder: string): Record<FunctionName, string> {
     legalComments: 'none',
     logLevel: 'warning',
   });
-  return Object.fromEntries(FUNCTION_NAMES.map((name) => [name, join(folder, name)])) as Record<
-    FunctionName,
-    string
-  >;
+  return Object.fromEntries(FUNCTION_NAMES.map((name) => [name, join(folder, name)])) as Bundles;
 }

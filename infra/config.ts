@@ -64,6 +64,8 @@ export const Deployment = z.strictObject({
     .refine((targets) => Object.keys(targets).length > 0, 'must hold at least one target'),
   /** The daily backup of every target. */
   schedule: Schedule.default(Schedule.parse({})),
+  /** How many backups of each target are kept. */
+  retention: NgbakConfig.shape.retention,
   /** Where the functions that reach the stores run; left out: outside of any VPC, with access to the internet. */
   network: Network.optional(),
   /** Shards of one store that are exported at the same time. Each is one connection to the store's server. */
@@ -144,7 +146,11 @@ export function runtimeConfig(
     });
     return [name, { ...target, stores: Object.fromEntries(stores) }];
   });
-  return parseInput(NgbakConfig, { targets: Object.fromEntries(targets) }, 'Configuration of the functions');
+  return parseInput(
+    NgbakConfig,
+    { targets: Object.fromEntries(targets), retention: deployment.retention },
+    'Configuration of the functions',
+  );
 }
 
 /** What stood in a wrong place, short. Configuration holds no secrets: those are in Secrets Manager. */

@@ -77,7 +77,7 @@ export const SIZES = {
     bucket: {
       read: ['staging/*', 'backups/*'],
       write: ['staging/*', 'backups/*.ngbak', 'jobs/*'],
-      multipart: true,
+      abort: ['backups/*.ngbak'],
     },
   },
   'verify-backup': {
@@ -144,9 +144,9 @@ export const SIZES = {
     stores: STORES_WITH_SERVER,
     bucket: {
       read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*.json'],
-      write: ['jobs/*', 'locks/*', 'backups/*.ngbak'],
+      write: ['jobs/*', 'locks/*'],
       delete: ['jobs/*', 'locks/*', 'staging/*', 'uploads/*', 'backups/*.ngbak'],
-      multipart: true,
+      abort: ['backups/*.ngbak', 'staging/*'],
     },
     describesExecutions: true,
     startsRestores: true,

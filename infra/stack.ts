@@ -3,6 +3,7 @@ import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { ArchiveBucket } from './archive-bucket.ts';
 import { BackupSchedule } from './backup-schedule.ts';
+import type { Bundles } from './bundle.ts';
 import type { Deployment } from './config.ts';
 import { Janitor } from './janitor.ts';
 import { makeStepHandlers } from './step-handlers.ts';
@@ -13,18 +14,19 @@ import { RestoreWorkflow } from './workflows/restore-workflow.ts';
 
 export interface NgbakStackProps extends StackProps {
   readonly deployment: Deployment;
+  readonly bundles: Bundles;
 }
 
 /** Everything that ngbak is on AWS. */
 export class NgbakStack extends Stack {
-  constructor(scope: Construct, id: string, { deployment, ...props }: NgbakStackProps) {
+  constructor(scope: Construct, id: string, { deployment, bundles, ...props }: NgbakStackProps) {
     super(scope, id, {
       description: 'ngbak: backup and restore for GraphRAG systems',
       ...props,
     });
     const archive = new ArchiveBucket(this, 'Archive', deployment);
     const secrets = new StoreSecrets(this, 'Secrets', deployment);
-    const handlers = makeStepHandlers(this, { deployment, archive, secrets });
+    const handlers = makeStepHandlers(this, { deployment, archive, secrets, bundles });
     const settings = {
       handlers,
       timeoutDays: deployment.timeoutDays,

@@ -1,10 +1,8 @@
-import { join } from 'node:path';
-import { Stage } from 'aws-cdk-lib';
 import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { InvalidInputError } from '../shared/errors.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
-import { bundleFunctions } from './bundle.ts';
+import type { Bundles } from './bundle.ts';
 import { type Deployment, runtimeConfig } from './config.ts';
 import { FUNCTION_NAMES, type FunctionName, type FunctionSize, SIZES } from './functions.ts';
 import { type Placement, placementOf, StepHandler } from './step-handler.ts';
@@ -25,12 +23,13 @@ export interface StepHandlersProps {
   readonly deployment: Deployment;
   readonly archive: ArchiveBucket;
   readonly secrets: StoreSecrets;
+  readonly bundles: Bundles;
 }
 
 /** Makes every function and gives each one exactly what infra/functions.ts says. */
 export function makeStepHandlers(
   scope: Construct,
-  { deployment, archive, secrets }: StepHandlersProps,
+  { deployment, archive, secrets, bundles }: StepHandlersProps,
 ): StepHandlers {
   const within = new Construct(scope, 'Functions');
   const placement: Placement | undefined = deployment.network && placementOf(within, deployment.network);
@@ -39,7 +38,6 @@ export function makeStepHandlers(
     NGBAK_CONFIG: configText(deployment, secrets),
     ...(deployment.legSeconds === undefined ? {} : { NGBAK_LEG_SECONDS: String(deployment.legSeconds) }),
   };
-  const bundles = bundleFunctions(join(Stage.of(scope)?.outdir ?? 'cdk.out', 'functions'));
   const make = (name: FunctionName): StepHandler => {
     const size: FunctionSize = SIZES[name];
     const handler = new StepHandler(within, name, {

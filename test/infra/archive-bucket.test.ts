@@ -1,0 +1,116 @@
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { Match, type Template } from 'aws-cdk-lib/assertions';
+import { synthesize } from './template.ts';
+
+let template: Template;
+
+beforeAll(() => {
+  template = synthesize();
+});
+
+const bucket = (properties: object, of = template) => of.hasResourceProperties('AWS::S3::Bucket', properties);
+
+describe('the archive bucket', () => {
+  test('is the only one, and stays when the stack goes', () => {
+    template.resourceCountIs('AWS::S3::Bucket', 1);
+    template.hasResource('AWS::S3::Bucket', { DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
+    template.hasResource('AWS::KMS::Key', { DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
+    template.allResources('AWS::SecretsManager::Secret', { DeletionPolicy: 'Retain' });
+  });
+
+  test('goes with the stack where that was asked for', () => {
+    const passing = synthesize({ removal: 'destroy' });
+    passing.hasResource('AWS::S3::Bucket', { DeletionPolicy: 'Delete' });
+    passing.hasResource('AWS::KMS::Key', { DeletionPolicy: 'Delete' });
+  });
+
+  test('is closed to the public, belongs to its owner and keeps versions', () => {
+    bucket({
+      PublicAccessBlockConfiguration: {
+        BlockPublicAcls: true,
+        BlockPublicPolicy: true,
+        IgnorePublicAcls: true,
+        RestrictPublicBuckets: true,
+      },
+      OwnershipControls: { Rules: [{ ObjectOwnership: 'BucketOwnerEnforced' }] },
+      VersioningConfiguration: { Status: 'Enabled' },
+    });
+  });
+
+  test('is encrypted with a key of ours that rotates, by bucket key', () => {
+    bucket({
+      BucketEncryption: {
+        ServerSideEncryptionConfiguration: [
+          {
+            BucketKeyEnabled: true,
+            ServerSideEncryptionByDefault: {
+              SSEAlgorithm: 'aws:kms',
+              KMSMasterKeyID: { 'Fn::GetAtt': [Match.stringLikeRegexp('ArchiveKey'), 'Arn'] },
+            },
+          },
+        ],
+      },
+    });
+    template.hasResourceProperties('AWS::KMS::Key', { EnableKeyRotation: true });
+  });
+
+  test('refuses everything that does not come by TLS 1.2 or later', () => {
+    const everybody = { Effect: 'Deny', Principal: { AWS: '*' }, Action: 's3:*' };
+    template.hasResourceProperties('AWS::S3::BucketPolicy', {
+      PolicyDocument: {
+        Statement: Match.arrayWith([
+          Match.objectLike({ ...everybody, Condition: { Bool: { 'aws:SecureTransport': 'false' } } }),
+          Match.objectLike({ ...everybody, Condition: { NumericLessThan: { 's3:TlsVersion': 1.2 } } }),
+        ]),
+      },
+    });
+  });
+
+  test('tells EventBridge what is uploaded', () => {
+    bucket({ NotificationConfiguration: { EventBridgeConfiguration: { EventBridgeEnabled: true } } });
+    expect(JSON.stringify(template.toJSON())).not.toContain('Custom::S3BucketNotifications');
+  });
+
+  test('never expires what a workflow may still need: staging, uploads and parts outlive the longest one', () => {
+    const rule = (Id: string, rest: object) => Match.objectLike({ Id, Status: 'Enabled', ...rest });
+    const one = { NoncurrentVersionExpiration: { NoncurrentDays: 1 } };
+    bucket({
+      LifecycleConfiguration: {
+        Rules: [
+          rule('staging', { Prefix: 'staging/', ExpirationInDays: 8, ...one }),
+          rule('uploads', { Prefix: 'uploads/', ExpirationInDays: 8, ...one }),
+          rule('jobs', { Prefix: 'jobs/', ExpirationInDays: 90, ...one }),
+          rule('locks', { Prefix: 'locks/', ExpirationInDays: Match.absent(), ...one }),
+          rule('deleted-backups', { Prefix: 'backups/', ExpirationInDays: Match.absent() }),
+          rule('unfinished-multipart-uploads', {
+            Prefix: Match.absent(),
+            AbortIncompleteMultipartUpload: { DaysAfterInitiation: 8 },
+          }),
+        ],
+      },
+    });
+    template.hasResourceProperties('AWS::StepFunctions::StateMachine', {
+      DefinitionString: {
+        'Fn::Join': ['', Match.arrayWith([Match.stringLikeRegexp('"TimeoutSeconds":604800')])],
+      },
+    });
+  });
+
+  test('accepts web pages only from configured origins', () => {
+    bucket({ CorsConfiguration: Match.absent() });
+    bucket(
+      {
+        CorsConfiguration: { CorsRules: [Match.objectLike({ AllowedOrigins: ['https://ops.example.com'] })] },
+      },
+      synthesize({ allowedOrigins: ['https://ops.example.com'] }),
+    );
+  });
+
+  test('writes access logs where a bucket for them is named', () => {
+    bucket({ LoggingConfiguration: Match.absent() });
+    bucket(
+      { LoggingConfiguration: { DestinationBucketName: 'central-logs', LogFilePrefix: 'ngbak/' } },
+      synthesize({ accessLogs: { bucket: 'central-logs' } }),
+    );
+  });
+});

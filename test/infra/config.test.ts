@@ -1,0 +1,96 @@
+import { describe, expect, test } from '@jest/globals';
+import { readDeployment, runtimeConfig } from '../../infra/config.ts';
+import { DEPLOYMENT, synthesize } from './template.ts';
+
+const withRest = (rest: object) => () => readDeployment({ ...DEPLOYMENT, ...rest });
+
+describe('the configuration', () => {
+  test('needs nothing but targets', () => {
+    const { targets, retention: _, ...rest } = readDeployment(DEPLOYMENT);
+    expect(Object.keys(targets)).toEqual(['default', 'other']);
+    expect(rest).toEqual({
+      stackName: 'Ngbak',
+      schedule: { enabled: true, time: '03:00', timeZone: 'UTC' },
+      exportersPerStore: 4,
+      timeoutDays: 7,
+      confirmationHours: 24,
+      logRetentionDays: 90,
+      allowedOrigins: [],
+      removal: 'retain',
+      tags: {},
+    });
+  });
+
+  test('is the same from cdk.json and as text from the command line', () => {
+    expect(readDeployment(JSON.stringify(DEPLOYMENT))).toEqual(readDeployment(DEPLOYMENT));
+  });
+
+  test('that is missing is asked for, with the place where it belongs', () => {
+    expect(() => readDeployment(undefined)).toThrow(/"ngbak" is missing/);
+    expect(() => readDeployment('{"targets":')).toThrow(/is not JSON/);
+  });
+
+  test.each([
+    [{ targets: {} }, /ngbak\.targets: must hold at least one target/],
+    [{ targets: { 'a b': { stores: {} } } }, /ngbak\.targets/],
+    [
+      { schedule: { time: '25:00' } },
+      /ngbak\.schedule\.time: must be a time of day such as "03:00" \(received "25:00"\)/,
+    ],
+    [
+      { schedule: { timeZone: 'Mars/Olympus' } },
+      /ngbak\.schedule\.timeZone: .*"Europe\/Berlin" \(received "Mars\/Olympus"\)/,
+    ],
+    [{ timeoutDays: 400 }, /ngbak\.timeoutDays: .*365 \(received 400\)/],
+    [{ logRetentionDays: 91 }, /ngbak\.logRetentionDays: must be one of 1, 3, .* \(received 91\)/],
+    [{ removal: 'maybe' }, /ngbak\.removal: .*"retain"\|"destroy"/],
+    [{ stackName: '9 lives' }, /ngbak\.stackName: .* \(received "9 lives"\)/],
+    [{ allowedOrigins: ['ftp://example.com'] }, /ngbak\.allowedOrigins\.0/],
+    [
+      {
+        network: {
+          vpcId: 'x',
+          availabilityZones: ['a'],
+          subnetIds: ['subnet-1'],
+          securityGroupIds: ['sg-1'],
+        },
+      },
+      /ngbak\.network\.vpcId: must be a VPC id/,
+    ],
+    [{ retentoin: {} }, /"retentoin"/],
+  ])('refuses %j and says what is allowed', (rest, message) => {
+    expect(withRest(rest)).toThrow(message);
+  });
+
+  test('refuses subnets that do not fit the availability zones', () => {
+    const network = { vpcId: 'vpc-1a', availabilityZones: ['a', 'b'], securityGroupIds: ['sg-1'] };
+    expect(withRest({ network: { ...network, subnetIds: ['subnet-1'] } })).toThrow(
+      /1 subnets for 2 availability zones/,
+    );
+    expect(withRest({ network: { ...network, subnetIds: ['subnet-1', 'subnet-2'] } })).not.toThrow();
+  });
+
+  test('reaches the functions with names of secrets and without what only the stack needs', () => {
+    const deployment = readDeployment({
+      targets: { default: { stores: { kv: { kind: 'files', buckets: ['graphrag-files'] } } } },
+    });
+    expect(runtimeConfig(deployment, (target, store) => `secret of ${target}/${store}`)).toEqual({
+      retention: deployment.retention,
+      targets: {
+        default: {
+          profile: 'custom',
+          parameters: {},
+          configuration: {},
+          stores: { kv: { kind: 'files', secret: 'secret of default/kv' } },
+        },
+      },
+    });
+  });
+
+  test('that is too large for the environment of a function is refused before the deployment', () => {
+    const configuration = { prompt: 'x'.repeat(4000) };
+    expect(() =>
+      synthesize({ targets: { default: { stores: { kv: { kind: 'redis' } }, configuration } } }),
+    ).toThrow(/has \d+ bytes; a function's environment has room for 3584/);
+  });
+});

@@ -1,0 +1,172 @@
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import type { Template } from 'aws-cdk-lib/assertions';
+import { permissions, type Statement, statementsOf, synthesize } from './template.ts';
+
+let template: Template;
+let granted: Map<string, Statement[]>;
+let names: string[];
+
+beforeAll(() => {
+  template = synthesize();
+  granted = permissions(template);
+  names = [...granted.keys()];
+});
+
+const of = (name: string) => granted.get(name) ?? [];
+
+/** Key patterns of the archive bucket on which a function may do something. */
+function keys(name: string, action: string): string[] {
+  return of(name)
+    .filter(({ actions }) => actions.includes(action))
+    .flatMap(({ resources }) => resources)
+    .filter((resource) => resource.startsWith('<ArchiveBucket'))
+    .map((resource) => resource.split('>/')[1] ?? '')
+    .sort();
+}
+
+/** Which secrets a function may read, by what their logical ids or names say. */
+function secrets(name: string): string[] {
+  return of(name)
+    .filter(({ actions }) => actions.includes('secretsmanager:GetSecretValue'))
+    .flatMap(({ resources }) => resources)
+    .map(
+      (resource) =>
+        /Secrets(default[a-z]+)|secret:(team\/graph)/.exec(resource)?.slice(1).find(Boolean) ?? resource,
+    )
+    .sort();
+}
+
+test('there is one function for each step, and each has a role of its own', () => {
+  expect(names).toHaveLength(18);
+  const functions = Object.values(template.findResources('AWS::Lambda::Function'));
+  expect(new Set(functions.map(({ Properties }) => JSON.stringify(Properties.Role))).size).toBe(18);
+});
+
+test('no policy allows whole services, and none of a function names every resource', () => {
+  for (const { Properties } of Object.values(template.findResources('AWS::IAM::Policy'))) {
+    for (const { effect, actions } of statementsOf(Properties)) {
+      expect(effect).toBe('Allow');
+      expect(actions.filter((action) => action.includes('*'))).toEqual([]);
+    }
+  }
+  for (const name of names) {
+    for (const { resources } of of(name)) expect(resources).not.toContain('*');
+  }
+});
+
+test.each([
+  ['export-graph', ['defaultgraph', 'team/graph']],
+  ['export-vectors', ['defaultvectors']],
+  ['export-kv', ['defaultkv']],
+  ['export-config', []],
+  ['restore-graph', ['defaultgraph', 'team/graph']],
+  ['restore-vectors', ['defaultvectors']],
+  ['restore-kv', ['defaultkv']],
+  ['seal-backup', []],
+  ['verify-backup', []],
+  ['catalog-backup', []],
+  ['admit-restore', []],
+  ['await-confirmation', []],
+  ['begin-restore', []],
+  ['close-restore', []],
+  ['plan-backup', ['defaultgraph', 'defaultkv', 'defaultvectors', 'team/graph']],
+  ['check-fences', ['defaultgraph', 'defaultkv', 'defaultvectors', 'team/graph']],
+  ['inspect-restore', ['defaultgraph', 'defaultkv', 'defaultvectors', 'team/graph']],
+  ['janitor', ['defaultgraph', 'defaultkv', 'defaultvectors', 'team/graph']],
+])('%s reads only the credentials of the stores it reaches', (name, expected) => {
+  expect(secrets(name)).toEqual(expected);
+});
+
+test('nobody may change or replace a credential', () => {
+  for (const name of names) {
+    const actions = of(name).flatMap((statement) => statement.actions);
+    expect(
+      actions.filter((action) => /secretsmanager:(?!GetSecretValue|DescribeSecret)/.test(action)),
+    ).toEqual([]);
+  }
+});
+
+describe('in the bucket', () => {
+  const who = (action: string, pattern: string) =>
+    names.filter((name) => keys(name, action).some((key) => key === pattern)).sort();
+
+  test('only the seal writes archives, and only the catalog step writes catalog records', () => {
+    expect(who('s3:PutObject', 'backups/*')).toEqual([]);
+    expect(who('s3:PutObject', 'backups/*.json')).toEqual(['catalog-backup']);
+    expect(who('s3:PutObject', 'backups/*.ngbak')).toEqual(['seal-backup']);
+    expect(who('s3:AbortMultipartUpload', 'backups/*.ngbak')).toEqual(['janitor', 'seal-backup']);
+  });
+
+  test('nobody deletes catalog records, and only the janitor deletes an archive that was never catalogued', () => {
+    expect(who('s3:DeleteObject', 'backups/*')).toEqual([]);
+    expect(who('s3:DeleteObject', 'backups/*.json')).toEqual([]);
+    expect(who('s3:DeleteObject', 'backups/*.ngbak')).toEqual(['janitor']);
+    expect(who('s3:DeleteObject', 'uploads/*')).toEqual(['janitor']);
+    expect(who('s3:DeleteObject', 'locks/*')).toEqual(['janitor']);
+  });
+
+  test('exporters see no archive, no upload and no lock', () => {
+    for (const store of ['graph', 'vectors', 'kv', 'config']) {
+      expect(keys(`export-${store}`, 's3:GetObject')).toEqual(['staging/*']);
+      expect(keys(`export-${store}`, 's3:PutObject')).toEqual(['jobs/*', 'staging/*']);
+    }
+  });
+
+  test('nobody writes into uploads', () => {
+    expect(who('s3:PutObject', 'uploads/*')).toEqual([]);
+  });
+
+  test('who reads may also list, so that a missing record is not taken for a forbidden one', () => {
+    for (const name of names) {
+      const reads = keys(name, 's3:GetObject').length > 0;
+      const lists = of(name).some(
+        ({ actions, condition }) => actions.includes('s3:ListBucket') && condition === undefined,
+      );
+      expect([name, lists]).toEqual([name, reads]);
+    }
+  });
+
+  test('who reads may decrypt, who writes may encrypt, and nobody manages the key', () => {
+    for (const name of names) {
+      const kms = of(name)
+        .filter(({ resources }) => resources.some((resource) => resource.startsWith('<ArchiveKey')))
+        .flatMap(({ actions }) => actions)
+        .sort();
+      const writes = keys(name, 's3:PutObject').length > 0;
+      expect([name, kms]).toEqual([name, writes ? ['kms:Decrypt', 'kms:GenerateDataKey'] : ['kms:Decrypt']]);
+    }
+  });
+});
+
+test('only those who take locks look at executions, and only the janitor starts one: a rollback', () => {
+  const who = (action: string) =>
+    names.filter((name) => of(name).some(({ actions }) => actions.includes(action))).sort();
+  expect(who('states:DescribeExecution')).toEqual(['begin-restore', 'janitor', 'plan-backup']);
+  expect(who('states:StartExecution')).toEqual(['janitor']);
+  expect(names.flatMap(of).flatMap(({ actions }) => actions)).not.toContain('states:StopExecution');
+});
+
+test('hooks: only the functions that call them may, and only the configured ones', () => {
+  const pause = 'arn:aws:lambda:eu-central-1:111122223333:function:pause-writers';
+  const url = 'https://example.com/resume';
+  const hooked = permissions(
+    synthesize({
+      targets: {
+        default: {
+          stores: { kv: { kind: 'redis' } },
+          hooks: { pause: { lambda: pause }, resume: { url, secret: 'team/webhook' } },
+        },
+      },
+    }),
+  );
+  const callers = [...hooked].filter(([, statements]) =>
+    statements.some(
+      ({ actions, resources }) => actions.includes('lambda:InvokeFunction') && resources.includes(pause),
+    ),
+  );
+  expect(callers.map(([name]) => name).sort()).toEqual(['begin-restore', 'janitor', 'plan-backup']);
+  const signers = [...hooked].filter(([, statements]) =>
+    statements.some(({ resources }) => resources.some((resource) => resource.includes('team/webhook'))),
+  );
+  expect(signers.map(([name]) => name).sort()).toEqual(['begin-restore', 'janitor', 'plan-backup']);
+});

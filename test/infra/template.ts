@@ -1,0 +1,93 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { App } from 'aws-cdk-lib';
+import { Template } from 'aws-cdk-lib/assertions';
+import type { Bundles } from '../../infra/bundle.ts';
+import { readDeployment } from '../../infra/config.ts';
+import { FUNCTION_NAMES } from '../../infra/functions.ts';
+import { NgbakStack } from '../../infra/stack.ts';
+
+/** A configuration with two targets, so that what is granted for one store of one target can be told from the rest. */
+export const DEPLOYMENT = {
+  targets: {
+    default: { stores: { graph: { kind: 'neo4j' }, vectors: { kind: 'qdrant' }, kv: { kind: 'redis' } } },
+    other: { stores: { graph: { kind: 'neo4j', secret: 'team/graph' } } },
+  },
+};
+
+/** What CloudFormation would get. The functions' code does not matter here: it is this folder instead of the bundles. */
+export function synthesize(overrides: object = {}): Template {
+  const outdir = mkdtempSync(join(tmpdir(), 'ngbak-infra-'));
+  try {
+    const app = new App({ outdir });
+    const bundles = Object.fromEntries(FUNCTION_NAMES.map((name) => [name, import.meta.dirname])) as Bundles;
+    const deployment = readDeployment({ ...DEPLOYMENT, ...overrides });
+    return Template.fromStack(new NgbakStack(app, deployment.stackName, { deployment, bundles }));
+  } finally {
+    rmSync(outdir, { recursive: true, force: true });
+  }
+}
+
+/** A statement of a policy, with its references written out as text. */
+export interface Statement {
+  readonly effect: string;
+  readonly actions: string[];
+  readonly resources: string[];
+  readonly condition: unknown;
+}
+
+/** Everything that a function's role may do, by the function's name without the stack's. */
+export function permissions(template: Template): Map<string, Statement[]> {
+  const resources = template.toJSON().Resources as Record<string, { Type: string; Properties: Properties }>;
+  const all = new Map<string, Statement[]>();
+  for (const { Type, Properties } of Object.values(resources)) {
+    if (Type !== 'AWS::Lambda::Function') continue;
+    const role = (Properties.Role as { 'Fn::GetAtt': string[] })['Fn::GetAtt'][0];
+    const policies = Object.values(resources).filter(
+      (resource) =>
+        resource.Type === 'AWS::IAM::Policy' &&
+        (resource.Properties.Roles as { Ref: string }[]).some(({ Ref }) => Ref === role),
+    );
+    all.set(
+      String(Properties.FunctionName).replace('Ngbak-', ''),
+      policies.flatMap((policy) => statementsOf(policy.Properties)),
+    );
+    const managed = resources[role ?? '']?.Properties.ManagedPolicyArns;
+    if (managed !== undefined) throw new Error(`${role} has managed policies.`);
+  }
+  return all;
+}
+
+type Properties = Record<string, unknown>;
+
+/** The statements of a policy resource. */
+export function statementsOf(properties: Properties): Statement[] {
+  const { Statement } = properties.PolicyDocument as { Statement: Properties[] };
+  return Statement.map(({ Effect, Action, Resource, Condition }) => ({
+    effect: String(Effect),
+    actions: [Action].flat().map(String),
+    resources: [Resource].flat().map(write),
+    condition: Condition,
+  }));
+}
+
+const PSEUDO: Record<string, string> = {
+  'AWS::Partition': 'aws',
+  'AWS::Region': 'eu-central-1',
+  'AWS::AccountId': '111122223333',
+};
+
+/** A reference as short text: `<Bucket>/staging/*`, `<SecretsdefaultgraphABC>`. */
+export function write(value: unknown): string {
+  if (typeof value === 'string') return value;
+  const reference = value as {
+    Ref?: string;
+    'Fn::GetAtt'?: [string, string];
+    'Fn::Join'?: [string, unknown[]];
+  };
+  if (reference.Ref) return PSEUDO[reference.Ref] ?? `<${reference.Ref}>`;
+  if (reference['Fn::GetAtt']) return `<${reference['Fn::GetAtt'][0]}>`;
+  if (reference['Fn::Join']) return reference['Fn::Join'][1].map(write).join(reference['Fn::Join'][0]);
+  throw new Error(`This test can't read ${JSON.stringify(value)}.`);
+}

@@ -1,0 +1,245 @@
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import validate from 'asl-validator';
+import type { Template } from 'aws-cdk-lib/assertions';
+import jsonata from 'jsonata';
+import { TRANSIENT_ERRORS } from '../../infra/workflows/errors.ts';
+import { describeError, InvalidInputError, type NgbakError, UnavailableError } from '../../shared/errors.ts';
+import { synthesize, write } from './template.ts';
+
+/** The fields of states that these tests look at. */
+interface State {
+  Type: string;
+  Comment?: string;
+  Next?: string;
+  Default?: string;
+  Resource?: string;
+  Output?: unknown;
+  Retry?: unknown;
+  TimeoutSeconds?: number;
+  MaxConcurrency?: number;
+  Catch?: { ErrorEquals: string[]; Next: string; Output?: Record<string, string> }[];
+  Choices?: { Next: string }[];
+  Branches?: Machine[];
+  ItemProcessor?: Machine;
+}
+
+interface Machine {
+  StartAt: string;
+  QueryLanguage?: string;
+  TimeoutSeconds?: number;
+  States: Record<string, State>;
+}
+
+let template: Template;
+let machines: { Backup: Machine; Restore: Machine };
+
+beforeAll(() => {
+  template = synthesize();
+  const definition = (name: string): Machine => {
+    const [found] = Object.values(template.findResources('AWS::StepFunctions::StateMachine')).filter(
+      ({ Properties }) => Properties.StateMachineName === `Ngbak-${name}`,
+    );
+    return JSON.parse(write(found?.Properties.DefinitionString)) as Machine;
+  };
+  machines = { Backup: definition('Backup'), Restore: definition('Restore') };
+});
+
+/** Every state of a machine, those within branches and loops too. */
+function allStates(machine: Pick<Machine, 'States'>): [string, State][] {
+  return Object.entries(machine.States).flatMap(([name, state]) => {
+    const inner = [...(state.Branches ?? []), ...(state.ItemProcessor ? [state.ItemProcessor] : [])];
+    return [[name, state] as [string, State], ...inner.flatMap(allStates)];
+  });
+}
+
+describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
+  test('is valid Amazon States Language in JSONata, with a time limit', () => {
+    const machine = machines[name];
+    const { isValid, errorsText } = validate(machine);
+    expect([isValid, errorsText('\n')]).toEqual([true, '']);
+    expect(machine.QueryLanguage).toBe('JSONata');
+    expect(machine.TimeoutSeconds).toBe(7 * 24 * 3600);
+  });
+
+  test('logs what happens but not what it carries, and is traced', () => {
+    template.hasResourceProperties('AWS::StepFunctions::StateMachine', {
+      StateMachineName: `Ngbak-${name}`,
+      StateMachineType: 'STANDARD',
+      LoggingConfiguration: { IncludeExecutionData: false, Level: 'ALL' },
+      TracingConfiguration: { Enabled: true },
+    });
+  });
+
+  test('tries every invocation again where the error passes by itself, spread at random', () => {
+    const invocations = allStates(machines[name]).filter(([, { Resource }]) =>
+      String(Resource).includes(':lambda:'),
+    );
+    expect(invocations.length).toBeGreaterThan(8);
+    for (const [, { Retry, TimeoutSeconds }] of invocations) {
+      expect(Retry).toEqual([
+        expect.objectContaining({ ErrorEquals: TRANSIENT_ERRORS, JitterStrategy: 'FULL', MaxAttempts: 7 }),
+      ]);
+      expect(TimeoutSeconds).toEqual(expect.any(Number));
+    }
+  });
+
+  test('leads every error of every state to an end with a cause', () => {
+    for (const [state, { Type, Catch }] of Object.entries(machines[name].States)) {
+      if (Type !== 'Task' && Type !== 'Parallel' && Type !== 'Map') continue;
+      const handlers = Catch ?? [];
+      expect([state, handlers.at(-1)?.ErrorEquals]).toEqual([state, ['States.ALL']]);
+      for (const { Next } of handlers) expect(machines[name].States[Next]?.Type).toBe('Fail');
+    }
+  });
+
+  test('tells refusals, which somebody has to act on, from failures', () => {
+    const [first] = Object.values(machines[name].States);
+    const ends = (first?.Catch ?? []).map(({ ErrorEquals, Next }) => [Next, ErrorEquals]);
+    expect(ends).toContainEqual([
+      `${name} refused`,
+      ['InvalidInputError', 'AccessDeniedError', 'TargetLockedError', 'HookError'],
+    ]);
+    expect(ends.at(-1)).toEqual([`${name} failed`, ['States.ALL']]);
+  });
+
+  test('drops what branches and loops return, so that its state never grows', () => {
+    const collecting = allStates(machines[name]).filter(
+      ([, { Type }]) => Type === 'Map' || Type === 'Parallel',
+    );
+    expect(collecting.length).toBeGreaterThanOrEqual(3);
+    for (const [state, { Output }] of collecting) expect([state, Output]).toEqual([state, {}]);
+  });
+
+  test('has a name of at most 80 characters for every state, and a comment for what it does', () => {
+    for (const [state, { Type, Comment }] of allStates(machines[name])) {
+      expect(state.length).toBeLessThanOrEqual(80);
+      if (Type === 'Task' || Type === 'Parallel') expect([state, typeof Comment]).toEqual([state, 'string']);
+    }
+  });
+});
+
+test('a backup exports every store, each in legs, before it seals, reads back and records', () => {
+  const { States } = machines.Backup;
+  const story: string[] = [];
+  for (let at: string | undefined = machines.Backup.StartAt; at; ) {
+    story.push(at);
+    const state: State | undefined = States[at];
+    at = state?.Next ?? state?.Choices?.[0]?.Next;
+  }
+  expect(story).toEqual([
+    'Plan backup',
+    'Export stores',
+    'Check that nothing moved',
+    'Seal archive',
+    'Is the archive complete?',
+    'Read archive back',
+    'Is all of it read back?',
+    'Record in catalog',
+    'Backup complete',
+  ]);
+  const branches = States['Export stores']?.Branches ?? [];
+  expect(branches.map(({ StartAt }) => StartAt)).toEqual([
+    'Export the graph',
+    'Export the vectors',
+    'Export the key-value data',
+    'Export the configuration',
+  ]);
+  for (const { States: branch, StartAt } of branches) {
+    const { ItemProcessor, MaxConcurrency } = branch[StartAt] ?? {};
+    expect(MaxConcurrency).toBe(4);
+    const choice = Object.values(ItemProcessor?.States ?? {}).find(({ Type }) => Type === 'Choice');
+    expect(choice?.Default).toBe(ItemProcessor?.StartAt);
+  }
+});
+
+describe('a restore', () => {
+  test('touches no store before the archive was inspected and the restore confirmed', () => {
+    const { States } = machines.Restore;
+    const next = (name: string) => {
+      const state = States[name];
+      const choices = state?.Choices?.map(({ Next }) => Next) ?? [];
+      return [...choices, state?.Default, state?.Next].filter((to): to is string => typeof to === 'string');
+    };
+    const reach = (from: string, without: string, seen = new Set<string>()): Set<string> => {
+      if (from === without || seen.has(from)) return seen;
+      seen.add(from);
+      for (const to of next(from)) reach(to, without, seen);
+      return seen;
+    };
+    expect(reach('Admit upload', '').has('Load stores')).toBe(true);
+    for (const gate of ['Inspect archive', 'May the restore begin?', 'Begin restore']) {
+      expect([gate, reach('Admit upload', gate).has('Load stores')]).toEqual([gate, false]);
+    }
+    for (const gate of ['Load stores', 'Verify stores', 'Finish stores', 'Close restore']) {
+      expect([gate, reach('Admit upload', gate).has('Restore complete')]).toEqual([gate, false]);
+    }
+  });
+
+  test('that nobody confirms in time is over as if it had been rejected', () => {
+    const waiting = machines.Restore.States['Wait for confirmation'];
+    expect(waiting?.TimeoutSeconds).toBe(24 * 3600);
+    expect(waiting?.Catch?.[0]).toEqual({
+      ErrorEquals: ['States.Timeout'],
+      Next: 'Nobody confirmed',
+    });
+    expect(machines.Restore.States['Nobody confirmed']).toMatchObject({ Error: 'RestoreRejected' });
+  });
+});
+
+describe('the cause that an operator reads', () => {
+  /** Evaluates the output of a catcher as Step Functions does. */
+  async function caught(error: string, cause?: string): Promise<{ error: string; cause: string }> {
+    const handler = machines.Backup.States['Plan backup']?.Catch?.[0];
+    const evaluate = async (field: 'error' | 'cause') => {
+      const text = handler?.Output?.[field] ?? '';
+      const expression = jsonata(text.replace(/^\{%/, '').replace(/%\}$/, ''));
+      expression.registerFunction('parse', (json: string) => JSON.parse(json));
+      const errorOutput = { Error: error, ...(cause === undefined ? {} : { Cause: cause }) };
+      return (await expression.evaluate({}, { states: { errorOutput } })) as string;
+    };
+    return { error: await evaluate('error'), cause: await evaluate('cause') };
+  }
+
+  test('is what the function said, with its remedy', async () => {
+    const message = describeError(new InvalidInputError('No target "x".', { remedy: 'Use "default".' }));
+    const cause = JSON.stringify({
+      errorType: 'InvalidInputError',
+      errorMessage: message,
+      trace: ['a', 'b'],
+    });
+    expect(await caught('InvalidInputError', cause)).toEqual({ error: 'InvalidInputError', cause: message });
+  });
+
+  test('is what a nested execution failed with, under its name', async () => {
+    const cause = JSON.stringify({
+      Cause: 'Target "x" is in use by backup job y.',
+      Error: 'TargetLockedError',
+      ExecutionArn: 'arn:aws:states:eu-central-1:111122223333:execution:Ngbak-Backup:safety_z',
+      Status: 'FAILED',
+    });
+    expect(await caught('States.TaskFailed', cause)).toEqual({
+      error: 'TargetLockedError',
+      cause: 'Target "x" is in use by backup job y.',
+    });
+  });
+
+  test.each([
+    ['plain text', 'The sandbox was killed', 'The sandbox was killed'],
+    ['JSON that was cut off', '{"errorMessage": "too lo', '{"errorMessage": "too lo'],
+    ['JSON without a message', '{"other":1}', '{"other":1}'],
+    ['a list', '["x"]', '["x"]'],
+  ])('is shown as it is where it is %s', async (_, cause, expected) => {
+    expect(await caught('States.TaskFailed', cause)).toEqual({ error: 'States.TaskFailed', cause: expected });
+  });
+
+  test.each([undefined, ''])('is never empty, also where the step said %j', async (cause) => {
+    expect((await caught('States.Timeout', cause)).cause).toMatch(/history in the Step Functions console/);
+  });
+});
+
+test('every error of ours that is worth another try is in the list of those that are tried again', () => {
+  const retryable: NgbakError = new UnavailableError('x', { remedy: 'y' });
+  expect(retryable.retryable).toBe(true);
+  expect(TRANSIENT_ERRORS).toContain(retryable.name);
+  expect(TRANSIENT_ERRORS).not.toContain(new InvalidInputError('x', { remedy: 'y' }).name);
+});
