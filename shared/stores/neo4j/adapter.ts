@@ -1,0 +1,102 @@
+import type { EntryReader } from '../../archive/types.ts';
+import type {
+  Cursor,
+  Leg,
+  LegContext,
+  RestoreOptions,
+  Shard,
+  Store,
+  StoreAdapter,
+  StoreProbe,
+  VerifyLeg,
+} from '../port.ts';
+import { admitGraph } from './admits.ts';
+import { tidyUp } from './auxiliary.ts';
+import { clearGraph } from './clear.ts';
+import { Neo4jConnection, Neo4jScope } from './connection.ts';
+import { exportShard } from './export.ts';
+import { loadGraph, type Site } from './load.ts';
+import { probeGraph } from './probe.ts';
+import { type ScopeText, scopeText } from './scope.ts';
+import { Neo4jServer } from './server.ts';
+import { planShards } from './shards.ts';
+import { verifyGraph } from './verify.ts';
+
+/** The graph of a knowledge base in Neo4j 5 or later, over Bolt. `docs/stores/neo4j.md` says what is saved and how. */
+export const neo4jAdapter: StoreAdapter<Neo4jConnection, Neo4jScope> = {
+  kind: 'neo4j',
+  name: 'graph',
+  Connection: Neo4jConnection,
+  Scope: Neo4jScope,
+  create: (connection, scope, { target }) =>
+    new Neo4jStore(new Neo4jServer(connection, target), scopeText(scope)),
+};
+
+class Neo4jStore implements Store {
+  readonly name = 'graph';
+  readonly kind = 'neo4j';
+  readonly #server: Neo4jServer;
+  readonly #scope: ScopeText;
+
+  constructor(server: Neo4jServer, scope: ScopeText) {
+    this.#server = server;
+    this.#scope = scope;
+  }
+
+  probe(context: LegContext): Promise<StoreProbe> {
+    return probeGraph(this.#server, this.#scope, context);
+  }
+
+  plan(context: LegContext, probe: StoreProbe): Promise<Shard[]> {
+    return planShards(this.#server, this.#scope, probe, context.signal);
+  }
+
+  export(shard: Shard, cursor: Cursor | null, context: LegContext) {
+    return exportShard(this.#server, this.#scope, shard, cursor, context);
+  }
+
+  /** An export only reads: there is nothing to remove. */
+  async cleanup(_context: LegContext): Promise<void> {
+    return;
+  }
+
+  admits(archive: EntryReader, options: RestoreOptions, context: LegContext): Promise<readonly string[]> {
+    return admitGraph(this.#server, this.#scope, archive, options, context);
+  }
+
+  clear(archive: EntryReader, options: RestoreOptions, cursor: Cursor | null, context: LegContext) {
+    return clearGraph(this.#server, this.#scope, archive, options, cursor, context);
+  }
+
+  async load(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg> {
+    return loadGraph(await this.#site(archive, options, context), cursor);
+  }
+
+  async verify(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<VerifyLeg> {
+    return verifyGraph(await this.#site(archive, options, context), cursor);
+  }
+
+  async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {
+    const done = await tidyUp(this.#server, this.#scope, context);
+    return { cursor: done ? null : { tidying: true }, tallies: {} };
+  }
+
+  close(): Promise<void> {
+    return this.#server.close();
+  }
+
+  async #site(archive: EntryReader, options: RestoreOptions, context: LegContext): Promise<Site> {
+    const version = await this.#server.version(context.signal);
+    return { server: this.#server, scope: this.#scope, version, archive, options, context };
+  }
+}

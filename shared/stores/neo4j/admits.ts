@@ -1,0 +1,48 @@
+import type { EntryReader } from '../../archive/types.ts';
+import type { LegContext, RestoreOptions } from '../port.ts';
+import { readArchivedSchema } from './entries.ts';
+import { readSchema, sameDefinition, schemaObstacle } from './schema.ts';
+import type { ScopeText } from './scope.ts';
+import type { Neo4jServer } from './server.ts';
+import { hasDynamicLabels } from './write.ts';
+
+/** Oldest version that a graph can be restored into. */
+const MAJOR_MIN = 5;
+
+/** What stands against loading this archive here, in words; nothing is written. */
+export async function admitGraph(
+  server: Neo4jServer,
+  scope: ScopeText,
+  archive: EntryReader,
+  options: RestoreOptions,
+  { signal }: LegContext,
+): Promise<string[]> {
+  const version = await server.version(signal);
+  if (version.major < MAJOR_MIN) {
+    return [`the target is Neo4j ${version.version}; it must be ${MAJOR_MIN} or later`];
+  }
+  const problems: string[] = [];
+  if (options.mode === 'merge' && scope.keyProperty === undefined) {
+    problems.push(
+      'merging needs "key_property" in the scope, which says by what property nodes are the same',
+    );
+  }
+  if (options.mode === 'merge' && !hasDynamicLabels(version)) {
+    problems.push(`merging needs Neo4j 5.26 or later, and the target is ${version.version}`);
+  }
+  const archived = (await readArchivedSchema(archive)) ?? [];
+  for (const row of archived) {
+    const obstacle = schemaObstacle(row, version);
+    if (obstacle !== undefined) problems.push(obstacle);
+  }
+  // The schema of a whole database is dropped before, so nothing of it can be in the way.
+  if (options.mode === 'replace' && scope.label === undefined) return problems;
+  const existing = await readSchema(server, undefined, signal);
+  for (const row of archived) {
+    const other = existing.find(({ name }) => name === row.name);
+    if (other && !sameDefinition(row, other)) {
+      problems.push(`the target has another ${other.type} by the name of "${row.name}": rename or drop it`);
+    }
+  }
+  return problems;
+}

@@ -1,0 +1,125 @@
+import { IntegrityError } from '../../errors.ts';
+import type { LegContext } from '../port.ts';
+import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY, quote } from './names.ts';
+import type { ScopeText } from './scope.ts';
+import type { Neo4jServer, Parameters } from './server.ts';
+
+/** Records that one transaction rids of our marks. */
+const TIDY_RECORDS = 10_000n;
+
+/** What runs a query within a write transaction. */
+export type Run = (cypher: string, parameters?: Parameters) => Promise<Record<string, unknown>[]>;
+
+/**
+ * Makes what a load needs on the server: the index by which relationships find their ends, and the marker. What an
+ * earlier restore of the same scope left is removed first. Returns false where that has to go on in another leg.
+ */
+export async function prepareLoad(
+  server: Neo4jServer,
+  scope: ScopeText,
+  context: LegContext,
+): Promise<boolean> {
+  const { names } = scope;
+  const { signal, jobId } = context;
+  const markers = await server.read(
+    'looking for its marker',
+    `MATCH (m:${names.marker}) RETURN m.job AS job`,
+    {},
+    signal,
+  );
+  if (markers.some(({ job }) => job === jobId)) return true;
+  if (!(await tidyUp(server, scope, context))) return false;
+  await server.schema(
+    'preparing the load',
+    `CREATE CONSTRAINT ${quote(`${names.schemaPrefix}loaded`)} IF NOT EXISTS
+     FOR (n:${names.loaded}) REQUIRE n.${ID_PROPERTY} IS UNIQUE`,
+    signal,
+  );
+  await server.schema(
+    'preparing the load',
+    `CREATE CONSTRAINT ${quote(`${names.schemaPrefix}marker`)} IF NOT EXISTS
+     FOR (n:${names.marker}) REQUIRE n.job IS UNIQUE`,
+    signal,
+  );
+  await server.write('preparing the load', signal, (run) =>
+    run(`MERGE (m:${names.marker} {job: $job}) ON CREATE SET m.batches = 0`, { job: jobId }),
+  );
+  return true;
+}
+
+/**
+ * Loads one batch exactly once: the marker says how many batches are committed, and moves on in the batch's own
+ * transaction. A leg that is repeated, or a step that outlived its time-out, finds the batch done and leaves it.
+ *
+ * @param batch number of the batch, from 0, the same in every leg
+ * @returns what `work` returned, or undefined where the batch was committed before
+ */
+export async function commitBatch<T>(
+  server: Neo4jServer,
+  scope: ScopeText,
+  context: LegContext,
+  batch: number,
+  work: (run: Run) => Promise<T>,
+): Promise<T | undefined> {
+  const parameters = { job: context.jobId, batch: BigInt(batch) };
+  const marker = `MATCH (m:${scope.names.marker} {job: $job})`;
+  return server.write('loading a batch', context.signal, async (run) => {
+    // The first SET takes the lock, so that the number is read after any other writer has committed.
+    const [moved] = await run(
+      `${marker} SET m.lock = true WITH m WHERE m.batches = $batch SET m.batches = $batch + 1 RETURN m.batches AS batches`,
+      parameters,
+    );
+    if (moved) return work(run);
+    const [found] = await run(`${marker} RETURN m.batches AS batches`, parameters);
+    if (Number(found?.batches ?? -1) > batch) return undefined;
+    throw new IntegrityError(
+      `Neo4j of target "${server.target}" lost batches of this restore: it has ${found?.batches ?? 'none'}, and ${batch} were loaded.`,
+      { remedy: 'Look whether the server was set back to an older state, and start the restore again.' },
+    );
+  });
+}
+
+/** Removes every mark, index and constraint of ours from the scope. Returns false where it has to go on in another leg. */
+export async function tidyUp(server: Neo4jServer, scope: ScopeText, context: LegContext): Promise<boolean> {
+  const { names } = scope;
+  // Marked relationships are found from the loaded nodes, so those go last.
+  const work = [
+    `MATCH (:${names.loaded})-[r]->() WHERE r.${MERGED_PROPERTY} IS NOT NULL WITH r LIMIT $records
+     REMOVE r.${MERGED_PROPERTY} RETURN count(r) AS found`,
+    `MATCH (n:${names.loaded}) WITH n LIMIT $records
+     REMOVE n:${names.loaded}, n.${ID_PROPERTY}, n.${KEPT_PROPERTY} RETURN count(n) AS found`,
+  ];
+  for (const cypher of work) {
+    for (let found = TIDY_RECORDS; found > 0n; ) {
+      if (context.timeLeft() <= 0) return false;
+      const [row] = await server.write('removing the marks of the load', context.signal, (run) =>
+        run(cypher, { records: TIDY_RECORDS }),
+      );
+      found = (row?.found as bigint | undefined) ?? 0n;
+    }
+  }
+  await dropOwnSchema(server, scope, context);
+  await server.write('removing its marker', context.signal, (run) =>
+    run(`MATCH (m:${names.marker}) DELETE m`),
+  );
+  return true;
+}
+
+async function dropOwnSchema(
+  server: Neo4jServer,
+  { names }: ScopeText,
+  { signal }: LegContext,
+): Promise<void> {
+  const parameters = { prefix: names.schemaPrefix };
+  for (const kind of ['CONSTRAINT', 'INDEX'] as const) {
+    const plural = kind === 'INDEX' ? 'INDEXES' : 'CONSTRAINTS';
+    const cypher = `SHOW ${plural} YIELD name WHERE name STARTS WITH $prefix RETURN name`;
+    for (const { name } of await server.read('listing its auxiliary indexes', cypher, parameters, signal)) {
+      await server.schema(
+        'removing an auxiliary index',
+        `DROP ${kind} ${quote(String(name))} IF EXISTS`,
+        signal,
+      );
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import { z } from 'zod';
+import type { EntryReader } from '../../archive/types.ts';
+import { parseInput } from '../../input.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import { readArchivedSchema } from './entries.ts';
+import { quote } from './names.ts';
+import { readSchema } from './schema.ts';
+import type { ScopeText } from './scope.ts';
+import type { Neo4jServer } from './server.ts';
+
+/** Nodes looked at for one transaction. */
+const CLEAR_NODES = 2000n;
+/** Relationships deleted in one transaction: keeps its memory on the server small, whatever a node's degree. */
+const CLEAR_RELATIONSHIPS = 20_000n;
+
+const ClearCursor = z.strictObject({ cleared: z.number().int().nonnegative() });
+
+/**
+ * Empties the scope, in transactions of bounded size: its nodes with all their relationships, also those that lead out.
+ * With the whole database as scope, and a schema in the archive that will come back, constraints and indexes are
+ * dropped too. A merge clears nothing.
+ */
+export async function clearGraph(
+  server: Neo4jServer,
+  scope: ScopeText,
+  archive: EntryReader,
+  { mode }: RestoreOptions,
+  cursor: Cursor | null,
+  context: LegContext,
+): Promise<Leg> {
+  if (mode === 'merge') return { cursor: null, tallies: {} };
+  const { cleared: before } =
+    cursor === null
+      ? { cleared: 0 }
+      : parseInput(ClearCursor, cursor, 'The cursor of clearing the graph', 'Start the restore again.');
+  let cleared = before;
+  for (let emptied = false; !emptied; ) {
+    const deleted = await clearSome(server, scope, context.signal);
+    cleared += deleted.nodes;
+    context.progress('nodes cleared', cleared);
+    emptied = deleted.emptied;
+    if (!emptied && context.timeLeft() <= 0) return { cursor: { cleared }, tallies: {} };
+  }
+  if (scope.label === undefined && (await readArchivedSchema(archive)) !== undefined) {
+    await dropSchema(server, context.signal);
+  }
+  return { cursor: null, tallies: {} };
+}
+
+async function clearSome(
+  server: Neo4jServer,
+  scope: ScopeText,
+  signal: AbortSignal,
+): Promise<{ nodes: number; emptied: boolean }> {
+  return server.write('clearing the graph', signal, async (run) => {
+    const nodes = await run(
+      `MATCH ${scope.node('n')} WITH n LIMIT $nodes RETURN id(n) AS id, COUNT { (n)--() } AS degree`,
+      { nodes: CLEAR_NODES },
+    );
+    const ids: unknown[] = [];
+    let relationships = 0n;
+    for (const { id, degree } of nodes) {
+      relationships += degree as bigint;
+      if (relationships > CLEAR_RELATIONSHIPS) break;
+      ids.push(id);
+    }
+    if (nodes.length > 0 && ids.length === 0) {
+      const parameters = { id: nodes[0]?.id, relationships: CLEAR_RELATIONSHIPS };
+      await run('MATCH (n)-[r]-() WHERE id(n) = $id WITH r LIMIT $relationships DELETE r', parameters);
+    } else {
+      await run('UNWIND $ids AS i MATCH (n) WHERE id(n) = i DETACH DELETE n', { ids });
+    }
+    return { nodes: ids.length, emptied: nodes.length === 0 };
+  });
+}
+
+async function dropSchema(server: Neo4jServer, signal: AbortSignal): Promise<void> {
+  for (const { type, name } of await readSchema(server, undefined, signal)) {
+    const kind = type === 'constraint' ? 'CONSTRAINT' : 'INDEX';
+    await server.schema(`dropping ${type} "${name}"`, `DROP ${kind} ${quote(name)} IF EXISTS`, signal);
+  }
+}

@@ -1,0 +1,141 @@
+import type { Node, Relationship } from 'neo4j-driver';
+import type { Difference } from '../port.ts';
+import { canonicalNode, type NodeLine, placedRelationship, type RelationshipLine } from './lines.ts';
+import type { Site } from './load.ts';
+import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY } from './names.ts';
+import type { Properties } from './values.ts';
+import { endParameters, matchEnds } from './write.ts';
+
+/** What is different about a batch, and which of its records count. */
+export interface Comparison {
+  readonly differences: readonly Difference[];
+  /** Numbers, within the batch, of the records that were found as the archive has them. */
+  readonly found: ReadonlySet<number>;
+  /** Numbers of the relationships that have no place here, because an end is not loaded. */
+  readonly unplaced: ReadonlySet<number>;
+}
+
+/** Looks up the nodes of a batch by the ids that the load gave them, and compares each with its line. */
+export async function compareNodes(
+  { server, scope, context }: Site,
+  nodes: readonly NodeLine[],
+): Promise<Comparison> {
+  const rows = await server.read(
+    'reading nodes back',
+    `UNWIND $ids AS i MATCH (n:${scope.names.loaded} {${ID_PROPERTY}: i}) RETURN i, n`,
+    { ids: nodes.map(({ id }) => id) },
+    context.signal,
+  );
+  const read = new Map(rows.map(({ i, n }) => [i, n as Node<bigint>]));
+  const differences: Difference[] = [];
+  const found = new Set<number>();
+  for (const [index, node] of nodes.entries()) {
+    const other = read.get(node.id);
+    if (other === undefined) {
+      differences.push({ thing: nodeName(node, scope.keyProperty), problem: 'is missing in the target' });
+    } else if (
+      // A merge that keeps what is there says so on the node.
+      other.properties[KEPT_PROPERTY] !== true &&
+      canonicalNode(other) !== canonicalNode(node)
+    ) {
+      const problem = nodeProblem(node, other);
+      differences.push({ thing: nodeName(node, scope.keyProperty), problem });
+    } else {
+      found.add(index);
+    }
+  }
+  return { differences, found, unplaced: new Set() };
+}
+
+/**
+ * Looks for each relationship of a batch between the nodes that the load gave its ends' ids to. Parallel relationships
+ * with the same content count as often as the batch has them.
+ */
+export async function compareRelationships(
+  { server, scope, context, options }: Site,
+  relationships: readonly RelationshipLine[],
+): Promise<Comparison> {
+  const rows = relationships.map((line, index) => ({
+    index: BigInt(index),
+    type: line.type,
+    ...endParameters(line),
+  }));
+  const placed = new Set<number>();
+  /** By ends and type: how often each content is there, and whether something was there before a merge. */
+  const groups = new Map<string, { contents: Map<string, number>; hasOlder: boolean }>();
+  const answer = await server.read(
+    'reading relationships back',
+    `${matchEnds(scope)}
+     OPTIONAL MATCH (s)-[r]->(e) WHERE type(r) = row.type
+     WITH s, e, row.start AS start, row.end AS end, row.type AS type, collect(DISTINCT row.index) AS indexes, collect(DISTINCT r) AS found
+     RETURN start, end, type, indexes, found`,
+    { rows },
+    context.signal,
+  );
+  for (const row of answer) {
+    for (const index of row.indexes as bigint[]) placed.add(Number(index));
+    const contents = new Map<string, number>();
+    let hasOlder = false;
+    for (const { type, properties } of row.found as Relationship<bigint>[]) {
+      const content = placedRelationship(type, properties as Properties, String(row.start), String(row.end));
+      contents.set(content, (contents.get(content) ?? 0) + 1);
+      hasOlder ||= (properties as Properties)[MERGED_PROPERTY] !== true;
+    }
+    groups.set(groupKey(String(row.start), String(row.end), String(row.type)), { contents, hasOlder });
+  }
+  const differences: Difference[] = [];
+  const found = new Set<number>();
+  const unplaced = new Set<number>();
+  for (const [index, line] of relationships.entries()) {
+    if (!placed.has(index)) {
+      unplaced.add(index);
+      continue;
+    }
+    const group = groups.get(groupKey(line.start.id, line.end.id, line.type));
+    const content = placedRelationship(line.type, line.properties, line.start.id, line.end.id);
+    const left = group?.contents.get(content) ?? 0;
+    if (left > 0) {
+      group?.contents.set(content, left - 1);
+      found.add(index);
+    } else if (options.mode === 'merge' && options.onConflict === 'keep' && group?.hasOlder) {
+      found.add(index);
+    } else {
+      const problem = group?.contents.size
+        ? 'has other properties in the target'
+        : 'is missing in the target';
+      differences.push({ thing: relationshipName(line), problem });
+    }
+  }
+  return { differences, found, unplaced };
+}
+
+function groupKey(start: string, end: string, type: string): string {
+  return `${start} ${end} ${type}`;
+}
+
+function nodeProblem(node: NodeLine, other: Node<bigint>): string {
+  const bare = (labels: readonly string[]) => canonicalNode({ labels, properties: {} });
+  return bare(node.labels) === bare(other.labels)
+    ? 'has other properties in the target'
+    : 'has other labels in the target';
+}
+
+/** A node in words: labels and key, else its id within the archive. */
+export function nodeName({ id, labels, properties }: NodeLine, keyProperty: string | undefined): string {
+  const key = keyProperty === undefined ? undefined : properties[keyProperty];
+  const name = typeof key === 'string' || typeof key === 'bigint' ? told(key) : `number ${id} of the archive`;
+  return `node ${labels.length === 0 ? '' : `:${labels.join(':')} `}${name}`;
+}
+
+/** A relationship in words: type and the keys of its ends. */
+export function relationshipName({ type, start, end }: RelationshipLine): string {
+  const name = ({ id, properties }: RelationshipLine['start']) => {
+    const [key] = Object.values(properties);
+    return typeof key === 'string' || typeof key === 'bigint' ? told(key) : `node ${id} of the archive`;
+  };
+  return `relationship ${type} ${name(start)} → ${name(end)}`;
+}
+
+function told(key: string | bigint): string {
+  return JSON.stringify(String(key).slice(0, 100));
+}

@@ -1,0 +1,148 @@
+import type { EntryReader, IndexEntry } from '../../archive/types.ts';
+import { InvalidInputError } from '../../errors.ts';
+import { LINE_BYTES_MAX } from './export.ts';
+import { type NodeLine, parseNodeLine, parseRelationshipLine, type RelationshipLine } from './lines.ts';
+import { parseSchemaLine, SCHEMA_ROWS_MAX, type SchemaRow } from './schema.ts';
+
+/** Records of one batch: what one transaction loads, or one query looks up. */
+const BATCH_RECORDS = 2000;
+/** Bytes of lines of one batch; a larger line is a batch of its own. */
+const BATCH_BYTES = 4 * 1024 ** 2;
+/** The name of the entry that holds constraints and indexes. */
+const SCHEMA_ENTRY = 'graph/schema.jsonl';
+
+/** Where a walk over the entries of one kind stands. */
+export interface Position {
+  /** Entry of the next line; null before the first. */
+  readonly entry: string | null;
+  /** Number of the next line within it, from 0. */
+  readonly line: number;
+}
+
+export const START: Position = { entry: null, line: 0 };
+
+/** Records that are loaded or compared together; they never span entries, so batches are the same in every leg. */
+export interface Batch<T> {
+  readonly records: readonly T[];
+  /** Where the walk goes on after this batch. */
+  readonly next: Position;
+}
+
+/** The nodes of an archive from a position on, in batches. Throws InvalidInputError that names entry and line. */
+export function nodeBatches(archive: EntryReader, from: Position): AsyncGenerator<Batch<NodeLine>> {
+  return batches(archive, 'graph/nodes-', from, parseNodeLine);
+}
+
+/** The relationships of an archive from a position on, in batches. */
+export function relationshipBatches(
+  archive: EntryReader,
+  from: Position,
+): AsyncGenerator<Batch<RelationshipLine>> {
+  return batches(archive, 'graph/relationships-', from, parseRelationshipLine);
+}
+
+/** The relationships that lead out of the archive's scope from a position on, in batches. */
+export function danglingBatches(
+  archive: EntryReader,
+  from: Position,
+): AsyncGenerator<Batch<RelationshipLine>> {
+  return batches(archive, 'graph/dangling-', from, parseRelationshipLine);
+}
+
+/** Constraints and indexes of the archive; undefined where it has no schema entry. */
+export async function readArchivedSchema(archive: EntryReader): Promise<SchemaRow[] | undefined> {
+  const entry = await archive.find(SCHEMA_ENTRY);
+  if (!entry) return undefined;
+  const rows: SchemaRow[] = [];
+  for await (const batch of entryBatches(archive, entry, 0, parseSchemaLine)) {
+    rows.push(...batch.records);
+    if (rows.length > SCHEMA_ROWS_MAX) {
+      throw new InvalidInputError(`${SCHEMA_ENTRY} has more than ${SCHEMA_ROWS_MAX} lines.`, {
+        remedy: 'Take another copy of this backup, or another backup.',
+      });
+    }
+  }
+  return rows;
+}
+
+async function* batches<T>(
+  archive: EntryReader,
+  prefix: string,
+  from: Position,
+  parse: (line: string) => T,
+): AsyncGenerator<Batch<T>> {
+  let reached = from.entry === null;
+  for await (const entry of archive.entries(prefix)) {
+    const isFirst = entry.name === from.entry;
+    reached ||= isFirst;
+    if (reached) yield* entryBatches(archive, entry, isFirst ? from.line : 0, parse);
+  }
+  if (!reached) {
+    throw new InvalidInputError(`The archive has no entry ${from.entry}, which the restore had come to.`, {
+      remedy: 'Start the restore again: the archive is not the one that it was started with.',
+    });
+  }
+}
+
+async function* entryBatches<T>(
+  archive: EntryReader,
+  entry: IndexEntry,
+  skip: number,
+  parse: (line: string) => T,
+): AsyncGenerator<Batch<T>> {
+  let records: T[] = [];
+  let bytes = 0;
+  let line = 0;
+  for await (const text of readLines(archive, entry)) {
+    line++;
+    if (line <= skip) continue;
+    records.push(parseNamed(text, parse, entry, line));
+    bytes += text.length;
+    if (records.length >= BATCH_RECORDS || bytes >= BATCH_BYTES) {
+      yield { records, next: { entry: entry.name, line } };
+      records = [];
+      bytes = 0;
+    }
+  }
+  if (records.length > 0) yield { records, next: { entry: entry.name, line } };
+}
+
+function parseNamed<T>(text: string, parse: (line: string) => T, entry: IndexEntry, line: number): T {
+  try {
+    return parse(text);
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error;
+    throw new InvalidInputError(`${entry.name}, line ${line}: ${error.message}`, { remedy: error.remedy });
+  }
+}
+
+/** The lines of an entry. The reader checks the entry's digest after the last byte. */
+async function* readLines(archive: EntryReader, entry: IndexEntry): AsyncGenerator<string> {
+  let pending: Uint8Array[] = [];
+  let pendingBytes = 0;
+  for await (const bytes of archive.open(entry)) {
+    let start = 0;
+    for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
+      pending.push(bytes.subarray(start, end));
+      yield textOf(pending);
+      pending = [];
+      pendingBytes = 0;
+      start = end + 1;
+    }
+    if (start === bytes.length) continue;
+    pending.push(bytes.subarray(start));
+    pendingBytes += bytes.length - start;
+    if (pendingBytes > LINE_BYTES_MAX) {
+      throw new InvalidInputError(`${entry.name} has a line of more than ${LINE_BYTES_MAX} bytes.`, {
+        remedy: 'Take another copy of this backup, or another backup.',
+      });
+    }
+  }
+  if (pendingBytes > 0) yield textOf(pending);
+}
+
+function textOf(parts: readonly Uint8Array[]): string {
+  const [only = new Uint8Array(0), ...more] = parts;
+  const bytes = more.length === 0 ? only : Buffer.concat(parts);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}

@@ -1,0 +1,97 @@
+import neo4j, { type Neo4jError } from 'neo4j-driver';
+import {
+  AccessDeniedError,
+  IntegrityError,
+  InvalidInputError,
+  NgbakError,
+  UnavailableError,
+} from '../../errors.ts';
+
+/** Codes of the driver, not of the server, for connections that can't be made or broke. */
+const CONNECTION_CODES = new Set([neo4j.error.SERVICE_UNAVAILABLE, neo4j.error.SESSION_EXPIRED]);
+
+/** Status codes of the server (Neo4j "Status codes for errors and notifications") that mean its limits, for now. */
+const OVERLOAD_CODES = new Set([
+  'Neo.ClientError.Transaction.TransactionTimedOut',
+  'Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration',
+  'Neo.ClientError.Cluster.NotALeader',
+  'Neo.ClientError.General.ForbiddenOnReadOnlyDatabase',
+  'Neo.DatabaseError.General.IndexCorruptionDetected',
+  'Neo.DatabaseError.Database.DatabaseLimitReached',
+]);
+
+/**
+ * Turns what the driver threw into the error that a workflow and an operator can act on. Messages name the target and
+ * the server's status code; the server's own text is left out where it repeats data.
+ *
+ * @param target name of the target in configuration
+ * @param doing  what was being done, as in "Neo4j of target x: <doing> failed"
+ */
+export function toNgbakError(error: unknown, target: string, doing: string): unknown {
+  if (error instanceof NgbakError || !isNeo4jError(error)) return error;
+  const { code } = error;
+  const where = `Neo4j of target "${target}": ${doing} failed`;
+  if (CONNECTION_CODES.has(code)) {
+    if (/certificate|TLS|SSL|wrong version number|self.signed/i.test(error.message)) {
+      return new InvalidInputError(`${where}: no trusted encrypted connection.`, {
+        remedy: 'Check the scheme of "uri" (neo4j+s, bolt+s, …) and "ca" in the connection secret.',
+        cause: error,
+      });
+    }
+    return new UnavailableError(`${where}: the server can't be reached, or the connection broke.`, {
+      remedy: 'Check that it runs and that its Bolt address can be reached from here; it is tried again.',
+      cause: error,
+    });
+  }
+  if (code === 'Neo.ClientError.Security.AuthenticationRateLimit') {
+    return new AccessDeniedError(`${where}: too many wrong passwords, the server refuses more for a while.`, {
+      remedy:
+        'Correct "username" and "password" in the connection secret, wait some seconds and start again.',
+    });
+  }
+  if (/^Neo\.ClientError\.Security\.(Unauthorized|CredentialsExpired|TokenExpired|AuthProvider)/.test(code)) {
+    return new AccessDeniedError(`${where}: the server refuses username or password (${code}).`, {
+      remedy: 'Correct "username" and "password" in the connection secret of this store.',
+    });
+  }
+  if (code.startsWith('Neo.ClientError.Security.')) {
+    return new AccessDeniedError(`${where}: a permission is missing (${code}).`, {
+      remedy: 'Grant the user MATCH and SHOW for backups, and WRITE, INDEX and CONSTRAINT for restores.',
+      cause: error,
+    });
+  }
+  if (code === 'Neo.ClientError.Database.DatabaseNotFound') {
+    return new InvalidInputError(`${where}: the server has no such database.`, {
+      remedy: 'Correct "database" in the connection secret, or create the database.',
+      cause: error,
+    });
+  }
+  if (/^Neo\.ClientError\.Schema\.(ConstraintV|ConstraintCreationFailed|ConstraintVerif)/.test(code)) {
+    // Its text repeats property values, so it is no cause to hand on.
+    return new IntegrityError(`${where}: a constraint stands against the data (${code}).`, {
+      remedy:
+        'Compare the constraints of the target with those of the archive (graph/schema.jsonl), drop what the archive has not, and restore again.',
+    });
+  }
+  if (code.startsWith('Neo.TransientError.') || OVERLOAD_CODES.has(code) || error.retryable) {
+    return new UnavailableError(`${where}: the server can't do it right now (${code}).`, {
+      remedy: 'It is tried again. If it comes back, give the server more memory or less load.',
+      cause: error,
+    });
+  }
+  if (/^Neo\.DatabaseError\.|^Neo\.ClientError\.Database\.DatabaseUnavailable/.test(code)) {
+    return new UnavailableError(`${where}: an error inside the server (${code}).`, {
+      remedy: "Look into the server's own log (disk full?); it is tried again.",
+      cause: error,
+    });
+  }
+  return new NgbakError(`${where} (${code}).`, {
+    remedy:
+      "Look at the cause and the server's log; report it as an error of ngbak where neither explains it.",
+    cause: error,
+  });
+}
+
+function isNeo4jError(error: unknown): error is Neo4jError {
+  return error instanceof neo4j.Neo4jError;
+}

@@ -1,0 +1,159 @@
+import { z } from 'zod';
+import { InvalidInputError } from '../../errors.ts';
+import { parseInput } from '../../input.ts';
+import type { Cursor, ExportStep, LegContext, Shard } from '../port.ts';
+import { Chunk } from './chunk.ts';
+import { type EncodedLine, encodeNode, encodeRelationship } from './lines.ts';
+import { readNodes, readRelationships } from './read-range.ts';
+import { encodeSchema, readSchema } from './schema.ts';
+import type { ScopeText } from './scope.ts';
+import type { Neo4jServer } from './server.ts';
+import { type Range, ShardPlan } from './shards.ts';
+
+/** An entry is closed once it has this many bytes, uncompressed: a few seconds of work, and all that is held. */
+export const CHUNK_BYTES = 8 * 1024 ** 2;
+/** Longest line, in bytes: what a restore takes into memory for one record. */
+export const LINE_BYTES_MAX = 64 * 1024 ** 2;
+
+const ExportCursor = z.strictObject({
+  stage: z.enum(['nodes', 'relationships', 'schema']),
+  /** Next internal id. */
+  at: z.string().regex(/^\d{1,19}$/),
+  /** Number of the next entry, from 1. */
+  chunk: z.number().int().positive(),
+});
+type ExportCursor = z.infer<typeof ExportCursor>;
+
+/** One record of a stream: where it stands, and what it becomes. */
+interface Row {
+  readonly id: bigint;
+  readonly encoded: EncodedLine;
+  /** True for a relationship that leads out of the scope. */
+  readonly dangling: boolean;
+}
+
+/**
+ * Streams a shard: nodes, then relationships with the dangling ones beside them, then the schema. Every entry ends at
+ * an internal id, where any other leg can go on: what is added or deleted meanwhile is there or not, but what stays is
+ * never lost or doubled.
+ */
+export async function* exportShard(
+  server: Neo4jServer,
+  scope: ScopeText,
+  shard: Shard,
+  cursor: Cursor | null,
+  context: LegContext,
+): AsyncGenerator<ExportStep> {
+  const plan = parseInput(ShardPlan, shard.params, `The plan of shard ${shard.id}`, 'Start a new backup.');
+  let at: ExportCursor | null =
+    cursor === null
+      ? firstOf(plan, 'nodes')
+      : parseInput(ExportCursor, cursor, `The cursor of shard ${shard.id}`, 'Start a new backup.');
+  if (at?.stage === 'nodes' && plan.nodes !== null) {
+    yield* exportRange(server, scope, plan, plan.nodes, at, context);
+    at = firstOf(plan, 'relationships');
+  }
+  if (at?.stage === 'relationships' && plan.relationships !== null) {
+    yield* exportRange(server, scope, plan, plan.relationships, at, context);
+    at = firstOf(plan, 'schema');
+  }
+  if (at?.stage === 'schema') yield await exportSchema(server, scope, context);
+}
+
+/** Where a stage starts; where the shard has nothing for it, where the next one does. Null after the last. */
+function firstOf(plan: ShardPlan, stage: ExportCursor['stage']): ExportCursor | null {
+  if (stage === 'nodes' && plan.nodes) return { stage, at: plan.nodes.from, chunk: 1 };
+  if (stage !== 'schema' && plan.relationships) {
+    return { stage: 'relationships', at: plan.relationships.from, chunk: 1 };
+  }
+  return plan.schema ? { stage: 'schema', at: '0', chunk: 1 } : null;
+}
+
+async function* exportRange(
+  server: Neo4jServer,
+  scope: ScopeText,
+  plan: ShardPlan,
+  range: Range,
+  cursor: ExportCursor,
+  context: LegContext,
+): AsyncGenerator<ExportStep> {
+  const stage = cursor.stage === 'nodes' ? 'nodes' : 'relationships';
+  const after = firstOf(plan, stage === 'nodes' ? 'relationships' : 'schema');
+  let number = cursor.chunk;
+  let inside = new Chunk();
+  let dangling = new Chunk();
+  let done = 0;
+  const step = (next: ExportCursor | null): ExportStep => {
+    const pieces = [
+      ...(inside.count > 0 ? [inside.piece(entryName(stage, plan.infix, number))] : []),
+      ...(dangling.count > 0 ? [dangling.piece(entryName('dangling', plan.infix, number))] : []),
+    ];
+    const [piece, ...companions] = pieces;
+    if (!piece) throw new TypeError('a step without a record');
+    const tallies = {
+      ...(inside.count > 0 ? { [stage]: inside.tally() } : {}),
+      ...(dangling.count > 0 ? { dangling: dangling.tally() } : {}),
+    };
+    done += inside.count;
+    context.progress(stage, done);
+    number++;
+    inside = new Chunk();
+    dangling = new Chunk();
+    return { piece, companions, tallies, next };
+  };
+  // A chunk is handed on once the next row is known, so that the last one carries the cursor of the next stage.
+  for await (const row of readRows(server, scope, stage, range, BigInt(cursor.at), context.signal)) {
+    if (inside.bytes + dangling.bytes >= CHUNK_BYTES) {
+      yield step({ stage, at: String(row.id), chunk: number + 1 });
+    }
+    (row.dangling ? dangling : inside).add(row.encoded);
+  }
+  if (inside.count + dangling.count > 0) yield step(after);
+}
+
+async function* readRows(
+  server: Neo4jServer,
+  scope: ScopeText,
+  stage: 'nodes' | 'relationships',
+  range: Range,
+  from: bigint,
+  signal: AbortSignal,
+): AsyncGenerator<Row> {
+  let length = 0;
+  const encode = (id: bigint, encoded: EncodedLine, dangling: boolean): Row => {
+    length = encoded.line.length;
+    // Three bytes of UTF-8 for each unit of UTF-16 at most: few lines need to be measured.
+    if (length * 3 > LINE_BYTES_MAX) checkLength(server, stage, id, encoded.line);
+    return { id, encoded, dangling };
+  };
+  if (stage === 'nodes') {
+    for await (const node of readNodes(server, scope, range, from, signal, () => length)) {
+      yield encode(node.identity, encodeNode(node), false);
+    }
+    return;
+  }
+  for await (const read of readRelationships(server, scope, range, from, signal, () => length)) {
+    const { relationship, start, end, inside } = read;
+    const encoded = encodeRelationship(relationship, start, end, scope.keyProperty);
+    yield encode(relationship.identity, encoded, !inside);
+  }
+}
+
+function checkLength(server: Neo4jServer, stage: string, id: bigint, line: string): void {
+  const bytes = Buffer.byteLength(line);
+  if (bytes <= LINE_BYTES_MAX) return;
+  throw new InvalidInputError(
+    `Neo4j of target "${server.target}": record ${id} of its ${stage} has ${bytes} bytes as a line; the limit is ${LINE_BYTES_MAX}.`,
+    { remedy: 'Keep such large values outside of the graph.' },
+  );
+}
+
+async function exportSchema(server: Neo4jServer, scope: ScopeText, context: LegContext): Promise<ExportStep> {
+  const chunk = new Chunk();
+  for (const row of await readSchema(server, scope.label, context.signal)) chunk.add(encodeSchema(row));
+  return { piece: chunk.piece('graph/schema.jsonl'), tallies: { schema: chunk.tally() }, next: null };
+}
+
+function entryName(kind: string, infix: string, number: number): string {
+  return `graph/${kind}-${infix}${String(number).padStart(5, '0')}.jsonl`;
+}

@@ -1,0 +1,207 @@
+import { createHash } from 'node:crypto';
+import type { Node, Relationship } from 'neo4j-driver';
+import { InvalidInputError } from '../../errors.ts';
+import { RESERVED_PREFIX } from './names.ts';
+import { decodeProperties, encodeProperties, type Properties } from './values.ts';
+
+/** A node as a line of the archive holds it. `docs/stores/neo4j.md` describes the lines. */
+export interface NodeLine {
+  /** Id within the archive: the source's internal id. */
+  readonly id: string;
+  readonly labels: readonly string[];
+  readonly properties: Properties;
+}
+
+/** One end of a relationship. */
+export interface EndLine {
+  readonly id: string;
+  readonly labels: readonly string[];
+  /** The scope's key property and its value; empty where the node has none. */
+  readonly properties: Properties;
+  /** Where the node has no key: digest of its labels and of its properties that are no lists. */
+  readonly digest: string | undefined;
+}
+
+export interface RelationshipLine {
+  readonly id: string;
+  readonly type: string;
+  readonly properties: Properties;
+  readonly start: EndLine;
+  readonly end: EndLine;
+}
+
+/** A record's text in the archive, and the text that its digest is taken over: the same without internal ids. */
+export interface EncodedLine {
+  /** One JSON object, without the line's end. */
+  readonly line: string;
+  readonly canonical: string;
+}
+
+/** An end of a relationship as the export query returns it: labels, then the key's value, or pairs of properties. */
+export interface ReadEnd {
+  readonly id: bigint;
+  readonly labels: readonly string[];
+  /** Value of the scope's key property; null where there is none. */
+  readonly key: unknown;
+  /** Where `key` is null: the node's properties that are no lists, as pairs. */
+  readonly scalars: readonly (readonly [string, unknown])[] | null;
+  /** The node's id within the archive that is being restored; null outside of restores. */
+  readonly loaded: unknown;
+}
+
+/** Encodes a node that the driver handed out. */
+export function encodeNode(node: Node<bigint>): EncodedLine {
+  const body = nodeBody(node.labels, node.properties);
+  return { line: `{"type":"node","id":"${node.identity}",${body}}`, canonical: `{${body}}` };
+}
+
+/** Encodes a relationship that the driver handed out, with its ends. */
+export function encodeRelationship(
+  relationship: Relationship<bigint>,
+  start: ReadEnd,
+  end: ReadEnd,
+  keyProperty: string | undefined,
+): EncodedLine {
+  const body = relationshipBody(relationship.type, relationship.properties);
+  const startBody = endBody(readEnd(start, keyProperty));
+  const endsBody = endBody(readEnd(end, keyProperty));
+  return {
+    line: `{"type":"relationship","id":"${relationship.identity}",${body},"start":{"id":"${start.id}",${startBody}},"end":{"id":"${end.id}",${endsBody}}}`,
+    canonical: `{${body},"start":{${startBody}},"end":{${endsBody}}}`,
+  };
+}
+
+/** The text that a node's digest is taken over. */
+export function canonicalNode(node: Pick<NodeLine, 'labels' | 'properties'>): string {
+  return `{${nodeBody(node.labels, node.properties)}}`;
+}
+
+/** The text that a relationship's digest is taken over: its ends named by labels and key, not by internal ids. */
+export function canonicalRelationship(line: RelationshipLine): string {
+  const body = relationshipBody(line.type, line.properties);
+  return `{${body},"start":{${endBody(line.start)}},"end":{${endBody(line.end)}}}`;
+}
+
+/** The text of a relationship between two nodes of one archive, whose ids it names. */
+export function placedRelationship(
+  type: string,
+  properties: Properties,
+  startId: string,
+  endId: string,
+): string {
+  return `{${relationshipBody(type, properties)},"start":${JSON.stringify(startId)},"end":${JSON.stringify(endId)}}`;
+}
+
+function nodeBody(labels: readonly string[], properties: Properties): string {
+  return `"labels":${labelsJson(labels)},${propertiesBody(properties)}`;
+}
+
+function relationshipBody(type: string, properties: Properties): string {
+  return `"label":${JSON.stringify(type)},${propertiesBody(properties)}`;
+}
+
+function endBody(end: Omit<EndLine, 'id'>): string {
+  const digest = end.digest === undefined ? '' : `,"digest":"${end.digest}"`;
+  return `"labels":${labelsJson(end.labels)},${propertiesBody(end.properties)}${digest}`;
+}
+
+function propertiesBody(values: Properties): string {
+  const { properties, types } = encodeProperties(values);
+  return types === undefined ? `"properties":${properties}` : `"properties":${properties},"types":${types}`;
+}
+
+function labelsJson(labels: readonly string[]): string {
+  return JSON.stringify(labels.filter((label) => !label.startsWith(RESERVED_PREFIX)).sort());
+}
+
+function readEnd(end: ReadEnd, keyProperty: string | undefined): Omit<EndLine, 'id'> {
+  if (keyProperty !== undefined && end.key !== null) {
+    return { labels: end.labels, properties: { [keyProperty]: end.key }, digest: undefined };
+  }
+  const body = nodeBody(end.labels, Object.fromEntries(end.scalars ?? []));
+  return {
+    labels: end.labels,
+    properties: {},
+    digest: createHash('sha256').update(body).digest('hex').slice(0, 32),
+  };
+}
+
+/** Reads a node's line back. Throws InvalidInputError that says what is wrong with it. */
+export function parseNodeLine(text: string): NodeLine {
+  const line = parseLine(text, 'node');
+  return { id: idOf(line), labels: labelsOf(line), properties: propertiesOf(line) };
+}
+
+/** Reads a relationship's line back. Throws InvalidInputError that says what is wrong with it. */
+export function parseRelationshipLine(text: string): RelationshipLine {
+  const line = parseLine(text, 'relationship');
+  if (typeof line.label !== 'string' || line.label === '') throw malformed('"label" is not a name');
+  return {
+    id: idOf(line),
+    type: line.label,
+    properties: propertiesOf(line),
+    start: endOf(line.start, 'start'),
+    end: endOf(line.end, 'end'),
+  };
+}
+
+function parseLine(text: string, type: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+    // Only lines that say so hold integers that a JSON number of JavaScript can't.
+    if (/"(integer(\[\])?|vector INT64)"/.test(text)) value = JSON.parse(text, exactIntegers);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw malformed('it is not JSON');
+  }
+  const line = objectOf(value, 'the line');
+  if (line.type !== type) throw malformed(`"type" is not "${type}"`);
+  return line;
+}
+
+/** Gives integers beyond 2^53 as bigint, read from the text of the line. */
+function exactIntegers(_key: string, value: unknown, context?: { source?: string }): unknown {
+  const isLarge = typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value);
+  const source = context?.source ?? '';
+  return isLarge && /^-?\d{1,19}$/.test(source) ? BigInt(source) : value;
+}
+
+function endOf(value: unknown, name: string): EndLine {
+  const end = objectOf(value, `"${name}"`);
+  const { digest } = end;
+  if (digest !== undefined && !(typeof digest === 'string' && /^[0-9a-f]{32}$/.test(digest))) {
+    throw malformed(`"digest" of "${name}" is no digest`);
+  }
+  return { id: idOf(end), labels: labelsOf(end), properties: propertiesOf(end), digest };
+}
+
+function idOf({ id }: Record<string, unknown>): string {
+  if (typeof id !== 'string' || !/^[0-9]{1,19}$/.test(id)) throw malformed('"id" is not a number in quotes');
+  return id;
+}
+
+function labelsOf({ labels }: Record<string, unknown>): string[] {
+  if (!Array.isArray(labels) || !labels.every((label) => typeof label === 'string' && label !== '')) {
+    throw malformed('"labels" is not a list of names');
+  }
+  if (labels.some((label: string) => label.startsWith(RESERVED_PREFIX))) {
+    throw malformed(`a label starts with ${RESERVED_PREFIX}, which is reserved for ngbak`);
+  }
+  return labels;
+}
+
+function propertiesOf({ properties, types = {} }: Record<string, unknown>): Properties {
+  return decodeProperties(objectOf(properties, '"properties"'), objectOf(types, '"types"'));
+}
+
+function objectOf(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw malformed(`${what} is not an object`);
+  }
+  return value as Record<string, unknown>;
+}
+
+function malformed(problem: string): InvalidInputError {
+  return new InvalidInputError(problem, { remedy: 'Take another copy of this backup, or another backup.' });
+}

@@ -1,0 +1,186 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import type { EntryReader } from '../../archive/types.ts';
+import { IntegrityError } from '../../errors.ts';
+import { parseInput } from '../../input.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import { commitBatch, prepareLoad } from './auxiliary.ts';
+import {
+  type Batch,
+  danglingBatches,
+  nodeBatches,
+  type Position,
+  readArchivedSchema,
+  relationshipBatches,
+  START,
+} from './entries.ts';
+import { canonicalNode, canonicalRelationship, type NodeLine, type RelationshipLine } from './lines.ts';
+import { RESERVED_PREFIX } from './names.ts';
+import { canonicalSchema, createStatement, readSchema, sameDefinition } from './schema.ts';
+import type { ScopeText } from './scope.ts';
+import type { Neo4jServer, ServerVersion } from './server.ts';
+import { TallyBook } from './tally-book.ts';
+import { attachable, createNodes, createRelationships } from './write.ts';
+
+/** Pause between two looks at indexes that are being filled, in milliseconds. */
+const INDEX_POLL_MS = 500;
+/** Ids told of relationships that were left out. */
+const IDS_TOLD_MAX = 5;
+
+const STAGES = ['prepare', 'nodes', 'relationships', 'dangling', 'schema', 'indexes'] as const;
+
+const LoadCursor = z.strictObject({
+  stage: z.enum(STAGES),
+  position: z.strictObject({ entry: z.string().nullable(), line: z.number().int().nonnegative() }),
+  /** Batches committed so far: the number of the next one. */
+  batch: z.number().int().nonnegative(),
+  /** Records of this stage so far, for progress. */
+  done: z.number().int().nonnegative(),
+});
+type LoadCursor = z.infer<typeof LoadCursor>;
+
+/** What a leg of a restore works with. */
+export interface Site {
+  readonly server: Neo4jServer;
+  readonly scope: ScopeText;
+  readonly version: ServerVersion;
+  readonly archive: EntryReader;
+  readonly options: RestoreOptions;
+  readonly context: LegContext;
+}
+
+/**
+ * Loads nodes, then the relationships between them, then constraints and indexes. Relationships that lead out of the
+ * archive's scope are counted as `left_out`, like those whose ends moved while the archive was made.
+ */
+export async function loadGraph(site: Site, cursor: Cursor | null): Promise<Leg> {
+  const book = new TallyBook();
+  let at: LoadCursor | null =
+    cursor === null
+      ? { stage: 'prepare', position: START, batch: 0, done: 0 }
+      : parseInput(LoadCursor, cursor, 'The cursor of loading the graph', 'Start the restore again.');
+  while (at !== null) {
+    at = await runStage(site, at, book);
+    if (at !== null && site.context.timeLeft() <= 0) break;
+  }
+  return { cursor: at, tallies: book.tallies() };
+}
+
+/** Works on a stage: returns the cursor where the time is up, the start of the next stage, or null after the last. */
+async function runStage(site: Site, at: LoadCursor, book: TallyBook): Promise<LoadCursor | null> {
+  const { archive, context } = site;
+  switch (at.stage) {
+    case 'prepare':
+      return (await prepareLoad(site.server, site.scope, context)) ? nextStage(at) : at;
+    case 'nodes':
+      return eachBatch(site, at, nodeBatches(archive, at.position), (batch, number) =>
+        loadNodes(site, batch, number, book),
+      );
+    case 'relationships':
+      return eachBatch(site, at, relationshipBatches(archive, at.position), (batch, number) =>
+        loadRelationships(site, batch, number, book),
+      );
+    case 'dangling':
+      return eachBatch(site, at, danglingBatches(archive, at.position), async (batch, number) => {
+        await commitBatch(site.server, site.scope, context, number, async () => undefined);
+        for (const line of batch) book.add('left_out', canonicalRelationship(line));
+      });
+    case 'schema':
+      await loadSchema(site, book);
+      return nextStage(at);
+    case 'indexes':
+      return (await areIndexesFilled(site)) ? null : at;
+  }
+}
+
+function nextStage({ stage, batch }: LoadCursor): LoadCursor | null {
+  const next = STAGES[STAGES.indexOf(stage) + 1];
+  return next === undefined ? null : { stage: next, position: START, batch, done: 0 };
+}
+
+async function eachBatch<T>(
+  { context }: Site,
+  from: LoadCursor,
+  batches: AsyncGenerator<Batch<T>>,
+  work: (records: readonly T[], batch: number) => Promise<void>,
+): Promise<LoadCursor | null> {
+  let at = from;
+  for await (const { records, next } of batches) {
+    await work(records, at.batch);
+    const position: Position = next;
+    at = { ...at, position, batch: at.batch + 1, done: at.done + records.length };
+    context.progress(at.stage, at.done);
+    if (context.timeLeft() <= 0) return at;
+  }
+  return nextStage(at);
+}
+
+async function loadNodes(
+  { server, scope, version, context }: Site,
+  nodes: readonly NodeLine[],
+  batch: number,
+  book: TallyBook,
+): Promise<void> {
+  await commitBatch(server, scope, context, batch, (run) => createNodes(run, scope, version, nodes));
+  for (const node of nodes) book.add('nodes', canonicalNode(node));
+}
+
+async function loadRelationships(
+  { server, scope, version, context }: Site,
+  relationships: readonly RelationshipLine[],
+  batch: number,
+  book: TallyBook,
+): Promise<void> {
+  const created =
+    (await commitBatch(server, scope, context, batch, (run) =>
+      createRelationships(run, scope, version, relationships, false),
+    )) ??
+    (await server.write('loading a batch', context.signal, (run) => attachable(run, scope, relationships)));
+  const left: string[] = [];
+  for (const [index, line] of relationships.entries()) {
+    book.add(created.has(index) ? 'relationships' : 'left_out', canonicalRelationship(line));
+    if (!created.has(index)) left.push(line.id);
+  }
+  if (left.length > 0) {
+    context.log('Relationships are left out: a node at their ends changed while the backup was made.', {
+      relationships: left.length,
+      ids: left.slice(0, IDS_TOLD_MAX),
+    });
+  }
+}
+
+/** Makes what is not there yet. What stands in the way under the same name was told by `admits`. */
+async function loadSchema({ server, archive, context }: Site, book: TallyBook): Promise<void> {
+  const archived = (await readArchivedSchema(archive)) ?? [];
+  for (const row of archived) {
+    const existing = await readSchema(server, undefined, context.signal);
+    if (!existing.some((other) => sameDefinition(row, other))) {
+      await server.schema(`making ${row.type} "${row.name}"`, createStatement(row), context.signal);
+    }
+    book.add('schema', canonicalSchema(row));
+    context.progress('schema', archived.indexOf(row) + 1, archived.length);
+  }
+}
+
+async function areIndexesFilled({ server, context }: Site): Promise<boolean> {
+  for (;;) {
+    const waiting = await server.read(
+      'waiting for its indexes',
+      `SHOW INDEXES YIELD name, state, populationPercent, failureMessage
+       WHERE state <> 'ONLINE' AND NOT name STARTS WITH '${RESERVED_PREFIX}'
+       RETURN name, state, populationPercent, failureMessage`,
+      {},
+      context.signal,
+    );
+    const failed = waiting.find(({ state }) => state === 'FAILED');
+    if (failed) {
+      throw new IntegrityError(
+        `Neo4j of target "${server.target}" could not fill index "${failed.name}": ${String(failed.failureMessage).split('\n')[0]}.`,
+        { remedy: "Look into the server's log; drop the index or make room, and restore again." },
+      );
+    }
+    if (waiting.length === 0) return true;
+    if (context.timeLeft() <= 0) return false;
+    await sleep(INDEX_POLL_MS, undefined, { signal: context.signal });
+  }
+}

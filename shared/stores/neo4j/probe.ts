@@ -1,0 +1,141 @@
+import type { Node, Relationship } from 'neo4j-driver';
+import { InvalidInputError } from '../../errors.ts';
+import type { LegContext, StoreProbe } from '../port.ts';
+import { encodeNode, encodeRelationship, type ReadEnd } from './lines.ts';
+import { readSchema } from './schema.ts';
+import { endColumns, type ScopeText } from './scope.ts';
+import type { Neo4jServer } from './server.ts';
+
+/** Records read to estimate the size of all. */
+const SAMPLE_RECORDS = 100n;
+
+/**
+ * Measures the graph. Counts of a whole database come from the server's count store; relationships of a label are
+ * counted by walking along them. The fence holds the counts and the bookmark, which names the database's last
+ * transaction: where it is the same, nothing at all was committed, whatever part of the database it touched.
+ */
+export async function probeGraph(
+  server: Neo4jServer,
+  scope: ScopeText,
+  { signal }: Pick<LegContext, 'signal'>,
+): Promise<StoreProbe> {
+  const version = await server.version(signal);
+  await refuseUnreadableNames(server, signal);
+  const leftovers = await count(server, `MATCH (n:${scope.names.loaded}) RETURN count(n) AS found`, signal);
+  const counts: Record<string, number> = {
+    ...(await countGraph(server, scope, signal)),
+    schema: (await readSchema(server, scope.label, signal)).length,
+  };
+  const estimatedBytes = await estimateBytes(server, scope, counts, signal);
+  const { bookmark } = await server.readMarked('reading its last transaction', 'RETURN 1', {}, signal);
+  return {
+    kind: 'neo4j',
+    version: version.version,
+    edition: version.edition,
+    counts,
+    estimatedBytes,
+    fence: {
+      ...Object.fromEntries(Object.entries(counts).map(([name, value]) => [name, String(value)])),
+      last_transaction: bookmark,
+    },
+    warnings:
+      leftovers === 0
+        ? []
+        : [
+            `${leftovers} nodes of ${scope.words} still carry the mark of a restore that did not finish; the graph may be incomplete.`,
+          ],
+  };
+}
+
+/** Nodes and relationships of the scope; with a label, also the relationships that lead out of it. */
+export async function countGraph(
+  server: Neo4jServer,
+  scope: ScopeText,
+  signal: AbortSignal,
+): Promise<Record<string, number>> {
+  const all = await count(server, `MATCH ${scope.node('n')} RETURN count(n) AS found`, signal);
+  if (scope.label === undefined) {
+    const markers = await count(server, `MATCH (n:${scope.names.marker}) RETURN count(n) AS found`, signal);
+    const relationships = await count(server, 'MATCH ()-[r]->() RETURN count(r) AS found', signal);
+    return { nodes: all - markers, relationships };
+  }
+  const inside = scope.contains('b');
+  const [out] = await server.read(
+    'counting its relationships',
+    `MATCH ${scope.node('a')}-[r]->(b) RETURN count(r) AS found, count(CASE WHEN ${inside} THEN 1 END) AS inside`,
+    {},
+    signal,
+  );
+  const incoming = await count(
+    server,
+    `MATCH ${scope.node('a')}<-[r]-(b) WHERE NOT ${inside} RETURN count(r) AS found`,
+    signal,
+  );
+  const within = Number(out?.inside ?? 0);
+  return { nodes: all, relationships: within, dangling: Number(out?.found ?? 0) - within + incoming };
+}
+
+/** The number that a counting query returns as `found`. */
+export async function count(server: Neo4jServer, cypher: string, signal: AbortSignal): Promise<number> {
+  const [row] = await server.read('counting', cypher, {}, signal);
+  return Number(row?.found ?? 0);
+}
+
+/** The driver puts properties into an object whose `__proto__` is not a property like others: it would be lost. */
+async function refuseUnreadableNames(server: Neo4jServer, signal: AbortSignal): Promise<void> {
+  const known = await server.read(
+    'listing its property names',
+    "CALL db.propertyKeys() YIELD propertyKey WHERE propertyKey = '__proto__' RETURN propertyKey",
+    {},
+    signal,
+  );
+  if (known.length === 0) return;
+  const cypher = (pattern: string) =>
+    `MATCH ${pattern} WHERE x.\`__proto__\` IS NOT NULL RETURN count(x) AS found`;
+  const found =
+    (await count(server, cypher('(x)'), signal)) + (await count(server, cypher('()-[x]->()'), signal));
+  if (found === 0) return;
+  throw new InvalidInputError(
+    `Neo4j of target "${server.target}": ${found} records have a property "__proto__".`,
+    {
+      remedy: "Rename it: Neo4j's JavaScript driver can't read it, so it would be missing in the backup.",
+    },
+  );
+}
+
+async function estimateBytes(
+  server: Neo4jServer,
+  scope: ScopeText,
+  counts: Record<string, number>,
+  signal: AbortSignal,
+): Promise<number> {
+  const nodes = await server.read(
+    'reading a sample of its nodes',
+    `MATCH ${scope.node('n')} RETURN n LIMIT $records`,
+    { records: SAMPLE_RECORDS },
+    signal,
+  );
+  const relationships = await server.read(
+    'reading a sample of its relationships',
+    `MATCH ${scope.node('a')}-[r]->(b) WITH a, r, b LIMIT $records
+     RETURN r, ${endColumns('a', scope)} AS start, ${endColumns('b', scope)} AS end`,
+    { records: SAMPLE_RECORDS },
+    signal,
+  );
+  const nodeBytes = nodes.map(({ n }) => Buffer.byteLength(encodeNode(n as Node<bigint>).line) + 1);
+  const relationshipBytes = relationships.map(({ r, start, end }) => {
+    const encoded = encodeRelationship(
+      r as Relationship<bigint>,
+      start as ReadEnd,
+      end as ReadEnd,
+      scope.keyProperty,
+    );
+    return Buffer.byteLength(encoded.line) + 1;
+  });
+  const paths = (counts.relationships ?? 0) + (counts.dangling ?? 0);
+  return Math.ceil(mean(nodeBytes) * (counts.nodes ?? 0) + mean(relationshipBytes) * paths);
+}
+
+function mean(values: readonly number[]): number {
+  return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+}

@@ -1,0 +1,223 @@
+import neo4j, {
+  Date as CypherDate,
+  DateTime,
+  Duration,
+  LocalDateTime,
+  LocalTime,
+  Point,
+  Time,
+  UUID,
+} from 'neo4j-driver';
+import { InvalidInputError } from '../../errors.ts';
+
+/** A value that is no list, as JSON text, with the name of its type where the text alone would be read as another. */
+export interface EncodedScalar {
+  readonly json: string;
+  readonly type: ScalarType | undefined;
+}
+
+export const SCALAR_TYPES = [
+  'integer',
+  'float',
+  'bytes',
+  'date',
+  'time',
+  'localtime',
+  'datetime',
+  'localdatetime',
+  'duration',
+  'point',
+  'uuid',
+] as const;
+export type ScalarType = (typeof SCALAR_TYPES)[number];
+
+/** Names of the coordinate systems that Neo4j has (Cypher manual, "Spatial values"), by their SRID. */
+const CRS_NAMES = new Map([
+  [4326n, 'wgs-84'],
+  [4979n, 'wgs-84-3d'],
+  [7203n, 'cartesian'],
+  [9157n, 'cartesian-3d'],
+]);
+const SRIDS = new Map([...CRS_NAMES].map(([srid, name]) => [name, srid]));
+
+const INT64_MIN = -(2n ** 63n);
+const INT64_MAX = 2n ** 63n - 1n;
+const NANOSECONDS = 1_000_000_000n;
+
+/** Encodes a value that the driver handed out. Throws InvalidInputError for a type that ngbak does not know. */
+export function encodeScalar(value: unknown): EncodedScalar {
+  switch (typeof value) {
+    case 'string':
+      return { json: JSON.stringify(value), type: undefined };
+    case 'boolean':
+      return { json: String(value), type: undefined };
+    case 'bigint':
+      return { json: String(value), type: isSafe(value) ? undefined : 'integer' };
+    case 'number':
+      return encodeFloat(value);
+    default:
+      return encodeObject(value);
+  }
+}
+
+/**
+ * A float is known by its fraction or exponent; `1.0` is read as 1 by many, so it is named. JavaScript writes the
+ * shortest decimal that reads back as the same float.
+ */
+function encodeFloat(value: number): EncodedScalar {
+  if (!Number.isFinite(value)) return { json: `"${value}"`, type: 'float' };
+  if (!Number.isInteger(value)) return { json: String(value), type: undefined };
+  const text = Object.is(value, -0) ? '-0' : String(value);
+  return { json: text.includes('e') ? text : `${text}.0`, type: 'float' };
+}
+
+function encodeObject(value: unknown): EncodedScalar {
+  if (value instanceof DateTime) return text(value, 'datetime');
+  if (value instanceof CypherDate) return text(value, 'date');
+  if (value instanceof LocalDateTime) return text(value, 'localdatetime');
+  if (value instanceof Time) return text(value, 'time');
+  if (value instanceof LocalTime) return text(value, 'localtime');
+  if (value instanceof Duration) return { json: JSON.stringify(durationText(value)), type: 'duration' };
+  if (value instanceof Point) return { json: pointJson(value), type: 'point' };
+  if (value instanceof UUID) return text(value, 'uuid');
+  if (value instanceof Int8Array) {
+    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+    return { json: `"${bytes.toString('base64')}"`, type: 'bytes' };
+  }
+  throw new InvalidInputError(`a value of a type that this ngbak can't save: ${typeName(value)}`, {
+    remedy: 'Update ngbak, or change that property.',
+  });
+}
+
+function text(value: { toString(): string }, type: ScalarType): EncodedScalar {
+  return { json: JSON.stringify(value.toString()), type };
+}
+
+function typeName(value: unknown): string {
+  if (neo4j.isUnsupportedType(value)) return value.name;
+  return value === null || value === undefined ? 'null' : (value.constructor?.name ?? typeof value);
+}
+
+/** Months and days apart from seconds, as Neo4j keeps them; the driver's own text folds seconds into hours. */
+function durationText(duration: Duration): string {
+  const nanoseconds = toBigInt(duration.seconds) * NANOSECONDS + toBigInt(duration.nanoseconds);
+  const magnitude = nanoseconds < 0n ? -nanoseconds : nanoseconds;
+  const fraction = String(magnitude % NANOSECONDS).padStart(9, '0');
+  const seconds = `${nanoseconds < 0n ? '-' : ''}${magnitude / NANOSECONDS}.${fraction}`;
+  return `P${toBigInt(duration.months)}M${toBigInt(duration.days)}DT${seconds}S`;
+}
+
+function parseDuration(value: string): Duration<bigint> | undefined {
+  const match = /^P(-?\d{1,19})M(-?\d{1,19})DT(-?)(\d{1,19})\.(\d{9})S$/.exec(value);
+  if (!match) return undefined;
+  const [, months = '', days = '', sign, whole = '', fraction = ''] = match;
+  const magnitude = BigInt(whole) * NANOSECONDS + BigInt(fraction);
+  const total = sign === '-' ? -magnitude : magnitude;
+  // Neo4j keeps nanoseconds from 0 on, below the second.
+  const nanoseconds = ((total % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
+  const seconds = (total - nanoseconds) / NANOSECONDS;
+  return new Duration(BigInt(months), BigInt(days), seconds, nanoseconds);
+}
+
+/** As `apoc.export.json` writes points. */
+function pointJson(point: Point): string {
+  const crs = CRS_NAMES.get(toBigInt(point.srid));
+  if (crs === undefined) {
+    throw new InvalidInputError(`a point of the unknown coordinate system ${point.srid}`, {
+      remedy: 'Update ngbak, or change that property.',
+    });
+  }
+  const axes = crs.startsWith('wgs') ? ['longitude', 'latitude', 'height'] : ['x', 'y', 'z'];
+  const members = [`"crs":"${crs}"`];
+  for (const [index, coordinate] of [point.x, point.y, point.z].entries()) {
+    if (coordinate !== undefined && coordinate !== null) {
+      members.push(`"${axes[index]}":${encodeFloat(coordinate).json}`);
+    }
+  }
+  return `{${members.join(',')}}`;
+}
+
+function parsePoint(value: unknown): Point<bigint> | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const members = value as Record<string, unknown>;
+  const srid = typeof members.crs === 'string' ? SRIDS.get(members.crs) : undefined;
+  const x = parseFloatValue(members.longitude ?? members.x);
+  const y = parseFloatValue(members.latitude ?? members.y);
+  const third = members.height ?? members.z;
+  const z = parseFloatValue(third);
+  if (srid === undefined || x === undefined || y === undefined) return undefined;
+  const isThree = srid === 4979n || srid === 9157n;
+  if (isThree !== (z !== undefined)) return undefined;
+  return z === undefined ? new Point(srid, x, y) : new Point(srid, x, y, z);
+}
+
+function parseFloatValue(value: unknown): number | undefined {
+  if (typeof value === 'number') return value;
+  if (typeof value === 'bigint') return Number(value);
+  return value === 'NaN' || value === 'Infinity' || value === '-Infinity' ? Number(value) : undefined;
+}
+
+/**
+ * Reads a value of a line back into what the driver takes as a parameter: integers as bigint, floats as number.
+ * Undefined where JSON value and type do not fit each other.
+ */
+export function decodeScalar(value: unknown, type: ScalarType | undefined): unknown {
+  if (type === undefined) return decodePlain(value);
+  if (type === 'integer') return decodeInteger(value);
+  if (type === 'float') return parseFloatValue(value);
+  if (type === 'point') return parsePoint(value);
+  if (typeof value !== 'string') return undefined;
+  switch (type) {
+    case 'bytes':
+      return decodeBytes(value);
+    case 'duration':
+      return parseDuration(value);
+    default:
+      return parseText(value, type);
+  }
+}
+
+function decodePlain(value: unknown): unknown {
+  if (typeof value === 'number') return Number.isInteger(value) ? decodeInteger(value) : value;
+  return typeof value === 'string' || typeof value === 'boolean' ? value : undefined;
+}
+
+function decodeInteger(value: unknown): bigint | undefined {
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : undefined;
+  return typeof value === 'bigint' && value >= INT64_MIN && value <= INT64_MAX ? value : undefined;
+}
+
+function decodeBytes(value: string): Int8Array | undefined {
+  const bytes = Buffer.from(value, 'base64');
+  if (bytes.toString('base64') !== value) return undefined;
+  return new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+const PARSERS = {
+  date: CypherDate.fromString,
+  time: Time.fromString,
+  localtime: LocalTime.fromString,
+  datetime: DateTime.fromString,
+  localdatetime: LocalDateTime.fromString,
+  uuid: UUID.fromString,
+} as const;
+
+function parseText(value: string, type: keyof typeof PARSERS): unknown {
+  try {
+    const parsed = PARSERS[type](value);
+    // What does not read back as the same text was not understood as a whole.
+    return parsed.toString() === value ? parsed : undefined;
+  } catch (error) {
+    if (error instanceof Error) return undefined;
+    throw error;
+  }
+}
+
+function isSafe(value: bigint): boolean {
+  return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER);
+}
+
+/** The driver hands out members of temporal values and points as bigint, number or its own Integer. */
+function toBigInt(value: unknown): bigint {
+  return typeof value === 'bigint' ? value : BigInt(String(value));
+}

@@ -1,0 +1,259 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import neo4j, {
+  type Config,
+  type Driver,
+  type ManagedTransaction,
+  type RecordShape,
+  type Session,
+} from 'neo4j-driver';
+import { NgbakError } from '../../errors.ts';
+import { VERSION } from '../../version.ts';
+import type { Neo4jConnection } from './connection.ts';
+import { toNgbakError } from './errors.ts';
+
+/** Longest wait for a TCP connection and its handshake, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Longest wait for a free connection of the pool, in milliseconds. */
+const ACQUIRE_TIMEOUT_MS = 30_000;
+/** Time within which a transaction that met a passing error is tried again, in milliseconds. */
+const RETRY_TIME_MS = 30_000;
+/** A connection that was idle for longer is tested before it is used, in milliseconds. */
+const LIVENESS_CHECK_MS = 30_000;
+/** Connections at once: a backup must not drown the server. */
+const POOL_SIZE = 4;
+/** First version whose default language may be another than Cypher 5, which our queries are written in. */
+const FIRST_CALENDAR_VERSION = 2025;
+
+/** Parameters of a query. Integers are bigint: a number is a float to Neo4j. */
+export type Parameters = Record<string, unknown>;
+
+/** Version and edition of a server. */
+export interface ServerVersion {
+  /** Such as `5.26.30`. */
+  readonly version: string;
+  readonly major: number;
+  readonly minor: number;
+  /** `community` or `enterprise`. */
+  readonly edition: string;
+}
+
+/** One Neo4j database: connects lazily, maps every error, holds no more than a few connections. */
+export class Neo4jServer {
+  readonly target: string;
+  readonly #connection: Neo4jConnection;
+  #driver: Driver | undefined;
+  #trustFolder: string | undefined;
+  #version: Promise<ServerVersion> | undefined;
+
+  constructor(connection: Neo4jConnection, target: string) {
+    this.#connection = connection;
+    this.target = target;
+  }
+
+  /** Version and edition, asked for once. */
+  version(signal: AbortSignal): Promise<ServerVersion> {
+    this.#version ??= this.#askVersion(signal).catch((error: unknown) => {
+      this.#version = undefined;
+      throw error;
+    });
+    return this.#version;
+  }
+
+  async #askVersion(signal: AbortSignal): Promise<ServerVersion> {
+    const session = this.#session(neo4j.session.READ);
+    try {
+      const cypher = 'CALL dbms.components() YIELD name, versions, edition RETURN name, versions, edition';
+      const { records } = await this.#guard(session.run(cypher), signal);
+      const kernel = records.find((row) => row.get('name') === 'Neo4j Kernel');
+      const version = String(kernel?.get('versions')?.[0] ?? 'unknown');
+      const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
+      return { version, major, minor, edition: String(kernel?.get('edition') ?? 'unknown') };
+    } catch (error) {
+      throw toNgbakError(error, this.target, 'asking for its version');
+    } finally {
+      await this.#release(session, signal);
+    }
+  }
+
+  /** Rows of a read query, streamed: no more than about two fetches of `fetchSize` rows are held. */
+  async *rows(
+    doing: string,
+    cypher: string,
+    parameters: Parameters,
+    signal: AbortSignal,
+    fetchSize: number,
+  ): AsyncGenerator<RecordShape> {
+    const text = await this.#language(cypher, signal);
+    const session = this.#session(neo4j.session.READ, fetchSize);
+    try {
+      const rows = session.run(text, parameters)[Symbol.asyncIterator]();
+      for (;;) {
+        const next = await this.#guard(rows.next(), signal);
+        if (next.done) return;
+        yield next.value.toObject();
+      }
+    } catch (error) {
+      throw toNgbakError(error, this.target, doing);
+    } finally {
+      await this.#release(session, signal);
+    }
+  }
+
+  /** The rows of a read query that has few. Passing errors are retried by the driver. */
+  async read(
+    doing: string,
+    cypher: string,
+    parameters: Parameters,
+    signal: AbortSignal,
+  ): Promise<RecordShape[]> {
+    return (await this.readMarked(doing, cypher, parameters, signal)).rows;
+  }
+
+  /** As {@link read}, with the bookmark: the server's name for the last transaction that the query could see. */
+  async readMarked(
+    doing: string,
+    cypher: string,
+    parameters: Parameters,
+    signal: AbortSignal,
+  ): Promise<{ rows: RecordShape[]; bookmark: string }> {
+    const text = await this.#language(cypher, signal);
+    const session = this.#session(neo4j.session.READ);
+    try {
+      const work = session.executeRead((transaction) => transaction.run(text, parameters));
+      const { records } = await this.#guard(work, signal);
+      return {
+        rows: records.map((record) => record.toObject()),
+        bookmark: session.lastBookmarks().join(' '),
+      };
+    } catch (error) {
+      throw toNgbakError(error, this.target, doing);
+    } finally {
+      await this.#release(session, signal);
+    }
+  }
+
+  /** One write transaction; `work` runs again from its start where the driver retries a passing error. */
+  async write<T>(
+    doing: string,
+    signal: AbortSignal,
+    work: (run: (cypher: string, parameters?: Parameters) => Promise<RecordShape[]>) => Promise<T>,
+  ): Promise<T> {
+    const prefix = await this.#language('', signal);
+    const session = this.#session(neo4j.session.WRITE);
+    const runIn =
+      (transaction: ManagedTransaction) =>
+      async (cypher: string, parameters: Parameters = {}) => {
+        const { records } = await transaction.run(prefix + cypher, parameters);
+        return records.map((record) => record.toObject());
+      };
+    try {
+      return await this.#guard(
+        session.executeWrite((transaction) => work(runIn(transaction))),
+        signal,
+      );
+    } catch (error) {
+      throw toNgbakError(error, this.target, doing);
+    } finally {
+      await this.#release(session, signal);
+    }
+  }
+
+  /** One change of constraints or indexes, in a transaction of its own as Neo4j demands. */
+  async schema(doing: string, cypher: string, signal: AbortSignal): Promise<void> {
+    await this.write(doing, signal, (run) => run(cypher));
+  }
+
+  async close(): Promise<void> {
+    const driver = this.#driver;
+    this.#driver = undefined;
+    this.#version = undefined;
+    try {
+      await driver?.close();
+    } finally {
+      if (this.#trustFolder !== undefined) rmSync(this.#trustFolder, { recursive: true, force: true });
+      this.#trustFolder = undefined;
+    }
+  }
+
+  #session(defaultAccessMode: 'READ' | 'WRITE', fetchSize?: number): Session {
+    const { database } = this.#connection;
+    this.#driver ??= this.#open();
+    return this.#driver.session({
+      defaultAccessMode,
+      ...(database === undefined ? {} : { database }),
+      ...(fetchSize === undefined ? {} : { fetchSize }),
+    });
+  }
+
+  #open(): Driver {
+    const { uri, username, password, ca } = this.#connection;
+    const config: Config = {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      connectionAcquisitionTimeout: ACQUIRE_TIMEOUT_MS,
+      connectionLivenessCheckTimeout: LIVENESS_CHECK_MS,
+      maxTransactionRetryTime: RETRY_TIME_MS,
+      maxConnectionPoolSize: POOL_SIZE,
+      userAgent: `ngbak/${VERSION}`,
+      telemetryDisabled: true,
+      // Integers come as bigint, exact over all 64 bits.
+      useBigInt: true,
+    };
+    if (ca === undefined) return neo4j.driver(uri, neo4j.auth.basic(username, password), config);
+    // The driver takes authorities from files only, and only for addresses whose scheme says nothing about trust.
+    this.#trustFolder = mkdtempSync(join(tmpdir(), 'ngbak-neo4j-'));
+    const file = join(this.#trustFolder, 'ca.pem');
+    writeFileSync(file, ca, { mode: 0o600 });
+    return neo4j.driver(uri.replace(/\+s(sc)?:/, ':'), neo4j.auth.basic(username, password), {
+      ...config,
+      encrypted: 'ENCRYPTION_ON',
+      trust: 'TRUST_CUSTOM_CA_SIGNED_CERTIFICATES',
+      trustedCertificates: [file],
+    });
+  }
+
+  async #language(cypher: string, signal: AbortSignal): Promise<string> {
+    const { major } = await this.version(signal);
+    return major >= FIRST_CALENDAR_VERSION ? `CYPHER 5 ${cypher}` : cypher;
+  }
+
+  /** Waits for the driver, but no longer than until the step is told to stop. */
+  #guard<T>(work: PromiseLike<T>, signal: AbortSignal): Promise<T> {
+    if (signal.aborted) return Promise.reject(this.#stopped(signal));
+    return new Promise((resolve, reject) => {
+      const stop = () => reject(this.#stopped(signal));
+      signal.addEventListener('abort', stop, { once: true });
+      const done = () => signal.removeEventListener('abort', stop);
+      work.then(
+        (value) => {
+          done();
+          resolve(value);
+        },
+        (error: unknown) => {
+          done();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  #stopped(signal: AbortSignal): NgbakError {
+    return new NgbakError(`Neo4j of target "${this.target}": the step was told to stop.`, {
+      remedy: 'It goes on from its last leg where the platform stopped it; start it again where you did.',
+      cause: signal.reason,
+    });
+  }
+
+  /** Closing waits for the server to let go of a query; a step that must stop at once does not wait for that. */
+  async #release(session: Session, signal: AbortSignal): Promise<void> {
+    const closed = session.close();
+    if (!signal.aborted) return closed.catch((error: unknown) => this.#forget(error));
+    closed.catch((error: unknown) => this.#forget(error));
+  }
+
+  /** A session that can't be closed has a broken connection, which the pool throws away; the query told its error. */
+  #forget(error: unknown): void {
+    if (!(error instanceof neo4j.Neo4jError)) throw error;
+  }
+}

@@ -1,0 +1,137 @@
+import { Vector, type VectorType } from 'neo4j-driver';
+import { InvalidInputError } from '../../errors.ts';
+import { RESERVED_PREFIX } from './names.ts';
+import { decodeScalar, encodeScalar, SCALAR_TYPES, type ScalarType } from './scalars.ts';
+
+/** Property values as the driver hands them out and takes them: integers as bigint, floats as number. */
+export type Properties = Record<string, unknown>;
+
+/** Properties as text of two JSON objects with sorted members; `types` is undefined where JSON loses no type. */
+export interface EncodedProperties {
+  readonly properties: string;
+  readonly types: string | undefined;
+}
+
+const SCALARS = new Map<string, ScalarType>(SCALAR_TYPES.map((type) => [type, type]));
+/** Element types of Neo4j's vectors, with the array that the driver wants for them. */
+const VECTOR_ARRAYS = {
+  INT8: Int8Array,
+  INT16: Int16Array,
+  INT32: Int32Array,
+  INT64: BigInt64Array,
+  FLOAT32: Float32Array,
+  FLOAT64: Float64Array,
+} as const;
+
+/**
+ * Encodes the properties of a node or relationship, sorted by name, without those of ours. The text is the same
+ * whenever types and values are the same, so digests are taken over it. Throws InvalidInputError that names the
+ * property whose type is not known.
+ */
+export function encodeProperties(values: Readonly<Properties>): EncodedProperties {
+  let properties = '';
+  let types = '';
+  for (const name of Object.keys(values).sort()) {
+    if (name.startsWith(RESERVED_PREFIX)) continue;
+    const encoded = encodeNamed(name, values[name]);
+    const key = JSON.stringify(name);
+    properties += `${properties === '' ? '' : ','}${key}:${encoded.json}`;
+    if (encoded.type !== undefined) types += `${types === '' ? '' : ','}${key}:"${encoded.type}"`;
+  }
+  return { properties: `{${properties}}`, types: types === '' ? undefined : `{${types}}` };
+}
+
+function encodeNamed(name: string, value: unknown): { json: string; type: string | undefined } {
+  try {
+    return encodeValue(value);
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error;
+    throw new InvalidInputError(`Property ${quoted(name)} holds ${error.message}.`, { remedy: error.remedy });
+  }
+}
+
+/** Encodes one property value: a scalar, a list, a vector. */
+export function encodeValue(value: unknown): { json: string; type: string | undefined } {
+  if (Array.isArray(value)) return encodeList(value);
+  if (value instanceof Vector) {
+    const elements = Array.from(value.asTypedArray(), (element) =>
+      Number.isFinite(Number(element)) ? String(element) : `"${element}"`,
+    );
+    return { json: `[${elements.join(',')}]`, type: `vector ${value.getType()}` };
+  }
+  return encodeScalar(value);
+}
+
+/** Stored lists are of one type; one element that needs its type named names it for all. */
+function encodeList(list: readonly unknown[]): { json: string; type: string | undefined } {
+  let type: ScalarType | undefined;
+  const elements = list.map((element) => {
+    const encoded = encodeScalar(element);
+    type ??= encoded.type;
+    return encoded.json;
+  });
+  return { json: `[${elements.join(',')}]`, type: type === undefined ? undefined : `${type}[]` };
+}
+
+/**
+ * Reads the `properties` and `types` of a line back. Throws InvalidInputError that names the property whose value does
+ * not fit its type, or that is one of ours.
+ */
+export function decodeProperties(
+  values: Readonly<Record<string, unknown>>,
+  types: Readonly<Record<string, unknown>>,
+): Properties {
+  const unknown = Object.keys(types).find((name) => !Object.hasOwn(values, name));
+  if (unknown !== undefined) throw malformed(unknown, 'has a type, but no value');
+  const entries = Object.keys(values).map((name): [string, unknown] => {
+    if (name.startsWith(RESERVED_PREFIX)) throw malformed(name, 'has a name that is reserved for ngbak');
+    const decoded = decodeValue(values[name], Object.hasOwn(types, name) ? types[name] : undefined);
+    if (decoded === undefined) throw malformed(name, 'has a value that does not fit its type');
+    return [name, decoded];
+  });
+  // Unlike an assignment, this makes a member of any name, `__proto__` too.
+  return Object.fromEntries(entries);
+}
+
+/** Reads one value back; undefined where it does not fit the type. */
+export function decodeValue(value: unknown, type: unknown): unknown {
+  if (type === undefined) {
+    return Array.isArray(value) ? decodeList(value, undefined) : decodeScalar(value, undefined);
+  }
+  if (typeof type !== 'string') return undefined;
+  if (type.startsWith('vector ')) return decodeVector(value, type.slice('vector '.length));
+  const isList = type.endsWith('[]');
+  const scalar = SCALARS.get(isList ? type.slice(0, -2) : type);
+  if (scalar === undefined) return undefined;
+  if (!isList) return decodeScalar(value, scalar);
+  return Array.isArray(value) ? decodeList(value, scalar) : undefined;
+}
+
+function decodeList(list: readonly unknown[], type: ScalarType | undefined): unknown[] | undefined {
+  const decoded = list.map((element) => decodeScalar(element, type));
+  if (decoded.includes(undefined)) return undefined;
+  const kinds = new Set(decoded.map((element) => typeof element));
+  return kinds.size > 1 ? undefined : decoded;
+}
+
+function decodeVector(value: unknown, type: string): unknown {
+  if (!Array.isArray(value) || !Object.hasOwn(VECTOR_ARRAYS, type)) return undefined;
+  const kind = type as VectorType;
+  if (kind === 'INT64') {
+    const integers = decodeList(value, 'integer');
+    return integers === undefined ? undefined : new Vector(BigInt64Array.from(integers as bigint[]));
+  }
+  const numbers = decodeList(value, 'float');
+  return numbers === undefined ? undefined : new Vector(VECTOR_ARRAYS[kind].from(numbers as number[]));
+}
+
+function malformed(name: string, problem: string): InvalidInputError {
+  return new InvalidInputError(`property ${quoted(name)} ${problem}`, {
+    remedy: 'Take another copy of this backup, or another backup.',
+  });
+}
+
+/** A name for messages, cut to a readable length. */
+export function quoted(name: string): string {
+  return JSON.stringify(name.length <= 100 ? name : `${name.slice(0, 100)}…`);
+}

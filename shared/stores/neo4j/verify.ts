@@ -1,0 +1,299 @@
+import { z } from 'zod';
+import { addTallies, type Tallies } from '../../digest.ts';
+import { parseInput } from '../../input.ts';
+import type { Cursor, Difference, VerifyLeg } from '../port.ts';
+import { type Comparison, compareNodes, compareRelationships } from './compare.ts';
+import { type Batch, nodeBatches, readArchivedSchema, relationshipBatches, START } from './entries.ts';
+import { canonicalNode, canonicalRelationship, encodeRelationship, placedRelationship } from './lines.ts';
+import type { Site } from './load.ts';
+import { ID_PROPERTY } from './names.ts';
+import { readNodes, readRelationships } from './read-range.ts';
+import { canonicalSchema, readSchema, sameDefinition } from './schema.ts';
+import { Range, wholeRange } from './shards.ts';
+import { TallyBook } from './tally-book.ts';
+
+/** Differences that a leg tells; all are counted. */
+const SAMPLES_MAX = 20;
+/** Records read between two looks at the clock. */
+const CLOCK_RECORDS = 1000;
+
+const STAGES = [
+  'nodes',
+  'relationships',
+  'archived-nodes',
+  'archived-relationships',
+  'compare-nodes',
+  'compare-relationships',
+  'schema',
+] as const;
+
+const Sum = z.strictObject({ count: z.number(), digest: z.string().regex(/^[0-9a-f]{64}$/) });
+/** Sums over records that name the archive's ids: equal sums mean the same nodes in the same places. */
+const VerifyCursor = z.strictObject({
+  stage: z.enum(STAGES),
+  /** While the target is read: the range of internal ids, and the next one. */
+  range: Range.nullable(),
+  at: z.string().regex(/^\d{1,19}$/),
+  /** While the archive is read. */
+  position: z.strictObject({ entry: z.string().nullable(), line: z.number().int().nonnegative() }),
+  sums: z.record(z.string(), Sum),
+  done: z.number().int().nonnegative(),
+  /** Differences that earlier legs and stages found. */
+  differences: z.number().int().nonnegative(),
+});
+type VerifyCursor = z.infer<typeof VerifyCursor>;
+
+/** What a leg found out. */
+class Findings {
+  /** What was read back of the target: the same tallies as an export of it would have. */
+  readonly tallies = new TallyBook();
+  /** Records with the archive's ids: `target nodes`, `archive nodes`, … */
+  readonly sums = new TallyBook();
+  readonly samples: Difference[] = [];
+  differences = 0;
+
+  differs(difference: Difference): void {
+    this.differences++;
+    if (this.samples.length < SAMPLES_MAX) this.samples.push(difference);
+  }
+}
+
+/**
+ * Reads the loaded graph back, before `finish`. After a replacing load, everything in the scope is read once and summed
+ * by the archive's ids, and so is the archive: equal sums mean that every record is there, in its place, and none too
+ * much. Only where they differ, each record is looked up, to say what is different. After a merge, each record of the
+ * archive is looked up in any case, since the scope holds others as well.
+ */
+export async function verifyGraph(site: Site, cursor: Cursor | null): Promise<VerifyLeg> {
+  const findings = new Findings();
+  const first: VerifyCursor['stage'] = site.options.mode === 'merge' ? 'compare-nodes' : 'nodes';
+  let at: VerifyCursor | null =
+    cursor === null
+      ? startOf(first, {}, 0)
+      : parseInput(VerifyCursor, cursor, 'The cursor of verifying the graph', 'Start the restore again.');
+  const { sums, differences } = at;
+  while (at !== null) {
+    at = await runStage(site, at, findings);
+    if (at === null) break;
+    // What this leg added is in `findings` until it ends.
+    if (site.context.timeLeft() <= 0) break;
+  }
+  return {
+    cursor:
+      at === null
+        ? null
+        : {
+            ...at,
+            sums: mutable(addTallies(sums, findings.sums.tallies())),
+            differences: differences + findings.differences,
+          },
+    tallies: findings.tallies.tallies(),
+    differences: findings.differences,
+    samples: findings.samples,
+  };
+}
+
+function mutable(tallies: Tallies): Record<string, { count: number; digest: string }> {
+  return Object.fromEntries(Object.entries(tallies).map(([name, tally]) => [name, { ...tally }]));
+}
+
+function startOf(
+  stage: VerifyCursor['stage'],
+  sums: VerifyCursor['sums'],
+  differences: number,
+): VerifyCursor {
+  return { stage, range: null, at: '0', position: START, sums, done: 0, differences };
+}
+
+/** Works on a stage: returns the cursor where the time is up, the start of the next stage, or null after the last. */
+async function runStage(site: Site, at: VerifyCursor, findings: Findings): Promise<VerifyCursor | null> {
+  const { archive, context } = site;
+  const next = (stage: VerifyCursor['stage']) => startOf(stage, at.sums, at.differences);
+  const sums = () => addTallies(at.sums, findings.sums.tallies());
+  const isEqual = (kind: string) => {
+    const [target, archived] = [sums()[`target ${kind}`], sums()[`archive ${kind}`]];
+    return target?.count === archived?.count && target?.digest === archived?.digest;
+  };
+  switch (at.stage) {
+    case 'nodes':
+      return (await readBackNodes(site, at, findings)) ?? next('relationships');
+    case 'relationships':
+      return (await readBackRelationships(site, at, findings)) ?? next('archived-nodes');
+    case 'archived-nodes': {
+      const rest = await eachBatch(site, at, nodeBatches(archive, at.position), async (nodes) => {
+        for (const node of nodes) findings.sums.add('archive nodes', `${node.id} ${canonicalNode(node)}`);
+      });
+      return rest ?? next('archived-relationships');
+    }
+    case 'archived-relationships': {
+      const rest = await eachBatch(
+        site,
+        at,
+        relationshipBatches(archive, at.position),
+        async (relationships) => {
+          for (const { type, properties, start, end } of relationships) {
+            findings.sums.add(
+              'archive relationships',
+              placedRelationship(type, properties, start.id, end.id),
+            );
+          }
+        },
+      );
+      if (rest !== null) return rest;
+      return next(isEqual('nodes') && isEqual('relationships') ? 'schema' : 'compare-nodes');
+    }
+    case 'compare-nodes': {
+      const rest = await eachBatch(site, at, nodeBatches(archive, at.position), async (nodes) => {
+        const compared = await compareNodes(site, nodes);
+        note(compared, findings);
+        if (site.options.mode !== 'merge') return;
+        for (const index of compared.found) {
+          const node = nodes[index];
+          if (node) findings.tallies.add('nodes', canonicalNode(node));
+        }
+      });
+      return rest ?? next('compare-relationships');
+    }
+    case 'compare-relationships': {
+      const batches = relationshipBatches(archive, at.position);
+      const rest = await eachBatch(site, at, batches, async (relationships) => {
+        const compared = await compareRelationships(site, relationships);
+        note(compared, findings);
+        for (const [index, line] of relationships.entries()) {
+          if (compared.unplaced.has(index)) continue;
+          const { type, properties, start, end } = line;
+          findings.sums.add('placed', placedRelationship(type, properties, start.id, end.id));
+          if (site.options.mode === 'merge' && compared.found.has(index)) {
+            findings.tallies.add('relationships', canonicalRelationship(line));
+          }
+        }
+      });
+      if (rest !== null) return rest;
+      const { 'target relationships': target, placed } = sums();
+      const same = target?.count === placed?.count && target?.digest === placed?.digest;
+      if (site.options.mode !== 'merge' && !same && at.differences + findings.differences === 0) {
+        findings.differs({
+          thing: 'relationships',
+          problem: `are ${target?.count ?? 0} in the target and ${placed?.count ?? 0} in the archive, or parallel ones differ`,
+        });
+      }
+      return next('schema');
+    }
+    case 'schema':
+      await compareSchema(site, findings);
+      context.progress('schema', 1, 1);
+      return null;
+  }
+}
+
+function note({ differences }: Comparison, findings: Findings): void {
+  for (const difference of differences) findings.differs(difference);
+}
+
+async function eachBatch<T>(
+  { context }: Site,
+  from: VerifyCursor,
+  batches: AsyncGenerator<Batch<T>>,
+  work: (records: readonly T[]) => Promise<void>,
+): Promise<VerifyCursor | null> {
+  let at = from;
+  for await (const { records, next } of batches) {
+    await work(records);
+    at = { ...at, position: next, done: at.done + records.length };
+    context.progress(at.stage, at.done);
+    if (context.timeLeft() <= 0) return at;
+  }
+  return null;
+}
+
+async function readBackNodes(
+  { server, scope, context }: Site,
+  from: VerifyCursor,
+  findings: Findings,
+): Promise<VerifyCursor | null> {
+  const { signal } = context;
+  const range = from.range ?? (await wholeRange(server, scope, 'nodes', signal));
+  if (range === null) return null;
+  let { done } = from;
+  let length = 0;
+  const start = from.range === null ? range.from : from.at;
+  for await (const node of readNodes(server, scope, range, BigInt(start), signal, () => length)) {
+    const canonical = canonicalNode(node);
+    length = canonical.length;
+    findings.tallies.add('nodes', canonical);
+    const id = node.properties[ID_PROPERTY];
+    if (typeof id === 'string') {
+      findings.sums.add('target nodes', `${id} ${canonical}`);
+    } else {
+      findings.differs({ thing: `node with internal id ${node.identity}`, problem: 'is not of the archive' });
+    }
+    done++;
+    if (done % CLOCK_RECORDS === 0) {
+      context.progress('nodes read back', done);
+      if (context.timeLeft() <= 0) return { ...from, range, at: String(node.identity + 1n), done };
+    }
+  }
+  return null;
+}
+
+async function readBackRelationships(
+  { server, scope, context }: Site,
+  from: VerifyCursor,
+  findings: Findings,
+): Promise<VerifyCursor | null> {
+  const { signal } = context;
+  const range = from.range ?? (await wholeRange(server, scope, 'relationships', signal));
+  if (range === null) return null;
+  let { done } = from;
+  let length = 0;
+  const begin = from.range === null ? range.from : from.at;
+  for await (const read of readRelationships(server, scope, range, BigInt(begin), signal, () => length)) {
+    const { relationship, start, end, inside } = read;
+    if (inside) {
+      const { canonical } = encodeRelationship(relationship, start, end, scope.keyProperty);
+      length = canonical.length;
+      findings.tallies.add('relationships', canonical);
+      if (typeof start.loaded === 'string' && typeof end.loaded === 'string') {
+        const { type, properties } = relationship;
+        findings.sums.add(
+          'target relationships',
+          placedRelationship(type, properties, start.loaded, end.loaded),
+        );
+      } else {
+        findings.differs({
+          thing: `relationship with internal id ${relationship.identity}`,
+          problem: 'leads to a node that is not of the archive',
+        });
+      }
+    }
+    done++;
+    if (done % CLOCK_RECORDS === 0) {
+      context.progress('relationships read back', done);
+      if (context.timeLeft() <= 0) return { ...from, range, at: String(relationship.identity + 1n), done };
+    }
+  }
+  return null;
+}
+
+/** Everything of the archive must be there; where the whole database was replaced, nothing else may be. */
+async function compareSchema({ server, scope, archive, options, context }: Site, findings: Findings) {
+  const archived = await readArchivedSchema(archive);
+  if (archived === undefined) return;
+  const existing = await readSchema(server, undefined, context.signal);
+  for (const row of archived) {
+    if (existing.some((other) => sameDefinition(row, other))) {
+      findings.tallies.add('schema', canonicalSchema(row));
+    } else {
+      findings.differs({
+        thing: `${row.type} "${row.name}"`,
+        problem: 'is missing in the target, or defined otherwise',
+      });
+    }
+  }
+  if (scope.label !== undefined || options.mode === 'merge') return;
+  for (const row of existing) {
+    if (!archived.some((other) => sameDefinition(row, other))) {
+      findings.differs({ thing: `${row.type} "${row.name}"`, problem: 'is not of the archive' });
+    }
+  }
+}

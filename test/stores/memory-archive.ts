@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto';
+import type { EntryPiece, EntryReader, IndexEntry } from '../../shared/archive/types.ts';
+import { addTallies, type Tallies } from '../../shared/digest.ts';
+import type { Cursor, LegContext, Store } from '../../shared/stores/port.ts';
+
+/** An archive in memory, for tests of stores: what an export yields, as a restore reads it. */
+export class MemoryArchive implements EntryReader {
+  readonly #contents = new Map<string, Buffer>();
+  readonly #open = new Map<string, { size: number; parts: Buffer[]; bytes: number }>();
+
+  /** Takes a piece in and holds it to the rules: whole entries once, pieces in order, sizes as announced. */
+  async add(piece: EntryPiece): Promise<void> {
+    if (this.#contents.has(piece.name)) throw new Error(`entry ${piece.name} came twice`);
+    if (!/^[\x20-\x7e]+$/.test(piece.name) || piece.name.startsWith('/') || piece.name.includes('..')) {
+      throw new Error(`entry name ${JSON.stringify(piece.name)} is not allowed`);
+    }
+    const open = this.#open.get(piece.name) ?? { size: piece.size, parts: [], bytes: 0 };
+    if (open.size !== piece.size) throw new Error(`entry ${piece.name} changed its size`);
+    if (open.bytes !== piece.offset) throw new Error(`a piece of ${piece.name} is out of order`);
+    let length = 0;
+    for await (const bytes of piece.data) {
+      open.parts.push(Buffer.from(bytes));
+      length += bytes.byteLength;
+    }
+    if (length !== piece.length) {
+      throw new Error(`a piece of ${piece.name} has ${length} bytes, not ${piece.length}`);
+    }
+    open.bytes += length;
+    this.#open.set(piece.name, open);
+    if (open.bytes === open.size) {
+      this.#contents.set(piece.name, Buffer.concat(open.parts));
+      this.#open.delete(piece.name);
+    }
+  }
+
+  /** Names of all entries, in archive order. */
+  names(): string[] {
+    return [...this.#contents.keys()];
+  }
+
+  /** Content of an entry as text; undefined where there is none. */
+  text(name: string): string | undefined {
+    return this.#contents.get(name)?.toString('utf8');
+  }
+
+  /** Puts an entry in place, for tests of what a restore makes of it. */
+  set(name: string, content: string | Uint8Array): void {
+    this.#contents.set(name, Buffer.from(content));
+  }
+
+  delete(name: string): void {
+    this.#contents.delete(name);
+  }
+
+  /** Entries that were begun and not ended. */
+  unfinished(): string[] {
+    return [...this.#open.keys()];
+  }
+
+  async *entries(prefix: string): AsyncGenerator<IndexEntry> {
+    for (const name of this.#contents.keys()) if (name.startsWith(prefix)) yield this.#index(name);
+  }
+
+  async find(name: string): Promise<IndexEntry | undefined> {
+    return this.#contents.has(name) ? this.#index(name) : undefined;
+  }
+
+  async *open(
+    entry: IndexEntry,
+    range: { offset: number; length: number } = { offset: 0, length: entry.size },
+  ): AsyncGenerator<Uint8Array> {
+    const content = this.#contents.get(entry.name);
+    if (!content) throw new Error(`no entry ${entry.name}`);
+    // Odd chunks, so that nobody relies on where they end.
+    const end = range.offset + range.length;
+    for (let at = range.offset; at < end; at += 60_007) yield content.subarray(at, Math.min(end, at + 60_007));
+  }
+
+  #index(name: string): IndexEntry {
+    const content = this.#contents.get(name) ?? Buffer.alloc(0);
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    return { name, size: content.length, sha256, offset: 0, length: content.length };
+  }
+}
+
+/** A leg's surroundings. `timeLeft` is what the test says; by default there is always time. */
+export function legContext(overrides: Partial<LegContext> = {}): LegContext {
+  return {
+    jobId: 'test-job',
+    timeLeft: () => 60_000,
+    signal: new AbortController().signal,
+    progress: () => undefined,
+    log: () => undefined,
+    ...overrides,
+  };
+}
+
+export interface Exported {
+  readonly archive: MemoryArchive;
+  readonly tallies: Tallies;
+  /** Legs it took. */
+  readonly legs: number;
+}
+
+/**
+ * Exports a whole store into memory.
+ *
+ * @param stepsOfLeg a leg ends after this many steps, and the next one starts from the cursor with a store of its own
+ */
+export async function exportAll(open: () => Store, stepsOfLeg = Number.POSITIVE_INFINITY): Promise<Exported> {
+  const archive = new MemoryArchive();
+  let tallies: Tallies = {};
+  let legs = 0;
+  const context = legContext();
+  const planner = open();
+  const shards = await planner.plan(context, await planner.probe(context)).finally(() => planner.close());
+  for (const shard of shards) {
+    let cursor: Cursor | null = null;
+    for (let done = false; !done; legs++) {
+      const store = open();
+      try {
+        let steps = 0;
+        done = true;
+        for await (const step of store.export(structuredClone(shard), structuredClone(cursor), context)) {
+          for (const piece of [step.piece, ...(step.companions ?? [])]) await archive.add(piece);
+          tallies = addTallies(tallies, step.tallies);
+          cursor = step.next;
+          if (++steps >= stepsOfLeg && cursor !== null) {
+            done = false;
+            break;
+          }
+        }
+      } finally {
+        await store.close();
+      }
+    }
+  }
+  await withStore(open, (store) => store.cleanup(context));
+  if (archive.unfinished().length > 0) throw new Error(`unfinished entries: ${archive.unfinished()}`);
+  return { archive, tallies, legs };
+}
+
+/** Opens a store, hands it to `work`, closes it. */
+export async function withStore<T>(open: () => Store, work: (store: Store) => Promise<T>): Promise<T> {
+  const store = open();
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
