@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { catalogKey } from '../bucket/layout.ts';
 import { catalogIds, readCatalog } from '../catalog/read.ts';
 import { CatalogRecord } from '../catalog/record.ts';
-import { describeError, NgbakError } from '../errors.ts';
+import { describeError, InvalidInputError, NgbakError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { planRetention, type RetainedBackup } from '../retention/plan.ts';
 import { RetentionPolicy } from '../retention/policy.ts';
@@ -16,7 +16,7 @@ export const PruneInput = z.strictObject({
   dry_run: z.boolean().default(true),
   /** Only this target. */
   target: Id.optional(),
-  /** Left out: the policy of the deployment. */
+  /** Left out: the policy of the deployment, where the caller knows it. */
   policy: RetentionPolicy.optional(),
 });
 export type PruneInput = z.infer<typeof PruneInput>;
@@ -51,7 +51,13 @@ type Candidate = RetainedBackup & { readonly bytes: number };
  */
 export async function prune(context: OperationsContext, input: PruneInput): Promise<Pruned> {
   const { bucket, config } = context;
-  const policy = input.policy ?? config?.retention ?? RetentionPolicy.parse({});
+  const policy = input.policy ?? config?.retention;
+  if (!policy) {
+    // A guess could delete what the deployment's own policy keeps.
+    throw new InvalidInputError('The retention policy of the deployment is not known here.', {
+      remedy: 'Say what to keep, such as `--keep-last 7 --keep-monthly 12`.',
+    });
+  }
   const candidates = new Map<string, Candidate>();
   const unreadable: Pruned['unreadable'] = [];
   for await (const { backupId, record, problem } of readCatalog(bucket, await catalogIds(bucket))) {

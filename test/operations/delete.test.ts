@@ -46,7 +46,7 @@ async function runningRestore(backupId: string): Promise<string> {
 }
 
 beforeEach(async () => {
-  context = await freshContext();
+  context = await freshContext({ config: true });
 });
 
 describe('deleting a backup', () => {
@@ -108,6 +108,13 @@ describe('pruning', () => {
     const second = await run({ dry_run: false });
     expect(second.backups.filter(({ action }) => action === 'drop')).toEqual([]);
     expect(await ids()).toHaveLength(7);
+  });
+
+  test('does not guess a policy where the deployment’s is not known', async () => {
+    const { config: _, ...without } = context;
+    await expect(prune(without, PruneInput.parse({}))).rejects.toThrow(
+      /policy of the deployment is not known/,
+    );
   });
 
   test('leaves what a running restore reads', async () => {

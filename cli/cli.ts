@@ -1,0 +1,55 @@
+import type { Command } from 'commander';
+import type { Client } from './client.ts';
+import { Output } from './output.ts';
+import { readSettings, type Settings } from './settings.ts';
+
+/** What every command has at hand. Client and settings are made when they are first asked for. */
+export interface Cli {
+  readonly output: Output;
+  /** True: questions are answered with yes. */
+  readonly yes: boolean;
+  settings(): Promise<Settings>;
+  client(): Promise<Client>;
+}
+
+interface GlobalOptions {
+  readonly direct?: boolean;
+  readonly stack?: string;
+  readonly bucket?: string;
+  readonly apiUrl?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly yes?: boolean;
+}
+
+/** The surroundings of a command, from the options of the whole program. */
+export function cliOf(command: Command): Cli {
+  const options = command.optsWithGlobals<GlobalOptions>();
+  let settings: Promise<Settings> | undefined;
+  let client: Promise<Client> | undefined;
+  const readAll = () => {
+    settings ??= readSettings({
+      direct: options.direct,
+      stack: options.stack,
+      bucket: options.bucket,
+      api_url: options.apiUrl,
+    });
+    return settings;
+  };
+  return {
+    output: new Output({ json: options.json ?? false, quiet: options.quiet ?? false }),
+    yes: options.yes ?? false,
+    settings: readAll,
+    client: () => {
+      client ??= readAll().then(openClient);
+      return client;
+    },
+  };
+}
+
+/** Loaded when needed: help and completion must not wait for the AWS SDK. */
+async function openClient(settings: Settings): Promise<Client> {
+  const { discoverContext } = await import('./discover.ts');
+  const { directClient } = await import('./direct-client.ts');
+  return directClient(await discoverContext(settings));
+}

@@ -1,0 +1,61 @@
+import type { CatalogRecord } from '../shared/catalog/record.ts';
+import type { Cancellation } from '../shared/operations/cancel-job.ts';
+import type { Contents, ContentsInput } from '../shared/operations/contents.ts';
+import type { Deletion } from '../shared/operations/delete-backup.ts';
+import type { Download, DownloadInput } from '../shared/operations/download-backup.ts';
+import type { Health } from '../shared/operations/health.ts';
+import type { BackupList, ListBackupsInput } from '../shared/operations/list-backups.ts';
+import type { JobList, ListJobsInput } from '../shared/operations/list-jobs.ts';
+import type { Pruned, PruneInput } from '../shared/operations/prune.ts';
+import type { RequestRestoreInput, RestoreBackupInput } from '../shared/operations/restore.ts';
+import type { JobView } from '../shared/operations/show-job.ts';
+import type { StartedJob } from '../shared/operations/start.ts';
+import type { StartBackupInput, StartedBackup } from '../shared/operations/start-backup.ts';
+import type { BackupChanges } from '../shared/operations/update-backup.ts';
+import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
+import type { RequestedUpload } from '../shared/restore/request.ts';
+
+/** A file on its way up. */
+export interface FileUpload {
+  readonly path: string;
+  /** Size in bytes. */
+  readonly bytes: number;
+  readonly signal: AbortSignal;
+  /** Called with the bytes that were read so far. */
+  progress(bytesDone: number): void;
+}
+
+/** Everything that an operator does, over whichever way: AWS credentials (`--direct`) or the HTTP API. */
+export interface Client {
+  /** What it talks to, for messages. */
+  readonly where: string;
+  startBackup(input: StartBackupInput): Promise<StartedBackup>;
+  listBackups(input: ListBackupsInput): Promise<BackupList>;
+  showBackup(id: string): Promise<CatalogRecord>;
+  listContents(id: string, input: ContentsInput): Promise<Contents>;
+  downloadBackup(id: string, input: DownloadInput): Promise<Download>;
+  updateBackup(id: string, changes: BackupChanges): Promise<CatalogRecord>;
+  deleteBackup(id: string): Promise<Deletion>;
+  /** One leg of a verification; call again with its cursor until it is done. */
+  verifyBackup(
+    id: string,
+    leg: {
+      cursor: VerificationLeg['cursor'];
+      progress(done: number, total: number): void;
+      signal: AbortSignal;
+    },
+  ): Promise<VerificationLeg>;
+  restoreBackup(input: RestoreBackupInput): Promise<StartedJob>;
+  requestRestore(input: RequestRestoreInput): Promise<RequestedUpload>;
+  /** Uploads a file to where {@link requestRestore} said. */
+  upload(to: RequestedUpload, file: FileUpload): Promise<void>;
+  confirmRestore(jobId: string, phrase: string): Promise<void>;
+  rejectRestore(jobId: string, reason?: string): Promise<void>;
+  listJobs(input: ListJobsInput): Promise<JobList>;
+  showJob(jobId: string): Promise<JobView>;
+  cancelJob(jobId: string): Promise<Cancellation>;
+  prune(input: PruneInput): Promise<Pruned>;
+  health(): Promise<Health>;
+  /** How far the service's clock is ahead of this machine's, in milliseconds, to a second or so. */
+  clockOffsetMs(): Promise<number>;
+}

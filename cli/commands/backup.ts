@@ -1,0 +1,56 @@
+import { type Command, Option } from 'commander';
+import { parseInput } from '../../shared/input.ts';
+import { StartBackupInput } from '../../shared/operations/start-backup.ts';
+import { STORE_NAMES } from '../../shared/stores/port.ts';
+import { cliOf } from '../cli.ts';
+import { reportEnd } from '../finish.ts';
+import { followJob } from '../follow.ts';
+import { facts } from '../output.ts';
+import { list } from './options.ts';
+
+/** `ngbak backup` */
+export function backupCommand(program: Command): void {
+  program
+    .command('backup')
+    .summary('back a knowledge base up')
+    .description(
+      'Starts a backup of a target: graph, vectors, key-value data and configuration, in one archive that is read back before it counts.',
+    )
+    .option('-t, --target <name>', 'which configured target; needed where there are several')
+    .option('-s, --stores <names>', `only these stores, of ${STORE_NAMES.join(', ')}`, list)
+    .option('--tag <tag...>', 'tags of the backup')
+    .option('--note <text>', 'a note')
+    .option('--keep <retention>', 'how long to keep it: 30d, 2027-12-31 or permanent')
+    .addOption(new Option('--codec <codec>', 'compression').choices(['gzip', 'zstd']))
+    .option('-w, --wait', 'follow it to its end')
+    .action(async (options, command: Command) => {
+      const cli = cliOf(command);
+      const input = parseInput(
+        StartBackupInput,
+        {
+          target: options.target,
+          stores: options.stores,
+          tags: options.tag,
+          note: options.note,
+          retention: options.keep,
+          codec: options.codec,
+        },
+        'The backup',
+      );
+      const client = await cli.client();
+      const started = await client.startBackup(input);
+      if (!options.wait) {
+        cli.output.result('started', started, () =>
+          facts([
+            ['job', started.job_id],
+            ['backup', started.backup_id],
+          ]),
+        );
+        cli.output.note(`Follow it with: ngbak job ${started.job_id} --wait`);
+        return;
+      }
+      cli.output.event('started', started);
+      cli.output.note(`Job ${started.job_id}`);
+      reportEnd(cli, await followJob(cli, client, started.job_id));
+    });
+}

@@ -1,0 +1,82 @@
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { NgbakError } from '../../shared/errors.ts';
+import { explainAwsError } from '../../shared/operations/aws-error.ts';
+import { type Cli, cliOf } from '../cli.ts';
+import { ExitError } from '../exit-codes.ts';
+import { printable } from '../format.ts';
+import { settingsFile } from '../settings.ts';
+
+/** A clock that is further off makes AWS refuse signatures at 5 minutes; told well before, in milliseconds. */
+const CLOCK_OFF_MAX_MS = 60_000;
+
+interface Finding {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly message: string;
+}
+
+/** `ngbak doctor` */
+export function doctorCommand(program: Command): void {
+  program
+    .command('doctor')
+    .summary('check that everything an operator needs works')
+    .description(
+      'Checks configuration, credentials, bucket, workflows, clock and the age of the newest backup, and says what to do.',
+    )
+    .action(async (_options, command: Command) => {
+      const cli = cliOf(command);
+      const findings = await examine(cli);
+      const ok = findings.every((finding) => finding.ok);
+      cli.output.result('doctor', { ok, findings }, () =>
+        findings
+          .map((finding) => {
+            const mark = finding.ok ? pc.green('✓') : pc.red('✗');
+            return `${mark} ${finding.name}: ${printable(finding.message)}`;
+          })
+          .join('\n'),
+      );
+      if (!ok) throw new ExitError('failed');
+    });
+}
+
+async function examine(cli: Cli): Promise<Finding[]> {
+  const configuration = await find(`configuration (${settingsFile()}, NGBAK_…)`, async () => {
+    await cli.settings();
+    return 'can be read';
+  });
+  if (!configuration.ok) return [configuration];
+  const access = await find('access', async () => (await cli.client()).where);
+  if (!access.ok) return [configuration, access];
+  const client = await cli.client();
+  const [health, clock] = await Promise.all([
+    client.health().then(
+      ({ checks }) => checks,
+      (error) => [{ name: 'health', ok: false, message: explain(error) }],
+    ),
+    find('clock', () => tellClock(client.clockOffsetMs)),
+  ]);
+  return [configuration, access, ...health, clock];
+}
+
+async function tellClock(offset: () => Promise<number>): Promise<string> {
+  const off = await offset();
+  if (Math.abs(off) <= CLOCK_OFF_MAX_MS) return 'right';
+  throw new Error(
+    `It is ${Math.round(off / 1000)} seconds off: set it, or AWS refuses what is signed with it.`,
+  );
+}
+
+async function find(name: string, look: () => Promise<string>): Promise<Finding> {
+  try {
+    return { name, ok: true, message: await look() };
+  } catch (error) {
+    return { name, ok: false, message: explain(error) };
+  }
+}
+
+function explain(error: unknown): string {
+  const explained = explainAwsError(error);
+  if (explained instanceof NgbakError) return `${explained.message} ${explained.remedy}`;
+  return explained instanceof Error ? explained.message : String(explained);
+}

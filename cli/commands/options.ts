@@ -1,0 +1,24 @@
+import { InvalidArgumentError } from 'commander';
+
+/** `graph,kv` → both. */
+export function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
+
+/** A whole number of at least 0. */
+export function whole(text: string): number {
+  if (!/^[0-9]{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
+  return Number(text);
+}
+
+/** A date or a time as the user says it, in their zone: ISO 8601 for the service. */
+export function time(text: string): string {
+  const parsed = /^\d{4}-\d{2}-\d{2}$/.test(text) ? new Date(`${text}T00:00:00`) : new Date(text);
+  if (Number.isNaN(parsed.getTime())) {
+    throw new InvalidArgumentError('It must be a date such as 2026-01-31, or a time in ISO 8601.');
+  }
+  return parsed.toISOString();
+}

@@ -1,0 +1,191 @@
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { type Command, Option } from 'commander';
+import { InvalidInputError } from '../../shared/errors.ts';
+import { Id } from '../../shared/ids.ts';
+import { parseInput } from '../../shared/input.ts';
+import { RequestRestoreInput, RestoreBackupInput } from '../../shared/operations/restore.ts';
+import type { JobView } from '../../shared/operations/show-job.ts';
+import { byteBar } from '../bars.ts';
+import { type Cli, cliOf } from '../cli.ts';
+import type { Client } from '../client.ts';
+import { ExitError } from '../exit-codes.ts';
+import { reportEnd } from '../finish.ts';
+import { followJob } from '../follow.ts';
+import { inspectionText } from '../job-text.ts';
+import { ask } from '../prompt.ts';
+import { list } from './options.ts';
+
+interface RestoreFlags {
+  readonly target?: string;
+  readonly stores?: string[];
+  readonly mode?: string;
+  readonly onConflict?: string;
+  readonly dryRun?: boolean;
+  readonly safetyBackup: boolean;
+  readonly confirm?: string;
+  readonly wait: boolean;
+}
+
+/** `ngbak restore`, `ngbak confirm` and `ngbak reject` */
+export function restoreCommands(program: Command): void {
+  program
+    .command('restore')
+    .summary('restore a backup, or an archive from this machine')
+    .description(
+      "Restores a catalogued backup by its id, or uploads a .ngbak file and restores that. The archive is inspected first and held against the target; then the target's name is asked for as confirmation. The target is saved before it is touched, and put back if the restore fails.",
+    )
+    .argument('<backup-or-file>', 'id of a backup, or path of a .ngbak file')
+    .option('-t, --target <name>', 'which target to restore into; otherwise the one that was backed up')
+    .option('-s, --stores <names>', 'only these stores', list)
+    .addOption(
+      new Option('--mode <mode>', 'empty the target first, or keep what it holds').choices([
+        'replace',
+        'merge',
+      ]),
+    )
+    .addOption(
+      new Option('--on-conflict <what>', 'with merge, for a record that is there with other content').choices(
+        ['keep', 'overwrite', 'fail'],
+      ),
+    )
+    .option('--dry-run', 'inspect only')
+    .option('--no-safety-backup', 'do not save the target first: a failed restore can then not be undone')
+    .option('--confirm <target>', "the target's name: restores without asking")
+    .option('--no-wait', 'do not follow the job')
+    .action(async (what: string, flags: RestoreFlags, command: Command) => {
+      const cli = cliOf(command);
+      const client = await cli.client();
+      const options = {
+        target: flags.target,
+        stores: flags.stores,
+        mode: flags.mode,
+        on_conflict: flags.onConflict,
+        dry_run: flags.dryRun,
+        safety_backup: flags.safetyBackup,
+        confirm: flags.confirm,
+      };
+      const jobId = Id.safeParse(what).success
+        ? await startFromCatalog(client, what, options)
+        : await startFromFile(cli, client, what, options);
+      cli.output.note(`Job ${jobId}`);
+      if (!flags.wait) {
+        cli.output.result('started', { job_id: jobId }, () => jobId);
+        return;
+      }
+      cli.output.event('started', { job_id: jobId });
+      await guide(cli, client, jobId);
+    });
+  program
+    .command('confirm')
+    .summary('let a restore that waits go on')
+    .description(
+      'Confirms a restore that was inspected and waits. The phrase is the name of its target, which is going to be overwritten.',
+    )
+    .argument('<job>', 'id of the job')
+    .argument('<target>', "the target's name")
+    .option('-w, --wait', 'follow it to its end')
+    .action(async (jobId: string, phrase: string, options, command: Command) => {
+      const cli = cliOf(command);
+      const client = await cli.client();
+      await client.confirmRestore(jobId, phrase);
+      cli.output.result('confirmed', { job_id: jobId }, () => `${jobId} goes on.`);
+      if (options.wait) reportEnd(cli, await followConfirmed(cli, client, jobId));
+    });
+  program
+    .command('reject')
+    .summary('end a restore that waits')
+    .description('Ends a restore that was inspected and waits. Nothing was changed by it.')
+    .argument('<job>', 'id of the job')
+    .option('--reason <text>', 'why, for the records')
+    .action(async (jobId: string, options, command: Command) => {
+      const cli = cliOf(command);
+      await (await cli.client()).rejectRestore(jobId, options.reason);
+      cli.output.result('rejected', { job_id: jobId }, () => `${jobId} is ended. Nothing was changed.`);
+    });
+}
+
+async function startFromCatalog(client: Client, id: string, options: object): Promise<string> {
+  const input = parseInput(RestoreBackupInput, { backup_id: id, ...options }, 'The restore');
+  return (await client.restoreBackup(input)).job_id;
+}
+
+async function startFromFile(cli: Cli, client: Client, path: string, options: object): Promise<string> {
+  const found = await stat(path).catch((cause) => {
+    throw new InvalidInputError(`${path} is neither the id of a backup nor a file that can be read.`, {
+      remedy: 'List the backups with `ngbak list`, or give the path of a .ngbak file.',
+      cause,
+    });
+  });
+  if (!found.isFile()) {
+    throw new InvalidInputError(`${path} is no file.`, { remedy: 'Give the path of a .ngbak file.' });
+  }
+  const input = parseInput(RequestRestoreInput, { file_name: basename(path), ...options }, 'The restore');
+  const request = await client.requestRestore(input);
+  const abort = new AbortController();
+  const stop = () => abort.abort();
+  process.once('SIGINT', stop);
+  const bar = cli.output.interactive && !cli.output.quiet ? byteBar('upload', found.size) : undefined;
+  try {
+    await client.upload(request, {
+      path,
+      bytes: found.size,
+      signal: abort.signal,
+      progress: (done) => bar?.update(done),
+    });
+  } catch (error) {
+    // Without its archive the job would wait for ever.
+    await client.cancelJob(request.job_id);
+    if (!abort.signal.aborted) throw error;
+    cli.output.note('Stopped. Nothing was changed.');
+    throw new ExitError('interrupted');
+  } finally {
+    bar?.stop();
+    process.off('SIGINT', stop);
+  }
+  return request.job_id;
+}
+
+/** Follows a restore; where it waits, shows what was found and asks for the phrase. */
+async function guide(cli: Cli, client: Client, jobId: string): Promise<void> {
+  const job = await followJob(cli, client, jobId);
+  if (job.state !== 'awaiting_confirmation') return reportEnd(cli, job);
+  cli.output.event('inspection', job.inspection);
+  if (job.inspection) cli.output.note(`\n${inspectionText(job.inspection)}\n`);
+  if (!(await askForPhrase(cli, client, job))) return reportEnd(cli, await client.showJob(jobId));
+  reportEnd(cli, await followConfirmed(cli, client, jobId));
+}
+
+/** True where the operator confirmed. Where nobody can be asked, the job goes on waiting. */
+async function askForPhrase(cli: Cli, client: Client, job: JobView): Promise<boolean> {
+  if (cli.yes) {
+    await client.confirmRestore(job.job_id, job.target);
+    return true;
+  }
+  if (!cli.output.interactive) return false;
+  for (;;) {
+    const phrase = await ask(
+      `Target "${job.target}" is going to be overwritten. Type its name to go on, or nothing to end: `,
+    );
+    if (phrase === job.target) {
+      await client.confirmRestore(job.job_id, phrase);
+      return true;
+    }
+    if (phrase === undefined || phrase === '') {
+      await client.rejectRestore(job.job_id);
+      cli.output.note('Ended. Nothing was changed.');
+      throw new ExitError('cancelled');
+    }
+    cli.output.note('That is not its name.');
+  }
+}
+
+/** Follows a job whose confirmation was just sent: for a moment, its record still says that it waits. */
+async function followConfirmed(cli: Cli, client: Client, jobId: string): Promise<JobView> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const job = await followJob(cli, client, jobId);
+    if (job.state !== 'awaiting_confirmation' || Date.now() > deadline) return job;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}

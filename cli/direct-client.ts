@@ -1,0 +1,85 @@
+import { createReadStream } from 'node:fs';
+import { userInfo } from 'node:os';
+import { HeadBucketCommand } from '@aws-sdk/client-s3';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { PART_BYTES, uploadStream } from '../shared/archive/upload.ts';
+import { cancelJob } from '../shared/operations/cancel-job.ts';
+import { listContents } from '../shared/operations/contents.ts';
+import type { OperationsContext } from '../shared/operations/context.ts';
+import { deleteBackup } from '../shared/operations/delete-backup.ts';
+import { downloadBackup } from '../shared/operations/download-backup.ts';
+import { checkHealth } from '../shared/operations/health.ts';
+import { listBackups } from '../shared/operations/list-backups.ts';
+import { listJobs } from '../shared/operations/list-jobs.ts';
+import { prune } from '../shared/operations/prune.ts';
+import {
+  confirmRestore,
+  rejectRestore,
+  requestRestore,
+  restoreBackup,
+} from '../shared/operations/restore.ts';
+import { showBackup } from '../shared/operations/show-backup.ts';
+import { showJob } from '../shared/operations/show-job.ts';
+import { startBackup } from '../shared/operations/start-backup.ts';
+import { updateBackup } from '../shared/operations/update-backup.ts';
+import { verifyBackup } from '../shared/operations/verify-backup.ts';
+import type { Client } from './client.ts';
+
+/** S3's limit of parts in one upload. */
+const PARTS_MAX = 10_000;
+
+/** Does everything with AWS credentials alone: S3 and Step Functions. */
+export function directClient(context: OperationsContext): Client {
+  const by = { requestedBy: `cli:${userInfo().username}` };
+  const { bucket } = context;
+  return {
+    where: `s3://${bucket.name}`,
+    startBackup: (input) => startBackup(context, input, by),
+    listBackups: (input) => listBackups(context, input),
+    showBackup: (id) => showBackup(context, id),
+    listContents: (id, input) => listContents(context, id, input),
+    downloadBackup: (id, input) => downloadBackup(context, id, input),
+    updateBackup: (id, changes) => updateBackup(context, id, changes),
+    deleteBackup: (id) => deleteBackup(context, id),
+    // A process at a terminal has all the time it needs: one leg.
+    verifyBackup: (id, leg) =>
+      verifyBackup(context, id, { ...leg, timeLeft: () => Number.POSITIVE_INFINITY }),
+    restoreBackup: (input) => restoreBackup(context, input, by),
+    requestRestore: (input) => requestRestore(context, input, by),
+    async upload(to, { path, bytes, signal, progress }) {
+      await uploadStream({
+        s3: bucket.s3,
+        bucket: bucket.name,
+        key: to.key,
+        chunks: counted(createReadStream(path, { highWaterMark: 1024 ** 2 }), progress),
+        partBytes: Math.max(PART_BYTES, Math.ceil(bytes / PARTS_MAX)),
+        signal,
+      });
+    },
+    confirmRestore: (jobId, phrase) => confirmRestore(context, jobId, phrase),
+    rejectRestore: (jobId, reason) => rejectRestore(context, jobId, reason),
+    listJobs: (input) => listJobs(context, input),
+    showJob: (jobId) => showJob(context, jobId),
+    cancelJob: (jobId) => cancelJob(context, jobId, by),
+    prune: (input) => prune(context, input),
+    health: () => checkHealth(context),
+    async clockOffsetMs() {
+      // Any answer of S3 has its time, also the refusal that a wrong clock leads to.
+      const url = await getSignedUrl(bucket.s3, new HeadBucketCommand({ Bucket: bucket.name }));
+      const { headers } = await fetch(url, { method: 'HEAD' });
+      return Date.parse(headers.get('date') ?? '') - Date.now();
+    },
+  };
+}
+
+async function* counted(
+  chunks: AsyncIterable<Buffer>,
+  progress: (done: number) => void,
+): AsyncGenerator<Uint8Array> {
+  let done = 0;
+  for await (const chunk of chunks) {
+    yield chunk;
+    done += chunk.length;
+    progress(done);
+  }
+}

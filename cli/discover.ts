@@ -1,0 +1,53 @@
+import { InvalidInputError } from '../shared/errors.ts';
+import type { OperationsContext } from '../shared/operations/context.ts';
+import { operationsContext } from '../shared/operations/context.ts';
+import type { Settings } from './settings.ts';
+
+/** Outputs of the stack that direct mode needs. */
+const OUTPUTS = ['BucketName', 'BackupStateMachineArn', 'RestoreStateMachineArn'] as const;
+
+/**
+ * The context of direct mode: what the settings say, completed from the outputs of the CloudFormation stack. Throws
+ * InvalidInputError that says what is missing.
+ */
+export async function discoverContext(settings: Settings): Promise<OperationsContext> {
+  const { bucket, backup_state_machine_arn, restore_state_machine_arn, stack } = settings;
+  const known = bucket && backup_state_machine_arn && restore_state_machine_arn;
+  const outputs = known ? {} : await readOutputs(stack);
+  const need = (value: string | undefined, output: (typeof OUTPUTS)[number]): string => {
+    const found = value ?? outputs[output];
+    if (found !== undefined) return found;
+    throw new InvalidInputError(`Stack ${stack} has no output ${output}.`, {
+      remedy: 'Name the stack that ngbak was deployed as: `--stack NAME`, or NGBAK_STACK.',
+    });
+  };
+  return operationsContext({
+    bucket: need(bucket, 'BucketName'),
+    stateMachines: {
+      backup: need(backup_state_machine_arn, 'BackupStateMachineArn'),
+      restore: need(restore_state_machine_arn, 'RestoreStateMachineArn'),
+    },
+  });
+}
+
+async function readOutputs(stack: string): Promise<Partial<Record<string, string>>> {
+  // Loaded only where it is needed: it is the slowest of the clients to load.
+  const { CloudFormationClient, CloudFormationServiceException, DescribeStacksCommand } = await import(
+    '@aws-sdk/client-cloudformation'
+  );
+  try {
+    const { Stacks } = await new CloudFormationClient({}).send(
+      new DescribeStacksCommand({ StackName: stack }),
+    );
+    return Object.fromEntries(
+      (Stacks?.[0]?.Outputs ?? []).map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue]),
+    );
+  } catch (cause) {
+    if (!(cause instanceof CloudFormationServiceException) || cause.name !== 'ValidationError') throw cause;
+    throw new InvalidInputError(`There is no CloudFormation stack "${stack}" in this account and region.`, {
+      remedy:
+        'Check AWS_PROFILE and AWS_REGION, or say where ngbak is: `--stack NAME`, or NGBAK_BUCKET, NGBAK_BACKUP_STATE_MACHINE_ARN and NGBAK_RESTORE_STATE_MACHINE_ARN.',
+      cause,
+    });
+  }
+}

@@ -1,0 +1,48 @@
+import { ConflictError } from '../shared/bucket/bucket.ts';
+import {
+  AccessDeniedError,
+  IntegrityError,
+  InvalidInputError,
+  NgbakError,
+  UnavailableError,
+} from '../shared/errors.ts';
+import { TargetLockedError } from '../shared/jobs/lock.ts';
+import { NotFoundError, RefusedError } from '../shared/operations/errors.ts';
+
+/** The exit codes of `ngbak`, with what each means: shown by `--help` and in docs/cli.md. */
+export const EXIT_CODES = {
+  ok: [0, 'done'],
+  failed: [1, 'the job failed or was rolled back, or something unexpected happened'],
+  usage: [2, 'wrong arguments or configuration'],
+  notFound: [3, 'no such backup, job or entry'],
+  refused: [4, 'refused: in use, locked, kept, or not confirmed'],
+  access: [5, 'credentials or permissions'],
+  unavailable: [6, 'a service did not answer: try again'],
+  damaged: [7, 'data is not what was written'],
+  waiting: [8, 'the restore waits for `ngbak confirm`'],
+  cancelled: [9, 'the job was cancelled'],
+  interrupted: [130, 'stopped by Ctrl-C; a started job goes on unless it was cancelled'],
+} as const satisfies Record<string, readonly [number, string]>;
+
+/** What a command throws to end with a certain exit code, after it has said why. */
+export class ExitError extends Error {
+  readonly code: number;
+  constructor(outcome: keyof typeof EXIT_CODES) {
+    super(EXIT_CODES[outcome][1]);
+    this.code = EXIT_CODES[outcome][0];
+  }
+}
+
+/** The exit code that an error ends the process with. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof ExitError) return error.code;
+  if (!(error instanceof NgbakError)) return EXIT_CODES.failed[0];
+  if (error instanceof InvalidInputError) return EXIT_CODES.usage[0];
+  if (error instanceof NotFoundError) return EXIT_CODES.notFound[0];
+  if (error instanceof AccessDeniedError) return EXIT_CODES.access[0];
+  if (error instanceof IntegrityError) return EXIT_CODES.damaged[0];
+  if (error instanceof RefusedError || error instanceof TargetLockedError || error instanceof ConflictError) {
+    return EXIT_CODES.refused[0];
+  }
+  return error instanceof UnavailableError ? EXIT_CODES.unavailable[0] : EXIT_CODES.failed[0];
+}

@@ -1,0 +1,49 @@
+import prettyBytes from 'pretty-bytes';
+
+const SECOND_MS = 1000;
+
+/** `1.5 MB`. */
+export function bytes(count: number): string {
+  return prettyBytes(count);
+}
+
+/** A time in the user's own zone, `2026-01-02 04:04:05`; ISO 8601 says it the same in every language. */
+export function localTime(iso: string): string {
+  // Sweden's format is ISO 8601's.
+  return new Date(iso).toLocaleString('sv-SE');
+}
+
+/** `2 h 5 min`, `3 min 4 s`, `0.4 s`. */
+export function duration(seconds: number): string {
+  if (seconds < 10) return `${Math.round(seconds * 10) / 10} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** How long ago, roughly: `3 days ago`. */
+export function ago(iso: string, now: number = Date.now()): string {
+  const seconds = Math.max(0, (now - Date.parse(iso)) / SECOND_MS);
+  const units: [number, string][] = [
+    [86_400, 'day'],
+    [3600, 'hour'],
+    [60, 'minute'],
+  ];
+  for (const [size, name] of units) {
+    const count = Math.floor(seconds / size);
+    if (count > 0) return `${count} ${name}${count === 1 ? '' : 's'} ago`;
+  }
+  return 'just now';
+}
+
+/** `12,345`. */
+export function count(number: number): string {
+  return number.toLocaleString('en-US', { maximumFractionDigits: 0 });
+}
+
+/** Text from a server made safe for a terminal: control characters would move the cursor or change colours. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach the terminal
+  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '�');
+}

@@ -1,0 +1,44 @@
+import { CommanderError } from 'commander';
+import pc from 'picocolors';
+import { NgbakError } from '../shared/errors.ts';
+import { explainAwsError } from '../shared/operations/aws-error.ts';
+import { EXIT_CODES, ExitError, exitCodeOf } from './exit-codes.ts';
+import { printable } from './format.ts';
+import { makeProgram } from './program.ts';
+
+/** Runs the command line. Returns the exit code, having said what went wrong and what to do about it. */
+async function main(args: readonly string[]): Promise<number> {
+  const program = makeProgram().exitOverride();
+  for (const command of program.commands) command.exitOverride();
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_CODES.usage[0];
+    if (error instanceof ExitError) return error.code;
+    const explained = explainAwsError(error);
+    tell(explained, args.includes('--json'), args.includes('--debug'));
+    return exitCodeOf(explained);
+  }
+}
+
+function tell(error: unknown, json: boolean, debug: boolean): void {
+  const name = error instanceof Error ? error.name : 'Error';
+  const message = error instanceof Error ? error.message : String(error);
+  const remedy =
+    error instanceof NgbakError ? error.remedy : 'Run it again with --debug and report what it says.';
+  if (json) {
+    const data = { name, message, remedy };
+    process.stdout.write(`${JSON.stringify({ type: 'error', time: new Date().toISOString(), data })}\n`);
+  } else {
+    process.stderr.write(`${pc.red('Error:')} ${printable(message)}\n${printable(remedy)}\n`);
+  }
+  if (debug) process.stderr.write(`${error instanceof Error ? chain(error) : ''}\n`);
+}
+
+function chain(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by ${chain(error.cause)}` : '';
+  return `${error.stack}${cause}`;
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,59 @@
+import { Command } from 'commander';
+import { VERSION } from '../shared/version.ts';
+import { backupCommand } from './commands/backup.ts';
+import { changeCommands } from './commands/change.ts';
+import { completionCommand } from './commands/completion.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { downloadCommands } from './commands/download.ts';
+import { jobCommands } from './commands/jobs.ts';
+import { listCommand } from './commands/list.ts';
+import { restoreCommands } from './commands/restore.ts';
+import { showCommands } from './commands/show.ts';
+import { verifyCommand } from './commands/verify.ts';
+import { EXIT_CODES } from './exit-codes.ts';
+
+/** The whole command line, without running anything: help and completion are made of it. */
+export function makeProgram(): Command {
+  const program = new Command('ngbak')
+    .description(
+      'Backup and restore of GraphRAG systems on AWS: graph, vectors, key-value data and configuration.',
+    )
+    .version(VERSION)
+    .option('--direct', 'use AWS credentials (S3 and Step Functions), not the HTTP API')
+    .option('--stack <name>', 'CloudFormation stack of ngbak, whose outputs say where everything is')
+    .option('--bucket <name>', 'the archive bucket')
+    .option('--api-url <url>', 'address of the HTTP API; its key is taken from NGBAK_API_KEY')
+    .option('--json', 'one JSON object on each line of stdout')
+    .option('-q, --quiet', 'only results and errors')
+    .option('-y, --yes', 'answer questions with yes, also whether a target may be overwritten')
+    .option('--debug', 'show where an error came from')
+    .showHelpAfterError('(ngbak --help shows what there is)')
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText('after', helpEnd());
+  backupCommand(program);
+  listCommand(program);
+  showCommands(program);
+  downloadCommands(program);
+  verifyCommand(program);
+  restoreCommands(program);
+  changeCommands(program);
+  jobCommands(program);
+  doctorCommand(program);
+  completionCommand(program);
+  return program;
+}
+
+function helpEnd(): string {
+  const codes = Object.values(EXIT_CODES).map(([code, text]) => `  ${String(code).padEnd(4)} ${text}`);
+  return `
+Exit codes:
+${codes.join('\n')}
+
+Examples:
+  ngbak backup --wait                     back up and see it through
+  ngbak list --since 2026-01-01           what there is
+  ngbak restore snapshot_2026-01-02T03-00-00Z
+  ngbak restore backup_20260102_030000.ngbak --target staging
+  ngbak list --json | jq -r 'select(.type == "backup") | .data.backup_id'
+`;
+}

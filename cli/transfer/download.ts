@@ -1,0 +1,250 @@
+import { createReadStream } from 'node:fs';
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  writeFile,
+} from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
+import { z } from 'zod';
+import { crc32Base64 } from '../../shared/archive/crc32.ts';
+import { mapOrdered } from '../../shared/archive/ordered.ts';
+import { IntegrityError, NgbakError, UnavailableError } from '../../shared/errors.ts';
+import type { Download } from '../../shared/operations/download-backup.ts';
+import { RefusedError } from '../../shared/operations/errors.ts';
+
+/** Bytes of one ranged GET: enough to be worth a round trip, little enough to lose. */
+const CHUNK_BYTES = 8 * 1024 ** 2;
+/** Ranges under way at once. */
+const CONNECTIONS = 4;
+/** Tries for each range. */
+const ATTEMPTS = 6;
+/** Wait before the second try, in milliseconds; doubled for each further one. */
+const FIRST_WAIT_MS = 300;
+/** Longest that one range may take without a byte, in milliseconds. */
+const STALL_MS = 60_000;
+
+/** What an interrupted download leaves beside its bytes, `<file>.part.json`. */
+const State = z.object({
+  backup_id: z.string(),
+  bytes: z.number(),
+  crc32: z.string(),
+  chunk_bytes: z.literal(CHUNK_BYTES),
+  /** Numbers of the chunks that are on disk. */
+  done: z.array(z.number().int().nonnegative()),
+});
+type State = z.infer<typeof State>;
+
+export interface DownloadOptions {
+  /** Makes a new link: the first one may run out before the last byte. */
+  readonly link: () => Promise<Download>;
+  /** Where the file goes. */
+  readonly path: string;
+  /** Replaces another file of that name. */
+  readonly force?: boolean;
+  readonly signal: AbortSignal;
+  progress(done: number, total: number): void;
+}
+
+export interface Downloaded {
+  readonly path: string;
+  readonly bytes: number;
+  /** True where the very file was there already. */
+  readonly existed: boolean;
+  /** Bytes that an earlier, interrupted download had brought. */
+  readonly resumed: number;
+}
+
+/**
+ * Downloads an archive by parallel ranged GETs into `<path>.part`, checks the CRC-32 of what is on disk against S3's,
+ * and renames it. What was interrupted goes on where it stopped. Throws IntegrityError, having removed the file, where
+ * the checksum differs; RefusedError where another file is in the way.
+ */
+export async function downloadArchive(options: DownloadOptions): Promise<Downloaded> {
+  const { path, signal } = options;
+  let link = await options.link();
+  const { bytes, crc32: wanted = '', backup_id } = link;
+  if (await isThere(options, bytes, wanted)) return { path, bytes, existed: true, resumed: bytes };
+  await mkdir(dirname(path), { recursive: true });
+  const part = `${path}.part`;
+  const state = (await readState(part, { backup_id, bytes, crc32: wanted })) ?? {
+    backup_id,
+    bytes,
+    crc32: wanted,
+    chunk_bytes: CHUNK_BYTES,
+    done: [],
+  };
+  const chunk = (number: number) => ({
+    offset: number * CHUNK_BYTES,
+    length: Math.min(CHUNK_BYTES, bytes - number * CHUNK_BYTES),
+  });
+  const resumed = state.done.reduce((sum, number) => sum + chunk(number).length, 0);
+  await requireSpace(path, bytes - resumed);
+  // Archives hold whole knowledge bases: for the user's eyes only.
+  const file = await open(part, state.done.length > 0 ? 'r+' : 'w+', 0o600);
+  try {
+    let done = resumed;
+    options.progress(done, bytes);
+    const have = new Set(state.done);
+    const missing = Array.from({ length: Math.ceil(bytes / CHUNK_BYTES) }, (_, number) => number).filter(
+      (number) => !have.has(number),
+    );
+    const renew = async (old: Download) => {
+      if (link === old) link = await options.link();
+      return link;
+    };
+    const fetched = mapOrdered(missing, CONNECTIONS, async (number) => {
+      const range = chunk(number);
+      await fetchRange(file, range, { link: () => link, renew, signal });
+      done += range.length;
+      options.progress(done, bytes);
+      return number;
+    });
+    for await (const number of fetched) {
+      state.done.push(number);
+      await writeFile(`${part}.json`, JSON.stringify(state), { mode: 0o600 });
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  const found = await fileCrc32(part, signal);
+  if (found !== wanted) {
+    await rm(part);
+    await rm(`${part}.json`, { force: true });
+    throw new IntegrityError(`What was downloaded of ${backup_id} has CRC-32 ${found}; S3 says ${wanted}.`, {
+      remedy: 'The file was removed. Download it again; if that ends the same, run `ngbak verify`.',
+    });
+  }
+  await rename(part, path);
+  await rm(`${part}.json`, { force: true });
+  return { path, bytes, existed: false, resumed };
+}
+
+/** Whether the very archive is at `path` already. Throws RefusedError where something else is. */
+async function isThere(
+  { path, force, signal }: DownloadOptions,
+  bytes: number,
+  crc: string,
+): Promise<boolean> {
+  const found = await stat(path).catch((error) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (!found) return false;
+  if (found.isFile() && found.size === bytes && (await fileCrc32(path, signal)) === crc) return true;
+  if (force && found.isFile()) return false;
+  throw new RefusedError(`${path} is there already, and is not this backup.`, {
+    remedy: 'Choose another name with --output, or replace it with --force.',
+  });
+}
+
+/** What an earlier download of the same bytes got; undefined where there is none. */
+async function readState(
+  part: string,
+  wanted: Omit<State, 'done' | 'chunk_bytes'>,
+): Promise<State | undefined> {
+  const text = await readFile(`${part}.json`, 'utf8').catch((error) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  const size = await stat(part).then(
+    ({ size }) => size,
+    (error) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    },
+  );
+  if (text === undefined || size === undefined) return undefined;
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    // Cut off while it was written: the download starts over.
+    return undefined;
+  }
+  const parsed = State.safeParse(json);
+  if (!parsed.success) return undefined;
+  const { backup_id, bytes, crc32: crc, done } = parsed.data;
+  const same = backup_id === wanted.backup_id && bytes === wanted.bytes && crc === wanted.crc32;
+  const end = done.every((number) => number * CHUNK_BYTES < Math.min(bytes, size));
+  return same && end ? parsed.data : undefined;
+}
+
+async function requireSpace(path: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(dirname(path));
+  if (bavail * bsize >= bytes) return;
+  throw new NgbakError(`${dirname(path)} has ${bavail * bsize} bytes free; ${bytes} are needed.`, {
+    remedy: 'Make room, or choose another folder with --to.',
+  });
+}
+
+async function fetchRange(
+  file: FileHandle,
+  { offset, length }: { offset: number; length: number },
+  links: { link(): Download; renew(old: Download): Promise<Download>; signal: AbortSignal },
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const link = links.link();
+    try {
+      const answer = await fetch(link.url, {
+        headers: { range: `bytes=${offset}-${offset + length - 1}` },
+        signal: AbortSignal.any([links.signal, AbortSignal.timeout(STALL_MS)]),
+      });
+      if (answer.status === 206 && answer.body) {
+        await writeAt(file, offset, length, answer.body);
+        return;
+      }
+      await answer.body?.cancel();
+      // A link that has run out is refused with 403.
+      if (answer.status === 403 && attempt < ATTEMPTS) await links.renew(link);
+      throw new UnavailableError(`S3 answered ${answer.status} to a range of ${link.backup_id}.`, {
+        remedy: 'Start the download again: it goes on where it stopped.',
+      });
+    } catch (error) {
+      if (links.signal.aborted) throw error;
+      if (attempt >= ATTEMPTS) throw failed(link, error);
+      const wait = FIRST_WAIT_MS * 2 ** (attempt - 1);
+      await delay(wait / 2 + (Math.random() * wait) / 2, undefined, { signal: links.signal });
+    }
+  }
+}
+
+function failed(link: Download, cause: unknown): NgbakError {
+  if (cause instanceof NgbakError) return cause;
+  // Not with the address in it: a presigned URL is a credential.
+  return new UnavailableError(`The download of ${link.backup_id} was cut off.`, {
+    remedy: 'Start the download again: it goes on where it stopped.',
+    cause: cause instanceof Error ? new Error(cause.name) : undefined,
+  });
+}
+
+async function writeAt(
+  file: FileHandle,
+  offset: number,
+  length: number,
+  body: ReadableStream<Uint8Array>,
+): Promise<void> {
+  let written = 0;
+  for await (const bytes of body) {
+    if (written + bytes.length > length) throw new Error('more bytes than were asked for');
+    await file.write(bytes, 0, bytes.length, offset + written);
+    written += bytes.length;
+  }
+  if (written !== length) throw new Error('fewer bytes than were asked for');
+}
+
+async function fileCrc32(path: string, signal: AbortSignal): Promise<string> {
+  let crc = 0;
+  for await (const chunk of createReadStream(path, { highWaterMark: 1024 ** 2, signal })) {
+    crc = crc32(chunk, crc);
+  }
+  return crc32Base64(crc);
+}

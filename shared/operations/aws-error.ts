@@ -1,0 +1,52 @@
+import { AccessDeniedError, NgbakError, UnavailableError } from '../errors.ts';
+
+const NO_ACCESS = new Set([
+  'AccessDenied',
+  'AccessDeniedException',
+  'CredentialsProviderError',
+  'ExpiredToken',
+  'ExpiredTokenException',
+  'InvalidAccessKeyId',
+  'InvalidClientTokenId',
+  'InvalidSignatureException',
+  'SignatureDoesNotMatch',
+  'TokenProviderError',
+  'UnrecognizedClientException',
+]);
+const NO_ANSWER = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+  'TimeoutError',
+  'ServiceUnavailable',
+  'ThrottlingException',
+  'TooManyRequestsException',
+]);
+
+/** Puts what the AWS SDK throws on its own into an operator's words; other errors stay as they are. */
+export function explainAwsError(error: unknown): unknown {
+  if (error instanceof NgbakError || !(error instanceof Error)) return error;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (NO_ACCESS.has(error.name)) {
+    return new AccessDeniedError(`AWS refused the call: ${error.name}.`, {
+      remedy:
+        'Check the credentials (AWS_PROFILE, `aws sts get-caller-identity`) and what their role may do.',
+      cause: error,
+    });
+  }
+  if (error.message === 'Region is missing') {
+    return new AccessDeniedError('No AWS region is configured.', {
+      remedy: 'Set AWS_REGION, or `region` in the AWS profile.',
+      cause: error,
+    });
+  }
+  if (NO_ANSWER.has(error.name) || NO_ANSWER.has(code)) {
+    return new UnavailableError(`AWS did not answer: ${code || error.name}.`, {
+      remedy: 'Check network and endpoint, and try again.',
+      cause: error,
+    });
+  }
+  return error;
+}
