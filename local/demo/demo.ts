@@ -6,7 +6,9 @@ import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-sec
 import { SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import pc from 'picocolors';
 import prettyBytes from 'pretty-bytes';
+import type { BackupResult } from '../../shared/backup/record.ts';
 import { Bucket } from '../../shared/bucket/bucket.ts';
+import type { RestoreResult } from '../../shared/restore/close.ts';
 import { createRestoreRequest } from '../../shared/restore/request.ts';
 import { deployStack } from '../deploy.ts';
 import { ngraf023Layout } from '../knowledge-base/layout.ts';
@@ -15,7 +17,7 @@ import { compareProofs, type Proof, readEverything } from '../proof/proof.ts';
 import { type Stack, startStack } from '../stack.ts';
 import { downloadArchive, showArchive } from './archive.ts';
 import { damageEverything } from './damage.ts';
-import { DemoFailedError, followExecution, followJob } from './follow.ts';
+import { DemoFailedError, followExecution, followRestore } from './follow.ts';
 import { nextSteps } from './next-steps.ts';
 import type { DemoOptions } from './options.ts';
 import { proofTable } from './report.ts';
@@ -318,13 +320,11 @@ class Demo {
       new StartExecutionCommand({ stateMachineArn: machine, name: jobId, input: '{"note":"npm run demo"}' }),
     );
     const result = await followExecution(clients, { arn: executionArn ?? '', jobId }, view, this.#signal);
-    const backup = result as {
-      backup_id: string;
-      archive: string;
-      bytes: number;
-      checksum: string;
-      consistency: string;
-    };
+    const backup = result as BackupResult;
+    const statistics = Object.entries(backup.statistics).map(
+      ([name, count]) => `${formatCount(count)} ${name}`,
+    );
+    view.line(statistics.join(', '));
     view.line(`${backup.archive}  ${prettyBytes(backup.bytes)}`);
     view.line(`checksum ${backup.checksum}`);
     view.line(`consistency: ${backup.consistency}; read back from S3 and verified`);
@@ -367,11 +367,22 @@ class Demo {
       );
     }
     view.line(`uploaded to ${upload.key}`);
-    await followJob(bucket, upload.job_id, view, this.#signal);
-    view.line(
-      'inspected as a whole, target saved, cleared, loaded, and compared with the archive record by record',
-    );
+    const job = await followRestore(bucket, upload.job_id, view, this.#signal);
+    view.line('inspected as a whole, target saved, cleared, loaded, then compared record by record:');
+    const { stores } = job.result as unknown as RestoreResult;
+    const rows = Object.entries(stores).map(([store, { read_back }]) => [store, formatTallies(read_back)]);
+    for (const line of alignColumns(rows, 2)) view.line(line);
   }
+}
+
+/** `1,522 nodes, 3,415 relationships`. */
+function formatTallies(tallies: RestoreResult['stores'][string]['read_back']): string {
+  return Object.entries(tallies)
+    .map(([name, { count }]) => {
+      const [unit, of] = name.split(':');
+      return of === undefined ? `${formatCount(count)} ${unit}` : `${formatCount(count)} ${unit} of ${of}`;
+    })
+    .join(', ');
 }
 
 function output(outputs: Readonly<Record<string, string>>, name: string): string {

@@ -1,8 +1,10 @@
 import { DescribeExecutionCommand, type SFNClient } from '@aws-sdk/client-sfn';
+import prettyBytes from 'pretty-bytes';
 import type { Bucket } from '../../shared/bucket/bucket.ts';
 import { NgbakError } from '../../shared/errors.ts';
 import { type Progress, readProgress } from '../../shared/jobs/progress.ts';
 import { hasEnded, type JobRecord, readJob } from '../../shared/jobs/record.ts';
+import { relatedJobId } from '../../shared/restore/safety.ts';
 import { alignColumns, bar, formatCount, type StepView } from './screen.ts';
 
 /** Pause between two looks at a job, in milliseconds. */
@@ -38,21 +40,27 @@ export async function followExecution(
   }
 }
 
-/** Follows a job by its record, as it must be where an upload starts the execution. Gives back the ended job. */
-export async function followJob(
+/**
+ * Follows a restore by the record of its job, as it must be where an upload starts the execution. Gives back the ended
+ * job. Throws DemoFailedError when it did not complete.
+ */
+export async function followRestore(
   bucket: Bucket,
   jobId: string,
   view: StepView,
   signal: AbortSignal,
 ): Promise<JobRecord> {
-  let state = '';
   for (;;) {
     signal.throwIfAborted();
     const job = await readJob(bucket, jobId);
     const progress = await readProgress(bucket, jobId);
-    const now = progress.findLast((one) => !one.finished)?.phase ?? progress.at(-1)?.phase ?? '';
-    if (job) state = job.state;
-    view.live([`${state}${now === '' ? '' : `, ${now}`}`, ...progressLines(progress)]);
+    const isInspected =
+      progress.length > 0 && progress.every((one) => one.store === 'archive' && one.finished);
+    // Between the inspection and the first write, the workflow waits for a backup of what is there now.
+    const safety = isInspected ? await readProgress(bucket, relatedJobId('safety', jobId)) : [];
+    const shown =
+      safety.length > 0 ? ['safety backup of the target as it is:', ...progressLines(safety)] : [];
+    view.live([...progressLines(progress), ...shown]);
     if (job && hasEnded(job.state)) {
       if (job.state === 'completed') return job;
       throw new DemoFailedError(
@@ -66,31 +74,50 @@ export async function followJob(
   }
 }
 
+/** The order in which stores are shown. */
+const ORDER: readonly Progress['store'][] = ['graph', 'vectors', 'kv', 'config', 'archive'];
+
 /** One line for each store: its phase, a bar, and how much of what is done. */
 export function progressLines(all: readonly Progress[]): string[] {
   const rows: string[][] = [];
-  for (const [store, shards] of Map.groupBy(all, (one) => one.store)) {
-    const units = new Map<string, { done: number; total: number | undefined }>();
-    for (const { units: own } of shards) {
-      for (const [unit, { done, total }] of Object.entries(own)) {
-        const sum = units.get(unit);
-        units.set(unit, {
-          done: (sum?.done ?? 0) + done,
-          total:
-            total === undefined || (sum && sum.total === undefined) ? undefined : (sum?.total ?? 0) + total,
-        });
-      }
-    }
-    const totals = [...units.values()];
-    const known = totals.length > 0 && totals.every(({ total }) => total !== undefined);
-    const done = totals.reduce((sum, unit) => sum + unit.done, 0);
-    const total = known ? totals.reduce((sum, unit) => sum + (unit.total ?? 0), 0) : undefined;
+  for (const store of ORDER) {
+    const shards = all.filter((one) => one.store === store);
+    if (shards.length === 0) continue;
+    const units = sumUnits(shards);
+    const known = units.length > 0 && units.every(({ total }) => total !== undefined);
+    const done = units.reduce((sum, unit) => sum + unit.done, 0);
+    const total = known ? units.reduce((sum, unit) => sum + (unit.total ?? 0), 0) : undefined;
     const finished = shards.every((shard) => shard.finished);
-    const text = [...units].map(([unit, { done: count }]) => `${formatCount(count)} ${unit}`).join(', ');
     const phase = shards.find((shard) => !shard.finished)?.phase ?? shards[0]?.phase ?? '';
-    rows.push([store, finished ? bar(1, 1) : bar(done, total), phase, text]);
+    const text = units.map(({ unit, done: count }) => formatUnit(unit, count)).join(', ');
+    rows.push([store, finished ? bar(1, 1) : bar(done, total), phase, text || (finished ? 'done' : '')]);
   }
   return alignColumns(rows, 4);
+}
+
+interface UnitSum {
+  readonly unit: string;
+  readonly done: number;
+  readonly total: number | undefined;
+}
+
+/** What all shards of a store have done together; the total is unknown where one shard does not know its own. */
+function sumUnits(shards: readonly Progress[]): UnitSum[] {
+  const entries = shards.flatMap((shard) => Object.entries(shard.units));
+  return [...Map.groupBy(entries, ([unit]) => unit)].map(([unit, parts]) => ({
+    unit,
+    done: parts.reduce((sum, [, { done }]) => sum + done, 0),
+    total: parts.every(([, { total }]) => total !== undefined)
+      ? parts.reduce((sum, [, { total }]) => sum + (total ?? 0), 0)
+      : undefined,
+  }));
+}
+
+/** `1,522 nodes`, `8.36 MB of chunks`. */
+function formatUnit(unit: string, count: number): string {
+  const [kind, of] = unit.split(':');
+  const text = kind === 'bytes' ? prettyBytes(count) : `${formatCount(count)} ${kind}`;
+  return of === undefined ? text : `${text} of ${of}`;
 }
 
 export function pause(milliseconds: number, signal: AbortSignal): Promise<void> {

@@ -147,10 +147,12 @@ describe('the progress of a job', () => {
       shard('graph', 'a', { nodes: { done: 10, total: 10 } }, true),
       shard('graph', 'b', { nodes: { done: 5, total: 10 }, relationships: { done: 1, total: 20 } }, false),
       shard('kv', 'all', { keys: { done: 7 } }, false),
+      shard('vectors', 'c', { 'bytes:chunks': { done: 2_500_000, total: 5_000_000 } }, false),
     ]).map(stripVTControlCharacters);
     expect(lines).toEqual([
-      `graph  ${'━'.repeat(10)}${'─'.repeat(14)}  export  15 nodes, 1 relationships`,
-      `kv     ${'─'.repeat(24)}  export  7 keys`,
+      `graph    ${'━'.repeat(10)}${'─'.repeat(14)}  export  15 nodes, 1 relationships`,
+      `vectors  ${'━'.repeat(12)}${'─'.repeat(12)}  export  2.5 MB of chunks`,
+      `kv       ${'─'.repeat(24)}  export  7 keys`,
     ]);
   });
 

@@ -7,6 +7,7 @@ import { damageEverything } from '../../local/demo/damage.ts';
 import { connectRedis, loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
 import { askQdrant } from '../../local/knowledge-base/qdrant.ts';
 import { compareProofs, type Proof, readEverything } from '../../local/proof/proof.ts';
+import { neo4jAdapter } from '../../shared/stores/neo4j/adapter.ts';
 import type { Store, StoreAdapter } from '../../shared/stores/port.ts';
 import { qdrantAdapter } from '../../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../../shared/stores/redis/adapter.ts';
@@ -57,6 +58,11 @@ afterAll(async () => {
 
 /** The parts of the proof that each adapter answers for. */
 const ADAPTERS = [
+  {
+    kind: 'neo4j',
+    store: () => open(neo4jAdapter, connections.neo4j, { label, key_property: 'id' }),
+    owns: (part: string) => ['nodes', 'relationships', 'constraints', 'indexes'].includes(part),
+  },
   {
     kind: 'qdrant',
     store: () => open(qdrantAdapter, connections.qdrant, { collections }),
