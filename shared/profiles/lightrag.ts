@@ -41,7 +41,7 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
       },
       kv:
         kvKind === 'files'
-          ? {}
+          ? { folder: workspace }
           : {
               prefix,
               others: 'exclude',

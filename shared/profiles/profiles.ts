@@ -70,7 +70,9 @@ export function profileStatistics(
   const statistics: Partial<Record<Statistic, number>> = {};
   for (const statistic of STATISTICS) {
     const namespace = counts[statistic];
-    if (namespace !== undefined && kv) statistics[statistic] = kv[`keys:${namespace}`]?.count ?? 0;
+    const tally = kv?.[`keys:${namespace}`];
+    // Keys in large files are not counted: nothing is said about them then.
+    if (namespace !== undefined && kv && (tally || !kv.files)) statistics[statistic] = tally?.count ?? 0;
   }
   if (graph) {
     statistics.entities = graph.nodes?.count ?? 0;

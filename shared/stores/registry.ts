@@ -1,11 +1,19 @@
 import { InvalidInputError } from '../errors.ts';
 import { configAdapter } from './config/adapter.ts';
+import { filesAdapter } from './files/adapter.ts';
+import { neo4jAdapter } from './neo4j/adapter.ts';
 import type { StoreAdapter, StoreName } from './port.ts';
 import { qdrantAdapter } from './qdrant/adapter.ts';
 import { redisAdapter } from './redis/adapter.ts';
 
 /** Every backend that ngbak knows: a new one is one folder and one line here. */
-export const ADAPTERS: readonly StoreAdapter[] = [qdrantAdapter, redisAdapter, configAdapter];
+export const ADAPTERS: readonly StoreAdapter[] = [
+  neo4jAdapter,
+  qdrantAdapter,
+  redisAdapter,
+  filesAdapter,
+  configAdapter,
+];
 
 /**
  * The adapter of a kind, for a store. Throws InvalidInputError that lists the kinds that the store can have.

@@ -19,15 +19,18 @@ export interface Member {
   readonly value: Buffer;
 }
 
+/** The bytes are no JSON object of the kind that is read here. */
+export class MemberError extends Error {}
+
 /**
  * The members of one JSON object, streamed, in their order. Values are cut out, not parsed and written again, so that
  * the exact bytes come back: spacing, order of fields, spelling of numbers. Takes any JSON object, not only those that
  * ngbak wrote; holds one member at a time.
  *
- * Throws an error whose message says what is wrong and where, without data.
+ * Throws {@link MemberError}, whose message says what is wrong and where, without data.
  */
 export async function* readMembers(content: AsyncIterable<Uint8Array>): AsyncGenerator<Member> {
-  const scanner = new Scanner();
+  const scanner = new MemberScanner();
   for await (const chunk of content)
     yield* scanner.feed(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length));
   scanner.end();
@@ -35,7 +38,8 @@ export async function* readMembers(content: AsyncIterable<Uint8Array>): AsyncGen
 
 type State = 'start' | 'first' | 'key' | 'in-key' | 'colon' | 'value' | 'in-value' | 'after' | 'end';
 
-class Scanner {
+/** The scanner behind {@link readMembers}, fed by hand. Its errors are {@link MemberError}s. */
+export class MemberScanner {
   #state: State = 'start';
   /** Parts of the key or value that began in earlier chunks. */
   #parts: Buffer[] = [];
@@ -47,7 +51,9 @@ class Scanner {
   /** Offset of the current chunk within the entry. */
   #base = 0;
 
-  *feed(chunk: Buffer): Generator<Member> {
+  /** The members that end within this chunk. */
+  *feed(bytes: Uint8Array): Generator<Member> {
+    const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     // Where the key or value that is being read starts within this chunk.
     let start = 0;
     for (let at = 0; at < chunk.length; at++) {
@@ -159,8 +165,8 @@ class Scanner {
     if (this.#state !== 'end') throw this.#wrong('the object is not complete', 0);
   }
 
-  #wrong(problem: string, at: number, cause?: unknown): Error {
-    return new Error(`at byte ${this.#base + at}: ${problem}`, { cause });
+  #wrong(problem: string, at: number, cause?: unknown): MemberError {
+    return new MemberError(`at byte ${this.#base + at}: ${problem}`, { cause });
   }
 }
 

@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto';
+import type { EntryReader } from '../../archive/types.ts';
+import { NgbakError } from '../../errors.ts';
+import type {
+  Cursor,
+  ExportStep,
+  Leg,
+  LegContext,
+  RestoreOptions,
+  Shard,
+  Store,
+  StoreAdapter,
+  StoreProbe,
+  VerifyLeg,
+} from '../port.ts';
+import { FilesConnection, FilesScope, isIncluded, openFolder } from './connection.ts';
+import { exportFiles } from './export.ts';
+import type { FileInfo, Folder } from './folder.ts';
+import { clearFiles, filesOf, loadFiles, verifyFiles } from './restore.ts';
+
+/** Most files of one scope: they are listed as a whole. */
+const FILES_MAX = 100_000;
+
+/**
+ * Knowledge bases that keep their data in files: `kv_store_*.json`, `vdb_*.json`, GraphML, HNSW indexes and pickles, in
+ * a mounted folder or in S3. They are copied as bytes; none is ever parsed to decide what to do, or executed.
+ */
+export const filesAdapter: StoreAdapter<FilesConnection, FilesScope> = {
+  kind: 'files',
+  name: 'kv',
+  Connection: FilesConnection,
+  Scope: FilesScope,
+  create: (connection, scope, { target }) => new FilesStore(openFolder(connection, scope, target), scope),
+};
+
+class FilesStore implements Store {
+  readonly name = 'kv';
+  readonly kind = 'files';
+  readonly #folder: Folder;
+  readonly #scope: FilesScope;
+
+  constructor(folder: Folder, scope: FilesScope) {
+    this.#folder = folder;
+    this.#scope = scope;
+  }
+
+  async #list(): Promise<{ files: FileInfo[]; folders: number; leftOut: number }> {
+    const { files, folders } = await this.#folder.list();
+    const included = files.filter(({ name }) => isIncluded(name, this.#scope));
+    if (included.length > FILES_MAX) {
+      throw new NgbakError(
+        `${this.#folder.name} has ${included.length} files; at most ${FILES_MAX} can be saved.`,
+        {
+          remedy: 'Narrow the scope by "include" or "folder".',
+        },
+      );
+    }
+    return { files: included, folders, leftOut: files.length - included.length };
+  }
+
+  async probe(): Promise<StoreProbe> {
+    const { files, folders, leftOut } = await this.#list();
+    const digest = createHash('sha256');
+    for (const { name, version } of files) digest.update(JSON.stringify([name, version]));
+    const bytes = files.reduce((sum, { size }) => sum + size, 0);
+    const warnings: string[] = [];
+    if (folders > 0) warnings.push(`${this.#folder.name}: ${folders} folders in it are left out.`);
+    if (leftOut > 0) warnings.push(`${this.#folder.name}: ${leftOut} files are left out by "include".`);
+    return {
+      kind: 'files',
+      version: '1',
+      edition: this.#folder.edition,
+      counts: { files: files.length },
+      estimatedBytes: bytes,
+      fence: { files: `${files.length} files, ${bytes} bytes, digest ${digest.digest('hex').slice(0, 16)}` },
+      warnings,
+    };
+  }
+
+  async plan(_context: LegContext, probe: StoreProbe): Promise<Shard[]> {
+    if (probe.counts.files === 0) return [];
+    return [{ id: 'files', params: {}, estimatedBytes: probe.estimatedBytes }];
+  }
+
+  async *export(_shard: Shard, cursor: Cursor | null, context: LegContext): AsyncGenerator<ExportStep> {
+    const { files } = await this.#list();
+    yield* exportFiles(this.#folder, files, cursor, context);
+  }
+
+  /** Exports leave nothing behind. */
+  async cleanup(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async admits(archive: EntryReader): Promise<readonly string[]> {
+    await this.#list();
+    try {
+      const count = await countFiles(filesOf(archive, this.#scope));
+      return count <= FILES_MAX ? [] : [`the archive holds ${count} files, at most ${FILES_MAX} are allowed`];
+    } catch (error) {
+      if (!(error instanceof NgbakError) || error.retryable) throw error;
+      return [`${error.message} ${error.remedy}`];
+    }
+  }
+
+  async clear(
+    archive: EntryReader,
+    options: RestoreOptions,
+    _cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg> {
+    if (options.mode === 'merge') return { cursor: null, tallies: {} };
+    return clearFiles(this.#folder, this.#scope, archive, (await this.#list()).files, context);
+  }
+
+  async load(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg> {
+    return loadFiles(this.#folder, this.#scope, archive, options, cursor, context);
+  }
+
+  async verify(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<VerifyLeg> {
+    const present = async () => (await this.#list()).files;
+    return verifyFiles(this.#folder, this.#scope, archive, options, present, cursor, context);
+  }
+
+  async finish(): Promise<Leg> {
+    await this.#folder.tidy();
+    return { cursor: null, tallies: {} };
+  }
+
+  async close(): Promise<void> {
+    await this.#folder.close();
+  }
+}
+
+/** Reads to the end, which is where the last wrong name would show. */
+async function countFiles(files: AsyncIterable<unknown>): Promise<number> {
+  let count = 0;
+  for await (const _file of files) count++;
+  return count;
+}

@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import { Directory } from './directory.ts';
+import type { Folder } from './folder.ts';
+import { S3Folder } from './s3-folder.ts';
+
+/** Where the files are, as it lies in Secrets Manager. Access to S3 comes with the function's role. */
+export const FilesConnection = z.strictObject({
+  /** `s3://bucket/prefix`, or the path of a mounted folder. */
+  location: z
+    .string()
+    .max(1024)
+    .refine(
+      (location) =>
+        /^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](\/.*)?$/.test(location) || isPlainPath(location),
+      'must be s3://bucket/prefix or an absolute path without ".." parts',
+    ),
+  /** Region of the bucket, where it is another one than the function's. */
+  region: z.string().optional(),
+});
+export type FilesConnection = z.infer<typeof FilesConnection>;
+
+function isPlainPath(path: string): boolean {
+  return path.startsWith('/') && path.length > 1 && !path.split('/').includes('..');
+}
+
+/** Which files of the location belong to the knowledge base. */
+export const FilesScope = z.strictObject({
+  /** Folder below the location, such as a LightRAG workspace; '' for the location itself. */
+  folder: z
+    .string()
+    .max(255)
+    .regex(/^[^/\\]*$/, 'must be one folder name')
+    .refine((name) => name !== '.' && name !== '..', 'must be the name of a folder below')
+    .default(''),
+  /** Names of files, with `*` for any characters. Folders inside are never part of it. */
+  include: z.array(z.string().min(1).max(255)).min(1).max(64).default(['*']),
+});
+export type FilesScope = z.infer<typeof FilesScope>;
+
+/** Opens the folder; nothing is reached before its first method is called. */
+export function openFolder(
+  { location, region }: FilesConnection,
+  { folder }: FilesScope,
+  target: string,
+): Folder {
+  const [, bucket, prefix = ''] = /^s3:\/\/([^/]+)\/?(.*)$/.exec(location) ?? [];
+  const parts = [(bucket === undefined ? location : prefix).replace(/\/+$/, ''), folder];
+  const path = parts.filter((part) => part !== '').join('/');
+  if (bucket === undefined) return new Directory(path, target);
+  return new S3Folder(bucket, path === '' ? '' : `${path}/`, target, region);
+}
+
+/** Whether a file of this name is part of the scope. */
+export function isIncluded(name: string, { include }: FilesScope): boolean {
+  return include.some((pattern) => {
+    const source = pattern.split('*').map((text) => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'));
+    return new RegExp(`^${source.join('.*')}$`, 's').test(name);
+  });
+}

@@ -1,0 +1,147 @@
+import { randomBytes } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import { constants, type FileHandle, link, open, opendir, rename, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { codeOf, FileChangedError, folderError } from './errors.ts';
+import type { FileInfo, Folder } from './folder.ts';
+
+/** Bytes read in one go. */
+const READ_BYTES = 1024 ** 2;
+/** What the names of files start with that are being written. */
+const TEMPORARY = '.ngbak-';
+
+/** A mounted folder, such as an EFS access point. Links are not followed: they could lead out of the folder. */
+export class Directory implements Folder {
+  readonly name: string;
+  readonly edition = 'directory';
+  readonly #path: string;
+
+  constructor(path: string, target: string) {
+    this.#path = path;
+    this.name = `Folder ${path} of target "${target}"`;
+  }
+
+  async list(): Promise<{ files: FileInfo[]; folders: number }> {
+    const files: FileInfo[] = [];
+    let folders = 0;
+    try {
+      for await (const entry of await opendir(this.#path)) {
+        if (entry.isDirectory()) folders++;
+        if (!entry.isFile() || entry.name.startsWith(TEMPORARY)) continue;
+        const info = await this.stat(entry.name);
+        if (info) files.push(info);
+      }
+    } catch (error) {
+      throw folderError(this.name, 'listing it', error);
+    }
+    return { files: files.sort((left, right) => (left.name < right.name ? -1 : 1)), folders };
+  }
+
+  async stat(name: string): Promise<FileInfo | undefined> {
+    try {
+      return infoOf(name, await stat(join(this.#path, name)));
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw folderError(this.name, `looking at "${name}"`, error);
+    }
+  }
+
+  async *read(file: FileInfo, offset: number, length: number): AsyncGenerator<Uint8Array> {
+    let handle: FileHandle | undefined;
+    try {
+      handle = await open(join(this.#path, file.name), constants.O_RDONLY | constants.O_NOFOLLOW);
+      if (infoOf(file.name, await handle.stat()).version !== file.version)
+        throw new FileChangedError(this.name, file.name);
+      for (let at = 0; at < length; ) {
+        const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, length - at));
+        const { bytesRead } = await handle.read(buffer, 0, buffer.length, offset + at);
+        if (bytesRead === 0) throw new FileChangedError(this.name, file.name);
+        at += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      }
+      // A writer that replaces the file leaves what we have opened as it was; one that writes into it is seen here.
+      if (infoOf(file.name, await handle.stat()).version !== file.version)
+        throw new FileChangedError(this.name, file.name);
+    } catch (error) {
+      if (isAbsent(error)) throw new FileChangedError(this.name, file.name);
+      throw folderError(this.name, `reading "${file.name}"`, error);
+    } finally {
+      await handle?.close();
+    }
+  }
+
+  async write(
+    name: string,
+    content: AsyncIterable<Uint8Array>,
+    _size: number,
+    { absent, signal }: { absent: boolean; signal: AbortSignal },
+  ): Promise<boolean> {
+    const temporary = join(this.#path, `${TEMPORARY}${randomBytes(8).toString('hex')}`);
+    try {
+      const handle = await open(temporary, 'wx', 0o644);
+      try {
+        for await (const chunk of content) {
+          signal.throwIfAborted();
+          await writeAll(handle, chunk);
+        }
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      if (!absent) {
+        await rename(temporary, join(this.#path, name));
+        return true;
+      }
+      // A link, unlike a rename, never replaces a file that came to be meanwhile.
+      try {
+        await link(temporary, join(this.#path, name));
+        return true;
+      } catch (error) {
+        if (codeOf(error) === 'EEXIST') return false;
+        throw error;
+      } finally {
+        await unlink(temporary);
+      }
+    } catch (error) {
+      await this.remove(temporary.slice(this.#path.length + 1));
+      throw folderError(this.name, `writing "${name}"`, error);
+    }
+  }
+
+  async remove(name: string): Promise<void> {
+    try {
+      await unlink(join(this.#path, name));
+    } catch (error) {
+      if (!isAbsent(error)) throw folderError(this.name, `deleting "${name}"`, error);
+    }
+  }
+
+  async tidy(): Promise<void> {
+    try {
+      for await (const entry of await opendir(this.#path)) {
+        if (entry.isFile() && entry.name.startsWith(TEMPORARY)) await this.remove(entry.name);
+      }
+    } catch (error) {
+      throw folderError(this.name, 'listing it', error);
+    }
+  }
+
+  async close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+function infoOf(name: string, { size, mtimeMs, ctimeMs, ino }: Stats): FileInfo {
+  return { name, size, version: `${size}-${mtimeMs}-${ino}`, changedAt: Math.max(mtimeMs, ctimeMs) };
+}
+
+function isAbsent(error: unknown): boolean {
+  return codeOf(error) === 'ENOENT';
+}
+
+async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let at = 0; at < chunk.length; ) {
+    const { bytesWritten } = await handle.write(chunk, at, chunk.length - at);
+    at += bytesWritten;
+  }
+}

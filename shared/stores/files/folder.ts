@@ -1,0 +1,42 @@
+/** One file of a knowledge base, as its folder lists it. */
+export interface FileInfo {
+  /** Name within the folder: no `/`. */
+  readonly name: string;
+  /** Size in bytes. */
+  readonly size: number;
+  /** Another text whenever the content is another one: modification time and inode, or the object's ETag. */
+  readonly version: string;
+  /** When it was last changed, in ms since 1970. */
+  readonly changedAt: number;
+}
+
+/** A folder that holds a knowledge base's files: mounted, or a prefix in S3. */
+export interface Folder {
+  /** What to call it in messages. */
+  readonly name: string;
+  /** What it is: `directory` or `s3`. */
+  readonly edition: string;
+  /** Its files, in the order of their names' bytes, and how many folders lie in it. */
+  list(): Promise<{ files: FileInfo[]; folders: number }>;
+  /** The file of that name, or undefined. */
+  stat(name: string): Promise<FileInfo | undefined>;
+  /**
+   * Streams `length` bytes from `offset` of exactly the version that was listed. Throws {@link FileChangedError} where
+   * the file is another one by now, at the latest after the last byte.
+   */
+  read(file: FileInfo, offset: number, length: number): AsyncIterable<Uint8Array>;
+  /**
+   * Writes a file as a whole: readers see the old content or the new one. With `absent`, only where there is none;
+   * returns false where there is one. Nothing is written when `content` throws.
+   */
+  write(
+    name: string,
+    content: AsyncIterable<Uint8Array>,
+    size: number,
+    options: { absent: boolean; signal: AbortSignal },
+  ): Promise<boolean>;
+  remove(name: string): Promise<void>;
+  /** Removes what cut off writes left. */
+  tidy(): Promise<void>;
+  close(): Promise<void>;
+}

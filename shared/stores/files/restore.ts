@@ -1,0 +1,221 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { EntryReader, IndexEntry } from '../../archive/types.ts';
+import { MultisetDigest, type Tally } from '../../digest.ts';
+import { InvalidInputError } from '../../errors.ts';
+import { parseInput } from '../../input.ts';
+import type { Cursor, Difference, Leg, LegContext, RestoreOptions, VerifyLeg } from '../port.ts';
+import { type FilesScope, isIncluded } from './connection.ts';
+import { FileChangedError } from './errors.ts';
+import { PIECE_BYTES, pieceTally } from './export.ts';
+import type { FileInfo, Folder } from './folder.ts';
+import { fileNameOf } from './names.ts';
+
+/** Samples of differences in one leg. */
+const SAMPLES_MAX = 20;
+
+/** Restores go from file to file: a leg ends between two. */
+const RestoreCursor = z.strictObject({ after: z.string() });
+
+/** The files of an archive with their entries. Throws InvalidInputError for an entry that is no file of this scope. */
+export async function* filesOf(
+  archive: EntryReader,
+  scope: FilesScope,
+): AsyncGenerator<{ file: string; entry: IndexEntry }> {
+  const seen = new Set<string>();
+  for await (const entry of archive.entries('kv/')) {
+    const file = fileNameOf(entry.name);
+    const problem =
+      file === undefined
+        ? 'is no entry of a store of files'
+        : !isIncluded(file, scope)
+          ? 'is not part of the target\'s scope ("include")'
+          : seen.has(file)
+            ? 'holds a file that another entry holds too'
+            : undefined;
+    if (file === undefined || problem !== undefined) {
+      throw new InvalidInputError(`The archive can't be restored: ${entry.name.slice(0, 200)} ${problem}.`, {
+        remedy: 'Use an archive of a store of this kind and scope; docs/stores/files.md has the format.',
+      });
+    }
+    seen.add(file);
+    yield { file, entry };
+  }
+}
+
+/** Deletes the files of the scope that the archive does not hold. Those that it holds are replaced one by one. */
+export async function clearFiles(
+  folder: Folder,
+  scope: FilesScope,
+  archive: EntryReader,
+  present: readonly FileInfo[],
+  context: LegContext,
+): Promise<Leg> {
+  const kept = new Set<string>();
+  for await (const { file } of filesOf(archive, scope)) kept.add(file);
+  for (const { name } of present) {
+    context.signal.throwIfAborted();
+    if (!kept.has(name)) await folder.remove(name);
+  }
+  return { cursor: null, tallies: {} };
+}
+
+/** Writes every file of the archive. Readers see the old file or the new one, never a part. */
+export async function loadFiles(
+  folder: Folder,
+  scope: FilesScope,
+  archive: EntryReader,
+  options: RestoreOptions,
+  cursor: Cursor | null,
+  context: LegContext,
+): Promise<Leg> {
+  const tally = new FileTally();
+  for await (const { file, entry } of afterCursor(filesOf(archive, scope), cursor)) {
+    context.signal.throwIfAborted();
+    const merging = options.mode === 'merge' && options.onConflict !== 'overwrite';
+    const existing = merging ? await folder.stat(file) : undefined;
+    if (existing && options.onConflict === 'fail' && !(await isSame(folder, existing, entry))) {
+      throw new InvalidInputError(
+        `${folder.name} has the file "${file}" with other content than the archive.`,
+        {
+          remedy: 'Restore with on_conflict "keep" or "overwrite", or with mode "replace".',
+        },
+      );
+    }
+    if (!existing) {
+      const digests = new PieceDigests(file);
+      const content = digests.watch(archive.open(entry));
+      const write = { absent: merging, signal: context.signal };
+      if (await folder.write(file, content, entry.size, write)) tally.add(digests.tally());
+    }
+    context.progress('files', tally.count);
+    if (context.timeLeft() <= 0) return { cursor: { after: file }, tallies: tally.tallies() };
+  }
+  return { cursor: null, tallies: tally.tallies() };
+}
+
+/** Reads every file back and compares size and SHA-256; after a `replace`, no other file may be there. */
+export async function verifyFiles(
+  folder: Folder,
+  scope: FilesScope,
+  archive: EntryReader,
+  options: RestoreOptions,
+  present: () => Promise<readonly FileInfo[]>,
+  cursor: Cursor | null,
+  context: LegContext,
+): Promise<VerifyLeg> {
+  const tally = new FileTally();
+  const samples: Difference[] = [];
+  let differences = 0;
+  const differ = (file: string, problem: string) => {
+    differences++;
+    if (samples.length < SAMPLES_MAX) samples.push({ thing: `file ${file}`, problem });
+  };
+  const result = (next: Cursor | null) => ({ cursor: next, tallies: tally.tallies(), differences, samples });
+  for await (const { file, entry } of afterCursor(filesOf(archive, scope), cursor)) {
+    context.signal.throwIfAborted();
+    const info = await folder.stat(file);
+    const kept = options.mode === 'merge' && options.onConflict === 'keep';
+    if (!info) differ(file, 'is missing in the target');
+    else if (!kept) {
+      const digests = new PieceDigests(file);
+      if (await isSame(folder, info, entry, digests)) tally.add(digests.tally());
+      else differ(file, 'has other content');
+    }
+    context.progress('files', tally.count);
+    if (context.timeLeft() <= 0) return result({ after: file });
+  }
+  if (options.mode === 'replace') {
+    const known = new Set<string>();
+    for await (const { file } of filesOf(archive, scope)) known.add(file);
+    for (const { name } of await present()) {
+      if (!known.has(name)) differ(name, 'is in the target, though not in the archive');
+    }
+  }
+  return result(null);
+}
+
+async function* afterCursor<T extends { file: string }>(
+  files: AsyncIterable<T>,
+  cursor: Cursor | null,
+): AsyncGenerator<T> {
+  const after =
+    cursor === null
+      ? null
+      : parseInput(RestoreCursor, cursor, 'The cursor of the file restore', 'Restore again.').after;
+  let started = after === null;
+  for await (const item of files) {
+    if (started) yield item;
+    started ||= item.file === after;
+  }
+}
+
+async function isSame(
+  folder: Folder,
+  file: FileInfo,
+  entry: IndexEntry,
+  digests?: PieceDigests,
+): Promise<boolean> {
+  if (file.size !== entry.size) return false;
+  const hash = createHash('sha256');
+  try {
+    const content = folder.read(file, 0, file.size);
+    for await (const chunk of digests ? digests.watch(content) : content) hash.update(chunk);
+  } catch (error) {
+    if (error instanceof FileChangedError) return false;
+    throw error;
+  }
+  return hash.digest('hex') === entry.sha256;
+}
+
+/** Digests a file in the pieces in which exports digest it. */
+class PieceDigests {
+  readonly #file: string;
+  readonly #digest = new MultisetDigest();
+  #offset = 0;
+  #start = 0;
+  #hash = createHash('sha256');
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  async *watch(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of content) {
+      for (let at = 0; at < chunk.length; ) {
+        const part = chunk.subarray(at, at + PIECE_BYTES - (this.#offset - this.#start));
+        this.#hash.update(part);
+        this.#offset += part.length;
+        at += part.length;
+        if (this.#offset - this.#start === PIECE_BYTES) this.#close();
+      }
+      yield chunk;
+    }
+  }
+
+  #close(): void {
+    this.#digest.merge(pieceTally(this.#file, this.#start, this.#hash.digest('hex'), true).digest);
+    this.#hash = createHash('sha256');
+    this.#start = this.#offset;
+  }
+
+  /** The file as one, once it has been watched to its end. */
+  tally(): Tally {
+    if (this.#offset > this.#start || this.#offset === 0) this.#close();
+    return { count: 1, digest: this.#digest.hex() };
+  }
+}
+
+class FileTally {
+  readonly #digest = new MultisetDigest();
+  count = 0;
+
+  add({ count, digest }: Tally): void {
+    this.count += count;
+    this.#digest.merge(digest);
+  }
+
+  tallies(): Record<string, Tally> {
+    return { files: { count: this.count, digest: this.#digest.hex() } };
+  }
+}

@@ -1,0 +1,155 @@
+import { Readable } from 'node:stream';
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3';
+import { Upload } from '@aws-sdk/lib-storage';
+import { FileChangedError, folderError } from './errors.ts';
+import type { FileInfo, Folder } from './folder.ts';
+
+/** Smallest part of a multipart upload, in bytes, and most parts that one has: limits of S3. */
+const PART_BYTES_MIN = 5 * 1024 ** 2;
+const PARTS_MAX = 10_000;
+/** Parts on their way at the same time. */
+const QUEUE_SIZE = 3;
+
+/** The objects right under a prefix in S3. */
+export class S3Folder implements Folder {
+  readonly name: string;
+  readonly edition = 's3';
+  readonly #s3: S3Client;
+  readonly #bucket: string;
+  readonly #prefix: string;
+
+  /** @param prefix '' or one that ends in `/` */
+  constructor(bucket: string, prefix: string, target: string, region?: string) {
+    this.#s3 = new S3Client(region === undefined ? {} : { region });
+    this.#bucket = bucket;
+    this.#prefix = prefix;
+    this.name = `Folder s3://${bucket}/${prefix} of target "${target}"`;
+  }
+
+  async list(): Promise<{ files: FileInfo[]; folders: number }> {
+    const files: FileInfo[] = [];
+    let folders = 0;
+    let token: string | undefined;
+    try {
+      do {
+        const page = await this.#s3.send(
+          new ListObjectsV2Command({
+            Bucket: this.#bucket,
+            Prefix: this.#prefix,
+            Delimiter: '/',
+            ContinuationToken: token,
+          }),
+        );
+        folders += page.CommonPrefixes?.length ?? 0;
+        for (const { Key = '', Size = 0, ETag = '', LastModified } of page.Contents ?? []) {
+          const name = Key.slice(this.#prefix.length);
+          // Consoles mark a folder by an empty object that has its name.
+          if (name !== '')
+            files.push({ name, size: Size, version: ETag, changedAt: LastModified?.getTime() ?? 0 });
+        }
+        token = page.NextContinuationToken;
+      } while (token !== undefined);
+    } catch (error) {
+      throw folderError(this.name, 'listing it', error);
+    }
+    return { files: files.sort((left, right) => (left.name < right.name ? -1 : 1)), folders };
+  }
+
+  async stat(name: string): Promise<FileInfo | undefined> {
+    try {
+      const head = await this.#s3.send(
+        new HeadObjectCommand({ Bucket: this.#bucket, Key: this.#prefix + name }),
+      );
+      const { ContentLength = 0, ETag = '', LastModified } = head;
+      return { name, size: ContentLength, version: ETag, changedAt: LastModified?.getTime() ?? 0 };
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined;
+      throw folderError(this.name, `looking at "${name}"`, error);
+    }
+  }
+
+  async *read(file: FileInfo, offset: number, length: number): AsyncGenerator<Uint8Array> {
+    if (length === 0) return;
+    try {
+      const { Body } = await this.#s3.send(
+        new GetObjectCommand({
+          Bucket: this.#bucket,
+          Key: this.#prefix + file.name,
+          IfMatch: file.version,
+          Range: `bytes=${offset}-${offset + length - 1}`,
+        }),
+      );
+      let received = 0;
+      for await (const chunk of Body as Readable) {
+        received += (chunk as Uint8Array).length;
+        yield chunk as Uint8Array;
+      }
+      if (received !== length) throw new FileChangedError(this.name, file.name);
+    } catch (error) {
+      if ([404, 412, 416].includes(statusOf(error) ?? 0)) throw new FileChangedError(this.name, file.name);
+      throw folderError(this.name, `reading "${file.name}"`, error);
+    }
+  }
+
+  async write(
+    name: string,
+    content: AsyncIterable<Uint8Array>,
+    size: number,
+    { absent, signal }: { absent: boolean; signal: AbortSignal },
+  ): Promise<boolean> {
+    const upload = new Upload({
+      client: this.#s3,
+      params: {
+        Bucket: this.#bucket,
+        Key: this.#prefix + name,
+        Body: Readable.from(content, { objectMode: false }),
+        ...(absent ? { IfNoneMatch: '*' } : {}),
+      },
+      partSize: Math.max(PART_BYTES_MIN, Math.ceil(size / PARTS_MAX)),
+      queueSize: QUEUE_SIZE,
+    });
+    const abort = () => {
+      // Whether the abortion worked shows in the upload's own promise, which is awaited below.
+      upload.abort().catch(() => undefined);
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      await upload.done();
+      return true;
+    } catch (error) {
+      if (absent && statusOf(error) === 412) return false;
+      throw folderError(this.name, `writing "${name}"`, error);
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  async remove(name: string): Promise<void> {
+    try {
+      await this.#s3.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: this.#prefix + name }));
+    } catch (error) {
+      throw folderError(this.name, `deleting "${name}"`, error);
+    }
+  }
+
+  /** Uploads that were cut off are no objects; the bucket's lifecycle rule removes their parts. */
+  async tidy(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async close(): Promise<void> {
+    this.#s3.destroy();
+    return Promise.resolve();
+  }
+}
+
+function statusOf(error: unknown): number | undefined {
+  return error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
+}

@@ -1,0 +1,372 @@
+import { randomBytes } from 'node:crypto';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CreateBucketCommand, DeleteBucketCommand, DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { addTallies, type Tallies } from '../../../shared/digest.ts';
+import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
+import { openFolder } from '../../../shared/stores/files/connection.ts';
+import { entryNamesOf, fileNameOf } from '../../../shared/stores/files/names.ts';
+import type { Cursor, Store } from '../../../shared/stores/port.ts';
+import { exportAll, legContext, MemoryArchive, REPLACE, restoreAll } from '../redis/support.ts';
+
+const OLD = new Date('2026-01-01T00:00:00Z');
+
+/** Files as nano-graphrag and LightRAG leave them; content that must not be parsed among them. */
+const FILES: Record<string, Buffer> = {
+  'kv_store_full_docs.json': Buffer.from(
+    '{\n  "doc-1": {"content": "ä  ö"},\n  "doc-2": {"content": 1.0}\n}',
+  ),
+  'kv_store_text_chunks.json': Buffer.from('{"chunk-1": {}}'),
+  'kv_store_broken.json': Buffer.from('{"cut off": '),
+  'vdb_entities.json': Buffer.from('{"embedding_dim": 2, "data": [], "matrix": "AAAA"}'),
+  'graph_chunk_entity_relation.graphml': Buffer.from('<?xml version="1.0"?><graphml/>'),
+  'entities_hnsw_metadata.pkl': Buffer.from([0x80, 4, 0x95, 0, 255, 0x2e]),
+  'empty.json': Buffer.alloc(0),
+  'Ünïcode – name.json': Buffer.from('{}'),
+  'A.json': Buffer.from('capital'),
+  'a.json': Buffer.from('small'),
+};
+
+interface Place {
+  location: string;
+  put(name: string, content: Buffer): Promise<void>;
+  read(): Promise<Record<string, Buffer>>;
+  remove(name: string): Promise<void>;
+  destroy(): Promise<void>;
+}
+
+async function directory(): Promise<Place> {
+  const path = await mkdtemp(join(tmpdir(), 'ngbak-files-'));
+  return {
+    location: path,
+    put: async (name, content) => {
+      await writeFile(join(path, name), content);
+      await utimes(join(path, name), OLD, OLD);
+    },
+    read: async () => {
+      const names = (await readdir(path, { withFileTypes: true })).filter((entry) => entry.isFile());
+      return Object.fromEntries(
+        await Promise.all(names.map(async ({ name }) => [name, await readFile(join(path, name))] as const)),
+      );
+    },
+    remove: (name) => rm(join(path, name)),
+    destroy: () => rm(path, { recursive: true }),
+  };
+}
+
+async function bucket(): Promise<Place> {
+  const s3 = new S3Client({});
+  const Bucket = `files-${randomBytes(6).toString('hex')}`;
+  await s3.send(new CreateBucketCommand({ Bucket }));
+  const location = `s3://${Bucket}/working dir/rag`;
+  const folder = openFolder({ location }, { folder: '', include: ['*'] }, 'test');
+  const signal = new AbortController().signal;
+  const place: Place = {
+    location,
+    put: async (name, content) => {
+      await folder.write(name, chunks(content), content.length, { absent: false, signal });
+    },
+    read: async () => {
+      const content: Record<string, Buffer> = {};
+      for (const file of (await folder.list()).files) {
+        const parts: Uint8Array[] = [];
+        for await (const part of folder.read(file, 0, file.size)) parts.push(part);
+        content[file.name] = Buffer.concat(parts);
+      }
+      return content;
+    },
+    remove: (name) => folder.remove(name),
+    destroy: async () => {
+      for (const name of Object.keys(await place.read())) await folder.remove(name);
+      await s3.send(new DeleteObjectCommand({ Bucket, Key: 'working dir/rag/' }));
+      await s3.send(new DeleteBucketCommand({ Bucket }));
+      await folder.close();
+      s3.destroy();
+    },
+  };
+  return place;
+}
+
+async function* chunks(content: Buffer): AsyncGenerator<Uint8Array> {
+  yield content;
+}
+
+const places: [string, () => Promise<Place>][] = [['a mounted folder', directory]];
+if (process.env.AWS_ENDPOINT_URL) places.push(['a prefix in S3', bucket]);
+
+describe.each(places)('files in %s', (_, create) => {
+  let place: Place;
+  const opened: Store[] = [];
+  const open = (scope: object = {}) => {
+    const store = filesAdapter.create({ location: place.location }, filesAdapter.Scope.parse(scope), {
+      target: 'test',
+    });
+    opened.push(store);
+    return store;
+  };
+
+  beforeEach(async () => {
+    place = await create();
+    for (const [name, content] of Object.entries(FILES)) await place.put(name, content);
+  });
+  afterEach(async () => {
+    for (const store of opened.splice(0)) await store.close();
+    await place.destroy();
+  });
+
+  test('come back to the byte, whatever is in them', async () => {
+    const probe = await open().probe(legContext());
+    const { archive, tallies } = await exportAll(() => open());
+    expect(probe.counts).toEqual({ files: 10 });
+    expect(tallies.files?.count).toBe(10);
+    expect(tallies['keys:full_docs']?.count).toBe(2);
+    expect(tallies['keys:broken']).toBeUndefined();
+    expect(archive.files.get('kv/files/kv_store_full_docs.json')).toEqual(FILES['kv_store_full_docs.json']);
+    await place.remove('vdb_entities.json');
+    await place.put('kv_store_full_docs.json', Buffer.from('damaged'));
+    await place.put('new.json', Buffer.from('{}'));
+    const store = open();
+    expect(await store.admits(archive, REPLACE, legContext())).toEqual([]);
+    const { loaded, verified } = await restoreAll(store, archive);
+    expect(verified).toMatchObject({ differences: 0, samples: [] });
+    expect(await place.read()).toEqual(FILES);
+    expect(loaded.files).toEqual(tallies.files);
+    expect(verified.tallies.files).toEqual(tallies.files);
+  });
+
+  test('are saved and restored in legs of one file', async () => {
+    const whole = await exportAll(() => open());
+    const cut = await exportAll(() => open(), 1);
+    expect(cut.legs).toBe(10);
+    expect([...cut.archive.files]).toEqual([...whole.archive.files]);
+    expect(cut.tallies).toEqual(whole.tallies);
+    for (const name of Object.keys(FILES)) await place.remove(name);
+    const { verified } = await restoreAll(open(), cut.archive, REPLACE, 0);
+    expect(verified).toMatchObject({ differences: 0, tallies: { files: whole.tallies.files } });
+    expect(await place.read()).toEqual(FILES);
+  });
+
+  test('a difference is found: other content, a missing file, one too many', async () => {
+    const { archive } = await exportAll(() => open());
+    await place.put('a.json', Buffer.from('smalL'));
+    await place.remove('A.json');
+    await place.put('extra', Buffer.from('1'));
+    const verified = await open().verify(archive, REPLACE, null, legContext());
+    expect(verified.differences).toBe(3);
+    expect(verified.samples.map(({ thing, problem }) => `${thing} ${problem}`).sort()).toEqual([
+      'file A.json is missing in the target',
+      'file a.json has other content',
+      'file extra is in the target, though not in the archive',
+    ]);
+  });
+
+  test('merging keeps, overwrites or refuses files that are there with other content', async () => {
+    const { archive } = await exportAll(() => open());
+    await place.put('a.json', Buffer.from('other'));
+    await place.remove('A.json');
+    await expect(
+      open().load(archive, { mode: 'merge', onConflict: 'fail' }, null, legContext()),
+    ).rejects.toThrow('has the file "a.json" with other content');
+    const keep = await restoreAll(open(), archive, { mode: 'merge', onConflict: 'keep' });
+    expect(keep.loaded.files?.count).toBeLessThanOrEqual(1);
+    expect((await place.read())['a.json']?.toString()).toBe('other');
+    expect((await place.read())['A.json']?.toString()).toBe('capital');
+    const overwrite = await restoreAll(open(), archive, { mode: 'merge', onConflict: 'overwrite' });
+    expect(overwrite.verified.differences).toBe(0);
+    expect(await place.read()).toEqual(FILES);
+  });
+
+  test('only what the scope includes is saved, cleared and restored', async () => {
+    const scope = { include: ['kv_store_*.json'] };
+    const probe = await open(scope).probe(legContext());
+    expect(probe.counts.files).toBe(3);
+    expect(probe.warnings.join()).toContain('7 files are left out');
+    const { archive } = await exportAll(() => open(scope));
+    await place.put('kv_store_late.json', Buffer.from('{}'));
+    await restoreAll(open(scope), archive);
+    expect(await place.read()).toEqual(FILES);
+    expect(await open({ include: ['vdb_*'] }).admits(archive, REPLACE, legContext())).toEqual([
+      expect.stringContaining('not part of the target'),
+    ]);
+  });
+
+  test('an entry cut off in the archive leaves the old file as it was', async () => {
+    const { archive } = await exportAll(() => open());
+    const broken = new (class extends MemoryArchive {
+      override async *open(entry: Parameters<MemoryArchive['open']>[0]): AsyncGenerator<Uint8Array> {
+        yield* super.open(entry);
+        if (entry.name.endsWith('/a.json')) throw new Error('the archive ends here');
+      }
+    })();
+    for (const [name, content] of archive.files) broken.files.set(name, content);
+    await place.put('a.json', Buffer.from('old'));
+    await expect(open().load(broken, REPLACE, null, legContext())).rejects.toThrow();
+    expect((await place.read())['a.json']?.toString()).toBe('old');
+    expect(Object.keys(await place.read()).filter((name) => name.startsWith('.ngbak'))).toEqual([]);
+  });
+});
+
+describe('a mounted folder', () => {
+  let place: Place;
+  beforeEach(async () => {
+    place = await directory();
+  });
+  afterEach(async () => {
+    await place.destroy();
+  });
+  const open = () =>
+    filesAdapter.create({ location: place.location }, filesAdapter.Scope.parse({}), { target: 'test' });
+
+  test('files of many pieces come back, and their digests do not depend on legs', async () => {
+    const path = join(place.location, 'vdb_chunks.json');
+    await writeFile(path, 'x');
+    await truncate(path, 66 * 1024 ** 2);
+    await utimes(path, OLD, OLD);
+    const { archive, tallies, legs } = await exportPieces(open, 1);
+    expect(legs).toBe(2);
+    expect(tallies.files?.count).toBe(1);
+    const { verified } = await restoreAll(open(), archive);
+    expect(verified.tallies.files).toEqual(tallies.files);
+    expect(verified.differences).toBe(0);
+  });
+
+  test('a file that is being written is waited for, and saved as it is afterwards', async () => {
+    const path = join(place.location, 'kv_store_full_docs.json');
+    await writeFile(path, '{"doc-1": ');
+    const finish = setTimeout(() => {
+      finished = writeFile(path, '{"doc-1": 1}');
+    }, 300);
+    let finished: Promise<void> = Promise.resolve();
+    const { archive, tallies } = await exportAll(open);
+    clearTimeout(finish);
+    await finished;
+    expect(archive.text('kv/files/kv_store_full_docs.json')).toBe('{"doc-1": 1}');
+    expect(tallies['keys:full_docs']?.count).toBe(1);
+  });
+
+  test('a large file that changes between two legs stops the backup with its name', async () => {
+    const path = join(place.location, 'vdb_chunks.json');
+    await writeFile(path, '');
+    await truncate(path, 70 * 1024 ** 2);
+    await utimes(path, OLD, OLD);
+    const shard = { id: 'files', params: {}, estimatedBytes: 0 };
+    for await (const step of open().export(shard, null, legContext())) {
+      for await (const chunk of step.piece.data) expect(chunk.length).toBeGreaterThan(0);
+      await truncate(path, 71 * 1024 ** 2);
+      const rest = open().export(shard, step.next, legContext());
+      await expect((rest as AsyncGenerator).next()).rejects.toThrow(
+        '"vdb_chunks.json" changed while it was read',
+      );
+      return;
+    }
+    throw new Error('nothing was exported');
+  });
+
+  test('links and folders are not followed', async () => {
+    await mkdir(join(place.location, 'inner'));
+    await writeFile(join(place.location, 'inner', 'x'), '1');
+    await symlink('/etc/passwd', join(place.location, 'link'));
+    expect((await open().probe(legContext())).counts.files).toBe(0);
+    expect((await open().probe(legContext())).warnings.join()).toContain('1 folders in it are left out');
+  });
+
+  test('a folder that is not there is named, with what to do', async () => {
+    const store = filesAdapter.create({ location: '/not/there' }, filesAdapter.Scope.parse({}), {
+      target: 'test',
+    });
+    await expect(store.probe(legContext())).rejects.toThrow(
+      'Folder /not/there of target "test": listing it failed (ENOENT)',
+    );
+  });
+});
+
+describe('names', () => {
+  test('every name comes back, and no two fall onto one where case does not count', () => {
+    const names = [
+      'a',
+      'A',
+      'ä',
+      'Ä',
+      'a b',
+      '%41',
+      '..a',
+      '...',
+      'x\\y',
+      '\n',
+      'kv_store_x.json',
+      'AA',
+      'aA',
+      'Aa',
+    ];
+    const entries = entryNamesOf(names);
+    for (const name of names) expect(fileNameOf(entries.get(name) ?? '')).toBe(name);
+    expect(new Set([...entries.values()].map((entry) => entry.toLowerCase())).size).toBe(names.length);
+  });
+
+  test.each([
+    'kv/files/..',
+    'kv/files/%2E%2E',
+    'kv/files/a%2Fb',
+    'kv/files/%00',
+    'kv/files/.ngbak-x',
+    'kv/files/a/b',
+    'kv/files/',
+    'kv/other',
+    'kv/files/%C3',
+    `kv/files/${'x'.repeat(256)}`,
+  ])('%s is refused: it leads elsewhere, or is no name', (entry) =>
+    expect(fileNameOf(entry)).toBeUndefined(),
+  );
+
+  test.each(['relative/path', '/a/../b', 's3://', 's3://UPPER/x', 'https://x/y', '/'])(
+    'location %s is refused',
+    (location) => {
+      expect(filesAdapter.Connection.safeParse({ location }).success).toBe(false);
+    },
+  );
+});
+
+/** Like exportAll, for entries of several pieces. */
+async function exportPieces(open: () => Store, steps: number) {
+  const archive = new MemoryArchive();
+  const parts = new Map<string, Buffer[]>();
+  let tallies: Tallies = {};
+  let cursor: Cursor | null = null;
+  let legs = 0;
+  do {
+    legs++;
+    let ended = true;
+    let done = 0;
+    for await (const step of open().export(
+      { id: 'files', params: {}, estimatedBytes: 0 },
+      cursor,
+      legContext(),
+    )) {
+      const list = parts.get(step.piece.name) ?? [];
+      parts.set(step.piece.name, list);
+      expect(list.reduce((sum, part) => sum + part.length, 0)).toBe(step.piece.offset);
+      for await (const chunk of step.piece.data) list.push(Buffer.from(chunk));
+      tallies = addTallies(tallies, step.tallies);
+      cursor = step.next;
+      if (cursor !== null && ++done >= steps) {
+        ended = false;
+        break;
+      }
+    }
+    if (ended) cursor = null;
+  } while (cursor !== null);
+  for (const [name, list] of parts) archive.files.set(name, Buffer.concat(list));
+  return { archive, tallies, legs };
+}
