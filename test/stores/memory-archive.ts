@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { EntryPiece, EntryReader, IndexEntry } from '../../shared/archive/types.ts';
 import { addTallies, type Tallies } from '../../shared/digest.ts';
-import type { Cursor, LegContext, Store } from '../../shared/stores/port.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions, Store } from '../../shared/stores/port.ts';
 
 /** An archive in memory, for tests of stores: what an export yields, as a restore reads it. */
 export class MemoryArchive implements EntryReader {
@@ -148,4 +148,76 @@ export async function withStore<T>(open: () => Store, work: (store: Store) => Pr
   } finally {
     await store.close();
   }
+}
+
+export interface Restored {
+  readonly loaded: Tallies;
+  readonly readBack: Tallies;
+  readonly differences: number;
+  readonly samples: readonly string[];
+  readonly legs: number;
+}
+
+export interface RestoreHow {
+  readonly options?: RestoreOptions;
+  /** Runs `clear`, `load`, `verify` and `finish` with no time left: every leg does the least it may. */
+  readonly hurried?: boolean;
+  /** Runs every leg twice from the same cursor, as after a time-out of the platform; the later result counts. */
+  readonly repeated?: boolean;
+  /** Called between `load` and `verify`. */
+  readonly beforeVerify?: () => Promise<void>;
+  /** Leaves `finish` out. */
+  readonly unfinished?: boolean;
+}
+
+/** Restores an archive as the workflow does: clear, load, verify, finish, each in legs with a store of its own. */
+export async function restoreAll(
+  open: () => Store,
+  archive: EntryReader,
+  how: RestoreHow = {},
+): Promise<Restored> {
+  const options = how.options ?? { mode: 'replace', onConflict: 'fail' };
+  const context = legContext(how.hurried ? { timeLeft: () => 0 } : {});
+  let legs = 0;
+  async function phase<T extends Leg>(
+    run: (store: Store, cursor: Cursor | null) => Promise<T>,
+    each: (leg: T) => void = () => undefined,
+  ): Promise<void> {
+    let cursor: Cursor | null = null;
+    do {
+      const from: Cursor | null = structuredClone(cursor);
+      if (how.repeated) await withStore(open, (store) => run(store, structuredClone(from)));
+      const leg = await withStore(open, (store) => run(store, structuredClone(from)));
+      each(leg);
+      cursor = leg.cursor;
+      if (JSON.stringify(cursor).length > 8192) throw new Error('a cursor has more than 8 KiB');
+      if (cursor !== null && JSON.stringify(cursor) === JSON.stringify(from) && ++stuck > 100) {
+        throw new Error(`no leg comes further than ${JSON.stringify(cursor)}`);
+      }
+      legs++;
+    } while (cursor !== null);
+  }
+  let stuck = 0;
+  let loaded: Tallies = {};
+  let readBack: Tallies = {};
+  let differences = 0;
+  const samples: string[] = [];
+  await phase((store, cursor) => store.clear(archive, options, cursor, context));
+  await phase(
+    (store, cursor) => store.load(archive, options, cursor, context),
+    (leg) => {
+      loaded = addTallies(loaded, leg.tallies);
+    },
+  );
+  await how.beforeVerify?.();
+  await phase(
+    (store, cursor) => store.verify(archive, options, cursor, context),
+    (leg) => {
+      readBack = addTallies(readBack, leg.tallies);
+      differences += leg.differences;
+      samples.push(...leg.samples.map(({ thing, problem }) => `${thing}: ${problem}`));
+    },
+  );
+  if (!how.unfinished) await phase((store, cursor) => store.finish(options, cursor, context));
+  return { loaded, readBack, differences, samples, legs };
 }
