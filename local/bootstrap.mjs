@@ -3,7 +3,7 @@
  * packages when they are missing or older than the lock file, then hands over to the Node 24 that is one of them.
  * Plain JavaScript for Node 18 and later, with nothing but Node's own modules.
  *
- *   node local/bootstrap.mjs SCRIPT.ts [arguments…]
+ *   node local/bootstrap.mjs [SCRIPT.ts [arguments…]]
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -41,7 +41,6 @@ function run(command, args, environment = process.env) {
 }
 
 const [script, ...args] = process.argv.slice(2);
-if (!script) fail('Usage: node local/bootstrap.mjs SCRIPT.ts [arguments…]');
 if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
   fail(
     `Node ${process.versions.node} is too old: install Node ${NODE_MAJOR_MIN} or later (https://nodejs.org).`,
@@ -75,6 +74,9 @@ if (!isInstalled()) {
   if (!isInstalled())
     fail('npm has not installed what package-lock.json says: remove node_modules and try again.');
 }
+
+// Without a script, to have installed is all.
+if (!script) process.exit(0);
 
 // Node 24 comes first on the PATH, so that whatever the program starts runs on it too.
 const environment = { ...process.env, PATH: binaries + delimiter + (process.env.PATH ?? '') };

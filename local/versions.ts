@@ -5,4 +5,6 @@ export const VERSIONS = {
   /** As Debian 12 names it. Any other Redis 7 or Valkey on the PATH is taken as well. */
   redis: '5:7.0.15-1~deb12u10',
   ministack: '1.5.33',
+  /** Not a server: the client that tests run as a user would. */
+  awscli: '1.46.2',
 } as const;

@@ -5,11 +5,12 @@
 import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { delimiter, join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { deployStack } from '../local/deploy.ts';
 import { ROOT } from '../local/folders.ts';
+import { installAwsCli } from '../local/install/python.ts';
 import { INTERRUPTED_EXIT_CODE, InterruptedError, interruptible } from '../local/interrupt.ts';
 import { boundToParent, ended, killGroup } from '../local/processes.ts';
 import { type Stack, startStack } from '../local/stack.ts';
@@ -80,6 +81,16 @@ async function deploy(stack: Stack, signal: AbortSignal): Promise<string> {
   return JSON.stringify(outputs);
 }
 
+/** Installs the AWS CLI that tests run as a user would, and gives back the folder of its `aws`. */
+function awsCli(stack: Stack, signal: AbortSignal): Promise<string> {
+  return installAwsCli({
+    environment: process.env,
+    signal,
+    log: join(stack.logs, 'awscli.log'),
+    onInstall: (what) => say(`installing ${what}`),
+  });
+}
+
 /** Runs Jest with its output as it comes, and gives back how many tests passed and failed. */
 async function runJest(args: readonly string[], env: NodeJS.ProcessEnv, signal: AbortSignal) {
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-'));
@@ -121,7 +132,9 @@ async function main(signal: AbortSignal): Promise<{ passed: number; failed: numb
     // For the clients that are made here, and for everything that is started from here.
     Object.assign(process.env, addressesAsEnvironment(stack));
     if (selected.some((path) => path.startsWith('test/stack/'))) {
-      process.env.NGBAK_TEST_OUTPUTS = await deploy(stack, signal);
+      const [outputs, cli] = await Promise.all([deploy(stack, signal), awsCli(stack, signal)]);
+      process.env.NGBAK_TEST_OUTPUTS = outputs;
+      process.env.PATH = `${cli}${delimiter}${process.env.PATH ?? ''}`;
     }
     say(`testing ${selected.length} files`);
     return await runJest(args, process.env, signal);

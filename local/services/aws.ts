@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ROOT } from '../folders.ts';
-import { installMinistack } from '../install/ministack.ts';
+import { installMinistack } from '../install/python.ts';
 import { type AwsAddress, expectOk, installContext, type ServiceContext, startServer } from './service.ts';
 
 /** The emulator knows one account, unless the access key is a number of twelve digits. */
@@ -35,7 +35,7 @@ export async function startAws(context: ServiceContext, port: number): Promise<A
   const address = emulatorAddress(`http://127.0.0.1:${port}`);
   await startServer('aws', context, {
     command: 'python3',
-    args: [join(ROOT, 'local/ministack_launcher.py')],
+    args: [join(ROOT, 'local/emulator/launch.py')],
     env: {
       // 127.0.0.1 and not localhost: the SDKs then put the bucket into the path and not into the host name.
       BIND_HOST: '127.0.0.1',
@@ -45,6 +45,7 @@ export async function startAws(context: ServiceContext, port: number): Promise<A
       IOT_MTLS_ENABLED: '0',
       PYTHONPATH: packages,
       PYTHONUNBUFFERED: '1',
+      PYTHONDONTWRITEBYTECODE: '1',
       // The CDK's own custom-resource functions expect the SDK of Lambda's runtime.
       NODE_PATH: join(ROOT, 'node_modules'),
       PATH: `${join(ROOT, 'node_modules/.bin')}:${context.environment.PATH ?? ''}`,

@@ -1,0 +1,27 @@
+"""Starts the AWS emulator ministack with the corrections that this project needs to be tested truthfully.
+
+Each module beside this one mends one thing by replacing functions of ministack in memory. That ties them to one
+version, so another one is refused: look at each correction again before the version changes.
+"""
+
+import sys
+from importlib.metadata import version
+
+VERSION = "1.5.33"
+
+if __name__ == "__main__":
+    found = version("ministack")
+    if found != VERSION:
+        sys.exit(f"ministack {found} is installed; the corrections in local/emulator/ are for {VERSION}.")
+
+    import bucket_properties
+    import lambda_errors
+    import multipart
+    import object_events
+
+    for correction in (lambda_errors, multipart, object_events, bucket_properties):
+        correction.apply()
+
+    from ministack.app import main
+
+    sys.exit(main())

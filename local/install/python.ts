@@ -1,0 +1,55 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ROOT } from '../folders.ts';
+import { VERSIONS } from '../versions.ts';
+import { type InstallContext, installed, runInstaller } from './install.ts';
+import { pythonInstaller } from './prerequisites.ts';
+
+/**
+ * Installs the packages of a requirements file in local/pins/, each with its pinned hash, and gives back the folder
+ * that PYTHONPATH must name. No environment is activated and nothing of the machine's Python is changed.
+ */
+async function installPackages(
+  id: string,
+  pins: string,
+  context: InstallContext,
+  finish: (packages: string) => Promise<void> = async () => undefined,
+): Promise<string> {
+  const folder = await installed(`${id}-${process.platform}-${process.arch}`, context, async (half) => {
+    const options = { cwd: half, remedy: 'See what pip says; it needs PyPI or a mirror of it.' };
+    let python = 'python3';
+    if ((await pythonInstaller(context.environment)) === 'venv') {
+      // Only for the pip in it.
+      await runInstaller('python3', ['-m', 'venv', 'venv'], context, options);
+      python = 'venv/bin/python';
+    }
+    const exact = [
+      '--require-hashes',
+      '--no-deps',
+      '--target',
+      'packages',
+      '-r',
+      join(ROOT, 'local/pins', pins),
+    ];
+    const quiet = ['--quiet', '--disable-pip-version-check', '--no-input'];
+    await runInstaller(python, ['-m', 'pip', 'install', ...quiet, ...exact], context, options);
+    await finish(join(half, 'packages'));
+  });
+  return join(folder, 'packages');
+}
+
+/** Installs the AWS emulator, and gives back the folder that PYTHONPATH must name. */
+export function installMinistack(context: InstallContext): Promise<string> {
+  return installPackages(`ministack-${VERSIONS.ministack}`, 'ministack-requirements.txt', context);
+}
+
+/** Installs the AWS CLI, and gives back the folder that PATH must name to find `aws` in it. */
+export async function installAwsCli(context: InstallContext): Promise<string> {
+  const id = `awscli-${VERSIONS.awscli}`;
+  const packages = await installPackages(id, 'awscli-requirements.txt', context, async (half) => {
+    // pip's own script expects its packages in the machine's Python.
+    const script = '#!/bin/sh\nPYTHONPATH="$(dirname "$0")/.." exec python3 -m awscli "$@"\n';
+    await writeFile(join(half, 'bin/aws'), script, { mode: 0o755 });
+  });
+  return join(packages, 'bin');
+}
