@@ -69,8 +69,8 @@ export interface Downloaded {
  */
 export async function downloadArchive(options: DownloadOptions): Promise<Downloaded> {
   const { path, signal } = options;
-  let link = await options.link();
-  const { bytes, crc32: wanted = '', backup_id } = link;
+  const links = await Links.open(options.link);
+  const { bytes, crc32: wanted = '', backup_id } = links.current;
   if (await isThere(options, bytes, wanted)) return { path, bytes, existed: true, resumed: bytes };
   await mkdir(dirname(path), { recursive: true });
   const part = `${path}.part`;
@@ -96,21 +96,16 @@ export async function downloadArchive(options: DownloadOptions): Promise<Downloa
     const missing = Array.from({ length: Math.ceil(bytes / CHUNK_BYTES) }, (_, number) => number).filter(
       (number) => !have.has(number),
     );
-    const renew = async (old: Download) => {
-      if (link === old) link = await options.link();
-      return link;
-    };
+    const save = saver(`${part}.json`, state);
     const fetched = mapOrdered(missing, CONNECTIONS, async (number) => {
       const range = chunk(number);
-      await fetchRange(file, range, { link: () => link, renew, signal });
+      await fetchRange(file, range, links, signal);
+      state.done.push(number);
+      await save();
       done += range.length;
       options.progress(done, bytes);
-      return number;
     });
-    for await (const number of fetched) {
-      state.done.push(number);
-      await writeFile(`${part}.json`, JSON.stringify(state), { mode: 0o600 });
-    }
+    for await (const _ of fetched);
     await file.sync();
   } finally {
     await file.close();
@@ -126,6 +121,49 @@ export async function downloadArchive(options: DownloadOptions): Promise<Downloa
   await rename(part, path);
   await rm(`${part}.json`, { force: true });
   return { path, bytes, existed: false, resumed };
+}
+
+/** The link in use, renewed once for all who find that it has run out. */
+class Links {
+  current: Download;
+  readonly #make: () => Promise<Download>;
+  #renewing: Promise<void> | undefined;
+
+  constructor(first: Download, make: () => Promise<Download>) {
+    this.current = first;
+    this.#make = make;
+  }
+
+  static async open(make: () => Promise<Download>): Promise<Links> {
+    return new Links(await make(), make);
+  }
+
+  async renew(old: Download): Promise<void> {
+    if (this.current !== old) return;
+    this.#renewing ??= this.#make().then(
+      (link) => {
+        this.current = link;
+        this.#renewing = undefined;
+      },
+      (error) => {
+        this.#renewing = undefined;
+        throw error;
+      },
+    );
+    await this.#renewing;
+  }
+}
+
+/** Writes the state whole or not at all, and one after the other. */
+function saver(path: string, state: State): () => Promise<void> {
+  let last: Promise<void> = Promise.resolve();
+  return () => {
+    last = last.then(async () => {
+      await writeFile(`${path}.new`, JSON.stringify(state), { mode: 0o600 });
+      await rename(`${path}.new`, path);
+    });
+    return last;
+  };
 }
 
 /** Whether the very archive is at `path` already. Throws RefusedError where something else is. */
@@ -189,14 +227,15 @@ async function requireSpace(path: string, bytes: number): Promise<void> {
 async function fetchRange(
   file: FileHandle,
   { offset, length }: { offset: number; length: number },
-  links: { link(): Download; renew(old: Download): Promise<Download>; signal: AbortSignal },
+  links: Links,
+  signal: AbortSignal,
 ): Promise<void> {
   for (let attempt = 1; ; attempt++) {
-    const link = links.link();
+    const link = links.current;
     try {
       const answer = await fetch(link.url, {
         headers: { range: `bytes=${offset}-${offset + length - 1}` },
-        signal: AbortSignal.any([links.signal, AbortSignal.timeout(STALL_MS)]),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(STALL_MS)]),
       });
       if (answer.status === 206 && answer.body) {
         await writeAt(file, offset, length, answer.body);
@@ -209,10 +248,10 @@ async function fetchRange(
         remedy: 'Start the download again: it goes on where it stopped.',
       });
     } catch (error) {
-      if (links.signal.aborted) throw error;
+      if (signal.aborted) throw error;
       if (attempt >= ATTEMPTS) throw failed(link, error);
       const wait = FIRST_WAIT_MS * 2 ** (attempt - 1);
-      await delay(wait / 2 + (Math.random() * wait) / 2, undefined, { signal: links.signal });
+      await delay(wait / 2 + (Math.random() * wait) / 2, undefined, { signal });
     }
   }
 }

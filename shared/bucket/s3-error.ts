@@ -20,8 +20,23 @@ export function explainS3Error(error: unknown, verb: string, where: string): Err
       });
     }
   }
+  if (isNetworkError(error)) {
+    return new UnavailableError(`S3 did not answer when asked to ${verb} ${where}.`, {
+      remedy: 'Check network and endpoint, and try again.',
+      cause: error,
+    });
+  }
   return new NgbakError(`Could not ${verb} ${where}.`, {
     remedy: 'Check bucket name, endpoint and network.',
     cause: error,
   });
+}
+
+const NETWORK_CODES = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN']);
+
+/** Whether no answer came at all. */
+export function isNetworkError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error ? String(error.code) : '';
+  return NETWORK_CODES.has(code) || error.name === 'TimeoutError';
 }

@@ -1,3 +1,4 @@
+import { isNetworkError } from '../bucket/s3-error.ts';
 import { AccessDeniedError, NgbakError, UnavailableError } from '../errors.ts';
 
 const NO_ACCESS = new Set([
@@ -13,17 +14,7 @@ const NO_ACCESS = new Set([
   'TokenProviderError',
   'UnrecognizedClientException',
 ]);
-const NO_ANSWER = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'ETIMEDOUT',
-  'TimeoutError',
-  'ServiceUnavailable',
-  'ThrottlingException',
-  'TooManyRequestsException',
-]);
+const NO_ANSWER = new Set(['ServiceUnavailable', 'ThrottlingException', 'TooManyRequestsException']);
 
 /** Puts what the AWS SDK throws on its own into an operator's words; other errors stay as they are. */
 export function explainAwsError(error: unknown): unknown {
@@ -42,7 +33,7 @@ export function explainAwsError(error: unknown): unknown {
       cause: error,
     });
   }
-  if (NO_ANSWER.has(error.name) || NO_ANSWER.has(code)) {
+  if (NO_ANSWER.has(error.name) || isNetworkError(error)) {
     return new UnavailableError(`AWS did not answer: ${code || error.name}.`, {
       remedy: 'Check network and endpoint, and try again.',
       cause: error,

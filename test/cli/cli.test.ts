@@ -1,0 +1,233 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { executionArn } from '../../shared/operations/start.ts';
+import { freshContext } from '../operations/context.ts';
+import { idAt } from '../support/backup-id.ts';
+import { catalogue } from '../support/catalog.ts';
+import { environmentOf, type Ran, run, Session } from './run.ts';
+
+let context: Awaited<ReturnType<typeof freshContext>>;
+let environment: NodeJS.ProcessEnv;
+let folder: string;
+const ngbak = (...args: string[]): Promise<Ran> => run(args, environment);
+const day = (number: number) => idAt(new Date(Date.UTC(2026, 0, number, 3)));
+
+beforeEach(async () => {
+  context = await freshContext();
+  environment = environmentOf(context);
+  folder = await mkdtemp(join(tmpdir(), 'ngbak-cli-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+describe('without a terminal', () => {
+  test('list prints a plain table on stdout, newest first, and nothing else', async () => {
+    for (let i = 1; i <= 3; i++) {
+      await catalogue(context.bucket, {
+        backup_id: day(i),
+        created_at: `2026-01-0${i}T03:00:00.000Z`,
+        tags: ['a'],
+      });
+    }
+    const { code, stdout, stderr } = await ngbak('list');
+    expect([code, stderr]).toEqual([0, '']);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.map((line) => line.split(/\s/)[0])).toEqual(['backup', day(3), day(2), day(1)]);
+    expect(lines[1]).toContain('2026-01-03 03:00:00');
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: that there is none is what is tested
+    expect(stdout).not.toMatch(/\u001b/);
+  });
+
+  test('--json prints one JSON object on each line', async () => {
+    for (let i = 1; i <= 3; i++) await catalogue(context.bucket, { backup_id: day(i) });
+    const ran = await ngbak('list', '--json', '--limit', '2');
+    expect(ran.lines().map(({ type, data }) => [type, data.backup_id ?? data.total])).toEqual([
+      ['backup', day(3)],
+      ['backup', day(2)],
+      ['page', 3],
+    ]);
+    expect(ran.stderr).toBe('');
+  });
+
+  test.each([
+    [['show', 'snapshot_none'], 3, /no backup "snapshot_none"/],
+    [['show', '../etc'], 2, /backup id/],
+    [['job', 'none'], 3, /no job "none"/],
+    [['list', '--limit', 'x'], 2, /whole number/],
+    [['list', '--type', 'half'], 2, /Allowed choices/],
+    [['nonsense'], 2, /unknown command/],
+    [['backup', '--keep', 'a while'], 2, /retention/],
+    [['prune'], 2, /policy of the deployment is not known/],
+    [['restore', 'no-such-file.ngbak'], 2, /neither the id of a backup nor a file/],
+  ])('%j ends with %d and says why and what to do, without a stack trace', async (args, code, text) => {
+    const ran = await ngbak(...args);
+    expect(ran.code).toBe(code);
+    expect(ran.stderr).toMatch(text);
+    expect(ran.stderr).not.toMatch(/\n\s+at /);
+    expect(ran.stdout).toBe('');
+  });
+
+  test('an error is a JSON line too, and --debug shows where it came from', async () => {
+    const ran = await ngbak('show', 'snapshot_none', '--json');
+    expect(ran.lines()).toMatchObject([
+      { type: 'error', data: { name: 'NotFoundError', remedy: expect.stringContaining('ngbak list') } },
+    ]);
+    expect((await ngbak('show', 'snapshot_none', '--debug')).stderr).toMatch(/\n\s+at /);
+  });
+
+  test('an endpoint that does not answer ends with 6', async () => {
+    environment = { ...environment, AWS_ENDPOINT_URL: 'http://127.0.0.1:9', AWS_MAX_ATTEMPTS: '1' };
+    const ran = await ngbak('jobs');
+    expect(ran.code).toBe(6);
+  });
+
+  test('delete refuses to go on where nobody can be asked, and deletes with --yes', async () => {
+    await catalogue(context.bucket, { backup_id: day(1) }, Buffer.alloc(10));
+    expect((await ngbak('delete', day(1))).code).toBe(2);
+    expect((await ngbak('show', day(1))).code).toBe(0);
+    expect((await ngbak('delete', day(1), '--yes')).code).toBe(0);
+    expect((await ngbak('show', day(1))).code).toBe(3);
+  });
+
+  test('tag changes tags, note and retention', async () => {
+    await catalogue(context.bucket, { backup_id: day(1), tags: ['a', 'b'] });
+    const ran = await ngbak('tag', day(1), 'c', '--remove', 'a', '--note', 'n', '--keep', '30d', '--json');
+    expect(ran.lines()[0]?.data).toMatchObject({ tags: ['b', 'c'], note: 'n', retention: '30d' });
+    const back = await ngbak('tag', day(1), '--note', '', '--no-retention', '--json');
+    expect(back.lines()[0]?.data).not.toHaveProperty('retention');
+    expect(back.lines()[0]?.data).not.toHaveProperty('note');
+  });
+
+  test('prune shows the rule for each backup and deletes only when told', async () => {
+    for (let i = 1; i <= 3; i++) {
+      await catalogue(
+        context.bucket,
+        { backup_id: day(i), created_at: `2026-01-0${i}T03:00:00.000Z` },
+        Buffer.alloc(10),
+      );
+    }
+    const planned = await ngbak('prune', '--keep-last', '2');
+    expect(planned.stdout).toMatch(/number 1 of the last 2/);
+    expect(planned.stdout).toMatch(/1 of 3 would go/);
+    expect((await ngbak('prune', '--keep-last', '2', '--delete', '--yes')).code).toBe(0);
+    expect((await ngbak('list', '--json')).lines().filter(({ type }) => type === 'backup')).toHaveLength(2);
+  });
+
+  test('backup --wait tells each state and ends with the outcome of the job', async () => {
+    const session = new Session(['backup', '--wait', '--tag', 'x'], environment, { terminal: false });
+    await session.shows(/pending/);
+    const id = /backup_\S+_[0-9a-f]{8}/.exec((await jobs())[0]?.job_id ?? '')?.[0] ?? '';
+    expect((await ngbak('cancel', id, '--yes')).code).toBe(0);
+    const ran = await session.end();
+    expect(ran.code).toBe(9);
+    expect(ran.stdout).toMatch(/cancelled/);
+  });
+
+  test('a signal ends the watching, not the job', async () => {
+    const session = new Session(['backup', '--wait'], environment, { terminal: false });
+    await session.shows(/pending/);
+    session.signal('SIGINT');
+    const ran = await session.end();
+    expect(ran.code).toBe(130);
+    expect(ran.stderr).toMatch(/The job goes on/);
+    expect(await statusOf((await jobs())[0]?.job_id ?? '')).toBe('RUNNING');
+  });
+});
+
+describe('the configuration', () => {
+  test('is taken from the file, over it from the environment, over that from flags', async () => {
+    const file = join(folder, 'config.json');
+    await writeFile(file, JSON.stringify({ bucket: 'from-the-file' }));
+    const { NGBAK_BUCKET: bucket = '', ...rest } = environment;
+    const where = async (env: NodeJS.ProcessEnv, ...args: string[]) => {
+      const ran = await run(['doctor', '--json', ...args], { ...rest, NGBAK_CONFIG_FILE: file, ...env });
+      const findings = ran.lines()[0]?.data.findings as { name: string; message: string }[];
+      return findings.find(({ name }) => name === 'access')?.message;
+    };
+    expect(await where({})).toBe('s3://from-the-file');
+    expect(await where({ NGBAK_BUCKET: 'from-the-environment' })).toBe('s3://from-the-environment');
+    expect(await where({ NGBAK_BUCKET: 'from-the-environment' }, '--bucket', bucket)).toBe(`s3://${bucket}`);
+  });
+
+  test('that is wrong is told by key, and no value is repeated', async () => {
+    const file = join(folder, 'config.json');
+    await writeFile(file, JSON.stringify({ api_key: 'hush-hush', api_url: 'hush-hush', colour: 'red' }));
+    const ran = await run(['list'], { ...environment, NGBAK_CONFIG_FILE: file });
+    expect(ran.code).toBe(2);
+    expect(ran.stderr).toMatch(/api_url/);
+    expect(ran.stderr).toMatch(/colour/);
+    expect(ran.stderr + ran.stdout).not.toMatch(/hush-hush/);
+  });
+});
+
+describe('at a terminal', () => {
+  const atTerminal = (...args: string[]) =>
+    new Session(args, { ...environment, TERM: 'xterm' }, { terminal: true });
+
+  test('Ctrl-C asks, and "c" cancels the job', async () => {
+    const session = atTerminal('backup', '--wait');
+    await session.shows('Job backup_');
+    await untilStarted();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    session.type('\u0003');
+    await session.shows('cancel the job (c)');
+    session.type('c\r');
+    const ran = await session.end();
+    expect(ran.code).toBe(9);
+    expect(await statusOf((await jobs())[0]?.job_id ?? '')).toBe('ABORTED');
+  });
+
+  test('Ctrl-C and Enter stop watching, and the job goes on', async () => {
+    const session = atTerminal('backup', '--wait');
+    await session.shows('Job backup_');
+    await untilStarted();
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    session.type('\u0003');
+    await session.shows('cancel the job (c)');
+    session.type('\r');
+    expect((await session.end()).code).toBe(130);
+    expect(await statusOf((await jobs())[0]?.job_id ?? '')).toBe('RUNNING');
+  });
+
+  test('delete asks first, and anything but yes leaves the backup', async () => {
+    await catalogue(context.bucket, { backup_id: day(1) }, Buffer.alloc(10));
+    const no = atTerminal('delete', day(1));
+    await no.shows('[y/N]');
+    no.type('\r');
+    expect((await no.end()).code).toBe(4);
+    const yes = atTerminal('delete', day(1));
+    await yes.shows('[y/N]');
+    yes.type('y\r');
+    expect((await yes.end()).code).toBe(0);
+    expect((await ngbak('show', day(1))).code).toBe(3);
+  });
+
+  test('text from the catalog can not steer the terminal', async () => {
+    await catalogue(context.bucket, { backup_id: day(1), note: 'a\u001b[2Jb\u0007', tags: ['\u001b]0;x'] });
+    for (const args of [['show', day(1)], ['list']]) {
+      const ran = await atTerminal(...args).end();
+      expect(ran.stdout).not.toContain('\u001b[2J');
+      expect(ran.stdout).not.toContain('\u001b]0;x');
+    }
+  });
+});
+
+/** The executions of the backup workflow, newest first. */
+async function jobs(): Promise<{ job_id: string }[]> {
+  const { ListExecutionsCommand } = await import('@aws-sdk/client-sfn');
+  const { executions } = await context.sfn.send(
+    new ListExecutionsCommand({ stateMachineArn: context.stateMachines.backup }),
+  );
+  return (executions ?? []).map(({ name }) => ({ job_id: name ?? '' }));
+}
+
+async function untilStarted(): Promise<void> {
+  while ((await jobs()).length === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+async function statusOf(jobId: string): Promise<string | undefined> {
+  const arn = executionArn(context.stateMachines.backup, jobId);
+  return (await context.sfn.send(new DescribeExecutionCommand({ executionArn: arn }))).status;
+}

@@ -1,0 +1,159 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { downloadArchive } from '../../cli/transfer/download.ts';
+import { crc32Base64 } from '../../shared/archive/crc32.ts';
+import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
+import { freshContext } from '../operations/context.ts';
+import { catalogRecord, catalogue } from '../support/catalog.ts';
+import { environmentOf, run } from './run.ts';
+
+/** More than two of the chunks that downloads are made of. */
+const BYTES = randomBytes(20 * 1024 ** 2);
+const ID = 'snapshot_2026-01-02T03-04-05Z';
+
+let context: Awaited<ReturnType<typeof freshContext>>;
+let environment: NodeJS.ProcessEnv;
+let folder: string;
+const signal = () => new AbortController().signal;
+const link = (id = ID) => downloadBackup(context, id, DownloadInput.parse({}));
+const put = (backup_id: string, bytes: Uint8Array, crc = crc32(bytes)) => {
+  const { archive } = catalogRecord({ backup_id });
+  return catalogue(
+    context.bucket,
+    { backup_id, archive: { ...archive, bytes: bytes.length, crc32: crc32Base64(crc) } },
+    bytes,
+  );
+};
+
+beforeEach(async () => {
+  context = await freshContext();
+  environment = environmentOf(context);
+  folder = await mkdtemp(join(tmpdir(), 'ngbak-download-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+describe('a download', () => {
+  test('has the very bytes, is named after the time of the backup, and is for its owner only', async () => {
+    await put(ID, BYTES);
+    const ran = await run(['download', ID, '--to', folder], environment);
+    expect([ran.code, ran.stderr]).toEqual([0, '']);
+    expect(await readdir(folder)).toEqual(['backup_20260102_030405.ngbak']);
+    const path = join(folder, 'backup_20260102_030405.ngbak');
+    expect(ran.stdout).toBe(`${path}\n`);
+    expect(BYTES.equals(await readFile(path))).toBe(true);
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    const again = await run(['download', ID, '--to', folder], environment);
+    expect(again.stderr).toMatch(/was there already/);
+  });
+
+  test('of one byte, and of exactly one chunk, is whole', async () => {
+    for (const [id, length] of [
+      ['snapshot_1', 1],
+      ['snapshot_2', 8 * 1024 ** 2],
+    ] as const) {
+      await put(id, BYTES.subarray(0, length));
+      const path = join(folder, id);
+      await downloadArchive({ link: () => link(id), path, signal: signal(), progress: () => undefined });
+      expect(BYTES.subarray(0, length).equals(await readFile(path))).toBe(true);
+    }
+  });
+
+  test('that was interrupted goes on where it stopped', async () => {
+    await put(ID, BYTES);
+    const path = join(folder, 'a.ngbak');
+    const abort = new AbortController();
+    await expect(
+      downloadArchive({
+        link,
+        path,
+        signal: abort.signal,
+        progress: (done) => {
+          if (done > 0) setImmediate(() => abort.abort());
+        },
+      }),
+    ).rejects.toThrow();
+    expect(await readdir(folder)).toEqual(['a.ngbak.part', 'a.ngbak.part.json']);
+    const done = await downloadArchive({ link, path, signal: signal(), progress: () => undefined });
+    expect(done.resumed).toBeGreaterThan(0);
+    expect(BYTES.equals(await readFile(path))).toBe(true);
+    expect(await readdir(folder)).toEqual(['a.ngbak']);
+  });
+
+  test('that goes on after the backup was replaced starts over', async () => {
+    await put(ID, BYTES);
+    const path = join(folder, 'a.ngbak');
+    await writeFile(`${path}.part`, Buffer.alloc(BYTES.length));
+    const state = {
+      backup_id: ID,
+      bytes: BYTES.length,
+      crc32: 'AAAAAA==',
+      chunk_bytes: 8 * 1024 ** 2,
+      done: [0, 1, 2],
+    };
+    await writeFile(`${path}.part.json`, JSON.stringify(state));
+    const done = await downloadArchive({ link, path, signal: signal(), progress: () => undefined });
+    expect(done.resumed).toBe(0);
+    expect(BYTES.equals(await readFile(path))).toBe(true);
+  });
+
+  test('whose bytes were spoiled on the way, or on disk, is not there', async () => {
+    await put(ID, BYTES);
+    const path = join(folder, 'a.ngbak');
+    await writeFile(`${path}.part`, Buffer.alloc(BYTES.length));
+    const { crc32: crc } = await link();
+    const state = { backup_id: ID, bytes: BYTES.length, crc32: crc, chunk_bytes: 8 * 1024 ** 2, done: [1] };
+    await writeFile(`${path}.part.json`, JSON.stringify(state));
+    await expect(
+      downloadArchive({ link, path, signal: signal(), progress: () => undefined }),
+    ).rejects.toThrow(/has CRC-32 .*; S3 says/);
+    expect(await readdir(folder)).toEqual([]);
+
+    await put('snapshot_wrong', BYTES.subarray(0, 100), 1);
+    const ran = await run(['download', 'snapshot_wrong', '--to', folder], environment);
+    expect(ran.code).toBe(7);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test('leaves another file of that name alone unless it is told to replace it', async () => {
+    await put(ID, BYTES.subarray(0, 100));
+    const path = join(folder, 'mine.txt');
+    await writeFile(path, 'my own');
+    const refused = await run(['download', ID, '--output', path], environment);
+    expect(refused.code).toBe(4);
+    expect(await readFile(path, 'utf8')).toBe('my own');
+    expect((await run(['download', ID, '--output', path, '--force'], environment)).code).toBe(0);
+    expect(BYTES.subarray(0, 100).equals(await readFile(path))).toBe(true);
+  });
+
+  test('takes one new link for all its ranges when the first one has run out', async () => {
+    await put(ID, BYTES);
+    // S3 refuses a link that has run out with 403; the emulator does not, so a server of ours does.
+    const refusing = createServer((_request, response) => response.writeHead(403).end());
+    await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
+    const { port } = refusing.address() as AddressInfo;
+    let links = 0;
+    const path = join(folder, 'a.ngbak');
+    try {
+      await downloadArchive({
+        link: async () => {
+          const made = await link();
+          return ++links === 1 ? { ...made, url: `http://127.0.0.1:${port}/` } : made;
+        },
+        path,
+        signal: signal(),
+        progress: () => undefined,
+      });
+    } finally {
+      refusing.closeAllConnections();
+      refusing.close();
+    }
+    expect(links).toBe(2);
+    expect(BYTES.equals(await readFile(path))).toBe(true);
+  });
+});
