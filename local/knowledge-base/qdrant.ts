@@ -14,7 +14,8 @@ export async function askQdrant(
   request: { method: string; path: string; body?: string; signal?: AbortSignal },
 ): Promise<string> {
   const { method, path, body, signal } = request;
-  const headers: Record<string, string> = { 'content-type': 'application/json' };
+  // Qdrant closes connections that were idle for some seconds, at the very moment that the next request may leave.
+  const headers: Record<string, string> = { 'content-type': 'application/json', connection: 'close' };
   if (connection.api_key !== undefined) headers['api-key'] = connection.api_key;
   const answer = await fetch(new URL(path, connection.url), {
     method,

@@ -149,6 +149,8 @@ async function ask(
     method,
     headers: {
       'content-type': 'application/json',
+      // Qdrant closes connections that were idle for some seconds, at the very moment that the next request may leave.
+      connection: 'close',
       ...(server.api_key === undefined ? {} : { 'api-key': server.api_key }),
     },
     ...(body === undefined ? {} : { body }),
