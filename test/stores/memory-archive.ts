@@ -73,7 +73,8 @@ export class MemoryArchive implements EntryReader {
     if (!content) throw new Error(`no entry ${entry.name}`);
     // Odd chunks, so that nobody relies on where they end.
     const end = range.offset + range.length;
-    for (let at = range.offset; at < end; at += 60_007) yield content.subarray(at, Math.min(end, at + 60_007));
+    for (let at = range.offset; at < end; at += 60_007)
+      yield content.subarray(at, Math.min(end, at + 60_007));
   }
 
   #index(name: string): IndexEntry {

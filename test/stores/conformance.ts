@@ -1,0 +1,250 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { AccessDeniedError, UnavailableError } from '../../shared/errors.ts';
+import type { Store } from '../../shared/stores/port.ts';
+import { type Exported, exportAll, legContext, restoreAll, withStore } from './memory-archive.ts';
+
+/** What a backend gives to the suite. Everything happens in a scope of its own on the real server. */
+export interface Conformance {
+  /** A store on the scope that the test uses. Every call opens a new one; the suite closes it. */
+  open(): Store;
+  /** A store with the right address and a wrong password; undefined where the backend has none. */
+  openWithWrongPassword?: (() => Store) | undefined;
+  /** The wrong password, which no message may repeat. */
+  wrongPassword?: string;
+  /** A store whose address nobody listens at; undefined where the backend has no address. */
+  openUnreachable?: (() => Store) | undefined;
+  /** Empties the scope and fills it with data of every kind that the backend knows: several entries, several shapes. */
+  seed(): Promise<void>;
+  /** Empties the scope. */
+  empty(): Promise<void>;
+  /** Changes what the scope holds in some way that a backup must notice: something changed, something new, something gone. */
+  change(): Promise<void>;
+  /** Takes one record away. */
+  loseRecord(): Promise<void>;
+  /** Changes one value of one record. */
+  changeRecord(): Promise<void>;
+  /** Adds one record. */
+  addRecord(): Promise<void>;
+  /** What of ours is still on the server: temporary names, snapshots, marks. Empty in the normal case. */
+  leftovers(): Promise<string[]>;
+  /** Everything in the scope as one comparable text, read without ngbak. */
+  content(): Promise<string>;
+  /** Whether `merge` is supported in this scope. */
+  merges: boolean;
+  /** Called once after all tests. */
+  close(): Promise<void>;
+}
+
+/** What every adapter promises, tried on its real server. Call it at the top level of a test file. */
+export function conformsToPort(kind: string, setUp: () => Promise<Conformance>): void {
+  describe(`the ${kind} store`, () => {
+    let site: Conformance;
+    let original: string;
+    let exported: Exported;
+
+    beforeAll(async () => {
+      site = await setUp();
+      await site.seed();
+      original = await site.content();
+      exported = await exportAll(site.open);
+    }, 300_000);
+
+    afterAll(async () => {
+      await site.empty();
+      await site.close();
+    }, 120_000);
+
+    test('counts before an export what the export then has', async () => {
+      await site.seed();
+      const { counts } = await withStore(site.open, (store) => store.probe(legContext()));
+      const tallied = Object.fromEntries(
+        Object.keys(counts).map((name) => [name, exported.tallies[name]?.count ?? 0]),
+      );
+      expect(tallied).toEqual(counts);
+      expect(Object.values(counts).some((count) => count > 0)).toBe(true);
+    });
+
+    test('plans shards that the workflow can carry', async () => {
+      await withStore(site.open, async (store) => {
+        const shards = await store.plan(legContext(), await store.probe(legContext()));
+        expect(shards.length).toBeGreaterThan(0);
+        expect(shards.length).toBeLessThanOrEqual(64);
+        expect(new Set(shards.map(({ id }) => id)).size).toBe(shards.length);
+        for (const { id, params } of shards) {
+          expect(id).toMatch(/^[a-zA-Z0-9_-]+$/);
+          expect(JSON.stringify(params).length).toBeLessThanOrEqual(4096);
+        }
+      });
+    });
+
+    test('leaves nothing on the server after an export, and changes nothing there', async () => {
+      await site.seed();
+      const before = await site.content();
+      await exportAll(site.open);
+      expect(await site.leftovers()).toEqual([]);
+      expect(await site.content()).toBe(before);
+    });
+
+    test('exports the same where every leg ends after one step', async () => {
+      await site.seed();
+      const stopped = await exportAll(site.open, 1);
+      expect(stopped.tallies).toEqual(exported.tallies);
+      const whole = await exportAll(site.open);
+      expect(stopped.archive.names()).toEqual(whole.archive.names());
+    });
+
+    test('exports a step again, the same, where its leg is repeated', async () => {
+      await site.seed();
+      const first = await withStore(site.open, firstSteps);
+      expect(await withStore(site.open, firstSteps)).toEqual(first);
+    });
+
+    test('tells by its fence whether anything changed', async () => {
+      await site.seed();
+      const fence = () => withStore(site.open, async (store) => (await store.probe(legContext())).fence);
+      const before = await fence();
+      expect(await fence()).toEqual(before);
+      await site.change();
+      expect(await fence()).not.toEqual(before);
+    });
+
+    test('brings back exactly what was saved, whatever the target became', async () => {
+      await site.seed();
+      await site.change();
+      const restored = await restoreAll(site.open, exported.archive);
+      expect(restored.samples).toEqual([]);
+      expect(restored.differences).toBe(0);
+      expect(restored.loaded).toEqual(exported.tallies);
+      expect(restored.readBack).toEqual(exported.tallies);
+      expect(await site.content()).toBe(original);
+      expect(await site.leftovers()).toEqual([]);
+      expect((await exportAll(site.open)).tallies).toEqual(exported.tallies);
+    });
+
+    test('brings back everything into an empty target', async () => {
+      await site.empty();
+      const restored = await restoreAll(site.open, exported.archive);
+      expect(restored.differences).toBe(0);
+      expect(await site.content()).toBe(original);
+    });
+
+    test('brings back everything where no leg has any time, and each is repeated', async () => {
+      await site.empty();
+      const restored = await restoreAll(site.open, exported.archive, { hurried: true, repeated: true });
+      expect(restored.samples).toEqual([]);
+      expect(restored.differences).toBe(0);
+      expect(restored.loaded).toEqual(exported.tallies);
+      expect(restored.readBack).toEqual(exported.tallies);
+      expect(await site.content()).toBe(original);
+      expect(await site.leftovers()).toEqual([]);
+    });
+
+    test('brings back nothing of an empty scope, and clears the target for it', async () => {
+      await site.empty();
+      const nothing = await exportAll(site.open);
+      const empty = await site.content();
+      await site.seed();
+      const restored = await restoreAll(site.open, nothing.archive);
+      expect(restored.differences).toBe(0);
+      expect(await site.content()).toBe(empty);
+    });
+
+    test.each([
+      ['missing', () => site.loseRecord()],
+      ['changed', () => site.changeRecord()],
+      ['too much', () => site.addRecord()],
+    ])('finds a record that is %s after the load', async (_problem, damage) => {
+      await site.empty();
+      const restored = await restoreAll(site.open, exported.archive, { beforeVerify: damage });
+      expect(restored.differences).toBeGreaterThan(0);
+      expect(restored.samples.length).toBeGreaterThan(0);
+    });
+
+    test('finishes twice, and after nothing, without harm', async () => {
+      await site.seed();
+      const finish = () =>
+        withStore(site.open, (store) =>
+          store.finish({ mode: 'replace', onConflict: 'fail' }, null, legContext()),
+        );
+      expect((await finish()).cursor).toBeNull();
+      expect((await finish()).cursor).toBeNull();
+      expect(await site.content()).toBe(original);
+    });
+
+    test('admits an archive of its own', async () => {
+      await site.seed();
+      const problems = await withStore(site.open, (store) =>
+        store.admits(exported.archive, { mode: 'replace', onConflict: 'fail' }, legContext()),
+      );
+      expect(problems).toEqual([]);
+      expect(await site.content()).toBe(original);
+    });
+
+    test('merges to the same, once and twice', async () => {
+      await site.empty();
+      if (!site.merges) return;
+      const options = { mode: 'merge', onConflict: 'overwrite' } as const;
+      for (let time = 0; time < 2; time++) {
+        const restored = await restoreAll(site.open, exported.archive, { options });
+        expect(restored.samples).toEqual([]);
+        expect(await site.content()).toBe(original);
+        expect(await site.leftovers()).toEqual([]);
+      }
+    });
+
+    test('says that the password is wrong, without repeating it', async () => {
+      if (!site.openWithWrongPassword) return;
+      const error = await failure(site.openWithWrongPassword);
+      expect(error).toBeInstanceOf(AccessDeniedError);
+      expectSecretless(error, site.wrongPassword);
+    });
+
+    test('says that nobody answers, and that trying again may help', async () => {
+      if (!site.openUnreachable) return;
+      const error = await failure(site.openUnreachable);
+      expect(error).toBeInstanceOf(UnavailableError);
+      expect((error as UnavailableError).retryable).toBe(true);
+      expectSecretless(error, site.wrongPassword);
+    });
+
+    test('stops at once when it is told to', async () => {
+      await site.seed();
+      const signal = AbortSignal.abort(new Error('told to stop'));
+      await expect(withStore(site.open, (store) => store.probe(legContext({ signal })))).rejects.toThrow();
+    });
+  });
+}
+
+/** Names and contents of what the first two steps of the first shard yield. */
+async function firstSteps(store: Store): Promise<unknown> {
+  const context = legContext();
+  const [shard] = await store.plan(context, await store.probe(context));
+  if (!shard) throw new Error('nothing is planned');
+  const found: unknown[] = [];
+  for await (const step of store.export(shard, null, context)) {
+    const parts: Buffer[] = [];
+    for (const piece of [step.piece, ...(step.companions ?? [])]) {
+      for await (const bytes of piece.data) parts.push(Buffer.from(bytes));
+      found.push(piece.name, piece.size);
+    }
+    found.push(step.tallies, step.next);
+    if (found.length >= 8) break;
+  }
+  await store.cleanup(context);
+  return found;
+}
+
+async function failure(open: () => Store): Promise<unknown> {
+  try {
+    await withStore(open, (store) => store.probe(legContext()));
+  } catch (error) {
+    return error;
+  }
+  throw new Error('the store could be probed');
+}
+
+function expectSecretless(error: unknown, secret: string | undefined): void {
+  for (let current = error; current instanceof Error; current = current.cause) {
+    if (secret !== undefined) expect(current.message).not.toContain(secret);
+  }
+}
