@@ -1,0 +1,110 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { installRedis, type RedisProgram } from '../../../local/install/redis.ts';
+import { freePorts } from '../../../local/ports.ts';
+
+const START_TRIES = 200;
+
+/** A server of a test's own, that it may stop, restart, fill up or configure as it likes. */
+export class OwnServer {
+  readonly port: number;
+  readonly folder: string;
+  readonly #program: RedisProgram;
+  readonly #args: readonly string[];
+  #child: ChildProcess | undefined;
+
+  private constructor(port: number, folder: string, program: RedisProgram, args: readonly string[]) {
+    this.port = port;
+    this.folder = folder;
+    this.#program = program;
+    this.#args = args;
+  }
+
+  /**
+   * Starts a server on a free port. `NGBAK_TEST_REDIS_SERVER` names another program than the local stack's, such as
+   * a Valkey or a newer Redis.
+   *
+   * @param args  further options; a function gets port and folder
+   */
+  static async start(
+    args: readonly string[] | ((port: number, folder: string) => Promise<readonly string[]>) = [],
+  ): Promise<OwnServer> {
+    const folder = await mkdtemp(join(tmpdir(), 'ngbak-redis-'));
+    const other = process.env.NGBAK_TEST_REDIS_SERVER;
+    const program = other
+      ? { path: other }
+      : await installRedis({
+          environment: process.env,
+          signal: new AbortController().signal,
+          log: join(folder, 'install.log'),
+          onInstall: () => undefined,
+        });
+    const [port = 0] = await freePorts(1);
+    const options = typeof args === 'function' ? await args(port, folder) : args;
+    const server = new OwnServer(port, folder, program, options);
+    await server.run();
+    return server;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  async run(): Promise<void> {
+    const child = spawn(
+      this.#program.path,
+      ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--dir', this.folder, ...this.#args],
+      {
+        stdio: 'ignore',
+        env: {
+          ...process.env,
+          ...(this.#program.libraries ? { LD_LIBRARY_PATH: this.#program.libraries } : {}),
+        },
+      },
+    );
+    this.#child = child;
+    for (let tries = 0; ; tries++) {
+      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`);
+      if (tries === START_TRIES) throw new Error('the server does not answer');
+      if (await this.#answers()) return;
+      await sleep(50);
+    }
+  }
+
+  async #answers(): Promise<boolean> {
+    const redis = new Redis({
+      port: this.port,
+      lazyConnect: true,
+      maxRetriesPerRequest: 0,
+      retryStrategy: () => null,
+    });
+    // With TLS or a password any answer will do; without a listener ioredis prints the error.
+    redis.on('error', () => undefined);
+    try {
+      await redis.connect();
+      return true;
+    } catch (error) {
+      return !String(error).includes('ECONNREFUSED') && !String(error).includes('closed');
+    } finally {
+      redis.disconnect();
+    }
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
