@@ -17,9 +17,10 @@ if __name__ == "__main__":
     import bucket_properties
     import lambda_errors
     import multipart
+    import nested_executions
     import object_events
 
-    for correction in (lambda_errors, multipart, object_events, bucket_properties):
+    for correction in (lambda_errors, multipart, object_events, bucket_properties, nested_executions):
         correction.apply()
 
     from ministack.app import main
