@@ -11,6 +11,8 @@ export const DEFAULT_LEVEL: Record<Codec, number> = { gzip: 6, zstd: 3 };
 
 /** Uncompressed bytes of a member, where nobody chose otherwise. */
 export const MEMBER_BYTES = 1024 ** 2;
+/** Least that a writer may cut members to, in bytes: room for the longest tar header, PAX records included. */
+export const MEMBER_BYTES_MIN = 4096;
 /** Most that a member may hold, uncompressed or compressed, in bytes: docs/format.md, "Limits". */
 export const MEMBER_BYTES_MAX = 8 * 1024 ** 2;
 

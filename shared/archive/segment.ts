@@ -1,7 +1,15 @@
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { InvalidInputError, NgbakError } from '../errors.ts';
-import { Codec, compressMember, DEFAULT_LEVEL, LOOK_AHEAD, MEMBER_BYTES, MEMBER_BYTES_MAX } from './codec.ts';
+import {
+  Codec,
+  compressMember,
+  DEFAULT_LEVEL,
+  LOOK_AHEAD,
+  MEMBER_BYTES,
+  MEMBER_BYTES_MAX,
+  MEMBER_BYTES_MIN,
+} from './codec.ts';
 import { LIMITS } from './limits.ts';
 import { checkEntryName, quoteName } from './names.ts';
 import { mapOrdered } from './ordered.ts';
@@ -175,9 +183,9 @@ class BlockCutter implements AsyncIterable<Block> {
     this.#options = options;
     this.#before = before;
     this.#memberBytes = options.memberBytes ?? MEMBER_BYTES;
-    if (!(this.#memberBytes >= 1024 && this.#memberBytes <= MEMBER_BYTES_MAX)) {
+    if (!(this.#memberBytes >= MEMBER_BYTES_MIN && this.#memberBytes <= MEMBER_BYTES_MAX)) {
       throw new InvalidInputError(`Members of ${this.#memberBytes} bytes are not possible.`, {
-        remedy: `Choose 1024 to ${MEMBER_BYTES_MAX} bytes.`,
+        remedy: `Choose ${MEMBER_BYTES_MIN} to ${MEMBER_BYTES_MAX} bytes.`,
       });
     }
   }

@@ -1,0 +1,133 @@
+import { randomBytes } from 'node:crypto';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { ByteReader } from '../../shared/archive/byte-reader.ts';
+import type { Codec } from '../../shared/archive/codec.ts';
+import { decodeFooter } from '../../shared/archive/footer.ts';
+import { splitMembers } from '../../shared/archive/members.ts';
+import { normalizeArchive } from '../../shared/archive/normalize.ts';
+import { openArchive } from '../../shared/archive/open.ts';
+import { bufferSource } from '../../shared/archive/sources.ts';
+import type { IndexEntry } from '../../shared/archive/types.ts';
+import { verifyArchive } from '../../shared/archive/verify.ts';
+import { buildArchive, type Content, collect } from './build.ts';
+
+/** Bit flips over the whole file, for each codec. */
+const FLIPS = 2500;
+/** Of them, how many are also read front to back, as if the footer were not there. */
+const FLIPS_IN_SEQUENCE = 300;
+
+/** The same flips on every run: a linear congruential generator (Numerical Recipes). */
+function* randoms(seed: number): Generator<number> {
+  for (let state = seed >>> 0; ; ) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    yield state / 2 ** 32;
+  }
+}
+
+async function problemsOf(bytes: Buffer): Promise<readonly string[]> {
+  try {
+    return (await verifyArchive(bufferSource('d.ngbak', bytes), { cursor: null, timeLeft: () => 60_000 }))
+      .problems;
+  } catch (error) {
+    return [error instanceof Error ? error.message : String(error)];
+  }
+}
+
+/** The checksum of what is in it, or undefined where reading front to back finds an error. */
+async function contentOf(bytes: Buffer): Promise<string | undefined> {
+  try {
+    return (await collect(normalizeArchive(bufferSource('d.ngbak', bytes)))).result.checksum;
+  } catch {
+    return undefined;
+  }
+}
+
+describe.each<Codec>(['gzip', 'zstd'])('of a %s archive', (codec) => {
+  const contents: Content[] = [
+    { name: 'graph/nodes-00001.jsonl', data: Buffer.from('{"id":1,"name":"alpha"}\n'.repeat(300)) },
+    { name: 'vectors/random.snapshot', data: randomBytes(6000) },
+    { name: 'kv/empty.json', data: Buffer.alloc(0) },
+    { name: 'kv/text_chunks.json', data: Buffer.from('{"a":{"content":"b"}}') },
+  ];
+  let whole: Buffer;
+  let checksum: string;
+  let entries: IndexEntry[];
+  beforeAll(async () => {
+    whole = await buildArchive(contents, { codec, memberBytes: 4096 });
+    const archive = await openArchive(bufferSource('whole', whole));
+    checksum = archive.manifest.checksum;
+    entries = [];
+    for await (const entry of archive.entries('')) entries.push(entry);
+  });
+
+  test('every truncation is found, at each member boundary and 500 other places', async () => {
+    const footer = decodeFooter(whole, whole.length, 'whole');
+    if (!footer) throw new Error('no footer');
+    const cuts = new Set<number>([0, 1]);
+    const reader = new ByteReader([whole]);
+    let boundary = 0;
+    const data =
+      footer.offset + footer.index.length + footer.sums.length + footer.manifest.length + footer.end.length;
+    for await (const member of splitMembers(codec, reader, data)) {
+      boundary += member.length;
+      cuts.add(boundary);
+    }
+    expect(boundary).toBe(data);
+    const random = randoms(7);
+    while (cuts.size < 500 + entries.length) cuts.add(Math.floor((random.next().value ?? 0) * whole.length));
+    for (const cut of cuts) {
+      const bytes = whole.subarray(0, cut);
+      expect({ cut, problems: await problemsOf(bytes) }).not.toEqual({ cut, problems: [] });
+      // Read front to back, only what lost nothing but the footer may pass, with all of its content.
+      const content = await contentOf(bytes);
+      if (cut < data) expect({ cut, content }).toEqual({ cut, content: undefined });
+      else expect([checksum, undefined]).toContain(content);
+    }
+  });
+
+  test(`each of ${FLIPS} flipped bits is found, and the entry is named`, async () => {
+    const random = randoms(20251006);
+    const next = () => random.next().value ?? 0;
+    let sequential = 0;
+    for (let flip = 0; flip < FLIPS; flip++) {
+      const at = Math.floor(next() * whole.length);
+      const bit = Math.floor(next() * 8);
+      const bytes = Buffer.from(whole);
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << bit);
+      const problems = await problemsOf(bytes);
+      const entry = entries.find(({ offset, length }) => at >= offset && at < offset + length);
+      expect({ at, bit, problems: problems.join() }).toEqual({
+        at,
+        bit,
+        problems: expect.stringMatching(entry ? `"${entry.name}"|neither gzip nor zstd` : /./),
+      });
+      if (flip < FLIPS_IN_SEQUENCE) {
+        // Without an index there are bits that nothing covers (a header's time, deflate's padding): what was read is
+        // all there and the same, or it is an error.
+        const content = await contentOf(bytes);
+        expect([checksum, undefined]).toContain(content);
+        if (content === undefined) sequential++;
+      }
+    }
+    expect(sequential).toBeGreaterThan(FLIPS_IN_SEQUENCE / 2);
+  });
+
+  test('an entry that is read is whole, or its reader gets an error that names it', async () => {
+    const archive = await openArchive(bufferSource('whole', whole));
+    for (const entry of entries) {
+      for (let at = entry.offset; at < entry.offset + entry.length; at += 37) {
+        const bytes = Buffer.from(whole);
+        bytes[at] = (bytes[at] ?? 0) ^ 0x10;
+        const damaged = await openArchive(bufferSource('d.ngbak', bytes)).catch((error) => error);
+        if (damaged instanceof Error) continue;
+        const read = collect(damaged.open(entry));
+        const content = await read.catch((error: Error) => error);
+        if (content instanceof Error) expect(content.message).toContain(`"${entry.name}"`);
+        else
+          expect(content.bytes).toEqual(
+            (await collect(archive.open(entry) as AsyncGenerator<Uint8Array>)).bytes,
+          );
+      }
+    }
+  });
+});
