@@ -1,6 +1,7 @@
 /** `npm run local:up`, `local:down`, `local:status`: a local stack that stays until it is told to go. */
 
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pc from 'picocolors';
 import { z } from 'zod';
@@ -93,24 +94,35 @@ function describeStack({ name, addresses }: StackState, folder: string): string 
 
 async function down({ name }: Arguments): Promise<void> {
   const names = name === undefined ? await stackNames(process.env) : [name];
-  if (names.length === 0) console.log('There is no local stack.');
+  let removed = 0;
   for (const each of names) {
     const folder = join(stacksFolder(), each);
     const state = await readState(folder);
-    if (!state) {
-      console.log(`There is no local stack "${each}".`);
+    if (!state) continue;
+    const supervised = await isSupervised(state);
+    if (name === undefined && supervised && !state.kept) {
+      console.log(
+        `Stack "${each}" belongs to a program that runs, and is left alone: it ends with that, or by --name.`,
+      );
       continue;
     }
-    if (await isSupervised(state)) {
-      process.kill(state.supervisor, 'SIGTERM');
-      const end = Date.now() + DOWN_DEADLINE_MS;
-      while (isAlive(state.supervisor) && Date.now() < end)
-        await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    if (supervised) await endSupervisor(state);
     // Nothing is left of it by now, unless its supervisor was killed or hangs.
-    if (isAlive(state.supervisor) && (await isSupervised(state))) process.kill(state.supervisor, 'SIGKILL');
     await removeStack(each, folder, process.env);
     console.log(`Stack "${each}" is stopped and removed.`);
+    removed++;
+  }
+  if (removed === 0)
+    console.log(name === undefined ? 'There is nothing to stop.' : `There is no local stack "${name}".`);
+}
+
+/** Tells a supervisor to clean up and end; kills it when it does not. */
+async function endSupervisor(state: StackState): Promise<void> {
+  process.kill(state.supervisor, 'SIGTERM');
+  const end = Date.now() + DOWN_DEADLINE_MS;
+  while (isAlive(state.supervisor)) {
+    if (Date.now() > end) process.kill(state.supervisor, 'SIGKILL');
+    await sleep(50);
   }
 }
 
