@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ROOT } from '../folders.ts';
 import { installMinistack } from '../install/python.ts';
@@ -32,6 +32,8 @@ export async function startAws(context: ServiceContext, port: number): Promise<A
   const packages = await installMinistack(installContext('aws', context));
   const temporary = join(context.folder, 'tmp');
   await mkdir(temporary, { recursive: true });
+  // Its workers are CommonJS files in there, below our own package.json, which says that .js files are modules.
+  await writeFile(join(temporary, 'package.json'), '{"type":"commonjs"}');
   const address = emulatorAddress(`http://127.0.0.1:${port}`);
   await startServer('aws', context, {
     command: 'python3',
