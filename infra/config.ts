@@ -43,13 +43,24 @@ const Schedule = z.strictObject({
 });
 
 const Network = z.strictObject({
-  vpcId: z.string().regex(/^vpc-[0-9a-f]+$/, 'must be a VPC id such as "vpc-0a1b2c3d"'),
+  vpcId: z.string().regex(/^vpc-[0-9a-f]{8,17}$/, 'must be a VPC id such as "vpc-0a1b2c3d"'),
   availabilityZones: z.array(z.string().min(1)).min(1),
   /** One or more private subnets for each availability zone, in their order. */
-  subnetIds: z.array(z.string().regex(/^subnet-[0-9a-f]+$/, 'must be a subnet id')).min(1),
-  securityGroupIds: z.array(z.string().regex(/^sg-[0-9a-f]+$/, 'must be a security group id')).min(1),
+  subnetIds: z.array(z.string().regex(/^subnet-[0-9a-f]{8,17}$/, 'must be a subnet id')).min(1),
+  securityGroupIds: z.array(z.string().regex(/^sg-[0-9a-f]{8,17}$/, 'must be a security group id')).min(1),
 });
 export type Network = z.infer<typeof Network>;
+
+const FileSystem = z.strictObject({
+  fileSystemId: z.string().regex(/^fs-[0-9a-f]{8,40}$/, 'must be an EFS file system id'),
+  accessPointArn: z
+    .string()
+    .regex(/^arn:.+:access-point\/fsap-[0-9a-f]+$/, 'must be the ARN of an EFS access point'),
+  /** Where the functions see it; `location` in a store's secret is a folder below. */
+  mountPath: z
+    .string()
+    .regex(/^\/mnt\/[A-Za-z0-9_.-]+$/, 'must be one folder below /mnt, such as "/mnt/graphrag"'),
+});
 
 /** Everything that can be configured: the key `ngbak` of the context, in cdk.json or as `-c ngbak='{…}'`. */
 export const Deployment = z.strictObject({
@@ -68,6 +79,8 @@ export const Deployment = z.strictObject({
   retention: NgbakConfig.shape.retention,
   /** Where the functions that reach the stores run; left out: outside of any VPC, with access to the internet. */
   network: Network.optional(),
+  /** A file system for stores that are files in a folder. Lambda mounts one, and within a network only. */
+  fileSystem: FileSystem.optional(),
   /** Shards of one store that are exported at the same time. Each is one connection to the store's server. */
   exportersPerStore: z.number().int().min(1).max(40).default(4),
   /**
@@ -119,7 +132,15 @@ export function readDeployment(context: unknown): Deployment {
       remedy: 'Correct these keys in cdk.json (or in -c ngbak=…); docs/deploy.md explains each one.',
     });
   }
-  const { network } = checked.data;
+  const { network, fileSystem } = checked.data;
+  if (fileSystem && !network) {
+    throw new InvalidInputError(
+      'ngbak.fileSystem needs ngbak.network: Lambda mounts EFS within a VPC only.',
+      {
+        remedy: 'Add "network" with subnets that have a mount target of the file system.',
+      },
+    );
+  }
   if (network && network.subnetIds.length % network.availabilityZones.length !== 0) {
     throw new InvalidInputError(
       `ngbak.network has ${network.subnetIds.length} subnets for ${network.availabilityZones.length} availability zones.`,

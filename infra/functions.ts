@@ -19,6 +19,8 @@ export interface FunctionSize {
   /** The stores whose servers it reaches: their secrets, and a place in the network. */
   readonly stores: readonly StoreWithServer[];
   readonly bucket: BucketAccess;
+  /** Writes to the stores it reaches. */
+  readonly writesStores?: true;
   /** Asks whether an execution still runs, to take over or free a lock. */
   readonly describesExecutions?: true;
   /** Starts the rollback of a restore that failed. */
@@ -41,6 +43,7 @@ const importer = (what: string, store: StoreWithServer): FunctionSize => ({
   memoryMb: 2 * ONE_CPU_MB,
   timeoutMinutes: LEG_MINUTES,
   stores: [store],
+  writesStores: true,
   bucket: {
     read: ['backups/*', 'uploads/*', 'staging/*', 'jobs/*', 'locks/*'],
     write: ['staging/*', 'jobs/*'],
@@ -142,6 +145,7 @@ export const SIZES = {
     memoryMb: ONE_CPU_MB,
     timeoutMinutes: LEG_MINUTES,
     stores: STORES_WITH_SERVER,
+    writesStores: true,
     bucket: {
       read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*.json'],
       write: ['jobs/*', 'locks/*'],

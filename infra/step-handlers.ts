@@ -4,6 +4,7 @@ import { InvalidInputError } from '../shared/errors.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
 import { type Deployment, runtimeConfig } from './config.ts';
+import { allowBuckets, mountFileSystem } from './file-access.ts';
 import { FUNCTION_NAMES, type FunctionName, type FunctionSize, SIZES } from './functions.ts';
 import { type Placement, placementOf, StepHandler } from './step-handler.ts';
 import type { StoreSecrets } from './store-secrets.ts';
@@ -50,6 +51,8 @@ export function makeStepHandlers(
     });
     archive.grant(handler, size.bucket);
     for (const store of size.stores) secrets.grantRead(handler, store);
+    allowBuckets(handler, size, deployment);
+    mountFileSystem(handler, size, deployment);
     if (size.describesExecutions) {
       const executions = [executionArn(scope, 'Backup'), executionArn(scope, 'Restore')];
       handler.allow(['states:DescribeExecution'], executions);

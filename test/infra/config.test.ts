@@ -51,8 +51,8 @@ describe('the configuration', () => {
         network: {
           vpcId: 'x',
           availabilityZones: ['a'],
-          subnetIds: ['subnet-1'],
-          securityGroupIds: ['sg-1'],
+          subnetIds: ['subnet-0a1b2c3d'],
+          securityGroupIds: ['sg-0a1b2c3d'],
         },
       },
       /ngbak\.network\.vpcId: must be a VPC id/,
@@ -63,11 +63,26 @@ describe('the configuration', () => {
   });
 
   test('refuses subnets that do not fit the availability zones', () => {
-    const network = { vpcId: 'vpc-1a', availabilityZones: ['a', 'b'], securityGroupIds: ['sg-1'] };
-    expect(withRest({ network: { ...network, subnetIds: ['subnet-1'] } })).toThrow(
+    const network = {
+      vpcId: 'vpc-0a1b2c3d',
+      availabilityZones: ['a', 'b'],
+      securityGroupIds: ['sg-0a1b2c3d'],
+    };
+    expect(withRest({ network: { ...network, subnetIds: ['subnet-0a1b2c3d'] } })).toThrow(
       /1 subnets for 2 availability zones/,
     );
-    expect(withRest({ network: { ...network, subnetIds: ['subnet-1', 'subnet-2'] } })).not.toThrow();
+    expect(
+      withRest({ network: { ...network, subnetIds: ['subnet-0a1b2c3d', 'subnet-1a2b3c4d'] } }),
+    ).not.toThrow();
+  });
+
+  test('refuses a file system outside of a network, where Lambda can not mount it', () => {
+    const fileSystem = {
+      fileSystemId: 'fs-0a1b2c3d',
+      accessPointArn: 'arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-0a1b2c3d',
+      mountPath: '/mnt/graphrag',
+    };
+    expect(withRest({ fileSystem })).toThrow(/fileSystem needs ngbak\.network/);
   });
 
   test('reaches the functions with names of secrets and without what only the stack needs', () => {

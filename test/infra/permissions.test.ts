@@ -170,3 +170,69 @@ test('hooks: only the functions that call them may, and only the configured ones
   );
   expect(signers.map(([name]) => name).sort()).toEqual(['begin-restore', 'janitor', 'plan-backup']);
 });
+
+describe('stores that are files', () => {
+  const files = () =>
+    synthesize({
+      targets: {
+        default: { stores: { kv: { kind: 'files', buckets: ['graphrag-files'] }, graph: { kind: 'neo4j' } } },
+      },
+      network: {
+        vpcId: 'vpc-0a1b2c3d',
+        availabilityZones: ['eu-central-1a'],
+        subnetIds: ['subnet-0a1b2c3d'],
+        securityGroupIds: ['sg-0a1b2c3d'],
+      },
+      fileSystem: {
+        fileSystemId: 'fs-0a1b2c3d',
+        accessPointArn: 'arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-1a',
+        mountPath: '/mnt/graphrag',
+      },
+    });
+
+  test('in a bucket are read by the functions of that store, and written only by its restore and the janitor', () => {
+    const all = permissions(files());
+    const who = (action: string) =>
+      [...all]
+        .filter(([, statements]) =>
+          statements.some(
+            ({ actions, resources }) =>
+              actions.includes(action) && resources.includes('arn:aws:s3:::graphrag-files/*'),
+          ),
+        )
+        .map(([name]) => name)
+        .sort();
+    expect(who('s3:GetObject')).toEqual([
+      'check-fences',
+      'export-kv',
+      'inspect-restore',
+      'janitor',
+      'plan-backup',
+      'restore-kv',
+    ]);
+    expect(who('s3:PutObject')).toEqual(['janitor', 'restore-kv']);
+    expect(who('s3:DeleteObject')).toEqual(['janitor', 'restore-kv']);
+  });
+
+  test('in a file system are mounted where stores are reached, and nowhere else', () => {
+    const found = files().findResources('AWS::Lambda::Function');
+    const mounted = Object.values(found)
+      .filter(({ Properties }) => Properties.FileSystemConfigs?.[0]?.LocalMountPath === '/mnt/graphrag')
+      .map(({ Properties }) => Properties.FunctionName.replace('Ngbak-', ''));
+    expect(mounted).toHaveLength(10);
+    expect(mounted).toEqual(expect.arrayContaining(['export-kv', 'restore-kv', 'janitor']));
+    expect(mounted).not.toContain('seal-backup');
+  });
+
+  test('and servers in a network are reached from there; what needs only AWS stays outside', () => {
+    const found = Object.values(files().findResources('AWS::Lambda::Function'));
+    const within = found.filter(({ Properties }) => Properties.VpcConfig !== undefined);
+    expect(within).toHaveLength(10);
+    for (const { Properties } of within) {
+      expect(Properties.VpcConfig).toEqual({
+        SecurityGroupIds: ['sg-0a1b2c3d'],
+        SubnetIds: ['subnet-0a1b2c3d'],
+      });
+    }
+  });
+});
