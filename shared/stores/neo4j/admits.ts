@@ -1,7 +1,7 @@
 import type { EntryReader } from '../../archive/types.ts';
 import type { LegContext, RestoreOptions } from '../port.ts';
 import { readArchivedSchema } from './entries.ts';
-import { readSchema, sameDefinition, schemaObstacle } from './schema.ts';
+import { readSchema, sameDefinition, schemaObstacle, servesOnly } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 import { hasDynamicLabels } from './write.ts';
@@ -35,12 +35,15 @@ export async function admitGraph(
     const obstacle = schemaObstacle(row, version);
     if (obstacle !== undefined) problems.push(obstacle);
   }
-  // The schema of a whole database is dropped before, so nothing of it can be in the way.
-  if (options.mode === 'replace' && scope.label === undefined) return problems;
   const existing = await readSchema(server, undefined, signal);
   for (const row of archived) {
     const other = existing.find(({ name }) => name === row.name);
-    if (other && !sameDefinition(row, other)) {
+    // What a replacing restore drops before can't be in the way.
+    if (
+      other &&
+      !(options.mode === 'replace' && servesOnly(other, scope.label)) &&
+      !sameDefinition(row, other)
+    ) {
       problems.push(`the target has another ${other.type} by the name of "${row.name}": rename or drop it`);
     }
   }

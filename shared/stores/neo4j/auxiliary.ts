@@ -90,12 +90,12 @@ export async function tidyUp(server: Neo4jServer, scope: ScopeText, context: Leg
      REMOVE n:${names.loaded}, n.${ID_PROPERTY}, n.${KEPT_PROPERTY} RETURN count(n) AS found`,
   ];
   for (const cypher of work) {
-    for (let found = TIDY_RECORDS; found > 0n; ) {
-      if (context.timeLeft() <= 0) return false;
+    for (let found = TIDY_RECORDS; found === TIDY_RECORDS; ) {
       const [row] = await server.write('removing the marks of the load', context.signal, (run) =>
         run(cypher, { records: TIDY_RECORDS }),
       );
       found = (row?.found as bigint | undefined) ?? 0n;
+      if (found === TIDY_RECORDS && context.timeLeft() <= 0) return false;
     }
   }
   await dropOwnSchema(server, scope, context);

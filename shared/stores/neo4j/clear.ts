@@ -4,7 +4,7 @@ import { parseInput } from '../../input.ts';
 import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
 import { readArchivedSchema } from './entries.ts';
 import { quote } from './names.ts';
-import { readSchema } from './schema.ts';
+import { readSchema, servesOnly } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 
@@ -17,8 +17,8 @@ const ClearCursor = z.strictObject({ cleared: z.number().int().nonnegative() });
 
 /**
  * Empties the scope, in transactions of bounded size: its nodes with all their relationships, also those that lead out.
- * With the whole database as scope, and a schema in the archive that will come back, constraints and indexes are
- * dropped too. A merge clears nothing.
+ * Where the archive holds a schema that will come back, constraints and indexes are dropped too, but for those that
+ * serve other labels as well. A merge clears nothing.
  */
 export async function clearGraph(
   server: Neo4jServer,
@@ -41,9 +41,7 @@ export async function clearGraph(
     emptied = deleted.emptied;
     if (!emptied && context.timeLeft() <= 0) return { cursor: { cleared }, tallies: {} };
   }
-  if (scope.label === undefined && (await readArchivedSchema(archive)) !== undefined) {
-    await dropSchema(server, context.signal);
-  }
+  if ((await readArchivedSchema(archive)) !== undefined) await dropSchema(server, scope, context.signal);
   return { cursor: null, tallies: {} };
 }
 
@@ -74,8 +72,10 @@ async function clearSome(
   });
 }
 
-async function dropSchema(server: Neo4jServer, signal: AbortSignal): Promise<void> {
-  for (const { type, name } of await readSchema(server, undefined, signal)) {
+async function dropSchema(server: Neo4jServer, { label }: ScopeText, signal: AbortSignal): Promise<void> {
+  for (const row of await readSchema(server, label, signal)) {
+    if (!servesOnly(row, label)) continue;
+    const { type, name } = row;
     const kind = type === 'constraint' ? 'CONSTRAINT' : 'INDEX';
     await server.schema(`dropping ${type} "${name}"`, `DROP ${kind} ${quote(name)} IF EXISTS`, signal);
   }

@@ -94,7 +94,8 @@ export async function compareRelationships(
     const group = groups.get(groupKey(line.start.id, line.end.id, line.type));
     const content = placedRelationship(line.type, line.properties, line.start.id, line.end.id);
     const left = group?.contents.get(content) ?? 0;
-    if (left > 0) {
+    // A merge takes what was there for the same, however often the archive has it.
+    if (left > 0 || (group?.hasOlder && group.contents.has(content) && options.mode === 'merge')) {
       group?.contents.set(content, left - 1);
       found.add(index);
     } else if (options.mode === 'merge' && options.onConflict === 'keep' && group?.hasOlder) {

@@ -15,6 +15,7 @@ import {
   START,
 } from './entries.ts';
 import { canonicalNode, canonicalRelationship, type NodeLine, type RelationshipLine } from './lines.ts';
+import { checkNodes, indexKeys, mergeNodes, mergeRelationships } from './merge.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import { canonicalSchema, createStatement, readSchema, sameDefinition } from './schema.ts';
 import type { ScopeText } from './scope.ts';
@@ -27,7 +28,7 @@ const INDEX_POLL_MS = 500;
 /** Ids told of relationships that were left out. */
 const IDS_TOLD_MAX = 5;
 
-const STAGES = ['prepare', 'nodes', 'relationships', 'dangling', 'schema', 'indexes'] as const;
+const STAGES = ['prepare', 'check', 'nodes', 'relationships', 'dangling', 'schema', 'indexes'] as const;
 
 const LoadCursor = z.strictObject({
   stage: z.enum(STAGES),
@@ -72,6 +73,9 @@ async function runStage(site: Site, at: LoadCursor, book: TallyBook): Promise<Lo
   switch (at.stage) {
     case 'prepare':
       return (await prepareLoad(site.server, site.scope, context)) ? nextStage(at) : at;
+    case 'check':
+      if (site.options.mode === 'replace') return nextStage(at);
+      return checkMerge(site, at);
     case 'nodes':
       return eachBatch(site, at, nodeBatches(archive, at.position), (batch, number) =>
         loadNodes(site, batch, number, book),
@@ -91,6 +95,17 @@ async function runStage(site: Site, at: LoadCursor, book: TallyBook): Promise<Lo
     case 'indexes':
       return (await areIndexesFilled(site)) ? null : at;
   }
+}
+
+/** Before a merge writes anything, every node of the archive is looked up. */
+async function checkMerge(site: Site, from: LoadCursor): Promise<LoadCursor | null> {
+  const indexed = new Set<string>();
+  const done = await eachBatch(site, from, nodeBatches(site.archive, from.position), async (nodes) => {
+    await indexKeys(site, nodes, indexed);
+    await checkNodes(site, nodes);
+  });
+  // Nothing was committed, so the numbers of batches start after this stage.
+  return done === null ? null : { ...done, batch: from.batch };
 }
 
 function nextStage({ stage, batch }: LoadCursor): LoadCursor | null {
@@ -116,30 +131,37 @@ async function eachBatch<T>(
 }
 
 async function loadNodes(
-  { server, scope, version, context }: Site,
+  site: Site,
   nodes: readonly NodeLine[],
   batch: number,
   book: TallyBook,
 ): Promise<void> {
-  await commitBatch(server, scope, context, batch, (run) => createNodes(run, scope, version, nodes));
+  const { server, scope, version, options, context } = site;
+  await commitBatch(server, scope, context, batch, (run) =>
+    options.mode === 'merge' ? mergeNodes(run, site, nodes) : createNodes(run, scope, version, nodes),
+  );
   for (const node of nodes) book.add('nodes', canonicalNode(node));
 }
 
 async function loadRelationships(
-  { server, scope, version, context }: Site,
+  site: Site,
   relationships: readonly RelationshipLine[],
   batch: number,
   book: TallyBook,
 ): Promise<void> {
-  const created =
-    (await commitBatch(server, scope, context, batch, (run) =>
-      createRelationships(run, scope, version, relationships, false),
-    )) ??
+  const { server, scope, version, options, context } = site;
+  const committed = await commitBatch(server, scope, context, batch, (run) =>
+    options.mode === 'merge'
+      ? mergeRelationships(run, site, relationships)
+      : createRelationships(run, scope, version, relationships, false),
+  );
+  const placed =
+    committed ??
     (await server.write('loading a batch', context.signal, (run) => attachable(run, scope, relationships)));
   const left: string[] = [];
   for (const [index, line] of relationships.entries()) {
-    book.add(created.has(index) ? 'relationships' : 'left_out', canonicalRelationship(line));
-    if (!created.has(index)) left.push(line.id);
+    book.add(placed.has(index) ? 'relationships' : 'left_out', canonicalRelationship(line));
+    if (!placed.has(index)) left.push(line.id);
   }
   if (left.length > 0) {
     context.log('Relationships are left out: a node at their ends changed while the backup was made.', {

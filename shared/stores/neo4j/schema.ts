@@ -133,6 +133,11 @@ export function sameDefinition(a: SchemaRow, b: SchemaRow): boolean {
   return canonicalSchema({ ...a, name: '' }) === canonicalSchema({ ...b, name: '' });
 }
 
+/** Whether a row is about that label and no other: a restore of the scope may drop it. Every row is about a whole database. */
+export function servesOnly({ entity, tokens }: SchemaRow, label: string | undefined): boolean {
+  return label === undefined || (entity === 'NODE' && tokens.length === 1 && tokens[0] === label);
+}
+
 /** Reads a line of `graph/schema.jsonl`. Throws InvalidInputError. */
 export function parseSchemaLine(text: string): SchemaRow {
   const line = parseJson(SchemaLine, text, 'it', 'Take another copy of this backup, or another backup.');

@@ -8,7 +8,7 @@ import { canonicalNode, canonicalRelationship, encodeRelationship, placedRelatio
 import type { Site } from './load.ts';
 import { ID_PROPERTY } from './names.ts';
 import { readNodes, readRelationships } from './read-range.ts';
-import { canonicalSchema, readSchema, sameDefinition } from './schema.ts';
+import { canonicalSchema, readSchema, sameDefinition, servesOnly } from './schema.ts';
 import { Range, wholeRange } from './shards.ts';
 import { TallyBook } from './tally-book.ts';
 
@@ -275,7 +275,7 @@ async function readBackRelationships(
   return null;
 }
 
-/** Everything of the archive must be there; where the whole database was replaced, nothing else may be. */
+/** Everything of the archive must be there; where the scope was replaced, nothing else may be. */
 async function compareSchema({ server, scope, archive, options, context }: Site, findings: Findings) {
   const archived = await readArchivedSchema(archive);
   if (archived === undefined) return;
@@ -290,8 +290,9 @@ async function compareSchema({ server, scope, archive, options, context }: Site,
       });
     }
   }
-  if (scope.label !== undefined || options.mode === 'merge') return;
+  if (options.mode === 'merge') return;
   for (const row of existing) {
+    if (!servesOnly(row, scope.label)) continue;
     if (!archived.some((other) => sameDefinition(row, other))) {
       findings.differs({ thing: `${row.type} "${row.name}"`, problem: 'is not of the archive' });
     }

@@ -1,0 +1,232 @@
+import { createHash } from 'node:crypto';
+import type { Node, Relationship } from 'neo4j-driver';
+import { InvalidInputError } from '../../errors.ts';
+import type { Run } from './auxiliary.ts';
+import { nodeName, relationshipName } from './compare.ts';
+import { canonicalNode, type NodeLine, placedRelationship, type RelationshipLine } from './lines.ts';
+import type { Site } from './load.ts';
+import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY, quote, RESERVED_PREFIX } from './names.ts';
+import type { Properties } from './values.ts';
+import { createNodes, createRelationships, endParameters, matchEnds } from './write.ts';
+
+/** Longest wait for the index that a merge finds nodes by, in seconds. */
+const INDEX_WAIT_SECONDS = 600n;
+
+const MERGE_REMEDY =
+  'Merge with "on_conflict" keep or overwrite, or replace the graph. What was merged so far is taken back by the safety backup.';
+
+/**
+ * Makes sure that nodes can be looked up by label and key: without an index, every look-up would read the whole label.
+ * The index is ours and goes with `finish`; where the target has one of its own, that one serves.
+ */
+export async function indexKeys(
+  { server, scope, context }: Site,
+  nodes: readonly NodeLine[],
+  indexed: Set<string>,
+): Promise<void> {
+  const key = keyPropertyOf(scope.keyProperty);
+  const labels = new Set(nodes.map((node) => matchLabel(scope.label, node)));
+  const missing = [...labels].filter((label) => !indexed.has(label));
+  if (missing.length === 0) return;
+  for (const label of missing) {
+    const hash = createHash('sha256').update(label).digest('hex').slice(0, 12);
+    await server.schema(
+      'making the index that a merge needs',
+      `CREATE INDEX ${quote(`${scope.names.schemaPrefix}key_${hash}`)} IF NOT EXISTS
+       FOR (n:${quote(label)}) ON (n.${quote(key)})`,
+      context.signal,
+    );
+    indexed.add(label);
+  }
+  await server.read(
+    'waiting for the index that a merge needs',
+    'CALL db.awaitIndexes($seconds)',
+    { seconds: INDEX_WAIT_SECONDS },
+    context.signal,
+  );
+}
+
+/** Throws where a batch of nodes can't be merged, before anything was written. */
+export async function checkNodes({ server, scope, options, context }: Site, nodes: readonly NodeLine[]) {
+  const matches = await server.write('looking for nodes to merge with', context.signal, (run) =>
+    findMatches(run, scope.label, keyPropertyOf(scope.keyProperty), nodes),
+  );
+  for (const [index, match] of matches) {
+    const node = nodes[index];
+    if (node && options.onConflict === 'fail' && !isSame(node, match))
+      throw conflict(nodeName(node, scope.keyProperty));
+  }
+}
+
+/** Merges a batch of nodes: creates those that are not there, and treats the others as `onConflict` says. */
+export async function mergeNodes(run: Run, site: Site, nodes: readonly NodeLine[]): Promise<void> {
+  const { scope, version, options } = site;
+  const matches = await findMatches(run, scope.label, keyPropertyOf(scope.keyProperty), nodes);
+  const created: NodeLine[] = [];
+  const marked: Properties[] = [];
+  const overwritten: Properties[] = [];
+  for (const [index, node] of nodes.entries()) {
+    const match = matches.get(index);
+    if (match === undefined) {
+      created.push(node);
+    } else if (match.properties[ID_PROPERTY] !== undefined) {
+      throw ambiguous(nodeName(node, scope.keyProperty), 'the archive');
+    } else if (isSame(node, match)) {
+      marked.push({ node: match.identity, id: node.id, kept: null });
+    } else if (options.onConflict === 'keep') {
+      marked.push({ node: match.identity, id: node.id, kept: true });
+    } else if (options.onConflict === 'overwrite') {
+      overwritten.push({
+        node: match.identity,
+        properties: { ...node.properties, [ID_PROPERTY]: node.id },
+        labels: node.labels,
+        removed: match.labels.filter((label) => !node.labels.includes(label)),
+      });
+    } else {
+      throw conflict(nodeName(node, scope.keyProperty));
+    }
+  }
+  const { loaded } = scope.names;
+  if (marked.length > 0) {
+    await run(
+      `UNWIND $rows AS row MATCH (n) WHERE id(n) = row.node
+       SET n:${loaded}, n.${ID_PROPERTY} = row.id, n.${KEPT_PROPERTY} = row.kept`,
+      { rows: marked },
+    );
+  }
+  if (overwritten.length > 0) {
+    await run(
+      `UNWIND $rows AS row MATCH (n) WHERE id(n) = row.node
+       SET n = row.properties REMOVE n:$(row.removed) SET n:${loaded}:$(row.labels)`,
+      { rows: overwritten },
+    );
+  }
+  if (created.length > 0) await createNodes(run, scope, version, created);
+}
+
+/**
+ * Merges a batch of relationships, and returns the numbers of those whose ends are loaded. All relationships of one type
+ * from one node to another are one record: where the target had any, `keep` leaves them alone, `overwrite` puts the
+ * archive's in their place, and `fail` fails unless the same is there.
+ */
+export async function mergeRelationships(
+  run: Run,
+  { scope, version, options }: Site,
+  relationships: readonly RelationshipLine[],
+): Promise<Set<number>> {
+  const rows = relationships.map((line, index) => ({
+    index: BigInt(index),
+    type: line.type,
+    ...endParameters(line),
+  }));
+  const answer = await run(
+    `${matchEnds(scope)}
+     OPTIONAL MATCH (s)-[r]->(e) WHERE type(r) = row.type AND r.${MERGED_PROPERTY} IS NULL
+     RETURN row.index AS index, collect(r) AS older`,
+    { rows },
+  );
+  const created: RelationshipLine[] = [];
+  const deleted = new Set<bigint>();
+  for (const { index, older } of answer) {
+    const line = relationships[Number(index)];
+    const found = older as Relationship<bigint>[];
+    if (line === undefined) continue;
+    if (found.length === 0) {
+      created.push(line);
+    } else if (options.onConflict === 'overwrite') {
+      for (const { identity } of found) deleted.add(identity);
+      created.push(line);
+    } else if (options.onConflict === 'fail' && !found.some((other) => content(other) === content(line))) {
+      throw conflict(relationshipName(line));
+    }
+  }
+  if (deleted.size > 0) {
+    await run('UNWIND $ids AS i MATCH ()-[r]->() WHERE id(r) = i DELETE r', { ids: [...deleted] });
+  }
+  if (created.length > 0) await createRelationships(run, scope, version, created, true);
+  return new Set(answer.map(({ index }) => Number(index)));
+}
+
+function content({ type, properties }: { type: string; properties: object }): string {
+  return placedRelationship(type, properties as Properties, '', '');
+}
+
+/** The nodes of the target that have the label and the key of a line, by the line's number. */
+async function findMatches(
+  run: Run,
+  scopeLabel: string | undefined,
+  keyProperty: string,
+  nodes: readonly NodeLine[],
+): Promise<Map<number, Node<bigint>>> {
+  const matches = new Map<number, Node<bigint>>();
+  const rows = nodes.map((node, index) => ({
+    index: BigInt(index),
+    label: matchLabel(scopeLabel, node),
+    key: keyOf(node, keyProperty),
+  }));
+  const seen = new Set<string>();
+  for (const [label, group] of Map.groupBy(rows, (row) => row.label)) {
+    for (const { index, key } of group) {
+      const name = `${typeof key} ${key} ${label}`;
+      const node = nodes[Number(index)];
+      if (node && seen.has(name)) throw ambiguous(nodeName(node, keyProperty), 'the archive');
+      seen.add(name);
+    }
+    const found = await run(
+      `UNWIND $rows AS row MATCH (n:${quote(label)}) WHERE n.${quote(keyProperty)} = row.key
+       RETURN row.index AS index, n`,
+      { rows: group },
+    );
+    for (const { index, n } of found) {
+      const node = nodes[Number(index)];
+      if (node && matches.has(Number(index))) throw ambiguous(nodeName(node, keyProperty), 'the target');
+      matches.set(Number(index), n as Node<bigint>);
+    }
+  }
+  return matches;
+}
+
+/** The label by which a node is looked up: the scope's, or in a whole database its first one. */
+function matchLabel(scopeLabel: string | undefined, node: NodeLine): string {
+  const label = scopeLabel ?? [...node.labels].sort().find((name) => !name.startsWith(RESERVED_PREFIX));
+  if (label !== undefined) return label;
+  throw new InvalidInputError(
+    `Node ${node.id} of the archive has no label, so it can't be found in the target.`,
+    {
+      remedy: 'Replace the graph instead of merging.',
+    },
+  );
+}
+
+function keyOf(node: NodeLine, keyProperty: string): string | bigint {
+  const key = Object.hasOwn(node.properties, keyProperty) ? node.properties[keyProperty] : undefined;
+  if (typeof key === 'string' || typeof key === 'bigint') return key;
+  throw new InvalidInputError(
+    `Node ${node.id} of the archive has no text or integer in "${keyProperty}", so it can't be found in the target.`,
+    {
+      remedy:
+        'Set "key_property" in the scope to one that every node has, or replace the graph instead of merging.',
+    },
+  );
+}
+
+function keyPropertyOf(keyProperty: string | undefined): string {
+  if (keyProperty !== undefined) return keyProperty;
+  throw new InvalidInputError('Merging a graph needs "key_property" in the scope.', {
+    remedy: 'Set it in cdk.json under targets.<name>.stores.graph.scope and deploy, or replace the graph.',
+  });
+}
+
+function isSame(node: NodeLine, other: Node<bigint>): boolean {
+  return canonicalNode(node) === canonicalNode(other);
+}
+
+function conflict(thing: string): InvalidInputError {
+  return new InvalidInputError(`The target has another ${thing} than the archive.`, { remedy: MERGE_REMEDY });
+}
+
+function ambiguous(thing: string, where: string): InvalidInputError {
+  return new InvalidInputError(`There are two of ${thing} in ${where}, so it can't be merged.`, {
+    remedy: 'Make the key unique, or replace the graph instead of merging.',
+  });
+}
