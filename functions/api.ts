@@ -1,0 +1,71 @@
+import { Logger } from '@aws-lambda-powertools/logger';
+import { handle, type LambdaContext, type LambdaEvent } from 'hono/aws-lambda';
+import { z } from 'zod';
+import { AccessList, Authenticator } from '../shared/api/access.ts';
+import { makeApi } from '../shared/api/app.ts';
+import { readEnvironment } from '../shared/environment.ts';
+import { parseInput } from '../shared/input.ts';
+import { loadSecret, redact } from '../shared/secrets.ts';
+
+/** The access list is read again after so long, in milliseconds: a key that was taken away counts until then. */
+const ACCESS_LIST_MS = 60_000;
+
+/** What the stack sets for this function, besides what every function has. */
+const Settings = z.object({
+  NGBAK_BACKUP_STATE_MACHINE_ARN: z.string().startsWith('arn:'),
+  NGBAK_RESTORE_STATE_MACHINE_ARN: z.string().startsWith('arn:'),
+  /** Secret with the {@link AccessList}. */
+  NGBAK_API_SECRET: z.string().min(1),
+  /** Origins of web pages that may call, separated by spaces. */
+  NGBAK_ALLOWED_ORIGINS: z.string().default(''),
+});
+
+/** What hono/aws-lambda hands to the app as its environment. */
+interface Bindings {
+  readonly event: LambdaEvent;
+  readonly lambdaContext: LambdaContext;
+}
+
+const logger = new Logger();
+
+function make() {
+  const settings = parseInput(Settings, process.env, 'The environment of the API function');
+  const { bucket, sfn, config } = readEnvironment((message, fields) => logger.info(message, { ...fields }));
+  let access: { list: AccessList; at: number } | undefined;
+  const readAccess = async () => {
+    if (!access || Date.now() - access.at > ACCESS_LIST_MS) {
+      const list = await loadSecret(settings.NGBAK_API_SECRET, AccessList, 'the HTTP API');
+      access = { list, at: Date.now() };
+    }
+    return access.list;
+  };
+  return makeApi({
+    context: {
+      bucket,
+      sfn,
+      config,
+      stateMachines: {
+        backup: settings.NGBAK_BACKUP_STATE_MACHINE_ARN,
+        restore: settings.NGBAK_RESTORE_STATE_MACHINE_ARN,
+      },
+    },
+    authenticator: new Authenticator(readAccess),
+    allowedOrigins: settings.NGBAK_ALLOWED_ORIGINS.split(' ').filter((origin) => origin !== ''),
+    audit: (line) => logger.info('audit', { audit: { ...line } }),
+    log: (message, fields) => logger.error(redact(message), JSON.parse(redact(JSON.stringify(fields)))),
+    origin(env) {
+      const { event } = env as Bindings;
+      const context = event.requestContext as { requestId?: string; http?: { sourceIp?: string } };
+      return { from: context.http?.sourceIp ?? 'unknown', requestId: context.requestId ?? 'unknown' };
+    },
+    timeLeft: (env) => (env as Bindings).lambdaContext.getRemainingTimeInMillis(),
+  });
+}
+
+let serve: ReturnType<typeof handle> | undefined;
+
+/** The HTTP API behind API Gateway. */
+export const handler = (event: LambdaEvent, context: LambdaContext) => {
+  serve ??= handle(make());
+  return serve(event, context);
+};

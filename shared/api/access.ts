@@ -1,0 +1,146 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { z } from 'zod';
+import { NgbakError } from '../errors.ts';
+import { Id } from '../ids.ts';
+
+/** What a caller may do; each role may do all that the ones before it may. */
+export const ROLES = ['viewer', 'operator', 'admin'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** Who may call: the secret of the API, `{"keys": […], "jwt": …}`. Keys themselves are never stored, only their hashes. */
+export const AccessList = z.strictObject({
+  keys: z
+    .array(
+      z.strictObject({
+        /** Who it is, for records and audit lines. Two keys may share a name while one replaces the other. */
+        name: Id,
+        role: z.enum(ROLES),
+        /** SHA-256 of the key, hexadecimal. Keys have 256 random bits, so that no slower hash is needed. */
+        sha256: z.string().regex(/^[0-9a-f]{64}$/),
+        /** From when on it no longer counts. */
+        expires_at: z.iso.datetime({ offset: true }).optional(),
+      }),
+    )
+    .max(1000)
+    .default([]),
+  /** Whose JSON Web Tokens count as well. */
+  jwt: z
+    .strictObject({
+      issuer: z.url({ protocol: /^https$/ }),
+      audience: z.string().min(1),
+      /** Where the issuer publishes its keys. */
+      jwks_uri: z.url({ protocol: /^https$/ }),
+      /** The claim that holds the role, or a list that holds it. */
+      role_claim: z.string().min(1).default('ngbak_role'),
+    })
+    .optional(),
+});
+export type AccessList = z.infer<typeof AccessList>;
+
+export interface Caller {
+  readonly name: string;
+  readonly role: Role;
+}
+
+/** Nobody knows who calls: no key, or one that does not count. */
+export class UnauthenticatedError extends NgbakError {}
+/** The caller is known, and may not do this. */
+export class ForbiddenError extends NgbakError {}
+/** The caller calls too often. */
+export class RateLimitedError extends NgbakError {}
+
+const KEY_PREFIX = 'ngbak_';
+/** Longest `Authorization` header that is looked at, in characters: JWTs are a few thousand. */
+const TOKEN_LENGTH_MAX = 8192;
+
+/** Makes a key, to be shown once, and what the access list keeps of it. */
+export function newApiKey(name: string, role: Role): { key: string; entry: AccessList['keys'][number] } {
+  const key = `${KEY_PREFIX}${randomBytes(32).toString('base64url')}`;
+  return { key, entry: { name, role, sha256: hash(key).toString('hex') } };
+}
+
+function hash(key: string): Buffer {
+  return createHash('sha256').update(key).digest();
+}
+
+/** Finds out who calls, from the `Authorization` header. Throws UnauthenticatedError, which does not say why. */
+export class Authenticator {
+  readonly #read: () => Promise<AccessList>;
+  readonly #now: () => number;
+  #keySets = new Map<string, JWTVerifyGetKey>();
+
+  /**
+   * @param read     gives the access list; called for each request, so it should remember it for a while
+   * @param keySet   where JWTs are checked against other keys than those that the issuer publishes
+   */
+  constructor(
+    read: () => Promise<AccessList>,
+    options: { now?: () => number; keySet?: (uri: string) => JWTVerifyGetKey } = {},
+  ) {
+    this.#read = read;
+    this.#now = options.now ?? Date.now;
+    this.#keySet = options.keySet ?? ((uri) => createRemoteJWKSet(new URL(uri)));
+  }
+
+  readonly #keySet: (uri: string) => JWTVerifyGetKey;
+
+  async authenticate(header: string | undefined): Promise<Caller> {
+    const token = /^Bearer ([\x21-\x7e]+)$/i.exec((header ?? '').slice(0, TOKEN_LENGTH_MAX + 7))?.[1];
+    if (token === undefined || token.length > TOKEN_LENGTH_MAX) throw unknownCaller();
+    const access = await this.#read();
+    const caller = token.startsWith(KEY_PREFIX)
+      ? this.#byKey(access, token)
+      : await this.#byJwt(access, token);
+    if (caller) return caller;
+    throw unknownCaller();
+  }
+
+  #byKey({ keys }: AccessList, token: string): Caller | undefined {
+    const presented = hash(token);
+    let found: Caller | undefined;
+    // Every entry is compared, in constant time each: how long it takes does not say how near a guess came.
+    for (const { name, role, sha256, expires_at } of keys) {
+      const equal = timingSafeEqual(presented, Buffer.from(sha256, 'hex'));
+      const valid = expires_at === undefined || this.#now() < Date.parse(expires_at);
+      if (equal && valid) found = { name, role };
+    }
+    return found;
+  }
+
+  async #byJwt({ jwt }: AccessList, token: string): Promise<Caller | undefined> {
+    if (!jwt) return undefined;
+    const keys = this.#keySets.get(jwt.jwks_uri) ?? this.#keySet(jwt.jwks_uri);
+    this.#keySets.set(jwt.jwks_uri, keys);
+    try {
+      const { payload } = await jwtVerify(token, keys, {
+        issuer: jwt.issuer,
+        audience: jwt.audience,
+        algorithms: ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'EdDSA'],
+        requiredClaims: ['exp', 'sub'],
+        currentDate: new Date(this.#now()),
+      });
+      const claim = payload[jwt.role_claim];
+      const claimed: unknown[] = Array.isArray(claim) ? claim : [claim];
+      const role = ROLES.toReversed().find((name) => claimed.includes(name));
+      return role && { name: `jwt:${payload.sub}`.slice(0, 200), role };
+    } catch (error) {
+      if (error instanceof errors.JOSEError) return undefined;
+      throw error;
+    }
+  }
+}
+
+function unknownCaller(): UnauthenticatedError {
+  return new UnauthenticatedError('This call has no key that counts.', {
+    remedy: 'Send "Authorization: Bearer <key>" with a key that an administrator gave you.',
+  });
+}
+
+/** Throws ForbiddenError where the caller's role does not reach as far as `needed`. */
+export function requireRole(caller: Caller, needed: Role): void {
+  if (ROLES.indexOf(caller.role) >= ROLES.indexOf(needed)) return;
+  throw new ForbiddenError(`This needs the role ${needed}; ${caller.name} is ${caller.role}.`, {
+    remedy: 'Ask an administrator for a key with that role.',
+  });
+}

@@ -1,0 +1,168 @@
+import { OpenAPIHono } from '@hono/zod-openapi';
+import { bodyLimit } from 'hono/body-limit';
+import { cors } from 'hono/cors';
+import { HTTPException } from 'hono/http-exception';
+import { secureHeaders } from 'hono/secure-headers';
+import type { Json } from '../archive/types.ts';
+import { InvalidInputError } from '../errors.ts';
+import type { OperationsContext } from '../operations/context.ts';
+import { NotFoundError } from '../operations/errors.ts';
+import { VERSION } from '../version.ts';
+import { type Authenticator, type Caller, type Role, requireRole } from './access.ts';
+import { docsPage } from './docs-page.ts';
+import { PROBLEM_TYPE, problemOf } from './problem.ts';
+import { RateLimit } from './rate-limit.ts';
+import { backupRoutes } from './routes/backups.ts';
+import { jobRoutes } from './routes/jobs.ts';
+import { restoreRoutes } from './routes/restores.ts';
+import { serviceRoutes } from './routes/service.ts';
+
+/** Largest body of a request, in bytes: requests are small, archives go to S3. */
+const BODY_BYTES_MAX = 256 * 1024;
+/** Costly calls (those that start work, delete or verify): so many at once, then one each so many seconds. */
+const COSTLY = { burst: 20, seconds: 3 };
+
+/** Who changed what, from where: one for each call that is not a plain read. */
+export interface AuditLine {
+  readonly who: string;
+  readonly role: string;
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  readonly from: string;
+  readonly request_id: string;
+}
+
+export interface ApiOptions {
+  readonly context: OperationsContext;
+  readonly authenticator: Authenticator;
+  /** Origins of web pages that may call the API. */
+  readonly allowedOrigins: readonly string[];
+  audit(line: AuditLine): void;
+  log(message: string, fields: Record<string, Json>): void;
+  /** Where a request came from and its id, from what the platform says. */
+  origin(env: unknown): { from: string; requestId: string };
+  /** Milliseconds that are left for one answer. */
+  timeLeft(env: unknown): number;
+}
+
+export interface ApiVariables {
+  caller: Caller;
+  requestId: string;
+}
+export type Api = OpenAPIHono<{ Variables: ApiVariables }>;
+
+/** What route files work with. */
+export interface RouteTools {
+  readonly context: OperationsContext;
+  /** Throws ForbiddenError unless the caller has the role; with `costly`, counts the call. */
+  allow(caller: Caller, role: Role, costly?: 'costly'): void;
+  timeLeft(env: unknown): number;
+}
+
+/** The HTTP API, as it runs behind any server: Lambda, or a test's own. */
+export function makeApi(options: ApiOptions): Api {
+  const { context, authenticator, allowedOrigins } = options;
+  const limit = new RateLimit(COSTLY.burst, COSTLY.seconds);
+  const api: Api = new OpenAPIHono({
+    defaultHook: (result) => {
+      if (result.success) return;
+      const told = result.error.issues
+        .slice(0, 10)
+        .map(({ path, message }) => `${path.join('.') || 'value'}: ${message}`);
+      throw new InvalidInputError(`The request is not valid: ${told.join('; ')}.`, {
+        remedy: 'GET /api/v1/openapi.json says what each request may hold.',
+      });
+    },
+  });
+  api.onError((error, c) => {
+    const { requestId } = options.origin(c.env);
+    const known = error instanceof HTTPException ? explainHttp(error) : error;
+    const problem = problemOf(known, requestId);
+    if (problem.status >= 500) {
+      options.log('A request failed', { problem: problem.detail, error: error.stack ?? String(error) });
+    }
+    if (problem.status === 401) c.header('WWW-Authenticate', 'Bearer');
+    return c.body(JSON.stringify(problem), problem.status as 400, { 'Content-Type': PROBLEM_TYPE });
+  });
+  api.notFound(() => {
+    throw new NotFoundError('There is nothing at this address.', {
+      remedy: 'GET /api/v1/openapi.json lists what there is.',
+    });
+  });
+  api.use(secureHeaders());
+  if (allowedOrigins.length > 0) {
+    api.use(
+      cors({
+        origin: [...allowedOrigins],
+        allowHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key'],
+      }),
+    );
+  }
+  api.use(bodyLimit({ maxSize: BODY_BYTES_MAX }));
+  api.get('/api/v1/openapi.json', (c) => c.json(documentOf(api)));
+  api.get('/api/v1/docs', (c) => c.html(docsPage(documentOf(api))));
+  api.use('/api/v1/*', async (c, next) => {
+    const { from, requestId } = options.origin(c.env);
+    c.set('requestId', requestId);
+    const caller = await authenticator.authenticate(c.req.header('authorization'));
+    c.set('caller', caller);
+    c.header('Cache-Control', 'no-store');
+    await next();
+    if (c.req.method === 'GET' && !c.req.path.endsWith('/download')) return;
+    options.audit({
+      who: caller.name,
+      role: caller.role,
+      method: c.req.method,
+      path: c.req.path,
+      status: c.res.status,
+      from,
+      request_id: requestId,
+    });
+  });
+  const tools: RouteTools = {
+    context,
+    allow(caller, role, costly) {
+      requireRole(caller, role);
+      if (costly) limit.take(caller.name);
+    },
+    timeLeft: options.timeLeft,
+  };
+  backupRoutes(api, tools);
+  restoreRoutes(api, tools);
+  jobRoutes(api, tools);
+  serviceRoutes(api, tools);
+  api.openAPIRegistry.registerComponent('securitySchemes', 'key', {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'A key (`ngbak_…`), or a JSON Web Token where one is configured.',
+  });
+  return api;
+}
+
+/** The OpenAPI 3.1 text, generated from the routes' own schemas. */
+export function documentOf(api: Api) {
+  return api.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: {
+      title: 'ngbak',
+      version: VERSION,
+      description:
+        'Backup and restore of GraphRAG systems. Every answer that is no success is a problem document (RFC 9457).',
+      license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
+    },
+    servers: [{ url: '/' }],
+    security: [{ key: [] }],
+  });
+}
+
+/** What hono itself refuses: a body that is no JSON, or too large. */
+function explainHttp(error: HTTPException): Error {
+  const large = error.status === 413;
+  return new InvalidInputError(large ? 'The body is too large.' : 'The body can’t be read as JSON.', {
+    remedy: large
+      ? `Bodies have at most ${BODY_BYTES_MAX} bytes; archives are uploaded to S3.`
+      : 'Send one JSON value in UTF-8 with Content-Type: application/json.',
+    cause: error,
+  });
+}

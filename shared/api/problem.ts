@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { ConflictError } from '../bucket/bucket.ts';
+import {
+  AccessDeniedError,
+  IntegrityError,
+  InvalidInputError,
+  NgbakError,
+  UnavailableError,
+} from '../errors.ts';
+import { TargetLockedError } from '../jobs/lock.ts';
+import { explainAwsError } from '../operations/aws-error.ts';
+import { NotFoundError, RefusedError } from '../operations/errors.ts';
+import { redact } from '../secrets.ts';
+import { ForbiddenError, RateLimitedError, UnauthenticatedError } from './access.ts';
+
+/** A problem document (RFC 9457), with a member of our own: what to do about it. */
+export const Problem = z.object({
+  /** `about:blank` where the status says it all; otherwise `urn:ngbak:problem:<name>`. */
+  type: z.string(),
+  title: z.string(),
+  status: z.number().int(),
+  detail: z.string(),
+  remedy: z.string(),
+  /** The request's id, for the logs. */
+  instance: z.string().optional(),
+});
+export type Problem = z.infer<typeof Problem>;
+
+export const PROBLEM_TYPE = 'application/problem+json';
+
+/** Statuses that errors are told with. The statuses of these are all that the API answers besides 2xx and 307. */
+const STATUSES = [
+  [UnauthenticatedError, 401, 'Not authenticated'],
+  [ForbiddenError, 403, 'Not allowed'],
+  [RateLimitedError, 429, 'Too many requests'],
+  [NotFoundError, 404, 'Not found'],
+  [RefusedError, 409, 'Refused'],
+  [TargetLockedError, 409, 'In use'],
+  [ConflictError, 409, 'Changed meanwhile'],
+  [InvalidInputError, 400, 'Invalid request'],
+  [IntegrityError, 422, 'Damaged data'],
+  [UnavailableError, 503, 'Not available'],
+  [AccessDeniedError, 500, 'The deployment lacks a permission'],
+] as const;
+
+/** The problem document for an error. Unexpected ones are told without their message, which nobody has checked. */
+export function problemOf(error: unknown, instance?: string): Problem {
+  const explained = explainAwsError(error);
+  const where = instance === undefined ? {} : { instance };
+  if (!(explained instanceof NgbakError)) {
+    return {
+      type: 'about:blank',
+      title: 'Unexpected error',
+      status: 500,
+      detail: 'Something went wrong that nobody expected.',
+      remedy: 'Look for the id of this request in the logs of the API function.',
+      ...where,
+    };
+  }
+  const [, status, title] = STATUSES.find(([kind]) => explained instanceof kind) ?? [
+    undefined,
+    500,
+    'Unexpected error',
+  ];
+  return {
+    type: `urn:ngbak:problem:${explained.name}`,
+    title,
+    status,
+    detail: redact(explained.message),
+    remedy: redact(explained.remedy),
+    ...where,
+  };
+}

@@ -1,0 +1,41 @@
+import { RateLimitedError } from './access.ts';
+
+/** Callers remembered at once; more, and the one that was seen longest ago is forgotten. */
+const CALLERS_MAX = 1000;
+
+/**
+ * A token bucket for each caller: `burst` calls at once, then one each `seconds`. It knows of its own instance of the
+ * function only; what all instances take together is limited by the stage of the API Gateway.
+ */
+export class RateLimit {
+  readonly #burst: number;
+  readonly #seconds: number;
+  readonly #now: () => number;
+  readonly #buckets = new Map<string, { tokens: number; at: number }>();
+
+  constructor(burst: number, seconds: number, now: () => number = Date.now) {
+    this.#burst = burst;
+    this.#seconds = seconds;
+    this.#now = now;
+  }
+
+  /** Takes one call. Throws RateLimitedError where there is none left. */
+  take(caller: string): void {
+    const now = this.#now();
+    const known = this.#buckets.get(caller) ?? { tokens: this.#burst, at: now };
+    const gained = (now - known.at) / 1000 / this.#seconds;
+    const tokens = Math.min(this.#burst, known.tokens + gained);
+    this.#buckets.delete(caller);
+    this.#buckets.set(caller, { tokens: tokens >= 1 ? tokens - 1 : tokens, at: now });
+    if (this.#buckets.size > CALLERS_MAX) {
+      const oldest = this.#buckets.keys().next();
+      if (!oldest.done) this.#buckets.delete(oldest.value);
+    }
+    if (tokens >= 1) return;
+    const wait = Math.ceil((1 - tokens) * this.#seconds);
+    throw new RateLimitedError('Too many of these calls in a short time.', {
+      remedy: `Try again in ${wait} seconds.`,
+      retryable: true,
+    });
+  }
+}

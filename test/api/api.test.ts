@@ -1,0 +1,321 @@
+import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { AccessList, Authenticator, newApiKey } from '../../shared/api/access.ts';
+import { type AuditLine, makeApi } from '../../shared/api/app.ts';
+import { freshContext } from '../operations/context.ts';
+import { catalogue } from '../support/catalog.ts';
+
+let context: Awaited<ReturnType<typeof freshContext>>;
+let audit: AuditLine[];
+let logged: string[];
+const keys = {
+  viewer: newApiKey('vera', 'viewer'),
+  operator: newApiKey('otto', 'operator'),
+  admin: newApiKey('ada', 'admin'),
+};
+type Who = keyof typeof keys;
+let access: AccessList;
+let call: (
+  who: Who | undefined,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Record<string, string>,
+) => Promise<{ status: number; headers: Headers; body: Record<string, unknown> }>;
+
+beforeEach(async () => {
+  context = await freshContext({ config: true });
+  audit = [];
+  logged = [];
+  access = AccessList.parse({ keys: Object.values(keys).map(({ entry }) => entry) });
+  const api = makeApi({
+    context,
+    authenticator: new Authenticator(async () => access),
+    allowedOrigins: ['https://example.org'],
+    audit: (line) => audit.push(line),
+    log: (message, fields) => logged.push(`${message} ${JSON.stringify(fields)}`),
+    origin: () => ({ from: '192.0.2.1', requestId: 'request-1' }),
+    timeLeft: () => 30_000,
+  });
+  call = async (who, method, path, body, headers = {}) => {
+    const answer = await api.request(`/api/v1${path}`, {
+      method,
+      headers: {
+        ...(who ? { authorization: `Bearer ${keys[who].key}` } : {}),
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    const json = (answer.headers.get('content-type') ?? '').includes('json');
+    return { status: answer.status, headers: answer.headers, body: json ? JSON.parse(text) : { text } };
+  };
+});
+
+describe('who may call', () => {
+  test.each([
+    ['nothing', undefined],
+    ['another key', `Bearer ${newApiKey('x', 'admin').key}`],
+    ['the hash of a key', `Bearer ngbak_${keys.admin.entry.sha256}`],
+    ['another scheme', `Basic ${keys.admin.key}`],
+    ['a JWT where none is configured', 'Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.'],
+    ['a huge header', `Bearer ${'x'.repeat(100_000)}`],
+  ])('with %s, nobody gets anything', async (_, header) => {
+    const { status, headers, body } = await call(
+      undefined,
+      'GET',
+      '/backup',
+      undefined,
+      header === undefined ? {} : { authorization: header },
+    );
+    expect(status).toBe(401);
+    expect(headers.get('www-authenticate')).toBe('Bearer');
+    expect(headers.get('content-type')).toBe('application/problem+json');
+    expect(body).toMatchObject({ status: 401, remedy: expect.stringContaining('Bearer') });
+  });
+
+  test.each<[Who, string, string, number]>([
+    ['viewer', 'GET', '/backup', 200],
+    ['viewer', 'GET', '/backup/b1/download', 403],
+    ['viewer', 'POST', '/backup', 403],
+    ['viewer', 'POST', '/restore/j/confirm', 403],
+    ['viewer', 'PATCH', '/backup/b1', 403],
+    ['operator', 'POST', '/backup', 202],
+    ['operator', 'DELETE', '/backup/b1', 403],
+    ['operator', 'GET', '/backup/b1/download', 307],
+    ['admin', 'DELETE', '/backup/b1', 200],
+  ])('a key of a %s: %s %s answers %d', async (who, method, path, status) => {
+    await catalogue(context.bucket, { backup_id: 'b1' }, Buffer.alloc(1));
+    const body =
+      method === 'GET' || method === 'DELETE' ? undefined : path.includes('confirm') ? { phrase: 'x' } : {};
+    expect((await call(who, method, path, body)).status).toBe(status);
+  });
+
+  test('only an administrator prunes for real', async () => {
+    expect((await call('operator', 'POST', '/backup/prune', {})).status).toBe(200);
+    expect((await call('operator', 'POST', '/backup/prune', { dry_run: false })).status).toBe(403);
+    expect((await call('admin', 'POST', '/backup/prune', { dry_run: false })).status).toBe(200);
+  });
+
+  test('keys are rotated without a gap: two count until the old one expires', async () => {
+    const fresh = newApiKey('ada', 'admin');
+    access = AccessList.parse({
+      keys: [{ ...keys.admin.entry, expires_at: new Date(Date.now() + 60_000).toISOString() }, fresh.entry],
+    });
+    expect((await call('admin', 'GET', '/backup')).status).toBe(200);
+    access = AccessList.parse({
+      keys: [{ ...keys.admin.entry, expires_at: new Date(Date.now() - 1).toISOString() }, fresh.entry],
+    });
+    expect((await call('admin', 'GET', '/backup')).status).toBe(401);
+    const header = { authorization: `Bearer ${fresh.key}` };
+    expect((await call(undefined, 'GET', '/backup', undefined, header)).status).toBe(200);
+  });
+});
+
+describe('JSON Web Tokens', () => {
+  const jwt = {
+    issuer: 'https://issuer.example',
+    audience: 'ngbak',
+    jwks_uri: 'https://issuer.example/jwks',
+    role_claim: 'roles',
+  };
+  test.each([
+    ['the right one', {}, 'operator'],
+    ['another audience', { audience: 'other' }, undefined],
+    ['another issuer', { issuer: 'https://other.example' }, undefined],
+    ['one that has expired', { expires: '1 minute ago' }, undefined],
+    ['no role of ours', { roles: ['root'] }, undefined],
+    ['the signature of somebody else', { forged: true }, undefined],
+  ])('%s counts as it should', async (_, change: Record<string, unknown>, role) => {
+    const [pair, other] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')]);
+    const set = createLocalJWKSet({ keys: [{ ...(await exportJWK(pair.publicKey)), alg: 'ES256' }] });
+    const authenticator = new Authenticator(async () => AccessList.parse({ jwt }), { keySet: () => set });
+    const token = await new SignJWT({ roles: (change.roles as string[]) ?? ['viewer', 'operator'] })
+      .setProtectedHeader({ alg: 'ES256' })
+      .setSubject('otto')
+      .setIssuer((change.issuer as string) ?? jwt.issuer)
+      .setAudience((change.audience as string) ?? jwt.audience)
+      .setExpirationTime((change.expires as string) ?? '5 minutes')
+      .sign(change.forged ? other.privateKey : pair.privateKey);
+    const found = authenticator.authenticate(`Bearer ${token}`);
+    if (role === undefined) await expect(found).rejects.toThrow(/no key that counts/);
+    else expect(await found).toEqual({ name: 'jwt:otto', role });
+  });
+});
+
+describe('the API', () => {
+  test('starts a backup in the name of its caller, once for each idempotency key', async () => {
+    const first = await call('operator', 'POST', '/backup', { tags: ['a'] }, { 'idempotency-key': 'k' });
+    const again = await call('operator', 'POST', '/backup', { tags: ['a'] }, { 'idempotency-key': 'k' });
+    expect([first.status, again.status]).toEqual([202, 202]);
+    expect(again.body).toEqual({ ...first.body, replayed: true });
+    const { input } = await context.sfn.send(
+      new DescribeExecutionCommand({ executionArn: String(first.body.execution_arn) }),
+    );
+    expect(JSON.parse(input ?? '')).toMatchObject({ requested_by: 'otto', tags: ['a'] });
+    const other = await call('operator', 'POST', '/backup', {}, { 'idempotency-key': 'k' });
+    expect(other).toMatchObject({ status: 409, body: { title: 'Refused' } });
+    const somebody = await call('admin', 'POST', '/backup', { tags: ['a'] }, { 'idempotency-key': 'k' });
+    expect(somebody.body.job_id).not.toBe(first.body.job_id);
+  });
+
+  test('lists, shows, changes and deletes backups', async () => {
+    await catalogue(context.bucket, { backup_id: 'b1' }, Buffer.alloc(10));
+    expect((await call('viewer', 'GET', '/backup?limit=1&tag=x')).body).toMatchObject({ total: 0 });
+    const changed = await call('operator', 'PATCH', '/backup/b1', { add_tags: ['x'], retention: '30d' });
+    expect(changed.body).toMatchObject({ tags: ['x'], retention: '30d' });
+    expect((await call('viewer', 'GET', '/backup?tag=x')).body).toMatchObject({ total: 1 });
+    expect((await call('admin', 'DELETE', '/backup/b1')).body).toMatchObject({ backup_id: 'b1' });
+    expect((await call('viewer', 'GET', '/backup/b1')).status).toBe(404);
+  });
+
+  test('hands out a link for an hour at most, by redirect or as JSON', async () => {
+    await catalogue(context.bucket, { backup_id: 'b1' }, Buffer.from('bytes'));
+    const { status, headers } = await call('operator', 'GET', '/backup/b1/download');
+    expect(status).toBe(307);
+    expect(await (await fetch(headers.get('location') ?? '')).text()).toBe('bytes');
+    const json = await call('operator', 'GET', '/backup/b1/download?redirect=false');
+    expect(json.body).toMatchObject({ backup_id: 'b1', bytes: 1000 });
+    expect((await call('operator', 'GET', '/backup/b1/download?expires_in=9999')).status).toBe(400);
+  });
+
+  test('prepares an upload, whose job can be seen and cancelled', async () => {
+    const upload = await call('operator', 'POST', '/restore', { file_name: 'a.ngbak', confirm: 'default' });
+    expect(upload.status).toBe(201);
+    const job = `/jobs/${upload.body.job_id}`;
+    expect((await call('viewer', 'GET', job)).body).toMatchObject({ state: 'pending', requested_by: 'otto' });
+    expect((await call('operator', 'POST', `${job}/cancel`)).body).toMatchObject({ state: 'cancelled' });
+    expect((await call('viewer', 'GET', '/jobs?state=cancelled')).body).toMatchObject({ total: 1 });
+    expect((await call('operator', 'POST', `${job}/cancel`)).status).toBe(409);
+  });
+
+  test.each([
+    ['GET', '/backup/..%2Fjobs', undefined, 400],
+    ['GET', '/backup?limit=0', undefined, 400],
+    ['GET', '/backup?nonsense=1', undefined, 400],
+    ['GET', '/backup/none', undefined, 404],
+    ['GET', '/jobs/none', undefined, 404],
+    ['GET', '/nowhere', undefined, 404],
+    ['POST', '/backup', '{"tags": ', 400],
+    ['POST', '/backup', { part_of: { job_id: 'x', execution_arn: 'y' } }, 400],
+    ['POST', '/backup', { target: 'elsewhere' }, 400],
+    ['POST', '/backup', { note: 'x'.repeat(300_000) }, 400],
+    ['POST', '/restore', { backup_id: 'none' }, 404],
+    ['POST', '/restore', { file_name: 'a.zip' }, 400],
+    ['POST', '/restore', { file_name: 'a.ngbak', confirm: 'wrong' }, 400],
+    ['POST', '/restore/none/confirm', { phrase: 'default' }, 400],
+    ['PATCH', '/backup/none', { tags: ['x'], add_tags: ['y'] }, 400],
+  ] as [string, string, unknown, number][])(
+    '%s %s, wrong in some way (%#), is told as a problem document',
+    async (...wrong) => {
+      const [method, path, body, status] = wrong;
+      const answer = await call('admin', method, path, body);
+      expect(answer.status).toBe(status);
+      expect(answer.headers.get('content-type')).toBe('application/problem+json');
+      expect(answer.body).toMatchObject({
+        status,
+        detail: expect.any(String),
+        remedy: expect.any(String),
+        instance: 'request-1',
+      });
+      expect(logged).toEqual([]);
+    },
+  );
+
+  test('tells nobody what an unexpected error said, and logs it', async () => {
+    // No real part fails in a way that nobody expected, so a client does that always fails.
+    Object.assign(context, { sfn: { send: () => Promise.reject(new Error('nonsense')) } });
+    const answer = await call('operator', 'POST', '/backup', {});
+    expect(answer.status).toBe(500);
+    expect(JSON.stringify(answer.body)).not.toMatch(/nonsense/);
+    expect(logged).toHaveLength(1);
+  });
+
+  test('writes an audit line for each call that changes something, refused ones included', async () => {
+    await call('viewer', 'GET', '/backup');
+    await call('operator', 'POST', '/backup', {});
+    await call('operator', 'DELETE', '/backup/b1');
+    expect(audit).toEqual([
+      {
+        who: 'otto',
+        role: 'operator',
+        method: 'POST',
+        path: '/api/v1/backup',
+        status: 202,
+        from: '192.0.2.1',
+        request_id: 'request-1',
+      },
+      expect.objectContaining({ method: 'DELETE', path: '/api/v1/backup/b1', status: 403 }),
+    ]);
+  });
+
+  test('limits how often a caller may start work', async () => {
+    const statuses: number[] = [];
+    for (let i = 0; i < 25; i++) statuses.push((await call('operator', 'POST', '/backup/prune', {})).status);
+    expect(statuses.slice(0, 20)).toEqual(Array(20).fill(200));
+    expect(statuses.slice(20)).toContain(429);
+    expect((await call('admin', 'POST', '/backup/prune', {})).status).toBe(200);
+  });
+
+  test('lets configured web pages call, and no others', async () => {
+    const preflight = (origin: string) =>
+      call(undefined, 'OPTIONS', '/backup', undefined, { origin, 'access-control-request-method': 'GET' });
+    const good = await preflight('https://example.org');
+    expect(good.headers.get('access-control-allow-origin')).toBe('https://example.org');
+    const bad = await preflight('https://evil.example');
+    expect(bad.headers.get('access-control-allow-origin')).toBeNull();
+  });
+
+  test('tells Prometheus about backups and jobs', async () => {
+    await catalogue(context.bucket, { backup_id: 'b1' });
+    const { body, headers } = await call('viewer', 'GET', '/metrics');
+    expect(headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+    expect(body.text).toContain('ngbak_backups{target="default"} 1\n');
+    expect(body.text).toContain('ngbak_last_backup_duration_seconds{target="default"} 10\n');
+  });
+
+  test('tells its health', async () => {
+    expect((await call('viewer', 'GET', '/health')).body).toMatchObject({ status: 'degraded' });
+    const now = new Date().toISOString();
+    await catalogue(context.bucket, { backup_id: 'b1', created_at: now });
+    expect((await call('viewer', 'GET', '/health')).body).toMatchObject({ status: 'ok' });
+  });
+
+  test('describes itself in OpenAPI 3.1, every route with its errors, and in a page for people', async () => {
+    const { body } = await call(undefined, 'GET', '/openapi.json');
+    expect(body.openapi).toBe('3.1.0');
+    const paths = body.paths as Record<string, Record<string, { responses: object }>>;
+    const routes = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, { responses }]) => {
+        expect(Object.keys(responses)).toEqual(expect.arrayContaining(['400', '401', '403', '404', '500']));
+        return `${method} ${path}`;
+      }),
+    );
+    expect(routes.sort()).toEqual(
+      [
+        'delete /api/v1/backup/{id}',
+        'get /api/v1/backup',
+        'get /api/v1/backup/{id}',
+        'get /api/v1/backup/{id}/contents',
+        'get /api/v1/backup/{id}/download',
+        'get /api/v1/health',
+        'get /api/v1/jobs',
+        'get /api/v1/jobs/{job}',
+        'get /api/v1/metrics',
+        'patch /api/v1/backup/{id}',
+        'post /api/v1/backup',
+        'post /api/v1/backup/prune',
+        'post /api/v1/backup/{id}/verify',
+        'post /api/v1/jobs/{job}/cancel',
+        'post /api/v1/restore',
+        'post /api/v1/restore/{job}/confirm',
+        'post /api/v1/restore/{job}/reject',
+      ].sort(),
+    );
+    const page = await call(undefined, 'GET', '/docs');
+    expect(page.body.text).toContain('POST /api/v1/restore/{job}/confirm');
+    expect(page.body.text).not.toMatch(/<script/);
+  });
+});
