@@ -16,7 +16,7 @@ import { admitQdrant } from './admits.ts';
 import { clearQdrant, removeTemporary } from './clear.ts';
 import { QdrantClient } from './client.ts';
 import { QdrantConnection, QdrantScope } from './connection.ts';
-import { exportQdrant, planQdrant } from './export.ts';
+import { type ExportLimits, exportQdrant, planQdrant } from './export.ts';
 import { loadQdrant } from './load.ts';
 import { probeQdrant, readVersion } from './probe.ts';
 import { verifyQdrant } from './verify.ts';
@@ -30,13 +30,21 @@ export const qdrantAdapter: StoreAdapter<QdrantConnection, QdrantScope> = {
   create: (connection, scope, dependencies) => new QdrantStore(connection, scope, dependencies),
 };
 
-class QdrantStore implements Store {
+/** One Qdrant server as a store. `limits` are given by tests only, which have less data. */
+export class QdrantStore implements Store {
   readonly name = 'vectors';
   readonly kind = 'qdrant';
   readonly #client: QdrantClient;
   readonly #scope: QdrantScope;
+  readonly #limits: ExportLimits | undefined;
 
-  constructor(connection: QdrantConnection, scope: QdrantScope, { target }: StoreDependencies) {
+  constructor(
+    connection: QdrantConnection,
+    scope: QdrantScope,
+    { target }: StoreDependencies,
+    limits?: ExportLimits,
+  ) {
+    this.#limits = limits;
     this.#client = new QdrantClient(connection, target);
     this.#scope = scope;
   }
@@ -51,7 +59,7 @@ class QdrantStore implements Store {
 
   async *export(shard: Shard, cursor: Cursor | null, context: LegContext): AsyncGenerator<ExportStep> {
     const version = await readVersion(this.#client, context.signal);
-    yield* exportQdrant(this.#client, this.#scope, version, shard, cursor, context);
+    yield* exportQdrant(this.#client, this.#scope, version, shard, cursor, context, this.#limits);
   }
 
   cleanup(context: LegContext): Promise<void> {

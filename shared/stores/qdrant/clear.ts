@@ -4,10 +4,10 @@ import type { QdrantClient } from './client.ts';
 import { dropCollection, listCollections } from './collections.ts';
 import { readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
-import { temporaryPrefix } from './names.ts';
+import { temporaryPrefix, uploadName } from './names.ts';
 import { collectionPath, filterJson, type PointFilter } from './points.ts';
 import { findCollections } from './scope.ts';
-import { removeSnapshots } from './snapshots.ts';
+import { listSnapshots, removeSnapshot, removeSnapshots } from './snapshots.ts';
 
 /** Points that are deleted with one request. */
 const DELETE_POINTS = 10_000;
@@ -69,7 +69,12 @@ async function clearPoints(
 export async function removeTemporary(client: QdrantClient, context: LegContext): Promise<void> {
   await removeSnapshots(client, context);
   const prefix = temporaryPrefix(context.jobId);
+  const upload = uploadName(context.jobId);
   for (const name of await listCollections(client, context.signal)) {
+    const snapshots = await listSnapshots(client, name, context.signal);
+    if (snapshots.some((snapshot) => snapshot.name === upload)) {
+      await removeSnapshot(client, name, upload, context.signal);
+    }
     if (name.startsWith(prefix)) await dropCollection(client, name, context.signal);
   }
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { IntegrityError } from '../../errors.ts';
 import type { QdrantClient } from './client.ts';
 import { QdrantNotFoundError } from './errors.ts';
-import { OURS } from './names.ts';
+import { MARK } from './names.ts';
 import { collectionPath } from './points.ts';
 
 /** JSON whose numbers keep their text (lossless-json): part of a configuration, stored and sent back as it is. */
@@ -153,7 +153,7 @@ export async function listAliases(client: QdrantClient, signal: AbortSignal): Pr
 /** The aliases that users made, of one collection, sorted. */
 export function aliasesOf(aliases: readonly Alias[], collection: string): string[] {
   return aliases
-    .filter((entry) => entry.collection === collection && !entry.alias.startsWith(OURS))
+    .filter((entry) => entry.collection === collection && !entry.alias.startsWith(MARK))
     .map(({ alias }) => alias)
     .sort();
 }

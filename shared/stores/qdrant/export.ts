@@ -15,10 +15,16 @@ import { countPeers, estimateBytes } from './probe.ts';
 import { findCollections } from './scope.ts';
 import { createSnapshot, findSnapshot, removeSnapshots, snapshotPath } from './snapshots.ts';
 
-/** Characters of points entries. A leg can end after each; a restore repeats at most one. */
-const CHUNK_CHARACTERS = 8 * 1024 ** 2;
-/** Bytes of a snapshot that are read at a time: a multiple of SHA-256's block, some seconds on a slow line. */
-const PIECE_BYTES = 32 * 1024 ** 2;
+/** What bounds the units of work. */
+export interface ExportLimits {
+  /** Characters of points entries. A leg can end after each; a restore repeats at most one. */
+  readonly chunkCharacters: number;
+  /** Bytes of a snapshot that are read at a time, a multiple of SHA-256's block of 64: a leg can end after each. */
+  readonly pieceBytes: number;
+}
+
+/** Units that take some seconds on a slow line. */
+export const EXPORT_LIMITS: ExportLimits = { chunkCharacters: 8 * 1024 ** 2, pieceBytes: 32 * 1024 ** 2 };
 /** Points whose content is digested where a collection is saved by snapshot; docs/stores/qdrant.md says what it proves. */
 export const DIGESTED_POINTS = 20_000;
 /** Times that a snapshot is taken of a collection that keeps changing. */
@@ -119,6 +125,7 @@ export async function* exportQdrant(
   shard: Shard,
   from: Cursor | null,
   context: LegContext,
+  limits: ExportLimits = EXPORT_LIMITS,
 ): AsyncGenerator<ExportStep> {
   const { collections } = ShardParams.parse(shard.params);
   const start: ExportCursor = from === null ? { at: 0, within: null } : ExportCursor.parse(from);
@@ -127,7 +134,7 @@ export async function* exportQdrant(
     const after: Cursor | null = at + 1 < collections.length ? { at: at + 1, within: null } : null;
     const state = await readCollection(client, name, context.signal);
     if (!state) throw deleted(name);
-    const job: CollectionExport = { client, scope, version, name, state, context };
+    const job: CollectionExport = { client, scope, version, name, state, context, limits };
     const resumed = at === start.at ? start.within : null;
     const within = resumed ?? (await begin(job));
     const steps = within.method === 'points' ? exportPoints(job, within) : exportSnapshot(job, within);
@@ -149,6 +156,7 @@ interface CollectionExport {
   readonly name: string;
   readonly state: CollectionState;
   readonly context: LegContext;
+  readonly limits: ExportLimits;
 }
 
 type CollectionStep = Pick<ExportStep, 'piece' | 'tallies'> & { within: Within };
@@ -206,7 +214,7 @@ async function measure({ client, name, state, context: { signal } }: CollectionE
 
 /** `next` is "" at the start, where Qdrant has no id to begin with. */
 async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGenerator<CollectionStep> {
-  const { client, scope, name, state, context } = job;
+  const { client, scope, name, state, context, limits } = job;
   if (from.next === null) return;
   let within = from;
   let lines: string[] = [];
@@ -224,7 +232,7 @@ async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGen
       characters += point.raw.length + 1;
       digest.add(point.canonical);
     }
-    if (next !== null && characters < CHUNK_CHARACTERS) continue;
+    if (next !== null && characters < limits.chunkCharacters) continue;
     if (lines.length === 0) continue;
     const total = new MultisetDigest();
     total.merge(within.points.digest);
@@ -253,7 +261,7 @@ async function* exportSnapshot(
   job: CollectionExport,
   from: SnapshotProgress,
 ): AsyncGenerator<CollectionStep> {
-  const { client, name, context } = job;
+  const { client, name, context, limits } = job;
   const { snapshot, points } = from;
   if (from.offset >= snapshot.size) return;
   if (from.offset > 0) await findSnapshot(client, name, snapshot, context.signal);
@@ -261,7 +269,7 @@ async function* exportSnapshot(
   let within = from;
   while (within.offset < snapshot.size) {
     const { offset } = within;
-    const length = Math.min(PIECE_BYTES, snapshot.size - offset);
+    const length = Math.min(limits.pieceBytes, snapshot.size - offset);
     const last = offset + length === snapshot.size;
     let read = 0;
     let sha256 = '';

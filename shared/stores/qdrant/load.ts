@@ -9,9 +9,9 @@ import { comparableText, dropCollection, readCollection } from './collections.ts
 import { type ArchivedCollection, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
 import { createCollection, reconcileAliases, reconcileIndexes, settleCollection } from './create.ts';
-import { parseEntryName, pointsEntries, temporaryName } from './names.ts';
-import { collectionPath, countPoints } from './points.ts';
-import { createSnapshot, removeSnapshots, SNAPSHOT_TIMEOUT_MS, snapshotPath } from './snapshots.ts';
+import { pointsEntries, temporaryName } from './names.ts';
+import { countPoints } from './points.ts';
+import { createSnapshot, removeSnapshots, snapshotPath, uploadSnapshot } from './snapshots.ts';
 import { writePoints } from './write.ts';
 
 /** Bytes that a snapshot's upload is sure to move each second, for the question whether it still fits into this leg. */
@@ -95,7 +95,6 @@ async function loadSnapshot(job: CollectionLoad, entry: IndexEntry, cursor: Load
   const { name, config } = collection;
   let sent = 0;
   await replaceBySnapshot(job, {
-    name: parseEntryName(entry.name)?.part ?? 'snapshot',
     size: entry.size,
     sha256: entry.sha256,
     open: async function* () {
@@ -117,7 +116,7 @@ async function loadSnapshot(job: CollectionLoad, entry: IndexEntry, cursor: Load
 /** Puts the content of a snapshot under the collection's name, in the place of what is there. */
 async function replaceBySnapshot(
   { client, collection: { name, config }, context }: CollectionLoad,
-  file: { name: string; size: number; sha256: string; open: () => AsyncIterable<Uint8Array> },
+  file: { size: number; sha256: string; open: () => AsyncIterable<Uint8Array> },
 ): Promise<void> {
   const { signal } = context;
   const existing = await readCollection(client, name, signal);
@@ -128,8 +127,7 @@ async function replaceBySnapshot(
     });
     await dropCollection(client, name, signal);
   }
-  const path = collectionPath(name, `/snapshots/upload?priority=snapshot&wait=true&checksum=${file.sha256}`);
-  await client.upload(path, file, { timeoutMs: SNAPSHOT_TIMEOUT_MS, signal });
+  await uploadSnapshot(client, name, file, context);
   if (config) await reconcileIndexes(client, name, config.payload_indexes, { drop: true, signal });
 }
 
@@ -197,7 +195,6 @@ async function swapIn(job: CollectionLoad, beside: string): Promise<void> {
   const snapshot = await createSnapshot(client, beside, context);
   if (!snapshot.checksum) throw incomplete(beside, 0, 0);
   await replaceBySnapshot(job, {
-    name: snapshot.name,
     size: snapshot.size,
     sha256: snapshot.checksum,
     open: () => client.bytes(snapshotPath(beside, snapshot.name), 0, snapshot.size, context.signal),

@@ -6,8 +6,10 @@ import type { EntryReader, IndexEntry } from '../../archive/types.ts';
 export const FOLDER = 'vectors/';
 /** Characters of an encoded name that an entry carries; an archive allows 512 bytes for a whole entry name. */
 const PART_LENGTH_MAX = 400;
-/** What everything that we make on a server for a while starts with. */
-export const OURS = 'ngbak-';
+/** What the aliases start with that mark our snapshots. */
+export const MARK = 'ngbak-snapshot.';
+/** What the names of collections start with that a restore builds. */
+const TEMPORARY = 'ngbak-restore.';
 
 /**
  * A collection's name as part of an entry name; decodeURIComponent gives it back. A name that gets too long by it is
@@ -65,10 +67,15 @@ export function temporaryName(collection: string, jobId: string): string {
 
 /** What the names of all such collections of a job start with. */
 export function temporaryPrefix(jobId: string): string {
-  return `${OURS}restore.${jobId}.`;
+  return `${TEMPORARY}${jobId}.`;
 }
 
 /** True for collections that a restore of ours is building, of any job. */
 export function isTemporary(collection: string): boolean {
-  return collection.startsWith(`${OURS}restore.`);
+  return collection.startsWith(TEMPORARY);
+}
+
+/** File name of the snapshots that a restore uploads: Qdrant keeps an uploaded file until somebody deletes it. */
+export function uploadName(jobId: string): string {
+  return `${temporaryPrefix(jobId)}snapshot`;
 }

@@ -1,11 +1,17 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { IntegrityError } from '../../errors.ts';
+import { describeError, IntegrityError } from '../../errors.ts';
 import type { LegContext } from '../port.ts';
 import type { QdrantClient } from './client.ts';
-import { type AliasAction, changeAliases, listAliases } from './collections.ts';
+import {
+  type AliasAction,
+  changeAliases,
+  dropCollection,
+  listAliases,
+  listCollections,
+} from './collections.ts';
 import { QdrantNotFoundError, QdrantRefusedError } from './errors.ts';
-import { OURS } from './names.ts';
+import { MARK, uploadName } from './names.ts';
 import { collectionPath } from './points.ts';
 
 /** Milliseconds that a server may take to write a snapshot, or to load one. */
@@ -31,7 +37,7 @@ export type Snapshot = z.infer<typeof Snapshot>;
 function markPrefix(jobId: string, collection?: string): string {
   const hash =
     collection === undefined ? '' : `${createHash('sha256').update(collection).digest('hex').slice(0, 16)}.`;
-  return `${OURS}snapshot.${jobId}.${hash}`;
+  return `${MARK}${jobId}.${hash}`;
 }
 
 /** The time in a snapshot's name, as the server writes it: `2025-10-06-14-30-00`; `0` where there is none. */
@@ -137,7 +143,56 @@ export async function removeSnapshots(
   }
 }
 
-async function removeSnapshot(
+/**
+ * Loads a snapshot of ours over a collection, or makes the collection from it. The server answers when readers see the
+ * new content; the file that it keeps of every upload is removed, also where it refused the content.
+ */
+export async function uploadSnapshot(
+  client: QdrantClient,
+  collection: string,
+  file: { size: number; sha256: string; open: () => AsyncIterable<Uint8Array> },
+  context: LegContext,
+): Promise<void> {
+  const name = uploadName(context.jobId);
+  const query = `priority=snapshot&wait=true&checksum=${file.sha256}`;
+  try {
+    await client.upload(
+      collectionPath(collection, `/snapshots/upload?${query}`),
+      { name, size: file.size, open: file.open },
+      { timeoutMs: SNAPSHOT_TIMEOUT_MS, signal: context.signal },
+    );
+  } catch (error) {
+    if (!context.signal.aborted) await discardRefused(client, collection, name, context);
+    throw error;
+  }
+  await removeSnapshot(client, collection, name, context.signal);
+}
+
+/** After a failed upload. The failure itself matters more than what it left, so this one only tells. */
+async function discardRefused(
+  client: QdrantClient,
+  collection: string,
+  name: string,
+  context: LegContext,
+): Promise<void> {
+  const { signal } = context;
+  try {
+    const exists = (await listCollections(client, signal)).includes(collection);
+    // Without its collection no call reaches the file.
+    if (!exists) await client.call('PUT', collectionPath(collection), { body: '{}', signal });
+    await removeSnapshot(client, collection, name, signal);
+    if (!exists) await dropCollection(client, collection, signal);
+  } catch (error) {
+    context.log('Could not remove an uploaded snapshot from the server.', {
+      collection,
+      snapshot: name,
+      error: describeError(error),
+    });
+  }
+}
+
+/** Removes a snapshot's file; nothing happens where there is none. */
+export async function removeSnapshot(
   client: QdrantClient,
   collection: string,
   name: string,

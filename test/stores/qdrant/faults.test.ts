@@ -1,0 +1,338 @@
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { describeError } from '../../../shared/errors.ts';
+import { CuttingProxy, OwnServer } from './own-server.ts';
+import {
+  ask,
+  closeStores,
+  contentOf,
+  differencesOf,
+  exportAll,
+  freshName,
+  legContext,
+  MemoryArchive,
+  openStore,
+  REPLACE,
+  restoreAll,
+  result,
+  SMALL,
+  seedEverything,
+  seedPlain,
+  wipe,
+} from './support.ts';
+
+let server: OwnServer;
+beforeAll(async () => {
+  server = await OwnServer.start();
+});
+afterAll(() => server?.stop());
+afterEach(async () => {
+  await closeStores();
+  await wipe(server, '');
+});
+
+/** A collection whose snapshot has several pieces of the small limits. */
+async function seedLarge(name: string): Promise<void> {
+  await seedPlain(server, name, 1000, { dimensions: 64 });
+}
+
+async function failure(
+  promise: Promise<unknown>,
+): Promise<{ name: string; text: string; retryable: unknown }> {
+  const error = await promise.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof Error)) throw new Error('It did not fail.');
+  return {
+    name: error.name,
+    text: describeError(error),
+    retryable: 'retryable' in error ? error.retryable : undefined,
+  };
+}
+
+test('a server without collections is saved as nothing and brought back to nothing', async () => {
+  const store = openStore(server, {});
+  const probe = await store.probe(legContext());
+  expect(probe.counts).toEqual({});
+  expect(probe.warnings).toEqual([]);
+  const { archive, tallies } = await exportAll(store, legContext());
+  expect([...archive.files.keys()]).toEqual([]);
+  expect(tallies).toEqual({});
+  await seedPlain(server, 'later', 10);
+  expect(differencesOf((await restoreAll(store, archive)).verified).differences).toBe(0);
+  expect(await result(server, 'GET', '/collections')).toEqual({ collections: [] });
+});
+
+test('all collections of a server come back, and those that came later go', async () => {
+  const names = ['plain', 'Größe a b%2F.points-00001', 'x'.repeat(200)];
+  await seedPlain(server, names[0] ?? '', 700);
+  await seedEverything(server, names[1] ?? '');
+  await seedPlain(server, names[2] ?? '', 3);
+  const before = await Promise.all(names.map((name) => contentOf(server, name)));
+  const store = openStore(server, {});
+  const { archive } = await exportAll(store, legContext());
+  await wipe(server, '');
+  await seedPlain(server, 'later', 10);
+  expect(differencesOf((await restoreAll(store, archive)).verified).samples).toEqual([]);
+  expect(await Promise.all(names.map((name) => contentOf(server, name)))).toEqual(before);
+  const { collections } = await result<{ collections: { name: string }[] }>(server, 'GET', '/collections');
+  expect(collections.map(({ name }) => name).sort()).toEqual([...names].sort());
+});
+
+test('a snapshot is exported in legs that end within it, and loaded; no file of it stays on the server', async () => {
+  const name = freshName();
+  await seedLarge(name);
+  const store = openStore(server, { method: 'snapshot' }, SMALL);
+  const context = legContext();
+  const { archive, legs, cursorCharacters } = await exportAll(store, context, { stepsPerLeg: 1 });
+  expect(legs).toBeGreaterThanOrEqual(3);
+  expect(cursorCharacters).toBeLessThan(8 * 1024);
+  await store.cleanup(context);
+  expect(await server.strayFiles()).toEqual([]);
+  const before = await contentOf(server, name);
+  await wipe(server, '');
+  const { verified } = await restoreAll(store, archive);
+  expect(differencesOf(verified)).toMatchObject({ differences: 0, samples: [] });
+  expect(await contentOf(server, name)).toBe(before);
+  expect(await server.strayFiles()).toEqual([]);
+});
+
+test('the server is killed and started again in the middle of a snapshot: every byte comes all the same', async () => {
+  const name = freshName();
+  await seedLarge(name);
+  const store = openStore(server, { method: 'snapshot' }, SMALL);
+  const context = legContext();
+  const [shard] = await store.plan(context, await store.probe(context));
+  if (!shard) throw new Error('no shard');
+  const archive = new MemoryArchive();
+  let killed = 0;
+  for await (const step of store.export(shard, null, context)) {
+    const { data, ...piece } = step.piece;
+    await archive.add({
+      ...piece,
+      data: (async function* () {
+        for await (const chunk of data) {
+          yield chunk;
+          if (killed++ === 0) {
+            await server.kill();
+            setTimeout(() => void server.up(), 300);
+          }
+        }
+      })(),
+    });
+  }
+  expect(killed).toBeGreaterThan(1);
+  await wipe(server, '');
+  expect(differencesOf((await restoreAll(store, archive)).verified).samples).toEqual([]);
+  await store.cleanup(context);
+  expect(await server.strayFiles()).toEqual([]);
+});
+
+test('connections that are cut after any number of bytes are taken up again, in export and load', async () => {
+  const name = freshName();
+  await seedPlain(server, name, 1000, { dimensions: 64 });
+  const before = await contentOf(server, name);
+  const proxy = await CuttingProxy.start(server);
+  try {
+    for (const method of ['snapshot', 'points']) {
+      const store = openStore({ ...server, url: proxy.url, apiKey: server.apiKey }, { method });
+      Object.assign(proxy, { cuts: 3, afterBytes: 100_000, ofRequest: false });
+      const context = legContext();
+      const { archive } = await exportAll(store, context);
+      await store.cleanup(context);
+      Object.assign(proxy, { cuts: 2, afterBytes: 100_000, ofRequest: true });
+      expect(differencesOf((await restoreAll(store, archive)).verified).samples).toEqual([]);
+      expect(await contentOf(server, name)).toBe(before);
+    }
+    expect(proxy.done).toBe(10);
+    expect(await server.strayFiles()).toEqual([]);
+  } finally {
+    await proxy.stop();
+  }
+});
+
+test('an export that is killed while the server writes its snapshot leaves nothing after the clean-up', async () => {
+  const name = freshName();
+  await seedPlain(server, name, 1000, { dimensions: 64 });
+  const path = `/collections/${encodeURIComponent(name)}/snapshots`;
+  await ask(server, 'POST', path);
+  const [foreign] = await result<{ name: string }[]>(server, 'GET', path);
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  const proxy = await CuttingProxy.start(server);
+  const context = legContext();
+  try {
+    // The answer to the creation is lost: the snapshot is there, and nobody was told its name.
+    const store = openStore({ ...server, url: proxy.url, apiKey: server.apiKey }, { method: 'snapshot' });
+    const [shard] = await store.plan(context, await store.probe(context));
+    if (!shard) throw new Error('no shard');
+    const cutAtCreation = async () => {
+      for await (const _ of store.export(shard, null, context)) break;
+    };
+    const watch = setInterval(async () => {
+      const { aliases } = await result<{ aliases: { alias_name: string }[] }>(server, 'GET', '/aliases');
+      if (aliases.length > 0 && proxy.done === 0)
+        Object.assign(proxy, { cuts: 1, afterBytes: 0, ofRequest: false });
+    }, 1);
+    expect((await failure(cutAtCreation())).name).toBe('UnavailableError');
+    clearInterval(watch);
+  } finally {
+    await proxy.stop();
+  }
+  const store = openStore(server, { method: 'snapshot' }, SMALL);
+  await store.cleanup(context);
+  await store.cleanup(context);
+  expect(await result(server, 'GET', path)).toEqual([expect.objectContaining({ name: foreign?.name })]);
+  expect(await result(server, 'GET', '/aliases')).toEqual({ aliases: [] });
+  await ask(server, 'DELETE', `${path}/${foreign?.name}`);
+});
+
+test('a snapshot that vanishes between two legs fails clearly', async () => {
+  const name = freshName();
+  await seedLarge(name);
+  const store = openStore(server, { method: 'snapshot' }, SMALL);
+  const context = legContext();
+  const path = `/collections/${encodeURIComponent(name)}/snapshots`;
+  const error = await failure(
+    exportAll(store, context, {
+      stepsPerLeg: 1,
+      betweenLegs: async () => {
+        for (const { name: file } of await result<{ name: string }[]>(server, 'GET', path))
+          await ask(server, 'DELETE', `${path}/${file}`);
+      },
+    }),
+  );
+  expect(error).toMatchObject({ name: 'IntegrityError', retryable: false });
+  expect(error.text).toContain('vanished');
+});
+
+test('every leg of export, load and verification may be repeated', async () => {
+  const name = freshName();
+  await seedPlain(server, name, 1500, { dimensions: 16 });
+  const before = await contentOf(server, name);
+  const store = openStore(server, { method: 'points' }, SMALL);
+  const context = legContext();
+  const [shard] = await store.plan(context, await store.probe(context));
+  if (!shard) throw new Error('no shard');
+  const archive = new MemoryArchive();
+  let cursor: Parameters<typeof store.export>[1] = null;
+  do {
+    for (const repeat of [true, false]) {
+      for await (const step of store.export(shard, cursor, context)) {
+        await archive.add(step.piece);
+        if (!repeat) cursor = step.next;
+        break;
+      }
+    }
+  } while (cursor !== null);
+  expect(archive.files.size).toBeGreaterThanOrEqual(4);
+  for (const phase of ['clear', 'load'] as const) {
+    let next: Parameters<typeof store.load>[2] = null;
+    do {
+      await store[phase](archive, REPLACE, next, legContext(0, context.jobId));
+      next = (await store[phase](archive, REPLACE, next, legContext(0, context.jobId))).cursor;
+    } while (next !== null);
+  }
+  await store.finish(REPLACE, null, context);
+  await store.finish(REPLACE, null, context);
+  const { verified } = { verified: [await store.verify(archive, REPLACE, null, legContext())] };
+  expect(differencesOf(verified)).toMatchObject({ differences: 0, samples: [] });
+  expect(await contentOf(server, name)).toBe(before);
+  expect(await server.strayFiles()).toEqual([]);
+});
+
+test('readers never see a missing or half collection while it is replaced', async () => {
+  const name = freshName();
+  await seedPlain(server, name, 1000, { dimensions: 64 });
+  const path = `/collections/${encodeURIComponent(name)}`;
+  for (const method of ['snapshot', 'points']) {
+    const store = openStore(server, { method });
+    const { archive } = await exportAll(store, legContext());
+    await ask(server, 'POST', `${path}/points/delete?wait=true`, { points: [1, 2, 3] });
+    const seen = new Set<number>();
+    let going = true;
+    const reader = (async () => {
+      while (going)
+        seen.add(
+          (await result<{ count: number }>(server, 'POST', `${path}/points/count`, { exact: true })).count,
+        );
+    })();
+    const { verified } = await restoreAll(store, archive);
+    going = false;
+    await reader;
+    expect(differencesOf(verified).differences).toBe(0);
+    expect([...seen].sort()).toEqual([997, 1000]);
+  }
+});
+
+test('a collection that is being written to is saved as points instead, which can be proved', async () => {
+  const name = freshName();
+  await seedPlain(server, name, 500, { dimensions: 64 });
+  const path = `/collections/${encodeURIComponent(name)}`;
+  const store = openStore(server, {});
+  let going = true;
+  const writer = (async () => {
+    for (let n = 0; going; n++) {
+      await ask(server, 'PUT', `${path}/points?wait=true`, {
+        points: [{ id: n % 50, vector: Array(64).fill(1), payload: { n } }],
+      });
+    }
+  })();
+  const context = legContext();
+  const { archive } = await exportAll(store, context);
+  going = false;
+  await writer;
+  const config = JSON.parse(
+    archive.text([...archive.files.keys()].find((entry) => entry.endsWith('.config.json')) ?? ''),
+  );
+  expect(config).toMatchObject({ method: 'points', reason: expect.stringContaining('written to') });
+  expect(differencesOf((await restoreAll(store, archive)).verified).samples).toEqual([]);
+  const strict = openStore(server, { method: 'snapshot' }, SMALL);
+  going = true;
+  const again = (async () => {
+    for (let n = 0; going; n++) {
+      await ask(server, 'PUT', `${path}/points?wait=true`, {
+        points: [{ id: n % 50, vector: Array(64).fill(2), payload: { n } }],
+      });
+    }
+  })();
+  const error = await failure(exportAll(strict, context));
+  going = false;
+  await again;
+  expect(error).toMatchObject({ name: 'IntegrityError' });
+  expect(error.text).toContain('Pause its writers');
+  await strict.cleanup(context);
+  expect(await server.strayFiles()).toEqual([]);
+});
+
+test('a wrong key, a missing collection, a stranger and a dead server are told apart, without the key', async () => {
+  const wrong = await failure(openStore({ url: server.url, apiKey: 'wrong-key-91' }, {}).probe(legContext()));
+  expect(wrong).toMatchObject({ name: 'AccessDeniedError', retryable: false });
+  expect(wrong.text).not.toContain('wrong-key-91');
+  const store = openStore(server, { collections: ['nowhere'] });
+  const probe = await store.probe(legContext());
+  expect(probe.warnings).toEqual([expect.stringContaining('"nowhere"')]);
+  const missing = await failure(store.plan(legContext(), probe));
+  expect(missing).toMatchObject({ name: 'InvalidInputError', text: expect.stringContaining('"nowhere"') });
+  expect(await store.plan({ ...legContext(), asIs: true }, probe)).toEqual([]);
+  const dead = await failure(openStore({ url: 'http://127.0.0.1:9', apiKey: 'k' }, {}).probe(legContext()));
+  expect(dead).toMatchObject({ name: 'UnavailableError', retryable: true });
+  expect(dead.text).toContain('ECONNREFUSED');
+});
+
+test('work that is aborted stops at once, and nothing of it stays after the clean-up', async () => {
+  const name = freshName();
+  await seedLarge(name);
+  const store = openStore(server, { method: 'snapshot' }, SMALL);
+  const stop = new AbortController();
+  const context = { ...legContext(), signal: stop.signal };
+  const [shard] = await store.plan(context, await store.probe(context));
+  if (!shard) throw new Error('no shard');
+  const reading = (async () => {
+    for await (const { piece } of store.export(shard, null, context)) {
+      for await (const _ of piece.data) stop.abort(new Error('enough'));
+    }
+  })();
+  expect((await failure(reading)).text).toContain('enough');
+  await store.cleanup({ ...context, signal: new AbortController().signal });
+  expect(await server.strayFiles()).toEqual([]);
+});

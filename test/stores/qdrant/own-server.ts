@@ -1,0 +1,158 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { connect, createServer, type Server as NetServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { installQdrant } from '../../../local/install/qdrant.ts';
+import { freePorts } from '../../../local/ports.ts';
+import type { Server } from './support.ts';
+
+/** A Qdrant of a test's own: to be killed, started again, filled and searched for files. */
+export class OwnServer implements Server {
+  readonly apiKey = 'own-key-7f3a';
+  readonly url: string;
+  readonly #folder: string;
+  readonly #port: number;
+  readonly #command: string;
+  #process: ChildProcess | undefined;
+
+  private constructor(folder: string, port: number, command: string) {
+    this.#folder = folder;
+    this.#port = port;
+    this.#command = command;
+    this.url = `http://127.0.0.1:${port}`;
+  }
+
+  static async start(extra: NodeJS.ProcessEnv = {}): Promise<OwnServer> {
+    const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-qdrant-'));
+    const command = await installQdrant({
+      environment: process.env,
+      signal: AbortSignal.timeout(120_000),
+      log: join(folder, 'install.log'),
+      onInstall: () => undefined,
+    });
+    const [port = 0] = await freePorts(1);
+    const server = new OwnServer(folder, port, command);
+    await server.up(extra);
+    return server;
+  }
+
+  async up(extra: NodeJS.ProcessEnv = {}): Promise<void> {
+    const data = (name: string) => {
+      mkdirSync(join(this.#folder, name), { recursive: true });
+      return join(this.#folder, name);
+    };
+    const [grpc = 0] = await freePorts(1);
+    this.#process = spawn(this.#command, [], {
+      cwd: this.#folder,
+      stdio: 'ignore',
+      env: {
+        PATH: process.env.PATH,
+        QDRANT__SERVICE__HOST: '127.0.0.1',
+        QDRANT__SERVICE__HTTP_PORT: String(this.#port),
+        QDRANT__SERVICE__GRPC_PORT: String(grpc),
+        QDRANT__SERVICE__API_KEY: this.apiKey,
+        QDRANT__STORAGE__STORAGE_PATH: data('storage'),
+        QDRANT__STORAGE__SNAPSHOTS_PATH: data('snapshots'),
+        QDRANT__STORAGE__TEMP_PATH: data('temp'),
+        QDRANT__TELEMETRY_DISABLED: 'true',
+        ...extra,
+      },
+    });
+    for (let tries = 0; ; tries++) {
+      const answer = await fetch(`${this.url}/readyz`).catch(() => undefined);
+      if (answer?.ok) return;
+      if (tries === 300) throw new Error('The Qdrant of the test does not start.');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  /** Kills the server as a power cut would. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await gone;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** All files below the folders of snapshots and temporary things. */
+  async strayFiles(): Promise<string[]> {
+    const found: string[] = [];
+    for (const folder of ['snapshots', 'temp']) {
+      const entries = await readdir(join(this.#folder, folder), { recursive: true, withFileTypes: true });
+      found.push(
+        ...entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name)),
+      );
+    }
+    return found;
+  }
+}
+
+/**
+ * A proxy that cuts connections: each one after so many bytes of answers, as long as there are cuts left. Real
+ * servers can't be made to fail at a certain byte.
+ */
+export class CuttingProxy {
+  readonly #server: NetServer;
+  readonly #sockets: Set<Socket>;
+  readonly url: string;
+  cuts = 0;
+  afterBytes = 0;
+  /** Cuts what is sent, instead of what is answered. */
+  ofRequest = false;
+  done = 0;
+
+  private constructor(server: NetServer, sockets: Set<Socket>, port: number) {
+    this.#server = server;
+    this.#sockets = sockets;
+    this.url = `http://127.0.0.1:${port}`;
+  }
+
+  static async start(target: Server): Promise<CuttingProxy> {
+    const { port, hostname } = new URL(target.url);
+    const sockets = new Set<Socket>();
+    let proxy: CuttingProxy | undefined;
+    const server = createServer((client) => {
+      const upstream = connect(Number(port), hostname);
+      let bytes = 0;
+      for (const [from, to] of [
+        [client, upstream],
+        [upstream, client],
+      ] as const) {
+        sockets.add(from);
+        from.on('error', () => to.destroy());
+        from.on('close', () => to.destroy());
+        from.on('data', (chunk) => {
+          if (proxy && (from === client) === proxy.ofRequest) bytes += chunk.length;
+          if (proxy && proxy.cuts > 0 && bytes > proxy.afterBytes) {
+            proxy.cuts--;
+            proxy.done++;
+            client.destroy();
+            upstream.destroy();
+            return;
+          }
+          if (!to.write(chunk)) {
+            from.pause();
+            to.once('drain', () => from.resume());
+          }
+        });
+      }
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    proxy = new CuttingProxy(server, sockets, typeof address === 'object' && address ? address.port : 0);
+    return proxy;
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}

@@ -1,0 +1,196 @@
+import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
+import {
+  ask,
+  closeStores,
+  contentOf,
+  differencesOf,
+  exportAll,
+  freshName,
+  leftovers,
+  legContext,
+  openStore,
+  restoreAll,
+  result,
+  seedEverything,
+  seedPlain,
+  sharedServer,
+  wipe,
+} from './support.ts';
+
+const server = sharedServer();
+afterEach(closeStores);
+afterAll(() => wipe(server, `ngbak-test`));
+
+describe.each(['snapshot', 'points'] as const)('a collection saved as %s', (method) => {
+  test('comes back exactly: all kinds of vectors, ids, payload numbers, settings, indexes and aliases', async () => {
+    const name = freshName(method);
+    await seedEverything(server, name);
+    const before = await contentOf(server, name);
+    const store = openStore(server, { collections: [name], method });
+    const context = legContext();
+    const { archive, tallies } = await exportAll(store, context);
+    expect(tallies[`points:${name}`]?.count).toBe(5);
+    await store.cleanup(context);
+    expect(await leftovers(server, context.jobId, [name])).toEqual([]);
+
+    await ask(server, 'DELETE', `/collections/${encodeURIComponent(name)}`);
+    const restored = await restoreAll(store, archive);
+    expect(restored.problems).toEqual([]);
+    const found = differencesOf(restored.verified);
+    expect(found.samples).toEqual([]);
+    expect(found.differences).toBe(0);
+    expect(found.tallies).toEqual(tallies);
+    expect(await contentOf(server, name)).toBe(before);
+    expect(await leftovers(server, restored.jobId, [name])).toEqual([]);
+  });
+
+  test('replaces what is there: changed, added and removed points, other indexes, other aliases', async () => {
+    const name = freshName(method);
+    await seedEverything(server, name);
+    const before = await contentOf(server, name);
+    const store = openStore(server, { collections: [name], method });
+    const { archive, tallies } = await exportAll(store, legContext());
+    const path = `/collections/${encodeURIComponent(name)}`;
+    await ask(server, 'PUT', `${path}/points?wait=true`, {
+      points: [
+        { id: 0, vector: {}, payload: { changed: 1 } },
+        { id: 55, vector: {} },
+      ],
+    });
+    await ask(server, 'POST', `${path}/points/delete?wait=true`, '{"points":[18446744073709551615]}');
+    await ask(server, 'DELETE', `${path}/index/i?wait=true`);
+    await ask(server, 'PUT', `${path}/index?wait=true`, { field_name: 'extra', field_schema: 'keyword' });
+    await ask(server, 'PUT', `${path}/index?wait=true`, { field_name: 's', field_schema: 'keyword' });
+    await ask(server, 'POST', '/collections/aliases', {
+      actions: [
+        { delete_alias: { alias_name: `${name} second` } },
+        { create_alias: { collection_name: name, alias_name: `${name} new` } },
+      ],
+    });
+    const restored = await restoreAll(store, archive);
+    expect(differencesOf(restored.verified)).toEqual({ differences: 0, samples: [], tallies });
+    expect(await contentOf(server, name)).toBe(before);
+    expect(await leftovers(server, restored.jobId, [name])).toEqual([]);
+  });
+
+  test('replaces a collection of another configuration', async () => {
+    const name = freshName(method);
+    await seedPlain(server, name, 300);
+    const before = await contentOf(server, name);
+    const store = openStore(server, { collections: [name], method });
+    const { archive } = await exportAll(store, legContext());
+    const path = `/collections/${encodeURIComponent(name)}`;
+    await ask(server, 'DELETE', path);
+    await ask(server, 'PUT', path, { vectors: { size: 3, distance: 'Dot' } });
+    const restored = await restoreAll(store, archive);
+    expect(differencesOf(restored.verified).samples).toEqual([]);
+    expect(await contentOf(server, name)).toBe(before);
+  });
+
+  test('the verification names what is missing, changed or too much', async () => {
+    const name = freshName(method);
+    await seedPlain(server, name, 50);
+    const store = openStore(server, { collections: [name], method });
+    const { archive } = await exportAll(store, legContext());
+    const path = `/collections/${encodeURIComponent(name)}`;
+    const verify = async () =>
+      differencesOf([
+        await store.verify(archive, { mode: 'replace', onConflict: 'overwrite' }, null, legContext()),
+      ]);
+    expect((await verify()).differences).toBe(0);
+    await ask(server, 'POST', `${path}/points/payload?wait=true`, { payload: { n: 9.5 }, points: [7] });
+    expect((await verify()).differences).toBe(1);
+    await ask(server, 'PUT', `${path}/points?wait=true`, {
+      points: [{ id: 1000, vector: [1, 2, 3, 4, 5, 6, 7, 8] }],
+    });
+    await ask(server, 'POST', `${path}/points/delete?wait=true`, { points: [3] });
+    const { differences, samples } = await verify();
+    if (method === 'points') {
+      expect(samples).toEqual([
+        `point 3 of collection ${name} is missing`,
+        `point 7 of collection ${name} has other vectors or another payload`,
+        `point 1000 of collection ${name} is not in the archive`,
+      ]);
+    } else expect(differences).toBe(1);
+    await ask(server, 'PATCH', path, { hnsw_config: { m: 40 } });
+    expect((await verify()).samples).toContain(
+      `setting ${name}.hnsw_config.m is set to another value than in the archive`,
+    );
+  });
+
+  test('an empty collection comes back', async () => {
+    const name = freshName(method);
+    await seedPlain(server, name, 0);
+    const before = await contentOf(server, name);
+    const store = openStore(server, { collections: [name], method });
+    const { archive, tallies } = await exportAll(store, legContext());
+    expect(tallies[`points:${name}`]?.count).toBe(0);
+    await ask(server, 'DELETE', `/collections/${encodeURIComponent(name)}`);
+    const restored = await restoreAll(store, archive);
+    expect(differencesOf(restored.verified)).toEqual({ differences: 0, samples: [], tallies });
+    expect(await contentOf(server, name)).toBe(before);
+  });
+});
+
+test('both methods count and digest the same points alike', async () => {
+  const name = freshName();
+  await seedPlain(server, name, 1234);
+  const [snapshot, points] = await Promise.all(
+    ['snapshot', 'points'].map((method) =>
+      exportAll(openStore(server, { collections: [name], method }), legContext()),
+    ),
+  );
+  expect(snapshot?.tallies).toEqual(points?.tallies);
+  expect([...(snapshot?.archive.files.keys() ?? [])].map((file) => file.split('.').at(-1))).toEqual([
+    'snapshot',
+    'json',
+  ]);
+  expect([...(points?.archive.files.keys() ?? [])].map((file) => file.split('.').at(-1))).toEqual([
+    'jsonl',
+    'json',
+  ]);
+});
+
+test('an alias in the scope stands for the collection behind it, which comes back with the alias', async () => {
+  const name = freshName();
+  await seedEverything(server, name);
+  const before = await contentOf(server, name);
+  const store = openStore(server, { collections: [`${name} second`] });
+  const { archive } = await exportAll(store, legContext());
+  await ask(server, 'DELETE', `/collections/${encodeURIComponent(name)}`);
+  expect(differencesOf((await restoreAll(store, archive)).verified).samples).toEqual([]);
+  expect(await contentOf(server, name)).toBe(before);
+});
+
+test('an alias that was turned to a newer collection is turned back, and the newer one stays', async () => {
+  const [name, newer] = [freshName(), freshName('newer')];
+  await seedPlain(server, name, 20);
+  await seedPlain(server, newer, 30);
+  const alias = `${name} live`;
+  await ask(server, 'POST', '/collections/aliases', {
+    actions: [{ create_alias: { collection_name: name, alias_name: alias } }],
+  });
+  const store = openStore(server, { collections: [name] });
+  const { archive } = await exportAll(store, legContext());
+  await ask(server, 'POST', '/collections/aliases', {
+    actions: [
+      { delete_alias: { alias_name: alias } },
+      { create_alias: { collection_name: newer, alias_name: alias } },
+    ],
+  });
+  expect(differencesOf((await restoreAll(store, archive)).verified).samples).toEqual([]);
+  const through = await result<{ count: number }>(
+    server,
+    'POST',
+    `/collections/${encodeURIComponent(alias)}/points/count`,
+    {},
+  );
+  expect(through.count).toBe(20);
+  const kept = await result<{ count: number }>(
+    server,
+    'POST',
+    `/collections/${encodeURIComponent(newer)}/points/count`,
+    {},
+  );
+  expect(kept.count).toBe(30);
+});
