@@ -9,7 +9,10 @@ import { makeProgram } from './program.ts';
 /** Runs the command line. Returns the exit code, having said what went wrong and what to do about it. */
 async function main(args: readonly string[]): Promise<number> {
   const program = makeProgram().exitOverride();
-  for (const command of program.commands) command.exitOverride();
+  for (const command of program.commands) {
+    command.exitOverride();
+    for (const inner of command.commands) inner.exitOverride();
+  }
   try {
     await program.parseAsync([...args], { from: 'user' });
     return 0;

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { VERSION } from '../shared/version.ts';
+import { archiveCommand } from './commands/archive.ts';
 import { backupCommand } from './commands/backup.ts';
 import { changeCommands } from './commands/change.ts';
 import { completionCommand } from './commands/completion.ts';
@@ -38,6 +39,7 @@ export function makeProgram(): Command {
   restoreCommands(program);
   changeCommands(program);
   jobCommands(program);
+  archiveCommand(program);
   doctorCommand(program);
   completionCommand(program);
   return program;

@@ -1,0 +1,65 @@
+import { randomBytes } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { link, lstat, mkdir, rename, rm } from 'node:fs/promises';
+import { dirname, join, relative, resolve, sep } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { EntryReader, IndexEntry } from '../../shared/archive/types.ts';
+import { InvalidInputError } from '../../shared/errors.ts';
+
+/**
+ * Writes one entry below a folder. The file gets its name only when its digest was found right, so there is never a
+ * damaged file of that name. Throws InvalidInputError where there is one already and `overwrite` is false, or where a
+ * link in the folder would lead out of it.
+ */
+export async function extractEntry(
+  archive: EntryReader,
+  entry: IndexEntry,
+  folder: string,
+  overwrite: boolean,
+): Promise<string> {
+  const path = join(folder, ...entry.name.split('/'));
+  await makeFolders(folder, dirname(path));
+  const unfinished = `${path}.${randomBytes(4).toString('hex')}.part`;
+  try {
+    await pipeline(archive.open(entry), createWriteStream(unfinished, { flags: 'wx' }));
+    if (overwrite) await rename(unfinished, path);
+    else await linkNew(unfinished, path);
+  } finally {
+    await rm(unfinished, { force: true });
+  }
+  return path;
+}
+
+/** Gives a file its name, unless somebody has it: a rename would silently replace what is there. */
+async function linkNew(from: string, path: string): Promise<void> {
+  try {
+    await link(from, path);
+  } catch (cause) {
+    if (typeof cause !== 'object' || cause === null || Reflect.get(cause, 'code') !== 'EEXIST') throw cause;
+    throw new InvalidInputError(`${path} is there already.`, {
+      remedy: 'Choose another folder with -C, or say --force to replace what is there.',
+      cause,
+    });
+  }
+}
+
+/** Makes the folders between `folder` and `inner`, refusing links and files on the way. */
+async function makeFolders(folder: string, inner: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  let path = resolve(folder);
+  for (const part of relative(folder, inner).split(sep)) {
+    if (part === '') continue;
+    path = join(path, part);
+    await mkdir(path, { recursive: true }).catch((cause) => {
+      throw notAFolder(path, cause);
+    });
+    if (!(await lstat(path)).isDirectory()) throw notAFolder(path);
+  }
+}
+
+function notAFolder(path: string, cause?: unknown): InvalidInputError {
+  return new InvalidInputError(`${path} is not a folder, or is a link to one.`, {
+    remedy: 'Choose an empty folder with -C.',
+    cause,
+  });
+}

@@ -1,0 +1,48 @@
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { normalizeArchive } from '../../shared/archive/normalize.ts';
+import { isSeekable, type OpenedArchive, openArchive } from '../../shared/archive/open.ts';
+import { fileSource } from '../../shared/archive/sources.ts';
+import type { ByteSource } from '../../shared/archive/types.ts';
+
+export interface AnyArchive {
+  readonly archive: OpenedArchive;
+  /** False where it had to be rewritten to be read by entry. */
+  readonly seekable: boolean;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens an archive whoever packed it. One without footer is checked front to back and rewritten into a temporary file,
+ * which `close` removes: it takes as much room on the disk as the archive itself.
+ */
+export async function openAny(
+  source: ByteSource,
+  progress: (done: number, total: number) => void,
+  rewriting: () => void,
+): Promise<AnyArchive> {
+  if (await isSeekable(source)) {
+    return { archive: await openArchive(source), seekable: true, close: async () => undefined };
+  }
+  rewriting();
+  const folder = await mkdtemp(join(tmpdir(), 'ngbak-'));
+  try {
+    const path = join(folder, 'archive.ngbak');
+    await pipeline(normalizeArchive(source, { progress, level: 1 }), createWriteStream(path));
+    const file = await fileSource(path);
+    return {
+      archive: await openArchive(file),
+      seekable: false,
+      close: async () => {
+        await file.close();
+        await rm(folder, { recursive: true });
+      },
+    };
+  } catch (error) {
+    await rm(folder, { recursive: true });
+    throw error;
+  }
+}

@@ -1,0 +1,44 @@
+import { existsSync } from 'node:fs';
+import { S3Client } from '@aws-sdk/client-s3';
+import { type ClosableSource, fileSource, s3Source } from '../../shared/archive/sources.ts';
+import { archiveKey } from '../../shared/bucket/layout.ts';
+import { InvalidInputError } from '../../shared/errors.ts';
+import { Id } from '../../shared/ids.ts';
+import type { Settings } from '../settings.ts';
+
+/**
+ * What `ngbak archive` was told to read: an `s3://` address, a file, or the id of a backup in the bucket that the
+ * settings name; in that order, a file before an id. Settings are read for an id only, so files need no AWS.
+ */
+export async function resolveSource(
+  reference: string,
+  settings: () => Promise<Settings>,
+): Promise<ClosableSource> {
+  const address = /^s3:\/\/([^/]+)\/(.+)$/.exec(reference);
+  if (address?.[1] !== undefined && address[2] !== undefined) return openObject(address[1], address[2]);
+  if (existsSync(reference) || !Id.safeParse(reference).success) return fileSource(reference);
+  return openObject(await bucketOf(await settings(), reference), archiveKey(reference));
+}
+
+async function openObject(bucket: string, key: string): Promise<ClosableSource> {
+  const s3 = new S3Client({});
+  try {
+    return { ...(await s3Source(s3, bucket, key)), close: async () => s3.destroy() };
+  } catch (error) {
+    s3.destroy();
+    throw error;
+  }
+}
+
+async function bucketOf(settings: Settings, reference: string): Promise<string> {
+  if (settings.bucket) return settings.bucket;
+  const { discoverContext } = await import('../discover.ts');
+  try {
+    return (await discoverContext(settings)).bucket.name;
+  } catch (cause) {
+    throw new InvalidInputError(`There is no file "${reference}", and no bucket to look for a backup in.`, {
+      remedy: 'Check the name; for the id of a backup, say --bucket or --stack.',
+      cause,
+    });
+  }
+}
