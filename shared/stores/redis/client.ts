@@ -44,7 +44,7 @@ export class RedisClient {
   readonly #connection: RedisConnection;
   readonly #name: string;
   #client: Redis | Cluster | undefined;
-  #nodes: Redis[] | undefined;
+  #nodes: readonly Redis[] | undefined;
 
   constructor(connection: RedisConnection, target: string) {
     this.#connection = connection;
@@ -62,7 +62,12 @@ export class RedisClient {
 
   /** The servers that hold the keys: one, or the masters of the cluster. Throws UnavailableError, AccessDeniedError. */
   async nodes(): Promise<readonly Redis[]> {
-    if (this.#nodes) return this.#nodes;
+    this.#nodes ??= await this.#retrying(() => this.#open());
+    return this.#nodes;
+  }
+
+  async #open(): Promise<readonly Redis[]> {
+    this.#client?.disconnect();
     const { url, username, password, db, ca } = this.#connection;
     const options = {
       lazyConnect: true,
@@ -82,8 +87,7 @@ export class RedisClient {
       const redis = new Redis(url, { ...options, ...(db === undefined ? {} : { db }) });
       this.#client = redis;
       await this.#connect(redis);
-      this.#nodes = [redis];
-      return this.#nodes;
+      return [redis];
     }
     const { hostname, port } = new URL(url);
     const cluster = new Cluster([{ host: hostname, port: Number(port || 6379) }], {
@@ -98,8 +102,7 @@ export class RedisClient {
     await this.#connect(cluster);
     const masters = cluster.nodes('master');
     for (const master of masters) await this.#connect(master);
-    this.#nodes = masters;
-    return this.#nodes;
+    return masters;
   }
 
   /** The master that serves a key. */
@@ -137,45 +140,75 @@ export class RedisClient {
   }
 
   /**
-   * Sends commands in one go and returns their replies in order; errors that the server answered are among them.
-   * After a lost connection the whole batch is sent again.
+   * Sends commands in one go and returns their replies in order. Errors that the server answered are thrown, in words
+   * that help, but for those that `tolerates` lets pass as values. After a lost connection the whole batch is sent
+   * again.
+   *
+   * @param what  what the commands are about, for messages
    */
-  async send(node: Redis, commands: readonly Command[]): Promise<Reply[]> {
+  async send(
+    node: Redis,
+    commands: readonly Command[],
+    tolerates: (error: Error, index: number) => boolean = isWrongType,
+    what?: string,
+  ): Promise<Reply[]> {
+    const replies = await this.#retrying(async (attempt) => {
+      if (attempt > 0) await this.#connect(node);
+      const pipeline = node.pipeline();
+      for (const [name, ...args] of commands) pipeline.callBuffer(name, args);
+      const results = (await pipeline.exec()) ?? [];
+      return results.map(([error, reply]) => {
+        if (error && !isReplyError(error)) throw error;
+        return (error ?? reply) as Reply;
+      });
+    });
+    for (const [index, reply] of replies.entries()) {
+      if (reply instanceof Error && !tolerates(reply, index)) throw this.#translate(reply, what);
+    }
+    return replies;
+  }
+
+  /**
+   * Sends groups of commands, each as one transaction: nothing changes between its commands. Returns the replies of
+   * each group. Errors as in {@link send}.
+   */
+  async transact(
+    node: Redis,
+    groups: readonly (readonly Command[])[],
+    tolerates: (error: Error) => boolean = isWrongType,
+    what?: string,
+  ): Promise<Reply[][]> {
+    const commands = groups.flatMap((group): Command[] => [['MULTI'], ...group, ['EXEC']]);
+    // A refused command is told where it stands; EXEC then only says that there was one.
+    const replies = await this.send(node, commands, (error) => error.message.startsWith('EXECABORT'), what);
+    let end = -1;
+    return groups.map((group) => {
+      end += group.length + 2;
+      const results = replies[end];
+      if (!Array.isArray(results)) throw this.#translate(results, what);
+      for (const reply of results) {
+        if (reply instanceof Error && !tolerates(reply)) throw this.#translate(reply, what);
+      }
+      return results;
+    });
+  }
+
+  async #retrying<T>(work: (attempt: number) => Promise<T>): Promise<T> {
     for (let attempt = 0; ; attempt++) {
       try {
-        const pipeline = node.pipeline();
-        for (const [name, ...args] of commands) pipeline.callBuffer(name, args);
-        const results = (await pipeline.exec()) ?? [];
-        return results.map(([error, reply]) => {
-          if (error && !isReplyError(error)) throw error;
-          return (error ?? reply) as Reply;
-        });
+        return await work(attempt);
       } catch (error) {
-        const pause = RETRY_PAUSES_MS[attempt];
         const translated = this.#translate(error);
+        const pause = RETRY_PAUSES_MS[attempt];
         if (pause === undefined || !(translated instanceof UnavailableError)) throw translated;
         await sleep(pause);
-        await this.#reconnect(node, attempt);
       }
     }
   }
 
-  async #reconnect(node: Redis, attempt: number): Promise<void> {
-    if (node.status === 'ready') return;
-    try {
-      await this.#connect(node);
-    } catch (error) {
-      if (attempt + 1 >= RETRY_PAUSES_MS.length) throw error;
-    }
-  }
-
-  /** Sends commands of which none may fail. Throws what the server answered as an NgbakError. */
+  /** Sends commands of which none may fail. */
   async sendAll(node: Redis, commands: readonly Command[]): Promise<Exclude<Reply, Error>[]> {
-    const replies = await this.send(node, commands);
-    return replies.map((reply) => {
-      if (reply instanceof Error) throw this.#translate(reply);
-      return reply;
-    });
+    return (await this.send(node, commands, () => false)) as Exclude<Reply, Error>[];
   }
 
   /** Sends one command and returns its reply. */
@@ -185,7 +218,7 @@ export class RedisClient {
   }
 
   /** The error as one that says what to do; errors of ours stay as they are. */
-  #translate(error: unknown): NgbakError {
+  #translate(error: unknown, what?: string): NgbakError {
     if (error instanceof NgbakError) return error;
     const message = error instanceof Error ? error.message : String(error);
     const code = /^([A-Z]+)\b/.exec(message)?.[1] ?? '';
@@ -215,12 +248,15 @@ export class RedisClient {
       });
     }
     if (isReplyError(error)) {
-      return new RedisReplyError(`${this.#name} answered: ${message.slice(0, 200)}.`, {
-        remedy:
-          'Check that version and ACL of the server allow the command; docs/stores/redis.md lists them.',
-      });
+      return new RedisReplyError(
+        `${this.#name} ${what === undefined ? 'answered' : `did not take ${what}`}: ${sentence(message)}`,
+        {
+          remedy:
+            'Check that version and ACL of the server allow the command; docs/stores/redis.md lists them.',
+        },
+      );
     }
-    return new UnavailableError(`${this.#name} can't be reached: ${message.slice(0, 200)}.`, {
+    return new UnavailableError(`${this.#name} can't be reached: ${sentence(message)}`, {
       remedy: 'Check address, port, TLS, security groups and whether the server runs.',
     });
   }
@@ -230,6 +266,15 @@ export class RedisClient {
     this.#client = undefined;
     this.#nodes = undefined;
   }
+}
+
+/** The command is for another type of key than the one that is there. */
+function isWrongType(error: Error): boolean {
+  return error.message.startsWith('WRONGTYPE');
+}
+
+function sentence(text: string): string {
+  return `${text.slice(0, 200).replace(/\.+$/, '')}.`;
 }
 
 function isReplyError(error: unknown): boolean {

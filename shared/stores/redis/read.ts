@@ -19,7 +19,7 @@ import {
   type StreamState,
 } from './record.ts';
 import { type ByteString, showKey, toBytes } from './scope.ts';
-import { type ServerFacts, transaction } from './server.ts';
+import type { ServerFacts } from './server.ts';
 import { readStreamState } from './stream.ts';
 
 /** Keys whose types and lengths are asked for in one go. */
@@ -110,7 +110,11 @@ export class KeyReader {
   /** About the bytes that a key takes on the server; 0 where it does not tell. */
   async sizeOf(key: ByteString): Promise<number> {
     const name = toBytes(key);
-    const [memory] = await this.#client.send(await this.#client.nodeOf(name), [['MEMORY', 'USAGE', name]]);
+    const [memory] = await this.#client.send(
+      await this.#client.nodeOf(name),
+      [MEMORY_USAGE(name)],
+      () => true,
+    );
     return typeof memory === 'number' ? memory : 0;
   }
 
@@ -143,20 +147,19 @@ export class KeyReader {
     const names = keys.map(toBytes);
     if (this.#client.isCluster) {
       // A transaction of a cluster has to stay within one hash slot.
-      const replies = await this.#client.send(
+      const groups = await this.#client.transact(
         node,
-        names.flatMap((name) => transaction([['GET', name], this.#expiryCommand(name)])),
+        names.map((name) => [['GET', name], this.#expiryCommand(name)]),
       );
       return keys.map((_, index) => {
-        const [value, expiry] = listOf(replies[index * 4 + 3]);
+        const [value, expiry] = groups[index] ?? [];
         return { value: Buffer.isBuffer(value) ? value : null, expiresAt: this.#expiryOf(expiry) };
       });
     }
-    const replies = await this.#client.send(
-      node,
-      transaction([['MGET', ...names], ...names.map((name) => this.#expiryCommand(name))]),
-    );
-    const [values, ...expiries] = listOf(replies.at(-1));
+    const [group] = await this.#client.transact(node, [
+      [['MGET', ...names], ...names.map((name) => this.#expiryCommand(name))],
+    ]);
+    const [values, ...expiries] = group ?? [];
     const list = listOf(values);
     return keys.map((_, index) => {
       const value = list[index];
@@ -197,10 +200,11 @@ export class KeyReader {
   async #other(key: ByteString, type: KeyType): Promise<Reading | undefined> {
     const name = toBytes(key);
     const node = await this.#client.nodeOf(name);
-    const [length, memory] = await this.#client.send(node, [
-      [LENGTH[type], name],
-      ['MEMORY', 'USAGE', name],
-    ]);
+    const [length, memory] = await this.#client.send(
+      node,
+      [[LENGTH[type], name], MEMORY_USAGE(name)],
+      isUnimportant,
+    );
     // Another type by now: look at it once more.
     if (length instanceof Error) return await this.#again(key);
     const size = integerOf(length);
@@ -211,11 +215,9 @@ export class KeyReader {
       return { kind: 'large', key, type };
     }
     if (type === 'stream') return { kind: 'large', key, type };
-    const replies = await this.#client.send(
-      node,
-      transaction([[...WHOLE[type](name)] as unknown as Command, this.#expiryCommand(name)]),
-    );
-    const [content, expiry] = listOf(replies.at(-1));
+    const whole = WHOLE[type](name) as unknown as Command;
+    const [group] = await this.#client.transact(node, [[whole, this.#expiryCommand(name)]]);
+    const [content, expiry] = group ?? [];
     if (content instanceof Error) return await this.#again(key);
     const expiresAt = this.#expiryOf(expiry);
     if (expiresAt === undefined) return undefined;
@@ -327,11 +329,9 @@ export class KeyReader {
     type: KeyType,
     tries: number,
   ): Promise<LargePosition | undefined> {
-    const [memory, ...replies] = await this.#client.send(node, [
-      ['MEMORY', 'USAGE', name],
-      ...transaction([[LENGTH[type], name], this.#expiryCommand(name)]),
-    ]);
-    const [reply, expiry] = listOf(replies.at(-1));
+    const [memory] = await this.#client.send(node, [MEMORY_USAGE(name)], () => true);
+    const [group] = await this.#client.transact(node, [[[LENGTH[type], name], this.#expiryCommand(name)]]);
+    const [reply, expiry] = group ?? [];
     if (reply instanceof Error) return undefined;
     const expiresAt = this.#expiryOf(expiry);
     if (expiresAt === undefined) return undefined;
@@ -388,6 +388,14 @@ export class KeyReader {
     );
     return { items, next: next === '0' ? null : next };
   }
+}
+
+/** What a key takes on the server. Some servers don't allow the question; then sizes are guessed from lengths. */
+const MEMORY_USAGE = (name: Buffer): Command => ['MEMORY', 'USAGE', name];
+
+/** The length of a key that is of another type by now, and whatever is answered about memory. */
+function isUnimportant(error: Error, index: number): boolean {
+  return index === 1 || error.message.startsWith('WRONGTYPE');
 }
 
 const LENGTH = {

@@ -1,4 +1,4 @@
-import { bytesOf, type Command, listOf, type RedisClient, type Reply } from './client.ts';
+import { bytesOf, listOf, type RedisClient, type Reply } from './client.ts';
 
 /** What a server is and can do, as far as backups care. */
 export interface ServerFacts {
@@ -37,9 +37,4 @@ export function infoFields(reply: Reply): Record<string, string> {
     if (colon > 0 && !line.startsWith('#')) fields[line.slice(0, colon)] = line.slice(colon + 1);
   }
   return fields;
-}
-
-/** Wraps commands into one transaction: nothing changes between them. Its reply is that of EXEC, the last one. */
-export function transaction(commands: readonly Command[]): Command[] {
-  return [['MULTI'], ...commands, ['EXEC']];
 }

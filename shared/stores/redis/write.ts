@@ -2,17 +2,10 @@ import { createHash } from 'node:crypto';
 import calculateSlot from 'cluster-key-slot';
 import type { Redis } from 'ioredis';
 import { InvalidInputError } from '../../errors.ts';
-import {
-  type Argument,
-  type Command,
-  listOf,
-  type RedisClient,
-  RedisReplyError,
-  type Reply,
-} from './client.ts';
+import { type Argument, type Command, type RedisClient, RedisReplyError } from './client.ts';
 import { type Item, type Part, STRING_BLOCK_BYTES, type StreamState } from './record.ts';
 import { type ByteString, type KeySpace, showKey, toBytes } from './scope.ts';
-import { type ServerFacts, transaction } from './server.ts';
+import type { ServerFacts } from './server.ts';
 
 /** How a key that exists already is treated: written over, or left as it is. */
 export type IfExists = 'replace' | 'keep';
@@ -108,20 +101,8 @@ export class PartWriter {
   }
 
   async #transact(node: Redis, part: Part, commands: readonly Command[]): Promise<void> {
-    const replies = await this.#client.send(node, transaction(commands));
-    const refused = replies.find((reply) => reply instanceof Error && !reply.message.startsWith('EXECABORT'));
-    const results = refused ? [refused] : listOf(replies.at(-1));
-    for (const reply of results) {
-      if (!(reply instanceof Error) || isThereAlready(reply, part)) continue;
-      throw new RedisReplyError(
-        `${this.#client.name} did not take the ${part.type} "${showKey(part.key)}": ${reply.message.slice(0, 200)}.`,
-        {
-          remedy:
-            'Check version, memory and ACL of the server; docs/stores/redis.md lists what a restore needs.',
-          cause: reply,
-        },
-      );
-    }
+    const what = `the ${part.type} "${showKey(part.key)}"`;
+    await this.#client.transact(node, [commands], (error) => isThereAlready(error, part), what);
   }
 
   /** Takes back what an earlier, cut off try of the same part may have added, where adding twice would double it. */
@@ -211,7 +192,6 @@ export class PartWriter {
 }
 
 /** Entries and groups of a stream that a cut off try of the same part has made already. */
-function isThereAlready(reply: Reply, { type, offset }: Part): boolean {
-  if (type !== 'stream' || offset === 0 || !(reply instanceof Error)) return false;
-  return /equal or smaller|^BUSYGROUP/.test(reply.message);
+function isThereAlready(error: Error, { type, offset }: Part): boolean {
+  return type === 'stream' && offset > 0 && /equal or smaller|^BUSYGROUP/.test(error.message);
 }

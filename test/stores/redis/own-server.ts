@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
 import { installRedis, type RedisProgram } from '../../../local/install/redis.ts';
 import { freePorts } from '../../../local/ports.ts';
 
@@ -76,23 +76,14 @@ export class OwnServer {
     }
   }
 
-  async #answers(): Promise<boolean> {
-    const redis = new Redis({
-      port: this.port,
-      lazyConnect: true,
-      maxRetriesPerRequest: 0,
-      retryStrategy: () => null,
+  #answers(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const socket = connect(this.port, '127.0.0.1', () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.on('error', () => resolve(false));
     });
-    // With TLS or a password any answer will do; without a listener ioredis prints the error.
-    redis.on('error', () => undefined);
-    try {
-      await redis.connect();
-      return true;
-    } catch (error) {
-      return !String(error).includes('ECONNREFUSED') && !String(error).includes('closed');
-    } finally {
-      redis.disconnect();
-    }
   }
 
   async kill(): Promise<void> {

@@ -1,0 +1,273 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { connect as connectSocket, createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { AccessDeniedError, InvalidInputError, UnavailableError } from '../../../shared/errors.ts';
+import { OwnServer } from './own-server.ts';
+import { closeStores, exportAll, legContext, openStore, REPLACE, restoreAll, runLegs } from './support.ts';
+
+const run = promisify(execFile);
+const SCOPE = { prefix: 'app:', separator: ':' };
+let server: OwnServer;
+let redis: Redis;
+
+beforeAll(async () => {
+  server = await OwnServer.start();
+  redis = new Redis(server.url, { maxRetriesPerRequest: 5 });
+  // Restarts and cut connections are what these tests are about.
+  redis.on('error', () => undefined);
+});
+afterEach(async () => {
+  await closeStores();
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+
+const open = (url = server.url, extra: object = {}) =>
+  openStore(SCOPE, { keys: 2000, bytes: 1e6, entryBytes: 64_000 }, url, extra);
+
+async function plant(count: number): Promise<void> {
+  await redis.flushall();
+  const pipeline = redis.pipeline();
+  for (let number = 0; number < count; number++)
+    pipeline.set(`app:docs:${number}`, JSON.stringify({ number }));
+  pipeline.rpush('app:list:1', ...Array.from({ length: 3000 }, (_, index) => String(index)));
+  await pipeline.exec();
+}
+
+/** A proxy that cuts each connection after so many bytes from the server; later connections live longer. */
+class CuttingProxy {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  cuts = 0;
+
+  constructor(target: number, bytes: number) {
+    this.#server = createServer((client) => {
+      const upstream = connectSocket(target, '127.0.0.1');
+      let left = bytes * 2 ** this.cuts;
+      for (const socket of [client, upstream]) {
+        this.#sockets.add(socket);
+        socket.on('error', () => socket.destroy());
+        socket.on('close', () => this.#sockets.delete(socket));
+      }
+      client.pipe(upstream);
+      client.on('close', () => upstream.destroy());
+      upstream.on('data', (data) => {
+        client.write(data.subarray(0, Math.max(0, left)));
+        left -= data.length;
+        if (left > 0) return;
+        this.cuts++;
+        client.destroy();
+        upstream.destroy();
+      });
+      upstream.on('close', () => client.destroy());
+    });
+  }
+
+  async listen(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    const address = this.#server.address();
+    return `redis://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+describe('a server that cannot be used is told in words that help', () => {
+  test('nothing listens there', async () => {
+    const promise = open('redis://127.0.0.1:1').probe(legContext());
+    await expect(promise).rejects.toBeInstanceOf(UnavailableError);
+    await expect(promise).rejects.toThrow('Redis of target "test" at 127.0.0.1:1 can\'t be reached');
+  });
+
+  test('wrong password, and none where one is needed; neither is repeated in the message', async () => {
+    await redis.config('SET', 'requirepass', 'right-password');
+    try {
+      for (const extra of [{ password: 'wrong-password' }, {}]) {
+        const error = await open(server.url, extra)
+          .probe(legContext())
+          .catch((reason: unknown) => reason);
+        expect(error).toBeInstanceOf(AccessDeniedError);
+        expect(String(error)).toContain('refused the login');
+        expect(JSON.stringify(error) + String(error)).not.toContain('wrong-password');
+      }
+    } finally {
+      await redis.call('AUTH', 'right-password');
+      await redis.config('SET', 'requirepass', '');
+    }
+  });
+
+  test('a user without a right that is needed: the command is named', async () => {
+    await plant(1);
+    await redis.call('ACL', 'SETUSER', 'reader', 'on', '>pw-of-reader', '~app:*', '+@all', '-mget', '-get');
+    const extra = { username: 'reader', password: 'pw-of-reader' };
+    const promise = exportAll(() => open(server.url, extra));
+    await expect(promise).rejects.toThrow(/refused the command.*mget/i);
+    await expect(promise).rejects.toBeInstanceOf(AccessDeniedError);
+  });
+
+  test('reading rights are enough for a backup, and rights on the prefix for a restore', async () => {
+    await plant(10);
+    const rights = [
+      '+@read',
+      '+@connection',
+      '+info',
+      '+command',
+      '+multi',
+      '+exec',
+      '+memory|usage',
+      '+scan',
+    ];
+    await redis.call('ACL', 'SETUSER', 'backup', 'reset', 'on', '>pw-of-backup', '~app:*', ...rights);
+    const { archive } = await exportAll(() =>
+      open(server.url, { username: 'backup', password: 'pw-of-backup' }),
+    );
+    await redis.call(
+      'ACL',
+      'SETUSER',
+      'restore',
+      'reset',
+      'on',
+      '>pw-of-restore',
+      '~app:*',
+      ...rights,
+      '+@write',
+      '-@dangerous',
+      '+info',
+    );
+    const { verified } = await restoreAll(
+      open(server.url, { username: 'restore', password: 'pw-of-restore' }),
+      archive,
+    );
+    expect(verified.differences).toBe(0);
+  });
+
+  test('a read-only replica', async () => {
+    await plant(3);
+    const { archive } = await exportAll(open);
+    await redis.call('REPLICAOF', '127.0.0.1', '1');
+    try {
+      const promise = restoreAll(open(), archive);
+      await expect(promise).rejects.toBeInstanceOf(InvalidInputError);
+      await expect(promise).rejects.toThrow('is a read-only replica');
+    } finally {
+      await redis.call('REPLICAOF', 'NO', 'ONE');
+    }
+  });
+
+  test('no memory left, before and during the load', async () => {
+    await plant(500);
+    const { archive } = await exportAll(open);
+    await redis.flushall();
+    await redis.config('SET', 'maxmemory', '1000');
+    try {
+      expect((await open().admits(archive, REPLACE, legContext())).join()).toContain(
+        "more than the server's maxmemory",
+      );
+      await expect(open().load(archive, REPLACE, null, legContext())).rejects.toThrow(/no memory left/);
+    } finally {
+      await redis.config('SET', 'maxmemory', '0');
+    }
+    expect((await restoreAll(open(), archive)).verified.differences).toBe(0);
+  });
+});
+
+describe('a connection that breaks', () => {
+  test.each([20_000, 50_000, 90_000])(
+    'after %i bytes, again and again: the export is complete and exact',
+    async (bytes) => {
+      await plant(3000);
+      const whole = await exportAll(open);
+      const proxy = new CuttingProxy(server.port, bytes);
+      const url = await proxy.listen();
+      try {
+        const cut = await exportAll(() => open(url));
+        expect(proxy.cuts).toBeGreaterThan(0);
+        expect(cut.tallies).toEqual(whole.tallies);
+        expect([...cut.archive.files]).toEqual([...whole.archive.files]);
+      } finally {
+        await proxy.close();
+      }
+    },
+  );
+
+  test('during a restore: everything is written once and verified', async () => {
+    await plant(3000);
+    const { archive, tallies } = await exportAll(open);
+    const proxy = new CuttingProxy(server.port, 8_000);
+    const url = await proxy.listen();
+    try {
+      const { verified } = await restoreAll(open(url), archive);
+      expect(proxy.cuts).toBeGreaterThan(1);
+      expect(verified).toMatchObject({ differences: 0, tallies });
+      expect(await redis.llen('app:list:1')).toBe(3000);
+    } finally {
+      await proxy.close();
+    }
+  });
+});
+
+describe('a server that restarts', () => {
+  test('and lost its data between two legs of a restore: the verification says so', async () => {
+    await plant(1000);
+    const { archive } = await exportAll(open);
+    const store = open();
+    await store.clear(archive, REPLACE, null, legContext());
+    await server.kill();
+    await expect(store.load(archive, REPLACE, null, legContext())).rejects.toBeInstanceOf(UnavailableError);
+    await server.run();
+    const verified = await runLegs((cursor, context) => open().verify(archive, REPLACE, cursor, context));
+    expect((verified as unknown as { differences: number }).differences).toBe(1001);
+    expect((await restoreAll(open(), archive)).verified.differences).toBe(0);
+  });
+});
+
+describe('TLS', () => {
+  let secure: OwnServer;
+  let ca: string;
+
+  beforeAll(async () => {
+    secure = await OwnServer.start(async (port, folder) => {
+      const key = join(folder, 'key.pem');
+      const certificate = join(folder, 'certificate.pem');
+      await run('openssl', [
+        ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '1', '-subj', '/CN=localhost'],
+        ...['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', certificate],
+      ]);
+      ca = await readFile(certificate, 'utf8');
+      return [
+        ...['--tls-port', String(port), '--port', '0', '--tls-auth-clients', 'no'],
+        ...['--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', certificate],
+      ];
+    });
+  });
+  afterAll(async () => {
+    await secure.stop();
+  });
+
+  test("with an authority of one's own: a round trip", async () => {
+    const url = `rediss://127.0.0.1:${secure.port}`;
+    const direct = new Redis(url, { tls: { ca } });
+    await direct.set('app:docs:1', '{"a":1}');
+    const secureOpen = () => open(url, { ca });
+    const { archive } = await exportAll(secureOpen);
+    await direct.flushall();
+    expect((await restoreAll(secureOpen(), archive)).verified.differences).toBe(0);
+    expect(await direct.get('app:docs:1')).toBe('{"a":1}');
+    await direct.quit();
+  });
+
+  test('a certificate that nobody vouches for is refused', async () => {
+    await expect(open(`rediss://127.0.0.1:${secure.port}`).probe(legContext())).rejects.toThrow(
+      /self-signed certificate/,
+    );
+  });
+});
