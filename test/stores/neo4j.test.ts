@@ -1,12 +1,15 @@
-import { servers } from '../servers.ts';
+import { afterAll } from '@jest/globals';
 import { conformsToPort } from './conformance.ts';
 import { EVERY_VALUE, graphContent, graphLeftovers, openGraph, plainDriver, run } from './neo4j-graph.ts';
+import { privateServer, stopPrivateServer } from './neo4j-server.ts';
 
 const LABEL = 'Conform `ance\\u0060';
 const QUOTED = '`Conform ``ance\\u005Cu0060`';
 
-conformsToPort('neo4j', async () => {
-  const server = servers.neo4j;
+afterAll(stopPrivateServer, 120_000);
+
+conformsToPort('neo4j (one label of a database)', async () => {
+  const server = await privateServer();
   const driver = plainDriver(server);
   const scope = { label: LABEL, key_property: 'id' };
 
@@ -26,9 +29,9 @@ conformsToPort('neo4j', async () => {
        CREATE (b:${QUOTED} {id: 'b'}), (c:${QUOTED}:Person {id: 'c', name: 'Zoë'}), (d:${QUOTED} {note: 'no key'})
        CREATE (a)-[:\`odd \`\`type\` {${EVERY_VALUE}}]->(b), (b)-[:RELATED]->(b), (b)-[:RELATED {w: 1.0}]->(c),
               (b)-[:KNOWS {w: 1}]->(c), (b)-[:KNOWS {w: 1}]->(c), (c)-[:KNOWS]->(b)
-       WITH a UNWIND range(1, 2100) AS i
+       WITH c UNWIND range(1, 2100) AS i
        CREATE (n:${QUOTED}:Bulk {id: 'bulk ' + i, n: i, description: 'description number ' + i})
-       CREATE (n)-[:PART_OF {order: i}]->(a)`,
+       CREATE (n)-[:PART_OF {order: i}]->(c)`,
     );
     await run(driver, `CREATE CONSTRAINT conform_id FOR (n:${QUOTED}) REQUIRE n.id IS UNIQUE`);
     await run(driver, `CREATE TEXT INDEX conform_text FOR (n:${QUOTED}) ON (n.description)`);
@@ -63,6 +66,77 @@ conformsToPort('neo4j', async () => {
     leftovers: () => graphLeftovers(driver),
     content: () => graphContent(driver, LABEL, QUOTED),
     // Node d has no key, so it can't be merged; merging has tests of its own.
+    merges: false,
+    close: () => driver.close(),
+  };
+});
+
+conformsToPort('neo4j (a whole database)', async () => {
+  const server = await privateServer();
+  const driver = plainDriver(server);
+
+  async function empty(): Promise<void> {
+    await run(driver, 'MATCH (n) DETACH DELETE n');
+    for (const { name } of await run(driver, 'SHOW CONSTRAINTS YIELD name')) {
+      await run(driver, `DROP CONSTRAINT \`${name}\``);
+    }
+    for (const { name } of await run(driver, "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP'")) {
+      await run(driver, `DROP INDEX \`${name}\``);
+    }
+  }
+
+  async function seed(): Promise<void> {
+    await empty();
+    await run(
+      driver,
+      `CREATE (x {note: 'no label'}), (y), (z:Z:Y:X {id: 'z'}), (x)-[:SELF]->(x), (y)-[:TO {a: [1.0]}]->(z), (y)-[:TO {a: [1]}]->(z)
+       WITH z UNWIND range(1, 50) AS i CREATE (:Entity {id: i, name: 'entity ' + i, embedding: [i / 2.0, 1.0]})-[:OF]->(z)`,
+    );
+    await run(driver, 'CREATE CONSTRAINT one FOR (n:Entity) REQUIRE n.id IS UNIQUE');
+    await run(driver, 'CREATE CONSTRAINT two FOR (n:Entity) REQUIRE (n.id, n.name) IS UNIQUE');
+    await run(driver, 'CREATE CONSTRAINT three FOR ()-[r:OF]-() REQUIRE r.order IS UNIQUE');
+    await run(driver, 'CREATE INDEX `range `` index` FOR (n:Entity) ON (n.name, n.`odd ``name`)');
+    await run(driver, 'CREATE INDEX related FOR ()-[r:TO]-() ON (r.a)');
+    await run(driver, 'CREATE TEXT INDEX texts FOR ()-[r:TO]-() ON (r.b)');
+    await run(
+      driver,
+      `CREATE POINT INDEX points FOR (n:Entity) ON (n.place)
+       OPTIONS {indexConfig: {\`spatial.cartesian.min\`: [-100.0, -100.0], \`spatial.cartesian.max\`: [100.0, 100.0]}}`,
+    );
+    await run(
+      driver,
+      `CREATE FULLTEXT INDEX search FOR (n:Entity|Z) ON EACH [n.name, n.id]
+       OPTIONS {indexConfig: {\`fulltext.analyzer\`: 'english', \`fulltext.eventually_consistent\`: true}}`,
+    );
+    await run(
+      driver,
+      `CREATE VECTOR INDEX vectors FOR (n:Entity) ON (n.embedding)
+       OPTIONS {indexConfig: {\`vector.dimensions\`: 2, \`vector.similarity_function\`: 'euclidean'}}`,
+    );
+    await run(driver, 'CALL db.awaitIndexes(300)');
+  }
+
+  return {
+    open: openGraph(server),
+    empty,
+    seed,
+    change: async () => {
+      await run(driver, 'MATCH (n:Entity) WHERE n.id < 5 DETACH DELETE n');
+      await run(driver, 'CREATE (:Other {id: 1})-[:NEW]->()');
+      await run(driver, 'DROP INDEX vectors');
+      await run(driver, 'CREATE INDEX vectors FOR (n:Entity) ON (n.other)');
+    },
+    loseRecord: async () => {
+      await run(driver, 'MATCH ()-[r:SELF]->() DELETE r');
+    },
+    changeRecord: async () => {
+      await run(driver, 'MATCH (n:Entity {id: 7}) SET n.embedding = [3.5, 1.0000000000000002]');
+    },
+    addRecord: async () => {
+      await run(driver, 'CREATE ()');
+    },
+    leftovers: () => graphLeftovers(driver),
+    content: () => graphContent(driver),
     merges: false,
     close: () => driver.close(),
   };

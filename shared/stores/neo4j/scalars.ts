@@ -9,6 +9,7 @@ import neo4j, {
   UUID,
 } from 'neo4j-driver';
 import { InvalidInputError } from '../../errors.ts';
+import { durationText, parseDuration, parseTemporal, toBigInt } from './temporal.ts';
 
 /** A value that is no list, as JSON text, with the name of its type where the text alone would be read as another. */
 export interface EncodedScalar {
@@ -42,7 +43,6 @@ const SRIDS = new Map([...CRS_NAMES].map(([srid, name]) => [name, srid]));
 
 const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
-const NANOSECONDS = 1_000_000_000n;
 
 /** Encodes a value that the driver handed out. Throws InvalidInputError for a type that ngbak does not know. */
 export function encodeScalar(value: unknown): EncodedScalar {
@@ -98,27 +98,6 @@ function typeName(value: unknown): string {
   return value === null || value === undefined ? 'null' : (value.constructor?.name ?? typeof value);
 }
 
-/** Months and days apart from seconds, as Neo4j keeps them; the driver's own text folds seconds into hours. */
-function durationText(duration: Duration): string {
-  const nanoseconds = toBigInt(duration.seconds) * NANOSECONDS + toBigInt(duration.nanoseconds);
-  const magnitude = nanoseconds < 0n ? -nanoseconds : nanoseconds;
-  const fraction = String(magnitude % NANOSECONDS).padStart(9, '0');
-  const seconds = `${nanoseconds < 0n ? '-' : ''}${magnitude / NANOSECONDS}.${fraction}`;
-  return `P${toBigInt(duration.months)}M${toBigInt(duration.days)}DT${seconds}S`;
-}
-
-function parseDuration(value: string): Duration<bigint> | undefined {
-  const match = /^P(-?\d{1,19})M(-?\d{1,19})DT(-?)(\d{1,19})\.(\d{9})S$/.exec(value);
-  if (!match) return undefined;
-  const [, months = '', days = '', sign, whole = '', fraction = ''] = match;
-  const magnitude = BigInt(whole) * NANOSECONDS + BigInt(fraction);
-  const total = sign === '-' ? -magnitude : magnitude;
-  // Neo4j keeps nanoseconds from 0 on, below the second.
-  const nanoseconds = ((total % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
-  const seconds = (total - nanoseconds) / NANOSECONDS;
-  return new Duration(BigInt(months), BigInt(days), seconds, nanoseconds);
-}
-
 /** As `apoc.export.json` writes points. */
 function pointJson(point: Point): string {
   const crs = CRS_NAMES.get(toBigInt(point.srid));
@@ -172,8 +151,10 @@ export function decodeScalar(value: unknown, type: ScalarType | undefined): unkn
       return decodeBytes(value);
     case 'duration':
       return parseDuration(value);
+    case 'uuid':
+      return parseUuid(value);
     default:
-      return parseText(value, type);
+      return parseTemporal(value, type);
   }
 }
 
@@ -193,31 +174,11 @@ function decodeBytes(value: string): Int8Array | undefined {
   return new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-const PARSERS = {
-  date: CypherDate.fromString,
-  time: Time.fromString,
-  localtime: LocalTime.fromString,
-  datetime: DateTime.fromString,
-  localdatetime: LocalDateTime.fromString,
-  uuid: UUID.fromString,
-} as const;
-
-function parseText(value: string, type: keyof typeof PARSERS): unknown {
-  try {
-    const parsed = PARSERS[type](value);
-    // What does not read back as the same text was not understood as a whole.
-    return parsed.toString() === value ? parsed : undefined;
-  } catch (error) {
-    if (error instanceof Error) return undefined;
-    throw error;
-  }
+function parseUuid(value: string): UUID | undefined {
+  const isUuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value);
+  return isUuid ? UUID.fromString(value) : undefined;
 }
 
 function isSafe(value: bigint): boolean {
   return value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER);
-}
-
-/** The driver hands out members of temporal values and points as bigint, number or its own Integer. */
-function toBigInt(value: unknown): bigint {
-  return typeof value === 'bigint' ? value : BigInt(String(value));
 }
