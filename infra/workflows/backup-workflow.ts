@@ -1,7 +1,7 @@
 import { Map as MapState, ProvideItems, type StateMachine, Succeed } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import type { StepHandlers } from '../step-handlers.ts';
-import { BadEnds, REFUSALS } from './errors.ts';
+import { BadEnds, FIRST_LOOK_RETRY, REFUSALS } from './errors.ts';
 import { makeStateMachine, type WorkflowSettings } from './state-machine.ts';
 import { EXECUTION, endOfBranch, everyStore, JOB, repeat, step } from './steps.ts';
 
@@ -38,6 +38,7 @@ export class BackupWorkflow extends Construct {
       comment: 'Checks the request, locks the target, measures its stores, cuts them into shards',
       payload: { input: '{% $states.input %}', execution: EXECUTION },
       assign: { job_id: '{% $states.result.Payload.job_id %}' },
+      retry: FIRST_LOOK_RETRY,
     });
     const exports = everyStore(
       this,

@@ -41,6 +41,12 @@ export const RETRY: RetryProps = {
   jitterStrategy: JitterType.FULL,
 };
 
+/**
+ * For the first look at the stores, when nothing has been done yet: about ten seconds. A server that does not answer
+ * then is more often a wrong address than a moment of weakness, and somebody may be waiting.
+ */
+export const FIRST_LOOK_RETRY: RetryProps = { ...RETRY, maxAttempts: 3 };
+
 /** JSONata that parses an error's cause where it is a whole JSON object; text, and JSON that was cut off, is left as it is. */
 const PARSE = `
   $read := function($text) {

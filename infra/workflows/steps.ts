@@ -8,6 +8,7 @@ import {
   IntegrationPattern,
   Parallel,
   Pass,
+  type RetryProps,
   type State,
   TaskInput,
   Timeout,
@@ -40,6 +41,8 @@ export interface StepProps {
   readonly outputs?: unknown;
   /** Variables of the workflow that are set from the result. @default - none */
   readonly assign?: Record<string, unknown>;
+  /** How errors that pass by themselves are tried again. @default RETRY */
+  readonly retry?: RetryProps;
 }
 
 /** One invocation of one function, tried again where the error passes by itself. */
@@ -53,7 +56,7 @@ export function step(scope: Construct, name: string, props: StepProps): LambdaIn
     taskTimeout: Timeout.duration(props.handler.timeout.plus(GRACE)),
     retryOnServiceExceptions: false,
   });
-  task.addRetry(RETRY);
+  task.addRetry(props.retry ?? RETRY);
   return task;
 }
 

@@ -7,7 +7,7 @@ import { readJob } from '../../shared/jobs/record.ts';
 import { answerConfirmation } from '../../shared/restore/confirmation.ts';
 import { createRestoreRequest } from '../../shared/restore/request.ts';
 import { servers } from '../servers.ts';
-import { fillTarget, readTarget } from './content.ts';
+import { fillTarget, makeEmptyCollection, readTarget } from './content.ts';
 import { deployedStack, sleep } from './harness.ts';
 
 const stack = deployedStack();
@@ -49,7 +49,7 @@ async function expectNothingLeft(jobId: string) {
     if (left.length > 0) await sleep(200);
   } while (left.length > 0 && Date.now() < deadline);
   expect(left).toEqual([]);
-  expect(await stack.keys(`locks/${target}`)).toEqual([]);
+  expect(await stack.keys(`locks/${target}.`)).toEqual([]);
 }
 
 async function failingBackup(input: object = { target }) {
@@ -124,6 +124,7 @@ describe('a backup', () => {
   }, 180_000);
 
   test('of empty stores succeeds, is verified and can be restored', async () => {
+    await makeEmptyCollection();
     const backup = await stack.run('Backup', { target: 'empty' });
     expect(backup.cause ?? backup.status).toBe('SUCCEEDED');
     const { backup_id, statistics } = JSON.parse(backup.output ?? '{}');

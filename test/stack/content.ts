@@ -5,6 +5,7 @@ import { servers } from '../servers.ts';
 /** Names of what target `scratch` owns on the shared test servers; test/stack/context.ts configures the same. */
 export const LABEL = 'Scratch';
 export const COLLECTION = 'scratch_items';
+export const EMPTY_COLLECTION = 'empty_items';
 export const PREFIX = 'scratch:';
 
 /** Runs `work` with a client of each store, and closes them. */
@@ -64,6 +65,13 @@ export function fillTarget(): Promise<void> {
       await redis.set(`${PREFIX}docs:d${i}`, JSON.stringify({ content: `document ${i}` }));
     await redis.set(`${PREFIX}cache:c1`, '{"answer": 42}', 'PXAT', 4_102_444_800_000);
     await redis.hset(`${PREFIX}graph:meta`, { nodes: '20', made: 'by a test' });
+  });
+}
+
+/** Makes the collection that target `empty` is configured with: it exists, and holds nothing. */
+export function makeEmptyCollection(): Promise<void> {
+  return withClients(async ({ qdrant }) => {
+    await qdrant('PUT', `/collections/${EMPTY_COLLECTION}`, { vectors: { size: 4, distance: 'Dot' } });
   });
 }
 

@@ -29,7 +29,11 @@ const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: 
     },
   },
   empty: {
-    scopes: { graph: { label: 'Nothing' }, vectors: { collections: [] }, kv: { prefix: 'nothing:' } },
+    scopes: {
+      graph: { label: 'Nothing' },
+      vectors: { collections: ['empty_items'] },
+      kv: { prefix: 'nothing:' },
+    },
   },
   'missing-collection': {
     scopes: {
