@@ -58,7 +58,8 @@ class FilesStore implements Store {
     return { files: included, folders, leftOut: files.length - included.length };
   }
 
-  async probe(): Promise<StoreProbe> {
+  async probe(context: LegContext): Promise<StoreProbe> {
+    context.signal.throwIfAborted();
     const { files, folders, leftOut } = await this.#list();
     const digest = createHash('sha256');
     for (const { name, version } of files) digest.update(JSON.stringify([name, version]));

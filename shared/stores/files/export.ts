@@ -1,17 +1,13 @@
-import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { MultisetDigest, type Tallies, type Tally } from '../../digest.ts';
+import type { Tallies } from '../../digest.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, ExportStep, LegContext } from '../port.ts';
-import { MemberError, MemberScanner } from '../redis/json-entry.ts';
-import { canonicalString } from '../redis/record.ts';
 import { FileChangedError } from './errors.ts';
+import { FileDigest, PIECE_BYTES } from './file-digest.ts';
 import type { FileInfo, Folder } from './folder.ts';
 import { entryNamesOf } from './names.ts';
 
-/** Files are read in pieces of this many bytes, so that a leg can end between two. Part of how digests are made. */
-export const PIECE_BYTES = 64 * 1024 ** 2;
 /** Files up to this many bytes are held as a whole before they go into the archive, and read again if they changed. */
 const WHOLE_BYTES = 8 * 1024 ** 2;
 /** A file that changed more recently than this, in ms, may be in the middle of being written. */
@@ -77,11 +73,11 @@ async function wholeFile(folder: Folder, listed: FileInfo, name: string, last: b
       const chunks: Uint8Array[] = [];
       for await (const chunk of folder.read(file, 0, file.size)) chunks.push(chunk);
       const content = Buffer.concat(chunks);
-      const counter = new KeyCounter(file.name);
-      counter.feed(content);
+      const digest = new FileDigest(file.name, content.length);
+      digest.add(content);
       return {
         piece: { name, size: content.length, offset: 0, length: content.length, data: [content] },
-        tallies: { files: pieceTally(file.name, 0, sha256Of(content), true), ...counter.tallies() },
+        tallies: digest.tallies(),
         next: last ? null : { file: file.name, offset: null, version: '' },
       };
     } catch (error) {
@@ -109,18 +105,11 @@ async function* pieces(
   for (let offset = start; offset < file.size; offset += PIECE_BYTES) {
     const length = Math.min(PIECE_BYTES, file.size - offset);
     const end = offset + length;
-    const hash = createHash('sha256');
-    // Counting goes on from byte to byte: it is done for files of one piece only.
-    const counter = file.size <= PIECE_BYTES ? new KeyCounter(file.name) : undefined;
+    const digest = new FileDigest(file.name, file.size, offset);
     const tallies: Tallies = {};
     const data = async function* () {
-      for await (const chunk of folder.read(file, offset, length)) {
-        hash.update(chunk);
-        counter?.feed(chunk);
-        yield chunk;
-      }
-      Object.assign(tallies, counter?.tallies());
-      tallies.files = pieceTally(file.name, offset, hash.digest('hex'), end === file.size);
+      yield* digest.watch(folder.read(file, offset, length));
+      Object.assign(tallies, digest.tallies());
     };
     const next: FilesCursor =
       end < file.size
@@ -132,58 +121,5 @@ async function* pieces(
       tallies,
       next: last && end === file.size ? null : next,
     };
-  }
-}
-
-/** A file counts once, with its last piece; its pieces are digested with name and offset. */
-export function pieceTally(file: string, offset: number, sha256: string, last: boolean): Tally {
-  const digest = new MultisetDigest();
-  digest.add(JSON.stringify([file, offset, sha256]));
-  return { count: last ? 1 : 0, digest: digest.hex() };
-}
-
-function sha256Of(content: Uint8Array): string {
-  return createHash('sha256').update(content).digest('hex');
-}
-
-/**
- * Counts the keys of a `kv_store_<namespace>.json` as it streams by, so that statistics can say how many documents and
- * chunks there are. A file that is no JSON object counts for nothing, and is saved all the same.
- */
-class KeyCounter {
-  readonly #namespace: string | undefined;
-  readonly #digest = new MultisetDigest();
-  #scanner: MemberScanner | undefined;
-  #count = 0;
-
-  constructor(file: string) {
-    this.#namespace = /^kv_store_(.+)\.json$/.exec(file)?.[1];
-    this.#scanner = this.#namespace === undefined ? undefined : new MemberScanner();
-  }
-
-  feed(chunk: Uint8Array): void {
-    try {
-      for (const { key, value } of this.#scanner?.feed(chunk) ?? []) {
-        this.#digest.add(canonicalString(key.toString('latin1'), value, null));
-        this.#count++;
-      }
-    } catch (error) {
-      this.#giveUp(error);
-    }
-  }
-
-  tallies(): Tallies {
-    try {
-      this.#scanner?.end();
-    } catch (error) {
-      this.#giveUp(error);
-    }
-    if (!this.#scanner) return {};
-    return { [`keys:${this.#namespace}`]: { count: this.#count, digest: this.#digest.hex() } };
-  }
-
-  #giveUp(error: unknown): void {
-    if (!(error instanceof MemberError)) throw error;
-    this.#scanner = undefined;
   }
 }

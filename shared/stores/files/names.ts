@@ -5,7 +5,7 @@ const NAME_BYTES_MAX = 255;
 
 /**
  * Entry names for files. Letters, digits, `_`, `-` and `.` stand for themselves, all other bytes of the name's UTF-8 as
- * `%XX`. Where two names differ only in case, which some readers take for one, the capitals of all but the first are
+ * `%XX`, as does a dot before a dot. Where two names differ only in case, which some readers take for one, the capitals of all but the first are
  * written as `%XX` too; reading a name back is the same either way.
  */
 export function entryNamesOf(files: readonly string[]): Map<string, string> {
@@ -25,7 +25,7 @@ function encode(file: string, special: RegExp): string {
   return Buffer.from(file, 'utf8')
     .toString('latin1')
     .replaceAll(special, percent)
-    .replace(/^\.+$/, (dots) => dots.replaceAll('.', '%2E'));
+    .replaceAll(/\.(?=\.)|^\.$/g, percent);
 }
 
 /** The file that an entry holds; undefined where its name is none that {@link entryNamesOf} makes. */

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { EntryReader, IndexEntry } from '../../archive/types.ts';
-import { MultisetDigest, type Tally } from '../../digest.ts';
+import { addTallies, type Tallies } from '../../digest.ts';
 import { InvalidInputError } from '../../errors.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, Difference, Leg, LegContext, RestoreOptions, VerifyLeg } from '../port.ts';
 import { type FilesScope, isIncluded } from './connection.ts';
 import { FileChangedError } from './errors.ts';
-import { PIECE_BYTES, pieceTally } from './export.ts';
+import { FileDigest } from './file-digest.ts';
 import type { FileInfo, Folder } from './folder.ts';
 import { fileNameOf } from './names.ts';
 
@@ -69,7 +69,8 @@ export async function loadFiles(
   cursor: Cursor | null,
   context: LegContext,
 ): Promise<Leg> {
-  const tally = new FileTally();
+  let tallies: Tallies = {};
+  let done = 0;
   for await (const { file, entry } of afterCursor(filesOf(archive, scope), cursor)) {
     context.signal.throwIfAborted();
     const merging = options.mode === 'merge' && options.onConflict !== 'overwrite';
@@ -83,15 +84,16 @@ export async function loadFiles(
       );
     }
     if (!existing) {
-      const digests = new PieceDigests(file);
-      const content = digests.watch(archive.open(entry));
+      const digest = new FileDigest(file, entry.size);
+      const content = digest.watch(archive.open(entry));
       const write = { absent: merging, signal: context.signal };
-      if (await folder.write(file, content, entry.size, write)) tally.add(digests.tally());
+      if (await folder.write(file, content, entry.size, write))
+        tallies = addTallies(tallies, digest.tallies());
     }
-    context.progress('files', tally.count);
-    if (context.timeLeft() <= 0) return { cursor: { after: file }, tallies: tally.tallies() };
+    context.progress('files', ++done);
+    if (context.timeLeft() <= 0) return { cursor: { after: file }, tallies };
   }
-  return { cursor: null, tallies: tally.tallies() };
+  return { cursor: null, tallies };
 }
 
 /** Reads every file back and compares size and SHA-256; after a `replace`, no other file may be there. */
@@ -104,25 +106,26 @@ export async function verifyFiles(
   cursor: Cursor | null,
   context: LegContext,
 ): Promise<VerifyLeg> {
-  const tally = new FileTally();
+  let tallies: Tallies = {};
+  let done = 0;
   const samples: Difference[] = [];
   let differences = 0;
   const differ = (file: string, problem: string) => {
     differences++;
     if (samples.length < SAMPLES_MAX) samples.push({ thing: `file ${file}`, problem });
   };
-  const result = (next: Cursor | null) => ({ cursor: next, tallies: tally.tallies(), differences, samples });
+  const result = (next: Cursor | null) => ({ cursor: next, tallies, differences, samples });
   for await (const { file, entry } of afterCursor(filesOf(archive, scope), cursor)) {
     context.signal.throwIfAborted();
     const info = await folder.stat(file);
     const kept = options.mode === 'merge' && options.onConflict === 'keep';
     if (!info) differ(file, 'is missing in the target');
     else if (!kept) {
-      const digests = new PieceDigests(file);
-      if (await isSame(folder, info, entry, digests)) tally.add(digests.tally());
+      const digest = new FileDigest(file, entry.size);
+      if (await isSame(folder, info, entry, digest)) tallies = addTallies(tallies, digest.tallies());
       else differ(file, 'has other content');
     }
-    context.progress('files', tally.count);
+    context.progress('files', ++done);
     if (context.timeLeft() <= 0) return result({ after: file });
   }
   if (options.mode === 'replace') {
@@ -154,68 +157,16 @@ async function isSame(
   folder: Folder,
   file: FileInfo,
   entry: IndexEntry,
-  digests?: PieceDigests,
+  digest?: FileDigest,
 ): Promise<boolean> {
   if (file.size !== entry.size) return false;
   const hash = createHash('sha256');
   try {
     const content = folder.read(file, 0, file.size);
-    for await (const chunk of digests ? digests.watch(content) : content) hash.update(chunk);
+    for await (const chunk of digest ? digest.watch(content) : content) hash.update(chunk);
   } catch (error) {
     if (error instanceof FileChangedError) return false;
     throw error;
   }
   return hash.digest('hex') === entry.sha256;
-}
-
-/** Digests a file in the pieces in which exports digest it. */
-class PieceDigests {
-  readonly #file: string;
-  readonly #digest = new MultisetDigest();
-  #offset = 0;
-  #start = 0;
-  #hash = createHash('sha256');
-
-  constructor(file: string) {
-    this.#file = file;
-  }
-
-  async *watch(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    for await (const chunk of content) {
-      for (let at = 0; at < chunk.length; ) {
-        const part = chunk.subarray(at, at + PIECE_BYTES - (this.#offset - this.#start));
-        this.#hash.update(part);
-        this.#offset += part.length;
-        at += part.length;
-        if (this.#offset - this.#start === PIECE_BYTES) this.#close();
-      }
-      yield chunk;
-    }
-  }
-
-  #close(): void {
-    this.#digest.merge(pieceTally(this.#file, this.#start, this.#hash.digest('hex'), true).digest);
-    this.#hash = createHash('sha256');
-    this.#start = this.#offset;
-  }
-
-  /** The file as one, once it has been watched to its end. */
-  tally(): Tally {
-    if (this.#offset > this.#start || this.#offset === 0) this.#close();
-    return { count: 1, digest: this.#digest.hex() };
-  }
-}
-
-class FileTally {
-  readonly #digest = new MultisetDigest();
-  count = 0;
-
-  add({ count, digest }: Tally): void {
-    this.count += count;
-    this.#digest.merge(digest);
-  }
-
-  tallies(): Record<string, Tally> {
-    return { files: { count: this.count, digest: this.#digest.hex() } };
-  }
 }

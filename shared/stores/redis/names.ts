@@ -16,13 +16,13 @@ const FOLDER = 'kv/';
 
 /**
  * A namespace as part of an entry name. Readers may fold case and need plain ASCII, so whatever is no lower-case
- * letter, digit, `_`, `-` or `.` is percent-encoded; so are a leading dot and a hyphen that would look like a number's.
+ * letter, digit, `_`, `-` or `.` is percent-encoded; so are a leading dot, dots before dots, and a hyphen that would look like a number's.
  */
 function encodeNamespace(namespace: string): string {
   const encoded = Buffer.from(namespace, 'utf8')
     .toString('latin1')
     .replaceAll(/[^a-z0-9_.-]/g, percent);
-  return encoded.replace(/^\./, percent).replace(/-(?=\d{5,}$)/, percent);
+  return encoded.replaceAll(/^\.|\.(?=\.)/g, percent).replace(/-(?=\d{5,}$)/, percent);
 }
 
 function percent(char: string): string {

@@ -309,7 +309,7 @@ describe('what is saved', () => {
         'kv/a.json',
         'kv/n.json',
         'kv/n%2D00002.json',
-        'kv/p%2F..%2Fq.json',
+        'kv/p%2F%2E.%2Fq.json',
         'kv/x%20y.json',
       ].sort((left, right) => names.indexOf(left) - names.indexOf(right)),
     );

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { MultisetDigest, type Tallies } from '../../digest.ts';
+import { MemberError, MemberScanner } from '../redis/json-entry.ts';
+import { canonicalString } from '../redis/record.ts';
+
+/** Files are read and digested in pieces of this many bytes: a leg can end between two. Tallies depend on it. */
+export const PIECE_BYTES = 64 * 1024 ** 2;
+
+/**
+ * What a file counts for, found out as its bytes go by: one file, with its last piece, digested by name, offset and
+ * SHA-256 of each piece; and the keys of a `kv_store_<namespace>.json`, so that statistics can say how many documents
+ * and chunks there are. Keys are counted in files of one piece, since counting has to go on from byte to byte; a file
+ * that is no JSON object counts as a file only.
+ */
+export class FileDigest {
+  readonly #file: string;
+  readonly #size: number;
+  readonly #namespace: string | undefined;
+  readonly #pieces = new MultisetDigest();
+  readonly #keys = new MultisetDigest();
+  #scanner: MemberScanner | undefined;
+  #keyCount = 0;
+  #offset: number;
+  #start: number;
+  #hash = createHash('sha256');
+
+  /** @param offset where the bytes start within the file: at the start of a piece */
+  constructor(file: string, size: number, offset = 0) {
+    this.#file = file;
+    this.#size = size;
+    this.#offset = offset;
+    this.#start = offset;
+    this.#namespace = /^kv_store_(.+)\.json$/.exec(file)?.[1];
+    if (this.#namespace !== undefined && size <= PIECE_BYTES) this.#scanner = new MemberScanner();
+  }
+
+  /** Takes in bytes, in order, in chunks of any size. */
+  add(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length; ) {
+      const part = chunk.subarray(at, at + PIECE_BYTES - (this.#offset - this.#start));
+      this.#hash.update(part);
+      this.#offset += part.length;
+      at += part.length;
+      if (this.#offset - this.#start === PIECE_BYTES) this.#closePiece();
+    }
+    this.#scan((scanner) => {
+      for (const { key, value } of scanner.feed(chunk)) {
+        this.#keys.add(canonicalString(key.toString('latin1'), value, null));
+        this.#keyCount++;
+      }
+    });
+  }
+
+  /** Passes content on as it is, and takes it in. */
+  async *watch(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of content) {
+      this.add(chunk);
+      yield chunk;
+    }
+  }
+
+  /** The tallies, once all bytes have gone by. */
+  tallies(): Tallies {
+    if (this.#offset > this.#start || this.#size === 0) this.#closePiece();
+    this.#scan((scanner) => scanner.end());
+    const files = { count: this.#offset === this.#size ? 1 : 0, digest: this.#pieces.hex() };
+    if (!this.#scanner) return { files };
+    return { files, [`keys:${this.#namespace}`]: { count: this.#keyCount, digest: this.#keys.hex() } };
+  }
+
+  #closePiece(): void {
+    this.#pieces.add(JSON.stringify([this.#file, this.#start, this.#hash.digest('hex')]));
+    this.#hash = createHash('sha256');
+    this.#start = this.#offset;
+  }
+
+  #scan(work: (scanner: MemberScanner) => void): void {
+    if (!this.#scanner) return;
+    try {
+      work(this.#scanner);
+    } catch (error) {
+      if (!(error instanceof MemberError)) throw error;
+      this.#scanner = undefined;
+    }
+  }
+}
