@@ -37,7 +37,9 @@ export function isTransient(error: unknown): boolean {
   }
   const { name, code, message } = errorFields(error);
   if (name === 'AbortError') return false;
-  return NETWORK_CODES.has(code) || name === 'TimeoutError' || message === 'aborted';
+  if (name === 'TimeoutError' || message === 'aborted' || message === 'socket hang up') return true;
+  // Node's messages end with the code ("write EPIPE"), which is all that is left where the SDK wraps an error.
+  return NETWORK_CODES.has(code) || NETWORK_CODES.has(message.split(' ').at(-1) ?? '');
 }
 
 /**

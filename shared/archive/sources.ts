@@ -102,9 +102,17 @@ export async function s3Source(
 /** An object whose size and ETag are known already. */
 export function objectSource(
   s3: S3Client,
-  object: { bucket: string; key: string; versionId?: string | undefined; size: number; etag: string },
+  object: {
+    bucket: string;
+    key: string;
+    versionId?: string | undefined;
+    size: number;
+    etag: string;
+    /** Longest wait for the next bytes of an answer, in milliseconds. */
+    silence?: number;
+  },
 ): ByteSource {
-  const { bucket, key, versionId, size, etag: ETag } = object;
+  const { bucket, key, versionId, size, etag: ETag, silence = SILENCE } = object;
   const name = `s3://${bucket}/${key}`;
   const version = versionId === undefined ? {} : { VersionId: versionId };
   return {
@@ -127,7 +135,7 @@ export function objectSource(
           if (!(Body instanceof Readable)) throw new TypeError('S3 answered without a body');
           // A server may answer with more than the range (RFC 9110, 14.2), then without saying which range it is.
           let position = ContentRange === undefined ? 0 : Number(/^bytes (\d+)-/.exec(ContentRange)?.[1]);
-          for await (const chunk of notSilent(Body)) {
+          for await (const chunk of notSilent(Body, silence)) {
             const wanted = chunk.subarray(Math.max(0, at - position), Math.max(0, end - position));
             position += chunk.length;
             // Counted before it is handed on, so that a chunk is never handed on twice.
@@ -151,14 +159,14 @@ export function objectSource(
   };
 }
 
-/** Passes chunks on; cuts the connection where the next one takes longer than {@link SILENCE}. */
-async function* notSilent(body: Readable): AsyncGenerator<Uint8Array> {
+/** Passes chunks on; cuts the connection where the next one takes longer than `silence` milliseconds. */
+async function* notSilent(body: Readable, silence: number): AsyncGenerator<Uint8Array> {
   const chunks = body[Symbol.asyncIterator]();
-  const silent = Object.assign(new Error(`S3 sent nothing for ${SILENCE / 1000} s`), { code: 'ETIMEDOUT' });
+  const silent = Object.assign(new Error(`S3 sent nothing for ${silence / 1000} s`), { code: 'ETIMEDOUT' });
   try {
     for (;;) {
       // Only the wait for S3 counts, not the time that our reader takes.
-      const timer = setTimeout(() => body.destroy(silent), SILENCE);
+      const timer = setTimeout(() => body.destroy(silent), silence);
       const next = await chunks.next().finally(() => clearTimeout(timer));
       if (next.done) return;
       yield next.value;

@@ -26,6 +26,8 @@ export interface StreamUpload {
   /** Bytes of a part; 10,000 of them must hold the stream. */
   readonly partBytes?: number;
   readonly signal?: AbortSignal | undefined;
+  /** Longest that one call may take before it is repeated, in milliseconds. */
+  readonly timeout?: number;
 }
 
 export interface UploadedStream {
@@ -41,10 +43,20 @@ export interface UploadedStream {
  * Memory: `PARTS_AT_ONCE` + 1 parts.
  */
 export async function uploadStream(upload: StreamUpload): Promise<UploadedStream> {
+  const parts = coalesce(upload.chunks, upload.partBytes ?? PART_BYTES);
+  try {
+    return await sendParts(upload, parts);
+  } finally {
+    // Lets go of whatever the chunks come from, also where not all of them were taken.
+    await parts.return(undefined);
+  }
+}
+
+async function sendParts(upload: StreamUpload, parts: AsyncGenerator<Buffer>): Promise<UploadedStream> {
   const { s3, bucket: Bucket, key: Key, signal } = upload;
   const where = `s3://${Bucket}/${Key}`;
+  const patience = { signal, ...(upload.timeout === undefined ? {} : { timeout: upload.timeout }) };
   const ContentType = upload.contentType ?? 'application/octet-stream';
-  const parts = coalesce(upload.chunks, upload.partBytes ?? PART_BYTES)[Symbol.asyncIterator]();
   const first = await parts.next();
   const body = first.done ? Buffer.alloc(0) : first.value;
   if (body.length < (upload.partBytes ?? PART_BYTES)) {
@@ -57,7 +69,7 @@ export async function uploadStream(upload: StreamUpload): Promise<UploadedStream
       ContentType,
       ChecksumCRC32: crc32Base64(crc),
     });
-    const { ETag } = await callS3('write', where, (abortSignal) => s3.send(put, { abortSignal }), { signal });
+    const { ETag } = await callS3('write', where, (abortSignal) => s3.send(put, { abortSignal }), patience);
     return { bytes: body.length, crc32: crc, etag: ETag };
   }
   const { UploadId } = await callS3(
@@ -74,7 +86,7 @@ export async function uploadStream(upload: StreamUpload): Promise<UploadedStream
         }),
         { abortSignal },
       ),
-    { signal },
+    patience,
   );
   try {
     let bytes = 0;
@@ -95,9 +107,7 @@ export async function uploadStream(upload: StreamUpload): Promise<UploadedStream
         `write part ${PartNumber} of`,
         where,
         (abortSignal) => s3.send(part, { abortSignal }),
-        {
-          signal,
-        },
+        patience,
       );
       return { PartNumber, ETag, ChecksumCRC32 };
     });
@@ -123,7 +133,5 @@ export async function uploadStream(upload: StreamUpload): Promise<UploadedStream
       throw new AggregateError([error, second], `Uploading ${where} failed, and so did aborting it`);
     });
     throw error;
-  } finally {
-    await parts.return?.(undefined);
   }
 }

@@ -1,0 +1,68 @@
+/**
+ * Run as a process of its own: streams so many MiB through a segment into S3 and reads them back, and prints the peak
+ * of its resident memory in MiB at a quarter, at the end of the upload, and at the end of the reading.
+ */
+import { randomBytes } from 'node:crypto';
+import { S3Client } from '@aws-sdk/client-s3';
+import { composeArchive } from '../../shared/archive/compose.ts';
+import type { SegmentCarry } from '../../shared/archive/segment.ts';
+import { uploadSegment } from '../../shared/archive/segment-store.ts';
+import { s3Source } from '../../shared/archive/sources.ts';
+import type { EntryPiece } from '../../shared/archive/types.ts';
+import { verifyArchive } from '../../shared/archive/verify.ts';
+import { DRAFT } from './build.ts';
+
+const [bucket = '', mebibytes = '1024'] = process.argv.slice(2);
+const PIECE = 32 * 1024 ** 2;
+const SEGMENT = 4 * PIECE;
+const s3 = new S3Client({ forcePathStyle: true });
+const signal = new AbortController().signal;
+const peak = () => Math.round(process.resourceUsage().maxRSS / 1024);
+const peaks: Record<string, number> = {};
+
+const size = Number(mebibytes) * 1024 ** 2;
+// Half random, half text: stored and deflated members.
+const block = Buffer.concat([randomBytes(512 * 1024), Buffer.alloc(512 * 1024, '{"id":"entity","n":1}\n')]);
+async function* pieces(from: number, to: number): AsyncGenerator<EntryPiece> {
+  for (let offset = from; offset < to; offset += PIECE) {
+    const length = Math.min(PIECE, to - offset);
+    const data = (function* () {
+      for (let at = 0; at < length; at += block.length) yield block;
+    })();
+    yield { name: 'vectors/large.snapshot', size, offset, length, data };
+  }
+}
+// Segments small enough to be copied whole: versitygw 1.8.0 takes the CRC-32 of the whole source for that of a range.
+let carry: SegmentCarry | null = null;
+for (let offset = 0; offset < size; offset += SEGMENT) {
+  ({ carry } = await uploadSegment({
+    s3,
+    bucket,
+    prefix: 'staging/big/segments/',
+    name: `0000-vectors-${String(offset / SEGMENT).padStart(6, '0')}`,
+    pieces: pieces(offset, offset + SEGMENT),
+    carry,
+    codec: 'gzip',
+    tallies: () => ({}),
+  }));
+  if (offset < size / 4) peaks.quarter = peak();
+}
+peaks.uploaded = peak();
+const { archive } = await composeArchive({
+  s3,
+  bucket,
+  segments: 'staging/big/segments/',
+  work: 'staging/big/compose/',
+  key: 'backups/big.ngbak',
+  owner: 'big',
+  codec: 'gzip',
+  manifest: DRAFT,
+  cursor: null,
+  timeLeft: () => 600_000,
+  signal,
+});
+const source = await s3Source(s3, bucket, 'backups/big.ngbak');
+const { problems } = await verifyArchive(source, { cursor: null, timeLeft: () => 600_000 });
+peaks.verified = peak();
+process.stdout.write(`${JSON.stringify({ peaks, problems, size: archive?.size })}\n`);
+s3.destroy();
