@@ -242,7 +242,7 @@ async function jobAwaitingConfirmation() {
     for (const key of await stack.keys('jobs/upload_')) {
       if (!key.endsWith('/job.json')) continue;
       const job = await readJob(stack.bucket, key.split('/')[1] ?? '');
-      if (job?.state === 'awaiting_confirmation') return job;
+      if (job?.target === target && job.state === 'awaiting_confirmation') return job;
     }
     if (Date.now() > deadline) throw new Error('No restore came to wait for a confirmation.');
     await sleep(200);

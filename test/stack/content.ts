@@ -2,11 +2,15 @@ import { Redis } from 'ioredis';
 import neo4j from 'neo4j-driver';
 import { servers } from '../servers.ts';
 
-/** Names of what target `scratch` owns on the shared test servers; test/stack/context.ts configures the same. */
-export const LABEL = 'Scratch';
-export const COLLECTION = 'scratch_items';
+/** What a target owns on the shared test servers; test/stack/context.ts configures the same. */
+export interface Names {
+  readonly label: string;
+  readonly collection: string;
+  readonly prefix: string;
+}
+export const SCRATCH: Names = { label: 'Scratch', collection: 'scratch_items', prefix: 'scratch:' };
+export const AWS_CLI: Names = { label: 'AwsCli', collection: 'aws_cli_items', prefix: 'aws-cli:' };
 export const EMPTY_COLLECTION = 'empty_items';
-export const PREFIX = 'scratch:';
 
 /** Runs `work` with a client of each store, and closes them. */
 async function withClients<T>(
@@ -39,32 +43,32 @@ async function withClients<T>(
 type Cypher = (query: string, parameters?: object) => Promise<Record<string, unknown>[]>;
 type Qdrant = (method: string, path: string, body?: object) => Promise<{ result?: unknown }>;
 
-/** Fills target `scratch` with a few records of each kind, the same each time. */
-export function fillTarget(): Promise<void> {
+/** Fills a target with a few records of each kind, the same each time. */
+export function fillTarget({ label, collection, prefix }: Names = SCRATCH): Promise<void> {
   return withClients(async ({ cypher, redis, qdrant }) => {
-    await cypher(`MATCH (n:${LABEL}) DETACH DELETE n`);
+    await cypher(`MATCH (n:${label}) DETACH DELETE n`);
     await cypher(
-      `UNWIND range(1, 20) AS i CREATE (:${LABEL}:Thing {id: 'n' + i, weight: i * 0.5, count: i, born: date('2024-01-01')})`,
+      `UNWIND range(1, 20) AS i CREATE (:${label}:Thing {id: 'n' + i, weight: i * 0.5, count: i, born: date('2024-01-01')})`,
     );
     await cypher(
-      `MATCH (a:${LABEL}), (b:${LABEL}) WHERE a.count = b.count - 1
+      `MATCH (a:${label}), (b:${label}) WHERE a.count = b.count - 1
        CREATE (a)-[:RELATED {order: a.count}]->(b)`,
     );
-    await qdrant('DELETE', `/collections/${COLLECTION}`);
-    await qdrant('PUT', `/collections/${COLLECTION}`, { vectors: { size: 4, distance: 'Dot' } });
-    await qdrant('PUT', `/collections/${COLLECTION}/points?wait=true`, {
+    await qdrant('DELETE', `/collections/${collection}`);
+    await qdrant('PUT', `/collections/${collection}`, { vectors: { size: 4, distance: 'Dot' } });
+    await qdrant('PUT', `/collections/${collection}/points?wait=true`, {
       points: Array.from({ length: 20 }, (_, i) => ({
         id: i + 1,
         vector: [i, i / 2, -i, 1],
         payload: { entity_name: `n${i + 1}` },
       })),
     });
-    const old = await redis.keys(`${PREFIX}*`);
+    const old = await redis.keys(`${prefix}*`);
     if (old.length > 0) await redis.del(old);
     for (let i = 1; i <= 20; i++)
-      await redis.set(`${PREFIX}docs:d${i}`, JSON.stringify({ content: `document ${i}` }));
-    await redis.set(`${PREFIX}cache:c1`, '{"answer": 42}', 'PXAT', 4_102_444_800_000);
-    await redis.hset(`${PREFIX}graph:meta`, { nodes: '20', made: 'by a test' });
+      await redis.set(`${prefix}docs:d${i}`, JSON.stringify({ content: `document ${i}` }));
+    await redis.set(`${prefix}cache:c1`, '{"answer": 42}', 'PXAT', 4_102_444_800_000);
+    await redis.hset(`${prefix}graph:meta`, { nodes: '20', made: 'by a test' });
   });
 }
 
@@ -75,21 +79,21 @@ export function makeEmptyCollection(): Promise<void> {
   });
 }
 
-/** Everything that target `scratch` holds right now, in an order that does not depend on the servers. */
-export function readTarget(): Promise<unknown> {
+/** Everything that a target holds right now, in an order that does not depend on the servers. */
+export function readTarget({ label, collection, prefix }: Names = SCRATCH): Promise<unknown> {
   return withClients(async ({ cypher, redis, qdrant }) => {
     const nodes = await cypher(
-      `MATCH (n:${LABEL}) RETURN labels(n) AS labels, toString(n.born) AS born, n.id AS id, toString(n.weight) AS weight, toString(n.count) AS count, size(keys(n)) AS size ORDER BY id`,
+      `MATCH (n:${label}) RETURN labels(n) AS labels, toString(n.born) AS born, n.id AS id, toString(n.weight) AS weight, toString(n.count) AS count, size(keys(n)) AS size ORDER BY id`,
     );
     const relationships = await cypher(
-      `MATCH (a:${LABEL})-[r]->(b:${LABEL}) RETURN a.id AS start, type(r) AS type, toString(r.order) AS order, b.id AS end ORDER BY start, end`,
+      `MATCH (a:${label})-[r]->(b:${label}) RETURN a.id AS start, type(r) AS type, toString(r.order) AS order, b.id AS end ORDER BY start, end`,
     );
-    const points = await qdrant('POST', `/collections/${COLLECTION}/points/scroll`, {
+    const points = await qdrant('POST', `/collections/${collection}/points/scroll`, {
       limit: 1000,
       with_vector: true,
       with_payload: true,
     });
-    const keys = (await redis.keys(`${PREFIX}*`)).sort();
+    const keys = (await redis.keys(`${prefix}*`)).sort();
     const values = await Promise.all(
       keys.map(async (key) => [
         key,

@@ -28,6 +28,13 @@ const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: 
       kv: { prefix: 'scratch:' },
     },
   },
+  'aws-cli': {
+    scopes: {
+      graph: { label: 'AwsCli', key_property: 'id' },
+      vectors: { collections: ['aws_cli_items'] },
+      kv: { prefix: 'aws-cli:' },
+    },
+  },
   empty: {
     scopes: {
       graph: { label: 'Nothing' },
