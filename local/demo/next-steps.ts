@@ -1,9 +1,9 @@
 import pc from 'picocolors';
 import type { Stack } from '../stack.ts';
 
-/** What `--keep` prints: how to reach everything, and how to do it all again with the AWS CLI. */
+/** What `--keep` prints: how to do it all again, by the ngbak command and by the AWS CLI. */
 export function nextSteps(
-  stack: Pick<Stack, 'name' | 'aws' | 'logs'>,
+  stack: Pick<Stack, 'aws'>,
   outputs: Readonly<Record<string, string>>,
   backupId: string,
 ): string {
@@ -12,24 +12,28 @@ export function nextSteps(
     .map(([name, value]) => `export ${name}=${value}`);
   const bucket = outputs.BucketName ?? '';
   return `
-${pc.bold('Everything is still running.')} In another terminal (pip install awscli):
+${pc.bold('Everything is still running.')} In another terminal:
 
 ${environment.join('\n')}
 
-${pc.dim('# back up')}
+${pc.dim('# by the ngbak command')}
+npm run ngbak -- list
+npm run ngbak -- backup
+npm run ngbak -- restore ${backupId}
+
+${pc.dim('# or by the AWS CLI (pip install awscli), one job after the other: back up, and see how it goes')}
 aws stepfunctions start-execution --state-machine-arn ${outputs.BackupStateMachineArn} --input '{}'
-${pc.dim('# see, download, share')}
+aws stepfunctions list-executions --state-machine-arn ${outputs.BackupStateMachineArn}
+${pc.dim('# look, download, share')}
 aws s3 ls s3://${bucket}/backups/
 aws s3 cp s3://${bucket}/backups/${backupId}.ngbak .
 aws s3 presign s3://${bucket}/backups/${backupId}.ngbak --expires-in 3600
 ${pc.dim('# restore from the catalog')}
 aws stepfunctions start-execution --state-machine-arn ${outputs.RestoreStateMachineArn} \\
   --input '{"backup_id":"${backupId}","confirm":"default"}'
-${pc.dim('# or by an upload, which waits for your confirmation')}
-aws s3 cp ${backupId}.ngbak s3://${bucket}/uploads/default/${backupId}.ngbak
-
-Logs      ${stack.logs}
-Status    npm run local:status -- --name ${stack.name}
-Stop      npm run local:down -- --name ${stack.name}
+${pc.dim('# or by an upload, which waits until its job is confirmed')}
+aws s3 cp ${backupId}.ngbak s3://${bucket}/uploads/default/
+npm run ngbak -- jobs
+npm run ngbak -- confirm JOB default
 `;
 }

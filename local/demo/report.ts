@@ -1,7 +1,11 @@
 import pc from 'picocolors';
+import prettyBytes from 'pretty-bytes';
+import type { BackupResult } from '../../shared/backup/record.ts';
+import type { RecordCounts } from '../knowledge-base/copies.ts';
 import type { AspectProof, PartProof } from '../proof/ledger.ts';
-import type { Proof } from '../proof/proof.ts';
-import { alignColumns, formatCount } from './screen.ts';
+import type { Proof, ProofComparison } from '../proof/proof.ts';
+import { alignColumns, formatCount, formatDuration } from './screen.ts';
+import { countThings } from './stage.ts';
 
 interface Row {
   readonly title: string;
@@ -55,5 +59,48 @@ function rowsOf(before: Proof): Row[] {
     ...names
       .filter((name) => name.startsWith('keys '))
       .flatMap((name) => part(`Redis ${name}`, name, { value: 'values', expiry: 'expiry times' })),
+  ];
+}
+
+/** What the demo has shown, in a few lines: whether all is back, and what it took. */
+export function verdict(
+  comparison: ProofComparison,
+  facts: {
+    before: Proof;
+    counts: RecordCounts;
+    backup: BackupResult;
+    bytes: number;
+    seconds: Readonly<Record<string, number>>;
+  },
+): string[] {
+  const { before, counts, backup, bytes, seconds } = facts;
+  const took = (name: string) => formatDuration((seconds[name] ?? 0) * 1000);
+  const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
+  const rows = [
+    [
+      'Knowledge base',
+      `${formatCount(counts.entities)} entities, ${formatCount(counts.relationships)} relationships`,
+    ],
+    ['Archive', `${prettyBytes(bytes)}, ${backup.backup_id}.ngbak`],
+    ['Backup', `${took('backup')}, read back and verified`],
+    ['Restore', `${took('restore')}, with a safety backup before it`],
+    ['Altogether', formatDuration(total * 1000)],
+  ];
+  const facing = alignColumns(rows, 2).map((line) => `   ${line}`);
+  if (comparison.identical) {
+    const all = pc.bold(`All ${formatCount(countThings(before))} things are back, exactly as they were`);
+    return [
+      `${pc.green('✔')}  ${all}: every node, relationship,`,
+      '   property, vector, payload, key, value, expiry time, constraint and index.',
+      '',
+      ...facing,
+    ];
+  }
+  const samples = comparison.differences.map(({ part, thing, problem }) => `   ${part}: ${thing} ${problem}`);
+  return [
+    `${pc.red('✘')}  ${pc.bold(`${formatCount(comparison.total)} things differ`)}, such as`,
+    ...samples,
+    '',
+    ...facing,
   ];
 }
