@@ -8,6 +8,9 @@ const RECORDS_MB = 512;
 /** Lambda's longest run. Steps that work in legs use all of it, so that there are few. */
 const LEG_MINUTES = 15;
 
+/** API Gateway waits for 30 seconds at most (Amazon API Gateway quotas, HTTP APIs). */
+const API_MINUTES = 0.5;
+
 export type StoreWithServer = 'graph' | 'vectors' | 'kv';
 export const STORES_WITH_SERVER = STORE_NAMES.filter((name) => name !== 'config');
 
@@ -155,6 +158,29 @@ export const SIZES = {
     describesExecutions: true,
     startsRestores: true,
     callsHooks: true,
+  },
+  'apply-retention': {
+    description: 'Deletes the backups that no retention rule keeps',
+    memoryMb: RECORDS_MB,
+    timeoutMinutes: LEG_MINUTES,
+    stores: [],
+    bucket: {
+      read: ['backups/*', 'jobs/*', 'locks/*'],
+      write: ['backups/*.json'],
+      delete: ['backups/*'],
+    },
+  },
+  api: {
+    description: 'Answers the HTTP API',
+    memoryMb: ONE_CPU_MB,
+    timeoutMinutes: API_MINUTES,
+    stores: [],
+    // Besides records, what it may read and upload is what its presigned addresses may.
+    bucket: {
+      read: ['backups/*', 'jobs/*', 'locks/*'],
+      write: ['backups/*.json', 'jobs/*', 'uploads/*'],
+      delete: ['backups/*', 'uploads/*'],
+    },
   },
 } as const satisfies Record<string, FunctionSize>;
 

@@ -5,7 +5,9 @@ import { ArchiveBucket } from './archive-bucket.ts';
 import { BackupSchedule } from './backup-schedule.ts';
 import type { Bundles } from './bundle.ts';
 import type { Deployment } from './config.ts';
+import { HttpApi } from './http-api.ts';
 import { Janitor } from './janitor.ts';
+import { Retention } from './retention.ts';
 import { makeStepHandlers } from './step-handlers.ts';
 import { StoreSecrets } from './store-secrets.ts';
 import { UploadTrigger } from './upload-trigger.ts';
@@ -42,6 +44,8 @@ export class NgbakStack extends Stack {
     });
     new UploadTrigger(this, 'Uploads', { bucket: archive.bucket, restore: restore.stateMachine });
     new Janitor(this, 'Janitor', { handler: handlers.janitor });
+    new Retention(this, 'Retention', { archive, handler: handlers['apply-retention'] });
+    const api = new HttpApi(this, 'Api', { deployment, archive, handler: handlers.api });
     for (const target of Object.keys(deployment.targets)) {
       new BackupSchedule(this, `Schedule-${target}`, {
         backup: backup.stateMachine,
@@ -58,6 +62,8 @@ export class NgbakStack extends Stack {
     output('BucketName', archive.bucket.bucketName, 'Archives, catalog and jobs');
     output('BackupStateMachineArn', backup.stateMachine.stateMachineArn, 'Start it to back up');
     output('RestoreStateMachineArn', restore.stateMachine.stateMachineArn, 'Start it to restore a backup');
+    output('ApiUrl', api.url, 'Address of the HTTP API');
+    output('ApiSecretArn', api.secret.secretArn, 'Who may call the HTTP API');
     output('GraphSecretArn', secrets.arnOf(target, 'graph'), `Connection of the graph of "${target}"`);
     output('VectorsSecretArn', secrets.arnOf(target, 'vectors'), `Connection of the vectors of "${target}"`);
     output('KvSecretArn', secrets.arnOf(target, 'kv'), `Connection of the key-value data of "${target}"`);

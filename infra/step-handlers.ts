@@ -13,9 +13,9 @@ import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
 
 /**
  * Most that the configuration may take of a function's environment, in bytes: Lambda allows 4 KB for all variables
- * together (Lambda quotas), and the others need less than 512 bytes.
+ * together (Lambda quotas), and the others need less than 1,024 bytes.
  */
-const CONFIG_BYTES_MAX = 4096 - 512;
+const CONFIG_BYTES_MAX = 4096 - 1024;
 
 /** Every function by the name of its file in `functions/`. */
 export type StepHandlers = Readonly<Record<FunctionName, StepHandler>>;

@@ -1,0 +1,89 @@
+import { RemovalPolicy, SecretValue, Stack, Validations } from 'aws-cdk-lib';
+import { HttpApi as Gateway, HttpStage, LogGroupLogDestination } from 'aws-cdk-lib/aws-apigatewayv2';
+import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { Construct } from 'constructs';
+import type { ArchiveBucket } from './archive-bucket.ts';
+import type { Deployment } from './config.ts';
+import { allowDeletions, tellStateMachines } from './operator-access.ts';
+import type { StepHandler } from './step-handler.ts';
+import { acceptWildcard } from './wildcards.ts';
+import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
+
+/** All callers together: requests a second, and how many may come at once. Operators and dashboards, no crowds. */
+const REQUESTS_PER_SECOND = 20;
+const REQUESTS_AT_ONCE = 40;
+
+export interface HttpApiProps {
+  readonly deployment: Pick<Deployment, 'allowedOrigins' | 'logRetentionDays' | 'removal'>;
+  readonly archive: ArchiveBucket;
+  readonly handler: StepHandler;
+}
+
+/**
+ * The HTTP API: one function behind an API Gateway, and the secret with the hashes of its keys. It starts without a
+ * key, so that nobody may call until an administrator has put one there.
+ */
+export class HttpApi extends Construct {
+  readonly url: string;
+  readonly secret: Secret;
+
+  constructor(scope: Construct, id: string, { deployment, archive, handler }: HttpApiProps) {
+    super(scope, id);
+    const secretName = `${Stack.of(this).stackName}/api`;
+    this.secret = new Secret(this, 'Keys', {
+      secretName,
+      description: 'Who may call the HTTP API of ngbak: hashes of keys, and the issuer of tokens',
+      // It never changes: CloudFormation would write the changed text over the keys that were put there.
+      secretStringValue: SecretValue.unsafePlainText('{"keys":[]}'),
+      removalPolicy: deployment.removal === 'retain' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+    });
+    Validations.of(this.secret).acknowledge({
+      id: 'AwsSolutions-SMG4',
+      reason: 'It holds hashes of keys that people hold; each key may have an end, and two may overlap.',
+    });
+    this.secret.grantRead(handler.function);
+    handler.function.addEnvironment('NGBAK_API_SECRET', secretName);
+    handler.function.addEnvironment('NGBAK_ALLOWED_ORIGINS', deployment.allowedOrigins.join(' '));
+    tellStateMachines(handler);
+    allowDeletions(handler, archive);
+    for (const workflow of ['Backup', 'Restore'] as const) {
+      const machine = stateMachineArn(this, workflow);
+      const executions = executionArn(this, workflow);
+      handler.allow(['states:StartExecution', 'states:DescribeStateMachine'], [machine]);
+      handler.allow(
+        ['states:DescribeExecution', 'states:StopExecution', 'states:GetExecutionHistory'],
+        [executions],
+      );
+      acceptWildcard(handler, executions, 'All executions of our own workflow.');
+    }
+    // With these, somebody confirms or rejects a restore that waits.
+    handler.allow(['states:SendTaskSuccess', 'states:SendTaskFailure'], [stateMachineArn(this, 'Restore')]);
+
+    const gateway = new Gateway(this, 'Gateway', {
+      apiName: Stack.of(this).stackName,
+      description: 'ngbak: backups, restores and jobs',
+      createDefaultStage: false,
+      defaultIntegration: new HttpLambdaIntegration('Function', handler.function),
+    });
+    Validations.of(gateway).acknowledge({
+      id: 'AwsSolutions-APIG4',
+      reason:
+        'The function checks keys and tokens itself, in constant time and by role; an authorizer in front of it would be a second function with the same secret.',
+    });
+    const log = new LogGroup(this, 'Log', {
+      logGroupName: `/aws/apigateway/${Stack.of(this).stackName}`,
+      retention: deployment.logRetentionDays as RetentionDays,
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
+    const stage = new HttpStage(this, 'Stage', {
+      httpApi: gateway,
+      stageName: '$default',
+      autoDeploy: true,
+      throttle: { rateLimit: REQUESTS_PER_SECOND, burstLimit: REQUESTS_AT_ONCE },
+      accessLogSettings: { destination: new LogGroupLogDestination(log) },
+    });
+    this.url = stage.url;
+  }
+}
