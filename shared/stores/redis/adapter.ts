@@ -54,6 +54,10 @@ export class RedisStore implements Store {
       facts,
       reader: new KeyReader(this.#client, facts),
     }));
+    // A failure is not kept: the next call tries again.
+    this.#opened.catch(() => {
+      this.#opened = undefined;
+    });
     return this.#opened;
   }
 
@@ -131,6 +135,7 @@ export class RedisStore implements Store {
     context: LegContext,
   ): Promise<Leg> {
     if (options.mode === 'merge') return { cursor: null, tallies: {} };
+    await this.#open();
     const leg = await clearKeys(this.#client, this.#space, context);
     return leg.cursor === null ? clearTemporary(this.#client, this.#space, context) : leg;
   }
@@ -168,6 +173,7 @@ export class RedisStore implements Store {
   }
 
   async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {
+    await this.#open();
     return clearTemporary(this.#client, this.#space, context);
   }
 

@@ -27,8 +27,6 @@ export const RedisScope = z
     separator: z.string().min(1).max(8).optional(),
     /** Whether keys under the prefix that belong to no namespace are part of the scope. */
     others: z.enum(['include', 'exclude']).default('include'),
-    /** `portable`: readable, restorable to any server. `dump`: the server's own serialization of every key. */
-    method: z.enum(['portable', 'dump']).default('portable'),
   })
   .refine(
     ({ others, namespaces = [], separator }) =>

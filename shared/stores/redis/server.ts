@@ -1,3 +1,4 @@
+import { InvalidInputError } from '../../errors.ts';
 import { bytesOf, listOf, type RedisClient, type Reply } from './client.ts';
 
 /** What a server is and can do, as far as backups care. */
@@ -16,6 +17,11 @@ export async function readFacts(client: RedisClient): Promise<ServerFacts> {
   const [node] = await client.nodes();
   if (!node) throw new Error('A cluster without masters can not be connected.');
   const info = infoFields(await client.call(node, 'INFO', 'server'));
+  if ((info.server_mode ?? info.redis_mode) === 'cluster' && !client.isCluster) {
+    throw new InvalidInputError(`${client.name} is a node of a cluster, and holds only a part of the keys.`, {
+      remedy: 'Set "cluster": true in the secret of the store.',
+    });
+  }
   const commands = listOf(await client.call(node, 'COMMAND', 'INFO', 'PEXPIRETIME', 'HPEXPIRETIME'));
   return {
     version: info.valkey_version ?? info.redis_version ?? 'unknown',

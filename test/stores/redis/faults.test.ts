@@ -231,7 +231,7 @@ describe('a server that restarts', () => {
 });
 
 describe('TLS', () => {
-  let secure: OwnServer;
+  let secure: OwnServer | undefined;
   let ca: string;
 
   beforeAll(async () => {
@@ -250,11 +250,11 @@ describe('TLS', () => {
     });
   });
   afterAll(async () => {
-    await secure.stop();
+    await secure?.stop();
   });
 
   test("with an authority of one's own: a round trip", async () => {
-    const url = `rediss://127.0.0.1:${secure.port}`;
+    const url = `rediss://127.0.0.1:${secure?.port}`;
     const direct = new Redis(url, { tls: { ca } });
     await direct.set('app:docs:1', '{"a":1}');
     const secureOpen = () => open(url, { ca });
@@ -266,7 +266,7 @@ describe('TLS', () => {
   });
 
   test('a certificate that nobody vouches for is refused', async () => {
-    await expect(open(`rediss://127.0.0.1:${secure.port}`).probe(legContext())).rejects.toThrow(
+    await expect(open(`rediss://127.0.0.1:${secure?.port}`).probe(legContext())).rejects.toThrow(
       /self-signed certificate/,
     );
   });

@@ -1,0 +1,106 @@
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { Cluster, Redis } from 'ioredis';
+import { OwnServer } from './own-server.ts';
+import { closeStores, exportAll, legContext, openStore, REPLACE, restoreAll } from './support.ts';
+
+const SLOTS = 16_384;
+const servers: OwnServer[] = [];
+let cluster: Cluster;
+
+/** Three masters with a third of the hash slots each. */
+beforeAll(async () => {
+  for (let number = 0; number < 3; number++) {
+    // The bus listens on another port, below the range of outgoing connections as well.
+    servers.push(
+      await OwnServer.start(async (port) => [
+        '--cluster-enabled',
+        'yes',
+        '--cluster-port',
+        String(port - 9_000),
+        '--cluster-node-timeout',
+        '2000',
+      ]),
+    );
+  }
+  for (const [index, server] of servers.entries()) {
+    const node = new Redis(server.url, { protocol: 2 });
+    const first = Math.ceil((index * SLOTS) / 3);
+    const last = Math.ceil(((index + 1) * SLOTS) / 3) - 1;
+    await node.call('CLUSTER', 'ADDSLOTSRANGE', first, last);
+    for (const other of servers) {
+      if (other !== server) await node.call('CLUSTER', 'MEET', '127.0.0.1', other.port, other.port - 9_000);
+    }
+    await node.quit();
+  }
+  for (let tries = 0; ; tries++) {
+    const states: boolean[] = [];
+    for (const server of servers) {
+      const node = new Redis(server.url, { protocol: 2 });
+      states.push(String(await node.call('CLUSTER', 'INFO')).includes('cluster_state:ok'));
+      await node.quit();
+    }
+    if (states.every(Boolean)) break;
+    if (tries === 200) throw new Error('the cluster does not form');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  cluster = new Cluster([{ host: '127.0.0.1', port: servers[0]?.port ?? 0 }], {
+    redisOptions: { protocol: 2 },
+  });
+}, 120_000);
+afterEach(async () => {
+  await closeStores();
+});
+afterAll(async () => {
+  cluster?.disconnect();
+  for (const server of servers) await server.stop();
+});
+
+const open = () =>
+  openStore(
+    { prefix: 'app:', separator: ':' },
+    { keys: 200, bytes: 1e6, entryBytes: 16_384 },
+    servers[0]?.url ?? '',
+    { cluster: true },
+  );
+
+test('a cluster of three masters: every key of every slot and type comes back, and nothing else is touched', async () => {
+  for (let number = 0; number < 900; number++) {
+    await cluster.set(`app:docs:${number}`, JSON.stringify({ number }), 'PX', 3_600_000 + number);
+  }
+  for (let number = 0; number < 30; number++) {
+    await cluster.sadd(`app:sets:{tag${number}}x`, 'a', 'b');
+    await cluster.set(`app:odd:}${number}{`, 'no json');
+    await cluster.set(`other:${number}`, '1');
+  }
+  const items = Array.from({ length: 1500 }, (_, index) => `item ${index}`);
+  for (const name of ['one', 'two', '}three{', '{}four']) await cluster.rpush(`app:lists:${name}`, ...items);
+  await cluster.xadd('app:streams:1', '1-1', 'a', 'b');
+
+  const probe = await open().probe(legContext());
+  expect(probe.counts).toEqual({
+    'keys:docs': 900,
+    'keys:sets': 30,
+    'keys:odd': 30,
+    'keys:lists': 4,
+    'keys:streams': 1,
+  });
+  const { archive, tallies } = await exportAll(open, 2);
+  expect(tallies['keys:docs']?.count).toBe(900);
+  await cluster.del('app:docs:1');
+  await cluster.set('app:docs:extra', '1');
+  const { loaded, verified } = await restoreAll(open(), archive);
+  expect(verified).toMatchObject({ differences: 0, samples: [], tallies });
+  expect(loaded).toEqual(tallies);
+  expect(await cluster.lrange('app:lists:}three{', 0, -1)).toEqual(items);
+  expect(await cluster.exists('app:docs:extra')).toBe(0);
+  expect(await cluster.get('other:7')).toBe('1');
+  expect((await open().probe(legContext())).fence).toEqual(probe.fence);
+});
+
+test('an address of the cluster given as that of a single server is told, not half saved', async () => {
+  const single = openStore({ prefix: 'app:', separator: ':' }, undefined, servers[0]?.url ?? '');
+  await expect(single.probe(legContext())).rejects.toThrow(/is a node of a cluster/);
+  await expect(single.load((await exportAll(open)).archive, REPLACE, null, legContext())).rejects.toThrow(
+    /cluster/,
+  );
+});
