@@ -17,7 +17,8 @@ try {
   });
   Tags.of(app).add('Application', 'ngbak');
   for (const [key, value] of Object.entries(deployment.tags)) Tags.of(app).add(key, value);
-  Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+  // What was accepted, and why, stands in the deployed template too.
+  Validations.of(app).addPlugins(new AwsSolutionsChecks(app, { writeSuppressionsToCloudFormation: true }));
 } catch (error) {
   if (!(error instanceof NgbakError)) throw error;
   console.error(`${error.message}\n${error.remedy}`);

@@ -44,8 +44,7 @@ const Schedule = z.strictObject({
 
 const Network = z.strictObject({
   vpcId: z.string().regex(/^vpc-[0-9a-f]{8,17}$/, 'must be a VPC id such as "vpc-0a1b2c3d"'),
-  availabilityZones: z.array(z.string().min(1)).min(1),
-  /** One or more private subnets for each availability zone, in their order. */
+  /** Private subnets, in two availability zones or more, with a way to AWS's services and to the stores. */
   subnetIds: z.array(z.string().regex(/^subnet-[0-9a-f]{8,17}$/, 'must be a subnet id')).min(1),
   securityGroupIds: z.array(z.string().regex(/^sg-[0-9a-f]{8,17}$/, 'must be a security group id')).min(1),
 });
@@ -55,7 +54,7 @@ const FileSystem = z.strictObject({
   fileSystemId: z.string().regex(/^fs-[0-9a-f]{8,40}$/, 'must be an EFS file system id'),
   accessPointArn: z
     .string()
-    .regex(/^arn:.+:access-point\/fsap-[0-9a-f]+$/, 'must be the ARN of an EFS access point'),
+    .regex(/^arn:.+:access-point\/fsap-[0-9a-f]{17}$/, 'must be the ARN of an EFS access point'),
   /** Where the functions see it; `location` in a store's secret is a folder below. */
   mountPath: z
     .string()
@@ -139,12 +138,6 @@ export function readDeployment(context: unknown): Deployment {
       {
         remedy: 'Add "network" with subnets that have a mount target of the file system.',
       },
-    );
-  }
-  if (network && network.subnetIds.length % network.availabilityZones.length !== 0) {
-    throw new InvalidInputError(
-      `ngbak.network has ${network.subnetIds.length} subnets for ${network.availabilityZones.length} availability zones.`,
-      { remedy: 'Give as many subnets for each availability zone, in the order of the zones.' },
     );
   }
   return checked.data;

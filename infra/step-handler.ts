@@ -1,4 +1,4 @@
-import { Duration, RemovalPolicy, Size, Stack } from 'aws-cdk-lib';
+import { Duration, RemovalPolicy, Size, Stack, Validations } from 'aws-cdk-lib';
 import {
   type ISecurityGroup,
   type IVpc,
@@ -23,18 +23,17 @@ export interface Placement {
   readonly securityGroups: ISecurityGroup[];
 }
 
-/** Finds network, subnets and security groups by the ids that were configured, without looking anything up. */
-export function placementOf(scope: Construct, network: Network): Placement {
+/** The network, subnets and security groups of the configured ids, without looking anything up. */
+export function placementOf(scope: Construct, { vpcId, subnetIds, securityGroupIds }: Network): Placement {
+  Validations.of(scope).acknowledge({
+    id: 'Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId',
+    reason: 'Functions are placed by subnet ids alone; nothing here asks for a route table.',
+  });
   return {
-    vpc: Vpc.fromVpcAttributes(scope, 'Vpc', {
-      vpcId: network.vpcId,
-      availabilityZones: network.availabilityZones,
-      privateSubnetIds: network.subnetIds,
-    }),
-    vpcSubnets: {
-      subnets: network.subnetIds.map((id) => Subnet.fromSubnetId(scope, id, id)),
-    },
-    securityGroups: network.securityGroupIds.map((id) =>
+    // CDK wants zones; what is placed by subnet ids never asks for them.
+    vpc: Vpc.fromVpcAttributes(scope, 'Vpc', { vpcId, availabilityZones: ['not asked for'] }),
+    vpcSubnets: { subnets: subnetIds.map((id) => Subnet.fromSubnetId(scope, id, id)) },
+    securityGroups: securityGroupIds.map((id) =>
       SecurityGroup.fromSecurityGroupId(scope, id, id, { mutable: false }),
     ),
   };

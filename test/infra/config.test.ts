@@ -50,7 +50,6 @@ describe('the configuration', () => {
       {
         network: {
           vpcId: 'x',
-          availabilityZones: ['a'],
           subnetIds: ['subnet-0a1b2c3d'],
           securityGroupIds: ['sg-0a1b2c3d'],
         },
@@ -62,24 +61,11 @@ describe('the configuration', () => {
     expect(withRest(rest)).toThrow(message);
   });
 
-  test('refuses subnets that do not fit the availability zones', () => {
-    const network = {
-      vpcId: 'vpc-0a1b2c3d',
-      availabilityZones: ['a', 'b'],
-      securityGroupIds: ['sg-0a1b2c3d'],
-    };
-    expect(withRest({ network: { ...network, subnetIds: ['subnet-0a1b2c3d'] } })).toThrow(
-      /1 subnets for 2 availability zones/,
-    );
-    expect(
-      withRest({ network: { ...network, subnetIds: ['subnet-0a1b2c3d', 'subnet-1a2b3c4d'] } }),
-    ).not.toThrow();
-  });
-
   test('refuses a file system outside of a network, where Lambda can not mount it', () => {
     const fileSystem = {
       fileSystemId: 'fs-0a1b2c3d',
-      accessPointArn: 'arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-0a1b2c3d',
+      accessPointArn:
+        'arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-0a1b2c3d4e5f60718',
       mountPath: '/mnt/graphrag',
     };
     expect(withRest({ fileSystem })).toThrow(/fileSystem needs ngbak\.network/);
@@ -106,6 +92,6 @@ describe('the configuration', () => {
     const configuration = { prompt: 'x'.repeat(4000) };
     expect(() =>
       synthesize({ targets: { default: { stores: { kv: { kind: 'redis' } }, configuration } } }),
-    ).toThrow(/has \d+ bytes; a function's environment has room for 3584/);
+    ).toThrow(/has \d+ bytes; a function's environment has room for \d+/);
   });
 });

@@ -1,0 +1,150 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { FUNCTION_NAMES } from '../../infra/functions.ts';
+import { DEPLOYMENT } from './template.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+
+let outdir: string;
+
+beforeAll(async () => {
+  outdir = await mkdtemp(join(tmpdir(), 'ngbak-app-'));
+});
+
+afterAll(() => rm(outdir, { recursive: true, force: true }));
+
+/** Runs a program as the CDK CLI or Lambda would: in a process of its own. */
+function run(
+  args: string[],
+  env: Record<string, string>,
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      args,
+      { cwd: ROOT, env: { ...process.env, ...env }, maxBuffer: 64 * 1024 * 1024 },
+      (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+      },
+    );
+  });
+}
+
+/** Synthesizes by the app itself, with the checks of cdk-nag, into a folder below `outdir`. */
+async function synthesize(name: string, context: object) {
+  const folder = join(outdir, name);
+  const cdkJson = JSON.parse(await readFile(join(ROOT, 'cdk.json'), 'utf8')) as { context: object };
+  return run(['--import', 'tsx', 'infra/app.ts'], {
+    CDK_OUTDIR: folder,
+    CDK_CONTEXT_JSON: JSON.stringify({ ...cdkJson.context, ...context }),
+  });
+}
+
+test('the app as it is in cdk.json passes every check of cdk-nag, and what it accepts has a reason', async () => {
+  const { code, stderr } = await synthesize('default', {});
+  expect([code, stderr]).toEqual([0, '']);
+  const template = await readFile(join(outdir, 'default', 'Ngbak.template.json'), 'utf8');
+  const { Resources } = JSON.parse(template) as {
+    Resources: Record<
+      string,
+      { Metadata?: { cdk_nag?: { rules_to_suppress: { id: string; reason: string }[] } } }
+    >;
+  };
+  const accepted = Object.values(Resources).flatMap(
+    ({ Metadata }) => Metadata?.cdk_nag?.rules_to_suppress ?? [],
+  );
+  expect(accepted.length).toBeGreaterThan(0);
+  for (const { id, reason } of accepted) expect([id, reason.length > 10]).toEqual([id, true]);
+});
+
+test('every option at once passes them too', async () => {
+  const { code, stderr } = await synthesize('everything', {
+    ngbak: {
+      ...DEPLOYMENT,
+      targets: {
+        ...DEPLOYMENT.targets,
+        hooked: {
+          stores: { kv: { kind: 'files', buckets: ['graphrag-files'] } },
+          hooks: {
+            pause: { lambda: 'arn:aws:lambda:eu-central-1:111122223333:function:pause' },
+            resume: { url: 'https://example.com/resume', secret: 'team/webhook' },
+          },
+        },
+      },
+      network: {
+        vpcId: 'vpc-0a1b2c3d',
+        subnetIds: ['subnet-0a1b2c3d'],
+        securityGroupIds: ['sg-0a1b2c3d'],
+      },
+      fileSystem: {
+        fileSystemId: 'fs-0a1b2c3d',
+        accessPointArn:
+          'arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-0a1b2c3d4e5f60718',
+        mountPath: '/mnt/graphrag',
+      },
+      reservedConcurrency: 5,
+      legSeconds: 30,
+      allowedOrigins: ['https://ops.example.com'],
+      accessLogs: { bucket: 'central-logs' },
+      tags: { team: 'search' },
+    },
+  });
+  expect([code, stderr]).toEqual([0, '']);
+});
+
+test('a wrong configuration ends the app with what is wrong and what to do, and no stack trace', async () => {
+  const { code, stderr } = await synthesize('wrong', { ngbak: { ...DEPLOYMENT, removal: 'sometimes' } });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/ngbak\.removal/);
+  expect(stderr).toMatch(/docs\/deploy\.md/);
+  expect(stderr).not.toMatch(/\n\s+at /);
+});
+
+describe('each function', () => {
+  const CALL = `
+    const context = { functionName: 'test', awsRequestId: '1', getRemainingTimeInMillis: () => 60_000 };
+    const thrown = {};
+    for (const name of process.argv.slice(2)) {
+      const { handler } = await import(process.argv[1] + '/' + name + '/index.mjs');
+      await handler({}, context).catch((error) => { thrown[name] = [error.name, error.message.slice(0, 25)]; });
+    }
+    console.log(JSON.stringify(thrown));`;
+
+  test('loads from its bundle alone, refuses a wrong event by name and logs where, by the source', async () => {
+    // The bundles lie outside of the checkout: nothing can come from its node_modules.
+    const bundles = join(outdir, 'default', 'functions');
+    const { code, stdout, stderr } = await run(
+      ['--input-type=module', '--eval', CALL, bundles, ...FUNCTION_NAMES],
+      {
+        NGBAK_BUCKET: 'archive',
+        NGBAK_CONFIG: '{"targets":{}}',
+        AWS_REGION: 'eu-central-1',
+        NODE_OPTIONS: '--enable-source-maps',
+      },
+    );
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toEqual(
+      Object.fromEntries(
+        FUNCTION_NAMES.map((name) => [name, ['InvalidInputError', 'Input of test is not vali']]),
+      ),
+    );
+    const logged = stderr.trim().split('\n');
+    expect(logged).toHaveLength(FUNCTION_NAMES.length);
+    expect(JSON.parse(logged[0] ?? '')).toMatchObject({
+      level: 'ERROR',
+      error_name: 'InvalidInputError',
+      stack: expect.stringContaining('shared/input.ts:'),
+    });
+  });
+
+  test('has a bundle far below what Lambda takes', async () => {
+    for (const name of FUNCTION_NAMES) {
+      const folder = join(outdir, 'default', 'functions', name);
+      expect((await readdir(folder)).sort()).toEqual(['index.mjs', 'index.mjs.map']);
+      expect((await stat(join(folder, 'index.mjs'))).size).toBeLessThan(5 * 1024 ** 2);
+    }
+  });
+});
