@@ -92,11 +92,13 @@ export function isConnectionError(error: unknown): boolean {
   );
 }
 
+/** The first code in an error's chain of causes; not by `instanceof`, which fails for errors of another realm. */
 function codeOf(error: unknown): string {
-  for (let current: unknown = error, depth = 0; current instanceof Error && depth < 4; depth++) {
-    if ('code' in current && typeof current.code === 'string') return current.code;
-    if (current instanceof AggregateError && current.errors[0] instanceof Error) current = current.errors[0];
-    else current = current.cause;
+  let current = error as { code?: unknown; errors?: unknown[]; cause?: unknown; name?: unknown } | undefined;
+  for (let depth = 0; typeof current === 'object' && current !== null && depth < 4; depth++) {
+    if (typeof current.code === 'string') return current.code;
+    current = (current.errors?.[0] ?? current.cause) as typeof current;
   }
-  return error instanceof Error ? error.name : 'unknown';
+  const name = (error as { name?: unknown } | undefined)?.name;
+  return typeof name === 'string' ? name : 'unknown';
 }

@@ -8,6 +8,9 @@ import type { QdrantScope } from './connection.ts';
  */
 const SNAPSHOT_BYTES_MAX = 8 * 1024 ** 3;
 
+/** Bytes of a collection's name with which the server can still make the names of its snapshot's files. */
+const SNAPSHOT_NAME_BYTES_MAX = 128;
+
 /** What decides how a collection can be saved. */
 export interface MethodFacts {
   readonly view: ConfigView;
@@ -27,7 +30,9 @@ export function chooseMethod(
     ? 'only the points of one part of it are wanted, and a snapshot holds all'
     : peers > 1
       ? `the cluster has ${peers} servers, and a snapshot holds the shards of one`
-      : undefined;
+      : Buffer.byteLength(collection) > SNAPSHOT_NAME_BYTES_MAX
+        ? `its name is longer than ${SNAPSHOT_NAME_BYTES_MAX} bytes, too long for the file of a snapshot`
+        : undefined;
   const custom = view.params.sharding_method === 'custom';
   if (scope.method === 'snapshot' && against) {
     throw new InvalidInputError(`Collection "${collection}" can't be saved by snapshot: ${against}.`, {

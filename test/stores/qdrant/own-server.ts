@@ -156,3 +156,34 @@ export class CuttingProxy {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 }
+
+/**
+ * A proxy that lets something happen right before a call goes on to the server, so that "meanwhile" is no matter of
+ * luck. Returns its address, and how to stop it.
+ */
+export async function startMeddler(
+  target: Server,
+  before: (method: string, path: string) => Promise<void>,
+): Promise<{ url: string; stop: () => Promise<void> }> {
+  const { hostname, port } = new URL(target.url);
+  const server = createHttpServer(async (incoming, outgoing) => {
+    const { method = '', url: path = '', headers } = incoming;
+    await before(method, path);
+    const call = request({ hostname, port, method, path, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+      answer.pipe(outgoing);
+    });
+    call.on('error', () => outgoing.destroy());
+    incoming.pipe(call);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  return {
+    url: `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,102 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { CompactJson, compareIds, parsePointLine } from '../../../shared/stores/qdrant/point-text.ts';
+
+/** JSON with keys sorted at every depth, by another way: parsed and written again. */
+function sortedJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(sortedJson).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const members = Object.entries(value).map(
+    ([key, inner]) => [JSON.stringify(key), sortedJson(inner)] as const,
+  );
+  return `{${members
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .map((member) => member.join(':'))
+    .join(',')}}`;
+}
+
+test('the canonical text of any JSON is the same JSON with sorted keys', () => {
+  fc.assert(
+    fc.property(fc.jsonValue({ maxDepth: 6 }), (value) => {
+      const text = JSON.stringify(value);
+      const json = new CompactJson(text);
+      expect(json.value()).toBe(sortedJson(JSON.parse(text)));
+      json.end();
+    }),
+  );
+});
+
+test('numbers keep every digit', () => {
+  const line =
+    '{"id":18446744073709551615,"payload":{"b":1.0,"a":-9223372036854775808,"c":1e300},"vector":[0.1,-0.0,3e-45]}';
+  const point = parsePointLine(line);
+  expect(point.id).toBe('18446744073709551615');
+  expect(point.raw).toBe(line);
+  expect(point.canonical).toBe(
+    line.replace('"b":1.0,"a":-9223372036854775808', '"a":-9223372036854775808,"b":1.0'),
+  );
+});
+
+describe('what is no point is refused', () => {
+  test.each([
+    '',
+    '{}',
+    '{"id":-1}',
+    '{"id":1.5}',
+    '{"id":"no-uuid"}',
+    '{"id":1',
+    '{"id":1}}',
+    '{"id":1},{"id":2}',
+    '{"id":1,"id":2}',
+    '{ "id":1}',
+    '{"id":1,"vector":[1,2}',
+    '{"id":1,"payload":{"a":"open}}',
+    '{"id":1,"other":1}',
+    `{"id":1,"payload":${'['.repeat(200)}${']'.repeat(200)}}`,
+  ])('%s', (line) => {
+    expect(() => parsePointLine(line)).toThrow(expect.objectContaining({ name: 'IntegrityError' }));
+  });
+
+  test('random damage never passes as another point with brackets out of balance', () => {
+    const line = '{"id":7,"payload":{"a":"x\\"]},{","b":[1,[2,"y"]]},"vector":{"v":[1.5,2],"w":[[1],[2]]}}';
+    fc.assert(
+      fc.property(
+        fc.nat(line.length - 1),
+        fc.constantFrom('"', '{', '}', '[', ']', ',', ':', '\\', 'x', ''),
+        (at, by) => {
+          const damaged = line.slice(0, at) + by + line.slice(at + 1);
+          let point: ReturnType<typeof parsePointLine>;
+          try {
+            point = parsePointLine(damaged);
+          } catch (error) {
+            expect(error).toMatchObject({ name: 'IntegrityError' });
+            return;
+          }
+          // What passes stays one value when it is put between others.
+          let parsed: unknown;
+          try {
+            parsed = JSON.parse(`[0,${point.raw},0]`);
+          } catch {
+            // No JSON at all: the server refuses the request as a whole.
+            return;
+          }
+          expect(parsed).toHaveLength(3);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+test('ids are ordered as the server scrolls them', () => {
+  const ordered = [
+    '0',
+    '9',
+    '10',
+    '9007199254740993',
+    '18446744073709551615',
+    '"00000000-0000-0000-0000-000000000001"',
+    '"6ba7b810-9dad-11d1-80b4-00c04fd430c8"',
+  ];
+  expect([...ordered].reverse().sort(compareIds)).toEqual(ordered);
+});
