@@ -65,7 +65,7 @@ function make() {
 let serve: ReturnType<typeof handle> | undefined;
 
 /** The HTTP API behind API Gateway. */
-export const handler = (event: LambdaEvent, context: LambdaContext) => {
+export const handler = async (event: LambdaEvent, context: LambdaContext) => {
   serve ??= handle(make());
-  return serve(event, context);
+  return await serve(event, context);
 };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseInput } from '../shared/input.ts';
 import { PruneInput, prune } from '../shared/operations/prune.ts';
 import { step } from './step.ts';
 
@@ -9,8 +10,11 @@ const StateMachines = z.object({
 
 /** Deletes what no retention rule keeps: after each backup, and daily. */
 export const handler = step(z.unknown(), async ({ bucket, sfn, config, log }) => {
-  const { NGBAK_BACKUP_STATE_MACHINE_ARN: backup, NGBAK_RESTORE_STATE_MACHINE_ARN: restore } =
-    StateMachines.parse(process.env);
+  const { NGBAK_BACKUP_STATE_MACHINE_ARN: backup, NGBAK_RESTORE_STATE_MACHINE_ARN: restore } = parseInput(
+    StateMachines,
+    process.env,
+    'The environment of the retention function',
+  );
   const pruned = await prune(
     { bucket, sfn, config, stateMachines: { backup, restore } },
     PruneInput.parse({ dry_run: false }),
