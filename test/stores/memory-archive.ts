@@ -188,7 +188,7 @@ export async function restoreAll(
     do {
       const from: Cursor | null = structuredClone(cursor);
       if (how.repeated) await withStore(open, (store) => run(store, structuredClone(from)));
-      const leg = await withStore(open, (store) => run(store, structuredClone(from)));
+      const leg: T = await withStore(open, (store) => run(store, structuredClone(from)));
       each(leg);
       cursor = leg.cursor;
       if (JSON.stringify(cursor).length > 8192) throw new Error('a cursor has more than 8 KiB');

@@ -58,9 +58,6 @@ export const EVERY_VALUE = `
   times: [time('01:00:00+01:00')], localtimes: [localtime('01:00')], localdatetimes: [localdatetime('2020-01-01T01:00')],
   \`weird \`\`name\`: 1, \`\\\\u005Cu0060\`: 2, \`constructor\`: 'c', \`types\`: 't', \`id\`: 'every value'`;
 
-/** The number of properties in {@link EVERY_VALUE}, checked so that none of them is null and thus not stored. */
-export const EVERY_VALUE_COUNT = 66;
-
 /**
  * Everything of a scope as sorted text, by plain queries and the driver's own texts. A relationship is told by the
  * whole content of both its ends. `quotedLabel` is the label as Cypher writes it.
@@ -132,4 +129,15 @@ export async function graphLeftovers(driver: Driver): Promise<string[]> {
     "SHOW INDEXES YIELD name WHERE name STARTS WITH '__ngbak_' RETURN 'index ' + name AS what",
   );
   return [...found, ...indexes].map(({ what }) => String(what));
+}
+
+/** Drops every constraint and index of the database. */
+export async function dropSchema(driver: Driver): Promise<void> {
+  const quoted = (name: unknown) => `\`${String(name).replaceAll('`', '``')}\``;
+  for (const { name } of await run(driver, 'SHOW CONSTRAINTS YIELD name')) {
+    await run(driver, `DROP CONSTRAINT ${quoted(name)}`);
+  }
+  for (const { name } of await run(driver, "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP'")) {
+    await run(driver, `DROP INDEX ${quoted(name)}`);
+  }
 }

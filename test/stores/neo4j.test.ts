@@ -1,6 +1,14 @@
 import { afterAll } from '@jest/globals';
 import { conformsToPort } from './conformance.ts';
-import { EVERY_VALUE, graphContent, graphLeftovers, openGraph, plainDriver, run } from './neo4j-graph.ts';
+import {
+  dropSchema,
+  EVERY_VALUE,
+  graphContent,
+  graphLeftovers,
+  openGraph,
+  plainDriver,
+  run,
+} from './neo4j-graph.ts';
 import { privateServer, stopPrivateServer } from './neo4j-server.ts';
 
 const LABEL = 'Conform `ance\\u0060';
@@ -77,12 +85,7 @@ conformsToPort('neo4j (a whole database)', async () => {
 
   async function empty(): Promise<void> {
     await run(driver, 'MATCH (n) DETACH DELETE n');
-    for (const { name } of await run(driver, 'SHOW CONSTRAINTS YIELD name')) {
-      await run(driver, `DROP CONSTRAINT \`${name}\``);
-    }
-    for (const { name } of await run(driver, "SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP'")) {
-      await run(driver, `DROP INDEX \`${name}\``);
-    }
+    await dropSchema(driver);
   }
 
   async function seed(): Promise<void> {

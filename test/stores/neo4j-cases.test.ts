@@ -1,0 +1,505 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Driver } from 'neo4j-driver';
+import { InvalidInputError, UnavailableError } from '../../shared/errors.ts';
+import type { Cursor, RestoreOptions, Shard, Store } from '../../shared/stores/port.ts';
+import { startCutProxy } from './cut-proxy.ts';
+import { exportAll, legContext, MemoryArchive, restoreAll, withStore } from './memory-archive.ts';
+import {
+  dropSchema,
+  EVERY_VALUE,
+  graphContent,
+  graphLeftovers,
+  openGraph,
+  plainDriver,
+  run,
+  type TestServer,
+} from './neo4j-graph.ts';
+import { privateServer, stopPrivateServer } from './neo4j-server.ts';
+
+const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
+
+let server: TestServer;
+let driver: Driver;
+
+beforeAll(async () => {
+  server = await privateServer();
+  driver = plainDriver(server);
+}, 300_000);
+
+beforeEach(async () => {
+  await run(driver, 'MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS');
+  await dropSchema(driver);
+});
+
+afterAll(async () => {
+  await driver.close();
+  await stopPrivateServer();
+}, 120_000);
+
+const keyed = (label: string) => openGraph(server, { label, key_property: 'id' });
+
+/** The lines of all entries whose names start with `prefix`. */
+function linesOf(archive: MemoryArchive, prefix: string): Record<string, unknown>[] {
+  return archive
+    .names()
+    .filter((name) => name.startsWith(prefix))
+    .flatMap((name) => (archive.text(name) ?? '').trimEnd().split('\n'))
+    .map((line) => JSON.parse(line));
+}
+
+describe('a graph archive', () => {
+  test('holds every type of value that Cypher can store, and brings each back', async () => {
+    await run(driver, `CREATE (:V {${EVERY_VALUE}}), (:V {id: 'bytes', bytes: $bytes, integers: [1, -1]})`, {
+      bytes: new Int8Array([1, -1, 127, -128]),
+    });
+    // A property that came out as null would not be stored, and prove nothing.
+    const [row] = await run(
+      driver,
+      `MATCH (n:V {id: 'every value'}) RETURN size(keys(n)) AS stored, size(keys({${EVERY_VALUE}})) AS meant`,
+    );
+    expect(row?.stored).toBe(row?.meant);
+    const before = await graphContent(driver, 'V');
+    const { archive } = await exportAll(keyed('V'));
+    await restoreAll(keyed('V'), archive);
+    expect(await graphContent(driver, 'V')).toBe(before);
+    const [types] = await run(
+      driver,
+      "MATCH (n:V {id: 'bytes'}) RETURN valueType(n.integers) AS integers, n.bytes AS bytes",
+    );
+    expect(types?.integers).toContain('LIST<INTEGER');
+    expect(types?.bytes).toBeInstanceOf(Int8Array);
+  });
+
+  test('is cut into entries of bounded size, and resumes at each of them', async () => {
+    await run(
+      driver,
+      `UNWIND range(1, 60) AS i CREATE (n:Big {id: i, text: reduce(t = '', j IN range(1, 4000) | t + 'a text of about 90 characters, so that a node of this graph has some hundred kilobytes ' + i)})
+       CREATE (n)-[:SELF {text: left(n.text, 200000)}]->(n)`,
+    );
+    const whole = await exportAll(keyed('Big'));
+    const stopped = await exportAll(keyed('Big'), 1);
+    const names = whole.archive.names();
+    expect(names.filter((name) => name.startsWith('graph/nodes-')).length).toBeGreaterThan(2);
+    expect(names.filter((name) => name.startsWith('graph/relationships-')).length).toBeGreaterThan(1);
+    for (const name of names) expect((whole.archive.text(name) ?? '').length).toBeLessThan(10 * 1024 ** 2);
+    expect(stopped.archive.names()).toEqual(names);
+    for (const name of names) expect(stopped.archive.text(name)).toBe(whole.archive.text(name));
+    expect(stopped.legs).toBe(names.length);
+  });
+
+  test('has the same tallies where the server sorts instead of seeking', async () => {
+    await run(driver, 'UNWIND range(1, 300) AS i CREATE (n:Sort {id: i})-[:NEXT {i: i}]->(:Sort {id: -i})');
+    const { tallies } = await exportAll(keyed('Sort'));
+    const sorted = await exportAll(() => {
+      const store = keyed('Sort')();
+      const seek = store.export.bind(store);
+      store.export = (shard: Shard, cursor, context) => seek(sortedShard(shard), cursor, context);
+      return store;
+    });
+    expect(sorted.tallies).toEqual(tallies);
+  });
+
+  test('has the same tallies whatever internal ids the records have, with and without keys', async () => {
+    const twice = async (open: () => Store, create: string) => {
+      await run(driver, create);
+      const first = (await exportAll(open)).tallies;
+      await run(driver, 'MATCH (n:T) DETACH DELETE n');
+      await run(driver, 'UNWIND range(1, 100) AS i CREATE (:Filler)');
+      await run(driver, create);
+      const second = (await exportAll(open)).tallies;
+      await run(driver, 'MATCH (n) DETACH DELETE n');
+      return [first, second];
+    };
+    const create =
+      "CREATE (a:T {id: 'a'})-[:R {w: 1}]->(b:T {id: 'b', list: [1]}), (b)-[:R]->(c:T {note: 'none'}), (c)-[:R]->(a)";
+    const [first, second] = await twice(keyed('T'), create);
+    expect(second).toEqual(first);
+    const [third, fourth] = await twice(openGraph(server, { label: 'T' }), create);
+    expect(fourth).toEqual(third);
+  });
+
+  test('has another tally where a relationship has other ends, with and without keys', async () => {
+    const relationships = async (open: () => Store, create: string) => {
+      await run(driver, create);
+      const { tallies } = await exportAll(open);
+      await run(driver, 'MATCH (n:T) DETACH DELETE n');
+      return tallies.relationships;
+    };
+    const one = "CREATE (a:T {id: 'a'}), (b:T {id: 'b'}), (c:T {id: 'c'}), (a)-[:R]->(b)";
+    const other = "CREATE (a:T {id: 'a'}), (b:T {id: 'b'}), (c:T {id: 'c'}), (a)-[:R]->(c)";
+    for (const open of [keyed('T'), openGraph(server, { label: 'T' })]) {
+      expect(await relationships(open, one)).not.toEqual(await relationships(open, other));
+    }
+  });
+
+  test('keeps every record that stays, once, while others are added and deleted', async () => {
+    await run(driver, 'UNWIND range(1, 20000) AS i CREATE (:Churn {id: i, stays: i % 2 = 0})');
+    await run(
+      driver,
+      'MATCH (a:Churn) WHERE a.stays WITH a MATCH (b:Churn {id: 2}) CREATE (a)-[:R {of: a.id}]->(b)',
+    );
+    let going = true;
+    const churn = (async () => {
+      for (let round = 1; going; round++) {
+        await run(driver, 'MATCH (n:Churn {stays: false}) WITH n LIMIT 300 DETACH DELETE n');
+        await run(
+          driver,
+          `UNWIND range(1, 300) AS i CREATE (n:Churn {id: 'new ' + $round + ' ' + i, stays: false})
+           WITH n MATCH (b:Churn {id: 2}) CREATE (n)-[:NEW]->(b)`,
+          { round },
+        );
+      }
+    })();
+    const { archive } = await exportAll(keyed('Churn'), 1).finally(() => {
+      going = false;
+    });
+    await churn;
+    const stayed = linesOf(archive, 'graph/nodes-')
+      .map(({ properties }) => properties as { id: number; stays: boolean })
+      .filter(({ stays }) => stays)
+      .map(({ id }) => id);
+    expect(stayed.length).toBe(10_000);
+    expect(new Set(stayed).size).toBe(10_000);
+    const related = linesOf(archive, 'graph/relationships-')
+      .filter(({ label }) => label === 'R')
+      .map(({ properties }) => (properties as { of: number }).of);
+    expect(related.length).toBe(10_000);
+    expect(new Set(related).size).toBe(10_000);
+    // What moved meanwhile leaves no half relationships behind.
+    const restored = await restoreAll(keyed('Churn'), archive);
+    expect(restored.samples).toEqual([]);
+    expect(await graphLeftovers(driver)).toEqual([]);
+  });
+
+  test('attaches no relationship to a node that took over the id of the saved one', async () => {
+    await run(driver, "CREATE (:Id {id: 'a'})-[:R]->(:Id {id: 'b'})");
+    const { archive } = await exportAll(keyed('Id'));
+    const [name = ''] = archive.names().filter((entry) => entry.startsWith('graph/relationships-'));
+    archive.set(name, (archive.text(name) ?? '').replace('"id":"b"', '"id":"another"'));
+    const restored = await restoreAll(keyed('Id'), archive);
+    expect(restored.loaded.left_out?.count).toBe(1);
+    expect(restored.differences).toBe(0);
+    expect(await run(driver, 'MATCH (:Id)-[r]->() RETURN r')).toEqual([]);
+  });
+});
+
+function sortedShard(shard: Shard): Shard {
+  const params = structuredClone(shard.params) as Record<string, { access: string } | null>;
+  for (const range of [params.nodes, params.relationships]) if (range) range.access = 'sort';
+  return { ...shard, params: params as Shard['params'] };
+}
+
+describe('one label among several', () => {
+  beforeEach(async () => {
+    await run(
+      driver,
+      `CREATE (a:Mine {id: 'a'}), (b:Mine:Entity {id: 'b'}), (o:Other {id: 'o'}), (p:Other:Entity {id: 'p'}),
+       (a)-[:IN]->(b), (a)-[:OUT {w: 1.0}]->(o), (p)-[:INTO]->(b), (o)-[:OTHERS]->(p)`,
+    );
+    await run(driver, 'CREATE INDEX mine FOR (n:Mine) ON (n.id)');
+    await run(driver, 'CREATE INDEX others FOR (n:Other) ON (n.id)');
+    await run(driver, 'CREATE FULLTEXT INDEX both FOR (n:Mine|Other) ON EACH [n.id]');
+  });
+
+  test('is saved with the relationships among its nodes, and those that lead out apart', async () => {
+    const { archive, tallies } = await exportAll(keyed('Mine'));
+    expect([
+      tallies.nodes?.count,
+      tallies.relationships?.count,
+      tallies.dangling?.count,
+      tallies.schema?.count,
+    ]).toEqual([2, 1, 2, 2]);
+    const dangling = linesOf(archive, 'graph/dangling-');
+    expect(dangling.map(({ label }) => label).sort()).toEqual(['INTO', 'OUT']);
+    expect(dangling.find(({ label }) => label === 'OUT')).toMatchObject({
+      start: { labels: ['Mine'], properties: { id: 'a' } },
+      end: { labels: ['Other'], properties: { id: 'o' } },
+    });
+    const { counts } = await withStore(keyed('Mine'), (store) => store.probe(legContext()));
+    expect(counts).toEqual({ nodes: 2, relationships: 1, dangling: 2, schema: 2 });
+  });
+
+  test('comes back without touching the others; what led out is counted as left out', async () => {
+    const others = await graphContent(driver, 'Other');
+    const mine = await graphContent(driver, 'Mine');
+    const { archive } = await exportAll(keyed('Mine'));
+    await run(driver, "MATCH (n:Mine {id: 'b'}) DETACH DELETE n");
+    await run(driver, 'DROP INDEX mine');
+    const restored = await restoreAll(keyed('Mine'), archive);
+    expect(restored.differences).toBe(0);
+    expect(restored.loaded.left_out?.count).toBe(2);
+    expect(await graphContent(driver, 'Other')).toBe(others);
+    expect(await graphContent(driver, 'Mine')).toBe(mine);
+  });
+});
+
+describe('clearing', () => {
+  test('empties a scope in bounded transactions, whatever the degree of its nodes', async () => {
+    await run(driver, "CREATE (:Hub {id: 'hub'}), (:Stays {id: 's'})");
+    await run(driver, "MATCH (h:Hub {id: 'hub'}) UNWIND range(1, 45000) AS i CREATE (h)-[:R]->(h)");
+    await run(driver, 'MATCH (h:Hub), (s:Stays) CREATE (s)-[:R]->(h)');
+    const clear = (cursor: Cursor | null) =>
+      withStore(keyed('Hub'), (store) =>
+        store.clear(new MemoryArchive(), REPLACE, cursor, legContext({ timeLeft: () => 0 })),
+      );
+    let leg = await clear(null);
+    let legs = 1;
+    for (; leg.cursor !== null; legs++) leg = await clear(leg.cursor);
+    expect(legs).toBeGreaterThan(3);
+    expect(await run(driver, 'MATCH (n) RETURN labels(n) AS labels')).toEqual([{ labels: ['Stays'] }]);
+  });
+
+  test('leaves everything where it is before a merge', async () => {
+    await run(driver, 'CREATE (:M {id: 1})');
+    await withStore(keyed('M'), (store) =>
+      store.clear(new MemoryArchive(), { mode: 'merge', onConflict: 'keep' }, null, legContext()),
+    );
+    expect(await run(driver, 'MATCH (n:M) RETURN n.id AS id')).toEqual([{ id: 1n }]);
+  });
+});
+
+describe('a merge', () => {
+  const saved =
+    "CREATE (a:M:Old {id: 'a', v: 1}), (b:M {id: 'b', v: 1}), (c:M {id: 'c'}), (a)-[:R {w: 1}]->(b), (b)-[:R {w: 1}]->(c), (b)-[:S]->(c), (b)-[:S]->(c)";
+  const target =
+    "CREATE (a:M:New {id: 'a', v: 2}), (b:M {id: 'b', v: 1}), (x:M {id: 'x'}), (a)-[:R {w: 2}]->(b), (a)-[:R {w: 3}]->(b), (x)-[:R]->(a)";
+  const nodes = () => run(driver, 'MATCH (n:M) RETURN n.id AS id, n.v AS v, labels(n) AS labels ORDER BY id');
+  const relationships = async () =>
+    (
+      await run(
+        driver,
+        "MATCH (a:M)-[r]->(b:M) RETURN a.id + ' ' + type(r) + ' ' + coalesce(r.w, '') + ' ' + b.id AS text ORDER BY text",
+      )
+    ).map(({ text }) => text);
+  let archive: MemoryArchive;
+
+  beforeEach(async () => {
+    await run(driver, saved);
+    ({ archive } = await exportAll(keyed('M')));
+    await run(driver, 'MATCH (n) DETACH DELETE n');
+    await run(driver, target);
+  });
+
+  test('with "overwrite" makes what the archive has as it has it, and leaves the rest', async () => {
+    const options = { mode: 'merge', onConflict: 'overwrite' } as const;
+    for (let time = 0; time < 2; time++) {
+      const restored = await restoreAll(keyed('M'), archive, {
+        options,
+        hurried: time === 1,
+        repeated: time === 1,
+      });
+      expect(restored.samples).toEqual([]);
+      expect((await nodes()).map(({ id, v, labels }) => [id, v, [...(labels as string[])].sort()])).toEqual([
+        ['a', 1n, ['M', 'Old']],
+        ['b', 1n, ['M']],
+        ['c', null, ['M']],
+        ['x', null, ['M']],
+      ]);
+      expect(await relationships()).toEqual(['a R 1 b', 'b R 1 c', 'b S  c', 'b S  c', 'x R  a']);
+      expect(await graphLeftovers(driver)).toEqual([]);
+    }
+  });
+
+  test('with "keep" adds what is missing, and leaves what is there', async () => {
+    const options = { mode: 'merge', onConflict: 'keep' } as const;
+    for (let time = 0; time < 2; time++) {
+      const restored = await restoreAll(keyed('M'), archive, {
+        options,
+        hurried: time === 1,
+        repeated: time === 1,
+      });
+      expect(restored.samples).toEqual([]);
+      expect((await nodes()).map(({ id, v }) => [id, v])).toEqual([
+        ['a', 2n],
+        ['b', 1n],
+        ['c', null],
+        ['x', null],
+      ]);
+      expect(await relationships()).toEqual(['a R 2 b', 'a R 3 b', 'b R 1 c', 'b S  c', 'b S  c', 'x R  a']);
+      expect(await graphLeftovers(driver)).toEqual([]);
+    }
+  });
+
+  test('with "fail" says what is different before it writes anything', async () => {
+    const before = await graphContent(driver, 'M');
+    const options = { mode: 'merge', onConflict: 'fail' } as const;
+    await expect(restoreAll(keyed('M'), archive, { options })).rejects.toThrow(/another node .*"a"/);
+    await withStore(keyed('M'), (store) => store.finish(options, null, legContext()));
+    expect(await graphContent(driver, 'M')).toBe(before);
+  });
+
+  test('with "fail" goes through where both have the same', async () => {
+    await run(driver, 'MATCH (n) DETACH DELETE n');
+    await run(driver, saved);
+    const before = await graphContent(driver, 'M');
+    const restored = await restoreAll(keyed('M'), archive, {
+      options: { mode: 'merge', onConflict: 'fail' },
+    });
+    expect(restored.samples).toEqual([]);
+    expect(await graphContent(driver, 'M')).toBe(before);
+  });
+
+  test('into a whole database finds nodes by their labels and key', async () => {
+    const open = openGraph(server, { key_property: 'id' });
+    await run(driver, 'MATCH (n) DETACH DELETE n');
+    await run(driver, 'CREATE (:P {id: 1, v: 1})-[:R]->(:Q {id: 1, v: 1})');
+    const whole = (await exportAll(open)).archive;
+    await run(driver, 'MATCH (n:P) SET n.v = 2');
+    const restored = await restoreAll(open, whole, { options: { mode: 'merge', onConflict: 'overwrite' } });
+    expect(restored.samples).toEqual([]);
+    expect(await run(driver, 'MATCH (p:P)-[r:R]->(q:Q) RETURN p.v AS p, q.v AS q')).toEqual([
+      { p: 1n, q: 1n },
+    ]);
+    expect(await run(driver, 'MATCH (n) RETURN count(n) AS count')).toEqual([{ count: 2n }]);
+  });
+
+  test('is refused where nobody said by what nodes are the same', async () => {
+    const problems = await withStore(openGraph(server, { label: 'M' }), (store) =>
+      store.admits(archive, { mode: 'merge', onConflict: 'keep' }, legContext()),
+    );
+    expect(problems).toEqual([expect.stringContaining('key_property')]);
+  });
+
+  test('is refused where a node has no key, or two have the same', async () => {
+    const options = { mode: 'merge', onConflict: 'overwrite' } as const;
+    const [name = ''] = archive.names();
+    const text = archive.text(name) ?? '';
+    archive.set(name, text.replace('"id":"a"', '"id":"b"'));
+    await expect(restoreAll(keyed('M'), archive, { options })).rejects.toThrow(/two of node/);
+    archive.set(name, text.replace('"id":"a"', '"key":"a"'));
+    await expect(restoreAll(keyed('M'), archive, { options })).rejects.toThrow(InvalidInputError);
+  });
+});
+
+describe('the schema', () => {
+  const lineOf = (change: object) =>
+    JSON.stringify({
+      type: 'constraint',
+      name: 'k',
+      kind: 'NODE_KEY',
+      entity: 'NODE',
+      tokens: ['K'],
+      properties: ['id'],
+      config: {},
+      ...change,
+    });
+
+  test('is refused before the restore where Community Edition can not hold it', async () => {
+    const archive = new MemoryArchive();
+    const kinds = [
+      {},
+      { name: 'e', kind: 'NODE_PROPERTY_EXISTENCE' },
+      { name: 't', kind: 'RELATIONSHIP_PROPERTY_TYPE', entity: 'RELATIONSHIP', property_type: 'STRING' },
+    ];
+    archive.set('graph/schema.jsonl', kinds.map((kind) => `${lineOf(kind)}\n`).join(''));
+    const problems = await withStore(keyed('K'), (store) => store.admits(archive, REPLACE, legContext()));
+    expect(problems.length).toBe(3);
+    for (const problem of problems) expect(problem).toContain('Enterprise');
+  });
+
+  test('is refused before the restore where another thing of the target has its name', async () => {
+    await run(driver, 'CREATE INDEX k FOR (n:Foreign) ON (n.id)');
+    const archive = new MemoryArchive();
+    archive.set('graph/schema.jsonl', `${lineOf({ kind: 'UNIQUENESS' })}\n`);
+    const admits = (store: Store) => store.admits(archive, REPLACE, legContext());
+    expect(await withStore(keyed('K'), admits)).toEqual([expect.stringContaining('"k"')]);
+    // A restore of the whole database drops it before.
+    expect(await withStore(openGraph(server), admits)).toEqual([]);
+  });
+
+  test('of another scope that is the same already is left as it is', async () => {
+    await run(driver, 'CREATE INDEX k FOR (n:K) ON (n.id)');
+    const { archive } = await exportAll(keyed('K'));
+    const restored = await restoreAll(keyed('K'), archive, {
+      options: { mode: 'merge', onConflict: 'keep' },
+    });
+    expect(restored.samples).toEqual([]);
+    expect(await run(driver, "SHOW INDEXES YIELD name WHERE name = 'k' RETURN name")).toEqual([
+      { name: 'k' },
+    ]);
+  });
+});
+
+describe('an archive that is not sound', () => {
+  test.each([
+    ['graph/nodes-00001.jsonl', '{"type":"node","id":"1","labels":["H"],"properties":{"__ngbak_id":"2"}}\n'],
+    ['graph/nodes-00001.jsonl', '{"type":"node","id":"1","labels":["H"],"properties":{"a":{}}}\n'],
+    ['graph/relationships-00001.jsonl', '{"type":"relationship"}\n'],
+    ['graph/schema.jsonl', '{"kind":"MAGIC"}\n'],
+  ])('is refused with entry and line: %s %s', async (name, text) => {
+    const archive = new MemoryArchive();
+    archive.set(name, text);
+    const error = await restoreAll(keyed('H'), archive).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(InvalidInputError);
+    expect((error as Error).message).toContain(`${name}, line 1`);
+  });
+});
+
+describe('a broken connection', () => {
+  test('ends an export in an error that says so; the next leg goes on, and nothing is lost', async () => {
+    await run(
+      driver,
+      "UNWIND range(1, 30000) AS i CREATE (:Cut {id: i, text: 'some text that fills the line of this node up to a fair size ' + i})",
+    );
+    const { port, hostname } = new URL(server.uri.replace(/^[^:]+/, 'http'));
+    const proxy = await startCutProxy(hostname, Number(port));
+    try {
+      const open = openGraph(
+        { ...server, uri: `bolt://127.0.0.1:${proxy.port}` },
+        { label: 'Cut', key_property: 'id' },
+      );
+      const whole = await exportAll(open);
+      const plan = await withStore(open, async (store) =>
+        store.plan(legContext(), await store.probe(legContext())),
+      );
+      proxy.cutAfter(1_500_000);
+      const broken = withStore(open, async (store) => {
+        for (const shard of plan)
+          for await (const { piece } of store.export(shard, null, legContext())) expect(piece).toBeDefined();
+      });
+      await expect(broken).rejects.toBeInstanceOf(UnavailableError);
+      expect(proxy.cuts()).toBeGreaterThan(0);
+      proxy.cutAfter(Number.POSITIVE_INFINITY);
+      expect((await exportAll(open)).tallies).toEqual(whole.tallies);
+    } finally {
+      await proxy.close();
+    }
+  });
+
+  test('during a load leaves whole batches, and the repeated leg neither loses nor doubles one', async () => {
+    await run(driver, 'UNWIND range(1, 9000) AS i CREATE (n:Cut {id: i})-[:R {i: i}]->(n)');
+    const { archive, tallies } = await exportAll(keyed('Cut'));
+    await run(driver, 'MATCH (n:Cut) DETACH DELETE n');
+    const { port, hostname } = new URL(server.uri.replace(/^[^:]+/, 'http'));
+    const proxy = await startCutProxy(hostname, Number(port));
+    try {
+      const open = openGraph(
+        { ...server, uri: `bolt://127.0.0.1:${proxy.port}` },
+        { label: 'Cut', key_property: 'id' },
+      );
+      const load = (cursor: Cursor | null, timeLeft: () => number) =>
+        withStore(open, (store) => store.load(archive, REPLACE, cursor, legContext({ timeLeft })));
+      // Each leg is cut somewhere, also between a commit and its answer; then it is repeated from its start.
+      for (const bytes of [1_000, 2_000, 4_000, 6_000, 9_000, 14_000, 22_000]) {
+        proxy.cutAfter(bytes);
+        await load(null, () => 60_000).catch((error: unknown) =>
+          expect(error).toBeInstanceOf(UnavailableError),
+        );
+      }
+      expect(proxy.cuts()).toBeGreaterThan(0);
+      proxy.cutAfter(Number.POSITIVE_INFINITY);
+      const leg = await load(null, () => 60_000);
+      expect(leg.cursor).toBeNull();
+      expect(leg.tallies).toEqual(tallies);
+      const verified = await withStore(open, (store) => store.verify(archive, REPLACE, null, legContext()));
+      expect([verified.samples, verified.differences, verified.tallies]).toEqual([[], 0, tallies]);
+      await withStore(open, (store) => store.finish(REPLACE, null, legContext()));
+      expect(await graphLeftovers(driver)).toEqual([]);
+    } finally {
+      await proxy.close();
+    }
+  });
+});
