@@ -1,0 +1,272 @@
+/**
+ * The archive beside the tools that people use: `node --disable-warning=ExperimentalWarning bench/archive.ts
+ * [--mebibytes 256] [--sizes 100,1000] [--rounds 2]`. Needs pigz, zstd, tar and Python 3; versitygw where Go is there.
+ * The text is that of the installed npm packages. Rounds alternate, the best counts. Prints ratios of one run on one
+ * machine; figures in other runs differ, ratios less so.
+ */
+import { execFile } from 'node:child_process';
+import { createWriteStream, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs, promisify } from 'node:util';
+import Table from 'cli-table3';
+import prettyBytes from 'pretty-bytes';
+import { composeArchive } from '../shared/archive/compose.ts';
+import { uploadSegment } from '../shared/archive/segment-store.ts';
+import { S3_SERVERS } from '../test/archive/s3-servers.ts';
+
+const run = promisify(execFile);
+const MiB = 1024 ** 2;
+/** Size of the files that the text is put into. */
+const FILE_BYTES = 8 * MiB;
+const CORES = 2;
+
+const { values } = parseArgs({
+  options: {
+    mebibytes: { type: 'string', default: '256' },
+    sizes: { type: 'string', default: '100,1000' },
+    rounds: { type: 'string', default: '2' },
+  },
+});
+const root = resolve(import.meta.dirname, '..');
+const folder = mkdtempSync(join(tmpdir(), 'ngbak-bench-archive-'));
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+interface Step {
+  readonly seconds: number;
+  readonly peak_bytes: number;
+  readonly bytes: number;
+  readonly bytes_read: number;
+}
+
+async function step(...args: string[]): Promise<Step> {
+  const script = join(root, 'bench/archive-step.ts');
+  const { stdout } = await run(process.execPath, ['--disable-warning=ExperimentalWarning', script, ...args]);
+  return JSON.parse(stdout);
+}
+
+/** Seconds of a shell line, start of its programs included. */
+async function shell(line: string): Promise<number> {
+  const start = performance.now();
+  await run('bash', ['-o', 'pipefail', '-c', line]);
+  return (performance.now() - start) / 1000;
+}
+
+function show(title: string, head: string[], rows: (string | number)[][]): void {
+  const table = new Table({ head, style: { head: [], border: [] } });
+  table.push(...rows);
+  process.stdout.write(`\n${title}\n${table.toString()}\n`);
+}
+
+/** Text of the installed packages, in files of 8 MiB. */
+async function collectText(wanted: number): Promise<{ text: string; bytes: number }> {
+  const text = join(folder, 'text');
+  mkdirSync(text);
+  let bytes = 0;
+  let file = createWriteStream(join(text, '00000.jsonl'));
+  let inFile = 0;
+  let files = 1;
+  const close = () => new Promise<void>((done) => file.end(done));
+  for (const path of globSync('node_modules/**/*.{js,cjs,mjs,ts,json,md}', { cwd: root })) {
+    if (bytes >= wanted) break;
+    const full = join(root, path);
+    if (!statSync(full).isFile()) continue;
+    const content = readFileSync(full);
+    file.write(content);
+    bytes += content.length;
+    inFile += content.length;
+    if (inFile >= FILE_BYTES) {
+      await close();
+      file = createWriteStream(join(text, `${String(files++).padStart(5, '0')}.jsonl`));
+      inFile = 0;
+    }
+  }
+  await close();
+  return { text, bytes };
+}
+
+async function benchThroughput(): Promise<void> {
+  const { text, bytes } = await collectText(Number(values.mebibytes) * MiB);
+  const out = (name: string) => join(folder, name);
+  const tar = `tar -C ${text} -c .`;
+  const python = (mode: string) =>
+    `python3 -c "import tarfile; t = tarfile.open('${out('python.tgz')}', '${mode}'); ${
+      mode.startsWith('w') ? `t.add('${text}', '.')` : '[t.extractfile(m).read() for m in t if m.isfile()]'
+    }; t.close()"`;
+  const ours = async (...args: string[]) => (await step(...args)).seconds;
+  const works: Record<string, { write(): Promise<number>; read(): Promise<number>; file: string }> = {};
+  for (const [codec, level] of [
+    ['gzip', 6],
+    ['gzip', 1],
+    ['zstd', 3],
+  ] as const) {
+    const file = out(`ngbak-${codec}-${level}`);
+    works[`ngbak ${codec} -${level}`] = {
+      file,
+      write: () => ours('write', text, file, codec, String(level)),
+      read: () => ours('verify', file),
+    };
+  }
+  for (const level of [6, 1]) {
+    const file = out(`pigz-${level}`);
+    works[`tar | pigz -${level} -p ${CORES}`] = {
+      file,
+      write: () => shell(`${tar} | pigz -${level} -p ${CORES} > ${file}`),
+      read: () => shell(`pigz -dc -p ${CORES} ${file} | tar -xO | sha256sum`),
+    };
+  }
+  works[`tar | zstd -3 -T${CORES}`] = {
+    file: out('zstd'),
+    write: () => shell(`${tar} | zstd -q -f -3 -T${CORES} -o ${out('zstd')}`),
+    read: () => shell(`zstd -dc ${out('zstd')} | tar -xO | sha256sum`),
+  };
+  works['Python tarfile, gzip -6'] = {
+    file: out('python.tgz'),
+    write: () => shell(python('w:gz').replace("'w:gz'", "'w:gz', compresslevel=6")),
+    read: () => shell(python('r:gz')),
+  };
+  const best = new Map<string, { write: number; read: number; bytes: number }>();
+  for (let round = 0; round < Number(values.rounds); round++) {
+    for (const [name, work] of Object.entries(works)) {
+      const before = best.get(name);
+      const write = Math.min(before?.write ?? Number.POSITIVE_INFINITY, await work.write());
+      const read = Math.min(before?.read ?? Number.POSITIVE_INFINITY, await work.read());
+      best.set(name, { write, read, bytes: statSync(work.file).size });
+    }
+  }
+  const rate = (seconds: number) => `${(bytes / 1e6 / seconds).toFixed(0)} MB/s`;
+  const rows = [...best].map(([name, { write, read, bytes: size }]) => [
+    name,
+    rate(write),
+    rate(read),
+    (bytes / size).toFixed(2),
+  ]);
+  show(
+    `Throughput, ${prettyBytes(bytes)} of text on ${CORES} cores`,
+    ['', 'write', 'read, with digests', 'shrinks by'],
+    rows,
+  );
+  const ratio = (one: string, other: string) => {
+    const [a, b] = [best.get(one), best.get(other)];
+    if (!a || !b) throw new Error('no such work');
+    return [(b.write / a.write).toFixed(2), (b.read / a.read).toFixed(2)];
+  };
+  show(
+    'ngbak beside the others at the same level: times as fast',
+    ['', 'write', 'read'],
+    [
+      ['pigz -6 (wanted: 1)', ...ratio('ngbak gzip -6', `tar | pigz -6 -p ${CORES}`)],
+      ['pigz -1 (wanted: 1)', ...ratio('ngbak gzip -1', `tar | pigz -1 -p ${CORES}`)],
+      ['zstd -3 (wanted: 0.7)', ...ratio('ngbak zstd -3', `tar | zstd -3 -T${CORES}`)],
+      ['Python tarfile -6 (wanted: 5)', ...ratio('ngbak gzip -6', 'Python tarfile, gzip -6')],
+    ],
+  );
+}
+
+async function benchSizes(): Promise<void> {
+  const rows: string[][] = [];
+  let first: { write: Step; verify: Step } | undefined;
+  for (const size of values.sizes.split(',')) {
+    const file = join(folder, `${size}.ngbak`);
+    const write = await step('generate', size, file, 'gzip', '1');
+    const verify = await step('verify', file);
+    const open = await step('open', file, 'kv/small.json');
+    first ??= { write, verify };
+    const beside = (one: Step, other: Step) =>
+      `${prettyBytes(one.peak_bytes)} (×${(one.peak_bytes / other.peak_bytes).toFixed(2)})`;
+    rows.push([
+      `${size} MiB`,
+      beside(write, first.write),
+      beside(verify, first.verify),
+      `${prettyBytes(open.bytes_read)} of ${prettyBytes(open.bytes)} (${((open.bytes_read / open.bytes) * 100).toFixed(4)} %)`,
+    ]);
+    rmSync(file);
+  }
+  show(
+    'Peak memory (wanted: within 10 %), and what is read for the manifest and one small entry (below 0.1 % of 10 GB)',
+    ['data', 'writing', 'verifying', 'read to open'],
+    rows,
+  );
+}
+
+async function benchComposition(): Promise<void> {
+  const start = S3_SERVERS.find(({ name }) => name === 'versitygw')?.start;
+  if (!start) {
+    process.stdout.write('\nNo composition: versitygw needs Go.\n');
+    return;
+  }
+  const server = await start();
+  const rows: string[][] = [];
+  try {
+    for (const segments of [1, 10, 100]) {
+      const { s3, bucket } = await server.bucket();
+      const data = Buffer.alloc(8 * MiB);
+      for (let at = 0; at < data.length; at++) data[at] = (at * 2654435761) >>> 13;
+      for (let number = 0; number < segments; number++) {
+        await uploadSegment({
+          s3,
+          bucket,
+          prefix: 'staging/b/segments/',
+          name: String(number).padStart(6, '0'),
+          pieces: (async function* () {
+            yield {
+              name: `vectors/${number}`,
+              size: data.length,
+              offset: 0,
+              length: data.length,
+              data: [data],
+            };
+          })(),
+          carry: null,
+          codec: 'gzip',
+          level: 1,
+          tallies: () => ({}),
+        });
+      }
+      const requests = new Map<string, number>();
+      s3.middlewareStack.add(
+        (next, context) => (args) => {
+          const name = context.commandName?.replace('Command', '') ?? '';
+          requests.set(name, (requests.get(name) ?? 0) + 1);
+          return next(args);
+        },
+        { step: 'finalizeRequest' },
+      );
+      const began = performance.now();
+      const { archive } = await composeArchive({
+        s3,
+        bucket,
+        segments: 'staging/b/segments/',
+        work: 'staging/b/compose/',
+        key: 'backups/b.ngbak',
+        owner: 'bench',
+        codec: 'gzip',
+        manifest: {
+          backup_id: 'bench',
+          created_at: '2026-01-01T00:00:00Z',
+          storage_backends: {},
+          statistics: {},
+          scope: { type: 'full', stores: [] },
+          tallies: {},
+          tags: [],
+        },
+        cursor: null,
+        timeLeft: () => 600_000,
+        signal: new AbortController().signal,
+      });
+      rows.push([
+        String(segments),
+        prettyBytes(archive?.size ?? 0),
+        `${((performance.now() - began) / 1000).toFixed(2)} s`,
+        [...requests].map(([name, count]) => `${count} ${name}`).join(', '),
+      ]);
+    }
+  } finally {
+    await server.stop();
+  }
+  show('Composition on versitygw', ['segments', 'archive', 'time', 'requests'], rows);
+}
+
+await benchThroughput();
+await benchSizes();
+await benchComposition();

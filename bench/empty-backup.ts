@@ -1,0 +1,76 @@
+/**
+ * Time of a backup of an empty system, from the start of the workflow to its catalog record, on the deployed local
+ * stack: `node local/bootstrap.mjs bench/empty-backup.ts [--runs 5]`. This is what ngbak costs before the first row.
+ */
+import { parseArgs } from 'node:util';
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
+import { deployStack } from '../local/deploy.ts';
+import { interruptible } from '../local/interrupt.ts';
+import { startStack } from '../local/stack.ts';
+
+const STORES = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' } as const;
+const { values } = parseArgs({ options: { runs: { type: 'string', default: '5' } } });
+
+await interruptible(async (signal) => {
+  const stack = await startStack({
+    signal,
+    onProgress: ({ service, text }) => console.error(`${service}: ${text}`),
+  });
+  try {
+    Object.assign(process.env, stack.aws.env);
+    const secrets = {
+      graph: stack.neo4j,
+      vectors: { url: stack.qdrant.url, api_key: stack.qdrant.apiKey },
+      kv: { url: stack.redis.url, password: stack.redis.password },
+    };
+    const client = new SecretsManagerClient({});
+    for (const store of Object.keys(STORES) as (keyof typeof STORES)[]) {
+      await client.send(
+        new CreateSecretCommand({ Name: `bench-${store}`, SecretString: JSON.stringify(secrets[store]) }),
+      );
+    }
+    const stores = Object.fromEntries(
+      Object.entries(STORES).map(([store, kind]) => [
+        store,
+        { kind, secret: `bench-${store}`, ...(store === 'kv' ? { scope: { prefix: '' } } : {}) },
+      ]),
+    );
+    const deployment = { stackName: 'NgbakBench', removal: 'destroy', targets: { default: { stores } } };
+    const outputs = await deployStack(stack.aws, {
+      stackName: deployment.stackName,
+      context: { ngbak: deployment },
+      folder: stack.folder,
+      signal,
+      onProgress: (text) => console.error(text),
+    });
+    const sfn = new SFNClient({});
+    const seconds: number[] = [];
+    // The first run starts every function's process; AWS calls that a cold start.
+    for (let run = 0; run <= Number(values.runs); run++) {
+      const { executionArn } = await sfn.send(
+        new StartExecutionCommand({ stateMachineArn: outputs.BackupStateMachineArn, input: '{}' }),
+      );
+      for (;;) {
+        const execution = await sfn.send(new DescribeExecutionCommand({ executionArn }));
+        if (execution.status === 'RUNNING') {
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          continue;
+        }
+        if (execution.status !== 'SUCCEEDED') throw new Error(execution.cause ?? execution.status);
+        seconds.push((Number(execution.stopDate) - Number(execution.startDate)) / 1000);
+        break;
+      }
+    }
+    const [cold = 0, ...warm] = seconds;
+    warm.sort((left, right) => left - right);
+    const told = (value: number | undefined) => `${(value ?? 0).toFixed(1)} s`;
+    console.log('| empty system | time |');
+    console.log('| --- | ---: |');
+    console.log(`| first backup, cold functions | ${told(cold)} |`);
+    console.log(`| later backups, median of ${warm.length} | ${told(warm[Math.floor(warm.length / 2)])} |`);
+    console.log(`| later backups, slowest | ${told(warm.at(-1))} |`);
+  } finally {
+    await stack.stop();
+  }
+});

@@ -1,0 +1,196 @@
+/**
+ * How fast keys leave and enter Redis, beside what a user would write by hand, in one run on one machine:
+ *
+ *     REDIS_URL=redis://127.0.0.1:6379 node bench/redis.ts
+ *
+ * Uses and clears keys under `ngbak-bench:` in database 0. Prints one JSON object; every figure is the best of
+ * {@link ROUNDS} rounds, and every round runs all candidates in turn.
+ */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { Redis } from 'ioredis';
+import type { LegContext } from '../shared/stores/port.ts';
+import { redisAdapter } from '../shared/stores/redis/adapter.ts';
+
+const ROUNDS = 3;
+const PREFIX = 'ngbak-bench:';
+const url = new URL(process.env.REDIS_URL ?? 'redis://127.0.0.1:6379');
+const run = promisify(execFile);
+
+const context: LegContext = {
+  jobId: 'bench',
+  timeLeft: () => Number.POSITIVE_INFINITY,
+  signal: new AbortController().signal,
+  progress: () => undefined,
+  log: () => undefined,
+};
+
+function openStore() {
+  const connection = redisAdapter.Connection.parse({
+    url: `${url.protocol}//${url.host}`,
+    ...(url.password === '' ? {} : { password: url.password }),
+  });
+  return redisAdapter.create(connection, redisAdapter.Scope.parse({ prefix: PREFIX, separator: ':' }), {
+    target: 'bench',
+  });
+}
+
+async function exportAll(): Promise<{ seconds: number; keys: number; bytes: number }> {
+  const store = openStore();
+  // Connecting is no part of the figure: an exporter connects once.
+  await store.finish({ mode: 'merge', onConflict: 'keep' }, null, context);
+  const start = performance.now();
+  let keys = 0;
+  let bytes = 0;
+  for await (const step of store.export({ id: 'keys', params: {}, estimatedBytes: 0 }, null, context)) {
+    for (const piece of [step.piece, ...(step.companions ?? [])])
+      for await (const chunk of piece.data) bytes += chunk.length;
+    for (const { count } of Object.values(step.tallies)) keys += count;
+  }
+  const seconds = (performance.now() - start) / 1000;
+  await store.close();
+  return { seconds, keys, bytes };
+}
+
+/** What a user's script does: SCAN, then type, value and time left of each key in a pipeline; one JSON line per key. */
+async function plainScript(redis: Redis): Promise<{ seconds: number; keys: number; bytes: number }> {
+  const start = performance.now();
+  let keys = 0;
+  let bytes = 0;
+  let cursor = '0';
+  do {
+    const [next, page] = await redis.scan(cursor, 'MATCH', `${PREFIX}*`, 'COUNT', 1000);
+    cursor = next;
+    const pipeline = redis.pipeline();
+    for (const key of page) pipeline.type(key).get(key).pttl(key);
+    const replies = (await pipeline.exec()) ?? [];
+    for (const [index, key] of page.entries()) {
+      const line = JSON.stringify({
+        key,
+        type: replies[index * 3]?.[1],
+        value: replies[index * 3 + 1]?.[1],
+        ttl: replies[index * 3 + 2]?.[1],
+      });
+      bytes += Buffer.byteLength(line);
+      keys++;
+    }
+  } while (cursor !== '0');
+  return { seconds: (performance.now() - start) / 1000, keys, bytes };
+}
+
+/** `redis-cli --rdb`: the whole server as the server itself writes it; undefined where there is no redis-cli. */
+async function rdbDump(): Promise<number | undefined> {
+  const program = process.env.REDIS_CLI ?? 'redis-cli';
+  const folder = await mkdtemp(join(tmpdir(), 'ngbak-bench-'));
+  try {
+    const start = performance.now();
+    const login = url.password === '' ? [] : ['-a', url.password];
+    await run(program, ['-h', url.hostname, '-p', url.port, ...login, '--rdb', join(folder, 'dump.rdb')]);
+    const seconds = (performance.now() - start) / 1000;
+    return (await stat(join(folder, 'dump.rdb'))).size > 0 ? seconds : undefined;
+  } catch (error) {
+    console.error(
+      `redis-cli --rdb was left out: ${error instanceof Error ? error.message.split('\n')[0] : error}`,
+    );
+    return undefined;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** Values like those of text_chunks: JSON of about `bytes` bytes. */
+async function plant(redis: Redis, count: number, bytes: number): Promise<void> {
+  await wipe(redis);
+  const content = 'A knowledge graph keeps what documents say, and where they say it. '
+    .repeat(Math.ceil(bytes / 67))
+    .slice(0, bytes);
+  for (let start = 0; start < count; start += 5_000) {
+    const pipeline = redis.pipeline();
+    for (let number = start; number < Math.min(count, start + 5_000); number++) {
+      const id = number.toString(16).padStart(32, '0');
+      const value = JSON.stringify({
+        tokens: 100,
+        content: `${number} ${content}`,
+        chunk_order_index: number,
+        full_doc_id: `doc-${id}`,
+      });
+      pipeline.set(`${PREFIX}text_chunks:chunk-${id}`, value);
+    }
+    await pipeline.exec();
+  }
+}
+
+async function wipe(redis: Redis): Promise<void> {
+  for await (const keys of redis.scanStream({ match: `${PREFIX}*`, count: 5000 }))
+    if (keys.length > 0) await redis.unlink(...keys);
+}
+
+function best(values: readonly number[]): number {
+  return Math.min(...values);
+}
+
+/** Peak resident memory of an export in a process of its own, in bytes. */
+async function peakMemory(): Promise<number> {
+  const { stdout } = await run(process.execPath, [fileURLToPath(import.meta.url), 'peak'], {
+    env: process.env,
+  });
+  return Number(stdout);
+}
+
+async function compare(redis: Redis, keys: number, bytes: number): Promise<Record<string, number>> {
+  await plant(redis, keys, bytes);
+  const ours: number[] = [];
+  const plain: number[] = [];
+  const rdb: number[] = [];
+  let archiveBytes = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    const exported = await exportAll();
+    if (exported.keys !== keys) throw new Error(`exported ${exported.keys} of ${keys} keys`);
+    archiveBytes = exported.bytes;
+    ours.push(exported.seconds);
+    plain.push((await plainScript(redis)).seconds);
+    const dumped = await rdbDump();
+    if (dumped !== undefined) rdb.push(dumped);
+  }
+  const seconds = best(ours);
+  return {
+    keys,
+    export_milliseconds: Math.round(seconds * 1000),
+    export_keys_per_second: Math.round(keys / seconds),
+    export_megabytes_per_second: Math.round(archiveBytes / seconds / 1e5) / 10,
+    times_as_fast_as_plain_script: Math.round((best(plain) / seconds) * 100) / 100,
+    ...(rdb.length > 0
+      ? { times_as_fast_as_redis_cli_rdb: Math.round((best(rdb) / seconds) * 100) / 100 }
+      : {}),
+    peak_memory_mebibytes: Math.round((await peakMemory()) / 1024 ** 2),
+  };
+}
+
+if (process.argv[2] === 'peak') {
+  await exportAll();
+  // In KiB, as Linux counts it.
+  console.log(process.resourceUsage().maxRSS * 1024);
+} else {
+  const redis = new Redis(url.href, { protocol: 2 });
+  try {
+    const results = [];
+    for (const [keys, bytes] of [
+      [2_000, 1_000],
+      [10_000, 200],
+      [10_000, 1_000],
+      [20_000, 1_000],
+      [200_000, 1_000],
+      [200_000, 100],
+    ] as const) {
+      results.push({ value_bytes: bytes, ...(await compare(redis, keys, bytes)) });
+    }
+    console.log(JSON.stringify(results, null, 2));
+  } finally {
+    await wipe(redis);
+    await redis.quit();
+  }
+}
