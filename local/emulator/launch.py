@@ -19,8 +19,10 @@ if __name__ == "__main__":
     import multipart
     import nested_executions
     import object_events
+    import payload_limits
 
-    for correction in (lambda_errors, multipart, object_events, bucket_properties, nested_executions):
+    corrections = (bucket_properties, lambda_errors, multipart, nested_executions, object_events, payload_limits)
+    for correction in corrections:
         correction.apply()
 
     from ministack.app import main

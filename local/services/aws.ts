@@ -27,6 +27,21 @@ export function emulatorAddress(endpoint: string): AwsAddress {
   };
 }
 
+/**
+ * What the emulator, and so every function, sees of this environment: what reaches the network needs, and nothing that
+ * a function could come to depend on here and would miss on AWS.
+ */
+const INHERITED = [
+  'PATH',
+  'HOME',
+  'LANG',
+  'LC_ALL',
+  'NODE_EXTRA_CA_CERTS',
+  'SSL_CERT_FILE',
+  'NO_PROXY',
+  'no_proxy',
+];
+
 /** Starts the AWS emulator on that port of 127.0.0.1. Functions run in it as processes of this machine's Node 24. */
 export async function startAws(context: ServiceContext, port: number): Promise<AwsAddress> {
   const packages = await installMinistack(installContext('aws', context));
@@ -35,28 +50,33 @@ export async function startAws(context: ServiceContext, port: number): Promise<A
   // Its workers are CommonJS files in there, below our own package.json, which says that .js files are modules.
   await writeFile(join(temporary, 'package.json'), '{"type":"commonjs"}');
   const address = emulatorAddress(`http://127.0.0.1:${port}`);
-  await startServer('aws', context, {
-    command: 'python3',
-    args: [join(ROOT, 'local/emulator/launch.py')],
-    env: {
-      // 127.0.0.1 and not localhost: the SDKs then put the bucket into the path and not into the host name.
-      BIND_HOST: '127.0.0.1',
-      GATEWAY_PORT: String(port),
-      MINISTACK_REGION: REGION,
-      SFTP_ENABLED: '0',
-      IOT_MTLS_ENABLED: '0',
-      PYTHONPATH: packages,
-      PYTHONUNBUFFERED: '1',
-      PYTHONDONTWRITEBYTECODE: '1',
-      // The CDK's own custom-resource functions expect the SDK of Lambda's runtime.
-      NODE_PATH: join(ROOT, 'node_modules'),
-      PATH: `${join(ROOT, 'node_modules/.bin')}:${context.environment.PATH ?? ''}`,
-      // It leaves a folder for each function: they go with the stack's.
-      TMPDIR: temporary,
-      ...address.env,
+  const environment = Object.fromEntries(INHERITED.map((name) => [name, context.environment[name]]));
+  await startServer(
+    'aws',
+    { ...context, environment },
+    {
+      command: 'python3',
+      args: [join(ROOT, 'local/emulator/launch.py')],
+      env: {
+        // 127.0.0.1 and not localhost: the SDKs then put the bucket into the path and not into the host name.
+        BIND_HOST: '127.0.0.1',
+        GATEWAY_PORT: String(port),
+        MINISTACK_REGION: REGION,
+        SFTP_ENABLED: '0',
+        IOT_MTLS_ENABLED: '0',
+        PYTHONPATH: packages,
+        PYTHONUNBUFFERED: '1',
+        PYTHONDONTWRITEBYTECODE: '1',
+        // The CDK's own custom-resource functions expect the SDK of Lambda's runtime.
+        NODE_PATH: join(ROOT, 'node_modules'),
+        PATH: `${join(ROOT, 'node_modules/.bin')}:${context.environment.PATH ?? ''}`,
+        // It leaves a folder for each function: they go with the stack's.
+        TMPDIR: temporary,
+        ...address.env,
+      },
+      check: () => checkAws(address),
     },
-    check: () => checkAws(address),
-  });
+  );
   return address;
 }
 

@@ -1,0 +1,264 @@
+import { randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+import {
+  CloudFormationClient,
+  CreateStackCommand,
+  DeleteStackCommand,
+  DescribeStacksCommand,
+  waitUntilStackCreateComplete,
+} from '@aws-sdk/client-cloudformation';
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  GetBucketEncryptionCommand,
+  GetBucketLifecycleConfigurationCommand,
+  GetBucketTaggingCommand,
+  HeadObjectCommand,
+  S3Client,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import {
+  CreateStateMachineCommand,
+  DeleteStateMachineCommand,
+  DescribeExecutionCommand,
+  SFNClient,
+  StartExecutionCommand,
+} from '@aws-sdk/client-sfn';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+/** What the emulator must do as AWS does, because the other tests prove nothing otherwise: see local/emulator/. */
+const cloudFormation = new CloudFormationClient({});
+const s3 = new S3Client({});
+const sfn = new SFNClient({});
+const stack = `emulator-${randomBytes(4).toString('hex')}`;
+const Bucket = stack;
+const MIB = 1024 * 1024;
+
+const template = {
+  Resources: {
+    Bucket: {
+      Type: 'AWS::S3::Bucket',
+      Properties: {
+        BucketName: Bucket,
+        BucketEncryption: {
+          ServerSideEncryptionConfiguration: [
+            {
+              BucketKeyEnabled: true,
+              ServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: 'alias/of-a-test' },
+            },
+          ],
+        },
+        LifecycleConfiguration: {
+          Rules: [
+            {
+              Id: 'staging',
+              Prefix: 'staging/',
+              Status: 'Enabled',
+              ExpirationInDays: 1,
+              NoncurrentVersionExpiration: { NoncurrentDays: 2 },
+              AbortIncompleteMultipartUpload: { DaysAfterInitiation: 3 },
+            },
+          ],
+        },
+        Tags: [{ Key: 'of', Value: 'a test & more' }],
+      },
+    },
+    Role: { Type: 'AWS::IAM::Role', Properties: { AssumeRolePolicyDocument: {} } },
+    Throws: {
+      Type: 'AWS::Lambda::Function',
+      Properties: {
+        Runtime: 'nodejs24.x',
+        Handler: 'index.handler',
+        Role: { 'Fn::GetAtt': ['Role', 'Arn'] },
+        Code: {
+          ZipFile: `
+class TargetLockedError extends Error { constructor(m) { super(m); this.name = 'TargetLockedError'; } }
+exports.handler = async (event) => {
+  if (event === 'environment') return process.env.npm_lifecycle_event ?? null;
+  throw new TargetLockedError('locked by somebody');
+};`,
+        },
+      },
+    },
+  },
+  Outputs: { Throws: { Value: { 'Fn::GetAtt': ['Throws', 'Arn'] } } },
+};
+
+let throws = '';
+beforeAll(async () => {
+  await cloudFormation.send(
+    new CreateStackCommand({ StackName: stack, TemplateBody: JSON.stringify(template) }),
+  );
+  await waitUntilStackCreateComplete(
+    { client: cloudFormation, maxWaitTime: 60, minDelay: 1, maxDelay: 1 },
+    { StackName: stack },
+  );
+  const { Stacks } = await cloudFormation.send(new DescribeStacksCommand({ StackName: stack }));
+  throws = Stacks?.[0]?.Outputs?.[0]?.OutputValue ?? '';
+});
+afterAll(() => cloudFormation.send(new DeleteStackCommand({ StackName: stack })));
+
+/** Runs a state machine of these states to its end. */
+async function execute(states: object, input: unknown = {}) {
+  const { stateMachineArn } = await sfn.send(
+    new CreateStateMachineCommand({
+      name: `emulator-${randomBytes(6).toString('hex')}`,
+      roleArn: 'arn:aws:iam::000000000000:role/test',
+      definition: JSON.stringify({ QueryLanguage: 'JSONata', StartAt: 'First', States: states }),
+    }),
+  );
+  try {
+    const { executionArn } = await sfn.send(
+      new StartExecutionCommand({ stateMachineArn, input: JSON.stringify(input) }),
+    );
+    for (;;) {
+      const found = await sfn.send(new DescribeExecutionCommand({ executionArn }));
+      if (found.status !== 'RUNNING') return found;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  } finally {
+    await sfn.send(new DeleteStateMachineCommand({ stateMachineArn }));
+  }
+}
+
+async function upload(sizes: readonly number[], order = (parts: number[]) => parts) {
+  const Key = randomBytes(4).toString('hex');
+  const { UploadId } = await s3.send(
+    new CreateMultipartUploadCommand({
+      Bucket,
+      Key,
+      ChecksumAlgorithm: 'CRC32',
+      ChecksumType: 'FULL_OBJECT',
+    }),
+  );
+  const bodies = sizes.map((size, i) => Buffer.alloc(size, i + 1));
+  const etags = await Promise.all(
+    bodies.map(async (Body, i) => {
+      const command = new UploadPartCommand({
+        Bucket,
+        Key,
+        UploadId,
+        PartNumber: i + 1,
+        Body,
+        ChecksumAlgorithm: 'CRC32',
+      });
+      return (await s3.send(command)).ETag;
+    }),
+  );
+  const Parts = order(sizes.map((_, i) => i + 1)).map((PartNumber) => ({
+    PartNumber,
+    ETag: etags[PartNumber - 1],
+  }));
+  try {
+    await s3.send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts } }));
+  } catch (error) {
+    await s3.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }));
+    throw error;
+  }
+  return { Key, content: Buffer.concat(bodies) };
+}
+
+describe('the emulator, as AWS,', () => {
+  test('refuses parts under 5 MiB, except for the last one', async () => {
+    await expect(upload([5 * MIB - 1, 1])).rejects.toMatchObject({ name: 'EntityTooSmall' });
+    await upload([5 * MIB, 1]);
+  });
+
+  test('refuses parts out of order', async () => {
+    await expect(upload([5 * MIB, 5 * MIB], (parts) => parts.toReversed())).rejects.toMatchObject({
+      name: 'InvalidPartOrder',
+    });
+  });
+
+  test('keeps the CRC-32 of a whole object that was uploaded in parts', async () => {
+    const { Key, content } = await upload([5 * MIB, 123]);
+    const found = await s3.send(new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' }));
+    const expected = Buffer.alloc(4);
+    expected.writeUInt32BE(crc32(content));
+    expect(found.ChecksumCRC32).toBe(expected.toString('base64'));
+    expect(found.ChecksumType).toBe('FULL_OBJECT');
+  });
+
+  test('gives a bucket of a template its encryption, lifecycle and tags', async () => {
+    const encryption = await s3.send(new GetBucketEncryptionCommand({ Bucket }));
+    expect(encryption.ServerSideEncryptionConfiguration?.Rules).toEqual([
+      {
+        ApplyServerSideEncryptionByDefault: { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: 'alias/of-a-test' },
+        BucketKeyEnabled: true,
+      },
+    ]);
+    const lifecycle = await s3.send(new GetBucketLifecycleConfigurationCommand({ Bucket }));
+    expect(lifecycle.Rules).toMatchObject([
+      {
+        ID: 'staging',
+        Filter: { Prefix: 'staging/' },
+        Expiration: { Days: 1 },
+        NoncurrentVersionExpiration: { NoncurrentDays: 2 },
+        AbortIncompleteMultipartUpload: { DaysAfterInitiation: 3 },
+      },
+    ]);
+    const { TagSet } = await s3.send(new GetBucketTaggingCommand({ Bucket }));
+    expect(TagSet).toContainEqual({ Key: 'of', Value: 'a test & more' });
+  });
+
+  test('lets a state machine catch a function’s error by its name', async () => {
+    const invoke = (ErrorEquals: string[]) => ({
+      First: {
+        Type: 'Task',
+        Resource: 'arn:aws:states:::lambda:invoke',
+        Arguments: { FunctionName: throws, Payload: {} },
+        Output: '{% $states.result.Payload %}',
+        Catch: [
+          { ErrorEquals, Output: '{% $parse($states.errorOutput.Cause).errorMessage %}', Next: 'Caught' },
+        ],
+        End: true,
+      },
+      Caught: { Type: 'Pass', End: true },
+    });
+    expect(await execute(invoke(['TargetLockedError']))).toMatchObject({
+      status: 'SUCCEEDED',
+      output: '"locked by somebody"',
+    });
+    expect(await execute(invoke(['SomeOtherError']))).toMatchObject({
+      status: 'FAILED',
+      error: 'TargetLockedError',
+    });
+  });
+
+  test('shows functions nothing of the environment of this machine', async () => {
+    expect(process.env.npm_lifecycle_event).toBeDefined();
+    const { output } = await execute({
+      First: {
+        Type: 'Task',
+        Resource: 'arn:aws:states:::lambda:invoke',
+        Arguments: { FunctionName: throws, Payload: 'environment' },
+        Output: '{% $states.result.Payload %}',
+        End: true,
+      },
+    });
+    expect(output).toBe('null');
+  });
+
+  test('ends a workflow whose state grows over 256 KiB, although it catches everything', async () => {
+    const grow = (length: number) => ({
+      First: {
+        Type: 'Parallel',
+        Branches: [
+          {
+            StartAt: 'Grow',
+            States: { Grow: { Type: 'Pass', Output: `{% $pad('', ${length}, 'x') %}`, End: true } },
+          },
+        ],
+        Catch: [{ ErrorEquals: ['States.ALL'], Next: 'Last' }],
+        Next: 'Last',
+      },
+      Last: { Type: 'Pass', Output: 'done', End: true },
+    });
+    expect(await execute(grow(256 * 1024 - 10))).toMatchObject({ status: 'SUCCEEDED' });
+    expect(await execute(grow(256 * 1024))).toMatchObject({
+      status: 'FAILED',
+      error: 'States.DataLimitExceeded',
+    });
+  });
+});
