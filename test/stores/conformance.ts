@@ -29,6 +29,8 @@ export interface Conformance {
   leftovers(): Promise<string[]>;
   /** Everything in the scope as one comparable text, read without ngbak. */
   content(): Promise<string>;
+  /** False where the server itself names what is exported, and so never the same twice (Qdrant's snapshots). */
+  stepsRepeat?: boolean;
   /** Whether `merge` is supported in this scope. */
   merges: boolean;
   /** Called once after all tests. */
@@ -95,6 +97,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
 
     test('exports a step again, the same, where its leg is repeated', async () => {
       await site.seed();
+      if (site.stepsRepeat === false) return;
       const first = await withStore(site.open, firstSteps);
       expect(await withStore(site.open, firstSteps)).toEqual(first);
     });

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { describeError } from '../../../shared/errors.ts';
-import { CuttingProxy, OwnServer } from './own-server.ts';
+import { CuttingProxy, OwnServer, startMeddler } from './own-server.ts';
 import {
   ask,
   closeStores,
@@ -158,26 +158,23 @@ test('an export that is killed while the server writes its snapshot leaves nothi
   await ask(server, 'POST', path);
   const [foreign] = await result<{ name: string }[]>(server, 'GET', path);
   await new Promise((resolve) => setTimeout(resolve, 1100));
-  const proxy = await CuttingProxy.start(server);
   const context = legContext();
-  try {
-    // The answer to the creation is lost: the snapshot is there, and nobody was told its name.
-    const store = openStore({ ...server, url: proxy.url, apiKey: server.apiKey }, { method: 'snapshot' });
-    const [shard] = await store.plan(context, await store.probe(context));
-    if (!shard) throw new Error('no shard');
-    const cutAtCreation = async () => {
-      for await (const _ of store.export(shard, null, context)) break;
-    };
-    const watch = setInterval(async () => {
-      const { aliases } = await result<{ aliases: { alias_name: string }[] }>(server, 'GET', '/aliases');
-      if (aliases.length > 0 && proxy.done === 0)
-        Object.assign(proxy, { cuts: 1, afterBytes: 0, ofRequest: false });
-    }, 1);
-    expect((await failure(cutAtCreation())).name).toBe('UnavailableError');
-    clearInterval(watch);
-  } finally {
-    await proxy.stop();
-  }
+  // The server does its work, but the answer is lost: the snapshot is there, and nobody was told its name.
+  const meddler = await startMeddler(server, async (method, called) => {
+    if (method !== 'POST' || !called.includes('/snapshots')) return;
+    await ask(server, 'POST', path);
+    await meddler.stop();
+  });
+  const cut = openStore({ url: meddler.url, apiKey: server.apiKey }, { method: 'snapshot' });
+  const [shard] = await cut.plan(context, await cut.probe(context));
+  if (!shard) throw new Error('no shard');
+  const error = await failure(
+    (async () => {
+      for await (const _ of cut.export(shard, null, context)) break;
+    })(),
+  );
+  expect(error.name).toBe('UnavailableError');
+  expect(await result(server, 'GET', path)).toHaveLength(2);
   const store = openStore(server, { method: 'snapshot' }, SMALL);
   await store.cleanup(context);
   await store.cleanup(context);
@@ -270,42 +267,39 @@ test('while a collection is replaced, readers see the old content, the new one, 
 
 test('a collection that is being written to is saved as points instead, which can be proved', async () => {
   const name = freshName();
-  await seedPlain(server, name, 500, { dimensions: 64 });
+  await seedPlain(server, name, 500, { dimensions: 16 });
   const path = `/collections/${encodeURIComponent(name)}`;
-  const store = openStore(server, {});
-  let going = true;
-  const writer = (async () => {
-    for (let n = 0; going; n++) {
-      await ask(server, 'PUT', `${path}/points?wait=true`, {
-        points: [{ id: n % 50, vector: Array(64).fill(1), payload: { n } }],
-      });
-    }
-  })();
-  const context = legContext();
-  const { archive } = await exportAll(store, context);
-  going = false;
-  await writer;
-  const config = JSON.parse(
-    archive.text([...archive.files.keys()].find((entry) => entry.endsWith('.config.json')) ?? ''),
-  );
-  expect(config).toMatchObject({ method: 'points', reason: expect.stringContaining('written to') });
-  expect(differencesOf((await restoreAll(store, archive)).verified).samples).toEqual([]);
-  const strict = openStore(server, { method: 'snapshot' }, SMALL);
-  going = true;
-  const again = (async () => {
-    for (let n = 0; going; n++) {
-      await ask(server, 'PUT', `${path}/points?wait=true`, {
-        points: [{ id: n % 50, vector: Array(64).fill(2), payload: { n } }],
-      });
-    }
-  })();
-  const error = await failure(exportAll(strict, context));
-  going = false;
-  await again;
-  expect(error).toMatchObject({ name: 'IntegrityError' });
-  expect(error.text).toContain('Pause its writers');
-  await strict.cleanup(context);
-  expect(await server.strayFiles()).toEqual([]);
+  let writes = 0;
+  const meddler = await startMeddler(server, async (method, called) => {
+    if (method !== 'POST' || !called.includes('/snapshots')) return;
+    await ask(server, 'POST', `${path}/points/payload?wait=true`, {
+      payload: { n: `w${writes++}` },
+      points: [7],
+    });
+  });
+  try {
+    const busy = { url: meddler.url, apiKey: server.apiKey };
+    const context = legContext();
+    const { archive } = await exportAll(openStore(busy, {}), context);
+    expect(writes).toBe(3);
+    const config = [...archive.files.keys()].find((entry) => entry.endsWith('.config.json')) ?? '';
+    expect(JSON.parse(archive.text(config))).toMatchObject({
+      method: 'points',
+      reason: expect.stringContaining('written to'),
+    });
+    expect(differencesOf((await restoreAll(openStore(server, {}), archive)).verified).samples).toEqual([]);
+
+    const strict = openStore(busy, { method: 'snapshot' });
+    const error = await failure(exportAll(strict, context));
+    expect(error).toMatchObject({
+      name: 'IntegrityError',
+      text: expect.stringContaining('Pause its writers'),
+    });
+    await strict.cleanup(context);
+    expect(await server.strayFiles()).toEqual([]);
+  } finally {
+    await meddler.stop();
+  }
 });
 
 test('a wrong key, a missing collection, a stranger and a dead server are told apart, without the key', async () => {
