@@ -49,6 +49,10 @@ export function cliOf(command: Command): Cli {
 
 /** Loaded when needed: help and completion must not wait for the AWS SDK. */
 async function openClient(settings: Settings): Promise<Client> {
+  if (settings.api_url !== undefined && !settings.direct) {
+    const { apiClient } = await import('./api-client.ts');
+    return apiClient(settings.api_url, settings.api_key);
+  }
   const { discoverContext } = await import('./discover.ts');
   const { directClient } = await import('./direct-client.ts');
   return directClient(await discoverContext(settings));

@@ -7,6 +7,7 @@ import { completionCommand } from './commands/completion.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { downloadCommands } from './commands/download.ts';
 import { jobCommands } from './commands/jobs.ts';
+import { keyCommand } from './commands/key.ts';
 import { listCommand } from './commands/list.ts';
 import { restoreCommands } from './commands/restore.ts';
 import { showCommands } from './commands/show.ts';
@@ -41,6 +42,7 @@ export function makeProgram(): Command {
   jobCommands(program);
   archiveCommand(program);
   doctorCommand(program);
+  keyCommand(program);
   completionCommand(program);
   return program;
 }

@@ -1,0 +1,192 @@
+import { createReadStream } from 'node:fs';
+import { Readable } from 'node:stream';
+import { z } from 'zod';
+import { Problem } from '../shared/api/problem.ts';
+import { CatalogRecord } from '../shared/catalog/record.ts';
+import {
+  AccessDeniedError,
+  IntegrityError,
+  InvalidInputError,
+  NgbakError,
+  UnavailableError,
+} from '../shared/errors.ts';
+import { parseInput } from '../shared/input.ts';
+import { Cancellation } from '../shared/operations/cancel-job.ts';
+import { Contents } from '../shared/operations/contents.ts';
+import { Deletion } from '../shared/operations/delete-backup.ts';
+import { Download } from '../shared/operations/download-backup.ts';
+import { NotFoundError, RefusedError } from '../shared/operations/errors.ts';
+import { Health } from '../shared/operations/health.ts';
+import { BackupList } from '../shared/operations/list-backups.ts';
+import { JobList } from '../shared/operations/list-jobs.ts';
+import { Pruned } from '../shared/operations/prune.ts';
+import { JobView } from '../shared/operations/show-job.ts';
+import { StartedJob } from '../shared/operations/start.ts';
+import { StartedBackup } from '../shared/operations/start-backup.ts';
+import { VerificationLeg } from '../shared/operations/verify-backup.ts';
+import { type RequestedUpload, SINGLE_UPLOAD_BYTES_MAX } from '../shared/restore/request.ts';
+import type { Client } from './client.ts';
+
+/** Longest that one call may take, in milliseconds: API Gateway gives up after 30 seconds. */
+const CALL_MS = 40_000;
+/** Largest answer that is read, in bytes: Lambda's answers have at most 6 MB. */
+const ANSWER_BYTES_MAX = 8 * 1024 ** 2;
+
+const Accepted = z.object({ job_id: z.string() });
+const Upload = z.object({
+  job_id: z.string(),
+  key: z.string(),
+  expires_at: z.string(),
+  put: z.object({ url: z.string(), method: z.literal('PUT'), headers: z.record(z.string(), z.string()) }),
+  post: z.object({ url: z.string(), fields: z.record(z.string(), z.string()) }),
+}) satisfies z.ZodType<RequestedUpload>;
+
+/** Does everything through the HTTP API with a key; archives go between this machine and S3. */
+export function apiClient(url: string, key: string | undefined): Client {
+  if (key === undefined) {
+    throw new InvalidInputError('There is no key for the HTTP API.', {
+      remedy:
+        'Set NGBAK_API_KEY or "api_key" in the configuration file; or use AWS credentials with --direct.',
+    });
+  }
+  const base = `${url.replace(/\/+$/, '')}/api/v1`;
+
+  async function call<T>(schema: z.ZodType<T>, method: string, path: string, body?: object): Promise<T> {
+    const answer = await send(`${base}${path}`, method, key ?? '', body);
+    const text = await readText(answer);
+    if (answer.ok) return parseInput(schema, parseAnswer(text, base), `The answer of ${base}`);
+    throw explain(answer.status, text, base);
+  }
+  const query = (input: object) => {
+    const given = Object.entries(input).filter(([, value]) => value !== undefined);
+    return `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
+  };
+  const at = (id: string) => encodeURIComponent(id);
+
+  return {
+    where: base,
+    startBackup: (input) => call(StartedBackup, 'POST', '/backup', input),
+    listBackups: (input) => call(BackupList, 'GET', `/backup${query(input)}`),
+    showBackup: (id) => call(CatalogRecord, 'GET', `/backup/${at(id)}`),
+    listContents: (id, input) => call(Contents, 'GET', `/backup/${at(id)}/contents${query(input)}`),
+    downloadBackup: (id, input) =>
+      call(Download, 'GET', `/backup/${at(id)}/download${query({ ...input, redirect: false })}`),
+    updateBackup: (id, changes) => call(CatalogRecord, 'PATCH', `/backup/${at(id)}`, changes),
+    deleteBackup: (id) => call(Deletion, 'DELETE', `/backup/${at(id)}`),
+    verifyBackup: (id, { cursor }) => call(VerificationLeg, 'POST', `/backup/${at(id)}/verify`, { cursor }),
+    restoreBackup: (input) => call(StartedJob, 'POST', '/restore', input),
+    requestRestore: (input) => call(Upload, 'POST', '/restore', input),
+    upload: (to, file) => putFile(to, file),
+    async confirmRestore(job, phrase) {
+      await call(Accepted, 'POST', `/restore/${at(job)}/confirm`, { phrase });
+    },
+    async rejectRestore(job, reason) {
+      await call(Accepted, 'POST', `/restore/${at(job)}/reject`, reason === undefined ? {} : { reason });
+    },
+    listJobs: (input) => call(JobList, 'GET', `/jobs${query(input)}`),
+    showJob: (job) => call(JobView, 'GET', `/jobs/${at(job)}`),
+    cancelJob: (job) => call(Cancellation, 'POST', `/jobs/${at(job)}/cancel`),
+    prune: (input) => call(Pruned, 'POST', '/backup/prune', input),
+    health: () => call(Health, 'GET', '/health'),
+    async clockOffsetMs() {
+      const { headers } = await send(`${base}/openapi.json`, 'GET', key);
+      return Date.parse(headers.get('date') ?? '') - Date.now();
+    },
+  };
+}
+
+async function send(url: string, method: string, key: string, body?: object): Promise<Response> {
+  try {
+    return await fetch(url, {
+      method,
+      headers: {
+        authorization: `Bearer ${key}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      // A redirect would carry the key to somebody else.
+      redirect: 'error',
+      signal: AbortSignal.timeout(CALL_MS),
+    });
+  } catch (cause) {
+    throw new UnavailableError(`${new URL(url).origin} did not answer.`, {
+      remedy: 'Check the address of the API and the network, and try again.',
+      cause,
+    });
+  }
+}
+
+async function readText(answer: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of answer.body ?? []) {
+    bytes += chunk.length;
+    if (bytes > ANSWER_BYTES_MAX) {
+      throw new NgbakError(`The answer has more than ${ANSWER_BYTES_MAX} bytes.`, {
+        remedy: 'Check that the address is that of the HTTP API of ngbak.',
+      });
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function parseAnswer(text: string, base: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new NgbakError(`${base} answered something that is not JSON.`, {
+      remedy: 'Check that the address is that of the HTTP API of ngbak.',
+      cause,
+    });
+  }
+}
+
+/** The error that a problem document tells, of the class that the exit codes know. */
+function explain(status: number, text: string, base: string): NgbakError {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    // Not from our API but from something before it, such as a proxy.
+    parsed = undefined;
+  }
+  const problem = Problem.safeParse(parsed);
+  const message = problem.success ? problem.data.detail : `${base} answered ${status}.`;
+  const remedy = problem.success ? problem.data.remedy : 'Check the address of the API, and try again.';
+  if (status === 401 || status === 403) return new AccessDeniedError(message, { remedy });
+  if (status === 404) return new NotFoundError(message, { remedy });
+  if (status === 409) return new RefusedError(message, { remedy });
+  if (status === 422) return new IntegrityError(message, { remedy });
+  if (status === 400) return new InvalidInputError(message, { remedy });
+  if (status === 429 || status === 503) return new UnavailableError(message, { remedy });
+  return new NgbakError(message, { remedy });
+}
+
+/** Puts a file to the presigned address, streaming it. */
+async function putFile(to: RequestedUpload, file: Parameters<Client['upload']>[1]): Promise<void> {
+  if (file.bytes > SINGLE_UPLOAD_BYTES_MAX) {
+    throw new InvalidInputError(`${file.path} has ${file.bytes} bytes; one upload takes 5 GiB.`, {
+      remedy: 'Upload it with AWS credentials (--direct), which sends it in parts.',
+    });
+  }
+  let done = 0;
+  const chunks = createReadStream(file.path, { highWaterMark: 1024 ** 2 });
+  chunks.on('data', (chunk) => {
+    done += chunk.length;
+    file.progress(done);
+  });
+  const answer = await fetch(to.put.url, {
+    method: to.put.method,
+    headers: { ...to.put.headers, 'content-length': String(file.bytes) },
+    body: Readable.toWeb(chunks) as ReadableStream<Uint8Array>,
+    duplex: 'half',
+    signal: file.signal,
+  } as RequestInit);
+  if (answer.ok) return;
+  await answer.body?.cancel();
+  // Not with the address in it: a presigned URL is a credential.
+  throw new UnavailableError(`S3 answered ${answer.status} to the upload of ${file.path}.`, {
+    remedy: 'Start the restore again.',
+  });
+}
