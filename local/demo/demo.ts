@@ -5,6 +5,7 @@ import { compareProofs, type Proof } from '../proof/proof.ts';
 import type { Stack } from '../stack.ts';
 import { downloadArchive, showArchive } from './archive.ts';
 import { damageEverything } from './damage.ts';
+import { refuseFilledStores } from './empty.ts';
 import { DemoFailedError } from './follow.ts';
 import { backUp, restore } from './jobs.ts';
 import { nextSteps } from './next-steps.ts';
@@ -79,6 +80,7 @@ async function play(
     keep,
   }: { screen: Screen; step: Step; seconds: Record<string, number>; keep: boolean },
 ): Promise<DemoResult> {
+  await refuseFilledStores(stage.connections);
   const outputs = await step('deploy', 'Deploy the CDK stack', (view) => deploy(stage, view));
   const bucket = new Bucket(output(outputs, 'BucketName'));
   const counts = await step('load', 'Load the knowledge base of the installed npm packages', (view) =>

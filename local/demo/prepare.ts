@@ -4,9 +4,8 @@ import { deployStack } from '../deploy.ts';
 import type { RecordCounts } from '../knowledge-base/copies.ts';
 import { type LoadProgress, loadKnowledgeBase } from '../knowledge-base/load.ts';
 import { type Stack, startStack } from '../stack.ts';
-import { DemoFailedError } from './follow.ts';
 import { alignColumns, bar, formatCount, type StepView } from './screen.ts';
-import { NAMESPACE, output, readStores, type Stage, TARGET } from './stage.ts';
+import { NAMESPACE, output, type Stage, TARGET } from './stage.ts';
 
 /** Name of the CloudFormation stack. */
 const STACK = 'Ngbak';
@@ -75,7 +74,6 @@ export async function deploy(stage: Stage, view: StepView): Promise<Record<strin
 
 /** Writes the knowledge base into the empty stores. */
 export async function load(stage: Stage, view: StepView): Promise<RecordCounts> {
-  await refuseFilledStores(stage);
   const units = new Map<string, LoadProgress>();
   const counts = await loadKnowledgeBase({
     ...stage.connections,
@@ -100,14 +98,4 @@ export async function load(stage: Stage, view: StepView): Promise<RecordCounts> 
   view.line(`Qdrant  ${formatCount(points)} points with dense and sparse vectors`);
   view.line(`Redis   ${formatCount(keys)} keys`);
   return counts;
-}
-
-/** The demo destroys what the stores hold, and an address in the environment may lead to somebody's data. */
-async function refuseFilledStores(stage: Stage): Promise<void> {
-  const { parts } = await readStores(stage, 'found');
-  const filled = Object.keys(parts).filter((part) => !['indexes', 'constraints'].includes(part));
-  if (filled.length === 0) return;
-  throw new DemoFailedError(`The stores are not empty: there are ${filled.join(', ')}.`, {
-    remedy: 'Unset NEO4J_URI, QDRANT_URL and REDIS_URL, so that the demo starts servers of its own.',
-  });
 }
