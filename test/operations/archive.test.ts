@@ -1,0 +1,175 @@
+import { execFile } from 'node:child_process';
+import { crc32 } from 'node:zlib';
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { crc32Base64 } from '../../shared/archive/crc32.ts';
+import type { EntryPiece } from '../../shared/archive/types.ts';
+import { writeArchive } from '../../shared/archive/write.ts';
+import { ContentsInput, listContents } from '../../shared/operations/contents.ts';
+import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
+import { showBackup } from '../../shared/operations/show-backup.ts';
+import { verifyBackup } from '../../shared/operations/verify-backup.ts';
+import { catalogRecord, catalogue } from '../support/catalog.ts';
+import { freshContext } from './context.ts';
+
+const ID = 'snapshot_2026-01-02T03-04-05Z';
+const ENTRIES = {
+  'graph/nodes-00001.jsonl': Buffer.from('{"type":"node","id":"1"}\n'.repeat(1000)),
+  'kv/full_docs.json': Buffer.from('{"doc-1": {"content": "text"}}'),
+  'kv/text_chunks.json': Buffer.from('{}'),
+};
+
+let context: Awaited<ReturnType<typeof freshContext>>;
+
+async function archive(backupId = ID): Promise<{ bytes: Buffer; checksum: string }> {
+  async function* pieces(): AsyncGenerator<EntryPiece> {
+    for (const [name, data] of Object.entries(ENTRIES)) {
+      yield { name, size: data.length, offset: 0, length: data.length, data: [data] };
+    }
+  }
+  const written = writeArchive(
+    pieces(),
+    {
+      backup_id: backupId,
+      created_at: '2026-01-02T03:04:05.000Z',
+      storage_backends: {},
+      statistics: {},
+      scope: { type: 'full', stores: ['graph', 'kv'] },
+      tallies: {},
+      tags: [],
+    },
+    { codec: 'gzip' },
+  );
+  const chunks: Buffer[] = [];
+  for (;;) {
+    const next = await written.next();
+    if (next.done) return { bytes: Buffer.concat(chunks), checksum: next.value.checksum };
+    chunks.push(next.value);
+  }
+}
+
+/** Puts an archive into the catalog; `stored` are the bytes that S3 really has. */
+async function put(made: { bytes: Buffer; checksum: string }, stored = made.bytes): Promise<void> {
+  const record = catalogRecord({ backup_id: ID });
+  await catalogue(
+    context.bucket,
+    {
+      backup_id: ID,
+      archive: {
+        ...record.archive,
+        bytes: made.bytes.length,
+        crc32: crc32Base64(crc32(made.bytes)),
+        checksum: made.checksum,
+        entries: 3,
+      },
+    },
+    stored,
+  );
+}
+
+const verify = () => verifyBackup(context, ID, { cursor: null, timeLeft: () => 60_000 });
+
+beforeEach(async () => {
+  context = await freshContext();
+});
+
+describe('the contents of a backup', () => {
+  test('are listed from its index, page by page and by prefix', async () => {
+    await put(await archive());
+    const names = async (input: object) =>
+      (await listContents(context, ID, ContentsInput.parse(input))).entries.map(({ name }) => name);
+    expect(await names({})).toEqual(Object.keys(ENTRIES));
+    expect(await names({ prefix: 'kv/' })).toEqual(['kv/full_docs.json', 'kv/text_chunks.json']);
+    const first = await listContents(context, ID, ContentsInput.parse({ limit: 2 }));
+    expect(first).toMatchObject({ total: 3, next_offset: 2 });
+    expect(await names({ limit: 2, offset: 2 })).toEqual(['kv/text_chunks.json']);
+  });
+
+  test('come one by one through a link that gives nothing else', async () => {
+    await put(await archive());
+    const name = 'kv/full_docs.json';
+    const link = await downloadBackup(context, ID, DownloadInput.parse({ entry: name }));
+    const answer = await fetch(link.url, { headers: link.headers });
+    expect(answer.status).toBe(206);
+    const bytes = Buffer.from(await answer.arrayBuffer());
+    expect(bytes.length).toBe(link.bytes);
+    expect(await untar(bytes, name)).toEqual(ENTRIES[name]);
+    await expect(downloadBackup(context, ID, DownloadInput.parse({ entry: 'kv/none' }))).rejects.toThrow(
+      /no entry "kv\/none"/,
+    );
+  });
+});
+
+describe('verifying a backup', () => {
+  test('says that every byte is as it was written, and when that was found', async () => {
+    await put(await archive());
+    const before = await showBackup(context, ID);
+    expect(await verify()).toMatchObject({ done: true, is_valid: true, errors: [] });
+    const { verification } = await showBackup(context, ID);
+    expect(verification.state).toBe('verified');
+    expect(verification.at > before.verification.at).toBe(true);
+  });
+
+  test('goes on where a leg ended', async () => {
+    await put(await archive());
+    let legs = 0;
+    let cursor: Awaited<ReturnType<typeof verify>>['cursor'] = null;
+    for (;;) {
+      const leg = await verifyBackup(context, ID, { cursor, timeLeft: () => 0 });
+      legs++;
+      if (leg.done) {
+        expect(leg.is_valid).toBe(true);
+        break;
+      }
+      cursor = leg.cursor;
+    }
+    expect(legs).toBeGreaterThan(1);
+  });
+
+  test.each<[string, (bytes: Buffer) => Buffer]>([
+    ['a flipped bit in an entry', (bytes) => flip(bytes, 30)],
+    ['a flipped bit in the footer', (bytes) => flip(bytes, bytes.length - 20)],
+    ['a missing end', (bytes) => bytes.subarray(0, bytes.length - 100)],
+    ['no archive at all', () => Buffer.from('hello')],
+  ])('finds %s, and the catalog says so from then on', async (_, damage) => {
+    const made = await archive();
+    await put(made, damage(made.bytes));
+    const { is_valid, errors } = await verify();
+    expect(is_valid).toBe(false);
+    expect(errors.length).toBeGreaterThan(0);
+    expect((await showBackup(context, ID)).verification).toMatchObject({
+      state: 'damaged',
+      problems: errors,
+    });
+  });
+
+  test('finds a sound archive that is not the one that was catalogued', async () => {
+    await put(await archive(), (await archive('snapshot_other')).bytes);
+    const { is_valid, errors } = await verify();
+    expect([is_valid, errors.join()]).toEqual([false, expect.stringContaining('backup_id')]);
+  });
+
+  test('finds an archive that is gone', async () => {
+    await put(await archive());
+    await context.bucket.removeAll(`backups/${ID}.ngbak`);
+    expect(await verify()).toMatchObject({ is_valid: false, errors: [expect.stringContaining('is gone')] });
+  });
+});
+
+function flip(bytes: Buffer, at: number): Buffer {
+  const changed = Buffer.from(bytes);
+  changed[at] = (changed[at] ?? 0) ^ 1;
+  return changed;
+}
+
+/** Unpacks one file as a user would, with the machine's own tar. */
+function untar(bytes: Buffer, name: string): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(
+      'tar',
+      ['--extract', '--gzip', '--to-stdout', '--file=-', name],
+      { encoding: 'buffer' },
+      (error, stdout) => (error && stdout.length === 0 ? reject(error) : resolve(stdout)),
+    );
+    child.stdin?.end(bytes);
+  });
+}
