@@ -3,6 +3,8 @@ import { HooksConfig, NgbakConfig, StoreConfig, TargetConfig } from '../shared/c
 import { InvalidInputError } from '../shared/errors.ts';
 import { Id } from '../shared/ids.ts';
 import { parseInput, parseJson } from '../shared/input.ts';
+import { settleStore } from '../shared/stores/open.ts';
+import { STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
 
 /** Retentions that CloudWatch Logs knows, in days: the allowed values of its PutRetentionPolicy call. */
 const LOG_RETENTION_DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653];
@@ -140,7 +142,16 @@ export function readDeployment(context: unknown): Deployment {
       },
     );
   }
+  checkStores(checked.data);
   return checked.data;
+}
+
+/** Lets a wrong kind, profile or scope fail here instead of in the first backup at night. */
+function checkStores(deployment: Deployment): void {
+  const config = runtimeConfig(deployment, () => 'not asked for');
+  for (const [target, { stores }] of Object.entries(deployment.targets)) {
+    for (const store of STORES_WITH_SERVER) if (stores[store]) settleStore(config, target, store);
+  }
 }
 
 /**
@@ -150,13 +161,13 @@ export function readDeployment(context: unknown): Deployment {
  */
 export function runtimeConfig(
   deployment: Deployment,
-  secretOf: (target: string, store: 'graph' | 'vectors' | 'kv') => string,
+  secretOf: (target: string, store: StoreWithServer) => string,
 ): NgbakConfig {
   const targets = Object.entries(deployment.targets).map(([name, target]) => {
     const stores = Object.entries(target.stores).flatMap(([store, settings]) => {
       if (settings === undefined) return [];
       const { buckets: _, ...rest } = settings;
-      return [[store, { ...rest, secret: secretOf(name, store as 'graph' | 'vectors' | 'kv') }]];
+      return [[store, { ...rest, secret: secretOf(name, store as StoreWithServer) }]];
     });
     return [name, { ...target, stores: Object.fromEntries(stores) }];
   });

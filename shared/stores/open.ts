@@ -4,7 +4,7 @@ import { parseInput } from '../input.ts';
 import { profileScopes } from '../profiles/profiles.ts';
 import { loadSecret } from '../secrets.ts';
 import { configAdapter } from './config/adapter.ts';
-import type { Store, StoreName } from './port.ts';
+import type { Store, StoreAdapter, StoreName } from './port.ts';
 import { findAdapter } from './registry.ts';
 
 /** The stores that a target has, in the order of the archive. */
@@ -19,14 +19,16 @@ export function storesOf(config: NgbakConfig, targetName: string): StoreName[] {
 }
 
 /**
- * Opens one store of a configured target: adapter from the registry, connection from Secrets Manager, scope from the
- * profile with the configuration's overrides. The caller closes it. Nothing is connected before the first call.
+ * What the configuration says about a store with a server: its adapter, from the registry, and its scope, from the
+ * profile with the configuration's overrides. Reaches nothing, so that a deployment can be checked by it. Throws
+ * InvalidInputError.
  */
-export async function openStore(config: NgbakConfig, targetName: string, name: StoreName): Promise<Store> {
+export function settleStore(
+  config: NgbakConfig,
+  targetName: string,
+  name: Exclude<StoreName, 'config'>,
+): { adapter: StoreAdapter; scope: unknown; secret: string } {
   const target = findTarget(config, targetName);
-  if (name === 'config') {
-    return configAdapter.create({}, { target: targetName, effective: target }, { target: targetName });
-  }
   const settings = target.stores[name];
   if (!settings) {
     throw new InvalidInputError(`Target "${targetName}" has no store "${name}".`, {
@@ -40,7 +42,20 @@ export async function openStore(config: NgbakConfig, targetName: string, name: S
     `Scope of targets.${targetName}.stores.${name}`,
     'Correct "parameters" and "scope" in cdk.json and deploy; docs/profiles.md lists them.',
   );
-  const connection = await loadSecret(settings.secret, adapter.Connection, `${targetName}/${name}`);
+  return { adapter, scope, secret: settings.secret };
+}
+
+/**
+ * Opens one store of a configured target, with its connection from Secrets Manager. The caller closes it. Nothing is
+ * connected before the first call.
+ */
+export async function openStore(config: NgbakConfig, targetName: string, name: StoreName): Promise<Store> {
+  if (name === 'config') {
+    const effective = findTarget(config, targetName);
+    return configAdapter.create({}, { target: targetName, effective }, { target: targetName });
+  }
+  const { adapter, scope, secret } = settleStore(config, targetName, name);
+  const connection = await loadSecret(secret, adapter.Connection, `${targetName}/${name}`);
   return adapter.create(connection, scope, { target: targetName });
 }
 

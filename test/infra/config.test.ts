@@ -61,6 +61,19 @@ describe('the configuration', () => {
     expect(withRest(rest)).toThrow(message);
   });
 
+  test.each([
+    ['kind', { stores: { kv: { kind: 'mongodb' } } }, /no adapter "mongodb".*"kv"/],
+    ['kind for that store', { stores: { graph: { kind: 'redis' } } }, /no adapter "redis".*"graph"/],
+    ['profile', { profile: 'my-rag', stores: { kv: { kind: 'redis' } } }, /my-rag/],
+    [
+      'scope',
+      { stores: { kv: { kind: 'redis', scope: { prefiks: 'x:' } } } },
+      /targets\.default\.stores\.kv.*prefiks/,
+    ],
+  ])('with a wrong %s is refused before anything is deployed', (_, target, message) => {
+    expect(withRest({ targets: { default: target } })).toThrow(message);
+  });
+
   test('refuses a file system outside of a network, where Lambda can not mount it', () => {
     const fileSystem = {
       fileSystemId: 'fs-0a1b2c3d',
