@@ -18,15 +18,14 @@ const READY_DEADLINE_MS = 120_000;
 export const DOCKER_SERVICES = ['neo4j', 'qdrant', 'redis'] as const satisfies readonly ServiceName[];
 type DockerService = (typeof DOCKER_SERVICES)[number];
 
-/** Whether a Docker engine answers here and may be used: NGBAK_LOCAL_DOCKER=0 says no. */
+/** Whether a Docker engine with Compose answers here and may be used: NGBAK_LOCAL_DOCKER=0 says no. */
 export async function dockerAnswers(environment: NodeJS.ProcessEnv): Promise<boolean> {
   if (environment.NGBAK_LOCAL_DOCKER === '0') return false;
-  return run('docker', ['version', '--format', '{{.Server.Version}}'], {
-    env: environment,
-    timeout: PROBE_TIMEOUT_MS,
-  }).then(
+  const options = { env: environment, timeout: PROBE_TIMEOUT_MS };
+  const probes = [run('docker', ['version'], options), run('docker', ['compose', 'version'], options)];
+  return Promise.all(probes).then(
     () => true,
-    // No client, no engine, no permission, no answer: whatever it is, the native way is next.
+    // No client, no engine, no Compose, no permission, no answer: whatever it is, the native way is next.
     () => false,
   );
 }
