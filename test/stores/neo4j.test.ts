@@ -19,6 +19,8 @@ afterAll(stopPrivateServer, 120_000);
 conformsToPort('neo4j (one label of a database)', async () => {
   const server = await privateServer();
   const driver = plainDriver(server);
+  await run(driver, 'MATCH (n) DETACH DELETE n');
+  await dropSchema(driver);
   const scope = { label: LABEL, key_property: 'id' };
 
   async function empty(): Promise<void> {

@@ -151,7 +151,11 @@ function checkLength(server: Neo4jServer, stage: string, id: bigint, line: strin
 async function exportSchema(server: Neo4jServer, scope: ScopeText, context: LegContext): Promise<ExportStep> {
   const chunk = new Chunk();
   for (const row of await readSchema(server, scope.label, context.signal)) chunk.add(encodeSchema(row));
-  return { piece: chunk.piece('graph/schema.jsonl'), tallies: chunk.count === 0 ? {} : { schema: chunk.tally() }, next: null };
+  return {
+    piece: chunk.piece('graph/schema.jsonl'),
+    tallies: chunk.count === 0 ? {} : { schema: chunk.tally() },
+    next: null,
+  };
 }
 
 function entryName(kind: string, infix: string, number: number): string {

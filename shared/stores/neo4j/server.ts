@@ -87,16 +87,25 @@ export class Neo4jServer {
   ): AsyncGenerator<RecordShape> {
     const text = await this.#language(cypher, signal);
     const session = this.#session(neo4j.session.READ, fetchSize);
+    // One listener for the stream, not one for each row; it fails the row that is waited for.
+    let fail: (error: Error) => void = () => undefined;
+    const stop = () => fail(this.#stopped(signal));
+    signal.addEventListener('abort', stop, { once: true });
     try {
+      if (signal.aborted) throw this.#stopped(signal);
       const rows = session.run(text, parameters)[Symbol.asyncIterator]();
       for (;;) {
-        const next = await this.#guard(rows.next(), signal);
+        const next = await new Promise<IteratorResult<RecordShape>>((resolve, reject) => {
+          fail = reject;
+          rows.next().then(resolve, reject);
+        });
         if (next.done) return;
         yield next.value.toObject();
       }
     } catch (error) {
       throw toNgbakError(error, this.target, doing);
     } finally {
+      signal.removeEventListener('abort', stop);
       await this.#release(session, signal);
     }
   }
