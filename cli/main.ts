@@ -1,4 +1,4 @@
-import { CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import { NgbakError } from '../shared/errors.ts';
 import { explainAwsError } from '../shared/operations/aws-error.ts';
@@ -23,6 +23,12 @@ async function main(args: readonly string[]): Promise<number> {
     tell(explained, args.includes('--json'), args.includes('--debug'));
     return exitCodeOf(explained);
   }
+}
+
+/** Lets every command end through `main`, which knows the exit codes. */
+function throwInsteadOfExiting(command: Command): void {
+  command.exitOverride();
+  for (const inner of command.commands) throwInsteadOfExiting(inner);
 }
 
 function tell(error: unknown, json: boolean, debug: boolean): void {

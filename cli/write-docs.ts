@@ -1,0 +1,57 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { makeProgram } from './program.ts';
+
+/** docs/cli.md: what stands between these two lines is made of the program's own help. */
+const BEGIN = '<!-- made by `node cli/write-docs.ts` from --help; do not edit -->';
+const END = '<!-- end of what was made -->';
+/** Columns of help texts in the document. */
+const WIDTH = 100;
+
+const PATH = join(import.meta.dirname, '..', 'docs', 'cli.md');
+
+/** The document as it should be, made of the one that is there. */
+export async function cliDocument(): Promise<string> {
+  const text = await readFile(PATH, 'utf8');
+  const begin = text.indexOf(BEGIN);
+  const end = text.indexOf(END);
+  if (begin < 0 || end < begin) throw new Error(`${PATH} has lost the lines between which help goes.`);
+  return `${text.slice(0, begin + BEGIN.length)}\n\n${helpOfAll()}\n${text.slice(end)}`;
+}
+
+function helpOfAll(): string {
+  const program = makeProgram().configureHelp({ showGlobalOptions: false });
+  const help = (command: Command) => {
+    command.configureOutput({ getOutHelpWidth: () => WIDTH, getOutHasColors: () => false });
+    let text = '';
+    command.configureOutput({
+      writeOut: (part) => {
+        text += part;
+      },
+    });
+    command.outputHelp();
+    return `\`\`\`text\n${text.trim()}\n\`\`\`\n`;
+  };
+  const sections = (commands: readonly Command[], path: string): string[] =>
+    commands.flatMap((command) => {
+      const name = `${path} ${command.name()}`;
+      command.configureHelp({ showGlobalOptions: false });
+      return [
+        `### ${name}\n\n${help(command)}`,
+        ...sections(
+          command.commands.filter((inner) => inner.name() !== 'help'),
+          name,
+        ),
+      ];
+    });
+  return [
+    `### ngbak\n\n${help(program)}`,
+    ...sections(
+      program.commands.filter((command) => command.name() !== 'help'),
+      'ngbak',
+    ),
+  ].join('\n');
+}
+
+if (process.argv[1] === import.meta.filename) await writeFile(PATH, await cliDocument());

@@ -1,0 +1,23 @@
+import { readFile } from 'node:fs/promises';
+import { expect, test } from '@jest/globals';
+import { completionScript } from '../../cli/commands/completion.ts';
+import { makeProgram } from '../../cli/program.ts';
+import { ENVIRONMENT, Settings } from '../../cli/settings.ts';
+import { cliDocument } from '../../cli/write-docs.ts';
+
+test('docs/cli.md shows the help of every command as it is (else run `node cli/write-docs.ts`)', async () => {
+  expect(await readFile('docs/cli.md', 'utf8')).toBe(await cliDocument());
+});
+
+test('docs/cli.md lists every setting and every variable', async () => {
+  const text = await readFile('docs/cli.md', 'utf8');
+  for (const key of Object.keys(Settings.shape)) expect(text).toContain(`\`${key}\``);
+  for (const name of Object.values(ENVIRONMENT)) expect(text).toContain(`\`${name}\``);
+});
+
+test.each(['bash', 'zsh', 'fish'] as const)('completion for %s knows every command', (shell) => {
+  const program = makeProgram();
+  const script = completionScript(program, shell);
+  for (const command of program.commands) expect(script).toContain(command.name());
+  expect(script).toContain('keep-last');
+});
