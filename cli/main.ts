@@ -8,11 +8,8 @@ import { makeProgram } from './program.ts';
 
 /** Runs the command line. Returns the exit code, having said what went wrong and what to do about it. */
 async function main(args: readonly string[]): Promise<number> {
-  const program = makeProgram().exitOverride();
-  for (const command of program.commands) {
-    command.exitOverride();
-    for (const inner of command.commands) inner.exitOverride();
-  }
+  const program = makeProgram();
+  throwInsteadOfExiting(program);
   try {
     await program.parseAsync([...args], { from: 'user' });
     return 0;
