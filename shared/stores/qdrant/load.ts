@@ -48,7 +48,7 @@ export async function loadQdrant(
   while (cursor.at < collections.length) {
     const collection = collections[cursor.at];
     if (!collection) break;
-    if (worked && !hasTime(collection, cursor, context)) return { cursor, tallies };
+    if (worked && !hasTime(collection, context)) return { cursor, tallies };
     worked = true;
     const job: CollectionLoad = { client, scope, archive, options, collection, context };
     const step = collection.snapshot
@@ -81,7 +81,7 @@ interface LoadStep {
 }
 
 /** An upload can't be interrupted, so it starts with a fresh leg where this one may not last. */
-function hasTime({ snapshot }: ArchivedCollection, _cursor: LoadCursor, context: LegContext): boolean {
+function hasTime({ snapshot }: ArchivedCollection, context: LegContext): boolean {
   const needed = snapshot ? (snapshot.size / UPLOAD_BYTES_PER_SECOND) * 1000 : 0;
   return context.timeLeft() > needed;
 }
@@ -139,7 +139,7 @@ async function loadPoints(job: CollectionLoad, cursor: LoadCursor): Promise<Load
   const into = cursor.into ?? (await prepare(job, config));
   const created = into !== name || (options.mode === 'replace' && !scope.filter);
   const done = cursor.chunks ?? 0;
-  let tallies: Tallies = {};
+  let tallies: Tallies = { [`points:${name}`]: { count: 0, digest: new MultisetDigest().hex() } };
   let chunks = 0;
   for await (const entry of pointsEntries(archive, part)) {
     if (++chunks <= done) continue;

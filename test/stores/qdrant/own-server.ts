@@ -57,6 +57,8 @@ export class OwnServer implements Server {
         QDRANT__STORAGE__STORAGE_PATH: data('storage'),
         QDRANT__STORAGE__SNAPSHOTS_PATH: data('snapshots'),
         QDRANT__STORAGE__TEMP_PATH: data('temp'),
+        // Collections are many and small here: no need to reserve 32 MiB for each shard's log.
+        QDRANT__STORAGE__WAL__WAL_CAPACITY_MB: '1',
         QDRANT__TELEMETRY_DISABLED: 'true',
         ...extra,
       },

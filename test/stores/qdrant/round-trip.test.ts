@@ -24,7 +24,7 @@ afterAll(() => wipe(server, `ngbak-test`));
 describe.each(['snapshot', 'points'] as const)('a collection saved as %s', (method) => {
   test('comes back exactly: all kinds of vectors, ids, payload numbers, settings, indexes and aliases', async () => {
     const name = freshName(method);
-    await seedEverything(server, name);
+    await seedEverything(server, name, 2);
     const before = await contentOf(server, name);
     const store = openStore(server, { collections: [name], method });
     const context = legContext();

@@ -296,7 +296,7 @@ export function differencesOf(verified: readonly VerifyLeg[]): {
 }
 
 /** A collection with every kind of vector, id and payload that Qdrant has. */
-export async function seedEverything(server: Server, name: string): Promise<void> {
+export async function seedEverything(server: Server, name: string, shards = 1): Promise<void> {
   const path = `/collections/${encodeURIComponent(name)}`;
   await ask(server, 'PUT', path, {
     vectors: {
@@ -306,7 +306,7 @@ export async function seedEverything(server: Server, name: string): Promise<void
       multi: { size: 2, distance: 'Manhattan', multivector_config: { comparator: 'max_sim' } },
     },
     sparse_vectors: { sparse: { index: { on_disk: true } }, idf: { modifier: 'idf' } },
-    shard_number: 2,
+    shard_number: shards,
     on_disk_payload: false,
     hnsw_config: { m: 12, ef_construct: 55 },
     optimizers_config: { indexing_threshold: 4321, max_segment_size: 200_000 },
