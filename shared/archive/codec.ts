@@ -19,6 +19,12 @@ export const MEMBER_BYTES_MAX = 8 * 1024 ** 2;
 /** Members compressed at once. libuv has four threads where UV_THREADPOOL_SIZE does not say otherwise. */
 export const LOOK_AHEAD = 4;
 
+/**
+ * Bytes that a compressor puts out at once: enough for most members, so that one trip to a thread does, and not so many
+ * that most of each buffer is thrown away.
+ */
+const OUTPUT_BYTES = 256 * 1024;
+
 /** Bytes from the middle of a member that are compressed to see whether the whole is worth it. */
 const SAMPLE_BYTES = 16 * 1024;
 /** A sample that keeps more than this share of its size is taken for data that does not shrink. */
@@ -26,7 +32,8 @@ const STORED_ABOVE = 0.97;
 
 /** Length of the header of a gzip member of ours: RFC 1952's ten bytes and one extra subfield of four. */
 export const GZIP_HEADER_BYTES = 20;
-const GZIP_TRAILER_BYTES = 8;
+/** Length of the header that zlib writes. */
+const PLAIN_HEADER_BYTES = 10;
 const GZIP_MAGIC = 0x8b1f;
 /** Magic number, deflate, FEXTRA only, no time, no hint, unknown system, 8 bytes of extra field: "NB", 4 bytes. */
 export const GZIP_HEADER_START = Buffer.from('1f8b08040000000000ff08004e420400', 'hex');
@@ -35,8 +42,8 @@ export const ZSTD_MAGIC = 0xfd2fb528;
 /** Skippable frames have any of 16 magic numbers (RFC 8878, 3.1.2). */
 export const ZSTD_SKIPPABLE_MAGIC = 0x184d2a50;
 
-const deflateRaw = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.deflateRaw);
-const inflateRaw = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.inflateRaw);
+const gzip = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gzip);
+const gunzip = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gunzip);
 const zstdCompress = promisify<Buffer, zlib.ZstdOptions, Buffer>(zlib.zstdCompress);
 const zstdDecompress = promisify<Buffer, zlib.ZstdOptions, Buffer>(zlib.zstdDecompress);
 
@@ -50,7 +57,7 @@ export class MemberError extends Error {}
 export async function compressMember(codec: Codec, level: number, plain: Buffer): Promise<Buffer> {
   if (codec === 'zstd') {
     return zstdCompress(plain, {
-      chunkSize: plain.length + 4096,
+      chunkSize: OUTPUT_BYTES,
       pledgedSrcSize: plain.length,
       params: {
         [zlib.constants.ZSTD_c_compressionLevel]: shrinks(plain) ? level : 1,
@@ -59,15 +66,12 @@ export async function compressMember(codec: Codec, level: number, plain: Buffer)
       },
     });
   }
-  // One chunk that the result surely fits in: one trip to a thread instead of one for each 16 KiB.
-  const chunkSize = plain.length + (plain.length >> 10) + 1024;
-  const deflated = await deflateRaw(plain, { level: shrinks(plain) ? level : 0, chunkSize });
-  const member = Buffer.allocUnsafe(GZIP_HEADER_BYTES + deflated.length + GZIP_TRAILER_BYTES);
+  // zlib's own header is replaced; its trailer (CRC-32 and size, calculated on the thread) stays.
+  const packed = await gzip(plain, { level: shrinks(plain) ? level : 0, chunkSize: OUTPUT_BYTES });
+  const member = Buffer.allocUnsafeSlow(packed.length + GZIP_HEADER_BYTES - PLAIN_HEADER_BYTES);
   GZIP_HEADER_START.copy(member);
   member.writeUInt32LE(member.length, GZIP_HEADER_START.length);
-  deflated.copy(member, GZIP_HEADER_BYTES);
-  member.writeUInt32LE(zlib.crc32(plain), member.length - 8);
-  member.writeUInt32LE(plain.length, member.length - 4);
+  packed.copy(member, GZIP_HEADER_BYTES, PLAIN_HEADER_BYTES);
   return member;
 }
 
@@ -90,12 +94,8 @@ export async function decompressMember(codec: Codec, member: Buffer): Promise<Bu
       if (plain.length !== size) throw new MemberError('a zstd frame is incomplete');
       return plain;
     }
-    const body = member.subarray(GZIP_HEADER_BYTES, -GZIP_TRAILER_BYTES);
-    const plain = await inflateRaw(body, options);
+    const plain = await gunzip(member, options);
     if (plain.length !== size) throw new MemberError('a gzip member has another size than it says');
-    if (zlib.crc32(plain) !== member.readUInt32LE(member.length - 8)) {
-      throw new MemberError("a gzip member's CRC-32 differs from its content");
-    }
     return plain;
   } catch (cause) {
     if (cause instanceof MemberError) throw cause;

@@ -30,8 +30,7 @@ export interface OpenedArchive extends EntryReader {
  * and damaged.
  */
 export async function isSeekable(source: ByteSource): Promise<boolean> {
-  const { tail } = await readTail(source);
-  return decodeFooter(tail, source.size, source.name) !== null;
+  return (await readTail(source)).footer !== null;
 }
 
 /**
@@ -46,18 +45,19 @@ export async function openArchive(
   return SeekableArchive.open(source, { ...LIMITS, ...limits });
 }
 
-async function readTail(source: ByteSource): Promise<{ tail: Buffer; start: number }> {
+/** Reads the end of an archive, and the footer in it: null where there is none. Throws where it is no archive at all. */
+async function readTail(source: ByteSource): Promise<{ tail: Buffer; start: number; footer: Footer | null }> {
   const where = source.name;
   const length = Math.min(source.size, TAIL_BYTES);
   const start = source.size - length;
   const tail = await new ByteReader(source.read(start, length)).take(length);
+  const footer = decodeFooter(tail, source.size, where);
+  if (footer !== null) return { tail, start, footer };
   const head = start === 0 ? tail : await new ByteReader(source.read(0, 4)).take(4);
-  if (detectCodec(head) === undefined) {
-    throw new InvalidInputError(`${where} is no ngbak archive: it is neither gzip nor zstd data.`, {
-      remedy: 'Give it an archive (.ngbak) as ngbak made it, or as tar -czf packed it again.',
-    });
-  }
-  return { tail, start };
+  if (detectCodec(head) !== undefined) return { tail, start, footer };
+  throw new InvalidInputError(`${where} is no ngbak archive: it is neither gzip nor zstd data.`, {
+    remedy: 'Give it an archive (.ngbak) as ngbak made it, or as tar -czf packed it again.',
+  });
 }
 
 /** A source whose last bytes are in memory already. */
@@ -89,9 +89,8 @@ class SeekableArchive implements OpenedArchive {
   }
 
   static async open(raw: ByteSource, limits: ArchiveLimits): Promise<SeekableArchive> {
-    const { tail, start } = await readTail(raw);
+    const { tail, start, footer } = await readTail(raw);
     const source = withTail(raw, tail, start);
-    const footer = decodeFooter(tail, source.size, source.name);
     if (footer === null) {
       throw new InvalidInputError(`${source.name} has no footer: it was packed again, or is cut off.`, {
         remedy: 'Rewrite it with "ngbak archive repack", which also shows whether it is whole.',

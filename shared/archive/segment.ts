@@ -132,10 +132,11 @@ export async function* encodeSegment(
   let crc = 0;
   // Of the entry under way, earlier segments included.
   let entry = { offset: 0, length: open?.length ?? 0, crc32: open?.crc32 ?? 0 };
-  const members = mapOrdered(blocks, LOOK_AHEAD, async (block) => ({
-    block,
-    member: await compressMember(codec, level, block.plain),
-  }));
+  const members = mapOrdered(blocks, LOOK_AHEAD, async (block) => {
+    const member = await compressMember(codec, level, block.plain);
+    blocks.release(block.plain);
+    return { block, member };
+  });
   for await (const { block, member } of members) {
     if (block.begins) entry = { offset: bytes, length: 0, crc32: 0 };
     bytes += member.length;
@@ -175,6 +176,8 @@ class BlockCutter implements AsyncIterable<Block> {
   readonly #options: SegmentOptions;
   readonly #memberBytes: number;
   readonly #before: OpenEntry | null;
+  /** Buffers that members were made of, to be filled again: allocating a mebibyte for each costs more than deflate -1. */
+  readonly #free: Buffer[] = [];
   #entry: Writing | null = null;
   contentBytes = 0;
 
@@ -188,6 +191,15 @@ class BlockCutter implements AsyncIterable<Block> {
         remedy: `Choose ${MEMBER_BYTES_MIN} to ${MEMBER_BYTES_MAX} bytes.`,
       });
     }
+  }
+
+  /** Takes back a block's bytes, once they were compressed. */
+  release(plain: Buffer): void {
+    this.#free.push(Buffer.from(plain.buffer, 0, this.#memberBytes));
+  }
+
+  #buffer(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#memberBytes);
   }
 
   /** The entry under way once all pieces were taken. */
@@ -209,14 +221,14 @@ class BlockCutter implements AsyncIterable<Block> {
     const entry = this.#entry ?? (await this.#begin(piece));
     this.#entry = entry;
     this.#checkPiece(piece, entry);
-    let buffer = Buffer.allocUnsafeSlow(this.#memberBytes);
+    let buffer = this.#buffer();
     let filled = 0;
     let first = begins;
     const full = (): Block => {
       const block = { plain: buffer.subarray(0, filled), begins: first, ends: undefined };
       first = false;
-      // A new buffer for each member: the one before may still be on its way through a thread.
-      buffer = Buffer.allocUnsafeSlow(this.#memberBytes);
+      // Another one: this one is on its way through a thread.
+      buffer = this.#buffer();
       filled = 0;
       return block;
     };

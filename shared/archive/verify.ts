@@ -53,6 +53,8 @@ export interface Verification {
   /** Told once for each entry, in archive order; `problem` undefined where it is whole. */
   entry?(name: string, problem: string | undefined): void;
   readonly limits?: Partial<ArchiveLimits>;
+  /** Entries above this size, in bytes, may be left in the middle; 256 MiB where not given. */
+  readonly resumeAbove?: number;
 }
 
 export interface VerificationResult {
@@ -211,7 +213,7 @@ class EntryChecker {
     // One read for all that is left: entries lie one behind the other.
     this.#reader ??= new ByteReader(this.#source.read(start, footer.offset - start));
     const header = encodeTarHeader(line.name, line.size);
-    const hash = await hashFor(line, from);
+    const hash = await hashFor(line, from, this.#verification.resumeAbove ?? RESUMABLE_BYTES);
     let compressed = from?.compressed ?? 0;
     let crc = from?.crc32 ?? 0;
     // Plain bytes so far: header, content, padding.
@@ -262,9 +264,9 @@ class EntryChecker {
   }
 }
 
-function hashFor(line: IndexLine, from: Within | null) {
+function hashFor(line: IndexLine, from: Within | null, resumeAbove: number) {
   if (from) return resumableSha256(from.sha256);
-  return line.size > RESUMABLE_BYTES ? resumableSha256() : nativeSha256();
+  return line.size > resumeAbove ? resumableSha256() : nativeSha256();
 }
 
 function damaged(where: string, what: string, cause?: unknown): IntegrityError {

@@ -1,0 +1,133 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { normalizeArchive } from '../../shared/archive/normalize.ts';
+import { isSeekable, openArchive } from '../../shared/archive/open.ts';
+import { bufferSource } from '../../shared/archive/sources.ts';
+import { verifyArchive } from '../../shared/archive/verify.ts';
+import { collect, readAll } from './build.ts';
+
+/** What NGRAF-023 wrote, after the description in the ticket: its layout, its manifest's fields, its checksum's flaw. */
+const MANIFEST = {
+  backup_id: 'snapshot_2025-10-06T14-30-00Z',
+  created_at: '2025-10-06T14:30:00.123456',
+  nano_graphrag_version: '0.0.8.2',
+  storage_backends: { graph: 'neo4j', vector: 'qdrant', kv: 'redis' },
+  statistics: { documents: 2, chunks: 3, entities: 4, relationships: 5, communities: 1, status: 'ok' },
+  checksum: 'sha256:0123',
+};
+const FILES: Record<string, string> = {
+  'graph/neo4j.dump': 'UNWIND [{id:1}] AS row CREATE (n:`GraphRAG_demo`) SET n += row;\n',
+  'qdrant/entities.snapshot': 'snapshot bytes',
+  'qdrant/Text Chunks.snapshot': 'more snapshot bytes',
+  'kv/full_docs.json': '  {"doc-1": {"content": "x"}}',
+  'kv/community_reports.json': '[{"report_string": "lost its key"}]',
+  'config/graphrag_config.json': '{"working_dir": "./x"}',
+};
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ngbak-ngraf-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function fixture(files: Record<string, string>, manifest: unknown): Buffer {
+  for (const [name, text] of Object.entries({ ...files, 'manifest.json': JSON.stringify(manifest) })) {
+    mkdirSync(dirname(join(folder, 'in', name)), { recursive: true });
+    writeFileSync(join(folder, 'in', name), text);
+  }
+  execFileSync(
+    'python3',
+    ['-c', `import tarfile\nwith tarfile.open('x.tar.gz', 'w:gz') as t: t.add('in', arcname='.')`],
+    {
+      cwd: folder,
+    },
+  );
+  return readFileSync(join(folder, 'x.tar.gz'));
+}
+
+test('an archive of NGRAF-023 becomes one of ours, and tells what it lacks', async () => {
+  const old = bufferSource('old.ngbak', fixture(FILES, MANIFEST));
+  expect(await isSeekable(old)).toBe(false);
+  const { bytes, result } = await collect(normalizeArchive(old));
+  const archive = await openArchive(bufferSource('new', bytes));
+  const names: string[] = [];
+  for await (const { name } of archive.entries('')) names.push(name);
+  expect(names.sort()).toEqual([
+    'config/graphrag_config.json',
+    'graph/neo4j.dump',
+    'kv/full_docs.json',
+    'ngraf-023/kv/community_reports.json',
+    'vectors/%54ext%20%43hunks.snapshot',
+    'vectors/entities.snapshot',
+  ]);
+  expect((await readAll(archive, 'vectors/entities.snapshot')).toString()).toBe('snapshot bytes');
+  expect((await readAll(archive, 'kv/full_docs.json')).toString()).toBe(FILES['kv/full_docs.json']);
+  expect(result).toMatchObject({
+    format_version: '1.0',
+    backup_id: MANIFEST.backup_id,
+    created_at: '2025-10-06T14:30:00.123Z',
+    nano_graphrag_version: '0.0.8.2',
+    statistics: { documents: 2, chunks: 3, entities: 4, relationships: 5, communities: 1 },
+    // The graph is a script that nobody executes: a restore must not clear a graph for it.
+    scope: { type: 'partial', stores: ['vectors', 'kv', 'config'] },
+    tallies: {},
+    ngraf_023: MANIFEST,
+  });
+  const lacks = result.lacks?.join('\n') ?? '';
+  for (const lack of [
+    'neo4j.dump',
+    'aliases',
+    'expiry',
+    'community_reports.json',
+    'time zone',
+    'digests of records',
+  ]) {
+    expect(lacks).toContain(lack);
+  }
+  expect(
+    (await verifyArchive(bufferSource('n', bytes), { cursor: null, timeLeft: () => 1 })).problems,
+  ).toEqual([]);
+});
+
+test('what such an archive does not hold is not claimed', async () => {
+  const { result } = await collect(
+    normalizeArchive(
+      bufferSource(
+        'old',
+        fixture({ 'kv/full_docs.json': '{}' }, { ...MANIFEST, created_at: '2025-10-06T14:30:00Z' }),
+      ),
+    ),
+  );
+  expect(result.scope.stores).toEqual(['kv']);
+  expect(result.lacks?.join()).not.toMatch(/neo4j|aliases|time zone/);
+});
+
+test.each([
+  [{ ...MANIFEST, backup_id: '../x' }, /no usable backup_id/],
+  [{ ...MANIFEST, created_at: 'yesterday' }, /no usable created_at/],
+  [{ ...MANIFEST, storage_backends: undefined }, /names no format version/],
+])('a manifest of which nobody can tell what it is, is refused (%#)', async (manifest, message) => {
+  const old = bufferSource('old', fixture(FILES, manifest));
+  await expect(collect(normalizeArchive(old))).rejects.toThrow(message);
+});
+
+test('files of NGRAF-023 under a manifest of ours are refused', async () => {
+  const ours = {
+    format_version: '1.0',
+    backup_id: 'x',
+    created_at: '2025-10-06T14:30:00Z',
+    storage_backends: {},
+    statistics: {},
+    scope: { type: 'full', stores: [] },
+    tallies: {},
+    tags: [],
+    checksum: '0'.repeat(64),
+    index: { entries: 1, bytes: 1, sha256: '0'.repeat(64) },
+  };
+  await expect(collect(normalizeArchive(bufferSource('x', fixture(FILES, ours))))).rejects.toThrow(
+    /mixes files/,
+  );
+});
