@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { InvalidInputError } from '../../shared/errors.ts';
 
-/** Largest scale: a hundred copies are about 150,000 entities, what the emulator's memory still holds. */
-const SCALE_MAX = 100;
+/** Largest scale: its archive has about 300 MB, and the emulator keeps several of its like in memory. */
+const SCALE_MAX = 50;
 
 export interface DemoOptions {
   readonly keep: boolean;

@@ -16,9 +16,9 @@ describe('the command line of the demo', () => {
     });
   });
 
-  it.each(['0', '-1', '1.5', '101', 'many', ''])('refuses --scale "%s" and says what is allowed', (scale) => {
+  it.each(['0', '-1', '1.5', '51', 'many', ''])('refuses --scale "%s" and says what is allowed', (scale) => {
     expect(() => readOptions([`--scale=${scale}`])).toThrow(
-      expect.objectContaining({ name: 'InvalidInputError', remedy: 'Give a whole number from 1 to 100.' }),
+      expect.objectContaining({ name: 'InvalidInputError', remedy: 'Give a whole number from 1 to 50.' }),
     );
   });
 

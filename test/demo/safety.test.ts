@@ -73,7 +73,7 @@ describe('the demo', () => {
     const code = await new Promise<number | null>((resolve) => demo.once('close', resolve));
     expect({ code, said: said.trim() }).toEqual({
       code: 1,
-      said: '--scale is "huge". Give a whole number from 1 to 100.',
+      said: '--scale is "huge". Give a whole number from 1 to 50.',
     });
   });
 });
