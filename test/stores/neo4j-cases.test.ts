@@ -258,6 +258,35 @@ describe('clearing', () => {
   });
 });
 
+describe('a restore', () => {
+  test('that is started again under the same job, from the start, loads everything again', async () => {
+    await run(driver, 'UNWIND range(1, 3000) AS i CREATE (n:Again {id: i})-[:R]->(n)');
+    const { archive, tallies } = await exportAll(keyed('Again'));
+    await restoreAll(keyed('Again'), archive, { unfinished: true });
+    const restored = await restoreAll(keyed('Again'), archive);
+    expect([restored.samples, restored.loaded, restored.readBack]).toEqual([[], tallies, tallies]);
+  });
+
+  test('takes over what a restore of another job left in the middle', async () => {
+    await run(driver, 'UNWIND range(1, 3000) AS i CREATE (n:Again {id: i})-[:R]->(n)');
+    const before = await graphContent(driver, 'Again');
+    const { archive } = await exportAll(keyed('Again'));
+    const context = legContext({ jobId: 'one-that-died', timeLeft: () => 0 });
+    await withStore(keyed('Again'), async (store) => {
+      await store.clear(archive, REPLACE, null, legContext({ jobId: 'one-that-died' }));
+      const { cursor } = await store.load(archive, REPLACE, null, context);
+      const next = await store.load(archive, REPLACE, cursor, context);
+      await store.load(archive, REPLACE, next.cursor, context);
+    });
+    const { warnings } = await withStore(keyed('Again'), (store) => store.probe(legContext()));
+    expect(warnings).toEqual([expect.stringContaining('did not finish')]);
+    const restored = await restoreAll(keyed('Again'), archive);
+    expect(restored.samples).toEqual([]);
+    expect(await graphContent(driver, 'Again')).toBe(before);
+    expect(await graphLeftovers(driver)).toEqual([]);
+  });
+});
+
 describe('a merge', () => {
   const saved =
     "CREATE (a:M:Old {id: 'a', v: 1}), (b:M {id: 'b', v: 1}), (c:M {id: 'c'}), (a)-[:R {w: 1}]->(b), (b)-[:R {w: 1}]->(c), (b)-[:S]->(c), (b)-[:S]->(c)";

@@ -99,10 +99,17 @@ export async function tidyUp(server: Neo4jServer, scope: ScopeText, context: Leg
     }
   }
   await dropOwnSchema(server, scope, context);
-  await server.write('removing its marker', context.signal, (run) =>
-    run(`MATCH (m:${names.marker}) DELETE m`),
-  );
+  await forgetBatches(server, scope, context.signal);
   return true;
+}
+
+/** Removes the marker: no batch counts as committed any more. */
+export async function forgetBatches(
+  server: Neo4jServer,
+  { names }: ScopeText,
+  signal: AbortSignal,
+): Promise<void> {
+  await server.write('removing its marker', signal, (run) => run(`MATCH (m:${names.marker}) DELETE m`));
 }
 
 async function dropOwnSchema(

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { EntryReader } from '../../archive/types.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import { forgetBatches } from './auxiliary.ts';
 import { readArchivedSchema } from './entries.ts';
 import { quote } from './names.ts';
 import { readSchema, servesOnly } from './schema.ts';
@@ -33,6 +34,8 @@ export async function clearGraph(
     cursor === null
       ? { cleared: 0 }
       : parseInput(ClearCursor, cursor, 'The cursor of clearing the graph', 'Start the restore again.');
+  // What this job loaded before goes, so nothing may count as loaded: the restore starts again from here.
+  await forgetBatches(server, scope, context.signal);
   let cleared = before;
   for (let emptied = false; !emptied; ) {
     const deleted = await clearSome(server, scope, context.signal);

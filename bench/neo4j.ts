@@ -1,0 +1,209 @@
+/**
+ * How fast a graph leaves and enters Neo4j, beside the bare queries of the same driver, in one run on one machine:
+ *
+ *     node local/bootstrap.mjs bench/neo4j.ts [--nodes 50000] [--relationships 150000] [--rounds 3]
+ *
+ * Uses a server of its own. Prints ratios: export against the same queries streamed and thrown away, with one and with
+ * two chains of legs; load against bare batched statements; verification against the export. Rounds alternate, the best
+ * counts. Peak memory is that of a process of its own for each size.
+ */
+import { execFile } from 'node:child_process';
+import { parseArgs, promisify } from 'node:util';
+import Table from 'cli-table3';
+import neo4j, { type Driver } from 'neo4j-driver';
+import prettyBytes from 'pretty-bytes';
+import { startStack } from '../local/stack.ts';
+import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
+import type { RestoreOptions, Store } from '../shared/stores/port.ts';
+import { exportAll, legContext, type MemoryArchive, withStore } from '../test/stores/memory-archive.ts';
+
+const LABEL = 'Bench';
+const BATCH = 2000;
+const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
+
+const { values } = parseArgs({
+  options: {
+    nodes: { type: 'string', default: '50000' },
+    relationships: { type: 'string', default: '150000' },
+    rounds: { type: 'string', default: '3' },
+    /** Used by this script itself: exports once and prints the peak memory. */
+    child: { type: 'boolean', default: false },
+  },
+});
+
+const opened = (uri: string, password: string) => (): Store =>
+  neo4jAdapter.create(
+    { uri, username: 'neo4j', password },
+    { label: LABEL, key_property: 'id' },
+    { target: 'bench' },
+  );
+
+if (values.child) {
+  const open = opened(process.env.NEO4J_URI ?? '', process.env.NEO4J_PASSWORD ?? '');
+  await drain(open);
+  process.stdout.write(String(process.resourceUsage().maxRSS * 1024));
+  process.exit(0);
+}
+
+/** Exports everything and keeps nothing; returns seconds. `chains` shards are read at once. */
+async function drain(open: () => Store, chains = 1): Promise<number> {
+  const context = legContext();
+  const store = open();
+  const probe = await store.probe(context);
+  // The plan cuts by size; an estimate that large makes as many shards as are asked for.
+  const shards = await store.plan(context, { ...probe, estimatedBytes: chains * 2 * 1024 ** 3 });
+  const start = performance.now();
+  await Promise.all(
+    shards.map(async (shard) => {
+      for await (const step of store.export(shard, null, context)) {
+        for await (const bytes of step.piece.data) void bytes.length;
+      }
+    }),
+  );
+  const seconds = (performance.now() - start) / 1000;
+  await store.close();
+  return seconds;
+}
+
+/** The same queries, streamed and thrown away. */
+async function thrownAway(driver: Driver): Promise<number> {
+  const start = performance.now();
+  const session = driver.session({ defaultAccessMode: neo4j.session.READ, fetchSize: 1000 });
+  for await (const row of session.run(`MATCH (n:${LABEL}) RETURN n`)) void row.length;
+  const relationships = `MATCH (a:${LABEL})-[r]->(b:${LABEL})
+    RETURN r, {id: id(a), labels: labels(a), key: a.id} AS start, {id: id(b), labels: labels(b), key: b.id} AS end`;
+  for await (const row of session.run(relationships)) void row.length;
+  await session.close();
+  return (performance.now() - start) / 1000;
+}
+
+async function clear(driver: Driver): Promise<void> {
+  const session = driver.session();
+  await session.run(`MATCH (n:${LABEL}) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 2000 ROWS`);
+  await session.close();
+}
+
+/** What a careful script would do: an index, then batches with dynamic labels and types. Returns seconds. */
+async function bareLoad(driver: Driver, nodes: number, relationships: number): Promise<number> {
+  const session = driver.session();
+  await session.run(`CREATE CONSTRAINT bare IF NOT EXISTS FOR (n:Bare) REQUIRE n.bare IS UNIQUE`);
+  const start = performance.now();
+  for (let at = 0; at < nodes; at += BATCH) {
+    const rows = Array.from({ length: Math.min(BATCH, nodes - at) }, (_, index) => ({
+      labels: [LABEL, 'Entity'],
+      properties: { ...node(at + index), bare: String(at + index) },
+    }));
+    const create = 'UNWIND $rows AS row CREATE (n:Bare:$(row.labels)) SET n = row.properties';
+    await session.executeWrite((transaction) => transaction.run(create, { rows }));
+  }
+  for (let at = 0; at < relationships; at += BATCH) {
+    const rows = Array.from({ length: Math.min(BATCH, relationships - at) }, (_, index) => {
+      const { from, to, ...properties } = relationship(at + index, nodes);
+      return { from: String(from), to: String(to), properties };
+    });
+    const create = `UNWIND $rows AS row MATCH (a:Bare {bare: row.from}) MATCH (b:Bare {bare: row.to})
+      CREATE (a)-[r:$('RELATED')]->(b) SET r = row.properties`;
+    await session.executeWrite((transaction) => transaction.run(create, { rows }));
+  }
+  const seconds = (performance.now() - start) / 1000;
+  await session.run('DROP CONSTRAINT bare');
+  await session.close();
+  return seconds;
+}
+
+function node(index: number) {
+  return {
+    id: `ENTITY ${index}`,
+    entity_type: 'concept',
+    description: `What is known about entity number ${index}, in a sentence or two, as an extraction model would put it down.`,
+    source_id: `chunk-${index}<SEP>chunk-${index * 7}`,
+    rank: neo4j.int(index % 100),
+  };
+}
+
+function relationship(index: number, nodes: number) {
+  return {
+    from: (index * 7919) % nodes,
+    to: (index * 104_729 + 13) % nodes,
+    weight: (index % 10) + 0.5,
+    description: `How the two are related, number ${index}`,
+    source_id: `chunk-${index}`,
+  };
+}
+
+async function load(open: () => Store, archive: MemoryArchive): Promise<number> {
+  const start = performance.now();
+  await withStore(open, (store) => store.load(archive, REPLACE, null, legContext()));
+  return (performance.now() - start) / 1000;
+}
+
+async function verify(open: () => Store, archive: MemoryArchive): Promise<number> {
+  const start = performance.now();
+  const leg = await withStore(open, (store) => store.verify(archive, REPLACE, null, legContext()));
+  if (leg.differences > 0) throw new Error(`verification found ${leg.differences} differences`);
+  return (performance.now() - start) / 1000;
+}
+
+const nodes = Number(values.nodes);
+const relationships = Number(values.relationships);
+const { NEO4J_URI: _uri, ...environment } = process.env;
+const stack = await startStack({
+  services: ['neo4j'],
+  environment,
+  onProgress: ({ text }) => console.error(text),
+});
+const { uri, password } = stack.neo4j;
+const driver = neo4j.driver(uri, neo4j.auth.basic('neo4j', password), { useBigInt: true });
+const open = opened(uri, password);
+try {
+  const best = new Map<string, number>();
+  const note = (what: string, seconds: number) => {
+    best.set(what, Math.min(seconds, best.get(what) ?? Number.POSITIVE_INFINITY));
+    console.error(`${what}: ${seconds.toFixed(2)} s`);
+  };
+  const peaks: number[] = [];
+  for (const share of [0.1, 1]) {
+    await clear(driver);
+    await bareLoad(driver, Math.round(nodes * share), Math.round(relationships * share));
+    const { stdout } = await promisify(execFile)(process.execPath, [import.meta.filename, '--child'], {
+      env: { ...process.env, NEO4J_URI: uri, NEO4J_PASSWORD: password },
+    });
+    peaks.push(Number(stdout));
+  }
+  const { archive } = await exportAll(open);
+  const bytes = archive.names().reduce((sum, name) => sum + (archive.text(name)?.length ?? 0), 0);
+  for (let round = 0; round < Number(values.rounds); round++) {
+    note('thrown away', await thrownAway(driver));
+    note('export', await drain(open));
+    note('export, two chains', await drain(open, 2));
+    await clear(driver);
+    note('load', await load(open, archive));
+    note('verify', await verify(open, archive));
+    await withStore(open, (store) => store.finish(REPLACE, null, legContext()));
+    await clear(driver);
+    note('bare load', await bareLoad(driver, nodes, relationships));
+  }
+  const rows = nodes + relationships;
+  const seconds = (what: string) => best.get(what) ?? Number.NaN;
+  const line = (what: string, bare: string) => [
+    what,
+    `${Math.round(rows / seconds(what)).toLocaleString('en')} rows/s`,
+    `${prettyBytes(bytes / seconds(what))}/s`,
+    `${(seconds(bare) / seconds(what)).toFixed(2)} × ${bare}`,
+  ];
+  const table = new Table({ head: ['', 'rows', 'bytes', 'speed'], style: { head: [], border: [] } });
+  table.push(
+    line('export', 'thrown away'),
+    line('export, two chains', 'export'),
+    line('load', 'bare load'),
+    line('verify', 'export'),
+  );
+  const [small = Number.NaN, large = Number.NaN] = peaks;
+  process.stdout.write(
+    `${nodes} nodes, ${relationships} relationships, ${prettyBytes(bytes)}\n${table.toString()}\n` +
+      `Peak memory of an export: ${prettyBytes(small)} at a tenth of the size, ${prettyBytes(large)} at the whole (${(large / small).toFixed(2)} ×)\n`,
+  );
+} finally {
+  await driver.close();
+  await stack.stop();
+}
