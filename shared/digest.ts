@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 const MODULUS = 1n << 256n;
 
@@ -13,7 +13,7 @@ export class MultisetDigest {
 
   /** Adds one record, given as its canonical bytes (a string counts as its UTF-8 bytes). */
   add(record: string | Uint8Array): void {
-    const value = BigInt(`0x${createHash('sha256').update(record).digest('hex')}`);
+    const value = BigInt(`0x${hash('sha256', record, 'hex')}`);
     this.#sum = (this.#sum + value) % MODULUS;
   }
 

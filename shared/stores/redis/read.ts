@@ -38,6 +38,29 @@ const PAGE_BYTES = 1024 ** 2;
 /** Times that a large key is read again from its start because it changed meanwhile. */
 const CHANGED_TRIES = 3;
 
+/**
+ * Reads strings with their expiries, all of the same instant, in one command: the client's own work for each command is
+ * most of what reading small values costs. Keys that are no strings, too long, or beyond the budget of this call have
+ * no value in the reply. KEYS: the keys; ARGV: longest value, bytes of all values, command for the expiry. Replies value
+ * and expiry of each key in turn.
+ */
+const READ_STRINGS = `
+local longest, budget, expire = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local replies = {}
+for index, key in ipairs(KEYS) do
+  local value, expiry = false, redis.call(expire, key)
+  if expiry ~= -2 then
+    local length = redis.pcall('STRLEN', key)
+    if type(length) == 'number' and length <= longest and length <= budget then
+      value = redis.call('GET', key)
+      budget = budget - length
+    end
+  end
+  replies[2 * index - 1] = value
+  replies[2 * index] = expiry
+end
+return replies`;
+
 /** What a key holds: a string, a small collection, or something that has to be read part by part. */
 export type Reading =
   | {
@@ -68,6 +91,7 @@ export interface LargePosition {
 export class KeyReader {
   readonly #client: RedisClient;
   readonly #facts: ServerFacts;
+  #mayRunScripts = true;
 
   constructor(client: RedisClient, facts: ServerFacts) {
     this.#client = client;
@@ -76,6 +100,45 @@ export class KeyReader {
 
   /** Reads up to {@link BATCH_KEYS} keys, in their order. Keys that are gone meanwhile are left out. */
   async *read(keys: readonly ByteString[]): AsyncGenerator<Reading> {
+    const replies = keys.length === 0 ? [] : await this.#byScript(keys);
+    if (!replies) {
+      yield* this.#byCommands(keys);
+      return;
+    }
+    let rest: ByteString[] = [];
+    for (const [index, key] of keys.entries()) {
+      const value = replies[2 * index];
+      const expiresAt = this.#expiryOf(replies[2 * index + 1]);
+      if (expiresAt === undefined) continue;
+      if (!Buffer.isBuffer(value)) {
+        rest.push(key);
+        continue;
+      }
+      if (rest.length > 0) yield* this.#byCommands(rest);
+      rest = [];
+      yield { kind: 'string', key, value, expiresAt };
+    }
+    if (rest.length > 0) yield* this.#byCommands(rest);
+  }
+
+  /** Undefined where the server lets nobody run scripts, or keys lie on several servers. */
+  async #byScript(keys: readonly ByteString[]): Promise<Reply[] | undefined> {
+    if (!this.#mayRunScripts || this.#client.isCluster) return undefined;
+    const [node] = await this.#client.nodes();
+    // The read-only form came together with PEXPIRETIME; replicas and readers may run it.
+    const command = this.#facts.hasExpireTime ? 'EVAL_RO' : 'EVAL';
+    const limits = [WHOLE_STRING_BYTES, BATCH_BYTES, this.#facts.hasExpireTime ? 'PEXPIRETIME' : 'PTTL'];
+    const [reply] = await this.#client.send(
+      node as Redis,
+      [[command, READ_STRINGS, keys.length, ...keys.map(argumentOf), ...limits]],
+      isScriptRefusal,
+    );
+    if (!(reply instanceof Error)) return listOf(reply);
+    this.#mayRunScripts = false;
+    return undefined;
+  }
+
+  async *#byCommands(keys: readonly ByteString[]): AsyncGenerator<Reading> {
     const lengths = new Map<ByteString, Reply>();
     for (const [node, group] of await this.#byNode(keys)) {
       const replies = await this.#client.send(
@@ -388,6 +451,17 @@ export class KeyReader {
     );
     return { items, next: next === '0' ? null : next };
   }
+}
+
+/** A key as the client sends it fastest: plain text where it is ASCII. */
+function argumentOf(key: ByteString): string | Buffer {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII
+  return /^[\u0000-\u007f]*$/.test(key) ? key : toBytes(key);
+}
+
+/** Scripts are not allowed, not known, or the server's script engine is off. */
+function isScriptRefusal(error: Error): boolean {
+  return /^(NOPERM|ERR|CROSSSLOT)\b/.test(error.message);
 }
 
 /** What a key takes on the server. Some servers don't allow the question; then sizes are guessed from lengths. */
