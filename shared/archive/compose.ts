@@ -37,7 +37,7 @@ const JOINED_IN_MEMORY = 16 * 1024 ** 2;
 /** Index lines that are kept between the passes over them; more are read from the records again. */
 const LINES_KEPT = 50_000;
 /** Name of the owner in the archive's metadata. */
-const OWNER = 'ngbak-owner';
+export const OWNER = 'ngbak-owner';
 
 const ComposeCursor = z.strictObject({ upload_id: z.string() });
 

@@ -3,12 +3,15 @@ import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
+  HeadObjectCommand,
   PutObjectCommand,
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
+import { explainS3Error } from '../bucket/s3-error.ts';
 import { coalesce } from './byte-reader.ts';
 import { crc32Base64 } from './crc32.ts';
+import { errorFields } from './error-fields.ts';
 import { mapOrdered } from './ordered.ts';
 import { callS3, LONG_TIMEOUT } from './s3-calls.ts';
 
@@ -120,10 +123,14 @@ async function sendParts(upload: StreamUpload, parts: AsyncGenerator<Buffer>): P
       ChecksumCRC32: crc32Base64(crc),
       ChecksumType: 'FULL_OBJECT',
     });
-    const { ETag } = await callS3('complete', where, (abortSignal) => s3.send(complete, { abortSignal }), {
+    const ETag = await callS3('complete', where, (abortSignal) => s3.send(complete, { abortSignal }), {
       signal,
       timeout: LONG_TIMEOUT,
-    });
+      expected: ['NoSuchUpload'],
+    }).then(
+      (answer) => answer.ETag,
+      (error) => findCompleted(upload, bytes, crc, error),
+    );
     return { bytes, crc32: crc, etag: ETag };
   } catch (error) {
     // Not with `signal`: what made us stop must not keep us from tidying up.
@@ -134,4 +141,21 @@ async function sendParts(upload: StreamUpload, parts: AsyncGenerator<Buffer>): P
     });
     throw error;
   }
+}
+
+/**
+ * The ETag of an upload that was completed by a call whose answer got lost: its repetition finds no upload any more.
+ * Throws the error that led here where the object is not the one that was sent.
+ */
+async function findCompleted(
+  { s3, bucket: Bucket, key: Key, signal }: StreamUpload,
+  bytes: number,
+  crc: number,
+  error: unknown,
+): Promise<string | undefined> {
+  if (errorFields(error).name !== 'NoSuchUpload') throw error;
+  const head = new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' });
+  const found = await callS3('read', `s3://${Bucket}/${Key}`, () => s3.send(head), { signal });
+  if (found.ContentLength === bytes && found.ChecksumCRC32 === crc32Base64(crc)) return found.ETag;
+  throw explainS3Error(error, 'complete', `s3://${Bucket}/${Key}`);
 }

@@ -83,7 +83,7 @@ describe.each<Codec>(['gzip', 'zstd'])('of a %s archive', (codec) => {
       if (cut < data) expect({ cut, content }).toEqual({ cut, content: undefined });
       else expect([checksum, undefined]).toContain(content);
     }
-  });
+  }, 400_000);
 
   test(`each of ${FLIPS} flipped bits is found, and the entry is named`, async () => {
     const random = randoms(20251006);
@@ -110,7 +110,7 @@ describe.each<Codec>(['gzip', 'zstd'])('of a %s archive', (codec) => {
       }
     }
     expect(sequential).toBeGreaterThan(FLIPS_IN_SEQUENCE / 2);
-  });
+  }, 400_000);
 
   test('an entry that is read is whole, or its reader gets an error that names it', async () => {
     const archive = await openArchive(bufferSource('whole', whole));

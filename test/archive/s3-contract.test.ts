@@ -221,6 +221,16 @@ describe.each(S3_SERVERS)('on $name', ({ name, start }) => {
       await expectWhole();
     });
 
+    test('a completion whose answer is lost is found to be complete', async () => {
+      times(
+        1,
+        { kind: 'cut', after: 1 },
+        (method, url) => method === 'POST' && url.searchParams.has('uploadId'),
+      );
+      await send();
+      await expectWhole();
+    });
+
     test('a part that is refused for good ends the upload at once, and leaves nothing', async () => {
       proxy.decide = (method, url) =>
         isPart(1)(method, url) ? { kind: 'refuse', status: 403, code: 'AccessDenied' } : undefined;
