@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { AccessDeniedError, UnavailableError } from '../../shared/errors.ts';
 import type { Store } from '../../shared/stores/port.ts';
 import { type Exported, exportAll, legContext, restoreAll, withStore } from './memory-archive.ts';
@@ -36,6 +36,9 @@ export interface Conformance {
   /** Called once after all tests. */
   close(): Promise<void>;
 }
+
+/** A deadline for hangs, not for speed. */
+jest.setTimeout(300_000);
 
 /** What every adapter promises, tried on its real server. Call it at the top level of a test file. */
 export function conformsToPort(kind: string, setUp: () => Promise<Conformance>): void {

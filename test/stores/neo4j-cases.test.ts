@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import { InvalidInputError, UnavailableError } from '../../shared/errors.ts';
 import type { Cursor, RestoreOptions, Shard, Store } from '../../shared/stores/port.ts';
@@ -17,6 +17,9 @@ import {
 import { privateServer, stopPrivateServer } from './neo4j-server.ts';
 
 const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
+
+// Deadlines for hangs, not for speed: many of these build indexes on a server that shares its machine.
+jest.setTimeout(300_000);
 
 let server: TestServer;
 let driver: Driver;
@@ -499,7 +502,7 @@ describe('a broken connection', () => {
   });
 
   test('during a load leaves whole batches, and the repeated leg neither loses nor doubles one', async () => {
-    await run(driver, 'UNWIND range(1, 9000) AS i CREATE (n:Cut {id: i})-[:R {i: i}]->(n)');
+    await run(driver, 'UNWIND range(1, 5000) AS i CREATE (n:Cut {id: i})-[:R {i: i}]->(n)');
     const { archive, tallies } = await exportAll(keyed('Cut'));
     await run(driver, 'MATCH (n:Cut) DETACH DELETE n');
     const { port, hostname } = new URL(server.uri.replace(/^[^:]+/, 'http'));
@@ -512,7 +515,7 @@ describe('a broken connection', () => {
       const load = (cursor: Cursor | null, timeLeft: () => number) =>
         withStore(open, (store) => store.load(archive, REPLACE, cursor, legContext({ timeLeft })));
       // Each leg is cut somewhere, also between a commit and its answer; then it is repeated from its start.
-      for (const bytes of [1_000, 2_000, 4_000, 6_000, 9_000, 14_000, 22_000]) {
+      for (const bytes of [1_000, 4_000, 6_000, 9_000]) {
         proxy.cutAfter(bytes);
         await load(null, () => 60_000).catch((error: unknown) =>
           expect(error).toBeInstanceOf(UnavailableError),
