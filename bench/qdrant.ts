@@ -36,17 +36,30 @@ function open(method: 'snapshot' | 'points') {
 }
 
 function api(path: string, init: RequestInit = {}): Promise<Response> {
-  return fetch(`${url}${path}`, {
-    ...init,
-    headers: { 'content-type': 'application/json', ...(apiKey ? { 'api-key': apiKey } : {}) },
-  });
+  const headers = { 'content-type': 'application/json', ...(apiKey ? { 'api-key': apiKey } : {}) };
+  return again(() => fetch(`${url}${path}`, { ...init, headers }));
+}
+
+async function create(): Promise<void> {
+  const settings = {
+    vectors: { size: dimensions, distance: 'Cosine' as const },
+    optimizers_config: { indexing_threshold: 0 },
+  };
+  await again(() => official.createCollection(name, settings));
+}
+
+/** Once more where a kept connection had gone stale: nobody's figures are to suffer from that. */
+async function again<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return await call();
+  }
 }
 
 async function seed(): Promise<void> {
-  await official.createCollection(name, {
-    vectors: { size: dimensions, distance: 'Cosine' },
-    optimizers_config: { indexing_threshold: 0 },
-  });
+  await create();
   for (let at = 0; at < count; at += 1000) {
     const points = Array.from({ length: Math.min(1000, count - at) }, (_, index) => ({
       id: at + index,
@@ -118,12 +131,14 @@ try {
       "official client's scroll, thrown away": async () => {
         let points = 0;
         for (let offset: string | number | undefined; ; ) {
-          const page = await official.scroll(name, {
-            limit: 1000,
-            with_vector: true,
-            with_payload: true,
-            ...(offset === undefined ? {} : { offset }),
-          });
+          const page = await again(() =>
+            official.scroll(name, {
+              limit: 1000,
+              with_vector: true,
+              with_payload: true,
+              ...(offset === undefined ? {} : { offset }),
+            }),
+          );
           points += page.points.length;
           if (page.next_page_offset == null) return points;
           offset = page.next_page_offset as string | number;
@@ -135,7 +150,7 @@ try {
 
   const snapshots = open('snapshot');
   const megabytes = 1024 ** 2;
-  const made = await official.createSnapshot(name);
+  const made = await again(() => official.createSnapshot(name));
   const download = async () => {
     let bytes = 0;
     const answer = await api(`/collections/${name}/snapshots/${made?.name}`);
@@ -178,16 +193,13 @@ try {
     'points/s',
     await race({
       'load of points, checked line by line': async () => {
-        await official.deleteCollection(name);
+        await again(() => official.deleteCollection(name));
         await store.load(archive, { mode: 'replace', onConflict: 'overwrite' }, null, context);
         return count;
       },
       'bare upserts of the same lines, 500 each': async () => {
-        await official.deleteCollection(name);
-        await official.createCollection(name, {
-          vectors: { size: dimensions, distance: 'Cosine' },
-          optimizers_config: { indexing_threshold: 0 },
-        });
+        await again(() => official.deleteCollection(name));
+        await create();
         for (let at = 0; at < lines.length; at += 500) {
           const body = `{"points":[${lines.slice(at, at + 500).join(',')}]}`;
           const answer = await api(`/collections/${name}/points?wait=true`, { method: 'PUT', body });
@@ -203,5 +215,5 @@ try {
   await snapshots.close();
 } finally {
   clearInterval(watch);
-  await official.deleteCollection(name);
+  await again(() => official.deleteCollection(name));
 }

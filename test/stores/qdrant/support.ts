@@ -208,14 +208,16 @@ export class MemoryArchive implements EntryReader {
   }
 }
 
+/** Digests are taken once for each content, as in an archive's index. */
+const digests = new WeakMap<Buffer, string>();
+
 function indexEntry(name: string, content: Buffer): IndexEntry {
-  return {
-    name,
-    size: content.length,
-    sha256: createHash('sha256').update(content).digest('hex'),
-    offset: 0,
-    length: content.length,
-  };
+  let sha256 = digests.get(content);
+  if (sha256 === undefined) {
+    sha256 = createHash('sha256').update(content).digest('hex');
+    digests.set(content, sha256);
+  }
+  return { name, size: content.length, sha256, offset: 0, length: content.length };
 }
 
 /** Exports everything; each leg ends after `stepsPerLeg` steps, and its cursor goes through JSON as in a workflow. */
