@@ -87,6 +87,14 @@ export function apiClient(url: string, key: string | undefined): Client {
     showJob: (job) => call(JobView, 'GET', `/jobs/${at(job)}`),
     cancelJob: (job) => call(Cancellation, 'POST', `/jobs/${at(job)}/cancel`),
     prune: (input) => call(Pruned, 'POST', '/backup/prune', input),
+    rebuildCatalog: () => {
+      throw new InvalidInputError(
+        'The catalog is rebuilt with AWS credentials only: every archive is read.',
+        {
+          remedy: 'Add --direct.',
+        },
+      );
+    },
     health: () => call(Health, 'GET', '/health'),
     async clockOffsetMs() {
       const { headers } = await send(`${base}/openapi.json`, 'GET', key);

@@ -7,6 +7,7 @@ import type { Health } from '../shared/operations/health.ts';
 import type { BackupList, ListBackupsInput } from '../shared/operations/list-backups.ts';
 import type { JobList, ListJobsInput } from '../shared/operations/list-jobs.ts';
 import type { Pruned, PruneInput } from '../shared/operations/prune.ts';
+import type { RebuiltCatalog } from '../shared/operations/rebuild-catalog.ts';
 import type { RequestRestoreInput, RestoreBackupInput } from '../shared/operations/restore.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { StartedJob } from '../shared/operations/start.ts';
@@ -55,6 +56,8 @@ export interface Client {
   showJob(jobId: string): Promise<JobView>;
   cancelJob(jobId: string): Promise<Cancellation>;
   prune(input: PruneInput): Promise<Pruned>;
+  /** Makes the catalog records that are missing, from the archives alone. With AWS credentials only. */
+  rebuildCatalog(options: { signal: AbortSignal; progress(backupId: string): void }): Promise<RebuiltCatalog>;
   health(): Promise<Health>;
   /** How far the service's clock is ahead of this machine's, in milliseconds, to a second or so. */
   clockOffsetMs(): Promise<number>;

@@ -12,6 +12,7 @@ import { checkHealth } from '../shared/operations/health.ts';
 import { listBackups } from '../shared/operations/list-backups.ts';
 import { listJobs } from '../shared/operations/list-jobs.ts';
 import { prune } from '../shared/operations/prune.ts';
+import { rebuildCatalog } from '../shared/operations/rebuild-catalog.ts';
 import {
   confirmRestore,
   rejectRestore,
@@ -62,6 +63,7 @@ export function directClient(context: OperationsContext): Client {
     showJob: (jobId) => showJob(context, jobId),
     cancelJob: (jobId) => cancelJob(context, jobId, by),
     prune: (input) => prune(context, input),
+    rebuildCatalog: (options) => rebuildCatalog(context, options),
     health: () => checkHealth(context),
     async clockOffsetMs() {
       // Any answer of S3 has its time, also the refusal that a wrong clock leads to.

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { parseInput } from '../../shared/input.ts';
 import { ListBackupsInput } from '../../shared/operations/list-backups.ts';
 import type { BackupSummary } from '../../shared/operations/summaries.ts';
-import { cliOf } from '../cli.ts';
+import { type Cli, cliOf } from '../cli.ts';
 import { ago, bytes, localTime } from '../format.ts';
 import { table } from '../output.ts';
 import { time, whole } from './options.ts';
@@ -26,8 +26,13 @@ export function listCommand(program: Command): void {
     .option('--until <time>', 'made before this date or time', time)
     .option('-n, --limit <count>', 'how many, at most 1000', whole, 50)
     .option('--cursor <id>', 'go on after this one')
-    .action(async (options, command: Command) => {
+    .option(
+      '--rebuild',
+      'first make the records that are missing, from the archives alone; reads all of them',
+    )
+    .action(async ({ rebuild, ...options }, command: Command) => {
       const cli = cliOf(command);
+      if (rebuild) await rebuildRecords(cli);
       const input = parseInput(ListBackupsInput, options, 'The filters');
       const found = await (await cli.client()).listBackups(input);
       for (const backup of found.backups) cli.output.event('backup', backup);
@@ -44,6 +49,17 @@ export function listCommand(program: Command): void {
         );
       }
     });
+}
+
+async function rebuildRecords(cli: Cli): Promise<void> {
+  const client = await cli.client();
+  const { rebuilt, kept, problems } = await client.rebuildCatalog({
+    signal: new AbortController().signal,
+    progress: (backupId) => cli.output.note(`Looking at ${backupId}`),
+  });
+  cli.output.event('rebuilt', { rebuilt, kept, problems });
+  cli.output.note(`${rebuilt.length} records were made, ${kept} were there.`);
+  for (const { backup_id, problem } of problems) cli.output.warn(`${backup_id} gets no record: ${problem}`);
 }
 
 const HEAD = ['backup', 'made', 'target', 'type', 'size', 'state', 'kept', 'tags'];

@@ -153,5 +153,8 @@ function draftManifest(
     tallies,
     tags: plan.request.tags,
     ...(plan.request.note === undefined ? {} : { note: plan.request.note }),
+    // Not needed to restore, but to rebuild the catalog from the archives alone.
+    ...(plan.request.retention === undefined ? {} : { retention: plan.request.retention }),
+    ...(plan.request.requested_by === undefined ? {} : { requested_by: plan.request.requested_by }),
   };
 }

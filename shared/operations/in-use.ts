@@ -1,6 +1,7 @@
 import { ListExecutionsCommand, type ListExecutionsCommandOutput } from '@aws-sdk/client-sfn';
 import { LOCKS, restorePlanKey } from '../bucket/layout.ts';
 import { Lock } from '../jobs/lock.ts';
+import { readJob } from '../jobs/record.ts';
 import { RestorePlan } from '../restore/plan.ts';
 import { findSafetyBackup } from '../restore/safety.ts';
 import type { OperationsContext } from './context.ts';
@@ -12,7 +13,7 @@ import type { OperationsContext } from './context.ts';
 export async function backupsInUse(context: OperationsContext): Promise<Map<string, string>> {
   const { bucket } = context;
   const jobs = new Set<string>();
-  for await (const name of runningRestores(context)) jobs.add(name);
+  for await (const name of running(context, 'restore')) jobs.add(name);
   // Jobs of uploads are not named after their execution; the lock of their target names them. A lock that is kept
   // after a failed rollback names the job whose safety backup is all that is left.
   for await (const { key } of bucket.keys(LOCKS)) {
@@ -29,12 +30,26 @@ export async function backupsInUse(context: OperationsContext): Promise<Map<stri
   return used;
 }
 
-async function* runningRestores({ sfn, stateMachines }: OperationsContext): AsyncGenerator<string> {
+/** The backups that running backup jobs are making: their archives may be there before their records are. */
+export async function backupsBeingMade(context: OperationsContext): Promise<Set<string>> {
+  const made = new Set<string>();
+  for await (const name of running(context, 'backup')) {
+    const job = await readJob(context.bucket, name);
+    if (job?.backup_id !== undefined) made.add(job.backup_id);
+  }
+  return made;
+}
+
+/** Names of the executions of a workflow that are running. */
+async function* running(
+  { sfn, stateMachines }: OperationsContext,
+  workflow: 'backup' | 'restore',
+): AsyncGenerator<string> {
   let nextToken: string | undefined;
   do {
     const page: ListExecutionsCommandOutput = await sfn.send(
       new ListExecutionsCommand({
-        stateMachineArn: stateMachines.restore,
+        stateMachineArn: stateMachines[workflow],
         statusFilter: 'RUNNING',
         ...(nextToken === undefined ? {} : { nextToken }),
       }),

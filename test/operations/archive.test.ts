@@ -2,50 +2,17 @@ import { execFile } from 'node:child_process';
 import { crc32 } from 'node:zlib';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { crc32Base64 } from '../../shared/archive/crc32.ts';
-import type { EntryPiece } from '../../shared/archive/types.ts';
-import { writeArchive } from '../../shared/archive/write.ts';
 import { ContentsInput, listContents } from '../../shared/operations/contents.ts';
 import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
 import { showBackup } from '../../shared/operations/show-backup.ts';
 import { verifyBackup } from '../../shared/operations/verify-backup.ts';
+import { ENTRIES, makeArchive } from '../support/archive.ts';
 import { catalogRecord, catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';
 
 const ID = 'snapshot_2026-01-02T03-04-05Z';
-const ENTRIES = {
-  'graph/nodes-00001.jsonl': Buffer.from('{"type":"node","id":"1"}\n'.repeat(1000)),
-  'kv/full_docs.json': Buffer.from('{"doc-1": {"content": "text"}}'),
-  'kv/text_chunks.json': Buffer.from('{}'),
-};
 
 let context: Awaited<ReturnType<typeof freshContext>>;
-
-async function archive(backupId = ID): Promise<{ bytes: Buffer; checksum: string }> {
-  async function* pieces(): AsyncGenerator<EntryPiece> {
-    for (const [name, data] of Object.entries(ENTRIES)) {
-      yield { name, size: data.length, offset: 0, length: data.length, data: [data] };
-    }
-  }
-  const written = writeArchive(
-    pieces(),
-    {
-      backup_id: backupId,
-      created_at: '2026-01-02T03:04:05.000Z',
-      storage_backends: {},
-      statistics: {},
-      scope: { type: 'full', stores: ['graph', 'kv'] },
-      tallies: {},
-      tags: [],
-    },
-    { codec: 'gzip' },
-  );
-  const chunks: Buffer[] = [];
-  for (;;) {
-    const next = await written.next();
-    if (next.done) return { bytes: Buffer.concat(chunks), checksum: next.value.checksum };
-    chunks.push(next.value);
-  }
-}
 
 /** Puts an archive into the catalog; `stored` are the bytes that S3 really has. */
 async function put(made: { bytes: Buffer; checksum: string }, stored = made.bytes): Promise<void> {
@@ -66,6 +33,7 @@ async function put(made: { bytes: Buffer; checksum: string }, stored = made.byte
   );
 }
 
+const archive = (backup_id: string) => makeArchive({ backup_id });
 const verify = () => verifyBackup(context, ID, { cursor: null, timeLeft: () => 60_000 });
 
 beforeEach(async () => {
@@ -74,7 +42,7 @@ beforeEach(async () => {
 
 describe('the contents of a backup', () => {
   test('are listed from its index, page by page and by prefix', async () => {
-    await put(await archive());
+    await put(await archive(ID));
     const names = async (input: object) =>
       (await listContents(context, ID, ContentsInput.parse(input))).entries.map(({ name }) => name);
     expect(await names({})).toEqual(Object.keys(ENTRIES));
@@ -85,7 +53,7 @@ describe('the contents of a backup', () => {
   });
 
   test('come one by one through a link that gives nothing else', async () => {
-    await put(await archive());
+    await put(await archive(ID));
     const name = 'kv/full_docs.json';
     const link = await downloadBackup(context, ID, DownloadInput.parse({ entry: name }));
     const answer = await fetch(link.url, { headers: link.headers });
@@ -101,7 +69,7 @@ describe('the contents of a backup', () => {
 
 describe('verifying a backup', () => {
   test('says that every byte is as it was written, and when that was found', async () => {
-    await put(await archive());
+    await put(await archive(ID));
     const before = await showBackup(context, ID);
     expect(await verify()).toMatchObject({ done: true, is_valid: true, errors: [] });
     const { verification } = await showBackup(context, ID);
@@ -110,7 +78,7 @@ describe('verifying a backup', () => {
   });
 
   test('goes on where a leg ended', async () => {
-    await put(await archive());
+    await put(await archive(ID));
     let legs = 0;
     let cursor: Awaited<ReturnType<typeof verify>>['cursor'] = null;
     for (;;) {
@@ -131,7 +99,7 @@ describe('verifying a backup', () => {
     ['a missing end', (bytes) => bytes.subarray(0, bytes.length - 100)],
     ['no archive at all', () => Buffer.from('hello')],
   ])('finds %s, and the catalog says so from then on', async (_, damage) => {
-    const made = await archive();
+    const made = await archive(ID);
     await put(made, damage(made.bytes));
     const { is_valid, errors } = await verify();
     expect(is_valid).toBe(false);
@@ -143,13 +111,13 @@ describe('verifying a backup', () => {
   });
 
   test('finds a sound archive that is not the one that was catalogued', async () => {
-    await put(await archive(), (await archive('snapshot_other')).bytes);
+    await put(await archive(ID), (await archive('snapshot_other')).bytes);
     const { is_valid, errors } = await verify();
     expect([is_valid, errors.join()]).toEqual([false, expect.stringContaining('backup_id')]);
   });
 
   test('finds an archive that is gone', async () => {
-    await put(await archive());
+    await put(await archive(ID));
     await context.bucket.removeAll(`backups/${ID}.ngbak`);
     expect(await verify()).toMatchObject({ is_valid: false, errors: [expect.stringContaining('is gone')] });
   });

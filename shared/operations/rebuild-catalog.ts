@@ -1,0 +1,157 @@
+import { HeadObjectCommand, type HeadObjectCommandOutput } from '@aws-sdk/client-s3';
+import { z } from 'zod';
+import { OWNER } from '../archive/compose.ts';
+import type { Manifest } from '../archive/manifest.ts';
+import { openArchive } from '../archive/open.ts';
+import { s3Source } from '../archive/sources.ts';
+import type { ByteSource } from '../archive/types.ts';
+import { verifyArchive } from '../archive/verify.ts';
+import { Retention } from '../backup/request.ts';
+import { ConflictError } from '../bucket/bucket.ts';
+import { archiveKey, BACKUPS, catalogKey } from '../bucket/layout.ts';
+import { explainS3Error } from '../bucket/s3-error.ts';
+import { CatalogRecord } from '../catalog/record.ts';
+import { describeError, IntegrityError, NgbakError } from '../errors.ts';
+import { Id } from '../ids.ts';
+import { parseInput } from '../input.ts';
+import type { OperationsContext } from './context.ts';
+import { backupsBeingMade } from './in-use.ts';
+
+export const RebuiltCatalog = z.object({
+  /** Backups whose record was made again. */
+  rebuilt: z.array(z.string()),
+  /** How many backups have a record already. */
+  kept: z.number().int(),
+  /** Archives for which none could be made, with the reason. */
+  problems: z.array(z.object({ backup_id: z.string(), problem: z.string() })),
+});
+export type RebuiltCatalog = z.infer<typeof RebuiltCatalog>;
+
+/** Fields that ngbak's manifests carry for this purpose; other writers may leave them out. */
+const Extra = z.object({ retention: Retention.optional(), requested_by: z.string().max(200).optional() });
+
+/**
+ * Makes the catalog records that are missing, from the archives alone: every byte of an archive is read and checked
+ * first, since a record says that it was. Backups that are just being made are left alone. What an archive does not
+ * know is what was changed after it was made; times of completion and verification are those of the object and of now.
+ */
+export async function rebuildCatalog(
+  context: OperationsContext,
+  leg: { signal?: AbortSignal; progress?(backupId: string): void } = {},
+): Promise<RebuiltCatalog> {
+  const { bucket } = context;
+  const being = await backupsBeingMade(context);
+  const result: RebuiltCatalog = { rebuilt: [], kept: 0, problems: [] };
+  for await (const { key } of bucket.keys(BACKUPS)) {
+    const backupId = key.endsWith('.ngbak') ? key.slice(BACKUPS.length, -'.ngbak'.length) : '';
+    if (!Id.safeParse(backupId).success || being.has(backupId)) continue;
+    leg.progress?.(backupId);
+    try {
+      if (await hasRecord(context, backupId)) result.kept++;
+      else if (await rebuild(context, backupId, leg.signal)) result.rebuilt.push(backupId);
+    } catch (error) {
+      if (!(error instanceof NgbakError) || error.retryable) throw error;
+      result.problems.push({ backup_id: backupId, problem: describeError(error) });
+    }
+  }
+  return result;
+}
+
+async function hasRecord({ bucket }: OperationsContext, backupId: string): Promise<boolean> {
+  return (await bucket.readRecord(catalogKey(backupId), CatalogRecord)) !== undefined;
+}
+
+/** Returns false where somebody else wrote the record meanwhile. */
+async function rebuild(
+  { bucket }: OperationsContext,
+  backupId: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const key = archiveKey(backupId);
+  const where = `s3://${bucket.name}/${key}`;
+  const head = await bucket.s3
+    .send(new HeadObjectCommand({ Bucket: bucket.name, Key: key, ChecksumMode: 'ENABLED' }))
+    .catch((error) => {
+      throw explainS3Error(error, 'look at', where);
+    });
+  const source = await s3Source(bucket.s3, bucket.name, key, head.VersionId);
+  const { problems } = await verifyArchive(source, {
+    cursor: null,
+    timeLeft: () => Number.POSITIVE_INFINITY,
+    ...(signal ? { signal } : {}),
+  });
+  if (problems.length > 0) {
+    throw new IntegrityError(`${where} is damaged: ${problems.slice(0, 3).join('; ')}.`, {
+      remedy: 'It gets no record. Take another copy of it, or delete it.',
+    });
+  }
+  const { manifest } = await openArchive(source);
+  if (manifest.backup_id !== backupId) {
+    throw new IntegrityError(`${where} says of itself that it is backup ${manifest.backup_id}.`, {
+      remedy: `Give it its own name, ${archiveKey(manifest.backup_id)}.`,
+    });
+  }
+  const record = recordOf(manifest, head, key, await codecOf(source));
+  try {
+    await bucket.writeRecord(catalogKey(backupId), record, { absent: true });
+    return true;
+  } catch (error) {
+    if (error instanceof ConflictError) return false;
+    throw error;
+  }
+}
+
+function recordOf(
+  manifest: Manifest,
+  head: HeadObjectCommandOutput,
+  key: string,
+  codec: CatalogRecord['archive']['codec'],
+): CatalogRecord {
+  const created = new Date(manifest.created_at);
+  const completed = head.LastModified ?? created;
+  const { retention, requested_by } = Extra.parse(manifest);
+  const versioned = head.VersionId !== undefined && head.VersionId !== 'null';
+  const record = {
+    record_version: 1,
+    backup_id: manifest.backup_id,
+    target: manifest.scope.target,
+    job_id: head.Metadata?.[OWNER],
+    type: manifest.scope.type,
+    stores: manifest.scope.stores,
+    created_at: created.toISOString(),
+    completed_at: completed.toISOString(),
+    archive: {
+      key,
+      ...(versioned ? { version_id: head.VersionId } : {}),
+      bytes: head.ContentLength,
+      entries: manifest.index.entries,
+      codec,
+      crc32: head.ChecksumCRC32,
+      checksum: manifest.checksum,
+    },
+    duration_seconds: Math.max(0, (completed.getTime() - created.getTime()) / 1000),
+    uncompressed_bytes: manifest.index.bytes,
+    statistics: manifest.statistics,
+    tallies: manifest.tallies,
+    consistency: manifest.consistency,
+    verification: { state: 'verified', at: new Date().toISOString() },
+    ngbak_version: manifest.ngbak_version,
+    tags: manifest.tags,
+    ...(manifest.note === undefined ? {} : { note: manifest.note }),
+    ...(retention === undefined ? {} : { retention }),
+    ...(requested_by === undefined ? {} : { requested_by }),
+  };
+  return parseInput(
+    CatalogRecord,
+    record,
+    `What ${key} says of itself`,
+    'It was not made by a backup of ngbak: restore it as an upload instead.',
+  );
+}
+
+/** By the magic bytes of gzip (RFC 1952) and zstd (RFC 8878). */
+async function codecOf(source: ByteSource): Promise<CatalogRecord['archive']['codec']> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of source.read(0, 4)) chunks.push(chunk);
+  return Buffer.concat(chunks).readUInt16BE() === 0x1f8b ? 'gzip' : 'zstd';
+}
