@@ -76,8 +76,10 @@ export async function startStack<S extends ServiceName = ServiceName>(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', join(ROOT, 'local/supervisor.ts'), request.name],
     // In a session of its own: Ctrl-C in the terminal reaches us alone, and we tell it to end.
-    { cwd: ROOT, env: environment, stdio: ['pipe', 'pipe', 'inherit'], detached: true },
+    { cwd: ROOT, env: environment, stdio: ['pipe', 'pipe', 'pipe'], detached: true },
   );
+  // Through us and not inherited: a stack that is kept would hold our output open for whoever reads it to its end.
+  supervisor.stderr.pipe(process.stderr, { end: false });
   // It may end before it has read everything; how it ended is what we report.
   supervisor.stdin.on('error', () => undefined);
   const exited = new Promise<string>((resolve) => {
@@ -108,6 +110,7 @@ export async function startStack<S extends ServiceName = ServiceName>(
         supervisor.stdin.end();
         supervisor.unref();
         supervisor.stdout.destroy();
+        supervisor.stderr.destroy();
       },
     };
   } catch (error) {

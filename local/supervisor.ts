@@ -40,9 +40,11 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 
 let heard = true;
 // The asker may be gone before us; then nobody needs to be told.
-process.stdout.on('error', () => {
-  heard = false;
-});
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', () => {
+    heard = false;
+  });
+}
 function say(message: SupervisorMessage): void {
   if (heard) process.stdout.write(`${JSON.stringify(message)}\n`);
 }

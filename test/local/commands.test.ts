@@ -1,0 +1,125 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { installFolder, ROOT, stacksFolder } from '../../local/folders.ts';
+import { isAlive } from '../../local/processes.ts';
+import { startStack } from '../../local/stack.ts';
+import { StackState } from '../../local/state.ts';
+import { withoutAddresses } from './without-addresses.ts';
+
+const environment = withoutAddresses();
+const name = `commands-${randomBytes(4).toString('hex')}`;
+const folder = join(stacksFolder(environment), name);
+const Status = z.array(
+  z.object({ state: StackState, services: z.array(z.object({ service: z.string(), health: z.string() })) }),
+);
+
+/** Runs a program by local/bootstrap.mjs, as the npm scripts do. */
+async function bootstrap(args: readonly string[], env = environment) {
+  const child = spawn(process.execPath, [join(ROOT, 'local/bootstrap.mjs'), ...args], { env });
+  const code = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  return { code: await code, stdout, stderr };
+}
+const local = (...args: string[]) => bootstrap(['local/commands.ts', ...args]);
+
+afterEach(() => local('down', '--name', name));
+
+describe('a stack of local:up', () => {
+  test('stays, tells its addresses and health, and is gone after local:down', async () => {
+    const up = await local('up', '--name', name, '--only', 'redis,qdrant', '--json');
+    expect(up).toMatchObject({ code: 0 });
+    const state = StackState.parse(JSON.parse(up.stdout));
+    expect(Object.keys(state.addresses)).toEqual(expect.arrayContaining(['redis', 'qdrant']));
+
+    const status = await local('status', '--name', name, '--json');
+    const [found] = Status.parse(JSON.parse(status.stdout));
+    expect(found?.services).toEqual([
+      expect.objectContaining({ service: 'qdrant', health: 'healthy' }),
+      expect.objectContaining({ service: 'redis', health: 'healthy' }),
+    ]);
+    expect(status.code).toBe(0);
+
+    expect(await local('down', '--name', name)).toMatchObject({ code: 0 });
+    expect(Object.values(state.processes).filter(isAlive)).toEqual([]);
+    expect(isAlive(state.supervisor)).toBe(false);
+    expect(existsSync(folder)).toBe(false);
+    expect(await local('status', '--name', name)).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('no local stack'),
+    });
+  });
+
+  test('is reported as unhealthy, by exit code as well, when a server has ended', async () => {
+    const up = await local('up', '--name', name, '--only', 'redis,qdrant', '--json');
+    process.kill(StackState.parse(JSON.parse(up.stdout)).processes.redis ?? 0, 'SIGKILL');
+    const status = await local('status', '--name', name, '--json');
+    expect(status.code).toBe(1);
+    const [found] = Status.parse(JSON.parse(status.stdout));
+    expect(found?.services.map(({ service, health }) => [service, health === 'healthy'])).toEqual([
+      ['qdrant', true],
+      ['redis', false],
+    ]);
+  });
+
+  test('can be removed after its supervisor was killed', async () => {
+    const up = await local('up', '--name', name, '--only', 'redis,qdrant', '--json');
+    const state = StackState.parse(JSON.parse(up.stdout));
+    process.kill(state.supervisor, 'SIGKILL');
+    expect(await local('down', '--name', name)).toMatchObject({ code: 0 });
+    expect(Object.values(state.processes).filter(isAlive)).toEqual([]);
+    expect(existsSync(folder)).toBe(false);
+  });
+});
+
+test('local:down without a name leaves the stacks of running programs alone', async () => {
+  // In a folder with links to what is installed, so that `down` can't meet anybody else's stack.
+  const own = { ...environment, NGBAK_LOCAL_DIR: await mkdtemp(join(tmpdir(), 'ngbak-down-')) };
+  await symlink(installFolder(environment), installFolder(own));
+  const stack = await startStack({ services: ['redis'], environment: own });
+  try {
+    expect((await bootstrap(['local/commands.ts', 'down'], own)).stdout).toContain('left alone');
+    expect(existsSync(stack.folder)).toBe(true);
+  } finally {
+    await stack.stop();
+    await rm(own.NGBAK_LOCAL_DIR, { recursive: true });
+  }
+});
+
+test('an option that does not exist, or a service, is refused with the usage', async () => {
+  const { code, stderr } = await local('up', '--name', name, '--only', 'mysql');
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/only\.0: .*"neo4j".*Usage: npm run local:up/s);
+});
+
+describe('programs that are started by local/bootstrap.mjs', () => {
+  async function run(source: string, ...args: string[]) {
+    const temporary = await mkdtemp(join(tmpdir(), 'ngbak-bootstrap-'));
+    try {
+      await writeFile(join(temporary, 'program.ts'), source);
+      return await bootstrap([join(temporary, 'program.ts'), ...args]);
+    } finally {
+      await rm(temporary, { recursive: true });
+    }
+  }
+
+  test('are TypeScript, run on Node 24, get their arguments, and their exit code is what counts', async () => {
+    const program =
+      'const all: string[] = process.argv.slice(2); console.log(process.version, ...all); process.exitCode = 7;';
+    const { code, stdout } = await run(program, 'a', '--b');
+    expect(stdout).toMatch(/^v24\.\S+ a --b\n$/);
+    expect(code).toBe(7);
+  });
+
+  test('that are ended by a signal end bootstrap with what a shell would say', async () => {
+    expect(await run('process.kill(process.pid, "SIGTERM"); setInterval(() => {}, 1000);')).toMatchObject({
+      code: 143,
+    });
+  });
+});
