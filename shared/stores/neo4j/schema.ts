@@ -25,7 +25,7 @@ const KINDS = {
   TEXT: { minor: 0, community: true },
   POINT: { minor: 0, community: true },
   FULLTEXT: { minor: 0, community: true },
-  VECTOR: { minor: 13, community: true },
+  VECTOR: { minor: 15, community: true },
 } as const;
 type Kind = keyof typeof KINDS;
 
