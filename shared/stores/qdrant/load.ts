@@ -11,6 +11,7 @@ import type { QdrantScope } from './connection.ts';
 import { createCollection, reconcileAliases, reconcileIndexes, settleCollection } from './create.ts';
 import { pointsEntries, temporaryName } from './names.ts';
 import { countPoints } from './points.ts';
+import { countPeers } from './probe.ts';
 import { createSnapshot, removeSnapshots, snapshotPath, uploadSnapshot } from './snapshots.ts';
 import { writePoints } from './write.ts';
 
@@ -182,6 +183,15 @@ async function prepare(
     return name;
   }
   if (scope.filter || options.mode === 'merge') return name;
+  if ((await countPeers(client, signal)) > 1) {
+    // A snapshot holds one server's shards only, so nothing could be exchanged for the whole at one instant.
+    context.log('The collection is removed before its points are loaded: the cluster has several servers.', {
+      collection: name,
+    });
+    await dropCollection(client, name, signal);
+    await createCollection(client, name, config, signal);
+    return name;
+  }
   const beside = temporaryName(name, context.jobId);
   await dropCollection(client, beside, signal);
   await createCollection(client, beside, config, signal);

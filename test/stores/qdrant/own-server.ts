@@ -25,7 +25,7 @@ export class OwnServer implements Server {
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  static async start(extra: NodeJS.ProcessEnv = {}): Promise<OwnServer> {
+  static async start(extra: NodeJS.ProcessEnv = {}, args: readonly string[] = []): Promise<OwnServer> {
     const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-qdrant-'));
     const command = await installQdrant({
       environment: process.env,
@@ -35,17 +35,17 @@ export class OwnServer implements Server {
     });
     const [port = 0] = await freePorts(1);
     const server = new OwnServer(folder, port, command);
-    await server.up(extra);
+    await server.up(extra, args);
     return server;
   }
 
-  async up(extra: NodeJS.ProcessEnv = {}): Promise<void> {
+  async up(extra: NodeJS.ProcessEnv = {}, args: readonly string[] = []): Promise<void> {
     const data = (name: string) => {
       mkdirSync(join(this.#folder, name), { recursive: true });
       return join(this.#folder, name);
     };
     const [grpc = 0] = await freePorts(1);
-    this.#process = spawn(this.#command, [], {
+    this.#process = spawn(this.#command, args, {
       cwd: this.#folder,
       stdio: 'ignore',
       env: {

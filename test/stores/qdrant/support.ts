@@ -349,10 +349,10 @@ export async function seedPlain(
   server: Server,
   name: string,
   count: number,
-  { dimensions = 8, first = 0, tenant = (n: number) => `t${n % 2}` } = {},
+  { dimensions = 8, first = 0, tenant = (n: number) => `t${n % 2}`, create = true } = {},
 ): Promise<void> {
   const path = `/collections/${encodeURIComponent(name)}`;
-  await ask(server, 'PUT', path, { vectors: { size: dimensions, distance: 'Cosine' } });
+  if (create) await ask(server, 'PUT', path, { vectors: { size: dimensions, distance: 'Cosine' } });
   for (let at = 0; at < count; at += 1000) {
     const points = Array.from({ length: Math.min(1000, count - at) }, (_, index) => {
       const n = first + at + index;
