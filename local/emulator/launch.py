@@ -20,8 +20,9 @@ if __name__ == "__main__":
     import nested_executions
     import object_events
     import payload_limits
+    import versioned_reads
 
-    corrections = (bucket_properties, lambda_errors, multipart, nested_executions, object_events, payload_limits)
+    corrections = (bucket_properties, lambda_errors, multipart, nested_executions, object_events, payload_limits, versioned_reads)
     for correction in corrections:
         correction.apply()
 
