@@ -237,8 +237,9 @@ async function fetchRange(
         headers: { range: `bytes=${offset}-${offset + length - 1}` },
         signal: AbortSignal.any([signal, AbortSignal.timeout(STALL_MS)]),
       });
-      if (answer.status === 206 && answer.body) {
-        await writeAt(file, offset, length, answer.body);
+      if ((answer.status === 206 || answer.status === 200) && answer.body) {
+        // A server may answer with the whole instead of the range (RFC 9110, 14.2).
+        await writeAt(file, offset, length, answer.body, answer.status === 206 ? offset : 0);
         return;
       }
       await answer.body?.cancel();
@@ -265,19 +266,24 @@ function failed(link: Download, cause: unknown): NgbakError {
   });
 }
 
+/** Writes the bytes of `body` from `offset` on; the body's own first byte is that of position `begins`. */
 async function writeAt(
   file: FileHandle,
   offset: number,
   length: number,
   body: ReadableStream<Uint8Array>,
+  begins: number,
 ): Promise<void> {
+  let position = begins;
   let written = 0;
   for await (const bytes of body) {
-    if (written + bytes.length > length) throw new Error('more bytes than were asked for');
-    await file.write(bytes, 0, bytes.length, offset + written);
-    written += bytes.length;
+    const wanted = bytes.subarray(Math.max(0, offset - position), Math.max(0, offset + length - position));
+    position += bytes.length;
+    if (wanted.length > 0) await file.write(wanted, 0, wanted.length, offset + written);
+    written += wanted.length;
+    if (written === length) return;
   }
-  if (written !== length) throw new Error('fewer bytes than were asked for');
+  throw new Error('fewer bytes than were asked for');
 }
 
 async function fileCrc32(path: string, signal: AbortSignal): Promise<string> {
