@@ -71,6 +71,7 @@ export async function exportLeg(
       pieces: pieces(),
       carry: state.cursor === null ? null : SegmentCarry.nullable().parse(state.cursor.archive),
       codec: plan.request.codec,
+      ...(plan.request.level === undefined ? {} : { level: plan.request.level }),
       signal: leg.signal,
       tallies: () => ({ [state.store]: tallies }),
     });

@@ -14,6 +14,9 @@ import { STORE_NAMES, type StoreName } from '../stores/port.ts';
 import { backupIdOf, chooseTarget } from './names.ts';
 import { BackupRequest } from './request.ts';
 
+/** zlib's best compression. */
+const GZIP_LEVEL_MAX = 9;
+
 const ProbeRecord = z.object({
   kind: z.string(),
   version: z.string(),
@@ -82,6 +85,11 @@ export async function planBackup(
     'The backup request',
     'docs/aws-cli.md shows what it may hold.',
   );
+  if (request.codec === 'gzip' && (request.level ?? 1) > GZIP_LEVEL_MAX) {
+    throw new InvalidInputError(`gzip has no level ${request.level}.`, {
+      remedy: `Choose a level from 1 to ${GZIP_LEVEL_MAX}, or codec "zstd".`,
+    });
+  }
   const jobId = parseInput(
     Id,
     execution.name,

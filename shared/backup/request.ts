@@ -19,6 +19,8 @@ export const BackupRequest = z.strictObject({
   note: z.string().max(1000).optional(),
   retention: Retention.optional(),
   codec: z.enum(['gzip', 'zstd']).default('gzip'),
+  /** How hard to compress: 1 to 9 for gzip, 1 to 19 for zstd. Left out: the level that docs/format.md chose. */
+  level: z.number().int().min(1).max(19).optional(),
   /** Set by a restore that saves its target: the backup runs under the restore's lock. */
   part_of: z.strictObject({ job_id: Id, execution_arn: z.string() }).optional(),
   /** Who asked, for the records: a person, a key's name, `schedule`. */
