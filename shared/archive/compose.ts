@@ -121,14 +121,22 @@ export async function abortComposition(
   const { Uploads } = await callS3('list the uploads of', where, () => s3.send(list));
   for (const upload of Uploads ?? []) {
     if (upload.Key !== Key || upload.UploadId === undefined) continue;
-    const abort = new AbortMultipartUploadCommand({ Bucket, Key, UploadId: upload.UploadId });
-    await callS3('abort the upload of', where, () => s3.send(abort), { expected: ['NoSuchUpload'] }).catch(
-      (error) => {
-        // Gone already, which is what was wanted.
-        if (error.name !== 'NoSuchUpload') throw error;
-      },
-    );
+    await abortUpload(composition, upload.UploadId);
   }
+}
+
+async function abortUpload(
+  { s3, bucket: Bucket, key: Key }: Pick<Composition, 's3' | 'bucket' | 'key'>,
+  UploadId: string,
+): Promise<void> {
+  const abort = new AbortMultipartUploadCommand({ Bucket, Key, UploadId });
+  const where = `s3://${Bucket}/${Key}`;
+  await callS3('abort the upload of', where, () => s3.send(abort), { expected: ['NoSuchUpload'] }).catch(
+    (error) => {
+      // Gone already, which is what was wanted.
+      if (errorFields(error).name !== 'NoSuchUpload') throw error;
+    },
+  );
 }
 
 const tailKey = ({ work }: Composition) => `${work}tail.seg`;
@@ -462,7 +470,7 @@ async function complete(
       {
         signal,
         timeout: LONG_TIMEOUT,
-        expected: ['PreconditionFailed', 'ConditionalRequestConflict', 'NoSuchUpload', 'BadDigest'],
+        expected: ['PreconditionFailed', 'NoSuchUpload', 'BadDigest'],
       },
     );
     return composed(tail, VersionId);
@@ -474,7 +482,9 @@ async function complete(
         cause: error,
       });
     }
-    if (!['PreconditionFailed', 'ConditionalRequestConflict', 'NoSuchUpload'].includes(name)) throw error;
+    if (name !== 'PreconditionFailed' && name !== 'NoSuchUpload') throw error;
+    // Not completed and not needed: nothing may be left of it.
+    await abortUpload(composition, UploadId);
     return findOwn(composition, tail, error);
   }
 }

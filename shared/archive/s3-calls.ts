@@ -32,6 +32,8 @@ export function isTransient(error: unknown): boolean {
       status === 429 ||
       (status >= 500 && status !== 501) ||
       error.name === 'SlowDown' ||
+      // Another conditional write of the same key was under way: S3 asks for another try.
+      error.name === 'ConditionalRequestConflict' ||
       error.name === 'RequestTimeout'
     );
   }
