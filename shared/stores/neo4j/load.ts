@@ -15,7 +15,7 @@ import {
   START,
 } from './entries.ts';
 import { canonicalNode, canonicalRelationship, type NodeLine, type RelationshipLine } from './lines.ts';
-import { checkNodes, indexKeys, mergeNodes, mergeRelationships } from './merge.ts';
+import { checkNodes, indexKeys, makeRoomFor, mergeNodes, mergeRelationships } from './merge.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import { canonicalSchema, createStatement, readSchema, sameDefinition } from './schema.ts';
 import type { ScopeText } from './scope.ts';
@@ -172,11 +172,13 @@ async function loadRelationships(
 }
 
 /** Makes what is not there yet. What stands in the way under the same name was told by `admits`. */
-async function loadSchema({ server, archive, context }: Site, book: TallyBook): Promise<void> {
+async function loadSchema(site: Site, book: TallyBook): Promise<void> {
+  const { server, archive, context } = site;
   const archived = (await readArchivedSchema(archive)) ?? [];
   for (const row of archived) {
     const existing = await readSchema(server, undefined, context.signal);
     if (!existing.some((other) => sameDefinition(row, other))) {
+      if (site.options.mode === 'merge') await makeRoomFor(site, row);
       await server.schema(`making ${row.type} "${row.name}"`, createStatement(row), context.signal);
     }
     book.add('schema', canonicalSchema(row));

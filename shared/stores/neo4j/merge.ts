@@ -6,6 +6,8 @@ import { nodeName, relationshipName } from './compare.ts';
 import { canonicalNode, type NodeLine, placedRelationship, type RelationshipLine } from './lines.ts';
 import type { Site } from './load.ts';
 import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY, quote, RESERVED_PREFIX } from './names.ts';
+import type { SchemaRow } from './schema.ts';
+import type { ScopeText } from './scope.ts';
 import type { Properties } from './values.ts';
 import { createNodes, createRelationships, endParameters, matchEnds } from './write.ts';
 
@@ -29,10 +31,9 @@ export async function indexKeys(
   const missing = [...labels].filter((label) => !indexed.has(label));
   if (missing.length === 0) return;
   for (const label of missing) {
-    const hash = createHash('sha256').update(label).digest('hex').slice(0, 12);
     await server.schema(
       'making the index that a merge needs',
-      `CREATE INDEX ${quote(`${scope.names.schemaPrefix}key_${hash}`)} IF NOT EXISTS
+      `CREATE INDEX ${quote(keyIndexName(scope, label))} IF NOT EXISTS
        FOR (n:${quote(label)}) ON (n.${quote(key)})`,
       context.signal,
     );
@@ -44,6 +45,27 @@ export async function indexKeys(
     { seconds: INDEX_WAIT_SECONDS },
     context.signal,
   );
+}
+
+/**
+ * Removes our index where a constraint or index of the archive is about to take its place: the server does not have two
+ * of one label and property, and refuses the constraint.
+ */
+export async function makeRoomFor({ server, scope, context }: Site, row: SchemaRow): Promise<void> {
+  const [label, property] = [row.tokens[0], row.properties[0]];
+  const isLikeOurs = row.entity === 'NODE' && row.tokens.length === 1 && row.properties.length === 1;
+  if (!isLikeOurs || label === undefined || property !== scope.keyProperty) return;
+  if (row.type === 'index' && row.kind !== 'RANGE') return;
+  await server.schema(
+    'removing the index that a merge needed',
+    `DROP INDEX ${quote(keyIndexName(scope, label))} IF EXISTS`,
+    context.signal,
+  );
+}
+
+function keyIndexName(scope: ScopeText, label: string): string {
+  const hash = createHash('sha256').update(label).digest('hex').slice(0, 12);
+  return `${scope.names.schemaPrefix}key_${hash}`;
 }
 
 /** Throws where a batch of nodes can't be merged, before anything was written. */
