@@ -24,7 +24,7 @@ export interface ExportLimits {
 }
 
 /** Units that take some seconds on a slow line. */
-export const EXPORT_LIMITS: ExportLimits = { chunkCharacters: 8 * 1024 ** 2, pieceBytes: 32 * 1024 ** 2 };
+export const EXPORT_LIMITS: ExportLimits = { chunkCharacters: 4 * 1024 ** 2, pieceBytes: 32 * 1024 ** 2 };
 /** Points whose content is digested where a collection is saved by snapshot; docs/stores/qdrant.md says what it proves. */
 export const DIGESTED_POINTS = 20_000;
 /** Times that a snapshot is taken of a collection that keeps changing. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { describeError, IntegrityError } from '../../errors.ts';
+import { AccessDeniedError, describeError, IntegrityError, UnavailableError } from '../../errors.ts';
 import type { LegContext } from '../port.ts';
 import type { QdrantClient } from './client.ts';
 import {
@@ -16,6 +17,10 @@ import { collectionPath } from './points.ts';
 
 /** Milliseconds that a server may take to write a snapshot, or to load one. */
 export const SNAPSHOT_TIMEOUT_MS = 30 * 60_000;
+
+/** Milliseconds that a clean-up waits for a server that still writes a snapshot, and between two looks at it. */
+const UNTIL_WRITTEN_MS = 5 * 60_000;
+const POLL_MS = 500;
 
 const Snapshot = z.looseObject({
   name: z.string().min(1).max(512),
@@ -126,6 +131,8 @@ export async function removeSnapshots(
   const marks = (await listAliases(client, context.signal)).filter(({ alias }) => alias.startsWith(prefix));
   for (const mark of marks) {
     const [, state, time = '0'] = /\.(is|after)\.([0-9-]+)$/.exec(mark.alias) ?? [];
+    // The server goes on writing when nobody waits for its answer any more.
+    if (state !== 'is') await untilWritten(client, mark.collection, context);
     const snapshots = await listSnapshots(client, mark.collection, context.signal);
     const ours = snapshots.filter(({ name }) =>
       state === 'is' ? timeOf(name) === time : timeOf(name) > time,
@@ -141,6 +148,38 @@ export async function removeSnapshots(
     const actions: AliasAction[] = [{ delete_alias: { alias_name: mark.alias } }];
     await changeAliases(client, actions, context.signal);
   }
+}
+
+const Running = z.looseObject({
+  collections: z.looseObject({
+    snapshots: z.array(z.looseObject({ id: z.string(), running_snapshots: z.number() })).optional(),
+  }),
+});
+
+/** Waits while the server writes a snapshot of the collection. Throws UnavailableError where that takes too long. */
+async function untilWritten(client: QdrantClient, collection: string, context: LegContext): Promise<void> {
+  const end = Date.now() + Math.min(UNTIL_WRITTEN_MS, Math.max(0, context.timeLeft()));
+  while (await isWriting(client, collection, context.signal)) {
+    if (Date.now() >= end) {
+      throw new UnavailableError(`The Qdrant server still writes a snapshot of collection "${collection}".`, {
+        remedy: `When it is done, remove the snapshot and the alias "${markPrefix(context.jobId, collection)}…".`,
+      });
+    }
+    await sleep(POLL_MS, undefined, { signal: context.signal });
+  }
+}
+
+async function isWriting(client: QdrantClient, collection: string, signal: AbortSignal): Promise<boolean> {
+  let result: unknown;
+  try {
+    result = await client.call('GET', '/telemetry?details_level=2', { signal });
+  } catch (error) {
+    // A key that may take snapshots, but may not read this: then nobody can tell.
+    if (error instanceof AccessDeniedError) return false;
+    throw error;
+  }
+  const running = Running.safeParse(result).data?.collections.snapshots ?? [];
+  return running.some(({ id, running_snapshots }) => id === collection && running_snapshots > 0);
 }
 
 /**

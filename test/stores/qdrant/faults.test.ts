@@ -35,6 +35,10 @@ async function seedLarge(name: string): Promise<void> {
   await seedPlain(server, name, 1000, { dimensions: 64 });
 }
 
+async function until(happened: () => Promise<boolean>): Promise<void> {
+  while (!(await happened())) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
 async function failure(
   promise: Promise<unknown>,
 ): Promise<{ name: string; text: string; retryable: unknown }> {
@@ -159,10 +163,20 @@ test('an export that is killed while the server writes its snapshot leaves nothi
   const [foreign] = await result<{ name: string }[]>(server, 'GET', path);
   await new Promise((resolve) => setTimeout(resolve, 1100));
   const context = legContext();
-  // The server does its work, but the answer is lost: the snapshot is there, and nobody was told its name.
+  // The server begins its work, but the answer is lost: a snapshot comes to be, and nobody is told its name.
+  let creation: Promise<string> | undefined;
   const meddler = await startMeddler(server, async (method, called) => {
     if (method !== 'POST' || !called.includes('/snapshots')) return;
-    await ask(server, 'POST', path);
+    creation = ask(server, 'POST', path);
+    await until(async () => {
+      const { collections } = await result<{
+        collections: { snapshots: { id: string; running_snapshots: number }[] };
+      }>(server, 'GET', '/telemetry?details_level=2');
+      const running = collections.snapshots.some(
+        ({ id, running_snapshots }) => id === name && running_snapshots > 0,
+      );
+      return running || (await result<unknown[]>(server, 'GET', path)).length > 1;
+    });
     await meddler.stop();
   });
   const cut = openStore({ url: meddler.url, apiKey: server.apiKey }, { method: 'snapshot' });
@@ -174,10 +188,10 @@ test('an export that is killed while the server writes its snapshot leaves nothi
     })(),
   );
   expect(error.name).toBe('UnavailableError');
-  expect(await result(server, 'GET', path)).toHaveLength(2);
   const store = openStore(server, { method: 'snapshot' }, SMALL);
   await store.cleanup(context);
   await store.cleanup(context);
+  await creation;
   expect(await result(server, 'GET', path)).toEqual([expect.objectContaining({ name: foreign?.name })]);
   expect(await result(server, 'GET', '/aliases')).toEqual({ aliases: [] });
   await ask(server, 'DELETE', `${path}/${foreign?.name}`);

@@ -169,9 +169,11 @@ export async function startMeddler(
   before: (method: string, path: string) => Promise<void>,
 ): Promise<{ url: string; stop: () => Promise<void> }> {
   const { hostname, port } = new URL(target.url);
+  let stopped = false;
   const server = createHttpServer(async (incoming, outgoing) => {
     const { method = '', url: path = '', headers } = incoming;
     await before(method, path);
+    if (stopped) return;
     const call = request({ hostname, port, method, path, headers }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
       answer.pipe(outgoing);
@@ -185,6 +187,7 @@ export async function startMeddler(
     url: `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`,
     stop: () =>
       new Promise((resolve) => {
+        stopped = true;
         server.close(() => resolve());
         server.closeAllConnections();
       }),
