@@ -1,6 +1,8 @@
-import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { InvalidInputError } from '../shared/errors.ts';
+import { parseJson } from '../shared/input.ts';
 import { removeFromDocker } from './docker.ts';
 import { stacksFolder } from './folders.ts';
 import { isAlive, killGroup, killMarked, readOfProcess, runsIn } from './processes.ts';
@@ -45,10 +47,15 @@ export async function writeState(folder: string, state: StackState): Promise<voi
   await rename(`${path}.new`, path);
 }
 
-/** The state of a stack, or undefined where there is none, or where its folder has just been made. */
+/**
+ * The state of a stack, or undefined where there is none, or where its folder has just been made. Throws
+ * InvalidInputError where it is one of another version.
+ */
 export async function readState(folder: string): Promise<StackState | undefined> {
   try {
-    return StackState.parse(JSON.parse(await readFile(join(folder, 'state.json'), 'utf8')));
+    const path = join(folder, 'state.json');
+    const remedy = `End the processes that it names, then remove ${folder}.`;
+    return parseJson(StackState, await readFile(path, 'utf8'), path, remedy);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
@@ -91,12 +98,26 @@ export async function removeStack(
   await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
 }
 
+/** How long a folder may be without a state: its owner writes one right after it has made the folder. */
+const STATELESS_MS_MAX = 60_000;
+
 /** Removes what is left of stacks whose owner was killed. */
 export async function removeAbandoned(environment: NodeJS.ProcessEnv): Promise<void> {
   for (const name of await stackNames(environment)) {
     const folder = join(stacksFolder(environment), name);
+    if (await isAbandoned(folder)) await removeStack(name, folder, environment);
+  }
+}
+
+async function isAbandoned(folder: string): Promise<boolean> {
+  try {
     const state = await readState(folder);
-    // Without a state it is being made this very moment, by an owner that will remove it.
-    if (state && !(await isSupervised(state))) await removeStack(name, folder, environment);
+    if (state) return !(await isSupervised(state));
+    return Date.now() - (await stat(folder)).mtimeMs > STATELESS_MS_MAX;
+  } catch (error) {
+    // Of another version of ours, whose processes we don't know; or removed by its owner this very moment.
+    if (error instanceof InvalidInputError || (error as NodeJS.ErrnoException).code === 'ENOENT')
+      return false;
+    throw error;
   }
 }

@@ -16,6 +16,7 @@ import { boundToParent, ended, killGroup } from '../local/processes.ts';
 import { type Stack, startStack } from '../local/stack.ts';
 import { describeError } from '../shared/errors.ts';
 import { parseJson } from '../shared/input.ts';
+import { refuseForeignData } from './foreign-data.ts';
 
 const JEST = [
   '--experimental-vm-modules',
@@ -129,6 +130,7 @@ async function main(signal: AbortSignal): Promise<{ passed: number; failed: numb
   const selected = await selectedTests(args);
   const stack = await startStack({ signal, onProgress: ({ service, text }) => say(`${service}: ${text}`) });
   try {
+    await refuseForeignData(stack);
     // For the clients that are made here, and for everything that is started from here.
     Object.assign(process.env, addressesAsEnvironment(stack));
     if (selected.some((path) => path.startsWith('test/stack/'))) {
