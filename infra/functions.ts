@@ -1,3 +1,4 @@
+import { CATALOG_CACHE_KEY } from '../shared/bucket/layout.ts';
 import { STORE_NAMES } from '../shared/stores/port.ts';
 import type { BucketAccess } from './archive-bucket.ts';
 
@@ -177,8 +178,8 @@ export const SIZES = {
     stores: [],
     // Besides records, what it may read and upload is what its presigned addresses may.
     bucket: {
-      read: ['backups/*', 'jobs/*', 'locks/*'],
-      write: ['backups/*.json', 'jobs/*', 'uploads/*'],
+      read: ['backups/*', 'jobs/*', 'locks/*', CATALOG_CACHE_KEY],
+      write: ['backups/*.json', 'jobs/*', 'uploads/*', CATALOG_CACHE_KEY],
       delete: ['backups/*', 'uploads/*'],
     },
   },

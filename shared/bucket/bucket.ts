@@ -102,7 +102,9 @@ export class Bucket {
   }
 
   /** The keys below a prefix, page by page, in the order of their UTF-8 bytes. */
-  async *keys(prefix: string): AsyncGenerator<{ key: string; size: number; modified: Date | undefined }> {
+  async *keys(
+    prefix: string,
+  ): AsyncGenerator<{ key: string; size: number; etag: string; modified: Date | undefined }> {
     let token: string | undefined;
     do {
       const page = await this.s3
@@ -110,8 +112,8 @@ export class Bucket {
         .catch((error) => {
           throw this.#explain(error, 'list', prefix);
         });
-      for (const { Key, Size, LastModified } of page.Contents ?? []) {
-        if (Key !== undefined) yield { key: Key, size: Size ?? 0, modified: LastModified };
+      for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
+        if (Key !== undefined) yield { key: Key, size: Size ?? 0, etag: ETag ?? '', modified: LastModified };
       }
       token = page.NextContinuationToken;
     } while (token !== undefined);

@@ -12,6 +12,8 @@ export const JOBS = 'jobs/';
 export const LOCKS = 'locks/';
 
 export const archiveKey = (backupId: string) => `${BACKUPS}${backupId}.ngbak`;
+/** A cache for long lists; whoever removes it loses nothing. */
+export const CATALOG_CACHE_KEY = `${STAGING}catalog-cache.json`;
 export const catalogKey = (backupId: string) => `${BACKUPS}${backupId}.json`;
 
 export const stagingPrefix = (jobId: string) => `${STAGING}${jobId}/`;

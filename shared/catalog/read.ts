@@ -15,12 +15,17 @@ export type CatalogItem =
 
 /** The ids of all catalogued backups, newest first: ids start with the time of their backup. Reads no record. */
 export async function catalogIds(bucket: Bucket): Promise<string[]> {
-  const ids: string[] = [];
-  for await (const { key } of bucket.keys(BACKUPS)) {
+  return (await catalogEntries(bucket)).map(({ id }) => id);
+}
+
+/** The same, each with the ETag of its record. */
+export async function catalogEntries(bucket: Bucket): Promise<{ id: string; etag: string }[]> {
+  const entries: { id: string; etag: string }[] = [];
+  for await (const { key, etag } of bucket.keys(BACKUPS)) {
     const id = key.endsWith('.json') ? key.slice(BACKUPS.length, -'.json'.length) : '';
-    if (Id.safeParse(id).success) ids.push(id);
+    if (Id.safeParse(id).success) entries.push({ id, etag });
   }
-  return ids.sort().reverse();
+  return entries.sort((a, b) => (a.id < b.id ? 1 : -1));
 }
 
 /**

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { catalogIds, readCatalog } from '../catalog/read.ts';
-import type { CatalogRecord } from '../catalog/record.ts';
+import { catalogEntries } from '../catalog/read.ts';
 import { Id } from '../ids.ts';
 import { STORE_NAMES } from '../stores/port.ts';
 import type { OperationsContext } from './context.ts';
-import { BackupSummary, summarize } from './summaries.ts';
+import { type Listed, readListed } from './read-listed.ts';
+import { BackupSummary } from './summaries.ts';
 
 /** Backups in one page: each is about half a KiB as JSON. */
 const PAGE_MAX = 1000;
@@ -46,56 +46,56 @@ export type BackupList = z.infer<typeof BackupList>;
 
 /**
  * One page of the catalog, newest first. Reads records only, never an archive; without filters only the records of the
- * page, with filters every record once, to count. Holds the ids and one page.
+ * page, with filters every record once, to count. Holds the ids, one page, and for long
+ * lists the cache of {@link readListed}.
  */
 export async function listBackups(
   { bucket }: OperationsContext,
   input: ListBackupsInput,
 ): Promise<BackupList> {
   const { limit, cursor, ...filters } = input;
-  const ids = await catalogIds(bucket);
+  const entries = await catalogEntries(bucket);
   const filtered = Object.values(filters).some((filter) => filter !== undefined);
-  const after = cursor === undefined ? ids : ids.filter((id) => id < cursor);
+  const after = cursor === undefined ? entries : entries.filter(({ id }) => id < cursor);
   const backups: BackupSummary[] = [];
   const unreadable: BackupList['unreadable'] = [];
   let total = 0;
   let more = false;
-  for await (const item of readCatalog(bucket, filtered ? ids : after.slice(0, limit))) {
-    if (item.record === undefined) {
-      unreadable.push({ backup_id: item.backupId, problem: item.problem });
+  for await (const { id, listed, problem } of readListed(
+    bucket,
+    filtered ? entries : after.slice(0, limit),
+  )) {
+    if (listed === undefined) {
+      unreadable.push({ backup_id: id, problem });
       continue;
     }
-    if (!matches(item.record, filters)) continue;
+    if (!matches(listed, filters)) continue;
     total++;
-    if (cursor !== undefined && item.backupId >= cursor) continue;
-    if (backups.length < limit) backups.push(summarize(item.record));
+    if (cursor !== undefined && id >= cursor) continue;
+    if (backups.length < limit) backups.push(listed.summary);
     else more = true;
   }
-  const last = filtered ? backups.at(-1)?.backup_id : after[limit - 1];
+  const last = filtered ? backups.at(-1)?.backup_id : after[limit - 1]?.id;
   const hasNext = filtered ? more : after.length > limit;
   return {
     backups,
-    total: filtered ? total : ids.length - unreadable.length,
+    total: filtered ? total : entries.length - unreadable.length,
     ...(hasNext && last !== undefined ? { next_cursor: last } : {}),
     unreadable,
   };
 }
 
-function matches(record: CatalogRecord, filters: BackupFilters): boolean {
+function matches({ summary, holds }: Listed, filters: BackupFilters): boolean {
   const { target, type, store, namespace, collection, tag, since, until } = filters;
-  const created = Date.parse(record.created_at);
+  const created = Date.parse(summary.created_at);
   return (
-    (target === undefined || record.target === target) &&
-    (type === undefined || record.type === type) &&
-    (store === undefined || record.stores.includes(store)) &&
-    (namespace === undefined || holds(record, 'kv', `keys:${namespace}`)) &&
-    (collection === undefined || holds(record, 'vectors', `points:${collection}`)) &&
-    (tag === undefined || record.tags.includes(tag)) &&
+    (target === undefined || summary.target === target) &&
+    (type === undefined || summary.type === type) &&
+    (store === undefined || summary.stores.includes(store)) &&
+    (namespace === undefined || holds.includes(`kv keys:${namespace}`)) &&
+    (collection === undefined || holds.includes(`vectors points:${collection}`)) &&
+    (tag === undefined || summary.tags.includes(tag)) &&
     (since === undefined || created >= Date.parse(since)) &&
     (until === undefined || created < Date.parse(until))
   );
-}
-
-function holds({ tallies }: CatalogRecord, store: string, tally: string): boolean {
-  return Object.hasOwn(tallies[store] ?? {}, tally);
 }

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { archiveKey, catalogKey } from '../../shared/bucket/layout.ts';
+import { archiveKey, CATALOG_CACHE_KEY, catalogKey } from '../../shared/bucket/layout.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
 import { BackupFilters, ListBackupsInput, listBackups } from '../../shared/operations/list-backups.ts';
@@ -33,6 +33,16 @@ describe('the list of backups', () => {
     expect(whole.backups.map(({ backup_id }) => backup_id)).toEqual([...ids].reverse());
     expect(whole).toMatchObject({ total: 1000, unreadable: [] });
     expect(whole.next_cursor).toBeUndefined();
+
+    // From the second time on, a long list comes out of a cache, which must change nothing.
+    expect(await list({ limit: 1000 })).toEqual(whole);
+    await updateBackup(context, ids[500] ?? '', BackupChanges.parse({ add_tags: ['changed'] }));
+    const changed = await list({ tag: 'changed' });
+    expect(changed.backups.map(({ backup_id }) => backup_id)).toEqual([ids[500]]);
+    await updateBackup(context, ids[500] ?? '', BackupChanges.parse({ tags: [] }));
+    expect(await list({ limit: 1000 })).toEqual(whole);
+    await context.bucket.writeRecord(CATALOG_CACHE_KEY, { spoiled: true });
+    expect(await list({ limit: 1000 })).toEqual(whole);
 
     const paged: string[] = [];
     let cursor: string | undefined;
