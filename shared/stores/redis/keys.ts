@@ -37,11 +37,14 @@ export interface Limits {
   readonly entryBytes: number;
 }
 
-export const LIMITS: Limits = { keys: WINDOW_KEYS, bytes: WINDOW_BYTES, entryBytes: 8 * 1024 ** 2 };
+export const LIMITS: Limits = { keys: WINDOW_KEYS, bytes: WINDOW_BYTES, entryBytes: 4 * 1024 ** 2 };
+
+/** What of a client reading keys needs. */
+type Scanner = Pick<RedisClient, 'nodes' | 'call' | 'name'>;
 
 /** Every key of a scope that SCAN returns from one server, in the server's order and with its duplicates. */
 export async function* scanKeys(
-  client: RedisClient,
+  client: Scanner,
   node: Redis,
   pattern: ByteString | undefined,
 ): AsyncGenerator<Buffer[]> {
@@ -65,7 +68,7 @@ export async function* scanKeys(
  * Throws InvalidInputError where a key or the number of namespaces is beyond the limits above.
  */
 export async function nextWindow(
-  client: RedisClient,
+  client: Scanner,
   space: KeySpace,
   after: Position | null,
   signal: AbortSignal,
