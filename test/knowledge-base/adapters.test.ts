@@ -1,11 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import neo4j from 'neo4j-driver';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { damageEverything } from '../../local/demo/damage.ts';
-import { connectRedis, loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
-import { askQdrant } from '../../local/knowledge-base/qdrant.ts';
+import { loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
 import { compareProofs, type Proof, readEverything } from '../../local/proof/proof.ts';
 import { neo4jAdapter } from '../../shared/stores/neo4j/adapter.ts';
 import type { Store, StoreAdapter } from '../../shared/stores/port.ts';
@@ -13,7 +11,7 @@ import { qdrantAdapter } from '../../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../../shared/stores/redis/adapter.ts';
 import { servers } from '../servers.ts';
 import { exportAll, restoreAll } from './memory-archive.ts';
-import { ownLayout, smallBlueprint } from './small.ts';
+import { ownLayout, removeKnowledgeBase, smallBlueprint } from './small.ts';
 
 const layout = ownLayout();
 const { label, keyPrefix } = layout;
@@ -41,18 +39,13 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ngbak-adapters-'));
 });
 
+beforeEach(async () => {
+  await removeKnowledgeBase(connections, layout);
+  await loadKnowledgeBase({ ...connections, namespace: 'unused', layout, blueprint: await smallBlueprint() });
+});
+
 afterAll(async () => {
-  const driver = neo4j.driver(uri, neo4j.auth.basic(username, password));
-  await driver.executeQuery(`MATCH (n:\`${label}\`) DETACH DELETE n`);
-  await driver.executeQuery(`DROP CONSTRAINT \`${label}_id\` IF EXISTS`);
-  await driver.close();
-  for (const name of collections) {
-    await askQdrant(connections.qdrant, { method: 'DELETE', path: `/collections/${name}` });
-  }
-  const redis = connectRedis(connections.redis);
-  const left = await redis.keysBuffer(`${keyPrefix}:*`);
-  if (left.length > 0) await redis.del(...left);
-  redis.disconnect();
+  await removeKnowledgeBase(connections, layout);
   await rm(folder, { recursive: true });
 });
 
@@ -66,6 +59,11 @@ const ADAPTERS = [
   {
     kind: 'qdrant',
     store: () => open(qdrantAdapter, connections.qdrant, { collections }),
+    owns: (part: string) => part === 'collections' || part.startsWith('points '),
+  },
+  {
+    kind: 'qdrant (portable points)',
+    store: () => open(qdrantAdapter, connections.qdrant, { collections, method: 'points' }),
     owns: (part: string) => part === 'collections' || part.startsWith('points '),
   },
   {
@@ -94,6 +92,40 @@ describe('by the independent proof', () => {
         expect((await compareProofs(before, await read('damaged'))).identical).toBe(false);
         expect(await restoreAll(store, archive)).toBe(0);
         const { differences } = await compareProofs(before, await read('after'), 1_000);
+        expect(differences.filter(({ part }) => owns(part))).toEqual([]);
+      } finally {
+        await store.close();
+      }
+    },
+  );
+
+  // A snapshot is a collection as a whole, which can't be merged into another.
+  it.each(ADAPTERS.filter(({ kind }) => kind !== 'qdrant'))(
+    '$kind, merging, brings back what is missing or changed and keeps what came since, twice as once',
+    async ({ store: create, owns }) => {
+      await loadKnowledgeBase({
+        ...connections,
+        namespace: 'unused',
+        layout,
+        blueprint: await smallBlueprint(),
+      });
+      const before = await read('before');
+      const store = create();
+      const merge = { mode: 'merge', onConflict: 'overwrite' } as const;
+      try {
+        const archive = await exportAll(store);
+        await damageEverything(connections, layout);
+        expect(await restoreAll(store, archive, merge)).toBe(0);
+        const once = await read('once');
+        const kinds = (await compareProofs(before, once, 1_000)).differences
+          .filter(({ part }) => owns(part))
+          .map(
+            ({ thing, problem }) =>
+              `${thing.toLowerCase().includes('intruder') ? 'intruder' : thing} ${problem}`,
+          );
+        expect(kinds).toEqual(kinds.map(() => 'intruder was not there before'));
+        expect(await restoreAll(store, archive, merge)).toBe(0);
+        const { differences } = await compareProofs(once, await read('twice'), 1_000);
         expect(differences.filter(({ part }) => owns(part))).toEqual([]);
       } finally {
         await store.close();

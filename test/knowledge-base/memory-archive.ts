@@ -70,18 +70,22 @@ export async function exportAll(store: Store): Promise<MemoryArchive> {
 }
 
 /** Brings everything back, and returns what the store itself says is different afterwards. */
-export async function restoreAll(store: Store, archive: EntryReader): Promise<number> {
-  const problems = await store.admits(archive, REPLACE, UNHURRIED);
+export async function restoreAll(
+  store: Store,
+  archive: EntryReader,
+  options: RestoreOptions = REPLACE,
+): Promise<number> {
+  const problems = await store.admits(archive, options, UNHURRIED);
   if (problems.length > 0) throw new Error(problems.join(' '));
-  await toEnd((cursor) => store.clear(archive, REPLACE, cursor, UNHURRIED));
-  await toEnd((cursor) => store.load(archive, REPLACE, cursor, UNHURRIED));
+  await toEnd((cursor) => store.clear(archive, options, cursor, UNHURRIED));
+  await toEnd((cursor) => store.load(archive, options, cursor, UNHURRIED));
   let differences = 0;
   await toEnd(async (cursor) => {
-    const leg = await store.verify(archive, REPLACE, cursor, UNHURRIED);
+    const leg = await store.verify(archive, options, cursor, UNHURRIED);
     differences += leg.differences;
     return leg;
   });
-  await toEnd((cursor) => store.finish(REPLACE, cursor, UNHURRIED));
+  await toEnd((cursor) => store.finish(options, cursor, UNHURRIED));
   return differences;
 }
 

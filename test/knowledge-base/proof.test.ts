@@ -7,7 +7,7 @@ import neo4j, { type Driver } from 'neo4j-driver';
 import { loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
 import { compareProofs, type Proof, type ProofComparison, readEverything } from '../../local/proof/proof.ts';
 import { servers } from '../servers.ts';
-import { ownLayout, smallBlueprint } from './small.ts';
+import { ownLayout, removeKnowledgeBase, smallBlueprint } from './small.ts';
 
 const layout = ownLayout();
 const { label, keyPrefix } = layout;
@@ -113,12 +113,8 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await cypher(`MATCH (n:\`${label}\`) DETACH DELETE n`);
-  await cypher(`DROP CONSTRAINT \`${label}_id\` IF EXISTS`);
   await cypher(`DROP INDEX \`${label}_type\` IF EXISTS`);
-  for (const collection of [entities, chunks]) await qdrant('DELETE', `/collections/${collection}`);
-  const left = await redis.keysBuffer(`${keyPrefix}:*`);
-  if (left.length > 0) await redis.del(...left);
+  await removeKnowledgeBase(connections, layout);
   redis.disconnect();
   await driver.close();
   await rm(folder, { recursive: true });

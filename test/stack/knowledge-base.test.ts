@@ -2,13 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import neo4j from 'neo4j-driver';
 import { damageEverything } from '../../local/demo/damage.ts';
 import { type Layout, ngraf023Layout } from '../../local/knowledge-base/layout.ts';
-import { connectRedis, loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
-import { askQdrant } from '../../local/knowledge-base/qdrant.ts';
+import { loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
 import { compareProofs, type Proof, readEverything } from '../../local/proof/proof.ts';
-import { ownLayout, smallBlueprint } from '../knowledge-base/small.ts';
+import { ownLayout, removeKnowledgeBase, smallBlueprint } from '../knowledge-base/small.ts';
 import { servers } from '../servers.ts';
 import { deployedStack } from './harness.ts';
 
@@ -31,24 +29,9 @@ function read(name: string, { label, collections, keyPrefix }: Layout): Promise<
   });
 }
 
-async function remove({ label, collections, keyPrefix }: Layout): Promise<void> {
-  const driver = neo4j.driver(uri, neo4j.auth.basic(username, password));
-  await driver.executeQuery(`MATCH (n:\`${label}\`) DETACH DELETE n`);
-  await driver.executeQuery(`DROP CONSTRAINT \`${label}_id\` IF EXISTS`);
-  await driver.close();
-  for (const name of Object.values(collections)) {
-    await askQdrant(connections.qdrant, { method: 'DELETE', path: `/collections/${name}` });
-  }
-  const redis = connectRedis(connections.redis);
-  for await (const keys of redis.scanStream({ match: `${keyPrefix}:*`, count: 500 })) {
-    if (keys.length > 0) await redis.del(keys);
-  }
-  redis.disconnect();
-}
-
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ngbak-stack-'));
-  await remove(layout);
+  await removeKnowledgeBase(connections, layout);
   await loadKnowledgeBase({
     ...connections,
     namespace: 'unused',
@@ -59,8 +42,8 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await remove(layout);
-  await remove(neighbour);
+  await removeKnowledgeBase(connections, layout);
+  await removeKnowledgeBase(connections, neighbour);
   await rm(folder, { recursive: true });
 });
 
