@@ -27,11 +27,3 @@ export const servers = {
     return address('aws', 'AWS_ENDPOINT_URL');
   },
 };
-
-/** The outputs of the deployed test stack, for the tests in test/stack/. */
-export function deployedOutputs(): Record<string, string> {
-  const text = process.env.NGBAK_TEST_OUTPUTS;
-  if (!text)
-    throw new Error('NGBAK_TEST_OUTPUTS is not set: `npm test -- test/stack` deploys the stack and sets it.');
-  return JSON.parse(text);
-}
