@@ -35,6 +35,13 @@ const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: 
       kv: { prefix: 'aws-cli:' },
     },
   },
+  cli: {
+    scopes: {
+      graph: { label: 'NgbakCli', key_property: 'id' },
+      vectors: { collections: ['cli_items'] },
+      kv: { prefix: 'ngbak-cli:' },
+    },
+  },
   empty: {
     scopes: {
       graph: { label: 'Nothing' },

@@ -1,0 +1,184 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { AccessList, newApiKey } from '../../shared/api/access.ts';
+import { run, Session } from '../cli/run.ts';
+import { servers } from '../servers.ts';
+import { CLI, fillTarget, readTarget } from './content.ts';
+import { deployedStack } from './harness.ts';
+
+const stack = deployedStack();
+const environment = { NGBAK_STACK: 'NgbakTest', TERM: 'xterm', TZ: 'UTC' };
+let folder: string;
+let whole: unknown;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ngbak-cli-'));
+  await fillTarget(CLI);
+  whole = await readTarget(CLI);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const damage = () => fillTarget({ ...CLI, prefix: 'ngbak-cli:damage:' });
+
+/** Runs `ngbak`, expects it to end well, and gives back its JSON lines of one type. */
+async function ngbak(type: string, args: string[], more: NodeJS.ProcessEnv = {}) {
+  const ran = await run([...args, '--json'], { ...environment, ...more });
+  expect([ran.code, ran.stdout, ran.stderr]).toEqual([0, expect.anything(), '']);
+  return ran
+    .lines()
+    .filter((line) => line.type === type)
+    .map(({ data }) => data);
+}
+
+let backupId: string;
+let file: string;
+
+test('ngbak finds the stack, backs up, and follows the job with progress for each store', async () => {
+  const args = ['backup', '--target', 'cli', '--tag', 'by-cli', '--wait'];
+  const [job] = await ngbak('job', args);
+  expect(job).toMatchObject({ state: 'completed', kind: 'backup', target: 'cli' });
+  const stores = ((job?.progress ?? []) as { store: string }[]).map(({ store }) => store);
+  expect(stores).toEqual(expect.arrayContaining(['graph', 'vectors', 'kv', 'archive']));
+  backupId = String(job?.backup_id);
+  const [listed] = await ngbak('backup', ['list', '--tag', 'by-cli']);
+  expect(listed?.backup_id).toBe(backupId);
+});
+
+test('what it backed up can be looked into, verified and downloaded', async () => {
+  const entries = await ngbak('entry', ['contents', backupId]);
+  expect(entries.map(({ name }) => String(name).split('/')[0])).toEqual(
+    expect.arrayContaining(['graph', 'vectors', 'kv']),
+  );
+  expect(await ngbak('verification', ['verify', backupId])).toMatchObject([{ is_valid: true }]);
+  const [downloaded] = await ngbak('downloaded', ['download', backupId, '--to', folder]);
+  file = String(downloaded?.path);
+  expect(await readdir(folder)).toEqual([expect.stringMatching(/^backup_\d{8}_\d{6}\.ngbak$/)]);
+});
+
+test('at a terminal, a file is restored after its inspection was shown and the target’s name typed', async () => {
+  await damage();
+  expect(await readTarget(CLI)).not.toEqual(whole);
+  const session = new Session(['restore', file, '--target', 'cli'], environment, { terminal: true });
+  await session.shows('in cli now');
+  await session.shows('Type its name');
+  session.type('default\r');
+  await session.shows('That is not its name');
+  session.type('cli\r');
+  const ran = await session.end();
+  expect([ran.code, ran.stdout]).toEqual([0, expect.stringContaining('completed')]);
+  expect(await readTarget(CLI)).toEqual(whole);
+});
+
+test('without a terminal, a restore waits, says so by its exit code, and is rejected', async () => {
+  await damage();
+  const damaged = await readTarget(CLI);
+  const ran = await run(['restore', backupId], environment);
+  expect([ran.code, ran.stderr]).toEqual([8, expect.stringMatching(/ngbak confirm restore_\S+ cli/)]);
+  const jobId = /ngbak confirm (\S+)/.exec(ran.stderr)?.[1] ?? '';
+  await ngbak('rejected', ['reject', jobId]);
+  expect((await stack.waitForJob(jobId)).state).toBe('cancelled');
+  expect(await readTarget(CLI)).toEqual(damaged);
+});
+
+test('a catalogued backup is restored with --yes', async () => {
+  const [job] = await ngbak('job', ['restore', backupId, '--yes']);
+  expect(job).toMatchObject({ state: 'completed', kind: 'restore' });
+  expect(await readTarget(CLI)).toEqual(whole);
+});
+
+test('through the HTTP API, all of that works the same', async () => {
+  const { key, entry } = newApiKey('cli-test', 'admin');
+  await stack.putSecret(stack.output('ApiSecretArn'), AccessList.parse({ keys: [entry] }));
+  // The emulator has its APIs at paths of its own address.
+  const id = new URL(stack.output('ApiUrl')).hostname.split('.')[0];
+  const api = {
+    NGBAK_API_URL: `${servers.aws.endpoint}/_aws/execute-api/${id}/$default`,
+    NGBAK_API_KEY: key,
+    AWS_ACCESS_KEY_ID: 'none',
+  };
+  const [job] = await ngbak('job', ['backup', '--target', 'cli', '--wait'], api);
+  expect(job).toMatchObject({ state: 'completed', requested_by: 'cli-test' });
+  const made = String(job?.backup_id);
+  expect(await ngbak('verification', ['verify', made], api)).toMatchObject([{ is_valid: true }]);
+  const path = join(folder, 'by-api.ngbak');
+  await ngbak('downloaded', ['download', made, '--output', path], api);
+  await damage();
+  const [restored] = await ngbak('job', ['restore', path, '--target', 'cli', '--confirm', 'cli'], api);
+  expect(restored).toMatchObject({ state: 'completed' });
+  expect(await readTarget(CLI)).toEqual(whole);
+  expect(await ngbak('deleted', ['delete', made, '--yes'], api)).toMatchObject([{ backup_id: made }]);
+  expect((await run(['show', made], { ...environment, ...api })).code).toBe(3);
+}, 300_000);
+
+test('docs/aws-cli.md: its lines do by the AWS CLI alone what they say', async () => {
+  const blocks = await linesOf('docs/aws-cli.md');
+  const sh = (name: string) => shell(blocks.get(name) ?? `echo 'there is no block "${name}"'; exit 1`);
+  await sh('setup');
+  await sh('backup');
+  const [untilItEnds = ''] = (blocks.get('follow') ?? '').split('\naws ');
+  const followed = await sh('follow');
+  expect(followed).toContain('"status": "SUCCEEDED"');
+  const id = /"backup_id": "(snapshot_[^"]+)"/.exec(followed)?.[1] ?? '';
+  expect(await sh('list')).toContain(`${id}.ngbak`);
+  const link = (await sh('download')).trim().split('\n').at(-1) ?? '';
+  expect((await fetch(link)).status).toBe(200);
+
+  await damage();
+  await sh('restore');
+  await shell(untilItEnds);
+  expect(await readTarget(CLI)).toEqual(whole);
+
+  await damage();
+  await sh('upload');
+  expect(await sh('waiting')).toContain(id);
+  await sh('confirm');
+  const job = (await shell('echo "$JOB"')).trim();
+  expect((await stack.waitForJob(job)).state).toBe('completed');
+  expect(await readTarget(CLI)).toEqual(whole);
+
+  await sh('change');
+  const [record] = await ngbak('backup', ['show', id]);
+  expect(record).toMatchObject({ tags: ['by-hand', 'audited'], retention: 'permanent' });
+  await sh('delete');
+  expect((await run(['show', id], environment)).code).toBe(3);
+}, 300_000);
+
+/** The shell blocks of a document that say `<!-- run: NAME -->`, and the first one, which sets things up. */
+async function linesOf(path: string): Promise<Map<string, string>> {
+  const text = await readFile(path, 'utf8');
+  const setup = /```sh\n([\s\S]*?)```/.exec(text)?.[1] ?? '';
+  const blocks = new Map([['setup', setup]]);
+  for (const [, name = '', lines = ''] of text.matchAll(/<!-- run: (\w+) -->\n```sh\n([\s\S]*?)```/g)) {
+    blocks.set(
+      name,
+      lines
+        .replace(`--input '{"tags"`, `--input '{"target": "cli", "tags"`)
+        .replace('\\"confirm\\": \\"default\\"', '\\"confirm\\": \\"cli\\"')
+        .replace('/uploads/default/', '/uploads/cli/')
+        .trim(),
+    );
+  }
+  return blocks;
+}
+
+/** Runs lines in bash as a person would, in one session: variables stay. Gives back what they print. */
+function shell(lines: string): Promise<string> {
+  const state = join(folder, 'session.sh');
+  const names = ['BUCKET', 'BACKUP', 'RESTORE', 'JOB', 'ARN', 'BACKUP_ID'];
+  const script = [
+    `[ ! -f ${state} ] || source ${state}`,
+    lines,
+    `for name in ${names.join(' ')}; do declare -p "$name" 2>/dev/null || true; done > ${state}`,
+  ].join('\n');
+  return new Promise((resolve, reject) => {
+    execFile(
+      'bash',
+      ['-eo', 'pipefail', '-c', script],
+      { cwd: folder, env: { ...process.env, STACK: 'NgbakTest' }, timeout: 240_000 },
+      (error, stdout, stderr) => (error ? reject(new Error(`${lines}\n${stderr}`)) : resolve(stdout)),
+    );
+  });
+}
