@@ -24,6 +24,7 @@ import { quoteName } from './names.ts';
 import { mapOrdered } from './ordered.ts';
 import { PART_BYTES_MIN, type PlannedPart, planParts } from './plan-parts.ts';
 import { callS3, LONG_TIMEOUT } from './s3-calls.ts';
+import type { SegmentRecord } from './segment.ts';
 import { listSegmentRecords, listSegments, type StoredSegment } from './segment-store.ts';
 import { objectSource } from './sources.ts';
 import { encodeTail } from './tail.ts';
@@ -34,7 +35,7 @@ import { uploadStream } from './upload.ts';
 const PARTS_AT_ONCE = 8;
 /** Joined parts up to this size, in bytes, are held in memory; larger ones take a detour over a staged object. */
 const JOINED_IN_MEMORY = 16 * 1024 ** 2;
-/** Index lines that are kept between the passes over them; more are read from the records again. */
+/** Entries whose records are kept between the passes over them; with more, the records are read again. */
 const LINES_KEPT = 50_000;
 /** Name of the owner in the archive's metadata. */
 export const OWNER = 'ngbak-owner';
@@ -146,7 +147,11 @@ async function stageTail(composition: Composition): Promise<void> {
   const { s3, bucket, codec, manifest, signal } = composition;
   let bytes = 0;
   let crc = 0;
-  for await (const record of listSegmentRecords(s3, bucket, composition.segments)) {
+  const records = replayable(
+    () => listSegmentRecords(s3, bucket, composition.segments),
+    ({ entries }) => 1 + entries.length,
+  );
+  for await (const record of records()) {
     if (record.codec !== codec) {
       throw new IntegrityError(`Segment ${record.name} is compressed with ${record.codec}, not ${codec}.`, {
         remedy: 'Start the backup again.',
@@ -156,7 +161,7 @@ async function stageTail(composition: Composition): Promise<void> {
     crc = combineCrc32(crc, record.crc32, record.bytes);
   }
   let finished: Manifest | undefined;
-  const entries = replayable(() => indexLines(composition));
+  const entries = () => indexLines(records());
   const chunks = (async function* () {
     finished = yield* encodeTail({ codec, entries, offset: bytes, manifest });
   })();
@@ -194,7 +199,7 @@ async function readTailRecord(composition: Composition): Promise<TailRecord> {
 }
 
 /** The archive's index, from the segments' records. Throws IntegrityError where one does not go on with the other. */
-async function* indexLines({ s3, bucket, segments }: Composition): AsyncGenerator<IndexLine> {
+async function* indexLines(records: AsyncIterable<SegmentRecord>): AsyncGenerator<IndexLine> {
   let base = 0;
   // Where the next entry starts, or the one under way started: entries lie one behind the other.
   let position = 0;
@@ -204,11 +209,7 @@ async function* indexLines({ s3, bucket, segments }: Composition): AsyncGenerato
       `Segment ${name} does not go on with ${wanted}: a segment before it is missing or was replaced.`,
       { remedy: 'Start the backup again.' },
     );
-  for await (const { name, bytes, continues, entries, open: left } of listSegmentRecords(
-    s3,
-    bucket,
-    segments,
-  )) {
+  for await (const { name, bytes, continues, entries, open: left } of records) {
     if (continues?.name !== open?.name || continues?.written !== open?.written) {
       throw misfit(name, open === null ? 'a new entry' : `${quoteName(open.name)} at byte ${open.written}`);
     }
@@ -230,8 +231,8 @@ async function* indexLines({ s3, bucket, segments }: Composition): AsyncGenerato
   }
 }
 
-/** A stream that can be asked for again: from memory where it is short, from its origin where it is not. */
-function replayable<T>(origin: () => AsyncIterable<T>): () => AsyncIterable<T> {
+/** A stream that can be asked for again: from memory where it weighs little, from its origin where it does not. */
+function replayable<T>(origin: () => AsyncIterable<T>, weigh: (item: T) => number): () => AsyncIterable<T> {
   let kept: T[] | undefined;
   return async function* () {
     if (kept) {
@@ -239,11 +240,14 @@ function replayable<T>(origin: () => AsyncIterable<T>): () => AsyncIterable<T> {
       return;
     }
     const seen: T[] = [];
+    let weight = 0;
     for await (const item of origin()) {
-      if (seen.length <= LINES_KEPT) seen.push(item);
+      weight += weigh(item);
+      if (weight <= LINES_KEPT) seen.push(item);
+      else seen.length = 0;
       yield item;
     }
-    if (seen.length <= LINES_KEPT) kept = seen;
+    if (weight <= LINES_KEPT) kept = seen;
   };
 }
 

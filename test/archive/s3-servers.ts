@@ -9,6 +9,8 @@ import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-
 /** A stricter S3 than the emulator: posix backend, checks signatures, part rules and checksums. */
 const VERSITYGW = 'github.com/versity/versitygw/cmd/versitygw';
 const VERSITYGW_VERSION = '1.8.0';
+/** Longest that building it may take, in milliseconds. */
+const BUILD_MS = 5 * 60_000;
 const CACHE = resolve(import.meta.dirname, '../../.local/bin');
 
 export interface S3Server {
@@ -39,20 +41,22 @@ function findVersitygw(): string | undefined {
   const binary = join(CACHE, `versitygw-${VERSITYGW_VERSION}`);
   if (existsSync(binary)) return binary;
   if (process.env.NGBAK_TEST_NO_GO) return undefined;
+  mkdirSync(CACHE, { recursive: true });
+  const folder = mkdtempSync(join(CACHE, 'go-'));
   try {
-    mkdirSync(CACHE, { recursive: true });
-    const folder = mkdtempSync(join(CACHE, 'go-'));
     execFileSync('go', ['install', `${VERSITYGW}@v${VERSITYGW_VERSION}`], {
       env: { ...process.env, GOBIN: folder },
       stdio: 'ignore',
+      timeout: BUILD_MS,
     });
     renameSync(join(folder, 'versitygw'), binary);
-    rmSync(folder, { recursive: true });
     return binary;
   } catch (error) {
     // No Go here, or no network: the suite runs on what is left, and says on which servers.
     process.stderr.write(`versitygw is not available: ${error instanceof Error ? error.message : error}\n`);
     return undefined;
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 }
 
