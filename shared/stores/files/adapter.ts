@@ -16,7 +16,7 @@ import type {
 import { FilesConnection, FilesScope, isIncluded, openFolder } from './connection.ts';
 import { exportFiles } from './export.ts';
 import type { FileInfo, Folder } from './folder.ts';
-import { clearFiles, filesOf, loadFiles, verifyFiles } from './restore.ts';
+import { clearFiles, filesOf, loadFiles, requireNoConflicts, verifyFiles } from './restore.ts';
 
 /** Most files of one scope: they are listed as a whole. */
 const FILES_MAX = 100_000;
@@ -93,10 +93,13 @@ class FilesStore implements Store {
     return Promise.resolve();
   }
 
-  async admits(archive: EntryReader): Promise<readonly string[]> {
+  async admits(archive: EntryReader, options: RestoreOptions): Promise<readonly string[]> {
     await this.#list();
     try {
       const count = await countFiles(filesOf(archive, this.#scope));
+      if (options.mode === 'merge' && options.onConflict === 'fail') {
+        await requireNoConflicts(this.#folder, this.#scope, archive);
+      }
       return count <= FILES_MAX ? [] : [`the archive holds ${count} files, at most ${FILES_MAX} are allowed`];
     } catch (error) {
       if (!(error instanceof NgbakError) || error.retryable) throw error;

@@ -96,6 +96,28 @@ export async function loadFiles(
   return { cursor: null, tallies };
 }
 
+/** For a merge that is to fail on conflicts: throws InvalidInputError at a file that is there with other content. */
+export async function requireNoConflicts(
+  folder: Folder,
+  scope: FilesScope,
+  archive: EntryReader,
+): Promise<void> {
+  for await (const { file, entry } of filesOf(archive, scope)) {
+    const existing = await folder.stat(file);
+    if (existing) await requireSame(folder, existing, entry);
+  }
+}
+
+async function requireSame(folder: Folder, file: FileInfo, entry: IndexEntry): Promise<void> {
+  if (await isSame(folder, file, entry)) return;
+  throw new InvalidInputError(
+    `${folder.name} has the file "${file.name}" with other content than the archive.`,
+    {
+      remedy: 'Restore with on_conflict "keep" or "overwrite", or with mode "replace".',
+    },
+  );
+}
+
 /** Reads every file back and compares size and SHA-256; after a `replace`, no other file may be there. */
 export async function verifyFiles(
   folder: Folder,

@@ -17,7 +17,7 @@ import { clearKeys, clearTemporary } from './clear.ts';
 import { RedisClient, RedisConnection } from './client.ts';
 import { exportKeys } from './export.ts';
 import type { Limits } from './keys.ts';
-import { loadKeys } from './load.ts';
+import { loadKeys, requireNoConflicts } from './load.ts';
 import { planKeys, probeKeys } from './probe.ts';
 import { KeyReader } from './read.ts';
 import { KeySpace, RedisScope } from './scope.ts';
@@ -82,14 +82,14 @@ export class RedisStore implements Store {
 
   /**
    * Reads every record as the load will, so that nothing is written where a later record can't be. An archive so large
-   * that there is no time for that is checked as it is loaded.
+   * that there is no time for that is checked as it is loaded. A merge that is to fail on conflicts is compared, too.
    */
   async admits(
     archive: EntryReader,
-    _options: RestoreOptions,
+    options: RestoreOptions,
     context: LegContext,
   ): Promise<readonly string[]> {
-    const { facts } = await this.#open();
+    const { facts, reader } = await this.#open();
     const problems = await this.#room(archive);
     try {
       for await (const record of readArchive(archive, this.#space, null)) {
@@ -103,6 +103,9 @@ export class RedisStore implements Store {
           entry: record.next.entry,
         });
         break;
+      }
+      if (options.mode === 'merge' && options.onConflict === 'fail') {
+        await requireNoConflicts(this.#client, this.#space, reader, facts, archive, options, context);
       }
     } catch (error) {
       if (!(error instanceof NgbakError) || error.retryable) throw error;

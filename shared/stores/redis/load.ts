@@ -93,6 +93,30 @@ export async function loadKeys(
   return { cursor: null, tallies: loader.book.tallies() };
 }
 
+/**
+ * Compares with the target, without writing, for a merge that is to fail on conflicts. Throws InvalidInputError at the
+ * first key that is there with other content; ends early when the time is up.
+ */
+export async function requireNoConflicts(
+  client: RedisClient,
+  space: KeySpace,
+  reader: KeyReader,
+  facts: ServerFacts,
+  archive: EntryReader,
+  options: RestoreOptions,
+  context: LegContext,
+): Promise<void> {
+  const loader = new Loader(client, space, reader, facts, options, null, false);
+  for await (const record of readArchive(archive, space, null)) {
+    context.signal.throwIfAborted();
+    if (record.kind === 'json') loader.addString(record);
+    else await loader.addPart(record.namespace, record.part);
+    if (loader.isFull) await loader.flush();
+    if (context.timeLeft() <= 0) return;
+  }
+  await loader.flush();
+}
+
 class Loader {
   readonly book = new TallyBook();
   readonly #client: RedisClient;
@@ -101,6 +125,7 @@ class Loader {
   readonly #writer: PartWriter;
   readonly #ifExists: IfExists;
   readonly #failOnConflict: boolean;
+  readonly #writes: boolean;
   #batch: JsonRecord[] = [];
   #bytes = 0;
   #digest: ContentDigest | null = null;
@@ -113,7 +138,9 @@ class Loader {
     facts: ServerFacts,
     options: RestoreOptions,
     digest: string | null,
+    writes = true,
   ) {
+    this.#writes = writes;
     this.#client = client;
     this.#reader = reader;
     this.#facts = facts;
@@ -145,6 +172,7 @@ class Loader {
     this.#bytes = 0;
     if (batch.length === 0) return;
     if (this.#failOnConflict) await this.#requireNoConflict(batch);
+    if (!this.#writes) return;
     const groups = new Map<Redis, { record: JsonRecord; command: Command }[]>();
     for (const record of batch) {
       const node = await this.#client.nodeOf(toBytes(record.key));
@@ -180,12 +208,12 @@ class Loader {
     this.#digest.add(part.items);
     if (part.offset === 0 && part.last) {
       if (this.#failOnConflict) await this.#requireSame(part);
-      if (await this.#writer.writeWhole(part, this.#ifExists)) this.#count(namespace, part);
+      if (this.#writes && (await this.#writer.writeWhole(part, this.#ifExists))) this.#count(namespace, part);
       this.#digest = null;
       return;
     }
     if (part.last && this.#failOnConflict) await this.#requireSame(part);
-    const outcome = await this.#writer.writePart(part, this.#ifExists);
+    const outcome = this.#writes ? await this.#writer.writePart(part, this.#ifExists) : 'more';
     if (outcome === 'written') this.#count(namespace, part);
     if (part.last) this.#digest = null;
   }

@@ -176,6 +176,8 @@ describe.each(places)('files in %s', (_, create) => {
     const { archive } = await exportAll(() => open());
     await place.put('a.json', Buffer.from('other'));
     await place.remove('A.json');
+    const refused = await open().admits(archive, { mode: 'merge', onConflict: 'fail' }, legContext());
+    expect(refused.join()).toContain('has the file "a.json" with other content');
     await expect(
       open().load(archive, { mode: 'merge', onConflict: 'fail' }, null, legContext()),
     ).rejects.toThrow('has the file "a.json" with other content');

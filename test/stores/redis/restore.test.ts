@@ -150,6 +150,11 @@ describe('a restore', () => {
     }
 
     await change();
+    const untouched = await redis.dumpBuffer(`${root}n:a`);
+    const refused = await open().admits(archive, merge('fail'), legContext());
+    expect(refused.join()).toMatch(/has the key ".*n:(a|set|large)" with other content/);
+    expect(await redis.dumpBuffer(`${root}n:a`)).toEqual(untouched);
+    expect(await redis.exists(`${root}n:b`)).toBe(0);
     await expect(open().load(archive, merge('fail'), null, legContext())).rejects.toThrow(
       /has the key ".*n:(a|set|large)" with other content/,
     );
