@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ROOT } from '../folders.ts';
 import { VERSIONS } from '../versions.ts';
@@ -33,6 +33,7 @@ async function installPackages(
     ];
     const quiet = ['--quiet', '--disable-pip-version-check', '--no-input'];
     await runInstaller(python, ['-m', 'pip', 'install', ...quiet, ...exact], context, options);
+    await rm(join(half, 'venv'), { recursive: true, force: true });
     await finish(join(half, 'packages'));
   });
   return join(folder, 'packages');
