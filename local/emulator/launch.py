@@ -20,6 +20,8 @@ if __name__ == "__main__":
     import nested_executions
     import object_events
     import payload_limits
+    import permissions
+    import secret_references
     import versioned_reads
 
     corrections = (bucket_properties, lambda_errors, multipart, nested_executions, object_events, payload_limits, versioned_reads)
