@@ -8,6 +8,7 @@ import {
   type Call,
   connectionError,
   isBusy,
+  isCertificateError,
   isConnectionError,
 } from './errors.ts';
 
@@ -51,17 +52,21 @@ export class QdrantClient {
 
   /** Calls and returns the `result` of the answer, parsed with JavaScript's numbers: for control calls only. */
   async call(method: Dispatcher.HttpMethod, path: string, options: CallOptions = {}): Promise<unknown> {
-    const text = await this.text(method, path, options);
-    let answer: unknown;
-    try {
-      answer = JSON.parse(text);
-    } catch (cause) {
-      throw this.#notQdrant(method, path, cause);
-    }
+    const answer = await this.json(method, path, options);
     if (typeof answer !== 'object' || answer === null || !('result' in answer)) {
       throw this.#notQdrant(method, path);
     }
     return answer.result;
+  }
+
+  /** Calls and returns the whole answer, parsed. Throws InvalidInputError where it is no JSON. */
+  async json(method: Dispatcher.HttpMethod, path: string, options: CallOptions = {}): Promise<unknown> {
+    const text = await this.text(method, path, options);
+    try {
+      return JSON.parse(text);
+    } catch (cause) {
+      throw this.#notQdrant(method, path, cause);
+    }
   }
 
   /** Calls and returns the text of the answer. Throws AnswerTooLargeError, and all that errors.ts names. */
@@ -155,6 +160,7 @@ export class QdrantClient {
       try {
         return await send();
       } catch (error) {
+        if (isCertificateError(error)) throw connectionError(call, error);
         const busy = error instanceof Error && 'busy' in error;
         if (options.signal?.aborted || !(busy || isConnectionError(error))) throw error;
         const pause = options.repeat === false ? undefined : PAUSES_MS[failures++];

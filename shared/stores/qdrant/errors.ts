@@ -85,6 +85,11 @@ export function connectionError(call: Call, cause: unknown): NgbakError {
   });
 }
 
+/** True where the server's certificate is not trusted: trying again does not help. */
+export function isCertificateError(error: unknown): boolean {
+  return CERTIFICATE_CODES.has(codeOf(error));
+}
+
 /** True for errors of the connection, after which the same call may work: cut, stale, refused, timed out. */
 export function isConnectionError(error: unknown): boolean {
   return /^(UND_ERR_(SOCKET|CONNECT_TIMEOUT|HEADERS_TIMEOUT|BODY_TIMEOUT)|ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|EAI_AGAIN|ENOTFOUND|HPE_)/.test(

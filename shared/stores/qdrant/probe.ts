@@ -22,7 +22,7 @@ const PAYLOAD_BYTES_GUESS = 1024;
 
 /** Reads the server's version. Throws InvalidInputError where no Qdrant answers, or one older than 1.7. */
 export async function readVersion(client: QdrantClient, signal: AbortSignal): Promise<string> {
-  const root: unknown = JSON.parse(await client.text('GET', '/', { signal }));
+  const root = await client.json('GET', '/', { signal });
   const parsed = z.looseObject({ title: z.string(), version: z.string() }).safeParse(root);
   const version = parsed.data?.version ?? '';
   const [major = 0, minor = 0] = version.split('.').map(Number);

@@ -1,5 +1,15 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
+import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { describeError } from '../../../shared/errors.ts';
+import { describeError, IntegrityError } from '../../../shared/errors.ts';
+import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
+import { answerError } from '../../../shared/stores/qdrant/errors.ts';
 import { CuttingProxy, OwnServer, startMeddler } from './own-server.ts';
 import {
   ask,
@@ -347,4 +357,121 @@ test('work that is aborted stops at once, and nothing of it stays after the clea
   expect((await failure(reading)).text).toContain('enough');
   await store.cleanup({ ...context, signal: new AbortController().signal });
   expect(await server.strayFiles()).toEqual([]);
+});
+
+test('an archive that breaks off while it is loaded leaves the collection as it was', async () => {
+  const name = freshName();
+  await seedPlain(server, name, 500, { dimensions: 64 });
+  for (const method of ['snapshot', 'points']) {
+    const store = openStore(server, { method }, SMALL);
+    const { archive } = await exportAll(store, legContext());
+    await ask(server, 'POST', `/collections/${encodeURIComponent(name)}/points/delete?wait=true`, {
+      points: [1],
+    });
+    const before = await contentOf(server, name);
+    const broken = new MemoryArchive();
+    for (const [entry, content] of archive.files) broken.files.set(entry, content);
+    broken.open = async function* (entry) {
+      yield* archive.open(entry);
+      if (/snapshot$|points-00002/.test(entry.name))
+        throw new IntegrityError('The digest differs.', { remedy: 'Stop.' });
+    };
+    const context = legContext();
+    const error = await failure(store.load(broken, REPLACE, null, context));
+    expect(error).toMatchObject({ name: 'IntegrityError', text: 'The digest differs. Stop.' });
+    expect(await contentOf(server, name)).toBe(before);
+    await store.cleanup(context);
+    expect(await contentOf(server, name)).toBe(before);
+    expect(await server.strayFiles()).toEqual([]);
+    expect(differencesOf((await restoreAll(store, archive)).verified).differences).toBe(0);
+  }
+});
+
+test('a content that the server refuses as a snapshot leaves neither file nor collection', async () => {
+  const name = freshName();
+  await seedPlain(server, name, 50);
+  const store = openStore(server, { method: 'snapshot' });
+  const { archive } = await exportAll(store, legContext());
+  for (const [entry, content] of archive.files) {
+    if (entry.endsWith('.snapshot')) archive.files.set(entry, content.subarray(0, content.length / 2));
+  }
+  const before = await contentOf(server, name);
+  await expect(restoreAll(store, archive)).rejects.toThrow('Qdrant of target "test"');
+  expect(await contentOf(server, name)).toBe(before);
+  await wipe(server, '');
+  await expect(restoreAll(store, archive)).rejects.toThrow('Qdrant of target "test"');
+  expect(await result(server, 'GET', '/collections')).toEqual({ collections: [] });
+  expect(await server.strayFiles()).toEqual([]);
+});
+
+test('errors of the server say what to do: full disk, strict mode, overload, wrong address', async () => {
+  const call = { what: 'POST /collections/a/snapshots', server: 'http://q', target: 't' };
+  // A disk can't be filled by a test; these are the server's own words.
+  const full = answerError(call, 500, 'Service internal error: No space left on device (os error 28)');
+  expect(full).toMatchObject({
+    name: 'QdrantRefusedError',
+    retryable: false,
+    remedy: expect.stringContaining('Free space'),
+  });
+  const strict = answerError(call, 403, 'Limit exceeded: strict mode');
+  expect(strict.remedy).toContain('secret');
+  expect(answerError(call, 503, 'overloaded')).toMatchObject({ name: 'UnavailableError', retryable: true });
+  const stranger = createServer((_, answer) => answer.end('<html>'));
+  await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));
+  const address = stranger.address();
+  const url = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
+  const error = await failure(openStore({ url, apiKey: 'k' }, {}).probe(legContext()));
+  stranger.close();
+  expect(error).toMatchObject({ name: 'InvalidInputError', text: expect.stringContaining('no Qdrant') });
+});
+
+test('a server with a certificate of its own is trusted by "ca", and only by it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-tls-'));
+  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  try {
+    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
+    const request = [
+      'req',
+      '-x509',
+      '-newkey',
+      'rsa:2048',
+      '-nodes',
+      '-days',
+      '2',
+      '-keyout',
+      key,
+      '-out',
+      cert,
+    ];
+    await promisify(execFile)('openssl', [...request, ...subject]);
+    // TLS ends before the real server, as at a load balancer.
+    const { hostname, port } = new URL(server.url);
+    const front = createTlsServer({ key: await readFile(key), cert: await readFile(cert) }, (client) => {
+      const upstream = connect(Number(port), hostname);
+      client.pipe(upstream).pipe(client);
+      client.on('error', () => upstream.destroy());
+      upstream.on('error', () => client.destroy());
+    });
+    await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
+    const address = front.address();
+    const url = `https://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
+    const open = (extra: object) =>
+      qdrantAdapter.create(
+        qdrantAdapter.Connection.parse({ url, api_key: server.apiKey, ...extra }),
+        qdrantAdapter.Scope.parse({}),
+        { target: 'test' },
+      );
+    const [distrustful, trusting] = [open({}), open({ ca: await readFile(cert, 'utf8') })];
+    try {
+      const error = await failure(distrustful.probe(legContext()));
+      expect(error).toMatchObject({ name: 'InvalidInputError', text: expect.stringContaining('"ca"') });
+      expect((await trusting.probe(legContext())).counts).toEqual({});
+    } finally {
+      await distrustful.close();
+      await trusting.close();
+      front.close();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });
