@@ -1,95 +1,100 @@
 /**
- * Peak resident memory of each exporter at scale 1 and at scale 10 of the demo's knowledge base, each exporter in a
- * process of its own: `node local/bootstrap.mjs bench/exporter-memory.ts [--scales 1,10]`. The design says that memory
- * is a constant: the ratio should be near 1.
+ * Peak resident memory of each exporter at growing scales of the demo's knowledge base, each leg in a process of its
+ * own, with the bundles and the process settings that are deployed:
+ * `node local/bootstrap.mjs bench/exporter-memory.ts [--scales 1,10]`. The design says that memory is a constant: the
+ * ratio should be near 1.
  */
 import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import prettyBytes from 'pretty-bytes';
+import { type Bundles, bundleFunctions } from '../infra/bundle.ts';
+import type { FunctionName } from '../infra/functions.ts';
+import { PROCESS_SETTINGS } from '../infra/process-settings.ts';
+import { interruptible } from '../local/interrupt.ts';
 import { loadKnowledgeBase } from '../local/knowledge-base/load.ts';
 import { startStack } from '../local/stack.ts';
 
-const STORES = ['graph', 'vectors', 'kv'] as const;
+const KINDS = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' } as const;
+const STORES = Object.keys(KINDS) as (keyof typeof KINDS)[];
+const BUCKET = 'bench-archives';
+
 const { values } = parseArgs({ options: { scales: { type: 'string', default: '1,10' } } });
 const scales = values.scales.split(',').map(Number);
 
-const abort = new AbortController();
-process.once('SIGINT', () => abort.abort());
-const stack = await startStack({
-  name: `bench-${process.pid}`,
-  signal: abort.signal,
-  onProgress: console.error,
-});
-try {
-  Object.assign(process.env, stack.aws.env);
-  const secrets = {
-    graph: stack.neo4j,
-    vectors: { url: stack.qdrant.url, api_key: stack.qdrant.apiKey },
-    kv: { url: stack.redis.url, password: stack.redis.password },
-  };
-  const bucket = 'bench-archives';
-  await new S3Client({}).send(new CreateBucketCommand({ Bucket: bucket }));
-  for (const store of STORES) {
-    await new SecretsManagerClient({}).send(
-      new CreateSecretCommand({ Name: `bench-${store}`, SecretString: JSON.stringify(secrets[store]) }),
-    );
-  }
-  const kinds = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' };
-  const stores = Object.fromEntries(
-    STORES.map((store) => [store, { kind: kinds[store], secret: `bench-${store}` }]),
-  );
-  process.env.NGBAK_BUCKET = bucket;
-  process.env.NGBAK_CONFIG = JSON.stringify({
-    targets: { default: { profile: 'ngraf-023', parameters: { namespace: 'bench' }, stores } },
+await interruptible(async (signal) => {
+  const folder = await mkdtemp(join(tmpdir(), 'ngbak-bench-'));
+  const stack = await startStack({
+    signal,
+    onProgress: ({ service, text }) => console.error(`${service}: ${text}`),
   });
-
-  const peaks = new Map<string, number[]>();
-  for (const scale of scales) {
-    console.error(`Loading the knowledge base at scale ${scale} …`);
-    await loadKnowledgeBase({
-      neo4j: secrets.graph,
-      qdrant: secrets.vectors,
-      redis: secrets.kv,
-      namespace: 'bench',
-      scale,
-    });
-    const execution = {
-      name: `scale-${scale}`,
-      arn: `arn:aws:states:${stack.aws.region}:${stack.aws.accountId}:execution:bench:scale-${scale}`,
-      start: new Date().toISOString(),
+  try {
+    const bundles = bundleFunctions(folder);
+    Object.assign(process.env, stack.aws.env);
+    const secrets = {
+      graph: stack.neo4j,
+      vectors: { url: stack.qdrant.url, api_key: stack.qdrant.apiKey },
+      kv: { url: stack.redis.url, password: stack.redis.password },
     };
-    const planned = await runStep('plan-backup', { input: {}, execution });
+    await new S3Client({}).send(new CreateBucketCommand({ Bucket: BUCKET }));
     for (const store of STORES) {
-      let peak = 0;
-      for (let state of planned.output[store] as { done: boolean }[]) {
-        while (!state.done) {
-          const leg = await runStep(`export-${store}`, state);
-          peak = Math.max(peak, leg.peak_bytes);
-          state = leg.output as unknown as { done: boolean };
-        }
-      }
-      peaks.set(store, [...(peaks.get(store) ?? []), peak]);
+      const secret = { Name: `bench-${store}`, SecretString: JSON.stringify(secrets[store]) };
+      await new SecretsManagerClient({}).send(new CreateSecretCommand(secret));
     }
+    const stores = Object.fromEntries(
+      STORES.map((store) => [store, { kind: KINDS[store], secret: `bench-${store}` }]),
+    );
+    const targets = { default: { profile: 'ngraf-023', parameters: { namespace: 'bench' }, stores } };
+    const env = { NGBAK_BUCKET: BUCKET, NGBAK_CONFIG: JSON.stringify({ targets }), ...PROCESS_SETTINGS };
+
+    const peaks = new Map<string, number[]>();
+    for (const scale of scales) {
+      console.error(`loading the knowledge base at scale ${scale}`);
+      const { graph: neo4j, vectors: qdrant, kv: redis } = secrets;
+      await loadKnowledgeBase({ neo4j, qdrant, redis, namespace: 'bench', scale, signal });
+      const name = `scale-${scale}`;
+      const arn = `arn:aws:states:${stack.aws.region}:${stack.aws.accountId}:execution:bench:${name}`;
+      const execution = { name, arn, start: new Date().toISOString() };
+      const planned = await runStep(bundles, env, 'plan-backup', { input: {}, execution });
+      for (const store of STORES) {
+        let peak = 0;
+        for (let state of planned.output[store] as { done: boolean }[]) {
+          while (!state.done) {
+            const leg = await runStep(bundles, env, `export-${store}`, state);
+            peak = Math.max(peak, leg.peak_bytes);
+            state = leg.output as unknown as { done: boolean };
+          }
+        }
+        peaks.set(store, [...(peaks.get(store) ?? []), peak]);
+      }
+    }
+    console.log(`| exporter | ${scales.map((scale) => `scale ${scale}`).join(' | ')} | ratio |`);
+    console.log(`| --- |${scales.map(() => ' ---: |').join('')} ---: |`);
+    for (const [store, sizes] of peaks) {
+      const told = sizes.map((size) => prettyBytes(size, { binary: true })).join(' | ');
+      console.log(`| ${store} | ${told} | ${((sizes.at(-1) ?? 0) / (sizes[0] ?? 1)).toFixed(2)} |`);
+    }
+  } finally {
+    await stack.stop();
+    await rm(folder, { recursive: true, force: true });
   }
-  console.log(`| exporter | ${scales.map((scale) => `scale ${scale}`).join(' | ')} | ratio |`);
-  console.log(`| --- |${scales.map(() => ' ---: |').join('')} ---: |`);
-  for (const [store, sizes] of peaks) {
-    const told = sizes.map((size) => prettyBytes(size, { binary: true })).join(' | ');
-    console.log(`| ${store} | ${told} | ${((sizes.at(-1) ?? 0) / (sizes[0] ?? 1)).toFixed(2)} |`);
-  }
-} finally {
-  await stack.stop();
-}
+});
 
 function runStep(
-  name: string,
+  bundles: Bundles,
+  env: Record<string, string>,
+  name: FunctionName,
   event: object,
 ): Promise<{ output: Record<string, unknown>; peak_bytes: number }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [fileURLToPath(new URL('run-step.ts', import.meta.url)), name], {
+    const script = fileURLToPath(new URL('run-step.ts', import.meta.url));
+    const child = spawn(process.execPath, [script, join(bundles[name], 'index.mjs')], {
+      env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     let text = '';

@@ -14,6 +14,7 @@ import { Construct } from 'constructs';
 import { HANDLER } from './bundle.ts';
 import type { Network } from './config.ts';
 import { type FunctionName, SIZES } from './functions.ts';
+import { PROCESS_SETTINGS } from './process-settings.ts';
 import { acceptWildcard } from './wildcards.ts';
 
 /** Where functions run that reach the stores. */
@@ -86,7 +87,7 @@ export class StepHandler extends Construct {
       role,
       logGroup,
       environment: {
-        NODE_OPTIONS: '--enable-source-maps',
+        ...PROCESS_SETTINGS,
         POWERTOOLS_SERVICE_NAME: props.name,
         POWERTOOLS_METRICS_NAMESPACE: 'ngbak',
         ...props.environment,

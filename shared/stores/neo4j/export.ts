@@ -11,7 +11,7 @@ import type { Neo4jServer } from './server.ts';
 import { type Range, ShardPlan } from './shards.ts';
 
 /** An entry is closed once it has this many bytes, uncompressed: a few seconds of work, and all that is held. */
-export const CHUNK_BYTES = 8 * 1024 ** 2;
+export const CHUNK_BYTES = 4 * 1024 ** 2;
 /** Longest line, in bytes: what a restore takes into memory for one record. */
 export const LINE_BYTES_MAX = 64 * 1024 ** 2;
 
@@ -21,6 +21,8 @@ const ExportCursor = z.strictObject({
   at: z.string().regex(/^\d{1,19}$/),
   /** Number of the next entry, from 1. */
   chunk: z.number().int().positive(),
+  /** Records of the stage so far, for progress. */
+  done: z.number().int().nonnegative(),
 });
 type ExportCursor = z.infer<typeof ExportCursor>;
 
@@ -62,11 +64,11 @@ export async function* exportShard(
 
 /** Where a stage starts; where the shard has nothing for it, where the next one does. Null after the last. */
 function firstOf(plan: ShardPlan, stage: ExportCursor['stage']): ExportCursor | null {
-  if (stage === 'nodes' && plan.nodes) return { stage, at: plan.nodes.from, chunk: 1 };
+  if (stage === 'nodes' && plan.nodes) return { stage, at: plan.nodes.from, chunk: 1, done: 0 };
   if (stage !== 'schema' && plan.relationships) {
-    return { stage: 'relationships', at: plan.relationships.from, chunk: 1 };
+    return { stage: 'relationships', at: plan.relationships.from, chunk: 1, done: 0 };
   }
-  return plan.schema ? { stage: 'schema', at: '0', chunk: 1 } : null;
+  return plan.schema ? { stage: 'schema', at: '0', chunk: 1, done: 0 } : null;
 }
 
 async function* exportRange(
@@ -82,7 +84,7 @@ async function* exportRange(
   let number = cursor.chunk;
   let inside = new Chunk();
   let dangling = new Chunk();
-  let done = 0;
+  let { done } = cursor;
   const step = (next: ExportCursor | null): ExportStep => {
     const pieces = [
       ...(inside.count > 0 ? [inside.piece(entryName(stage, plan.infix, number))] : []),
@@ -94,8 +96,7 @@ async function* exportRange(
       ...(inside.count > 0 ? { [stage]: inside.tally() } : {}),
       ...(dangling.count > 0 ? { dangling: dangling.tally() } : {}),
     };
-    done += inside.count;
-    context.progress(stage, done);
+    context.progress(stage, done, Math.max(done, range.records));
     number++;
     inside = new Chunk();
     dangling = new Chunk();
@@ -104,9 +105,10 @@ async function* exportRange(
   // A chunk is handed on once the next row is known, so that the last one carries the cursor of the next stage.
   for await (const row of readRows(server, scope, stage, range, BigInt(cursor.at), context.signal)) {
     if (inside.bytes + dangling.bytes >= CHUNK_BYTES) {
-      yield step({ stage, at: String(row.id), chunk: number + 1 });
+      yield step({ stage, at: String(row.id), chunk: number + 1, done });
     }
     (row.dangling ? dangling : inside).add(row.encoded);
+    done++;
   }
   if (inside.count + dangling.count > 0) yield step(after);
 }
