@@ -40,7 +40,7 @@ export async function clearGraph(
   for (let emptied = false; !emptied; ) {
     const deleted = await clearSome(server, scope, context.signal);
     cleared += deleted.nodes;
-    context.progress('nodes cleared', cleared);
+    context.progress('nodes', cleared);
     emptied = deleted.emptied;
     if (!emptied && context.timeLeft() <= 0) return { cursor: { cleared }, tallies: {} };
   }

@@ -146,3 +146,20 @@ function textOf(parts: readonly Uint8Array[]): string {
   const bytes = more.length === 0 ? only : Buffer.concat(parts);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
+
+/** Reads and parses the next batch while the server works on the one before. */
+export async function* readAhead<T>(batches: AsyncGenerator<Batch<T>>): AsyncGenerator<Batch<T>> {
+  let next = Promise.allSettled([batches.next()]);
+  try {
+    for (;;) {
+      const [read] = await next;
+      if (read.status === 'rejected') throw read.reason;
+      if (read.value.done) return;
+      next = Promise.allSettled([batches.next()]);
+      yield read.value.value;
+    }
+  } finally {
+    await next;
+    await batches.return(undefined);
+  }
+}

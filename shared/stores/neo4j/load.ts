@@ -10,6 +10,7 @@ import {
   danglingBatches,
   nodeBatches,
   type Position,
+  readAhead,
   readArchivedSchema,
   relationshipBatches,
   START,
@@ -120,7 +121,7 @@ async function eachBatch<T>(
   work: (records: readonly T[], batch: number) => Promise<void>,
 ): Promise<LoadCursor | null> {
   let at = from;
-  for await (const { records, next } of batches) {
+  for await (const { records, next } of readAhead(batches)) {
     await work(records, at.batch);
     const position: Position = next;
     at = { ...at, position, batch: at.batch + 1, done: at.done + records.length };
@@ -137,10 +138,12 @@ async function loadNodes(
   book: TallyBook,
 ): Promise<void> {
   const { server, scope, version, options, context } = site;
-  await commitBatch(server, scope, context, batch, (run) =>
+  const committed = commitBatch(server, scope, context, batch, (run) =>
     options.mode === 'merge' ? mergeNodes(run, site, nodes) : createNodes(run, scope, version, nodes),
   );
+  // Done while the server works; a batch that fails fails the leg, and its tallies with it.
   for (const node of nodes) book.add('nodes', canonicalNode(node));
+  await committed;
 }
 
 async function loadRelationships(

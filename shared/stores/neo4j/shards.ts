@@ -21,6 +21,8 @@ export const Range = z.strictObject({
   to: Id,
   /** `seek` looks up every id of the range; `sort` lets the server sort what it finds in the range. */
   access: z.enum(['seek', 'sort']),
+  /** Records in the range, roughly: for progress only. */
+  records: z.number().int().nonnegative(),
 });
 export type Range = z.infer<typeof Range>;
 
@@ -99,5 +101,6 @@ function cut(span: Span, index: number, count: number): Range | null {
     from: String(edge(index)),
     to: String(edge(index + 1)),
     access: width > found * SPARSE_FACTOR ? 'sort' : 'seek',
+    records: Math.ceil(Number(found) / count),
   };
 }

@@ -34,7 +34,7 @@ export function encodeProperties(values: Readonly<Properties>): EncodedPropertie
   for (const name of Object.keys(values).sort()) {
     if (name.startsWith(RESERVED_PREFIX)) continue;
     const encoded = encodeNamed(name, values[name]);
-    const key = JSON.stringify(name);
+    const key = nameText(name);
     properties += `${properties === '' ? '' : ','}${key}:${encoded.json}`;
     if (encoded.type !== undefined) types += `${types === '' ? '' : ','}${key}:"${encoded.type}"`;
   }
@@ -48,6 +48,19 @@ function encodeNamed(name: string, value: unknown): { json: string; type: string
     if (!(error instanceof InvalidInputError)) throw error;
     throw new InvalidInputError(`Property ${quoted(name)} holds ${error.message}.`, { remedy: error.remedy });
   }
+}
+
+/** Names whose text is kept: graphs have few, and every record repeats them. */
+const NAMES_KEPT_MAX = 10_000;
+const nameTexts = new Map<string, string>();
+
+/** A name as JSON text. */
+export function nameText(name: string): string {
+  const kept = nameTexts.get(name);
+  if (kept !== undefined) return kept;
+  const text = JSON.stringify(name);
+  if (nameTexts.size < NAMES_KEPT_MAX) nameTexts.set(name, text);
+  return text;
 }
 
 /** Encodes one property value: a scalar, a list, a vector. */

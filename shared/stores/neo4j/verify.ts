@@ -200,7 +200,7 @@ async function eachBatch<T>(
   for await (const { records, next } of batches) {
     await work(records);
     at = { ...at, position: next, done: at.done + records.length };
-    context.progress(at.stage, at.done);
+    context.progress(at.stage.replace('-', ' '), at.done);
     if (context.timeLeft() <= 0) return at;
   }
   return null;
@@ -229,7 +229,7 @@ async function readBackNodes(
     }
     done++;
     if (done % CLOCK_RECORDS === 0) {
-      context.progress('nodes read back', done);
+      context.progress('nodes', done);
       if (context.timeLeft() <= 0) return { ...from, range, at: String(node.identity + 1n), done };
     }
   }
@@ -268,7 +268,7 @@ async function readBackRelationships(
     }
     done++;
     if (done % CLOCK_RECORDS === 0) {
-      context.progress('relationships read back', done);
+      context.progress('relationships', done);
       if (context.timeLeft() <= 0) return { ...from, range, at: String(relationship.identity + 1n), done };
     }
   }
