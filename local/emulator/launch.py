@@ -24,7 +24,17 @@ if __name__ == "__main__":
     import secret_references
     import versioned_reads
 
-    corrections = (bucket_properties, lambda_errors, multipart, nested_executions, object_events, payload_limits, versioned_reads)
+    corrections = (
+        bucket_properties,
+        lambda_errors,
+        multipart,
+        nested_executions,
+        object_events,
+        payload_limits,
+        permissions,
+        secret_references,
+        versioned_reads,
+    )
     for correction in corrections:
         correction.apply()
 

@@ -76,6 +76,10 @@ const template = {
 class TargetLockedError extends Error { constructor(m) { super(m); this.name = 'TargetLockedError'; } }
 exports.handler = async (event) => {
   if (event === 'environment') return process.env.npm_lifecycle_event ?? null;
+  if (event === 'forbidden') {
+    const { S3Client, ListObjectsV2Command } = require('@aws-sdk/client-s3');
+    return new S3Client({ forcePathStyle: true }).send(new ListObjectsV2Command({ Bucket: '${Bucket}' }));
+  }
   throw new TargetLockedError('locked by somebody');
 };`,
         },
@@ -88,7 +92,11 @@ exports.handler = async (event) => {
 let throws = '';
 beforeAll(async () => {
   await cloudFormation.send(
-    new CreateStackCommand({ StackName: stack, TemplateBody: JSON.stringify(template) }),
+    new CreateStackCommand({
+      StackName: stack,
+      TemplateBody: JSON.stringify(template),
+      Capabilities: ['CAPABILITY_IAM'],
+    }),
   );
   await waitUntilStackCreateComplete(
     { client: cloudFormation, maxWaitTime: 60, minDelay: 1, maxDelay: 1 },
@@ -238,6 +246,19 @@ describe('the emulator, as AWS,', () => {
       },
     });
     expect(output).toBe('null');
+  });
+
+  test('refuses a function what its role does not allow', async () => {
+    const { status, error, cause } = await execute({
+      First: {
+        Type: 'Task',
+        Resource: 'arn:aws:states:::lambda:invoke',
+        Arguments: { FunctionName: throws, Payload: 'forbidden' },
+        End: true,
+      },
+    });
+    expect([status, error]).toEqual(['FAILED', 'AccessDenied']);
+    expect(cause).toMatch(/s3:ListBucket/);
   });
 
   test('ends a workflow whose state grows over 256 KiB, although it catches everything', async () => {
