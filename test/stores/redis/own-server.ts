@@ -47,7 +47,12 @@ export class OwnServer {
     const [port = 0] = await freePorts(1);
     const options = typeof args === 'function' ? await args(port, folder) : args;
     const server = new OwnServer(port, folder, program, options);
-    await server.run();
+    try {
+      await server.run();
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
     return server;
   }
 
