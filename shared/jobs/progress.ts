@@ -53,7 +53,8 @@ export class ProgressWriter {
 
   /** Tells where the work stands. Cheap: most calls only remember. */
   report(unit: string, done: number, total?: number): void {
-    this.#state.units[unit] = total === undefined ? { done } : { done, total };
+    // What is no number would become null in JSON, and nobody could read the record: such a total counts as unknown.
+    this.#state.units[unit] = total === undefined || !Number.isFinite(total) ? { done } : { done, total };
     if (this.#writing === undefined && Date.now() - this.#writtenAt >= WRITE_INTERVAL_MS) {
       // Progress is for watching: a write that fails must not stop a backup, and the next second tries again.
       this.#writing = this.#write()
