@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -52,6 +52,25 @@ const options = fc.record({
   pieceBytes: fc.integer({ min: 1, max: 3000 }),
 });
 
+/** Archives that GNU tar and sha256sum look at in one go: starting two programs for each costs more than all the rest. */
+const BATCH = 100;
+const UNPACK = `
+set -e
+shopt -s nullglob
+for place in */; do
+  cd "$place"
+  if [ -e p.tgz ]; then tar -xzf p.tgz; else tar --zstd -xf p.tzst; fi
+  if [ -s SHA256SUMS ]; then sha256sum --strict -c --quiet SHA256SUMS; fi
+  [ "$(sha256sum < SHA256SUMS)" = "$(cat checksum)  -" ] || { echo "checksum of $place" >&2; exit 1; }
+  cd ..
+  rm -r "$place"
+done`;
+
+async function unpackAll(): Promise<void> {
+  const { stderr } = await run('bash', ['-c', UNPACK], { cwd: folder });
+  expect(stderr).toBe('');
+}
+
 test('1,000 archives: what is written is read, and GNU tar and sha256sum say the same', async () => {
   let number = 0;
   await fc.assert(
@@ -71,19 +90,13 @@ test('1,000 archives: what is written is read, and GNU tar and sha256sum say the
       for (const { name, data } of wanted) expect((await readAll(opened, name)).equals(data)).toBe(true);
       const place = join(folder, String(number++));
       await mkdir(place);
-      await writeFile(join(place, 'p.ngbak'), archive);
-      const { stderr } = await run('tar', [rest.codec === 'gzip' ? '-z' : '--zstd', '-xf', 'p.ngbak'], {
-        cwd: place,
-      });
-      expect(stderr).toBe('');
-      if (wanted.length > 0)
-        await run('sha256sum', ['--strict', '-c', '--quiet', 'SHA256SUMS'], { cwd: place });
-      const sums = await readFile(join(place, 'SHA256SUMS'));
-      expect(createHash('sha256').update(sums).digest('hex')).toBe(opened.manifest.checksum);
-      await rm(place, { recursive: true });
+      await writeFile(join(place, rest.codec === 'gzip' ? 'p.tgz' : 'p.tzst'), archive);
+      await writeFile(join(place, 'checksum'), opened.manifest.checksum);
+      if (number % BATCH === 0) await unpackAll();
     }),
     { numRuns: 1000, seed: SEED },
   );
+  await unpackAll();
 }, 400_000);
 
 test('any part of an entry can be read, and is that part', async () => {
