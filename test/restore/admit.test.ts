@@ -9,7 +9,10 @@ import { freshEnvironment } from '../support/aws.ts';
 const store = { kind: 'redis', secret: 'some-secret' };
 let environment: Environment;
 beforeEach(async () => {
-  environment = await freshEnvironment({ default: { stores: { kv: store } }, other: { stores: { kv: store } } });
+  environment = await freshEnvironment({
+    default: { stores: { kv: store } },
+    other: { stores: { kv: store } },
+  });
 });
 
 const execution = (name: string) => ({
@@ -35,7 +38,12 @@ describe('an upload', () => {
       options: { mode: 'merge', on_conflict: 'keep' },
     });
     const admission = admitted(await admitRestore(environment, event(upload.key), execution('e1')));
-    expect(admission).toMatchObject({ job_id: upload.job_id, target: 'other', confirmed: true, stores: ['kv'] });
+    expect(admission).toMatchObject({
+      job_id: upload.job_id,
+      target: 'other',
+      confirmed: true,
+      stores: ['kv'],
+    });
     expect((await readRestorePlan(environment.bucket, upload.job_id)).options).toMatchObject({
       mode: 'merge',
       on_conflict: 'keep',
@@ -43,7 +51,10 @@ describe('an upload', () => {
   });
 
   test('whose event comes ten times at once is admitted once', async () => {
-    const { key, job_id } = await createRestoreRequest(environment.bucket, { target: 'other', fileName: 'x.ngbak' });
+    const { key, job_id } = await createRestoreRequest(environment.bucket, {
+      target: 'other',
+      fileName: 'x.ngbak',
+    });
     const all = await Promise.all(
       Array.from({ length: 10 }, (_, i) => admitRestore(environment, event(key), execution(`e${i}`))),
     );

@@ -178,8 +178,7 @@ describe('retention, over any year', () => {
             expect(left).toContain(backup_id);
           }
           const newer = year.some(
-            (other) =>
-              other.verified && groupOf(other) === groupOf(one) && other.created_at > one.created_at,
+            (other) => other.verified && groupOf(other) === groupOf(one) && other.created_at > one.created_at,
           );
           if (one.verified && !newer) expect(left).toContain(backup_id);
         }
@@ -202,6 +201,8 @@ describe('retention, over any year', () => {
     expect(store.map(({ backup_id }) => backup_id)).toEqual(
       kept(planRetention(all, wanted, at(364.6))).reverse(),
     );
-    expect(store.filter(({ created_at }) => created_at.endsWith('T15:00:00.000Z')).length).toBeGreaterThan(11);
+    expect(store.filter(({ created_at }) => created_at.endsWith('T15:00:00.000Z')).length).toBeGreaterThan(
+      11,
+    );
   });
 });
