@@ -1,0 +1,48 @@
+import { StopExecutionCommand } from '@aws-sdk/client-sfn';
+import { beforeAll, expect, test } from '@jest/globals';
+import { readJob } from '../../shared/jobs/record.ts';
+import { createRestoreRequest } from '../../shared/restore/request.ts';
+import { findSafetyBackup, relatedJobId } from '../../shared/restore/safety.ts';
+import { fillTarget, readTarget, SCRATCH } from './content.ts';
+import { deployedStack, sleep } from './harness.ts';
+
+const stack = deployedStack();
+const target = 'scratch';
+
+beforeAll(() => fillTarget());
+
+test('a restore that is stopped after its safety backup is rolled back: the target is as it was before', async () => {
+  const backup = await stack.run('Backup', { target });
+  expect(backup.cause ?? backup.status).toBe('SUCCEEDED');
+  const archive = await stack.download(
+    (JSON.parse(backup.output ?? '{}') as { backup_id: string }).backup_id,
+  );
+  // What is there when the restore begins is not what the archive holds.
+  await fillTarget({ ...SCRATCH, prefix: 'scratch:later:' });
+  const before = await readTarget();
+
+  const upload = await createRestoreRequest(stack.bucket, { target, fileName: 'x.ngbak', confirm: target });
+  const answer = await fetch(upload.put.url, {
+    method: 'PUT',
+    headers: upload.put.headers,
+    body: archive as BodyInit,
+  });
+  expect(answer.status).toBe(200);
+  const deadline = Date.now() + 60_000;
+  while (!(await findSafetyBackup(stack.bucket, upload.job_id))) {
+    if (Date.now() > deadline) throw new Error('The restore took no safety backup.');
+    await sleep(20);
+  }
+  const { execution_arn } = (await readJob(stack.bucket, upload.job_id)) ?? {};
+  await stack.sfn.send(
+    new StopExecutionCommand({ executionArn: execution_arn, cause: 'a test stopped it', error: 'Stopped' }),
+  );
+
+  const job = await stack.waitForJob(upload.job_id);
+  expect(job.state).toBe('rolled_back');
+  expect(job.error?.message).toMatch(/put back to what it held before, from snapshot_/);
+  expect(await readTarget()).toEqual(before);
+  const rollback = await stack.waitForJob(relatedJobId('rollback', upload.job_id));
+  expect(rollback.state).toBe('completed');
+  expect((await stack.keys()).filter((key) => /^(staging|uploads|locks)\//.test(key))).toEqual([]);
+}, 300_000);
