@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, createWriteStream, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, createWriteStream, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { LocalStackError } from './errors.ts';
@@ -99,14 +99,25 @@ export function killGroup(pid: number | undefined): void {
   if (pid !== undefined) killQuietly(-pid);
 }
 
-/** Whether a process with this id exists. */
+/** Whether a process with this id runs. One that has ended, and whose parent has not asked how, does not. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
+    return !isZombie(pid);
   } catch (error) {
     if (isGone(error)) return false;
     return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Linux only: elsewhere there is no /proc, and the answer is no. */
+function isZombie(pid: number): boolean {
+  try {
+    // The state is the first field after the program's name, which stands in parentheses and may hold any character.
+    return /^ [ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'latin1').split(')').at(-1) ?? '');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return existsSync('/proc/self/stat');
+    throw error;
   }
 }
 
