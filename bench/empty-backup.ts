@@ -58,6 +58,8 @@ await interruptible(async (signal) => {
           continue;
         }
         if (execution.status !== 'SUCCEEDED') throw new Error(execution.cause ?? execution.status);
+        // The id of a backup is the second in which it began.
+        await new Promise((resolve) => setTimeout(resolve, 1000));
         seconds.push((Number(execution.stopDate) - Number(execution.startDate)) / 1000);
         break;
       }
