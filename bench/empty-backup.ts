@@ -3,13 +3,12 @@
  * stack: `node local/bootstrap.mjs bench/empty-backup.ts [--runs 5]`. This is what ngbak costs before the first row.
  */
 import { parseArgs } from 'node:util';
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import { deployStack } from '../local/deploy.ts';
 import { interruptible } from '../local/interrupt.ts';
 import { startStack } from '../local/stack.ts';
+import { makeStores } from './bench-target.ts';
 
-const STORES = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' } as const;
 const { values } = parseArgs({ options: { runs: { type: 'string', default: '5' } } });
 
 await interruptible(async (signal) => {
@@ -19,23 +18,7 @@ await interruptible(async (signal) => {
   });
   try {
     Object.assign(process.env, stack.aws.env);
-    const secrets = {
-      graph: stack.neo4j,
-      vectors: { url: stack.qdrant.url, api_key: stack.qdrant.apiKey },
-      kv: { url: stack.redis.url, password: stack.redis.password },
-    };
-    const client = new SecretsManagerClient({});
-    for (const store of Object.keys(STORES) as (keyof typeof STORES)[]) {
-      await client.send(
-        new CreateSecretCommand({ Name: `bench-${store}`, SecretString: JSON.stringify(secrets[store]) }),
-      );
-    }
-    const stores = Object.fromEntries(
-      Object.entries(STORES).map(([store, kind]) => [
-        store,
-        { kind, secret: `bench-${store}`, ...(store === 'kv' ? { scope: { prefix: '' } } : {}) },
-      ]),
-    );
+    const stores = await makeStores(stack, { kv: { prefix: '' } });
     const deployment = { stackName: 'NgbakBench', removal: 'destroy', targets: { default: { stores } } };
     const outputs = await deployStack(stack.aws, {
       stackName: deployment.stackName,

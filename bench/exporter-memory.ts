@@ -11,7 +11,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import prettyBytes from 'pretty-bytes';
 import { type Bundles, bundleFunctions } from '../infra/bundle.ts';
 import type { FunctionName } from '../infra/functions.ts';
@@ -19,9 +18,8 @@ import { PROCESS_SETTINGS } from '../infra/process-settings.ts';
 import { interruptible } from '../local/interrupt.ts';
 import { loadKnowledgeBase } from '../local/knowledge-base/load.ts';
 import { startStack } from '../local/stack.ts';
+import { connectionsOf, makeStores, STORES } from './bench-target.ts';
 
-const KINDS = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' } as const;
-const STORES = Object.keys(KINDS) as (keyof typeof KINDS)[];
 const BUCKET = 'bench-archives';
 
 const { values } = parseArgs({ options: { scales: { type: 'string', default: '1,10' } } });
@@ -36,26 +34,15 @@ await interruptible(async (signal) => {
   try {
     const bundles = bundleFunctions(folder);
     Object.assign(process.env, stack.aws.env);
-    const secrets = {
-      graph: stack.neo4j,
-      vectors: { url: stack.qdrant.url, api_key: stack.qdrant.apiKey },
-      kv: { url: stack.redis.url, password: stack.redis.password },
-    };
     await new S3Client({}).send(new CreateBucketCommand({ Bucket: BUCKET }));
-    for (const store of STORES) {
-      const secret = { Name: `bench-${store}`, SecretString: JSON.stringify(secrets[store]) };
-      await new SecretsManagerClient({}).send(new CreateSecretCommand(secret));
-    }
-    const stores = Object.fromEntries(
-      STORES.map((store) => [store, { kind: KINDS[store], secret: `bench-${store}` }]),
-    );
+    const stores = await makeStores(stack);
     const targets = { default: { profile: 'ngraf-023', parameters: { namespace: 'bench' }, stores } };
     const env = { NGBAK_BUCKET: BUCKET, NGBAK_CONFIG: JSON.stringify({ targets }), ...PROCESS_SETTINGS };
 
     const peaks = new Map<string, number[]>();
     for (const scale of scales) {
       console.error(`loading the knowledge base at scale ${scale}`);
-      const { graph: neo4j, vectors: qdrant, kv: redis } = secrets;
+      const { graph: neo4j, vectors: qdrant, kv: redis } = connectionsOf(stack);
       await loadKnowledgeBase({ neo4j, qdrant, redis, namespace: 'bench', scale, signal });
       const name = `scale-${scale}`;
       const arn = `arn:aws:states:${stack.aws.region}:${stack.aws.accountId}:execution:bench:${name}`;

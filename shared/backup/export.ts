@@ -13,7 +13,7 @@ import type { Cursor, StoreName } from '../stores/port.ts';
 import { ExportState, readBackupPlan } from './plan.ts';
 
 /**
- * A leg ends its segment at this many uncompressed bytes. Far below what lib-storage can upload in 10,000 parts, small
+ * A leg ends its segment at this many uncompressed bytes. Far below what one upload can hold in 10,000 parts, small
  * enough that a leg that has to be repeated does not cost an hour.
  */
 const SEGMENT_BYTES_MAX = 16 * 1024 ** 3;

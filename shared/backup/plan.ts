@@ -5,7 +5,7 @@ import { InvalidInputError } from '../errors.ts';
 import { pauseWriters } from '../hooks/hooks.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
-import type { ExecutionInfo } from '../jobs/execution.ts';
+import { type ExecutionInfo, jobIdOf } from '../jobs/execution.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { requireLock, takeLock } from '../jobs/lock.ts';
 import { createJob, type JobRecord, readJob } from '../jobs/record.ts';
@@ -90,11 +90,7 @@ export async function planBackup(
       remedy: `Choose a level from 1 to ${GZIP_LEVEL_MAX}, or codec "zstd".`,
     });
   }
-  const jobId = parseInput(
-    Id,
-    execution.name,
-    `The execution name "${execution.name}", which names the job,`,
-  );
+  const jobId = jobIdOf(execution);
   const target = chooseTarget(environment.config, request.target);
   const available = storesOf(environment.config, target);
   const missing = request.stores?.find((store) => !available.includes(store));

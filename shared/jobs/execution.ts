@@ -1,5 +1,12 @@
 import { z } from 'zod';
+import { Id } from '../ids.ts';
+import { parseInput } from '../input.ts';
 
 /** The Step Functions execution that a step belongs to, from the context object. */
 export const ExecutionInfo = z.object({ name: z.string(), arn: z.string(), start: z.iso.datetime() });
 export type ExecutionInfo = z.infer<typeof ExecutionInfo>;
+
+/** The id of a job that is named after its execution. Throws InvalidInputError where that name is no id. */
+export function jobIdOf({ name }: ExecutionInfo): string {
+  return parseInput(Id, name, `The execution name "${name}", which names the job,`);
+}

@@ -8,6 +8,7 @@ import {
   confirmationKey,
   restorePlanKey,
   stagingPrefix,
+  UPLOADS,
   uploadPrefix,
 } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
@@ -47,21 +48,21 @@ export async function cleanUpAfter(environment: Environment, event: ExecutionEnd
   if (!job) return;
   if (job.kind === 'backup') {
     await cleanUpBackup(environment, job, leg);
-    await freeLock(environment.bucket, job.target, executionArn);
-    await closeJob(environment, job.job_id, closing(event));
-    // Last, since only this may fail for good: then the function fails, and everything else is done.
-    await resumeWriters(environment, job.target, job.job_id);
+    await release(environment, job, event);
     return;
   }
   const plan = (await environment.bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
   await cleanUpRestore(environment, job, plan, leg);
   if (plan?.rollback_of !== undefined) await closeRollback(environment, job, plan.rollback_of, event);
-  else if (!(await rollBack(environment, job, event))) {
-    await freeLock(environment.bucket, job.target, executionArn);
-    await closeJob(environment, job.job_id, closing(event));
-    // Last, since only this may fail for good: then the function fails, and everything else is done.
-    await resumeWriters(environment, job.target, job.job_id);
-  }
+  else if (!(await rollBack(environment, job, event))) await release(environment, job, event);
+}
+
+/** Lets go of the target: lock, job record, writers. */
+async function release(environment: Environment, job: JobRecord, event: ExecutionEnded): Promise<void> {
+  await freeLock(environment.bucket, job.target, event.detail.executionArn);
+  await closeJob(environment, job.job_id, closing(event));
+  // Last, since only this may fail for good: then the function fails, and everything else is done.
+  await resumeWriters(environment, job.target, job.job_id);
 }
 
 async function closeJob(environment: Environment, jobId: string, changes: Partial<JobRecord>): Promise<void> {
@@ -191,7 +192,7 @@ async function cleanUpRestore(
   const { bucket } = environment;
   if (plan) {
     await cleanServers(environment, job, plan.stores, leg);
-    if (plan.source.key.startsWith('uploads/')) await bucket.removeAll(plan.source.key);
+    if (plan.source.key.startsWith(UPLOADS)) await bucket.removeAll(plan.source.key);
   }
   await bucket.removeAll(uploadPrefix(job.job_id));
   await bucket.removeAll(confirmationKey(job.job_id));

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { SEPARATOR } from './nano-graphrag.ts';
+import { CHUNK_REFERENCES } from './nano-graphrag.ts';
 import type { Profile } from './profile.ts';
 
 /** Namespaces of keys in lightrag-hku 1.5 (`lightrag/namespace.py`). */
@@ -72,20 +72,7 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
       from: { store: 'vectors', thing: 'chunks', field: 'full_doc_id' },
       to: { store: 'kv', thing: 'full_docs', field: 'id' },
     },
-    {
-      from: { store: 'graph', thing: 'nodes', field: 'source_id' },
-      separator: SEPARATOR,
-      to: { store: 'kv', thing: 'text_chunks', field: 'id' },
-    },
-    {
-      from: { store: 'graph', thing: 'relationships', field: 'source_id' },
-      separator: SEPARATOR,
-      to: { store: 'kv', thing: 'text_chunks', field: 'id' },
-    },
-    {
-      from: { store: 'kv', thing: 'text_chunks', field: 'full_doc_id' },
-      to: { store: 'kv', thing: 'full_docs', field: 'id' },
-    },
+    ...CHUNK_REFERENCES,
   ],
 };
 

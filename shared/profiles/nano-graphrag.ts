@@ -3,7 +3,7 @@ import { InvalidInputError } from '../errors.ts';
 import type { Profile, Reference } from './profile.ts';
 
 /** What nano-graphrag puts between chunk ids in `source_id`. */
-export const SEPARATOR = '<SEP>';
+const SEPARATOR = '<SEP>';
 
 /** Namespaces of keys by what they count as, in nano-graphrag and its forks. */
 export const NANO_COUNTS = {
@@ -13,12 +13,8 @@ export const NANO_COUNTS = {
   cache_entries: 'llm_response_cache',
 } as const;
 
-/** How the stores of nano-graphrag and its forks refer to each other. */
-export const NANO_REFERENCES: readonly Reference[] = [
-  {
-    from: { store: 'vectors', thing: 'entities', field: 'entity_name' },
-    to: { store: 'graph', thing: 'nodes', field: 'id' },
-  },
+/** Where chunks and documents are named, in nano-graphrag, its forks and LightRAG alike. */
+export const CHUNK_REFERENCES: readonly Reference[] = [
   {
     from: { store: 'graph', thing: 'nodes', field: 'source_id' },
     separator: SEPARATOR,
@@ -33,6 +29,15 @@ export const NANO_REFERENCES: readonly Reference[] = [
     from: { store: 'kv', thing: 'text_chunks', field: 'full_doc_id' },
     to: { store: 'kv', thing: 'full_docs', field: 'id' },
   },
+];
+
+/** How the stores of nano-graphrag and its forks refer to each other. */
+export const NANO_REFERENCES: readonly Reference[] = [
+  {
+    from: { store: 'vectors', thing: 'entities', field: 'entity_name' },
+    to: { store: 'graph', thing: 'nodes', field: 'id' },
+  },
+  ...CHUNK_REFERENCES,
   {
     from: { store: 'kv', thing: 'community_reports', field: 'nodes' },
     to: { store: 'graph', thing: 'nodes', field: 'id' },

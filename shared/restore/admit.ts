@@ -5,9 +5,8 @@ import { CatalogRecord } from '../catalog/record.ts';
 import { findTarget } from '../config.ts';
 import type { Environment } from '../environment.ts';
 import { InvalidInputError } from '../errors.ts';
-import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
-import type { ExecutionInfo } from '../jobs/execution.ts';
+import { type ExecutionInfo, jobIdOf } from '../jobs/execution.ts';
 import { createJob, hasEnded, readJob, updateJob } from '../jobs/record.ts';
 import { storesOf } from '../stores/open.ts';
 import type { StoreName } from '../stores/port.ts';
@@ -123,7 +122,7 @@ async function planCatalogRestore(
   }
   const wanted = target ?? found.value.target;
   return makePlan(environment, execution, {
-    jobId: parseInput(Id, execution.name, `The execution name "${execution.name}", which names the job,`),
+    jobId: jobIdOf(execution),
     target: wanted,
     source: sourceOf(environment, found.value),
     options,
@@ -148,7 +147,7 @@ async function planRollback(
     });
   }
   const plan = makePlan(environment, execution, {
-    jobId: parseInput(Id, execution.name, `The execution name "${execution.name}", which names the job,`),
+    jobId: jobIdOf(execution),
     target: failed.target,
     source: sourceOf(environment, safety),
     options: RestoreOptions.parse({ stores: failed.stores, safety_backup: false }),

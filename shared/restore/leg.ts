@@ -63,8 +63,8 @@ export async function restoreLeg(
   );
   const record: LegRecord = {
     tallies: result.tallies,
-    differences: result.differences ?? 0,
-    samples: [...(result.samples ?? [])],
+    differences: result.differences,
+    samples: [...result.samples],
   };
   await environment.bucket.writeRecord(restoreLegKey(state.job_id, name, state.phase, state.leg), record);
   const phaseDone = result.cursor === null;

@@ -1,3 +1,4 @@
+import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import {
   DescribeExecutionCommand,
@@ -93,7 +94,6 @@ export function deployedStack() {
 
   /** The bytes of a catalogued archive. */
   async function download(backupId: string): Promise<Uint8Array> {
-    const { GetObjectCommand } = await import('@aws-sdk/client-s3');
     const { Body } = await bucket.s3.send(
       new GetObjectCommand({ Bucket: bucket.name, Key: `backups/${backupId}.ngbak` }),
     );
