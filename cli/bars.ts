@@ -1,5 +1,5 @@
 import cliProgress from 'cli-progress';
-import pc from 'picocolors';
+import pc from '../shared/colors.ts';
 import type { StoreProgress } from '../shared/operations/job-progress.ts';
 import { bytes, count, duration } from './format.ts';
 

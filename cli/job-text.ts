@@ -1,4 +1,4 @@
-import pc from 'picocolors';
+import pc from '../shared/colors.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { Inspection } from '../shared/restore/inspection.ts';
 import { describeUnits } from './bars.ts';

@@ -1,5 +1,5 @@
 import { type Command, CommanderError } from 'commander';
-import pc from 'picocolors';
+import pc from '../shared/colors.ts';
 import { NgbakError } from '../shared/errors.ts';
 import { explainAwsError } from '../shared/operations/aws-error.ts';
 import { EXIT_CODES, ExitError, exitCodeOf } from './exit-codes.ts';

@@ -3,8 +3,8 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import pc from 'picocolors';
 import { z } from 'zod';
+import pc from '../shared/colors.ts';
 import { describeError, InvalidInputError } from '../shared/errors.ts';
 import { parseInput } from '../shared/input.ts';
 import { stacksFolder } from './folders.ts';

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
-import pc from 'picocolors';
 import { Bucket } from '../../shared/bucket/bucket.ts';
+import pc from '../../shared/colors.ts';
 import { compareProofs, type Proof } from '../proof/proof.ts';
 import type { Stack } from '../stack.ts';
 import { downloadArchive, showArchive } from './archive.ts';

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pc from 'picocolors';
+import pc from '../../shared/colors.ts';
 import { describeError, NgbakError } from '../../shared/errors.ts';
 import { runDemo } from './demo.ts';
 import { HELP, readOptions } from './options.ts';

@@ -1,4 +1,4 @@
-import pc from 'picocolors';
+import pc from '../../shared/colors.ts';
 import { InvalidInputError } from '../../shared/errors.ts';
 import { loadKnowledgeBase } from './load.ts';
 

@@ -35,8 +35,10 @@ export class Session {
   constructor(args: readonly string[], environment: NodeJS.ProcessEnv, options: { terminal: boolean }) {
     const node = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN, ...args];
     const [program = '', ...rest] = options.terminal ? ['python3', '-c', IN_TERMINAL, ...node] : node;
+    // Jest tells its workers to print colours; a user's pipe does not.
+    const { FORCE_COLOR: _, ...own } = process.env;
     this.#child = spawn(program, rest, {
-      env: { ...process.env, XDG_CONFIG_HOME: '/nonexistent', ...environment },
+      env: { ...own, XDG_CONFIG_HOME: '/nonexistent', ...environment },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#child.stdout?.on('data', (data) => {
