@@ -1,0 +1,80 @@
+/** What stands against uploading a file, and what to do instead. */
+export interface FileProblem {
+  readonly problem: string;
+  readonly remedy: string;
+}
+
+/** No archive is smaller, in bytes: its footer alone has 72 or 90 (docs/format.md), its manifest more. */
+const ARCHIVE_BYTES_MIN = 100;
+/** How the two codecs of archives begin: RFC 1952 section 2.3.1, RFC 8878 section 3.1.1. */
+const MAGICS = [
+  [0x1f, 0x8b],
+  [0x28, 0xb5, 0x2f, 0xfd],
+] as const;
+/** The formats that people take for archives, by their first bytes, to tell what a wrong file is. */
+const KNOWN: readonly (readonly [string, readonly number[]])[] = [
+  ['a ZIP file', [0x50, 0x4b]],
+  ['a PDF document', [0x25, 0x50, 0x44, 0x46]],
+  ['an XZ file', [0xfd, 0x37, 0x7a, 0x58, 0x5a]],
+  ['a bzip2 file', [0x42, 0x5a, 0x68]],
+  ['JSON text', [0x7b]],
+  ['an HTML or XML page', [0x3c]],
+];
+
+/**
+ * Looks at what can be seen without reading the file: name and size. Undefined where nothing stands against it.
+ *
+ * @param maxBytes   largest archive that the deployment takes, in bytes, where that is known
+ */
+export function checkNameAndSize(
+  file: { readonly name: string; readonly size: number },
+  maxBytes?: number,
+): FileProblem | undefined {
+  if (!file.name.toLowerCase().endsWith('.ngbak')) {
+    return {
+      problem: `“${file.name}” does not end in .ngbak.`,
+      remedy: 'Choose an archive that ngbak made. If it was renamed, give it back its ending.',
+    };
+  }
+  if (file.size < ARCHIVE_BYTES_MIN) {
+    return {
+      problem:
+        file.size === 0
+          ? `“${file.name}” is empty.`
+          : `“${file.name}” has ${file.size} bytes: too few for an archive.`,
+      remedy: 'Download the archive again: this copy was cut off.',
+    };
+  }
+  if (maxBytes !== undefined && file.size > maxBytes) {
+    return {
+      problem: `“${file.name}” has ${file.size} bytes; this deployment takes at most ${maxBytes}.`,
+      remedy: 'Ask an administrator to raise the limit, or restore fewer stores from a smaller archive.',
+    };
+  }
+  return undefined;
+}
+
+/** Reads the first bytes of the file: a renamed photo is refused before hours of upload. */
+export async function checkContent(file: Blob & { readonly name: string }): Promise<FileProblem | undefined> {
+  let head: Uint8Array;
+  try {
+    head = new Uint8Array(await file.slice(0, 8).arrayBuffer());
+  } catch {
+    return unreadable(file.name);
+  }
+  const startsWith = (magic: readonly number[]) => magic.every((byte, i) => head[i] === byte);
+  if (MAGICS.some(startsWith)) return undefined;
+  const kind = KNOWN.find(([, magic]) => startsWith(magic))?.[0];
+  return {
+    problem: `“${file.name}” is no ngbak archive${kind === undefined ? '' : `: it is ${kind}`}.`,
+    remedy: 'Choose the file that ngbak downloaded: archives are compressed with gzip or zstd.',
+  };
+}
+
+/** What browsers say of a file that was moved, changed or taken away after it was chosen. */
+export function unreadable(name: string): FileProblem {
+  return {
+    problem: `“${name}” can’t be read any more: it was changed, moved, or its drive is gone.`,
+    remedy: 'Choose the file again. What is already uploaded of it stays.',
+  };
+}

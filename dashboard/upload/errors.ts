@@ -1,0 +1,26 @@
+/**
+ * What to do about a failure: `retry` it later, get a new `address`, give up because the upload is `gone`, because the
+ * `session` of the user has ended, because the `file` can't be read, or because it was `refused` for good.
+ */
+export type UploadFailure = 'retry' | 'address' | 'gone' | 'session' | 'file' | 'refused';
+
+export class UploadError extends Error {
+  readonly failure: UploadFailure;
+  readonly remedy: string;
+
+  constructor(failure: UploadFailure, message: string, options: { remedy?: string; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.name = 'UploadError';
+    this.failure = failure;
+    this.remedy = options.remedy ?? REMEDIES[failure];
+  }
+}
+
+const REMEDIES: Record<UploadFailure, string> = {
+  retry: 'Look at your network, then resume. What is already uploaded stays.',
+  address: 'Resume to try with new addresses. If that fails again, your key may have lost its role.',
+  gone: 'Begin the restore again: uploads that nobody completes are removed after a day.',
+  session: 'Sign in again, then resume. What is already uploaded stays.',
+  file: 'Choose the file again. What is already uploaded of it stays.',
+  refused: 'Cancel this upload and begin the restore again.',
+};

@@ -1,0 +1,25 @@
+/** One part of a multipart upload: a range of the file. */
+export interface Part {
+  /** From 1 to 10,000. */
+  readonly number: number;
+  /** Where it starts in the file, in bytes. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** A part that S3 has. */
+export interface UploadedPart {
+  readonly number: number;
+  readonly bytes: number;
+  /** Hexadecimal; absent where the server keeps none. */
+  readonly sha256?: string | undefined;
+}
+
+/** Cuts a file of `size` bytes into parts of `partBytes`; only the last one may be shorter. */
+export function cutIntoParts(size: number, partBytes: number): Part[] {
+  const parts: Part[] = [];
+  for (let offset = 0; offset < size; offset += partBytes) {
+    parts.push({ number: parts.length + 1, offset, bytes: Math.min(partBytes, size - offset) });
+  }
+  return parts;
+}

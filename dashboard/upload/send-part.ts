@@ -1,0 +1,82 @@
+import { UploadError } from './errors.ts';
+
+/** Where one part goes. The address is a credential: it is kept in memory only and never shown. */
+export interface PartAddress {
+  readonly url: string;
+  /** Headers that were signed and have to be sent along. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Sends one part. `onProgress` tells how many of its bytes are on their way. Rejects with an UploadError. */
+export type SendPart = (
+  address: PartAddress,
+  data: ArrayBuffer,
+  options: { readonly signal: AbortSignal; readonly onProgress: (bytes: number) => void },
+) => Promise<void>;
+
+/** Without a byte for so long, a connection counts as dead, in milliseconds. */
+const STALLED_MS = 60_000;
+
+/** Sends a part by XMLHttpRequest: fetch can't tell how far an upload has come. */
+export const sendPart: SendPart = (address, data, { signal, onProgress }) =>
+  new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const request = new XMLHttpRequest();
+    let timer: ReturnType<typeof setTimeout>;
+    const alive = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        fail(new UploadError('retry', 'The connection to S3 stalled.'));
+        request.abort();
+      }, STALLED_MS);
+    };
+    const abort = () => {
+      fail(signal.reason);
+      request.abort();
+    };
+    function end() {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+    }
+    function fail(error: unknown) {
+      end();
+      reject(error);
+    }
+    signal.addEventListener('abort', abort, { once: true });
+    request.upload.onprogress = ({ loaded }) => {
+      alive();
+      onProgress(loaded);
+    };
+    request.onerror = () => fail(new UploadError('retry', 'The connection to S3 broke.'));
+    request.onload = () => {
+      if (request.status < 300) {
+        end();
+        resolve();
+      } else {
+        fail(explainAnswer(request.status, request.responseText));
+      }
+    };
+    request.open('PUT', address.url);
+    for (const [name, value] of Object.entries(address.headers)) request.setRequestHeader(name, value);
+    alive();
+    request.send(data);
+  });
+
+/** What an answer of S3 means for the upload. Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+export function explainAnswer(status: number, text: string): UploadError {
+  const code = /<Code>([A-Za-z0-9]{1,60})<\/Code>/.exec(text.slice(0, 4096))?.[1] ?? `status ${status}`;
+  if (code === 'NoSuchUpload') return new UploadError('gone', 'S3 no longer knows this upload.');
+  // An expired address is refused with 403, like a wrong one: a new address tells which it was.
+  if (status === 403 || code === 'RequestTimeTooSkewed')
+    return new UploadError('address', `S3 refused: ${code}.`);
+  if (
+    status >= 500 ||
+    status === 408 ||
+    status === 429 ||
+    code === 'RequestTimeout' ||
+    code === 'BadDigest'
+  ) {
+    return new UploadError('retry', `S3 answered ${code}.`);
+  }
+  return new UploadError('refused', `S3 refused a part: ${code}.`);
+}

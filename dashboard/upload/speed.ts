@@ -1,0 +1,27 @@
+/** The rate is that of so many milliseconds: long enough to be calm, short enough to show a change of network. */
+const WINDOW_MS = 10_000;
+
+/** Measures how fast something goes on, over the last seconds. Times are milliseconds of any clock that only goes on. */
+export class Speed {
+  #samples: { at: number; bytes: number }[] = [];
+
+  /** Tells how many bytes are done in all. A part that is sent again makes the number smaller: then it starts anew. */
+  sample(bytes: number, at: number): void {
+    const last = this.#samples.at(-1);
+    if (last && bytes < last.bytes) this.#samples = [];
+    this.#samples.push({ at, bytes });
+    while ((this.#samples[1]?.at ?? at) < at - WINDOW_MS) this.#samples.shift();
+  }
+
+  /** Forgets everything: after a pause, the time of the pause must not count. */
+  reset(): void {
+    this.#samples = [];
+  }
+
+  /** Bytes for each second; undefined until there is something to tell from. */
+  bytesPerSecond(): number | undefined {
+    const [first, last] = [this.#samples[0], this.#samples.at(-1)];
+    if (!first || !last || last.at - first.at < 500 || last.bytes === first.bytes) return undefined;
+    return ((last.bytes - first.bytes) / (last.at - first.at)) * 1000;
+  }
+}

@@ -1,0 +1,279 @@
+import { backoff, sleep } from './backoff.ts';
+import { sha256 } from './digest.ts';
+import { UploadError } from './errors.ts';
+import { cutIntoParts, type Part, type UploadedPart } from './parts.ts';
+import type { PartAddress, SendPart } from './send-part.ts';
+import { Speed } from './speed.ts';
+
+/** Parts sent at once. Browsers open six connections to a host: two stay free, so that others go on to work. */
+const PARTS_AT_ONCE = 4;
+/** Bytes held in memory by the parts that are being sent; one part is sent whatever its size. */
+const BYTES_AT_ONCE = 256 * 1024 * 1024;
+/** How often one part is tried before the upload pauses and asks the user to look: about a minute of waiting. */
+const ATTEMPTS = 8;
+/** Progress is told at most this often, in milliseconds. */
+const TELL_MS = 250;
+
+/** The multipart upload of one job, as the API has it. Methods reject with UploadError. */
+export interface UploadApi {
+  /** Bytes of each part but the last one. */
+  readonly partBytes: number;
+  /** The parts that S3 has. */
+  parts(signal: AbortSignal): Promise<readonly UploadedPart[]>;
+  /** Where to send one part with this SHA-256 (hexadecimal). */
+  address(part: Part, sha256: string, signal: AbortSignal): Promise<PartAddress>;
+  /** Puts the parts together, which starts the restore. Calling it again does no harm. */
+  complete(signal: AbortSignal): Promise<void>;
+  /** Throws away what is uploaded, and ends the job. */
+  abort(): Promise<void>;
+}
+
+export type UploadPhase =
+  | 'checking'
+  | 'uploading'
+  | 'waiting'
+  | 'paused'
+  | 'completing'
+  | 'completed'
+  | 'cancelling'
+  | 'cancelled';
+
+/** How far an upload has come. Objects are never changed: each change is a new one. */
+export interface UploadState {
+  readonly phase: UploadPhase;
+  /** Bytes that S3 has or that are on their way; while `checking`, bytes that were compared with what S3 has. */
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+  /** Over the last seconds; absent until it is known. */
+  readonly bytesPerSecond?: number;
+  readonly secondsRemaining?: number;
+  /** Why it paused or waits; absent where the user paused it. */
+  readonly problem?: { readonly message: string; readonly remedy: string };
+}
+
+/** What an upload needs of its surroundings. */
+export interface UploadOptions {
+  readonly api: UploadApi;
+  readonly file: Blob;
+  readonly send: SendPart;
+  /** Milliseconds of a clock that only goes on. */
+  readonly now?: () => number;
+  /** Waits before another attempt. */
+  readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+/**
+ * Sends a file to S3 in parts: some at once, each with its SHA-256, which S3 checks, and tried again with growing
+ * pauses. Resumable at any time, also by another `Upload` of the same job after the page was loaded again: S3 itself
+ * says which parts it has, and their SHA-256 proves that they are of this file. Memory does not grow with the file.
+ */
+export class Upload {
+  readonly #options: UploadOptions;
+  readonly #now: () => number;
+  readonly #parts: readonly Part[];
+  readonly #listeners = new Set<() => void>();
+  readonly #speed = new Speed();
+  /** Bytes of whole parts that S3 has. */
+  #bytesThere = 0;
+  /** Bytes on their way, by part. */
+  readonly #inFlight = new Map<number, number>();
+  #work: AbortController | undefined;
+  #run: Promise<void> = Promise.resolve();
+  #told = 0;
+  #state: UploadState;
+
+  constructor(options: UploadOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+    this.#parts = cutIntoParts(options.file.size, options.api.partBytes);
+    this.#state = { phase: 'paused', bytesDone: 0, bytesTotal: options.file.size };
+  }
+
+  /** The newest state; the same object until something changes. */
+  readonly state = (): UploadState => this.#state;
+
+  /** Calls `listener` after each change; gives back what ends that. */
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  /** Begins, or goes on after a pause: first asks S3 what is there. Resolves when it has ended or paused. */
+  resume(): Promise<void> {
+    if (this.#state.phase !== 'paused') return this.#run;
+    const work = new AbortController();
+    this.#work = work;
+    this.#bytesThere = 0;
+    this.#set('checking');
+    this.#run = this.#goOn(work.signal).catch((error: unknown) => {
+      // Whoever paused or cancelled has said so in the state already.
+      if (work.signal.aborted) return;
+      this.#inFlight.clear();
+      this.#set('paused', explain(error));
+    });
+    return this.#run;
+  }
+
+  /** Stops sending. What S3 has of whole parts stays there. */
+  async pause(): Promise<void> {
+    if (!['checking', 'uploading', 'waiting'].includes(this.#state.phase)) return;
+    this.#work?.abort();
+    this.#inFlight.clear();
+    this.#set('paused');
+    await this.#run;
+  }
+
+  /** Throws away what is uploaded and ends the job. Rejects, and stays paused, where that could not be done. */
+  async cancel(): Promise<void> {
+    if (['completing', 'completed', 'cancelling', 'cancelled'].includes(this.#state.phase)) return;
+    this.#work?.abort();
+    this.#inFlight.clear();
+    this.#set('cancelling');
+    await this.#run;
+    try {
+      await this.#options.api.abort();
+      this.#set('cancelled');
+    } catch (error) {
+      this.#set('paused', explain(error));
+      throw error;
+    }
+  }
+
+  async #goOn(signal: AbortSignal): Promise<void> {
+    const { api } = this.#options;
+    const queue = await this.#missing(await this.#persist((s) => api.parts(s), signal), signal);
+    this.#speed.reset();
+    this.#set('uploading');
+    // One sender that gives up stops the others: the work has paused, and all of it can be resumed.
+    const stop = new AbortController();
+    const either = AbortSignal.any([signal, stop.signal]);
+    const sender = async () => {
+      for (let part = queue.shift(); part !== undefined; part = queue.shift()) await this.#send(part, either);
+    };
+    const senders = Math.max(1, Math.min(PARTS_AT_ONCE, Math.floor(BYTES_AT_ONCE / api.partBytes)));
+    await Promise.allSettled(
+      Array.from({ length: senders }, () => sender().catch((error: unknown) => stop.abort(error))),
+    );
+    either.throwIfAborted();
+    this.#set('completing');
+    await this.#persist((s) => api.complete(s), signal);
+    this.#set('completed');
+  }
+
+  /** The parts that S3 lacks or has in another size. Throws where S3 has parts of another file. */
+  async #missing(there: readonly UploadedPart[], signal: AbortSignal): Promise<Part[]> {
+    const known = new Map(there.map((part) => [part.number, part]));
+    const missing: Part[] = [];
+    for (const part of this.#parts) {
+      const uploaded = known.get(part.number);
+      if (uploaded?.bytes !== part.bytes) {
+        missing.push(part);
+        continue;
+      }
+      if (uploaded.sha256 !== undefined && uploaded.sha256 !== (await sha256(await this.#read(part)))) {
+        throw new UploadError('file', 'This is not the file with which the upload began.', {
+          remedy: 'Choose that file, or cancel this upload and begin again with this one.',
+        });
+      }
+      signal.throwIfAborted();
+      this.#bytesThere += part.bytes;
+      this.#tell('checking');
+    }
+    return missing;
+  }
+
+  /** Sends one part, and tries again until S3 has it. */
+  async #send(part: Part, signal: AbortSignal): Promise<void> {
+    const { api, send } = this.#options;
+    // What was hashed is what is sent, even if somebody changes the file in between.
+    const data = await this.#read(part);
+    const digest = await sha256(data);
+    await this.#persist(async (s) => {
+      try {
+        await send(await api.address(part, digest, s), data, {
+          signal: s,
+          onProgress: (bytes) => {
+            if (s.aborted) return;
+            this.#inFlight.set(part.number, Math.min(bytes, part.bytes));
+            this.#tell('uploading');
+          },
+        });
+      } catch (error) {
+        this.#inFlight.delete(part.number);
+        throw error;
+      }
+    }, signal);
+    signal.throwIfAborted();
+    this.#inFlight.delete(part.number);
+    this.#bytesThere += part.bytes;
+    this.#tell('uploading');
+  }
+
+  async #read({ offset, bytes }: Part): Promise<ArrayBuffer> {
+    try {
+      return await this.#options.file.slice(offset, offset + bytes).arrayBuffer();
+    } catch (cause) {
+      throw new UploadError(
+        'file',
+        'The file can’t be read any more: it was changed, moved, or its drive is gone.',
+        { cause },
+      );
+    }
+  }
+
+  /** Does something until it works, or fails in a way that waiting does not mend. */
+  async #persist<T>(work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      signal.throwIfAborted();
+      try {
+        return await work(signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof UploadError) || !['retry', 'address'].includes(error.failure)) throw error;
+        if (attempt >= ATTEMPTS) throw error;
+        if (this.#state.phase === 'uploading' && this.#inFlight.size === 0) {
+          this.#set('waiting', { message: error.message, remedy: 'It is tried again by itself.' });
+        }
+        await (this.#options.wait ?? sleep)(backoff(attempt), signal);
+      }
+    }
+  }
+
+  #tell(phase: 'checking' | 'uploading'): void {
+    const now = this.#now();
+    this.#speed.sample(this.#done(), now);
+    if (this.#state.phase === phase && now - this.#told < TELL_MS) return;
+    this.#told = now;
+    this.#set(phase);
+  }
+
+  #done(): number {
+    let bytes = this.#bytesThere;
+    for (const sent of this.#inFlight.values()) bytes += sent;
+    return bytes;
+  }
+
+  #set(phase: UploadPhase, problem?: UploadState['problem']): void {
+    const bytesDone = this.#done();
+    const bytesTotal = this.#options.file.size;
+    const rate = phase === 'uploading' ? this.#speed.bytesPerSecond() : undefined;
+    this.#state = {
+      phase,
+      bytesDone,
+      bytesTotal,
+      ...(rate === undefined
+        ? {}
+        : { bytesPerSecond: rate, secondsRemaining: Math.ceil((bytesTotal - bytesDone) / rate) }),
+      ...(problem === undefined ? {} : { problem }),
+    };
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+function explain(error: unknown): { message: string; remedy: string } {
+  if (error instanceof UploadError) return { message: error.message, remedy: error.remedy };
+  return {
+    message: error instanceof Error ? error.message : String(error),
+    remedy: 'Resume. If that fails again, report it with what the browser’s console says.',
+  };
+}
