@@ -23,6 +23,14 @@ export const BackupRequest = z.strictObject({
   level: z.number().int().min(1).max(19).optional(),
   /** Set by a restore that saves its target: the backup runs under the restore's lock. */
   part_of: z.strictObject({ job_id: Id, execution_arn: z.string() }).optional(),
+  /** Set by a schedule: its name, who made it, and the time that this run was planned for. */
+  schedule: z
+    .strictObject({
+      name: Id,
+      scheduled_at: z.iso.datetime().optional(),
+      made_by: z.string().max(200).optional(),
+    })
+    .optional(),
   /** Who asked, for the records: a person, a key's name, `schedule`. */
   requested_by: z.string().max(200).optional(),
 });

@@ -17,3 +17,9 @@ export function noSuchJob(id: string): NotFoundError {
     remedy: 'List the jobs with `ngbak jobs` and take an id from there.',
   });
 }
+
+export function noSuchSchedule(name: string): NotFoundError {
+  return new NotFoundError(`There is no schedule "${name}".`, {
+    remedy: 'List the schedules with `ngbak schedule list` and take a name from there.',
+  });
+}

@@ -6,7 +6,7 @@ import type { OperationsContext } from './context.ts';
 import { newJobId, StartedJob, startJob } from './start.ts';
 
 /** What a person may ask for: everything of a backup request but what the workflows say to each other. */
-export const StartBackupInput = BackupRequest.omit({ part_of: true, requested_by: true });
+export const StartBackupInput = BackupRequest.omit({ part_of: true, schedule: true, requested_by: true });
 export type StartBackupInput = z.infer<typeof StartBackupInput>;
 
 export const StartedBackup = StartedJob.extend({

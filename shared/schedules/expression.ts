@@ -1,0 +1,127 @@
+import { Cron } from 'croner';
+import { z } from 'zod';
+import { InvalidInputError } from '../errors.ts';
+
+/** When a schedule runs, in EventBridge Scheduler's words: `cron(0 3 * * ? *)`, `rate(6 hours)`, `at(2026-12-24T20:00:00)`. */
+export const ScheduleExpression = z.string().min(1).max(256);
+
+const MINUTE_MS = 60_000;
+const UNITS: Readonly<Record<string, number>> = { minute: 1, hour: 60, day: 24 * 60 };
+
+/** The times of a schedule. `rate` counts from a run, so its times are known only after one. */
+export type Timing =
+  | {
+      readonly kind: 'cron';
+      /** The next `count` runs after a moment, oldest first. Fewer where the pattern ends. */
+      next(count: number, after: Date): Date[];
+      /** The last `count` runs before a moment, newest first. */
+      previous(count: number, before: Date): Date[];
+    }
+  | { readonly kind: 'rate'; readonly intervalMs: number }
+  | { readonly kind: 'at'; readonly time: Date };
+
+/**
+ * Reads an expression of EventBridge Scheduler ("Schedule types" in its user guide) in a time zone, which counts for
+ * `cron` and `at`. Throws InvalidInputError that says what is allowed.
+ */
+export function parseExpression(expression: string, timeZone: string): Timing {
+  const [, kind = '', inner = ''] = /^(cron|rate|at)\((.*)\)$/.exec(expression.trim()) ?? [];
+  if (kind === 'cron') return parseCron(inner, timeZone);
+  if (kind === 'rate') return parseRate(inner);
+  if (kind === 'at') return parseAt(inner, timeZone);
+  throw wrong(expression, 'it is none of cron(…), rate(…) and at(…)');
+}
+
+/** `rate(6 hours)`; whole minutes, hours or days. */
+function parseRate(inner: string): Timing {
+  const [, value = '', unit = ''] = /^([1-9][0-9]{0,5}) (minute|hour|day)s?$/.exec(inner) ?? [];
+  const minutes = UNITS[unit];
+  if (minutes === undefined) throw wrong(`rate(${inner})`, 'a rate is "6 hours", "1 day" or "90 minutes"');
+  return { kind: 'rate', intervalMs: Number(value) * minutes * MINUTE_MS };
+}
+
+/** `at(2026-12-24T20:00:00)`, a wall clock's time in the zone. */
+function parseAt(inner: string, timeZone: string): Timing {
+  const valid =
+    z.iso.datetime({ local: true, precision: 0 }).safeParse(inner).success && !inner.endsWith('Z');
+  const time = valid ? new Cron(inner, { timezone: timeZone }).nextRuns(1, new Date(0))[0] : undefined;
+  if (time === undefined) throw wrong(`at(${inner})`, 'a time is "2026-12-24T20:00:00", without a zone');
+  return { kind: 'at', time };
+}
+
+/**
+ * Minutes, hours, day of the month, month, day of the week (1 to 7 or SUN to SAT), year. The library checks ranges; what
+ * it takes and AWS does not is refused before.
+ */
+function parseCron(inner: string, timeZone: string): Timing {
+  const told = `cron(${inner})`;
+  const fields = inner.split(' ');
+  if (fields.length !== 6) {
+    throw wrong(told, 'it needs six fields: minutes, hours, day of month, month, day of week, year');
+  }
+  const [minutes = '', hours = '', dayOfMonth = '', month = '', dayOfWeek = '', year = ''] = fields;
+  if ((dayOfMonth === '?') === (dayOfWeek === '?')) {
+    throw wrong(told, 'exactly one of day of month and day of week must be "?"');
+  }
+  for (const [name, value, allowed] of [
+    ['minutes', minutes, /^[0-9,*/-]+$/],
+    ['hours', hours, /^[0-9,*/-]+$/],
+    ['day of month', dayOfMonth, /^(?:\?|L|LW|[0-9]+W|[0-9,*/-]+)$/],
+    ['month', month, /^(?:[0-9]|[A-Z]{3}|[,*/-])+$/],
+    ['day of week', dayOfWeek, /^(?:\?|L|[1-7]L|(?:[1-7]|[A-Z]{3}|[,*/#-])+)$/],
+    ['year', year, /^[0-9,*/-]+$/],
+  ] as const) {
+    if (!allowed.test(value)) throw wrong(told, `"${value}" is no ${name}`);
+  }
+  // Alone, L is the last day of the week: Saturday.
+  const pattern = ['0', minutes, hours, dayOfMonth, month, dayOfWeek === 'L' ? '7' : dayOfWeek, year].join(
+    ' ',
+  );
+  let cron: Cron;
+  try {
+    cron = new Cron(pattern, {
+      timezone: timeZone,
+      mode: '7-part',
+      // 1 is Sunday, and 5/15 is allowed, as AWS has it.
+      alternativeWeekdays: true,
+      sloppyRanges: true,
+      paused: true,
+    });
+  } catch (cause) {
+    throw wrong(
+      told,
+      cause instanceof Error ? cause.message.replace(/^CronPattern: /, '') : 'it can’t be read',
+    );
+  }
+  const wallClock = new Intl.DateTimeFormat('sv-SE', {
+    timeZone,
+    dateStyle: 'short',
+    timeStyle: 'short',
+  });
+  // When clocks go forward, the library moves a time that does not exist and AWS leaves it out; when they go back, AWS
+  // runs a time that comes twice once ("Daylight savings time" in the user guide).
+  const asAws = (oldestFirst: Date[]): Date[] => {
+    let latest = '';
+    return oldestFirst.filter((time) => {
+      const shown = wallClock.format(time);
+      if (shown <= latest || !cron.match(time)) return false;
+      latest = shown;
+      return true;
+    });
+  };
+  return {
+    kind: 'cron',
+    next: (count, after) => asAws(cron.nextRuns(count + DST_SPARE, after)).slice(0, count),
+    previous: (count, before) => asAws(cron.previousRuns(count, before).reverse()).reverse(),
+  };
+}
+
+/** So many runs may be left out because a clock was moved; a schedule of each minute loses an hour of them. */
+const DST_SPARE = 61;
+
+function wrong(expression: string, why: string): InvalidInputError {
+  return new InvalidInputError(`"${expression.slice(0, 300)}" is no schedule expression: ${why}.`, {
+    remedy:
+      'Write cron(0 3 * * ? *) for each day at 03:00, cron(30 1 ? * MON-FRI *) for weekdays at 01:30, rate(6 hours), or at(2026-12-24T20:00:00) for once.',
+  });
+}

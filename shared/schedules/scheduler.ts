@@ -1,0 +1,165 @@
+import {
+  ConflictException,
+  CreateScheduleCommand,
+  type CreateScheduleCommandInput,
+  DeleteScheduleCommand,
+  GetScheduleCommand,
+  ListSchedulesCommand,
+  type ListSchedulesCommandOutput,
+  ResourceNotFoundException,
+  SchedulerClient,
+  ServiceQuotaExceededException,
+  UpdateScheduleCommand,
+  ValidationException,
+} from '@aws-sdk/client-scheduler';
+import { InvalidInputError } from '../errors.ts';
+import { parseInput } from '../input.ts';
+import { noSuchSchedule, RefusedError } from '../operations/errors.ts';
+import { Schedule, type ScheduleSettings } from './schedule.ts';
+import { RETRY, readScheduledRequest, scheduledRequest } from './target.ts';
+
+/** Where the schedules of a deployment are. */
+export interface ScheduleGroup {
+  /** Name of the schedule group in EventBridge Scheduler. */
+  readonly group: string;
+  /** ARN of the role that Scheduler starts backups with. */
+  readonly roleArn: string;
+}
+
+/** The schedules of one deployment: those in its group of EventBridge Scheduler, which is where they live. */
+export class Scheduler {
+  readonly #client: SchedulerClient;
+  readonly #where: ScheduleGroup;
+  readonly #backupArn: string;
+
+  /** @param backupArn  ARN of the backup workflow, which every schedule starts */
+  constructor(where: ScheduleGroup, backupArn: string, client: SchedulerClient = new SchedulerClient({})) {
+    this.#where = where;
+    this.#backupArn = backupArn;
+    this.#client = client;
+  }
+
+  /** The names of all schedules, in AWS's order. */
+  async *names(): AsyncGenerator<string> {
+    let token: string | undefined;
+    do {
+      const page: ListSchedulesCommandOutput = await this.#told(
+        this.#client.send(new ListSchedulesCommand({ GroupName: this.#where.group, NextToken: token })),
+      );
+      for (const { Name } of page.Schedules ?? []) if (Name !== undefined) yield Name;
+      token = page.NextToken;
+    } while (token !== undefined);
+  }
+
+  /** Reads one schedule. Throws NotFoundError; InvalidInputError where somebody else changed what it starts. */
+  async get(name: string): Promise<Schedule> {
+    const found = await this.#told(
+      this.#client.send(new GetScheduleCommand({ GroupName: this.#where.group, Name: name })),
+      name,
+    );
+    const { backup, madeBy } = readScheduledRequest(name, found.Target?.Input);
+    return parseInput(
+      Schedule,
+      {
+        name,
+        expression: found.ScheduleExpression,
+        time_zone: found.ScheduleExpressionTimezone ?? 'UTC',
+        flexible_minutes: found.FlexibleTimeWindow?.MaximumWindowInMinutes ?? 0,
+        enabled: found.State !== 'DISABLED',
+        description: found.Description ?? '',
+        backup,
+        made_by: madeBy,
+        created_at: (found.CreationDate ?? new Date(0)).toISOString(),
+        changed_at: (found.LastModificationDate ?? found.CreationDate ?? new Date(0)).toISOString(),
+      },
+      `Schedule "${name}"`,
+      'Somebody changed it outside of ngbak: delete it in EventBridge Scheduler and create it again.',
+    );
+  }
+
+  /** Throws RefusedError, and changes nothing, where there is one of that name. */
+  async create(name: string, settings: ScheduleSettings, madeBy: string): Promise<void> {
+    await this.#told(
+      this.#client.send(new CreateScheduleCommand(this.#request(name, settings, madeBy))),
+      name,
+    );
+  }
+
+  /** Replaces all settings of a schedule. Throws NotFoundError. */
+  async update(name: string, settings: ScheduleSettings, madeBy: string | undefined): Promise<void> {
+    await this.#told(
+      this.#client.send(new UpdateScheduleCommand(this.#request(name, settings, madeBy))),
+      name,
+    );
+  }
+
+  /** Throws NotFoundError. */
+  async remove(name: string): Promise<void> {
+    await this.#told(
+      this.#client.send(new DeleteScheduleCommand({ GroupName: this.#where.group, Name: name })),
+      name,
+    );
+  }
+
+  #request(name: string, settings: ScheduleSettings, madeBy: string | undefined): CreateScheduleCommandInput {
+    const { flexible_minutes } = settings;
+    return {
+      GroupName: this.#where.group,
+      Name: name,
+      ScheduleExpression: settings.expression,
+      ScheduleExpressionTimezone: settings.time_zone,
+      FlexibleTimeWindow:
+        flexible_minutes === 0
+          ? { Mode: 'OFF' }
+          : { Mode: 'FLEXIBLE', MaximumWindowInMinutes: flexible_minutes },
+      State: settings.enabled ? 'ENABLED' : 'DISABLED',
+      Description: settings.description,
+      // A time that is over stays in the list with what came of it, until somebody removes it.
+      ActionAfterCompletion: 'NONE',
+      Target: {
+        Arn: this.#backupArn,
+        RoleArn: this.#where.roleArn,
+        Input: JSON.stringify(scheduledRequest(name, settings.backup, madeBy)),
+        RetryPolicy: { MaximumRetryAttempts: RETRY.attempts, MaximumEventAgeInSeconds: RETRY.seconds },
+      },
+    };
+  }
+
+  async #told<T>(call: Promise<T>, name?: string): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      throw this.#explain(error, name);
+    }
+  }
+
+  #explain(error: unknown, name?: string): unknown {
+    if (error instanceof ResourceNotFoundException) {
+      return name === undefined || /^Schedule ?group/i.test(error.message)
+        ? new InvalidInputError(`There is no schedule group "${this.#where.group}".`, {
+            remedy: 'Deploy the stack: it makes the group. Or correct NGBAK_SCHEDULE_GROUP.',
+            cause: error,
+          })
+        : noSuchSchedule(name);
+    }
+    if (error instanceof ConflictException) {
+      return new RefusedError(`There is already a schedule "${name}".`, {
+        remedy: 'Change it with `ngbak schedule change`, or choose another name.',
+        cause: error,
+      });
+    }
+    if (error instanceof ValidationException) {
+      return new InvalidInputError(`EventBridge Scheduler refuses schedule "${name}": ${error.message}`, {
+        remedy: 'Correct what it names; docs/schedules.md shows expressions.',
+        cause: error,
+      });
+    }
+    if (error instanceof ServiceQuotaExceededException) {
+      return new InvalidInputError('This account has as many schedules as AWS allows it.', {
+        remedy: 'Remove some, or ask AWS for a higher quota of EventBridge Scheduler.',
+        cause: error,
+      });
+    }
+    return error;
+  }
+}
