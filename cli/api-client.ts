@@ -24,7 +24,7 @@ import { JobView } from '../shared/operations/show-job.ts';
 import { StartedJob } from '../shared/operations/start.ts';
 import { StartedBackup } from '../shared/operations/start-backup.ts';
 import { VerificationLeg } from '../shared/operations/verify-backup.ts';
-import { type RequestedUpload, SINGLE_UPLOAD_BYTES_MAX } from '../shared/restore/request.ts';
+import { SINGLE_UPLOAD_BYTES_MAX, SingleUpload } from '../shared/restore/request.ts';
 import type { Client } from './client.ts';
 
 /** Longest that one call may take, in milliseconds: API Gateway gives up after 30 seconds. */
@@ -33,13 +33,6 @@ const CALL_MS = 40_000;
 const ANSWER_BYTES_MAX = 8 * 1024 ** 2;
 
 const Accepted = z.object({ job_id: z.string() });
-const Upload = z.object({
-  job_id: z.string(),
-  key: z.string(),
-  expires_at: z.string(),
-  put: z.object({ url: z.string(), method: z.literal('PUT'), headers: z.record(z.string(), z.string()) }),
-  post: z.object({ url: z.string(), fields: z.record(z.string(), z.string()) }),
-}) satisfies z.ZodType<RequestedUpload>;
 
 /** Does everything through the HTTP API with a key; archives go between this machine and S3. */
 export function apiClient(url: string, key: string | undefined): Client {
@@ -75,7 +68,7 @@ export function apiClient(url: string, key: string | undefined): Client {
     deleteBackup: (id) => call(Deletion, 'DELETE', `/backup/${at(id)}`),
     verifyBackup: (id, { cursor }) => call(VerificationLeg, 'POST', `/backup/${at(id)}/verify`, { cursor }),
     restoreBackup: (input) => call(StartedJob, 'POST', '/restore', input),
-    requestRestore: (input) => call(Upload, 'POST', '/restore', input),
+    requestRestore: (input) => call(SingleUpload, 'POST', '/restore', input),
     upload: (to, file) => putFile(to, file),
     async confirmRestore(job, phrase) {
       await call(Accepted, 'POST', `/restore/${at(job)}/confirm`, { phrase });
@@ -172,7 +165,7 @@ function explain(status: number, text: string, base: string): NgbakError {
 }
 
 /** Puts a file to the presigned address, streaming it. */
-async function putFile(to: RequestedUpload, file: Parameters<Client['upload']>[1]): Promise<void> {
+async function putFile(to: SingleUpload, file: Parameters<Client['upload']>[1]): Promise<void> {
   if (file.bytes > SINGLE_UPLOAD_BYTES_MAX) {
     throw new InvalidInputError(`${file.path} has ${file.bytes} bytes; one upload takes 5 GiB.`, {
       remedy: 'Upload it with AWS credentials (--direct), which sends it in parts.',

@@ -14,7 +14,7 @@ import type { StartedJob } from '../shared/operations/start.ts';
 import type { StartBackupInput, StartedBackup } from '../shared/operations/start-backup.ts';
 import type { BackupChanges } from '../shared/operations/update-backup.ts';
 import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
-import type { RequestedUpload } from '../shared/restore/request.ts';
+import type { SingleUpload } from '../shared/restore/request.ts';
 
 /** A file on its way up. */
 export interface FileUpload {
@@ -47,9 +47,9 @@ export interface Client {
     },
   ): Promise<VerificationLeg>;
   restoreBackup(input: RestoreBackupInput): Promise<StartedJob>;
-  requestRestore(input: RequestRestoreInput): Promise<RequestedUpload>;
+  requestRestore(input: RequestRestoreInput): Promise<SingleUpload>;
   /** Uploads a file to where {@link requestRestore} said. */
-  upload(to: RequestedUpload, file: FileUpload): Promise<void>;
+  upload(to: SingleUpload, file: FileUpload): Promise<void>;
   confirmRestore(jobId: string, phrase: string): Promise<void>;
   rejectRestore(jobId: string, reason?: string): Promise<void>;
   listJobs(input: ListJobsInput): Promise<JobList>;

@@ -24,6 +24,7 @@ import { showJob } from '../shared/operations/show-job.ts';
 import { startBackup } from '../shared/operations/start-backup.ts';
 import { updateBackup } from '../shared/operations/update-backup.ts';
 import { verifyBackup } from '../shared/operations/verify-backup.ts';
+import { SingleUpload } from '../shared/restore/request.ts';
 import type { Client } from './client.ts';
 
 /** S3's limit of parts in one upload. */
@@ -46,7 +47,7 @@ export function directClient(context: OperationsContext): Client {
     verifyBackup: (id, leg) =>
       verifyBackup(context, id, { ...leg, timeLeft: () => Number.POSITIVE_INFINITY }),
     restoreBackup: (input) => restoreBackup(context, input, by),
-    requestRestore: (input) => requestRestore(context, input, by),
+    requestRestore: async (input) => SingleUpload.parse(await requestRestore(context, input, by)),
     async upload(to, { path, bytes, signal, progress }) {
       await uploadStream({
         s3: bucket.s3,

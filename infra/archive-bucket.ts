@@ -67,7 +67,7 @@ export class ArchiveBucket extends Construct {
               {
                 allowedOrigins: [...props.allowedOrigins],
                 allowedMethods: [HttpMethods.GET, HttpMethods.HEAD, HttpMethods.PUT, HttpMethods.POST],
-                allowedHeaders: ['content-type', 'range'],
+                allowedHeaders: ['content-type', 'range', 'x-amz-checksum-sha256'],
                 exposedHeaders: ['ETag', 'Content-Range', 'x-amz-version-id'],
                 maxAge: 3600,
               },

@@ -78,6 +78,8 @@ export const Deployment = z.strictObject({
   schedule: Schedule.default(Schedule.parse({})),
   /** How many backups of each target are kept. */
   retention: NgbakConfig.shape.retention,
+  /** Largest archive that may be uploaded for a restore, in bytes; by default, the largest object that S3 takes. */
+  uploadBytesMax: NgbakConfig.shape.upload_bytes_max,
   /** Where the functions that reach the stores run; left out: outside of any VPC, with access to the internet. */
   network: Network.optional(),
   /** A file system for stores that are files in a folder. Lambda mounts one, and within a network only. */
@@ -173,7 +175,11 @@ export function runtimeConfig(
   });
   return parseInput(
     NgbakConfig,
-    { targets: Object.fromEntries(targets), retention: deployment.retention },
+    {
+      targets: Object.fromEntries(targets),
+      retention: deployment.retention,
+      upload_bytes_max: deployment.uploadBytesMax,
+    },
     'Configuration of the functions',
   );
 }

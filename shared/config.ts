@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { OBJECT_BYTES_MAX } from './archive/limits.ts';
 import { InvalidInputError } from './errors.ts';
 import { Id } from './ids.ts';
 import { parseJson } from './input.ts';
@@ -57,6 +58,8 @@ export const NgbakConfig = z.strictObject({
   targets: z.record(Id, TargetConfig),
   /** How many backups of each target are kept. */
   retention: RetentionPolicy.prefault({}),
+  /** Largest archive that may be uploaded for a restore, in bytes. */
+  upload_bytes_max: z.number().int().min(1).max(OBJECT_BYTES_MAX).default(OBJECT_BYTES_MAX),
 });
 export type NgbakConfig = z.infer<typeof NgbakConfig>;
 

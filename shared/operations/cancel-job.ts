@@ -1,8 +1,10 @@
 import { ExecutionDoesNotExist, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { restorePlanKey, uploadPrefix } from '../bucket/layout.ts';
+import { restorePlanKey, restoreRequestKey, uploadPrefix } from '../bucket/layout.ts';
 import { hasEnded, JobState, updateJob } from '../jobs/record.ts';
 import { RestorePlan } from '../restore/plan.ts';
+import { UploadRequest } from '../restore/request.ts';
+import { abortUpload } from '../restore/upload-parts.ts';
 import type { OperationsContext } from './context.ts';
 import { RefusedError } from './errors.ts';
 import { showJob } from './show-job.ts';
@@ -44,6 +46,10 @@ export async function cancelJob(
         : undefined,
     );
     if (changed?.state === 'cancelled') {
+      const request = (await bucket.readRecord(restoreRequestKey(job.job_id), UploadRequest))?.value;
+      if (request?.multipart) {
+        await abortUpload(bucket, { key: request.key, upload_id: request.multipart.upload_id });
+      }
       await bucket.removeAll(uploadPrefix(job.job_id));
       return { job_id: job.job_id, state: 'cancelled', message: 'The job was cancelled before its upload.' };
     }

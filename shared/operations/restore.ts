@@ -1,18 +1,27 @@
+import { DescribeExecutionCommand, ExecutionDoesNotExist } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { chooseTarget } from '../backup/names.ts';
+import { ConflictError } from '../bucket/bucket.ts';
+import { restoreRequestKey } from '../bucket/layout.ts';
+import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
+import { readJob } from '../jobs/record.ts';
 import { answerConfirmation } from '../restore/confirmation.ts';
 import {
   CatalogRestore,
+  createPartsRequest,
   createRestoreRequest,
   isConfirmed,
-  type RequestedUpload,
+  type MultipartUpload,
   RestoreOptions,
+  type SingleUpload,
+  UploadRequest,
 } from '../restore/request.ts';
 import type { OperationsContext } from './context.ts';
+import { RefusedError } from './errors.ts';
 import { showBackup } from './show-backup.ts';
-import { newJobId, type StartedJob, startJob } from './start.ts';
+import { executionArn, newJobId, type StartedJob, startJob, usedKey } from './start.ts';
 
 /** Restore of a catalogued backup. */
 export const RestoreBackupInput = CatalogRestore.omit({ requested_by: true });
@@ -24,39 +33,95 @@ export const RequestRestoreInput = RestoreOptions.extend({
   target: Id.optional(),
   /** Name of the file, which ends in `.ngbak`. */
   file_name: z.string().min(1).max(255),
+  /** Size of the file. Needed for an upload in parts; a `single` one then takes exactly these many bytes. */
+  bytes: z.number().int().positive().optional(),
+  /** `single`: one PUT or form POST, up to 5 GiB. `multipart`: in parts, of any size, which can be resumed. */
+  upload: z.enum(['single', 'multipart']).default('single'),
   /** The target's name, as the operator's confirmation. Left out: the restore waits for it after the inspection. */
   confirm: z.string().max(80).optional(),
 });
 export type RequestRestoreInput = z.infer<typeof RequestRestoreInput>;
 
+/** Who asks, and the key under which asking again is the same request. */
+export interface Asker {
+  readonly requestedBy: string;
+  readonly idempotencyKey?: string | undefined;
+}
+
 /** Starts the restore of a catalogued backup. Throws NotFoundError, InvalidInputError or RefusedError. */
 export async function restoreBackup(
   context: OperationsContext,
   input: RestoreBackupInput,
-  by: { requestedBy: string; idempotencyKey?: string | undefined },
+  by: Asker,
 ): Promise<StartedJob> {
   const record = await showBackup(context, input.backup_id);
   isConfirmed(input.confirm, input.target ?? record.target);
-  return startJob(context.sfn, context.stateMachines.restore, newJobId('restore', by.idempotencyKey), {
+  const jobId = newJobId('restore', by.idempotencyKey);
+  if (by.idempotencyKey !== undefined) {
+    const upload = await context.bucket.readRecord(restoreRequestKey(jobId), UploadRequest);
+    if (upload) throw usedKey(jobId);
+  }
+  return startJob(context.sfn, context.stateMachines.restore, jobId, {
     ...input,
     requested_by: by.requestedBy,
   });
 }
 
-/** Prepares the restore of an upload and presigns it; the upload itself starts the job. */
-export function requestRestore(
-  { bucket, config }: OperationsContext,
+/**
+ * Prepares the restore of an upload; the upload itself starts the job. With a key, the same request again is the same
+ * job and renews the addresses. Throws InvalidInputError; RefusedError where the key was another request's, or the
+ * archive of its job is there already.
+ */
+export async function requestRestore(
+  context: OperationsContext,
   input: RequestRestoreInput,
-  by: { requestedBy: string },
-): Promise<RequestedUpload> {
-  const { target, file_name, confirm, ...options } = input;
-  return createRestoreRequest(bucket, {
+  by: Asker,
+): Promise<SingleUpload | MultipartUpload> {
+  const { bucket, config } = context;
+  const { target, file_name, bytes, upload, confirm, ...options } = input;
+  const jobId = by.idempotencyKey === undefined ? undefined : newJobId('restore', by.idempotencyKey);
+  if (jobId !== undefined) await requireOwnJob(context, jobId);
+  const request = {
     target: config ? chooseTarget(config, target) : (target ?? 'default'),
     fileName: file_name,
     options,
     confirm,
     requestedBy: by.requestedBy,
+    maxBytes: config?.upload_bytes_max,
+    jobId,
+  };
+  try {
+    if (upload === 'single') return await createRestoreRequest(bucket, { ...request, bytes });
+    if (bytes !== undefined) return await createPartsRequest(bucket, { ...request, bytes });
+  } catch (error) {
+    if (jobId === undefined || !(error instanceof ConflictError)) throw error;
+    throw usedKey(jobId, error);
+  }
+  throw new InvalidInputError('An upload in parts needs the size of the archive.', {
+    remedy: 'Add "bytes", the size of the file.',
   });
+}
+
+/** Throws RefusedError where a restore of a catalogued backup has that id, or an upload that is no longer waited for. */
+async function requireOwnJob(
+  { bucket, sfn, stateMachines }: OperationsContext,
+  jobId: string,
+): Promise<void> {
+  const job = await readJob(bucket, jobId);
+  if (job?.upload && job.state !== 'pending') {
+    throw new RefusedError(`Job ${jobId}, which was requested with this key, is ${job.state}.`, {
+      remedy: `Look at it with \`ngbak job ${jobId}\`; for another restore, take another key.`,
+    });
+  }
+  try {
+    await sfn.send(
+      new DescribeExecutionCommand({ executionArn: executionArn(stateMachines.restore, jobId) }),
+    );
+  } catch (error) {
+    if (error instanceof ExecutionDoesNotExist) return;
+    throw error;
+  }
+  throw usedKey(jobId);
 }
 
 /** Lets a restore that waits go on; `phrase` is the target's name. Throws InvalidInputError. */

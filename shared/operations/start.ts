@@ -81,11 +81,7 @@ async function replayed(
   const arn = executionArn(stateMachineArn, jobId);
   try {
     const found = await sfn.send(new DescribeExecutionCommand({ executionArn: arn }));
-    if (found.input !== input) {
-      throw new RefusedError('This idempotency key was used for another request.', {
-        remedy: `Take a new key, or look at what the first one did: \`ngbak job ${jobId}\`.`,
-      });
-    }
+    if (found.input !== input) throw usedKey(jobId);
     return {
       job_id: jobId,
       execution_arn: arn,
@@ -96,4 +92,12 @@ async function replayed(
     if (error instanceof ExecutionDoesNotExist) return undefined;
     throw error;
   }
+}
+
+/** An idempotency key stands for one request; this one had been another. */
+export function usedKey(jobId: string, cause?: unknown): RefusedError {
+  return new RefusedError('This idempotency key was used for another request.', {
+    remedy: `Take a new key, or look at what the first one did: \`ngbak job ${jobId}\`.`,
+    cause,
+  });
 }

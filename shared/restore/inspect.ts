@@ -4,7 +4,7 @@ import { isSeekable, openArchive } from '../archive/open.ts';
 import { s3Source } from '../archive/sources.ts';
 import { verifyArchive } from '../archive/verify.ts';
 import type { Bucket } from '../bucket/bucket.ts';
-import { inspectionKey, normalizedArchiveKey, restorePlanKey } from '../bucket/layout.ts';
+import { inspectionKey, normalizedArchiveKey, restorePlanKey, UPLOADS } from '../bucket/layout.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { IntegrityError, InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
@@ -105,6 +105,12 @@ async function settleFormat(environment: Environment, plan: RestorePlan, leg: Le
   const { bucket } = environment;
   if (plan.archive) return;
   const source = await openSource(bucket, plan.source);
+  const max = environment.config.upload_bytes_max;
+  if (plan.source.key.startsWith(UPLOADS) && source.size > max) {
+    throw new InvalidInputError(`The upload has ${source.size} bytes; this deployment takes ${max} at most.`, {
+      remedy: 'Nothing was changed. Raise ngbak.uploadBytesMax in cdk.json if the archive is to be trusted.',
+    });
+  }
   const seekable = await isSeekable(source);
   const archive: ObjectVersion = seekable
     ? plan.source
@@ -133,31 +139,16 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
     }
   }
   if (stores.length === 0) problems.push('archive and target have no store in common');
+  const routes: NonNullable<RestorePlan['routes']> = {};
+  const routed = { ...plan, routes };
   const compared = await Promise.all(
-    stores.map((name) =>
-      withStore(config, plan.target, name, async (store) => {
-        const context = legContext(environment, leg, plan.job_id);
-        const probe = await store.probe(context);
-        const options = { mode: plan.options.mode, onConflict: plan.options.on_conflict };
-        return {
-          store: name,
-          kind: probe.kind,
-          version: probe.version,
-          archive: Object.fromEntries(
-            Object.entries(manifest.tallies[name] ?? {}).map(([tally, { count }]) => [tally, count]),
-          ),
-          target: probe.counts,
-          warnings: [...probe.warnings],
-          problems: [...(await store.admits(archive, options, context))],
-        };
-      }),
-    ),
+    stores.map((name) => compareStore(environment, routed, archive, name, leg)),
   );
   for (const { store, problems: found } of compared) {
     problems.push(...found.map((problem) => `${store}: ${problem}`));
   }
   // From here on, the plan is about the stores that archive and target have in common.
-  await bucket.writeRecord(restorePlanKey(plan.job_id), { ...plan, stores });
+  await bucket.writeRecord(restorePlanKey(plan.job_id), { ...routed, stores });
   return {
     job_id: plan.job_id,
     target: plan.target,
@@ -176,4 +167,15 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
     warnings,
     problems,
   };
+}
+
+/** Settles where the data of one store goes, and asks the store whether it can take it. */
+async function compareStore(
+  { bucket: _, ...environment }: Environment,
+  plan: RestorePlan & { routes: NonNullable<RestorePlan['routes']> },
+  archive: OpenedArchive,
+  name: StoreName,
+  leg: Leg,
+): Promise<Inspection['stores'][number]> {
+  const { config } = environment;
 }

@@ -1,17 +1,20 @@
 import { randomBytes } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { createPresignedPost } from '@aws-sdk/s3-presigned-post';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { z } from 'zod';
-import type { Bucket } from '../bucket/bucket.ts';
+import { OBJECT_BYTES_MAX } from '../archive/limits.ts';
+import { type Bucket, ConflictError } from '../bucket/bucket.ts';
 import { restoreRequestKey, uploadPrefix } from '../bucket/layout.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import { createJob } from '../jobs/record.ts';
 import { STORE_NAMES } from '../stores/port.ts';
+import { abortUpload, beginUpload, layoutOf, UploadLayout } from './upload-parts.ts';
 
-/** How long a presigned upload may begin, in seconds. */
+/** How long a presigned upload, or that of one part, may begin, in seconds. */
 export const UPLOAD_SECONDS = 15 * 60;
 /** Largest object that one PUT or POST may carry, in bytes: a limit of S3. */
 export const SINGLE_UPLOAD_BYTES_MAX = 5 * 1024 ** 3;
@@ -55,19 +58,37 @@ export const UploadRequest = z.object({
   confirmed: z.boolean(),
   created_at: z.iso.datetime(),
   requested_by: z.string().optional(),
+  /** Size of the archive, where it was told. */
+  bytes: z.number().int().positive().optional(),
+  /** The multipart upload in S3, where the archive is to come in parts. */
+  multipart: UploadLayout.extend({ upload_id: z.string() }).optional(),
 });
 export type UploadRequest = z.infer<typeof UploadRequest>;
 
-/** Where and how to upload. The addresses are credentials: they go to the person who asked and nowhere else. */
-export interface RequestedUpload {
-  readonly job_id: string;
-  readonly key: string;
-  /** Until when the upload may begin, ISO 8601. */
-  readonly expires_at: string;
-  readonly put: { readonly url: string; readonly method: 'PUT'; readonly headers: Record<string, string> };
+const Requested = z.object({
+  job_id: Id,
+  key: z.string(),
+  /** Until when these addresses take an upload, ISO 8601. */
+  expires_at: z.iso.datetime(),
+  /** True where an earlier request with the same idempotency key had made the job already. */
+  replayed: z.boolean(),
+});
+
+/** Where and how to upload at once. The addresses are credentials: they go to the person who asked and nowhere else. */
+export const SingleUpload = Requested.extend({
+  put: z.object({
+    url: z.string(),
+    method: z.literal('PUT'),
+    headers: z.record(z.string(), z.string()),
+  }),
   /** For forms: every field goes before the field `file`. */
-  readonly post: { readonly url: string; readonly fields: Record<string, string> };
-}
+  post: z.object({ url: z.string(), fields: z.record(z.string(), z.string()) }),
+});
+export type SingleUpload = z.infer<typeof SingleUpload>;
+
+/** How to upload in parts, whose addresses are asked for one by one. */
+export const MultipartUpload = Requested.omit({ expires_at: true }).extend({ multipart: UploadLayout });
+export type MultipartUpload = z.infer<typeof MultipartUpload>;
 
 /**
  * Turns a user's file name into the last part of an object key: only letters, digits, `.`, `_` and `-`, at most 100
@@ -98,80 +119,165 @@ export function isConfirmed(phrase: string | undefined, target: string): boolean
   });
 }
 
+/** A restore that is asked for before its archive is there. */
+export interface RestoreRequest {
+  /** Name of the configured target. */
+  readonly target: string;
+  /** The user's file name; only its sanitized last part is used. */
+  readonly fileName: string;
+  readonly options?: z.input<typeof RestoreOptions>;
+  /** The target's name, where the operator confirms already now. */
+  readonly confirm?: string | undefined;
+  readonly requestedBy?: string | undefined;
+  /** Size of the archive. */
+  readonly bytes?: number | undefined;
+  /** Largest archive accepted, in bytes. */
+  readonly maxBytes?: number | undefined;
+  /** The job's id, where an idempotency key decides it. */
+  readonly jobId?: string | undefined;
+}
+
 /**
- * Prepares a restore of an archive that is still to be uploaded: records the request and its job, and presigns the
- * upload of exactly one key, as PUT and as form POST.
- *
- * @param target     name of the configured target
- * @param fileName   the user's file name; only its sanitized last part is used
- * @param options    see {@link RestoreOptions}
- * @param confirm    the target's name, where the operator confirms already now
- * @param maxBytes   largest upload accepted, in bytes
+ * Prepares a restore of an archive that is still to be uploaded at once: records the request and its job, and presigns
+ * the upload of exactly one key, as PUT and as form POST. Throws InvalidInputError; ConflictError where the job id is
+ * that of another request.
  */
-export async function createRestoreRequest(
+export async function createRestoreRequest(bucket: Bucket, request: RestoreRequest): Promise<SingleUpload> {
+  const max = Math.min(request.maxBytes ?? SINGLE_UPLOAD_BYTES_MAX, SINGLE_UPLOAD_BYTES_MAX);
+  requireSize(request.bytes, max);
+  const wanted = checkRequest(request);
+  const { record, replayed } = await recordRequest(bucket, wanted);
+  const addresses = await presignWhole(bucket, record.key, { bytes: request.bytes, max });
+  return { job_id: record.job_id, key: record.key, replayed, ...addresses };
+}
+
+/** The same for an archive that comes in parts: begins the multipart upload. `bytes` is its size. */
+export async function createPartsRequest(
   bucket: Bucket,
-  request: {
-    target: string;
-    fileName: string;
-    options?: z.input<typeof RestoreOptions>;
-    confirm?: string | undefined;
-    requestedBy?: string | undefined;
-    maxBytes?: number;
-  },
-): Promise<RequestedUpload> {
-  const options = parseInput(RestoreOptions, request.options ?? {}, 'The restore request');
-  const jobId = `restore_${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}Z_${randomBytes(4).toString('hex')}`;
-  const key = `${uploadPrefix(jobId)}${sanitizeFileName(request.fileName)}`;
-  const now = new Date();
-  const requestedBy = request.requestedBy === undefined ? {} : { requested_by: request.requestedBy };
-  const record: UploadRequest = {
-    job_id: jobId,
-    target: request.target,
-    key,
-    options,
-    confirmed: isConfirmed(request.confirm, request.target),
-    created_at: now.toISOString(),
-    ...requestedBy,
-  };
-  await bucket.writeRecord(restoreRequestKey(jobId), record, { absent: true });
-  await createJob(bucket, {
-    job_id: jobId,
-    kind: 'restore',
-    target: request.target,
-    state: 'pending',
-    created_at: now.toISOString(),
-    updated_at: now.toISOString(),
-    ...requestedBy,
+  request: RestoreRequest & { bytes: number },
+): Promise<MultipartUpload> {
+  requireSize(request.bytes, request.maxBytes ?? OBJECT_BYTES_MAX);
+  const wanted = checkRequest(request);
+  const layout = layoutOf(request.bytes);
+  const upload_id = await beginUpload(bucket, wanted.key);
+  const unused = () => abortUpload(bucket, { key: wanted.key, upload_id });
+  const { record, replayed } = await recordRequest(bucket, {
+    ...wanted,
+    multipart: { ...layout, upload_id },
+  }).catch(async (error) => {
+    await unused();
+    throw error;
   });
-  const contentType = 'application/octet-stream';
-  const [url, post] = await Promise.all([
-    getSignedUrl(
-      bucket.s3,
-      new PutObjectCommand({ Bucket: bucket.name, Key: key, ContentType: contentType }),
-      {
-        expiresIn: UPLOAD_SECONDS,
-        signableHeaders: new Set(['content-type', 'host']),
-      },
-    ),
-    createPresignedPost(bucket.s3, {
-      Bucket: bucket.name,
-      Key: key,
-      Expires: UPLOAD_SECONDS,
-      Fields: { 'Content-Type': contentType },
-      Conditions: [
-        [
-          'content-length-range',
-          1,
-          Math.min(request.maxBytes ?? SINGLE_UPLOAD_BYTES_MAX, SINGLE_UPLOAD_BYTES_MAX),
-        ],
-      ],
-    }),
-  ]);
+  if (replayed) await unused();
+  return { job_id: record.job_id, key: record.key, replayed, multipart: layout };
+}
+
+function requireSize(bytes: number | undefined, max: number): void {
+  if (bytes === undefined || bytes <= max) return;
+  throw new InvalidInputError(`The archive has ${bytes} bytes; at most ${max} are taken.`, {
+    remedy:
+      max === SINGLE_UPLOAD_BYTES_MAX
+        ? 'Ask for "upload": "multipart".'
+        : 'Restore fewer stores from it, or raise ngbak.uploadBytesMax in cdk.json.',
+  });
+}
+
+function checkRequest(request: RestoreRequest): UploadRequest {
+  const now = new Date().toISOString();
+  const jobId =
+    request.jobId ?? `restore_${now.slice(0, 19).replaceAll(':', '-')}Z_${randomBytes(4).toString('hex')}`;
   return {
     job_id: jobId,
-    key,
-    expires_at: new Date(now.getTime() + UPLOAD_SECONDS * 1000).toISOString(),
-    put: { url, method: 'PUT', headers: { 'content-type': contentType } },
-    post,
+    target: request.target,
+    key: `${uploadPrefix(jobId)}${sanitizeFileName(request.fileName)}`,
+    options: parseInput(RestoreOptions, request.options ?? {}, 'The restore request'),
+    confirmed: isConfirmed(request.confirm, request.target),
+    created_at: now,
+    ...(request.requestedBy === undefined ? {} : { requested_by: request.requestedBy }),
+    ...(request.bytes === undefined ? {} : { bytes: request.bytes }),
   };
+}
+
+/** Records a request and its job, or finds the one that was recorded for the same job id. */
+async function recordRequest(
+  bucket: Bucket,
+  wanted: UploadRequest,
+): Promise<{ record: UploadRequest; replayed: boolean }> {
+  const key = restoreRequestKey(wanted.job_id);
+  let record = wanted;
+  try {
+    await bucket.writeRecord(key, wanted, { absent: true });
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error;
+    const found = await bucket.readRecord(key, UploadRequest);
+    if (!found || !isSameRequest(found.value, wanted)) throw error;
+    record = found.value;
+  }
+  const replayed = record !== wanted;
+  const created = await createJob(bucket, {
+    job_id: record.job_id,
+    kind: 'restore',
+    target: record.target,
+    state: 'pending',
+    created_at: record.created_at,
+    updated_at: record.created_at,
+    upload: {
+      file_name: record.key.slice(uploadPrefix(record.job_id).length),
+      ...(record.bytes === undefined ? {} : { bytes: record.bytes }),
+    },
+    ...(record.requested_by === undefined ? {} : { requested_by: record.requested_by }),
+  });
+  if (created || replayed) return { record, replayed };
+  throw new ConflictError(`There is a job ${record.job_id} already.`, {
+    remedy: 'Take another idempotency key.',
+  });
+}
+
+/** Whether two requests ask for the same; when they did, and the id of their upload in S3, may differ. */
+function isSameRequest(one: UploadRequest, other: UploadRequest): boolean {
+  const essence = ({ created_at: _, multipart, ...rest }: UploadRequest) => ({
+    ...rest,
+    multipart: multipart !== undefined,
+  });
+  return isDeepStrictEqual(essence(one), essence(other));
+}
+
+/** Signs the upload of a whole archive to one key. */
+async function presignWhole(
+  { name: Bucket, s3 }: Bucket,
+  Key: string,
+  { bytes, max }: { bytes: number | undefined; max: number },
+): Promise<Pick<SingleUpload, 'put' | 'post' | 'expires_at'>> {
+  const contentType = 'application/octet-stream';
+  const expires_at = new Date(Date.now() + UPLOAD_SECONDS * 1000).toISOString();
+  const put = new PutObjectCommand({
+    Bucket,
+    Key,
+    ContentType: contentType,
+    ...(bytes === undefined ? {} : { ContentLength: bytes }),
+  });
+  // The SDK signs the checksum of an empty body along, which other servers than S3 hold against what is sent.
+  put.middlewareStack.add(
+    (next) => (args) => {
+      const { headers } = args.request as { headers: Record<string, string> };
+      delete headers['x-amz-checksum-crc32'];
+      delete headers['x-amz-sdk-checksum-algorithm'];
+      return next(args);
+    },
+    { step: 'build', priority: 'low' },
+  );
+  const [url, post] = await Promise.all([
+    getSignedUrl(s3, put, {
+      expiresIn: UPLOAD_SECONDS,
+      signableHeaders: new Set(['content-type', 'host', 'content-length']),
+    }),
+    createPresignedPost(s3, {
+      Bucket,
+      Key,
+      Expires: UPLOAD_SECONDS,
+      Fields: { 'Content-Type': contentType },
+      Conditions: [['content-length-range', bytes ?? 1, bytes ?? max]],
+    }),
+  ]);
+  return { expires_at, put: { url, method: 'PUT', headers: { 'content-type': contentType } }, post };
 }

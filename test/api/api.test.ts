@@ -310,7 +310,10 @@ describe('the API', () => {
         'post /api/v1/backup/{id}/verify',
         'post /api/v1/jobs/{job}/cancel',
         'post /api/v1/restore',
+        'get /api/v1/restore/{job}/parts',
+        'post /api/v1/restore/{job}/complete',
         'post /api/v1/restore/{job}/confirm',
+        'post /api/v1/restore/{job}/parts',
         'post /api/v1/restore/{job}/reject',
       ].sort(),
     );

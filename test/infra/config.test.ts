@@ -90,6 +90,7 @@ describe('the configuration', () => {
     });
     expect(runtimeConfig(deployment, (target, store) => `secret of ${target}/${store}`)).toEqual({
       retention: deployment.retention,
+      upload_bytes_max: deployment.uploadBytesMax,
       targets: {
         default: {
           profile: 'custom',

@@ -14,6 +14,7 @@ import {
 } from '../../shared/operations/restore.ts';
 import { showJob } from '../../shared/operations/show-job.ts';
 import { StartBackupInput, startBackup } from '../../shared/operations/start-backup.ts';
+import { SingleUpload } from '../../shared/restore/request.ts';
 import { catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';
 
@@ -99,7 +100,7 @@ describe('starting a restore', () => {
 
   test('of an upload gives an address that takes the file, and a job that waits for it', async () => {
     const input = RequestRestoreInput.parse({ file_name: '../my file.ngbak' });
-    const upload = await requestRestore(context, input, me);
+    const upload = SingleUpload.parse(await requestRestore(context, input, me));
     expect(upload.key).toBe(`${uploadPrefix(upload.job_id)}my-file.ngbak`);
     const answer = await fetch(upload.put.url, {
       method: 'PUT',

@@ -9,22 +9,21 @@ import {
   restoreBackup,
 } from '../../operations/restore.ts';
 import { StartedJob } from '../../operations/start.ts';
+import {
+  CompletedUpload,
+  completeRestoreUpload,
+  ListUploadInput,
+  listUpload,
+  PresignedParts,
+  PresignPartsInput,
+  presignParts,
+  UploadStatus,
+} from '../../operations/upload.ts';
+import { MultipartUpload, SingleUpload } from '../../restore/request.ts';
 import type { Api, RouteTools } from '../app.ts';
 import { answer, body, IdempotencyHeader, JobPath, PROBLEMS } from './answers.ts';
 import { keyOf } from './backups.ts';
 
-/** Where and how to upload. The addresses are credentials. */
-const Upload = z.object({
-  job_id: Id,
-  key: z.string(),
-  expires_at: z.iso.datetime(),
-  put: z.object({
-    url: z.string(),
-    method: z.literal('PUT'),
-    headers: z.record(z.string(), z.string()),
-  }),
-  post: z.object({ url: z.string(), fields: z.record(z.string(), z.string()) }),
-});
 const Accepted = z.object({ job_id: Id });
 
 const restore = createRoute({
@@ -32,16 +31,41 @@ const restore = createRoute({
   path: '/api/v1/restore',
   summary: 'Restore a backup, or an archive that is still to be uploaded',
   description:
-    'With `backup_id` the restore starts (202). With `file_name` the answer (201) says where to upload the archive, which starts it. Without `confirm` it waits for /confirm after its inspection.',
+    'With `backup_id` the restore starts (202). With `file_name` the answer (201) says where to upload the archive, which starts it: at once, or with `"upload": "multipart"` in parts. Without `confirm` it waits for /confirm after its inspection.',
   request: {
     headers: IdempotencyHeader,
     body: body(z.union([RestoreBackupInput, RequestRestoreInput])),
   },
   responses: {
-    201: answer('Where to upload the archive.', Upload),
+    201: answer('Where to upload the archive.', z.union([SingleUpload, MultipartUpload])),
     202: answer('The job that restores the backup.', StartedJob),
     ...PROBLEMS,
   },
+});
+const listParts = createRoute({
+  method: 'get',
+  path: '/api/v1/restore/{job}/parts',
+  summary: 'List the parts that S3 has of an upload, to go on with it',
+  request: { params: JobPath, query: ListUploadInput },
+  responses: { 200: answer('How the file is cut, and what is there.', UploadStatus), ...PROBLEMS },
+});
+const signParts = createRoute({
+  method: 'post',
+  path: '/api/v1/restore/{job}/parts',
+  summary: 'Get addresses for parts of an upload',
+  description:
+    'Each address takes the PUT of one part, with exactly the bytes whose SHA-256 was given, for 15 minutes. It may be asked for again while the job waits for its upload.',
+  request: { params: JobPath, body: body(PresignPartsInput) },
+  responses: { 200: answer('The addresses. They are credentials.', PresignedParts), ...PROBLEMS },
+});
+const complete = createRoute({
+  method: 'post',
+  path: '/api/v1/restore/{job}/complete',
+  summary: 'Put the parts of an upload together, which starts the restore',
+  description:
+    'Refused while parts are missing. May be repeated: the restore starts once. To give the upload up, cancel the job.',
+  request: { params: JobPath },
+  responses: { 202: answer('The archive is there.', CompletedUpload), ...PROBLEMS },
 });
 const confirm = createRoute({
   method: 'post',
@@ -70,10 +94,22 @@ export function restoreRoutes(api: Api, { context, allow }: RouteTools): void {
     const caller = c.get('caller');
     allow(caller, 'operator', 'costly');
     const input = c.req.valid('json');
-    const by = { requestedBy: caller.name };
-    if ('file_name' in input) return c.json(await requestRestore(context, input, by), 201);
     const idempotencyKey = keyOf(caller.name, c.req.valid('header')['idempotency-key']);
-    return c.json(await restoreBackup(context, input, { ...by, idempotencyKey }), 202);
+    const by = { requestedBy: caller.name, idempotencyKey };
+    if ('file_name' in input) return c.json(await requestRestore(context, input, by), 201);
+    return c.json(await restoreBackup(context, input, by), 202);
+  });
+  api.openapi(listParts, async (c) => {
+    allow(c.get('caller'), 'viewer');
+    return c.json(await listUpload(context, c.req.valid('param').job, c.req.valid('query')), 200);
+  });
+  api.openapi(signParts, async (c) => {
+    allow(c.get('caller'), 'operator');
+    return c.json(await presignParts(context, c.req.valid('param').job, c.req.valid('json')), 200);
+  });
+  api.openapi(complete, async (c) => {
+    allow(c.get('caller'), 'operator');
+    return c.json(await completeRestoreUpload(context, c.req.valid('param').job), 202);
   });
   api.openapi(confirm, async (c) => {
     allow(c.get('caller'), 'operator');

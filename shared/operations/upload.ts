@@ -1,0 +1,178 @@
+import { z } from 'zod';
+import { restoreRequestKey, uploadPrefix } from '../bucket/layout.ts';
+import { Id } from '../ids.ts';
+import { parseInput } from '../input.ts';
+import { JobState, readJob } from '../jobs/record.ts';
+import { RestoreOptions, UPLOAD_SECONDS, UploadRequest } from '../restore/request.ts';
+import {
+  completeUpload,
+  listParts,
+  partLength,
+  presignPart,
+  UploadedPart,
+  UploadLayout,
+} from '../restore/upload-parts.ts';
+import type { OperationsContext } from './context.ts';
+import { NotFoundError, RefusedError } from './errors.ts';
+
+/** Parts whose addresses are given at once: an answer of some hundred KB at most. */
+const PARTS_AT_ONCE = 100;
+
+/** Which parts are to be uploaded next, with what they hold: an address takes these very bytes and no others. */
+export const PresignPartsInput = z.strictObject({
+  parts: z
+    .array(
+      z.strictObject({
+        number: z.number().int().positive(),
+        /** SHA-256 of the part's bytes, hexadecimal. */
+        sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits'),
+      }),
+    )
+    .min(1)
+    .max(PARTS_AT_ONCE),
+});
+export type PresignPartsInput = z.infer<typeof PresignPartsInput>;
+
+export const PresignedParts = z.object({
+  /** Until when these addresses may be used to begin the upload of their parts. Others can be asked for. */
+  expires_at: z.iso.datetime(),
+  parts: z.array(
+    z.object({
+      number: z.number().int(),
+      /** Size of the part: what the body of the PUT must have, in bytes. */
+      bytes: z.number().int(),
+      /** A credential for the PUT of this part. */
+      url: z.string(),
+      /** Headers that the PUT must carry. */
+      headers: z.record(z.string(), z.string()),
+    }),
+  ),
+});
+export type PresignedParts = z.infer<typeof PresignedParts>;
+
+export const ListUploadInput = z.strictObject({
+  /** Only parts with higher numbers. */
+  after: z.coerce.number().int().min(0).max(10_000).default(0),
+});
+export type ListUploadInput = z.infer<typeof ListUploadInput>;
+
+/** An upload in parts as it stands: what to go on with after an interruption. */
+export const UploadStatus = UploadLayout.extend({
+  job_id: Id,
+  target: Id,
+  file_name: z.string(),
+  /** What the restore was asked to do. */
+  options: RestoreOptions,
+  /** Whether the request carried the operator's confirmation. */
+  confirmed: z.boolean(),
+  /** What S3 has, in the order of the numbers; at most 1,000. */
+  parts: z.array(UploadedPart),
+  /** Where the list goes on: the value of `after` for the next page. */
+  next_after: z.number().int().optional(),
+});
+export type UploadStatus = z.infer<typeof UploadStatus>;
+
+export const CompletedUpload = z.object({ job_id: Id, state: JobState });
+export type CompletedUpload = z.infer<typeof CompletedUpload>;
+
+/** Addresses for some parts, valid for 15 minutes; new ones may be asked for while the job waits for its upload. */
+export async function presignParts(
+  { bucket }: OperationsContext,
+  jobId: string,
+  { parts }: PresignPartsInput,
+): Promise<PresignedParts> {
+  const request = await readPending(bucket, jobId);
+  const expires_at = new Date(Date.now() + UPLOAD_SECONDS * 1000).toISOString();
+  const signed = parts.map(async ({ number, sha256 }) => {
+    const bytes = partLength(request.multipart, number);
+    const upload = { key: request.key, upload_id: request.multipart.upload_id };
+    return {
+      number,
+      bytes,
+      ...(await presignPart(bucket, upload, { number, bytes, sha256 }, UPLOAD_SECONDS)),
+    };
+  });
+  return { expires_at, parts: await Promise.all(signed) };
+}
+
+/** What S3 has of an upload in parts. */
+export async function listUpload(
+  { bucket }: OperationsContext,
+  jobId: string,
+  { after }: ListUploadInput,
+): Promise<UploadStatus> {
+  const { multipart, ...request } = await readPending(bucket, jobId);
+  const { upload_id, ...layout } = multipart;
+  const page = await listParts(bucket, { key: request.key, upload_id }, after);
+  if (!page) throw gone(request.job_id);
+  return {
+    ...layout,
+    job_id: request.job_id,
+    target: request.target,
+    file_name: request.key.slice(uploadPrefix(request.job_id).length),
+    options: request.options,
+    confirmed: request.confirmed,
+    parts: page.parts,
+    ...(page.next === undefined ? {} : { next_after: page.next }),
+  };
+}
+
+/**
+ * Puts the parts together, which starts the restore: S3 announces the object, once or more often, and one execution
+ * claims the job. Idempotent: for an upload that is complete it says how the job stands. Throws InvalidInputError that
+ * names parts which are missing or have another size.
+ */
+export async function completeRestoreUpload(
+  { bucket }: OperationsContext,
+  jobId: string,
+): Promise<CompletedUpload> {
+  const { job_id, key, multipart } = await readMultipart(bucket, jobId);
+  const job = await readJob(bucket, job_id);
+  if (job && (job.execution_arn !== undefined || job.state !== 'pending')) {
+    if (job.execution_arn === undefined) throw refused(job_id, job.state);
+    return { job_id, state: job.state };
+  }
+  if (!(await completeUpload(bucket, { key, upload_id: multipart.upload_id }, multipart))) {
+    // Completed by a call whose answer got lost, or aborted.
+    const there = await bucket.keys(key).next();
+    const now = await readJob(bucket, job_id);
+    if (there.done && now?.execution_arn === undefined) throw gone(job_id);
+  }
+  return { job_id, state: (await readJob(bucket, job_id))?.state ?? 'pending' };
+}
+
+type Multipart = UploadRequest & { multipart: NonNullable<UploadRequest['multipart']> };
+
+async function readMultipart(bucket: OperationsContext['bucket'], jobId: string): Promise<Multipart> {
+  const id = parseInput(Id, jobId, 'The job id');
+  const request = (await bucket.readRecord(restoreRequestKey(id), UploadRequest))?.value;
+  if (!request) {
+    throw new NotFoundError(`No upload was requested for a job "${id}".`, {
+      remedy: 'Ask for one: POST /api/v1/restore with "file_name" and "upload": "multipart".',
+    });
+  }
+  const { multipart } = request;
+  if (multipart) return { ...request, multipart };
+  throw new RefusedError(`The upload of job ${id} was requested as one PUT or POST.`, {
+    remedy: 'Use the addresses of that answer, or request an upload in parts.',
+  });
+}
+
+async function readPending(bucket: OperationsContext['bucket'], jobId: string): Promise<Multipart> {
+  const request = await readMultipart(bucket, jobId);
+  const job = await readJob(bucket, request.job_id);
+  if (job?.state === 'pending' && job.execution_arn === undefined) return request;
+  throw refused(request.job_id, job?.state ?? 'gone');
+}
+
+function refused(jobId: string, state: string): RefusedError {
+  return new RefusedError(`Job ${jobId} is ${state}: it waits for no upload.`, {
+    remedy: `Look at it with \`ngbak job ${jobId}\`; for another restore, request another upload.`,
+  });
+}
+
+function gone(jobId: string): RefusedError {
+  return new RefusedError(`S3 has no open upload of job ${jobId} any more: it was aborted, or expired.`, {
+    remedy: 'Request another upload.',
+  });
+}
