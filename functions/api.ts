@@ -1,8 +1,10 @@
+import { join } from 'node:path';
 import { Logger } from '@aws-lambda-powertools/logger';
 import { handle, type LambdaContext, type LambdaEvent } from 'hono/aws-lambda';
 import { z } from 'zod';
 import { AccessList, Authenticator } from '../shared/api/access.ts';
 import { makeApi } from '../shared/api/app.ts';
+import { DASHBOARD_FOLDER } from '../shared/api/pages.ts';
 import { readEnvironment } from '../shared/environment.ts';
 import { parseInput } from '../shared/input.ts';
 import { loadSecret, redact } from '../shared/secrets.ts';
@@ -50,6 +52,10 @@ function make() {
       },
     },
     authenticator: new Authenticator(readAccess),
+    pages: {
+      folder: join(import.meta.dirname, DASHBOARD_FOLDER),
+      connectTo: async () => [await bucket.origin()],
+    },
     allowedOrigins: settings.NGBAK_ALLOWED_ORIGINS.split(' ').filter((origin) => origin !== ''),
     audit: (line) => logger.info('audit', { audit: { ...line } }),
     log: (message, fields) => logger.error(redact(message), JSON.parse(redact(JSON.stringify(fields)))),

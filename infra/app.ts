@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { App, Tags, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
+import { buildDashboard } from '../dashboard/build.ts';
+import { DASHBOARD_FOLDER } from '../shared/api/pages.ts';
 import { NgbakError } from '../shared/errors.ts';
 import { bundleFunctions } from './bundle.ts';
 import { readDeployment } from './config.ts';
@@ -9,10 +11,13 @@ import { NgbakStack } from './stack.ts';
 try {
   const app = new App();
   const deployment = readDeployment(app.node.tryGetContext('ngbak'));
+  const bundles = bundleFunctions(join(app.outdir, 'functions'));
+  // The API serves it: one origin, one deployment.
+  await buildDashboard(join(bundles.api, DASHBOARD_FOLDER));
   const { CDK_DEFAULT_ACCOUNT: account, CDK_DEFAULT_REGION: region } = process.env;
   new NgbakStack(app, deployment.stackName, {
     deployment,
-    bundles: bundleFunctions(join(app.outdir, 'functions')),
+    bundles,
     ...(account === undefined || region === undefined ? {} : { env: { account, region } }),
   });
   Tags.of(app).add('Application', 'ngbak');

@@ -85,6 +85,11 @@ export class Authenticator {
 
   readonly #keySet: (uri: string) => JWTVerifyGetKey;
 
+  /** Who may call, for those who may see that. */
+  accessList(): Promise<AccessList> {
+    return this.#read();
+  }
+
   async authenticate(header: string | undefined): Promise<Caller> {
     const token = /^Bearer ([\x21-\x7e]+)$/i.exec((header ?? '').slice(0, TOKEN_LENGTH_MAX + 7))?.[1];
     if (token === undefined || token.length > TOKEN_LENGTH_MAX) throw unknownCaller();

@@ -10,9 +10,11 @@ import { NotFoundError } from '../operations/errors.ts';
 import { VERSION } from '../version.ts';
 import { type Authenticator, type Caller, type Role, requireRole } from './access.ts';
 import { docsPage } from './docs-page.ts';
+import { type Pages, pageRoutes } from './pages.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import { RateLimit } from './rate-limit.ts';
 import { backupRoutes } from './routes/backups.ts';
+import { deploymentRoutes } from './routes/deployment.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { restoreRoutes } from './routes/restores.ts';
 import { serviceRoutes } from './routes/service.ts';
@@ -36,6 +38,8 @@ export interface AuditLine {
 export interface ApiOptions {
   readonly context: OperationsContext;
   readonly authenticator: Authenticator;
+  /** The dashboard; without it, its address is not there. */
+  readonly pages?: Pages;
   /** Origins of web pages that may call the API. */
   readonly allowedOrigins: readonly string[];
   audit(line: AuditLine): void;
@@ -100,6 +104,7 @@ export function makeApi(options: ApiOptions): Api {
     );
   }
   api.use(bodyLimit({ maxSize: BODY_BYTES_MAX }));
+  if (options.pages) pageRoutes(api, options.pages);
   api.get('/api/v1/openapi.json', (c) => c.json(documentOf(api)));
   api.get('/api/v1/docs', (c) => c.html(docsPage(documentOf(api))));
   api.use('/api/v1/*', async (c, next) => {
@@ -132,6 +137,7 @@ export function makeApi(options: ApiOptions): Api {
   restoreRoutes(api, tools);
   jobRoutes(api, tools);
   serviceRoutes(api, tools);
+  deploymentRoutes(api, tools, authenticator);
   api.openAPIRegistry.registerComponent('securitySchemes', 'key', {
     type: 'http',
     scheme: 'bearer',

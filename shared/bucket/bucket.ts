@@ -10,6 +10,7 @@ import {
   S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { z } from 'zod';
 import type { Json } from '../archive/types.ts';
 import { NgbakError } from '../errors.ts';
@@ -35,6 +36,13 @@ export class Bucket {
   constructor(name: string, s3: S3Client = new S3Client({})) {
     this.name = name;
     this.s3 = s3;
+  }
+
+  /** Scheme and host of its presigned URLs: what a web page must be allowed to call. */
+  async origin(): Promise<string> {
+    // Nothing is sent: how endpoint, region and name make an address is for the SDK to know.
+    const url = await getSignedUrl(this.s3, new GetObjectCommand({ Bucket: this.name, Key: 'any' }));
+    return new URL(url).origin;
   }
 
   /** Reads and checks a record. Undefined where there is none. */

@@ -1,0 +1,59 @@
+/** `npm run dashboard:build`: builds the dashboard into dist/dashboard and prints what a first visit loads. */
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { brotliCompress, constants } from 'node:zlib';
+import { build } from 'vite';
+import { bytes } from '../cli/format.ts';
+
+const compress = promisify(brotliCompress);
+/** Nearly as small as 11, in a tenth of the time. */
+const BROTLI_QUALITY = 9;
+/** Smaller files gain nothing, in bytes. */
+const COMPRESS_FROM = 1024;
+const COMPRESSED = new Set(['.html', '.js', '.css', '.svg', '.txt']);
+
+/**
+ * Builds the dashboard into a folder, each larger file also compressed as `<file>.br`: API Gateway compresses nothing.
+ *
+ * @returns size in bytes as it is sent, by path
+ */
+export async function buildDashboard(folder: string): Promise<ReadonlyMap<string, number>> {
+  await build({
+    configFile: join(import.meta.dirname, 'vite.config.ts'),
+    logLevel: 'warn',
+    build: { outDir: folder },
+  });
+  const files = await readdir(folder, { recursive: true, withFileTypes: true });
+  const sizes = await Promise.all(
+    files
+      .filter((file) => file.isFile())
+      .map(async (file): Promise<[string, number]> => {
+        const path = join(file.parentPath, file.name);
+        const name = path.slice(folder.length + 1);
+        const content = await readFile(path);
+        if (content.length < COMPRESS_FROM || !COMPRESSED.has(extname(path))) return [name, content.length];
+        const small = await compress(content, {
+          params: { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY },
+        });
+        await writeFile(`${path}.br`, small);
+        return [name, small.length];
+      }),
+  );
+  return new Map(sizes);
+}
+
+/** What a browser loads before the first page: index.html, and what it names. */
+async function firstLoad(folder: string, sizes: ReadonlyMap<string, number>): Promise<[string, number][]> {
+  const index = await readFile(join(folder, 'index.html'), 'utf8');
+  return [...sizes].filter(([name]) => name === 'index.html' || index.includes(`"./${name}"`));
+}
+
+if (import.meta.main) {
+  const folder = join(import.meta.dirname, '..', 'dist', 'dashboard');
+  const sizes = await buildDashboard(folder);
+  const first = await firstLoad(folder, sizes);
+  for (const [name, size] of first) console.log(`${bytes(size).padStart(8)}  ${name}`);
+  const sum = (entries: Iterable<[string, number]>) => [...entries].reduce((all, [, size]) => all + size, 0);
+  console.log(`${bytes(sum(first)).padStart(8)}  sent for the first page, ${bytes(sum(sizes))} in all`);
+}

@@ -1,0 +1,84 @@
+import Button from '@cloudscape-design/components/button';
+import Container from '@cloudscape-design/components/container';
+import Header from '@cloudscape-design/components/header';
+import Link from '@cloudscape-design/components/link';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import type { JobView } from '../../shared/operations/show-job.ts';
+import type { PageProps } from '../app.tsx';
+import { CancelJob } from '../job/cancel-job.tsx';
+import { JobFacts } from '../job/facts.tsx';
+import { JobLog } from '../job/job-log.tsx';
+import { percentOfJob } from '../job/progress-numbers.ts';
+import { BackupOutcome, RestoreOutcome } from '../job/restore-result.tsx';
+import { hasEnded, stateText } from '../job/states.tsx';
+import { StoreBars } from '../job/store-bars.tsx';
+import { useTitle } from '../job/title.ts';
+import { useJob } from '../job/use-job.ts';
+import { Empty, Show } from '../parts/states.tsx';
+import { href } from '../router.ts';
+
+/** One job: `#/job/<id>`. */
+export default function Job({ route }: PageProps) {
+  const id = route.parts[1];
+  const loaded = useJob(id);
+  useTitle(loaded.data && jobTitle(loaded.data));
+  if (id === undefined || (loaded.error?.status === 404 && loaded.data === undefined)) return <NoSuchJob id={id} />;
+  return (
+    <Show loaded={loaded} what="the job">
+      {(job) => <JobPage job={job} reload={loaded.reload} />}
+    </Show>
+  );
+}
+
+/** `42 % backup of default`, for the tab. */
+export function jobTitle(job: JobView): string {
+  const percent = percentOfJob(job.progress);
+  const what = job.kind === 'backup' ? `backup of ${job.target}` : `restore into ${job.target}`;
+  if (job.state !== 'processing') return `${stateText(job.state)}: ${what}`;
+  return `${percent === undefined ? '…' : `${percent} %`} ${what}`;
+}
+
+function JobPage({ job, reload }: { job: JobView; reload: () => void }) {
+  const ended = hasEnded(job.state);
+  return (
+    <SpaceBetween size="l">
+      <Header
+        variant="h1"
+        description={job.job_id}
+        actions={
+          <SpaceBetween direction="horizontal" size="xs">
+            {job.kind === 'restore' && !ended && (
+              <Button variant={job.state === 'awaiting_confirmation' ? 'primary' : 'normal'} href={href(['restore', job.job_id])}>
+                Open in the restore wizard
+              </Button>
+            )}
+            {!ended && <CancelJob job={job} onCancelled={reload} />}
+          </SpaceBetween>
+        }
+      >
+        {job.kind === 'backup' ? 'Backup of ' : 'Restore into '}
+        <bdi>{job.target}</bdi>
+      </Header>
+      {ended && (job.kind === 'restore' ? <RestoreOutcome job={job} /> : <BackupOutcome job={job} />)}
+      <Container>
+        <JobFacts job={job} />
+      </Container>
+      {(job.progress.length > 0 || !ended) && (
+        <Container header={<Header variant="h2">Stores</Header>}>
+          <StoreBars job={job} />
+        </Container>
+      )}
+      <JobLog job={job} />
+    </SpaceBetween>
+  );
+}
+
+export function NoSuchJob({ id }: { id: string | undefined }) {
+  return (
+    <Empty title="There is no such job" action={<Link href={href(['jobs'])}>Go to the jobs</Link>}>
+      {id === undefined
+        ? 'The address names no job.'
+        : 'It was removed (jobs are kept for 90 days), or the address is mistyped.'}
+    </Empty>
+  );
+}

@@ -1,0 +1,132 @@
+import Box from '@cloudscape-design/components/box';
+import Button from '@cloudscape-design/components/button';
+import Header from '@cloudscape-design/components/header';
+import Link from '@cloudscape-design/components/link';
+import Select from '@cloudscape-design/components/select';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import Table from '@cloudscape-design/components/table';
+import { duration } from '../../cli/format.ts';
+import type { JobState } from '../../shared/jobs/record.ts';
+import type { JobSummary } from '../../shared/operations/list-jobs.ts';
+import type { PageProps } from '../app.tsx';
+import { hasEnded, JOB_STATES, JobStateSign, stateText } from '../job/states.tsx';
+import { Empty, Problem } from '../parts/states.tsx';
+import { Ago } from '../parts/time.tsx';
+import { href, navigate } from '../router.ts';
+import { useSession } from '../session.tsx';
+import { useData } from '../use-data.ts';
+
+/** Jobs that are shown at first, and how many more at a time; the API gives at most 500. */
+const STEP = 50;
+const MOST = 500;
+const EVERY_MS = { running: 3000, quiet: 15_000 };
+
+type Kind = JobSummary['kind'];
+const KINDS: Record<Kind, string> = { backup: 'Backup', restore: 'Restore' };
+
+/** The jobs, newest first: `#/jobs?state=failed&kind=restore&limit=100`. Filters are in the address. */
+export default function Jobs({ route: { query } }: PageProps) {
+  const { api } = useSession();
+  const state = JOB_STATES.find((known) => known === query.get('state'));
+  const kind = (Object.keys(KINDS) as Kind[]).find((known) => known === query.get('kind'));
+  const limit = Math.min(MOST, Math.max(STEP, Number(query.get('limit')) || STEP));
+  const asked = { limit, ...(state ? { state } : {}), ...(kind ? { kind } : {}) };
+  const loaded = useData(
+    JSON.stringify(asked),
+    (signal) => api.listJobs(asked, signal),
+    ({ jobs }) => (jobs.some((job) => !hasEnded(job.state)) ? EVERY_MS.running : EVERY_MS.quiet),
+  );
+  const go = (changed: { state?: JobState | undefined; kind?: Kind | undefined; limit?: number }) => {
+    const next = { state, kind, limit: STEP, ...changed };
+    navigate(
+      href(['jobs'], {
+        ...(next.state ? { state: next.state } : {}),
+        ...(next.kind ? { kind: next.kind } : {}),
+        ...(next.limit > STEP ? { limit: String(next.limit) } : {}),
+      }),
+    );
+  };
+  const { data, error } = loaded;
+  const any = { value: '', label: 'Any' };
+  const stateOptions = [any, ...JOB_STATES.map((value) => ({ value: value as string, label: stateText(value) }))];
+  const kindOptions = [any, ...Object.entries(KINDS).map(([value, label]) => ({ value, label }))];
+  return (
+    <SpaceBetween size="m">
+      {error && <Problem error={error} retry={loaded.reload} />}
+      {data && data.unreadable.length > 0 && (
+        <Box color="text-status-warning">
+          {data.unreadable.length} records can’t be read: {data.unreadable.map(({ job_id }) => job_id).join(', ')}
+        </Box>
+      )}
+      <Table
+        variant="full-page"
+        stickyHeader
+        wrapLines
+        loading={!data && !error}
+        loadingText="Loading jobs"
+        items={data?.jobs ?? []}
+        trackBy="job_id"
+        header={
+          <Header variant="h1" {...(data ? { counter: `(${data.total})` } : {})}>
+            Jobs
+          </Header>
+        }
+        filter={
+          <SpaceBetween direction="horizontal" size="xs">
+            <Select
+              inlineLabelText="State"
+              selectedOption={stateOptions.find(({ value }) => value === (state ?? '')) ?? any}
+              options={stateOptions}
+              onChange={({ detail }) => go({ state: JOB_STATES.find((known) => known === detail.selectedOption.value) })}
+            />
+            <Select
+              inlineLabelText="Kind"
+              selectedOption={kindOptions.find(({ value }) => value === (kind ?? '')) ?? any}
+              options={kindOptions}
+              onChange={({ detail }) =>
+                go({ kind: (Object.keys(KINDS) as Kind[]).find((known) => known === detail.selectedOption.value) })
+              }
+            />
+          </SpaceBetween>
+        }
+        columnDefinitions={[
+          {
+            id: 'job',
+            header: 'Job',
+            isRowHeader: true,
+            cell: (job) => (
+              <Link href={href(['job', job.job_id])}>
+                {KINDS[job.kind]} {job.kind === 'backup' ? 'of' : 'into'} <bdi>{job.target}</bdi>
+              </Link>
+            ),
+          },
+          { id: 'state', header: 'State', cell: ({ state: is }) => <JobStateSign state={is} /> },
+          { id: 'started', header: 'Started', cell: ({ created_at }) => <Ago value={created_at} /> },
+          { id: 'took', header: 'Took', cell: tookText },
+          { id: 'by', header: 'Asked for by', cell: ({ requested_by }) => <bdi>{requested_by ?? '–'}</bdi> },
+          { id: 'why', header: 'What happened', cell: ({ error: failed }) => (failed ? <bdi>{failed.message}</bdi> : '') },
+        ]}
+        empty={
+          state || kind ? (
+            <Empty title="No job matches" action={<Button href={href(['jobs'])}>Show all</Button>} />
+          ) : (
+            <Empty title="No jobs yet" action={<Button href={href(['create-backup'])}>Create a backup</Button>}>
+              Backups and restores appear here, and stay for 90 days.
+            </Empty>
+          )
+        }
+        footer={
+          data && data.total > data.jobs.length && limit < MOST ? (
+            <Box textAlign="center">
+              <Button onClick={() => go({ limit: Math.min(MOST, limit + STEP) })}>Show more</Button>
+            </Box>
+          ) : undefined
+        }
+      />
+    </SpaceBetween>
+  );
+}
+
+function tookText({ created_at, finished_at }: JobSummary): string {
+  return finished_at ? duration((Date.parse(finished_at) - Date.parse(created_at)) / 1000) : '';
+}

@@ -1,0 +1,74 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { extname, join, sep } from 'node:path';
+import type { Context } from 'hono';
+import { NotFoundError } from '../operations/errors.ts';
+import type { Api } from './app.ts';
+
+/** Folder of the dashboard within the bundle of the API's function. */
+export const DASHBOARD_FOLDER = 'dashboard';
+
+/** Types of the files that a build of the dashboard has; anything else is not served. */
+const TYPES: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.txt': 'text/plain; charset=utf-8',
+};
+/** Files below this folder have a hash of their content in their name: who has one never needs to ask again. */
+const HASHED = 'assets/';
+const INDEX = 'index.html';
+
+/** The dashboard's files: what is not in this list is not there, whatever a path says. */
+export interface Pages {
+  /** Folder that `npm run dashboard:build` wrote: each file, and compressed by brotli as `<file>.br` where that helps. */
+  readonly folder: string;
+  /** Origins besides the API's own that the page may call: the bucket's, for uploads and downloads. */
+  connectTo(): Promise<readonly string[]>;
+}
+
+/** Serves the dashboard at the root of the API's own address. Everything it needs is there: no other host is asked. */
+export function pageRoutes(api: Api, { folder, connectTo }: Pages): void {
+  const files = new Set(
+    readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((path) => path.replaceAll(sep, '/')),
+  );
+  let policy: Promise<string> | undefined;
+
+  async function serve(c: Context, path: string) {
+    const type = TYPES[extname(path)];
+    if (type === undefined || !files.has(path)) {
+      throw new NotFoundError('There is no such file in the dashboard.', {
+        remedy: 'Load the page again: a newer version may have been deployed.',
+      });
+    }
+    const brotli = files.has(`${path}.br`) && /\bbr\b/.test(c.req.header('accept-encoding') ?? '');
+    policy ??= connectTo().then(contentSecurityPolicy);
+    return c.body(readFileSync(join(folder, brotli ? `${path}.br` : path)), 200, {
+      'Content-Type': type,
+      'Cache-Control': path.startsWith(HASHED) ? 'public, max-age=31536000, immutable' : 'no-cache',
+      Vary: 'Accept-Encoding',
+      ...(brotli ? { 'Content-Encoding': 'br' } : {}),
+      'Content-Security-Policy': await policy,
+      'Permissions-Policy': 'camera=(), geolocation=(), microphone=(), payment=(), usb=()',
+    });
+  }
+  api.get('/', (c) => serve(c, INDEX));
+  for (const path of files) {
+    if (TYPES[extname(path)] !== undefined) api.get(`/${path}`, (c) => serve(c, path));
+  }
+}
+
+/** Nothing but our own files and calls: no inline script or style, no frame, no form, no other host. */
+function contentSecurityPolicy(connectTo: readonly string[]): string {
+  return [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self'",
+    `connect-src ${["'self'", ...connectTo].join(' ')}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+  ].join('; ');
+}

@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import type { TargetConfig } from '../config.ts';
+import { RetentionPolicy } from '../retention/policy.ts';
+import { STORE_NAMES, type StoreName } from '../stores/port.ts';
+import { VERSION } from '../version.ts';
+import type { OperationsContext } from './context.ts';
+
+export const Deployment = z.object({
+  version: z.string(),
+  /** AWS region and account, from the address of the workflow. */
+  region: z.string(),
+  account: z.string(),
+  bucket: z.string(),
+  targets: z.array(
+    z.object({
+      name: z.string(),
+      profile: z.string(),
+      /** The stores that it has, and what kind of server each one is. */
+      stores: z.array(z.object({ store: z.enum(STORE_NAMES), kind: z.string() })),
+      /** Whether writers are paused while its stores are read or written. */
+      hooks: z.boolean(),
+      /** What can't be done or proved for it, and why, in words. */
+      limits: z.array(z.string()),
+    }),
+  ),
+  /** Absent where the caller does not know the deployment. */
+  retention: RetentionPolicy.optional(),
+});
+export type Deployment = z.infer<typeof Deployment>;
+
+/** What the deployment backs up and what it can't do. Holds names and kinds, never an address or a secret. */
+export function describeDeployment({ bucket, stateMachines, config }: OperationsContext): Deployment {
+  const [, , , region = '', account = ''] = stateMachines.backup.split(':');
+  return {
+    version: VERSION,
+    region,
+    account,
+    bucket: bucket.name,
+    targets: Object.entries(config?.targets ?? {}).map(([name, target]) => ({
+      name,
+      profile: target.profile,
+      stores: STORE_NAMES.map((store) => ({
+        store,
+        kind: store === 'config' ? store : target.stores[store]?.kind,
+      })).filter((store): store is { store: StoreName; kind: string } => store.kind !== undefined),
+      hooks: target.hooks !== undefined,
+      limits: limitsOf(target),
+    })),
+    ...(config ? { retention: config.retention } : {}),
+  };
+}
+
+function limitsOf({ profile, stores, hooks, configuration }: TargetConfig): string[] {
+  const missing = STORE_NAMES.filter((store) => store !== 'config' && stores[store] === undefined);
+  return [
+    ...missing.map((store) => `The store "${store}" is neither saved nor restored: it is not configured.`),
+    ...(hooks
+      ? []
+      : [
+          'Writers are not paused during a backup, so that it is graded "unchanged" or "drifted", never "quiesced": no hooks are configured.',
+        ]),
+    ...(profile === 'custom'
+      ? [
+          'References between the stores are not proved, and documents and chunks are not counted: the profile "custom" does not know the layout of the data.',
+        ]
+      : []),
+    ...(Object.keys(configuration).length === 0
+      ? ['The system’s own configuration is not saved for reference: "configuration" is empty.']
+      : []),
+  ];
+}
