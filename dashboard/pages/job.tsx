@@ -22,7 +22,8 @@ export default function Job({ route }: PageProps) {
   const id = route.parts[1];
   const loaded = useJob(id);
   useTitle(loaded.data && jobTitle(loaded.data));
-  if (id === undefined || (loaded.error?.status === 404 && loaded.data === undefined)) return <NoSuchJob id={id} />;
+  if (id === undefined || (loaded.error?.status === 404 && loaded.data === undefined))
+    return <NoSuchJob id={id} />;
   return (
     <Show loaded={loaded} what="the job">
       {(job) => <JobPage job={job} reload={loaded.reload} />}
@@ -48,7 +49,10 @@ function JobPage({ job, reload }: { job: JobView; reload: () => void }) {
         actions={
           <SpaceBetween direction="horizontal" size="xs">
             {job.kind === 'restore' && !ended && (
-              <Button variant={job.state === 'awaiting_confirmation' ? 'primary' : 'normal'} href={href(['restore', job.job_id])}>
+              <Button
+                variant={job.state === 'awaiting_confirmation' ? 'primary' : 'normal'}
+                href={href(['restore', job.job_id])}
+              >
                 Open in the restore wizard
               </Button>
             )}

@@ -48,14 +48,18 @@ export default function Jobs({ route: { query } }: PageProps) {
   };
   const { data, error } = loaded;
   const any = { value: '', label: 'Any' };
-  const stateOptions = [any, ...JOB_STATES.map((value) => ({ value: value as string, label: stateText(value) }))];
+  const stateOptions = [
+    any,
+    ...JOB_STATES.map((value) => ({ value: value as string, label: stateText(value) })),
+  ];
   const kindOptions = [any, ...Object.entries(KINDS).map(([value, label]) => ({ value, label }))];
   return (
     <SpaceBetween size="m">
       {error && <Problem error={error} retry={loaded.reload} />}
       {data && data.unreadable.length > 0 && (
         <Box color="text-status-warning">
-          {data.unreadable.length} records can’t be read: {data.unreadable.map(({ job_id }) => job_id).join(', ')}
+          {data.unreadable.length} records can’t be read:{' '}
+          {data.unreadable.map(({ job_id }) => job_id).join(', ')}
         </Box>
       )}
       <Table
@@ -77,14 +81,18 @@ export default function Jobs({ route: { query } }: PageProps) {
               inlineLabelText="State"
               selectedOption={stateOptions.find(({ value }) => value === (state ?? '')) ?? any}
               options={stateOptions}
-              onChange={({ detail }) => go({ state: JOB_STATES.find((known) => known === detail.selectedOption.value) })}
+              onChange={({ detail }) =>
+                go({ state: JOB_STATES.find((known) => known === detail.selectedOption.value) })
+              }
             />
             <Select
               inlineLabelText="Kind"
               selectedOption={kindOptions.find(({ value }) => value === (kind ?? '')) ?? any}
               options={kindOptions}
               onChange={({ detail }) =>
-                go({ kind: (Object.keys(KINDS) as Kind[]).find((known) => known === detail.selectedOption.value) })
+                go({
+                  kind: (Object.keys(KINDS) as Kind[]).find((known) => known === detail.selectedOption.value),
+                })
               }
             />
           </SpaceBetween>
@@ -104,13 +112,20 @@ export default function Jobs({ route: { query } }: PageProps) {
           { id: 'started', header: 'Started', cell: ({ created_at }) => <Ago value={created_at} /> },
           { id: 'took', header: 'Took', cell: tookText },
           { id: 'by', header: 'Asked for by', cell: ({ requested_by }) => <bdi>{requested_by ?? '–'}</bdi> },
-          { id: 'why', header: 'What happened', cell: ({ error: failed }) => (failed ? <bdi>{failed.message}</bdi> : '') },
+          {
+            id: 'why',
+            header: 'What happened',
+            cell: ({ error: failed }) => (failed ? <bdi>{failed.message}</bdi> : ''),
+          },
         ]}
         empty={
           state || kind ? (
             <Empty title="No job matches" action={<Button href={href(['jobs'])}>Show all</Button>} />
           ) : (
-            <Empty title="No jobs yet" action={<Button href={href(['create-backup'])}>Create a backup</Button>}>
+            <Empty
+              title="No jobs yet"
+              action={<Button href={href(['create-backup'])}>Create a backup</Button>}
+            >
               Backups and restores appear here, and stay for 90 days.
             </Empty>
           )

@@ -1,0 +1,39 @@
+import KeyValuePairs, { type KeyValuePairsProps } from '@cloudscape-design/components/key-value-pairs';
+import Link from '@cloudscape-design/components/link';
+import { duration } from '../../cli/format.ts';
+import type { JobView } from '../../shared/operations/show-job.ts';
+import { Ago, useNow } from '../parts/time.tsx';
+import { href } from '../router.ts';
+import { JobStateSign } from './states.tsx';
+
+/** The facts of a job in short. */
+export function JobFacts({ job }: { job: JobView }) {
+  const now = useNow(1000);
+  const end = job.finished_at ? Date.parse(job.finished_at) : now;
+  const items: KeyValuePairsProps.Item[] = [
+    { label: 'State', value: <JobStateSign state={job.state} /> },
+    { label: 'Target', value: <bdi>{job.target}</bdi> },
+    { label: 'Started', value: <Ago value={job.created_at} /> },
+    {
+      label: job.finished_at ? 'Took' : 'For',
+      value: duration(Math.max(0, Math.floor((end - Date.parse(job.created_at)) / 1000))),
+    },
+    { label: 'Asked for by', value: <bdi>{job.requested_by ?? 'nobody that is known'}</bdi> },
+    {
+      label: 'Backup',
+      value: job.backup_id ? <Link href={href(['backup', job.backup_id])}>{job.backup_id}</Link> : '–',
+    },
+    {
+      label: 'AWS console',
+      value: job.console_url ? (
+        <Link external href={job.console_url} externalIconAriaLabel="opens in a new tab">
+          Execution
+        </Link>
+      ) : (
+        '–'
+      ),
+    },
+  ];
+  if (job.writers) items.push({ label: 'Writers', value: job.writers });
+  return <KeyValuePairs columns={4} items={items} />;
+}

@@ -1,0 +1,35 @@
+import { bytes, count, duration } from '../../cli/format.ts';
+import type { JobView } from '../../shared/operations/show-job.ts';
+
+type StoreProgress = JobView['progress'][number];
+type Unit = StoreProgress['units'][string];
+
+/** Percent of one store's phase that is done; undefined where nobody knows its whole. */
+export function percentOf({ units, finished }: StoreProgress): number | undefined {
+  if (finished) return 100;
+  const known = Object.values(units).filter((unit) => unit.total !== undefined && unit.total > 0);
+  if (known.length === 0) return undefined;
+  const shares = known.map(({ done, total = 1 }) => Math.min(1, done / total));
+  // Not yet 100 while it is not finished: the last step may be the one that fails.
+  return Math.min(99, Math.floor((shares.reduce((sum, share) => sum + share, 0) / shares.length) * 100));
+}
+
+/** Percent of the phase that all stores are in together; undefined where nothing is known. */
+export function percentOfJob(progress: readonly StoreProgress[]): number | undefined {
+  const known = progress.map(percentOf).filter((percent) => percent !== undefined);
+  if (known.length === 0) return undefined;
+  return Math.floor(known.reduce((sum, percent) => sum + percent, 0) / known.length);
+}
+
+/** `120 of 400 nodes, 40/s, 7 s left`. */
+export function unitText(name: string, { done, total, rate, remaining_seconds }: Unit): string {
+  const amount = name === 'bytes' ? bytes : count;
+  const what = name === 'bytes' ? '' : ` ${name}`;
+  return [
+    `${amount(done)}${total === undefined || total === done ? '' : ` of ${amount(total)}`}${what}`,
+    ...(rate === undefined ? [] : [`${amount(rate)}/s`]),
+    ...(remaining_seconds === undefined || remaining_seconds === 0
+      ? []
+      : [`${duration(remaining_seconds)} left`]),
+  ].join(', ');
+}

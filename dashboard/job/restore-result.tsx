@@ -1,0 +1,137 @@
+import Alert from '@cloudscape-design/components/alert';
+import Box from '@cloudscape-design/components/box';
+import Container from '@cloudscape-design/components/container';
+import Header from '@cloudscape-design/components/header';
+import Link from '@cloudscape-design/components/link';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import Table from '@cloudscape-design/components/table';
+import { count } from '../../cli/format.ts';
+import type { JobView } from '../../shared/operations/show-job.ts';
+import type { RestoreResult } from '../../shared/restore/close.ts';
+import { href } from '../router.ts';
+import { storeName } from './store-bars.tsx';
+
+/** What came of a restore that has ended, and how that was proved. */
+export function RestoreOutcome({ job }: { job: JobView }) {
+  const result = job.result as
+    | (Partial<RestoreResult> & { dry_run?: boolean; refused?: boolean })
+    | undefined;
+  if (job.state === 'completed' && result?.dry_run) {
+    return (
+      <Alert type={result.refused ? 'warning' : 'success'} header="Inspected only">
+        {result.refused
+          ? 'This archive can’t be restored into this target: see the problems. Nothing was changed.'
+          : 'This archive can be restored into this target. Nothing was changed.'}
+      </Alert>
+    );
+  }
+  if (job.state === 'completed') return <Proof job={job} stores={result?.stores ?? {}} />;
+  const told = job.error && (
+    <>
+      <strong>{job.error.name}:</strong> <bdi>{job.error.message}</bdi>
+    </>
+  );
+  if (job.state === 'rolled_back') {
+    return (
+      <Alert type="warning" header={`Rolled back: ${job.target} holds what it held before`}>
+        {told}
+      </Alert>
+    );
+  }
+  if (job.state === 'cancelled') {
+    return (
+      <Alert type="info" header="Cancelled">
+        {told ?? 'Nothing was changed.'}
+      </Alert>
+    );
+  }
+  return (
+    <Alert type="error" header="The restore failed">
+      {told}
+    </Alert>
+  );
+}
+
+function Proof({ job, stores }: { job: JobView; stores: RestoreResult['stores'] }) {
+  const rows = Object.entries(stores).flatMap(([store, { loaded, read_back }]) =>
+    [...new Set([...Object.keys(loaded), ...Object.keys(read_back)])].map((name) => ({
+      store,
+      name,
+      loaded: loaded[name]?.count,
+      readBack: read_back[name]?.count,
+    })),
+  );
+  return (
+    <SpaceBetween size="m">
+      <Alert type="success" header="Restored and verified">
+        Every record of <bdi>{job.target}</bdi> was read back and compared with the archive: no difference.{' '}
+        {job.backup_id && <Link href={href(['backup', job.backup_id])}>The backup</Link>}
+      </Alert>
+      <Table
+        variant="container"
+        header={<Header variant="h2">What came back</Header>}
+        items={rows}
+        trackBy={({ store, name }) => `${store} ${name}`}
+        columnDefinitions={[
+          {
+            id: 'what',
+            header: 'What',
+            isRowHeader: true,
+            cell: ({ store, name }) => <Tally store={store} name={name} />,
+          },
+          {
+            id: 'loaded',
+            header: 'Loaded',
+            cell: ({ loaded }) => (loaded === undefined ? '–' : count(loaded)),
+          },
+          {
+            id: 'read',
+            header: 'Read back and equal',
+            cell: ({ readBack }) => (readBack === undefined ? '–' : count(readBack)),
+          },
+        ]}
+        empty={<Box>The workflow told no numbers.</Box>}
+      />
+    </SpaceBetween>
+  );
+}
+
+/** A tally's name: the store in words, and what is counted in it, which may be in any script. */
+export function Tally({ store, name }: { store: string; name: string }) {
+  return (
+    <>
+      {storeName(store as 'graph')}: <bdi>{name}</bdi>
+    </>
+  );
+}
+
+/** Why a backup failed, or what it made. */
+export function BackupOutcome({ job }: { job: JobView }) {
+  if (job.state === 'completed') {
+    return (
+      <Alert type="success" header="Backed up and read back">
+        {job.backup_id ? (
+          <Link href={href(['backup', job.backup_id])}>{job.backup_id}</Link>
+        ) : (
+          'The backup is in the list.'
+        )}
+      </Alert>
+    );
+  }
+  return (
+    <Container>
+      <Alert
+        type={job.state === 'cancelled' ? 'info' : 'error'}
+        header={job.state === 'cancelled' ? 'Cancelled' : 'The backup failed'}
+      >
+        {job.error ? (
+          <>
+            <strong>{job.error.name}:</strong> <bdi>{job.error.message}</bdi>
+          </>
+        ) : (
+          'What it had made was removed.'
+        )}
+      </Alert>
+    </Container>
+  );
+}

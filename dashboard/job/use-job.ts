@@ -1,0 +1,20 @@
+import type { JobView } from '../../shared/operations/show-job.ts';
+import { useSession } from '../session.tsx';
+import { type Loaded, useData } from '../use-data.ts';
+import { hasEnded } from './states.tsx';
+
+/** How often a job that goes on is looked at, in milliseconds; its progress is written once a second. */
+const RUNNING_MS = 1500;
+/** The same for one that waits for somebody. */
+const WAITING_MS = 5000;
+
+/** A job, kept up to date until it has ended. */
+export function useJob(jobId: string | undefined): Loaded<JobView> {
+  const { api } = useSession();
+  return useData(
+    jobId,
+    (signal) => api.showJob(jobId ?? '', signal),
+    ({ state }) =>
+      hasEnded(state) ? undefined : state === 'awaiting_confirmation' ? WAITING_MS : RUNNING_MS,
+  );
+}
