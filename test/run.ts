@@ -64,8 +64,9 @@ function addressesAsEnvironment(stack: Stack): Record<string, string> {
   };
 }
 
-async function deploy(stack: Stack, signal: AbortSignal): Promise<string> {
-  const { putTestSecrets, testDeployment } = await import('./stack/context.ts');
+/** Deploys the test stack, and gives back what test/stack/harness.ts reads of it. */
+async function deploy(stack: Stack, signal: AbortSignal): Promise<Record<string, string>> {
+  const { putTestKeys, putTestSecrets, testDeployment } = await import('./stack/context.ts');
   await putTestSecrets({
     graph: stack.neo4j,
     vectors: { url: stack.qdrant.url, api_key: stack.qdrant.apiKey },
@@ -79,7 +80,8 @@ async function deploy(stack: Stack, signal: AbortSignal): Promise<string> {
     signal,
     onProgress: say,
   });
-  return JSON.stringify(outputs);
+  const keys = await putTestKeys(outputs.ApiSecretArn ?? '');
+  return { NGBAK_TEST_OUTPUTS: JSON.stringify(outputs), NGBAK_TEST_KEYS: JSON.stringify(keys) };
 }
 
 /** Installs the AWS CLI that tests run as a user would, and gives back the folder of its `aws`. */
@@ -134,8 +136,8 @@ async function main(signal: AbortSignal): Promise<{ passed: number; failed: numb
     // For the clients that are made here, and for everything that is started from here.
     Object.assign(process.env, addressesAsEnvironment(stack));
     if (selected.some((path) => path.startsWith('test/stack/'))) {
-      const [outputs, cli] = await Promise.all([deploy(stack, signal), awsCli(stack, signal)]);
-      process.env.NGBAK_TEST_OUTPUTS = outputs;
+      const [deployed, cli] = await Promise.all([deploy(stack, signal), awsCli(stack, signal)]);
+      Object.assign(process.env, deployed);
       process.env.PATH = `${cli}${delimiter}${process.env.PATH ?? ''}`;
     }
     say(`testing ${selected.length} files`);

@@ -3,9 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { AccessList, newApiKey } from '../../shared/api/access.ts';
 import { run, Session } from '../cli/run.ts';
-import { servers } from '../servers.ts';
 import { CLI, fillTarget, readTarget } from './content.ts';
 import { deployedStack } from './harness.ts';
 
@@ -90,17 +88,13 @@ test('a catalogued backup is restored with --yes', async () => {
 });
 
 test('through the HTTP API, all of that works the same', async () => {
-  const { key, entry } = newApiKey('cli-test', 'admin');
-  await stack.putSecret(stack.output('ApiSecretArn'), AccessList.parse({ keys: [entry] }));
-  // The emulator has its APIs at paths of its own address.
-  const id = new URL(stack.output('ApiUrl')).hostname.split('.')[0];
   const api = {
-    NGBAK_API_URL: `${servers.aws.endpoint}/_aws/execute-api/${id}/$default`,
-    NGBAK_API_KEY: key,
+    NGBAK_API_URL: stack.apiUrl(),
+    NGBAK_API_KEY: stack.apiKey('admin'),
     AWS_ACCESS_KEY_ID: 'none',
   };
   const [job] = await ngbak('job', ['backup', '--target', 'cli', '--wait'], api);
-  expect(job).toMatchObject({ state: 'completed', requested_by: 'cli-test' });
+  expect(job).toMatchObject({ state: 'completed', requested_by: 'test-admin' });
   const made = String(job?.backup_id);
   expect(await ngbak('verification', ['verify', made], api)).toMatchObject([{ is_valid: true }]);
   const path = join(folder, 'by-api.ngbak');

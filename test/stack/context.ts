@@ -4,6 +4,7 @@ import {
   ResourceExistsException,
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
+import { AccessList, newApiKey, ROLES, type Role } from '../../shared/api/access.ts';
 
 /** How the test servers are reached: the shapes of the adapters' connections. */
 export interface TestConnections {
@@ -93,4 +94,13 @@ export async function putTestSecrets(connections: TestConnections): Promise<void
       }
     }
   }
+}
+
+/** Makes a key of each role for all tests together: the API's function remembers for a minute who may call. */
+export async function putTestKeys(secretArn: string): Promise<Record<Role, string>> {
+  const made = ROLES.map((role) => ({ role, ...newApiKey(`test-${role}`, role) }));
+  const list = AccessList.parse({ keys: made.map(({ entry }) => entry) });
+  const secret = { SecretId: secretArn, SecretString: JSON.stringify(list) };
+  await new SecretsManagerClient({}).send(new PutSecretValueCommand(secret));
+  return Object.fromEntries(made.map(({ role, key }) => [role, key])) as Record<Role, string>;
 }

@@ -6,9 +6,11 @@ import {
   SFNClient,
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
+import type { Role } from '../../shared/api/access.ts';
 import { Bucket } from '../../shared/bucket/bucket.ts';
 import { hasEnded, type JobRecord, readJob } from '../../shared/jobs/record.ts';
 import { createRestoreRequest } from '../../shared/restore/request.ts';
+import { servers } from '../servers.ts';
 
 /** Longest that a test waits for a workflow, in milliseconds: a deadline for hangs, not an assertion on speed. */
 const DEADLINE_MS = 120_000;
@@ -23,6 +25,14 @@ export function deployedStack() {
     const value = outputs[name];
     if (value === undefined) throw new Error(`The stack has no output ${name}.`);
     return value;
+  };
+  /** A key of the HTTP API; test/run.ts made one of each role. */
+  const apiKey = (role: Role): string =>
+    (JSON.parse(process.env.NGBAK_TEST_KEYS ?? '{}') as Record<Role, string>)[role];
+  /** Address of the HTTP API and the dashboard, without a slash at its end: the emulator has them at paths of its own. */
+  const apiUrl = (): string => {
+    const id = new URL(output('ApiUrl')).hostname.split('.')[0];
+    return `${servers.aws.endpoint}/_aws/execute-api/${id}/$default`;
   };
   const sfn = new SFNClient({});
   const bucket = new Bucket(output('BucketName'));
@@ -107,6 +117,8 @@ export function deployedStack() {
 
   return {
     output,
+    apiKey,
+    apiUrl,
     bucket,
     sfn,
     run,
