@@ -1,0 +1,116 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { expect } from '@jest/globals';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Role } from '../../shared/api/access.ts';
+import { deployedStack } from './harness.ts';
+
+/** Debian's own: playwright-core brings no browser. `.ci/run` installs it. */
+const CHROMIUM = '/usr/bin/chromium';
+/** Longest that a test waits for something on a page, in milliseconds: a deadline for hangs. */
+const DEADLINE_MS = 60_000;
+const NARROW = { width: 360, height: 780 };
+const WIDE = { width: 1280, height: 900 };
+
+export interface VisitOptions {
+  /** Signs in with the key of that role; left out: nobody is signed in. */
+  readonly role?: Role;
+  readonly mode?: 'light' | 'dark';
+  /** As a phone is wide: 360 px. */
+  readonly narrow?: boolean;
+  readonly timezone?: string;
+}
+
+/** One visit of the dashboard: a page of its own, in a browser context of its own. */
+export interface Visit {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  /** Opens an address of the dashboard, such as `backups` or `job/<id>`. */
+  open(path: string): Promise<void>;
+  /**
+   * What must hold at the end of every visit: no host but the stack's own was asked, nothing broke the content security
+   * policy, and no script failed.
+   */
+  assertClean(): void;
+}
+
+/** A real browser on the dashboard of the deployed stack. Close it in `afterAll`. */
+export async function startBrowser() {
+  const stack = deployedStack();
+  const root = `${stack.apiUrl()}/`;
+  const browser: Browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    // The tests run as root in containers, where Chromium has no sandbox of its own.
+    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
+  });
+
+  async function visit(options: VisitOptions = {}): Promise<Visit> {
+    const context = await browser.newContext({
+      viewport: options.narrow ? NARROW : WIDE,
+      colorScheme: options.mode ?? 'light',
+      reducedMotion: 'reduce',
+      timezoneId: options.timezone ?? 'Europe/Berlin',
+      locale: 'en-GB',
+      permissions: ['clipboard-read', 'clipboard-write'],
+    });
+    context.setDefaultTimeout(DEADLINE_MS);
+    if (options.role) {
+      const key = stack.apiKey(options.role);
+      await context.addInitScript((text) => {
+        // Only at the start of a tab: a key that the page has dropped stays dropped.
+        if (sessionStorage.getItem('test.signed-in')) return;
+        sessionStorage.setItem('test.signed-in', 'yes');
+        sessionStorage.setItem('ngbak.key', text);
+      }, key);
+    }
+    const page = await context.newPage();
+    const faults: string[] = [];
+    page.on('pageerror', (error) => faults.push(`error: ${error.stack ?? error.message}`));
+    page.on('console', (message) => {
+      if (message.type() !== 'error') return;
+      // The browser writes a line for every answer that is no success; those are the page's to tell.
+      if (message.text().startsWith('Failed to load resource')) return;
+      faults.push(`console: ${message.text()}`);
+    });
+    page.on('request', (request) => {
+      const url = request.url();
+      if (!/^(data|blob):/.test(url) && new URL(url).origin !== new URL(root).origin) {
+        faults.push(`another host: ${url.split('?')[0]}`);
+      }
+    });
+    return {
+      page,
+      context,
+      open: async (path) => {
+        await page.goto(`${root}#/${path}`);
+      },
+      assertClean: () => expect(faults).toEqual([]),
+    };
+  }
+
+  return { stack, root, visit, close: () => browser.close() };
+}
+
+interface Violation {
+  readonly id: string;
+  readonly help: string;
+  readonly nodes: readonly { readonly html: string; readonly failureSummary?: string }[];
+}
+
+/** What axe finds wrong with the page as it is now, by WCAG 2.2 A and AA and axe's own best practices. */
+export async function accessibilityProblems(page: Page): Promise<string[]> {
+  const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  // Through the debugger: the page's own policy would refuse a script that is not its own.
+  await page.evaluate(source);
+  const violations = (await page.evaluate(
+    'axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations)',
+  )) as Violation[];
+  return violations.flatMap(({ id, help, nodes }) =>
+    nodes.map(({ html, failureSummary = '' }) => `${id} (${help}): ${html.slice(0, 300)} ${failureSummary}`),
+  );
+}
+
+/** Whether anything makes the page scroll sideways. */
+export function overflows(page: Page): Promise<boolean> {
+  return page.evaluate('document.documentElement.scrollWidth > document.documentElement.clientWidth');
+}
