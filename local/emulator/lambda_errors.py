@@ -3,12 +3,21 @@
 ministack reports every one as "Runtime.HandlerError", so that Retry and Catch of a state machine never match a name, and
 it ends the warm process of the function. Here the worker answers with the error as a value, as Lambda's own runtime
 does, and the executor turns that value into a failed invocation.
+
+A worker that ends in the middle of an invocation, or before its first one, is told as Lambda tells it: Runtime.ExitError.
+ministack calls that Runtime.HandlerError or RuntimeError, which no Retry could know.
 """
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 MARK = "__thrown"
+
+EXIT_ERROR = "Runtime.ExitError"
+# A handler's own error comes as a value, so the first is left for workers that gave no answer; the second is ministack's
+# own, for those that ended while they started.
+GAVE_NO_ANSWER = "Runtime.HandlerError"
+ENDED_AT_START = "Worker process exited"
 
 # The two places of the worker where a handler has failed: by a rejected promise, and by an error thrown at once.
 FAILURES = {
@@ -25,6 +34,10 @@ ANSWER = """status: "ok", result: { %(mark)s: {
 } } })"""
 
 
+def ended(body):
+    return body.get("errorType") == GAVE_NO_ANSWER or str(body.get("errorMessage")).startswith(ENDED_AT_START)
+
+
 def apply():
     script = lambda_runtime._NODEJS_WORKER_SCRIPT
     for variable, failure in FAILURES.items():
@@ -38,7 +51,13 @@ def apply():
     def execute_and_tell_errors(func, event, request_id):
         result = execute(func, event, request_id)
         body = result.get("body") if isinstance(result, dict) else None
-        if not isinstance(body, dict) or MARK not in body:
+        if not isinstance(body, dict):
+            return result
+        if result.get("error") and ended(body):
+            body["errorType"] = EXIT_ERROR
+            body["errorMessage"] = f"RequestId: {request_id} Error: Runtime exited with error: signal: killed"
+            return result
+        if MARK not in body:
             return result
         thrown = body[MARK]
         log = [result.get("log", ""), "ERROR\tInvoke Error\t" + "\n".join(thrown["trace"])]

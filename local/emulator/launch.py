@@ -15,6 +15,7 @@ if __name__ == "__main__":
         sys.exit(f"ministack {found} is installed; the corrections in local/emulator/ are for {VERSION}.")
 
     import bucket_properties
+    import callback_errors
     import lambda_errors
     import multipart
     import nested_executions
@@ -26,6 +27,7 @@ if __name__ == "__main__":
 
     corrections = (
         bucket_properties,
+        callback_errors,
         lambda_errors,
         multipart,
         nested_executions,

@@ -80,6 +80,7 @@ exports.handler = async (event) => {
     const { S3Client, ListObjectsV2Command } = require('@aws-sdk/client-s3');
     return new S3Client({ forcePathStyle: true }).send(new ListObjectsV2Command({ Bucket: '${Bucket}' }));
   }
+  if (event === 'death') process.kill(process.pid, 'SIGKILL');
   throw new TargetLockedError('locked by somebody');
 };`,
         },
@@ -232,6 +233,45 @@ describe('the emulator, as AWS,', () => {
       status: 'FAILED',
       error: 'TargetLockedError',
     });
+  });
+
+  test('tells a function whose process was killed as Lambda does, and starts it again for a retry', async () => {
+    const { status, error } = await execute({
+      First: {
+        Type: 'Task',
+        Resource: 'arn:aws:states:::lambda:invoke',
+        Arguments: { FunctionName: throws, Payload: 'death' },
+        End: true,
+      },
+    });
+    expect([status, error]).toEqual(['FAILED', 'Runtime.ExitError']);
+    const retried = await execute({
+      First: {
+        Type: 'Task',
+        Resource: 'arn:aws:states:::lambda:invoke',
+        Arguments: {
+          FunctionName: throws,
+          Payload: '{% $states.context.State.RetryCount = 0 ? "death" : "environment" %}',
+        },
+        Retry: [{ ErrorEquals: ['Runtime.ExitError'], IntervalSeconds: 1, MaxAttempts: 1 }],
+        Output: '{% $states.context.State.RetryCount %}',
+        End: true,
+      },
+    });
+    expect(retried).toMatchObject({ status: 'SUCCEEDED', output: '1' });
+  });
+
+  test('fails a task whose function failed before it handed on the task token', async () => {
+    const { status, error } = await execute({
+      First: {
+        Type: 'Task',
+        Resource: 'arn:aws:states:::lambda:invoke.waitForTaskToken',
+        Arguments: { FunctionName: throws, Payload: { token: '{% $states.context.Task.Token %}' } },
+        TimeoutSeconds: 20,
+        End: true,
+      },
+    });
+    expect([status, error]).toEqual(['FAILED', 'TargetLockedError']);
   });
 
   test('shows functions nothing of the environment of this machine', async () => {
