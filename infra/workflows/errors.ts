@@ -10,7 +10,8 @@ import type { Construct } from 'constructs';
 
 /**
  * Errors that pass by themselves: Lambda's own (developer guide of Step Functions, "Handle transient Lambda service
- * exceptions"; `Lambda.Unknown` and `Sandbox.Timedout` are invocations that were cut off), and those of ours that are
+ * exceptions"; `Lambda.Unknown`, `Sandbox.Timedout` and `Runtime.ExitError` are invocations that were cut off: the last one
+ * is what newer runtimes tell when their process was killed, as for want of memory), and those of ours that are
  * `retryable`. Every step has the same effect when it is repeated, so each of them may be tried again.
  */
 export const TRANSIENT_ERRORS = [
@@ -21,6 +22,7 @@ export const TRANSIENT_ERRORS = [
   'Lambda.ClientExecutionTimeoutException',
   'Lambda.Unknown',
   'Sandbox.Timedout',
+  'Runtime.ExitError',
   'UnavailableError',
   'ThrottledError',
 ];
