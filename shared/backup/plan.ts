@@ -8,10 +8,10 @@ import { parseInput } from '../input.ts';
 import { type ExecutionInfo, jobIdOf } from '../jobs/execution.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { requireLock, takeLock } from '../jobs/lock.ts';
-import { createJob, type JobRecord, readJob } from '../jobs/record.ts';
+import { createJob, type JobRecord, readJob, updateJob } from '../jobs/record.ts';
 import { storesOf, withStore } from '../stores/open.ts';
 import { STORE_NAMES, type StoreName } from '../stores/port.ts';
-import { backupIdOf, chooseTarget } from './names.ts';
+import { chooseTarget, freeBackupId } from './names.ts';
 import { BackupRequest } from './request.ts';
 
 /** zlib's best compression. */
@@ -100,7 +100,6 @@ export async function planBackup(
     });
   }
   const stores = available.filter((store) => request.stores?.includes(store) ?? true);
-  const backupId = backupIdOf(target, execution.start);
   const now = new Date().toISOString();
   const job: JobRecord = {
     job_id: jobId,
@@ -110,7 +109,6 @@ export async function planBackup(
     execution_arn: execution.arn,
     created_at: now,
     updated_at: now,
-    backup_id: backupId,
     ...(request.requested_by === undefined ? {} : { requested_by: request.requested_by }),
   };
   if (!(await createJob(environment.bucket, job))) {
@@ -131,6 +129,8 @@ export async function planBackup(
       execution_arn: execution.arn,
     });
   }
+  const backupId = await freeBackupId(environment.bucket, target, execution.start);
+  await updateJob(environment.bucket, jobId, () => ({ backup_id: backupId }));
   // A backup inside a restore finds the writers paused already.
   const quiesced = request.part_of === undefined && (await pauseWriters(environment, target, jobId));
 

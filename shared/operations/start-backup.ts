@@ -10,7 +10,10 @@ export const StartBackupInput = BackupRequest.omit({ part_of: true, schedule: tr
 export type StartBackupInput = z.infer<typeof StartBackupInput>;
 
 export const StartedBackup = StartedJob.extend({
-  /** Id of the backup that is being made; absent where the caller does not know the deployment's targets. */
+  /**
+   * Id that the backup gets, unless an earlier one of the same second has it: what the job's record says is final.
+   * Absent where the caller does not know the deployment's targets.
+   */
   backup_id: Id.optional(),
   target: Id.optional(),
 });

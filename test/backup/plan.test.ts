@@ -1,7 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import { backupIdOf, chooseTarget } from '../../shared/backup/names.ts';
+import { backupIdOf, chooseTarget, freeBackupId } from '../../shared/backup/names.ts';
+import { BACKUPS } from '../../shared/bucket/layout.ts';
 import { NgbakConfig } from '../../shared/config.ts';
 import { Id } from '../../shared/ids.ts';
+import { freshEnvironment } from '../support/aws.ts';
 
 const config = (...names: string[]) =>
   NgbakConfig.parse({ targets: Object.fromEntries(names.map((name) => [name, { stores: {} }])) });
@@ -15,6 +17,28 @@ describe('the id of a backup', () => {
 
   test('carries the name of a target other than the default', () => {
     expect(backupIdOf('legal', '2025-10-06T14:30:00Z')).toBe('snapshot_2025-10-06T14-30-00Z_legal');
+  });
+
+  test('is a number further where an archive or a record of the same second has it', async () => {
+    const { bucket } = await freshEnvironment();
+    const start = '2025-10-06T14:30:00Z';
+    const ids: string[] = [];
+    for (const ending of ['.json', '.ngbak', '.json']) {
+      const id = await freeBackupId(bucket, 'legal', start);
+      ids.push(id);
+      await bucket.writeRecord(`${BACKUPS}${id}${ending}`, {});
+    }
+    expect(ids).toEqual([
+      'snapshot_2025-10-06T14-30-00Z_legal',
+      'snapshot_2025-10-06T14-30-00Z-2_legal',
+      'snapshot_2025-10-06T14-30-00Z-3_legal',
+    ]);
+    expect(ids.every((id) => Id.safeParse(id).success)).toBe(true);
+    // Another target's backups, and those of the next second, are in nobody's way.
+    expect(await freeBackupId(bucket, 'default', start)).toBe('snapshot_2025-10-06T14-30-00Z');
+    expect(await freeBackupId(bucket, 'legal', '2025-10-06T14:30:01Z')).toBe(
+      'snapshot_2025-10-06T14-30-01Z_legal',
+    );
   });
 });
 
