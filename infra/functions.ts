@@ -151,7 +151,7 @@ export const SIZES = {
     stores: STORES_WITH_SERVER,
     writesStores: true,
     bucket: {
-      read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*.json'],
+      read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*'],
       write: ['jobs/*', 'locks/*'],
       delete: ['jobs/*', 'locks/*', 'staging/*', 'uploads/*', 'backups/*.ngbak'],
       abort: ['backups/*.ngbak', 'staging/*'],

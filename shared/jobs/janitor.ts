@@ -1,5 +1,6 @@
 import { DescribeExecutionCommand, StartExecutionCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
+import { OWNER } from '../archive/compose.ts';
 import { BackupPlan } from '../backup/plan.ts';
 import {
   archiveKey,
@@ -14,6 +15,7 @@ import {
 import { CatalogRecord } from '../catalog/record.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { resumeWriters } from '../hooks/hooks.ts';
+import { headArchive } from '../operations/head-archive.ts';
 import { jobIdsOfInput, RestorePlan } from '../restore/plan.ts';
 import { findSafetyBackup, relatedJobId } from '../restore/safety.ts';
 import { withStore } from '../stores/open.ts';
@@ -178,9 +180,19 @@ async function cleanUpBackup(environment: Environment, job: JobRecord, leg: Leg)
       leg,
     );
     const record = await bucket.readRecord(catalogKey(plan.backup_id), CatalogRecord);
-    if (!record) await bucket.removeAll(archiveKey(plan.backup_id));
+    if (!record) await removeOwnArchive(environment, plan.backup_id, job.job_id);
   }
   await bucket.removeAll(stagingPrefix(job.job_id));
+}
+
+/**
+ * Removes the archive of a backup that did not get into the catalog, where this job made it: a backup that began in
+ * the same second, after this one had ended, may have got the id of an archive that was never made.
+ */
+async function removeOwnArchive({ bucket }: Environment, backupId: string, jobId: string): Promise<void> {
+  const key = archiveKey(backupId);
+  const head = await headArchive(bucket, { archive: { key } });
+  if (head?.Metadata?.[OWNER] === jobId) await bucket.removeAll(key);
 }
 
 async function cleanUpRestore(

@@ -3,10 +3,13 @@ import type { Bucket } from '../bucket/bucket.ts';
 import { explainS3Error } from '../bucket/s3-error.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
 
-/** What S3 says of a backup's archive, of the version that was catalogued; undefined where it is gone. */
+/**
+ * What S3 says of a backup's archive, of the version that was catalogued, or of the newest one; undefined where it is
+ * gone.
+ */
 export async function headArchive(
   bucket: Bucket,
-  { archive }: Pick<CatalogRecord, 'archive'>,
+  { archive }: { archive: Pick<CatalogRecord['archive'], 'key' | 'version_id'> },
 ): Promise<HeadObjectCommandOutput | undefined> {
   try {
     return await bucket.s3.send(
