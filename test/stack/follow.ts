@@ -1,0 +1,90 @@
+import {
+  DescribeExecutionCommand,
+  DescribeStateMachineCommand,
+  GetExecutionHistoryCommand,
+  type HistoryEvent,
+  type SFNClient,
+} from '@aws-sdk/client-sfn';
+
+/** The part of a state machine's definition that we use: https://states-language.net. */
+interface Definition {
+  readonly States: Record<string, State>;
+}
+interface State {
+  readonly Arguments?: { readonly FunctionName?: string };
+  readonly Branches?: readonly Definition[];
+  readonly ItemProcessor?: Definition;
+}
+
+/** The states of a machine that run a function, with the name of that function. */
+export async function functionStates(sfn: SFNClient, stateMachineArn: string): Promise<Map<string, string>> {
+  const { definition = '{}' } = await sfn.send(new DescribeStateMachineCommand({ stateMachineArn }));
+  const found = new Map<string, string>();
+  const collect = ({ States }: Definition) => {
+    for (const [name, state] of Object.entries(States)) {
+      const arn = state.Arguments?.FunctionName;
+      if (arn !== undefined) found.set(name, arn.replace(/^.*:function:/, '').replace(/:.*$/, ''));
+      for (const branch of state.Branches ?? []) collect(branch);
+      if (state.ItemProcessor) collect(state.ItemProcessor);
+    }
+  };
+  collect(JSON.parse(definition) as Definition);
+  return found;
+}
+
+/** What the history of an execution says so far. */
+export interface Progress {
+  readonly status: string;
+  /** States that were entered and not left. */
+  readonly running: readonly string[];
+  /** How often each state was entered. */
+  readonly entered: ReadonlyMap<string, number>;
+  /** Attempts that ended because their function's process was gone. */
+  readonly killed: number;
+  /** By state, milliseconds from its first entry to its last exit. */
+  readonly durations: ReadonlyMap<string, number>;
+}
+
+/** Reads how far an execution has come; undefined where there is none of that name. */
+export async function progressOf(sfn: SFNClient, executionArn: string): Promise<Progress | undefined> {
+  let status: string;
+  try {
+    status = (await sfn.send(new DescribeExecutionCommand({ executionArn }))).status ?? '';
+  } catch (error) {
+    if (error instanceof Error && error.name === 'ExecutionDoesNotExist') return undefined;
+    throw error;
+  }
+  const open = new Map<string, number>();
+  const entered = new Map<string, number>();
+  const since = new Map<string, number>();
+  const durations = new Map<string, number>();
+  let killed = 0;
+  for await (const event of history(sfn, executionArn)) {
+    const at = event.timestamp?.getTime() ?? 0;
+    const entry = event.stateEnteredEventDetails?.name;
+    const exit = event.stateExitedEventDetails?.name;
+    if (entry !== undefined) {
+      open.set(entry, (open.get(entry) ?? 0) + 1);
+      entered.set(entry, (entered.get(entry) ?? 0) + 1);
+      if (!since.has(entry)) since.set(entry, at);
+    }
+    if (exit !== undefined) {
+      open.set(exit, (open.get(exit) ?? 0) - 1);
+      durations.set(exit, at - (since.get(exit) ?? at));
+    }
+    if (event.taskFailedEventDetails?.error === 'Runtime.ExitError') killed++;
+  }
+  const running = [...open].filter(([, count]) => count > 0).map(([name]) => name);
+  return { status, running, entered, killed, durations };
+}
+
+async function* history(sfn: SFNClient, executionArn: string): AsyncGenerator<HistoryEvent> {
+  let nextToken: string | undefined;
+  do {
+    const page = await sfn.send(
+      new GetExecutionHistoryCommand({ executionArn, maxResults: 1000, ...(nextToken && { nextToken }) }),
+    );
+    yield* page.events ?? [];
+    nextToken = page.nextToken;
+  } while (nextToken !== undefined);
+}

@@ -1,0 +1,63 @@
+import { readdir, readFile } from 'node:fs/promises';
+
+/**
+ * The processes in which the emulator of this test run executes a function: one for each invocation that runs, and
+ * those that wait for the next one. Linux only, like the emulator's processes themselves.
+ *
+ * @param functionName  the deployed function's name, such as `NgbakTest-restore-graph`
+ */
+export async function functionProcesses(functionName: string): Promise<number[]> {
+  const endpoint = process.env.AWS_ENDPOINT_URL;
+  if (!endpoint) throw new Error('AWS_ENDPOINT_URL is not set: run these tests by `npm test`.');
+  const marks = [`AWS_LAMBDA_FUNCTION_NAME=${functionName}`, `AWS_ENDPOINT_URL=${endpoint}`];
+  const found: number[] = [];
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const environment = await environmentOf(name);
+    if (marks.every((mark) => environment.includes(mark))) found.push(Number(name));
+  }
+  return found;
+}
+
+/** Kills every process of a function as the platform would: at once, without a word. Returns how many there were. */
+export async function killFunction(functionName: string): Promise<number> {
+  let killed = 0;
+  for (const pid of await functionProcesses(functionName)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+      killed++;
+    } catch (error) {
+      // It ended by itself between the two lines.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+  return killed;
+}
+
+async function environmentOf(pid: string): Promise<string[]> {
+  try {
+    return (await readFile(`/proc/${pid}/environ`, 'latin1')).split('\0');
+  } catch (error) {
+    // It has ended, or is somebody else's.
+    if (['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+    throw error;
+  }
+}
+
+/** Processor time that all processes of a function have used so far, in ticks of the kernel (10 ms). */
+export async function processorTime(functionName: string): Promise<number> {
+  let ticks = 0;
+  for (const pid of await functionProcesses(functionName)) ticks += await ticksOf(pid);
+  return ticks;
+}
+
+async function ticksOf(pid: number): Promise<number> {
+  try {
+    // After the name in parentheses: utime and stime are the 12th and 13th fields (proc_pid_stat(5)).
+    const fields = (await readFile(`/proc/${pid}/stat`, 'latin1')).replace(/^.*\) /s, '').split(' ');
+    return Number(fields[11]) + Number(fields[12]);
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return 0;
+    throw error;
+  }
+}
