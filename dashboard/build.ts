@@ -1,6 +1,6 @@
 /** `npm run dashboard:build`: builds the dashboard into dist/dashboard and prints what a first visit loads. */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { extname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliCompress, constants } from 'node:zlib';
 import { build } from 'vite';
@@ -18,7 +18,9 @@ const COMPRESSED = new Set(['.html', '.js', '.css', '.svg', '.txt']);
  *
  * @returns size in bytes as it is sent, by path
  */
-export async function buildDashboard(folder: string): Promise<ReadonlyMap<string, number>> {
+export async function buildDashboard(to: string): Promise<ReadonlyMap<string, number>> {
+  // Vite would take it as relative to the sources.
+  const folder = resolve(to);
   await build({
     configFile: join(import.meta.dirname, 'vite.config.ts'),
     logLevel: 'warn',
