@@ -36,6 +36,8 @@ export const Manifest = z.looseObject({
     target: z.string().optional(),
     profile: z.string().optional(),
     parameters: z.record(z.string(), z.json()).optional(),
+    /** By store: the labels, prefixes and collections that were saved, in the terms of its adapter. */
+    scopes: z.partialRecord(z.enum(STORE_NAMES), z.json()).optional(),
   }),
   /** How well the stores agree with each other; absent where nobody measured it. */
   consistency: z

@@ -29,11 +29,17 @@ export async function checkConsistency(
   const changes: Record<string, string[]> = {};
   await Promise.all(
     plan.stores.map(({ store: name, probe }) =>
-      withStore(environment.config, plan.target, name, async (store) => {
-        const after = await store.probe(legContext(environment, leg, jobId));
-        const moved = compareFences(probe.fence, after.fence);
-        if (moved.length > 0) changes[name] = moved;
-      }),
+      withStore(
+        environment.config,
+        plan.target,
+        name,
+        async (store) => {
+          const after = await store.probe(legContext(environment, leg, jobId));
+          const moved = compareFences(probe.fence, after.fence);
+          if (moved.length > 0) changes[name] = moved;
+        },
+        plan.scopes,
+      ),
     ),
   );
   const unmoved = plan.quiesced ? 'quiesced' : 'unchanged';

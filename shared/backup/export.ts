@@ -44,39 +44,45 @@ export async function exportLeg(
   }
   const progress = new ProgressWriter(environment.bucket, state.job_id, state.store, state.shard, 'export');
   const context = legContext(environment, leg, state.job_id, progress);
-  const next = await withStore(environment.config, plan.target, state.store, async (store) => {
-    let cursor: Cursor | null = state.cursor?.store ?? null;
-    let tallies: Tallies = {};
-    async function* pieces(): AsyncGenerator<EntryPiece> {
-      let bytes = 0;
-      let ended = true;
-      for await (const exported of store.export(shard as NonNullable<typeof shard>, cursor, context)) {
-        const entries = [exported.piece, ...(exported.companions ?? [])];
-        yield* entries;
-        tallies = addTallies(tallies, exported.tallies);
-        cursor = exported.next;
-        for (const { length } of entries) bytes += length;
-        if (cursor !== null && (leg.timeLeft() <= 0 || bytes >= SEGMENT_BYTES_MAX)) {
-          ended = false;
-          break;
+  const next = await withStore(
+    environment.config,
+    plan.target,
+    state.store,
+    async (store) => {
+      let cursor: Cursor | null = state.cursor?.store ?? null;
+      let tallies: Tallies = {};
+      async function* pieces(): AsyncGenerator<EntryPiece> {
+        let bytes = 0;
+        let ended = true;
+        for await (const exported of store.export(shard as NonNullable<typeof shard>, cursor, context)) {
+          const entries = [exported.piece, ...(exported.companions ?? [])];
+          yield* entries;
+          tallies = addTallies(tallies, exported.tallies);
+          cursor = exported.next;
+          for (const { length } of entries) bytes += length;
+          if (cursor !== null && (leg.timeLeft() <= 0 || bytes >= SEGMENT_BYTES_MAX)) {
+            ended = false;
+            break;
+          }
         }
+        if (ended) cursor = null;
       }
-      if (ended) cursor = null;
-    }
-    const record = await uploadSegment({
-      s3: environment.bucket.s3,
-      bucket: environment.bucket.name,
-      prefix: segmentsPrefix(state.job_id),
-      name: segmentName(state),
-      pieces: pieces(),
-      carry: state.cursor === null ? null : SegmentCarry.nullable().parse(state.cursor.archive),
-      codec: plan.request.codec,
-      ...(plan.request.level === undefined ? {} : { level: plan.request.level }),
-      signal: leg.signal,
-      tallies: () => ({ [state.store]: tallies }),
-    });
-    return { store: cursor, archive: record.carry };
-  });
+      const record = await uploadSegment({
+        s3: environment.bucket.s3,
+        bucket: environment.bucket.name,
+        prefix: segmentsPrefix(state.job_id),
+        name: segmentName(state),
+        pieces: pieces(),
+        carry: state.cursor === null ? null : SegmentCarry.nullable().parse(state.cursor.archive),
+        codec: plan.request.codec,
+        ...(plan.request.level === undefined ? {} : { level: plan.request.level }),
+        signal: leg.signal,
+        tallies: () => ({ [state.store]: tallies }),
+      });
+      return { store: cursor, archive: record.carry };
+    },
+    plan.scopes,
+  );
   const done = next.store === null;
   await progress.close(done);
   return { ...state, leg: state.leg + 1, cursor: done ? null : next, done };

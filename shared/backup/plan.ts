@@ -9,8 +9,9 @@ import { type ExecutionInfo, jobIdOf } from '../jobs/execution.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { requireLock, takeLock } from '../jobs/lock.ts';
 import { createJob, type JobRecord, readJob, updateJob } from '../jobs/record.ts';
-import { storesOf, withStore } from '../stores/open.ts';
+import { settleStore, storesOf, withStore } from '../stores/open.ts';
 import { STORE_NAMES, type StoreName } from '../stores/port.ts';
+import { Scopes } from '../stores/scopes.ts';
 import { chooseTarget, freeBackupId } from './names.ts';
 import { BackupRequest } from './request.ts';
 
@@ -38,6 +39,8 @@ export const BackupPlan = z.object({
   request: BackupRequest,
   /** True where a hook paused the writers before the stores were measured. */
   quiesced: z.boolean(),
+  /** Which part of each server is saved. */
+  scopes: Scopes.default({}),
   stores: z.array(
     z.object({
       store: z.enum(STORE_NAMES),
@@ -134,14 +137,26 @@ export async function planBackup(
   // A backup inside a restore finds the writers paused already.
   const quiesced = request.part_of === undefined && (await pauseWriters(environment, target, jobId));
 
+  const scopes: Scopes = {};
+  for (const store of stores) {
+    if (store === 'config') continue;
+    const { scope } = settleStore(environment.config, target, store);
+    scopes[store] = request.part_of?.scopes?.[store] ?? z.json().parse(scope);
+  }
   const planned = await Promise.all(
     stores.map((name) =>
-      withStore(environment.config, target, name, async (store) => {
-        const context = legContext(environment, leg, jobId);
-        const probe = await store.probe(context);
-        for (const warning of probe.warnings) environment.log(warning, { store: name });
-        return { store: name, probe, shards: await store.plan(context, probe) };
-      }),
+      withStore(
+        environment.config,
+        target,
+        name,
+        async (store) => {
+          const context = legContext(environment, leg, jobId);
+          const probe = await store.probe(context);
+          for (const warning of probe.warnings) environment.log(warning, { store: name });
+          return { store: name, probe, shards: await store.plan(context, probe) };
+        },
+        scopes,
+      ),
     ),
   );
   const plan: BackupPlan = {
@@ -153,6 +168,7 @@ export async function planBackup(
     type: stores.length === available.length ? 'full' : 'partial',
     request,
     quiesced,
+    scopes,
     stores: planned.map(({ store, probe, shards }) => ({
       store,
       probe: ProbeRecord.parse(probe),

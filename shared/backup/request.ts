@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Id } from '../ids.ts';
 import { STORE_NAMES } from '../stores/port.ts';
+import { Scopes } from '../stores/scopes.ts';
 
 /** How long to keep a backup: a number of days (`30d`), a date, or for ever. */
 export const Retention = z.union([
@@ -22,7 +23,14 @@ export const BackupRequest = z.strictObject({
   /** How hard to compress: 1 to 9 for gzip, 1 to 19 for zstd. Left out: the level that docs/format.md chose. */
   level: z.number().int().min(1).max(19).optional(),
   /** Set by a restore that saves its target: the backup runs under the restore's lock. */
-  part_of: z.strictObject({ job_id: Id, execution_arn: z.string() }).optional(),
+  part_of: z
+    .strictObject({
+      job_id: Id,
+      execution_arn: z.string(),
+      /** What exactly is about to be touched, where it is not what the configuration says. */
+      scopes: Scopes.optional(),
+    })
+    .optional(),
   /** Set by a schedule: its name, who made it, and the time that this run was planned for. */
   schedule: z
     .strictObject({

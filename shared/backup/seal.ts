@@ -148,6 +148,8 @@ function draftManifest(
       target: plan.target,
       profile: target.profile,
       parameters: target.parameters,
+      // Which names the data has where it was saved, so that a restore can give it others.
+      scopes: plan.scopes,
     },
     consistency,
     tallies,

@@ -38,6 +38,7 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
       vectors: {
         collections: COLLECTIONS.map((collection) => `lightrag_vdb_${collection}${suffix}`),
         filter: { key: 'workspace_id', value: workspace === '' ? '_' : workspace },
+        point_ids: { scheme: 'sha256-uuid4', field: 'id' },
       },
       kv:
         kvKind === 'files'

@@ -10,6 +10,7 @@ import { type ExecutionInfo, jobIdOf } from '../jobs/execution.ts';
 import { createJob, hasEnded, readJob, updateJob } from '../jobs/record.ts';
 import { storesOf } from '../stores/open.ts';
 import type { StoreName } from '../stores/port.ts';
+import { storesNamed } from './parts.ts';
 import { jobIdsOfUpload, type RestorePlan, readRestorePlan, UploadEvent } from './plan.ts';
 import { CatalogRestore, isConfirmed, RestoreOptions, RollbackRequest, UploadRequest } from './request.ts';
 import { findSafetyBackup } from './safety.ts';
@@ -184,7 +185,8 @@ function makePlan(
   const available: StoreName[] = storesOf(environment.config, wanted.target).filter(
     (store) => store !== 'config',
   );
-  const missing = wanted.options.stores?.find((store) => !available.includes(store));
+  const chosen = wanted.options.stores ?? storesNamed(wanted.options.only);
+  const missing = chosen?.find((store) => !available.includes(store));
   if (missing) {
     throw new InvalidInputError(
       `Target "${wanted.target}" has no store "${missing}" that could be restored.`,
@@ -201,7 +203,7 @@ function makePlan(
     source: wanted.source,
     ...(wanted.backupId === undefined ? {} : { backup_id: wanted.backupId }),
     options: wanted.options,
-    stores: available.filter((store) => wanted.options.stores?.includes(store) ?? true),
+    stores: available.filter((store) => chosen?.includes(store) ?? true),
     confirmed: wanted.confirmed,
     ...(wanted.requestedBy === undefined ? {} : { requested_by: wanted.requestedBy }),
   };

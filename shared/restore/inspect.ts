@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import type { Manifest } from '../archive/manifest.ts';
 import { normalizeToS3 } from '../archive/normalize.ts';
-import { isSeekable, openArchive } from '../archive/open.ts';
+import { isSeekable, type OpenedArchive, openArchive } from '../archive/open.ts';
 import { s3Source } from '../archive/sources.ts';
 import { verifyArchive } from '../archive/verify.ts';
 import type { Bucket } from '../bucket/bucket.ts';
@@ -11,9 +12,11 @@ import { Id } from '../ids.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { withStore } from '../stores/open.ts';
-import type { StoreName } from '../stores/port.ts';
+import type { Store, StoreName } from '../stores/port.ts';
 import type { Inspection } from './inspection.ts';
-import { type ObjectVersion, type RestorePlan, readRestorePlan } from './plan.ts';
+import { storesNamed } from './parts.ts';
+import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf } from './plan.ts';
+import { reasonOf, routeStore, viewOf } from './routes.ts';
 
 /** Problems that an error tells; the inspection's record has all of them. */
 const PROBLEMS_TOLD_MAX = 5;
@@ -107,9 +110,13 @@ async function settleFormat(environment: Environment, plan: RestorePlan, leg: Le
   const source = await openSource(bucket, plan.source);
   const max = environment.config.upload_bytes_max;
   if (plan.source.key.startsWith(UPLOADS) && source.size > max) {
-    throw new InvalidInputError(`The upload has ${source.size} bytes; this deployment takes ${max} at most.`, {
-      remedy: 'Nothing was changed. Raise ngbak.uploadBytesMax in cdk.json if the archive is to be trusted.',
-    });
+    throw new InvalidInputError(
+      `The upload has ${source.size} bytes; this deployment takes ${max} at most.`,
+      {
+        remedy:
+          'Nothing was changed. Raise ngbak.uploadBytesMax in cdk.json if the archive is to be trusted.',
+      },
+    );
   }
   const seekable = await isSeekable(source);
   const archive: ObjectVersion = seekable
@@ -122,7 +129,7 @@ async function settleFormat(environment: Environment, plan: RestorePlan, leg: Le
 }
 
 async function compareWithTarget(environment: Environment, plan: RestorePlan, leg: Leg): Promise<Inspection> {
-  const { bucket, config } = environment;
+  const { bucket } = environment;
   const upload = await openSource(bucket, plan.source);
   const archive = await openArchive(await openSource(bucket, plan.archive ?? plan.source));
   const { manifest } = archive;
@@ -130,11 +137,12 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
   const stores = plan.stores.filter((store) => held.has(store));
   const problems: string[] = [];
   const warnings: string[] = [];
-  for (const store of plan.options.stores ?? []) {
+  const chosen = plan.options.stores ?? storesNamed(plan.options.only);
+  for (const store of chosen ?? []) {
     if (!held.has(store)) problems.push(`the archive holds no ${store}, which was asked for`);
   }
   for (const store of held) {
-    if (store !== 'config' && plan.options.stores === undefined && !stores.includes(store)) {
+    if (store !== 'config' && chosen === undefined && !stores.includes(store)) {
       warnings.push(`the archive holds ${store}, which target "${plan.target}" has not: it is left out`);
     }
   }
@@ -169,13 +177,58 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
   };
 }
 
-/** Settles where the data of one store goes, and asks the store whether it can take it. */
+/** Settles where the data of one store goes, and asks the store whether it can take it. Adds to `plan.routes`. */
 async function compareStore(
-  { bucket: _, ...environment }: Environment,
+  environment: Environment,
   plan: RestorePlan & { routes: NonNullable<RestorePlan['routes']> },
   archive: OpenedArchive,
   name: StoreName,
   leg: Leg,
 ): Promise<Inspection['stores'][number]> {
   const { config } = environment;
+  const refusals: string[] = [];
+  try {
+    if (name !== 'config') plan.routes[name] = await routeStore(config, plan, archive, name);
+  } catch (error) {
+    refusals.push(reasonOf(error));
+  }
+  const route = plan.routes[name];
+  const look = async (store: Store) => {
+    const context = legContext(environment, leg, plan.job_id);
+    const probe = await store.probe(context);
+    const options = { mode: plan.options.mode, onConflict: plan.options.on_conflict };
+    const view = viewOf(config, plan, archive, name);
+    const problems = refusals.length > 0 ? refusals : await store.admits(view, options, context);
+    return {
+      store: name,
+      kind: probe.kind,
+      version: probe.version,
+      archive: countsAtDestination(archive.manifest, plan, name),
+      target: probe.counts,
+      warnings: [...probe.warnings],
+      changes: route?.changes ?? [],
+      problems: [...problems],
+    };
+  };
+  return withStore(config, plan.target, name, look, scopesOf(plan));
+}
+
+/** What the archive says it holds of the parts that are restored, under the names of the destination. */
+function countsAtDestination(
+  { tallies }: Manifest,
+  { options: { only }, routes }: RestorePlan,
+  name: StoreName,
+): Record<string, number> {
+  const route = routes?.[name];
+  return Object.fromEntries(
+    Object.entries(tallies[name] ?? {}).flatMap(([tally, { count }]) => {
+      const [kind, thing] = [tally.slice(0, tally.indexOf(':') + 1), tally.slice(tally.indexOf(':') + 1)];
+      if (kind === 'points:' && route && route.changes.length > 0) {
+        const to = route.names[thing];
+        return to === undefined ? [] : [[`points:${to}`, count]];
+      }
+      if (kind === 'keys:' && only?.namespaces?.includes(thing) === false) return [];
+      return [[tally, count]];
+    }),
+  );
 }

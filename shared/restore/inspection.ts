@@ -32,6 +32,8 @@ export const Inspection = z.object({
       archive: z.record(z.string(), z.number()),
       target: z.record(z.string(), z.number()),
       warnings: z.array(z.string()),
+      /** What is other at the destination than in the archive: names, and parts that are left out. In words. */
+      changes: z.array(z.string()).default([]),
       /** What stands against loading the archive here. */
       problems: z.array(z.string()),
     }),

@@ -12,7 +12,8 @@ import { requireLock } from '../jobs/lock.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { withStore } from '../stores/open.ts';
 import type { Store, StoreName } from '../stores/port.ts';
-import { type RestorePlan, readRestorePlan } from './plan.ts';
+import { type RestorePlan, readRestorePlan, scopesOf } from './plan.ts';
+import { viewOf } from './routes.ts';
 
 /** The stages of a store's restore. `clear` goes over into `load` by itself; the workflow starts the other two. */
 export const RESTORE_PHASES = ['clear', 'load', 'verify', 'finish'] as const;
@@ -58,8 +59,12 @@ export async function restoreLeg(
   if (!plan.stores.includes(name)) return { ...state, done: true };
   await requireLock(environment.bucket, plan.target, plan.execution_arn);
   const progress = new ProgressWriter(environment.bucket, state.job_id, name, 'restore', state.phase);
-  const result = await withStore(environment.config, plan.target, name, (store) =>
-    runPhase(environment, plan, store, state, leg, progress),
+  const result = await withStore(
+    environment.config,
+    plan.target,
+    name,
+    (store) => runPhase(environment, plan, store, state, leg, progress),
+    scopesOf(plan),
   );
   const record: LegRecord = {
     tallies: result.tallies,
@@ -98,7 +103,8 @@ async function runPhase(
     });
   }
   const { bucket, key, version_id } = plan.archive;
-  const archive = await openArchive(await s3Source(environment.bucket.s3, bucket, key, version_id));
+  const opened = await openArchive(await s3Source(environment.bucket.s3, bucket, key, version_id));
+  const archive = viewOf(environment.config, plan, opened, store.name);
   if (state.phase === 'verify') return store.verify(archive, options, state.cursor, context);
   const result = await store[state.phase](archive, options, state.cursor, context);
   return { ...result, differences: 0, samples: [] };

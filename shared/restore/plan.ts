@@ -4,7 +4,9 @@ import type { Bucket } from '../bucket/bucket.ts';
 import { restorePlanKey, UPLOADS } from '../bucket/layout.ts';
 import { Id } from '../ids.ts';
 import { STORE_NAMES } from '../stores/port.ts';
+import type { Scopes } from '../stores/scopes.ts';
 import { RestoreOptions } from './request.ts';
+import { Routes } from './routes-record.ts';
 
 /** One version of one object: what was inspected is what is loaded, whatever is uploaded meanwhile. */
 export const ObjectVersion = z.object({
@@ -28,6 +30,8 @@ export const RestorePlan = z.object({
   options: RestoreOptions,
   /** The stores that are restored: those asked for, or every store that the target has. */
   stores: z.array(z.enum(STORE_NAMES)),
+  /** Where the data of each store goes, and under which names. Set by the inspection. */
+  routes: Routes.optional(),
   /** Whether the target is saved before it is touched; set when the restore begins to write. */
   safety: z.enum(['taken', 'declined by the request', 'not for a rollback']).optional(),
   /** The restore whose target this one puts back to what it was. */
@@ -37,6 +41,11 @@ export const RestorePlan = z.object({
   requested_by: z.string().optional(),
 });
 export type RestorePlan = z.infer<typeof RestorePlan>;
+
+/** Which part of each server a restore works on. */
+export function scopesOf(plan: RestorePlan): Scopes {
+  return Object.fromEntries(Object.entries(plan.routes ?? {}).map(([name, { scope }]) => [name, scope]));
+}
 
 /** Reads a running restore's plan. */
 export function readRestorePlan(bucket: Bucket, jobId: string): Promise<RestorePlan> {

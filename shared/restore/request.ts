@@ -12,6 +12,7 @@ import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import { createJob } from '../jobs/record.ts';
 import { STORE_NAMES } from '../stores/port.ts';
+import { PARTS } from './parts.ts';
 import { abortUpload, beginUpload, layoutOf, UploadLayout } from './upload-parts.ts';
 
 /** How long a presigned upload, or that of one part, may begin, in seconds. */
@@ -27,6 +28,7 @@ export const RestoreOptions = z.strictObject({
   on_conflict: z.enum(['keep', 'overwrite', 'fail']).default('fail'),
   /** Only these stores; left out: every store that both archive and target have. */
   stores: z.array(z.enum(STORE_NAMES)).min(1).optional(),
+  ...PARTS,
   /** Ends after the inspection. */
   dry_run: z.boolean().default(false),
   /** Saves what the target holds before touching it, so that a failed restore can be rolled back. */

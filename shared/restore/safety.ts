@@ -4,7 +4,7 @@ import type { Bucket } from '../bucket/bucket.ts';
 import { catalogKey } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { readJob } from '../jobs/record.ts';
-import type { RestorePlan } from './plan.ts';
+import { type RestorePlan, scopesOf } from './plan.ts';
 
 /** Tag of every safety backup in the catalog. */
 export const SAFETY_TAG = 'pre-restore';
@@ -35,7 +35,11 @@ export function safetyRequest(plan: RestorePlan): Partial<BackupRequest> {
     note: `What target "${plan.target}" held before restore ${plan.job_id}.`,
     retention: SAFETY_RETENTION,
     requested_by: `restore ${plan.job_id}`,
-    part_of: { job_id: plan.job_id, execution_arn: plan.execution_arn },
+    part_of: {
+      job_id: plan.job_id,
+      execution_arn: plan.execution_arn,
+      ...(plan.routes === undefined ? {} : { scopes: scopesOf(plan) }),
+    },
   };
 }
 

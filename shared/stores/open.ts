@@ -1,3 +1,4 @@
+import type { Json } from '../archive/types.ts';
 import { findTarget, type NgbakConfig } from '../config.ts';
 import { InvalidInputError } from '../errors.ts';
 import { parseInput } from '../input.ts';
@@ -6,6 +7,7 @@ import { loadSecret } from '../secrets.ts';
 import { configAdapter } from './config/adapter.ts';
 import type { Store, StoreAdapter, StoreName } from './port.ts';
 import { findAdapter } from './registry.ts';
+import type { Scopes } from './scopes.ts';
 
 /** The stores that a target has, in the order of the archive. */
 export function storesOf(config: NgbakConfig, targetName: string): StoreName[] {
@@ -22,11 +24,14 @@ export function storesOf(config: NgbakConfig, targetName: string): StoreName[] {
  * What the configuration says about a store with a server: its adapter, from the registry, and its scope, from the
  * profile with the configuration's overrides. Reaches nothing, so that a deployment can be checked by it. Throws
  * InvalidInputError.
+ *
+ * @param parameters of the profile, in place of those that the target has
  */
 export function settleStore(
   config: NgbakConfig,
   targetName: string,
   name: Exclude<StoreName, 'config'>,
+  parameters?: Record<string, Json>,
 ): { adapter: StoreAdapter; scope: unknown; secret: string } {
   const target = findTarget(config, targetName);
   const settings = target.stores[name];
@@ -38,7 +43,10 @@ export function settleStore(
   const adapter = findAdapter(settings.kind, name);
   const scope = parseInput(
     adapter.Scope,
-    { ...profileScopes(target.profile, target.parameters, target.stores.kv?.kind)[name], ...settings.scope },
+    {
+      ...profileScopes(target.profile, { ...target.parameters, ...parameters }, target.stores.kv?.kind)[name],
+      ...settings.scope,
+    },
     `Scope of targets.${targetName}.stores.${name}`,
     'Correct "parameters" and "scope" in cdk.json and deploy; docs/profiles.md lists them.',
   );
@@ -48,13 +56,23 @@ export function settleStore(
 /**
  * Opens one store of a configured target, with its connection from Secrets Manager. The caller closes it. Nothing is
  * connected before the first call.
+ *
+ * @param scopes which part of the server, where it is not the one that is configured
  */
-export async function openStore(config: NgbakConfig, targetName: string, name: StoreName): Promise<Store> {
+export async function openStore(
+  config: NgbakConfig,
+  targetName: string,
+  name: StoreName,
+  scopes: Scopes = {},
+): Promise<Store> {
   if (name === 'config') {
     const effective = findTarget(config, targetName);
     return configAdapter.create({}, { target: targetName, effective }, { target: targetName });
   }
-  const { adapter, scope, secret } = settleStore(config, targetName, name);
+  const { adapter, scope: configured, secret } = settleStore(config, targetName, name);
+  const other = scopes[name];
+  const scope =
+    other === undefined ? configured : parseInput(adapter.Scope, other, `The scope of ${targetName}/${name}`);
   const connection = await loadSecret(secret, adapter.Connection, `${targetName}/${name}`);
   return adapter.create(connection, scope, { target: targetName });
 }
@@ -65,8 +83,9 @@ export async function withStore<T>(
   targetName: string,
   name: StoreName,
   work: (store: Store) => Promise<T>,
+  scopes?: Scopes,
 ): Promise<T> {
-  const store = await openStore(config, targetName, name);
+  const store = await openStore(config, targetName, name, scopes);
   try {
     return await work(store);
   } finally {

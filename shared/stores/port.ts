@@ -152,6 +152,39 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** What a restore asks for beside whole stores. Names are those that the archive uses. */
+export interface Wishes {
+  /** Only this part of the data; a list that is absent is no limit. */
+  readonly only: {
+    /** Label of the nodes, of an archive that holds a whole database. */
+    readonly label?: string | undefined;
+    readonly collections?: readonly string[] | undefined;
+    readonly namespaces?: readonly string[] | undefined;
+    readonly key_prefixes?: readonly string[] | undefined;
+  };
+  /** Names at the destination, in place of those that the target has. */
+  readonly rename: {
+    readonly label?: string | undefined;
+    readonly key_prefix?: string | undefined;
+    /** By name in the archive. */
+    readonly collections?: Readonly<Record<string, string>> | undefined;
+  };
+  /** True where archive and target have the same profile, so that names have the same places in its lists. */
+  readonly sameProfile: boolean;
+}
+
+/** The way of one store's data from where it was saved to where a restore puts it; small, and travels as JSON. */
+export interface Route<Scope = unknown> {
+  /** The scope that it was saved from, where the archive says. */
+  readonly saved?: Scope | undefined;
+  /** The scope that is cleared, loaded and verified. */
+  readonly scope: Scope;
+  /** Names in the archive → names at the destination, of what has names of its own (collections, the label). */
+  readonly names: Readonly<Record<string, string>>;
+  /** What is other than in the archive, in words: `label "A" becomes "B"`. Empty in the normal case. */
+  readonly changes: readonly string[];
+}
+
 /** Everything outside the adapter's own folder that it may use. */
 export interface StoreDependencies {
   /** Name of the target in configuration, for messages. */
@@ -169,4 +202,15 @@ export interface StoreAdapter<Connection = unknown, Scope = unknown> {
   readonly Connection: z.ZodType<Connection>;
   readonly Scope: z.ZodType<Scope>;
   create(connection: Connection, scope: Scope, dependencies: StoreDependencies): Store;
+  /**
+   * Where a restore puts the data of `archive`, by the scope that it was saved from (undefined where the archive does
+   * not say), the target's own and what was asked for. Throws InvalidInputError that gives the reason where a name can't
+   * be rewritten safely.
+   */
+  route(archive: EntryReader, saved: Scope | undefined, target: Scope, wishes: Wishes): Promise<Route<Scope>>;
+  /**
+   * The archive as it looks at the destination: only what is restored, under its new names. Load and verification both
+   * read this, so that what is compared is what was to be written. Sizes in its index are those of the archive.
+   */
+  view(archive: EntryReader, route: Route<Scope>): EntryReader;
 }

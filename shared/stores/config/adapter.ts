@@ -24,6 +24,8 @@ export const configAdapter: StoreAdapter<z.infer<typeof ConfigConnection>, Confi
   Connection: ConfigConnection,
   Scope: ConfigScope,
   create: (_connection, scope) => new ConfigStore(scope),
+  route: async (_archive, saved, scope) => ({ saved, scope, names: {}, changes: [] }),
+  view: (archive) => archive,
 };
 
 const NOTHING: Leg = { cursor: null, tallies: {} };

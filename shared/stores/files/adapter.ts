@@ -17,6 +17,7 @@ import { FilesConnection, FilesScope, isIncluded, openFolder } from './connectio
 import { exportFiles } from './export.ts';
 import type { FileInfo, Folder } from './folder.ts';
 import { clearFiles, filesOf, loadFiles, requireNoConflicts, verifyFiles } from './restore.ts';
+import { routeFiles, viewFiles } from './view.ts';
 
 /** Most files of one scope: they are listed as a whole. */
 const FILES_MAX = 100_000;
@@ -31,6 +32,8 @@ export const filesAdapter: StoreAdapter<FilesConnection, FilesScope> = {
   Connection: FilesConnection,
   Scope: FilesScope,
   create: (connection, scope, { target }) => new FilesStore(openFolder(connection, scope, target), scope),
+  route: routeFiles,
+  view: viewFiles,
 };
 
 class FilesStore implements Store {

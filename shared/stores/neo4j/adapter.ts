@@ -21,6 +21,7 @@ import { type ScopeText, scopeText } from './scope.ts';
 import { Neo4jServer } from './server.ts';
 import { planShards } from './shards.ts';
 import { verifyGraph } from './verify.ts';
+import { routeGraph, viewGraph } from './view.ts';
 
 /** The graph of a knowledge base in Neo4j 5 or later, over Bolt. `docs/stores/neo4j.md` says what is saved and how. */
 export const neo4jAdapter: StoreAdapter<Neo4jConnection, Neo4jScope> = {
@@ -30,6 +31,8 @@ export const neo4jAdapter: StoreAdapter<Neo4jConnection, Neo4jScope> = {
   Scope: Neo4jScope,
   create: (connection, scope, { target }) =>
     new Neo4jStore(new Neo4jServer(connection, target), scopeText(scope)),
+  route: routeGraph,
+  view: viewGraph,
 };
 
 class Neo4jStore implements Store {

@@ -1,6 +1,7 @@
 import type { EntryReader } from '../../archive/types.ts';
 import type { LegContext, RestoreOptions } from '../port.ts';
-import { readArchivedSchema } from './entries.ts';
+import { nodeBatches, readArchivedSchema, START } from './entries.ts';
+import { isOutside } from './load.ts';
 import { readSchema, sameDefinition, schemaObstacle, servesOnly } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
@@ -29,6 +30,13 @@ export async function admitGraph(
   }
   if (options.mode === 'merge' && !hasDynamicLabels(version)) {
     problems.push(`merging needs Neo4j 5.26 or later, and the target is ${version.version}`);
+  }
+  for await (const { records } of nodeBatches(archive, START)) {
+    if (records.some((node) => isOutside(scope, node))) {
+      problems.push(`nodes of the archive have not the ${scope.words} of the target's scope`);
+    }
+    // The rest is held against the scope as it is loaded: archives are saved from one scope.
+    break;
   }
   const archived = (await readArchivedSchema(archive)) ?? [];
   for (const row of archived) {

@@ -107,7 +107,13 @@ async function* entryBatches<T>(
   if (records.length > 0) yield { records, next: { entry: entry.name, line } };
 }
 
-function parseNamed<T>(text: string, parse: (line: string) => T, entry: IndexEntry, line: number): T {
+/** Parses a line; what is wrong with it is told with its place. */
+export function parseNamed<T>(
+  text: string,
+  parse: (line: string) => T,
+  entry: Pick<IndexEntry, 'name'>,
+  line: number,
+): T {
   try {
     return parse(text);
   } catch (error) {
@@ -117,7 +123,7 @@ function parseNamed<T>(text: string, parse: (line: string) => T, entry: IndexEnt
 }
 
 /** The lines of an entry. The reader checks the entry's digest after the last byte. */
-async function* readLines(archive: EntryReader, entry: IndexEntry): AsyncGenerator<string> {
+export async function* readLines(archive: EntryReader, entry: IndexEntry): AsyncGenerator<string> {
   let pending: Uint8Array[] = [];
   let pendingBytes = 0;
   for await (const bytes of archive.open(entry)) {

@@ -71,6 +71,17 @@ export function encodeRelationship(
   };
 }
 
+/** A node's line again, after it was changed. */
+export function nodeText(node: NodeLine): string {
+  return `{"type":"node","id":"${node.id}",${nodeBody(node.labels, node.properties)}}`;
+}
+
+/** A relationship's line again, after it was changed. */
+export function relationshipText({ id, type, properties, start, end }: RelationshipLine): string {
+  const endText = (line: EndLine) => `{"id":"${line.id}",${endBody(line)}}`;
+  return `{"type":"relationship","id":"${id}",${relationshipBody(type, properties)},"start":${endText(start)},"end":${endText(end)}}`;
+}
+
 /** The text that a node's digest is taken over. */
 export function canonicalNode(node: Pick<NodeLine, 'labels' | 'properties'>): string {
   return `{${nodeBody(node.labels, node.properties)}}`;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { EntryReader } from '../../archive/types.ts';
-import { IntegrityError } from '../../errors.ts';
+import { IntegrityError, InvalidInputError } from '../../errors.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
 import { commitBatch, prepareLoad } from './auxiliary.ts';
@@ -138,12 +138,28 @@ async function loadNodes(
   book: TallyBook,
 ): Promise<void> {
   const { server, scope, version, options, context } = site;
+  const stranger = nodes.find((node) => isOutside(scope, node));
+  if (stranger) throw outside(scope, stranger);
   const committed = commitBatch(server, scope, context, batch, (run) =>
     options.mode === 'merge' ? mergeNodes(run, site, nodes) : createNodes(run, scope, version, nodes),
   );
   // Done while the server works; a batch that fails fails the leg, and its tallies with it.
   for (const node of nodes) book.add('nodes', canonicalNode(node));
   await committed;
+}
+
+/** Whether a node of the archive would not be part of the scope, where nothing would find or clear it again. */
+export function isOutside({ label }: ScopeText, { labels }: NodeLine): boolean {
+  return label !== undefined && !labels.includes(label);
+}
+
+function outside(scope: ScopeText, { id }: NodeLine): InvalidInputError {
+  return new InvalidInputError(
+    `Node ${id} of the archive has not the ${scope.words} of the target's scope.`,
+    {
+      remedy: 'Restore into a target whose scope is the one that was saved, or say how the label is renamed.',
+    },
+  );
 }
 
 async function loadRelationships(

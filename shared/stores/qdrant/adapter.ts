@@ -20,6 +20,7 @@ import { type ExportLimits, exportQdrant, planQdrant } from './export.ts';
 import { loadQdrant } from './load.ts';
 import { probeQdrant, readVersion } from './probe.ts';
 import { verifyQdrant } from './verify.ts';
+import { routeVectors, viewVectors } from './view.ts';
 
 /** Vectors in Qdrant 1.x; docs/stores/qdrant.md tells what is saved and what is proved. */
 export const qdrantAdapter: StoreAdapter<QdrantConnection, QdrantScope> = {
@@ -28,6 +29,8 @@ export const qdrantAdapter: StoreAdapter<QdrantConnection, QdrantScope> = {
   Connection: QdrantConnection,
   Scope: QdrantScope,
   create: (connection, scope, dependencies) => new QdrantStore(connection, scope, dependencies),
+  route: routeVectors,
+  view: viewVectors,
 };
 
 /** One Qdrant server as a store. `limits` are given by tests only, which have less data. */

@@ -54,7 +54,8 @@ function belongsTo({ raw }: PointText, { key, value }: PointFilter): boolean {
   return Array.isArray(found) ? found.includes(value) : found === value;
 }
 
-async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+/** Lines of text, split at line feeds and nowhere else. */
+export async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   let rest: Buffer[] = [];
   for await (const chunk of chunks) {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);

@@ -35,6 +35,8 @@ const ConfigEntryView = z.looseObject({
   /** Number of points entries; 0 for a snapshot. */
   chunks: Count,
   snapshot: z.looseObject({ size: Count, sha256: Sha256 }).nullable(),
+  /** Never in an archive: set while points get other ids on their way, which are then in order within entries only. */
+  rewritten_ids: z.boolean().optional(),
 });
 
 /** A collection's configuration entry. */

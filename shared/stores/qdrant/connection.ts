@@ -33,6 +33,14 @@ export const QdrantScope = z.strictObject({
       value: z.union([z.string(), z.number().int(), z.boolean()]),
     })
     .optional(),
+  /** How ids of points derive from the filter's value, so that they follow when a restore gives it another one. */
+  point_ids: z
+    .strictObject({
+      /** The UUID of version 4 made of SHA-256 over the filter's value and the text in `field` of the payload. */
+      scheme: z.literal('sha256-uuid4'),
+      field: z.string().min(1).max(255),
+    })
+    .optional(),
   /** How collections are saved: the server's own snapshots, portable points, or what fits each collection. */
   method: z.enum(['auto', 'snapshot', 'points']).default('auto'),
 });

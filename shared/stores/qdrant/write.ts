@@ -114,7 +114,9 @@ async function withoutKept(
     signal,
   );
   if (onConflict === 'fail') {
-    const other = batch.find(({ id, canonical }) => present.has(id) && present.get(id) !== canonical);
+    const other = batch.find(
+      ({ id, canonical }) => present.has(id) && present.get(id)?.canonical !== canonical,
+    );
     if (other) {
       throw new InvalidInputError(
         `Point ${other.id} of collection "${collection}" exists with another content.`,
@@ -127,18 +129,18 @@ async function withoutKept(
   return batch.filter(({ id }) => !present.has(id));
 }
 
-/** Canonical texts of the points that exist, by id. */
-async function retrieve(
+/** The points that exist of those with these ids, by id. */
+export async function retrieve(
   client: QdrantClient,
   collection: string,
   ids: readonly string[],
   signal: AbortSignal,
-): Promise<Map<string, string>> {
+): Promise<Map<string, PointText>> {
   const text = await client.text('POST', collectionPath(collection, '/points'), {
     body: `{"ids":[${ids.join(',')}],"with_payload":true,"with_vector":true}`,
     signal,
   });
-  const found = new Map<string, string>();
+  const found = new Map<string, PointText>();
   const json = new CompactJson(text);
   json.eachMember(0, (key) => {
     if (key !== '"result"') {
@@ -147,7 +149,7 @@ async function retrieve(
     }
     json.eachElement(() => {
       const point = readPoint(json);
-      found.set(point.id, point.canonical);
+      found.set(point.id, point);
     });
   });
   return found;

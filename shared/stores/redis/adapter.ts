@@ -23,6 +23,7 @@ import { KeyReader } from './read.ts';
 import { KeySpace, RedisScope } from './scope.ts';
 import { infoFields, readFacts, type ServerFacts } from './server.ts';
 import { verifyKeys } from './verify.ts';
+import { routeKeys, viewKeys } from './view.ts';
 
 /** Key-value data in Redis 6 and later, Valkey, and servers that speak like them; alone or as a cluster. */
 export const redisAdapter: StoreAdapter<RedisConnection, RedisScope> = {
@@ -31,6 +32,8 @@ export const redisAdapter: StoreAdapter<RedisConnection, RedisScope> = {
   Connection: RedisConnection,
   Scope: RedisScope,
   create: (connection, scope, { target }) => new RedisStore(connection, scope, target),
+  route: routeKeys,
+  view: viewKeys,
 };
 
 /** The keys of one scope of one server or cluster. */

@@ -68,7 +68,7 @@ export async function* readArchive(
 }
 
 async function* readJson(archive: EntryReader, entry: IndexEntry) {
-  const expiries = await readExpiries(archive, entry);
+  const expiries = await readExpiriesOf(archive, entry);
   try {
     for await (const { key, value } of readMembers(archive.open(entry))) {
       const name = key.toString('latin1');
@@ -79,7 +79,8 @@ async function* readJson(archive: EntryReader, entry: IndexEntry) {
   }
 }
 
-async function* readTyped(archive: EntryReader, entry: IndexEntry) {
+/** The parts of a typed entry. */
+export async function* readTyped(archive: EntryReader, entry: IndexEntry) {
   let number = 0;
   try {
     for await (const line of readLines(archive.open(entry))) {
@@ -96,10 +97,17 @@ async function* readTyped(archive: EntryReader, entry: IndexEntry) {
   }
 }
 
-async function readExpiries(archive: EntryReader, json: IndexEntry): Promise<Map<ByteString, number>> {
-  const expiries = new Map<ByteString, number>();
+async function readExpiriesOf(archive: EntryReader, json: IndexEntry): Promise<Map<ByteString, number>> {
   const entry = await archive.find(expiryNameOf(json.name));
-  if (!entry) return expiries;
+  return entry ? readExpiries(archive, entry) : new Map();
+}
+
+/** When keys of a JSON entry expire, in ms since 1970, from the entry beside it that says so. */
+export async function readExpiries(
+  archive: EntryReader,
+  entry: IndexEntry,
+): Promise<Map<ByteString, number>> {
+  const expiries = new Map<ByteString, number>();
   if (entry.size > EXPIRY_ENTRY_BYTES_MAX) {
     throw wrong(entry.name, `it has ${entry.size} bytes, at most ${EXPIRY_ENTRY_BYTES_MAX} are allowed`);
   }

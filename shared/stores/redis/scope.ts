@@ -5,6 +5,13 @@ export const OTHER_NAMESPACE = '_other';
 /** Longest name of a namespace in bytes, so that entry names stay short. Longer ones go to {@link OTHER_NAMESPACE}. */
 const NAMESPACE_BYTES_MAX = 64;
 
+/** A glob; few wildcards, so that matching takes no time to speak of, whoever wrote it. */
+const Pattern = z
+  .string()
+  .min(1)
+  .max(512)
+  .refine((pattern) => (pattern.match(/\*/g)?.length ?? 0) <= 4, 'must have at most 4 "*"');
+
 /** Which keys of a server belong to the knowledge base, and how they are grouped. */
 export const RedisScope = z
   .strictObject({
@@ -18,7 +25,7 @@ export const RedisScope = z
           /** Whole prefix of its keys, including the scope's. */
           prefix: z.string().min(1).max(512),
           /** Glob patterns, as Redis knows them, of keys elsewhere that belong to it. */
-          also: z.array(z.string().min(1).max(512)).max(16).optional(),
+          also: z.array(Pattern).max(16).optional(),
         }),
       )
       .max(256)
@@ -27,6 +34,13 @@ export const RedisScope = z
     separator: z.string().min(1).max(8).optional(),
     /** Whether keys under the prefix that belong to no namespace are part of the scope. */
     others: z.enum(['include', 'exclude']).default('include'),
+    /** Only a part of all that: what a restore of some namespaces or prefixes works on. */
+    only: z
+      .strictObject({
+        namespaces: z.array(z.string().min(1).max(512)).min(1).max(256).optional(),
+        prefixes: z.array(z.string().min(1).max(512)).min(1).max(64).optional(),
+      })
+      .optional(),
   })
   .refine(
     ({ others, namespaces = [], separator }) =>
@@ -63,6 +77,8 @@ export class KeySpace {
   readonly #others: boolean;
   readonly #prefixes: readonly { name: string; prefix: ByteString }[];
   readonly #globs: readonly { name: string; glob: RegExp }[];
+  readonly #onlyNamespaces: ReadonlySet<string> | undefined;
+  readonly #onlyPrefixes: readonly ByteString[] | undefined;
 
   constructor(scope: RedisScope) {
     this.#prefix = toByteString(scope.prefix);
@@ -76,6 +92,8 @@ export class KeySpace {
       (also ?? []).map((pattern) => ({ name, pattern: toByteString(pattern) })),
     );
     this.#globs = patterns.map(({ name, pattern }) => ({ name, glob: globExpression(pattern) }));
+    this.#onlyNamespaces = scope.only?.namespaces && new Set(scope.only.namespaces);
+    this.#onlyPrefixes = scope.only?.prefixes?.map(toByteString);
     this.temporary = `${this.#prefix}__ngbak:`;
     const covered = [
       ...(this.#others || this.#separator !== undefined ? [this.#prefix] : []),
@@ -88,6 +106,13 @@ export class KeySpace {
 
   /** The namespace of a key, or undefined where the key is not part of the scope. */
   namespaceOf(key: ByteString): string | undefined {
+    const namespace = this.#groupOf(key);
+    if (namespace === undefined || this.#onlyNamespaces?.has(namespace) === false) return undefined;
+    if (this.#onlyPrefixes && !this.#onlyPrefixes.some((prefix) => key.startsWith(prefix))) return undefined;
+    return namespace;
+  }
+
+  #groupOf(key: ByteString): string | undefined {
     if (key.startsWith(this.temporary)) return undefined;
     for (const { name, prefix } of this.#prefixes) if (key.startsWith(prefix)) return name;
     for (const { name, glob } of this.#globs) if (glob.test(key)) return name;
@@ -106,7 +131,7 @@ export class KeySpace {
       this.#prefix !== '' &&
       key.startsWith(this.#prefix) &&
       !key.startsWith(this.temporary) &&
-      this.namespaceOf(key) === undefined
+      this.#groupOf(key) === undefined
     );
   }
 }
@@ -118,7 +143,7 @@ function commonPrefix(left: ByteString, right: ByteString): ByteString {
 }
 
 /** What everything that a pattern fits starts with. */
-function literalHead(pattern: ByteString): ByteString {
+export function literalHead(pattern: ByteString): ByteString {
   const head = /^(?:[^*?[\\]|\\.)*/s.exec(pattern)?.[0] ?? '';
   return head.replaceAll(/\\(.)/gs, '$1');
 }

@@ -1,0 +1,14 @@
+import { z } from 'zod';
+import { STORE_NAMES } from '../stores/port.ts';
+
+/** The way of one store's data, as a plan keeps it; see `Route` of the stores' port. */
+export const RouteRecord = z.object({
+  saved: z.json().optional(),
+  scope: z.json(),
+  names: z.record(z.string(), z.string()),
+  changes: z.array(z.string()),
+});
+export type RouteRecord = z.infer<typeof RouteRecord>;
+
+/** Routes by store. */
+export const Routes = z.partialRecord(z.enum(STORE_NAMES), RouteRecord);

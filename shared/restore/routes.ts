@@ -1,0 +1,82 @@
+import type { Manifest } from '../archive/manifest.ts';
+import type { OpenedArchive } from '../archive/open.ts';
+import type { EntryReader } from '../archive/types.ts';
+import { findTarget, type NgbakConfig } from '../config.ts';
+import { InvalidInputError, NgbakError } from '../errors.ts';
+import { profileScopes } from '../profiles/profiles.ts';
+import { settleStore } from '../stores/open.ts';
+import type { Route, StoreAdapter, StoreName } from '../stores/port.ts';
+import type { RestorePlan } from './plan.ts';
+import { RouteRecord } from './routes-record.ts';
+import { SAFETY_TAG } from './safety.ts';
+
+/**
+ * Where a restore puts the data of one store, from what the archive, the configuration and the request say. Throws
+ * InvalidInputError that gives the reason where a name can't be rewritten safely.
+ */
+export async function routeStore(
+  config: NgbakConfig,
+  plan: RestorePlan,
+  archive: OpenedArchive,
+  name: Exclude<StoreName, 'config'>,
+): Promise<RouteRecord> {
+  const { adapter, scope: configured } = settleStore(
+    config,
+    plan.target,
+    name,
+    plan.options.rename?.parameters,
+  );
+  const { manifest } = archive;
+  const saved = savedScope(config, plan, manifest, adapter, name);
+  // What was saved of a target before a restore goes back to where exactly it was.
+  const goesBack = manifest.tags.includes(SAFETY_TAG) && manifest.scope.target === plan.target;
+  const target = goesBack && plan.options.rename === undefined && saved !== undefined ? saved : configured;
+  const sameProfile = manifest.scope.profile === findTarget(config, plan.target).profile;
+  const { only = {}, rename = {} } = plan.options;
+  const route: Route = await adapter.route(archive, saved, target, { only, rename, sameProfile });
+  return RouteRecord.parse(JSON.parse(JSON.stringify(route)));
+}
+
+/** The scope that the archive was saved from; undefined where it does not say, or not in this adapter's terms. */
+function savedScope(
+  config: NgbakConfig,
+  plan: RestorePlan,
+  { scope, storage_backends }: Manifest,
+  adapter: StoreAdapter,
+  name: Exclude<StoreName, 'config'>,
+): unknown {
+  const parse = (value: unknown) => {
+    const parsed = adapter.Scope.safeParse(value);
+    return parsed.success ? parsed.data : undefined;
+  };
+  if (scope.scopes?.[name] !== undefined) return parse(scope.scopes[name]);
+  // Archives of earlier versions name profile and parameters only, and configuration may have overridden them.
+  if (scope.target === plan.target) return settleStore(config, plan.target, name).scope;
+  if (scope.profile === undefined || scope.profile === 'custom') return undefined;
+  try {
+    return parse(profileScopes(scope.profile, scope.parameters ?? {}, storage_backends.kv?.kind)[name]);
+  } catch (error) {
+    if (error instanceof InvalidInputError) return undefined;
+    throw error;
+  }
+}
+
+/** The archive as one store's restore reads it. */
+export function viewOf(
+  config: NgbakConfig,
+  plan: RestorePlan,
+  archive: EntryReader,
+  name: StoreName,
+): EntryReader {
+  const route = plan.routes?.[name];
+  if (!route || name === 'config') return archive;
+  const { adapter } = settleStore(config, plan.target, name);
+  const scope: unknown = adapter.Scope.parse(route.scope);
+  return adapter.view(archive, { ...route, scope });
+}
+
+/** The reason why a route is refused, in words; other errors are thrown on. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof NgbakError) || error.retryable) throw error;
+  return `${error.message} ${error.remedy}`;
+}

@@ -1,0 +1,48 @@
+import type { EntryReader } from '../../archive/types.ts';
+import { ArchiveView } from '../../archive/view.ts';
+import { InvalidInputError } from '../../errors.ts';
+import type { Route, Wishes } from '../port.ts';
+import { type FilesScope, isIncluded } from './connection.ts';
+import { FOLDER, fileNameOf } from './names.ts';
+
+/** Which files are restored: see `StoreAdapter.route`. A namespace is the file `kv_store_<namespace>.json`. */
+export async function routeFiles(
+  archive: EntryReader,
+  saved: FilesScope | undefined,
+  target: FilesScope,
+  { only, rename }: Wishes,
+): Promise<Route<FilesScope>> {
+  if (only.key_prefixes !== undefined || rename.key_prefix !== undefined) {
+    throw refused('files have no key prefixes', 'Leave key prefixes out; choose namespaces instead.');
+  }
+  if (only.namespaces === undefined) return { saved, scope: target, names: {}, changes: [] };
+  const include = only.namespaces.map((name) => `kv_store_${name}.json`);
+  const held = new Set<string>();
+  for await (const { name } of archive.entries(FOLDER)) held.add(fileNameOf(name) ?? '');
+  const missing = include.find((file) => !held.has(file) || !isIncluded(file, target));
+  if (missing !== undefined || include.some((file) => file.includes('*'))) {
+    throw refused(
+      `the archive, or the target's scope, has no file "${missing ?? include.find((file) => file.includes('*'))}"`,
+      'Choose from the namespaces that the archive holds: `ngbak archive list` shows them.',
+    );
+  }
+  return {
+    saved,
+    scope: { ...target, include },
+    names: {},
+    changes: [`only the files ${include.join(', ')}`],
+  };
+}
+
+/** The files of the scope; the others of the archive are left out where only some were asked for. */
+export function viewFiles(archive: EntryReader, { scope, changes }: Route<FilesScope>): EntryReader {
+  if (changes.length === 0) return archive;
+  return new ArchiveView(archive, 'kv/', async ({ name }) => {
+    const file = fileNameOf(name);
+    return file === undefined || isIncluded(file, scope) ? [{ name }] : [];
+  });
+}
+
+function refused(problem: string, remedy: string): InvalidInputError {
+  return new InvalidInputError(`The files can't be restored that way: ${problem}.`, { remedy });
+}

@@ -1,0 +1,143 @@
+import type { EntryReader, IndexEntry } from '../../archive/types.ts';
+import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/view.ts';
+import { InvalidInputError } from '../../errors.ts';
+import type { Route, Wishes } from '../port.ts';
+import type { Neo4jScope } from './connection.ts';
+import { parseNamed, readLines } from './entries.ts';
+import {
+  type EndLine,
+  nodeText,
+  parseNodeLine,
+  parseRelationshipLine,
+  type RelationshipLine,
+  relationshipText,
+} from './lines.ts';
+import { RESERVED_PREFIX } from './names.ts';
+import { encodeSchema, parseSchemaLine, type SchemaRow } from './schema.ts';
+
+/** Which label the graph was saved under, and which it gets: see `StoreAdapter.route`. */
+export async function routeGraph(
+  _archive: EntryReader,
+  saved: Neo4jScope | undefined,
+  target: Neo4jScope,
+  { only, rename }: Wishes,
+): Promise<Route<Neo4jScope>> {
+  if (rename.label?.startsWith(RESERVED_PREFIX)) {
+    throw refused(`a label can't be called "${rename.label}"`, 'Choose another name.');
+  }
+  if (only.label !== undefined && saved?.label !== undefined && saved.label !== only.label) {
+    throw refused(
+      `the archive holds the nodes of label "${saved.label}" only, not of "${only.label}"`,
+      'Leave the label out.',
+    );
+  }
+  if (rename.label !== undefined && saved === undefined && only.label === undefined) {
+    throw refused(
+      'the archive does not say which label its nodes were saved by, so that the label can be renamed',
+      'Name it as the label to restore (only.label), or restore into a target with the same label.',
+    );
+  }
+  const from = saved?.label ?? only.label ?? target.label;
+  const to = rename.label ?? target.label ?? only.label;
+  if (rename.label !== undefined && from === undefined) {
+    throw refused(
+      'the archive holds a whole database, and one label of it has to be named to be renamed',
+      'Name the label to restore (only.label).',
+    );
+  }
+  const scope: Neo4jScope = { ...target, ...(to === undefined ? {} : { label: to }) };
+  const changes: string[] = [];
+  if (from !== undefined && to !== undefined) {
+    if (saved !== undefined && saved.label === undefined)
+      changes.push(`of the whole database, only the nodes of label "${from}"`);
+    if (from !== to) changes.push(`label "${from}" becomes "${to}"`);
+  }
+  return { saved, scope, names: from === undefined || to === undefined ? {} : { [from]: to }, changes };
+}
+
+/** The graph as it looks at its destination: other labels, or the nodes of one label of a whole database. */
+export function viewGraph(archive: EntryReader, route: Route<Neo4jScope>): EntryReader {
+  const [names] = Object.entries(route.names);
+  const isWhole = route.saved !== undefined && route.saved.label === undefined;
+  if (!names || (names[0] === names[1] && !isWhole)) return archive;
+  const view: GraphView = { from: names[0], to: names[1], isWhole };
+  return new ArchiveView(archive, 'graph/', async (entry) => lookAt(archive, entry, view));
+}
+
+interface GraphView {
+  readonly from: string;
+  readonly to: string;
+  /** True where the archive holds a whole database, of which one label's nodes are wanted. */
+  readonly isWhole: boolean;
+}
+
+function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): ViewedEntry[] {
+  const lines = (rewrite: (line: string, number: number) => string | undefined) => () =>
+    rewriteLines(readLines(archive, entry), rewrite);
+  const relationships = (keep: (inside: number) => boolean) =>
+    lines((text, number) => {
+      const line = parseNamed(text, parseRelationshipLine, entry, number);
+      const inside = [line.start, line.end].filter(({ labels }) => labels.includes(view.from)).length;
+      return !view.isWhole || keep(inside) ? relationshipText(renameEnds(line, view)) : undefined;
+    });
+  const { name } = entry;
+  if (name.startsWith('graph/nodes-')) {
+    const content = lines((text, number) => {
+      const node = parseNamed(text, parseNodeLine, entry, number);
+      if (!node.labels.includes(view.from)) {
+        if (view.isWhole) return undefined;
+        throw refused(
+          `node ${node.id} of the archive has no label "${view.from}", which it is to be found by`,
+          'Restore into a target whose scope is the one that was saved.',
+        );
+      }
+      return nodeText({ ...node, labels: renameLabels(node.labels, view) });
+    });
+    return [{ name, content }];
+  }
+  if (name.startsWith('graph/relationships-')) {
+    const inside: ViewedEntry = { name, content: relationships((ends) => ends === 2) };
+    if (!view.isWhole) return [inside];
+    const dangling = name.replace('graph/relationships-', 'graph/dangling-');
+    return [inside, { name: dangling, content: relationships((ends) => ends === 1) }];
+  }
+  if (name.startsWith('graph/dangling-')) return [{ name, content: relationships(() => true) }];
+  if (name.startsWith('graph/schema')) {
+    const content = lines((text, number) => {
+      const row = parseNamed(text, parseSchemaLine, entry, number);
+      const serves = row.entity === 'NODE' && row.tokens.includes(view.from);
+      if (!serves) return view.isWhole ? undefined : text;
+      return encodeSchema(renameSchema(row, view)).line;
+    });
+    return [{ name, content }];
+  }
+  return [{ name }];
+}
+
+function renameLabels(labels: readonly string[], { from, to }: GraphView): string[] {
+  if (from !== to && labels.includes(to)) {
+    throw refused(
+      `a node of the archive has the label "${to}" beside "${from}", so that the two could not be told apart any more`,
+      'Choose another name for the label.',
+    );
+  }
+  return labels.map((label) => (label === from ? to : label));
+}
+
+/** The other end of a relationship that leads out of the scope has not the label, and stays as it is. */
+function renameEnds(line: RelationshipLine, view: GraphView): RelationshipLine {
+  const rename = (end: EndLine): EndLine =>
+    end.labels.includes(view.from) ? { ...end, labels: renameLabels(end.labels, view) } : end;
+  return { ...line, start: rename(line.start), end: rename(line.end) };
+}
+
+/** Names of constraints and indexes are the whole database's, so those of a renamed label get another name, too. */
+function renameSchema(row: SchemaRow, { from, to }: GraphView): SchemaRow {
+  if (from === to) return row;
+  const name = row.name.includes(from) ? row.name.replaceAll(from, to) : `${row.name}_${to}`;
+  return { ...row, name, tokens: row.tokens.map((token) => (token === from ? to : token)) };
+}
+
+function refused(problem: string, remedy: string): InvalidInputError {
+  return new InvalidInputError(`The graph can't be restored that way: ${problem}.`, { remedy });
+}

@@ -1,0 +1,220 @@
+import { createHash } from 'node:crypto';
+import type { EntryReader, IndexEntry } from '../../archive/types.ts';
+import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/view.ts';
+import { InvalidInputError } from '../../errors.ts';
+import type { Route, Wishes } from '../port.ts';
+import { splitLines } from './archived-points.ts';
+import { type ArchivedCollection, configEntryBytes, readCollections } from './config-entry.ts';
+import type { QdrantScope } from './connection.ts';
+import { entryPart, FOLDER, parseEntryName } from './names.ts';
+import { CompactJson, canonicalObject, compareIds, type PointText, parsePointLine } from './point-text.ts';
+
+/** Which collections are restored, and under which names: see `StoreAdapter.route`. */
+export async function routeVectors(
+  archive: EntryReader,
+  saved: QdrantScope | undefined,
+  target: QdrantScope,
+  { only, rename, sameProfile }: Wishes,
+): Promise<Route<QdrantScope>> {
+  const archived = await readCollections(archive);
+  const has = (name: string) => archived.some((collection) => namesOf(collection).includes(name));
+  const unknown = [...(only.collections ?? []), ...Object.keys(rename.collections ?? {})].find(
+    (name) => !has(name),
+  );
+  if (unknown !== undefined) {
+    throw refused(
+      `the archive holds no collection "${unknown}"`,
+      `Choose from: ${archived.map(({ name }) => name).join(', ')}.`,
+    );
+  }
+  const names: Record<string, string> = {};
+  for (const collection of archived) {
+    const { name } = collection;
+    if (only.collections && !namesOf(collection).some((known) => only.collections?.includes(known))) continue;
+    const to = rename.collections?.[name] ?? nameAt(collection, saved, target, sameProfile);
+    const twin = Object.keys(names).find((other) => names[other] === to);
+    if (twin !== undefined) {
+      throw refused(
+        `collections "${twin}" and "${name}" would both be called "${to}"`,
+        'Give them two names.',
+      );
+    }
+    names[name] = to;
+  }
+  checkFilters(saved, target);
+  const renamed = Object.entries(names).filter(([from, to]) => from !== to);
+  const given = only.collections !== undefined || (target.collections === undefined && renamed.length > 0);
+  const collections = given
+    ? Object.values(names)
+    : target.collections?.map((name) => rename.collections?.[name] ?? name);
+  const changes = renamed.map(([from, to]) => `collection "${from}" becomes "${to}"`);
+  for (const { name, config } of archived) {
+    const lost = config?.aliases ?? [];
+    if (names[name] !== undefined && names[name] !== name && lost.length > 0) {
+      changes.push(`aliases of "${name}" (${lost.join(', ')}) stay with the collection of that name`);
+    }
+  }
+  if (saved?.filter && target.filter && saved.filter.value !== target.filter.value) {
+    changes.push(
+      `${target.filter.key} ${JSON.stringify(saved.filter.value)} becomes ${JSON.stringify(target.filter.value)}, and ids of points with it`,
+    );
+  }
+  if (only.collections && Object.keys(names).length < archived.length) {
+    changes.push(`only the collections ${Object.keys(names).join(', ')}`);
+  }
+  return {
+    saved,
+    scope: { ...target, ...(collections === undefined || collections.length === 0 ? {} : { collections }) },
+    names,
+    changes,
+  };
+}
+
+function namesOf({ name, config }: ArchivedCollection): string[] {
+  return [name, ...(config?.aliases ?? [])];
+}
+
+/** What the target calls a collection: the same, or what stands at the same place of the profile's list. */
+function nameAt(
+  collection: ArchivedCollection,
+  saved: QdrantScope | undefined,
+  target: QdrantScope,
+  sameProfile: boolean,
+): string {
+  const { name } = collection;
+  const known = namesOf(collection);
+  if (!target.collections || known.some((entry) => target.collections?.includes(entry))) return name;
+  const at = saved?.collections?.findIndex((entry) => known.includes(entry)) ?? -1;
+  const counterpart = target.collections[at];
+  if (sameProfile && counterpart !== undefined && saved?.collections?.length === target.collections.length) {
+    return counterpart;
+  }
+  throw refused(
+    `collection "${name}" of the archive is not in the target's scope (${target.collections.join(', ')}), and nothing says which of these it is to become`,
+    'Say what it is to be called (rename.collections), or leave it out (only.collections).',
+  );
+}
+
+function checkFilters(saved: QdrantScope | undefined, target: QdrantScope): void {
+  if (!saved?.filter || !target.filter) return;
+  const [from, to] = [saved.filter, target.filter];
+  if (from.key !== to.key) {
+    throw refused(
+      `points were saved by "${from.key}" of their payload, and the target tells them apart by "${to.key}"`,
+      'Restore into a target of the same profile.',
+    );
+  }
+  if (from.value === to.value) return;
+  if (from.key.includes('.')) {
+    throw refused(`"${from.key}" lies inside another field of the payload`, 'Restore it under its own name.');
+  }
+  if (!target.point_ids) {
+    throw refused(
+      `nothing says how ids of points derive from ${from.key}, so that those of ${JSON.stringify(to.value)} could take the place of others`,
+      'Set "point_ids" in the scope of the vectors, or restore under the name that was saved.',
+    );
+  }
+}
+
+/** The vectors as they look at their destination: other collections, another value of the filter with other ids. */
+export function viewVectors(archive: EntryReader, route: Route<QdrantScope>): EntryReader {
+  const { saved, scope, names } = route;
+  if (route.changes.length === 0) return archive;
+  const other = saved?.filter && scope.filter && saved.filter.value !== scope.filter.value;
+  let read: Promise<Map<string, ArchivedCollection>> | undefined;
+  const byPart = () => {
+    read ??= readCollections(archive).then((all) => new Map(all.map((entry) => [entry.part, entry])));
+    return read;
+  };
+  const move = other ? pointMover(saved, scope) : undefined;
+  return new ArchiveView(archive, FOLDER, async (entry) => {
+    const parsed = parseEntryName(entry.name);
+    const collection = parsed && (await byPart()).get(parsed.part);
+    if (!parsed || !collection) return [];
+    const to = names[collection.name];
+    if (to === undefined) return [];
+    const name = `${FOLDER}${entryPart(to)}${entry.name.slice(FOLDER.length + parsed.part.length)}`;
+    if (parsed.kind === 'config') {
+      return [{ name, content: () => rewriteConfig(collection, to, scope, move !== undefined) }];
+    }
+    return [parsed.kind === 'points' && move ? movedPoints(archive, entry, name, move) : { name }];
+  });
+}
+
+async function* rewriteConfig(
+  { name, config }: ArchivedCollection,
+  to: string,
+  { filter }: QdrantScope,
+  moved: boolean,
+): AsyncGenerator<Uint8Array> {
+  if (!config) return;
+  const { view: _, ...entry } = config;
+  yield configEntryBytes({
+    ...entry,
+    collection: to,
+    // An alias leads to one collection of the server: the one that keeps its name keeps its aliases.
+    aliases: to === name ? entry.aliases : [],
+    ...(moved && filter ? { filter: { key: filter.key, value: filter.value }, rewritten_ids: true } : {}),
+  });
+}
+
+function movedPoints(
+  archive: EntryReader,
+  entry: IndexEntry,
+  name: string,
+  move: (point: PointText) => { id: string; line: string },
+): ViewedEntry {
+  const content = async function* () {
+    // One entry's points are held and sorted: readers rely on their order within an entry.
+    const moved: { id: string; line: string }[] = [];
+    for await (const line of splitLines(archive.open(entry))) moved.push(move(parsePointLine(line)));
+    moved.sort((left, right) => compareIds(left.id, right.id));
+    yield* rewriteLines(linesOf(moved), (line) => line);
+  };
+  return { name, content };
+}
+
+async function* linesOf(points: readonly { line: string }[]): AsyncGenerator<string> {
+  for (const { line } of points) yield line;
+}
+
+/** Gives a point the new value of the filter, and the id that derives from it. */
+function pointMover(saved: QdrantScope, scope: QdrantScope) {
+  const [from, to, ids] = [saved.filter, scope.filter, scope.point_ids];
+  if (!from || !to || !ids) throw new TypeError('points are moved between two values of a filter');
+  const key = JSON.stringify(to.key);
+  return (point: PointText): { id: string; line: string } => {
+    const members = new CompactJson(point.canonical).object();
+    const payload = new CompactJson(members.get('"payload"') ?? '{}').object();
+    const text: unknown = JSON.parse(payload.get(JSON.stringify(ids.field)) ?? 'null');
+    if (payload.get(key) !== JSON.stringify(from.value)) {
+      throw refused(
+        `point ${point.id} has another ${to.key} than ${JSON.stringify(from.value)}`,
+        'Take another copy of this backup, or another backup.',
+      );
+    }
+    if (typeof text !== 'string' || derivedId(from.value, text) !== point.id) {
+      throw refused(
+        `the id of point ${point.id} does not derive from ${to.key} and "${ids.field}" as the profile says`,
+        'Restore under the name that was saved.',
+      );
+    }
+    payload.set(key, JSON.stringify(to.value));
+    const id = derivedId(to.value, text);
+    members.set('"payload"', canonicalObject(payload));
+    members.set('"id"', id);
+    return { id, line: canonicalObject(members) };
+  };
+}
+
+/** As LightRAG derives ids (`compute_mdhash_id_for_qdrant`): JSON text of a UUID made of SHA-256, marked as version 4. */
+export function derivedId(value: string | number | boolean, text: string): string {
+  const bytes = createHash('sha256').update(`${value}${text}`).digest().subarray(0, 16);
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  return `"${bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')}"`;
+}
+
+function refused(problem: string, remedy: string): InvalidInputError {
+  return new InvalidInputError(`The vectors can't be restored that way: ${problem}.`, { remedy });
+}
