@@ -9,6 +9,7 @@ import type { Download, DownloadInput } from '../shared/operations/download-back
 import type { Health } from '../shared/operations/health.ts';
 import type { BackupList, ListBackupsInput } from '../shared/operations/list-backups.ts';
 import type { JobList, ListJobsInput } from '../shared/operations/list-jobs.ts';
+import type { Overview } from '../shared/operations/overview.ts';
 import type { Pruned, PruneInput } from '../shared/operations/prune.ts';
 import type { RestoreBackupInput } from '../shared/operations/restore.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
@@ -95,6 +96,7 @@ export class ApiClient {
   me = (signal?: AbortSignal) => this.call<Me>('GET', 'me', { signal });
   deployment = (signal?: AbortSignal) => this.call<Deployment>('GET', 'deployment', { signal });
   keys = (signal?: AbortSignal) => this.call<KeyList>('GET', 'keys', { signal });
+  overview = (signal?: AbortSignal) => this.call<Overview>('GET', 'overview', { signal });
   health = (signal?: AbortSignal) => this.call<Health>('GET', 'health', { signal });
 
   listBackups = (query: Partial<ListBackupsInput> = {}, signal?: AbortSignal) =>

@@ -6,6 +6,12 @@ export default defineConfig({
   root: import.meta.dirname,
   // Below any path: the API may have a stage in its address.
   base: './',
+  // `NGBAK_API_URL=… npx vite dashboard` shows changes as they are made, with the data of that deployment.
+  server: {
+    proxy: process.env.NGBAK_API_URL
+      ? { '/api': { target: process.env.NGBAK_API_URL, changeOrigin: true } }
+      : {},
+  },
   build: {
     outDir: join(import.meta.dirname, '..', 'dist', 'dashboard'),
     emptyOutDir: true,

@@ -1,5 +1,214 @@
+import Box from '@cloudscape-design/components/box';
+import Button from '@cloudscape-design/components/button';
+import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
+import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
+import Link from '@cloudscape-design/components/link';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import StatusIndicator, { type StatusIndicatorProps } from '@cloudscape-design/components/status-indicator';
+import { lazy, Suspense, useEffect, useRef } from 'react';
+import { bytes, count } from '../../cli/format.ts';
+import type { JobSummary } from '../../shared/operations/list-jobs.ts';
+import type { Overview } from '../../shared/operations/overview.ts';
+import { DayStrip } from '../home/day-strip.tsx';
+import { strip } from '../home/days.ts';
+import { type Verdict, verdictOf } from '../home/verdict.ts';
+import { hasEnded, JobStateSign } from '../job/states.tsx';
+import { Empty, Loading, Show } from '../parts/states.tsx';
+import { Ago, useNow } from '../parts/time.tsx';
+import { href } from '../router.ts';
+import { useSession } from '../session.tsx';
+import { useData } from '../use-data.ts';
 
+/** How often the page is brought up to date, in milliseconds: while something runs, and while nothing does. */
+const RUNNING_MS = 4000;
+const QUIET_MS = 20_000;
+/** Jobs that are looked at for what runs and what failed. */
+const JOBS = 200;
+const FAILED_SHOWN = 5;
+const STRIP_DAYS = 30;
+
+const Charts = lazy(() => import('../home/charts.tsx'));
+
+/** Whether the system could be brought back right now, and what goes on. */
 export default function Home() {
-  return <Header variant="h1">Home</Header>;
+  const { api, refusal } = useSession();
+  const jobs = useData(
+    'jobs',
+    (signal) => api.listJobs({ limit: JOBS }, signal),
+    ({ jobs: all }) => (all.some(({ state }) => !hasEnded(state)) ? RUNNING_MS : QUIET_MS),
+  );
+  const running = jobs.data?.jobs.filter(({ state }) => !hasEnded(state)) ?? [];
+  const loaded = useData('overview', (signal) => api.overview(signal), QUIET_MS);
+  const { reload } = loaded;
+  const before = useRef(0);
+  useEffect(() => {
+    // When a job has ended there may be a new backup.
+    if (running.length < before.current) reload();
+    before.current = running.length;
+  }, [running.length, reload]);
+  return (
+    <SpaceBetween size="l">
+      <Header
+        variant="h1"
+        actions={
+          <SpaceBetween direction="horizontal" size="xs">
+            <Button href={href(['restore'])} {...disabled(refusal('operator'))}>
+              Restore
+            </Button>
+            <Button variant="primary" href={href(['create-backup'])} {...disabled(refusal('operator'))}>
+              Create backup
+            </Button>
+          </SpaceBetween>
+        }
+      >
+        Could it be brought back right now?
+      </Header>
+      <Show loaded={loaded} what="the backups">
+        {(overview) => (
+          <SpaceBetween size="l">
+            {overview.targets.map((target) => (
+              <Target key={target.target} target={target} jobs={jobs.data?.jobs ?? []} />
+            ))}
+            <Container header={<Header variant="h2">Last {STRIP_DAYS} days</Header>}>
+              <DayStrip
+                days={strip(
+                  overview.history,
+                  (jobs.data?.jobs ?? []).filter(
+                    ({ kind, state }) => kind === 'backup' && state === 'failed',
+                  ),
+                  STRIP_DAYS,
+                )}
+              />
+            </Container>
+            <Suspense fallback={<Loading what="charts" />}>
+              <Charts history={overview.history} />
+            </Suspense>
+          </SpaceBetween>
+        )}
+      </Show>
+      <Show loaded={jobs} what="the jobs">
+        {({ jobs: all }) => (
+          <SpaceBetween size="l">
+            <JobsBox title="Running now" jobs={running} none="Nothing runs." />
+            <JobsBox
+              title="Failed or rolled back"
+              jobs={all
+                .filter(({ state }) => state === 'failed' || state === 'rolled_back')
+                .slice(0, FAILED_SHOWN)}
+              none="Nothing has failed in the last 90 days."
+            />
+          </SpaceBetween>
+        )}
+      </Show>
+    </SpaceBetween>
+  );
+}
+
+const SIGNS: Record<Verdict['grade'], StatusIndicatorProps.Type> = {
+  yes: 'success',
+  old: 'warning',
+  no: 'error',
+};
+
+function Target({ target, jobs }: { target: Overview['targets'][number]; jobs: readonly JobSummary[] }) {
+  const now = useNow(30_000);
+  const { grade, answer, because } = verdictOf(target, now);
+  const good = target.newest_good;
+  const restored = jobs.find(
+    (job) => job.kind === 'restore' && job.state === 'completed' && job.target === target.target,
+  );
+  return (
+    <Container
+      header={
+        <Header variant="h2" description={because}>
+          <bdi>{target.target}</bdi>
+        </Header>
+      }
+    >
+      <KeyValuePairs
+        columns={4}
+        minColumnWidth={150}
+        items={[
+          {
+            label: 'Could it be brought back?',
+            value: (
+              <Box fontSize="heading-l" fontWeight="bold">
+                <StatusIndicator type={SIGNS[grade]}>{answer}</StatusIndicator>
+              </Box>
+            ),
+          },
+          {
+            label: 'Last good backup',
+            value: good ? (
+              <Link href={href(['backup', good.backup_id])}>
+                <Ago value={good.created_at} />
+              </Link>
+            ) : (
+              'None'
+            ),
+          },
+          {
+            label: 'Read back',
+            value: good ? <Ago value={good.verification.at} /> : 'Never',
+          },
+          {
+            label: 'Last proved restore',
+            value: restored ? (
+              <Link href={href(['job', restored.job_id])}>
+                <Ago value={restored.finished_at ?? restored.updated_at} />
+              </Link>
+            ) : (
+              'None in 90 days'
+            ),
+          },
+          {
+            label: 'Backups',
+            value: <Link href={href(['backups'], { target: target.target })}>{count(target.backups)}</Link>,
+          },
+          { label: 'Storage used', value: bytes(target.bytes) },
+        ]}
+      />
+    </Container>
+  );
+}
+
+function JobsBox({ title, jobs, none }: { title: string; jobs: readonly JobSummary[]; none: string }) {
+  return (
+    <Container
+      header={
+        <Header variant="h2" actions={<Link href={href(['jobs'])}>All jobs</Link>}>
+          {title}
+        </Header>
+      }
+    >
+      {jobs.length === 0 ? (
+        <Empty title={none} />
+      ) : (
+        <SpaceBetween size="s">
+          {jobs.map((job) => (
+            <div key={job.job_id}>
+              <SpaceBetween direction="horizontal" size="m">
+                <JobStateSign state={job.state} />
+                <Link href={href(['job', job.job_id])}>
+                  {job.kind === 'backup' ? 'Backup of' : 'Restore into'} <bdi>{job.target}</bdi>
+                </Link>
+                <Ago value={job.created_at} />
+              </SpaceBetween>
+              {job.error && (
+                <Box color="text-body-secondary" fontSize="body-s">
+                  <bdi>{job.error.message}</bdi>
+                </Box>
+              )}
+            </div>
+          ))}
+        </SpaceBetween>
+      )}
+    </Container>
+  );
+}
+
+/** What a button needs that the user may not press, and why. */
+function disabled(reason: string | undefined) {
+  return reason === undefined ? {} : { disabled: true, disabledReason: reason };
 }

@@ -1,5 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { Deployment, describeDeployment } from '../../operations/describe-deployment.ts';
+import { Overview, overview } from '../../operations/overview.ts';
 import { type Authenticator, ROLES } from '../access.ts';
 import type { Api, RouteTools } from '../app.ts';
 import { answer, PROBLEMS } from './answers.ts';
@@ -46,7 +47,14 @@ const deployment = createRoute({
   responses: { 200: answer('Targets, retention and abilities; no secret.', Deployment), ...PROBLEMS },
 });
 
-/** `/api/v1/me`, `/api/v1/keys` and `/api/v1/deployment` */
+const overviewRoute = createRoute({
+  method: 'get',
+  path: '/api/v1/overview',
+  summary: 'What there is to come back from: newest good backups, storage used, history',
+  responses: { 200: answer('By target, and the backups of the last 90 days.', Overview), ...PROBLEMS },
+});
+
+/** `/api/v1/me`, `/api/v1/keys`, `/api/v1/deployment` and `/api/v1/overview` */
 export function deploymentRoutes(
   api: Api,
   { context, allow }: RouteTools,
@@ -76,5 +84,9 @@ export function deploymentRoutes(
   api.openapi(deployment, (c) => {
     allow(c.get('caller'), 'viewer');
     return c.json(describeDeployment(context), 200);
+  });
+  api.openapi(overviewRoute, async (c) => {
+    allow(c.get('caller'), 'viewer');
+    return c.json(await overview(context), 200);
   });
 }

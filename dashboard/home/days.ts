@@ -1,0 +1,52 @@
+import type { JobSummary } from '../../shared/operations/list-jobs.ts';
+import type { Overview } from '../../shared/operations/overview.ts';
+
+/** One day of the strip, in the user's zone. */
+export interface Day {
+  /** `2026-01-02` */
+  readonly date: string;
+  readonly good: number;
+  readonly damaged: number;
+  /** Backup jobs that failed. */
+  readonly failed: number;
+}
+
+/** The last so many days up to today, oldest first. */
+export function strip(
+  history: Overview['history'],
+  failures: readonly Pick<JobSummary, 'created_at'>[],
+  count: number,
+  today = new Date(),
+): Day[] {
+  const days = new Map<string, { good: number; damaged: number; failed: number }>();
+  for (let back = count - 1; back >= 0; back--) {
+    const date = new Date(today.getFullYear(), today.getMonth(), today.getDate() - back);
+    days.set(localDate(date), { good: 0, damaged: 0, failed: 0 });
+  }
+  const at = (time: string) => days.get(localDate(new Date(time)));
+  for (const { created_at, verified } of history) {
+    const day = at(created_at);
+    if (day) day[verified ? 'good' : 'damaged']++;
+  }
+  for (const { created_at } of failures) {
+    const day = at(created_at);
+    if (day) day.failed++;
+  }
+  return [...days].map(([date, counts]) => ({ date, ...counts }));
+}
+
+/** `2026-01-02` of the user's own calendar. */
+function localDate(date: Date): string {
+  const two = (number: number) => String(number).padStart(2, '0');
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+}
+
+/** What happened on a day, in words. */
+export function dayText({ date, good, damaged, failed }: Day): string {
+  const parts = [
+    good > 0 ? `${good} good` : '',
+    damaged > 0 ? `${damaged} damaged` : '',
+    failed > 0 ? `${failed} failed` : '',
+  ].filter((part) => part !== '');
+  return `${date}: ${parts.length === 0 ? 'no backup' : parts.join(', ')}`;
+}

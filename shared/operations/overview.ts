@@ -1,0 +1,78 @@
+import { z } from 'zod';
+import { catalogEntries } from '../catalog/read.ts';
+import { isSafetyJob } from '../restore/safety.ts';
+import type { OperationsContext } from './context.ts';
+import { readListed } from './read-listed.ts';
+import { BackupSummary } from './summaries.ts';
+
+/** How far back the history goes, in days. */
+const HISTORY_DAYS = 90;
+/** Backups in the history: each is about 200 bytes as JSON. */
+const HISTORY_MAX = 1000;
+const DAY_MS = 86_400_000;
+
+export const Overview = z.object({
+  /** Every target that is configured or has backups. */
+  targets: z.array(
+    z.object({
+      target: z.string(),
+      backups: z.number().int(),
+      /** Bytes of its archives. */
+      bytes: z.number(),
+      /** Backups that a verification found damaged. */
+      damaged: z.number().int(),
+      newest: BackupSummary.optional(),
+      /**
+       * The newest one that holds every store and was found as it was written. Not the safety backup of a restore: that
+       * one holds what the restore was to mend.
+       */
+      newest_good: BackupSummary.optional(),
+    }),
+  ),
+  /** The backups of the last 90 days, newest first; the newest 1,000 at most. */
+  history: z.array(
+    BackupSummary.pick({
+      backup_id: true,
+      target: true,
+      created_at: true,
+      type: true,
+      duration_seconds: true,
+      bytes: true,
+    }).extend({ verified: z.boolean() }),
+  ),
+  /** How many catalog records could not be read. */
+  unreadable: z.number().int(),
+});
+export type Overview = z.infer<typeof Overview>;
+
+/** What is there to come back from: for each target the newest good backup, storage used, and the history of 90 days. */
+export async function overview({ bucket, config }: OperationsContext, now = Date.now()): Promise<Overview> {
+  const targets = new Map<string, Overview['targets'][number]>();
+  const of = (target: string) => {
+    const known = targets.get(target) ?? { target, backups: 0, bytes: 0, damaged: 0 };
+    targets.set(target, known);
+    return known;
+  };
+  for (const name of Object.keys(config?.targets ?? {})) of(name);
+  const history: Overview['history'] = [];
+  let unreadable = 0;
+  for await (const { listed } of readListed(bucket, await catalogEntries(bucket))) {
+    if (!listed) {
+      unreadable++;
+      continue;
+    }
+    const { summary } = listed;
+    const { backup_id, target, created_at, type, duration_seconds, bytes } = summary;
+    const verified = summary.verification.state === 'verified';
+    const known = of(target);
+    known.backups++;
+    known.bytes += bytes;
+    if (!verified) known.damaged++;
+    known.newest ??= summary;
+    if (verified && type === 'full' && !isSafetyJob(summary.job_id)) known.newest_good ??= summary;
+    if (history.length < HISTORY_MAX && now - Date.parse(created_at) < HISTORY_DAYS * DAY_MS) {
+      history.push({ backup_id, target, created_at, type, duration_seconds, bytes, verified });
+    }
+  }
+  return { targets: [...targets.values()], history, unreadable };
+}
