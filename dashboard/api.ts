@@ -11,7 +11,7 @@ import type { BackupList, ListBackupsInput } from '../shared/operations/list-bac
 import type { JobList, ListJobsInput } from '../shared/operations/list-jobs.ts';
 import type { Overview } from '../shared/operations/overview.ts';
 import type { Pruned, PruneInput } from '../shared/operations/prune.ts';
-import type { RestoreBackupInput } from '../shared/operations/restore.ts';
+import type { ChangeOptionsInput, RestoreBackupInput } from '../shared/operations/restore.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { StartedJob } from '../shared/operations/start.ts';
 import type { StartBackupInput, StartedBackup } from '../shared/operations/start-backup.ts';
@@ -121,10 +121,14 @@ export class ApiClient {
 
   restoreBackup = (body: z.input<typeof RestoreBackupInput>, idempotencyKey: string) =>
     this.call<StartedJob>('POST', 'restore', { body, headers: { 'idempotency-key': idempotencyKey } });
-  confirmRestore = (job: string, phrase: string) =>
-    this.call<{ job_id: string }>('POST', `restore/${at(job)}/confirm`, { body: { phrase } });
+  /** Lets a restore go on that was inspected at this time; refused when it was inspected again since. */
+  confirmRestore = (job: string, phrase: string, inspected_at: string) =>
+    this.call<{ job_id: string }>('POST', `restore/${at(job)}/confirm`, { body: { phrase, inspected_at } });
   rejectRestore = (job: string, reason?: string) =>
     this.call<{ job_id: string }>('POST', `restore/${at(job)}/reject`, { body: { reason } });
+  /** Inspects a restore that waits once more, with other options; nothing is written. */
+  changeRestoreOptions = (job: string, body: z.input<typeof ChangeOptionsInput>) =>
+    this.call<{ job_id: string }>('POST', `restore/${at(job)}/options`, { body });
 
   listJobs = (query: Partial<ListJobsInput> = {}, signal?: AbortSignal) =>
     this.call<JobList>('GET', 'jobs', { query, signal });

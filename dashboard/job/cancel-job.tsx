@@ -6,6 +6,7 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import { useState } from 'react';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import { useNotices } from '../notices.tsx';
+import { blocked } from '../parts/blocked.ts';
 import { useSession } from '../session.tsx';
 
 /** Stops a job, after asking; says before what becomes of the target. */
@@ -30,11 +31,7 @@ export function CancelJob({ job, onCancelled }: { job: JobView; onCancelled: () 
   };
   return (
     <>
-      <Button
-        disabled={why !== undefined}
-        {...(why ? { disabledReason: why } : {})}
-        onClick={() => setAsking(true)}
-      >
+      <Button {...blocked(why)} onClick={() => setAsking(true)}>
         Cancel job
       </Button>
       <Modal

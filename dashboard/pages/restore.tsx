@@ -1,5 +1,16 @@
-import Header from '@cloudscape-design/components/header';
+import type { PageProps } from '../app.tsx';
+import { ChooseArchive } from './restore/choose-archive.tsx';
+import { RestoreJob } from './restore/restore-job.tsx';
 
-export default function Restore() {
-  return <Header variant="h1">Restore</Header>;
+/**
+ * The restore wizard: `#/restore` chooses the archive, `#/restore?backup=<id>` with one chosen already, `#/restore?from=file`
+ * uploads one; `#/restore/<job>` is everything after, wherever the job stands by then.
+ */
+export default function Restore({ route }: PageProps) {
+  const [, job, step] = route.parts;
+  return job === undefined ? (
+    <ChooseArchive query={route.query} />
+  ) : (
+    <RestoreJob key={job} jobId={job} step={step} />
+  );
 }

@@ -60,6 +60,8 @@ export interface UploadOptions {
   readonly now?: () => number;
   /** Waits before another attempt. */
   readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;
+  /** Does the work if nobody else is doing it, and rejects otherwise. */
+  readonly only?: (work: () => Promise<void>) => Promise<void>;
 }
 
 /**
@@ -105,7 +107,8 @@ export class Upload {
     this.#work = work;
     this.#bytesThere = 0;
     this.#set('checking');
-    this.#run = this.#goOn(work.signal).catch((error: unknown) => {
+    const only = this.#options.only ?? ((all: () => Promise<void>) => all());
+    this.#run = only(() => this.#goOn(work.signal)).catch((error: unknown) => {
       // Whoever paused or cancelled has said so in the state already.
       if (work.signal.aborted) return;
       this.#inFlight.clear();

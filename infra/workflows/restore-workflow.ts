@@ -66,7 +66,7 @@ export class RestoreWorkflow extends Construct {
       handler: handlers['await-confirmation'],
       comment: 'Until an operator confirms with the name of the target, or rejects',
       payload: { job_id: JOB },
-      outputs: {},
+      outputs: '{% $states.result %}',
       wait: Duration.hours(props.confirmationHours),
     });
     const begin = step(this, 'Begin restore', {
@@ -133,7 +133,15 @@ export class RestoreWorkflow extends Construct {
         }),
       )
       .when(Condition.jsonata('{% $states.input.confirmed %}'), beginning)
-      .otherwise(confirm.next(begin));
+      .otherwise(
+        confirm.next(
+          Choice.jsonata(this, 'With other options?', {
+            comment: 'An operator who waits may try others, as often as they like; nothing is written',
+          })
+            .when(Condition.jsonata('{% $exists($states.input.options) %}'), inspect)
+            .otherwise(begin),
+        ),
+      );
     const admitted = Choice.jsonata(this, 'Is it ours?')
       .when(
         Condition.jsonata('{% $states.input.admitted %}'),

@@ -7,6 +7,7 @@ import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import { readJob } from '../jobs/record.ts';
+import { chooseStores } from '../restore/choose-stores.ts';
 import { answerConfirmation } from '../restore/confirmation.ts';
 import {
   CatalogRestore,
@@ -41,6 +42,10 @@ export const RequestRestoreInput = RestoreOptions.extend({
   confirm: z.string().max(80).optional(),
 });
 export type RequestRestoreInput = z.infer<typeof RequestRestoreInput>;
+
+/** All options of a restore that waits; those left out get their defaults. It is a dry run until it is confirmed. */
+export const ChangeOptionsInput = RestoreOptions.omit({ dry_run: true });
+export type ChangeOptionsInput = z.infer<typeof ChangeOptionsInput>;
 
 /** Who asks, and the key under which asking again is the same request. */
 export interface Asker {
@@ -124,9 +129,38 @@ async function requireOwnJob(
   throw usedKey(jobId);
 }
 
-/** Lets a restore that waits go on; `phrase` is the target's name. Throws InvalidInputError. */
-export function confirmRestore(context: OperationsContext, jobId: string, phrase: string): Promise<void> {
-  return answerConfirmation(context, parseInput(Id, jobId, 'The job id'), { confirm: true, phrase });
+/**
+ * Lets a restore that waits go on; `phrase` is the target's name. With `inspectedAt`, only if the job was not inspected
+ * again since. Throws InvalidInputError.
+ */
+export function confirmRestore(
+  context: OperationsContext,
+  jobId: string,
+  phrase: string,
+  inspectedAt?: string,
+): Promise<void> {
+  return answerConfirmation(context, parseInput(Id, jobId, 'The job id'), {
+    confirm: true,
+    phrase,
+    inspectedAt,
+  });
+}
+
+/**
+ * Inspects a restore that waits once more, with other options in place of those that it has; then it waits again.
+ * Nothing is written to a store. Throws InvalidInputError.
+ */
+export async function changeRestoreOptions(
+  context: OperationsContext,
+  jobId: string,
+  input: ChangeOptionsInput,
+): Promise<void> {
+  const id = parseInput(Id, jobId, 'The job id');
+  const options = { ...input, dry_run: false };
+  const job = await readJob(context.bucket, id);
+  // Said here, it leaves the job as it is; found out by the workflow, it would end it.
+  if (job && context.config) chooseStores(context.config, job.target, options);
+  await answerConfirmation(context, id, { options });
 }
 
 /** Ends a restore that waits; nothing was changed by it. Throws InvalidInputError. */

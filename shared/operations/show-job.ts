@@ -6,12 +6,14 @@ import {
   type HistoryEvent,
 } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { inspectionKey } from '../bucket/layout.ts';
+import { inspectionKey, restorePlanKey } from '../bucket/layout.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import { type Progress, readProgress } from '../jobs/progress.ts';
 import { hasEnded, JobRecord, type JobState, readJob } from '../jobs/record.ts';
 import { Inspection } from '../restore/inspection.ts';
+import { RestorePlan } from '../restore/plan.ts';
+import { RestoreOptions } from '../restore/request.ts';
 import type { OperationsContext } from './context.ts';
 import { noSuchJob } from './errors.ts';
 import { StoreProgress, summarizeProgress } from './job-progress.ts';
@@ -23,6 +25,8 @@ const HISTORY_EVENTS = 200;
 export const JobView = JobRecord.extend({
   /** How far each store has come in what it is doing now. */
   progress: z.array(StoreProgress),
+  /** How a restore is done, once it was admitted. */
+  options: RestoreOptions.optional(),
   /** What the inspection found, once a restore has been inspected. */
   inspection: Inspection.optional(),
   /** The states that the execution went through, oldest first; the newest 200 events at most. */
@@ -41,14 +45,17 @@ export async function showJob(context: OperationsContext, jobId: string): Promis
   const id = parseInput(Id, jobId, 'The job id');
   const record = (await readJob(bucket, id)) ?? (await fromExecution(context, id));
   const arn = record.execution_arn;
-  const [progress, inspection, log] = await Promise.all([
+  const isRestore = record.kind === 'restore';
+  const [progress, plan, inspection, log] = await Promise.all([
     readProgress(bucket, id),
-    record.kind === 'restore' ? bucket.readRecord(inspectionKey(id), Inspection) : undefined,
+    isRestore ? bucket.readRecord(restorePlanKey(id), RestorePlan) : undefined,
+    isRestore ? bucket.readRecord(inspectionKey(id), Inspection) : undefined,
     arn === undefined ? [] : readLog(context, arn),
   ]);
   return {
     ...record,
     progress: summarizeProgress(keepCurrent(progress, record)),
+    ...(plan ? { options: plan.value.options } : {}),
     ...(inspection ? { inspection: inspection.value } : {}),
     log,
     ...(arn === undefined ? {} : { console_url: consoleUrl(arn) }),

@@ -2,15 +2,13 @@ import { chooseTarget } from '../backup/names.ts';
 import { ConflictError } from '../bucket/bucket.ts';
 import { catalogKey, restorePlanKey, restoreRequestKey, UPLOADS } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
-import { findTarget } from '../config.ts';
 import type { Environment } from '../environment.ts';
 import { InvalidInputError } from '../errors.ts';
 import { parseInput } from '../input.ts';
 import { type ExecutionInfo, jobIdOf } from '../jobs/execution.ts';
 import { createJob, hasEnded, readJob, updateJob } from '../jobs/record.ts';
-import { storesOf } from '../stores/open.ts';
 import type { StoreName } from '../stores/port.ts';
-import { storesNamed } from './parts.ts';
+import { chooseStores } from './choose-stores.ts';
 import { jobIdsOfUpload, type RestorePlan, readRestorePlan, UploadEvent } from './plan.ts';
 import { CatalogRestore, isConfirmed, RestoreOptions, RollbackRequest, UploadRequest } from './request.ts';
 import { findSafetyBackup } from './safety.ts';
@@ -180,21 +178,6 @@ function makePlan(
     backupId?: string;
   },
 ): RestorePlan {
-  findTarget(environment.config, wanted.target);
-  // Configuration is in the archive to be read by people; nothing loads it.
-  const available: StoreName[] = storesOf(environment.config, wanted.target).filter(
-    (store) => store !== 'config',
-  );
-  const chosen = wanted.options.stores ?? storesNamed(wanted.options.only);
-  const missing = chosen?.find((store) => !available.includes(store));
-  if (missing) {
-    throw new InvalidInputError(
-      `Target "${wanted.target}" has no store "${missing}" that could be restored.`,
-      {
-        remedy: `Choose from: ${available.join(', ')}.`,
-      },
-    );
-  }
   return {
     job_id: wanted.jobId,
     target: wanted.target,
@@ -203,7 +186,7 @@ function makePlan(
     source: wanted.source,
     ...(wanted.backupId === undefined ? {} : { backup_id: wanted.backupId }),
     options: wanted.options,
-    stores: available.filter((store) => chosen?.includes(store) ?? true),
+    stores: chooseStores(environment.config, wanted.target, wanted.options),
     confirmed: wanted.confirmed,
     ...(wanted.requestedBy === undefined ? {} : { requested_by: wanted.requestedBy }),
   };

@@ -11,7 +11,9 @@ import type { Environment } from '../environment.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { readJob, updateJob } from '../jobs/record.ts';
-import { isConfirmed } from './request.ts';
+import type { InspectState } from './inspect.ts';
+import { readInspection } from './inspection.ts';
+import { isConfirmed, type RestoreOptions } from './request.ts';
 
 /** The question that a restore waits with: `jobs/<job>/confirmation.json`. */
 const Confirmation = z.object({ job_id: Id, task_token: z.string(), asked_at: z.iso.datetime() });
@@ -30,14 +32,22 @@ export async function askForConfirmation(
   await updateJob(environment.bucket, jobId, () => ({ state: 'awaiting_confirmation' }));
 }
 
+/** What can be said to a restore that waits. */
+export type Answer =
+  /** Go on: `phrase` is the target's name, `inspectedAt` says which inspection the operator has seen. */
+  | { readonly confirm: true; readonly phrase: string; readonly inspectedAt?: string | undefined }
+  | { readonly confirm: false; readonly reason?: string }
+  /** Inspect again with other options, and then wait again. */
+  | { readonly options: RestoreOptions };
+
 /**
- * Answers a restore that waits. To confirm, `phrase` must be the target's name. Throws InvalidInputError where the
- * job waits for no answer.
+ * Answers a restore that waits. Throws InvalidInputError where the job waits for no answer, where the phrase is not the
+ * target's name, or where the newest inspection stands against it or is not the one that the operator has seen.
  */
 export async function answerConfirmation(
   { bucket, sfn }: { bucket: Bucket; sfn: SFNClient },
   jobId: string,
-  answer: { confirm: true; phrase: string } | { confirm: false; reason?: string },
+  answer: Answer,
 ): Promise<void> {
   const job = await readJob(bucket, jobId);
   const question = (await bucket.readRecord(confirmationKey(jobId), Confirmation))?.value;
@@ -47,10 +57,18 @@ export async function answerConfirmation(
       { remedy: 'List the jobs with `ngbak jobs` and take one that is awaiting_confirmation.' },
     );
   }
-  if (answer.confirm) isConfirmed(answer.phrase, job.target);
+  if ('confirm' in answer && answer.confirm) {
+    isConfirmed(answer.phrase, job.target);
+    await requireInspection(bucket, jobId, answer.inspectedAt);
+  }
   try {
     const taskToken = question.task_token;
-    if (answer.confirm) {
+    if ('options' in answer) {
+      const { options } = answer;
+      // The archive is sound in every byte already: only the comparison with the target is made again.
+      const again: z.input<typeof InspectState> = { job_id: jobId, cursor: { stage: 'target' }, options };
+      await sfn.send(new SendTaskSuccessCommand({ taskToken, output: JSON.stringify(again) }));
+    } else if (answer.confirm) {
       await sfn.send(new SendTaskSuccessCommand({ taskToken, output: JSON.stringify({ job_id: jobId }) }));
     } else {
       const cause = answer.reason ?? 'The operator rejected the restore. Nothing was changed.';
@@ -61,6 +79,25 @@ export async function answerConfirmation(
     throw new InvalidInputError(`Job ${jobId} no longer waits: its time ran out or it was stopped.`, {
       remedy: 'Upload the archive again.',
       cause: error,
+    });
+  }
+}
+
+/** Options may have been changed by somebody else since an operator looked: nobody confirms what they have not seen. */
+async function requireInspection(
+  bucket: Bucket,
+  jobId: string,
+  inspectedAt: string | undefined,
+): Promise<void> {
+  const { problems, inspected_at } = await readInspection(bucket, jobId);
+  if (problems.length > 0) {
+    throw new InvalidInputError(`Job ${jobId} can't go on: ${problems.slice(0, 5).join('; ')}.`, {
+      remedy: 'Choose other options, or reject it.',
+    });
+  }
+  if (inspectedAt !== undefined && inspectedAt !== inspected_at) {
+    throw new InvalidInputError(`Job ${jobId} was inspected again, with other options, at ${inspected_at}.`, {
+      remedy: 'Look at what was found now, then confirm.',
     });
   }
 }

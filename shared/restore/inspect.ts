@@ -11,11 +11,14 @@ import { IntegrityError, InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
+import { updateJob } from '../jobs/record.ts';
 import { withStore } from '../stores/open.ts';
 import type { Store, StoreName } from '../stores/port.ts';
+import { chooseStores } from './choose-stores.ts';
 import type { Inspection } from './inspection.ts';
 import { storesNamed } from './parts.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf } from './plan.ts';
+import { RestoreOptions } from './request.ts';
 import { reasonOf, routeStore, viewOf } from './routes.ts';
 
 /** Problems that an error tells; the inspection's record has all of them. */
@@ -33,6 +36,8 @@ export const InspectState = z.object({
   job_id: Id,
   cursor: Cursor.nullable().default(null),
   done: z.boolean().default(false),
+  /** Options that an operator tries in place of those that the job has. */
+  options: RestoreOptions.optional(),
 });
 export type InspectState = z.infer<typeof InspectState>;
 
@@ -50,7 +55,8 @@ export async function inspectArchive(
   leg: Leg,
 ): Promise<InspectResult> {
   const { bucket } = environment;
-  const plan = await readRestorePlan(bucket, state.job_id);
+  const asked = await readRestorePlan(bucket, state.job_id);
+  const plan = state.options ? await changeOptions(environment, asked, state.options) : asked;
   const cursor: Cursor = state.cursor ?? { stage: 'format' };
   const next = (value: Cursor): InspectResult => ({ job_id: state.job_id, cursor: value, done: false });
   if (cursor.stage === 'format') {
@@ -81,7 +87,8 @@ export async function inspectArchive(
   const inspection = await compareWithTarget(environment, plan, leg);
   await bucket.writeRecord(inspectionKey(plan.job_id), inspection);
   const refused = inspection.problems.length > 0;
-  if (refused && !plan.options.dry_run) {
+  // With options that are only tried, what stands against them is shown: others can be tried then.
+  if (refused && !plan.options.dry_run && !state.options) {
     const told = inspection.problems.slice(0, PROBLEMS_TOLD_MAX).join('; ');
     const more = inspection.problems.length - PROBLEMS_TOLD_MAX;
     throw new InvalidInputError(
@@ -97,6 +104,18 @@ export async function inspectArchive(
     dry_run: plan.options.dry_run,
     refused,
   };
+}
+
+/** Puts other options in place of those that a restore was asked for with. What they lead to is found out anew. */
+async function changeOptions(
+  { bucket, config }: Environment,
+  { routes: _, ...plan }: RestorePlan,
+  options: RestoreOptions,
+): Promise<RestorePlan> {
+  const changed = { ...plan, options, stores: chooseStores(config, plan.target, options) };
+  await bucket.writeRecord(restorePlanKey(plan.job_id), changed);
+  await updateJob(bucket, plan.job_id, () => ({ state: 'processing' }));
+  return changed;
 }
 
 function openSource(bucket: Bucket, { bucket: name, key, version_id }: ObjectVersion) {

@@ -1,6 +1,8 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { Id } from '../../ids.ts';
 import {
+  ChangeOptionsInput,
+  changeRestoreOptions,
   confirmRestore,
   RequestRestoreInput,
   RestoreBackupInput,
@@ -73,9 +75,24 @@ const confirm = createRoute({
   summary: 'Let a restore that waits go on',
   request: {
     params: JobPath,
-    body: body(z.strictObject({ phrase: z.string().max(80) })),
+    body: body(
+      z.strictObject({
+        /** The target's name. */
+        phrase: z.string().max(80),
+        /** `inspected_at` of the inspection that was looked at: refused if there is a newer one. */
+        inspected_at: z.iso.datetime().optional(),
+      }),
+    ),
   },
   responses: { 202: answer('It goes on.', Accepted), ...PROBLEMS },
+});
+const change = createRoute({
+  method: 'post',
+  path: '/api/v1/restore/{job}/options',
+  summary: 'Inspect a restore that waits again, with other options',
+  description: 'The options take the place of all that it has. Nothing is written; then it waits again.',
+  request: { params: JobPath, body: body(ChangeOptionsInput) },
+  responses: { 202: answer('It is inspected again.', Accepted), ...PROBLEMS },
 });
 const reject = createRoute({
   method: 'post',
@@ -114,7 +131,14 @@ export function restoreRoutes(api: Api, { context, allow }: RouteTools): void {
   api.openapi(confirm, async (c) => {
     allow(c.get('caller'), 'operator');
     const { job } = c.req.valid('param');
-    await confirmRestore(context, job, c.req.valid('json').phrase);
+    const { phrase, inspected_at } = c.req.valid('json');
+    await confirmRestore(context, job, phrase, inspected_at);
+    return c.json({ job_id: job }, 202);
+  });
+  api.openapi(change, async (c) => {
+    allow(c.get('caller'), 'operator', 'costly');
+    const { job } = c.req.valid('param');
+    await changeRestoreOptions(context, job, c.req.valid('json'));
     return c.json({ job_id: job }, 202);
   });
   api.openapi(reject, async (c) => {

@@ -1,0 +1,128 @@
+import Box from '@cloudscape-design/components/box';
+import Button from '@cloudscape-design/components/button';
+import Header from '@cloudscape-design/components/header';
+import Link from '@cloudscape-design/components/link';
+import Pagination from '@cloudscape-design/components/pagination';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import StatusIndicator from '@cloudscape-design/components/status-indicator';
+import Table from '@cloudscape-design/components/table';
+import { useState } from 'react';
+import { bytes } from '../../../cli/format.ts';
+import { Empty, Problem } from '../../parts/states.tsx';
+import { Time } from '../../parts/time.tsx';
+import { href } from '../../router.ts';
+import { useSession } from '../../session.tsx';
+import { useData } from '../../use-data.ts';
+
+const PAGE = 20;
+
+/** The backups to choose one from, a page at a time; one that was chosen on another page is named above. */
+export function BackupChoice({
+  chosen,
+  onChoose,
+}: {
+  chosen: string | undefined;
+  onChoose: (id: string) => void;
+}) {
+  const { api } = useSession();
+  /** Cursor of each page that was seen; the first page has none. */
+  const [cursors, setCursors] = useState<readonly (string | undefined)[]>([undefined]);
+  const [page, setPage] = useState(0);
+  const cursor = cursors[page];
+  const query = { limit: PAGE, ...(cursor === undefined ? {} : { cursor }) };
+  const loaded = useData(`backups ${cursor ?? ''}`, (signal) => api.listBackups(query, signal));
+  const { data, error } = loaded;
+  const backups = data?.backups ?? [];
+  const pages = data ? Math.max(1, Math.ceil(data.total / PAGE)) : cursors.length;
+  const elsewhere = chosen !== undefined && !backups.some(({ backup_id }) => backup_id === chosen);
+  const next = () => {
+    if (data?.next_cursor === undefined) return;
+    setCursors([...cursors.slice(0, page + 1), data.next_cursor]);
+    setPage(page + 1);
+  };
+  return (
+    <SpaceBetween size="m">
+      {error && <Problem error={error} retry={loaded.reload} />}
+      {elsewhere && (
+        <Box>
+          Chosen: <Link href={href(['backup', chosen])}>{chosen}</Link>
+        </Box>
+      )}
+      <Table
+        variant="container"
+        selectionType="single"
+        selectedItems={backups.filter(({ backup_id }) => backup_id === chosen)}
+        onSelectionChange={({ detail }) => {
+          const id = detail.selectedItems[0]?.backup_id;
+          if (id !== undefined) onChoose(id);
+        }}
+        onRowClick={({ detail }) => onChoose(detail.item.backup_id)}
+        ariaLabels={{
+          selectionGroupLabel: 'Backup to restore',
+          itemSelectionLabel: (_, { backup_id }) => `Choose ${backup_id}`,
+          tableLabel: 'Backups',
+        }}
+        trackBy="backup_id"
+        items={backups}
+        loading={!data && !error}
+        loadingText="Loading backups"
+        wrapLines
+        header={
+          <Header variant="h2" {...(data ? { counter: `(${data.total})` } : {})}>
+            Backup
+          </Header>
+        }
+        pagination={
+          pages > 1 ? (
+            <Pagination
+              currentPageIndex={page + 1}
+              pagesCount={pages}
+              // Pages are reached one after the other: a cursor says only where the next one starts.
+              onPreviousPageClick={() => setPage(Math.max(0, page - 1))}
+              onNextPageClick={next}
+              onChange={({ detail }) => {
+                if (detail.currentPageIndex - 1 < cursors.length) setPage(detail.currentPageIndex - 1);
+              }}
+              openEnd={false}
+              ariaLabels={{ nextPageLabel: 'Older backups', previousPageLabel: 'Newer backups' }}
+            />
+          ) : undefined
+        }
+        columnDefinitions={[
+          {
+            id: 'time',
+            header: 'Made',
+            isRowHeader: true,
+            cell: ({ created_at }) => <Time value={created_at} />,
+          },
+          { id: 'target', header: 'Of', cell: ({ target }) => <bdi>{target}</bdi> },
+          {
+            id: 'scope',
+            header: 'Stores',
+            cell: ({ type, stores }) => (type === 'full' ? 'all' : stores.join(', ')),
+          },
+          { id: 'size', header: 'Size', cell: (backup) => bytes(backup.bytes) },
+          {
+            id: 'verified',
+            header: 'Verification',
+            cell: ({ verification }) =>
+              verification.state === 'verified' ? (
+                <StatusIndicator type="success">Verified</StatusIndicator>
+              ) : (
+                <StatusIndicator type="error">Damaged</StatusIndicator>
+              ),
+          },
+          { id: 'tags', header: 'Tags', cell: ({ tags }) => <bdi>{tags.join(', ')}</bdi> },
+        ]}
+        empty={
+          <Empty
+            title="No backups yet"
+            action={<Button href={href(['create-backup'])}>Create a backup</Button>}
+          >
+            A file from another place can be restored all the same.
+          </Empty>
+        }
+      />
+    </SpaceBetween>
+  );
+}

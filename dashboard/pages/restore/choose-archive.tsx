@@ -1,0 +1,139 @@
+import Box from '@cloudscape-design/components/box';
+import Button from '@cloudscape-design/components/button';
+import Container from '@cloudscape-design/components/container';
+import FormField from '@cloudscape-design/components/form-field';
+import Header from '@cloudscape-design/components/header';
+import Select from '@cloudscape-design/components/select';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import Tiles from '@cloudscape-design/components/tiles';
+import { useRef, useState } from 'react';
+import type { MultipartUpload } from '../../../shared/restore/request.ts';
+import { useNotices } from '../../notices.tsx';
+import { blocked } from '../../parts/blocked.ts';
+import { Show } from '../../parts/states.tsx';
+import { href, navigate } from '../../router.ts';
+import { useSession } from '../../session.tsx';
+import { startUpload } from '../../upload/running.ts';
+import { useData } from '../../use-data.ts';
+import { BackupChoice } from './backup-choice.tsx';
+import { FileChoice } from './file-choice.tsx';
+import { WizardFrame } from './frame.tsx';
+
+/** First step: which archive, and into which target. All but the file itself is in the address. */
+export function ChooseArchive({ query }: { query: URLSearchParams }) {
+  const { api, refusal } = useSession();
+  const { fail } = useNotices();
+  const deployment = useData('deployment', api.deployment);
+  const [file, setFile] = useState<File>();
+  const [busy, setBusy] = useState(false);
+  const fromFile = query.get('from') === 'file';
+  const backup = query.get('backup') ?? undefined;
+  const target = query.get('target') ?? undefined;
+  // One key for one choice: pressed twice, or sent again after a broken answer, it is the same job.
+  const key = useRef({ of: '', key: '' });
+  const asked = JSON.stringify([fromFile, backup, target, file?.name, file?.size, file?.lastModified]);
+  if (key.current.of !== asked) key.current = { of: asked, key: crypto.randomUUID() };
+
+  const go = (changed: Record<string, string | undefined>) => {
+    const next = { from: fromFile ? 'file' : undefined, backup, target, ...changed };
+    const kept = Object.entries(next).filter((entry): entry is [string, string] => entry[1] !== undefined);
+    navigate(href(['restore'], Object.fromEntries(kept)), { replace: true });
+  };
+  const begin = async (into: string | undefined) => {
+    setBusy(true);
+    try {
+      const headers = { 'idempotency-key': key.current.key };
+      const where = into === undefined ? {} : { target: into };
+      if (fromFile && file) {
+        const request = await api.call<MultipartUpload>('POST', 'restore', {
+          body: { file_name: file.name, bytes: file.size, upload: 'multipart', ...where },
+          headers,
+        });
+        startUpload(request.job_id, file, request.multipart.part_bytes, api);
+        navigate(href(['restore', request.job_id]), { replace: true });
+      } else if (backup !== undefined) {
+        const { job_id } = await api.restoreBackup({ backup_id: backup, ...where }, key.current.key);
+        navigate(href(['restore', job_id]), { replace: true });
+      }
+    } catch (error) {
+      fail('The restore could not begin', error);
+      setBusy(false);
+    }
+  };
+  const why =
+    refusal('operator') ??
+    (fromFile && !file
+      ? 'Choose a file first.'
+      : !fromFile && !backup
+        ? 'Choose a backup first.'
+        : undefined);
+  return (
+    <WizardFrame step="Archive" upload={fromFile} title="Restore">
+      <Show loaded={deployment} what="the targets">
+        {({ targets }) => {
+          const only = targets.length === 1 ? targets[0]?.name : undefined;
+          const asBackedUp = { value: '', label: 'The target that was backed up' };
+          const options = [
+            ...(fromFile ? [] : [asBackedUp]),
+            ...targets.map(({ name, profile }) => ({
+              value: name,
+              label: name,
+              description: `profile ${profile}`,
+            })),
+          ];
+          const chosen = target ?? (fromFile ? only : '');
+          const missing = fromFile && chosen === undefined ? 'Choose a target first.' : undefined;
+          const reason = why ?? missing;
+          return (
+            <SpaceBetween size="l">
+              <Tiles
+                ariaLabel="Where the archive is"
+                value={fromFile ? 'file' : 'backup'}
+                onChange={({ detail }) => go({ from: detail.value === 'file' ? 'file' : undefined })}
+                items={[
+                  {
+                    value: 'backup',
+                    label: 'A backup of this deployment',
+                    description: 'From the list of backups',
+                  },
+                  { value: 'file', label: 'A file on this computer', description: 'Uploaded straight to S3' },
+                ]}
+              />
+              {fromFile ? (
+                <Container header={<Header variant="h2">File</Header>}>
+                  <FileChoice file={file} onChoose={setFile} />
+                </Container>
+              ) : (
+                <BackupChoice chosen={backup} onChoose={(id) => go({ backup: id })} />
+              )}
+              <Container header={<Header variant="h2">Destination</Header>}>
+                <FormField
+                  label="Restore into"
+                  description="Destinations are configured by an administrator; a request never names an address."
+                >
+                  <Select
+                    selectedOption={options.find(({ value }) => value === chosen) ?? null}
+                    placeholder="Choose a target"
+                    options={options}
+                    onChange={({ detail }) => go({ target: detail.selectedOption.value || undefined })}
+                  />
+                </FormField>
+              </Container>
+              <Box float="right">
+                <Button
+                  variant="primary"
+                  loading={busy}
+                  loadingText="Beginning"
+                  {...blocked(reason)}
+                  onClick={() => begin(chosen || undefined)}
+                >
+                  {fromFile ? 'Upload and inspect' : 'Inspect'}
+                </Button>
+              </Box>
+            </SpaceBetween>
+          );
+        }}
+      </Show>
+    </WizardFrame>
+  );
+}

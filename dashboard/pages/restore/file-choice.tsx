@@ -1,0 +1,48 @@
+import FileUpload from '@cloudscape-design/components/file-upload';
+import FormField from '@cloudscape-design/components/form-field';
+import { useState } from 'react';
+import { bytes } from '../../../cli/format.ts';
+import { checkContent, checkNameAndSize } from '../../upload/archive-file.ts';
+
+/** Lets the user choose or drop an archive; what is none is refused before anything is sent. */
+export function FileChoice({
+  file,
+  onChoose,
+}: {
+  file: File | undefined;
+  onChoose: (file: File | undefined) => void;
+}) {
+  const [refused, setRefused] = useState<{ file: File; text: string }>();
+  const choose = async (chosen: File | undefined) => {
+    setRefused(undefined);
+    onChoose(undefined);
+    if (!chosen) return;
+    const problem = checkNameAndSize(chosen) ?? (await checkContent(chosen));
+    if (problem) setRefused({ file: chosen, text: `${problem.problem} ${problem.remedy}` });
+    else onChoose(chosen);
+  };
+  const shown = refused?.file ?? file;
+  return (
+    <FormField
+      label="Archive"
+      description="A .ngbak file. It goes straight to S3, in parts, and can be paused."
+    >
+      <FileUpload
+        value={shown ? [shown] : []}
+        accept=".ngbak"
+        showFileSize
+        showFileLastModified
+        fileErrors={[refused?.text ?? null]}
+        onChange={({ detail }) => choose(detail.value[0])}
+        i18nStrings={{
+          uploadButtonText: () => 'Choose file',
+          dropzoneText: () => 'Drop the archive here',
+          removeFileAriaLabel: (_, name) => `Remove ${name}`,
+          errorIconAriaLabel: 'Error',
+          formatFileSize: bytes,
+          formatFileLastModified: (date) => date.toLocaleString('sv-SE'),
+        }}
+      />
+    </FormField>
+  );
+}

@@ -1,0 +1,55 @@
+import Grid from '@cloudscape-design/components/grid';
+import Header from '@cloudscape-design/components/header';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import Steps, { type StepsProps } from '@cloudscape-design/components/steps';
+import type { ReactNode } from 'react';
+
+/** What an operator goes through, in order. */
+const STEPS = ['Archive', 'Upload', 'Inspection', 'Decision', 'Restore', 'Result'] as const;
+export type StepName = (typeof STEPS)[number];
+
+/** The wizard's frame: which step this is, what is behind and ahead, and the step itself. */
+export function WizardFrame({
+  step,
+  failed = false,
+  upload,
+  title,
+  actions,
+  children,
+}: {
+  step: StepName;
+  /** The step is where it ended badly. */
+  failed?: boolean;
+  /** Whether a file is uploaded: without one that step is left out. */
+  upload: boolean;
+  title: ReactNode;
+  actions?: ReactNode;
+  children: ReactNode;
+}) {
+  const shown = STEPS.filter((name) => upload || name !== 'Upload');
+  const at = shown.indexOf(step);
+  const steps = shown.map((name, i): StepsProps.Step => {
+    const last = name === 'Result';
+    const status: StepsProps.Status =
+      i < at ? 'success' : i > at ? 'pending' : failed ? 'error' : last ? 'success' : 'in-progress';
+    const label = i < at ? 'Done' : i > at ? 'To come' : failed ? 'Failed' : last ? 'Done' : 'Now';
+    return { status, statusIconAriaLabel: label, header: name };
+  });
+  return (
+    <SpaceBetween size="l">
+      <Header
+        variant="h1"
+        actions={actions}
+        description="Nothing is written before you type the target’s name."
+      >
+        {title}
+      </Header>
+      <Grid
+        gridDefinition={[{ colspan: { default: 12, s: 3, l: 2 } }, { colspan: { default: 12, s: 9, l: 10 } }]}
+      >
+        <Steps steps={steps} ariaLabel="Steps of a restore" />
+        <div>{children}</div>
+      </Grid>
+    </SpaceBetween>
+  );
+}

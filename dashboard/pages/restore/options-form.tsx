@@ -1,0 +1,220 @@
+import Alert from '@cloudscape-design/components/alert';
+import Box from '@cloudscape-design/components/box';
+import Button from '@cloudscape-design/components/button';
+import Checkbox from '@cloudscape-design/components/checkbox';
+import Container from '@cloudscape-design/components/container';
+import ExpandableSection from '@cloudscape-design/components/expandable-section';
+import FormField from '@cloudscape-design/components/form-field';
+import Header from '@cloudscape-design/components/header';
+import Input from '@cloudscape-design/components/input';
+import Multiselect from '@cloudscape-design/components/multiselect';
+import RadioGroup from '@cloudscape-design/components/radio-group';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import Tiles from '@cloudscape-design/components/tiles';
+import { useState } from 'react';
+import type { JobView } from '../../../shared/operations/show-job.ts';
+import type { Inspection } from '../../../shared/restore/inspection.ts';
+import type { RestoreOptions } from '../../../shared/restore/request.ts';
+import { storeName } from '../../job/store-bars.tsx';
+import { useNotices } from '../../notices.tsx';
+import { blocked } from '../../parts/blocked.ts';
+import { useSession } from '../../session.tsx';
+import { namesIn, withoutEmpty, words } from './chosen-options.ts';
+
+type Store = 'graph' | 'vectors' | 'kv';
+const STORES: readonly Store[] = ['graph', 'vectors', 'kv'];
+
+/** How the restore is to be done. Changed options are inspected again before anything can be confirmed. */
+export function OptionsForm({
+  job,
+  inspection,
+  options,
+  onAnswer,
+}: {
+  job: JobView;
+  inspection: Inspection;
+  options: RestoreOptions;
+  onAnswer: () => void;
+}) {
+  const { api, refusal } = useSession();
+  const { fail } = useNotices();
+  const [mode, setMode] = useState(options.mode);
+  const [onConflict, setOnConflict] = useState(options.on_conflict);
+  const [stores, setStores] = useState<readonly Store[]>(
+    STORES.filter((store) => options.stores?.includes(store)),
+  );
+  const [safety, setSafety] = useState(options.safety_backup);
+  const [label, setLabel] = useState(options.only?.label ?? '');
+  const [collections, setCollections] = useState<readonly string[]>(options.only?.collections ?? []);
+  const [namespaces, setNamespaces] = useState<readonly string[]>(options.only?.namespaces ?? []);
+  const [prefixes, setPrefixes] = useState((options.only?.key_prefixes ?? []).join(', '));
+  const [toLabel, setToLabel] = useState(options.rename?.label ?? '');
+  const [toPrefix, setToPrefix] = useState(options.rename?.key_prefix ?? '');
+  const [busy, setBusy] = useState(false);
+
+  const only = withoutEmpty({
+    label,
+    collections: [...collections],
+    namespaces: [...namespaces],
+    key_prefixes: words(prefixes),
+  });
+  const rename = withoutEmpty({ ...options.rename, label: toLabel, key_prefix: toPrefix });
+  const chosen = {
+    mode,
+    on_conflict: onConflict,
+    safety_backup: safety,
+    ...(stores.length === 0 ? {} : { stores: [...stores] }),
+    ...(only ? { only } : {}),
+    ...(rename ? { rename } : {}),
+  };
+  const { dry_run: _, ...before } = options;
+  const changed = sorted(chosen) !== sorted(before);
+  const why = refusal('operator') ?? (changed ? undefined : 'Nothing is changed.');
+  const inspect = async () => {
+    setBusy(true);
+    try {
+      await api.changeRestoreOptions(job.job_id, chosen);
+      onAnswer();
+    } catch (error) {
+      fail('The options could not be changed', error);
+    } finally {
+      setBusy(false);
+    }
+  };
+  const option = (value: string) => ({ value, label: value });
+  const known = {
+    collections: [...new Set([...namesIn(inspection, 'vectors', 'points:'), ...collections])],
+    namespaces: [...new Set([...namesIn(inspection, 'kv', 'keys:'), ...namespaces])],
+  };
+  return (
+    <SpaceBetween size="l">
+      <Container header={<Header variant="h2">How</Header>}>
+        <SpaceBetween size="l">
+          <FormField label="Mode" stretch>
+            <Tiles
+              value={mode}
+              onChange={({ detail }) => setMode(detail.value === 'merge' ? 'merge' : 'replace')}
+              items={[
+                {
+                  value: 'replace',
+                  label: 'Replace',
+                  description:
+                    'The target’s scope is emptied first: afterwards it holds the archive and nothing else.',
+                },
+                {
+                  value: 'merge',
+                  label: 'Merge',
+                  description: 'What is there stays; the archive is added to it.',
+                },
+              ]}
+            />
+          </FormField>
+          {mode === 'merge' && (
+            <FormField label="Where a record exists in both, with other content">
+              <RadioGroup
+                value={onConflict}
+                onChange={({ detail }) => setOnConflict(detail.value as RestoreOptions['on_conflict'])}
+                items={[
+                  { value: 'fail', label: 'Fail', description: 'The restore ends, and is rolled back.' },
+                  { value: 'keep', label: 'Keep what is there' },
+                  { value: 'overwrite', label: 'Overwrite with the archive’s' },
+                ]}
+              />
+            </FormField>
+          )}
+          <FormField label="Way back">
+            <Checkbox checked={safety} onChange={({ detail }) => setSafety(detail.checked)}>
+              Save the target first
+            </Checkbox>
+          </FormField>
+          {!safety && (
+            <Alert type="warning">
+              Without a safety backup, a restore that fails leaves the target as it is then.
+            </Alert>
+          )}
+        </SpaceBetween>
+      </Container>
+      <Container header={<Header variant="h2">What</Header>}>
+        <SpaceBetween size="l">
+          <FormField label="Stores" description="None chosen: all that archive and target have in common.">
+            <Multiselect
+              selectedOptions={stores.map((store) => ({ value: store, label: storeName(store) }))}
+              options={STORES.map((store) => ({ value: store, label: storeName(store) }))}
+              placeholder="All"
+              onChange={({ detail }) =>
+                setStores(
+                  STORES.filter((store) => detail.selectedOptions.some(({ value }) => value === store)),
+                )
+              }
+            />
+          </FormField>
+          <ExpandableSection headerText="Only a part" defaultExpanded={only !== undefined}>
+            <SpaceBetween size="m">
+              <FormField
+                label="Collections of vectors"
+                description="None chosen: all, unless another part is named."
+              >
+                <Multiselect
+                  selectedOptions={collections.map(option)}
+                  options={known.collections.map(option)}
+                  placeholder="All"
+                  empty="The archive tells no collections."
+                  onChange={({ detail }) =>
+                    setCollections(detail.selectedOptions.map(({ value = '' }) => value))
+                  }
+                />
+              </FormField>
+              <FormField label="Namespaces of key-value data">
+                <Multiselect
+                  selectedOptions={namespaces.map(option)}
+                  options={known.namespaces.map(option)}
+                  placeholder="All"
+                  empty="The archive tells no namespaces."
+                  onChange={({ detail }) =>
+                    setNamespaces(detail.selectedOptions.map(({ value = '' }) => value))
+                  }
+                />
+              </FormField>
+              <FormField label="Keys that begin with" description="Several are separated by commas.">
+                <Input value={prefixes} onChange={({ detail }) => setPrefixes(detail.value)} />
+              </FormField>
+              <FormField label="Nodes with the label">
+                <Input value={label} onChange={({ detail }) => setLabel(detail.value)} />
+              </FormField>
+            </SpaceBetween>
+          </ExpandableSection>
+          <ExpandableSection
+            headerText="Other names at the destination"
+            defaultExpanded={rename !== undefined}
+          >
+            <SpaceBetween size="m">
+              <FormField label="Label of the nodes" description="Empty: as the target is configured.">
+                <Input value={toLabel} onChange={({ detail }) => setToLabel(detail.value)} />
+              </FormField>
+              <FormField label="Beginning of the keys" description="Empty: as the target is configured.">
+                <Input value={toPrefix} onChange={({ detail }) => setToPrefix(detail.value)} />
+              </FormField>
+            </SpaceBetween>
+          </ExpandableSection>
+        </SpaceBetween>
+      </Container>
+      <Box float="right">
+        <Button variant="primary" loading={busy} {...blocked(why)} onClick={inspect}>
+          Try with these options
+        </Button>
+      </Box>
+      <Box color="text-body-secondary">
+        A dry run: archive and target are compared again with these options. Nothing is written.
+      </Box>
+    </SpaceBetween>
+  );
+}
+
+/** Says the same of two objects with the same content, in whatever order it was set. */
+function sorted(value: object): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}

@@ -1,0 +1,118 @@
+import Alert from '@cloudscape-design/components/alert';
+import Box from '@cloudscape-design/components/box';
+import Button from '@cloudscape-design/components/button';
+import Container from '@cloudscape-design/components/container';
+import Header from '@cloudscape-design/components/header';
+import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import StatusIndicator from '@cloudscape-design/components/status-indicator';
+import Table from '@cloudscape-design/components/table';
+import { bytes, count } from '../../../cli/format.ts';
+import type { Inspection } from '../../../shared/restore/inspection.ts';
+import type { RestoreOptions } from '../../../shared/restore/request.ts';
+import { Tally } from '../../job/restore-result.tsx';
+import { Time } from '../../parts/time.tsx';
+import { type Difference, differences, findings } from './findings.ts';
+
+/** What the inspection found: the archive, what speaks against it, and the difference with the target. */
+export function Report({
+  inspection,
+  options,
+  ended = false,
+  onNext,
+}: {
+  inspection: Inspection;
+  options: RestoreOptions;
+  /** The restore is over: what was found is history. */
+  ended?: boolean;
+  onNext?: () => void;
+}) {
+  const { archive, stores, target } = inspection;
+  return (
+    <SpaceBetween size="l">
+      {!ended && <Findings inspection={inspection} options={options} />}
+      <Container header={<Header variant="h2">Archive</Header>}>
+        <KeyValuePairs
+          columns={3}
+          items={[
+            { label: 'Backup', value: <bdi>{archive.backup_id}</bdi> },
+            { label: 'Made', value: <Time value={archive.created_at} /> },
+            { label: 'Made of', value: <bdi>{archive.origin ?? 'not told'}</bdi> },
+            { label: 'Size', value: `${bytes(archive.bytes)}, ${count(archive.entries)} entries` },
+            { label: 'Checked', value: <StatusIndicator type="success">Every byte</StatusIndicator> },
+            { label: 'Checksum', value: <code>{archive.checksum}</code> },
+          ]}
+        />
+      </Container>
+      <Table
+        variant="container"
+        wrapLines
+        header={
+          <Header
+            variant="h2"
+            description={`Inspected: ${stores.map(({ kind, version }) => `${kind} ${version}`).join(', ')}`}
+          >
+            Difference with <bdi>{target}</bdi>
+          </Header>
+        }
+        items={differences(inspection)}
+        trackBy={({ store, name }) => `${store} ${name}`}
+        columnDefinitions={[
+          {
+            id: 'what',
+            header: 'What',
+            isRowHeader: true,
+            cell: ({ store, name }) => <Tally store={store} name={name} />,
+          },
+          { id: 'archive', header: 'In the archive', cell: (row) => count(row.archive) },
+          {
+            id: 'target',
+            header: ended ? 'In the target before' : 'In the target now',
+            cell: (row) => count(row.target),
+          },
+          { id: 'change', header: 'Difference', cell: changeText },
+        ]}
+        empty={<Box>Archive and target hold nothing that is counted.</Box>}
+      />
+      {onNext && (
+        <Box float="right">
+          <Button variant="primary" onClick={onNext}>
+            Next
+          </Button>
+        </Box>
+      )}
+    </SpaceBetween>
+  );
+}
+
+function changeText({ archive, target }: Difference): string {
+  const change = archive - target;
+  return change === 0 ? 'same number' : `${change > 0 ? '+' : '−'}${count(Math.abs(change))}`;
+}
+
+/** What should be known before the restore, the worst first. */
+export function Findings({ inspection, options }: { inspection: Inspection; options: RestoreOptions }) {
+  const found = findings(inspection, options);
+  const bad = found.filter(({ severity }) => severity === 'error').length;
+  const warnings = found.filter(({ severity }) => severity === 'warning').length;
+  const type = bad > 0 ? 'error' : warnings > 0 ? 'warning' : 'success';
+  const header =
+    bad > 0
+      ? 'This archive can’t be restored like this'
+      : warnings > 0
+        ? `It can be restored; know ${warnings === 1 ? 'this' : `these ${warnings} things`} before`
+        : 'It can be restored';
+  return (
+    <Alert type={type} header={header}>
+      <ul className="plain">
+        {found.map(({ severity, text }) => (
+          <li key={text}>
+            <StatusIndicator type={severity} iconAriaLabel={severity} wrapText>
+              <bdi>{text}</bdi>
+            </StatusIndicator>
+          </li>
+        ))}
+      </ul>
+    </Alert>
+  );
+}

@@ -1,0 +1,145 @@
+import Box from '@cloudscape-design/components/box';
+import Button from '@cloudscape-design/components/button';
+import Container from '@cloudscape-design/components/container';
+import Header from '@cloudscape-design/components/header';
+import Link from '@cloudscape-design/components/link';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import { useState } from 'react';
+import type { JobView } from '../../../shared/operations/show-job.ts';
+import { CancelJob } from '../../job/cancel-job.tsx';
+import { JobFacts } from '../../job/facts.tsx';
+import { JobLog } from '../../job/job-log.tsx';
+import { RestoreOutcome } from '../../job/restore-result.tsx';
+import { StoreBars } from '../../job/store-bars.tsx';
+import { useTitle } from '../../job/title.ts';
+import { useJob } from '../../job/use-job.ts';
+import { Show } from '../../parts/states.tsx';
+import { href } from '../../router.ts';
+import { forgetUpload } from '../../upload/running.ts';
+import { jobTitle, NoSuchJob } from '../job.tsx';
+import { Decision } from './decision.tsx';
+import { type StepName, WizardFrame } from './frame.tsx';
+import { Report } from './report.tsx';
+import { type Stage, stageOf } from './stages.ts';
+import { UploadStep } from './upload-step.tsx';
+
+const STEPS: Record<Stage, StepName> = {
+  upload: 'Upload',
+  inspection: 'Inspection',
+  decision: 'Decision',
+  restore: 'Restore',
+  result: 'Result',
+};
+
+/** Everything of a restore after its beginning: the job says where it stands, the address which of its pages is open. */
+export function RestoreJob({ jobId, step }: { jobId: string; step: string | undefined }) {
+  const loaded = useJob(jobId);
+  useTitle(loaded.data && jobTitle(loaded.data));
+  if (loaded.error?.status === 404 && !loaded.data) return <NoSuchJob id={jobId} />;
+  return (
+    <Show loaded={loaded} what="the restore">
+      {(job) =>
+        job.kind === 'restore' ? (
+          <Standing job={job} step={step} reload={loaded.reload} />
+        ) : (
+          <Box>
+            This job is a backup: <Link href={href(['job', job.job_id])}>look at it there</Link>.
+          </Box>
+        )
+      }
+    </Show>
+  );
+}
+
+function Standing({ job, step, reload }: { job: JobView; step: string | undefined; reload: () => void }) {
+  /** When the inspection was made that the user has answered: until there is news, the answer is on its way. */
+  const [answered, setAnswered] = useState<string>();
+  const stage = stageOf(job);
+  const inspectedAt = job.inspection?.inspected_at;
+  const onItsWay = stage === 'decision' && answered !== undefined && answered === inspectedAt;
+  const shown: Stage = onItsWay ? 'inspection' : stage;
+  const onAnswer = () => {
+    setAnswered(inspectedAt);
+    reload();
+  };
+  return (
+    <WizardFrame
+      step={STEPS[shown]}
+      upload={job.upload !== undefined}
+      failed={job.state === 'failed' || job.state === 'cancelled' || job.state === 'rolled_back'}
+      title={
+        <>
+          Restore into <bdi>{job.target}</bdi>
+        </>
+      }
+      actions={
+        <SpaceBetween direction="horizontal" size="xs">
+          <Button href={href(['job', job.job_id])}>Job</Button>
+          {(shown === 'inspection' || shown === 'restore') && <CancelJob job={job} onCancelled={reload} />}
+        </SpaceBetween>
+      }
+    >
+      <StageView job={job} stage={shown} step={step} reload={reload} onAnswer={onAnswer} />
+    </WizardFrame>
+  );
+}
+
+function StageView({
+  job,
+  stage,
+  step,
+  reload,
+  onAnswer,
+}: {
+  job: JobView;
+  stage: Stage;
+  step: string | undefined;
+  reload: () => void;
+  onAnswer: () => void;
+}) {
+  if (stage === 'upload') return <UploadStep job={job} reload={reload} />;
+  if (stage === 'decision') return <Decision job={job} step={step} onAnswer={onAnswer} />;
+  // The file is not needed any more: S3 has it.
+  forgetUpload(job.job_id);
+  if (stage === 'result') return <Result job={job} />;
+  return (
+    <SpaceBetween size="l">
+      <Container
+        header={
+          <Header
+            variant="h2"
+            description={
+              stage === 'inspection'
+                ? 'Every byte of the archive is read, and the target is looked at. Nothing is written.'
+                : 'The target is saved first, then emptied and loaded, then every record is read back and compared.'
+            }
+          >
+            {stage === 'inspection' ? 'Inspection' : 'Restore'}
+          </Header>
+        }
+      >
+        <StoreBars job={job} />
+      </Container>
+      {stage === 'restore' && job.options?.safety_backup && (
+        <Box>
+          Saved first by the job <Link href={href(['job', `safety_${job.job_id}`])}>safety_{job.job_id}</Link>
+        </Box>
+      )}
+      <JobLog job={job} />
+    </SpaceBetween>
+  );
+}
+
+function Result({ job }: { job: JobView }) {
+  return (
+    <SpaceBetween size="l">
+      <RestoreOutcome job={job} />
+      <Container>
+        <JobFacts job={job} />
+      </Container>
+      {job.inspection && job.options && <Report inspection={job.inspection} options={job.options} ended />}
+      <JobLog job={job} />
+      <Button href={href(['restore'])}>Restore something else</Button>
+    </SpaceBetween>
+  );
+}

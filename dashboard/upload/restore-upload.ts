@@ -1,0 +1,73 @@
+import type { CompletedUpload, PresignedParts, UploadStatus } from '../../shared/operations/upload.ts';
+import { type ApiClient, ApiError } from '../api.ts';
+import { UploadError, type UploadFailure } from './errors.ts';
+import type { UploadedPart } from './parts.ts';
+import type { UploadApi } from './upload.ts';
+
+/** What S3 has of a job's upload, and how it was asked for; the first 1,000 parts. */
+export function uploadStatus(client: ApiClient, jobId: string, signal?: AbortSignal): Promise<UploadStatus> {
+  return client.call<UploadStatus>('GET', `restore/${encodeURIComponent(jobId)}/parts`, { signal });
+}
+
+/**
+ * The upload of one job by this deployment's API.
+ *
+ * @param client   gives the client of whoever is signed in by then: a session may end during an upload
+ */
+export function uploadApi(client: () => ApiClient, jobId: string, partBytes: number): UploadApi {
+  const path = (what: string) => `restore/${encodeURIComponent(jobId)}/${what}`;
+  return {
+    partBytes,
+    async parts(signal) {
+      const all: UploadedPart[] = [];
+      for (let after: number | undefined = 0; after !== undefined; ) {
+        const page: UploadStatus = await explained(
+          client().call('GET', path('parts'), { query: { after }, signal }),
+        );
+        all.push(...page.parts);
+        after = page.next_after;
+      }
+      return all;
+    },
+    async address({ number }, sha256, signal) {
+      const { parts } = await explained(
+        client().call<PresignedParts>('POST', path('parts'), {
+          body: { parts: [{ number, sha256 }] },
+          signal,
+        }),
+      );
+      const [part] = parts;
+      if (part) return { url: part.url, headers: part.headers };
+      throw new UploadError('refused', `The API gave no address for part ${number}.`);
+    },
+    async complete(signal) {
+      await explained(client().call<CompletedUpload>('POST', path('complete'), { signal }));
+    },
+    async abort() {
+      await explained(client().cancelJob(jobId));
+    },
+  };
+}
+
+const FAILURES: Partial<Record<number, UploadFailure>> = {
+  0: 'retry',
+  401: 'session',
+  403: 'session',
+  404: 'gone',
+  409: 'gone',
+  429: 'retry',
+};
+
+/** Errors of the API in the terms of an upload. */
+async function explained<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    const failure = FAILURES[error.status] ?? (error.status >= 500 ? 'retry' : 'refused');
+    throw new UploadError(failure, error.message, {
+      cause: error,
+      ...(failure === 'session' ? {} : { remedy: error.remedy }),
+    });
+  }
+}

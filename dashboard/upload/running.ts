@@ -1,0 +1,77 @@
+import type { ApiClient } from '../api.ts';
+import { UploadError } from './errors.ts';
+import { uploadApi } from './restore-upload.ts';
+import { sendPart } from './send-part.ts';
+import { Upload } from './upload.ts';
+
+interface Running {
+  readonly upload: Upload;
+  client: ApiClient;
+}
+
+/** The uploads of this tab by job: they go on while the user looks at other pages. */
+const running = new Map<string, Running>();
+
+/** The upload of a job that this tab has the file of; from now on it calls the API as `client`. */
+export function runningUpload(jobId: string, client: ApiClient): Upload | undefined {
+  const found = running.get(jobId);
+  if (found) found.client = client;
+  return found?.upload;
+}
+
+/** Starts to upload a file for a job, or goes on with what S3 has of it already. */
+export function startUpload(jobId: string, file: File, partBytes: number, client: ApiClient): Upload {
+  const held: Running = {
+    client,
+    upload: new Upload({
+      api: uploadApi(() => held.client, jobId, partBytes),
+      file,
+      send: sendPart,
+      only: (work) => alone(jobId, work),
+    }),
+  };
+  running.set(jobId, held);
+  held.upload.subscribe(() => guardTab());
+  void held.upload.resume();
+  return held.upload;
+}
+
+/** Forgets an upload: another file takes its place, or it is over. */
+export function forgetUpload(jobId: string): void {
+  running.delete(jobId);
+}
+
+/** Two tabs with the same upload would each send every part. */
+async function alone(jobId: string, work: () => Promise<void>): Promise<void> {
+  await navigator.locks.request(lockName(jobId), { ifAvailable: true }, (lock) => {
+    if (lock) return work();
+    throw new UploadError('refused', 'Another tab uploads this file.', {
+      remedy: 'Look at it there, or close that tab and resume here.',
+    });
+  });
+}
+
+/** Whether some tab of this browser is uploading for the job right now. */
+export async function isUploading(jobId: string): Promise<boolean> {
+  const { held = [] } = await navigator.locks.query();
+  return held.some(({ name }) => name === lockName(jobId));
+}
+
+const lockName = (jobId: string) => `ngbak upload ${jobId}`;
+
+let guarded = false;
+
+/** The browser asks before it closes a tab that uploads. */
+function guardTab(): void {
+  const busy = [...running.values()].some(({ upload }) =>
+    ['checking', 'uploading', 'waiting', 'completing'].includes(upload.state().phase),
+  );
+  if (busy === guarded) return;
+  guarded = busy;
+  if (busy) addEventListener('beforeunload', ask);
+  else removeEventListener('beforeunload', ask);
+}
+
+function ask(event: BeforeUnloadEvent): void {
+  event.preventDefault();
+}
