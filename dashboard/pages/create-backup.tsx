@@ -1,5 +1,141 @@
+import Box from '@cloudscape-design/components/box';
+import Button from '@cloudscape-design/components/button';
+import Container from '@cloudscape-design/components/container';
+import Form from '@cloudscape-design/components/form';
 import Header from '@cloudscape-design/components/header';
+import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
+import Link from '@cloudscape-design/components/link';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import { useRef, useState } from 'react';
+import { bytes, duration } from '../../cli/format.ts';
+import type { Deployment } from '../../shared/operations/describe-deployment.ts';
+import type { PageProps } from '../app.tsx';
+import { BackupFields } from '../backup-form/backup-fields.tsx';
+import { type BackupDraft, EMPTY_DRAFT, inputOf, lastOfScope, problemsOf } from '../backup-form/draft.ts';
+import { useNotices } from '../notices.tsx';
+import { blocked } from '../parts/blocked.ts';
+import { Loading, Problem, Show } from '../parts/states.tsx';
+import { Ago } from '../parts/time.tsx';
+import { href, navigate } from '../router.ts';
+import { useSession } from '../session.tsx';
+import { useData } from '../use-data.ts';
 
-export default function CreateBackup() {
-  return <Header variant="h1">CreateBackup</Header>;
+/** Backups of a target that are looked through for the last one of the same scope. */
+const LOOK_BACK = 50;
+
+/** `#/create-backup?target=<name>` */
+export default function CreateBackup({ route }: PageProps) {
+  const { api } = useSession();
+  const deployment = useData('deployment', api.deployment);
+  return (
+    <Show loaded={deployment} what="the targets">
+      {(data) => <CreateForm deployment={data} asked={route.query.get('target')} />}
+    </Show>
+  );
+}
+
+function CreateForm({ deployment, asked }: { deployment: Deployment; asked: string | null }) {
+  const { api, refusal } = useSession();
+  const { fail } = useNotices();
+  const { targets } = deployment;
+  const [draft, setDraft] = useState<BackupDraft>(() => ({
+    ...EMPTY_DRAFT,
+    target:
+      targets.find(({ name }) => name === asked)?.name ??
+      (targets.length === 1 ? targets[0]?.name : '') ??
+      '',
+  }));
+  const [tried, setTried] = useState(false);
+  const [busy, setBusy] = useState(false);
+  // One key for one draft: pressed twice, or sent again after a broken answer, it is the same job.
+  const key = useRef({ of: draft, key: crypto.randomUUID() });
+  const why = refusal('operator') ?? (draft.target === '' ? 'Choose a target first.' : undefined);
+  const start = async () => {
+    setTried(true);
+    if (why !== undefined || Object.keys(problemsOf(draft)).length > 0) return;
+    if (key.current.of !== draft) key.current = { of: draft, key: crypto.randomUUID() };
+    setBusy(true);
+    try {
+      const { job_id } = await api.startBackup(inputOf(draft), key.current.key);
+      navigate(href(['job', job_id]));
+    } catch (error) {
+      fail('The backup could not be started', error);
+      setBusy(false);
+    }
+  };
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        void start();
+      }}
+    >
+      <Form
+        header={<Header variant="h1">Create backup</Header>}
+        actions={
+          <SpaceBetween direction="horizontal" size="xs">
+            <Button variant="link" formAction="none" href={href(['backups'])}>
+              Back
+            </Button>
+            <Button
+              variant="primary"
+              formAction="submit"
+              loading={busy}
+              loadingText="Starting"
+              {...blocked(why)}
+            >
+              Create backup
+            </Button>
+          </SpaceBetween>
+        }
+      >
+        <SpaceBetween size="l">
+          <Container header={<Header variant="h2">What</Header>}>
+            <BackupFields draft={draft} deployment={deployment} showProblems={tried} onChange={setDraft} />
+          </Container>
+          {draft.target !== '' && <Estimate draft={draft} deployment={deployment} />}
+        </SpaceBetween>
+      </Form>
+    </form>
+  );
+}
+
+/** What the backup will be like, judged by the last one of the same scope. */
+function Estimate({ draft: { target, stores }, deployment }: { draft: BackupDraft; deployment: Deployment }) {
+  const { api } = useSession();
+  const { data, error, reload } = useData(target, (signal) =>
+    api.listBackups({ target, limit: LOOK_BACK }, signal),
+  );
+  const all = deployment.targets.find(({ name }) => name === target)?.stores.map(({ store }) => store) ?? [];
+  const last = data && lastOfScope(data.backups, target, stores, all);
+  return (
+    <Container header={<Header variant="h2">Estimate</Header>}>
+      {error ? (
+        <Problem error={error} retry={reload} />
+      ) : !data ? (
+        <Loading what="the last backup" />
+      ) : last ? (
+        <KeyValuePairs
+          columns={3}
+          items={[
+            { label: 'Size', value: `about ${bytes(last.bytes)}` },
+            { label: 'Time', value: `about ${duration(last.duration_seconds)}` },
+            {
+              label: 'Judged by',
+              value: (
+                <>
+                  <Link href={href(['backup', last.backup_id])}>the last one of this scope</Link>,{' '}
+                  <Ago value={last.created_at} />
+                </>
+              ),
+            },
+          ]}
+        />
+      ) : (
+        <Box color="text-body-secondary">
+          There is no backup of this scope to judge by. How long it takes shows as soon as it runs.
+        </Box>
+      )}
+    </Container>
+  );
 }

@@ -1,0 +1,121 @@
+import DatePicker from '@cloudscape-design/components/date-picker';
+import FormField from '@cloudscape-design/components/form-field';
+import Input from '@cloudscape-design/components/input';
+import Multiselect from '@cloudscape-design/components/multiselect';
+import RadioGroup from '@cloudscape-design/components/radio-group';
+import Select from '@cloudscape-design/components/select';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import Textarea from '@cloudscape-design/components/textarea';
+import type { Deployment } from '../../shared/operations/describe-deployment.ts';
+import { storeName } from '../job/store-bars.tsx';
+import { type BackupDraft, problemsOf, SAVED_STORES } from './draft.ts';
+
+/** What to back up and how long to keep it: the fields that a backup and a schedule have in common. */
+export function BackupFields({
+  draft,
+  deployment,
+  showProblems,
+  onChange,
+}: {
+  draft: BackupDraft;
+  deployment: Deployment;
+  /** Only after the user has tried: nobody wants to be told while they write. */
+  showProblems: boolean;
+  onChange: (draft: BackupDraft) => void;
+}) {
+  const problems = showProblems ? problemsOf(draft) : {};
+  const set = (changes: Partial<BackupDraft>) => onChange({ ...draft, ...changes });
+  const targets = deployment.targets.map(({ name, profile }) => ({
+    value: name,
+    label: name,
+    description: `profile ${profile}`,
+  }));
+  const target = deployment.targets.find(({ name }) => name === draft.target);
+  const stores = (target?.stores ?? []).map(({ store, kind }) => ({
+    value: store,
+    label: storeName(store),
+    description: kind,
+  }));
+  return (
+    <SpaceBetween size="l">
+      <FormField
+        label="Target"
+        description="Which labels, collections and key prefixes belong to it is configured by an administrator."
+      >
+        <Select
+          selectedOption={targets.find(({ value }) => value === draft.target) ?? null}
+          placeholder="Choose a target"
+          options={targets}
+          onChange={({ detail }) => set({ target: detail.selectedOption.value ?? '', stores: [] })}
+        />
+      </FormField>
+      <FormField label="Stores" description="None chosen: all. A part makes the backup a partial one.">
+        <Multiselect
+          selectedOptions={stores.filter(({ value }) => draft.stores.includes(value))}
+          options={stores}
+          placeholder="All"
+          onChange={({ detail }) =>
+            set({
+              stores: SAVED_STORES.filter((store) =>
+                detail.selectedOptions.some(({ value }) => value === store),
+              ),
+            })
+          }
+        />
+      </FormField>
+      <FormField label="Tags" description="Separated by commas." errorText={problems.tags}>
+        <Input value={draft.tags} onChange={({ detail }) => set({ tags: detail.value })} />
+      </FormField>
+      <FormField label="Note" errorText={problems.note}>
+        <Textarea rows={2} value={draft.note} onChange={({ detail }) => set({ note: detail.value })} />
+      </FormField>
+      <FormField label="Keep" errorText={problems.keep}>
+        <SpaceBetween size="s">
+          <RadioGroup
+            ariaLabel="Keep"
+            value={draft.keep}
+            onChange={({ detail }) => set({ keep: detail.value as BackupDraft['keep'] })}
+            items={[
+              { value: 'policy', label: 'As the retention policy says', description: policyText(deployment) },
+              { value: 'days', label: 'A number of days' },
+              { value: 'date', label: 'Until a day' },
+              { value: 'permanent', label: 'For ever' },
+            ]}
+          />
+          {draft.keep === 'days' && (
+            <Input
+              ariaLabel="Days"
+              inputMode="numeric"
+              value={draft.days}
+              onChange={({ detail }) => set({ days: detail.value })}
+            />
+          )}
+          {draft.keep === 'date' && (
+            <DatePicker
+              ariaLabel="Last day"
+              placeholder="YYYY/MM/DD"
+              value={draft.date}
+              isDateEnabled={(date) => date.getTime() > Date.now()}
+              onChange={({ detail }) => set({ date: detail.value })}
+            />
+          )}
+        </SpaceBetween>
+      </FormField>
+    </SpaceBetween>
+  );
+}
+
+/** `the newest 7, 14 daily, 8 weekly`. */
+export function policyText({ retention }: Pick<Deployment, 'retention'>): string {
+  if (!retention) return 'The policy of this deployment is not known here.';
+  const { keep_last, keep_daily, keep_weekly, keep_monthly, keep_yearly } = retention;
+  const parts: [number, string][] = [
+    [keep_daily, 'daily'],
+    [keep_weekly, 'weekly'],
+    [keep_monthly, 'monthly'],
+    [keep_yearly, 'yearly'],
+  ];
+  return [`the newest ${keep_last}`, ...parts.filter(([n]) => n > 0).map(([n, name]) => `${n} ${name}`)].join(
+    ', ',
+  );
+}
