@@ -43,6 +43,13 @@ const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: 
       kv: { prefix: 'ngbak-cli:' },
     },
   },
+  dashboard: {
+    scopes: {
+      graph: { label: 'NgbakDashboard', key_property: 'id' },
+      vectors: { collections: ['dashboard_items'] },
+      kv: { prefix: 'ngbak-dashboard:' },
+    },
+  },
   empty: {
     scopes: {
       graph: { label: 'Nothing' },
