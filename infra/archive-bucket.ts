@@ -10,7 +10,7 @@ import {
   ObjectOwnership,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
-import { BACKUPS, JOBS, LOCKS, STAGING, UPLOADS } from '../shared/bucket/layout.ts';
+import { BACKUPS, DEFERRED, JOBS, LOCKS, STAGING, UPLOADS } from '../shared/bucket/layout.ts';
 import type { Deployment } from './config.ts';
 import type { StepHandler } from './step-handler.ts';
 import { acceptWildcard } from './wildcards.ts';
@@ -146,6 +146,12 @@ function lifecycle(timeoutDays: number): LifecycleRule[] {
     { id: 'staging', prefix: STAGING, expiration: leftOver, noncurrentVersionExpiration: oneDay },
     { id: 'uploads', prefix: UPLOADS, expiration: leftOver, noncurrentVersionExpiration: oneDay },
     { id: 'jobs', prefix: JOBS, expiration: Duration.days(JOB_DAYS), noncurrentVersionExpiration: oneDay },
+    {
+      id: 'deferred',
+      prefix: DEFERRED,
+      expiration: Duration.days(JOB_DAYS),
+      noncurrentVersionExpiration: oneDay,
+    },
     { id: 'locks', prefix: LOCKS, noncurrentVersionExpiration: oneDay },
     { id: 'deleted-backups', prefix: BACKUPS, noncurrentVersionExpiration: Duration.days(UNDELETE_DAYS) },
     { id: 'unfinished-multipart-uploads', abortIncompleteMultipartUploadAfter: leftOver },

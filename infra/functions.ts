@@ -49,8 +49,8 @@ const importer = (what: string, store: StoreWithServer): FunctionSize => ({
   stores: [store],
   writesStores: true,
   bucket: {
-    read: ['backups/*', 'uploads/*', 'staging/*', 'jobs/*', 'locks/*'],
-    write: ['staging/*', 'jobs/*'],
+    read: ['backups/*', 'deferred/*', 'uploads/*', 'staging/*', 'jobs/*', 'locks/*'],
+    write: ['staging/*', 'jobs/*', ...(store === 'graph' ? ['deferred/*'] : [])],
   },
 });
 
@@ -106,7 +106,7 @@ export const SIZES = {
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
     stores: [],
-    bucket: { read: ['jobs/*', 'backups/*.json'], write: ['jobs/*'] },
+    bucket: { read: ['jobs/*', 'backups/*.json', 'deferred/*'], write: ['jobs/*'] },
   },
   'inspect-restore': {
     description: 'Checks an archive as a whole and holds it against the target; writes to no store',
@@ -114,7 +114,7 @@ export const SIZES = {
     timeoutMinutes: LEG_MINUTES,
     stores: STORES_WITH_SERVER,
     bucket: {
-      read: ['backups/*', 'uploads/*', 'staging/*', 'jobs/*'],
+      read: ['backups/*', 'deferred/*', 'uploads/*', 'staging/*', 'jobs/*'],
       write: ['staging/*', 'jobs/*'],
     },
   },

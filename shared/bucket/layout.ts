@@ -3,14 +3,17 @@
  *
  * `backups/`  archives and their catalog records        `staging/`  what a running job has made so far
  * `uploads/`  archives on their way into a restore      `jobs/`     what is known about each job
- * `locks/`    one object for each target in use
+ * `locks/`    one object for each target in use          `deferred/` relationships that wait for their other end
  */
 export const BACKUPS = 'backups/';
+/** Relationships whose other end is not there yet: an archive for each restore that keeps some. */
+export const DEFERRED = 'deferred/';
 export const STAGING = 'staging/';
 export const UPLOADS = 'uploads/';
 export const JOBS = 'jobs/';
 export const LOCKS = 'locks/';
 
+export const deferredKey = (jobId: string) => `${DEFERRED}${jobId}.ngbak`;
 export const archiveKey = (backupId: string) => `${BACKUPS}${backupId}.ngbak`;
 /** A cache for long lists; whoever removes it loses nothing. */
 export const CATALOG_CACHE_KEY = `${STAGING}catalog-cache.json`;

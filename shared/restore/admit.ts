@@ -1,6 +1,7 @@
+import type { z } from 'zod';
 import { chooseTarget } from '../backup/names.ts';
 import { ConflictError } from '../bucket/bucket.ts';
-import { catalogKey, restorePlanKey, restoreRequestKey, UPLOADS } from '../bucket/layout.ts';
+import { catalogKey, deferredKey, restorePlanKey, restoreRequestKey, UPLOADS } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import type { Environment } from '../environment.ts';
 import { InvalidInputError } from '../errors.ts';
@@ -10,7 +11,14 @@ import { createJob, hasEnded, readJob, updateJob } from '../jobs/record.ts';
 import type { StoreName } from '../stores/port.ts';
 import { chooseStores } from './choose-stores.ts';
 import { jobIdsOfUpload, type RestorePlan, readRestorePlan, UploadEvent } from './plan.ts';
-import { CatalogRestore, isConfirmed, RestoreOptions, RollbackRequest, UploadRequest } from './request.ts';
+import {
+  AttachRequest,
+  CatalogRestore,
+  isConfirmed,
+  RestoreOptions,
+  RollbackRequest,
+  UploadRequest,
+} from './request.ts';
 import { findSafetyBackup } from './safety.ts';
 
 /** Output of the first step of a restore. */
@@ -30,11 +38,14 @@ export async function admitRestore(
 ): Promise<Admission> {
   const event = UploadEvent.safeParse(input);
   const rollback = RollbackRequest.safeParse(input);
+  const attach = AttachRequest.safeParse(input);
   const plan = event.success
     ? await planUpload(environment, event.data, execution)
     : rollback.success
       ? await planRollback(environment, rollback.data.rollback_of, execution)
-      : await planCatalogRestore(environment, input, execution);
+      : attach.success
+        ? await planAttach(environment, attach.data, execution)
+        : await planCatalogRestore(environment, input, execution);
   const refusal = await claim(environment, plan);
   if (refusal !== undefined) return { admitted: false, reason: refusal };
   try {
@@ -149,12 +160,45 @@ async function planRollback(
     jobId: jobIdOf(execution),
     target: failed.target,
     source: sourceOf(environment, safety),
-    options: RestoreOptions.parse({ stores: failed.stores, safety_backup: false }),
+    options: RestoreOptions.parse({ stores: failed.stores, safety_backup: false, dangling: 'stitch' }),
     confirmed: true,
     requestedBy: `restore ${jobId}`,
     backupId: safety.backup_id,
   });
   return { ...plan, rollback_of: jobId };
+}
+
+async function planAttach(
+  environment: Environment,
+  { attach, confirm, requested_by, ...options }: z.infer<typeof AttachRequest>,
+  execution: ExecutionInfo,
+): Promise<RestorePlan> {
+  const { bucket } = environment;
+  const earlier = await readRestorePlan(bucket, attach);
+  let kept = false;
+  for await (const { key } of bucket.keys(deferredKey(attach))) kept ||= key === deferredKey(attach);
+  if (!kept) {
+    throw new InvalidInputError(`Restore ${attach} kept no relationships.`, {
+      remedy:
+        'Name a restore that was asked to defer relationships, and whose result says that it kept some.',
+    });
+  }
+  const plan = makePlan(environment, execution, {
+    jobId: jobIdOf(execution),
+    target: earlier.target,
+    source: { bucket: bucket.name, key: deferredKey(attach) },
+    options: RestoreOptions.parse({
+      ...options,
+      stores: ['graph'],
+      mode: 'merge',
+      on_conflict: 'keep',
+      dangling: 'stitch',
+    }),
+    confirmed: isConfirmed(confirm, earlier.target),
+    requestedBy: requested_by,
+    ...(earlier.backup_id === undefined ? {} : { backupId: earlier.backup_id }),
+  });
+  return { ...plan, attach_of: attach };
 }
 
 function sourceOf({ bucket }: Environment, { archive }: CatalogRecord): RestorePlan['source'] {

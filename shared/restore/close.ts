@@ -4,13 +4,17 @@ import type { Environment } from '../environment.ts';
 import { IntegrityError } from '../errors.ts';
 import { readInspection } from './inspection.ts';
 import { sumLegs } from './leg.ts';
-import { readRestorePlan } from './plan.ts';
+import { danglingOf, type RestorePlan, readRestorePlan } from './plan.ts';
 
 /** Output of a restore: what came back, and how that was proved. */
 export interface RestoreResult {
   readonly job_id: string;
   readonly target: string;
   readonly backup_id: string;
+  /** Where the data comes from: id and time of the backup, the target and the names that it had there. */
+  readonly origin: { readonly [label: string]: string | readonly string[] };
+  /** Relationships that lead out of the archive: how many were attached, left out, and whether those were kept. */
+  readonly dangling?: { attached: number; left_out: number; kept: boolean };
   /** By store: what was loaded, and what was then read back from the target and found equal to the archive. */
   readonly stores: Record<string, { loaded: Tallies; read_back: Tallies; differences: 0 }>;
   readonly verified: true;
@@ -39,8 +43,24 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
     job_id: jobId,
     target: plan.target,
     backup_id: inspection.archive.backup_id,
+    origin: {
+      restored_from_backup: inspection.archive.backup_id,
+      backup_timestamp: inspection.archive.created_at,
+      ...(inspection.archive.origin === undefined ? {} : { original_target: inspection.archive.origin }),
+      changes: Object.entries(plan.routes ?? {}).flatMap(([store, { changes }]) =>
+        changes.map((change) => `${store}: ${change}`),
+      ),
+    },
+    ...danglingEnd(plan, stores.graph?.loaded),
     stores,
     verified: true,
     finished_at: new Date().toISOString(),
   };
+}
+
+function danglingEnd(plan: RestorePlan, loaded: Tallies | undefined): Pick<RestoreResult, 'dangling'> {
+  const attached = loaded?.stitched?.count ?? 0;
+  const leftOut = loaded?.left_out?.count ?? 0;
+  if (attached + leftOut === 0) return {};
+  return { dangling: { attached, left_out: leftOut, kept: leftOut > 0 && danglingOf(plan) === 'defer' } };
 }

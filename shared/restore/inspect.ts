@@ -17,7 +17,7 @@ import type { Store, StoreName } from '../stores/port.ts';
 import { chooseStores } from './choose-stores.ts';
 import type { Inspection } from './inspection.ts';
 import { storesNamed } from './parts.ts';
-import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf } from './plan.ts';
+import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { RestoreOptions } from './request.ts';
 import { reasonOf, routeStore, viewOf } from './routes.ts';
 
@@ -215,7 +215,7 @@ async function compareStore(
   const look = async (store: Store) => {
     const context = legContext(environment, leg, plan.job_id);
     const probe = await store.probe(context);
-    const options = { mode: plan.options.mode, onConflict: plan.options.on_conflict };
+    const options = storeOptions(plan);
     const view = viewOf(config, plan, archive, name);
     const problems = refusals.length > 0 ? refusals : await store.admits(view, options, context);
     return {

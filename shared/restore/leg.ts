@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { openArchive } from '../archive/open.ts';
+import { type OpenedArchive, openArchive } from '../archive/open.ts';
 import { s3Source } from '../archive/sources.ts';
 import { restoreLegKey, restoreLegsPrefix } from '../bucket/layout.ts';
 import { TalliesRecord } from '../catalog/record.ts';
@@ -12,7 +12,8 @@ import { requireLock } from '../jobs/lock.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { withStore } from '../stores/open.ts';
 import type { Store, StoreName } from '../stores/port.ts';
-import { type RestorePlan, readRestorePlan, scopesOf } from './plan.ts';
+import { writeDeferred } from './deferred.ts';
+import { danglingOf, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { viewOf } from './routes.ts';
 
 /** The stages of a store's restore. `clear` goes over into `load` by itself; the workflow starts the other two. */
@@ -73,6 +74,8 @@ export async function restoreLeg(
   };
   await environment.bucket.writeRecord(restoreLegKey(state.job_id, name, state.phase, state.leg), record);
   const phaseDone = result.cursor === null;
+  if (phaseDone && name === 'graph' && state.phase === 'load')
+    await deferRelationships(environment, plan, leg);
   await progress.close(phaseDone);
   if (!phaseDone) return { ...state, cursor: result.cursor, leg: state.leg + 1 };
   if (state.phase === 'clear') return { ...state, phase: 'load', cursor: null, leg: 0 };
@@ -92,22 +95,42 @@ async function runPhase(
   progress: ProgressWriter,
 ) {
   const context = legContext(environment, leg, state.job_id, progress);
-  const options = { mode: plan.options.mode, onConflict: plan.options.on_conflict };
+  const options = storeOptions(plan);
   // No archive needed, and none should be able to stand in the way of tidying up.
   if (state.phase === 'finish') {
     return { ...(await store.finish(options, state.cursor, context)), differences: 0, samples: [] };
   }
+  const opened = await openPlanned(environment, plan);
+  const archive = viewOf(environment.config, plan, opened, store.name);
+  if (state.phase === 'verify') return store.verify(archive, options, state.cursor, context);
+  const result = await store[state.phase](archive, options, state.cursor, context);
+  return { ...result, differences: 0, samples: [] };
+}
+
+/** Opens the archive that was inspected. */
+async function openPlanned(environment: Environment, plan: RestorePlan): Promise<OpenedArchive> {
   if (!plan.archive) {
     throw new NgbakError(`Job ${plan.job_id} has no inspected archive.`, {
       remedy: 'Upload the archive again.',
     });
   }
   const { bucket, key, version_id } = plan.archive;
-  const opened = await openArchive(await s3Source(environment.bucket.s3, bucket, key, version_id));
-  const archive = viewOf(environment.config, plan, opened, store.name);
-  if (state.phase === 'verify') return store.verify(archive, options, state.cursor, context);
-  const result = await store[state.phase](archive, options, state.cursor, context);
-  return { ...result, differences: 0, samples: [] };
+  return openArchive(await s3Source(environment.bucket.s3, bucket, key, version_id));
+}
+
+/** Keeps the relationships that found no other end, where the request asked for it. */
+async function deferRelationships(environment: Environment, plan: RestorePlan, leg: Leg): Promise<void> {
+  if (danglingOf(plan) !== 'defer') return;
+  const { tallies } = await sumLegs(environment, plan.job_id, 'graph', 'load');
+  if ((tallies.left_out?.count ?? 0) === 0) return;
+  const opened = await openPlanned(environment, plan);
+  await writeDeferred(
+    environment,
+    plan,
+    opened.manifest,
+    viewOf(environment.config, plan, opened, 'graph'),
+    leg,
+  );
 }
 
 /** All legs of one phase of one store together. */

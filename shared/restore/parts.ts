@@ -27,6 +27,14 @@ export const PARTS = {
       collections: z.record(Name, Name).optional(),
     })
     .optional(),
+  /**
+   * Relationships that lead out of what the archive holds. `stitch` attaches them where the node at the other end is
+   * there, `prune` drops them, `defer` attaches what it can and keeps the others for `ngbak attach`. Left out: `stitch`,
+   * but `prune` where the label is renamed, so that a copy leaves the original's neighbours alone.
+   */
+  dangling: z.enum(['prune', 'stitch', 'defer']).optional(),
+  /** Writes onto nodes and points where they come from: `restored_from_backup`, `backup_timestamp`, `original_…`. */
+  label_origin: z.boolean().optional(),
 } as const;
 
 /** The stores that `only` names something of; undefined where it does not limit the stores. */

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Bucket } from '../bucket/bucket.ts';
 import { restorePlanKey, UPLOADS } from '../bucket/layout.ts';
 import { Id } from '../ids.ts';
-import { STORE_NAMES } from '../stores/port.ts';
+import { STORE_NAMES, type RestoreOptions as StoreOptions } from '../stores/port.ts';
 import type { Scopes } from '../stores/scopes.ts';
 import { RestoreOptions } from './request.ts';
 import { Routes } from './routes-record.ts';
@@ -36,11 +36,29 @@ export const RestorePlan = z.object({
   safety: z.enum(['taken', 'declined by the request', 'not for a rollback']).optional(),
   /** The restore whose target this one puts back to what it was. */
   rollback_of: Id.optional(),
+  /** The restore whose deferred relationships this one attaches. */
+  attach_of: Id.optional(),
   /** True where the request carried the operator's confirmation. */
   confirmed: z.boolean(),
   requested_by: z.string().optional(),
 });
 export type RestorePlan = z.infer<typeof RestorePlan>;
+
+/** What becomes of relationships that lead out of the archive; see `RestoreOptions`. */
+export function danglingOf({ options, routes }: RestorePlan): 'prune' | 'stitch' | 'defer' {
+  if (options.dangling !== undefined) return options.dangling;
+  const [renamed] = Object.entries(routes?.graph?.names ?? {});
+  return renamed && renamed[0] !== renamed[1] ? 'prune' : 'stitch';
+}
+
+/** How the stores are to treat what the target holds. */
+export function storeOptions(plan: RestorePlan): StoreOptions {
+  return {
+    mode: plan.options.mode,
+    onConflict: plan.options.on_conflict,
+    dangling: danglingOf(plan) === 'prune' ? 'prune' : 'stitch',
+  };
+}
 
 /** Which part of each server a restore works on. */
 export function scopesOf(plan: RestorePlan): Scopes {

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { createPresignedPost } from '@aws-sdk/s3-presigned-post';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
@@ -9,7 +8,7 @@ import { type Bucket, ConflictError } from '../bucket/bucket.ts';
 import { restoreRequestKey, uploadPrefix } from '../bucket/layout.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
-import { parseInput } from '../input.ts';
+import { isSameJson, parseInput } from '../input.ts';
 import { createJob } from '../jobs/record.ts';
 import { STORE_NAMES } from '../stores/port.ts';
 import { PARTS } from './parts.ts';
@@ -46,6 +45,17 @@ export const CatalogRestore = RestoreOptions.extend({
   requested_by: z.string().max(200).optional(),
 });
 export type CatalogRestore = z.infer<typeof CatalogRestore>;
+
+/** Input of the restore workflow that attaches the relationships which an earlier restore deferred. */
+export const AttachRequest = z.strictObject({
+  /** Job of the restore that kept them. */
+  attach: Id,
+  dry_run: z.boolean().default(false),
+  safety_backup: z.boolean().default(true),
+  /** The target's name, as the operator's confirmation. */
+  confirm: z.string().optional(),
+  requested_by: z.string().max(200).optional(),
+});
 
 /** Input of the restore workflow that puts a target back to what it was before a restore that failed. */
 export const RollbackRequest = z.strictObject({ rollback_of: Id });
@@ -241,7 +251,7 @@ function isSameRequest(one: UploadRequest, other: UploadRequest): boolean {
     ...rest,
     multipart: multipart !== undefined,
   });
-  return isDeepStrictEqual(essence(one), essence(other));
+  return isSameJson(essence(one), essence(other));
 }
 
 /** Signs the upload of a whole archive to one key. */

@@ -6,6 +6,7 @@ export const RouteRecord = z.object({
   saved: z.json().optional(),
   scope: z.json(),
   names: z.record(z.string(), z.string()),
+  origin: z.record(z.string(), z.string()).optional(),
   changes: z.array(z.string()),
 });
 export type RouteRecord = z.infer<typeof RouteRecord>;

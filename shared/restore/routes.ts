@@ -29,12 +29,24 @@ export async function routeStore(
   const { manifest } = archive;
   const saved = savedScope(config, plan, manifest, adapter, name);
   // What was saved of a target before a restore goes back to where exactly it was.
-  const goesBack = manifest.tags.includes(SAFETY_TAG) && manifest.scope.target === plan.target;
+  const goesBack =
+    plan.attach_of !== undefined ||
+    (manifest.tags.includes(SAFETY_TAG) && manifest.scope.target === plan.target);
   const target = goesBack && plan.options.rename === undefined && saved !== undefined ? saved : configured;
   const sameProfile = manifest.scope.profile === findTarget(config, plan.target).profile;
   const { only = {}, rename = {} } = plan.options;
-  const route: Route = await adapter.route(archive, saved, target, { only, rename, sameProfile });
+  const origin = plan.options.label_origin ? originOf(manifest) : undefined;
+  const route: Route = await adapter.route(archive, saved, target, { only, rename, sameProfile, origin });
   return RouteRecord.parse(JSON.parse(JSON.stringify(route)));
+}
+
+/** Where restored data comes from, as it is told in the job and, on request, on the data. */
+export function originOf({ backup_id, created_at, scope }: Manifest): Record<string, string> {
+  return {
+    restored_from_backup: backup_id,
+    backup_timestamp: created_at,
+    ...(scope.target === undefined ? {} : { original_target: scope.target }),
+  };
 }
 
 /** The scope that the archive was saved from; undefined where it does not say, or not in this adapter's terms. */

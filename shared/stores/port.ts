@@ -89,6 +89,11 @@ export interface RestoreOptions {
   readonly mode: 'replace' | 'merge';
   /** With `merge`: what happens to a record whose id exists in the target with other content. */
   readonly onConflict: 'keep' | 'overwrite' | 'fail';
+  /**
+   * Relationships that lead out of what the archive holds: `stitch` attaches them where the node at the other end is
+   * there, `prune` and absence leave them out.
+   */
+  readonly dangling?: 'prune' | 'stitch';
 }
 
 /** One difference between the archive and the target, in words. */
@@ -169,6 +174,8 @@ export interface Wishes {
     /** By name in the archive. */
     readonly collections?: Readonly<Record<string, string>> | undefined;
   };
+  /** Written onto every node and point, as `label_origin` asks for; by name of the property. */
+  readonly origin?: Readonly<Record<string, string>> | undefined;
   /** True where archive and target have the same profile, so that names have the same places in its lists. */
   readonly sameProfile: boolean;
 }
@@ -181,6 +188,8 @@ export interface Route<Scope = unknown> {
   readonly scope: Scope;
   /** Names in the archive → names at the destination, of what has names of its own (collections, the label). */
   readonly names: Readonly<Record<string, string>>;
+  /** Properties that every node and point gets: where it comes from. */
+  readonly origin?: Readonly<Record<string, string>> | undefined;
   /** What is other than in the archive, in words: `label "A" becomes "B"`. Empty in the normal case. */
   readonly changes: readonly string[];
 }

@@ -5,6 +5,7 @@ import { IntegrityError, InvalidInputError } from '../../errors.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
 import { commitBatch, prepareLoad } from './auxiliary.ts';
+import { loadDangling } from './dangling.ts';
 import {
   type Batch,
   danglingBatches,
@@ -53,7 +54,8 @@ export interface Site {
 
 /**
  * Loads nodes, then the relationships between them, then constraints and indexes. Relationships that lead out of the
- * archive's scope are counted as `left_out`, like those whose ends moved while the archive was made.
+ * archive's scope are attached where that was asked for; the others are counted as `left_out`, like those whose ends
+ * moved while the archive was made.
  */
 export async function loadGraph(site: Site, cursor: Cursor | null): Promise<Leg> {
   const book = new TallyBook();
@@ -86,10 +88,9 @@ async function runStage(site: Site, at: LoadCursor, book: TallyBook): Promise<Lo
         loadRelationships(site, batch, number, book),
       );
     case 'dangling':
-      return eachBatch(site, at, danglingBatches(archive, at.position), async (batch, number) => {
-        await commitBatch(site.server, site.scope, context, number, async () => undefined);
-        for (const line of batch) book.add('left_out', canonicalRelationship(line));
-      });
+      return eachBatch(site, at, danglingBatches(archive, at.position), (batch, number) =>
+        loadDangling(site, batch, number, book),
+      );
     case 'schema':
       await loadSchema(site, book);
       return nextStage(at);

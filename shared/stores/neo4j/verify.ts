@@ -3,7 +3,15 @@ import { addTallies, type Tallies } from '../../digest.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, Difference, VerifyLeg } from '../port.ts';
 import { type Comparison, compareNodes, compareRelationships } from './compare.ts';
-import { type Batch, nodeBatches, readArchivedSchema, relationshipBatches, START } from './entries.ts';
+import { compareDangling } from './dangling.ts';
+import {
+  type Batch,
+  danglingBatches,
+  nodeBatches,
+  readArchivedSchema,
+  relationshipBatches,
+  START,
+} from './entries.ts';
 import { canonicalNode, canonicalRelationship, encodeRelationship, placedRelationship } from './lines.ts';
 import type { Site } from './load.ts';
 import { ID_PROPERTY } from './names.ts';
@@ -24,6 +32,7 @@ const STAGES = [
   'archived-relationships',
   'compare-nodes',
   'compare-relationships',
+  'dangling',
   'schema',
 ] as const;
 
@@ -140,7 +149,7 @@ async function runStage(site: Site, at: VerifyCursor, findings: Findings): Promi
         },
       );
       if (rest !== null) return rest;
-      return next(isEqual('nodes') && isEqual('relationships') ? 'schema' : 'compare-nodes');
+      return next(isEqual('nodes') && isEqual('relationships') ? 'dangling' : 'compare-nodes');
     }
     case 'compare-nodes': {
       const rest = await eachBatch(site, at, nodeBatches(archive, at.position), async (nodes) => {
@@ -177,7 +186,17 @@ async function runStage(site: Site, at: VerifyCursor, findings: Findings): Promi
           problem: `are ${target?.count ?? 0} in the target and ${placed?.count ?? 0} in the archive, or parallel ones differ`,
         });
       }
-      return next('schema');
+      return next('dangling');
+    }
+    case 'dangling': {
+      if (site.options.dangling !== 'stitch') return next('schema');
+      const batches = danglingBatches(archive, at.position);
+      const rest = await eachBatch(site, at, batches, async (lines) => {
+        for (const difference of await compareDangling(site, lines, findings.tallies)) {
+          findings.differs(difference);
+        }
+      });
+      return rest ?? next('schema');
     }
     case 'schema':
       await compareSchema(site, findings);

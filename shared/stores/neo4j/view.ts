@@ -20,7 +20,7 @@ export async function routeGraph(
   _archive: EntryReader,
   saved: Neo4jScope | undefined,
   target: Neo4jScope,
-  { only, rename }: Wishes,
+  { only, rename, origin: wanted }: Wishes,
 ): Promise<Route<Neo4jScope>> {
   if (rename.label?.startsWith(RESERVED_PREFIX)) {
     throw refused(`a label can't be called "${rename.label}"`, 'Choose another name.');
@@ -52,21 +52,28 @@ export async function routeGraph(
       changes.push(`of the whole database, only the nodes of label "${from}"`);
     if (from !== to) changes.push(`label "${from}" becomes "${to}"`);
   }
-  return { saved, scope, names: from === undefined || to === undefined ? {} : { [from]: to }, changes };
+  const renamed = from !== undefined && from !== to ? { original_label: from } : {};
+  const origin = wanted && { ...wanted, ...renamed };
+  if (origin) changes.push(`every node gets ${Object.keys(origin).join(', ')}`);
+  const names = from === undefined || to === undefined ? {} : { [from]: to };
+  return { saved, scope, names, ...(origin === undefined ? {} : { origin }), changes };
 }
 
 /** The graph as it looks at its destination: other labels, or the nodes of one label of a whole database. */
 export function viewGraph(archive: EntryReader, route: Route<Neo4jScope>): EntryReader {
+  if (route.changes.length === 0) return archive;
   const [names] = Object.entries(route.names);
-  const isWhole = route.saved !== undefined && route.saved.label === undefined;
-  if (!names || (names[0] === names[1] && !isWhole)) return archive;
-  const view: GraphView = { from: names[0], to: names[1], isWhole };
+  const isWhole = names !== undefined && route.saved !== undefined && route.saved.label === undefined;
+  const view: GraphView = { from: names?.[0], to: names?.[1], isWhole, origin: route.origin };
   return new ArchiveView(archive, 'graph/', async (entry) => lookAt(archive, entry, view));
 }
 
 interface GraphView {
-  readonly from: string;
-  readonly to: string;
+  /** Undefined both for a whole database that comes back as one. */
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+  /** Properties that every node gets. */
+  readonly origin: Readonly<Record<string, string>> | undefined;
   /** True where the archive holds a whole database, of which one label's nodes are wanted. */
   readonly isWhole: boolean;
 }
@@ -77,21 +84,34 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
   const relationships = (keep: (inside: number) => boolean) =>
     lines((text, number) => {
       const line = parseNamed(text, parseRelationshipLine, entry, number);
-      const inside = [line.start, line.end].filter(({ labels }) => labels.includes(view.from)).length;
+      const inside = [line.start, line.end].filter(({ labels }) => isOf(labels, view)).length;
       return !view.isWhole || keep(inside) ? relationshipText(renameEnds(line, view)) : undefined;
     });
   const { name } = entry;
   if (name.startsWith('graph/nodes-')) {
     const content = lines((text, number) => {
       const node = parseNamed(text, parseNodeLine, entry, number);
-      if (!node.labels.includes(view.from)) {
+      if (!isOf(node.labels, view)) {
         if (view.isWhole) return undefined;
         throw refused(
           `node ${node.id} of the archive has no label "${view.from}", which it is to be found by`,
           'Restore into a target whose scope is the one that was saved.',
         );
       }
-      return nodeText({ ...node, labels: renameLabels(node.labels, view) });
+      const taken = Object.keys(view.origin ?? {}).find((property) =>
+        Object.hasOwn(node.properties, property),
+      );
+      if (taken !== undefined) {
+        throw refused(
+          `node ${node.id} of the archive has "${taken}" already, from an earlier restore`,
+          'Restore without labels of origin.',
+        );
+      }
+      return nodeText({
+        ...node,
+        labels: renameLabels(node.labels, view),
+        properties: { ...node.properties, ...view.origin },
+      });
     });
     return [{ name, content }];
   }
@@ -105,7 +125,7 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
   if (name.startsWith('graph/schema')) {
     const content = lines((text, number) => {
       const row = parseNamed(text, parseSchemaLine, entry, number);
-      const serves = row.entity === 'NODE' && row.tokens.includes(view.from);
+      const serves = row.entity === 'NODE' && isOf(row.tokens, view);
       if (!serves) return view.isWhole ? undefined : text;
       return encodeSchema(renameSchema(row, view)).line;
     });
@@ -114,8 +134,14 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
   return [{ name }];
 }
 
-function renameLabels(labels: readonly string[], { from, to }: GraphView): string[] {
-  if (from !== to && labels.includes(to)) {
+/** Whether these labels are those of the part that is restored. */
+function isOf(labels: readonly string[], { from }: GraphView): boolean {
+  return from === undefined || labels.includes(from);
+}
+
+function renameLabels(labels: readonly string[], { from, to }: GraphView): readonly string[] {
+  if (from === undefined || to === undefined || from === to) return labels;
+  if (labels.includes(to)) {
     throw refused(
       `a node of the archive has the label "${to}" beside "${from}", so that the two could not be told apart any more`,
       'Choose another name for the label.',
@@ -127,13 +153,13 @@ function renameLabels(labels: readonly string[], { from, to }: GraphView): strin
 /** The other end of a relationship that leads out of the scope has not the label, and stays as it is. */
 function renameEnds(line: RelationshipLine, view: GraphView): RelationshipLine {
   const rename = (end: EndLine): EndLine =>
-    end.labels.includes(view.from) ? { ...end, labels: renameLabels(end.labels, view) } : end;
+    isOf(end.labels, view) ? { ...end, labels: renameLabels(end.labels, view) } : end;
   return { ...line, start: rename(line.start), end: rename(line.end) };
 }
 
 /** Names of constraints and indexes are the whole database's, so those of a renamed label get another name, too. */
 function renameSchema(row: SchemaRow, { from, to }: GraphView): SchemaRow {
-  if (from === to) return row;
+  if (from === undefined || to === undefined || from === to) return row;
   const name = row.name.includes(from) ? row.name.replaceAll(from, to) : `${row.name}_${to}`;
   return { ...row, name, tokens: row.tokens.map((token) => (token === from ? to : token)) };
 }

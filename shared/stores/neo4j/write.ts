@@ -101,6 +101,7 @@ export function matchEnds({ names }: ScopeText): string {
     WITH row, s, e WHERE ${fits('s', 'start')} AND ${fits('e', 'end')}`;
 }
 
-function groupBy<T>(rows: readonly T[], keyOf: (row: T) => string): { key: string; rows: T[] }[] {
+/** Rows that have the same key, together. */
+export function groupBy<T>(rows: readonly T[], keyOf: (row: T) => string): { key: string; rows: T[] }[] {
   return [...Map.groupBy(rows, keyOf)].map(([key, grouped]) => ({ key, rows: grouped }));
 }

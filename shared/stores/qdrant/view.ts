@@ -14,7 +14,7 @@ export async function routeVectors(
   archive: EntryReader,
   saved: QdrantScope | undefined,
   target: QdrantScope,
-  { only, rename, sameProfile }: Wishes,
+  { only, rename, sameProfile, origin }: Wishes,
 ): Promise<Route<QdrantScope>> {
   const archived = await readCollections(archive);
   const has = (name: string) => archived.some((collection) => namesOf(collection).includes(name));
@@ -62,8 +62,19 @@ export async function routeVectors(
   if (only.collections && Object.keys(names).length < archived.length) {
     changes.push(`only the collections ${Object.keys(names).join(', ')}`);
   }
+  if (origin) {
+    const snapshot = archived.find(({ name, snapshot: file }) => file && names[name] !== undefined);
+    if (snapshot) {
+      throw refused(
+        `collection "${snapshot.name}" is a snapshot of the server, into which no labels of origin can be written`,
+        'Restore without labels of origin, or make a backup with "method": "points".',
+      );
+    }
+    changes.push(`every point gets ${Object.keys(origin).join(', ')}`);
+  }
   return {
     saved,
+    ...(origin === undefined ? {} : { origin }),
     scope: { ...target, ...(collections === undefined || collections.length === 0 ? {} : { collections }) },
     names,
     changes,
@@ -127,6 +138,11 @@ export function viewVectors(archive: EntryReader, route: Route<QdrantScope>): En
     return read;
   };
   const move = other ? pointMover(saved, scope) : undefined;
+  const label = route.origin && pointLabeller(route.origin);
+  const change = (point: PointText) => {
+    const moved = move ? move(point) : point;
+    return label ? label(moved) : moved;
+  };
   return new ArchiveView(archive, FOLDER, async (entry) => {
     const parsed = parseEntryName(entry.name);
     const collection = parsed && (await byPart()).get(parsed.part);
@@ -137,7 +153,8 @@ export function viewVectors(archive: EntryReader, route: Route<QdrantScope>): En
     if (parsed.kind === 'config') {
       return [{ name, content: () => rewriteConfig(collection, to, scope, move !== undefined) }];
     }
-    return [parsed.kind === 'points' && move ? movedPoints(archive, entry, name, move) : { name }];
+    const changes = parsed.kind === 'points' && (move ?? label);
+    return [changes ? changedPoints(archive, entry, name, change) : { name }];
   });
 }
 
@@ -158,24 +175,24 @@ async function* rewriteConfig(
   });
 }
 
-function movedPoints(
+function changedPoints(
   archive: EntryReader,
   entry: IndexEntry,
   name: string,
-  move: (point: PointText) => { id: string; line: string },
+  change: (point: PointText) => PointText,
 ): ViewedEntry {
   const content = async function* () {
     // One entry's points are held and sorted: readers rely on their order within an entry.
-    const moved: { id: string; line: string }[] = [];
-    for await (const line of splitLines(archive.open(entry))) moved.push(move(parsePointLine(line)));
-    moved.sort((left, right) => compareIds(left.id, right.id));
-    yield* rewriteLines(linesOf(moved), (line) => line);
+    const changed: PointText[] = [];
+    for await (const line of splitLines(archive.open(entry))) changed.push(change(parsePointLine(line)));
+    changed.sort((left, right) => compareIds(left.id, right.id));
+    yield* rewriteLines(linesOf(changed), (line) => line);
   };
   return { name, content };
 }
 
-async function* linesOf(points: readonly { line: string }[]): AsyncGenerator<string> {
-  for (const { line } of points) yield line;
+async function* linesOf(points: readonly PointText[]): AsyncGenerator<string> {
+  for (const { raw } of points) yield raw;
 }
 
 /** Gives a point the new value of the filter, and the id that derives from it. */
@@ -183,7 +200,7 @@ function pointMover(saved: QdrantScope, scope: QdrantScope) {
   const [from, to, ids] = [saved.filter, scope.filter, scope.point_ids];
   if (!from || !to || !ids) throw new TypeError('points are moved between two values of a filter');
   const key = JSON.stringify(to.key);
-  return (point: PointText): { id: string; line: string } => {
+  return (point: PointText): PointText => {
     const members = new CompactJson(point.canonical).object();
     const payload = new CompactJson(members.get('"payload"') ?? '{}').object();
     const text: unknown = JSON.parse(payload.get(JSON.stringify(ids.field)) ?? 'null');
@@ -203,7 +220,32 @@ function pointMover(saved: QdrantScope, scope: QdrantScope) {
     const id = derivedId(to.value, text);
     members.set('"payload"', canonicalObject(payload));
     members.set('"id"', id);
-    return { id, line: canonicalObject(members) };
+    return pointOf(id, members);
+  };
+}
+
+function pointOf(id: string, members: Map<string, string>): PointText {
+  const text = canonicalObject(members);
+  return { id, raw: text, canonical: text };
+}
+
+/** Adds to the payload where a point comes from. */
+function pointLabeller(origin: Readonly<Record<string, string>>) {
+  return (point: PointText): PointText => {
+    const members = new CompactJson(point.canonical).object();
+    const present = members.get('"payload"') ?? 'null';
+    const payload = present === 'null' ? new Map<string, string>() : new CompactJson(present).object();
+    for (const [field, value] of Object.entries(origin)) {
+      if (payload.has(JSON.stringify(field))) {
+        throw refused(
+          `point ${point.id} has "${field}" already, from an earlier restore`,
+          'Restore without labels of origin.',
+        );
+      }
+      payload.set(JSON.stringify(field), JSON.stringify(value));
+    }
+    members.set('"payload"', canonicalObject(payload));
+    return pointOf(point.id, members);
   };
 }
 

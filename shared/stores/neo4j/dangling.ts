@@ -1,0 +1,208 @@
+import type { Node, Relationship } from 'neo4j-driver';
+import type { Difference } from '../port.ts';
+import { commitBatch, type Run } from './auxiliary.ts';
+import { relationshipName } from './compare.ts';
+import { canonicalRelationship, type EndLine, placedRelationship, type RelationshipLine } from './lines.ts';
+import type { Site } from './load.ts';
+import { ID_PROPERTY, MERGED_PROPERTY, quote } from './names.ts';
+import type { TallyBook } from './tally-book.ts';
+import type { Properties } from './values.ts';
+import { groupBy, hasDynamicLabels } from './write.ts';
+
+/** Internal ids of the two ends of a relationship. */
+interface Ends {
+  readonly start: bigint;
+  readonly end: bigint;
+}
+
+/**
+ * Loads a batch of relationships that lead out of the scope: `stitch` attaches those whose two ends are each exactly one
+ * node of the database, by labels and key; the others, and all with `prune`, are counted as `left_out`.
+ */
+export async function loadDangling(
+  site: Site,
+  lines: readonly RelationshipLine[],
+  batch: number,
+  book: TallyBook,
+): Promise<void> {
+  const { server, scope, options, context } = site;
+  if (options.dangling !== 'stitch') {
+    await commitBatch(server, scope, context, batch, async () => undefined);
+    for (const line of lines) book.add('left_out', canonicalRelationship(line));
+    return;
+  }
+  const committed = await commitBatch(server, scope, context, batch, async (run) => {
+    const ends = await findEnds(run, site, lines);
+    await attach(run, site, lines, ends);
+    return ends;
+  });
+  const ends =
+    committed ??
+    (await server.write('looking for the ends of relationships', context.signal, (run) =>
+      findEnds(run, site, lines),
+    ));
+  for (const [index, line] of lines.entries()) {
+    book.add(ends.has(index) ? 'stitched' : 'left_out', canonicalRelationship(line));
+  }
+}
+
+/** Reads a batch back: whatever could be attached must be there. */
+export async function compareDangling(
+  site: Site,
+  lines: readonly RelationshipLine[],
+  book: TallyBook,
+): Promise<Difference[]> {
+  const { server, context } = site;
+  const differences: Difference[] = [];
+  await server.write('reading relationships back', context.signal, async (run) => {
+    const ends = await findEnds(run, site, lines);
+    const contents = await readContents(run, lines, ends, '');
+    for (const index of ends.keys()) {
+      const line = lines[index];
+      if (!line) continue;
+      if (contents.get(index)?.has(contentOf(line))) book.add('stitched', canonicalRelationship(line));
+      else {
+        const problem = contents.get(index)?.size
+          ? 'has other properties in the target'
+          : 'is missing in the target';
+        differences.push({ thing: relationshipName(line), problem });
+      }
+    }
+  });
+  return differences;
+}
+
+/** By number of the line: both ends, where each is exactly one node. */
+async function findEnds(
+  run: Run,
+  site: Site,
+  lines: readonly RelationshipLine[],
+): Promise<Map<number, Ends>> {
+  const { scope } = site;
+  const inside = lines.flatMap(({ start, end }) => [start, end]).filter((end) => isInside(site, end));
+  const loaded = new Map<string, { id: bigint; properties: Properties }>();
+  const rows = await run(`UNWIND $ids AS i MATCH (n:${scope.names.loaded} {${ID_PROPERTY}: i}) RETURN i, n`, {
+    ids: [...new Set(inside.map(({ id }) => id))],
+  });
+  for (const { i, n } of rows) {
+    const { identity, properties } = n as Node<bigint>;
+    loaded.set(String(i), { id: identity, properties: properties as Properties });
+  }
+  const byKey = await findByKey(
+    run,
+    lines.flatMap(({ start, end }) => [start, end]),
+  );
+  const resolve = (end: EndLine): bigint | undefined => {
+    const [[key, value] = []] = Object.entries(end.properties);
+    const node = isInside(site, end) ? loaded.get(end.id) : undefined;
+    if (node) return key === undefined || node.properties[key] === value ? node.id : undefined;
+    return byKey.get(endName(end));
+  };
+  const found = new Map<number, Ends>();
+  for (const [index, line] of lines.entries()) {
+    const [start, end] = [resolve(line.start), resolve(line.end)];
+    if (start !== undefined && end !== undefined) found.set(index, { start, end });
+  }
+  return found;
+}
+
+function isInside({ scope: { label } }: Site, { labels }: EndLine): boolean {
+  return label === undefined || labels.includes(label);
+}
+
+/** Nodes of the whole database by labels and key; without those that are not exactly one. */
+async function findByKey(run: Run, ends: readonly EndLine[]): Promise<Map<string, bigint>> {
+  const found = new Map<string, bigint>();
+  const named = new Map(ends.filter((end) => keyOf(end) !== undefined).map((end) => [endName(end), end]));
+  const groupName = ({ labels, properties }: EndLine) =>
+    JSON.stringify([[...labels].sort(), Object.keys(properties)[0]]);
+  for (const { rows } of groupBy([...named.values()], groupName)) {
+    const [first] = rows;
+    const [property] = Object.keys(first?.properties ?? {});
+    if (!first || property === undefined) continue;
+    const labels = first.labels.map((label) => `:${quote(label)}`).join('');
+    // One look at the label for the whole batch, whether or not it has an index on the key.
+    const answer = await run(
+      `MATCH (n${labels}) WHERE n.${quote(property)} IN $keys
+       WITH n.${quote(property)} AS key, collect(id(n))[..2] AS ids RETURN key, ids`,
+      { keys: rows.map(keyOf) },
+    );
+    for (const { key, ids } of answer) {
+      const [id, other] = ids as bigint[];
+      const name = endName({ ...first, properties: { [property]: key } });
+      if (id !== undefined && other === undefined) found.set(name, id);
+    }
+  }
+  return found;
+}
+
+function keyOf({ properties }: EndLine): string | bigint | undefined {
+  const [key] = Object.values(properties);
+  return typeof key === 'string' || typeof key === 'bigint' ? key : undefined;
+}
+
+function endName(end: EndLine): string {
+  const key = keyOf(end);
+  return JSON.stringify([[...end.labels].sort(), Object.keys(end.properties)[0], typeof key, String(key)]);
+}
+
+async function attach(
+  run: Run,
+  site: Site,
+  lines: readonly RelationshipLine[],
+  ends: ReadonlyMap<number, Ends>,
+): Promise<void> {
+  const { scope, version, options } = site;
+  const merging = options.mode === 'merge';
+  // What was there before this merge is the same, however often the archive has it: twice is once.
+  const older = merging
+    ? await readContents(run, lines, ends, `AND r.${MERGED_PROPERTY} IS NULL`)
+    : new Map<number, Set<string>>();
+  const rows: { type: string; start: bigint; end: bigint; properties: Properties }[] = [];
+  for (const [index, { start, end }] of ends) {
+    const line = lines[index];
+    if (!line || older.get(index)?.has(contentOf(line))) continue;
+    const properties = merging ? { ...line.properties, [MERGED_PROPERTY]: true } : line.properties;
+    rows.push({ type: line.type, start, end, properties });
+  }
+  // The mark on the start is how `finish` finds the mark on the relationship.
+  const mark = merging ? `SET s:${scope.names.loaded}` : '';
+  const create = (type: string) =>
+    `UNWIND $rows AS row MATCH (s) WHERE id(s) = row.start MATCH (e) WHERE id(e) = row.end
+     CREATE (s)-[r:${type}]->(e) SET r = row.properties ${mark}`;
+  if (rows.length === 0) return;
+  if (hasDynamicLabels(version)) await run(create('$(row.type)'), { rows });
+  else
+    for (const { key, rows: group } of groupBy(rows, ({ type }) => quote(type)))
+      await run(create(key), { rows: group });
+}
+
+/** By number of the line: what relationships of its type between its ends hold. */
+async function readContents(
+  run: Run,
+  lines: readonly RelationshipLine[],
+  ends: ReadonlyMap<number, Ends>,
+  condition: string,
+): Promise<Map<number, Set<string>>> {
+  const rows = [...ends].map(([index, found]) => ({
+    index: BigInt(index),
+    type: lines[index]?.type ?? '',
+    ...found,
+  }));
+  const answer = await run(
+    `UNWIND $rows AS row MATCH (s) WHERE id(s) = row.start MATCH (e) WHERE id(e) = row.end
+     MATCH (s)-[r]->(e) WHERE type(r) = row.type ${condition}
+     RETURN row.index AS index, collect(r) AS found`,
+    { rows },
+  );
+  return new Map(
+    answer.map(({ index, found }) => [
+      Number(index),
+      new Set((found as Relationship<bigint>[]).map((other) => contentOf(other))),
+    ]),
+  );
+}
+
+function contentOf({ type, properties }: { type: string; properties: object }): string {
+  return placedRelationship(type, properties as Properties, '', '');
+}
