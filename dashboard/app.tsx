@@ -6,6 +6,7 @@ import Link from '@cloudscape-design/components/link';
 import SideNavigation, { type SideNavigationProps } from '@cloudscape-design/components/side-navigation';
 import TopNavigation, { type TopNavigationProps } from '@cloudscape-design/components/top-navigation';
 import { type ComponentType, lazy, Suspense, useEffect, useState } from 'react';
+import { JobWatcher } from './job/watcher.tsx';
 import { chooseMode, MODES, type ModeChoice, modeChoice } from './mode.ts';
 import { NoticesBar, NoticesProvider } from './notices.tsx';
 import { Empty, Loading } from './parts/states.tsx';
@@ -84,6 +85,7 @@ function Frame() {
         notifications={<NoticesBar />}
         content={
           <SessionGate>
+            <JobWatcher />
             <ErrorBoundary key={first} onError={({ error }) => console.error(error)}>
               <Suspense fallback={<Loading what="the page" />}>
                 <Page route={route} />
@@ -138,10 +140,5 @@ function Bar() {
       onItemClick: session.signOut,
     });
   }
-  return (
-    <TopNavigation
-      identity={{ href: href([]), title: 'ngbak', logo: { src: './icon.svg', alt: '' } }}
-      utilities={utilities}
-    />
-  );
+  return <TopNavigation identity={{ href: href([]), title: 'ngbak' }} utilities={utilities} />;
 }

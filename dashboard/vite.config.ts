@@ -9,7 +9,7 @@ export default defineConfig({
   // `NGBAK_API_URL=… npx vite dashboard` shows changes as they are made, with the data of that deployment.
   server: {
     proxy: process.env.NGBAK_API_URL
-      ? { '/api': { target: process.env.NGBAK_API_URL, changeOrigin: true } }
+      ? { '/api/v1/': { target: process.env.NGBAK_API_URL, changeOrigin: true } }
       : {},
   },
   build: {

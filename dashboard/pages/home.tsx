@@ -127,7 +127,7 @@ function Target({ target, jobs }: { target: Overview['targets'][number]; jobs: r
       }
     >
       <KeyValuePairs
-        columns={4}
+        columns={3}
         minColumnWidth={150}
         items={[
           {

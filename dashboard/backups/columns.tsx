@@ -1,0 +1,122 @@
+import Badge from '@cloudscape-design/components/badge';
+import Link from '@cloudscape-design/components/link';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import type { TableProps } from '@cloudscape-design/components/table';
+import { bytes, duration } from '../../cli/format.ts';
+import type { BackupSummary } from '../../shared/operations/summaries.ts';
+import { Time } from '../parts/time.tsx';
+import { href } from '../router.ts';
+import { countsText, GradeSign, retentionText, VerificationSign } from './texts.tsx';
+
+interface Column extends TableProps.ColumnDefinition<BackupSummary> {
+  readonly id: string;
+  readonly header: string;
+  /** Not shown until the user wants it. */
+  readonly hidden?: true;
+}
+
+/** Everything that a list can say of a backup. */
+export const COLUMNS: readonly Column[] = [
+  {
+    id: 'time',
+    header: 'Time',
+    isRowHeader: true,
+    sortingField: 'created_at',
+    cell: ({ backup_id, created_at }) => (
+      <Link href={href(['backup', backup_id])}>
+        <Time value={created_at} />
+      </Link>
+    ),
+    minWidth: 165,
+  },
+  {
+    id: 'target',
+    header: 'Target',
+    sortingField: 'target',
+    cell: ({ target }) => <bdi>{target}</bdi>,
+  },
+  {
+    id: 'type',
+    header: 'Type',
+    sortingField: 'type',
+    cell: ({ type }) => (type === 'full' ? 'Full' : 'Partial'),
+  },
+  { id: 'stores', header: 'Scope', cell: scopeText },
+  {
+    id: 'size',
+    header: 'Size',
+    sortingField: 'bytes',
+    cell: (backup) => bytes(backup.bytes),
+  },
+  {
+    id: 'duration',
+    header: 'Duration',
+    sortingField: 'duration_seconds',
+    cell: ({ duration_seconds }) => duration(duration_seconds),
+  },
+  {
+    id: 'verification',
+    header: 'Verification',
+    sortingComparator: (a, b) => a.verification.state.localeCompare(b.verification.state),
+    cell: ({ verification }) => <VerificationSign verification={verification} />,
+  },
+  {
+    id: 'grade',
+    header: 'Consistency',
+    sortingField: 'consistency',
+    cell: ({ consistency }) => <GradeSign grade={consistency} />,
+  },
+  {
+    id: 'retention',
+    header: 'Retention',
+    sortingComparator: (a, b) => (a.retention ?? '').localeCompare(b.retention ?? ''),
+    cell: ({ retention }) => retentionText(retention),
+  },
+  {
+    id: 'tags',
+    header: 'Tags',
+    cell: ({ tags }) => (
+      <SpaceBetween direction="horizontal" size="xxs">
+        {tags.map((tag) => (
+          <Badge key={tag}>
+            <bdi>{tag}</bdi>
+          </Badge>
+        ))}
+      </SpaceBetween>
+    ),
+  },
+  {
+    id: 'counts',
+    header: 'Counts',
+    hidden: true,
+    cell: ({ statistics }) => countsText(statistics),
+    minWidth: 220,
+  },
+  {
+    id: 'uncompressed',
+    header: 'Uncompressed',
+    hidden: true,
+    sortingField: 'uncompressed_bytes',
+    cell: ({ uncompressed_bytes }) => bytes(uncompressed_bytes),
+  },
+  { id: 'note', header: 'Note', hidden: true, cell: ({ note }) => <bdi>{note}</bdi>, minWidth: 160 },
+  {
+    id: 'by',
+    header: 'Asked for by',
+    hidden: true,
+    sortingComparator: (a, b) => (a.requested_by ?? '').localeCompare(b.requested_by ?? ''),
+    cell: ({ requested_by }) => <bdi>{requested_by}</bdi>,
+  },
+  {
+    id: 'id',
+    header: 'Id',
+    hidden: true,
+    sortingField: 'backup_id',
+    cell: ({ backup_id }) => <code>{backup_id}</code>,
+    minWidth: 240,
+  },
+];
+
+function scopeText({ type, stores }: BackupSummary): string {
+  return type === 'full' ? 'All stores' : stores.join(', ');
+}

@@ -1,0 +1,84 @@
+import type { PropertyFilterProps } from '@cloudscape-design/components/property-filter';
+import type { BackupFilters } from '../../shared/operations/list-backups.ts';
+import { STORE_NAMES } from '../../shared/stores/port.ts';
+
+type FilterName = keyof BackupFilters;
+
+interface Filter {
+  readonly label: string;
+  readonly values: string;
+  /** What the API compares with, as a user reads it. */
+  readonly operator: PropertyFilterProps.ComparisonOperator;
+}
+
+/** What a list can be filtered by, each once: the API joins them with "and". */
+const FILTERS: Record<FilterName, Filter> = {
+  target: { label: 'Target', values: 'Targets', operator: '=' },
+  type: { label: 'Type', values: 'Types', operator: '=' },
+  store: { label: 'Store', values: 'Stores', operator: '=' },
+  tag: { label: 'Tag', values: 'Tags', operator: '=' },
+  namespace: { label: 'Namespace', values: 'Namespaces', operator: '=' },
+  collection: { label: 'Collection', values: 'Collections', operator: '=' },
+  since: { label: 'Made since', values: 'Dates such as 2026-01-31', operator: '>=' },
+  until: { label: 'Made before', values: 'Dates such as 2026-01-31', operator: '<' },
+};
+const NAMES = Object.keys(FILTERS) as FilterName[];
+const TIMES: readonly FilterName[] = ['since', 'until'];
+
+export const FILTERING_PROPERTIES: PropertyFilterProps.FilteringProperty[] = NAMES.map((key) => ({
+  key,
+  propertyLabel: FILTERS[key].label,
+  groupValuesLabel: FILTERS[key].values,
+  operators: [FILTERS[key].operator],
+  defaultOperator: FILTERS[key].operator,
+}));
+
+/** Values to choose from. */
+export function filteringOptions(
+  targets: readonly string[],
+  tags: readonly string[],
+): PropertyFilterProps.FilteringOption[] {
+  const options = (propertyKey: FilterName, values: readonly string[]) =>
+    values.map((value) => ({ propertyKey, value }));
+  return [
+    ...options('target', targets),
+    ...options('type', ['full', 'partial']),
+    ...options('store', STORE_NAMES),
+    ...options('tag', tags),
+  ];
+}
+
+/** The filters in an address, as the field shows them. */
+export function tokensOf(query: URLSearchParams): PropertyFilterProps.Query {
+  const tokens = NAMES.flatMap((name) => {
+    const value = query.get(name);
+    return value === null ? [] : [{ propertyKey: name, operator: FILTERS[name].operator, value }];
+  });
+  return { operation: 'and', tokens };
+}
+
+/** The same as query parameters of an address. Of two values for one thing the last one counts. */
+export function parametersOf({ tokens }: PropertyFilterProps.Query): Record<string, string> {
+  return Object.fromEntries(
+    tokens.flatMap(({ propertyKey = '', value }) =>
+      Object.hasOwn(FILTERS, propertyKey) && typeof value === 'string' ? [[propertyKey, value.trim()]] : [],
+    ),
+  );
+}
+
+/** The same for the API: a day begins at midnight in the user's zone. */
+export function filtersOf(query: URLSearchParams): Partial<BackupFilters> {
+  return Object.fromEntries(
+    NAMES.flatMap((name) => {
+      const value = query.get(name);
+      if (value === null || value === '') return [];
+      return [[name, TIMES.includes(name) ? instantOf(value) : value]];
+    }),
+  );
+}
+
+/** A date or time that somebody typed as ISO 8601 in UTC; what is neither is left for the API to refuse. */
+function instantOf(text: string): string {
+  const time = /^\d{4}-\d{2}-\d{2}$/.test(text) ? new Date(`${text}T00:00:00`) : new Date(text);
+  return Number.isNaN(time.getTime()) ? text : time.toISOString();
+}

@@ -1,0 +1,67 @@
+import Popover from '@cloudscape-design/components/popover';
+import StatusIndicator from '@cloudscape-design/components/status-indicator';
+import type { CatalogRecord } from '../../shared/catalog/record.ts';
+import type { BackupSummary } from '../../shared/operations/summaries.ts';
+import { Ago } from '../parts/time.tsx';
+
+/** Whether an archive was last read back as it was written. */
+export function VerificationSign({ verification }: { verification: CatalogRecord['verification'] }) {
+  const { state, at, problems = [] } = verification;
+  if (state === 'verified') return <StatusIndicator type="success">Read back</StatusIndicator>;
+  return (
+    <Popover
+      header="Damaged"
+      content={
+        <>
+          Found <Ago value={at} />. {problems.join('; ')}
+        </>
+      }
+    >
+      <StatusIndicator type="error">Damaged</StatusIndicator>
+    </Popover>
+  );
+}
+
+type Grade = BackupSummary['consistency'];
+const GRADES: Record<Grade, { text: string; type: 'success' | 'info' | 'warning'; meaning: string }> = {
+  quiesced: {
+    text: 'Quiesced',
+    type: 'success',
+    meaning: 'Writers were paused, so that the stores agree with each other.',
+  },
+  unchanged: {
+    text: 'Unchanged',
+    type: 'success',
+    meaning: 'No store changed while it was saved, so that the stores agree with each other.',
+  },
+  drifted: {
+    text: 'Drifted',
+    type: 'warning',
+    meaning: 'Something changed while it was saved: the stores may be some moments apart.',
+  },
+};
+
+/** How well the stores of an archive agree, with what that means. */
+export function GradeSign({ grade }: { grade: Grade }) {
+  const { text, type, meaning } = GRADES[grade];
+  return (
+    <Popover header={text} content={meaning}>
+      <StatusIndicator type={type}>{text}</StatusIndicator>
+    </Popover>
+  );
+}
+
+/** How long a backup is kept, in words. */
+export function retentionText(retention: string | undefined): string {
+  if (retention === undefined) return 'By the policy';
+  if (retention === 'permanent') return 'For ever';
+  const days = /^(\d+)d$/.exec(retention)?.[1];
+  return days === undefined ? `Until ${retention}` : `${days} days`;
+}
+
+/** `434 documents, 980 chunks, …` */
+export function countsText(statistics: Record<string, number>): string {
+  return Object.entries(statistics)
+    .map(([name, number]) => `${number.toLocaleString('en-US')} ${name.replaceAll('_', ' ')}`)
+    .join(', ');
+}

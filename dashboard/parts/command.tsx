@@ -1,0 +1,30 @@
+import Box from '@cloudscape-design/components/box';
+import CopyToClipboard from '@cloudscape-design/components/copy-to-clipboard';
+
+/** The same thing in a terminal, to copy. */
+export function Command({ line }: { line: string }) {
+  return (
+    <Box color="text-body-secondary" fontSize="body-s">
+      In a terminal: <Copyable text={line} what="command" />
+    </Box>
+  );
+}
+
+/** Text to copy, such as a checksum. */
+export function Copyable({ text, what }: { text: string; what: string }) {
+  return (
+    <CopyToClipboard
+      variant="inline"
+      textToCopy={text}
+      textToDisplay={text}
+      copyButtonAriaLabel={`Copy the ${what}`}
+      copySuccessText={`The ${what} was copied`}
+      copyErrorText={`The ${what} could not be copied`}
+    />
+  );
+}
+
+/** A word of a command line, in quotes where a shell would otherwise read it differently. */
+export function quoted(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
