@@ -60,19 +60,6 @@ export class ArchiveBucket extends Construct {
       versioned: true,
       lifecycleRules: lifecycle(props.timeoutDays),
       removalPolicy,
-      ...(props.allowedOrigins.length === 0
-        ? {}
-        : {
-            cors: [
-              {
-                allowedOrigins: [...props.allowedOrigins],
-                allowedMethods: [HttpMethods.GET, HttpMethods.HEAD, HttpMethods.PUT, HttpMethods.POST],
-                allowedHeaders: ['content-type', 'range', 'x-amz-checksum-sha256'],
-                exposedHeaders: ['ETag', 'Content-Range', 'x-amz-version-id'],
-                maxAge: 3600,
-              },
-            ],
-          }),
       ...(props.accessLogs === undefined
         ? {}
         : {
@@ -80,6 +67,7 @@ export class ArchiveBucket extends Construct {
             serverAccessLogsPrefix: props.accessLogs.prefix,
           }),
     });
+    if (props.allowedOrigins.length > 0) this.allowPages(props.allowedOrigins);
     // The property of the L2 construct would add a custom resource with a Lambda function of its own.
     (this.bucket.node.defaultChild as CfnBucket).addPropertyOverride(
       'NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled',
@@ -98,6 +86,17 @@ export class ArchiveBucket extends Construct {
               'The log bucket belongs to somebody else; docs/deploy.md shows what its policy has to allow.',
           },
     );
+  }
+
+  /** Lets web pages of these origins upload and download, with addresses that were presigned for them. */
+  allowPages(origins: readonly string[]): void {
+    this.bucket.addCorsRule({
+      allowedOrigins: [...origins],
+      allowedMethods: [HttpMethods.GET, HttpMethods.HEAD, HttpMethods.PUT, HttpMethods.POST],
+      allowedHeaders: ['content-type', 'range', 'x-amz-checksum-sha256'],
+      exposedHeaders: ['ETag', 'Content-Range', 'x-amz-version-id'],
+      maxAge: 3600,
+    });
   }
 
   /**

@@ -72,6 +72,8 @@ export class HttpApi extends Construct {
       reason:
         'The function checks keys and tokens itself, in constant time and by role; an authorizer in front of it would be a second function with the same secret.',
     });
+    // The dashboard is served here, and S3 is another origin.
+    archive.allowPages([gateway.apiEndpoint]);
     const log = new LogGroup(this, 'Log', {
       logGroupName: `/aws/apigateway/${Stack.of(this).stackName}`,
       retention: deployment.logRetentionDays as RetentionDays,

@@ -96,11 +96,14 @@ describe('the archive bucket', () => {
     });
   });
 
-  test('accepts web pages only from configured origins', () => {
-    bucket({ CorsConfiguration: Match.absent() });
+  test('accepts web pages only from its own dashboard and from configured origins', () => {
+    const own = Match.objectLike({ AllowedOrigins: [{ 'Fn::GetAtt': [Match.anyValue(), 'ApiEndpoint'] }] });
+    bucket({ CorsConfiguration: { CorsRules: [own] } });
     bucket(
       {
-        CorsConfiguration: { CorsRules: [Match.objectLike({ AllowedOrigins: ['https://ops.example.com'] })] },
+        CorsConfiguration: {
+          CorsRules: [Match.objectLike({ AllowedOrigins: ['https://ops.example.com'] }), own],
+        },
       },
       synthesize({ allowedOrigins: ['https://ops.example.com'] }),
     );
