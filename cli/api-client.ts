@@ -1,5 +1,5 @@
-import { createReadStream } from 'node:fs';
-import { Readable } from 'node:stream';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { Problem } from '../shared/api/problem.ts';
 import { CatalogRecord } from '../shared/catalog/record.ts';
@@ -23,14 +23,20 @@ import { Pruned } from '../shared/operations/prune.ts';
 import { JobView } from '../shared/operations/show-job.ts';
 import { StartedJob } from '../shared/operations/start.ts';
 import { StartedBackup } from '../shared/operations/start-backup.ts';
+import { CompletedUpload, PresignedParts, UploadStatus } from '../shared/operations/upload.ts';
 import { VerificationLeg } from '../shared/operations/verify-backup.ts';
-import { SINGLE_UPLOAD_BYTES_MAX, SingleUpload } from '../shared/restore/request.ts';
+import { MultipartUpload } from '../shared/restore/request.ts';
 import type { Client } from './client.ts';
 
 /** Longest that one call may take, in milliseconds: API Gateway gives up after 30 seconds. */
 const CALL_MS = 40_000;
 /** Largest answer that is read, in bytes: Lambda's answers have at most 6 MB. */
 const ANSWER_BYTES_MAX = 8 * 1024 ** 2;
+
+/** Tries of a call that may be repeated. */
+const ATTEMPTS = 3;
+/** Wait before the second try, in milliseconds; doubled for each further one. */
+const FIRST_WAIT_MS = 500;
 
 const Accepted = z.object({ job_id: z.string() });
 
@@ -44,11 +50,26 @@ export function apiClient(url: string, key: string | undefined): Client {
   }
   const base = `${url.replace(/\/+$/, '')}/api/v1`;
 
-  async function call<T>(schema: z.ZodType<T>, method: string, path: string, body?: object): Promise<T> {
-    const answer = await send(`${base}${path}`, method, key ?? '', body);
-    const text = await readText(answer);
-    if (answer.ok) return parseInput(schema, parseAnswer(text, base), `The answer of ${base}`);
-    throw explain(answer.status, text, base);
+  /** With an idempotency key, or where it only reads, a call that got no answer is made again. */
+  async function call<T>(
+    schema: z.ZodType<T>,
+    method: string,
+    path: string,
+    body?: object,
+    idempotencyKey?: string,
+  ): Promise<T> {
+    const repeatable = method === 'GET' || idempotencyKey !== undefined;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const answer = await send(`${base}${path}`, method, key ?? '', { body, idempotencyKey });
+        const text = await readText(answer);
+        if (answer.ok) return parseInput(schema, parseAnswer(text, base), `The answer of ${base}`);
+        throw explain(answer.status, text, base);
+      } catch (error) {
+        if (!repeatable || !(error instanceof UnavailableError) || attempt >= ATTEMPTS) throw error;
+        await delay(FIRST_WAIT_MS * 2 ** (attempt - 1) * (0.5 + Math.random() / 2));
+      }
+    }
   }
   const query = (input: object) => {
     const given = Object.entries(input).filter(([, value]) => value !== undefined);
@@ -58,7 +79,7 @@ export function apiClient(url: string, key: string | undefined): Client {
 
   return {
     where: base,
-    startBackup: (input) => call(StartedBackup, 'POST', '/backup', input),
+    startBackup: (input) => call(StartedBackup, 'POST', '/backup', input, newKey()),
     listBackups: (input) => call(BackupList, 'GET', `/backup${query(input)}`),
     showBackup: (id) => call(CatalogRecord, 'GET', `/backup/${at(id)}`),
     listContents: (id, input) => call(Contents, 'GET', `/backup/${at(id)}/contents${query(input)}`),
@@ -67,9 +88,11 @@ export function apiClient(url: string, key: string | undefined): Client {
     updateBackup: (id, changes) => call(CatalogRecord, 'PATCH', `/backup/${at(id)}`, changes),
     deleteBackup: (id) => call(Deletion, 'DELETE', `/backup/${at(id)}`),
     verifyBackup: (id, { cursor }) => call(VerificationLeg, 'POST', `/backup/${at(id)}/verify`, { cursor }),
-    restoreBackup: (input) => call(StartedJob, 'POST', '/restore', input),
-    requestRestore: (input) => call(SingleUpload, 'POST', '/restore', input),
-    upload: (to, file) => putFile(to, file),
+    restoreBackup: (input) => call(StartedJob, 'POST', '/restore', input, newKey()),
+    requestUpload: (input) => call(MultipartUpload, 'POST', '/restore', input, newKey()),
+    listUpload: (job, input) => call(UploadStatus, 'GET', `/restore/${at(job)}/parts${query(input)}`),
+    presignParts: (job, input) => call(PresignedParts, 'POST', `/restore/${at(job)}/parts`, input),
+    completeUpload: (job) => call(CompletedUpload, 'POST', `/restore/${at(job)}/complete`),
     async confirmRestore(job, phrase) {
       await call(Accepted, 'POST', `/restore/${at(job)}/confirm`, { phrase });
     },
@@ -96,13 +119,24 @@ export function apiClient(url: string, key: string | undefined): Client {
   };
 }
 
-async function send(url: string, method: string, key: string, body?: object): Promise<Response> {
+/** One key for each request that is meant once, however often it is sent. */
+function newKey(): string {
+  return `cli-${randomUUID()}`;
+}
+
+async function send(
+  url: string,
+  method: string,
+  key: string,
+  { body, idempotencyKey }: { body?: object | undefined; idempotencyKey?: string | undefined } = {},
+): Promise<Response> {
   try {
     return await fetch(url, {
       method,
       headers: {
         authorization: `Bearer ${key}`,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       // A redirect would carry the key to somebody else.
@@ -162,32 +196,4 @@ function explain(status: number, text: string, base: string): NgbakError {
   if (status === 400) return new InvalidInputError(message, { remedy });
   if (status === 429 || status === 503) return new UnavailableError(message, { remedy });
   return new NgbakError(message, { remedy });
-}
-
-/** Puts a file to the presigned address, streaming it. */
-async function putFile(to: SingleUpload, file: Parameters<Client['upload']>[1]): Promise<void> {
-  if (file.bytes > SINGLE_UPLOAD_BYTES_MAX) {
-    throw new InvalidInputError(`${file.path} has ${file.bytes} bytes; one upload takes 5 GiB.`, {
-      remedy: 'Upload it with AWS credentials (--direct), which sends it in parts.',
-    });
-  }
-  let done = 0;
-  const chunks = createReadStream(file.path, { highWaterMark: 1024 ** 2 });
-  chunks.on('data', (chunk) => {
-    done += chunk.length;
-    file.progress(done);
-  });
-  const answer = await fetch(to.put.url, {
-    method: to.put.method,
-    headers: { ...to.put.headers, 'content-length': String(file.bytes) },
-    body: Readable.toWeb(chunks) as ReadableStream<Uint8Array>,
-    duplex: 'half',
-    signal: file.signal,
-  } as RequestInit);
-  if (answer.ok) return;
-  await answer.body?.cancel();
-  // Not with the address in it: a presigned URL is a credential.
-  throw new UnavailableError(`S3 answered ${answer.status} to the upload of ${file.path}.`, {
-    remedy: 'Start the restore again.',
-  });
 }

@@ -2,6 +2,7 @@ import cliProgress from 'cli-progress';
 import pc from '../shared/colors.ts';
 import type { StoreProgress } from '../shared/operations/job-progress.ts';
 import { bytes, count, duration } from './format.ts';
+import type { Output } from './output.ts';
 
 const BAR_OPTIONS = {
   stream: process.stderr,
@@ -46,34 +47,86 @@ export class JobBars {
   }
 }
 
-/** A bar for bytes on their way. */
-export function byteBar(name: string, total: number): { update(done: number): void; stop(): void } {
-  const bar = new cliProgress.SingleBar(
-    { ...BAR_OPTIONS, format: `{name} {bar} {percentage}% {text}`, gracefulExit: false },
-    cliProgress.Presets.shades_classic,
-  );
-  const meter = new Meter(total);
-  bar.start(total, 0, { name, text: '' });
+/** How often a transfer is told, in milliseconds: redrawn, as JSON, and as a line. */
+const REDRAW_MS = 200;
+const TELL_JSON_MS = 1000;
+const TELL_LINE_MS = 10_000;
+/** A transfer that is over sooner, in milliseconds, shows nothing. */
+const SHORT_MS = 1000;
+
+/**
+ * Shows how far bytes are on their way: a bar at a terminal, a line now and then without one, JSON lines with `--json`,
+ * nothing with `--quiet`. The first call of `update` says how many were there already. By the clock, not by the calls:
+ * one that stands still says so.
+ */
+export function showTransfer(
+  output: Output,
+  name: string,
+): { update(done: number, total: number): void; stop(): void } {
+  if (output.quiet && !output.json) return { update: () => undefined, stop: () => undefined };
+  const begun = Date.now();
+  const period = output.json ? TELL_JSON_MS : output.interactive ? REDRAW_MS : TELL_LINE_MS;
+  let state: { done: number; total: number; meter: Meter } | undefined;
+  let bar: cliProgress.SingleBar | undefined;
+  const show = () => {
+    if (!state || Date.now() - begun < SHORT_MS) return;
+    const { done, total, meter } = state;
+    if (output.json) {
+      output.event('transfer', { name, done, total, ...meter.measure(done) });
+    } else if (output.interactive) {
+      if (!bar) {
+        bar = new cliProgress.SingleBar(
+          { ...BAR_OPTIONS, format: `{name} {bar} {percentage}% {text}`, gracefulExit: false },
+          cliProgress.Presets.shades_classic,
+        );
+        bar.start(total, done, { name, text: meter.tell(done) });
+      }
+      bar.update(done, { text: meter.tell(done) });
+    } else {
+      output.note(`  ${name} ${meter.tell(done)}`);
+    }
+  };
+  const timer = setInterval(show, period);
+  timer.unref();
   return {
-    update: (done) => bar.update(done, { text: meter.tell(done) }),
-    stop: () => bar.stop(),
+    update(done, total) {
+      state = { done, total, meter: state?.meter ?? new Meter(done, total) };
+    },
+    stop() {
+      clearInterval(timer);
+      if (bar) show();
+      bar?.stop();
+      bar = undefined;
+    },
   };
 }
 
-/** Tells bytes, rate and remaining time of a transfer that began when it was made. */
-export class Meter {
+/** Tells bytes, rate and remaining time of a transfer that goes on from `base` bytes now. */
+class Meter {
+  readonly #base: number;
   readonly #total: number;
   readonly #start = Date.now();
 
-  constructor(total: number) {
+  constructor(base: number, total: number) {
+    this.#base = base;
     this.#total = total;
   }
 
-  tell(done: number): string {
+  /** Bytes each second, and how many seconds the rest takes at that rate. */
+  measure(done: number): { rate: number; remaining_seconds?: number } {
     const seconds = (Date.now() - this.#start) / 1000;
-    const rate = seconds > 0 ? done / seconds : 0;
-    const left = rate > 0 ? `, ${duration((this.#total - done) / rate)} left` : '';
-    return `${bytes(done)} of ${bytes(this.#total)}, ${bytes(rate)}/s${done < this.#total ? left : ''}`;
+    const rate = seconds > 0 ? Math.max(0, Math.round((done - this.#base) / seconds)) : 0;
+    return {
+      rate,
+      ...(rate > 0 ? { remaining_seconds: Math.round((this.#total - done) / rate) } : {}),
+    };
+  }
+
+  tell(done: number): string {
+    const { rate, remaining_seconds } = this.measure(done);
+    const left =
+      done < this.#total && remaining_seconds !== undefined ? `, ${duration(remaining_seconds)} left` : '';
+    return `${bytes(done)} of ${bytes(this.#total)}, ${bytes(rate)}/s${left}`;
   }
 }
 

@@ -13,18 +13,15 @@ import type { JobView } from '../shared/operations/show-job.ts';
 import type { StartedJob } from '../shared/operations/start.ts';
 import type { StartBackupInput, StartedBackup } from '../shared/operations/start-backup.ts';
 import type { BackupChanges } from '../shared/operations/update-backup.ts';
+import type {
+  CompletedUpload,
+  ListUploadInput,
+  PresignedParts,
+  PresignPartsInput,
+  UploadStatus,
+} from '../shared/operations/upload.ts';
 import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
-import type { SingleUpload } from '../shared/restore/request.ts';
-
-/** A file on its way up. */
-export interface FileUpload {
-  readonly path: string;
-  /** Size in bytes. */
-  readonly bytes: number;
-  readonly signal: AbortSignal;
-  /** Called with the bytes that were read so far. */
-  progress(bytesDone: number): void;
-}
+import type { MultipartUpload } from '../shared/restore/request.ts';
 
 /** Everything that an operator does, over whichever way: AWS credentials (`--direct`) or the HTTP API. */
 export interface Client {
@@ -47,9 +44,13 @@ export interface Client {
     },
   ): Promise<VerificationLeg>;
   restoreBackup(input: RestoreBackupInput): Promise<StartedJob>;
-  requestRestore(input: RequestRestoreInput): Promise<SingleUpload>;
-  /** Uploads a file to where {@link requestRestore} said. */
-  upload(to: SingleUpload, file: FileUpload): Promise<void>;
+  /** Prepares the restore of a file that is uploaded in parts. */
+  requestUpload(input: RequestRestoreInput): Promise<MultipartUpload>;
+  /** What S3 has of an upload, from the part after `after` on. */
+  listUpload(jobId: string, input: ListUploadInput): Promise<UploadStatus>;
+  presignParts(jobId: string, input: PresignPartsInput): Promise<PresignedParts>;
+  /** Puts the parts together, which starts the restore. */
+  completeUpload(jobId: string): Promise<CompletedUpload>;
   confirmRestore(jobId: string, phrase: string): Promise<void>;
   rejectRestore(jobId: string, reason?: string): Promise<void>;
   listJobs(input: ListJobsInput): Promise<JobList>;

@@ -1,8 +1,6 @@
-import { createReadStream } from 'node:fs';
 import { userInfo } from 'node:os';
 import { HeadBucketCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
-import { PART_BYTES, uploadStream } from '../shared/archive/upload.ts';
 import { cancelJob } from '../shared/operations/cancel-job.ts';
 import { listContents } from '../shared/operations/contents.ts';
 import type { OperationsContext } from '../shared/operations/context.ts';
@@ -23,12 +21,10 @@ import { showBackup } from '../shared/operations/show-backup.ts';
 import { showJob } from '../shared/operations/show-job.ts';
 import { startBackup } from '../shared/operations/start-backup.ts';
 import { updateBackup } from '../shared/operations/update-backup.ts';
+import { completeRestoreUpload, listUpload, presignParts } from '../shared/operations/upload.ts';
 import { verifyBackup } from '../shared/operations/verify-backup.ts';
-import { SingleUpload } from '../shared/restore/request.ts';
+import { MultipartUpload } from '../shared/restore/request.ts';
 import type { Client } from './client.ts';
-
-/** S3's limit of parts in one upload. */
-const PARTS_MAX = 10_000;
 
 /** Does everything with AWS credentials alone: S3 and Step Functions. */
 export function directClient(context: OperationsContext): Client {
@@ -47,17 +43,10 @@ export function directClient(context: OperationsContext): Client {
     verifyBackup: (id, leg) =>
       verifyBackup(context, id, { ...leg, timeLeft: () => Number.POSITIVE_INFINITY }),
     restoreBackup: (input) => restoreBackup(context, input, by),
-    requestRestore: async (input) => SingleUpload.parse(await requestRestore(context, input, by)),
-    async upload(to, { path, bytes, signal, progress }) {
-      await uploadStream({
-        s3: bucket.s3,
-        bucket: bucket.name,
-        key: to.key,
-        chunks: counted(createReadStream(path, { highWaterMark: 1024 ** 2 }), progress),
-        partBytes: Math.max(PART_BYTES, Math.ceil(bytes / PARTS_MAX)),
-        signal,
-      });
-    },
+    requestUpload: async (input) => MultipartUpload.parse(await requestRestore(context, input, by)),
+    listUpload: (jobId, input) => listUpload(context, jobId, input),
+    presignParts: (jobId, input) => presignParts(context, jobId, input),
+    completeUpload: (jobId) => completeRestoreUpload(context, jobId),
     confirmRestore: (jobId, phrase) => confirmRestore(context, jobId, phrase),
     rejectRestore: (jobId, reason) => rejectRestore(context, jobId, reason),
     listJobs: (input) => listJobs(context, input),
@@ -73,16 +62,4 @@ export function directClient(context: OperationsContext): Client {
       return Date.parse(headers.get('date') ?? '') - Date.now();
     },
   };
-}
-
-async function* counted(
-  chunks: AsyncIterable<Buffer>,
-  progress: (done: number) => void,
-): AsyncGenerator<Uint8Array> {
-  let done = 0;
-  for await (const chunk of chunks) {
-    yield chunk;
-    done += chunk.length;
-    progress(done);
-  }
 }

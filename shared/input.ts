@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { z } from 'zod';
 import { InvalidInputError } from './errors.ts';
 
@@ -28,4 +29,10 @@ export function parseJson<T>(schema: z.ZodType<T>, text: string, what: string, r
     });
   }
   return parseInput(schema, value, what, remedy);
+}
+
+/** Whether two values are the same once they are JSON: a member that is undefined is absent, and order counts in lists only. */
+export function isSameJson(one: object, other: object): boolean {
+  const asJson = (value: object): unknown => JSON.parse(JSON.stringify(value));
+  return isDeepStrictEqual(asJson(one), asJson(other));
 }

@@ -14,7 +14,7 @@ import { NotFoundError } from '../../shared/operations/errors.ts';
 import { extractEntry } from '../archive/extract.ts';
 import { type AnyArchive, openAny } from '../archive/open-any.ts';
 import { resolveSource } from '../archive/resolve.ts';
-import { SlowProgress } from '../archive/slow-progress.ts';
+import { showTransfer } from '../bars.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { bytes, count, localTime, printable } from '../format.ts';
@@ -153,7 +153,7 @@ async function withArchive(
   work: (opened: AnyArchive, source: ByteSource) => Promise<void>,
 ): Promise<void> {
   await withSource(cli, reference, async (source) => {
-    const progress = new SlowProgress(cli.output, 'reading');
+    const progress = showTransfer(cli.output, 'reading');
     const opened = await openAny(source, progress.update, () =>
       cli.output.note(`${printable(source.name)} has no index: it is read from front to back first.`),
     ).finally(() => progress.stop());
@@ -212,7 +212,7 @@ async function extract(
   prefixes: readonly string[],
   { folder, force }: { folder: string; force: boolean },
 ): Promise<void> {
-  const progress = new SlowProgress(cli.output, 'extract');
+  const progress = showTransfer(cli.output, 'extract');
   let files = 0;
   let size = 0;
   try {
@@ -235,7 +235,7 @@ async function extract(
 
 async function verify(cli: Cli, reference: string): Promise<void> {
   await withSource(cli, reference, async (source) => {
-    const progress = new SlowProgress(cli.output, 'verify');
+    const progress = showTransfer(cli.output, 'verify');
     const entry = (name: string, problem: string | undefined) =>
       cli.output.event('entry', { name, is_valid: problem === undefined, problem });
     let problems: readonly string[] = [];
@@ -284,7 +284,7 @@ async function repack(
       });
     }
     const unfinished = `${file}.part`;
-    const progress = new SlowProgress(cli.output, 'repack');
+    const progress = showTransfer(cli.output, 'repack');
     try {
       await pipeline(
         normalizeArchive(source, { ...how, progress: progress.update }),

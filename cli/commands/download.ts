@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { parseInput } from '../../shared/input.ts';
 import { DownloadInput, downloadName } from '../../shared/operations/download-backup.ts';
-import { byteBar } from '../bars.ts';
+import { showTransfer } from '../bars.ts';
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { bytes } from '../format.ts';
@@ -31,26 +31,23 @@ export function downloadCommands(program: Command): void {
       const abort = new AbortController();
       const stop = () => abort.abort();
       process.once('SIGINT', stop);
-      let bar: ReturnType<typeof byteBar> | undefined;
+      const bar = showTransfer(cli.output, 'download');
       try {
         const done = await downloadArchive({
           link,
           path,
           force: options.force ?? false,
           signal: abort.signal,
-          progress(at, total) {
-            if (cli.output.interactive && !cli.output.quiet) bar ??= byteBar('download', total);
-            bar?.update(at);
-          },
+          progress: bar.update,
         });
-        bar?.stop();
+        bar.stop();
         if (done.resumed > 0 && !done.existed) {
           cli.output.note(`${bytes(done.resumed)} were there already.`);
         }
         if (done.existed) cli.output.note('It was there already, with the right checksum.');
         cli.output.result('downloaded', done, () => done.path);
       } catch (error) {
-        bar?.stop();
+        bar.stop();
         if (!abort.signal.aborted) throw error;
         cli.output.note('Stopped. The same command goes on where it stopped.');
         throw new ExitError('interrupted');

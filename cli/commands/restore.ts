@@ -3,17 +3,23 @@ import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import { InvalidInputError } from '../../shared/errors.ts';
 import { Id } from '../../shared/ids.ts';
-import { parseInput } from '../../shared/input.ts';
+import { isSameJson, parseInput } from '../../shared/input.ts';
+import { NotFoundError, RefusedError } from '../../shared/operations/errors.ts';
+import { ListJobsInput } from '../../shared/operations/list-jobs.ts';
 import { RequestRestoreInput, RestoreBackupInput } from '../../shared/operations/restore.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
-import { byteBar } from '../bars.ts';
+import type { UploadStatus } from '../../shared/operations/upload.ts';
+import { sanitizeFileName } from '../../shared/restore/request.ts';
+import { showTransfer } from '../bars.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import type { Client } from '../client.ts';
 import { ExitError } from '../exit-codes.ts';
 import { reportEnd } from '../finish.ts';
 import { followJob } from '../follow.ts';
+import { bytes } from '../format.ts';
 import { inspectionText } from '../job-text.ts';
 import { ask } from '../prompt.ts';
+import { uploadFile } from '../transfer/upload.ts';
 import { list } from './options.ts';
 
 interface RestoreFlags {
@@ -120,30 +126,91 @@ async function startFromFile(cli: Cli, client: Client, path: string, options: ob
   if (!found.isFile()) {
     throw new InvalidInputError(`${path} is no file.`, { remedy: 'Give the path of a .ngbak file.' });
   }
-  const input = parseInput(RequestRestoreInput, { file_name: basename(path), ...options }, 'The restore');
-  const request = await client.requestRestore(input);
+  const input = parseInput(
+    RequestRestoreInput,
+    { file_name: basename(path), bytes: found.size, upload: 'multipart', ...options },
+    'The restore',
+  );
+  const begun = await findUnfinished(client, input);
+  if (begun) cli.output.note(`Goes on with the upload of job ${begun.jobId}.`);
+  const upload = begun ?? (await requestUpload(client, input));
   const abort = new AbortController();
   const stop = () => abort.abort();
   process.once('SIGINT', stop);
-  const bar = cli.output.interactive && !cli.output.quiet ? byteBar('upload', found.size) : undefined;
+  const bar = showTransfer(cli.output, 'upload');
   try {
-    await client.upload(request, {
+    const { resumed } = await uploadFile({
+      client,
+      ...upload,
       path,
-      bytes: found.size,
       signal: abort.signal,
-      progress: (done) => bar?.update(done),
+      progress: bar.update,
     });
+    bar.stop();
+    if (resumed > 0) cli.output.note(`${bytes(resumed)} were there already.`);
+    return upload.jobId;
   } catch (error) {
-    // Without its archive the job would wait for ever.
-    await client.cancelJob(request.job_id);
+    bar.stop();
     if (!abort.signal.aborted) throw error;
-    cli.output.note('Stopped. Nothing was changed.');
+    await leaveUpload(cli, client, upload.jobId);
     throw new ExitError('interrupted');
   } finally {
-    bar?.stop();
     process.off('SIGINT', stop);
   }
-  return request.job_id;
+}
+
+async function requestUpload(client: Client, input: RequestRestoreInput) {
+  const { job_id, multipart } = await client.requestUpload(input);
+  return { jobId: job_id, layout: multipart, there: [] };
+}
+
+/** An upload of the same file for the same restore that was interrupted; S3 itself knows which parts it has. */
+async function findUnfinished(client: Client, input: RequestRestoreInput) {
+  const { target, file_name, bytes: size, upload: _, confirm, ...options } = input;
+  const fileName = sanitizeFileName(file_name);
+  const { jobs } = await client.listJobs(ListJobsInput.parse({ state: 'pending', kind: 'restore' }));
+  for (const { job_id, upload } of jobs) {
+    if (upload?.file_name !== fileName || upload.bytes !== size) continue;
+    const status = await readUpload(client, job_id);
+    const same =
+      status &&
+      isSameJson(status.options, options) &&
+      (target === undefined || status.target === target) &&
+      status.confirmed === (confirm !== undefined);
+    if (same) return { jobId: job_id, layout: status, there: status.parts };
+  }
+  return undefined;
+}
+
+/** All that S3 has of an upload; undefined where it takes no more, or does not come in parts. */
+async function readUpload(client: Client, jobId: string): Promise<UploadStatus | undefined> {
+  try {
+    let status = await client.listUpload(jobId, { after: 0 });
+    const parts = [...status.parts];
+    while (status.next_after !== undefined) {
+      status = await client.listUpload(jobId, { after: status.next_after });
+      parts.push(...status.parts);
+    }
+    return { ...status, parts };
+  } catch (error) {
+    if (error instanceof RefusedError || error instanceof NotFoundError) return undefined;
+    throw error;
+  }
+}
+
+/** Asks what becomes of an upload that Ctrl-C stopped. Where nobody can be asked, it stays as it is. */
+async function leaveUpload(cli: Cli, client: Client, jobId: string): Promise<void> {
+  const answer = cli.output.interactive
+    ? await ask('\nKeep what was uploaded, to go on later (Enter), or cancel the job (c)? ')
+    : undefined;
+  if (answer === 'c') {
+    await client.cancelJob(jobId);
+    cli.output.note('Cancelled. Nothing was changed.');
+  } else {
+    cli.output.note(
+      `Stopped. Nothing was changed. The same command goes on where it stopped; \`ngbak cancel ${jobId}\` gives it up.`,
+    );
+  }
 }
 
 /** Follows a restore; where it waits, shows what was found and asks for the phrase. */

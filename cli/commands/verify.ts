@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { byteBar } from '../bars.ts';
+import { showTransfer } from '../bars.ts';
 import { cliOf } from '../cli.ts';
 import type { Client } from '../client.ts';
 import { ExitError } from '../exit-codes.ts';
@@ -17,19 +17,15 @@ export function verifyCommand(program: Command): void {
     .action(async (id: string, _options, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
-      let bar: ReturnType<typeof byteBar> | undefined;
+      const bar = showTransfer(cli.output, 'verify');
       const signal = new AbortController().signal;
-      const progress = (done: number, total: number) => {
-        if (cli.output.interactive && !cli.output.quiet) bar ??= byteBar('verify', total);
-        bar?.update(done);
-      };
       let leg: Awaited<ReturnType<Client['verifyBackup']>> | undefined;
       try {
         do {
-          leg = await client.verifyBackup(id, { cursor: leg?.cursor ?? null, signal, progress });
+          leg = await client.verifyBackup(id, { cursor: leg?.cursor ?? null, signal, progress: bar.update });
         } while (!leg.done);
       } finally {
-        bar?.stop();
+        bar.stop();
       }
       const { is_valid, errors } = leg;
       cli.output.result('verification', { backup_id: id, is_valid, errors }, () =>

@@ -1,0 +1,188 @@
+import { createHash } from 'node:crypto';
+import { type FileHandle, open } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { mapOrdered } from '../../shared/archive/ordered.ts';
+import { InvalidInputError, NgbakError, UnavailableError } from '../../shared/errors.ts';
+import { explainAwsError } from '../../shared/operations/aws-error.ts';
+import type { PresignedParts } from '../../shared/operations/upload.ts';
+import { partLength, type UploadedPart, type UploadLayout } from '../../shared/restore/upload-parts.ts';
+import type { Client } from '../client.ts';
+
+/** Parts under way at once. Each is read from the file as it is sent: memory holds a few MiB. */
+const CONNECTIONS = 4;
+/** Tries for each part, and for each call. */
+const ATTEMPTS = 6;
+/** Wait before the second try, in milliseconds; doubled for each further one. */
+const FIRST_WAIT_MS = 300;
+/** Longest that a part may wait without a byte being taken or answered, in milliseconds. */
+const STALL_MS = 60_000;
+/** Bytes that are read from the file at once. */
+const READ_BYTES = 1024 ** 2;
+
+export interface UploadOptions {
+  readonly client: Pick<Client, 'presignParts' | 'completeUpload'>;
+  readonly jobId: string;
+  readonly layout: UploadLayout;
+  /** What S3 has of an upload that was interrupted. */
+  readonly there: readonly UploadedPart[];
+  readonly path: string;
+  readonly signal: AbortSignal;
+  progress(done: number, total: number): void;
+}
+
+/**
+ * Uploads a file in parts, four at once, each under an address that takes only its very bytes, and completes the
+ * upload, which starts the restore. Parts that S3 has already with the digest that the file has there are not sent
+ * again. Returns how many bytes that were. What fails is tried again for about 20 seconds; whatever has arrived stays
+ * in S3 for another call. Throws InvalidInputError where the file is not the one that was announced.
+ */
+export async function uploadFile(options: UploadOptions): Promise<{ resumed: number }> {
+  const { layout, path, signal, client, jobId } = options;
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    if (size !== layout.bytes) throw changed(path);
+    const sums = new Map<number, string>();
+    let done = 0;
+    for (const part of options.there) {
+      if (part.sha256 === undefined) continue;
+      const sum = await digest(file, layout, part.number, signal);
+      sums.set(part.number, sum);
+      if (sum === part.sha256) done += part.bytes;
+      else sums.delete(part.number);
+    }
+    const resumed = done;
+    options.progress(done, layout.bytes);
+    const missing = Array.from({ length: layout.part_count }, (_, index) => index + 1).filter(
+      (number) => !sums.has(number),
+    );
+    const advance = (bytes: number) => {
+      done += bytes;
+      options.progress(done, layout.bytes);
+    };
+    const sent = mapOrdered(missing, CONNECTIONS, async (number) => {
+      signal.throwIfAborted();
+      const sha256 = await digest(file, layout, number, signal);
+      await persist(signal, async () => {
+        const { parts } = await client.presignParts(jobId, { parts: [{ number, sha256 }] });
+        await putPart(file, options, onlyOne(parts), advance);
+      });
+    });
+    for await (const _ of sent);
+    await persist(signal, () => client.completeUpload(jobId));
+    return { resumed };
+  } finally {
+    await file.close();
+  }
+}
+
+/** The bytes of one part. Not by streams of the handle: each leaves a listener at it, and there may be 10,000 parts. */
+async function* readPart(file: FileHandle, layout: UploadLayout, number: number): AsyncGenerator<Buffer> {
+  let position = (number - 1) * layout.part_bytes;
+  const end = position + partLength(layout, number);
+  while (position < end) {
+    const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, end - position));
+    const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
+    if (bytesRead === 0) throw new Error('The file ended before its end.');
+    position += bytesRead;
+    yield chunk.subarray(0, bytesRead);
+  }
+}
+
+async function digest(
+  file: FileHandle,
+  layout: UploadLayout,
+  number: number,
+  signal: AbortSignal,
+): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of readPart(file, layout, number)) {
+    signal.throwIfAborted();
+    hash.update(chunk);
+  }
+  return hash.digest('hex');
+}
+
+/** Sends one part. What it told `advance` is taken back where it fails. */
+async function putPart(
+  file: FileHandle,
+  { path, layout, signal }: UploadOptions,
+  part: PresignedParts['parts'][number],
+  advance: (bytes: number) => void,
+): Promise<void> {
+  const stalled = new AbortController();
+  const timer = setTimeout(() => stalled.abort(), STALL_MS);
+  let told = 0;
+  async function* counted() {
+    for await (const chunk of readPart(file, layout, part.number)) {
+      yield chunk;
+      timer.refresh();
+      told += chunk.length;
+      advance(chunk.length);
+    }
+  }
+  try {
+    const answer = await fetch(part.url, {
+      method: 'PUT',
+      headers: { ...part.headers, 'content-length': String(part.bytes) },
+      body: Readable.toWeb(Readable.from(counted())) as ReadableStream<Uint8Array>,
+      duplex: 'half',
+      signal: AbortSignal.any([signal, stalled.signal]),
+    } as RequestInit);
+    const text = (await answer.text()).slice(0, 2000);
+    if (!answer.ok) throw refused(path, part.number, answer.status, text);
+  } catch (error) {
+    advance(-told);
+    if (signal.aborted || error instanceof NgbakError) throw error;
+    // Not with the address in it: a presigned URL is a credential.
+    throw new UnavailableError(`The upload of part ${part.number} of ${path} was cut off.`, {
+      remedy: 'Run the same command again: it goes on where it stopped.',
+      cause: error instanceof Error ? new Error(error.name) : undefined,
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function refused(path: string, number: number, status: number, body: string): NgbakError {
+  const code = /<Code>(\w{1,64})<\/Code>/.exec(body)?.[1] ?? '';
+  const message = `S3 answered ${status} ${code} to part ${number} of ${path}.`;
+  // What it got is not what was read a moment ago: spoiled on the way, or the file changes.
+  const spoiled = code === 'BadDigest' || code === 'XAmzContentChecksumMismatch';
+  // 403: the address has run out, so another one is asked for. Other refusals are refused again.
+  if (status === 403 || status === 408 || status === 429 || status >= 500 || spoiled) {
+    return new UnavailableError(message, {
+      remedy: `Run the same command again: it goes on where it stopped.${spoiled ? ' The file must not change meanwhile.' : ''}`,
+    });
+  }
+  return new NgbakError(message, { remedy: 'Cancel the job and start the restore again.' });
+}
+
+function changed(path: string): InvalidInputError {
+  return new InvalidInputError(`${path} has changed since its upload was requested.`, {
+    remedy: 'Cancel the job and start the restore again.',
+  });
+}
+
+/** Tries again, with growing waits, while a service does not answer. */
+async function persist<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      const explained = explainAwsError(error);
+      if (signal.aborted || !(explained instanceof UnavailableError) || attempt >= ATTEMPTS) throw explained;
+      const wait = FIRST_WAIT_MS * 2 ** (attempt - 1);
+      await delay(wait / 2 + (Math.random() * wait) / 2, undefined, { signal });
+    }
+  }
+}
+
+function onlyOne(parts: PresignedParts['parts']): PresignedParts['parts'][number] {
+  const [part] = parts;
+  if (part && parts.length === 1) return part;
+  throw new NgbakError(`${parts.length} addresses were given for one part.`, {
+    remedy: 'Check that ngbak here and the deployment are of one version.',
+  });
+}

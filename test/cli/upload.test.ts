@@ -1,0 +1,257 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Client } from '../../cli/client.ts';
+import { directClient } from '../../cli/direct-client.ts';
+import { uploadFile } from '../../cli/transfer/upload.ts';
+import { Bucket } from '../../shared/bucket/bucket.ts';
+import { restoreRequestKey } from '../../shared/bucket/layout.ts';
+import { readJob } from '../../shared/jobs/record.ts';
+import { RequestRestoreInput } from '../../shared/operations/restore.ts';
+import { UploadRequest } from '../../shared/restore/request.ts';
+import { type FaultProxy, startFaultProxy } from '../archive/fault-proxy.ts';
+import { freshContext } from '../operations/context.ts';
+import { environmentOf, run, Session } from './run.ts';
+
+const MIB = 1024 ** 2;
+/** Four whole parts and a short one. */
+const FILE = randomBytes(64 * MIB + 7);
+
+let context: Awaited<ReturnType<typeof freshContext>>;
+let environment: NodeJS.ProcessEnv;
+let client: Client;
+let folder: string;
+let proxy: FaultProxy;
+let path: string;
+const signal = () => new AbortController().signal;
+
+beforeEach(async () => {
+  context = await freshContext();
+  environment = environmentOf(context);
+  client = directClient(context);
+  proxy = await startFaultProxy(process.env.AWS_ENDPOINT_URL ?? '');
+  folder = await mkdtemp(join(tmpdir(), 'ngbak-upload-'));
+  path = join(folder, 'mine.ngbak');
+  await writeFile(path, FILE);
+});
+afterEach(async () => {
+  await proxy.stop();
+  await rm(folder, { recursive: true });
+});
+
+async function begin() {
+  const input = RequestRestoreInput.parse({
+    file_name: 'mine.ngbak',
+    bytes: FILE.length,
+    upload: 'multipart',
+  });
+  const { job_id, multipart } = await client.requestUpload(input);
+  return { jobId: job_id, layout: multipart };
+}
+
+/** The client, and the numbers of the parts that addresses were asked for. */
+function counting(base: Client = client, seen: (number: number) => void = () => undefined) {
+  const asked: number[] = [];
+  const counted: Pick<Client, 'presignParts' | 'completeUpload'> = {
+    presignParts(jobId, input) {
+      for (const { number } of input.parts) {
+        asked.push(number);
+        seen(number);
+      }
+      return base.presignParts(jobId, input);
+    },
+    completeUpload: (jobId) => base.completeUpload(jobId),
+  };
+  return { asked, client: counted };
+}
+
+async function stored(jobId: string): Promise<Buffer> {
+  const { key } = (await context.bucket.readRecord(restoreRequestKey(jobId), UploadRequest))?.value ?? {
+    key: '',
+  };
+  const { Body } = await context.bucket.s3.send(
+    new GetObjectCommand({ Bucket: context.bucket.name, Key: key }),
+  );
+  return Buffer.from((await Body?.transformToByteArray()) ?? []);
+}
+
+const there = async (jobId: string) => (await client.listUpload(jobId, { after: 0 })).parts;
+const progress = () => undefined;
+
+describe('an upload', () => {
+  test('brings the very bytes, and says the job it starts', async () => {
+    const ran = await run(['restore', path, '--target', 'default', '--no-wait', '--json'], environment);
+    expect([ran.code, ran.stderr]).toEqual([0, '']);
+    const started = ran.lines().find(({ type }) => type === 'started');
+    expect(FILE.equals(await stored(String(started?.data.job_id)))).toBe(true);
+  });
+
+  test('that was cut off sends only what is missing', async () => {
+    const { jobId, layout } = await begin();
+    const abort = new AbortController();
+    // The fifth part's turn comes when one of the first four has arrived.
+    const { client: cutOff } = counting(client, (number) => {
+      if (number === 5) abort.abort();
+    });
+    await expect(
+      uploadFile({ client: cutOff, jobId, layout, there: [], path, signal: abort.signal, progress }),
+    ).rejects.toThrow();
+    const first = await there(jobId);
+    expect(first.length).toBeGreaterThan(0);
+    expect(first.length).toBeLessThan(5);
+    const { asked, client: counted } = counting();
+    const { resumed } = await uploadFile({
+      client: counted,
+      jobId,
+      layout,
+      there: first,
+      path,
+      signal: signal(),
+      progress,
+    });
+    expect(resumed).toBe(first.reduce((sum, { bytes }) => sum + bytes, 0));
+    expect(asked.length).toBe(5 - first.length);
+    expect(FILE.equals(await stored(jobId))).toBe(true);
+  });
+
+  test('sends a part again that holds something else than the file has there', async () => {
+    const { jobId, layout } = await begin();
+    const other = randomBytes(16 * MIB);
+    const sha256 = createHash('sha256').update(other).digest('hex');
+    const { parts } = await client.presignParts(jobId, { parts: [{ number: 2, sha256 }] });
+    for (const { url, headers } of parts) {
+      expect((await fetch(url, { method: 'PUT', headers, body: other as BodyInit })).status).toBe(200);
+    }
+    const { resumed } = await uploadFile({
+      client,
+      jobId,
+      layout,
+      there: await there(jobId),
+      path,
+      signal: signal(),
+      progress,
+    });
+    expect(resumed).toBe(0);
+    expect(FILE.equals(await stored(jobId))).toBe(true);
+  });
+
+  test('asks for another address where one has run out, and tries again where S3 has no time', async () => {
+    const { jobId, layout } = await begin();
+    const faults = ['AccessDenied', 'SlowDown', 'InternalError'];
+    proxy.decide = (_method, url) => {
+      const code = url.searchParams.has('partNumber') ? faults.shift() : undefined;
+      return code === undefined
+        ? undefined
+        : { kind: 'refuse', status: code === 'AccessDenied' ? 403 : 503, code };
+    };
+    const { asked, client: counted } = counting(
+      directClient({
+        ...context,
+        bucket: new Bucket(
+          context.bucket.name,
+          new S3Client({ endpoint: proxy.endpoint, forcePathStyle: true }),
+        ),
+      }),
+    );
+    let last = 0;
+    await uploadFile({
+      client: counted,
+      jobId,
+      layout,
+      there: [],
+      path,
+      signal: signal(),
+      progress: (done) => {
+        last = done;
+      },
+    });
+    expect(asked.length).toBe(5 + 3);
+    expect(last).toBe(FILE.length);
+    expect(FILE.equals(await stored(jobId))).toBe(true);
+  });
+
+  test('of a file that has changed since it was announced is refused', async () => {
+    const { jobId, layout } = await begin();
+    await appendFile(path, 'x');
+    await expect(
+      uploadFile({ client, jobId, layout, there: [], path, signal: signal(), progress }),
+    ).rejects.toThrow(/has changed/);
+    expect(await there(jobId)).toEqual([]);
+  });
+});
+
+describe('ngbak restore FILE', () => {
+  beforeEach(() => {
+    environment = { ...environment, AWS_ENDPOINT_URL: proxy.endpoint, TERM: 'xterm' };
+  });
+
+  /** Runs the command until S3 has the parts that are not held. */
+  async function halfWay(terminal: boolean) {
+    proxy.decide = (_method, url) =>
+      url.searchParams.get('partNumber') === '3' ? { kind: 'silence' } : undefined;
+    const session = new Session(['restore', path, '--target', 'default', '--no-wait'], environment, {
+      terminal,
+    });
+    const jobId = await untilThere(4);
+    proxy.decide = () => undefined;
+    return { session, jobId };
+  }
+
+  async function untilThere(count: number): Promise<string> {
+    for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
+      const { jobs } = await client.listJobs({ limit: 10 });
+      const jobId = jobs[0]?.job_id;
+      if (jobId !== undefined && (await there(jobId)).length === count) return jobId;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    throw new Error(`S3 does not get ${count} parts; the proxy has seen:\n${proxy.seen.join('\n')}`);
+  }
+
+  test('goes on with what an upload that was killed has left, without any record of its own', async () => {
+    const { session, jobId } = await halfWay(false);
+    session.signal('SIGKILL');
+    expect((await session.end()).code).not.toBe(0);
+    const ran = await run(['restore', path, '--target', 'default', '--no-wait'], environment);
+    expect([ran.code, ran.stdout]).toEqual([0, `${jobId}\n`]);
+    expect(ran.stderr).toContain(`Goes on with the upload of job ${jobId}`);
+    expect(ran.stderr).toContain('were there already');
+    expect(FILE.equals(await stored(jobId))).toBe(true);
+  });
+
+  test('begins anew where it is to do something else', async () => {
+    const { session, jobId } = await halfWay(false);
+    session.signal('SIGKILL');
+    await session.end();
+    const ran = await run(
+      ['restore', path, '--target', 'default', '--no-wait', '--stores', 'kv'],
+      environment,
+    );
+    expect(ran.code).toBe(0);
+    expect(ran.stdout).not.toContain(jobId);
+    expect(await there(jobId)).toHaveLength(4);
+  });
+
+  test('stopped by a signal leaves the upload as it is, and says how to go on', async () => {
+    const { session, jobId } = await halfWay(false);
+    session.signal('SIGINT');
+    const ran = await session.end();
+    expect(ran.code).toBe(130);
+    expect(ran.stderr).toContain(`ngbak cancel ${jobId}`);
+    expect((await readJob(context.bucket, jobId))?.state).toBe('pending');
+    expect(await there(jobId)).toHaveLength(4);
+  });
+
+  test('at a terminal shows rate and remaining time, and Ctrl-C and "c" give the upload up', async () => {
+    const { session, jobId } = await halfWay(true);
+    await session.shows(/upload .*\/s, .* left/);
+    session.type('\u0003');
+    await session.shows('cancel the job (c)');
+    session.type('c\r');
+    expect((await session.end()).code).toBe(130);
+    expect((await readJob(context.bucket, jobId))?.state).toBe('cancelled');
+    await expect(there(jobId)).rejects.toThrow(/cancelled/);
+  });
+});
