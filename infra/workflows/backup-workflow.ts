@@ -1,4 +1,11 @@
-import { Map as MapState, ProvideItems, type StateMachine, Succeed } from 'aws-cdk-lib/aws-stepfunctions';
+import {
+  Choice,
+  Condition,
+  Map as MapState,
+  ProvideItems,
+  type StateMachine,
+  Succeed,
+} from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import type { StepHandlers } from '../step-handlers.ts';
 import { BadEnds, FIRST_LOOK_RETRY, REFUSALS } from './errors.ts';
@@ -70,11 +77,18 @@ export class BackupWorkflow extends Construct {
     const recording = record.next(Succeed.jsonata(this, 'Backup complete', {}));
     const reading = repeat(this, 'Is all of it read back?', readBack, recording);
     const sealing = repeat(this, 'Is the archive complete?', seal, reading);
+    const skipped = Succeed.jsonata(this, 'Backup skipped', {
+      comment: 'The run of a schedule that found another job at work; the job says which',
+      outputs: { job_id: JOB, skipped: '{% $states.input.skipped %}' },
+    });
+    const found = Choice.jsonata(this, 'Is another job at work?')
+      .when(Condition.jsonata('{% $exists($states.input.skipped) %}'), skipped)
+      .otherwise(exports.next(fences).next(sealing));
     this.stateMachine = makeStateMachine(
       this,
       'Backup',
       'ngbak: saves the stores of a target in one archive and proves it by reading it back',
-      plan.next(exports).next(fences).next(sealing),
+      plan.next(found),
       { ...props, handlers: Object.values(handlers) },
     );
   }

@@ -8,12 +8,13 @@ import { parseInput } from '../input.ts';
 import { type ExecutionInfo, jobIdOf } from '../jobs/execution.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { requireLock, takeLock } from '../jobs/lock.ts';
-import { createJob, type JobRecord, readJob, updateJob } from '../jobs/record.ts';
+import { createJob, type JobRecord, readJob, SKIPPED, updateJob } from '../jobs/record.ts';
 import { settleStore, storesOf, withStore } from '../stores/open.ts';
 import { STORE_NAMES, type StoreName } from '../stores/port.ts';
 import { Scopes } from '../stores/scopes.ts';
 import { chooseTarget, freeBackupId } from './names.ts';
 import { BackupRequest } from './request.ts';
+import { lockOrSkip } from './skip.ts';
 
 /** zlib's best compression. */
 const GZIP_LEVEL_MAX = 9;
@@ -72,6 +73,14 @@ export type PlannedBackup = { job_id: string; backup_id: string; target: string 
   ExportState[]
 >;
 
+/** Output of the first step where nothing is backed up: the run of a schedule that found another job at work. */
+export interface SkippedBackup {
+  readonly job_id: string;
+  readonly target: string;
+  /** Why, in words. */
+  readonly skipped: string;
+}
+
 /**
  * First step of a backup: checks the request, takes the target's lock, measures every store, cuts it into shards and
  * records the job and the plan. The job's id is the execution's name. Reads the stores, writes nothing to them.
@@ -81,7 +90,7 @@ export async function planBackup(
   input: unknown,
   execution: ExecutionInfo,
   leg: Leg,
-): Promise<PlannedBackup> {
+): Promise<PlannedBackup | SkippedBackup> {
   const request = parseInput(
     BackupRequest,
     input,
@@ -121,16 +130,23 @@ export async function planBackup(
         remedy: 'Start the execution with another name, or without one.',
       });
     }
+    if (other.error?.name === SKIPPED) return { job_id: jobId, target, skipped: other.error.message };
   }
   if (request.part_of) {
     await requireLock(environment.bucket, target, request.part_of.execution_arn);
   } else {
-    await takeLock(environment.bucket, environment.sfn, {
-      target,
-      job_id: jobId,
-      kind: 'backup',
-      execution_arn: execution.arn,
-    });
+    const lock = () =>
+      takeLock(environment.bucket, environment.sfn, {
+        target,
+        job_id: jobId,
+        kind: 'backup',
+        execution_arn: execution.arn,
+      });
+    if (request.schedule === undefined) await lock();
+    else {
+      const skipped = await lockOrSkip(environment, request.schedule, jobId, execution.start, lock);
+      if (skipped !== undefined) return { job_id: jobId, target, skipped };
+    }
   }
   const backupId = await freeBackupId(environment.bucket, target, execution.start);
   await updateJob(environment.bucket, jobId, () => ({ backup_id: backupId }));

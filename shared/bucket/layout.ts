@@ -4,6 +4,7 @@
  * `backups/`  archives and their catalog records        `staging/`  what a running job has made so far
  * `uploads/`  archives on their way into a restore      `jobs/`     what is known about each job
  * `locks/`    one object for each target in use          `deferred/` relationships that wait for their other end
+ * `runs/`     which job each run of a schedule was
  */
 export const BACKUPS = 'backups/';
 /** Relationships whose other end is not there yet: an archive for each restore that keeps some. */
@@ -12,6 +13,7 @@ export const STAGING = 'staging/';
 export const UPLOADS = 'uploads/';
 export const JOBS = 'jobs/';
 export const LOCKS = 'locks/';
+export const RUNS = 'runs/';
 
 export const deferredKey = (jobId: string) => `${DEFERRED}${jobId}.ngbak`;
 export const archiveKey = (backupId: string) => `${BACKUPS}${backupId}.ngbak`;
@@ -43,3 +45,8 @@ export const inspectionKey = (jobId: string) => `${JOBS}${jobId}/inspection.json
 export const confirmationKey = (jobId: string) => `${JOBS}${jobId}/confirmation.json`;
 
 export const lockKey = (target: string) => `${LOCKS}${target}.json`;
+
+export const runsPrefix = (schedule: string) => `${RUNS}${schedule}/`;
+/** Sorts by the time that the run was planned for; one by hand never takes the place of a planned one. */
+export const runKey = (schedule: string, at: string, byHand: boolean) =>
+  `${runsPrefix(schedule)}${new Date(at).toISOString().replaceAll(':', '-')}${byHand ? '-by-hand' : ''}.json`;

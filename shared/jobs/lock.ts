@@ -7,7 +7,15 @@ import { NgbakError } from '../errors.ts';
 import { Id } from '../ids.ts';
 
 /** Somebody else works on the target. */
-export class TargetLockedError extends NgbakError {}
+export class TargetLockedError extends NgbakError {
+  /** True where a job is at work there, which will end; false where the target waits for a person. */
+  readonly inUse: boolean;
+
+  constructor(message: string, options: { remedy: string; inUse: boolean }) {
+    super(message, options);
+    this.inUse = options.inUse;
+  }
+}
 
 /** One writer for each target: `locks/<target>.json`. */
 export const Lock = z.object({
@@ -37,12 +45,13 @@ export async function takeLock(
     if (held?.value.kept !== undefined && wanted.kind !== 'restore') {
       throw new TargetLockedError(`Target "${wanted.target}" can't be used: ${held.value.kept}`, {
         remedy: 'Restore a good backup into it first; that frees it.',
+        inUse: false,
       });
     }
     if (held && (await isRunning(sfn, held.value.execution_arn))) {
       throw new TargetLockedError(
         `Target "${wanted.target}" is in use by ${held.value.kind} job ${held.value.job_id} since ${held.value.since}.`,
-        { remedy: 'Wait until that job has ended, or cancel it, and start again.' },
+        { remedy: 'Wait until that job has ended, or cancel it, and start again.', inUse: true },
       );
     }
     try {
@@ -58,6 +67,7 @@ export async function takeLock(
   }
   throw new TargetLockedError(`Target "${wanted.target}" is wanted by several jobs at this moment.`, {
     remedy: 'Start again in a minute.',
+    inUse: true,
   });
 }
 
@@ -99,7 +109,7 @@ export async function requireLock(bucket: Bucket, target: string, executionArn: 
     held
       ? `Target "${target}" was taken over by ${held.value.kind} job ${held.value.job_id}.`
       : `The lock of target "${target}" is gone.`,
-    { remedy: 'Start again once no other job works on the target.' },
+    { remedy: 'Start again once no other job works on the target.', inUse: true },
   );
 }
 

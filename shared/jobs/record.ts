@@ -41,6 +41,9 @@ export const JobRecord = z.object({
 });
 export type JobRecord = z.infer<typeof JobRecord>;
 
+/** Name of the `error` of a cancelled job that never began, since another one was at work. */
+export const SKIPPED = 'Skipped';
+
 export function hasEnded(state: JobState): boolean {
   return state === 'completed' || state === 'failed' || state === 'rolled_back' || state === 'cancelled';
 }
