@@ -19,6 +19,7 @@ import { NotFoundError, RefusedError } from '../shared/operations/errors.ts';
 import { Health } from '../shared/operations/health.ts';
 import { BackupList } from '../shared/operations/list-backups.ts';
 import { JobList } from '../shared/operations/list-jobs.ts';
+import { ScheduleList, ScheduleView } from '../shared/operations/list-schedules.ts';
 import { Pruned } from '../shared/operations/prune.ts';
 import { JobView } from '../shared/operations/show-job.ts';
 import { StartedJob } from '../shared/operations/start.ts';
@@ -103,6 +104,12 @@ export function apiClient(url: string, key: string | undefined): Client {
     showJob: (job) => call(JobView, 'GET', `/jobs/${at(job)}`),
     cancelJob: (job) => call(Cancellation, 'POST', `/jobs/${at(job)}/cancel`),
     prune: (input) => call(Pruned, 'POST', '/backup/prune', input),
+    listSchedules: () => call(ScheduleList, 'GET', '/schedules'),
+    showSchedule: (name) => call(ScheduleView, 'GET', `/schedules/${at(name)}`),
+    createSchedule: (input) => call(ScheduleView, 'POST', '/schedules', input),
+    changeSchedule: (name, changes) => call(ScheduleView, 'PATCH', `/schedules/${at(name)}`, changes),
+    removeSchedule: (name) => call(z.object({ name: z.string() }), 'DELETE', `/schedules/${at(name)}`),
+    runSchedule: (name) => call(StartedBackup, 'POST', `/schedules/${at(name)}/run`),
     rebuildCatalog: () => {
       throw new InvalidInputError(
         'The catalog is rebuilt with AWS credentials only: every archive is read.',

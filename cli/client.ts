@@ -6,6 +6,7 @@ import type { Download, DownloadInput } from '../shared/operations/download-back
 import type { Health } from '../shared/operations/health.ts';
 import type { BackupList, ListBackupsInput } from '../shared/operations/list-backups.ts';
 import type { JobList, ListJobsInput } from '../shared/operations/list-jobs.ts';
+import type { ScheduleList, ScheduleView } from '../shared/operations/list-schedules.ts';
 import type { Pruned, PruneInput } from '../shared/operations/prune.ts';
 import type { RebuiltCatalog } from '../shared/operations/rebuild-catalog.ts';
 import type { RequestRestoreInput, RestoreBackupInput } from '../shared/operations/restore.ts';
@@ -22,6 +23,7 @@ import type {
 } from '../shared/operations/upload.ts';
 import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
 import type { MultipartUpload } from '../shared/restore/request.ts';
+import type { CreateScheduleInput, ScheduleChanges } from '../shared/schedules/schedule.ts';
 
 /** Everything that an operator does, over whichever way: AWS credentials (`--direct`) or the HTTP API. */
 export interface Client {
@@ -57,6 +59,12 @@ export interface Client {
   showJob(jobId: string): Promise<JobView>;
   cancelJob(jobId: string): Promise<Cancellation>;
   prune(input: PruneInput): Promise<Pruned>;
+  listSchedules(): Promise<ScheduleList>;
+  showSchedule(name: string): Promise<ScheduleView>;
+  createSchedule(input: CreateScheduleInput): Promise<ScheduleView>;
+  changeSchedule(name: string, changes: ScheduleChanges): Promise<ScheduleView>;
+  removeSchedule(name: string): Promise<{ name: string }>;
+  runSchedule(name: string): Promise<StartedBackup>;
   /** Makes the catalog records that are missing, from the archives alone. With AWS credentials only. */
   rebuildCatalog(options: { signal: AbortSignal; progress(backupId: string): void }): Promise<RebuiltCatalog>;
   health(): Promise<Health>;

@@ -2,6 +2,7 @@ import { userInfo } from 'node:os';
 import { HeadBucketCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { cancelJob } from '../shared/operations/cancel-job.ts';
+import { changeSchedule, createSchedule, removeSchedule } from '../shared/operations/change-schedules.ts';
 import { listContents } from '../shared/operations/contents.ts';
 import type { OperationsContext } from '../shared/operations/context.ts';
 import { deleteBackup } from '../shared/operations/delete-backup.ts';
@@ -9,6 +10,7 @@ import { downloadBackup } from '../shared/operations/download-backup.ts';
 import { checkHealth } from '../shared/operations/health.ts';
 import { listBackups } from '../shared/operations/list-backups.ts';
 import { listJobs } from '../shared/operations/list-jobs.ts';
+import { listSchedules, showSchedule } from '../shared/operations/list-schedules.ts';
 import { prune } from '../shared/operations/prune.ts';
 import { rebuildCatalog } from '../shared/operations/rebuild-catalog.ts';
 import {
@@ -17,6 +19,7 @@ import {
   requestRestore,
   restoreBackup,
 } from '../shared/operations/restore.ts';
+import { runSchedule } from '../shared/operations/run-schedule.ts';
 import { showBackup } from '../shared/operations/show-backup.ts';
 import { showJob } from '../shared/operations/show-job.ts';
 import { startBackup } from '../shared/operations/start-backup.ts';
@@ -53,6 +56,12 @@ export function directClient(context: OperationsContext): Client {
     showJob: (jobId) => showJob(context, jobId),
     cancelJob: (jobId) => cancelJob(context, jobId, by),
     prune: (input) => prune(context, input),
+    listSchedules: () => listSchedules(context),
+    showSchedule: (name) => showSchedule(context, name),
+    createSchedule: (input) => createSchedule(context, input, by),
+    changeSchedule: (name, changes) => changeSchedule(context, name, changes),
+    removeSchedule: (name) => removeSchedule(context, name),
+    runSchedule: (name) => runSchedule(context, name, by),
     rebuildCatalog: (options) => rebuildCatalog(context, options),
     health: () => checkHealth(context),
     async clockOffsetMs() {

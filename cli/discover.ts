@@ -21,12 +21,15 @@ export async function discoverContext(settings: Settings): Promise<OperationsCon
       remedy: 'Name the stack that ngbak was deployed as: `--stack NAME`, or NGBAK_STACK.',
     });
   };
+  const group = settings.schedule_group ?? outputs.ScheduleGroupName;
+  const roleArn = settings.schedule_role_arn ?? outputs.ScheduleRoleArn;
   return operationsContext({
     bucket: need(bucket, 'BucketName'),
     stateMachines: {
       backup: need(backup_state_machine_arn, 'BackupStateMachineArn'),
       restore: need(restore_state_machine_arn, 'RestoreStateMachineArn'),
     },
+    ...(group && roleArn ? { schedules: { group, roleArn } } : {}),
   });
 }
 

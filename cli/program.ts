@@ -10,6 +10,7 @@ import { jobCommands } from './commands/jobs.ts';
 import { keyCommand } from './commands/key.ts';
 import { listCommand } from './commands/list.ts';
 import { restoreCommands } from './commands/restore.ts';
+import { scheduleCommand } from './commands/schedule.ts';
 import { showCommands } from './commands/show.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { EXIT_CODES } from './exit-codes.ts';
@@ -40,6 +41,7 @@ export function makeProgram(): Command {
   restoreCommands(program);
   changeCommands(program);
   jobCommands(program);
+  scheduleCommand(program);
   archiveCommand(program);
   doctorCommand(program);
   keyCommand(program);

@@ -12,7 +12,10 @@ export const Settings = z.strictObject({
   /** ARNs of the two workflows. */
   backup_state_machine_arn: z.string().startsWith('arn:').optional(),
   restore_state_machine_arn: z.string().startsWith('arn:').optional(),
-  /** CloudFormation stack whose outputs say the three above, where they are not given. */
+  /** Group of EventBridge Scheduler with the schedules, and ARN of the role that they start backups with. */
+  schedule_group: z.string().min(1).optional(),
+  schedule_role_arn: z.string().startsWith('arn:').optional(),
+  /** CloudFormation stack whose outputs say all of the above, where they are not given. */
   stack: z.string().min(1).default('Ngbak'),
   /** Address of the HTTP API, and a key for it. */
   api_url: z.url({ protocol: /^https?$/ }).optional(),
@@ -29,6 +32,8 @@ export const ENVIRONMENT = {
   bucket: 'NGBAK_BUCKET',
   backup_state_machine_arn: 'NGBAK_BACKUP_STATE_MACHINE_ARN',
   restore_state_machine_arn: 'NGBAK_RESTORE_STATE_MACHINE_ARN',
+  schedule_group: 'NGBAK_SCHEDULE_GROUP',
+  schedule_role_arn: 'NGBAK_SCHEDULE_ROLE_ARN',
   stack: 'NGBAK_STACK',
   api_url: 'NGBAK_API_URL',
   api_key: 'NGBAK_API_KEY',

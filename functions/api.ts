@@ -7,6 +7,7 @@ import { makeApi } from '../shared/api/app.ts';
 import { DASHBOARD_FOLDER } from '../shared/api/pages.ts';
 import { readEnvironment } from '../shared/environment.ts';
 import { parseInput } from '../shared/input.ts';
+import { Scheduler } from '../shared/schedules/scheduler.ts';
 import { loadSecret, redact } from '../shared/secrets.ts';
 
 /** The access list is read again after so long, in milliseconds: a key that was taken away counts until then. */
@@ -16,6 +17,8 @@ const ACCESS_LIST_MS = 60_000;
 const Settings = z.object({
   NGBAK_BACKUP_STATE_MACHINE_ARN: z.string().startsWith('arn:'),
   NGBAK_RESTORE_STATE_MACHINE_ARN: z.string().startsWith('arn:'),
+  NGBAK_SCHEDULE_GROUP: z.string().min(1),
+  NGBAK_SCHEDULE_ROLE_ARN: z.string().startsWith('arn:'),
   /** Secret with the {@link AccessList}. */
   NGBAK_API_SECRET: z.string().min(1),
   /** Origins of web pages that may call, separated by spaces. */
@@ -50,6 +53,10 @@ function make() {
         backup: settings.NGBAK_BACKUP_STATE_MACHINE_ARN,
         restore: settings.NGBAK_RESTORE_STATE_MACHINE_ARN,
       },
+      scheduler: new Scheduler(
+        { group: settings.NGBAK_SCHEDULE_GROUP, roleArn: settings.NGBAK_SCHEDULE_ROLE_ARN },
+        settings.NGBAK_BACKUP_STATE_MACHINE_ARN,
+      ),
     },
     authenticator: new Authenticator(readAccess),
     pages: {

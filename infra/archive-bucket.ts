@@ -10,7 +10,7 @@ import {
   ObjectOwnership,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
-import { BACKUPS, DEFERRED, JOBS, LOCKS, STAGING, UPLOADS } from '../shared/bucket/layout.ts';
+import { BACKUPS, DEFERRED, JOBS, LOCKS, RUNS, STAGING, UPLOADS } from '../shared/bucket/layout.ts';
 import type { Deployment } from './config.ts';
 import type { StepHandler } from './step-handler.ts';
 import { acceptWildcard } from './wildcards.ts';
@@ -151,6 +151,7 @@ function lifecycle(timeoutDays: number): LifecycleRule[] {
       expiration: Duration.days(JOB_DAYS),
       noncurrentVersionExpiration: oneDay,
     },
+    { id: 'runs', prefix: RUNS, expiration: Duration.days(JOB_DAYS), noncurrentVersionExpiration: oneDay },
     { id: 'locks', prefix: LOCKS, noncurrentVersionExpiration: oneDay },
     { id: 'deleted-backups', prefix: BACKUPS, noncurrentVersionExpiration: Duration.days(UNDELETE_DAYS) },
     { id: 'unfinished-multipart-uploads', abortIncompleteMultipartUploadAfter: leftOver },

@@ -61,7 +61,10 @@ export const SIZES = {
     memoryMb: ONE_CPU_MB,
     timeoutMinutes: LEG_MINUTES,
     stores: STORES_WITH_SERVER,
-    bucket: { read: ['jobs/*', 'locks/*', 'staging/*'], write: ['jobs/*', 'locks/*', 'staging/*'] },
+    bucket: {
+      read: ['jobs/*', 'locks/*', 'runs/*', 'staging/*'],
+      write: ['jobs/*', 'locks/*', 'runs/*', 'staging/*'],
+    },
     describesExecutions: true,
     callsHooks: true,
   },
@@ -178,7 +181,7 @@ export const SIZES = {
     stores: [],
     // Besides records, what it may read and upload is what its presigned addresses may.
     bucket: {
-      read: ['backups/*', 'jobs/*', 'locks/*', CATALOG_CACHE_KEY],
+      read: ['backups/*', 'jobs/*', 'locks/*', 'runs/*', CATALOG_CACHE_KEY],
       write: ['backups/*.json', 'jobs/*', 'uploads/*', CATALOG_CACHE_KEY],
       delete: ['backups/*', 'uploads/*'],
     },

@@ -2,12 +2,12 @@ import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
 import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
 import { ArchiveBucket } from './archive-bucket.ts';
-import { BackupSchedule } from './backup-schedule.ts';
 import type { Bundles } from './bundle.ts';
 import type { Deployment } from './config.ts';
 import { HttpApi } from './http-api.ts';
 import { Janitor } from './janitor.ts';
 import { Retention } from './retention.ts';
+import { Schedules } from './schedules.ts';
 import { makeStepHandlers } from './step-handlers.ts';
 import { StoreSecrets } from './store-secrets.ts';
 import { UploadTrigger } from './upload-trigger.ts';
@@ -46,13 +46,8 @@ export class NgbakStack extends Stack {
     new Janitor(this, 'Janitor', { handler: handlers.janitor });
     new Retention(this, 'Retention', { archive, handler: handlers['apply-retention'] });
     const api = new HttpApi(this, 'Api', { deployment, archive, handler: handlers.api });
-    for (const target of Object.keys(deployment.targets)) {
-      new BackupSchedule(this, `Schedule-${target}`, {
-        backup: backup.stateMachine,
-        schedule: deployment.schedule,
-        target,
-      });
-    }
+    const schedules = new Schedules(this, 'Schedules', { backup: backup.stateMachine, deployment });
+    schedules.allowChanges(handlers.api);
 
     const output = (name: string, value: string | undefined, description: string) =>
       value === undefined ? undefined : new CfnOutput(this, name, { value, description });
@@ -62,6 +57,12 @@ export class NgbakStack extends Stack {
     output('BucketName', archive.bucket.bucketName, 'Archives, catalog and jobs');
     output('BackupStateMachineArn', backup.stateMachine.stateMachineArn, 'Start it to back up');
     output('RestoreStateMachineArn', restore.stateMachine.stateMachineArn, 'Start it to restore a backup');
+    output(
+      'ScheduleGroupName',
+      schedules.groupName,
+      'Group of EventBridge Scheduler that holds the schedules',
+    );
+    output('ScheduleRoleArn', schedules.role.roleArn, 'What schedules start backups with');
     output('ApiUrl', api.url, 'Address of the HTTP API');
     output('ApiSecretArn', api.secret.secretArn, 'Who may call the HTTP API');
     output('GraphSecretArn', secrets.arnOf(target, 'graph'), `Connection of the graph of "${target}"`);

@@ -81,14 +81,17 @@ export class BackupWorkflow extends Construct {
       comment: 'The run of a schedule that found another job at work; the job says which',
       outputs: { job_id: JOB, skipped: '{% $states.input.skipped %}' },
     });
-    const found = Choice.jsonata(this, 'Is another job at work?')
-      .when(Condition.jsonata('{% $exists($states.input.skipped) %}'), skipped)
-      .otherwise(exports.next(fences).next(sealing));
+    const free = Choice.jsonata(this, 'Is the target free?')
+      .when(
+        Condition.jsonata('{% $not($exists($states.input.skipped)) %}'),
+        exports.next(fences).next(sealing),
+      )
+      .otherwise(skipped);
     this.stateMachine = makeStateMachine(
       this,
       'Backup',
       'ngbak: saves the stores of a target in one archive and proves it by reading it back',
-      plan.next(found),
+      plan.next(free),
       { ...props, handlers: Object.values(handlers) },
     );
   }

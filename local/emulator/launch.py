@@ -22,6 +22,8 @@ if __name__ == "__main__":
     import object_events
     import payload_limits
     import permissions
+    import saved_queries
+    import schedules
     import secret_references
     import versioned_reads
 
@@ -34,6 +36,8 @@ if __name__ == "__main__":
         object_events,
         payload_limits,
         permissions,
+        saved_queries,
+        schedules,
         secret_references,
         versioned_reads,
     )

@@ -17,6 +17,7 @@ import { backupRoutes } from './routes/backups.ts';
 import { deploymentRoutes } from './routes/deployment.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { restoreRoutes } from './routes/restores.ts';
+import { scheduleRoutes } from './routes/schedules.ts';
 import { serviceRoutes } from './routes/service.ts';
 
 /** Largest body of a request, in bytes: requests are small, archives go to S3. */
@@ -136,6 +137,7 @@ export function makeApi(options: ApiOptions): Api {
   backupRoutes(api, tools);
   restoreRoutes(api, tools);
   jobRoutes(api, tools);
+  scheduleRoutes(api, tools);
   serviceRoutes(api, tools);
   deploymentRoutes(api, tools, authenticator);
   api.openAPIRegistry.registerComponent('securitySchemes', 'key', {

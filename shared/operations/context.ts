@@ -1,6 +1,7 @@
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { Bucket } from '../bucket/bucket.ts';
 import type { NgbakConfig } from '../config.ts';
+import { type ScheduleGroup, Scheduler } from '../schedules/scheduler.ts';
 
 /** What every operation works with: the bucket, which is the catalog, and Step Functions, which are the jobs. */
 export interface OperationsContext {
@@ -12,6 +13,8 @@ export interface OperationsContext {
     /** ARN of the restore workflow. */
     readonly restore: string;
   };
+  /** The schedules of the deployment; absent where nobody has said where they are. */
+  readonly scheduler?: Scheduler;
   /** What the deployment backs up; absent where the caller has AWS credentials only. */
   readonly config?: NgbakConfig;
 }
@@ -20,12 +23,16 @@ export interface OperationsContext {
 export function operationsContext(options: {
   bucket: string;
   stateMachines: OperationsContext['stateMachines'];
+  schedules?: ScheduleGroup;
   config?: NgbakConfig;
 }): OperationsContext {
   return {
     bucket: new Bucket(options.bucket),
     sfn: new SFNClient({}),
     stateMachines: options.stateMachines,
+    ...(options.schedules === undefined
+      ? {}
+      : { scheduler: new Scheduler(options.schedules, options.stateMachines.backup) }),
     ...(options.config === undefined ? {} : { config: options.config }),
   };
 }

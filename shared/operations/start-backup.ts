@@ -23,10 +23,20 @@ export type StartedBackup = z.infer<typeof StartedBackup>;
 export async function startBackup(
   { sfn, stateMachines, config }: OperationsContext,
   input: StartBackupInput,
-  by: { requestedBy: string; idempotencyKey?: string | undefined },
+  by: {
+    requestedBy: string;
+    idempotencyKey?: string | undefined;
+    /** The schedule whose run it is, started by hand. */
+    schedule?: BackupRequest['schedule'];
+  },
 ): Promise<StartedBackup> {
   const target = config ? chooseTarget(config, input.target) : input.target;
-  const request = { ...input, ...(target === undefined ? {} : { target }), requested_by: by.requestedBy };
+  const request = {
+    ...input,
+    ...(target === undefined ? {} : { target }),
+    ...(by.schedule === undefined ? {} : { schedule: by.schedule }),
+    requested_by: by.requestedBy,
+  };
   const started = await startJob(sfn, stateMachines.backup, newJobId('backup', by.idempotencyKey), request);
   return {
     ...started,

@@ -67,8 +67,8 @@ function parseCron(inner: string, timeZone: string): Timing {
     ['minutes', minutes, /^[0-9,*/-]+$/],
     ['hours', hours, /^[0-9,*/-]+$/],
     ['day of month', dayOfMonth, /^(?:\?|L|LW|[0-9]+W|[0-9,*/-]+)$/],
-    ['month', month, /^(?:[0-9]|[A-Z]{3}|[,*/-])+$/],
-    ['day of week', dayOfWeek, /^(?:\?|L|[1-7]L|(?:[1-7]|[A-Z]{3}|[,*/#-])+)$/],
+    ['month', month, /^(?:[0-9]|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC|[,*/-])+$/],
+    ['day of week', dayOfWeek, /^(?:\?|L|(?:[1-7]|SUN|MON|TUE|WED|THU|FRI|SAT|[L,*/#-])+)$/],
     ['year', year, /^[0-9,*/-]+$/],
   ] as const) {
     if (!allowed.test(value)) throw wrong(told, `"${value}" is no ${name}`);

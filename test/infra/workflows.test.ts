@@ -133,6 +133,7 @@ test('a backup exports every store, each in legs, before it seals, reads back an
   }
   expect(story).toEqual([
     'Plan backup',
+    'Is the target free?',
     'Export stores',
     'Check that nothing moved',
     'Seal archive',
@@ -142,6 +143,7 @@ test('a backup exports every store, each in legs, before it seals, reads back an
     'Record in catalog',
     'Backup complete',
   ]);
+  expect(States['Is the target free?']?.Default).toBe('Backup skipped');
   const branches = States['Export stores']?.Branches ?? [];
   expect(branches.map(({ StartAt }) => StartAt)).toEqual([
     'Export the graph',

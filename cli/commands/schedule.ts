@@ -1,0 +1,319 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidInputError } from '../../shared/errors.ts';
+import { parseInput } from '../../shared/input.ts';
+import type { ScheduleView } from '../../shared/operations/list-schedules.ts';
+import { CreateScheduleInput, ScheduleChanges } from '../../shared/schedules/schedule.ts';
+import { STORE_NAMES } from '../../shared/stores/port.ts';
+import { cliOf } from '../cli.ts';
+import { ExitError } from '../exit-codes.ts';
+import { reportEnd } from '../finish.ts';
+import { followJob } from '../follow.ts';
+import { localTime } from '../format.ts';
+import { facts, table } from '../output.ts';
+import { confirm } from '../prompt.ts';
+import { list, whole } from './options.ts';
+
+const TEACHING = `
+When it runs, one of:
+  --daily 03:00                      each day at that time
+  --cron "30 1 ? * MON-FRI *"        minutes, hours, day of month, month, day of week, year;
+                                     one of the two days is "?"; L: last, 15W: weekday nearest
+                                     the 15th, 6#3: third Friday (1 is Sunday)
+  --rate "6 hours"                   again and again, from when it is made
+  --at 2026-12-24T20:00:00           once
+Times are those of --zone, daylight saving included.
+
+Examples:
+  ngbak schedule create nightly --daily 02:30 --zone Europe/Berlin --keep 14d
+  ngbak schedule create graph-hourly --rate "1 hour" --stores graph --keep 2d --tag hourly
+  ngbak schedule change nightly --flexible 30
+  ngbak schedule list --json | jq -r 'select(.type == "schedule") | .data.missed_runs[]'
+`;
+
+/** `ngbak schedule …` */
+export function scheduleCommand(program: Command): void {
+  const schedule = program
+    .command('schedule')
+    .summary('list, make, change, pause and remove schedules')
+    .description(
+      'Backups at planned times. Schedules live in EventBridge Scheduler: nothing is deployed when they change, and they need no machine of yours.',
+    );
+  schedule
+    .command('list')
+    .summary('list the schedules with their last, next and missed runs')
+    .description(
+      'Lists the schedules: what each backs up, its last and its next run, and the runs of the last week that should have been and were not.',
+    )
+    .action(async (_options, command: Command) => {
+      const cli = cliOf(command);
+      const { schedules, ...rest } = await (await cli.client()).listSchedules();
+      for (const found of schedules) cli.output.event('schedule', found);
+      cli.output.result('page', rest, () =>
+        schedules.length === 0 ? 'No schedules.' : table(HEAD, schedules.map(row)),
+      );
+      for (const { name, missed_total, missed_runs } of schedules) {
+        if (missed_total === 0) continue;
+        cli.output.warn(
+          `Schedule ${name} missed ${missed_total} ${missed_total === 1 ? 'run' : 'runs'} in the last week, the newest at ${localTime(missed_runs[0] ?? '')}.`,
+        );
+      }
+      for (const { name, problem } of rest.unreadable) {
+        cli.output.warn(`Schedule ${name} can't be read: ${problem}`);
+      }
+    });
+  schedule
+    .command('show')
+    .summary('show one schedule')
+    .description('Shows a schedule: times, what it backs up, last, next and missed runs.')
+    .argument('<name>', 'name of the schedule')
+    .action(async (name: string, _options, command: Command) => {
+      const cli = cliOf(command);
+      const found = await (await cli.client()).showSchedule(name);
+      cli.output.result('schedule', found, () => scheduleText(found));
+    });
+  settings(
+    schedule
+      .command('create')
+      .summary('make a schedule')
+      .description('Makes a schedule. The same one again is no error.')
+      .argument('<name>', 'its name: letters, digits, "_" and "-", 64 at most'),
+  )
+    .option('--paused', 'make it paused')
+    .addHelpText('after', TEACHING)
+    .action(async (name: string, options: Settings & { paused?: true }, command: Command) => {
+      const cli = cliOf(command);
+      const expression = expressionOf(options);
+      if (expression === undefined) {
+        throw new InvalidInputError('When the schedule runs is not said.', {
+          remedy: 'Add --daily, --cron, --rate or --at; `ngbak schedule create --help` shows each.',
+        });
+      }
+      const input = parseInput(
+        CreateScheduleInput,
+        {
+          name,
+          expression,
+          ...timesOf(options),
+          enabled: options.paused !== true,
+          backup: backupOf(options),
+        },
+        'The schedule',
+      );
+      const made = await (await cli.client()).createSchedule(input);
+      cli.output.result('schedule', made, () => scheduleText(made));
+    });
+  settings(
+    schedule
+      .command('change')
+      .summary('change a schedule')
+      .description('Changes a schedule. What is not given stays as it is.')
+      .argument('<name>', 'name of the schedule'),
+  )
+    .addOption(new Option('--no-retention', 'keep its backups by the policy').conflicts('keep'))
+    .option('--all-stores', 'back up every store again')
+    .addHelpText('after', TEACHING)
+    .action(
+      async (
+        name: string,
+        options: Settings & { retention?: boolean; allStores?: true },
+        command: Command,
+      ) => {
+        const cli = cliOf(command);
+        const client = await cli.client();
+        const { backup } = await client.showSchedule(name);
+        const { retention, stores, ...rest } = backup;
+        const changed = {
+          ...rest,
+          ...(retention === undefined || options.retention === false ? {} : { retention }),
+          ...(stores === undefined || options.allStores ? {} : { stores }),
+          ...backupOf(options),
+        };
+        const changes = parseInput(
+          ScheduleChanges,
+          {
+            expression: expressionOf(options),
+            ...timesOf(options),
+            ...(JSON.stringify(changed) === JSON.stringify(backup) ? {} : { backup: changed }),
+          },
+          'The change',
+          'Say what to change; `ngbak schedule change --help` shows what can be.',
+        );
+        const now = await client.changeSchedule(name, changes);
+        cli.output.result('schedule', now, () => scheduleText(now));
+      },
+    );
+  for (const [verb, enabled, summary] of [
+    ['pause', false, 'let no run of a schedule start until it is resumed'],
+    ['resume', true, 'let the runs of a paused schedule start again'],
+  ] as const) {
+    schedule
+      .command(verb)
+      .summary(summary)
+      .description(
+        `${summary.charAt(0).toUpperCase()}${summary.slice(1)}. Runs that were left out are not made up for.`,
+      )
+      .argument('<name>', 'name of the schedule')
+      .action(async (name: string, _options, command: Command) => {
+        const cli = cliOf(command);
+        const now = await (await cli.client()).changeSchedule(name, { enabled });
+        cli.output.result('schedule', now, () => scheduleText(now));
+      });
+  }
+  schedule
+    .command('remove')
+    .alias('rm')
+    .summary('remove a schedule; its backups stay')
+    .description(
+      'Removes a schedule. What it backed up stays. Those that the deployment made are paused instead, or turned off in cdk.json.',
+    )
+    .argument('<name>', 'name of the schedule')
+    .action(async (name: string, _options, command: Command) => {
+      const cli = cliOf(command);
+      const client = await cli.client();
+      if (!(await confirm(cli, `Remove schedule ${name}?`))) throw new ExitError('refused');
+      const removed = await client.removeSchedule(name);
+      cli.output.result('removed', removed, () => `Schedule ${name} is removed; its backups stay.`);
+    });
+  schedule
+    .command('run')
+    .summary('start now what a schedule would start')
+    .description(
+      'Starts the backup of a schedule now, also of a paused one. Where another job is at work, it is skipped.',
+    )
+    .argument('<name>', 'name of the schedule')
+    .option('-w, --wait', 'follow it to its end')
+    .action(async (name: string, options: { wait?: true }, command: Command) => {
+      const cli = cliOf(command);
+      const client = await cli.client();
+      const started = await client.runSchedule(name);
+      if (options.wait) {
+        cli.output.event('started', started);
+        cli.output.note(`Job ${started.job_id}`);
+        return reportEnd(cli, await followJob(cli, client, started.job_id));
+      }
+      cli.output.result('started', started, () =>
+        facts([
+          ['job', started.job_id],
+          ['backup', started.backup_id],
+        ]),
+      );
+      cli.output.note(`Follow it with: ngbak job ${started.job_id} --wait`);
+    });
+}
+
+interface Settings {
+  readonly daily?: string;
+  readonly cron?: string;
+  readonly rate?: string;
+  readonly at?: string;
+  readonly zone?: string;
+  readonly flexible?: number;
+  readonly description?: string;
+  readonly target?: string;
+  readonly stores?: string[];
+  readonly tag?: string[];
+  readonly note?: string;
+  readonly keep?: string;
+  readonly codec?: string;
+}
+
+function settings(command: Command): Command {
+  const times = ['daily', 'cron', 'rate', 'at'];
+  const time = (name: string, flags: string, text: string) =>
+    new Option(flags, text).conflicts(times.filter((other) => other !== name));
+  return command
+    .addOption(time('daily', '--daily <time>', 'each day at this time, such as 03:00').argParser(daily))
+    .addOption(time('cron', '--cron <fields>', 'at the times that six fields say'))
+    .addOption(time('rate', '--rate <interval>', 'again and again: "6 hours", "1 day"'))
+    .addOption(time('at', '--at <time>', 'once, such as 2026-12-24T20:00:00'))
+    .option('--zone <name>', 'time zone of these times, such as Europe/Berlin (default: UTC)')
+    .option('--flexible <minutes>', 'start at any moment within so many minutes; 0: on time', whole)
+    .option('--description <text>', 'what it is for')
+    .option('-t, --target <name>', 'which configured target; needed where there are several')
+    .option('-s, --stores <names>', `only these stores, of ${STORE_NAMES.join(', ')}`, list)
+    .option('--tag <tag...>', 'tags of its backups')
+    .option('--note <text>', 'a note in its backups')
+    .option('--keep <retention>', 'how long to keep its backups: 30d, 2027-12-31 or permanent')
+    .addOption(new Option('--codec <codec>', 'compression').choices(['gzip', 'zstd']));
+}
+
+/** `3:05` → a cron expression. */
+function daily(text: string): string {
+  const [, hour, minute] = /^([01]?[0-9]|2[0-3]):([0-5][0-9])$/.exec(text) ?? [];
+  if (hour === undefined) throw new InvalidArgumentError('It must be a time of day such as 03:00.');
+  return `cron(${Number(minute)} ${Number(hour)} * * ? *)`;
+}
+
+function expressionOf({ daily, cron, rate, at }: Settings): string | undefined {
+  if (daily !== undefined) return daily;
+  if (cron !== undefined) return `cron(${bare('cron', cron)})`;
+  if (rate !== undefined) return `rate(${bare('rate', rate)})`;
+  return at === undefined ? undefined : `at(${bare('at', at)})`;
+}
+
+/** `cron(…)` is taken as well, as AWS writes it. */
+function bare(kind: string, text: string): string {
+  return text.startsWith(`${kind}(`) && text.endsWith(')') ? text.slice(kind.length + 1, -1) : text.trim();
+}
+
+function timesOf({ zone, flexible, description }: Settings) {
+  return { time_zone: zone, flexible_minutes: flexible, description };
+}
+
+/** The parts of the backup that were given. */
+function backupOf({ target, stores, tag, note, keep, codec }: Settings) {
+  const given = { target, stores, tags: tag, note, retention: keep, codec };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+const HEAD = ['schedule', 'when', 'backs up', 'state', 'last run', 'next run', 'missed'];
+
+function row(schedule: ScheduleView): string[] {
+  const { name, backup, enabled, next_run, missed_total } = schedule;
+  return [
+    name,
+    whenText(schedule),
+    [backup.target ?? 'the default target', ...(backup.stores ? [`(${backup.stores.join('+')})`] : [])].join(
+      ' ',
+    ),
+    enabled ? (next_run === undefined ? 'over' : 'enabled') : 'paused',
+    lastText(schedule),
+    next_run === undefined ? '' : localTime(next_run),
+    missed_total === 0 ? '' : String(missed_total),
+  ];
+}
+
+function whenText({ expression, time_zone, flexible_minutes }: ScheduleView): string {
+  const zone = expression.startsWith('rate') ? '' : ` ${time_zone}`;
+  return `${expression}${zone}${flexible_minutes > 0 ? `, within ${flexible_minutes} min` : ''}`;
+}
+
+function lastText({ last_run }: ScheduleView): string {
+  if (!last_run) return '';
+  const state = last_run.skipped ? 'skipped' : (last_run.state ?? '').replaceAll('_', ' ');
+  return `${localTime(last_run.at)} ${state}${last_run.by_hand ? ', by hand' : ''}`.trim();
+}
+
+function scheduleText(schedule: ScheduleView): string {
+  const { backup, last_run, missed_runs, missed_total } = schedule;
+  const missed = missed_runs.map((at): [string, string] => ['', localTime(at)]);
+  return facts([
+    ['schedule', schedule.name],
+    ['for', schedule.description],
+    ['when', whenText(schedule)],
+    ['state', schedule.enabled ? 'enabled' : 'paused'],
+    ['next run', schedule.next_run && localTime(schedule.next_run)],
+    ['last run', last_run && `${lastText(schedule)} (job ${last_run.job_id})`],
+    ['', last_run?.problem],
+    ['missed', missed_total > 0 ? `${missed_total} in the last week` : undefined],
+    ...missed,
+    ['target', backup.target ?? 'the default one'],
+    ['stores', backup.stores?.join(', ') ?? 'all'],
+    ['kept', backup.retention ?? 'by policy'],
+    ['tags', backup.tags.join(' ')],
+    ['note', backup.note],
+    ['codec', backup.codec],
+    ['made by', schedule.made_by],
+    ['changed', localTime(schedule.changed_at)],
+  ]);
+}

@@ -1,0 +1,107 @@
+import { Duration, RemovalPolicy, Stack, TimeZone } from 'aws-cdk-lib';
+import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Schedule, ScheduleExpression, ScheduleGroup, ScheduleTargetInput } from 'aws-cdk-lib/aws-scheduler';
+import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-scheduler-targets';
+import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
+import { Construct } from 'constructs';
+import { MADE_BY_DEPLOYMENT } from '../shared/schedules/schedule.ts';
+import { RETRY, scheduledRequest } from '../shared/schedules/target.ts';
+import type { Deployment } from './config.ts';
+import type { StepHandler } from './step-handler.ts';
+import { acceptWildcard } from './wildcards.ts';
+
+/** EventBridge Scheduler's limit for the name of a schedule, in characters. */
+const NAME_LENGTH_MAX = 64;
+
+export interface SchedulesProps {
+  readonly backup: IStateMachine;
+  readonly deployment: Pick<Deployment, 'schedule' | 'targets'>;
+}
+
+/**
+ * A group of EventBridge Scheduler that holds every schedule of the deployment, and the only thing that they can do:
+ * start the backup workflow. It begins with a daily one for each target; all others come and go without a deployment.
+ */
+export class Schedules extends Construct {
+  /** Name of the group: that of the stack. */
+  readonly groupName: string;
+  readonly role: Role;
+
+  constructor(scope: Construct, id: string, { backup, deployment }: SchedulesProps) {
+    super(scope, id);
+    const stack = Stack.of(this);
+    this.groupName = stack.stackName;
+    const group = new ScheduleGroup(this, 'Group', {
+      scheduleGroupName: this.groupName,
+      // Without the workflow, none of its schedules has anything to start.
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
+    this.role = new Role(this, 'Role', {
+      description: 'What the schedules of ngbak may do: start a backup',
+      assumedBy: new ServicePrincipal('scheduler.amazonaws.com', {
+        conditions: {
+          StringEquals: {
+            'aws:SourceAccount': stack.account,
+            'aws:SourceArn': this.#arn('schedule-group', this.groupName),
+          },
+        },
+      }),
+    });
+    backup.grantStartExecution(this.role);
+    const { enabled, time, timeZone } = deployment.schedule;
+    if (!enabled) return;
+    const [hour, minute] = time.split(':').map(Number);
+    for (const target of Object.keys(deployment.targets)) {
+      const scheduleName = (target === 'default' ? 'daily' : `daily-${target}`).slice(0, NAME_LENGTH_MAX);
+      new Schedule(this, `Daily-${target}`, {
+        scheduleName,
+        scheduleGroup: group,
+        description: `Daily backup of "${target}"`,
+        schedule: ScheduleExpression.cron({
+          hour: String(hour),
+          minute: String(minute),
+          timeZone: TimeZone.of(timeZone),
+        }),
+        target: new StepFunctionsStartExecution(backup, {
+          role: this.role,
+          input: ScheduleTargetInput.fromObject(
+            scheduledRequest(scheduleName, { target }, MADE_BY_DEPLOYMENT),
+          ),
+          retryAttempts: RETRY.attempts,
+          maxEventAge: Duration.seconds(RETRY.seconds),
+        }),
+      });
+    }
+  }
+
+  /** Lets a function list, make, change and remove the schedules of this group, each with this role and no other. */
+  allowChanges(handler: StepHandler): void {
+    const ours = this.#arn('schedule', `${this.groupName}/*`);
+    const all = this.#arn('schedule', '*/*');
+    handler.allow(
+      [
+        'scheduler:GetSchedule',
+        'scheduler:CreateSchedule',
+        'scheduler:UpdateSchedule',
+        'scheduler:DeleteSchedule',
+      ],
+      [ours],
+    );
+    handler.allow(['scheduler:ListSchedules'], [all]);
+    acceptWildcard(handler, ours, 'All schedules of our own group.');
+    acceptWildcard(handler, all, 'Scheduler checks lists against all schedules, also that of one group.');
+    handler.function.addToRolePolicy(
+      new PolicyStatement({
+        actions: ['iam:PassRole'],
+        resources: [this.role.roleArn],
+        conditions: { StringEquals: { 'iam:PassedToService': 'scheduler.amazonaws.com' } },
+      }),
+    );
+    handler.function.addEnvironment('NGBAK_SCHEDULE_GROUP', this.groupName);
+    handler.function.addEnvironment('NGBAK_SCHEDULE_ROLE_ARN', this.role.roleArn);
+  }
+
+  #arn(resource: 'schedule' | 'schedule-group', resourceName: string): string {
+    return Stack.of(this).formatArn({ service: 'scheduler', resource, resourceName });
+  }
+}

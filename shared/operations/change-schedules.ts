@@ -1,0 +1,116 @@
+import { isDeepStrictEqual } from 'node:util';
+import { chooseTarget } from '../backup/names.ts';
+import { findTarget, type NgbakConfig } from '../config.ts';
+import { InvalidInputError } from '../errors.ts';
+import { parseInput } from '../input.ts';
+import { parseExpression } from '../schedules/expression.ts';
+import {
+  type CreateScheduleInput,
+  MADE_BY_DEPLOYMENT,
+  type Schedule,
+  type ScheduleChanges,
+  ScheduledBackup,
+  ScheduleName,
+  ScheduleSettings,
+} from '../schedules/schedule.ts';
+import { STORE_NAMES } from '../stores/port.ts';
+import type { OperationsContext } from './context.ts';
+import { RefusedError } from './errors.ts';
+import { type ScheduleView, schedulerOf, showSchedule } from './list-schedules.ts';
+
+/**
+ * Makes a schedule. The same one again is no error: its name is what makes it one. Throws InvalidInputError, and
+ * RefusedError where that name has another schedule.
+ */
+export async function createSchedule(
+  context: OperationsContext,
+  { name, ...settings }: CreateScheduleInput,
+  by: { requestedBy: string },
+): Promise<ScheduleView> {
+  const scheduler = schedulerOf(context);
+  checkTimes(settings);
+  const wanted = { ...settings, backup: settleBackup(context.config, settings.backup) };
+  try {
+    await scheduler.create(name, wanted, by.requestedBy);
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error;
+    const { settings: existing } = split(await scheduler.get(name));
+    if (!isDeepStrictEqual(existing, wanted)) throw error;
+  }
+  return showSchedule(context, name);
+}
+
+/**
+ * Changes a schedule; pausing and resuming it is `enabled`. What is left out stays. Scheduler has no conditional writes:
+ * of two changes at the same moment, the later one counts as a whole. Throws NotFoundError and InvalidInputError.
+ */
+export async function changeSchedule(
+  context: OperationsContext,
+  name: string,
+  { backup, ...changes }: ScheduleChanges,
+): Promise<ScheduleView> {
+  const scheduler = schedulerOf(context);
+  const id = parseInput(ScheduleName, name, 'The name of the schedule');
+  const { settings, madeBy } = split(await scheduler.get(id));
+  const given = Object.fromEntries(Object.entries(changes).filter(([, value]) => value !== undefined));
+  const changed: ScheduleSettings = {
+    ...settings,
+    ...given,
+    ...(backup === undefined ? {} : { backup: settleBackup(context.config, backup) }),
+  };
+  // One that is over may still be paused or described.
+  if (changed.enabled && (changes.expression ?? changes.time_zone ?? changes.enabled) !== undefined) {
+    checkTimes(changed);
+  } else parseExpression(changed.expression, changed.time_zone);
+  await scheduler.update(id, changed, madeBy);
+  return showSchedule(context, id);
+}
+
+/** Removes a schedule; what it backed up stays. Throws NotFoundError, and RefusedError for those of the deployment. */
+export async function removeSchedule(context: OperationsContext, name: string): Promise<{ name: string }> {
+  const scheduler = schedulerOf(context);
+  const id = parseInput(ScheduleName, name, 'The name of the schedule');
+  const { made_by } = await scheduler.get(id);
+  if (made_by === MADE_BY_DEPLOYMENT) {
+    throw new RefusedError(
+      `Schedule "${id}" belongs to the deployment, which could not be updated without it.`,
+      {
+        remedy: `Pause it with \`ngbak schedule pause ${id}\`; or set "schedule": {"enabled": false} in cdk.json and deploy.`,
+      },
+    );
+  }
+  await scheduler.remove(id);
+  return { name: id };
+}
+
+function split(schedule: Schedule): { settings: ScheduleSettings; madeBy: string | undefined } {
+  const { name, made_by, created_at, changed_at, ...settings } = schedule;
+  return { settings: ScheduleSettings.parse(settings), madeBy: made_by };
+}
+
+/** Names the target, so that the schedule means the same one when others are added, and checks target and stores. */
+function settleBackup(config: NgbakConfig | undefined, backup: ScheduledBackup): ScheduledBackup {
+  if (!config) return backup;
+  const target = chooseTarget(config, backup.target);
+  const { stores } = findTarget(config, target);
+  const available = STORE_NAMES.filter((store) => store === 'config' || stores[store] !== undefined);
+  const missing = backup.stores?.find((store) => !available.includes(store));
+  if (missing) {
+    throw new InvalidInputError(`Target "${target}" has no store "${missing}".`, {
+      remedy: `Choose from: ${available.join(', ')}.`,
+    });
+  }
+  return ScheduledBackup.parse({ ...backup, target });
+}
+
+/** Throws InvalidInputError where the expression is wrong, or would never come true. */
+function checkTimes({ expression, time_zone, enabled }: ScheduleSettings): void {
+  const timing = parseExpression(expression, time_zone);
+  const now = new Date();
+  const comes =
+    timing.kind === 'rate' || (timing.kind === 'at' ? timing.time > now : timing.next(1, now).length > 0);
+  if (comes || !enabled) return;
+  throw new InvalidInputError(`"${expression}" in ${time_zone} is never reached from now on.`, {
+    remedy: 'Give a time in the future, or a pattern that some date fits.',
+  });
+}

@@ -1,0 +1,115 @@
+import { z } from 'zod';
+import { mapOrdered } from '../archive/ordered.ts';
+import { describeError, InvalidInputError } from '../errors.ts';
+import { Id } from '../ids.ts';
+import { parseInput } from '../input.ts';
+import { JobState, readJob, SKIPPED } from '../jobs/record.ts';
+import { listRuns, missedRuns, nextRun, ScheduledRun } from '../schedules/runs.ts';
+import { Schedule, ScheduleName } from '../schedules/schedule.ts';
+import type { Scheduler } from '../schedules/scheduler.ts';
+import type { OperationsContext } from './context.ts';
+import { NotFoundError } from './errors.ts';
+
+/** Schedules read at once: EventBridge Scheduler allows far more calls a second than these make. */
+const READS_AT_ONCE = 10;
+/** Missed runs that are told one by one. */
+const MISSED_TOLD = 20;
+
+export const ScheduleView = Schedule.extend({
+  /** Absent where it is paused, or over. With a flexible window, the beginning of the window. */
+  next_run: z.iso.datetime().optional(),
+  last_run: z
+    .object({
+      job_id: Id,
+      /** When it was planned for; for one by hand, when it was started. */
+      at: z.iso.datetime(),
+      by_hand: z.boolean(),
+      /** Absent where the job's record is gone: those live for 90 days. */
+      state: JobState.optional(),
+      /** True where it found another job at work and did nothing. */
+      skipped: z.boolean(),
+      /** Why it was skipped, or failed. */
+      problem: z.string().optional(),
+    })
+    .optional(),
+  /** Planned times since its last change, of the last week, at which nothing was started; newest first, 20 at most. */
+  missed_runs: z.array(z.iso.datetime()),
+  missed_total: z.number().int(),
+});
+export type ScheduleView = z.infer<typeof ScheduleView>;
+
+export const ScheduleList = z.object({
+  /** Sorted by name. */
+  schedules: z.array(ScheduleView),
+  /** Schedules in the group that ngbak did not write. */
+  unreadable: z.array(z.object({ name: z.string(), problem: z.string() })),
+});
+export type ScheduleList = z.infer<typeof ScheduleList>;
+
+/** The schedules of the deployment. Throws InvalidInputError where it is not known which those are. */
+export function schedulerOf({ scheduler }: OperationsContext): Scheduler {
+  if (scheduler) return scheduler;
+  throw new InvalidInputError('Where the schedules of this deployment are is not known here.', {
+    remedy:
+      'Set NGBAK_SCHEDULE_GROUP and NGBAK_SCHEDULE_ROLE_ARN from the outputs of the stack, or leave NGBAK_BUCKET and the ARNs out, and the stack is asked.',
+  });
+}
+
+/** Every schedule with its last and next run and the runs that were missed. */
+export async function listSchedules(context: OperationsContext): Promise<ScheduleList> {
+  const now = new Date();
+  const scheduler = schedulerOf(context);
+  const schedules: ScheduleView[] = [];
+  const unreadable: ScheduleList['unreadable'] = [];
+  const views = mapOrdered(scheduler.names(), READS_AT_ONCE, async (name) => {
+    try {
+      return await view(context, await scheduler.get(name), now);
+    } catch (error) {
+      // Removed between the list and the look.
+      if (error instanceof NotFoundError) return undefined;
+      // One that somebody changed by hand must not hide the others.
+      if (!(error instanceof InvalidInputError)) throw error;
+      unreadable.push({ name, problem: describeError(error) });
+      return undefined;
+    }
+  });
+  for await (const found of views) if (found) schedules.push(found);
+  return { schedules: schedules.sort((a, b) => (a.name < b.name ? -1 : 1)), unreadable };
+}
+
+/** One schedule. Throws NotFoundError. */
+export async function showSchedule(context: OperationsContext, name: string): Promise<ScheduleView> {
+  const id = parseInput(ScheduleName, name, 'The name of the schedule');
+  return view(context, await schedulerOf(context).get(id), new Date());
+}
+
+async function view({ bucket }: OperationsContext, schedule: Schedule, now: Date): Promise<ScheduleView> {
+  const runs = await listRuns(bucket, schedule.name);
+  const planned = runs.filter(({ byHand }) => !byHand).map(({ at }) => at);
+  const missed = missedRuns(schedule, planned, now);
+  const next = nextRun(schedule, planned, now);
+  const newest = runs.reduce<(typeof runs)[number] | undefined>(
+    (latest, run) => (latest && latest.at >= run.at ? latest : run),
+    undefined,
+  );
+  const last = newest && (await bucket.readRecord(newest.key, ScheduledRun))?.value;
+  const job = last && (await readJob(bucket, last.job_id));
+  return {
+    ...schedule,
+    ...(next ? { next_run: next.toISOString() } : {}),
+    ...(last
+      ? {
+          last_run: {
+            job_id: last.job_id,
+            at: last.at,
+            by_hand: last.by_hand,
+            ...(job ? { state: job.state } : {}),
+            skipped: job?.error?.name === SKIPPED,
+            ...(job?.error ? { problem: job.error.message } : {}),
+          },
+        }
+      : {}),
+    missed_runs: missed.slice(0, MISSED_TOLD).map((at) => at.toISOString()),
+    missed_total: missed.length,
+  };
+}

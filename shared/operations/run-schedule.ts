@@ -1,0 +1,22 @@
+import { parseInput } from '../input.ts';
+import { ScheduleName } from '../schedules/schedule.ts';
+import type { OperationsContext } from './context.ts';
+import { schedulerOf } from './list-schedules.ts';
+import { type StartedBackup, startBackup } from './start-backup.ts';
+
+/**
+ * Starts now what a schedule would start: the same backup, skipped and recorded in the same way where another job is at
+ * work. Paused schedules run by hand as well. Throws NotFoundError.
+ */
+export async function runSchedule(
+  context: OperationsContext,
+  name: string,
+  by: { requestedBy: string; idempotencyKey?: string | undefined },
+): Promise<StartedBackup> {
+  const id = parseInput(ScheduleName, name, 'The name of the schedule');
+  const { backup, made_by } = await schedulerOf(context).get(id);
+  return startBackup(context, backup, {
+    ...by,
+    schedule: { name: id, ...(made_by === undefined ? {} : { made_by }) },
+  });
+}

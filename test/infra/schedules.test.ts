@@ -1,0 +1,79 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Template } from 'aws-cdk-lib/assertions';
+import { readScheduledRequest } from '../../shared/schedules/target.ts';
+import { permissions, statementsOf, synthesize, write } from './template.ts';
+
+type Resource = { Properties: Record<string, never> & { [key: string]: unknown } };
+const only = (template: Template, type: string): [string, Resource] => {
+  const found = Object.entries(template.findResources(type)) as [string, Resource][];
+  if (found.length !== 1 || !found[0]) throw new Error(`There are ${found.length} of ${type}.`);
+  return found[0];
+};
+const schedulesOf = (template: Template) =>
+  (Object.values(template.findResources('AWS::Scheduler::Schedule')) as Resource[]).map(
+    ({ Properties }) => Properties,
+  );
+
+describe('the schedules of a deployment', () => {
+  test('begin with a daily one for each target, in the configured zone, that reads back like any other', () => {
+    const template = synthesize({ schedule: { time: '02:30', timeZone: 'Europe/Berlin' } });
+    const found = schedulesOf(template);
+    expect(found.map(({ Name }) => Name).sort()).toEqual(['daily', 'daily-other']);
+    for (const properties of found) {
+      expect(properties).toMatchObject({
+        ScheduleExpression: 'cron(30 2 * * ? *)',
+        ScheduleExpressionTimezone: 'Europe/Berlin',
+        State: 'ENABLED',
+        Target: { RetryPolicy: { MaximumEventAgeInSeconds: 7200, MaximumRetryAttempts: 10 } },
+      });
+      const { Input } = properties.Target as unknown as { Input: string };
+      const { backup, madeBy } = readScheduledRequest(String(properties.Name), Input);
+      expect(backup.target).toBe(properties.Name === 'daily' ? 'default' : 'other');
+      expect(madeBy).toBe('deployment');
+    }
+  });
+
+  test('have none of the deployment where it is turned off, and a group all the same', () => {
+    const template = synthesize({ schedule: { enabled: false } });
+    expect(schedulesOf(template)).toEqual([]);
+    expect(only(template, 'AWS::Scheduler::ScheduleGroup')[1].Properties.Name).toBe('Ngbak');
+  });
+
+  test('may do one thing: start the backup workflow; and only Scheduler, for this group, may use that role', () => {
+    const template = synthesize();
+    const [role, { Properties }] = (
+      Object.entries(template.findResources('AWS::IAM::Role')) as [string, Resource][]
+    ).find(([id]) => id.startsWith('SchedulesRole')) as [string, Resource];
+    const policies = (Object.values(template.findResources('AWS::IAM::Policy')) as Resource[]).filter(
+      ({ Properties: policy }) =>
+        (policy.Roles as unknown as { Ref: string }[]).some(({ Ref }) => Ref === role),
+    );
+    const allowed = policies.flatMap((policy) => statementsOf(policy.Properties));
+    expect(allowed.map(({ actions }) => actions)).toEqual([['states:StartExecution']]);
+    expect(allowed[0]?.resources).toEqual([expect.stringMatching(/^<Backup/)]);
+    const [trust] = (Properties.AssumeRolePolicyDocument as unknown as { Statement: object[] }).Statement;
+    const condition = (trust as { Condition: { StringEquals: Record<string, unknown> } }).Condition;
+    expect(write(condition.StringEquals['aws:SourceArn'])).toMatch(/:schedule-group\/Ngbak$/);
+  });
+
+  test('are changed by the API alone, in this group alone, and with that role alone', () => {
+    const all = permissions(synthesize());
+    const scheduling = [...all].flatMap(([name, statements]) =>
+      statements
+        .filter(({ actions }) => actions.some((action) => /^(scheduler|iam):/.test(action)))
+        .map((statement) => ({ name, ...statement })),
+    );
+    expect(new Set(scheduling.map(({ name }) => name))).toEqual(new Set(['api']));
+    const where = (action: string) =>
+      scheduling.filter(({ actions }) => actions.includes(action)).flatMap(({ resources }) => resources);
+    for (const verb of ['Get', 'Create', 'Update', 'Delete']) {
+      expect(where(`scheduler:${verb}Schedule`)).toEqual([expect.stringMatching(/:schedule\/Ngbak\/\*$/)]);
+    }
+    expect(where('scheduler:ListSchedules')).toEqual([expect.stringMatching(/:schedule\/\*\/\*$/)]);
+    expect(where('iam:PassRole')).toEqual([expect.stringMatching(/^<SchedulesRole/)]);
+    const passing = scheduling.find(({ actions }) => actions.includes('iam:PassRole'));
+    expect(passing?.condition).toEqual({
+      StringEquals: { 'iam:PassedToService': 'scheduler.amazonaws.com' },
+    });
+  });
+});

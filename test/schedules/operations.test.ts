@@ -1,0 +1,261 @@
+import { randomBytes } from 'node:crypto';
+import {
+  CreateScheduleCommand,
+  CreateScheduleGroupCommand,
+  GetScheduleCommand,
+  SchedulerClient,
+} from '@aws-sdk/client-scheduler';
+import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { planBackup } from '../../shared/backup/plan.ts';
+import { createJob, type JobRecord, readJob } from '../../shared/jobs/record.ts';
+import { changeSchedule, createSchedule, removeSchedule } from '../../shared/operations/change-schedules.ts';
+import type { OperationsContext } from '../../shared/operations/context.ts';
+import { listSchedules, showSchedule } from '../../shared/operations/list-schedules.ts';
+import { runSchedule } from '../../shared/operations/run-schedule.ts';
+import { recordRun } from '../../shared/schedules/runs.ts';
+import { CreateScheduleInput, ScheduleChanges, ScheduleSettings } from '../../shared/schedules/schedule.ts';
+import { Scheduler } from '../../shared/schedules/scheduler.ts';
+import { freshContext } from '../operations/context.ts';
+import { waitingMachine } from '../support/aws.ts';
+
+const client = new SchedulerClient({});
+const ROLE = 'arn:aws:iam::000000000000:role/schedules';
+const me = { requestedBy: 'ada' };
+let group: string;
+let fresh: Awaited<ReturnType<typeof freshContext>>;
+let context: OperationsContext;
+
+beforeEach(async () => {
+  group = `test-${randomBytes(6).toString('hex')}`;
+  await client.send(new CreateScheduleGroupCommand({ Name: group }));
+  fresh = await freshContext({ config: true });
+  context = {
+    ...fresh,
+    scheduler: new Scheduler({ group, roleArn: ROLE }, fresh.stateMachines.backup),
+  };
+});
+
+const nightly = (changes: object = {}) =>
+  CreateScheduleInput.parse({
+    name: 'nightly',
+    expression: 'cron(30 2 * * ? *)',
+    time_zone: 'Europe/Berlin',
+    backup: { stores: ['config'], tags: ['night'], note: 'by schedule', retention: '30d' },
+    ...changes,
+  });
+
+describe('a schedule', () => {
+  test('is made with everything it was given, and read back', async () => {
+    const made = await createSchedule(context, nightly({ flexible_minutes: 15, description: 'for Ada' }), me);
+    expect(made).toMatchObject({
+      name: 'nightly',
+      expression: 'cron(30 2 * * ? *)',
+      time_zone: 'Europe/Berlin',
+      flexible_minutes: 15,
+      enabled: true,
+      description: 'for Ada',
+      made_by: 'ada',
+      backup: {
+        target: 'default',
+        stores: ['config'],
+        tags: ['night'],
+        note: 'by schedule',
+        retention: '30d',
+        codec: 'gzip',
+      },
+      missed_runs: [],
+      missed_total: 0,
+    });
+    expect(Date.parse(made.next_run ?? '')).toBeGreaterThan(Date.now());
+    expect((await listSchedules(context)).schedules).toEqual([made]);
+  });
+
+  test('may only start the backup workflow, with the role for that, and says which run it is', async () => {
+    await createSchedule(context, nightly(), me);
+    const { Target } = await client.send(new GetScheduleCommand({ GroupName: group, Name: 'nightly' }));
+    expect(Target).toMatchObject({ Arn: context.stateMachines.backup, RoleArn: ROLE });
+    expect(JSON.parse(Target?.Input ?? '')).toMatchObject({
+      target: 'default',
+      requested_by: 'schedule:nightly',
+      schedule: { name: 'nightly', scheduled_at: '<aws.scheduler.scheduled-time>', made_by: 'ada' },
+    });
+  });
+
+  test('made twice is one; another one under its name is refused', async () => {
+    const made = await createSchedule(context, nightly(), me);
+    expect(await createSchedule(context, nightly(), { requestedBy: 'bob' })).toEqual(made);
+    await expect(createSchedule(context, nightly({ time_zone: 'UTC' }), me)).rejects.toThrow(
+      /already a schedule "nightly"/,
+    );
+  });
+
+  test('is changed in what is given, and keeps the rest', async () => {
+    const made = await createSchedule(context, nightly(), me);
+    const changed = await changeSchedule(
+      context,
+      'nightly',
+      ScheduleChanges.parse({ expression: 'rate(1 day)' }),
+    );
+    expect(changed).toMatchObject({ expression: 'rate(1 day)', backup: made.backup, made_by: 'ada' });
+    const backup = { stores: ['config' as const], tags: [], codec: 'zstd' as const };
+    expect((await changeSchedule(context, 'nightly', { backup })).backup).toEqual({
+      ...backup,
+      target: 'default',
+    });
+  });
+
+  test('that is paused has no next run, and has one again when it is resumed', async () => {
+    await createSchedule(context, nightly(), me);
+    const paused = await changeSchedule(context, 'nightly', { enabled: false });
+    expect(paused).toMatchObject({ enabled: false });
+    expect(paused.next_run).toBeUndefined();
+    expect((await changeSchedule(context, 'nightly', { enabled: true })).next_run).toBeDefined();
+  });
+
+  test('is gone when it is removed', async () => {
+    await createSchedule(context, nightly(), me);
+    await removeSchedule(context, 'nightly');
+    await expect(showSchedule(context, 'nightly')).rejects.toThrow(/no schedule "nightly"/);
+    await expect(removeSchedule(context, 'nightly')).rejects.toThrow(/no schedule "nightly"/);
+    await expect(changeSchedule(context, 'nightly', { enabled: false })).rejects.toThrow(/no schedule/);
+    expect(await listSchedules(context)).toEqual({ schedules: [], unreadable: [] });
+  });
+
+  test('of the deployment can be changed and paused, and is not removed', async () => {
+    await context.scheduler?.create(
+      'daily',
+      ScheduleSettings.parse({ expression: 'rate(1 day)' }),
+      'deployment',
+    );
+    await changeSchedule(context, 'daily', { enabled: false });
+    await expect(removeSchedule(context, 'daily')).rejects.toThrow(/belongs to the deployment/);
+    expect(await showSchedule(context, 'daily')).toMatchObject({ enabled: false, made_by: 'deployment' });
+  });
+
+  test.each([
+    ['a time that is over', { expression: 'at(2020-01-01T00:00:00)' }, /never reached/],
+    ['a date that does not exist', { expression: 'cron(0 3 31 2 ? *)' }, /never reached/],
+    ['a store that the target does not have', { backup: { stores: ['graph'] } }, /no store "graph"/],
+    ['a target that does not exist', { backup: { target: 'nowhere' } }, /no target "nowhere"/],
+  ])('with %s is refused before it is made', async (_what, changes, why) => {
+    await expect(createSchedule(context, nightly(changes), me)).rejects.toThrow(why);
+    expect((await listSchedules(context)).schedules).toEqual([]);
+  });
+
+  test('that somebody wrote by hand hides none of the others', async () => {
+    await createSchedule(context, nightly(), me);
+    await client.send(
+      new CreateScheduleCommand({
+        GroupName: group,
+        Name: 'by-hand',
+        ScheduleExpression: 'rate(1 day)',
+        FlexibleTimeWindow: { Mode: 'OFF' },
+        Target: { Arn: context.stateMachines.backup, RoleArn: ROLE, Input: '{"tags": 5}' },
+      }),
+    );
+    const { schedules, unreadable } = await listSchedules(context);
+    expect(schedules.map(({ name }) => name)).toEqual(['nightly']);
+    expect(unreadable).toEqual([{ name: 'by-hand', problem: expect.stringContaining('by-hand') }]);
+  });
+});
+
+describe('a run', () => {
+  test('by hand starts what the schedule would start', async () => {
+    await createSchedule(context, nightly(), me);
+    const started = await runSchedule(context, 'nightly', { requestedBy: 'bob', idempotencyKey: 'k' });
+    const { input } = await context.sfn.send(
+      new DescribeExecutionCommand({ executionArn: started.execution_arn }),
+    );
+    expect(JSON.parse(input ?? '')).toEqual({
+      target: 'default',
+      stores: ['config'],
+      tags: ['night'],
+      note: 'by schedule',
+      retention: '30d',
+      codec: 'gzip',
+      requested_by: 'bob',
+      schedule: { name: 'nightly', made_by: 'ada' },
+    });
+    expect(await runSchedule(context, 'nightly', { requestedBy: 'bob', idempotencyKey: 'k' })).toMatchObject({
+      job_id: started.job_id,
+      replayed: true,
+    });
+  });
+
+  test('is shown with its state, also one that failed; missed ones are counted', async () => {
+    await createSchedule(context, nightly(), me);
+    const job: JobRecord = {
+      job_id: 'job-1',
+      kind: 'backup',
+      target: 'default',
+      state: 'failed',
+      created_at: '2026-01-01T00:00:00.000Z',
+      updated_at: '2026-01-01T00:00:00.000Z',
+      error: { name: 'UnavailableError', message: 'Neo4j did not answer.' },
+    };
+    await createJob(context.bucket, job);
+    const at = new Date().toISOString();
+    await recordRun(context.bucket, { schedule: 'nightly', job_id: 'job-1', at, by_hand: false });
+    expect((await showSchedule(context, 'nightly')).last_run).toEqual({
+      job_id: 'job-1',
+      at,
+      by_hand: false,
+      state: 'failed',
+      skipped: false,
+      problem: 'Neo4j did not answer.',
+    });
+  });
+});
+
+describe('a run that finds another job at work', () => {
+  const plan = async (jobId: string, schedule?: object) => {
+    const machine = await waitingMachine(context.sfn);
+    const arn = await machine.start(jobId);
+    const leg = { timeLeft: () => 60_000, signal: new AbortController().signal };
+    return planBackup(
+      fresh.environment,
+      { stores: ['config'], ...(schedule ? { schedule } : {}) },
+      { name: jobId, arn, start: new Date().toISOString() },
+      leg,
+    );
+  };
+  const id = (what: string) => `${what}-${randomBytes(4).toString('hex')}`;
+
+  test('is skipped, recorded with the reason, and fails nothing', async () => {
+    const [first, second] = [id('first'), id('second')];
+    await plan(first);
+    const planned = await plan(second, { name: 'nightly', scheduled_at: '2026-11-21T03:00:00Z' });
+    expect(planned).toMatchObject({ skipped: expect.stringContaining(first), config: [] });
+    expect(await readJob(context.bucket, second)).toMatchObject({
+      state: 'cancelled',
+      error: { name: 'Skipped', message: expect.stringContaining(`in use by backup job ${first}`) },
+    });
+  });
+
+  test('that asks again, because its function was repeated, is still skipped', async () => {
+    const [first, second] = [id('first'), id('second')];
+    await plan(first);
+    const run = { name: 'nightly', scheduled_at: '2026-11-21T03:00:00Z' };
+    const machine = await waitingMachine(context.sfn);
+    const execution = { name: second, arn: await machine.start(second), start: new Date().toISOString() };
+    const leg = { timeLeft: () => 60_000, signal: new AbortController().signal };
+    const again = () => planBackup(fresh.environment, { stores: ['config'], schedule: run }, execution, leg);
+    const skipped = await again();
+    expect(await again()).toEqual(skipped);
+  });
+
+  test('by no schedule is refused as ever', async () => {
+    await plan(id('first'));
+    await expect(plan(id('second'))).rejects.toThrow(/in use by/);
+  });
+
+  test('started twice for one planned time by AWS is one backup', async () => {
+    const [first, second] = [id('first'), id('second')];
+    const run = { name: 'nightly', scheduled_at: '2026-11-21T03:00:00Z' };
+    expect(await plan(first, run)).not.toHaveProperty('skipped');
+    expect(await plan(second, run)).toMatchObject({
+      skipped: expect.stringContaining(`started twice: it is job ${first}`),
+    });
+  });
+});
