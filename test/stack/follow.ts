@@ -16,16 +16,27 @@ interface State {
   readonly ItemProcessor?: Definition;
 }
 
-/** The states of a machine that run a function, with the name of that function. */
-export async function functionStates(sfn: SFNClient, stateMachineArn: string): Promise<Map<string, string>> {
+/** A state that runs a function. */
+export interface FunctionState {
+  readonly name: string;
+  /** The deployed function, such as `NgbakTest-restore-graph`. */
+  readonly functionName: string;
+  /** The state that the emulator's history tells of: the outermost one around it, which has it as a branch. */
+  readonly seenAs: string;
+}
+
+/** The states of a machine that run a function. */
+export async function functionStates(sfn: SFNClient, stateMachineArn: string): Promise<FunctionState[]> {
   const { definition = '{}' } = await sfn.send(new DescribeStateMachineCommand({ stateMachineArn }));
-  const found = new Map<string, string>();
-  const collect = ({ States }: Definition) => {
+  const found: FunctionState[] = [];
+  const collect = ({ States }: Definition, outermost?: string) => {
     for (const [name, state] of Object.entries(States)) {
       const arn = state.Arguments?.FunctionName;
-      if (arn !== undefined) found.set(name, arn.replace(/^.*:function:/, '').replace(/:.*$/, ''));
-      for (const branch of state.Branches ?? []) collect(branch);
-      if (state.ItemProcessor) collect(state.ItemProcessor);
+      const seenAs = outermost ?? name;
+      if (arn !== undefined)
+        found.push({ name, functionName: arn.replace(/^.*:function:/, '').replace(/:.*$/, ''), seenAs });
+      for (const branch of state.Branches ?? []) collect(branch, seenAs);
+      if (state.ItemProcessor) collect(state.ItemProcessor, seenAs);
     }
   };
   collect(JSON.parse(definition) as Definition);

@@ -21,14 +21,18 @@ export const SNAPSHOT_TIMEOUT_MS = 30 * 60_000;
 /** Milliseconds that a clean-up waits for a server that still writes a snapshot, and between two looks at it. */
 const UNTIL_WRITTEN_MS = 5 * 60_000;
 const POLL_MS = 500;
+/** How often the list of snapshots is asked for a checksum that the answer lacked. */
+const CHECKSUM_LOOKS_MAX = 4;
 
 const Snapshot = z.looseObject({
   name: z.string().min(1).max(512),
   size: z.number().int().positive(),
+  // The server answers before the file with it is written: about one in thousands is an empty text (Qdrant 1.16).
   checksum: z
     .string()
     .regex(/^[0-9a-f]{64}$/)
-    .nullish(),
+    .nullish()
+    .catch(undefined),
 });
 /** A snapshot that lies on the server: name, size in bytes, SHA-256. */
 export type Snapshot = z.infer<typeof Snapshot>;
@@ -115,7 +119,23 @@ export async function createSnapshot(
       { remedy: 'Start the backup again.' },
     );
   }
-  return snapshot;
+  return snapshot.checksum ? snapshot : withChecksum(client, collection, snapshot, signal);
+}
+
+/** Looks up the checksum that the answer lacked. A server that has none does not get one by it. */
+async function withChecksum(
+  client: QdrantClient,
+  collection: string,
+  snapshot: Snapshot,
+  signal: AbortSignal,
+): Promise<Snapshot> {
+  for (let attempt = 1; ; attempt++) {
+    const listed = (await listSnapshots(client, collection, signal)).find(
+      ({ name }) => name === snapshot.name,
+    );
+    if (listed?.checksum || attempt === CHECKSUM_LOOKS_MAX) return listed ?? snapshot;
+    await sleep(POLL_MS, undefined, { signal });
+  }
 }
 
 /**

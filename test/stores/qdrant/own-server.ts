@@ -5,6 +5,7 @@ import { createServer as createHttpServer, request } from 'node:http';
 import { connect, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { installQdrant } from '../../../local/install/qdrant.ts';
 import { freePorts } from '../../../local/ports.ts';
 import type { Server } from './support.ts';
@@ -162,11 +163,12 @@ export class CuttingProxy {
 
 /**
  * A proxy that lets something happen right before a call goes on to the server, so that "meanwhile" is no matter of
- * luck. Returns its address, and how to stop it.
+ * luck, and that may change answers of the server. Returns its address, and how to stop it.
  */
 export async function startMeddler(
   target: Server,
   before: (method: string, path: string) => Promise<void>,
+  rewrite?: (method: string, path: string, answer: string) => string,
 ): Promise<{ url: string; stop: () => Promise<void> }> {
   const { hostname, port } = new URL(target.url);
   let stopped = false;
@@ -175,8 +177,17 @@ export async function startMeddler(
     await before(method, path);
     if (stopped) return;
     const call = request({ hostname, port, method, path, headers }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
-      answer.pipe(outgoing);
+      const json = answer.headers['content-type']?.includes('json');
+      if (!rewrite || !json) {
+        outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+        answer.pipe(outgoing);
+        return;
+      }
+      const { 'content-length': _, 'transfer-encoding': __, ...rest } = answer.headers;
+      void text(answer).then((body) => {
+        outgoing.writeHead(answer.statusCode ?? 500, rest);
+        outgoing.end(rewrite(method, path, body));
+      });
     });
     call.on('error', () => outgoing.destroy());
     incoming.pipe(call);

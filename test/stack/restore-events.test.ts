@@ -1,0 +1,220 @@
+import { randomBytes } from 'node:crypto';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { SendTaskFailureCommand, StopExecutionCommand } from '@aws-sdk/client-sfn';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { confirmationKey, lockKey } from '../../shared/bucket/layout.ts';
+import { answerConfirmation } from '../../shared/restore/confirmation.ts';
+import { createRestoreRequest } from '../../shared/restore/request.ts';
+import { sleep } from './harness.ts';
+import { look } from './kill-sweep.ts';
+import {
+  begin,
+  DEADLINE_MS,
+  type Followed,
+  LOOK_MS,
+  prepareTrial,
+  readHeld,
+  type Side,
+  settled,
+  whichSide,
+} from './restore-trial.ts';
+
+let prepared: Awaited<ReturnType<typeof prepareTrial>>;
+let now: Side;
+let other: Side;
+
+beforeAll(async () => {
+  prepared = await prepareTrial();
+  ({ now, before: other } = prepared);
+}, 300_000);
+
+afterAll(() => prepared.remove());
+
+/** Waits until a restore is in a state, as the machine's definition names it. */
+async function untilIn(followed: Followed, state: string): Promise<void> {
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const { running, over } = await look(prepared.trial, followed);
+    if (running.has(state)) return;
+    if (over || Date.now() > deadline) throw new Error(`The restore never was in "${state}".`);
+    await sleep(LOOK_MS);
+  }
+}
+
+/** Expects that the job left the target as it was, and nothing in the bucket. */
+async function expectAsBefore(jobId: string): Promise<void> {
+  expect(await settled(prepared.trial, jobId)).toEqual([]);
+  expect(await readHeld(prepared.trial)).toEqual(now.held);
+}
+
+/** The event that S3 sends for an object that was written. */
+function uploadEvent(
+  key: string,
+  { VersionId, ETag }: { VersionId?: string | undefined; ETag?: string | undefined },
+) {
+  return {
+    'detail-type': 'Object Created',
+    detail: {
+      bucket: { name: prepared.trial.stack.bucket.name },
+      object: { key, etag: ETag?.replaceAll('"', ''), ...(VersionId && { 'version-id': VersionId }) },
+    },
+  };
+}
+
+describe('a restore that is cancelled', () => {
+  const outcomes: [string, 'cancelled' | 'rolled_back'][] = [
+    ['Inspect archive', 'cancelled'],
+    ['Wait for confirmation', 'cancelled'],
+    ['Save the target first', 'cancelled'],
+    ['Load stores', 'rolled_back'],
+    ['Verify stores', 'rolled_back'],
+    ['Finish stores', 'rolled_back'],
+  ];
+  test.each(outcomes)('in "%s" is %s: the target is as it was, nothing is left', async (state, outcome) => {
+    const { trial } = prepared;
+    const followed = await begin(trial, other, state !== 'Wait for confirmation');
+    await untilIn(followed, state);
+    await trial.stack.sfn.send(
+      new StopExecutionCommand({
+        executionArn: followed.executions[0],
+        error: 'Cancelled',
+        cause: 'Cancelled by a test.',
+      }),
+    );
+    const job = await trial.stack.waitForJob(followed.jobId);
+    expect(job).toMatchObject({ state: outcome, error: { message: expect.stringContaining('by a test') } });
+    await expectAsBefore(followed.jobId);
+  });
+});
+
+describe('a confirmation', () => {
+  async function waiting() {
+    const followed = await begin(prepared.trial, other, false);
+    await prepared.trial.stack.waitForJob(followed.jobId, ({ state }) => state === 'awaiting_confirmation');
+    return followed;
+  }
+
+  test('that is refused leaves no trace but the record of the job', async () => {
+    const { jobId } = await waiting();
+    await answerConfirmation(prepared.trial.stack, jobId, { confirm: false, reason: 'not today' });
+    expect(await prepared.trial.stack.waitForJob(jobId)).toMatchObject({
+      state: 'cancelled',
+      error: { message: 'not today' },
+    });
+    await expectAsBefore(jobId);
+  });
+
+  test('that never comes leaves no trace either, and says what to do', async () => {
+    const { trial } = prepared;
+    const { jobId } = await waiting();
+    const { task_token: taskToken } = await trial.stack.bucket.requireRecord(
+      confirmationKey(jobId),
+      z.object({ task_token: z.string() }),
+      'A restore that waits has one.',
+    );
+    // What Step Functions itself does when the time is up: nobody waits 24 hours for a test.
+    await trial.stack.sfn.send(new SendTaskFailureCommand({ taskToken, error: 'States.Timeout' }));
+    expect(await trial.stack.waitForJob(jobId)).toMatchObject({
+      state: 'cancelled',
+      error: {
+        message: expect.stringMatching(/Nobody confirmed within \d+ hours.*Upload the archive again/),
+      },
+    });
+    await expectAsBefore(jobId);
+  });
+});
+
+describe('an upload', () => {
+  test('whose event comes again after the restore has ended restores nothing, and leaves nothing', async () => {
+    const { trial } = prepared;
+    const { stack, target } = trial;
+    const upload = await createRestoreRequest(stack.bucket, { target, fileName: 'x.ngbak', confirm: target });
+    const put = () =>
+      stack.bucket.s3.send(
+        new PutObjectCommand({ Bucket: stack.bucket.name, Key: upload.key, Body: now.archive }),
+      );
+    const written = await put();
+    const job = await stack.waitForJob(upload.job_id);
+    expect(job.state).toBe('completed');
+    const late = await stack.run('Restore', uploadEvent(upload.key, written));
+    expect(JSON.parse(late.output ?? '{}')).toMatchObject({ admitted: false });
+    // The same address once more, as long as it is valid: the job is done, and the object has no owner.
+    await put();
+    await expectAsBefore(upload.job_id);
+    expect(await stack.waitForJob(upload.job_id)).toEqual(job);
+  });
+
+  test('of two versions whose events come in the wrong order is restored once, from the version that was inspected', async () => {
+    const { trial } = prepared;
+    const { stack, target } = trial;
+    const Key = `uploads/${target}/order-${randomBytes(4).toString('hex')}.ngbak`;
+    const put = (Body: Uint8Array) =>
+      stack.bucket.s3.send(new PutObjectCommand({ Bucket: stack.bucket.name, Key, Body }));
+    const first = await put(now.archive);
+    const second = await put(other.archive);
+    // By hand: each version is a job of its own that waits, and both events come twice, the later one first.
+    const jobs = await Promise.all(
+      [second, first].map(async (written) => {
+        const { output } = await stack.run('Restore', uploadEvent(Key, written));
+        const { reason } = JSON.parse(output ?? '{}') as { reason: string };
+        return /^Job (upload_\w+) is handled already/.exec(reason)?.[1] ?? reason;
+      }),
+    );
+    expect(new Set(jobs).size).toBe(2);
+    for (const jobId of jobs) {
+      await stack.waitForJob(jobId, ({ state }) => state === 'awaiting_confirmation');
+    }
+    const [later = '', earlier = ''] = jobs;
+    await answerConfirmation(stack, later, { confirm: false });
+    await stack.waitForJob(later);
+    await answerConfirmation(stack, earlier, { confirm: true, phrase: target });
+    expect(await stack.waitForJob(earlier)).toMatchObject({ state: 'completed' });
+    await expectAsBefore(earlier);
+  });
+});
+
+describe('a target', () => {
+  test('that is being restored refuses backups and other restores, and names the job', async () => {
+    const { trial } = prepared;
+    const followed = await begin(trial, other);
+    await untilIn(followed, 'Load stores');
+    const backup = await trial.stack.run('Backup', { target: trial.target });
+    expect(backup).toMatchObject({ status: 'FAILED', error: 'TargetLockedError' });
+    expect(backup.cause).toContain(followed.jobId);
+    const refused = await trial.stack.restoreByUpload(trial.target, now.archive);
+    expect(refused).toMatchObject({ state: 'failed', error: { name: 'TargetLockedError' } });
+    expect(refused.error?.message).toContain(followed.jobId);
+    expect(await trial.stack.waitForJob(followed.jobId)).toMatchObject({ state: 'completed' });
+    await settled(trial, followed.jobId);
+    expect(await whichSide(trial, now, other)).toBe('the archive');
+    [now, other] = [other, now];
+  });
+
+  test('whose lock was left by an execution that has ended is taken over; by one that runs, it is not', async () => {
+    const { trial } = prepared;
+    const { stack, target } = trial;
+    const ended = await stack.run('Backup', { target });
+    expect(ended.status).toBe('SUCCEEDED');
+    await stack.waitForJob(ended.name ?? '');
+    const waiting = await begin(trial, other, false);
+    await stack.waitForJob(waiting.jobId, ({ state }) => state === 'awaiting_confirmation');
+    const leave = (execution_arn = '') =>
+      stack.bucket.writeRecord(lockKey(target), {
+        target,
+        job_id: 'left-behind',
+        kind: 'backup',
+        execution_arn,
+        since: new Date().toISOString(),
+      });
+    await leave(waiting.executions[0]);
+    const refused = await stack.run('Backup', { target });
+    expect(refused).toMatchObject({ status: 'FAILED', cause: expect.stringContaining('left-behind') });
+    await leave(ended.executionArn);
+    const taken = await stack.run('Backup', { target });
+    expect(taken.cause ?? taken.status).toBe('SUCCEEDED');
+    await answerConfirmation(stack, waiting.jobId, { confirm: false });
+    await stack.waitForJob(waiting.jobId);
+    await expectAsBefore(waiting.jobId);
+  });
+});

@@ -1,0 +1,172 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
+import { ListExecutionsCommand } from '@aws-sdk/client-sfn';
+import { type Layout, ngraf023Layout } from '../../local/knowledge-base/layout.ts';
+import { loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
+import { type Proof, type ProofConnections, readEverything } from '../../local/proof/proof.ts';
+import { CATALOG_CACHE_KEY } from '../../shared/bucket/layout.ts';
+import { createRestoreRequest } from '../../shared/restore/request.ts';
+import { relatedJobId } from '../../shared/restore/safety.ts';
+import { removeKnowledgeBase, smallBlueprint } from '../knowledge-base/small.ts';
+import { servers } from '../servers.ts';
+import { deployedStack, sleep } from './harness.ts';
+import { type Inventory, listServers } from './inventory.ts';
+
+/** Between two looks at a running execution, in milliseconds. */
+export const LOOK_MS = 40;
+/** Longest that a test waits for what has to come, in milliseconds: a deadline for hangs. */
+export const DEADLINE_MS = 120_000;
+
+/** All that a target holds, read independently of the product, and all that its servers list. */
+export interface Held {
+  readonly parts: Proof['parts'];
+  readonly servers: Inventory;
+}
+
+/** One of two states that the target is moved between, with the archive that holds it. */
+export interface Side {
+  readonly name: string;
+  readonly archive: Uint8Array;
+  readonly held: Held;
+}
+
+export interface Trial {
+  readonly stack: ReturnType<typeof deployedStack>;
+  readonly target: string;
+  readonly connections: ProofConnections;
+  readonly layout: Layout;
+  /** For the details of what was read; emptied again and again. */
+  readonly folder: string;
+}
+
+/** Reads what the target holds and what the servers list. */
+export async function readHeld({ connections, layout, folder }: Trial): Promise<Held> {
+  const { parts } = await readEverything(connections, {
+    folder: join(folder, 'held'),
+    scope: {
+      label: layout.label,
+      collections: Object.values(layout.collections),
+      keyPrefix: `${layout.keyPrefix}:`,
+    },
+  });
+  return { parts, servers: await listServers(connections) };
+}
+
+/** Makes a side of what the target holds now: backs it up and reads it. */
+export async function takeSide(trial: Trial, name: string): Promise<Side> {
+  const { status, output, cause } = await trial.stack.run('Backup', { target: trial.target });
+  if (status !== 'SUCCEEDED') throw new Error(`The backup that the trial starts from failed: ${cause}`);
+  const { backup_id } = JSON.parse(output ?? '{}') as { backup_id: string };
+  return { name, archive: await trial.stack.download(backup_id), held: await readHeld(trial) };
+}
+
+/**
+ * Fills target `default` twice with different knowledge bases, and gives back both, the second one being there now.
+ * `remove` takes everything away again.
+ */
+export async function prepareTrial(): Promise<{
+  trial: Trial;
+  before: Side;
+  now: Side;
+  remove(): Promise<void>;
+}> {
+  const { uri, username, password } = servers.neo4j;
+  const connections = {
+    neo4j: { uri, username, password },
+    qdrant: { url: servers.qdrant.url, api_key: servers.qdrant.apiKey },
+    redis: { url: servers.redis.url, password: servers.redis.password },
+  };
+  const layout = ngraf023Layout('default');
+  const folder = await mkdtemp(join(tmpdir(), 'ngbak-trial-'));
+  const trial = { stack: deployedStack(), target: 'default', connections, layout, folder };
+  const fill = async (packages: number) => {
+    await removeKnowledgeBase(connections, layout);
+    await loadKnowledgeBase({
+      ...connections,
+      namespace: 'default',
+      blueprint: await smallBlueprint(packages),
+    });
+    return takeSide(trial, `${packages} packages`);
+  };
+  const before = await fill(8);
+  const now = await fill(24);
+  return {
+    trial,
+    before,
+    now,
+    async remove() {
+      await removeKnowledgeBase(connections, layout);
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** Which of two states the target is in. Anything else is what must never be. */
+export async function whichSide(
+  trial: Trial,
+  from: Side,
+  to: Side,
+): Promise<'the archive' | 'as before' | 'BETWEEN'> {
+  const held = await readHeld(trial);
+  if (isDeepStrictEqual(held, to.held)) return 'the archive';
+  return isDeepStrictEqual(held, from.held) ? 'as before' : 'BETWEEN';
+}
+
+/** A restore that was started, and how it is followed. */
+export interface Followed {
+  readonly jobId: string;
+  /** The restore, and its safety backup, whether it has begun or not. */
+  readonly executions: readonly string[];
+}
+
+/** Uploads an archive and waits until its restore has started. */
+export async function begin({ stack, target }: Trial, to: Side, confirmed = true): Promise<Followed> {
+  const stateMachineArn = stack.output('RestoreStateMachineArn');
+  const list = async () =>
+    (await stack.sfn.send(new ListExecutionsCommand({ stateMachineArn, maxResults: 1000 }))).executions ?? [];
+  const known = new Set((await list()).map(({ executionArn }) => executionArn));
+  const upload = await createRestoreRequest(stack.bucket, {
+    target,
+    fileName: 'x.ngbak',
+    confirm: confirmed ? target : undefined,
+  });
+  const { url, method, headers } = upload.put;
+  const answer = await fetch(url, { method, headers, body: to.archive as BodyInit });
+  if (!answer.ok) throw new Error(`Upload refused: ${answer.status} ${await answer.text()}`);
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const arn = (await list()).find(({ executionArn }) => !known.has(executionArn))?.executionArn;
+    if (arn !== undefined) {
+      const safety = stack.output('BackupStateMachineArn').replace(':stateMachine:', ':execution:');
+      return {
+        jobId: upload.job_id,
+        executions: [arn, `${safety}:${relatedJobId('safety', upload.job_id)}`],
+      };
+    }
+    if (Date.now() > deadline) throw new Error('The upload started no restore.');
+    await sleep(LOOK_MS);
+  }
+}
+
+/** Waits until the janitor has done its work, and gives back what is left in the bucket if it has not. */
+export async function settled({ stack, target }: Trial, jobId: string): Promise<string[]> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const keys = (await stack.keys()).filter(
+      (key) => !key.startsWith('backups/') && !key.startsWith('jobs/'),
+    );
+    const confirmation = await stack.keys(`jobs/${jobId}/confirmation`);
+    const { Uploads = [] } = await stack.bucket.s3.send(
+      new ListMultipartUploadsCommand({ Bucket: stack.bucket.name }),
+    );
+    const left = [...keys, ...confirmation, ...Uploads.map(({ Key }) => `unfinished upload ${Key}`)].filter(
+      (key) => key !== CATALOG_CACHE_KEY,
+    );
+    const locked = await stack.keys(`locks/${target}.`);
+    if ((left.length === 0 && locked.length === 0) || Date.now() > deadline) return [...left, ...locked];
+    await sleep(100);
+  }
+}
