@@ -14,6 +14,7 @@ if __name__ == "__main__":
     if found != VERSION:
         sys.exit(f"ministack {found} is installed; the corrections in local/emulator/ are for {VERSION}.")
 
+    import async_retries
     import bucket_properties
     import callback_errors
     import lambda_errors
@@ -28,6 +29,7 @@ if __name__ == "__main__":
     import versioned_reads
 
     corrections = (
+        async_retries,
         bucket_properties,
         callback_errors,
         lambda_errors,

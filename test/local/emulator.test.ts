@@ -1,4 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtempSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import {
   CloudFormationClient,
@@ -11,10 +16,12 @@ import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
+  DeleteObjectCommand,
   GetBucketEncryptionCommand,
   GetBucketLifecycleConfigurationCommand,
   GetBucketTaggingCommand,
   HeadObjectCommand,
+  PutObjectCommand,
   S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
@@ -33,6 +40,8 @@ const s3 = new S3Client({});
 const sfn = new SFNClient({});
 const stack = `emulator-${randomBytes(4).toString('hex')}`;
 const Bucket = stack;
+/** Where the function notes the events that it gets. */
+const notes = join(mkdtempSync(join(tmpdir(), 'ngbak-emulator-')), 'notes');
 const MIB = 1024 * 1024;
 
 const template = {
@@ -61,6 +70,7 @@ const template = {
             },
           ],
         },
+        NotificationConfiguration: { EventBridgeConfiguration: { EventBridgeEnabled: true } },
         Tags: [{ Key: 'of', Value: 'a test & more' }],
       },
     },
@@ -71,10 +81,17 @@ const template = {
         Runtime: 'nodejs24.x',
         Handler: 'index.handler',
         Role: { 'Fn::GetAtt': ['Role', 'Arn'] },
+        Environment: { Variables: { NOTES: notes } },
         Code: {
           ZipFile: `
 class TargetLockedError extends Error { constructor(m) { super(m); this.name = 'TargetLockedError'; } }
 exports.handler = async (event) => {
+  if (event.detail) {
+    const fs = require('node:fs');
+    fs.appendFileSync(process.env.NOTES, event.detail.object.key + '\\n');
+    if (fs.readFileSync(process.env.NOTES, 'utf8').split('\\n').length === 2) process.kill(process.pid, 'SIGKILL');
+    return;
+  }
   if (event === 'environment') return process.env.npm_lifecycle_event ?? null;
   if (event === 'forbidden') {
     const { S3Client, ListObjectsV2Command } = require('@aws-sdk/client-s3');
@@ -84,6 +101,17 @@ exports.handler = async (event) => {
   throw new TargetLockedError('locked by somebody');
 };`,
         },
+      },
+    },
+    Rule: {
+      Type: 'AWS::Events::Rule',
+      Properties: {
+        EventPattern: {
+          source: ['aws.s3'],
+          'detail-type': ['Object Created'],
+          detail: { bucket: { name: [Bucket] }, object: { key: [{ prefix: 'noted/' }] } },
+        },
+        Targets: [{ Id: 'Throws', Arn: { 'Fn::GetAtt': ['Throws', 'Arn'] } }],
       },
     },
   },
@@ -106,7 +134,10 @@ beforeAll(async () => {
   const { Stacks } = await cloudFormation.send(new DescribeStacksCommand({ StackName: stack }));
   throws = Stacks?.[0]?.Outputs?.[0]?.OutputValue ?? '';
 });
-afterAll(() => cloudFormation.send(new DeleteStackCommand({ StackName: stack })));
+afterAll(async () => {
+  await cloudFormation.send(new DeleteStackCommand({ StackName: stack }));
+  await rm(dirname(notes), { recursive: true });
+});
 
 /** Runs a state machine of these states to its end. */
 async function execute(states: object, input: unknown = {}) {
@@ -272,6 +303,15 @@ describe('the emulator, as AWS,', () => {
       },
     });
     expect([status, error]).toEqual(['FAILED', 'TargetLockedError']);
+  });
+
+  test('starts a function again that an event started, and whose process was killed', async () => {
+    const Key = 'noted/once';
+    await s3.send(new PutObjectCommand({ Bucket, Key, Body: 'x' }));
+    const noted = () => readFile(notes, 'utf8').catch(() => '');
+    for (let tries = 0; tries < 100 && (await noted()).split('\n').length < 3; tries++) await sleep(100);
+    expect(await noted()).toBe(`${Key}\n${Key}\n`);
+    await s3.send(new DeleteObjectCommand({ Bucket, Key }));
   });
 
   test('shows functions nothing of the environment of this machine', async () => {

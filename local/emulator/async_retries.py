@@ -1,0 +1,25 @@
+"""A function that an EventBridge rule started is started again where it failed, as Lambda does with asynchronous calls.
+
+ministack has those retries, and the queue for what failed for good, but not for calls that come from a rule. The pauses
+between them are its own: a second and two, where Lambda waits for a minute and two.
+"""
+
+import json
+
+from ministack.services import eventbridge, lambda_svc
+
+
+def dispatch(arn, payload):
+    func, config, name = lambda_svc._get_func_record_for_ref(arn)
+    if not func or not config:
+        eventbridge.logger.warning("EventBridge → Lambda: function %s not found", name)
+        return
+    record = lambda_svc._execution_record_for_config(func, config)
+    lambda_svc.invoke_async_with_retry(record, json.loads(payload))
+    eventbridge.logger.info("EventBridge → Lambda %s: dispatched", name)
+
+
+def apply():
+    if not callable(getattr(eventbridge, "_dispatch_to_lambda", None)):
+        raise SystemExit("EventBridge of ministack has changed: look at local/emulator/async_retries.py again.")
+    eventbridge._dispatch_to_lambda = dispatch
