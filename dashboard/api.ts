@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Problem } from '../shared/api/problem.ts';
 import type { Deployment, KeyList, Me } from '../shared/api/routes/deployment.ts';
+import type { Manifest } from '../shared/archive/manifest.ts';
 import type { CatalogRecord } from '../shared/catalog/record.ts';
 import type { Cancellation } from '../shared/operations/cancel-job.ts';
 import type { Contents, ContentsInput } from '../shared/operations/contents.ts';
@@ -107,6 +108,8 @@ export class ApiClient {
     this.call<StartedBackup>('POST', 'backup', { body, headers: { 'idempotency-key': idempotencyKey } });
   listContents = (id: string, query: Partial<ContentsInput>, signal?: AbortSignal) =>
     this.call<Contents>('GET', `backup/${at(id)}/contents`, { query, signal });
+  showManifest = (id: string, signal?: AbortSignal) =>
+    this.call<Manifest>('GET', `backup/${at(id)}/manifest`, { signal });
   /** Where to download an archive, or one entry of it. The address is a credential: it is used at once and not kept. */
   downloadBackup = (id: string, query: Partial<DownloadInput> = {}) =>
     this.call<Download>('GET', `backup/${at(id)}/download`, { query: { ...query, redirect: false } });

@@ -1,5 +1,104 @@
+import Button from '@cloudscape-design/components/button';
 import Header from '@cloudscape-design/components/header';
+import Link from '@cloudscape-design/components/link';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import { useState } from 'react';
+import type { CatalogRecord } from '../../shared/catalog/record.ts';
+import type { PageProps } from '../app.tsx';
+import { Contents } from '../backup/contents.tsx';
+import { DeleteButton } from '../backup/delete.tsx';
+import { downloadArchive } from '../backup/download.ts';
+import { Facts } from '../backup/facts.tsx';
+import { Keeping } from '../backup/keeping.tsx';
+import { ManifestSection } from '../backup/manifest.tsx';
+import { Tallies } from '../backup/tallies.tsx';
+import { InATerminal } from '../backup/terminal.tsx';
+import { VerifyButton } from '../backup/verify.tsx';
+import { useNotices } from '../notices.tsx';
+import { Empty, Show } from '../parts/states.tsx';
+import { Time } from '../parts/time.tsx';
+import { href } from '../router.ts';
+import { useSession } from '../session.tsx';
+import { type Loaded, useData } from '../use-data.ts';
 
-export default function Backup() {
-  return <Header variant="h1">Backup</Header>;
+/** One backup: `#/backup/snapshot_…`. */
+export default function Backup({ route: { parts } }: PageProps) {
+  const { api } = useSession();
+  const id = parts[1] ?? '';
+  const loaded = useData(id, (signal) => api.showBackup(id, signal));
+  if (loaded.error?.status === 404) {
+    return (
+      <Empty title="There is no such backup" action={<Link href={href(['backups'])}>All backups</Link>}>
+        It may have been deleted, by somebody or by the retention policy.
+      </Empty>
+    );
+  }
+  return (
+    <Show loaded={loaded} what="the backup">
+      {(record) => <Details record={record} loaded={loaded} />}
+    </Show>
+  );
+}
+
+function Details({ record, loaded }: { record: CatalogRecord; loaded: Loaded<CatalogRecord> }) {
+  const { refusal } = useSession();
+  const id = record.backup_id;
+  const refused = refusal('operator');
+  return (
+    <SpaceBetween size="l">
+      <Header
+        variant="h1"
+        description={<code>{id}</code>}
+        actions={
+          <SpaceBetween direction="horizontal" size="xs">
+            <DeleteButton record={record} />
+            <VerifyButton backupId={id} done={loaded.reload} />
+            <DownloadButton backupId={id} />
+            <Button
+              variant="primary"
+              href={href(['restore'], { backup: id })}
+              {...(refused === undefined ? {} : { disabled: true, disabledReason: refused })}
+            >
+              Restore
+            </Button>
+          </SpaceBetween>
+        }
+      >
+        <bdi>{record.target}</bdi>, <Time value={record.created_at} />
+      </Header>
+      <Facts record={record} />
+      <Keeping record={record} changed={loaded.replace} />
+      <Contents backupId={id} />
+      <Tallies tallies={record.tallies} />
+      <ManifestSection backupId={id} />
+      <InATerminal backupId={id} />
+    </SpaceBetween>
+  );
+}
+
+function DownloadButton({ backupId }: { backupId: string }) {
+  const { api, refusal } = useSession();
+  const { fail } = useNotices();
+  const [asking, setAsking] = useState(false);
+  const refused = refusal('operator');
+  const download = async () => {
+    setAsking(true);
+    try {
+      await downloadArchive(api, backupId);
+    } catch (error) {
+      fail('The backup was not downloaded', error);
+    } finally {
+      setAsking(false);
+    }
+  };
+  return (
+    <Button
+      iconName="download"
+      loading={asking}
+      onClick={() => void download()}
+      {...(refused === undefined ? {} : { disabled: true, disabledReason: refused })}
+    >
+      Download
+    </Button>
+  );
 }

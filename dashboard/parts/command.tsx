@@ -11,12 +11,12 @@ export function Command({ line }: { line: string }) {
 }
 
 /** Text to copy, such as a checksum. */
-export function Copyable({ text, what }: { text: string; what: string }) {
+export function Copyable({ text, what, shown = text }: { text: string; what: string; shown?: string }) {
   return (
     <CopyToClipboard
       variant="inline"
       textToCopy={text}
-      textToDisplay={text}
+      textToDisplay={shown}
       copyButtonAriaLabel={`Copy the ${what}`}
       copySuccessText={`The ${what} was copied`}
       copyErrorText={`The ${what} could not be copied`}

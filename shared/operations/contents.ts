@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Manifest } from '../archive/manifest.ts';
 import { openArchive } from '../archive/open.ts';
 import { s3Source } from '../archive/sources.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
@@ -59,6 +60,11 @@ export async function listContents(
     entries,
     ...(more ? { next_offset: offset + limit } : {}),
   };
+}
+
+/** The manifest of a backup's archive, read from the archive itself. */
+export async function showManifest(context: OperationsContext, backupId: string): Promise<Manifest> {
+  return (await openBackup(context, await showBackup(context, backupId))).manifest;
 }
 
 /** Opens the archive of a backup: exactly the version that was catalogued. */

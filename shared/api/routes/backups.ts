@@ -1,8 +1,9 @@
 import { createRoute, z } from '@hono/zod-openapi';
+import { Manifest } from '../../archive/manifest.ts';
 import type { Json } from '../../archive/types.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
 import { parseJson } from '../../input.ts';
-import { Contents, ContentsInput, listContents } from '../../operations/contents.ts';
+import { Contents, ContentsInput, listContents, showManifest } from '../../operations/contents.ts';
 import { Deletion, deleteBackup } from '../../operations/delete-backup.ts';
 import { Download, DownloadInput, downloadBackup } from '../../operations/download-backup.ts';
 import { BackupList, ListBackupsInput, listBackups } from '../../operations/list-backups.ts';
@@ -54,6 +55,13 @@ const contents = createRoute({
   summary: 'List what is in a backup',
   request: { params: BackupPath, query: ContentsInput },
   responses: { 200: answer('One page of its entries.', Contents), ...PROBLEMS },
+});
+const manifest = createRoute({
+  method: 'get',
+  path: '/api/v1/backup/{id}/manifest',
+  summary: 'Show what an archive says about itself',
+  request: { params: BackupPath },
+  responses: { 200: answer('Its manifest.json.', Manifest), ...PROBLEMS },
 });
 const download = createRoute({
   method: 'get',
@@ -126,6 +134,10 @@ export function backupRoutes(api: Api, { context, allow, timeLeft }: RouteTools)
   api.openapi(contents, async (c) => {
     allow(c.get('caller'), 'viewer');
     return c.json(await listContents(context, c.req.valid('param').id, c.req.valid('query')), 200);
+  });
+  api.openapi(manifest, async (c) => {
+    allow(c.get('caller'), 'viewer');
+    return c.json(await showManifest(context, c.req.valid('param').id), 200);
   });
   api.openapi(download, async (c) => {
     allow(c.get('caller'), 'operator');

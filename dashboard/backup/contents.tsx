@@ -1,0 +1,125 @@
+import Button from '@cloudscape-design/components/button';
+import Header from '@cloudscape-design/components/header';
+import Pagination from '@cloudscape-design/components/pagination';
+import Table from '@cloudscape-design/components/table';
+import TextFilter from '@cloudscape-design/components/text-filter';
+import { useState } from 'react';
+import { bytes, count } from '../../cli/format.ts';
+import { useNotices } from '../notices.tsx';
+import { Command, Copyable, quoted } from '../parts/command.tsx';
+import { Empty, Problem } from '../parts/states.tsx';
+import { useSession } from '../session.tsx';
+import { useData } from '../use-data.ts';
+import { downloadEntry, UNPACK_BYTES_MAX } from './download.ts';
+
+const PAGE = 20;
+/** Digits of a SHA-256 that are shown; all of them are copied. */
+const DIGEST_SHOWN = 12;
+
+/** The entries of a backup's archive, read from its index. */
+export function Contents({ backupId }: { backupId: string }) {
+  const { api, refusal } = useSession();
+  const { fail } = useNotices();
+  const [prefix, setPrefix] = useState('');
+  const [page, setPage] = useState(1);
+  const [downloading, setDownloading] = useState<string>();
+  const asked = { prefix, limit: PAGE, offset: (page - 1) * PAGE };
+  const { data, error, reload } = useData(JSON.stringify([backupId, asked]), (signal) =>
+    api.listContents(backupId, asked, signal),
+  );
+  const refused = refusal('operator');
+  const download = async (name: string) => {
+    setDownloading(name);
+    try {
+      await downloadEntry(api, backupId, name);
+    } catch (problem) {
+      fail(`${name} was not downloaded`, problem);
+    } finally {
+      setDownloading(undefined);
+    }
+  };
+  if (error && !data) return <Problem error={error} retry={reload} />;
+  return (
+    <Table
+      header={
+        <Header
+          variant="h2"
+          description="Each one is checked by its SHA-256 when it is downloaded."
+          {...(data ? { counter: `(${count(data.total)})` } : {})}
+        >
+          Contents
+        </Header>
+      }
+      items={data?.entries ?? []}
+      trackBy="name"
+      loading={!data}
+      loadingText="Reading the archive’s index"
+      filter={
+        <TextFilter
+          filteringText={prefix}
+          filteringPlaceholder="Names that start with …"
+          filteringAriaLabel="Filter entries by how their names start"
+          onDelayedChange={({ detail }) => {
+            setPrefix(detail.filteringText);
+            setPage(1);
+          }}
+          onChange={({ detail }) => {
+            if (detail.filteringText === '') setPrefix('');
+          }}
+        />
+      }
+      pagination={
+        <Pagination
+          currentPageIndex={page}
+          pagesCount={page + (data?.next_offset === undefined ? 0 : 1)}
+          openEnd={data?.next_offset !== undefined}
+          onChange={({ detail }) => setPage(detail.currentPageIndex)}
+        />
+      }
+      columnDefinitions={[
+        {
+          id: 'name',
+          header: 'Name',
+          isRowHeader: true,
+          cell: ({ name }) => <code>{name}</code>,
+          minWidth: 220,
+        },
+        { id: 'size', header: 'Size', cell: ({ size }) => bytes(size) },
+        { id: 'packed', header: 'Compressed', cell: ({ length }) => bytes(length) },
+        {
+          id: 'sha256',
+          header: 'SHA-256',
+          minWidth: 150,
+          cell: ({ sha256, name }) => (
+            <Copyable text={sha256} shown={`${sha256.slice(0, DIGEST_SHOWN)}…`} what={`SHA-256 of ${name}`} />
+          ),
+        },
+        {
+          id: 'download',
+          header: 'Download',
+          cell: ({ name, size }) => {
+            const why =
+              refused ??
+              (size > UNPACK_BYTES_MAX
+                ? `Entries of more than ${bytes(UNPACK_BYTES_MAX)} are downloaded in a terminal.`
+                : undefined);
+            return (
+              <Button
+                variant="icon"
+                iconName="download"
+                ariaLabel={`Download ${name}`}
+                loading={downloading === name}
+                onClick={() => void download(name)}
+                {...(why === undefined ? {} : { disabled: true, disabledReason: why })}
+              />
+            );
+          },
+        },
+      ]}
+      empty={<Empty title={prefix === '' ? 'The archive has no entries' : 'No entry starts so'} />}
+      footer={
+        <Command line={`ngbak contents ${backupId}${prefix === '' ? '' : ` --prefix ${quoted(prefix)}`}`} />
+      }
+    />
+  );
+}

@@ -1,0 +1,105 @@
+import Alert from '@cloudscape-design/components/alert';
+import Box from '@cloudscape-design/components/box';
+import Button from '@cloudscape-design/components/button';
+import FormField from '@cloudscape-design/components/form-field';
+import Input from '@cloudscape-design/components/input';
+import Modal from '@cloudscape-design/components/modal';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import { useState } from 'react';
+import { bytes } from '../../cli/format.ts';
+import type { CatalogRecord } from '../../shared/catalog/record.ts';
+import { useNotices } from '../notices.tsx';
+import { Command } from '../parts/command.tsx';
+import { Time } from '../parts/time.tsx';
+import { href, navigate } from '../router.ts';
+import { useSession } from '../session.tsx';
+import { asApiError } from '../use-data.ts';
+
+/** Deletes a backup for good, once the user has typed the target's name. */
+export function DeleteButton({ record }: { record: CatalogRecord }) {
+  const { api, refusal } = useSession();
+  const { notify } = useNotices();
+  const [open, setOpen] = useState(false);
+  const [typed, setTyped] = useState('');
+  const [deleting, setDeleting] = useState(false);
+  const [problem, setProblem] = useState('');
+  const refused = refusal('admin');
+  const close = () => {
+    setOpen(false);
+    setTyped('');
+    setProblem('');
+  };
+  const remove = async () => {
+    if (typed !== record.target || deleting) return;
+    setDeleting(true);
+    try {
+      const { bytes_freed } = await api.deleteBackup(record.backup_id);
+      notify({
+        type: 'success',
+        header: 'The backup is deleted',
+        content: `${bytes(bytes_freed)} are free again.`,
+      });
+      navigate(href(['backups']), { replace: true });
+    } catch (error) {
+      const { message, remedy } = asApiError(error);
+      setProblem(`${message} ${remedy}`);
+      setDeleting(false);
+    }
+  };
+  return (
+    <>
+      <Button
+        onClick={() => setOpen(true)}
+        {...(refused === undefined ? {} : { disabled: true, disabledReason: refused })}
+      >
+        Delete
+      </Button>
+      <Modal
+        visible={open}
+        onDismiss={close}
+        header="Delete this backup for good?"
+        footer={
+          <Box float="right">
+            <SpaceBetween direction="horizontal" size="xs">
+              <Button variant="link" onClick={close} disabled={deleting}>
+                Keep it
+              </Button>
+              <Button
+                variant="primary"
+                onClick={() => void remove()}
+                loading={deleting}
+                disabled={typed !== record.target}
+              >
+                Delete
+              </Button>
+            </SpaceBetween>
+          </Box>
+        }
+      >
+        <form
+          onSubmit={(event) => {
+            event.preventDefault();
+            void remove();
+          }}
+        >
+          <SpaceBetween size="m">
+            <Box>
+              The backup of <bdi>{record.target}</bdi> from <Time value={record.created_at} /> is deleted with
+              all its versions. Nothing brings it back.
+            </Box>
+            {problem && <Alert type="error">{problem}</Alert>}
+            <FormField label="Type the name of its target" constraintText={record.target}>
+              <Input
+                value={typed}
+                onChange={({ detail }) => setTyped(detail.value)}
+                autoFocus
+                autoComplete="off"
+              />
+            </FormField>
+            <Command line={`ngbak delete ${record.backup_id}`} />
+          </SpaceBetween>
+        </form>
+      </Modal>
+    </>
+  );
+}

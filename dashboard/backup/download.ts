@@ -1,0 +1,57 @@
+import { type ApiClient, ApiError } from '../api.ts';
+import { DamagedEntryError, unpackEntry } from './unpack-entry.ts';
+
+/** Largest entry that is unpacked in the browser, in bytes: it is held twice meanwhile. */
+export const UNPACK_BYTES_MAX = 64 * 1024 ** 2;
+
+/** Downloads a whole archive: the browser does, straight from S3. */
+export async function downloadArchive(api: ApiClient, backupId: string): Promise<void> {
+  const { url, file_name } = await api.downloadBackup(backupId);
+  save(url, file_name);
+}
+
+/** Downloads one entry, unpacked and checked. Throws ApiError. */
+export async function downloadEntry(api: ApiClient, backupId: string, name: string): Promise<void> {
+  const { url, headers, entry } = await api.downloadBackup(backupId, { entry: name });
+  if (!entry) throw new Error('The API told nothing of the entry.');
+  let answer: Response;
+  try {
+    answer = await fetch(url, { headers, cache: 'no-store' });
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause;
+    throw refused('S3 could not be reached, or does not let pages of this origin read.');
+  }
+  if (!answer.ok) throw refused(`S3 answered ${answer.status}.`);
+  try {
+    const content = await unpackEntry(entry, new Uint8Array(await answer.arrayBuffer()));
+    const address = URL.createObjectURL(new Blob([content]));
+    save(address, name.split('/').at(-1) ?? name);
+    // The browser has taken hold of it by then.
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+  } catch (error) {
+    if (!(error instanceof DamagedEntryError)) throw error;
+    throw new ApiError({
+      status: 422,
+      title: 'Damaged data',
+      detail: error.message,
+      remedy: error.remedy,
+    });
+  }
+}
+
+function refused(detail: string): ApiError {
+  return new ApiError({
+    status: 0,
+    title: 'No download',
+    detail,
+    remedy: 'Check the network, and that the bucket’s CORS rules name this origin; then try again.',
+  });
+}
+
+function save(url: string, fileName: string): void {
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = fileName;
+  link.rel = 'noreferrer';
+  link.click();
+}

@@ -1,0 +1,203 @@
+import Badge from '@cloudscape-design/components/badge';
+import Container from '@cloudscape-design/components/container';
+import Header from '@cloudscape-design/components/header';
+import Input from '@cloudscape-design/components/input';
+import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
+import Select from '@cloudscape-design/components/select';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import Textarea from '@cloudscape-design/components/textarea';
+import TokenGroup from '@cloudscape-design/components/token-group';
+import { useState } from 'react';
+import type { CatalogRecord } from '../../shared/catalog/record.ts';
+import type { BackupChanges } from '../../shared/operations/update-backup.ts';
+import { retentionText } from '../backups/texts.tsx';
+import { useSession } from '../session.tsx';
+import { Editable } from './editable.tsx';
+
+/** Limits of shared/backup/request.ts, told before the API refuses. */
+const NOTE_MAX = 1000;
+const TAG_MAX = 128;
+const TAGS_MAX = 50;
+
+/** Tags, note and retention: all that ever changes of a backup. */
+export function Keeping({
+  record,
+  changed,
+}: {
+  record: CatalogRecord;
+  changed: (record: CatalogRecord) => void;
+}) {
+  const { api } = useSession();
+  const save = async (changes: BackupChanges) => changed(await api.updateBackup(record.backup_id, changes));
+  return (
+    <Container header={<Header variant="h2">How it is kept</Header>}>
+      <KeyValuePairs
+        columns={3}
+        minColumnWidth={200}
+        items={[
+          {
+            type: 'pair',
+            label: '',
+            value: (
+              <Editable
+                label="Tags"
+                value={record.tags}
+                editor={(draft, change) => <TagsEditor tags={draft} change={change} />}
+                save={(tags) => save({ tags })}
+              >
+                {record.tags.length === 0 ? 'None' : <Tags tags={record.tags} />}
+              </Editable>
+            ),
+          },
+          {
+            type: 'pair',
+            label: '',
+            value: (
+              <Editable
+                label="Note"
+                value={record.note ?? ''}
+                editor={(draft, change) => (
+                  <Textarea
+                    ariaLabel="Note"
+                    value={draft}
+                    rows={3}
+                    autoFocus
+                    onChange={({ detail }) => change(detail.value)}
+                  />
+                )}
+                problem={(draft) =>
+                  draft.length > NOTE_MAX ? `A note has at most ${NOTE_MAX} characters.` : undefined
+                }
+                save={(note) => save({ note: note === '' ? null : note })}
+              >
+                <bdi>{record.note ?? 'None'}</bdi>
+              </Editable>
+            ),
+          },
+          {
+            type: 'pair',
+            label: '',
+            value: (
+              <Editable
+                label="Retention"
+                value={record.retention ?? ''}
+                editor={(draft, change) => <RetentionEditor value={draft} change={change} />}
+                problem={retentionProblem}
+                save={(retention) => save({ retention: retention === '' ? null : retention })}
+              >
+                {retentionText(record.retention)}
+              </Editable>
+            ),
+          },
+        ]}
+      />
+    </Container>
+  );
+}
+
+function Tags({ tags }: { tags: readonly string[] }) {
+  return (
+    <SpaceBetween direction="horizontal" size="xxs">
+      {tags.map((tag) => (
+        <Badge key={tag}>
+          <bdi>{tag}</bdi>
+        </Badge>
+      ))}
+    </SpaceBetween>
+  );
+}
+
+function TagsEditor({ tags, change }: { tags: string[]; change: (tags: string[]) => void }) {
+  const [text, setText] = useState('');
+  const add = () => {
+    const tag = text.trim();
+    setText('');
+    if (tag !== '' && !tags.includes(tag) && tags.length < TAGS_MAX) change([...tags, tag]);
+  };
+  return (
+    <SpaceBetween size="xs">
+      <Input
+        ariaLabel="Add a tag"
+        placeholder="Add a tag, then Enter"
+        value={text}
+        autoFocus
+        onChange={({ detail }) => setText(detail.value.slice(0, TAG_MAX))}
+        onKeyDown={(event) => {
+          if (event.detail.key !== 'Enter' || text.trim() === '') return;
+          // Otherwise Enter saves.
+          event.preventDefault();
+          add();
+        }}
+        onBlur={add}
+      />
+      <TokenGroup
+        items={tags.map((tag) => ({ label: tag, dismissLabel: `Remove ${tag}` }))}
+        onDismiss={({ detail }) => change(tags.filter((_, index) => index !== detail.itemIndex))}
+      />
+    </SpaceBetween>
+  );
+}
+
+const KINDS = [
+  { value: 'policy', label: 'By the policy' },
+  { value: 'permanent', label: 'For ever' },
+  { value: 'days', label: 'For so many days' },
+  { value: 'date', label: 'Until a day' },
+] as const;
+type Kind = (typeof KINDS)[number]['value'];
+const STARTS: Record<Kind, string> = { policy: '', permanent: 'permanent', days: '30d', date: '' };
+
+/** Changes a retention as the API writes it: `''`, `permanent`, `30d` or `2027-12-31`. */
+export function RetentionEditor({ value, change }: { value: string; change: (value: string) => void }) {
+  const [kind, setKind] = useState<Kind>(() => kindOf(value));
+  return (
+    <SpaceBetween size="xs">
+      <Select
+        ariaLabel="Retention"
+        selectedOption={KINDS.find((option) => option.value === kind) ?? KINDS[0]}
+        options={KINDS}
+        onChange={({ detail }) => {
+          const chosen =
+            KINDS.find((option) => option.value === detail.selectedOption.value)?.value ?? 'policy';
+          setKind(chosen);
+          change(chosen === 'date' ? nextYear() : STARTS[chosen]);
+        }}
+      />
+      {kind === 'days' && (
+        <Input
+          ariaLabel="Days"
+          type="number"
+          inputMode="numeric"
+          value={value.replace('d', '')}
+          onChange={({ detail }) => change(`${detail.value}d`)}
+        />
+      )}
+      {kind === 'date' && (
+        <Input
+          ariaLabel="Last day, such as 2027-12-31"
+          value={value}
+          onChange={({ detail }) => change(detail.value)}
+        />
+      )}
+    </SpaceBetween>
+  );
+}
+
+function kindOf(value: string): Kind {
+  if (value === '') return 'policy';
+  if (value === 'permanent') return 'permanent';
+  return /^\d+d$/.test(value) ? 'days' : 'date';
+}
+
+function nextYear(): string {
+  const day = new Date();
+  day.setFullYear(day.getFullYear() + 1);
+  return day.toISOString().slice(0, 10);
+}
+
+/** What is wrong with a retention; undefined where nothing is. */
+export function retentionProblem(value: string): string | undefined {
+  if (value === '' || value === 'permanent' || /^[1-9][0-9]{0,4}d$/.test(value)) return undefined;
+  if (/^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(Date.parse(value))) return undefined;
+  return 'Write a number of days of at least 1, or a day such as 2027-12-31.';
+}

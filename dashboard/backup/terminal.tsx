@@ -1,0 +1,30 @@
+import ExpandableSection from '@cloudscape-design/components/expandable-section';
+import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
+import { Copyable } from '../parts/command.tsx';
+
+/** Everything that this page does, as commands. */
+export function InATerminal({ backupId: id }: { backupId: string }) {
+  const lines: [string, string][] = [
+    ['Show it', `ngbak show ${id}`],
+    ['Restore it', `ngbak restore ${id}`],
+    ['Download it', `ngbak download ${id}`],
+    ['Verify it', `ngbak verify ${id}`],
+    ['List its contents', `ngbak contents ${id}`],
+    ['Change tags, note, retention', `ngbak tag ${id} weekly --note 'before the migration' --keep 30d`],
+    ['Delete it', `ngbak delete ${id}`],
+  ];
+  return (
+    <ExpandableSection variant="container" headerText="In a terminal">
+      <KeyValuePairs
+        items={lines.map(([label, line]) => ({
+          label,
+          value: (
+            <code>
+              <Copyable text={line} what={`command: ${label}`} />
+            </code>
+          ),
+        }))}
+      />
+    </ExpandableSection>
+  );
+}

@@ -1,0 +1,71 @@
+import { Gunzip } from 'fflate';
+import { Decompress } from 'fzstd';
+import { sha256 } from '../upload/digest.ts';
+
+/** Tar's unit, in bytes: a content is filled up to whole blocks. */
+const BLOCK = 512;
+/** Most that tar's headers add to one entry, in bytes: the header, and before it the names that do not fit into one. */
+const HEADERS_MAX = 64 * 1024;
+
+const ZSTD_MAGIC = [0x28, 0xb5, 0x2f, 0xfd];
+
+/** An entry's bytes are not what the archive's index says of them. */
+export class DamagedEntryError extends Error {
+  readonly remedy = 'Verify this backup: that reads every byte of it, and says what is wrong.';
+
+  constructor(name: string, how: string) {
+    super(`The entry ${name} ${how}.`);
+    this.name = 'DamagedEntryError';
+  }
+}
+
+export interface PackedEntry {
+  readonly name: string;
+  /** Size in bytes, uncompressed. */
+  readonly size: number;
+  readonly sha256: string;
+}
+
+/**
+ * Unpacks one entry from its own compressed members, a piece of a tar (docs/format.md), and checks it by its SHA-256.
+ * Holds all of it: for entries of some megabytes. Throws DamagedEntryError.
+ */
+export async function unpackEntry(entry: PackedEntry, packed: Uint8Array): Promise<ArrayBuffer> {
+  const padding = (BLOCK - (entry.size % BLOCK)) % BLOCK;
+  const most = HEADERS_MAX + entry.size + padding;
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  const take = (chunk: Uint8Array) => {
+    length += chunk.length;
+    // Before it is kept: what a few bytes unpack to has no limit of its own.
+    if (length > most) throw new DamagedEntryError(entry.name, 'is larger than the index says');
+    chunks.push(chunk);
+  };
+  try {
+    decompress(packed, take);
+  } catch (error) {
+    if (error instanceof DamagedEntryError) throw error;
+    throw new DamagedEntryError(entry.name, 'can’t be decompressed');
+  }
+  // The content is what comes before the padding, whatever headers are in front of it.
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  const start = length - padding - entry.size;
+  if (start < BLOCK) throw new DamagedEntryError(entry.name, 'is shorter than the index says');
+  const content = whole.buffer.slice(start, start + entry.size);
+  if ((await sha256(content)) !== entry.sha256) {
+    throw new DamagedEntryError(entry.name, 'has another SHA-256 than the index says');
+  }
+  return content;
+}
+
+function decompress(packed: Uint8Array, take: (chunk: Uint8Array) => void): void {
+  // Both go on from one member, or frame, to the next, which the browser's own DecompressionStream does not.
+  const zstd = ZSTD_MAGIC.every((byte, index) => packed[index] === byte);
+  const stream = zstd ? new Decompress(take) : new Gunzip(take);
+  stream.push(packed, true);
+}

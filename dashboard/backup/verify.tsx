@@ -1,0 +1,55 @@
+import Button from '@cloudscape-design/components/button';
+import { useEffect, useRef, useState } from 'react';
+import { useNotices } from '../notices.tsx';
+import { useSession } from '../session.tsx';
+
+/** Reads a backup back, every byte of it, a leg after the other, and says what was found. */
+export function VerifyButton({ backupId, done }: { backupId: string; done: () => void }) {
+  const { api, refusal } = useSession();
+  const { notify, fail } = useNotices();
+  const [running, setRunning] = useState<AbortController>();
+  const latest = useRef(running);
+  latest.current = running;
+  useEffect(() => () => latest.current?.abort(), []);
+  const refused = refusal('operator');
+
+  const verify = async () => {
+    const abort = new AbortController();
+    setRunning(abort);
+    const id = `verify ${backupId}`;
+    notify({ type: 'info', header: 'Reading every byte of the archive …' }, id);
+    try {
+      let leg = await api.verifyBackup(backupId, null, abort.signal);
+      while (!leg.done) leg = await api.verifyBackup(backupId, leg.cursor, abort.signal);
+      notify(
+        leg.is_valid
+          ? {
+              type: 'success',
+              header: 'The backup is as it was written',
+              content: 'Every byte was read and checked.',
+            }
+          : { type: 'error', header: 'The backup is damaged', content: leg.errors.join('; ') },
+        id,
+      );
+      done();
+    } catch (error) {
+      if (abort.signal.aborted) {
+        notify(
+          { type: 'info', header: 'The verification was stopped', content: 'Nothing was found so far.' },
+          id,
+        );
+      } else fail('The backup could not be verified', error);
+    } finally {
+      setRunning(undefined);
+    }
+  };
+  if (running) return <Button onClick={() => running.abort()}>Stop verifying</Button>;
+  return (
+    <Button
+      onClick={() => void verify()}
+      {...(refused === undefined ? {} : { disabled: true, disabledReason: refused })}
+    >
+      Verify
+    </Button>
+  );
+}
