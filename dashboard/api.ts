@@ -10,6 +10,7 @@ import type { Download, DownloadInput } from '../shared/operations/download-back
 import type { Health } from '../shared/operations/health.ts';
 import type { BackupList, ListBackupsInput } from '../shared/operations/list-backups.ts';
 import type { JobList, ListJobsInput } from '../shared/operations/list-jobs.ts';
+import type { ScheduleList, ScheduleView } from '../shared/operations/list-schedules.ts';
 import type { Overview } from '../shared/operations/overview.ts';
 import type { Pruned, PruneInput } from '../shared/operations/prune.ts';
 import type { ChangeOptionsInput, RestoreBackupInput } from '../shared/operations/restore.ts';
@@ -18,6 +19,7 @@ import type { StartedJob } from '../shared/operations/start.ts';
 import type { StartBackupInput, StartedBackup } from '../shared/operations/start-backup.ts';
 import type { BackupChanges } from '../shared/operations/update-backup.ts';
 import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
+import type { CreateScheduleInput, ScheduleChanges } from '../shared/schedules/schedule.ts';
 
 /** Longest that one call may take, in milliseconds: API Gateway gives up after 30 seconds. */
 const CALL_MS = 40_000;
@@ -132,6 +134,20 @@ export class ApiClient {
   /** Inspects a restore that waits once more, with other options; nothing is written. */
   changeRestoreOptions = (job: string, body: z.input<typeof ChangeOptionsInput>) =>
     this.call<{ job_id: string }>('POST', `restore/${at(job)}/options`, { body });
+
+  listSchedules = (signal?: AbortSignal) => this.call<ScheduleList>('GET', 'schedules', { signal });
+  showSchedule = (name: string, signal?: AbortSignal) =>
+    this.call<ScheduleView>('GET', `schedules/${at(name)}`, { signal });
+  createSchedule = (body: z.input<typeof CreateScheduleInput>) =>
+    this.call<ScheduleView>('POST', 'schedules', { body });
+  changeSchedule = (name: string, body: z.input<typeof ScheduleChanges>) =>
+    this.call<ScheduleView>('PATCH', `schedules/${at(name)}`, { body });
+  removeSchedule = (name: string) => this.call<{ name: string }>('DELETE', `schedules/${at(name)}`);
+  /** Starts now what the schedule would start. */
+  runSchedule = (name: string, idempotencyKey: string) =>
+    this.call<StartedBackup>('POST', `schedules/${at(name)}/run`, {
+      headers: { 'idempotency-key': idempotencyKey },
+    });
 
   listJobs = (query: Partial<ListJobsInput> = {}, signal?: AbortSignal) =>
     this.call<JobList>('GET', 'jobs', { query, signal });

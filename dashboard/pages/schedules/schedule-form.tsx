@@ -1,0 +1,255 @@
+import Button from '@cloudscape-design/components/button';
+import Checkbox from '@cloudscape-design/components/checkbox';
+import Container from '@cloudscape-design/components/container';
+import DatePicker from '@cloudscape-design/components/date-picker';
+import Form from '@cloudscape-design/components/form';
+import FormField from '@cloudscape-design/components/form-field';
+import Header from '@cloudscape-design/components/header';
+import Input from '@cloudscape-design/components/input';
+import Multiselect from '@cloudscape-design/components/multiselect';
+import Select from '@cloudscape-design/components/select';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import TimeInput from '@cloudscape-design/components/time-input';
+import { useState } from 'react';
+import type { Deployment } from '../../../shared/operations/describe-deployment.ts';
+import type { ScheduleView } from '../../../shared/operations/list-schedules.ts';
+import { BackupFields } from '../../backup-form/backup-fields.tsx';
+import { draftOf, EMPTY_DRAFT, inputOf, problemsOf } from '../../backup-form/draft.ts';
+import { useNotices } from '../../notices.tsx';
+import { blocked } from '../../parts/blocked.ts';
+import { href, navigate } from '../../router.ts';
+import { useSession } from '../../session.tsx';
+import { DAILY, DAYS, dayName, expressionOf, problemOf, type Timing, timingOf } from './timing.ts';
+
+/** Longest flexible window, in minutes: AWS's limit is a day. */
+const FLEXIBLE_MAX = 1440;
+
+/** A new schedule, or an existing one to be changed. */
+export function ScheduleForm({ deployment, schedule }: { deployment: Deployment; schedule?: ScheduleView }) {
+  const { api, refusal } = useSession();
+  const { notify, fail } = useNotices();
+  const only = deployment.targets.length === 1 ? deployment.targets[0]?.name : undefined;
+  const [name, setName] = useState(schedule?.name ?? '');
+  const [timing, setTiming] = useState<Timing>(() => (schedule ? timingOf(schedule.expression) : DAILY));
+  const [zone, setZone] = useState(schedule?.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone);
+  const [flexible, setFlexible] = useState(String(schedule?.flexible_minutes ?? 0));
+  const [description, setDescription] = useState(schedule?.description ?? '');
+  const [enabled, setEnabled] = useState(schedule?.enabled ?? true);
+  const [draft, setDraft] = useState(() =>
+    schedule ? draftOf(schedule.backup) : { ...EMPTY_DRAFT, target: only ?? '' },
+  );
+  const [tried, setTried] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const problems = {
+    name: /^[a-zA-Z0-9_-]{1,64}$/.test(name) ? undefined : 'Up to 64 letters, digits, “-” and “_”.',
+    timing: problemOf(timing),
+    flexible:
+      /^[0-9]{1,4}$/.test(flexible) && Number(flexible) <= FLEXIBLE_MAX
+        ? undefined
+        : `A number of minutes from 0 to ${FLEXIBLE_MAX}.`,
+    description: description.length > 512 ? 'At most 512 characters.' : undefined,
+  };
+  const told = tried
+    ? problems
+    : { name: undefined, timing: undefined, flexible: undefined, description: undefined };
+  const wrong =
+    Object.values(problems).some((problem) => problem !== undefined) ||
+    Object.keys(problemsOf(draft)).length > 0;
+  const why = refusal('operator') ?? (draft.target === '' ? 'Choose a target first.' : undefined);
+  const save = async () => {
+    setTried(true);
+    if (wrong || why !== undefined) return;
+    setBusy(true);
+    const { codec, level } = schedule?.backup ?? {};
+    const settings = {
+      expression: expressionOf(timing),
+      time_zone: zone,
+      flexible_minutes: Number(flexible),
+      enabled,
+      description,
+      // What this form has no field for stays as it is.
+      backup: { ...(codec ? { codec } : {}), ...(level ? { level } : {}), ...inputOf(draft) },
+    };
+    try {
+      await (schedule ? api.changeSchedule(name, settings) : api.createSchedule({ name, ...settings }));
+      notify({ type: 'success', header: schedule ? `${name} is changed` : `${name} is created` });
+      navigate(href(['schedules']));
+    } catch (error) {
+      fail('The schedule could not be saved', error);
+      setBusy(false);
+    }
+  };
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        void save();
+      }}
+    >
+      <Form
+        header={
+          <Header variant="h1">
+            {schedule ? (
+              <>
+                Schedule <bdi>{schedule.name}</bdi>
+              </>
+            ) : (
+              'Create schedule'
+            )}
+          </Header>
+        }
+        actions={
+          <SpaceBetween direction="horizontal" size="xs">
+            <Button variant="link" formAction="none" href={href(['schedules'])}>
+              Back
+            </Button>
+            <Button variant="primary" formAction="submit" loading={busy} {...blocked(why)}>
+              {schedule ? 'Save' : 'Create schedule'}
+            </Button>
+          </SpaceBetween>
+        }
+      >
+        <SpaceBetween size="l">
+          <Container header={<Header variant="h2">When</Header>}>
+            <SpaceBetween size="l">
+              {!schedule && (
+                <FormField label="Name" errorText={told.name}>
+                  <Input value={name} spellcheck={false} onChange={({ detail }) => setName(detail.value)} />
+                </FormField>
+              )}
+              <WhenFields timing={timing} problem={told.timing} onChange={setTiming} />
+              {timing.kind !== 'rate' && <ZoneField zone={zone} onChange={setZone} />}
+              <FormField
+                label="Flexible window, in minutes"
+                description="A run may start that much later, so that not everything starts at the full hour."
+                errorText={told.flexible}
+              >
+                <Input
+                  inputMode="numeric"
+                  value={flexible}
+                  onChange={({ detail }) => setFlexible(detail.value)}
+                />
+              </FormField>
+              <FormField label="Description" errorText={told.description}>
+                <Input value={description} onChange={({ detail }) => setDescription(detail.value)} />
+              </FormField>
+              <Checkbox checked={enabled} onChange={({ detail }) => setEnabled(detail.checked)}>
+                Enabled
+              </Checkbox>
+            </SpaceBetween>
+          </Container>
+          <Container header={<Header variant="h2">What</Header>}>
+            <BackupFields draft={draft} deployment={deployment} showProblems={tried} onChange={setDraft} />
+          </Container>
+        </SpaceBetween>
+      </Form>
+    </form>
+  );
+}
+
+const KINDS: readonly { value: Timing['kind']; label: string }[] = [
+  { value: 'daily', label: 'Every day' },
+  { value: 'weekly', label: 'On days of the week' },
+  { value: 'rate', label: 'At an interval' },
+  { value: 'once', label: 'Once' },
+  { value: 'own', label: 'By an expression' },
+];
+const UNITS: readonly Timing['unit'][] = ['minutes', 'hours', 'days'];
+
+function WhenFields({
+  timing,
+  problem,
+  onChange,
+}: {
+  timing: Timing;
+  problem: string | undefined;
+  onChange: (timing: Timing) => void;
+}) {
+  const set = (changes: Partial<Timing>) => onChange({ ...timing, ...changes });
+  const { kind } = timing;
+  const units = UNITS.map((value) => ({ value, label: value }));
+  const days = DAYS.map((value) => ({ value, label: dayName(value) }));
+  return (
+    <FormField label="How often" errorText={problem}>
+      <SpaceBetween size="s">
+        <Select
+          selectedOption={KINDS.find(({ value }) => value === kind) ?? null}
+          options={KINDS}
+          onChange={({ detail }) =>
+            set({ kind: KINDS.find(({ value }) => value === detail.selectedOption.value)?.value ?? 'daily' })
+          }
+        />
+        {kind === 'weekly' && (
+          <Multiselect
+            ariaLabel="Days"
+            placeholder="Choose days"
+            selectedOptions={days.filter(({ value }) => timing.days.includes(value))}
+            options={days}
+            onChange={({ detail }) =>
+              set({ days: DAYS.filter((day) => detail.selectedOptions.some(({ value }) => value === day)) })
+            }
+          />
+        )}
+        {kind === 'once' && (
+          <DatePicker
+            ariaLabel="Day"
+            placeholder="YYYY/MM/DD"
+            value={timing.date}
+            onChange={({ detail }) => set({ date: detail.value })}
+          />
+        )}
+        {(kind === 'daily' || kind === 'weekly' || kind === 'once') && (
+          <TimeInput
+            ariaLabel="Time"
+            format="hh:mm"
+            placeholder="hh:mm"
+            value={timing.time}
+            onChange={({ detail }) => set({ time: detail.value })}
+          />
+        )}
+        {kind === 'rate' && (
+          <SpaceBetween direction="horizontal" size="xs">
+            <Input
+              ariaLabel="Every"
+              inputMode="numeric"
+              value={timing.every}
+              onChange={({ detail }) => set({ every: detail.value })}
+            />
+            <Select
+              ariaLabel="Unit"
+              selectedOption={units.find(({ value }) => value === timing.unit) ?? null}
+              options={units}
+              onChange={({ detail }) =>
+                set({ unit: UNITS.find((unit) => unit === detail.selectedOption.value) ?? 'hours' })
+              }
+            />
+          </SpaceBetween>
+        )}
+        {kind === 'own' && (
+          <Input
+            ariaLabel="Expression"
+            spellcheck={false}
+            value={timing.expression}
+            onChange={({ detail }) => set({ expression: detail.value })}
+          />
+        )}
+      </SpaceBetween>
+    </FormField>
+  );
+}
+
+function ZoneField({ zone, onChange }: { zone: string; onChange: (zone: string) => void }) {
+  const zones = [...new Set(['UTC', zone, ...Intl.supportedValuesOf('timeZone')])];
+  return (
+    <FormField label="Time zone" description="Daylight saving included.">
+      <Select
+        selectedOption={{ value: zone, label: zone }}
+        options={zones.map((value) => ({ value, label: value }))}
+        filteringType="auto"
+        filteringAriaLabel="Find a time zone"
+        virtualScroll
+        onChange={({ detail }) => onChange(detail.selectedOption.value ?? 'UTC')}
+      />
+    </FormField>
+  );
+}

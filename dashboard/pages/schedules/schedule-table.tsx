@@ -1,0 +1,236 @@
+import Box from '@cloudscape-design/components/box';
+import Button from '@cloudscape-design/components/button';
+import ButtonDropdown from '@cloudscape-design/components/button-dropdown';
+import Header from '@cloudscape-design/components/header';
+import Link from '@cloudscape-design/components/link';
+import Modal from '@cloudscape-design/components/modal';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import StatusIndicator from '@cloudscape-design/components/status-indicator';
+import Table from '@cloudscape-design/components/table';
+import { useState } from 'react';
+import type { ScheduleView } from '../../../shared/operations/list-schedules.ts';
+import { JobStateSign } from '../../job/states.tsx';
+import { useNotices } from '../../notices.tsx';
+import { blocked } from '../../parts/blocked.ts';
+import { Empty, Problem } from '../../parts/states.tsx';
+import { Ago, Time } from '../../parts/time.tsx';
+import { href, navigate } from '../../router.ts';
+import { useSession } from '../../session.tsx';
+import { useData } from '../../use-data.ts';
+import { timingText } from './timing.ts';
+
+const EVERY_MS = 30_000;
+/** What the API says of a schedule that comes from cdk.json. */
+const BY_DEPLOYMENT = 'deployment';
+
+/** The schedules, with their last and next runs, and what can be done with each. */
+export function ScheduleTable() {
+  const { api, refusal } = useSession();
+  const { notify, fail } = useNotices();
+  const [removing, setRemoving] = useState<string>();
+  const [busy, setBusy] = useState<string>();
+  const loaded = useData('schedules', api.listSchedules, EVERY_MS);
+  const { data, error, reload } = loaded;
+  const why = refusal('operator');
+  const act = async (name: string, what: string, work: () => Promise<unknown>, done: string) => {
+    setBusy(name);
+    try {
+      await work();
+      notify({ type: 'success', header: done }, `schedule ${name}`);
+      reload();
+    } catch (problem) {
+      fail(`${what} failed`, problem);
+    } finally {
+      setBusy(undefined);
+      setRemoving(undefined);
+    }
+  };
+  const choose = ({ name, enabled }: ScheduleView, action: string) => {
+    if (action === 'edit') navigate(href(['schedules', name, 'edit']));
+    else if (action === 'remove') setRemoving(name);
+    else if (action === 'run') {
+      void act(name, 'Running it', () => api.runSchedule(name, crypto.randomUUID()), `${name} runs`);
+    } else {
+      const done = enabled ? `${name} is paused` : `${name} goes on`;
+      void act(name, 'Changing it', () => api.changeSchedule(name, { enabled: !enabled }), done);
+    }
+  };
+  return (
+    <SpaceBetween size="m">
+      {error && <Problem error={error} retry={reload} />}
+      {data?.unreadable.map(({ name, problem }) => (
+        <StatusIndicator key={name} type="warning">
+          <bdi>{name}</bdi> can’t be read: {problem}
+        </StatusIndicator>
+      ))}
+      <Table
+        variant="container"
+        wrapLines
+        loading={!data && !error}
+        loadingText="Loading schedules"
+        items={data?.schedules ?? []}
+        trackBy="name"
+        header={
+          <Header
+            variant="h1"
+            {...(data ? { counter: `(${data.schedules.length})` } : {})}
+            actions={
+              <Button
+                variant="primary"
+                {...(why ? {} : { href: href(['schedules', 'new']) })}
+                {...blocked(why)}
+              >
+                Create schedule
+              </Button>
+            }
+          >
+            Schedules
+          </Header>
+        }
+        columnDefinitions={[
+          {
+            id: 'name',
+            header: 'Name',
+            isRowHeader: true,
+            cell: ({ name, description }) => (
+              <>
+                <bdi>{name}</bdi>
+                {description !== '' && (
+                  <Box fontSize="body-s" color="text-body-secondary">
+                    <bdi>{description}</bdi>
+                  </Box>
+                )}
+              </>
+            ),
+          },
+          {
+            id: 'when',
+            header: 'When',
+            cell: ({ expression, time_zone }) => (
+              <>
+                {timingText(expression)}
+                {!expression.startsWith('rate(') && ` (${time_zone})`}
+              </>
+            ),
+          },
+          {
+            id: 'what',
+            header: 'Backs up',
+            cell: ({ backup }) => (
+              <bdi>
+                {backup.target ?? 'the only target'}
+                {backup.stores ? `: ${backup.stores.join(', ')}` : ''}
+              </bdi>
+            ),
+          },
+          {
+            id: 'next',
+            header: 'Next run',
+            cell: ({ enabled, next_run }) =>
+              enabled ? (
+                next_run ? (
+                  <Time value={next_run} />
+                ) : (
+                  'none'
+                )
+              ) : (
+                <StatusIndicator type="stopped">Paused</StatusIndicator>
+              ),
+          },
+          { id: 'last', header: 'Last run', cell: lastRun },
+          {
+            id: 'missed',
+            header: 'Missed',
+            cell: ({ missed_total, missed_runs }) =>
+              missed_total === 0 ? (
+                'none'
+              ) : (
+                <StatusIndicator type="warning">
+                  {missed_total}
+                  {missed_runs[0] && (
+                    <>
+                      , last <Ago value={missed_runs[0]} />
+                    </>
+                  )}
+                </StatusIndicator>
+              ),
+          },
+          {
+            id: 'actions',
+            header: 'Actions',
+            cell: (schedule) => (
+              <ButtonDropdown
+                variant="inline-icon"
+                ariaLabel={`Actions for ${schedule.name}`}
+                expandToViewport
+                loading={busy === schedule.name}
+                items={[
+                  { id: 'edit', text: 'Edit' },
+                  { id: 'toggle', text: schedule.enabled ? 'Pause' : 'Resume' },
+                  { id: 'run', text: 'Run now' },
+                  { id: 'remove', text: 'Remove' },
+                ].map((item) => {
+                  const reason =
+                    why ??
+                    (item.id === 'remove' && schedule.made_by === BY_DEPLOYMENT
+                      ? 'It belongs to the deployment: pause it, or set it in cdk.json.'
+                      : undefined);
+                  return { ...item, ...blocked(reason) };
+                })}
+                onItemClick={({ detail }) => choose(schedule, detail.id)}
+              />
+            ),
+          },
+        ]}
+        empty={
+          <Empty title="No schedules">Without one, backups are only made when somebody asks for them.</Empty>
+        }
+      />
+      <Modal
+        visible={removing !== undefined}
+        onDismiss={() => setRemoving(undefined)}
+        header="Remove this schedule?"
+        footer={
+          <Box float="right">
+            <SpaceBetween direction="horizontal" size="xs">
+              <Button variant="link" onClick={() => setRemoving(undefined)}>
+                Keep it
+              </Button>
+              <Button
+                variant="primary"
+                loading={busy !== undefined}
+                onClick={() => {
+                  const name = removing ?? '';
+                  void act(name, 'Removing it', () => api.removeSchedule(name), `${name} is removed`);
+                }}
+              >
+                Remove
+              </Button>
+            </SpaceBetween>
+          </Box>
+        }
+      >
+        <bdi>{removing}</bdi> starts no more backups. Those that it made stay, as long as retention keeps
+        them.
+      </Modal>
+    </SpaceBetween>
+  );
+}
+
+function lastRun({ last_run: run }: ScheduleView) {
+  if (!run) return 'none yet';
+  return (
+    <>
+      <Link href={href(['job', run.job_id])}>
+        <Ago value={run.at} />
+      </Link>
+      {run.by_hand && ', by hand'}
+      <br />
+      {run.skipped ? (
+        <StatusIndicator type="info">Skipped: another job was at work</StatusIndicator>
+      ) : (
+        run.state && <JobStateSign state={run.state} />
+      )}
+    </>
+  );
+}
