@@ -1,6 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { InvalidInputError } from './errors.ts';
+
+/**
+ * Any JSON value, for whatever the API tells. `z.json()` refers to itself without a name, which sends the generator of
+ * the OpenAPI text round in circles: it takes these types instead.
+ */
+export const AnyJson = z.json().meta({ type: ['object', 'array', 'string', 'number', 'boolean', 'null'] });
 
 /**
  * Parses a value from outside with its schema. Throws InvalidInputError that names `what`, each offending field and

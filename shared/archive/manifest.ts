@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
-import { parseInput } from '../input.ts';
+import { AnyJson, parseInput } from '../input.ts';
 import { STORE_NAMES } from '../stores/port.ts';
 import { VERSION } from '../version.ts';
 import type { ArchiveLimits } from './limits.ts';
@@ -35,9 +35,9 @@ export const Manifest = z.looseObject({
     /** Name of the target that was backed up. */
     target: z.string().optional(),
     profile: z.string().optional(),
-    parameters: z.record(z.string(), z.json()).optional(),
+    parameters: z.record(z.string(), AnyJson).optional(),
     /** By store: the labels, prefixes and collections that were saved, in the terms of its adapter. */
-    scopes: z.partialRecord(z.enum(STORE_NAMES), z.json()).optional(),
+    scopes: z.partialRecord(z.enum(STORE_NAMES), AnyJson).optional(),
   }),
   /** How well the stores agree with each other; absent where nobody measured it. */
   consistency: z
@@ -47,7 +47,7 @@ export const Manifest = z.looseObject({
     })
     .optional(),
   /** What was counted of references across stores, by name of the reference. */
-  references: z.json().optional(),
+  references: AnyJson.optional(),
   /** By store: counts and digests of what the exporters wrote. */
   tallies: z.partialRecord(
     z.enum(STORE_NAMES),

@@ -4,6 +4,7 @@ import type { Bucket } from '../bucket/bucket.ts';
 import { ConflictError } from '../bucket/bucket.ts';
 import { jobRecordKey } from '../bucket/layout.ts';
 import { Id } from '../ids.ts';
+import { AnyJson } from '../input.ts';
 
 export const JOB_STATES = [
   'pending',
@@ -37,7 +38,7 @@ export const JobRecord = z.object({
   /** Why it failed: error name, and a text for the operator. */
   error: z.object({ name: z.string(), message: z.string() }).optional(),
   /** What came out of it: the output of the workflow. */
-  result: z.json().optional(),
+  result: AnyJson.optional(),
 });
 export type JobRecord = z.infer<typeof JobRecord>;
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AnyJson } from '../input.ts';
 
 const Name = z.string().min(1).max(255);
 
@@ -20,7 +21,7 @@ export const PARTS = {
   rename: z
     .strictObject({
       /** Of the target's profile, such as `{"namespace": "copy"}` or `{"workspace": "b"}`: all that they name follows. */
-      parameters: z.record(z.string(), z.json()).optional(),
+      parameters: z.record(z.string(), AnyJson).optional(),
       label: Name.optional(),
       key_prefix: Name.optional(),
       /** By name in the archive. */
