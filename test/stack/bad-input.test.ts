@@ -8,6 +8,7 @@ import { answerConfirmation } from '../../shared/restore/confirmation.ts';
 import { createRestoreRequest } from '../../shared/restore/request.ts';
 import { servers } from '../servers.ts';
 import { fillTarget, makeEmptyCollection, readTarget } from './content.ts';
+import { secretName } from './context.ts';
 import { deployedStack, sleep } from './harness.ts';
 
 const stack = deployedStack();
@@ -31,11 +32,11 @@ async function withConnections<T>(
   const all: Record<string, object> = { ...connections, ...changed };
   try {
     for (const [store, value] of Object.entries(all))
-      await stack.putSecret(`ngbak-test-${target}-${store}`, value);
+      await stack.putSecret(secretName(target, store), value);
     return await work();
   } finally {
     for (const [store, value] of Object.entries(connections)) {
-      await stack.putSecret(`ngbak-test-${target}-${store}`, value);
+      await stack.putSecret(secretName(target, store), value);
     }
   }
 }

@@ -16,10 +16,11 @@ export const DASHBOARD: Names = {
   collection: 'dashboard_items',
   prefix: 'ngbak-dashboard:',
 };
+export const OPTIONS: Names = { label: 'Options', collection: 'options_items', prefix: 'options:' };
 export const EMPTY_COLLECTION = 'empty_items';
 
 /** Runs `work` with a client of each store, and closes them. */
-async function withClients<T>(
+export async function withClients<T>(
   work: (clients: { cypher: Cypher; redis: Redis; qdrant: Qdrant }) => Promise<T>,
 ) {
   const driver = neo4j.driver(

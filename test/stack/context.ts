@@ -17,7 +17,7 @@ const STORES = ['graph', 'vectors', 'kv'] as const;
 const KINDS = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' } as const;
 
 /** Name of the secret of one target's store. Tests change some of them to see what happens. */
-export const secretName = (target: string, store: string) => `ngbak-test-${target}-${store}`;
+export const secretName = (target: string, store: string) => `test-${target}-${store}`;
 
 /** The knowledge bases of the deployed test stack, all on the same servers, apart by label, collections and prefix. */
 const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: Record<string, object> }> = {
@@ -48,6 +48,13 @@ const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: 
       graph: { label: 'NgbakDashboard', key_property: 'id' },
       vectors: { collections: ['dashboard_items'] },
       kv: { prefix: 'ngbak-dashboard:' },
+    },
+  },
+  options: {
+    scopes: {
+      graph: { label: 'Options', key_property: 'id' },
+      vectors: { collections: ['options_items'] },
+      kv: { prefix: 'options:', separator: ':' },
     },
   },
   empty: {

@@ -1,0 +1,68 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { deferredKey } from '../../shared/bucket/layout.ts';
+import { withClients } from './content.ts';
+import { deployedStack } from './harness.ts';
+
+/** Beside target `options`: nodes of another knowledge base, and one that links into it. */
+const [OURS, THEIRS] = ['DanglingOurs', 'DanglingTheirs'];
+const RENAME = { label: OURS };
+
+const cypher = (query: string) => withClients(({ cypher: run }) => run(query));
+const links = async () =>
+  (
+    await cypher(
+      `MATCH (a:${OURS})-[r]-(b:${THEIRS}) RETURN a.id + ' ' + type(r) + ' ' + b.id AS link ORDER BY link`,
+    )
+  ).map(({ link }) => link);
+const makeNeighbour = (id: string) => cypher(`MERGE (:${THEIRS} {id: '${id}'})`);
+
+afterAll(async () => {
+  await cypher(`MATCH (n) WHERE n:${OURS} OR n:${THEIRS} DETACH DELETE n`);
+});
+
+describe('relationships whose other end is missing', () => {
+  let backupId: string;
+  beforeAll(async () => {
+    const stack = deployedStack();
+    await cypher(`MATCH (n) WHERE n:${OURS} OR n:${THEIRS} OR n:Options DETACH DELETE n`);
+    await cypher(
+      `CREATE (a:Options {id: 'a'}), (b:Options {id: 'b'}), (x:${THEIRS} {id: 'x'}), (y:${THEIRS} {id: 'y'})
+       CREATE (a)-[:KNOWS]->(b), (a)-[:CITES {page: 4}]->(x), (y)-[:CITES]->(b)`,
+    );
+    const { output, cause } = await stack.run('Backup', { target: 'options', stores: ['graph'] });
+    expect(cause).toBeUndefined();
+    backupId = (JSON.parse(output ?? '') as { backup_id: string }).backup_id;
+    await cypher(`MATCH (n) WHERE n:Options OR n:${THEIRS} DETACH DELETE n`);
+  });
+
+  it('are kept by a restore that defers them, and attached later, each once, however often', async () => {
+    const stack = deployedStack();
+    await makeNeighbour('x');
+    const input = { backup_id: backupId, confirm: 'options', rename: RENAME, dangling: 'defer' };
+    const first = await stack.run('Restore', input);
+    expect(first.cause).toBeUndefined();
+    expect(JSON.parse(first.output ?? '')).toMatchObject({
+      dangling: { attached: 1, left_out: 1, kept: true },
+    });
+    expect(await links()).toEqual(['a CITES x']);
+    expect(await stack.keys('deferred/')).toContain(deferredKey(first.name ?? ''));
+
+    await makeNeighbour('y');
+    for (let time = 0; time < 2; time++) {
+      const attached = await stack.run('Restore', { attach: first.name, confirm: 'options' });
+      expect(attached.cause).toBeUndefined();
+      expect(JSON.parse(attached.output ?? '')).toMatchObject({ dangling: { attached: 2, left_out: 0 } });
+      expect(await links()).toEqual(['a CITES x', 'b CITES y']);
+    }
+    expect(await cypher(`MATCH (:${OURS})-[r:CITES]->(:${THEIRS}) RETURN r.page AS page`)).toHaveLength(1);
+  });
+
+  it('are named as not there by an attach of a restore that kept none', async () => {
+    const { cause, status } = await deployedStack().run('Restore', {
+      attach: 'no-such-job',
+      confirm: 'options',
+    });
+    expect(status).toBe('FAILED');
+    expect(cause).toContain('no-such-job');
+  });
+});

@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { CatalogRecord } from '../../shared/catalog/record.ts';
+import { findSafetyBackup } from '../../shared/restore/safety.ts';
+import { fillTarget, type Names, OPTIONS, readTarget, withClients } from './content.ts';
+import { deployedStack } from './harness.ts';
+
+const COPY: Names = { label: 'OptionsCopy', collection: 'options_copy', prefix: 'options-copy:' };
+const RENAME = {
+  label: COPY.label,
+  key_prefix: COPY.prefix,
+  collections: { [OPTIONS.collection]: COPY.collection },
+};
+
+let backupId: string;
+
+async function remove({ label, collection, prefix }: Names): Promise<void> {
+  await withClients(async ({ cypher, redis, qdrant }) => {
+    await cypher(`MATCH (n:${label}) DETACH DELETE n`);
+    await qdrant('DELETE', `/collections/${collection}`);
+    const keys = await redis.keys(`${prefix}*`);
+    if (keys.length > 0) await redis.del(keys);
+  });
+}
+
+/** What a target holds, with its own names taken out. */
+async function bare(names: Names): Promise<string> {
+  const text = JSON.stringify(await readTarget(names));
+  return text.replaceAll(`"${names.label}"`, '"LABEL"').replaceAll(names.prefix, 'PREFIX:');
+}
+
+const sorted = (text: string) => text.replaceAll('"Thing","LABEL"', '"LABEL","Thing"');
+
+beforeAll(async () => {
+  await remove(COPY);
+  await fillTarget(OPTIONS);
+  const { output, cause } = await deployedStack().run('Backup', { target: 'options' });
+  expect(cause).toBeUndefined();
+  backupId = (JSON.parse(output ?? '') as { backup_id: string }).backup_id;
+});
+
+afterAll(async () => {
+  await remove(COPY);
+  await remove(OPTIONS);
+});
+
+describe('a restore with options, through the deployed stack', () => {
+  it('puts a copy under other names beside the original, which is not touched', async () => {
+    const stack = deployedStack();
+    const before = await bare(OPTIONS);
+    const input = { backup_id: backupId, confirm: 'options', rename: RENAME };
+    const { status, cause, output } = await stack.run('Restore', input);
+    expect({ status, cause }).toEqual({ status: 'SUCCEEDED', cause: undefined });
+    expect(sorted(await bare(COPY))).toBe(sorted(before));
+    expect(await bare(OPTIONS)).toBe(before);
+    const result = JSON.parse(output ?? '') as { origin: { changes: string[] } };
+    expect(result.origin).toMatchObject({ restored_from_backup: backupId, original_target: 'options' });
+    expect(result.origin.changes).toEqual([
+      'graph: label "Options" becomes "OptionsCopy"',
+      'vectors: collection "options_items" becomes "options_copy"',
+      'kv: keys "options:…" become "options-copy:…"',
+    ]);
+  });
+
+  it('saves the copy before it replaces it, and not the original', async () => {
+    const stack = deployedStack();
+    await withClients(async ({ redis }) => {
+      await redis.set(`${COPY.prefix}docs:extra`, '{"only": "in the copy"}');
+    });
+    const { name, status } = await stack.run('Restore', {
+      backup_id: backupId,
+      confirm: 'options',
+      rename: RENAME,
+    });
+    expect(status).toBe('SUCCEEDED');
+    const safety = await findSafetyBackup(stack.bucket, name ?? '');
+    expect(CatalogRecord.parse(safety).tallies.kv?.['keys:docs']?.count).toBe(21);
+    // It goes back to where it was taken from, without being told.
+    const back = await stack.run('Restore', { backup_id: safety?.backup_id, confirm: 'options' });
+    expect(back.cause).toBeUndefined();
+    await withClients(async ({ redis }) => {
+      expect(await redis.get(`${COPY.prefix}docs:extra`)).toBe('{"only": "in the copy"}');
+      expect(await redis.exists(`${OPTIONS.prefix}docs:extra`)).toBe(0);
+    });
+  });
+
+  it('brings back one namespace alone', async () => {
+    const stack = deployedStack();
+    await withClients(async ({ redis, cypher }) => {
+      await redis.del(`${OPTIONS.prefix}docs:d1`);
+      await redis.set(`${OPTIONS.prefix}cache:c1`, 'newer');
+      await cypher(`MATCH (n:${OPTIONS.label} {id: 'n1'}) SET n.weight = 77.0`);
+    });
+    const { status } = await stack.run('Restore', {
+      backup_id: backupId,
+      confirm: 'options',
+      only: { namespaces: ['docs'] },
+    });
+    expect(status).toBe('SUCCEEDED');
+    await withClients(async ({ redis, cypher }) => {
+      expect(await redis.exists(`${OPTIONS.prefix}docs:d1`)).toBe(1);
+      expect(await redis.get(`${OPTIONS.prefix}cache:c1`)).toBe('newer');
+      expect(await cypher(`MATCH (n:${OPTIONS.label} {id: 'n1'}) RETURN n.weight AS w`)).toEqual([{ w: 77 }]);
+    });
+  });
+
+  it('refuses what it can not do safely, with the reason, before anything is written', async () => {
+    const stack = deployedStack();
+    const before = await bare(OPTIONS);
+    const refused = async (options: object) =>
+      (await stack.run('Restore', { backup_id: backupId, confirm: 'options', ...options })).cause;
+    expect(await refused({ only: { collections: ['nowhere'] } })).toContain('no collection "nowhere"');
+    expect(await refused({ label_origin: true })).toContain('no labels of origin can be written');
+    expect(await refused({ rename: { label: 'Thing' } })).toContain('could not be told apart');
+    expect(await bare(OPTIONS)).toBe(before);
+  });
+
+  it('writes onto the nodes where they come from, when it is asked to', async () => {
+    const stack = deployedStack();
+    const { status } = await stack.run('Restore', {
+      backup_id: backupId,
+      confirm: 'options',
+      stores: ['graph'],
+      rename: { label: COPY.label },
+      label_origin: true,
+    });
+    expect(status).toBe('SUCCEEDED');
+    await withClients(async ({ cypher }) => {
+      expect(
+        await cypher(
+          `MATCH (n:${COPY.label}) RETURN DISTINCT n.restored_from_backup AS backup, n.original_label AS label, n.original_target AS target`,
+        ),
+      ).toEqual([{ backup: backupId, label: OPTIONS.label, target: 'options' }]);
+    });
+  });
+});
