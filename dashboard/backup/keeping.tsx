@@ -1,8 +1,8 @@
 import Badge from '@cloudscape-design/components/badge';
+import ColumnLayout from '@cloudscape-design/components/column-layout';
 import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
 import Input from '@cloudscape-design/components/input';
-import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
 import Select from '@cloudscape-design/components/select';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import Textarea from '@cloudscape-design/components/textarea';
@@ -31,66 +31,44 @@ export function Keeping({
   const save = async (changes: BackupChanges) => changed(await api.updateBackup(record.backup_id, changes));
   return (
     <Container header={<Header variant="h2">How it is kept</Header>}>
-      <KeyValuePairs
-        columns={3}
-        minColumnWidth={200}
-        items={[
-          {
-            type: 'pair',
-            label: '',
-            value: (
-              <Editable
-                label="Tags"
-                value={record.tags}
-                editor={(draft, change) => <TagsEditor tags={draft} change={change} />}
-                save={(tags) => save({ tags })}
-              >
-                {record.tags.length === 0 ? 'None' : <Tags tags={record.tags} />}
-              </Editable>
-            ),
-          },
-          {
-            type: 'pair',
-            label: '',
-            value: (
-              <Editable
-                label="Note"
-                value={record.note ?? ''}
-                editor={(draft, change) => (
-                  <Textarea
-                    ariaLabel="Note"
-                    value={draft}
-                    rows={3}
-                    autoFocus
-                    onChange={({ detail }) => change(detail.value)}
-                  />
-                )}
-                problem={(draft) =>
-                  draft.length > NOTE_MAX ? `A note has at most ${NOTE_MAX} characters.` : undefined
-                }
-                save={(note) => save({ note: note === '' ? null : note })}
-              >
-                <bdi>{record.note ?? 'None'}</bdi>
-              </Editable>
-            ),
-          },
-          {
-            type: 'pair',
-            label: '',
-            value: (
-              <Editable
-                label="Retention"
-                value={record.retention ?? ''}
-                editor={(draft, change) => <RetentionEditor value={draft} change={change} />}
-                problem={retentionProblem}
-                save={(retention) => save({ retention: retention === '' ? null : retention })}
-              >
-                {retentionText(record.retention)}
-              </Editable>
-            ),
-          },
-        ]}
-      />
+      <ColumnLayout columns={3} borders="vertical">
+        <Editable
+          label="Tags"
+          value={record.tags}
+          editor={(draft, change) => <TagsEditor tags={draft} change={change} />}
+          save={(tags) => save({ tags })}
+        >
+          {record.tags.length === 0 ? 'None' : <Tags tags={record.tags} />}
+        </Editable>
+        <Editable
+          label="Note"
+          value={record.note ?? ''}
+          editor={(draft, change) => (
+            <Textarea
+              ariaLabel="Note"
+              value={draft}
+              rows={3}
+              autoFocus
+              onChange={({ detail }) => change(detail.value)}
+            />
+          )}
+          problem={(draft) =>
+            draft.length > NOTE_MAX ? `A note has at most ${NOTE_MAX} characters.` : undefined
+          }
+          save={(note) => save({ note: note === '' ? null : note })}
+        >
+          <bdi>{record.note ?? 'None'}</bdi>
+        </Editable>
+        <Editable
+          label="Retention"
+          value={record.retention ?? ''}
+          editor={(draft, change) => <RetentionEditor value={draft} change={change} />}
+          problem={retentionProblem}
+          save={(retention) => save({ retention: retention === '' ? null : retention })}
+        >
+          {retentionText(record.retention)}
+        </Editable>
+      </ColumnLayout>
     </Container>
   );
 }

@@ -1,5 +1,255 @@
+import Badge from '@cloudscape-design/components/badge';
+import Box from '@cloudscape-design/components/box';
+import Button from '@cloudscape-design/components/button';
+import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
+import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
+import Link from '@cloudscape-design/components/link';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+import StatusIndicator from '@cloudscape-design/components/status-indicator';
+import Table from '@cloudscape-design/components/table';
+import type { KeyList, Deployment as TheDeployment } from '../../shared/api/routes/deployment.ts';
+import { Command, Copyable } from '../parts/command.tsx';
+import { Empty, Show } from '../parts/states.tsx';
+import { Time } from '../parts/time.tsx';
+import { href } from '../router.ts';
+import { useSession } from '../session.tsx';
+import { useData } from '../use-data.ts';
 
+const HEALTH_EVERY_MS = 30_000;
+
+/** What this deployment is: health, targets, keys. Nothing here is changed: that is done in cdk.json and in its secrets. */
 export default function Settings() {
-  return <Header variant="h1">Settings</Header>;
+  const { api } = useSession();
+  const deployment = useData('deployment', api.deployment);
+  return (
+    <SpaceBetween size="l">
+      <Header
+        variant="h1"
+        description="What it does is configured in cdk.json; connections and keys are in Secrets Manager."
+      >
+        Settings
+      </Header>
+      <HealthBox />
+      <Show loaded={deployment} what="the deployment">
+        {(found) => (
+          <SpaceBetween size="l">
+            <Targets targets={found.targets} />
+            <Deployment deployment={found} />
+          </SpaceBetween>
+        )}
+      </Show>
+      <Keys />
+    </SpaceBetween>
+  );
+}
+
+function HealthBox() {
+  const { api } = useSession();
+  const health = useData('health', api.health, HEALTH_EVERY_MS);
+  return (
+    <Container
+      header={
+        <Header
+          variant="h2"
+          actions={
+            <Button
+              onClick={health.reload}
+              loading={health.loading}
+              iconName="refresh"
+              ariaLabel="Check again"
+            />
+          }
+        >
+          Health
+        </Header>
+      }
+      footer={<Command line="ngbak doctor" />}
+    >
+      <Show loaded={health} what="the health">
+        {({ checks }) => (
+          <KeyValuePairs
+            columns={3}
+            minColumnWidth={180}
+            items={checks.map(({ name, ok, message }) => ({
+              label: sentence(name),
+              value: <StatusIndicator type={ok ? 'success' : 'error'}>{message}</StatusIndicator>,
+            }))}
+          />
+        )}
+      </Show>
+    </Container>
+  );
+}
+
+function Targets({ targets }: Pick<TheDeployment, 'targets'>) {
+  if (targets.length === 0) return <Empty title="No target is configured" />;
+  return targets.map(({ name, profile, stores, hooks, limits }) => (
+    <Container
+      key={name}
+      header={
+        <Header variant="h2" description={`Laid out as the profile “${profile}” says.`}>
+          Target <bdi>{name}</bdi>
+        </Header>
+      }
+    >
+      <SpaceBetween size="m">
+        <KeyValuePairs
+          columns={3}
+          minColumnWidth={150}
+          items={[
+            ...stores.map(({ store, kind }) => ({ label: STORE_TEXTS[store], value: kind })),
+            { label: 'Writers during a backup', value: hooks ? 'Paused by hooks' : 'Go on' },
+          ]}
+        />
+        {limits.length > 0 && (
+          <div>
+            <Box variant="awsui-key-label">What can’t be done for it, and why</Box>
+            <ul>
+              {limits.map((limit) => (
+                <li key={limit}>{limit}</li>
+              ))}
+            </ul>
+          </div>
+        )}
+      </SpaceBetween>
+    </Container>
+  ));
+}
+
+const STORE_TEXTS: Record<TheDeployment['targets'][number]['stores'][number]['store'], string> = {
+  graph: 'Graph',
+  vectors: 'Vectors',
+  kv: 'Key-value data',
+  config: 'Configuration',
+};
+
+function Deployment({ deployment }: { deployment: TheDeployment }) {
+  const { version, region, account, bucket, retention } = deployment;
+  return (
+    <Container header={<Header variant="h2">Deployment</Header>}>
+      <KeyValuePairs
+        columns={3}
+        minColumnWidth={150}
+        items={[
+          { label: 'Version', value: version },
+          { label: 'Region', value: region },
+          { label: 'Account', value: account },
+          { label: 'Bucket', value: <Copyable text={bucket} what="name of the bucket" /> },
+          {
+            label: 'Retention',
+            value: <Link href={href(['schedules'])}>{retention ? policyText(retention) : 'Not known'}</Link>,
+          },
+          {
+            label: 'HTTP API',
+            value: (
+              <Link href="./api/v1/docs" external externalIconAriaLabel="opens in a new tab">
+                Its calls
+              </Link>
+            ),
+          },
+        ]}
+      />
+    </Container>
+  );
+}
+
+function policyText(policy: NonNullable<TheDeployment['retention']>): string {
+  const units: [number, string][] = [
+    [policy.keep_last, 'newest'],
+    [policy.keep_daily, 'days'],
+    [policy.keep_weekly, 'weeks'],
+    [policy.keep_monthly, 'months'],
+    [policy.keep_yearly, 'years'],
+  ];
+  const kept = units.filter(([number]) => number > 0).map(([number, unit]) => `${number} ${unit}`);
+  return kept.length === 0 ? 'Only what has a retention of its own' : kept.join(', ');
+}
+
+function Keys() {
+  const { api, me, refusal, signOut } = useSession();
+  const refused = refusal('admin');
+  const keys = useData(refused === undefined ? 'keys' : undefined, api.keys);
+  return (
+    <SpaceBetween size="l">
+      <Container
+        header={
+          <Header variant="h2" actions={<Button onClick={signOut}>Sign out</Button>}>
+            You
+          </Header>
+        }
+      >
+        <KeyValuePairs
+          columns={2}
+          items={[
+            { label: 'Name of your key', value: <bdi>{me.name}</bdi> },
+            { label: 'Role', value: ROLE_TEXTS[me.role] },
+          ]}
+        />
+      </Container>
+      {refused !== undefined ? (
+        <Container header={<Header variant="h2">Keys and roles</Header>}>{refused}</Container>
+      ) : (
+        <Show loaded={keys} what="the keys">
+          {(list) => <KeyTable list={list} />}
+        </Show>
+      )}
+    </SpaceBetween>
+  );
+}
+
+const ROLE_TEXTS = {
+  viewer: 'Viewer: sees backups and jobs',
+  operator: 'Operator: also backs up, restores and downloads',
+  admin: 'Admin: also deletes, and sees who may call',
+} as const;
+
+function KeyTable({ list: { keys, jwt } }: { list: KeyList }) {
+  return (
+    <Table
+      header={
+        <Header
+          variant="h2"
+          counter={`(${keys.length})`}
+          description="Keys themselves are stored nowhere, only their hashes."
+        >
+          Keys and roles
+        </Header>
+      }
+      items={keys}
+      ariaLabels={{ tableLabel: 'Keys and roles' }}
+      columnDefinitions={[
+        { id: 'name', header: 'Name', isRowHeader: true, cell: ({ name }) => <bdi>{name}</bdi> },
+        {
+          id: 'role',
+          header: 'Role',
+          cell: ({ role }) => (
+            <Badge color={role === 'admin' ? 'red' : role === 'operator' ? 'blue' : 'grey'}>{role}</Badge>
+          ),
+        },
+        {
+          id: 'end',
+          header: 'Counts until',
+          cell: ({ expires_at }) =>
+            expires_at === undefined ? 'It is removed' : <Time value={expires_at} />,
+        },
+      ]}
+      empty={<Empty title="Nobody has a key" />}
+      footer={
+        <SpaceBetween size="xs">
+          {jwt && (
+            <Box fontSize="body-s">
+              JSON Web Tokens of <code>{jwt.issuer}</code> for <code>{jwt.audience}</code> count too; their
+              claim <code>{jwt.role_claim}</code> holds the role.
+            </Box>
+          )}
+          <Command line="ngbak key NAME ROLE" />
+        </SpaceBetween>
+      }
+    />
+  );
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
