@@ -94,6 +94,7 @@ export function apiClient(url: string, key: string | undefined): Client {
     listUpload: (job, input) => call(UploadStatus, 'GET', `/restore/${at(job)}/parts${query(input)}`),
     presignParts: (job, input) => call(PresignedParts, 'POST', `/restore/${at(job)}/parts`, input),
     completeUpload: (job) => call(CompletedUpload, 'POST', `/restore/${at(job)}/complete`),
+    attachDeferred: (job, input) => call(StartedJob, 'POST', `/restore/${at(job)}/attach`, input),
     async confirmRestore(job, phrase) {
       await call(Accepted, 'POST', `/restore/${at(job)}/confirm`, { phrase });
     },

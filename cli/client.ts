@@ -1,4 +1,5 @@
 import type { CatalogRecord } from '../shared/catalog/record.ts';
+import type { AttachInput } from '../shared/operations/attach.ts';
 import type { Cancellation } from '../shared/operations/cancel-job.ts';
 import type { Contents, ContentsInput } from '../shared/operations/contents.ts';
 import type { Deletion } from '../shared/operations/delete-backup.ts';
@@ -53,6 +54,8 @@ export interface Client {
   presignParts(jobId: string, input: PresignPartsInput): Promise<PresignedParts>;
   /** Puts the parts together, which starts the restore. */
   completeUpload(jobId: string): Promise<CompletedUpload>;
+  /** Attaches the relationships that a restore kept. */
+  attachDeferred(jobId: string, input: AttachInput): Promise<StartedJob>;
   confirmRestore(jobId: string, phrase: string): Promise<void>;
   rejectRestore(jobId: string, reason?: string): Promise<void>;
   listJobs(input: ListJobsInput): Promise<JobList>;

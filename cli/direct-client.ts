@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import { HeadBucketCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { attachDeferred } from '../shared/operations/attach.ts';
 import { cancelJob } from '../shared/operations/cancel-job.ts';
 import { changeSchedule, createSchedule, removeSchedule } from '../shared/operations/change-schedules.ts';
 import { listContents } from '../shared/operations/contents.ts';
@@ -50,6 +51,7 @@ export function directClient(context: OperationsContext): Client {
     listUpload: (jobId, input) => listUpload(context, jobId, input),
     presignParts: (jobId, input) => presignParts(context, jobId, input),
     completeUpload: (jobId) => completeRestoreUpload(context, jobId),
+    attachDeferred: (jobId, input) => attachDeferred(context, jobId, input, by),
     confirmRestore: (jobId, phrase) => confirmRestore(context, jobId, phrase),
     rejectRestore: (jobId, reason) => rejectRestore(context, jobId, reason),
     listJobs: (input) => listJobs(context, input),

@@ -66,6 +66,9 @@ export function inspectionText({ archive, target, stores, warnings, problems }: 
     ]),
     '',
     table(['', 'in the archive', `in ${target} now`, 'change'], rows),
+    ...stores
+      .flatMap(({ store, changes }) => changes.map((change) => `${store}: ${change}`))
+      .map((text) => `${pc.cyan('Changes:')} ${printable(text)}`),
     ...archive.lacks.map((text) => `${pc.yellow('Lacks:')} ${printable(text)}`),
     ...[...warnings, ...stores.flatMap((store) => store.warnings)].map(
       (text) => `${pc.yellow('Warning:')} ${printable(text)}`,

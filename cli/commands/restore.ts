@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander';
 import { InvalidInputError } from '../../shared/errors.ts';
 import { Id } from '../../shared/ids.ts';
 import { isSameJson, parseInput } from '../../shared/input.ts';
+import { AttachInput } from '../../shared/operations/attach.ts';
 import { NotFoundError, RefusedError } from '../../shared/operations/errors.ts';
 import { ListJobsInput } from '../../shared/operations/list-jobs.ts';
 import { RequestRestoreInput, RestoreBackupInput } from '../../shared/operations/restore.ts';
@@ -21,8 +22,9 @@ import { inspectionText } from '../job-text.ts';
 import { ask } from '../prompt.ts';
 import { uploadFile } from '../transfer/upload.ts';
 import { list } from './options.ts';
+import { type PartFlags, partOptions, partsOf } from './restore-parts.ts';
 
-interface RestoreFlags {
+interface RestoreFlags extends PartFlags {
   readonly target?: string;
   readonly stores?: string[];
   readonly mode?: string;
@@ -33,9 +35,15 @@ interface RestoreFlags {
   readonly wait: boolean;
 }
 
-/** `ngbak restore`, `ngbak confirm` and `ngbak reject` */
+interface AttachFlags {
+  readonly dryRun?: boolean;
+  readonly safetyBackup: boolean;
+  readonly confirm?: string;
+}
+
+/** `ngbak restore`, `ngbak attach`, `ngbak confirm` and `ngbak reject` */
 export function restoreCommands(program: Command): void {
-  program
+  const restore = program
     .command('restore')
     .summary('restore a backup, or an archive from this machine')
     .description(
@@ -58,29 +66,49 @@ export function restoreCommands(program: Command): void {
     .option('--dry-run', 'inspect only')
     .option('--no-safety-backup', 'do not save the target first: a failed restore can then not be undone')
     .option('--confirm <target>', "the target's name: restores without asking")
-    .option('--no-wait', 'do not follow the job')
-    .action(async (what: string, flags: RestoreFlags, command: Command) => {
+    .option('--no-wait', 'do not follow the job');
+  partOptions(restore).action(async (what: string, flags: RestoreFlags, command: Command) => {
+    const cli = cliOf(command);
+    const client = await cli.client();
+    const options = {
+      target: flags.target,
+      stores: flags.stores,
+      mode: flags.mode,
+      on_conflict: flags.onConflict,
+      dry_run: flags.dryRun,
+      safety_backup: flags.safetyBackup,
+      confirm: flags.confirm,
+      ...partsOf(flags),
+    };
+    const jobId = Id.safeParse(what).success
+      ? await startFromCatalog(client, what, options)
+      : await startFromFile(cli, client, what, options);
+    cli.output.note(`Job ${jobId}`);
+    if (!flags.wait) {
+      cli.output.result('started', { job_id: jobId }, () => jobId);
+      return;
+    }
+    cli.output.event('started', { job_id: jobId });
+    await guide(cli, client, jobId);
+  });
+  program
+    .command('attach')
+    .summary('attach relationships that a restore kept')
+    .description(
+      'Attaches the relationships that a restore with `--dangling defer` kept, because the node at their other end was not there. It may be run as often as there may be new nodes: what is attached already stays as it is.',
+    )
+    .argument('<job>', 'id of the restore that kept them')
+    .option('--dry-run', 'inspect only')
+    .option('--no-safety-backup', 'do not save the graph first')
+    .option('--confirm <target>', "the target's name: attaches without asking")
+    .action(async (jobId: string, flags: AttachFlags, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
-      const options = {
-        target: flags.target,
-        stores: flags.stores,
-        mode: flags.mode,
-        on_conflict: flags.onConflict,
-        dry_run: flags.dryRun,
-        safety_backup: flags.safetyBackup,
-        confirm: flags.confirm,
-      };
-      const jobId = Id.safeParse(what).success
-        ? await startFromCatalog(client, what, options)
-        : await startFromFile(cli, client, what, options);
-      cli.output.note(`Job ${jobId}`);
-      if (!flags.wait) {
-        cli.output.result('started', { job_id: jobId }, () => jobId);
-        return;
-      }
-      cli.output.event('started', { job_id: jobId });
-      await guide(cli, client, jobId);
+      const { dryRun: dry_run, safetyBackup: safety_backup, confirm } = flags;
+      const input = parseInput(AttachInput, { dry_run, safety_backup, confirm }, 'The request');
+      const started = await client.attachDeferred(jobId, input);
+      cli.output.event('started', { job_id: started.job_id });
+      await guide(cli, client, started.job_id);
     });
   program
     .command('confirm')

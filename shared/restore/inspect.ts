@@ -165,6 +165,9 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
       warnings.push(`the archive holds ${store}, which target "${plan.target}" has not: it is left out`);
     }
   }
+  if (plan.attach_of !== undefined && plan.options.mode !== 'merge') {
+    problems.push('relationships that were kept are attached by merging only');
+  }
   if (stores.length === 0) problems.push('archive and target have no store in common');
   const routes: NonNullable<RestorePlan['routes']> = {};
   const routed = { ...plan, routes };

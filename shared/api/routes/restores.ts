@@ -1,5 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { Id } from '../../ids.ts';
+import { AttachInput, attachDeferred } from '../../operations/attach.ts';
 import {
   ChangeOptionsInput,
   changeRestoreOptions,
@@ -94,6 +95,15 @@ const change = createRoute({
   request: { params: JobPath, body: body(ChangeOptionsInput) },
   responses: { 202: answer('It is inspected again.', Accepted), ...PROBLEMS },
 });
+const attach = createRoute({
+  method: 'post',
+  path: '/api/v1/restore/{job}/attach',
+  summary: 'Attach the relationships that a restore kept because their other end was not there',
+  description:
+    'For restores with `"dangling": "defer"`. May be repeated: what is attached already stays as it is.',
+  request: { params: JobPath, headers: IdempotencyHeader, body: body(AttachInput) },
+  responses: { 202: answer('The job that attaches them.', StartedJob), ...PROBLEMS },
+});
 const reject = createRoute({
   method: 'post',
   path: '/api/v1/restore/{job}/reject',
@@ -140,6 +150,14 @@ export function restoreRoutes(api: Api, { context, allow }: RouteTools): void {
     const { job } = c.req.valid('param');
     await changeRestoreOptions(context, job, c.req.valid('json'));
     return c.json({ job_id: job }, 202);
+  });
+  api.openapi(attach, async (c) => {
+    const caller = c.get('caller');
+    allow(caller, 'operator', 'costly');
+    const idempotencyKey = keyOf(caller.name, c.req.valid('header')['idempotency-key']);
+    const by = { requestedBy: caller.name, idempotencyKey };
+    const { job } = c.req.valid('param');
+    return c.json(await attachDeferred(context, job, c.req.valid('json'), by), 202);
   });
   api.openapi(reject, async (c) => {
     allow(c.get('caller'), 'operator');

@@ -1,0 +1,74 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { list } from './options.ts';
+
+/** Flags of `ngbak restore` that say what of an archive is restored, and under which names. */
+export interface PartFlags {
+  readonly label?: string;
+  readonly collections?: string[];
+  readonly namespaces?: string[];
+  readonly keyPrefixes?: string[];
+  readonly parameter?: Record<string, string>;
+  readonly renameLabel?: string;
+  readonly renamePrefix?: string;
+  readonly renameCollection?: Record<string, string>;
+  readonly dangling?: string;
+  readonly labelOrigin?: boolean;
+}
+
+/** Adds the flags of {@link PartFlags}. */
+export function partOptions(command: Command): Command {
+  return command
+    .option('--label <label>', 'only the nodes of this label, of an archive of a whole database')
+    .option('--collections <names>', 'only these collections of vectors', list)
+    .option('--namespaces <names>', 'only these namespaces of key-value data, such as text_chunks', list)
+    .option('--key-prefixes <prefixes>', 'only keys that start like this', list)
+    .option(
+      '--parameter <name=value>',
+      "for this restore, another value of a parameter of the target's profile, such as namespace=copy; may be repeated",
+      pair,
+    )
+    .option('--rename-label <label>', 'give the nodes this label instead')
+    .option('--rename-prefix <prefix>', 'give the keys this prefix instead')
+    .option(
+      '--rename-collection <from=to>',
+      'give a collection of the archive another name; may be repeated',
+      pair,
+    )
+    .addOption(
+      new Option(
+        '--dangling <what>',
+        'relationships that lead out of the archive: drop them, attach those whose other end is there, or also keep the others for `ngbak attach`',
+      ).choices(['prune', 'stitch', 'defer']),
+    )
+    .option('--label-origin', 'write onto nodes and points which backup they come from');
+}
+
+/** The options of a restore that the flags stand for. */
+export function partsOf(flags: PartFlags): object {
+  const { label, collections, namespaces, keyPrefixes } = flags;
+  const only = { label, collections, namespaces, key_prefixes: keyPrefixes };
+  const { parameter: parameters, renameLabel, renamePrefix, renameCollection } = flags;
+  const rename = {
+    parameters,
+    label: renameLabel,
+    key_prefix: renamePrefix,
+    collections: renameCollection,
+  };
+  return {
+    only: isEmpty(only) ? undefined : only,
+    rename: isEmpty(rename) ? undefined : rename,
+    dangling: flags.dangling,
+    label_origin: flags.labelOrigin,
+  };
+}
+
+function isEmpty(value: object): boolean {
+  return Object.values(value).every((member) => member === undefined);
+}
+
+/** `a=b`, added to those that came before. */
+function pair(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('It must be like name=value.');
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+}

@@ -1,0 +1,40 @@
+import type { z } from 'zod';
+import { InvalidInputError } from '../errors.ts';
+import { Id } from '../ids.ts';
+import { parseInput } from '../input.ts';
+import { readJob } from '../jobs/record.ts';
+import { AttachRequest, isConfirmed } from '../restore/request.ts';
+import type { OperationsContext } from './context.ts';
+import { noSuchJob } from './errors.ts';
+import type { Asker } from './restore.ts';
+import { newJobId, type StartedJob, startJob } from './start.ts';
+
+/** How relationships that were kept by an earlier restore are attached. */
+export const AttachInput = AttachRequest.omit({ attach: true, requested_by: true });
+export type AttachInput = z.infer<typeof AttachInput>;
+
+/**
+ * Starts the job that attaches the relationships which a restore with `dangling: defer` kept. It may be started as often
+ * as there may be new nodes: what is attached already stays as it is. Throws NotFoundError or InvalidInputError.
+ */
+export async function attachDeferred(
+  context: OperationsContext,
+  jobId: string,
+  input: AttachInput,
+  by: Asker,
+): Promise<StartedJob> {
+  const attach = parseInput(Id, jobId, 'The job id');
+  const job = await readJob(context.bucket, attach);
+  if (!job) throw noSuchJob(attach);
+  if (job.kind !== 'restore') {
+    throw new InvalidInputError(`Job ${attach} is a ${job.kind}, which keeps no relationships.`, {
+      remedy: 'Name a restore that deferred relationships.',
+    });
+  }
+  isConfirmed(input.confirm, job.target);
+  return startJob(context.sfn, context.stateMachines.restore, newJobId('restore', by.idempotencyKey), {
+    ...input,
+    attach,
+    requested_by: by.requestedBy,
+  });
+}
