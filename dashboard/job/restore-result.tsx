@@ -25,7 +25,7 @@ export function RestoreOutcome({ job }: { job: JobView }) {
       </Alert>
     );
   }
-  if (job.state === 'completed') return <Proof job={job} stores={result?.stores ?? {}} />;
+  if (job.state === 'completed') return <Proof job={job} result={result} />;
   const told = job.error && (
     <>
       <strong>{job.error.name}:</strong> <bdi>{job.error.message}</bdi>
@@ -52,8 +52,9 @@ export function RestoreOutcome({ job }: { job: JobView }) {
   );
 }
 
-function Proof({ job, stores }: { job: JobView; stores: RestoreResult['stores'] }) {
-  const rows = Object.entries(stores).flatMap(([store, { loaded, read_back }]) =>
+function Proof({ job, result }: { job: JobView; result: Partial<RestoreResult> | undefined }) {
+  const dangling = result?.dangling;
+  const rows = Object.entries(result?.stores ?? {}).flatMap(([store, { loaded, read_back }]) =>
     [...new Set([...Object.keys(loaded), ...Object.keys(read_back)])].map((name) => ({
       store,
       name,
@@ -67,6 +68,20 @@ function Proof({ job, stores }: { job: JobView; stores: RestoreResult['stores'] 
         Every record of <bdi>{job.target}</bdi> was read back and compared with the archive: no difference.{' '}
         {job.backup_id && <Link href={href(['backup', job.backup_id])}>The backup</Link>}
       </Alert>
+      {dangling && (
+        <Alert
+          type={dangling.left_out > 0 ? 'warning' : 'info'}
+          header="Relationships that lead out of the archive"
+        >
+          {count(dangling.attached)} were attached, {count(dangling.left_out)} were left out.{' '}
+          {dangling.kept && (
+            <>
+              Those are kept: <code>ngbak attach {job.job_id}</code> attaches them when their other end is
+              there.
+            </>
+          )}
+        </Alert>
+      )}
       <Table
         variant="container"
         header={<Header variant="h2">What came back</Header>}

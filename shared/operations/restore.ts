@@ -2,13 +2,14 @@ import { DescribeExecutionCommand, ExecutionDoesNotExist } from '@aws-sdk/client
 import { z } from 'zod';
 import { chooseTarget } from '../backup/names.ts';
 import { ConflictError } from '../bucket/bucket.ts';
-import { restoreRequestKey } from '../bucket/layout.ts';
+import { restorePlanKey, restoreRequestKey } from '../bucket/layout.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import { readJob } from '../jobs/record.ts';
 import { chooseStores } from '../restore/choose-stores.ts';
 import { answerConfirmation } from '../restore/confirmation.ts';
+import { RestorePlan } from '../restore/plan.ts';
 import {
   CatalogRestore,
   createPartsRequest,
@@ -160,6 +161,12 @@ export async function changeRestoreOptions(
   const job = await readJob(context.bucket, id);
   // Said here, it leaves the job as it is; found out by the workflow, it would end it.
   if (job && context.config) chooseStores(context.config, job.target, options);
+  const plan = await context.bucket.readRecord(restorePlanKey(id), RestorePlan);
+  if (plan?.value.attach_of !== undefined) {
+    throw new RefusedError(`Job ${id} attaches relationships: it has no other options.`, {
+      remedy: 'Confirm or reject it.',
+    });
+  }
   await answerConfirmation(context, id, { options });
 }
 

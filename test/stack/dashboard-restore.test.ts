@@ -34,7 +34,7 @@ const choose = (page: Page, path: string) => page.locator('input[type=file]').se
 const jobIn = (page: Page) => /#\/(?:restore|job)\/([^/?]+)/.exec(page.url())?.[1] ?? '';
 
 async function chooseTarget(page: Page, label: string): Promise<void> {
-  await page.getByLabel(label).click();
+  await page.getByRole('button', { name: new RegExp(`^${label} `) }).click();
   await page.getByRole('option', { name: /^dashboard/ }).click();
 }
 
@@ -85,7 +85,7 @@ test('a file is uploaded, inspected, tried with other options, confirmed by name
   await page.getByRole('tab', { name: 'Options' }).click();
   await page.waitForURL(/\/options$/);
   expect(await button(page, 'Try with these options').isEnabled()).toBe(false);
-  await page.getByLabel('Stores').click();
+  await page.getByRole('button', { name: /^Stores / }).click();
   await page.getByRole('option', { name: 'Graph' }).click();
   await page.keyboard.press('Escape');
   await page.getByText('Save the target first', { exact: true }).click();

@@ -1,5 +1,4 @@
 import type { Inspection } from '../../../shared/restore/inspection.ts';
-import type { RestoreOptions } from '../../../shared/restore/request.ts';
 
 /** The names of one store's tallies after a prefix: `points:chunks` → `chunks`. */
 export function namesIn(inspection: Inspection, store: string, prefix: string): string[] {
@@ -17,13 +16,31 @@ export function words(text: string): string[] {
     .filter((word) => word !== '');
 }
 
+/** Lines such as `old = new` as an object; undefined where a line has no `=`, or nothing on one side of it. */
+export function pairs(text: string): Record<string, string> | undefined {
+  const found: [string, string][] = [];
+  for (const line of text.split('\n').filter((one) => one.trim() !== '')) {
+    const at = line.indexOf('=');
+    const [before, after] = [line.slice(0, at).trim(), line.slice(at + 1).trim()];
+    if (at < 0 || before === '' || after === '') return undefined;
+    found.push([before, after]);
+  }
+  return Object.fromEntries(found);
+}
+
+/** The lines of {@link pairs}. Values that are no text are left to the API and the CLI. */
+export function linesOf(values: Readonly<Record<string, unknown>> = {}): string {
+  return Object.entries(values)
+    .map(([before, after]) => `${before} = ${typeof after === 'string' ? after : JSON.stringify(after)}`)
+    .join('\n');
+}
+
 /** What is left out when it says nothing, since the API refuses empty lists and objects. */
 export function withoutEmpty<T extends Record<string, unknown>>(fields: T): Partial<T> | undefined {
   const said = Object.entries(fields).filter(([, value]) =>
-    Array.isArray(value) ? value.length > 0 : value !== undefined && value !== '',
+    typeof value === 'object' && value !== null
+      ? Object.keys(value).length > 0
+      : value !== undefined && value !== '',
   );
   return said.length === 0 ? undefined : (Object.fromEntries(said) as Partial<T>);
 }
-
-/** Options as the API takes them: without `dry_run`, which the wizard has no use for. */
-export type ChosenOptions = Omit<RestoreOptions, 'dry_run'>;

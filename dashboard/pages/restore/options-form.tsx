@@ -9,7 +9,9 @@ import Header from '@cloudscape-design/components/header';
 import Input from '@cloudscape-design/components/input';
 import Multiselect from '@cloudscape-design/components/multiselect';
 import RadioGroup from '@cloudscape-design/components/radio-group';
+import Select from '@cloudscape-design/components/select';
 import SpaceBetween from '@cloudscape-design/components/space-between';
+import Textarea from '@cloudscape-design/components/textarea';
 import Tiles from '@cloudscape-design/components/tiles';
 import { useState } from 'react';
 import type { JobView } from '../../../shared/operations/show-job.ts';
@@ -19,9 +21,31 @@ import { storeName } from '../../job/store-bars.tsx';
 import { useNotices } from '../../notices.tsx';
 import { blocked } from '../../parts/blocked.ts';
 import { useSession } from '../../session.tsx';
-import { namesIn, withoutEmpty, words } from './chosen-options.ts';
+import { linesOf, namesIn, pairs, withoutEmpty, words } from './chosen-options.ts';
 
 type Store = 'graph' | 'vectors' | 'kv';
+const MISTYPED = 'Each line has a name, “=” and a name.';
+const DANGLING: readonly {
+  value: string;
+  option: RestoreOptions['dangling'];
+  label: string;
+  description: string;
+}[] = [
+  {
+    value: '',
+    option: undefined,
+    label: 'As usual',
+    description: 'Attached; dropped where the label is renamed',
+  },
+  { value: 'stitch', option: 'stitch', label: 'Attach', description: 'Where the other end is there' },
+  { value: 'prune', option: 'prune', label: 'Drop', description: 'And count them' },
+  {
+    value: 'defer',
+    option: 'defer',
+    label: 'Keep for later',
+    description: 'Attach what can be, keep the others',
+  },
+];
 const STORES: readonly Store[] = ['graph', 'vectors', 'kv'];
 
 /** How the restore is to be done. Changed options are inspected again before anything can be confirmed. */
@@ -50,6 +74,10 @@ export function OptionsForm({
   const [prefixes, setPrefixes] = useState((options.only?.key_prefixes ?? []).join(', '));
   const [toLabel, setToLabel] = useState(options.rename?.label ?? '');
   const [toPrefix, setToPrefix] = useState(options.rename?.key_prefix ?? '');
+  const [toCollections, setToCollections] = useState(linesOf(options.rename?.collections));
+  const [toParameters, setToParameters] = useState(linesOf(options.rename?.parameters));
+  const [dangling, setDangling] = useState(options.dangling);
+  const [labelOrigin, setLabelOrigin] = useState(options.label_origin ?? false);
   const [busy, setBusy] = useState(false);
 
   const only = withoutEmpty({
@@ -58,7 +86,9 @@ export function OptionsForm({
     namespaces: [...namespaces],
     key_prefixes: words(prefixes),
   });
-  const rename = withoutEmpty({ ...options.rename, label: toLabel, key_prefix: toPrefix });
+  const renamed = { collections: pairs(toCollections), parameters: pairs(toParameters) };
+  const mistyped = renamed.collections === undefined || renamed.parameters === undefined;
+  const rename = withoutEmpty({ label: toLabel, key_prefix: toPrefix, ...renamed });
   const chosen = {
     mode,
     on_conflict: onConflict,
@@ -66,10 +96,14 @@ export function OptionsForm({
     ...(stores.length === 0 ? {} : { stores: [...stores] }),
     ...(only ? { only } : {}),
     ...(rename ? { rename } : {}),
+    ...(dangling === undefined ? {} : { dangling }),
+    ...(labelOrigin || options.label_origin !== undefined ? { label_origin: labelOrigin } : {}),
   };
   const { dry_run: _, ...before } = options;
   const changed = sorted(chosen) !== sorted(before);
-  const why = refusal('operator') ?? (changed ? undefined : 'Nothing is changed.');
+  const why =
+    refusal('operator') ??
+    (mistyped ? 'Correct the lines that are marked.' : changed ? undefined : 'Nothing is changed.');
   const inspect = async () => {
     setBusy(true);
     try {
@@ -183,6 +217,23 @@ export function OptionsForm({
               </FormField>
             </SpaceBetween>
           </ExpandableSection>
+          <FormField
+            label="Relationships that lead out of the archive"
+            description="Their other end is no part of it: it may be in the target, or not."
+          >
+            <Select
+              selectedOption={DANGLING.find(({ value }) => value === (dangling ?? '')) ?? null}
+              options={DANGLING}
+              onChange={({ detail }) =>
+                setDangling(DANGLING.find(({ value }) => value === detail.selectedOption.value)?.option)
+              }
+            />
+          </FormField>
+          <FormField label="Labels of origin">
+            <Checkbox checked={labelOrigin} onChange={({ detail }) => setLabelOrigin(detail.checked)}>
+              Write onto nodes and points which backup they come from
+            </Checkbox>
+          </FormField>
           <ExpandableSection
             headerText="Other names at the destination"
             defaultExpanded={rename !== undefined}
@@ -193,6 +244,28 @@ export function OptionsForm({
               </FormField>
               <FormField label="Beginning of the keys" description="Empty: as the target is configured.">
                 <Input value={toPrefix} onChange={({ detail }) => setToPrefix(detail.value)} />
+              </FormField>
+              <FormField
+                label="Collections"
+                description="One on each line: its name in the archive = its name afterwards."
+                errorText={renamed.collections === undefined ? MISTYPED : undefined}
+              >
+                <Textarea
+                  rows={2}
+                  value={toCollections}
+                  onChange={({ detail }) => setToCollections(detail.value)}
+                />
+              </FormField>
+              <FormField
+                label="Parameters of the profile"
+                description="Such as namespace = copy: everything that they name follows."
+                errorText={renamed.parameters === undefined ? MISTYPED : undefined}
+              >
+                <Textarea
+                  rows={2}
+                  value={toParameters}
+                  onChange={({ detail }) => setToParameters(detail.value)}
+                />
               </FormField>
             </SpaceBetween>
           </ExpandableSection>
