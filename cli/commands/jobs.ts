@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import { parseInput } from '../../shared/input.ts';
-import { JOB_STATES } from '../../shared/jobs/record.ts';
+import { JOB_STATES, SKIPPED } from '../../shared/jobs/record.ts';
 import { ListJobsInput } from '../../shared/operations/list-jobs.ts';
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
@@ -37,7 +37,7 @@ export function jobCommands(program: Command): void {
                 job.job_id,
                 job.kind,
                 job.target,
-                job.state.replaceAll('_', ' '),
+                job.error?.name === SKIPPED ? 'skipped' : job.state.replaceAll('_', ' '),
                 localTime(job.created_at),
                 job.finished_at === undefined
                   ? ''

@@ -79,7 +79,6 @@ export class BackupWorkflow extends Construct {
     const sealing = repeat(this, 'Is the archive complete?', seal, reading);
     const skipped = Succeed.jsonata(this, 'Backup skipped', {
       comment: 'The run of a schedule that found another job at work; the job says which',
-      outputs: { job_id: JOB, skipped: '{% $states.input.skipped %}' },
     });
     const free = Choice.jsonata(this, 'Is the target free?')
       .when(

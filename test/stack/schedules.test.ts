@@ -1,0 +1,230 @@
+import { GetFunctionCommand, InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { DescribeExecutionCommand, StartExecutionCommand, StopExecutionCommand } from '@aws-sdk/client-sfn';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { archiveKey, catalogKey } from '../../shared/bucket/layout.ts';
+import { CatalogRecord } from '../../shared/catalog/record.ts';
+import { freeLock, takeLock } from '../../shared/jobs/lock.ts';
+import { run } from '../cli/run.ts';
+import { catalogue } from '../support/catalog.ts';
+import { deployedStack, sleep } from './harness.ts';
+
+/** Longest that a test waits for Scheduler and a backup, in milliseconds: a deadline for hangs. */
+const DEADLINE_MS = 100_000;
+const stack = deployedStack();
+const direct = { NGBAK_STACK: 'NgbakTest', TZ: 'UTC' };
+const api = (role: 'viewer' | 'operator') => ({
+  NGBAK_API_URL: stack.apiUrl(),
+  NGBAK_API_KEY: stack.apiKey(role),
+  AWS_ACCESS_KEY_ID: 'none',
+  TZ: 'UTC',
+});
+
+/** Runs `ngbak`, expects it to end well, and gives back its JSON lines of one type. */
+async function ngbak(type: string, args: string[], environment: NodeJS.ProcessEnv = direct) {
+  const ran = await run([...args, '--json'], environment);
+  expect([ran.code, ran.stdout, ran.stderr]).toEqual([0, expect.anything(), '']);
+  return ran
+    .lines()
+    .filter((line) => line.type === type)
+    .map(({ data }) => data);
+}
+
+/** Waits until the last run of a schedule has ended, and gives the schedule back. */
+async function lastRun(name: string) {
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const [schedule] = await ngbak('schedule', ['schedule', 'show', name]);
+    const last = schedule?.last_run as { state?: string; job_id: string; at: string } | undefined;
+    if (last?.state && !['pending', 'processing'].includes(last.state)) return { schedule, last };
+    if (Date.now() > deadline) throw new Error(`Schedule ${name} has not run: ${JSON.stringify(schedule)}`);
+    await sleep(500);
+  }
+}
+
+test('the deployment has made a daily schedule for each target, which can be paused but not removed', async () => {
+  const schedules = await ngbak('schedule', ['schedule', 'list']);
+  expect(schedules.map(({ name }) => name)).toEqual(
+    expect.arrayContaining(['daily', 'daily-scratch', 'daily-empty']),
+  );
+  expect(schedules.find(({ name }) => name === 'daily')).toMatchObject({
+    expression: 'cron(0 3 * * ? *)',
+    enabled: true,
+    made_by: 'deployment',
+    missed_total: 0,
+    next_run: expect.stringMatching(/T03:00:00.000Z$/),
+  });
+  await ngbak('schedule', ['schedule', 'pause', 'daily-empty']);
+  const removed = await run(['schedule', 'remove', 'daily-empty', '--yes'], direct);
+  expect([removed.code, removed.stderr]).toEqual([4, expect.stringContaining('belongs to the deployment')]);
+  await ngbak('schedule', ['schedule', 'resume', 'daily-empty']);
+});
+
+test('a schedule starts its backup by itself, with its own stores, tags, note and retention', async () => {
+  const at = new Date(Date.now() + 5000).toISOString().slice(0, 19);
+  const options = ['--target', 'empty', '--stores', 'kv', '--tag', 'soon', '--note', 'once', '--keep', '30d'];
+  await ngbak('schedule', ['schedule', 'create', 'soon', '--at', at, ...options]);
+  const { schedule, last } = await lastRun('soon');
+  expect(last).toMatchObject({ state: 'completed', by_hand: false, skipped: false });
+  expect(schedule).toMatchObject({ missed_total: 0 });
+  const [job] = await ngbak('job', ['job', last.job_id]);
+  const record = await stack.bucket.readRecord(catalogKey(String(job?.backup_id)), CatalogRecord);
+  expect(record?.value).toMatchObject({
+    target: 'empty',
+    stores: ['kv'],
+    tags: ['soon'],
+    note: 'once',
+    retention: '30d',
+    requested_by: 'schedule:soon',
+  });
+  expect(await ngbak('removed', ['schedule', 'remove', 'soon', '--yes'])).toEqual([{ name: 'soon' }]);
+});
+
+test('through the HTTP API, an operator does all of it and a viewer only looks', async () => {
+  const create = [
+    'schedule',
+    'create',
+    'by-api',
+    '--daily',
+    '04:30',
+    '--zone',
+    'Asia/Tokyo',
+    '--target',
+    'empty',
+  ];
+  expect((await run(create, api('viewer'))).code).toBe(5);
+  await ngbak('schedule', [...create, '--stores', 'kv'], api('operator'));
+  const seen = async () =>
+    (await ngbak('schedule', ['schedule', 'list'], api('viewer'))).find(({ name }) => name === 'by-api');
+  expect(await seen()).toMatchObject({
+    made_by: 'test-operator',
+    next_run: expect.stringMatching(/T19:30:00.000Z$/),
+  });
+  await ngbak(
+    'schedule',
+    ['schedule', 'change', 'by-api', '--rate', '2 days', '--tag', 'x'],
+    api('operator'),
+  );
+  await ngbak('schedule', ['schedule', 'pause', 'by-api'], api('operator'));
+  expect(await seen()).toMatchObject({
+    expression: 'rate(2 days)',
+    time_zone: 'Asia/Tokyo',
+    enabled: false,
+    backup: { target: 'empty', stores: ['kv'], tags: ['x'] },
+  });
+  const [job] = await ngbak('job', ['schedule', 'run', 'by-api', '--wait'], api('operator'));
+  expect(job).toMatchObject({ state: 'completed', requested_by: 'test-operator' });
+  expect((await run(['schedule', 'remove', 'by-api', '--yes'], api('viewer'))).code).toBe(5);
+  await ngbak('removed', ['schedule', 'remove', 'by-api', '--yes'], api('operator'));
+  expect((await run(['schedule', 'show', 'by-api'], api('viewer'))).code).toBe(3);
+});
+
+describe('while another job is at work on the target', () => {
+  let other: string;
+  beforeAll(async () => {
+    // A restore that waits for its confirmation is an execution that runs for as long as a test wants it to.
+    const [backup] = await ngbak('job', ['backup', '--target', 'empty', '--stores', 'kv', '--wait']);
+    const { executionArn } = await stack.sfn.send(
+      new StartExecutionCommand({
+        stateMachineArn: stack.output('RestoreStateMachineArn'),
+        input: JSON.stringify({ backup_id: backup?.backup_id }),
+      }),
+    );
+    other = executionArn ?? '';
+    await takeLock(stack.bucket, stack.sfn, {
+      target: 'empty',
+      job_id: 'a-long-job',
+      kind: 'restore',
+      execution_arn: other,
+    });
+    await ngbak('schedule', [
+      'schedule',
+      'create',
+      'busy',
+      '--rate',
+      '30 days',
+      '--target',
+      'empty',
+      '--stores',
+      'kv',
+    ]);
+  });
+  afterAll(async () => {
+    await stack.sfn.send(new StopExecutionCommand({ executionArn: other }));
+    await freeLock(stack.bucket, 'empty', other);
+    await run(['schedule', 'remove', 'busy', '--yes'], direct);
+  });
+
+  test('a run is skipped: its execution succeeds, and its job says why', async () => {
+    const [started] = await ngbak('started', ['schedule', 'run', 'busy']);
+    const execution = await stack.waitForExecution(String(started?.execution_arn));
+    expect(execution.status).toBe('SUCCEEDED');
+    expect(JSON.parse(execution.output ?? '')).toEqual({
+      job_id: started?.job_id,
+      target: 'empty',
+      skipped: expect.stringContaining('a-long-job'),
+    });
+    expect(await stack.waitForJob(String(started?.job_id))).toMatchObject({
+      state: 'cancelled',
+      error: { name: 'Skipped', message: expect.stringContaining('a-long-job') },
+    });
+    const [schedule] = await ngbak('schedule', ['schedule', 'show', 'busy']);
+    expect(schedule?.last_run).toMatchObject({ skipped: true, by_hand: true });
+    const listed = await run(['jobs', '--target', 'empty'], direct);
+    const line = listed.stdout.split('\n').find((text) => text.includes(String(started?.job_id)));
+    expect(line).toMatch(/ skipped /);
+  });
+
+  test('the lock of that job is left alone', async () => {
+    const { status } = await stack.sfn.send(new DescribeExecutionCommand({ executionArn: other }));
+    expect(status).toBe('RUNNING');
+    await expect(
+      takeLock(stack.bucket, stack.sfn, {
+        target: 'empty',
+        job_id: 'x',
+        kind: 'backup',
+        execution_arn: 'arn:aws:states:us-east-1:000000000000:execution:x:x',
+      }),
+    ).rejects.toThrow(/a-long-job/);
+  });
+});
+
+describe('retention', () => {
+  const past = (id: string, retention?: string) =>
+    catalogue(
+      stack.bucket,
+      {
+        backup_id: id,
+        target: 'retired',
+        created_at: `${id.slice('snapshot_'.length, 'snapshot_2026-01-01'.length)}T03:00:00.000Z`,
+        ...(retention === undefined ? {} : { retention }),
+      },
+      Buffer.from('an archive'),
+    );
+  const there = async () =>
+    (await stack.keys('backups/snapshot_2026-0')).filter((key) => key.endsWith('_retired.json')).sort();
+
+  test('is applied after a backup: what has ended goes, archive and record; what a rule keeps stays', async () => {
+    await past('snapshot_2026-01-01T03-00-00Z_retired', '30d');
+    await past('snapshot_2026-01-02T03-00-00Z_retired', 'permanent');
+    await past('snapshot_2026-01-03T03-00-00Z_retired');
+    await past('snapshot_2026-01-04T03-00-00Z_retired', '7d');
+    await ngbak('job', ['backup', '--target', 'empty', '--stores', 'kv', '--wait']);
+    const deadline = Date.now() + DEADLINE_MS;
+    while ((await there()).length > 3 && Date.now() < deadline) await sleep(300);
+    // The newest verified one stays although its retention has ended.
+    expect(await there()).toEqual(
+      ['02', '03', '04'].map((day) => `backups/snapshot_2026-01-${day}T03-00-00Z_retired.json`),
+    );
+    expect(await stack.keys(archiveKey('snapshot_2026-01-01T03-00-00Z_retired'))).toEqual([]);
+  });
+
+  test('applied again by its daily rule deletes nothing more', async () => {
+    const lambda = new LambdaClient({});
+    const FunctionName = 'NgbakTest-apply-retention';
+    await lambda.send(new GetFunctionCommand({ FunctionName }));
+    const before = await stack.keys('backups/');
+    const { Payload } = await lambda.send(new InvokeCommand({ FunctionName, Payload: '{}' }));
+    expect(JSON.parse(Buffer.from(Payload ?? []).toString())).toMatchObject({ deleted: 0, bytes_freed: 0 });
+    expect(await stack.keys('backups/')).toEqual(before);
+  });
+});
