@@ -7,4 +7,6 @@ export const VERSIONS = {
   ministack: '1.5.33',
   /** Not a server: the client that tests run as a user would. */
   awscli: '1.46.2',
+  /** Not a server: it makes requests of the OpenAPI text and checks the answers. On Python 3.10, 4.30.1. */
+  schemathesis: '4.32.5',
 } as const;

@@ -44,6 +44,11 @@ export function installMinistack(context: InstallContext): Promise<string> {
   return installPackages(`ministack-${VERSIONS.ministack}`, 'ministack-requirements.txt', context);
 }
 
+/** Installs schemathesis, and gives back the folder that PYTHONPATH must name. */
+export function installSchemathesis(context: InstallContext): Promise<string> {
+  return installPackages(`schemathesis-${VERSIONS.schemathesis}`, 'schemathesis-requirements.txt', context);
+}
+
 /** Installs the AWS CLI, and gives back the folder that PATH must name to find `aws` in it. */
 export async function installAwsCli(context: InstallContext): Promise<string> {
   const id = `awscli-${VERSIONS.awscli}`;

@@ -1,12 +1,13 @@
 import { DescribeExecutionCommand, ExecutionDoesNotExist } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
+import { OBJECT_BYTES_MAX } from '../archive/limits.ts';
 import { chooseTarget } from '../backup/names.ts';
 import { ConflictError } from '../bucket/bucket.ts';
 import { restorePlanKey, restoreRequestKey } from '../bucket/layout.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
-import { readJob } from '../jobs/record.ts';
+import { type JobRecord, readJob } from '../jobs/record.ts';
 import { chooseStores } from '../restore/choose-stores.ts';
 import { answerConfirmation } from '../restore/confirmation.ts';
 import { RestorePlan } from '../restore/plan.ts';
@@ -21,7 +22,7 @@ import {
   UploadRequest,
 } from '../restore/request.ts';
 import type { OperationsContext } from './context.ts';
-import { RefusedError } from './errors.ts';
+import { noSuchJob, RefusedError } from './errors.ts';
 import { showBackup } from './show-backup.ts';
 import { executionArn, newJobId, type StartedJob, startJob, usedKey } from './start.ts';
 
@@ -36,7 +37,7 @@ export const RequestRestoreInput = RestoreOptions.extend({
   /** Name of the file, which ends in `.ngbak`. */
   file_name: z.string().min(1).max(255),
   /** Size of the file. Needed for an upload in parts; a `single` one then takes exactly these many bytes. */
-  bytes: z.number().int().positive().optional(),
+  bytes: z.number().int().positive().max(OBJECT_BYTES_MAX).optional(),
   /** `single`: one PUT or form POST, up to 5 GiB. `multipart`: in parts, of any size, which can be resumed. */
   upload: z.enum(['single', 'multipart']).default('single'),
   /** The target's name, as the operator's confirmation. Left out: the restore waits for it after the inspection. */
@@ -132,35 +133,32 @@ async function requireOwnJob(
 
 /**
  * Lets a restore that waits go on; `phrase` is the target's name. With `inspectedAt`, only if the job was not inspected
- * again since. Throws InvalidInputError.
+ * again since. Throws NotFoundError, RefusedError or InvalidInputError.
  */
-export function confirmRestore(
+export async function confirmRestore(
   context: OperationsContext,
   jobId: string,
   phrase: string,
   inspectedAt?: string,
 ): Promise<void> {
-  return answerConfirmation(context, parseInput(Id, jobId, 'The job id'), {
-    confirm: true,
-    phrase,
-    inspectedAt,
-  });
+  const { job_id } = await requireWaiting(context, jobId);
+  await answerConfirmation(context, job_id, { confirm: true, phrase, inspectedAt });
 }
 
 /**
  * Inspects a restore that waits once more, with other options in place of those that it has; then it waits again.
- * Nothing is written to a store. Throws InvalidInputError.
+ * Nothing is written to a store. Throws NotFoundError, RefusedError or InvalidInputError.
  */
 export async function changeRestoreOptions(
   context: OperationsContext,
   jobId: string,
   input: ChangeOptionsInput,
 ): Promise<void> {
-  const id = parseInput(Id, jobId, 'The job id');
+  const job = await requireWaiting(context, jobId);
+  const id = job.job_id;
   const options = { ...input, dry_run: false };
-  const job = await readJob(context.bucket, id);
   // Said here, it leaves the job as it is; found out by the workflow, it would end it.
-  if (job && context.config) chooseStores(context.config, job.target, options);
+  if (context.config) chooseStores(context.config, job.target, options);
   const plan = await context.bucket.readRecord(restorePlanKey(id), RestorePlan);
   if (plan?.value.attach_of !== undefined) {
     throw new RefusedError(`Job ${id} attaches relationships: it has no other options.`, {
@@ -170,10 +168,26 @@ export async function changeRestoreOptions(
   await answerConfirmation(context, id, { options });
 }
 
-/** Ends a restore that waits; nothing was changed by it. Throws InvalidInputError. */
-export function rejectRestore(context: OperationsContext, jobId: string, reason?: string): Promise<void> {
-  return answerConfirmation(context, parseInput(Id, jobId, 'The job id'), {
+/** Ends a restore that waits; nothing was changed by it. Throws NotFoundError or RefusedError. */
+export async function rejectRestore(
+  context: OperationsContext,
+  jobId: string,
+  reason?: string,
+): Promise<void> {
+  const { job_id } = await requireWaiting(context, jobId);
+  await answerConfirmation(context, job_id, {
     confirm: false,
     ...(reason === undefined ? {} : { reason }),
+  });
+}
+
+/** The job, which waits for an answer. */
+async function requireWaiting({ bucket }: OperationsContext, jobId: string): Promise<JobRecord> {
+  const id = parseInput(Id, jobId, 'The job id');
+  const job = await readJob(bucket, id);
+  if (!job) throw noSuchJob(id);
+  if (job.state === 'awaiting_confirmation') return job;
+  throw new RefusedError(`Job ${id} is ${job.state}: it waits for no confirmation.`, {
+    remedy: 'List the jobs with `ngbak jobs` and take one that is awaiting_confirmation.',
   });
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PARTS_MAX } from '../archive/plan-parts.ts';
 import { restoreRequestKey, uploadPrefix } from '../bucket/layout.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
@@ -23,7 +24,7 @@ export const PresignPartsInput = z.strictObject({
   parts: z
     .array(
       z.strictObject({
-        number: z.number().int().positive(),
+        number: z.number().int().positive().max(PARTS_MAX),
         /** SHA-256 of the part's bytes, hexadecimal. */
         sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits'),
       }),
@@ -52,7 +53,7 @@ export type PresignedParts = z.infer<typeof PresignedParts>;
 
 export const ListUploadInput = z.strictObject({
   /** Only parts with higher numbers. */
-  after: z.coerce.number().int().min(0).max(10_000).default(0),
+  after: z.coerce.number().int().min(0).max(PARTS_MAX).default(0),
 });
 export type ListUploadInput = z.infer<typeof ListUploadInput>;
 

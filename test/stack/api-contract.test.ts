@@ -1,0 +1,109 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { installSchemathesis } from '../../local/install/python.ts';
+import { AccessList, newApiKey } from '../../shared/api/access.ts';
+import { cancelJob } from '../../shared/operations/cancel-job.ts';
+import { ListJobsInput, listJobs } from '../../shared/operations/list-jobs.ts';
+import { servers } from '../servers.ts';
+import { deployedStack } from './harness.ts';
+
+/** Requests that are made up for each operation beyond those that its schema's corner cases give. */
+const EXAMPLES = 5;
+/** Longest that one run makes requests, in seconds. */
+const RUN_SECONDS = 80;
+/** What stands in for "any": another run may take another one to look elsewhere. */
+const SEED = process.env.NGBAK_TEST_SEED ?? '20261121';
+/** Starts real backups of, or deletes for good in, the deployment that other tests use: shown to a viewer only. */
+const WITH_EFFECT = ['/api/v1/backup', '/api/v1/backup/prune'];
+
+const stack = deployedStack();
+// The emulator has its APIs at paths of its own address.
+const base = `${servers.aws.endpoint}/_aws/execute-api/${new URL(stack.output('ApiUrl')).hostname.split('.')[0]}/$default`;
+const keys = { admin: newApiKey('contract-admin', 'admin'), viewer: newApiKey('contract-viewer', 'viewer') };
+let folder: string;
+let packages: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ngbak-contract-'));
+  const entries = Object.values(keys).map(({ entry }) => entry);
+  await stack.putSecret(stack.output('ApiSecretArn'), AccessList.parse({ keys: entries }));
+  packages = await installSchemathesis({
+    environment: process.env,
+    signal: new AbortController().signal,
+    log: join(folder, 'install.log'),
+    onInstall: () => undefined,
+  });
+}, 300_000);
+
+afterAll(async () => {
+  // What was accepted of the restores that were made up waits for an upload that never comes.
+  const context = {
+    ...stack,
+    stateMachines: {
+      backup: stack.output('BackupStateMachineArn'),
+      restore: stack.output('RestoreStateMachineArn'),
+    },
+  };
+  const { jobs } = await listJobs(context, ListJobsInput.parse({ state: 'pending', limit: 500 }));
+  for (const { job_id, requested_by } of jobs) {
+    if (requested_by?.startsWith('contract-')) await cancelJob(context, job_id, { requestedBy: 'a test' });
+  }
+  await rm(folder, { recursive: true, force: true });
+}, 120_000);
+
+test('whatever its OpenAPI text allows or forbids, the API answers as it says there, and never with 500', async () => {
+  expect(await run(keys.admin.key, ['--exclude-by', `path in ${JSON.stringify(WITH_EFFECT)}`])).toBe('');
+}, 300_000);
+
+test('the same for a viewer, who may start and delete nothing', async () => {
+  expect(
+    await run(
+      keys.viewer.key,
+      WITH_EFFECT.flatMap((path) => ['--include-path', path]),
+    ),
+  ).toBe('');
+}, 300_000);
+
+/** Runs schemathesis on the deployed API; gives back what it found to be wrong. */
+function run(key: string, selection: readonly string[]): Promise<string> {
+  const args = [
+    '-m',
+    'schemathesis.cli',
+    'run',
+    `${base}/api/v1/openapi.json`,
+    ...['--url', base],
+    ...['--header', `Authorization: Bearer ${key}`],
+    ...[
+      '--phases',
+      'coverage,fuzzing',
+      '--max-examples',
+      String(EXAMPLES),
+      '--max-time',
+      String(RUN_SECONDS),
+    ],
+    ...['--seed', SEED, '--generation-database', 'none', '--continue-on-failure'],
+    // A well-formed id may name nothing, and texts such as cron expressions have a grammar that no schema says.
+    ...['--exclude-checks', 'positive_data_acceptance'],
+    ...['--no-color', '--warnings', 'off'],
+    ...selection,
+  ];
+  return new Promise((resolve, reject) => {
+    const child = spawn('python3', args, {
+      cwd: folder,
+      env: { ...process.env, PYTHONPATH: packages },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk) => {
+        output += chunk;
+      });
+    }
+    child.on('error', reject);
+    // Something must have been asked, or nothing was proved.
+    child.on('close', (code) => resolve(code === 0 && / passed|No issues found/.test(output) ? '' : output));
+  });
+}
