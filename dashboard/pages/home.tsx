@@ -9,13 +9,14 @@ import StatusIndicator, { type StatusIndicatorProps } from '@cloudscape-design/c
 import { lazy, Suspense, useEffect, useRef } from 'react';
 import { bytes, count } from '../../cli/format.ts';
 import type { JobSummary } from '../../shared/operations/list-jobs.ts';
+import type { ScheduleList } from '../../shared/operations/list-schedules.ts';
 import type { Overview } from '../../shared/operations/overview.ts';
 import { DayStrip } from '../home/day-strip.tsx';
 import { strip } from '../home/days.ts';
 import { type Verdict, verdictOf } from '../home/verdict.ts';
 import { hasEnded, JobStateSign } from '../job/states.tsx';
 import { Empty, Loading, Show } from '../parts/states.tsx';
-import { Ago, useNow } from '../parts/time.tsx';
+import { Ago, Time, useNow } from '../parts/time.tsx';
 import { href } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
@@ -40,6 +41,7 @@ export default function Home() {
   );
   const running = jobs.data?.jobs.filter(({ state }) => !hasEnded(state)) ?? [];
   const loaded = useData('overview', (signal) => api.overview(signal), QUIET_MS);
+  const schedules = useData('schedules', api.listSchedules, QUIET_MS);
   const { reload } = loaded;
   const before = useRef(0);
   useEffect(() => {
@@ -68,7 +70,12 @@ export default function Home() {
         {(overview) => (
           <SpaceBetween size="l">
             {overview.targets.map((target) => (
-              <Target key={target.target} target={target} jobs={jobs.data?.jobs ?? []} />
+              <Target
+                key={target.target}
+                target={target}
+                jobs={jobs.data?.jobs ?? []}
+                next={nextRun(schedules.data, target.target, overview.targets.length)}
+              />
             ))}
             <Container header={<Header variant="h2">Last {STRIP_DAYS} days</Header>}>
               <DayStrip
@@ -111,7 +118,14 @@ const SIGNS: Record<Verdict['grade'], StatusIndicatorProps.Type> = {
   no: 'error',
 };
 
-function Target({ target, jobs }: { target: Overview['targets'][number]; jobs: readonly JobSummary[] }) {
+interface TargetProps {
+  readonly target: Overview['targets'][number];
+  readonly jobs: readonly JobSummary[];
+  /** When the next backup of it is planned. */
+  readonly next: string | undefined;
+}
+
+function Target({ target, jobs, next }: TargetProps) {
   const now = useNow(30_000);
   const { grade, answer, because } = verdictOf(target, now);
   const good = target.newest_good;
@@ -167,6 +181,10 @@ function Target({ target, jobs }: { target: Overview['targets'][number]; jobs: r
             value: <Link href={href(['backups'], { target: target.target })}>{count(target.backups)}</Link>,
           },
           { label: 'Storage used', value: bytes(target.bytes) },
+          {
+            label: 'Next scheduled backup',
+            value: <Link href={href(['schedules'])}>{next ? <Time value={next} /> : 'None'}</Link>,
+          },
         ]}
       />
     </Container>
@@ -206,6 +224,17 @@ function JobsBox({ title, jobs, none }: { title: string; jobs: readonly JobSumma
       )}
     </Container>
   );
+}
+
+/** When a schedule next backs up a target; one that names no target means the only one there is. */
+function nextRun(list: ScheduleList | undefined, target: string, targets: number): string | undefined {
+  return list?.schedules
+    .filter(
+      ({ backup }) =>
+        backup.target === target || (backup.target === undefined && (targets === 1 || target === 'default')),
+    )
+    .flatMap(({ next_run }) => next_run ?? [])
+    .sort()[0];
 }
 
 /** What a button needs that the user may not press, and why. */

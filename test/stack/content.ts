@@ -17,6 +17,7 @@ export const DASHBOARD: Names = {
   prefix: 'ngbak-dashboard:',
 };
 export const OPTIONS: Names = { label: 'Options', collection: 'options_items', prefix: 'options:' };
+export const VIEWS: Names = { label: 'NgbakViews', collection: 'views_items', prefix: 'ngbak-views:' };
 export const EMPTY_COLLECTION = 'empty_items';
 
 /** Runs `work` with a client of each store, and closes them. */

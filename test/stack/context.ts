@@ -43,6 +43,13 @@ const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: 
       kv: { prefix: 'ngbak-cli:' },
     },
   },
+  views: {
+    scopes: {
+      graph: { label: 'NgbakViews', key_property: 'id' },
+      vectors: { collections: ['views_items'] },
+      kv: { prefix: 'ngbak-views:' },
+    },
+  },
   dashboard: {
     scopes: {
       graph: { label: 'NgbakDashboard', key_property: 'id' },

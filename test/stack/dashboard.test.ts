@@ -1,0 +1,427 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Page } from 'playwright-core';
+import { catalogKey } from '../../shared/bucket/layout.ts';
+import type { Contents } from '../../shared/operations/contents.ts';
+import { idAt } from '../support/backup-id.ts';
+import { catalogue } from '../support/catalog.ts';
+import { accessibilityProblems, overflows, startBrowser } from './browser.ts';
+import { fillTarget, VIEWS } from './content.ts';
+
+const DAY_MS = 86_400_000;
+/** Records of a target of the past, for pages and orders: more than three pages. */
+const PAST = 70;
+const PAST_TARGET = 'museum';
+
+let browser: Awaited<ReturnType<typeof startBrowser>>;
+let backupId: string;
+const past: string[] = [];
+
+beforeAll(async () => {
+  browser = await startBrowser();
+  await fillTarget(VIEWS);
+  const made = await browser.stack.run('Backup', { target: 'views', tags: ['متحف'], note: 'قبل الترحيل' });
+  backupId = (JSON.parse(made.output ?? '{}') as { backup_id?: string }).backup_id ?? '';
+  for (let days = 1; days <= PAST; days++) {
+    const created = new Date(Date.now() - days * DAY_MS);
+    const backup_id = idAt(created);
+    past.push(backup_id);
+    await catalogue(browser.stack.bucket, {
+      backup_id,
+      target: PAST_TARGET,
+      created_at: created.toISOString(),
+      duration_seconds: (days * 31) % 67,
+      retention: 'permanent',
+      tags: days % 10 === 0 ? ['weekly'] : [],
+      ...(days === 4
+        ? {
+            verification: {
+              state: 'damaged',
+              at: created.toISOString(),
+              problems: ['kv/docs.json is not as written'],
+            },
+          }
+        : {}),
+    });
+  }
+});
+afterAll(async () => {
+  await browser?.close();
+  for (const id of past) await browser.stack.bucket.removeAll(catalogKey(id));
+});
+
+const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
+/** What the first column of the list shows: times, as links. */
+const timesIn = (page: Page) =>
+  page.locator('tbody th a').evaluateAll((links) => links.map((link) => link.getAttribute('href')));
+
+describe('what the API serves as pages', () => {
+  test('the index asks anew each time, files with a hash never, and a first visit loads less than 400 kB', async () => {
+    const index = await fetch(browser.root, { headers: { 'accept-encoding': 'br' } });
+    const html = await index.text();
+    expect(index.headers.get('cache-control')).toBe('no-cache');
+    const names = [...html.matchAll(/(?:src|href)="\.\/(assets\/[^"]+)"/g)].map(([, name = '']) => name);
+    expect(names.length).toBeGreaterThan(1);
+    let bytes = html.length;
+    for (const name of names) {
+      // As bytes that fetch does not unpack: the emulator says which encoding they have.
+      const answer = await fetch(browser.root + name, { headers: { 'accept-encoding': 'br' } });
+      expect(answer.headers.get('content-encoding')).toBe('br');
+      expect(answer.headers.get('cache-control')).toContain('immutable');
+      bytes += Number(answer.headers.get('content-length'));
+      const plain = await fetch(browser.root + name, { headers: { 'accept-encoding': 'identity' } });
+      expect(await plain.text()).toBe(await answer.text());
+    }
+    expect(bytes).toBeLessThan(400_000);
+  });
+
+  test('the policy allows no inline script or style, no frame, and no host but the API and the bucket', async () => {
+    const { headers } = await fetch(browser.root);
+    const policy = headers.get('content-security-policy') ?? '';
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toContain("frame-ancestors 'none'");
+    expect(policy).not.toContain('unsafe');
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('referrer-policy')).toBe('no-referrer');
+  });
+
+  test.each(['assets/../index.mjs', 'index.mjs', 'dashboard/index.html', 'assets/', '%2e%2e/index.mjs'])(
+    'nothing else of the function: %s',
+    async (path) => {
+      const answer = await fetch(browser.root + path);
+      expect(answer.status).toBe(404);
+      expect(await answer.text()).not.toContain('import');
+    },
+  );
+});
+
+test('without a key that counts nobody gets in; with one they are where they wanted to go', async () => {
+  const visit = await browser.visit();
+  const { page } = visit;
+  await visit.open(`backup/${backupId}`);
+  await page.getByLabel('Key', { exact: true }).fill('two words');
+  await button(page, 'Sign in').click();
+  await page.getByText('A key is one word').waitFor();
+  await page.getByLabel('Key', { exact: true }).fill('ngbak_wrong');
+  await page.keyboard.press('Enter');
+  await page.getByText('Your key does not count').waitFor();
+  await page.getByLabel('Key', { exact: true }).fill(browser.stack.apiKey('viewer'));
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'How it is kept' }).waitFor();
+  await page.reload();
+  await page.getByRole('heading', { name: 'How it is kept' }).waitFor();
+  await button(page, 'Signed in as test-viewer, viewer').click();
+  await page.getByRole('menuitem', { name: 'Sign out' }).click();
+  await page.getByLabel('Key', { exact: true }).waitFor();
+  expect(await page.evaluate('sessionStorage.getItem("ngbak.key")')).toBeNull();
+  visit.assertClean();
+});
+
+test('Home answers for each target whether it could be brought back, and shows the days', async () => {
+  const visit = await browser.visit({ role: 'viewer' });
+  const { page } = visit;
+  await visit.open('');
+  await page.getByRole('heading', { name: PAST_TARGET }).waitFor();
+  const target = (name: string) =>
+    page
+      .locator('[class*=awsui_root]')
+      .filter({ has: page.getByRole('heading', { name, exact: true, level: 2 }) })
+      .last();
+  await target('views').getByText('Yes', { exact: true }).waitFor();
+  await target(PAST_TARGET).getByText('One backup is damaged', { exact: false }).waitFor();
+  await target('empty').getByText('There is no backup of it.').waitFor();
+  const damaged = new Date(Date.now() - 4 * DAY_MS);
+  const days = page.getByRole('list', { name: 'Backups of the last 30 days' }).getByRole('listitem');
+  expect(await days.count()).toBe(30);
+  expect(await days.nth(25).innerText()).toContain('1 damaged');
+  expect(await days.nth(25).innerText()).toContain(String(damaged.getDate()));
+  await page.getByRole('heading', { name: 'Size of archives' }).waitFor();
+  visit.assertClean();
+});
+
+test('the list goes through its pages by cursor, sorts, filters, and keeps all of it in the address', async () => {
+  const visit = await browser.visit({ role: 'viewer' });
+  const { page } = visit;
+  await visit.open(`backups?target=${PAST_TARGET}`);
+  await page.getByRole('heading', { name: `Backups (${PAST})` }).waitFor();
+  const seen = new Set(await timesIn(page));
+  expect(seen.size).toBe(20);
+  for (let number = 2; number <= 4; number++) {
+    await button(page, 'Next page').click();
+    await page.waitForURL(new RegExp(`page=${number}`));
+    await expectEventually(async () => (await timesIn(page)).every((link) => !seen.has(link)));
+    for (const link of await timesIn(page)) seen.add(link);
+  }
+  expect(seen).toEqual(new Set(past.map((id) => `#/backup/${id}`)));
+  await page.goBack();
+  await page.reload();
+  await expectEventually(async () => (await timesIn(page))[0] === `#/backup/${past[40]}`);
+
+  await visit.open(`backups?target=${PAST_TARGET}`);
+  await page.getByRole('columnheader', { name: 'Duration' }).getByRole('button').click();
+  await page.waitForURL(/sort=duration/);
+  const durations = () => page.locator('tbody tr td:nth-child(7)').allInnerTexts();
+  await expectEventually(async () => {
+    const numbers = (await durations()).map((text) => parseDuration(text));
+    return numbers.length === 20 && numbers.every((number, i) => i === 0 || number >= (numbers[i - 1] ?? 0));
+  });
+
+  await visit.open(`backups?target=${PAST_TARGET}&tag=weekly`);
+  await page.getByRole('heading', { name: 'Backups (7)' }).waitFor();
+  await page.getByText('Damaged').waitFor({ state: 'detached' });
+  await visit.open('backups?target=nobody');
+  await page.getByText('No backup matches').waitFor();
+  visit.assertClean();
+});
+
+test('columns that the user chose are there the next time', async () => {
+  const visit = await browser.visit({ role: 'viewer' });
+  const { page } = visit;
+  await visit.open(`backups?target=${PAST_TARGET}`);
+  const header = page.getByRole('columnheader', { name: 'Id', exact: true });
+  await page.getByRole('columnheader', { name: 'Size' }).waitFor();
+  expect(await header.count()).toBe(0);
+  await button(page, 'Preferences').click();
+  await page.getByRole('checkbox', { name: 'Id', exact: true }).check();
+  await button(page, 'Confirm').click();
+  await header.waitFor();
+  await page.reload();
+  await header.waitFor();
+  visit.assertClean();
+});
+
+test('a time is in the user’s zone, with UTC when it is pointed at', async () => {
+  const visit = await browser.visit({ role: 'viewer', timezone: 'Asia/Kathmandu' });
+  await visit.open(`backup/${backupId}`);
+  const time = visit.page.locator('h1 time');
+  const created = new Date((await time.getAttribute('datetime')) ?? '');
+  expect(await time.innerText()).toBe(created.toLocaleString('sv-SE', { timeZone: 'Asia/Kathmandu' }));
+  expect(await time.getAttribute('title')).toBe(
+    `${created.toISOString().slice(0, 19).replace('T', ' ')} UTC`,
+  );
+  visit.assertClean();
+});
+
+test('tags, note and retention are changed where they stand', async () => {
+  const visit = await browser.visit({ role: 'operator' });
+  const { page } = visit;
+  await visit.open(`backup/${backupId}`);
+  await button(page, 'Change: Tags').click();
+  await page.getByLabel('Add a tag').fill('乾隆');
+  await page.keyboard.press('Enter');
+  await button(page, 'Save').click();
+  await page.getByText('乾隆').waitFor();
+  await button(page, 'Change: Note').click();
+  await page.getByRole('textbox', { name: 'Note' }).fill('<img src=x onerror=alert(1)>');
+  await button(page, 'Save').click();
+  await page.getByText('<img src=x onerror=alert(1)>').waitFor();
+  await button(page, 'Change: Retention').click();
+  await button(page, 'Retention By the policy').click();
+  await page.getByRole('option', { name: 'For so many days' }).click();
+  await page.getByLabel('Days').fill('0');
+  await page.getByText('of at least 1').waitFor();
+  await page.getByLabel('Days').fill('12');
+  await button(page, 'Save').click();
+  await page.getByText('12 days').waitFor();
+  const { tags, note, retention } = await api<Record<string, unknown>>(`backup/${backupId}`);
+  expect({ tags, note, retention }).toEqual({
+    tags: ['متحف', '乾隆'],
+    note: '<img src=x onerror=alert(1)>',
+    retention: '12d',
+  });
+  visit.assertClean();
+});
+
+test('every entry can be downloaded by itself, and is what the index says', async () => {
+  const visit = await browser.visit({ role: 'operator' });
+  const { page } = visit;
+  await visit.open(`backup/${backupId}`);
+  const { entries } = await api<Contents>(`backup/${backupId}/contents`);
+  expect(entries.length).toBeGreaterThan(5);
+  for (const { name, sha256 } of entries) {
+    const waiting = page.waitForEvent('download');
+    await button(page, `Download ${name}`).click();
+    const download = await waiting;
+    expect(download.suggestedFilename()).toBe(name.split('/').at(-1));
+    const content = await readFile(await download.path());
+    expect([name, createHash('sha256').update(content).digest('hex')]).toEqual([name, sha256]);
+  }
+  const waiting = page.waitForEvent('download');
+  await button(page, 'Download').click();
+  expect((await waiting).suggestedFilename()).toMatch(/^backup_\d{8}_\d{6}\.ngbak$/);
+  visit.assertClean();
+});
+
+test('a checksum and a command are copied whole; the manifest is shown', async () => {
+  const visit = await browser.visit({ role: 'viewer' });
+  const { page } = visit;
+  await visit.open(`backup/${backupId}`);
+  const { archive } = await api<{ archive: { checksum: string } }>(`backup/${backupId}`);
+  await button(page, 'Copy the checksum').click();
+  expect(await page.evaluate('navigator.clipboard.readText()')).toBe(archive.checksum);
+  await button(page, 'In a terminal').click();
+  await button(page, 'Copy the command: Verify it').click();
+  expect(await page.evaluate('navigator.clipboard.readText()')).toBe(`ngbak verify ${backupId}`);
+  await button(page, 'Manifest').click();
+  await page.getByText('"format_version": "1.0"').waitFor();
+  visit.assertClean();
+});
+
+test('a verification reads every byte; of an archive that is gone it says so', async () => {
+  const visit = await browser.visit({ role: 'operator' });
+  const { page } = visit;
+  await visit.open(`backup/${backupId}`);
+  await button(page, 'Verify').click();
+  await page.getByText('The backup is as it was written').waitFor();
+  // A record of the past has no archive.
+  await visit.open(`backup/${past[0]}`);
+  await button(page, 'Verify').click();
+  await page.getByText('The backup is damaged').waitFor();
+  await page.getByText('is gone', { exact: false }).first().waitFor();
+  visit.assertClean();
+});
+
+test('a backup is deleted by an admin who types its target’s name, and by nobody else', async () => {
+  const made = await browser.stack.run('Backup', { target: 'views' });
+  const { backup_id: id = '' } = JSON.parse(made.output ?? '{}') as { backup_id?: string };
+  const operator = await browser.visit({ role: 'operator' });
+  await operator.open(`backup/${id}`);
+  expect(await button(operator.page, 'Delete').getAttribute('aria-disabled')).toBe('true');
+
+  const visit = await browser.visit({ role: 'admin' });
+  const { page } = visit;
+  await visit.open(`backup/${id}`);
+  await button(page, 'Delete').click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Type the name of its target').fill('view');
+  expect(await dialog.getByRole('button', { name: 'Delete' }).isDisabled()).toBe(true);
+  await dialog.getByLabel('Type the name of its target').fill('views');
+  await page.keyboard.press('Enter');
+  await page.getByText('The backup is deleted').waitFor();
+  await page.waitForURL(/#\/backups$/);
+  expect(await browser.stack.keys(`backups/${id}`)).toEqual([]);
+  await visit.open(`backup/${id}`);
+  await page.getByText('There is no such backup').waitFor();
+  visit.assertClean();
+});
+
+test('Settings shows health, what can’t be done and why, and no secret; keys are for admins', async () => {
+  const visit = await browser.visit({ role: 'admin' });
+  const { page } = visit;
+  await visit.open('settings');
+  await page.getByText('ngbak doctor').waitFor();
+  await page.getByText('no hooks are configured', { exact: false }).first().waitFor();
+  await page.getByRole('rowheader', { name: 'test-operator' }).waitFor();
+  const text = await page.locator('body').innerText();
+  for (const secret of [browser.stack.apiKey('admin'), 'bolt://', 'redis://', 'password']) {
+    expect(text).not.toContain(secret);
+  }
+  visit.assertClean();
+
+  const viewer = await browser.visit({ role: 'viewer' });
+  await viewer.open('settings');
+  await viewer.page.getByText('This needs the role admin; your key has the role viewer.').waitFor();
+  viewer.assertClean();
+});
+
+test('offline, the page keeps what it shows, says so, and goes on by itself', async () => {
+  const visit = await browser.visit({ role: 'viewer' });
+  const { page, context } = visit;
+  await visit.open('settings');
+  await page.getByText('Bucket and newest backup').waitFor();
+  await context.setOffline(true);
+  await button(page, 'Check again').click();
+  await page.getByText('This computer has no network', { exact: false }).waitFor();
+  await page.getByText('Bucket and newest backup').waitFor();
+  await context.setOffline(false);
+  await page.getByText('This computer has no network', { exact: false }).waitFor({ state: 'detached' });
+});
+
+describe.each([
+  ['light', false],
+  ['dark', false],
+  ['light', true],
+] as const)('in %s mode, narrow: %s', (mode, narrow) => {
+  test.each([
+    ['Home', '', 'Last 30 days'],
+    ['Backups', 'backups', 'Backups ('],
+    ['a backup', 'backup', 'Contents ('],
+    ['Settings', 'settings', 'Keys and roles'],
+    ['a page that is not there', 'nowhere', ''],
+  ])('%s has nothing that axe finds, and does not scroll sideways', async (_, path, heading) => {
+    const visit = await browser.visit({ role: 'admin', mode, narrow });
+    await visit.open(path === 'backup' ? `backup/${backupId}` : path);
+    if (heading) await visit.page.getByRole('heading', { name: heading }).waitFor();
+    else await visit.page.getByText('There is no such page').waitFor();
+    await visit.page.waitForLoadState('networkidle');
+    expect(await accessibilityProblems(visit.page)).toEqual([]);
+    expect(await overflows(visit.page)).toBe(false);
+    visit.assertClean();
+    await visit.context.close();
+  });
+
+  test('the sign-in too', async () => {
+    const visit = await browser.visit({ mode, narrow });
+    await visit.open('');
+    await visit.page.getByLabel('Key', { exact: true }).waitFor();
+    expect(await accessibilityProblems(visit.page)).toEqual([]);
+    expect(await overflows(visit.page)).toBe(false);
+    visit.assertClean();
+    await visit.context.close();
+  });
+});
+
+test('the keyboard alone is enough: sign in, open the newest backup, change its note', async () => {
+  const visit = await browser.visit();
+  const { page } = visit;
+  await visit.open('backups?target=views');
+  await page.getByLabel('Key', { exact: true }).waitFor();
+  await page.keyboard.type(browser.stack.apiKey('operator'));
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Backups (' }).waitFor();
+  await tabTo(page, (focused) => focused.includes('#/backup/'));
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'How it is kept' }).waitFor();
+  await tabTo(page, (focused) => focused.includes('Change: Note'));
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('ControlOrMeta+A');
+  await page.keyboard.type('by keyboard');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  await page.getByText('by keyboard', { exact: true }).waitFor();
+  visit.assertClean();
+});
+
+/** Presses Tab until what has the focus is as wanted. */
+async function tabTo(page: Page, wanted: (html: string) => boolean): Promise<void> {
+  const passed: string[] = [];
+  for (let i = 0; i < 120; i++) {
+    await page.keyboard.press('Tab');
+    const html = (await page.evaluate('document.activeElement?.outerHTML.slice(0, 400) ?? ""')) as string;
+    if (wanted(html)) return;
+    passed.push(html.slice(0, 80));
+  }
+  throw new Error(`The focus never got there. It was at:\n${passed.join('\n')}`);
+}
+
+async function expectEventually(holds: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  while (!(await holds())) {
+    if (Date.now() > deadline) expect(await holds()).toBe(true);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+async function api<T>(path: string): Promise<T> {
+  const answer = await fetch(`${browser.root}api/v1/${path}`, {
+    headers: { authorization: `Bearer ${browser.stack.apiKey('viewer')}` },
+  });
+  return (await answer.json()) as T;
+}
+
+/** `1 min 4 s` → 64 */
+function parseDuration(text: string): number {
+  const [, minutes = '0', seconds = '0'] = /(?:(\d+) min )?([\d.]+) s/.exec(text) ?? [];
+  return Number(minutes) * 60 + Number(seconds);
+}
