@@ -134,8 +134,8 @@ test('Home answers for each target whether it could be brought back, and shows t
   const damaged = new Date(Date.now() - 4 * DAY_MS);
   const days = page.getByRole('list', { name: 'Backups of the last 30 days' }).getByRole('listitem');
   expect(await days.count()).toBe(30);
-  expect(await days.nth(25).innerText()).toContain('1 damaged');
-  expect(await days.nth(25).innerText()).toContain(String(damaged.getDate()));
+  expect(await days.nth(25).textContent()).toContain('1 damaged');
+  expect(await days.nth(25).textContent()).toContain(String(damaged.getDate()));
   await page.getByRole('heading', { name: 'Size of archives' }).waitFor();
   visit.assertClean();
 });
@@ -161,7 +161,7 @@ test('the list goes through its pages by cursor, sorts, filters, and keeps all o
   await visit.open(`backups?target=${PAST_TARGET}`);
   await page.getByRole('columnheader', { name: 'Duration' }).getByRole('button').click();
   await page.waitForURL(/sort=duration/);
-  const durations = () => page.locator('tbody tr td:nth-child(7)').allInnerTexts();
+  const durations = () => page.locator('tbody tr td:nth-child(7)').allTextContents();
   await expectEventually(async () => {
     const numbers = (await durations()).map((text) => parseDuration(text));
     return numbers.length === 20 && numbers.every((number, i) => i === 0 || number >= (numbers[i - 1] ?? 0));
@@ -196,7 +196,7 @@ test('a time is in the user’s zone, with UTC when it is pointed at', async () 
   await visit.open(`backup/${backupId}`);
   const time = visit.page.locator('h1 time');
   const created = new Date((await time.getAttribute('datetime')) ?? '');
-  expect(await time.innerText()).toBe(created.toLocaleString('sv-SE', { timeZone: 'Asia/Kathmandu' }));
+  expect(await time.textContent()).toBe(created.toLocaleString('sv-SE', { timeZone: 'Asia/Kathmandu' }));
   expect(await time.getAttribute('title')).toBe(
     `${created.toISOString().slice(0, 19).replace('T', ' ')} UTC`,
   );
@@ -313,7 +313,7 @@ test('Settings shows health, what can’t be done and why, and no secret; keys a
   await page.getByText('ngbak doctor').waitFor();
   await page.getByText('no hooks are configured', { exact: false }).first().waitFor();
   await page.getByRole('rowheader', { name: 'test-operator' }).waitFor();
-  const text = await page.locator('body').innerText();
+  const text = await page.locator('body').textContent();
   for (const secret of [browser.stack.apiKey('admin'), 'bolt://', 'redis://', 'password']) {
     expect(text).not.toContain(secret);
   }
