@@ -13,6 +13,8 @@ export const StoreConfig = z.strictObject({
   secret: z.string().min(1),
   /** Overrides of the scope that the profile derives, in the adapter's own terms. No secrets. */
   scope: z.record(z.string(), z.json()).optional(),
+  /** Read-only questions asked before and after a restore, in the adapter's own terms; docs/restore.md shows them. */
+  smoke: z.array(z.json()).min(1).max(8).optional(),
 });
 export type StoreConfig = z.infer<typeof StoreConfig>;
 

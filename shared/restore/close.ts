@@ -2,9 +2,17 @@ import { jobProgressPrefix } from '../bucket/layout.ts';
 import type { Tallies } from '../digest.ts';
 import type { Environment } from '../environment.ts';
 import { IntegrityError } from '../errors.ts';
+import type { Answer } from './answer.ts';
 import { readInspection } from './inspection.ts';
 import { sumLegs } from './leg.ts';
 import { danglingOf, type RestorePlan, readRestorePlan } from './plan.ts';
+
+/** A smoke question with what the store answered before the restore and after it, in words that hold no data. */
+export interface ComparedAnswer {
+  readonly question: string;
+  readonly before: string;
+  readonly after: string;
+}
 
 /** Output of a restore: what came back, and how that was proved. */
 export interface RestoreResult {
@@ -16,7 +24,10 @@ export interface RestoreResult {
   /** Relationships that lead out of the archive: how many were attached, left out, and whether those were kept. */
   readonly dangling?: { attached: number; left_out: number; kept: boolean };
   /** By store: what was loaded, and what was then read back from the target and found equal to the archive. */
-  readonly stores: Record<string, { loaded: Tallies; read_back: Tallies; differences: 0 }>;
+  readonly stores: Record<
+    string,
+    { loaded: Tallies; read_back: Tallies; differences: 0; smoke: readonly ComparedAnswer[] }
+  >;
   readonly verified: true;
   readonly finished_at: string;
 }
@@ -37,7 +48,9 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
         remedy: `Restore again; the records of the steps are under s3://${environment.bucket.name}/${jobProgressPrefix(jobId)}.`,
       });
     }
-    stores[store] = { loaded: loaded.tallies, read_back: verified.tallies, differences: 0 };
+    const before = inspection.stores.find((inspected) => inspected.store === store)?.smoke ?? [];
+    const smoke = compareAnswers(plan, store, before, verified.smoke);
+    stores[store] = { loaded: loaded.tallies, read_back: verified.tallies, differences: 0, smoke };
   }
   return {
     job_id: jobId,
@@ -63,4 +76,23 @@ function danglingEnd(plan: RestorePlan, loaded: Tallies | undefined): Pick<Resto
   const leftOut = loaded?.left_out?.count ?? 0;
   if (attached + leftOut === 0) return {};
   return { dangling: { attached, left_out: leftOut, kept: leftOut > 0 && danglingOf(plan) === 'defer' } };
+}
+
+/** Throws IntegrityError where a question that was answered before is not any more. */
+function compareAnswers(
+  plan: RestorePlan,
+  store: string,
+  before: readonly Answer[],
+  after: readonly Answer[],
+): ComparedAnswer[] {
+  return after.map(({ question, answered, answer }) => {
+    const earlier = before.find((other) => other.question === question);
+    if (earlier?.answered && !answered) {
+      throw new IntegrityError(
+        `After the restore, ${store} of target "${plan.target}" does not answer "${question}", which it did before: ${answer}`,
+        { remedy: 'Look whether the server is in order, and restore again.' },
+      );
+    }
+    return { question, before: earlier?.answer ?? 'not asked', after: answer };
+  });
 }

@@ -20,6 +20,7 @@ import { storesNamed } from './parts.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { RestoreOptions } from './request.ts';
 import { reasonOf, routeStore, viewOf } from './routes.ts';
+import { askStore } from './smoke.ts';
 
 /** Problems that an error tells; the inspection's record has all of them. */
 const PROBLEMS_TOLD_MAX = 5;
@@ -229,6 +230,7 @@ async function compareStore(
       target: probe.counts,
       warnings: [...probe.warnings],
       changes: route?.changes ?? [],
+      smoke: await askStore(config, plan, store, context),
       problems: [...problems],
     };
   };

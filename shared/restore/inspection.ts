@@ -3,6 +3,7 @@ import type { Bucket } from '../bucket/bucket.ts';
 import { inspectionKey } from '../bucket/layout.ts';
 import { Id } from '../ids.ts';
 import { STORE_NAMES } from '../stores/port.ts';
+import { Answer } from './answer.ts';
 
 /** What the inspection found: `jobs/<job>/inspection.json`. */
 export const Inspection = z.object({
@@ -34,6 +35,8 @@ export const Inspection = z.object({
       warnings: z.array(z.string()),
       /** What is other at the destination than in the archive: names, and parts that are left out. In words. */
       changes: z.array(z.string()).default([]),
+      /** Questions that are asked again after the restore, and the answers of now. */
+      smoke: z.array(Answer).default([]),
       /** What stands against loading the archive here. */
       problems: z.array(z.string()),
     }),

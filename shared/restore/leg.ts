@@ -12,9 +12,11 @@ import { requireLock } from '../jobs/lock.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { withStore } from '../stores/open.ts';
 import type { Store, StoreName } from '../stores/port.ts';
+import { Answer } from './answer.ts';
 import { writeDeferred } from './deferred.ts';
 import { danglingOf, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { viewOf } from './routes.ts';
+import { askStore } from './smoke.ts';
 
 /** The stages of a store's restore. `clear` goes over into `load` by itself; the workflow starts the other two. */
 export const RESTORE_PHASES = ['clear', 'load', 'verify', 'finish'] as const;
@@ -38,6 +40,8 @@ const LegRecord = z.object({
   tallies: TalliesRecord,
   differences: z.number().int().nonnegative(),
   samples: z.array(z.object({ thing: z.string(), problem: z.string() })),
+  /** With the last leg of a verification: what the store answered then. */
+  smoke: z.array(Answer).optional(),
 });
 type LegRecord = z.infer<typeof LegRecord>;
 
@@ -71,6 +75,7 @@ export async function restoreLeg(
     tallies: result.tallies,
     differences: result.differences,
     samples: [...result.samples],
+    ...('smoke' in result && result.smoke ? { smoke: result.smoke } : {}),
   };
   await environment.bucket.writeRecord(restoreLegKey(state.job_id, name, state.phase, state.leg), record);
   const phaseDone = result.cursor === null;
@@ -102,7 +107,11 @@ async function runPhase(
   }
   const opened = await openPlanned(environment, plan);
   const archive = viewOf(environment.config, plan, opened, store.name);
-  if (state.phase === 'verify') return store.verify(archive, options, state.cursor, context);
+  if (state.phase === 'verify') {
+    const verified = await store.verify(archive, options, state.cursor, context);
+    if (verified.cursor !== null || verified.differences > 0) return verified;
+    return { ...verified, smoke: await askStore(environment.config, plan, store, context) };
+  }
   const result = await store[state.phase](archive, options, state.cursor, context);
   return { ...result, differences: 0, samples: [] };
 }
@@ -139,19 +148,21 @@ export async function sumLegs(
   jobId: string,
   store: StoreName,
   phase: RestoreState['phase'],
-): Promise<LegRecord & { legs: number }> {
+): Promise<LegRecord & { legs: number; smoke: Answer[] }> {
   let legs = 0;
   let tallies: Tallies = {};
   let differences = 0;
   const samples: LegRecord['samples'] = [];
+  const smoke: Answer[] = [];
   for await (const { key } of environment.bucket.keys(restoreLegsPrefix(jobId, store, phase))) {
     const record = await environment.bucket.requireRecord(key, LegRecord, 'Upload the archive again.');
     legs++;
     tallies = addTallies(tallies, record.tallies);
     differences += record.differences;
+    smoke.push(...(record.smoke ?? []));
     samples.push(...record.samples.slice(0, SAMPLES_TOLD_MAX - samples.length));
   }
-  return { legs, tallies, differences, samples };
+  return { legs, tallies, differences, samples, smoke };
 }
 
 function differs(plan: RestorePlan, store: StoreName, total: LegRecord): IntegrityError {

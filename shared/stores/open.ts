@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { Json } from '../archive/types.ts';
 import { findTarget, type NgbakConfig } from '../config.ts';
 import { InvalidInputError } from '../errors.ts';
@@ -32,7 +33,7 @@ export function settleStore(
   targetName: string,
   name: Exclude<StoreName, 'config'>,
   parameters?: Record<string, Json>,
-): { adapter: StoreAdapter; scope: unknown; secret: string } {
+): { adapter: StoreAdapter; scope: unknown; secret: string; questions: readonly unknown[] | undefined } {
   const target = findTarget(config, targetName);
   const settings = target.stores[name];
   if (!settings) {
@@ -50,7 +51,15 @@ export function settleStore(
     `Scope of targets.${targetName}.stores.${name}`,
     'Correct "parameters" and "scope" in cdk.json and deploy; docs/profiles.md lists them.',
   );
-  return { adapter, scope, secret: settings.secret };
+  const questions =
+    settings.smoke &&
+    parseInput(
+      z.array(adapter.Smoke),
+      settings.smoke,
+      `"smoke" of targets.${targetName}.stores.${name}`,
+      'Correct it in cdk.json and deploy; docs/restore.md shows what may be asked.',
+    );
+  return { adapter, scope, secret: settings.secret, questions };
 }
 
 /**

@@ -152,6 +152,11 @@ export interface Store {
     cursor: Cursor | null,
     context: LegContext,
   ): Promise<VerifyLeg>;
+  /**
+   * Asks one read-only question, as a reader of the data would, and returns the answer in words that hold no data and
+   * are the same for the same answer. Throws where the store does not answer it.
+   */
+  smoke(question: unknown, context: LegContext): Promise<string>;
   /** Removes every auxiliary thing of the load (temporary labels, properties, indexes, names). Idempotent. */
   finish(options: RestoreOptions, cursor: Cursor | null, context: LegContext): Promise<Leg>;
   close(): Promise<void>;
@@ -210,6 +215,10 @@ export interface StoreAdapter<Connection = unknown, Scope = unknown> {
   readonly name: StoreName;
   readonly Connection: z.ZodType<Connection>;
   readonly Scope: z.ZodType<Scope>;
+  /** A question for `smoke`, in this backend's own terms. It can't write, whatever it says. */
+  readonly Smoke: z.ZodType;
+  /** What is asked where the configuration has no questions. */
+  questions(scope: Scope): readonly unknown[];
   create(connection: Connection, scope: Scope, dependencies: StoreDependencies): Store;
   /**
    * Where a restore puts the data of `archive`, by the scope that it was saved from (undefined where the archive does

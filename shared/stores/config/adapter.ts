@@ -24,6 +24,8 @@ export const configAdapter: StoreAdapter<z.infer<typeof ConfigConnection>, Confi
   Connection: ConfigConnection,
   Scope: ConfigScope,
   create: (_connection, scope) => new ConfigStore(scope),
+  Smoke: z.never(),
+  questions: () => [],
   route: async (_archive, saved, scope) => ({ saved, scope, names: {}, changes: [] }),
   view: (archive) => archive,
 };
@@ -39,6 +41,11 @@ class ConfigStore implements Store {
     this.#settings = sorted(
       maskSecrets({ target, effective: JSON.parse(JSON.stringify(effective ?? null)) as Json }),
     );
+  }
+
+  /** Nothing is asked: restores do not load the configuration. */
+  async smoke(): Promise<string> {
+    return Promise.resolve('nothing');
   }
 
   async probe(): Promise<StoreProbe> {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { z } from 'zod';
 import type { EntryReader } from '../../archive/types.ts';
 import { NgbakError } from '../../errors.ts';
 import type {
@@ -19,6 +20,8 @@ import type { FileInfo, Folder } from './folder.ts';
 import { clearFiles, filesOf, loadFiles, requireNoConflicts, verifyFiles } from './restore.ts';
 import { routeFiles, viewFiles } from './view.ts';
 
+/** Name of a file of the scope, or `*` for all of them. */
+const FileQuestion = z.string().min(1).max(255);
 /** Most files of one scope: they are listed as a whole. */
 const FILES_MAX = 100_000;
 
@@ -32,6 +35,8 @@ export const filesAdapter: StoreAdapter<FilesConnection, FilesScope> = {
   Connection: FilesConnection,
   Scope: FilesScope,
   create: (connection, scope, { target }) => new FilesStore(openFolder(connection, scope, target), scope),
+  Smoke: FileQuestion,
+  questions: () => ['*'],
   route: routeFiles,
   view: viewFiles,
 };
@@ -137,6 +142,21 @@ class FilesStore implements Store {
   ): Promise<VerifyLeg> {
     const present = async () => (await this.#list()).files;
     return verifyFiles(this.#folder, this.#scope, archive, options, present, cursor, context);
+  }
+
+  /** How many files there are (`*`), or the size of one, read to its end. */
+  async smoke(question: unknown, context: LegContext): Promise<string> {
+    const name = FileQuestion.parse(question);
+    const { files } = await this.#list();
+    if (name === '*') return `${files.length} files`;
+    const file = files.find((candidate) => candidate.name === name);
+    if (!file) return 'no such file';
+    let bytes = 0;
+    for await (const chunk of this.#folder.read(file, 0, file.size)) {
+      context.signal.throwIfAborted();
+      bytes += chunk.length;
+    }
+    return `${bytes} bytes`;
   }
 
   async finish(): Promise<Leg> {

@@ -20,6 +20,7 @@ import { probeGraph } from './probe.ts';
 import { type ScopeText, scopeText } from './scope.ts';
 import { Neo4jServer } from './server.ts';
 import { planShards } from './shards.ts';
+import { askGraph, GraphQuestion, graphQuestions } from './smoke.ts';
 import { verifyGraph } from './verify.ts';
 import { routeGraph, viewGraph } from './view.ts';
 
@@ -31,6 +32,8 @@ export const neo4jAdapter: StoreAdapter<Neo4jConnection, Neo4jScope> = {
   Scope: Neo4jScope,
   create: (connection, scope, { target }) =>
     new Neo4jStore(new Neo4jServer(connection, target), scopeText(scope)),
+  Smoke: GraphQuestion,
+  questions: graphQuestions,
   route: routeGraph,
   view: viewGraph,
 };
@@ -87,6 +90,10 @@ class Neo4jStore implements Store {
     context: LegContext,
   ): Promise<VerifyLeg> {
     return verifyGraph(await this.#site(archive, options, context), cursor);
+  }
+
+  smoke(question: unknown, context: LegContext): Promise<string> {
+    return askGraph(this.#server, this.#scope, question, context);
   }
 
   async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {

@@ -19,6 +19,7 @@ import { QdrantConnection, QdrantScope } from './connection.ts';
 import { type ExportLimits, exportQdrant, planQdrant } from './export.ts';
 import { loadQdrant } from './load.ts';
 import { probeQdrant, readVersion } from './probe.ts';
+import { askVectors, VectorsQuestion, vectorsQuestions } from './smoke.ts';
 import { verifyQdrant } from './verify.ts';
 import { routeVectors, viewVectors } from './view.ts';
 
@@ -29,6 +30,8 @@ export const qdrantAdapter: StoreAdapter<QdrantConnection, QdrantScope> = {
   Connection: QdrantConnection,
   Scope: QdrantScope,
   create: (connection, scope, dependencies) => new QdrantStore(connection, scope, dependencies),
+  Smoke: VectorsQuestion,
+  questions: vectorsQuestions,
   route: routeVectors,
   view: viewVectors,
 };
@@ -98,6 +101,10 @@ export class QdrantStore implements Store {
     context: LegContext,
   ): Promise<VerifyLeg> {
     return verifyQdrant(this.#client, this.#scope, archive, options, cursor, context);
+  }
+
+  smoke(question: unknown, context: LegContext): Promise<string> {
+    return askVectors(this.#client, question, context);
   }
 
   async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {

@@ -22,6 +22,7 @@ import { planKeys, probeKeys } from './probe.ts';
 import { KeyReader } from './read.ts';
 import { KeySpace, RedisScope } from './scope.ts';
 import { infoFields, readFacts, type ServerFacts } from './server.ts';
+import { askKeys, KeysQuestion, keysQuestions } from './smoke.ts';
 import { verifyKeys } from './verify.ts';
 import { routeKeys, viewKeys } from './view.ts';
 
@@ -32,6 +33,8 @@ export const redisAdapter: StoreAdapter<RedisConnection, RedisScope> = {
   Connection: RedisConnection,
   Scope: RedisScope,
   create: (connection, scope, { target }) => new RedisStore(connection, scope, target),
+  Smoke: KeysQuestion,
+  questions: keysQuestions,
   route: routeKeys,
   view: viewKeys,
 };
@@ -176,6 +179,10 @@ export class RedisStore implements Store {
       },
       cursor,
     );
+  }
+
+  smoke(question: unknown, context: LegContext): Promise<string> {
+    return askKeys(this.#client, this.#space, question, context);
   }
 
   async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {

@@ -25,6 +25,7 @@ const inspection: Inspection = {
       target: { nodes: 100, relationships: 30 },
       warnings: ['the index is being built'],
       changes: [],
+      smoke: [],
       problems: [],
     },
   ],

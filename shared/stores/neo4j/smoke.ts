@@ -1,0 +1,29 @@
+import { z } from 'zod';
+import { tellAnswer } from '../answer.ts';
+import type { LegContext } from '../port.ts';
+import type { Neo4jScope } from './connection.ts';
+import { type ScopeText, scopeText } from './scope.ts';
+import type { Neo4jServer } from './server.ts';
+
+/** A Cypher query that only reads; `$label` is the label of the scope, or null. */
+export const GraphQuestion = z.string().min(1).max(2000);
+
+/** What is asked where the configuration asks nothing. */
+export function graphQuestions(scope: Neo4jScope): string[] {
+  const { node } = scopeText(scope);
+  return [
+    `MATCH ${node('n')} RETURN count(n) AS nodes`,
+    `MATCH ${node('n')}-[r]->() WITH r LIMIT 1000 RETURN count(r) AS relationships`,
+  ];
+}
+
+/** Asks in a read transaction, in which the server refuses whatever would write. */
+export async function askGraph(
+  server: Neo4jServer,
+  { label }: ScopeText,
+  question: unknown,
+  { signal }: LegContext,
+): Promise<string> {
+  const cypher = GraphQuestion.parse(question);
+  return tellAnswer(await server.read('asking a smoke question', cypher, { label: label ?? null }, signal));
+}

@@ -1,0 +1,35 @@
+import { z } from 'zod';
+import { tellAnswer } from '../answer.ts';
+import type { LegContext } from '../port.ts';
+import type { QdrantClient } from './client.ts';
+import type { QdrantScope } from './connection.ts';
+import { collectionPath } from './points.ts';
+
+/** A question to one collection: the operations of Qdrant's REST interface that only read points. */
+export const VectorsQuestion = z.strictObject({
+  collection: z.string().min(1).max(255),
+  points: z.enum(['count', 'scroll', 'search', 'query', 'recommend', 'discover']),
+  body: z.record(z.string(), z.json()).default({}),
+});
+
+/** What is asked where the configuration asks nothing: how many points, and the first few of them. */
+export function vectorsQuestions({ collections = [], filter }: QdrantScope): unknown[] {
+  const condition = filter ? { filter: { must: [{ key: filter.key, match: { value: filter.value } }] } } : {};
+  return collections.flatMap((collection) => [
+    { collection, points: 'count', body: { exact: true, ...condition } },
+    { collection, points: 'scroll', body: { limit: 3, ...condition } },
+  ]);
+}
+
+/** Asks, and tells the answer without its data. */
+export async function askVectors(
+  client: QdrantClient,
+  question: unknown,
+  { signal }: LegContext,
+): Promise<string> {
+  const { collection, points, body } = VectorsQuestion.parse(question);
+  const path = collectionPath(collection, `/points/${points}`);
+  const result = await client.call('POST', path, { body: JSON.stringify(body), signal });
+  if (points === 'count') return tellAnswer([result]);
+  return tellAnswer(Array.isArray(result) ? result : ((result as { points?: unknown }).points ?? result));
+}

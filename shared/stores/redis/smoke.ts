@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import { InvalidInputError } from '../../errors.ts';
+import { tellAnswer } from '../answer.ts';
+import type { LegContext } from '../port.ts';
+import type { RedisClient } from './client.ts';
+import { scanKeys } from './keys.ts';
+import { type KeySpace, showKey, toByteString } from './scope.ts';
+
+/** Commands that read one key, and nothing else. */
+const COMMANDS = [
+  'GET',
+  'EXISTS',
+  'TYPE',
+  'STRLEN',
+  'HGET',
+  'HLEN',
+  'LLEN',
+  'LINDEX',
+  'SCARD',
+  'SISMEMBER',
+  'ZCARD',
+  'ZSCORE',
+  'XLEN',
+] as const;
+
+/** A command on one key of the scope, such as `["EXISTS", "nano_graphrag:full_docs:doc-1"]`; `["ANY"]` reads any key. */
+export const KeysQuestion = z.union([
+  z.tuple([z.literal('ANY')]),
+  z.tuple([z.enum(COMMANDS), z.string().min(1).max(2048)]).rest(z.string().max(2048)),
+]);
+
+/** What is asked where the configuration asks nothing: whether there is a key that can be read. */
+export function keysQuestions(): unknown[] {
+  return [['ANY']];
+}
+
+/** Asks, and tells the answer without its data. */
+export async function askKeys(
+  client: RedisClient,
+  space: KeySpace,
+  question: unknown,
+  { signal }: LegContext,
+): Promise<string> {
+  const [command, key, ...rest] = KeysQuestion.parse(question);
+  if (key === undefined) return anyKey(client, space, signal);
+  if (space.namespaceOf(toByteString(key)) === undefined) {
+    throw new InvalidInputError(`Key "${showKey(toByteString(key))}" is not part of the scope.`, {
+      remedy: 'Ask for a key that belongs to the knowledge base.',
+    });
+  }
+  const reply = await client.call(await client.nodeOf(Buffer.from(key)), command, key, ...rest);
+  return tellAnswer(Buffer.isBuffer(reply) ? reply.toString('latin1') : reply);
+}
+
+async function anyKey(client: RedisClient, space: KeySpace, signal: AbortSignal): Promise<string> {
+  for (const node of await client.nodes()) {
+    for await (const page of scanKeys(client, node, space.pattern)) {
+      signal.throwIfAborted();
+      const key = page.find((candidate) => space.namespaceOf(candidate.toString('latin1')) !== undefined);
+      if (!key) continue;
+      // A key that expires in between is an answer as well.
+      return (await client.call(node, 'EXISTS', key)) === 1 ? 'a key is there' : 'a key was there';
+    }
+  }
+  return 'no key';
+}
