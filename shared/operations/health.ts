@@ -1,19 +1,29 @@
 import { DescribeStateMachineCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { catalogIds, readCatalog } from '../catalog/read.ts';
 import { describeError } from '../errors.ts';
+import { longestGapMs } from '../schedules/runs.ts';
 import type { OperationsContext } from './context.ts';
+import { newestGood } from './good-backups.ts';
+import { listSchedules, type ScheduleView } from './list-schedules.ts';
+import type { BackupSummary } from './summaries.ts';
 
-/** A good backup older than this makes a deployment `degraded`, in hours: the default schedule is daily. */
-const BACKUP_AGE_HOURS_MAX = 48;
+const HOUR_MS = 60 * 60 * 1000;
+/** A good backup older than this makes a deployment `degraded`, in milliseconds: the default schedule is daily. */
+const BACKUP_AGE_MAX_MS = 48 * HOUR_MS;
+/** Where the target's schedules are rarer than that, a backup may be older by this factor than they are apart. */
+const GAP_FACTOR = 2;
 
 export const Health = z.object({
   status: z.enum(['ok', 'degraded']),
   checks: z.array(z.object({ name: z.string(), ok: z.boolean(), message: z.string() })),
 });
 export type Health = z.infer<typeof Health>;
+type Check = Health['checks'][number];
 
-/** Whether bucket and workflows answer, and how old the newest verified backup is. Never throws for what it checks. */
+/**
+ * Whether bucket and workflows answer, how old the newest good backup of each target is, and whether schedules run as
+ * planned. Never throws for what it checks.
+ */
 export async function checkHealth(context: OperationsContext): Promise<Health> {
   const { sfn, stateMachines } = context;
   const machine = async (arn: string) => {
@@ -21,15 +31,19 @@ export async function checkHealth(context: OperationsContext): Promise<Health> {
     if (status !== 'ACTIVE') throw new Error(`${arn} is ${status}.`);
     return 'active';
   };
-  const checks = await Promise.all([
-    check('bucket and newest backup', () => newestBackup(context)),
+  const schedules = context.scheduler && listSchedules(context);
+  const [backups, ...others] = await Promise.all([
+    // Where schedules can't be read, the check of schedules says so.
+    checkBackups(context, schedules?.then((found) => found.schedules).catch(() => []) ?? Promise.resolve([])),
     check('backup workflow', () => machine(stateMachines.backup)),
     check('restore workflow', () => machine(stateMachines.restore)),
+    ...(schedules ? [check('schedules', async () => tellSchedules(await schedules))] : []),
   ]);
+  const checks = [...backups, ...others];
   return { status: checks.every(({ ok }) => ok) ? 'ok' : 'degraded', checks };
 }
 
-async function check(name: string, look: () => Promise<string>): Promise<Health['checks'][number]> {
+async function check(name: string, look: () => Promise<string>): Promise<Check> {
   try {
     return { name, ok: true, message: await look() };
   } catch (error) {
@@ -37,13 +51,55 @@ async function check(name: string, look: () => Promise<string>): Promise<Health[
   }
 }
 
-async function newestBackup({ bucket }: OperationsContext): Promise<string> {
-  for await (const { record } of readCatalog(bucket, await catalogIds(bucket))) {
-    if (record?.verification.state !== 'verified') continue;
-    const hours = (Date.now() - Date.parse(record.created_at)) / 3_600_000;
-    const told = `${record.backup_id}, ${Math.round(hours)} hours old`;
-    if (hours > BACKUP_AGE_HOURS_MAX) throw new Error(`The newest verified backup is ${told}.`);
-    return told;
+/** One check for the bucket, and one for each target. */
+async function checkBackups(
+  context: OperationsContext,
+  schedules: Promise<ScheduleView[]>,
+): Promise<Check[]> {
+  let newest: Map<string, BackupSummary | undefined>;
+  try {
+    newest = await newestGood(context);
+  } catch (error) {
+    return [{ name: 'bucket', ok: false, message: describeError(error) }];
   }
-  throw new Error('There is no verified backup yet.');
+  const all = await schedules;
+  const bucket = { name: 'bucket', ok: true, message: context.bucket.name };
+  if (newest.size === 0) return [bucket, { name: 'newest backup', ok: false, message: NONE }];
+  const targets = [...newest].map(([target, backup]): Check => {
+    const name = `newest backup of ${target}`;
+    if (!backup) return { name, ok: false, message: NONE };
+    const age = Date.now() - Date.parse(backup.created_at);
+    const told = `${backup.backup_id}, ${Math.round(age / HOUR_MS)} hours old`;
+    const old = age > oldestAllowed(target, all);
+    return { name, ok: !old, message: old ? `${told}: older than it should be.` : told };
+  });
+  return [bucket, ...targets];
+}
+
+const NONE = 'There is no verified backup yet.';
+
+/** How old the newest good backup of a target may be, in milliseconds. */
+function oldestAllowed(target: string, schedules: readonly ScheduleView[]): number {
+  const gaps = schedules
+    .filter(({ enabled, backup }) => enabled && (backup.target ?? target) === target)
+    .map((schedule) => longestGapMs(schedule, new Date()))
+    .filter((gap) => gap !== undefined);
+  return gaps.length === 0 ? BACKUP_AGE_MAX_MS : Math.max(BACKUP_AGE_MAX_MS, GAP_FACTOR * Math.min(...gaps));
+}
+
+/** Throws where a schedule's newest planned run did not begin, or a schedule can't be read. */
+function tellSchedules({ schedules, unreadable }: Awaited<ReturnType<typeof listSchedules>>): string {
+  const problems = [
+    ...schedules.flatMap(({ name, last_run, missed_runs: [missed] }) =>
+      missed !== undefined && (last_run === undefined || Date.parse(last_run.at) < Date.parse(missed))
+        ? [`${name} should have run at ${missed} and did not`]
+        : [],
+    ),
+    ...unreadable.map(({ name }) => `${name} can't be read`),
+  ];
+  if (problems.length > 0) {
+    throw new Error(`${problems.join('; ')}. \`ngbak schedule show\` says more.`);
+  }
+  const enabled = schedules.filter((schedule) => schedule.enabled).length;
+  return `${enabled} enabled, ${schedules.length - enabled} paused`;
 }

@@ -1,89 +1,180 @@
 import { mapOrdered } from '../archive/ordered.ts';
 import { JOBS } from '../bucket/layout.ts';
-import { catalogIds, readCatalog } from '../catalog/read.ts';
-import type { CatalogRecord } from '../catalog/record.ts';
+import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
-import { readJob } from '../jobs/record.ts';
+import { readJob, SKIPPED } from '../jobs/record.ts';
+import { VERSION } from '../version.ts';
 import type { OperationsContext } from './context.ts';
+import { allBackups, isGood } from './good-backups.ts';
+import { listSchedules } from './list-schedules.ts';
+import type { BackupSummary } from './summaries.ts';
 
 /** Records read at once. */
 const READS_AT_ONCE = 32;
 
 type Labels = Record<string, string>;
+type Sample = readonly [Labels, number];
 
 /**
- * What a Prometheus server scrapes: gauges over the catalog by target, and counts of jobs by kind and state (of the 90
- * days that job records live). Text exposition format 0.0.4.
+ * What a Prometheus server scrapes: gauges over the catalog by target, counts of jobs (of the 90 days that job records
+ * live), and the schedules. Text exposition format 0.0.4. A record that can't be read is counted, not left out silently.
  */
 export async function metricsText(context: OperationsContext): Promise<string> {
-  const { bucket } = context;
-  const backups = new Map<string, number>();
-  const damaged = new Map<string, number>();
-  const newest = new Map<string, CatalogRecord>();
-  for await (const { record } of readCatalog(bucket, await catalogIds(bucket))) {
-    if (!record) continue;
-    const { target, verification } = record;
-    backups.set(target, (backups.get(target) ?? 0) + 1);
-    if (verification.state === 'damaged') damaged.set(target, (damaged.get(target) ?? 0) + 1);
-    else if (!newest.has(target)) newest.set(target, record);
+  const [backups, jobs, schedules] = await Promise.all([
+    backupMetrics(context),
+    jobMetrics(context),
+    context.scheduler ? scheduleMetrics(context) : [],
+  ]);
+  const version = metric('ngbak_info', 'Version of ngbak.', [[{ version: VERSION }, 1]]);
+  const unreadable = metric('ngbak_records_unreadable', 'Records that can not be read.', [
+    [{ kind: 'backup' }, backups.unreadable],
+    [{ kind: 'job' }, jobs.unreadable],
+  ]);
+  return [version, ...backups.text, ...jobs.text, ...schedules, unreadable].join('');
+}
+
+async function backupMetrics(context: OperationsContext) {
+  const count = new Tally();
+  const stored = new Tally();
+  const damaged = new Tally();
+  const newest = new Map<string, BackupSummary>();
+  let unreadable = 0;
+  for (const target of Object.keys(context.config?.targets ?? {})) {
+    for (const tally of [count, stored, damaged]) tally.add({ target }, 0);
   }
-  const jobs = new Map<string, number>();
-  let mismatches = 0;
-  const records = mapOrdered(bucket.folders(JOBS), READS_AT_ONCE, async (id) =>
-    Id.safeParse(id).success ? readJob(bucket, id) : undefined,
-  );
-  for await (const job of records) {
-    if (!job) continue;
-    const key = `${job.kind} ${job.state}`;
-    jobs.set(key, (jobs.get(key) ?? 0) + 1);
-    if (job.error?.name === 'IntegrityError') mismatches++;
+  for await (const { listed } of allBackups(context)) {
+    if (!listed) {
+      unreadable++;
+      continue;
+    }
+    const { target, type, bytes, verification } = listed.summary;
+    count.add({ target }, 1);
+    stored.add({ target }, bytes);
+    damaged.add({ target }, verification.state === 'damaged' ? 1 : 0);
+    const key = `${target} ${type}`;
+    if (isGood(listed.summary) && !newest.has(key)) newest.set(key, listed.summary);
   }
-  const byTarget = (values: Iterable<[string, number]>) =>
-    [...values].map(([target, value]): [Labels, number] => [{ target }, value]);
-  const ofNewest = (value: (record: CatalogRecord) => number) =>
-    byTarget([...newest].map(([target, record]): [string, number] => [target, value(record)]));
-  return [
-    metric('ngbak_backups', 'Backups in the catalog.', byTarget(backups)),
-    metric('ngbak_backups_damaged', 'Backups that a verification found damaged.', byTarget(damaged)),
+  const last = (value: (backup: BackupSummary) => number, without?: number): Sample[] => [
+    ...[...newest.values()].map((backup): Sample => {
+      const { target, type } = backup;
+      return [{ target, type }, value(backup)];
+    }),
+    // Nothing is as old as what was never made: an alert on the age must see it.
+    ...Object.keys(context.config?.targets ?? {}).flatMap((target): Sample[] =>
+      without === undefined || newest.has(`${target} full`) ? [] : [[{ target, type: 'full' }, without]],
+    ),
+  ];
+  const text = [
+    metric('ngbak_backups', 'Backups in the catalog.', count.samples()),
+    metric('ngbak_backups_bytes', 'Size of all archives in the catalog.', stored.samples()),
+    metric('ngbak_backups_damaged', 'Backups that a verification found damaged.', damaged.samples()),
     metric(
       'ngbak_last_backup_timestamp_seconds',
-      'When the newest verified backup was made.',
-      ofNewest(({ created_at }) => Date.parse(created_at) / 1000),
+      'When the newest good backup was made: verified, and not the safety backup of a restore.',
+      last(({ created_at }) => Date.parse(created_at) / 1000, 0),
     ),
     metric(
       'ngbak_last_backup_age_seconds',
-      'Age of the newest verified backup.',
-      ofNewest(({ created_at }) => (Date.now() - Date.parse(created_at)) / 1000),
+      'Age of the newest good backup; +Inf where there is none.',
+      last(({ created_at }) => (Date.now() - Date.parse(created_at)) / 1000, Number.POSITIVE_INFINITY),
     ),
     metric(
       'ngbak_last_backup_duration_seconds',
-      'How long the newest verified backup took.',
-      ofNewest(({ duration_seconds }) => duration_seconds),
+      'How long the newest good backup took.',
+      last(({ duration_seconds }) => duration_seconds),
     ),
     metric(
       'ngbak_last_backup_bytes',
-      'Size of the newest verified archive.',
-      ofNewest(({ archive }) => archive.bytes),
+      'Size of the newest good archive.',
+      last(({ bytes }) => bytes),
     ),
     metric(
-      'ngbak_jobs',
-      'Jobs of the last 90 days.',
-      [...jobs].map(([key, count]): [Labels, number] => {
-        const [kind = '', state = ''] = key.split(' ');
-        return [{ kind, state }, count];
-      }),
+      'ngbak_last_backup_uncompressed_bytes',
+      'Size of what is in the newest good archive.',
+      last(({ uncompressed_bytes }) => uncompressed_bytes),
     ),
-    metric('ngbak_checksum_mismatches', 'Jobs of the last 90 days that found data changed.', [
-      [{}, mismatches],
-    ]),
-  ].join('');
+  ];
+  return { text, unreadable };
 }
 
-function metric(name: string, help: string, values: readonly [Labels, number][]): string {
+async function jobMetrics({ bucket }: OperationsContext) {
+  const jobs = new Tally();
+  const mismatches = new Tally();
+  let unreadable = 0;
+  const records = mapOrdered(bucket.folders(JOBS), READS_AT_ONCE, async (id) => {
+    if (!Id.safeParse(id).success) return undefined;
+    try {
+      return await readJob(bucket, id);
+    } catch (error) {
+      // One spoiled record must not hide the others.
+      if (!(error instanceof InvalidInputError)) throw error;
+      unreadable++;
+      return undefined;
+    }
+  });
+  for await (const job of records) {
+    if (!job) continue;
+    const { target, kind } = job;
+    jobs.add({ target, kind, state: job.error?.name === SKIPPED ? 'skipped' : job.state }, 1);
+    mismatches.add({ target }, job.error?.name === 'IntegrityError' ? 1 : 0);
+  }
+  const text = [
+    metric('ngbak_jobs', 'Jobs of the last 90 days.', jobs.samples()),
+    metric(
+      'ngbak_checksum_mismatches',
+      'Jobs of the last 90 days that found data changed.',
+      mismatches.samples(),
+    ),
+  ];
+  return { text, unreadable };
+}
+
+async function scheduleMetrics(context: OperationsContext): Promise<string[]> {
+  const { schedules, unreadable } = await listSchedules(context);
+  return [
+    metric(
+      'ngbak_schedule_enabled',
+      '1 where a schedule is enabled, 0 where it is paused.',
+      schedules.map(({ name, enabled }): Sample => [{ schedule: name }, enabled ? 1 : 0]),
+    ),
+    metric(
+      'ngbak_schedule_missed_runs',
+      'Runs of the last week that should have begun and did not.',
+      schedules.map(({ name, missed_total }): Sample => [{ schedule: name }, missed_total]),
+    ),
+    metric(
+      'ngbak_schedule_next_run_timestamp_seconds',
+      'When a schedule runs next.',
+      schedules.flatMap(({ name, next_run }): Sample[] =>
+        next_run === undefined ? [] : [[{ schedule: name }, Date.parse(next_run) / 1000]],
+      ),
+    ),
+    metric('ngbak_schedules_unreadable', 'Schedules that can not be read.', [[{}, unreadable.length]]),
+  ];
+}
+
+/** Sums by labels. */
+class Tally {
+  readonly #sums = new Map<string, { labels: Labels; sum: number }>();
+
+  add(labels: Labels, value: number): void {
+    const key = JSON.stringify(labels);
+    const found = this.#sums.get(key);
+    if (found) found.sum += value;
+    else this.#sums.set(key, { labels, sum: value });
+  }
+
+  samples(): Sample[] {
+    return [...this.#sums.values()].map(({ labels, sum }): Sample => [labels, sum]);
+  }
+}
+
+function metric(name: string, help: string, values: readonly Sample[]): string {
   const lines = values.map(([labels, value]) => {
-    // Targets, kinds and states are ids: nothing in them needs escaping.
+    // Targets, kinds, states and names of schedules are ids: nothing in them needs escaping.
     const inner = Object.entries(labels).map(([label, text]) => `${label}="${text}"`);
-    return `${name}${inner.length > 0 ? `{${inner.join(',')}}` : ''} ${value}\n`;
+    const told = value === Number.POSITIVE_INFINITY ? '+Inf' : String(value);
+    return `${name}${inner.length > 0 ? `{${inner.join(',')}}` : ''} ${told}\n`;
   });
   return `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${lines.join('')}`;
 }

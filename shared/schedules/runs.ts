@@ -113,3 +113,16 @@ export function nextRun(schedule: Planned, runs: readonly Date[], now: Date): Da
   const passed = Math.max(0, Math.floor((now.getTime() - last) / timing.intervalMs));
   return new Date(last + (passed + 1) * timing.intervalMs);
 }
+
+/** So many runs are looked at for the longest time between two: a week of daily ones, with its weekend. */
+const GAP_RUNS = 10;
+
+/** The longest time between two runs that follow each other, in milliseconds; undefined for a single one. */
+export function longestGapMs({ expression, time_zone }: Planned, now: Date): number | undefined {
+  const timing = parseExpression(expression, time_zone);
+  if (timing.kind === 'at') return undefined;
+  if (timing.kind === 'rate') return timing.intervalMs;
+  const runs = timing.next(GAP_RUNS, now).map((run) => run.getTime());
+  const gaps = runs.slice(1).map((run, index) => run - (runs[index] ?? run));
+  return gaps.length === 0 ? undefined : Math.max(...gaps);
+}

@@ -273,7 +273,7 @@ describe('the API', () => {
     const { body, headers } = await call('viewer', 'GET', '/metrics');
     expect(headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
     expect(body.text).toContain('ngbak_backups{target="default"} 1\n');
-    expect(body.text).toContain('ngbak_last_backup_duration_seconds{target="default"} 10\n');
+    expect(body.text).toContain('ngbak_last_backup_duration_seconds{target="default",type="full"} 10\n');
   });
 
   test('tells its health', async () => {
@@ -315,6 +315,12 @@ describe('the API', () => {
         'post /api/v1/restore/{job}/confirm',
         'post /api/v1/restore/{job}/parts',
         'post /api/v1/restore/{job}/reject',
+        'delete /api/v1/schedules/{name}',
+        'get /api/v1/schedules',
+        'get /api/v1/schedules/{name}',
+        'patch /api/v1/schedules/{name}',
+        'post /api/v1/schedules',
+        'post /api/v1/schedules/{name}/run',
       ].sort(),
     );
     const page = await call(undefined, 'GET', '/docs');

@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { CreateScheduleGroupCommand, SchedulerClient } from '@aws-sdk/client-scheduler';
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { jobRecordKey } from '../../shared/bucket/layout.ts';
+import { NgbakConfig } from '../../shared/config.ts';
+import { createJob, type JobRecord } from '../../shared/jobs/record.ts';
+import { createSchedule } from '../../shared/operations/change-schedules.ts';
+import type { OperationsContext } from '../../shared/operations/context.ts';
+import { checkHealth } from '../../shared/operations/health.ts';
+import { metricsText } from '../../shared/operations/metrics.ts';
+import { CreateScheduleInput } from '../../shared/schedules/schedule.ts';
+import { Scheduler } from '../../shared/schedules/scheduler.ts';
+import { freshContext } from '../operations/context.ts';
+import { catalogue } from '../support/catalog.ts';
+
+let context: OperationsContext;
+const ago = (hours: number) => new Date(Date.now() - hours * 3_600_000).toISOString();
+const backup = (hours: number, changes: object = {}) => {
+  const created_at = ago(hours);
+  const id = `snapshot_${created_at.slice(0, 19).replaceAll(':', '-')}Z_${randomBytes(3).toString('hex')}`;
+  return catalogue(context.bucket, { backup_id: id, created_at, ...changes });
+};
+const job = (job_id: string, changes: Partial<JobRecord> = {}) =>
+  createJob(context.bucket, {
+    job_id,
+    kind: 'backup',
+    target: 'default',
+    state: 'completed',
+    created_at: ago(1),
+    updated_at: ago(1),
+    ...changes,
+  });
+const failing = async () =>
+  (await checkHealth(context)).checks
+    .filter(({ ok }) => !ok)
+    .map(({ name, message }) => `${name}: ${message}`);
+
+beforeEach(async () => {
+  const group = `test-${randomBytes(6).toString('hex')}`;
+  await new SchedulerClient({}).send(new CreateScheduleGroupCommand({ Name: group }));
+  const fresh = await freshContext();
+  const roleArn = 'arn:aws:iam::000000000000:role/schedules';
+  context = {
+    ...fresh,
+    config: NgbakConfig.parse({ targets: { default: { stores: {} }, other: { stores: {} } } }),
+    scheduler: new Scheduler({ group, roleArn }, fresh.stateMachines.backup),
+  };
+});
+
+describe('health', () => {
+  test('is ok where every target has a good backup that is young enough', async () => {
+    await backup(5);
+    await backup(30, { target: 'other' });
+    expect(await checkHealth(context)).toMatchObject({ status: 'ok' });
+  });
+
+  test('names the target that has none, and the one whose backup is old', async () => {
+    await backup(60);
+    expect(await failing()).toEqual([
+      expect.stringMatching(/^newest backup of default: .* 60 hours old: older than it should be/),
+      'newest backup of other: There is no verified backup yet.',
+    ]);
+  });
+
+  test('counts neither damaged backups nor safety backups of restores', async () => {
+    await backup(5, { tags: ['pre-restore'] });
+    await backup(4, { verification: { state: 'damaged', at: ago(1), problems: ['x'] } });
+    await backup(5, { target: 'other' });
+    expect(await failing()).toEqual(['newest backup of default: There is no verified backup yet.']);
+  });
+
+  test('lets a backup be as old as the schedules of its target make it', async () => {
+    await backup(24 * 8);
+    await backup(24 * 8, { target: 'other' });
+    const weekly = { name: 'weekly', expression: 'cron(0 3 ? * SUN *)', backup: { target: 'default' } };
+    await createSchedule(context, CreateScheduleInput.parse(weekly), { requestedBy: 'ada' });
+    expect(await failing()).toEqual([expect.stringMatching(/^newest backup of other/)]);
+  });
+});
+
+describe('metrics', () => {
+  const lines = async (name: string) =>
+    (await metricsText(context)).split('\n').filter((line) => line.startsWith(name));
+
+  test('tell size, duration and age of the last good backup, and that there is none by +Inf', async () => {
+    await backup(2);
+    await backup(1, { tags: ['pre-restore'] });
+    expect(await lines('ngbak_last_backup_duration_seconds')).toEqual([
+      'ngbak_last_backup_duration_seconds{target="default",type="full"} 10',
+    ]);
+    expect(await lines('ngbak_last_backup_bytes')).toEqual([
+      'ngbak_last_backup_bytes{target="default",type="full"} 1000',
+    ]);
+    const [age = '', none] = await lines('ngbak_last_backup_age_seconds');
+    expect(Math.abs(Number(age.split(' ')[1]) - 7200)).toBeLessThan(60);
+    expect(none).toBe('ngbak_last_backup_age_seconds{target="other",type="full"} +Inf');
+    expect(await lines('ngbak_backups')).toEqual(
+      expect.arrayContaining([
+        'ngbak_backups{target="default"} 2',
+        'ngbak_backups_bytes{target="default"} 2000',
+      ]),
+    );
+  });
+
+  test('tell failures, skipped runs and checksum mismatches apart', async () => {
+    await job('a');
+    await job('b', { state: 'failed', error: { name: 'UnavailableError', message: 'x' } });
+    await job('c', { state: 'failed', kind: 'restore', error: { name: 'IntegrityError', message: 'x' } });
+    await job('d', { state: 'cancelled', error: { name: 'Skipped', message: 'x' } });
+    expect((await lines('ngbak_jobs')).sort()).toEqual([
+      'ngbak_jobs{target="default",kind="backup",state="completed"} 1',
+      'ngbak_jobs{target="default",kind="backup",state="failed"} 1',
+      'ngbak_jobs{target="default",kind="backup",state="skipped"} 1',
+      'ngbak_jobs{target="default",kind="restore",state="failed"} 1',
+    ]);
+    expect(await lines('ngbak_checksum_mismatches')).toEqual([
+      'ngbak_checksum_mismatches{target="default"} 1',
+    ]);
+  });
+
+  test('count records that nobody can read instead of failing by them', async () => {
+    await context.bucket.s3.send(
+      new PutObjectCommand({ Bucket: context.bucket.name, Key: jobRecordKey('spoiled'), Body: 'no JSON' }),
+    );
+    await context.bucket.s3.send(
+      new PutObjectCommand({ Bucket: context.bucket.name, Key: 'backups/spoiled.json', Body: 'no JSON' }),
+    );
+    expect(await lines('ngbak_records_unreadable')).toEqual([
+      'ngbak_records_unreadable{kind="backup"} 1',
+      'ngbak_records_unreadable{kind="job"} 1',
+    ]);
+  });
+
+  test('tell of each schedule whether it is enabled, its next run and missed runs', async () => {
+    const nightly = {
+      name: 'nightly',
+      expression: 'rate(1 day)',
+      enabled: false,
+      backup: { target: 'default' },
+    };
+    await createSchedule(context, CreateScheduleInput.parse(nightly), { requestedBy: 'ada' });
+    expect(await lines('ngbak_schedule_')).toEqual([
+      'ngbak_schedule_enabled{schedule="nightly"} 0',
+      'ngbak_schedule_missed_runs{schedule="nightly"} 0',
+    ]);
+  });
+});
