@@ -1,0 +1,72 @@
+import { describe, expect, test } from '@jest/globals';
+import { dayText, strip } from '../../dashboard/home/days.ts';
+import { verdictOf } from '../../dashboard/home/verdict.ts';
+import { summarize } from '../../shared/operations/summaries.ts';
+import { catalogRecord } from '../support/catalog.ts';
+
+const NOW = Date.parse('2026-03-10T12:00:00Z');
+const backup = (created_at: string) => summarize(catalogRecord({ backup_id: 'b1', created_at }));
+
+describe('whether a target could be brought back', () => {
+  const target = { target: 'default', backups: 3, bytes: 1, damaged: 0 };
+
+  test('yes, with a good backup of the last two days', () => {
+    const newest_good = backup('2026-03-09T12:00:00.000Z');
+    expect(verdictOf({ ...target, newest: newest_good, newest_good }, NOW)).toMatchObject({
+      grade: 'yes',
+      answer: 'Yes',
+    });
+  });
+
+  test('only as it was, where the newest good backup is older, whatever newer ones there are', () => {
+    const verdict = verdictOf(
+      {
+        ...target,
+        newest: backup('2026-03-10T11:00:00.000Z'),
+        newest_good: backup('2026-03-05T12:00:00.000Z'),
+      },
+      NOW,
+    );
+    expect(verdict).toMatchObject({ grade: 'old', answer: 'Only as it was 5 days ago' });
+  });
+
+  test('no, where there is none, or none that is whole and sound; damaged ones are told', () => {
+    expect(verdictOf({ ...target, backups: 0 }, NOW)).toMatchObject({
+      grade: 'no',
+      because: 'There is no backup of it.',
+    });
+    const verdict = verdictOf({ ...target, damaged: 2, newest: backup('2026-03-10T11:00:00.000Z') }, NOW);
+    expect(verdict.grade).toBe('no');
+    expect(verdict.because).toContain('2 backups are damaged');
+  });
+});
+
+describe('the strip of days', () => {
+  const history = (created_at: string, verified = true) => ({ ...backup(created_at), verified });
+
+  test('has each day once, also those when clocks change, and counts by the user’s own calendar', () => {
+    const today = new Date(2026, 3, 2, 0, 30);
+    const local = (day: number, hour: number) => new Date(2026, 2, day, hour).toISOString();
+    const days = strip(
+      [history(local(31, 23)), history(local(31, 0)), history(local(30, 23), false), history(local(1, 5))],
+      [{ created_at: local(29, 3) }],
+      7,
+      today,
+    );
+    expect(days.map(({ date }) => date)).toEqual([
+      '2026-03-27',
+      '2026-03-28',
+      '2026-03-29',
+      '2026-03-30',
+      '2026-03-31',
+      '2026-04-01',
+      '2026-04-02',
+    ]);
+    expect(days.slice(2, 5).map(dayText)).toEqual([
+      '2026-03-29: 1 failed',
+      '2026-03-30: 1 damaged',
+      '2026-03-31: 2 good',
+    ]);
+    expect(days.map(dayText)[6]).toBe('2026-04-02: no backup');
+  });
+});
