@@ -1,5 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
+import { NgbakConfig, TargetConfig } from '../shared/config.ts';
 import { InvalidInputError } from '../shared/errors.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
@@ -70,7 +72,8 @@ export function makeStepHandlers(
 
 /** The text of `NGBAK_CONFIG`. Throws InvalidInputError where Lambda would refuse it at the deployment. */
 function configText(deployment: Deployment, secrets: StoreSecrets): string {
-  const text = JSON.stringify(runtimeConfig(deployment, (target, store) => secrets.nameOf(target, store)));
+  const config = runtimeConfig(deployment, (target, store) => secrets.nameOf(target, store));
+  const text = JSON.stringify(withoutDefaults(config));
   const bytes = Buffer.byteLength(text);
   if (bytes <= CONFIG_BYTES_MAX) return text;
   throw new InvalidInputError(
@@ -80,6 +83,21 @@ function configText(deployment: Deployment, secrets: StoreSecrets): string {
         'Deploy several stacks with fewer targets each (-c ngbak=… with another "stackName"), or shorten "configuration".',
     },
   );
+}
+
+/** The configuration without what its schema puts in again where it is read: room is short. */
+function withoutDefaults({ targets, ...rest }: NgbakConfig): object {
+  const differing = (value: object, defaults: object) => {
+    const known: Record<string, unknown> = { ...defaults };
+    return Object.fromEntries(
+      Object.entries(value).filter(([key, member]) => !isDeepStrictEqual(member, known[key])),
+    );
+  };
+  const lean = Object.entries(targets).map(([name, { stores, ...target }]) => [
+    name,
+    { ...differing(target, TargetConfig.parse({ stores: {} })), stores },
+  ]);
+  return { targets: Object.fromEntries(lean), ...differing(rest, NgbakConfig.parse({ targets: {} })) };
 }
 
 /** Lets a function call the hooks of every target: functions by their ARN, webhooks by the secret that signs. */
