@@ -33,9 +33,18 @@ export class ExitError extends Error {
   }
 }
 
+/** Ends a command with the exit code of a program that was run for it and has said why itself. */
+export class PassedOnError extends Error {
+  readonly code: number;
+  constructor(code: number) {
+    super(`a program ended with ${code}`);
+    this.code = code;
+  }
+}
+
 /** The exit code that an error ends the process with. */
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof ExitError) return error.code;
+  if (error instanceof ExitError || error instanceof PassedOnError) return error.code;
   if (!(error instanceof NgbakError)) return EXIT_CODES.failed[0];
   if (error instanceof InvalidInputError) return EXIT_CODES.usage[0];
   if (error instanceof NotFoundError) return EXIT_CODES.notFound[0];

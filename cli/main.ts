@@ -2,7 +2,7 @@ import { type Command, CommanderError } from 'commander';
 import pc from '../shared/colors.ts';
 import { NgbakError } from '../shared/errors.ts';
 import { explainAwsError } from '../shared/operations/aws-error.ts';
-import { EXIT_CODES, ExitError, exitCodeOf } from './exit-codes.ts';
+import { EXIT_CODES, ExitError, exitCodeOf, PassedOnError } from './exit-codes.ts';
 import { printable } from './format.ts';
 import { makeProgram } from './program.ts';
 
@@ -15,7 +15,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_CODES.usage[0];
-    if (error instanceof ExitError) return error.code;
+    if (error instanceof ExitError || error instanceof PassedOnError) return error.code;
     const explained = explainAwsError(error);
     tell(explained, args.includes('--json'), args.includes('--debug'));
     return exitCodeOf(explained);

@@ -1,0 +1,89 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { z } from 'zod';
+import { InvalidInputError } from '../../shared/errors.ts';
+import { parseJson } from '../../shared/input.ts';
+import { type Cli, cliOf } from '../cli.ts';
+import { PassedOnError } from '../exit-codes.ts';
+import { facts } from '../output.ts';
+import { requireCheckout, runProgram } from '../run-program.ts';
+
+/** What `cdk deploy --outputs-file` writes: outputs by stack. */
+const Outputs = z.record(z.string(), z.record(z.string(), z.string()));
+
+interface DeployFlags {
+  readonly config?: string;
+  readonly context: string[];
+  readonly bootstrap?: boolean;
+  readonly diff?: boolean;
+}
+
+/** `ngbak deploy` */
+export function deployCommand(program: Command): void {
+  program
+    .command('deploy')
+    .summary('deploy ngbak into your AWS account')
+    .description(
+      'Deploys the stack, or changes it, by the AWS CDK, and prints its outputs. What it holds stands under "ngbak" in cdk.json, or in a file of its own. Changes of permissions are asked for, unless --yes is given.',
+    )
+    .option('--config <file>', 'JSON file to take in place of "ngbak" in cdk.json')
+    .option(
+      '-c, --context <key=value>',
+      'context for the CDK; may be repeated',
+      (text: string, before: string[]) => [...before, text],
+      [],
+    )
+    .option('--bootstrap', 'prepare account and region for the CDK first')
+    .option('--diff', 'only show what would change')
+    .action(async (flags: DeployFlags, command: Command) => {
+      requireCheckout('infra');
+      const cli = cliOf(command);
+      const context = await contextOf(flags);
+      if (flags.bootstrap) await cdk('bootstrap', context);
+      if (flags.diff) return cdk('diff', context);
+      await deploy(cli, context);
+    });
+}
+
+async function deploy(cli: Cli, context: readonly string[]): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'ngbak-deploy-'));
+  try {
+    const file = join(folder, 'outputs.json');
+    const approval = cli.yes ? ['--require-approval', 'never'] : [];
+    await cdk('deploy', [...context, ...approval, '--outputs-file', file]);
+    const stacks = parseJson(Outputs, await readFile(file, 'utf8'), 'The outputs of the CDK');
+    for (const [stack, outputs] of Object.entries(stacks)) {
+      cli.output.result('deployed', { stack, outputs }, () => facts(Object.entries({ stack, ...outputs })));
+    }
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** The CDK's own words go to stderr: stdout has the outputs. */
+async function cdk(what: string, args: readonly string[]): Promise<void> {
+  const code = await runProgram('cdk', [what, ...args, '--no-notices'], { quietly: true });
+  if (code !== 0) throw new PassedOnError(code);
+}
+
+/** The context as arguments of the CDK. The CDK app itself says what is wrong with the values. */
+async function contextOf({ config, context }: DeployFlags): Promise<string[]> {
+  const pairs = [...context];
+  if (config !== undefined) {
+    const text = await readFile(config, 'utf8').catch((cause) => {
+      throw new InvalidInputError(`${config} can't be read.`, {
+        remedy: 'Give a JSON file with what docs/deploy.md shows under "ngbak".',
+        cause,
+      });
+    });
+    const value = parseJson(z.record(z.string(), z.unknown()), text, config);
+    pairs.push(`ngbak=${JSON.stringify(value)}`);
+  }
+  const wrong = pairs.find((pair) => !/^[^=]+=/.test(pair));
+  if (wrong !== undefined) {
+    throw new InvalidInputError('A --context has no "=".', { remedy: 'Write it as --context key=value.' });
+  }
+  return pairs.flatMap((pair) => ['--context', pair]);
+}

@@ -1,0 +1,64 @@
+import type { Command } from 'commander';
+import { cliOf } from '../cli.ts';
+import { PassedOnError } from '../exit-codes.ts';
+import { requireCheckout, runScript } from '../run-program.ts';
+
+/** What the options of the local stack are called, and what they are: the programs themselves check the values. */
+const NAME = ['--name <name>', 'which local stack'] as const;
+
+/** `ngbak local up|down|status|demo`: the programs behind `npm run local:up` and its like. */
+export function localCommand(program: Command): void {
+  const local = program
+    .command('local')
+    .summary('run everything on this machine')
+    .description(
+      'Starts, shows and ends real servers on this machine, with an AWS emulator; runs the demonstration. Nothing of it reaches AWS.',
+    );
+  local
+    .command('up')
+    .summary('start the servers')
+    .description('Starts Neo4j, Qdrant, Redis and the AWS emulator, and prints what to set to use them.')
+    .option(...NAME)
+    .option('--only <services>', 'only these: neo4j, qdrant, redis, aws')
+    .action((options: Options, command: Command) => run(command, 'local/commands.ts', ['up'], options));
+  local
+    .command('down')
+    .summary('end them')
+    .description('Ends local stacks and removes all they have written; without a name, all that were kept.')
+    .option(...NAME)
+    .action((options: Options, command: Command) => run(command, 'local/commands.ts', ['down'], options));
+  local
+    .command('status')
+    .summary('show them')
+    .description('Shows the servers of every local stack, with their health and memory.')
+    .option(...NAME)
+    .action((options: Options, command: Command) => run(command, 'local/commands.ts', ['status'], options));
+  local
+    .command('demo')
+    .summary('back up, destroy and restore a knowledge base')
+    .description(
+      'Builds a knowledge base in real servers, backs it up, destroys it, restores it, and proves that everything is back.',
+    )
+    .option(...NAME)
+    .option('--scale <count>', 'so many copies of the knowledge base')
+    .option('--keep', 'leave everything running')
+    .action((options: Options, command: Command) => run(command, 'local/demo/main.ts', [], options));
+}
+
+type Options = Readonly<Record<string, string | boolean>>;
+
+async function run(
+  command: Command,
+  script: string,
+  args: readonly string[],
+  options: Options,
+): Promise<void> {
+  requireCheckout('local', 'infra');
+  const given = Object.entries(options).flatMap(([name, value]) =>
+    value === true ? [`--${name}`] : [`--${name}`, String(value)],
+  );
+  const takesJson = !args.includes('down');
+  const json = cliOf(command).output.json && takesJson ? ['--json'] : [];
+  const code = await runScript(script, [...args, ...given, ...json]);
+  if (code !== 0) throw new PassedOnError(code);
+}

@@ -1,0 +1,52 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
+import { InvalidInputError } from '../shared/errors.ts';
+
+const ROOT = resolve(import.meta.dirname, '..');
+const BINARIES = join(ROOT, 'node_modules/.bin');
+
+/** Throws InvalidInputError where these folders of the repository are not there, since only the CLI was installed. */
+export function requireCheckout(...folders: readonly string[]): void {
+  const missing = folders.find((folder) => !existsSync(join(ROOT, folder)));
+  if (missing === undefined) return;
+  throw new InvalidInputError(`This needs the folder ${missing}/ of ngbak's repository.`, {
+    remedy: 'Run it in a checkout: `npm run ngbak -- …`.',
+  });
+}
+
+/**
+ * Runs a program of the repository in it, with this Node first on the PATH, and gives back what it exits with. Its
+ * output goes where this process's own goes; with `quietly`, what it prints goes to stderr, so that stdout holds results
+ * only. Ctrl-C reaches it from the terminal; other signals are handed on.
+ */
+export async function runProgram(
+  command: string,
+  args: readonly string[],
+  options: { readonly quietly?: boolean } = {},
+): Promise<number> {
+  const child = spawn(command, args, {
+    cwd: ROOT,
+    env: { ...process.env, PATH: `${BINARIES}${delimiter}${process.env.PATH ?? ''}` },
+    stdio: ['inherit', options.quietly ? process.stderr : 'inherit', 'inherit'],
+  });
+  const wait = () => undefined;
+  const handOn = () => child.kill('SIGTERM');
+  process.on('SIGINT', wait);
+  process.on('SIGTERM', handOn);
+  try {
+    return await new Promise((done, fail) => {
+      child.once('error', fail);
+      child.once('close', (code, signal) => done(code ?? 128 + (signal ? constants.signals[signal] : 0)));
+    });
+  } finally {
+    process.off('SIGINT', wait);
+    process.off('SIGTERM', handOn);
+  }
+}
+
+/** Runs a TypeScript program of the repository by this very Node. */
+export function runScript(script: string, args: readonly string[]): Promise<number> {
+  return runProgram(process.execPath, ['--disable-warning=ExperimentalWarning', join(ROOT, script), ...args]);
+}
