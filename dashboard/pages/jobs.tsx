@@ -101,6 +101,7 @@ export default function Jobs({ route: { query } }: PageProps) {
           {
             id: 'job',
             header: 'Job',
+            minWidth: 170,
             isRowHeader: true,
             cell: (job) => (
               <Link href={href(['job', job.job_id])}>
@@ -108,14 +109,30 @@ export default function Jobs({ route: { query } }: PageProps) {
               </Link>
             ),
           },
-          { id: 'state', header: 'State', cell: ({ state: is }) => <JobStateSign state={is} /> },
-          { id: 'started', header: 'Started', cell: ({ created_at }) => <Ago value={created_at} /> },
-          { id: 'took', header: 'Took', cell: tookText },
-          { id: 'by', header: 'Asked for by', cell: ({ requested_by }) => <bdi>{requested_by ?? '–'}</bdi> },
+          {
+            id: 'state',
+            header: 'State',
+            minWidth: 200,
+            cell: ({ state: is }) => <JobStateSign state={is} />,
+          },
+          {
+            id: 'started',
+            header: 'Started',
+            minWidth: 130,
+            cell: ({ created_at }) => <Ago value={created_at} />,
+          },
+          { id: 'took', header: 'Took', minWidth: 90, cell: tookText },
+          {
+            id: 'by',
+            header: 'Asked for by',
+            minWidth: 130,
+            cell: ({ requested_by }) => <bdi>{requested_by ?? '–'}</bdi>,
+          },
           {
             id: 'why',
             header: 'What happened',
-            cell: ({ error: failed }) => (failed ? <bdi>{failed.message}</bdi> : ''),
+            minWidth: 260,
+            cell: ({ error: failed }) => (failed ? <bdi className="anywhere">{failed.message}</bdi> : ''),
           },
         ]}
         empty={

@@ -17,6 +17,7 @@ if __name__ == "__main__":
     import async_retries
     import bucket_properties
     import callback_errors
+    import callback_permissions
     import lambda_errors
     import multipart
     import nested_executions
@@ -32,6 +33,7 @@ if __name__ == "__main__":
         async_retries,
         bucket_properties,
         callback_errors,
+        callback_permissions,
         lambda_errors,
         multipart,
         nested_executions,

@@ -92,6 +92,7 @@ export function BackupChoice({
           {
             id: 'time',
             header: 'Made',
+            minWidth: 180,
             isRowHeader: true,
             cell: ({ created_at }) => <Time value={created_at} />,
           },
@@ -101,10 +102,11 @@ export function BackupChoice({
             header: 'Stores',
             cell: ({ type, stores }) => (type === 'full' ? 'all' : stores.join(', ')),
           },
-          { id: 'size', header: 'Size', cell: (backup) => bytes(backup.bytes) },
+          { id: 'size', header: 'Size', minWidth: 90, cell: (backup) => bytes(backup.bytes) },
           {
             id: 'verified',
             header: 'Verification',
+            minWidth: 130,
             cell: ({ verification }) =>
               verification.state === 'verified' ? (
                 <StatusIndicator type="success">Verified</StatusIndicator>
@@ -112,7 +114,7 @@ export function BackupChoice({
                 <StatusIndicator type="error">Damaged</StatusIndicator>
               ),
           },
-          { id: 'tags', header: 'Tags', cell: ({ tags }) => <bdi>{tags.join(', ')}</bdi> },
+          { id: 'tags', header: 'Tags', minWidth: 130, cell: ({ tags }) => <bdi>{tags.join(', ')}</bdi> },
         ]}
         empty={
           <Empty

@@ -3,6 +3,7 @@ import Box from '@cloudscape-design/components/box';
 import Button from '@cloudscape-design/components/button';
 import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
+import Icon, { type IconProps } from '@cloudscape-design/components/icon';
 import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
@@ -12,7 +13,7 @@ import type { Inspection } from '../../../shared/restore/inspection.ts';
 import type { RestoreOptions } from '../../../shared/restore/request.ts';
 import { Tally } from '../../job/restore-result.tsx';
 import { Time } from '../../parts/time.tsx';
-import { type Difference, differences, findings } from './findings.ts';
+import { type Difference, differences, type Finding, findings } from './findings.ts';
 
 /** What the inspection found: the archive, what speaks against it, and the difference with the target. */
 export function Report({
@@ -90,6 +91,12 @@ function changeText({ archive, target }: Difference): string {
   return change === 0 ? 'same number' : `${change > 0 ? '+' : '−'}${count(Math.abs(change))}`;
 }
 
+const SIGNS: Record<Finding['severity'], Pick<IconProps, 'name' | 'variant' | 'ariaLabel'>> = {
+  error: { name: 'status-negative', variant: 'error', ariaLabel: 'Error' },
+  warning: { name: 'status-warning', variant: 'warning', ariaLabel: 'Warning' },
+  info: { name: 'status-info', variant: 'subtle', ariaLabel: 'Good to know' },
+};
+
 /** What should be known before the restore, the worst first. */
 export function Findings({ inspection, options }: { inspection: Inspection; options: RestoreOptions }) {
   const found = findings(inspection, options);
@@ -107,9 +114,7 @@ export function Findings({ inspection, options }: { inspection: Inspection; opti
       <ul className="plain">
         {found.map(({ severity, text }) => (
           <li key={text}>
-            <StatusIndicator type={severity} iconAriaLabel={severity} wrapText>
-              <bdi>{text}</bdi>
-            </StatusIndicator>
+            <Icon {...SIGNS[severity]} /> <bdi>{text}</bdi>
           </li>
         ))}
       </ul>

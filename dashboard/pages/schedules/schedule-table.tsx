@@ -91,6 +91,7 @@ export function ScheduleTable() {
           {
             id: 'name',
             header: 'Name',
+            minWidth: 140,
             isRowHeader: true,
             cell: ({ name, description }) => (
               <>
@@ -106,6 +107,7 @@ export function ScheduleTable() {
           {
             id: 'when',
             header: 'When',
+            minWidth: 170,
             cell: ({ expression, time_zone }) => (
               <>
                 {timingText(expression)}
@@ -116,6 +118,7 @@ export function ScheduleTable() {
           {
             id: 'what',
             header: 'Backs up',
+            minWidth: 130,
             cell: ({ backup }) => (
               <bdi>
                 {backup.target ?? 'the only target'}
@@ -126,6 +129,7 @@ export function ScheduleTable() {
           {
             id: 'next',
             header: 'Next run',
+            minWidth: 180,
             cell: ({ enabled, next_run }) =>
               enabled ? (
                 next_run ? (
@@ -137,10 +141,11 @@ export function ScheduleTable() {
                 <StatusIndicator type="stopped">Paused</StatusIndicator>
               ),
           },
-          { id: 'last', header: 'Last run', cell: lastRun },
+          { id: 'last', header: 'Last run', minWidth: 170, cell: lastRun },
           {
             id: 'missed',
             header: 'Missed',
+            minWidth: 110,
             cell: ({ missed_total, missed_runs }) =>
               missed_total === 0 ? (
                 'none'
