@@ -11,7 +11,7 @@ import Table from '@cloudscape-design/components/table';
 import type { KeyList, Deployment as TheDeployment } from '../../shared/api/routes/deployment.ts';
 import { Command, Copyable } from '../parts/command.tsx';
 import { Empty, Show } from '../parts/states.tsx';
-import { Time } from '../parts/time.tsx';
+import { Ago, Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
@@ -22,6 +22,9 @@ const HEALTH_EVERY_MS = 30_000;
 export default function Settings() {
   const { api } = useSession();
   const deployment = useData('deployment', api.deployment);
+  const overview = useData('overview', api.overview);
+  const reached = (target: string) =>
+    overview.data?.targets.find((found) => found.target === target)?.newest?.completed_at;
   return (
     <SpaceBetween size="l">
       <Header
@@ -34,7 +37,7 @@ export default function Settings() {
       <Show loaded={deployment} what="the deployment">
         {(found) => (
           <SpaceBetween size="l">
-            <Targets targets={found.targets} />
+            <Targets targets={found.targets} reached={reached} />
             <Deployment deployment={found} />
           </SpaceBetween>
         )}
@@ -82,39 +85,48 @@ function HealthBox() {
   );
 }
 
-function Targets({ targets }: Pick<TheDeployment, 'targets'>) {
+interface TargetsProps extends Pick<TheDeployment, 'targets'> {
+  /** When the stores of a target last answered: the end of its newest backup. */
+  readonly reached: (target: string) => string | undefined;
+}
+
+function Targets({ targets, reached }: TargetsProps) {
   if (targets.length === 0) return <Empty title="No target is configured" />;
-  return targets.map(({ name, profile, stores, hooks, limits }) => (
-    <Container
-      key={name}
-      header={
-        <Header variant="h2" description={`Laid out as the profile “${profile}” says.`}>
-          Target <bdi>{name}</bdi>
-        </Header>
-      }
-    >
-      <SpaceBetween size="m">
-        <KeyValuePairs
-          columns={3}
-          minColumnWidth={150}
-          items={[
-            ...stores.map(({ store, kind }) => ({ label: STORE_TEXTS[store], value: kind })),
-            { label: 'Writers during a backup', value: hooks ? 'Paused by hooks' : 'Go on' },
-          ]}
-        />
-        {limits.length > 0 && (
-          <div>
-            <Box variant="awsui-key-label">What can’t be done for it, and why</Box>
-            <ul>
-              {limits.map((limit) => (
-                <li key={limit}>{limit}</li>
-              ))}
-            </ul>
-          </div>
-        )}
-      </SpaceBetween>
-    </Container>
-  ));
+  return targets.map(({ name, profile, stores, hooks, limits }) => {
+    const at = reached(name);
+    return (
+      <Container
+        key={name}
+        header={
+          <Header variant="h2" description={`Laid out as the profile “${profile}” says.`}>
+            Target <bdi>{name}</bdi>
+          </Header>
+        }
+      >
+        <SpaceBetween size="m">
+          <KeyValuePairs
+            columns={3}
+            minColumnWidth={150}
+            items={[
+              ...stores.map(({ store, kind }) => ({ label: STORE_TEXTS[store], value: kind })),
+              { label: 'Writers during a backup', value: hooks ? 'Paused by hooks' : 'Go on' },
+              { label: 'All of its stores last answered', value: at ? <Ago value={at} /> : 'Not yet' },
+            ]}
+          />
+          {limits.length > 0 && (
+            <div>
+              <Box variant="awsui-key-label">What can’t be done for it, and why</Box>
+              <ul>
+                {limits.map((limit) => (
+                  <li key={limit}>{limit}</li>
+                ))}
+              </ul>
+            </div>
+          )}
+        </SpaceBetween>
+      </Container>
+    );
+  });
 }
 
 const STORE_TEXTS: Record<TheDeployment['targets'][number]['stores'][number]['store'], string> = {

@@ -1,8 +1,6 @@
 import { z } from 'zod';
-import { catalogEntries } from '../catalog/read.ts';
-import { isSafetyJob } from '../restore/safety.ts';
 import type { OperationsContext } from './context.ts';
-import { readListed } from './read-listed.ts';
+import { allBackups, isGood } from './good-backups.ts';
 import { BackupSummary } from './summaries.ts';
 
 /** How far back the history goes, in days. */
@@ -46,17 +44,17 @@ export const Overview = z.object({
 export type Overview = z.infer<typeof Overview>;
 
 /** What is there to come back from: for each target the newest good backup, storage used, and the history of 90 days. */
-export async function overview({ bucket, config }: OperationsContext, now = Date.now()): Promise<Overview> {
+export async function overview(context: OperationsContext, now = Date.now()): Promise<Overview> {
   const targets = new Map<string, Overview['targets'][number]>();
   const of = (target: string) => {
     const known = targets.get(target) ?? { target, backups: 0, bytes: 0, damaged: 0 };
     targets.set(target, known);
     return known;
   };
-  for (const name of Object.keys(config?.targets ?? {})) of(name);
+  for (const name of Object.keys(context.config?.targets ?? {})) of(name);
   const history: Overview['history'] = [];
   let unreadable = 0;
-  for await (const { listed } of readListed(bucket, await catalogEntries(bucket))) {
+  for await (const { listed } of allBackups(context)) {
     if (!listed) {
       unreadable++;
       continue;
@@ -69,7 +67,7 @@ export async function overview({ bucket, config }: OperationsContext, now = Date
     known.bytes += bytes;
     if (!verified) known.damaged++;
     known.newest ??= summary;
-    if (verified && type === 'full' && !isSafetyJob(summary.job_id)) known.newest_good ??= summary;
+    if (type === 'full' && isGood(summary)) known.newest_good ??= summary;
     if (history.length < HISTORY_MAX && now - Date.parse(created_at) < HISTORY_DAYS * DAY_MS) {
       history.push({ backup_id, target, created_at, type, duration_seconds, bytes, verified });
     }

@@ -3,6 +3,7 @@ import { catalogKey } from '../../shared/bucket/layout.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { describeDeployment } from '../../shared/operations/describe-deployment.ts';
 import { overview } from '../../shared/operations/overview.ts';
+import { SAFETY_TAG } from '../../shared/restore/safety.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';
@@ -28,7 +29,7 @@ test('the overview tells the newest good backup of each target: whole, sound, an
   await make(3, {
     verification: { state: 'damaged', at: at(3).toISOString(), problems: ['x'] },
   });
-  await make(2, { job_id: 'safety_restore_1' });
+  await make(2, { tags: [SAFETY_TAG] });
   await make(100, { target: 'old' });
   const { targets, history } = await overview(context, NOW);
   const target = (name: string) => targets.find((found) => found.target === name);
