@@ -43,6 +43,14 @@ export function findProfile(name: string): Omit<Profile, 'Parameters'> {
 }
 
 /**
+ * Whether a collection is what a reference calls `thing`: of that name, or one of LightRAG's, whose names go on with the
+ * embedding model.
+ */
+export function isCollectionOf(collection: string, thing: string): boolean {
+  return collection === thing || `${collection}_`.startsWith(`lightrag_vdb_${thing}_`);
+}
+
+/**
  * Which part of each store belongs to a knowledge base, in the terms of the stores' adapters.
  *
  * @param name       name of the profile

@@ -14,6 +14,20 @@ export interface ComparedAnswer {
   readonly after: string;
 }
 
+/** A reference between stores, as the inspection found it in the archive and the verification in the target. */
+export interface ComparedReference {
+  readonly reference: string;
+  /** Values that refer. */
+  readonly total: number;
+  /** How many of them led nowhere; null where the archive alone did not tell. */
+  readonly before: number | null;
+  readonly after: number;
+  /** False where the time was up before all were looked up. */
+  readonly complete: boolean;
+  /** Up to five values that lead nowhere. */
+  readonly samples: readonly string[];
+}
+
 /** Output of a restore: what came back, and how that was proved. */
 export interface RestoreResult {
   readonly job_id: string;
@@ -28,6 +42,8 @@ export interface RestoreResult {
     string,
     { loaded: Tallies; read_back: Tallies; differences: 0; smoke: readonly ComparedAnswer[] }
   >;
+  /** References between stores: how many led nowhere in the archive, and how many do in the target. */
+  readonly references: readonly ComparedReference[];
   readonly verified: true;
   readonly finished_at: string;
 }
@@ -40,12 +56,24 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
   const plan = await readRestorePlan(environment.bucket, jobId);
   const inspection = await readInspection(environment.bucket, jobId);
   const stores: RestoreResult['stores'] = {};
+  const references: ComparedReference[] = [];
   for (const store of plan.stores) {
     const loaded = await sumLegs(environment, jobId, store, 'load');
     const verified = await sumLegs(environment, jobId, store, 'verify');
     if (verified.legs === 0 || verified.differences > 0) {
       throw new IntegrityError(`The ${store} of target "${plan.target}" was not verified.`, {
         remedy: `Restore again; the records of the steps are under s3://${environment.bucket.name}/${jobProgressPrefix(jobId)}.`,
+      });
+    }
+    for (const { reference, total, dangling, complete, samples } of verified.references) {
+      const earlier = inspection.references.find((other) => other.reference === reference);
+      references.push({
+        reference,
+        total,
+        before: earlier?.dangling ?? null,
+        after: dangling,
+        complete,
+        samples,
       });
     }
     const before = inspection.stores.find((inspected) => inspected.store === store)?.smoke ?? [];
@@ -66,6 +94,7 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
     },
     ...danglingEnd(plan, stores.graph?.loaded),
     stores,
+    references,
     verified: true,
     finished_at: new Date().toISOString(),
   };

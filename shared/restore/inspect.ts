@@ -12,12 +12,13 @@ import { Id } from '../ids.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { updateJob } from '../jobs/record.ts';
-import { withStore } from '../stores/open.ts';
+import { openStore, storesOf, withStore } from '../stores/open.ts';
 import type { Store, StoreName } from '../stores/port.ts';
 import { chooseStores } from './choose-stores.ts';
 import type { Inspection } from './inspection.ts';
 import { storesNamed } from './parts.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
+import { countReferences } from './references.ts';
 import { RestoreOptions } from './request.ts';
 import { reasonOf, routeStore, viewOf } from './routes.ts';
 import { askStore } from './smoke.ts';
@@ -195,9 +196,36 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
       lacks: manifest.lacks ?? [],
     },
     stores: compared,
+    references:
+      problems.length > 0 ? [] : await inspectReferences(environment, { ...routed, stores }, archive, leg),
     warnings,
     problems,
   };
+}
+
+/** Counts references before anything is written; stores of the target that are not restored are asked. */
+async function inspectReferences(
+  environment: Environment,
+  plan: RestorePlan,
+  archive: OpenedArchive,
+  leg: Leg,
+): Promise<Inspection['references']> {
+  const { config } = environment;
+  const has = new Set(storesOf(config, plan.target));
+  const opened = new Map<StoreName, Promise<Store>>();
+  const open = async (name: StoreName) => {
+    if (!has.has(name)) return undefined;
+    const store = opened.get(name) ?? openStore(config, plan.target, name);
+    opened.set(name, store);
+    return store;
+  };
+  try {
+    return await countReferences(config, plan, archive, open, legContext(environment, leg, plan.job_id));
+  } finally {
+    for (const store of await Promise.allSettled(opened.values())) {
+      if (store.status === 'fulfilled') await store.value.close();
+    }
+  }
 }
 
 /** Settles where the data of one store goes, and asks the store whether it can take it. Adds to `plan.routes`. */

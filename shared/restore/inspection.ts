@@ -4,6 +4,7 @@ import { inspectionKey } from '../bucket/layout.ts';
 import { Id } from '../ids.ts';
 import { STORE_NAMES } from '../stores/port.ts';
 import { Answer } from './answer.ts';
+import { ReferenceCount } from './reference-count.ts';
 
 /** What the inspection found: `jobs/<job>/inspection.json`. */
 export const Inspection = z.object({
@@ -41,6 +42,8 @@ export const Inspection = z.object({
       problems: z.array(z.string()),
     }),
   ),
+  /** References between stores: how many lead where, and how many nowhere. */
+  references: z.array(ReferenceCount).default([]),
   warnings: z.array(z.string()),
   problems: z.array(z.string()),
 });

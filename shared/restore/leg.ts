@@ -15,6 +15,8 @@ import type { Store, StoreName } from '../stores/port.ts';
 import { Answer } from './answer.ts';
 import { writeDeferred } from './deferred.ts';
 import { danglingOf, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
+import { ReferenceCount } from './reference-count.ts';
+import { proveReferences } from './references.ts';
 import { viewOf } from './routes.ts';
 import { askStore } from './smoke.ts';
 
@@ -42,6 +44,8 @@ const LegRecord = z.object({
   samples: z.array(z.object({ thing: z.string(), problem: z.string() })),
   /** With the last leg of a verification: what the store answered then. */
   smoke: z.array(Answer).optional(),
+  /** With the last leg of a verification: the references that lead to this store. */
+  references: z.array(ReferenceCount).optional(),
 });
 type LegRecord = z.infer<typeof LegRecord>;
 
@@ -75,7 +79,7 @@ export async function restoreLeg(
     tallies: result.tallies,
     differences: result.differences,
     samples: [...result.samples],
-    ...('smoke' in result && result.smoke ? { smoke: result.smoke } : {}),
+    ...('smoke' in result ? { smoke: result.smoke, references: result.references } : {}),
   };
   await environment.bucket.writeRecord(restoreLegKey(state.job_id, name, state.phase, state.leg), record);
   const phaseDone = result.cursor === null;
@@ -110,7 +114,12 @@ async function runPhase(
   if (state.phase === 'verify') {
     const verified = await store.verify(archive, options, state.cursor, context);
     if (verified.cursor !== null || verified.differences > 0) return verified;
-    return { ...verified, smoke: await askStore(environment.config, plan, store, context) };
+    const { config } = environment;
+    return {
+      ...verified,
+      smoke: await askStore(config, plan, store, context),
+      references: await proveReferences(config, plan, opened, store, context),
+    };
   }
   const result = await store[state.phase](archive, options, state.cursor, context);
   return { ...result, differences: 0, samples: [] };
@@ -148,21 +157,23 @@ export async function sumLegs(
   jobId: string,
   store: StoreName,
   phase: RestoreState['phase'],
-): Promise<LegRecord & { legs: number; smoke: Answer[] }> {
+): Promise<LegRecord & { legs: number; smoke: Answer[]; references: ReferenceCount[] }> {
   let legs = 0;
   let tallies: Tallies = {};
   let differences = 0;
   const samples: LegRecord['samples'] = [];
   const smoke: Answer[] = [];
+  const references: ReferenceCount[] = [];
   for await (const { key } of environment.bucket.keys(restoreLegsPrefix(jobId, store, phase))) {
     const record = await environment.bucket.requireRecord(key, LegRecord, 'Upload the archive again.');
     legs++;
     tallies = addTallies(tallies, record.tallies);
     differences += record.differences;
     smoke.push(...(record.smoke ?? []));
+    references.push(...(record.references ?? []));
     samples.push(...record.samples.slice(0, SAMPLES_TOLD_MAX - samples.length));
   }
-  return { legs, tallies, differences, samples, smoke };
+  return { legs, tallies, differences, samples, smoke, references };
 }
 
 function differs(plan: RestorePlan, store: StoreName, total: LegRecord): IntegrityError {

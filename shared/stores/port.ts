@@ -157,6 +157,12 @@ export interface Store {
    * are the same for the same answer. Throws where the store does not answer it.
    */
   smoke(question: unknown, context: LegContext): Promise<string>;
+  /** Which of these texts no record of the target has in a field; undefined where it can't be asked. */
+  missing(
+    what: { readonly thing: string; readonly field: string },
+    values: readonly string[],
+    context: LegContext,
+  ): Promise<readonly string[] | undefined>;
   /** Removes every auxiliary thing of the load (temporary labels, properties, indexes, names). Idempotent. */
   finish(options: RestoreOptions, cursor: Cursor | null, context: LegContext): Promise<Leg>;
   close(): Promise<void>;
@@ -231,4 +237,13 @@ export interface StoreAdapter<Connection = unknown, Scope = unknown> {
    * read this, so that what is compared is what was to be written. Sizes in its index are those of the archive.
    */
   view(archive: EntryReader, route: Route<Scope>): EntryReader;
+  /**
+   * The texts that records of an archive of that scope have in a field, in runs, to prove references with: of `nodes`,
+   * `relationships`, the collections that `isThing` knows, or a namespace of keys. Undefined where they can't be read.
+   */
+  values(
+    archive: EntryReader,
+    scope: Scope,
+    what: { readonly thing: string; readonly field: string; isThing(collection: string): boolean },
+  ): Promise<AsyncIterable<readonly string[]> | undefined>;
 }

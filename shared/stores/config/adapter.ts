@@ -28,6 +28,7 @@ export const configAdapter: StoreAdapter<z.infer<typeof ConfigConnection>, Confi
   questions: () => [],
   route: async (_archive, saved, scope) => ({ saved, scope, names: {}, changes: [] }),
   view: (archive) => archive,
+  values: () => Promise.resolve(undefined),
 };
 
 const NOTHING: Leg = { cursor: null, tallies: {} };
@@ -41,6 +42,10 @@ class ConfigStore implements Store {
     this.#settings = sorted(
       maskSecrets({ target, effective: JSON.parse(JSON.stringify(effective ?? null)) as Json }),
     );
+  }
+
+  async missing(): Promise<undefined> {
+    return Promise.resolve(undefined);
   }
 
   /** Nothing is asked: restores do not load the configuration. */

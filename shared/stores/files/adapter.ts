@@ -39,6 +39,8 @@ export const filesAdapter: StoreAdapter<FilesConnection, FilesScope> = {
   questions: () => ['*'],
   route: routeFiles,
   view: viewFiles,
+  // Files are copied as bytes, never read for what they hold.
+  values: () => Promise.resolve(undefined),
 };
 
 class FilesStore implements Store {
@@ -142,6 +144,10 @@ class FilesStore implements Store {
   ): Promise<VerifyLeg> {
     const present = async () => (await this.#list()).files;
     return verifyFiles(this.#folder, this.#scope, archive, options, present, cursor, context);
+  }
+
+  async missing(): Promise<undefined> {
+    return Promise.resolve(undefined);
   }
 
   /** How many files there are (`*`), or the size of one, read to its end. */

@@ -17,6 +17,7 @@ import { Neo4jConnection, Neo4jScope } from './connection.ts';
 import { exportShard } from './export.ts';
 import { loadGraph, type Site } from './load.ts';
 import { probeGraph } from './probe.ts';
+import { graphValues, missingNodes } from './references.ts';
 import { type ScopeText, scopeText } from './scope.ts';
 import { Neo4jServer } from './server.ts';
 import { planShards } from './shards.ts';
@@ -36,6 +37,7 @@ export const neo4jAdapter: StoreAdapter<Neo4jConnection, Neo4jScope> = {
   questions: graphQuestions,
   route: routeGraph,
   view: viewGraph,
+  values: async (archive, _scope, { thing, field }) => graphValues(archive, thing, field),
 };
 
 class Neo4jStore implements Store {
@@ -90,6 +92,10 @@ class Neo4jStore implements Store {
     context: LegContext,
   ): Promise<VerifyLeg> {
     return verifyGraph(await this.#site(archive, options, context), cursor);
+  }
+
+  async missing({ field }: { field: string }, values: readonly string[], context: LegContext) {
+    return missingNodes(this.#server, this.#scope, field, values, context);
   }
 
   smoke(question: unknown, context: LegContext): Promise<string> {

@@ -19,6 +19,7 @@ import { QdrantConnection, QdrantScope } from './connection.ts';
 import { type ExportLimits, exportQdrant, planQdrant } from './export.ts';
 import { loadQdrant } from './load.ts';
 import { probeQdrant, readVersion } from './probe.ts';
+import { vectorValues } from './references.ts';
 import { askVectors, VectorsQuestion, vectorsQuestions } from './smoke.ts';
 import { verifyQdrant } from './verify.ts';
 import { routeVectors, viewVectors } from './view.ts';
@@ -34,6 +35,7 @@ export const qdrantAdapter: StoreAdapter<QdrantConnection, QdrantScope> = {
   questions: vectorsQuestions,
   route: routeVectors,
   view: viewVectors,
+  values: (archive, _scope, { field, isThing }) => vectorValues(archive, isThing, field),
 };
 
 /** One Qdrant server as a store. `limits` are given by tests only, which have less data. */
@@ -101,6 +103,11 @@ export class QdrantStore implements Store {
     context: LegContext,
   ): Promise<VerifyLeg> {
     return verifyQdrant(this.#client, this.#scope, archive, options, cursor, context);
+  }
+
+  /** No reference leads to points. */
+  async missing(): Promise<undefined> {
+    return Promise.resolve(undefined);
   }
 
   smoke(question: unknown, context: LegContext): Promise<string> {

@@ -20,6 +20,7 @@ import type { Limits } from './keys.ts';
 import { loadKeys, requireNoConflicts } from './load.ts';
 import { planKeys, probeKeys } from './probe.ts';
 import { KeyReader } from './read.ts';
+import { keyValues, missingKeys } from './references.ts';
 import { KeySpace, RedisScope } from './scope.ts';
 import { infoFields, readFacts, type ServerFacts } from './server.ts';
 import { askKeys, KeysQuestion, keysQuestions } from './smoke.ts';
@@ -37,6 +38,7 @@ export const redisAdapter: StoreAdapter<RedisConnection, RedisScope> = {
   questions: keysQuestions,
   route: routeKeys,
   view: viewKeys,
+  values: async (archive, scope, { thing, field }) => keyValues(archive, new KeySpace(scope), thing, field),
 };
 
 /** The keys of one scope of one server or cluster. */
@@ -179,6 +181,16 @@ export class RedisStore implements Store {
       },
       cursor,
     );
+  }
+
+  async missing(
+    { thing, field }: { thing: string; field: string },
+    ids: readonly string[],
+    context: LegContext,
+  ) {
+    if (field !== 'id') return undefined;
+    await this.#open();
+    return missingKeys(this.#client, this.#space, thing, ids, context);
   }
 
   smoke(question: unknown, context: LegContext): Promise<string> {

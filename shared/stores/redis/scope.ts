@@ -125,6 +125,14 @@ export class KeySpace {
     return this.#others ? OTHER_NAMESPACE : undefined;
   }
 
+  /** What the keys of a namespace start with; undefined where nothing says so. */
+  prefixOf(namespace: string): string | undefined {
+    const listed = this.#prefixes.find(({ name }) => name === namespace);
+    if (listed) return toBytes(listed.prefix).toString('utf8');
+    if (this.#separator === undefined) return undefined;
+    return toBytes(`${this.#prefix}${toByteString(namespace)}${this.#separator}`).toString('utf8');
+  }
+
   /** Whether a key is under the prefix, though it belongs to no namespace and is left out. */
   isLeftOut(key: ByteString): boolean {
     return (

@@ -29,6 +29,7 @@ const inspection: Inspection = {
       problems: [],
     },
   ],
+  references: [],
   warnings: [],
   problems: [],
 } as Inspection;

@@ -1,0 +1,225 @@
+import { hash } from 'node:crypto';
+import type { EntryReader } from '../archive/types.ts';
+import { findTarget, type NgbakConfig } from '../config.ts';
+import type { Reference } from '../profiles/profile.ts';
+import { findProfile, isCollectionOf } from '../profiles/profiles.ts';
+import { settleStore } from '../stores/open.ts';
+import type { LegContext, Store } from '../stores/port.ts';
+import type { RestorePlan } from './plan.ts';
+import type { ReferenceCount } from './reference-count.ts';
+import { viewOf } from './routes.ts';
+
+/** Values that are looked up with one question. */
+const LOOK_UP_VALUES = 2000;
+/** Values of one field that are held, as numbers of 48 bits; where there are more, a sample of them is. */
+const VALUES_HELD = 1_000_000;
+const SAMPLES_MAX = 5;
+const SAMPLE_CHARACTERS = 100;
+
+/**
+ * Counts the references of what is restored, from the archive as it looks at the destination: against the archive where
+ * the other end is restored too, against the target where it is not. Reads only; stops when the time is up.
+ *
+ * @param open gives a store of the target that is not restored; undefined where it has none
+ */
+export async function countReferences(
+  config: NgbakConfig,
+  plan: RestorePlan,
+  archive: EntryReader,
+  open: (store: 'graph' | 'vectors' | 'kv') => Promise<Store | undefined>,
+  context: LegContext,
+): Promise<ReferenceCount[]> {
+  const held = new Map<string, HashSample | undefined>();
+  const counts: ReferenceCount[] = [];
+  for (const reference of referencesOf(config, plan)) {
+    const { from, to } = reference;
+    if (!plan.stores.includes(from.store)) continue;
+    if (!plan.stores.includes(to.store)) {
+      const goal = await open(to.store);
+      const count = goal && (await countInTarget(config, plan, archive, reference, goal, context));
+      if (count) counts.push(count);
+      continue;
+    }
+    const name = `${to.store} ${to.thing}.${to.field}`;
+    if (!held.has(name)) {
+      const values = await valuesOf(config, plan, archive, to);
+      held.set(name, values && (await HashSample.of(values, context)));
+    }
+    const sample = held.get(name);
+    const values = await valuesOf(config, plan, archive, from);
+    if (!sample || !values) continue;
+    const counter = new Counter(reference, 'archive');
+    for await (const run of values) {
+      for (const value of split(run, reference)) {
+        counter.total++;
+        const found = sample.has(value);
+        if (found === undefined) continue;
+        counter.checked++;
+        if (!found) counter.dangles(value);
+      }
+      if (isOver(context)) counter.complete = false;
+      if (!counter.complete) break;
+    }
+    counter.complete &&= sample.complete;
+    counts.push(counter.count());
+  }
+  return counts;
+}
+
+/**
+ * After a store was loaded: looks the references that lead to it up in the store itself. Values come from the archive
+ * as it looks at the destination, which the verification has found to be what the target holds.
+ */
+export async function proveReferences(
+  config: NgbakConfig,
+  plan: RestorePlan,
+  archive: EntryReader,
+  goal: Store,
+  context: LegContext,
+): Promise<ReferenceCount[]> {
+  const counts: ReferenceCount[] = [];
+  for (const reference of referencesOf(config, plan)) {
+    if (reference.to.store !== goal.name || !plan.stores.includes(reference.from.store)) continue;
+    const count = await countInTarget(config, plan, archive, reference, goal, context);
+    if (count) counts.push(count);
+  }
+  return counts;
+}
+
+function referencesOf(config: NgbakConfig, plan: RestorePlan): readonly Reference[] {
+  return findProfile(findTarget(config, plan.target).profile).references;
+}
+
+async function valuesOf(
+  config: NgbakConfig,
+  plan: RestorePlan,
+  archive: EntryReader,
+  { store, thing, field }: Reference['from'],
+): Promise<AsyncIterable<readonly string[]> | undefined> {
+  const { adapter, scope } = settleStore(config, plan.target, store);
+  const route = plan.routes?.[store];
+  const view = viewOf(config, plan, archive, store);
+  const names = Object.entries(route?.names ?? {});
+  const isThing = (collection: string) => {
+    const saved = names.find(([, to]) => to === collection)?.[0] ?? collection;
+    return isCollectionOf(saved, thing);
+  };
+  const there = route ? adapter.Scope.parse(route.scope) : scope;
+  return adapter.values(view, there, { thing, field, isThing });
+}
+
+async function countInTarget(
+  config: NgbakConfig,
+  plan: RestorePlan,
+  archive: EntryReader,
+  reference: Reference,
+  goal: Store,
+  context: LegContext,
+): Promise<ReferenceCount | undefined> {
+  const values = await valuesOf(config, plan, archive, reference.from);
+  if (!values) return undefined;
+  const counter = new Counter(reference, 'target');
+  let batch: string[] = [];
+  const lookUp = async (): Promise<boolean> => {
+    const missing = await goal.missing(reference.to, [...new Set(batch)], context);
+    if (!missing) return false;
+    const gone = new Set(missing);
+    counter.checked += batch.length;
+    for (const value of batch) if (gone.has(value)) counter.dangles(value);
+    batch = [];
+    return true;
+  };
+  for await (const run of values) {
+    for (const value of split(run, reference)) {
+      counter.total++;
+      batch.push(value);
+    }
+    if (batch.length >= LOOK_UP_VALUES && !(await lookUp())) return undefined;
+    if (isOver(context)) counter.complete = false;
+    if (!counter.complete) break;
+  }
+  if (batch.length > 0 && !(await lookUp())) return undefined;
+  return counter.count();
+}
+
+function isOver({ timeLeft, signal }: LegContext): boolean {
+  signal.throwIfAborted();
+  return timeLeft() <= 0;
+}
+
+function split(values: readonly string[], { separator }: Reference): readonly string[] {
+  if (separator === undefined) return values;
+  return values.flatMap((value) => value.split(separator)).filter((part) => part !== '');
+}
+
+class Counter {
+  total = 0;
+  checked = 0;
+  complete = true;
+  readonly #reference: string;
+  readonly #against: ReferenceCount['against'];
+  readonly #samples = new Set<string>();
+  #dangling = 0;
+
+  constructor({ from, to }: Reference, against: ReferenceCount['against']) {
+    this.#reference = `${from.store} ${from.thing}.${from.field} → ${to.store} ${to.thing}.${to.field}`;
+    this.#against = against;
+  }
+
+  dangles(value: string): void {
+    this.#dangling++;
+    if (this.#samples.size < SAMPLES_MAX) this.#samples.add(value.slice(0, SAMPLE_CHARACTERS));
+  }
+
+  count(): ReferenceCount {
+    return {
+      reference: this.#reference,
+      against: this.#against,
+      total: this.total,
+      checked: this.checked,
+      dangling: this.#dangling,
+      complete: this.complete,
+      samples: [...this.#samples],
+    };
+  }
+}
+
+/**
+ * A set of texts in bounded memory: their hashes; once there are too many, only those whose hash is a multiple of two,
+ * then of four, and so on. Whether a text is in the set is known for the same part of all texts.
+ */
+export class HashSample {
+  readonly #hashes = new Set<number>();
+  #step = 1;
+  complete = true;
+
+  static async of(values: AsyncIterable<readonly string[]>, context: LegContext): Promise<HashSample> {
+    const sample = new HashSample();
+    for await (const run of values) {
+      for (const value of run) sample.add(value);
+      if (isOver(context)) sample.complete = false;
+      if (!sample.complete) break;
+    }
+    return sample;
+  }
+
+  add(value: string, max = VALUES_HELD): void {
+    const hashed = hashOf(value);
+    if (hashed % this.#step === 0) this.#hashes.add(hashed);
+    while (this.#hashes.size > max) {
+      this.#step *= 2;
+      for (const old of this.#hashes) if (old % this.#step !== 0) this.#hashes.delete(old);
+    }
+  }
+
+  /** Undefined for a text that the sample says nothing about. */
+  has(value: string): boolean | undefined {
+    const hashed = hashOf(value);
+    return hashed % this.#step === 0 ? this.#hashes.has(hashed) : undefined;
+  }
+}
+
+/** 48 bits: among a million texts, one pair in a few hundred runs is mistaken for the same. */
+function hashOf(value: string): number {
+  return Number.parseInt(hash('sha256', value, 'hex').slice(0, 12), 16);
+}

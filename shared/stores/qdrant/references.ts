@@ -1,0 +1,37 @@
+import type { EntryReader } from '../../archive/types.ts';
+import { readArchivedPoints } from './archived-points.ts';
+import { readCollections } from './config-entry.ts';
+import { pointsEntries } from './names.ts';
+
+/** Points whose values are handed on together. */
+const RUN_POINTS = 1000;
+
+/**
+ * The texts that points of the archive's collections have at a key of their payload, in runs. Undefined where one of
+ * the collections is a snapshot, which only the server can read.
+ */
+export async function vectorValues(
+  archive: EntryReader,
+  isThing: (collection: string) => boolean,
+  field: string,
+): Promise<AsyncIterable<readonly string[]> | undefined> {
+  const collections = (await readCollections(archive)).filter(({ name }) => isThing(name));
+  if (collections.some(({ snapshot }) => snapshot)) return undefined;
+  return (async function* () {
+    for (const { part } of collections) {
+      for await (const entry of pointsEntries(archive, part)) {
+        let run: string[] = [];
+        for await (const { raw } of readArchivedPoints(archive, entry, null)) {
+          const { payload } = JSON.parse(raw) as { payload?: Record<string, unknown> | null };
+          const value = payload && Object.hasOwn(payload, field) ? payload[field] : undefined;
+          const values: readonly unknown[] = Array.isArray(value) ? value : [value];
+          for (const inner of values) if (typeof inner === 'string') run.push(inner);
+          if (run.length < RUN_POINTS) continue;
+          yield run;
+          run = [];
+        }
+        if (run.length > 0) yield run;
+      }
+    }
+  })();
+}
