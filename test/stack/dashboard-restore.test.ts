@@ -11,6 +11,9 @@ import { DASHBOARD, fillTarget, readTarget } from './content.ts';
 /** Parts of uploads; the last part of a file is shorter. */
 const PART_BYTES = 16 * 1024 ** 2;
 
+/** Longest that one of these tests may take, in milliseconds: some wait for several workflows one after the other. */
+const LONG_MS = 300_000;
+
 let browser: Awaited<ReturnType<typeof startBrowser>>;
 let folder: string;
 let whole: unknown;
@@ -48,235 +51,271 @@ async function upload({ page, open }: Visit, path: string): Promise<string> {
   return jobIn(page);
 }
 
-test('a backup is created and followed to its end, with a bar for each store', async () => {
-  const visit = await browser.visit({ role: 'operator' });
-  const { page } = visit;
-  await visit.open('create-backup');
-  await chooseTarget(page, 'Target');
-  await page.getByLabel('Tags').fill('by-dashboard, نسخة احتياطية');
-  await page.getByLabel('Note').fill('made by a test');
-  await page.getByLabel('A number of days').check();
-  await page.getByLabel('Days', { exact: true }).fill('0');
-  await button(page, 'Create backup').click();
-  await page.getByText('Write a whole number of days').waitFor();
-  await page.getByLabel('Days', { exact: true }).fill('3');
-  await button(page, 'Create backup').click();
-  await page.getByText('Backed up and read back').waitFor();
-  for (const store of ['Graph', 'Vectors', 'Key-value data', 'Archive']) {
-    await page.getByText(store, { exact: true }).first().waitFor();
-  }
-  expect(await page.title()).toBe('Completed: backup of dashboard – ngbak');
-  const job = await browser.stack.waitForJob(jobIn(page));
-  backupId = job.backup_id ?? '';
-  file = join(folder, `${backupId}.ngbak`);
-  await writeFile(file, await browser.stack.download(backupId));
-  visit.assertClean();
-});
+test(
+  'a backup is created and followed to its end, with a bar for each store',
+  async () => {
+    const visit = await browser.visit({ role: 'operator' });
+    const { page } = visit;
+    await visit.open('create-backup');
+    await chooseTarget(page, 'Target');
+    await page.getByLabel('Tags').fill('by-dashboard, نسخة احتياطية');
+    await page.getByLabel('Note').fill('made by a test');
+    await page.getByLabel('A number of days').check();
+    await page.getByLabel('Days', { exact: true }).fill('0');
+    await button(page, 'Create backup').click();
+    await page.getByText('Write a whole number of days').waitFor();
+    await page.getByLabel('Days', { exact: true }).fill('3');
+    await button(page, 'Create backup').click();
+    await page.getByText('Backed up and read back').waitFor();
+    for (const store of ['Graph', 'Vectors', 'Key-value data', 'Archive']) {
+      await page.getByText(store, { exact: true }).first().waitFor();
+    }
+    expect(await page.title()).toBe('Completed: backup of dashboard – ngbak');
+    const job = await browser.stack.waitForJob(jobIn(page));
+    backupId = job.backup_id ?? '';
+    file = join(folder, `${backupId}.ngbak`);
+    await writeFile(file, await browser.stack.download(backupId));
+    visit.assertClean();
+  },
+  LONG_MS,
+);
 
-test('a file is uploaded, inspected, tried with other options, confirmed by name, and restored with proof', async () => {
-  await damage();
-  const damaged = await readTarget(DASHBOARD);
-  const visit = await browser.visit({ role: 'operator' });
-  const { page } = visit;
-  const job = await upload(visit, file);
-  await page.getByText('Difference with dashboard').waitFor();
-  await page.getByText('Every byte', { exact: true }).waitFor();
+test(
+  'a file is uploaded, inspected, tried with other options, confirmed by name, and restored with proof',
+  async () => {
+    await damage();
+    const damaged = await readTarget(DASHBOARD);
+    const visit = await browser.visit({ role: 'operator' });
+    const { page } = visit;
+    const job = await upload(visit, file);
+    await page.getByText('Difference with dashboard').waitFor();
+    await page.getByText('Every byte', { exact: true }).waitFor();
 
-  await page.getByRole('tab', { name: 'Options' }).click();
-  await page.waitForURL(/\/options$/);
-  expect(await button(page, 'Try with these options').isEnabled()).toBe(false);
-  await page.getByRole('button', { name: /^Stores / }).click();
-  await page.getByRole('option', { name: 'Graph' }).click();
-  await page.keyboard.press('Escape');
-  await page.getByText('Save the target first', { exact: true }).click();
-  await button(page, 'Try with these options').click();
-  await page.getByText('dashboard is not saved first').first().waitFor();
-  expect(await page.getByRole('row', { name: /Key-value data/ }).count()).toBe(0);
-  expect(await readTarget(DASHBOARD)).toEqual(damaged);
+    await page.getByRole('tab', { name: 'Options' }).click();
+    await page.waitForURL(/\/options$/);
+    expect(await button(page, 'Try with these options').isEnabled()).toBe(false);
+    await page.getByRole('button', { name: /^Stores / }).click();
+    await page.getByRole('option', { name: 'Graph' }).click();
+    await page.keyboard.press('Escape');
+    await page.getByText('Save the target first', { exact: true }).click();
+    await button(page, 'Try with these options').click();
+    await page.getByText('dashboard is not saved first').first().waitFor();
+    expect(await page.getByRole('row', { name: /Key-value data/ }).count()).toBe(0);
+    expect(await readTarget(DASHBOARD)).toEqual(damaged);
 
-  // All of it again, and with a way back; after a reload, from the address alone.
-  await page.getByRole('tab', { name: 'Options' }).click();
-  await page.reload();
-  await page.getByText('Save the target first', { exact: true }).click();
-  await page.getByRole('button', { name: /Graph/ }).first().click();
-  await button(page, 'Try with these options').click();
-  await page
-    .getByRole('row', { name: /Key-value data/ })
-    .first()
-    .waitFor();
+    // All of it again, and with a way back; after a reload, from the address alone.
+    await page.getByRole('tab', { name: 'Options' }).click();
+    await page.reload();
+    await page.getByText('Save the target first', { exact: true }).click();
+    await page.getByRole('button', { name: /Graph/ }).first().click();
+    await button(page, 'Try with these options').click();
+    await page
+      .getByRole('row', { name: /Key-value data/ })
+      .first()
+      .waitFor();
 
-  await button(page, 'Next').click();
-  await page.waitForURL(/\/confirm$/);
-  await page.getByLabel(/Type the name of the target/).fill('default');
-  await button(page, 'Restore now').click();
-  await page.getByText('That is not its name.').waitFor();
-  expect(await readTarget(DASHBOARD)).toEqual(damaged);
-  await page.getByLabel(/Type the name of the target/).fill('dashboard');
-  await button(page, 'Restore now').click();
-  await page.getByText('Restored and verified').waitFor();
-  await page.getByText('What came back').waitFor();
-  expect(await readTarget(DASHBOARD)).toEqual(whole);
-  expect((await browser.stack.waitForJob(job)).state).toBe('completed');
-  visit.assertClean();
-});
+    await button(page, 'Next').click();
+    await page.waitForURL(/\/confirm$/);
+    await page.getByLabel(/Type the name of the target/).fill('default');
+    await button(page, 'Restore now').click();
+    await page.getByText('That is not its name.').waitFor();
+    expect(await readTarget(DASHBOARD)).toEqual(damaged);
+    await page.getByLabel(/Type the name of the target/).fill('dashboard');
+    await button(page, 'Restore now').click();
+    await page.getByText('Restored and verified').waitFor();
+    await page.getByText('What came back').waitFor();
+    expect(await readTarget(DASHBOARD)).toEqual(whole);
+    expect((await browser.stack.waitForJob(job)).state).toBe('completed');
+    visit.assertClean();
+  },
+  LONG_MS,
+);
 
-test('what is no archive is refused before anything is uploaded', async () => {
-  const visit = await browser.visit({ role: 'operator' });
-  const { page } = visit;
-  await visit.open('restore?from=file');
-  await chooseTarget(page, 'Restore into');
-  const photo = join(folder, 'photo.ngbak');
-  await writeFile(photo, Buffer.concat([Buffer.from('PK\x03\x04'), randomBytes(500)]));
-  const text = join(folder, 'notes.txt');
-  await writeFile(text, 'x'.repeat(500));
-  for (const [path, told] of [
-    [text, 'does not end in .ngbak'],
-    [photo, 'it is a ZIP file'],
-  ] as const) {
-    await choose(page, path);
-    await page.getByText(told).first().waitFor();
-    expect(await button(page, 'Upload and inspect').isEnabled()).toBe(false);
-  }
-  visit.assertClean();
-});
+test(
+  'what is no archive is refused before anything is uploaded',
+  async () => {
+    const visit = await browser.visit({ role: 'operator' });
+    const { page } = visit;
+    await visit.open('restore?from=file');
+    await chooseTarget(page, 'Restore into');
+    const photo = join(folder, 'photo.ngbak');
+    await writeFile(photo, Buffer.concat([Buffer.from('PK\x03\x04'), randomBytes(500)]));
+    const text = join(folder, 'notes.txt');
+    await writeFile(text, 'x'.repeat(500));
+    for (const [path, told] of [
+      [text, 'does not end in .ngbak'],
+      [photo, 'it is a ZIP file'],
+    ] as const) {
+      await choose(page, path);
+      await page.getByText(told).first().waitFor();
+      expect(await button(page, 'Upload and inspect').isEnabled()).toBe(false);
+    }
+    visit.assertClean();
+  },
+  LONG_MS,
+);
 
-test('a file that only looks like an archive is refused by its inspection, and nothing is changed', async () => {
-  const before = await readTarget(DASHBOARD);
-  const visit = await browser.visit({ role: 'operator' });
-  const fake = join(folder, 'fake.ngbak');
-  await writeFile(fake, gzipSync(randomBytes(4000)));
-  const job = await upload(visit, fake);
-  await visit.page.getByText('The restore failed').waitFor();
-  expect((await browser.stack.waitForJob(job)).state).toBe('failed');
-  expect(await readTarget(DASHBOARD)).toEqual(before);
-  visit.assertClean();
-});
+test(
+  'a file that only looks like an archive is refused by its inspection, and nothing is changed',
+  async () => {
+    const before = await readTarget(DASHBOARD);
+    const visit = await browser.visit({ role: 'operator' });
+    const fake = join(folder, 'fake.ngbak');
+    await writeFile(fake, gzipSync(randomBytes(4000)));
+    const job = await upload(visit, fake);
+    await visit.page.getByText('The restore failed').waitFor();
+    expect((await browser.stack.waitForJob(job)).state).toBe('failed');
+    expect(await readTarget(DASHBOARD)).toEqual(before);
+    visit.assertClean();
+  },
+  LONG_MS,
+);
 
-test('an upload goes on after a reload with the same file only, sending what S3 lacks', async () => {
-  const large = randomBytes(2 * PART_BYTES + 1000);
-  gzipSync('x').copy(large);
-  const [right, wrong] = [join(folder, 'large.ngbak'), join(folder, 'other.ngbak')];
-  await writeFile(right, large);
-  large[5000] = (large[5000] ?? 0) ^ 1;
-  await writeFile(wrong, large);
+test(
+  'an upload goes on after a reload with the same file only, sending what S3 lacks',
+  async () => {
+    const large = randomBytes(2 * PART_BYTES + 1000);
+    gzipSync('x').copy(large);
+    const [right, wrong] = [join(folder, 'large.ngbak'), join(folder, 'other.ngbak')];
+    await writeFile(right, large);
+    large[5000] = (large[5000] ?? 0) ^ 1;
+    await writeFile(wrong, large);
 
-  const visit = await browser.visit({ role: 'operator' });
-  const { page } = visit;
-  let sent: string[] = [];
-  const isPart = (url: URL) => url.searchParams.has('partNumber');
-  await page.route(isPart, async (route) => {
-    const part = new URL(route.request().url()).searchParams.get('partNumber') ?? '';
-    sent.push(part);
-    // The second part never arrives: the tab is closed while it is on its way.
-    if (part !== '2') await route.continue();
-  });
-  const job = await upload(visit, right);
-  await expectParts(job, [1, 3]);
-  page.on('dialog', (dialog) => dialog.accept());
-  await page.reload();
-  await page.getByText('The upload was interrupted').waitFor();
-  await page.unroute(isPart);
-  sent = [];
-  page.on('request', (request) => {
-    const part = new URL(request.url()).searchParams.get('partNumber');
-    if (part !== null && request.method() === 'PUT') sent.push(part);
-  });
+    const visit = await browser.visit({ role: 'operator' });
+    const { page } = visit;
+    let sent: string[] = [];
+    const isPart = (url: URL) => url.searchParams.has('partNumber');
+    await page.route(isPart, async (route) => {
+      const part = new URL(route.request().url()).searchParams.get('partNumber') ?? '';
+      sent.push(part);
+      // The second part never arrives: the tab is closed while it is on its way.
+      if (part !== '2') await route.continue();
+    });
+    const job = await upload(visit, right);
+    await expectParts(job, [1, 3]);
+    page.on('dialog', (dialog) => dialog.accept());
+    await page.reload();
+    await page.getByText('The upload was interrupted').waitFor();
+    await page.unroute(isPart);
+    sent = [];
+    page.on('request', (request) => {
+      const part = new URL(request.url()).searchParams.get('partNumber');
+      if (part !== null && request.method() === 'PUT') sent.push(part);
+    });
 
-  await choose(page, wrong);
-  await button(page, 'Resume').click();
-  await page.getByText('This is not the file with which the upload began').waitFor();
-  expect(sent).toEqual([]);
-  await button(page, 'Choose the file again').click();
-  await choose(page, right);
-  await button(page, 'Resume').click();
-  await page.getByText('The restore failed').waitFor();
-  expect(sent).toEqual(['2']);
-  visit.assertClean();
-});
+    await choose(page, wrong);
+    await button(page, 'Resume').click();
+    await page.getByText('This is not the file with which the upload began').waitFor();
+    expect(sent).toEqual([]);
+    await button(page, 'Choose the file again').click();
+    await choose(page, right);
+    await button(page, 'Resume').click();
+    await page.getByText('The restore failed').waitFor();
+    expect(sent).toEqual(['2']);
+    visit.assertClean();
+  },
+  LONG_MS,
+);
 
-test('an upload that is cancelled leaves nothing in S3, and ends its job', async () => {
-  const visit = await browser.visit({ role: 'operator' });
-  const { page } = visit;
-  await page.route(
-    (url) => url.searchParams.has('partNumber'),
-    () => undefined,
-  );
-  const job = await upload(visit, file);
-  await button(page, 'Pause').click();
-  await page.getByText('Paused').waitFor();
-  await button(page, 'Cancel upload').click();
-  await page.getByText('Cancelled').first().waitFor();
-  expect((await browser.stack.waitForJob(job)).state).toBe('cancelled');
-  expect(await browser.stack.keys(`uploads/${job}`)).toEqual([]);
-  visit.assertClean();
-});
+test(
+  'an upload that is cancelled leaves nothing in S3, and ends its job',
+  async () => {
+    const visit = await browser.visit({ role: 'operator' });
+    const { page } = visit;
+    await page.route(
+      (url) => url.searchParams.has('partNumber'),
+      () => undefined,
+    );
+    const job = await upload(visit, file);
+    await button(page, 'Pause').click();
+    await page.getByText('Paused').waitFor();
+    await button(page, 'Cancel upload').click();
+    await page.getByText('Cancelled').first().waitFor();
+    expect((await browser.stack.waitForJob(job)).state).toBe('cancelled');
+    expect(await browser.stack.keys(`uploads/${job}`)).toEqual([]);
+    visit.assertClean();
+  },
+  LONG_MS,
+);
 
-test('a session that ends in the middle asks for a key and comes back to the same step', async () => {
-  const visit = await browser.visit({ role: 'operator' });
-  const { page } = visit;
-  await visit.open(`restore?backup=${backupId}`);
-  await button(page, 'Inspect').click();
-  await page.getByText('Difference with dashboard').waitFor();
-  await page.getByRole('tab', { name: 'Confirm' }).click();
-  const address = page.url();
-  // The function remembers keys for a minute: its answer for one that has expired is given here instead.
-  const refused = {
-    status: 401,
-    type: 'about:blank',
-    title: 'Not authenticated',
-    detail: 'No.',
-    remedy: 'Sign in.',
-  };
-  await page.route('**/api/v1/**', (route) =>
-    route.fulfill({ status: 401, contentType: 'application/problem+json', body: JSON.stringify(refused) }),
-  );
-  await page.getByText('Your key does not count').waitFor();
-  await page.unroute('**/api/v1/**');
-  await page.getByLabel('Key').fill(browser.stack.apiKey('operator'));
-  await button(page, 'Sign in').click();
-  await page.getByLabel(/Type the name of the target/).waitFor();
-  expect(page.url()).toBe(address);
-  await button(page, 'Reject').click();
-  await page.getByText('Cancelled').first().waitFor();
-  visit.assertClean();
-});
+test(
+  'a session that ends in the middle asks for a key and comes back to the same step',
+  async () => {
+    const visit = await browser.visit({ role: 'operator' });
+    const { page } = visit;
+    await visit.open(`restore?backup=${backupId}`);
+    await button(page, 'Inspect').click();
+    await page.getByText('Difference with dashboard').waitFor();
+    await page.getByRole('tab', { name: 'Confirm' }).click();
+    const address = page.url();
+    // The function remembers keys for a minute: its answer for one that has expired is given here instead.
+    const refused = {
+      status: 401,
+      type: 'about:blank',
+      title: 'Not authenticated',
+      detail: 'No.',
+      remedy: 'Sign in.',
+    };
+    await page.route('**/api/v1/**', (route) =>
+      route.fulfill({ status: 401, contentType: 'application/problem+json', body: JSON.stringify(refused) }),
+    );
+    await page.getByText('Your key does not count').waitFor();
+    await page.unroute('**/api/v1/**');
+    await page.getByLabel('Key').fill(browser.stack.apiKey('operator'));
+    await button(page, 'Sign in').click();
+    await page.getByLabel(/Type the name of the target/).waitFor();
+    expect(page.url()).toBe(address);
+    await button(page, 'Reject').click();
+    await page.getByText('Cancelled').first().waitFor();
+    visit.assertClean();
+  },
+  LONG_MS,
+);
 
-test('a viewer sees everything and can act on nothing, with the reason', async () => {
-  const operator = await browser.visit({ role: 'operator' });
-  await operator.open(`restore?backup=${backupId}`);
-  await button(operator.page, 'Inspect').click();
-  await operator.page.getByText('Difference with dashboard').waitFor();
-  const job = jobIn(operator.page);
+test(
+  'a viewer sees everything and can act on nothing, with the reason',
+  async () => {
+    const operator = await browser.visit({ role: 'operator' });
+    await operator.open(`restore?backup=${backupId}`);
+    await button(operator.page, 'Inspect').click();
+    await operator.page.getByText('Difference with dashboard').waitFor();
+    const job = jobIn(operator.page);
 
-  const visit = await browser.visit({ role: 'viewer' });
-  const { page } = visit;
-  const blocked = async (path: string, name: string) => {
-    await visit.open(path);
-    await button(page, name).waitFor();
-    expect([path, await button(page, name).getAttribute('aria-disabled')]).toEqual([path, 'true']);
-    await button(page, name).focus();
-    await page.getByText('This needs the role operator').first().waitFor();
-  };
-  await blocked('create-backup', 'Create backup');
-  await blocked(`restore?backup=${backupId}`, 'Inspect');
-  await blocked(`restore/${job}/options`, 'Try with these options');
-  await blocked(`restore/${job}/confirm`, 'Restore now');
-  await blocked(`job/${job}`, 'Cancel job');
-  visit.assertClean();
+    const visit = await browser.visit({ role: 'viewer' });
+    const { page } = visit;
+    const blocked = async (path: string, name: string) => {
+      await visit.open(path);
+      await button(page, name).waitFor();
+      expect([path, await button(page, name).getAttribute('aria-disabled')]).toEqual([path, 'true']);
+      await button(page, name).focus();
+      await page.getByText('This needs the role operator').first().waitFor();
+    };
+    await blocked('create-backup', 'Create backup');
+    await blocked(`restore?backup=${backupId}`, 'Inspect');
+    await blocked(`restore/${job}/options`, 'Try with these options');
+    await blocked(`restore/${job}/confirm`, 'Restore now');
+    await blocked(`job/${job}`, 'Cancel job');
+    visit.assertClean();
 
-  await operator.open(`restore/${job}/confirm`);
-  await button(operator.page, 'Reject').click();
-  await browser.stack.waitForJob(job);
-});
+    await operator.open(`restore/${job}/confirm`);
+    await button(operator.page, 'Reject').click();
+    await browser.stack.waitForJob(job);
+  },
+  LONG_MS,
+);
 
-test('a job that is not there, or vanishes, is told as such', async () => {
-  const visit = await browser.visit({ role: 'viewer' });
-  await visit.open('job/backup_of-long-ago');
-  await visit.page.getByText('There is no such job').waitFor();
-  await visit.open('restore/restore_of-long-ago');
-  await visit.page.getByText('There is no such job').waitFor();
-  visit.assertClean();
-});
+test(
+  'a job that is not there, or vanishes, is told as such',
+  async () => {
+    const visit = await browser.visit({ role: 'viewer' });
+    await visit.open('job/backup_of-long-ago');
+    await visit.page.getByText('There is no such job').waitFor();
+    await visit.open('restore/restore_of-long-ago');
+    await visit.page.getByText('There is no such job').waitFor();
+    visit.assertClean();
+  },
+  LONG_MS,
+);
 
 test.each([
   { mode: 'light' as const, narrow: false },

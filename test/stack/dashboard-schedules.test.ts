@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { Page } from 'playwright-core';
+import { accessibilityProblems, overflows, startBrowser } from './browser.ts';
+import { DASHBOARD, fillTarget } from './content.ts';
+
+const NAME = 'dashboard-test';
+
+let browser: Awaited<ReturnType<typeof startBrowser>>;
+beforeAll(async () => {
+  browser = await startBrowser();
+  await fillTarget(DASHBOARD);
+});
+afterAll(() => browser?.close());
+
+const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
+const row = (page: Page) => page.getByRole('row', { name: new RegExp(NAME) });
+
+async function act(page: Page, action: string): Promise<void> {
+  await button(page, `Actions for ${NAME}`).click();
+  await page.getByRole('menuitem', { name: action, exact: true }).click();
+}
+
+test('a schedule is created, changed, paused, run and removed, without a deployment', async () => {
+  const visit = await browser.visit({ role: 'operator', timezone: 'Asia/Kolkata' });
+  const { page } = visit;
+  await visit.open('schedules/new');
+  await page.getByRole('button', { name: /^Target / }).click();
+  await page.getByRole('option', { name: /^dashboard/ }).click();
+  await page.getByLabel('Name', { exact: true }).fill('no spaces please');
+  await button(page, 'Create schedule').click();
+  await page.getByText('Up to 64 letters').waitFor();
+  await page.getByLabel('Name', { exact: true }).fill(NAME);
+  await page.getByLabel('Time', { exact: true }).fill('04:30');
+  await page.getByLabel('Description').fill('ראשית כל הגיבוי');
+  await button(page, 'Create schedule').click();
+  await row(page).getByText('every day at 04:30 (Asia/Kolkata)').waitFor();
+
+  await act(page, 'Edit');
+  await page.getByRole('button', { name: /^How often / }).click();
+  await page.getByRole('option', { name: 'At an interval' }).click();
+  await page.getByLabel('Every', { exact: true }).fill('12');
+  await button(page, 'Save').click();
+  await row(page).getByText('every 12 hours').waitFor();
+
+  await act(page, 'Pause');
+  await row(page).getByText('Paused').waitFor();
+  await act(page, 'Run now');
+  await row(page).getByText('by hand').waitFor();
+  await act(page, 'Resume');
+  await row(page).getByText('Paused').waitFor({ state: 'detached' });
+  await act(page, 'Remove');
+  await button(page, 'Remove').click();
+  await row(page).waitFor({ state: 'detached' });
+  visit.assertClean();
+}, 240_000);
+
+test('what retention would keep and drop is shown with its reasons, and nothing is deleted', async () => {
+  const visit = await browser.visit({ role: 'viewer' });
+  const { page } = visit;
+  const before = await browser.stack.keys('backups/');
+  await visit.open('schedules');
+  await page.getByLabel('Newest').fill('none');
+  await page.getByText('A number from 0 to 3660.').waitFor();
+  expect(await button(page, 'Preview').isEnabled()).toBe(false);
+  await page.getByLabel('Newest').fill('0');
+  await page.getByText('"retention": {"keep_last":0').waitFor();
+  await button(page, 'Preview').click();
+  await page
+    .getByText(/backups? are kept|would go/)
+    .first()
+    .waitFor();
+  await button(page, 'Kept').click();
+  expect(await browser.stack.keys('backups/')).toEqual(before);
+  visit.assertClean();
+});
+
+test.each([
+  { mode: 'light' as const, narrow: false },
+  { mode: 'dark' as const, narrow: true },
+])(
+  'axe finds nothing and nothing scrolls sideways: %o',
+  async (options) => {
+    const visit = await browser.visit({ role: 'operator', ...options });
+    const { page } = visit;
+    const found: unknown[] = [];
+    for (const [path, text] of [
+      ['schedules', 'Next run'],
+      ['schedules/new', 'Flexible window'],
+    ] as const) {
+      await visit.open(path);
+      await page.getByText(text).first().waitFor();
+      await page.getByText('Loading schedules').waitFor({ state: 'detached' });
+      const problems = await accessibilityProblems(page);
+      const wide = await overflows(page);
+      if (problems.length > 0 || wide) found.push({ path, problems, wide });
+    }
+    expect(found).toEqual([]);
+    visit.assertClean();
+  },
+  240_000,
+);
