@@ -1,9 +1,20 @@
+import { Metrics } from '@aws-lambda-powertools/metrics';
 import { z } from 'zod';
+import { measuresOf } from '../shared/backup/measures.ts';
 import { recordBackup } from '../shared/backup/record.ts';
 import { Id } from '../shared/ids.ts';
 import { step } from './step.ts';
 
-/** Writes the catalog record: from here on, the backup is there. */
-export const handler = step(z.object({ job_id: Id }), (environment, { job_id }) =>
-  recordBackup(environment, job_id),
-);
+const metrics = new Metrics();
+
+/** Writes the catalog record: from here on, the backup is there, and CloudWatch knows. */
+export const handler = step(z.object({ job_id: Id }), async (environment, { job_id }) => {
+  const result = await recordBackup(environment, job_id);
+  const measures = measuresOf(result);
+  if (measures) {
+    metrics.addDimensions({ ...measures.dimensions });
+    for (const { name, unit, value } of measures.values) metrics.addMetric(name, unit, value);
+    metrics.publishStoredMetrics();
+  }
+  return result;
+});

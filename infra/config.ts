@@ -3,6 +3,7 @@ import { HooksConfig, NgbakConfig, StoreConfig, TargetConfig } from '../shared/c
 import { InvalidInputError } from '../shared/errors.ts';
 import { Id } from '../shared/ids.ts';
 import { parseInput, parseJson } from '../shared/input.ts';
+import { TimeZone } from '../shared/schedules/time-zone.ts';
 import { settleStore } from '../shared/stores/open.ts';
 import { STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
 
@@ -38,10 +39,21 @@ const Schedule = z.strictObject({
     .regex(/^([01][0-9]|2[0-3]):[0-5][0-9]$/, 'must be a time of day such as "03:00"')
     .default('03:00'),
   /** Name in the IANA time zone database. */
-  timeZone: z
-    .string()
-    .refine(isTimeZone, 'must be a name of the IANA time zone database, such as "Europe/Berlin"')
-    .default('UTC'),
+  timeZone: TimeZone.default('UTC'),
+});
+
+/** CloudWatch looks back 168 periods of an hour at most (PutMetricAlarm, EvaluationPeriods). */
+const ALARM_HOURS_MAX = 168;
+
+const Alarms = z.strictObject({
+  enabled: z.boolean().default(true),
+  /** Hours without a full backup of a target, after which its alarm goes off; only where `schedule` is enabled. */
+  backupAgeHours: z.number().int().min(1).max(ALARM_HOURS_MAX).default(36),
+  /** ARNs of SNS topics that hear of every alarm, and of its end. */
+  topicArns: z
+    .array(z.string().regex(/^arn:[^:]+:sns:[^:]+:[0-9]{12}:.+$/, 'must be the ARN of an SNS topic'))
+    .max(5)
+    .default([]),
 });
 
 const Network = z.strictObject({
@@ -76,6 +88,8 @@ export const Deployment = z.strictObject({
     .refine((targets) => Object.keys(targets).length > 0, 'must hold at least one target'),
   /** The daily backup of every target. */
   schedule: Schedule.default(Schedule.parse({})),
+  /** What CloudWatch watches for. */
+  alarms: Alarms.prefault({}),
   /** How many backups of each target are kept. */
   retention: NgbakConfig.shape.retention,
   /** Largest archive that may be uploaded for a restore, in bytes; by default, the largest object that S3 takes. */
@@ -189,14 +203,4 @@ function received(value: unknown): string {
   if (value === undefined) return '';
   const text = JSON.stringify(value);
   return ` (received ${text.length > 80 ? `${text.slice(0, 77)}…` : text})`;
-}
-
-function isTimeZone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name });
-    return true;
-  } catch (error) {
-    if (error instanceof RangeError) return false;
-    throw error;
-  }
 }

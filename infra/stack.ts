@@ -1,12 +1,14 @@
 import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
 import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Construct } from 'constructs';
+import { Alarms } from './alarms.ts';
 import { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
 import type { Deployment } from './config.ts';
 import { HttpApi } from './http-api.ts';
 import { Janitor } from './janitor.ts';
 import { Retention } from './retention.ts';
+import { SavedQueries } from './saved-queries.ts';
 import { Schedules } from './schedules.ts';
 import { makeStepHandlers } from './step-handlers.ts';
 import { StoreSecrets } from './store-secrets.ts';
@@ -42,12 +44,25 @@ export class NgbakStack extends Stack {
       ...settings,
       confirmationHours: deployment.confirmationHours,
     });
-    new UploadTrigger(this, 'Uploads', { bucket: archive.bucket, restore: restore.stateMachine });
-    new Janitor(this, 'Janitor', { handler: handlers.janitor });
+    const uploads = new UploadTrigger(this, 'Uploads', {
+      bucket: archive.bucket,
+      restore: restore.stateMachine,
+    });
+    const janitor = new Janitor(this, 'Janitor', { handler: handlers.janitor });
     new Retention(this, 'Retention', { archive, handler: handlers['apply-retention'] });
     const api = new HttpApi(this, 'Api', { deployment, archive, handler: handlers.api });
     const schedules = new Schedules(this, 'Schedules', { backup: backup.stateMachine, deployment });
     schedules.allowChanges(handlers.api);
+    new SavedQueries(this, 'Queries', { handlers });
+    if (deployment.alarms.enabled) {
+      new Alarms(this, 'Alarms', {
+        deployment,
+        handlers,
+        backup: backup.stateMachine,
+        restore: restore.stateMachine,
+        queues: { Ends: janitor.uncleaned, Uploads: uploads.unstarted },
+      });
+    }
 
     const output = (name: string, value: string | undefined, description: string) =>
       value === undefined ? undefined : new CfnOutput(this, name, { value, description });

@@ -59,6 +59,7 @@ export interface StepHandlerProps {
  */
 export class StepHandler extends Construct {
   readonly function: LambdaFunction;
+  readonly logGroup: LogGroup;
   readonly timeout: Duration;
 
   constructor(scope: Construct, id: string, props: StepHandlerProps) {
@@ -66,13 +67,13 @@ export class StepHandler extends Construct {
     const functionName = `${Stack.of(this).stackName}-${props.name}`;
     const { memoryMb, timeoutMinutes, description } = SIZES[props.name];
     this.timeout = Duration.minutes(timeoutMinutes);
-    const logGroup = new LogGroup(this, 'Log', {
+    this.logGroup = new LogGroup(this, 'Log', {
       logGroupName: `/aws/lambda/${functionName}`,
       retention: props.logRetention,
       removalPolicy: RemovalPolicy.DESTROY,
     });
     const role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
-    logGroup.grantWrite(role);
+    this.logGroup.grantWrite(role);
     if (props.placement) allowNetworkInterfaces(this, role);
     this.function = new LambdaFunction(this, 'Function', {
       functionName,
@@ -85,11 +86,11 @@ export class StepHandler extends Construct {
       timeout: this.timeout,
       ephemeralStorageSize: Size.mebibytes(512),
       role,
-      logGroup,
+      logGroup: this.logGroup,
       environment: {
         ...PROCESS_SETTINGS,
         POWERTOOLS_SERVICE_NAME: props.name,
-        POWERTOOLS_METRICS_NAMESPACE: 'ngbak',
+        POWERTOOLS_METRICS_NAMESPACE: metricsNamespace(this),
         ...props.environment,
       },
       ...(props.reservedConcurrency === undefined
@@ -105,6 +106,11 @@ export class StepHandler extends Construct {
       new PolicyStatement({ actions, resources, ...(conditions === undefined ? {} : { conditions }) }),
     );
   }
+}
+
+/** Namespace of the metrics of one deployment in CloudWatch: others in the same account have their own. */
+export function metricsNamespace(scope: Construct): string {
+  return `ngbak/${Stack.of(scope).stackName}`;
 }
 
 /** What Lambda needs to attach a function to a VPC. These actions accept no narrower resource than all. */

@@ -24,6 +24,14 @@ export function stateMachineName(scope: Construct, workflow: 'Backup' | 'Restore
   return `${Stack.of(scope).stackName}-${workflow}`;
 }
 
+/**
+ * Name of a workflow's log group. Names under this prefix share one resource policy, whose size is limited (Step
+ * Functions, "CloudWatch Logs").
+ */
+export function logGroupName(scope: Construct, workflow: 'Backup' | 'Restore'): string {
+  return `/aws/vendedlogs/states/${stateMachineName(scope, workflow)}`;
+}
+
 /** ARN of a workflow's state machine, without depending on it. */
 export function stateMachineArn(scope: Construct, workflow: 'Backup' | 'Restore'): string {
   return Stack.of(scope).formatArn({
@@ -65,9 +73,8 @@ export function makeStateMachine(
     timeout: Duration.days(settings.timeoutDays),
     tracingEnabled: true,
     logs: {
-      // Names under this prefix share one resource policy, whose size is limited (Step Functions, "CloudWatch Logs").
       destination: new LogGroup(scope, 'Log', {
-        logGroupName: `/aws/vendedlogs/states/${name}`,
+        logGroupName: logGroupName(scope, workflow),
         retention: settings.logRetention,
         removalPolicy: RemovalPolicy.DESTROY,
       }),

@@ -14,7 +14,9 @@ export interface BackupResult {
   readonly target: string;
   /** `s3://` address of the archive. */
   readonly archive: string;
+  readonly type: 'full' | 'partial';
   readonly bytes: number;
+  readonly duration_seconds: number;
   readonly checksum: string;
   readonly statistics: Record<string, number>;
   readonly consistency: Consistency['grade'];
@@ -74,7 +76,9 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     backup_id: plan.backup_id,
     target: plan.target,
     archive: `s3://${bucket.name}/${sealed.key}`,
+    type: plan.type,
     bytes: sealed.bytes,
+    duration_seconds: record.duration_seconds,
     checksum: sealed.checksum,
     statistics: sealed.statistics,
     consistency: consistency.grade,

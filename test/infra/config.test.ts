@@ -11,6 +11,7 @@ describe('the configuration', () => {
     expect(rest).toEqual({
       stackName: 'Ngbak',
       schedule: { enabled: true, time: '03:00', timeZone: 'UTC' },
+      alarms: { enabled: true, backupAgeHours: 36, topicArns: [] },
       exportersPerStore: 4,
       timeoutDays: 7,
       confirmationHours: 24,

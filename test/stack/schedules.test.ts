@@ -1,3 +1,4 @@
+import { CloudWatchLogsClient, FilterLogEventsCommand } from '@aws-sdk/client-cloudwatch-logs';
 import { GetFunctionCommand, InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { DescribeExecutionCommand, StartExecutionCommand, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -76,6 +77,22 @@ test('a schedule starts its backup by itself, with its own stores, tags, note an
     retention: '30d',
     requested_by: 'schedule:soon',
   });
+  // The line that CloudWatch makes metrics of.
+  const { events } = await new CloudWatchLogsClient({}).send(
+    new FilterLogEventsCommand({ logGroupName: '/aws/lambda/NgbakTest-catalog-backup' }),
+  );
+  const measured = (events ?? []).flatMap(({ message = '' }) =>
+    message.includes('"BackupCompleted"') ? [JSON.parse(message.slice(message.indexOf('{')))] : [],
+  );
+  expect(measured).toContainEqual(
+    expect.objectContaining({
+      service: 'catalog-backup',
+      target: 'empty',
+      type: 'partial',
+      BackupCompleted: 1,
+      BackupBytes: record?.value.archive.bytes,
+    }),
+  );
   expect(await ngbak('removed', ['schedule', 'remove', 'soon', '--yes'])).toEqual([{ name: 'soon' }]);
 });
 

@@ -1,0 +1,140 @@
+import { Duration, Stack } from 'aws-cdk-lib';
+import {
+  Alarm,
+  ComparisonOperator,
+  type IMetric,
+  Metric,
+  TreatMissingData,
+} from 'aws-cdk-lib/aws-cloudwatch';
+import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
+import { FilterPattern, MetricFilter } from 'aws-cdk-lib/aws-logs';
+import { type ITopic, Topic } from 'aws-cdk-lib/aws-sns';
+import type { IQueue } from 'aws-cdk-lib/aws-sqs';
+import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
+import { Construct } from 'constructs';
+import { BACKUP_COMPLETED } from '../shared/backup/measures.ts';
+import type { Deployment } from './config.ts';
+import { metricsNamespace } from './step-handler.ts';
+import type { StepHandlers } from './step-handlers.ts';
+
+/** What did not match is counted apart from other errors: it is the worst thing that can happen. */
+const MISMATCHES = 'ChecksumMismatches';
+
+export interface AlarmsProps {
+  readonly deployment: Pick<Deployment, 'alarms' | 'schedule' | 'targets'>;
+  readonly handlers: StepHandlers;
+  readonly backup: IStateMachine;
+  readonly restore: IStateMachine;
+  /** Dead-letter queues. */
+  readonly queues: Readonly<Record<string, IQueue>>;
+}
+
+/** Tells somebody when a backup fails, does not come, or does not hold what was written. */
+export class Alarms extends Construct {
+  readonly #topics: ITopic[];
+
+  constructor(scope: Construct, id: string, { deployment, handlers, backup, restore, queues }: AlarmsProps) {
+    super(scope, id);
+    const { topicArns, backupAgeHours } = deployment.alarms;
+    this.#topics = topicArns.map((arn, index) => Topic.fromTopicArn(this, `Topic${index}`, arn));
+    for (const [name, machine] of [
+      ['Backup', backup],
+      ['Restore', restore],
+    ] as const) {
+      this.#any(
+        `${name}-failed`,
+        `A ${name.toLowerCase()} has failed: \`ngbak jobs\` says why.`,
+        machine.metricFailed(),
+      );
+      this.#any(
+        `${name}-timed-out`,
+        `A ${name.toLowerCase()} ran into its time limit.`,
+        machine.metricTimedOut(),
+      );
+    }
+    this.#any(
+      'Retention-failed',
+      'The retention rules could not be applied: see the log of the function.',
+      handlers['apply-retention'].function.metricErrors(),
+    );
+    for (const [name, queue] of Object.entries(queues)) {
+      this.#any(
+        `${name}-left`,
+        'An event could not be handled after every retry. It waits in a dead-letter queue.',
+        queue.metricApproximateNumberOfMessagesVisible(),
+      );
+    }
+    // Each function logs an error with its name before it fails.
+    for (const [name, { logGroup }] of Object.entries(handlers)) {
+      new MetricFilter(this, `Mismatches-${name}`, {
+        logGroup,
+        filterPattern: FilterPattern.stringValue('$.error_name', '=', 'IntegrityError'),
+        metricNamespace: metricsNamespace(this),
+        metricName: MISMATCHES,
+        metricValue: '1',
+      });
+    }
+    this.#any(
+      'Data-changed',
+      'Something was read back and is not what was written: `ngbak jobs` and `ngbak list` say what.',
+      new Metric({ namespace: metricsNamespace(this), metricName: MISMATCHES }),
+    );
+    if (!deployment.schedule.enabled) return;
+    for (const target of Object.keys(deployment.targets)) {
+      const completed = new Metric({
+        namespace: metricsNamespace(this),
+        metricName: BACKUP_COMPLETED,
+        dimensionsMap: { service: 'catalog-backup', target, type: 'full' },
+        statistic: 'Sum',
+        period: Duration.hours(1),
+      });
+      this.#alarm(
+        `No-backup-${target}`,
+        `"${target}" has had no full backup for ${backupAgeHours} hours.`,
+        completed,
+        {
+          threshold: 1,
+          comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
+          evaluationPeriods: backupAgeHours,
+          // No backup is no data, and that is what this is about.
+          treatMissingData: TreatMissingData.BREACHING,
+        },
+      );
+    }
+  }
+
+  /** Goes off where the metric was more than nothing within five minutes. */
+  #any(name: string, description: string, metric: IMetric): void {
+    this.#alarm(name, description, sumOf(metric), {
+      threshold: 1,
+      comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+      evaluationPeriods: 1,
+      treatMissingData: TreatMissingData.NOT_BREACHING,
+    });
+  }
+
+  #alarm(
+    name: string,
+    alarmDescription: string,
+    metric: IMetric,
+    rule: {
+      threshold: number;
+      comparisonOperator: ComparisonOperator;
+      evaluationPeriods: number;
+      treatMissingData: TreatMissingData;
+    },
+  ): void {
+    const alarm = new Alarm(this, name, {
+      alarmName: `${Stack.of(this).stackName}-${name}`,
+      alarmDescription,
+      metric,
+      ...rule,
+    });
+    alarm.addAlarmAction(...this.#topics.map((topic) => new SnsAction(topic)));
+    alarm.addOkAction(...this.#topics.map((topic) => new SnsAction(topic)));
+  }
+}
+
+function sumOf(metric: IMetric): IMetric {
+  return metric instanceof Metric ? metric.with({ statistic: 'Sum', period: Duration.minutes(5) }) : metric;
+}

@@ -1,0 +1,37 @@
+import { isSafetyJob } from '../restore/safety.ts';
+import type { BackupResult } from './record.ts';
+
+/** Metric that counts the backups that got to their end; an alarm is about its silence. */
+export const BACKUP_COMPLETED = 'BackupCompleted';
+
+/** What CloudWatch is told of a backup that is in the catalog: dimensions, and values with their units. */
+export interface Measures {
+  readonly dimensions: Readonly<Record<string, string>>;
+  readonly values: readonly {
+    readonly name: string;
+    readonly unit: 'Count' | 'Bytes' | 'Seconds';
+    readonly value: number;
+  }[];
+}
+
+/**
+ * The measures of a backup; undefined for the safety backup of a restore: it saves a target that may be damaged, and is
+ * not the good backup that somebody waits for.
+ */
+export function measuresOf({
+  job_id,
+  target,
+  type,
+  bytes,
+  duration_seconds,
+}: BackupResult): Measures | undefined {
+  if (isSafetyJob(job_id)) return undefined;
+  return {
+    dimensions: { target, type },
+    values: [
+      { name: BACKUP_COMPLETED, unit: 'Count', value: 1 },
+      { name: 'BackupBytes', unit: 'Bytes', value: bytes },
+      { name: 'BackupDuration', unit: 'Seconds', value: duration_seconds },
+    ],
+  };
+}

@@ -1,0 +1,146 @@
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import type { Template } from 'aws-cdk-lib/assertions';
+import { FUNCTION_NAMES } from '../../infra/functions.ts';
+import { BACKUP_COMPLETED, measuresOf } from '../../shared/backup/measures.ts';
+import type { BackupResult } from '../../shared/backup/record.ts';
+import { synthesize } from './template.ts';
+
+interface Properties {
+  readonly [key: string]: unknown;
+  readonly AlarmName?: string;
+  readonly Name?: string;
+  readonly QueryString?: string;
+  readonly LogGroupNames?: unknown[];
+}
+const all = (template: Template, type: string) =>
+  Object.values(template.findResources(type)).map(({ Properties }) => Properties as Properties);
+
+let template: Template;
+beforeAll(() => {
+  template = synthesize({
+    alarms: { backupAgeHours: 30, topicArns: ['arn:aws:sns:eu-central-1:111122223333:on-call'] },
+  });
+});
+
+describe('alarms', () => {
+  const named = (name: string, from = template) =>
+    all(from, 'AWS::CloudWatch::Alarm').find(({ AlarmName }) => AlarmName === `Ngbak-${name}`);
+
+  test('go off where no full backup of a target came for the configured hours, also where there is no data', () => {
+    for (const target of ['default', 'other']) {
+      expect(named(`No-backup-${target}`)).toMatchObject({
+        Namespace: 'ngbak/Ngbak',
+        MetricName: BACKUP_COMPLETED,
+        Statistic: 'Sum',
+        Period: 3600,
+        EvaluationPeriods: 30,
+        ComparisonOperator: 'LessThanThreshold',
+        Threshold: 1,
+        TreatMissingData: 'breaching',
+      });
+    }
+  });
+
+  test('watch exactly what the function that records backups tells', () => {
+    const result = {
+      job_id: 'j',
+      target: 'default',
+      type: 'full',
+      bytes: 5,
+      duration_seconds: 2,
+    } as BackupResult;
+    const { dimensions, values } = measuresOf(result) ?? { dimensions: {}, values: [] };
+    const watched = named('No-backup-default')?.Dimensions as { Name: string; Value: string }[];
+    const told = { service: 'catalog-backup', ...dimensions };
+    expect(Object.fromEntries(watched.map(({ Name, Value }) => [Name, Value]))).toEqual(told);
+    expect(values.map(({ name }) => name)).toContain(BACKUP_COMPLETED);
+    const [{ Properties: recorder }] = Object.values(
+      template.findResources('AWS::Lambda::Function', {
+        Properties: { FunctionName: 'Ngbak-catalog-backup' },
+      }),
+    ) as [{ Properties: { Environment: { Variables: Record<string, string> } } }];
+    expect(recorder.Environment.Variables).toMatchObject({
+      POWERTOOLS_SERVICE_NAME: 'catalog-backup',
+      POWERTOOLS_METRICS_NAMESPACE: 'ngbak/Ngbak',
+    });
+  });
+
+  test('are not quietened by the safety backup of a restore', () => {
+    expect(
+      measuresOf({ job_id: 'safety_x', target: 'default', type: 'full' } as BackupResult),
+    ).toBeUndefined();
+  });
+
+  test.each([
+    ['Backup-failed', 'ExecutionsFailed'],
+    ['Backup-timed-out', 'ExecutionsTimedOut'],
+    ['Restore-failed', 'ExecutionsFailed'],
+    ['Restore-timed-out', 'ExecutionsTimedOut'],
+    ['Retention-failed', 'Errors'],
+    ['Ends-left', 'ApproximateNumberOfMessagesVisible'],
+    ['Uploads-left', 'ApproximateNumberOfMessagesVisible'],
+    ['Data-changed', 'ChecksumMismatches'],
+  ])('%s goes off at the first %s, and no data is good news', (name, metric) => {
+    expect(named(name)).toMatchObject({
+      MetricName: metric,
+      Statistic: 'Sum',
+      Threshold: 1,
+      ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+      TreatMissingData: 'notBreaching',
+    });
+  });
+
+  test('and their ends are told to the configured topics', () => {
+    const topics = ['arn:aws:sns:eu-central-1:111122223333:on-call'];
+    for (const alarm of all(template, 'AWS::CloudWatch::Alarm')) {
+      expect(alarm).toMatchObject({ AlarmActions: topics, OKActions: topics });
+    }
+  });
+
+  test('of data that changed count an error of that name in the log of every function', () => {
+    const filters = all(template, 'AWS::Logs::MetricFilter');
+    expect(filters).toHaveLength(FUNCTION_NAMES.length);
+    for (const filter of filters) {
+      expect(filter).toMatchObject({
+        FilterPattern: '{ $.error_name = "IntegrityError" }',
+        MetricTransformations: [
+          { MetricNamespace: 'ngbak/Ngbak', MetricName: 'ChecksumMismatches', MetricValue: '1' },
+        ],
+      });
+    }
+  });
+
+  test('can be turned off; without a schedule, nobody waits for a backup', () => {
+    expect(all(synthesize({ alarms: { enabled: false } }), 'AWS::CloudWatch::Alarm')).toEqual([]);
+    const unscheduled = all(synthesize({ schedule: { enabled: false } }), 'AWS::CloudWatch::Alarm');
+    expect(
+      unscheduled.map(({ AlarmName }) => AlarmName).filter((name) => name?.includes('No-backup')),
+    ).toEqual([]);
+    expect(unscheduled.length).toBeGreaterThan(5);
+  });
+});
+
+test('saved queries are there for what operators ask the logs, each over logs that exist', () => {
+  const queries = all(template, 'AWS::Logs::QueryDefinition');
+  expect(queries.map(({ Name }) => Name).sort()).toEqual([
+    'Ngbak/Backups deleted by retention',
+    'Ngbak/Ends of executions',
+    'Ngbak/Errors',
+    'Ngbak/One job',
+    'Ngbak/Time and memory of functions',
+    'Ngbak/Who changed what',
+  ]);
+  const logs = template.findResources('AWS::Logs::LogGroup') as Record<
+    string,
+    { Properties: { LogGroupName: string } }
+  >;
+  const names = Object.values(logs).map(({ Properties: { LogGroupName } }) => LogGroupName);
+  for (const { Name, LogGroupNames = [] } of queries) {
+    expect([Name, LogGroupNames.length > 0]).toEqual([Name, true]);
+    for (const log of LogGroupNames) {
+      const name =
+        typeof log === 'string' ? log : logs[(log as { Ref: string }).Ref]?.Properties.LogGroupName;
+      expect(names).toContain(name);
+    }
+  }
+});
