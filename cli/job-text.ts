@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import pc from '../shared/colors.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { Inspection } from '../shared/restore/inspection.ts';
@@ -37,13 +38,21 @@ export function jobText(job: JobView): string {
     `state     ${stateText(job.state)}`,
     ...(job.error ? [`${pc.red(printable(job.error.name))}: ${printable(job.error.message)}`] : []),
     ...job.progress.map((store) => `${`${store.store} ${store.phase}`.padEnd(18)} ${describeUnits(store)}`),
+    ...restoredText(job.result),
     ...(job.inspection ? ['', inspectionText(job.inspection)] : []),
   ];
   return parts.join('\n');
 }
 
 /** What an inspection found: the archive, and side by side what it holds and what the target holds now. */
-export function inspectionText({ archive, target, stores, warnings, problems }: Inspection): string {
+export function inspectionText({
+  archive,
+  target,
+  stores,
+  references,
+  warnings,
+  problems,
+}: Inspection): string {
   const rows = stores.flatMap((store) =>
     [...new Set([...Object.keys(store.archive), ...Object.keys(store.target)])].map((name) => {
       const now = store.target[name] ?? 0;
@@ -66,6 +75,10 @@ export function inspectionText({ archive, target, stores, warnings, problems }: 
     ]),
     '',
     table(['', 'in the archive', `in ${target} now`, 'change'], rows),
+    ...references.map(
+      ({ reference, total, dangling, against }) =>
+        `References: ${printable(reference)}: ${count(total)}, of which ${count(dangling)} lead nowhere in the ${against}`,
+    ),
     ...stores
       .flatMap(({ store, changes }) => changes.map((change) => `${store}: ${change}`))
       .map((text) => `${pc.cyan('Changes:')} ${printable(text)}`),
@@ -75,4 +88,49 @@ export function inspectionText({ archive, target, stores, warnings, problems }: 
     ),
     ...problems.map((text) => `${pc.red('Problem:')} ${printable(text)}`),
   ].join('\n');
+}
+
+/** What of a restore's result is told beside its progress. */
+const Restored = z.object({
+  dangling: z.object({ attached: z.number(), left_out: z.number(), kept: z.boolean() }).optional(),
+  stores: z.record(
+    z.string(),
+    z.object({
+      smoke: z.array(z.object({ question: z.string(), before: z.string(), after: z.string() })).optional(),
+    }),
+  ),
+  references: z
+    .array(
+      z.object({
+        reference: z.string(),
+        total: z.number(),
+        before: z.number().nullable(),
+        after: z.number(),
+      }),
+    )
+    .optional(),
+});
+
+/** What a restore brought back beside records: relationships that lead out, references, answers before and after. */
+function restoredText(result: unknown): string[] {
+  const parsed = Restored.safeParse(result);
+  if (!parsed.success) return [];
+  const { dangling, stores, references = [] } = parsed.data;
+  return [
+    ...(dangling
+      ? [
+          `relationships that lead out: ${count(dangling.attached)} attached, ${count(dangling.left_out)} left out${dangling.kept ? ', kept for `ngbak attach`' : ''}`,
+        ]
+      : []),
+    ...references.map(
+      ({ reference, total, before, after }) =>
+        `references ${printable(reference)}: ${count(total)}, lead nowhere: ${before === null ? '' : `${count(before)} in the archive, `}${count(after)} in the target`,
+    ),
+    ...Object.entries(stores).flatMap(([store, { smoke = [] }]) =>
+      smoke.map(
+        ({ question, before, after }) =>
+          `${store} asked ${printable(question)}: ${printable(before)} before, ${printable(after)} after`,
+      ),
+    ),
+  ];
 }

@@ -15,6 +15,8 @@ export const StoreConfig = z.strictObject({
   scope: z.record(z.string(), z.json()).optional(),
   /** Read-only questions asked before and after a restore, in the adapter's own terms; docs/restore.md shows them. */
   smoke: z.array(z.json()).min(1).max(8).optional(),
+  /** How fast a restore loads at most, in uncompressed bytes of the archive a second, to leave the server room. */
+  load_bytes_per_second: z.number().int().min(1024).optional(),
 });
 export type StoreConfig = z.infer<typeof StoreConfig>;
 

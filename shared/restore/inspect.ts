@@ -20,7 +20,7 @@ import { storesNamed } from './parts.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { countReferences } from './references.ts';
 import { RestoreOptions } from './request.ts';
-import { reasonOf, routeStore, viewOf } from './routes.ts';
+import { readThrough, reasonOf, routeStore, viewOf } from './routes.ts';
 import { askStore } from './smoke.ts';
 
 /** Problems that an error tells; the inspection's record has all of them. */
@@ -249,6 +249,11 @@ async function compareStore(
     const probe = await store.probe(context);
     const options = storeOptions(plan);
     const view = viewOf(config, plan, archive, name);
+    try {
+      if (route && route.changes.length > 0) await readThrough(view, name, context);
+    } catch (error) {
+      refusals.push(reasonOf(error));
+    }
     const problems = refusals.length > 0 ? refusals : await store.admits(view, options, context);
     return {
       store: name,

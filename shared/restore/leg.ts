@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { type OpenedArchive, openArchive } from '../archive/open.ts';
 import { s3Source } from '../archive/sources.ts';
+import { throttle } from '../archive/throttle.ts';
 import { restoreLegKey, restoreLegsPrefix } from '../bucket/layout.ts';
 import { TalliesRecord } from '../catalog/record.ts';
+import { findTarget } from '../config.ts';
 import { addTallies, type Tallies } from '../digest.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { IntegrityError, NgbakError } from '../errors.ts';
@@ -121,7 +123,12 @@ async function runPhase(
       references: await proveReferences(config, plan, opened, store, context),
     };
   }
-  const result = await store[state.phase](archive, options, state.cursor, context);
+  const rate =
+    store.name === 'config'
+      ? undefined
+      : findTarget(environment.config, plan.target).stores[store.name]?.load_bytes_per_second;
+  const paced = rate === undefined ? archive : throttle(archive, rate, leg.signal);
+  const result = await store[state.phase](paced, options, state.cursor, context);
   return { ...result, differences: 0, samples: [] };
 }
 

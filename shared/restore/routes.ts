@@ -5,7 +5,7 @@ import { findTarget, type NgbakConfig } from '../config.ts';
 import { InvalidInputError, NgbakError } from '../errors.ts';
 import { profileScopes } from '../profiles/profiles.ts';
 import { settleStore } from '../stores/open.ts';
-import type { Route, StoreAdapter, StoreName } from '../stores/port.ts';
+import type { LegContext, Route, StoreAdapter, StoreName } from '../stores/port.ts';
 import type { RestorePlan } from './plan.ts';
 import { RouteRecord } from './routes-record.ts';
 import { SAFETY_TAG } from './safety.ts';
@@ -85,6 +85,21 @@ export function viewOf(
   const { adapter } = settleStore(config, plan.target, name);
   const scope: unknown = adapter.Scope.parse(route.scope);
   return adapter.view(archive, { ...route, scope });
+}
+
+/**
+ * Reads what a view rewrites to its end, so that a record which can't be rewritten is told before anything is written.
+ * An archive for which there is no time for that is told when it is loaded, and rolled back.
+ */
+export async function readThrough(view: EntryReader, name: StoreName, context: LegContext): Promise<void> {
+  for await (const entry of view.entries(`${name}/`)) {
+    // The server's own files are loaded as they are.
+    if (entry.name.endsWith('.snapshot')) continue;
+    for await (const _chunk of view.open(entry)) context.signal.throwIfAborted();
+    if (context.timeLeft() > 0) continue;
+    context.log('The rest of the entries is checked while they are loaded.', { entry: entry.name });
+    return;
+  }
 }
 
 /** The reason why a route is refused, in words; other errors are thrown on. */
