@@ -1,3 +1,4 @@
+import Box from '@cloudscape-design/components/box';
 import Button from '@cloudscape-design/components/button';
 import Header from '@cloudscape-design/components/header';
 import Link from '@cloudscape-design/components/link';
@@ -15,7 +16,7 @@ import { Tallies } from '../backup/tallies.tsx';
 import { InATerminal } from '../backup/terminal.tsx';
 import { VerifyButton } from '../backup/verify.tsx';
 import { useNotices } from '../notices.tsx';
-import { Empty, Show } from '../parts/states.tsx';
+import { Show } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
 import { useSession } from '../session.tsx';
@@ -28,9 +29,11 @@ export default function Backup({ route: { parts } }: PageProps) {
   const loaded = useData(id, (signal) => api.showBackup(id, signal));
   if (loaded.error?.status === 404) {
     return (
-      <Empty title="There is no such backup" action={<Link href={href(['backups'])}>All backups</Link>}>
-        It may have been deleted, by somebody or by the retention policy.
-      </Empty>
+      <SpaceBetween size="m">
+        <Header variant="h1">There is no such backup</Header>
+        <Box>It may have been deleted, by somebody or by the retention policy.</Box>
+        <Link href={href(['backups'])}>All backups</Link>
+      </SpaceBetween>
     );
   }
   return (

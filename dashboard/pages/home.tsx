@@ -133,61 +133,63 @@ function Target({ target, jobs, next }: TargetProps) {
     (job) => job.kind === 'restore' && job.state === 'completed' && job.target === target.target,
   );
   return (
-    <Container
-      header={
-        <Header variant="h2" description={because}>
-          <bdi>{target.target}</bdi>
-        </Header>
-      }
-    >
-      <KeyValuePairs
-        columns={3}
-        minColumnWidth={150}
-        items={[
-          {
-            label: 'Could it be brought back?',
-            value: (
-              <Box fontSize="heading-l" fontWeight="bold">
-                <StatusIndicator type={SIGNS[grade]}>{answer}</StatusIndicator>
-              </Box>
-            ),
-          },
-          {
-            label: 'Last good backup',
-            value: good ? (
-              <Link href={href(['backup', good.backup_id])}>
-                <Ago value={good.created_at} />
-              </Link>
-            ) : (
-              'None'
-            ),
-          },
-          {
-            label: 'Read back',
-            value: good ? <Ago value={good.verification.at} /> : 'Never',
-          },
-          {
-            label: 'Last proved restore',
-            value: restored ? (
-              <Link href={href(['job', restored.job_id])}>
-                <Ago value={restored.finished_at ?? restored.updated_at} />
-              </Link>
-            ) : (
-              'None in 90 days'
-            ),
-          },
-          {
-            label: 'Backups',
-            value: <Link href={href(['backups'], { target: target.target })}>{count(target.backups)}</Link>,
-          },
-          { label: 'Storage used', value: bytes(target.bytes) },
-          {
-            label: 'Next scheduled backup',
-            value: <Link href={href(['schedules'])}>{next ? <Time value={next} /> : 'None'}</Link>,
-          },
-        ]}
-      />
-    </Container>
+    <section aria-label={target.target}>
+      <Container
+        header={
+          <Header variant="h2" description={because}>
+            <bdi>{target.target}</bdi>
+          </Header>
+        }
+      >
+        <KeyValuePairs
+          columns={3}
+          minColumnWidth={150}
+          items={[
+            {
+              label: 'Could it be brought back?',
+              value: (
+                <Box fontSize="heading-l" fontWeight="bold">
+                  <StatusIndicator type={SIGNS[grade]}>{answer}</StatusIndicator>
+                </Box>
+              ),
+            },
+            {
+              label: 'Last good backup',
+              value: good ? (
+                <Link href={href(['backup', good.backup_id])}>
+                  <Ago value={good.created_at} />
+                </Link>
+              ) : (
+                'None'
+              ),
+            },
+            {
+              label: 'Read back',
+              value: good ? <Ago value={good.verification.at} /> : 'Never',
+            },
+            {
+              label: 'Last proved restore',
+              value: restored ? (
+                <Link href={href(['job', restored.job_id])}>
+                  <Ago value={restored.finished_at ?? restored.updated_at} />
+                </Link>
+              ) : (
+                'None in 90 days'
+              ),
+            },
+            {
+              label: 'Backups',
+              value: <Link href={href(['backups'], { target: target.target })}>{count(target.backups)}</Link>,
+            },
+            { label: 'Storage used', value: bytes(target.bytes) },
+            {
+              label: 'Next scheduled backup',
+              value: <Link href={href(['schedules'])}>{next ? <Time value={next} /> : 'None'}</Link>,
+            },
+          ]}
+        />
+      </Container>
+    </section>
   );
 }
 
