@@ -33,6 +33,7 @@ describe('profiles', () => {
     expect(vectors).toEqual({
       collections: ['lightrag_vdb_entities', 'lightrag_vdb_relationships', 'lightrag_vdb_chunks'],
       filter: { key: 'workspace_id', value: '_' },
+      point_ids: { scheme: 'sha256-uuid4', field: 'id' },
     });
   });
 
