@@ -68,6 +68,10 @@ function Frame() {
     // On a narrow screen the navigation lies over the page that was just chosen.
     if (route.href && !matchMedia('(min-width: 689px)').matches) setOpen(false);
   }, [route.href]);
+  useEffect(() => {
+    // On narrow screens Cloudscape gives its navigation an attribute that a <nav> must not have.
+    document.querySelector('nav[aria-orientation]')?.removeAttribute('aria-orientation');
+  });
   return (
     <>
       <div id="bar">

@@ -21,7 +21,13 @@ export function JobFacts({ job }: { job: JobView }) {
     { label: 'Asked for by', value: <bdi>{job.requested_by ?? 'nobody that is known'}</bdi> },
     {
       label: 'Backup',
-      value: job.backup_id ? <Link href={href(['backup', job.backup_id])}>{job.backup_id}</Link> : '–',
+      value: job.backup_id ? (
+        <Link href={href(['backup', job.backup_id])}>
+          <span className="anywhere">{job.backup_id}</span>
+        </Link>
+      ) : (
+        '–'
+      ),
     },
     {
       label: 'AWS console',

@@ -126,7 +126,9 @@ export function BackupOutcome({ job }: { job: JobView }) {
     return (
       <Alert type="success" header="Backed up and read back">
         {job.backup_id ? (
-          <Link href={href(['backup', job.backup_id])}>{job.backup_id}</Link>
+          <Link href={href(['backup', job.backup_id])}>
+            <span className="anywhere">{job.backup_id}</span>
+          </Link>
         ) : (
           'The backup is in the list.'
         )}

@@ -45,7 +45,7 @@ function JobPage({ job, reload }: { job: JobView; reload: () => void }) {
     <SpaceBetween size="l">
       <Header
         variant="h1"
-        description={job.job_id}
+        description={<code>{job.job_id}</code>}
         actions={
           <SpaceBetween direction="horizontal" size="xs">
             {job.kind === 'restore' && !ended && (

@@ -36,7 +36,7 @@ export function Report({
         <KeyValuePairs
           columns={3}
           items={[
-            { label: 'Backup', value: <bdi>{archive.backup_id}</bdi> },
+            { label: 'Backup', value: <bdi className="anywhere">{archive.backup_id}</bdi> },
             { label: 'Made', value: <Time value={archive.created_at} /> },
             { label: 'Made of', value: <bdi>{archive.origin ?? 'not told'}</bdi> },
             { label: 'Size', value: `${bytes(archive.bytes)}, ${count(archive.entries)} entries` },

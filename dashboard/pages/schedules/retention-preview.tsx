@@ -187,7 +187,11 @@ function Decisions({ pruned, own }: { pruned: Pruned; own: boolean }) {
             id: 'backup',
             header: 'Backup',
             isRowHeader: true,
-            cell: ({ backup_id }) => <Link href={href(['backup', backup_id])}>{backup_id}</Link>,
+            cell: ({ backup_id }) => (
+              <Link href={href(['backup', backup_id])}>
+                <span className="anywhere">{backup_id}</span>
+              </Link>
+            ),
           },
           { id: 'target', header: 'Of', cell: ({ target }) => <bdi>{target}</bdi> },
           { id: 'size', header: 'Size', cell: (row) => bytes(row.bytes) },
