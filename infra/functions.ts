@@ -169,8 +169,8 @@ export const SIZES = {
     timeoutMinutes: LEG_MINUTES,
     stores: [],
     bucket: {
-      read: ['backups/*', 'jobs/*', 'locks/*'],
-      write: ['backups/*.json'],
+      read: ['backups/*', 'jobs/*', 'locks/*', CATALOG_CACHE_KEY],
+      write: ['backups/*.json', CATALOG_CACHE_KEY],
       delete: ['backups/*'],
     },
   },

@@ -47,6 +47,8 @@ export interface Caller {
 export class UnauthenticatedError extends NgbakError {}
 /** The caller is known, and may not do this. */
 export class ForbiddenError extends NgbakError {}
+/** There is something at this address, and it does not take this method. */
+export class MethodNotAllowedError extends NgbakError {}
 /** The caller calls too often. */
 export class RateLimitedError extends NgbakError {}
 

@@ -8,7 +8,7 @@ import { InvalidInputError } from '../errors.ts';
 import type { OperationsContext } from '../operations/context.ts';
 import { NotFoundError } from '../operations/errors.ts';
 import { VERSION } from '../version.ts';
-import { type Authenticator, type Caller, type Role, requireRole } from './access.ts';
+import { type Authenticator, type Caller, MethodNotAllowedError, type Role, requireRole } from './access.ts';
 import { docsPage } from './docs-page.ts';
 import { type Pages, pageRoutes } from './pages.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
@@ -90,7 +90,14 @@ export function makeApi(options: ApiOptions): Api {
     if (problem.status === 401) c.header('WWW-Authenticate', 'Bearer');
     return c.body(JSON.stringify(problem), problem.status as 400, { 'Content-Type': PROBLEM_TYPE });
   });
-  api.notFound(() => {
+  api.notFound((c) => {
+    const methods = methodsAt(api, c.req.path);
+    if (methods.length > 0) {
+      c.header('Allow', methods.join(', '));
+      throw new MethodNotAllowedError(`${c.req.method} means nothing at this address.`, {
+        remedy: `Use one of: ${methods.join(', ')}.`,
+      });
+    }
     throw new NotFoundError('There is nothing at this address.', {
       remedy: 'GET /api/v1/openapi.json lists what there is.',
     });
@@ -161,6 +168,19 @@ export function documentOf(api: Api) {
     },
     servers: [{ url: '/' }],
     security: [{ key: [] }],
+  });
+}
+
+/** The methods of the routes that have this path, `{…}` in theirs standing for any one segment. */
+function methodsAt(api: Api, path: string): string[] {
+  const segments = path.split('/');
+  return api.openAPIRegistry.definitions.flatMap((definition) => {
+    if (definition.type !== 'route') return [];
+    const known = definition.route.path.split('/');
+    const same =
+      known.length === segments.length &&
+      known.every((segment, at) => segment.startsWith('{') || segment === segments[at]);
+    return same ? [definition.route.method.toUpperCase()] : [];
   });
 }
 

@@ -11,7 +11,7 @@ import { TargetLockedError } from '../jobs/lock.ts';
 import { explainAwsError } from '../operations/aws-error.ts';
 import { NotFoundError, RefusedError } from '../operations/errors.ts';
 import { redact } from '../secrets.ts';
-import { ForbiddenError, RateLimitedError, UnauthenticatedError } from './access.ts';
+import { ForbiddenError, MethodNotAllowedError, RateLimitedError, UnauthenticatedError } from './access.ts';
 
 /** A problem document (RFC 9457), with a member of our own: what to do about it. */
 export const Problem = z.object({
@@ -32,6 +32,7 @@ export const PROBLEM_TYPE = 'application/problem+json';
 const STATUSES = [
   [UnauthenticatedError, 401, 'Not authenticated'],
   [ForbiddenError, 403, 'Not allowed'],
+  [MethodNotAllowedError, 405, 'Method not allowed'],
   [RateLimitedError, 429, 'Too many requests'],
   [NotFoundError, 404, 'Not found'],
   [RefusedError, 409, 'Refused'],

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { catalogKey } from '../bucket/layout.ts';
-import { catalogIds, readCatalog } from '../catalog/read.ts';
+import { catalogEntries } from '../catalog/read.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { describeError, InvalidInputError, NgbakError } from '../errors.ts';
 import { Id } from '../ids.ts';
@@ -10,6 +10,7 @@ import type { OperationsContext } from './context.ts';
 import { deleteBackup } from './delete-backup.ts';
 import { objectLock } from './head-archive.ts';
 import { backupsInUse } from './in-use.ts';
+import { readListed } from './read-listed.ts';
 
 export const PruneInput = z.strictObject({
   /** True: nothing is deleted. */
@@ -60,11 +61,12 @@ export async function prune(context: OperationsContext, input: PruneInput): Prom
   }
   const candidates = new Map<string, Candidate>();
   const unreadable: Pruned['unreadable'] = [];
-  for await (const { backupId, record, problem } of readCatalog(bucket, await catalogIds(bucket))) {
-    if (record === undefined) {
-      unreadable.push({ backup_id: backupId, problem });
-    } else if (input.target === undefined || record.target === input.target) {
-      const { backup_id, target, stores, created_at, retention, verification, archive } = record;
+  // Since this runs after each backup, it also keeps what long lists are read from up to date.
+  for await (const { id, listed, problem } of readListed(bucket, await catalogEntries(bucket))) {
+    if (listed === undefined) {
+      unreadable.push({ backup_id: id, problem });
+    } else if (input.target === undefined || listed.summary.target === input.target) {
+      const { backup_id, target, stores, created_at, retention, verification, bytes } = listed.summary;
       candidates.set(backup_id, {
         backup_id,
         target,
@@ -72,7 +74,7 @@ export async function prune(context: OperationsContext, input: PruneInput): Prom
         created_at,
         retention,
         verified: verification.state === 'verified',
-        bytes: archive.bytes,
+        bytes,
       });
     }
   }

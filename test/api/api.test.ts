@@ -205,7 +205,7 @@ describe('the API', () => {
     ['POST', '/restore', { backup_id: 'none' }, 404],
     ['POST', '/restore', { file_name: 'a.zip' }, 400],
     ['POST', '/restore', { file_name: 'a.ngbak', confirm: 'wrong' }, 400],
-    ['POST', '/restore/none/confirm', { phrase: 'default' }, 400],
+    ['POST', '/restore/none/confirm', { phrase: 'default' }, 404],
     ['PATCH', '/backup/none', { tags: ['x'], add_tags: ['y'] }, 400],
   ] as [string, string, unknown, number][])(
     '%s %s, wrong in some way (%#), is told as a problem document',
@@ -283,6 +283,13 @@ describe('the API', () => {
     expect((await call('viewer', 'GET', '/health')).body).toMatchObject({ status: 'ok' });
   });
 
+  test('says which methods an address has, where another one was used', async () => {
+    const { status, headers, body } = await call('viewer', 'PUT', '/backup/snapshot_1');
+    expect([status, headers.get('allow')?.split(', ').sort()]).toEqual([405, ['DELETE', 'GET', 'PATCH']]);
+    expect(body.remedy).toContain('PATCH');
+    expect((await call('viewer', 'PUT', '/nothing')).status).toBe(404);
+  });
+
   test('describes itself in OpenAPI 3.1, every route with its errors, and in a page for people', async () => {
     const { body } = await call(undefined, 'GET', '/openapi.json');
     expect(body.openapi).toBe('3.1.0');
@@ -300,9 +307,13 @@ describe('the API', () => {
         'get /api/v1/backup/{id}',
         'get /api/v1/backup/{id}/contents',
         'get /api/v1/backup/{id}/download',
+        'get /api/v1/backup/{id}/manifest',
+        'get /api/v1/deployment',
         'get /api/v1/health',
         'get /api/v1/jobs',
         'get /api/v1/jobs/{job}',
+        'get /api/v1/keys',
+        'get /api/v1/me',
         'get /api/v1/metrics',
         'patch /api/v1/backup/{id}',
         'post /api/v1/backup',
@@ -310,9 +321,12 @@ describe('the API', () => {
         'post /api/v1/backup/{id}/verify',
         'post /api/v1/jobs/{job}/cancel',
         'post /api/v1/restore',
+        'get /api/v1/overview',
         'get /api/v1/restore/{job}/parts',
+        'post /api/v1/restore/{job}/attach',
         'post /api/v1/restore/{job}/complete',
         'post /api/v1/restore/{job}/confirm',
+        'post /api/v1/restore/{job}/options',
         'post /api/v1/restore/{job}/parts',
         'post /api/v1/restore/{job}/reject',
         'delete /api/v1/schedules/{name}',
