@@ -22,12 +22,12 @@ interface InvocationContext {
 let environment: Environment | undefined;
 
 /**
- * Makes V8 collect old objects when the heap has grown by half since the last time. By itself it would wait for some
+ * Makes V8 collect old objects when the heap has grown by a fifth since the last time. By itself it would wait for some
  * hundred MB first, whether there is anything worth keeping or not, and memory would follow the size of the data. The
  * first collection tells it how little is alive.
  */
 function settleHeap(): void {
-  setFlagsFromString('--heap-growing-percent=50');
+  setFlagsFromString('--heap-growing-percent=20');
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
 }

@@ -3,8 +3,8 @@
  * ours. They keep memory from growing with the data where nothing needs it; bench/exporter-memory.ts measures it.
  */
 export const PROCESS_SETTINGS: Readonly<Record<string, string>> = {
-  // A young generation of a few MiB: what exporters make is garbage within milliseconds.
-  NODE_OPTIONS: '--enable-source-maps --max-semi-space-size=4',
+  // A young generation of few MiB: what exporters make is garbage within milliseconds.
+  NODE_OPTIONS: '--max-semi-space-size=2',
   // Each thread that compresses would keep a heap of its own for ever.
   MALLOC_ARENA_MAX: '2',
   // Buffers above this size are given back when they are freed. Left alone, glibc raises it up to 32 MiB.

@@ -1,3 +1,5 @@
+import type { BufferPool } from './buffer-pool.ts';
+
 /** Cuts a stream of chunks into runs of wanted length. Holds one chunk, and what {@link ByteReader.take} joins. */
 export class ByteReader {
   readonly #chunks: AsyncIterator<Uint8Array> | Iterator<Uint8Array>;
@@ -79,20 +81,20 @@ export class ByteReader {
   }
 }
 
-/** Joins chunks into buffers of at least `bytes` (the last may be smaller), copying, so that no parent is kept alive. */
-export async function* coalesce(chunks: AsyncIterable<Uint8Array>, bytes: number): AsyncGenerator<Buffer> {
-  let buffer = Buffer.allocUnsafeSlow(bytes);
+/** Joins chunks into buffers of the pool's size (the last may be smaller), copying, so that no parent is kept alive. */
+export async function* coalesce(chunks: AsyncIterable<Uint8Array>, pool: BufferPool): AsyncGenerator<Buffer> {
+  let buffer = pool.take();
   let filled = 0;
   for await (const chunk of chunks) {
     let rest = chunk;
     while (rest.length > 0) {
-      const part = rest.subarray(0, bytes - filled);
+      const part = rest.subarray(0, buffer.length - filled);
       buffer.set(part, filled);
       filled += part.length;
       rest = rest.subarray(part.length);
-      if (filled === bytes) {
+      if (filled === buffer.length) {
         yield buffer;
-        buffer = Buffer.allocUnsafeSlow(bytes);
+        buffer = pool.take();
         filled = 0;
       }
     }

@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { InvalidInputError, NgbakError } from '../errors.ts';
+import { BufferPool } from './buffer-pool.ts';
 import {
   Codec,
   compressMember,
@@ -176,8 +177,7 @@ class BlockCutter implements AsyncIterable<Block> {
   readonly #options: SegmentOptions;
   readonly #memberBytes: number;
   readonly #before: OpenEntry | null;
-  /** Buffers that members were made of, to be filled again: allocating a mebibyte for each costs more than deflate -1. */
-  readonly #free: Buffer[] = [];
+  readonly #buffers: BufferPool;
   #entry: Writing | null = null;
   contentBytes = 0;
 
@@ -191,15 +191,12 @@ class BlockCutter implements AsyncIterable<Block> {
         remedy: `Choose ${MEMBER_BYTES_MIN} to ${MEMBER_BYTES_MAX} bytes.`,
       });
     }
+    this.#buffers = new BufferPool(this.#memberBytes);
   }
 
   /** Takes back a block's bytes, once they were compressed. */
   release(plain: Buffer): void {
-    this.#free.push(Buffer.from(plain.buffer, 0, this.#memberBytes));
-  }
-
-  #buffer(): Buffer {
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#memberBytes);
+    this.#buffers.give(plain);
   }
 
   /** The entry under way once all pieces were taken. */
@@ -221,14 +218,14 @@ class BlockCutter implements AsyncIterable<Block> {
     const entry = this.#entry ?? (await this.#begin(piece));
     this.#entry = entry;
     this.#checkPiece(piece, entry);
-    let buffer = this.#buffer();
+    let buffer = this.#buffers.take();
     let filled = 0;
     let first = begins;
     const full = (): Block => {
       const block = { plain: buffer.subarray(0, filled), begins: first, ends: undefined };
       first = false;
       // Another one: this one is on its way through a thread.
-      buffer = this.#buffer();
+      buffer = this.#buffers.take();
       filled = 0;
       return block;
     };

@@ -15,7 +15,7 @@ export interface EntryPiece {
   readonly offset: number;
   /** Length of this piece in bytes. */
   readonly length: number;
-  /** Exactly `length` bytes, in chunks of any size. Consumed once. */
+  /** Exactly `length` bytes, in chunks of any size. Consumed once, before the exporter is asked for its next step. */
   readonly data: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 

@@ -9,6 +9,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { explainS3Error } from '../bucket/s3-error.ts';
+import { BufferPool } from './buffer-pool.ts';
 import { coalesce } from './byte-reader.ts';
 import { crc32Base64 } from './crc32.ts';
 import { errorFields } from './error-fields.ts';
@@ -17,8 +18,8 @@ import { callS3, LONG_TIMEOUT } from './s3-calls.ts';
 
 /** Size of a part, in bytes: the least that S3 takes. 10,000 of them are 48 GiB, well above any segment. */
 export const PART_BYTES = 5 * 1024 ** 2;
-/** Parts under way at once; each holds its bytes in memory. */
-const PARTS_AT_ONCE = 3;
+/** Parts under way at once, each held in memory: S3 takes two far faster than a function can compress a third. */
+const PARTS_AT_ONCE = 2;
 
 export interface StreamUpload {
   readonly s3: S3Client;
@@ -46,16 +47,21 @@ export interface UploadedStream {
  * Memory: `PARTS_AT_ONCE` + 1 parts.
  */
 export async function uploadStream(upload: StreamUpload): Promise<UploadedStream> {
-  const parts = coalesce(upload.chunks, upload.partBytes ?? PART_BYTES);
+  const pool = new BufferPool(upload.partBytes ?? PART_BYTES);
+  const parts = coalesce(upload.chunks, pool);
   try {
-    return await sendParts(upload, parts);
+    return await sendParts(upload, parts, pool);
   } finally {
     // Lets go of whatever the chunks come from, also where not all of them were taken.
     await parts.return(undefined);
   }
 }
 
-async function sendParts(upload: StreamUpload, parts: AsyncGenerator<Buffer>): Promise<UploadedStream> {
+async function sendParts(
+  upload: StreamUpload,
+  parts: AsyncGenerator<Buffer>,
+  pool: BufferPool,
+): Promise<UploadedStream> {
   const { s3, bucket: Bucket, key: Key, signal } = upload;
   const where = `s3://${Bucket}/${Key}`;
   const patience = { signal, ...(upload.timeout === undefined ? {} : { timeout: upload.timeout }) };
@@ -112,6 +118,8 @@ async function sendParts(upload: StreamUpload, parts: AsyncGenerator<Buffer>): P
         (abortSignal) => s3.send(part, { abortSignal }),
         patience,
       );
+      // Should a socket that was given up still read it, then S3 refuses what it sends there: its CRC-32 differs.
+      pool.give(Body);
       return { PartNumber, ETag, ChecksumCRC32 };
     });
     for await (const part of sent) Parts.push(part);

@@ -124,7 +124,7 @@ describe('each function', () => {
     }
     console.log(JSON.stringify(thrown));`;
 
-  test('loads from its bundle alone, refuses a wrong event by name and logs where, by the source', async () => {
+  test('loads from its bundle alone, refuses a wrong event by name and logs where', async () => {
     // The bundles lie outside of the checkout: nothing can come from its node_modules.
     const bundles = join(outdir, 'default', 'functions');
     const { code, stdout, stderr } = await run(
@@ -133,7 +133,6 @@ describe('each function', () => {
         NGBAK_BUCKET: 'archive',
         NGBAK_CONFIG: '{"targets":{}}',
         AWS_REGION: 'eu-central-1',
-        NODE_OPTIONS: '--enable-source-maps',
       },
     );
     expect(code).toBe(0);
@@ -144,18 +143,15 @@ describe('each function', () => {
     expect(JSON.parse(logged[0] ?? '')).toMatchObject({
       level: 'ERROR',
       error_name: 'InvalidInputError',
-      stack: expect.stringContaining('shared/input.ts:'),
+      // Functions keep their names in bundles, so that no source map is needed to read this.
+      stack: expect.stringContaining('at parseInput ('),
     });
   });
 
   test('has a bundle far below what Lambda takes', async () => {
     for (const name of FUNCTION_NAMES) {
       const folder = join(outdir, 'default', 'functions', name);
-      expect((await readdir(folder)).sort()).toEqual([
-        ...(name === 'api' ? ['dashboard'] : []),
-        'index.mjs',
-        'index.mjs.map',
-      ]);
+      expect((await readdir(folder)).sort()).toEqual([...(name === 'api' ? ['dashboard'] : []), 'index.mjs']);
       expect((await stat(join(folder, 'index.mjs'))).size).toBeLessThan(5 * 1024 ** 2);
     }
   });

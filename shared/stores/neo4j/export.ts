@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { InvalidInputError } from '../../errors.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, ExportStep, LegContext, Shard } from '../port.ts';
-import { Chunk } from './chunk.ts';
+import { CHUNK_BYTES, Chunk } from './chunk.ts';
 import { type EncodedLine, encodeNode, encodeRelationship } from './lines.ts';
 import { readNodes, readRelationships } from './read-range.ts';
 import { encodeSchema, readSchema } from './schema.ts';
@@ -10,8 +10,6 @@ import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 import { type Range, ShardPlan } from './shards.ts';
 
-/** An entry is closed once it has this many bytes, uncompressed: a few seconds of work, and all that is held. */
-export const CHUNK_BYTES = 4 * 1024 ** 2;
 /** Longest line, in bytes: what a restore takes into memory for one record. */
 export const LINE_BYTES_MAX = 64 * 1024 ** 2;
 
@@ -82,8 +80,8 @@ async function* exportRange(
   const stage = cursor.stage === 'nodes' ? 'nodes' : 'relationships';
   const after = firstOf(plan, stage === 'nodes' ? 'relationships' : 'schema');
   let number = cursor.chunk;
-  let inside = new Chunk();
-  let dangling = new Chunk();
+  const inside = new Chunk();
+  const dangling = new Chunk();
   let { done } = cursor;
   const step = (next: ExportCursor | null): ExportStep => {
     const pieces = [
@@ -98,21 +96,24 @@ async function* exportRange(
     };
     context.progress(stage, done, Math.max(done, range.records));
     number++;
-    inside = new Chunk();
-    dangling = new Chunk();
     return { piece, companions, tallies, next };
   };
   // A chunk is handed on once the next row is known, so that the last one carries the cursor of the next stage.
-  for await (const row of readRows(server, scope, stage, range, BigInt(cursor.at), context.signal)) {
-    if (inside.bytes + dangling.bytes >= CHUNK_BYTES) {
-      yield step({ stage, at: String(row.id), chunk: number + 1, done });
+  for await (const rows of readRows(server, scope, stage, range, BigInt(cursor.at), context.signal)) {
+    for (const row of rows) {
+      if (inside.bytes + dangling.bytes >= CHUNK_BYTES) {
+        yield step({ stage, at: String(row.id), chunk: number + 1, done });
+        inside.clear();
+        dangling.clear();
+      }
+      (row.dangling ? dangling : inside).add(row.encoded);
+      done++;
     }
-    (row.dangling ? dangling : inside).add(row.encoded);
-    done++;
   }
   if (inside.count + dangling.count > 0) yield step(after);
 }
 
+/** The rows of a range, page by page; each is encoded when its turn comes. */
 async function* readRows(
   server: Neo4jServer,
   scope: ScopeText,
@@ -120,25 +121,32 @@ async function* readRows(
   range: Range,
   from: bigint,
   signal: AbortSignal,
-): AsyncGenerator<Row> {
-  let length = 0;
-  const encode = (id: bigint, encoded: EncodedLine, dangling: boolean): Row => {
-    length = encoded.line.length;
+): AsyncGenerator<Iterable<Row>> {
+  let size = 0;
+  const row = (id: bigint, encoded: EncodedLine, dangling: boolean): Row => {
+    const { length } = encoded.line;
+    size += length;
     // Three bytes of UTF-8 for each unit of UTF-16 at most: few lines need to be measured.
     if (length * 3 > LINE_BYTES_MAX) checkLength(server, stage, id, encoded.line);
     return { id, encoded, dangling };
   };
   if (stage === 'nodes') {
-    for await (const node of readNodes(server, scope, range, from, signal, () => length)) {
-      yield encode(node.identity, encodeNode(node), false);
+    for await (const nodes of readNodes(server, scope, range, from, signal, () => size)) {
+      yield mapped(nodes, (node) => row(node.identity, encodeNode(node), false));
     }
     return;
   }
-  for await (const read of readRelationships(server, scope, range, from, signal, () => length)) {
-    const { relationship, start, end, inside } = read;
-    const encoded = encodeRelationship(relationship, start, end, scope.keyProperty);
-    yield encode(relationship.identity, encoded, !inside);
+  for await (const page of readRelationships(server, scope, range, from, signal, () => size)) {
+    yield mapped(page, ({ relationship, start, end, inside }) => {
+      const encoded = encodeRelationship(relationship, start, end, scope.keyProperty);
+      return row(relationship.identity, encoded, !inside);
+    });
   }
+}
+
+/** One result at a time: a page's lines are never there all at once. */
+function* mapped<In, Out>(inputs: readonly In[], map: (input: In) => Out): Generator<Out> {
+  for (const input of inputs) yield map(input);
 }
 
 function checkLength(server: Neo4jServer, stage: string, id: bigint, line: string): void {

@@ -1,18 +1,18 @@
-import type { Node, Relationship } from 'neo4j-driver';
+import type { Record as Neo4jRecord, Node, Relationship } from 'neo4j-driver';
 import { IntegrityError } from '../../errors.ts';
 import type { ReadEnd } from './lines.ts';
 import { endColumns, type ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 import type { Range } from './shards.ts';
 
-/** Bytes that the server may send ahead; with the average size of a record it gives the rows of a fetch. */
-const AHEAD_BYTES = 4 * 1024 ** 2;
-const FETCH_ROWS_MIN = 10;
-const FETCH_ROWS_MAX = 1000;
+/** Bytes of a page, roughly: with the average size of a record they give its rows. Two pages are held. */
+const PAGE_BYTES = 2 * 1024 ** 2;
+const PAGE_ROWS_MIN = 10;
+const PAGE_ROWS_MAX = 1000;
 /** Before the size of the records is known. */
-const FETCH_ROWS_FIRST = 100;
-/** Rows of one sorted query, where ids are too sparse to look them up. */
-const SORTED_ROWS = 100_000n;
+const PAGE_ROWS_FIRST = 100;
+/** Ids that are asked for at once where they are too sparse to try each: the server scans the scope for every such list. */
+const SORTED_IDS = 100_000;
 
 export interface ReadRelationship {
   readonly relationship: Relationship<bigint>;
@@ -23,8 +23,8 @@ export interface ReadRelationship {
 }
 
 /**
- * The nodes of a range, from the internal id `from` on, by ascending id. `size` tells the
- * bytes of the last one yielded, roughly.
+ * The nodes of a range, from the internal id `from` on, by ascending id, page by page. `size` tells the bytes of all that
+ * the caller has made of them so far.
  */
 export function readNodes(
   server: Neo4jServer,
@@ -33,18 +33,23 @@ export function readNodes(
   from: bigint,
   signal: AbortSignal,
   size: () => number,
-): AsyncGenerator<Node<bigint>> {
+): AsyncGenerator<Node<bigint>[]> {
   const inside = scope.contains('n');
-  const cypher =
-    range.access === 'seek'
-      ? `UNWIND range($from, $last) AS i MATCH (n) WHERE id(n) = i AND ${inside} RETURN n`
-      : `MATCH ${scope.node('n')} WHERE id(n) >= $from AND id(n) <= $last AND ${inside}
-         RETURN n ORDER BY id(n) LIMIT $rows`;
-  const row = ({ n }: Record<string, unknown>) => n as Node<bigint>;
-  return readRange(server, 'nodes', cypher, row, (node) => node.identity, size, range, from, signal);
+  return readPages({
+    server,
+    kind: 'nodes',
+    sorted: `MATCH ${scope.node('x')} WHERE id(x) >= $from AND id(x) <= $last AND ${scope.contains('x')}`,
+    seek: `MATCH (n) WHERE id(n) = i AND ${inside} RETURN n`,
+    range,
+    from,
+    signal,
+    size,
+    parse: (row) => row.get('n') as Node<bigint>,
+    idOf: (node) => node.identity,
+  });
 }
 
-/** The relationships of a range with an end in the scope, from the internal id `from` on, by ascending id. */
+/** The relationships of a range with an end in the scope, from the internal id `from` on, as {@link readNodes}. */
 export function readRelationships(
   server: Neo4jServer,
   scope: ScopeText,
@@ -52,73 +57,131 @@ export function readRelationships(
   from: bigint,
   signal: AbortSignal,
   size: () => number,
-): AsyncGenerator<ReadRelationship> {
+): AsyncGenerator<ReadRelationship[]> {
   const [a, b] = [scope.contains('a'), scope.contains('b')];
   const inside = scope.label === undefined ? 'true' : `(${a} AND ${b})`;
   const touches = scope.label === undefined ? '' : ` AND (${a} OR ${b})`;
-  const columns = `RETURN r, ${inside} AS inside, ${endColumns('a', scope)} AS start, ${endColumns('b', scope)} AS end`;
-  const cypher =
-    range.access === 'seek'
-      ? `UNWIND range($from, $last) AS i MATCH (a)-[r]->(b) WHERE id(r) = i${touches} ${columns}`
-      : `MATCH (a)-[r]->(b) WHERE id(r) >= $from AND id(r) <= $last${touches}
-         WITH a, r, b ORDER BY id(r) LIMIT $rows ${columns}`;
-  const row = (values: Record<string, unknown>): ReadRelationship => ({
-    relationship: values.r as Relationship<bigint>,
-    start: values.start as ReadEnd,
-    end: values.end as ReadEnd,
-    inside: values.inside === true,
+  const columns = `${inside} AS inside, ${endColumns('a', scope)} AS start, ${endColumns('b', scope)} AS end`;
+  return readPages({
+    server,
+    kind: 'relationships',
+    sorted: `MATCH (a)-[x]->(b) WHERE id(x) >= $from AND id(x) <= $last${touches}`,
+    seek: `MATCH (a)-[r]->(b) WHERE id(r) = i${touches} RETURN r, ${columns}`,
+    range,
+    from,
+    signal,
+    size,
+    parse: (row): ReadRelationship => ({
+      relationship: row.get('r'),
+      start: row.get('start'),
+      end: row.get('end'),
+      inside: row.get('inside') === true,
+    }),
+    idOf: ({ relationship }) => relationship.identity,
   });
-  const id = ({ relationship }: ReadRelationship) => relationship.identity;
-  return readRange(server, 'relationships', cypher, row, id, size, range, from, signal);
 }
 
-async function* readRange<T>(
-  server: Neo4jServer,
-  kind: string,
-  cypher: string,
-  parse: (values: Record<string, unknown>) => T,
-  idOf: (record: T) => bigint,
-  size: () => number,
-  range: Range,
-  from: bigint,
-  signal: AbortSignal,
-): AsyncGenerator<T> {
-  const to = BigInt(range.to);
-  let at = from;
-  let fetchRows = FETCH_ROWS_FIRST;
-  let bytes = 0;
-  let records = 0;
-  while (at < to) {
-    let found = 0n;
-    let refit = false;
-    const parameters = { from: at, last: to - 1n, rows: SORTED_ROWS };
-    for await (const values of server.rows(`reading ${kind}`, cypher, parameters, signal, fetchRows)) {
-      const record = parse(values);
-      const id = idOf(record);
-      if (id < at || id >= to) throw outOfOrder(server, kind);
-      at = id + 1n;
-      found++;
-      records++;
-      yield record;
-      bytes += size();
-      // A stream whose records are far larger or smaller than thought is opened again, with fetches that fit.
-      refit = records >= FETCH_ROWS_FIRST && isFar(fetchRows, fittingRows(bytes / records));
-      if (refit) break;
-    }
-    fetchRows = fittingRows(bytes / Math.max(1, records));
-    if (!refit && (range.access === 'seek' || found < SORTED_ROWS)) return;
+interface Reading<T> {
+  readonly server: Neo4jServer;
+  /** What is read, for messages. */
+  readonly kind: string;
+  /** Finds every record `x` of the scope with an id from `$from` to `$last`. */
+  readonly sorted: string;
+  /** Returns the record with the id `i`, where it is there and in the scope. */
+  readonly seek: string;
+  readonly range: Range;
+  readonly from: bigint;
+  readonly signal: AbortSignal;
+  readonly size: () => number;
+  readonly parse: (row: Neo4jRecord) => T;
+  readonly idOf: (record: T) => bigint;
+}
+
+async function* readPages<T>(reading: Reading<T>): AsyncGenerator<T[]> {
+  const { server, kind, sorted, range, signal } = reading;
+  const rows = new PageRows(reading.size);
+  const last = BigInt(range.to) - 1n;
+  let { from } = reading;
+  if (range.access === 'seek') {
+    yield* readSpan(reading, from, null, rows);
+    return;
+  }
+  for (let more = from <= last; more; ) {
+    const cypher = `${sorted} RETURN id(x) AS id ORDER BY id LIMIT $rows`;
+    const parameters = { from, last, rows: BigInt(SORTED_IDS) };
+    const found = await server.page(`listing ${kind}`, cypher, parameters, signal, SORTED_IDS);
+    const ids = found.map((row) => row.get('id') as bigint);
+    yield* readSpan(reading, from, ids, rows);
+    from = (ids.at(-1) ?? last) + 1n;
+    more = ids.length === SORTED_IDS;
   }
 }
 
-function fittingRows(averageBytes: number): number {
-  return Math.min(
-    FETCH_ROWS_MAX,
-    Math.max(FETCH_ROWS_MIN, Math.floor(AHEAD_BYTES / Math.max(1, averageBytes))),
-  );
+/** Looks up the records with these ids, or with any id of the range. While a page is worked on, the server makes the next. */
+async function* readSpan<T>(
+  { server, kind, seek, range, signal, parse, idOf }: Reading<T>,
+  from: bigint,
+  ids: readonly bigint[] | null,
+  rows: PageRows,
+): AsyncGenerator<T[]> {
+  const to = BigInt(range.to);
+  const list = ids === null ? 'range($from, $last)' : '$ids';
+  let at = from;
+  let index = 0;
+  const ask = () => {
+    const limit = rows.next();
+    const parameters = ids === null ? { from: at, last: to - 1n } : { ids: ids.slice(index, index + limit) };
+    index += limit;
+    const page = server.page(
+      `reading ${kind}`,
+      `UNWIND ${list} AS i ${seek} LIMIT $rows`,
+      { ...parameters, rows: BigInt(limit) },
+      signal,
+      limit,
+    );
+    // A failure is told when the page's turn comes; where nobody asks for it any more, there is nobody to tell.
+    page.catch(() => undefined);
+    return { limit, page };
+  };
+  let next = (ids === null ? at < to : ids.length > 0) ? ask() : undefined;
+  try {
+    while (next !== undefined) {
+      const { limit, page } = next;
+      const records = (await page).map(parse);
+      for (const record of records) {
+        const id = idOf(record);
+        if (id < at || id >= to) throw outOfOrder(server, kind);
+        at = id + 1n;
+      }
+      next = (ids === null ? records.length === limit && at < to : index < ids.length) ? ask() : undefined;
+      rows.took(records.length);
+      if (records.length > 0) yield records;
+    }
+  } finally {
+    // Its session is to be closed before the store is.
+    await next?.page.catch(() => undefined);
+  }
 }
 
-function isFar(rows: number, fitting: number): boolean {
-  return fitting * 4 <= rows || fitting >= rows * 4;
+/** How many rows make a page of about {@link PAGE_BYTES}, by the records that were worked on so far. */
+class PageRows {
+  readonly #size: () => number;
+  #taken = 0;
+
+  constructor(size: () => number) {
+    this.#size = size;
+  }
+
+  next(): number {
+    if (this.#taken === 0) return PAGE_ROWS_FIRST;
+    const fitting = Math.floor((PAGE_BYTES * this.#taken) / Math.max(1, this.#size()));
+    return Math.min(PAGE_ROWS_MAX, Math.max(PAGE_ROWS_MIN, fitting));
+  }
+
+  /** To be called once the next page was asked for: its records are not worked on yet. */
+  took(records: number): void {
+    this.#taken += records;
+  }
 }
 
 function outOfOrder(server: Neo4jServer, kind: string): IntegrityError {

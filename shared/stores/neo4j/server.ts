@@ -5,6 +5,7 @@ import neo4j, {
   type Config,
   type Driver,
   type ManagedTransaction,
+  type Record as Neo4jRecord,
   type RecordShape,
   type Session,
 } from 'neo4j-driver';
@@ -77,35 +78,25 @@ export class Neo4jServer {
     }
   }
 
-  /** Rows of a read query, streamed: no more than about two fetches of `fetchSize` rows are held. */
-  async *rows(
+  /**
+   * The rows of a read query that limits them to `limit`, as the driver's records: thousands a second come this way.
+   * Passing errors are retried by the driver.
+   */
+  async page(
     doing: string,
     cypher: string,
     parameters: Parameters,
     signal: AbortSignal,
-    fetchSize: number,
-  ): AsyncGenerator<RecordShape> {
+    limit: number,
+  ): Promise<Neo4jRecord[]> {
     const text = await this.#language(cypher, signal);
-    const session = this.#session(neo4j.session.READ, fetchSize);
-    // One listener for the stream, not one for each row; it fails the row that is waited for.
-    let fail: (error: Error) => void = () => undefined;
-    const stop = () => fail(this.#stopped(signal));
-    signal.addEventListener('abort', stop, { once: true });
+    const session = this.#session(neo4j.session.READ, limit);
     try {
-      if (signal.aborted) throw this.#stopped(signal);
-      const rows = session.run(text, parameters)[Symbol.asyncIterator]();
-      for (;;) {
-        const next = await new Promise<IteratorResult<RecordShape>>((resolve, reject) => {
-          fail = reject;
-          rows.next().then(resolve, reject);
-        });
-        if (next.done) return;
-        yield next.value.toObject();
-      }
+      const work = session.executeRead((transaction) => transaction.run(text, parameters));
+      return (await this.#guard(work, signal)).records;
     } catch (error) {
       throw toNgbakError(error, this.target, doing);
     } finally {
-      signal.removeEventListener('abort', stop);
       await this.#release(session, signal);
     }
   }

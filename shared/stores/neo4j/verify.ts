@@ -234,22 +234,27 @@ async function readBackNodes(
   const range = from.range ?? (await wholeRange(server, scope, 'nodes', signal));
   if (range === null) return null;
   let { done } = from;
-  let length = 0;
+  let size = 0;
   const start = from.range === null ? range.from : from.at;
-  for await (const node of readNodes(server, scope, range, BigInt(start), signal, () => length)) {
-    const canonical = canonicalNode(node);
-    length = canonical.length;
-    findings.tallies.add('nodes', canonical);
-    const id = node.properties[ID_PROPERTY];
-    if (typeof id === 'string') {
-      findings.sums.add('target nodes', `${id} ${canonical}`);
-    } else {
-      findings.differs({ thing: `node with internal id ${node.identity}`, problem: 'is not of the archive' });
-    }
-    done++;
-    if (done % CLOCK_RECORDS === 0) {
-      context.progress('nodes', done);
-      if (context.timeLeft() <= 0) return { ...from, range, at: String(node.identity + 1n), done };
+  for await (const nodes of readNodes(server, scope, range, BigInt(start), signal, () => size)) {
+    for (const node of nodes) {
+      const canonical = canonicalNode(node);
+      size += canonical.length;
+      findings.tallies.add('nodes', canonical);
+      const id = node.properties[ID_PROPERTY];
+      if (typeof id === 'string') {
+        findings.sums.add('target nodes', `${id} ${canonical}`);
+      } else {
+        findings.differs({
+          thing: `node with internal id ${node.identity}`,
+          problem: 'is not of the archive',
+        });
+      }
+      done++;
+      if (done % CLOCK_RECORDS === 0) {
+        context.progress('nodes', done);
+        if (context.timeLeft() <= 0) return { ...from, range, at: String(node.identity + 1n), done };
+      }
     }
   }
   return null;
@@ -264,31 +269,34 @@ async function readBackRelationships(
   const range = from.range ?? (await wholeRange(server, scope, 'relationships', signal));
   if (range === null) return null;
   let { done } = from;
-  let length = 0;
+  let size = 0;
   const begin = from.range === null ? range.from : from.at;
-  for await (const read of readRelationships(server, scope, range, BigInt(begin), signal, () => length)) {
-    const { relationship, start, end, inside } = read;
-    if (inside) {
-      const { canonical } = encodeRelationship(relationship, start, end, scope.keyProperty);
-      length = canonical.length;
-      findings.tallies.add('relationships', canonical);
-      if (typeof start.loaded === 'string' && typeof end.loaded === 'string') {
-        const { type, properties } = relationship;
-        findings.sums.add(
-          'target relationships',
-          placedRelationship(type, properties, start.loaded, end.loaded),
-        );
-      } else {
-        findings.differs({
-          thing: `relationship with internal id ${relationship.identity}`,
-          problem: 'leads to a node that is not of the archive',
-        });
+  for await (const page of readRelationships(server, scope, range, BigInt(begin), signal, () => size)) {
+    for (const { relationship, start, end, inside } of page) {
+      if (inside) {
+        const { canonical } = encodeRelationship(relationship, start, end, scope.keyProperty);
+        size += canonical.length;
+        findings.tallies.add('relationships', canonical);
+        if (typeof start.loaded === 'string' && typeof end.loaded === 'string') {
+          const { type, properties } = relationship;
+          findings.sums.add(
+            'target relationships',
+            placedRelationship(type, properties, start.loaded, end.loaded),
+          );
+        } else {
+          findings.differs({
+            thing: `relationship with internal id ${relationship.identity}`,
+            problem: 'leads to a node that is not of the archive',
+          });
+        }
       }
-    }
-    done++;
-    if (done % CLOCK_RECORDS === 0) {
-      context.progress('relationships', done);
-      if (context.timeLeft() <= 0) return { ...from, range, at: String(relationship.identity + 1n), done };
+      done++;
+      if (done % CLOCK_RECORDS === 0) {
+        context.progress('relationships', done);
+        if (context.timeLeft() <= 0) {
+          return { ...from, range, at: String(relationship.identity + 1n), done };
+        }
+      }
     }
   }
   return null;
