@@ -69,38 +69,37 @@ export function BackupFields({
       <FormField label="Note" errorText={problems.note}>
         <Textarea rows={2} value={draft.note} onChange={({ detail }) => set({ note: detail.value })} />
       </FormField>
-      <FormField label="Keep" errorText={problems.keep}>
-        <SpaceBetween size="s">
-          <RadioGroup
-            ariaLabel="Keep"
-            value={draft.keep}
-            onChange={({ detail }) => set({ keep: detail.value as BackupDraft['keep'] })}
-            items={[
-              { value: 'policy', label: 'As the retention policy says', description: policyText(deployment) },
-              { value: 'days', label: 'A number of days' },
-              { value: 'date', label: 'Until a day' },
-              { value: 'permanent', label: 'For ever' },
-            ]}
-          />
-          {draft.keep === 'days' && (
-            <Input
-              ariaLabel="Days"
-              inputMode="numeric"
-              value={draft.days}
-              onChange={({ detail }) => set({ days: detail.value })}
-            />
-          )}
-          {draft.keep === 'date' && (
-            <DatePicker
-              ariaLabel="Last day"
-              placeholder="YYYY/MM/DD"
-              value={draft.date}
-              isDateEnabled={(date) => date.getTime() > Date.now()}
-              onChange={({ detail }) => set({ date: detail.value })}
-            />
-          )}
-        </SpaceBetween>
+      <FormField label="Keep">
+        <RadioGroup
+          value={draft.keep}
+          onChange={({ detail }) => set({ keep: detail.value as BackupDraft['keep'] })}
+          items={[
+            { value: 'policy', label: 'As the retention policy says', description: policyText(deployment) },
+            { value: 'days', label: 'A number of days' },
+            { value: 'date', label: 'Until a day' },
+            { value: 'permanent', label: 'For ever' },
+          ]}
+        />
       </FormField>
+      {draft.keep === 'days' && (
+        <FormField label="Days" errorText={problems.keep}>
+          <Input
+            inputMode="numeric"
+            value={draft.days}
+            onChange={({ detail }) => set({ days: detail.value })}
+          />
+        </FormField>
+      )}
+      {draft.keep === 'date' && (
+        <FormField label="Last day" errorText={problems.keep}>
+          <DatePicker
+            placeholder="YYYY/MM/DD"
+            value={draft.date}
+            isDateEnabled={(date) => date.getTime() > Date.now()}
+            onChange={({ detail }) => set({ date: detail.value })}
+          />
+        </FormField>
+      )}
     </SpaceBetween>
   );
 }

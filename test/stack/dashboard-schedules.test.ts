@@ -89,7 +89,7 @@ test.each([
     ] as const) {
       await visit.open(path);
       await page.getByText(text).first().waitFor();
-      await page.getByText('Loading schedules').waitFor({ state: 'detached' });
+      await page.getByText('Loading schedules').first().waitFor({ state: 'detached' });
       const problems = await accessibilityProblems(page);
       const wide = await overflows(page);
       if (problems.length > 0 || wide) found.push({ path, problems, wide });

@@ -170,8 +170,8 @@ function WhenFields({
   const units = UNITS.map((value) => ({ value, label: value }));
   const days = DAYS.map((value) => ({ value, label: dayName(value) }));
   return (
-    <FormField label="How often" errorText={problem}>
-      <SpaceBetween size="s">
+    <>
+      <FormField label="How often">
         <Select
           selectedOption={KINDS.find(({ value }) => value === kind) ?? null}
           options={KINDS}
@@ -179,62 +179,74 @@ function WhenFields({
             set({ kind: KINDS.find(({ value }) => value === detail.selectedOption.value)?.value ?? 'daily' })
           }
         />
-        {kind === 'weekly' && (
+      </FormField>
+      {kind === 'weekly' && (
+        <FormField label="Days" errorText={timing.days.length === 0 ? problem : undefined}>
           <Multiselect
-            ariaLabel="Days"
             placeholder="Choose days"
             selectedOptions={days.filter(({ value }) => timing.days.includes(value))}
             options={days}
             onChange={({ detail }) =>
-              set({ days: DAYS.filter((day) => detail.selectedOptions.some(({ value }) => value === day)) })
+              set({
+                days: DAYS.filter((day) => detail.selectedOptions.some(({ value }) => value === day)),
+              })
             }
           />
-        )}
-        {kind === 'once' && (
+        </FormField>
+      )}
+      {kind === 'once' && (
+        <FormField label="Day" errorText={timing.date === '' ? problem : undefined}>
           <DatePicker
-            ariaLabel="Day"
             placeholder="YYYY/MM/DD"
             value={timing.date}
             onChange={({ detail }) => set({ date: detail.value })}
           />
-        )}
-        {(kind === 'daily' || kind === 'weekly' || kind === 'once') && (
+        </FormField>
+      )}
+      {(kind === 'daily' || kind === 'weekly' || kind === 'once') && (
+        <FormField label="Time" errorText={problem}>
           <TimeInput
-            ariaLabel="Time"
             format="hh:mm"
             placeholder="hh:mm"
             value={timing.time}
             onChange={({ detail }) => set({ time: detail.value })}
           />
-        )}
-        {kind === 'rate' && (
-          <SpaceBetween direction="horizontal" size="xs">
+        </FormField>
+      )}
+      {kind === 'rate' && (
+        <>
+          <FormField label="Every" errorText={problem}>
             <Input
-              ariaLabel="Every"
               inputMode="numeric"
               value={timing.every}
               onChange={({ detail }) => set({ every: detail.value })}
             />
+          </FormField>
+          <FormField label="Unit">
             <Select
-              ariaLabel="Unit"
               selectedOption={units.find(({ value }) => value === timing.unit) ?? null}
               options={units}
               onChange={({ detail }) =>
                 set({ unit: UNITS.find((unit) => unit === detail.selectedOption.value) ?? 'hours' })
               }
             />
-          </SpaceBetween>
-        )}
-        {kind === 'own' && (
+          </FormField>
+        </>
+      )}
+      {kind === 'own' && (
+        <FormField
+          label="Expression"
+          description="cron(minutes hours day-of-month month day-of-week year), rate(6 hours) or at(2026-12-24T20:00:00)."
+          errorText={problem}
+        >
           <Input
-            ariaLabel="Expression"
             spellcheck={false}
             value={timing.expression}
             onChange={({ detail }) => set({ expression: detail.value })}
           />
-        )}
-      </SpaceBetween>
-    </FormField>
+        </FormField>
+      )}
+    </>
   );
 }
 
