@@ -12,6 +12,8 @@ import { NotFoundError } from './errors.ts';
 
 /** Schedules read at once: EventBridge Scheduler allows far more calls a second than these make. */
 const READS_AT_ONCE = 10;
+/** How far the clocks of Scheduler and Step Functions may be apart, in milliseconds. */
+const CLOCKS_MS = 60_000;
 /** Missed runs that are told one by one. */
 const MISSED_TOLD = 20;
 
@@ -84,7 +86,9 @@ export async function showSchedule(context: OperationsContext, name: string): Pr
 }
 
 async function view({ bucket }: OperationsContext, schedule: Schedule, now: Date): Promise<ScheduleView> {
-  const runs = await listRuns(bucket, schedule.name);
+  // A schedule that was removed may have had the same name.
+  const since = Date.parse(schedule.created_at) - CLOCKS_MS;
+  const runs = (await listRuns(bucket, schedule.name)).filter(({ at }) => at.getTime() >= since);
   const planned = runs.filter(({ byHand }) => !byHand).map(({ at }) => at);
   const missed = missedRuns(schedule, planned, now);
   const next = nextRun(schedule, planned, now);

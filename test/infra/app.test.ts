@@ -96,6 +96,7 @@ test(
         },
         reservedConcurrency: 5,
         legSeconds: 30,
+        alarms: { topicArns: ['arn:aws:sns:eu-central-1:111122223333:on-call'] },
         allowedOrigins: ['https://ops.example.com'],
         accessLogs: { bucket: 'central-logs' },
         tags: { team: 'search' },

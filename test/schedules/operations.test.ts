@@ -208,6 +208,13 @@ describe('a run', () => {
   });
 });
 
+test('a schedule does not show the runs of an earlier one with its name', async () => {
+  const at = new Date(Date.now() - 3_600_000).toISOString();
+  await recordRun(context.bucket, { schedule: 'nightly', job_id: 'job-1', at, by_hand: false });
+  await createSchedule(context, nightly(), me);
+  expect(await showSchedule(context, 'nightly')).not.toHaveProperty('last_run');
+});
+
 describe('a run that finds another job at work', () => {
   const plan = async (jobId: string, schedule?: object) => {
     const machine = await waitingMachine(context.sfn);
@@ -226,7 +233,7 @@ describe('a run that finds another job at work', () => {
     const [first, second] = [id('first'), id('second')];
     await plan(first);
     const planned = await plan(second, { name: 'nightly', scheduled_at: '2026-11-21T03:00:00Z' });
-    expect(planned).toMatchObject({ skipped: expect.stringContaining(first), config: [] });
+    expect(planned).toMatchObject({ skipped: expect.stringContaining(first) });
     expect(await readJob(context.bucket, second)).toMatchObject({
       state: 'cancelled',
       error: { name: 'Skipped', message: expect.stringContaining(`in use by backup job ${first}`) },

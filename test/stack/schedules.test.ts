@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { CloudWatchLogsClient, FilterLogEventsCommand } from '@aws-sdk/client-cloudwatch-logs';
 import { GetFunctionCommand, InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { DescribeExecutionCommand, StartExecutionCommand, StopExecutionCommand } from '@aws-sdk/client-sfn';
@@ -61,10 +62,12 @@ test('the deployment has made a daily schedule for each target, which can be pau
 });
 
 test('a schedule starts its backup by itself, with its own stores, tags, note and retention', async () => {
-  const at = new Date(Date.now() + 5000).toISOString().slice(0, 19);
+  const name = `soon-${randomBytes(4).toString('hex')}`;
+  // Long enough for a busy machine to make the schedule before its time has come.
+  const at = new Date(Date.now() + 30_000).toISOString().slice(0, 19);
   const options = ['--target', 'empty', '--stores', 'kv', '--tag', 'soon', '--note', 'once', '--keep', '30d'];
-  await ngbak('schedule', ['schedule', 'create', 'soon', '--at', at, ...options]);
-  const { schedule, last } = await lastRun('soon');
+  await ngbak('schedule', ['schedule', 'create', name, '--at', at, ...options]);
+  const { schedule, last } = await lastRun(name);
   expect(last).toMatchObject({ state: 'completed', by_hand: false, skipped: false });
   expect(schedule).toMatchObject({ missed_total: 0 });
   const [job] = await ngbak('job', ['job', last.job_id]);
@@ -75,7 +78,7 @@ test('a schedule starts its backup by itself, with its own stores, tags, note an
     tags: ['soon'],
     note: 'once',
     retention: '30d',
-    requested_by: 'schedule:soon',
+    requested_by: `schedule:${name}`,
   });
   // The line that CloudWatch makes metrics of.
   const { events } = await new CloudWatchLogsClient({}).send(
@@ -93,8 +96,8 @@ test('a schedule starts its backup by itself, with its own stores, tags, note an
       BackupBytes: record?.value.archive.bytes,
     }),
   );
-  expect(await ngbak('removed', ['schedule', 'remove', 'soon', '--yes'])).toEqual([{ name: 'soon' }]);
-});
+  expect(await ngbak('removed', ['schedule', 'remove', name, '--yes'])).toEqual([{ name }]);
+}, 300_000);
 
 test('through the HTTP API, an operator does all of it and a viewer only looks', async () => {
   const create = [
@@ -133,7 +136,7 @@ test('through the HTTP API, an operator does all of it and a viewer only looks',
   expect((await run(['schedule', 'remove', 'by-api', '--yes'], api('viewer'))).code).toBe(5);
   await ngbak('removed', ['schedule', 'remove', 'by-api', '--yes'], api('operator'));
   expect((await run(['schedule', 'show', 'by-api'], api('viewer'))).code).toBe(3);
-});
+}, 300_000);
 
 describe('while another job is at work on the target', () => {
   let other: string;
@@ -217,6 +220,8 @@ describe('retention', () => {
       },
       Buffer.from('an archive'),
     );
+  // A stack may be tested twice.
+  beforeAll(() => stack.bucket.removeAll('backups/snapshot_2026-01-0'));
   const there = async () =>
     (await stack.keys('backups/snapshot_2026-0')).filter((key) => key.endsWith('_retired.json')).sort();
 
