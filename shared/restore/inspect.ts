@@ -261,13 +261,24 @@ async function compareStore(
       version: probe.version,
       archive: countsAtDestination(archive.manifest, plan, name),
       target: probe.counts,
-      warnings: [...probe.warnings],
+      warnings: [...probe.warnings, ...versionWarnings(archive.manifest, name, probe.version)],
       changes: route?.changes ?? [],
       smoke: await askStore(config, plan, store, context),
       problems: [...problems],
     };
   };
   return withStore(config, plan.target, name, look, scopesOf(plan));
+}
+
+/** Newer servers read what older ones wrote; the other way round, something may be missing there. */
+function versionWarnings({ storage_backends }: Manifest, name: StoreName, version: string): string[] {
+  const saved = storage_backends[name]?.version;
+  if (saved === undefined) return [];
+  const [from, to] = [saved, version].map((text) => text.split('.').map(Number));
+  const [major = 0, minor = 0] = from ?? [];
+  const [targetMajor = 0, targetMinor = 0] = to ?? [];
+  const older = targetMajor < major || (targetMajor === major && targetMinor < minor);
+  return older ? [`the backup was made of version ${saved}, and the target is older: ${version}`] : [];
 }
 
 /** What the archive says it holds of the parts that are restored, under the names of the destination. */

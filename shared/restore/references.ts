@@ -13,6 +13,8 @@ import { viewOf } from './routes.ts';
 const LOOK_UP_VALUES = 2000;
 /** Values of one field that are held, as numbers of 48 bits; where there are more, a sample of them is. */
 const VALUES_HELD = 1_000_000;
+/** Longest that one step counts references, in milliseconds: they are told, and must not cost a restore its time. */
+const COUNTING_MS_MAX = 5 * 60 * 1000;
 const SAMPLES_MAX = 5;
 const SAMPLE_CHARACTERS = 100;
 
@@ -27,8 +29,9 @@ export async function countReferences(
   plan: RestorePlan,
   archive: EntryReader,
   open: (store: 'graph' | 'vectors' | 'kv') => Promise<Store | undefined>,
-  context: LegContext,
+  leg: LegContext,
 ): Promise<ReferenceCount[]> {
+  const context = withinLimit(leg);
   const held = new Map<string, HashSample | undefined>();
   const counts: ReferenceCount[] = [];
   for (const reference of referencesOf(config, plan)) {
@@ -75,8 +78,9 @@ export async function proveReferences(
   plan: RestorePlan,
   archive: EntryReader,
   goal: Store,
-  context: LegContext,
+  leg: LegContext,
 ): Promise<ReferenceCount[]> {
+  const context = withinLimit(leg);
   const counts: ReferenceCount[] = [];
   for (const reference of referencesOf(config, plan)) {
     if (reference.to.store !== goal.name || !plan.stores.includes(reference.from.store)) continue;
@@ -84,6 +88,11 @@ export async function proveReferences(
     if (count) counts.push(count);
   }
   return counts;
+}
+
+function withinLimit(leg: LegContext): LegContext {
+  const end = Date.now() + COUNTING_MS_MAX;
+  return { ...leg, timeLeft: () => Math.min(leg.timeLeft(), end - Date.now()) };
 }
 
 function referencesOf(config: NgbakConfig, plan: RestorePlan): readonly Reference[] {
