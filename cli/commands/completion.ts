@@ -14,47 +14,103 @@ export function completionCommand(program: Command): void {
     });
 }
 
-/** The script for a shell, made of the program's own commands and options. */
+/** What may follow when a command's words are typed: `path` is those words, empty for `ngbak` itself. */
+interface Level {
+  readonly path: string;
+  readonly words: readonly { readonly word: string; readonly about: string }[];
+  /** Values of options that take one of a few, by flag. */
+  readonly values: readonly { readonly flag: string; readonly values: readonly string[] }[];
+}
+
+/** The script for a shell, made of the program's own commands, options and choices. */
 export function completionScript(program: Command, shell: 'bash' | 'zsh' | 'fish'): string {
-  const commands = program.commands.map((command) => ({
-    name: command.name(),
-    summary: command.summary() || command.description(),
-    words: [...command.commands.map((inner) => inner.name()), ...flagsOf(command), ...flagsOf(program)],
-  }));
-  if (shell === 'fish') {
-    return commands
-      .flatMap(({ name, summary, words }) => [
-        `complete -c ngbak -n __fish_use_subcommand -a ${name} -d ${quote(summary)}`,
-        ...words.map((word) =>
-          word.startsWith('--')
-            ? `complete -c ngbak -n '__fish_seen_subcommand_from ${name}' -l ${word.slice(2)}`
-            : `complete -c ngbak -n '__fish_seen_subcommand_from ${name}' -a ${word}`,
-        ),
-      ])
-      .concat('')
-      .join('\n');
-  }
-  const cases = commands.map(({ name, words }) => `    ${name}) words=${quote(words.join(' '))} ;;`);
-  const bash = [
+  const levels = levelsOf(program, program, '');
+  if (shell === 'fish') return fishScript(levels);
+  const bash = bashScript(levels);
+  return shell === 'bash' ? bash : `autoload -U +X bashcompinit && bashcompinit\n${bash}`;
+}
+
+function levelsOf(command: Command, program: Command, path: string): Level[] {
+  const options = command === program ? program.options : [...command.options, ...program.options];
+  const level: Level = {
+    path,
+    words: [
+      ...command.commands.map((inner) => ({ word: inner.name(), about: inner.summary() })),
+      ...command.registeredArguments.flatMap(({ argChoices = [] }) =>
+        argChoices.map((word) => ({ word, about: '' })),
+      ),
+      ...options.flatMap(({ long, description }) => (long ? [{ word: long, about: description }] : [])),
+    ],
+    values: options.flatMap(({ long, argChoices }) =>
+      long && argChoices ? [{ flag: long, values: argChoices }] : [],
+    ),
+  };
+  const inner = command.commands.flatMap((child) =>
+    levelsOf(child, program, path === '' ? child.name() : `${path} ${child.name()}`),
+  );
+  return [level, ...inner];
+}
+
+/** How a shell sees that a word belongs to the path so far: the path before, a space, the word. */
+const stepOf = (path: string) => (path.includes(' ') ? path : ` ${path}`);
+
+function bashScript(levels: readonly Level[]): string {
+  const steps = levels.filter(({ path }) => path !== '').map(({ path }) => quote(stepOf(path)));
+  const cases = levels.map(
+    ({ path, words }) => `    ${quote(path)}) words=${quote(words.map(({ word }) => word).join(' '))} ;;`,
+  );
+  const values = levels.flatMap(({ path, values: all }) =>
+    all.map(({ flag, values: each }) => `    ${quote(`${path} ${flag}`)}) words=${quote(each.join(' '))} ;;`),
+  );
+  return [
     '_ngbak() {',
-    '  local words',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: this is the shell's
-    '  case "${COMP_WORDS[1]}" in',
+    "  local path='' word words before=${COMP_WORDS[COMP_CWORD-1]}",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: this is the shell's
+    '  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
+    '    case "$path $word" in',
+    `      ${steps.join('|')}) path="\${path:+$path }$word" ;;`,
+    '    esac',
+    '  done',
+    '  case "$path" in',
     ...cases,
-    '    *) words="" ;;',
     '  esac',
-    `  [ "$COMP_CWORD" -eq 1 ] && words=${quote(commands.map(({ name }) => name).join(' '))}`,
+    '  case "$path $before" in',
+    ...values,
+    '  esac',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: this is the shell's
     '  COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))',
     '}',
     'complete -o default -F _ngbak ngbak',
     '',
   ].join('\n');
-  return shell === 'bash' ? bash : `autoload -U +X bashcompinit && bashcompinit\n${bash}`;
 }
 
-function flagsOf(command: Command): string[] {
-  return command.options.flatMap(({ long }) => (long ? [long] : []));
+function fishScript(levels: readonly Level[]): string {
+  const steps = levels.filter(({ path }) => path !== '').map(({ path }) => quote(stepOf(path)));
+  const lines = levels.flatMap(({ path, words, values }) => {
+    const at = `complete -c ngbak -n ${quote(`test (__ngbak_path) = ${quote(`/${path}`)}`)}`;
+    return words.map(({ word, about }) => {
+      const told = about === '' ? '' : ` -d ${quote(about)}`;
+      if (!word.startsWith('--')) return `${at} -f -a ${word}${told}`;
+      const choices = values.find(({ flag }) => flag === word)?.values;
+      return `${at} -l ${word.slice(2)}${choices ? ` -x -a ${quote(choices.join(' '))}` : ''}${told}`;
+    });
+  });
+  return [
+    'function __ngbak_path',
+    "  set -l path ''",
+    '  for word in (commandline -opc)[2..-1]',
+    '    switch "$path $word"',
+    `      case ${steps.join(' ')}`,
+    '        set path (string trim -- "$path $word")',
+    '    end',
+    '  end',
+    '  echo "/$path"',
+    'end',
+    ...lines,
+    '',
+  ].join('\n');
 }
 
 function quote(text: string): string {

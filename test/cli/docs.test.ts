@@ -1,4 +1,6 @@
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { expect, test } from '@jest/globals';
 import { completionScript } from '../../cli/commands/completion.ts';
 import { makeProgram } from '../../cli/program.ts';
@@ -20,4 +22,20 @@ test.each(['bash', 'zsh', 'fish'] as const)('completion for %s knows every comma
   const script = completionScript(program, shell);
   for (const command of program.commands) expect(script).toContain(command.name());
   expect(script).toContain('keep-last');
+});
+
+test.each([
+  ['ngbak resto', 'restore'],
+  ['ngbak restore x --mode ', 'replace merge'],
+  ['ngbak --json archive li', 'list'],
+  ['ngbak local up --on', '--only'],
+  ['ngbak list list --lim', '--limit'],
+])('in a real bash, "%s" and Tab give "%s"', async (line, expected) => {
+  const script = `${completionScript(makeProgram(), 'bash')}
+    COMP_WORDS=(${line.replace(/ $/, " ''")})
+    COMP_CWORD=$(( \${#COMP_WORDS[@]} - 1 ))
+    _ngbak
+    echo "\${COMPREPLY[*]}"`;
+  const { stdout } = await promisify(execFile)('bash', ['--norc', '-c', script]);
+  expect(stdout.trim()).toBe(expected);
 });
