@@ -80,6 +80,7 @@ describe('the archive bucket', () => {
           rule('staging', { Prefix: 'staging/', ExpirationInDays: 8, ...one }),
           rule('uploads', { Prefix: 'uploads/', ExpirationInDays: 8, ...one }),
           rule('jobs', { Prefix: 'jobs/', ExpirationInDays: 90, ...one }),
+          rule('deferred', { Prefix: 'deferred/', ExpirationInDays: 90, ...one }),
           rule('runs', { Prefix: 'runs/', ExpirationInDays: 90, ...one }),
           rule('locks', { Prefix: 'locks/', ExpirationInDays: Match.absent(), ...one }),
           rule('deleted-backups', { Prefix: 'backups/', ExpirationInDays: Match.absent() }),
