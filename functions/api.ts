@@ -80,5 +80,11 @@ let serve: ReturnType<typeof handle> | undefined;
 /** The HTTP API behind API Gateway. */
 export const handler = async (event: LambdaEvent, context: LambdaContext) => {
   serve ??= handle(make());
-  return await serve(event, context);
+  return await serve(withoutIdleBody(event), context);
 };
+
+/** A body of a GET or HEAD means nothing (RFC 9110, 9.3.1), and a Request is refused that has one. */
+function withoutIdleBody(event: LambdaEvent): LambdaEvent {
+  const { http } = event.requestContext as { http?: { method?: string } };
+  return http?.method === 'GET' || http?.method === 'HEAD' ? { ...event, body: null } : event;
+}

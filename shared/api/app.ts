@@ -179,7 +179,9 @@ function methodsAt(api: Api, path: string): string[] {
     const known = definition.route.path.split('/');
     const same =
       known.length === segments.length &&
-      known.every((segment, at) => segment.startsWith('{') || segment === segments[at]);
+      known.every((segment, at) =>
+        segment.startsWith('{') ? segments[at] !== '' : segment === segments[at],
+      );
     return same ? [definition.route.method.toUpperCase()] : [];
   });
 }
