@@ -73,8 +73,14 @@ test(
     expect(await page.title()).toBe('Completed: backup of dashboard – ngbak');
     const job = await browser.stack.waitForJob(jobIn(page));
     backupId = job.backup_id ?? '';
-    file = join(folder, `${backupId}.ngbak`);
-    await writeFile(file, await browser.stack.download(backupId));
+
+    await page.getByRole('link', { name: backupId }).first().click();
+    await page.waitForURL(/#\/backup\//);
+    const [download] = await Promise.all([page.waitForEvent('download'), button(page, 'Download').click()]);
+    file = join(folder, download.suggestedFilename());
+    await download.saveAs(file);
+    expect(file).toMatch(/backup_\d{8}_\d{6}\.ngbak$/);
+    expect((await readFile(file)).equals(await browser.stack.download(backupId))).toBe(true);
     visit.assertClean();
   },
   LONG_MS,
@@ -120,12 +126,33 @@ test(
     await button(page, 'Restore now').click();
     await page.getByText('That is not its name.').waitFor();
     expect(await readTarget(DASHBOARD)).toEqual(damaged);
+    // Somebody else, whose page still shows what was found with other options, can't confirm these.
+    const stale = await callApi(`restore/${job}/confirm`, {
+      phrase: 'dashboard',
+      inspected_at: '2026-01-01T00:00:00.000Z',
+    });
+    expect([stale.status, await stale.text()]).toEqual([400, expect.stringContaining('was inspected again')]);
     await page.getByLabel(/Type the name of the target/).fill('dashboard');
     await button(page, 'Restore now').click();
     await page.getByText('Restored and verified').waitFor();
     await page.getByText('What came back').waitFor();
     expect(await readTarget(DASHBOARD)).toEqual(whole);
     expect((await browser.stack.waitForJob(job)).state).toBe('completed');
+    visit.assertClean();
+  },
+  LONG_MS,
+);
+
+test(
+  'that a job has ended is told wherever the user is',
+  async () => {
+    const visit = await browser.visit({ role: 'operator' });
+    await visit.open('settings');
+    await visit.page.getByRole('heading', { name: 'Settings' }).first().waitFor();
+    // The jobs that are there when the page is opened are no news.
+    await visit.page.waitForLoadState('networkidle');
+    await browser.stack.run('Backup', { target: 'dashboard', stores: ['kv'] });
+    await visit.page.getByText('Backup of dashboard completed').first().waitFor();
     visit.assertClean();
   },
   LONG_MS,
@@ -227,6 +254,11 @@ test(
       () => undefined,
     );
     const job = await upload(visit, file);
+    const other = await visit.context.newPage();
+    await other.goto(page.url());
+    await other.getByText('Another tab uploads this file').waitFor();
+    await other.close();
+
     await button(page, 'Pause').click();
     await page.getByText('Paused').waitFor();
     await button(page, 'Cancel upload').click();
@@ -362,14 +394,22 @@ test.each([
   LONG_MS,
 );
 
+/** Calls the API as an operator; with a body, by POST. */
+function callApi(path: string, body?: object): Promise<Response> {
+  return fetch(`${browser.stack.apiUrl()}/api/v1/${path}`, {
+    ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
+    headers: {
+      authorization: `Bearer ${browser.stack.apiKey('operator')}`,
+      'content-type': 'application/json',
+    },
+  });
+}
+
 /** Waits until S3 has exactly these parts of a job's upload. */
 async function expectParts(job: string, wanted: number[]): Promise<void> {
-  const key = browser.stack.apiKey('viewer');
   const deadline = Date.now() + 60_000;
   for (;;) {
-    const answer = await fetch(`${browser.stack.apiUrl()}/api/v1/restore/${job}/parts`, {
-      headers: { authorization: `Bearer ${key}` },
-    });
+    const answer = await callApi(`restore/${job}/parts`);
     const { parts } = (await answer.json()) as { parts: { number: number }[] };
     if (parts.map(({ number }) => number).join() === wanted.join()) return;
     if (Date.now() > deadline) throw new Error(`S3 has parts ${JSON.stringify(parts)} of ${job}.`);
