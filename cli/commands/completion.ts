@@ -67,7 +67,7 @@ function bashScript(levels: readonly Level[]): string {
     // biome-ignore lint/suspicious/noTemplateCurlyInString: this is the shell's
     "  local path='' word words before=${COMP_WORDS[COMP_CWORD-1]}",
     // biome-ignore lint/suspicious/noTemplateCurlyInString: this is the shell's
-    '  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
+    '  for word in "${COMP_WORDS[@]:1:$((COMP_CWORD-1))}"; do',
     '    case "$path $word" in',
     `      ${steps.join('|')}) path="\${path:+$path }$word" ;;`,
     '    esac',
