@@ -1,4 +1,9 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { CloudWatchLogsClient, FilterLogEventsCommand } from '@aws-sdk/client-cloudwatch-logs';
 import { GetFunctionCommand, InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { DescribeExecutionCommand, StartExecutionCommand, StopExecutionCommand } from '@aws-sdk/client-sfn';
@@ -136,6 +141,40 @@ test('through the HTTP API, an operator does all of it and a viewer only looks',
   expect((await run(['schedule', 'remove', 'by-api', '--yes'], api('viewer'))).code).toBe(5);
   await ngbak('removed', ['schedule', 'remove', 'by-api', '--yes'], api('operator'));
   expect((await run(['schedule', 'show', 'by-api'], api('viewer'))).code).toBe(3);
+}, 300_000);
+
+test('docs/aws-cli.md: its lines make, pause and remove a schedule by the AWS CLI alone', async () => {
+  const text = await readFile(new URL('../../docs/aws-cli.md', import.meta.url), 'utf8');
+  const setup = /```sh\n(output\(\)[\s\S]*?)```/.exec(text)?.[1];
+  const lines = (name: string) => {
+    const block = new RegExp(`<!-- run: ${name} -->\\n\`\`\`sh\\n([\\s\\S]*?)\`\`\``).exec(text)?.[1];
+    if (!setup || !block) throw new Error(`docs/aws-cli.md has no lines "${name}".`);
+    return block;
+  };
+  const folder = await mkdtemp(join(tmpdir(), 'ngbak-schedules-'));
+  const sh = async (...names: string[]) => {
+    const script = [setup, lines('schedules'), ...names.map(lines)].join('\n');
+    const options = { cwd: folder, env: { ...process.env, STACK: 'NgbakTest' } };
+    return (await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], options)).stdout;
+  };
+  const weekly = async () => (await ngbak('schedule', ['schedule', 'show', 'weekly']))[0];
+  // A stack may be tested twice.
+  await run(['schedule', 'remove', 'weekly', '--yes'], direct);
+  try {
+    expect(await sh('new_schedule')).toMatch(/^daily\tENABLED$/m);
+    expect(await weekly()).toMatchObject({
+      expression: 'cron(0 4 ? * SUN *)',
+      enabled: true,
+      backup: { target: 'default', retention: '90d' },
+    });
+    expect(await weekly()).not.toHaveProperty('made_by');
+    await sh('pause_schedule');
+    expect(await weekly()).toMatchObject({ enabled: false });
+    await sh('remove_schedule');
+    expect((await run(['schedule', 'show', 'weekly'], direct)).code).toBe(3);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }, 300_000);
 
 describe('while another job is at work on the target', () => {
