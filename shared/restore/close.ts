@@ -88,8 +88,8 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
       restored_from_backup: inspection.archive.backup_id,
       backup_timestamp: inspection.archive.created_at,
       ...(inspection.archive.origin === undefined ? {} : { original_target: inspection.archive.origin }),
-      changes: Object.entries(plan.routes ?? {}).flatMap(([store, { changes }]) =>
-        changes.map((change) => `${store}: ${change}`),
+      changes: plan.stores.flatMap((store) =>
+        (plan.routes?.[store]?.changes ?? []).map((change) => `${store}: ${change}`),
       ),
     },
     ...danglingEnd(plan, stores.graph?.loaded),
