@@ -33,5 +33,9 @@ export function hasEnded(state: JobState): boolean {
 /** A job's state with its sign. */
 export function JobStateSign({ state }: { state: JobState }) {
   const { type, text } = STATES[state];
-  return <StatusIndicator type={type}>{text}</StatusIndicator>;
+  return (
+    <StatusIndicator type={type} wrapText={false}>
+      {text}
+    </StatusIndicator>
+  );
 }

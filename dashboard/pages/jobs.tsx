@@ -101,12 +101,19 @@ export default function Jobs({ route: { query } }: PageProps) {
           {
             id: 'job',
             header: 'Job',
-            minWidth: 170,
+            minWidth: 260,
             isRowHeader: true,
             cell: (job) => (
-              <Link href={href(['job', job.job_id])}>
-                {KINDS[job.kind]} {job.kind === 'backup' ? 'of' : 'into'} <bdi>{job.target}</bdi>
-              </Link>
+              <>
+                <Link href={href(['job', job.job_id])}>
+                  {KINDS[job.kind]} {job.kind === 'backup' ? 'of' : 'into'} <bdi>{job.target}</bdi>
+                </Link>
+                {job.error && (
+                  <Box fontSize="body-s" color="text-body-secondary">
+                    <bdi className="anywhere">{shortened(job.error.message)}</bdi>
+                  </Box>
+                )}
+              </>
             ),
           },
           {
@@ -126,13 +133,7 @@ export default function Jobs({ route: { query } }: PageProps) {
             id: 'by',
             header: 'Asked for by',
             minWidth: 130,
-            cell: ({ requested_by }) => <bdi>{requested_by ?? '–'}</bdi>,
-          },
-          {
-            id: 'why',
-            header: 'What happened',
-            minWidth: 260,
-            cell: ({ error: failed }) => (failed ? <bdi className="anywhere">{failed.message}</bdi> : ''),
+            cell: ({ requested_by }) => <bdi className="anywhere">{requested_by ?? '–'}</bdi>,
           },
         ]}
         empty={
@@ -161,4 +162,11 @@ export default function Jobs({ route: { query } }: PageProps) {
 
 function tookText({ created_at, finished_at }: JobSummary): string {
   return finished_at ? duration((Date.parse(finished_at) - Date.parse(created_at)) / 1000) : '';
+}
+
+/** Longest reason in the list, in characters; the job's own page tells all of it. */
+const REASON_MAX = 160;
+
+function shortened(text: string): string {
+  return text.length > REASON_MAX ? `${text.slice(0, REASON_MAX)}…` : text;
 }
