@@ -1,9 +1,17 @@
 import type { EntryReader } from '../../archive/types.ts';
 import type { LegContext, RestoreOptions } from '../port.ts';
 import type { QdrantClient } from './client.ts';
-import { comparableText, listAliases, listCollections, readCollection, vectorLayout } from './collections.ts';
+import {
+  comparableText,
+  listAliases,
+  listCollections,
+  readCollection,
+  vectorLayout,
+  vectorSizes,
+} from './collections.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
+import { countPoints } from './points.ts';
 import { countPeers, readVersion } from './probe.ts';
 import { describeScope } from './scope.ts';
 
@@ -44,12 +52,18 @@ export async function admitQdrant(
         );
       }
     }
-    const inPlace = scope.filter !== undefined || options.mode === 'merge';
     const existing =
-      inPlace && config && present.includes(name) ? await readCollection(client, name, signal) : undefined;
-    if (existing && config && vectorLayout(existing.view) !== vectorLayout(config.view)) {
+      config && present.includes(name) ? await readCollection(client, name, signal) : undefined;
+    if (!existing || !config) continue;
+    const inPlace = scope.filter !== undefined || options.mode === 'merge';
+    const layoutOf = inPlace ? vectorLayout : vectorSizes;
+    if (layoutOf(existing.view) === layoutOf(config.view)) continue;
+    const differ = `the vectors of collection "${name}" are ${layoutOf(config.view)} in the archive, but ${layoutOf(existing.view)} on the server`;
+    if (inPlace) problems.push(differ);
+    // Whoever searches there now would fail from then on. Where nothing is stored, nobody does.
+    else if ((await countPoints(client, name, undefined, signal)) > 0) {
       problems.push(
-        `the vectors of collection "${name}" are ${vectorLayout(config.view)} in the archive, but ${vectorLayout(existing.view)} on the server`,
+        `${differ}, where clients with another embedding model use them: delete the collection first if the model goes back as well`,
       );
     }
   }

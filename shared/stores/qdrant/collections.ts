@@ -119,6 +119,14 @@ export function vectorLayout(view: ConfigView): string {
   return [...dense, ...sparse].sort().join(', ') || 'no vectors';
 }
 
+/** Names and sizes of a collection's dense vectors, in words: what a client must know to search in it. */
+export function vectorSizes(view: ConfigView): string {
+  const sizes = Object.entries(denseVectors(view)).map(
+    ([name, { size }]) => `${name || '(unnamed)'} ${size}`,
+  );
+  return sizes.sort().join(', ') || 'no vectors';
+}
+
 /** Points that one request may ask for, where the collection's strict mode limits it. */
 export function pageLimit({ strict_mode_config: strict }: ConfigView): number | undefined {
   return strict?.enabled ? (strict.max_query_limit ?? undefined) : undefined;
