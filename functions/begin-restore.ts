@@ -4,6 +4,6 @@ import { beginRestore } from '../shared/restore/begin.ts';
 import { step } from './step.ts';
 
 /** Takes the target's lock: from here on, the restore may write. */
-export const handler = step(z.object({ job_id: Id }), (environment, { job_id }) =>
-  beginRestore(environment, job_id),
+export const handler = step(z.object({ job_id: Id }), (environment, { job_id }, leg) =>
+  beginRestore(environment, job_id, leg),
 );

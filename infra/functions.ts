@@ -133,7 +133,7 @@ export const SIZES = {
     memoryMb: RECORDS_MB,
     timeoutMinutes: LEG_MINUTES,
     stores: [],
-    bucket: { read: ['jobs/*', 'locks/*'], write: ['jobs/*', 'locks/*'] },
+    bucket: { read: ['jobs/*', 'locks/*'], write: ['jobs/*', 'locks/*'], delete: ['locks/*'] },
     describesExecutions: true,
     callsHooks: true,
   },

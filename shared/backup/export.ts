@@ -2,15 +2,15 @@ import { z } from 'zod';
 import { SegmentCarry } from '../archive/segment.ts';
 import { uploadSegment } from '../archive/segment-store.ts';
 import type { EntryPiece } from '../archive/types.ts';
-import { segmentsPrefix } from '../bucket/layout.ts';
+import { backupPlanKey, segmentsPrefix, stagingPrefix } from '../bucket/layout.ts';
 import { addTallies, type Tallies } from '../digest.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { NgbakError } from '../errors.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { withStore } from '../stores/open.ts';
-import type { Cursor, StoreName } from '../stores/port.ts';
-import { ExportState, readBackupPlan } from './plan.ts';
+import type { Cursor, LegContext, Store, StoreName } from '../stores/port.ts';
+import { BackupPlan, ExportState, readBackupPlan } from './plan.ts';
 
 /**
  * A leg ends its segment at this many uncompressed bytes. Far below what one upload can hold in 10,000 parts, small
@@ -78,7 +78,7 @@ export async function exportLeg(
         ...(plan.request.level === undefined ? {} : { level: plan.request.level }),
         signal: leg.signal,
         tallies: () => ({ [state.store]: tallies }),
-      });
+      }).finally(() => letGoIfEnded(environment, state.job_id, store, context));
       return { store: cursor, archive: record.carry };
     },
     plan.scopes,
@@ -86,6 +86,24 @@ export async function exportLeg(
   const done = next.store === null;
   await progress.close(done);
   return { ...state, leg: state.leg + 1, cursor: done ? null : next, done };
+}
+
+/**
+ * Stopping an execution does not stop its functions. The janitor removes the plan with everything else: a leg that finds
+ * it gone takes away what it has left since, in the bucket and on the server. Throws NgbakError then.
+ */
+async function letGoIfEnded(
+  { bucket }: Environment,
+  jobId: string,
+  store: Store,
+  context: LegContext,
+): Promise<void> {
+  if (await bucket.readRecord(backupPlanKey(jobId), BackupPlan)) return;
+  await store.cleanup(context);
+  await bucket.removeAll(stagingPrefix(jobId));
+  throw new NgbakError(`Backup ${jobId} has ended while this leg was at work.`, {
+    remedy: 'Start a new backup.',
+  });
 }
 
 /** Segments sort in the order in which the archive holds them: shard by shard, leg by leg. */

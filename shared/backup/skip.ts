@@ -17,7 +17,7 @@ export async function lockOrSkip(
   schedule: NonNullable<BackupRequest['schedule']>,
   jobId: string,
   start: string,
-  lock: () => Promise<void>,
+  lock: () => Promise<unknown>,
 ): Promise<string | undefined> {
   const { name, scheduled_at } = schedule;
   const run = await recordRun(bucket, {

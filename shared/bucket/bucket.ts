@@ -201,6 +201,21 @@ export class Bucket {
     }
   }
 
+  /** Removes one version of an object, or the object in a bucket without versions. Idempotent. */
+  async removeVersion({ key, version_id }: { key: string; version_id?: string | undefined }): Promise<void> {
+    await this.s3
+      .send(
+        new DeleteObjectCommand({
+          Bucket: this.name,
+          Key: key,
+          ...(version_id === undefined ? {} : { VersionId: version_id }),
+        }),
+      )
+      .catch((error) => {
+        throw this.#explain(error, 'delete', key);
+      });
+  }
+
   #explain(error: unknown, verb: string, key: string): Error {
     return explainS3Error(error, verb, `s3://${this.name}/${key}`);
   }

@@ -39,6 +39,9 @@ export const uploadPrefix = (jobId: string) => `${UPLOADS}${jobId}/`;
 export const jobPrefix = (jobId: string) => `${JOBS}${jobId}/`;
 export const jobRecordKey = (jobId: string) => `${JOBS}${jobId}/job.json`;
 export const jobProgressPrefix = (jobId: string) => `${JOBS}${jobId}/progress/`;
+/** Which steps of a restore are at work on a store. */
+export const leasePrefix = (jobId: string) => `${JOBS}${jobId}/leases/`;
+export const restoreLeaseKey = (jobId: string, store: string) => `${leasePrefix(jobId)}${store}.json`;
 export const restoreRequestKey = (jobId: string) => `${JOBS}${jobId}/request.json`;
 export const restorePlanKey = (jobId: string) => `${JOBS}${jobId}/restore.json`;
 export const inspectionKey = (jobId: string) => `${JOBS}${jobId}/inspection.json`;

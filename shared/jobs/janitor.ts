@@ -16,6 +16,7 @@ import { CatalogRecord } from '../catalog/record.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { resumeWriters } from '../hooks/hooks.ts';
 import { headArchive } from '../operations/head-archive.ts';
+import { untilStepsEnded } from '../restore/lease.ts';
 import { jobIdsOfInput, RestorePlan } from '../restore/plan.ts';
 import { findSafetyBackup, relatedJobId } from '../restore/safety.ts';
 import { withStore } from '../stores/open.ts';
@@ -47,16 +48,33 @@ export async function cleanUpAfter(environment: Environment, event: ExecutionEnd
   const { executionArn, name, input } = event.detail;
   const job = await findJob(environment, [...jobIdsOfInput(input), name], executionArn);
   // Another execution owns the job (a second event of the same upload), or the job was refused before it began.
-  if (!job) return;
+  if (!job) return closeUnclaimed(environment, event);
   if (job.kind === 'backup') {
     await cleanUpBackup(environment, job, leg);
     await release(environment, job, event);
     return;
   }
+  // The functions of an execution that was stopped go on: nothing of it may be written beside what comes next.
+  await changeLock(environment.bucket, job.target, executionArn, { ended: true });
+  await untilStepsEnded(environment.bucket, job.job_id, leg);
   const plan = (await environment.bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
   await cleanUpRestore(environment, job, plan, leg);
   if (plan?.rollback_of !== undefined) await closeRollback(environment, job, plan.rollback_of, event);
   else if (!(await rollBack(environment, job, event))) await release(environment, job, event);
+}
+
+/**
+ * Closes a requested job whose execution ended badly before it could make the job its own, and removes an upload that
+ * came when its job had ended: nobody will ever ask for it.
+ */
+async function closeUnclaimed({ bucket }: Environment, event: ExecutionEnded): Promise<void> {
+  const failed = event.detail.status !== 'SUCCEEDED';
+  for (const id of jobIdsOfInput(event.detail.input)) {
+    const job = await updateJob(bucket, id, (record) =>
+      failed && record.execution_arn === undefined && !hasEnded(record.state) ? closing(event) : undefined,
+    );
+    if (job && hasEnded(job.state)) await bucket.removeAll(uploadPrefix(id));
+  }
 }
 
 /** Lets go of the target: lock, job record, writers. */
@@ -89,6 +107,7 @@ async function rollBack(environment: Environment, job: JobRecord, event: Executi
   await changeLock(bucket, job.target, executionArn, {
     job_id: name,
     execution_arn: started.executionArn ?? '',
+    ended: false,
   });
   const { error } = closing(event);
   if (error) await closeJob(environment, job.job_id, { error });
@@ -204,7 +223,7 @@ async function cleanUpRestore(
   const { bucket } = environment;
   if (plan) {
     await cleanServers(environment, job, plan.stores, leg);
-    if (plan.source.key.startsWith(UPLOADS)) await bucket.removeAll(plan.source.key);
+    if (plan.source.key.startsWith(UPLOADS)) await bucket.removeVersion(plan.source);
   }
   await bucket.removeAll(uploadPrefix(job.job_id));
   await bucket.removeAll(confirmationKey(job.job_id));

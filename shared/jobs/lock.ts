@@ -5,6 +5,7 @@ import { ConflictError } from '../bucket/bucket.ts';
 import { lockKey } from '../bucket/layout.ts';
 import { NgbakError } from '../errors.ts';
 import { Id } from '../ids.ts';
+import { hasEnded, readJob } from './record.ts';
 
 /** Somebody else works on the target. */
 export class TargetLockedError extends NgbakError {
@@ -26,22 +27,27 @@ export const Lock = z.object({
   since: z.iso.datetime(),
   /** Why the lock outlives its execution: the target holds a part of something. Only another restore may take it. */
   kept: z.string().optional(),
+  /** The execution has ended: steps of it that still run stop by themselves. */
+  ended: z.boolean().optional(),
+  /** The job whose lock was taken over. */
+  taken_from: Id.optional(),
 });
 export type Lock = z.infer<typeof Lock>;
 
 /**
  * Takes the target's lock by a conditional write. A lock whose execution has ended is taken over; taking one's own
- * lock again is fine. Throws TargetLockedError that names the holder.
+ * lock again is fine. Returns the job that it was taken over from, whose functions may still be at work. Throws
+ * TargetLockedError that names the holder.
  */
 export async function takeLock(
   bucket: Bucket,
   sfn: SFNClient,
-  wanted: Omit<Lock, 'since' | 'kept'>,
-): Promise<void> {
+  wanted: Pick<Lock, 'target' | 'job_id' | 'kind' | 'execution_arn'>,
+): Promise<string | undefined> {
   const key = lockKey(wanted.target);
   for (let attempt = 1; attempt <= 5; attempt++) {
     const held = await bucket.readRecord(key, Lock);
-    if (held?.value.execution_arn === wanted.execution_arn) return;
+    if (held?.value.execution_arn === wanted.execution_arn) return held.value.taken_from;
     if (held?.value.kept !== undefined && wanted.kind !== 'restore') {
       throw new TargetLockedError(`Target "${wanted.target}" can't be used: ${held.value.kept}`, {
         remedy: 'Restore a good backup into it first; that frees it.',
@@ -54,13 +60,20 @@ export async function takeLock(
         { remedy: 'Wait until that job has ended, or cancel it, and start again.', inUse: true },
       );
     }
+    if (held && wanted.kind !== 'restore' && (await isBeingCleanedUp(bucket, held.value))) {
+      throw new TargetLockedError(
+        `Target "${wanted.target}" is in use by restore job ${held.value.job_id}, which has ended and is being cleaned up.`,
+        { remedy: 'Wait until that job is closed, and start again.', inUse: true },
+      );
+    }
+    const taken_from = held?.value.job_id;
     try {
       await bucket.writeRecord(
         key,
-        { ...wanted, since: new Date().toISOString() },
+        { ...wanted, since: new Date().toISOString(), ...(taken_from === undefined ? {} : { taken_from }) },
         held ? { etag: held.etag } : { absent: true },
       );
-      return;
+      return taken_from;
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error;
     }
@@ -94,7 +107,7 @@ export async function changeLock(
   bucket: Bucket,
   target: string,
   executionArn: string,
-  change: Partial<Pick<Lock, 'job_id' | 'execution_arn' | 'kept'>>,
+  change: Partial<Pick<Lock, 'job_id' | 'execution_arn' | 'kept' | 'ended'>>,
 ): Promise<void> {
   const held = await bucket.readRecord(lockKey(target), Lock);
   if (held?.value.execution_arn !== executionArn) return;
@@ -104,13 +117,22 @@ export async function changeLock(
 /** Makes sure that this execution still holds the target's lock, before it writes. Throws TargetLockedError. */
 export async function requireLock(bucket: Bucket, target: string, executionArn: string): Promise<void> {
   const held = await bucket.readRecord(lockKey(target), Lock);
-  if (held?.value.execution_arn === executionArn) return;
+  if (held?.value.execution_arn === executionArn && !held.value.ended) return;
   throw new TargetLockedError(
-    held
-      ? `Target "${target}" was taken over by ${held.value.kind} job ${held.value.job_id}.`
-      : `The lock of target "${target}" is gone.`,
+    held?.value.execution_arn === executionArn
+      ? `The job that holds target "${target}" has ended.`
+      : held
+        ? `Target "${target}" was taken over by ${held.value.kind} job ${held.value.job_id}.`
+        : `The lock of target "${target}" is gone.`,
     { remedy: 'Start again once no other job works on the target.', inUse: true },
   );
+}
+
+/** Whether the janitor has yet to decide what becomes of a restore's target: it may be about to be rolled back. */
+async function isBeingCleanedUp(bucket: Bucket, { kind, job_id }: Lock): Promise<boolean> {
+  if (kind !== 'restore') return false;
+  const job = await readJob(bucket, job_id);
+  return job !== undefined && !hasEnded(job.state);
 }
 
 async function isRunning(sfn: SFNClient, executionArn: string): Promise<boolean> {

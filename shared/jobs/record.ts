@@ -3,6 +3,7 @@ import type { Json } from '../archive/types.ts';
 import type { Bucket } from '../bucket/bucket.ts';
 import { ConflictError } from '../bucket/bucket.ts';
 import { jobRecordKey } from '../bucket/layout.ts';
+import { NgbakError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { AnyJson } from '../input.ts';
 
@@ -87,6 +88,21 @@ export async function updateJob(
       if (!(error instanceof ConflictError) || attempt >= 10) throw error;
       await new Promise((resolve) => setTimeout(resolve, 20 * attempt + Math.random() * 50));
     }
+  }
+}
+
+/** The job has ended while a function of it was still at work: stopping an execution does not stop its functions. */
+export class JobEndedError extends NgbakError {}
+
+/** Changes the record of a job that goes on. Throws JobEndedError, and changes nothing, where it has ended. */
+export async function updateRunningJob(
+  bucket: Bucket,
+  jobId: string,
+  changes: Partial<Omit<JobRecord, 'job_id' | 'created_at'>>,
+): Promise<void> {
+  const job = await updateJob(bucket, jobId, ({ state }) => (hasEnded(state) ? undefined : changes));
+  if (job && hasEnded(job.state)) {
+    throw new JobEndedError(`Job ${jobId} has ended: it is ${job.state}.`, { remedy: 'Start a new one.' });
   }
 }
 

@@ -1,9 +1,10 @@
 import type { BackupRequest } from '../backup/request.ts';
 import { restorePlanKey } from '../bucket/layout.ts';
-import type { Environment } from '../environment.ts';
+import type { Environment, Leg } from '../environment.ts';
 import { pauseWriters } from '../hooks/hooks.ts';
-import { takeLock } from '../jobs/lock.ts';
-import { updateJob } from '../jobs/record.ts';
+import { freeLock, takeLock } from '../jobs/lock.ts';
+import { updateRunningJob } from '../jobs/record.ts';
+import { untilStepsEnded } from './lease.ts';
 import { type RestorePlan, readRestorePlan } from './plan.ts';
 import { relatedJobId, safetyRequest } from './safety.ts';
 
@@ -17,20 +18,28 @@ export interface BegunRestore {
 }
 
 /** Takes the target's lock. Everything before only read; everything after may write to the target's stores. */
-export async function beginRestore(environment: Environment, jobId: string): Promise<BegunRestore> {
+export async function beginRestore(environment: Environment, jobId: string, leg: Leg): Promise<BegunRestore> {
   const { bucket } = environment;
   const plan = await readRestorePlan(bucket, jobId);
-  await takeLock(bucket, environment.sfn, {
+  const takenFrom = await takeLock(bucket, environment.sfn, {
     target: plan.target,
     job_id: jobId,
     kind: 'restore',
     execution_arn: plan.execution_arn,
   });
+  try {
+    await updateRunningJob(bucket, jobId, { state: 'processing' });
+  } catch (error) {
+    // The janitor was here before us and will not come again: nobody else would free it.
+    await freeLock(bucket, plan.target, plan.execution_arn);
+    throw error;
+  }
+  // Functions of a job that ended without being cleaned up notice that the lock is gone, and stop.
+  if (takenFrom !== undefined) await untilStepsEnded(bucket, takenFrom, leg);
   await pauseWriters(environment, plan.target, jobId);
   const safety = safetyOf(plan);
   await bucket.writeRecord(restorePlanKey(jobId), { ...plan, safety });
   if (safety !== 'taken') environment.log('No safety backup is taken.', { job_id: jobId, why: safety });
-  await updateJob(bucket, jobId, () => ({ state: 'processing' }));
   return {
     job_id: jobId,
     safety_backup: safety === 'taken',

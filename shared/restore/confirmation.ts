@@ -10,7 +10,7 @@ import { confirmationKey } from '../bucket/layout.ts';
 import type { Environment } from '../environment.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
-import { readJob, updateJob } from '../jobs/record.ts';
+import { readJob, updateRunningJob } from '../jobs/record.ts';
 import type { InspectState } from './inspect.ts';
 import { readInspection } from './inspection.ts';
 import { isConfirmed, type RestoreOptions } from './request.ts';
@@ -24,12 +24,13 @@ export async function askForConfirmation(
   jobId: string,
   token: string,
 ): Promise<void> {
+  await updateRunningJob(environment.bucket, jobId, {});
   await environment.bucket.writeRecord(confirmationKey(jobId), {
     job_id: jobId,
     task_token: token,
     asked_at: new Date().toISOString(),
   });
-  await updateJob(environment.bucket, jobId, () => ({ state: 'awaiting_confirmation' }));
+  await updateRunningJob(environment.bucket, jobId, { state: 'awaiting_confirmation' });
 }
 
 /** What can be said to a restore that waits. */

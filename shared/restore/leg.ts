@@ -10,12 +10,12 @@ import type { Environment, Leg } from '../environment.ts';
 import { IntegrityError, NgbakError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { legContext } from '../jobs/leg-context.ts';
-import { requireLock } from '../jobs/lock.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { withStore } from '../stores/open.ts';
 import type { Store, StoreName } from '../stores/port.ts';
 import { Answer } from './answer.ts';
 import { writeDeferred } from './deferred.ts';
+import { underLease } from './lease.ts';
 import { danglingOf, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { ReferenceCount } from './reference-count.ts';
 import { proveReferences } from './references.ts';
@@ -68,7 +68,18 @@ export async function restoreLeg(
 ): Promise<RestoreState> {
   const plan = await readRestorePlan(environment.bucket, state.job_id);
   if (!plan.stores.includes(name)) return { ...state, done: true };
-  await requireLock(environment.bucket, plan.target, plan.execution_arn);
+  return underLease(environment, plan, name, leg, (leased) =>
+    writeLeg(environment, plan, name, state, leased),
+  );
+}
+
+async function writeLeg(
+  environment: Environment,
+  plan: RestorePlan,
+  name: StoreName,
+  state: RestoreState,
+  leg: Leg,
+): Promise<RestoreState> {
   const progress = new ProgressWriter(environment.bucket, state.job_id, name, 'restore', state.phase);
   const result = await withStore(
     environment.config,
@@ -83,6 +94,8 @@ export async function restoreLeg(
     samples: [...result.samples],
     ...('smoke' in result ? { smoke: result.smoke, references: result.references } : {}),
   };
+  // What a step did that had to stop counts for nothing.
+  leg.signal.throwIfAborted();
   await environment.bucket.writeRecord(restoreLegKey(state.job_id, name, state.phase, state.leg), record);
   const phaseDone = result.cursor === null;
   if (phaseDone && name === 'graph' && state.phase === 'load')

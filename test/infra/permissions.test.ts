@@ -110,7 +110,7 @@ describe('in the bucket', () => {
     expect(who('s3:DeleteObject', 'backups/*.json')).toEqual([]);
     expect(who('s3:DeleteObject', 'backups/*.ngbak')).toEqual(['janitor']);
     expect(who('s3:DeleteObject', 'uploads/*')).toEqual(['janitor']);
-    expect(who('s3:DeleteObject', 'locks/*')).toEqual(['janitor']);
+    expect(who('s3:DeleteObject', 'locks/*')).toEqual(['begin-restore', 'janitor']);
   });
 
   test('exporters see no archive, no upload and no lock', () => {

@@ -2,6 +2,7 @@ import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { Environment } from '../../shared/environment.ts';
 import { changeLock, freeLock, requireLock, takeLock } from '../../shared/jobs/lock.ts';
+import { createJob, updateJob } from '../../shared/jobs/record.ts';
 import { freshEnvironment, waitingMachine } from '../support/aws.ts';
 
 let environment: Environment;
@@ -44,9 +45,31 @@ describe('the lock of a target', () => {
     await take(lock(first));
     await expect(take(lock(second))).rejects.toThrow();
     await environment.sfn.send(new StopExecutionCommand({ executionArn: first }));
-    await take(lock(second));
+    // Whoever has it now must know whose functions may still be at work, also when it asks again.
+    expect(await take(lock(second))).toBe(lock(first).job_id);
+    expect(await take(lock(second))).toBe(lock(first).job_id);
     await expect(requireLock(environment.bucket, 'default', second)).resolves.toBeUndefined();
     await expect(requireLock(environment.bucket, 'default', first)).rejects.toThrow(/taken over/);
+  });
+
+  test('of a restore that ended is not for backups until the janitor has decided what becomes of the target', async () => {
+    const job = { ...lock(first, 'restore'), job_id: 'restore-of-first' };
+    await take(job);
+    const now = new Date().toISOString();
+    await createJob(environment.bucket, {
+      job_id: job.job_id,
+      kind: 'restore',
+      target: 'default',
+      state: 'processing',
+      created_at: now,
+      updated_at: now,
+    });
+    await environment.sfn.send(new StopExecutionCommand({ executionArn: first }));
+    await expect(take(lock(second))).rejects.toThrow(
+      /restore-of-first, which has ended and is being cleaned up/,
+    );
+    await updateJob(environment.bucket, job.job_id, () => ({ state: 'failed' }));
+    await take(lock(second));
   });
 
   test('is freed by its holder only', async () => {

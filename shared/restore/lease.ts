@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import type { Bucket } from '../bucket/bucket.ts';
+import { leasePrefix, restoreLeaseKey } from '../bucket/layout.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { UnavailableError } from '../errors.ts';
+import { requireLock, TargetLockedError } from '../jobs/lock.ts';
+import type { StoreName } from '../stores/port.ts';
+import type { RestorePlan } from './plan.ts';
+
+/** A step that writes to a store says that it is alive this often, and looks whether it still may, in milliseconds. */
+const BEAT_MS = 2_000;
+/** A step that could not do so for this long stops by itself, in milliseconds. */
+const LEASE_MS = 10_000;
+/** Between two looks at a step that somebody waits for, in milliseconds. */
+const LOOK_MS = 500;
+/** A step that was silent for so many looks, 15 seconds, is gone: it stopped by itself long before. */
+const SILENT_LOOKS_MAX = 30;
+
+/** A step at work on one store: `jobs/<job>/leases/<store>.json`, rewritten while it works. */
+const Lease = z.object({ invocation: z.string(), at: z.iso.datetime(), ended: z.boolean() });
+
+/**
+ * Lets a step write to a store for as long as its execution holds the target's lock, and no other step of this job works
+ * on that store. Stopping an execution does not stop its functions, and one that was given up may still run: whoever
+ * goes on with the target, be it a rollback, waits for `untilStepsEnded`, and this makes the wait short.
+ *
+ * `work` gets a leg whose signal is aborted when the lock is lost. Throws TargetLockedError then, and UnavailableError
+ * where the bucket could not be asked for too long, or an earlier attempt goes on for longer than this leg may wait.
+ */
+export async function underLease<T>(
+  { bucket, log }: Environment,
+  plan: RestorePlan,
+  store: StoreName,
+  leg: Leg,
+  work: (leg: Leg) => Promise<T>,
+): Promise<T> {
+  const key = restoreLeaseKey(plan.job_id, store);
+  const invocation = randomUUID();
+  const write = (ended: boolean) =>
+    bucket.writeRecord(key, { invocation, at: new Date().toISOString(), ended });
+  const lost = new AbortController();
+  let confirmed = Date.now();
+  const beat = async () => {
+    try {
+      await requireLock(bucket, plan.target, plan.execution_arn);
+      await write(false);
+      confirmed = Date.now();
+    } catch (error) {
+      if (error instanceof TargetLockedError) lost.abort(error);
+      else if (Date.now() - confirmed >= LEASE_MS) lost.abort(unconfirmed(plan, store, error));
+    }
+  };
+
+  await requireLock(bucket, plan.target, plan.execution_arn);
+  await untilEnded(bucket, key, leg);
+  await write(false);
+  let beating = Promise.resolve();
+  const timer = setInterval(() => {
+    beating = beating.then(beat);
+  }, BEAT_MS);
+  try {
+    return await work({ timeLeft: leg.timeLeft, signal: AbortSignal.any([leg.signal, lost.signal]) });
+  } catch (error) {
+    lost.signal.throwIfAborted();
+    throw error;
+  } finally {
+    clearInterval(timer);
+    await beating;
+    await write(true).catch((error: unknown) => {
+      // Nothing is lost by it but time: whoever waits for this step takes it for gone a little later.
+      log('Could not record that a step has ended.', { store, error: String(error) });
+    });
+  }
+}
+
+/**
+ * Waits until no step of that job works on a store any more. Steps that were killed say nothing: they count as gone
+ * after a while of silence. Throws UnavailableError where one goes on for longer than `leg` may wait.
+ */
+export async function untilStepsEnded(bucket: Bucket, jobId: string, leg: Leg): Promise<void> {
+  for await (const { key } of bucket.keys(leasePrefix(jobId))) await untilEnded(bucket, key, leg);
+}
+
+async function untilEnded(bucket: Bucket, key: string, leg: Leg): Promise<void> {
+  let seen: { etag: string; looks: number } | undefined;
+  for (;;) {
+    const lease = await bucket.readRecord(key, Lease);
+    if (!lease || lease.value.ended) return;
+    // Looks and no times: clocks differ, and a machine that stood still finds its clock gone on.
+    if (seen?.etag !== lease.etag) seen = { etag: lease.etag, looks: 0 };
+    else if (++seen.looks >= SILENT_LOOKS_MAX) return;
+    if (leg.timeLeft() <= 0) {
+      throw new UnavailableError(`An earlier step still works: s3://${bucket.name}/${key} is rewritten.`, {
+        remedy: 'Wait until its function has run out of time, 15 minutes at most.',
+      });
+    }
+    await sleep(LOOK_MS, undefined, { signal: leg.signal });
+  }
+}
+
+function unconfirmed(plan: RestorePlan, store: StoreName, cause: unknown): UnavailableError {
+  return new UnavailableError(
+    `The ${store} step of job ${plan.job_id} could not make sure for ${LEASE_MS / 1000} s that it still holds target "${plan.target}", and stopped.`,
+    { remedy: 'Check that the functions reach S3; the step is tried again.', cause },
+  );
+}
