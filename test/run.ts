@@ -8,7 +8,6 @@ import { tmpdir } from 'node:os';
 import { delimiter, join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { z } from 'zod';
-import { deployStack } from '../local/deploy.ts';
 import { ROOT } from '../local/folders.ts';
 import { installAwsCli } from '../local/install/python.ts';
 import { INTERRUPTED_EXIT_CODE, InterruptedError, interruptible } from '../local/interrupt.ts';
@@ -17,6 +16,7 @@ import { type Stack, startStack } from '../local/stack.ts';
 import { describeError } from '../shared/errors.ts';
 import { parseJson } from '../shared/input.ts';
 import { refuseForeignData } from './foreign-data.ts';
+import { addressesAsEnvironment, deployTestStack } from './stack/deploy.ts';
 
 const JEST = [
   '--experimental-vm-modules',
@@ -47,41 +47,6 @@ async function selectedTests(args: readonly string[]): Promise<string[]> {
     .trim()
     .split('\n')
     .map((path) => relative(ROOT, path));
-}
-
-/** What tests find in their environment: test/servers.ts reads it. */
-function addressesAsEnvironment(stack: Stack): Record<string, string> {
-  const redis = new URL(stack.redis.url);
-  redis.password = stack.redis.password;
-  return {
-    NEO4J_URI: stack.neo4j.uri,
-    NEO4J_USERNAME: stack.neo4j.username,
-    NEO4J_PASSWORD: stack.neo4j.password,
-    QDRANT_URL: stack.qdrant.url,
-    QDRANT_API_KEY: stack.qdrant.apiKey,
-    REDIS_URL: redis.toString(),
-    ...stack.aws.env,
-  };
-}
-
-/** Deploys the test stack, and gives back what test/stack/harness.ts reads of it. */
-async function deploy(stack: Stack, signal: AbortSignal): Promise<Record<string, string>> {
-  const { putTestKeys, putTestSecrets, testDeployment } = await import('./stack/context.ts');
-  await putTestSecrets({
-    graph: stack.neo4j,
-    vectors: { url: stack.qdrant.url, api_key: stack.qdrant.apiKey },
-    kv: stack.redis,
-  });
-  const deployment = testDeployment();
-  const outputs = await deployStack(stack.aws, {
-    stackName: deployment.stackName,
-    context: { ngbak: deployment },
-    folder: stack.folder,
-    signal,
-    onProgress: say,
-  });
-  const keys = await putTestKeys(outputs.ApiSecretArn ?? '');
-  return { NGBAK_TEST_OUTPUTS: JSON.stringify(outputs), NGBAK_TEST_KEYS: JSON.stringify(keys) };
 }
 
 /** Installs the AWS CLI that tests run as a user would, and gives back the folder of its `aws`. */
@@ -136,7 +101,10 @@ async function main(signal: AbortSignal): Promise<{ passed: number; failed: numb
     // For the clients that are made here, and for everything that is started from here.
     Object.assign(process.env, addressesAsEnvironment(stack));
     if (selected.some((path) => path.startsWith('test/stack/'))) {
-      const [deployed, cli] = await Promise.all([deploy(stack, signal), awsCli(stack, signal)]);
+      const [deployed, cli] = await Promise.all([
+        deployTestStack(stack, { signal, onProgress: say }),
+        awsCli(stack, signal),
+      ]);
       Object.assign(process.env, deployed);
       process.env.PATH = `${cli}${delimiter}${process.env.PATH ?? ''}`;
     }

@@ -31,8 +31,7 @@ async function withConnections<T>(
 ) {
   const all: Record<string, object> = { ...connections, ...changed };
   try {
-    for (const [store, value] of Object.entries(all))
-      await stack.putSecret(secretName(target, store), value);
+    for (const [store, value] of Object.entries(all)) await stack.putSecret(secretName(target, store), value);
     return await work();
   } finally {
     for (const [store, value] of Object.entries(connections)) {

@@ -38,16 +38,21 @@ export function deployedStack() {
   const bucket = new Bucket(output('BucketName'));
   const secrets = new SecretsManagerClient({});
 
-  /** Starts a workflow and waits until it has ended. */
-  async function run(machine: 'Backup' | 'Restore', input: object, name?: string) {
-    const { executionArn } = await sfn.send(
+  /** Starts a workflow; its name is the job's id, unless the input names another. */
+  async function start(machine: 'Backup' | 'Restore', input: object, name?: string) {
+    const { executionArn = '' } = await sfn.send(
       new StartExecutionCommand({
         stateMachineArn: output(`${machine}StateMachineArn`),
         input: JSON.stringify(input),
         ...(name === undefined ? {} : { name }),
       }),
     );
-    return waitForExecution(executionArn ?? '');
+    return { executionArn, name: executionArn.split(':').at(-1) ?? '' };
+  }
+
+  /** Starts a workflow and waits until it has ended. */
+  async function run(machine: 'Backup' | 'Restore', input: object, name?: string) {
+    return waitForExecution((await start(machine, input, name)).executionArn);
   }
 
   async function waitForExecution(executionArn: string): Promise<DescribeExecutionCommandOutput> {
@@ -121,6 +126,7 @@ export function deployedStack() {
     apiUrl,
     bucket,
     sfn,
+    start,
     run,
     waitForExecution,
     waitForJob,

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type Blow, killableStates, measure, type Outcome, randomNumbers, strike } from './kill-sweep.ts';
-import { prepareTrial, type Side } from './restore-trial.ts';
+import { type Prepared, prepareTrial, type Side } from './restore-trial.ts';
 
-let prepared: Awaited<ReturnType<typeof prepareTrial>>;
+let prepared: Prepared;
 /** What is there, and what comes next: after each restore, they change places. */
 let sides: [Side, Side];
 let usual: Awaited<ReturnType<typeof measure>>;

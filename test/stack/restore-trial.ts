@@ -63,21 +63,28 @@ export async function takeSide(trial: Trial, name: string): Promise<Side> {
   return { name, archive: await trial.stack.download(backup_id), held: await readHeld(trial) };
 }
 
+export interface Prepared {
+  readonly trial: Trial;
+  /** What was there first: the archive that a test restores. */
+  readonly before: Side;
+  /** What is there when the test begins. */
+  readonly now: Side;
+  remove(): Promise<void>;
+}
+
 /**
  * Fills target `default` twice with different knowledge bases, and gives back both, the second one being there now.
  * `remove` takes everything away again.
+ *
+ * @param own  servers of the test's own, in place of the shared ones; the target's secrets must lead there already
  */
-export async function prepareTrial(): Promise<{
-  trial: Trial;
-  before: Side;
-  now: Side;
-  remove(): Promise<void>;
-}> {
+export async function prepareTrial(own: Partial<ProofConnections> = {}): Promise<Prepared> {
   const { uri, username, password } = servers.neo4j;
   const connections = {
     neo4j: { uri, username, password },
     qdrant: { url: servers.qdrant.url, api_key: servers.qdrant.apiKey },
     redis: { url: servers.redis.url, password: servers.redis.password },
+    ...own,
   };
   const layout = ngraf023Layout('default');
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-trial-'));

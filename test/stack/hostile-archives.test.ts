@@ -1,0 +1,181 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { openArchive } from '../../shared/archive/open.ts';
+import { bufferSource } from '../../shared/archive/sources.ts';
+import type { Content } from '../archive/build.ts';
+import { type Forgery, forge, rawArchive, rawEntry } from '../archive/forge.ts';
+import { type Prepared, prepareTrial, readHeld, settled } from './restore-trial.ts';
+
+/** A sound archive of the target, taken apart: what is changed in it is all that is wrong with it. */
+interface Parts {
+  readonly bytes: Buffer;
+  readonly contents: readonly Content[];
+  readonly manifest: Record<string, unknown>;
+}
+
+let prepared: Prepared;
+let parts: Parts;
+
+beforeAll(async () => {
+  prepared = await prepareTrial();
+  const bytes = Buffer.from(prepared.before.archive);
+  const archive = await openArchive(bufferSource('sound.ngbak', bytes));
+  const contents: Content[] = [];
+  for await (const entry of archive.entries('')) {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of archive.open(entry)) chunks.push(chunk);
+    contents.push({ name: entry.name, data: Buffer.concat(chunks) });
+  }
+  parts = { bytes, contents, manifest: JSON.parse(JSON.stringify(archive.manifest)) };
+}, 300_000);
+
+afterAll(() => prepared.remove());
+
+/** The sound archive with other contents or another manifest; every digest fits. */
+function bent(
+  change: (text: string, name: string) => string = (text) => text,
+  manifest: Record<string, unknown> = {},
+  forgery: Forgery = {},
+): Promise<Buffer> {
+  const contents = parts.contents.map(({ name, data }) => {
+    const text = Buffer.from(data).toString('latin1');
+    const changed = change(text, name);
+    return { name, data: changed === text ? data : Buffer.from(changed, 'latin1') };
+  });
+  return forge({
+    contents,
+    manifest: ({ checksum, index }) => ({ ...parts.manifest, ...manifest, checksum, index }),
+    ...forgery,
+  });
+}
+
+/** Changes the first line of the first entry whose name fits. */
+function firstLine(pattern: RegExp, change: (line: Record<string, unknown>) => unknown) {
+  let done = false;
+  return bent((text, name) => {
+    if (done || !pattern.test(name)) return text;
+    done = true;
+    const [line = '', ...rest] = text.split('\n');
+    const changed = change(JSON.parse(Buffer.from(line, 'latin1').toString('utf8')));
+    return [Buffer.from(JSON.stringify(changed)).toString('latin1'), ...rest].join('\n');
+  });
+}
+
+const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
+  ['that lacks its last byte', () => parts.bytes.subarray(0, -1), /truncated|ends|incomplete|damaged/i],
+  ['of which only the first KiB came', () => parts.bytes.subarray(0, 1024), /truncated|ends|damaged/i],
+  [
+    'with bytes after its end',
+    () => Buffer.concat([parts.bytes, Buffer.alloc(100, 7)]),
+    /archive|end|after/i,
+  ],
+  ['of a newer format', () => bent(undefined, { format_version: '2.0' }), /2\.0.*newer|newer.*2\.0|version/i],
+  ['of a format that never was', () => bent(undefined, { format_version: '0.1' }), /0\.1|version/i],
+  ['without a format version', () => bent(undefined, { format_version: undefined }), /version|format/i],
+  ['whose id leads out of the bucket', () => bent(undefined, { backup_id: '../../x' }), /backup_id/],
+  ['whose manifest is no JSON', () => bent(undefined, {}, { manifestText: () => '{"format_' }), /manifest/],
+  [
+    'whose manifest counts other records than it holds',
+    () =>
+      bent(undefined, {
+        tallies: JSON.parse(
+          JSON.stringify(parts.manifest.tallies).replace(/"nodes":\{"count":(\d+)/, '"nodes":{"count":9$1'),
+        ),
+      }),
+    /says that it holds 9\d+ nodes .* came back.*put back to what it held before/s,
+  ],
+  [
+    'of another tool',
+    () => rawArchive([rawEntry({ name: 'velero-backup.json', data: Buffer.from('{"version":1}') })]),
+    /no manifest\.json/,
+  ],
+  ['that is a zip file', () => Buffer.from('PK\u0003\u0004 and so on'), /no ngbak archive/],
+  [
+    'with a path to the parent folder',
+    () => rawArchive([rawEntry({ name: '../../etc/cron.d/x', data: Buffer.from('x') })]),
+    /parent/,
+  ],
+  ['with a symbolic link', () => rawArchive([rawEntry({ name: 'kv/x.json', type: '2' })]), /symbolic link/],
+  [
+    'that claims more bytes than any backup has',
+    () =>
+      rawArchive([
+        rawEntry({ name: 'kv/x.json', size: Buffer.from([0x80, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0]) }),
+      ]),
+    /the limit is/,
+  ],
+  [
+    'whose digests do not fit',
+    () =>
+      bent(
+        undefined,
+        {},
+        { index: (lines) => lines.map((line, i) => (i ? line : { ...line, sha256: '0'.repeat(64) })) },
+      ),
+    /damaged|digest|SHA-256/i,
+  ],
+  [
+    'with a node that is no JSON',
+    () => bent((text, name) => (/nodes-/.test(name) ? `{"type":${text}` : text)),
+    /nodes-/,
+  ],
+  [
+    'with nodes of another knowledge base',
+    () =>
+      bent((text, name) =>
+        /nodes-/.test(name) ? text.replaceAll('GraphRAG_default', 'GraphRAG_other') : text,
+      ),
+    /GraphRAG_default/,
+  ],
+  [
+    'with a constraint that is a statement',
+    () => firstLine(/schema\.jsonl$/, (line) => ({ ...line, kind: 'MATCH (n) DETACH DELETE n' })),
+    /schema\.jsonl/,
+  ],
+  [
+    'with vectors of another dimension',
+    () =>
+      bent((text, name) =>
+        /^vectors\/.*config\.json$/.test(name)
+          ? text.replaceAll('"size":384', '"size":768').replaceAll('"size": 384', '"size": 768')
+          : text,
+      ),
+    /768.*384/,
+  ],
+  [
+    'with a snapshot that is none',
+    () => bent((text, name) => (name.endsWith('.snapshot') ? 'not a snapshot' : text)),
+    /snapshot/,
+  ],
+  [
+    'with a collection that the target has not',
+    () =>
+      bent((text, name) =>
+        /^vectors\/.*config\.json$/.test(name)
+          ? text.replace(/"name":\s*"default_\w+"/, '"name":"stranger"')
+          : text,
+      ),
+    /stranger|scope|vectors/,
+  ],
+  [
+    'with keys of another knowledge base',
+    () =>
+      bent((text, name) => (/^kv\//.test(name) ? text.replaceAll('nano_graphrag:', 'someone_else:') : text)),
+    /kv|key/i,
+  ],
+];
+
+describe('an archive', () => {
+  test.each(corpus)(
+    '%s is refused with a reason, and the target is as it was',
+    async (_name, make, reason) => {
+      const { trial, now } = prepared;
+      const job = await trial.stack.restoreByUpload(trial.target, await make());
+      expect(job.error?.message).toMatch(reason);
+      expect(['failed', 'rolled_back']).toContain(job.state);
+      // A person who reads only this must know what to do, and that nothing is lost.
+      process.stderr.write(`${_name}: ${job.state}: ${job.error?.message}\n`);
+      expect(await settled(trial, job.job_id)).toEqual([]);
+      expect(await readHeld(trial)).toEqual(now.held);
+    },
+  );
+});
