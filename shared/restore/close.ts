@@ -2,6 +2,7 @@ import { jobProgressPrefix } from '../bucket/layout.ts';
 import type { Tallies } from '../digest.ts';
 import type { Environment } from '../environment.ts';
 import { IntegrityError } from '../errors.ts';
+import type { StoreName } from '../stores/port.ts';
 import type { Answer } from './answer.ts';
 import { readInspection } from './inspection.ts';
 import { sumLegs } from './leg.ts';
@@ -76,7 +77,9 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
         samples,
       });
     }
-    const before = inspection.stores.find((inspected) => inspected.store === store)?.smoke ?? [];
+    const inspected = inspection.stores.find((other) => other.store === store);
+    requireCounts(plan, store, inspected?.archive ?? {}, { ...loaded.tallies, ...verified.tallies });
+    const before = inspected?.smoke ?? [];
     const smoke = compareAnswers(plan, store, before, verified.smoke);
     stores[store] = { loaded: loaded.tallies, read_back: verified.tallies, differences: 0, smoke };
   }
@@ -98,6 +101,33 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
     verified: true,
     finished_at: new Date().toISOString(),
   };
+}
+
+/**
+ * Throws IntegrityError where another number of records came back than the archive's manifest says were saved: every
+ * byte of the archive may be sound, and the archive still not be what was backed up.
+ */
+function requireCounts(
+  plan: RestorePlan,
+  store: StoreName,
+  saved: Readonly<Record<string, number>>,
+  found: Tallies,
+): void {
+  const { mode, only } = plan.options;
+  // A part of an archive, or one that is merged, has other counts for good reasons.
+  if (mode !== 'replace' || only !== undefined || (plan.routes?.[store]?.changes.length ?? 0) > 0) return;
+  const changed = (found.stitched?.count ?? 0) + (found.left_out?.count ?? 0) > 0;
+  for (const [tally, count] of Object.entries(saved)) {
+    const read = found[tally]?.count ?? 0;
+    const exact = tally === 'nodes' || tally.startsWith('points:') || (tally === 'relationships' && !changed);
+    // Keys that have expired since the backup do not come back; more than were saved must not.
+    const wrong = exact ? read !== count : tally.startsWith('keys:') && read > count;
+    if (!wrong) continue;
+    throw new IntegrityError(
+      `The archive says that it holds ${count} ${tally} of the ${store}, but ${read} came back to target "${plan.target}".`,
+      { remedy: 'Take another backup: this archive is not what was saved.' },
+    );
+  }
 }
 
 function danglingEnd(plan: RestorePlan, loaded: Tallies | undefined): Pick<RestoreResult, 'dangling'> {
