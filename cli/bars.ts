@@ -130,10 +130,15 @@ class Meter {
   }
 }
 
+/** `bytes`, and `bytes:<collection>`. */
+function isBytes(unit: string): boolean {
+  return unit === 'bytes' || unit.startsWith('bytes:');
+}
+
 /** Items of all units together; bytes count only where there is nothing else. */
 function sumUnits({ units }: StoreProgress): { done: number; total: number | undefined } {
   const all = Object.entries(units);
-  const items = all.filter(([unit]) => unit !== 'bytes');
+  const items = all.filter(([unit]) => !isBytes(unit));
   const counted = items.length > 0 ? items : all;
   const totals = counted.map(([, { total }]) => total);
   return {
@@ -148,7 +153,7 @@ function sumUnits({ units }: StoreProgress): { done: number; total: number | und
 export function describeUnits({ units, finished }: StoreProgress): string {
   return Object.entries(units)
     .map(([unit, { done, total, rate, remaining_seconds }]) => {
-      const say = unit === 'bytes' ? bytes : count;
+      const say = isBytes(unit) ? bytes : count;
       const parts = [
         `${unit} ${say(done)}${total === undefined || (finished && done === total) ? '' : ` of ${say(total)}`}`,
         ...(rate === undefined || finished ? [] : [`${say(rate)}/s`]),

@@ -103,6 +103,7 @@ class Teller {
       this.#loggedUntil = job.log.at(-1)?.at ?? this.#loggedUntil;
       if (due) {
         for (const store of job.progress) {
+          if (Object.keys(store.units).length === 0) continue;
           output.note(`  ${store.store} ${store.phase}: ${describeUnits(store)}`);
         }
       }

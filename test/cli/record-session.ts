@@ -1,0 +1,62 @@
+/**
+ * `npm run record-session`: runs `ngbak` against the deployment that the environment names, and writes what it prints
+ * into README.md, between two lines there. `npm run demo -- --keep` leaves a deployment with data, and says what to set.
+ */
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const README = join(ROOT, 'README.md');
+const BEGIN = '<!-- made by `npm run record-session`; do not edit -->';
+const END = '<!-- end of the session -->';
+/** Longest that one command may take, in milliseconds. */
+const COMMAND_MS = 240_000;
+
+/** Runs one command in a folder, in a pipe; gives back what a reader of the terminal would have seen. */
+function ngbak(folder: string, ...args: string[]): Promise<string> {
+  const node = [
+    process.execPath,
+    '--disable-warning=ExperimentalWarning',
+    join(ROOT, 'cli/main.ts'),
+    ...args,
+  ];
+  return new Promise((done, fail) => {
+    execFile(
+      'sh',
+      ['-c', 'exec "$0" "$@" 2>&1', ...node],
+      { cwd: folder, env: { ...process.env, TZ: 'UTC' }, timeout: COMMAND_MS, maxBuffer: 1024 ** 2 },
+      (error, stdout) => {
+        if (error) return fail(new Error(`ngbak ${args.join(' ')} failed:\n${stdout}`, { cause: error }));
+        // Progress would be most of it, and how much of it there is depends on the machine.
+        const shown = stdout
+          .replaceAll(`${folder}/`, '')
+          .replaceAll(/^ {2}(graph|vectors|kv|config|archive) [\w-]+: .*\n/gm, '')
+          .replaceAll(/^(console +https:\/\/).*$/gm, '$1…')
+          .trimEnd();
+        const typed = args.map((word) => (word.includes(' ') ? `'${word}'` : word)).join(' ');
+        return done(`$ ngbak ${typed}\n${shown}\n`);
+      },
+    );
+  });
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'ngbak-session-'));
+try {
+  const parts = [await ngbak(folder, 'backup', '--note', 'before the upgrade', '--keep', '30d', '--wait')];
+  parts.push(await ngbak(folder, 'list', '--limit', '1'));
+  const id = /^snapshot_\S+/m.exec(parts.at(-1) ?? '')?.[0] ?? '';
+  parts.push(await ngbak(folder, 'download', id));
+  const [file = ''] = await readdir(folder);
+  parts.push(await ngbak(folder, 'archive', 'verify', file));
+  parts.push(await ngbak(folder, 'restore', file, '--confirm', 'default'));
+  const text = await readFile(README, 'utf8');
+  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
+  if (begin < 0 || end < begin)
+    throw new Error('README.md has lost the lines between which the session goes.');
+  const session = `${BEGIN}\n\n\`\`\`text\n${parts.join('\n')}\`\`\`\n\n`;
+  await writeFile(README, text.slice(0, begin) + session + text.slice(end));
+} finally {
+  await rm(folder, { recursive: true });
+}
