@@ -12,6 +12,8 @@ describe('the configuration', () => {
       stackName: 'Ngbak',
       schedule: { enabled: true, time: '03:00', timeZone: 'UTC' },
       alarms: { enabled: true, backupAgeHours: 36, topicArns: [] },
+      // S3's limits: 10,000 parts of 5 GiB.
+      uploadBytesMax: 10_000 * 5 * 1024 ** 3,
       exportersPerStore: 4,
       timeoutDays: 7,
       confirmationHours: 24,
