@@ -1,0 +1,54 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Bucket } from '../../shared/bucket/bucket.ts';
+import { createRestoreRequest } from '../../shared/restore/request.ts';
+import {
+  beginUpload,
+  completeUpload,
+  layoutOf,
+  listParts,
+  partLength,
+  presignPart,
+} from '../../shared/restore/upload-parts.ts';
+import { S3_SERVERS, type S3Server } from '../archive/s3-servers.ts';
+
+const FILE = randomBytes(16 * 1024 ** 2 + 9);
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+const put = async (url: string, headers: Record<string, string>, body: Uint8Array) =>
+  (await fetch(url, { method: 'PUT', headers, body: body as BodyInit })).status;
+
+describe.each(S3_SERVERS)('addresses for uploads, at $name', ({ start }) => {
+  let server: S3Server;
+  let bucket: Bucket;
+
+  beforeAll(async () => {
+    server = await start();
+    const made = await server.bucket();
+    bucket = new Bucket(made.bucket, made.s3);
+  });
+  afterAll(() => server.stop());
+
+  test('take a file of the size that was told, and no other', async () => {
+    const request = { target: 'x', fileName: 'a.ngbak', bytes: 9 };
+    const { put: address } = await createRestoreRequest(bucket, request);
+    expect(await put(address.url, address.headers, FILE.subarray(0, 10))).toBe(403);
+    expect(await put(address.url, address.headers, FILE.subarray(0, 9))).toBe(200);
+  });
+
+  test('take a part with the bytes that it was signed for, and no others', async () => {
+    const key = 'uploads/job/a.ngbak';
+    const upload = { key, upload_id: await beginUpload(bucket, key) };
+    const layout = layoutOf(FILE.length);
+    for (const number of [1, 2]) {
+      const body = FILE.subarray((number - 1) * layout.part_bytes, number * layout.part_bytes);
+      const part = { number, bytes: partLength(layout, number), sha256: sha256(body) };
+      const { url, headers } = await presignPart(bucket, upload, part, 900);
+      expect(await put(url, headers, Buffer.alloc(body.length))).toBe(400);
+      expect(await put(url, headers, body)).toBe(200);
+      const listed = (await listParts(bucket, upload))?.parts ?? [];
+      expect(listed[number - 1]).toMatchObject(part);
+    }
+    expect(await completeUpload(bucket, upload, layout)).toBe(true);
+    expect(await completeUpload(bucket, upload, layout)).toBe(false);
+  });
+});
