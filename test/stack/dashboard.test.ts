@@ -156,7 +156,7 @@ test('the list goes through its pages by cursor, sorts, filters, and keeps all o
   await expectEventually(async () => (await timesIn(page))[0] === `#/backup/${past[40]}`);
 
   await visit.open(`backups?target=${PAST_TARGET}`);
-  await page.getByRole('columnheader', { name: 'Duration' }).getByRole('button').click();
+  await page.getByRole('columnheader', { name: 'Duration' }).getByRole('button').press('Enter');
   await page.waitForURL(/sort=duration/);
   const durations = () => page.locator('tbody tr td:nth-child(7)').allTextContents();
   await expectEventually(async () => {
