@@ -141,27 +141,6 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
       ),
     /768.*384/,
   ],
-  [
-    'with a snapshot that is none',
-    () => bent((text, name) => (name.endsWith('.snapshot') ? 'not a snapshot' : text)),
-    /snapshot/,
-  ],
-  [
-    'with a collection that the target has not',
-    () =>
-      bent((text, name) =>
-        /^vectors\/.*config\.json$/.test(name)
-          ? text.replace(/"name":\s*"default_\w+"/, '"name":"stranger"')
-          : text,
-      ),
-    /stranger|scope|vectors/,
-  ],
-  [
-    'with keys of another knowledge base',
-    () =>
-      bent((text, name) => (/^kv\//.test(name) ? text.replaceAll('nano_graphrag:', 'someone_else:') : text)),
-    /kv|key/i,
-  ],
 ];
 
 describe('an archive', () => {
