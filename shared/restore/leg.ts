@@ -96,8 +96,6 @@ async function writeLeg(
   };
   // What a step did that had to stop counts for nothing.
   leg.signal.throwIfAborted();
-  // A step that outlived its execution leaves nothing behind: the lock is somebody else's by then, or nobody's.
-  await requireLock(environment.bucket, plan.target, plan.execution_arn);
   await environment.bucket.writeRecord(restoreLegKey(state.job_id, name, state.phase, state.leg), record);
   const phaseDone = result.cursor === null;
   if (phaseDone && name === 'graph' && state.phase === 'load')
