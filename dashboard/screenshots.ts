@@ -38,6 +38,9 @@ const SHOTS: Shot[] = [
   { name: 'narrow', path: '', mode: 'dark', width: 360, height: 780 },
 ];
 
+if (!backups[0] || !jobs[0])
+  throw new Error('The deployment needs a backup and a restore: `npm run demo -- --keep` makes both.');
+
 const browser = await chromium.launch({
   executablePath: '/usr/bin/chromium',
   args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
