@@ -15,4 +15,6 @@ export default {
     ],
   },
   testTimeout: 120_000,
+  // Tests share the servers, and those of the stack also its targets, which one job at a time may hold.
+  maxWorkers: 1,
 };

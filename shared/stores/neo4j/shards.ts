@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { LegContext, Shard, StoreProbe } from '../port.ts';
+import { quote } from './names.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 
@@ -77,11 +78,19 @@ async function findSpan(
   kind: 'nodes' | 'relationships',
   signal: AbortSignal,
 ): Promise<Span> {
-  const paths = scope.label === undefined ? '()-[x]->()' : `${scope.node('')}-[x]-()`;
+  // A relationship within the scope is met from either end: it is counted from its start.
+  const [pattern, records] =
+    kind === 'nodes'
+      ? [scope.node('x'), 'count(x)']
+      : scope.label === undefined
+        ? ['()-[x]->()', 'count(x)']
+        : [
+            `${scope.node('n')}-[x]-()`,
+            `sum(CASE WHEN startNode(x) = n OR NOT startNode(x):${quote(scope.label)} THEN 1 ELSE 0 END)`,
+          ];
   const [row] = await server.read(
     `finding the range of ids of its ${kind}`,
-    `MATCH ${kind === 'nodes' ? scope.node('x') : paths}
-     RETURN min(id(x)) AS low, max(id(x)) AS high, count(x) AS found`,
+    `MATCH ${pattern} RETURN min(id(x)) AS low, max(id(x)) AS high, ${records} AS found`,
     {},
     signal,
   );
