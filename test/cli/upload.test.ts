@@ -244,9 +244,10 @@ describe('ngbak restore FILE', () => {
     expect(await there(jobId)).toHaveLength(4);
   });
 
-  test('at a terminal shows rate and remaining time, and Ctrl-C and "c" give the upload up', async () => {
+  test('at a terminal shows how far it is and how fast, and Ctrl-C and "c" give the upload up', async () => {
     const { session, jobId } = await halfWay(true);
-    await session.shows(/upload .*\/s, .* left/);
+    // The part that S3 does not answer may be sent whole by now: then nothing is left, and no time for it.
+    await session.shows(/upload .* of .*B\/s/);
     session.type('\u0003');
     await session.shows('cancel the job (c)');
     session.type('c\r');

@@ -40,6 +40,8 @@ export interface Trial {
   readonly layout: Layout;
   /** For the details of what was read; emptied again and again. */
   readonly folder: string;
+  /** Keys of the bucket that were there before: other tests' business. */
+  readonly known: ReadonlySet<string>;
 }
 
 /** Reads what the target holds and what the servers list. */
@@ -88,7 +90,9 @@ export async function prepareTrial(own: Partial<ProofConnections> = {}): Promise
   };
   const layout = ngraf023Layout('default');
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-trial-'));
-  const trial = { stack: deployedStack(), target: 'default', connections, layout, folder };
+  const stack = deployedStack();
+  const known = new Set(await stack.keys());
+  const trial = { stack, target: 'default', connections, layout, folder, known };
   const fill = async (packages: number) => {
     await removeKnowledgeBase(connections, layout);
     await loadKnowledgeBase({
@@ -159,11 +163,11 @@ export async function begin({ stack, target }: Trial, to: Side, confirmed = true
 }
 
 /** Waits until the janitor has done its work, and gives back what is left in the bucket if it has not. */
-export async function settled({ stack, target }: Trial, jobId: string): Promise<string[]> {
+export async function settled({ stack, target, known }: Trial, jobId: string): Promise<string[]> {
   const deadline = Date.now() + 30_000;
   for (;;) {
     const keys = (await stack.keys()).filter(
-      (key) => !key.startsWith('backups/') && !key.startsWith('jobs/'),
+      (key) => !key.startsWith('backups/') && !key.startsWith('jobs/') && !known.has(key),
     );
     const confirmation = await stack.keys(`jobs/${jobId}/confirmation`);
     const { Uploads = [] } = await stack.bucket.s3.send(
