@@ -60,9 +60,8 @@ afterAll(async () => {
 }, 120_000);
 
 test('whatever its OpenAPI text allows or forbids, the API answers as it says there, and never with 500', async () => {
-  expect(await run(stack.apiKey('admin'), ['--exclude-by', `path in ${JSON.stringify(WITH_EFFECT)}`])).toBe(
-    '',
-  );
+  const without = WITH_EFFECT.flatMap((path) => ['--exclude-path', path]);
+  expect(await run(stack.apiKey('admin'), without)).toBe('');
 }, 300_000);
 
 test('the same for a viewer, who may start and delete nothing', async () => {
