@@ -1,0 +1,177 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
+import neo4j from 'neo4j-driver';
+import { lockKey } from '../../shared/bucket/layout.ts';
+import { Lock } from '../../shared/jobs/lock.ts';
+import { readJob } from '../../shared/jobs/record.ts';
+import { findSafetyBackup, relatedJobId } from '../../shared/restore/safety.ts';
+import { servers } from '../servers.ts';
+import { OwnServer } from '../stores/qdrant/own-server.ts';
+import { secretName } from './context.ts';
+import { sleep } from './harness.ts';
+import { look } from './kill-sweep.ts';
+import {
+  begin,
+  DEADLINE_MS,
+  type Followed,
+  LOOK_MS,
+  type Prepared,
+  prepareTrial,
+  readHeld,
+  settled,
+  whichSide,
+} from './restore-trial.ts';
+
+/** A user of a test's own on a shared server: taking its rights away troubles nobody else. */
+const user = {
+  username: `faults${randomBytes(4).toString('hex')}`,
+  password: randomBytes(12).toString('hex'),
+};
+
+let qdrant: OwnServer;
+let redis: Redis;
+let prepared: Prepared;
+
+const graph = { uri: servers.neo4j.uri, ...user };
+const kv = { url: servers.redis.url, ...user };
+const cypher = async (query: string, parameters: object = {}) => {
+  const { uri, username, password } = servers.neo4j;
+  const driver = neo4j.driver(uri, neo4j.auth.basic(username, password));
+  try {
+    await driver.executeQuery(query, parameters, { database: 'system' });
+  } finally {
+    await driver.close();
+  }
+};
+
+beforeAll(async () => {
+  qdrant = await OwnServer.start();
+  redis = new Redis(servers.redis.url, { password: servers.redis.password });
+  await redis.acl('SETUSER', user.username, 'on', `>${user.password}`, '~*', '&*', '+@all');
+  await cypher('CREATE USER $username SET PASSWORD $password CHANGE NOT REQUIRED', user);
+  const { putSecret } = (await import('./harness.ts')).deployedStack();
+  await putSecret(secretName('default', 'graph'), graph);
+  await putSecret(secretName('default', 'vectors'), { url: qdrant.url, api_key: qdrant.apiKey });
+  await putSecret(secretName('default', 'kv'), kv);
+  prepared = await prepareTrial({ qdrant: { url: qdrant.url, api_key: qdrant.apiKey } });
+}, 300_000);
+
+afterAll(async () => {
+  const { putSecret } = prepared.trial.stack;
+  const { uri, username, password } = servers.neo4j;
+  await putSecret(secretName('default', 'graph'), { uri, username, password });
+  await putSecret(secretName('default', 'vectors'), {
+    url: servers.qdrant.url,
+    api_key: servers.qdrant.apiKey,
+  });
+  await putSecret(secretName('default', 'kv'), { url: servers.redis.url, password: servers.redis.password });
+  await prepared.remove();
+  await redis.acl('DELUSER', user.username);
+  await cypher('DROP USER $username', user);
+  redis.disconnect();
+  await qdrant.stop();
+});
+
+/** Restores what was there first, and lets something happen when its stores begin to be loaded. */
+async function restoreWhile(happens: () => Promise<unknown>): Promise<Followed> {
+  const { trial, before } = prepared;
+  const followed = await begin(trial, before);
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const { running, over } = await look(trial, followed);
+    if (running.has('Load stores')) break;
+    if (over || Date.now() > deadline) throw new Error('The restore never came to load its stores.');
+    await sleep(LOOK_MS);
+  }
+  await happens();
+  return followed;
+}
+
+/** Waits until the way back of a restore has begun: its job is there before it writes anything. */
+async function untilRollbackBegins({ jobId }: Followed): Promise<void> {
+  await prepared.trial.stack.waitForJob(relatedJobId('rollback', jobId), () => true);
+}
+
+async function expectAsBefore({ jobId }: Followed): Promise<void> {
+  expect(await settled(prepared.trial, jobId)).toEqual([]);
+  expect(await readHeld(prepared.trial)).toEqual(prepared.now.held);
+}
+
+const revoke = async () => {
+  await redis.acl('SETUSER', user.username, 'off');
+  await redis.call('CLIENT', 'KILL', 'USER', user.username);
+};
+const grant = () => redis.acl('SETUSER', user.username, 'on');
+
+describe('a restore whose store fails while it is loaded', () => {
+  test('for want of memory is rolled back, and says what to do', async () => {
+    const [, maximum = '0'] = (await redis.config('GET', 'maxmemory')) as string[];
+    const followed = await restoreWhile(() => redis.config('SET', 'maxmemory', '1mb'));
+    await untilRollbackBegins(followed).finally(() => redis.config('SET', 'maxmemory', maximum));
+    const job = await prepared.trial.stack.waitForJob(followed.jobId);
+    expect(job.state).toBe('rolled_back');
+    expect(job.error?.message).toMatch(/maxmemory.*put back to what it held before/s);
+    await expectAsBefore(followed);
+  });
+
+  test('for want of rights is rolled back once they are there again', async () => {
+    const followed = await restoreWhile(revoke);
+    await untilRollbackBegins(followed).finally(grant);
+    const job = await prepared.trial.stack.waitForJob(followed.jobId);
+    expect(job.state).toBe('rolled_back');
+    expect(job.error?.message).not.toContain(user.password);
+    await expectAsBefore(followed);
+  });
+
+  test('for want of rights that do not come back keeps the target locked, and names the way back, which works', async () => {
+    const { trial } = prepared;
+    const { stack, target } = trial;
+    const followed = await restoreWhile(revoke);
+    const job = await stack.waitForJob(followed.jobId).finally(grant);
+    const safety = (await findSafetyBackup(stack.bucket, followed.jobId))?.backup_id ?? '';
+    expect(job.state).toBe('failed');
+    expect(job.error?.message).toContain(`ngbak restore ${safety}`);
+    expect((await stack.bucket.readRecord(lockKey(target), Lock))?.value.kept).toContain(safety);
+    const refused = await stack.run('Backup', { target });
+    expect(refused).toMatchObject({ status: 'FAILED', cause: expect.stringContaining(safety) });
+    const byHand = await stack.run('Restore', { backup_id: safety, confirm: target });
+    expect(byHand.cause ?? byHand.status).toBe('SUCCEEDED');
+    await stack.waitForJob(byHand.name ?? '');
+    await expectAsBefore(followed);
+  });
+
+  test('because its password was changed is rolled back once that is known', async () => {
+    const alter = (password: string) =>
+      cypher('ALTER USER $username SET PASSWORD $password CHANGE NOT REQUIRED', { ...user, password });
+    const followed = await restoreWhile(() => alter(randomBytes(12).toString('hex')));
+    // Connections that are open stay so: it may well come to its end.
+    const deadline = Date.now() + DEADLINE_MS;
+    for (;;) {
+      const rollback = await readJob(prepared.trial.stack.bucket, relatedJobId('rollback', followed.jobId));
+      const { over } = await look(prepared.trial, followed);
+      if (rollback || over || Date.now() > deadline) break;
+      await sleep(LOOK_MS);
+    }
+    await alter(user.password);
+    const job = await prepared.trial.stack.waitForJob(followed.jobId);
+    expect(['completed', 'rolled_back']).toContain(job.state);
+    expect(await settled(prepared.trial, followed.jobId)).toEqual([]);
+    expect(await whichSide(prepared.trial, prepared.now, prepared.before)).toBe(
+      job.state === 'completed' ? 'the archive' : 'as before',
+    );
+    const { target } = prepared.trial;
+    await prepared.trial.stack.restoreByUpload(target, prepared.now.archive);
+  });
+
+  test('because its server was killed goes on when that is there again', async () => {
+    const { trial, before, now } = prepared;
+    const followed = await restoreWhile(() => qdrant.kill());
+    await sleep(1000);
+    await qdrant.up();
+    const job = await trial.stack.waitForJob(followed.jobId);
+    expect(['completed', 'rolled_back']).toContain(job.state);
+    expect(await settled(trial, followed.jobId)).toEqual([]);
+    expect(await whichSide(trial, now, before)).toBe(job.state === 'completed' ? 'the archive' : 'as before');
+  });
+});
