@@ -1,4 +1,3 @@
-import Badge from '@cloudscape-design/components/badge';
 import ColumnLayout from '@cloudscape-design/components/column-layout';
 import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
@@ -11,6 +10,7 @@ import { useState } from 'react';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
 import type { BackupChanges } from '../../shared/operations/update-backup.ts';
 import { retentionText } from '../backups/texts.tsx';
+import { Tags } from '../parts/tags.tsx';
 import { useSession } from '../session.tsx';
 import { Editable } from './editable.tsx';
 
@@ -70,18 +70,6 @@ export function Keeping({
         </Editable>
       </ColumnLayout>
     </Container>
-  );
-}
-
-function Tags({ tags }: { tags: readonly string[] }) {
-  return (
-    <SpaceBetween direction="horizontal" size="xxs">
-      {tags.map((tag) => (
-        <Badge key={tag}>
-          <bdi>{tag}</bdi>
-        </Badge>
-      ))}
-    </SpaceBetween>
   );
 }
 

@@ -1,9 +1,8 @@
-import Badge from '@cloudscape-design/components/badge';
 import Link from '@cloudscape-design/components/link';
-import SpaceBetween from '@cloudscape-design/components/space-between';
 import type { TableProps } from '@cloudscape-design/components/table';
 import { bytes, duration } from '../../cli/format.ts';
 import type { BackupSummary } from '../../shared/operations/summaries.ts';
+import { Tags } from '../parts/tags.tsx';
 import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
 import { countsText, GradeSign, retentionText, VerificationSign } from './texts.tsx';
@@ -75,15 +74,7 @@ export const COLUMNS: readonly Column[] = [
   {
     id: 'tags',
     header: 'Tags',
-    cell: ({ tags }) => (
-      <SpaceBetween direction="horizontal" size="xxs">
-        {tags.map((tag) => (
-          <Badge key={tag}>
-            <bdi>{tag}</bdi>
-          </Badge>
-        ))}
-      </SpaceBetween>
-    ),
+    cell: ({ tags }) => <Tags tags={tags} />,
   },
   {
     id: 'counts',

@@ -12,6 +12,7 @@ import { createJob, type JobRecord, readJob, SKIPPED, updateJob } from '../jobs/
 import { settleStore, storesOf, withStore } from '../stores/open.ts';
 import { STORE_NAMES, type StoreName } from '../stores/port.ts';
 import { Scopes } from '../stores/scopes.ts';
+import { chooseBackupStores } from './choose-stores.ts';
 import { chooseTarget, freeBackupId } from './names.ts';
 import { BackupRequest } from './request.ts';
 import { lockOrSkip } from './skip.ts';
@@ -104,14 +105,7 @@ export async function planBackup(
   }
   const jobId = jobIdOf(execution);
   const target = chooseTarget(environment.config, request.target);
-  const available = storesOf(environment.config, target);
-  const missing = request.stores?.find((store) => !available.includes(store));
-  if (missing) {
-    throw new InvalidInputError(`Target "${target}" has no store "${missing}".`, {
-      remedy: `Choose from: ${available.join(', ')}.`,
-    });
-  }
-  const stores = available.filter((store) => request.stores?.includes(store) ?? true);
+  const stores = chooseBackupStores(environment.config, target, request.stores);
   const now = new Date().toISOString();
   const job: JobRecord = {
     job_id: jobId,
@@ -181,7 +175,7 @@ export async function planBackup(
     target,
     execution_arn: execution.arn,
     created_at: new Date(execution.start).toISOString(),
-    type: stores.length === available.length ? 'full' : 'partial',
+    type: stores.length === storesOf(environment.config, target).length ? 'full' : 'partial',
     request,
     quiesced,
     scopes,

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
+import { chooseBackupStores } from '../backup/choose-stores.ts';
 import { chooseTarget } from '../backup/names.ts';
-import { findTarget, type NgbakConfig } from '../config.ts';
+import type { NgbakConfig } from '../config.ts';
 import { InvalidInputError } from '../errors.ts';
 import { parseInput } from '../input.ts';
 import { parseExpression } from '../schedules/expression.ts';
@@ -13,7 +14,6 @@ import {
   ScheduleName,
   ScheduleSettings,
 } from '../schedules/schedule.ts';
-import { STORE_NAMES } from '../stores/port.ts';
 import type { OperationsContext } from './context.ts';
 import { RefusedError } from './errors.ts';
 import { type ScheduleView, schedulerOf, showSchedule } from './list-schedules.ts';
@@ -92,14 +92,7 @@ function split(schedule: Schedule): { settings: ScheduleSettings; madeBy: string
 function settleBackup(config: NgbakConfig | undefined, backup: ScheduledBackup): ScheduledBackup {
   if (!config) return backup;
   const target = chooseTarget(config, backup.target);
-  const { stores } = findTarget(config, target);
-  const available = STORE_NAMES.filter((store) => store === 'config' || stores[store] !== undefined);
-  const missing = backup.stores?.find((store) => !available.includes(store));
-  if (missing) {
-    throw new InvalidInputError(`Target "${target}" has no store "${missing}".`, {
-      remedy: `Choose from: ${available.join(', ')}.`,
-    });
-  }
+  chooseBackupStores(config, target, backup.stores);
   return ScheduledBackup.parse({ ...backup, target });
 }
 

@@ -89,16 +89,7 @@ export class Neo4jServer {
     signal: AbortSignal,
     limit: number,
   ): Promise<Neo4jRecord[]> {
-    const text = await this.#language(cypher, signal);
-    const session = this.#session(neo4j.session.READ, limit);
-    try {
-      const work = session.executeRead((transaction) => transaction.run(text, parameters));
-      return (await this.#guard(work, signal)).records;
-    } catch (error) {
-      throw toNgbakError(error, this.target, doing);
-    } finally {
-      await this.#release(session, signal);
-    }
+    return (await this.#read(doing, cypher, parameters, signal, limit)).records;
   }
 
   /** The rows of a read query that has few. Passing errors are retried by the driver. */
@@ -118,15 +109,23 @@ export class Neo4jServer {
     parameters: Parameters,
     signal: AbortSignal,
   ): Promise<{ rows: RecordShape[]; bookmark: string }> {
+    const { records, bookmark } = await this.#read(doing, cypher, parameters, signal);
+    return { rows: records.map((record) => record.toObject()), bookmark };
+  }
+
+  async #read(
+    doing: string,
+    cypher: string,
+    parameters: Parameters,
+    signal: AbortSignal,
+    fetchSize?: number,
+  ): Promise<{ records: Neo4jRecord[]; bookmark: string }> {
     const text = await this.#language(cypher, signal);
-    const session = this.#session(neo4j.session.READ);
+    const session = this.#session(neo4j.session.READ, fetchSize);
     try {
       const work = session.executeRead((transaction) => transaction.run(text, parameters));
       const { records } = await this.#guard(work, signal);
-      return {
-        rows: records.map((record) => record.toObject()),
-        bookmark: session.lastBookmarks().join(' '),
-      };
+      return { records, bookmark: session.lastBookmarks().join(' ') };
     } catch (error) {
       throw toNgbakError(error, this.target, doing);
     } finally {

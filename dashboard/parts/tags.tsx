@@ -1,0 +1,15 @@
+import Badge from '@cloudscape-design/components/badge';
+import SpaceBetween from '@cloudscape-design/components/space-between';
+
+/** Tags side by side, each in its own direction of writing. */
+export function Tags({ tags }: { tags: readonly string[] }) {
+  return (
+    <SpaceBetween direction="horizontal" size="xxs">
+      {tags.map((tag) => (
+        <Badge key={tag}>
+          <bdi>{tag}</bdi>
+        </Badge>
+      ))}
+    </SpaceBetween>
+  );
+}
