@@ -4,14 +4,18 @@ import type { EntryPiece } from '../../archive/types.ts';
 import { MultisetDigest, type Tallies } from '../../digest.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, ExportStep, LegContext } from '../port.ts';
+import { ReusableBuffer } from '../reusable-buffer.ts';
 import type { RedisClient } from './client.ts';
 import { isJsonText } from './json-text.ts';
 import { LIMITS, type Limits, nextWindow, type Position } from './keys.ts';
-import { type EntryForm, entryName } from './names.ts';
+import { entryName } from './names.ts';
 import { BATCH_KEYS, type KeyReader, type LargePosition, type Reading } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type Part } from './record.ts';
 import { type ByteString, type KeySpace, toBytes } from './scope.ts';
 import { encodePart } from './typed-lines.ts';
+
+/** Room of an entry beyond the size that closes it, in bytes: the value that makes it full is whole. */
+const ROOM_BEYOND_FULL = 256 * 1024;
 
 const ExportCursor = z.strictObject({
   namespace: z.string(),
@@ -61,7 +65,8 @@ export async function* exportKeys(
     cursor === null
       ? null
       : parseInput(ExportCursor, cursor, 'The cursor of the Redis export', 'Start a new backup.');
-  let chunk = from ? new Chunk(from.namespace, from.part, keyOfCursor(from), limits) : undefined;
+  const data = new EntryData(limits);
+  let chunk = from ? new Chunk(from.namespace, from.part, keyOfCursor(from), data) : undefined;
   let done = 0;
   if (from?.large && chunk) {
     const { position, digest } = from.large;
@@ -73,7 +78,7 @@ export async function* exportKeys(
     for (const { namespace, keys } of window.keys) {
       if (chunk?.namespace !== namespace) {
         if (chunk && !chunk.isEmpty) yield chunk.flush();
-        chunk = new Chunk(namespace, 1, undefined, limits);
+        chunk = new Chunk(namespace, 1, undefined, data);
       }
       for (let start = 0; start < keys.length; start += BATCH_KEYS) {
         context.signal.throwIfAborted();
@@ -114,33 +119,60 @@ async function* readLarge(
   }
 }
 
+/** Bytes of the entries that are being filled, the same memory for all entries of a leg. */
+class EntryData {
+  readonly json: ReusableBuffer;
+  readonly expiry: ReusableBuffer;
+  readonly typed: ReusableBuffer;
+  readonly #full: number;
+
+  constructor({ entryBytes }: Limits) {
+    const room = entryBytes + ROOM_BEYOND_FULL;
+    this.json = new ReusableBuffer(room);
+    this.expiry = new ReusableBuffer(room);
+    this.typed = new ReusableBuffer(room);
+    this.#full = entryBytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.json.length === 0 && this.typed.length === 0;
+  }
+
+  get isFull(): boolean {
+    return this.json.length >= this.#full || this.typed.length >= this.#full;
+  }
+
+  clear(): void {
+    for (const buffer of [this.json, this.expiry, this.typed]) buffer.clear();
+  }
+}
+
 /** The entries of one number that are being filled: JSON members, their expiries, typed lines. */
 class Chunk {
   readonly namespace: string;
   /** Last key that is complete in this or an earlier chunk. */
   after: ByteString | undefined;
   #number: number;
-  readonly #full: number;
-  #json: Buffer[] = [];
-  #expiries: Buffer[] = [];
-  #typed: Buffer[] = [];
-  #bytes = { json: 0, expiry: 0, typed: 0 };
+  readonly #data: EntryData;
+  #isFlushed = false;
   #count = 0;
   #digest = new MultisetDigest();
 
-  constructor(namespace: string, number: number, after: ByteString | undefined, { entryBytes }: Limits) {
-    this.#full = entryBytes;
+  /** What `data` holds of an earlier chunk must have been taken. */
+  constructor(namespace: string, number: number, after: ByteString | undefined, data: EntryData) {
     this.namespace = namespace;
     this.#number = number;
     this.after = after;
+    this.#data = data;
+    data.clear();
   }
 
   get isEmpty(): boolean {
-    return this.#json.length === 0 && this.#typed.length === 0;
+    return this.#isFlushed || this.#data.isEmpty;
   }
 
   get isFull(): boolean {
-    return this.#bytes.json >= this.#full || this.#bytes.typed >= this.#full;
+    return !this.#isFlushed && this.#data.isFull;
   }
 
   add(reading: Exclude<Reading, { kind: 'large' }>): void {
@@ -150,26 +182,25 @@ class Chunk {
       this.addPart(reading.part, digest);
       return;
     }
+    this.#makeRoom();
     const { key, value, expiresAt } = reading;
+    const { json, expiry, typed } = this.#data;
     this.#tally(key, canonicalString(key, value, expiresAt));
     const name = toBytes(key);
     if (!isUtf8(name) || !isJsonText(value)) {
-      this.#push(
-        'typed',
-        encodePart({ key, type: 'string', expiresAt, offset: 0, last: true, items: [[value]] }),
-      );
+      typed.append(encodePart({ key, type: 'string', expiresAt, offset: 0, last: true, items: [[value]] }));
       return;
     }
     const quoted = JSON.stringify(name.toString('utf8'));
-    this.#push('json', Buffer.from(`${this.#json.length === 0 ? '{\n' : ',\n'}${quoted}: `), value);
-    if (expiresAt !== null) {
-      this.#push('expiry', Buffer.from(`{"key":${quoted},"expires_at":${expiresAt}}\n`));
-    }
+    json.write(`${json.length === 0 ? '{\n' : ',\n'}${quoted}: `);
+    json.append(value);
+    if (expiresAt !== null) expiry.write(`{"key":${quoted},"expires_at":${expiresAt}}\n`);
   }
 
   /** Adds a part of a key; `digest` is that of its content up to here. */
   addPart(part: Part, digest: ContentDigest): void {
-    this.#push('typed', encodePart(part));
+    this.#makeRoom();
+    this.#data.typed.append(encodePart(part));
     if (part.last)
       this.#tally(part.key, canonicalKey(part.key, part.type, digest, part.expiresAt, part.stream));
   }
@@ -180,33 +211,24 @@ class Chunk {
     this.after = key;
   }
 
-  #push(form: EntryForm, ...buffers: Buffer[]): void {
-    const list = { json: this.#json, expiry: this.#expiries, typed: this.#typed }[form];
-    for (const buffer of buffers) {
-      list.push(buffer);
-      this.#bytes[form] += buffer.length;
-    }
+  /** What was flushed has been taken by the time that more is added. */
+  #makeRoom(): void {
+    if (!this.#isFlushed) return;
+    this.#isFlushed = false;
+    this.#data.clear();
+    this.#count = 0;
+    this.#digest = new MultisetDigest();
   }
 
-  /** The step that closes the entries of this number; the chunk is empty afterwards and goes on with the next. */
+  /** The step that closes the entries of this number, to be taken before more is added; the next ones follow it. */
   flush(large?: Large): ExportStep {
-    if (this.#json.length > 0) this.#push('json', Buffer.from('\n}\n'));
+    if (this.#data.json.length > 0) this.#data.json.write('\n}\n');
     const entries: EntryPiece[] = [];
-    for (const [form, data] of [
-      ['json', this.#json],
-      ['expiry', this.#expiries],
-      ['typed', this.#typed],
-    ] as const) {
-      const size = this.#bytes[form];
-      if (data.length > 0) {
-        entries.push({
-          name: entryName(this.namespace, form, this.#number),
-          size,
-          offset: 0,
-          length: size,
-          data,
-        });
-      }
+    for (const form of ['json', 'expiry', 'typed'] as const) {
+      const data = this.#data[form].view();
+      const size = data.length;
+      const name = entryName(this.namespace, form, this.#number);
+      if (size > 0) entries.push({ name, size, offset: 0, length: size, data: [data] });
     }
     const [piece, ...companions] = entries;
     if (!piece) throw new Error('An empty chunk has no entries.');
@@ -215,18 +237,13 @@ class Chunk {
         ? {}
         : { [`keys:${this.namespace}`]: { count: this.#count, digest: this.#digest.hex() } };
     this.#number++;
+    this.#isFlushed = true;
     const next: ExportCursor = {
       namespace: this.namespace,
       after: this.after === undefined ? null : encodeKey(this.after),
       part: this.#number,
       large: large ? { ...large, key: encodeKey(large.key), position: { ...large.position } } : null,
     };
-    this.#json = [];
-    this.#expiries = [];
-    this.#typed = [];
-    this.#bytes = { json: 0, expiry: 0, typed: 0 };
-    this.#count = 0;
-    this.#digest = new MultisetDigest();
     return { piece, companions, tallies, next };
   }
 }

@@ -1,0 +1,53 @@
+/**
+ * Bytes of one entry after the other, kept in one buffer that is filled anew. Slices of what a server sent would keep
+ * whole packets alive until a full garbage collection: memory would follow the size of the data.
+ */
+export class ReusableBuffer {
+  readonly #room: number;
+  #buffer: Buffer;
+  #length = 0;
+
+  /** @param room  bytes that are there from the start; memory that nothing was written to costs nothing */
+  constructor(room: number) {
+    this.#room = room;
+    this.#buffer = Buffer.allocUnsafeSlow(room);
+  }
+
+  /** Bytes so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Adds a text as UTF-8. */
+  write(text: string): void {
+    // Three bytes of UTF-8 for each unit of UTF-16 at most.
+    this.#reserve(text.length * 3);
+    this.#length += this.#buffer.write(text, this.#length);
+  }
+
+  /** Adds a copy of some bytes. */
+  append(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  /** All bytes so far; they are there until {@link clear}. */
+  view(): Buffer {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  /** Makes room for the next entry. What one very long record took is given back. */
+  clear(): void {
+    this.#length = 0;
+    if (this.#buffer.length > this.#room) this.#buffer = Buffer.allocUnsafeSlow(this.#room);
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#length + bytes;
+    if (needed <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#buffer.length * 2));
+    this.#buffer.copy(larger, 0, 0, this.#length);
+    this.#buffer = larger;
+  }
+}
