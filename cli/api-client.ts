@@ -21,6 +21,7 @@ import { BackupList } from '../shared/operations/list-backups.ts';
 import { JobList } from '../shared/operations/list-jobs.ts';
 import { ScheduleList, ScheduleView } from '../shared/operations/list-schedules.ts';
 import { Pruned } from '../shared/operations/prune.ts';
+import { RetentionSetting } from '../shared/operations/retention.ts';
 import { JobView } from '../shared/operations/show-job.ts';
 import { StartedJob } from '../shared/operations/start.ts';
 import { StartedBackup } from '../shared/operations/start-backup.ts';
@@ -105,6 +106,9 @@ export function apiClient(url: string, key: string | undefined): Client {
     showJob: (job) => call(JobView, 'GET', `/jobs/${at(job)}`),
     cancelJob: (job) => call(Cancellation, 'POST', `/jobs/${at(job)}/cancel`),
     prune: (input) => call(Pruned, 'POST', '/backup/prune', input),
+    showRetention: () => call(RetentionSetting, 'GET', '/retention'),
+    setRetention: (input) => call(RetentionSetting, 'PUT', '/retention', input),
+    resetRetention: (version) => call(RetentionSetting, 'DELETE', `/retention${query({ version })}`),
     listSchedules: () => call(ScheduleList, 'GET', '/schedules'),
     showSchedule: (name) => call(ScheduleView, 'GET', `/schedules/${at(name)}`),
     createSchedule: (input) => call(ScheduleView, 'POST', '/schedules', input),

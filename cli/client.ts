@@ -11,6 +11,7 @@ import type { ScheduleList, ScheduleView } from '../shared/operations/list-sched
 import type { Pruned, PruneInput } from '../shared/operations/prune.ts';
 import type { RebuiltCatalog } from '../shared/operations/rebuild-catalog.ts';
 import type { RequestRestoreInput, RestoreBackupInput } from '../shared/operations/restore.ts';
+import type { RetentionSetting, SetRetentionInput } from '../shared/operations/retention.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { StartedJob } from '../shared/operations/start.ts';
 import type { StartBackupInput, StartedBackup } from '../shared/operations/start-backup.ts';
@@ -62,6 +63,10 @@ export interface Client {
   showJob(jobId: string): Promise<JobView>;
   cancelJob(jobId: string): Promise<Cancellation>;
   prune(input: PruneInput): Promise<Pruned>;
+  showRetention(): Promise<RetentionSetting>;
+  setRetention(input: SetRetentionInput): Promise<RetentionSetting>;
+  /** Lets the policy of cdk.json count again; refused where the policy is not the one of that version any more. */
+  resetRetention(version: string): Promise<RetentionSetting>;
   listSchedules(): Promise<ScheduleList>;
   showSchedule(name: string): Promise<ScheduleView>;
   createSchedule(input: CreateScheduleInput): Promise<ScheduleView>;

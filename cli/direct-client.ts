@@ -20,6 +20,7 @@ import {
   requestRestore,
   restoreBackup,
 } from '../shared/operations/restore.ts';
+import { resetRetention, setRetention, showRetention } from '../shared/operations/retention.ts';
 import { runSchedule } from '../shared/operations/run-schedule.ts';
 import { showBackup } from '../shared/operations/show-backup.ts';
 import { showJob } from '../shared/operations/show-job.ts';
@@ -58,6 +59,9 @@ export function directClient(context: OperationsContext): Client {
     showJob: (jobId) => showJob(context, jobId),
     cancelJob: (jobId) => cancelJob(context, jobId, by),
     prune: (input) => prune(context, input),
+    showRetention: () => showRetention(context),
+    setRetention: (input) => setRetention(context, input, by),
+    resetRetention: (version) => resetRetention(context, { version }),
     listSchedules: () => listSchedules(context),
     showSchedule: (name) => showSchedule(context, name),
     createSchedule: (input) => createSchedule(context, input, by),

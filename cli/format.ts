@@ -1,4 +1,5 @@
 import prettyBytes from 'pretty-bytes';
+import type { RetentionPolicy } from '../shared/retention/policy.ts';
 
 const SECOND_MS = 1000;
 
@@ -40,6 +41,20 @@ export function ago(iso: string, now: number = Date.now()): string {
 /** `12,345`. */
 export function count(number: number): string {
   return number.toLocaleString('en-US', { maximumFractionDigits: 0 });
+}
+
+/** The rules of a retention policy that keep something: `the newest 7, 14 daily, 8 weekly`. */
+export function policyText(policy: RetentionPolicy): string {
+  const { keep_last, keep_daily, keep_weekly, keep_monthly, keep_yearly } = policy;
+  const rules: [number, string][] = [
+    [keep_last, `the newest ${keep_last}`],
+    [keep_daily, `${keep_daily} daily`],
+    [keep_weekly, `${keep_weekly} weekly`],
+    [keep_monthly, `${keep_monthly} monthly`],
+    [keep_yearly, `${keep_yearly} yearly`],
+  ];
+  const texts = rules.filter(([number]) => number > 0).map(([, text]) => text);
+  return texts.join(', ') || 'only the newest verified one';
 }
 
 /** Text from a server made safe for a terminal: control characters would move the cursor or change colours. */

@@ -12,6 +12,7 @@ import { keyCommand } from './commands/key.ts';
 import { listCommand } from './commands/list.ts';
 import { localCommand } from './commands/local.ts';
 import { restoreCommands } from './commands/restore.ts';
+import { retentionCommands } from './commands/retention.ts';
 import { scheduleCommand } from './commands/schedule.ts';
 import { showCommands } from './commands/show.ts';
 import { verifyCommand } from './commands/verify.ts';
@@ -42,6 +43,7 @@ export function makeProgram(): Command {
   verifyCommand(program);
   restoreCommands(program);
   changeCommands(program);
+  retentionCommands(program);
   jobCommands(program);
   scheduleCommand(program);
   archiveCommand(program);

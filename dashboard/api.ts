@@ -14,6 +14,7 @@ import type { ScheduleList, ScheduleView } from '../shared/operations/list-sched
 import type { Overview } from '../shared/operations/overview.ts';
 import type { Pruned, PruneInput } from '../shared/operations/prune.ts';
 import type { ChangeOptionsInput, RestoreBackupInput } from '../shared/operations/restore.ts';
+import type { RetentionSetting, SetRetentionInput } from '../shared/operations/retention.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { StartedJob } from '../shared/operations/start.ts';
 import type { StartBackupInput, StartedBackup } from '../shared/operations/start-backup.ts';
@@ -123,6 +124,12 @@ export class ApiClient {
     this.call<VerificationAnswer>('POST', `backup/${at(id)}/verify`, { body: { cursor }, signal });
   prune = (body: Partial<PruneInput>, signal?: AbortSignal) =>
     this.call<Pruned>('POST', 'backup/prune', { body, signal });
+
+  showRetention = (signal?: AbortSignal) => this.call<RetentionSetting>('GET', 'retention', { signal });
+  setRetention = (body: SetRetentionInput) => this.call<RetentionSetting>('PUT', 'retention', { body });
+  /** Lets the policy of cdk.json count again. */
+  resetRetention = (version: string) =>
+    this.call<RetentionSetting>('DELETE', 'retention', { query: { version } });
 
   restoreBackup = (body: z.input<typeof RestoreBackupInput>, idempotencyKey: string) =>
     this.call<StartedJob>('POST', 'restore', { body, headers: { 'idempotency-key': idempotencyKey } });

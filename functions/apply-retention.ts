@@ -30,6 +30,7 @@ export const handler = step(z.unknown(), async ({ bucket, sfn, config, log }) =>
     log('Record can not be read', { backup_id, problem });
   }
   return {
+    policy: pruned.policy,
     kept: pruned.backups.filter(({ deleted }) => !deleted).length,
     deleted: pruned.backups.filter(({ deleted }) => deleted).length,
     bytes_freed: pruned.bytes_freed,

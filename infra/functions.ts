@@ -1,4 +1,4 @@
-import { CATALOG_CACHE_KEY } from '../shared/bucket/layout.ts';
+import { CATALOG_CACHE_KEY, RETENTION_KEY } from '../shared/bucket/layout.ts';
 import { STORE_NAMES } from '../shared/stores/port.ts';
 import type { BucketAccess } from './archive-bucket.ts';
 
@@ -169,7 +169,7 @@ export const SIZES = {
     timeoutMinutes: LEG_MINUTES,
     stores: [],
     bucket: {
-      read: ['backups/*', 'jobs/*', 'locks/*', CATALOG_CACHE_KEY],
+      read: ['backups/*', 'jobs/*', 'locks/*', CATALOG_CACHE_KEY, RETENTION_KEY],
       write: ['backups/*.json', CATALOG_CACHE_KEY],
       delete: ['backups/*'],
     },
@@ -181,9 +181,9 @@ export const SIZES = {
     stores: [],
     // Besides records, what it may read and upload is what its presigned addresses may.
     bucket: {
-      read: ['backups/*', 'jobs/*', 'locks/*', 'runs/*', CATALOG_CACHE_KEY],
-      write: ['backups/*.json', 'jobs/*', 'uploads/*', CATALOG_CACHE_KEY],
-      delete: ['backups/*', 'uploads/*'],
+      read: ['backups/*', 'jobs/*', 'locks/*', 'runs/*', CATALOG_CACHE_KEY, RETENTION_KEY],
+      write: ['backups/*.json', 'jobs/*', 'uploads/*', CATALOG_CACHE_KEY, RETENTION_KEY],
+      delete: ['backups/*', 'uploads/*', RETENTION_KEY],
     },
   },
 } as const satisfies Record<string, FunctionSize>;

@@ -6,8 +6,11 @@ import RadioGroup from '@cloudscape-design/components/radio-group';
 import Select from '@cloudscape-design/components/select';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import Textarea from '@cloudscape-design/components/textarea';
+import { policyText } from '../../cli/format.ts';
 import type { Deployment } from '../../shared/operations/describe-deployment.ts';
 import { storeName } from '../job/store-bars.tsx';
+import { useSession } from '../session.tsx';
+import { useData } from '../use-data.ts';
 import { type BackupDraft, problemsOf, SAVED_STORES } from './draft.ts';
 
 /** What to back up and how long to keep it: the fields that a backup and a schedule have in common. */
@@ -23,6 +26,8 @@ export function BackupFields({
   showProblems: boolean;
   onChange: (draft: BackupDraft) => void;
 }) {
+  const { api } = useSession();
+  const policy = useData('retention', api.showRetention).data?.policy;
   const problems = showProblems ? problemsOf(draft) : {};
   const set = (changes: Partial<BackupDraft>) => onChange({ ...draft, ...changes });
   const targets = deployment.targets.map(({ name, profile }) => ({
@@ -74,7 +79,11 @@ export function BackupFields({
           value={draft.keep}
           onChange={({ detail }) => set({ keep: detail.value as BackupDraft['keep'] })}
           items={[
-            { value: 'policy', label: 'As the retention policy says', description: policyText(deployment) },
+            {
+              value: 'policy',
+              label: 'As the retention policy says',
+              description: policy && `Now ${policyText(policy)}.`,
+            },
             { value: 'days', label: 'A number of days' },
             { value: 'date', label: 'Until a day' },
             { value: 'permanent', label: 'For ever' },
@@ -101,20 +110,5 @@ export function BackupFields({
         </FormField>
       )}
     </SpaceBetween>
-  );
-}
-
-/** `the newest 7, 14 daily, 8 weekly`. */
-export function policyText({ retention }: Pick<Deployment, 'retention'>): string {
-  if (!retention) return 'The policy of this deployment is not known here.';
-  const { keep_last, keep_daily, keep_weekly, keep_monthly, keep_yearly } = retention;
-  const parts: [number, string][] = [
-    [keep_daily, 'daily'],
-    [keep_weekly, 'weekly'],
-    [keep_monthly, 'monthly'],
-    [keep_yearly, 'yearly'],
-  ];
-  return [`the newest ${keep_last}`, ...parts.filter(([n]) => n > 0).map(([n, name]) => `${n} ${name}`)].join(
-    ', ',
   );
 }

@@ -3,7 +3,7 @@ import type { PageProps } from '../app.tsx';
 import { Loading, Problem, Show } from '../parts/states.tsx';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
-import { RetentionPreview } from './schedules/retention-preview.tsx';
+import { Retention } from './schedules/retention.tsx';
 import { ScheduleForm } from './schedules/schedule-form.tsx';
 import { ScheduleTable } from './schedules/schedule-table.tsx';
 
@@ -27,7 +27,7 @@ export default function Schedules({ route: { parts } }: PageProps) {
         return (
           <SpaceBetween size="l">
             <ScheduleTable />
-            {data.retention && <RetentionPreview policy={data.retention} />}
+            <Retention />
           </SpaceBetween>
         );
       }}

@@ -8,6 +8,7 @@ import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import Table from '@cloudscape-design/components/table';
+import { policyText } from '../../cli/format.ts';
 import type { KeyList, Deployment as TheDeployment } from '../../shared/api/routes/deployment.ts';
 import { Command, Copyable } from '../parts/command.tsx';
 import { Empty, Show } from '../parts/states.tsx';
@@ -137,7 +138,9 @@ const STORE_TEXTS: Record<TheDeployment['targets'][number]['stores'][number]['st
 };
 
 function Deployment({ deployment }: { deployment: TheDeployment }) {
-  const { version, region, account, bucket, retention } = deployment;
+  const { version, region, account, bucket } = deployment;
+  const { api } = useSession();
+  const { data: retention } = useData('retention', api.showRetention);
   return (
     <Container header={<Header variant="h2">Deployment</Header>}>
       <KeyValuePairs
@@ -150,7 +153,9 @@ function Deployment({ deployment }: { deployment: TheDeployment }) {
           { label: 'Bucket', value: <Copyable text={bucket} what="name of the bucket" /> },
           {
             label: 'Retention',
-            value: <Link href={href(['schedules'])}>{retention ? policyText(retention) : 'Not known'}</Link>,
+            value: (
+              <Link href={href(['schedules'])}>{retention?.policy ? policyText(retention.policy) : '…'}</Link>
+            ),
           },
           {
             label: 'HTTP API',
@@ -164,18 +169,6 @@ function Deployment({ deployment }: { deployment: TheDeployment }) {
       />
     </Container>
   );
-}
-
-function policyText(policy: NonNullable<TheDeployment['retention']>): string {
-  const units: [number, string][] = [
-    [policy.keep_last, 'newest'],
-    [policy.keep_daily, 'days'],
-    [policy.keep_weekly, 'weeks'],
-    [policy.keep_monthly, 'months'],
-    [policy.keep_yearly, 'years'],
-  ];
-  const kept = units.filter(([number]) => number > 0).map(([number, unit]) => `${number} ${unit}`);
-  return kept.length === 0 ? 'Only what has a retention of its own' : kept.join(', ');
 }
 
 function Keys() {

@@ -17,6 +17,7 @@ import { backupRoutes } from './routes/backups.ts';
 import { deploymentRoutes } from './routes/deployment.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { restoreRoutes } from './routes/restores.ts';
+import { retentionRoutes } from './routes/retention.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
 import { serviceRoutes } from './routes/service.ts';
 
@@ -145,6 +146,7 @@ export function makeApi(options: ApiOptions): Api {
   restoreRoutes(api, tools);
   jobRoutes(api, tools);
   scheduleRoutes(api, tools);
+  retentionRoutes(api, tools);
   serviceRoutes(api, tools);
   deploymentRoutes(api, tools, authenticator);
   api.openAPIRegistry.registerComponent('securitySchemes', 'key', {

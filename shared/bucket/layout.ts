@@ -4,7 +4,7 @@
  * `backups/`  archives and their catalog records        `staging/`  what a running job has made so far
  * `uploads/`  archives on their way into a restore      `jobs/`     what is known about each job
  * `locks/`    one object for each target in use          `deferred/` relationships that wait for their other end
- * `runs/`     which job each run of a schedule was
+ * `runs/`     which job each run of a schedule was       `settings/` what was set without a deployment
  */
 export const BACKUPS = 'backups/';
 /** Relationships whose other end is not there yet: an archive for each restore that keeps some. */
@@ -14,6 +14,8 @@ export const UPLOADS = 'uploads/';
 export const JOBS = 'jobs/';
 export const LOCKS = 'locks/';
 export const RUNS = 'runs/';
+/** The retention policy that somebody set. Its older versions stay: they say what it was when. */
+export const RETENTION_KEY = 'settings/retention.json';
 
 export const deferredKey = (jobId: string) => `${DEFERRED}${jobId}.ngbak`;
 export const archiveKey = (backupId: string) => `${BACKUPS}${backupId}.ngbak`;

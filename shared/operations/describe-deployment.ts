@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import type { TargetConfig } from '../config.ts';
-import { RetentionPolicy } from '../retention/policy.ts';
 import { STORE_NAMES, type StoreName } from '../stores/port.ts';
 import { VERSION } from '../version.ts';
 import type { OperationsContext } from './context.ts';
@@ -23,8 +22,6 @@ export const Deployment = z.object({
       limits: z.array(z.string()),
     }),
   ),
-  /** Absent where the caller does not know the deployment. */
-  retention: RetentionPolicy.optional(),
 });
 export type Deployment = z.infer<typeof Deployment>;
 
@@ -46,7 +43,6 @@ export function describeDeployment({ bucket, stateMachines, config }: Operations
       hooks: target.hooks !== undefined,
       limits: limitsOf(target),
     })),
-    ...(config ? { retention: config.retention } : {}),
   };
 }
 

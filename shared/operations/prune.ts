@@ -11,13 +11,14 @@ import { deleteBackup } from './delete-backup.ts';
 import { objectLock } from './head-archive.ts';
 import { backupsInUse } from './in-use.ts';
 import { readListed } from './read-listed.ts';
+import { showRetention } from './retention.ts';
 
 export const PruneInput = z.strictObject({
   /** True: nothing is deleted. */
   dry_run: z.boolean().default(true),
   /** Only this target. */
   target: Id.optional(),
-  /** Left out: the policy of the deployment, where the caller knows it. */
+  /** Left out: the policy that counts, where the caller knows it. */
   policy: RetentionPolicy.optional(),
 });
 export type PruneInput = z.infer<typeof PruneInput>;
@@ -51,8 +52,8 @@ type Candidate = RetainedBackup & { readonly bytes: number };
  * rule keeps. The same run twice does nothing more. A backup that can't be deleted is told and does not stop the rest.
  */
 export async function prune(context: OperationsContext, input: PruneInput): Promise<Pruned> {
-  const { bucket, config } = context;
-  const policy = input.policy ?? config?.retention;
+  const { bucket } = context;
+  const policy = input.policy ?? (await showRetention(context)).policy;
   if (!policy) {
     // A guess could delete what the deployment's own policy keeps.
     throw new InvalidInputError('The retention policy of the deployment is not known here.', {

@@ -99,6 +99,26 @@ describe('who may call', () => {
     expect((await call('admin', 'POST', '/backup/prune', { dry_run: false })).status).toBe(200);
   });
 
+  test('only an administrator says how many backups are kept, the whole of it, and every change is audited', async () => {
+    const policy = { keep_last: 3, keep_daily: 2, keep_weekly: 0, keep_monthly: 0, keep_yearly: 0 };
+    const { body: before } = await call('viewer', 'GET', '/retention');
+    expect(before).toMatchObject({ source: 'deployed', policy: { keep_last: 7 } });
+    expect((await call('operator', 'PUT', '/retention', { policy })).status).toBe(403);
+    expect((await call('operator', 'DELETE', '/retention')).status).toBe(403);
+    for (const wrong of [{ keep_last: 3 }, { ...policy, keep_last: -1 }, { ...policy, keep_hourly: 1 }]) {
+      expect((await call('admin', 'PUT', '/retention', { policy: wrong })).status).toBe(400);
+    }
+    audit.length = 0;
+    const set = await call('admin', 'PUT', '/retention', { policy, version: before.version });
+    expect(set.body).toMatchObject({ source: 'set', policy, changed_by: 'ada', deployed: { keep_last: 7 } });
+    expect(audit).toMatchObject([{ who: 'ada', method: 'PUT', path: '/api/v1/retention', status: 200 }]);
+    const stale = await call('admin', 'PUT', '/retention', { policy, version: before.version });
+    expect([stale.status, stale.body.detail]).toEqual([409, expect.stringContaining('by ada at')]);
+    expect((await call('admin', 'DELETE', '/retention?version=deployed')).status).toBe(409);
+    const reset = await call('admin', 'DELETE', '/retention');
+    expect(reset.body).toEqual(before);
+  });
+
   test('keys are rotated without a gap: two count until the old one expires', async () => {
     const fresh = newApiKey('ada', 'admin');
     access = AccessList.parse({
@@ -322,6 +342,9 @@ describe('the API', () => {
         'post /api/v1/jobs/{job}/cancel',
         'post /api/v1/restore',
         'get /api/v1/overview',
+        'delete /api/v1/retention',
+        'get /api/v1/retention',
+        'put /api/v1/retention',
         'get /api/v1/restore/{job}/parts',
         'post /api/v1/restore/{job}/attach',
         'post /api/v1/restore/{job}/complete',

@@ -91,6 +91,25 @@ describe('without a terminal', () => {
     expect((await ngbak('show', day(1))).code).toBe(3);
   });
 
+  test('retention is shown, set and reset without a deployment, and what is not given stays', async () => {
+    const every = ['--keep-last', '9', '--keep-weekly', '4', '--keep-monthly', '0', '--keep-yearly', '0'];
+    // With AWS credentials alone, nobody knows the policy of cdk.json: nothing is guessed.
+    const part = await ngbak('retention', 'set', ...every, '--yes');
+    expect([part.code, part.stderr]).toEqual([2, expect.stringContaining('give every --keep-… option')]);
+    const refused = await ngbak('retention', 'set', ...every, '--keep-daily', '0');
+    expect(refused.code).toBe(2);
+    expect((await ngbak('retention', 'set', ...every, '--keep-daily', '0', '--yes')).code).toBe(0);
+    const changed = await ngbak('retention', 'set', '--keep-daily', '5', '--yes', '--json');
+    expect(changed.lines()[0]?.data).toMatchObject({
+      source: 'set',
+      policy: { keep_last: 9, keep_daily: 5, keep_weekly: 4, keep_monthly: 0, keep_yearly: 0 },
+    });
+    expect((await ngbak('retention', 'show')).stdout).toContain('the newest 9, 5 daily, 4 weekly');
+    expect((await ngbak('retention', 'reset', '--yes', '--json')).lines()[0]?.data).toMatchObject({
+      source: 'deployed',
+    });
+  });
+
   test('tag changes tags, note and retention', async () => {
     await catalogue(context.bucket, { backup_id: day(1), tags: ['a', 'b'] });
     const ran = await ngbak('tag', day(1), 'c', '--remove', 'a', '--note', 'n', '--keep', '30d', '--json');

@@ -120,6 +120,14 @@ describe('in the bucket', () => {
     }
   });
 
+  test('what was set without a deployment is read by those who apply it only, and changed through the API only', () => {
+    const all = (action: string) =>
+      names.filter((name) => keys(name, action).some((key) => key.startsWith('settings/'))).sort();
+    expect(all('s3:GetObject')).toEqual(['api', 'apply-retention']);
+    expect(all('s3:PutObject')).toEqual(['api']);
+    expect(all('s3:DeleteObject')).toEqual(['api']);
+  });
+
   test('no workflow writes into uploads', () => {
     expect(who('s3:PutObject', 'uploads/*')).toEqual([]);
   });

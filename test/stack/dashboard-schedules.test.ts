@@ -63,7 +63,8 @@ test('what retention would keep and drop is shown with its reasons, and nothing 
   await page.getByText('A number from 0 to 3660.').waitFor();
   expect(await button(page, 'Preview').isEnabled()).toBe(false);
   await page.getByLabel('Newest').fill('0');
-  await page.getByText('"retention": {"keep_last":0').waitFor();
+  await page.getByText('ngbak retention set --keep-last 0').waitFor();
+  expect(await button(page, 'Save').getAttribute('aria-disabled')).toBe('true');
   await button(page, 'Preview').click();
   await page
     .getByText(/backups? are kept|would go/)
@@ -72,6 +73,47 @@ test('what retention would keep and drop is shown with its reasons, and nothing 
   await button(page, 'Kept').click();
   expect(await browser.stack.keys('backups/')).toEqual(before);
   visit.assertClean();
+});
+
+test('the retention policy is changed only after its preview, and not by a page that shows an older one', async () => {
+  const [one, two] = [await browser.visit({ role: 'admin' }), await browser.visit({ role: 'admin' })];
+  for (const visit of [one, two]) {
+    await visit.open('schedules');
+    await visit.page.getByText('as cdk.json says').waitFor();
+  }
+  const save = async ({ page }: typeof one, newest: string) => {
+    await page.getByLabel('Newest').fill(newest);
+    expect(await button(page, 'Save').getAttribute('aria-disabled')).toBe('true');
+    await button(page, 'Preview').click();
+    await page
+      .getByText('Preview (')
+      .or(page.getByRole('heading', { name: 'Preview' }))
+      .first()
+      .waitFor();
+    await button(page, 'Save').click();
+  };
+  await save(one, '3660');
+  await one.page.getByText('The retention policy is changed').first().waitFor();
+  await one.page.getByText('set by test-admin').waitFor();
+
+  await save(two, '3659');
+  await two.page.getByText('was changed meanwhile, by test-admin').waitFor();
+  await two.page.getByText('set by test-admin').waitFor();
+  expect(await two.page.getByLabel('Newest').inputValue()).toBe('3659');
+
+  await button(one.page, 'As in cdk.json').click();
+  await button(one.page, 'Preview').click();
+  await button(one.page, 'Save').click();
+  await one.page
+    .getByRole('button', { name: 'Keep fewer' })
+    .or(one.page.getByText('as cdk.json says'))
+    .first()
+    .waitFor();
+  const ask = button(one.page, 'Keep fewer');
+  if (await ask.isVisible()) await ask.click();
+  await one.page.getByText('as cdk.json says').waitFor();
+  one.assertClean();
+  two.assertClean();
 });
 
 test.each([
