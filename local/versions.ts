@@ -9,4 +9,7 @@ export const VERSIONS = {
   awscli: '1.46.2',
   /** Not a server: it makes requests of the OpenAPI text and checks the answers. On Python 3.10, 4.30.1. */
   schemathesis: '4.32.5',
+  /** Not servers: the systems whose own storage classes write and read what tests save and restore. */
+  nanoGraphrag: '0.0.8.2',
+  lightrag: '1.5.7',
 } as const;

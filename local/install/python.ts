@@ -49,6 +49,13 @@ export function installSchemathesis(context: InstallContext): Promise<string> {
   return installPackages(`schemathesis-${VERSIONS.schemathesis}`, 'schemathesis-requirements.txt', context);
 }
 
+/** Installs nano-graphrag and LightRAG with what their storage classes import; no client of a model comes along. */
+export function installGraphragClients(context: InstallContext): Promise<string> {
+  const { nanoGraphrag, lightrag } = VERSIONS;
+  const id = `graphrag-clients-${nanoGraphrag}-${lightrag}`;
+  return installPackages(id, 'graphrag-clients-requirements.txt', context);
+}
+
 /** Installs the AWS CLI, and gives back the folder that PATH must name to find `aws` in it. */
 export async function installAwsCli(context: InstallContext): Promise<string> {
   const id = `awscli-${VERSIONS.awscli}`;

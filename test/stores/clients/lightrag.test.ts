@@ -1,45 +1,49 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
+import type { Driver } from 'neo4j-driver';
 import { profileScopes } from '../../../shared/profiles/profiles.ts';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
+import { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
+import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
+import { servers } from '../../servers.ts';
+import { exportAll, restoreAll } from '../memory-archive.ts';
+import { graphContent, openGraph, plainDriver, run } from '../neo4j-graph.ts';
+import { ask, result } from '../qdrant/support.ts';
 import { OwnServer } from '../redis/own-server.ts';
-import { closeStores, exportAll, legContext, openStore, REPLACE, restoreAll } from '../redis/support.ts';
+import { closeStores, legContext, openStore, REPLACE } from '../redis/support.ts';
+import { type PythonClient, pythonClient } from './python-client.ts';
 
-const run = promisify(execFile);
-/**
- * A Python that has `lightrag-hku==1.5.7` and `redis` (340 MB, which is why `npm test` does not fetch them):
- * `python3 -m venv V && V/bin/pip install lightrag-hku==1.5.7 redis`, then `NGBAK_TEST_LIGHTRAG_PYTHON=V/bin/python`.
- */
-const python = process.env.NGBAK_TEST_LIGHTRAG_PYTHON;
-const client = join(import.meta.dirname, 'lightrag_client.py');
+type Kind = 'redis' | 'files' | 'servers';
 
-(python ? describe : describe.skip)("LightRAG's own storage classes", () => {
+describe("LightRAG's own storage classes", () => {
+  let client: PythonClient;
   let server: OwnServer;
   let redis: Redis;
+  let driver: Driver;
   let folder: string;
 
   /** What the client reads, as it prints it. */
-  async function lightrag(
-    action: 'write' | 'read',
-    kind: 'redis' | 'files',
-    workspace: string,
-  ): Promise<string> {
-    const { stdout } = await run(python ?? '', [client, action, kind, workspace, folder], {
-      env: { ...process.env, REDIS_URI: `${server.url}/0`, PYTHONWARNINGS: 'ignore' },
-      maxBuffer: 16 * 1024 ** 2,
+  function lightrag(action: 'write' | 'read', kind: Kind, workspace: string): Promise<string> {
+    const { neo4j, qdrant } = servers;
+    return client([action, kind, workspace, folder], {
+      REDIS_URI: `${server.url}/0`,
+      NEO4J_URI: neo4j.uri,
+      NEO4J_USERNAME: neo4j.username,
+      NEO4J_PASSWORD: neo4j.password,
+      QDRANT_URL: qdrant.url,
+      QDRANT_API_KEY: qdrant.apiKey,
     });
-    return stdout.trim().split('\n').at(-1) ?? '';
   }
 
   beforeAll(async () => {
+    client = await pythonClient('lightrag_client.py');
+    driver = plainDriver(servers.neo4j);
     server = await OwnServer.start();
     redis = new Redis(server.url, { protocol: 2 });
-  });
+  }, 600_000);
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'ngbak-lightrag-'));
     await redis.flushall();
@@ -50,6 +54,7 @@ const client = join(import.meta.dirname, 'lightrag_client.py');
   });
   afterAll(async () => {
     redis.disconnect();
+    await driver.close();
     await server.stop();
   });
 
@@ -80,13 +85,13 @@ const client = join(import.meta.dirname, 'lightrag_client.py');
 
       const { archive, tallies } = await exportAll(open);
       expect(tallies['keys:full_docs']?.count).toBe(25);
-      expect(Object.keys(JSON.parse(archive.text('kv/full_docs.json')))).toHaveLength(25);
+      expect(Object.keys(JSON.parse(archive.text('kv/full_docs.json') ?? ''))).toHaveLength(25);
       const store = open();
       await store.clear(archive, REPLACE, null, legContext());
       expect(JSON.parse(await lightrag('read', 'redis', workspace)).full_docs[0]).toBeNull();
       await redis.set(`${workspace === '' ? '' : `${workspace}_`}full_docs:new`, '{}');
-      const { verified } = await restoreAll(store, archive);
-      expect(verified).toMatchObject({ differences: 0, samples: [], tallies });
+      const { differences, samples, readBack } = await restoreAll(open, archive);
+      expect({ differences, samples, readBack }).toEqual({ differences: 0, samples: [], readBack: tallies });
       expect(await lightrag('read', 'redis', workspace)).toBe(before);
       expect(await others(workspace)).toEqual(neighbours);
     },
@@ -96,7 +101,7 @@ const client = join(import.meta.dirname, 'lightrag_client.py');
     await lightrag('write', 'files', 'alpha');
     const before = await lightrag('read', 'files', 'alpha');
     expect(JSON.parse(before).nodes).toHaveLength(20);
-    expect(JSON.parse(before).vectors).toHaveLength(5);
+    expect(Object.keys(JSON.parse(before)['relationships vectors'])).toHaveLength(20);
     const scope = filesAdapter.Scope.parse(profileScopes('lightrag', { workspace: 'alpha' }, 'files').kv);
     const open = () => filesAdapter.create({ location: folder }, scope, { target: 'test' });
     const { archive, tallies } = await exportAll(open);
@@ -104,11 +109,85 @@ const client = join(import.meta.dirname, 'lightrag_client.py');
     for (const name of await readdir(join(folder, 'alpha'))) await rm(join(folder, 'alpha', name));
     await lightrag('write', 'files', 'other');
     const other = await readFile(join(folder, 'other', 'kv_store_full_docs.json'));
-    const { verified } = await restoreAll(open(), archive);
-    expect(verified.differences).toBe(0);
+    const { differences } = await restoreAll(open, archive);
+    expect(differences).toBe(0);
     expect(await lightrag('read', 'files', 'alpha')).toBe(before);
     expect(await readFile(join(folder, 'other', 'kv_store_full_docs.json'))).toEqual(other);
   });
+
+  test('read from Neo4j and Qdrant after a restore what they wrote before it; the other workspace untouched', async () => {
+    const [own, other] = ['ngbak_alpha', 'ngbak_alpha_beta'];
+    const { qdrant } = servers;
+    const settings = { workspace: own, model_suffix: 'stub_8d' };
+    const scopes = profileScopes('lightrag', settings);
+    const openGraphOf = openGraph(servers.neo4j, Neo4jScope.parse(scopes.graph));
+    const openVectors = () =>
+      qdrantAdapter.create(
+        qdrantAdapter.Connection.parse({ url: qdrant.url, api_key: qdrant.apiKey }),
+        qdrantAdapter.Scope.parse(scopes.vectors),
+        { target: 'test' },
+      );
+    try {
+      for (const workspace of [own, other]) await lightrag('write', 'servers', workspace);
+      const [before, neighbour] = [await read(own), await read(other)];
+      expect(before.nodes).toHaveLength(20);
+      expect(before['chunks vectors']).toMatchObject({ 'chunk-7': expect.any(Array) });
+      const [graph, beside] = [await graphContent(driver, own), await graphContent(driver, other)];
+      const saved = [await exportAll(openGraphOf), await exportAll(openVectors)] as const;
+      expect(saved[0].tallies).toMatchObject({ nodes: { count: 20 }, relationships: { count: 19 } });
+      expect(saved[1].tallies).toMatchObject({
+        'points:lightrag_vdb_entities_stub_8d': { count: 20 },
+        'points:lightrag_vdb_relationships_stub_8d': { count: 20 },
+        'points:lightrag_vdb_chunks_stub_8d': { count: 20 },
+      });
+
+      await run(driver, `MATCH (n:\`${own}\`) DETACH DELETE n`);
+      for (const collection of await collections()) await deletePoints(collection, own);
+      const emptied = await read(own);
+      expect([emptied.nodes?.[0], emptied.chunks?.[0], emptied['entities nearest']]).toEqual([
+        null,
+        null,
+        [],
+      ]);
+
+      for (const [index, open] of [openGraphOf, openVectors].entries()) {
+        const { archive } = saved[index] ?? saved[0];
+        expect((await restoreAll(open, archive)).differences).toBe(0);
+      }
+      expect(await read(own)).toEqual(before);
+      expect(await graphContent(driver, own)).toEqual(graph);
+      expect(await read(other)).toEqual(neighbour);
+      expect(await graphContent(driver, other)).toEqual(beside);
+    } finally {
+      for (const workspace of [own, other]) {
+        await run(driver, `MATCH (n:\`${workspace}\`) DETACH DELETE n`);
+        const indexes = await run(
+          driver,
+          'SHOW INDEXES YIELD name, labelsOrTypes WHERE $label IN labelsOrTypes',
+          {
+            label: workspace,
+          },
+        );
+        for (const { name } of indexes) await run(driver, `DROP INDEX \`${name}\``);
+      }
+      for (const collection of await collections()) await ask(qdrant, 'DELETE', `/collections/${collection}`);
+    }
+  });
+
+  async function read(workspace: string): Promise<Record<string, unknown[]>> {
+    return JSON.parse(await lightrag('read', 'servers', workspace));
+  }
+
+  /** The collections of LightRAG that are on the server. */
+  async function collections(): Promise<string[]> {
+    const found = await result<{ collections: { name: string }[] }>(servers.qdrant, 'GET', '/collections');
+    return found.collections.map(({ name }) => name).filter((name) => name.startsWith('lightrag_vdb_'));
+  }
+
+  async function deletePoints(collection: string, workspace: string): Promise<void> {
+    const filter = { must: [{ key: 'workspace_id', match: { value: workspace } }] };
+    await ask(servers.qdrant, 'POST', `/collections/${collection}/points/delete?wait=true`, { filter });
+  }
 });
 
 /** Whether a key belongs to the workspace by the rules of LightRAG's sources, spelled out once more. */

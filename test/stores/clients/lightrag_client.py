@@ -1,8 +1,9 @@
 """Writes a small knowledge base through LightRAG's own storage classes, or reads it back, without any model.
 
-    lightrag_client.py write|read redis|files <workspace> <working directory>
+    lightrag_client.py write|read redis|files|servers <workspace> <working directory>
 
-Reading prints one JSON object with everything that the classes give. REDIS_URI names the Redis server.
+`servers` are Redis, Neo4j and Qdrant together. Reading prints one JSON object with everything that the classes give. The
+environment names the servers as LightRAG wants it: REDIS_URI, NEO4J_URI, QDRANT_URL and so on.
 """
 
 import asyncio
@@ -24,6 +25,11 @@ KV_NAMESPACES = [
     "entity_chunks",
     "relation_chunks",
 ]
+VECTOR_FIELDS = {
+    "entities": {"entity_name", "source_id", "content", "file_path"},
+    "relationships": {"src_id", "tgt_id", "source_id", "content", "file_path"},
+    "chunks": {"full_doc_id", "content", "file_path"},
+}
 DIMENSION = 8
 
 
@@ -72,28 +78,45 @@ def doc_statuses():
     }
 
 
+def vector_records(workspace):
+    """By namespace of vectors, as LightRAG's pipeline would hand them to the storage."""
+    entities, relationships, chunks = {}, {}, {}
+    for n in range(20):
+        about = {"content": f"{workspace} text {n}: Überblick, 知識, 😀", "file_path": f"file-{n}.txt"}
+        chunks[f"chunk-{n}"] = {"full_doc_id": f"full_docs-{n}", **about}
+        entities[f"ent-{n}"] = {"entity_name": f"E{n}", "source_id": f"chunk-{n}", **about}
+        relationships[f"rel-{n}"] = {"src_id": f"E{n}", "tgt_id": f"E{(n + 1) % 20}", "source_id": f"chunk-{n}", **about}
+    return {"entities": entities, "relationships": relationships, "chunks": chunks}
+
+
 def stores(kind, workspace, working_dir):
+    """Key-value stores by namespace, status store, vector stores by namespace, graph; what a kind has none of is empty."""
     config = {
         "working_dir": working_dir,
         "embedding_batch_num": 10,
+        "max_graph_nodes": 1000,
         "vector_db_storage_cls_kwargs": {"cosine_better_than_threshold": -1.0},
     }
-    embedding = EmbeddingFunc(embedding_dim=DIMENSION, max_token_size=100, func=embed)
+    embedding = EmbeddingFunc(embedding_dim=DIMENSION, max_token_size=100, func=embed, model_name="stub")
     common = {"workspace": workspace, "global_config": config, "embedding_func": embedding}
-    if kind == "redis":
-        from lightrag.kg.redis_impl import RedisDocStatusStorage, RedisKVStorage
-
-        kv = {name: RedisKVStorage(namespace=name, **common) for name in KV_NAMESPACES}
-        return kv, RedisDocStatusStorage(namespace="doc_status", **common), None, None
-    from lightrag.kg.json_doc_status_impl import JsonDocStatusStorage
-    from lightrag.kg.json_kv_impl import JsonKVStorage
-    from lightrag.kg.nano_vector_db_impl import NanoVectorDBStorage
-    from lightrag.kg.networkx_impl import NetworkXStorage
-
-    kv = {name: JsonKVStorage(namespace=name, **common) for name in KV_NAMESPACES}
-    vectors = NanoVectorDBStorage(namespace="entities", meta_fields={"entity_name", "content"}, **common)
-    graph = NetworkXStorage(namespace="chunk_entity_relation", **common)
-    return kv, JsonDocStatusStorage(namespace="doc_status", **common), vectors, graph
+    vectors, graph = {}, None
+    if kind == "files":
+        from lightrag.kg.json_doc_status_impl import JsonDocStatusStorage as DocStatusStorage
+        from lightrag.kg.json_kv_impl import JsonKVStorage as KVStorage
+        from lightrag.kg.nano_vector_db_impl import NanoVectorDBStorage as VectorStorage
+        from lightrag.kg.networkx_impl import NetworkXStorage as GraphStorage
+    else:
+        from lightrag.kg.redis_impl import RedisDocStatusStorage as DocStatusStorage, RedisKVStorage as KVStorage
+    if kind == "servers":
+        from lightrag.kg.neo4j_impl import Neo4JStorage as GraphStorage
+        from lightrag.kg.qdrant_impl import QdrantVectorDBStorage as VectorStorage
+    if kind != "redis":
+        vectors = {
+            name: VectorStorage(namespace=name, meta_fields=fields, **common) for name, fields in VECTOR_FIELDS.items()
+        }
+        graph = GraphStorage(namespace="chunk_entity_relation", **common)
+    kv = {name: KVStorage(namespace=name, **common) for name in KV_NAMESPACES}
+    return kv, DocStatusStorage(namespace="doc_status", **common), vectors, graph
 
 
 async def main():
@@ -101,7 +124,7 @@ async def main():
     os.makedirs(working_dir, exist_ok=True)
     initialize_share_data()
     kv, statuses, vectors, graph = stores(kind, workspace, working_dir)
-    everything = [*kv.values(), statuses, *[store for store in (vectors, graph) if store]]
+    everything = [*kv.values(), statuses, *vectors.values(), *([graph] if graph else [])]
     for store in everything:
         await store.initialize()
     result = {}
@@ -109,13 +132,15 @@ async def main():
         for namespace, store in kv.items():
             await store.upsert(records(workspace)[namespace])
         await statuses.upsert(doc_statuses())
-        if vectors:
-            await vectors.upsert({f"ent-{n}": {"entity_name": f"E{n}", "content": f"text {n}"} for n in range(20)})
+        for namespace, store in vectors.items():
+            await store.upsert(vector_records(workspace)[namespace])
         if graph:
             for n in range(20):
-                await graph.upsert_node(f"E{n}", {"entity_id": f"E{n}", "description": f"Ä {n}", "source_id": "chunk-1"})
+                node = {"entity_id": f"E{n}", "entity_type": "concept", "description": f"Ä {n}", "source_id": f"chunk-{n}"}
+                await graph.upsert_node(f"E{n}", node)
             for n in range(19):
-                await graph.upsert_edge(f"E{n}", f"E{n + 1}", {"weight": 1.5, "description": "next"})
+                edge = {"weight": 1.5, "description": "next", "keywords": "k", "source_id": f"chunk-{n}"}
+                await graph.upsert_edge(f"E{n}", f"E{n + 1}", edge)
         for store in everything:
             await store.index_done_callback()
     else:
@@ -126,12 +151,18 @@ async def main():
         for status in (DocStatus.PROCESSED, DocStatus.PENDING):
             found = await statuses.get_docs_by_statuses([status])
             result[f"status {status.value}"] = sorted(found)
-        if vectors:
-            matches = await vectors.query("text 7", top_k=5)
-            result["vectors"] = [(match["entity_name"], round(float(match["distance"]), 5)) for match in matches]
+        for namespace, store in vectors.items():
+            ids = sorted(vector_records(workspace)[namespace])
+            matches = await store.query("text 7", top_k=5)
+            result[f"{namespace} nearest"] = [(match["id"], round(float(match["distance"]), 5)) for match in matches]
+            result[namespace] = await store.get_by_ids(ids)
+            kept = await store.get_vectors_by_ids(ids)
+            result[f"{namespace} vectors"] = {id: [round(float(x), 6) for x in kept[id]] for id in sorted(kept)}
         if graph:
             result["nodes"] = [await graph.get_node(f"E{n}") for n in range(20)]
             result["edges"] = [await graph.get_edge(f"E{n}", f"E{n + 1}") for n in range(19)]
+            result["labels"] = await graph.get_all_labels()
+            result["degrees"] = [await graph.node_degree(f"E{n}") for n in range(20)]
     for store in everything:
         await store.finalize()
     print(json.dumps(result, ensure_ascii=False, sort_keys=True, default=str))

@@ -1,0 +1,38 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { installGraphragClients } from '../../../local/install/python.ts';
+
+const TIMEOUT_MS = 90_000;
+
+/** Runs a script of this folder and gives back the last line that it prints. */
+export type PythonClient = (args: readonly string[], environment?: NodeJS.ProcessEnv) => Promise<string>;
+
+/**
+ * A script that uses nano-graphrag or LightRAG as an application would. The packages come from PyPI the first time, 200 MB
+ * of them.
+ */
+export async function pythonClient(script: string): Promise<PythonClient> {
+  const folder = await mkdtemp(join(tmpdir(), 'ngbak-clients-'));
+  try {
+    const packages = await installGraphragClients({
+      environment: process.env,
+      signal: new AbortController().signal,
+      log: join(folder, 'install.log'),
+      onInstall: () => undefined,
+    });
+    return async (args, environment = {}) => {
+      const env = { ...process.env, ...environment, PYTHONPATH: packages, PYTHONWARNINGS: 'ignore' };
+      const { stdout } = await promisify(execFile)('python3', [join(import.meta.dirname, script), ...args], {
+        env,
+        timeout: TIMEOUT_MS,
+        maxBuffer: 16 * 1024 ** 2,
+      });
+      return stdout.trim().split('\n').at(-1) ?? '';
+    };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
