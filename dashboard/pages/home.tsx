@@ -13,6 +13,7 @@ import type { ScheduleList } from '../../shared/operations/list-schedules.ts';
 import type { Overview } from '../../shared/operations/overview.ts';
 import { DayStrip } from '../home/day-strip.tsx';
 import { strip } from '../home/days.ts';
+import { drillOf } from '../home/drill.ts';
 import { type Verdict, verdictOf } from '../home/verdict.ts';
 import { hasEnded, JobStateSign } from '../job/states.tsx';
 import { Empty, Loading, Show } from '../parts/states.tsx';
@@ -25,7 +26,7 @@ import { useData } from '../use-data.ts';
 const RUNNING_MS = 4000;
 const QUIET_MS = 20_000;
 /** Jobs that are looked at for what runs and what failed. */
-const JOBS = 200;
+const JOBS = 500;
 const FAILED_SHOWN = 5;
 const STRIP_DAYS = 30;
 
@@ -129,9 +130,7 @@ function Target({ target, jobs, next }: TargetProps) {
   const now = useNow(30_000);
   const { grade, answer, because } = verdictOf(target, now);
   const good = target.newest_good;
-  const restored = jobs.find(
-    (job) => job.kind === 'restore' && job.state === 'completed' && job.target === target.target,
-  );
+  const drill = drillOf(target, jobs);
   return (
     <section aria-label={target.target}>
       <Container
@@ -168,11 +167,14 @@ function Target({ target, jobs, next }: TargetProps) {
               value: good ? <Ago value={good.verification.at} /> : 'Never',
             },
             {
-              label: 'Last proved restore',
-              value: restored ? (
-                <Link href={href(['job', restored.job_id])}>
-                  <Ago value={restored.finished_at ?? restored.updated_at} />
-                </Link>
+              label: 'Proved by a restore',
+              value: drill ? (
+                <>
+                  {drill.newest ? 'This one, ' : 'An older one, '}
+                  <Link href={href(['job', drill.job.job_id])}>
+                    <Ago value={drill.job.finished_at ?? drill.job.updated_at} />
+                  </Link>
+                </>
               ) : (
                 'None in 90 days'
               ),

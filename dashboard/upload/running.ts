@@ -1,4 +1,5 @@
 import type { ApiClient } from '../api.ts';
+import { sleep } from './backoff.ts';
 import { UploadError } from './errors.ts';
 import { uploadApi } from './restore-upload.ts';
 import { sendPart } from './send-part.ts';
@@ -27,6 +28,10 @@ export function startUpload(jobId: string, file: File, partBytes: number, client
       api: uploadApi(() => held.client, jobId, partBytes),
       file,
       send: sendPart,
+      wait: async (ms, signal) => {
+        await sleep(ms, signal);
+        await online(signal);
+      },
       only: (work) => alone(jobId, work),
     }),
   };
@@ -39,6 +44,16 @@ export function startUpload(jobId: string, file: File, partBytes: number, client
 /** Forgets an upload: another file takes its place, or it is over. */
 export function forgetUpload(jobId: string): void {
   running.delete(jobId);
+}
+
+/** Waits while the computer has no network, however long that is: it is no attempt that failed. */
+async function online(signal: AbortSignal): Promise<void> {
+  if (navigator.onLine) return;
+  const back = Promise.withResolvers<void>();
+  const over = () => back.reject(signal.reason);
+  addEventListener('online', () => back.resolve(), { once: true, signal });
+  signal.addEventListener('abort', over, { once: true });
+  await back.promise.finally(() => signal.removeEventListener('abort', over));
 }
 
 /** Two tabs with the same upload would each send every part. */

@@ -4,12 +4,25 @@ import { JOBS } from '../bucket/layout.ts';
 import { describeError, InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { JobRecord, JobState, readJob } from '../jobs/record.ts';
+import { isRollbackJob } from '../restore/safety.ts';
 import type { OperationsContext } from './context.ts';
 
 /** Records read at once. */
 const READS_AT_ONCE = 32;
 
-export const JobSummary = JobRecord.omit({ result: true });
+export const JobSummary = JobRecord.omit({ result: true }).extend({
+  /** What a restore proved: which data came back, every record of it read back and compared. Absent for dry runs and rollbacks. */
+  proved: z
+    .object({
+      backup_id: z.string(),
+      /** The target that the backup was made of, which need not be where it was restored. */
+      backup_of: z.string(),
+      stores: z.array(z.string()),
+      /** False where only a part of these stores was restored. */
+      all_of_stores: z.boolean(),
+    })
+    .optional(),
+});
 export type JobSummary = z.infer<typeof JobSummary>;
 
 export const ListJobsInput = z.strictObject({
@@ -47,11 +60,28 @@ export async function listJobs({ bucket }: OperationsContext, input: ListJobsInp
   for await (const job of found) {
     if (!job || !matches(job, input)) continue;
     total++;
-    const { result, ...summary } = job;
-    jobs.push(summary);
+    jobs.push(summarize(job));
     if (jobs.length >= 2 * input.limit) jobs = newest(jobs, input.limit);
   }
   return { jobs: newest(jobs, input.limit), total, unreadable };
+}
+
+/** What is read of the output of a restore: shared/restore/close.ts writes it. */
+const Proof = z.object({
+  verified: z.literal(true),
+  backup_id: z.string(),
+  origin: z.object({ original_target: z.string().optional() }),
+  stores: z.record(z.string(), z.unknown()),
+  all_of_stores: z.boolean(),
+});
+
+function summarize({ result, ...job }: JobRecord): JobSummary {
+  if (job.kind !== 'restore' || job.state !== 'completed' || isRollbackJob(job.job_id)) return job;
+  const proof = Proof.safeParse(result);
+  if (!proof.success) return job;
+  const { backup_id, origin, stores, all_of_stores } = proof.data;
+  const backup_of = origin.original_target ?? job.target;
+  return { ...job, proved: { backup_id, backup_of, stores: Object.keys(stores), all_of_stores } };
 }
 
 function matches(job: JobRecord, { state, kind, target }: ListJobsInput): boolean {

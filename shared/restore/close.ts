@@ -43,6 +43,8 @@ export interface RestoreResult {
     string,
     { loaded: Tallies; read_back: Tallies; differences: 0; smoke: readonly ComparedAnswer[] }
   >;
+  /** False where only chosen namespaces, collections or labels of these stores were restored. */
+  readonly all_of_stores: boolean;
   /** References between stores: how many led nowhere in the archive, and how many do in the target. */
   readonly references: readonly ComparedReference[];
   readonly verified: true;
@@ -97,6 +99,7 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
     },
     ...danglingEnd(plan, stores.graph?.loaded),
     stores,
+    all_of_stores: plan.options.only === undefined,
     references,
     verified: true,
     finished_at: new Date().toISOString(),

@@ -26,11 +26,18 @@ export function isSafetyJob(jobId: string): boolean {
   return jobId.startsWith('safety_');
 }
 
+/** True for the job that puts a target back after a restore that failed. */
+export function isRollbackJob(jobId: string): boolean {
+  return jobId.startsWith('rollback_');
+}
+
 /** Input of the backup workflow that saves what the restore is about to touch. It runs under the restore's lock. */
 export function safetyRequest(plan: RestorePlan): Partial<BackupRequest> {
+  const { only, rename } = plan.options;
   return {
     target: plan.target,
     stores: plan.stores,
+    ...(only === undefined || rename !== undefined ? {} : { only }),
     tags: [SAFETY_TAG],
     note: `What target "${plan.target}" held before restore ${plan.job_id}.`,
     retention: SAFETY_RETENTION,

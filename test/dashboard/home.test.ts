@@ -1,6 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { dayText, strip } from '../../dashboard/home/days.ts';
+import { drillOf } from '../../dashboard/home/drill.ts';
 import { verdictOf } from '../../dashboard/home/verdict.ts';
+import type { JobSummary } from '../../shared/operations/list-jobs.ts';
 import { summarize } from '../../shared/operations/summaries.ts';
 import { catalogRecord } from '../support/catalog.ts';
 
@@ -38,6 +40,37 @@ describe('whether a target could be brought back', () => {
     const verdict = verdictOf({ ...target, damaged: 2, newest: backup('2026-03-10T11:00:00.000Z') }, NOW);
     expect(verdict.grade).toBe('no');
     expect(verdict.because).toContain('2 backups are damaged');
+  });
+});
+
+describe('which restore proved a backup', () => {
+  const good = backup('2026-03-09T12:00:00.000Z');
+  const target = { target: 'prod', newest_good: good };
+  const stores = good.stores.filter((store) => store !== 'config');
+  const restore = (job_id: string, proved: object | undefined) =>
+    ({
+      job_id,
+      kind: 'restore',
+      state: 'completed',
+      target: 'staging',
+      ...(proved ? { proved } : {}),
+    }) as JobSummary;
+  const whole = { backup_id: good.backup_id, backup_of: 'prod', stores, all_of_stores: true };
+
+  test('the newest good one itself before any other, wherever it was restored', () => {
+    const older = restore('older', { ...whole, backup_id: 'b0' });
+    const own = restore('own', whole);
+    expect(drillOf(target, [older, own])).toEqual({ job: own, newest: true });
+    expect(drillOf(target, [older])).toEqual({ job: older, newest: false });
+  });
+
+  test.each([
+    ['a dry run or a rollback', undefined],
+    ['a part of the stores', { ...whole, stores: stores.slice(1) }],
+    ['a part of each store', { ...whole, all_of_stores: false }],
+    ['a backup of another target', { ...whole, backup_of: 'staging' }],
+  ])('not %s', (_, proved) => {
+    expect(drillOf(target, [restore('r', proved)])).toBeUndefined();
   });
 });
 
