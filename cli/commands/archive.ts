@@ -11,6 +11,7 @@ import type { ByteSource, Json } from '../../shared/archive/types.ts';
 import { verifyArchive } from '../../shared/archive/verify.ts';
 import { InvalidInputError } from '../../shared/errors.ts';
 import { NotFoundError } from '../../shared/operations/errors.ts';
+import { convertScript } from '../../shared/stores/neo4j/script/convert.ts';
 import { extractEntry } from '../archive/extract.ts';
 import { type AnyArchive, openAny } from '../archive/open-any.ts';
 import { resolveSource } from '../archive/resolve.ts';
@@ -22,6 +23,13 @@ import { facts, table } from '../output.ts';
 
 const ARCHIVE = '<archive>';
 const ARCHIVE_HELP = 'a file, an s3:// address, or the id of a backup';
+
+interface RepackFlags {
+  readonly codec: Codec;
+  readonly level?: number;
+  readonly cypherScript: boolean;
+  readonly force: boolean;
+}
 
 /** `ngbak archive …`: work on archives themselves, without any store, and on files without AWS. */
 export function archiveCommand(program: Command): void {
@@ -123,14 +131,14 @@ Examples:
     .argument('<file>', 'the new archive')
     .option('--codec <codec>', 'gzip or zstd', (text) => codec(text), 'gzip')
     .option('--level <level>', '1 (fast) to 9 for gzip, to 19 for zstd', (text) => level(text))
+    .option(
+      '--cypher-script',
+      'of an archive of NGRAF-023, take over the graph out of its Cypher script, none of which is executed',
+      false,
+    )
     .option('-f, --force', 'replace a file that is there', false)
-    .action(
-      async (
-        reference: string,
-        file: string,
-        options: { codec: Codec; level?: number; force: boolean },
-        command: Command,
-      ) => repack(cliOf(command), reference, file, options),
+    .action(async (reference: string, file: string, options: RepackFlags, command: Command) =>
+      repack(cliOf(command), reference, file, options),
     );
 }
 
@@ -270,14 +278,10 @@ async function verify(cli: Cli, reference: string): Promise<void> {
   });
 }
 
-async function repack(
-  cli: Cli,
-  reference: string,
-  file: string,
-  options: { codec: Codec; level?: number; force: boolean },
-): Promise<void> {
+async function repack(cli: Cli, reference: string, file: string, options: RepackFlags): Promise<void> {
   await withSource(cli, reference, async (source) => {
-    const { force, ...how } = options;
+    const { force, cypherScript, ...how } = options;
+    const script = cypherScript ? convertScript : undefined;
     if (existsSync(file) && !force) {
       throw new InvalidInputError(`${file} is there already.`, {
         remedy: 'Choose another name, or say --force to replace it.',
@@ -287,7 +291,7 @@ async function repack(
     const progress = showTransfer(cli.output, 'repack');
     try {
       await pipeline(
-        normalizeArchive(source, { ...how, progress: progress.update }),
+        normalizeArchive(source, { ...how, script, progress: progress.update }),
         createWriteStream(unfinished, { flags: 'wx' }),
       );
       const made = await fileSource(unfinished);

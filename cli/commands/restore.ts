@@ -29,6 +29,7 @@ interface RestoreFlags extends PartFlags {
   readonly stores?: string[];
   readonly mode?: string;
   readonly onConflict?: string;
+  readonly cypherScript?: boolean;
   readonly dryRun?: boolean;
   readonly safetyBackup: boolean;
   readonly confirm?: string;
@@ -63,6 +64,10 @@ export function restoreCommands(program: Command): void {
         ['keep', 'overwrite', 'fail'],
       ),
     )
+    .option(
+      '--cypher-script',
+      'of an archive of NGRAF-023, read the graph out of its Cypher script, none of which is executed',
+    )
     .option('--dry-run', 'inspect only')
     .option('--no-safety-backup', 'do not save the target first: a failed restore can then not be undone')
     .option('--confirm <target>', "the target's name: restores without asking")
@@ -75,6 +80,7 @@ export function restoreCommands(program: Command): void {
       stores: flags.stores,
       mode: flags.mode,
       on_conflict: flags.onConflict,
+      cypher_script: flags.cypherScript,
       dry_run: flags.dryRun,
       safety_backup: flags.safetyBackup,
       confirm: flags.confirm,

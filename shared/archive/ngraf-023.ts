@@ -1,8 +1,10 @@
+import type { Tallies } from '../digest.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import type { StoreName } from '../stores/port.ts';
 import type { ManifestDraft } from './manifest.ts';
 import { encodeNamePart, quoteName } from './names.ts';
+import type { EntryPiece, Json } from './types.ts';
 
 /**
  * Archives of NGRAF-023, ngbak's predecessor: `tar.gz` with `manifest.json` (without a format version),
@@ -10,6 +12,21 @@ import { encodeNamePart, quoteName } from './names.ts';
  * `config/graphrag_config.json`. What they say exactly is taken over; what they do not say is listed, never guessed.
  */
 export const NGRAF_023 = 'NGRAF-023';
+
+/** The graph: a Cypher script that `apoc.export.cypher` wrote. */
+export const SCRIPT_NAME = 'graph/neo4j.dump';
+
+/** What a script holds beside its records. */
+export interface ConvertedScript {
+  /** The scope that it was saved from, in the terms of the graph's adapter; undefined where it can't be told. */
+  readonly scope: Json | undefined;
+  readonly tallies: Tallies;
+  /** What it does not say, in words. */
+  readonly lacks: readonly string[];
+}
+
+/** Reads a script, without executing any of it, and makes entries of the graph out of it. */
+export type ScriptReader = (script: AsyncIterable<Uint8Array>) => AsyncGenerator<EntryPiece, ConvertedScript>;
 
 /** Where a file of such an archive goes; undefined where it is none of its own and keeps its name. */
 export function convertName(name: string): string | undefined {
@@ -37,13 +54,14 @@ export function isNgraf023(manifest: Record<string, unknown>): boolean {
 }
 
 /**
- * The manifest of the archive that is made from one of NGRAF-023. `names` are the entries of the new archive. Throws
- * InvalidInputError where the id or the time of the backup can't be told.
+ * The manifest of the archive that is made from one of NGRAF-023. `names` are the entries of the new archive, `graph` what
+ * its script holds, where that was read. Throws InvalidInputError where the id or the time of the backup can't be told.
  */
 export function convertManifest(
   old: Record<string, unknown>,
   names: readonly string[],
   where: string,
+  graph?: ConvertedScript,
 ): ManifestDraft {
   const lacks = [
     'counts and digests of records: what is restored can only be compared with the archive itself',
@@ -51,8 +69,13 @@ export function convertManifest(
   ];
   const has = (pattern: RegExp) => names.some((name) => pattern.test(name));
   const stores: StoreName[] = [];
-  if (has(/^graph\/neo4j\.dump$/)) {
-    lacks.push('the graph as data: graph/neo4j.dump is a Cypher script, which is kept and not executed');
+  if (graph) {
+    stores.push('graph');
+    lacks.push(...graph.lacks, ...disagreements(old.statistics, graph.tallies));
+  } else if (names.includes(SCRIPT_NAME)) {
+    lacks.push(
+      `the graph as data: ${SCRIPT_NAME} is a Cypher script, which is kept and not executed; it is read where the restore is asked for with "cypher_script"`,
+    );
   }
   if (has(/^vectors\//)) {
     stores.push('vectors');
@@ -74,8 +97,13 @@ export function convertManifest(
       stores.map((store) => [store, { kind: BACKENDS[store] ?? 'unknown' }]),
     ),
     statistics: numbersOf(old.statistics),
-    scope: { type: 'partial', stores, profile: 'ngraf-023' },
-    tallies: {},
+    scope: {
+      type: 'partial',
+      stores,
+      profile: 'ngraf-023',
+      ...(graph?.scope === undefined ? {} : { scopes: { graph: graph.scope } }),
+    },
+    tallies: graph ? { graph: graph.tallies } : {},
     tags: [],
     lacks,
     // The old manifest as it was, its checksum included: it was taken before the archive was finished and never fits.
@@ -84,7 +112,25 @@ export function convertManifest(
 }
 
 /** What NGRAF-023 could back up was these, and nothing else. */
-const BACKENDS: Partial<Record<StoreName, string>> = { vectors: 'qdrant', kv: 'redis', config: 'config' };
+const BACKENDS: Partial<Record<StoreName, string>> = {
+  graph: 'neo4j',
+  vectors: 'qdrant',
+  kv: 'redis',
+  config: 'config',
+};
+
+/** Where the old manifest counts another number of records than the script has: one of the two is not whole. */
+function disagreements(statistics: unknown, tallies: Tallies): string[] {
+  const told = numbersOf(statistics);
+  return [
+    ['entities', 'nodes'],
+    ['relationships', 'relationships'],
+  ].flatMap(([name = '', tally = '']) => {
+    const count = tallies[tally]?.count ?? 0;
+    if (told[name] === undefined || told[name] === count) return [];
+    return [`agreement with itself: its manifest counts ${told[name]} ${name}, and its script has ${count}`];
+  });
+}
 
 function backupId(value: unknown, where: string): string {
   const parsed = Id.safeParse(value);

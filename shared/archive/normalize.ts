@@ -7,7 +7,16 @@ import { type ArchiveLimits, LIMITS } from './limits.ts';
 import { parseSumsLine, readLines } from './lines.ts';
 import { checkVersion, Manifest, type ManifestDraft, parseManifestJson } from './manifest.ts';
 import { INDEX_NAME, MANIFEST_NAME, quoteName, SUMS_NAME } from './names.ts';
-import { convertManifest, convertName, isKeyValueFile, isNgraf023, keylessName } from './ngraf-023.ts';
+import {
+  type ConvertedScript,
+  convertManifest,
+  convertName,
+  isKeyValueFile,
+  isNgraf023,
+  keylessName,
+  SCRIPT_NAME,
+  type ScriptReader,
+} from './ngraf-023.ts';
 import { readArchiveStream, type StreamEntry } from './stream.ts';
 import type { ByteSource, EntryPiece } from './types.ts';
 import { PART_BYTES, uploadStream } from './upload.ts';
@@ -19,6 +28,8 @@ export interface NormalizeOptions {
   /** Codec and level of the new archive; gzip where not given. */
   readonly codec?: Codec;
   readonly level?: number;
+  /** Makes the graph out of the Cypher script of an archive of NGRAF-023; left out: the script is kept as it is. */
+  readonly script?: ScriptReader | undefined;
   /** Bytes of the source that were read. */
   progress?(bytesDone: number, bytesTotal: number): void;
 }
@@ -69,6 +80,7 @@ class Reading {
   #sums: { sha256: string; digests: Map<string, string> } | undefined;
   #indexSha256: string | undefined;
   #converted = false;
+  #graph: ConvertedScript | undefined;
 
   constructor(source: ByteSource, options: NormalizeOptions) {
     this.#source = source;
@@ -79,13 +91,21 @@ class Reading {
   async *pieces(): AsyncGenerator<EntryPiece> {
     const { name: where, size } = this.#source;
     const chunks = this.#read(size);
-    const { limits, signal } = this.#options;
+    const { limits, signal, script } = this.#options;
     const entries = readArchiveStream(chunks, where, { ...(limits ? { limits } : {}), signal });
     for await (const entry of entries) {
       if (entry.name === MANIFEST_NAME) this.#manifest = await this.#readManifest(entry);
       else if (entry.name === SUMS_NAME) this.#sums = await this.#readSums(entry);
       else if (entry.name === INDEX_NAME) this.#indexSha256 = await hashOf(entry.data);
-      else yield await this.#piece(entry);
+      else if (script && entry.name === SCRIPT_NAME) {
+        this.#converted = true;
+        this.#graph = yield* script(entry.data);
+      } else if (script && entry.name.startsWith('graph/')) {
+        throw new InvalidInputError(
+          `${where} holds ${quoteName(entry.name)}, where a Cypher script is to be read.`,
+          { remedy: 'Restore it without "cypher_script": that is for archives that NGRAF-023 wrote.' },
+        );
+      } else yield await this.#piece(entry);
     }
   }
 
@@ -98,12 +118,16 @@ class Reading {
         remedy: 'Pack the whole folder of an unpacked backup, with manifest.json at its top.',
       });
     }
-    if (isNgraf023(manifest))
+    if (isNgraf023(manifest)) {
+      if (this.#options.script && !this.#graph) throw noScript(where);
       return convertManifest(
         manifest,
         entries.map(({ name }) => name),
         where,
+        this.#graph,
       );
+    }
+    if (this.#options.script) throw noScript(where);
     checkVersion(manifest, where);
     const { format_version, checksum, index, ...draft } = parseInput(
       Manifest,
@@ -205,6 +229,12 @@ async function hashOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of chunks) hash.update(chunk);
   return hash.digest('hex');
+}
+
+function noScript(where: string): InvalidInputError {
+  return new InvalidInputError(`${where} holds no Cypher script of NGRAF-023 (${SCRIPT_NAME}).`, {
+    remedy: 'Restore it without "cypher_script".',
+  });
 }
 
 function damaged(where: string, what: string): IntegrityError {

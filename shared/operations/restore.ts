@@ -165,6 +165,11 @@ export async function changeRestoreOptions(
       remedy: 'Confirm or reject it.',
     });
   }
+  if ((plan?.value.options.cypher_script ?? false) !== (options.cypher_script ?? false)) {
+    throw new RefusedError(`Whether job ${id} reads a Cypher script can't be changed any more.`, {
+      remedy: 'Reject it, and restore the archive again with or without "cypher_script".',
+    });
+  }
   await answerConfirmation(context, id, { options });
 }
 

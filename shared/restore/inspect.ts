@@ -12,6 +12,7 @@ import { Id } from '../ids.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { updateJob } from '../jobs/record.ts';
+import { convertScript } from '../stores/neo4j/script/convert.ts';
 import { openStore, storesOf, withStore } from '../stores/open.ts';
 import type { Store, StoreName } from '../stores/port.ts';
 import { chooseStores } from './choose-stores.ts';
@@ -140,11 +141,24 @@ async function settleFormat(environment: Environment, plan: RestorePlan, leg: Le
     );
   }
   const seekable = await isSeekable(source);
+  const wantsScript = plan.options.cypher_script === true;
+  if (seekable && wantsScript) {
+    throw new InvalidInputError(
+      'The archive is one of ngbak, and a Cypher script is read from archives as NGRAF-023 wrote them only.',
+      { remedy: 'Nothing was changed. Leave "cypher_script" out, or upload the archive of NGRAF-023 itself.' },
+    );
+  }
   const archive: ObjectVersion = seekable
     ? plan.source
     : { bucket: bucket.name, key: normalizedArchiveKey(plan.job_id) };
   if (!seekable) {
-    await normalizeToS3(source, { s3: bucket.s3, bucket: bucket.name, key: archive.key, signal: leg.signal });
+    await normalizeToS3(source, {
+      s3: bucket.s3,
+      bucket: bucket.name,
+      key: archive.key,
+      signal: leg.signal,
+      script: wantsScript ? convertScript : undefined,
+    });
   }
   await bucket.writeRecord(restorePlanKey(plan.job_id), { ...plan, archive });
 }

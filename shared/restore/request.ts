@@ -28,6 +28,11 @@ export const RestoreOptions = z.strictObject({
   /** Only these stores; left out: every store that both archive and target have. */
   stores: z.array(z.enum(STORE_NAMES)).min(1).optional(),
   ...PARTS,
+  /**
+   * Reads the graph of an archive of NGRAF-023 out of its Cypher script. Only what its exporter writes is understood, and
+   * none of it is executed.
+   */
+  cypher_script: z.boolean().optional(),
   /** Ends after the inspection. */
   dry_run: z.boolean().default(false),
   /** Saves what the target holds before touching it, so that a failed restore can be rolled back. */

@@ -7,6 +7,7 @@ import { normalizeArchive } from '../../shared/archive/normalize.ts';
 import { isSeekable, openArchive } from '../../shared/archive/open.ts';
 import { bufferSource } from '../../shared/archive/sources.ts';
 import { verifyArchive } from '../../shared/archive/verify.ts';
+import { convertScript } from '../../shared/stores/neo4j/script/convert.ts';
 import { collect, readAll } from './build.ts';
 
 /** What NGRAF-023 wrote, after the description in the ticket: its layout, its manifest's fields, its checksum's flaw. */
@@ -90,6 +91,52 @@ test('an archive of NGRAF-023 becomes one of ours, and tells what it lacks', asy
   expect(
     (await verifyArchive(bufferSource('n', bytes), { cursor: null, timeLeft: () => 1 })).problems,
   ).toEqual([]);
+});
+
+/** What its exporter wrote of a graph of one entity. */
+const SCRIPT = `:begin
+UNWIND [{id:"A", properties:{entity_type:"PERSON"}}] AS row
+CREATE (n:GraphRAG_demo{id: row.id}) SET n += row.properties SET n:PERSON;
+:commit
+`;
+
+test('its Cypher script becomes the graph where that is asked for, and is held against what its manifest counts', async () => {
+  const files = { ...FILES, 'graph/neo4j.dump': SCRIPT };
+  const { bytes, result } = await collect(
+    normalizeArchive(bufferSource('old.ngbak', fixture(files, MANIFEST)), { script: convertScript }),
+  );
+  const archive = await openArchive(bufferSource('new', bytes));
+  expect((await readAll(archive, 'graph/nodes-00001.jsonl')).toString()).toContain(
+    '"labels":["GraphRAG_demo","PERSON"],"properties":{"entity_type":"PERSON","id":"A"}',
+  );
+  expect(await archive.find('graph/neo4j.dump')).toBeUndefined();
+  expect(result).toMatchObject({
+    storage_backends: { graph: { kind: 'neo4j' } },
+    scope: {
+      stores: ['graph', 'vectors', 'kv', 'config'],
+      scopes: { graph: { label: 'GraphRAG_demo', key_property: 'id' } },
+    },
+    tallies: { graph: { nodes: { count: 1 } } },
+  });
+  const lacks = result.lacks?.join('\n');
+  expect(lacks).toContain('its manifest counts 4 entities, and its script has 1');
+  expect(lacks).not.toContain('not executed');
+  expect(
+    (await verifyArchive(bufferSource('n', bytes), { cursor: null, timeLeft: () => 1 })).problems,
+  ).toEqual([]);
+});
+
+test.each([
+  ['that has none', { 'kv/full_docs.json': '{}' }, MANIFEST, /holds no Cypher script/],
+  [
+    'that holds nodes beside it',
+    { 'graph/neo4j.dump': SCRIPT, 'graph/nodes-00001.jsonl': '{}\n' },
+    MANIFEST,
+    /holds "graph\/nodes-00001.jsonl", where a Cypher script is to be read/,
+  ],
+])('a Cypher script is not read out of an archive %s', async (_name, files, manifest, message) => {
+  const old = bufferSource('old', fixture(files as Record<string, string>, manifest));
+  await expect(collect(normalizeArchive(old, { script: convertScript }))).rejects.toThrow(message);
 });
 
 test('what such an archive does not hold is not claimed', async () => {

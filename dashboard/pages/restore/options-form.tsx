@@ -97,6 +97,8 @@ export function OptionsForm({
     ...(only ? { only } : {}),
     ...(rename ? { rename } : {}),
     ...(dangling === undefined ? {} : { dangling }),
+    // What the archive was read with stays as it is.
+    ...(options.cypher_script === undefined ? {} : { cypher_script: options.cypher_script }),
     ...(labelOrigin || options.label_origin !== undefined ? { label_origin: labelOrigin } : {}),
   };
   const { dry_run: _, ...before } = options;

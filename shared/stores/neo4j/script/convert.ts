@@ -1,0 +1,247 @@
+import { createHash } from 'node:crypto';
+import type { ConvertedScript } from '../../../archive/ngraf-023.ts';
+import type { EntryPiece } from '../../../archive/types.ts';
+import { CHUNK_BYTES, Chunk } from '../chunk.ts';
+import {
+  canonicalNode,
+  canonicalRelationship,
+  type EncodedLine,
+  type EndLine,
+  nodeText,
+  type RelationshipLine,
+  relationshipText,
+} from '../lines.ts';
+import { encodeSchema, SCHEMA_ROWS_MAX, type SchemaRow } from '../schema.ts';
+import { TallyBook } from '../tally-book.ts';
+import type { Properties } from '../values.ts';
+import {
+  type NodeKey,
+  type Parsed,
+  parseStatement,
+  type ScriptNode,
+  type ScriptRelationship,
+} from './grammar.ts';
+import { refusedScript } from './scanner.ts';
+import { readStatements } from './statements.ts';
+
+/**
+ * Nodes that a script may have: their ids are held in memory, about 100 bytes each. NGRAF-023 itself held whole scripts
+ * in memory, and sent each to the server as one parameter.
+ */
+const NODES_MAX = 2_000_000;
+
+/** Settings that scripts leave out, as Neo4j 5 has them where nobody chose others (`SHOW INDEXES YIELD options`). */
+const USUAL_SETTINGS: Readonly<Record<string, Properties>> = {
+  FULLTEXT: { 'fulltext.analyzer': 'standard-no-stop-words', 'fulltext.eventually_consistent': false },
+  POINT: {
+    'spatial.cartesian.min': [-1e6, -1e6],
+    'spatial.cartesian.max': [1e6, 1e6],
+    'spatial.cartesian-3d.min': [-1e6, -1e6, -1e6],
+    'spatial.cartesian-3d.max': [1e6, 1e6, 1e6],
+    'spatial.wgs-84.min': [-180, -90],
+    'spatial.wgs-84.max': [180, 90],
+    'spatial.wgs-84-3d.min': [-180, -90, -1e6],
+    'spatial.wgs-84-3d.max': [180, 90, 1e6],
+  },
+};
+
+/**
+ * Makes entries of the graph out of a Cypher script that `apoc.export.cypher` wrote, front to back, in bounded memory:
+ * the nodes and relationships that its statements would make, and the constraints and indexes of their label. No
+ * statement is executed. Throws InvalidInputError that names the line of whatever the exporter does not write, of a node
+ * that is there twice, and of a relationship whose ends are not there.
+ */
+export async function* convertScript(
+  script: AsyncIterable<Uint8Array>,
+): AsyncGenerator<EntryPiece, ConvertedScript> {
+  const conversion = new Conversion();
+  let line = 1;
+  for await (const statement of readStatements(script)) {
+    line = statement.line;
+    conversion.begin(statement.line);
+    yield* conversion.add(parseStatement(statement));
+  }
+  return yield* conversion.end(line);
+}
+
+class Conversion {
+  readonly #chunk = new Chunk();
+  readonly #book = new TallyBook();
+  readonly #labelsById = new Map<string, readonly string[]>();
+  readonly #schema: Extract<Parsed, { kind: 'schema' }>['row'][] = [];
+  #stage: 'nodes' | 'relationships' = 'nodes';
+  /** Number of the next entry of the stage. */
+  #number = 1;
+  #relationships = 0;
+  #line = 1;
+  #common: ReadonlySet<string> | undefined;
+  #keyLabel: string | undefined;
+  #keyProperty: string | undefined;
+  #isInTransaction = false;
+  #isNumbered = false;
+  #hasNumbers = false;
+
+  /** The line of what comes next, for messages. */
+  begin(line: number): void {
+    this.#line = line;
+  }
+
+  *add(parsed: Parsed): Generator<EntryPiece> {
+    if (parsed.kind === 'begin' || parsed.kind === 'commit') {
+      if (this.#isInTransaction === (parsed.kind === 'begin'))
+        throw this.#refuse('the other of begin and commit had to come');
+      this.#isInTransaction = parsed.kind === 'begin';
+    } else if (parsed.kind === 'numbered') {
+      this.#isNumbered = true;
+    } else if (parsed.kind === 'unnumbered') {
+      this.#isNumbered = false;
+    } else if (parsed.kind === 'schema') {
+      if (this.#schema.length >= SCHEMA_ROWS_MAX)
+        throw this.#refuse(`it has more than ${SCHEMA_ROWS_MAX} constraints and indexes`);
+      this.#schema.push(parsed.row);
+    } else if (parsed.kind === 'nodes') {
+      if (this.#stage !== 'nodes') throw this.#refuse('all nodes have to come before the first relationship');
+      for (const node of parsed.nodes) yield* this.#addNode(node);
+    } else if (parsed.kind === 'relationships') {
+      if (this.#stage === 'nodes') {
+        yield* this.#close();
+        this.#stage = 'relationships';
+        this.#number = 1;
+      }
+      for (const relationship of parsed.relationships) yield* this.#addRelationship(relationship);
+    }
+  }
+
+  *end(line: number): Generator<EntryPiece, ConvertedScript> {
+    this.#line = line;
+    if (this.#isInTransaction) throw this.#refuse('a commit had to come before the end of the file');
+    if (this.#isNumbered) throw this.#refuse('it had to go on: what it added for its own use is not removed');
+    if (this.#labelsById.size === 0) throw this.#refuse('it makes no node');
+    yield* this.#close();
+    const label = this.#label();
+    const rows = this.#schema.filter(
+      ({ entity, tokens }) => entity === 'NODE' && label !== undefined && tokens.includes(label),
+    );
+    for (const row of rows) this.#take('schema', encodeSchema(named(row)));
+    yield this.#chunk.piece('graph/schema.jsonl');
+    this.#chunk.clear();
+    return { scope: this.#scope(label), tallies: this.#book.tallies(), lacks: this.#lacks(rows) };
+  }
+
+  *#addNode({ key, labels, properties }: ScriptNode): Generator<EntryPiece> {
+    const id = idOf(key);
+    if (this.#labelsById.has(id)) throw this.#refuse('it makes a node twice');
+    if (this.#labelsById.size >= NODES_MAX) throw this.#refuse(`it has more than ${NODES_MAX} nodes`);
+    const known = this.#common === undefined ? new Set(labels) : this.#common;
+    this.#common = new Set(labels.filter((label) => known.has(label)));
+    if (key.isNumbered) this.#hasNumbers = true;
+    else this.#noteKey(key);
+    this.#labelsById.set(id, internLabels(labels));
+    const node = { id, labels, properties };
+    this.#take('nodes', { line: nodeText(node), canonical: canonicalNode(node) });
+    if (this.#chunk.bytes >= CHUNK_BYTES) yield* this.#close();
+  }
+
+  *#addRelationship({ start, end, type, properties }: ScriptRelationship): Generator<EntryPiece> {
+    const line: RelationshipLine = {
+      id: String(++this.#relationships),
+      type,
+      properties,
+      start: this.#end(start),
+      end: this.#end(end),
+    };
+    this.#take('relationships', { line: relationshipText(line), canonical: canonicalRelationship(line) });
+    if (this.#chunk.bytes >= CHUNK_BYTES) yield* this.#close();
+  }
+
+  #end(key: NodeKey): EndLine {
+    const id = idOf(key);
+    const labels = this.#labelsById.get(id);
+    if (!labels) throw this.#refuse('a relationship leads to a node that the script does not make');
+    const isOne = !key.isNumbered && Object.keys(key.properties).length === 1;
+    return { id, labels, properties: isOne ? key.properties : {}, digest: undefined };
+  }
+
+  /** One label and property that nodes are found by, where all that have a key of their own agree. */
+  #noteKey({ labels, properties }: NodeKey): void {
+    const [property, ...more] = Object.keys(properties);
+    if (labels.length !== 1 || more.length > 0) return;
+    this.#keyLabel ??= labels[0];
+    this.#keyProperty ??= property;
+  }
+
+  #take(tally: string, encoded: EncodedLine): void {
+    this.#chunk.add(encoded);
+    this.#book.add(tally, encoded.canonical);
+  }
+
+  *#close(): Generator<EntryPiece> {
+    if (this.#chunk.count === 0) return;
+    yield this.#chunk.piece(`graph/${this.#stage}-${String(this.#number).padStart(5, '0')}.jsonl`);
+    this.#chunk.clear();
+    this.#number++;
+  }
+
+  /** The label of the knowledge base: the exporter was asked for the nodes of one. */
+  #label(): string | undefined {
+    const common = [...(this.#common ?? [])];
+    if (this.#keyLabel !== undefined && common.includes(this.#keyLabel)) return this.#keyLabel;
+    const named = common.filter((label) => label.startsWith('GraphRAG_'));
+    const [only, ...more] = named.length > 0 ? named : common;
+    return more.length === 0 ? only : undefined;
+  }
+
+  /** In the terms of `Neo4jScope`: the label, and the property that tells all of its nodes apart. */
+  #scope(label: string | undefined): ConvertedScript['scope'] {
+    if (label === undefined) return undefined;
+    const key = label === this.#keyLabel && !this.#hasNumbers ? this.#keyProperty : undefined;
+    return key === undefined ? { label } : { label, key_property: key };
+  }
+
+  #lacks(rows: readonly { readonly kind: string }[]): string[] {
+    const left = this.#schema.length - rows.length;
+    return [
+      'of the graph: byte arrays, which its script writes as lists of integers, and vector indexes',
+      ...(rows.some(({ kind }) => Object.hasOwn(USUAL_SETTINGS, kind))
+        ? ['the settings of full-text and point indexes, for which the usual ones are taken']
+        : []),
+      ...(left === 0
+        ? []
+        : [
+            `${left} of the script's constraints and indexes, which are not about its label: make them by hand`,
+          ]),
+    ];
+  }
+
+  #refuse(problem: string) {
+    return refusedScript(this.#line, problem);
+  }
+}
+
+/** A number for a node, from what the script finds it by: 63 bits of a SHA-256. Two of one number are refused. */
+function idOf({ labels, properties, isNumbered }: NodeKey): string {
+  const pairs = Object.entries(properties).map(([name, value]) => [name, typeof value, String(value)]);
+  const text = JSON.stringify([isNumbered, [...labels].sort(), pairs.sort()]);
+  return String(createHash('sha256').update(text).digest().readBigUInt64BE() >> 1n);
+}
+
+const LABELS_KEPT_MAX = 10_000;
+const keptLabels = new Map<string, readonly string[]>();
+
+/** The same array for the same labels: there are few sets of labels, and many nodes. */
+function internLabels(labels: readonly string[]): readonly string[] {
+  const name = labels.join('\0');
+  const kept = keptLabels.get(name);
+  if (kept) return kept;
+  if (keptLabels.size < LABELS_KEPT_MAX) keptLabels.set(name, labels);
+  return labels;
+}
+
+/** A row with the settings that scripts leave out, and a name where the script has none. */
+function named(row: Extract<Parsed, { kind: 'schema' }>['row']): SchemaRow {
+  const { kind, entity, tokens, properties } = row;
+  const hash = createHash('sha256')
+    .update(JSON.stringify([kind, entity, tokens, properties]))
+    .digest('hex');
+  return { ...row, name: row.name ?? `index_${hash.slice(0, 8)}`, config: USUAL_SETTINGS[kind] ?? {} };
+}

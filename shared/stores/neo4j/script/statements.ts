@@ -1,0 +1,97 @@
+import { refusedScript } from './scanner.ts';
+
+/** Longest statement, in characters: the exporter puts twenty records into one. */
+const STATEMENT_CHARACTERS_MAX = 64 * 1024 ** 2;
+/** What a statement may end with, or what hides such an end: quotes, back-ticks, semicolons, ends of lines. */
+const MARKS = /["'`;\n]/g;
+
+/** A statement without its semicolon, or a command of Cypher Shell, such as `:begin`. */
+export interface Statement {
+  readonly text: string;
+  /** Number of its first line, from 1. */
+  readonly line: number;
+}
+
+/** Cuts a script into statements, one at a time. Throws InvalidInputError where it is no UTF-8, or ends within one. */
+export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Statement> {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let line = 1;
+  let rest = '';
+  /** How far `rest` was looked through, and the quote that is open there. */
+  let looked = 0;
+  let open = '';
+  const decode = (chunk?: Uint8Array) => {
+    try {
+      return decoder.decode(chunk, { stream: chunk !== undefined });
+    } catch {
+      throw refusedScript(line, 'text in UTF-8 had to come');
+    }
+  };
+  /** Takes the first `length` characters of `rest` away as a statement; undefined where they are white space. */
+  const take = (length: number, behind: number): Statement | undefined => {
+    const raw = rest.slice(0, length);
+    const text = raw.trim();
+    const first = line + countLines(raw.slice(0, raw.length - raw.trimStart().length));
+    line += countLines(rest.slice(0, length + behind));
+    rest = rest.slice(length + behind);
+    looked = 0;
+    return text === '' ? undefined : { text, line: first };
+  };
+  for await (const chunk of chunks) {
+    rest += decode(chunk);
+    for (;;) {
+      const end = open === '' ? findEnd() : closeQuote();
+      if (end === undefined) break;
+      if (end < 0) continue;
+      const statement = take(end, 1);
+      if (statement) yield statement;
+    }
+    if (rest.length > STATEMENT_CHARACTERS_MAX) throw refusedScript(line, 'a shorter statement had to come');
+  }
+  rest += decode();
+  const last = take(rest.length, 0);
+  if (last?.text.startsWith(':')) yield last;
+  else if (last) throw refusedScript(last.line, 'a semicolon had to come before the end of the file');
+
+  /** Where the statement ends; -1 where a quote was opened on the way, undefined where more has to be read. */
+  function findEnd(): number | undefined {
+    MARKS.lastIndex = looked;
+    for (let mark = MARKS.exec(rest); mark; mark = MARKS.exec(rest)) {
+      looked = MARKS.lastIndex;
+      if (mark[0] === ';') return mark.index;
+      if (mark[0] !== '\n') {
+        open = mark[0];
+        return -1;
+      }
+      // Commands of the shell end with their line.
+      if (rest.slice(0, mark.index).trimStart().startsWith(':')) return mark.index;
+    }
+    looked = rest.length;
+    return undefined;
+  }
+
+  /** -1 where the open quote was closed, undefined where more has to be read. */
+  function closeQuote(): number | undefined {
+    const stop = open === '`' ? /`/g : new RegExp(`\\\\|${open}`, 'g');
+    stop.lastIndex = looked;
+    for (let found = stop.exec(rest); found; found = stop.exec(rest)) {
+      if (found[0] !== '\\') {
+        looked = stop.lastIndex;
+        open = '';
+        return -1;
+      }
+      // What follows a backslash is never the end, and may be in the next chunk.
+      if (found.index + 1 >= rest.length) {
+        looked = found.index;
+        return undefined;
+      }
+      stop.lastIndex = found.index + 2;
+    }
+    looked = rest.length;
+    return undefined;
+  }
+}
+
+function countLines(text: string): number {
+  return text.split('\n').length - 1;
+}
