@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import neo4j from 'neo4j-driver';
 import { lockKey } from '../../shared/bucket/layout.ts';
 import { Lock } from '../../shared/jobs/lock.ts';
-import { readJob } from '../../shared/jobs/record.ts';
+import { type JobRecord, readJob } from '../../shared/jobs/record.ts';
 import { findSafetyBackup, relatedJobId } from '../../shared/restore/safety.ts';
 import { servers } from '../servers.ts';
 import { OwnServer } from '../stores/qdrant/own-server.ts';
@@ -98,6 +98,21 @@ async function expectAsBefore({ jobId }: Followed): Promise<void> {
   expect(await readHeld(prepared.trial)).toEqual(prepared.now.held);
 }
 
+/** After a rollback that failed too: the target is locked, the way back is named, and it works. */
+async function expectWayBack(followed: Followed, job: JobRecord): Promise<void> {
+  const { stack, target } = prepared.trial;
+  const safety = (await findSafetyBackup(stack.bucket, followed.jobId))?.backup_id ?? '';
+  expect(job.state).toBe('failed');
+  expect(job.error?.message).toContain(`ngbak restore ${safety}`);
+  expect((await stack.bucket.readRecord(lockKey(target), Lock))?.value.kept).toContain(safety);
+  const refused = await stack.run('Backup', { target });
+  expect(refused).toMatchObject({ status: 'FAILED', cause: expect.stringContaining(safety) });
+  const byHand = await stack.run('Restore', { backup_id: safety, confirm: target });
+  expect(byHand.cause ?? byHand.status).toBe('SUCCEEDED');
+  await stack.waitForJob(byHand.name ?? '');
+  await expectAsBefore(followed);
+}
+
 const revoke = async () => {
   await redis.acl('SETUSER', user.username, 'off');
   await redis.call('CLIENT', 'KILL', 'USER', user.username);
@@ -125,20 +140,9 @@ describe('a restore whose store fails while it is loaded', () => {
   });
 
   test('for want of rights that do not come back keeps the target locked, and names the way back, which works', async () => {
-    const { trial } = prepared;
-    const { stack, target } = trial;
     const followed = await restoreWhile(revoke);
-    const job = await stack.waitForJob(followed.jobId).finally(grant);
-    const safety = (await findSafetyBackup(stack.bucket, followed.jobId))?.backup_id ?? '';
-    expect(job.state).toBe('failed');
-    expect(job.error?.message).toContain(`ngbak restore ${safety}`);
-    expect((await stack.bucket.readRecord(lockKey(target), Lock))?.value.kept).toContain(safety);
-    const refused = await stack.run('Backup', { target });
-    expect(refused).toMatchObject({ status: 'FAILED', cause: expect.stringContaining(safety) });
-    const byHand = await stack.run('Restore', { backup_id: safety, confirm: target });
-    expect(byHand.cause ?? byHand.status).toBe('SUCCEEDED');
-    await stack.waitForJob(byHand.name ?? '');
-    await expectAsBefore(followed);
+    const job = await prepared.trial.stack.waitForJob(followed.jobId).finally(grant);
+    await expectWayBack(followed, job);
   });
 
   test('because its password was changed is rolled back once that is known', async () => {
@@ -155,11 +159,15 @@ describe('a restore whose store fails while it is loaded', () => {
     }
     await alter(user.password);
     const job = await prepared.trial.stack.waitForJob(followed.jobId);
-    expect(['completed', 'rolled_back']).toContain(job.state);
-    expect(await settled(prepared.trial, followed.jobId)).toEqual([]);
-    expect(await whichSide(prepared.trial, prepared.now, prepared.before)).toBe(
-      job.state === 'completed' ? 'the archive' : 'as before',
-    );
+    // The rollback meets the new password as well, where it is faster than the old one is back.
+    if (job.state === 'failed') await expectWayBack(followed, job);
+    else {
+      expect(['completed', 'rolled_back']).toContain(job.state);
+      expect(await settled(prepared.trial, followed.jobId)).toEqual([]);
+      expect(await whichSide(prepared.trial, prepared.now, prepared.before)).toBe(
+        job.state === 'completed' ? 'the archive' : 'as before',
+      );
+    }
     const { target } = prepared.trial;
     await prepared.trial.stack.restoreByUpload(target, prepared.now.archive);
   });
