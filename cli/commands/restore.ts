@@ -10,7 +10,7 @@ import { ListJobsInput } from '../../shared/operations/list-jobs.ts';
 import { RequestRestoreInput, RestoreBackupInput } from '../../shared/operations/restore.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import type { UploadStatus } from '../../shared/operations/upload.ts';
-import { sanitizeFileName } from '../../shared/restore/request.ts';
+import { shownFileName } from '../../shared/restore/request.ts';
 import { showTransfer } from '../bars.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import type { Client } from '../client.ts';
@@ -201,7 +201,7 @@ async function requestUpload(client: Client, input: RequestRestoreInput) {
 /** An upload of the same file for the same restore that was interrupted; S3 itself knows which parts it has. */
 async function findUnfinished(client: Client, input: RequestRestoreInput) {
   const { target, file_name, bytes: size, upload: _, confirm, ...options } = input;
-  const fileName = sanitizeFileName(file_name);
+  const fileName = shownFileName(file_name);
   const { jobs } = await client.listJobs(ListJobsInput.parse({ state: 'pending', kind: 'restore' }));
   for (const { job_id, upload } of jobs) {
     if (upload?.file_name !== fileName || upload.bytes !== size) continue;

@@ -22,8 +22,7 @@ export default function Job({ route }: PageProps) {
   const id = route.parts[1];
   const loaded = useJob(id);
   useTitle(loaded.data && jobTitle(loaded.data));
-  if (id === undefined || (loaded.error?.status === 404 && loaded.data === undefined))
-    return <NoSuchJob id={id} />;
+  if (id === undefined || loaded.error?.status === 404) return <NoSuchJob id={id} />;
   return (
     <Show loaded={loaded} what="the job">
       {(job) => <JobPage job={job} reload={loaded.reload} />}

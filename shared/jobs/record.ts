@@ -34,7 +34,7 @@ export const JobRecord = z.object({
   /** Whether a hook paused the target's writers for this job, and whether they go on again. */
   writers: z.enum(['paused', 'resumed']).optional(),
   backup_id: Id.optional(),
-  /** The archive that is uploaded for it: last part of its key, and its size where that was told. */
+  /** The archive that is uploaded for it: the name of the user's file, and its size where that was told. */
   upload: z.object({ file_name: z.string(), bytes: z.number().int().optional() }).optional(),
   /** Why it failed: error name, and a text for the operator. */
   error: z.object({ name: z.string(), message: z.string() }).optional(),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { PARTS_MAX } from '../archive/plan-parts.ts';
-import { restoreRequestKey, uploadPrefix } from '../bucket/layout.ts';
+import { restoreRequestKey } from '../bucket/layout.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import { JobState, readJob } from '../jobs/record.ts';
@@ -110,7 +110,7 @@ export async function listUpload(
     ...layout,
     job_id: request.job_id,
     target: request.target,
-    file_name: request.key.slice(uploadPrefix(request.job_id).length),
+    file_name: request.file_name,
     options: request.options,
     confirmed: request.confirmed,
     parts: page.parts,

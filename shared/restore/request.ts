@@ -71,6 +71,8 @@ export const UploadRequest = z.object({
   target: Id,
   /** The only key whose upload starts this job. */
   key: z.string(),
+  /** The file's name as the user knows it. */
+  file_name: z.string().max(255),
   options: RestoreOptions,
   confirmed: z.boolean(),
   created_at: z.iso.datetime(),
@@ -127,6 +129,12 @@ export function sanitizeFileName(name: string): string {
   return `${stem || 'archive'}.ngbak`;
 }
 
+/** A user's file name to be shown: its last part, in any script, without what steers terminals or turns other text around. */
+export function shownFileName(name: string): string {
+  const base = name.split(/[\\/]/).at(-1) ?? '';
+  return base.replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, '').slice(0, 255);
+}
+
 /** Whether `phrase` confirms a restore into `target`: it is the target's name, exactly. Throws where it is another. */
 export function isConfirmed(phrase: string | undefined, target: string): boolean {
   if (phrase === undefined) return false;
@@ -140,7 +148,7 @@ export function isConfirmed(phrase: string | undefined, target: string): boolean
 export interface RestoreRequest {
   /** Name of the configured target. */
   readonly target: string;
-  /** The user's file name; only its sanitized last part is used. */
+  /** The user's file name; only its sanitized last part becomes a part of a key. */
   readonly fileName: string;
   readonly options?: z.input<typeof RestoreOptions>;
   /** The target's name, where the operator confirms already now. */
@@ -207,6 +215,7 @@ function checkRequest(request: RestoreRequest): UploadRequest {
     job_id: jobId,
     target: request.target,
     key: `${uploadPrefix(jobId)}${sanitizeFileName(request.fileName)}`,
+    file_name: shownFileName(request.fileName),
     options: parseInput(RestoreOptions, request.options ?? {}, 'The restore request'),
     confirmed: isConfirmed(request.confirm, request.target),
     created_at: now,
@@ -239,7 +248,7 @@ async function recordRequest(
     created_at: record.created_at,
     updated_at: record.created_at,
     upload: {
-      file_name: record.key.slice(uploadPrefix(record.job_id).length),
+      file_name: record.file_name,
       ...(record.bytes === undefined ? {} : { bytes: record.bytes }),
     },
     ...(record.requested_by === undefined ? {} : { requested_by: record.requested_by }),

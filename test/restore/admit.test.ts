@@ -3,7 +3,7 @@ import type { Environment } from '../../shared/environment.ts';
 import { readJob } from '../../shared/jobs/record.ts';
 import { type Admission, admitRestore } from '../../shared/restore/admit.ts';
 import { readRestorePlan } from '../../shared/restore/plan.ts';
-import { createRestoreRequest, sanitizeFileName } from '../../shared/restore/request.ts';
+import { createRestoreRequest, sanitizeFileName, shownFileName } from '../../shared/restore/request.ts';
 import { freshEnvironment } from '../support/aws.ts';
 
 const store = { kind: 'redis', secret: 'some-secret' };
@@ -125,6 +125,13 @@ test.each([
   [`${'x'.repeat(300)}.ngbak`, `${'x'.repeat(94)}.ngbak`],
 ])('file name %p becomes %p', (name, sanitized) => {
   expect(sanitizeFileName(name)).toBe(sanitized);
+});
+
+test.each([
+  ['/home/ada/גיבוי של المعرفة.ngbak', 'גיבוי של المعرفة.ngbak'],
+  ['a\u001b[31m\u202egnp.ngbak', 'a[31mgnp.ngbak'],
+])('file name %j is shown as %j', (name, shown) => {
+  expect(shownFileName(name)).toBe(shown);
 });
 
 test.each(['archive.tar.gz', 'x.ngbak.exe', ''])('file name %p is refused', (name) => {

@@ -35,7 +35,7 @@ const STEPS: Record<Stage, StepName> = {
 export function RestoreJob({ jobId, step }: { jobId: string; step: string | undefined }) {
   const loaded = useJob(jobId);
   useTitle(loaded.data && jobTitle(loaded.data));
-  if (loaded.error?.status === 404 && !loaded.data) return <NoSuchJob id={jobId} />;
+  if (loaded.error?.status === 404) return <NoSuchJob id={jobId} />;
   return (
     <Show loaded={loaded} what="the restore">
       {(job) =>
