@@ -114,3 +114,20 @@ export async function accessibilityProblems(page: Page): Promise<string[]> {
 export function overflows(page: Page): Promise<boolean> {
   return page.evaluate('document.documentElement.scrollWidth > document.documentElement.clientWidth');
 }
+
+/** Presses Tab until what has the focus is as wanted, and gives back its HTML. */
+export async function tabTo(page: Page, wanted: (html: string) => boolean): Promise<string> {
+  const passed: string[] = [];
+  for (let i = 0; i < 120; i++) {
+    await page.keyboard.press('Tab');
+    const html = await focused(page);
+    if (wanted(html)) return html;
+    passed.push(html.slice(0, 80));
+  }
+  throw new Error(`The focus never got there. It was at:\n${passed.join('\n')}`);
+}
+
+/** The beginning of the HTML of what has the focus. */
+export async function focused(page: Page): Promise<string> {
+  return (await page.evaluate('document.activeElement?.outerHTML.slice(0, 1000) ?? ""')) as string;
+}

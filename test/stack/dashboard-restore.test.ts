@@ -1,12 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Page } from 'playwright-core';
-import { accessibilityProblems, overflows, startBrowser, type Visit } from './browser.ts';
+import { readJob } from '../../shared/jobs/record.ts';
+import { findSafetyBackup } from '../../shared/restore/safety.ts';
+import { accessibilityProblems, focused, overflows, startBrowser, tabTo, type Visit } from './browser.ts';
 import { DASHBOARD, fillTarget, readTarget } from './content.ts';
+import { sleep } from './harness.ts';
 
 /** Parts of uploads; the last part of a file is shorter. */
 const PART_BYTES = 16 * 1024 ** 2;
@@ -143,6 +147,14 @@ test(
   LONG_MS,
 );
 
+test('the newest good backup then counts as proved by a restore', async () => {
+  const visit = await browser.visit({ role: 'viewer' });
+  await visit.open('');
+  const target = visit.page.getByRole('region', { name: 'dashboard', exact: true });
+  await target.getByText('This one, just now').waitFor();
+  visit.assertClean();
+});
+
 test(
   'that a job has ended is told wherever the user is',
   async () => {
@@ -240,6 +252,138 @@ test(
     await page.getByText('The restore failed').waitFor();
     expect(sent).toEqual(['2']);
     visit.assertClean();
+  },
+  LONG_MS,
+);
+
+test(
+  'an upload waits while there is no network and goes on when it is back; its file may have a name in any script',
+  async () => {
+    const named = join(folder, 'גיבוי של المعرفة.ngbak');
+    await copyFile(file, named);
+    const visit = await browser.visit({ role: 'operator' });
+    const { page, context } = visit;
+    let tries = 0;
+    await page.route(
+      (url) => url.searchParams.has('partNumber'),
+      async (route) => {
+        if (++tries > 1) return route.continue();
+        await context.setOffline(true);
+        await route.abort('internetdisconnected');
+      },
+    );
+    const job = await upload(visit, named);
+    await page.getByText('Waiting for the network').first().waitFor();
+    await page.getByText('גיבוי של المعرفة.ngbak').first().waitFor();
+    // Longer than the first pauses between attempts: nothing is tried while it could not succeed.
+    await page.waitForTimeout(3000);
+    expect(tries).toBe(1);
+    await expectParts(job, []);
+    await context.setOffline(false);
+    await page.getByText('Difference with dashboard').waitFor();
+    expect(tries).toBe(2);
+    await page.getByRole('tab', { name: 'Confirm' }).click();
+    await button(page, 'Reject').click();
+    expect((await browser.stack.waitForJob(job)).state).toBe('cancelled');
+    visit.assertClean();
+  },
+  LONG_MS,
+);
+
+test(
+  'a job that vanishes while it is looked at is told as such',
+  async () => {
+    const visit = await browser.visit({ role: 'operator' });
+    const { page } = visit;
+    await page.route(
+      (url) => url.searchParams.has('partNumber'),
+      () => undefined,
+    );
+    const job = await upload(visit, file);
+    await button(page, 'Pause').click();
+    await browser.stack.bucket.removeAll(`jobs/${job}/`);
+    await page.getByText('There is no such job').waitFor();
+    expect(await button(page, 'Resume').count()).toBe(0);
+    visit.assertClean();
+  },
+  LONG_MS,
+);
+
+test(
+  'a restore is done by keyboard alone, from the choice of the backup to its proof',
+  async () => {
+    await damage();
+    const visit = await browser.visit({ role: 'operator' });
+    const { page } = visit;
+    await visit.open('restore');
+    await page.getByRole('radio', { name: `Choose ${backupId}` }).waitFor();
+    await tabTo(page, (html) => html.includes('type="radio"') && !html.includes('value="backup"'));
+    const chosen = page.getByRole('radio', { name: `Choose ${backupId}` });
+    for (let i = 0; i < 20 && !(await chosen.isChecked()); i++)
+      await page.keyboard.press(i === 0 ? 'Space' : 'ArrowDown');
+    expect(await chosen.isChecked()).toBe(true);
+    await tabTo(page, (html) => html.includes('>Inspect<'));
+    await page.keyboard.press('Enter');
+    await page.getByText('Difference with dashboard').waitFor();
+    await tabTo(page, (html) => html.includes('role="tab"'));
+    for (let i = 0; i < 5 && !(await focused(page)).includes('Confirm'); i++)
+      await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Enter');
+    await page.getByLabel(/Type the name of the target/).waitFor();
+    await tabTo(page, (html) => html.startsWith('<input'));
+    await page.keyboard.type('dashboard');
+    await page.keyboard.press('Enter');
+    await page.getByText('Restored and verified').waitFor();
+    expect(await readTarget(DASHBOARD)).toEqual(whole);
+    visit.assertClean();
+  },
+  LONG_MS,
+);
+
+test(
+  'a restore that fails is shown in every tab as rolled back, with why it failed and from what it was put back',
+  async () => {
+    await damage();
+    const before = await readTarget(DASHBOARD);
+    const visit = await browser.visit({ role: 'operator' });
+    const { page } = visit;
+    await visit.open(`restore?backup=${backupId}`);
+    await button(page, 'Inspect').click();
+    await page.getByText('Difference with dashboard').waitFor();
+    const job = jobIn(page);
+    await visit.open(`restore/${job}/confirm`);
+    const other = await browser.visit({ role: 'viewer', mode: 'dark', narrow: true });
+    await other.open(`restore/${job}/confirm`);
+    await page.getByLabel(/Type the name of the target/).fill('dashboard');
+    await button(page, 'Restore now').click();
+    const deadline = Date.now() + 60_000;
+    while (!(await findSafetyBackup(browser.stack.bucket, job))) {
+      if (Date.now() > deadline) throw new Error('The restore took no safety backup.');
+      await sleep(20);
+    }
+    const { execution_arn } = (await readJob(browser.stack.bucket, job)) ?? {};
+    await browser.stack.sfn.send(
+      new StopExecutionCommand({
+        executionArn: execution_arn,
+        error: 'Stopped',
+        cause: 'A test stopped it.',
+      }),
+    );
+    for (const tab of [page, other.page]) {
+      await tab.getByText('Rolled back: dashboard holds what it held before').waitFor();
+      await tab
+        .getByText(
+          /(A test stopped it|The execution was stopped)\. The target was put back .* from snapshot_/,
+        )
+        .first()
+        .waitFor();
+      expect(await accessibilityProblems(tab)).toEqual([]);
+      expect(await overflows(tab)).toBe(false);
+    }
+    expect(await readTarget(DASHBOARD)).toEqual(before);
+    expect((await browser.stack.waitForJob(job)).state).toBe('rolled_back');
+    visit.assertClean();
+    other.assertClean();
   },
   LONG_MS,
 );

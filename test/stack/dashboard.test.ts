@@ -6,13 +6,15 @@ import { catalogKey } from '../../shared/bucket/layout.ts';
 import type { Contents } from '../../shared/operations/contents.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
-import { accessibilityProblems, overflows, startBrowser } from './browser.ts';
+import { accessibilityProblems, overflows, startBrowser, tabTo } from './browser.ts';
 import { fillTarget, VIEWS } from './content.ts';
 
 const DAY_MS = 86_400_000;
 /** Records of a target of the past, for pages and orders: more than three pages. */
 const PAST = 70;
 const PAST_TARGET = 'museum';
+/** Records of years ago, a day apart: so many backups must not be a trouble. */
+const MANY = 1000;
 
 let browser: Awaited<ReturnType<typeof startBrowser>>;
 let backupId: string;
@@ -170,6 +172,60 @@ test('the list goes through its pages by cursor, sorts, filters, and keeps all o
   await page.getByText('No backup matches').waitFor();
   visit.assertClean();
 });
+
+test('among more than 1,000 backups the list and the wizard reach each, a page at a time', async () => {
+  const old = Array.from({ length: MANY }, (_, i) => new Date(Date.UTC(2016, 0, 1, 3) + i * DAY_MS));
+  try {
+    for (let i = 0; i < MANY; i += 50) {
+      await Promise.all(
+        old.slice(i, i + 50).map((created) =>
+          catalogue(browser.stack.bucket, {
+            backup_id: idAt(created),
+            target: 'attic',
+            created_at: created.toISOString(),
+            retention: 'permanent',
+          }),
+        ),
+      );
+    }
+    const visit = await browser.visit({ role: 'operator' });
+    const { page } = visit;
+    await visit.open('backups?target=attic');
+    await page.getByRole('heading', { name: `Backups (${MANY.toLocaleString('en-US')})` }).waitFor();
+    await visit.open('backups');
+    await page.getByRole('heading', { name: /^Backups \(1,\d{3}\)/ }).waitFor();
+    await button(page, 'Next page').click();
+    await page.waitForURL(/page=2/);
+
+    await visit.open('restore');
+    const radios = page.getByRole('radio', { name: /^Choose snapshot/ });
+    await radios.first().waitFor();
+    const seen = new Set<string | null>();
+    const labels = () =>
+      radios.evaluateAll((all) =>
+        all.map(
+          (radio) => radio.getAttribute('aria-label') ?? radio.closest('label')?.textContent ?? radio.id,
+        ),
+      );
+    for (let number = 1; number <= 6; number++) {
+      await expectEventually(async () => {
+        const now = await labels();
+        return now.length === 20 && now.every((label) => !seen.has(label));
+      });
+      for (const label of await labels()) seen.add(label);
+      if (number < 6) await button(page, 'Older backups').click();
+    }
+    expect(seen.size).toBe(120);
+    await radios.first().check();
+    await button(page, 'Newer backups').click();
+    await page.getByText('Chosen:').waitFor();
+    expect(await button(page, 'Inspect').isEnabled()).toBe(true);
+    visit.assertClean();
+  } finally {
+    for (const year of ['2016', '2017', '2018'])
+      await browser.stack.bucket.removeAll(`backups/snapshot_${year}-`);
+  }
+}, 240_000);
 
 test('columns that the user chose are there the next time', async () => {
   const visit = await browser.visit({ role: 'viewer' });
@@ -376,10 +432,10 @@ test('the keyboard alone is enough: sign in, open the newest backup, change its 
   await page.keyboard.type(browser.stack.apiKey('operator'));
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'Backups (' }).waitFor();
-  await tabTo(page, (focused) => focused.includes('#/backup/'));
+  await tabTo(page, (html) => html.includes('#/backup/'));
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'How it is kept' }).waitFor();
-  await tabTo(page, (focused) => focused.includes('Change: Note'));
+  await tabTo(page, (html) => html.includes('Change: Note'));
   await page.keyboard.press('Enter');
   await page.keyboard.press('ControlOrMeta+A');
   await page.keyboard.type('by keyboard');
@@ -388,18 +444,6 @@ test('the keyboard alone is enough: sign in, open the newest backup, change its 
   await page.getByText('by keyboard', { exact: true }).waitFor();
   visit.assertClean();
 });
-
-/** Presses Tab until what has the focus is as wanted. */
-async function tabTo(page: Page, wanted: (html: string) => boolean): Promise<void> {
-  const passed: string[] = [];
-  for (let i = 0; i < 120; i++) {
-    await page.keyboard.press('Tab');
-    const html = (await page.evaluate('document.activeElement?.outerHTML.slice(0, 1000) ?? ""')) as string;
-    if (wanted(html)) return;
-    passed.push(html.slice(0, 80));
-  }
-  throw new Error(`The focus never got there. It was at:\n${passed.join('\n')}`);
-}
 
 async function expectEventually(holds: () => Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 30_000;
