@@ -83,7 +83,10 @@ export function convertManifest(
   }
   if (has(/^kv\//)) {
     stores.push('kv');
-    lacks.push('expiry times of keys, and values of other types than strings');
+    lacks.push(
+      'the prefix of its keys, for which the one of NGRAF-023 is taken: nano_graphrag:<namespace>:',
+      'expiry times of keys, and values of other types than strings',
+    );
   }
   for (const name of names.filter((name) => name.startsWith('ngraf-023/kv/'))) {
     lacks.push(`the keys of ${quoteName(name)}, a list of values: it is kept and not restored`);
@@ -101,7 +104,10 @@ export function convertManifest(
       type: 'partial',
       stores,
       profile: 'ngraf-023',
-      ...(graph?.scope === undefined ? {} : { scopes: { graph: graph.scope } }),
+      scopes: {
+        ...(graph?.scope === undefined ? {} : { graph: graph.scope }),
+        ...(has(/^kv\//) ? { kv: { prefix: 'nano_graphrag:', separator: ':' } } : {}),
+      },
     },
     tallies: graph ? { graph: graph.tallies } : {},
     tags: [],

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { EntryReader } from '../archive/types.ts';
+import type { OpenedArchive } from '../archive/open.ts';
 import { findTarget, type NgbakConfig } from '../config.ts';
 import type { Reference } from '../profiles/profile.ts';
 import { findProfile, isCollectionOf } from '../profiles/profiles.ts';
@@ -27,7 +27,7 @@ const SAMPLE_CHARACTERS = 100;
 export async function countReferences(
   config: NgbakConfig,
   plan: RestorePlan,
-  archive: EntryReader,
+  archive: OpenedArchive,
   open: (store: 'graph' | 'vectors' | 'kv') => Promise<Store | undefined>,
   leg: LegContext,
 ): Promise<ReferenceCount[]> {
@@ -76,7 +76,7 @@ export async function countReferences(
 export async function proveReferences(
   config: NgbakConfig,
   plan: RestorePlan,
-  archive: EntryReader,
+  archive: OpenedArchive,
   goal: Store,
   leg: LegContext,
 ): Promise<ReferenceCount[]> {
@@ -102,7 +102,7 @@ function referencesOf(config: NgbakConfig, plan: RestorePlan): readonly Referenc
 async function valuesOf(
   config: NgbakConfig,
   plan: RestorePlan,
-  archive: EntryReader,
+  archive: OpenedArchive,
   { store, thing, field }: Reference['from'],
 ): Promise<AsyncIterable<readonly string[]> | undefined> {
   const { adapter, scope } = settleStore(config, plan.target, store);
@@ -120,7 +120,7 @@ async function valuesOf(
 async function countInTarget(
   config: NgbakConfig,
   plan: RestorePlan,
-  archive: EntryReader,
+  archive: OpenedArchive,
   reference: Reference,
   goal: Store,
   context: LegContext,

@@ -5,6 +5,7 @@ import { findTarget, type NgbakConfig } from '../config.ts';
 import { InvalidInputError, NgbakError } from '../errors.ts';
 import { profileScopes } from '../profiles/profiles.ts';
 import { settleStore } from '../stores/open.ts';
+import { viewWholeKeys } from '../stores/redis/ngraf-023.ts';
 import type { LegContext, Route, StoreAdapter, StoreName } from '../stores/port.ts';
 import type { RestorePlan } from './plan.ts';
 import { RouteRecord } from './routes-record.ts';
@@ -77,14 +78,15 @@ function savedScope(
 export function viewOf(
   config: NgbakConfig,
   plan: RestorePlan,
-  archive: EntryReader,
+  archive: OpenedArchive,
   name: StoreName,
 ): EntryReader {
   const route = plan.routes?.[name];
   if (!route || name === 'config') return archive;
   const { adapter } = settleStore(config, plan.target, name);
   const scope: unknown = adapter.Scope.parse(route.scope);
-  return adapter.view(archive, { ...route, scope });
+  const lacksPrefixes = archive.manifest.ngraf_023 !== undefined && adapter.kind === 'redis';
+  return adapter.view(lacksPrefixes ? viewWholeKeys(archive) : archive, { ...route, scope });
 }
 
 /**

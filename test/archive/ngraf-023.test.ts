@@ -8,6 +8,9 @@ import { isSeekable, openArchive } from '../../shared/archive/open.ts';
 import { bufferSource } from '../../shared/archive/sources.ts';
 import { verifyArchive } from '../../shared/archive/verify.ts';
 import { convertScript } from '../../shared/stores/neo4j/script/convert.ts';
+import { readMembers } from '../../shared/stores/redis/json-entry.ts';
+import { viewWholeKeys } from '../../shared/stores/redis/ngraf-023.ts';
+import { MemoryArchive } from '../stores/memory-archive.ts';
 import { collect, readAll } from './build.ts';
 
 /** What NGRAF-023 wrote, after the description in the ticket: its layout, its manifest's fields, its checksum's flaw. */
@@ -114,7 +117,10 @@ test('its Cypher script becomes the graph where that is asked for, and is held a
     storage_backends: { graph: { kind: 'neo4j' } },
     scope: {
       stores: ['graph', 'vectors', 'kv', 'config'],
-      scopes: { graph: { label: 'GraphRAG_demo', key_property: 'id' } },
+      scopes: {
+        graph: { label: 'GraphRAG_demo', key_property: 'id' },
+        kv: { prefix: 'nano_graphrag:', separator: ':' },
+      },
     },
     tallies: { graph: { nodes: { count: 1 } } },
   });
@@ -159,6 +165,28 @@ test.each([
 ])('a manifest of which nobody can tell what it is, is refused (%#)', async (manifest, message) => {
   const old = bufferSource('old', fixture(FILES, manifest));
   await expect(collect(normalizeArchive(old))).rejects.toThrow(message);
+});
+
+test('key-value data comes back byte for byte as the client of NGRAF-023 had written it', async () => {
+  const program = `
+import json, sys
+values = {"doc-1": {"content": "a \\"b\\": {c}, [d]\\n\\\\", "n": [1, 2.50, 1e22, -0.0, None, True, [], {}], "ü": "\\u2028 😀"}, "doc-2": "text, only: a text", "doc-3": []}
+written = {"nano_graphrag:full_docs:" + key: json.dumps(value) for key, value in values.items()}
+print(json.dumps([json.dumps({key: json.loads(json.dumps(value)) for key, value in values.items()}, indent=2, default=str), written]))
+`;
+  const [file, written] = JSON.parse(execFileSync('python3', ['-c', program], { encoding: 'utf8' })) as [
+    string,
+    Record<string, string>,
+  ];
+  const archive = new MemoryArchive();
+  archive.set('kv/full_docs.json', file);
+  const found: Record<string, string> = {};
+  const view = viewWholeKeys(archive);
+  for await (const entry of view.entries('kv/')) {
+    for await (const { key, value } of readMembers(view.open(entry)))
+      found[key.toString()] = value.toString();
+  }
+  expect(found).toEqual(written);
 });
 
 test('files of NGRAF-023 under a manifest of ours are refused', async () => {

@@ -75,7 +75,7 @@ function parse(scanner: Scanner): Parsed {
     scanner.expect('REMOVE', `n:\`${IMPORT_LABEL}\``, 'REMOVE', `n.\`${IMPORT_ID}\``);
     return { kind: 'nothing' };
   }
-  throw scanner.refuse('a statement of its own');
+  throw scanner.refuse('one of the statements of such scripts');
 }
 
 /** A row of a batch: values by name, and {@link PropertyMap}s. */
