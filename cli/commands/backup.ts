@@ -7,17 +7,19 @@ import { reportEnd } from '../finish.ts';
 import { followJob } from '../follow.ts';
 import { facts } from '../output.ts';
 import { list } from './options.ts';
+import { onlyOf, onlyOptions } from './restore-parts.ts';
 
 /** `ngbak backup` */
 export function backupCommand(program: Command): void {
-  program
+  const command = program
     .command('backup')
     .summary('back a knowledge base up')
     .description(
       'Starts a backup of a target: graph, vectors, key-value data and configuration, in one archive that is read back before it counts.',
     )
     .option('-t, --target <name>', 'which configured target; needed where there are several')
-    .option('-s, --stores <names>', `only these stores, of ${STORE_NAMES.join(', ')}`, list)
+    .option('-s, --stores <names>', `only these stores, of ${STORE_NAMES.join(', ')}`, list);
+  onlyOptions(command)
     .option('--tag <tag...>', 'tags of the backup')
     .option('--note <text>', 'a note')
     .option('--keep <retention>', 'how long to keep it: 30d, 2027-12-31 or permanent')
@@ -30,6 +32,7 @@ export function backupCommand(program: Command): void {
         {
           target: options.target,
           stores: options.stores,
+          only: onlyOf(options),
           tags: options.tag,
           note: options.note,
           retention: options.keep,

@@ -70,7 +70,7 @@ function row(backup: BackupSummary): string[] {
     backup.backup_id,
     `${localTime(backup.created_at)} (${ago(backup.created_at)})`,
     backup.target,
-    backup.type === 'full' ? 'full' : backup.stores.join('+'),
+    backup.type === 'full' ? 'full' : `${backup.only ? 'part of ' : ''}${backup.stores.join('+')}`,
     bytes(backup.bytes),
     verification.state === 'damaged' ? 'DAMAGED' : consistency,
     backup.retention ?? 'by policy',

@@ -1,12 +1,31 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { list } from './options.ts';
 
-/** Flags of `ngbak restore` that say what of an archive is restored, and under which names. */
-export interface PartFlags {
+/** Flags that say which part of a knowledge base is meant, of `ngbak backup`, `schedule` and `restore` alike. */
+export interface OnlyFlags {
   readonly label?: string;
   readonly collections?: string[];
   readonly namespaces?: string[];
   readonly keyPrefixes?: string[];
+}
+
+/** Adds the flags of {@link OnlyFlags}. */
+export function onlyOptions(command: Command): Command {
+  return command
+    .option('--label <label>', 'only the nodes with this label')
+    .option('--collections <names>', 'only these collections of vectors', list)
+    .option('--namespaces <names>', 'only these namespaces of key-value data, such as text_chunks', list)
+    .option('--key-prefixes <prefixes>', 'only keys that start like this', list);
+}
+
+/** The part that the flags name; undefined where they name none. */
+export function onlyOf({ label, collections, namespaces, keyPrefixes }: OnlyFlags): object | undefined {
+  const only = { label, collections, namespaces, key_prefixes: keyPrefixes };
+  return isEmpty(only) ? undefined : only;
+}
+
+/** Flags of `ngbak restore` that say what of an archive is restored, and under which names. */
+export interface PartFlags extends OnlyFlags {
   readonly parameter?: Record<string, string>;
   readonly renameLabel?: string;
   readonly renamePrefix?: string;
@@ -17,11 +36,7 @@ export interface PartFlags {
 
 /** Adds the flags of {@link PartFlags}. */
 export function partOptions(command: Command): Command {
-  return command
-    .option('--label <label>', 'only the nodes of this label, of an archive of a whole database')
-    .option('--collections <names>', 'only these collections of vectors', list)
-    .option('--namespaces <names>', 'only these namespaces of key-value data, such as text_chunks', list)
-    .option('--key-prefixes <prefixes>', 'only keys that start like this', list)
+  return onlyOptions(command)
     .option(
       '--parameter <name=value>',
       "for this restore, another value of a parameter of the target's profile, such as namespace=copy; may be repeated",
@@ -45,8 +60,6 @@ export function partOptions(command: Command): Command {
 
 /** The options of a restore that the flags stand for. */
 export function partsOf(flags: PartFlags): object {
-  const { label, collections, namespaces, keyPrefixes } = flags;
-  const only = { label, collections, namespaces, key_prefixes: keyPrefixes };
   const { parameter: parameters, renameLabel, renamePrefix, renameCollection } = flags;
   const rename = {
     parameters,
@@ -55,7 +68,7 @@ export function partsOf(flags: PartFlags): object {
     collections: renameCollection,
   };
   return {
-    only: isEmpty(only) ? undefined : only,
+    only: onlyOf(flags),
     rename: isEmpty(rename) ? undefined : rename,
     dangling: flags.dangling,
     label_origin: flags.labelOrigin,

@@ -3,6 +3,7 @@ import { InvalidInputError } from '../../shared/errors.ts';
 import { parseInput } from '../../shared/input.ts';
 import type { ScheduleView } from '../../shared/operations/list-schedules.ts';
 import { CreateScheduleInput, ScheduleChanges } from '../../shared/schedules/schedule.ts';
+import { describePart, storesNamed } from '../../shared/stores/part.ts';
 import { STORE_NAMES } from '../../shared/stores/port.ts';
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
@@ -12,6 +13,7 @@ import { localTime } from '../format.ts';
 import { facts, table } from '../output.ts';
 import { confirm } from '../prompt.ts';
 import { list, whole } from './options.ts';
+import { type OnlyFlags, onlyOf, onlyOptions } from './restore-parts.ts';
 
 const TEACHING = `
 When it runs, one of:
@@ -110,7 +112,7 @@ export function scheduleCommand(program: Command): void {
       .argument('<name>', 'name of the schedule'),
   )
     .addOption(new Option('--no-retention', 'keep its backups by the policy').conflicts('keep'))
-    .option('--all-stores', 'back up every store again')
+    .option('--all-stores', 'back up every store again, and all of it')
     .addHelpText('after', TEACHING)
     .action(
       async (
@@ -121,11 +123,12 @@ export function scheduleCommand(program: Command): void {
         const cli = cliOf(command);
         const client = await cli.client();
         const { backup } = await client.showSchedule(name);
-        const { retention, stores, ...rest } = backup;
+        const { retention, stores, only, ...rest } = backup;
         const changed = {
           ...rest,
           ...(retention === undefined || options.retention === false ? {} : { retention }),
           ...(stores === undefined || options.allStores ? {} : { stores }),
+          ...(only === undefined || options.allStores ? {} : { only }),
           ...backupOf(options),
         };
         const changes = parseInput(
@@ -201,7 +204,7 @@ export function scheduleCommand(program: Command): void {
     });
 }
 
-interface Settings {
+interface Settings extends OnlyFlags {
   readonly daily?: string;
   readonly cron?: string;
   readonly rate?: string;
@@ -221,7 +224,7 @@ function settings(command: Command): Command {
   const times = ['daily', 'cron', 'rate', 'at'];
   const time = (name: string, flags: string, text: string) =>
     new Option(flags, text).conflicts(times.filter((other) => other !== name));
-  return command
+  return onlyOptions(command)
     .addOption(time('daily', '--daily <time>', 'each day at this time, such as 03:00').argParser(daily))
     .addOption(time('cron', '--cron <fields>', 'at the times that six fields say'))
     .addOption(time('rate', '--rate <interval>', 'again and again: "6 hours", "1 day"'))
@@ -261,8 +264,8 @@ function timesOf({ zone, flexible, description }: Settings) {
 }
 
 /** The parts of the backup that were given. */
-function backupOf({ target, stores, tag, note, keep, codec }: Settings) {
-  const given = { target, stores, tags: tag, note, retention: keep, codec };
+function backupOf({ target, stores, tag, note, keep, codec, ...part }: Settings) {
+  const given = { target, stores, only: onlyOf(part), tags: tag, note, retention: keep, codec };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
@@ -273,9 +276,11 @@ function row(schedule: ScheduleView): string[] {
   return [
     name,
     whenText(schedule),
-    [backup.target ?? 'the default target', ...(backup.stores ? [`(${backup.stores.join('+')})`] : [])].join(
-      ' ',
-    ),
+    [
+      backup.target ?? 'the default target',
+      ...(backup.stores ? [`(${backup.stores.join('+')})`] : []),
+      ...(backup.only ? [`(${describePart(backup.only)})`] : []),
+    ].join(' '),
     enabled ? (next_run === undefined ? 'over' : 'enabled') : 'paused',
     lastText(schedule),
     next_run === undefined ? '' : localTime(next_run),
@@ -308,7 +313,8 @@ function scheduleText(schedule: ScheduleView): string {
     ['missed', missed_total > 0 ? `${missed_total} in the last week` : undefined],
     ...missed,
     ['target', backup.target ?? 'the default one'],
-    ['stores', backup.stores?.join(', ') ?? 'all'],
+    ['stores', backup.stores?.join(', ') ?? storesNamed(backup.only)?.join(', ') ?? 'all'],
+    ['only', backup.only && describePart(backup.only)],
     ['kept', backup.retention ?? 'by policy'],
     ['tags', backup.tags.join(' ')],
     ['note', backup.note],

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
 import { parseInput } from '../../shared/input.ts';
 import { ContentsInput } from '../../shared/operations/contents.ts';
+import { describePart } from '../../shared/stores/part.ts';
 import { cliOf } from '../cli.ts';
 import { bytes, count, duration, localTime } from '../format.ts';
 import { facts, table } from '../output.ts';
@@ -61,6 +62,7 @@ export function recordText(record: CatalogRecord): string {
       ['backup', record.backup_id],
       ['target', record.target],
       ['type', record.type === 'full' ? 'full' : `partial: ${record.stores.join(', ')}`],
+      ['only', record.only && describePart(record.only)],
       ['made', localTime(record.created_at)],
       ['took', duration(record.duration_seconds)],
       [

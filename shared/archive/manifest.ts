@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { AnyJson, parseInput } from '../input.ts';
+import { Part } from '../stores/part.ts';
 import { STORE_NAMES } from '../stores/port.ts';
 import { VERSION } from '../version.ts';
 import type { ArchiveLimits } from './limits.ts';
@@ -36,6 +37,8 @@ export const Manifest = z.looseObject({
     target: z.string().optional(),
     profile: z.string().optional(),
     parameters: z.record(z.string(), AnyJson).optional(),
+    /** The part that was asked for; absent where it was all of these stores. */
+    only: Part.optional(),
     /** By store: the labels, prefixes and collections that were saved, in the terms of its adapter. */
     scopes: z.partialRecord(z.enum(STORE_NAMES), AnyJson).optional(),
   }),

@@ -9,12 +9,13 @@ import { type ExecutionInfo, jobIdOf } from '../jobs/execution.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { requireLock, takeLock } from '../jobs/lock.ts';
 import { createJob, type JobRecord, readJob, SKIPPED, updateJob } from '../jobs/record.ts';
-import { settleStore, storesOf, withStore } from '../stores/open.ts';
+import { storesOf, withStore } from '../stores/open.ts';
 import { STORE_NAMES, type StoreName } from '../stores/port.ts';
 import { Scopes } from '../stores/scopes.ts';
-import { chooseBackupStores } from './choose-stores.ts';
+import { chooseBackupStores, chooseScopes } from './choose-stores.ts';
 import { chooseTarget, freeBackupId } from './names.ts';
 import { BackupRequest } from './request.ts';
+import { requirePart } from './require-part.ts';
 import { lockOrSkip } from './skip.ts';
 
 /** zlib's best compression. */
@@ -105,7 +106,7 @@ export async function planBackup(
   }
   const jobId = jobIdOf(execution);
   const target = chooseTarget(environment.config, request.target);
-  const stores = chooseBackupStores(environment.config, target, request.stores);
+  const stores = chooseBackupStores(environment.config, target, request);
   const now = new Date().toISOString();
   const job: JobRecord = {
     job_id: jobId,
@@ -147,12 +148,10 @@ export async function planBackup(
   // A backup inside a restore finds the writers paused already.
   const quiesced = request.part_of === undefined && (await pauseWriters(environment, target, jobId));
 
-  const scopes: Scopes = {};
-  for (const store of stores) {
-    if (store === 'config') continue;
-    const { scope } = settleStore(environment.config, target, store);
-    scopes[store] = request.part_of?.scopes?.[store] ?? z.json().parse(scope);
-  }
+  const scopes: Scopes = {
+    ...chooseScopes(environment.config, target, stores, request.part_of ? undefined : request.only),
+    ...request.part_of?.scopes,
+  };
   const planned = await Promise.all(
     stores.map((name) =>
       withStore(
@@ -169,13 +168,14 @@ export async function planBackup(
       ),
     ),
   );
+  if (request.only && !request.part_of) requirePart(request.only, planned);
   const plan: BackupPlan = {
     job_id: jobId,
     backup_id: backupId,
     target,
     execution_arn: execution.arn,
     created_at: new Date(execution.start).toISOString(),
-    type: stores.length === storesOf(environment.config, target).length ? 'full' : 'partial',
+    type: isEverything(environment, target, stores, request) ? 'full' : 'partial',
     request,
     quiesced,
     scopes,
@@ -203,6 +203,15 @@ export async function planBackup(
     }
   }
   return { job_id: jobId, backup_id: backupId, target, ...chains };
+}
+
+function isEverything(
+  { config }: Environment,
+  target: string,
+  stores: readonly StoreName[],
+  { only, part_of }: BackupRequest,
+): boolean {
+  return stores.length === storesOf(config, target).length && only === undefined && part_of === undefined;
 }
 
 /** Reads a running backup's plan. */

@@ -33,7 +33,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
   const sealed = await readSealed(bucket, jobId);
   const consistency = await bucket.requireRecord(consistencyKey(jobId), Consistency, 'Start a new backup.');
   const now = new Date();
-  const { tags, note, retention, requested_by, codec } = plan.request;
+  const { tags, note, retention, requested_by, codec, only } = plan.request;
   const record: CatalogRecord = {
     record_version: 1,
     backup_id: plan.backup_id,
@@ -41,6 +41,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     job_id: jobId,
     type: plan.type,
     stores: plan.stores.map(({ store }) => store),
+    ...(only === undefined ? {} : { only }),
     created_at: plan.created_at,
     completed_at: now.toISOString(),
     archive: {

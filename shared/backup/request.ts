@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Id } from '../ids.ts';
+import { Part } from '../stores/part.ts';
 import { STORE_NAMES } from '../stores/port.ts';
 import { Scopes } from '../stores/scopes.ts';
 
@@ -14,8 +15,15 @@ export const Retention = z.union([
 export const BackupRequest = z.strictObject({
   /** Which configured target; may be left out where there is only one, or one called `default`. */
   target: Id.optional(),
+  /** `full` is what it is without `stores` and `only`, `partial` with them: whoever says it is held to it. */
+  type: z.enum(['full', 'partial']).optional(),
   /** Which stores; left out: all. Any subset makes the backup `partial`. */
   stores: z.array(z.enum(STORE_NAMES)).min(1).optional(),
+  /**
+   * Only this part of the target; makes the backup `partial`. Without `stores`, only stores that it names something of
+   * are saved. Whatever it names must be there.
+   */
+  only: Part.optional(),
   tags: z.array(z.string().min(1).max(128)).max(50).default([]),
   note: z.string().max(1000).optional(),
   retention: Retention.optional(),

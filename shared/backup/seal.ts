@@ -148,6 +148,7 @@ function draftManifest(
       target: plan.target,
       profile: target.profile,
       parameters: target.parameters,
+      ...(plan.request.only === undefined ? {} : { only: plan.request.only }),
       // Which names the data has where it was saved, so that a restore can give it others.
       scopes: plan.scopes,
     },

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Retention } from '../backup/request.ts';
 import { Id } from '../ids.ts';
+import { Part } from '../stores/part.ts';
 import { STORE_NAMES } from '../stores/port.ts';
 import { Consistency } from './consistency.ts';
 
@@ -21,6 +22,8 @@ export const CatalogRecord = z.looseObject({
   job_id: Id,
   type: z.enum(['full', 'partial']),
   stores: z.array(z.enum(STORE_NAMES)),
+  /** The part of these stores that was asked for; absent where it was all of them. */
+  only: Part.optional(),
   created_at: z.iso.datetime(),
   completed_at: z.iso.datetime(),
   archive: z.object({

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { chooseBackupStores } from '../backup/choose-stores.ts';
+import { chooseBackupStores, chooseScopes } from '../backup/choose-stores.ts';
 import { chooseTarget } from '../backup/names.ts';
 import type { NgbakConfig } from '../config.ts';
 import { InvalidInputError } from '../errors.ts';
@@ -88,11 +88,11 @@ function split(schedule: Schedule): { settings: ScheduleSettings; madeBy: string
   return { settings: ScheduleSettings.parse(settings), madeBy: made_by };
 }
 
-/** Names the target, so that the schedule means the same one when others are added, and checks target and stores. */
+/** Names the target, so that the schedule means the same one when others are added, and checks target, stores and part. */
 function settleBackup(config: NgbakConfig | undefined, backup: ScheduledBackup): ScheduledBackup {
   if (!config) return backup;
   const target = chooseTarget(config, backup.target);
-  chooseBackupStores(config, target, backup.stores);
+  chooseScopes(config, target, chooseBackupStores(config, target, backup), backup.only);
   return ScheduledBackup.parse({ ...backup, target });
 }
 

@@ -18,7 +18,7 @@ export async function* allBackups({ bucket }: OperationsContext): AsyncGenerator
 }
 
 /**
- * The newest good backup of each target. Where the deployment's targets are known, those without one are in it too, and
+ * The newest good backup of everything of each target. Where the deployment's targets are known, those without one are in it too, and
  * no more records are read than it takes to know.
  */
 export async function newestGood(
@@ -27,7 +27,7 @@ export async function newestGood(
   const configured = context.config && Object.keys(context.config.targets);
   const newest = new Map<string, BackupSummary | undefined>(configured?.map((target) => [target, undefined]));
   for await (const { listed } of allBackups(context)) {
-    if (!listed || !isGood(listed.summary)) continue;
+    if (listed?.summary.type !== 'full' || !isGood(listed.summary)) continue;
     const { target } = listed.summary;
     if (configured?.includes(target) === false || newest.get(target) !== undefined) continue;
     newest.set(target, listed.summary);

@@ -67,11 +67,12 @@ export async function prune(context: OperationsContext, input: PruneInput): Prom
     if (listed === undefined) {
       unreadable.push({ backup_id: id, problem });
     } else if (input.target === undefined || listed.summary.target === input.target) {
-      const { backup_id, target, stores, created_at, retention, verification, bytes } = listed.summary;
+      const { backup_id, target, stores, only, created_at, retention, verification, bytes } = listed.summary;
       candidates.set(backup_id, {
         backup_id,
         target,
         stores,
+        ...(only === undefined ? {} : { only }),
         created_at,
         retention,
         verified: verification.state === 'verified',

@@ -118,6 +118,7 @@ function recordOf(
     job_id: head.Metadata?.[OWNER],
     type: manifest.scope.type,
     stores: manifest.scope.stores,
+    ...(manifest.scope.only === undefined ? {} : { only: manifest.scope.only }),
     created_at: created.toISOString(),
     completed_at: completed.toISOString(),
     archive: {

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { chooseBackupStores, chooseScopes } from '../backup/choose-stores.ts';
 import { backupIdOf, chooseTarget } from '../backup/names.ts';
 import { BackupRequest } from '../backup/request.ts';
 import { Id } from '../ids.ts';
@@ -31,6 +32,10 @@ export async function startBackup(
   },
 ): Promise<StartedBackup> {
   const target = config ? chooseTarget(config, input.target) : input.target;
+  // Told at once, before a workflow starts.
+  if (config && target !== undefined) {
+    chooseScopes(config, target, chooseBackupStores(config, target, input), input.only);
+  }
   const request = {
     ...input,
     ...(target === undefined ? {} : { target }),

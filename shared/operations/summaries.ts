@@ -8,6 +8,7 @@ export const BackupSummary = CatalogRecord.pick({
   job_id: true,
   type: true,
   stores: true,
+  only: true,
   created_at: true,
   completed_at: true,
   duration_seconds: true,
@@ -31,7 +32,7 @@ export type BackupSummary = z.infer<typeof BackupSummary>;
 /** The summary of a record. */
 export function summarize(record: CatalogRecord): BackupSummary {
   const { archive, consistency, duration_seconds, uncompressed_bytes } = record;
-  const optional = <Key extends 'note' | 'retention' | 'requested_by'>(key: Key) =>
+  const optional = <Key extends 'only' | 'note' | 'retention' | 'requested_by'>(key: Key) =>
     record[key] === undefined ? {} : { [key]: record[key] };
   return {
     backup_id: record.backup_id,
@@ -50,6 +51,7 @@ export function summarize(record: CatalogRecord): BackupSummary {
     statistics: record.statistics,
     verification: record.verification,
     tags: record.tags,
+    ...optional('only'),
     ...optional('note'),
     ...optional('retention'),
     ...optional('requested_by'),

@@ -14,10 +14,10 @@ import { ProgressWriter } from '../jobs/progress.ts';
 import { updateJob } from '../jobs/record.ts';
 import { convertScript } from '../stores/neo4j/script/convert.ts';
 import { openStore, storesOf, withStore } from '../stores/open.ts';
+import { describePart, storesNamed } from '../stores/part.ts';
 import type { Store, StoreName } from '../stores/port.ts';
 import { chooseStores } from './choose-stores.ts';
 import type { Inspection } from './inspection.ts';
-import { storesNamed } from './parts.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { countReferences } from './references.ts';
 import { RestoreOptions } from './request.ts';
@@ -145,7 +145,9 @@ async function settleFormat(environment: Environment, plan: RestorePlan, leg: Le
   if (seekable && wantsScript) {
     throw new InvalidInputError(
       'The archive is one of ngbak, and a Cypher script is read from archives as NGRAF-023 wrote them only.',
-      { remedy: 'Nothing was changed. Leave "cypher_script" out, or upload the archive of NGRAF-023 itself.' },
+      {
+        remedy: 'Nothing was changed. Leave "cypher_script" out, or upload the archive of NGRAF-023 itself.',
+      },
     );
   }
   const archive: ObjectVersion = seekable
@@ -183,6 +185,11 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
   }
   if (plan.attach_of !== undefined && plan.options.mode !== 'merge') {
     problems.push('relationships that were kept are attached by merging only');
+  }
+  if (manifest.scope.only) {
+    warnings.push(
+      `the archive holds a part only (${describePart(manifest.scope.only)}): of these stores, the rest stays as it is`,
+    );
   }
   if (stores.length === 0) problems.push('archive and target have no store in common');
   const routes: NonNullable<RestorePlan['routes']> = {};

@@ -5,6 +5,7 @@ import { findTarget, type NgbakConfig } from '../config.ts';
 import { InvalidInputError, NgbakError } from '../errors.ts';
 import { profileScopes } from '../profiles/profiles.ts';
 import { settleStore } from '../stores/open.ts';
+import { withinPart } from '../stores/part.ts';
 import { viewWholeKeys } from '../stores/redis/ngraf-023.ts';
 import type { LegContext, Route, StoreAdapter, StoreName } from '../stores/port.ts';
 import type { RestorePlan } from './plan.ts';
@@ -35,7 +36,10 @@ export async function routeStore(
     (manifest.tags.includes(SAFETY_TAG) && manifest.scope.target === plan.target);
   const target = goesBack && plan.options.rename === undefined && saved !== undefined ? saved : configured;
   const sameProfile = manifest.scope.profile === findTarget(config, plan.target).profile;
-  const { only = {}, rename = {} } = plan.options;
+  const { rename = {} } = plan.options;
+  const only = goesBack
+    ? (plan.options.only ?? {})
+    : (withinPart(manifest.scope.only, plan.options.only) ?? {});
   const origin = plan.options.label_origin ? originOf(manifest) : undefined;
   const route: Route = await adapter.route(archive, saved, target, { only, rename, sameProfile, origin });
   return RouteRecord.parse(JSON.parse(JSON.stringify(route)));

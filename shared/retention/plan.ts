@@ -6,7 +6,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 /** What the planner looks at: a part of the catalog record. */
 export type RetainedBackup = Pick<
   CatalogRecord,
-  'backup_id' | 'target' | 'stores' | 'created_at' | 'retention'
+  'backup_id' | 'target' | 'stores' | 'only' | 'created_at' | 'retention'
 > & { readonly verified: boolean };
 
 /** What happens to one backup, and the rule that says so. */
@@ -37,8 +37,8 @@ const PERIODS: readonly Period[] = [
  *
  * - A backup with a retention of its own (`30d`, a date, `permanent`) follows that alone: it is not counted by the
  *   policy, so that safety backups with `14d` don't push regular ones out.
- * - All others of the same target and the same set of stores are held against the policy together: the backup of one
- *   store must not take a full backup's place.
+ * - All others of the same target, the same set of stores and the same part of them are held against the policy
+ *   together: the backup of one store, or of a part, must not take a full backup's place.
  * - The newest verified backup of each such group is never dropped, whatever its retention; nor is one that
  *   `protectedBy` names (in use, under Object Lock).
  * - Damaged backups are neither counted nor dropped: they must not take a good one's place, and they are evidence.
@@ -59,7 +59,7 @@ export function planRetention(
   const reasons = new Map<string, string[]>(newestFirst.map(({ backup_id }) => [backup_id, []]));
   const keep = ({ backup_id }: RetainedBackup, why: string) => reasons.get(backup_id)?.push(why);
 
-  const groups = Map.groupBy(newestFirst, ({ target, stores }) => `${target} ${[...stores].sort().join()}`);
+  const groups = Map.groupBy(newestFirst, groupOf);
   for (const group of groups.values()) {
     const newestVerified = group.find(({ verified }) => verified);
     if (newestVerified) keep(newestVerified, 'the newest verified backup');
@@ -84,6 +84,12 @@ export function planRetention(
       retention === undefined ? 'no rule of the policy keeps it' : `its retention ${retention} has ended`;
     return { backup_id, target, action: 'drop', reasons: [rule] };
   });
+}
+
+/** Backups of the same target, stores and part, in whatever order these are named. */
+function groupOf({ target, stores, only = {} }: RetainedBackup): string {
+  const part = Object.entries(only).map(([name, value]) => [name, [value].flat().sort()]);
+  return JSON.stringify([target, [...stores].sort(), part.sort()]);
 }
 
 function keepByPolicy(

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { EntryPiece, EntryReader, Json } from '../archive/types.ts';
 import type { Tallies } from '../digest.ts';
+import type { Part } from './part.ts';
 
 /** The parts of a knowledge base, each a folder of the archive and a branch of the workflow. */
 export const STORE_NAMES = ['graph', 'vectors', 'kv', 'config'] as const;
@@ -171,13 +172,7 @@ export interface Store {
 /** What a restore asks for beside whole stores. Names are those that the archive uses. */
 export interface Wishes {
   /** Only this part of the data; a list that is absent is no limit. */
-  readonly only: {
-    /** Label of the nodes, of an archive that holds a whole database. */
-    readonly label?: string | undefined;
-    readonly collections?: readonly string[] | undefined;
-    readonly namespaces?: readonly string[] | undefined;
-    readonly key_prefixes?: readonly string[] | undefined;
-  };
+  readonly only: Part;
   /** Names at the destination, in place of those that the target has. */
   readonly rename: {
     readonly label?: string | undefined;
@@ -226,6 +221,8 @@ export interface StoreAdapter<Connection = unknown, Scope = unknown> {
   /** What is asked where the configuration has no questions. */
   questions(scope: Scope): readonly unknown[];
   create(connection: Connection, scope: Scope, dependencies: StoreDependencies): Store;
+  /** The scope of a part of it. Throws InvalidInputError where the scope has no such part. */
+  narrow(scope: Scope, part: Part): Scope;
   /**
    * Where a restore puts the data of `archive`, by the scope that it was saved from (undefined where the archive does
    * not say), the target's own and what was asked for. Throws InvalidInputError that gives the reason where a name can't

@@ -24,6 +24,7 @@ export const configAdapter: StoreAdapter<z.infer<typeof ConfigConnection>, Confi
   Connection: ConfigConnection,
   Scope: ConfigScope,
   create: (_connection, scope) => new ConfigStore(scope),
+  narrow: (scope) => scope,
   Smoke: z.never(),
   questions: () => [],
   route: async (_archive, saved, scope) => ({ saved, scope, names: {}, changes: [] }),

@@ -18,7 +18,7 @@ import { FilesConnection, FilesScope, isIncluded, openFolder } from './connectio
 import { exportFiles } from './export.ts';
 import type { FileInfo, Folder } from './folder.ts';
 import { clearFiles, filesOf, loadFiles, requireNoConflicts, verifyFiles } from './restore.ts';
-import { routeFiles, viewFiles } from './view.ts';
+import { narrowFiles, routeFiles, viewFiles } from './view.ts';
 
 /** Name of a file of the scope, or `*` for all of them. */
 const FileQuestion = z.string().min(1).max(255);
@@ -35,6 +35,7 @@ export const filesAdapter: StoreAdapter<FilesConnection, FilesScope> = {
   Connection: FilesConnection,
   Scope: FilesScope,
   create: (connection, scope, { target }) => new FilesStore(openFolder(connection, scope, target), scope),
+  narrow: narrowFiles,
   Smoke: FileQuestion,
   questions: () => ['*'],
   route: routeFiles,

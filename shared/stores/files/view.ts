@@ -1,9 +1,31 @@
 import type { EntryReader } from '../../archive/types.ts';
 import { ArchiveView } from '../../archive/view.ts';
 import { InvalidInputError } from '../../errors.ts';
+import type { Part } from '../part.ts';
 import type { Route, Wishes } from '../port.ts';
 import { type FilesScope, isIncluded } from './connection.ts';
 import { FOLDER, fileNameOf } from './names.ts';
+
+/** The files of some namespaces: see `StoreAdapter.narrow`. */
+export function narrowFiles(scope: FilesScope, { namespaces, key_prefixes: prefixes }: Part): FilesScope {
+  if (prefixes !== undefined) {
+    throw new InvalidInputError('Files have no key prefixes.', {
+      remedy: 'Leave key prefixes out; choose namespaces instead.',
+    });
+  }
+  if (namespaces === undefined) return scope;
+  const include = namespaces.map(fileOf);
+  const stranger = include.find((file) => file.includes('*') || !isIncluded(file, scope));
+  if (stranger === undefined) return { ...scope, include };
+  throw new InvalidInputError(`The target's scope has no file "${stranger}".`, {
+    remedy: `Choose namespaces whose files "include" names: ${scope.include.join(', ')}.`,
+  });
+}
+
+/** Where nano-graphrag and LightRAG keep a namespace. */
+function fileOf(namespace: string): string {
+  return `kv_store_${namespace}.json`;
+}
 
 /** Which files are restored: see `StoreAdapter.route`. A namespace is the file `kv_store_<namespace>.json`. */
 export async function routeFiles(
@@ -16,7 +38,7 @@ export async function routeFiles(
     throw refused('files have no key prefixes', 'Leave key prefixes out; choose namespaces instead.');
   }
   if (only.namespaces === undefined) return { saved, scope: target, names: {}, changes: [] };
-  const include = only.namespaces.map((name) => `kv_store_${name}.json`);
+  const include = only.namespaces.map(fileOf);
   const held = new Set<string>();
   for await (const { name } of archive.entries(FOLDER)) held.add(fileNameOf(name) ?? '');
   const missing = include.find((file) => !held.has(file) || !isIncluded(file, target));

@@ -18,7 +18,7 @@ import { exportShard } from './export.ts';
 import { loadGraph, type Site } from './load.ts';
 import { probeGraph } from './probe.ts';
 import { graphValues, missingNodes } from './references.ts';
-import { type ScopeText, scopeText } from './scope.ts';
+import { narrowGraph, type ScopeText, scopeText } from './scope.ts';
 import { Neo4jServer } from './server.ts';
 import { planShards } from './shards.ts';
 import { askGraph, GraphQuestion, graphQuestions } from './smoke.ts';
@@ -33,6 +33,7 @@ export const neo4jAdapter: StoreAdapter<Neo4jConnection, Neo4jScope> = {
   Scope: Neo4jScope,
   create: (connection, scope, { target }) =>
     new Neo4jStore(new Neo4jServer(connection, target), scopeText(scope)),
+  narrow: narrowGraph,
   Smoke: GraphQuestion,
   questions: graphQuestions,
   route: routeGraph,

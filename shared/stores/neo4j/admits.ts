@@ -1,7 +1,6 @@
 import type { EntryReader } from '../../archive/types.ts';
 import type { LegContext, RestoreOptions } from '../port.ts';
 import { nodeBatches, readArchivedSchema, START } from './entries.ts';
-import { isOutside } from './load.ts';
 import { readSchema, sameDefinition, schemaObstacle, servesOnly } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
@@ -32,7 +31,7 @@ export async function admitGraph(
     problems.push(`merging needs Neo4j 5.26 or later, and the target is ${version.version}`);
   }
   for await (const { records } of nodeBatches(archive, START)) {
-    if (records.some((node) => isOutside(scope, node))) {
+    if (records.some(({ labels }) => !scope.holds(labels))) {
       problems.push(`nodes of the archive have not the ${scope.words} of the target's scope`);
     }
     // The rest is held against the scope as it is loaded: archives are saved from one scope.
@@ -47,11 +46,7 @@ export async function admitGraph(
   for (const row of archived) {
     const other = existing.find(({ name }) => name === row.name);
     // What a replacing restore drops before can't be in the way.
-    if (
-      other &&
-      !(options.mode === 'replace' && servesOnly(other, scope.label)) &&
-      !sameDefinition(row, other)
-    ) {
+    if (other && !(options.mode === 'replace' && servesOnly(other, scope)) && !sameDefinition(row, other)) {
       problems.push(`the target has another ${other.type} by the name of "${row.name}": rename or drop it`);
     }
   }

@@ -75,9 +75,9 @@ async function clearSome(
   });
 }
 
-async function dropSchema(server: Neo4jServer, { label }: ScopeText, signal: AbortSignal): Promise<void> {
-  for (const row of await readSchema(server, label, signal)) {
-    if (!servesOnly(row, label)) continue;
+async function dropSchema(server: Neo4jServer, scope: ScopeText, signal: AbortSignal): Promise<void> {
+  for (const row of await readSchema(server, scope.label, signal)) {
+    if (!servesOnly(row, scope)) continue;
     const { type, name } = row;
     const kind = type === 'constraint' ? 'CONSTRAINT' : 'INDEX';
     await server.schema(`dropping ${type} "${name}"`, `DROP ${kind} ${quote(name)} IF EXISTS`, signal);

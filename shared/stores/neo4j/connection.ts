@@ -16,10 +16,17 @@ export const Neo4jConnection = z.strictObject({
 export type Neo4jConnection = z.infer<typeof Neo4jConnection>;
 
 /** Which part of the database belongs to the knowledge base. */
-export const Neo4jScope = z.strictObject({
-  /** Only nodes with this label, the relationships among them, and those that lead out. Left out: everything. */
-  label: z.string().min(1).optional(),
-  /** Property that tells a node from all others of the scope (`id`, `entity_id`). Merging needs one. */
-  key_property: z.string().min(1).optional(),
-});
+export const Neo4jScope = z
+  .strictObject({
+    /** Only nodes with this label, the relationships among them, and those that lead out. Left out: everything. */
+    label: z.string().min(1).optional(),
+    /** Of these, only nodes that have this label too, such as the type of an entity. */
+    also_label: z.string().min(1).optional(),
+    /** Property that tells a node from all others of the scope (`id`, `entity_id`). Merging needs one. */
+    key_property: z.string().min(1).optional(),
+  })
+  .refine(({ label, also_label }) => also_label === undefined || label !== undefined, {
+    message: 'needs "label"',
+    path: ['also_label'],
+  });
 export type Neo4jScope = z.infer<typeof Neo4jScope>;

@@ -79,7 +79,7 @@ async function findEnds(
   lines: readonly RelationshipLine[],
 ): Promise<Map<number, Ends>> {
   const { scope } = site;
-  const inside = lines.flatMap(({ start, end }) => [start, end]).filter((end) => isInside(site, end));
+  const inside = lines.flatMap(({ start, end }) => [start, end]).filter((end) => scope.holds(end.labels));
   const loaded = new Map<string, { id: bigint; properties: Properties }>();
   const rows = await run(`UNWIND $ids AS i MATCH (n:${scope.names.loaded} {${ID_PROPERTY}: i}) RETURN i, n`, {
     ids: [...new Set(inside.map(({ id }) => id))],
@@ -94,7 +94,7 @@ async function findEnds(
   );
   const resolve = (end: EndLine): bigint | undefined => {
     const [[key, value] = []] = Object.entries(end.properties);
-    const node = isInside(site, end) ? loaded.get(end.id) : undefined;
+    const node = scope.holds(end.labels) ? loaded.get(end.id) : undefined;
     if (node) return key === undefined || node.properties[key] === value ? node.id : undefined;
     return byKey.get(endName(end));
   };
@@ -104,10 +104,6 @@ async function findEnds(
     if (start !== undefined && end !== undefined) found.set(index, { start, end });
   }
   return found;
-}
-
-function isInside({ scope: { label } }: Site, { labels }: EndLine): boolean {
-  return label === undefined || labels.includes(label);
 }
 
 /** Nodes of the whole database by labels and key; without those that are not exactly one. */

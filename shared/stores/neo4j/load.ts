@@ -139,7 +139,8 @@ async function loadNodes(
   book: TallyBook,
 ): Promise<void> {
   const { server, scope, version, options, context } = site;
-  const stranger = nodes.find((node) => isOutside(scope, node));
+  // Nothing would find or clear such a node again.
+  const stranger = nodes.find(({ labels }) => !scope.holds(labels));
   if (stranger) throw outside(scope, stranger);
   const committed = commitBatch(server, scope, context, batch, (run) =>
     options.mode === 'merge' ? mergeNodes(run, site, nodes) : createNodes(run, scope, version, nodes),
@@ -147,11 +148,6 @@ async function loadNodes(
   // Done while the server works; a batch that fails fails the leg, and its tallies with it.
   for (const node of nodes) book.add('nodes', canonicalNode(node));
   await committed;
-}
-
-/** Whether a node of the archive would not be part of the scope, where nothing would find or clear it again. */
-export function isOutside({ label }: ScopeText, { labels }: NodeLine): boolean {
-  return label !== undefined && !labels.includes(label);
 }
 
 function outside(scope: ScopeText, { id }: NodeLine): InvalidInputError {

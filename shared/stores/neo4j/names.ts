@@ -31,9 +31,9 @@ export interface AuxiliaryNames {
  * The names for one scope. They depend on the scope and not on the job, because Neo4j never forgets a label's token:
  * any number of restores leaves one. Two scopes of one database can be restored at the same time.
  */
-export function auxiliaryNames(label: string | undefined): AuxiliaryNames {
+export function auxiliaryNames(labels: readonly string[]): AuxiliaryNames {
   const key = createHash('sha256')
-    .update(label === undefined ? 'database' : `label ${label}`)
+    .update(labels.length === 0 ? 'database' : labels.map((label) => `label ${label}`).join(' and '))
     .digest('hex')
     .slice(0, 12);
   return {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { InvalidInputError } from '../../errors.ts';
 import { parseJson } from '../../input.ts';
 import { quote, RESERVED_PREFIX } from './names.ts';
+import type { ScopeText } from './scope.ts';
 import type { Neo4jServer, ServerVersion } from './server.ts';
 import { decodeProperties, encodeProperties, type Properties } from './values.ts';
 
@@ -133,9 +134,13 @@ export function sameDefinition(a: SchemaRow, b: SchemaRow): boolean {
   return canonicalSchema({ ...a, name: '' }) === canonicalSchema({ ...b, name: '' });
 }
 
-/** Whether a row is about that label and no other: a restore of the scope may drop it. Every row is about a whole database. */
-export function servesOnly({ entity, tokens }: SchemaRow, label: string | undefined): boolean {
-  return label === undefined || (entity === 'NODE' && tokens.length === 1 && tokens[0] === label);
+/** Whether a row is about the scope and nothing else: a restore may drop it. Every row is about a whole database. */
+export function servesOnly(
+  { entity, tokens }: SchemaRow,
+  { label, isWholeLabel }: Pick<ScopeText, 'label' | 'isWholeLabel'>,
+): boolean {
+  if (label === undefined) return true;
+  return isWholeLabel && entity === 'NODE' && tokens.length === 1 && tokens[0] === label;
 }
 
 /** Reads a line of `graph/schema.jsonl`. Throws InvalidInputError. */

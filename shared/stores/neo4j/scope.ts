@@ -1,31 +1,58 @@
+import { InvalidInputError } from '../../errors.ts';
+import type { Part } from '../part.ts';
 import type { Neo4jScope } from './connection.ts';
-import { type AuxiliaryNames, auxiliaryNames, ID_PROPERTY, quote } from './names.ts';
+import { type AuxiliaryNames, auxiliaryNames, ID_PROPERTY, quote, RESERVED_PREFIX } from './names.ts';
 
 /** Fragments of Cypher for one scope. */
 export interface ScopeText {
+  /** Label of the knowledge base; undefined for a whole database. */
   readonly label: string | undefined;
+  /** False where the scope is only a part of the nodes of its label: what serves the label serves others too. */
+  readonly isWholeLabel: boolean;
   readonly keyProperty: string | undefined;
   /** A node of the scope, for MATCH: `(n:Label)` or `(n)`; the marker of a restore is never one. */
   node(variable: string): string;
   /** A condition that is true for nodes of the scope. */
   contains(variable: string): string;
+  /** Whether a node with these labels is one of the scope. */
+  holds(labels: readonly string[]): boolean;
   readonly names: AuxiliaryNames;
-  /** For messages: `label X` or `the whole database`. */
+  /** For messages: `label "X"` or `the whole database`. */
   readonly words: string;
 }
 
-export function scopeText({ label, key_property: keyProperty }: Neo4jScope): ScopeText {
-  const names = auxiliaryNames(label);
-  const labelText = label === undefined ? '' : `:${quote(label)}`;
+export function scopeText({ label, also_label: also, key_property: keyProperty }: Neo4jScope): ScopeText {
+  const labels = [label, also].filter((name) => name !== undefined);
+  const names = auxiliaryNames(labels);
+  const labelText = labels.map((name) => `:${quote(name)}`).join('');
   return {
     label,
+    isWholeLabel: also === undefined,
     keyProperty,
     names,
     node: (variable) => `(${variable}${labelText})`,
     contains: (variable) =>
       label === undefined ? `NOT ${variable}:${names.marker}` : `${variable}${labelText}`,
-    words: label === undefined ? 'the whole database' : `label "${label}"`,
+    holds: (found) => labels.every((name) => found.includes(name)),
+    words:
+      label === undefined ? 'the whole database' : `label ${labels.map((name) => `"${name}"`).join(' and ')}`,
   };
+}
+
+/** The nodes of a scope that have a label: see `StoreAdapter.narrow`. */
+export function narrowGraph(scope: Neo4jScope, { label }: Part): Neo4jScope {
+  if (label === undefined || label === scope.label || label === scope.also_label) return scope;
+  if (label.startsWith(RESERVED_PREFIX)) {
+    throw new InvalidInputError(`Label "${label}" is one of ngbak itself.`, {
+      remedy: 'Choose another label.',
+    });
+  }
+  if (scope.label === undefined) return { ...scope, label };
+  if (scope.also_label === undefined) return { ...scope, also_label: label };
+  throw new InvalidInputError(
+    `The target's scope is the nodes of ${scopeText(scope).words}: one more label, "${label}", can't be asked for.`,
+    { remedy: 'Leave the label out.' },
+  );
 }
 
 /**

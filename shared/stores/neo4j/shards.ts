@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import type { LegContext, Shard, StoreProbe } from '../port.ts';
-import { quote } from './names.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 
@@ -86,7 +85,7 @@ async function findSpan(
         ? ['()-[x]->()', 'count(x)']
         : [
             `${scope.node('n')}-[x]-()`,
-            `sum(CASE WHEN startNode(x) = n OR NOT startNode(x):${quote(scope.label)} THEN 1 ELSE 0 END)`,
+            `sum(CASE WHEN startNode(x) = n OR NOT ${scope.contains('startNode(x)')} THEN 1 ELSE 0 END)`,
           ];
   const [row] = await server.read(
     `finding the range of ids of its ${kind}`,

@@ -319,7 +319,7 @@ async function compareSchema({ server, scope, archive, options, context }: Site,
   }
   if (options.mode === 'merge') return;
   for (const row of existing) {
-    if (!servesOnly(row, scope.label)) continue;
+    if (!servesOnly(row, scope)) continue;
     if (!archived.some((other) => sameDefinition(row, other))) {
       findings.differs({ thing: `${row.type} "${row.name}"`, problem: 'is not of the archive' });
     }

@@ -3,7 +3,7 @@ import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/view.
 import { InvalidInputError } from '../../errors.ts';
 import type { Route, Wishes } from '../port.ts';
 import type { Neo4jScope } from './connection.ts';
-import { parseNamed, readLines } from './entries.ts';
+import { nodeBatches, parseNamed, readLines, START } from './entries.ts';
 import {
   type EndLine,
   nodeText,
@@ -14,10 +14,11 @@ import {
 } from './lines.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import { encodeSchema, parseSchemaLine, type SchemaRow } from './schema.ts';
+import { scopeText } from './scope.ts';
 
 /** Which label the graph was saved under, and which it gets: see `StoreAdapter.route`. */
 export async function routeGraph(
-  _archive: EntryReader,
+  archive: EntryReader,
   saved: Neo4jScope | undefined,
   target: Neo4jScope,
   { only, rename, origin: wanted }: Wishes,
@@ -25,10 +26,14 @@ export async function routeGraph(
   if (rename.label?.startsWith(RESERVED_PREFIX)) {
     throw refused(`a label can't be called "${rename.label}"`, 'Choose another name.');
   }
-  if (only.label !== undefined && saved?.label !== undefined && saved.label !== only.label) {
+  // Beside the label that an archive was saved by, another one may be named: nodes that have both.
+  const part = only.label === saved?.label || saved?.label === undefined ? undefined : only.label;
+  const also = saved?.also_label ?? part;
+  const others = [part, target.also_label].filter((label) => label !== undefined && label !== also);
+  if (others.length > 0) {
     throw refused(
-      `the archive holds the nodes of label "${saved.label}" only, not of "${only.label}"`,
-      'Leave the label out.',
+      `the archive holds the nodes of ${scopeText(saved ?? {}).words} only, not of "${others.join('", "')}"`,
+      'Leave the label out, or restore into a target whose scope is the one that was saved.',
     );
   }
   if (rename.label !== undefined && saved === undefined && only.label === undefined) {
@@ -38,18 +43,27 @@ export async function routeGraph(
     );
   }
   const from = saved?.label ?? only.label ?? target.label;
-  const to = rename.label ?? target.label ?? only.label;
+  const to =
+    rename.label ?? target.label ?? (only.label === undefined && also === undefined ? undefined : from);
   if (rename.label !== undefined && from === undefined) {
     throw refused(
       'the archive holds a whole database, and one label of it has to be named to be renamed',
       'Name the label to restore (only.label).',
     );
   }
-  const scope: Neo4jScope = { ...target, ...(to === undefined ? {} : { label: to }) };
+  const scope: Neo4jScope = {
+    ...target,
+    ...(to === undefined ? {} : { label: to }),
+    ...(also === undefined ? {} : { also_label: also }),
+  };
+  const sought = part ?? (saved !== undefined && saved.label === undefined ? only.label : undefined);
+  if (sought !== undefined && sought !== saved?.also_label) await requireNode(archive, [from, sought]);
   const changes: string[] = [];
   if (from !== undefined && to !== undefined) {
     if (saved !== undefined && saved.label === undefined)
       changes.push(`of the whole database, only the nodes of label "${from}"`);
+    if (part !== undefined && part !== saved?.also_label)
+      changes.push(`of the nodes of label "${from}", only those of label "${part}"`);
     if (from !== to) changes.push(`label "${from}" becomes "${to}"`);
   }
   const renamed = from !== undefined && from !== to ? { original_label: from } : {};
@@ -59,12 +73,30 @@ export async function routeGraph(
   return { saved, scope, names, ...(origin === undefined ? {} : { origin }), changes };
 }
 
+/** A label by mistake would put nothing in the place of what is there: some node has to have these labels. */
+async function requireNode(archive: EntryReader, labels: readonly (string | undefined)[]): Promise<void> {
+  for await (const { records } of nodeBatches(archive, START)) {
+    if (records.some((node) => labels.every((label) => label === undefined || node.labels.includes(label))))
+      return;
+  }
+  throw refused(
+    `the archive holds no node of label ${[...new Set(labels)].map((label) => `"${label}"`).join(' and ')}`,
+    'Choose a label that some of its nodes have.',
+  );
+}
+
+/** Entries of relationships that lead out of what an archive holds. */
+const LED_OUT = 'graph/dangling-';
+
 /** The graph as it looks at its destination: other labels, or the nodes of one label of a whole database. */
 export function viewGraph(archive: EntryReader, route: Route<Neo4jScope>): EntryReader {
   if (route.changes.length === 0) return archive;
   const [names] = Object.entries(route.names);
-  const isWhole = names !== undefined && route.saved !== undefined && route.saved.label === undefined;
-  const view: GraphView = { from: names?.[0], to: names?.[1], isWhole, origin: route.origin };
+  const { saved, scope, origin } = route;
+  const [from, to] = names ?? [];
+  const wanted = saved?.label === undefined ? from : scope.also_label;
+  const isPart = saved !== undefined && wanted !== undefined && wanted !== saved.also_label;
+  const view: GraphView = { from, to, wanted: isPart ? wanted : undefined, origin };
   return new ArchiveView(archive, 'graph/', async (entry) => lookAt(archive, entry, view));
 }
 
@@ -74,8 +106,8 @@ interface GraphView {
   readonly to: string | undefined;
   /** Properties that every node gets. */
   readonly origin: Readonly<Record<string, string>> | undefined;
-  /** True where the archive holds a whole database, of which one label's nodes are wanted. */
-  readonly isWhole: boolean;
+  /** The label of the nodes that are wanted, where the archive holds others as well. */
+  readonly wanted: string | undefined;
 }
 
 function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): ViewedEntry[] {
@@ -84,15 +116,15 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
   const relationships = (keep: (inside: number) => boolean) =>
     lines((text, number) => {
       const line = parseNamed(text, parseRelationshipLine, entry, number);
-      const inside = [line.start, line.end].filter(({ labels }) => isOf(labels, view)).length;
-      return !view.isWhole || keep(inside) ? relationshipText(renameEnds(line, view)) : undefined;
+      const inside = [line.start, line.end].filter(({ labels }) => isWanted(labels, view)).length;
+      return view.wanted === undefined || keep(inside) ? relationshipText(renameEnds(line, view)) : undefined;
     });
   const { name } = entry;
   if (name.startsWith('graph/nodes-')) {
     const content = lines((text, number) => {
       const node = parseNamed(text, parseNodeLine, entry, number);
+      if (!isWanted(node.labels, view)) return undefined;
       if (!isOf(node.labels, view)) {
-        if (view.isWhole) return undefined;
         throw refused(
           `node ${node.id} of the archive has no label "${view.from}", which it is to be found by`,
           'Restore into a target whose scope is the one that was saved.',
@@ -117,16 +149,16 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
   }
   if (name.startsWith('graph/relationships-')) {
     const inside: ViewedEntry = { name, content: relationships((ends) => ends === 2) };
-    if (!view.isWhole) return [inside];
-    const dangling = name.replace('graph/relationships-', 'graph/dangling-');
+    if (view.wanted === undefined) return [inside];
+    const dangling = name.replace('graph/relationships-', `${LED_OUT}inside-`);
     return [inside, { name: dangling, content: relationships((ends) => ends === 1) }];
   }
-  if (name.startsWith('graph/dangling-')) return [{ name, content: relationships(() => true) }];
+  if (name.startsWith(LED_OUT)) return [{ name, content: relationships((ends) => ends > 0) }];
   if (name.startsWith('graph/schema')) {
     const content = lines((text, number) => {
       const row = parseNamed(text, parseSchemaLine, entry, number);
       const serves = row.entity === 'NODE' && isOf(row.tokens, view);
-      if (!serves) return view.isWhole ? undefined : text;
+      if (!serves) return view.wanted === undefined ? text : undefined;
       return encodeSchema(renameSchema(row, view)).line;
     });
     return [{ name, content }];
@@ -134,7 +166,12 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
   return [{ name }];
 }
 
-/** Whether these labels are those of the part that is restored. */
+/** Whether a node with these labels is restored, of an archive that holds others as well. */
+function isWanted(labels: readonly string[], view: GraphView): boolean {
+  return view.wanted === undefined || (isOf(labels, view) && labels.includes(view.wanted));
+}
+
+/** Whether these labels have the one that the archive was saved by. */
 function isOf(labels: readonly string[], { from }: GraphView): boolean {
   return from === undefined || labels.includes(from);
 }

@@ -20,6 +20,7 @@ import { type ExportLimits, exportQdrant, planQdrant } from './export.ts';
 import { loadQdrant } from './load.ts';
 import { probeQdrant, readVersion } from './probe.ts';
 import { vectorValues } from './references.ts';
+import { narrowVectors } from './scope.ts';
 import { askVectors, VectorsQuestion, vectorsQuestions } from './smoke.ts';
 import { verifyQdrant } from './verify.ts';
 import { routeVectors, viewVectors } from './view.ts';
@@ -31,6 +32,7 @@ export const qdrantAdapter: StoreAdapter<QdrantConnection, QdrantScope> = {
   Connection: QdrantConnection,
   Scope: QdrantScope,
   create: (connection, scope, dependencies) => new QdrantStore(connection, scope, dependencies),
+  narrow: narrowVectors,
   Smoke: VectorsQuestion,
   questions: vectorsQuestions,
   route: routeVectors,

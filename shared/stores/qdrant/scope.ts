@@ -1,3 +1,5 @@
+import { InvalidInputError } from '../../errors.ts';
+import type { Part } from '../part.ts';
 import type { QdrantClient } from './client.ts';
 import { type Alias, listAliases, listCollections } from './collections.ts';
 import type { QdrantScope } from './connection.ts';
@@ -30,6 +32,16 @@ export async function findCollections(
     else names.add(real);
   }
   return { names: [...names].sort(), missing, aliases };
+}
+
+/** Some collections of a scope: see `StoreAdapter.narrow`. */
+export function narrowVectors(scope: QdrantScope, { collections }: Part): QdrantScope {
+  if (collections === undefined) return scope;
+  const stranger = collections.find((name) => scope.collections?.includes(name) === false);
+  if (stranger === undefined) return { ...scope, collections };
+  throw new InvalidInputError(`The target's scope has no collection "${stranger}".`, {
+    remedy: `Choose from: ${scope.collections?.join(', ')}.`,
+  });
 }
 
 /** The scope in words, for messages. */

@@ -21,7 +21,7 @@ import { loadKeys, requireNoConflicts } from './load.ts';
 import { planKeys, probeKeys } from './probe.ts';
 import { KeyReader } from './read.ts';
 import { keyValues, missingKeys } from './references.ts';
-import { KeySpace, RedisScope } from './scope.ts';
+import { KeySpace, narrowKeys, RedisScope } from './scope.ts';
 import { infoFields, readFacts, type ServerFacts } from './server.ts';
 import { askKeys, KeysQuestion, keysQuestions } from './smoke.ts';
 import { verifyKeys } from './verify.ts';
@@ -34,6 +34,7 @@ export const redisAdapter: StoreAdapter<RedisConnection, RedisScope> = {
   Connection: RedisConnection,
   Scope: RedisScope,
   create: (connection, scope, { target }) => new RedisStore(connection, scope, target),
+  narrow: narrowKeys,
   Smoke: KeysQuestion,
   questions: keysQuestions,
   route: routeKeys,

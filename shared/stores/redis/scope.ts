@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { InvalidInputError } from '../../errors.ts';
+import type { Part } from '../part.ts';
 
 /** Namespace of the keys that belong to no other one: they are saved like all the rest. */
 export const OTHER_NAMESPACE = '_other';
@@ -48,6 +50,33 @@ export const RedisScope = z
     { message: '"exclude" needs "namespaces" or "separator"', path: ['others'] },
   );
 export type RedisScope = z.infer<typeof RedisScope>;
+
+/** Some namespaces or prefixes of a scope: see `StoreAdapter.narrow`. */
+export function narrowKeys(scope: RedisScope, { namespaces, key_prefixes: prefixes }: Part): RedisScope {
+  const { only } = scope;
+  const listed =
+    only?.namespaces ?? (scope.separator ? undefined : scope.namespaces?.map(({ name }) => name));
+  const stranger = namespaces?.find((name) => listed && name !== OTHER_NAMESPACE && !listed.includes(name));
+  if (stranger !== undefined) {
+    throw new InvalidInputError(`The target's scope has no namespace "${stranger}".`, {
+      remedy: `Choose from: ${listed?.join(', ')}.`,
+    });
+  }
+  const outside = prefixes?.find(
+    (prefix) => only?.prefixes && !only.prefixes.some((allowed) => prefix.startsWith(allowed)),
+  );
+  if (outside !== undefined) {
+    throw new InvalidInputError(`Keys that start with "${outside}" are not in the target's scope.`, {
+      remedy: `Choose longer prefixes than: ${only?.prefixes?.join(', ')}.`,
+    });
+  }
+  const narrowed = {
+    ...only,
+    ...(namespaces === undefined ? {} : { namespaces }),
+    ...(prefixes === undefined ? {} : { prefixes }),
+  };
+  return Object.keys(narrowed).length === 0 ? scope : { ...scope, only: narrowed };
+}
 
 /** Bytes of a key or a pattern as a string of characters 0 to 255: compact, and ordered like the bytes. */
 export type ByteString = string;
