@@ -44,28 +44,89 @@ export const ZSTD_SKIPPABLE_MAGIC = 0x184d2a50;
 
 const gzip = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gzip);
 const gunzip = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gunzip);
-const zstdCompress = promisify<Buffer, zlib.ZstdOptions, Buffer>(zlib.zstdCompress);
 const zstdDecompress = promisify<Buffer, zlib.ZstdOptions, Buffer>(zlib.zstdDecompress);
 
 /** A member whose bytes are damaged. Internal: callers add the name of archive and entry. */
 export class MemberError extends Error {}
 
 /**
- * Compresses one member, on a thread of libuv's: a gzip member whose extra field says its own length, or a zstd frame
- * with content size and checksum. `plain` holds 1 to MEMBER_BYTES_MAX bytes.
+ * Compresses members on threads of libuv's, as many at once as are asked for. A zstd context takes megabytes and is
+ * kept for the next member: made anew for each, V8 would search its whole heap for garbage every few of them.
  */
-export async function compressMember(codec: Codec, level: number, plain: Buffer): Promise<Buffer> {
-  if (codec === 'zstd') {
-    return zstdCompress(plain, {
+export class MemberCompressor {
+  readonly #codec: Codec;
+  readonly #level: number;
+  readonly #idle: FrameStream[] = [];
+
+  constructor(codec: Codec, level: number) {
+    this.#codec = codec;
+    this.#level = level;
+  }
+
+  /**
+   * A gzip member whose extra field says its own length, or a zstd frame with content size and checksum. `plain` holds
+   * 1 to MEMBER_BYTES_MAX bytes.
+   */
+  async compress(plain: Buffer): Promise<Buffer> {
+    if (this.#codec === 'gzip') return gzipMember(this.#level, plain);
+    const frames = this.#idle.pop() ?? new FrameStream(this.#level);
+    const frame = await frames.compress(plain);
+    this.#idle.push(frames);
+    return frame;
+  }
+
+  /** Gives back the memory of contexts. */
+  close(): void {
+    for (const frames of this.#idle.splice(0)) frames.close();
+  }
+}
+
+/** A stream of zstd's that makes a frame of its own of each write. */
+class FrameStream {
+  readonly #stream: zlib.ZstdCompress;
+  readonly #frame: Buffer[] = [];
+
+  constructor(level: number) {
+    this.#stream = zlib.createZstdCompress({
+      flush: zlib.constants.ZSTD_e_end,
       chunkSize: OUTPUT_BYTES,
-      pledgedSrcSize: plain.length,
       params: {
-        [zlib.constants.ZSTD_c_compressionLevel]: shrinks(plain) ? level : 1,
+        // It finds out by itself what does not shrink, and stores that.
+        [zlib.constants.ZSTD_c_compressionLevel]: level,
         [zlib.constants.ZSTD_c_checksumFlag]: 1,
         [zlib.constants.ZSTD_c_contentSizeFlag]: 1,
       },
     });
+    this.#stream.on('data', (chunk: Buffer) => this.#frame.push(chunk));
   }
+
+  compress(plain: Buffer): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      this.#stream.once('error', reject);
+      this.#stream.write(plain, (error) => {
+        this.#stream.off('error', reject);
+        if (error) reject(error);
+        else resolve(Buffer.concat(this.#frame.splice(0)));
+      });
+    });
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+}
+
+/** Compresses a single member: see {@link MemberCompressor}. */
+export async function compressMember(codec: Codec, level: number, plain: Buffer): Promise<Buffer> {
+  const compressor = new MemberCompressor(codec, level);
+  try {
+    return await compressor.compress(plain);
+  } finally {
+    compressor.close();
+  }
+}
+
+async function gzipMember(level: number, plain: Buffer): Promise<Buffer> {
   // zlib's own header is replaced; its trailer (CRC-32 and size, calculated on the thread) stays.
   const packed = await gzip(plain, { level: shrinks(plain) ? level : 0, chunkSize: OUTPUT_BYTES });
   const member = Buffer.allocUnsafeSlow(packed.length + GZIP_HEADER_BYTES - PLAIN_HEADER_BYTES);
@@ -83,7 +144,7 @@ function shrinks(plain: Buffer): boolean {
   return squeezed.length <= sample.length * STORED_ABOVE;
 }
 
-/** Decompresses one member as {@link compressMember} makes them. Throws MemberError where a byte is not as it was. */
+/** Decompresses one member as {@link MemberCompressor} makes them. Throws MemberError where a byte is not as it was. */
 export async function decompressMember(codec: Codec, member: Buffer): Promise<Buffer> {
   const size = plainSizeOf(codec, member);
   if (size > MEMBER_BYTES_MAX) throw new MemberError(`a member says it holds ${size} bytes`);

@@ -4,12 +4,12 @@ import { InvalidInputError, NgbakError } from '../errors.ts';
 import { BufferPool } from './buffer-pool.ts';
 import {
   Codec,
-  compressMember,
   DEFAULT_LEVEL,
   LOOK_AHEAD,
   MEMBER_BYTES,
   MEMBER_BYTES_MAX,
   MEMBER_BYTES_MIN,
+  MemberCompressor,
 } from './codec.ts';
 import { LIMITS } from './limits.ts';
 import { checkEntryName, quoteName } from './names.ts';
@@ -133,19 +133,24 @@ export async function* encodeSegment(
   let crc = 0;
   // Of the entry under way, earlier segments included.
   let entry = { offset: 0, length: open?.length ?? 0, crc32: open?.crc32 ?? 0 };
+  const compressor = new MemberCompressor(codec, level);
   const members = mapOrdered(blocks, LOOK_AHEAD, async (block) => {
-    const member = await compressMember(codec, level, block.plain);
+    const member = await compressor.compress(block.plain);
     blocks.release(block.plain);
     return { block, member };
   });
-  for await (const { block, member } of members) {
-    if (block.begins) entry = { offset: bytes, length: 0, crc32: 0 };
-    bytes += member.length;
-    crc = crc32(member, crc);
-    entry.length += member.length;
-    entry.crc32 = crc32(member, entry.crc32);
-    if (block.ends) entries.push({ ...block.ends, ...entry });
-    yield member;
+  try {
+    for await (const { block, member } of members) {
+      if (block.begins) entry = { offset: bytes, length: 0, crc32: 0 };
+      bytes += member.length;
+      crc = crc32(member, crc);
+      entry.length += member.length;
+      entry.crc32 = crc32(member, entry.crc32);
+      if (block.ends) entries.push({ ...block.ends, ...entry });
+      yield member;
+    }
+  } finally {
+    compressor.close();
   }
   const left = blocks.open;
   return {
