@@ -35,7 +35,14 @@ export const JobRecord = z.object({
   writers: z.enum(['paused', 'resumed']).optional(),
   backup_id: Id.optional(),
   /** The archive that is uploaded for it: the name of the user's file, and its size where that was told. */
-  upload: z.object({ file_name: z.string(), bytes: z.number().int().optional() }).optional(),
+  upload: z
+    .object({
+      file_name: z.string(),
+      bytes: z.number().int().optional(),
+      /** Until when the job waits for it; records of earlier versions do not say. */
+      until: z.iso.datetime().optional(),
+    })
+    .optional(),
   /** Why it failed: error name, and a text for the operator. */
   error: z.object({ name: z.string(), message: z.string() }).optional(),
   /** What came out of it: the output of the workflow. */
@@ -46,13 +53,31 @@ export type JobRecord = z.infer<typeof JobRecord>;
 /** Name of the `error` of a cancelled job that never began, since another one was at work. */
 export const SKIPPED = 'Skipped';
 
+/** Name of the `error` of a cancelled job whose upload did not come in its time. */
+export const NEVER_UPLOADED = 'NeverUploaded';
+
+/**
+ * A job as it stands at a time: one that has waited for its upload too long is cancelled, without anybody who writes
+ * that down. Whoever reads a job, or claims it for an execution, sees the same, so an upload that comes later starts
+ * nothing.
+ */
+export function asItStands(record: JobRecord, now: Date): JobRecord {
+  const { state, execution_arn, upload } = record;
+  const until = upload?.until;
+  if (state !== 'pending' || execution_arn !== undefined || until === undefined) return record;
+  if (now < new Date(until)) return record;
+  const message = `Its upload never came: the job waited for it until ${until}. Nothing was changed; ask for the restore again.`;
+  return { ...record, state: 'cancelled', finished_at: until, error: { name: NEVER_UPLOADED, message } };
+}
+
 export function hasEnded(state: JobState): boolean {
   return state === 'completed' || state === 'failed' || state === 'rolled_back' || state === 'cancelled';
 }
 
 /** Reads a job's record; undefined where there is no such job. */
 export async function readJob(bucket: Bucket, jobId: string): Promise<JobRecord | undefined> {
-  return (await bucket.readRecord(jobRecordKey(jobId), JobRecord))?.value;
+  const found = await bucket.readRecord(jobRecordKey(jobId), JobRecord);
+  return found && asItStands(found.value, new Date());
 }
 
 /** Creates a job's record. Returns false, and changes nothing, where the job exists. */
@@ -78,9 +103,10 @@ export async function updateJob(
   for (let attempt = 1; ; attempt++) {
     const found = await bucket.readRecord(jobRecordKey(jobId), JobRecord);
     if (!found) return undefined;
-    const changes = change(found.value);
-    if (!changes) return found.value;
-    const record: JobRecord = { ...found.value, ...changes, updated_at: new Date().toISOString() };
+    const stands = asItStands(found.value, new Date());
+    const changes = change(stands);
+    if (!changes) return stands;
+    const record: JobRecord = { ...stands, ...changes, updated_at: new Date().toISOString() };
     try {
       await bucket.writeRecord(jobRecordKey(jobId), record, { etag: found.etag });
       return record;

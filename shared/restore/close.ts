@@ -99,7 +99,7 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
     },
     ...danglingEnd(plan, stores.graph?.loaded),
     stores,
-    all_of_stores: plan.options.only === undefined,
+    all_of_stores: plan.options.only === undefined && inspection.archive.only === undefined,
     references,
     verified: true,
     finished_at: new Date().toISOString(),

@@ -213,6 +213,7 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
       entries: manifest.index.entries,
       checksum: manifest.checksum,
       ...(manifest.scope.target === undefined ? {} : { origin: manifest.scope.target }),
+      ...(manifest.scope.only === undefined ? {} : { only: manifest.scope.only }),
       normalized: plan.archive !== undefined && plan.archive.key !== plan.source.key,
       lacks: manifest.lacks ?? [],
     },

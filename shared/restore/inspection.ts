@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Bucket } from '../bucket/bucket.ts';
 import { inspectionKey } from '../bucket/layout.ts';
 import { Id } from '../ids.ts';
+import { Part } from '../stores/part.ts';
 import { STORE_NAMES } from '../stores/port.ts';
 import { Answer } from './answer.ts';
 import { ReferenceCount } from './reference-count.ts';
@@ -20,6 +21,8 @@ export const Inspection = z.object({
     checksum: z.string(),
     /** The target that the backup was made of, where the archive says. */
     origin: z.string().optional(),
+    /** The part of the target that the archive holds, where that is not all of these stores. */
+    only: Part.optional(),
     /** True where it had to be rewritten into a seekable archive first. */
     normalized: z.boolean(),
     /** What an older or foreign format does not say, in words. */

@@ -9,13 +9,18 @@ import { restoreRequestKey, uploadPrefix } from '../bucket/layout.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { isSameJson, parseInput } from '../input.ts';
-import { createJob } from '../jobs/record.ts';
+import { createJob, hasEnded, readJob } from '../jobs/record.ts';
 import { STORE_NAMES } from '../stores/port.ts';
 import { PARTS } from './parts.ts';
 import { abortUpload, beginUpload, layoutOf, UploadLayout } from './upload-parts.ts';
 
 /** How long a presigned upload, or that of one part, may begin, in seconds. */
 export const UPLOAD_SECONDS = 15 * 60;
+/**
+ * How long a job waits for its upload, in seconds: one that began in time goes on after its address has expired, and
+ * 5 GiB take a day at half a megabit a second; parts get a new address each, for archives that take days.
+ */
+const WAIT_SECONDS = { whole: 24 * 60 * 60, parts: 7 * 24 * 60 * 60 } as const;
 /** Largest object that one PUT or POST may carry, in bytes: a limit of S3. */
 export const SINGLE_UPLOAD_BYTES_MAX = 5 * 1024 ** 3;
 
@@ -240,6 +245,7 @@ async function recordRequest(
     record = found.value;
   }
   const replayed = record !== wanted;
+  const wait = record.multipart ? WAIT_SECONDS.parts : WAIT_SECONDS.whole;
   const created = await createJob(bucket, {
     job_id: record.job_id,
     kind: 'restore',
@@ -250,11 +256,14 @@ async function recordRequest(
     upload: {
       file_name: record.file_name,
       ...(record.bytes === undefined ? {} : { bytes: record.bytes }),
+      until: new Date(Date.parse(record.created_at) + wait * 1000).toISOString(),
     },
     ...(record.requested_by === undefined ? {} : { requested_by: record.requested_by }),
   });
-  if (created || replayed) return { record, replayed };
-  throw new ConflictError(`There is a job ${record.job_id} already.`, {
+  const job = created ? undefined : await readJob(bucket, record.job_id);
+  const waits = job === undefined || job.execution_arn !== undefined || !hasEnded(job.state);
+  if (created || (replayed && waits)) return { record, replayed };
+  throw new ConflictError(`There is a job ${record.job_id} already${job ? `, which is ${job.state}` : ''}.`, {
     remedy: 'Take another idempotency key.',
   });
 }

@@ -2,7 +2,14 @@ import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { confirmationKey, jobProgressPrefix, uploadPrefix } from '../../shared/bucket/layout.ts';
-import { createJob, type JobRecord, readJob, updateJob } from '../../shared/jobs/record.ts';
+import {
+  asItStands,
+  createJob,
+  type JobRecord,
+  NEVER_UPLOADED,
+  readJob,
+  updateJob,
+} from '../../shared/jobs/record.ts';
 import { cancelJob } from '../../shared/operations/cancel-job.ts';
 import { ListJobsInput, listJobs } from '../../shared/operations/list-jobs.ts';
 import {
@@ -109,6 +116,32 @@ describe('starting a restore', () => {
     });
     expect(answer.status).toBe(200);
     expect(await showJob(context, upload.job_id)).toMatchObject({ state: 'pending', target: 'default' });
+  });
+
+  test.each([
+    ['a day', { file_name: 'x.ngbak' }],
+    ['a week', { file_name: 'x.ngbak', upload: 'multipart', bytes: 20_000_000 }],
+  ])('waits for %s, and is cancelled then with the reason, in the list as well', async (wait, asked) => {
+    const { job_id } = await requestRestore(context, RequestRestoreInput.parse(asked), me);
+    const waiting = await readJob(context.bucket, job_id);
+    const until = String(waiting?.upload?.until);
+    const days = (Date.parse(until) - Date.parse(String(waiting?.created_at))) / 86_400_000;
+    expect(days).toBe(wait === 'a day' ? 1 : 7);
+    if (!waiting) throw new Error('no job');
+    expect(asItStands(waiting, new Date(Date.parse(until) - 1))).toEqual(waiting);
+    await updateJob(context.bucket, job_id, ({ upload }) =>
+      upload ? { upload: { ...upload, until: '2026-01-01T00:00:00.000Z' } } : undefined,
+    );
+    const cancelled = {
+      state: 'cancelled',
+      finished_at: '2026-01-01T00:00:00.000Z',
+      error: { name: NEVER_UPLOADED, message: expect.stringContaining('never came') },
+    };
+    expect(await showJob(context, job_id)).toMatchObject(cancelled);
+    const list = (state: string) => listJobs(context, ListJobsInput.parse({ state }));
+    expect((await list('cancelled')).jobs).toEqual([expect.objectContaining({ job_id, ...cancelled })]);
+    expect((await list('pending')).total).toBe(0);
+    await expect(cancelJob(context, job_id, me)).rejects.toThrow('is cancelled');
   });
 });
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { Environment } from '../../shared/environment.ts';
-import { readJob } from '../../shared/jobs/record.ts';
+import { readJob, updateJob } from '../../shared/jobs/record.ts';
 import { type Admission, admitRestore } from '../../shared/restore/admit.ts';
 import { readRestorePlan } from '../../shared/restore/plan.ts';
 import { createRestoreRequest, sanitizeFileName, shownFileName } from '../../shared/restore/request.ts';
@@ -61,6 +61,21 @@ describe('an upload', () => {
     expect(all.filter((admission) => admission.admitted)).toHaveLength(1);
     const owner = (await readJob(environment.bucket, job_id))?.execution_arn;
     for (const admission of all) if (!admission.admitted) expect(admission.reason).toContain(owner);
+  });
+
+  test('that comes after its job has waited long enough starts nothing', async () => {
+    const { bucket } = environment;
+    const request = { target: 'other', fileName: 'x.ngbak', confirm: 'other', jobId: 'restore_late' };
+    const { key, job_id } = await createRestoreRequest(bucket, request);
+    const until = new Date(Date.now() - 1000).toISOString();
+    await updateJob(bucket, job_id, () => ({ upload: { file_name: 'x.ngbak', until } }));
+    expect(await admitRestore(environment, event(key), execution('late'))).toEqual({
+      admitted: false,
+      reason: expect.stringContaining('is cancelled'),
+    });
+    expect((await readJob(bucket, job_id))?.execution_arn).toBeUndefined();
+    // Nor does asking again with the same key give addresses for a job that nothing can start any more.
+    await expect(createRestoreRequest(bucket, request)).rejects.toThrow('which is cancelled');
   });
 
   test('made by hand whose event comes ten times at once is admitted once, unconfirmed', async () => {
