@@ -77,6 +77,9 @@ export interface ExportStep {
   readonly next: Cursor | null;
 }
 
+/** Most names that a store tells of what it holds. */
+export const NAMES_MAX = 1000;
+
 /** How a resumable step ended: `cursor` null means it is done. */
 export interface Leg {
   readonly cursor: Cursor | null;
@@ -123,6 +126,11 @@ export interface Store {
   readonly kind: string;
   /** Reaches the server and measures it. Throws UnavailableError, AccessDeniedError or InvalidInputError. */
   probe(context: LegContext): Promise<StoreProbe>;
+  /**
+   * Names by which people know what the server holds, whatever the scope: `(:Label)` and `[:TYPE]`, collections, keys,
+   * files. Reads only; at most {@link NAMES_MAX}, a sample where there are more.
+   */
+  names(context: LegContext): Promise<readonly string[]>;
   /** Cuts the store into shards (at least one when there is anything to save, at most 64). */
   plan(context: LegContext, probe: StoreProbe): Promise<Shard[]>;
   /** Streams a shard from `cursor` (null: from the start), as pieces in archive order. Holds a bounded window only. */

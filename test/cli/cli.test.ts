@@ -170,6 +170,21 @@ describe('the configuration', () => {
     expect(await where({ NGBAK_BUCKET: 'from-the-environment' }, '--bucket', bucket)).toBe(`s3://${bucket}`);
   });
 
+  test('of a knowledge base is proposed by doctor from the names of its files', async () => {
+    await writeFile(join(folder, 'kv_store_doc_status.json'), '{}');
+    await writeFile(join(folder, 'kv_store_full_docs.json'), '{}');
+    const unnamed = { ...environment, NEO4J_URI: '', QDRANT_URL: '', REDIS_URL: '' };
+    const ran = await run(['doctor', '--json', '--files', folder], unnamed);
+    const findings = ran.lines()[0]?.data.findings as { name: string; message: string }[];
+    expect(findings.find(({ name }) => name === 'profile')).toEqual({
+      name: 'profile',
+      ok: true,
+      message: '"lightrag", because of file kv_store_doc_status.json. The profile in cdk.json decides.',
+    });
+    const none = await run(['doctor', '--json', '--stores'], unnamed);
+    expect(none.stdout).toMatch(/"name":"profile","ok":false,"message":"No store is named\. Set NEO4J_URI/);
+  });
+
   test('that is wrong is told by key, and no value is repeated', async () => {
     const file = join(folder, 'config.json');
     await writeFile(file, JSON.stringify({ api_key: 'hush-hush', api_url: 'hush-hush', colour: 'red' }));

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { AccessDeniedError, UnavailableError } from '../../shared/errors.ts';
-import type { Store } from '../../shared/stores/port.ts';
+import { NAMES_MAX, type Store } from '../../shared/stores/port.ts';
 import { type Exported, exportAll, legContext, restoreAll, withStore } from './memory-archive.ts';
 
 /** What a backend gives to the suite. Everything happens in a scope of its own on the real server. */
@@ -67,6 +67,15 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       );
       expect(tallied).toEqual(counts);
       expect(Object.values(counts).some((count) => count > 0)).toBe(true);
+    });
+
+    test('tells names of what it holds, and changes nothing for it', async () => {
+      await site.seed();
+      const before = await site.content();
+      const names = await withStore(site.open, (store) => store.names(legContext()));
+      expect(names.length).toBeGreaterThan(0);
+      expect(names.length).toBeLessThanOrEqual(NAMES_MAX);
+      expect(await site.content()).toBe(before);
     });
 
     test('plans shards that the workflow can carry', async () => {

@@ -66,6 +66,10 @@ class ConfigStore implements Store {
     };
   }
 
+  async names(): Promise<readonly string[]> {
+    return Promise.resolve([]);
+  }
+
   async plan(): Promise<Shard[]> {
     return [{ id: 'effective', params: {}, estimatedBytes: this.#bytes().length }];
   }

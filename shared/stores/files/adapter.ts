@@ -2,17 +2,18 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { EntryReader } from '../../archive/types.ts';
 import { NgbakError } from '../../errors.ts';
-import type {
-  Cursor,
-  ExportStep,
-  Leg,
-  LegContext,
-  RestoreOptions,
-  Shard,
-  Store,
-  StoreAdapter,
-  StoreProbe,
-  VerifyLeg,
+import {
+  type Cursor,
+  type ExportStep,
+  type Leg,
+  type LegContext,
+  NAMES_MAX,
+  type RestoreOptions,
+  type Shard,
+  type Store,
+  type StoreAdapter,
+  type StoreProbe,
+  type VerifyLeg,
 } from '../port.ts';
 import { FilesConnection, FilesScope, isIncluded, openFolder } from './connection.ts';
 import { exportFiles } from './export.ts';
@@ -87,6 +88,11 @@ class FilesStore implements Store {
       fence: { files: `${files.length} files, ${bytes} bytes, digest ${digest.digest('hex').slice(0, 16)}` },
       warnings,
     };
+  }
+
+  async names(): Promise<readonly string[]> {
+    const { files } = await this.#folder.list();
+    return files.slice(0, NAMES_MAX).map(({ name }) => name);
   }
 
   async plan(_context: LegContext, probe: StoreProbe): Promise<Shard[]> {

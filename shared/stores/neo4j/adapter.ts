@@ -16,7 +16,7 @@ import { clearGraph } from './clear.ts';
 import { Neo4jConnection, Neo4jScope } from './connection.ts';
 import { exportShard } from './export.ts';
 import { loadGraph, type Site } from './load.ts';
-import { probeGraph } from './probe.ts';
+import { graphNames, probeGraph } from './probe.ts';
 import { graphValues, missingNodes } from './references.ts';
 import { narrowGraph, type ScopeText, scopeText } from './scope.ts';
 import { Neo4jServer } from './server.ts';
@@ -54,6 +54,10 @@ class Neo4jStore implements Store {
 
   probe(context: LegContext): Promise<StoreProbe> {
     return probeGraph(this.#server, this.#scope, context);
+  }
+
+  names({ signal }: LegContext): Promise<readonly string[]> {
+    return graphNames(this.#server, signal);
   }
 
   plan(context: LegContext, probe: StoreProbe): Promise<Shard[]> {

@@ -1,7 +1,8 @@
 import type { Node, Relationship } from 'neo4j-driver';
 import { InvalidInputError } from '../../errors.ts';
-import type { LegContext, StoreProbe } from '../port.ts';
+import { type LegContext, NAMES_MAX, type StoreProbe } from '../port.ts';
 import { encodeNode, encodeRelationship, type ReadEnd } from './lines.ts';
+import { RESERVED_PREFIX } from './names.ts';
 import { readSchema } from './schema.ts';
 import { endColumns, type ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
@@ -138,4 +139,17 @@ async function estimateBytes(
 
 function mean(values: readonly number[]): number {
   return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Labels and types of relationships that are in use: tokens of records that are gone stay known, and are left out. */
+export async function graphNames(server: Neo4jServer, signal: AbortSignal): Promise<string[]> {
+  const rows = await server.read(
+    'listing its labels',
+    `CALL { CALL db.labels() YIELD label WHERE NOT label STARTS WITH '${RESERVED_PREFIX}' RETURN '(:' + label + ')' AS name
+            UNION ALL CALL db.relationshipTypes() YIELD relationshipType RETURN '[:' + relationshipType + ']' AS name }
+     RETURN name LIMIT $names`,
+    { names: BigInt(NAMES_MAX) },
+    signal,
+  );
+  return rows.map(({ name }) => String(name));
 }

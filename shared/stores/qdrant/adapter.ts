@@ -1,20 +1,22 @@
 import type { EntryReader } from '../../archive/types.ts';
-import type {
-  Cursor,
-  ExportStep,
-  Leg,
-  LegContext,
-  RestoreOptions,
-  Shard,
-  Store,
-  StoreAdapter,
-  StoreDependencies,
-  StoreProbe,
-  VerifyLeg,
+import {
+  type Cursor,
+  type ExportStep,
+  type Leg,
+  type LegContext,
+  NAMES_MAX,
+  type RestoreOptions,
+  type Shard,
+  type Store,
+  type StoreAdapter,
+  type StoreDependencies,
+  type StoreProbe,
+  type VerifyLeg,
 } from '../port.ts';
 import { admitQdrant } from './admits.ts';
 import { clearQdrant, removeTemporary } from './clear.ts';
 import { QdrantClient } from './client.ts';
+import { listCollections } from './collections.ts';
 import { QdrantConnection, QdrantScope } from './connection.ts';
 import { type ExportLimits, exportQdrant, planQdrant } from './export.ts';
 import { loadQdrant } from './load.ts';
@@ -61,6 +63,10 @@ export class QdrantStore implements Store {
 
   probe(context: LegContext): Promise<StoreProbe> {
     return probeQdrant(this.#client, this.#scope, context);
+  }
+
+  async names({ signal }: LegContext): Promise<readonly string[]> {
+    return (await listCollections(this.#client, signal)).slice(0, NAMES_MAX);
   }
 
   plan(context: LegContext, probe: StoreProbe): Promise<Shard[]> {

@@ -1,22 +1,23 @@
 import type { EntryReader } from '../../archive/types.ts';
 import { NgbakError } from '../../errors.ts';
-import type {
-  Cursor,
-  ExportStep,
-  Leg,
-  LegContext,
-  RestoreOptions,
-  Shard,
-  Store,
-  StoreAdapter,
-  StoreProbe,
-  VerifyLeg,
+import {
+  type Cursor,
+  type ExportStep,
+  type Leg,
+  type LegContext,
+  NAMES_MAX,
+  type RestoreOptions,
+  type Shard,
+  type Store,
+  type StoreAdapter,
+  type StoreProbe,
+  type VerifyLeg,
 } from '../port.ts';
 import { readArchive } from './archive-records.ts';
 import { clearKeys, clearTemporary } from './clear.ts';
 import { RedisClient, RedisConnection } from './client.ts';
 import { exportKeys } from './export.ts';
-import type { Limits } from './keys.ts';
+import { type Limits, scanKeys } from './keys.ts';
 import { loadKeys, requireNoConflicts } from './load.ts';
 import { planKeys, probeKeys } from './probe.ts';
 import { KeyReader } from './read.ts';
@@ -73,6 +74,17 @@ export class RedisStore implements Store {
   async probe(context: LegContext): Promise<StoreProbe> {
     const { reader, facts } = await this.#open();
     return probeKeys(this.#client, this.#space, reader, facts, context, this.#limits);
+  }
+
+  async names(): Promise<readonly string[]> {
+    const found: string[] = [];
+    for (const node of await this.#client.nodes()) {
+      for await (const keys of scanKeys(this.#client, node, undefined)) {
+        found.push(...keys.slice(0, NAMES_MAX - found.length).map((key) => key.toString()));
+        if (found.length >= NAMES_MAX) return found;
+      }
+    }
+    return found;
   }
 
   async plan(_context: LegContext, probe: StoreProbe): Promise<Shard[]> {

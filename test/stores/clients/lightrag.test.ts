@@ -5,11 +5,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { Redis } from 'ioredis';
 import type { Driver } from 'neo4j-driver';
 import { profileScopes } from '../../../shared/profiles/profiles.ts';
+import { proposeProfile } from '../../../shared/profiles/propose.ts';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
 import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
 import { servers } from '../../servers.ts';
-import { exportAll, restoreAll } from '../memory-archive.ts';
+import { exportAll, restoreAll, withStore } from '../memory-archive.ts';
 import { graphContent, openGraph, plainDriver, run } from '../neo4j-graph.ts';
 import { ask, result } from '../qdrant/support.ts';
 import { OwnServer } from '../redis/own-server.ts';
@@ -83,6 +84,10 @@ describe("LightRAG's own storage classes", () => {
       const neighbours = await others(workspace);
       expect(Object.keys(neighbours).length).toBeGreaterThan(300);
 
+      const { profile, reasons } = proposeProfile({
+        kv: await withStore(open, (store) => store.names(legContext())),
+      });
+      expect([profile, reasons.join()]).toEqual(['lightrag', expect.stringContaining('alpha_beta_')]);
       const { archive, tallies } = await exportAll(open);
       expect(tallies['keys:full_docs']?.count).toBe(25);
       expect(Object.keys(JSON.parse(archive.text('kv/full_docs.json') ?? ''))).toHaveLength(25);
@@ -133,6 +138,9 @@ describe("LightRAG's own storage classes", () => {
       expect(before.nodes).toHaveLength(20);
       expect(before['chunks vectors']).toMatchObject({ 'chunk-7': expect.any(Array) });
       const [graph, beside] = [await graphContent(driver, own), await graphContent(driver, other)];
+      const names = await withStore(openVectors, (store) => store.names(legContext()));
+      const { profile, parameters } = proposeProfile({ vectors: names });
+      expect([profile, parameters]).toEqual(['lightrag', { model_suffix: settings.model_suffix }]);
       const saved = [await exportAll(openGraphOf), await exportAll(openVectors)] as const;
       expect(saved[0].tallies).toMatchObject({ nodes: { count: 20 }, relationships: { count: 19 } });
       expect(saved[1].tallies).toMatchObject({

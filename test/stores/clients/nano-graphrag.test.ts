@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import { profileScopes } from '../../../shared/profiles/profiles.ts';
+import { proposeProfile } from '../../../shared/profiles/propose.ts';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
 import { servers } from '../../servers.ts';
-import { exportAll, restoreAll } from '../memory-archive.ts';
+import { exportAll, legContext, restoreAll, withStore } from '../memory-archive.ts';
 import { graphContent, openGraph, plainDriver, run } from '../neo4j-graph.ts';
 import { type PythonClient, pythonClient } from './python-client.ts';
 
@@ -61,6 +62,8 @@ describe("nano-graphrag's own storage classes", () => {
       'kv_store_text_chunks.json',
       'vdb_entities.json',
     ]);
+    const names = await withStore(openFiles, (store) => store.names(legContext()));
+    expect(proposeProfile({ kv: names })).toMatchObject({ profile: 'nano-graphrag', parameters: {} });
     const { archive, tallies } = await exportAll(openFiles);
     expect(tallies['keys:full_docs']?.count).toBe(20);
 
@@ -84,6 +87,16 @@ describe("nano-graphrag's own storage classes", () => {
       for (const directory of [own, other]) await client(['write', 'neo4j', directory], neo4j);
       const before = await client(['read', 'neo4j', own], neo4j);
       expect(JSON.parse(before).edges[3]).toMatchObject({ weight: 3.5 });
+      const names = await withStore(open, (store) => store.names(legContext()));
+      expect(names).toEqual(
+        expect.arrayContaining([`(:${scope.label})`, `(:${neighbour.label})`, '[:RELATED]']),
+      );
+      const graphNames = names.filter((name) => name !== `(:${neighbour.label})`);
+      const { profile, parameters } = proposeProfile({
+        graph: graphNames.filter((name) => /^\(:__tmp/.test(name)),
+      });
+      expect(profile).toBe('nano-graphrag');
+      expect(profileScopes(profile, parameters, 'files').graph?.label).toBe(scope.label);
       const [graph, beside] = [
         await graphContent(driver, scope.label),
         await graphContent(driver, neighbour.label),

@@ -1,0 +1,85 @@
+import { explicitAddress } from '../local/services/explicit.ts';
+import { InvalidInputError } from '../shared/errors.ts';
+import { type FoundNames, type Proposal, proposeProfile } from '../shared/profiles/propose.ts';
+import { filesAdapter } from '../shared/stores/files/adapter.ts';
+import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
+import type { Store } from '../shared/stores/port.ts';
+import { qdrantAdapter } from '../shared/stores/qdrant/adapter.ts';
+import { redisAdapter } from '../shared/stores/redis/adapter.ts';
+
+/** Longest that the stores are looked at, in milliseconds. */
+const TIMEOUT_MS = 30_000;
+
+/**
+ * Proposes the profile of the knowledge base in the stores that NEO4J_URI, QDRANT_URL and REDIS_URL name, or in the files
+ * at `location`. Reads names only. Throws InvalidInputError where none is named, and what the stores throw.
+ */
+export async function proposeByNames(
+  environment: NodeJS.ProcessEnv,
+  location: string | undefined,
+): Promise<Proposal> {
+  const stores = openStores(environment, location);
+  if (stores.length === 0) {
+    throw new InvalidInputError('No store is named.', {
+      remedy: 'Set NEO4J_URI, QDRANT_URL or REDIS_URL, with their credentials, or give --files.',
+    });
+  }
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const nothing = () => undefined;
+  const context = { jobId: 'doctor', timeLeft: () => TIMEOUT_MS, signal, progress: nothing, log: nothing };
+  try {
+    const found = await Promise.all(
+      stores.map(async (store) => [store.name, await store.names(context)] as const),
+    );
+    return proposeProfile(Object.fromEntries(found) as FoundNames);
+  } finally {
+    for (const store of stores) await store.close();
+  }
+}
+
+/** The stores that are named; key-value data is either in files or in Redis. */
+function openStores(environment: NodeJS.ProcessEnv, location: string | undefined): Store[] {
+  const dependencies = { target: 'doctor' };
+  const [neo4j, qdrant, redis] = [
+    explicitAddress('neo4j', environment),
+    explicitAddress('qdrant', environment),
+    explicitAddress('redis', environment),
+  ];
+  const graph = neo4j && neo4jAdapter.create(neo4j, {}, dependencies);
+  const vectors =
+    qdrant &&
+    qdrantAdapter.create(
+      qdrantAdapter.Connection.parse({
+        url: qdrant.url,
+        ...(qdrant.apiKey ? { api_key: qdrant.apiKey } : {}),
+      }),
+      qdrantAdapter.Scope.parse({}),
+      dependencies,
+    );
+  const keys =
+    redis &&
+    redisAdapter.create(
+      redisAdapter.Connection.parse({
+        url: redis.url,
+        ...(redis.password ? { password: redis.password } : {}),
+      }),
+      redisAdapter.Scope.parse({}),
+      dependencies,
+    );
+  const files =
+    location === undefined
+      ? keys
+      : filesAdapter.create(
+          filesAdapter.Connection.parse({ location }),
+          filesAdapter.Scope.parse({}),
+          dependencies,
+        );
+  return [graph, vectors, files].filter((store) => store !== undefined);
+}
+
+/** A proposal as text: what it is, what it goes by, and what it does not know. */
+export function proposalText({ profile, parameters, reasons }: Proposal): string {
+  const given = Object.entries(parameters).map(([name, value]) => `${name} ${JSON.stringify(value)}`);
+  const settings = given.length > 0 ? ` with ${given.join(', ')}` : '';
+  return `"${profile}"${settings}, because of ${reasons.join('; ')}. The profile in cdk.json decides.`;
+}

@@ -1,0 +1,91 @@
+import type { StoreName } from '../stores/port.ts';
+
+/** Names of what the stores hold, as `Store.names` tells them; without the stores that nobody looked at. */
+export type FoundNames = Partial<Record<Exclude<StoreName, 'config'>, readonly string[]>>;
+
+/** A profile for a target, with the reasons for it. */
+export interface Proposal {
+  readonly profile: string;
+  /** Parameters of the profile as far as the names tell them. */
+  readonly parameters: Readonly<Record<string, string>>;
+  /** What was found, in words, in the order of the stores. */
+  readonly reasons: readonly string[];
+}
+
+/** Something that only one system names like that. */
+interface Clue {
+  readonly store: keyof FoundNames;
+  readonly pattern: RegExp;
+  readonly words: string;
+  /** The parameter that the pattern's first group is the value of, where it has one. */
+  readonly parameter?: string;
+}
+
+/** What gives each system away, the surest parameters first; `docs/profiles.md` has the layouts. */
+const CLUES: Readonly<Record<string, readonly Clue[]>> = {
+  'ngraf-023': [
+    { store: 'graph', pattern: /^\(:GraphRAG_(.+)\)$/s, words: 'label', parameter: 'namespace' },
+    {
+      store: 'kv',
+      pattern: /^([^:]+):(?:full_docs|text_chunks|community_reports|llm_response_cache):/,
+      words: 'keys like',
+      parameter: 'root',
+    },
+  ],
+  lightrag: [
+    { store: 'graph', pattern: /^\[:DIRECTED\]$/, words: 'relationships' },
+    {
+      store: 'vectors',
+      pattern: /^lightrag_vdb_(?:entities|relationships|chunks)(?:_(.+))?$/s,
+      words: 'collection',
+      parameter: 'model_suffix',
+    },
+    {
+      store: 'kv',
+      pattern: /^(?:(.+)_)?(?:doc_status|full_entities|full_relations|entity_chunks|relation_chunks):/s,
+      words: 'keys like',
+      parameter: 'workspace',
+    },
+    { store: 'kv', pattern: /^kv_store_(?:doc_status|full_entities|full_relations)\.json$/, words: 'file' },
+  ],
+  'nano-graphrag': [
+    {
+      store: 'graph',
+      pattern: /^\(:(.+)__chunk_entity_relation\)$/s,
+      words: 'label',
+      parameter: 'working_dir',
+    },
+    { store: 'kv', pattern: /^kv_store_community_reports\.json$/, words: 'file' },
+  ],
+};
+
+/**
+ * The profile that most names speak for, or `custom` where none does. Where a parameter has several values, several
+ * knowledge bases share the servers: it is left to the operator, and the reasons name them. Nothing is decided by this:
+ * the configuration is what counts.
+ */
+export function proposeProfile(found: FoundNames): Proposal {
+  const proposals = Object.entries(CLUES).map(([profile, clues]) => examine(profile, clues, found));
+  const [best] = proposals.toSorted((one, other) => other.reasons.length - one.reasons.length);
+  if (best && best.reasons.length > 0) return best;
+  return { profile: 'custom', parameters: {}, reasons: ['nothing that one of the known systems names'] };
+}
+
+/** Examples told of one clue. */
+const EXAMPLES_MAX = 3;
+
+function examine(profile: string, clues: readonly Clue[], found: FoundNames): Proposal {
+  const parameters: Record<string, string> = {};
+  const reasons: string[] = [];
+  for (const { store, pattern, words, parameter } of clues) {
+    const matches = (found[store] ?? []).map((name) => pattern.exec(name)).filter((match) => match !== null);
+    const examples = new Map(matches.map((match) => [match[1] ?? '', match[0]]));
+    if (examples.size === 0) continue;
+    const [value] = examples.keys();
+    if (parameter !== undefined && examples.size === 1 && value) parameters[parameter] = value;
+    const told = [...examples.values()].slice(0, EXAMPLES_MAX).join(', ');
+    const several = parameter !== undefined && examples.size > 1 ? `: choose a ${parameter}` : '';
+    reasons.push(`${words} ${told}${several}`);
+  }
+  return { profile, parameters, reasons };
+}

@@ -1,0 +1,64 @@
+import { describe, expect, test } from '@jest/globals';
+import { proposeProfile } from '../../shared/profiles/propose.ts';
+
+describe('the profile that is proposed for what stores hold', () => {
+  test('is ngraf-023 where labels and keys are named like its own, with namespace and root', () => {
+    const found = {
+      graph: ['(:PERSON)', '(:GraphRAG_demo)', '[:RELATED]'],
+      vectors: ['chunks', 'entities'],
+      kv: ['other', 'nano_graphrag:full_docs:doc-1', 'nano_graphrag:text_chunks:chunk-1'],
+    };
+    expect(proposeProfile(found)).toEqual({
+      profile: 'ngraf-023',
+      parameters: { namespace: 'demo', root: 'nano_graphrag' },
+      reasons: ['label (:GraphRAG_demo)', 'keys like nano_graphrag:text_chunks:'],
+    });
+  });
+
+  test('is lightrag with workspace and suffix of the model', () => {
+    const found = {
+      graph: ['(:alpha_beta)', '[:DIRECTED]'],
+      vectors: ['lightrag_vdb_entities_stub_8d', 'lightrag_vdb_chunks_stub_8d'],
+      kv: ['alpha_beta_doc_status:doc-1', 'alpha_beta_full_docs:doc-1'],
+    };
+    expect(proposeProfile(found)).toMatchObject({
+      profile: 'lightrag',
+      parameters: { workspace: 'alpha_beta', model_suffix: 'stub_8d' },
+    });
+    expect(proposeProfile({ kv: ['doc_status:doc-1'] })).toMatchObject({
+      profile: 'lightrag',
+      parameters: {},
+    });
+    expect(proposeProfile({ kv: ['kv_store_doc_status.json', 'kv_store_full_docs.json'] }).profile).toBe(
+      'lightrag',
+    );
+  });
+
+  test('is nano-graphrag with a working directory that makes the same label', () => {
+    const found = {
+      graph: ['(:__srv__kb__chunk_entity_relation)', '[:RELATED]'],
+      kv: ['kv_store_community_reports.json'],
+    };
+    expect(proposeProfile(found)).toMatchObject({
+      profile: 'nano-graphrag',
+      parameters: { working_dir: '__srv__kb' },
+    });
+  });
+
+  test('leaves a parameter to the operator where several knowledge bases share the servers', () => {
+    const found = { graph: ['(:GraphRAG_one)', '(:GraphRAG_two)'] };
+    expect(proposeProfile(found)).toEqual({
+      profile: 'ngraf-023',
+      parameters: {},
+      reasons: ['label (:GraphRAG_one), (:GraphRAG_two): choose a namespace'],
+    });
+  });
+
+  test('is custom where nothing is known', () => {
+    expect(proposeProfile({ graph: ['(:Movie)'], kv: [] })).toMatchObject({
+      profile: 'custom',
+      parameters: {},
+    });
+    expect(proposeProfile({}).profile).toBe('custom');
+  });
+});
