@@ -224,7 +224,7 @@ function settings(command: Command): Command {
   const times = ['daily', 'cron', 'rate', 'at'];
   const time = (name: string, flags: string, text: string) =>
     new Option(flags, text).conflicts(times.filter((other) => other !== name));
-  return onlyOptions(command)
+  command
     .addOption(time('daily', '--daily <time>', 'each day at this time, such as 03:00').argParser(daily))
     .addOption(time('cron', '--cron <fields>', 'at the times that six fields say'))
     .addOption(time('rate', '--rate <interval>', 'again and again: "6 hours", "1 day"'))
@@ -233,7 +233,8 @@ function settings(command: Command): Command {
     .option('--flexible <minutes>', 'start at any moment within so many minutes; 0: on time', whole)
     .option('--description <text>', 'what it is for')
     .option('-t, --target <name>', 'which configured target; needed where there are several')
-    .option('-s, --stores <names>', `only these stores, of ${STORE_NAMES.join(', ')}`, list)
+    .option('-s, --stores <names>', `only these stores, of ${STORE_NAMES.join(', ')}`, list);
+  return onlyOptions(command)
     .option('--tag <tag...>', 'tags of its backups')
     .option('--note <text>', 'a note in its backups')
     .option('--keep <retention>', 'how long to keep its backups: 30d, 2027-12-31 or permanent')
