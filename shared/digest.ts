@@ -1,5 +1,8 @@
 import { hash } from 'node:crypto';
 
+/** A sum is kept as numbers of 16 bits each, the highest first. */
+const LIMBS = 16;
+const LIMB_BITS = 16n;
 const MODULUS = 1n << 256n;
 
 /**
@@ -9,22 +12,30 @@ const MODULUS = 1n << 256n;
  * It proves equality against accident, not against an adversary who chooses records; archives have SHA-256 for that.
  */
 export class MultisetDigest {
-  #sum = 0n;
+  /** Sums by limb, not carried yet: a double is exact for 2^37 of them, far more than one step adds. */
+  readonly #limbs = new Float64Array(LIMBS);
+  #merged = 0n;
 
   /** Adds one record, given as its canonical bytes (a string counts as its UTF-8 bytes). */
   add(record: string | Uint8Array): void {
-    const value = BigInt(`0x${hash('sha256', record, 'hex')}`);
-    this.#sum = (this.#sum + value) % MODULUS;
+    // As a text of bytes, summed by limb: several times faster than a big integer for each record.
+    const bytes = hash('sha256', record, 'binary');
+    const limbs = this.#limbs;
+    for (let limb = 0; limb < LIMBS; limb++) {
+      limbs[limb] = (limbs[limb] ?? 0) + bytes.charCodeAt(2 * limb) * 256 + bytes.charCodeAt(2 * limb + 1);
+    }
   }
 
   /** Adds the records behind another digest, given as 64 hexadecimal digits. */
   merge(hex: string): void {
-    this.#sum = (this.#sum + BigInt(`0x${hex}`)) % MODULUS;
+    this.#merged = (this.#merged + BigInt(`0x${hex}`)) % MODULUS;
   }
 
   /** The digest so far: 64 lower-case hexadecimal digits; all zeros for no record. */
   hex(): string {
-    return this.#sum.toString(16).padStart(64, '0');
+    let sum = 0n;
+    for (const limb of this.#limbs) sum = (sum << LIMB_BITS) + BigInt(limb);
+    return ((sum + this.#merged) % MODULUS).toString(16).padStart(64, '0');
   }
 }
 

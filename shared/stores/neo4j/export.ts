@@ -132,14 +132,14 @@ async function* readRows(
   };
   if (stage === 'nodes') {
     for await (const nodes of readNodes(server, scope, range, from, signal, () => size)) {
-      yield mapped(nodes, (node) => row(node.identity, encodeNode(node), false));
+      yield mapped(nodes, (node) => row(node.id, encodeNode(node), false));
     }
     return;
   }
   for await (const page of readRelationships(server, scope, range, from, signal, () => size)) {
-    yield mapped(page, ({ relationship, start, end, inside }) => {
-      const encoded = encodeRelationship(relationship, start, end, scope.keyProperty);
-      return row(relationship.identity, encoded, !inside);
+    yield mapped(page, (relationship) => {
+      const encoded = encodeRelationship(relationship, scope.keyProperty);
+      return row(relationship.id, encoded, !relationship.inside);
     });
   }
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { Node, Relationship } from 'neo4j-driver';
 import { InvalidInputError } from '../../errors.ts';
 import { RESERVED_PREFIX } from './names.ts';
+import type { ReadEnd, ReadNode, ReadRelationship } from './read-record.ts';
 import { decodeProperties, encodeProperties, encodeValue, nameText, type Properties } from './values.ts';
 
 /** A node as a line of the archive holds it. `docs/stores/neo4j.md` describes the lines. */
@@ -37,36 +37,22 @@ export interface EncodedLine {
   readonly canonical: string;
 }
 
-/** An end of a relationship as the export query returns it: labels, then the key's value, or pairs of properties. */
-export interface ReadEnd {
-  readonly id: bigint;
-  readonly labels: readonly string[];
-  /** Value of the scope's key property; null where there is none. */
-  readonly key: unknown;
-  /** Where `key` is null: the node's properties that are no lists, as pairs. */
-  readonly scalars: readonly (readonly [string, unknown])[] | null;
-  /** The node's id within the archive that is being restored; null outside of restores. */
-  readonly loaded: unknown;
-}
-
-/** Encodes a node that the driver handed out. */
-export function encodeNode(node: Node<bigint>): EncodedLine {
+/** Encodes a node that the server handed out. */
+export function encodeNode(node: ReadNode): EncodedLine {
   const body = nodeBody(node.labels, node.properties);
-  return { line: `{"type":"node","id":"${node.identity}",${body}}`, canonical: `{${body}}` };
+  return { line: `{"type":"node","id":"${node.id}",${body}}`, canonical: `{${body}}` };
 }
 
-/** Encodes a relationship that the driver handed out, with its ends. */
+/** Encodes a relationship that the server handed out, with its ends. */
 export function encodeRelationship(
-  relationship: Relationship<bigint>,
-  start: ReadEnd,
-  end: ReadEnd,
+  { id, type, properties, start, end }: ReadRelationship,
   keyProperty: string | undefined,
 ): EncodedLine {
-  const body = relationshipBody(relationship.type, relationship.properties);
+  const body = relationshipBody(type, properties);
   const startBody = readEndBody(start, keyProperty);
   const endsBody = readEndBody(end, keyProperty);
   return {
-    line: `{"type":"relationship","id":"${relationship.identity}",${body},"start":{"id":"${start.id}",${startBody}},"end":{"id":"${end.id}",${endsBody}}}`,
+    line: `{"type":"relationship","id":"${id}",${body},"start":{"id":"${start.id}",${startBody}},"end":{"id":"${end.id}",${endsBody}}}`,
     canonical: `{${body},"start":{${startBody}},"end":{${endsBody}}}`,
   };
 }

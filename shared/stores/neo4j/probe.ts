@@ -1,14 +1,14 @@
-import type { Node, Relationship } from 'neo4j-driver';
 import { InvalidInputError } from '../../errors.ts';
 import { type LegContext, NAMES_MAX, type StoreProbe } from '../port.ts';
-import { encodeNode, encodeRelationship, type ReadEnd } from './lines.ts';
+import { type EncodedLine, encodeNode, encodeRelationship } from './lines.ts';
 import { RESERVED_PREFIX } from './names.ts';
+import { NODE_COLUMNS, parseNode, parseRelationship, relationshipColumns } from './read-record.ts';
 import { readSchema } from './schema.ts';
-import { endColumns, type ScopeText } from './scope.ts';
+import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 
 /** Records read to estimate the size of all. */
-const SAMPLE_RECORDS = 100n;
+const SAMPLE_RECORDS = 100;
 
 /**
  * Measures the graph. Counts of a whole database come from the server's count store; relationships of a label are
@@ -110,29 +110,19 @@ async function estimateBytes(
   counts: Record<string, number>,
   signal: AbortSignal,
 ): Promise<number> {
-  const nodes = await server.read(
-    'reading a sample of its nodes',
-    `MATCH ${scope.node('n')} RETURN n LIMIT $records`,
-    { records: SAMPLE_RECORDS },
-    signal,
+  const parameters = { records: BigInt(SAMPLE_RECORDS) };
+  const sample = (kind: string, cypher: string) =>
+    server.page(`reading a sample of its ${kind}`, cypher, parameters, signal, SAMPLE_RECORDS);
+  const nodes = await sample('nodes', `MATCH ${scope.node('n')} RETURN ${NODE_COLUMNS} LIMIT $records`);
+  const relationships = await sample(
+    'relationships',
+    `MATCH ${scope.node('a')}-[r]->(b) WITH a, r, b LIMIT $records RETURN ${relationshipColumns(scope)}`,
   );
-  const relationships = await server.read(
-    'reading a sample of its relationships',
-    `MATCH ${scope.node('a')}-[r]->(b) WITH a, r, b LIMIT $records
-     RETURN r, ${endColumns('a', scope)} AS start, ${endColumns('b', scope)} AS end`,
-    { records: SAMPLE_RECORDS },
-    signal,
+  const bytesOf = ({ line }: EncodedLine) => Buffer.byteLength(line) + 1;
+  const nodeBytes = nodes.map((row) => bytesOf(encodeNode(parseNode(row))));
+  const relationshipBytes = relationships.map((row) =>
+    bytesOf(encodeRelationship(parseRelationship(row), scope.keyProperty)),
   );
-  const nodeBytes = nodes.map(({ n }) => Buffer.byteLength(encodeNode(n as Node<bigint>).line) + 1);
-  const relationshipBytes = relationships.map(({ r, start, end }) => {
-    const encoded = encodeRelationship(
-      r as Relationship<bigint>,
-      start as ReadEnd,
-      end as ReadEnd,
-      scope.keyProperty,
-    );
-    return Buffer.byteLength(encoded.line) + 1;
-  });
   const paths = (counts.relationships ?? 0) + (counts.dangling ?? 0);
   return Math.ceil(mean(nodeBytes) * (counts.nodes ?? 0) + mean(relationshipBytes) * paths);
 }

@@ -1,26 +1,25 @@
-import type { Record as Neo4jRecord, Node, Relationship } from 'neo4j-driver';
+import type { Record as Neo4jRecord } from 'neo4j-driver';
 import { IntegrityError } from '../../errors.ts';
-import type { ReadEnd } from './lines.ts';
-import { endColumns, type ScopeText } from './scope.ts';
+import {
+  NODE_COLUMNS,
+  parseNode,
+  parseRelationship,
+  type ReadNode,
+  type ReadRelationship,
+  relationshipColumns,
+} from './read-record.ts';
+import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 import type { Range } from './shards.ts';
 
 /** Bytes of a page, roughly: with the average size of a record they give its rows. Two pages are held. */
 const PAGE_BYTES = 2 * 1024 ** 2;
 const PAGE_ROWS_MIN = 10;
-const PAGE_ROWS_MAX = 1000;
+const PAGE_ROWS_MAX = 2000;
 /** Before the size of the records is known. */
 const PAGE_ROWS_FIRST = 100;
 /** Ids that are asked for at once where they are too sparse to try each: the server scans the scope for every such list. */
 const SORTED_IDS = 100_000;
-
-export interface ReadRelationship {
-  readonly relationship: Relationship<bigint>;
-  readonly start: ReadEnd;
-  readonly end: ReadEnd;
-  /** False where one end is outside of the scope. */
-  readonly inside: boolean;
-}
 
 /**
  * The nodes of a range, from the internal id `from` on, by ascending id, page by page. `size` tells the bytes of all that
@@ -33,19 +32,18 @@ export function readNodes(
   from: bigint,
   signal: AbortSignal,
   size: () => number,
-): AsyncGenerator<Node<bigint>[]> {
+): AsyncGenerator<ReadNode[]> {
   const inside = scope.contains('n');
   return readPages({
     server,
     kind: 'nodes',
     sorted: `MATCH ${scope.node('x')} WHERE id(x) >= $from AND id(x) <= $last AND ${scope.contains('x')}`,
-    seek: `MATCH (n) WHERE id(n) = i AND ${inside} RETURN n`,
+    seek: `MATCH (n) WHERE id(n) = i AND ${inside} RETURN ${NODE_COLUMNS}`,
     range,
     from,
     signal,
     size,
-    parse: (row) => row.get('n') as Node<bigint>,
-    idOf: (node) => node.identity,
+    parse: parseNode,
   });
 }
 
@@ -59,25 +57,17 @@ export function readRelationships(
   size: () => number,
 ): AsyncGenerator<ReadRelationship[]> {
   const [a, b] = [scope.contains('a'), scope.contains('b')];
-  const inside = scope.label === undefined ? 'true' : `(${a} AND ${b})`;
   const touches = scope.label === undefined ? '' : ` AND (${a} OR ${b})`;
-  const columns = `${inside} AS inside, ${endColumns('a', scope)} AS start, ${endColumns('b', scope)} AS end`;
   return readPages({
     server,
     kind: 'relationships',
     sorted: `MATCH (a)-[x]->(b) WHERE id(x) >= $from AND id(x) <= $last${touches}`,
-    seek: `MATCH (a)-[r]->(b) WHERE id(r) = i${touches} RETURN r, ${columns}`,
+    seek: `MATCH (a)-[r]->(b) WHERE id(r) = i${touches} RETURN ${relationshipColumns(scope)}`,
     range,
     from,
     signal,
     size,
-    parse: (row): ReadRelationship => ({
-      relationship: row.get('r'),
-      start: row.get('start'),
-      end: row.get('end'),
-      inside: row.get('inside') === true,
-    }),
-    idOf: ({ relationship }) => relationship.identity,
+    parse: parseRelationship,
   });
 }
 
@@ -94,10 +84,9 @@ interface Reading<T> {
   readonly signal: AbortSignal;
   readonly size: () => number;
   readonly parse: (row: Neo4jRecord) => T;
-  readonly idOf: (record: T) => bigint;
 }
 
-async function* readPages<T>(reading: Reading<T>): AsyncGenerator<T[]> {
+async function* readPages<T extends { readonly id: bigint }>(reading: Reading<T>): AsyncGenerator<T[]> {
   const { server, kind, sorted, range, signal } = reading;
   const rows = new PageRows(reading.size);
   const last = BigInt(range.to) - 1n;
@@ -118,8 +107,8 @@ async function* readPages<T>(reading: Reading<T>): AsyncGenerator<T[]> {
 }
 
 /** Looks up the records with these ids, or with any id of the range. While a page is worked on, the server makes the next. */
-async function* readSpan<T>(
-  { server, kind, seek, range, signal, parse, idOf }: Reading<T>,
+async function* readSpan<T extends { readonly id: bigint }>(
+  { server, kind, seek, range, signal, parse }: Reading<T>,
   from: bigint,
   ids: readonly bigint[] | null,
   rows: PageRows,
@@ -148,8 +137,7 @@ async function* readSpan<T>(
     while (next !== undefined) {
       const { limit, page } = next;
       const records = (await page).map(parse);
-      for (const record of records) {
-        const id = idOf(record);
+      for (const { id } of records) {
         if (id < at || id >= to) throw outOfOrder(server, kind);
         at = id + 1n;
       }

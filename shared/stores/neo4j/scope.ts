@@ -1,7 +1,7 @@
 import { InvalidInputError } from '../../errors.ts';
 import type { Part } from '../part.ts';
 import type { Neo4jScope } from './connection.ts';
-import { type AuxiliaryNames, auxiliaryNames, ID_PROPERTY, quote, RESERVED_PREFIX } from './names.ts';
+import { type AuxiliaryNames, auxiliaryNames, quote, RESERVED_PREFIX } from './names.ts';
 
 /** Fragments of Cypher for one scope. */
 export interface ScopeText {
@@ -53,16 +53,4 @@ export function narrowGraph(scope: Neo4jScope, { label }: Part): Neo4jScope {
     `The target's scope is the nodes of ${scopeText(scope).words}: one more label, "${label}", can't be asked for.`,
     { remedy: 'Leave the label out.' },
   );
-}
-
-/**
- * What a query returns of a relationship's end, as `ReadEnd` of lines.ts wants it: labels and the key's value; where
- * there is no key, every property that is no list (`toStringOrNull` is null for lists only). `loaded` is the node's id
- * within an archive, while a restore is under way.
- */
-export function endColumns(variable: string, { keyProperty }: ScopeText): string {
-  const scalars = `[k IN keys(${variable}) WHERE toStringOrNull(${variable}[k]) IS NOT NULL | [k, ${variable}[k]]]`;
-  const key = keyProperty === undefined ? 'null' : `${variable}.${quote(keyProperty)}`;
-  const pairs = keyProperty === undefined ? scalars : `CASE WHEN ${key} IS NULL THEN ${scalars} END`;
-  return `{id: id(${variable}), labels: labels(${variable}), key: ${key}, scalars: ${pairs}, loaded: ${variable}.${ID_PROPERTY}}`;
 }

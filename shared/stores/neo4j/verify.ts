@@ -246,14 +246,14 @@ async function readBackNodes(
         findings.sums.add('target nodes', `${id} ${canonical}`);
       } else {
         findings.differs({
-          thing: `node with internal id ${node.identity}`,
+          thing: `node with internal id ${node.id}`,
           problem: 'is not of the archive',
         });
       }
       done++;
       if (done % CLOCK_RECORDS === 0) {
         context.progress('nodes', done);
-        if (context.timeLeft() <= 0) return { ...from, range, at: String(node.identity + 1n), done };
+        if (context.timeLeft() <= 0) return { ...from, range, at: String(node.id + 1n), done };
       }
     }
   }
@@ -272,20 +272,20 @@ async function readBackRelationships(
   let size = 0;
   const begin = from.range === null ? range.from : from.at;
   for await (const page of readRelationships(server, scope, range, BigInt(begin), signal, () => size)) {
-    for (const { relationship, start, end, inside } of page) {
+    for (const relationship of page) {
+      const { id, type, properties, start, end, inside } = relationship;
       if (inside) {
-        const { canonical } = encodeRelationship(relationship, start, end, scope.keyProperty);
+        const { canonical } = encodeRelationship(relationship, scope.keyProperty);
         size += canonical.length;
         findings.tallies.add('relationships', canonical);
         if (typeof start.loaded === 'string' && typeof end.loaded === 'string') {
-          const { type, properties } = relationship;
           findings.sums.add(
             'target relationships',
             placedRelationship(type, properties, start.loaded, end.loaded),
           );
         } else {
           findings.differs({
-            thing: `relationship with internal id ${relationship.identity}`,
+            thing: `relationship with internal id ${id}`,
             problem: 'leads to a node that is not of the archive',
           });
         }
@@ -294,7 +294,7 @@ async function readBackRelationships(
       if (done % CLOCK_RECORDS === 0) {
         context.progress('relationships', done);
         if (context.timeLeft() <= 0) {
-          return { ...from, range, at: String(relationship.identity + 1n), done };
+          return { ...from, range, at: String(id + 1n), done };
         }
       }
     }
