@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
 import { parseInput } from '../../shared/input.ts';
 import { ContentsInput } from '../../shared/operations/contents.ts';
-import { describePart } from '../../shared/stores/part.ts';
+import { describePart } from '../../shared/stores/describe-part.ts';
 import { cliOf } from '../cli.ts';
 import { bytes, count, duration, localTime } from '../format.ts';
 import { facts, table } from '../output.ts';

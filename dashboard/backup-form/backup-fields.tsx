@@ -1,4 +1,6 @@
+import Box from '@cloudscape-design/components/box';
 import DatePicker from '@cloudscape-design/components/date-picker';
+import ExpandableSection from '@cloudscape-design/components/expandable-section';
 import FormField from '@cloudscape-design/components/form-field';
 import Input from '@cloudscape-design/components/input';
 import Multiselect from '@cloudscape-design/components/multiselect';
@@ -11,7 +13,7 @@ import type { Deployment } from '../../shared/operations/describe-deployment.ts'
 import { storeName } from '../job/store-bars.tsx';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
-import { type BackupDraft, problemsOf, SAVED_STORES } from './draft.ts';
+import { type BackupDraft, partOf, problemsOf, SAVED_STORES } from './draft.ts';
 
 /** What to back up and how long to keep it: the fields that a backup and a schedule have in common. */
 export function BackupFields({
@@ -68,6 +70,26 @@ export function BackupFields({
           }
         />
       </FormField>
+      <ExpandableSection headerText="Only a part of it" defaultExpanded={partOf(draft) !== undefined}>
+        <SpaceBetween size="m">
+          <Box color="text-body-secondary">
+            What is named must be there; without stores chosen above, only stores are saved that something is
+            named of. Several names are separated by commas.
+          </Box>
+          <FormField label="Nodes with the label">
+            <Input value={draft.label} onChange={({ detail }) => set({ label: detail.value })} />
+          </FormField>
+          <FormField label="Collections of vectors">
+            <Input value={draft.collections} onChange={({ detail }) => set({ collections: detail.value })} />
+          </FormField>
+          <FormField label="Namespaces of key-value data" description="Such as text_chunks.">
+            <Input value={draft.namespaces} onChange={({ detail }) => set({ namespaces: detail.value })} />
+          </FormField>
+          <FormField label="Keys that begin with">
+            <Input value={draft.keyPrefixes} onChange={({ detail }) => set({ keyPrefixes: detail.value })} />
+          </FormField>
+        </SpaceBetween>
+      </ExpandableSection>
       <FormField label="Tags" description="Separated by commas." errorText={problems.tags}>
         <Input value={draft.tags} onChange={({ detail }) => set({ tags: detail.value })} />
       </FormField>

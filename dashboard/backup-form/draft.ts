@@ -10,6 +10,11 @@ export interface BackupDraft {
   readonly target: string;
   /** Empty: all. */
   readonly stores: readonly SavedStore[];
+  /** Only a part of the stores; all of these empty: no. Lists are separated by commas. */
+  readonly label: string;
+  readonly collections: string;
+  readonly namespaces: string;
+  readonly keyPrefixes: string;
   readonly tags: string;
   readonly note: string;
   readonly keep: 'policy' | 'days' | 'date' | 'permanent';
@@ -20,6 +25,10 @@ export interface BackupDraft {
 export const EMPTY_DRAFT: BackupDraft = {
   target: '',
   stores: [],
+  label: '',
+  collections: '',
+  namespaces: '',
+  keyPrefixes: '',
   tags: '',
   note: '',
   keep: 'policy',
@@ -29,8 +38,8 @@ export const EMPTY_DRAFT: BackupDraft = {
 
 export type BackupInput = z.input<typeof StartBackupInput>;
 
-/** Tags as they were typed: separated by commas. */
-export function tagsOf(text: string): string[] {
+/** Words as they were typed: separated by commas. */
+function wordsOf(text: string): string[] {
   const words = text.split(',').map((word) => word.trim());
   return [...new Set(words.filter((word) => word !== ''))];
 }
@@ -43,7 +52,7 @@ export function problemsOf({
   days,
   date,
 }: BackupDraft): Partial<Record<'tags' | 'note' | 'keep', string>> {
-  const list = tagsOf(tags);
+  const list = wordsOf(tags);
   const until = Date.parse(date);
   return {
     ...(list.length > 50 || list.some((tag) => tag.length > 128)
@@ -57,13 +66,28 @@ export function problemsOf({
   };
 }
 
+/** The part of a target that a draft names; undefined where it names none. */
+export function partOf({ label, collections, namespaces, keyPrefixes }: BackupDraft): BackupInput['only'] {
+  const lists = {
+    collections: wordsOf(collections),
+    namespaces: wordsOf(namespaces),
+    key_prefixes: wordsOf(keyPrefixes),
+  };
+  const named = Object.fromEntries(Object.entries(lists).filter(([, words]) => words.length > 0));
+  const part = { ...(label.trim() === '' ? {} : { label: label.trim() }), ...named };
+  return Object.keys(part).length === 0 ? undefined : part;
+}
+
 /** The request that a draft stands for. */
-export function inputOf({ target, stores, tags, note, keep, days, date }: BackupDraft): BackupInput {
+export function inputOf(draft: BackupDraft): BackupInput {
+  const { target, stores, tags, note, keep, days, date } = draft;
+  const only = partOf(draft);
   const retention = { policy: undefined, days: `${days}d`, date, permanent: 'permanent' as const }[keep];
   return {
     ...(target === '' ? {} : { target }),
     ...(stores.length === 0 ? {} : { stores: [...stores] }),
-    ...(tagsOf(tags).length === 0 ? {} : { tags: tagsOf(tags) }),
+    ...(only === undefined ? {} : { only }),
+    ...(wordsOf(tags).length === 0 ? {} : { tags: wordsOf(tags) }),
     ...(note.trim() === '' ? {} : { note: note.trim() }),
     ...(retention === undefined ? {} : { retention }),
   };
@@ -73,6 +97,7 @@ export function inputOf({ target, stores, tags, note, keep, days, date }: Backup
 export function draftOf({
   target = '',
   stores = [],
+  only = {},
   tags = [],
   note = '',
   retention,
@@ -83,6 +108,10 @@ export function draftOf({
   return {
     target,
     stores,
+    label: only.label ?? '',
+    collections: (only.collections ?? []).join(', '),
+    namespaces: (only.namespaces ?? []).join(', '),
+    keyPrefixes: (only.key_prefixes ?? []).join(', '),
     tags: tags.join(', '),
     note,
     keep,
@@ -94,8 +123,7 @@ export function draftOf({
 /** The newest backup of the same scope: what the next one will be like. Configuration is in every backup. */
 export function lastOfScope(
   backups: readonly BackupSummary[],
-  target: string,
-  stores: readonly SavedStore[],
+  draft: BackupDraft,
   all: readonly SavedStore[],
 ): BackupSummary | undefined {
   const scope = (names: readonly string[]) =>
@@ -103,6 +131,23 @@ export function lastOfScope(
       .filter((name) => name !== 'config')
       .sort()
       .join();
-  const wanted = scope(stores.length === 0 ? all : stores);
-  return backups.find((backup) => backup.target === target && scope(backup.stores) === wanted);
+  const part = partOf(draft);
+  // A part chooses the stores by what it names, where nobody has.
+  const wanted = draft.stores.length > 0 ? draft.stores : part ? undefined : all;
+  return backups.find(
+    ({ target, stores, only }) =>
+      target === draft.target &&
+      sameWords(part, only) &&
+      (wanted === undefined || scope(stores) === scope(wanted)),
+  );
+}
+
+/** Whether two parts name the same, in whatever order. */
+function sameWords(one: BackupInput['only'], other: BackupInput['only']): boolean {
+  const text = (part: BackupInput['only']) =>
+    JSON.stringify([
+      part?.label,
+      ...[part?.collections, part?.namespaces, part?.key_prefixes].map((words) => words?.toSorted()),
+    ]);
+  return text(one) === text(other);
 }

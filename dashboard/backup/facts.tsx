@@ -7,7 +7,7 @@ import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import { bytes, count, duration } from '../../cli/format.ts';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
-import { countsText, GradeSign, VerificationSign } from '../backups/texts.tsx';
+import { countsText, GradeSign, scopeText, VerificationSign } from '../backups/texts.tsx';
 import { Copyable } from '../parts/command.tsx';
 import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
@@ -27,7 +27,12 @@ export function Facts({ record }: { record: CatalogRecord }) {
             { label: 'Target', value: <bdi>{record.target}</bdi> },
             {
               label: 'Scope',
-              value: `${record.type === 'full' ? 'Full' : 'Partial'}: ${record.stores.join(', ')}`,
+              value:
+                record.type === 'full' ? (
+                  `Full: ${record.stores.join(', ')}`
+                ) : (
+                  <bdi>Partial: {scopeText(record)}</bdi>
+                ),
             },
             {
               label: 'Size',

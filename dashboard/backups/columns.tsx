@@ -5,7 +5,7 @@ import type { BackupSummary } from '../../shared/operations/summaries.ts';
 import { Tags } from '../parts/tags.tsx';
 import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
-import { countsText, GradeSign, retentionText, VerificationSign } from './texts.tsx';
+import { countsText, GradeSign, retentionText, scopeText, VerificationSign } from './texts.tsx';
 
 interface Column extends TableProps.ColumnDefinition<BackupSummary> {
   readonly id: string;
@@ -107,7 +107,3 @@ export const COLUMNS: readonly Column[] = [
     minWidth: 240,
   },
 ];
-
-function scopeText({ type, stores }: BackupSummary): string {
-  return type === 'full' ? 'All stores' : stores.join(', ');
-}

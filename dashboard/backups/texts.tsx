@@ -2,6 +2,7 @@ import Popover from '@cloudscape-design/components/popover';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
 import type { BackupSummary } from '../../shared/operations/summaries.ts';
+import { describePart } from '../../shared/stores/describe-part.ts';
 import { Ago } from '../parts/time.tsx';
 
 /** Whether an archive was last read back as it was written. */
@@ -20,6 +21,12 @@ export function VerificationSign({ verification }: { verification: CatalogRecord
       <StatusIndicator type="error">Damaged</StatusIndicator>
     </Popover>
   );
+}
+
+/** What of its target a backup holds: all stores, some, or only a part of them. */
+export function scopeText({ type, stores, only }: Pick<BackupSummary, 'type' | 'stores' | 'only'>): string {
+  if (type === 'full') return 'All stores';
+  return only ? `${stores.join(', ')}: only ${describePart(only)}` : stores.join(', ');
 }
 
 type Grade = BackupSummary['consistency'];

@@ -101,13 +101,14 @@ function CreateForm({ deployment, asked }: { deployment: Deployment; asked: stri
 }
 
 /** What the backup will be like, judged by the last one of the same scope. */
-function Estimate({ draft: { target, stores }, deployment }: { draft: BackupDraft; deployment: Deployment }) {
+function Estimate({ draft, deployment }: { draft: BackupDraft; deployment: Deployment }) {
   const { api } = useSession();
+  const { target } = draft;
   const { data, error, reload } = useData(target, (signal) =>
     api.listBackups({ target, limit: LOOK_BACK }, signal),
   );
   const all = deployment.targets.find(({ name }) => name === target)?.stores.map(({ store }) => store) ?? [];
-  const last = data && lastOfScope(data.backups, target, stores, all);
+  const last = data && lastOfScope(data.backups, draft, all);
   return (
     <Container header={<Header variant="h2">Estimate</Header>}>
       {error ? (

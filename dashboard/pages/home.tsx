@@ -2,10 +2,10 @@ import Box from '@cloudscape-design/components/box';
 import Button from '@cloudscape-design/components/button';
 import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
+import Icon from '@cloudscape-design/components/icon';
 import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
-import StatusIndicator, { type StatusIndicatorProps } from '@cloudscape-design/components/status-indicator';
 import { lazy, Suspense, useEffect, useRef } from 'react';
 import { bytes, count } from '../../cli/format.ts';
 import type { JobSummary } from '../../shared/operations/list-jobs.ts';
@@ -14,7 +14,7 @@ import type { Overview } from '../../shared/operations/overview.ts';
 import { DayStrip } from '../home/day-strip.tsx';
 import { strip } from '../home/days.ts';
 import { drillOf } from '../home/drill.ts';
-import { type Verdict, verdictOf } from '../home/verdict.ts';
+import { verdictOf } from '../home/verdict.ts';
 import { hasEnded, JobStateSign } from '../job/states.tsx';
 import { Empty, Loading, Show } from '../parts/states.tsx';
 import { Ago, Time, useNow } from '../parts/time.tsx';
@@ -113,11 +113,8 @@ export default function Home() {
   );
 }
 
-const SIGNS: Record<Verdict['grade'], StatusIndicatorProps.Type> = {
-  yes: 'success',
-  old: 'warning',
-  no: 'error',
-};
+const ICONS = { yes: 'status-positive', old: 'status-warning', no: 'status-negative' } as const;
+const COLORS = { yes: 'text-status-success', old: 'text-status-warning', no: 'text-status-error' } as const;
 
 interface TargetProps {
   readonly target: Overview['targets'][number];
@@ -147,8 +144,8 @@ function Target({ target, jobs, next }: TargetProps) {
             {
               label: 'Could it be brought back?',
               value: (
-                <Box fontSize="heading-l" fontWeight="bold">
-                  <StatusIndicator type={SIGNS[grade]}>{answer}</StatusIndicator>
+                <Box fontSize="heading-l" fontWeight="bold" color={COLORS[grade]}>
+                  <Icon name={ICONS[grade]} size="inherit" /> {answer}
                 </Box>
               ),
             },

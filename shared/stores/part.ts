@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { InvalidInputError } from '../errors.ts';
+import { describePart } from './describe-part.ts';
 
 const Name = z.string().min(1).max(255);
 
@@ -27,16 +28,6 @@ export function storesNamed(part: Part | undefined): ('graph' | 'vectors' | 'kv'
     ...(part.collections === undefined ? [] : (['vectors'] as const)),
     ...(part.namespaces === undefined && part.key_prefixes === undefined ? [] : (['kv'] as const)),
   ];
-}
-
-/** A part in words: `label Person; namespaces full_docs, text_chunks`. */
-export function describePart({ label, collections, namespaces, key_prefixes }: Part): string {
-  return [
-    ...(label === undefined ? [] : [`label ${label}`]),
-    ...(collections === undefined ? [] : [`collections ${collections.join(', ')}`]),
-    ...(namespaces === undefined ? [] : [`namespaces ${namespaces.join(', ')}`]),
-    ...(key_prefixes === undefined ? [] : [`keys that start with ${key_prefixes.join(', ')}`]),
-  ].join('; ');
 }
 
 /**

@@ -91,6 +91,31 @@ test(
 );
 
 test(
+  'a part of a target is backed up, judged by the last backup of the same part, and told as a part',
+  async () => {
+    const visit = await browser.visit({ role: 'operator' });
+    const { page } = visit;
+    const fill = async () => {
+      await visit.open('create-backup?target=dashboard');
+      await page.getByText('Judged by').waitFor();
+      await button(page, 'Only a part of it').click();
+      await page.getByLabel('Collections of vectors').fill('dashboard_items');
+    };
+    await fill();
+    await page.getByText('There is no backup of this scope to judge by').waitFor();
+    await button(page, 'Create backup').click();
+    await page.getByText('Backed up and read back').waitFor();
+    const job = await browser.stack.waitForJob(jobIn(page));
+    await visit.open(`backup/${job.backup_id}`);
+    await page.getByText('Partial: vectors, config: only collections dashboard_items').waitFor();
+    await fill();
+    await page.getByText('Judged by').waitFor();
+    visit.assertClean();
+  },
+  LONG_MS,
+);
+
+test(
   'a file is uploaded, inspected, tried with other options, confirmed by name, and restored with proof',
   async () => {
     await damage();

@@ -8,6 +8,7 @@ import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import Table from '@cloudscape-design/components/table';
 import { useState } from 'react';
 import { bytes } from '../../../cli/format.ts';
+import { scopeText } from '../../backups/texts.tsx';
 import { Empty, Problem } from '../../parts/states.tsx';
 import { Time } from '../../parts/time.tsx';
 import { href } from '../../router.ts';
@@ -100,7 +101,7 @@ export function BackupChoice({
           {
             id: 'scope',
             header: 'Stores',
-            cell: ({ type, stores }) => (type === 'full' ? 'all' : stores.join(', ')),
+            cell: (backup) => <bdi>{scopeText(backup)}</bdi>,
           },
           { id: 'size', header: 'Size', minWidth: 90, cell: (backup) => bytes(backup.bytes) },
           {

@@ -44,9 +44,7 @@ export function WizardFrame({
       >
         {title}
       </Header>
-      <Grid
-        gridDefinition={[{ colspan: { default: 12, s: 3, l: 2 } }, { colspan: { default: 12, s: 9, l: 10 } }]}
-      >
+      <Grid gridDefinition={[{ colspan: { default: 12, s: 2 } }, { colspan: { default: 12, s: 10 } }]}>
         <Steps steps={steps} ariaLabel="Steps of a restore" />
         <div>{children}</div>
       </Grid>

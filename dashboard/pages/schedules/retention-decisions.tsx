@@ -76,6 +76,7 @@ export function RetentionDecisions({ pruned, counts }: { pruned: Pruned; counts:
           {
             id: 'backup',
             header: 'Backup',
+            minWidth: 190,
             isRowHeader: true,
             cell: ({ backup_id }) => (
               <Link href={href(['backup', backup_id])}>
@@ -84,8 +85,8 @@ export function RetentionDecisions({ pruned, counts }: { pruned: Pruned; counts:
             ),
           },
           { id: 'target', header: 'Of', cell: ({ target }) => <bdi>{target}</bdi> },
-          { id: 'size', header: 'Size', cell: (row) => bytes(row.bytes) },
-          { id: 'why', header: 'Why', cell: ({ reasons }) => reasons.join('; ') },
+          { id: 'size', header: 'Size', minWidth: 90, cell: (row) => bytes(row.bytes) },
+          { id: 'why', header: 'Why', minWidth: 190, cell: ({ reasons }) => reasons.join('; ') },
         ]}
         empty={
           <Empty title={show === 'drop' ? 'Nothing is dropped' : 'Nothing is kept'}>

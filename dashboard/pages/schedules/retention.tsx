@@ -117,7 +117,17 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
               Retention
             </Header>
           }
-          footer={<Command line={toDeployed ? 'ngbak retention reset' : commandOf(wanted)} />}
+          footer={
+            <Command
+              line={
+                same(policy)
+                  ? 'ngbak retention show'
+                  : toDeployed
+                    ? 'ngbak retention reset'
+                    : commandOf(wanted)
+              }
+            />
+          }
         >
           <SpaceBetween size="m">
             <Box>
@@ -131,7 +141,7 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
                 'as cdk.json says.'
               )}
             </Box>
-            <ColumnLayout columns={4}>
+            <ColumnLayout columns={5} minColumnWidth={110}>
               {RULES.map(([key, label]) => (
                 <FormField
                   key={key}

@@ -60,7 +60,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
     setTried(true);
     if (wrong || why !== undefined) return;
     setBusy(true);
-    const { codec, level } = schedule?.backup ?? {};
+    const { type, codec, level } = schedule?.backup ?? {};
     const settings = {
       expression: expressionOf(timing),
       time_zone: zone,
@@ -68,7 +68,12 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
       enabled,
       description,
       // What this form has no field for stays as it is.
-      backup: { ...(codec ? { codec } : {}), ...(level ? { level } : {}), ...inputOf(draft) },
+      backup: {
+        ...(type ? { type } : {}),
+        ...(codec ? { codec } : {}),
+        ...(level ? { level } : {}),
+        ...inputOf(draft),
+      },
     };
     try {
       await (schedule ? api.changeSchedule(name, settings) : api.createSchedule({ name, ...settings }));

@@ -9,6 +9,7 @@ import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import Table from '@cloudscape-design/components/table';
 import { useState } from 'react';
 import type { ScheduleView } from '../../../shared/operations/list-schedules.ts';
+import { describePart } from '../../../shared/stores/describe-part.ts';
 import { JobStateSign } from '../../job/states.tsx';
 import { useNotices } from '../../notices.tsx';
 import { blocked } from '../../parts/blocked.ts';
@@ -67,6 +68,8 @@ export function ScheduleTable() {
       <Table
         variant="container"
         wrapLines
+        // What can be done stays in sight where the table is wider than the page.
+        stickyColumns={{ last: 1 }}
         loading={!data && !error}
         loadingText="Loading schedules"
         items={data?.schedules ?? []}
@@ -124,6 +127,7 @@ export function ScheduleTable() {
               <bdi>
                 {backup.target ?? 'the only target'}
                 {backup.stores ? `: ${backup.stores.join(', ')}` : ''}
+                {backup.only ? `, only ${describePart(backup.only)}` : ''}
               </bdi>
             ),
           },

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import {
+  type BackupDraft,
   draftOf,
   EMPTY_DRAFT,
   inputOf,
@@ -13,6 +14,14 @@ test('every draft becomes a request that the API takes, and is read back as the 
   const drafts = [
     { ...EMPTY_DRAFT, target: 'prod' },
     { ...EMPTY_DRAFT, target: 'prod', stores: ['graph', 'kv'] as const, tags: 'a, b', note: 'why' },
+    {
+      ...EMPTY_DRAFT,
+      target: 'prod',
+      label: 'אדם',
+      collections: 'chunks, entities',
+      namespaces: 'text_chunks',
+      keyPrefixes: 'a:, b:',
+    },
     { ...EMPTY_DRAFT, target: 'prod', keep: 'days' as const, days: '14' },
     { ...EMPTY_DRAFT, target: 'prod', keep: 'date' as const, date: '2036-01-31' },
     { ...EMPTY_DRAFT, target: 'prod', keep: 'permanent' as const },
@@ -35,15 +44,23 @@ test('what the API would refuse is told by field', () => {
 });
 
 test('the estimate is taken from the last backup of the same scope, whether or not it has the configuration', () => {
-  const of = (backup_id: string, target: string, stores: string[]) =>
-    ({ backup_id, target, stores }) as BackupSummary;
+  const of = (backup_id: string, target: string, stores: string[], only?: object) =>
+    ({ backup_id, target, stores, ...(only ? { only } : {}) }) as BackupSummary;
   const backups = [
     of('other', 'staging', ['graph', 'vectors', 'kv', 'config']),
+    of('label', 'prod', ['graph', 'config'], { label: 'Person' }),
+    of('names', 'prod', ['vectors', 'config'], { collections: ['b', 'a'] }),
     of('part', 'prod', ['graph', 'config']),
     of('full', 'prod', ['graph', 'vectors', 'kv', 'config']),
   ];
-  const all = ['graph', 'vectors', 'kv', 'config'] as const;
-  expect(lastOfScope(backups, 'prod', [], all)?.backup_id).toBe('full');
-  expect(lastOfScope(backups, 'prod', ['graph'], all)?.backup_id).toBe('part');
-  expect(lastOfScope(backups, 'prod', ['kv'], all)).toBeUndefined();
+  const last = (changes: Partial<BackupDraft>) =>
+    lastOfScope(backups, { ...EMPTY_DRAFT, target: 'prod', ...changes }, ['graph', 'vectors', 'kv', 'config'])
+      ?.backup_id;
+  expect(last({})).toBe('full');
+  expect(last({ stores: ['graph'] })).toBe('part');
+  expect(last({ stores: ['kv'] })).toBeUndefined();
+  expect(last({ label: 'Person' })).toBe('label');
+  expect(last({ collections: 'a, b' })).toBe('names');
+  expect(last({ collections: 'a' })).toBeUndefined();
+  expect(last({ stores: ['graph', 'kv'], label: 'Person' })).toBeUndefined();
 });
