@@ -17,13 +17,21 @@ import type { Environment, Leg } from '../environment.ts';
 import { resumeWriters } from '../hooks/hooks.ts';
 import { headArchive } from '../operations/head-archive.ts';
 import { untilStepsEnded } from '../restore/lease.ts';
-import { jobIdsOfInput, RestorePlan } from '../restore/plan.ts';
+import { jobIdsOfInput, jobIdsOfUpload, RestorePlan, uploadOfInput } from '../restore/plan.ts';
 import { findSafetyBackup, relatedJobId } from '../restore/safety.ts';
 import { withStore } from '../stores/open.ts';
 import type { StoreName } from '../stores/port.ts';
 import { legContext } from './leg-context.ts';
 import { changeLock, freeLock } from './lock.ts';
-import { hasEnded, type JobRecord, type JobState, parseResult, readJob, updateJob } from './record.ts';
+import {
+  createJob,
+  hasEnded,
+  type JobRecord,
+  type JobState,
+  parseResult,
+  readJob,
+  updateJob,
+} from './record.ts';
 
 /** EventBridge's "Step Functions Execution Status Change", the part we use. */
 export const ExecutionEnded = z.object({
@@ -67,7 +75,8 @@ export async function cleanUpAfter(environment: Environment, event: ExecutionEnd
  * Closes a requested job whose execution ended badly before it could make the job its own, and removes an upload that
  * came when its job had ended: nobody will ever ask for it.
  */
-async function closeUnclaimed({ bucket }: Environment, event: ExecutionEnded): Promise<void> {
+async function closeUnclaimed(environment: Environment, event: ExecutionEnded): Promise<void> {
+  const { bucket } = environment;
   const failed = event.detail.status !== 'SUCCEEDED';
   for (const id of jobIdsOfInput(event.detail.input)) {
     const job = await updateJob(bucket, id, (record) =>
@@ -75,6 +84,33 @@ async function closeUnclaimed({ bucket }: Environment, event: ExecutionEnded): P
     );
     if (job && hasEnded(job.state)) await bucket.removeAll(uploadPrefix(id));
   }
+  await recordRefusedUpload(environment, event);
+}
+
+/**
+ * Makes a failed job of an upload by hand that could become none, as where nothing says which target it is for: whoever
+ * put it there finds the reason among the jobs, and the upload goes.
+ */
+async function recordRefusedUpload({ bucket }: Environment, event: ExecutionEnded): Promise<void> {
+  const upload = uploadOfInput(event.detail.input);
+  if (!upload || event.detail.status === 'SUCCEEDED') return;
+  const { requested, byHand } = jobIdsOfUpload(upload);
+  if ((requested !== undefined && (await readJob(bucket, requested))) || (await readJob(bucket, byHand)))
+    return;
+  const { key, 'version-id': version_id } = upload.detail.object;
+  // Before the record, which tells a repeated call that all of this was done.
+  await bucket.removeVersion({ key, version_id });
+  const now = new Date().toISOString();
+  await createJob(bucket, {
+    job_id: byHand,
+    kind: 'restore',
+    target: requested ?? 'unknown',
+    state: 'failed',
+    created_at: now,
+    updated_at: now,
+    upload: { file_name: key.slice(key.lastIndexOf('/') + 1) },
+    ...closing(event),
+  });
 }
 
 /** Lets go of the target: lock, job record, writers. */

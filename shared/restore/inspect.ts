@@ -93,7 +93,7 @@ export async function inspectArchive(
   const refused = inspection.problems.length > 0;
   // With options that are only tried, what stands against them is shown: others can be tried then.
   if (refused && !plan.options.dry_run && !state.options) {
-    const told = inspection.problems.slice(0, PROBLEMS_TOLD_MAX).join('; ');
+    const told = inspection.problems.slice(0, PROBLEMS_TOLD_MAX).join('; ').replace(/\.$/, '');
     const more = inspection.problems.length - PROBLEMS_TOLD_MAX;
     throw new InvalidInputError(
       `The archive can't be restored into target "${plan.target}": ${told}${more > 0 ? `; and ${more} more` : ''}.`,

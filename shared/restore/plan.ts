@@ -102,19 +102,24 @@ export function jobIdsOfUpload(event: UploadEvent): { requested: string | undefi
   return { requested: requested ? folder : undefined, byHand: `upload_${hash.slice(0, 16)}` };
 }
 
+/** The upload that an execution was started by, read from its input; undefined for other inputs. */
+export function uploadOfInput(input: string | null | undefined): UploadEvent | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(input ?? '');
+  } catch {
+    return undefined;
+  }
+  return UploadEvent.safeParse(value).data;
+}
+
 /**
  * The ids that the job of an execution may have, read from the execution's input: for an upload the requested job and
  * the one made by hand; none for other inputs, whose job is named after the execution.
  */
 export function jobIdsOfInput(input: string | null | undefined): string[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(input ?? '');
-  } catch {
-    return [];
-  }
-  const event = UploadEvent.safeParse(value);
-  if (!event.success) return [];
-  const { requested, byHand } = jobIdsOfUpload(event.data);
+  const event = uploadOfInput(input);
+  if (!event) return [];
+  const { requested, byHand } = jobIdsOfUpload(event);
   return requested === undefined ? [byHand] : [requested, byHand];
 }

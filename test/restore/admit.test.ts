@@ -1,6 +1,10 @@
+import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { Environment } from '../../shared/environment.ts';
+import { describeError, InvalidInputError } from '../../shared/errors.ts';
+import { cleanUpAfter } from '../../shared/jobs/janitor.ts';
 import { readJob, updateJob } from '../../shared/jobs/record.ts';
+import { ListJobsInput, listJobs } from '../../shared/operations/list-jobs.ts';
 import { type Admission, admitRestore } from '../../shared/restore/admit.ts';
 import { readRestorePlan } from '../../shared/restore/plan.ts';
 import { createRestoreRequest, sanitizeFileName, shownFileName } from '../../shared/restore/request.ts';
@@ -151,4 +155,46 @@ test.each([
 
 test.each(['archive.tar.gz', 'x.ngbak.exe', ''])('file name %p is refused', (name) => {
   expect(() => sanitizeFileName(name)).toThrow(/\.ngbak/);
+});
+
+test('an upload by hand that no target can be told for is a failed job among the others, and is gone', async () => {
+  environment = await freshEnvironment({ one: { stores: { kv: store } }, two: { stores: { kv: store } } });
+  const { bucket } = environment;
+  const key = 'uploads/by-hand.ngbak';
+  const { VersionId } = await bucket.s3.send(
+    new PutObjectCommand({ Bucket: bucket.name, Key: key, Body: 'x' }),
+  );
+  const input = event(key, VersionId);
+  const refusal = await admitRestore(environment, input, execution('e1')).catch((error: Error) => error);
+  expect(refusal).toBeInstanceOf(InvalidInputError);
+  const ended = {
+    detail: {
+      executionArn: execution('e1').arn,
+      name: 'e1',
+      status: 'FAILED' as const,
+      input: JSON.stringify(input),
+      error: 'InvalidInputError',
+      cause: describeError(refusal),
+    },
+  };
+  const leg = { timeLeft: () => 60_000, signal: new AbortController().signal };
+  // Its event may come twice.
+  await cleanUpAfter(environment, ended, leg);
+  await cleanUpAfter(environment, ended, leg);
+  const { jobs } = await listJobs(
+    { ...environment, stateMachines: { backup: 'unused', restore: 'unused' } },
+    ListJobsInput.parse({}),
+  );
+  expect(jobs).toMatchObject([
+    {
+      kind: 'restore',
+      target: 'unknown',
+      state: 'failed',
+      upload: { file_name: 'by-hand.ngbak' },
+      error: { message: expect.stringMatching(/names no target.*one of: one, two/) },
+    },
+  ]);
+  const keys: string[] = [];
+  for await (const found of bucket.keys('uploads/')) keys.push(found.key);
+  expect(keys).toEqual([]);
 });

@@ -141,6 +141,27 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
       ),
     /768.*384/,
   ],
+  [
+    'with a snapshot that is none',
+    () => bent((text, name) => (name.endsWith('.snapshot') ? 'not a snapshot' : text)),
+    /snapshot/,
+  ],
+  [
+    'with a collection that is not in the scope of the target',
+    () =>
+      bent((text, name) =>
+        /^vectors\/.*config\.json$/.test(name)
+          ? text.replace(/"collection":\s*"entities"/, `"collection":"stranger"`)
+          : text,
+      ),
+    /"stranger".*not in the target's scope/,
+  ],
+  [
+    'with keys of another knowledge base',
+    () =>
+      bent((text, name) => (/^kv\//.test(name) ? text.replaceAll('nano_graphrag:', 'someone_else:') : text)),
+    /key "someone_else:.* is not part of the target's scope/,
+  ],
 ];
 
 describe('an archive', () => {

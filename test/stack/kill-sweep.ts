@@ -35,6 +35,8 @@ export interface Outcome {
   readonly target: 'the archive' | 'as before' | 'BETWEEN';
   /** What is left in the bucket that belongs to no catalogued backup and to no record. */
   readonly left: readonly string[];
+  /** From the upload to the end of the job, in milliseconds. */
+  readonly tookMs: number;
 }
 
 /** Numbers from 0 to below 1 that the same seed gives again: the mulberry32 generator. */
@@ -106,9 +108,10 @@ export async function strike(trial: Trial, from: Side, to: Side, blow: Blow): Pr
     await answerConfirmation(stack, followed.jobId, { confirm: true, phrase: trial.target });
   }
   const job = await stack.waitForJob(followed.jobId);
+  const tookMs = Date.now() - started;
   const left = await settled(trial, followed.jobId);
   const target = await whichSide(trial, from, to);
-  return { ...struck, job: job.state, target, left };
+  return { ...struck, job: job.state, target, left, tookMs };
 }
 
 /** What runs now of the restore and of its safety backup, and how many attempts have died so far. */

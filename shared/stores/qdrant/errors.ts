@@ -9,6 +9,9 @@ export class QdrantRefusedError extends NgbakError {}
 /** An answer is larger than we take into memory. */
 export class AnswerTooLargeError extends NgbakError {}
 
+/** What the server says of a file that came whole, by its checksum, and is no snapshot that it can load (Qdrant 1.16). */
+const UNREADABLE_SNAPSHOT = /failed to (read snapshot archive|unpack)|-recovery-[^/`]*\/config\.json/i;
+
 /** Characters of the server's own words that a message repeats. */
 const WORDS_MAX = 300;
 
@@ -48,6 +51,12 @@ export function answerError(call: Call, status: number, words: string): NgbakErr
   if (/no space left|disk (is )?full|not enough (free )?(disk )?space/i.test(words)) {
     return new QdrantRefusedError(message, {
       remedy: 'Free space on the disk of the Qdrant server, then start again.',
+    });
+  }
+  if (UNREADABLE_SNAPSHOT.test(words)) {
+    return new QdrantRefusedError(message, {
+      remedy:
+        'The file is no snapshot that this server can load, or the server\'s disk is full: look into its log, then take another backup, or one that was made with "method": "points".',
     });
   }
   if (/strict mode/i.test(words)) {

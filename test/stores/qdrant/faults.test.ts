@@ -413,6 +413,14 @@ test('errors of the server say what to do: full disk, strict mode, overload, wro
     retryable: false,
     remedy: expect.stringContaining('Free space'),
   });
+  // What it says of a file that came whole and is no snapshot, or one of which a part is missing.
+  for (const words of [
+    'Service internal error: failed to read snapshot archive /s/entities/x.snapshot',
+    'Service internal error: File IO error: failed to unpack `/t/col-a-recovery-t/0/segments/a.tar`',
+    'Service internal error: File IO error: failed to open file `/t/col-a-recovery-t/config.json`: No such file',
+  ]) {
+    expect(answerError(call, 500, words)).toMatchObject({ name: 'QdrantRefusedError', retryable: false });
+  }
   const strict = answerError(call, 403, 'Limit exceeded: strict mode');
   expect(strict.remedy).toContain('secret');
   expect(answerError(call, 503, 'overloaded')).toMatchObject({ name: 'UnavailableError', retryable: true });
