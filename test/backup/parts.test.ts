@@ -256,6 +256,14 @@ describe('a request', () => {
     expect(() => chooseScopes(CONFIG, 'kb', stores, only)).toThrow(problem);
   });
 
+  test('for a namespace is refused where the scope does not say how keys are grouped', () => {
+    const config = NgbakConfig.parse({
+      targets: { kb: { stores: { kv: { kind: 'redis', secret: 'kv' } } } },
+    });
+    const only = { namespaces: ['docs'] };
+    expect(() => chooseScopes(config, 'kb', ['kv'], only)).toThrow('no namespace "docs"');
+  });
+
   test('saves only stores of which it names something', () => {
     expect(chooseBackupStores(CONFIG, 'kb', { only: { namespaces: ['docs'] } })).toEqual(['kv']);
     const both = { stores: ['graph', 'kv'] as const, only: { namespaces: ['docs'] } };

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { run, Session } from '../cli/run.ts';
-import { CLI, fillTarget, readTarget } from './content.ts';
+import { CLI, fillTarget, readTarget, withClients } from './content.ts';
 import { deployedStack } from './harness.ts';
 
 const stack = deployedStack();
@@ -85,6 +85,46 @@ test('a catalogued backup is restored with --yes', async () => {
   const [job] = await ngbak('job', ['restore', backupId, '--yes']);
   expect(job).toMatchObject({ state: 'completed', kind: 'restore' });
   expect(await readTarget(CLI)).toEqual(whole);
+});
+
+test('a part is saved, found by what it holds, and restored without a change to anything else', async () => {
+  const part = ['--namespaces', 'docs', '--label', 'Thing'];
+  const [job] = await ngbak('job', ['backup', '--target', 'cli', ...part, '--tag', 'part', '--wait']);
+  const id = String(job?.backup_id);
+  expect(job).toMatchObject({ state: 'completed', result: { type: 'partial' } });
+  const filters = ['--type', 'partial', '--namespace', 'docs', '--tag', 'part'];
+  expect(await ngbak('backup', ['list', ...filters])).toMatchObject([
+    { backup_id: id, stores: ['graph', 'kv'], only: { label: 'Thing', namespaces: ['docs'] } },
+  ]);
+  expect(await ngbak('backup', ['list', '--namespace', 'cache', '--tag', 'part'])).toEqual([]);
+  await withClients(async ({ cypher, redis }) => {
+    await redis.set(`${CLI.prefix}docs:d1`, '"changed"');
+    await redis.set(`${CLI.prefix}docs:new`, '"made since"');
+    await redis.set(`${CLI.prefix}cache:since`, '"made since"');
+    await cypher(`MATCH (n:${CLI.label} {id: 'n3'}) DETACH DELETE n`);
+    await cypher(`CREATE (:${CLI.label}:Other {id: 'since'}), (:${CLI.label}:Thing {id: 'more'})`);
+  });
+  const [restored] = await ngbak('job', ['restore', id, '--yes']);
+  expect(restored).toMatchObject({ state: 'completed', result: { all_of_stores: false } });
+  await withClients(async ({ cypher, redis }) => {
+    // What was made since outside of the part is there; without it, everything is as it was.
+    expect(await redis.get(`${CLI.prefix}cache:since`)).toBe('"made since"');
+    await redis.del(`${CLI.prefix}cache:since`);
+    expect(await cypher(`MATCH (n:${CLI.label}:Other) WITH n, n.id AS id DELETE n RETURN id`)).toEqual([
+      { id: 'since' },
+    ]);
+  });
+  expect(await readTarget(CLI)).toEqual(whole);
+});
+
+test('a part that the target has not fails with its name, and leaves no backup', async () => {
+  const args = ['backup', '--target', 'cli', '--tag', 'part', '--label', 'Twon', '--wait'];
+  const ran = await run(args, environment);
+  expect([ran.code, ran.stdout + ran.stderr]).toEqual([
+    1,
+    expect.stringContaining('no node with label "Twon"'),
+  ]);
+  expect(await ngbak('backup', ['list', '--type', 'partial', '--tag', 'part'])).toHaveLength(1);
 });
 
 test('through the HTTP API, all of that works the same', async () => {

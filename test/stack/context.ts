@@ -40,7 +40,7 @@ const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: 
     scopes: {
       graph: { label: 'NgbakCli', key_property: 'id' },
       vectors: { collections: ['cli_items'] },
-      kv: { prefix: 'ngbak-cli:' },
+      kv: { prefix: 'ngbak-cli:', separator: ':' },
     },
   },
   views: {

@@ -54,12 +54,12 @@ export type RedisScope = z.infer<typeof RedisScope>;
 /** Some namespaces or prefixes of a scope: see `StoreAdapter.narrow`. */
 export function narrowKeys(scope: RedisScope, { namespaces, key_prefixes: prefixes }: Part): RedisScope {
   const { only } = scope;
-  const listed =
-    only?.namespaces ?? (scope.separator ? undefined : scope.namespaces?.map(({ name }) => name));
-  const stranger = namespaces?.find((name) => listed && name !== OTHER_NAMESPACE && !listed.includes(name));
+  const known = [...(scope.namespaces ?? []).map(({ name }) => name), OTHER_NAMESPACE];
+  const listed = only?.namespaces ?? (scope.separator ? undefined : known);
+  const stranger = namespaces?.find((name) => listed?.includes(name) === false);
   if (stranger !== undefined) {
     throw new InvalidInputError(`The target's scope has no namespace "${stranger}".`, {
-      remedy: `Choose from: ${listed?.join(', ')}.`,
+      remedy: `Choose from: ${listed?.join(', ')}; or choose keys by what they start with.`,
     });
   }
   const outside = prefixes?.find(
