@@ -3,11 +3,13 @@
  *
  *     node local/bootstrap.mjs bench/neo4j.ts [--nodes 50000] [--relationships 150000] [--rounds 3]
  *
- * Uses a server of its own. Prints ratios: export against the same queries streamed and thrown away, with one and with
- * two chains of legs; load against bare batched statements; verification against the export. Rounds alternate, the best
- * counts. Peak memory is that of a process of its own for each size.
+ * Uses a server of its own; NGBAK_LOCAL_JAVA_OPTIONS=-XX:TieredStopAtLevel=4 makes it compile as in production. Prints
+ * ratios: export against the queries that a script would stream and throw away, in one process and in two as Lambda runs
+ * two shards; load against bare batched statements; verification against the export. Rounds alternate, the best counts.
+ * Peak memory is that of a process of its own for each size.
  */
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { parseArgs, promisify } from 'node:util';
 import Table from 'cli-table3';
 import neo4j, { type Driver } from 'neo4j-driver';
@@ -28,6 +30,8 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     /** Used by this script itself: exports once and prints the peak memory. */
     child: { type: 'boolean', default: false },
+    /** Used by this script itself: which of two shards to export, once a line comes in. */
+    shard: { type: 'string' },
   },
 });
 
@@ -40,32 +44,56 @@ const opened = (uri: string, password: string) => (): Store =>
 
 if (values.child) {
   const open = opened(process.env.NEO4J_URI ?? '', process.env.NEO4J_PASSWORD ?? '');
-  await drain(open);
-  process.stdout.write(String(process.resourceUsage().maxRSS * 1024));
+  if (values.shard === undefined) {
+    await drain(open);
+    process.stdout.write(String(process.resourceUsage().maxRSS * 1024));
+  } else {
+    await drain(open, Number(values.shard));
+  }
   process.exit(0);
 }
 
-/** Exports everything and keeps nothing; returns seconds. `chains` shards are read at once. */
-async function drain(open: () => Store, chains = 1): Promise<number> {
+/** Exports everything, or one of two shards once it is told to, and keeps nothing; returns seconds. */
+async function drain(open: () => Store, shardOfTwo?: number): Promise<number> {
   const context = legContext();
   const store = open();
   const probe = await store.probe(context);
-  // The plan cuts by size; an estimate that large makes as many shards as are asked for.
-  const shards = await store.plan(context, { ...probe, estimatedBytes: chains * 2 * 1024 ** 3 });
+  // The plan cuts by size; an estimate that large makes two shards.
+  const isWhole = shardOfTwo === undefined;
+  const shards = await store.plan(context, isWhole ? probe : { ...probe, estimatedBytes: 4 * 1024 ** 3 });
+  if (!isWhole) {
+    process.stdout.write('ready');
+    await once(process.stdin, 'data');
+  }
   const start = performance.now();
-  await Promise.all(
-    shards.map(async (shard) => {
-      for await (const step of store.export(shard, null, context)) {
-        for await (const bytes of step.piece.data) void bytes.length;
-      }
-    }),
-  );
+  for (const shard of isWhole ? shards : shards.slice(shardOfTwo, shardOfTwo + 1)) {
+    for await (const step of store.export(shard, null, context)) {
+      for await (const bytes of step.piece.data) void bytes.length;
+    }
+  }
   const seconds = (performance.now() - start) / 1000;
   await store.close();
   return seconds;
 }
 
-/** The same queries, streamed and thrown away. */
+/** Two processes, each with a shard, started together; seconds until both are done. */
+async function drainByTwo(env: NodeJS.ProcessEnv): Promise<number> {
+  const workers = ['0', '1'].map((shard) =>
+    spawn(process.execPath, [import.meta.filename, '--child', '--shard', shard], {
+      env,
+      stdio: ['pipe', 'pipe', 'inherit'],
+    }),
+  );
+  await Promise.all(workers.map((worker) => once(worker.stdout, 'data')));
+  const start = performance.now();
+  const ended = workers.map((worker) => once(worker, 'exit'));
+  for (const worker of workers) worker.stdin.end('go');
+  for (const [code] of await Promise.all(ended))
+    if (code !== 0) throw new Error(`a worker ended with ${code}`);
+  return (performance.now() - start) / 1000;
+}
+
+/** The queries that a script would ask for the same data, streamed and thrown away. */
 async function thrownAway(driver: Driver): Promise<number> {
   const start = performance.now();
   const session = driver.session({ defaultAccessMode: neo4j.session.READ, fetchSize: 1000 });
@@ -155,6 +183,7 @@ const stack = await startStack({
 const { uri, password } = stack.neo4j;
 const driver = neo4j.driver(uri, neo4j.auth.basic('neo4j', password), { useBigInt: true });
 const open = opened(uri, password);
+const env = { ...process.env, NEO4J_URI: uri, NEO4J_PASSWORD: password };
 try {
   const best = new Map<string, number>();
   const note = (what: string, seconds: number) => {
@@ -166,7 +195,7 @@ try {
     await clear(driver);
     await bareLoad(driver, Math.round(nodes * share), Math.round(relationships * share));
     const { stdout } = await promisify(execFile)(process.execPath, [import.meta.filename, '--child'], {
-      env: { ...process.env, NEO4J_URI: uri, NEO4J_PASSWORD: password },
+      env,
     });
     peaks.push(Number(stdout));
   }
@@ -175,7 +204,7 @@ try {
   for (let round = 0; round < Number(values.rounds); round++) {
     note('thrown away', await thrownAway(driver));
     note('export', await drain(open));
-    note('export, two chains', await drain(open, 2));
+    note('export, two processes', await drainByTwo(env));
     await clear(driver);
     note('load', await load(open, archive));
     note('verify', await verify(open, archive));
@@ -194,7 +223,7 @@ try {
   const table = new Table({ head: ['', 'rows', 'bytes', 'speed'], style: { head: [], border: [] } });
   table.push(
     line('export', 'thrown away'),
-    line('export, two chains', 'export'),
+    line('export, two processes', 'export'),
     line('load', 'bare load'),
     line('verify', 'export'),
   );

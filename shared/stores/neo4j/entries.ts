@@ -1,3 +1,4 @@
+import { setImmediate as letOthersWork } from 'node:timers/promises';
 import type { EntryReader, IndexEntry } from '../../archive/types.ts';
 import { InvalidInputError } from '../../errors.ts';
 import { LINE_BYTES_MAX } from './export.ts';
@@ -8,6 +9,11 @@ import { parseSchemaLine, SCHEMA_ROWS_MAX, type SchemaRow } from './schema.ts';
 const BATCH_RECORDS = 2000;
 /** Bytes of lines of one batch; a larger line is a batch of its own. */
 const BATCH_BYTES = 4 * 1024 ** 2;
+/**
+ * Records worked on at a stretch, one or two milliseconds: in between, what the server answered is looked at, or it would
+ * have nothing to do while we prepare its next batch.
+ */
+export const SLICE_RECORDS = 100;
 /** The name of the entry that holds constraints and indexes. */
 const SCHEMA_ENTRY = 'graph/schema.jsonl';
 
@@ -96,6 +102,7 @@ async function* entryBatches<T>(
   for await (const text of readLines(archive, entry)) {
     line++;
     if (line <= skip) continue;
+    if (line % SLICE_RECORDS === 0) await letOthersWork();
     records.push(parseNamed(text, parse, entry, line));
     bytes += text.length;
     if (records.length >= BATCH_RECORDS || bytes >= BATCH_BYTES) {

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as letOthersWork, setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { EntryReader } from '../../archive/types.ts';
 import { IntegrityError, InvalidInputError } from '../../errors.ts';
@@ -14,6 +14,7 @@ import {
   readAhead,
   readArchivedSchema,
   relationshipBatches,
+  SLICE_RECORDS,
   START,
 } from './entries.ts';
 import { canonicalNode, canonicalRelationship, type NodeLine, type RelationshipLine } from './lines.ts';
@@ -145,9 +146,8 @@ async function loadNodes(
   const committed = commitBatch(server, scope, context, batch, (run) =>
     options.mode === 'merge' ? mergeNodes(run, site, nodes) : createNodes(run, scope, version, nodes),
   );
-  // Done while the server works; a batch that fails fails the leg, and its tallies with it.
-  for (const node of nodes) book.add('nodes', canonicalNode(node));
-  await committed;
+  const [texts] = await Promise.all([canonicalTexts(nodes, canonicalNode), committed]);
+  for (const text of texts) book.add('nodes', text);
 }
 
 function outside(scope: ScopeText, { id }: NodeLine): InvalidInputError {
@@ -166,17 +166,21 @@ async function loadRelationships(
   book: TallyBook,
 ): Promise<void> {
   const { server, scope, version, options, context } = site;
-  const committed = await commitBatch(server, scope, context, batch, (run) =>
+  const commit = commitBatch(server, scope, context, batch, (run) =>
     options.mode === 'merge'
       ? mergeRelationships(run, site, relationships)
       : createRelationships(run, scope, version, relationships, false),
   );
+  const [texts, committed] = await Promise.all([
+    canonicalTexts(relationships, canonicalRelationship),
+    commit,
+  ]);
   const placed =
     committed ??
     (await server.write('loading a batch', context.signal, (run) => attachable(run, scope, relationships)));
   const left: string[] = [];
   for (const [index, line] of relationships.entries()) {
-    book.add(placed.has(index) ? 'relationships' : 'left_out', canonicalRelationship(line));
+    book.add(placed.has(index) ? 'relationships' : 'left_out', texts[index] ?? '');
     if (!placed.has(index)) left.push(line.id);
   }
   if (left.length > 0) {
@@ -185,6 +189,16 @@ async function loadRelationships(
       ids: left.slice(0, IDS_TOLD_MAX),
     });
   }
+}
+
+/** The texts that digests are taken over, made while the server works. */
+async function canonicalTexts<T>(records: readonly T[], canonical: (record: T) => string): Promise<string[]> {
+  const texts: string[] = [];
+  for (const record of records) {
+    if (texts.length % SLICE_RECORDS === 0) await letOthersWork();
+    texts.push(canonical(record));
+  }
+  return texts;
 }
 
 /** Makes what is not there yet. What stands in the way under the same name was told by `admits`. */
