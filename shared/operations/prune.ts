@@ -62,8 +62,8 @@ export async function prune(context: OperationsContext, input: PruneInput): Prom
   }
   const candidates = new Map<string, Candidate>();
   const unreadable: Pruned['unreadable'] = [];
-  // Since this runs after each backup, it also keeps what long lists are read from up to date.
-  for await (const { id, listed, problem } of readListed(bucket, await catalogEntries(bucket))) {
+  const entries = await catalogEntries(bucket);
+  for await (const { id, listed, problem } of readListed(bucket, entries, { keep: !input.dry_run })) {
     if (listed === undefined) {
       unreadable.push({ backup_id: id, problem });
     } else if (input.target === undefined || listed.summary.target === input.target) {

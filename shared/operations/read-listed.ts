@@ -37,10 +37,14 @@ export type ListedItem =
  * Reads what a list needs of these backups, in their order; a backup that was deleted meanwhile is left out. Long lists
  * take from a cache in the bucket whatever has the ETag that S3 has just told of its record, so the cache can be old,
  * wrong or gone, and the list is right all the same.
+ *
+ * @param keep writes the cache in any case, before the bucket's rules remove it: retention does, which runs each day and
+ *   after each backup, so that whoever lists finds one that lacks a few records at most
  */
 export async function* readListed(
   bucket: Bucket,
   entries: readonly { id: string; etag: string }[],
+  { keep = false } = {},
 ): AsyncGenerator<ListedItem> {
   const long = entries.length >= LONG_LIST;
   const cached = long ? await readCache(bucket) : {};
@@ -53,7 +57,7 @@ export async function* readListed(
     return read(bucket, id, fresh);
   });
   for await (const item of items) if (item) yield item;
-  if (long && misses >= MISSES_MAX) await writeCache(bucket, entries, { ...cached, ...fresh });
+  if (long && (keep || misses >= MISSES_MAX)) await writeCache(bucket, entries, { ...cached, ...fresh });
 }
 
 async function read(bucket: Bucket, id: string, fresh: Cache['backups']): Promise<ListedItem | undefined> {

@@ -3,6 +3,7 @@ import { archiveKey, CATALOG_CACHE_KEY, catalogKey } from '../../shared/bucket/l
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
 import { BackupFilters, ListBackupsInput, listBackups } from '../../shared/operations/list-backups.ts';
+import { PruneInput, prune } from '../../shared/operations/prune.ts';
 import { showBackup } from '../../shared/operations/show-backup.ts';
 import { BackupChanges, updateBackup } from '../../shared/operations/update-backup.ts';
 import { idAt } from '../support/backup-id.ts';
@@ -53,6 +54,32 @@ describe('the list of backups', () => {
       cursor = page.next_cursor;
     } while (cursor !== undefined);
     expect(paged).toEqual([...ids].reverse());
+  });
+
+  test('of a catalog that retention has gone over reads none of its records again', async () => {
+    const ids = Array.from({ length: 120 }, (_, i) => idAt(new Date(Date.UTC(2024, 0, 1 + i, 3))));
+    await Promise.all(ids.map((backup_id) => catalogue(context.bucket, { backup_id })));
+    const policy = { keep_last: 1000, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, keep_yearly: 0 };
+    const retain = () => prune(context, PruneInput.parse({ dry_run: false, policy }));
+    await retain();
+    // One more, which is fewer than a list would write the cache for.
+    await catalogue(context.bucket, { backup_id: day(1) });
+    await retain();
+    const read: string[] = [];
+    const { bucket } = context;
+    const counted = Object.create(bucket, {
+      readRecord: {
+        value: (...args: Parameters<typeof bucket.readRecord>) => {
+          read.push(args[0]);
+          return bucket.readRecord(...args);
+        },
+      },
+    });
+    const { total } = await listBackups(
+      { ...context, bucket: counted },
+      ListBackupsInput.parse({ limit: 1000 }),
+    );
+    expect({ total, read }).toEqual({ total: 121, read: [CATALOG_CACHE_KEY] });
   });
 
   test.each([
