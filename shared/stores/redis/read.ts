@@ -251,8 +251,8 @@ export class KeyReader {
       if (type === 'none') continue;
       if (!isKeyType(type)) {
         throw new InvalidInputError(
-          `${this.#client.name} has a key of type "${type}", "${showKey(key)}", which a server module made; its content can't be saved in the portable form.`,
-          { remedy: 'Narrow the scope so that it is left out, or set "method": "dump" in the scope.' },
+          `${this.#client.name} has a key of type "${type}", "${showKey(key)}", which a server module made; its content can't be saved in a form that other servers read.`,
+          { remedy: 'Narrow the scope so that it is left out, and save it by the means of that module.' },
         );
       }
       const reading = await this.#other(key, type);
