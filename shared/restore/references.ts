@@ -1,5 +1,4 @@
 import { hash } from 'node:crypto';
-import type { OpenedArchive } from '../archive/open.ts';
 import { findTarget, type NgbakConfig } from '../config.ts';
 import type { Reference } from '../profiles/profile.ts';
 import { findProfile, isCollectionOf } from '../profiles/profiles.ts';
@@ -7,7 +6,7 @@ import { settleStore } from '../stores/open.ts';
 import type { LegContext, Store } from '../stores/port.ts';
 import type { RestorePlan } from './plan.ts';
 import type { ReferenceCount } from './reference-count.ts';
-import { viewOf } from './routes.ts';
+import { type SavedArchive, viewOf } from './routes.ts';
 
 /** Values that are looked up with one question. */
 const LOOK_UP_VALUES = 2000;
@@ -27,7 +26,7 @@ const SAMPLE_CHARACTERS = 100;
 export async function countReferences(
   config: NgbakConfig,
   plan: RestorePlan,
-  archive: OpenedArchive,
+  archive: SavedArchive,
   open: (store: 'graph' | 'vectors' | 'kv') => Promise<Store | undefined>,
   leg: LegContext,
 ): Promise<ReferenceCount[]> {
@@ -76,7 +75,7 @@ export async function countReferences(
 export async function proveReferences(
   config: NgbakConfig,
   plan: RestorePlan,
-  archive: OpenedArchive,
+  archive: SavedArchive,
   goal: Store,
   leg: LegContext,
 ): Promise<ReferenceCount[]> {
@@ -102,7 +101,7 @@ function referencesOf(config: NgbakConfig, plan: RestorePlan): readonly Referenc
 async function valuesOf(
   config: NgbakConfig,
   plan: RestorePlan,
-  archive: OpenedArchive,
+  archive: SavedArchive,
   { store, thing, field }: Reference['from'],
 ): Promise<AsyncIterable<readonly string[]> | undefined> {
   const { adapter, scope } = settleStore(config, plan.target, store);
@@ -120,7 +119,7 @@ async function valuesOf(
 async function countInTarget(
   config: NgbakConfig,
   plan: RestorePlan,
-  archive: OpenedArchive,
+  archive: SavedArchive,
   reference: Reference,
   goal: Store,
   context: LegContext,

@@ -78,18 +78,21 @@ function savedScope(
   }
 }
 
+/** An archive, with what it says about itself where it was opened as a whole. */
+export type SavedArchive = EntryReader & { readonly manifest?: Manifest };
+
 /** The archive as one store's restore reads it. */
 export function viewOf(
   config: NgbakConfig,
   plan: RestorePlan,
-  archive: OpenedArchive,
+  archive: SavedArchive,
   name: StoreName,
 ): EntryReader {
   const route = plan.routes?.[name];
   if (!route || name === 'config') return archive;
   const { adapter } = settleStore(config, plan.target, name);
   const scope: unknown = adapter.Scope.parse(route.scope);
-  const lacksPrefixes = archive.manifest.ngraf_023 !== undefined && adapter.kind === 'redis';
+  const lacksPrefixes = archive.manifest?.ngraf_023 !== undefined && adapter.kind === 'redis';
   return adapter.view(lacksPrefixes ? viewWholeKeys(archive) : archive, { ...route, scope });
 }
 

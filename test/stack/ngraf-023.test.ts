@@ -49,7 +49,7 @@ beforeAll(async () => {
   prepared = await prepareTrial();
   keys = await readKeys();
   const namespaces = Map.groupBy(Object.entries(keys), ([key]) => key.split(':')[1] ?? '');
-  const snapshots = [];
+  const snapshots: { name: string; bytes: Buffer }[] = [];
   for (const name of ['entities', 'chunks']) snapshots.push({ name, bytes: await downloadSnapshot(name) });
   pack = async (dump) => {
     const folder = await mkdtemp(join(tmpdir(), 'ngbak-ngraf-'));
