@@ -7,7 +7,7 @@ import { Lock } from '../../shared/jobs/lock.ts';
 import { type JobRecord, readJob } from '../../shared/jobs/record.ts';
 import { findSafetyBackup, relatedJobId } from '../../shared/restore/safety.ts';
 import { servers } from '../servers.ts';
-import { OwnServer } from '../stores/qdrant/own-server.ts';
+import { OwnServer, startMeddler } from '../stores/qdrant/own-server.ts';
 import { secretName } from './context.ts';
 import { sleep } from './harness.ts';
 import { look } from './kill-sweep.ts';
@@ -46,7 +46,7 @@ const cypher = async (query: string, parameters: object = {}) => {
 };
 
 beforeAll(async () => {
-  qdrant = await OwnServer.start();
+  qdrant = await OwnServer.start({}, [], 512);
   redis = new Redis(servers.redis.url, { password: servers.redis.password });
   await redis.acl('SETUSER', user.username, 'on', `>${user.password}`, '~*', '&*', '+@all');
   await cypher('CREATE USER $username SET PASSWORD $password CHANGE NOT REQUIRED', user);
@@ -170,6 +170,32 @@ describe('a restore whose store fails while it is loaded', () => {
     }
     const { target } = prepared.trial;
     await prepared.trial.stack.restoreByUpload(target, prepared.now.archive);
+  });
+
+  test('for want of room on the disk of the server goes on when there is some again', async () => {
+    const { trial, before, now } = prepared;
+    const { putSecret } = trial.stack;
+    let uploads = 0;
+    const meddler = await startMeddler(qdrant, async (_method, path) => {
+      if (!path.includes('/snapshots/upload')) return;
+      if (++uploads === 1) qdrant.disk.fill();
+      else qdrant.disk.free();
+    });
+    try {
+      await putSecret(secretName('default', 'vectors'), { url: meddler.url, api_key: qdrant.apiKey });
+      const followed = await begin(trial, before);
+      const job = await trial.stack.waitForJob(followed.jobId);
+      expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
+      // Two collections, and the one whose first upload found no room.
+      expect(uploads).toBe(3);
+      expect(await settled(trial, followed.jobId)).toEqual([]);
+      expect(await whichSide(trial, now, before)).toBe('the archive');
+    } finally {
+      qdrant.disk.free();
+      await putSecret(secretName('default', 'vectors'), { url: qdrant.url, api_key: qdrant.apiKey });
+      await meddler.stop();
+    }
+    await trial.stack.restoreByUpload(trial.target, now.archive);
   });
 
   test('because its server was killed goes on when that is there again', async () => {

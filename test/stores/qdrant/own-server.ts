@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { installQdrant } from '../../../local/install/qdrant.ts';
 import { freePorts } from '../../../local/ports.ts';
+import { SmallDisk } from './small-disk.ts';
 import type { Server } from './support.ts';
 
 /** A Qdrant of a test's own: to be killed, started again, filled and searched for files. */
@@ -18,6 +19,7 @@ export class OwnServer implements Server {
   readonly #port: number;
   readonly #command: string;
   #process: ChildProcess | undefined;
+  #disk: SmallDisk | undefined;
 
   private constructor(folder: string, port: number, command: string) {
     this.#folder = folder;
@@ -26,7 +28,12 @@ export class OwnServer implements Server {
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  static async start(extra: NodeJS.ProcessEnv = {}, args: readonly string[] = []): Promise<OwnServer> {
+  /** @param megabytes  size of a disk of its own, which can be full then */
+  static async start(
+    extra: NodeJS.ProcessEnv = {},
+    args: readonly string[] = [],
+    megabytes?: number,
+  ): Promise<OwnServer> {
     const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-qdrant-'));
     const command = await installQdrant({
       environment: process.env,
@@ -36,17 +43,19 @@ export class OwnServer implements Server {
     });
     const [port = 0] = await freePorts(1);
     const server = new OwnServer(folder, port, command);
+    if (megabytes !== undefined) server.#disk = await SmallDisk.over(folder, megabytes);
     await server.up(extra, args);
     return server;
   }
 
   async up(extra: NodeJS.ProcessEnv = {}, args: readonly string[] = []): Promise<void> {
     const data = (name: string) => {
-      mkdirSync(join(this.#folder, name), { recursive: true });
+      mkdirSync(join(this.#disk?.root ?? this.#folder, name), { recursive: true });
       return join(this.#folder, name);
     };
     const [grpc = 0] = await freePorts(1);
-    this.#process = spawn(this.#command, args, {
+    const [command, wrapped] = this.#disk?.wrap(this.#command, args) ?? [this.#command, [...args]];
+    this.#process = spawn(command, wrapped, {
       cwd: this.#folder,
       stdio: 'ignore',
       env: {
@@ -72,6 +81,12 @@ export class OwnServer implements Server {
     }
   }
 
+  /** The disk that it was given. */
+  get disk(): SmallDisk {
+    if (this.#disk) return this.#disk;
+    throw new Error('This Qdrant has no disk of its own.');
+  }
+
   /** Kills the server as a power cut would. */
   async kill(): Promise<void> {
     const child = this.#process;
@@ -83,6 +98,7 @@ export class OwnServer implements Server {
 
   async stop(): Promise<void> {
     await this.kill();
+    this.#disk?.remove();
     await rm(this.#folder, { recursive: true, force: true });
   }
 
