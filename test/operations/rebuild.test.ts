@@ -24,6 +24,8 @@ async function put(backup_id: string, damage = (bytes: Buffer) => bytes): Promis
   const record = catalogRecord({
     backup_id,
     created_at: '2026-01-02T03:04:05.000Z',
+    type: 'partial',
+    only: { namespaces: ['full_docs'] },
     tags: ['weekly'],
     note: 'a note',
     retention: '30d',
@@ -40,7 +42,12 @@ async function put(backup_id: string, damage = (bytes: Buffer) => bytes): Promis
     tallies,
     tags,
     ...(note === undefined ? {} : { note }),
-    scope: { type: 'full', stores: record.stores, target: 'default' },
+    scope: {
+      type: record.type,
+      stores: record.stores,
+      target: 'default',
+      ...(record.only === undefined ? {} : { only: record.only }),
+    },
     ...{ requested_by, retention },
   });
   const { VersionId } = await context.bucket.s3.send(

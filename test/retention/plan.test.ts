@@ -93,6 +93,15 @@ describe('retention', () => {
     expect(left).toHaveLength(21);
   });
 
+  test('counts each part apart, in whatever order it is named', () => {
+    const whole = days(7);
+    const part = (day: number, namespaces: string[]) => backup(day, { only: { namespaces } });
+    const parts = Array.from({ length: 20 }, (_, i) => part(7 + i, i % 2 ? ['a', 'b'] : ['b', 'a']));
+    const left = kept(planRetention([...whole, ...parts, part(30, ['a'])], policy(), at(60)));
+    for (const { backup_id } of whole) expect(left).toContain(backup_id);
+    expect(left).toHaveLength(7 + 7 + 1);
+  });
+
   test('never drops the newest verified backup, even one whose own retention has ended', () => {
     const expired = days(3, { retention: '1d' });
     expect(kept(planRetention(expired, policy({ keep_last: 0 }), at(400)))).toEqual([expired[2]?.backup_id]);

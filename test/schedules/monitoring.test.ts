@@ -63,8 +63,9 @@ describe('health', () => {
     ]);
   });
 
-  test('counts neither damaged backups nor safety backups of restores', async () => {
+  test('counts neither damaged nor partial backups, nor safety backups of restores', async () => {
     await backup(5, { tags: ['pre-restore'] });
+    await backup(3, { type: 'partial', only: { namespaces: ['full_docs'] } });
     await backup(4, { verification: { state: 'damaged', at: ago(1), problems: ['x'] } });
     await backup(5, { target: 'other' });
     expect(await failing()).toEqual(['newest backup of default: There is no verified backup yet.']);

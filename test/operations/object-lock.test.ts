@@ -1,0 +1,110 @@
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  PutObjectCommand,
+  PutObjectLegalHoldCommand,
+} from '@aws-sdk/client-s3';
+import { SFNClient } from '@aws-sdk/client-sfn';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Bucket } from '../../shared/bucket/bucket.ts';
+import { archiveKey } from '../../shared/bucket/layout.ts';
+import type { OperationsContext } from '../../shared/operations/context.ts';
+import { deleteBackup } from '../../shared/operations/delete-backup.ts';
+import { PruneInput, prune } from '../../shared/operations/prune.ts';
+import { showBackup } from '../../shared/operations/show-backup.ts';
+import { S3_SERVERS, type S3Server } from '../archive/s3-servers.ts';
+import { idAt } from '../support/backup-id.ts';
+import { catalogue } from '../support/catalog.ts';
+
+const DAY = 24 * 60 * 60 * 1000;
+const [locked = '', held = '', free = '', newest = ''] = [5, 4, 3, 1].map((days) =>
+  idAt(new Date(Date.now() - days * DAY)),
+);
+
+describe.each(S3_SERVERS)('Object Lock, at $name', ({ start }) => {
+  let server: S3Server;
+  let context: OperationsContext;
+  const versions = new Map<string, string>();
+
+  beforeAll(async () => {
+    server = await start();
+    const name = `ngbak-lock-${process.pid}-${Date.now()}`;
+    const s3 = server.client();
+    await s3.send(new CreateBucketCommand({ Bucket: name, ObjectLockEnabledForBucket: true }));
+    const sfn = new SFNClient({ region: 'us-east-1' });
+    context = { bucket: new Bucket(name, s3), sfn, stateMachines: { backup: 'arn:b', restore: 'arn:r' } };
+    for (const backup_id of [locked, held, free, newest]) {
+      const Key = archiveKey(backup_id);
+      const until = {
+        ObjectLockMode: 'COMPLIANCE',
+        ObjectLockRetainUntilDate: new Date(Date.now() + DAY),
+      } as const;
+      const put = new PutObjectCommand({
+        Bucket: name,
+        Key,
+        Body: 'archive',
+        ChecksumAlgorithm: 'CRC32',
+        ...(backup_id === locked ? until : {}),
+      });
+      const version = String((await s3.send(put)).VersionId);
+      versions.set(backup_id, version);
+      if (backup_id === held) {
+        const hold = { Bucket: name, Key, VersionId: version, LegalHold: { Status: 'ON' } } as const;
+        await s3.send(new PutObjectLegalHoldCommand(hold));
+      }
+      const days = { [locked]: 5, [held]: 4, [free]: 3, [newest]: 1 }[backup_id] ?? 0;
+      await catalogue(context.bucket, {
+        backup_id,
+        created_at: new Date(Date.now() - days * DAY).toISOString(),
+        archive: {
+          key: Key,
+          version_id: version,
+          bytes: 7,
+          entries: 1,
+          codec: 'gzip',
+          crc32: 'AAAAAA==',
+          checksum: '0'.repeat(64),
+        },
+      });
+    }
+  });
+  afterAll(() => server.stop());
+
+  test('keeps what is locked or held when retention runs, says why, and lets the rest go', async () => {
+    const policy = { keep_last: 1, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, keep_yearly: 0 };
+    for (const run of ['the first', 'the second']) {
+      const { backups } = await prune(context, PruneInput.parse({ dry_run: false, policy }));
+      const told = Object.fromEntries(
+        backups.map(({ backup_id, deleted, reasons }) => [backup_id, { deleted, reasons }]),
+      );
+      expect({ run, told }).toEqual({
+        run,
+        told: {
+          [newest]: { deleted: false, reasons: expect.anything() },
+          ...(run === 'the first' ? { [free]: { deleted: true, reasons: expect.anything() } } : {}),
+          [held]: { deleted: false, reasons: ['it is under a legal hold'] },
+          [locked]: {
+            deleted: false,
+            reasons: [expect.stringMatching(/^Object Lock \(compliance\) keeps it until 20/)],
+          },
+        },
+      });
+    }
+  });
+
+  test('refuses to delete it by hand, and its record stays', async () => {
+    await expect(deleteBackup(context, locked)).rejects.toThrow('Object Lock (compliance) keeps it until');
+    await expect(deleteBackup(context, held)).rejects.toThrow('it is under a legal hold');
+    expect((await showBackup(context, locked)).backup_id).toBe(locked);
+  });
+
+  test('S3 itself would not delete that version', async () => {
+    const Key = archiveKey(locked);
+    const remove = new DeleteObjectCommand({
+      Bucket: context.bucket.name,
+      Key,
+      VersionId: versions.get(locked),
+    });
+    await expect(context.bucket.s3.send(remove)).rejects.toThrow();
+  });
+});
