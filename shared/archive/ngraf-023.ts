@@ -79,7 +79,10 @@ export function convertManifest(
   }
   if (has(/^vectors\//)) {
     stores.push('vectors');
-    lacks.push('aliases of collections, which are not part of Qdrant snapshots');
+    lacks.push(
+      'aliases of collections, which are not part of Qdrant snapshots',
+      'number and size of its vectors, which stand inside the snapshots: make sure that they are those of the model in use',
+    );
   }
   if (has(/^kv\//)) {
     stores.push('kv');

@@ -307,6 +307,22 @@ describe('vectors', () => {
     },
   );
 
+  test('are told where they come from, on every point and in no other way, when it is asked for', async () => {
+    const scope = { collections: [one], method: 'points' };
+    const { archive } = await exportAll(opener(qdrantAdapter, connection(), scope));
+    const origin = { restored_from_backup: 'snapshot_1', original_target: 'somewhere' };
+    const restored = await restoreInto(qdrantAdapter, connection(), archive, scope, scope, {
+      rename: { collections: { [one]: copy } },
+      origin,
+    });
+    expect(restored.samples).toEqual([]);
+    const marked = (await points(one)).map((point) => ({
+      ...point,
+      payload: { ...point.payload, ...origin },
+    }));
+    expect(await points(copy)).toEqual(marked);
+  });
+
   test('of a workspace come back as another one: payload and ids as LightRAG makes them, the others untouched', async () => {
     const scope = (workspace: string) => ({
       ...(profileScopes('lightrag', { workspace }).vectors as object),
