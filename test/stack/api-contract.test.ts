@@ -15,8 +15,11 @@ const EXAMPLES = 5;
 const RUN_SECONDS = 80;
 /** What stands in for "any": another run may take another one to look elsewhere. */
 const SEED = process.env.NGBAK_TEST_SEED ?? '20261121';
-/** Starts real backups of, or deletes for good in, the deployment that other tests use: shown to a viewer only. */
-const WITH_EFFECT = ['/api/v1/backup', '/api/v1/backup/prune'];
+/**
+ * Starts real backups of, deletes for good in, or says what is deleted in the deployment that other tests use: shown to a
+ * viewer only.
+ */
+const WITH_EFFECT = ['/api/v1/backup', '/api/v1/backup/prune', '/api/v1/retention'];
 
 /** Methods that must be refused where they mean nothing. Not TRACE: it is refused before it reaches the API. */
 const CONFIGURATION = `
@@ -64,7 +67,7 @@ test('whatever its OpenAPI text allows or forbids, the API answers as it says th
   expect(await run(stack.apiKey('admin'), without)).toBe('');
 }, 300_000);
 
-test('the same for a viewer, who may start and delete nothing', async () => {
+test('the same for a viewer, who may start, set and delete nothing', async () => {
   expect(
     await run(
       stack.apiKey('viewer'),
