@@ -3,10 +3,12 @@ import { InvalidInputError } from '../shared/errors.ts';
 import { type FoundNames, type Proposal, proposeProfile } from '../shared/profiles/propose.ts';
 import { filesAdapter } from '../shared/stores/files/adapter.ts';
 import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
-import type { Store } from '../shared/stores/port.ts';
+import type { LegContext, Store } from '../shared/stores/port.ts';
 import { qdrantAdapter } from '../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../shared/stores/redis/adapter.ts';
 
+/** Counts told of a store. */
+const COUNTS_TOLD_MAX = 8;
 /** Longest that the stores are looked at, in milliseconds. */
 const TIMEOUT_MS = 30_000;
 
@@ -24,9 +26,7 @@ export async function proposeByNames(
       remedy: 'Set NEO4J_URI, QDRANT_URL or REDIS_URL, with their credentials, or give --files.',
     });
   }
-  const signal = AbortSignal.timeout(TIMEOUT_MS);
-  const nothing = () => undefined;
-  const context = { jobId: 'doctor', timeLeft: () => TIMEOUT_MS, signal, progress: nothing, log: nothing };
+  const context = lookingOnly();
   try {
     const found = await Promise.all(
       stores.map(async (store) => [store.name, await store.names(context)] as const),
@@ -37,8 +37,29 @@ export async function proposeByNames(
   }
 }
 
-/** The stores that are named; key-value data is either in files or in Redis. */
-function openStores(environment: NodeJS.ProcessEnv, location: string | undefined): Store[] {
+/** Reaches a store, with its credentials, and tells version and contents; closes it. Throws what the store throws. */
+export async function tellStore(store: Store): Promise<string> {
+  try {
+    const { kind, version, edition, counts, warnings } = await store.probe(lookingOnly());
+    const held = Object.entries(counts).map(([name, count]) => `${name} ${count}`);
+    const more = held.length > COUNTS_TOLD_MAX ? [`and ${held.length - COUNTS_TOLD_MAX} more`] : [];
+    const contents = [...held.slice(0, COUNTS_TOLD_MAX), ...more].join(', ') || 'empty';
+    return [`${kind} ${version}${edition === undefined ? '' : ` (${edition})`}`, contents, ...warnings].join(
+      '; ',
+    );
+  } finally {
+    await store.close();
+  }
+}
+
+function lookingOnly(): LegContext {
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const nothing = () => undefined;
+  return { jobId: 'doctor', timeLeft: () => TIMEOUT_MS, signal, progress: nothing, log: nothing };
+}
+
+/** The stores that are named, whole; key-value data is either in files or in Redis. The caller closes them. */
+export function openStores(environment: NodeJS.ProcessEnv, location: string | undefined): Store[] {
   const dependencies = { target: 'doctor' };
   const [neo4j, qdrant, redis] = [
     explicitAddress('neo4j', environment),

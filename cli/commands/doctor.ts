@@ -5,7 +5,7 @@ import { explainAwsError } from '../../shared/operations/aws-error.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { printable } from '../format.ts';
-import { proposalText, proposeByNames } from '../known-stores.ts';
+import { openStores, proposalText, proposeByNames, tellStore } from '../known-stores.ts';
 import { settingsFile } from '../settings.ts';
 
 /** A clock that is further off makes AWS refuse signatures at 5 minutes; told well before, in milliseconds. */
@@ -27,14 +27,18 @@ export function doctorCommand(program: Command): void {
     )
     .option(
       '--stores',
-      'also look at the stores that NEO4J_URI, QDRANT_URL and REDIS_URL name, and propose a profile for them',
+      'also look at the stores that NEO4J_URI, QDRANT_URL and REDIS_URL name: whether they can be reached, their versions and what they hold, and propose a profile for them',
     )
     .option('--files <location>', 'the same with key-value data in files: a folder or s3://bucket/prefix')
     .action(async ({ stores, files }: { stores?: true; files?: string }, command: Command) => {
       const cli = cliOf(command);
       const findings = await examine(cli);
       if (stores || files !== undefined) {
+        const looked = openStores(process.env, files).map((store) =>
+          find(`${store.name} store`, () => tellStore(store)),
+        );
         findings.push(
+          ...(await Promise.all(looked)),
           await find('profile', async () => proposalText(await proposeByNames(process.env, files))),
         );
       }

@@ -5,6 +5,7 @@ import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { executionArn } from '../../shared/operations/start.ts';
 import { freshContext } from '../operations/context.ts';
+import { servers } from '../servers.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
 import { environmentOf, type Ran, run, Session } from './run.ts';
@@ -181,8 +182,29 @@ describe('the configuration', () => {
       ok: true,
       message: '"lightrag", because of file kv_store_doc_status.json. The profile in cdk.json decides.',
     });
+    expect(findings.find(({ name }) => name === 'kv store')).toEqual({
+      name: 'kv store',
+      ok: true,
+      message: 'files 1 (directory); files 2',
+    });
     const none = await run(['doctor', '--json', '--stores'], unnamed);
     expect(none.stdout).toMatch(/"name":"profile","ok":false,"message":"No store is named\. Set NEO4J_URI/);
+  });
+
+  test('of stores is checked by doctor: version and contents where they answer, and what is wrong where not', async () => {
+    const { url, password } = servers.redis;
+    const reached = { NEO4J_URI: '', QDRANT_URL: '', REDIS_URL: url, REDIS_PASSWORD: password };
+    const ran = await run(['doctor', '--json', '--stores'], { ...environment, ...reached });
+    expect(ran.stdout).toMatch(/"name":"kv store","ok":true,"message":"redis \d+\.\d+\.\d+/);
+    const wrong = { ...reached, REDIS_PASSWORD: 'hush-hush' };
+    const refused = await run(['doctor', '--json', '--stores'], { ...environment, ...wrong });
+    expect(refused.code).toBe(1);
+    const findings = refused.lines()[0]?.data.findings as { name: string; ok: boolean; message: string }[];
+    expect(findings.find(({ name }) => name === 'kv store')).toMatchObject({
+      ok: false,
+      message: expect.stringContaining('refused'),
+    });
+    expect(refused.stdout + refused.stderr).not.toContain('hush-hush');
   });
 
   test('that is wrong is told by key, and no value is repeated', async () => {
