@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { throttle } from '../../shared/archive/throttle.ts';
+import type { EntryReader } from '../../shared/archive/types.ts';
 import { MemoryArchive } from '../stores/memory-archive.ts';
 
 const CONTENT = Buffer.alloc(200_000, 'x');
@@ -10,7 +11,7 @@ function archiveOf(content: Buffer): MemoryArchive {
   return archive;
 }
 
-async function read(archive: Pick<MemoryArchive, 'find' | 'open'>): Promise<Buffer> {
+async function read(archive: EntryReader): Promise<Buffer> {
   const entry = await archive.find('kv/a.json');
   if (!entry) throw new Error('the entry is gone');
   const chunks: Uint8Array[] = [];
