@@ -24,6 +24,8 @@ import { connectionsOf } from './bench-target.ts';
 
 const READS_PER_SECOND = 400;
 const WRITES_PER_SECOND = 25;
+/** Until the servers have compiled and cached what the traffic needs. */
+const WARM_UP_SECONDS = 10;
 const NAMESPACE = 'bench';
 const KINDS = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' } as const;
 type StoreName = keyof typeof KINDS;
@@ -72,7 +74,7 @@ async function main(signal: AbortSignal): Promise<void> {
     });
     for (const [store, traffic] of Object.entries(await trafficOf(connections))) {
       console.error(`${store}: warming up`);
-      await drive(traffic, 5, signal);
+      await drive(traffic, WARM_UP_SECONDS, signal);
       const alone = await drive(traffic, seconds, signal);
       const child = startExports(store, connections[store as StoreName]);
       let exports = 0;
