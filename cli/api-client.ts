@@ -99,6 +99,9 @@ export function apiClient(url: string, key: string | undefined): Client {
     async confirmRestore(job, phrase) {
       await call(Accepted, 'POST', `/restore/${at(job)}/confirm`, { phrase });
     },
+    async changeRestoreOptions(job, input) {
+      await call(Accepted, 'POST', `/restore/${at(job)}/options`, input);
+    },
     async rejectRestore(job, reason) {
       await call(Accepted, 'POST', `/restore/${at(job)}/reject`, reason === undefined ? {} : { reason });
     },

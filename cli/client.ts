@@ -10,7 +10,11 @@ import type { JobList, ListJobsInput } from '../shared/operations/list-jobs.ts';
 import type { ScheduleList, ScheduleView } from '../shared/operations/list-schedules.ts';
 import type { Pruned, PruneInput } from '../shared/operations/prune.ts';
 import type { RebuiltCatalog } from '../shared/operations/rebuild-catalog.ts';
-import type { RequestRestoreInput, RestoreBackupInput } from '../shared/operations/restore.ts';
+import type {
+  ChangeOptionsInput,
+  RequestRestoreInput,
+  RestoreBackupInput,
+} from '../shared/operations/restore.ts';
 import type { RetentionSetting, SetRetentionInput } from '../shared/operations/retention.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { StartedJob } from '../shared/operations/start.ts';
@@ -58,6 +62,8 @@ export interface Client {
   /** Attaches the relationships that a restore kept. */
   attachDeferred(jobId: string, input: AttachInput): Promise<StartedJob>;
   confirmRestore(jobId: string, phrase: string): Promise<void>;
+  /** Inspects a restore that waits once more, with other options. */
+  changeRestoreOptions(jobId: string, input: ChangeOptionsInput): Promise<void>;
   rejectRestore(jobId: string, reason?: string): Promise<void>;
   listJobs(input: ListJobsInput): Promise<JobList>;
   showJob(jobId: string): Promise<JobView>;

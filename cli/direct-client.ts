@@ -15,6 +15,7 @@ import { listSchedules, showSchedule } from '../shared/operations/list-schedules
 import { prune } from '../shared/operations/prune.ts';
 import { rebuildCatalog } from '../shared/operations/rebuild-catalog.ts';
 import {
+  changeRestoreOptions,
   confirmRestore,
   rejectRestore,
   requestRestore,
@@ -54,6 +55,7 @@ export function directClient(context: OperationsContext): Client {
     completeUpload: (jobId) => completeRestoreUpload(context, jobId),
     attachDeferred: (jobId, input) => attachDeferred(context, jobId, input, by),
     confirmRestore: (jobId, phrase) => confirmRestore(context, jobId, phrase),
+    changeRestoreOptions: (jobId, input) => changeRestoreOptions(context, jobId, input),
     rejectRestore: (jobId, reason) => rejectRestore(context, jobId, reason),
     listJobs: (input) => listJobs(context, input),
     showJob: (jobId) => showJob(context, jobId),

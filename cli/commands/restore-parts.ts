@@ -25,7 +25,7 @@ export function onlyOf({ label, collections, namespaces, keyPrefixes }: OnlyFlag
 }
 
 /** Flags of `ngbak restore` that say what of an archive is restored, and under which names. */
-export interface PartFlags extends OnlyFlags {
+interface PartFlags extends OnlyFlags {
   readonly parameter?: Record<string, string>;
   readonly renameLabel?: string;
   readonly renamePrefix?: string;
@@ -34,8 +34,46 @@ export interface PartFlags extends OnlyFlags {
   readonly labelOrigin?: boolean;
 }
 
+/** Flags that say how a restore treats its target; a restore that waits can be given others. */
+export interface HowFlags extends PartFlags {
+  readonly stores?: string[];
+  readonly mode?: string;
+  readonly onConflict?: string;
+  readonly safetyBackup: boolean;
+}
+
+/** Adds the flags of {@link HowFlags}. */
+export function howOptions(command: Command): Command {
+  command
+    .option('-s, --stores <names>', 'only these stores', list)
+    .addOption(
+      new Option('--mode <mode>', 'empty the target first, or keep what it holds').choices([
+        'replace',
+        'merge',
+      ]),
+    )
+    .addOption(
+      new Option('--on-conflict <what>', 'with merge, for a record that is there with other content').choices(
+        ['keep', 'overwrite', 'fail'],
+      ),
+    )
+    .option('--no-safety-backup', 'do not save the target first: a failed restore can then not be undone');
+  return partOptions(command);
+}
+
+/** The options of a restore that the flags stand for. */
+export function howOf(flags: HowFlags): object {
+  return {
+    stores: flags.stores,
+    mode: flags.mode,
+    on_conflict: flags.onConflict,
+    safety_backup: flags.safetyBackup,
+    ...partsOf(flags),
+  };
+}
+
 /** Adds the flags of {@link PartFlags}. */
-export function partOptions(command: Command): Command {
+function partOptions(command: Command): Command {
   return onlyOptions(command)
     .option(
       '--parameter <name=value>',
@@ -59,7 +97,7 @@ export function partOptions(command: Command): Command {
 }
 
 /** The options of a restore that the flags stand for. */
-export function partsOf(flags: PartFlags): object {
+function partsOf(flags: PartFlags): object {
   const { parameter: parameters, renameLabel, renamePrefix, renameCollection } = flags;
   const rename = {
     parameters,

@@ -1,13 +1,17 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { InvalidInputError } from '../../shared/errors.ts';
 import { Id } from '../../shared/ids.ts';
 import { isSameJson, parseInput } from '../../shared/input.ts';
 import { AttachInput } from '../../shared/operations/attach.ts';
 import { NotFoundError, RefusedError } from '../../shared/operations/errors.ts';
 import { ListJobsInput } from '../../shared/operations/list-jobs.ts';
-import { RequestRestoreInput, RestoreBackupInput } from '../../shared/operations/restore.ts';
+import {
+  ChangeOptionsInput,
+  RequestRestoreInput,
+  RestoreBackupInput,
+} from '../../shared/operations/restore.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import type { UploadStatus } from '../../shared/operations/upload.ts';
 import { shownFileName } from '../../shared/restore/request.ts';
@@ -21,17 +25,12 @@ import { bytes } from '../format.ts';
 import { inspectionText } from '../job-text.ts';
 import { ask } from '../prompt.ts';
 import { uploadFile } from '../transfer/upload.ts';
-import { list } from './options.ts';
-import { type PartFlags, partOptions, partsOf } from './restore-parts.ts';
+import { type HowFlags, howOf, howOptions } from './restore-parts.ts';
 
-interface RestoreFlags extends PartFlags {
+interface RestoreFlags extends HowFlags {
   readonly target?: string;
-  readonly stores?: string[];
-  readonly mode?: string;
-  readonly onConflict?: string;
   readonly cypherScript?: boolean;
   readonly dryRun?: boolean;
-  readonly safetyBackup: boolean;
   readonly confirm?: string;
   readonly wait: boolean;
 }
@@ -42,7 +41,7 @@ interface AttachFlags {
   readonly confirm?: string;
 }
 
-/** `ngbak restore`, `ngbak attach`, `ngbak confirm` and `ngbak reject` */
+/** `ngbak restore`, `ngbak attach`, `ngbak options`, `ngbak confirm` and `ngbak reject` */
 export function restoreCommands(program: Command): void {
   const restore = program
     .command('restore')
@@ -52,39 +51,22 @@ export function restoreCommands(program: Command): void {
     )
     .argument('<backup-or-file>', 'id of a backup, or path of a .ngbak file')
     .option('-t, --target <name>', 'which target to restore into; otherwise the one that was backed up')
-    .option('-s, --stores <names>', 'only these stores', list)
-    .addOption(
-      new Option('--mode <mode>', 'empty the target first, or keep what it holds').choices([
-        'replace',
-        'merge',
-      ]),
-    )
-    .addOption(
-      new Option('--on-conflict <what>', 'with merge, for a record that is there with other content').choices(
-        ['keep', 'overwrite', 'fail'],
-      ),
-    )
     .option(
       '--cypher-script',
       'of an archive of NGRAF-023, read the graph out of its Cypher script, none of which is executed',
     )
     .option('--dry-run', 'inspect only')
-    .option('--no-safety-backup', 'do not save the target first: a failed restore can then not be undone')
     .option('--confirm <target>', "the target's name: restores without asking")
     .option('--no-wait', 'do not follow the job');
-  partOptions(restore).action(async (what: string, flags: RestoreFlags, command: Command) => {
+  howOptions(restore).action(async (what: string, flags: RestoreFlags, command: Command) => {
     const cli = cliOf(command);
     const client = await cli.client();
     const options = {
       target: flags.target,
-      stores: flags.stores,
-      mode: flags.mode,
-      on_conflict: flags.onConflict,
       cypher_script: flags.cypherScript,
       dry_run: flags.dryRun,
-      safety_backup: flags.safetyBackup,
       confirm: flags.confirm,
-      ...partsOf(flags),
+      ...howOf(flags),
     };
     const jobId = Id.safeParse(what).success
       ? await startFromCatalog(client, what, options)
@@ -116,6 +98,24 @@ export function restoreCommands(program: Command): void {
       cli.output.event('started', { job_id: started.job_id });
       await guide(cli, client, started.job_id);
     });
+  const options = program
+    .command('options')
+    .summary('inspect a restore that waits once more, with other options')
+    .description(
+      'Gives a restore that waits for its confirmation other options, all of them: those that are left out get their defaults. Archive and target are compared again, and nothing is written. What then stands against the restore does not end it; other options can be tried.',
+    )
+    .argument('<job>', 'id of the job');
+  howOptions(options).action(async (jobId: string, flags: HowFlags, command: Command) => {
+    const cli = cliOf(command);
+    const client = await cli.client();
+    const before = await client.showJob(jobId);
+    // What the archive was read with stays as it is.
+    const kept = { cypher_script: before.options?.cypher_script };
+    const input = parseInput(ChangeOptionsInput, { ...howOf(flags), ...kept }, 'The options');
+    await client.changeRestoreOptions(jobId, input);
+    await untilChanged(client, before);
+    await guide(cli, client, jobId);
+  });
   program
     .command('confirm')
     .summary('let a restore that waits go on')
@@ -255,6 +255,17 @@ async function guide(cli: Cli, client: Client, jobId: string): Promise<void> {
   if (job.inspection) cli.output.note(`\n${inspectionText(job.inspection)}\n`);
   if (!(await askForPhrase(cli, client, job))) return reportEnd(cli, await client.showJob(jobId));
   reportEnd(cli, await followConfirmed(cli, client, jobId));
+}
+
+/** Waits while the record of a job still says what it said before its options were changed. */
+async function untilChanged(client: Client, before: JobView): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const { state, inspection } = await client.showJob(before.job_id);
+    const same = state === before.state && inspection?.inspected_at === before.inspection?.inspected_at;
+    if (!same || Date.now() > deadline) return;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
 }
 
 /** True where the operator confirmed. Where nobody can be asked, the job goes on waiting. */

@@ -76,6 +76,18 @@ test('without a terminal, a restore waits, says so by its exit code, and is reje
   const ran = await run(['restore', backupId], environment);
   expect([ran.code, ran.stderr]).toEqual([8, expect.stringMatching(/ngbak confirm restore_\S+ cli/)]);
   const jobId = /ngbak confirm (\S+)/.exec(ran.stderr)?.[1] ?? '';
+  // Other options are tried, with AWS credentials and by the API; the job waits on, and nothing is written.
+  const api = { NGBAK_API_URL: stack.apiUrl(), NGBAK_API_KEY: stack.apiKey('operator') };
+  for (const [how, way] of [
+    [['--stores', 'kv', '--mode', 'merge', '--on-conflict', 'keep'], {}],
+    [['--stores', 'graph', '--no-safety-backup'], api],
+  ] as const) {
+    const tried = await run(['options', jobId, ...how], { ...environment, ...way });
+    expect([tried.code, tried.stderr]).toEqual([8, expect.stringContaining(`ngbak confirm ${jobId} cli`)]);
+    const [job] = await ngbak('job', ['job', jobId]);
+    expect(job).toMatchObject({ state: 'awaiting_confirmation', options: { stores: [how[1]] } });
+    expect(job?.inspection).toMatchObject({ stores: [{ store: how[1] }] });
+  }
   await ngbak('rejected', ['reject', jobId]);
   expect((await stack.waitForJob(jobId)).state).toBe('cancelled');
   expect(await readTarget(CLI)).toEqual(damaged);
