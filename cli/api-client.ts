@@ -126,6 +126,10 @@ export function apiClient(url: string, key: string | undefined): Client {
         },
       );
     },
+    async permissions() {
+      const { name, role } = await call(Me, 'GET', '/me');
+      return `"${name}" is ${role}: ${MAY[role]}`;
+    },
     health: () => call(Health, 'GET', '/health'),
     async clockOffsetMs() {
       const { headers } = await send(`${base}/openapi.json`, 'GET', key);
@@ -133,6 +137,15 @@ export function apiClient(url: string, key: string | undefined): Client {
     },
   };
 }
+
+const Me = z.object({ name: z.string(), role: z.enum(['viewer', 'operator', 'admin']) });
+
+/** What each role may do: docs/api.md has it call by call. */
+const MAY: Record<z.infer<typeof Me>['role'], string> = {
+  viewer: 'may look at everything, and change nothing',
+  operator: 'may back up, restore and get data out, but delete no backup',
+  admin: 'may do everything',
+};
 
 /** One key for each request that is meant once, however often it is sent. */
 function newKey(): string {

@@ -71,6 +71,7 @@ export function directClient(context: OperationsContext): Client {
     removeSchedule: (name) => removeSchedule(context, name),
     runSchedule: (name) => runSchedule(context, name, by),
     rebuildCatalog: (options) => rebuildCatalog(context, options),
+    permissions: () => Promise.resolve(undefined),
     health: () => checkHealth(context),
     async clockOffsetMs() {
       // Any answer of S3 has its time, also the refusal that a wrong clock leads to.

@@ -11,6 +11,8 @@ import { settingsFile } from '../settings.ts';
 /** A clock that is further off makes AWS refuse signatures at 5 minutes; told well before, in milliseconds. */
 const CLOCK_OFF_MAX_MS = 60_000;
 
+const UNKNOWN = 'those of these AWS credentials; what they lack is told by name when it is tried';
+
 interface Finding {
   readonly name: string;
   readonly ok: boolean;
@@ -23,7 +25,7 @@ export function doctorCommand(program: Command): void {
     .command('doctor')
     .summary('check that everything an operator needs works')
     .description(
-      'Checks configuration, credentials, bucket, workflows, clock and the age of the newest backup, and says what to do.',
+      'Checks configuration, credentials, permissions, bucket, workflows, clock and the age of the newest backup, and says what to do.',
     )
     .option(
       '--stores',
@@ -64,14 +66,15 @@ async function examine(cli: Cli): Promise<Finding[]> {
   const access = await find('access', async () => (await cli.client()).where);
   if (!access.ok) return [configuration, access];
   const client = await cli.client();
-  const [health, clock] = await Promise.all([
+  const [permissions, health, clock] = await Promise.all([
+    find('permissions', async () => (await client.permissions()) ?? UNKNOWN),
     client.health().then(
       ({ checks }) => checks,
       (error) => [{ name: 'health', ok: false, message: explain(error) }],
     ),
     find('clock', () => tellClock(client.clockOffsetMs)),
   ]);
-  return [configuration, access, ...health, clock];
+  return [configuration, access, permissions, ...health, clock];
 }
 
 async function tellClock(offset: () => Promise<number>): Promise<string> {

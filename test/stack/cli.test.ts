@@ -145,6 +145,10 @@ test('through the HTTP API, all of that works the same', async () => {
     NGBAK_API_KEY: stack.apiKey('admin'),
     AWS_ACCESS_KEY_ID: 'none',
   };
+  const { stdout } = await run(['doctor', '--json'], { ...environment, ...api });
+  expect(stdout).toContain(
+    '"name":"permissions","ok":true,"message":"\\"test-admin\\" is admin: may do everything"',
+  );
   const [job] = await ngbak('job', ['backup', '--target', 'cli', '--wait'], api);
   expect(job).toMatchObject({ state: 'completed', requested_by: 'test-admin' });
   const made = String(job?.backup_id);
