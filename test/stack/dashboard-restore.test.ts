@@ -102,12 +102,14 @@ test(
       await page.getByLabel('Collections of vectors').fill('dashboard_items');
     };
     await fill();
+    await page.getByLabel('Nodes with the label').fill('Nobody');
     await page.getByText('There is no backup of this scope to judge by').waitFor();
+    await page.getByLabel('Nodes with the label').fill('');
     await button(page, 'Create backup').click();
     await page.getByText('Backed up and read back').waitFor();
     const job = await browser.stack.waitForJob(jobIn(page));
     await visit.open(`backup/${job.backup_id}`);
-    await page.getByText('Partial: vectors, config: only collections dashboard_items').waitFor();
+    await page.getByText('Partial: vectors: only collections dashboard_items').waitFor();
     await fill();
     await page.getByText('Judged by').waitFor();
     visit.assertClean();
