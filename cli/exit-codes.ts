@@ -22,6 +22,7 @@ export const EXIT_CODES = {
   waiting: [8, 'the restore waits for `ngbak confirm`'],
   cancelled: [9, 'the job was cancelled'],
   interrupted: [130, 'stopped by Ctrl-C; a started job goes on unless it was cancelled'],
+  unread: [141, 'nobody reads the output any more; a started job goes on'],
 } as const satisfies Record<string, readonly [number, string]>;
 
 /** What a command throws to end with a certain exit code, after it has said why. */

@@ -47,4 +47,9 @@ function chain(error: Error): string {
   return `${error.stack}${cause}`;
 }
 
+// As of `ngbak list | head`: a program in a pipe ends when nobody reads on.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT_CODES.unread[0]);
+  throw error;
+});
 process.exitCode = await main(process.argv.slice(2));

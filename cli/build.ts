@@ -1,0 +1,80 @@
+/** `npm run cli:build`: makes the npm package of the command line in dist/cli, ready for `npm publish dist/cli`. */
+import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { build } from 'esbuild';
+import { z } from 'zod';
+import { parseJson } from '../shared/input.ts';
+
+const ROOT = resolve(import.meta.dirname, '..');
+const PROGRAM = 'ngbak.mjs';
+/** The first Node whose zlib knows zstd. */
+const NODE_MIN = '22.15';
+
+const Described = z.object({
+  name: z.string(),
+  version: z.string(),
+  description: z.string(),
+  license: z.string(),
+});
+
+const README = `# ngbak
+
+Backup and restore of GraphRAG systems on AWS: graph, vectors, key-value data and configuration in one archive.
+
+    ngbak doctor
+    ngbak backup --wait
+    ngbak restore backup_20260102_030000.ngbak
+
+\`ngbak --help\` tells the rest. \`ngbak deploy\` and \`ngbak local\` need a checkout of the repository.
+`;
+
+/**
+ * Bundles the command line with everything it imports into one file that Node runs as it is, beside the package.json that
+ * makes it a command. Node refuses TypeScript in installed packages, and nobody who installs a command should get the
+ * CDK with it.
+ *
+ * @param folder  where the package goes; what is there is replaced
+ */
+export async function buildCli(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  await build({
+    entryPoints: [join(ROOT, 'cli/main.ts')],
+    outfile: join(folder, PROGRAM),
+    bundle: true,
+    platform: 'node',
+    target: 'node22',
+    format: 'esm',
+    mainFields: ['module', 'main'],
+    banner: {
+      js: [
+        '#!/usr/bin/env node',
+        // Packages in CommonJS call `require`, which ES modules do not have.
+        "import{createRequire}from'node:module';const require=createRequire(import.meta.url);",
+      ].join('\n'),
+    },
+    minifyWhitespace: true,
+    minifySyntax: true,
+    keepNames: true,
+    legalComments: 'none',
+    logLevel: 'warning',
+  });
+  await chmod(join(folder, PROGRAM), 0o755);
+  await copyFile(join(ROOT, 'LICENSE'), join(folder, 'LICENSE'));
+  await writeFile(join(folder, 'README.md'), README);
+  const described = parseJson(Described, await readFile(join(ROOT, 'package.json'), 'utf8'), 'package.json');
+  const manifest = {
+    ...described,
+    type: 'module',
+    bin: { ngbak: PROGRAM },
+    engines: { node: `>=${NODE_MIN}` },
+    files: [PROGRAM],
+  };
+  await writeFile(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const folder = join(ROOT, 'dist/cli');
+  await buildCli(folder);
+  console.log(`${folder}: try it with npm install -g ${folder}`);
+}
