@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { deferredKey } from '../../shared/bucket/layout.ts';
+import { run } from '../cli/run.ts';
 import { withClients } from './content.ts';
 import { deployedStack } from './harness.ts';
 
@@ -35,7 +36,8 @@ describe('relationships whose other end is missing', () => {
     await cypher(`MATCH (n) WHERE n:Options OR n:${THEIRS} DETACH DELETE n`);
   });
 
-  it('are kept by a restore that defers them, and attached later, each once, however often', async () => {
+  let kept: string;
+  it('are kept by a restore that defers them, which attaches those whose other end is there', async () => {
     const stack = deployedStack();
     await makeNeighbour('x');
     const input = { backup_id: backupId, confirm: 'options', rename: RENAME, dangling: 'defer' };
@@ -45,16 +47,59 @@ describe('relationships whose other end is missing', () => {
       dangling: { attached: 1, left_out: 1, kept: true },
     });
     expect(await links()).toEqual(['a CITES x']);
-    expect(await stack.keys('deferred/')).toContain(deferredKey(first.name ?? ''));
+    kept = first.name ?? '';
+    expect(await stack.keys('deferred/')).toContain(deferredKey(kept));
+  });
 
+  it('are attached by `ngbak attach` when the other end has come, each once, however often', async () => {
     await makeNeighbour('y');
     for (let time = 0; time < 2; time++) {
-      const attached = await stack.run('Restore', { attach: first.name, confirm: 'options' });
-      expect(attached.cause).toBeUndefined();
-      expect(JSON.parse(attached.output ?? '')).toMatchObject({ dangling: { attached: 2, left_out: 0 } });
+      const ran = await run(['attach', kept, '--confirm', 'options', '--json'], {
+        NGBAK_STACK: 'NgbakTest',
+      });
+      expect([ran.code, ran.stdout, ran.stderr]).toEqual([0, expect.anything(), '']);
+      expect(ran.lines().find(({ type }) => type === 'job')?.data).toMatchObject({
+        state: 'completed',
+        result: { dangling: { attached: 2, left_out: 0 } },
+      });
       expect(await links()).toEqual(['a CITES x', 'b CITES y']);
     }
     expect(await cypher(`MATCH (:${OURS})-[r:CITES]->(:${THEIRS}) RETURN r.page AS page`)).toHaveLength(1);
+  });
+
+  it('are attached by the HTTP API once for each idempotency key, and not before the confirmation', async () => {
+    const stack = deployedStack();
+    await cypher(`MATCH (n:${THEIRS} {id: 'y'}) DETACH DELETE n`);
+    await makeNeighbour('y');
+    const post = async (path: string, body: object) => {
+      const answer = await fetch(`${stack.apiUrl()}/api/v1/restore/${path}`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${stack.apiKey('operator')}`,
+          'content-type': 'application/json',
+          'idempotency-key': `attach ${kept}`,
+        },
+        body: JSON.stringify(body),
+      });
+      return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+    };
+    const started = await post(`${kept}/attach`, {});
+    expect(started).toMatchObject({ status: 202, body: { replayed: false } });
+    const jobId = String(started.body.job_id);
+    expect(await post(`${kept}/attach`, {})).toMatchObject({
+      status: 202,
+      body: { job_id: jobId, replayed: true },
+    });
+    expect(await post(`${kept}/attach`, { safety_backup: false })).toMatchObject({ status: 409 });
+    await stack.waitForJob(jobId, ({ state }) => state === 'awaiting_confirmation');
+    expect(await links()).toEqual(['a CITES x']);
+    expect((await post(`${jobId}/confirm`, { phrase: 'options' })).status).toBe(202);
+    expect(await stack.waitForJob(jobId)).toMatchObject({
+      state: 'completed',
+      requested_by: 'test-operator',
+      result: { dangling: { attached: 2, left_out: 0 } },
+    });
+    expect(await links()).toEqual(['a CITES x', 'b CITES y']);
   });
 
   it('are named as not there by an attach of a restore that kept none', async () => {
