@@ -1,17 +1,23 @@
 /**
  * `npm test [-- jest arguments]`: starts the servers, deploys the stack when tests in test/stack/ are selected, runs
  * Jest, ends everything, and prints `N passed, N failed` as the last line. Exits with 1 unless all tests passed.
+ *
+ * Tests of the deployed stack wait most of the time. Where others are selected as well, those run beside them, by a
+ * second process of this program with servers of its own.
  */
 import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join, relative } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { ROOT } from '../local/folders.ts';
 import { installAwsCli } from '../local/install/python.ts';
 import { INTERRUPTED_EXIT_CODE, InterruptedError, interruptible } from '../local/interrupt.ts';
 import { boundToParent, ended, killGroup } from '../local/processes.ts';
+import { explicitAddress } from '../local/services/explicit.ts';
+import { SERVICE_NAMES } from '../local/services/service.ts';
 import { type Stack, startStack } from '../local/stack.ts';
 import { describeError } from '../shared/errors.ts';
 import { parseJson } from '../shared/input.ts';
@@ -24,6 +30,16 @@ const JEST = [
   join(ROOT, 'node_modules/jest/bin/jest.js'),
 ];
 const LIST_TIMEOUT_MS = 60_000;
+/** Patterns of paths, as Jest takes them to leave files out. */
+const TESTS = join(ROOT, 'test').replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
+const STACK_TESTS = `^${TESTS}/stack/`;
+const OTHER_TESTS = `^${TESTS}/(?!stack/)`;
+
+/** Tests by their outcome. */
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+}
 
 /** What is read of Jest's own report: https://jestjs.io/docs/cli#--json. */
 const JestReport = z.object({
@@ -60,7 +76,11 @@ function awsCli(stack: Stack, signal: AbortSignal): Promise<string> {
 }
 
 /** Runs Jest with its output as it comes, and gives back how many tests passed and failed. */
-async function runJest(args: readonly string[], env: NodeJS.ProcessEnv, signal: AbortSignal) {
+async function runJest(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<Counts> {
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-'));
   try {
     const report = join(folder, 'report.json');
@@ -92,15 +112,63 @@ async function runJest(args: readonly string[], env: NodeJS.ProcessEnv, signal: 
   }
 }
 
-async function main(signal: AbortSignal): Promise<{ passed: number; failed: number }> {
+/** Whether the environment names servers that run already: then all tests share those. */
+function usesServersOfOthers(): boolean {
+  return SERVICE_NAMES.some((service) => explicitAddress(service, process.env) !== undefined);
+}
+
+/** Runs the tests outside of test/stack/ in a process of its own, with its output as it comes but for the last line. */
+async function runOthers(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<Counts> {
+  const [command, commandArgs] = boundToParent(process.execPath, [
+    ...process.execArgv,
+    import.meta.filename,
+    ...args,
+    // Jest would take more paths that follow as patterns of this option.
+    `--testPathIgnorePatterns=${STACK_TESTS}`,
+  ]);
+  const child = spawn(command, commandArgs, {
+    cwd: ROOT,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  });
+  const stop = () => child.kill('SIGTERM');
+  signal.addEventListener('abort', stop, { once: true });
+  const gone = ended(child);
+  let last = '';
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (last !== '') console.log(`(beside) ${last}`);
+    last = line;
+  }
+  const how = await gone;
+  signal.removeEventListener('abort', stop);
+  signal.throwIfAborted();
+  const [, passed, failed] = /^(\d+) passed, (\d+) failed$/.exec(last) ?? [];
+  if (passed === undefined) throw new Error(`The tests outside of test/stack ended with ${how}: ${last}`);
+  return { passed: Number(passed), failed: how === 'code 0' ? Number(failed) : Math.max(Number(failed), 1) };
+}
+
+async function main(interrupted: AbortSignal): Promise<Counts> {
   const args = process.argv.slice(2);
   const selected = await selectedTests(args);
+  const ofStack = selected.filter((path) => path.startsWith('test/stack/'));
+  const isSplit = ofStack.length > 0 && ofStack.length < selected.length && !usesServersOfOthers();
+  const failure = new AbortController();
+  const signal = AbortSignal.any([interrupted, failure.signal]);
+  const clean = { ...process.env };
   const stack = await startStack({ signal, onProgress: ({ service, text }) => say(`${service}: ${text}`) });
+  // Later than the first servers, which install what is missing.
+  const others = isSplit ? runOthers(args, clean, signal) : Promise.resolve({ passed: 0, failed: 0 });
+  const settled = Promise.allSettled([others]);
   try {
     await refuseForeignData(stack);
     // For the clients that are made here, and for everything that is started from here.
     Object.assign(process.env, addressesAsEnvironment(stack));
-    if (selected.some((path) => path.startsWith('test/stack/'))) {
+    if (ofStack.length > 0) {
       const [deployed, cli] = await Promise.all([
         deployTestStack(stack, { signal, onProgress: say }),
         awsCli(stack, signal),
@@ -108,9 +176,13 @@ async function main(signal: AbortSignal): Promise<{ passed: number; failed: numb
       Object.assign(process.env, deployed);
       process.env.PATH = `${cli}${delimiter}${process.env.PATH ?? ''}`;
     }
-    say(`testing ${selected.length} files`);
-    return await runJest(args, process.env, signal);
+    say(`testing ${isSplit ? ofStack.length : selected.length} files`);
+    const own = isSplit ? [...args, `--testPathIgnorePatterns=${OTHER_TESTS}`] : args;
+    const [here, beside] = await Promise.all([runJest(own, process.env, signal), others]);
+    return { passed: here.passed + beside.passed, failed: here.failed + beside.failed };
   } finally {
+    failure.abort();
+    await settled;
     await stack.stop();
   }
 }
