@@ -64,6 +64,7 @@ const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: 
       kv: { prefix: 'options:', separator: ':' },
     },
   },
+  lightrag: { profile: 'lightrag', parameters: { workspace: 'stackrag', model_suffix: 'stub_8d' } },
   empty: {
     scopes: {
       graph: { label: 'Nothing' },

@@ -1,6 +1,11 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { findSafetyBackup } from '../../shared/restore/safety.ts';
+import { servers } from '../servers.ts';
+import { type PythonClient, pythonClient } from '../stores/clients/python-client.ts';
 import { fillTarget, type Names, OPTIONS, readTarget, withClients } from './content.ts';
 import { deployedStack } from './harness.ts';
 
@@ -131,6 +136,117 @@ describe('a restore with options, through the deployed stack', () => {
           `MATCH (n:${COPY.label}) RETURN DISTINCT n.restored_from_backup AS backup, n.original_label AS label, n.original_target AS target`,
         ),
       ).toEqual([{ backup: backupId, label: OPTIONS.label, target: 'options' }]);
+    });
+  });
+});
+
+describe('a workspace of LightRAG that is restored as another one, through the deployed stack', () => {
+  /**
+   * Target `lightrag` is OWN. Names of workspaces are prefixes of each other, as keys in Redis make them look alike; COPY
+   * has other content, and EDGE must not be taken for a part of it.
+   */
+  const [OWN, COPY, EDGE] = ['stackrag', 'stackrag_copy', 'stackrag_copy_b'];
+  const WORKSPACES = [OWN, COPY, EDGE];
+  const COLLECTIONS = ['entities', 'relationships', 'chunks'].map((name) => `lightrag_vdb_${name}_stub_8d`);
+  let client: PythonClient;
+  let folder: string;
+
+  /** Has LightRAG's own storage classes write a workspace, or read it as LightRAG does: ids, values, searches. */
+  async function lightrag(action: 'write' | 'read', workspace: string): Promise<string> {
+    const redis = new URL(servers.redis.url);
+    redis.password = servers.redis.password ?? '';
+    const said = await client([action, 'servers', workspace, folder], {
+      REDIS_URI: `${redis}`,
+      NEO4J_URI: servers.neo4j.uri,
+      NEO4J_USERNAME: servers.neo4j.username,
+      NEO4J_PASSWORD: servers.neo4j.password,
+      QDRANT_URL: servers.qdrant.url,
+      QDRANT_API_KEY: servers.qdrant.apiKey,
+    });
+    // Points tell their workspace, which is what is to be another one.
+    return said.replaceAll(`"workspace_id": "${workspace}"`, '"workspace_id": "…"');
+  }
+
+  const indexesOf = (workspace: string) =>
+    withClients(async ({ cypher }) => {
+      const found = await cypher(
+        'SHOW INDEXES YIELD name, type, labelsOrTypes, properties WHERE $label IN labelsOrTypes RETURN name, type, properties ORDER BY type',
+        { label: workspace },
+      );
+      // The server makes up names for indexes that were made without one.
+      return found.map(({ name, type, properties }) => [
+        type,
+        properties,
+        String(name).startsWith('index_') ? '' : String(name).replace(workspace, '…'),
+      ]);
+    });
+
+  async function removeAll(): Promise<void> {
+    await withClients(async ({ cypher, redis, qdrant }) => {
+      for (const label of WORKSPACES) {
+        await cypher(`MATCH (n:${label}) DETACH DELETE n`);
+        for (const { name } of await cypher(
+          'SHOW INDEXES YIELD name, labelsOrTypes WHERE $label IN labelsOrTypes RETURN name',
+          { label },
+        ))
+          await cypher(`DROP INDEX \`${name}\``);
+      }
+      for (const collection of COLLECTIONS) await qdrant('DELETE', `/collections/${collection}`);
+      const keys = await redis.keys(`${OWN}_*`);
+      if (keys.length > 0) await redis.del(keys);
+    });
+  }
+
+  beforeAll(async () => {
+    client = await pythonClient('lightrag_client.py');
+    folder = await mkdtemp(join(tmpdir(), 'ngbak-stack-lightrag-'));
+    await removeAll();
+    for (const workspace of WORKSPACES) await lightrag('write', workspace);
+  }, 600_000);
+  afterAll(async () => {
+    await removeAll();
+    await rm(folder, { recursive: true });
+  });
+
+  it('is found there by LightRAG itself, with every id and reference, and no other workspace is touched', async () => {
+    const stack = deployedStack();
+    const [own, copy, edge] = await Promise.all(WORKSPACES.map((name) => lightrag('read', name)));
+    expect(JSON.parse(own ?? '').nodes).toHaveLength(20);
+    expect(copy).not.toBe(own);
+    const backup = await stack.run('Backup', { target: 'lightrag' });
+    expect(backup.cause).toBeUndefined();
+    const { backup_id } = JSON.parse(backup.output ?? '') as { backup_id: string };
+
+    const { cause, output } = await stack.run('Restore', {
+      backup_id,
+      confirm: 'lightrag',
+      rename: { parameters: { workspace: COPY } },
+    });
+    expect(cause).toBeUndefined();
+    expect(await lightrag('read', COPY)).toBe(own);
+    expect(await indexesOf(COPY)).toEqual(await indexesOf(OWN));
+    expect(await lightrag('read', OWN)).toBe(own);
+    expect(await lightrag('read', EDGE)).toBe(edge);
+
+    const { origin, references } = JSON.parse(output ?? '') as {
+      origin: { changes: string[] };
+      references: { reference: string; total: number; after: number }[];
+    };
+    expect(origin.changes).toEqual([
+      `graph: label "${OWN}" becomes "${COPY}"`,
+      `vectors: workspace_id "${OWN}" becomes "${COPY}", and ids of points with it`,
+      `kv: keys "${OWN}_…" become "${COPY}_…"`,
+    ]);
+    expect(
+      Object.fromEntries(references.map(({ reference, total, after }) => [reference, { total, after }])),
+    ).toEqual({
+      'vectors entities.entity_name → graph nodes.entity_id': { total: 20, after: 0 },
+      'vectors relationships.src_id → graph nodes.entity_id': { total: 20, after: 0 },
+      'vectors relationships.tgt_id → graph nodes.entity_id': { total: 20, after: 0 },
+      'vectors chunks.full_doc_id → kv full_docs.id': { total: 20, after: 0 },
+      'graph nodes.source_id → kv text_chunks.id': { total: 20, after: 0 },
+      'graph relationships.source_id → kv text_chunks.id': { total: 19, after: 0 },
+      'kv text_chunks.full_doc_id → kv full_docs.id': { total: 25, after: 0 },
     });
   });
 });

@@ -51,6 +51,7 @@ def records(workspace):
             f"{namespace}-{number}": {
                 "content": f"{workspace} {namespace} {number}: Überblick, 知識, 😀, \"quotes\" \\ and\nlines",
                 "tokens": number,
+                "full_doc_id": f"full_docs-{number}",
                 "weight": 1.0,
                 "list": [1, 2.5, None, True],
             }
@@ -84,8 +85,8 @@ def vector_records(workspace):
     for n in range(20):
         about = {"content": f"{workspace} text {n}: Überblick, 知識, 😀", "file_path": f"file-{n}.txt"}
         chunks[f"chunk-{n}"] = {"full_doc_id": f"full_docs-{n}", **about}
-        entities[f"ent-{n}"] = {"entity_name": f"E{n}", "source_id": f"chunk-{n}", **about}
-        relationships[f"rel-{n}"] = {"src_id": f"E{n}", "tgt_id": f"E{(n + 1) % 20}", "source_id": f"chunk-{n}", **about}
+        entities[f"ent-{n}"] = {"entity_name": f"E{n}", "source_id": f"text_chunks-{n}", **about}
+        relationships[f"rel-{n}"] = {"src_id": f"E{n}", "tgt_id": f"E{(n + 1) % 20}", "source_id": f"text_chunks-{n}", **about}
     return {"entities": entities, "relationships": relationships, "chunks": chunks}
 
 
@@ -136,10 +137,10 @@ async def main():
             await store.upsert(vector_records(workspace)[namespace])
         if graph:
             for n in range(20):
-                node = {"entity_id": f"E{n}", "entity_type": "concept", "description": f"Ä {n}", "source_id": f"chunk-{n}"}
+                node = {"entity_id": f"E{n}", "entity_type": "concept", "description": f"Ä {n}", "source_id": f"text_chunks-{n}"}
                 await graph.upsert_node(f"E{n}", node)
             for n in range(19):
-                edge = {"weight": 1.5, "description": "next", "keywords": "k", "source_id": f"chunk-{n}"}
+                edge = {"weight": 1.5, "description": "next", "keywords": "k", "source_id": f"text_chunks-{n}"}
                 await graph.upsert_edge(f"E{n}", f"E{n + 1}", edge)
         for store in everything:
             await store.index_done_callback()
