@@ -95,7 +95,7 @@ export function apiClient(url: string, key: string | undefined): Client {
     listUpload: (job, input) => call(UploadStatus, 'GET', `/restore/${at(job)}/parts${query(input)}`),
     presignParts: (job, input) => call(PresignedParts, 'POST', `/restore/${at(job)}/parts`, input),
     completeUpload: (job) => call(CompletedUpload, 'POST', `/restore/${at(job)}/complete`),
-    attachDeferred: (job, input) => call(StartedJob, 'POST', `/restore/${at(job)}/attach`, input),
+    attachDeferred: (job, input) => call(StartedJob, 'POST', `/restore/${at(job)}/attach`, input, newKey()),
     async confirmRestore(job, phrase) {
       await call(Accepted, 'POST', `/restore/${at(job)}/confirm`, { phrase });
     },
@@ -117,7 +117,7 @@ export function apiClient(url: string, key: string | undefined): Client {
     createSchedule: (input) => call(ScheduleView, 'POST', '/schedules', input),
     changeSchedule: (name, changes) => call(ScheduleView, 'PATCH', `/schedules/${at(name)}`, changes),
     removeSchedule: (name) => call(z.object({ name: z.string() }), 'DELETE', `/schedules/${at(name)}`),
-    runSchedule: (name) => call(StartedBackup, 'POST', `/schedules/${at(name)}/run`),
+    runSchedule: (name) => call(StartedBackup, 'POST', `/schedules/${at(name)}/run`, undefined, newKey()),
     rebuildCatalog: () => {
       throw new InvalidInputError(
         'The catalog is rebuilt with AWS credentials only: every archive is read.',

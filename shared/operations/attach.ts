@@ -6,8 +6,8 @@ import { readJob } from '../jobs/record.ts';
 import { AttachRequest, isConfirmed } from '../restore/request.ts';
 import type { OperationsContext } from './context.ts';
 import { noSuchJob } from './errors.ts';
-import type { Asker } from './restore.ts';
-import { newJobId, type StartedJob, startJob } from './start.ts';
+import { type Asker, startRestore } from './restore.ts';
+import type { StartedJob } from './start.ts';
 
 /** How relationships that were kept by an earlier restore are attached. */
 export const AttachInput = AttachRequest.omit({ attach: true, requested_by: true });
@@ -32,9 +32,5 @@ export async function attachDeferred(
     });
   }
   isConfirmed(input.confirm, job.target);
-  return startJob(context.sfn, context.stateMachines.restore, newJobId('restore', by.idempotencyKey), {
-    ...input,
-    attach,
-    requested_by: by.requestedBy,
-  });
+  return startRestore(context, { ...input, attach }, by);
 }

@@ -63,15 +63,21 @@ export async function restoreBackup(
 ): Promise<StartedJob> {
   const record = await showBackup(context, input.backup_id);
   isConfirmed(input.confirm, input.target ?? record.target);
+  return startRestore(context, input, by);
+}
+
+/** Starts the restore workflow with what a caller asks for. Throws RefusedError where the key was another request's. */
+export async function startRestore(
+  { bucket, sfn, stateMachines }: OperationsContext,
+  input: object,
+  by: Asker,
+): Promise<StartedJob> {
   const jobId = newJobId('restore', by.idempotencyKey);
-  if (by.idempotencyKey !== undefined) {
-    const upload = await context.bucket.readRecord(restoreRequestKey(jobId), UploadRequest);
-    if (upload) throw usedKey(jobId);
+  // The job of an upload has no execution yet that would be found.
+  if (by.idempotencyKey !== undefined && (await bucket.readRecord(restoreRequestKey(jobId), UploadRequest))) {
+    throw usedKey(jobId);
   }
-  return startJob(context.sfn, context.stateMachines.restore, jobId, {
-    ...input,
-    requested_by: by.requestedBy,
-  });
+  return startJob(sfn, stateMachines.restore, jobId, { ...input, requested_by: by.requestedBy });
 }
 
 /**

@@ -2,6 +2,7 @@ import {
   SendTaskFailureCommand,
   SendTaskSuccessCommand,
   type SFNClient,
+  TaskDoesNotExist,
   TaskTimedOut,
 } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
@@ -11,6 +12,7 @@ import type { Environment } from '../environment.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { readJob, updateRunningJob } from '../jobs/record.ts';
+import { RefusedError } from '../operations/errors.ts';
 import type { InspectState } from './inspect.ts';
 import { readInspection } from './inspection.ts';
 import { isConfirmed, type RestoreOptions } from './request.ts';
@@ -43,7 +45,8 @@ export type Answer =
 
 /**
  * Answers a restore that waits. Throws InvalidInputError where the job waits for no answer, where the phrase is not the
- * target's name, or where the newest inspection stands against it or is not the one that the operator has seen.
+ * target's name, or where the newest inspection stands against it or is not the one that the operator has seen. Of
+ * answers at the same moment one counts: RefusedError for the others.
  */
 export async function answerConfirmation(
   { bucket, sfn }: { bucket: Bucket; sfn: SFNClient },
@@ -76,11 +79,11 @@ export async function answerConfirmation(
       await sfn.send(new SendTaskFailureCommand({ taskToken, error: 'RestoreRejected', cause }));
     }
   } catch (error) {
-    if (!(error instanceof TaskTimedOut)) throw error;
-    throw new InvalidInputError(`Job ${jobId} no longer waits: its time ran out or it was stopped.`, {
-      remedy: 'Upload the archive again.',
-      cause: error,
-    });
+    if (!(error instanceof TaskTimedOut || error instanceof TaskDoesNotExist)) throw error;
+    throw new RefusedError(
+      `Job ${jobId} no longer waits: it was answered already, its time ran out, or it was stopped.`,
+      { remedy: `Look at it with \`ngbak job ${jobId}\`.`, cause: error },
+    );
   }
 }
 

@@ -181,6 +181,21 @@ describe('the API', () => {
     expect(somebody.body.job_id).not.toBe(first.body.job_id);
   });
 
+  test('attaches kept relationships once for each idempotency key, which no other request may have', async () => {
+    const upload = { file_name: 'a.ngbak' };
+    const waiting = await call('operator', 'POST', '/restore', upload, { 'idempotency-key': 'u' });
+    const renewed = await call('operator', 'POST', '/restore', upload, { 'idempotency-key': 'u' });
+    expect(renewed.body.job_id).toBe(waiting.body.job_id);
+    const attach = (key: string, body: object) =>
+      call('operator', 'POST', `/restore/${waiting.body.job_id}/attach`, body, { 'idempotency-key': key });
+    expect(await attach('u', {})).toMatchObject({ status: 409, body: { title: 'Refused' } });
+    const first = await attach('k', {});
+    expect(first).toMatchObject({ status: 202, body: { replayed: false } });
+    expect((await attach('k', {})).body).toEqual({ ...first.body, replayed: true });
+    expect((await attach('k', { dry_run: true })).status).toBe(409);
+    expect((await attach('other', {})).body.job_id).not.toBe(first.body.job_id);
+  });
+
   test('lists, shows, changes and deletes backups', async () => {
     await catalogue(context.bucket, { backup_id: 'b1' }, Buffer.alloc(10));
     expect((await call('viewer', 'GET', '/backup?limit=1&tag=x')).body).toMatchObject({ total: 0 });
@@ -313,7 +328,12 @@ describe('the API', () => {
   test('describes itself in OpenAPI 3.1, every route with its errors, and in a page for people', async () => {
     const { body } = await call(undefined, 'GET', '/openapi.json');
     expect(body.openapi).toBe('3.1.0');
-    const paths = body.paths as Record<string, Record<string, { responses: object }>>;
+    interface Operation {
+      responses: object;
+      description?: string;
+      parameters?: { name: string }[];
+    }
+    const paths = body.paths as Record<string, Record<string, Operation>>;
     const routes = Object.entries(paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, { responses }]) => {
         expect(Object.keys(responses)).toEqual(expect.arrayContaining(['400', '401', '403', '404', '500']));
@@ -360,6 +380,21 @@ describe('the API', () => {
         'post /api/v1/schedules/{name}/run',
       ].sort(),
     );
+    // Whoever gets no answer has to know whether to ask again.
+    const starting: string[] = [];
+    for (const [path, { post }] of Object.entries(paths)) {
+      if (!post) continue;
+      expect([path, post.description]).toEqual([path, expect.stringMatching(/again|[Rr]epeated/)]);
+      if (!post.parameters?.some(({ name }) => name === 'idempotency-key')) continue;
+      expect(post.description).toContain('Idempotency-Key');
+      starting.push(path);
+    }
+    expect(starting.sort()).toEqual([
+      '/api/v1/backup',
+      '/api/v1/restore',
+      '/api/v1/restore/{job}/attach',
+      '/api/v1/schedules/{name}/run',
+    ]);
     const page = await call(undefined, 'GET', '/docs');
     expect(page.body.text).toContain('POST /api/v1/restore/{job}/confirm');
     expect(page.body.text).not.toMatch(/<script/);

@@ -13,6 +13,7 @@ import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { freeLock, takeLock } from '../../shared/jobs/lock.ts';
 import { run } from '../cli/run.ts';
 import { catalogue } from '../support/catalog.ts';
+import { EMPTY_COLLECTION, makeEmptyCollection } from './content.ts';
 import { deployedStack, sleep } from './harness.ts';
 
 /** Longest that a test waits for Scheduler and a backup, in milliseconds: a deadline for hangs. */
@@ -104,7 +105,8 @@ test('a schedule starts its backup by itself, with its own stores, tags, note an
   expect(await ngbak('removed', ['schedule', 'remove', name, '--yes'])).toEqual([{ name }]);
 }, 300_000);
 
-test('through the HTTP API, an operator does all of it and a viewer only looks', async () => {
+test('through the HTTP API, an operator does all of it, of a part too, and a viewer only looks', async () => {
+  await makeEmptyCollection();
   const create = [
     'schedule',
     'create',
@@ -117,7 +119,7 @@ test('through the HTTP API, an operator does all of it and a viewer only looks',
     'empty',
   ];
   expect((await run(create, api('viewer'))).code).toBe(5);
-  await ngbak('schedule', [...create, '--stores', 'kv'], api('operator'));
+  await ngbak('schedule', [...create, '--collections', EMPTY_COLLECTION], api('operator'));
   const seen = async () =>
     (await ngbak('schedule', ['schedule', 'list'], api('viewer'))).find(({ name }) => name === 'by-api');
   expect(await seen()).toMatchObject({
@@ -134,10 +136,17 @@ test('through the HTTP API, an operator does all of it and a viewer only looks',
     expression: 'rate(2 days)',
     time_zone: 'Asia/Tokyo',
     enabled: false,
-    backup: { target: 'empty', stores: ['kv'], tags: ['x'] },
+    backup: { target: 'empty', only: { collections: [EMPTY_COLLECTION] }, tags: ['x'] },
   });
   const [job] = await ngbak('job', ['schedule', 'run', 'by-api', '--wait'], api('operator'));
   expect(job).toMatchObject({ state: 'completed', requested_by: 'test-operator' });
+  const [made] = await ngbak('backup', ['show', String(job?.backup_id)], api('viewer'));
+  expect(made).toMatchObject({
+    stores: ['vectors'],
+    only: { collections: [EMPTY_COLLECTION] },
+    tags: ['x'],
+    tallies: { vectors: { [`points:${EMPTY_COLLECTION}`]: { count: 0 } } },
+  });
   expect((await run(['schedule', 'remove', 'by-api', '--yes'], api('viewer'))).code).toBe(5);
   await ngbak('removed', ['schedule', 'remove', 'by-api', '--yes'], api('operator'));
   expect((await run(['schedule', 'show', 'by-api'], api('viewer'))).code).toBe(3);

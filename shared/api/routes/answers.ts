@@ -36,5 +36,9 @@ export const BackupPath = z.object({ id: Id });
 export const JobPath = z.object({ job: Id });
 export const IdempotencyHeader = z.object({ 'idempotency-key': IdempotencyKey.optional() });
 
+/** What routes say that start jobs and take the header. */
+export const ONCE =
+  'With an `Idempotency-Key` header, the same call again finds the job that it started; with another body it is refused (409).';
+
 /** `true` and `false`, as a query says them. */
 export const Flag = z.enum(['true', 'false']);

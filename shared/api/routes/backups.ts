@@ -13,7 +13,7 @@ import { StartBackupInput, StartedBackup, startBackup } from '../../operations/s
 import { BackupChanges, updateBackup } from '../../operations/update-backup.ts';
 import { VerificationLeg, verifyBackup } from '../../operations/verify-backup.ts';
 import type { Api, RouteTools } from '../app.ts';
-import { answer, BackupPath, body, Flag, IdempotencyHeader, PROBLEMS } from './answers.ts';
+import { answer, BackupPath, body, Flag, IdempotencyHeader, ONCE, PROBLEMS } from './answers.ts';
 
 /** A leg of a verification ends so long before its answer is due, in milliseconds. */
 const VERIFY_MARGIN_MS = 5000;
@@ -25,6 +25,7 @@ const start = createRoute({
   method: 'post',
   path: '/api/v1/backup',
   summary: 'Start a backup',
+  description: ONCE,
   request: { headers: IdempotencyHeader, body: body(StartBackupInput, false) },
   responses: { 202: answer('The job that makes the backup.', StartedBackup), ...PROBLEMS },
 });
@@ -39,6 +40,7 @@ const pruneRoute = createRoute({
   method: 'post',
   path: '/api/v1/backup/prune',
   summary: 'Show, or delete, what no retention rule keeps',
+  description: 'Repeated, it finds nothing more to delete.',
   request: { body: body(PruneInput, false) },
   responses: { 200: answer('Each backup with the rule that keeps or drops it.', Pruned), ...PROBLEMS },
 });
@@ -95,7 +97,7 @@ const verify = createRoute({
   path: '/api/v1/backup/{id}/verify',
   summary: 'Read a backup back, every byte of it',
   description:
-    'Works for some seconds. Until `done` is true, call it again with the `cursor` of the answer. What is found is written into the catalog.',
+    'Works for some seconds. Until `done` is true, call it again with the `cursor` of the answer. What is found is written into the catalog. Repeated, it reads the same bytes once more.',
   request: {
     params: BackupPath,
     body: body(z.strictObject({ cursor: CursorText.nullable().optional() }), false),

@@ -23,6 +23,7 @@ const cancel = createRoute({
   method: 'post',
   path: '/api/v1/jobs/{job}/cancel',
   summary: 'Stop a job',
+  description: 'Repeated, it stops nothing else, and is refused (409) once the job has ended.',
   request: { params: JobPath },
   responses: { 202: answer('It is being stopped.', Cancellation), ...PROBLEMS },
 });

@@ -24,7 +24,7 @@ import {
 } from '../../operations/upload.ts';
 import { MultipartUpload, SingleUpload } from '../../restore/request.ts';
 import type { Api, RouteTools } from '../app.ts';
-import { answer, body, IdempotencyHeader, JobPath, PROBLEMS } from './answers.ts';
+import { answer, body, IdempotencyHeader, JobPath, ONCE, PROBLEMS } from './answers.ts';
 import { keyOf } from './backups.ts';
 
 const Accepted = z.object({ job_id: Id });
@@ -33,8 +33,7 @@ const restore = createRoute({
   method: 'post',
   path: '/api/v1/restore',
   summary: 'Restore a backup, or an archive that is still to be uploaded',
-  description:
-    'With `backup_id` the restore starts (202). With `file_name` the answer (201) says where to upload the archive, which starts it: at once, or with `"upload": "multipart"` in parts. Without `confirm` it waits for /confirm after its inspection.',
+  description: `With \`backup_id\` the restore starts (202). With \`file_name\` the answer (201) says where to upload the archive, which starts it: at once, or with \`"upload": "multipart"\` in parts. Without \`confirm\` it waits for /confirm after its inspection. ${ONCE} Of an upload, the addresses are renewed.`,
   request: {
     headers: IdempotencyHeader,
     body: body(z.union([RestoreBackupInput, RequestRestoreInput])),
@@ -74,6 +73,7 @@ const confirm = createRoute({
   method: 'post',
   path: '/api/v1/restore/{job}/confirm',
   summary: 'Let a restore that waits go on',
+  description: 'A restore is answered once: repeated, it is refused (409), and changes nothing.',
   request: {
     params: JobPath,
     body: body(
@@ -91,7 +91,8 @@ const change = createRoute({
   method: 'post',
   path: '/api/v1/restore/{job}/options',
   summary: 'Inspect a restore that waits again, with other options',
-  description: 'The options take the place of all that it has. Nothing is written; then it waits again.',
+  description:
+    'The options take the place of all that it has. Nothing is written; then it waits again. Repeated, it is inspected once more, or refused (409) while that goes on.',
   request: { params: JobPath, body: body(ChangeOptionsInput) },
   responses: { 202: answer('It is inspected again.', Accepted), ...PROBLEMS },
 });
@@ -99,8 +100,7 @@ const attach = createRoute({
   method: 'post',
   path: '/api/v1/restore/{job}/attach',
   summary: 'Attach the relationships that a restore kept because their other end was not there',
-  description:
-    'For restores with `"dangling": "defer"`. May be repeated: what is attached already stays as it is.',
+  description: `For restores with \`"dangling": "defer"\`. May be repeated: what is attached already stays as it is. ${ONCE}`,
   request: { params: JobPath, headers: IdempotencyHeader, body: body(AttachInput) },
   responses: { 202: answer('The job that attaches them.', StartedJob), ...PROBLEMS },
 });
@@ -108,6 +108,7 @@ const reject = createRoute({
   method: 'post',
   path: '/api/v1/restore/{job}/reject',
   summary: 'End a restore that waits',
+  description: 'A restore is answered once: repeated, it is refused (409), and changes nothing.',
   request: {
     params: JobPath,
     body: body(z.strictObject({ reason: z.string().max(1000).optional() }), false),

@@ -5,7 +5,7 @@ import { runSchedule } from '../../operations/run-schedule.ts';
 import { StartedBackup } from '../../operations/start-backup.ts';
 import { CreateScheduleInput, ScheduleChanges, ScheduleName } from '../../schedules/schedule.ts';
 import type { Api, RouteTools } from '../app.ts';
-import { answer, body, IdempotencyHeader, PROBLEMS } from './answers.ts';
+import { answer, body, IdempotencyHeader, ONCE, PROBLEMS } from './answers.ts';
 import { keyOf } from './backups.ts';
 
 const SchedulePath = z.object({ name: ScheduleName });
@@ -51,6 +51,7 @@ const run = createRoute({
   method: 'post',
   path: '/api/v1/schedules/{name}/run',
   summary: 'Start now what a schedule would start',
+  description: ONCE,
   request: { params: SchedulePath, headers: IdempotencyHeader },
   responses: { 202: answer('The job that makes the backup.', StartedBackup), ...PROBLEMS },
 });
