@@ -81,7 +81,7 @@ export function convertManifest(
     stores.push('vectors');
     lacks.push(
       'aliases of collections, which are not part of Qdrant snapshots',
-      'number and size of its vectors, which stand inside the snapshots: make sure that they are those of the model in use',
+      'the number of its vectors, and which model they are of: of their size, snapshots say themselves whether it is that of the target',
     );
   }
   if (has(/^kv\//)) {

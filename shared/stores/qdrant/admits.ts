@@ -2,6 +2,7 @@ import type { EntryReader } from '../../archive/types.ts';
 import type { LegContext, RestoreOptions } from '../port.ts';
 import type { QdrantClient } from './client.ts';
 import {
+  type ConfigView,
   comparableText,
   listAliases,
   listCollections,
@@ -14,6 +15,7 @@ import type { QdrantScope } from './connection.ts';
 import { countPoints } from './points.ts';
 import { countPeers, readVersion } from './probe.ts';
 import { describeScope } from './scope.ts';
+import { readSnapshotConfig } from './snapshot-file.ts';
 
 /** What stands against loading the archive here: versions, scope, layouts, names. Reads only. */
 export async function admitQdrant(
@@ -21,8 +23,9 @@ export async function admitQdrant(
   scope: QdrantScope,
   archive: EntryReader,
   options: RestoreOptions,
-  { signal }: LegContext,
+  context: LegContext,
 ): Promise<string[]> {
+  const { signal } = context;
   const collections = await readCollections(archive);
   const [version, peers, present, aliases] = await Promise.all([
     readVersion(client, signal),
@@ -52,13 +55,13 @@ export async function admitQdrant(
         );
       }
     }
-    const existing =
-      config && present.includes(name) ? await readCollection(client, name, signal) : undefined;
-    if (!existing || !config) continue;
+    const existing = present.includes(name) ? await readCollection(client, name, signal) : undefined;
+    const saved = existing && (await savedConfig(archive, collection, context));
+    if (!existing || !saved) continue;
     const inPlace = scope.filter !== undefined || options.mode === 'merge';
     const layoutOf = inPlace ? vectorLayout : vectorSizes;
-    if (layoutOf(existing.view) === layoutOf(config.view)) continue;
-    const differ = `the vectors of collection "${name}" are ${layoutOf(config.view)} in the archive, but ${layoutOf(existing.view)} on the server`;
+    if (layoutOf(existing.view) === layoutOf(saved)) continue;
+    const differ = `the vectors of collection "${name}" are ${layoutOf(saved)} in the archive, but ${layoutOf(existing.view)} on the server`;
     if (inPlace) problems.push(differ);
     // Whoever searches there now would fail from then on. Where nothing is stored, nobody does.
     else if ((await countPoints(client, name, undefined, signal)) > 0) {
@@ -68,6 +71,16 @@ export async function admitQdrant(
     }
   }
   return problems;
+}
+
+/** What the archive says of a collection, or where others wrote it, what the bare snapshot says of itself. */
+async function savedConfig(
+  archive: EntryReader,
+  { name, config, snapshot }: ArchivedCollection,
+  context: LegContext,
+): Promise<ConfigView | undefined> {
+  if (config) return config.view;
+  return snapshot && (await readSnapshotConfig(archive, snapshot, name, context));
 }
 
 function scopeProblems(scope: QdrantScope, collections: readonly ArchivedCollection[]): string[] {

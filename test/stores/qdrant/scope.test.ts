@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
 import type { RestoreOptions } from '../../../shared/stores/port.ts';
 import {
@@ -272,6 +276,63 @@ test('a bare snapshot, as other tools leave it, is loaded under the name of its 
   const { verified } = await restoreAll(store, archive);
   expect(differencesOf(verified).tallies[`points:${name}`]?.count).toBe(30);
   expect(await contentOf(server, name)).toBe(before);
+});
+
+describe('a bare snapshot', () => {
+  async function bareSnapshot(dimensions: number) {
+    const name = freshName().replaceAll(' ', '_');
+    await seedPlain(server, name, 30, { dimensions });
+    const store = openStore(server, { collections: [name], method: 'snapshot' });
+    const { archive } = await exportAll(store, legContext());
+    for (const entry of archive.files.keys()) if (entry.endsWith('.config.json')) archive.files.delete(entry);
+    const [entry = ''] = archive.files.keys();
+    return { name, store, archive, entry };
+  }
+  const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
+
+  test('is refused where clients use vectors of another size, and admitted where nobody does', async () => {
+    const { name, store, archive } = await bareSnapshot(16);
+    expect(await store.admits(archive, REPLACE, legContext())).toEqual([]);
+    await ask(server, 'DELETE', pathOf(name));
+    expect(await store.admits(archive, REPLACE, legContext())).toEqual([]);
+    await seedPlain(server, name, 3, { dimensions: 8 });
+    expect(await store.admits(archive, REPLACE, legContext())).toEqual([
+      expect.stringMatching(/\(unnamed\) 16 in the archive, but \(unnamed\) 8 on the server/),
+    ]);
+    await ask(server, 'POST', `${pathOf(name)}/points/delete?wait=true`, { points: [0, 1, 2] });
+    expect(await store.admits(archive, REPLACE, legContext())).toEqual([]);
+  });
+
+  test('with files of many holes, as logs of servers have them, is understood as well', async () => {
+    const { name, store, archive, entry } = await bareSnapshot(16);
+    const folder = await mkdtemp(join(tmpdir(), 'ngbak-holes-'));
+    try {
+      const config = execFileSync('tar', ['-xO', 'config.json'], { input: archive.files.get(entry) });
+      await writeFile(join(folder, 'config.json'), config);
+      const log = await open(join(folder, 'log'), 'w');
+      for (let piece = 1; piece <= 60; piece++) await log.write('x', piece * 2 ** 20);
+      await log.close();
+      const tar = ['-C', folder, '--sparse', '--format=gnu', '-c', 'log', 'config.json'];
+      archive.files.set(entry, execFileSync('tar', tar));
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+    // Three blocks of 21 pieces each follow the header.
+    expect(archive.files.get(entry)?.subarray(482, 483)).toEqual(Buffer.from([1]));
+    await ask(server, 'DELETE', pathOf(name));
+    await seedPlain(server, name, 3, { dimensions: 8 });
+    expect(await store.admits(archive, REPLACE, legContext())).toEqual([
+      expect.stringContaining('(unnamed) 16 in the archive'),
+    ]);
+  });
+
+  test('that is none is refused before anything is written', async () => {
+    const { name, store, archive, entry } = await bareSnapshot(8);
+    const before = await contentOf(server, name);
+    archive.files.set(entry, Buffer.alloc(2000, 'x'));
+    await expect(restoreAll(store, archive)).rejects.toThrow(/no snapshot of a Qdrant collection/);
+    expect(await contentOf(server, name)).toBe(before);
+  });
 });
 
 test('the fence moves with every change and with nothing else', async () => {
