@@ -1,17 +1,15 @@
 import AppLayout from '@cloudscape-design/components/app-layout';
-import ErrorBoundary from '@cloudscape-design/components/error-boundary';
-import Header from '@cloudscape-design/components/header';
 import { I18nProvider } from '@cloudscape-design/components/i18n';
 import messages from '@cloudscape-design/components/i18n/messages/all.en';
 import Link from '@cloudscape-design/components/link';
 import SideNavigation, { type SideNavigationProps } from '@cloudscape-design/components/side-navigation';
-import SpaceBetween from '@cloudscape-design/components/space-between';
 import TopNavigation, { type TopNavigationProps } from '@cloudscape-design/components/top-navigation';
 import { type ComponentType, lazy, Suspense, useEffect, useState } from 'react';
 import { JobWatcher } from './job/watcher.tsx';
 import { chooseMode, MODES, type ModeChoice, modeChoice } from './mode.ts';
 import { NoticesBar, NoticesProvider } from './notices.tsx';
-import { Loading } from './parts/states.tsx';
+import { Guard } from './parts/guard.tsx';
+import { Loading, Titled } from './parts/states.tsx';
 import { href, type Route, useRoute } from './router.ts';
 import { SessionGate, SessionProvider, useMaybeSession } from './session.tsx';
 
@@ -92,11 +90,11 @@ function Frame() {
         content={
           <SessionGate>
             <JobWatcher />
-            <ErrorBoundary key={first} onError={({ error }) => console.error(error)}>
+            <Guard key={first} what="This page" title="ngbak">
               <Suspense fallback={<Loading what="the page" />}>
                 <Page route={route} />
               </Suspense>
-            </ErrorBoundary>
+            </Guard>
           </SessionGate>
         }
       />
@@ -109,10 +107,9 @@ function Page({ route }: PageProps) {
   const Found = Object.hasOwn(PAGES, first) ? PAGES[first] : undefined;
   if (Found) return <Found route={route} />;
   return (
-    <SpaceBetween size="m">
-      <Header variant="h1">There is no such page</Header>
+    <Titled title="There is no such page">
       <Link href={href([])}>Go to Home</Link>
-    </SpaceBetween>
+    </Titled>
   );
 }
 

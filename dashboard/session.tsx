@@ -1,9 +1,10 @@
-import { createContext, type ReactNode, use, useCallback, useEffect, useMemo, useState } from 'react';
+import { createContext, type ReactNode, use, useCallback, useMemo, useState } from 'react';
 import type { Role } from '../shared/api/access.ts';
 import type { Me } from '../shared/api/routes/deployment.ts';
-import { ApiClient, ApiError } from './api.ts';
+import { ApiClient } from './api.ts';
 import { SignIn } from './pages/sign-in.tsx';
-import { Loading, Problem } from './parts/states.tsx';
+import { Loading, Problem, Titled } from './parts/states.tsx';
+import { useData } from './use-data.ts';
 
 /** The key lives as long as the tab: a closed tab has forgotten it, and no other tab sees it. */
 const STORAGE_KEY = 'ngbak.key';
@@ -46,44 +47,33 @@ export function SessionGate({ children }: { children: ReactNode }) {
 /** Keeps who is signed in. */
 export function SessionProvider({ children }: { children: ReactNode }) {
   const [key, setKey] = useState(() => sessionStorage.getItem(STORAGE_KEY));
-  const [me, setMe] = useState<Me>();
+  /** How often somebody has signed in: what was found out for one is not told to the next. */
+  const [signIns, setSignIns] = useState(0);
   const [ended, setEnded] = useState(false);
-  const [error, setError] = useState<ApiError>();
-  const [attempt, setAttempt] = useState(0);
 
   const leave = useCallback((refused: boolean) => {
     sessionStorage.removeItem(STORAGE_KEY);
     setKey(null);
-    setMe(undefined);
-    setError(undefined);
     setEnded(refused);
   }, []);
   const api = useMemo(() => (key === null ? undefined : new ApiClient(key, () => leave(true))), [key, leave]);
-
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `attempt` asks again
-  useEffect(() => {
-    if (!api) return;
-    const abort = new AbortController();
-    setError(undefined);
-    api.me(abort.signal).then(setMe, (problem: unknown) => {
-      if (problem instanceof ApiError && problem.status !== 401) setError(problem);
-    });
-    return () => abort.abort();
-  }, [api, attempt]);
+  const loaded = useData(api && `session ${signIns}`, async (signal) => api?.me(signal));
+  const { data: me, error, reload } = loaded;
 
   const gate = useMemo<Gate>(() => {
-    const session = api && me && makeSession(api, me, () => leave(false));
-    const signIn = (entered: string) => {
-      sessionStorage.setItem(STORAGE_KEY, entered);
-      setEnded(false);
-      setKey(entered);
-    };
-    if (error) {
-      return { instead: <Problem error={error} retry={() => setAttempt((count) => count + 1)} /> };
+    if (!api) {
+      const signIn = (entered: string) => {
+        sessionStorage.setItem(STORAGE_KEY, entered);
+        setEnded(false);
+        setSignIns((count) => count + 1);
+        setKey(entered);
+      };
+      return { instead: <SignIn ended={ended} signIn={signIn} /> };
     }
-    const instead = api ? <Loading what="your role" /> : <SignIn ended={ended} signIn={signIn} />;
-    return { session, instead };
-  }, [api, me, error, ended, leave]);
+    if (me) return { session: makeSession(api, me, () => leave(false)), instead: null };
+    const standing = error ? <Problem error={error} retry={reload} /> : <Loading what="your role" />;
+    return { instead: <Titled title="Sign in">{standing}</Titled> };
+  }, [api, me, error, reload, ended, leave]);
   return <GateContext value={gate}>{children}</GateContext>;
 }
 

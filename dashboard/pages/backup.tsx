@@ -16,7 +16,7 @@ import { Tallies } from '../backup/tallies.tsx';
 import { InATerminal } from '../backup/terminal.tsx';
 import { VerifyButton } from '../backup/verify.tsx';
 import { useNotices } from '../notices.tsx';
-import { Show } from '../parts/states.tsx';
+import { Show, Titled } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
 import { useSession } from '../session.tsx';
@@ -29,15 +29,14 @@ export default function Backup({ route: { parts } }: PageProps) {
   const loaded = useData(id, (signal) => api.showBackup(id, signal));
   if (loaded.error?.status === 404) {
     return (
-      <SpaceBetween size="m">
-        <Header variant="h1">There is no such backup</Header>
+      <Titled title="There is no such backup">
         <Box>It may have been deleted, by somebody or by the retention policy.</Box>
         <Link href={href(['backups'])}>All backups</Link>
-      </SpaceBetween>
+      </Titled>
     );
   }
   return (
-    <Show loaded={loaded} what="the backup">
+    <Show loaded={loaded} what="the backup" title="Backup">
       {(record) => <Details record={record} loaded={loaded} />}
     </Show>
   );

@@ -211,12 +211,12 @@ export default function Backups({ route: { query } }: PageProps) {
           />
         }
         empty={
-          filtered ? (
+          error ? undefined : filtered ? (
             <Empty
               title="No backup matches"
               action={<Button onClick={() => go({ filters: {} })}>Show all</Button>}
             />
-          ) : error ? undefined : (
+          ) : (
             <Empty
               title="No backups yet"
               action={

@@ -14,7 +14,7 @@ import { BackupFields } from '../backup-form/backup-fields.tsx';
 import { type BackupDraft, EMPTY_DRAFT, inputOf, lastOfScope, problemsOf } from '../backup-form/draft.ts';
 import { useNotices } from '../notices.tsx';
 import { blocked } from '../parts/blocked.ts';
-import { Loading, Problem, Show } from '../parts/states.tsx';
+import { Loading, NoTargets, Problem, Show, Titled } from '../parts/states.tsx';
 import { Ago } from '../parts/time.tsx';
 import { href, navigate } from '../router.ts';
 import { useSession } from '../session.tsx';
@@ -28,8 +28,16 @@ export default function CreateBackup({ route }: PageProps) {
   const { api } = useSession();
   const deployment = useData('deployment', api.deployment);
   return (
-    <Show loaded={deployment} what="the targets">
-      {(data) => <CreateForm deployment={data} asked={route.query.get('target')} />}
+    <Show loaded={deployment} what="the targets" title="Create backup">
+      {(data) =>
+        data.targets.length === 0 ? (
+          <Titled title="Create backup">
+            <NoTargets />
+          </Titled>
+        ) : (
+          <CreateForm deployment={data} asked={route.query.get('target')} />
+        )
+      }
     </Show>
   );
 }

@@ -16,7 +16,8 @@ import { strip } from '../home/days.ts';
 import { drillOf } from '../home/drill.ts';
 import { verdictOf } from '../home/verdict.ts';
 import { hasEnded, JobStateSign } from '../job/states.tsx';
-import { Empty, Loading, Show } from '../parts/states.tsx';
+import { Guard } from '../parts/guard.tsx';
+import { Empty, Loading, NoTargets, Problem, Show, UNKNOWN } from '../parts/states.tsx';
 import { Ago, Time, useNow } from '../parts/time.tsx';
 import { href } from '../router.ts';
 import { useSession } from '../session.tsx';
@@ -29,6 +30,7 @@ const QUIET_MS = 20_000;
 const JOBS = 500;
 const FAILED_SHOWN = 5;
 const STRIP_DAYS = 30;
+const NONE = 'none';
 
 const Charts = lazy(() => import('../home/charts.tsx'));
 
@@ -70,11 +72,13 @@ export default function Home() {
       <Show loaded={loaded} what="the backups">
         {(overview) => (
           <SpaceBetween size="l">
+            {schedules.error && <Problem error={schedules.error} retry={schedules.reload} />}
+            {overview.targets.length === 0 && <NoTargets />}
             {overview.targets.map((target) => (
               <Target
                 key={target.target}
                 target={target}
-                jobs={jobs.data?.jobs ?? []}
+                jobs={jobs.data?.jobs}
                 next={nextRun(schedules.data, target.target, overview.targets.length)}
               />
             ))}
@@ -89,9 +93,11 @@ export default function Home() {
                 )}
               />
             </Container>
-            <Suspense fallback={<Loading what="charts" />}>
-              <Charts history={overview.history} />
-            </Suspense>
+            <Guard what="The charts">
+              <Suspense fallback={<Loading what="charts" />}>
+                <Charts history={overview.history} />
+              </Suspense>
+            </Guard>
           </SpaceBetween>
         )}
       </Show>
@@ -118,8 +124,9 @@ const COLORS = { yes: 'text-status-success', old: 'text-status-warning', no: 'te
 
 interface TargetProps {
   readonly target: Overview['targets'][number];
-  readonly jobs: readonly JobSummary[];
-  /** When the next backup of it is planned. */
+  /** Undefined while they are not known. */
+  readonly jobs: readonly JobSummary[] | undefined;
+  /** When the next backup of it is planned: `none`, or undefined while that is not known. */
   readonly next: string | undefined;
 }
 
@@ -127,7 +134,7 @@ function Target({ target, jobs, next }: TargetProps) {
   const now = useNow(30_000);
   const { grade, answer, because } = verdictOf(target, now);
   const good = target.newest_good;
-  const drill = drillOf(target, jobs);
+  const drill = jobs && drillOf(target, jobs);
   return (
     <section aria-label={target.target}>
       <Container
@@ -172,8 +179,10 @@ function Target({ target, jobs, next }: TargetProps) {
                     <Ago value={drill.job.finished_at ?? drill.job.updated_at} />
                   </Link>
                 </>
-              ) : (
+              ) : jobs ? (
                 'None in 90 days'
+              ) : (
+                UNKNOWN
               ),
             },
             {
@@ -183,7 +192,11 @@ function Target({ target, jobs, next }: TargetProps) {
             { label: 'Storage used', value: bytes(target.bytes) },
             {
               label: 'Next scheduled backup',
-              value: <Link href={href(['schedules'])}>{next ? <Time value={next} /> : 'None'}</Link>,
+              value: (
+                <Link href={href(['schedules'])}>
+                  {next === undefined ? UNKNOWN : next === NONE ? 'None' : <Time value={next} />}
+                </Link>
+              ),
             },
           ]}
         />
@@ -227,15 +240,19 @@ function JobsBox({ title, jobs, none }: { title: string; jobs: readonly JobSumma
   );
 }
 
-/** When a schedule next backs up a target; one that names no target means the only one there is. */
+/**
+ * When a schedule next backs up a target, {@link NONE} where none does; one that names no target means the only one there
+ * is. Undefined while the schedules are not known.
+ */
 function nextRun(list: ScheduleList | undefined, target: string, targets: number): string | undefined {
-  return list?.schedules
+  if (!list) return undefined;
+  const runs = list.schedules
     .filter(
       ({ backup }) =>
         backup.target === target || (backup.target === undefined && (targets === 1 || target === 'default')),
     )
-    .flatMap(({ next_run }) => next_run ?? [])
-    .sort()[0];
+    .flatMap(({ next_run }) => next_run ?? []);
+  return runs.sort()[0] ?? NONE;
 }
 
 /** What a button needs that the user may not press, and why. */

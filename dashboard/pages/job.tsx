@@ -1,3 +1,4 @@
+import Box from '@cloudscape-design/components/box';
 import Button from '@cloudscape-design/components/button';
 import Container from '@cloudscape-design/components/container';
 import Header from '@cloudscape-design/components/header';
@@ -14,7 +15,7 @@ import { hasEnded, stateText } from '../job/states.tsx';
 import { StoreBars } from '../job/store-bars.tsx';
 import { useTitle } from '../job/title.ts';
 import { useJob } from '../job/use-job.ts';
-import { Empty, Show } from '../parts/states.tsx';
+import { Show, Titled } from '../parts/states.tsx';
 import { href } from '../router.ts';
 
 /** One job: `#/job/<id>`. */
@@ -24,7 +25,7 @@ export default function Job({ route }: PageProps) {
   useTitle(loaded.data && jobTitle(loaded.data));
   if (id === undefined || loaded.error?.status === 404) return <NoSuchJob id={id} />;
   return (
-    <Show loaded={loaded} what="the job">
+    <Show loaded={loaded} what="the job" title="Job">
       {(job) => <JobPage job={job} reload={loaded.reload} />}
     </Show>
   );
@@ -78,10 +79,13 @@ function JobPage({ job, reload }: { job: JobView; reload: () => void }) {
 
 export function NoSuchJob({ id }: { id: string | undefined }) {
   return (
-    <Empty title="There is no such job" action={<Link href={href(['jobs'])}>Go to the jobs</Link>}>
-      {id === undefined
-        ? 'The address names no job.'
-        : 'It was removed (jobs are kept for 90 days), or the address is mistyped.'}
-    </Empty>
+    <Titled title="There is no such job">
+      <Box>
+        {id === undefined
+          ? 'The address names no job.'
+          : 'It was removed (jobs are kept for 90 days), or the address is mistyped.'}
+      </Box>
+      <Link href={href(['jobs'])}>Go to the jobs</Link>
+    </Titled>
   );
 }

@@ -137,7 +137,7 @@ export default function Jobs({ route: { query } }: PageProps) {
           },
         ]}
         empty={
-          state || kind ? (
+          error ? undefined : state || kind ? (
             <Empty title="No job matches" action={<Button href={href(['jobs'])}>Show all</Button>} />
           ) : (
             <Empty

@@ -1,6 +1,6 @@
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import type { PageProps } from '../app.tsx';
-import { Loading, Problem, Show } from '../parts/states.tsx';
+import { NoTargets, Show, Titled } from '../parts/states.tsx';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
 import { Retention } from './schedules/retention.tsx';
@@ -15,14 +15,23 @@ export default function Schedules({ route: { parts } }: PageProps) {
   const editing = name !== undefined && edit === 'edit' ? name : undefined;
   const existing = useData(editing, (signal) => api.showSchedule(editing ?? '', signal));
   return (
-    <Show loaded={deployment} what="the deployment">
+    <Show loaded={deployment} what="the deployment" title="Schedules">
       {(data) => {
-        if (name === 'new' && edit === undefined) return <ScheduleForm deployment={data} />;
+        if (name === 'new' && edit === undefined) {
+          if (data.targets.length > 0) return <ScheduleForm deployment={data} />;
+          return (
+            <Titled title="Create schedule">
+              <NoTargets />
+            </Titled>
+          );
+        }
         if (editing !== undefined) {
-          const { data: schedule, error, reload } = existing;
-          // Newer data would take away what the user has typed: the form begins with the first.
-          if (schedule) return <ScheduleForm key={editing} deployment={data} schedule={schedule} />;
-          return error ? <Problem error={error} retry={reload} /> : <Loading what="the schedule" />;
+          return (
+            <Show loaded={existing} what="the schedule" title="Schedule">
+              {/* Newer data would take away what the user has typed: the form begins with the first. */}
+              {(schedule) => <ScheduleForm key={editing} deployment={data} schedule={schedule} />}
+            </Show>
+          );
         }
         return (
           <SpaceBetween size="l">

@@ -8,10 +8,11 @@ import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import Table from '@cloudscape-design/components/table';
+import type { ReactNode } from 'react';
 import { policyText } from '../../cli/format.ts';
 import type { KeyList, Deployment as TheDeployment } from '../../shared/api/routes/deployment.ts';
 import { Command, Copyable } from '../parts/command.tsx';
-import { Empty, Show } from '../parts/states.tsx';
+import { Empty, NoTargets, Problem, Show, UNKNOWN } from '../parts/states.tsx';
 import { Ago, Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
 import { useSession } from '../session.tsx';
@@ -24,8 +25,11 @@ export default function Settings() {
   const { api } = useSession();
   const deployment = useData('deployment', api.deployment);
   const overview = useData('overview', api.overview);
-  const reached = (target: string) =>
-    overview.data?.targets.find((found) => found.target === target)?.newest?.completed_at;
+  const reached = (target: string) => {
+    const at = overview.data?.targets.find((found) => found.target === target)?.newest?.completed_at;
+    if (at !== undefined) return <Ago value={at} />;
+    return overview.data ? 'Not yet' : UNKNOWN;
+  };
   return (
     <SpaceBetween size="l">
       <Header
@@ -35,6 +39,7 @@ export default function Settings() {
         Settings
       </Header>
       <HealthBox />
+      {overview.error && <Problem error={overview.error} retry={overview.reload} />}
       <Show loaded={deployment} what="the deployment">
         {(found) => (
           <SpaceBetween size="l">
@@ -88,13 +93,12 @@ function HealthBox() {
 
 interface TargetsProps extends Pick<TheDeployment, 'targets'> {
   /** When the stores of a target last answered: the end of its newest backup. */
-  readonly reached: (target: string) => string | undefined;
+  readonly reached: (target: string) => ReactNode;
 }
 
 function Targets({ targets, reached }: TargetsProps) {
-  if (targets.length === 0) return <Empty title="No target is configured" />;
+  if (targets.length === 0) return <NoTargets />;
   return targets.map(({ name, profile, stores, hooks, limits }) => {
-    const at = reached(name);
     return (
       <Container
         key={name}
@@ -111,7 +115,7 @@ function Targets({ targets, reached }: TargetsProps) {
             items={[
               ...stores.map(({ store, kind }) => ({ label: STORE_TEXTS[store], value: kind })),
               { label: 'Writers during a backup', value: hooks ? 'Paused by hooks' : 'Go on' },
-              { label: 'All of its stores last answered', value: at ? <Ago value={at} /> : 'Not yet' },
+              { label: 'All of its stores last answered', value: reached(name) },
             ]}
           />
           {limits.length > 0 && (
@@ -140,9 +144,12 @@ const STORE_TEXTS: Record<TheDeployment['targets'][number]['stores'][number]['st
 function Deployment({ deployment }: { deployment: TheDeployment }) {
   const { version, region, account, bucket } = deployment;
   const { api } = useSession();
-  const { data: retention } = useData('retention', api.showRetention);
+  const { data: retention, error, reload } = useData('retention', api.showRetention);
   return (
-    <Container header={<Header variant="h2">Deployment</Header>}>
+    <Container
+      header={<Header variant="h2">Deployment</Header>}
+      footer={error && <Problem error={error} retry={reload} />}
+    >
       <KeyValuePairs
         columns={3}
         minColumnWidth={150}
@@ -154,7 +161,9 @@ function Deployment({ deployment }: { deployment: TheDeployment }) {
           {
             label: 'Retention',
             value: (
-              <Link href={href(['schedules'])}>{retention?.policy ? policyText(retention.policy) : '…'}</Link>
+              <Link href={href(['schedules'])}>
+                {retention?.policy ? policyText(retention.policy) : UNKNOWN}
+              </Link>
             ),
           },
           {

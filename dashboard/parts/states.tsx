@@ -1,6 +1,7 @@
 import Alert from '@cloudscape-design/components/alert';
 import Box from '@cloudscape-design/components/box';
 import Button from '@cloudscape-design/components/button';
+import Header from '@cloudscape-design/components/header';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import Spinner from '@cloudscape-design/components/spinner';
 import type { ReactNode } from 'react';
@@ -19,12 +20,27 @@ export function Loading({ what }: { what: string }) {
 }
 
 /** What went wrong, and what to do; with a button to try again where that may help. */
-export function Problem({ error, retry }: { error: ApiError; retry?: (() => void) | undefined }) {
+export function Problem({
+  error,
+  retry,
+  retrying = false,
+}: {
+  error: ApiError;
+  retry?: (() => void) | undefined;
+  /** An attempt is on its way: pressing again would only begin it anew. */
+  retrying?: boolean;
+}) {
   return (
     <Alert
       type={error.status === 403 || error.status <= 0 ? 'warning' : 'error'}
       header={error.title}
-      action={retry && <Button onClick={retry}>Try again</Button>}
+      action={
+        retry && (
+          <Button onClick={retry} loading={retrying}>
+            Try again
+          </Button>
+        )
+      }
     >
       {error.message} {error.remedy}
     </Alert>
@@ -54,23 +70,52 @@ export function Empty({
   );
 }
 
+/** Stands where a value would be that could not be loaded, or is not there yet. */
+export const UNKNOWN = '…';
+
+/** The deployment was made without a target. */
+export function NoTargets() {
+  return (
+    <Empty title="No target is configured">
+      An administrator names the stores of one in cdk.json, and deploys again.
+    </Empty>
+  );
+}
+
+/** A page that is nothing but a heading and a word. */
+export function Titled({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <SpaceBetween size="m">
+      <Header variant="h1">{title}</Header>
+      {children}
+    </SpaceBetween>
+  );
+}
+
 /** Shows what was loaded: the data as soon as there is any, with a word about an attempt that failed since. */
 export function Show<T>({
   loaded,
   what,
+  title,
   children,
 }: {
   loaded: Loaded<T>;
   /** What it is, for `Loading …`. */
   what: string;
+  /** The page's heading until there is data; for pages whose own heading is made of the data. */
+  title?: string;
   children: (data: T) => ReactNode;
 }) {
-  const { data, error, reload } = loaded;
-  if (data === undefined) return error ? <Problem error={error} retry={reload} /> : <Loading what={what} />;
-  if (!error) return children(data);
+  const { data, error, reload, loading } = loaded;
+  const problem = error && <Problem error={error} retry={reload} retrying={loading} />;
+  if (data === undefined) {
+    const standing = problem ?? <Loading what={what} />;
+    return title === undefined ? standing : <Titled title={title}>{standing}</Titled>;
+  }
+  if (!problem) return children(data);
   return (
     <SpaceBetween size="m">
-      <Problem error={error} retry={reload} />
+      {problem}
       {children(data)}
     </SpaceBetween>
   );

@@ -118,12 +118,14 @@ export function BackupChoice({
           { id: 'tags', header: 'Tags', minWidth: 130, cell: ({ tags }) => <bdi>{tags.join(', ')}</bdi> },
         ]}
         empty={
-          <Empty
-            title="No backups yet"
-            action={<Button href={href(['create-backup'])}>Create a backup</Button>}
-          >
-            A file from another place can be restored all the same.
-          </Empty>
+          error ? undefined : (
+            <Empty
+              title="No backups yet"
+              action={<Button href={href(['create-backup'])}>Create a backup</Button>}
+            >
+              A file from another place can be restored all the same.
+            </Empty>
+          )
         }
       />
     </SpaceBetween>

@@ -10,7 +10,7 @@ import { useRef, useState } from 'react';
 import type { MultipartUpload } from '../../../shared/restore/request.ts';
 import { useNotices } from '../../notices.tsx';
 import { blocked } from '../../parts/blocked.ts';
-import { Show } from '../../parts/states.tsx';
+import { NoTargets, Show } from '../../parts/states.tsx';
 import { href, navigate } from '../../router.ts';
 import { useSession } from '../../session.tsx';
 import { startUpload } from '../../upload/running.ts';
@@ -71,6 +71,7 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
     <WizardFrame step="Archive" upload={fromFile} title="Restore">
       <Show loaded={deployment} what="the targets">
         {({ targets }) => {
+          if (targets.length === 0) return <NoTargets />;
           const only = targets.length === 1 ? targets[0]?.name : undefined;
           const asBackedUp = { value: '', label: 'The target that was backed up' };
           const options = [

@@ -13,7 +13,7 @@ import { RestoreOutcome } from '../../job/restore-result.tsx';
 import { StoreBars } from '../../job/store-bars.tsx';
 import { useTitle } from '../../job/title.ts';
 import { useJob } from '../../job/use-job.ts';
-import { Show } from '../../parts/states.tsx';
+import { Show, Titled } from '../../parts/states.tsx';
 import { href } from '../../router.ts';
 import { forgetUpload } from '../../upload/running.ts';
 import { jobTitle, NoSuchJob } from '../job.tsx';
@@ -37,14 +37,14 @@ export function RestoreJob({ jobId, step }: { jobId: string; step: string | unde
   useTitle(loaded.data && jobTitle(loaded.data));
   if (loaded.error?.status === 404) return <NoSuchJob id={jobId} />;
   return (
-    <Show loaded={loaded} what="the restore">
+    <Show loaded={loaded} what="the restore" title="Restore">
       {(job) =>
         job.kind === 'restore' ? (
           <Standing job={job} step={step} reload={loaded.reload} />
         ) : (
-          <Box>
-            This job is a backup: <Link href={href(['job', job.job_id])}>look at it there</Link>.
-          </Box>
+          <Titled title="This job is a backup">
+            <Link href={href(['job', job.job_id])}>Look at it there</Link>
+          </Titled>
         )
       }
     </Show>

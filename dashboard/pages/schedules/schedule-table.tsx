@@ -193,7 +193,11 @@ export function ScheduleTable() {
           },
         ]}
         empty={
-          <Empty title="No schedules">Without one, backups are only made when somebody asks for them.</Empty>
+          error ? undefined : (
+            <Empty title="No schedules">
+              Without one, backups are only made when somebody asks for them.
+            </Empty>
+          )
         }
       />
       <Modal

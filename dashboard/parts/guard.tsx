@@ -1,0 +1,39 @@
+import Alert from '@cloudscape-design/components/alert';
+import Button from '@cloudscape-design/components/button';
+import ErrorBoundary from '@cloudscape-design/components/error-boundary';
+import type { ReactNode } from 'react';
+import { Titled } from './states.tsx';
+
+/**
+ * Keeps what goes wrong in a part of a page to that part, and tells the way on. Its code may not have come: the network
+ * broke, or a deployment has put newer files in its place.
+ */
+export function Guard({
+  what,
+  title,
+  children,
+}: {
+  /** Begins the sentence: `The charts`. */
+  what: string;
+  /** The page's heading where the part is the whole of it. */
+  title?: string;
+  children: ReactNode;
+}) {
+  const told = (
+    <Alert
+      type="error"
+      header={`${what} could not be shown`}
+      action={<Button onClick={() => location.reload()}>Load it again</Button>}
+    >
+      Some of its code did not come, or has a fault. Load it again; if this comes back, please report it.
+    </Alert>
+  );
+  return (
+    <ErrorBoundary
+      onError={({ error }) => console.error(error)}
+      renderFallback={() => (title === undefined ? told : <Titled title={title}>{told}</Titled>)}
+    >
+      {children}
+    </ErrorBoundary>
+  );
+}
