@@ -81,7 +81,7 @@ export function convertManifest(
     stores.push('vectors');
     lacks.push(
       'aliases of collections, which are not part of Qdrant snapshots',
-      'the number of its vectors, and which model they are of: of their size, snapshots say themselves whether it is that of the target',
+      'the number of its vectors, and the model that made them; their size stands in the snapshots, and is compared with that of the target',
     );
   }
   if (has(/^kv\//)) {

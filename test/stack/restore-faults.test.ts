@@ -7,6 +7,7 @@ import { Lock } from '../../shared/jobs/lock.ts';
 import { type JobRecord, readJob } from '../../shared/jobs/record.ts';
 import { findSafetyBackup, relatedJobId } from '../../shared/restore/safety.ts';
 import { servers } from '../servers.ts';
+import { OwnNeo4j } from '../stores/neo4j-own-server.ts';
 import { OwnServer, startMeddler } from '../stores/qdrant/own-server.ts';
 import { secretName } from './context.ts';
 import { sleep } from './harness.ts';
@@ -30,6 +31,8 @@ const user = {
 };
 
 let qdrant: OwnServer;
+/** Only for the test that fills its disk. */
+let neo4jOfOwn: OwnNeo4j;
 let redis: Redis;
 let prepared: Prepared;
 
@@ -54,7 +57,10 @@ beforeAll(async () => {
   await putSecret(secretName('default', 'graph'), graph);
   await putSecret(secretName('default', 'vectors'), { url: qdrant.url, api_key: qdrant.apiKey });
   await putSecret(secretName('default', 'kv'), kv);
-  prepared = await prepareTrial({ qdrant: { url: qdrant.url, api_key: qdrant.apiKey } });
+  [prepared, neo4jOfOwn] = await Promise.all([
+    prepareTrial({ qdrant: { url: qdrant.url, api_key: qdrant.apiKey } }),
+    OwnNeo4j.start(),
+  ]);
 }, 300_000);
 
 afterAll(async () => {
@@ -71,6 +77,7 @@ afterAll(async () => {
   await cypher('DROP USER $username', user);
   redis.disconnect();
   await qdrant.stop();
+  await neo4jOfOwn.stop();
 });
 
 /** Restores what was there first, and lets something happen when its stores begin to be loaded. */
@@ -197,6 +204,41 @@ describe('a restore whose store fails while it is loaded', () => {
     }
     await trial.stack.restoreByUpload(trial.target, now.archive);
   });
+
+  test('for want of room on the disk of Neo4j goes on when there is some, and the server was started again', async () => {
+    const { now, before } = prepared;
+    const { address, disk } = neo4jOfOwn;
+    const trial = { ...prepared.trial, connections: { ...prepared.trial.connections, neo4j: address } };
+    const driver = neo4j.driver(address.uri, neo4j.auth.basic(address.username, address.password), {
+      maxTransactionRetryTime: 0,
+    });
+    try {
+      await trial.stack.putSecret(secretName('default', 'graph'), address);
+      const filled = await trial.stack.restoreByUpload(trial.target, now.archive);
+      expect(filled.error).toBeUndefined();
+      await settled(trial, filled.job_id);
+      const followed = await restoreWhile(async () => disk.fill());
+      // From the first write that found no room on, the server refuses everything until it is started again.
+      const deadline = Date.now() + DEADLINE_MS;
+      for (;;) {
+        const refused = await driver.executeQuery('MATCH (n) RETURN count(n)').catch(String);
+        if (String(refused).includes('needs to be restarted')) break;
+        if (Date.now() > deadline) throw new Error('The server never met its full disk.');
+        await sleep(LOOK_MS);
+      }
+      disk.free();
+      await neo4jOfOwn.kill();
+      await neo4jOfOwn.up();
+      const job = await trial.stack.waitForJob(followed.jobId);
+      expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
+      expect(await settled(trial, followed.jobId)).toEqual([]);
+      expect((await readHeld(trial)).parts).toEqual(before.held.parts);
+    } finally {
+      await driver.close();
+      await trial.stack.putSecret(secretName('default', 'graph'), graph);
+    }
+    await trial.stack.restoreByUpload(trial.target, now.archive);
+  }, 240_000);
 
   test('because its server was killed goes on when that is there again', async () => {
     const { trial, before, now } = prepared;

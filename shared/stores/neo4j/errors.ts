@@ -81,7 +81,8 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
   }
   if (/^Neo\.DatabaseError\.|^Neo\.ClientError\.Database\.DatabaseUnavailable/.test(code)) {
     return new UnavailableError(`${where}: an error inside the server (${code}).`, {
-      remedy: "Look into the server's own log (disk full?); it is tried again.",
+      remedy:
+        "Look into the server's own log (disk full?), and start the server again where it says so, as after a full disk; it is tried again.",
       cause: error,
     });
   }
