@@ -1,0 +1,473 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { Redis } from 'ioredis';
+import type { Page, Route } from 'playwright-core';
+import { servers } from '../servers.ts';
+import { accessibilityProblems, startBrowser, type Visit } from './browser.ts';
+import { fillTarget, VIEWS as TARGET } from './content.ts';
+import { sleep } from './harness.ts';
+
+const SCHEDULE = 'states-test';
+/** How long Redis answers nobody at a time, in milliseconds. */
+const PAUSE_MS = 8000;
+/** What the API answers where a test lets it fail: words that no page has of itself. */
+const FAULT = {
+  type: 'about:blank',
+  title: 'Not available',
+  detail: 'The bucket is asleep.',
+  remedy: 'Wake it.',
+};
+
+let browser: Awaited<ReturnType<typeof startBrowser>>;
+/** One visit for all: the pages and the API are the real ones, only the network between them misbehaves. */
+let visit: Visit;
+let page: Page;
+let backupId: string;
+let restoreJob: string;
+let uploadJob: string;
+
+beforeAll(async () => {
+  browser = await startBrowser();
+  await fillTarget(TARGET);
+  const made = await browser.stack.run('Backup', { target: 'views' });
+  backupId = (JSON.parse(made.output ?? '{}') as { backup_id?: string }).backup_id ?? '';
+  const restore = await callApi<{ job_id: string }>('POST', 'restore', { backup_id: backupId });
+  restoreJob = restore.job_id;
+  const upload = { target: 'views', file_name: 'x.ngbak', bytes: 1000, upload: 'multipart' };
+  uploadJob = (await callApi<{ job_id: string }>('POST', 'restore', upload)).job_id;
+  const schedule = { name: SCHEDULE, expression: 'rate(1 day)', enabled: false, backup: { target: 'views' } };
+  await callApi('POST', 'schedules', schedule);
+  await browser.stack.waitForJob(restoreJob, ({ state }) => state === 'awaiting_confirmation');
+  visit = await browser.visit({ role: 'admin' });
+  page = visit.page;
+});
+afterAll(async () => {
+  await browser?.close();
+  if (uploadJob) await callApi('POST', `jobs/${uploadJob}/cancel`);
+  if (restoreJob) {
+    await callApi('POST', `restore/${restoreJob}/reject`, {});
+    await browser.stack.waitForJob(restoreJob);
+  }
+  await callApi('DELETE', `schedules/${SCHEDULE}`);
+});
+
+afterEach(async () => {
+  await apiAnswersAsItDoes();
+  await visit.context.setOffline(false);
+});
+
+interface View {
+  readonly path: () => string;
+  /** What it says while it loads. */
+  readonly loading: string;
+  /** What is there once it has loaded. */
+  readonly ready: string;
+}
+
+const restoreStep = (step: string, ready: string): View => ({
+  path: () => `restore/${restoreJob}/${step}`,
+  loading: 'Loading the restore',
+  ready,
+});
+const VIEWS: Record<string, View> = {
+  Home: { path: () => '', loading: 'Loading the backups', ready: 'Last 30 days' },
+  Backups: { path: () => 'backups', loading: 'Loading backups', ready: 'ngbak list' },
+  'a backup': { path: () => `backup/${backupId}`, loading: 'Loading the backup', ready: 'How it is kept' },
+  'Create backup': {
+    path: () => 'create-backup?target=views',
+    loading: 'Loading the targets',
+    ready: 'Judged by',
+  },
+  'Restore: choose a backup': {
+    path: () => `restore?backup=${backupId}`,
+    loading: 'Loading the targets',
+    ready: 'Verification',
+  },
+  'Restore: choose a file': {
+    path: () => 'restore?from=file',
+    loading: 'Loading the targets',
+    ready: 'Choose file',
+  },
+  'Restore: upload': {
+    path: () => `restore/${uploadJob}`,
+    loading: 'Loading the restore',
+    ready: 'The upload was interrupted',
+  },
+  'Restore: what was found': restoreStep('report', 'Difference with views'),
+  'Restore: options': restoreStep('options', 'Try with these options'),
+  'Restore: confirm': restoreStep('confirm', 'Restore now'),
+  Jobs: { path: () => 'jobs', loading: 'Loading jobs', ready: 'Restore into views' },
+  'a job': {
+    path: () => `job/${restoreJob}`,
+    loading: 'Loading the job',
+    ready: 'Open in the restore wizard',
+  },
+  'Schedules and retention': {
+    path: () => 'schedules',
+    loading: 'Loading the deployment',
+    ready: 'as cdk.json says',
+  },
+  'a new schedule': {
+    path: () => 'schedules/new',
+    loading: 'Loading the deployment',
+    ready: 'Flexible window',
+  },
+  'a schedule': {
+    path: () => `schedules/${SCHEDULE}/edit`,
+    loading: 'Loading the deployment',
+    ready: 'Flexible window',
+  },
+  Settings: { path: () => 'settings', loading: 'Loading the deployment', ready: 'Keys and roles' },
+};
+
+/** The view in which axe looks at states that are the same component everywhere. */
+const SAMPLED = 'Home';
+
+/** Texts that tell of nothing where in truth nothing is known. */
+const NOTHING =
+  /No backups yet|No backup matches|No jobs yet|No job matches|No schedules|None in 90 days|Not yet|Nothing runs|Nothing has failed|There is no such/;
+
+describe.each(Object.entries(VIEWS))('%s', (name, { path, loading, ready }) => {
+  const isReady = () => page.getByText(ready).first().waitFor();
+
+  test('says what it waits for while nothing comes', async () => {
+    const answers = Promise.withResolvers<void>();
+    await apiAnswers(async (route) => {
+      await answers.promise;
+      await route.continue();
+    });
+    await openAnew(path());
+    await page.getByText(loading).first().waitFor();
+    await expectFit();
+    answers.resolve();
+    await isReady();
+    await apiAnswersAsItDoes();
+  });
+
+  test('tells a failure with what to do about it, and tries again when asked', async () => {
+    await apiAnswers((route) => route.fulfill(problem(500, FAULT)));
+    await openAnew(path());
+    await page.getByText('The bucket is asleep. Wake it.').first().waitFor();
+    await expectFit();
+    await apiAnswersAsItDoes();
+    await tryAgain();
+    await isReady();
+  });
+
+  test('tells what a key may not see, and is there once it may', async () => {
+    const detail = 'This needs a role that your key has not.';
+    await apiAnswers((route) => route.fulfill(problem(403, { ...FAULT, title: 'Not allowed', detail })));
+    await openAnew(path());
+    await page.getByText(detail).first().waitFor();
+    await expectFit({ axe: name === SAMPLED });
+    await apiAnswersAsItDoes();
+    await tryAgain();
+    await isReady();
+  });
+
+  test('says that the computer is offline, and goes on by itself', async () => {
+    await openAnew('nowhere');
+    await visit.context.setOffline(true);
+    await openAnew(path());
+    await page.getByText('This computer has no network').first().waitFor();
+    await expectFit({ axe: name === SAMPLED });
+    await visit.context.setOffline(false);
+    await isReady();
+  });
+
+  test('asks for a key where the one it has does not count any more, and comes back', async () => {
+    await apiAnswers((route) => route.fulfill(problem(401, FAULT)), { session: true });
+    await openAnew(path());
+    await page.getByText('Your key does not count').waitFor();
+    await expectFit({ axe: name === SAMPLED });
+    await apiAnswersAsItDoes();
+    await page.getByLabel('Key', { exact: true }).fill(browser.stack.apiKey('admin'));
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await isReady();
+    visit.assertClean();
+  });
+});
+
+test('the sign-in waits, fails and is offline like every page, and goes on by itself', async () => {
+  const answers = Promise.withResolvers<void>();
+  const held = async (route: Route) => {
+    await answers.promise;
+    await route.continue();
+  };
+  await visit.open('');
+  await apiAnswers(held, { only: /^me$/, session: true });
+  await page.reload();
+  await page.getByText('Loading your role').waitFor();
+  await expectFit();
+  answers.resolve();
+  await page.getByRole('button', { name: /^Signed in as/ }).waitFor();
+
+  for (const failing of [
+    () => apiAnswers((route) => route.fulfill(problem(503, FAULT)), { only: /^me$/, session: true }),
+    () => apiAnswers((route) => route.abort('connectionrefused'), { only: /^me$/, session: true }),
+  ]) {
+    await failing();
+    await page.reload();
+    await page
+      .getByText('The bucket is asleep. Wake it.')
+      .or(page.getByText('The API could not be reached.'))
+      .waitFor();
+    await expectFit();
+    await apiAnswersAsItDoes();
+    await page.getByRole('button', { name: /^Signed in as/ }).waitFor();
+  }
+});
+
+test('a running job is cancelled from its page, by an operator who was told what becomes of it', async () => {
+  const operator = await browser.visit({ role: 'operator' });
+  const tab = operator.page;
+  const before = await browser.stack.keys('backups/');
+  const release = holdRedis();
+  try {
+    const { name } = await browser.stack.start('Backup', { target: 'views' });
+    await operator.open(`job/${name}`);
+    await titleOf(tab, /^(…|\d+ %) backup of views – ngbak$/);
+    const cancel = tab.getByRole('button', { name: 'Cancel job', exact: true });
+    await cancel.click();
+    await tab.getByRole('dialog').getByText('The backups that exist stay.').waitFor();
+    expect(await accessibilityProblems(tab)).toEqual([]);
+    await tab.getByRole('button', { name: 'Let it go on' }).click();
+    await tab.getByRole('dialog').waitFor({ state: 'hidden' });
+    expect((await browser.stack.waitForJob(name, () => true)).state).toBe('processing');
+    await cancel.click();
+    await tab.getByRole('dialog').getByRole('button', { name: 'Cancel job' }).click();
+    await tab.getByText('The job is being stopped; what it has made is removed.').first().waitFor();
+    await titleOf(tab, /^Cancelled: backup of views – ngbak$/);
+    await cancel.waitFor({ state: 'detached' });
+    expect(await accessibilityProblems(tab)).toEqual([]);
+    expect((await browser.stack.waitForJob(name)).state).toBe('cancelled');
+    expect(await browser.stack.keys('backups/')).toEqual(before);
+    operator.assertClean();
+  } finally {
+    await release();
+    await operator.context.close();
+  }
+});
+
+test('an answer that is not from the API, such as of a gateway, is told as such', async () => {
+  await apiAnswers((route) =>
+    route.fulfill({ status: 502, contentType: 'text/html', body: '<html>Bad gateway</html>' }),
+  );
+  await openAnew('jobs');
+  await page.getByText('The API answered 502, and not in its own words.').waitFor();
+});
+
+test.each([
+  ['settings', /\/assets\/settings-/, 'This page could not be shown', 'Keys and roles'],
+  ['', /\/assets\/charts-/, 'The charts could not be shown', 'Size of archives'],
+] as const)(
+  'a part of “%s” whose code does not come is told, and there when loaded again',
+  async (path, code, told, there) => {
+    const own = await browser.visit({ role: 'admin' });
+    await own.page.route(code, (route) => route.abort('connectionreset'));
+    await own.open(path);
+    await own.page.getByText(told).waitFor();
+    expect(await accessibilityProblems(own.page)).toEqual([]);
+    await own.page.unrouteAll({ behavior: 'ignoreErrors' });
+    await own.page.getByRole('button', { name: 'Load it again' }).click();
+    await own.page.getByText(there).first().waitFor();
+    await own.context.close();
+  },
+);
+
+/** One call of several fails: what of the page is there all the same, and what it must not say then. */
+const PARTIAL: [view: string, path: () => string, failing: RegExp, there: string, untrue: RegExp][] = [
+  ['Home without its jobs', () => '', /^jobs$/, 'Last 30 days', /None in 90|Nothing (runs|has failed)/],
+  ['Home without its schedules', () => '', /^schedules$/, 'Last 30 days', /scheduled backupNone/],
+  ['Home without its backups', () => '', /^overview$/, 'Running now', /There is no backup|No target/],
+  [
+    'a backup without its contents',
+    () => `backup/${backupId}`,
+    /\/contents$/,
+    'How it is kept',
+    /no entries/,
+  ],
+  [
+    'Create backup without an estimate',
+    () => 'create-backup?target=views',
+    /^backup$/,
+    'As the retention policy says',
+    /There is no backup/,
+  ],
+  ['the wizard without the backups', () => 'restore', /^backup$/, 'Restore into', /No backups yet/],
+  ['an upload without what S3 has', () => `restore/${uploadJob}`, /\/parts$/, 'Upload', /was interrupted/],
+  ['the schedules without the retention policy', () => 'schedules', /^retention$/, SCHEDULE, /^$/],
+  ['the retention policy without the schedules', () => 'schedules', /^schedules$/, 'Newest', /No schedules/],
+  ['a schedule that does not come', () => `schedules/${SCHEDULE}/edit`, /^schedules\//, 'Schedule', /^$/],
+  ['Settings without the health', () => 'settings', /^health$/, 'Keys and roles', /^$/],
+  ['Settings without the deployment', () => 'settings', /^deployment$/, 'Keys and roles', /No target/],
+  ['Settings without the overview', () => 'settings', /^overview$/, 'Keys and roles', /Not yet/],
+  ['Settings without the retention policy', () => 'settings', /^retention$/, 'Keys and roles', /^$/],
+  ['Settings without the keys', () => 'settings', /^keys$/, 'Health', /Nobody has/],
+];
+
+test.each(PARTIAL)(
+  '%s: the rest is there, what is missing is told',
+  async (_, path, failing, there, untrue) => {
+    await apiAnswers((route) => route.fulfill(problem(500, FAULT)), { only: failing });
+    await openAnew(path());
+    await page.getByText('The bucket is asleep. Wake it.').first().waitFor();
+    await page.getByText(there).first().waitFor();
+    await expectFit({ untrue, axe: false });
+    await apiAnswersAsItDoes();
+    await tryAgain();
+    visit.assertClean();
+  },
+);
+
+const NO_JOBS = { jobs: { jobs: [], total: 0, unreadable: [] } };
+const NO_BACKUPS = { backup: { backups: [], total: 0, unreadable: [] } };
+const NO_TARGETS = { overview: { targets: [], history: [], unreadable: 0 } };
+interface EmptyView {
+  readonly path: string;
+  /** What a deployment answers that has nothing yet. */
+  readonly answers: Record<string, object>;
+  readonly told: string;
+  readonly wayOn?: string;
+}
+const EMPTY: EmptyView[] = [
+  { path: '', answers: NO_JOBS, told: 'Nothing runs.', wayOn: 'All jobs' },
+  { path: '', answers: NO_TARGETS, told: 'No target is configured' },
+  { path: 'backups', answers: NO_BACKUPS, told: 'No backups yet', wayOn: 'Create backup' },
+  { path: 'restore', answers: NO_BACKUPS, told: 'No backups yet', wayOn: 'Create a backup' },
+  { path: 'create-backup?target=views', answers: NO_BACKUPS, told: 'There is no backup of this scope' },
+  { path: 'jobs', answers: NO_JOBS, told: 'No jobs yet', wayOn: 'Create a backup' },
+  { path: 'jobs?state=failed', answers: NO_JOBS, told: 'No job matches', wayOn: 'Show all' },
+  {
+    path: 'schedules',
+    answers: { schedules: { schedules: [], unreadable: [] } },
+    told: 'No schedules',
+    wayOn: 'Create schedule',
+  },
+  { path: 'settings', answers: { keys: { keys: [] } }, told: 'Nobody has a key' },
+];
+
+test.each(EMPTY)(
+  '“$path” says “$told” where there is nothing yet',
+  async ({ path, answers, told, wayOn }) => {
+    const only = new RegExp(`^(${Object.keys(answers).join('|')})$`);
+    await apiAnswers(
+      (route) => {
+        const name = new URL(route.request().url()).pathname.split('/').at(-1) ?? '';
+        return route.fulfill({ status: 200, json: answers[name] });
+      },
+      { only },
+    );
+    await openAnew(path);
+    await page.getByText(told).first().waitFor();
+    if (wayOn) {
+      const named = { name: wayOn };
+      await page.getByRole('link', named).or(page.getByRole('button', named)).first().waitFor();
+    }
+    expect(await accessibilityProblems(page)).toEqual([]);
+    visit.assertClean();
+  },
+);
+
+test.each(['create-backup', 'restore', 'restore?from=file', 'schedules/new', 'settings'])(
+  '%s without any target says that an administrator configures one',
+  async (path) => {
+    await apiAnswers(
+      async (route) => {
+        const answer = await route.fetch();
+        await route.fulfill({ response: answer, json: { ...(await answer.json()), targets: [] } });
+      },
+      { only: /^deployment$/ },
+    );
+    await openAnew(path);
+    await page.getByText('No target is configured').waitFor();
+    expect(await accessibilityProblems(page)).toEqual([]);
+    visit.assertClean();
+  },
+);
+
+/**
+ * Lets Redis answer nobody but once in a while, so that a backup can't be over before a test has looked at it. What it
+ * gives back ends that, and waits until Redis answers again: a pause of all clients can't be ended by one.
+ */
+function holdRedis(): () => Promise<void> {
+  const redis = new Redis(servers.redis.url, { password: servers.redis.password });
+  let held = true;
+  const holding = (async () => {
+    // The next pause is only begun when the last one is over: Redis does not answer this either.
+    while (held) await redis.client('PAUSE', PAUSE_MS, 'ALL');
+    await redis.ping();
+  })();
+  return async () => {
+    held = false;
+    await holding;
+    redis.disconnect();
+  };
+}
+
+/** Waits until the tab is called so. */
+async function titleOf(tab: Page, wanted: RegExp): Promise<void> {
+  const deadline = Date.now() + 60_000;
+  while (!wanted.test(await tab.title())) {
+    if (Date.now() > deadline) throw new Error(`The tab is called “${await tab.title()}”.`);
+    await sleep(200);
+  }
+}
+
+/** Opens an address as somebody does who comes from another page: nothing of it is loaded yet. */
+async function openAnew(path: string): Promise<void> {
+  await visit.open('nowhere');
+  await page
+    .getByText('There is no such page')
+    .or(page.getByRole('heading', { name: 'Sign in' }))
+    .waitFor();
+  await visit.open(path);
+}
+
+/** Lets the calls of a page be answered so; with `session`, also the one that asks who is signed in. */
+async function apiAnswers(
+  answer: (route: Route) => Promise<void>,
+  { session = false, only = /./ }: { session?: boolean; only?: RegExp } = {},
+): Promise<void> {
+  await apiAnswersAsItDoes();
+  await page.route('**/api/v1/**', (route) => {
+    const path = new URL(route.request().url()).pathname.replace(/^.*\/api\/v1\//, '');
+    return (path === 'me' && !session) || !only.test(path) ? route.continue() : answer(route);
+  });
+}
+
+async function apiAnswersAsItDoes(): Promise<void> {
+  await page.unrouteAll({ behavior: 'ignoreErrors' });
+}
+
+function problem(status: number, body: typeof FAULT) {
+  return { status, contentType: 'application/problem+json', body: JSON.stringify({ status, ...body }) };
+}
+
+/** Presses “Try again” of everything that failed, one after the other. */
+async function tryAgain(): Promise<void> {
+  const again = page.getByRole('button', { name: 'Try again' });
+  for (let [failed] = await again.elementHandles(); failed; [failed] = await again.elementHandles()) {
+    // What failed by a fault of the server is tried again by itself as well: it may be gone by now.
+    await failed.dispatchEvent('click');
+    await failed.waitForElementState('hidden');
+  }
+}
+
+/** What holds in every state: nothing is said that is not known, and axe finds nothing. */
+async function expectFit({ untrue = NOTHING, axe = true } = {}): Promise<void> {
+  expect(await page.locator('main').textContent()).not.toMatch(untrue);
+  if (axe) expect(await accessibilityProblems(page)).toEqual([]);
+}
+
+async function callApi<T>(method: string, path: string, body?: object): Promise<T> {
+  const answer = await fetch(`${browser.root}api/v1/${path}`, {
+    method,
+    headers: {
+      authorization: `Bearer ${browser.stack.apiKey('admin')}`,
+      'content-type': 'application/json',
+    },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+  return (await answer.json()) as T;
+}
