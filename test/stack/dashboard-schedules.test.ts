@@ -49,6 +49,8 @@ test('a schedule is created, changed, paused, run and removed, without a deploym
   await act(page, 'Resume');
   await row(page).getByText('Paused').waitFor({ state: 'detached' });
   await act(page, 'Remove');
+  await page.getByRole('dialog').waitFor();
+  expect(await accessibilityProblems(page)).toEqual([]);
   await button(page, 'Remove').click();
   await row(page).waitFor({ state: 'detached' });
   visit.assertClean();
@@ -70,7 +72,9 @@ test('what retention would keep and drop is shown with its reasons, and nothing 
     .getByText(/backups? are kept|would go/)
     .first()
     .waitFor();
+  expect(await accessibilityProblems(page)).toEqual([]);
   await button(page, 'Kept').click();
+  expect(await accessibilityProblems(page)).toEqual([]);
   expect(await browser.stack.keys('backups/')).toEqual(before);
   visit.assertClean();
 });
@@ -110,7 +114,10 @@ test('the retention policy is changed only after its preview, and not by a page 
     .first()
     .waitFor();
   const ask = button(one.page, 'Keep fewer');
-  if (await ask.isVisible()) await ask.click();
+  if (await ask.isVisible()) {
+    expect(await accessibilityProblems(one.page)).toEqual([]);
+    await ask.click();
+  }
   await one.page.getByText('as cdk.json says').waitFor();
   one.assertClean();
   two.assertClean();
@@ -135,6 +142,21 @@ test.each([
       const problems = await accessibilityProblems(page);
       const wide = await overflows(page);
       if (problems.length > 0 || wide) found.push({ path, problems, wide });
+    }
+    // The form with every field that there is.
+    await button(page, 'Only a part of it').click();
+    await page.getByLabel('A number of days').check();
+    for (const [kind, field] of [
+      ['On days of the week', 'Days'],
+      ['At an interval', 'Every'],
+      ['Once', 'Day'],
+      ['By an expression', 'Expression'],
+    ] as const) {
+      await page.getByRole('button', { name: /^How often / }).click();
+      await page.getByRole('option', { name: kind }).click();
+      await page.getByText(field, { exact: true }).first().waitFor();
+      const problems = await accessibilityProblems(page);
+      if (problems.length > 0) found.push({ kind, problems });
     }
     expect(found).toEqual([]);
     visit.assertClean();

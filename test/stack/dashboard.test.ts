@@ -346,6 +346,7 @@ test('a backup is deleted by an admin who types its target’s name, and by nobo
   await visit.open(`backup/${id}`);
   await button(page, 'Delete').click();
   const dialog = page.getByRole('dialog');
+  expect(await accessibilityProblems(page)).toEqual([]);
   await dialog.getByLabel('Type the name of its target').fill('view');
   expect(await dialog.getByRole('button', { name: 'Delete' }).isDisabled()).toBe(true);
   await dialog.getByLabel('Type the name of its target').fill('views');
