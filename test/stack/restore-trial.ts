@@ -40,7 +40,7 @@ export interface Trial {
   readonly layout: Layout;
   /** For the details of what was read; emptied again and again. */
   readonly folder: string;
-  /** Keys of the bucket that were there before: other tests' business. */
+  /** {@link leftovers} that were there before: other tests' business. */
   readonly known: ReadonlySet<string>;
 }
 
@@ -91,7 +91,7 @@ export async function prepareTrial(own: Partial<ProofConnections> = {}): Promise
   const layout = ngraf023Layout('default');
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-trial-'));
   const stack = deployedStack();
-  const known = new Set(await stack.keys());
+  const known = new Set(await leftovers(stack));
   const trial = { stack, target: 'default', connections, layout, folder, known };
   const fill = async (packages: number) => {
     await removeKnowledgeBase(connections, layout);
@@ -162,20 +162,21 @@ export async function begin({ stack, target }: Trial, to: Side, confirmed = true
   }
 }
 
+/** What jobs must not leave in the bucket: objects that are neither backups nor records of jobs, unfinished uploads. */
+async function leftovers({ bucket, keys }: Trial['stack']): Promise<string[]> {
+  const objects = (await keys()).filter(
+    (key) => !key.startsWith('backups/') && !key.startsWith('jobs/') && key !== CATALOG_CACHE_KEY,
+  );
+  const { Uploads = [] } = await bucket.s3.send(new ListMultipartUploadsCommand({ Bucket: bucket.name }));
+  return [...objects, ...Uploads.map(({ Key, UploadId }) => `unfinished upload ${Key} ${UploadId}`)];
+}
+
 /** Waits until the janitor has done its work, and gives back what is left in the bucket if it has not. */
 export async function settled({ stack, target, known }: Trial, jobId: string): Promise<string[]> {
   const deadline = Date.now() + 30_000;
   for (;;) {
-    const keys = (await stack.keys()).filter(
-      (key) => !key.startsWith('backups/') && !key.startsWith('jobs/') && !known.has(key),
-    );
     const confirmation = await stack.keys(`jobs/${jobId}/confirmation`);
-    const { Uploads = [] } = await stack.bucket.s3.send(
-      new ListMultipartUploadsCommand({ Bucket: stack.bucket.name }),
-    );
-    const left = [...keys, ...confirmation, ...Uploads.map(({ Key }) => `unfinished upload ${Key}`)].filter(
-      (key) => key !== CATALOG_CACHE_KEY,
-    );
+    const left = [...(await leftovers(stack)).filter((what) => !known.has(what)), ...confirmation];
     const locked = await stack.keys(`locks/${target}.`);
     if ((left.length === 0 && locked.length === 0) || Date.now() > deadline) return [...left, ...locked];
     await sleep(100);
