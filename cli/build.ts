@@ -3,6 +3,7 @@ import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promise
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { z } from 'zod';
+import { NODE_BUNDLE, REQUIRE } from '../infra/bundle.ts';
 import { parseJson } from '../shared/input.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
@@ -41,23 +42,9 @@ export async function buildCli(folder: string): Promise<void> {
   await build({
     entryPoints: [join(ROOT, 'cli/main.ts')],
     outfile: join(folder, PROGRAM),
-    bundle: true,
-    platform: 'node',
+    ...NODE_BUNDLE,
     target: 'node22',
-    format: 'esm',
-    mainFields: ['module', 'main'],
-    banner: {
-      js: [
-        '#!/usr/bin/env node',
-        // Packages in CommonJS call `require`, which ES modules do not have.
-        "import{createRequire}from'node:module';const require=createRequire(import.meta.url);",
-      ].join('\n'),
-    },
-    minifyWhitespace: true,
-    minifySyntax: true,
-    keepNames: true,
-    legalComments: 'none',
-    logLevel: 'warning',
+    banner: { js: `#!/usr/bin/env node\n${REQUIRE}` },
   });
   await chmod(join(folder, PROGRAM), 0o755);
   await copyFile(join(ROOT, 'LICENSE'), join(folder, 'LICENSE'));

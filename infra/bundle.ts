@@ -1,11 +1,31 @@
 import { join } from 'node:path';
-import { buildSync } from 'esbuild';
+import { type BuildOptions, buildSync } from 'esbuild';
 import { FUNCTION_NAMES, type FunctionName } from './functions.ts';
 
 const FUNCTIONS = join(import.meta.dirname, '..', 'functions');
 
 /** Name of the handler within each bundle, as Lambda wants it. */
 export const HANDLER = 'index.handler';
+
+/** Start of a bundle: packages in CommonJS call `require`, which ES modules do not have. */
+export const REQUIRE = "import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
+
+/** How programs for Node are bundled, the functions and the command line alike. */
+export const NODE_BUNDLE = {
+  // The runtime brings an AWS SDK of some version; what is bundled is what was tested.
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  mainFields: ['module', 'main'],
+  // Identifiers stay, for stack traces that can be read: Node's way to apply source maps parses the whole map at the
+  // first error it meets, which takes 60 MiB and a tenth of a second.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  // Names of classes are names of errors, which Retry and Catch match.
+  keepNames: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+} satisfies BuildOptions;
 
 /** The folder of each function's bundle. */
 export type Bundles = Readonly<Record<FunctionName, string>>;
@@ -23,22 +43,9 @@ export function bundleFunctions(folder: string): Bundles {
     ),
     outdir: folder,
     outExtension: { '.js': '.mjs' },
-    bundle: true,
-    // The runtime brings an AWS SDK of some version; what is bundled is what was tested.
-    platform: 'node',
+    ...NODE_BUNDLE,
     target: 'node24',
-    format: 'esm',
-    mainFields: ['module', 'main'],
-    // Packages in CommonJS call `require`, which ES modules do not have.
-    banner: { js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);" },
-    // Identifiers stay, for stack traces that can be read: Node's way to apply source maps parses the whole map at the
-    // first error it meets, which takes 60 MiB and a tenth of a second.
-    minifyWhitespace: true,
-    minifySyntax: true,
-    // Names of classes are names of errors, which Retry and Catch match.
-    keepNames: true,
-    legalComments: 'none',
-    logLevel: 'warning',
+    banner: { js: REQUIRE },
   });
   return Object.fromEntries(FUNCTION_NAMES.map((name) => [name, join(folder, name)])) as Bundles;
 }
