@@ -3,13 +3,13 @@ import Box from '@cloudscape-design/components/box';
 import Button from '@cloudscape-design/components/button';
 import FormField from '@cloudscape-design/components/form-field';
 import Input from '@cloudscape-design/components/input';
-import Modal from '@cloudscape-design/components/modal';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import { useState } from 'react';
 import { bytes } from '../../cli/format.ts';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
 import { useNotices } from '../notices.tsx';
 import { Command } from '../parts/command.tsx';
+import { Question } from '../parts/question.tsx';
 import { Time } from '../parts/time.tsx';
 import { href, navigate } from '../router.ts';
 import { useSession } from '../session.tsx';
@@ -54,27 +54,16 @@ export function DeleteButton({ record }: { record: CatalogRecord }) {
       >
         Delete
       </Button>
-      <Modal
+      <Question
         visible={open}
-        onDismiss={close}
         header="Delete this backup for good?"
-        footer={
-          <Box float="right">
-            <SpaceBetween direction="horizontal" size="xs">
-              <Button variant="link" onClick={close} disabled={deleting}>
-                Keep it
-              </Button>
-              <Button
-                variant="primary"
-                onClick={() => void remove()}
-                loading={deleting}
-                disabled={typed !== record.target}
-              >
-                Delete
-              </Button>
-            </SpaceBetween>
-          </Box>
-        }
+        no={{ text: 'Keep it', onClick: close, disabled: deleting }}
+        yes={{
+          text: 'Delete',
+          onClick: () => void remove(),
+          loading: deleting,
+          disabled: typed !== record.target,
+        }}
       >
         <form
           onSubmit={(event) => {
@@ -99,7 +88,7 @@ export function DeleteButton({ record }: { record: CatalogRecord }) {
             <Command line={`ngbak delete ${record.backup_id}`} />
           </SpaceBetween>
         </form>
-      </Modal>
+      </Question>
     </>
   );
 }

@@ -1,12 +1,10 @@
 import Alert from '@cloudscape-design/components/alert';
-import Box from '@cloudscape-design/components/box';
 import Button from '@cloudscape-design/components/button';
-import Modal from '@cloudscape-design/components/modal';
-import SpaceBetween from '@cloudscape-design/components/space-between';
 import { useState } from 'react';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import { useNotices } from '../notices.tsx';
 import { blocked } from '../parts/blocked.ts';
+import { Question } from '../parts/question.tsx';
 import { useSession } from '../session.tsx';
 
 /** Stops a job, after asking; says before what becomes of the target. */
@@ -34,29 +32,18 @@ export function CancelJob({ job, onCancelled }: { job: JobView; onCancelled: () 
       <Button {...blocked(why)} onClick={() => setAsking(true)}>
         Cancel job
       </Button>
-      <Modal
+      <Question
         visible={asking}
-        onDismiss={() => setAsking(false)}
         header="Cancel this job?"
-        footer={
-          <Box float="right">
-            <SpaceBetween direction="horizontal" size="xs">
-              <Button variant="link" onClick={() => setAsking(false)}>
-                Let it go on
-              </Button>
-              <Button variant="primary" loading={busy} onClick={cancel}>
-                Cancel job
-              </Button>
-            </SpaceBetween>
-          </Box>
-        }
+        no={{ text: 'Let it go on', onClick: () => setAsking(false) }}
+        yes={{ text: 'Cancel job', onClick: cancel, loading: busy }}
       >
         <Alert type={job.kind === 'restore' ? 'warning' : 'info'}>
           {job.kind === 'restore'
             ? 'If the restore has begun to write, its target is put back to what it held before, from the safety backup. Without one, the target is left as it is then.'
             : 'What it has made so far is removed. The backups that exist stay.'}
         </Alert>
-      </Modal>
+      </Question>
     </>
   );
 }

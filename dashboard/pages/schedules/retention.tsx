@@ -5,7 +5,6 @@ import Container from '@cloudscape-design/components/container';
 import FormField from '@cloudscape-design/components/form-field';
 import Header from '@cloudscape-design/components/header';
 import Input from '@cloudscape-design/components/input';
-import Modal from '@cloudscape-design/components/modal';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import { useState } from 'react';
 import { bytes, count, policyText } from '../../../cli/format.ts';
@@ -15,6 +14,7 @@ import type { RetentionPolicy } from '../../../shared/retention/policy.ts';
 import { useNotices } from '../../notices.tsx';
 import { blocked } from '../../parts/blocked.ts';
 import { Command } from '../../parts/command.tsx';
+import { Question } from '../../parts/question.tsx';
 import { Show } from '../../parts/states.tsx';
 import { Ago } from '../../parts/time.tsx';
 import { useSession } from '../../session.tsx';
@@ -189,27 +189,16 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
         </Container>
       </form>
       {previewed && <RetentionDecisions pruned={previewed} counts={same(policy)} />}
-      <Modal
+      <Question
         visible={asking}
-        onDismiss={() => setAsking(false)}
         header="Keep fewer backups?"
-        footer={
-          <Box float="right">
-            <SpaceBetween direction="horizontal" size="xs">
-              <Button variant="link" onClick={() => setAsking(false)}>
-                Change nothing
-              </Button>
-              <Button variant="primary" loading={busy === 'save'} onClick={() => void save()}>
-                Keep fewer
-              </Button>
-            </SpaceBetween>
-          </Box>
-        }
+        no={{ text: 'Change nothing', onClick: () => setAsking(false) }}
+        yes={{ text: 'Keep fewer', onClick: () => void save(), loading: busy === 'save' }}
       >
         {count(going)} of {count(previewed?.backups.length ?? 0)} backups,{' '}
         {bytes(previewed?.bytes_freed ?? 0)}, are deleted after the next backup, or within a day. That can’t
         be undone.
-      </Modal>
+      </Question>
     </SpaceBetween>
   );
 }

@@ -3,7 +3,6 @@ import Button from '@cloudscape-design/components/button';
 import ButtonDropdown from '@cloudscape-design/components/button-dropdown';
 import Header from '@cloudscape-design/components/header';
 import Link from '@cloudscape-design/components/link';
-import Modal from '@cloudscape-design/components/modal';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import Table from '@cloudscape-design/components/table';
@@ -13,6 +12,7 @@ import { describePart } from '../../../shared/stores/describe-part.ts';
 import { JobStateSign } from '../../job/states.tsx';
 import { useNotices } from '../../notices.tsx';
 import { blocked } from '../../parts/blocked.ts';
+import { Question } from '../../parts/question.tsx';
 import { Empty, Problem } from '../../parts/states.tsx';
 import { Ago, Time } from '../../parts/time.tsx';
 import { href, navigate } from '../../router.ts';
@@ -200,33 +200,22 @@ export function ScheduleTable() {
           )
         }
       />
-      <Modal
+      <Question
         visible={removing !== undefined}
-        onDismiss={() => setRemoving(undefined)}
         header="Remove this schedule?"
-        footer={
-          <Box float="right">
-            <SpaceBetween direction="horizontal" size="xs">
-              <Button variant="link" onClick={() => setRemoving(undefined)}>
-                Keep it
-              </Button>
-              <Button
-                variant="primary"
-                loading={busy !== undefined}
-                onClick={() => {
-                  const name = removing ?? '';
-                  void act(name, 'Removing it', () => api.removeSchedule(name), `${name} is removed`);
-                }}
-              >
-                Remove
-              </Button>
-            </SpaceBetween>
-          </Box>
-        }
+        no={{ text: 'Keep it', onClick: () => setRemoving(undefined) }}
+        yes={{
+          text: 'Remove',
+          loading: busy !== undefined,
+          onClick: () => {
+            const name = removing ?? '';
+            void act(name, 'Removing it', () => api.removeSchedule(name), `${name} is removed`);
+          },
+        }}
       >
         <bdi>{removing}</bdi> starts no more backups. Those that it made stay, as long as retention keeps
         them.
-      </Modal>
+      </Question>
     </SpaceBetween>
   );
 }
