@@ -18,8 +18,8 @@ export async function* allBackups({ bucket }: OperationsContext): AsyncGenerator
 }
 
 /**
- * The newest good backup of everything of each target. Where the deployment's targets are known, those without one are in it too, and
- * no more records are read than it takes to know.
+ * The newest good backup of everything of each target. Where the deployment's targets are known, those without one are
+ * in it too, and no more records are read than it takes to know.
  */
 export async function newestGood(
   context: OperationsContext,
