@@ -55,6 +55,9 @@ async function upload({ page, open }: Visit, path: string): Promise<string> {
   return jobIn(page);
 }
 
+/** Whether a request sends a part of an upload to S3. */
+const isPart = (url: URL) => url.searchParams.has('partNumber');
+
 test(
   'a backup is created and followed to its end, with a bar for each store',
   async () => {
@@ -250,7 +253,6 @@ test(
     const visit = await browser.visit({ role: 'operator' });
     const { page } = visit;
     let sent: string[] = [];
-    const isPart = (url: URL) => url.searchParams.has('partNumber');
     await page.route(isPart, async (route) => {
       const part = new URL(route.request().url()).searchParams.get('partNumber') ?? '';
       sent.push(part);
@@ -291,14 +293,11 @@ test(
     const visit = await browser.visit({ role: 'operator' });
     const { page, context } = visit;
     let tries = 0;
-    await page.route(
-      (url) => url.searchParams.has('partNumber'),
-      async (route) => {
-        if (++tries > 1) return route.continue();
-        await context.setOffline(true);
-        await route.abort('internetdisconnected');
-      },
-    );
+    await page.route(isPart, async (route) => {
+      if (++tries > 1) return route.continue();
+      await context.setOffline(true);
+      await route.abort('internetdisconnected');
+    });
     const job = await upload(visit, named);
     await page.getByText('Waiting for the network').first().waitFor();
     await page.getByText('גיבוי של المعرفة.ngbak').first().waitFor();
@@ -322,10 +321,8 @@ test(
   async () => {
     const visit = await browser.visit({ role: 'operator' });
     const { page } = visit;
-    await page.route(
-      (url) => url.searchParams.has('partNumber'),
-      () => undefined,
-    );
+    // No part ever arrives.
+    await page.route(isPart, () => undefined);
     const job = await upload(visit, file);
     await button(page, 'Pause').click();
     await browser.stack.bucket.removeAll(`jobs/${job}/`);
@@ -420,10 +417,8 @@ test(
   async () => {
     const visit = await browser.visit({ role: 'operator' });
     const { page } = visit;
-    await page.route(
-      (url) => url.searchParams.has('partNumber'),
-      () => undefined,
-    );
+    // No part ever arrives.
+    await page.route(isPart, () => undefined);
     const job = await upload(visit, file);
     const other = await visit.context.newPage();
     await other.goto(page.url());
