@@ -12,4 +12,8 @@ export const VERSIONS = {
   /** Not servers: the systems whose own storage classes write and read what tests save and restore. */
   nanoGraphrag: '0.0.8.2',
   lightrag: '1.5.7',
+  /** Procedures of Neo4j that tests and benchmarks compare with: the newest of 5.26 at Maven Central. */
+  apoc: '5.26.19',
+  /** A Redis server newer than Debian's, of version 8.2.3, and a server module: tests run against both. */
+  falkordbBin: '1.4.1',
 } as const;

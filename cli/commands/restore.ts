@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { InvalidInputError } from '../../shared/errors.ts';
+import { InvalidInputError, UnavailableError } from '../../shared/errors.ts';
 import { Id } from '../../shared/ids.ts';
 import { isSameJson, parseInput } from '../../shared/input.ts';
 import { AttachInput } from '../../shared/operations/attach.ts';
@@ -26,6 +26,9 @@ import { inspectionText } from '../job-text.ts';
 import { ask } from '../prompt.ts';
 import { uploadFile } from '../transfer/upload.ts';
 import { type HowFlags, howOf, howOptions } from './restore-parts.ts';
+
+/** How long a job may take to show what it was told. */
+const RECORD_TIMEOUT_MS = 30_000;
 
 interface RestoreFlags extends HowFlags {
   readonly target?: string;
@@ -113,7 +116,11 @@ export function restoreCommands(program: Command): void {
     const kept = { cypher_script: before.options?.cypher_script };
     const input = parseInput(ChangeOptionsInput, { ...howOf(flags), ...kept }, 'The options');
     await client.changeRestoreOptions(jobId, input);
-    await untilChanged(client, before);
+    const read = before.inspection?.inspected_at;
+    await untilRecorded(
+      () => client.showJob(jobId),
+      ({ state, inspection }) => state !== before.state || inspection?.inspected_at !== read,
+    );
     await guide(cli, client, jobId);
   });
   program
@@ -257,13 +264,26 @@ async function guide(cli: Cli, client: Client, jobId: string): Promise<void> {
   reportEnd(cli, await followConfirmed(cli, client, jobId));
 }
 
-/** Waits while the record of a job still says what it said before its options were changed. */
-async function untilChanged(client: Client, before: JobView): Promise<void> {
-  const deadline = Date.now() + 30_000;
+/**
+ * Looks at a job until it shows what was just sent: for a moment, its record still says what it said before. Throws
+ * UnavailableError where that moment does not end.
+ */
+async function untilRecorded(
+  look: () => Promise<JobView>,
+  shows: (job: JobView) => boolean,
+): Promise<JobView> {
+  const deadline = Date.now() + RECORD_TIMEOUT_MS;
   for (;;) {
-    const { state, inspection } = await client.showJob(before.job_id);
-    const same = state === before.state && inspection?.inspected_at === before.inspection?.inspected_at;
-    if (!same || Date.now() > deadline) return;
+    const job = await look();
+    if (shows(job)) return job;
+    if (Date.now() > deadline) {
+      throw new UnavailableError(
+        `Job "${job.job_id}" still says that it is ${job.state}, ${RECORD_TIMEOUT_MS / 1000} s after it was told to go on.`,
+        {
+          remedy: `Look at it again with \`ngbak job ${job.job_id}\`; where it stays so, look at its execution in the AWS console.`,
+        },
+      );
+    }
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
@@ -292,12 +312,10 @@ async function askForPhrase(cli: Cli, client: Client, job: JobView): Promise<boo
   }
 }
 
-/** Follows a job whose confirmation was just sent: for a moment, its record still says that it waits. */
-async function followConfirmed(cli: Cli, client: Client, jobId: string): Promise<JobView> {
-  const deadline = Date.now() + 30_000;
-  for (;;) {
-    const job = await followJob(cli, client, jobId);
-    if (job.state !== 'awaiting_confirmation' || Date.now() > deadline) return job;
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
+/** Follows a job whose confirmation was just sent. */
+function followConfirmed(cli: Cli, client: Client, jobId: string): Promise<JobView> {
+  return untilRecorded(
+    () => followJob(cli, client, jobId),
+    ({ state }) => state !== 'awaiting_confirmation',
+  );
 }

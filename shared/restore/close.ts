@@ -117,8 +117,8 @@ function requireCounts(
   found: Tallies,
 ): void {
   const { mode, only } = plan.options;
-  // A part of an archive, or one that is merged, has other counts for good reasons.
-  if (mode !== 'replace' || only !== undefined || (plan.routes?.[store]?.changes.length ?? 0) > 0) return;
+  // A part of an archive, or one that is merged, has other counts for good reasons; what is renamed has not.
+  if (mode !== 'replace' || only !== undefined) return;
   const changed = (found.stitched?.count ?? 0) + (found.left_out?.count ?? 0) > 0;
   for (const [tally, count] of Object.entries(saved)) {
     const read = found[tally]?.count ?? 0;

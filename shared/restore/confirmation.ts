@@ -44,9 +44,9 @@ export type Answer =
   | { readonly options: RestoreOptions };
 
 /**
- * Answers a restore that waits. Throws InvalidInputError where the job waits for no answer, where the phrase is not the
- * target's name, or where the newest inspection stands against it or is not the one that the operator has seen. Of
- * answers at the same moment one counts: RefusedError for the others.
+ * Answers a restore that waits. Throws RefusedError where the job waits for no answer, InvalidInputError where the phrase
+ * is not the target's name, or where the newest inspection stands against it or is not the one that the operator has
+ * seen. Of answers at the same moment one counts: RefusedError for the others.
  */
 export async function answerConfirmation(
   { bucket, sfn }: { bucket: Bucket; sfn: SFNClient },
@@ -56,10 +56,9 @@ export async function answerConfirmation(
   const job = await readJob(bucket, jobId);
   const question = (await bucket.readRecord(confirmationKey(jobId), Confirmation))?.value;
   if (!job || !question || job.state !== 'awaiting_confirmation') {
-    throw new InvalidInputError(
-      job ? `Job ${jobId} is ${job.state}: it waits for no confirmation.` : `There is no job "${jobId}".`,
-      { remedy: 'List the jobs with `ngbak jobs` and take one that is awaiting_confirmation.' },
-    );
+    const remedy = 'List the jobs with `ngbak jobs` and take one that is awaiting_confirmation.';
+    if (!job) throw new InvalidInputError(`There is no job "${jobId}".`, { remedy });
+    throw new RefusedError(`Job ${jobId} is ${job.state}: it waits for no confirmation.`, { remedy });
   }
   if ('confirm' in answer && answer.confirm) {
     isConfirmed(answer.phrase, job.target);

@@ -5,12 +5,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { damageEverything } from '../../local/demo/damage.ts';
 import { loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
 import { compareProofs, type Proof, readEverything } from '../../local/proof/proof.ts';
+import type { EntryReader } from '../../shared/archive/types.ts';
 import { neo4jAdapter } from '../../shared/stores/neo4j/adapter.ts';
-import type { Store, StoreAdapter } from '../../shared/stores/port.ts';
+import type { RestoreOptions, Store, StoreAdapter } from '../../shared/stores/port.ts';
 import { qdrantAdapter } from '../../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../../shared/stores/redis/adapter.ts';
 import { servers } from '../servers.ts';
-import { exportAll, restoreAll } from './memory-archive.ts';
+import { exportAll, legContext, restoreAll, withStore } from '../stores/memory-archive.ts';
 import { ownLayout, removeKnowledgeBase, smallBlueprint } from './small.ts';
 
 const layout = ownLayout();
@@ -73,6 +74,11 @@ const ADAPTERS = [
   },
 ];
 
+async function admitAndRestore(create: () => Store, archive: EntryReader, options: RestoreOptions) {
+  expect(await withStore(create, (store) => store.admits(archive, options, legContext()))).toEqual([]);
+  expect(await restoreAll(create, archive, { options })).toMatchObject({ differences: 0, samples: [] });
+}
+
 describe('by the independent proof', () => {
   it.each(ADAPTERS)(
     '$kind brings the knowledge base back exactly, whatever was damaged',
@@ -84,18 +90,13 @@ describe('by the independent proof', () => {
         blueprint: await smallBlueprint(),
       });
       const before = await read('before');
-      const store = create();
-      try {
-        const archive = await exportAll(store);
-        expect(await compareProofs(before, await read('exported'))).toMatchObject({ identical: true });
-        await damageEverything(connections, layout);
-        expect((await compareProofs(before, await read('damaged'))).identical).toBe(false);
-        expect(await restoreAll(store, archive)).toBe(0);
-        const { differences } = await compareProofs(before, await read('after'), 1_000);
-        expect(differences.filter(({ part }) => owns(part))).toEqual([]);
-      } finally {
-        await store.close();
-      }
+      const { archive } = await exportAll(create);
+      expect(await compareProofs(before, await read('exported'))).toMatchObject({ identical: true });
+      await damageEverything(connections, layout);
+      expect((await compareProofs(before, await read('damaged'))).identical).toBe(false);
+      await admitAndRestore(create, archive, { mode: 'replace', onConflict: 'fail' });
+      const { differences } = await compareProofs(before, await read('after'), 1_000);
+      expect(differences.filter(({ part }) => owns(part))).toEqual([]);
     },
   );
 
@@ -110,26 +111,21 @@ describe('by the independent proof', () => {
         blueprint: await smallBlueprint(),
       });
       const before = await read('before');
-      const store = create();
       const merge = { mode: 'merge', onConflict: 'overwrite' } as const;
-      try {
-        const archive = await exportAll(store);
-        await damageEverything(connections, layout);
-        expect(await restoreAll(store, archive, merge)).toBe(0);
-        const once = await read('once');
-        const kinds = (await compareProofs(before, once, 1_000)).differences
-          .filter(({ part }) => owns(part))
-          .map(
-            ({ thing, problem }) =>
-              `${thing.toLowerCase().includes('intruder') ? 'intruder' : thing} ${problem}`,
-          );
-        expect(kinds).toEqual(kinds.map(() => 'intruder was not there before'));
-        expect(await restoreAll(store, archive, merge)).toBe(0);
-        const { differences } = await compareProofs(once, await read('twice'), 1_000);
-        expect(differences.filter(({ part }) => owns(part))).toEqual([]);
-      } finally {
-        await store.close();
-      }
+      const { archive } = await exportAll(create);
+      await damageEverything(connections, layout);
+      await admitAndRestore(create, archive, merge);
+      const once = await read('once');
+      const kinds = (await compareProofs(before, once, 1_000)).differences
+        .filter(({ part }) => owns(part))
+        .map(
+          ({ thing, problem }) =>
+            `${thing.toLowerCase().includes('intruder') ? 'intruder' : thing} ${problem}`,
+        );
+      expect(kinds).toEqual(kinds.map(() => 'intruder was not there before'));
+      await admitAndRestore(create, archive, merge);
+      const { differences } = await compareProofs(once, await read('twice'), 1_000);
+      expect(differences.filter(({ part }) => owns(part))).toEqual([]);
     },
   );
 });

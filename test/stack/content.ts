@@ -80,9 +80,11 @@ export function fillTarget({ label, collection, prefix }: Names = SCRATCH): Prom
   });
 }
 
-/** Makes the collection that target `empty` is configured with: it exists, and holds nothing. */
+/** Makes sure of the collection that target `empty` is configured with: it exists, and holds nothing. */
 export function makeEmptyCollection(): Promise<void> {
   return withClients(async ({ qdrant }) => {
+    const { result } = await qdrant('GET', `/collections/${EMPTY_COLLECTION}/exists`);
+    if ((result as { exists?: boolean }).exists) return;
     await qdrant('PUT', `/collections/${EMPTY_COLLECTION}`, { vectors: { size: 4, distance: 'Dot' } });
   });
 }

@@ -193,15 +193,23 @@ describe('an upload', () => {
 describe('a target', () => {
   test('that is being restored refuses backups and other restores, and names the job', async () => {
     const { trial } = prepared;
+    const { stack, target } = trial;
+    // One waits for its confirmation, so that it comes to the lock at once when the time has come.
+    const waiting = await begin(trial, now, false);
+    await stack.waitForJob(waiting.jobId, ({ state }) => state === 'awaiting_confirmation');
     const followed = await begin(trial, other);
     await untilIn(followed, 'Load stores');
-    const backup = await trial.stack.run('Backup', { target: trial.target });
+    const [backup, refused] = await Promise.all([
+      stack.run('Backup', { target }),
+      answerConfirmation(stack, waiting.jobId, { confirm: true, phrase: target }).then(() =>
+        stack.waitForJob(waiting.jobId),
+      ),
+    ]);
     expect(backup).toMatchObject({ status: 'FAILED', error: 'TargetLockedError' });
     expect(backup.cause).toContain(followed.jobId);
-    const refused = await trial.stack.restoreByUpload(trial.target, now.archive);
     expect(refused).toMatchObject({ state: 'failed', error: { name: 'TargetLockedError' } });
     expect(refused.error?.message).toContain(followed.jobId);
-    expect(await trial.stack.waitForJob(followed.jobId)).toMatchObject({ state: 'completed' });
+    expect(await stack.waitForJob(followed.jobId)).toMatchObject({ state: 'completed' });
     await settled(trial, followed.jobId);
     expect(await whichSide(trial, now, other)).toBe('the archive');
     [now, other] = [other, now];

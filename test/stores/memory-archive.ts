@@ -5,12 +5,13 @@ import type { Cursor, Leg, LegContext, RestoreOptions, Store } from '../../share
 
 /** An archive in memory, for tests of stores: what an export yields, as a restore reads it. */
 export class MemoryArchive implements EntryReader {
-  readonly #contents = new Map<string, Buffer>();
+  /** Whole entries by name, in archive order. Tests may change them. */
+  readonly files = new Map<string, Buffer>();
   readonly #open = new Map<string, { size: number; parts: Buffer[]; bytes: number }>();
 
   /** Takes a piece in and holds it to the rules: whole entries once, pieces in order, sizes as announced. */
   async add(piece: EntryPiece): Promise<void> {
-    if (this.#contents.has(piece.name)) throw new Error(`entry ${piece.name} came twice`);
+    if (this.files.has(piece.name)) throw new Error(`entry ${piece.name} came twice`);
     if (!/^[\x20-\x7e]+$/.test(piece.name) || piece.name.startsWith('/') || piece.name.includes('..')) {
       throw new Error(`entry name ${JSON.stringify(piece.name)} is not allowed`);
     }
@@ -28,28 +29,30 @@ export class MemoryArchive implements EntryReader {
     open.bytes += length;
     this.#open.set(piece.name, open);
     if (open.bytes === open.size) {
-      this.#contents.set(piece.name, Buffer.concat(open.parts));
+      this.files.set(piece.name, Buffer.concat(open.parts));
       this.#open.delete(piece.name);
     }
   }
 
   /** Names of all entries, in archive order. */
   names(): string[] {
-    return [...this.#contents.keys()];
+    return [...this.files.keys()];
   }
 
-  /** Content of an entry as text; undefined where there is none. */
-  text(name: string): string | undefined {
-    return this.#contents.get(name)?.toString('utf8');
+  /** Content of an entry as text. Throws where there is none. */
+  text(name: string): string {
+    const content = this.files.get(name);
+    if (!content) throw new Error(`There is no entry ${name} among ${this.names().join(', ')}.`);
+    return content.toString('utf8');
   }
 
   /** Puts an entry in place, for tests of what a restore makes of it. */
   set(name: string, content: string | Uint8Array): void {
-    this.#contents.set(name, Buffer.from(content));
+    this.files.set(name, Buffer.from(content));
   }
 
   delete(name: string): void {
-    this.#contents.delete(name);
+    this.files.delete(name);
   }
 
   /** Entries that were begun and not ended. */
@@ -58,18 +61,18 @@ export class MemoryArchive implements EntryReader {
   }
 
   async *entries(prefix: string): AsyncGenerator<IndexEntry> {
-    for (const name of this.#contents.keys()) if (name.startsWith(prefix)) yield this.#index(name);
+    for (const name of this.files.keys()) if (name.startsWith(prefix)) yield this.#index(name);
   }
 
   async find(name: string): Promise<IndexEntry | undefined> {
-    return this.#contents.has(name) ? this.#index(name) : undefined;
+    return this.files.has(name) ? this.#index(name) : undefined;
   }
 
   async *open(
     entry: IndexEntry,
     range: { offset: number; length: number } = { offset: 0, length: entry.size },
   ): AsyncGenerator<Uint8Array> {
-    const content = this.#contents.get(entry.name);
+    const content = this.files.get(entry.name);
     if (!content) throw new Error(`no entry ${entry.name}`);
     // Odd chunks, so that nobody relies on where they end.
     const end = range.offset + range.length;
@@ -78,7 +81,7 @@ export class MemoryArchive implements EntryReader {
   }
 
   #index(name: string): IndexEntry {
-    const content = this.#contents.get(name) ?? Buffer.alloc(0);
+    const content = this.files.get(name) ?? Buffer.alloc(0);
     const sha256 = createHash('sha256').update(content).digest('hex');
     return { name, size: content.length, sha256, offset: 0, length: content.length };
   }

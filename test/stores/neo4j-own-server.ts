@@ -3,31 +3,43 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { installApoc } from '../../local/install/neo4j.ts';
 import { freePorts } from '../../local/ports.ts';
 import { startNeo4j } from '../../local/services/neo4j.ts';
+import { installContext, type ServiceContext } from '../../local/services/service.ts';
 import { SmallDisk } from './qdrant/small-disk.ts';
 
 /** Room for both databases, and for what a test writes into them. */
 const DISK_MB = 160;
+/** With the installation, where it is the first time. */
+const START_TIMEOUT_MS = 300_000;
 /** Logs take their room when they are written, and not 256 MB each beforehand: else a full disk is noticed late. */
-const SETTINGS = ['-c', 'db.tx_log.preallocate=false'];
+const SETTINGS = ['db.tx_log.preallocate=false'];
+const APOC_SETTINGS = (jars: string) => [
+  `server.directories.plugins=${jars}`,
+  'dbms.security.procedures.unrestricted=apoc.*',
+];
+const APOC_CONF = 'apoc.import.file.enabled=true\napoc.export.file.enabled=true\n';
 
-/** A Neo4j of a test's own, whose data lie on a disk that can be full. */
+/** A Neo4j of a test's own, whose data lie on a disk that can be full, and which can be killed. */
 export class OwnNeo4j {
   readonly disk: SmallDisk;
   readonly address: { readonly uri: string; readonly username: string; readonly password: string };
   readonly #folder: string;
   readonly #port: number;
+  readonly #apoc: boolean;
   #process: ChildProcess | undefined;
 
-  private constructor(folder: string, port: number, disk: SmallDisk) {
+  private constructor(folder: string, port: number, disk: SmallDisk, apoc: boolean) {
     this.#folder = folder;
     this.#port = port;
+    this.#apoc = apoc;
     this.disk = disk;
     this.address = { uri: `bolt://127.0.0.1:${port}`, username: 'neo4j', password: 'own-password-7f3a' };
   }
 
-  static async start(): Promise<OwnNeo4j> {
+  /** @param apoc  whether it has the procedures of APOC, which may read and write files of its `import` folder */
+  static async start({ apoc = false } = {}): Promise<OwnNeo4j> {
     const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-neo4j-'));
     const data = join(folder, 'neo4j/data');
     for (const path of [data, join(folder, 'bin'), join(folder, 'logs')])
@@ -35,33 +47,38 @@ export class OwnNeo4j {
     const disk = await SmallDisk.over(data, DISK_MB);
     // The server is started as it always is, by a `java` that sees the disk.
     const [command, args] = disk.wrap('java', []);
-    const script = [
-      '#!/bin/sh',
-      `PATH=\${PATH#*${delimiter}}`,
-      `case "$*" in *CommunityEntryPoint*) set -- "$@" ${SETTINGS.join(' ')} ;; esac`,
-      `exec ${command} ${args.join(' ')} "$@"`,
-    ];
+    const script = ['#!/bin/sh', `PATH=\${PATH#*${delimiter}}`, `exec ${command} ${args.join(' ')} "$@"`];
     await writeFile(join(folder, 'bin/java'), `${script.join('\n')}\n`, { mode: 0o755 });
     const [port = 0] = await freePorts(1);
-    const server = new OwnNeo4j(folder, port, disk);
+    const server = new OwnNeo4j(folder, port, disk, apoc);
     await server.up();
     return server;
   }
 
-  async up(): Promise<void> {
-    await startNeo4j(
-      {
-        folder: this.#folder,
-        environment: { ...process.env, PATH: `${join(this.#folder, 'bin')}${delimiter}${process.env.PATH}` },
-        signal: AbortSignal.timeout(120_000),
-        progress: () => undefined,
-        started: (child) => {
-          this.#process = child;
-        },
+  /** Where APOC reads and writes files. */
+  get files(): string {
+    return join(this.#folder, 'neo4j/import');
+  }
+
+  /** Starts the server, with more lines of its configuration for this time. */
+  async up(settings: readonly string[] = []): Promise<void> {
+    const context: ServiceContext = {
+      folder: this.#folder,
+      environment: { ...process.env, PATH: `${join(this.#folder, 'bin')}${delimiter}${process.env.PATH}` },
+      signal: AbortSignal.timeout(START_TIMEOUT_MS),
+      progress: () => undefined,
+      started: (child) => {
+        this.#process = child;
       },
-      this.#port,
-      this.address.password,
-    );
+    };
+    const apoc = this.#apoc ? APOC_SETTINGS(await installApoc(installContext('neo4j', context))) : [];
+    if (this.#apoc) {
+      await mkdir(join(this.#folder, 'neo4j/conf'), { recursive: true });
+      await mkdir(this.files, { recursive: true });
+      await writeFile(join(this.#folder, 'neo4j/conf/apoc.conf'), APOC_CONF);
+    }
+    const { password } = this.address;
+    await startNeo4j(context, this.#port, password, [...SETTINGS, ...apoc, ...settings]);
   }
 
   /** Kills the server as a power cut would. */

@@ -14,12 +14,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, DeleteBucketCommand, DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { addTallies, type Tallies } from '../../../shared/digest.ts';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { openFolder } from '../../../shared/stores/files/connection.ts';
 import { entryNamesOf, fileNameOf } from '../../../shared/stores/files/names.ts';
-import type { Cursor, Store } from '../../../shared/stores/port.ts';
-import { exportAll, legContext, MemoryArchive, REPLACE, restoreAll } from '../redis/support.ts';
+import type { Store } from '../../../shared/stores/port.ts';
+import { MemoryArchive } from '../memory-archive.ts';
+import { exportAll, legContext, REPLACE, restoreAll } from '../redis/support.ts';
 
 const OLD = new Date('2026-01-01T00:00:00Z');
 
@@ -236,7 +236,7 @@ describe('a mounted folder', () => {
     await writeFile(path, 'x');
     await truncate(path, 66 * 1024 ** 2);
     await utimes(path, OLD, OLD);
-    const { archive, tallies, legs } = await exportPieces(open, 1);
+    const { archive, tallies, legs } = await exportAll(open, 1);
     expect(legs).toBe(2);
     expect(tallies.files?.count).toBe(1);
     const { verified } = await restoreAll(open(), archive);
@@ -339,36 +339,3 @@ describe('names', () => {
     },
   );
 });
-
-/** Like exportAll, for entries of several pieces. */
-async function exportPieces(open: () => Store, steps: number) {
-  const archive = new MemoryArchive();
-  const parts = new Map<string, Buffer[]>();
-  let tallies: Tallies = {};
-  let cursor: Cursor | null = null;
-  let legs = 0;
-  do {
-    legs++;
-    let ended = true;
-    let done = 0;
-    for await (const step of open().export(
-      { id: 'files', params: {}, estimatedBytes: 0 },
-      cursor,
-      legContext(),
-    )) {
-      const list = parts.get(step.piece.name) ?? [];
-      parts.set(step.piece.name, list);
-      expect(list.reduce((sum, part) => sum + part.length, 0)).toBe(step.piece.offset);
-      for await (const chunk of step.piece.data) list.push(Buffer.from(chunk));
-      tallies = addTallies(tallies, step.tallies);
-      cursor = step.next;
-      if (cursor !== null && ++done >= steps) {
-        ended = false;
-        break;
-      }
-    }
-    if (ended) cursor = null;
-  } while (cursor !== null);
-  for (const [name, list] of parts) archive.files.set(name, Buffer.concat(list));
-  return { archive, tallies, legs };
-}

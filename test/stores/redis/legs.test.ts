@@ -1,12 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
+import { MemoryArchive } from '../memory-archive.ts';
 import {
   closeStores,
   connect,
   exportAll,
   freshPrefix,
   legContext,
-  MemoryArchive,
   openStore,
   REPLACE,
   restoreAll,
@@ -126,13 +126,9 @@ describe('work in legs', () => {
         legContext(),
       )) {
         for (const piece of [step.piece, ...(step.companions ?? [])]) {
-          const chunks: Uint8Array[] = [];
-          for await (const chunk of piece.data) chunks.push(chunk);
-          archive.files.set(piece.name, Buffer.concat(chunks));
+          await archive.add(piece);
           if (piece.name.endsWith('.expiry.jsonl')) continue;
-          for (const [key] of Buffer.concat(chunks)
-            .toString()
-            .matchAll(/ngbak-test-[^"]+/g)) {
+          for (const [key] of archive.text(piece.name).matchAll(/ngbak-test-[^"]+/g)) {
             expect(exported.has(key)).toBe(false);
             exported.add(key);
           }
@@ -183,11 +179,7 @@ describe('a large key that changes while it is read', () => {
       null,
       legContext(),
     )) {
-      for (const piece of [step.piece, ...(step.companions ?? [])]) {
-        const chunks: Uint8Array[] = [];
-        for await (const chunk of piece.data) chunks.push(chunk);
-        archive.files.set(piece.name, Buffer.concat(chunks));
-      }
+      for (const piece of [step.piece, ...(step.companions ?? [])]) await archive.add(piece);
       if (!touched) await redis.hset(`${root}large:hash`, 'late', 'comer');
       touched = true;
     }

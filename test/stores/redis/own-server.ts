@@ -30,20 +30,24 @@ export class OwnServer {
    * a Valkey or a newer Redis.
    *
    * @param args  further options; a function gets port and folder
+   * @param chosen  the program, where it must be a certain one
    */
   static async start(
     args: readonly string[] | ((port: number, folder: string) => Promise<readonly string[]>) = [],
+    chosen?: RedisProgram,
   ): Promise<OwnServer> {
     const folder = await mkdtemp(join(tmpdir(), 'ngbak-redis-'));
     const other = process.env.NGBAK_TEST_REDIS_SERVER;
-    const program = other
-      ? { path: other }
-      : await installRedis({
-          environment: process.env,
-          signal: new AbortController().signal,
-          log: join(folder, 'install.log'),
-          onInstall: () => undefined,
-        });
+    const program =
+      chosen ??
+      (other
+        ? { path: other }
+        : await installRedis({
+            environment: process.env,
+            signal: new AbortController().signal,
+            log: join(folder, 'install.log'),
+            onInstall: () => undefined,
+          }));
     const [port = 0] = await freePorts(1);
     const options = typeof args === 'function' ? await args(port, folder) : args;
     const server = new OwnServer(port, folder, program, options);

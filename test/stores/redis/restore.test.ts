@@ -1,12 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
+import { MemoryArchive } from '../memory-archive.ts';
 import {
   closeStores,
   connect,
   exportAll,
   freshPrefix,
   legContext,
-  MemoryArchive,
   openStore,
   REPLACE,
   restoreAll,

@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import { Redis } from 'ioredis';
-import type { EntryReader, IndexEntry } from '../../../shared/archive/types.ts';
+import type { EntryReader } from '../../../shared/archive/types.ts';
 import { addTallies, type Tallies } from '../../../shared/digest.ts';
 import type {
   Cursor,
@@ -13,6 +12,7 @@ import type {
 import { RedisStore } from '../../../shared/stores/redis/adapter.ts';
 import type { Limits } from '../../../shared/stores/redis/keys.ts';
 import { RedisScope } from '../../../shared/stores/redis/scope.ts';
+import { MemoryArchive } from '../memory-archive.ts';
 
 /** The server that the tests work with. Every test has a prefix of its own. */
 export const REDIS_URL = process.env.REDIS_URL ?? 'redis://127.0.0.1:6379';
@@ -74,37 +74,6 @@ export function legContext(steps = Number.POSITIVE_INFINITY): LegContext & { log
   };
 }
 
-/** The entries of an archive, held in memory. */
-export class MemoryArchive implements EntryReader {
-  readonly files = new Map<string, Buffer>();
-
-  async *entries(prefix: string): AsyncGenerator<IndexEntry> {
-    for (const name of this.files.keys()) if (name.startsWith(prefix)) yield this.#entry(name);
-  }
-
-  async find(name: string): Promise<IndexEntry | undefined> {
-    return this.files.has(name) ? this.#entry(name) : undefined;
-  }
-
-  async *open(entry: IndexEntry): AsyncGenerator<Uint8Array> {
-    const content = this.files.get(entry.name) ?? Buffer.alloc(0);
-    // Odd sizes, so that keys, values and characters are cut anywhere.
-    for (let at = 0; at < content.length; at += 4093) yield content.subarray(at, at + 4093);
-  }
-
-  text(name: string): string {
-    const content = this.files.get(name);
-    if (!content) throw new Error(`${name} is not among ${[...this.files.keys()].join(', ')}`);
-    return content.toString('utf8');
-  }
-
-  #entry(name: string): IndexEntry {
-    const content = this.files.get(name) ?? Buffer.alloc(0);
-    const sha256 = createHash('sha256').update(content).digest('hex');
-    return { name, size: content.length, sha256, offset: 0, length: content.length };
-  }
-}
-
 /** Exports everything; with `steps`, a leg ends after so many steps, and its cursor travels as JSON to the next. */
 export async function exportAll(
   open: () => Store,
@@ -122,13 +91,7 @@ export async function exportAll(
     const shard = { id: 'keys', params: {}, estimatedBytes: 0 };
     for await (const step of store.export(shard, cursor, legContext(steps))) {
       for (const piece of [step.piece, ...(step.companions ?? [])]) {
-        if (archive.files.has(piece.name)) throw new Error(`${piece.name} was exported twice`);
-        const chunks: Uint8Array[] = [];
-        for await (const chunk of piece.data) chunks.push(chunk);
-        const content = Buffer.concat(chunks);
-        if (content.length !== piece.size)
-          throw new Error(`${piece.name} has not the size that was announced`);
-        archive.files.set(piece.name, content);
+        await archive.add(piece);
       }
       tallies = addTallies(tallies, step.tallies);
       cursor = step.next;

@@ -1,0 +1,107 @@
+import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
+import type { Driver } from 'neo4j-driver';
+import { addTallies, type Tallies } from '../../shared/digest.ts';
+import { UnavailableError } from '../../shared/errors.ts';
+import type { Cursor, Leg, RestoreOptions } from '../../shared/stores/port.ts';
+import { exportAll, legContext, MemoryArchive, withStore } from './memory-archive.ts';
+import { graphLeftovers, openGraph, plainDriver, run } from './neo4j-graph.ts';
+import { OwnNeo4j } from './neo4j-own-server.ts';
+
+const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
+
+// A deadline for hangs: the server starts several times.
+jest.setTimeout(300_000);
+
+let server: OwnNeo4j;
+let driver: Driver;
+const open = () => openGraph(server.address, { label: 'Fault', key_property: 'id' })();
+
+beforeAll(async () => {
+  server = await OwnNeo4j.start();
+  driver = plainDriver(server.address);
+});
+beforeEach(async () => {
+  await run(driver, 'MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS');
+});
+afterAll(async () => {
+  await driver.close();
+  await server.stop();
+});
+
+const plant = (count: number) =>
+  run(
+    driver,
+    `UNWIND range(1, $count) AS i CREATE (n:Fault {id: i, text: 'text that fills the line of a node to a fair size ' + i})-[:R {i: i}]->(n)`,
+    { count },
+  );
+
+test('the server is killed in the middle of an export and started again: nothing is lost, nothing doubled', async () => {
+  await plant(40_000);
+  const whole = await exportAll(open);
+  const context = legContext();
+  const shards = await withStore(open, async (store) => store.plan(context, await store.probe(context)));
+  const archive = new MemoryArchive();
+  let tallies: Tallies = {};
+  let kills = 0;
+  let back = Promise.resolve();
+  for (const shard of shards) {
+    let cursor: Cursor | null = null;
+    for (let done = false; !done; ) {
+      const from: Cursor | null = cursor;
+      await withStore(open, async (store) => {
+        for await (const step of store.export(shard, from, context)) {
+          for (const piece of [step.piece, ...(step.companions ?? [])]) await archive.add(piece);
+          tallies = addTallies(tallies, step.tallies);
+          cursor = step.next;
+          if (kills++ > 0) continue;
+          await server.kill();
+          back = server.up();
+        }
+        done = true;
+      }).catch((error: unknown) => {
+        // What the workflow tries again, from where the leg had come.
+        expect(error).toBeInstanceOf(UnavailableError);
+      });
+      await back;
+    }
+  }
+  expect(kills).toBeGreaterThan(1);
+  expect(tallies).toEqual(whole.tallies);
+  expect(archive.names().map((name) => archive.text(name))).toEqual(
+    whole.archive.names().map((name) => whole.archive.text(name)),
+  );
+});
+
+test('the server is killed in the middle of a load and started again: every record is there, once', async () => {
+  await plant(20_000);
+  const { archive, tallies } = await exportAll(open);
+  await run(driver, 'MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS');
+  let loaded: Tallies = {};
+  let cursor: Cursor | null = null;
+  let failures = 0;
+  for (let legs = 0; legs === 0 || cursor !== null; ) {
+    const from: Cursor | null = cursor;
+    const kill =
+      [1, 3, 6].includes(legs) && failures < 3 ? setTimeout(() => void server.kill(), 40) : undefined;
+    try {
+      const leg: Leg = await withStore(open, (store) =>
+        store.load(archive, REPLACE, from, legContext({ timeLeft: () => 0 })),
+      );
+      clearTimeout(kill);
+      loaded = addTallies(loaded, leg.tallies);
+      cursor = leg.cursor;
+      legs++;
+    } catch (error) {
+      expect(error).toBeInstanceOf(UnavailableError);
+      failures++;
+      await server.kill();
+      await server.up();
+    }
+  }
+  expect(failures).toBeGreaterThan(0);
+  expect(loaded).toEqual(tallies);
+  const verified = await withStore(open, (store) => store.verify(archive, REPLACE, null, legContext()));
+  expect([verified.samples, verified.differences, verified.tallies]).toEqual([[], 0, tallies]);
+  await withStore(open, (store) => store.finish(REPLACE, null, legContext()));
+  expect(await graphLeftovers(driver)).toEqual([]);
+});

@@ -1,0 +1,116 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import type { Redis } from 'ioredis';
+import { installFalkordb } from '../../../local/install/python.ts';
+import { contentOf, plant } from './content.ts';
+import { OwnServer } from './own-server.ts';
+import {
+  closeStores,
+  connect,
+  exportAll,
+  freshPrefix,
+  legContext,
+  openStore,
+  REPLACE,
+  restoreAll,
+  wipe,
+} from './support.ts';
+
+const INSTALL_TIMEOUT_MS = 300_000;
+
+let server: OwnServer;
+let newer: Redis;
+/** The local stack's. */
+let older: Redis;
+const root = freshPrefix();
+const scope = { prefix: root, separator: ':' };
+const openNewer = () => openStore(scope, undefined, server.url);
+const openOlder = () => openStore(scope);
+
+beforeAll(async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ngbak-falkordb-'));
+  try {
+    const programs = await installFalkordb({
+      environment: process.env,
+      signal: new AbortController().signal,
+      log: join(folder, 'install.log'),
+      onInstall: () => undefined,
+    });
+    const module = ['--loadmodule', programs.module, 'THREAD_COUNT', '1', 'OMP_THREAD_COUNT', '1'];
+    server = await OwnServer.start(module, { path: programs.server });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+  newer = connect(server.url);
+  older = connect();
+}, INSTALL_TIMEOUT_MS);
+afterEach(async () => {
+  await closeStores();
+  await wipe(newer, root);
+  await wipe(older, root);
+});
+afterAll(async () => {
+  await newer.quit();
+  await older.quit();
+  await server.stop();
+});
+
+test('what was saved of one version comes back to the other, and back again', async () => {
+  await plant(older, root);
+  const before = await contentOf(older, root);
+  const { archive, tallies } = await exportAll(openOlder);
+  expect(await openNewer().admits(archive, REPLACE, legContext())).toEqual([]);
+  const there = await restoreAll(openNewer(), archive);
+  expect(there.verified).toMatchObject({ differences: 0, tallies });
+
+  const again = await exportAll(openNewer);
+  expect(again.tallies).toEqual(tallies);
+  expect([...again.archive.files]).toEqual([...archive.files]);
+  await wipe(older, root);
+  const back = await restoreAll(openOlder(), again.archive);
+  expect(back.verified).toMatchObject({ differences: 0, tallies });
+  expect(await contentOf(older, root)).toEqual(before);
+});
+
+test('fields of hashes keep their expiry; a server that has none refuses the archive', async () => {
+  const later = Date.now() + 3_600_000;
+  await newer.hset(`${root}h:1`, 'stays', '1', 'later', '2', 'soon', '3');
+  await newer.call('HPEXPIREAT', `${root}h:1`, later, 'FIELDS', 1, 'later');
+  await newer.call('HPEXPIREAT', `${root}h:1`, Date.now() + 60_000, 'FIELDS', 1, 'soon');
+  const { archive, tallies } = await exportAll(openNewer);
+  expect(archive.text('kv/h.typed.jsonl')).toContain(`["later","2",${later}]`);
+  const fresh = await restoreAll(openNewer(), archive);
+  expect(fresh.verified).toMatchObject({ differences: 0, tallies });
+
+  // As if that minute had passed: an expired field is not revived, and its absence is no difference.
+  const name = 'kv/h.typed.jsonl';
+  const aged = archive.text(name).replace(/(\["soon","3",)\d+\]/, `$1${Date.now() - 1}]`);
+  archive.files.set(name, Buffer.from(aged));
+  await wipe(newer, root);
+  const { verified } = await restoreAll(openNewer(), archive);
+  expect(verified.differences).toBe(0);
+  expect(await newer.hgetall(`${root}h:1`)).toEqual({ stays: '1', later: '2' });
+  expect(await newer.call('HPEXPIRETIME', `${root}h:1`, 'FIELDS', 2, 'stays', 'later')).toEqual([-1, later]);
+
+  const [known] = (await older.call('COMMAND', 'INFO', 'HPEXPIRE')) as unknown[];
+  if (known !== null) return;
+  expect((await openOlder().admits(archive, REPLACE, legContext())).join()).toContain(
+    'fields of hashes expire',
+  );
+  await expect(openOlder().load(archive, REPLACE, null, legContext())).rejects.toThrow("can't do");
+  expect(await older.exists(`${root}h:1`)).toBe(0);
+});
+
+test('a key that a module made is refused by name and type; a scope without it is saved', async () => {
+  await newer.set(`${root}doc:1`, '{"a":1}');
+  await newer.call('GRAPH.QUERY', `${root}graph:g`, 'CREATE (:A {x: 1})-[:R]->(:B)');
+  await expect(exportAll(openNewer)).rejects.toMatchObject({
+    message: expect.stringMatching(/key of type "graphdata", ".*graph:g", which a server module made/),
+    remedy: expect.stringContaining('Narrow the scope'),
+  });
+  await closeStores();
+  const { tallies } = await exportAll(() => openStore({ prefix: `${root}doc:` }, undefined, server.url));
+  expect(Object.values(tallies).map(({ count }) => count)).toEqual([1]);
+});
