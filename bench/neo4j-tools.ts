@@ -52,8 +52,8 @@ async function startServer(folder: string) {
     },
   };
   const plugins = await installApoc(installContext('neo4j', context));
-  const settings = [`server.directories.plugins=${plugins}`, 'dbms.security.procedures.unrestricted=apoc.*'];
-  const up = () => startNeo4j(context, port, PASSWORD, settings);
+  const settings = ['dbms.security.procedures.unrestricted=apoc.*'];
+  const up = () => startNeo4j(context, port, PASSWORD, { settings, plugins });
   return {
     context,
     up,
@@ -95,7 +95,6 @@ const query = (driver: Driver, cypher: string) => driver.executeQuery(cypher);
 const folder = await mkdtemp(join(tmpdir(), 'ngbak-bench-'));
 await mkdir(join(folder, 'logs'));
 await mkdir(join(folder, 'neo4j/conf'), { recursive: true });
-await mkdir(join(folder, 'neo4j/import'));
 await mkdir(join(folder, 'dump'));
 await writeFile(join(folder, 'neo4j/conf/apoc.conf'), 'apoc.export.file.enabled=true\n');
 const server = await startServer(folder);
@@ -117,7 +116,7 @@ try {
     for (const kind of ['json', 'csv']) {
       const name = `all.${kind}`;
       const seconds = await timed(() => query(driver, `CALL apoc.export.${kind}.all('${name}', {})`));
-      note(`apoc.export.${kind}`, seconds, (await stat(join(folder, 'neo4j/import', name))).size);
+      note(`apoc.export.${kind}`, seconds, (await stat(join(folder, 'neo4j', name))).size);
     }
   }
   await driver.close();

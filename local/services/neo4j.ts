@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import neo4j from 'neo4j-driver';
 import { installNeo4j } from '../install/neo4j.ts';
 import { runProcess } from '../processes.ts';
@@ -38,18 +38,21 @@ dbms.usage_report.enabled=false
  * Starts a Neo4j Community server with that password, on that port of 127.0.0.1.
  *
  * @param settings  further lines of neo4j.conf
+ * @param plugins  folder of jars with procedures and what they extend the server by
  */
 export async function startNeo4j(
   context: ServiceContext,
   port: number,
   password: string,
-  settings: readonly string[] = [],
+  { settings = [], plugins }: { settings?: readonly string[]; plugins?: string } = {},
 ): Promise<Neo4jAddress> {
   const install = installContext('neo4j', context);
   const jars = await installNeo4j(install);
   const home = join(context.folder, 'neo4j');
   await mkdir(join(home, 'conf'), { recursive: true });
-  await writeFile(join(home, 'conf/neo4j.conf'), [configuration(port), ...settings, ''].join('\n'));
+  const folder = plugins === undefined ? [] : [`server.directories.plugins=${plugins}`];
+  const lines = [configuration(port), ...folder, ...settings, ''];
+  await writeFile(join(home, 'conf/neo4j.conf'), lines.join('\n'));
 
   context.progress('preparing');
   await runNeo4jAdmin(context, ['dbms', 'set-initial-password', password]);
@@ -63,7 +66,7 @@ export async function startNeo4j(
       ...(context.environment.NGBAK_LOCAL_JAVA_OPTIONS?.split(' ').filter(Boolean) ?? []),
       ...OPENS,
       '-cp',
-      `${jars}/*`,
+      [jars, ...(plugins === undefined ? [] : [plugins])].map((path) => `${path}/*`).join(delimiter),
       'org.neo4j.server.CommunityEntryPoint',
       `--home-dir=${home}`,
       `--config-dir=${home}/conf`,

@@ -20,8 +20,8 @@ beforeEach(async () => {
   await run(driver, 'MATCH (n) DETACH DELETE n');
 });
 afterAll(async () => {
-  await driver.close();
-  await server.stop();
+  await driver?.close();
+  await server?.stop();
 });
 
 /** Saves the graph, empties the database, and lets APOC read what was saved: nodes first. */

@@ -24,8 +24,8 @@ beforeEach(async () => {
   await run(driver, 'MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 5000 ROWS');
 });
 afterAll(async () => {
-  await driver.close();
-  await server.stop();
+  await driver?.close();
+  await server?.stop();
 });
 
 const plant = (count: number) =>
@@ -104,4 +104,25 @@ test('the server is killed in the middle of a load and started again: every reco
   expect([verified.samples, verified.differences, verified.tallies]).toEqual([[], 0, tallies]);
   await withStore(open, (store) => store.finish(REPLACE, null, legContext()));
   expect(await graphLeftovers(driver)).toEqual([]);
+});
+
+test('a database that may only be read is backed up; a restore is refused before it begins, and changes nothing', async () => {
+  await plant(10);
+  const whole = await exportAll(open);
+  await server.kill();
+  await server.up(['server.databases.default_to_read_only=true']);
+  try {
+    expect((await exportAll(open)).tallies).toEqual(whole.tallies);
+    expect(await withStore(open, (store) => store.admits(whole.archive, REPLACE, legContext()))).toEqual([
+      expect.stringMatching(/^the database "neo4j" may only be read: .*default_to_read_only/),
+    ]);
+    // Where that came later, the first statement that writes is refused.
+    await expect(
+      withStore(open, (store) => store.clear(whole.archive, REPLACE, null, legContext())),
+    ).rejects.toThrow('the database may only be read');
+    expect((await exportAll(open)).tallies).toEqual(whole.tallies);
+  } finally {
+    await server.kill();
+    await server.up();
+  }
 });

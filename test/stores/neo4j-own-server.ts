@@ -15,10 +15,7 @@ const DISK_MB = 160;
 const START_TIMEOUT_MS = 300_000;
 /** Logs take their room when they are written, and not 256 MB each beforehand: else a full disk is noticed late. */
 const SETTINGS = ['db.tx_log.preallocate=false'];
-const APOC_SETTINGS = (jars: string) => [
-  `server.directories.plugins=${jars}`,
-  'dbms.security.procedures.unrestricted=apoc.*',
-];
+const APOC_SETTINGS = ['dbms.security.procedures.unrestricted=apoc.*'];
 const APOC_CONF = 'apoc.import.file.enabled=true\napoc.export.file.enabled=true\n';
 
 /** A Neo4j of a test's own, whose data lie on a disk that can be full, and which can be killed. */
@@ -38,7 +35,7 @@ export class OwnNeo4j {
     this.address = { uri: `bolt://127.0.0.1:${port}`, username: 'neo4j', password: 'own-password-7f3a' };
   }
 
-  /** @param apoc  whether it has the procedures of APOC, which may read and write files of its `import` folder */
+  /** @param apoc  whether it has the procedures of APOC, which may read and write files of its folder */
   static async start({ apoc = false } = {}): Promise<OwnNeo4j> {
     const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-neo4j-'));
     const data = join(folder, 'neo4j/data');
@@ -51,13 +48,18 @@ export class OwnNeo4j {
     await writeFile(join(folder, 'bin/java'), `${script.join('\n')}\n`, { mode: 0o755 });
     const [port = 0] = await freePorts(1);
     const server = new OwnNeo4j(folder, port, disk, apoc);
-    await server.up();
+    try {
+      await server.up();
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
     return server;
   }
 
   /** Where APOC reads and writes files. */
   get files(): string {
-    return join(this.#folder, 'neo4j/import');
+    return join(this.#folder, 'neo4j');
   }
 
   /** Starts the server, with more lines of its configuration for this time. */
@@ -71,14 +73,18 @@ export class OwnNeo4j {
         this.#process = child;
       },
     };
-    const apoc = this.#apoc ? APOC_SETTINGS(await installApoc(installContext('neo4j', context))) : [];
+    let plugins: string | undefined;
     if (this.#apoc) {
+      // Maven needs the machine's own Java.
+      plugins = await installApoc({ ...installContext('neo4j', context), environment: process.env });
       await mkdir(join(this.#folder, 'neo4j/conf'), { recursive: true });
-      await mkdir(this.files, { recursive: true });
       await writeFile(join(this.#folder, 'neo4j/conf/apoc.conf'), APOC_CONF);
     }
     const { password } = this.address;
-    await startNeo4j(context, this.#port, password, [...SETTINGS, ...apoc, ...settings]);
+    await startNeo4j(context, this.#port, password, {
+      settings: [...SETTINGS, ...(this.#apoc ? APOC_SETTINGS : []), ...settings],
+      ...(plugins === undefined ? {} : { plugins }),
+    });
   }
 
   /** Kills the server as a power cut would. */

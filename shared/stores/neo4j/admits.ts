@@ -21,7 +21,7 @@ export async function admitGraph(
   if (version.major < MAJOR_MIN) {
     return [`the target is Neo4j ${version.version}; it must be ${MAJOR_MIN} or later`];
   }
-  const problems: string[] = [];
+  const problems: string[] = await readOnly(server, signal);
   if (options.mode === 'merge' && scope.keyProperty === undefined) {
     problems.push(
       'merging needs "key_property" in the scope, which says by what property nodes are the same',
@@ -51,4 +51,21 @@ export async function admitGraph(
     }
   }
   return problems;
+}
+
+/** What stands against any writing. A cluster has a row for each of its servers; without the right to see them, none. */
+async function readOnly(server: Neo4jServer, signal: AbortSignal): Promise<string[]> {
+  const doing = 'asking whether the database may be written';
+  const [info] = await server.read(doing, 'CALL db.info() YIELD name RETURN name', {}, signal);
+  const name = String(info?.name);
+  const rows = await server.read(
+    doing,
+    'SHOW DATABASES YIELD name, access WHERE name = $name RETURN access',
+    { name },
+    signal,
+  );
+  if (rows.length === 0 || rows.some(({ access }) => access === 'read-write')) return [];
+  return [
+    `the database "${name}" may only be read: look at server.databases.default_to_read_only and server.databases.read_only, or name another database`,
+  ];
 }

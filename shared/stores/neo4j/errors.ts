@@ -60,6 +60,13 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
       cause: error,
     });
   }
+  if (code === 'Neo.ClientError.General.WriteOnReadOnlyAccessDatabase') {
+    return new AccessDeniedError(`${where}: the database may only be read (${code}).`, {
+      remedy:
+        'Look at server.databases.default_to_read_only and server.databases.read_only of the server, or name another database in the connection secret.',
+      cause: error,
+    });
+  }
   if (code === 'Neo.ClientError.Database.DatabaseNotFound') {
     return new InvalidInputError(`${where}: the server has no such database.`, {
       remedy: 'Correct "database" in the connection secret, or create the database.',
