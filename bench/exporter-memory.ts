@@ -67,6 +67,7 @@ await interruptible(async (signal) => {
               state = leg.output as unknown as { done: boolean };
             }
           }
+          console.error(`${store}: ${prettyBytes(peak, { binary: true })}`);
           found[store].push(peak);
         }
       }

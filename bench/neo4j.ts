@@ -14,6 +14,7 @@ import { parseArgs, promisify } from 'node:util';
 import Table from 'cli-table3';
 import neo4j, { type Driver } from 'neo4j-driver';
 import prettyBytes from 'pretty-bytes';
+import { PROCESS_SETTINGS } from '../infra/process-settings.ts';
 import { startStack } from '../local/stack.ts';
 import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
 import type { RestoreOptions, Store } from '../shared/stores/port.ts';
@@ -128,7 +129,7 @@ const stack = await startStack({
 const { uri, password } = stack.neo4j;
 const driver = neo4j.driver(uri, neo4j.auth.basic('neo4j', password), { useBigInt: true });
 const open = opened(uri, password);
-const env = { ...process.env, NEO4J_URI: uri, NEO4J_PASSWORD: password };
+const env = { ...process.env, ...PROCESS_SETTINGS, NEO4J_URI: uri, NEO4J_PASSWORD: password };
 try {
   const best = new Map<string, number>();
   const note = (what: string, seconds: number) => {

@@ -1,6 +1,7 @@
 import { promisify } from 'node:util';
 import zlib from 'node:zlib';
 import { z } from 'zod';
+import { collectGarbage } from '../collect-garbage.ts';
 
 /** How members are compressed. Both decode with tar's own switches: `-z` and `--zstd`. */
 export const Codec = z.enum(['gzip', 'zstd']);
@@ -68,6 +69,7 @@ export class MemberCompressor {
    * 1 to MEMBER_BYTES_MAX bytes.
    */
   async compress(plain: Buffer): Promise<Buffer> {
+    collectGarbage();
     if (this.#codec === 'gzip') return gzipMember(this.#level, plain);
     const frames = this.#idle.pop() ?? new FrameStream(this.#level);
     const frame = await frames.compress(plain);
@@ -146,6 +148,7 @@ function shrinks(plain: Buffer): boolean {
 
 /** Decompresses one member as {@link MemberCompressor} makes them. Throws MemberError where a byte is not as it was. */
 export async function decompressMember(codec: Codec, member: Buffer): Promise<Buffer> {
+  collectGarbage();
   const size = plainSizeOf(codec, member);
   if (size > MEMBER_BYTES_MAX) throw new MemberError(`a member says it holds ${size} bytes`);
   try {

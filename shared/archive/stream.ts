@@ -1,5 +1,6 @@
 import { pipeline, Readable, type Transform } from 'node:stream';
 import zlib from 'node:zlib';
+import { collectGarbage } from '../collect-garbage.ts';
 import { IntegrityError, InvalidInputError } from '../errors.ts';
 import { ByteReader } from './byte-reader.ts';
 import {
@@ -119,6 +120,7 @@ async function* decompressStream(
     reader.unread(start);
     for await (const chunk of codec === 'gzip' ? gunzip(reader, where) : unzstd(reader, where)) {
       given += chunk.length;
+      collectGarbage();
       if (given > Math.max(limits.ratioFreeBytes, taken * limits.ratio)) {
         throw new InvalidInputError(
           `${where}: more than ${given} bytes come from ${taken}; the limit is ${limits.ratio} to 1.`,

@@ -13,14 +13,26 @@ export interface TestConnections {
   readonly kv: { url: string; password: string };
 }
 
-const STORES = ['graph', 'vectors', 'kv'] as const;
-const KINDS = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' } as const;
+const USUAL_STORES = { graph: { kind: 'neo4j' }, vectors: { kind: 'qdrant' }, kv: { kind: 'redis' } };
 
 /** Name of the secret of one target's store. Tests change some of them to see what happens. */
-export const secretName = (target: string, store: string) => `test-${target}-${store}`;
+export const secretName = (target: string, store: string) => `${target}-${store}`;
+
+/** Where target `nano` has its files: the bucket is the test's. */
+export const NANO_FILES = { bucket: 'nano-graphrag-files', prefix: 'kb' };
+/** Its working directory, as nano-graphrag itself names it. */
+export const NANO_WORKING_DIR = 'nano-kb';
+
+interface TestTarget {
+  readonly profile?: string;
+  readonly parameters?: object;
+  readonly scopes?: Record<string, object>;
+  /** Where it has not all of them, on the usual servers. */
+  readonly stores?: Record<string, { readonly kind: string; readonly buckets?: readonly string[] }>;
+}
 
 /** The knowledge bases of the deployed test stack, all on the same servers, apart by label, collections and prefix. */
-const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: Record<string, object> }> = {
+const TARGETS: Record<string, TestTarget> = {
   default: { profile: 'ngraf-023', parameters: { namespace: 'default' } },
   scratch: {
     scopes: {
@@ -65,6 +77,11 @@ const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: 
     },
   },
   lightrag: { profile: 'lightrag', parameters: { workspace: 'stackrag', model_suffix: 'stub_8d' } },
+  nano: {
+    profile: 'nano-graphrag',
+    parameters: { working_dir: NANO_WORKING_DIR },
+    stores: { graph: { kind: 'neo4j' }, kv: { kind: 'files', buckets: [NANO_FILES.bucket] } },
+  },
   empty: {
     scopes: {
       graph: { label: 'Nothing' },
@@ -83,15 +100,15 @@ const TARGETS: Record<string, { profile?: string; parameters?: object; scopes?: 
 
 /** The value of the context key `ngbak` for the test deployment. */
 export function testDeployment() {
-  const targets = Object.entries(TARGETS).map(([name, { scopes, ...target }]) => [
+  const targets = Object.entries(TARGETS).map(([name, { scopes, stores, ...target }]) => [
     name,
     {
       ...target,
       stores: Object.fromEntries(
-        STORES.map((store) => [
+        Object.entries(stores ?? USUAL_STORES).map(([store, settings]) => [
           store,
           {
-            kind: KINDS[store],
+            ...settings,
             secret: secretName(name, store),
             ...(scopes?.[store] === undefined ? {} : { scope: scopes[store] }),
           },
@@ -105,9 +122,11 @@ export function testDeployment() {
 /** Makes every target's secrets, or sets them back to what reaches the servers. */
 export async function putTestSecrets(connections: TestConnections): Promise<void> {
   const client = new SecretsManagerClient({});
-  for (const target of Object.keys(TARGETS)) {
-    for (const store of STORES) {
-      const [Name, SecretString] = [secretName(target, store), JSON.stringify(connections[store])];
+  const files = { location: `s3://${NANO_FILES.bucket}/${NANO_FILES.prefix}` };
+  for (const [target, { stores = USUAL_STORES }] of Object.entries(TARGETS)) {
+    for (const [store, { kind }] of Object.entries(stores)) {
+      const connection = kind === 'files' ? files : connections[store as keyof TestConnections];
+      const [Name, SecretString] = [secretName(target, store), JSON.stringify(connection)];
       try {
         await client.send(new CreateSecretCommand({ Name, SecretString }));
       } catch (error) {

@@ -44,7 +44,7 @@ async function downloadSnapshot(collection: string): Promise<Buffer> {
 
 beforeAll(async () => {
   redis = new Redis(servers.redis.url, { password: servers.redis.password });
-  const fixture = new URL('../stores/neo4j-script/with-constraint.cypher', import.meta.url);
+  const fixture = new URL('../stores/neo4j/script/with-constraint.cypher', import.meta.url);
   script = (await readFile(fixture, 'utf8')).replaceAll('GraphRAG_script', 'GraphRAG_default');
   prepared = await prepareTrial();
   keys = await readKeys();

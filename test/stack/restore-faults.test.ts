@@ -7,7 +7,7 @@ import { Lock } from '../../shared/jobs/lock.ts';
 import { type JobRecord, readJob } from '../../shared/jobs/record.ts';
 import { findSafetyBackup, relatedJobId } from '../../shared/restore/safety.ts';
 import { servers } from '../servers.ts';
-import { OwnNeo4j } from '../stores/neo4j-own-server.ts';
+import { OwnNeo4j } from '../stores/neo4j/own-server.ts';
 import { OwnServer, startMeddler } from '../stores/qdrant/own-server.ts';
 import { secretName } from './context.ts';
 import { sleep } from './harness.ts';

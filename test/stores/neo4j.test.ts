@@ -8,8 +8,8 @@ import {
   openGraph,
   plainDriver,
   run,
-} from './neo4j-graph.ts';
-import { privateServer, stopPrivateServer } from './neo4j-server.ts';
+} from './neo4j/graph.ts';
+import { privateServer, stopPrivateServer } from './neo4j/server.ts';
 
 const LABEL = 'Conform `ance\\u0060';
 const QUOTED = '`Conform ``ance\\u005Cu0060`';

@@ -1,3 +1,4 @@
+import { collectGarbage } from '../../collect-garbage.ts';
 import { MultisetDigest } from '../../digest.ts';
 import type { QdrantClient } from './client.ts';
 import type { QdrantScope } from './connection.ts';
@@ -77,6 +78,7 @@ export async function* scroll(
         pending.catch(() => undefined);
       }
       yield page;
+      collectGarbage();
     }
   } finally {
     stop.abort();

@@ -11,7 +11,7 @@ import { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
 import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
 import { servers } from '../../servers.ts';
 import { exportAll, restoreAll, withStore } from '../memory-archive.ts';
-import { graphContent, openGraph, plainDriver, run } from '../neo4j-graph.ts';
+import { graphContent, openGraph, plainDriver, run } from '../neo4j/graph.ts';
 import { ask, result } from '../qdrant/support.ts';
 import { OwnServer } from '../redis/own-server.ts';
 import { closeStores, legContext, openStore, REPLACE } from '../redis/support.ts';

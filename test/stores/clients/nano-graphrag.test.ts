@@ -9,7 +9,7 @@ import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
 import { servers } from '../../servers.ts';
 import { exportAll, legContext, restoreAll, withStore } from '../memory-archive.ts';
-import { graphContent, openGraph, plainDriver, run } from '../neo4j-graph.ts';
+import { graphContent, openGraph, plainDriver, run } from '../neo4j/graph.ts';
 import { type PythonClient, pythonClient } from './python-client.ts';
 
 describe("nano-graphrag's own storage classes", () => {

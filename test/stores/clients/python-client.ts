@@ -8,7 +8,11 @@ import { installGraphragClients } from '../../../local/install/python.ts';
 const TIMEOUT_MS = 90_000;
 
 /** Runs a script of this folder and gives back the last line that it prints. */
-export type PythonClient = (args: readonly string[], environment?: NodeJS.ProcessEnv) => Promise<string>;
+export type PythonClient = (
+  args: readonly string[],
+  environment?: NodeJS.ProcessEnv,
+  cwd?: string,
+) => Promise<string>;
 
 /**
  * A script that uses nano-graphrag or LightRAG as an application would. The packages come from PyPI the first time, 200 MB
@@ -23,9 +27,10 @@ export async function pythonClient(script: string): Promise<PythonClient> {
       log: join(folder, 'install.log'),
       onInstall: () => undefined,
     });
-    return async (args, environment = {}) => {
+    return async (args, environment = {}, cwd = tmpdir()) => {
       const env = { ...process.env, ...environment, PYTHONPATH: packages, PYTHONWARNINGS: 'ignore' };
       const { stdout } = await promisify(execFile)('python3', [join(import.meta.dirname, script), ...args], {
+        cwd,
         env,
         timeout: TIMEOUT_MS,
         maxBuffer: 16 * 1024 ** 2,

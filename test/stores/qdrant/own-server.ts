@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { installQdrant } from '../../../local/install/qdrant.ts';
 import { freePorts } from '../../../local/ports.ts';
-import { SmallDisk } from './small-disk.ts';
+import { SmallDisk } from '../small-disk.ts';
 import type { Server } from './support.ts';
 
 /** A Qdrant of a test's own: to be killed, started again, filled and searched for files. */

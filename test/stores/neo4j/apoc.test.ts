@@ -2,9 +2,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
-import { exportAll } from './memory-archive.ts';
-import { openGraph, plainDriver, run } from './neo4j-graph.ts';
-import { OwnNeo4j } from './neo4j-own-server.ts';
+import { exportAll } from '../memory-archive.ts';
+import { openGraph, plainDriver, run } from './graph.ts';
+import { OwnNeo4j } from './own-server.ts';
 
 // A deadline for hangs: the server starts, and the first time it is installed.
 jest.setTimeout(400_000);

@@ -10,11 +10,11 @@ import {
   Time,
   Vector,
 } from 'neo4j-driver';
-import { InvalidInputError } from '../../shared/errors.ts';
-import { canonicalNode, parseNodeLine, parseRelationshipLine } from '../../shared/stores/neo4j/lines.ts';
-import { quote } from '../../shared/stores/neo4j/names.ts';
-import { createStatement, parseSchemaLine } from '../../shared/stores/neo4j/schema.ts';
-import { encodeProperties, type Properties } from '../../shared/stores/neo4j/values.ts';
+import { InvalidInputError } from '../../../shared/errors.ts';
+import { canonicalNode, parseNodeLine, parseRelationshipLine } from '../../../shared/stores/neo4j/lines.ts';
+import { quote } from '../../../shared/stores/neo4j/names.ts';
+import { createStatement, parseSchemaLine } from '../../../shared/stores/neo4j/schema.ts';
+import { encodeProperties, type Properties } from '../../../shared/stores/neo4j/values.ts';
 
 const int64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
 const between = (min: number, max: number) => fc.bigInt({ min: BigInt(min), max: BigInt(max) });

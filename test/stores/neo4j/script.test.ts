@@ -2,12 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Driver } from 'neo4j-driver';
-import type { ConvertedScript } from '../../shared/archive/ngraf-023.ts';
-import { InvalidInputError } from '../../shared/errors.ts';
-import { convertScript } from '../../shared/stores/neo4j/script/convert.ts';
-import { exportAll, MemoryArchive, restoreAll } from './memory-archive.ts';
-import { dropSchema, openGraph, plainDriver, run, type TestServer } from './neo4j-graph.ts';
-import { privateServer, stopPrivateServer } from './neo4j-server.ts';
+import type { ConvertedScript } from '../../../shared/archive/ngraf-023.ts';
+import { InvalidInputError } from '../../../shared/errors.ts';
+import { convertScript } from '../../../shared/stores/neo4j/script/convert.ts';
+import { exportAll, MemoryArchive, restoreAll } from '../memory-archive.ts';
+import { dropSchema, openGraph, plainDriver, run, type TestServer } from './graph.ts';
+import { privateServer, stopPrivateServer } from './server.ts';
 
 /**
  * What `apoc.export.cypher.query` of APOC 5.26.19 wrote on Neo4j 5.26.30 for one graph, as NGRAF-023 called it (Cypher
@@ -23,7 +23,7 @@ let driver: Driver;
 
 beforeAll(async () => {
   for (const name of FIXTURES) {
-    scripts[name] = await readFile(new URL(`neo4j-script/${name}.cypher`, import.meta.url), 'utf8');
+    scripts[name] = await readFile(new URL(`script/${name}.cypher`, import.meta.url), 'utf8');
   }
   server = await privateServer();
   driver = plainDriver(server);

@@ -1,5 +1,5 @@
-import { type Stack, startStack } from '../../local/stack.ts';
-import type { TestServer } from './neo4j-graph.ts';
+import { type Stack, startStack } from '../../../local/stack.ts';
+import type { TestServer } from './graph.ts';
 
 let stack: Promise<Stack<'neo4j'>> | undefined;
 

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
-import { InvalidInputError, UnavailableError } from '../../shared/errors.ts';
-import type { Cursor, RestoreOptions, Shard, Store } from '../../shared/stores/port.ts';
-import { startCutProxy } from './cut-proxy.ts';
-import { exportAll, legContext, MemoryArchive, restoreAll, withStore } from './memory-archive.ts';
+import { InvalidInputError, UnavailableError } from '../../../shared/errors.ts';
+import type { Cursor, RestoreOptions, Shard, Store } from '../../../shared/stores/port.ts';
+import { startCutProxy } from '../cut-proxy.ts';
+import { exportAll, legContext, MemoryArchive, restoreAll, withStore } from '../memory-archive.ts';
 import {
   dropSchema,
   EVERY_VALUE,
@@ -13,8 +13,8 @@ import {
   plainDriver,
   run,
   type TestServer,
-} from './neo4j-graph.ts';
-import { privateServer, stopPrivateServer } from './neo4j-server.ts';
+} from './graph.ts';
+import { privateServer, stopPrivateServer } from './server.ts';
 
 const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
 

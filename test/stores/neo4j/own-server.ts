@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { installApoc } from '../../local/install/neo4j.ts';
-import { freePorts } from '../../local/ports.ts';
-import { startNeo4j } from '../../local/services/neo4j.ts';
-import { installContext, type ServiceContext } from '../../local/services/service.ts';
-import { SmallDisk } from './qdrant/small-disk.ts';
+import { installApoc } from '../../../local/install/neo4j.ts';
+import { freePorts } from '../../../local/ports.ts';
+import { startNeo4j } from '../../../local/services/neo4j.ts';
+import { installContext, type ServiceContext } from '../../../local/services/service.ts';
+import { SmallDisk } from '../small-disk.ts';
 
 /** Room for both databases, and for what a test writes into them. */
 const DISK_MB = 160;

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
-import { addTallies, type Tallies } from '../../shared/digest.ts';
-import { UnavailableError } from '../../shared/errors.ts';
-import type { Cursor, Leg, RestoreOptions } from '../../shared/stores/port.ts';
-import { exportAll, legContext, MemoryArchive, withStore } from './memory-archive.ts';
-import { graphLeftovers, openGraph, plainDriver, run } from './neo4j-graph.ts';
-import { OwnNeo4j } from './neo4j-own-server.ts';
+import { addTallies, type Tallies } from '../../../shared/digest.ts';
+import { UnavailableError } from '../../../shared/errors.ts';
+import type { Cursor, Leg, RestoreOptions } from '../../../shared/stores/port.ts';
+import { exportAll, legContext, MemoryArchive, withStore } from '../memory-archive.ts';
+import { graphLeftovers, openGraph, plainDriver, run } from './graph.ts';
+import { OwnNeo4j } from './own-server.ts';
 
 const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
 
