@@ -119,7 +119,7 @@ describe('a backup', () => {
   }, 180_000);
 
   test('of a configured collection that does not exist fails and names the collection', async () => {
-    const message = await failingBackup({ target: 'missing-collection' });
+    const message = await failingBackup({ target: 'missing' });
     expect(message).toContain('no_such_collection');
   }, 180_000);
 

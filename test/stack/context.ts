@@ -15,11 +15,13 @@ export interface TestConnections {
 
 const USUAL_STORES = { graph: { kind: 'neo4j' }, vectors: { kind: 'qdrant' }, kv: { kind: 'redis' } };
 
-/** Name of the secret of one target's store. Tests change some of them to see what happens. */
-export const secretName = (target: string, store: string) => `${target}-${store}`;
+/** Name of the secret of one target's store, short since all have to fit into an environment variable. */
+export const secretName = (target: string, store: string) => `${target}-${store.charAt(0)}`;
 
 /** Where target `nano` has its files: the bucket is the test's. */
 export const NANO_FILES = { bucket: 'nano-graphrag-files', prefix: 'kb' };
+/** The function that stands for who writes to it. Tests make it. */
+export const NANO_WRITERS = 'arn:aws:lambda:us-east-1:000000000000:function:writers';
 /** Its working directory, as nano-graphrag itself names it. */
 export const NANO_WORKING_DIR = 'nano-kb';
 
@@ -29,6 +31,7 @@ interface TestTarget {
   readonly scopes?: Record<string, object>;
   /** Where it has not all of them, on the usual servers. */
   readonly stores?: Record<string, { readonly kind: string; readonly buckets?: readonly string[] }>;
+  readonly hooks?: object;
 }
 
 /** The knowledge bases of the deployed test stack, all on the same servers, apart by label, collections and prefix. */
@@ -81,6 +84,7 @@ const TARGETS: Record<string, TestTarget> = {
     profile: 'nano-graphrag',
     parameters: { working_dir: NANO_WORKING_DIR },
     stores: { graph: { kind: 'neo4j' }, kv: { kind: 'files', buckets: [NANO_FILES.bucket] } },
+    hooks: { pause: { lambda: NANO_WRITERS }, resume: { lambda: NANO_WRITERS } },
   },
   empty: {
     scopes: {
@@ -89,7 +93,7 @@ const TARGETS: Record<string, TestTarget> = {
       kv: { prefix: 'nothing:' },
     },
   },
-  'missing-collection': {
+  missing: {
     scopes: {
       graph: { label: 'Nothing' },
       vectors: { collections: ['no_such_collection'] },

@@ -128,7 +128,8 @@ test('Home answers for each target whether it could be brought back, and shows t
   const target = (name: string) => page.getByRole('region', { name, exact: true });
   await target('views').getByText('Yes', { exact: true }).waitFor();
   await target(PAST_TARGET).getByText('One backup is damaged', { exact: false }).waitFor();
-  await target('empty').getByText('There is no backup of it.').waitFor();
+  // No backup of it ever succeeds.
+  await target('missing').getByText('There is no backup of it.').waitFor();
   const days = page.getByRole('list', { name: 'Backups of the last 30 days' }).getByRole('listitem');
   expect(await days.count()).toBe(30);
   expect(await days.nth(25).textContent()).toContain('1 damaged');

@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { CreateFunctionCommand, DeleteFunctionCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import {
   CreateBucketCommand,
   DeleteBucketCommand,
@@ -9,12 +12,15 @@ import {
   ListObjectsV2Command,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
-import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { StopExecutionCommand } from '@aws-sdk/client-sfn';
+import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { catalogKey } from '../../shared/bucket/layout.ts';
+import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { servers } from '../servers.ts';
 import { type PythonClient, pythonClient } from '../stores/clients/python-client.ts';
 import { withClients } from './content.ts';
-import { NANO_FILES, NANO_WORKING_DIR } from './context.ts';
-import { deployedStack } from './harness.ts';
+import { NANO_FILES, NANO_WORKING_DIR, NANO_WRITERS } from './context.ts';
+import { deployedStack, sleep } from './harness.ts';
 
 /*
  * nano-graphrag keeps its files in a folder and knows nothing of S3: the test puts them there after it has written, and takes
@@ -58,6 +64,48 @@ async function fromBucket(): Promise<void> {
   for (const [name, content] of Object.entries(await objects())) await writeFile(join(path, name), content);
 }
 
+/** Stands for whoever writes to the knowledge base: notes each call, and refuses those that a file names. */
+const WRITERS = `import { appendFileSync, existsSync } from 'node:fs';
+export async function handler({ action, target, job_id }) {
+  if (existsSync(process.env.FOLDER + '/refuses-' + action)) throw new Error('as told');
+  appendFileSync(process.env.FOLDER + '/calls', action + ' ' + target + ' ' + job_id + '\\n');
+}`;
+const lambda = new LambdaClient({});
+
+async function makeWriters(): Promise<void> {
+  await writeFile(join(folder, 'index.mjs'), WRITERS);
+  await promisify(execFile)('python3', ['-m', 'zipfile', '-c', 'writers.zip', 'index.mjs'], { cwd: folder });
+  await lambda.send(
+    new CreateFunctionCommand({
+      FunctionName: NANO_WRITERS.split(':').at(-1),
+      Runtime: 'nodejs24.x',
+      Role: 'arn:aws:iam::000000000000:role/writers',
+      Handler: 'index.handler',
+      Code: { ZipFile: await readFile(join(folder, 'writers.zip')) },
+      Environment: { Variables: { FOLDER: folder } },
+      Timeout: 10,
+    }),
+  );
+}
+
+/** What the writers were told of a job, in order. */
+async function callsOf(jobId: string): Promise<string[]> {
+  const text = await readFile(join(folder, 'calls'), 'utf8').catch(() => '');
+  return text.split('\n').flatMap((line) => {
+    const [action = '', target, job] = line.split(' ');
+    return target === 'nano' && job === jobId ? [action] : [];
+  });
+}
+
+/** Waits until the writers were told that they may go on: the janitor does that after the end. */
+async function untilResumed(jobId: string): Promise<string[]> {
+  for (const deadline = Date.now() + 60_000; ; await sleep(200)) {
+    const calls = await callsOf(jobId);
+    if (calls.includes('resume')) return calls;
+    if (Date.now() > deadline) throw new Error(`The writers of job ${jobId} were not resumed: ${calls}.`);
+  }
+}
+
 const graph = () =>
   withClients(({ cypher }) =>
     cypher(`MATCH (n:${label}) OPTIONAL MATCH (n)-[r]->(m)
@@ -69,14 +117,17 @@ beforeAll(async () => {
   client = await pythonClient('nano_graphrag_client.py');
   folder = await mkdtemp(join(tmpdir(), 'ngbak-stack-nano-'));
   await s3.send(new CreateBucketCommand({ Bucket }));
+  await makeWriters();
   await nano('write');
   await toBucket();
 }, 600_000);
+afterEach(() => rm(join(folder, 'refuses-pause'), { force: true }));
 afterAll(async () => {
   await withClients(({ cypher }) => cypher(`MATCH (n:${label}) DETACH DELETE n`));
   for (const name of Object.keys(await objects()))
     await s3.send(new DeleteObjectCommand({ Bucket, Key: `${prefix}/${name}` }));
   await s3.send(new DeleteBucketCommand({ Bucket }));
+  await lambda.send(new DeleteFunctionCommand({ FunctionName: NANO_WRITERS }));
   await rm(folder, { recursive: true });
 });
 
@@ -101,4 +152,37 @@ it('what nano-graphrag wrote comes back through the deployed stack, and nano-gra
   expect(await graph()).toEqual(nodes);
   await fromBucket();
   expect(await nano('read')).toBe(before);
+}, 300_000);
+
+it('its writers are paused before anything is read, and resumed after the end of a backup and of a restore', async () => {
+  const backup = await stack.run('Backup', { target: 'nano' });
+  expect(backup.cause ?? backup.status).toBe('SUCCEEDED');
+  expect(await untilResumed(backup.name ?? '')).toEqual(['pause', 'resume']);
+  const { backup_id } = JSON.parse(backup.output ?? '') as { backup_id: string };
+  const record = await stack.bucket.readRecord(catalogKey(backup_id), CatalogRecord);
+  expect(record?.value.consistency.grade).toBe('quiesced');
+
+  const restore = await stack.run('Restore', { backup_id, confirm: 'nano' });
+  expect(restore.cause ?? restore.status).toBe('SUCCEEDED');
+  expect(await untilResumed(restore.name ?? '')).toEqual(['pause', 'resume']);
+}, 300_000);
+
+it('a backup whose writers do not stop fails before it reads, names the function, and has them resumed', async () => {
+  await writeFile(join(folder, 'refuses-pause'), '');
+  const backup = await stack.run('Backup', { target: 'nano' });
+  expect(backup).toMatchObject({ status: 'FAILED', error: 'HookError' });
+  expect(backup.cause).toContain(NANO_WRITERS);
+  expect(await untilResumed(backup.name ?? '')).toEqual(['resume']);
+  expect(await stack.waitForJob(backup.name ?? '')).toMatchObject({ state: 'failed' });
+}, 300_000);
+
+it('the writers of a backup that is stopped are resumed as well', async () => {
+  const { executionArn, name } = await stack.start('Backup', { target: 'nano' });
+  for (const deadline = Date.now() + 60_000; (await callsOf(name)).length === 0; await sleep(50))
+    if (Date.now() > deadline) throw new Error('The writers were not paused.');
+  await stack.sfn.send(
+    new StopExecutionCommand({ executionArn, cause: 'a test stopped it', error: 'Stopped' }),
+  );
+  expect(await untilResumed(name)).toEqual(['pause', 'resume']);
+  expect(await stack.waitForJob(name)).toMatchObject({ state: 'cancelled' });
 }, 300_000);
