@@ -21,7 +21,7 @@ export const secretName = (target: string, store: string) => `${target}-${store.
 /** Where target `nano` has its files: the bucket is the test's. */
 export const NANO_FILES = { bucket: 'nano-graphrag-files', prefix: 'kb' };
 /** The function that stands for who writes to it. Tests make it. */
-export const NANO_WRITERS = 'arn:aws:lambda:us-east-1:000000000000:function:writers';
+export const NANO_WRITERS = 'arn:aws:lambda:us-east-1:000000000000:function:stop';
 /** Its working directory, as nano-graphrag itself names it. */
 export const NANO_WORKING_DIR = 'nano-kb';
 
@@ -88,16 +88,16 @@ const TARGETS: Record<string, TestTarget> = {
   },
   empty: {
     scopes: {
-      graph: { label: 'Nothing' },
+      graph: { label: 'None' },
       vectors: { collections: ['empty_items'] },
-      kv: { prefix: 'nothing:' },
+      kv: { prefix: 'none:' },
     },
   },
   missing: {
     scopes: {
-      graph: { label: 'Nothing' },
+      graph: { label: 'None' },
       vectors: { collections: ['no_such_collection'] },
-      kv: { prefix: 'nothing:' },
+      kv: { prefix: 'none:' },
     },
   },
 };
