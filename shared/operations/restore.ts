@@ -9,7 +9,7 @@ import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import { type JobRecord, readJob } from '../jobs/record.ts';
 import { chooseStores } from '../restore/choose-stores.ts';
-import { answerConfirmation } from '../restore/confirmation.ts';
+import { answerConfirmation, waitsForNothing } from '../restore/confirmation.ts';
 import { RestorePlan } from '../restore/plan.ts';
 import {
   CatalogRestore,
@@ -198,7 +198,5 @@ async function requireWaiting({ bucket }: OperationsContext, jobId: string): Pro
   const job = await readJob(bucket, id);
   if (!job) throw noSuchJob(id);
   if (job.state === 'awaiting_confirmation') return job;
-  throw new RefusedError(`Job ${id} is ${job.state}: it waits for no confirmation.`, {
-    remedy: 'List the jobs with `ngbak jobs` and take one that is awaiting_confirmation.',
-  });
+  throw waitsForNothing(job);
 }

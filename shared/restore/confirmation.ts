@@ -11,7 +11,7 @@ import { confirmationKey } from '../bucket/layout.ts';
 import type { Environment } from '../environment.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
-import { readJob, updateRunningJob } from '../jobs/record.ts';
+import { type JobRecord, readJob, updateRunningJob } from '../jobs/record.ts';
 import { RefusedError } from '../operations/errors.ts';
 import type { InspectState } from './inspect.ts';
 import { readInspection } from './inspection.ts';
@@ -35,6 +35,8 @@ export async function askForConfirmation(
   await updateRunningJob(environment.bucket, jobId, { state: 'awaiting_confirmation' });
 }
 
+const TAKE_ANOTHER = 'List the jobs with `ngbak jobs` and take one that is awaiting_confirmation.';
+
 /** What can be said to a restore that waits. */
 export type Answer =
   /** Go on: `phrase` is the target's name, `inspectedAt` says which inspection the operator has seen. */
@@ -56,9 +58,8 @@ export async function answerConfirmation(
   const job = await readJob(bucket, jobId);
   const question = (await bucket.readRecord(confirmationKey(jobId), Confirmation))?.value;
   if (!job || !question || job.state !== 'awaiting_confirmation') {
-    const remedy = 'List the jobs with `ngbak jobs` and take one that is awaiting_confirmation.';
-    if (!job) throw new InvalidInputError(`There is no job "${jobId}".`, { remedy });
-    throw new RefusedError(`Job ${jobId} is ${job.state}: it waits for no confirmation.`, { remedy });
+    if (job) throw waitsForNothing(job);
+    throw new InvalidInputError(`There is no job "${jobId}".`, { remedy: TAKE_ANOTHER });
   }
   if ('confirm' in answer && answer.confirm) {
     isConfirmed(answer.phrase, job.target);
@@ -84,6 +85,13 @@ export async function answerConfirmation(
       { remedy: `Look at it with \`ngbak job ${jobId}\`.`, cause: error },
     );
   }
+}
+
+/** Why a job can't be answered. */
+export function waitsForNothing({ job_id, state }: JobRecord): RefusedError {
+  return new RefusedError(`Job ${job_id} is ${state}: it waits for no confirmation.`, {
+    remedy: TAKE_ANOTHER,
+  });
 }
 
 /** Options may have been changed by somebody else since an operator looked: nobody confirms what they have not seen. */
