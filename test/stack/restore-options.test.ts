@@ -120,6 +120,48 @@ describe('a restore with options, through the deployed stack', () => {
     expect(JSON.parse(await bare(OPTIONS))).toEqual(JSON.parse(before));
   });
 
+  it.each([
+    ['keep', '{"content": "newer"}', 77],
+    ['overwrite', '{"content":"document 3"}', 1.5],
+  ])(
+    'merges into what is there (%s), and merging it again changes nothing more',
+    async (onConflict, content, weight) => {
+      const stack = deployedStack();
+      await fillTarget(OPTIONS);
+      const { label, collection, prefix } = OPTIONS;
+      await withClients(async ({ redis, cypher, qdrant }) => {
+        await redis.del(`${prefix}docs:d2`);
+        await redis.set(`${prefix}docs:d3`, '{"content": "newer"}');
+        await redis.set(`${prefix}docs:added`, '{"content": "added since"}');
+        await cypher(`MATCH (n:${label} {id: 'n2'}) DETACH DELETE n`);
+        await cypher(`MATCH (n:${label} {id: 'n3'}) SET n.weight = 77.0`);
+        await cypher(`CREATE (:${label}:Thing {id: 'added', count: 100})`);
+        await qdrant('POST', `/collections/${collection}/points/delete?wait=true`, { points: [5] });
+      });
+      const merge = { backup_id: backupId, confirm: 'options', mode: 'merge', on_conflict: onConflict };
+      const merged: unknown[] = [];
+      for (const _turn of ['once', 'twice']) {
+        const { status, cause } = await stack.run('Restore', merge);
+        expect({ status, cause }).toEqual({ status: 'SUCCEEDED', cause: undefined });
+        merged.push(JSON.parse(await bare(OPTIONS)));
+      }
+      expect(merged[1]).toEqual(merged[0]);
+      await withClients(async ({ redis, cypher, qdrant }) => {
+        expect(await redis.get(`${prefix}docs:d2`)).toBe('{"content":"document 2"}');
+        expect(await redis.get(`${prefix}docs:d3`)).toBe(content);
+        expect(await redis.get(`${prefix}docs:added`)).toBe('{"content": "added since"}');
+        const nodes = await cypher(
+          `MATCH (n:${label}) RETURN count(n) AS nodes, count { (:${label})-[:RELATED]->(:${label}) } AS relationships`,
+        );
+        expect(nodes.map((row) => Object.values(row).map(Number))).toEqual([[21, 19]]);
+        expect(await cypher(`MATCH (n:${label} {id: 'n3'}) RETURN n.weight AS weight`)).toEqual([{ weight }]);
+        expect(await qdrant('GET', `/collections/${collection}/points/5`)).toMatchObject({
+          result: { id: 5 },
+        });
+      });
+    },
+  );
+
   it('writes onto the nodes where they come from, when it is asked to', async () => {
     const stack = deployedStack();
     const { status } = await stack.run('Restore', {
