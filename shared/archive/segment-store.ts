@@ -79,7 +79,14 @@ export async function uploadSegment(
   const chunks = (async function* () {
     encoded = yield* segment;
   })();
-  const sent = await uploadStream({ s3, bucket, key: segmentKey(prefix, name), chunks, signal });
+  const sent = await uploadStream({
+    s3,
+    bucket,
+    key: segmentKey(prefix, name),
+    chunks,
+    reserve: true,
+    signal,
+  });
   if (encoded === undefined || sent.bytes !== encoded.bytes || sent.crc32 !== encoded.crc32) {
     throw new IntegrityError(`What was uploaded as segment ${name} is not what was encoded.`, {
       remedy: 'Start the backup again, and report this as an error of ngbak.',

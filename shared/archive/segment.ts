@@ -196,7 +196,8 @@ class BlockCutter implements AsyncIterable<Block> {
         remedy: `Choose ${MEMBER_BYTES_MIN} to ${MEMBER_BYTES_MAX} bytes.`,
       });
     }
-    this.#buffers = new BufferPool(this.#memberBytes);
+    // Those in the compressor, and the one that is filled.
+    this.#buffers = new BufferPool(this.#memberBytes, LOOK_AHEAD + 1);
   }
 
   /** Takes back a block's bytes, once they were compressed. */

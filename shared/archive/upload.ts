@@ -29,6 +29,8 @@ export interface StreamUpload {
   readonly contentType?: string;
   /** Bytes of a part; 10,000 of them must hold the stream. */
   readonly partBytes?: number;
+  /** Takes the memory of all parts at the start, also where the stream turns out to be shorter than one. */
+  readonly reserve?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Longest that one call may take before it is repeated, in milliseconds. */
   readonly timeout?: number;
@@ -47,7 +49,7 @@ export interface UploadedStream {
  * Memory: `PARTS_AT_ONCE` + 1 parts.
  */
 export async function uploadStream(upload: StreamUpload): Promise<UploadedStream> {
-  const pool = new BufferPool(upload.partBytes ?? PART_BYTES);
+  const pool = new BufferPool(upload.partBytes ?? PART_BYTES, upload.reserve ? PARTS_AT_ONCE + 1 : 0);
   const parts = coalesce(upload.chunks, pool);
   try {
     return await sendParts(upload, parts, pool);

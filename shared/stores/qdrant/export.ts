@@ -4,6 +4,7 @@ import type { EntryPiece } from '../../archive/types.ts';
 import { MultisetDigest, type Tallies } from '../../digest.ts';
 import { IntegrityError, InvalidInputError } from '../../errors.ts';
 import type { Cursor, ExportStep, LegContext, Shard, StoreProbe } from '../port.ts';
+import { ReusableBuffer } from '../reusable-buffer.ts';
 import type { QdrantClient } from './client.ts';
 import { aliasesOf, type CollectionState, listAliases, pageLimit, readCollection } from './collections.ts';
 import { type ConfigEntry, configEntryBytes } from './config-entry.ts';
@@ -17,14 +18,16 @@ import { createSnapshot, findSnapshot, removeSnapshots, snapshotPath } from './s
 
 /** What bounds the units of work. */
 export interface ExportLimits {
-  /** Characters of points entries. A leg can end after each; a restore repeats at most one. */
-  readonly chunkCharacters: number;
+  /** Bytes of points entries. A leg can end after each; a restore repeats at most one. */
+  readonly chunkBytes: number;
   /** Bytes of a snapshot that are read at a time, a multiple of SHA-256's block of 64: a leg can end after each. */
   readonly pieceBytes: number;
 }
 
 /** Units that take some seconds on a slow line. */
-export const EXPORT_LIMITS: ExportLimits = { chunkCharacters: 4 * 1024 ** 2, pieceBytes: 32 * 1024 ** 2 };
+export const EXPORT_LIMITS: ExportLimits = { chunkBytes: 4 * 1024 ** 2, pieceBytes: 32 * 1024 ** 2 };
+/** Room of an entry beyond the size that closes it, in bytes: the page that makes it full is whole. */
+const ROOM_BEYOND_FULL = 2 * 1024 ** 2;
 /** Points whose content is digested where a collection is saved by snapshot; docs/stores/qdrant.md says what it proves. */
 export const DIGESTED_POINTS = 20_000;
 /** Times that a snapshot is taken of a collection that keeps changing. */
@@ -217,8 +220,8 @@ async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGen
   const { client, scope, name, state, context, limits } = job;
   if (from.next === null) return;
   let within = from;
-  let lines: string[] = [];
-  let characters = 0;
+  const lines = new ReusableBuffer(limits.chunkBytes + ROOM_BEYOND_FULL);
+  let count = 0;
   let digest = new MultisetDigest();
   const pages = scroll(client, name, {
     from: from.next === '' ? null : from.next,
@@ -228,31 +231,31 @@ async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGen
   });
   for await (const { points, next } of pages) {
     for (const point of points) {
-      lines.push(point.raw);
-      characters += point.raw.length + 1;
+      lines.write(point.raw);
+      lines.write('\n');
+      count++;
       digest.add(point.canonical);
     }
-    if (next !== null && characters < limits.chunkCharacters) continue;
-    if (lines.length === 0) continue;
+    if (next !== null && lines.length < limits.chunkBytes) continue;
+    if (count === 0) continue;
     const total = new MultisetDigest();
     total.merge(within.points.digest);
     total.merge(digest.hex());
-    const count = within.points.count + lines.length;
+    const done = within.points.count + count;
     within = {
       ...within,
       next,
       chunks: within.chunks + 1,
-      points: { count, digest: total.hex(), digested: count },
+      points: { count: done, digest: total.hex(), digested: done },
     };
-    const data = Buffer.from(`${lines.join('\n')}\n`);
     yield {
-      piece: wholeEntry(pointsEntryName(name, within.chunks), data),
-      tallies: { [`points:${name}`]: { count: lines.length, digest: digest.hex() } },
+      piece: wholeEntry(pointsEntryName(name, within.chunks), lines.view()),
+      tallies: { [`points:${name}`]: { count, digest: digest.hex() } },
       within,
     };
-    context.progress(`points:${name}`, count);
-    lines = [];
-    characters = 0;
+    context.progress(`points:${name}`, done);
+    lines.clear();
+    count = 0;
     digest = new MultisetDigest();
   }
 }

@@ -6,7 +6,7 @@ import { AnswerTooLargeError } from './errors.ts';
 import { CompactJson, type PointText, readPoint } from './point-text.ts';
 
 /** Characters of JSON that one page should have. Large enough that round trips don't count, small enough for memory. */
-const PAGE_CHARACTERS = 4 * 1024 ** 2;
+const PAGE_CHARACTERS = 1024 ** 2;
 /** Points in the first page, before their size is known. */
 const FIRST_PAGE_POINTS = 64;
 /** Points in a page at most, however small they are. */
@@ -42,7 +42,7 @@ export function collectionPath(collection: string, below = ''): string {
 
 /**
  * Reads a collection's points with vectors and payload, in order of their ids, page by page; the next page is fetched
- * while the last one is worked on. Holds two pages of about 4 MiB. Page sizes follow the points' sizes.
+ * while the last one is worked on. Holds two pages of about 1 MiB. Page sizes follow the points' sizes.
  */
 export async function* scroll(
   client: QdrantClient,
