@@ -4,23 +4,26 @@
  *     node local/bootstrap.mjs bench/neo4j.ts [--nodes 50000] [--relationships 150000] [--rounds 3]
  *
  * Uses a server of its own; NGBAK_LOCAL_JAVA_OPTIONS=-XX:TieredStopAtLevel=4 makes it compile as in production. Prints
- * ratios: export against the queries that a script would stream and throw away, in one process and in two as Lambda runs
- * two shards; load against bare batched statements; verification against the export. Rounds alternate, the best counts.
- * Peak memory is that of a process of its own for each size.
+ * ratios: export against the same query, and against the one that a script would make, streamed and thrown away; in one
+ * process and in two, as Lambda runs two shards; load against bare batched statements; verification against the export.
+ * Rounds alternate, the best counts.
  */
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import neo4j, { type Driver } from 'neo4j-driver';
 import prettyBytes from 'pretty-bytes';
 import { PROCESS_SETTINGS } from '../infra/process-settings.ts';
 import { startStack } from '../local/stack.ts';
 import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
+import { NODE_COLUMNS, relationshipColumns } from '../shared/stores/neo4j/read-record.ts';
+import { scopeText } from '../shared/stores/neo4j/scope.ts';
 import type { RestoreOptions, Store } from '../shared/stores/port.ts';
 import { exportAll, legContext, type MemoryArchive, withStore } from '../test/stores/memory-archive.ts';
 import { bareLoad, clear, LABEL } from './graph-sample.ts';
 
+const SCOPE = { label: LABEL, key_property: 'id' };
 const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
 
 const { values } = parseArgs({
@@ -28,28 +31,16 @@ const { values } = parseArgs({
     nodes: { type: 'string', default: '50000' },
     relationships: { type: 'string', default: '150000' },
     rounds: { type: 'string', default: '3' },
-    /** Used by this script itself: exports once and prints the peak memory. */
-    child: { type: 'boolean', default: false },
     /** Used by this script itself: which of two shards to export, once a line comes in. */
     shard: { type: 'string' },
   },
 });
 
 const opened = (uri: string, password: string) => (): Store =>
-  neo4jAdapter.create(
-    { uri, username: 'neo4j', password },
-    { label: LABEL, key_property: 'id' },
-    { target: 'bench' },
-  );
+  neo4jAdapter.create({ uri, username: 'neo4j', password }, SCOPE, { target: 'bench' });
 
-if (values.child) {
-  const open = opened(process.env.NEO4J_URI ?? '', process.env.NEO4J_PASSWORD ?? '');
-  if (values.shard === undefined) {
-    await drain(open);
-    process.stdout.write(String(process.resourceUsage().maxRSS * 1024));
-  } else {
-    await drain(open, Number(values.shard));
-  }
+if (values.shard !== undefined) {
+  await drain(opened(process.env.NEO4J_URI ?? '', process.env.NEO4J_PASSWORD ?? ''), Number(values.shard));
   process.exit(0);
 }
 
@@ -79,7 +70,7 @@ async function drain(open: () => Store, shardOfTwo?: number): Promise<number> {
 /** Two processes, each with a shard, started together; seconds until both are done. */
 async function drainByTwo(env: NodeJS.ProcessEnv): Promise<number> {
   const workers = ['0', '1'].map((shard) =>
-    spawn(process.execPath, [import.meta.filename, '--child', '--shard', shard], {
+    spawn(process.execPath, [import.meta.filename, '--shard', shard], {
       env,
       stdio: ['pipe', 'pipe', 'inherit'],
     }),
@@ -93,13 +84,21 @@ async function drainByTwo(env: NodeJS.ProcessEnv): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-/** The queries that a script would ask for the same data, streamed and thrown away. */
-async function thrownAway(driver: Driver): Promise<number> {
+/** What a script would return of the same data. */
+const PLAIN = {
+  nodes: 'n',
+  relationships:
+    'r, {id: id(a), labels: labels(a), key: a.id} AS start, {id: id(b), labels: labels(b), key: b.id} AS end',
+};
+/** What an export returns. */
+const OURS = { nodes: NODE_COLUMNS, relationships: relationshipColumns(scopeText(SCOPE)) };
+
+/** Streams all nodes and relationships, and throws them away. */
+async function thrownAway(driver: Driver, returned: typeof PLAIN): Promise<number> {
   const start = performance.now();
   const session = driver.session({ defaultAccessMode: neo4j.session.READ, fetchSize: 1000 });
-  for await (const row of session.run(`MATCH (n:${LABEL}) RETURN n`)) void row.length;
-  const relationships = `MATCH (a:${LABEL})-[r]->(b:${LABEL})
-    RETURN r, {id: id(a), labels: labels(a), key: a.id} AS start, {id: id(b), labels: labels(b), key: b.id} AS end`;
+  for await (const row of session.run(`MATCH (n:${LABEL}) RETURN ${returned.nodes}`)) void row.length;
+  const relationships = `MATCH (a:${LABEL})-[r]->(b:${LABEL}) RETURN ${returned.relationships}`;
   for await (const row of session.run(relationships)) void row.length;
   await session.close();
   return (performance.now() - start) / 1000;
@@ -136,19 +135,12 @@ try {
     best.set(what, Math.min(seconds, best.get(what) ?? Number.POSITIVE_INFINITY));
     console.error(`${what}: ${seconds.toFixed(2)} s`);
   };
-  const peaks: number[] = [];
-  for (const share of [0.1, 1]) {
-    await clear(driver);
-    await bareLoad(driver, Math.round(nodes * share), Math.round(relationships * share));
-    const { stdout } = await promisify(execFile)(process.execPath, [import.meta.filename, '--child'], {
-      env,
-    });
-    peaks.push(Number(stdout));
-  }
+  await bareLoad(driver, nodes, relationships);
   const { archive } = await exportAll(open);
   const bytes = archive.names().reduce((sum, name) => sum + (archive.text(name)?.length ?? 0), 0);
   for (let round = 0; round < Number(values.rounds); round++) {
-    note('thrown away', await thrownAway(driver));
+    note('a script, thrown away', await thrownAway(driver, PLAIN));
+    note('the same query, thrown away', await thrownAway(driver, OURS));
     note('export', await drain(open));
     note('export, two processes', await drainByTwo(env));
     await clear(driver);
@@ -168,15 +160,14 @@ try {
   ];
   const table = new Table({ head: ['', 'rows', 'bytes', 'speed'], style: { head: [], border: [] } });
   table.push(
-    line('export', 'thrown away'),
+    line('export', 'the same query, thrown away'),
+    line('export', 'a script, thrown away'),
     line('export, two processes', 'export'),
     line('load', 'bare load'),
     line('verify', 'export'),
   );
-  const [small = Number.NaN, large = Number.NaN] = peaks;
   process.stdout.write(
-    `${nodes} nodes, ${relationships} relationships, ${prettyBytes(bytes)}\n${table.toString()}\n` +
-      `Peak memory of an export: ${prettyBytes(small)} at a tenth of the size, ${prettyBytes(large)} at the whole (${(large / small).toFixed(2)} ×)\n`,
+    `${nodes} nodes, ${relationships} relationships, ${prettyBytes(bytes)}\n${table.toString()}\n`,
   );
 } finally {
   await driver.close();

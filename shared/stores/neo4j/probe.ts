@@ -121,7 +121,7 @@ async function estimateBytes(
   const bytesOf = ({ line }: EncodedLine) => Buffer.byteLength(line) + 1;
   const nodeBytes = nodes.map((row) => bytesOf(encodeNode(parseNode(row))));
   const relationshipBytes = relationships.map((row) =>
-    bytesOf(encodeRelationship(parseRelationship(row), scope.keyProperty)),
+    bytesOf(encodeRelationship(parseRelationship(row, scope), scope.keyProperty)),
   );
   const paths = (counts.relationships ?? 0) + (counts.dangling ?? 0);
   return Math.ceil(mean(nodeBytes) * (counts.nodes ?? 0) + mean(relationshipBytes) * paths);

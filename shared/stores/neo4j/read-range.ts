@@ -12,10 +12,14 @@ import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 import type { Range } from './shards.ts';
 
-/** Bytes of a page, roughly: with the average size of a record they give its rows. Two pages are held. */
-const PAGE_BYTES = 2 * 1024 ** 2;
+/** Bytes of a page, roughly: with the average size of a record they give its rows. */
+const PAGE_BYTES = 1024 ** 2;
+/** Pages that the server makes while one is worked on. */
+const PAGES_AHEAD = 2;
 const PAGE_ROWS_MIN = 10;
 const PAGE_ROWS_MAX = 2000;
+/** Ids that are tried for a page at most: some hundredths of a second of the server. */
+const PAGE_IDS_MAX = 100_000;
 /** Before the size of the records is known. */
 const PAGE_ROWS_FIRST = 100;
 /** Ids that are asked for at once where they are too sparse to try each: the server scans the scope for every such list. */
@@ -47,7 +51,10 @@ export function readNodes(
   });
 }
 
-/** The relationships of a range with an end in the scope, from the internal id `from` on, as {@link readNodes}. */
+/**
+ * The relationships of a range with an end in the scope, from the internal id `from` on, as {@link readNodes}. With
+ * `archiveIds`, ends are told by the ids that they have in the archive that is being restored, too.
+ */
 export function readRelationships(
   server: Neo4jServer,
   scope: ScopeText,
@@ -55,6 +62,7 @@ export function readRelationships(
   from: bigint,
   signal: AbortSignal,
   size: () => number,
+  columns: { archiveIds?: boolean } = {},
 ): AsyncGenerator<ReadRelationship[]> {
   const [a, b] = [scope.contains('a'), scope.contains('b')];
   const touches = scope.label === undefined ? '' : ` AND (${a} OR ${b})`;
@@ -62,12 +70,12 @@ export function readRelationships(
     server,
     kind: 'relationships',
     sorted: `MATCH (a)-[x]->(b) WHERE id(x) >= $from AND id(x) <= $last${touches}`,
-    seek: `MATCH (a)-[r]->(b) WHERE id(r) = i${touches} RETURN ${relationshipColumns(scope)}`,
+    seek: `MATCH (a)-[r]->(b) WHERE id(r) = i${touches} RETURN ${relationshipColumns(scope, columns)}`,
     range,
     from,
     signal,
     size,
-    parse: parseRelationship,
+    parse: (row) => parseRelationship(row, scope),
   });
 }
 
@@ -106,7 +114,17 @@ async function* readPages<T extends { readonly id: bigint }>(reading: Reading<T>
   }
 }
 
-/** Looks up the records with these ids, or with any id of the range. While a page is worked on, the server makes the next. */
+/** A page that was asked for. */
+interface Page {
+  /** Ids that it may hold: from the first to the one before the end. */
+  readonly first: bigint;
+  readonly end: bigint;
+  /** Most rows that it may have: where it has as many, more of its ids may follow. */
+  readonly limit: number;
+  readonly rows: Promise<Neo4jRecord[]>;
+}
+
+/** Looks up the records with these ids, or with any id of the range. While a page is worked on, the server makes the next ones. */
 async function* readSpan<T extends { readonly id: bigint }>(
   { server, kind, seek, range, signal, parse }: Reading<T>,
   from: bigint,
@@ -114,40 +132,55 @@ async function* readSpan<T extends { readonly id: bigint }>(
   rows: PageRows,
 ): AsyncGenerator<T[]> {
   const to = BigInt(range.to);
-  const list = ids === null ? 'range($from, $last)' : '$ids';
   let at = from;
   let index = 0;
-  const ask = () => {
+  const ask = (first: bigint, end: bigint, listed?: readonly bigint[]): Page => {
     const limit = rows.next();
-    const parameters = ids === null ? { from: at, last: to - 1n } : { ids: ids.slice(index, index + limit) };
-    index += limit;
     const page = server.page(
       `reading ${kind}`,
-      `UNWIND ${list} AS i ${seek} LIMIT $rows`,
-      { ...parameters, rows: BigInt(limit) },
+      `UNWIND ${listed === undefined ? 'range($first, $last)' : '$ids'} AS i ${seek} LIMIT $rows`,
+      { ...(listed === undefined ? { first, last: end - 1n } : { ids: listed }), rows: BigInt(limit) },
       signal,
       limit,
     );
     // A failure is told when the page's turn comes; where nobody asks for it any more, there is nobody to tell.
     page.catch(() => undefined);
-    return { limit, page };
+    return { first, end, limit, rows: page };
   };
-  let next = (ids === null ? at < to : ids.length > 0) ? ask() : undefined;
+  const askNext = (): Page => {
+    const first = at;
+    if (ids === null) {
+      const end = first + BigInt(rows.nextIds());
+      at = end < to ? end : to;
+      return ask(first, at);
+    }
+    const listed = ids.slice(index, index + rows.next());
+    index += listed.length;
+    at = (listed.at(-1) ?? to) + 1n;
+    return ask(first, at, listed);
+  };
+  const pages: Page[] = [];
+  const askAhead = () => {
+    while (pages.length < PAGES_AHEAD && (ids === null ? at < to : index < ids.length)) pages.push(askNext());
+  };
   try {
-    while (next !== undefined) {
-      const { limit, page } = next;
-      const records = (await page).map(parse);
+    askAhead();
+    for (let page = pages.shift(); page !== undefined; page = pages.shift()) {
+      const records = (await page.rows).map(parse);
+      let { first } = page;
       for (const { id } of records) {
-        if (id < at || id >= to) throw outOfOrder(server, kind);
-        at = id + 1n;
+        if (id < first || id >= page.end) throw outOfOrder(server, kind);
+        first = id + 1n;
       }
-      next = (ids === null ? records.length === limit && at < to : index < ids.length) ? ask() : undefined;
-      rows.took(records.length);
+      const isCut = ids === null && records.length === page.limit && first < page.end;
+      if (isCut) pages.unshift(ask(first, page.end));
+      else askAhead();
+      rows.took(records.length, Number((isCut ? first : page.end) - page.first));
       if (records.length > 0) yield records;
     }
   } finally {
-    // Its session is to be closed before the store is.
-    await next?.page.catch(() => undefined);
+    // Their sessions are to be closed before the store is.
+    await Promise.allSettled(pages.map((page) => page.rows));
   }
 }
 
@@ -155,6 +188,8 @@ async function* readSpan<T extends { readonly id: bigint }>(
 class PageRows {
   readonly #size: () => number;
   #taken = 0;
+  /** Ids that were tried for those taken. */
+  #ids = 0;
 
   constructor(size: () => number) {
     this.#size = size;
@@ -166,9 +201,16 @@ class PageRows {
     return Math.min(PAGE_ROWS_MAX, Math.max(PAGE_ROWS_MIN, fitting));
   }
 
-  /** To be called once the next page was asked for: its records are not worked on yet. */
-  took(records: number): void {
+  /** How many ids in a row are tried for a page, by how many of those tried so far were there. */
+  nextIds(): number {
+    const triedForEach = this.#taken === 0 ? 1 : this.#ids / this.#taken;
+    return Math.min(PAGE_IDS_MAX, Math.ceil(this.next() * triedForEach));
+  }
+
+  /** To be called once the next pages were asked for: its records are not worked on yet. */
+  took(records: number, ids: number): void {
     this.#taken += records;
+    this.#ids += ids;
   }
 }
 

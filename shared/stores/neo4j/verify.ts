@@ -271,7 +271,10 @@ async function readBackRelationships(
   let { done } = from;
   let size = 0;
   const begin = from.range === null ? range.from : from.at;
-  for await (const page of readRelationships(server, scope, range, BigInt(begin), signal, () => size)) {
+  const pages = readRelationships(server, scope, range, BigInt(begin), signal, () => size, {
+    archiveIds: true,
+  });
+  for await (const page of pages) {
     for (const relationship of page) {
       const { id, type, properties, start, end, inside } = relationship;
       if (inside) {
