@@ -7,11 +7,17 @@ import type { Neo4jServer, Parameters } from './server.ts';
 /** Records that one transaction rids of our marks. */
 const TIDY_RECORDS = 10_000n;
 
+/** Batches under way at once, each in a lane: the server works on one while the other's rows travel and its commit is written. */
+export const LANES = 2;
+
+/** What the marker of a job's lane is called. Batches take the lanes in turn. */
+const laneName = (jobId: string, lane: number) => `${jobId}/${lane}`;
+
 /** What runs a query within a write transaction. */
 export type Run = (cypher: string, parameters?: Parameters) => Promise<Record<string, unknown>[]>;
 
 /**
- * Makes what a load needs on the server: the index by which relationships find their ends, and the marker. What an
+ * Makes what a load needs on the server: the index by which relationships find their ends, and the markers. What an
  * earlier restore of the same scope left is removed first. Returns false where that has to go on in another leg.
  */
 export async function prepareLoad(
@@ -22,12 +28,13 @@ export async function prepareLoad(
   const { names } = scope;
   const { signal, jobId } = context;
   const markers = await server.read(
-    'looking for its marker',
+    'looking for its markers',
     `MATCH (m:${names.marker}) RETURN m.job AS job`,
     {},
     signal,
   );
-  if (markers.some(({ job }) => job === jobId)) return true;
+  const lanes = Array.from({ length: LANES }, (_, lane) => laneName(jobId, lane));
+  if (lanes.every((name) => markers.some(({ job }) => job === name))) return true;
   if (!(await tidyUp(server, scope, context))) return false;
   await server.schema(
     'preparing the load',
@@ -42,14 +49,15 @@ export async function prepareLoad(
     signal,
   );
   await server.write('preparing the load', signal, (run) =>
-    run(`MERGE (m:${names.marker} {job: $job}) ON CREATE SET m.batches = 0`, { job: jobId }),
+    run(`UNWIND $lanes AS lane MERGE (m:${names.marker} {job: lane}) ON CREATE SET m.batches = 0`, { lanes }),
   );
   return true;
 }
 
 /**
- * Loads one batch exactly once: the marker says how many batches are committed, and moves on in the batch's own
- * transaction. A leg that is repeated, or a step that outlived its time-out, finds the batch done and leaves it.
+ * Loads one batch exactly once: the marker of its lane says how many of the lane's batches are committed, and moves on in
+ * the batch's own transaction. A leg that is repeated, or a step that outlived its time-out, finds the batch done and
+ * leaves it. Batches of different lanes may be under way at once, those of one lane only one after the other.
  *
  * @param batch number of the batch, from 0, the same in every leg
  * @returns what `work` returned, or undefined where the batch was committed before
@@ -61,7 +69,9 @@ export async function commitBatch<T>(
   batch: number,
   work: (run: Run) => Promise<T>,
 ): Promise<T | undefined> {
-  const parameters = { job: context.jobId, batch: BigInt(batch) };
+  // How many of its lane come before it.
+  const before = Math.floor(batch / LANES);
+  const parameters = { job: laneName(context.jobId, batch % LANES), batch: BigInt(before) };
   const marker = `MATCH (m:${scope.names.marker} {job: $job})`;
   return server.write('loading a batch', context.signal, async (run) => {
     // The first SET takes the lock, so that the number is read after any other writer has committed.
@@ -71,9 +81,9 @@ export async function commitBatch<T>(
     );
     if (moved) return work(run);
     const [found] = await run(`${marker} RETURN m.batches AS batches`, parameters);
-    if (Number(found?.batches ?? -1) > batch) return undefined;
+    if (Number(found?.batches ?? -1) > before) return undefined;
     throw new IntegrityError(
-      `Neo4j of target "${server.target}" lost batches of this restore: it has ${found?.batches ?? 'none'}, and ${batch} were loaded.`,
+      `Neo4j of target "${server.target}" lost batches of this restore: it has ${found?.batches ?? 'none'} of a lane, and ${before} were loaded.`,
       { remedy: 'Look whether the server was set back to an older state, and start the restore again.' },
     );
   });
@@ -103,13 +113,13 @@ export async function tidyUp(server: Neo4jServer, scope: ScopeText, context: Leg
   return true;
 }
 
-/** Removes the marker: no batch counts as committed any more. */
+/** Removes the markers: no batch counts as committed any more. */
 export async function forgetBatches(
   server: Neo4jServer,
   { names }: ScopeText,
   signal: AbortSignal,
 ): Promise<void> {
-  await server.write('removing its marker', signal, (run) => run(`MATCH (m:${names.marker}) DELETE m`));
+  await server.write('removing its markers', signal, (run) => run(`MATCH (m:${names.marker}) DELETE m`));
 }
 
 async function dropOwnSchema(

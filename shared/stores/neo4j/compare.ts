@@ -4,7 +4,7 @@ import { canonicalNode, type NodeLine, placedRelationship, type RelationshipLine
 import type { Site } from './load.ts';
 import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY } from './names.ts';
 import type { Properties } from './values.ts';
-import { endParameters, matchEnds } from './write.ts';
+import { placesOf } from './write.ts';
 
 /** What is different about a batch, and which of its records count. */
 export interface Comparison {
@@ -55,17 +55,14 @@ export async function compareRelationships(
   { server, scope, context, options }: Site,
   relationships: readonly RelationshipLine[],
 ): Promise<Comparison> {
-  const rows = relationships.map((line, index) => ({
-    index: BigInt(index),
-    type: line.type,
-    ...endParameters(line),
-  }));
+  const { match, ends } = placesOf(scope, relationships);
+  const rows = relationships.map(({ type }, index) => ({ index: BigInt(index), type, ...ends[index] }));
   const placed = new Set<number>();
   /** By ends and type: how often each content is there, and whether something was there before a merge. */
   const groups = new Map<string, { contents: Map<string, number>; hasOlder: boolean }>();
   const answer = await server.read(
     'reading relationships back',
-    `${matchEnds(scope)}
+    `${match}
      OPTIONAL MATCH (s)-[r]->(e) WHERE type(r) = row.type
      WITH s, e, row.start AS start, row.end AS end, row.type AS type, collect(DISTINCT row.index) AS indexes, collect(DISTINCT r) AS found
      RETURN start, end, type, indexes, found`,

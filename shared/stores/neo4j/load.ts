@@ -1,10 +1,11 @@
 import { setImmediate as letOthersWork, setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { mapOrdered } from '../../archive/ordered.ts';
 import type { EntryReader } from '../../archive/types.ts';
 import { IntegrityError, InvalidInputError } from '../../errors.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
-import { commitBatch, prepareLoad } from './auxiliary.ts';
+import { commitBatch, LANES, prepareLoad } from './auxiliary.ts';
 import { loadDangling } from './dangling.ts';
 import {
   type Batch,
@@ -74,6 +75,8 @@ export async function loadGraph(site: Site, cursor: Cursor | null): Promise<Leg>
 /** Works on a stage: returns the cursor where the time is up, the start of the next stage, or null after the last. */
 async function runStage(site: Site, at: LoadCursor, book: TallyBook): Promise<LoadCursor | null> {
   const { archive, context } = site;
+  // What is merged may be the same in two batches: there, the later one has to see what the earlier one did.
+  const lanes = site.options.mode === 'merge' ? 1 : LANES;
   switch (at.stage) {
     case 'prepare':
       return (await prepareLoad(site.server, site.scope, context)) ? nextStage(at) : at;
@@ -81,12 +84,20 @@ async function runStage(site: Site, at: LoadCursor, book: TallyBook): Promise<Lo
       if (site.options.mode === 'replace') return nextStage(at);
       return checkMerge(site, at);
     case 'nodes':
-      return eachBatch(site, at, nodeBatches(archive, at.position), (batch, number) =>
-        loadNodes(site, batch, number, book),
+      return eachBatch(
+        site,
+        at,
+        nodeBatches(archive, at.position),
+        (batch, number) => loadNodes(site, batch, number, book),
+        lanes,
       );
     case 'relationships':
-      return eachBatch(site, at, relationshipBatches(archive, at.position), (batch, number) =>
-        loadRelationships(site, batch, number, book),
+      return eachBatch(
+        site,
+        at,
+        relationshipBatches(archive, at.position),
+        (batch, number) => loadRelationships(site, batch, number, book),
+        lanes,
       );
     case 'dangling':
       return eachBatch(site, at, danglingBatches(archive, at.position), (batch, number) =>
@@ -116,21 +127,37 @@ function nextStage({ stage, batch }: LoadCursor): LoadCursor | null {
   return next === undefined ? null : { stage: next, position: START, batch, done: 0 };
 }
 
+/**
+ * Works on batches in their order, up to `lanes` of them at once. Where the time is up, none is begun any more, and those
+ * under way are finished: the cursor stands behind the last one.
+ */
 async function eachBatch<T>(
   { context }: Site,
   from: LoadCursor,
   batches: AsyncGenerator<Batch<T>>,
   work: (records: readonly T[], batch: number) => Promise<void>,
+  lanes = 1,
 ): Promise<LoadCursor | null> {
   let at = from;
-  for await (const { records, next } of readAhead(batches)) {
-    await work(records, at.batch);
+  let number = from.batch;
+  let isCut = false;
+  const inTime = (async function* () {
+    for await (const batch of readAhead(batches)) {
+      yield { ...batch, number: number++ };
+      isCut = context.timeLeft() <= 0;
+      if (isCut) return;
+    }
+  })();
+  const done = mapOrdered(inTime, lanes, async (batch) => {
+    await work(batch.records, batch.number);
+    return batch;
+  });
+  for await (const { records, next } of done) {
     const position: Position = next;
     at = { ...at, position, batch: at.batch + 1, done: at.done + records.length };
     context.progress(at.stage, at.done);
-    if (context.timeLeft() <= 0) return at;
   }
-  return nextStage(at);
+  return isCut ? at : nextStage(at);
 }
 
 async function loadNodes(

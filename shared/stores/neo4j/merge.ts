@@ -9,7 +9,7 @@ import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY, quote, RESERVED_PREFIX } f
 import type { SchemaRow } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import type { Properties } from './values.ts';
-import { createNodes, createRelationships, endParameters, matchEnds } from './write.ts';
+import { createNodes, createRelationships, placesOf } from './write.ts';
 
 /** Longest wait for the index that a merge finds nodes by, in seconds. */
 const INDEX_WAIT_SECONDS = 600n;
@@ -136,13 +136,10 @@ export async function mergeRelationships(
   { scope, version, options }: Site,
   relationships: readonly RelationshipLine[],
 ): Promise<Set<number>> {
-  const rows = relationships.map((line, index) => ({
-    index: BigInt(index),
-    type: line.type,
-    ...endParameters(line),
-  }));
+  const { match, ends } = placesOf(scope, relationships);
+  const rows = relationships.map(({ type }, index) => ({ index: BigInt(index), type, ...ends[index] }));
   const answer = await run(
-    `${matchEnds(scope)}
+    `${match}
      OPTIONAL MATCH (s)-[r]->(e) WHERE type(r) = row.type AND r.${MERGED_PROPERTY} IS NULL
      RETURN row.index AS index, collect(r) AS older`,
     { rows },

@@ -21,7 +21,7 @@ export function quote(name: string): string {
 export interface AuxiliaryNames {
   /** Label of the nodes that a restore loaded, quoted. */
   readonly loaded: string;
-  /** Label of the one node that says which batches are committed, quoted. */
+  /** Label of the nodes that say which batches are committed, quoted. */
   readonly marker: string;
   /** Start of the names of our indexes and constraints, not quoted. */
   readonly schemaPrefix: string;

@@ -48,13 +48,14 @@ export async function createRelationships(
   relationships: readonly RelationshipLine[],
   merged: boolean,
 ): Promise<Set<number>> {
-  const rows = relationships.map((relationship) => ({
-    type: relationship.type,
-    properties: merged ? { ...relationship.properties, [MERGED_PROPERTY]: true } : relationship.properties,
-    ...endParameters(relationship),
+  const { match, ends } = placesOf(scope, relationships);
+  const rows = relationships.map(({ type, properties }, index) => ({
+    type,
+    properties: merged ? { ...properties, [MERGED_PROPERTY]: true } : properties,
+    ...ends[index],
   }));
   const create = (type: string) =>
-    `${matchEnds(scope)} CREATE (s)-[r:${type}]->(e) SET r = row.properties RETURN count(r) AS created`;
+    `${match} CREATE (s)-[r:${type}]->(e) SET r = row.properties RETURN count(r) AS created`;
   const groups = hasDynamicLabels(version)
     ? [{ key: '$(row.type)', rows }]
     : groupBy(rows, ({ type }) => quote(type));
@@ -74,29 +75,44 @@ export async function attachable(
   scope: ScopeText,
   relationships: readonly RelationshipLine[],
 ): Promise<Set<number>> {
-  const rows = relationships.map((relationship, index) => ({
-    index: BigInt(index),
-    ...endParameters(relationship),
-  }));
-  const found = await run(`${matchEnds(scope)} RETURN row.index AS index`, { rows });
+  const { match, ends } = placesOf(scope, relationships);
+  const rows = ends.map((end, index) => ({ index: BigInt(index), ...end }));
+  const found = await run(`${match} RETURN row.index AS index`, { rows });
   return new Set(found.map(({ index }) => Number(index)));
 }
 
-/** Parameters that {@link matchEnds} reads. */
-export function endParameters({ start, end }: RelationshipLine) {
-  const [startKey, startValue] = Object.entries(start.properties)[0] ?? [null, null];
-  const [endKey, endValue] = Object.entries(end.properties)[0] ?? [null, null];
-  return { start: start.id, startKey, startValue, end: end.id, endKey, endValue };
+/** Where relationships go. */
+export interface Places {
+  /** Finds the loaded nodes `s` and `e` that each row of `$rows` is to lie between. */
+  readonly match: string;
+  /** What of each row `match` reads, in the order of the relationships. */
+  readonly ends: readonly object[];
 }
 
-/** Finds the loaded nodes `s` and `e` that each row of `$rows` is to lie between. */
-export function matchEnds({ names }: ScopeText): string {
+/** How the ends of relationships are found: by the ids of the archive, and only with the keys that they had. */
+export function placesOf({ names }: ScopeText, relationships: readonly RelationshipLine[]): Places {
+  const ends = relationships.map(({ start, end }) => {
+    const [startKey, startValue] = Object.entries(start.properties)[0] ?? [null, null];
+    const [endKey, endValue] = Object.entries(end.properties)[0] ?? [null, null];
+    return { start: start.id, startKey, startValue, end: end.id, endKey, endValue };
+  });
+  // A scope has one key. Named in the query, it is found at half the price of a name that each row brings along.
+  const keys = new Set(
+    ends.flatMap(({ startKey, endKey }) => [startKey, endKey]).filter((key) => key !== null),
+  );
+  const [only] = keys.size === 1 ? keys : [];
   const fits = (node: string, end: string) =>
-    `(row.${end}Key IS NULL OR row.${end}Value = ${node}[row.${end}Key])`;
-  return `UNWIND $rows AS row
-    MATCH (s:${names.loaded} {${ID_PROPERTY}: row.start}) USING INDEX s:${names.loaded}(${ID_PROPERTY})
-    MATCH (e:${names.loaded} {${ID_PROPERTY}: row.end}) USING INDEX e:${names.loaded}(${ID_PROPERTY})
-    WITH row, s, e WHERE ${fits('s', 'start')} AND ${fits('e', 'end')}`;
+    `(row.${end}Value IS NULL OR row.${end}Value = ${node}${only === undefined ? `[row.${end}Key]` : `.${quote(only)}`})`;
+  return {
+    match: `UNWIND $rows AS row
+      MATCH (s:${names.loaded} {${ID_PROPERTY}: row.start}) USING INDEX s:${names.loaded}(${ID_PROPERTY})
+      MATCH (e:${names.loaded} {${ID_PROPERTY}: row.end}) USING INDEX e:${names.loaded}(${ID_PROPERTY})
+      WITH row, s, e WHERE ${fits('s', 'start')} AND ${fits('e', 'end')}`,
+    ends:
+      only === undefined
+        ? ends
+        : ends.map(({ start, startValue, end, endValue }) => ({ start, startValue, end, endValue })),
+  };
 }
 
 /** Rows that have the same key, together. */
