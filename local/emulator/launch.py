@@ -17,6 +17,7 @@ if __name__ == "__main__":
     import async_retries
     import bucket_properties
     import callback_errors
+    import callback_once
     import callback_permissions
     import lambda_errors
     import multipart
@@ -33,6 +34,7 @@ if __name__ == "__main__":
         async_retries,
         bucket_properties,
         callback_errors,
+        callback_once,
         callback_permissions,
         lambda_errors,
         multipart,

@@ -1,4 +1,5 @@
 import {
+  InvalidToken,
   SendTaskFailureCommand,
   SendTaskSuccessCommand,
   type SFNClient,
@@ -79,7 +80,7 @@ export async function answerConfirmation(
       await sfn.send(new SendTaskFailureCommand({ taskToken, error: 'RestoreRejected', cause }));
     }
   } catch (error) {
-    if (!(error instanceof TaskTimedOut || error instanceof TaskDoesNotExist)) throw error;
+    if (![TaskTimedOut, TaskDoesNotExist, InvalidToken].some((kind) => error instanceof kind)) throw error;
     throw new RefusedError(
       `Job ${jobId} no longer waits: it was answered already, its time ran out, or it was stopped.`,
       { remedy: `Look at it with \`ngbak job ${jobId}\`.`, cause: error },

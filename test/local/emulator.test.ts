@@ -29,6 +29,7 @@ import {
   CreateStateMachineCommand,
   DeleteStateMachineCommand,
   DescribeExecutionCommand,
+  SendTaskSuccessCommand,
   SFNClient,
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
@@ -90,6 +91,10 @@ exports.handler = async (event) => {
     const fs = require('node:fs');
     fs.appendFileSync(process.env.NOTES, event.detail.object.key + '\\n');
     if (fs.readFileSync(process.env.NOTES, 'utf8').split('\\n').length === 2) process.kill(process.pid, 'SIGKILL');
+    return;
+  }
+  if (event.hand_on) {
+    require('node:fs').writeFileSync(process.env.NOTES + '.token', event.hand_on);
     return;
   }
   if (event === 'environment') return process.env.npm_lifecycle_event ?? null;
@@ -303,6 +308,28 @@ describe('the emulator, as AWS,', () => {
       },
     });
     expect([status, error]).toEqual(['FAILED', 'TargetLockedError']);
+  });
+
+  test('lets a task that waits go on by one of several answers, and tells the others that it is over', async () => {
+    const ended = execute({
+      First: {
+        Type: 'Task',
+        Resource: 'arn:aws:states:::lambda:invoke.waitForTaskToken',
+        Arguments: { FunctionName: throws, Payload: { hand_on: '{% $states.context.Task.Token %}' } },
+        TimeoutSeconds: 30,
+        End: true,
+      },
+    });
+    const token = () => readFile(`${notes}.token`, 'utf8').catch(() => '');
+    for (let tries = 0; tries < 100 && (await token()) === ''; tries++) await sleep(100);
+    const taskToken = await token();
+    const answer = (output: string) => sfn.send(new SendTaskSuccessCommand({ taskToken, output }));
+    const answers = await Promise.allSettled(['1', '2', '3'].map(answer));
+    const late = await answer('4').catch((error: Error) => error.name);
+    const first = answers.findIndex(({ status }) => status === 'fulfilled');
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(late).toBe('TaskTimedOut');
+    expect(await ended).toMatchObject({ status: 'SUCCEEDED', output: String(first + 1) });
   });
 
   test('starts a function again that an event started, and whose process was killed', async () => {
