@@ -9,7 +9,7 @@ import type { RedisClient } from './client.ts';
 import { isJsonText } from './json-text.ts';
 import { LIMITS, type Limits, nextWindow, type Position } from './keys.ts';
 import { entryName } from './names.ts';
-import { BATCH_KEYS, type KeyReader, type LargePosition, type Reading } from './read.ts';
+import type { KeyReader, LargePosition, Reading } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type Part } from './record.ts';
 import { type ByteString, type KeySpace, toBytes } from './scope.ts';
 import { encodePart } from './typed-lines.ts';
@@ -80,14 +80,15 @@ export async function* exportKeys(
         if (chunk && !chunk.isEmpty) yield chunk.flush();
         chunk = new Chunk(namespace, 1, undefined, data);
       }
-      for (let start = 0; start < keys.length; start += BATCH_KEYS) {
+      for await (const { batch, runs } of reader.readAll(keys)) {
         context.signal.throwIfAborted();
-        const batch = keys.slice(start, start + BATCH_KEYS);
-        for await (const reading of reader.read(batch)) {
-          if (reading.kind === 'large')
-            yield* readLarge(reader, chunk, { key: reading.key, type: reading.type });
-          else chunk.add(reading);
-          if (chunk.isFull) yield chunk.flush();
+        for await (const run of runs) {
+          for (const reading of run) {
+            if (reading.kind === 'large')
+              yield* readLarge(reader, chunk, { key: reading.key, type: reading.type });
+            else chunk.add(reading);
+            if (chunk.isFull) yield chunk.flush();
+          }
         }
         chunk.after = batch.at(-1);
         done += batch.length;

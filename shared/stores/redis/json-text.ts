@@ -10,13 +10,15 @@ export const JSON_DEPTH_MAX = 256;
 export function isJsonText(bytes: Buffer): boolean {
   if (isSpace(bytes[0]) || isSpace(bytes[bytes.length - 1]) || !isUtf8(bytes)) return false;
   let value: unknown;
+  const text = bytes.toString('utf8');
   try {
-    value = JSON.parse(bytes.toString('utf8'));
+    value = JSON.parse(text);
   } catch (error) {
     if (error instanceof SyntaxError) return false;
     throw error;
   }
-  return !isDeeper(value, JSON_DEPTH_MAX);
+  // Each level takes two brackets.
+  return text.length <= 2 * JSON_DEPTH_MAX || !isDeeper(value, JSON_DEPTH_MAX);
 }
 
 /** True for JSON's white space, and where there is no byte at all. */

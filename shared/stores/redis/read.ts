@@ -98,27 +98,70 @@ export class KeyReader {
     this.#facts = facts;
   }
 
+  /**
+   * Reads any number of keys, in their order, {@link BATCH_KEYS} at a time; the server reads the next ones while those
+   * before are worked on. Keys that are gone meanwhile are left out.
+   */
+  async *readAll(
+    keys: readonly ByteString[],
+  ): AsyncGenerator<{ batch: readonly ByteString[]; runs: AsyncIterable<readonly Reading[]> }> {
+    const ask = (start: number) => {
+      const batch = keys.slice(start, start + BATCH_KEYS);
+      const replies = Promise.allSettled([this.#byScript(batch)]);
+      return { batch, replies };
+    };
+    let next = keys.length === 0 ? undefined : ask(0);
+    try {
+      for (let start = BATCH_KEYS; next !== undefined; start += BATCH_KEYS) {
+        const { batch } = next;
+        const [answer] = await next.replies;
+        if (answer.status === 'rejected') throw answer.reason;
+        next = start < keys.length ? ask(start) : undefined;
+        yield { batch, runs: this.#runs(batch, answer.value) };
+      }
+    } finally {
+      await next?.replies;
+    }
+  }
+
   /** Reads up to {@link BATCH_KEYS} keys, in their order. Keys that are gone meanwhile are left out. */
   async *read(keys: readonly ByteString[]): AsyncGenerator<Reading> {
-    const replies = keys.length === 0 ? [] : await this.#byScript(keys);
+    if (keys.length === 0) return;
+    for await (const run of this.#runs(keys, await this.#byScript(keys))) yield* run;
+  }
+
+  /**
+   * What the replies to the script say, and for keys of which they say nothing, those of further commands. Many at once:
+   * handing over each by itself would take longer than reading it.
+   */
+  async *#runs(
+    keys: readonly ByteString[],
+    replies: readonly Reply[] | undefined,
+  ): AsyncGenerator<readonly Reading[]> {
     if (!replies) {
-      yield* this.#byCommands(keys);
+      for await (const reading of this.#byCommands(keys)) yield [reading];
       return;
     }
+    let strings: Reading[] = [];
     let rest: ByteString[] = [];
     for (const [index, key] of keys.entries()) {
       const value = replies[2 * index];
       const expiresAt = this.#expiryOf(replies[2 * index + 1]);
       if (expiresAt === undefined) continue;
       if (!Buffer.isBuffer(value)) {
+        if (strings.length > 0) yield strings;
+        strings = [];
         rest.push(key);
         continue;
       }
-      if (rest.length > 0) yield* this.#byCommands(rest);
-      rest = [];
-      yield { kind: 'string', key, value, expiresAt };
+      if (rest.length > 0) {
+        for await (const reading of this.#byCommands(rest)) yield [reading];
+        rest = [];
+      }
+      strings.push({ kind: 'string', key, value, expiresAt });
     }
-    if (rest.length > 0) yield* this.#byCommands(rest);
+    if (strings.length > 0) yield strings;
+    if (rest.length > 0) for await (const reading of this.#byCommands(rest)) yield [reading];
   }
 
   /** Undefined where the server lets nobody run scripts, or keys lie on several servers. */
