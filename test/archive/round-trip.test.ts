@@ -2,7 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { createGunzip } from 'node:zlib';
 import { expect, test } from '@jest/globals';
+import { extract } from 'tar-stream';
 import { openArchive } from '../../shared/archive/open.ts';
 import { bufferSource } from '../../shared/archive/sources.ts';
 import { buildArchive, type Content } from './build.ts';
@@ -42,3 +46,24 @@ test.each(['gzip', 'zstd'] as const)(
     }
   },
 );
+
+// Node's zstd ends after one frame, so this is gzip only.
+test("what is written is read by npm's tar-stream: names, sizes and contents", async () => {
+  const entries = extract();
+  Readable.from([await buildArchive(contents)])
+    .pipe(createGunzip())
+    .pipe(entries);
+  const found: { name: string; type: unknown; data: Buffer }[] = [];
+  for await (const entry of entries) {
+    const { name, type, size } = entry.header;
+    const data = await buffer(entry);
+    expect(size).toBe(data.length);
+    found.push({ name, type, data });
+  }
+  const own = new Set(['manifest.json', 'SHA256SUMS', 'index.jsonl']);
+  const names = found.map(({ name }) => name);
+  expect(found.filter(({ name }) => !own.has(name))).toEqual(
+    contents.map((content) => ({ ...content, type: 'file' })),
+  );
+  expect(new Set(names.filter((name) => own.has(name)))).toEqual(own);
+});
