@@ -21,17 +21,22 @@ export async function functionProcesses(functionName: string): Promise<number[]>
 
 /** Kills every process of a function as the platform would: at once, without a word. Returns how many there were. */
 export async function killFunction(functionName: string): Promise<number> {
-  let killed = 0;
-  for (const pid of await functionProcesses(functionName)) {
+  return signalAll(await functionProcesses(functionName), 'SIGKILL');
+}
+
+/** Sends a signal to processes. Returns how many of them there were. */
+export function signalAll(processes: readonly number[], signal: NodeJS.Signals): number {
+  let reached = 0;
+  for (const pid of processes) {
     try {
-      process.kill(pid, 'SIGKILL');
-      killed++;
+      process.kill(pid, signal);
+      reached++;
     } catch (error) {
-      // It ended by itself between the two lines.
+      // It ended by itself since it was found.
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
   }
-  return killed;
+  return reached;
 }
 
 async function environmentOf(pid: string): Promise<string[]> {
