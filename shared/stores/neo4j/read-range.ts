@@ -1,4 +1,5 @@
 import type { Record as Neo4jRecord } from 'neo4j-driver';
+import { collectGarbage } from '../../collect-garbage.ts';
 import { IntegrityError } from '../../errors.ts';
 import {
   NODE_COLUMNS,
@@ -13,11 +14,11 @@ import type { Neo4jServer } from './server.ts';
 import type { Range } from './shards.ts';
 
 /** Bytes of a page, roughly: with the average size of a record they give its rows. */
-const PAGE_BYTES = 1024 ** 2;
+const PAGE_BYTES = 512 * 1024;
 /** Pages that the server makes while one is worked on. */
 const PAGES_AHEAD = 2;
 const PAGE_ROWS_MIN = 10;
-const PAGE_ROWS_MAX = 2000;
+const PAGE_ROWS_MAX = 1000;
 /** Ids that are tried for a page at most: some hundredths of a second of the server. */
 const PAGE_IDS_MAX = 100_000;
 /** Before the size of the records is known. */
@@ -177,6 +178,7 @@ async function* readSpan<T extends { readonly id: bigint }>(
       else askAhead();
       rows.took(records.length, Number((isCut ? first : page.end) - page.first));
       if (records.length > 0) yield records;
+      collectGarbage();
     }
   } finally {
     // Their sessions are to be closed before the store is.

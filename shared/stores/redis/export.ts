@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import type { EntryPiece } from '../../archive/types.ts';
+import { collectGarbage } from '../../collect-garbage.ts';
 import { MultisetDigest, type Tallies } from '../../digest.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, ExportStep, LegContext } from '../port.ts';
@@ -92,6 +93,7 @@ export async function* exportKeys(
         }
         chunk.after = batch.at(-1);
         done += batch.length;
+        collectGarbage();
         context.progress('keys', done);
         if (context.timeLeft() <= 0 && !chunk.isEmpty) yield chunk.flush();
       }

@@ -23,9 +23,9 @@ import type { ServerFacts } from './server.ts';
 import { readStreamState } from './stream.ts';
 
 /** Keys whose types and lengths are asked for in one go. */
-export const BATCH_KEYS = 512;
+export const BATCH_KEYS = 256;
 /** Most bytes of values asked for in one go. */
-const BATCH_BYTES = 4 * 1024 ** 2;
+const BATCH_BYTES = 2 * 1024 ** 2;
 /** Strings up to this many bytes are read whole; longer ones in blocks. */
 export const WHOLE_STRING_BYTES = 8 * 1024 ** 2;
 /** Collections up to this many elements are read whole, in one transaction; larger ones page by page. */
