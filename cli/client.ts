@@ -81,8 +81,8 @@ export interface Client {
   runSchedule(name: string): Promise<StartedBackup>;
   /** Makes the catalog records that are missing, from the archives alone. With AWS credentials only. */
   rebuildCatalog(options: { signal: AbortSignal; progress(backupId: string): void }): Promise<RebuiltCatalog>;
-  /** What the caller may do, in words; undefined where only AWS knows, and tells when it is tried. */
-  permissions(): Promise<string | undefined>;
+  /** What the caller may do, in words. */
+  permissions(): Promise<string>;
   health(): Promise<Health>;
   /** How far the service's clock is ahead of this machine's, in milliseconds, to a second or so. */
   clockOffsetMs(): Promise<number>;

@@ -12,6 +12,7 @@ import { checkHealth } from '../shared/operations/health.ts';
 import { listBackups } from '../shared/operations/list-backups.ts';
 import { listJobs } from '../shared/operations/list-jobs.ts';
 import { listSchedules, showSchedule } from '../shared/operations/list-schedules.ts';
+import { tellPermissions } from '../shared/operations/permissions.ts';
 import { prune } from '../shared/operations/prune.ts';
 import { rebuildCatalog } from '../shared/operations/rebuild-catalog.ts';
 import {
@@ -71,7 +72,7 @@ export function directClient(context: OperationsContext): Client {
     removeSchedule: (name) => removeSchedule(context, name),
     runSchedule: (name) => runSchedule(context, name, by),
     rebuildCatalog: (options) => rebuildCatalog(context, options),
-    permissions: () => Promise.resolve(undefined),
+    permissions: () => tellPermissions(context),
     health: () => checkHealth(context),
     async clockOffsetMs() {
       // Any answer of S3 has its time, also the refusal that a wrong clock leads to.

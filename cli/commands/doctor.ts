@@ -11,8 +11,6 @@ import { settingsFile } from '../settings.ts';
 /** A clock that is further off makes AWS refuse signatures at 5 minutes; told well before, in milliseconds. */
 const CLOCK_OFF_MAX_MS = 60_000;
 
-const UNKNOWN = 'those of these AWS credentials; what they lack is told by name when it is tried';
-
 interface Finding {
   readonly name: string;
   readonly ok: boolean;
@@ -67,7 +65,7 @@ async function examine(cli: Cli): Promise<Finding[]> {
   if (!access.ok) return [configuration, access];
   const client = await cli.client();
   const [permissions, health, clock] = await Promise.all([
-    find('permissions', async () => (await client.permissions()) ?? UNKNOWN),
+    find('permissions', () => client.permissions()),
     client.health().then(
       ({ checks }) => checks,
       (error) => [{ name: 'health', ok: false, message: explain(error) }],

@@ -1,8 +1,11 @@
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { catalogKey, jobRecordKey } from '../../shared/bucket/layout.ts';
 import { run, Session } from '../cli/run.ts';
 import { CLI, fillTarget, readTarget, withClients } from './content.ts';
 import { deployedStack } from './harness.ts';
@@ -138,6 +141,49 @@ test('a part that the target has not fails with its name, and leaves no backup',
   ]);
   expect(await ngbak('backup', ['list', '--type', 'partial', '--tag', 'part'])).toHaveLength(1);
 });
+
+test('doctor tells what AWS credentials may do by trying it, and changes nothing', async () => {
+  const permissions = async (more: NodeJS.ProcessEnv = {}) => {
+    const { stdout } = await run(['doctor', '--json'], { ...environment, ...more });
+    const { data } = JSON.parse(stdout) as { data: { findings: { name: string; message: string }[] } };
+    return data.findings.find(({ name }) => name === 'permissions');
+  };
+  const unknown = 'whether workflows may be started is seen when one is';
+  const all = 'read backups and jobs, write requests and records, delete backups, look at executions';
+  expect(await permissions()).toEqual({ name: 'permissions', ok: true, message: `may ${all}; ${unknown}` });
+
+  const allow = (...Action: string[]) =>
+    makeUser({ Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action, Resource: '*' }] });
+  const looks = ['cloudformation:Describe*', 'states:Describe*', 'states:List*'];
+  expect(await permissions(await allow(...looks, 's3:GetObject', 's3:ListBucket', 'kms:Decrypt'))).toEqual({
+    name: 'permissions',
+    ok: true,
+    message: `may read backups and jobs, look at executions; may not write requests and records, delete backups; ${unknown}`,
+  });
+  expect(await permissions(await allow(...looks))).toMatchObject({
+    ok: false,
+    message: expect.stringContaining(
+      'may not read backups and jobs, write requests and records, delete backups.',
+    ),
+  });
+
+  for (const key of [jobRecordKey('doctor-never-was'), catalogKey('doctor-never-was')]) {
+    for await (const version of stack.bucket.versions(key)) expect(version).toBeUndefined();
+  }
+});
+
+/** A user of the emulated account with a policy of its own: the variables that hold its keys. */
+async function makeUser(policy: object): Promise<NodeJS.ProcessEnv> {
+  const name = `doctor-${randomBytes(4).toString('hex')}`;
+  const iam = async (...args: string[]) => (await promisify(execFile)('aws', ['iam', ...args])).stdout;
+  await iam('create-user', '--user-name', name);
+  const document = ['--policy-document', JSON.stringify(policy)];
+  await iam('put-user-policy', '--user-name', name, '--policy-name', 'only', ...document);
+  const { AccessKey } = JSON.parse(await iam('create-access-key', '--user-name', name)) as {
+    AccessKey: { AccessKeyId: string; SecretAccessKey: string };
+  };
+  return { AWS_ACCESS_KEY_ID: AccessKey.AccessKeyId, AWS_SECRET_ACCESS_KEY: AccessKey.SecretAccessKey };
+}
 
 test('through the HTTP API, all of that works the same', async () => {
   const api = {
