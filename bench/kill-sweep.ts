@@ -11,7 +11,7 @@ import type { Blow, Outcome } from '../test/stack/kill-sweep.ts';
 
 /** Instants that hit nothing, because nothing ran, are drawn again: so many for each that is wanted. */
 const DRAWS_MAX = 3;
-/** A state that was left before its function could be killed is tried again; at last, it is held until somebody looks. */
+/** A state that was left before its function could be killed is tried again. */
 const TRIES_MAX = 3;
 
 const { values } = parseArgs({
@@ -79,8 +79,7 @@ await interruptible(async (signal) => {
       rows.push(row);
       for (let tries = 0; tries < TRIES_MAX && row.kills === 0; tries++) {
         const share = tries === 0 ? random() / 2 : 0;
-        const afterMs = share * (usual.states.get(seenAs) ?? 0);
-        await blow(row, { state: name, afterMs, ...(tries === TRIES_MAX - 1 ? { held: true } : {}) });
+        await blow(row, { state: name, afterMs: share * (usual.states.get(seenAs) ?? 0) });
       }
     }
     const wanted = Number(values.instants);

@@ -1,7 +1,7 @@
 import { answerConfirmation } from '../../shared/restore/confirmation.ts';
 import { type FunctionState, functionStates, progressOf } from './follow.ts';
 import { sleep } from './harness.ts';
-import { functionProcesses, killFunction, processorTime, signalAll } from './processes.ts';
+import { killFunction, processorTime } from './processes.ts';
 import {
   begin,
   DEADLINE_MS,
@@ -20,12 +20,9 @@ export const JANITOR = 'Janitor';
 /** The state that a restore comes to only if the request did not carry the confirmation. */
 const CONFIRMATION = 'Wait for confirmation';
 
-/**
- * When to kill: while a state runs, so far into it; or so many milliseconds after the upload, whatever runs then. A state
- * that is `held` does not begin before somebody looks, so that it can't be over by then.
- */
+/** When to kill: while a state runs, so far into it; or so many milliseconds after the upload, whatever runs then. */
 export type Blow =
-  | { readonly state: string; readonly afterMs: number; readonly held?: true }
+  | { readonly state: string; readonly afterMs: number }
   | { readonly atMs: number; readonly choose: (running: readonly string[]) => string };
 
 export interface Outcome {
@@ -86,12 +83,8 @@ export async function strike(trial: Trial, from: Side, to: Side, blow: Blow): Pr
   const states = await killableStates(trial);
   const wanted = 'state' in blow ? states.find(({ name }) => name === blow.state) : undefined;
   if ('state' in blow && !wanted) throw new Error(`There is no state "${blow.state}".`);
-  // What runs while somebody looks for processes is over by the time that they are found.
-  const isFunction = wanted !== undefined && wanted.name !== JANITOR;
-  const held = isFunction && 'held' in blow ? await functionProcesses(wanted.functionName) : [];
-  if (held.length > 0) signalAll(held, 'SIGSTOP');
-  // A short state is hit more often where its function has to be started first.
-  else if (isFunction) await killFunction(wanted.functionName);
+  // A state of a few milliseconds is only hit where its function has to be started first.
+  if (wanted && wanted.name !== JANITOR) await killFunction(wanted.functionName);
   const asks = wanted?.name === CONFIRMATION;
   const started = Date.now();
   const followed = await begin(trial, to, !asks);
@@ -104,10 +97,8 @@ export async function strike(trial: Trial, from: Side, to: Side, blow: Blow): Pr
     if (wanted?.name === JANITOR) {
       if (looks.over) struck = { state: JANITOR, hit: await killWorking(wanted.functionName) };
     } else if (wanted && looks.running.has(wanted.seenAs)) {
-      signalAll(held, 'SIGCONT');
       await sleep('afterMs' in blow ? blow.afterMs : 0);
-      if (signalAll(held, 'SIGKILL') === 0) await killFunction(wanted.functionName);
-      struck = { state: wanted.name, hit: await killUntilHit(trial, followed, wanted, looks.killed) };
+      struck = { state: wanted.name, hit: await killUntilHit(trial, followed, wanted) };
     } else if ('atMs' in blow && Date.now() - started >= blow.atMs) {
       const chosen = running.length === 0 ? undefined : blow.choose(running.map(({ name }) => name));
       const state = running.find(({ name }) => name === chosen);
@@ -116,8 +107,6 @@ export async function strike(trial: Trial, from: Side, to: Side, blow: Blow): Pr
     if (!struck && looks.over) struck = { state: undefined, hit: false };
     if (!struck) await sleep(LOOK_MS);
   }
-  // Where their state never came.
-  signalAll(held, 'SIGCONT');
   if (asks) {
     await stack.waitForJob(followed.jobId, ({ state }) => state === 'awaiting_confirmation');
     await answerConfirmation(stack, followed.jobId, { confirm: true, phrase: trial.target });
@@ -139,23 +128,16 @@ export async function look({ stack }: Trial, { executions }: Followed) {
   };
 }
 
-/**
- * Kills the state's function again and again until more attempts than `before` have died of it; false where the state was
- * left before that.
- */
-async function killUntilHit(
-  trial: Trial,
-  followed: Followed,
-  state: FunctionState,
-  before: number,
-): Promise<boolean> {
+/** Kills the state's function until an attempt has died of it; false where the state was left before that. */
+async function killUntilHit(trial: Trial, followed: Followed, state: FunctionState): Promise<boolean> {
+  const before = (await look(trial, followed)).killed;
   const deadline = Date.now() + HIT_DEADLINE_MS;
   while (Date.now() < deadline) {
+    await killFunction(state.functionName);
     await sleep(LOOK_MS);
     const { killed, running } = await look(trial, followed);
     if (killed > before) return true;
     if (!running.has(state.seenAs)) return false;
-    await killFunction(state.functionName);
   }
   return false;
 }

@@ -21,22 +21,17 @@ export async function functionProcesses(functionName: string): Promise<number[]>
 
 /** Kills every process of a function as the platform would: at once, without a word. Returns how many there were. */
 export async function killFunction(functionName: string): Promise<number> {
-  return signalAll(await functionProcesses(functionName), 'SIGKILL');
-}
-
-/** Sends a signal to processes. Returns how many of them there were. */
-export function signalAll(processes: readonly number[], signal: NodeJS.Signals): number {
-  let reached = 0;
-  for (const pid of processes) {
+  let killed = 0;
+  for (const pid of await functionProcesses(functionName)) {
     try {
-      process.kill(pid, signal);
-      reached++;
+      process.kill(pid, 'SIGKILL');
+      killed++;
     } catch (error) {
-      // It ended by itself since it was found.
+      // It ended by itself between the two lines.
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
   }
-  return reached;
+  return killed;
 }
 
 async function environmentOf(pid: string): Promise<string[]> {
