@@ -323,6 +323,15 @@ describe('vectors', () => {
     expect(await points(copy)).toEqual(marked);
   });
 
+  test('saved by snapshot are refused with labels of origin, which nobody can write into a file of the server', async () => {
+    const scope = { collections: [one], method: 'snapshot' };
+    const { archive } = await exportAll(opener(qdrantAdapter, connection(), scope));
+    const origin = { restored_from_backup: 'snapshot_1', original_target: 'somewhere' };
+    await expect(restoreInto(qdrantAdapter, connection(), archive, scope, scope, { origin })).rejects.toThrow(
+      'no labels of origin can be written',
+    );
+  });
+
   test('of a workspace come back as another one: payload and ids as LightRAG makes them, the others untouched', async () => {
     const scope = (workspace: string) => ({
       ...(profileScopes('lightrag', { workspace }).vectors as object),

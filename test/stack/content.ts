@@ -16,7 +16,7 @@ export const DASHBOARD: Names = {
   collection: 'dashboard_items',
   prefix: 'ngbak-dashboard:',
 };
-export const OPTIONS: Names = { label: 'Options', collection: 'options_items', prefix: 'options:' };
+export const OPTIONS: Names = { label: 'Options', collection: 'option_items', prefix: 'options:' };
 export const VIEWS: Names = { label: 'NgbakViews', collection: 'views_items', prefix: 'ngbak-views:' };
 export const EMPTY_COLLECTION = 'empty_items';
 

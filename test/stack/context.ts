@@ -75,7 +75,8 @@ const TARGETS: Record<string, TestTarget> = {
   options: {
     scopes: {
       graph: { label: 'Options', key_property: 'id' },
-      vectors: { collections: ['options_items'] },
+      // Points can be merged, a snapshot can't.
+      vectors: { collections: ['option_items'], method: 'points' },
       kv: { prefix: 'options:', separator: ':' },
     },
   },
