@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { mapOrdered } from '../../archive/ordered.ts';
 import { InvalidInputError, UnavailableError } from '../../errors.ts';
 import {
   bytesOf,
@@ -24,6 +25,8 @@ import { readStreamState } from './stream.ts';
 
 /** Keys whose types and lengths are asked for in one go. */
 export const BATCH_KEYS = 256;
+/** Batches that are read at once: one is worked on while the server reads the next. */
+const BATCHES_UNDER_WAY = 2;
 /** Most bytes of values asked for in one go. */
 const BATCH_BYTES = 2 * 1024 ** 2;
 /** Strings up to this many bytes are read whole; longer ones in blocks. */
@@ -60,6 +63,12 @@ for index, key in ipairs(KEYS) do
   replies[2 * index] = expiry
 end
 return replies`;
+
+/** What the script replied, and when that came, in ms since 1970: some servers tell only what time is left. */
+interface ScriptAnswer {
+  readonly replies: readonly Reply[];
+  readonly at: number;
+}
 
 /** What a key holds: a string, a small collection, or something that has to be read part by part. */
 export type Reading =
@@ -105,23 +114,11 @@ export class KeyReader {
   async *readAll(
     keys: readonly ByteString[],
   ): AsyncGenerator<{ batch: readonly ByteString[]; runs: AsyncIterable<readonly Reading[]> }> {
-    const ask = (start: number) => {
-      const batch = keys.slice(start, start + BATCH_KEYS);
-      const replies = Promise.allSettled([this.#byScript(batch)]);
-      return { batch, replies };
-    };
-    let next = keys.length === 0 ? undefined : ask(0);
-    try {
-      for (let start = BATCH_KEYS; next !== undefined; start += BATCH_KEYS) {
-        const { batch } = next;
-        const [answer] = await next.replies;
-        if (answer.status === 'rejected') throw answer.reason;
-        next = start < keys.length ? ask(start) : undefined;
-        yield { batch, runs: this.#runs(batch, answer.value) };
-      }
-    } finally {
-      await next?.replies;
-    }
+    const asked = mapOrdered(batchesOf(keys), BATCHES_UNDER_WAY, async (batch) => ({
+      batch,
+      answer: await this.#byScript(batch),
+    }));
+    for await (const { batch, answer } of asked) yield { batch, runs: this.#runs(batch, answer) };
   }
 
   /** Reads up to {@link BATCH_KEYS} keys, in their order. Keys that are gone meanwhile are left out. */
@@ -136,17 +133,18 @@ export class KeyReader {
    */
   async *#runs(
     keys: readonly ByteString[],
-    replies: readonly Reply[] | undefined,
+    answer: ScriptAnswer | undefined,
   ): AsyncGenerator<readonly Reading[]> {
-    if (!replies) {
+    if (!answer) {
       for await (const reading of this.#byCommands(keys)) yield [reading];
       return;
     }
+    const { replies, at } = answer;
     let strings: Reading[] = [];
     let rest: ByteString[] = [];
     for (const [index, key] of keys.entries()) {
       const value = replies[2 * index];
-      const expiresAt = this.#expiryOf(replies[2 * index + 1]);
+      const expiresAt = this.#expiryOf(replies[2 * index + 1], at);
       if (expiresAt === undefined) continue;
       if (!Buffer.isBuffer(value)) {
         if (strings.length > 0) yield strings;
@@ -165,7 +163,7 @@ export class KeyReader {
   }
 
   /** Undefined where the server lets nobody run scripts, or keys lie on several servers. */
-  async #byScript(keys: readonly ByteString[]): Promise<Reply[] | undefined> {
+  async #byScript(keys: readonly ByteString[]): Promise<ScriptAnswer | undefined> {
     if (!this.#mayRunScripts || this.#client.isCluster) return undefined;
     const [node] = await this.#client.nodes();
     // The read-only form came together with PEXPIRETIME; replicas and readers may run it.
@@ -176,7 +174,7 @@ export class KeyReader {
       [[command, READ_STRINGS, keys.length, ...keys.map(argumentOf), ...limits]],
       isScriptRefusal,
     );
-    if (!(reply instanceof Error)) return listOf(reply);
+    if (!(reply instanceof Error)) return { replies: listOf(reply), at: Date.now() };
     this.#mayRunScripts = false;
     return undefined;
   }
@@ -277,13 +275,13 @@ export class KeyReader {
     return [this.#facts.hasExpireTime ? 'PEXPIRETIME' : 'PTTL', name];
   }
 
-  /** Absolute expiry in ms, null for none, undefined where the key is gone. */
-  #expiryOf(reply: Reply | undefined): number | null | undefined {
+  /** Absolute expiry in ms, null for none, undefined where the key is gone. `at`: when the reply came, in ms. */
+  #expiryOf(reply: Reply | undefined, at = Date.now()): number | null | undefined {
     if (reply instanceof Error) throw reply;
     const value = integerOf(reply);
     if (value === -2) return undefined;
     if (value < 0) return null;
-    return this.#facts.hasExpireTime ? value : Date.now() + value;
+    return this.#facts.hasExpireTime ? value : at + value;
   }
 
   /** Keys that are no short strings. */
@@ -500,6 +498,10 @@ export class KeyReader {
 function argumentOf(key: ByteString): string | Buffer {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII
   return /^[\u0000-\u007f]*$/.test(key) ? key : toBytes(key);
+}
+
+function* batchesOf(keys: readonly ByteString[]): Generator<readonly ByteString[]> {
+  for (let start = 0; start < keys.length; start += BATCH_KEYS) yield keys.slice(start, start + BATCH_KEYS);
 }
 
 /** Scripts are not allowed, not known, or the server's script engine is off. */
