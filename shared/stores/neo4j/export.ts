@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { InvalidInputError } from '../../errors.ts';
 import { parseInput } from '../../input.ts';
+import { type EncodedLine, LineChunk } from '../line-chunk.ts';
 import type { Cursor, ExportStep, LegContext, Shard } from '../port.ts';
-import { CHUNK_BYTES, Chunk } from './chunk.ts';
-import { type EncodedLine, encodeNode, encodeRelationship } from './lines.ts';
+import { CHUNK_BYTES, CHUNK_ROOM_BYTES, encodeNode, encodeRelationship } from './lines.ts';
 import { readNodes, readRelationships } from './read-range.ts';
 import { encodeSchema, readSchema } from './schema.ts';
 import type { ScopeText } from './scope.ts';
@@ -80,8 +80,8 @@ async function* exportRange(
   const stage = cursor.stage === 'nodes' ? 'nodes' : 'relationships';
   const after = firstOf(plan, stage === 'nodes' ? 'relationships' : 'schema');
   let number = cursor.chunk;
-  const inside = new Chunk();
-  const dangling = new Chunk();
+  const inside = new LineChunk(CHUNK_ROOM_BYTES);
+  const dangling = new LineChunk(CHUNK_ROOM_BYTES);
   let { done } = cursor;
   const step = (next: ExportCursor | null): ExportStep => {
     const pieces = [
@@ -159,7 +159,7 @@ function checkLength(server: Neo4jServer, stage: string, id: bigint, line: strin
 }
 
 async function exportSchema(server: Neo4jServer, scope: ScopeText, context: LegContext): Promise<ExportStep> {
-  const chunk = new Chunk();
+  const chunk = new LineChunk(CHUNK_ROOM_BYTES);
   for (const row of await readSchema(server, scope.label, context.signal)) chunk.add(encodeSchema(row));
   return {
     piece: chunk.piece('graph/schema.jsonl'),

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { InvalidInputError } from '../../errors.ts';
+import type { EncodedLine } from '../line-chunk.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import type { ReadEnd, ReadNode, ReadRelationship } from './read-record.ts';
 import { decodeProperties, encodeProperties, encodeValue, nameText, type Properties } from './values.ts';
@@ -30,14 +31,12 @@ export interface RelationshipLine {
   readonly end: EndLine;
 }
 
-/** A record's text in the archive, and the text that its digest is taken over: the same without internal ids. */
-export interface EncodedLine {
-  /** One JSON object, without the line's end. */
-  readonly line: string;
-  readonly canonical: string;
-}
+/** An entry of lines is closed once it has this many bytes, uncompressed: a few seconds of work, and all that is held. */
+export const CHUNK_BYTES = 4 * 1024 ** 2;
+/** Room of a chunk, in bytes: the line that makes it full is whole. */
+export const CHUNK_ROOM_BYTES = CHUNK_BYTES + 256 * 1024;
 
-/** Encodes a node that the server handed out. */
+/** Encodes a node that the server handed out: one JSON object, digested without its internal id. */
 export function encodeNode(node: ReadNode): EncodedLine {
   const body = nodeBody(node.labels, node.properties);
   return { line: `{"type":"node","id":"${node.id}",${body}}`, canonical: `{${body}}` };

@@ -1,6 +1,7 @@
 import { InvalidInputError } from '../../errors.ts';
+import type { EncodedLine } from '../line-chunk.ts';
 import { type LegContext, NAMES_MAX, type StoreProbe } from '../port.ts';
-import { type EncodedLine, encodeNode, encodeRelationship } from './lines.ts';
+import { encodeNode, encodeRelationship } from './lines.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import { NODE_COLUMNS, parseNode, parseRelationship, relationshipColumns } from './read-record.ts';
 import { readSchema } from './schema.ts';

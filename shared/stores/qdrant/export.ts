@@ -3,8 +3,8 @@ import { resumableSha256 } from '../../archive/sha256.ts';
 import type { EntryPiece } from '../../archive/types.ts';
 import { MultisetDigest, type Tallies } from '../../digest.ts';
 import { IntegrityError, InvalidInputError } from '../../errors.ts';
+import { LineChunk } from '../line-chunk.ts';
 import type { Cursor, ExportStep, LegContext, Shard, StoreProbe } from '../port.ts';
-import { ReusableBuffer } from '../reusable-buffer.ts';
 import type { QdrantClient } from './client.ts';
 import { aliasesOf, type CollectionState, listAliases, pageLimit, readCollection } from './collections.ts';
 import { type ConfigEntry, configEntryBytes } from './config-entry.ts';
@@ -220,9 +220,7 @@ async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGen
   const { client, scope, name, state, context, limits } = job;
   if (from.next === null) return;
   let within = from;
-  const lines = new ReusableBuffer(limits.chunkBytes + ROOM_BEYOND_FULL);
-  let count = 0;
-  let digest = new MultisetDigest();
+  const chunk = new LineChunk(limits.chunkBytes + ROOM_BEYOND_FULL);
   const pages = scroll(client, name, {
     from: from.next === '' ? null : from.next,
     filter: scope.filter,
@@ -230,18 +228,14 @@ async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGen
     signal: context.signal,
   });
   for await (const { points, next } of pages) {
-    for (const point of points) {
-      lines.write(point.raw);
-      lines.write('\n');
-      count++;
-      digest.add(point.canonical);
-    }
-    if (next !== null && lines.length < limits.chunkBytes) continue;
-    if (count === 0) continue;
+    for (const { raw: line, canonical } of points) chunk.add({ line, canonical });
+    if (next !== null && chunk.bytes < limits.chunkBytes) continue;
+    if (chunk.count === 0) continue;
+    const tally = chunk.tally();
     const total = new MultisetDigest();
     total.merge(within.points.digest);
-    total.merge(digest.hex());
-    const done = within.points.count + count;
+    total.merge(tally.digest);
+    const done = within.points.count + tally.count;
     within = {
       ...within,
       next,
@@ -249,14 +243,12 @@ async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGen
       points: { count: done, digest: total.hex(), digested: done },
     };
     yield {
-      piece: wholeEntry(pointsEntryName(name, within.chunks), lines.view()),
-      tallies: { [`points:${name}`]: { count, digest: digest.hex() } },
+      piece: chunk.piece(pointsEntryName(name, within.chunks)),
+      tallies: { [`points:${name}`]: tally },
       within,
     };
     context.progress(`points:${name}`, done);
-    lines.clear();
-    count = 0;
-    digest = new MultisetDigest();
+    chunk.clear();
   }
 }
 

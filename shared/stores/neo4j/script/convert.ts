@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { ConvertedScript } from '../../../archive/ngraf-023.ts';
 import type { EntryPiece } from '../../../archive/types.ts';
-import { CHUNK_BYTES, Chunk } from '../chunk.ts';
+import { type EncodedLine, LineChunk } from '../../line-chunk.ts';
 import {
+  CHUNK_BYTES,
+  CHUNK_ROOM_BYTES,
   canonicalNode,
   canonicalRelationship,
-  type EncodedLine,
   type EndLine,
   nodeText,
   type RelationshipLine,
@@ -65,7 +66,7 @@ export async function* convertScript(
 }
 
 class Conversion {
-  readonly #chunk = new Chunk();
+  readonly #chunk = new LineChunk(CHUNK_ROOM_BYTES);
   readonly #book = new TallyBook();
   readonly #labelsById = new Map<string, readonly string[]>();
   readonly #schema: Extract<Parsed, { kind: 'schema' }>['row'][] = [];

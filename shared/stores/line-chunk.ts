@@ -1,18 +1,25 @@
-import type { EntryPiece } from '../../archive/types.ts';
-import { MultisetDigest, type Tally } from '../../digest.ts';
-import { ReusableBuffer } from '../reusable-buffer.ts';
-import type { EncodedLine } from './lines.ts';
+import type { EntryPiece } from '../archive/types.ts';
+import { MultisetDigest, type Tally } from '../digest.ts';
+import { ReusableBuffer } from './reusable-buffer.ts';
 
-/** An entry is closed once it has this many bytes, uncompressed: a few seconds of work, and all that is held. */
-export const CHUNK_BYTES = 4 * 1024 ** 2;
-/** Room of a chunk, in bytes: the line that makes it full is whole. */
-const ROOM_BYTES = CHUNK_BYTES + 256 * 1024;
+/** A record as the archive holds it. */
+export interface EncodedLine {
+  /** Its text, without the line's end. */
+  readonly line: string;
+  /** The text that its digest is taken over. */
+  readonly canonical: string;
+}
 
-/** Lines on their way into one entry, with the tally of their records. */
-export class Chunk {
-  readonly #lines = new ReusableBuffer(ROOM_BYTES);
+/** Lines on their way into one entry after the other, with the tally of their records. */
+export class LineChunk {
+  readonly #lines: ReusableBuffer;
   #count = 0;
   #digest = new MultisetDigest();
+
+  /** @param room  bytes that an entry usually has at most; those of one that has more are given back by {@link clear} */
+  constructor(room: number) {
+    this.#lines = new ReusableBuffer(room);
+  }
 
   /** Bytes so far. */
   get bytes(): number {
