@@ -6,7 +6,7 @@ import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { findSafetyBackup } from '../../shared/restore/safety.ts';
 import { servers } from '../servers.ts';
 import { type PythonClient, pythonClient } from '../stores/clients/python-client.ts';
-import { fillTarget, type Names, OPTIONS, readTarget, withClients } from './content.ts';
+import { fillTarget, type Names, OPTIONS, readTarget, SCRATCH, withClients } from './content.ts';
 import { deployedStack } from './harness.ts';
 
 const COPY: Names = { label: 'OptionsCopy', collection: 'options_copy', prefix: 'options-copy:' };
@@ -117,6 +117,18 @@ describe('a restore with options, through the deployed stack', () => {
     expect(await refused({ only: { collections: ['nowhere'] } })).toContain('no collection "nowhere"');
     expect(await refused({ rename: { label: 'Thing' } })).toContain('could not be told apart');
     expect(JSON.parse(await bare(OPTIONS))).toEqual(JSON.parse(before));
+  });
+
+  it('refuses labels of origin where the backup holds a snapshot, which nothing can be written into', async () => {
+    const stack = deployedStack();
+    await fillTarget(SCRATCH);
+    const { output } = await stack.run('Backup', { target: 'scratch' });
+    const { backup_id } = JSON.parse(output ?? '') as { backup_id: string };
+    const before = await readTarget(SCRATCH);
+    const { cause } = await stack.run('Restore', { backup_id, confirm: 'scratch', label_origin: true });
+    expect(cause).toContain('no labels of origin can be written');
+    expect(await readTarget(SCRATCH)).toEqual(before);
+    await remove(SCRATCH);
   });
 
   it.each([
