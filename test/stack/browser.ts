@@ -7,8 +7,8 @@ import { deployedStack } from './harness.ts';
 
 /** Debian's own: playwright-core brings no browser. `.ci/run` installs it. */
 const CHROMIUM = '/usr/bin/chromium';
-/** Longest that a test waits for something on a page, in milliseconds: a deadline for hangs. */
-const DEADLINE_MS = 60_000;
+/** Longest that a test waits for something on a page, in milliseconds: a deadline for hangs, of jobs as well. */
+const DEADLINE_MS = 120_000;
 const NARROW = { width: 360, height: 780 };
 const WIDE = { width: 1280, height: 900 };
 

@@ -16,7 +16,7 @@ import { sleep } from './harness.ts';
 const PART_BYTES = 16 * 1024 ** 2;
 
 /** Longest that one of these tests may take, in milliseconds: some wait for several workflows one after the other. */
-const LONG_MS = 300_000;
+const LONG_MS = 480_000;
 
 let browser: Awaited<ReturnType<typeof startBrowser>>;
 let folder: string;
@@ -393,6 +393,7 @@ test(
         cause: 'A test stopped it.',
       }),
     );
+    expect((await browser.stack.waitForJob(job)).state).toBe('rolled_back');
     for (const tab of [page, other.page]) {
       await tab.getByText('Rolled back: dashboard holds what it held before').waitFor();
       await tab
@@ -405,7 +406,6 @@ test(
       expect(await overflows(tab)).toBe(false);
     }
     expect(await readTarget(DASHBOARD)).toEqual(before);
-    expect((await browser.stack.waitForJob(job)).state).toBe('rolled_back');
     visit.assertClean();
     other.assertClean();
   },
