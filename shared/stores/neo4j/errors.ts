@@ -10,12 +10,14 @@ import {
 /** Codes of the driver, not of the server, for connections that can't be made or broke. */
 const CONNECTION_CODES = new Set([neo4j.error.SERVICE_UNAVAILABLE, neo4j.error.SESSION_EXPIRED]);
 
+/** Codes of the driver that say nothing of the cause, such as that of a connection that is lost while it is reset. */
+const VAGUE_CODES = new Set<string>(['N/A', neo4j.error.PROTOCOL_ERROR]);
 /**
- * What the driver says, without a code, where a connection or transaction had ended before it was told why: another batch,
- * or the one before, has the reason.
+ * What the driver says under those where a connection is lost, or where it or a transaction had ended before it was told
+ * why: another batch, or the one before, has the reason.
  */
-const ENDED_BEFORE =
-  /Connection acquisition timed out|No connection available|rolled back either because of an error|Ignored either because of an error/;
+const LOST =
+  /Failed to connect to server|Connection was closed by server|Connection acquisition timed out|No connection available|rolled back either because of an error|Ignored either because of an error/;
 
 /** Status codes of the server (Neo4j "Status codes for errors and notifications") that mean its limits, for now. */
 const OVERLOAD_CODES = new Set([
@@ -38,7 +40,7 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
   if (error instanceof NgbakError || !isNeo4jError(error)) return error;
   const { code } = error;
   const where = `Neo4j of target "${target}": ${doing} failed`;
-  if (CONNECTION_CODES.has(code) || (code === 'N/A' && ENDED_BEFORE.test(error.message))) {
+  if (CONNECTION_CODES.has(code) || (VAGUE_CODES.has(code) && LOST.test(error.message))) {
     if (/certificate|TLS|SSL|wrong version number|self.signed/i.test(error.message)) {
       return new InvalidInputError(`${where}: no trusted encrypted connection.`, {
         remedy: 'Check the scheme of "uri" (neo4j+s, bolt+s, …) and "ca" in the connection secret.',
