@@ -113,7 +113,7 @@ async function estimateBytes(
 ): Promise<number> {
   const parameters = { records: BigInt(SAMPLE_RECORDS) };
   const sample = (kind: string, cypher: string) =>
-    server.page(`reading a sample of its ${kind}`, cypher, parameters, signal, SAMPLE_RECORDS);
+    server.page(`reading a sample of its ${kind}`, cypher, parameters, signal);
   const nodes = await sample('nodes', `MATCH ${scope.node('n')} RETURN ${NODE_COLUMNS} LIMIT $records`);
   const relationships = await sample(
     'relationships',

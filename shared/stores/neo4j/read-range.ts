@@ -107,7 +107,7 @@ async function* readPages<T extends { readonly id: bigint }>(reading: Reading<T>
   for (let more = from <= last; more; ) {
     const cypher = `${sorted} RETURN id(x) AS id ORDER BY id LIMIT $rows`;
     const parameters = { from, last, rows: BigInt(SORTED_IDS) };
-    const found = await server.page(`listing ${kind}`, cypher, parameters, signal, SORTED_IDS);
+    const found = await server.page(`listing ${kind}`, cypher, parameters, signal);
     const ids = found.map((row) => row.get('id') as bigint);
     yield* readSpan(reading, from, ids, rows);
     from = (ids.at(-1) ?? last) + 1n;
@@ -142,7 +142,6 @@ async function* readSpan<T extends { readonly id: bigint }>(
       `UNWIND ${listed === undefined ? 'range($first, $last)' : '$ids'} AS i ${seek} LIMIT $rows`,
       { ...(listed === undefined ? { first, last: end - 1n } : { ids: listed }), rows: BigInt(limit) },
       signal,
-      limit,
     );
     // A failure is told when the page's turn comes; where nobody asks for it any more, there is nobody to tell.
     page.catch(() => undefined);

@@ -79,17 +79,28 @@ export class Neo4jServer {
   }
 
   /**
-   * The rows of a read query that limits them to `limit`, as the driver's records: thousands a second come this way.
-   * Passing errors are retried by the driver.
+   * The rows of a read query that limits them, as the driver's records: thousands a second come this way. The beginning of
+   * its transaction and the query are sent together. Passing errors are retried by the driver.
    */
   async page(
     doing: string,
     cypher: string,
     parameters: Parameters,
     signal: AbortSignal,
-    limit: number,
   ): Promise<Neo4jRecord[]> {
-    return (await this.#read(doing, cypher, parameters, signal, limit)).records;
+    const text = await this.#language(cypher, signal);
+    const { database } = this.#connection;
+    try {
+      const work = this.#driverOf().executeQuery(text, parameters, {
+        routing: neo4j.routing.READ,
+        bookmarkManager: null,
+        signal,
+        ...(database === undefined ? {} : { database }),
+      });
+      return (await this.#guard(work, signal)).records;
+    } catch (error) {
+      throw toNgbakError(error, this.target, doing);
+    }
   }
 
   /** The rows of a read query that has few. Passing errors are retried by the driver. */
@@ -109,23 +120,15 @@ export class Neo4jServer {
     parameters: Parameters,
     signal: AbortSignal,
   ): Promise<{ rows: RecordShape[]; bookmark: string }> {
-    const { records, bookmark } = await this.#read(doing, cypher, parameters, signal);
-    return { rows: records.map((record) => record.toObject()), bookmark };
-  }
-
-  async #read(
-    doing: string,
-    cypher: string,
-    parameters: Parameters,
-    signal: AbortSignal,
-    fetchSize?: number,
-  ): Promise<{ records: Neo4jRecord[]; bookmark: string }> {
     const text = await this.#language(cypher, signal);
-    const session = this.#session(neo4j.session.READ, fetchSize);
+    const session = this.#session(neo4j.session.READ);
     try {
       const work = session.executeRead((transaction) => transaction.run(text, parameters));
       const { records } = await this.#guard(work, signal);
-      return { records, bookmark: session.lastBookmarks().join(' ') };
+      return {
+        rows: records.map((record) => record.toObject()),
+        bookmark: session.lastBookmarks().join(' '),
+      };
     } catch (error) {
       throw toNgbakError(error, this.target, doing);
     } finally {
@@ -176,14 +179,17 @@ export class Neo4jServer {
     }
   }
 
-  #session(defaultAccessMode: 'READ' | 'WRITE', fetchSize?: number): Session {
+  #session(defaultAccessMode: 'READ' | 'WRITE'): Session {
     const { database } = this.#connection;
-    this.#driver ??= this.#open();
-    return this.#driver.session({
+    return this.#driverOf().session({
       defaultAccessMode,
       ...(database === undefined ? {} : { database }),
-      ...(fetchSize === undefined ? {} : { fetchSize }),
     });
+  }
+
+  #driverOf(): Driver {
+    this.#driver ??= this.#open();
+    return this.#driver;
   }
 
   #open(): Driver {
