@@ -98,7 +98,7 @@ export async function strike(trial: Trial, from: Side, to: Side, blow: Blow): Pr
       if (looks.over) struck = { state: JANITOR, hit: await killWorking(wanted.functionName) };
     } else if (wanted && looks.running.has(wanted.seenAs)) {
       await sleep('afterMs' in blow ? blow.afterMs : 0);
-      struck = { state: wanted.name, hit: await killUntilHit(trial, followed, wanted) };
+      struck = { state: wanted.name, hit: await killUntilHit(trial, followed, wanted, looks.killed) };
     } else if ('atMs' in blow && Date.now() - started >= blow.atMs) {
       const chosen = running.length === 0 ? undefined : blow.choose(running.map(({ name }) => name));
       const state = running.find(({ name }) => name === chosen);
@@ -128,9 +128,16 @@ export async function look({ stack }: Trial, { executions }: Followed) {
   };
 }
 
-/** Kills the state's function until an attempt has died of it; false where the state was left before that. */
-async function killUntilHit(trial: Trial, followed: Followed, state: FunctionState): Promise<boolean> {
-  const before = (await look(trial, followed)).killed;
+/**
+ * Kills the state's function until more attempts than `before` have died of it; false where the state was left before that.
+ * The first time at once: one more look takes as long as a short state.
+ */
+async function killUntilHit(
+  trial: Trial,
+  followed: Followed,
+  state: FunctionState,
+  before: number,
+): Promise<boolean> {
   const deadline = Date.now() + HIT_DEADLINE_MS;
   while (Date.now() < deadline) {
     await killFunction(state.functionName);
