@@ -16,9 +16,9 @@ export class LineChunk {
   #count = 0;
   #digest = new MultisetDigest();
 
-  /** @param room  bytes that an entry usually has at most; those of one that has more are given back by {@link clear} */
-  constructor(room: number) {
-    this.#lines = new ReusableBuffer(room);
+  /** Parameters are those of {@link ReusableBuffer}; what an entry takes beyond its room is given back by {@link clear}. */
+  constructor(room: number, taken = 0) {
+    this.#lines = new ReusableBuffer(room, taken);
   }
 
   /** Bytes so far. */
@@ -35,6 +35,13 @@ export class LineChunk {
     this.#lines.write('\n');
     this.#count++;
     this.#digest.add(canonical);
+  }
+
+  /** Adds a line that is written already, with its end, and hashed at an offset of some hashes. */
+  addWritten(line: Uint8Array, hashes: Uint8Array, offset: number): void {
+    this.#lines.append(line);
+    this.#count++;
+    this.#digest.addHash(hashes, offset);
   }
 
   tally(): Tally {

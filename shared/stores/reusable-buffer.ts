@@ -7,10 +7,14 @@ export class ReusableBuffer {
   #buffer: Buffer;
   #length = 0;
 
-  /** @param room  bytes that are there from the start; memory that nothing was written to costs nothing */
-  constructor(room: number) {
+  /**
+   * @param room  bytes that are there from the start; memory that nothing was written to costs nothing
+   * @param taken  how many of them are taken at once, since they will be anyhow: a process that has too little memory
+   *   fails when it begins, and not with the first large knowledge base
+   */
+  constructor(room: number, taken = 0) {
     this.#room = room;
-    this.#buffer = Buffer.allocUnsafeSlow(room);
+    this.#buffer = Buffer.allocUnsafeSlow(room).fill(0, 0, taken);
   }
 
   /** Bytes so far. */
@@ -32,9 +36,9 @@ export class ReusableBuffer {
     this.#length += bytes.length;
   }
 
-  /** All bytes so far; they are there until {@link clear}. */
-  view(): Buffer {
-    return this.#buffer.subarray(0, this.#length);
+  /** The bytes so far, or some of them; they are there until {@link clear}. */
+  view(from = 0, to = this.#length): Buffer {
+    return this.#buffer.subarray(from, to);
   }
 
   /** Makes room for the next entry. What one very long record took is given back. */

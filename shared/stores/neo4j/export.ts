@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { InvalidInputError } from '../../errors.ts';
 import { parseInput } from '../../input.ts';
-import { type EncodedLine, LineChunk } from '../line-chunk.ts';
+import { LineChunk } from '../line-chunk.ts';
 import type { Cursor, ExportStep, LegContext, Shard } from '../port.ts';
+import { type Encode, LinePage } from './line-page.ts';
 import { CHUNK_BYTES, CHUNK_ROOM_BYTES, encodeNode, encodeRelationship } from './lines.ts';
-import { readNodes, readRelationships } from './read-range.ts';
+import { PAGES_AT_ONCE, readNodes, readRelationships } from './read-range.ts';
 import { encodeSchema, readSchema } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
@@ -24,14 +25,6 @@ const ExportCursor = z.strictObject({
 });
 type ExportCursor = z.infer<typeof ExportCursor>;
 
-/** One record of a stream: where it stands, and what it becomes. */
-interface Row {
-  readonly id: bigint;
-  readonly encoded: EncodedLine;
-  /** True for a relationship that leads out of the scope. */
-  readonly dangling: boolean;
-}
-
 /**
  * Streams a shard: nodes, then relationships with the dangling ones beside them, then the schema. Every entry ends at
  * an internal id, where any other leg can go on: what is added or deleted meanwhile is there or not, but what stays is
@@ -49,15 +42,38 @@ export async function* exportShard(
     cursor === null
       ? firstOf(plan, 'nodes')
       : parseInput(ExportCursor, cursor, `The cursor of shard ${shard.id}`, 'Start a new backup.');
+  const room = makeRoom(server, scope);
   if (at?.stage === 'nodes' && plan.nodes !== null) {
-    yield* exportRange(server, scope, plan, plan.nodes, at, context);
+    yield* exportRange(server, scope, plan, plan.nodes, at, room, context);
     at = firstOf(plan, 'relationships');
   }
   if (at?.stage === 'relationships' && plan.relationships !== null) {
-    yield* exportRange(server, scope, plan, plan.relationships, at, context);
+    yield* exportRange(server, scope, plan, plan.relationships, at, room, context);
     at = firstOf(plan, 'schema');
   }
   if (at?.stage === 'schema') yield await exportSchema(server, scope, context);
+}
+
+/** What a shard is read into, one stage after the other. */
+interface Room {
+  readonly inside: LineChunk;
+  /** Relationships that lead out of the scope. */
+  readonly dangling: LineChunk;
+  readonly pages: LinePage[];
+}
+
+function makeRoom(server: Neo4jServer, scope: ScopeText): Room {
+  const encode: Encode = (record) => {
+    const isNode = !('type' in record);
+    const encoded = isNode ? encodeNode(record) : encodeRelationship(record, scope.keyProperty);
+    checkLength(server, isNode ? 'nodes' : 'relationships', record.id, encoded.line);
+    return encoded;
+  };
+  return {
+    inside: new LineChunk(CHUNK_ROOM_BYTES, CHUNK_BYTES),
+    dangling: new LineChunk(CHUNK_ROOM_BYTES),
+    pages: Array.from({ length: PAGES_AT_ONCE }, () => new LinePage(encode)),
+  };
 }
 
 /** Where a stage starts; where the shard has nothing for it, where the next one does. Null after the last. */
@@ -75,13 +91,13 @@ async function* exportRange(
   plan: ShardPlan,
   range: Range,
   cursor: ExportCursor,
+  room: Room,
   context: LegContext,
 ): AsyncGenerator<ExportStep> {
   const stage = cursor.stage === 'nodes' ? 'nodes' : 'relationships';
   const after = firstOf(plan, stage === 'nodes' ? 'relationships' : 'schema');
   let number = cursor.chunk;
-  const inside = new LineChunk(CHUNK_ROOM_BYTES);
-  const dangling = new LineChunk(CHUNK_ROOM_BYTES);
+  const { inside, dangling, pages } = room;
   let { done } = cursor;
   const step = (next: ExportCursor | null): ExportStep => {
     const pieces = [
@@ -98,58 +114,31 @@ async function* exportRange(
     number++;
     return { piece, companions, tallies, next };
   };
-  // A chunk is handed on once the next row is known, so that the last one carries the cursor of the next stage.
-  for await (const rows of readRows(server, scope, stage, range, BigInt(cursor.at), context.signal)) {
-    for (const row of rows) {
+  // A chunk is handed on once the next record is there, so that the last one carries the cursor of the next stage.
+  const from = BigInt(cursor.at);
+  const reading =
+    stage === 'nodes'
+      ? readNodes(server, scope, range, from, context.signal, pages)
+      : readRelationships(server, scope, range, from, context.signal, pages);
+  for await (const { sink, count } of reading) {
+    for (let index = 0; index < count; index++) {
       if (inside.bytes + dangling.bytes >= CHUNK_BYTES) {
-        yield step({ stage, at: String(row.id), chunk: number + 1, done });
+        yield step({ stage, at: String(sink.idAt(index)), chunk: number + 1, done });
         inside.clear();
         dangling.clear();
       }
-      (row.dangling ? dangling : inside).add(row.encoded);
+      sink.copyTo(index, inside, dangling);
       done++;
     }
   }
   if (inside.count + dangling.count > 0) yield step(after);
-}
-
-/** The rows of a range, page by page; each is encoded when its turn comes. */
-async function* readRows(
-  server: Neo4jServer,
-  scope: ScopeText,
-  stage: 'nodes' | 'relationships',
-  range: Range,
-  from: bigint,
-  signal: AbortSignal,
-): AsyncGenerator<Iterable<Row>> {
-  let size = 0;
-  const row = (id: bigint, encoded: EncodedLine, dangling: boolean): Row => {
-    const { length } = encoded.line;
-    size += length;
-    // Three bytes of UTF-8 for each unit of UTF-16 at most: few lines need to be measured.
-    if (length * 3 > LINE_BYTES_MAX) checkLength(server, stage, id, encoded.line);
-    return { id, encoded, dangling };
-  };
-  if (stage === 'nodes') {
-    for await (const nodes of readNodes(server, scope, range, from, signal, () => size)) {
-      yield mapped(nodes, (node) => row(node.id, encodeNode(node), false));
-    }
-    return;
-  }
-  for await (const page of readRelationships(server, scope, range, from, signal, () => size)) {
-    yield mapped(page, (relationship) => {
-      const encoded = encodeRelationship(relationship, scope.keyProperty);
-      return row(relationship.id, encoded, !relationship.inside);
-    });
-  }
-}
-
-/** One result at a time: a page's lines are never there all at once. */
-function* mapped<In, Out>(inputs: readonly In[], map: (input: In) => Out): Generator<Out> {
-  for (const input of inputs) yield map(input);
+  inside.clear();
+  dangling.clear();
 }
 
 function checkLength(server: Neo4jServer, stage: string, id: bigint, line: string): void {
+  // Three bytes of UTF-8 for each unit of UTF-16 at most: few lines need to be measured.
+  if (line.length * 3 <= LINE_BYTES_MAX) return;
   const bytes = Buffer.byteLength(line);
   if (bytes <= LINE_BYTES_MAX) return;
   throw new InvalidInputError(

@@ -1,3 +1,4 @@
+import type { Record as Neo4jRecord } from 'neo4j-driver';
 import { InvalidInputError } from '../../errors.ts';
 import type { EncodedLine } from '../line-chunk.ts';
 import { type LegContext, NAMES_MAX, type StoreProbe } from '../port.ts';
@@ -6,7 +7,7 @@ import { RESERVED_PREFIX } from './names.ts';
 import { NODE_COLUMNS, parseNode, parseRelationship, relationshipColumns } from './read-record.ts';
 import { readSchema } from './schema.ts';
 import type { ScopeText } from './scope.ts';
-import type { Neo4jServer } from './server.ts';
+import { MadeRows, type Neo4jServer } from './server.ts';
 
 /** Records read to estimate the size of all. */
 const SAMPLE_RECORDS = 100;
@@ -112,20 +113,24 @@ async function estimateBytes(
   signal: AbortSignal,
 ): Promise<number> {
   const parameters = { records: BigInt(SAMPLE_RECORDS) };
-  const sample = (kind: string, cypher: string) =>
-    server.page(`reading a sample of its ${kind}`, cypher, parameters, signal);
-  const nodes = await sample('nodes', `MATCH ${scope.node('n')} RETURN ${NODE_COLUMNS} LIMIT $records`);
-  const relationships = await sample(
+  const bytesOf = ({ line }: EncodedLine) => Buffer.byteLength(line) + 1;
+  const sample = async (kind: string, cypher: string, encode: (row: Neo4jRecord) => EncodedLine) => {
+    const sizes = new MadeRows((row) => bytesOf(encode(row)));
+    await server.page(`reading a sample of its ${kind}`, cypher, parameters, signal, sizes);
+    return mean(sizes.all);
+  };
+  const nodeBytes = await sample(
+    'nodes',
+    `MATCH ${scope.node('n')} RETURN ${NODE_COLUMNS} LIMIT $records`,
+    (row) => encodeNode(parseNode(row)),
+  );
+  const relationshipBytes = await sample(
     'relationships',
     `MATCH ${scope.node('a')}-[r]->(b) WITH a, r, b LIMIT $records RETURN ${relationshipColumns(scope)}`,
-  );
-  const bytesOf = ({ line }: EncodedLine) => Buffer.byteLength(line) + 1;
-  const nodeBytes = nodes.map((row) => bytesOf(encodeNode(parseNode(row))));
-  const relationshipBytes = relationships.map((row) =>
-    bytesOf(encodeRelationship(parseRelationship(row, scope), scope.keyProperty)),
+    (row) => encodeRelationship(parseRelationship(row, scope), scope.keyProperty),
   );
   const paths = (counts.relationships ?? 0) + (counts.dangling ?? 0);
-  return Math.ceil(mean(nodeBytes) * (counts.nodes ?? 0) + mean(relationshipBytes) * paths);
+  return Math.ceil(nodeBytes * (counts.nodes ?? 0) + relationshipBytes * paths);
 }
 
 function mean(values: readonly number[]): number {

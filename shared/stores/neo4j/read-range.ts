@@ -10,34 +10,53 @@ import {
   relationshipColumns,
 } from './read-record.ts';
 import type { ScopeText } from './scope.ts';
-import type { Neo4jServer } from './server.ts';
+import { MadeRows, type Neo4jServer, type RowSink } from './server.ts';
 import type { Range } from './shards.ts';
 
-/** Bytes of a page, roughly: with the average size of a record they give its rows. */
-const PAGE_BYTES = 512 * 1024;
+/** Bytes of a page, roughly: with the average size of a record they give its rows. Each page costs the server milliseconds. */
+export const PAGE_BYTES = 1024 ** 2;
 /** Pages that the server makes while one is worked on. */
-const PAGES_AHEAD = 2;
+const PAGES_AHEAD = 3;
+/** Pages that are held at once. */
+export const PAGES_AT_ONCE = PAGES_AHEAD + 1;
 const PAGE_ROWS_MIN = 10;
-const PAGE_ROWS_MAX = 1000;
+export const PAGE_ROWS_MAX = 5000;
 /** Ids that are tried for a page at most: some hundredths of a second of the server. */
 const PAGE_IDS_MAX = 100_000;
-/** Before the size of the records is known. */
-const PAGE_ROWS_FIRST = 100;
+/** Before the size of the records is known; the server makes no further page then. */
+const PAGE_ROWS_FIRST = 20;
 /** Ids that are asked for at once where they are too sparse to try each: the server scans the scope for every such list. */
 const SORTED_IDS = 100_000;
 
+/** Takes the records of a page as they come, and keeps what is made of them. It is emptied and filled again and again. */
+export interface PageSink<T> {
+  /** Bytes of what was made so far, roughly: they tell how many records the next pages may have. */
+  readonly bytes: number;
+  add(record: T): void;
+  clear(): void;
+}
+
+/** A page of records, by ascending internal id; at least one. */
+export interface ReadPage<Sink> {
+  /** What was made of the records; there until the next page is asked for. */
+  readonly sink: Sink;
+  readonly count: number;
+  /** Internal id of the last record. */
+  readonly last: bigint;
+}
+
 /**
- * The nodes of a range, from the internal id `from` on, by ascending id, page by page. `size` tells the bytes of all that
- * the caller has made of them so far.
+ * The nodes of a range, from the internal id `from` on, by ascending id, page by page, each in one of {@link PAGES_AT_ONCE}
+ * sinks.
  */
-export function readNodes(
+export function readNodes<Sink extends PageSink<ReadNode>>(
   server: Neo4jServer,
   scope: ScopeText,
   range: Range,
   from: bigint,
   signal: AbortSignal,
-  size: () => number,
-): AsyncGenerator<ReadNode[]> {
+  sinks: Sink[],
+): AsyncGenerator<ReadPage<Sink>> {
   const inside = scope.contains('n');
   return readPages({
     server,
@@ -47,8 +66,8 @@ export function readNodes(
     range,
     from,
     signal,
-    size,
     parse: parseNode,
+    sinks,
   });
 }
 
@@ -56,15 +75,15 @@ export function readNodes(
  * The relationships of a range with an end in the scope, from the internal id `from` on, as {@link readNodes}. With
  * `archiveIds`, ends are told by the ids that they have in the archive that is being restored, too.
  */
-export function readRelationships(
+export function readRelationships<Sink extends PageSink<ReadRelationship>>(
   server: Neo4jServer,
   scope: ScopeText,
   range: Range,
   from: bigint,
   signal: AbortSignal,
-  size: () => number,
+  sinks: Sink[],
   columns: { archiveIds?: boolean } = {},
-): AsyncGenerator<ReadRelationship[]> {
+): AsyncGenerator<ReadPage<Sink>> {
   const [a, b] = [scope.contains('a'), scope.contains('b')];
   const touches = scope.label === undefined ? '' : ` AND (${a} OR ${b})`;
   return readPages({
@@ -75,12 +94,12 @@ export function readRelationships(
     range,
     from,
     signal,
-    size,
     parse: (row) => parseRelationship(row, scope),
+    sinks,
   });
 }
 
-interface Reading<T> {
+interface Reading<T, Sink> {
   readonly server: Neo4jServer;
   /** What is read, for messages. */
   readonly kind: string;
@@ -91,13 +110,16 @@ interface Reading<T> {
   readonly range: Range;
   readonly from: bigint;
   readonly signal: AbortSignal;
-  readonly size: () => number;
   readonly parse: (row: Neo4jRecord) => T;
+  /** Those that no page is in. */
+  readonly sinks: Sink[];
 }
 
-async function* readPages<T extends { readonly id: bigint }>(reading: Reading<T>): AsyncGenerator<T[]> {
+async function* readPages<T extends { readonly id: bigint }, Sink extends PageSink<T>>(
+  reading: Reading<T, Sink>,
+): AsyncGenerator<ReadPage<Sink>> {
   const { server, kind, sorted, range, signal } = reading;
-  const rows = new PageRows(reading.size);
+  const rows = new PageRows();
   const last = BigInt(range.to) - 1n;
   let { from } = reading;
   if (range.access === 'seek') {
@@ -107,47 +129,88 @@ async function* readPages<T extends { readonly id: bigint }>(reading: Reading<T>
   for (let more = from <= last; more; ) {
     const cypher = `${sorted} RETURN id(x) AS id ORDER BY id LIMIT $rows`;
     const parameters = { from, last, rows: BigInt(SORTED_IDS) };
-    const found = await server.page(`listing ${kind}`, cypher, parameters, signal);
-    const ids = found.map((row) => row.get('id') as bigint);
-    yield* readSpan(reading, from, ids, rows);
-    from = (ids.at(-1) ?? last) + 1n;
-    more = ids.length === SORTED_IDS;
+    const ids = new MadeRows<bigint>((row) => row.get(0));
+    await server.page(`listing ${kind}`, cypher, parameters, signal, ids);
+    yield* readSpan(reading, from, ids.all, rows);
+    from = (ids.all.at(-1) ?? last) + 1n;
+    more = ids.all.length === SORTED_IDS;
   }
 }
 
-/** A page that was asked for. */
-interface Page {
-  /** Ids that it may hold: from the first to the one before the end. */
-  readonly first: bigint;
+/** A page that was asked for, of the ids from `from` to the one before `end`. */
+class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implements RowSink {
+  readonly #reading: Reading<T, Sink>;
+  readonly from: bigint;
   readonly end: bigint;
-  /** Most rows that it may have: where it has as many, more of its ids may follow. */
+  /** Most records that it may have: where it has as many, more of its ids may follow. */
   readonly limit: number;
-  readonly rows: Promise<Neo4jRecord[]>;
+  readonly sink: Sink;
+  count = 0;
+  /** The least id that its next record may have. */
+  #next: bigint;
+
+  constructor(reading: Reading<T, Sink>, from: bigint, end: bigint, limit: number, sink: Sink) {
+    this.#reading = reading;
+    this.from = from;
+    this.end = end;
+    this.limit = limit;
+    this.sink = sink;
+    this.#next = from;
+  }
+
+  add(row: Neo4jRecord): void {
+    const { parse, server, kind } = this.#reading;
+    const record = parse(row);
+    if (record.id < this.#next || record.id >= this.end) throw outOfOrder(server, kind);
+    this.#next = record.id + 1n;
+    this.count++;
+    this.sink.add(record);
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.#next = this.from;
+    this.sink.clear();
+  }
+
+  /** Where the rest begins if there were more records than it may have; null if it is complete. */
+  rest(): bigint | null {
+    return this.count === this.limit && this.#next < this.end ? this.#next : null;
+  }
+
+  read(): ReadPage<Sink> {
+    return { sink: this.sink, count: this.count, last: this.#next - 1n };
+  }
 }
 
 /** Looks up the records with these ids, or with any id of the range. While a page is worked on, the server makes the next ones. */
-async function* readSpan<T extends { readonly id: bigint }>(
-  { server, kind, seek, range, signal, parse }: Reading<T>,
+async function* readSpan<T extends { readonly id: bigint }, Sink extends PageSink<T>>(
+  reading: Reading<T, Sink>,
   from: bigint,
   ids: readonly bigint[] | null,
   rows: PageRows,
-): AsyncGenerator<T[]> {
+): AsyncGenerator<ReadPage<Sink>> {
+  const { server, kind, seek, range, signal, sinks } = reading;
   const to = BigInt(range.to);
   let at = from;
   let index = 0;
-  const ask = (first: bigint, end: bigint, listed?: readonly bigint[]): Page => {
-    const limit = rows.next();
-    const page = server.page(
+  const ask = (first: bigint, end: bigint, listed?: readonly bigint[]) => {
+    const sink = sinks.pop();
+    if (sink === undefined) throw new TypeError('more pages at once than sinks');
+    const page = new Page(reading, first, end, rows.next(), sink);
+    const limit = BigInt(page.limit);
+    const done = server.page(
       `reading ${kind}`,
       `UNWIND ${listed === undefined ? 'range($first, $last)' : '$ids'} AS i ${seek} LIMIT $rows`,
-      { ...(listed === undefined ? { first, last: end - 1n } : { ids: listed }), rows: BigInt(limit) },
+      { ...(listed === undefined ? { first, last: end - 1n } : { ids: listed }), rows: limit },
       signal,
+      page,
     );
     // A failure is told when the page's turn comes; where nobody asks for it any more, there is nobody to tell.
-    page.catch(() => undefined);
-    return { first, end, limit, rows: page };
+    done.catch(() => undefined);
+    return { page, done };
   };
-  const askNext = (): Page => {
+  const askNext = () => {
     const first = at;
     if (ids === null) {
       const end = first + BigInt(rows.nextIds());
@@ -159,59 +222,61 @@ async function* readSpan<T extends { readonly id: bigint }>(
     at = (listed.at(-1) ?? to) + 1n;
     return ask(first, at, listed);
   };
-  const pages: Page[] = [];
+  const asked: ReturnType<typeof ask>[] = [];
   const askAhead = () => {
-    while (pages.length < PAGES_AHEAD && (ids === null ? at < to : index < ids.length)) pages.push(askNext());
+    const most = rows.isKnown ? PAGES_AHEAD : 1;
+    while (asked.length < most && (ids === null ? at < to : index < ids.length)) asked.push(askNext());
   };
   try {
     askAhead();
-    for (let page = pages.shift(); page !== undefined; page = pages.shift()) {
-      const records = (await page.rows).map(parse);
-      let { first } = page;
-      for (const { id } of records) {
-        if (id < first || id >= page.end) throw outOfOrder(server, kind);
-        first = id + 1n;
-      }
-      const isCut = ids === null && records.length === page.limit && first < page.end;
-      if (isCut) pages.unshift(ask(first, page.end));
+    for (let next = asked.shift(); next !== undefined; next = asked.shift()) {
+      const { page, done } = next;
+      await done;
+      const rest = ids === null ? page.rest() : null;
+      rows.took(page.count, Number((rest ?? page.end) - page.from), page.sink.bytes);
+      if (rest !== null) asked.unshift(ask(rest, page.end));
       else askAhead();
-      rows.took(records.length, Number((isCut ? first : page.end) - page.first));
-      if (records.length > 0) yield records;
+      if (page.count > 0) yield page.read();
+      sinks.push(page.sink);
       collectGarbage();
     }
   } finally {
     // Their sessions are to be closed before the store is.
-    await Promise.allSettled(pages.map((page) => page.rows));
+    await Promise.allSettled(asked.map(({ done }) => done));
   }
 }
 
-/** How many rows make a page of about {@link PAGE_BYTES}, by the records that were worked on so far. */
+/** How many rows make a page of about {@link PAGE_BYTES}, by the pages that were read so far, the latest first of all. */
 class PageRows {
-  readonly #size: () => number;
-  #taken = 0;
-  /** Ids that were tried for those taken. */
+  #records = 0;
+  /** Ids that were tried for these records. */
   #ids = 0;
+  /** Bytes of what was made of these records. */
+  #bytes = 0;
 
-  constructor(size: () => number) {
-    this.#size = size;
+  /** True once the size of records is known. */
+  get isKnown(): boolean {
+    return this.#records > 0;
   }
 
   next(): number {
-    if (this.#taken === 0) return PAGE_ROWS_FIRST;
-    const fitting = Math.floor((PAGE_BYTES * this.#taken) / Math.max(1, this.#size()));
+    if (!this.isKnown) return PAGE_ROWS_FIRST;
+    const fitting = Math.floor((PAGE_BYTES * this.#records) / Math.max(1, this.#bytes));
     return Math.min(PAGE_ROWS_MAX, Math.max(PAGE_ROWS_MIN, fitting));
   }
 
   /** How many ids in a row are tried for a page, by how many of those tried so far were there. */
   nextIds(): number {
-    const triedForEach = this.#taken === 0 ? 1 : this.#ids / this.#taken;
-    return Math.min(PAGE_IDS_MAX, Math.ceil(this.next() * triedForEach));
+    const wanted = this.isKnown ? (this.next() * this.#ids) / this.#records : PAGE_ROWS_FIRST + this.#ids;
+    return Math.min(PAGE_IDS_MAX, Math.ceil(wanted));
   }
 
-  /** To be called once the next pages were asked for: its records are not worked on yet. */
-  took(records: number, ids: number): void {
-    this.#taken += records;
-    this.#ids += ids;
+  /** A page that has records counts as much as all those before it. */
+  took(records: number, ids: number, bytes: number): void {
+    const weight = records > 0 ? 0.5 : 1;
+    this.#records = this.#records * weight + records;
+    this.#ids = this.#ids * weight + ids;
+    this.#bytes = this.#bytes * weight + bytes;
   }
 }
 

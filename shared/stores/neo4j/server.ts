@@ -7,6 +7,7 @@ import neo4j, {
   type ManagedTransaction,
   type Record as Neo4jRecord,
   type RecordShape,
+  type Result,
   type Session,
 } from 'neo4j-driver';
 import { NgbakError } from '../../errors.ts';
@@ -40,6 +41,35 @@ export interface ServerVersion {
   readonly edition: string;
 }
 
+/** Takes the rows of a query as they come. */
+export interface RowSink {
+  add(row: Neo4jRecord): void;
+  /** Forgets all rows so far: the query begins, or begins again. */
+  clear(): void;
+}
+
+/** Keeps what is made of each row. */
+export class MadeRows<T> implements RowSink {
+  readonly #make: (row: Neo4jRecord) => T;
+  #made: T[] = [];
+
+  constructor(make: (row: Neo4jRecord) => T) {
+    this.#make = make;
+  }
+
+  get all(): readonly T[] {
+    return this.#made;
+  }
+
+  add(row: Neo4jRecord): void {
+    this.#made.push(this.#make(row));
+  }
+
+  clear(): void {
+    this.#made = [];
+  }
+}
+
 /** One Neo4j database: connects lazily, maps every error, holds no more than a few connections. */
 export class Neo4jServer {
   readonly target: string;
@@ -66,7 +96,7 @@ export class Neo4jServer {
     const session = this.#session(neo4j.session.READ);
     try {
       const cypher = 'CALL dbms.components() YIELD name, versions, edition RETURN name, versions, edition';
-      const { records } = await this.#guard(session.run(cypher), signal);
+      const { records } = await this.#guard(() => session.run(cypher), signal);
       const kernel = records.find((row) => row.get('name') === 'Neo4j Kernel');
       const version = String(kernel?.get('versions')?.[0] ?? 'unknown');
       const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
@@ -79,25 +109,30 @@ export class Neo4jServer {
   }
 
   /**
-   * The rows of a read query that limits them, as the driver's records: thousands a second come this way. The beginning of
-   * its transaction and the query are sent together. Passing errors are retried by the driver.
+   * Hands the rows of a read query that limits them to `sink`, one by one as they come: thousands a second come this way,
+   * and none of them has to be there for longer. The beginning of the transaction and the query are sent together.
+   * Passing errors are retried by the driver, after {@link RowSink.clear}.
    */
   async page(
     doing: string,
     cypher: string,
     parameters: Parameters,
     signal: AbortSignal,
-  ): Promise<Neo4jRecord[]> {
+    sink: RowSink,
+  ): Promise<void> {
     const text = await this.#language(cypher, signal);
-    const { database } = this.#connection;
     try {
-      const work = this.#driverOf().executeQuery(text, parameters, {
-        routing: neo4j.routing.READ,
-        bookmarkManager: null,
+      await this.#guard(
+        () =>
+          this.#driverOf().executeQuery(text, parameters, {
+            ...this.#database(),
+            routing: neo4j.routing.READ,
+            bookmarkManager: null,
+            resultTransformer: (result) => pour(result, sink),
+            signal,
+          }),
         signal,
-        ...(database === undefined ? {} : { database }),
-      });
-      return (await this.#guard(work, signal)).records;
+      );
     } catch (error) {
       throw toNgbakError(error, this.target, doing);
     }
@@ -123,7 +158,7 @@ export class Neo4jServer {
     const text = await this.#language(cypher, signal);
     const session = this.#session(neo4j.session.READ);
     try {
-      const work = session.executeRead((transaction) => transaction.run(text, parameters));
+      const work = () => session.executeRead((transaction) => transaction.run(text, parameters));
       const { records } = await this.#guard(work, signal);
       return {
         rows: records.map((record) => record.toObject()),
@@ -151,10 +186,7 @@ export class Neo4jServer {
         return records.map((record) => record.toObject());
       };
     try {
-      return await this.#guard(
-        session.executeWrite((transaction) => work(runIn(transaction))),
-        signal,
-      );
+      return await this.#guard(() => session.executeWrite((transaction) => work(runIn(transaction))), signal);
     } catch (error) {
       throw toNgbakError(error, this.target, doing);
     } finally {
@@ -180,11 +212,13 @@ export class Neo4jServer {
   }
 
   #session(defaultAccessMode: 'READ' | 'WRITE'): Session {
+    return this.#driverOf().session({ ...this.#database(), defaultAccessMode });
+  }
+
+  /** The database that the connection names; without one, the driver takes the user's home database. */
+  #database(): { database?: string } {
     const { database } = this.#connection;
-    return this.#driverOf().session({
-      defaultAccessMode,
-      ...(database === undefined ? {} : { database }),
-    });
+    return database === undefined ? {} : { database };
   }
 
   #driverOf(): Driver {
@@ -223,14 +257,14 @@ export class Neo4jServer {
     return major >= FIRST_CALENDAR_VERSION ? `CYPHER 5 ${cypher}` : cypher;
   }
 
-  /** Waits for the driver, but no longer than until the step is told to stop. */
-  #guard<T>(work: PromiseLike<T>, signal: AbortSignal): Promise<T> {
+  /** Begins work of the driver unless the step was told to stop, and waits for it no longer than until then. */
+  #guard<T>(begin: () => PromiseLike<T>, signal: AbortSignal): Promise<T> {
     if (signal.aborted) return Promise.reject(this.#stopped(signal));
     return new Promise((resolve, reject) => {
       const stop = () => reject(this.#stopped(signal));
       signal.addEventListener('abort', stop, { once: true });
       const done = () => signal.removeEventListener('abort', stop);
-      work.then(
+      begin().then(
         (value) => {
           done();
           resolve(value);
@@ -261,4 +295,26 @@ export class Neo4jServer {
   #forget(error: unknown): void {
     if (!(error instanceof neo4j.Neo4jError)) throw error;
   }
+}
+
+/** Pours a result into a sink. An error of the sink is told once the server has sent the rest, and the connection is free. */
+function pour(result: Result, sink: RowSink): Promise<void> {
+  sink.clear();
+  return new Promise((resolve, reject) => {
+    let hasFailed = false;
+    let failure: unknown;
+    result.subscribe({
+      onNext: (row) => {
+        if (hasFailed) return;
+        try {
+          sink.add(row);
+        } catch (error) {
+          hasFailed = true;
+          failure = error;
+        }
+      },
+      onCompleted: () => (hasFailed ? reject(failure) : resolve()),
+      onError: reject,
+    });
+  });
 }

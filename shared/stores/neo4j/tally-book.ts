@@ -6,10 +6,24 @@ export class TallyBook {
 
   /** Adds one record, given as its canonical text. */
   add(name: string, canonical: string): void {
-    const entry = this.#entries.get(name) ?? { count: 0, digest: new MultisetDigest() };
-    this.#entries.set(name, entry);
+    const entry = this.#entry(name);
     entry.count++;
     entry.digest.add(canonical);
+  }
+
+  /** Adds all records of another book. */
+  addAll(other: TallyBook): void {
+    for (const [name, { count, digest }] of other.#entries) {
+      const entry = this.#entry(name);
+      entry.count += count;
+      entry.digest.merge(digest.hex());
+    }
+  }
+
+  #entry(name: string) {
+    const entry = this.#entries.get(name) ?? { count: 0, digest: new MultisetDigest() };
+    this.#entries.set(name, entry);
+    return entry;
   }
 
   tallies(): Tallies {

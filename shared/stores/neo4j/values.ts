@@ -31,14 +31,28 @@ const VECTOR_ARRAYS = {
 export function encodeProperties(values: Readonly<Properties>): EncodedProperties {
   let properties = '';
   let types = '';
-  for (const name of Object.keys(values).sort()) {
-    if (name.startsWith(RESERVED_PREFIX)) continue;
+  for (const name of sortedNames(values)) {
     const encoded = encodeNamed(name, values[name]);
     const key = nameText(name);
     properties += `${properties === '' ? '' : ','}${key}:${encoded.json}`;
     if (encoded.type !== undefined) types += `${types === '' ? '' : ','}${key}:"${encoded.type}"`;
   }
   return { properties: `{${properties}}`, types: types === '' ? undefined : `{${types}}` };
+}
+
+let lastNames: readonly string[] = [];
+let lastSorted: readonly string[] = [];
+
+/** Names without those of ours, sorted. Record after record has the same ones: they are sorted when they change. */
+function sortedNames(values: Readonly<Properties>): readonly string[] {
+  const names = Object.keys(values);
+  let same = 0;
+  while (same < names.length && names[same] === lastNames[same]) same++;
+  if (same < names.length || same < lastNames.length) {
+    lastNames = names;
+    lastSorted = names.filter((name) => !name.startsWith(RESERVED_PREFIX)).sort();
+  }
+  return lastSorted;
 }
 
 function encodeNamed(name: string, value: unknown): { json: string; type: string | undefined } {

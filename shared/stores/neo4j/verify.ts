@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { addTallies, type Tallies } from '../../digest.ts';
 import { parseInput } from '../../input.ts';
-import type { Cursor, Difference, VerifyLeg } from '../port.ts';
+import type { Cursor, Difference, LegContext, VerifyLeg } from '../port.ts';
 import { type Comparison, compareNodes, compareRelationships } from './compare.ts';
 import { compareDangling } from './dangling.ts';
 import {
@@ -15,15 +15,14 @@ import {
 import { canonicalNode, canonicalRelationship, encodeRelationship, placedRelationship } from './lines.ts';
 import type { Site } from './load.ts';
 import { ID_PROPERTY } from './names.ts';
-import { readNodes, readRelationships } from './read-range.ts';
+import { PAGES_AT_ONCE, type PageSink, type ReadPage, readNodes, readRelationships } from './read-range.ts';
+import type { ReadNode, ReadRelationship } from './read-record.ts';
 import { canonicalSchema, readSchema, sameDefinition, servesOnly } from './schema.ts';
 import { Range, wholeRange } from './shards.ts';
 import { TallyBook } from './tally-book.ts';
 
 /** Differences that a leg tells; all are counted. */
 const SAMPLES_MAX = 20;
-/** Records read between two looks at the clock. */
-const CLOCK_RECORDS = 1000;
 
 const STAGES = [
   'nodes',
@@ -64,6 +63,35 @@ class Findings {
   differs(difference: Difference): void {
     this.differences++;
     if (this.samples.length < SAMPLES_MAX) this.samples.push(difference);
+  }
+
+  /** Adds what was found out elsewhere. */
+  addAll(other: Findings): void {
+    this.tallies.addAll(other.tallies);
+    this.sums.addAll(other.sums);
+    this.differences += other.differences;
+    this.samples.push(...other.samples.slice(0, SAMPLES_MAX - this.samples.length));
+  }
+}
+
+/** What was found out of a page. Each record is looked at when it comes; nobody keeps it. */
+class PageFindings<T> implements PageSink<T> {
+  readonly #look: (record: T, findings: Findings) => string | null;
+  findings = new Findings();
+  bytes = 0;
+
+  /** @param look  returns the record's canonical text; null where the record is none of the scope's */
+  constructor(look: (record: T, findings: Findings) => string | null) {
+    this.#look = look;
+  }
+
+  add(record: T): void {
+    this.bytes += this.#look(record, this.findings)?.length ?? 0;
+  }
+
+  clear(): void {
+    this.findings = new Findings();
+    this.bytes = 0;
   }
 }
 
@@ -233,31 +261,19 @@ async function readBackNodes(
   const { signal } = context;
   const range = from.range ?? (await wholeRange(server, scope, 'nodes', signal));
   if (range === null) return null;
-  let { done } = from;
-  let size = 0;
-  const start = from.range === null ? range.from : from.at;
-  for await (const nodes of readNodes(server, scope, range, BigInt(start), signal, () => size)) {
-    for (const node of nodes) {
-      const canonical = canonicalNode(node);
-      size += canonical.length;
-      findings.tallies.add('nodes', canonical);
-      const id = node.properties[ID_PROPERTY];
-      if (typeof id === 'string') {
-        findings.sums.add('target nodes', `${id} ${canonical}`);
-      } else {
-        findings.differs({
-          thing: `node with internal id ${node.id}`,
-          problem: 'is not of the archive',
-        });
-      }
-      done++;
-      if (done % CLOCK_RECORDS === 0) {
-        context.progress('nodes', done);
-        if (context.timeLeft() <= 0) return { ...from, range, at: String(node.id + 1n), done };
-      }
-    }
-  }
-  return null;
+  const begin = from.range === null ? range.from : from.at;
+  const sinks = Array.from({ length: PAGES_AT_ONCE }, () => new PageFindings(lookAtNode));
+  const pages = readNodes(server, scope, range, BigInt(begin), signal, sinks);
+  return readBack(context, { ...from, range }, pages, findings);
+}
+
+function lookAtNode(node: ReadNode, findings: Findings): string {
+  const canonical = canonicalNode(node);
+  findings.tallies.add('nodes', canonical);
+  const id = node.properties[ID_PROPERTY];
+  if (typeof id === 'string') findings.sums.add('target nodes', `${id} ${canonical}`);
+  else findings.differs({ thing: `node with internal id ${node.id}`, problem: 'is not of the archive' });
+  return canonical;
 }
 
 async function readBackRelationships(
@@ -268,39 +284,43 @@ async function readBackRelationships(
   const { signal } = context;
   const range = from.range ?? (await wholeRange(server, scope, 'relationships', signal));
   if (range === null) return null;
-  let { done } = from;
-  let size = 0;
   const begin = from.range === null ? range.from : from.at;
-  const pages = readRelationships(server, scope, range, BigInt(begin), signal, () => size, {
-    archiveIds: true,
-  });
-  for await (const page of pages) {
-    for (const relationship of page) {
-      const { id, type, properties, start, end, inside } = relationship;
-      if (inside) {
-        const { canonical } = encodeRelationship(relationship, scope.keyProperty);
-        size += canonical.length;
-        findings.tallies.add('relationships', canonical);
-        if (typeof start.loaded === 'string' && typeof end.loaded === 'string') {
-          findings.sums.add(
-            'target relationships',
-            placedRelationship(type, properties, start.loaded, end.loaded),
-          );
-        } else {
-          findings.differs({
-            thing: `relationship with internal id ${id}`,
-            problem: 'leads to a node that is not of the archive',
-          });
-        }
-      }
-      done++;
-      if (done % CLOCK_RECORDS === 0) {
-        context.progress('relationships', done);
-        if (context.timeLeft() <= 0) {
-          return { ...from, range, at: String(id + 1n), done };
-        }
-      }
+  const look = lookAtRelationship(scope.keyProperty);
+  const sinks = Array.from({ length: PAGES_AT_ONCE }, () => new PageFindings(look));
+  const pages = readRelationships(server, scope, range, BigInt(begin), signal, sinks, { archiveIds: true });
+  return readBack(context, { ...from, range }, pages, findings);
+}
+
+function lookAtRelationship(keyProperty: string | undefined) {
+  return (relationship: ReadRelationship, findings: Findings): string | null => {
+    const { id, type, properties, start, end, inside } = relationship;
+    if (!inside) return null;
+    const { canonical } = encodeRelationship(relationship, keyProperty);
+    findings.tallies.add('relationships', canonical);
+    if (typeof start.loaded === 'string' && typeof end.loaded === 'string') {
+      const placed = placedRelationship(type, properties, start.loaded, end.loaded);
+      findings.sums.add('target relationships', placed);
+    } else {
+      const thing = `relationship with internal id ${id}`;
+      findings.differs({ thing, problem: 'leads to a node that is not of the archive' });
     }
+    return canonical;
+  };
+}
+
+/** Takes in page after page; the cursor of the rest where the time is up. */
+async function readBack<T>(
+  context: LegContext,
+  from: VerifyCursor,
+  pages: AsyncGenerator<ReadPage<PageFindings<T>>>,
+  findings: Findings,
+): Promise<VerifyCursor | null> {
+  let { done } = from;
+  for await (const { sink, count, last } of pages) {
+    findings.addAll(sink.findings);
+    done += count;
+    context.progress(from.stage, done);
+    if (context.timeLeft() <= 0) return { ...from, at: String(last + 1n), done };
   }
   return null;
 }
