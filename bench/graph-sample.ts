@@ -17,8 +17,8 @@ export async function clear(driver: Driver): Promise<void> {
  */
 export async function bareLoad(driver: Driver, nodes: number, relationships: number): Promise<number> {
   const session = driver.session();
-  await session.run(`CREATE CONSTRAINT bare IF NOT EXISTS FOR (n:Bare) REQUIRE n.bare IS UNIQUE`);
   const start = performance.now();
+  await session.run(`CREATE CONSTRAINT bare IF NOT EXISTS FOR (n:Bare) REQUIRE n.bare IS UNIQUE`);
   for (let at = 0; at < nodes; at += BATCH) {
     const rows = Array.from({ length: Math.min(BATCH, nodes - at) }, (_, index) => ({
       labels: [LABEL, 'Entity'],
