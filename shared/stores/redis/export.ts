@@ -8,7 +8,7 @@ import type { Cursor, ExportStep, LegContext } from '../port.ts';
 import { ReusableBuffer } from '../reusable-buffer.ts';
 import type { RedisClient } from './client.ts';
 import { isJsonText } from './json-text.ts';
-import { LIMITS, type Limits, nextWindow, type Position } from './keys.ts';
+import { keyWindows, LIMITS, type Limits } from './keys.ts';
 import { entryName } from './names.ts';
 import type { KeyReader, LargePosition, Reading } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type Part } from './record.ts';
@@ -73,9 +73,8 @@ export async function* exportKeys(
     const { position, digest } = from.large;
     yield* readLarge(reader, chunk, { key: decodeKey(from.large.key), position, digest });
   }
-  let after: Position | null = from ? { namespace: from.namespace, key: chunk?.after ?? '' } : null;
-  for (;;) {
-    const window = await nextWindow(client, space, after, context.signal, limits);
+  const after = from ? { namespace: from.namespace, key: chunk?.after ?? '' } : null;
+  for await (const window of keyWindows(client, space, after, context.signal, limits)) {
     for (const { namespace, keys } of window.keys) {
       if (chunk?.namespace !== namespace) {
         if (chunk && !chunk.isEmpty) yield chunk.flush();
@@ -97,10 +96,7 @@ export async function* exportKeys(
         context.progress('keys', done);
         if (context.timeLeft() <= 0 && !chunk.isEmpty) yield chunk.flush();
       }
-      const last = keys.at(-1);
-      if (last !== undefined) after = { namespace, key: last };
     }
-    if (window.complete) break;
   }
   if (chunk && !chunk.isEmpty) yield { ...chunk.flush(), next: null };
 }
@@ -131,7 +127,7 @@ class EntryData {
 
   constructor({ entryBytes }: Limits) {
     const room = entryBytes + ROOM_BEYOND_FULL;
-    this.json = new ReusableBuffer(room);
+    this.json = new ReusableBuffer(room, entryBytes);
     this.expiry = new ReusableBuffer(room);
     this.typed = new ReusableBuffer(room);
     this.#full = entryBytes;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { MultisetDigest } from '../../digest.ts';
 import type { LegContext, Shard, StoreProbe } from '../port.ts';
 import type { RedisClient } from './client.ts';
-import { type Limits, nextWindow, type Position } from './keys.ts';
+import { keyWindows, type Limits } from './keys.ts';
 import { BATCH_KEYS, contentOf, type KeyReader } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString } from './record.ts';
 import { type ByteString, type KeySpace, toBytes } from './scope.ts';
@@ -40,9 +40,7 @@ export async function probeKeys(
   let bound = '~';
   let total = 0;
   let leftOut = 0;
-  let after: Position | null = null;
-  for (;;) {
-    const window = await nextWindow(client, space, after, context.signal, limits);
+  for await (const window of keyWindows(client, space, null, context.signal, limits)) {
     leftOut = window.leftOut;
     for (const { namespace, keys } of window.keys) {
       counts[`keys:${namespace}`] = (counts[`keys:${namespace}`] ?? 0) + keys.length;
@@ -58,9 +56,7 @@ export async function probeKeys(
           bound = sample.at(-1)?.hash ?? bound;
         }
       }
-      after = { namespace, key: keys.at(-1) ?? '' };
     }
-    if (window.complete) break;
   }
   sample = smallest(sample);
   const contents = await digestSample(reader, sample, context);

@@ -5,7 +5,7 @@ import { parseInput } from '../../input.ts';
 import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../port.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import type { RedisClient } from './client.ts';
-import { type KeyWindow, type Limits, nextWindow } from './keys.ts';
+import { type KeyWindow, keyWindows, type Limits } from './keys.ts';
 import { TallyBook } from './load.ts';
 import { contentOf, type KeyReader, type Reading } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString, type Item, type Part } from './record.ts';
@@ -14,6 +14,8 @@ import type { ServerFacts } from './server.ts';
 
 /** Keys read back in one go, and about the bytes of their archived values. */
 const BATCH_KEYS = 512;
+/** Keys of the target that are looked for in the archive at once. */
+const LOT_KEYS = 250_000;
 const BATCH_BYTES = 4 * 1024 ** 2;
 /** Samples of differences in one leg. */
 const SAMPLES_MAX = 20;
@@ -256,21 +258,18 @@ async function compareNames(
   const names = new MultisetDigest();
   names.merge(state.counted.digest);
   let count = state.counted.count;
-  let after = state.after;
-  for (;;) {
-    const window = await windowAfter(context, after);
+  for await (const window of windowsAfter(context, state.after)) {
     for (const { keys } of window.keys) {
       count += keys.length;
       for (const key of keys) names.add(Buffer.from(key, 'latin1'));
     }
-    const counted = { count, digest: names.hex() };
-    after = endOf(window);
-    if (window.complete || !after) {
-      const equal = counted.count === state.found.count && counted.digest === state.found.digest;
-      return unchanged(equal ? null : { stage: 'extra', after: null });
+    if (context.leg.timeLeft() <= 0) {
+      const counted = { count, digest: names.hex() };
+      return unchanged({ ...state, counted, after: endOf(window) });
     }
-    if (context.leg.timeLeft() <= 0) return unchanged({ ...state, counted, after });
   }
+  const equal = count === state.found.count && names.hex() === state.found.digest;
+  return unchanged(equal ? null : { stage: 'extra', after: null });
 }
 
 async function findExtra(
@@ -278,22 +277,29 @@ async function findExtra(
   state: Extract<VerifyCursor, { stage: 'extra' }>,
 ): Promise<VerifyLeg> {
   const findings = new Findings();
-  let after = state.after;
-  for (;;) {
-    const window = await windowAfter(context, after);
-    const extra = new Set(window.keys.flatMap(({ keys }) => keys));
+  const tell = (cursor: VerifyCursor | null): VerifyLeg => {
+    const { differences, samples } = findings;
+    return { cursor, tallies: {}, differences, samples };
+  };
+  // The archive is read once for each lot of keys.
+  let extra = new Set<ByteString>();
+  const findIn = async () => {
     for await (const record of readArchive(context.archive, context.space, null)) {
       context.leg.signal.throwIfAborted();
       extra.delete(record.kind === 'json' ? record.key : record.part.key);
     }
     for (const key of extra) findings.add(key, 'is in the target, though not in the archive');
-    after = endOf(window);
-    const done = window.complete || !after;
-    if (done || context.leg.timeLeft() <= 0) {
-      const { differences, samples } = findings;
-      return { cursor: done ? null : { stage: 'extra', after }, tallies: {}, differences, samples };
-    }
+    extra = new Set();
+  };
+  for await (const window of windowsAfter(context, state.after)) {
+    for (const { keys } of window.keys) for (const key of keys) extra.add(key);
+    const isLate = context.leg.timeLeft() <= 0;
+    if (extra.size < LOT_KEYS && !isLate) continue;
+    await findIn();
+    if (isLate) return tell({ stage: 'extra', after: endOf(window) });
   }
+  if (extra.size > 0) await findIn();
+  return tell(null);
 }
 
 function unchanged(cursor: VerifyCursor | null): VerifyLeg {
@@ -301,19 +307,19 @@ function unchanged(cursor: VerifyCursor | null): VerifyLeg {
 }
 
 /** Positions travel in cursors, where keys are base64. */
-async function windowAfter(
+function windowsAfter(
   { client, space, leg, limits }: VerifyContext,
   after: { namespace: string; key: string } | null,
-): Promise<KeyWindow> {
+): AsyncGenerator<KeyWindow> {
   const position = after && {
     namespace: after.namespace,
     key: Buffer.from(after.key, 'base64').toString('latin1'),
   };
-  return nextWindow(client, space, position, leg.signal, limits);
+  return keyWindows(client, space, position, leg.signal, limits);
 }
 
-function endOf(window: KeyWindow): { namespace: string; key: string } | null {
-  const last = window.keys.at(-1);
+function endOf({ keys }: KeyWindow): { namespace: string; key: string } | null {
+  const last = keys.at(-1);
   const key = last?.keys.at(-1);
   if (!last || key === undefined) return null;
   return { namespace: last.namespace, key: Buffer.from(key, 'latin1').toString('base64') };

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { Cluster, Redis } from 'ioredis';
+import { LIMITS } from '../../../shared/stores/redis/keys.ts';
 import { OwnServer } from './own-server.ts';
 import { closeStores, exportAll, legContext, openStore, REPLACE, restoreAll } from './support.ts';
 
@@ -58,7 +59,7 @@ afterAll(async () => {
 const open = () =>
   openStore(
     { prefix: 'app:', separator: ':' },
-    { keys: 200, bytes: 1e6, entryBytes: 16_384 },
+    { ...LIMITS, keys: 200, entryBytes: 16_384 },
     servers[0]?.url ?? '',
     { cluster: true },
   );

@@ -1,11 +1,15 @@
-import { describe, expect, test } from '@jest/globals';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { readMembers } from '../../../shared/stores/redis/json-entry.ts';
-import { nextWindow, type Position } from '../../../shared/stores/redis/keys.ts';
+import { keyWindows, LIMITS } from '../../../shared/stores/redis/keys.ts';
 import { entryName, parseEntryName } from '../../../shared/stores/redis/names.ts';
 import { canonicalScore, type Part, STRING_BLOCK_BYTES } from '../../../shared/stores/redis/record.ts';
 import { KeySpace, RedisScope, toByteString } from '../../../shared/stores/redis/scope.ts';
+import type { Position } from '../../../shared/stores/redis/sorted-keys.ts';
 import { decodePart, encodePart } from '../../../shared/stores/redis/typed-lines.ts';
 
 const bytes = fc.uint8Array({ maxLength: 40 }).map((array) => Buffer.from(array));
@@ -233,25 +237,29 @@ describe('windows of keys', () => {
     const limits = fc.record({
       keys: fc.integer({ min: 1, max: 30 }),
       bytes: fc.integer({ min: 1, max: 300 }),
+      fileBytes: fc.oneof(fc.constant(2 ** 20), fc.integer({ min: 1, max: 600 })),
+      entryBytes: fc.constant(1),
+      folder: fc.constant(tmpdir()),
     });
+    /** After how many windows each leg ends. */
+    const legs = fc.array(fc.integer({ min: 1, max: 10 }), { maxLength: 5 });
     const space = new KeySpace(RedisScope.parse({ prefix: 'p:', separator: ':' }));
     await fc.assert(
-      fc.asyncProperty(pages, limits, async (scan, { keys, bytes: size }) => {
+      fc.asyncProperty(pages, limits, legs, async (scan, within, ends) => {
         const found: string[] = [];
         let after: Position | null = null;
-        for (;;) {
-          const window = await nextWindow(scripted(scan), space, after, new AbortController().signal, {
-            keys,
-            bytes: size,
-            entryBytes: 1,
-          });
-          for (const { namespace, keys: names } of window.keys) {
-            found.push(...names.map((text) => `${namespace} ${text}`));
-            after = { namespace, key: names.at(-1) ?? '' };
+        for (const end of [...ends, Number.POSITIVE_INFINITY]) {
+          let windows = 0;
+          const { signal } = new AbortController();
+          for await (const window of keyWindows(scripted(scan), space, after, signal, within)) {
+            expect(window.keys.length).toBeGreaterThan(0);
+            for (const { namespace, keys: names } of window.keys) {
+              expect(names.length).toBeGreaterThan(0);
+              found.push(...names.map((text) => `${namespace} ${text}`));
+              after = { namespace, key: names.at(-1) ?? '' };
+            }
+            if (++windows >= end) break;
           }
-          if (window.complete) break;
-          // An incomplete window always gets further.
-          expect(window.keys.length).toBeGreaterThan(0);
         }
         const wanted = new Set<string>();
         for (const text of scan.flat()) {
@@ -260,9 +268,47 @@ describe('windows of keys', () => {
         }
         const order = (left: string, right: string) => (left < right ? -1 : 1);
         expect(found.length).toBe(wanted.size);
-        expect([...found].sort(order)).toEqual([...wanted].sort(order));
+        expect(found).toEqual([...wanted].sort(order));
       }),
       { numRuns: 1000 },
     );
+  });
+
+  describe('sorted on the disk', () => {
+    let folder = '';
+    const scan = [['p:a:3', 'p:a:1'], ['p:b:1', 'p:a:2'], ['p:a:1']];
+    const space = new KeySpace(RedisScope.parse({ prefix: 'p:', separator: ':' }));
+    const windows = (within: string) =>
+      keyWindows(scripted(scan), space, null, new AbortController().signal, {
+        ...LIMITS,
+        keys: 1,
+        folder: within,
+      });
+
+    beforeEach(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'ngbak-test-'));
+    });
+
+    afterEach(async () => {
+      await rm(folder, { recursive: true, force: true });
+    });
+
+    test('nothing of the file has a name, not even while it is read', async () => {
+      const found: string[] = [];
+      for await (const window of windows(folder)) {
+        found.push(...window.keys.flatMap(({ keys }) => keys));
+        expect(await readdir(folder)).toEqual([]);
+      }
+      expect(found).toEqual(['p:a:1', 'p:a:2', 'p:a:3', 'p:b:1']);
+    });
+
+    test('a disk that takes no file is told, with what to do about it', async () => {
+      await expect(windows(join(folder, 'missing')).next()).rejects.toMatchObject({
+        name: 'NgbakError',
+        message: `The keys of a server of the test can't be sorted: a temporary file in ${folder}/missing failed.`,
+        remedy: expect.stringContaining('Make room there'),
+        cause: expect.objectContaining({ code: 'ENOENT' }),
+      });
+    });
   });
 });

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { AccessDeniedError, InvalidInputError, UnavailableError } from '../../../shared/errors.ts';
+import { LIMITS } from '../../../shared/stores/redis/keys.ts';
 import { OwnServer } from './own-server.ts';
 import { closeStores, exportAll, legContext, openStore, REPLACE, restoreAll, runLegs } from './support.ts';
 
@@ -29,7 +30,7 @@ afterAll(async () => {
 });
 
 const open = (url = server.url, extra: object = {}) =>
-  openStore(SCOPE, { keys: 2000, bytes: 1e6, entryBytes: 64_000 }, url, extra);
+  openStore(SCOPE, { ...LIMITS, keys: 2000, entryBytes: 64_000 }, url, extra);
 
 async function plant(count: number): Promise<void> {
   await redis.flushall();

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
+import { LIMITS } from '../../../shared/stores/redis/keys.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 import {
   closeStores,
@@ -31,8 +32,8 @@ afterAll(async () => {
   await redis.quit();
 });
 
-/** Windows of a few keys and entries of a few kilobytes: everything happens often. */
-const TINY = { keys: 50, bytes: 1024 ** 2, entryBytes: 4096 };
+/** Windows of a few keys, files and entries of a few kilobytes: everything happens often. */
+const TINY = { ...LIMITS, keys: 50, fileBytes: 4096, entryBytes: 4096 };
 const open = () => openStore({ prefix: root, separator: ':' }, TINY);
 
 async function plantMany(count: number): Promise<void> {
