@@ -26,7 +26,7 @@ export interface Limits extends SortLimits {
 export const LIMITS: Limits = {
   keys: 16_000,
   bytes: 2 * 1024 ** 2,
-  // Half of what a function has on its disk, and twice as much while the last keys are dropped.
+  // And half as much again while the last keys are dropped: less than half of a function's disk.
   fileBytes: 128 * 1024 ** 2,
   folder: tmpdir(),
   entryBytes: 4 * 1024 ** 2,

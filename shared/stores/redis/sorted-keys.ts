@@ -160,7 +160,7 @@ export class SortedKeys {
       throw new NgbakError(
         `The keys of ${this.#owner} can't be sorted: a temporary file in ${this.#limits.folder} failed.`,
         {
-          remedy: `Make room there: it takes up to ${Math.ceil((2 * this.#limits.fileBytes) / 1024 ** 2)} MiB.`,
+          remedy: `Make room there: it takes up to ${Math.ceil((1.5 * this.#limits.fileBytes) / 1024 ** 2)} MiB.`,
           cause: error,
         },
       );
