@@ -1,6 +1,7 @@
 import type { Manifest, ManifestDraft } from '../archive/manifest.ts';
 import type { EntryPiece, EntryReader } from '../archive/types.ts';
 import { uploadStream } from '../archive/upload.ts';
+import { wholeEntry } from '../archive/whole-entry.ts';
 import { writeArchive } from '../archive/write.ts';
 import { deferredKey } from '../bucket/layout.ts';
 import type { Environment, Leg } from '../environment.ts';
@@ -53,10 +54,7 @@ export async function writeDeferred(
 /** The entries again, in pieces of known size that end with a line. */
 async function* pieces(view: EntryReader): AsyncGenerator<EntryPiece> {
   let number = 0;
-  const piece = (data: Buffer): EntryPiece => {
-    const name = `${PREFIX}${String(++number).padStart(5, '0')}.jsonl`;
-    return { name, size: data.length, offset: 0, length: data.length, data: [data] };
-  };
+  const piece = (data: Buffer) => wholeEntry(`${PREFIX}${String(++number).padStart(5, '0')}.jsonl`, data);
   for await (const entry of view.entries(PREFIX)) {
     let parts: Uint8Array[] = [];
     let bytes = 0;

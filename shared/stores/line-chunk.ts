@@ -1,4 +1,5 @@
 import type { EntryPiece } from '../archive/types.ts';
+import { wholeEntry } from '../archive/whole-entry.ts';
 import { MultisetDigest, type Tally } from '../digest.ts';
 import { ReusableBuffer } from './reusable-buffer.ts';
 
@@ -50,8 +51,7 @@ export class LineChunk {
 
   /** The whole entry; its data is there until {@link clear}. */
   piece(name: string): EntryPiece {
-    const size = this.bytes;
-    return { name, size, offset: 0, length: size, data: [this.#lines.view()] };
+    return wholeEntry(name, this.#lines.view());
   }
 
   /** Makes room for the next entry. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Json } from '../../archive/types.ts';
+import { wholeEntry } from '../../archive/whole-entry.ts';
 import { MultisetDigest, type Tally } from '../../digest.ts';
 import type { ExportStep, Leg, Shard, Store, StoreAdapter, StoreProbe, VerifyLeg } from '../port.ts';
 import { maskSecrets } from './mask.ts';
@@ -75,9 +76,8 @@ class ConfigStore implements Store {
   }
 
   async *export(): AsyncGenerator<ExportStep> {
-    const bytes = this.#bytes();
     yield {
-      piece: { name: ENTRY, size: bytes.length, offset: 0, length: bytes.length, data: [bytes] },
+      piece: wholeEntry(ENTRY, this.#bytes()),
       tallies: { settings: tallyOf(this.#settings) },
       next: null,
     };

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { wholeEntry } from '../../archive/whole-entry.ts';
 import type { Tallies } from '../../digest.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, ExportStep, LegContext } from '../port.ts';
@@ -76,7 +77,7 @@ async function wholeFile(folder: Folder, listed: FileInfo, name: string, last: b
       const digest = new FileDigest(file.name, content.length);
       digest.add(content);
       return {
-        piece: { name, size: content.length, offset: 0, length: content.length, data: [content] },
+        piece: wholeEntry(name, content),
         tallies: digest.tallies(),
         next: last ? null : { file: file.name, offset: null, version: '' },
       };

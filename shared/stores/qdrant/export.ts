@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { resumableSha256 } from '../../archive/sha256.ts';
-import type { EntryPiece } from '../../archive/types.ts';
+import { wholeEntry } from '../../archive/whole-entry.ts';
 import { MultisetDigest, type Tallies } from '../../digest.ts';
 import { IntegrityError, InvalidInputError } from '../../errors.ts';
 import { LineChunk } from '../line-chunk.ts';
@@ -342,10 +342,6 @@ async function exportConfig(
       ? { [`points:${name}`]: { count: 0, digest: within.points.digest } }
       : {};
   return { piece: wholeEntry(configEntryName(name), configEntryBytes(entry)), tallies };
-}
-
-function wholeEntry(name: string, data: Uint8Array): EntryPiece {
-  return { name, size: data.length, offset: 0, length: data.length, data: [data] };
 }
 
 function deleted(name: string): IntegrityError {

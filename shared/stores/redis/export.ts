@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import type { EntryPiece } from '../../archive/types.ts';
+import { wholeEntry } from '../../archive/whole-entry.ts';
 import { collectGarbage } from '../../collect-garbage.ts';
 import { MultisetDigest, type Tallies } from '../../digest.ts';
 import { parseInput } from '../../input.ts';
@@ -225,9 +226,7 @@ class Chunk {
     const entries: EntryPiece[] = [];
     for (const form of ['json', 'expiry', 'typed'] as const) {
       const data = this.#data[form].view();
-      const size = data.length;
-      const name = entryName(this.namespace, form, this.#number);
-      if (size > 0) entries.push({ name, size, offset: 0, length: size, data: [data] });
+      if (data.length > 0) entries.push(wholeEntry(entryName(this.namespace, form, this.#number), data));
     }
     const [piece, ...companions] = entries;
     if (!piece) throw new Error('An empty chunk has no entries.');
