@@ -161,7 +161,8 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
   add(row: Neo4jRecord): void {
     const { parse, server, kind } = this.#reading;
     const record = parse(row);
-    if (record.id < this.#next || record.id >= this.end) throw outOfOrder(server, kind);
+    const isAsked = record.id >= this.#next && record.id < this.end && this.count < this.limit;
+    if (!isAsked) throw notAsked(server, kind);
     this.#next = record.id + 1n;
     this.count++;
     this.sink.add(record);
@@ -280,9 +281,9 @@ class PageRows {
   }
 }
 
-function outOfOrder(server: Neo4jServer, kind: string): IntegrityError {
+function notAsked(server: Neo4jServer, kind: string): IntegrityError {
   return new IntegrityError(
-    `Neo4j of target "${server.target}" returned ${kind} in another order than asked for.`,
+    `Neo4j of target "${server.target}" returned other ${kind}, or more, or in another order than asked for.`,
     {
       remedy:
         'Nothing of this backup is kept. Report it as an error of ngbak, with the version of the server.',
