@@ -10,7 +10,7 @@ const SCAN_COUNT = 2_000;
 /** Longest key in bytes: a cursor of at most 8 KiB has to hold two, in base64. */
 export const KEY_BYTES_MAX = 2_048;
 
-/** The next keys in order, without duplicates; at least one. */
+/** The next keys in order, without duplicates; none only where there are none at all. */
 export interface KeyWindow {
   readonly keys: SpaceKeys;
   /** Keys under the prefix that are no part of the scope; counted over the whole database. */
@@ -68,11 +68,16 @@ export async function* keyWindows(
   signal: AbortSignal,
   limits: Limits = LIMITS,
 ): AsyncGenerator<KeyWindow> {
+  let isEmpty = true;
   for (let from = after, more = true; more; ) {
     const sorted = new SortedKeys(client.name, limits);
     try {
       const leftOut = await scanInto(sorted, client, space, from, signal);
-      for await (const keys of sorted.read()) yield { keys, leftOut };
+      for await (const keys of sorted.read()) {
+        isEmpty = false;
+        yield { keys, leftOut };
+      }
+      if (isEmpty) yield { keys: [], leftOut };
       from = sorted.bound;
       more = from !== null;
     } finally {

@@ -265,7 +265,7 @@ async function compareNames(
     }
     if (context.leg.timeLeft() <= 0) {
       const counted = { count, digest: names.hex() };
-      return unchanged({ ...state, counted, after: endOf(window) });
+      return unchanged({ ...state, counted, after: endOf(window) ?? state.after });
     }
   }
   const equal = count === state.found.count && names.hex() === state.found.digest;
@@ -296,7 +296,7 @@ async function findExtra(
     const isLate = context.leg.timeLeft() <= 0;
     if (extra.size < LOT_KEYS && !isLate) continue;
     await findIn();
-    if (isLate) return tell({ stage: 'extra', after: endOf(window) });
+    if (isLate) return tell({ stage: 'extra', after: endOf(window) ?? state.after });
   }
   if (extra.size > 0) await findIn();
   return tell(null);
