@@ -263,9 +263,9 @@ async function compareNames(
       count += keys.length;
       for (const key of keys) names.add(Buffer.from(key, 'latin1'));
     }
-    if (context.leg.timeLeft() <= 0) {
-      const counted = { count, digest: names.hex() };
-      return unchanged({ ...state, counted, after: endOf(window) ?? state.after });
+    const after = endOf(window);
+    if (after !== null && context.leg.timeLeft() <= 0) {
+      return unchanged({ ...state, counted: { count, digest: names.hex() }, after });
     }
   }
   const equal = count === state.found.count && names.hex() === state.found.digest;
@@ -293,10 +293,11 @@ async function findExtra(
   };
   for await (const window of windowsAfter(context, state.after)) {
     for (const { keys } of window.keys) for (const key of keys) extra.add(key);
-    const isLate = context.leg.timeLeft() <= 0;
+    const after = endOf(window);
+    const isLate = after !== null && context.leg.timeLeft() <= 0;
     if (extra.size < LOT_KEYS && !isLate) continue;
     await findIn();
-    if (isLate) return tell({ stage: 'extra', after: endOf(window) ?? state.after });
+    if (isLate) return tell({ stage: 'extra', after });
   }
   if (extra.size > 0) await findIn();
   return tell(null);
@@ -318,6 +319,7 @@ function windowsAfter(
   return keyWindows(client, space, position, leg.signal, limits);
 }
 
+/** Where the next leg goes on; null after the last window, which is the only one without keys. */
 function endOf({ keys }: KeyWindow): { namespace: string; key: string } | null {
   const last = keys.at(-1);
   const key = last?.keys.at(-1);
