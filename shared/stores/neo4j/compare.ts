@@ -55,16 +55,19 @@ export async function compareRelationships(
   { server, scope, context, options }: Site,
   relationships: readonly RelationshipLine[],
 ): Promise<Comparison> {
-  const { match, ends } = placesOf(scope, relationships);
-  const rows = relationships.map(({ type }, index) => ({ index: BigInt(index), type, ...ends[index] }));
+  const { match, column, rows } = placesOf(scope, relationships, ({ type }, index) => ({
+    index: BigInt(index),
+    type,
+  }));
   const placed = new Set<number>();
   /** By ends and type: how often each content is there, and whether something was there before a merge. */
   const groups = new Map<string, { contents: Map<string, number>; hasOlder: boolean }>();
   const answer = await server.read(
     'reading relationships back',
     `${match}
-     OPTIONAL MATCH (s)-[r]->(e) WHERE type(r) = row.type
-     WITH s, e, row.start AS start, row.end AS end, row.type AS type, collect(DISTINCT row.index) AS indexes, collect(DISTINCT r) AS found
+     OPTIONAL MATCH (s)-[r]->(e) WHERE type(r) = ${column('type')}
+     WITH s, e, ${column('start')} AS start, ${column('end')} AS end, ${column('type')} AS type,
+       collect(DISTINCT ${column('index')}) AS indexes, collect(DISTINCT r) AS found
      RETURN start, end, type, indexes, found`,
     { rows },
     context.signal,

@@ -136,12 +136,14 @@ export async function mergeRelationships(
   { scope, version, options }: Site,
   relationships: readonly RelationshipLine[],
 ): Promise<Set<number>> {
-  const { match, ends } = placesOf(scope, relationships);
-  const rows = relationships.map(({ type }, index) => ({ index: BigInt(index), type, ...ends[index] }));
+  const { match, column, rows } = placesOf(scope, relationships, ({ type }, index) => ({
+    index: BigInt(index),
+    type,
+  }));
   const answer = await run(
     `${match}
-     OPTIONAL MATCH (s)-[r]->(e) WHERE type(r) = row.type AND r.${MERGED_PROPERTY} IS NULL
-     RETURN row.index AS index, collect(r) AS older`,
+     OPTIONAL MATCH (s)-[r]->(e) WHERE type(r) = ${column('type')} AND r.${MERGED_PROPERTY} IS NULL
+     RETURN ${column('index')} AS index, collect(r) AS older`,
     { rows },
   );
   const created: RelationshipLine[] = [];

@@ -48,20 +48,18 @@ export async function createRelationships(
   relationships: readonly RelationshipLine[],
   merged: boolean,
 ): Promise<Set<number>> {
-  const { match, ends } = placesOf(scope, relationships);
-  const rows = relationships.map(({ type, properties }, index) => ({
+  const { match, column, rows } = placesOf(scope, relationships, ({ type, properties }) => ({
     type,
     properties: merged ? { ...properties, [MERGED_PROPERTY]: true } : properties,
-    ...ends[index],
   }));
   const create = (type: string) =>
-    `${match} CREATE (s)-[r:${type}]->(e) SET r = row.properties RETURN count(r) AS created`;
+    `${match} CREATE (s)-[r:${type}]->(e) SET r = ${column('properties')} RETURN count(r) AS created`;
   const groups = hasDynamicLabels(version)
-    ? [{ key: '$(row.type)', rows }]
-    : groupBy(rows, ({ type }) => quote(type));
+    ? [{ key: `$(${column('type')})`, rows: [...rows.keys()] }]
+    : groupBy([...rows.keys()], (index) => quote(relationships[index]?.type ?? ''));
   let created = 0;
   for (const group of groups) {
-    const [row] = await run(create(group.key), { rows: group.rows });
+    const [row] = await run(create(group.key), { rows: group.rows.map((index) => rows[index]) });
     created += Number(row?.created);
   }
   // Which ones is asked for only where some are missing: naming thousands of rows is work for both sides.
@@ -75,43 +73,60 @@ export async function attachable(
   scope: ScopeText,
   relationships: readonly RelationshipLine[],
 ): Promise<Set<number>> {
-  const { match, ends } = placesOf(scope, relationships);
-  const rows = ends.map((end, index) => ({ index: BigInt(index), ...end }));
-  const found = await run(`${match} RETURN row.index AS index`, { rows });
+  const numbered = (_: RelationshipLine, index: number) => ({ index: BigInt(index) });
+  const { match, column, rows } = placesOf(scope, relationships, numbered);
+  const found = await run(`${match} RETURN ${column('index')} AS index`, { rows });
   return new Set(found.map(({ index }) => Number(index)));
 }
 
 /** Where relationships go. */
-export interface Places {
+export interface Places<Column extends string> {
   /** Finds the loaded nodes `s` and `e` that each row of `$rows` is to lie between. */
   readonly match: string;
-  /** What of each row `match` reads, in the order of the relationships. */
-  readonly ends: readonly object[];
+  /** One row for each relationship. They are lists: maps name every column in every row, work for both sides. */
+  readonly rows: readonly (readonly unknown[])[];
+  /** What `row` holds in a column, as an expression. */
+  readonly column: (name: Column | 'start' | 'end') => string;
 }
 
-/** How the ends of relationships are found: by the ids of the archive, and only with the keys that they had. */
-export function placesOf({ names }: ScopeText, relationships: readonly RelationshipLine[]): Places {
+/**
+ * How the ends of relationships are found: by the ids of the archive, and only with the keys that they had.
+ *
+ * @param own  further columns that the caller's query reads, the same ones for every relationship
+ */
+export function placesOf<Own extends Record<string, unknown>>(
+  { names }: ScopeText,
+  relationships: readonly RelationshipLine[],
+  own: (relationship: RelationshipLine, index: number) => Own,
+): Places<keyof Own & string> {
   const ends = relationships.map(({ start, end }) => {
     const [startKey, startValue] = Object.entries(start.properties)[0] ?? [null, null];
     const [endKey, endValue] = Object.entries(end.properties)[0] ?? [null, null];
-    return { start: start.id, startKey, startValue, end: end.id, endKey, endValue };
+    return { start: start.id, startValue, end: end.id, endValue, startKey, endKey };
   });
   // A scope has one key. Named in the query, it is found at half the price of a name that each row brings along.
   const keys = new Set(
     ends.flatMap(({ startKey, endKey }) => [startKey, endKey]).filter((key) => key !== null),
   );
   const [only] = keys.size === 1 ? keys : [];
-  const fits = (node: string, end: string) =>
-    `(row.${end}Value IS NULL OR row.${end}Value = ${node}${only === undefined ? `[row.${end}Key]` : `.${quote(only)}`})`;
+  const all = relationships.map((relationship, index) => {
+    const { startKey, endKey, ...found } = ends[index] as (typeof ends)[number];
+    return { ...found, ...(only === undefined ? { startKey, endKey } : {}), ...own(relationship, index) };
+  });
+  const columns = Object.keys(all[0] ?? {});
+  const column = (name: string) => `row[${columns.indexOf(name)}]`;
+  const fits = (node: string, end: string) => {
+    const value = column(`${end}Value`);
+    const key = only === undefined ? `[${column(`${end}Key`)}]` : `.${quote(only)}`;
+    return `(${value} IS NULL OR ${value} = ${node}${key})`;
+  };
   return {
     match: `UNWIND $rows AS row
-      MATCH (s:${names.loaded} {${ID_PROPERTY}: row.start}) USING INDEX s:${names.loaded}(${ID_PROPERTY})
-      MATCH (e:${names.loaded} {${ID_PROPERTY}: row.end}) USING INDEX e:${names.loaded}(${ID_PROPERTY})
+      MATCH (s:${names.loaded} {${ID_PROPERTY}: ${column('start')}}) USING INDEX s:${names.loaded}(${ID_PROPERTY})
+      MATCH (e:${names.loaded} {${ID_PROPERTY}: ${column('end')}}) USING INDEX e:${names.loaded}(${ID_PROPERTY})
       WITH row, s, e WHERE ${fits('s', 'start')} AND ${fits('e', 'end')}`,
-    ends:
-      only === undefined
-        ? ends
-        : ends.map(({ start, startValue, end, endValue }) => ({ start, startValue, end, endValue })),
+    rows: all.map((row) => Object.values(row)),
+    column,
   };
 }
 
