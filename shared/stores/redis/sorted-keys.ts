@@ -201,7 +201,8 @@ class RunFile {
     const block = Buffer.allocUnsafe(BLOCK_BYTES);
     let used = 0;
     const flush = async () => {
-      await this.#handle.write(block, 0, used, this.#bytes);
+      // Unlike a single write, which a disk that fills up cuts short without an error.
+      await this.#handle.appendFile(block.subarray(0, used));
       this.#bytes += used;
       used = 0;
     };
