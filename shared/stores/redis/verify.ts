@@ -14,9 +14,9 @@ import type { ServerFacts } from './server.ts';
 
 /** Keys read back in one go, and about the bytes of their archived values. */
 const BATCH_KEYS = 512;
+const BATCH_BYTES = 4 * 1024 ** 2;
 /** Keys of the target that are looked for in the archive at once. */
 const LOT_KEYS = 250_000;
-const BATCH_BYTES = 4 * 1024 ** 2;
 /** Samples of differences in one leg. */
 const SAMPLES_MAX = 20;
 /** How far the server's clock may be ahead of ours, in ms: a key that expires so soon may be gone already. */
