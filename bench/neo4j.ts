@@ -82,13 +82,22 @@ async function drainBy(processes: number, env: NodeJS.ProcessEnv): Promise<numbe
       stdio: ['pipe', 'pipe', 'inherit'],
     }),
   );
-  const told = () => Promise.all(workers.map((worker) => once(worker.stdout, 'data')));
+  const ended = Promise.all(
+    workers.map(async (worker) => {
+      const [code] = await once(worker, 'exit');
+      if (code !== 0) throw new Error(`a worker ended with ${code}`);
+    }),
+  );
+  // A worker that ends early says nothing any more.
+  const told = () => Promise.race([Promise.all(workers.map((worker) => once(worker.stdout, 'data'))), ended]);
   await told();
   const start = performance.now();
   const done = told();
   for (const worker of workers) worker.stdin.end('go');
   await done;
-  return (performance.now() - start) / 1000;
+  const seconds = (performance.now() - start) / 1000;
+  await ended;
+  return seconds;
 }
 
 /** What a script would return of the same data. */
