@@ -117,7 +117,7 @@ export function canonicalKey(
   );
 }
 
-/** Times of delivery are left out: servers tell them as an age, which every reading sees a little differently. */
+/** Times of delivery are left out: servers tell them as an age, and some by a clock that is behind. */
 function canonicalStream(stream: StreamState): Buffer {
   const groups = stream.groups.map(({ pending, ...group }) => ({
     ...group,

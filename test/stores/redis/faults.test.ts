@@ -117,6 +117,8 @@ describe('a server that cannot be used is told in words that help', () => {
 
   test('reading rights are enough for a backup, and rights on the prefix for a restore', async () => {
     await plant(10);
+    await redis.xadd('app:stream', '1-0', 'f', 'v');
+    await redis.xgroup('CREATE', 'app:stream', 'g', '0');
     const rights = [
       '+@read',
       '+@connection',
@@ -126,6 +128,7 @@ describe('a server that cannot be used is told in words that help', () => {
       '+exec',
       '+memory|usage',
       '+scan',
+      '+time',
     ];
     await redis.call('ACL', 'SETUSER', 'backup', 'reset', 'on', '>pw-of-backup', '~app:*', ...rights);
     const { archive } = await exportAll(() =>

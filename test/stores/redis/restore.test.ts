@@ -120,6 +120,32 @@ describe('a restore', () => {
     expect(matching).toBe(1);
   });
 
+  test('entries of streams keep the very millisecond of their delivery; another one is a difference', async () => {
+    const stream = `${root}n:stream`;
+    const delivered = Array.from({ length: 60 }, (_, index) => Date.now() - 100_000 + 7 * index);
+    await redis.xgroup('CREATE', stream, 'group', '0', 'MKSTREAM');
+    const claim = (id: string, time: number) =>
+      redis.call('XCLAIM', stream, 'group', 'reader', 0, id, 'TIME', time, 'FORCE', 'JUSTID');
+    for (const [index, time] of delivered.entries()) {
+      await redis.xadd(stream, `${index + 1}-0`, 'f', 'v');
+      await claim(`${index + 1}-0`, time);
+    }
+    const { archive } = await exportAll(() => open());
+    const times = (text: string) =>
+      [...text.matchAll(/\["\d+-0","reader",(\d+),1\]/g)].map(([, time]) => time);
+    expect(times(archive.text('kv/n.typed.jsonl'))).toEqual(delivered.map(String));
+    const { verified } = await restoreAll(open(), archive);
+    expect(verified.differences).toBe(0);
+    const again = await exportAll(() => open());
+    expect(times(again.archive.text('kv/n.typed.jsonl'))).toEqual(delivered.map(String));
+
+    await claim('3-0', (delivered[2] ?? 0) - 60_000);
+    const { samples } = await open().verify(archive, REPLACE, null, legContext());
+    expect(samples.map(({ problem }) => problem)).toEqual([
+      'has entries that were delivered at another time',
+    ]);
+  });
+
   test('merging keeps, overwrites, or refuses what is there with other content; twice is the same as once', async () => {
     await redis.set(`${root}n:a`, '"archive"');
     await redis.set(`${root}n:b`, '"archive"');
