@@ -18,6 +18,8 @@ import { encodePart } from './typed-lines.ts';
 
 /** Room of an entry beyond the size that closes it, in bytes: the value that makes it full is whole. */
 const ROOM_BEYOND_FULL = 256 * 1024;
+/** Records of up to this many bytes need no memory of their own. */
+const RECORD_BYTES = 64 * 1024;
 
 const ExportCursor = z.strictObject({
   namespace: z.string(),
@@ -124,6 +126,8 @@ class EntryData {
   readonly json: ReusableBuffer;
   readonly expiry: ReusableBuffer;
   readonly typed: ReusableBuffer;
+  /** For the record that is worked on. */
+  readonly record = Buffer.allocUnsafeSlow(RECORD_BYTES);
   readonly #full: number;
 
   constructor({ entryBytes }: Limits) {
@@ -184,14 +188,13 @@ class Chunk {
     }
     this.#makeRoom();
     const { key, value, expiresAt } = reading;
-    const { json, expiry, typed } = this.#data;
-    this.#tally(key, canonicalString(key, value, expiresAt));
-    const name = toBytes(key);
-    if (!isUtf8(name) || !isJsonText(value)) {
+    const { json, expiry, typed, record } = this.#data;
+    this.#tally(key, canonicalString(key, value, expiresAt, record));
+    const quoted = quote(key);
+    if (quoted === undefined || !isJsonText(value)) {
       typed.append(encodePart({ key, type: 'string', expiresAt, offset: 0, last: true, items: [[value]] }));
       return;
     }
-    const quoted = JSON.stringify(name.toString('utf8'));
     json.write(`${json.length === 0 ? '{\n' : ',\n'}${quoted}: `);
     json.append(value);
     if (expiresAt !== null) expiry.write(`{"key":${quoted},"expires_at":${expiresAt}}\n`);
@@ -244,6 +247,14 @@ class Chunk {
     };
     return { piece, companions, tallies, next };
   }
+}
+
+/** A key as a JSON string; undefined where it is not UTF-8. */
+function quote(key: ByteString): string | undefined {
+  // Most keys are ASCII without quotes, and stand as they are.
+  if (/^[ !#-[\]-~]*$/.test(key)) return `"${key}"`;
+  const name = toBytes(key);
+  return isUtf8(name) ? JSON.stringify(name.toString('utf8')) : undefined;
 }
 
 function encodeKey(key: ByteString): string {

@@ -85,16 +85,26 @@ function framed(item: Item): Buffer[] {
   return parts;
 }
 
+const NO_MEMORY = Buffer.alloc(0);
+
 /**
  * Canonical form of a short string key, for tallies: `string`, key, expiry and value, each with its length in front.
  * Longer and other contents stand as their {@link ContentDigest}: {@link canonicalKey}.
+ *
+ * @param memory  where it is written if it has room there
  */
-export function canonicalString(key: ByteString, value: Buffer, expiresAt: number | null): Buffer {
+export function canonicalString(
+  key: ByteString,
+  value: Buffer,
+  expiresAt: number | null,
+  memory: Buffer = NO_MEMORY,
+): Buffer {
   const expiry = expiresAt === null ? '' : String(expiresAt);
   const head = `6:string${key.length}:${key}${expiry.length}:${expiry}${value.length}:`;
-  const record = Buffer.allocUnsafe(head.length + value.length);
+  const length = head.length + value.length;
+  const record = length <= memory.length ? memory.subarray(0, length) : Buffer.allocUnsafe(length);
   record.write(head, 'latin1');
-  value.copy(record, head.length);
+  record.set(value, head.length);
   return record;
 }
 
