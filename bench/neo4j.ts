@@ -4,9 +4,9 @@
  *     node local/bootstrap.mjs bench/neo4j.ts [--nodes 50000] [--relationships 150000] [--rounds 3]
  *
  * Uses a server of its own; NGBAK_LOCAL_JAVA_OPTIONS=-XX:TieredStopAtLevel=4 makes it compile as in production. Prints
- * ratios: export against the same query, and against the one that a script would make, streamed and thrown away; in one
- * process and in two with the settings of functions, as Lambda runs two shards; load against bare batched statements;
- * verification against the export. Rounds alternate, the best counts.
+ * ratios: export against the same query, and against the one that a script would make, streamed and thrown away, each in a
+ * process of its own with the settings of functions; in two of them, as Lambda runs two shards; load against bare batched
+ * statements; verification against the export. Rounds alternate, the best counts.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -31,27 +31,14 @@ const { values } = parseArgs({
     nodes: { type: 'string', default: '50000' },
     relationships: { type: 'string', default: '150000' },
     rounds: { type: 'string', default: '3' },
-    /** Used by this script itself: which of two shards to export, once a line comes in. */
-    shard: { type: 'string' },
+    /** Used by this script itself: what to read, and which shard of an export, once a line comes in. */
+    work: { type: 'string' },
+    shard: { type: 'string', default: '0/1' },
   },
 });
 
 const opened = (uri: string, password: string) => (): Store =>
   neo4jAdapter.create({ uri, username: 'neo4j', password }, SCOPE, { target: 'bench' });
-
-if (values.shard !== undefined) {
-  const { NEO4J_URI = '', NEO4J_PASSWORD = '' } = process.env;
-  const [index = 0, count = 1] = values.shard.split('/').map(Number);
-  const shards = await shardsOf(opened(NEO4J_URI, NEO4J_PASSWORD), count);
-  const mine = shards.slice(index, index + 1);
-  // Once for the compiler: what is compared is how long exports run on.
-  await drain(opened(NEO4J_URI, NEO4J_PASSWORD), mine);
-  process.stdout.write('ready');
-  await once(process.stdin, 'data');
-  await drain(opened(NEO4J_URI, NEO4J_PASSWORD), mine);
-  process.stdout.write('done');
-  process.exit(0);
-}
 
 /** The plan of an export by `count` processes. */
 async function shardsOf(open: () => Store, count: number): Promise<readonly Shard[]> {
@@ -74,10 +61,12 @@ async function drain(open: () => Store, shards: readonly Shard[]): Promise<void>
   });
 }
 
-/** One process or two with the settings of functions, each with a shard, started together; seconds until all are done. */
-async function drainBy(processes: number, env: NodeJS.ProcessEnv): Promise<number> {
+type Work = 'export' | 'same' | 'script';
+
+/** One process or several with the settings of functions, each with a shard, started together; seconds until all are done. */
+async function secondsOf(work: Work, env: NodeJS.ProcessEnv, processes = 1): Promise<number> {
   const workers = Array.from({ length: processes }, (_, index) =>
-    spawn(process.execPath, [import.meta.filename, '--shard', `${index}/${processes}`], {
+    spawn(process.execPath, [import.meta.filename, '--work', work, '--shard', `${index}/${processes}`], {
       env,
       stdio: ['pipe', 'pipe', 'inherit'],
     }),
@@ -110,15 +99,33 @@ const PLAIN = {
 const OURS = { nodes: NODE_COLUMNS, relationships: relationshipColumns(scopeText(SCOPE)) };
 
 /** Streams all nodes and relationships, and throws them away. */
-async function thrownAway(driver: Driver, returned: typeof PLAIN): Promise<number> {
-  const start = performance.now();
+async function throwAway(driver: Driver, returned: typeof PLAIN): Promise<void> {
   const session = driver.session({ defaultAccessMode: neo4j.session.READ, fetchSize: 1000 });
   for await (const row of session.run(`MATCH (n:${LABEL}) RETURN ${returned.nodes}`)) void row.length;
   const relationships = `MATCH (a:${LABEL})-[r]->(b:${LABEL}) RETURN ${returned.relationships}`;
   for await (const row of session.run(relationships)) void row.length;
   await session.close();
-  return (performance.now() - start) / 1000;
 }
+
+/** What a process of its own does: once for the compiler, as what is compared is how fast reading runs on, then for the clock. */
+async function beWorker(work: Work, shard: string): Promise<void> {
+  const { NEO4J_URI = '', NEO4J_PASSWORD = '' } = process.env;
+  const open = opened(NEO4J_URI, NEO4J_PASSWORD);
+  const [index = 0, count = 1] = shard.split('/').map(Number);
+  const mine = (await shardsOf(open, count)).slice(index, index + 1);
+  const driver = neo4j.driver(NEO4J_URI, neo4j.auth.basic('neo4j', NEO4J_PASSWORD), { useBigInt: true });
+  const read = () =>
+    work === 'export' ? drain(open, mine) : throwAway(driver, work === 'same' ? OURS : PLAIN);
+  await read();
+  process.stdout.write('ready');
+  await once(process.stdin, 'data');
+  await read();
+  process.stdout.write('done');
+  await driver.close();
+  process.exit(0);
+}
+
+if (values.work !== undefined) await beWorker(values.work as Work, values.shard);
 
 async function load(open: () => Store, archive: MemoryArchive): Promise<number> {
   const start = performance.now();
@@ -155,10 +162,10 @@ try {
   const { archive } = await exportAll(open);
   const bytes = archive.names().reduce((sum, name) => sum + (archive.text(name)?.length ?? 0), 0);
   for (let round = 0; round < Number(values.rounds); round++) {
-    note('a script, thrown away', await thrownAway(driver, PLAIN));
-    note('the same query, thrown away', await thrownAway(driver, OURS));
-    note('export', await drainBy(1, env));
-    note('export, two processes', await drainBy(2, env));
+    note('a script, thrown away', await secondsOf('script', env));
+    note('the same query, thrown away', await secondsOf('same', env));
+    note('export', await secondsOf('export', env));
+    note('export, two processes', await secondsOf('export', env, 2));
     await clear(driver);
     note('load', await load(open, archive));
     note('verify', await verify(open, archive));
