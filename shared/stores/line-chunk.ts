@@ -1,6 +1,6 @@
 import type { EntryPiece } from '../archive/types.ts';
 import { wholeEntry } from '../archive/whole-entry.ts';
-import { MultisetDigest, type Tally } from '../digest.ts';
+import { HASH_BYTES, MultisetDigest, type Tally } from '../digest.ts';
 import { ReusableBuffer } from './reusable-buffer.ts';
 
 /** A record as the archive holds it. */
@@ -38,11 +38,13 @@ export class LineChunk {
     this.#digest.add(canonical);
   }
 
-  /** Adds a line that is written already, with its end, and hashed at an offset of some hashes. */
-  addWritten(line: Uint8Array, hashes: Uint8Array, offset: number): void {
-    this.#lines.append(line);
-    this.#count++;
-    this.#digest.addHash(hashes, offset);
+  /** Adds lines that are written already, each with its end, and their hashes, one behind the other. */
+  addWritten(lines: Uint8Array, hashes: Uint8Array): void {
+    this.#lines.append(lines);
+    for (let at = 0; at < hashes.length; at += HASH_BYTES) {
+      this.#digest.addHash(hashes, at);
+      this.#count++;
+    }
   }
 
   tally(): Tally {

@@ -121,14 +121,15 @@ async function* exportRange(
       ? readNodes(server, scope, range, from, context.signal, pages)
       : readRelationships(server, scope, range, from, context.signal, pages);
   for await (const { sink, count } of reading) {
-    for (let index = 0; index < count; index++) {
+    for (let index = 0; index < count; ) {
       if (inside.bytes + dangling.bytes >= CHUNK_BYTES) {
         yield step({ stage, at: String(sink.idAt(index)), chunk: number + 1, done });
         inside.clear();
         dangling.clear();
       }
-      sink.copyTo(index, inside, dangling);
-      done++;
+      const next = sink.copyTo(index, inside, dangling, CHUNK_BYTES);
+      done += next - index;
+      index = next;
     }
   }
   if (inside.count + dangling.count > 0) yield step(after);

@@ -53,9 +53,24 @@ export class LinePage implements PageSink<ReadNode | ReadRelationship> {
     return this.#ids[index] ?? 0n;
   }
 
-  /** Copies the line at `index` into the entry that it belongs to. */
-  copyTo(index: number, inside: LineChunk, dangling: LineChunk): void {
-    const line = this.#lines.view(index === 0 ? 0 : this.#ends[index - 1], this.#ends[index]);
-    (this.#isDangling[index] === 1 ? dangling : inside).addWritten(line, this.#hashes, index * HASH_BYTES);
+  /**
+   * Copies the line at `index`, and those of its kind right behind it, into the entry that they belong to, until both entries
+   * together have `full` bytes. Returns the index of the next line.
+   */
+  copyTo(index: number, inside: LineChunk, dangling: LineChunk, full: number): number {
+    const kind = this.#isDangling[index];
+    const start = index === 0 ? 0 : this.#endOf(index - 1);
+    const room = full - inside.bytes - dangling.bytes;
+    let next = index + 1;
+    while (next < this.#count && this.#isDangling[next] === kind && this.#endOf(next - 1) - start < room)
+      next++;
+    const lines = this.#lines.view(start, this.#endOf(next - 1));
+    const hashes = this.#hashes.subarray(index * HASH_BYTES, next * HASH_BYTES);
+    (kind === 1 ? dangling : inside).addWritten(lines, hashes);
+    return next;
+  }
+
+  #endOf(index: number): number {
+    return this.#ends[index] ?? 0;
   }
 }

@@ -93,7 +93,7 @@ function nodeBody(labels: readonly string[], properties: Properties): string {
 }
 
 function relationshipBody(type: string, properties: Properties): string {
-  return `"label":${JSON.stringify(type)},${propertiesBody(properties)}`;
+  return `"label":${nameText(type)},${propertiesBody(properties)}`;
 }
 
 function endBody(end: Omit<EndLine, 'id'>): string {
@@ -109,14 +109,23 @@ function propertiesBody(values: Properties): string {
 /** Sets of labels whose text is kept: graphs have few, and every record repeats one. */
 const LABELS_KEPT_MAX = 1000;
 const labelTexts = new Map<string, string>();
+let lastLabels: readonly string[] = [];
+let lastLabelsText = '[]';
 
 function labelsJson(labels: readonly string[]): string {
+  // Most often they are those of the record before, and comparing is faster than looking them up.
+  if (labels.length === lastLabels.length && labels.every((label, at) => label === lastLabels[at])) {
+    return lastLabelsText;
+  }
   // U+0000 is the one character that no label holds.
   const name = labels.join('\0');
-  const kept = labelTexts.get(name);
-  if (kept !== undefined) return kept;
-  const text = JSON.stringify(labels.filter((label) => !label.startsWith(RESERVED_PREFIX)).sort());
-  if (labelTexts.size < LABELS_KEPT_MAX) labelTexts.set(name, text);
+  let text = labelTexts.get(name);
+  if (text === undefined) {
+    text = JSON.stringify(labels.filter((label) => !label.startsWith(RESERVED_PREFIX)).sort());
+    if (labelTexts.size < LABELS_KEPT_MAX) labelTexts.set(name, text);
+  }
+  lastLabels = labels;
+  lastLabelsText = text;
   return text;
 }
 

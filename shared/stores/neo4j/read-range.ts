@@ -146,8 +146,8 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
   readonly limit: number;
   readonly sink: Sink;
   count = 0;
-  /** The least id that its next record may have. */
-  #next: bigint;
+  /** Id of its last record so far: the next one must be greater. */
+  #last: bigint;
 
   constructor(reading: Reading<T, Sink>, from: bigint, end: bigint, limit: number, sink: Sink) {
     this.#reading = reading;
@@ -155,32 +155,33 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
     this.end = end;
     this.limit = limit;
     this.sink = sink;
-    this.#next = from;
+    this.#last = from - 1n;
   }
 
   add(row: Neo4jRecord): void {
     const { parse, server, kind } = this.#reading;
     const record = parse(row);
-    const isAsked = record.id >= this.#next && record.id < this.end && this.count < this.limit;
+    const isAsked = record.id > this.#last && record.id < this.end && this.count < this.limit;
     if (!isAsked) throw notAsked(server, kind);
-    this.#next = record.id + 1n;
+    this.#last = record.id;
     this.count++;
     this.sink.add(record);
   }
 
   clear(): void {
     this.count = 0;
-    this.#next = this.from;
+    this.#last = this.from - 1n;
     this.sink.clear();
   }
 
   /** Where the rest begins if there were more records than it may have; null if it is complete. */
   rest(): bigint | null {
-    return this.count === this.limit && this.#next < this.end ? this.#next : null;
+    const next = this.#last + 1n;
+    return this.count === this.limit && next < this.end ? next : null;
   }
 
   read(): ReadPage<Sink> {
-    return { sink: this.sink, count: this.count, last: this.#next - 1n };
+    return { sink: this.sink, count: this.count, last: this.#last };
   }
 }
 

@@ -31,26 +31,33 @@ const VECTOR_ARRAYS = {
 export function encodeProperties(values: Readonly<Properties>): EncodedProperties {
   let properties = '';
   let types = '';
-  for (const name of sortedNames(values)) {
-    const encoded = encodeNamed(name, values[name]);
-    const key = nameText(name);
-    properties += `${properties === '' ? '' : ','}${key}:${encoded.json}`;
-    if (encoded.type !== undefined) types += `${types === '' ? '' : ','}${key}:"${encoded.type}"`;
+  for (const { name, key, next } of sortedNames(values)) {
+    const { json, type } = encodeNamed(name, values[name]);
+    properties += properties === '' ? key + json : next + json;
+    if (type !== undefined) types += `${types === '' ? key : next}"${type}"`;
   }
   return { properties: `{${properties}}`, types: types === '' ? undefined : `{${types}}` };
 }
 
+/** A property's name with its JSON text, as it stands before the first value and before the others. */
+interface PropertyName {
+  readonly name: string;
+  readonly key: string;
+  readonly next: string;
+}
+
 let lastNames: readonly string[] = [];
-let lastSorted: readonly string[] = [];
+let lastSorted: readonly PropertyName[] = [];
 
 /** Names without those of ours, sorted. Record after record has the same ones: they are sorted when they change. */
-function sortedNames(values: Readonly<Properties>): readonly string[] {
+function sortedNames(values: Readonly<Properties>): readonly PropertyName[] {
   const names = Object.keys(values);
   let same = 0;
   while (same < names.length && names[same] === lastNames[same]) same++;
   if (same < names.length || same < lastNames.length) {
+    const ours = names.filter((name) => !name.startsWith(RESERVED_PREFIX)).sort();
     lastNames = names;
-    lastSorted = names.filter((name) => !name.startsWith(RESERVED_PREFIX)).sort();
+    lastSorted = ours.map((name) => ({ name, key: `${nameText(name)}:`, next: `,${nameText(name)}:` }));
   }
   return lastSorted;
 }
