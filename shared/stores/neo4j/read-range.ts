@@ -14,13 +14,15 @@ import { MadeRows, type Neo4jServer, type RowSink } from './server.ts';
 import type { Range } from './shards.ts';
 
 /** Bytes of a page, roughly: with the average size of a record they give its rows. Each page costs the server milliseconds. */
-export const PAGE_BYTES = 1024 ** 2;
+export const PAGE_BYTES = 2 * 1024 ** 2;
 /** Pages that the server makes while one is worked on. */
-const PAGES_AHEAD = 3;
+const PAGES_AHEAD = 2;
 /** Pages that are held at once. */
 export const PAGES_AT_ONCE = PAGES_AHEAD + 1;
+/** Records after which there may be garbage to collect. */
+const COLLECT_ROWS = 500;
 const PAGE_ROWS_MIN = 10;
-export const PAGE_ROWS_MAX = 5000;
+export const PAGE_ROWS_MAX = 10_000;
 /** Ids that are tried for a page at most: some hundredths of a second of the server. */
 const PAGE_IDS_MAX = 100_000;
 /** Before the size of the records is known; the server makes no further page then. */
@@ -164,8 +166,8 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
     const isAsked = record.id > this.#last && record.id < this.end && this.count < this.limit;
     if (!isAsked) throw notAsked(server, kind);
     this.#last = record.id;
-    this.count++;
     this.sink.add(record);
+    if (++this.count % COLLECT_ROWS === 0) collectGarbage();
   }
 
   clear(): void {
@@ -240,7 +242,6 @@ async function* readSpan<T extends { readonly id: bigint }, Sink extends PageSin
       else askAhead();
       if (page.count > 0) yield page.read();
       sinks.push(page.sink);
-      collectGarbage();
     }
   } finally {
     // Their sessions are to be closed before the store is.
