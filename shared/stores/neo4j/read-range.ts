@@ -19,7 +19,7 @@ export const PAGE_BYTES = 2 * 1024 ** 2;
 const PAGES_AHEAD = 2;
 /** Pages that are held at once. */
 export const PAGES_AT_ONCE = PAGES_AHEAD + 1;
-/** Records after which there may be garbage to collect. */
+/** Records after which there may be garbage to collect, within a page: there are many small ones in it. */
 const COLLECT_ROWS = 500;
 const PAGE_ROWS_MIN = 10;
 export const PAGE_ROWS_MAX = 10_000;
@@ -242,6 +242,7 @@ async function* readSpan<T extends { readonly id: bigint }, Sink extends PageSin
       else askAhead();
       if (page.count > 0) yield page.read();
       sinks.push(page.sink);
+      collectGarbage();
     }
   } finally {
     // Their sessions are to be closed before the store is.
