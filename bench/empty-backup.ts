@@ -8,6 +8,7 @@ import { deployStack } from '../local/deploy.ts';
 import { interruptible } from '../local/interrupt.ts';
 import { startStack } from '../local/stack.ts';
 import { makeStores } from './bench-target.ts';
+import { median } from './median.ts';
 
 const { values } = parseArgs({ options: { runs: { type: 'string', default: '5' } } });
 
@@ -48,13 +49,12 @@ await interruptible(async (signal) => {
       }
     }
     const [cold = 0, ...warm] = seconds;
-    warm.sort((left, right) => left - right);
-    const told = (value: number | undefined) => `${(value ?? 0).toFixed(1)} s`;
+    const told = (value: number) => `${value.toFixed(1)} s`;
     console.log('| empty system | time |');
     console.log('| --- | ---: |');
     console.log(`| first backup, cold functions | ${told(cold)} |`);
-    console.log(`| later backups, median of ${warm.length} | ${told(warm[Math.floor(warm.length / 2)])} |`);
-    console.log(`| later backups, slowest | ${told(warm.at(-1))} |`);
+    console.log(`| later backups, median of ${warm.length} | ${told(median(warm))} |`);
+    console.log(`| later backups, slowest | ${told(Math.max(...warm))} |`);
   } finally {
     await stack.stop();
   }

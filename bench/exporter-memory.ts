@@ -19,6 +19,7 @@ import { interruptible } from '../local/interrupt.ts';
 import { loadKnowledgeBase } from '../local/knowledge-base/load.ts';
 import { startStack } from '../local/stack.ts';
 import { connectionsOf, makeStores, STORES } from './bench-target.ts';
+import { median } from './median.ts';
 
 const BUCKET = 'bench-archives';
 
@@ -84,10 +85,6 @@ await interruptible(async (signal) => {
     await rm(folder, { recursive: true, force: true });
   }
 });
-
-function median(sizes: number[]): number {
-  return sizes.sort((left, right) => left - right)[Math.floor(sizes.length / 2)] ?? 0;
-}
 
 function runStep(
   bundles: Bundles,

@@ -16,6 +16,7 @@ import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import type { LegContext } from '../shared/stores/port.ts';
 import { redisAdapter } from '../shared/stores/redis/adapter.ts';
+import { median } from './median.ts';
 
 const ROUNDS_MIN = 3;
 /** Keys of all rounds of a size together, at least. */
@@ -134,10 +135,6 @@ async function wipe(redis: Redis): Promise<void> {
 
 function best(values: readonly number[]): number {
   return Math.min(...values);
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((left, right) => left - right)[values.length >> 1] ?? Number.NaN;
 }
 
 /** The first export of a process: its time, and the peak of the process's resident memory in bytes. */
