@@ -111,13 +111,8 @@ async function throwAway(uri: string, password: string, returned: typeof PLAIN):
 }
 
 /** What a process of its own does: once for the compiler, as what is compared is how fast reading runs on, then for the clock. */
-async function beWorker(work: Work, shard: string): Promise<void> {
-  const { NEO4J_URI = '', NEO4J_PASSWORD = '' } = process.env;
-  const open = opened(NEO4J_URI, NEO4J_PASSWORD);
-  const [index = 0, count = 1] = shard.split('/').map(Number);
-  const mine = (await shardsOf(open, count)).slice(index, index + 1);
-  const returned = work === 'same' ? OURS : PLAIN;
-  const read = () => (work === 'export' ? drain(open, mine) : throwAway(NEO4J_URI, NEO4J_PASSWORD, returned));
+async function beWorker(work: string, shard: string): Promise<void> {
+  const read = await readerOf(work, shard);
   await read();
   process.stdout.write('ready');
   await once(process.stdin, 'data');
@@ -126,7 +121,19 @@ async function beWorker(work: Work, shard: string): Promise<void> {
   process.exit(0);
 }
 
-if (values.work !== undefined) await beWorker(values.work as Work, values.shard);
+async function readerOf(work: string, shard: string): Promise<() => Promise<void>> {
+  const { NEO4J_URI = '', NEO4J_PASSWORD = '' } = process.env;
+  if (work !== 'export') {
+    const returned = work === 'same' ? OURS : PLAIN;
+    return () => throwAway(NEO4J_URI, NEO4J_PASSWORD, returned);
+  }
+  const open = opened(NEO4J_URI, NEO4J_PASSWORD);
+  const [index = 0, count = 1] = shard.split('/').map(Number);
+  const mine = (await shardsOf(open, count)).slice(index, index + 1);
+  return () => drain(open, mine);
+}
+
+if (values.work !== undefined) await beWorker(values.work, values.shard);
 
 async function load(open: () => Store, archive: MemoryArchive): Promise<number> {
   const start = performance.now();
