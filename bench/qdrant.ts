@@ -24,6 +24,7 @@ const context: LegContext = {
   timeLeft: () => Number.POSITIVE_INFINITY,
   signal: new AbortController().signal,
   progress: () => undefined,
+  warn: () => undefined,
   log: () => undefined,
 };
 

@@ -30,6 +30,7 @@ const context: LegContext = {
   timeLeft: () => Number.POSITIVE_INFINITY,
   signal: new AbortController().signal,
   progress: () => undefined,
+  warn: () => undefined,
   log: () => undefined,
 };
 

@@ -6,6 +6,7 @@ import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
 import type { LegContext, Store } from '../shared/stores/port.ts';
 import { qdrantAdapter } from '../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../shared/stores/redis/adapter.ts';
+import { warningText } from '../shared/stores/warning.ts';
 
 /** Counts told of a store. */
 const COUNTS_TOLD_MAX = 8;
@@ -44,9 +45,11 @@ export async function tellStore(store: Store): Promise<string> {
     const held = Object.entries(counts).map(([name, count]) => `${name} ${count}`);
     const more = held.length > COUNTS_TOLD_MAX ? [`and ${held.length - COUNTS_TOLD_MAX} more`] : [];
     const contents = [...held.slice(0, COUNTS_TOLD_MAX), ...more].join(', ') || 'empty';
-    return [`${kind} ${version}${edition === undefined ? '' : ` (${edition})`}`, contents, ...warnings].join(
-      '; ',
-    );
+    return [
+      `${kind} ${version}${edition === undefined ? '' : ` (${edition})`}`,
+      contents,
+      ...warnings.map(warningText),
+    ].join('; ');
   } finally {
     await store.close();
   }
@@ -55,7 +58,14 @@ export async function tellStore(store: Store): Promise<string> {
 function lookingOnly(): LegContext {
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   const nothing = () => undefined;
-  return { jobId: 'doctor', timeLeft: () => TIMEOUT_MS, signal, progress: nothing, log: nothing };
+  return {
+    jobId: 'doctor',
+    timeLeft: () => TIMEOUT_MS,
+    signal,
+    progress: nothing,
+    warn: nothing,
+    log: nothing,
+  };
 }
 
 /** The stores that are named, whole; key-value data is either in files or in Redis. The caller closes them. */

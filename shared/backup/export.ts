@@ -10,7 +10,9 @@ import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { withStore } from '../stores/open.ts';
 import type { Cursor, LegContext, Store, StoreName } from '../stores/port.ts';
+import { WarningCollector } from '../stores/warning.ts';
 import { BackupPlan, ExportState, readBackupPlan } from './plan.ts';
+import { writeExportWarnings } from './warnings.ts';
 
 /**
  * A leg ends its segment at this many uncompressed bytes. Far below what one upload can hold in 10,000 parts, small
@@ -43,7 +45,8 @@ export async function exportLeg(
     });
   }
   const progress = new ProgressWriter(environment.bucket, state.job_id, state.store, state.shard, 'export');
-  const context = legContext(environment, leg, state.job_id, progress);
+  const warnings = new WarningCollector();
+  const context = legContext(environment, leg, state.job_id, { progress, warnings });
   const next = await withStore(
     environment.config,
     plan.target,
@@ -83,6 +86,10 @@ export async function exportLeg(
     },
     plan.scopes,
   );
+  await writeExportWarnings(environment.bucket, state.job_id, segmentName(state), {
+    store: state.store,
+    warnings: warnings.all(),
+  });
   const done = next.store === null;
   await progress.close(done);
   return { ...state, leg: state.leg + 1, cursor: done ? null : next, done };

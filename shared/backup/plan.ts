@@ -12,6 +12,7 @@ import { createJob, type JobRecord, readJob, SKIPPED, updateJob } from '../jobs/
 import { storesOf, withStore } from '../stores/open.ts';
 import { STORE_NAMES, type StoreName } from '../stores/port.ts';
 import { Scopes } from '../stores/scopes.ts';
+import { StoreWarning, warningText } from '../stores/warning.ts';
 import { chooseBackupStores, chooseScopes } from './choose-stores.ts';
 import { chooseTarget, freeBackupId } from './names.ts';
 import { BackupRequest } from './request.ts';
@@ -28,7 +29,7 @@ const ProbeRecord = z.object({
   counts: z.record(z.string(), z.number()),
   estimatedBytes: z.number(),
   fence: z.record(z.string(), z.string()),
-  warnings: z.array(z.string()),
+  warnings: z.array(StoreWarning),
 });
 
 /** What a backup is going to do: `staging/<job>/plan.json`, written once, read by every later step. */
@@ -161,7 +162,7 @@ export async function planBackup(
         async (store) => {
           const context = legContext(environment, leg, jobId);
           const probe = await store.probe(context);
-          for (const warning of probe.warnings) environment.log(warning, { store: name });
+          for (const warning of probe.warnings) environment.log(warningText(warning), { store: name });
           return { store: name, probe, shards: await store.plan(context, probe) };
         },
         scopes,

@@ -25,6 +25,10 @@ export const catalogKey = (backupId: string) => `${BACKUPS}${backupId}.json`;
 
 export const stagingPrefix = (jobId: string) => `${STAGING}${jobId}/`;
 export const segmentsPrefix = (jobId: string) => `${STAGING}${jobId}/segments/`;
+export const exportWarningsPrefix = (jobId: string) => `${STAGING}${jobId}/warnings/`;
+/** What one leg of an export warned about; named as its segment. */
+export const exportWarningsKey = (jobId: string, segment: string) =>
+  `${exportWarningsPrefix(jobId)}${segment}.json`;
 export const backupPlanKey = (jobId: string) => `${STAGING}${jobId}/plan.json`;
 export const consistencyKey = (jobId: string) => `${STAGING}${jobId}/consistency.json`;
 export const sealedKey = (jobId: string) => `${STAGING}${jobId}/sealed.json`;

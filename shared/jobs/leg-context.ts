@@ -1,14 +1,18 @@
 import type { Environment, Leg } from '../environment.ts';
 import { isSafetyJob } from '../restore/safety.ts';
 import type { LegContext } from '../stores/port.ts';
+import { type WarningCollector, warningText } from '../stores/warning.ts';
 import type { ProgressWriter } from './progress.ts';
 
-/** The context that store adapters work in, for one leg of a job. */
+/**
+ * The context that store adapters work in, for one leg of a job. Warnings are logged, and collected in `warnings` where the
+ * leg keeps them.
+ */
 export function legContext(
   environment: Environment,
   leg: Leg,
   jobId: string,
-  progress?: ProgressWriter,
+  { progress, warnings }: { progress?: ProgressWriter; warnings?: WarningCollector } = {},
 ): LegContext {
   return {
     jobId,
@@ -16,6 +20,10 @@ export function legContext(
     timeLeft: leg.timeLeft,
     signal: leg.signal,
     progress: (unit, done, total) => progress?.report(unit, done, total),
+    warn: (warning) => {
+      environment.log(warningText(warning), { warning: warning.code });
+      warnings?.add(warning);
+    },
     log: environment.log,
   };
 }

@@ -17,6 +17,7 @@ import { convertScript } from '../stores/neo4j/script/convert.ts';
 import { openStore, storesOf, withStore } from '../stores/open.ts';
 import { storesNamed } from '../stores/part.ts';
 import type { Store, StoreName } from '../stores/port.ts';
+import { warningText } from '../stores/warning.ts';
 import { chooseStores } from './choose-stores.ts';
 import type { Inspection } from './inspection.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
@@ -284,7 +285,10 @@ async function compareStore(
       version: probe.version,
       archive: countsAtDestination(archive.manifest, plan, name),
       target: probe.counts,
-      warnings: [...probe.warnings, ...versionWarnings(archive.manifest, name, probe.version)],
+      warnings: [
+        ...probe.warnings.map(warningText),
+        ...versionWarnings(archive.manifest, name, probe.version),
+      ],
       changes: route?.changes ?? [],
       smoke: await askStore(config, plan, store, context),
       problems: [...problems],

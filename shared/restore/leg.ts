@@ -13,6 +13,7 @@ import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { withStore } from '../stores/open.ts';
 import type { Store, StoreName } from '../stores/port.ts';
+import { StoreWarning, WarningCollector } from '../stores/warning.ts';
 import { Answer } from './answer.ts';
 import { writeDeferred } from './deferred.ts';
 import { underLease } from './lease.ts';
@@ -44,6 +45,8 @@ const LegRecord = z.object({
   tallies: TalliesRecord,
   differences: z.number().int().nonnegative(),
   samples: z.array(z.object({ thing: z.string(), problem: z.string() })),
+  /** What the store warned about. */
+  warnings: z.array(StoreWarning).default([]),
   /** With the last leg of a verification: what the store answered then. */
   smoke: z.array(Answer).optional(),
   /** With the last leg of a verification: the references that lead to this store. */
@@ -81,17 +84,19 @@ async function writeLeg(
   leg: Leg,
 ): Promise<RestoreState> {
   const progress = new ProgressWriter(environment.bucket, state.job_id, name, 'restore', state.phase);
+  const warnings = new WarningCollector();
   const result = await withStore(
     environment.config,
     plan.target,
     name,
-    (store) => runPhase(environment, plan, store, state, leg, progress),
+    (store) => runPhase(environment, plan, store, state, leg, progress, warnings),
     scopesOf(plan),
   );
   const record: LegRecord = {
     tallies: result.tallies,
     differences: result.differences,
     samples: [...result.samples],
+    warnings: warnings.all(),
     ...('smoke' in result ? { smoke: result.smoke, references: result.references } : {}),
   };
   // What a step did that had to stop counts for nothing.
@@ -117,8 +122,9 @@ async function runPhase(
   state: RestoreState,
   leg: Leg,
   progress: ProgressWriter,
+  warnings: WarningCollector,
 ) {
-  const context = legContext(environment, leg, state.job_id, progress);
+  const context = legContext(environment, leg, state.job_id, { progress, warnings });
   const options = storeOptions(plan);
   // No archive needed, and none should be able to stand in the way of tidying up.
   if (state.phase === 'finish') {
@@ -184,6 +190,7 @@ export async function sumLegs(
   const samples: LegRecord['samples'] = [];
   const smoke: Answer[] = [];
   const references: ReferenceCount[] = [];
+  const warnings = new WarningCollector();
   for await (const { key } of environment.bucket.keys(restoreLegsPrefix(jobId, store, phase))) {
     const record = await environment.bucket.requireRecord(key, LegRecord, 'Upload the archive again.');
     legs++;
@@ -191,9 +198,10 @@ export async function sumLegs(
     differences += record.differences;
     smoke.push(...(record.smoke ?? []));
     references.push(...(record.references ?? []));
+    for (const warning of record.warnings) warnings.add(warning);
     samples.push(...record.samples.slice(0, SAMPLES_TOLD_MAX - samples.length));
   }
-  return { legs, tallies, differences, samples, smoke, references };
+  return { legs, tallies, differences, samples, warnings: warnings.all(), smoke, references };
 }
 
 function differs(plan: RestorePlan, store: StoreName, total: LegRecord): IntegrityError {

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { EntryPiece, EntryReader, Json } from '../archive/types.ts';
 import type { Tallies } from '../digest.ts';
 import type { Part } from './part.ts';
+import type { StoreWarning } from './warning.ts';
 
 /** The parts of a knowledge base, each a folder of the archive and a branch of the workflow. */
 export const STORE_NAMES = ['graph', 'vectors', 'kv', 'config'] as const;
@@ -28,6 +29,12 @@ export interface LegContext {
    * lacks is left out then, not an error.
    */
   readonly asIs?: boolean;
+  /**
+   * Something that is left out, or that an operator should look at. Becomes part of the backup's or restore's result; a
+   * leg that is repeated replaces what it said before. Warnings with the same code and text are merged, so call it as
+   * often as needed, with the count and the names that are new.
+   */
+  warn(warning: StoreWarning): void;
   /** A line for the job's log. No data, no secrets. */
   log(message: string, fields?: Record<string, Json>): void;
 }
@@ -49,8 +56,8 @@ export interface StoreProbe {
    * a sample). Equal before and after a backup means `unchanged`.
    */
   readonly fence: Record<string, string>;
-  /** Things an operator should know before a backup or restore goes on; empty in the normal case. */
-  readonly warnings: readonly string[];
+  /** Things an operator should know before a backup or restore continues; empty in the normal case. */
+  readonly warnings: readonly StoreWarning[];
 }
 
 /** A part of a store that one chain of legs exports, independent of the other parts. */

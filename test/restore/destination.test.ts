@@ -135,6 +135,7 @@ describe('the graph', () => {
         timeLeft: () => 1000,
         signal: new AbortController().signal,
         progress: () => undefined,
+        warn: () => undefined,
         log: () => undefined,
       };
       expect(await store.admits(archive, { mode: 'merge', onConflict: 'keep' }, context)).toEqual([

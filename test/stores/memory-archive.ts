@@ -94,6 +94,7 @@ export function legContext(overrides: Partial<LegContext> = {}): LegContext {
     timeLeft: () => 60_000,
     signal: new AbortController().signal,
     progress: () => undefined,
+    warn: () => undefined,
     log: () => undefined,
     ...overrides,
   };

@@ -15,6 +15,7 @@ import {
   type StoreProbe,
   type VerifyLeg,
 } from '../port.ts';
+import type { StoreWarning } from '../warning.ts';
 import { FilesConnection, FilesScope, isIncluded, openFolder } from './connection.ts';
 import { exportFiles } from './export.ts';
 import type { FileInfo, Folder } from './folder.ts';
@@ -76,9 +77,21 @@ class FilesStore implements Store {
     const digest = createHash('sha256');
     for (const { name, version } of files) digest.update(JSON.stringify([name, version]));
     const bytes = files.reduce((sum, { size }) => sum + size, 0);
-    const warnings: string[] = [];
-    if (folders > 0) warnings.push(`${this.#folder.name}: ${folders} folders in it are left out.`);
-    if (leftOut > 0) warnings.push(`${this.#folder.name}: ${leftOut} files are left out by "include".`);
+    const warnings: StoreWarning[] = [];
+    if (folders > 0) {
+      warnings.push({
+        code: 'subfolders-left-out',
+        text: `Subfolders of ${this.#folder.name} are left out.`,
+        count: folders,
+      });
+    }
+    if (leftOut > 0) {
+      warnings.push({
+        code: 'files-left-out',
+        text: `Files of ${this.#folder.name} are left out by "include".`,
+        count: leftOut,
+      });
+    }
     return {
       kind: 'files',
       version: '1',

@@ -45,7 +45,11 @@ export async function probeGraph(
       leftovers === 0
         ? []
         : [
-            `${leftovers} nodes of ${scope.words} still carry the mark of a restore that did not finish; the graph may be incomplete.`,
+            {
+              code: 'unfinished-restore',
+              text: `Nodes of ${scope.words} still carry the mark of a restore that did not finish; the graph may be incomplete.`,
+              count: leftovers,
+            },
           ],
   };
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { AccessDeniedError, InvalidInputError } from '../../errors.ts';
 import type { LegContext, StoreProbe } from '../port.ts';
+import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import type { QdrantClient } from './client.ts';
 import {
   aliasesOf,
@@ -55,9 +56,15 @@ export async function probeQdrant(
   const { names, missing, aliases } = await findCollections(client, scope, signal);
   const counts: Record<string, number> = {};
   const fence: Record<string, string> = {};
-  const warnings = missing.map(
-    (name) => `the server has no collection or alias "${name}", which the configuration names`,
-  );
+  const warnings: StoreWarning[] = [];
+  if (missing.length > 0) {
+    warnings.push({
+      code: 'missing-collections',
+      text: 'The server has no collection or alias with these names, which the configuration lists.',
+      count: missing.length,
+      samples: missing.slice(0, WARNING_SAMPLES_MAX).map((name) => `"${name}"`),
+    });
+  }
   let estimatedBytes = 0;
   let sampled = false;
   for (const name of names) {
@@ -82,9 +89,10 @@ export async function probeQdrant(
     const writes = await countWrites(client, signal);
     if (writes !== undefined) fence.writes = writes;
     else {
-      warnings.push(
-        `the key may not read Qdrant's telemetry, so changes beyond the first ${FENCE_POINTS} points that keep their number go unnoticed`,
-      );
+      warnings.push({
+        code: 'telemetry-unreadable',
+        text: `The API key may not read Qdrant's telemetry: changes beyond the first ${FENCE_POINTS} points that keep the number of points are not noticed.`,
+      });
     }
   }
   return { kind: 'qdrant', version, counts, estimatedBytes, fence, warnings };

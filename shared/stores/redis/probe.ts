@@ -74,7 +74,11 @@ export async function probeKeys(
       leftOut === 0
         ? []
         : [
-            `${client.name}: ${leftOut} ${leftOut === 1 ? 'key' : 'keys'} under the prefix of the scope belong to none of its namespaces and are left out; add a namespace, or set "others" to "include".`,
+            {
+              code: 'keys-outside-namespaces',
+              text: `${client.name}: keys under the prefix of the scope that belong to none of its namespaces are left out; add a namespace, or set "others" to "include".`,
+              count: leftOut,
+            },
           ],
   };
 }

@@ -15,6 +15,7 @@ async function exported(effective: unknown): Promise<string> {
     timeLeft: () => 1000,
     signal: new AbortController().signal,
     progress: () => undefined,
+    warn: () => undefined,
     log: () => undefined,
   };
   const [shard] = await store.plan(context, await store.probe(context));

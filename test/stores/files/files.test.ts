@@ -194,7 +194,7 @@ describe.each(places)('files in %s', (_, create) => {
     const scope = { include: ['kv_store_*.json'] };
     const probe = await open(scope).probe(legContext());
     expect(probe.counts.files).toBe(3);
-    expect(probe.warnings.join()).toContain('7 files are left out');
+    expect(probe.warnings).toEqual([expect.objectContaining({ code: 'files-left-out', count: 7 })]);
     const { archive } = await exportAll(() => open(scope));
     await place.put('kv_store_late.json', Buffer.from('{}'));
     await restoreAll(open(scope), archive);
@@ -281,7 +281,9 @@ describe('a mounted folder', () => {
     await writeFile(join(place.location, 'inner', 'x'), '1');
     await symlink('/etc/passwd', join(place.location, 'link'));
     expect((await open().probe(legContext())).counts.files).toBe(0);
-    expect((await open().probe(legContext())).warnings.join()).toContain('1 folders in it are left out');
+    expect((await open().probe(legContext())).warnings).toEqual([
+      expect.objectContaining({ code: 'subfolders-left-out', count: 1 }),
+    ]);
   });
 
   test('a folder that is not there is named, with what to do', async () => {

@@ -282,7 +282,7 @@ describe('a restore', () => {
       await store.load(archive, REPLACE, next.cursor, context);
     });
     const { warnings } = await withStore(keyed('Again'), (store) => store.probe(legContext()));
-    expect(warnings).toEqual([expect.stringContaining('did not finish')]);
+    expect(warnings).toEqual([expect.objectContaining({ code: 'unfinished-restore' })]);
     const restored = await restoreAll(keyed('Again'), archive);
     expect(restored.samples).toEqual([]);
     expect(await graphContent(driver, 'Again')).toBe(before);

@@ -332,7 +332,9 @@ test('a wrong key, a missing collection, a stranger and a dead server are told a
   expect(wrong.text).not.toContain('wrong-key-91');
   const store = openStore(server, { collections: ['nowhere'] });
   const probe = await store.probe(legContext());
-  expect(probe.warnings).toEqual([expect.stringContaining('"nowhere"')]);
+  expect(probe.warnings).toEqual([
+    expect.objectContaining({ code: 'missing-collections', count: 1, samples: ['"nowhere"'] }),
+  ]);
   const missing = await failure(store.plan(legContext(), probe));
   expect(missing).toMatchObject({ name: 'InvalidInputError', text: expect.stringContaining('"nowhere"') });
   expect(await store.plan({ ...legContext(), asIs: true }, probe)).toEqual([]);

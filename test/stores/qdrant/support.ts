@@ -164,6 +164,7 @@ export function legContext(
     timeLeft: () => (left-- > 0 ? 600_000 : 0),
     signal: new AbortController().signal,
     progress: () => undefined,
+    warn: () => undefined,
     log: (message, fields) => {
       logged.push(`${message} ${JSON.stringify(fields ?? {})}`);
     },

@@ -67,6 +67,7 @@ export function legContext(steps = Number.POSITIVE_INFINITY): LegContext & { log
     timeLeft: () => left--,
     signal: new AbortController().signal,
     progress: () => undefined,
+    warn: () => undefined,
     log: (message) => {
       logged.push(message);
     },
