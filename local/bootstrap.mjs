@@ -49,7 +49,8 @@ if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
 
 /**
  * Whether node_modules holds exactly what the lock file says. npm writes its own record of what it has installed there
- * last of all, so a record means that an installation was complete; packages for other machines are not in it.
+ * last of all, so a record means that an installation was complete; packages for other machines are not in it. Copies of
+ * a checkout may share the record by hard links, so the folders are looked for as well.
  */
 function isInstalled() {
   const record = join(modules, '.package-lock.json');
@@ -58,15 +59,15 @@ function isInstalled() {
   const { packages: found } = JSON.parse(readFileSync(record, 'utf8'));
   const same = Object.entries(found).every(([path, { version }]) => wanted[path]?.version === version);
   const all = Object.entries(wanted).every(
-    ([path, { optional }]) => path === '' || optional || path in found,
+    ([path, { optional }]) => path === '' || optional || (path in found && existsSync(join(root, path))),
   );
   return same && all;
 }
 
 if (!isInstalled()) {
   console.error('Installing the npm packages of package-lock.json …');
-  // Not `npm ci`: it refuses a lock file without the packages of every other platform, and a registry mirror that keeps
-  // only some platforms can't write one. Versions and hashes of the lock file hold here as well, and it is not changed.
+  // Not `npm ci`, which removes what is installed first: here, only what differs is installed. Versions and hashes of the
+  // lock file apply as well, and it is not changed.
   const install = ['install', '--no-save', '--prefix', root, '--no-audit', '--no-fund', '--loglevel=error'];
   const npm = process.env.npm_execpath;
   const code = npm ? await run(process.execPath, [npm, ...install]) : await run('npm', install);
