@@ -7,8 +7,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { chromium, type Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { bytes } from '../cli/format.ts';
+import { startChromium } from '../local/browser.ts';
 import type { BackupList } from '../shared/operations/list-backups.ts';
 import type { JobList } from '../shared/operations/list-jobs.ts';
 
@@ -78,10 +79,7 @@ const SHOTS: readonly Shot[] = [
   { name: 'settings', path: 'settings' },
 ];
 
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
-});
+const { browser, close } = await startChromium();
 try {
   const folder = values.png ?? FOLDER;
   await mkdir(folder, { recursive: true });
@@ -113,5 +111,5 @@ try {
     }
   }
 } finally {
-  await browser.close();
+  await close();
 }

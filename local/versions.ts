@@ -7,6 +7,8 @@ export const VERSIONS = {
   ministack: '1.5.33',
   /** Not a server: the client that tests run as a user would. */
   awscli: '1.46.2',
+  /** Not a server: the browser that tests of the dashboard use, in the npm package `@sparticuz/chromium`. */
+  chromium: '147.0.0',
   /** Not a server: it makes requests of the OpenAPI text and checks the answers. On Python 3.10, 4.30.1. */
   schemathesis: '4.32.5',
   /** Not servers: the systems whose own storage classes write and read what tests save and restore. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { constants, createReadStream, existsSync } from 'node:fs';
+import { access, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { IntegrityError } from '../../shared/errors.ts';
 import { installFolder } from '../folders.ts';
@@ -99,4 +99,20 @@ export async function checkSha256List(folder: string, list: string, source: stri
     );
   }
   for (const [name, expected] of pinned) await checkSha256(join(folder, name), expected, source);
+}
+
+/** The path of a program that is on the PATH, or undefined. */
+export async function findOnPath(
+  program: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<string | undefined> {
+  for (const folder of (environment.PATH ?? '').split(delimiter)) {
+    const path = join(folder, program);
+    const executable = await access(path, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (folder !== '' && executable) return path;
+  }
+  return undefined;
 }

@@ -1,9 +1,8 @@
-import { constants } from 'node:fs';
-import { access, mkdir, readdir, rm } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { LocalStackError } from '../errors.ts';
 import { VERSIONS } from '../versions.ts';
-import { checkSha256, type InstallContext, installed, runInstaller } from './install.ts';
+import { checkSha256, findOnPath, type InstallContext, installed, runInstaller } from './install.ts';
 
 /** Where the server is, and the libraries that it needs besides the system's. */
 export interface RedisProgram {
@@ -92,16 +91,4 @@ async function download(folder: string, context: InstallContext): Promise<void> 
     }
   }
   for (const name of ['lists', 'cache']) await rm(join(folder, name), { recursive: true, force: true });
-}
-
-async function findOnPath(program: string, environment: NodeJS.ProcessEnv): Promise<string | undefined> {
-  for (const folder of (environment.PATH ?? '').split(delimiter)) {
-    const path = join(folder, program);
-    const executable = await access(path, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (folder !== '' && executable) return path;
-  }
-  return undefined;
 }

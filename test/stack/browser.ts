@@ -1,12 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { expect } from '@jest/globals';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { BrowserContext, Page } from 'playwright-core';
+import { startChromium } from '../../local/browser.ts';
 import type { Role } from '../../shared/api/access.ts';
 import { deployedStack } from './harness.ts';
 
-/** Debian's own: playwright-core brings no browser. `.ci/run` installs it. */
-const CHROMIUM = '/usr/bin/chromium';
 /** Longest that a test waits for something on a page, in milliseconds: a deadline for hangs, of jobs as well. */
 const DEADLINE_MS = 120_000;
 const NARROW = { width: 360, height: 780 };
@@ -38,11 +37,7 @@ export interface Visit {
 export async function startBrowser() {
   const stack = deployedStack();
   const root = `${stack.apiUrl()}/`;
-  const browser: Browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    // The tests run as root in containers, where Chromium has no sandbox of its own.
-    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
-  });
+  const { browser, close } = await startChromium();
 
   async function visit(options: VisitOptions = {}): Promise<Visit> {
     const context = await browser.newContext({
@@ -88,7 +83,7 @@ export async function startBrowser() {
     };
   }
 
-  return { stack, root, visit, close: () => browser.close() };
+  return { stack, root, visit, close };
 }
 
 interface Violation {
