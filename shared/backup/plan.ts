@@ -15,7 +15,7 @@ import { Scopes } from '../stores/scopes.ts';
 import { StoreWarning, warningText } from '../stores/warning.ts';
 import { chooseBackupStores, chooseScopes } from './choose-stores.ts';
 import { chooseTarget, freeBackupId } from './names.ts';
-import { BackupRequest } from './request.ts';
+import { BackupRequest, SAFETY_TAG } from './request.ts';
 import { requirePart } from './require-part.ts';
 import { lockOrSkip } from './skip.ts';
 
@@ -103,6 +103,11 @@ export async function planBackup(
   if (request.codec === 'gzip' && (request.level ?? 1) > GZIP_LEVEL_MAX) {
     throw new InvalidInputError(`gzip has no level ${request.level}.`, {
       remedy: `Choose a level from 1 to ${GZIP_LEVEL_MAX}, or codec "zstd".`,
+    });
+  }
+  if (!request.part_of && request.tags.includes(SAFETY_TAG)) {
+    throw new InvalidInputError(`Tag "${SAFETY_TAG}" is reserved for the safety backups of restores.`, {
+      remedy: 'Choose another tag.',
     });
   }
   const jobId = jobIdOf(execution);

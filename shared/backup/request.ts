@@ -11,6 +11,21 @@ export const Retention = z.union([
   z.literal('permanent'),
 ]);
 
+/** Tag of the safety backups that restores take. Reserved: no request and no change may add or remove it. */
+export const SAFETY_TAG = 'pre-restore';
+
+const Tag = z.string().min(1).max(128);
+const TAGS_MAX = 50;
+
+/** Tags that a person may give to a backup. */
+export const OwnTags = z
+  .array(
+    Tag.refine((tag) => tag !== SAFETY_TAG, {
+      error: `"${SAFETY_TAG}" is reserved for the safety backups of restores`,
+    }),
+  )
+  .max(TAGS_MAX);
+
 /** Input of the backup workflow: what `aws stepfunctions start-execution --input` takes. `{}` is a full backup. */
 export const BackupRequest = z.strictObject({
   /** Which configured target; may be left out where there is only one, or one called `default`. */
@@ -24,7 +39,7 @@ export const BackupRequest = z.strictObject({
    * are saved. Whatever it names must be there.
    */
   only: Part.optional(),
-  tags: z.array(z.string().min(1).max(128)).max(50).default([]),
+  tags: z.array(Tag).max(TAGS_MAX).default([]),
   note: z.string().max(1000).optional(),
   retention: Retention.optional(),
   codec: z.enum(['gzip', 'zstd']).default('gzip'),

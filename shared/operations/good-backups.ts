@@ -1,5 +1,5 @@
+import { SAFETY_TAG } from '../backup/request.ts';
 import { catalogEntries } from '../catalog/read.ts';
-import { SAFETY_TAG } from '../restore/safety.ts';
 import type { OperationsContext } from './context.ts';
 import { type ListedItem, readListed } from './read-listed.ts';
 import type { BackupSummary } from './summaries.ts';

@@ -1,13 +1,17 @@
 import type { z } from 'zod';
 import { chooseBackupStores, chooseScopes } from '../backup/choose-stores.ts';
 import { backupIdOf, chooseTarget } from '../backup/names.ts';
-import { BackupRequest } from '../backup/request.ts';
+import { BackupRequest, OwnTags } from '../backup/request.ts';
 import { Id } from '../ids.ts';
 import type { OperationsContext } from './context.ts';
 import { newJobId, StartedJob, startJob } from './start.ts';
 
 /** What a person may ask for: everything of a backup request but what the workflows say to each other. */
-export const StartBackupInput = BackupRequest.omit({ part_of: true, schedule: true, requested_by: true });
+export const StartBackupInput = BackupRequest.omit({
+  part_of: true,
+  schedule: true,
+  requested_by: true,
+}).extend({ tags: OwnTags.default([]) });
 export type StartBackupInput = z.infer<typeof StartBackupInput>;
 
 export const StartedBackup = StartedJob.extend({

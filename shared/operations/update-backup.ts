@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { BackupRequest, Retention } from '../backup/request.ts';
+import { BackupRequest, Retention, SAFETY_TAG } from '../backup/request.ts';
 import { ConflictError } from '../bucket/bucket.ts';
 import { catalogKey } from '../bucket/layout.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
+import { InvalidInputError } from '../errors.ts';
 import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
 
@@ -22,7 +23,7 @@ export const BackupChanges = z
   });
 export type BackupChanges = z.infer<typeof BackupChanges>;
 
-/** Changes tags, note or retention of a backup. Throws NotFoundError. */
+/** Changes tags, note or retention of a backup. Throws NotFoundError, and InvalidInputError for the reserved tag. */
 export function updateBackup(
   context: OperationsContext,
   backupId: string,
@@ -44,6 +45,12 @@ export function updateBackup(
 function changeTags(tags: readonly string[], { tags: all, add_tags, remove_tags }: BackupChanges): string[] {
   const removed = new Set(remove_tags);
   const changed = all ?? [...tags.filter((tag) => !removed.has(tag)), ...(add_tags ?? [])];
+  if (changed.includes(SAFETY_TAG) !== tags.includes(SAFETY_TAG)) {
+    throw new InvalidInputError(
+      `Tag "${SAFETY_TAG}" marks the safety backups of restores and can't be added or removed.`,
+      { remedy: 'Choose another tag.' },
+    );
+  }
   return Tags.parse([...new Set(changed)]);
 }
 

@@ -19,7 +19,7 @@ import {
   RollbackRequest,
   UploadRequest,
 } from './request.ts';
-import { findSafetyBackup } from './safety.ts';
+import { findSafetyBackup, isSafetyJob } from './safety.ts';
 
 /** Output of the first step of a restore. */
 export type Admission =
@@ -139,6 +139,7 @@ async function planCatalogRestore(
     confirmed: isConfirmed(confirm, wanted),
     requestedBy: requested_by,
     backupId: backup_id,
+    savedScopes: isSafetyJob(found.value.job_id) && found.value.target === wanted,
   });
 }
 
@@ -164,6 +165,7 @@ async function planRollback(
     confirmed: true,
     requestedBy: `restore ${jobId}`,
     backupId: safety.backup_id,
+    savedScopes: true,
   });
   return { ...plan, rollback_of: jobId };
 }
@@ -220,6 +222,7 @@ function makePlan(
     confirmed: boolean;
     requestedBy: string | undefined;
     backupId?: string;
+    savedScopes?: boolean;
   },
 ): RestorePlan {
   return {
@@ -232,6 +235,7 @@ function makePlan(
     options: wanted.options,
     stores: chooseStores(environment.config, wanted.target, wanted.options),
     confirmed: wanted.confirmed,
+    ...(wanted.savedScopes ? { saved_scopes: true } : {}),
     ...(wanted.requestedBy === undefined ? {} : { requested_by: wanted.requestedBy }),
   };
 }

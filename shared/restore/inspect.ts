@@ -23,7 +23,7 @@ import type { Inspection } from './inspection.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { countReferences } from './references.ts';
 import { RestoreOptions } from './request.ts';
-import { readThrough, reasonOf, routeStore, viewOf } from './routes.ts';
+import { readThrough, reasonOf, routeStore, scopeChange, viewOf } from './routes.ts';
 import { askStore } from './smoke.ts';
 
 /** Problems that an error tells; the inspection's record has all of them. */
@@ -268,6 +268,7 @@ async function compareStore(
     refusals.push(reasonOf(error));
   }
   const route = plan.routes[name];
+  const otherScope = scopeChange(config, plan, archive, name);
   const look = async (store: Store) => {
     const context = legContext(environment, leg, plan.job_id);
     const probe = await store.probe(context);
@@ -289,7 +290,7 @@ async function compareStore(
         ...probe.warnings.map(warningText),
         ...versionWarnings(archive.manifest, name, probe.version),
       ],
-      changes: route?.changes ?? [],
+      changes: [...(route?.changes ?? []), ...(otherScope === undefined ? [] : [otherScope])],
       smoke: await askStore(config, plan, store, context),
       problems: [...problems],
     };

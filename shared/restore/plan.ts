@@ -5,7 +5,7 @@ import { restorePlanKey, UPLOADS } from '../bucket/layout.ts';
 import { Id } from '../ids.ts';
 import { STORE_NAMES, type RestoreOptions as StoreOptions } from '../stores/port.ts';
 import type { Scopes } from '../stores/scopes.ts';
-import { RestoreOptions } from './request.ts';
+import { RestoreOptions, RollbackRequest } from './request.ts';
 import { Routes } from './routes-record.ts';
 
 /** One version of one object: what was inspected is what is loaded, whatever is uploaded meanwhile. */
@@ -34,6 +34,11 @@ export const RestorePlan = z.object({
   routes: Routes.optional(),
   /** Whether the target is saved before it is touched; set when the restore begins to write. */
   safety: z.enum(['taken', 'declined by the request', 'not for a rollback']).optional(),
+  /**
+   * True where a safety backup is restored into its own target: into the scopes that it was saved from, whatever the
+   * configuration says by now. Read from the catalog record, since an archive's manifest says what its author likes.
+   */
+  saved_scopes: z.boolean().optional(),
   /** The restore whose target this one puts back to what it was. */
   rollback_of: Id.optional(),
   /** The restore whose deferred relationships this one attaches. */
@@ -104,13 +109,20 @@ export function jobIdsOfUpload(event: UploadEvent): { requested: string | undefi
 
 /** The upload that an execution was started by, read from its input; undefined for other inputs. */
 export function uploadOfInput(input: string | null | undefined): UploadEvent | undefined {
-  let value: unknown;
+  return UploadEvent.safeParse(parsed(input)).data;
+}
+
+/** The restore that an execution was started to roll back, read from its input; undefined for other inputs. */
+export function rollbackOfInput(input: string | null | undefined): string | undefined {
+  return RollbackRequest.safeParse(parsed(input)).data?.rollback_of;
+}
+
+function parsed(input: string | null | undefined): unknown {
   try {
-    value = JSON.parse(input ?? '');
+    return JSON.parse(input ?? '');
   } catch {
     return undefined;
   }
-  return UploadEvent.safeParse(value).data;
 }
 
 /**

@@ -3,6 +3,7 @@ import type { OpenedArchive } from '../archive/open.ts';
 import type { EntryReader } from '../archive/types.ts';
 import { findTarget, type NgbakConfig } from '../config.ts';
 import { InvalidInputError, NgbakError } from '../errors.ts';
+import { isSameJson } from '../input.ts';
 import { profileScopes } from '../profiles/profiles.ts';
 import { settleStore } from '../stores/open.ts';
 import { withinPart } from '../stores/part.ts';
@@ -10,7 +11,9 @@ import type { LegContext, Route, StoreAdapter, StoreName } from '../stores/port.
 import { viewWholeKeys } from '../stores/redis/ngraf-023.ts';
 import type { RestorePlan } from './plan.ts';
 import { RouteRecord } from './routes-record.ts';
-import { SAFETY_TAG } from './safety.ts';
+
+/** Characters of a scope that a change shows. */
+const SCOPE_SHOWN_MAX = 300;
 
 /**
  * Where a restore puts the data of one store, from what the archive, the configuration and the request say. Throws
@@ -30,10 +33,7 @@ export async function routeStore(
   );
   const { manifest } = archive;
   const saved = savedScope(config, plan, manifest, adapter, name);
-  // What was saved of a target before a restore goes back to where exactly it was.
-  const goesBack =
-    plan.attach_of !== undefined ||
-    (manifest.tags.includes(SAFETY_TAG) && manifest.scope.target === plan.target);
+  const goesBack = restoresSavedScopes(plan);
   const target = goesBack && plan.options.rename === undefined && saved !== undefined ? saved : configured;
   const sameProfile = manifest.scope.profile === findTarget(config, plan.target).profile;
   const { rename = {} } = plan.options;
@@ -43,6 +43,39 @@ export async function routeStore(
   const origin = plan.options.label_origin ? originOf(manifest) : undefined;
   const route: Route = await adapter.route(archive, saved, target, { only, rename, sameProfile, origin });
   return RouteRecord.parse(JSON.parse(JSON.stringify(route)));
+}
+
+/**
+ * Whether data go back into the scope that they were saved from, in place of the configured one. Only for archives that
+ * ngbak itself keeps, and never because a manifest asks for it: what is cleared would be the choice of its author.
+ */
+function restoresSavedScopes({ attach_of, rollback_of, saved_scopes }: RestorePlan): boolean {
+  return attach_of !== undefined || rollback_of !== undefined || saved_scopes === true;
+}
+
+/**
+ * Says that an archive of this target was saved from another scope than the one which is restored; undefined where it
+ * is the same one.
+ */
+export function scopeChange(
+  config: NgbakConfig,
+  plan: RestorePlan,
+  { manifest }: OpenedArchive,
+  name: StoreName,
+): string | undefined {
+  const saved: unknown = manifest.scope.scopes?.[name];
+  if (saved === undefined || name === 'config' || manifest.scope.only !== undefined) return undefined;
+  if (manifest.scope.target !== plan.target || restoresSavedScopes(plan)) return undefined;
+  const { scope, adapter } = settleStore(config, plan.target, name, plan.options.rename?.parameters);
+  const parsed = adapter.Scope.safeParse(saved);
+  if (parsed.success && isSameJson({ scope: parsed.data }, { scope })) return undefined;
+  return `the archive was saved from another scope than the target has now: ${showScope(saved)}; only the target's own scope is cleared and restored: ${showScope(scope)}`;
+}
+
+/** A scope in one line. An archive may say anything there: bounded, and without characters that turn text around. */
+function showScope(scope: unknown): string {
+  const text = JSON.stringify(scope).replaceAll(/[\p{C}\u2028\u2029]/gu, '\ufffd');
+  return text.length <= SCOPE_SHOWN_MAX ? text : `${text.slice(0, SCOPE_SHOWN_MAX)}…`;
 }
 
 /** Where restored data comes from, as it is told in the job and, on request, on the data. */

@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { BackupRequest } from '../backup/request.ts';
+import { type BackupRequest, SAFETY_TAG } from '../backup/request.ts';
 import type { Bucket } from '../bucket/bucket.ts';
 import { catalogKey } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { readJob } from '../jobs/record.ts';
 import { type RestorePlan, scopesOf } from './plan.ts';
 
-/** Tag of every safety backup in the catalog. */
-export const SAFETY_TAG = 'pre-restore';
 /** How long a safety backup is kept, unless somebody changes it. */
 const SAFETY_RETENTION = '14d';
 /** Length limit of Step Functions execution names, and so of job ids. */

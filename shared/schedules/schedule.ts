@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { BackupRequest } from '../backup/request.ts';
+import { BackupRequest, OwnTags } from '../backup/request.ts';
 import { Id } from '../ids.ts';
 import { ScheduleExpression } from './expression.ts';
 import { TimeZone } from './time-zone.ts';
@@ -11,7 +11,11 @@ export const ScheduleName = Id.max(64);
 export const MADE_BY_DEPLOYMENT = 'deployment';
 
 /** What a schedule backs up, with tags, note and retention of its own: a backup request without what only workflows say. */
-export const ScheduledBackup = BackupRequest.omit({ part_of: true, requested_by: true, schedule: true });
+export const ScheduledBackup = BackupRequest.omit({
+  part_of: true,
+  requested_by: true,
+  schedule: true,
+}).extend({ tags: OwnTags.default([]) });
 export type ScheduledBackup = z.infer<typeof ScheduledBackup>;
 
 /** What can be set in a schedule. */

@@ -1,9 +1,9 @@
 import { beforeEach, expect, test } from '@jest/globals';
+import { SAFETY_TAG } from '../../shared/backup/request.ts';
 import { catalogKey } from '../../shared/bucket/layout.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { describeDeployment } from '../../shared/operations/describe-deployment.ts';
 import { overview } from '../../shared/operations/overview.ts';
-import { SAFETY_TAG } from '../../shared/restore/safety.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';

@@ -1,8 +1,10 @@
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArchive } from '../../shared/archive/open.ts';
 import { bufferSource } from '../../shared/archive/sources.ts';
 import type { Content } from '../archive/build.ts';
 import { type Forgery, forge, rawArchive, rawEntry } from '../archive/forge.ts';
+import { withClients } from './content.ts';
 import { type Prepared, prepareTrial, readHeld, settled } from './restore-trial.ts';
 
 /** A sound archive of the target, taken apart: what is changed in it is all that is wrong with it. */
@@ -178,4 +180,41 @@ describe('an archive', () => {
       expect(await readHeld(trial)).toEqual(now.held);
     },
   );
+});
+
+describe('an archive that passes itself off as a safety backup whose scope was the whole server', () => {
+  const scope = () => ({
+    ...(parts.manifest.scope as object),
+    scopes: { graph: {}, vectors: {}, kv: { prefix: '' } },
+  });
+  const seekable = () => bent(undefined, { tags: ['pre-restore'], scope: scope() });
+
+  test.each<[string, () => Promise<Buffer>]>([
+    ['seekable', seekable],
+    ['packed again by tar', async () => gzipSync(gunzipSync(await seekable()))],
+  ])('(%s) leaves what others keep on the same servers alone', async (_name, make) => {
+    const { trial } = prepared;
+    await withClients(async ({ cypher, redis, qdrant }) => {
+      const read = async () => ({
+        keys: (await redis.keys('bystander:*')).sort(),
+        nodes: await cypher('MATCH (n:Bystander) RETURN n.i AS i ORDER BY i'),
+        collection: (await qdrant('GET', '/collections/bystanders/exists')).result,
+      });
+      try {
+        await redis.mset(Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`bystander:${i}`, 'x'])));
+        await cypher('UNWIND range(1, 30) AS i CREATE (:Bystander {i: i})');
+        await qdrant('PUT', '/collections/bystanders', { vectors: { size: 2, distance: 'Dot' } });
+        const before = await read();
+        const job = await trial.stack.restoreByUpload(trial.target, await make());
+        expect(['completed', 'failed', 'rolled_back']).toContain(job.state);
+        expect(await settled(trial, job.job_id)).toEqual([]);
+        expect(await read()).toEqual(before);
+        expect(before.keys).toHaveLength(50);
+      } finally {
+        await redis.del((await redis.keys('bystander:*')).concat('bystander:none'));
+        await cypher('MATCH (n:Bystander) DELETE n');
+        await qdrant('DELETE', '/collections/bystanders');
+      }
+    });
+  });
 });
