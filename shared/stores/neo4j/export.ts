@@ -3,9 +3,11 @@ import { InvalidInputError } from '../../errors.ts';
 import { parseInput } from '../../input.ts';
 import { LineChunk } from '../line-chunk.ts';
 import type { Cursor, ExportStep, LegContext, Shard } from '../port.ts';
+import { EndDigests } from './end-digests.ts';
 import { type Encode, LinePage } from './line-page.ts';
 import { CHUNK_BYTES, CHUNK_ROOM_BYTES, encodeNode, encodeRelationship } from './lines.ts';
 import { PAGES_AT_ONCE, readNodes, readRelationships } from './read-range.ts';
+import type { ReadNode } from './read-record.ts';
 import { encodeSchema, readSchema } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
@@ -42,7 +44,7 @@ export async function* exportShard(
     cursor === null
       ? firstOf(plan, 'nodes')
       : parseInput(ExportCursor, cursor, `The cursor of shard ${shard.id}`, 'Start a new backup.');
-  const room = makeRoom(server, scope);
+  const room = makeRoom(server, scope, context.signal);
   if (at?.stage === 'nodes' && plan.nodes !== null) {
     yield* exportRange(server, scope, plan, plan.nodes, at, room, context);
     at = firstOf(plan, 'relationships');
@@ -60,12 +62,15 @@ interface Room {
   /** Relationships that lead out of the scope. */
   readonly dangling: LineChunk;
   readonly pages: LinePage[];
+  readonly digests: EndDigests;
 }
 
-function makeRoom(server: Neo4jServer, scope: ScopeText): Room {
+function makeRoom(server: Neo4jServer, scope: ScopeText, signal: AbortSignal): Room {
+  const digests = new EndDigests(server, signal);
   const encode: Encode = (record) => {
     const isNode = !('type' in record);
     const encoded = isNode ? encodeNode(record) : encodeRelationship(record, scope.keyProperty);
+    if (isNode && !hasKey(record, scope)) digests.keepLarge(record, encoded.canonical);
     checkLength(server, isNode ? 'nodes' : 'relationships', record.id, encoded.line);
     return encoded;
   };
@@ -73,7 +78,12 @@ function makeRoom(server: Neo4jServer, scope: ScopeText): Room {
     inside: new LineChunk(CHUNK_ROOM_BYTES, CHUNK_BYTES),
     dangling: new LineChunk(CHUNK_ROOM_BYTES),
     pages: Array.from({ length: PAGES_AT_ONCE }, () => new LinePage(encode)),
+    digests,
   };
+}
+
+function hasKey({ properties }: ReadNode, { keyProperty }: ScopeText): boolean {
+  return keyProperty !== undefined && Object.hasOwn(properties, keyProperty);
 }
 
 /** Where a stage starts; where the shard has nothing for it, where the next one does. Null after the last. */
@@ -97,7 +107,7 @@ async function* exportRange(
   const stage = cursor.stage === 'nodes' ? 'nodes' : 'relationships';
   const after = firstOf(plan, stage === 'nodes' ? 'relationships' : 'schema');
   let number = cursor.chunk;
-  const { inside, dangling, pages } = room;
+  const { inside, dangling, pages, digests } = room;
   let { done } = cursor;
   const step = (next: ExportCursor | null): ExportStep => {
     const pieces = [
@@ -119,7 +129,7 @@ async function* exportRange(
   const reading =
     stage === 'nodes'
       ? readNodes(server, scope, range, from, context.signal, pages)
-      : readRelationships(server, scope, range, from, context.signal, pages);
+      : readRelationships(server, scope, range, from, context.signal, pages, { digests });
   for await (const { sink, count } of reading) {
     for (let index = 0; index < count; ) {
       if (inside.bytes + dangling.bytes >= CHUNK_BYTES) {

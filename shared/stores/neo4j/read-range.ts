@@ -1,6 +1,7 @@
 import type { Record as Neo4jRecord } from 'neo4j-driver';
 import { collectGarbage } from '../../collect-garbage.ts';
 import { IntegrityError } from '../../errors.ts';
+import { EndDigests, isNamed } from './end-digests.ts';
 import {
   NODE_COLUMNS,
   parseNode,
@@ -84,7 +85,14 @@ export function readRelationships<Sink extends PageSink<ReadRelationship>>(
   from: bigint,
   signal: AbortSignal,
   sinks: Sink[],
-  columns: { archiveIds?: boolean } = {},
+  {
+    archiveIds = false,
+    digests = new EndDigests(server, signal),
+  }: {
+    readonly archiveIds?: boolean;
+    /** Digests of ends that are known already. */
+    readonly digests?: EndDigests;
+  } = {},
 ): AsyncGenerator<ReadPage<Sink>> {
   const [a, b] = [scope.contains('a'), scope.contains('b')];
   const touches = scope.label === undefined ? '' : ` AND (${a} OR ${b})`;
@@ -92,11 +100,13 @@ export function readRelationships<Sink extends PageSink<ReadRelationship>>(
     server,
     kind: 'relationships',
     sorted: `MATCH (a)-[x]->(b) WHERE id(x) >= $from AND id(x) <= $last${touches}`,
-    seek: `MATCH (a)-[r]->(b) WHERE id(r) = i${touches} RETURN ${relationshipColumns(scope, columns)}`,
+    seek: `MATCH (a)-[r]->(b) WHERE id(r) = i${touches} RETURN ${relationshipColumns(scope, { archiveIds })}`,
     range,
     from,
     signal,
     parse: (row) => parseRelationship(row, scope),
+    isComplete: ({ start, end }) => isNamed(start) && isNamed(end),
+    complete: (records) => digests.complete(records),
     sinks,
   });
 }
@@ -113,6 +123,10 @@ interface Reading<T, Sink> {
   readonly from: bigint;
   readonly signal: AbortSignal;
   readonly parse: (row: Neo4jRecord) => T;
+  /** False for a record that lacks something which {@link Reading.complete} looks up. Absent: none does. */
+  readonly isComplete?: (record: T) => boolean;
+  /** Looks up what records lack. Records that are gone by now are left out. */
+  readonly complete?: (records: readonly T[]) => Promise<readonly T[]>;
   /** Those that no page is in. */
   readonly sinks: Sink[];
 }
@@ -147,7 +161,12 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
   /** Most records that it may have: where it has as many, more of its ids may follow. */
   readonly limit: number;
   readonly sink: Sink;
+  /** Records in the sink. */
   count = 0;
+  /** Records that the server returned. */
+  #returned = 0;
+  /** From the first record on that lacks something: they keep their order. */
+  #incomplete: T[] = [];
   /** Id of its last record so far: the next one must be greater. */
   #last: bigint;
 
@@ -163,15 +182,34 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
   add(row: Neo4jRecord): void {
     const { parse, server, kind } = this.#reading;
     const record = parse(row);
-    const isAsked = record.id > this.#last && record.id < this.end && this.count < this.limit;
+    const isAsked = record.id > this.#last && record.id < this.end && this.#returned < this.limit;
     if (!isAsked) throw notAsked(server, kind);
     this.#last = record.id;
+    this.#returned++;
+    if (this.#incomplete.length > 0 || this.#reading.isComplete?.(record) === false) {
+      this.#incomplete.push(record);
+    } else {
+      this.#take(record);
+    }
+  }
+
+  /** Looks up what records lack; to be called after the last one. */
+  async complete(): Promise<void> {
+    if (this.#incomplete.length === 0) return;
+    const records = (await this.#reading.complete?.(this.#incomplete)) ?? this.#incomplete;
+    this.#incomplete = [];
+    for (const record of records) this.#take(record);
+  }
+
+  #take(record: T): void {
     this.sink.add(record);
     if (++this.count % COLLECT_ROWS === 0) collectGarbage();
   }
 
   clear(): void {
     this.count = 0;
+    this.#returned = 0;
+    this.#incomplete = [];
     this.#last = this.from - 1n;
     this.sink.clear();
   }
@@ -179,7 +217,7 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
   /** Where the rest begins if there were more records than it may have; null if it is complete. */
   rest(): bigint | null {
     const next = this.#last + 1n;
-    return this.count === this.limit && next < this.end ? next : null;
+    return this.#returned === this.limit && next < this.end ? next : null;
   }
 
   read(): ReadPage<Sink> {
@@ -203,13 +241,15 @@ async function* readSpan<T extends { readonly id: bigint }, Sink extends PageSin
     if (sink === undefined) throw new TypeError('more pages at once than sinks');
     const page = new Page(reading, first, end, rows.next(), sink);
     const limit = BigInt(page.limit);
-    const done = server.page(
-      `reading ${kind}`,
-      `UNWIND ${listed === undefined ? 'range($first, $last)' : '$ids'} AS i ${seek} LIMIT $rows`,
-      { ...(listed === undefined ? { first, last: end - 1n } : { ids: listed }), rows: limit },
-      signal,
-      page,
-    );
+    const done = server
+      .page(
+        `reading ${kind}`,
+        `UNWIND ${listed === undefined ? 'range($first, $last)' : '$ids'} AS i ${seek} LIMIT $rows`,
+        { ...(listed === undefined ? { first, last: end - 1n } : { ids: listed }), rows: limit },
+        signal,
+        page,
+      )
+      .then(() => page.complete());
     // A failure is told when the page's turn comes; where nobody asks for it any more, there is nobody to tell.
     done.catch(() => undefined);
     return { page, done };

@@ -11,14 +11,14 @@ export interface ReadNode {
   readonly properties: Properties;
 }
 
-/** An end of a relationship: labels, then the key's value, or pairs of properties. */
+/** An end of a relationship: its labels, and the value of its key or a digest. */
 export interface ReadEnd {
   readonly id: bigint;
   readonly labels: readonly string[];
   /** Value of the scope's key property; null where there is none. */
   readonly key: unknown;
-  /** Where `key` is null: the node's properties that are no lists, as pairs. */
-  readonly scalars: readonly (readonly [string, unknown])[] | null;
+  /** If `key` is null: digest of the labels and of the properties that are not lists; undefined until it was looked up. */
+  readonly digest: string | undefined;
   /** The node's id within the archive that is being restored; null outside of restores. */
   readonly loaded: unknown;
 }
@@ -48,28 +48,26 @@ export function parseNode(row: Neo4jRecord): ReadNode {
 
 /**
  * What a query returns of a relationship `r` from `a` to `b`: as few columns as possible, since each costs the server
- * a tenth of what the relationship itself does. `archiveIds` asks for those of a restore, too.
+ * a tenth of what the relationship itself does. No property of an end but its key: see {@link EndDigests}. `archiveIds`
+ * asks for the ids that a restore gave the ends, too.
  */
 export function relationshipColumns(scope: ScopeText, { archiveIds = false } = {}): string {
   const ids = archiveIds ? [`a.${ID_PROPERTY}`, `b.${ID_PROPERTY}`] : [];
   return ['id(r), type(r), properties(r)', endColumns('a', scope), endColumns('b', scope), ...ids].join(', ');
 }
 
-/**
- * Labels and the key's value; where there is no key, every property that is no list (`toStringOrNull` is null for lists
- * only). No property is a list of lists, so one that begins with an empty list tells the two apart.
- */
 function endColumns(variable: string, { keyProperty }: ScopeText): string {
-  const pairs = `[[]] + [p IN keys(${variable}) WHERE toStringOrNull(${variable}[p]) IS NOT NULL | [p, ${variable}[p]]]`;
-  const identity =
-    keyProperty === undefined ? pairs : `coalesce(${variable}.${quote(keyProperty)}, ${pairs})`;
-  return `id(${variable}), labels(${variable}), ${identity} AS ${variable}Identity`;
+  const columns = `id(${variable}), labels(${variable})`;
+  return keyProperty === undefined
+    ? columns
+    : `${columns}, ${variable}.${quote(keyProperty)} AS ${variable}Key`;
 }
 
-/** Reads a row of {@link relationshipColumns}. */
+/** Reads a row of {@link relationshipColumns}. Ends without a key have no digest yet. */
 export function parseRelationship(row: Neo4jRecord, scope: ScopeText): ReadRelationship {
-  const start = parseEnd(row, 3, 9);
-  const end = parseEnd(row, 6, 10);
+  const width = scope.keyProperty === undefined ? 2 : 3;
+  const start = parseEnd(row, 3, width, 3 + 2 * width);
+  const end = parseEnd(row, 3 + width, width, 4 + 2 * width);
   return {
     id: row.get(0),
     type: row.get(1),
@@ -80,14 +78,12 @@ export function parseRelationship(row: Neo4jRecord, scope: ScopeText): ReadRelat
   };
 }
 
-function parseEnd(row: Neo4jRecord, at: number, loadedAt: number): ReadEnd {
-  const identity: unknown = row.get(at + 2);
-  const isPairs = Array.isArray(identity) && Array.isArray(identity[0]);
+function parseEnd(row: Neo4jRecord, at: number, width: number, loadedAt: number): ReadEnd {
   return {
     id: row.get(at),
     labels: row.get(at + 1),
-    key: isPairs ? null : identity,
-    scalars: isPairs ? identity.slice(1) : null,
+    key: width > 2 ? row.get(at + 2) : null,
+    digest: undefined,
     loaded: row.length > loadedAt ? row.get(loadedAt) : null,
   };
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import { InvalidInputError, UnavailableError } from '../../../shared/errors.ts';
@@ -119,6 +120,40 @@ describe('a graph archive', () => {
     expect(second).toEqual(first);
     const [third, fourth] = await twice(openGraph(server, { label: 'T' }), create);
     expect(fourth).toEqual(third);
+  });
+
+  test('reads a large property of a node once or twice, however many relationships the node has', async () => {
+    const text = 'x'.repeat(3_000_000);
+    await run(driver, "CREATE (:Hub {n: 1, text: $text, list: ['a', 'b']})", { text });
+    await run(
+      driver,
+      'MATCH (h:Hub) UNWIND range(1, 300) AS i CREATE (h)-[:R {i: i}]->(:Leaf {i: i})-[:S]->(h)',
+    );
+    const [host = '', port] = server.uri.replace('bolt://', '').split(':');
+    const proxy = await startCutProxy(host, Number(port));
+    try {
+      // With each relationship, the property would be 1.8 GB.
+      proxy.cutAfter(24_000_000);
+      const open = openGraph({ ...server, uri: `bolt://127.0.0.1:${proxy.port}` });
+      const { archive, tallies } = await exportAll(open);
+      expect(proxy.cuts()).toBe(0);
+      expect(tallies.relationships?.count).toBe(600);
+      // The digest that archives have had from the beginning: of labels and properties that are not lists.
+      const body = `"labels":["Hub"],"properties":{"n":1,"text":${JSON.stringify(text)}}`;
+      const digest = createHash('sha256').update(body).digest('hex').slice(0, 32);
+      const ends = linesOf(archive, 'graph/relationships-').map(({ label, start, end }) =>
+        label === 'R' ? start : end,
+      );
+      expect(new Set(ends.map((end) => (end as { digest: string }).digest))).toEqual(new Set([digest]));
+      // A leg that starts at the relationships has not seen the node.
+      expect((await exportAll(open, 1)).tallies).toEqual(tallies);
+      proxy.cutAfter(24_000_000);
+      const restored = await restoreAll(open, archive);
+      expect([restored.samples, restored.readBack.relationships]).toEqual([[], tallies.relationships]);
+      expect(proxy.cuts()).toBe(0);
+    } finally {
+      await proxy.close();
+    }
   });
 
   test('has another tally where a relationship has other ends, with and without keys', async () => {
