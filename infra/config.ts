@@ -5,7 +5,7 @@ import { Id } from '../shared/ids.ts';
 import { parseInput, parseJson } from '../shared/input.ts';
 import { TimeZone } from '../shared/schedules/time-zone.ts';
 import { settleStore } from '../shared/stores/open.ts';
-import { STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
+import { DATA_MB, STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
 
 /** Retentions that CloudWatch Logs knows, in days: the allowed values of its PutRetentionPolicy call. */
 const LOG_RETENTION_DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653];
@@ -100,6 +100,11 @@ export const Deployment = z.strictObject({
   fileSystem: FileSystem.optional(),
   /** Shards of one store that are exported at the same time. Each is one connection to the store's server. */
   exportersPerStore: z.number().int().min(1).max(40).default(4),
+  /**
+   * Memory of the functions that move data (exporters, importers, inspection, verification), in MB. A new AWS account
+   * allows 3,008 at most; more memory is more CPU.
+   */
+  exporterMemoryMb: z.number().int().min(1024).max(10_240).default(DATA_MB),
   /**
    * Concurrent executions set aside for each exporter function, and their ceiling. None by default: a new AWS account
    * has 10 in all and must keep them unreserved, and `exportersPerStore` bounds what a backup asks of a server.

@@ -4,6 +4,11 @@ import type { BucketAccess } from './archive-bucket.ts';
 
 /** Memory at which Lambda gives a function one full virtual CPU, in MB (AWS Lambda developer guide, "Memory"). */
 const ONE_CPU_MB = 1769;
+/**
+ * Memory of the functions that move data, in MB, where `exporterMemoryMb` does not say otherwise: the most that Lambda
+ * allows in a new AWS account (Lambda quotas, "Function memory allocation"), and 1.7 virtual CPUs.
+ */
+export const DATA_MB = 3008;
 /** A record is read, changed, written: the runtime and the SDK need this, and no CPU waits. */
 const RECORDS_MB = 512;
 /** Lambda's longest run. Steps that work in legs use all of it, so that there are few. */
@@ -15,10 +20,14 @@ const API_MINUTES = 0.5;
 export type StoreWithServer = 'graph' | 'vectors' | 'kv';
 export const STORES_WITH_SERVER = STORE_NAMES.filter((name) => name !== 'config');
 
+/** Whether a function's memory is `exporterMemoryMb` of the configuration. */
+const DATA = 'exporterMemoryMb';
+
 /** What one function is given. */
 export interface FunctionSize {
   readonly description: string;
-  readonly memoryMb: number;
+  /** In MB, or the key of the configuration that says so. */
+  readonly memoryMb: number | typeof DATA;
   readonly timeoutMinutes: number;
   /** The stores whose servers it reaches: their secrets, and a place in the network. */
   readonly stores: readonly StoreWithServer[];
@@ -33,10 +42,10 @@ export interface FunctionSize {
   readonly callsHooks?: true;
 }
 
-/** Exporters compress on a second CPU while the first one reads. */
+/** Exporters compress on a second CPU while the first one reads, which is why they get more than one. */
 const exporter = (what: string, stores: readonly StoreWithServer[]): FunctionSize => ({
   description: `Exports one leg of ${what} into a segment of the archive`,
-  memoryMb: stores.length === 0 ? RECORDS_MB : 2 * ONE_CPU_MB,
+  memoryMb: stores.length === 0 ? RECORDS_MB : DATA,
   timeoutMinutes: LEG_MINUTES,
   stores,
   bucket: { read: ['staging/*'], write: ['staging/*', 'jobs/*'], delete: ['staging/*'] },
@@ -44,7 +53,7 @@ const exporter = (what: string, stores: readonly StoreWithServer[]): FunctionSiz
 
 const importer = (what: string, store: StoreWithServer): FunctionSize => ({
   description: `Clears, loads, verifies or finishes one leg of ${what}`,
-  memoryMb: 2 * ONE_CPU_MB,
+  memoryMb: DATA,
   timeoutMinutes: LEG_MINUTES,
   stores: [store],
   writesStores: true,
@@ -92,7 +101,7 @@ export const SIZES = {
   },
   'verify-backup': {
     description: 'Reads the sealed archive back from S3 and checks every byte',
-    memoryMb: 2 * ONE_CPU_MB,
+    memoryMb: DATA,
     timeoutMinutes: LEG_MINUTES,
     stores: [],
     bucket: { read: ['staging/*', 'backups/*'], write: ['jobs/*'] },
@@ -113,7 +122,7 @@ export const SIZES = {
   },
   'inspect-restore': {
     description: 'Checks an archive as a whole and holds it against the target; writes to no store',
-    memoryMb: 2 * ONE_CPU_MB,
+    memoryMb: DATA,
     timeoutMinutes: LEG_MINUTES,
     stores: STORES_WITH_SERVER,
     bucket: {

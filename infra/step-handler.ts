@@ -46,6 +46,7 @@ export interface StepHandlerProps {
   /** Folder of its bundle. */
   readonly bundle: string;
   readonly environment: Record<string, string>;
+  readonly memoryMb: number;
   readonly logRetention: RetentionDays;
   /** @default - outside of any VPC */
   readonly placement?: Placement | undefined;
@@ -65,7 +66,7 @@ export class StepHandler extends Construct {
   constructor(scope: Construct, id: string, props: StepHandlerProps) {
     super(scope, id);
     const functionName = `${Stack.of(this).stackName}-${props.name}`;
-    const { memoryMb, timeoutMinutes, description } = SIZES[props.name];
+    const { timeoutMinutes, description } = SIZES[props.name];
     this.timeout = Duration.minutes(timeoutMinutes);
     this.logGroup = new LogGroup(this, 'Log', {
       logGroupName: `/aws/lambda/${functionName}`,
@@ -82,7 +83,7 @@ export class StepHandler extends Construct {
       handler: HANDLER,
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
-      memorySize: memoryMb,
+      memorySize: props.memoryMb,
       timeout: this.timeout,
       ephemeralStorageSize: Size.mebibytes(512),
       role,

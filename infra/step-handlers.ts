@@ -47,6 +47,7 @@ export function makeStepHandlers(
       name,
       bundle: bundles[name],
       environment,
+      memoryMb: typeof size.memoryMb === 'number' ? size.memoryMb : deployment[size.memoryMb],
       logRetention: deployment.logRetentionDays as RetentionDays,
       placement: size.stores.length > 0 ? placement : undefined,
       reservedConcurrency: name.startsWith('export-') ? deployment.reservedConcurrency : undefined,

@@ -15,6 +15,7 @@ describe('the configuration', () => {
       // S3's limits: 10,000 parts of 5 GiB.
       uploadBytesMax: 10_000 * 5 * 1024 ** 3,
       exportersPerStore: 4,
+      exporterMemoryMb: 3008,
       timeoutDays: 7,
       confirmationHours: 24,
       logRetentionDays: 90,
