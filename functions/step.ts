@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm';
 import { Logger } from '@aws-lambda-powertools/logger';
 import type { z } from 'zod';
 import { type Environment, type Leg, readEnvironment } from '../shared/environment.ts';
-import { describeError } from '../shared/errors.ts';
+import { describeError, NgbakError, UnavailableError } from '../shared/errors.ts';
 import { parseInput } from '../shared/input.ts';
 import { redact } from '../shared/secrets.ts';
 
@@ -34,6 +34,24 @@ function settleHeap(): void {
 settleHeap();
 
 /**
+ * Whether an error is only how work ended that was told to let go: drivers and SDKs report an abort in words of their
+ * own. What ngbak found out meanwhile, such as data that is not what was written, stays what it is.
+ */
+function cutShort(error: unknown, signal: AbortSignal): boolean {
+  if (!signal.aborted) return false;
+  if (!(error instanceof NgbakError)) return true;
+  // By their fields and not by instanceof: errors of Node's own modules may come from another realm.
+  for (
+    let cause = error.cause;
+    typeof cause === 'object' && cause !== null;
+    cause = Reflect.get(cause, 'cause')
+  ) {
+    if (cause === signal.reason || Reflect.get(cause, 'name') === 'AbortError') return true;
+  }
+  return false;
+}
+
+/**
  * Makes the handler of one step of a workflow: the event is checked with `schema`, `work` does the step, its result
  * goes back to Step Functions. An error keeps its name, which Retry and Catch match, and gets a message an operator
  * can act on, with every known credential masked. `NGBAK_LEG_SECONDS` shortens legs below what the platform allows.
@@ -50,7 +68,14 @@ export function step<Input, Output>(
     const end = Date.now() + Math.min(context.getRemainingTimeInMillis() - STOP_MARGIN_MS, limit);
     const abort = new AbortController();
     const timer = setTimeout(
-      () => abort.abort(new Error(`${context.functionName} ran out of time`)),
+      () =>
+        abort.abort(
+          // Retried, as a function is that the platform has killed: a slow answer is often a passing one.
+          new UnavailableError(`${context.functionName} ran out of time.`, {
+            remedy:
+              'It is tried again. If it happens again, look at the load of the store that it was reading or writing.',
+          }),
+        ),
       Math.max(0, context.getRemainingTimeInMillis() - ABORT_MARGIN_MS),
     );
     try {
@@ -60,7 +85,8 @@ export function step<Input, Output>(
         logger.appendKeys({ job_id: String(input.job_id) });
       }
       return await work(environment, input, { timeLeft: () => end - Date.now(), signal: abort.signal });
-    } catch (error) {
+    } catch (thrown) {
+      const error = cutShort(thrown, abort.signal) ? abort.signal.reason : thrown;
       const told = new Error(redact(describeError(error)));
       told.name = error instanceof Error ? error.name : 'Error';
       if (error instanceof Error && error.stack) told.stack = redact(error.stack);

@@ -7,7 +7,7 @@ import {
   Succeed,
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import type { StepHandlers } from '../step-handlers.ts';
+import { handlersOf, type StepHandlers } from '../step-handlers.ts';
 import { BadEnds, FIRST_LOOK_RETRY, REFUSALS } from './errors.ts';
 import { makeStateMachine, type WorkflowSettings } from './state-machine.ts';
 import { EXECUTION, endOfBranch, everyStore, JOB, repeat, step } from './steps.ts';
@@ -91,7 +91,7 @@ export class BackupWorkflow extends Construct {
       'Backup',
       'ngbak: saves the stores of a target in one archive and proves it by reading it back',
       plan.next(free),
-      { ...props, handlers: Object.values(handlers) },
+      { ...props, handlers: handlersOf(handlers).map(([, handler]) => handler) },
     );
   }
 

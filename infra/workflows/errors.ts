@@ -9,16 +9,40 @@ import {
 import type { Construct } from 'constructs';
 
 /**
+ * Lambda has to recreate what a function needs in its network, or did not get it at once (Lambda API reference, Invoke):
+ * the network interfaces of a function that nobody invoked for weeks are reclaimed, and the invocations that follow fail
+ * until they are there again. Those of restores are idle for months.
+ */
+export const PLATFORM_ERRORS = [
+  'Lambda.ResourceNotReadyException',
+  'Lambda.ResourceConflictException',
+  'Lambda.ENINotReadyException',
+  'Lambda.ENILimitReachedException',
+  'Lambda.SubnetIPAddressLimitReachedException',
+  'Lambda.EC2ThrottledException',
+  'Lambda.EC2UnexpectedException',
+  'Lambda.EFSMountConnectivityException',
+  'Lambda.EFSMountTimeoutException',
+  'Lambda.EFSMountFailureException',
+  'Lambda.EFSIOException',
+];
+
+/** All concurrent executions that the account or the function may have are in use. */
+export const CONCURRENCY_ERRORS = ['Lambda.TooManyRequestsException'];
+
+/** The process needed more memory than its function has. The same data may need it again. */
+export const MEMORY_ERRORS = ['Runtime.OutOfMemory'];
+
+/**
  * Errors that pass by themselves: Lambda's own (developer guide of Step Functions, "Handle transient Lambda service
- * exceptions"; `Lambda.Unknown`, `Sandbox.Timedout` and `Runtime.ExitError` are invocations that were cut off: the last one
- * is what newer runtimes tell when their process was killed, as for want of memory), and those of ours that are
- * `retryable`. Every step has the same effect when it is repeated, so each of them may be tried again.
+ * exceptions"; `Lambda.Unknown`, `Sandbox.Timedout` and `Runtime.ExitError` are invocations that were cut off: the last
+ * one is what newer runtimes report when their process ended by itself, as where V8's own heap is full), and those of
+ * ours that are `retryable`. Every step has the same effect when it is repeated, so each of them may be tried again.
  */
 export const TRANSIENT_ERRORS = [
   'Lambda.ServiceException',
   'Lambda.AWSLambdaException',
   'Lambda.SdkClientException',
-  'Lambda.TooManyRequestsException',
   'Lambda.ClientExecutionTimeoutException',
   'Lambda.Unknown',
   'Sandbox.Timedout',
@@ -32,6 +56,33 @@ export const REFUSALS = ['InvalidInputError', 'AccessDeniedError', 'TargetLocked
 
 /** What `answerConfirmation` fails the waiting task with, and the janitor reads as "cancelled". */
 export const REJECTION = 'RestoreRejected';
+
+/** Seven minutes, longer than Lambda needs to recreate network interfaces. Nothing has been done yet. */
+const PLATFORM_RETRY: RetryProps = {
+  errors: PLATFORM_ERRORS,
+  interval: Duration.seconds(10),
+  backoffRate: 1.5,
+  maxDelay: Duration.minutes(1),
+  maxAttempts: 10,
+};
+
+/**
+ * About two hours on average: whatever holds the concurrent executions holds each for up to 15 minutes and more than one
+ * after the other. Nothing has been done yet, so waiting is safe; each try takes three events of the history.
+ */
+const CONCURRENCY_RETRY: RetryProps = {
+  errors: CONCURRENCY_ERRORS,
+  interval: Duration.seconds(5),
+  backoffRate: 1.5,
+  maxDelay: Duration.minutes(2),
+  maxAttempts: 120,
+  jitterStrategy: JitterType.FULL,
+};
+
+const MEMORY_RETRY: RetryProps = { errors: MEMORY_ERRORS, interval: Duration.seconds(2), maxAttempts: 2 };
+
+/** How every invocation is tried again before its own {@link RETRY}: what the platform could not do for a moment. */
+export const PLATFORM_RETRIES: readonly RetryProps[] = [PLATFORM_RETRY, CONCURRENCY_RETRY, MEMORY_RETRY];
 
 /** About four minutes of trying, spread at random, so that many exporters do not come back at the same moment. */
 export const RETRY: RetryProps = {

@@ -11,7 +11,7 @@ import {
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import { Construct } from 'constructs';
-import type { StepHandlers } from '../step-handlers.ts';
+import { handlersOf, type StepHandlers } from '../step-handlers.ts';
 import { acceptWildcard } from '../wildcards.ts';
 import { BadEnds, REFUSALS, REJECTION } from './errors.ts';
 import { executionArn, makeStateMachine, stateMachineName, type WorkflowSettings } from './state-machine.ts';
@@ -157,7 +157,7 @@ export class RestoreWorkflow extends Construct {
       'Restore',
       'ngbak: inspects an archive, loads it into a target and proves that all of it came back',
       admit.next(admitted),
-      { ...props, handlers: Object.values(handlers) },
+      { ...props, handlers: handlersOf(handlers).map(([, handler]) => handler) },
     );
     acceptWildcard(
       this.stateMachine,

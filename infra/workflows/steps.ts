@@ -16,7 +16,7 @@ import {
 import { LambdaInvoke } from 'aws-cdk-lib/aws-stepfunctions-tasks';
 import type { Construct } from 'constructs';
 import type { StepHandler } from '../step-handler.ts';
-import { RETRY } from './errors.ts';
+import { PLATFORM_RETRIES, RETRY } from './errors.ts';
 
 /** How much longer than its function's time limit a task waits before it gives up on an answer. */
 const GRACE = Duration.minutes(1);
@@ -56,7 +56,7 @@ export function step(scope: Construct, name: string, props: StepProps): LambdaIn
     taskTimeout: Timeout.duration(props.handler.timeout.plus(GRACE)),
     retryOnServiceExceptions: false,
   });
-  task.addRetry(props.retry ?? RETRY);
+  for (const retry of [...PLATFORM_RETRIES, props.retry ?? RETRY]) task.addRetry(retry);
   return task;
 }
 
@@ -75,7 +75,7 @@ export function question(
     taskTimeout: Timeout.duration(props.wait),
     retryOnServiceExceptions: false,
   });
-  task.addRetry(RETRY);
+  for (const retry of [...PLATFORM_RETRIES, RETRY]) task.addRetry(retry);
   return task;
 }
 

@@ -2,9 +2,38 @@ import { beforeAll, describe, expect, test } from '@jest/globals';
 import validate from 'asl-validator';
 import type { Template } from 'aws-cdk-lib/assertions';
 import jsonata from 'jsonata';
-import { TRANSIENT_ERRORS } from '../../infra/workflows/errors.ts';
+import {
+  CONCURRENCY_ERRORS,
+  MEMORY_ERRORS,
+  PLATFORM_ERRORS,
+  TRANSIENT_ERRORS,
+} from '../../infra/workflows/errors.ts';
 import { describeError, InvalidInputError, type NgbakError, UnavailableError } from '../../shared/errors.ts';
 import { synthesize, write } from './template.ts';
+
+interface Retrier {
+  ErrorEquals: string[];
+  IntervalSeconds: number;
+  BackoffRate: number;
+  MaxDelaySeconds?: number;
+  MaxAttempts: number;
+  JitterStrategy?: string;
+}
+
+/** Seconds that a retrier waits in all, without jitter. */
+function longestWait(retrier: Retrier | undefined): number {
+  if (retrier === undefined) return 0;
+  const { IntervalSeconds, BackoffRate, MaxAttempts, MaxDelaySeconds = Number.POSITIVE_INFINITY } = retrier;
+  const delays = Array.from({ length: MaxAttempts }, (_, attempt) =>
+    Math.min(IntervalSeconds * BackoffRate ** attempt, MaxDelaySeconds),
+  );
+  return delays.reduce((sum, delay) => sum + delay, 0);
+}
+
+/** Seconds that a retrier waits at least: with full jitter, none for sure. */
+function leastWait(retrier: Retrier | undefined): number {
+  return retrier?.JitterStrategy === 'FULL' ? 0 : longestWait(retrier);
+}
 
 /** The fields of states that these tests look at. */
 interface State {
@@ -14,7 +43,7 @@ interface State {
   Default?: string;
   Resource?: string;
   Output?: unknown;
-  Retry?: unknown;
+  Retry?: Retrier[];
   TimeoutSeconds?: number;
   MaxConcurrency?: number;
   Catch?: { ErrorEquals: string[]; Next: string; Output?: Record<string, string> }[];
@@ -52,6 +81,10 @@ function allStates(machine: Pick<Machine, 'States'>): [string, State][] {
   });
 }
 
+/** The states of a machine that invoke a function. */
+const invocations = (name: 'Backup' | 'Restore') =>
+  allStates(machines[name]).filter(([, { Resource }]) => String(Resource).includes(':lambda:'));
+
 describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
   test('is valid Amazon States Language in JSONata, with a time limit', () => {
     const machine = machines[name];
@@ -71,20 +104,51 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
   });
 
   test('tries every invocation again where the error passes by itself, spread at random', () => {
-    const invocations = allStates(machines[name]).filter(([, { Resource }]) =>
-      String(Resource).includes(':lambda:'),
-    );
-    expect(invocations.length).toBeGreaterThan(8);
-    for (const [state, { Retry, TimeoutSeconds }] of invocations) {
-      expect(Retry).toEqual([
-        expect.objectContaining({
-          ErrorEquals: TRANSIENT_ERRORS,
-          JitterStrategy: 'FULL',
-          // Somebody may wait for the first look at the stores.
-          MaxAttempts: state === 'Plan backup' ? 3 : 7,
-        }),
-      ]);
+    expect(invocations(name).length).toBeGreaterThan(8);
+    for (const [state, { Retry, TimeoutSeconds }] of invocations(name)) {
+      expect(Retry?.at(-1)).toMatchObject({
+        ErrorEquals: TRANSIENT_ERRORS,
+        JitterStrategy: 'FULL',
+        // Somebody may wait for the first look at the stores.
+        MaxAttempts: state === 'Plan backup' ? 3 : 7,
+      });
       expect(TimeoutSeconds).toEqual(expect.any(Number));
+    }
+  });
+
+  test('waits for minutes for a function whose network interfaces Lambda has to recreate', () => {
+    for (const [state, { Retry }] of invocations(name)) {
+      const retrier = Retry?.find(({ ErrorEquals }) =>
+        ErrorEquals.includes('Lambda.ResourceNotReadyException'),
+      );
+      expect([state, retrier?.ErrorEquals]).toEqual([state, PLATFORM_ERRORS]);
+      expect(retrier?.ErrorEquals).toContain('Lambda.ResourceConflictException');
+      expect(leastWait(retrier)).toBeGreaterThanOrEqual(180);
+    }
+  });
+
+  test('waits longer than a leg takes where the account has no concurrent execution left', () => {
+    for (const [state, { Retry }] of invocations(name)) {
+      const retrier = Retry?.find(({ ErrorEquals }) =>
+        ErrorEquals.includes('Lambda.TooManyRequestsException'),
+      );
+      expect([state, retrier?.ErrorEquals]).toEqual([state, CONCURRENCY_ERRORS]);
+      // With full jitter, half of the delays on average.
+      expect(longestWait(retrier) / 2).toBeGreaterThan(3600);
+    }
+  });
+
+  test('tries a function that ran out of memory again, but not as often as one that was cut off', () => {
+    for (const [state, { Retry }] of invocations(name)) {
+      const retrier = Retry?.find(({ ErrorEquals }) => ErrorEquals.includes('Runtime.OutOfMemory'));
+      expect([state, retrier?.ErrorEquals, retrier?.MaxAttempts]).toEqual([state, MEMORY_ERRORS, 2]);
+    }
+  });
+
+  test('has each error in one retrier only: the first that matches decides', () => {
+    for (const [, { Retry }] of invocations(name)) {
+      const names = Retry?.flatMap(({ ErrorEquals }) => ErrorEquals) ?? [];
+      expect(new Set(names).size).toBe(names.length);
     }
   });
 
