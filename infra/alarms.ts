@@ -14,15 +14,27 @@ import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { BACKUP_COMPLETED } from '../shared/backup/measures.ts';
 import type { Deployment } from './config.ts';
+import type { HttpApi } from './http-api.ts';
 import { metricsNamespace } from './step-handler.ts';
-import type { StepHandlers } from './step-handlers.ts';
+import { handlersOf, type StepHandlers } from './step-handlers.ts';
 
 /** What did not match is counted apart from other errors: it is the worst thing that can happen. */
 const MISMATCHES = 'ChecksumMismatches';
 
+/** Requests that the API may reject within five minutes before somebody should look: a browser that retries has fewer. */
+const REJECTIONS_MAX = 1000;
+
+const ANY = {
+  threshold: 1,
+  comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+  evaluationPeriods: 1,
+  treatMissingData: TreatMissingData.NOT_BREACHING,
+};
+
 export interface AlarmsProps {
   readonly deployment: Pick<Deployment, 'alarms' | 'schedule' | 'targets'>;
   readonly handlers: StepHandlers;
+  readonly api: Pick<HttpApi, 'rejections'> | undefined;
   readonly backup: IStateMachine;
   readonly restore: IStateMachine;
   /** Dead-letter queues. */
@@ -33,7 +45,11 @@ export interface AlarmsProps {
 export class Alarms extends Construct {
   readonly #topics: ITopic[];
 
-  constructor(scope: Construct, id: string, { deployment, handlers, backup, restore, queues }: AlarmsProps) {
+  constructor(
+    scope: Construct,
+    id: string,
+    { deployment, handlers, api, backup, restore, queues }: AlarmsProps,
+  ) {
     super(scope, id);
     const { topicArns, backupAgeHours } = deployment.alarms;
     this.#topics = topicArns.map((arn, index) => Topic.fromTopicArn(this, `Topic${index}`, arn));
@@ -64,8 +80,16 @@ export class Alarms extends Construct {
         queue.metricApproximateNumberOfMessagesVisible(),
       );
     }
+    if (api) {
+      this.#alarm(
+        'Api-rejections',
+        `The HTTP API rejected ${REJECTIONS_MAX} requests within five minutes: without a valid key, or more than it accepts.`,
+        sumOf(api.rejections),
+        { ...ANY, threshold: REJECTIONS_MAX },
+      );
+    }
     // Each function logs an error with its name before it fails.
-    for (const [name, { logGroup }] of Object.entries(handlers)) {
+    for (const [name, { logGroup }] of handlersOf(handlers)) {
       new MetricFilter(this, `Mismatches-${name}`, {
         logGroup,
         filterPattern: FilterPattern.stringValue('$.error_name', '=', 'IntegrityError'),
@@ -105,12 +129,7 @@ export class Alarms extends Construct {
 
   /** Goes off where the metric was more than nothing within five minutes. */
   #any(name: string, description: string, metric: IMetric): void {
-    this.#alarm(name, description, sumOf(metric), {
-      threshold: 1,
-      comparisonOperator: ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-      evaluationPeriods: 1,
-      treatMissingData: TreatMissingData.NOT_BREACHING,
-    });
+    this.#alarm(name, description, sumOf(metric), ANY);
   }
 
   #alarm(

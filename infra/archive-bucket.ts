@@ -1,4 +1,4 @@
-import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { Duration, Validations } from 'aws-cdk-lib';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import {
   BlockPublicAccess,
@@ -12,6 +12,7 @@ import {
 import { Construct } from 'constructs';
 import { BACKUPS, DEFERRED, JOBS, LOCKS, RUNS, STAGING, UPLOADS } from '../shared/bucket/layout.ts';
 import type { Deployment } from './config.ts';
+import { removalPolicyOf } from './removal.ts';
 import type { StepHandler } from './step-handler.ts';
 import { acceptWildcard } from './wildcards.ts';
 
@@ -42,7 +43,7 @@ export class ArchiveBucket extends Construct {
 
   constructor(scope: Construct, id: string, props: ArchiveBucketProps) {
     super(scope, id);
-    const removalPolicy = props.removal === 'retain' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
+    const removalPolicy = removalPolicyOf(props);
     this.key = new Key(this, 'Key', {
       description: 'Encrypts the archives of ngbak',
       enableKeyRotation: true,

@@ -61,8 +61,24 @@ const Network = z.strictObject({
   /** Private subnets, in two availability zones or more, with a way to AWS's services and to the stores. */
   subnetIds: z.array(z.string().regex(/^subnet-[0-9a-f]{8,17}$/, 'must be a subnet id')).min(1),
   securityGroupIds: z.array(z.string().regex(/^sg-[0-9a-f]{8,17}$/, 'must be a security group id')).min(1),
+  /** Lets the functions speak IPv6 as well, where all of the subnets have it. */
+  ipv6: z.boolean().default(false),
+  /** Reaches AWS at its dual-stack endpoints, which answer by IPv6 as well. */
+  dualStackEndpoints: z.boolean().default(false),
 });
 export type Network = z.infer<typeof Network>;
+
+const Api = z.strictObject({
+  /** Without the API, `ngbak` works with AWS credentials (`--direct`), and there is no dashboard. */
+  enabled: z.boolean().default(true),
+  /** Name or ARN of an existing secret with the access list, such as that of a stack that is gone. */
+  secret: z.string().min(1).optional(),
+  /**
+   * Concurrent executions set aside for the API, and their ceiling: whoever floods its public address takes no more of
+   * the account's. Needs an account with more than 10 concurrent executions.
+   */
+  reservedConcurrency: z.number().int().min(1).max(1000).optional(),
+});
 
 const FileSystem = z.strictObject({
   fileSystemId: z.string().regex(/^fs-[0-9a-f]{8,40}$/, 'must be an EFS file system id'),
@@ -96,6 +112,12 @@ export const Deployment = z.strictObject({
   uploadBytesMax: NgbakConfig.shape.upload_bytes_max,
   /** Where the functions that reach the stores run; left out: outside of any VPC, with access to the internet. */
   network: Network.optional(),
+  /** The HTTP API and its dashboard. */
+  api: Api.prefault({}),
+  /** Processor of the functions: `x86_64` where a region has no `arm64`. */
+  architecture: z.enum(['arm64', 'x86_64']).default('arm64'),
+  /** Major version of the Node.js runtime: 22 where a region has no 24 yet. */
+  nodeVersion: z.union([z.literal(22), z.literal(24)]).default(24),
   /** A file system for stores that are files in a folder. Lambda mounts one, and within a network only. */
   fileSystem: FileSystem.optional(),
   /** Shards of one store that are exported at the same time. Each is one connection to the store's server. */

@@ -1,13 +1,17 @@
-import { RemovalPolicy, SecretValue, Stack, Validations } from 'aws-cdk-lib';
+import { SecretValue, Stack, Validations } from 'aws-cdk-lib';
+import { AccessLogFormat } from 'aws-cdk-lib/aws-apigateway';
 import { HttpApi as Gateway, HttpStage, LogGroupLogDestination } from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import type { IMetric } from 'aws-cdk-lib/aws-cloudwatch';
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
-import { Secret } from 'aws-cdk-lib/aws-secretsmanager';
+import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { ArchiveBucket } from './archive-bucket.ts';
 import type { Deployment } from './config.ts';
 import { allowDeletions, tellStateMachines } from './operator-access.ts';
-import type { StepHandler } from './step-handler.ts';
+import { removalPolicyOf } from './removal.ts';
+import { deploymentSuffix, type StepHandler } from './step-handler.ts';
+import { existingSecret } from './store-secrets.ts';
 import { acceptWildcard } from './wildcards.ts';
 import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
 
@@ -15,8 +19,23 @@ import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
 const REQUESTS_PER_SECOND = 20;
 const REQUESTS_AT_ONCE = 40;
 
+/** What the access log says of each request. HTTP APIs know no `$context.resourcePath`, which CDK's own format uses. */
+const ACCESS_LOG_FORMAT = AccessLogFormat.custom(
+  JSON.stringify({
+    time: '$context.requestTime',
+    request_id: '$context.requestId',
+    from: '$context.identity.sourceIp',
+    method: '$context.httpMethod',
+    path: '$context.path',
+    status: '$context.status',
+    bytes: '$context.responseLength',
+    milliseconds: '$context.responseLatency',
+    error: '$context.integrationErrorMessage',
+  }),
+);
+
 export interface HttpApiProps {
-  readonly deployment: Pick<Deployment, 'allowedOrigins' | 'logRetentionDays' | 'removal'>;
+  readonly deployment: Pick<Deployment, 'allowedOrigins' | 'api' | 'logRetentionDays' | 'removal'>;
   readonly archive: ArchiveBucket;
   readonly handler: StepHandler;
 }
@@ -27,22 +46,18 @@ export interface HttpApiProps {
  */
 export class HttpApi extends Construct {
   readonly url: string;
-  readonly secret: Secret;
+  readonly secret: Secret | ISecret;
+  /** Requests that were answered by 4xx: without a valid key, or more than the API accepts. */
+  readonly rejections: IMetric;
 
   constructor(scope: Construct, id: string, { deployment, archive, handler }: HttpApiProps) {
     super(scope, id);
-    const secretName = `${Stack.of(this).stackName}/api`;
-    this.secret = new Secret(this, 'Keys', {
-      secretName,
-      description: 'Who may call the HTTP API of ngbak: hashes of keys, and the issuer of tokens',
-      // It never changes: CloudFormation would write the changed text over the keys that were put there.
-      secretStringValue: SecretValue.unsafePlainText('{"keys":[]}'),
-      removalPolicy: deployment.removal === 'retain' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
-    });
-    Validations.of(this.secret).acknowledge({
-      id: 'AwsSolutions-SMG4',
-      reason: 'It holds hashes of keys that people hold; each key may have an end, and two may overlap.',
-    });
+    const { secret: existing } = deployment.api;
+    const secretName = existing ?? `${Stack.of(this).stackName}/api`;
+    this.secret =
+      existing === undefined
+        ? this.#makeAccessList(secretName, deployment)
+        : existingSecret(this, 'Keys', existing);
     this.secret.grantRead(handler.function);
     handler.function.addEnvironment('NGBAK_API_SECRET', secretName);
     handler.function.addEnvironment('NGBAK_ALLOWED_ORIGINS', deployment.allowedOrigins.join(' '));
@@ -75,17 +90,35 @@ export class HttpApi extends Construct {
     // The dashboard is served here, and S3 is another origin.
     archive.allowPages([gateway.apiEndpoint]);
     const log = new LogGroup(this, 'Log', {
-      logGroupName: `/aws/apigateway/${Stack.of(this).stackName}`,
+      // Names under this prefix share one resource policy, of which a region has ten at most. The suffix lets the log
+      // of a stack that is gone stay.
+      logGroupName: `/aws/vendedlogs/apis/${Stack.of(this).stackName}-${deploymentSuffix(this)}`,
       retention: deployment.logRetentionDays as RetentionDays,
-      removalPolicy: RemovalPolicy.DESTROY,
+      removalPolicy: removalPolicyOf(deployment),
     });
     const stage = new HttpStage(this, 'Stage', {
       httpApi: gateway,
       stageName: '$default',
       autoDeploy: true,
       throttle: { rateLimit: REQUESTS_PER_SECOND, burstLimit: REQUESTS_AT_ONCE },
-      accessLogSettings: { destination: new LogGroupLogDestination(log) },
+      accessLogSettings: { destination: new LogGroupLogDestination(log), format: ACCESS_LOG_FORMAT },
     });
     this.url = stage.url;
+    this.rejections = stage.metricClientError();
+  }
+
+  #makeAccessList(secretName: string, deployment: HttpApiProps['deployment']): Secret {
+    const secret = new Secret(this, 'Keys', {
+      secretName,
+      description: 'Who may call the HTTP API of ngbak: hashes of keys, and the issuer of tokens',
+      // It never changes: CloudFormation would write the changed text over the keys that were put there.
+      secretStringValue: SecretValue.unsafePlainText('{"keys":[]}'),
+      removalPolicy: removalPolicyOf(deployment),
+    });
+    Validations.of(secret).acknowledge({
+      id: 'AwsSolutions-SMG4',
+      reason: 'It holds hashes of keys that people hold; each key may have an end, and two may overlap.',
+    });
+    return secret;
   }
 }

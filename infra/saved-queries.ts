@@ -1,7 +1,7 @@
 import { Stack } from 'aws-cdk-lib';
 import { type ILogGroupRef, LogGroup, QueryDefinition, QueryString } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import type { StepHandlers } from './step-handlers.ts';
+import { handlersOf, type StepHandlers } from './step-handlers.ts';
 import { logGroupName } from './workflows/state-machine.ts';
 
 /** What an operator asks the logs, ready in the console under CloudWatch, Logs Insights, Saved queries: `<stack>/…`. */
@@ -11,7 +11,7 @@ export class SavedQueries extends Construct {
     const workflows = (['Backup', 'Restore'] as const).map((workflow) =>
       LogGroup.fromLogGroupName(this, workflow, logGroupName(this, workflow)),
     );
-    const functions = Object.values(handlers).map(({ logGroup }) => logGroup);
+    const functions = handlersOf(handlers).map(([, { logGroup }]) => logGroup);
     const query = (name: string, logGroups: readonly ILogGroupRef[], queryString: QueryString) =>
       new QueryDefinition(this, name.replaceAll(' ', '-'), {
         queryDefinitionName: `${Stack.of(this).stackName}/${name}`,
@@ -59,24 +59,26 @@ export class SavedQueries extends Construct {
         limit: 200,
       }),
     );
-    query(
-      'Who changed what',
-      [handlers.api.logGroup],
-      new QueryString({
-        fields: [
-          '@timestamp',
-          'audit.who',
-          'audit.role',
-          'audit.method',
-          'audit.path',
-          'audit.status',
-          'audit.from',
-        ],
-        filterStatements: ['message = "audit"'],
-        sort: '@timestamp desc',
-        limit: 500,
-      }),
-    );
+    if (handlers.api) {
+      query(
+        'Who changed what',
+        [handlers.api.logGroup],
+        new QueryString({
+          fields: [
+            '@timestamp',
+            'audit.who',
+            'audit.role',
+            'audit.method',
+            'audit.path',
+            'audit.status',
+            'audit.from',
+          ],
+          filterStatements: ['message = "audit"'],
+          sort: '@timestamp desc',
+          limit: 500,
+        }),
+      );
+    }
     query(
       'Backups deleted by retention',
       [handlers['apply-retention'].logGroup],

@@ -26,6 +26,8 @@ export class NgbakStack extends Stack {
   constructor(scope: Construct, id: string, { deployment, bundles, ...props }: NgbakStackProps) {
     super(scope, id, {
       description: 'ngbak: backup and restore for GraphRAG systems',
+      // The stack is the way back of a product: it does not go by mistake. docs/deploy.md says how to remove it.
+      terminationProtection: deployment.removal === 'retain',
       ...props,
     });
     const archive = new ArchiveBucket(this, 'Archive', deployment);
@@ -50,14 +52,15 @@ export class NgbakStack extends Stack {
     });
     const janitor = new Janitor(this, 'Janitor', { handler: handlers.janitor });
     new Retention(this, 'Retention', { archive, handler: handlers['apply-retention'] });
-    const api = new HttpApi(this, 'Api', { deployment, archive, handler: handlers.api });
     const schedules = new Schedules(this, 'Schedules', { backup: backup.stateMachine, deployment });
-    schedules.allowChanges(handlers.api);
+    const api = handlers.api && new HttpApi(this, 'Api', { deployment, archive, handler: handlers.api });
+    if (handlers.api) schedules.allowChanges(handlers.api);
     new SavedQueries(this, 'Queries', { handlers });
     if (deployment.alarms.enabled) {
       new Alarms(this, 'Alarms', {
         deployment,
         handlers,
+        api,
         backup: backup.stateMachine,
         restore: restore.stateMachine,
         queues: { Ends: janitor.uncleaned, Uploads: uploads.unstarted },
@@ -78,8 +81,8 @@ export class NgbakStack extends Stack {
       'Group of EventBridge Scheduler that holds the schedules',
     );
     output('ScheduleRoleArn', schedules.role.roleArn, 'What schedules start backups with');
-    output('ApiUrl', api.url, 'Address of the HTTP API');
-    output('ApiSecretArn', api.secret.secretArn, 'Who may call the HTTP API');
+    output('ApiUrl', api?.url, 'Address of the HTTP API');
+    output('ApiSecretArn', api?.secret.secretArn, 'Who may call the HTTP API');
     output('GraphSecretArn', secrets.arnOf(target, 'graph'), `Connection of the graph of "${target}"`);
     output('VectorsSecretArn', secrets.arnOf(target, 'vectors'), `Connection of the vectors of "${target}"`);
     output('KvSecretArn', secrets.arnOf(target, 'kv'), `Connection of the key-value data of "${target}"`);

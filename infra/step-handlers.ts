@@ -1,5 +1,4 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { NgbakConfig, TargetConfig } from '../shared/config.ts';
 import { InvalidInputError } from '../shared/errors.ts';
@@ -19,8 +18,18 @@ import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
  */
 const CONFIG_BYTES_MAX = 4096 - 1024;
 
-/** Every function by the name of its file in `functions/`. */
-export type StepHandlers = Readonly<Record<FunctionName, StepHandler>>;
+/** Every function by the name of its file in `functions/`. A stack may have no API. */
+export type StepHandlers = Readonly<Record<Exclude<FunctionName, 'api'>, StepHandler>> & {
+  readonly api: StepHandler | undefined;
+};
+
+/** The functions that a stack has. */
+export function handlersOf(handlers: StepHandlers): [FunctionName, StepHandler][] {
+  return FUNCTION_NAMES.flatMap((name) => {
+    const handler = handlers[name];
+    return handler === undefined ? [] : [[name, handler]];
+  });
+}
 
 export interface StepHandlersProps {
   readonly deployment: Deployment;
@@ -41,6 +50,7 @@ export function makeStepHandlers(
     NGBAK_CONFIG: configText(deployment, secrets),
     ...(deployment.legSeconds === undefined ? {} : { NGBAK_LEG_SECONDS: String(deployment.legSeconds) }),
   };
+  const hooked = Object.values(deployment.targets).some(({ hooks }) => hooks !== undefined);
   const make = (name: FunctionName): StepHandler => {
     const size: FunctionSize = SIZES[name];
     const handler = new StepHandler(within, name, {
@@ -48,9 +58,15 @@ export function makeStepHandlers(
       bundle: bundles[name],
       environment,
       memoryMb: typeof size.memoryMb === 'number' ? size.memoryMb : deployment[size.memoryMb],
-      logRetention: deployment.logRetentionDays as RetentionDays,
-      placement: size.stores.length > 0 ? placement : undefined,
-      reservedConcurrency: name.startsWith('export-') ? deployment.reservedConcurrency : undefined,
+      deployment,
+      // Hooks are called from one network: a webhook that backups reach is one that restores reach.
+      placement: size.stores.length > 0 || (size.callsHooks && hooked) ? placement : undefined,
+      reservedConcurrency:
+        name === 'api'
+          ? deployment.api.reservedConcurrency
+          : name.startsWith('export-')
+            ? deployment.reservedConcurrency
+            : undefined,
     });
     archive.grant(handler, size.bucket);
     for (const store of size.stores) secrets.grantRead(handler, store);
@@ -65,10 +81,8 @@ export function makeStepHandlers(
     if (size.callsHooks) allowHooks(handler, deployment, secrets);
     return handler;
   };
-  return Object.fromEntries(FUNCTION_NAMES.map((name) => [name, make(name)])) as Record<
-    FunctionName,
-    StepHandler
-  >;
+  const deployed = FUNCTION_NAMES.filter((name) => name !== 'api' || deployment.api.enabled);
+  return Object.fromEntries(deployed.map((name) => [name, make(name)])) as StepHandlers;
 }
 
 /** The text of `NGBAK_CONFIG`. Throws InvalidInputError where Lambda would refuse it at the deployment. */

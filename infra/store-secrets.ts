@@ -1,8 +1,9 @@
-import { RemovalPolicy, SecretValue, Stack, Validations } from 'aws-cdk-lib';
+import { SecretValue, Stack, Validations } from 'aws-cdk-lib';
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { Deployment } from './config.ts';
 import { STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
+import { removalPolicyOf } from './removal.ts';
 import type { StepHandler } from './step-handler.ts';
 
 /**
@@ -65,7 +66,7 @@ export class StoreSecrets extends Construct {
       secretName: `${Stack.of(this).stackName}/${target}/${store}`,
       description: `Where ngbak finds the ${store} of "${target}": fill in address and credentials`,
       secretObjectValue: { ngbak: SecretValue.unsafePlainText(PLACEHOLDER.ngbak) },
-      removalPolicy: removal === 'retain' ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY,
+      removalPolicy: removalPolicyOf({ removal }),
     });
     Validations.of(secret).acknowledge({
       id: 'AwsSolutions-SMG4',
@@ -78,14 +79,16 @@ export class StoreSecrets extends Construct {
   #find(nameOrArn: string): ISecret {
     const known = this.#existing.get(nameOrArn);
     if (known) return known;
-    const id = `existing-${this.#existing.size}`;
-    // Secrets Manager adds six characters to the name; an ARN may be given with or without them.
-    const secret = !nameOrArn.startsWith('arn:')
-      ? Secret.fromSecretNameV2(this, id, nameOrArn)
-      : /-[A-Za-z0-9]{6}$/.test(nameOrArn)
-        ? Secret.fromSecretCompleteArn(this, id, nameOrArn)
-        : Secret.fromSecretPartialArn(this, id, nameOrArn);
+    const secret = existingSecret(this, `existing-${this.#existing.size}`, nameOrArn);
     this.#existing.set(nameOrArn, secret);
     return secret;
   }
+}
+
+/** A secret that somebody else made. Secrets Manager adds six characters to its name; an ARN may lack them. */
+export function existingSecret(scope: Construct, id: string, nameOrArn: string): ISecret {
+  if (!nameOrArn.startsWith('arn:')) return Secret.fromSecretNameV2(scope, id, nameOrArn);
+  return /-[A-Za-z0-9]{6}$/.test(nameOrArn)
+    ? Secret.fromSecretCompleteArn(scope, id, nameOrArn)
+    : Secret.fromSecretPartialArn(scope, id, nameOrArn);
 }

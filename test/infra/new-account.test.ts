@@ -1,10 +1,13 @@
 import { expect, test } from '@jest/globals';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { DATA_MB } from '../../infra/functions.ts';
-import { synthesize } from './template.ts';
+import { permissions, synthesize } from './template.ts';
 
 /** Most memory that Lambda gives a function of a new AWS account, in MB (Lambda quotas). */
 const NEW_ACCOUNT_MEMORY_MB = 3008;
+
+/** An account with more than a new one has. */
+const LARGER = { exporterMemoryMb: 5308, api: { secret: 'Ngbak/api', reservedConcurrency: 5 } };
 
 const functions = (template: Template) => Object.values(template.findResources('AWS::Lambda::Function'));
 
@@ -21,7 +24,7 @@ test('no function reserves concurrency, of which a new AWS account has none to s
 
 test('an account that allows more memory gives it to the functions that move data, and to no other', () => {
   const usual = functions(synthesize());
-  const larger = functions(synthesize({ exporterMemoryMb: 5308 }));
+  const larger = functions(synthesize(LARGER));
   const changed = usual.flatMap(({ Properties }, index) =>
     Properties.MemorySize === larger[index]?.Properties.MemorySize ? [] : [Properties],
   );
@@ -36,4 +39,28 @@ test('an account that allows more memory gives it to the functions that move dat
     'verify-backup',
   ]);
   expect(new Set(changed.map(({ MemorySize }) => MemorySize))).toEqual(new Set([DATA_MB]));
+  const reserved = larger.filter(({ Properties }) => Properties.ReservedConcurrentExecutions !== undefined);
+  expect(reserved.map(({ Properties }) => Properties.FunctionName)).toEqual(['Ngbak-api']);
+});
+
+test('what a failed first deployment has created goes with it, so that its names are free for the next one', () => {
+  const resources = synthesize().toJSON().Resources as Record<string, { DeletionPolicy?: string }>;
+  const left = Object.entries(resources).filter(([, { DeletionPolicy }]) => DeletionPolicy === 'Retain');
+  expect(left.map(([id]) => id)).toEqual([]);
+});
+
+test('an access list that a removed stack has left behind can be named, and no other is made', () => {
+  const template = synthesize(LARGER);
+  const names = Object.values(template.findResources('AWS::SecretsManager::Secret')).map(
+    ({ Properties }) => Properties.Name,
+  );
+  expect(names).not.toContain('Ngbak/api');
+  const api = functions(template).find(({ Properties }) => Properties.FunctionName === 'Ngbak-api');
+  expect(api?.Properties.Environment.Variables.NGBAK_API_SECRET).toBe('Ngbak/api');
+  const readable = permissions(template)
+    .get('api')
+    ?.filter(({ actions }) => actions.includes('secretsmanager:GetSecretValue'));
+  expect(readable?.flatMap(({ resources }) => resources)).toEqual([
+    'arn:aws:secretsmanager:eu-central-1:111122223333:secret:Ngbak/api-??????',
+  ]);
 });

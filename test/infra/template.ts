@@ -16,8 +16,20 @@ export const DEPLOYMENT = {
   },
 };
 
-/** What CloudFormation would get. The functions' code does not matter here: it is this folder instead of the bundles. */
+const synthesized = new Map<string, Template>();
+
+/**
+ * What CloudFormation would get. The functions' code does not matter here: it is this folder instead of the bundles.
+ * Tests of one file share a template, since a synthesis takes seconds.
+ */
 export function synthesize(overrides: object = {}): Template {
+  const key = JSON.stringify(overrides);
+  const template = synthesized.get(key) ?? makeTemplate(overrides);
+  synthesized.set(key, template);
+  return template;
+}
+
+function makeTemplate(overrides: object): Template {
   const outdir = mkdtempSync(join(tmpdir(), 'ngbak-infra-'));
   try {
     const app = new App({ outdir });
