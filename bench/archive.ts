@@ -229,12 +229,13 @@ async function benchSizes(): Promise<void> {
 }
 
 async function benchComposition(): Promise<void> {
-  const start = S3_SERVERS.find(({ name }) => name === 'versitygw')?.start;
-  if (!start) {
-    process.stdout.write('\nNo composition: versitygw needs Go.\n');
+  const versitygw = S3_SERVERS.find(({ name }) => name === 'versitygw');
+  if (versitygw?.missing !== undefined) {
+    process.stdout.write(`\nNo composition: ${versitygw.missing}.\n`);
     return;
   }
-  const server = await start();
+  if (!versitygw) throw new Error('versitygw is not among the S3 servers.');
+  const server = await versitygw.start();
   const rows: string[][] = [];
   try {
     for (const segments of [1, 10, 100]) {

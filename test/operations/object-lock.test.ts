@@ -5,14 +5,14 @@ import {
   PutObjectLegalHoldCommand,
 } from '@aws-sdk/client-s3';
 import { SFNClient } from '@aws-sdk/client-sfn';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Bucket } from '../../shared/bucket/bucket.ts';
 import { archiveKey } from '../../shared/bucket/layout.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { deleteBackup } from '../../shared/operations/delete-backup.ts';
 import { PruneInput, prune } from '../../shared/operations/prune.ts';
 import { showBackup } from '../../shared/operations/show-backup.ts';
-import { S3_SERVERS, type S3Server } from '../archive/s3-servers.ts';
+import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from '../archive/s3-servers.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
 
@@ -21,7 +21,7 @@ const [locked = '', held = '', free = '', newest = ''] = [5, 4, 3, 1].map((days)
   idAt(new Date(Date.now() - days * DAY)),
 );
 
-describe.each(S3_SERVERS)('Object Lock, at $name', ({ start }) => {
+describeS3Servers('Object Lock, at $name', ({ start }) => {
   let server: S3Server;
   let context: OperationsContext;
   const versions = new Map<string, string>();
@@ -67,7 +67,7 @@ describe.each(S3_SERVERS)('Object Lock, at $name', ({ start }) => {
         },
       });
     }
-  });
+  }, START_TIMEOUT_MS);
   afterAll(() => server.stop());
 
   test('keeps what is locked or held when retention runs, says why, and lets the rest go', async () => {

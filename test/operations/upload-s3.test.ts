@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Bucket } from '../../shared/bucket/bucket.ts';
 import { createRestoreRequest } from '../../shared/restore/request.ts';
 import {
@@ -10,14 +10,14 @@ import {
   partLength,
   presignPart,
 } from '../../shared/restore/upload-parts.ts';
-import { S3_SERVERS, type S3Server } from '../archive/s3-servers.ts';
+import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from '../archive/s3-servers.ts';
 
 const FILE = randomBytes(16 * 1024 ** 2 + 9);
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 const put = async (url: string, headers: Record<string, string>, body: Uint8Array) =>
   (await fetch(url, { method: 'PUT', headers, body: body as BodyInit })).status;
 
-describe.each(S3_SERVERS)('addresses for uploads, at $name', ({ start }) => {
+describeS3Servers('addresses for uploads, at $name', ({ start }) => {
   let server: S3Server;
   let bucket: Bucket;
 
@@ -25,7 +25,7 @@ describe.each(S3_SERVERS)('addresses for uploads, at $name', ({ start }) => {
     server = await start();
     const made = await server.bucket();
     bucket = new Bucket(made.bucket, made.s3);
-  });
+  }, START_TIMEOUT_MS);
   afterAll(() => server.stop());
 
   test('take a file of the size that was told, and no other', async () => {

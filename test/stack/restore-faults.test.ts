@@ -6,9 +6,11 @@ import { lockKey } from '../../shared/bucket/layout.ts';
 import { Lock } from '../../shared/jobs/lock.ts';
 import { type JobRecord, readJob } from '../../shared/jobs/record.ts';
 import { findSafetyBackup, relatedJobId } from '../../shared/restore/safety.ts';
+import { testUnless } from '../conditions.ts';
 import { servers } from '../servers.ts';
 import { OwnNeo4j } from '../stores/neo4j/own-server.ts';
 import { OwnServer, startMeddler } from '../stores/qdrant/own-server.ts';
+import { smallDiskMissing } from '../stores/small-disk.ts';
 import { secretName } from './context.ts';
 import { sleep } from './harness.ts';
 import { look } from './kill-sweep.ts';
@@ -30,6 +32,7 @@ const user = {
   password: randomBytes(12).toString('hex'),
 };
 
+const noDisk = smallDiskMissing();
 let qdrant: OwnServer;
 /** Only for the test that fills its disk. */
 let neo4jOfOwn: OwnNeo4j;
@@ -188,67 +191,76 @@ describe('a restore whose store fails while it is loaded', () => {
     await prepared.trial.stack.restoreByUpload(target, prepared.now.archive);
   });
 
-  test('for want of room on the disk of the server goes on when there is some again', async () => {
-    const { trial, before, now } = prepared;
-    const { putSecret } = trial.stack;
-    let uploads = 0;
-    const meddler = await startMeddler(qdrant, async (_method, path) => {
-      if (!path.includes('/snapshots/upload')) return;
-      if (++uploads === 1) qdrant.disk.fill();
-      else qdrant.disk.free();
-    });
-    try {
-      await putSecret(secretName('default', 'vectors'), { url: meddler.url, api_key: qdrant.apiKey });
-      const followed = await begin(trial, before);
-      const job = await trial.stack.waitForJob(followed.jobId);
-      expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
-      // Two collections, and the one whose first upload found no room.
-      expect(uploads).toBe(3);
-      expect(await settled(trial, followed.jobId)).toEqual([]);
-      expect(await whichSide(trial, now, before)).toBe('the archive');
-    } finally {
-      qdrant.disk.free();
-      await putSecret(secretName('default', 'vectors'), { url: qdrant.url, api_key: qdrant.apiKey });
-      await meddler.stop();
-    }
-    await trial.stack.restoreByUpload(trial.target, now.archive);
-  });
-
-  test('for want of room on the disk of Neo4j goes on when there is some, and the server was started again', async () => {
-    const { now, before } = prepared;
-    const { address, disk } = neo4jOfOwn;
-    const trial = { ...prepared.trial, connections: { ...prepared.trial.connections, neo4j: address } };
-    const driver = neo4j.driver(address.uri, neo4j.auth.basic(address.username, address.password), {
-      maxTransactionRetryTime: 0,
-    });
-    try {
-      await trial.stack.putSecret(secretName('default', 'graph'), address);
-      const filled = await trial.stack.restoreByUpload(trial.target, now.archive);
-      expect(filled.error).toBeUndefined();
-      await settled(trial, filled.job_id);
-      // Before the load: that of so small a graph may be over as soon as it is seen.
-      const followed = await restoreWhile(() => disk.fill(), isSafe);
-      // From the first write that found no room on, the server refuses everything until it is started again.
-      const deadline = Date.now() + DEADLINE_MS;
-      for (;;) {
-        const refused = await driver.executeQuery('MATCH (n) RETURN count(n)').catch(String);
-        if (String(refused).includes('needs to be restarted')) break;
-        if (Date.now() > deadline) throw new Error('The server never met its full disk.');
-        await sleep(LOOK_MS);
+  testUnless(
+    noDisk,
+    'for want of room on the disk of the server goes on when there is some again',
+    async () => {
+      const { trial, before, now } = prepared;
+      const { putSecret } = trial.stack;
+      let uploads = 0;
+      const meddler = await startMeddler(qdrant, async (_method, path) => {
+        if (!path.includes('/snapshots/upload')) return;
+        if (++uploads === 1) qdrant.disk.fill();
+        else qdrant.disk.free();
+      });
+      try {
+        await putSecret(secretName('default', 'vectors'), { url: meddler.url, api_key: qdrant.apiKey });
+        const followed = await begin(trial, before);
+        const job = await trial.stack.waitForJob(followed.jobId);
+        expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
+        // Two collections, and the one whose first upload found no room.
+        expect(uploads).toBe(3);
+        expect(await settled(trial, followed.jobId)).toEqual([]);
+        expect(await whichSide(trial, now, before)).toBe('the archive');
+      } finally {
+        qdrant.disk.free();
+        await putSecret(secretName('default', 'vectors'), { url: qdrant.url, api_key: qdrant.apiKey });
+        await meddler.stop();
       }
-      disk.free();
-      await neo4jOfOwn.kill();
-      await neo4jOfOwn.up();
-      const job = await trial.stack.waitForJob(followed.jobId);
-      expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
-      expect(await settled(trial, followed.jobId)).toEqual([]);
-      expect((await readHeld(trial)).parts).toEqual(before.held.parts);
-    } finally {
-      await driver.close();
-      await trial.stack.putSecret(secretName('default', 'graph'), graph);
-    }
-    await trial.stack.restoreByUpload(trial.target, now.archive);
-  }, 240_000);
+      await trial.stack.restoreByUpload(trial.target, now.archive);
+    },
+  );
+
+  testUnless(
+    noDisk,
+    'for want of room on the disk of Neo4j goes on when there is some, and the server was started again',
+    async () => {
+      const { now, before } = prepared;
+      const { address, disk } = neo4jOfOwn;
+      const trial = { ...prepared.trial, connections: { ...prepared.trial.connections, neo4j: address } };
+      const driver = neo4j.driver(address.uri, neo4j.auth.basic(address.username, address.password), {
+        maxTransactionRetryTime: 0,
+      });
+      try {
+        await trial.stack.putSecret(secretName('default', 'graph'), address);
+        const filled = await trial.stack.restoreByUpload(trial.target, now.archive);
+        expect(filled.error).toBeUndefined();
+        await settled(trial, filled.job_id);
+        // Before the load: that of so small a graph may be over as soon as it is seen.
+        const followed = await restoreWhile(() => disk.fill(), isSafe);
+        // From the first write that found no room on, the server refuses everything until it is started again.
+        const deadline = Date.now() + DEADLINE_MS;
+        for (;;) {
+          const refused = await driver.executeQuery('MATCH (n) RETURN count(n)').catch(String);
+          if (String(refused).includes('needs to be restarted')) break;
+          if (Date.now() > deadline) throw new Error('The server never met its full disk.');
+          await sleep(LOOK_MS);
+        }
+        disk.free();
+        await neo4jOfOwn.kill();
+        await neo4jOfOwn.up();
+        const job = await trial.stack.waitForJob(followed.jobId);
+        expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
+        expect(await settled(trial, followed.jobId)).toEqual([]);
+        expect((await readHeld(trial)).parts).toEqual(before.held.parts);
+      } finally {
+        await driver.close();
+        await trial.stack.putSecret(secretName('default', 'graph'), graph);
+      }
+      await trial.stack.restoreByUpload(trial.target, now.archive);
+    },
+    240_000,
+  );
 
   test('because its server was killed goes on when that is there again', async () => {
     const { trial, before, now } = prepared;

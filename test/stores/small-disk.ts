@@ -1,7 +1,18 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+
+/** Why no test can have a disk of its own here; undefined where it can. */
+export function smallDiskMissing(): string | undefined {
+  try {
+    const probe = 'command -v nsenter && mount -t tmpfs -o size=1m tmpfs /tmp';
+    execFileSync('unshare', ['-rm', 'sh', '-c', probe], { stdio: 'ignore' });
+    return undefined;
+  } catch {
+    return 'this machine does not let its users mount a tmpfs in a namespace (`unshare -rm`)';
+  }
+}
 
 /**
  * A disk of a test's own that can be full: a tmpfs over a folder, in namespaces of its own, so that nobody else sees it

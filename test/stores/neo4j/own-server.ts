@@ -7,7 +7,7 @@ import { installApoc } from '../../../local/install/neo4j.ts';
 import { freePorts } from '../../../local/ports.ts';
 import { startNeo4j } from '../../../local/services/neo4j.ts';
 import { installContext, type ServiceContext } from '../../../local/services/service.ts';
-import { SmallDisk } from '../small-disk.ts';
+import { SmallDisk, smallDiskMissing } from '../small-disk.ts';
 
 /** Room for both databases, and for what a test writes into them. */
 const DISK_MB = 160;
@@ -18,20 +18,20 @@ const SETTINGS = ['db.tx_log.preallocate=false'];
 const APOC_SETTINGS = ['dbms.security.procedures.unrestricted=apoc.*'];
 const APOC_CONF = 'apoc.import.file.enabled=true\napoc.export.file.enabled=true\n';
 
-/** A Neo4j of a test's own, whose data lie on a disk that can be full, and which can be killed. */
+/** A Neo4j of a test's own, which can be killed. Its data are on a disk that can be full, where the machine allows that. */
 export class OwnNeo4j {
-  readonly disk: SmallDisk;
   readonly address: { readonly uri: string; readonly username: string; readonly password: string };
   readonly #folder: string;
   readonly #port: number;
   readonly #apoc: boolean;
+  readonly #disk: SmallDisk | undefined;
   #process: ChildProcess | undefined;
 
-  private constructor(folder: string, port: number, disk: SmallDisk, apoc: boolean) {
+  private constructor(folder: string, port: number, disk: SmallDisk | undefined, apoc: boolean) {
     this.#folder = folder;
     this.#port = port;
     this.#apoc = apoc;
-    this.disk = disk;
+    this.#disk = disk;
     this.address = { uri: `bolt://127.0.0.1:${port}`, username: 'neo4j', password: 'own-password-7f3a' };
   }
 
@@ -41,11 +41,13 @@ export class OwnNeo4j {
     const data = join(folder, 'neo4j/data');
     for (const path of [data, join(folder, 'bin'), join(folder, 'logs')])
       await mkdir(path, { recursive: true });
-    const disk = await SmallDisk.over(data, DISK_MB);
-    // The server is started as it always is, by a `java` that sees the disk.
-    const [command, args] = disk.wrap('java', []);
-    const script = ['#!/bin/sh', `PATH=\${PATH#*${delimiter}}`, `exec ${command} ${args.join(' ')} "$@"`];
-    await writeFile(join(folder, 'bin/java'), `${script.join('\n')}\n`, { mode: 0o755 });
+    const disk = smallDiskMissing() === undefined ? await SmallDisk.over(data, DISK_MB) : undefined;
+    if (disk !== undefined) {
+      // The server is started as it always is, by a `java` that sees the disk.
+      const [command, args] = disk.wrap('java', []);
+      const script = ['#!/bin/sh', `PATH=\${PATH#*${delimiter}}`, `exec ${command} ${args.join(' ')} "$@"`];
+      await writeFile(join(folder, 'bin/java'), `${script.join('\n')}\n`, { mode: 0o755 });
+    }
     const [port = 0] = await freePorts(1);
     const server = new OwnNeo4j(folder, port, disk, apoc);
     try {
@@ -55,6 +57,12 @@ export class OwnNeo4j {
       throw error;
     }
     return server;
+  }
+
+  /** The disk of its data. */
+  get disk(): SmallDisk {
+    if (this.#disk) return this.#disk;
+    throw new Error(`This Neo4j has no disk of its own: ${smallDiskMissing()}.`);
   }
 
   /** Where APOC reads and writes files. */
@@ -98,7 +106,7 @@ export class OwnNeo4j {
 
   async stop(): Promise<void> {
     await this.kill();
-    this.disk.remove();
+    this.#disk?.remove();
     await rm(this.#folder, { recursive: true, force: true });
   }
 }

@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { describeError, IntegrityError } from '../../../shared/errors.ts';
 import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
 import { answerError } from '../../../shared/stores/qdrant/errors.ts';
+import { missing, testUnless } from '../../conditions.ts';
 import { CuttingProxy, OwnServer, startMeddler } from './own-server.ts';
 import {
   ask,
@@ -435,56 +436,60 @@ test('errors of the server say what to do: full disk, strict mode, overload, wro
   expect(error).toMatchObject({ name: 'InvalidInputError', text: expect.stringContaining('no Qdrant') });
 });
 
-test('a server with a certificate of its own is trusted by "ca", and only by it', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-tls-'));
-  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
-  try {
-    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
-    const request = [
-      'req',
-      '-x509',
-      '-newkey',
-      'rsa:2048',
-      '-nodes',
-      '-days',
-      '2',
-      '-keyout',
-      key,
-      '-out',
-      cert,
-    ];
-    await promisify(execFile)('openssl', [...request, ...subject]);
-    // TLS ends before the real server, as at a load balancer.
-    const { hostname, port } = new URL(server.url);
-    const front = createTlsServer({ key: await readFile(key), cert: await readFile(cert) }, (client) => {
-      const upstream = connect(Number(port), hostname);
-      client.pipe(upstream).pipe(client);
-      client.on('error', () => upstream.destroy());
-      upstream.on('error', () => client.destroy());
-    });
-    await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
-    const address = front.address();
-    const url = `https://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
-    const open = (extra: object) =>
-      qdrantAdapter.create(
-        qdrantAdapter.Connection.parse({ url, api_key: server.apiKey, ...extra }),
-        qdrantAdapter.Scope.parse({}),
-        { target: 'test' },
-      );
-    const [distrustful, trusting] = [open({}), open({ ca: await readFile(cert, 'utf8') })];
+testUnless(
+  missing('openssl', 'version'),
+  'a server with a certificate of its own is trusted by "ca", and only by it',
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-tls-'));
+    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
     try {
-      const error = await failure(distrustful.probe(legContext()));
-      expect(error).toMatchObject({ name: 'InvalidInputError', text: expect.stringContaining('"ca"') });
-      expect((await trusting.probe(legContext())).counts).toEqual({});
+      const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
+      const request = [
+        'req',
+        '-x509',
+        '-newkey',
+        'rsa:2048',
+        '-nodes',
+        '-days',
+        '2',
+        '-keyout',
+        key,
+        '-out',
+        cert,
+      ];
+      await promisify(execFile)('openssl', [...request, ...subject]);
+      // TLS ends before the real server, as at a load balancer.
+      const { hostname, port } = new URL(server.url);
+      const front = createTlsServer({ key: await readFile(key), cert: await readFile(cert) }, (client) => {
+        const upstream = connect(Number(port), hostname);
+        client.pipe(upstream).pipe(client);
+        client.on('error', () => upstream.destroy());
+        upstream.on('error', () => client.destroy());
+      });
+      await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve));
+      const address = front.address();
+      const url = `https://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
+      const open = (extra: object) =>
+        qdrantAdapter.create(
+          qdrantAdapter.Connection.parse({ url, api_key: server.apiKey, ...extra }),
+          qdrantAdapter.Scope.parse({}),
+          { target: 'test' },
+        );
+      const [distrustful, trusting] = [open({}), open({ ca: await readFile(cert, 'utf8') })];
+      try {
+        const error = await failure(distrustful.probe(legContext()));
+        expect(error).toMatchObject({ name: 'InvalidInputError', text: expect.stringContaining('"ca"') });
+        expect((await trusting.probe(legContext())).counts).toEqual({});
+      } finally {
+        await distrustful.close();
+        await trusting.close();
+        front.close();
+      }
     } finally {
-      await distrustful.close();
-      await trusting.close();
-      front.close();
+      await rm(folder, { recursive: true, force: true });
     }
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-});
+  },
+);
 
 test('a snapshot whose checksum comes late is exported all the same, and checked against it', async () => {
   const name = freshName();

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { installQdrant } from '../../../local/install/qdrant.ts';
 import { freePorts } from '../../../local/ports.ts';
-import { SmallDisk } from '../small-disk.ts';
+import { SmallDisk, smallDiskMissing } from '../small-disk.ts';
 import type { Server } from './support.ts';
 
 /** A Qdrant of a test's own: to be killed, started again, filled and searched for files. */
@@ -28,7 +28,7 @@ export class OwnServer implements Server {
     this.url = `http://127.0.0.1:${port}`;
   }
 
-  /** @param megabytes  size of a disk of its own, which can be full then */
+  /** @param megabytes  size of a disk of its own, which can be full then, where the machine allows that */
   static async start(
     extra: NodeJS.ProcessEnv = {},
     args: readonly string[] = [],
@@ -43,7 +43,8 @@ export class OwnServer implements Server {
     });
     const [port = 0] = await freePorts(1);
     const server = new OwnServer(folder, port, command);
-    if (megabytes !== undefined) server.#disk = await SmallDisk.over(folder, megabytes);
+    if (megabytes !== undefined && smallDiskMissing() === undefined)
+      server.#disk = await SmallDisk.over(folder, megabytes);
     await server.up(extra, args);
     return server;
   }

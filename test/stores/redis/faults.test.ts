@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { Redis } from 'ioredis';
 import { AccessDeniedError, InvalidInputError, UnavailableError } from '../../../shared/errors.ts';
 import { LIMITS } from '../../../shared/stores/redis/keys.ts';
+import { describeUnless, missing } from '../../conditions.ts';
 import { OwnServer } from './own-server.ts';
 import { closeStores, exportAll, legContext, openStore, REPLACE, restoreAll, runLegs } from './support.ts';
 
@@ -234,7 +235,7 @@ describe('a server that restarts', () => {
   });
 });
 
-describe('TLS', () => {
+describeUnless(missing('openssl', 'version'), 'TLS', () => {
   let secure: OwnServer | undefined;
   let ca: string;
 

@@ -32,14 +32,14 @@ const openOlder = () => openStore(scope);
 beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-falkordb-'));
   try {
-    const programs = await installFalkordb({
+    const program = await installFalkordb({
       environment: process.env,
       signal: new AbortController().signal,
       log: join(folder, 'install.log'),
       onInstall: () => undefined,
     });
-    const module = ['--loadmodule', programs.module, 'THREAD_COUNT', '1', 'OMP_THREAD_COUNT', '1'];
-    server = await OwnServer.start(module, { path: programs.server });
+    const module = ['--loadmodule', program.module, 'THREAD_COUNT', '1', 'OMP_THREAD_COUNT', '1'];
+    server = await OwnServer.start(module, program);
   } finally {
     await rm(folder, { recursive: true });
   }
