@@ -41,6 +41,11 @@ export class ReusableBuffer {
     return this.#buffer.subarray(from, to);
   }
 
+  /** Takes back what was added behind a length. */
+  cutTo(length: number): void {
+    this.#length = Math.min(this.#length, length);
+  }
+
   /** Makes room for the next entry. What one very long record took is given back. */
   clear(): void {
     this.#length = 0;

@@ -62,7 +62,7 @@ export class RedisStore implements Store {
   #open(): Promise<{ reader: KeyReader; facts: ServerFacts }> {
     this.#opened ??= readFacts(this.#client).then((facts) => ({
       facts,
-      reader: new KeyReader(this.#client, facts),
+      reader: new KeyReader(this.#client, facts, this.#limits?.changing),
     }));
     // A failure is not kept: the next call tries again.
     this.#opened.catch(() => {

@@ -45,6 +45,7 @@ export class RedisClient {
   readonly #name: string;
   #client: Redis | Cluster | undefined;
   #nodes: readonly Redis[] | undefined;
+  readonly #sessions = new Set<RedisSession>();
 
   constructor(connection: RedisConnection, target: string) {
     this.#connection = connection;
@@ -154,13 +155,7 @@ export class RedisClient {
   ): Promise<Reply[]> {
     const replies = await this.#retrying(async (attempt) => {
       if (attempt > 0) await this.#connect(node);
-      const pipeline = node.pipeline();
-      for (const [name, ...args] of commands) pipeline.callBuffer(name, args);
-      const results = (await pipeline.exec()) ?? [];
-      return results.map(([error, reply]) => {
-        if (error && !isReplyError(error)) throw error;
-        return (error ?? reply) as Reply;
-      });
+      return exchange(node, commands);
     });
     for (const [index, reply] of replies.entries()) {
       if (reply instanceof Error && !tolerates(reply, index)) throw this.#translate(reply, what);
@@ -191,6 +186,24 @@ export class RedisClient {
       }
       return results;
     });
+  }
+
+  /**
+   * A connection of one's own to a server, for WATCH. Return it with {@link RedisSession.end}, also after errors. Throws
+   * UnavailableError and AccessDeniedError.
+   */
+  async session(node: Redis): Promise<RedisSession> {
+    for (const session of this.#sessions) if (session.take(node)) return session;
+    const session = await this.#retrying(async () => {
+      const connection = node.duplicate({ enableOfflineQueue: false, retryStrategy: () => null });
+      await this.#connect(connection);
+      // A lost connection is found by the next command, which fails.
+      connection.on('error', () => undefined);
+      return new RedisSession(node, connection, (error, what) => this.#translate(error, what));
+    });
+    this.#sessions.add(session);
+    session.take(node);
+    return session;
   }
 
   async #retrying<T>(work: (attempt: number) => Promise<T>): Promise<T> {
@@ -262,10 +275,85 @@ export class RedisClient {
   }
 
   async close(): Promise<void> {
+    for (const session of this.#sessions) session.disconnect();
+    this.#sessions.clear();
     this.#client?.disconnect();
     this.#client = undefined;
     this.#nodes = undefined;
   }
+}
+
+/**
+ * One connection that is never opened again: whatever WATCH found out would be lost with it. Used by one reader at a time,
+ * and by the next one afterwards.
+ */
+export class RedisSession {
+  readonly #node: Redis;
+  readonly #connection: Redis;
+  readonly #translate: (error: unknown, what?: string) => NgbakError;
+  #isTaken = false;
+
+  constructor(node: Redis, connection: Redis, translate: (error: unknown, what?: string) => NgbakError) {
+    this.#node = node;
+    this.#connection = connection;
+    this.#translate = translate;
+  }
+
+  /** True where it is free, open and of this server; it is the caller's then. */
+  take(node: Redis): boolean {
+    if (this.#isTaken || node !== this.#node || this.#connection.status !== 'ready') return false;
+    this.#isTaken = true;
+    return true;
+  }
+
+  /** As {@link RedisClient.send}, but for lost connections: they are UnavailableError at once. */
+  async send(
+    commands: readonly Command[],
+    tolerates: (error: Error, index: number) => boolean = isWrongType,
+  ): Promise<Reply[]> {
+    let replies: Reply[];
+    try {
+      replies = await exchange(this.#connection, commands);
+    } catch (error) {
+      throw this.#translate(error);
+    }
+    for (const [index, reply] of replies.entries()) {
+      if (reply instanceof Error && !tolerates(reply, index)) throw this.#translate(reply);
+    }
+    return replies;
+  }
+
+  /** Whether nothing has touched the watched keys since WATCH. Ends the watch. */
+  async isUntouched(): Promise<boolean> {
+    const [, reply] = await this.send([['MULTI'], ['EXEC']], () => false);
+    return reply !== null;
+  }
+
+  /** Gives the connection back, without any watch. */
+  async end(): Promise<void> {
+    try {
+      await this.send([['UNWATCH']]);
+    } catch {
+      // A lost connection watches nothing either, and is not taken again.
+      this.disconnect();
+    }
+    this.#isTaken = false;
+  }
+
+  disconnect(): void {
+    this.#connection.disconnect();
+  }
+}
+
+/** Sends commands in one go; what the server refuses is a value, everything else is thrown. */
+async function exchange(connection: Redis, commands: readonly Command[]): Promise<Reply[]> {
+  const pipeline = connection.pipeline();
+  for (const [name, ...args] of commands) pipeline.callBuffer(name, args);
+  const results = (await pipeline.exec()) ?? [];
+  return results.map(([error, reply]) => {
+    if (error && !isReplyError(error)) throw error;
+    return (error ?? reply) as Reply;
+  });
 }
 
 /** The command is for another type of key than the one that is there. */

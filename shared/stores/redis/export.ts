@@ -11,7 +11,8 @@ import type { RedisClient } from './client.ts';
 import { isJsonText } from './json-text.ts';
 import { keyWindows, LIMITS, type Limits } from './keys.ts';
 import { entryName } from './names.ts';
-import type { KeyReader, LargePosition, Reading } from './read.ts';
+import type { LargePosition } from './large.ts';
+import type { KeyReader, SmallReading } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type Part } from './record.ts';
 import { type ByteString, type KeySpace, toBytes } from './scope.ts';
 import { encodePart } from './typed-lines.ts';
@@ -31,13 +32,11 @@ const ExportCursor = z.strictObject({
   large: z
     .strictObject({
       key: z.string(),
-      digest: z.string(),
       position: z.strictObject({
         type: z.enum(KEY_TYPES),
         expiresAt: z.number().nullable(),
-        at: z.string(),
         offset: z.number(),
-        length: z.number(),
+        digest: z.string(),
         page: z.number(),
         tries: z.number(),
       }),
@@ -46,11 +45,10 @@ const ExportCursor = z.strictObject({
 });
 type ExportCursor = z.infer<typeof ExportCursor>;
 
-/** A large key on its way: where its reading goes on and what its content amounted to so far. */
+/** A large key on its way, and where its reading continues. */
 interface Large {
   readonly key: ByteString;
   readonly position: LargePosition;
-  readonly digest: string;
 }
 
 /**
@@ -73,8 +71,8 @@ export async function* exportKeys(
   let chunk = from ? new Chunk(from.namespace, from.part, keyOfCursor(from), data) : undefined;
   let done = 0;
   if (from?.large && chunk) {
-    const { position, digest } = from.large;
-    yield* readLarge(reader, chunk, { key: decodeKey(from.large.key), position, digest });
+    const { key, position } = from.large;
+    yield* readLarge(reader, chunk, decodeKey(key), position.type, position, context);
   }
   const after = from ? { namespace: from.namespace, key: chunk?.after ?? '' } : null;
   for await (const window of keyWindows(client, space, after, context.signal, limits)) {
@@ -88,7 +86,7 @@ export async function* exportKeys(
         for await (const run of runs) {
           for (const reading of run) {
             if (reading.kind === 'large')
-              yield* readLarge(reader, chunk, { key: reading.key, type: reading.type });
+              yield* readLarge(reader, chunk, reading.key, reading.type, null, context);
             else chunk.add(reading);
             if (chunk.isFull) yield chunk.flush();
           }
@@ -108,17 +106,28 @@ export async function* exportKeys(
 async function* readLarge(
   reader: KeyReader,
   chunk: Chunk,
-  large: Large | { key: ByteString; type: Part['type'] },
+  key: ByteString,
+  type: Part['type'],
+  from: LargePosition | null,
+  context: LegContext,
 ): AsyncGenerator<ExportStep> {
-  const from = 'position' in large ? large : null;
-  const type = from ? from.position.type : (large as { type: Part['type'] }).type;
-  let digest = new ContentDigest(type, from?.digest);
-  for await (const { part, next } of reader.readLarge(large.key, type, from?.position ?? null)) {
-    if (part.offset === 0) digest = new ContentDigest(type);
-    digest.add(part.items);
-    chunk.addPart(part, digest);
-    if (next && chunk.isFull) yield chunk.flush({ key: large.key, position: next, digest: digest.hex() });
+  const options = { as: 'proven' as const, signal: context.signal, timeLeft: context.timeLeft };
+  let isComplete = false;
+  chunk.begin();
+  for await (const step of reader.readLarge(key, type, from, options)) {
+    if ('kind' in step) {
+      chunk.takeBack();
+      chunk.add(step);
+      return;
+    }
+    const { part, digest, next } = step;
+    if (part.offset === 0) chunk.takeBack();
+    chunk.addPart(part, new ContentDigest(part.type, digest));
+    isComplete = part.last;
+    if (next && chunk.isFull) yield chunk.flush({ key, position: next });
   }
+  // It vanished: what was read of it is no key.
+  if (!isComplete) chunk.takeBack();
 }
 
 /** Bytes of the entries that are being filled, the same memory for all entries of a leg. */
@@ -159,6 +168,8 @@ class Chunk {
   #number: number;
   readonly #data: EntryData;
   #isFlushed = false;
+  /** Where the parts of the present large key begin in the typed entry. */
+  #begin = 0;
   #count = 0;
   #digest = new MultisetDigest();
 
@@ -179,7 +190,7 @@ class Chunk {
     return !this.#isFlushed && this.#data.isFull;
   }
 
-  add(reading: Exclude<Reading, { kind: 'large' }>): void {
+  add(reading: SmallReading): void {
     if (reading.kind === 'whole') {
       const digest = new ContentDigest(reading.part.type);
       digest.add(reading.part.items);
@@ -198,6 +209,18 @@ class Chunk {
     json.write(`${json.length === 0 ? '{\n' : ',\n'}${quoted}: `);
     json.append(value);
     if (expiresAt !== null) expiry.write(`{"key":${quoted},"expires_at":${expiresAt}}\n`);
+  }
+
+  /** Marks the place where the parts of a large key begin. */
+  begin(): void {
+    this.#makeRoom();
+    this.#begin = this.#data.typed.length;
+  }
+
+  /** Takes parts back that were added since {@link begin}, but for those in entries that are closed already. */
+  takeBack(): void {
+    this.#makeRoom();
+    this.#data.typed.cutTo(this.#begin);
   }
 
   /** Adds a part of a key; `digest` is that of its content up to here. */
@@ -219,6 +242,7 @@ class Chunk {
     if (!this.#isFlushed) return;
     this.#isFlushed = false;
     this.#data.clear();
+    this.#begin = 0;
     this.#count = 0;
     this.#digest = new MultisetDigest();
   }

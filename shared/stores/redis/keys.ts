@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os';
 import type { Redis } from 'ioredis';
 import { InvalidInputError } from '../../errors.ts';
 import { bytesOf, listOf, type RedisClient } from './client.ts';
+import type { ChangingLimits } from './large.ts';
 import { type ByteString, type KeySpace, showKey } from './scope.ts';
 import { isBehind, type Position, SortedKeys, type SortLimits, type SpaceKeys } from './sorted-keys.ts';
 
@@ -21,6 +22,8 @@ export interface KeyWindow {
 export interface Limits extends SortLimits {
   /** An entry is closed once it holds this many bytes. */
   readonly entryBytes: number;
+  /** How keys that keep changing are read. */
+  readonly changing?: ChangingLimits;
 }
 
 export const LIMITS: Limits = {

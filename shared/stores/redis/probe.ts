@@ -118,13 +118,13 @@ async function digestSample(
         const { key, value, expiresAt } = reading;
         add(key, canonicalString(key, value, expiresAt), value.length);
       } else if (reading.kind === 'whole') {
-        const { key, type, items, expiresAt } = reading.part;
+        const { key, type, items, expiresAt, stream } = reading.part;
         const digest = new ContentDigest(type);
         digest.add(items);
         const size = items.flat().reduce((sum, part) => sum + part.length, 0);
-        add(key, canonicalKey(key, type, digest, expiresAt), size);
+        add(key, canonicalKey(key, type, digest, expiresAt, stream), size);
       } else {
-        const content = await contentOf(reader, reading.key, true);
+        const content = await contentOf(reader, reading.key, true, { as: 'once', signal: context.signal });
         if (content?.kind !== 'digest') continue;
         const record = `${content.type} ${content.digest} ${content.expiresAt} ${JSON.stringify(content.stream?.last_id)}`;
         add(reading.key, Buffer.from(record), await reader.sizeOf(reading.key));

@@ -1,27 +1,20 @@
 import type { Redis } from 'ioredis';
 import { mapOrdered } from '../../archive/ordered.ts';
 import { InvalidInputError, UnavailableError } from '../../errors.ts';
+import { bytesOf, type Command, integerOf, listOf, type RedisClient, type Reply } from './client.ts';
+import { expiryCommand, expiryOf } from './expiry.ts';
+import { blocksOf, isKeyType, LENGTH } from './items.ts';
 import {
-  bytesOf,
-  type Command,
-  integerOf,
-  listOf,
-  type RedisClient,
-  RedisReplyError,
-  type Reply,
-} from './client.ts';
-import {
-  ContentDigest,
-  canonicalScore,
-  type Item,
-  type KeyType,
-  type Part,
-  STRING_BLOCK_BYTES,
-  type StreamState,
-} from './record.ts';
+  type ChangingLimits,
+  type LargeOptions,
+  type LargePart,
+  type LargePosition,
+  LargeReader,
+} from './large.ts';
+import { ContentDigest, type KeyType, type Part, type StreamState } from './record.ts';
 import { type ByteString, showKey, toBytes } from './scope.ts';
 import type { ServerFacts } from './server.ts';
-import { readStreamState } from './stream.ts';
+import { readWhole, type Unread, type Whole } from './whole.ts';
 
 /** Keys whose types and lengths are asked for in one go. */
 export const BATCH_KEYS = 256;
@@ -35,11 +28,8 @@ export const WHOLE_STRING_BYTES = 8 * 1024 ** 2;
 const WHOLE_ITEMS = 512;
 /** Collections that take more memory than this on the server, in bytes, are read page by page as well. */
 const WHOLE_COLLECTION_BYTES = 4 * 1024 ** 2;
-/** Most elements of one page, and about the bytes that one page should have. */
-const PAGE_ITEMS = 512;
-const PAGE_BYTES = 1024 ** 2;
-/** Times that a large key is read again from its start because it changed meanwhile. */
-const CHANGED_TRIES = 3;
+/** Times that a key is looked at because it was deleted and made again, as another type perhaps, between two commands. */
+const CHANGED_TRIES = 20;
 
 /**
  * Reads strings with their expiries, all of the same instant, in one command: the client's own work for each command and each
@@ -89,31 +79,19 @@ export type Reading =
     }
   | { readonly kind: 'whole'; readonly part: Part }
   | { readonly kind: 'large'; readonly key: ByteString; readonly type: KeyType };
-
-/** Where the reading of a large key goes on. */
-export interface LargePosition {
-  readonly type: KeyType;
-  readonly expiresAt: number | null;
-  /** SCAN cursor, offset or stream id. */
-  readonly at: string;
-  /** Items so far. */
-  readonly offset: number;
-  /** Length of the key when its reading began. */
-  readonly length: number;
-  /** Elements to ask for in one go. */
-  readonly page: number;
-  readonly tries: number;
-}
+export type SmallReading = Exclude<Reading, { kind: 'large' }>;
 
 /** Reads keys of one scope: types, contents, expiries. Writes nothing. */
 export class KeyReader {
   readonly #client: RedisClient;
   readonly #facts: ServerFacts;
+  readonly #large: LargeReader;
   #mayRunScripts = true;
 
-  constructor(client: RedisClient, facts: ServerFacts) {
+  constructor(client: RedisClient, facts: ServerFacts, limits?: ChangingLimits) {
     this.#client = client;
     this.#facts = facts;
+    this.#large = new LargeReader(client, facts, limits);
   }
 
   /**
@@ -153,7 +131,7 @@ export class KeyReader {
     let rest: ByteString[] = [];
     let taken = 0;
     for (const [index, key] of keys.entries()) {
-      const expiresAt = this.#expiryOf(facts.readDoubleLE(index * FACT_BYTES), at);
+      const expiresAt = expiryOf(this.#facts, facts.readDoubleLE(index * FACT_BYTES), at);
       if (expiresAt === undefined) continue;
       if (facts.readDoubleLE(index * FACT_BYTES + 8) === 0) {
         if (strings.length > 0) yield strings;
@@ -267,35 +245,25 @@ export class KeyReader {
       // A transaction of a cluster has to stay within one hash slot.
       const groups = await this.#client.transact(
         node,
-        names.map((name) => [['GET', name], this.#expiryCommand(name)]),
+        names.map((name) => [['GET', name], expiryCommand(this.#facts, name)]),
       );
       return keys.map((_, index) => {
         const [value, expiry] = groups[index] ?? [];
-        return { value: Buffer.isBuffer(value) ? value : null, expiresAt: this.#expiryOf(expiry) };
+        return { value: Buffer.isBuffer(value) ? value : null, expiresAt: expiryOf(this.#facts, expiry) };
       });
     }
     const [group] = await this.#client.transact(node, [
-      [['MGET', ...names], ...names.map((name) => this.#expiryCommand(name))],
+      [['MGET', ...names], ...names.map((name) => expiryCommand(this.#facts, name))],
     ]);
     const [values, ...expiries] = group ?? [];
     const list = listOf(values);
     return keys.map((_, index) => {
       const value = list[index];
-      return { value: Buffer.isBuffer(value) ? value : null, expiresAt: this.#expiryOf(expiries[index]) };
+      return {
+        value: Buffer.isBuffer(value) ? value : null,
+        expiresAt: expiryOf(this.#facts, expiries[index]),
+      };
     });
-  }
-
-  #expiryCommand(name: Buffer): Command {
-    return [this.#facts.hasExpireTime ? 'PEXPIRETIME' : 'PTTL', name];
-  }
-
-  /** Absolute expiry in ms, null for none, undefined where the key is gone. `at`: when the reply came, in ms. */
-  #expiryOf(reply: Reply | undefined, at = Date.now()): number | null | undefined {
-    if (reply instanceof Error) throw reply;
-    const value = integerOf(reply);
-    if (value === -2) return undefined;
-    if (value < 0) return null;
-    return this.#facts.hasExpireTime ? value : at + value;
   }
 
   /** Keys that are no short strings. */
@@ -304,66 +272,51 @@ export class KeyReader {
     for (const [index, key] of keys.entries()) {
       const type = String(types[index]);
       if (type === 'none') continue;
-      if (!isKeyType(type)) {
-        throw new InvalidInputError(
-          `${this.#client.name} has a key of type "${type}", "${showKey(key)}", which a server module made; its content can't be saved in a form that other servers read.`,
-          { remedy: 'Narrow the scope so that it is left out, and save it by the means of that module.' },
-        );
-      }
-      const reading = await this.#other(key, type);
+      const reading = await this.#other(key, this.#requireType(key, type));
       if (reading) yield reading;
     }
   }
 
+  #requireType(key: ByteString, type: string): KeyType {
+    if (isKeyType(type)) return type;
+    throw new InvalidInputError(
+      `${this.#client.name} has a key of type "${type}", "${showKey(key)}", which a server module made; its content can't be saved in a form that other servers read.`,
+      { remedy: 'Narrow the scope so that it is left out, and save it by the means of that module.' },
+    );
+  }
+
   async #other(key: ByteString, type: KeyType): Promise<Reading | undefined> {
     const name = toBytes(key);
-    const node = await this.#client.nodeOf(name);
-    const [length, memory] = await this.#client.send(
-      node,
-      [[LENGTH[type], name], MEMORY_USAGE(name)],
-      isUnimportant,
-    );
-    // Another type by now: look at it once more.
-    if (length instanceof Error) return await this.#again(key);
-    const size = integerOf(length);
-    const bytes = typeof memory === 'number' ? memory : 0;
-    if (
-      type === 'string' ? size > WHOLE_STRING_BYTES : size > WHOLE_ITEMS || bytes > WHOLE_COLLECTION_BYTES
-    ) {
-      return { kind: 'large', key, type };
+    for (let now = type, tries = 0; tries < CHANGED_TRIES; tries++) {
+      const node = await this.#client.nodeOf(name);
+      const [length, memory] = await this.#client.send(
+        node,
+        [[LENGTH[now], name], MEMORY_USAGE(name)],
+        isUnimportant,
+      );
+      let whole: Whole | Unread = 'retyped';
+      if (!(length instanceof Error)) {
+        const size = integerOf(length);
+        const bytes = typeof memory === 'number' ? memory : 0;
+        const isLarge =
+          now === 'string' ? size > WHOLE_STRING_BYTES : size > WHOLE_ITEMS || bytes > WHOLE_COLLECTION_BYTES;
+        if (isLarge) return { kind: 'large', key, type: now };
+        whole = await readWhole(this.#client, this.#facts, node, name, now);
+      }
+      if (whole === 'gone') return undefined;
+      if (whole === 'retyped') {
+        const [found] = await this.#each([key], (bytes) => ['TYPE', bytes]);
+        const name = String(found);
+        if (name === 'none') return undefined;
+        now = this.#requireType(key, name);
+      }
+      if (typeof whole === 'string') continue;
+      const { expiresAt, items, stream } = whole;
+      if (now === 'string') return { kind: 'string', key, value: Buffer.concat(items.flat()), expiresAt };
+      const part = { key, type: now, expiresAt, offset: 0, last: true, items, ...(stream ? { stream } : {}) };
+      return { kind: 'whole', part };
     }
-    if (type === 'stream') return { kind: 'large', key, type };
-    const whole = WHOLE[type](name) as unknown as Command;
-    const [group] = await this.#client.transact(node, [[whole, this.#expiryCommand(name)]]);
-    const [content, expiry] = group ?? [];
-    if (content instanceof Error) return await this.#again(key);
-    const expiresAt = this.#expiryOf(expiry);
-    if (expiresAt === undefined) return undefined;
-    if (type === 'string') return { kind: 'string', key, value: bytesOf(content), expiresAt };
-    const items = await this.#withFieldExpiries(key, type, itemsOf(type, listOf(content)));
-    return { kind: 'whole', part: { key, type, expiresAt, offset: 0, last: true, items } };
-  }
-
-  async #again(key: ByteString): Promise<Reading | undefined> {
-    for await (const reading of this.#others([key])) return reading;
-    return undefined;
-  }
-
-  /** Fields of hashes may expire on their own, where the server knows that. Fields that are gone are left out. */
-  async #withFieldExpiries(key: ByteString, type: KeyType, items: readonly Item[]): Promise<readonly Item[]> {
-    if (type !== 'hash' || !this.#facts.hasFieldExpiry || items.length === 0) return items;
-    const name = toBytes(key);
-    const fields = items.map(([field]) => field ?? Buffer.alloc(0));
-    const node = await this.#client.nodeOf(name);
-    const expiries = listOf(
-      await this.#client.call(node, 'HPEXPIRETIME', name, 'FIELDS', fields.length, ...fields),
-    ).map(integerOf);
-    return items
-      .map((item, index): Item => {
-        const expiry = expiries[index] ?? -1;
-        return expiry >= 0 ? [...item, Buffer.from(String(expiry))] : item;
-      })
-      .filter((_, index) => expiries[index] !== -2);
+    throw this.#changing(key);
   }
 
   /** The reply to one command for each key; errors are thrown. */
@@ -397,114 +350,38 @@ export class KeyReader {
   }
 
   /**
-   * Reads a large key part by part, each with the position after it; the last part has `last` set. Where the key
-   * changed its length meanwhile, it is read again from the start (a part with offset 0), {@link CHANGED_TRIES} times;
-   * then UnavailableError. Ends without a last part where the key is gone.
+   * Reads a large key part by part. Where it is a small key by now, it comes as a whole; nothing comes where it is gone. A
+   * part with offset 0 starts the key anew, whatever came before: it changed meanwhile. Throws UnavailableError where it
+   * changed each time.
    */
   async *readLarge(
     key: ByteString,
     type: KeyType,
     from: LargePosition | null,
-  ): AsyncGenerator<{ part: Part; next: LargePosition | null }> {
-    const name = toBytes(key);
-    const node = await this.#client.nodeOf(name);
-    let position = from ?? (await this.#startOf(node, name, type, 0));
-    while (position) {
-      const page = await this.#page(node, name, position);
-      if (page === undefined) return;
-      const offset = position.offset + page.items.length;
-      const base = { key, type, expiresAt: position.expiresAt, offset: position.offset, items: page.items };
-      if (page.next !== null) {
-        const next: LargePosition = { ...position, at: page.next, offset };
-        yield { part: { ...base, last: false }, next };
-        position = next;
-        continue;
-      }
-      const now = await this.#startOf(node, name, type, position.tries);
-      if (!now) return;
-      const items = type === 'string' ? Math.ceil(now.length / STRING_BLOCK_BYTES) : now.length;
-      const whole = type === 'stream' || (now.length === position.length && items === offset);
-      if (whole) {
-        const stream = type === 'stream' ? await readStreamState(this.#client, node, name) : undefined;
-        yield { part: { ...base, last: true, ...(stream ? { stream } : {}) }, next: null };
+    options: LargeOptions,
+  ): AsyncGenerator<LargePart | SmallReading> {
+    let position = from;
+    for (let now = type, tries = 0; ; tries++) {
+      const outcome = yield* this.#large.read(key, now, position, options);
+      if (outcome !== 'retyped') return;
+      if (tries >= CHANGED_TRIES) throw this.#changing(key);
+      let reading: Reading | undefined;
+      for await (const found of this.read([key])) reading = found;
+      if (!reading) return;
+      if (reading.kind !== 'large') {
+        yield reading;
         return;
       }
-      if (position.tries >= CHANGED_TRIES) {
-        throw new UnavailableError(
-          `${this.#client.name}: the ${type} "${showKey(key)}" changed each time that it was read.`,
-          {
-            remedy: 'Pause what writes to it while the backup runs (a pause hook does that), and try again.',
-          },
-        );
-      }
-      position = { ...now, tries: position.tries + 1 };
+      now = reading.type;
+      position = null;
     }
   }
 
-  async #startOf(
-    node: Redis,
-    name: Buffer,
-    type: KeyType,
-    tries: number,
-  ): Promise<LargePosition | undefined> {
-    const [memory] = await this.#client.send(node, [MEMORY_USAGE(name)], () => true);
-    const [group] = await this.#client.transact(node, [[[LENGTH[type], name], this.#expiryCommand(name)]]);
-    const [reply, expiry] = group ?? [];
-    if (reply instanceof Error) return undefined;
-    const expiresAt = this.#expiryOf(expiry);
-    if (expiresAt === undefined) return undefined;
-    const length = integerOf(reply);
-    const itemBytes = typeof memory === 'number' ? memory / Math.max(1, length) : 0;
-    const page = Math.max(1, Math.min(PAGE_ITEMS, Math.floor(PAGE_BYTES / Math.max(1, itemBytes))));
-    return { type, expiresAt, at: type === 'stream' ? '-' : '0', offset: 0, length, page, tries };
-  }
-
-  /** One page of a key from a position; `next` null where it was the last; undefined where the key is gone. */
-  async #page(
-    node: Redis,
-    name: Buffer,
-    { type, at, length, page }: LargePosition,
-  ): Promise<{ items: readonly Item[]; next: string | null } | undefined> {
-    const ask = async (...command: Command) => {
-      const [reply] = await this.#client.send(node, [command]);
-      return reply instanceof Error ? undefined : reply;
-    };
-    if (type === 'string') {
-      const start = Number(at);
-      const block = await ask('GETRANGE', name, start, start + STRING_BLOCK_BYTES - 1);
-      if (block === undefined) return undefined;
-      const end = start + bytesOf(block).length;
-      return { items: [[bytesOf(block)]], next: end < length && end > start ? String(end) : null };
-    }
-    if (type === 'list') {
-      const start = Number(at);
-      const items = await ask('LRANGE', name, start, start + page - 1);
-      if (items === undefined) return undefined;
-      const list = itemsOf('list', listOf(items));
-      const end = start + list.length;
-      return { items: list, next: end < length && list.length > 0 ? String(end) : null };
-    }
-    if (type === 'stream') {
-      const entries = await ask('XRANGE', name, at, '+', 'COUNT', page);
-      if (entries === undefined) return undefined;
-      const items = listOf(entries).map((entry): Item => {
-        const [id, fields] = listOf(entry);
-        return [bytesOf(id), ...listOf(fields).map(bytesOf)];
-      });
-      const last = items.at(-1)?.[0];
-      return { items, next: items.length === page && last ? `(${last.toString()}` : null };
-    }
-    const command = { hash: 'HSCAN', set: 'SSCAN', zset: 'ZSCAN' }[type];
-    const reply = await ask(command, name, at, 'COUNT', page);
-    if (reply === undefined) return undefined;
-    const [cursor, elements] = listOf(reply);
-    const next = String(bytesOf(cursor));
-    const items = await this.#withFieldExpiries(
-      name.toString('latin1'),
-      type,
-      itemsOf(type, listOf(elements)),
+  #changing(key: ByteString): UnavailableError {
+    return new UnavailableError(
+      `${this.#client.name}: the key "${showKey(key)}" changed each time that it was read.`,
+      { remedy: 'Pause what writes to it while the backup runs (a pause hook does that), and try again.' },
     );
-    return { items, next: next === '0' ? null : next };
   }
 }
 
@@ -531,27 +408,6 @@ function isUnimportant(error: Error, index: number): boolean {
   return index === 1 || error.message.startsWith('WRONGTYPE');
 }
 
-const LENGTH = {
-  string: 'STRLEN',
-  hash: 'HLEN',
-  list: 'LLEN',
-  set: 'SCARD',
-  zset: 'ZCARD',
-  stream: 'XLEN',
-} as const;
-
-const WHOLE = {
-  string: (name: Buffer) => ['GET', name],
-  hash: (name: Buffer) => ['HGETALL', name],
-  list: (name: Buffer) => ['LRANGE', name, 0, -1],
-  set: (name: Buffer) => ['SMEMBERS', name],
-  zset: (name: Buffer) => ['ZRANGE', name, 0, -1, 'WITHSCORES'],
-} as const;
-
-function isKeyType(type: string): type is KeyType {
-  return Object.hasOwn(LENGTH, type);
-}
-
 function isOdd(length: Reply | undefined): boolean {
   return typeof length !== 'number' || length > WHOLE_STRING_BYTES;
 }
@@ -564,29 +420,6 @@ function oddRun(keys: readonly ByteString[], start: number, lengths: ReadonlyMap
 
 function keyOf(reading: Reading): ByteString {
   return reading.kind === 'whole' ? reading.part.key : reading.key;
-}
-
-/** Replies of a whole or paged collection as items, those without an order sorted, so that archives compare well. */
-function itemsOf(type: KeyType, replies: readonly Reply[]): Item[] {
-  const parts = replies.map(bytesOf);
-  if (type === 'list') return parts.map((part): Item => [part]);
-  if (type === 'set') return parts.map((part): Item => [part]).sort(byFirst);
-  if (type !== 'hash' && type !== 'zset') {
-    throw new RedisReplyError(`A ${type} was read as a collection.`, {
-      remedy: 'Report this as an error of ngbak.',
-    });
-  }
-  const items: Item[] = [];
-  for (let at = 0; at + 1 < parts.length; at += 2) {
-    const first = bytesOf(parts[at]);
-    const second = bytesOf(parts[at + 1]);
-    items.push([first, type === 'zset' ? Buffer.from(canonicalScore(second.toString())) : second]);
-  }
-  return items.sort(byFirst);
-}
-
-function byFirst(left: Item, right: Item): number {
-  return Buffer.compare(left[0] ?? Buffer.alloc(0), right[0] ?? Buffer.alloc(0));
 }
 
 /** A key's content for comparison: a short string as it is, everything else as type and digest. */
@@ -609,36 +442,30 @@ export async function contentOf(
   reader: KeyReader,
   key: ByteString,
   asBlocks: boolean,
+  options: LargeOptions = { as: 'proven' },
 ): Promise<Content | undefined> {
   for await (const reading of reader.read([key])) {
-    if (reading.kind === 'string') {
-      const { value, expiresAt } = reading;
-      if (!asBlocks) return { kind: 'string', value, expiresAt };
-      const digest = new ContentDigest('string');
-      digest.add(blocksOf(value));
-      return { kind: 'digest', type: 'string', digest: digest.hex(), expiresAt };
-    }
-    if (reading.kind === 'whole') {
-      const { type, items, expiresAt } = reading.part;
-      const digest = new ContentDigest(type);
-      digest.add(items);
-      return { kind: 'digest', type, digest: digest.hex(), expiresAt };
-    }
-    let digest = new ContentDigest(reading.type);
-    for await (const { part } of reader.readLarge(key, reading.type, null)) {
-      if (part.offset === 0) digest = new ContentDigest(reading.type);
-      digest.add(part.items);
-      if (!part.last) continue;
-      const { type, expiresAt, stream } = part;
-      return { kind: 'digest', type, digest: digest.hex(), expiresAt, ...(stream ? { stream } : {}) };
+    if (reading.kind !== 'large') return smallContent(reading, asBlocks);
+    for await (const step of reader.readLarge(key, reading.type, null, options)) {
+      if ('kind' in step) return smallContent(step, asBlocks);
+      if (!step.part.last) continue;
+      const { type, expiresAt, stream } = step.part;
+      return { kind: 'digest', type, digest: step.digest, expiresAt, ...(stream ? { stream } : {}) };
     }
   }
   return undefined;
 }
 
-function blocksOf(value: Buffer): Item[] {
-  const blocks: Item[] = [];
-  for (let at = 0; at < value.length; at += STRING_BLOCK_BYTES)
-    blocks.push([value.subarray(at, at + STRING_BLOCK_BYTES)]);
-  return blocks;
+function smallContent(reading: SmallReading, asBlocks: boolean): Content {
+  if (reading.kind === 'string') {
+    const { value, expiresAt } = reading;
+    if (!asBlocks) return { kind: 'string', value, expiresAt };
+    const digest = new ContentDigest('string');
+    digest.add(blocksOf(value));
+    return { kind: 'digest', type: 'string', digest: digest.hex(), expiresAt };
+  }
+  const { type, items, expiresAt, stream } = reading.part;
+  const digest = new ContentDigest(type);
+  digest.add(items);
+  return { kind: 'digest', type, digest: digest.hex(), expiresAt, ...(stream ? { stream } : {}) };
 }

@@ -1,106 +1,195 @@
-import type { Redis } from 'ioredis';
 import { UnavailableError } from '../../errors.ts';
-import { bytesOf, integerOf, listOf, type RedisClient, type Reply } from './client.ts';
-import type { StreamGroup, StreamState } from './record.ts';
-import { type ByteString, showKey } from './scope.ts';
+import { bytesOf, type Command, integerOf, listOf, type RedisSession, type Reply } from './client.ts';
+import type { Item, StreamGroup, StreamState } from './record.ts';
+import { showKey } from './scope.ts';
 
-/** Pending entries asked for in one go, at most. */
+/** Pending ids asked for in one go, at most. */
 const PENDING_PAGE = 1_000;
 /** How far into its millisecond the server's clock must be before ages are asked for, in µs: it may read it earlier. */
 const SETTLED_US = 200;
 /** Times that a page is asked for until its ages are of one millisecond; more than half of them should do. */
 const CLOCK_TRIES = 100;
 
+/** A stream as one command described it, so all of it is of one instant. */
+export interface StreamCut {
+  /** Pending ids may lack their entries: {@link PendingFilter}. */
+  readonly state: StreamState;
+  /** Entries at that instant. */
+  readonly length: number;
+  /** The first of these entries, as many as were asked for. */
+  readonly entries: readonly Item[];
+  /** False where a group has more pending ids than were asked for. */
+  readonly hasAllPending: boolean;
+}
+
 /**
- * What a stream has besides its entries: last ids, groups, consumers and what was delivered to them but not
- * acknowledged. Pending ids whose entries were deleted are left out: no command can make them again, and readers get
- * nothing for them. Groups and consumers are sorted, so that equal streams have equal states.
+ * What `XINFO STREAM … FULL` replied: last ids, groups, consumers, what was delivered to them and when, and entries. Groups
+ * and consumers are sorted, so that equal streams have equal states.
  */
-export async function readStreamState(client: RedisClient, node: Redis, name: Buffer): Promise<StreamState> {
-  const [info, groups] = await client.sendAll(node, [
-    ['XINFO', 'STREAM', name],
-    ['XINFO', 'GROUPS', name],
-  ]);
-  const fields = pairs(info);
+export function streamCutOf(reply: Reply): StreamCut {
+  const fields = pairs(reply);
   const maxDeleted = fields.get('max-deleted-entry-id');
   const added = fields.get('entries-added');
-  const states: StreamGroup[] = [];
-  for (const group of listOf(groups)) states.push(await readGroup(client, node, name, pairs(group)));
+  const groups = listOf(fields.get('groups')).map((group) => groupOf(pairs(group)));
   return {
-    last_id: bytesOf(fields.get('last-generated-id')).toString(),
-    ...(maxDeleted === undefined ? {} : { max_deleted_id: bytesOf(maxDeleted).toString() }),
-    ...(added === undefined ? {} : { entries_added: integerOf(added) }),
-    groups: states.sort((left, right) => compare(left.name, right.name)),
+    state: {
+      last_id: bytesOf(fields.get('last-generated-id')).toString(),
+      ...(maxDeleted === undefined ? {} : { max_deleted_id: bytesOf(maxDeleted).toString() }),
+      ...(added === undefined ? {} : { entries_added: integerOf(added) }),
+      groups: groups.map(({ group }) => group).sort((left, right) => compare(left.name, right.name)),
+    },
+    length: integerOf(fields.get('length')),
+    entries: entriesOf(fields.get('entries')),
+    hasAllPending: groups.every(({ group, pendingCount }) => group.pending.length === pendingCount),
   };
 }
 
-async function readGroup(
-  client: RedisClient,
-  node: Redis,
-  name: Buffer,
-  fields: ReadonlyMap<string, Reply>,
-): Promise<StreamGroup> {
-  const group = bytesOf(fields.get('name'));
+function groupOf(fields: ReadonlyMap<string, Reply>): { group: StreamGroup; pendingCount: number } {
   const read = fields.get('entries-read');
-  const consumers = listOf(await client.call(node, 'XINFO', 'CONSUMERS', name, group))
-    .map((consumer) => bytesOf(pairs(consumer).get('name')).toString('latin1'))
-    .sort(compare);
-  const pending: [string, ByteString, number, number][] = [];
-  for (let from = '-'; ; ) {
-    const { page, now, isLast } = await readPending(client, node, name, group, from);
-    const present = await client.sendAll(
-      node,
-      page.map(([id]) => ['XRANGE', name, bytesOf(id), bytesOf(id)] as const),
-    );
-    for (const [index, [id, consumer, age, count]] of page.entries()) {
-      if (listOf(present[index]).length === 0) continue;
-      pending.push([
-        bytesOf(id).toString(),
-        bytesOf(consumer).toString('latin1'),
-        now - integerOf(age),
-        integerOf(count),
-      ]);
-    }
-    const last = page.at(-1)?.[0];
-    if (isLast || last === undefined) break;
-    from = `(${bytesOf(last).toString()}`;
-  }
   return {
-    name: group.toString('latin1'),
-    last_id: bytesOf(fields.get('last-delivered-id')).toString(),
-    ...(read === undefined || read === null ? {} : { entries_read: integerOf(read) }),
-    consumers,
-    pending,
+    group: {
+      name: bytesOf(fields.get('name')).toString('latin1'),
+      last_id: bytesOf(fields.get('last-delivered-id')).toString(),
+      ...(read === undefined || read === null ? {} : { entries_read: integerOf(read) }),
+      consumers: listOf(fields.get('consumers'))
+        .map((consumer) => bytesOf(pairs(consumer).get('name')).toString('latin1'))
+        .sort(compare),
+      pending: listOf(fields.get('pending')).map((entry) => {
+        const [id, consumer, time, count] = listOf(entry);
+        return [
+          bytesOf(id).toString(),
+          bytesOf(consumer).toString('latin1'),
+          integerOf(time),
+          integerOf(count),
+        ];
+      }),
+    },
+    pendingCount: integerOf(fields.get('pel-count')),
   };
+}
+
+/** Entries as items: `[id, field, value, …]`. */
+export function entriesOf(reply: Reply | undefined): Item[] {
+  return listOf(reply).map((entry): Item => {
+    const [id, fields] = listOf(entry);
+    return [bytesOf(id), ...listOf(fields).map(bytesOf)];
+  });
+}
+
+/** Number of pending ids of the group that has most of them, from what `XINFO GROUPS` replied. */
+export function mostPendingOf(groups: Reply | undefined): number {
+  const counts = listOf(groups).map((group) => integerOf(pairs(group).get('pending')));
+  return counts.reduce((most, count) => Math.max(most, count), 0);
 }
 
 /**
- * One page of what was delivered and not acknowledged, and the time in ms since 1970 at which its ages hold. Servers tell
- * an age and no time of delivery, so the page is asked for until their clock shows the same millisecond before and after.
+ * Leaves out pending ids whose entries were deleted: no command can make them again, and readers get nothing for them. What
+ * is kept has its entry in the archive.
  */
-async function readPending(
-  client: RedisClient,
-  node: Redis,
+export class PendingFilter {
+  readonly #state: StreamState;
+  /** Pending ids whose entries have not been seen. */
+  readonly #unseen: Set<string>;
+
+  constructor(state: StreamState) {
+    this.#state = state;
+    this.#unseen = new Set(state.groups.flatMap(({ pending }) => pending.map(([id]) => id)));
+  }
+
+  see(entries: readonly Item[]): void {
+    if (this.#unseen.size === 0) return;
+    for (const [id] of entries) this.#unseen.delete(String(id));
+  }
+
+  /** The state, once every entry has been seen. */
+  state(): StreamState {
+    if (this.#unseen.size === 0) return this.#state;
+    const groups = this.#state.groups.map((group) => ({
+      ...group,
+      pending: group.pending.filter(([id]) => !this.#unseen.has(id)),
+    }));
+    return { ...this.#state, groups };
+  }
+}
+
+/**
+ * Whether a stream may be the one that a cut was made of, later: its ids and counters never fall. A stream that was deleted
+ * and made again starts anew.
+ */
+export function isLaterThan(cut: StreamState, later: StreamState): boolean {
+  return (
+    compareIds(later.last_id, cut.last_id) >= 0 && (later.entries_added ?? 0) >= (cut.entries_added ?? 0)
+  );
+}
+
+function compareIds(left: string, right: string): number {
+  const [leftTime = 0n, leftSequence = 0n] = left.split('-').map(BigInt);
+  const [rightTime = 0n, rightSequence = 0n] = right.split('-').map(BigInt);
+  const difference = leftTime - rightTime || leftSequence - rightSequence;
+  return difference < 0n ? -1 : difference > 0n ? 1 : 0;
+}
+
+/**
+ * Reads the pending ids of every group page by page, without a transaction, so that a watch stays. Undefined where a group
+ * has gone.
+ */
+export async function readPending(
+  session: RedisSession,
+  server: string,
   name: Buffer,
-  group: Buffer,
+  state: StreamState,
+): Promise<StreamState | undefined> {
+  const groups: StreamGroup[] = [];
+  for (const group of state.groups) {
+    const pending: StreamGroup['pending'][number][] = [];
+    for (let from: string | undefined = '-'; from !== undefined; ) {
+      const page = await readPendingPage(session, server, name, group.name, from);
+      if (!page) return undefined;
+      pending.push(...page.pending);
+      const last = pending.at(-1)?.[0];
+      from = page.isLast || last === undefined ? undefined : `(${last}`;
+    }
+    groups.push({ ...group, pending });
+  }
+  return { ...state, groups };
+}
+
+/**
+ * XPENDING replies an age and no time of delivery, so a page is asked for until the server's clock shows the same
+ * millisecond before and after.
+ */
+async function readPendingPage(
+  session: RedisSession,
+  server: string,
+  name: Buffer,
+  group: string,
   from: string,
-): Promise<{ page: Reply[][]; now: number; isLast: boolean }> {
+): Promise<{ pending: StreamGroup['pending']; isLast: boolean } | undefined> {
   let most = PENDING_PAGE;
   for (let tries = 0; tries < CLOCK_TRIES; tries++) {
-    const asked = [['TIME'], ['XPENDING', name, group, from, '+', most], ['TIME']] as const;
-    const [replies = []] = await client.transact(node, [asked], () => false);
-    const before = microseconds(replies[0]);
+    const ask: Command = ['XPENDING', name, Buffer.from(group, 'latin1'), from, '+', most];
+    const [first, reply, second] = await session.send([['TIME'], ask, ['TIME']], isGone);
+    if (reply instanceof Error) return undefined;
+    const before = microseconds(first);
     const now = Math.floor(before / 1_000);
-    if (now !== Math.floor(microseconds(replies[2]) / 1_000)) most = Math.ceil(most / 2);
+    if (now !== Math.floor(microseconds(second) / 1_000)) most = Math.ceil(most / 2);
     else if (before % 1_000 >= SETTLED_US) {
-      const page = listOf(replies[1]).map(listOf);
-      return { page, now, isLast: page.length < most };
+      const pending = listOf(reply).map((entry): StreamGroup['pending'][number] => {
+        const [id, consumer, age, count] = listOf(entry);
+        const reader = bytesOf(consumer).toString('latin1');
+        return [bytesOf(id).toString(), reader, now - integerOf(age), integerOf(count)];
+      });
+      return { pending, isLast: pending.length < most };
     }
   }
   throw new UnavailableError(
-    `${client.name}: when entries of the stream "${showKey(name.toString('latin1'))}" were delivered can't be told: its clock went on each time that it was read.`,
-    { remedy: 'The server has too much to do. Try again when it has less.' },
+    `${server}: the delivery times of the stream "${showKey(name.toString('latin1'))}" can't be read: its clock advanced during each attempt.`,
+    { remedy: 'Try again when the server has less load.' },
   );
+}
+
+function isGone(error: Error): boolean {
+  return /^(WRONGTYPE|NOGROUP|ERR no such key)/.test(error.message);
 }
 
 /** What TIME replies, in µs since 1970. */

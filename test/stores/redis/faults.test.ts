@@ -127,6 +127,8 @@ describe('a server that cannot be used is told in words that help', () => {
       '+command',
       '+multi',
       '+exec',
+      '+watch',
+      '+unwatch',
       '+memory|usage',
       '+scan',
       '+time',

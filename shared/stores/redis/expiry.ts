@@ -1,0 +1,40 @@
+import { type Command, integerOf, type Reply } from './client.ts';
+import type { Item } from './record.ts';
+import type { ServerFacts } from './server.ts';
+
+/** The command for the expiry of a key: PEXPIRETIME, or PTTL where the server has no such thing. */
+export function expiryCommand(facts: ServerFacts, name: Buffer): Command {
+  return [facts.hasExpireTime ? 'PEXPIRETIME' : 'PTTL', name];
+}
+
+/**
+ * Absolute expiry in ms since 1970 from the reply to {@link expiryCommand}, null for none, undefined where there is no such
+ * key.
+ *
+ * @param at  when the reply came
+ */
+export function expiryOf(
+  facts: ServerFacts,
+  reply: Reply | undefined,
+  at = Date.now(),
+): number | null | undefined {
+  if (reply instanceof Error) throw reply;
+  const value = integerOf(reply);
+  if (value === -2) return undefined;
+  if (value < 0) return null;
+  return facts.hasExpireTime ? value : at + value;
+}
+
+/** The command for the expiries of some fields of a hash. */
+export function fieldExpiryCommand(name: Buffer, fields: readonly Buffer[]): Command {
+  return ['HPEXPIRETIME', name, 'FIELDS', fields.length, ...fields];
+}
+
+/** Adds expiries to the fields of a hash, in the same order. Fields that are gone are left out. */
+export function withExpiries(items: readonly Item[], expiries: readonly Reply[]): Item[] {
+  return items.flatMap((item, index): Item[] => {
+    const expiry = integerOf(expiries[index] ?? -2);
+    if (expiry === -2) return [];
+    return [expiry >= 0 ? [...item, Buffer.from(String(expiry))] : item];
+  });
+}

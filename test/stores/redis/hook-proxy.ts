@@ -1,0 +1,74 @@
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+/** What happens when a client has sent a command: it reaches the server when this has ended. */
+export type Hook = (count: number) => Promise<unknown> | undefined;
+
+/** A proxy in front of a server that lets a test do something between two commands of its client. */
+export class HookProxy {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #hooks = new Map<string, Hook>();
+  readonly #counts = new Map<string, number>();
+
+  constructor(port: number) {
+    this.#server = createServer((client) => {
+      const upstream = connect(port, '127.0.0.1');
+      for (const socket of [client, upstream]) {
+        this.#sockets.add(socket);
+        socket.on('error', () => socket.destroy());
+        socket.on('close', () => {
+          this.#sockets.delete(socket);
+          client.destroy();
+          upstream.destroy();
+        });
+      }
+      upstream.on('data', (data) => client.write(data));
+      let turn = Promise.resolve();
+      client.on('data', (data) => {
+        turn = turn.then(() => this.#pass(data, upstream));
+      });
+    });
+  }
+
+  async #pass(data: Buffer, upstream: Socket): Promise<void> {
+    for (const [command, hook] of this.#hooks) {
+      if (!data.includes(`\r\n${command}\r\n`)) continue;
+      const count = (this.#counts.get(command) ?? 0) + 1;
+      this.#counts.set(command, count);
+      await hook(count);
+    }
+    upstream.write(data);
+  }
+
+  /** Does something before each time that a command reaches the server; `count` is 1 the first time. */
+  before(command: string, hook: Hook): void {
+    this.#hooks.set(command, hook);
+  }
+
+  /** How often a command that is listened to has been sent. */
+  countOf(command: string): number {
+    return this.#counts.get(command) ?? 0;
+  }
+
+  /** Forgets all hooks. */
+  reset(): void {
+    this.#hooks.clear();
+    this.#counts.clear();
+  }
+
+  /** Cuts every connection. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  async listen(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    const address = this.#server.address();
+    return `redis://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
