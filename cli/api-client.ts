@@ -45,7 +45,7 @@ const Accepted = z.object({ job_id: z.string() });
 /** Does everything through the HTTP API with a key; archives go between this machine and S3. */
 export function apiClient(url: string, key: string | undefined): Client {
   if (key === undefined) {
-    throw new InvalidInputError('There is no key for the HTTP API.', {
+    throw new InvalidInputError('No key for the HTTP API is configured.', {
       remedy:
         'Set NGBAK_API_KEY or "api_key" in the configuration file; or use AWS credentials with --direct.',
     });
@@ -119,12 +119,9 @@ export function apiClient(url: string, key: string | undefined): Client {
     removeSchedule: (name) => call(z.object({ name: z.string() }), 'DELETE', `/schedules/${at(name)}`),
     runSchedule: (name) => call(StartedBackup, 'POST', `/schedules/${at(name)}/run`, undefined, newKey()),
     rebuildCatalog: () => {
-      throw new InvalidInputError(
-        'The catalog is rebuilt with AWS credentials only: every archive is read.',
-        {
-          remedy: 'Add --direct.',
-        },
-      );
+      throw new InvalidInputError('Rebuilding the catalog needs AWS credentials: every archive is read.', {
+        remedy: 'Add --direct.',
+      });
     },
     async permissions() {
       const { name, role } = await call(Me, 'GET', '/me');
@@ -142,8 +139,8 @@ const Me = z.object({ name: z.string(), role: z.enum(['viewer', 'operator', 'adm
 
 /** What each role may do: docs/api.md has it call by call. */
 const MAY: Record<z.infer<typeof Me>['role'], string> = {
-  viewer: 'may look at everything, and change nothing',
-  operator: 'may back up, restore and get data out, but delete no backup',
+  viewer: 'may read everything and change nothing',
+  operator: 'may back up, restore and download, but not delete backups',
   admin: 'may do everything',
 };
 
@@ -185,7 +182,7 @@ async function readText(answer: Response): Promise<string> {
   for await (const chunk of answer.body ?? []) {
     bytes += chunk.length;
     if (bytes > ANSWER_BYTES_MAX) {
-      throw new NgbakError(`The answer has more than ${ANSWER_BYTES_MAX} bytes.`, {
+      throw new NgbakError(`The response is larger than ${ANSWER_BYTES_MAX} bytes.`, {
         remedy: 'Check that the address is that of the HTTP API of ngbak.',
       });
     }
@@ -198,7 +195,7 @@ function parseAnswer(text: string, base: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new NgbakError(`${base} answered something that is not JSON.`, {
+    throw new NgbakError(`${base} returned a response that is not JSON.`, {
       remedy: 'Check that the address is that of the HTTP API of ngbak.',
       cause,
     });

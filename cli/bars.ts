@@ -1,8 +1,8 @@
 import cliProgress from 'cli-progress';
-import pc from '../shared/colors.ts';
 import type { StoreProgress } from '../shared/operations/job-progress.ts';
-import { bytes, count, duration } from './format.ts';
+import { bytes, duration } from './format.ts';
 import type { Output } from './output.ts';
+import { isBytes, phaseText, progressText } from './progress-text.ts';
 
 const BAR_OPTIONS = {
   stream: process.stderr,
@@ -29,8 +29,8 @@ export class JobBars {
       const known = total ?? Math.max(done, 1);
       const shown = store.finished ? known : total === undefined ? 0 : Math.min(done, known);
       const payload = {
-        name: `${store.store} ${store.phase}`.padEnd(18),
-        text: describeUnits(store),
+        name: phaseText(store).padEnd(20),
+        text: progressText(store),
       };
       const bar = this.#byName.get(store.store);
       if (bar) {
@@ -47,17 +47,17 @@ export class JobBars {
   }
 }
 
-/** How often a transfer is told, in milliseconds: redrawn, as JSON, and as a line. */
+/** How often the progress of a transfer is shown, in milliseconds: redrawn, as JSON, and as a line. */
 const REDRAW_MS = 200;
-const TELL_JSON_MS = 1000;
-const TELL_LINE_MS = 10_000;
-/** A transfer that is over sooner, in milliseconds, shows nothing. */
+const JSON_MS = 1000;
+const LINE_MS = 10_000;
+/** A transfer that takes less time than this, in milliseconds, shows no progress. */
 const SHORT_MS = 1000;
 
 /**
- * Shows how far bytes are on their way: a bar at a terminal, a line now and then without one, JSON lines with `--json`,
- * nothing with `--quiet`. The first call of `update` says how many were there already. By the clock, not by the calls:
- * one that stands still says so.
+ * Shows the progress of a transfer: a bar at a terminal, a line now and then without one, JSON lines with `--json`,
+ * nothing with `--quiet`. The first call of `update` gives the bytes that were transferred before. A timer prints, not
+ * the calls, so that a transfer that stands still is visible.
  */
 export function showTransfer(
   output: Output,
@@ -65,7 +65,7 @@ export function showTransfer(
 ): { update(done: number, total: number): void; stop(): void } {
   if (output.quiet && !output.json) return { update: () => undefined, stop: () => undefined };
   const begun = Date.now();
-  const period = output.json ? TELL_JSON_MS : output.interactive ? REDRAW_MS : TELL_LINE_MS;
+  const period = output.json ? JSON_MS : output.interactive ? REDRAW_MS : LINE_MS;
   let state: { done: number; total: number; meter: Meter } | undefined;
   let bar: cliProgress.SingleBar | undefined;
   const show = () => {
@@ -79,11 +79,11 @@ export function showTransfer(
           { ...BAR_OPTIONS, format: `{name} {bar} {percentage}% {text}`, gracefulExit: false },
           cliProgress.Presets.shades_classic,
         );
-        bar.start(total, done, { name, text: meter.tell(done) });
+        bar.start(total, done, { name, text: meter.text(done) });
       }
-      bar.update(done, { text: meter.tell(done) });
+      bar.update(done, { text: meter.text(done) });
     } else {
-      output.note(`  ${name} ${meter.tell(done)}`);
+      output.note(`  ${name} ${meter.text(done)}`);
     }
   };
   const timer = setInterval(show, period);
@@ -101,7 +101,7 @@ export function showTransfer(
   };
 }
 
-/** Tells bytes, rate and remaining time of a transfer that goes on from `base` bytes now. */
+/** Measures bytes, rate and remaining time of a transfer that continues from `base` bytes. */
 class Meter {
   readonly #base: number;
   readonly #total: number;
@@ -122,7 +122,7 @@ class Meter {
     };
   }
 
-  tell(done: number): string {
+  text(done: number): string {
     const { rate, remaining_seconds } = this.measure(done);
     const left =
       done < this.#total && remaining_seconds !== undefined ? `, ${duration(remaining_seconds)} left` : '';
@@ -130,12 +130,7 @@ class Meter {
   }
 }
 
-/** `bytes`, and `bytes:<collection>`. */
-function isBytes(unit: string): boolean {
-  return unit === 'bytes' || unit.startsWith('bytes:');
-}
-
-/** Items of all units together; bytes count only where there is nothing else. */
+/** Items of all units together; bytes only if there are no other units. */
 function sumUnits({ units }: StoreProgress): { done: number; total: number | undefined } {
   const all = Object.entries(units);
   const items = all.filter(([unit]) => !isBytes(unit));
@@ -147,19 +142,4 @@ function sumUnits({ units }: StoreProgress): { done: number; total: number | und
       ? undefined
       : totals.reduce<number>((sum, total) => sum + (total ?? 0), 0),
   };
-}
-
-/** `nodes 1,200 of 5,000, 300/s, 13 s left`. */
-export function describeUnits({ units, finished }: StoreProgress): string {
-  return Object.entries(units)
-    .map(([unit, { done, total, rate, remaining_seconds }]) => {
-      const say = isBytes(unit) ? bytes : count;
-      const parts = [
-        `${unit} ${say(done)}${total === undefined || (finished && done === total) ? '' : ` of ${say(total)}`}`,
-        ...(rate === undefined || finished ? [] : [`${say(rate)}/s`]),
-        ...(remaining_seconds === undefined ? [] : [`${duration(remaining_seconds)} left`]),
-      ];
-      return parts.join(', ');
-    })
-    .join(pc.dim(' · '));
 }

@@ -19,6 +19,7 @@ interface GlobalOptions {
   readonly apiUrl?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
+  readonly verbose?: boolean;
   readonly yes?: boolean;
 }
 
@@ -37,7 +38,11 @@ export function cliOf(command: Command): Cli {
     return settings;
   };
   return {
-    output: new Output({ json: options.json ?? false, quiet: options.quiet ?? false }),
+    output: new Output({
+      json: options.json ?? false,
+      quiet: options.quiet ?? false,
+      verbose: options.verbose ?? false,
+    }),
     yes: options.yes ?? false,
     settings: readAll,
     client: () => {

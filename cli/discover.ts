@@ -18,7 +18,7 @@ export async function discoverContext(settings: Settings): Promise<OperationsCon
     const found = value ?? outputs[output];
     if (found !== undefined) return found;
     throw new InvalidInputError(`Stack ${stack} has no output ${output}.`, {
-      remedy: 'Name the stack that ngbak was deployed as: `--stack NAME`, or NGBAK_STACK.',
+      remedy: 'Give the name of the stack of ngbak: `--stack NAME`, or NGBAK_STACK.',
     });
   };
   const group = settings.schedule_group ?? outputs.ScheduleGroupName;
@@ -49,7 +49,7 @@ async function readOutputs(stack: string): Promise<Partial<Record<string, string
     if (!(cause instanceof CloudFormationServiceException) || cause.name !== 'ValidationError') throw cause;
     throw new InvalidInputError(`There is no CloudFormation stack "${stack}" in this account and region.`, {
       remedy:
-        'Check AWS_PROFILE and AWS_REGION, or say where ngbak is: `--stack NAME`, or NGBAK_BUCKET, NGBAK_BACKUP_STATE_MACHINE_ARN and NGBAK_RESTORE_STATE_MACHINE_ARN.',
+        'Check AWS_PROFILE and AWS_REGION, or give the location of ngbak: `--stack NAME`, or NGBAK_BUCKET, NGBAK_BACKUP_STATE_MACHINE_ARN and NGBAK_RESTORE_STATE_MACHINE_ARN.',
       cause,
     });
   }

@@ -12,20 +12,20 @@ import { NotFoundError, RefusedError } from '../shared/operations/errors.ts';
 /** The exit codes of `ngbak`, with what each means: shown by `--help` and in docs/cli.md. */
 export const EXIT_CODES = {
   ok: [0, 'done'],
-  failed: [1, 'the job failed or was rolled back, or something unexpected happened'],
+  failed: [1, 'the job failed or was rolled back, or an unexpected error occurred'],
   usage: [2, 'wrong arguments or configuration'],
   notFound: [3, 'no such backup, job or entry'],
-  refused: [4, 'refused: in use, locked, kept, or not confirmed'],
-  access: [5, 'credentials or permissions'],
+  refused: [4, 'refused: in use, locked, protected by retention, or not confirmed'],
+  access: [5, 'missing credentials or permissions'],
   unavailable: [6, 'a service did not answer: try again'],
-  damaged: [7, 'data is not what was written'],
-  waiting: [8, 'the restore waits for `ngbak confirm`'],
+  damaged: [7, 'integrity check failed'],
+  waiting: [8, 'the restore is waiting for confirmation: `ngbak confirm`'],
   cancelled: [9, 'the job was cancelled'],
-  interrupted: [130, 'stopped by Ctrl-C; a started job goes on unless it was cancelled'],
-  unread: [141, 'nobody reads the output any more; a started job goes on'],
+  interrupted: [130, 'stopped by Ctrl-C; a started job keeps running unless it was cancelled'],
+  unread: [141, 'output pipe closed; a started job keeps running'],
 } as const satisfies Record<string, readonly [number, string]>;
 
-/** What a command throws to end with a certain exit code, after it has said why. */
+/** Thrown to end with a certain exit code, after the reason was printed. */
 export class ExitError extends Error {
   readonly code: number;
   constructor(outcome: keyof typeof EXIT_CODES) {

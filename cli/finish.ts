@@ -5,11 +5,11 @@ import { jobText } from './job-text.ts';
 
 /** Shows how a followed job ended, and throws ExitError unless it completed. */
 export function reportEnd(cli: Cli, job: JobView): void {
-  cli.output.result('job', job, () => jobText(job));
+  cli.output.result('job', job, () => jobText(job, cli.output.verbose));
   if (job.state === 'completed') return;
   if (job.state === 'cancelled') throw new ExitError('cancelled');
   if (job.state === 'awaiting_confirmation') {
-    cli.output.note(`It waits for you: ngbak confirm ${job.job_id} ${job.target}`);
+    cli.output.note(`Waiting for confirmation. Run: ngbak confirm ${job.job_id} ${job.target}`);
     throw new ExitError('waiting');
   }
   throw new ExitError(job.error?.name === 'IntegrityError' ? 'damaged' : 'failed');

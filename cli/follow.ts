@@ -3,18 +3,20 @@ import { UnavailableError } from '../shared/errors.ts';
 import { hasEnded } from '../shared/jobs/record.ts';
 import { explainAwsError } from '../shared/operations/aws-error.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
-import { describeUnits, JobBars } from './bars.ts';
+import { JobBars } from './bars.ts';
 import type { Cli } from './cli.ts';
 import type { Client } from './client.ts';
 import { ExitError } from './exit-codes.ts';
+import { printable } from './format.ts';
 import { stateText } from './job-text.ts';
+import { phaseText, progressText } from './progress-text.ts';
 import { ask } from './prompt.ts';
 
-/** How often a job is looked at, in milliseconds. */
-const LOOK_MS = 1000;
-/** Without a terminal, progress is told this often at most, in milliseconds. */
-const TELL_MS = 10_000;
-/** How long a service may not answer before watching ends, in milliseconds; the job goes on meanwhile. */
+/** Time between two requests for the job, in milliseconds. */
+const POLL_MS = 1000;
+/** Without a terminal, progress is printed this often at most, in milliseconds. */
+const PROGRESS_MS = 10_000;
+/** How long a service may fail to answer before the CLI stops watching, in milliseconds; the job continues. */
 const PATIENCE_MS = 60_000;
 
 /**
@@ -25,7 +27,7 @@ const PATIENCE_MS = 60_000;
 export async function followJob(cli: Cli, client: Client, jobId: string): Promise<JobView> {
   const shown = cli.output.interactive && !cli.output.quiet ? new JobBars() : undefined;
   const interrupt = new Interrupt();
-  const teller = new Teller(cli);
+  const printer = new ProgressPrinter(cli);
   let answeredAt = Date.now();
   try {
     for (;;) {
@@ -33,13 +35,13 @@ export async function followJob(cli: Cli, client: Client, jobId: string): Promis
       if (job) {
         answeredAt = Date.now();
         shown?.update(job.progress);
-        teller.tell(job);
+        printer.print(job);
         if (hasEnded(job.state) || job.state === 'awaiting_confirmation') return job;
       } else if (Date.now() - answeredAt > PATIENCE_MS) {
-        cli.output.warn(`${client.where} does not answer. The job goes on: \`ngbak job ${jobId} --wait\`.`);
+        cli.output.warn(`${client.where} does not answer. ${continues(jobId)}`);
         throw new ExitError('unavailable');
       }
-      await interrupt.sleep(LOOK_MS);
+      await interrupt.sleep(POLL_MS);
       if (interrupt.taken()) {
         shown?.stop();
         await decide(cli, client, jobId);
@@ -51,7 +53,7 @@ export async function followJob(cli: Cli, client: Client, jobId: string): Promis
   }
 }
 
-/** The job as it is, or undefined where the service does not answer at this moment. */
+/** The job as it is, or undefined if the service does not answer at the moment. */
 async function look(client: Client, jobId: string): Promise<JobView | undefined> {
   try {
     return await client.showJob(jobId);
@@ -62,54 +64,72 @@ async function look(client: Client, jobId: string): Promise<JobView | undefined>
   }
 }
 
-/** What Ctrl-C means, asked at a terminal. Returns to go on watching. */
+/** Asks at a terminal what Ctrl-C means. Returns to continue watching. */
 async function decide(cli: Cli, client: Client, jobId: string): Promise<void> {
   const answer = cli.output.interactive
-    ? await ask('\nStop watching (Enter), cancel the job (c), or go on watching (g)? ')
+    ? await ask('\nStop watching (Enter), cancel the job (c), or continue watching (w)? ')
     : undefined;
-  if (answer === 'g') return;
+  if (answer === 'w') return;
   if (answer === 'c') {
     cli.output.note((await client.cancelJob(jobId)).message);
     return;
   }
-  cli.output.note(`The job goes on. Watch it again with: ngbak job ${jobId} --wait`);
+  cli.output.note(continues(jobId));
   throw new ExitError('interrupted');
 }
 
-/** Says what has changed: each new state at once, progress now and then. */
-class Teller {
-  readonly #cli: Cli;
-  #state: string | undefined;
-  #loggedUntil = '';
-  #toldAt = 0;
+function continues(jobId: string): string {
+  return `The job continues in the background. Follow it with \`ngbak job ${jobId} --wait\`.`;
+}
 
-  constructor(cli: Cli) {
+/** Prints what has changed: new states and steps at once, progress now and then. */
+export class ProgressPrinter {
+  readonly #cli: Pick<Cli, 'output'>;
+  readonly #printed = new Set<string>();
+  #state: string | undefined;
+  #printedAt = 0;
+
+  constructor(cli: Pick<Cli, 'output'>) {
     this.#cli = cli;
   }
 
-  tell(job: JobView): void {
+  print(job: JobView): void {
     const { output } = this.#cli;
     if (output.interactive && !output.json) return;
     const stateChanged = job.state !== this.#state;
-    const due = Date.now() - this.#toldAt >= (output.json ? LOOK_MS : TELL_MS);
+    const due = Date.now() - this.#printedAt >= (output.json ? POLL_MS : PROGRESS_MS);
     if (output.json) {
       if (stateChanged || due) {
         const { job_id, state, progress } = job;
         output.event('progress', { job_id, state, progress });
       }
     } else {
-      if (stateChanged) output.note(`${job.job_id}: ${stateText(job.state)}`);
-      for (const { at, text } of job.log) if (at > this.#loggedUntil) output.note(`  ${text}`);
-      this.#loggedUntil = job.log.at(-1)?.at ?? this.#loggedUntil;
-      if (due) {
+      const state = () => stateChanged && output.note(`State: ${stateText(job.state)}`);
+      // The last steps come before the state that they led to.
+      const ended = hasEnded(job.state);
+      if (!ended) state();
+      this.#printSteps(job);
+      if (due && !ended) {
         for (const store of job.progress) {
           if (Object.keys(store.units).length === 0) continue;
-          output.note(`  ${store.store} ${store.phase}: ${describeUnits(store)}`);
+          output.note(`  ${phaseText(store)}: ${progressText(store)}`);
         }
       }
+      if (ended) state();
     }
     this.#state = job.state;
-    if (due) this.#toldAt = Date.now();
+    if (due) this.#printedAt = Date.now();
+  }
+
+  /** Each step once, however many legs it takes; with `--verbose` every leg. */
+  #printSteps({ log }: JobView): void {
+    const { output } = this.#cli;
+    for (const { at, text } of log) {
+      const line = output.verbose ? `${at} ${text}` : text;
+      if (this.#printed.has(line)) continue;
+      this.#printed.add(line);
+      output.note(`  ${printable(line)}`);
+    }
   }
 }
 

@@ -2,9 +2,13 @@ import { z } from 'zod';
 import pc from '../shared/colors.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { Inspection } from '../shared/restore/inspection.ts';
-import { describeUnits } from './bars.ts';
 import { bytes, count, duration, localTime, printable } from './format.ts';
 import { facts, table } from './output.ts';
+import { phaseText, progressText } from './progress-text.ts';
+import { groupText, kindOf, talliesText } from './tally-text.ts';
+
+/** Things of one kind (collections, namespaces) and lines of one kind that are listed without `--verbose`. */
+const LISTED_MAX = 10;
 
 const COLOURS: Partial<Record<JobView['state'], (text: string) => string>> = {
   completed: pc.green,
@@ -19,83 +23,112 @@ export function stateText(state: JobView['state']): string {
   return (COLOURS[state] ?? ((text: string) => text))(state.replaceAll('_', ' '));
 }
 
-/** A job, as `ngbak job` shows it. */
-export function jobText(job: JobView): string {
+/** A job, as `ngbak job` shows it. Long lists are grouped, counted and truncated unless `verbose`. */
+export function jobText(job: JobView, verbose = false): string {
   const seconds = job.finished_at
     ? (Date.parse(job.finished_at) - Date.parse(job.created_at)) / 1000
     : undefined;
+  const restored = job.state === 'completed' ? Restored.safeParse(job.result).data : undefined;
+  const progress = restored ? job.progress.filter(({ store }) => store === 'archive') : job.progress;
   const parts = [
     facts([
       ['job', job.job_id],
       ['kind', job.kind],
       ['target', job.target],
       ['backup', job.backup_id],
-      ['asked by', job.requested_by],
+      ['requested by', job.requested_by],
       ['started', localTime(job.created_at)],
-      ['took', seconds === undefined ? undefined : duration(seconds)],
+      ['duration', seconds === undefined ? undefined : duration(seconds)],
       ['console', job.console_url],
+      ['state', job.state.replaceAll('_', ' ')],
     ]),
-    `state     ${stateText(job.state)}`,
     ...(job.error ? [`${pc.red(printable(job.error.name))}: ${printable(job.error.message)}`] : []),
-    ...job.progress.map((store) => `${`${store.store} ${store.phase}`.padEnd(18)} ${describeUnits(store)}`),
-    ...restoredText(job.result),
-    ...(job.inspection ? ['', inspectionText(job.inspection)] : []),
+    ...(progress.length > 0
+      ? ['', facts(progress.map((store) => [phaseText(store), progressText(store, verbose)]))]
+      : []),
+    ...(restored ? restoredText(restored, verbose) : []),
+    ...(job.inspection ? ['', inspectionText(job.inspection, verbose)] : []),
   ];
   return parts.join('\n');
 }
 
 /** What an inspection found: the archive, and side by side what it holds and what the target holds now. */
-export function inspectionText({
-  archive,
-  target,
-  stores,
-  references,
-  warnings,
-  problems,
-}: Inspection): string {
-  const rows = stores.flatMap((store) =>
-    [...new Set([...Object.keys(store.archive), ...Object.keys(store.target)])].map((name) => {
-      const now = store.target[name] ?? 0;
-      const after = store.archive[name] ?? 0;
-      const change = after - now;
-      return [
-        `${store.store} ${name}`,
-        count(after),
-        count(now),
-        change === 0 ? '' : `${change > 0 ? '+' : ''}${count(change)}`,
-      ];
-    }),
-  );
+export function inspectionText(
+  { archive, target, stores, references, warnings, problems }: Inspection,
+  verbose = false,
+): string {
+  const named = (label: string, texts: readonly string[]) =>
+    truncate(
+      texts.map((text) => `${label} ${printable(text)}`),
+      verbose,
+    );
   return [
     facts([
       ['archive', `${archive.backup_id}, ${localTime(archive.created_at)}, ${bytes(archive.bytes)}`],
-      ['made of', archive.origin],
-      ['restores', `into ${target}`],
-      ['checked', 'every byte of it'],
+      ['source target', archive.origin],
+      ['restore into', target],
+      ['integrity', 'all bytes verified'],
     ]),
     '',
-    table(['', 'in the archive', `in ${target} now`, 'change'], rows),
+    table(
+      ['', 'in archive', `in ${target} now`, 'change'],
+      stores.flatMap((store) => contentRows(store, verbose)),
+    ),
+    ...(references.length > 0 ? [''] : []),
     ...references.map(
       ({ reference, total, dangling, against }) =>
-        `References: ${printable(reference)}: ${count(total)}, of which ${count(dangling)} lead nowhere in the ${against}`,
+        `References ${printable(reference)}: ${count(total)} (dangling: ${count(dangling)} in ${against})`,
     ),
-    ...stores
-      .flatMap(({ store, changes }) => changes.map((change) => `${store}: ${change}`))
-      .map((text) => `${pc.cyan('Changes:')} ${printable(text)}`),
-    ...archive.lacks.map((text) => `${pc.yellow('Lacks:')} ${printable(text)}`),
-    ...[...warnings, ...stores.flatMap((store) => store.warnings)].map(
-      (text) => `${pc.yellow('Warning:')} ${printable(text)}`,
+    ...named(
+      pc.cyan('Change:'),
+      stores.flatMap(({ store, changes }) => changes.map((change) => `${store}: ${change}`)),
     ),
-    ...problems.map((text) => `${pc.red('Problem:')} ${printable(text)}`),
+    ...named(pc.yellow('Not in archive:'), archive.lacks),
+    ...named(pc.yellow('Warning:'), [...warnings, ...stores.flatMap((store) => store.warnings)]),
+    ...named(pc.red('Problem:'), problems),
   ].join('\n');
 }
 
-/** What of a restore's result is told beside its progress. */
+/** The rows of one store: what is in the archive, what is in the target now, and the change. */
+function contentRows(store: Inspection['stores'][number], verbose: boolean): string[][] {
+  const names = [...new Set([...Object.keys(store.archive), ...Object.keys(store.target)])];
+  const row = (label: string, after: number, now: number) => [
+    label,
+    count(after),
+    count(now),
+    after === now ? '' : `${after > now ? '+' : ''}${count(after - now)}`,
+  ];
+  const rowOf = (name: string, indent = '') =>
+    row(`${indent}${store.store} ${name}`, store.archive[name] ?? 0, store.target[name] ?? 0);
+  const changes = (name: string) => store.archive[name] !== store.target[name];
+  return [...Map.groupBy(names, kindOf).entries()].flatMap(([kind, members]) => {
+    if (members.length <= LISTED_MAX || verbose) return members.map((name) => rowOf(name));
+    const sum = (counts: Readonly<Record<string, number>>) =>
+      members.reduce((total, name) => total + (counts[name] ?? 0), 0);
+    const changed = members.filter(changes);
+    const label = `${store.store} ${kind} (${groupText(kind, members.length)}, ${count(changed.length)} changed)`;
+    const left = changed.length - LISTED_MAX;
+    return [
+      row(label, sum(store.archive), sum(store.target)),
+      ...changed.slice(0, LISTED_MAX).map((name) => rowOf(name, '  ')),
+      ...(left > 0 ? [[`  … ${count(left)} more: see --verbose`, '', '', '']] : []),
+    ];
+  });
+}
+
+/** The first lines, and how many more there are. */
+function truncate(lines: readonly string[], verbose: boolean): string[] {
+  if (lines.length <= LISTED_MAX || verbose) return [...lines];
+  return [...lines.slice(0, LISTED_MAX), `… ${count(lines.length - LISTED_MAX)} more: see --verbose`];
+}
+
+/** What is shown of a restore's result. */
 const Restored = z.object({
   dangling: z.object({ attached: z.number(), left_out: z.number(), kept: z.boolean() }).optional(),
   stores: z.record(
     z.string(),
     z.object({
+      read_back: z.record(z.string(), z.object({ count: z.number() })).optional(),
       smoke: z.array(z.object({ question: z.string(), before: z.string(), after: z.string() })).optional(),
     }),
   ),
@@ -110,27 +143,42 @@ const Restored = z.object({
     )
     .optional(),
 });
+type Restored = z.infer<typeof Restored>;
 
-/** What a restore brought back beside records: relationships that lead out, references, answers before and after. */
-function restoredText(result: unknown): string[] {
-  const parsed = Restored.safeParse(result);
-  if (!parsed.success) return [];
-  const { dangling, stores, references = [] } = parsed.data;
+/** What a restore loaded and verified, dangling relationships, references, and smoke checks before and after. */
+function restoredText({ dangling, stores, references = [] }: Restored, verbose: boolean): string[] {
+  const checks = Object.entries(stores).flatMap(([store, { smoke = [] }]) =>
+    smoke.map((check) => ({ ...check, store })),
+  );
+  // Many checks with the same answer as before are one line.
+  const shown =
+    checks.length <= LISTED_MAX || verbose ? checks : checks.filter(({ before, after }) => before !== after);
+  const unchanged = checks.length - shown.length;
   return [
+    facts(
+      Object.entries(stores).flatMap(([store, { read_back }]): [string, string][] =>
+        read_back && Object.keys(read_back).length > 0
+          ? [[`${store} restore`, `${talliesText(read_back)}: verified, no differences`]]
+          : [],
+      ),
+    ),
+    '',
     ...(dangling
       ? [
-          `relationships that lead out: ${count(dangling.attached)} attached, ${count(dangling.left_out)} left out${dangling.kept ? ', kept for `ngbak attach`' : ''}`,
+          `Dangling relationships: ${count(dangling.attached)} attached, ${count(dangling.left_out)} left out${dangling.kept ? ', kept for `ngbak attach`' : ''}`,
         ]
       : []),
     ...references.map(
       ({ reference, total, before, after }) =>
-        `references ${printable(reference)}: ${count(total)}, lead nowhere: ${before === null ? '' : `${count(before)} in the archive, `}${count(after)} in the target`,
+        `References ${printable(reference)}: ${count(total)} (dangling: ${before === null ? '' : `${count(before)} in archive, `}${count(after)} in target)`,
     ),
-    ...Object.entries(stores).flatMap(([store, { smoke = [] }]) =>
-      smoke.map(
-        ({ question, before, after }) =>
-          `${store} asked ${printable(question)}: ${printable(before)} before, ${printable(after)} after`,
+    ...(unchanged > 0 ? [`Smoke checks: ${count(unchanged)} with the same answer before and after`] : []),
+    ...truncate(
+      shown.map(
+        ({ store, question, before, after }) =>
+          `Smoke check ${store} ${printable(question)}: ${printable(before)} before, ${printable(after)} after`,
       ),
+      verbose,
     ),
   ];
 }

@@ -23,7 +23,7 @@ export async function proposeByNames(
 ): Promise<Proposal> {
   const stores = openStores(environment, location);
   if (stores.length === 0) {
-    throw new InvalidInputError('No store is named.', {
+    throw new InvalidInputError('No store is configured.', {
       remedy: 'Set NEO4J_URI, QDRANT_URL or REDIS_URL, with their credentials, or give --files.',
     });
   }

@@ -6,7 +6,7 @@ import { EXIT_CODES, ExitError, exitCodeOf, PassedOnError } from './exit-codes.t
 import { printable } from './format.ts';
 import { makeProgram } from './program.ts';
 
-/** Runs the command line. Returns the exit code, having said what went wrong and what to do about it. */
+/** Runs the command line. Prints errors with their remedy and returns the exit code. */
 async function main(args: readonly string[]): Promise<number> {
   const program = makeProgram();
   throwInsteadOfExiting(program);
@@ -17,7 +17,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_CODES.usage[0];
     if (error instanceof ExitError || error instanceof PassedOnError) return error.code;
     const explained = explainAwsError(error);
-    tell(explained, args.includes('--json'), args.includes('--debug'));
+    printError(explained, args.includes('--json'), args.includes('--debug'));
     return exitCodeOf(explained);
   }
 }
@@ -28,11 +28,11 @@ function throwInsteadOfExiting(command: Command): void {
   for (const inner of command.commands) throwInsteadOfExiting(inner);
 }
 
-function tell(error: unknown, json: boolean, debug: boolean): void {
+function printError(error: unknown, json: boolean, debug: boolean): void {
   const name = error instanceof Error ? error.name : 'Error';
   const message = error instanceof Error ? error.message : String(error);
   const remedy =
-    error instanceof NgbakError ? error.remedy : 'Run it again with --debug and report what it says.';
+    error instanceof NgbakError ? error.remedy : 'Run the command again with --debug and report its output.';
   if (json) {
     const data = { name, message, remedy };
     process.stdout.write(`${JSON.stringify({ type: 'error', time: new Date().toISOString(), data })}\n`);

@@ -5,22 +5,26 @@ import { printable } from './format.ts';
 export interface OutputOptions {
   readonly json: boolean;
   readonly quiet: boolean;
+  readonly verbose?: boolean;
 }
 
 /**
- * Where a command says things. Results go to stdout; what is said meanwhile goes to stderr, so that a pipe gets results
- * only. With `--json` every line on stdout is one JSON object: `{"type": …, "time": …, "data": …}`. With `--quiet`
- * only results and errors are said.
+ * Where a command prints. Results go to stdout, everything else to stderr, so that a pipe gets results only. With
+ * `--json` every line on stdout is one JSON object: `{"type": …, "time": …, "data": …}`. With `--quiet` only results and
+ * errors are printed.
  */
 export class Output {
   readonly json: boolean;
   readonly quiet: boolean;
+  /** True: lists are complete. Otherwise long ones are grouped, counted and truncated. */
+  readonly verbose: boolean;
   /** True where a person sits at a terminal that can show progress bars and answer questions. */
   readonly interactive: boolean;
 
   constructor(options: OutputOptions) {
     this.json = options.json;
     this.quiet = options.quiet;
+    this.verbose = options.verbose ?? false;
     this.interactive = process.stderr.isTTY === true && process.stdin.isTTY === true && !options.json;
   }
 
@@ -37,19 +41,19 @@ export class Output {
     }
   }
 
-  /** Something worth knowing that is no result. */
+  /** A message that is not a result. */
   note(text: string): void {
     if (!this.json && !this.quiet) process.stderr.write(`${text}\n`);
   }
 
-  /** Something that is not as it should be, and does not keep the command from its end. */
+  /** A problem that does not stop the command. */
   warn(text: string): void {
     if (this.json) this.event('warning', { message: text });
     else process.stderr.write(`${pc.yellow('Warning:')} ${text}\n`);
   }
 }
 
-/** A table without frames, which pipes and narrow terminals take well. Texts are made safe for the terminal. */
+/** A table without borders, which suits pipes and narrow terminals. Control characters in the cells are replaced. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const none = '';
   const made = new Table({
@@ -69,11 +73,15 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
     .join('\n');
 }
 
-/** Names and values, one on each line. */
+/** Labels and values, one pair on each line: `Target:  default`. A row without a label continues the one above. */
 export function facts(rows: readonly (readonly [string, string | undefined])[]): string {
   const shown = rows.flatMap(([name, value]): [string, string][] =>
-    value === undefined || value === '' ? [] : [[name, value]],
+    value === undefined || value === '' ? [] : [[labelOf(name), value]],
   );
   const width = Math.max(0, ...shown.map(([name]) => name.length));
   return shown.map(([name, value]) => `${pc.dim(name.padEnd(width))}  ${printable(value)}`).join('\n');
+}
+
+function labelOf(name: string): string {
+  return name === '' ? '' : `${name.charAt(0).toUpperCase()}${name.slice(1)}:`;
 }

@@ -18,7 +18,7 @@ import { showCommands } from './commands/show.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { EXIT_CODES } from './exit-codes.ts';
 
-/** The whole command line, without running anything: help and completion are made of it. */
+/** The whole command line, without running anything: help and completion are generated from it. */
 export function makeProgram(): Command {
   const program = new Command('ngbak')
     .description(
@@ -26,14 +26,15 @@ export function makeProgram(): Command {
     )
     .version(VERSION)
     .option('--direct', 'use AWS credentials (S3 and Step Functions), not the HTTP API')
-    .option('--stack <name>', 'CloudFormation stack of ngbak, whose outputs say where everything is')
+    .option('--stack <name>', 'CloudFormation stack of ngbak, whose outputs name its resources')
     .option('--bucket <name>', 'the archive bucket')
-    .option('--api-url <url>', 'address of the HTTP API; its key is taken from NGBAK_API_KEY')
+    .option('--api-url <url>', 'address of the HTTP API; the key is read from NGBAK_API_KEY')
     .option('--json', 'one JSON object on each line of stdout')
-    .option('-q, --quiet', 'only results and errors')
-    .option('-y, --yes', 'answer questions with yes, also whether a target may be overwritten')
-    .option('--debug', 'show where an error came from')
-    .showHelpAfterError('(ngbak --help shows what there is)')
+    .option('-q, --quiet', 'print results and errors only')
+    .option('-v, --verbose', 'list every collection, namespace and step instead of summaries')
+    .option('-y, --yes', 'answer yes to every question, including whether a target may be overwritten')
+    .option('--debug', 'print stack traces of errors')
+    .showHelpAfterError('(ngbak --help lists the commands)')
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', helpEnd());
   backupCommand(program);
@@ -62,8 +63,8 @@ Exit codes:
 ${codes.join('\n')}
 
 Examples:
-  ngbak backup --wait                     back up and see it through
-  ngbak list --since 2026-01-01           what there is
+  ngbak backup --wait                     back up and wait for completion
+  ngbak list --since 2026-01-01           list the backups of this year
   ngbak restore snapshot_2026-01-02T03-00-00Z
   ngbak restore backup_20260102_030000.ngbak --target staging
   ngbak list --json | jq -r 'select(.type == "backup") | .data.backup_id'

@@ -19,12 +19,12 @@ export async function ask(question: string): Promise<string | undefined> {
   }
 }
 
-/** True where the operator says yes, or said so with `--yes`. Throws InvalidInputError where nobody can be asked. */
+/** True if the operator answers yes or gave `--yes`. Throws InvalidInputError without a terminal. */
 export async function confirm(cli: Cli, question: string): Promise<boolean> {
   if (cli.yes) return true;
   if (!cli.output.interactive) {
-    throw new InvalidInputError(`${question} Nobody can be asked here.`, {
-      remedy: 'Add --yes, or run it at a terminal.',
+    throw new InvalidInputError(`${question} There is no terminal to ask at.`, {
+      remedy: 'Add --yes, or run the command at a terminal.',
     });
   }
   const answer = await ask(`${question} [y/N] `);

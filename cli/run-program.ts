@@ -11,7 +11,7 @@ const BINARIES = join(ROOT, 'node_modules/.bin');
 export function requireCheckout(...folders: readonly string[]): void {
   const missing = folders.find((folder) => !existsSync(join(ROOT, folder)));
   if (missing === undefined) return;
-  throw new InvalidInputError(`This needs the folder ${missing}/ of ngbak's repository.`, {
+  throw new InvalidInputError(`This command needs the folder ${missing}/ of the ngbak repository.`, {
     remedy: 'Run it in a checkout: `npm run ngbak -- …`.',
   });
 }

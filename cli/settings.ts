@@ -69,7 +69,7 @@ export async function readSettings(
     Settings,
     { ...fromFile, ...fromEnvironment, ...given },
     `The configuration (${path}, NGBAK_… in the environment, flags)`,
-    'docs/cli.md lists the settings.',
+    'See docs/cli.md for the settings.',
   );
 }
 
@@ -82,7 +82,7 @@ async function readSettingsFile(
     text = await readFile(path, 'utf8');
   } catch (cause) {
     if (!mustExist && cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return {};
-    throw new InvalidInputError(`The configuration file ${path} can't be read.`, {
+    throw new InvalidInputError(`The configuration file ${path} cannot be read.`, {
       remedy: 'Create it, make it readable, or correct NGBAK_CONFIG_FILE.',
       cause,
     });
@@ -91,6 +91,6 @@ async function readSettingsFile(
     Settings.partial(),
     text,
     `The configuration file ${path}`,
-    'docs/cli.md shows an example.',
+    'See docs/cli.md for an example.',
   );
 }

@@ -4,8 +4,8 @@ import type { Command } from 'commander';
 import { makeProgram } from './program.ts';
 
 /** docs/cli.md: what stands between these two lines is made of the program's own help. */
-const BEGIN = '<!-- made by `node cli/write-docs.ts` from --help; do not edit -->';
-const END = '<!-- end of what was made -->';
+const BEGIN = '<!-- made by `node local/bootstrap.mjs cli/write-docs.ts` from --help; do not edit -->';
+const END = '<!-- end of the generated part -->';
 /** Columns of help texts in the document. */
 const WIDTH = 100;
 

@@ -36,8 +36,8 @@ async function linkNew(from: string, path: string): Promise<void> {
     await link(from, path);
   } catch (cause) {
     if (typeof cause !== 'object' || cause === null || Reflect.get(cause, 'code') !== 'EEXIST') throw cause;
-    throw new InvalidInputError(`${path} is there already.`, {
-      remedy: 'Choose another folder with -C, or say --force to replace what is there.',
+    throw new InvalidInputError(`"${path}" already exists.`, {
+      remedy: 'Choose another folder with -C, or replace existing files with --force.',
       cause,
     });
   }

@@ -36,9 +36,12 @@ async function bucketOf(settings: Settings, reference: string): Promise<string> 
   try {
     return (await discoverContext(settings)).bucket.name;
   } catch (cause) {
-    throw new InvalidInputError(`There is no file "${reference}", and no bucket to look for a backup in.`, {
-      remedy: 'Check the name; for the id of a backup, say --bucket or --stack.',
-      cause,
-    });
+    throw new InvalidInputError(
+      `There is no file "${reference}", and no bucket is configured to look for a backup.`,
+      {
+        remedy: 'Check the name. For a backup ID, add --bucket or --stack.',
+        cause,
+      },
+    );
   }
 }

@@ -22,7 +22,7 @@ import { bytes, count, localTime, printable } from '../format.ts';
 import { facts, table } from '../output.ts';
 
 const ARCHIVE = '<archive>';
-const ARCHIVE_HELP = 'a file, an s3:// address, or the id of a backup';
+const ARCHIVE_HELP = 'file, s3:// address, or backup ID';
 
 interface RepackFlags {
   readonly codec: Codec;
@@ -35,16 +35,16 @@ interface RepackFlags {
 export function archiveCommand(program: Command): void {
   const archive = program
     .command('archive')
-    .summary('look into, check, unpack and rewrite archive files')
+    .summary('list, verify, extract and rewrite archive files')
     .description(
-      'Works on an archive itself: a file, an s3:// address, or the id of a backup. Needs no store; files need no AWS.',
+      'Works on an archive itself: a file, an s3:// address, or a backup ID. Needs no store, and for files no AWS.',
     )
     .addHelpText(
       'after',
       `
-An archive is a plain tar.gz: "tar -xzf x.ngbak && sha256sum -c SHA256SUMS" does without ngbak. These commands read only
-what they need (a file of 1 TB in S3 is listed with two small reads), check every digest on the way, and take archives
-that somebody packed again with tar, too.
+An archive is a plain tar.gz: "tar -xzf x.ngbak && sha256sum -c SHA256SUMS" works without ngbak. These commands read only
+the ranges they need (a 1 TB archive in S3 is listed with two small reads), verify every digest they pass, and also accept
+archives that were repacked with tar.
 
 Examples:
   ngbak archive list backup.ngbak --prefix kv/
@@ -57,10 +57,10 @@ Examples:
 
   archive
     .command('list')
-    .summary('what is in it')
-    .description('Lists the manifest’s essentials and the entries with size and SHA-256.')
+    .summary('list the entries')
+    .description('Shows a summary of the manifest and lists the entries with size and SHA-256.')
     .argument(ARCHIVE, ARCHIVE_HELP)
-    .option('--prefix <prefix>', 'only entries whose names start so', '')
+    .option('--prefix <prefix>', 'only entries whose names start with this', '')
     .action(async (reference: string, { prefix }: { prefix: string }, command: Command) => {
       const cli = cliOf(command);
       await withArchive(cli, reference, (opened, source) => list(cli, opened, source, prefix));
@@ -70,7 +70,7 @@ Examples:
     .command('cat')
     .summary('print one entry')
     .description(
-      'Writes one entry’s content to stdout. Exits with an error after the last byte where its digest is wrong.',
+      'Writes the content of one entry to stdout. Exits with an error after the last byte if its digest does not match.',
     )
     .argument(ARCHIVE, ARCHIVE_HELP)
     .argument('<entry>', 'name of the entry, such as kv/full_docs.json; also manifest.json')
@@ -92,12 +92,12 @@ Examples:
 
   archive
     .command('extract')
-    .summary('unpack it, checking every digest')
-    .description('Unpacks entries below a folder. A file gets its name only when its digest was found right.')
+    .summary('extract entries and verify their digests')
+    .description('Extracts entries into a folder. A file gets its final name once its digest is verified.')
     .argument(ARCHIVE, ARCHIVE_HELP)
-    .argument('[prefixes...]', 'only entries whose names start so; left out: all')
-    .option('-C, --folder <folder>', 'where to', '.')
-    .option('-f, --force', 'replace files that are there', false)
+    .argument('[prefixes...]', 'only entries whose names start with one of these (default: all)')
+    .option('-C, --folder <folder>', 'destination folder', '.')
+    .option('-f, --force', 'replace existing files', false)
     .action(
       async (
         reference: string,
@@ -114,29 +114,29 @@ Examples:
 
   archive
     .command('verify')
-    .summary('check every byte')
+    .summary('verify every byte')
     .description(
-      'Checks every byte: footer, manifest, index, sums, tar headers, sizes and digests of all entries. Reports entry by entry and exits with 7 where anything is wrong.',
+      'Verifies every byte: footer, manifest, index, checksums, tar headers, sizes and digests of all entries. Exits with 7 if the integrity check fails.',
     )
     .argument(ARCHIVE, ARCHIVE_HELP)
     .action(async (reference: string, _options, command: Command) => verify(cliOf(command), reference));
 
   archive
     .command('repack')
-    .summary('rewrite it as a seekable archive')
+    .summary('rewrite as a seekable archive')
     .description(
-      'Reads an archive front to back, checks it, and writes it anew: makes one that somebody packed again seekable, takes over one of NGRAF-023, changes the codec. The result is verified before it gets its name.',
+      'Reads an archive front to back, verifies it and writes a new one: makes a repacked archive seekable, converts one of NGRAF-023, or changes the codec. The result is verified before it gets its final name.',
     )
     .argument(ARCHIVE, ARCHIVE_HELP)
-    .argument('<file>', 'the new archive')
+    .argument('<file>', 'path of the new archive')
     .option('--codec <codec>', 'gzip or zstd', (text) => codec(text), 'gzip')
-    .option('--level <level>', '1 (fast) to 9 for gzip, to 19 for zstd', (text) => level(text))
+    .option('--level <level>', '1 (fast) to 9 for gzip, 1 to 19 for zstd', (text) => level(text))
     .option(
       '--cypher-script',
-      'of an archive of NGRAF-023, take over the graph out of its Cypher script, none of which is executed',
+      'convert the graph of an NGRAF-023 archive from its Cypher script, which is parsed and never executed',
       false,
     )
-    .option('-f, --force', 'replace a file that is there', false)
+    .option('-f, --force', 'replace an existing file', false)
     .action(async (reference: string, file: string, options: RepackFlags, command: Command) =>
       repack(cliOf(command), reference, file, options),
     );
@@ -163,7 +163,7 @@ async function withArchive(
   await withSource(cli, reference, async (source) => {
     const progress = showTransfer(cli.output, 'reading');
     const opened = await openAny(source, progress.update, () =>
-      cli.output.note(`${printable(source.name)} has no index: it is read from front to back first.`),
+      cli.output.note(`${printable(source.name)} has no index: reading it front to back first.`),
     ).finally(() => progress.stop());
     try {
       await work(opened, source);
@@ -195,12 +195,12 @@ async function list(
   cli.output.result('archive', about, () =>
     facts([
       ['backup', manifest.backup_id],
-      ['made', localTime(manifest.created_at)],
+      ['created', localTime(manifest.created_at)],
       ['size', `${bytes(source.size)} (${bytes(manifest.index.bytes)} uncompressed)`],
       ['entries', count(manifest.index.entries)],
       ['checksum', manifest.checksum],
-      ['seekable', seekable ? `yes, ${codec}` : 'no, it was packed again'],
-      ...about.lacks.map((lack): [string, string] => ['lacks', lack]),
+      ['seekable', seekable ? `yes, ${codec}` : 'no, repacked'],
+      ...about.lacks.map((lack): [string, string] => ['not in archive', lack]),
     ]),
   );
   const rows: string[][] = [];
@@ -237,7 +237,7 @@ async function extract(
   }
   if (files === 0 && prefixes.length > 0) throw noEntry(prefixes.join(', '));
   cli.output.result('extracted', { files, bytes: size, folder }, () =>
-    printable(`${count(files)} files of ${bytes(size)} from ${source.name} are in ${folder}.`),
+    printable(`Extracted ${count(files)} files (${bytes(size)}) from ${source.name} to ${folder}.`),
   );
 }
 
@@ -267,10 +267,10 @@ async function verify(cli: Cli, reference: string): Promise<void> {
       is_valid
         ? printable(
             seekable
-              ? `${source.name}: every byte is as it was written.`
-              : `${source.name}: every entry is as it was written. It was packed again and has no index: "ngbak archive repack" makes one.`,
+              ? `${source.name}: verified, no errors found.`
+              : `${source.name}: every entry verified, no errors found. The archive was repacked and has no index: "ngbak archive repack" adds one.`,
           )
-        : [`${source.name} is damaged:`, ...problems.map((problem) => `  ${problem}`)]
+        : [`${source.name}: integrity check failed:`, ...problems.map((problem) => `  ${problem}`)]
             .map(printable)
             .join('\n'),
     );
@@ -283,8 +283,8 @@ async function repack(cli: Cli, reference: string, file: string, options: Repack
     const { force, cypherScript, ...how } = options;
     const script = cypherScript ? convertScript : undefined;
     if (existsSync(file) && !force) {
-      throw new InvalidInputError(`${file} is there already.`, {
-        remedy: 'Choose another name, or say --force to replace it.',
+      throw new InvalidInputError(`"${file}" already exists.`, {
+        remedy: 'Choose another name, or replace it with --force.',
       });
     }
     const unfinished = `${file}.part`;
@@ -307,7 +307,7 @@ async function repack(cli: Cli, reference: string, file: string, options: Repack
         cli.output.result('repacked', about, () =>
           [
             `${file}: ${bytes(made.size)}, from ${bytes(source.size)}; checksum ${manifest.checksum}.`,
-            ...about.lacks.map((lack) => `It lacks ${lack}.`),
+            ...about.lacks.map((lack) => `Not in archive: ${lack}`),
           ]
             .map(printable)
             .join('\n'),
@@ -320,8 +320,8 @@ async function repack(cli: Cli, reference: string, file: string, options: Repack
       const taken = typeof error === 'object' && error !== null && Reflect.get(error, 'code') === 'EEXIST';
       if (!taken) await rm(unfinished, { force: true });
       if (!taken) throw error;
-      throw new InvalidInputError(`${unfinished} is there already.`, {
-        remedy: 'Somebody is writing it, or an earlier repack was killed: then remove it.',
+      throw new InvalidInputError(`"${unfinished}" already exists.`, {
+        remedy: 'Another repack is writing it, or an earlier one was killed: remove it then.',
         cause: error,
       });
     } finally {
@@ -332,7 +332,7 @@ async function repack(cli: Cli, reference: string, file: string, options: Repack
 
 function noEntry(name: string): NotFoundError {
   return new NotFoundError(`The archive has no entry ${quoteName(name)}.`, {
-    remedy: 'See what it has: ngbak archive list.',
+    remedy: 'List its entries with `ngbak archive list`.',
   });
 }
 

@@ -13,18 +13,18 @@ import { onlyOf, onlyOptions } from './restore-parts.ts';
 export function backupCommand(program: Command): void {
   const command = program
     .command('backup')
-    .summary('back a knowledge base up')
+    .summary('back up a knowledge base')
     .description(
-      'Starts a backup of a target: graph, vectors, key-value data and configuration, in one archive that is read back before it counts.',
+      'Starts a backup of a target: graph, vectors, key-value data and configuration, into one archive, which is verified before it is added to the catalog.',
     )
-    .option('-t, --target <name>', 'which configured target; needed where there are several')
+    .option('-t, --target <name>', 'configured target; required if there are several')
     .option('-s, --stores <names>', `only these stores, of ${STORE_NAMES.join(', ')}`, list);
   onlyOptions(command)
-    .option('--tag <tag...>', 'tags of the backup')
-    .option('--note <text>', 'a note')
-    .option('--keep <retention>', 'how long to keep it: 30d, 2027-12-31 or permanent')
+    .option('--tag <tag...>', 'tags for the backup')
+    .option('--note <text>', 'note for the backup')
+    .option('--keep <retention>', 'retention: 30d, 2027-12-31 or permanent')
     .addOption(new Option('--codec <codec>', 'compression').choices(['gzip', 'zstd']))
-    .option('-w, --wait', 'follow it to its end')
+    .option('-w, --wait', 'wait for completion')
     .action(async (options, command: Command) => {
       const cli = cliOf(command);
       const input = parseInput(

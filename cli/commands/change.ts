@@ -12,34 +12,30 @@ export function changeCommands(program: Command): void {
   program
     .command('delete')
     .alias('rm')
-    .summary('delete a backup for good')
+    .summary('delete a backup permanently')
     .description(
-      'Deletes a backup with all its versions. Refused while a restore needs it, while it is permanent, and under Object Lock.',
+      'Deletes a backup with all versions of its archive. Refused while a restore uses it, while its retention is permanent, and under Object Lock.',
     )
-    .argument('<backup>', 'id of the backup')
+    .argument('<backup>', 'backup ID')
     .action(async (id: string, _options, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
       const record = await client.showBackup(id);
       const about = `${id} (${record.target}, ${localTime(record.created_at)}, ${bytes(record.archive.bytes)})`;
-      if (!(await confirm(cli, `Delete ${about} for good?`))) throw new ExitError('refused');
+      if (!(await confirm(cli, `Delete ${about} permanently?`))) throw new ExitError('refused');
       const deleted = await client.deleteBackup(id);
-      cli.output.result(
-        'deleted',
-        deleted,
-        () => `${id} is deleted; ${bytes(deleted.bytes_freed)} are freed.`,
-      );
+      cli.output.result('deleted', deleted, () => `Deleted ${id}: ${bytes(deleted.bytes_freed)} freed.`);
     });
   program
     .command('tag')
     .summary("change a backup's tags, note or retention")
-    .description("Changes a backup's tags, note or retention. Nothing else of it ever changes.")
-    .argument('<backup>', 'id of the backup')
+    .description("Changes a backup's tags, note or retention. Everything else about a backup is immutable.")
+    .argument('<backup>', 'backup ID')
     .argument('[tags...]', 'tags to add')
     .option('-d, --remove <tag...>', 'tags to remove')
-    .option('--note <text>', 'a note; an empty one removes it')
-    .option('--keep <retention>', 'how long to keep it: 30d, 2027-12-31 or permanent')
-    .option('--no-retention', 'keep it by the policy again')
+    .option('--note <text>', 'note; an empty one removes it')
+    .option('--keep <retention>', 'retention: 30d, 2027-12-31 or permanent')
+    .option('--no-retention', 'apply the retention policy again')
     .action(async (id: string, tags: string[], options, command: Command) => {
       const cli = cliOf(command);
       const changes = parseInput(
@@ -54,6 +50,6 @@ export function changeCommands(program: Command): void {
         'The change',
       );
       const record = await (await cli.client()).updateBackup(id, changes);
-      cli.output.result('backup', record, () => recordText(record));
+      cli.output.result('backup', record, () => recordText(record, cli.output.verbose));
     });
 }

@@ -24,18 +24,18 @@ interface DeployFlags {
 export function deployCommand(program: Command): void {
   program
     .command('deploy')
-    .summary('deploy ngbak into your AWS account')
+    .summary('deploy ngbak to your AWS account')
     .description(
-      'Deploys the stack, or changes it, by the AWS CDK, and prints its outputs. What it holds stands under "ngbak" in cdk.json, or in a file of its own. Changes of permissions are asked for, unless --yes is given.',
+      'Deploys or updates the stack with the AWS CDK and prints its outputs. Its settings are read from "ngbak" in cdk.json or from a separate file. Changes of permissions need your approval, unless --yes is given.',
     )
-    .option('--config <file>', 'JSON file to take in place of "ngbak" in cdk.json')
+    .option('--config <file>', 'JSON file to use in place of "ngbak" in cdk.json')
     .option(
       '-c, --context <key=value>',
-      'context for the CDK; may be repeated',
+      'CDK context; repeatable',
       (text: string, before: string[]) => [...before, text],
       [],
     )
-    .option('--bootstrap', 'prepare account and region for the CDK first')
+    .option('--bootstrap', 'bootstrap account and region for the CDK first')
     .option('--diff', 'only show what would change')
     .action(async (flags: DeployFlags, command: Command) => {
       requireCheckout('infra');
@@ -62,7 +62,7 @@ async function deploy(cli: Cli, context: readonly string[]): Promise<void> {
   }
 }
 
-/** The CDK's own words go to stderr: stdout has the outputs. */
+/** Output of the CDK goes to stderr: stdout has the results only. */
 async function cdk(what: string, args: readonly string[]): Promise<void> {
   const code = await runProgram('cdk', [what, ...args, '--no-notices'], { quietly: true });
   if (code !== 0) throw new PassedOnError(code);
@@ -73,7 +73,7 @@ async function contextOf({ config, context }: DeployFlags): Promise<string[]> {
   const pairs = [...context];
   if (config !== undefined) {
     const text = await readFile(config, 'utf8').catch((cause) => {
-      throw new InvalidInputError(`${config} can't be read.`, {
+      throw new InvalidInputError(`${config} cannot be read.`, {
         remedy: 'Give a JSON file with what docs/deploy.md shows under "ngbak".',
         cause,
       });

@@ -21,15 +21,15 @@ interface Finding {
 export function doctorCommand(program: Command): void {
   program
     .command('doctor')
-    .summary('check that everything an operator needs works')
+    .summary('check configuration, permissions and services')
     .description(
-      'Checks configuration, credentials, permissions, bucket, workflows, clock and the age of the newest backup, and says what to do.',
+      'Checks configuration, credentials, permissions, bucket, workflows, clock and the age of the newest backup, and suggests remedies.',
     )
     .option(
       '--stores',
-      'also look at the stores that NEO4J_URI, QDRANT_URL and REDIS_URL name: whether they can be reached, their versions and what they hold, and propose a profile for them',
+      'also check the stores that NEO4J_URI, QDRANT_URL and REDIS_URL name (reachable, version, contents) and suggest a profile',
     )
-    .option('--files <location>', 'the same with key-value data in files: a folder or s3://bucket/prefix')
+    .option('--files <location>', 'also check key-value data in files: a folder or s3://bucket/prefix')
     .action(async ({ stores, files }: { stores?: true; files?: string }, command: Command) => {
       const cli = cliOf(command);
       const findings = await examine(cli);

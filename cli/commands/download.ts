@@ -16,12 +16,12 @@ export function downloadCommands(program: Command): void {
     .command('download')
     .summary('download a backup')
     .description(
-      'Downloads the archive of a backup as backup_YYYYMMDD_HHMMSS.ngbak, by parallel ranges, into a temporary name that becomes the final one when the checksum is right. What was interrupted goes on where it stopped.',
+      'Downloads the archive of a backup as backup_YYYYMMDD_HHMMSS.ngbak, in parallel ranges. The file gets its final name once its checksum is verified. An interrupted download resumes where it stopped.',
     )
-    .argument('<backup>', 'id of the backup')
-    .option('--to <folder>', 'the folder; otherwise that of the configuration, or this one')
-    .option('-o, --output <file>', 'the whole path, with another name')
-    .option('-f, --force', 'replace another file of that name')
+    .argument('<backup>', 'backup ID')
+    .option('--to <folder>', 'folder (default: download_folder of the configuration, or the current folder)')
+    .option('-o, --output <file>', 'path of the file, in place of the default name')
+    .option('-f, --force', 'replace an existing file')
     .action(async (id: string, options, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
@@ -42,14 +42,14 @@ export function downloadCommands(program: Command): void {
         });
         bar.stop();
         if (done.resumed > 0 && !done.existed) {
-          cli.output.note(`${bytes(done.resumed)} were there already.`);
+          cli.output.note(`Resuming: ${bytes(done.resumed)} already transferred.`);
         }
-        if (done.existed) cli.output.note('It was there already, with the right checksum.');
+        if (done.existed) cli.output.note('Already downloaded; the checksum matches.');
         cli.output.result('downloaded', done, () => done.path);
       } catch (error) {
         bar.stop();
         if (!abort.signal.aborted) throw error;
-        cli.output.note('Stopped. The same command goes on where it stopped.');
+        cli.output.note('Stopped. Run the same command again to resume.');
         throw new ExitError('interrupted');
       } finally {
         process.off('SIGINT', stop);
@@ -57,12 +57,12 @@ export function downloadCommands(program: Command): void {
     });
   program
     .command('link')
-    .summary('make a download link')
+    .summary('create a download link')
     .description(
-      'Makes a link that downloads a backup without credentials, for an hour at most. Whoever has it has the backup.',
+      'Creates a link that downloads a backup without credentials, valid for one hour at most. Anyone who has the link can download the backup.',
     )
-    .argument('<backup>', 'id of the backup')
-    .option('--expires <seconds>', 'how long it lives, at most 3600', whole, 3600)
+    .argument('<backup>', 'backup ID')
+    .option('--expires <seconds>', 'validity in seconds, up to 3600', whole, 3600)
     .option('--entry <name>', 'only the compressed bytes of this entry')
     .action(async (id: string, options, command: Command) => {
       const cli = cliOf(command);
@@ -75,7 +75,7 @@ export function downloadCommands(program: Command): void {
       cli.output.result('link', link, () => link.url);
       const { range } = link.headers;
       if (range !== undefined) {
-        cli.output.note(facts([['use it as', `curl -sH 'Range: ${range}' URL | tar -xz`]]));
+        cli.output.note(facts([['use', `curl -sH 'Range: ${range}' URL | tar -xz`]]));
       }
     });
 }

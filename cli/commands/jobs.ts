@@ -18,10 +18,10 @@ export function jobCommands(program: Command): void {
     .command('jobs')
     .summary('list backup and restore jobs, newest first')
     .description('Lists the jobs of the last 90 days, newest first.')
-    .addOption(new Option('--state <state>', 'in this state').choices([...JOB_STATES]))
-    .addOption(new Option('--kind <kind>', 'of this kind').choices(['backup', 'restore']))
-    .option('-t, --target <name>', 'on this target')
-    .option('-n, --limit <count>', 'how many, at most 500', whole, 20)
+    .addOption(new Option('--state <state>', 'only jobs in this state').choices([...JOB_STATES]))
+    .addOption(new Option('--kind <kind>', 'only jobs of this kind').choices(['backup', 'restore']))
+    .option('-t, --target <name>', 'only jobs of this target')
+    .option('-n, --limit <count>', 'maximum number of jobs, up to 500', whole, 20)
     .action(async (options, command: Command) => {
       const cli = cliOf(command);
       const input = parseInput(ListJobsInput, options, 'The filters');
@@ -32,7 +32,7 @@ export function jobCommands(program: Command): void {
         jobs.length === 0
           ? 'No jobs.'
           : table(
-              ['job', 'kind', 'target', 'state', 'started', 'took', 'asked by'],
+              ['job', 'kind', 'target', 'state', 'started', 'duration', 'requested by'],
               jobs.map((job) => [
                 job.job_id,
                 job.kind,
@@ -47,39 +47,39 @@ export function jobCommands(program: Command): void {
             ),
       );
       for (const { job_id, problem } of found.unreadable) {
-        cli.output.warn(`The record of job ${job_id} can't be read: ${problem}`);
+        cli.output.warn(`The record of job ${job_id} cannot be read: ${problem}`);
       }
     });
   program
     .command('job')
     .summary('show one job')
-    .description('Shows a job: state, progress of each store, inspection, error.')
-    .argument('<job>', 'id of the job')
-    .option('-w, --wait', 'follow it to its end')
+    .description('Shows a job: its state, the progress of each store, the inspection and the error.')
+    .argument('<job>', 'job ID')
+    .option('-w, --wait', 'wait for completion')
     .action(async (jobId: string, options, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
       if (options.wait) return reportEnd(cli, await followJob(cli, client, jobId));
       const job = await client.showJob(jobId);
-      cli.output.result('job', job, () => jobText(job));
+      cli.output.result('job', job, () => jobText(job, cli.output.verbose));
     });
   program
     .command('cancel')
-    .summary('stop a job')
+    .summary('cancel a job')
     .description(
-      'Stops a job. What a backup has made is removed; a restore that had begun to write is rolled back.',
+      'Cancels a job. The partial archive of a backup is removed; a restore that has begun to write is rolled back.',
     )
-    .argument('<job>', 'id of the job')
-    .option('-w, --wait', 'follow it to its end')
+    .argument('<job>', 'job ID')
+    .option('-w, --wait', 'wait for completion')
     .action(async (jobId: string, options, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
-      if (!(await confirm(cli, `Stop job ${jobId}?`))) throw new ExitError('refused');
+      if (!(await confirm(cli, `Cancel job ${jobId}?`))) throw new ExitError('refused');
       const cancelled = await client.cancelJob(jobId);
       cli.output.result('cancelled', cancelled, () => cancelled.message);
       if (options.wait) {
         const job = await followJob(cli, client, jobId);
-        cli.output.result('job', job, () => jobText(job));
+        cli.output.result('job', job, () => jobText(job, cli.output.verbose));
       }
     });
 }

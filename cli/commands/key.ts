@@ -8,12 +8,12 @@ import { cliOf } from '../cli.ts';
 export function keyCommand(program: Command): void {
   program
     .command('key')
-    .summary('make a key for the HTTP API')
+    .summary('create a key for the HTTP API')
     .description(
-      'Makes a key for the HTTP API and prints it, this once, with the entry that an administrator adds to the list "keys" in the secret of the API. The secret keeps only its hash. docs/api.md shows how to rotate keys.',
+      'Creates a key for the HTTP API and prints it once, together with the entry that an administrator adds to the list "keys" in the secret of the API. The secret contains only the hash of the key. docs/api.md shows how to rotate keys.',
     )
-    .argument('<name>', 'whose it is')
-    .addArgument(new Argument('<role>', 'what it may do').choices(ROLES))
+    .argument('<name>', 'name of its owner')
+    .addArgument(new Argument('<role>', 'role of the key').choices(ROLES))
     .action((name: string, role: Role, _options, command: Command) => {
       const cli = cliOf(command);
       const made = newApiKey(parseInput(Id, name, 'The name'), role);

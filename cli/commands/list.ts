@@ -12,24 +12,21 @@ export function listCommand(program: Command): void {
   program
     .command('list')
     .alias('ls')
-    .summary('list the backups, newest first')
+    .summary('list backups, newest first')
     .description(
-      'Lists the backups of the catalog, newest first. Reads their records only, never an archive.',
+      'Lists the backups in the catalog, newest first. Reads catalog records only, never an archive.',
     )
-    .option('-t, --target <name>', 'of this target')
-    .addOption(new Option('--type <type>', 'full or partial ones').choices(['full', 'partial']))
-    .option('--store <name>', 'that hold this store')
-    .option('--namespace <name>', 'that hold this key-value namespace')
-    .option('--collection <name>', 'that hold this vector collection')
-    .option('--tag <tag>', 'that have this tag')
-    .option('--since <time>', 'made at this date or time, or later', time)
-    .option('--until <time>', 'made before this date or time', time)
-    .option('-n, --limit <count>', 'how many, at most 1000', whole, 50)
-    .option('--cursor <id>', 'go on after this one')
-    .option(
-      '--rebuild',
-      'first make the records that are missing, from the archives alone; reads all of them',
-    )
+    .option('-t, --target <name>', 'only backups of this target')
+    .addOption(new Option('--type <type>', 'only full or only partial backups').choices(['full', 'partial']))
+    .option('--store <name>', 'only backups that contain this store')
+    .option('--namespace <name>', 'only backups that contain this key-value namespace')
+    .option('--collection <name>', 'only backups that contain this vector collection')
+    .option('--tag <tag>', 'only backups with this tag')
+    .option('--since <time>', 'created at or after this date or time', time)
+    .option('--until <time>', 'created before this date or time', time)
+    .option('-n, --limit <count>', 'maximum number of backups, up to 1000', whole, 50)
+    .option('--cursor <id>', 'start after this backup ID')
+    .option('--rebuild', 'first rebuild missing catalog records from the archives; reads every archive')
     .action(async ({ rebuild, ...options }, command: Command) => {
       const cli = cliOf(command);
       if (rebuild) await rebuildRecords(cli);
@@ -41,7 +38,7 @@ export function listCommand(program: Command): void {
         backups.length === 0 ? 'No backups.' : table(HEAD, backups.map(row)),
       );
       for (const { backup_id, problem } of found.unreadable) {
-        cli.output.warn(`The record of ${backup_id} can't be read: ${problem}`);
+        cli.output.warn(`The record of ${backup_id} cannot be read: ${problem}`);
       }
       if (found.next_cursor !== undefined) {
         cli.output.note(
@@ -55,14 +52,15 @@ async function rebuildRecords(cli: Cli): Promise<void> {
   const client = await cli.client();
   const { rebuilt, kept, problems } = await client.rebuildCatalog({
     signal: new AbortController().signal,
-    progress: (backupId) => cli.output.note(`Looking at ${backupId}`),
+    progress: (backupId) => cli.output.note(`Reading ${backupId}`),
   });
   cli.output.event('rebuilt', { rebuilt, kept, problems });
-  cli.output.note(`${rebuilt.length} records were made, ${kept} were there.`);
-  for (const { backup_id, problem } of problems) cli.output.warn(`${backup_id} gets no record: ${problem}`);
+  cli.output.note(`Catalog records: ${rebuilt.length} rebuilt, ${kept} present.`);
+  for (const { backup_id, problem } of problems)
+    cli.output.warn(`No catalog record for ${backup_id}: ${problem}`);
 }
 
-const HEAD = ['backup', 'made', 'target', 'type', 'size', 'state', 'kept', 'tags'];
+const HEAD = ['backup', 'created', 'target', 'type', 'size', 'state', 'retention', 'tags'];
 
 function row(backup: BackupSummary): string[] {
   const { verification, consistency } = backup;

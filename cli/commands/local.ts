@@ -4,44 +4,48 @@ import { PassedOnError } from '../exit-codes.ts';
 import { requireCheckout, runScript } from '../run-program.ts';
 
 /** What the options of the local stack are called, and what they are: the programs themselves check the values. */
-const NAME = ['--name <name>', 'which local stack'] as const;
+const NAME = ['--name <name>', 'name of the local stack'] as const;
 
 /** `ngbak local up|down|status|demo`: the programs behind `npm run local:up` and its like. */
 export function localCommand(program: Command): void {
   const local = program
     .command('local')
-    .summary('run everything on this machine')
+    .summary('run the local stack')
     .description(
-      'Starts, shows and ends real servers on this machine, with an AWS emulator; runs the demonstration. Nothing of it reaches AWS.',
+      'Starts, shows and stops real servers on this machine together with an AWS emulator, and runs the demo. Nothing reaches AWS.',
     );
   local
     .command('up')
     .summary('start the servers')
-    .description('Starts Neo4j, Qdrant, Redis and the AWS emulator, and prints what to set to use them.')
+    .description(
+      'Starts Neo4j, Qdrant, Redis and the AWS emulator, and prints the environment variables to use them.',
+    )
     .option(...NAME)
-    .option('--only <services>', 'only these: neo4j, qdrant, redis, aws')
+    .option('--only <services>', 'only these services: neo4j, qdrant, redis, aws')
     .action((options: Options, command: Command) => run(command, 'local/commands.ts', ['up'], options));
   local
     .command('down')
-    .summary('end them')
-    .description('Ends local stacks and removes all they have written; without a name, all that were kept.')
+    .summary('stop the servers')
+    .description(
+      'Stops a local stack and removes its files; without a name, all stacks that were kept running.',
+    )
     .option(...NAME)
     .action((options: Options, command: Command) => run(command, 'local/commands.ts', ['down'], options));
   local
     .command('status')
-    .summary('show them')
-    .description('Shows the servers of every local stack, with their health and memory.')
+    .summary('show the servers')
+    .description('Shows the servers of every local stack with health and memory.')
     .option(...NAME)
     .action((options: Options, command: Command) => run(command, 'local/commands.ts', ['status'], options));
   local
     .command('demo')
     .summary('back up, destroy and restore a knowledge base')
     .description(
-      'Builds a knowledge base in real servers, backs it up, destroys it, restores it, and proves that everything is back.',
+      'Builds a knowledge base in real servers, backs it up, destroys it, restores it, and proves that all of it came back.',
     )
     .option(...NAME)
-    .option('--scale <count>', 'so many copies of the knowledge base')
-    .option('--keep', 'leave everything running')
+    .option('--scale <count>', 'number of copies of the knowledge base')
+    .option('--keep', 'keep the servers running')
     .action((options: Options, command: Command) => run(command, 'local/demo/main.ts', [], options));
 }
 

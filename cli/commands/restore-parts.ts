@@ -12,10 +12,10 @@ export interface OnlyFlags {
 /** Adds the flags of {@link OnlyFlags}. */
 export function onlyOptions(command: Command): Command {
   return command
-    .option('--label <label>', 'only the nodes with this label')
-    .option('--collections <names>', 'only these collections of vectors', list)
-    .option('--namespaces <names>', 'only these namespaces of key-value data, such as text_chunks', list)
-    .option('--key-prefixes <prefixes>', 'only keys that start like this', list);
+    .option('--label <label>', 'only nodes with this label')
+    .option('--collections <names>', 'only these vector collections', list)
+    .option('--namespaces <names>', 'only these key-value namespaces, such as text_chunks', list)
+    .option('--key-prefixes <prefixes>', 'only keys with these prefixes', list);
 }
 
 /** The part that the flags name; undefined where they name none. */
@@ -47,17 +47,21 @@ export function howOptions(command: Command): Command {
   command
     .option('-s, --stores <names>', 'only these stores', list)
     .addOption(
-      new Option('--mode <mode>', 'empty the target first, or keep what it holds').choices([
+      new Option('--mode <mode>', 'replace the contents of the target, or merge into them').choices([
         'replace',
         'merge',
       ]),
     )
     .addOption(
-      new Option('--on-conflict <what>', 'with merge, for a record that is there with other content').choices(
-        ['keep', 'overwrite', 'fail'],
-      ),
+      new Option(
+        '--on-conflict <what>',
+        'with merge: what to do if a record exists with different content',
+      ).choices(['keep', 'overwrite', 'fail']),
     )
-    .option('--no-safety-backup', 'do not save the target first: a failed restore can then not be undone');
+    .option(
+      '--no-safety-backup',
+      'do not back up the target first; a failed restore cannot be rolled back then',
+    );
   return partOptions(command);
 }
 
@@ -77,23 +81,19 @@ function partOptions(command: Command): Command {
   return onlyOptions(command)
     .option(
       '--parameter <name=value>',
-      "for this restore, another value of a parameter of the target's profile, such as namespace=copy; may be repeated",
+      "value of a parameter of the target's profile for this restore, such as namespace=copy; repeatable",
       pair,
     )
-    .option('--rename-label <label>', 'give the nodes this label instead')
-    .option('--rename-prefix <prefix>', 'give the keys this prefix instead')
-    .option(
-      '--rename-collection <from=to>',
-      'give a collection of the archive another name; may be repeated',
-      pair,
-    )
+    .option('--rename-label <label>', 'new label of the nodes')
+    .option('--rename-prefix <prefix>', 'new prefix of the keys')
+    .option('--rename-collection <from=to>', 'new name of a collection; repeatable', pair)
     .addOption(
       new Option(
         '--dangling <what>',
-        'relationships that lead out of the archive: drop them, attach those whose other end is there, or also keep the others for `ngbak attach`',
+        'dangling relationships: drop them, attach those whose other end exists in the target, or attach those and keep the others for `ngbak attach`',
       ).choices(['prune', 'stitch', 'defer']),
     )
-    .option('--label-origin', 'write onto nodes and points which backup they come from');
+    .option('--label-origin', 'record on nodes and points which backup they come from');
 }
 
 /** The options of a restore that the flags stand for. */
@@ -120,6 +120,6 @@ function isEmpty(value: object): boolean {
 /** `a=b`, added to those that came before. */
 function pair(text: string, before: Record<string, string> = {}): Record<string, string> {
   const at = text.indexOf('=');
-  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('It must be like name=value.');
+  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('It must have the form name=value.');
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
 }

@@ -27,7 +27,7 @@ import { ask } from '../prompt.ts';
 import { uploadFile } from '../transfer/upload.ts';
 import { type HowFlags, howOf, howOptions } from './restore-parts.ts';
 
-/** How long a job may take to show what it was told. */
+/** How long a job may take to show a change that was requested. */
 const RECORD_TIMEOUT_MS = 30_000;
 
 interface RestoreFlags extends HowFlags {
@@ -50,17 +50,17 @@ export function restoreCommands(program: Command): void {
     .command('restore')
     .summary('restore a backup, or an archive from this machine')
     .description(
-      "Restores a catalogued backup by its id, or uploads a .ngbak file and restores that. The archive is inspected first and held against the target; then the target's name is asked for as confirmation. The target is saved before it is touched, and put back if the restore fails.",
+      'Restores a backup of the catalog, or uploads a .ngbak file and restores it. The archive is inspected and compared with the target first; then you confirm by typing the name of the target. The target is backed up before it is changed, and rolled back if the restore fails.',
     )
-    .argument('<backup-or-file>', 'id of a backup, or path of a .ngbak file')
-    .option('-t, --target <name>', 'which target to restore into; otherwise the one that was backed up')
+    .argument('<backup-or-file>', 'backup ID, or path of a .ngbak file')
+    .option('-t, --target <name>', 'target to restore into (default: the one that was backed up)')
     .option(
       '--cypher-script',
-      'of an archive of NGRAF-023, read the graph out of its Cypher script, none of which is executed',
+      'read the graph of an NGRAF-023 archive from its Cypher script, which is parsed and never executed',
     )
-    .option('--dry-run', 'inspect only')
-    .option('--confirm <target>', "the target's name: restores without asking")
-    .option('--no-wait', 'do not follow the job');
+    .option('--dry-run', 'inspect only; nothing is written')
+    .option('--confirm <target>', 'name of the target; confirms the restore in advance')
+    .option('--no-wait', 'do not wait for completion');
   howOptions(restore).action(async (what: string, flags: RestoreFlags, command: Command) => {
     const cli = cliOf(command);
     const client = await cli.client();
@@ -84,14 +84,14 @@ export function restoreCommands(program: Command): void {
   });
   program
     .command('attach')
-    .summary('attach relationships that a restore kept')
+    .summary('attach relationships that a restore deferred')
     .description(
-      'Attaches the relationships that a restore with `--dangling defer` kept, because the node at their other end was not there. It may be run as often as there may be new nodes: what is attached already stays as it is.',
+      'Attaches the relationships that a restore with `--dangling defer` kept because the node at their other end did not exist. It can be run again whenever nodes were added; relationships that are already attached are left unchanged.',
     )
-    .argument('<job>', 'id of the restore that kept them')
-    .option('--dry-run', 'inspect only')
-    .option('--no-safety-backup', 'do not save the graph first')
-    .option('--confirm <target>', "the target's name: attaches without asking")
+    .argument('<job>', 'job ID of the restore')
+    .option('--dry-run', 'inspect only; nothing is written')
+    .option('--no-safety-backup', 'do not back up the graph first')
+    .option('--confirm <target>', 'name of the target; confirms in advance')
     .action(async (jobId: string, flags: AttachFlags, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
@@ -103,11 +103,11 @@ export function restoreCommands(program: Command): void {
     });
   const options = program
     .command('options')
-    .summary('inspect a restore that waits once more, with other options')
+    .summary('inspect a pending restore again with other options')
     .description(
-      'Gives a restore that waits for its confirmation other options, all of them: those that are left out get their defaults. Archive and target are compared again, and nothing is written. What then stands against the restore does not end it; other options can be tried.',
+      'Replaces all options of a restore that is waiting for confirmation; options that are not given get their defaults. Archive and target are compared again, and nothing is written. Problems found by this inspection do not end the restore: you can try other options.',
     )
-    .argument('<job>', 'id of the job');
+    .argument('<job>', 'job ID');
   howOptions(options).action(async (jobId: string, flags: HowFlags, command: Command) => {
     const cli = cliOf(command);
     const client = await cli.client();
@@ -125,30 +125,34 @@ export function restoreCommands(program: Command): void {
   });
   program
     .command('confirm')
-    .summary('let a restore that waits go on')
+    .summary('approve a pending restore')
     .description(
-      'Confirms a restore that was inspected and waits. The phrase is the name of its target, which is going to be overwritten.',
+      'Approves a restore that is waiting for confirmation. The name of the target, which will be overwritten, is the confirmation.',
     )
-    .argument('<job>', 'id of the job')
-    .argument('<target>', "the target's name")
-    .option('-w, --wait', 'follow it to its end')
+    .argument('<job>', 'job ID')
+    .argument('<target>', 'name of the target')
+    .option('-w, --wait', 'wait for completion')
     .action(async (jobId: string, phrase: string, options, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
       await client.confirmRestore(jobId, phrase);
-      cli.output.result('confirmed', { job_id: jobId }, () => `${jobId} goes on.`);
+      cli.output.result('confirmed', { job_id: jobId }, () => `Restore ${jobId} approved.`);
       if (options.wait) reportEnd(cli, await followConfirmed(cli, client, jobId));
     });
   program
     .command('reject')
-    .summary('end a restore that waits')
-    .description('Ends a restore that was inspected and waits. Nothing was changed by it.')
-    .argument('<job>', 'id of the job')
-    .option('--reason <text>', 'why, for the records')
+    .summary('reject a pending restore')
+    .description('Rejects a restore that is waiting for confirmation. The target is left unchanged.')
+    .argument('<job>', 'job ID')
+    .option('--reason <text>', 'reason, for the audit log')
     .action(async (jobId: string, options, command: Command) => {
       const cli = cliOf(command);
       await (await cli.client()).rejectRestore(jobId, options.reason);
-      cli.output.result('rejected', { job_id: jobId }, () => `${jobId} is ended. Nothing was changed.`);
+      cli.output.result(
+        'rejected',
+        { job_id: jobId },
+        () => `Restore ${jobId} rejected. The target was not changed.`,
+      );
     });
 }
 
@@ -159,13 +163,13 @@ async function startFromCatalog(client: Client, id: string, options: object): Pr
 
 async function startFromFile(cli: Cli, client: Client, path: string, options: object): Promise<string> {
   const found = await stat(path).catch((cause) => {
-    throw new InvalidInputError(`${path} is neither the id of a backup nor a file that can be read.`, {
+    throw new InvalidInputError(`"${path}" is neither a backup ID nor a readable file.`, {
       remedy: 'List the backups with `ngbak list`, or give the path of a .ngbak file.',
       cause,
     });
   });
   if (!found.isFile()) {
-    throw new InvalidInputError(`${path} is no file.`, { remedy: 'Give the path of a .ngbak file.' });
+    throw new InvalidInputError(`"${path}" is not a file.`, { remedy: 'Give the path of a .ngbak file.' });
   }
   const input = parseInput(
     RequestRestoreInput,
@@ -173,7 +177,7 @@ async function startFromFile(cli: Cli, client: Client, path: string, options: ob
     'The restore',
   );
   const begun = await findUnfinished(client, input);
-  if (begun) cli.output.note(`Goes on with the upload of job ${begun.jobId}.`);
+  if (begun) cli.output.note(`Resuming the upload of job ${begun.jobId}.`);
   const upload = begun ?? (await requestUpload(client, input));
   const abort = new AbortController();
   const stop = () => abort.abort();
@@ -188,7 +192,7 @@ async function startFromFile(cli: Cli, client: Client, path: string, options: ob
       progress: bar.update,
     });
     bar.stop();
-    if (resumed > 0) cli.output.note(`${bytes(resumed)} were there already.`);
+    if (resumed > 0) cli.output.note(`Resuming: ${bytes(resumed)} already transferred.`);
     return upload.jobId;
   } catch (error) {
     bar.stop();
@@ -239,17 +243,17 @@ async function readUpload(client: Client, jobId: string): Promise<UploadStatus |
   }
 }
 
-/** Asks what becomes of an upload that Ctrl-C stopped. Where nobody can be asked, it stays as it is. */
+/** Asks what to do with an upload that Ctrl-C stopped. Without a terminal, its parts are kept. */
 async function leaveUpload(cli: Cli, client: Client, jobId: string): Promise<void> {
   const answer = cli.output.interactive
-    ? await ask('\nKeep what was uploaded, to go on later (Enter), or cancel the job (c)? ')
+    ? await ask('\nKeep the uploaded parts and resume later (Enter), or cancel the job (c)? ')
     : undefined;
   if (answer === 'c') {
     await client.cancelJob(jobId);
-    cli.output.note('Cancelled. Nothing was changed.');
+    cli.output.note('Cancelled. The target was not changed.');
   } else {
     cli.output.note(
-      `Stopped. Nothing was changed. The same command goes on where it stopped; \`ngbak cancel ${jobId}\` gives it up.`,
+      `Stopped. The target was not changed. Run the same command again to resume, or cancel the job with \`ngbak cancel ${jobId}\`.`,
     );
   }
 }
@@ -259,7 +263,7 @@ async function guide(cli: Cli, client: Client, jobId: string): Promise<void> {
   const job = await followJob(cli, client, jobId);
   if (job.state !== 'awaiting_confirmation') return reportEnd(cli, job);
   cli.output.event('inspection', job.inspection);
-  if (job.inspection) cli.output.note(`\n${inspectionText(job.inspection)}\n`);
+  if (job.inspection) cli.output.note(`\n${inspectionText(job.inspection, cli.output.verbose)}\n`);
   if (!(await askForPhrase(cli, client, job))) return reportEnd(cli, await client.showJob(jobId));
   reportEnd(cli, await followConfirmed(cli, client, jobId));
 }
@@ -278,9 +282,9 @@ async function untilRecorded(
     if (shows(job)) return job;
     if (Date.now() > deadline) {
       throw new UnavailableError(
-        `Job "${job.job_id}" still says that it is ${job.state}, ${RECORD_TIMEOUT_MS / 1000} s after it was told to go on.`,
+        `Job "${job.job_id}" is still ${job.state.replaceAll('_', ' ')}, ${RECORD_TIMEOUT_MS / 1000} s after the request.`,
         {
-          remedy: `Look at it again with \`ngbak job ${job.job_id}\`; where it stays so, look at its execution in the AWS console.`,
+          remedy: `Check it again with \`ngbak job ${job.job_id}\`. If it does not change, check its execution in the AWS console.`,
         },
       );
     }
@@ -288,7 +292,7 @@ async function untilRecorded(
   }
 }
 
-/** True where the operator confirmed. Where nobody can be asked, the job goes on waiting. */
+/** True if the operator confirmed. Without a terminal, the job keeps waiting. */
 async function askForPhrase(cli: Cli, client: Client, job: JobView): Promise<boolean> {
   if (cli.yes) {
     await client.confirmRestore(job.job_id, job.target);
@@ -297,7 +301,7 @@ async function askForPhrase(cli: Cli, client: Client, job: JobView): Promise<boo
   if (!cli.output.interactive) return false;
   for (;;) {
     const phrase = await ask(
-      `Target "${job.target}" is going to be overwritten. Type its name to go on, or nothing to end: `,
+      `Target "${job.target}" will be overwritten. Type its name to continue, or press Enter to reject the restore: `,
     );
     if (phrase === job.target) {
       await client.confirmRestore(job.job_id, phrase);
@@ -305,10 +309,10 @@ async function askForPhrase(cli: Cli, client: Client, job: JobView): Promise<boo
     }
     if (phrase === undefined || phrase === '') {
       await client.rejectRestore(job.job_id);
-      cli.output.note('Ended. Nothing was changed.');
+      cli.output.note('Rejected. The target was not changed.');
       throw new ExitError('cancelled');
     }
-    cli.output.note('That is not its name.');
+    cli.output.note('The name does not match the target.');
   }
 }
 

@@ -18,13 +18,13 @@ export function retentionCommands(program: Command): void {
   policyOptions(
     program
       .command('prune')
-      .summary('delete what no retention rule keeps')
+      .summary('delete backups that no retention rule keeps')
       .description(
-        'Shows for each backup the rule that keeps or drops it. Deletes nothing without --delete. The newest verified backup always stays.',
+        'Shows for each backup the rule that keeps or drops it. Deletes nothing without --delete. The newest verified backup is always kept.',
       )
-      .option('--delete', 'delete what is to go')
+      .option('--delete', 'delete the backups that no rule keeps')
       .option('-t, --target <name>', 'only this target'),
-    'another policy than the one that counts: the newest so many',
+    'policy to use in place of the current one: number of newest backups to keep',
   ).action(async (options, command: Command) => {
     const cli = cliOf(command);
     const policy = policyOf(options);
@@ -41,7 +41,7 @@ export function retentionCommands(program: Command): void {
     let pruned = await client.prune(input);
     const going = pruned.backups.filter(({ action }) => action === 'drop').length;
     if (options.delete && going > 0) {
-      const question = `Delete ${going} of ${pruned.backups.length} backups (${bytes(pruned.bytes_freed)}) for good?`;
+      const question = `Delete ${going} of ${pruned.backups.length} backups (${bytes(pruned.bytes_freed)}) permanently?`;
       if (!(await confirm(cli, question))) throw new ExitError('refused');
       pruned = await client.prune({ ...input, dry_run: false });
     }
@@ -49,7 +49,7 @@ export function retentionCommands(program: Command): void {
     cli.output.result('pruned', pruned, () =>
       [
         table(
-          ['backup', 'target', '', 'why'],
+          ['backup', 'target', '', 'reason'],
           pruned.backups.map(({ backup_id, target, action, deleted, reasons }) => [
             backup_id,
             target,
@@ -59,27 +59,27 @@ export function retentionCommands(program: Command): void {
         ),
         '',
         pruned.dry_run
-          ? `${going} of ${pruned.backups.length} would go, ${bytes(pruned.bytes_freed)}.${going > 0 ? ' Delete them with --delete.' : ''}`
-          : `${bytes(pruned.bytes_freed)} are freed.`,
+          ? `${going} of ${pruned.backups.length} backups would be deleted, ${bytes(pruned.bytes_freed)}.${going > 0 ? ' Delete them with --delete.' : ''}`
+          : `${bytes(pruned.bytes_freed)} freed.`,
       ].join('\n'),
     );
-    for (const { backup_id, error } of failed) cli.output.warn(`${backup_id} is still there: ${error}`);
+    for (const { backup_id, error } of failed) cli.output.warn(`${backup_id} was not deleted: ${error}`);
     for (const { backup_id, problem } of pruned.unreadable) {
-      cli.output.warn(`The record of ${backup_id} can't be read, so it stays: ${problem}`);
+      cli.output.warn(`The record of ${backup_id} cannot be read, so the backup is kept: ${problem}`);
     }
     if (failed.length > 0) throw new ExitError('failed');
   });
 
   const retention = program
     .command('retention')
-    .summary('show, set and reset how many backups are kept')
+    .summary('show, set and reset the retention policy')
     .description(
       'The retention policy of the deployment, for all targets. `ngbak prune` shows what it keeps and drops.',
     );
   retention
     .command('show')
-    .summary('show how many backups are kept, and who said so')
-    .description('Shows the policy that counts, who set it, and that of cdk.json.')
+    .summary('show the retention policy and who set it')
+    .description('Shows the current policy, who set it, and the one in cdk.json.')
     .action(async (_options, command: Command) => {
       const cli = cliOf(command);
       const setting = await (await cli.client()).showRetention();
@@ -88,17 +88,17 @@ export function retentionCommands(program: Command): void {
   policyOptions(
     retention
       .command('set')
-      .summary('set how many backups are kept')
+      .summary('set the retention policy')
       .description(
-        'Changes the policy, without a deployment, from the next run of retention on. What is not given stays as it is. Says how many backups would go, and asks.',
+        'Changes the policy without a deployment. It applies from the next retention run. Rules that are not given stay unchanged. Shows how many backups would be deleted, and asks for confirmation.',
       ),
-    'keep the newest so many',
+    'number of newest backups to keep',
   ).action(async (options, command: Command) => {
     const cli = cliOf(command);
     const given = policyOf(options);
     if (Object.keys(given).length === 0) {
-      throw new InvalidInputError('What to keep is not said.', {
-        remedy: 'Add an option such as --keep-last 14; `ngbak retention set --help` shows each.',
+      throw new InvalidInputError('No retention rule given.', {
+        remedy: 'Add an option such as --keep-last 14; `ngbak retention set --help` lists them.',
       });
     }
     const client = await cli.client();
@@ -111,22 +111,22 @@ export function retentionCommands(program: Command): void {
     );
     const { backups, bytes_freed } = await client.prune({ dry_run: true, policy: change.policy });
     const going = backups.filter(({ action }) => action === 'drop').length;
-    const question = `Keep ${policyText(change.policy)}? Of ${backups.length} backups, ${going} would go (${bytes(bytes_freed)}) with the next run.`;
+    const question = `Keep ${policyText(change.policy)}? Of ${backups.length} backups, ${going} would be deleted (${bytes(bytes_freed)}) by the next run.`;
     if (!(await confirm(cli, question))) throw new ExitError('refused');
     const setting = await client.setRetention(change);
     cli.output.result('retention', setting, () => settingText(setting));
   });
   retention
     .command('reset')
-    .summary('let the policy of cdk.json count again')
-    .description('Takes away the policy that was set, so that the one of cdk.json counts again.')
+    .summary('reset the retention policy to the one in cdk.json')
+    .description('Removes the policy that was set, so that the one in cdk.json applies again.')
     .action(async (_options, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
       const { source, policy, deployed, version } = await client.showRetention();
       if (source === 'set') {
-        const then = deployed ? `Keep ${policyText(deployed)}` : 'Keep what cdk.json says';
-        const question = `${then}, and no more ${policy ? policyText(policy) : 'what was set'}?`;
+        const then = deployed ? `Keep ${policyText(deployed)}` : 'Apply the policy in cdk.json';
+        const question = `${then} in place of ${policy ? policyText(policy) : 'the policy that was set'}?`;
         if (!(await confirm(cli, question))) throw new ExitError('refused');
       }
       const setting = await client.resetRetention(version);
@@ -135,7 +135,7 @@ export function retentionCommands(program: Command): void {
 }
 
 function policyOptions(command: Command, first: string): Command {
-  const texts = [first, '… the newest of each of so many days', '… weeks', '… months', '… years'];
+  const texts = [first, 'number of daily backups to keep', '… weekly', '… monthly', '… yearly'];
   for (const [at, period] of PERIODS.entries()) {
     command.addOption(new Option(`--keep-${period} <count>`, texts[at] ?? '').argParser(whole));
   }
@@ -153,9 +153,9 @@ function policyOf(options: Record<string, unknown>): Partial<RetentionPolicy> {
 }
 
 function settingText({ policy, source, deployed, changed_at, changed_by }: RetentionSetting): string {
-  const unknown = 'not known with AWS credentials alone: ask the HTTP API';
+  const unknown = 'unknown with AWS credentials alone: use the HTTP API';
   return facts([
-    ['kept', policy ? policyText(policy) : unknown],
+    ['policy', policy ? policyText(policy) : unknown],
     [
       'set by',
       source === 'set' && changed_at !== undefined ? `${changed_by}, ${localTime(changed_at)}` : 'cdk.json',

@@ -17,14 +17,14 @@ import { list, whole } from './options.ts';
 import { type OnlyFlags, onlyOf, onlyOptions } from './restore-parts.ts';
 
 const TEACHING = `
-When it runs, one of:
-  --daily 03:00                      each day at that time
+When to run, one of:
+  --daily 03:00                      every day at that time
   --cron "30 1 ? * MON-FRI *"        minutes, hours, day of month, month, day of week, year;
-                                     one of the two days is "?"; L: last, 15W: weekday nearest
-                                     the 15th, 6#3: third Friday (1 is Sunday)
-  --rate "6 hours"                   again and again, from when it is made
+                                     one of the two day fields is "?"; L: last, 15W: weekday
+                                     nearest the 15th, 6#3: third Friday (1 is Sunday)
+  --rate "6 hours"                   repeatedly, starting when the schedule is created
   --at 2026-12-24T20:00:00           once
-Times are those of --zone, daylight saving included.
+Times are in the time zone of --zone, with daylight saving time.
 
 Examples:
   ngbak schedule create nightly --daily 02:30 --zone Europe/Berlin --keep 14d
@@ -37,15 +37,15 @@ Examples:
 export function scheduleCommand(program: Command): void {
   const schedule = program
     .command('schedule')
-    .summary('list, make, change, pause and remove schedules')
+    .summary('list, create, change, pause and remove schedules')
     .description(
-      'Backups at planned times. Schedules live in EventBridge Scheduler: nothing is deployed when they change, and they need no machine of yours.',
+      'Scheduled backups. Schedules are kept in EventBridge Scheduler: changing one needs no deployment, and running one needs no machine of yours.',
     );
   schedule
     .command('list')
-    .summary('list the schedules with their last, next and missed runs')
+    .summary('list schedules with their last, next and missed runs')
     .description(
-      'Lists the schedules: what each backs up, its last and its next run, and the runs of the last week that should have been and were not.',
+      'Lists the schedules: what each backs up, its last and next run, and the runs that were missed in the last week.',
     )
     .action(async (_options, command: Command) => {
       const cli = cliOf(command);
@@ -61,13 +61,13 @@ export function scheduleCommand(program: Command): void {
         );
       }
       for (const { name, problem } of rest.unreadable) {
-        cli.output.warn(`Schedule ${name} can't be read: ${problem}`);
+        cli.output.warn(`Schedule ${name} cannot be read: ${problem}`);
       }
     });
   schedule
     .command('show')
     .summary('show one schedule')
-    .description('Shows a schedule: times, what it backs up, last, next and missed runs.')
+    .description('Shows a schedule: when it runs, what it backs up, its last, next and missed runs.')
     .argument('<name>', 'name of the schedule')
     .action(async (name: string, _options, command: Command) => {
       const cli = cliOf(command);
@@ -77,18 +77,18 @@ export function scheduleCommand(program: Command): void {
   settings(
     schedule
       .command('create')
-      .summary('make a schedule')
-      .description('Makes a schedule. The same one again is no error.')
-      .argument('<name>', 'its name: letters, digits, "_" and "-", 64 at most'),
+      .summary('create a schedule')
+      .description('Creates a schedule. Creating an identical one again is not an error.')
+      .argument('<name>', 'name: letters, digits, "_" and "-", at most 64 characters'),
   )
-    .option('--paused', 'make it paused')
+    .option('--paused', 'create it paused')
     .addHelpText('after', TEACHING)
     .action(async (name: string, options: Settings & { paused?: true }, command: Command) => {
       const cli = cliOf(command);
       const expression = expressionOf(options);
       if (expression === undefined) {
-        throw new InvalidInputError('When the schedule runs is not said.', {
-          remedy: 'Add --daily, --cron, --rate or --at; `ngbak schedule create --help` shows each.',
+        throw new InvalidInputError('No time given for the schedule.', {
+          remedy: 'Add --daily, --cron, --rate or --at; `ngbak schedule create --help` describes them.',
         });
       }
       const input = parseInput(
@@ -109,11 +109,11 @@ export function scheduleCommand(program: Command): void {
     schedule
       .command('change')
       .summary('change a schedule')
-      .description('Changes a schedule. What is not given stays as it is.')
+      .description('Changes a schedule. Settings that are not given stay unchanged.')
       .argument('<name>', 'name of the schedule'),
   )
-    .addOption(new Option('--no-retention', 'keep its backups by the policy').conflicts('keep'))
-    .option('--all-stores', 'back up every store again, and all of it')
+    .addOption(new Option('--no-retention', 'apply the retention policy to its backups').conflicts('keep'))
+    .option('--all-stores', 'back up every store completely again')
     .addHelpText('after', TEACHING)
     .action(
       async (
@@ -140,22 +140,20 @@ export function scheduleCommand(program: Command): void {
             ...(JSON.stringify(changed) === JSON.stringify(backup) ? {} : { backup: changed }),
           },
           'The change',
-          'Say what to change; `ngbak schedule change --help` shows what can be.',
+          'Give at least one change; `ngbak schedule change --help` lists the options.',
         );
         const now = await client.changeSchedule(name, changes);
         cli.output.result('schedule', now, () => scheduleText(now));
       },
     );
   for (const [verb, enabled, summary] of [
-    ['pause', false, 'let no run of a schedule start until it is resumed'],
-    ['resume', true, 'let the runs of a paused schedule start again'],
+    ['pause', false, 'pause a schedule until it is resumed'],
+    ['resume', true, 'resume a paused schedule'],
   ] as const) {
     schedule
       .command(verb)
       .summary(summary)
-      .description(
-        `${summary.charAt(0).toUpperCase()}${summary.slice(1)}. Runs that were left out are not made up for.`,
-      )
+      .description(`${summary.charAt(0).toUpperCase()}${summary.slice(1)}. Missed runs are not backfilled.`)
       .argument('<name>', 'name of the schedule')
       .action(async (name: string, _options, command: Command) => {
         const cli = cliOf(command);
@@ -166,9 +164,9 @@ export function scheduleCommand(program: Command): void {
   schedule
     .command('remove')
     .alias('rm')
-    .summary('remove a schedule; its backups stay')
+    .summary('remove a schedule; its backups are kept')
     .description(
-      'Removes a schedule. What it backed up stays. Those that the deployment made are paused instead, or turned off in cdk.json.',
+      'Removes a schedule. Its backups are kept. Schedules created by the deployment cannot be removed: pause them, or turn them off in cdk.json.',
     )
     .argument('<name>', 'name of the schedule')
     .action(async (name: string, _options, command: Command) => {
@@ -176,16 +174,16 @@ export function scheduleCommand(program: Command): void {
       const client = await cli.client();
       if (!(await confirm(cli, `Remove schedule ${name}?`))) throw new ExitError('refused');
       const removed = await client.removeSchedule(name);
-      cli.output.result('removed', removed, () => `Schedule ${name} is removed; its backups stay.`);
+      cli.output.result('removed', removed, () => `Schedule ${name} removed; its backups are kept.`);
     });
   schedule
     .command('run')
-    .summary('start now what a schedule would start')
+    .summary('start the backup of a schedule now')
     .description(
-      'Starts the backup of a schedule now, also of a paused one. Where another job is at work, it is skipped.',
+      'Starts the backup of a schedule now, even if it is paused. The run is skipped if another job is running on the target.',
     )
     .argument('<name>', 'name of the schedule')
-    .option('-w, --wait', 'follow it to its end')
+    .option('-w, --wait', 'wait for completion')
     .action(async (name: string, options: { wait?: true }, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
@@ -226,19 +224,19 @@ function settings(command: Command): Command {
   const time = (name: string, flags: string, text: string) =>
     new Option(flags, text).conflicts(times.filter((other) => other !== name));
   command
-    .addOption(time('daily', '--daily <time>', 'each day at this time, such as 03:00').argParser(daily))
-    .addOption(time('cron', '--cron <fields>', 'at the times that six fields say'))
-    .addOption(time('rate', '--rate <interval>', 'again and again: "6 hours", "1 day"'))
+    .addOption(time('daily', '--daily <time>', 'every day at this time, such as 03:00').argParser(daily))
+    .addOption(time('cron', '--cron <fields>', 'at the times given by six cron fields'))
+    .addOption(time('rate', '--rate <interval>', 'repeatedly: "6 hours", "1 day"'))
     .addOption(time('at', '--at <time>', 'once, such as 2026-12-24T20:00:00'))
     .option('--zone <name>', 'time zone of these times, such as Europe/Berlin (default: UTC)')
-    .option('--flexible <minutes>', 'start at any moment within so many minutes; 0: on time', whole)
-    .option('--description <text>', 'what it is for')
-    .option('-t, --target <name>', 'which configured target; needed where there are several')
+    .option('--flexible <minutes>', 'start at any time within this many minutes; 0: exactly on time', whole)
+    .option('--description <text>', 'description')
+    .option('-t, --target <name>', 'configured target; required if there are several')
     .option('-s, --stores <names>', `only these stores, of ${STORE_NAMES.join(', ')}`, list);
   return onlyOptions(command)
-    .option('--tag <tag...>', 'tags of its backups')
-    .option('--note <text>', 'a note in its backups')
-    .option('--keep <retention>', 'how long to keep its backups: 30d, 2027-12-31 or permanent')
+    .option('--tag <tag...>', 'tags for its backups')
+    .option('--note <text>', 'note for its backups')
+    .option('--keep <retention>', 'retention of its backups: 30d, 2027-12-31 or permanent')
     .addOption(new Option('--codec <codec>', 'compression').choices(['gzip', 'zstd']));
 }
 
@@ -283,7 +281,7 @@ function row(schedule: ScheduleView): string[] {
       ...(backup.stores ? [`(${backup.stores.join('+')})`] : []),
       ...(backup.only ? [`(${describePart(backup.only)})`] : []),
     ].join(' '),
-    enabled ? (next_run === undefined ? 'over' : 'enabled') : 'paused',
+    enabled ? (next_run === undefined ? 'expired' : 'enabled') : 'paused',
     lastText(schedule),
     next_run === undefined ? '' : localTime(next_run),
     missed_total === 0 ? '' : String(missed_total),
@@ -298,7 +296,7 @@ function whenText({ expression, time_zone, flexible_minutes }: ScheduleView): st
 function lastText({ last_run }: ScheduleView): string {
   if (!last_run) return '';
   const state = last_run.skipped ? 'skipped' : (last_run.state ?? '').replaceAll('_', ' ');
-  return `${localTime(last_run.at)} ${state}${last_run.by_hand ? ', by hand' : ''}`.trim();
+  return `${localTime(last_run.at)} ${state}${last_run.by_hand ? ', started manually' : ''}`.trim();
 }
 
 function scheduleText(schedule: ScheduleView): string {
@@ -306,7 +304,7 @@ function scheduleText(schedule: ScheduleView): string {
   const missed = missed_runs.map((at): [string, string] => ['', localTime(at)]);
   return facts([
     ['schedule', schedule.name],
-    ['for', schedule.description],
+    ['description', schedule.description],
     ['when', whenText(schedule)],
     ['state', schedule.enabled ? 'enabled' : 'paused'],
     ['next run', schedule.next_run && localTime(schedule.next_run)],
@@ -314,14 +312,14 @@ function scheduleText(schedule: ScheduleView): string {
     ['', last_run?.problem],
     ['missed', missed_total > 0 ? `${missed_total} in the last week` : undefined],
     ...missed,
-    ['target', backup.target ?? 'the default one'],
+    ['target', backup.target ?? 'default'],
     ['stores', backup.stores?.join(', ') ?? storesNamed(backup.only)?.join(', ') ?? 'all'],
     ['only', backup.only && describePart(backup.only)],
-    ['kept', backup.retention ?? 'by policy'],
+    ['retention', backup.retention ?? 'by policy'],
     ['tags', backup.tags.join(' ')],
     ['note', backup.note],
     ['codec', backup.codec],
-    ['made by', schedule.made_by],
+    ['created by', schedule.made_by],
     ['changed', localTime(schedule.changed_at)],
   ]);
 }

@@ -6,6 +6,7 @@ import { describePart } from '../../shared/stores/describe-part.ts';
 import { cliOf } from '../cli.ts';
 import { bytes, count, duration, localTime } from '../format.ts';
 import { facts, table } from '../output.ts';
+import { groupText, kindOf } from '../tally-text.ts';
 import { whole } from './options.ts';
 
 /** `ngbak show` and `ngbak contents` */
@@ -13,21 +14,21 @@ export function showCommands(program: Command): void {
   program
     .command('show')
     .summary('show one backup')
-    .description('Shows what the catalog knows of a backup.')
-    .argument('<backup>', 'id of the backup')
+    .description('Shows the catalog record of a backup.')
+    .argument('<backup>', 'backup ID')
     .action(async (id: string, _options, command: Command) => {
       const cli = cliOf(command);
       const record = await (await cli.client()).showBackup(id);
-      cli.output.result('backup', record, () => recordText(record));
+      cli.output.result('backup', record, () => recordText(record, cli.output.verbose));
     });
   program
     .command('contents')
-    .summary('list what is in a backup')
-    .description("Lists the entries of a backup's archive, read by ranges from its index.")
-    .argument('<backup>', 'id of the backup')
-    .option('--prefix <prefix>', 'only entries whose names start so', '')
-    .option('-n, --limit <count>', 'how many, at most 1000', whole, 100)
-    .option('--offset <count>', 'pass over so many', whole, 0)
+    .summary('list the entries of a backup')
+    .description("Lists the entries of a backup's archive. Reads ranges of its index only.")
+    .argument('<backup>', 'backup ID')
+    .option('--prefix <prefix>', 'only entries whose names start with this', '')
+    .option('-n, --limit <count>', 'maximum number of entries, up to 1000', whole, 100)
+    .option('--offset <count>', 'number of entries to skip', whole, 0)
     .action(async (id: string, options, command: Command) => {
       const cli = cliOf(command);
       const input = parseInput(ContentsInput, options, 'The options');
@@ -46,16 +47,11 @@ export function showCommands(program: Command): void {
     });
 }
 
-/** A backup's record for people. */
-export function recordText(record: CatalogRecord): string {
+/** The catalog record of a backup as text. */
+export function recordText(record: CatalogRecord, verbose = false): string {
   const { archive, verification, consistency } = record;
   const tallies = Object.entries(record.tallies).flatMap(([store, counts]) =>
-    Object.entries(counts).map(([name, tally]) => [
-      store,
-      name,
-      count(tally.count),
-      tally.digest.slice(0, 16),
-    ]),
+    tallyRows(store, counts, verbose),
   );
   return [
     facts([
@@ -63,28 +59,46 @@ export function recordText(record: CatalogRecord): string {
       ['target', record.target],
       ['type', record.type === 'full' ? 'full' : `partial: ${record.stores.join(', ')}`],
       ['only', record.only && describePart(record.only)],
-      ['made', localTime(record.created_at)],
-      ['took', duration(record.duration_seconds)],
+      ['created', localTime(record.created_at)],
+      ['duration', duration(record.duration_seconds)],
       [
         'size',
         `${bytes(archive.bytes)} (${bytes(record.uncompressed_bytes)} uncompressed, ${archive.codec})`,
       ],
       ['entries', count(archive.entries)],
       ['checksum', archive.checksum],
-      ['stores', consistency.grade],
+      ['consistency', consistency.grade],
       ...Object.entries(consistency.changes).flatMap(([store, changes]) =>
         changes.map((change): [string, string] => ['', `${store}: ${change}`]),
       ),
       ['verified', `${verification.state === 'verified' ? '' : 'DAMAGED, '}${localTime(verification.at)}`],
       ...(verification.problems ?? []).map((problem): [string, string] => ['', problem]),
-      ['kept', record.retention ?? 'by policy'],
+      ['retention', record.retention ?? 'by policy'],
       ['tags', record.tags.join(' ')],
       ['note', record.note],
-      ['asked by', record.requested_by],
+      ['requested by', record.requested_by],
       ['job', record.job_id],
-      ['ngbak', record.ngbak_version],
+      ['ngbak version', record.ngbak_version],
     ]),
     '',
     table(['store', 'what', 'count', 'digest'], tallies),
   ].join('\n');
+}
+
+/** Collections or namespaces of a store that are listed one by one; more are summed up, unless `--verbose` is given. */
+const LISTED_MAX = 10;
+
+function tallyRows(
+  store: string,
+  tallies: Readonly<Record<string, { readonly count: number; readonly digest: string }>>,
+  verbose: boolean,
+): string[][] {
+  const kinds = Map.groupBy(Object.entries(tallies), ([name]) => kindOf(name));
+  return [...kinds].flatMap(([kind, members]) => {
+    if (members.length <= LISTED_MAX || verbose) {
+      return members.map(([name, tally]) => [store, name, count(tally.count), tally.digest.slice(0, 16)]);
+    }
+    const total = members.reduce((sum, [, tally]) => sum + tally.count, 0);
+    return [[store, `${kind} (${groupText(kind, members.length)})`, count(total), 'see --verbose']];
+  });
 }

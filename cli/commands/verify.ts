@@ -9,11 +9,11 @@ import { printable } from '../format.ts';
 export function verifyCommand(program: Command): void {
   program
     .command('verify')
-    .summary('read a backup back, every byte of it')
+    .summary('verify every byte of a backup')
     .description(
-      "Reads a backup's archive from S3 and checks every byte of it against the archive's own digests and the catalog. What it finds is written into the catalog.",
+      "Reads a backup's archive from S3 and compares every byte with the archive's own digests and with the catalog. The result is recorded in the catalog.",
     )
-    .argument('<backup>', 'id of the backup')
+    .argument('<backup>', 'backup ID')
     .action(async (id: string, _options, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
@@ -30,8 +30,8 @@ export function verifyCommand(program: Command): void {
       const { is_valid, errors } = leg;
       cli.output.result('verification', { backup_id: id, is_valid, errors }, () =>
         is_valid
-          ? `${id}: every byte is as it was written.`
-          : [`${id} is damaged:`, ...errors.map((error) => `  ${printable(error)}`)].join('\n'),
+          ? `${id}: verified, no errors found.`
+          : [`${id}: integrity check failed:`, ...errors.map((error) => `  ${printable(error)}`)].join('\n'),
       );
       if (!is_valid) throw new ExitError('damaged');
     });

@@ -114,8 +114,8 @@ export async function downloadArchive(options: DownloadOptions): Promise<Downloa
   if (found !== wanted) {
     await rm(part);
     await rm(`${part}.json`, { force: true });
-    throw new IntegrityError(`What was downloaded of ${backup_id} has CRC-32 ${found}; S3 says ${wanted}.`, {
-      remedy: 'The file was removed. Download it again; if that ends the same, run `ngbak verify`.',
+    throw new IntegrityError(`The download of ${backup_id} has CRC-32 ${found}, but S3 reports ${wanted}.`, {
+      remedy: 'The file was removed. Download it again; if the error persists, run `ngbak verify`.',
     });
   }
   await rename(part, path);
@@ -179,7 +179,7 @@ async function isThere(
   if (!found) return false;
   if (found.isFile() && found.size === bytes && (await fileCrc32(path, signal)) === crc) return true;
   if (force && found.isFile()) return false;
-  throw new RefusedError(`${path} is there already, and is not this backup.`, {
+  throw new RefusedError(`"${path}" already exists and is a different file.`, {
     remedy: 'Choose another name with --output, or replace it with --force.',
   });
 }
@@ -219,8 +219,8 @@ async function readState(
 async function requireSpace(path: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(dirname(path));
   if (bavail * bsize >= bytes) return;
-  throw new NgbakError(`${dirname(path)} has ${bavail * bsize} bytes free; ${bytes} are needed.`, {
-    remedy: 'Make room, or choose another folder with --to.',
+  throw new NgbakError(`"${dirname(path)}" has ${bavail * bsize} bytes free; ${bytes} are needed.`, {
+    remedy: 'Free disk space, or choose another folder with --to.',
   });
 }
 
@@ -245,9 +245,12 @@ async function fetchRange(
       await answer.body?.cancel();
       // A link that has run out is refused with 403.
       if (answer.status === 403 && attempt < ATTEMPTS) await links.renew(link);
-      throw new UnavailableError(`S3 answered ${answer.status} to a range of ${link.backup_id}.`, {
-        remedy: 'Start the download again: it goes on where it stopped.',
-      });
+      throw new UnavailableError(
+        `S3 answered with status ${answer.status} to a range of ${link.backup_id}.`,
+        {
+          remedy: 'Start the download again: it resumes where it stopped.',
+        },
+      );
     } catch (error) {
       if (signal.aborted) throw error;
       if (attempt >= ATTEMPTS) throw failed(link, error);
@@ -260,8 +263,8 @@ async function fetchRange(
 function failed(link: Download, cause: unknown): NgbakError {
   if (cause instanceof NgbakError) return cause;
   // Not with the address in it: a presigned URL is a credential.
-  return new UnavailableError(`The download of ${link.backup_id} was cut off.`, {
-    remedy: 'Start the download again: it goes on where it stopped.',
+  return new UnavailableError(`The download of ${link.backup_id} was interrupted.`, {
+    remedy: 'Start the download again: it resumes where it stopped.',
     cause: cause instanceof Error ? new Error(cause.name) : undefined,
   });
 }

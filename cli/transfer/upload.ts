@@ -136,8 +136,8 @@ async function putPart(
     advance(-told);
     if (signal.aborted || error instanceof NgbakError) throw error;
     // Not with the address in it: a presigned URL is a credential.
-    throw new UnavailableError(`The upload of part ${part.number} of ${path} was cut off.`, {
-      remedy: 'Run the same command again: it goes on where it stopped.',
+    throw new UnavailableError(`The upload of part ${part.number} of ${path} was interrupted.`, {
+      remedy: 'Run the same command again: it resumes where it stopped.',
       cause: error instanceof Error ? new Error(error.name) : undefined,
     });
   } finally {
@@ -153,7 +153,7 @@ function refused(path: string, number: number, status: number, body: string): Ng
   // 403: the address has run out, so another one is asked for. Other refusals are refused again.
   if (status === 403 || status === 408 || status === 429 || status >= 500 || spoiled) {
     return new UnavailableError(message, {
-      remedy: `Run the same command again: it goes on where it stopped.${spoiled ? ' The file must not change meanwhile.' : ''}`,
+      remedy: `Run the same command again: it resumes where it stopped.${spoiled ? ' The file must not change during the upload.' : ''}`,
     });
   }
   return new NgbakError(message, { remedy: 'Cancel the job and start the restore again.' });

@@ -53,7 +53,7 @@ export class BackupWorkflow extends Construct {
       'Every store at the same time, every shard in legs, each leg into a segment of its own',
       BRANCHES.map((branch) => this.#export(branch, props)),
     );
-    const fences = step(this, 'Check that nothing moved', {
+    const fences = step(this, 'Check consistency', {
       handler: handlers['check-fences'],
       comment: 'Measures the stores again and grades how well their copies agree',
       payload: { job_id: JOB },
@@ -63,9 +63,9 @@ export class BackupWorkflow extends Construct {
       handler: handlers['seal-backup'],
       comment: "Composes the segments into one archive, on S3's side",
     });
-    const readBack = step(this, 'Read archive back', {
+    const readBack = step(this, 'Verify archive', {
       handler: handlers['verify-backup'],
-      comment: 'Reads every byte of the archive and checks every digest',
+      comment: 'Reads every byte of the archive and verifies every digest',
     });
     const record = step(this, 'Record in catalog', {
       handler: handlers['catalog-backup'],
@@ -75,7 +75,7 @@ export class BackupWorkflow extends Construct {
     for (const state of [plan, exports, fences, seal, readBack, record]) ends.catch(state);
 
     const recording = record.next(Succeed.jsonata(this, 'Backup complete', {}));
-    const reading = repeat(this, 'Is all of it read back?', readBack, recording);
+    const reading = repeat(this, 'Is all of it verified?', readBack, recording);
     const sealing = repeat(this, 'Is the archive complete?', seal, reading);
     const skipped = Succeed.jsonata(this, 'Backup skipped', {
       comment: 'The run of a schedule that found another job at work; the job says which',

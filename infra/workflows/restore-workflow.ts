@@ -74,7 +74,7 @@ export class RestoreWorkflow extends Construct {
       comment: "Takes the target's lock and pauses its writers",
       payload: { job_id: JOB },
     });
-    const save = StepFunctionsStartExecution.jsonata(this, 'Save the target first', {
+    const save = StepFunctionsStartExecution.jsonata(this, 'Back up target', {
       comment: 'The way back: a backup of what the restore is about to replace',
       stateMachine: StateMachine.fromStateMachineName(
         this,
@@ -116,7 +116,7 @@ export class RestoreWorkflow extends Construct {
       .next(close)
       .next(Succeed.jsonata(this, 'Restore complete', {}));
     const beginning = begin.next(
-      Choice.jsonata(this, 'Is the target to be saved first?')
+      Choice.jsonata(this, 'Back up the target first?')
         .when(Condition.jsonata('{% $states.input.safety_backup %}'), save.next(load))
         .otherwise(load),
     );

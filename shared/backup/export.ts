@@ -7,7 +7,7 @@ import { addTallies, type Tallies } from '../digest.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { NgbakError } from '../errors.ts';
 import { legContext } from '../jobs/leg-context.ts';
-import { ProgressWriter } from '../jobs/progress.ts';
+import { ProgressWriter, totalsOf } from '../jobs/progress.ts';
 import { withStore } from '../stores/open.ts';
 import type { Cursor, LegContext, Store, StoreName } from '../stores/port.ts';
 import { WarningCollector } from '../stores/warning.ts';
@@ -36,15 +36,20 @@ export async function exportLeg(
   leg: Leg,
 ): Promise<ExportState> {
   const plan = await readBackupPlan(environment, state.job_id);
-  const shard = plan.stores
-    .find(({ store }) => store === state.store)
-    ?.shards.find(({ id }) => id === state.shard);
+  const planned = plan.stores.find(({ store }) => store === state.store);
+  const shard = planned?.shards.find(({ id }) => id === state.shard);
   if (!shard) {
     throw new NgbakError(`The plan of job ${state.job_id} has no shard ${state.store}/${state.shard}.`, {
       remedy: 'Start a new backup.',
     });
   }
-  const progress = new ProgressWriter(environment.bucket, state.job_id, state.store, state.shard, 'export');
+  const progress = await ProgressWriter.open(
+    environment.bucket,
+    state.job_id,
+    { store: state.store, shard: state.shard, phase: 'export' },
+    // What is divided among shards has a total of its own in each.
+    planned?.shards.length === 1 || state.store === 'vectors' ? totalsOf(planned?.probe.counts ?? {}) : {},
+  );
   const warnings = new WarningCollector();
   const context = legContext(environment, leg, state.job_id, { progress, warnings });
   const next = await withStore(

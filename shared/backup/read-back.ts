@@ -29,7 +29,8 @@ export function readSealed(bucket: Bucket, jobId: string): Promise<Sealed> {
 export async function readBack(environment: Environment, state: VerifyState, leg: Leg): Promise<VerifyState> {
   const { bucket } = environment;
   const sealed = await readSealed(bucket, state.job_id);
-  const progress = new ProgressWriter(bucket, state.job_id, 'archive', 'seal', 'read-back');
+  const part = { store: 'archive', shard: 'seal', phase: 'read-back' } as const;
+  const progress = await ProgressWriter.open(bucket, state.job_id, part);
   const result = await verifyArchive(await s3Source(bucket.s3, bucket.name, sealed.key, sealed.version_id), {
     cursor: state.cursor,
     timeLeft: leg.timeLeft,

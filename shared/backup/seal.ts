@@ -54,7 +54,8 @@ export async function sealBackup(environment: Environment, state: SealState, leg
   const { tallies } = await sumSegments(environment, state.job_id);
   if (consistency.grade !== 'drifted') requireCompleteness(plan, tallies);
   const draft = draftManifest(environment, plan, consistency, tallies);
-  const progress = new ProgressWriter(bucket, state.job_id, 'archive', 'seal', 'seal');
+  const part = { store: 'archive', shard: 'seal', phase: 'seal' } as const;
+  const progress = await ProgressWriter.open(bucket, state.job_id, part);
   const result = await composeArchive({
     s3: bucket.s3,
     bucket: bucket.name,

@@ -30,30 +30,72 @@ export const Progress = z.object({
 });
 export type Progress = z.infer<typeof Progress>;
 
+/** How many of each unit there are in all. */
+export type Totals = Readonly<Record<string, number>>;
+
+/**
+ * Totals by unit of progress, from counts by tally: `nodes`, `points:<collection>` as they are, and `keys` and `files`,
+ * which progress counts without their namespaces, as sums.
+ */
+export function totalsOf(counts: Readonly<Record<string, number>>): Totals {
+  const totals: Record<string, number> = { ...counts };
+  for (const [tally, count] of Object.entries(counts)) {
+    const unit = tally.slice(0, Math.max(0, tally.indexOf(':')));
+    if (unit === 'keys' || unit === 'files') totals[unit] = (totals[unit] ?? 0) + count;
+  }
+  return totals;
+}
+
 /** Writes one progress object, at most each second while the work goes on, and once at the end. */
 export class ProgressWriter {
   readonly #bucket: Bucket;
   readonly #key: string;
   readonly #state: Progress;
+  readonly #totals: Totals;
   #writtenAt = 0;
   #writing: Promise<void> | undefined;
 
-  constructor(
-    bucket: Bucket,
-    jobId: string,
-    store: Progress['store'],
-    shard: string,
-    phase: Progress['phase'],
-  ) {
+  private constructor(bucket: Bucket, key: string, state: Progress, totals: Totals) {
     this.#bucket = bucket;
-    this.#key = `${jobProgressPrefix(jobId)}${store}-${shard}.json`;
-    const now = new Date().toISOString();
-    this.#state = { store, shard, phase, units: {}, started_at: now, updated_at: now, finished: false };
+    this.#key = key;
+    this.#state = state;
+    this.#totals = totals;
   }
 
-  /** Tells where the work stands. Cheap: most calls only remember. */
-  report(unit: string, done: number, total?: number): void {
-    // What is no number would become null in JSON, and nobody could read the record: such a total counts as unknown.
+  /**
+   * Continues the progress of an earlier leg of the same phase, so that units that this leg does not touch stay visible
+   * and rates are those of the whole phase. Progress is for watching: a record that cannot be read starts over.
+   *
+   * @param totals  by unit, for units whose reporter does not know the total
+   */
+  static async open(
+    bucket: Bucket,
+    jobId: string,
+    part: Pick<Progress, 'store' | 'shard' | 'phase'>,
+    totals: Totals = {},
+  ): Promise<ProgressWriter> {
+    const { store, shard, phase } = part;
+    const key = `${jobProgressPrefix(jobId)}${store}-${shard}.json`;
+    const earlier = await bucket.readRecord(key, Progress).then(
+      (found) => found?.value,
+      () => undefined,
+    );
+    const now = new Date().toISOString();
+    const begun =
+      earlier?.phase === phase
+        ? { units: earlier.units, started_at: earlier.started_at }
+        : { units: {}, started_at: now };
+    return new ProgressWriter(
+      bucket,
+      key,
+      { store, shard, phase, ...begun, updated_at: now, finished: false },
+      totals,
+    );
+  }
+
+  /** Records how far the work has come. Cheap: most calls only update memory. */
+  report(unit: string, done: number, total: number | undefined = this.#totals[unit]): void {
+    // NaN would become null in JSON, and the record could not be read: such a total counts as unknown.
     this.#state.units[unit] = total === undefined || !Number.isFinite(total) ? { done } : { done, total };
     if (this.#writing === undefined && Date.now() - this.#writtenAt >= WRITE_INTERVAL_MS) {
       // Progress is for watching: a write that fails must not stop a backup, and the next second tries again.

@@ -41,8 +41,10 @@ function newestPhase(parts: readonly Progress[]): StoreProgress {
   for (const unit of new Set(same.flatMap((part) => Object.keys(part.units)))) {
     const counted = same.flatMap((part) => part.units[unit] ?? []);
     const done = counted.reduce((sum, part) => sum + part.done, 0);
-    const total = counted.every((part) => part.total !== undefined)
-      ? counted.reduce((sum, part) => sum + (part.total ?? 0), 0)
+    const known = counted.every((part) => part.total !== undefined);
+    // Totals are estimates, and stores change: what is finished has no more than was done.
+    const total = known
+      ? counted.reduce((sum, part) => sum + (finished ? part.done : Math.max(part.done, part.total ?? 0)), 0)
       : undefined;
     const rate = seconds > 0 && done > 0 ? done / seconds : undefined;
     const left = total === undefined || rate === undefined ? undefined : Math.max(0, total - done) / rate;

@@ -29,7 +29,7 @@ export const JobView = JobRecord.extend({
   options: RestoreOptions.optional(),
   /** What the inspection found, once a restore has been inspected. */
   inspection: Inspection.optional(),
-  /** The states that the execution went through, oldest first; the newest 200 events at most. */
+  /** The steps that the execution went through, oldest first, without its internal choices; the newest 200 events at most. */
   log: z.array(z.object({ at: z.iso.datetime(), text: z.string() })),
   /** The execution in the AWS console. */
   console_url: z.string().optional(),
@@ -129,8 +129,12 @@ async function readLog({ sfn }: OperationsContext, arn: string): Promise<JobView
   }
 }
 
+/** States by which a workflow decides and passes data on: internal, and no work is done in them. */
+const INTERNAL_STATES: readonly string[] = ['ChoiceStateEntered', 'PassStateEntered'];
+
 /** An event of the history in words; undefined for those that say nothing to an operator. */
 function tell(event: HistoryEvent): string | undefined {
+  if (INTERNAL_STATES.includes(event.type ?? '')) return undefined;
   if (event.stateEnteredEventDetails) return event.stateEnteredEventDetails.name;
   const failed =
     event.executionFailedEventDetails ??

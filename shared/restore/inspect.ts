@@ -70,7 +70,8 @@ export async function inspectArchive(
   }
   const source = await openSource(bucket, plan.archive ?? plan.source);
   if (cursor.stage === 'digests') {
-    const progress = new ProgressWriter(bucket, state.job_id, 'archive', 'inspect', 'inspect');
+    const part = { store: 'archive', shard: 'inspect', phase: 'inspect' } as const;
+    const progress = await ProgressWriter.open(bucket, state.job_id, part);
     const verified = await verifyArchive(source, {
       cursor: cursor.archive,
       timeLeft: leg.timeLeft,

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { type OpenedArchive, openArchive } from '../archive/open.ts';
 import { s3Source } from '../archive/sources.ts';
 import { throttle } from '../archive/throttle.ts';
-import { restoreLegKey, restoreLegsPrefix } from '../bucket/layout.ts';
+import type { Bucket } from '../bucket/bucket.ts';
+import { inspectionKey, restoreLegKey, restoreLegsPrefix } from '../bucket/layout.ts';
 import { TalliesRecord } from '../catalog/record.ts';
 import { findTarget } from '../config.ts';
 import { addTallies, type Tallies } from '../digest.ts';
@@ -10,12 +11,13 @@ import type { Environment, Leg } from '../environment.ts';
 import { IntegrityError, NgbakError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { legContext } from '../jobs/leg-context.ts';
-import { ProgressWriter } from '../jobs/progress.ts';
+import { ProgressWriter, type Totals, totalsOf } from '../jobs/progress.ts';
 import { withStore } from '../stores/open.ts';
 import type { Store, StoreName } from '../stores/port.ts';
 import { StoreWarning, WarningCollector } from '../stores/warning.ts';
 import { Answer } from './answer.ts';
 import { writeDeferred } from './deferred.ts';
+import { Inspection } from './inspection.ts';
 import { underLease } from './lease.ts';
 import { danglingOf, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { ReferenceCount } from './reference-count.ts';
@@ -83,7 +85,13 @@ async function writeLeg(
   state: RestoreState,
   leg: Leg,
 ): Promise<RestoreState> {
-  const progress = new ProgressWriter(environment.bucket, state.job_id, name, 'restore', state.phase);
+  const { phase } = state;
+  const progress = await ProgressWriter.open(
+    environment.bucket,
+    state.job_id,
+    { store: name, shard: 'restore', phase },
+    await phaseTotals(environment.bucket, plan, name, phase),
+  );
   const warnings = new WarningCollector();
   const result = await withStore(
     environment.config,
@@ -113,6 +121,20 @@ async function writeLeg(
     if (total.differences > 0) throw differs(plan, name, total);
   }
   return { ...state, cursor: null, done: true };
+}
+
+/** How many records a phase has to work through, for progress only; nothing where the inspection does not say. */
+async function phaseTotals(
+  bucket: Bucket,
+  plan: RestorePlan,
+  name: StoreName,
+  phase: RestoreState['phase'],
+): Promise<Totals> {
+  // What a partial restore leaves out is counted in the archive, too.
+  if (phase === 'finish' || plan.options.only !== undefined) return {};
+  const inspection = await bucket.readRecord(inspectionKey(plan.job_id), Inspection);
+  const store = inspection?.value.stores.find((other) => other.store === name);
+  return totalsOf((phase === 'clear' ? store?.target : store?.archive) ?? {});
 }
 
 async function runPhase(

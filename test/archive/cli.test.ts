@@ -55,7 +55,7 @@ test('extract writes files, replaces none unless told to, and follows no link', 
   expect(await ngbak('extract', '@/x.ngbak', '-C', '@/out')).toMatchObject({ code: 0 });
   for (const { name, data } of contents) expect(readFileSync(join(folder, 'out', name))).toEqual(data);
   const again = await ngbak('extract', '@/x.ngbak', 'kv/', '-C', '@/out');
-  expect(again).toMatchObject({ code: 2, stderr: expect.stringContaining('is there already') });
+  expect(again).toMatchObject({ code: 2, stderr: expect.stringContaining('already exists') });
   expect(await ngbak('extract', '@/x.ngbak', 'kv/', '-f', '-C', '@/out')).toMatchObject({ code: 0 });
   mkdirSync(join(folder, 'trap'));
   symlinkSync(join(folder, 'out'), join(folder, 'trap/kv'));

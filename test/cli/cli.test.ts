@@ -61,7 +61,7 @@ describe('without a terminal', () => {
     [['nonsense'], 2, /unknown command/],
     [['backup', '--keep', 'a while'], 2, /retention/],
     [['prune'], 2, /policy of the deployment is not known/],
-    [['restore', 'no-such-file.ngbak'], 2, /neither the id of a backup nor a file/],
+    [['restore', 'no-such-file.ngbak'], 2, /neither a backup ID nor a readable file/],
   ])('%j ends with %d and says why and what to do, without a stack trace', async (args, code, text) => {
     const ran = await ngbak(...args);
     expect(ran.code).toBe(code);
@@ -130,7 +130,7 @@ describe('without a terminal', () => {
     }
     const planned = await ngbak('prune', '--keep-last', '2');
     expect(planned.stdout).toMatch(/number 1 of the last 2/);
-    expect(planned.stdout).toMatch(/1 of 3 would go/);
+    expect(planned.stdout).toMatch(/1 of 3 backups would be deleted/);
     expect((await ngbak('prune', '--keep-last', '2', '--delete', '--yes')).code).toBe(0);
     expect((await ngbak('list', '--json')).lines().filter(({ type }) => type === 'backup')).toHaveLength(2);
   });
@@ -151,7 +151,7 @@ describe('without a terminal', () => {
     session.signal('SIGINT');
     const ran = await session.end();
     expect(ran.code).toBe(130);
-    expect(ran.stderr).toMatch(/The job goes on/);
+    expect(ran.stderr).toMatch(/The job continues in the background/);
     expect(await statusOf((await jobs())[0]?.job_id ?? '')).toBe('RUNNING');
   });
 });
@@ -188,7 +188,9 @@ describe('the configuration', () => {
       message: 'files 1 (directory); files 2',
     });
     const none = await run(['doctor', '--json', '--stores'], unnamed);
-    expect(none.stdout).toMatch(/"name":"profile","ok":false,"message":"No store is named\. Set NEO4J_URI/);
+    expect(none.stdout).toMatch(
+      /"name":"profile","ok":false,"message":"No store is configured\. Set NEO4J_URI/,
+    );
   });
 
   test('of stores is checked by doctor: version and contents where they answer, and what is wrong where not', async () => {

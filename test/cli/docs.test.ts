@@ -7,7 +7,7 @@ import { makeProgram } from '../../cli/program.ts';
 import { ENVIRONMENT, Settings } from '../../cli/settings.ts';
 import { cliDocument } from '../../cli/write-docs.ts';
 
-test('docs/cli.md shows the help of every command as it is (else run `node cli/write-docs.ts`)', async () => {
+test('docs/cli.md shows the help of every command as it is (else run `node local/bootstrap.mjs cli/write-docs.ts`)', async () => {
   expect(await readFile('docs/cli.md', 'utf8')).toBe(await cliDocument());
 });
 

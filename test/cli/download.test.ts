@@ -49,7 +49,7 @@ describe('a download', () => {
     expect(BYTES.equals(await readFile(path))).toBe(true);
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     const again = await run(['download', ID, '--to', folder], environment);
-    expect(again.stderr).toMatch(/was there already/);
+    expect(again.stderr).toMatch(/Already downloaded/);
   });
 
   test('of one byte, and of exactly one chunk, is whole', async () => {
@@ -111,7 +111,7 @@ describe('a download', () => {
     await writeFile(`${path}.part.json`, JSON.stringify(state));
     await expect(
       downloadArchive({ link, path, signal: signal(), progress: () => undefined }),
-    ).rejects.toThrow(/has CRC-32 .*; S3 says/);
+    ).rejects.toThrow(/has CRC-32 .*, but S3 reports/);
     expect(await readdir(folder)).toEqual([]);
 
     await put('snapshot_wrong', BYTES.subarray(0, 100), 1);

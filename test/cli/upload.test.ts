@@ -216,8 +216,8 @@ describe('ngbak restore FILE', () => {
     expect((await session.end()).code).not.toBe(0);
     const ran = await run(['restore', path, '--target', 'default', '--no-wait'], environment);
     expect([ran.code, ran.stdout]).toEqual([0, `${jobId}\n`]);
-    expect(ran.stderr).toContain(`Goes on with the upload of job ${jobId}`);
-    expect(ran.stderr).toContain('were there already');
+    expect(ran.stderr).toContain(`Resuming the upload of job ${jobId}`);
+    expect(ran.stderr).toContain('Resuming: ');
     expect(FILE.equals(await stored(jobId))).toBe(true);
   });
 

@@ -1,5 +1,9 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
-import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
+import {
+  CreateStateMachineCommand,
+  DescribeExecutionCommand,
+  StartExecutionCommand,
+} from '@aws-sdk/client-sfn';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { confirmationKey, jobProgressPrefix, uploadPrefix } from '../../shared/bucket/layout.ts';
 import {
@@ -214,6 +218,50 @@ describe('a job', () => {
     expect(progress.find(({ store }) => store === 'vectors')?.units).toEqual({
       points: { done: 7, rate: 0.7 },
     });
+  });
+
+  test('shows what was done, not an estimated total, once a store is finished', async () => {
+    await job('job-1');
+    await context.bucket.writeRecord(`${jobProgressPrefix('job-1')}graph-all.json`, {
+      store: 'graph',
+      shard: 'all',
+      phase: 'export',
+      units: { relationships: { done: 3940, total: 7880 } },
+      started_at: '2026-01-01T00:00:00.000Z',
+      updated_at: '2026-01-01T00:00:10.000Z',
+      finished: true,
+    });
+    const [graph] = (await showJob(context, 'job-1')).progress;
+    expect(graph?.units).toEqual({ relationships: { done: 3940, total: 3940, rate: 394 } });
+  });
+
+  test('logs the steps of its workflow, not the choices and passes between them', async () => {
+    const machine = await context.sfn.send(
+      new CreateStateMachineCommand({
+        name: `choices-${Date.now()}`,
+        roleArn: 'arn:aws:iam::000000000000:role/test',
+        definition: JSON.stringify({
+          QueryLanguage: 'JSONata',
+          StartAt: 'Is all of it done?',
+          States: {
+            'Is all of it done?': { Type: 'Choice', Choices: [{ Condition: '{% true %}', Next: 'Hand on' }] },
+            'Hand on': { Type: 'Pass', Next: 'Work' },
+            Work: { Type: 'Wait', Seconds: 0, Next: 'Complete' },
+            Complete: { Type: 'Succeed' },
+          },
+        }),
+      }),
+    );
+    const { executionArn = '' } = await context.sfn.send(
+      new StartExecutionCommand({ stateMachineArn: machine.stateMachineArn, name: 'job-1' }),
+    );
+    await job('job-1', { execution_arn: executionArn });
+    const deadline = Date.now() + 30_000;
+    let log: string[] = [];
+    while (!log.includes('Complete') && Date.now() < deadline) {
+      log = (await showJob(context, 'job-1')).log.map(({ text }) => text);
+    }
+    expect(log).toEqual(['Work', 'Complete']);
   });
 });
 

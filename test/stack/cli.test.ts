@@ -66,7 +66,7 @@ test('at a terminal, a file is restored after its inspection was shown and the t
   await session.shows('in cli now');
   await session.shows('Type its name');
   session.type('default\r');
-  await session.shows('That is not its name');
+  await session.shows('The name does not match');
   session.type('cli\r');
   const ran = await session.end();
   expect([ran.code, ran.stdout]).toEqual([0, expect.stringContaining('completed')]);

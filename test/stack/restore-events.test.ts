@@ -69,7 +69,7 @@ describe('a restore that is cancelled', () => {
   const outcomes: [string, 'cancelled' | 'rolled_back'][] = [
     ['Inspect archive', 'cancelled'],
     ['Wait for confirmation', 'cancelled'],
-    ['Save the target first', 'cancelled'],
+    ['Back up target', 'cancelled'],
     ['Load stores', 'rolled_back'],
     ['Verify stores', 'rolled_back'],
     ['Finish stores', 'rolled_back'],

@@ -58,9 +58,10 @@ async function anyKey(client: RedisClient, space: KeySpace, signal: AbortSignal)
       signal.throwIfAborted();
       const key = page.find((candidate) => space.namespaceOf(candidate.toString('latin1')) !== undefined);
       if (!key) continue;
-      // A key that expires in between is an answer as well.
-      return (await client.call(node, 'EXISTS', key)) === 1 ? 'a key is there' : 'a key was there';
+      // Proves that single keys can be read. One that expires at this moment was found all the same.
+      await client.call(node, 'EXISTS', key);
+      return 'key found';
     }
   }
-  return 'no key';
+  return 'no key found';
 }

@@ -1,0 +1,261 @@
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
+import { ProgressPrinter } from '../../cli/follow.ts';
+import { inspectionText, jobText } from '../../cli/job-text.ts';
+import { facts } from '../../cli/output.ts';
+import { progressText } from '../../cli/progress-text.ts';
+import { JobView } from '../../shared/operations/show-job.ts';
+import { Inspection } from '../../shared/restore/inspection.ts';
+
+const AT = '2026-01-02T03:04:05.000Z';
+const MB = 1000 ** 2;
+
+const progress = (units: object, finished = false) =>
+  JobView.shape.progress.element.parse({
+    store: 'vectors',
+    phase: 'export',
+    finished,
+    units,
+    started_at: AT,
+    updated_at: AT,
+  });
+const inspection = (changes: object = {}) =>
+  Inspection.parse({
+    job_id: 'job-1',
+    target: 'staging',
+    inspected_at: AT,
+    archive: {
+      backup_id: 'snapshot_1',
+      created_at: AT,
+      bytes: 6 * MB,
+      entries: 9,
+      checksum: 'abc',
+      origin: 'default',
+      normalized: false,
+      lacks: [],
+    },
+    stores: [],
+    warnings: [],
+    problems: [],
+    ...changes,
+  });
+const store = (name: string, archive: Record<string, number>, target: Record<string, number>) => ({
+  store: name,
+  kind: 'x',
+  version: '1',
+  archive,
+  target,
+  warnings: [],
+  problems: [],
+});
+const job = (changes: object = {}) =>
+  JobView.parse({
+    job_id: 'job-1',
+    kind: 'restore',
+    target: 'staging',
+    state: 'completed',
+    created_at: AT,
+    updated_at: AT,
+    finished_at: '2026-01-02T03:06:34.000Z',
+    progress: [],
+    log: [],
+    ...changes,
+  });
+/** 200 collections, by the number of each. */
+const many = <T>(value: (number: number) => T): Record<string, T> =>
+  Object.fromEntries(Array.from({ length: 200 }, (_, number) => [`points:c${number}`, value(number)]));
+const widest = (text: string) => Math.max(...text.split('\n').map((line) => line.length));
+
+describe('the progress of a store', () => {
+  test('shows how much of each unit is done, the rate and the remaining time', () => {
+    expect(
+      progressText(progress({ nodes: { done: 1200, total: 5000, rate: 300, remaining_seconds: 13 } })),
+    ).toBe('1,200 of 5,000 nodes, 300/s, 13 s left');
+  });
+
+  test('shows no total once everything is done', () => {
+    const units = { nodes: { done: 1819, total: 1819 }, relationships: { done: 3940, total: 3940, rate: 9 } };
+    expect(progressText(progress(units, true))).toBe('1,819 nodes · 3,940 relationships');
+  });
+
+  test('lists few collections, and counts many', () => {
+    const few = {
+      'bytes:chunks': { done: 9.4 * MB, total: 9.4 * MB },
+      'points:entities': { done: 7, total: 9 },
+    };
+    expect(progressText(progress(few))).toBe('chunks 9.4 MB · entities 7 of 9 points');
+    const units = many((number) => (number < 198 ? { done: 10, total: 10 } : { done: 5, total: 10 }));
+    expect(progressText(progress(units))).toBe('200 collections, 198 done, 1,990 points');
+    expect(progressText(progress(units), true)).toContain('c199 5 of 10 points');
+  });
+
+  test('of a store without units is a word', () => {
+    expect([progressText(progress({})), progressText(progress({}, true))]).toEqual(['started', 'done']);
+  });
+});
+
+describe('an inspection', () => {
+  test('shows archive, source target, destination, integrity, and what changes', () => {
+    const text = inspectionText(
+      inspection({ stores: [store('graph', { nodes: 1819 }, { nodes: 1800 })], problems: ['graph: no'] }),
+    );
+    expect(text.split('\n').map((line) => line.replaceAll(/ +/g, ' '))).toEqual([
+      expect.stringMatching(/^Archive: snapshot_1, .*, 6 MB$/),
+      'Source target: default',
+      'Restore into: staging',
+      'Integrity: all bytes verified',
+      '',
+      ' in archive in staging now change',
+      'graph nodes 1,819 1,800 +19',
+      'Problem: graph: no',
+    ]);
+  });
+
+  test('counts dangling references', () => {
+    const reference = {
+      reference: 'kv a.b → graph nodes.id',
+      total: 2633,
+      checked: 2633,
+      dangling: 0,
+      against: 'archive',
+      complete: true,
+      samples: [],
+    };
+    expect(inspectionText(inspection({ references: [reference] }))).toContain(
+      'References kv a.b → graph nodes.id: 2,633 (dangling: 0 in archive)',
+    );
+  });
+
+  test('of 200 collections is one row, with those that change below it; --verbose lists all', () => {
+    const stores = [
+      store(
+        'vectors',
+        many(() => 10),
+        many((number) => (number < 12 ? 9 : 10)),
+      ),
+    ];
+    const text = inspectionText(
+      inspection({ stores, warnings: Array.from({ length: 30 }, (_, n) => `w${n}`) }),
+    );
+    expect(text).toMatch(/vectors points \(200 collections, 12 changed\) +2,000 +1,988 +\+12/);
+    expect(text).toMatch(/ {2}vectors points:c0 +10 +9 +\+1/);
+    expect(text).toContain('… 2 more: see --verbose');
+    expect(text).toContain('… 20 more: see --verbose');
+    expect(text.split('\n').length).toBeLessThan(40);
+    expect(widest(text)).toBeLessThan(120);
+    const full = inspectionText(inspection({ stores }), true);
+    expect(full.match(/vectors points:c/g)).toHaveLength(200);
+  });
+});
+
+describe('a job', () => {
+  test('that restored shows what was verified, references and smoke checks', () => {
+    const result = {
+      stores: {
+        graph: { read_back: { nodes: { count: 1819 }, schema: { count: 1 } } },
+        kv: { smoke: [{ question: '["ANY"]', before: 'key found', after: 'key found' }] },
+      },
+      references: [{ reference: 'kv a.b → graph nodes.id', total: 2633, before: 0, after: 0 }],
+    };
+    const text = jobText(job({ result, requested_by: 'cli:ada' }));
+    expect(text).toMatch(/^Requested by: +cli:ada$/m);
+    expect(text).toMatch(/^Duration: +2 min 29 s$/m);
+    expect(text).toMatch(/^State: +completed$/m);
+    expect(text).toContain('Graph restore:  1,819 nodes, 1 schema items: verified, no differences');
+    expect(text).toContain('References kv a.b → graph nodes.id: 2,633 (dangling: 0 in archive, 0 in target)');
+    expect(text).toContain('Smoke check kv ["ANY"]: key found before, key found after');
+  });
+
+  test('with 400 smoke checks shows those whose answers differ, and counts the others', () => {
+    const smoke = Array.from({ length: 400 }, (_, number) => ({
+      question: `q${number}`,
+      before: 'count 1',
+      after: number === 7 ? 'count 2' : 'count 1',
+    }));
+    const result = {
+      stores: {
+        vectors: { read_back: Object.fromEntries(Object.entries(many(() => ({ count: 5 })))), smoke },
+      },
+    };
+    const text = jobText(job({ result }));
+    expect(text).toContain('1,000 points in 200 collections: verified, no differences');
+    expect(text).toContain('Smoke checks: 399 with the same answer before and after');
+    expect(text).toContain('Smoke check vectors q7: count 1 before, count 2 after');
+    expect(text.split('\n').length).toBeLessThan(20);
+    expect(jobText(job({ result }), true).match(/^Smoke check /gm)).toHaveLength(400);
+  });
+
+  test('that failed shows the error, and control characters in it are harmless', () => {
+    const text = jobText(job({ state: 'failed', error: { name: 'IntegrityError', message: 'a\u001b[2Jb' } }));
+    expect(text).toContain('IntegrityError: a�[2Jb');
+  });
+});
+
+describe('following a job without a terminal', () => {
+  const printed: string[] = [];
+  const printer = (verbose = false) =>
+    new ProgressPrinter({
+      output: {
+        interactive: false,
+        json: false,
+        quiet: false,
+        verbose,
+        note: (text: string) => printed.push(text),
+        event: () => undefined,
+        result: () => undefined,
+        warn: () => undefined,
+      },
+    });
+  afterEach(() => {
+    printed.length = 0;
+    jest.restoreAllMocks();
+  });
+  const line = (second: number, text: string) => ({ at: `2026-01-02T03:04:0${second}.000Z`, text });
+
+  test('prints each step once, however many legs it takes, and the end state last', () => {
+    const watch = printer();
+    const log = [line(1, 'Inspect archive'), line(2, 'Inspect archive')];
+    watch.print(job({ state: 'processing', log }));
+    watch.print(job({ state: 'processing', log: [...log, line(3, 'Inspect archive')] }));
+    watch.print(job({ log: [...log, line(4, 'Restore complete')] }));
+    expect(printed).toEqual([
+      'State: processing',
+      '  Inspect archive',
+      '  Restore complete',
+      expect.stringContaining('completed'),
+    ]);
+  });
+
+  test('prints every leg with --verbose', () => {
+    const watch = printer(true);
+    watch.print(job({ state: 'processing', log: [line(1, 'Inspect archive'), line(2, 'Inspect archive')] }));
+    expect(printed.filter((text) => text.includes('Inspect archive'))).toHaveLength(2);
+  });
+
+  test('prints progress at most every ten seconds, never one line of thousands of characters', () => {
+    const watch = printer();
+    const running = job({
+      state: 'processing',
+      progress: [progress(many(() => ({ done: 1, total: 2 })))],
+    });
+    watch.print(running);
+    watch.print(running);
+    expect(printed.filter((text) => text.includes('collections'))).toEqual([
+      '  vectors export: 200 collections, 0 done, 200 points',
+    ]);
+    jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 11_000);
+    watch.print(running);
+    expect(printed.filter((text) => text.includes('collections'))).toHaveLength(2);
+  });
+});
+
+test('labels and values are aligned, and empty values left out', () => {
+  expect(
+    facts([
+      ['target', 'default'],
+      ['note', ''],
+      ['requested by', undefined],
+      ['job', 'x'],
+      ['', 'y'],
+    ]),
+  ).toBe('Target:  default\nJob:     x\n         y');
+});
