@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { LocalStackError } from './errors.ts';
 import { ROOT } from './folders.ts';
 import { waitUntil } from './health.ts';
 import { runProcess } from './processes.ts';
@@ -18,14 +19,42 @@ const READY_DEADLINE_MS = 120_000;
 export const DOCKER_SERVICES = ['neo4j', 'qdrant', 'redis'] as const satisfies readonly ServiceName[];
 type DockerService = (typeof DOCKER_SERVICES)[number];
 
-/** Whether a Docker engine with Compose answers here and may be used: NGBAK_LOCAL_DOCKER=0 says no. */
-export async function dockerAnswers(environment: NodeJS.ProcessEnv): Promise<boolean> {
-  if (environment.NGBAK_LOCAL_DOCKER === '0') return false;
+/** Where the three stores have a native installation, which every test run uses. */
+const NATIVE_PLATFORM = 'linux-x64';
+
+/**
+ * Whether the three stores run in Docker: on request (NGBAK_LOCAL_DOCKER=1), and, where there is no native installation,
+ * if an engine answers. NGBAK_LOCAL_DOCKER=0 excludes it. Throws LocalStackError where it is requested and does not answer.
+ */
+export async function usesDocker(
+  environment: NodeJS.ProcessEnv,
+  platform = `${process.platform}-${process.arch}`,
+): Promise<boolean> {
+  switch (environment.NGBAK_LOCAL_DOCKER || undefined) {
+    case undefined:
+      return platform !== NATIVE_PLATFORM && (await dockerAnswers(environment));
+    case '0':
+      return false;
+    case '1':
+      if (await dockerAnswers(environment)) return true;
+      throw new LocalStackError('NGBAK_LOCAL_DOCKER=1, but no Docker engine with Compose answers.', {
+        remedy:
+          'Start Docker, see what `docker version` and `docker compose version` say, or unset the variable.',
+      });
+    default:
+      throw new LocalStackError(`NGBAK_LOCAL_DOCKER is "${environment.NGBAK_LOCAL_DOCKER}".`, {
+        remedy: 'Set it to 1 to run the stores in Docker, to 0 not to, or unset it.',
+      });
+  }
+}
+
+/** Whether a Docker engine with Compose answers here. */
+async function dockerAnswers(environment: NodeJS.ProcessEnv): Promise<boolean> {
   const options = { env: environment, timeout: PROBE_TIMEOUT_MS };
   const probes = [run('docker', ['version'], options), run('docker', ['compose', 'version'], options)];
   return Promise.all(probes).then(
     () => true,
-    // No client, no engine, no Compose, no permission, no answer: whatever it is, the native way is next.
+    // No client, no engine, no Compose, no permission, no answer: none of them can run a container.
     () => false,
   );
 }
@@ -56,7 +85,8 @@ export async function startInDocker<S extends DockerService>(
     log,
     signal,
     timeoutMs: UP_TIMEOUT_MS,
-    remedy: 'See what Docker says; NGBAK_LOCAL_DOCKER=0 installs the servers natively instead.',
+    remedy:
+      'See what Docker says. On Linux on x64, unset NGBAK_LOCAL_DOCKER to install the servers natively.',
   });
   const addresses: Pick<Addresses, DockerService> = {
     neo4j: { uri: `bolt://127.0.0.1:${neo4j}`, username: 'neo4j', password: stack.password },

@@ -58,8 +58,8 @@ export type Stack<S extends ServiceName = ServiceName> = Pick<Addresses, S> & {
  * Starts Neo4j, Qdrant, Redis and the AWS emulator, or some of them, each on free ports with credentials of its own,
  * and waits until all of them answer.
  *
- * Each service is found where the environment says that it runs; or started in Docker, where an engine answers; or
- * installed natively into `.local/`, the first time. Throws LocalStackError, and MissingPrerequisiteError with one line
+ * Each service is found where the environment says that it runs; or installed natively into `.local/`, the first time; or
+ * started in Docker, on request and where there is no native installation. Throws LocalStackError, and MissingPrerequisiteError with one line
  * for each program that this machine lacks; nothing is left then.
  */
 export async function startStack<S extends ServiceName = ServiceName>(

@@ -9,7 +9,7 @@ import { cp, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describeError, NgbakError } from '../shared/errors.ts';
-import { DOCKER_SERVICES, dockerAnswers, startInDocker } from './docker.ts';
+import { DOCKER_SERVICES, startInDocker, usesDocker } from './docker.ts';
 import { LocalStackError, MissingPrerequisiteError } from './errors.ts';
 import { localFolder, stacksFolder } from './folders.ts';
 import { checkPrerequisites } from './install/prerequisites.ts';
@@ -76,7 +76,7 @@ async function startServices(request: StackRequest, folder: string, state: Stack
     explicit[service] = explicitAddress(service, environment) !== undefined;
   }
   const toStart = request.services.filter((service) => !explicit[service]);
-  const docker = toStart.some((service) => inDocker(service)) && (await dockerAnswers(environment));
+  const docker = toStart.some((service) => inDocker(service)) && (await usesDocker(environment));
   const native = toStart.filter((service) => !(docker && inDocker(service)));
   await checkPrerequisites(native, environment);
 

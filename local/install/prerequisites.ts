@@ -65,7 +65,8 @@ export async function checkPrerequisites(
   );
   if (missing.length === 0) return;
   throw new MissingPrerequisiteError(missing.join('\n'), {
-    remedy: 'Install that and try again; or start Docker, which brings the stores along.',
+    remedy:
+      'Install that and try again; or start Docker and set NGBAK_LOCAL_DOCKER=1, to run the stores in containers.',
   });
 }
 

@@ -12,7 +12,8 @@ const BINARY_SHA256 = '8019db3c315d27fe663d639a6cdc6f60dff2ae903312daea492b159b5
 export async function installQdrant(context: InstallContext): Promise<string> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new LocalStackError(`There is no pinned Qdrant for ${process.platform} on ${process.arch}.`, {
-      remedy: 'Start Docker, or set QDRANT_URL and QDRANT_API_KEY to a server of yours.',
+      remedy:
+        'Start Docker, which runs it in a container, or set QDRANT_URL and QDRANT_API_KEY to a server of yours.',
     });
   }
   const folder = await installed(`qdrant-${VERSIONS.qdrant}`, context, async (half) => {

@@ -20,7 +20,7 @@ const OPENS = ['java.nio', 'java.io', 'sun.nio.ch', 'java.util.concurrent'].map(
 const SHORT_LIVED = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
 
 /** Small on purpose: the heap and page cache hold a few hundred thousand nodes. */
-function configuration(port: number): string {
+export function configuration(port: number): string {
   return `server.default_listen_address=127.0.0.1
 server.bolt.listen_address=127.0.0.1:${port}
 server.bolt.advertised_address=127.0.0.1:${port}
