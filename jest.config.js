@@ -15,7 +15,9 @@ export default {
     ],
   },
   testTimeout: 120_000,
-  // Tests share the servers, and those of the stack also its targets, which one job at a time may hold.
+  setupFiles: ['<rootDir>/test/runner/lane-environment.ts'],
+  testSequencer: '<rootDir>/test/runner/slowest-first.cjs',
+  // More of them only with as many lanes of servers: test/run.ts.
   maxWorkers: 1,
   // Jest keeps what the modules of a test file took. A process that has grown is replaced before the next file: one that ran
   // all of them spent more time on collecting garbage than on tests.

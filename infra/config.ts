@@ -138,6 +138,8 @@ export const Deployment = z.strictObject({
   confirmationHours: z.number().int().min(1).max(24).default(24),
   /** Ends legs earlier than the platform asks for, in seconds: to test that data crosses legs unharmed. */
   legSeconds: z.number().min(1).max(840).optional(),
+  /** Lets the lease of a step expire sooner, in seconds: for tests that kill steps. */
+  leaseSeconds: z.number().min(1).max(10).optional(),
   logRetentionDays: z
     .number()
     .refine((days) => LOG_RETENTION_DAYS.includes(days), `must be one of ${LOG_RETENTION_DAYS.join(', ')}`)

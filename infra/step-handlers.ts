@@ -49,6 +49,9 @@ export function makeStepHandlers(
     NGBAK_BUCKET: archive.bucket.bucketName,
     NGBAK_CONFIG: configText(deployment, secrets),
     ...(deployment.legSeconds === undefined ? {} : { NGBAK_LEG_SECONDS: String(deployment.legSeconds) }),
+    ...(deployment.leaseSeconds === undefined
+      ? {}
+      : { NGBAK_LEASE_SECONDS: String(deployment.leaseSeconds) }),
   };
   const hooked = Object.values(deployment.targets).some(({ hooks }) => hooks !== undefined);
   const make = (name: FunctionName): StepHandler => {

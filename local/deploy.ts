@@ -17,6 +17,8 @@ export interface DeployOptions {
   readonly context?: Readonly<Record<string, unknown>>;
   /** The local stack's folder: assembly and outputs are written there, and the CLI's output to `logs/deploy.log`. */
   readonly folder: string;
+  /** A cloud assembly that {@link synthesize} has written, to deploy as it is. By default, one is synthesized. */
+  readonly assembly?: string | undefined;
   readonly signal?: AbortSignal;
   /** Called with `synthesizing` and `deploying`. */
   readonly onProgress?: (text: string) => void;
@@ -24,47 +26,80 @@ export interface DeployOptions {
 
 const Outputs = z.record(z.string(), z.record(z.string(), z.string()));
 
-/**
- * Deploys the CDK app into the emulator by the real, pinned CDK CLI, bootstrap included, and gives back the outputs of
- * the stack. Again and again with the same name updates it. Throws LocalStackError with the end of the log.
- */
-export async function deployStack(aws: AwsAddress, options: DeployOptions): Promise<Record<string, string>> {
-  const { stackName, folder, signal = new AbortController().signal } = options;
+/** Runs the pinned CDK CLI, with its output in that file of the folder's logs. */
+async function cdk(
+  aws: Pick<AwsAddress, 'env'>,
+  {
+    folder,
+    signal = new AbortController().signal,
+    cwd = ROOT,
+  }: Pick<DeployOptions, 'folder' | 'signal'> & { cwd?: string },
+  log: string,
+  ...args: string[]
+): Promise<void> {
+  const binaries = join(ROOT, 'node_modules/.bin');
   const logs = join(folder, 'logs');
   await mkdir(logs, { recursive: true });
-  const binaries = join(ROOT, 'node_modules/.bin');
-  const cdk = (log: string, ...args: string[]) =>
-    runProcess(join(binaries, 'cdk'), [...args, '--no-notices', '--no-version-reporting', '--ci', 'true'], {
-      cwd: ROOT,
+  await runProcess(
+    join(binaries, 'cdk'),
+    [...args, '--no-notices', '--no-version-reporting', '--ci', 'true'],
+    {
+      cwd,
       env: {
         ...process.env,
         ...aws.env,
         PATH: `${binaries}:${process.env.PATH ?? ''}`,
-        // Whatever the CLI starts ends with the stack, also when we can't see to it.
+        // Whatever the CLI starts ends with the stack, even if this process cannot see to it.
         [STACK_MARK]: folder,
       },
       log: join(logs, log),
       signal,
       timeoutMs: CDK_TIMEOUT_MS,
-      remedy: `Read ${join(logs, log)} and, for what the emulator did, aws.log beside it.`,
-    });
+      remedy: `Read ${join(logs, log)} and, for the emulator's side, aws.log beside it.`,
+    },
+  );
+}
 
-  const assembly = join(folder, 'cdk.out', stackName);
+/** Synthesizes the CDK app into a folder. Throws LocalStackError with the end of the log. */
+export async function synthesize(
+  aws: Pick<AwsAddress, 'env'>,
+  assembly: string,
+  options: Pick<DeployOptions, 'context' | 'folder' | 'signal'>,
+): Promise<void> {
   const context = Object.entries(options.context ?? {}).flatMap(([key, value]) => [
     '--context',
     `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   ]);
-  options.onProgress?.('synthesizing');
-  // At the same time: neither needs the other. Both end before the first failure is told.
+  await cdk(aws, options, 'synth.log', 'synth', '--quiet', '--output', assembly, ...context);
+}
+
+/**
+ * Deploys the CDK app into the emulator by the real, pinned CDK CLI, bootstrap included, and returns the outputs of
+ * the stack. A repeated call with the same name updates the stack. Throws LocalStackError with the end of the log.
+ */
+export async function deployStack(aws: AwsAddress, options: DeployOptions): Promise<Record<string, string>> {
+  const { stackName, folder } = options;
+  const assembly = options.assembly ?? join(folder, 'cdk.out', stackName);
+  if (options.assembly === undefined) options.onProgress?.('synthesizing');
+  // Both at the same time, since neither needs the other; both end before a failure is reported. The bootstrap runs
+  // outside of the checkout: beside a cdk.json, the CLI would synthesize the app for it, and lock cdk.out.
   const [bootstrap, synth] = await Promise.allSettled([
-    cdk('bootstrap.log', 'bootstrap', `aws://${aws.accountId}/${aws.region}`),
-    cdk('deploy.log', 'synth', '--quiet', '--output', assembly, ...context),
+    cdk(
+      aws,
+      { ...options, cwd: folder },
+      'bootstrap.log',
+      'bootstrap',
+      `aws://${aws.accountId}/${aws.region}`,
+    ),
+    options.assembly === undefined ? synthesize(aws, assembly, options) : Promise.resolve(),
   ]);
   for (const outcome of [synth, bootstrap]) if (outcome.status === 'rejected') throw outcome.reason;
 
   options.onProgress?.('deploying');
   const outputs = join(folder, `outputs-${stackName}.json`);
   await cdk(
+    aws,
+    options,
     'deploy.log',
     'deploy',
     stackName,
@@ -79,10 +114,8 @@ export async function deployStack(aws: AwsAddress, options: DeployOptions): Prom
   const own = all[stackName];
   if (!own) {
     throw new LocalStackError(
-      `The deployment of ${stackName} gave outputs of ${Object.keys(all).join(', ')} only.`,
-      {
-        remedy: 'Give the name that the app gives its stack.',
-      },
+      `The deployment of ${stackName} returned outputs of ${Object.keys(all).join(', ')} only.`,
+      { remedy: 'Use the stack name that the app uses.' },
     );
   }
   return own;

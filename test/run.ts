@@ -1,195 +1,158 @@
 /**
- * `npm test [-- jest arguments]`: starts the servers, deploys the stack when tests in test/stack/ are selected, runs
- * Jest, ends everything, and prints `N passed, N failed` as the last line. Exits with 1 unless all tests passed.
+ * `npm test [-- jest arguments]`, and `npm run test:<tier>`: starts the servers, deploys the stack where tests in
+ * test/stack/ are selected, runs Jest, ends everything, and prints `N passed, N failed` as the last line, with
+ * `, N skipped` if any were. Exits with 1 unless all tests passed.
  *
- * Tests of the deployed stack wait most of the time. Where others are selected as well, those run beside them, by a
- * second process of this program with servers of its own.
+ * Most tests wait most of the time, so several run at once. Each Jest worker has servers, and a deployed stack, of its
+ * own: a lane, which serves one test file at a time.
  */
-import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { delimiter, join, relative } from 'node:path';
-import { createInterface } from 'node:readline';
-import { promisify } from 'node:util';
-import { z } from 'zod';
-import { ROOT } from '../local/folders.ts';
-import { installAwsCli } from '../local/install/python.ts';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { localFolder, ROOT } from '../local/folders.ts';
 import { INTERRUPTED_EXIT_CODE, InterruptedError, interruptible } from '../local/interrupt.ts';
-import { boundToParent, ended, killGroup } from '../local/processes.ts';
 import { explicitAddress } from '../local/services/explicit.ts';
 import { SERVICE_NAMES } from '../local/services/service.ts';
-import { type Stack, startStack } from '../local/stack.ts';
 import { describeError } from '../shared/errors.ts';
-import { parseJson } from '../shared/input.ts';
-import { refuseForeignData } from './foreign-data.ts';
-import { addressesAsEnvironment, deployTestStack } from './stack/deploy.ts';
+import { type Outcome, runJest } from './runner/jest.ts';
+import { type Lane, Lanes } from './runner/lanes.ts';
+import { type Group, selectTests, TIERS, type Tier } from './runner/tiers.ts';
 
-const JEST = [
-  '--experimental-vm-modules',
-  '--disable-warning=ExperimentalWarning',
-  join(ROOT, 'node_modules/jest/bin/jest.js'),
-];
-const LIST_TIMEOUT_MS = 60_000;
-/** Patterns of paths, as Jest takes them to leave files out. */
-const TESTS = join(ROOT, 'test').replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
-const STACK_TESTS = `^${TESTS}/stack/`;
-const OTHER_TESTS = `^${TESTS}/(?!stack/)`;
-
-/** Tests by their outcome. */
-interface Counts {
-  readonly passed: number;
-  readonly failed: number;
-}
-
-/** What is read of Jest's own report: https://jestjs.io/docs/cli#--json. */
-const JestReport = z.object({
-  numPassedTests: z.number(),
-  numFailedTests: z.number(),
-  numRuntimeErrorTestSuites: z.number(),
-});
+/** Test files of each group that run at the same time, for two cores. Those of the stack wait most. */
+const WORKERS: Readonly<Record<Group, number>> = { quick: 1, stores: 2, stack: 3 };
+const SLOWEST_PRINTED = 10;
+/** Files that take so many seconds are recorded, to be started first. */
+const SLOW_SECONDS = 5;
+/** Set to 1, the seconds of the slow files are written to {@link SLOW_FILES}. */
+const RECORD = 'NGBAK_TEST_RECORD';
+const SLOW_FILES = join(ROOT, 'test/runner/slow-files.json');
 
 const started = Date.now();
 const say = (text: string) =>
   console.log(`[${((Date.now() - started) / 1000).toFixed(1).padStart(5)} s] ${text}`);
 
-/** The test files that Jest would run with these arguments, relative to the checkout. */
-async function selectedTests(args: readonly string[]): Promise<string[]> {
-  const { stdout } = await promisify(execFile)(process.execPath, [...JEST, '--listTests', ...args], {
-    cwd: ROOT,
-    timeout: LIST_TIMEOUT_MS,
-    maxBuffer: 16 * 1024 * 1024,
-  });
-  return stdout
-    .trim()
-    .split('\n')
-    .map((path) => relative(ROOT, path));
+/** The tier, by `--tier NAME` before everything else, and what is left for Jest. */
+function parseArguments(argv: readonly string[]): { tier: Tier; args: readonly string[] } {
+  if (argv[0] !== '--tier') return { tier: 'all', args: argv };
+  const tier = argv[1] ?? '';
+  if (!Object.hasOwn(TIERS, tier)) {
+    throw new Error(`There is no tier "${tier}". Use one of ${Object.keys(TIERS).join(', ')}.`);
+  }
+  return { tier: tier as Tier, args: argv.slice(2) };
 }
 
-/** Installs the AWS CLI that tests run as a user would, and gives back the folder of its `aws`. */
-function awsCli(stack: Stack, signal: AbortSignal): Promise<string> {
-  return installAwsCli({
-    environment: process.env,
-    signal,
-    log: join(stack.logs, 'awscli.log'),
-    onInstall: (what) => say(`installing ${what}`),
+/** Whether the environment names servers that run already: then all tests share those. */
+function usesRunningServers(): boolean {
+  return SERVICE_NAMES.some((service) => explicitAddress(service, process.env) !== undefined);
+}
+
+/** Runs one group of tests on servers of its own. */
+async function runGroup(
+  group: Group,
+  files: readonly string[],
+  lanes: Lanes,
+  options: {
+    readonly args: readonly string[];
+    readonly nightly: boolean;
+    readonly folder: string;
+    readonly signal: AbortSignal;
+  },
+): Promise<Outcome> {
+  const workers = Math.min(usesRunningServers() ? 1 : WORKERS[group], files.length);
+  const startLane = (_: unknown, index: number): Promise<Lane> => {
+    const onProgress = (text: string) => say(`${group} ${index + 1}: ${text}`);
+    return group === 'stack' ? lanes.startDeployed(onProgress) : lanes.start(onProgress);
+  };
+  const servers = group === 'quick' ? [] : await Promise.all(Array.from({ length: workers }, startLane));
+  say(`${group}: running ${files.length} test files`);
+  let ended = 0;
+  return runJest({
+    files,
+    args: options.args,
+    workers,
+    environment: {
+      ...process.env,
+      // Programs that tests start share compiled code, which halves the time they need to begin.
+      NODE_COMPILE_CACHE: join(options.folder, 'compile-cache'),
+      ...(options.nightly ? { NGBAK_TEST_NIGHTLY: '1' } : {}),
+      NGBAK_TEST_LANES: JSON.stringify(servers),
+    },
+    folder: await mkdtemp(join(options.folder, `${group}-`)),
+    signal: options.signal,
+    onLine(line) {
+      if (/^(PASS|FAIL) /.test(line)) say(`${group}: ${line} (${++ended} of ${files.length})`);
+      else console.error(line);
+    },
   });
 }
 
-/** Runs Jest with its output as it comes, and gives back how many tests passed and failed. */
-async function runJest(
-  args: readonly string[],
-  env: NodeJS.ProcessEnv,
-  signal: AbortSignal,
-): Promise<Counts> {
-  const folder = await mkdtemp(join(tmpdir(), 'ngbak-test-'));
+/** Sums the outcomes of groups; one that could not be run counts as one failed test, and says why once. */
+function total(outcomes: readonly PromiseSettledResult<Outcome>[]): Outcome {
+  const sum = { passed: 0, failed: 0, skipped: 0, seconds: new Map<string, number>() };
+  const reasons = new Set<string>();
+  for (const outcome of outcomes) {
+    if (outcome.status === 'rejected') {
+      if (outcome.reason instanceof InterruptedError) throw outcome.reason;
+      reasons.add(describeError(outcome.reason));
+      continue;
+    }
+    sum.passed += outcome.value.passed;
+    sum.failed += outcome.value.failed;
+    sum.skipped += outcome.value.skipped;
+    for (const [path, seconds] of outcome.value.seconds) sum.seconds.set(path, seconds);
+  }
+  for (const reason of reasons) console.error(reason);
+  sum.failed += reasons.size;
+  return sum;
+}
+
+/** Prints which files took longest and, on request, records them. */
+async function reportSlowest(seconds: ReadonlyMap<string, number>): Promise<void> {
+  const slowest = [...seconds].filter(([, taken]) => taken >= SLOW_SECONDS).sort((a, b) => b[1] - a[1]);
+  if (slowest.length === 0) return;
+  console.log('The slowest test files:');
+  for (const [path, taken] of slowest.slice(0, SLOWEST_PRINTED)) {
+    console.log(`  ${taken.toFixed(0).padStart(4)} s  ${path}`);
+  }
+  if (process.env[RECORD] !== '1') return;
+  const rounded = Object.fromEntries(slowest.map(([path, taken]) => [path, Math.round(taken)]));
+  await writeFile(SLOW_FILES, `${JSON.stringify(rounded, null, 2)}\n`);
+}
+
+async function main(interrupted: AbortSignal): Promise<Outcome> {
+  const { tier, args } = parseArguments(process.argv.slice(2));
+  const nightly = tier === 'nightly';
+  const groups = [...(await selectTests(tier, args))];
+  await mkdir(localFolder(), { recursive: true });
+  const folder = await mkdtemp(join(localFolder(), 'test-run-'));
+  const lanes = new Lanes({ signal: interrupted, nightly });
   try {
-    const report = join(folder, 'report.json');
-    const [command, commandArgs] = boundToParent(process.execPath, [
-      ...JEST,
-      ...args,
-      '--json',
-      `--outputFile=${report}`,
-    ]);
-    signal.throwIfAborted();
-    // Its report goes to the file; standard output would only repeat it.
-    const jest = spawn(command, commandArgs, {
-      cwd: ROOT,
-      env,
-      stdio: ['ignore', 'ignore', 'inherit'],
-      detached: true,
-    });
-    const kill = () => killGroup(jest.pid);
-    signal.addEventListener('abort', kill, { once: true });
-    const how = await ended(jest);
-    signal.removeEventListener('abort', kill);
-    signal.throwIfAborted();
-    const result = parseJson(JestReport, await readFile(report, 'utf8'), "Jest's report");
-    // A file that can't even be loaded has failed, although none of its tests has.
-    const failed = result.numFailedTests + result.numRuntimeErrorTestSuites;
-    return { passed: result.numPassedTests, failed: how === 'code 0' ? failed : Math.max(failed, 1) };
+    const options = { args, nightly, folder, signal: interrupted };
+    const run = ([group, files]: [Group, string[]]) => runGroup(group, files, lanes, options);
+    // Groups share servers that run already, and so do not run beside each other there.
+    const outcomes = usesRunningServers()
+      ? await sequentially(groups, run)
+      : await Promise.allSettled(groups.map(run));
+    const outcome = total(outcomes);
+    await reportSlowest(outcome.seconds);
+    return outcome;
   } finally {
+    await lanes.stop();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-/** Whether the environment names servers that run already: then all tests share those. */
-function usesServersOfOthers(): boolean {
-  return SERVICE_NAMES.some((service) => explicitAddress(service, process.env) !== undefined);
-}
-
-/** Runs the tests outside of test/stack/ in a process of its own, with its output as it comes but for the last line. */
-async function runOthers(
-  args: readonly string[],
-  env: NodeJS.ProcessEnv,
-  signal: AbortSignal,
-): Promise<Counts> {
-  const [command, commandArgs] = boundToParent(process.execPath, [
-    ...process.execArgv,
-    import.meta.filename,
-    ...args,
-    // Jest would take more paths that follow as patterns of this option.
-    `--testPathIgnorePatterns=${STACK_TESTS}`,
-  ]);
-  const child = spawn(command, commandArgs, {
-    cwd: ROOT,
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-    detached: true,
-  });
-  const stop = () => child.kill('SIGTERM');
-  signal.addEventListener('abort', stop, { once: true });
-  const gone = ended(child);
-  let last = '';
-  for await (const line of createInterface({ input: child.stdout })) {
-    if (last !== '') console.log(`(beside) ${last}`);
-    last = line;
-  }
-  const how = await gone;
-  signal.removeEventListener('abort', stop);
-  signal.throwIfAborted();
-  const [, passed, failed] = /^(\d+) passed, (\d+) failed$/.exec(last) ?? [];
-  if (passed === undefined) throw new Error(`The tests outside of test/stack ended with ${how}: ${last}`);
-  return { passed: Number(passed), failed: how === 'code 0' ? Number(failed) : Math.max(Number(failed), 1) };
-}
-
-async function main(interrupted: AbortSignal): Promise<Counts> {
-  const args = process.argv.slice(2);
-  const selected = await selectedTests(args);
-  const ofStack = selected.filter((path) => path.startsWith('test/stack/'));
-  const isSplit = ofStack.length > 0 && ofStack.length < selected.length && !usesServersOfOthers();
-  const failure = new AbortController();
-  const signal = AbortSignal.any([interrupted, failure.signal]);
-  const clean = { ...process.env };
-  const stack = await startStack({ signal, onProgress: ({ service, text }) => say(`${service}: ${text}`) });
-  // Later than the first servers, which install what is missing.
-  const others = isSplit ? runOthers(args, clean, signal) : Promise.resolve({ passed: 0, failed: 0 });
-  const settled = Promise.allSettled([others]);
-  try {
-    await refuseForeignData(stack);
-    // For the clients that are made here, and for everything that is started from here.
-    Object.assign(process.env, addressesAsEnvironment(stack));
-    if (ofStack.length > 0) {
-      const [deployed, cli] = await Promise.all([
-        deployTestStack(stack, { signal, onProgress: say }),
-        awsCli(stack, signal),
-      ]);
-      Object.assign(process.env, deployed);
-      process.env.PATH = `${cli}${delimiter}${process.env.PATH ?? ''}`;
-    }
-    say(`testing ${isSplit ? ofStack.length : selected.length} files`);
-    const own = isSplit ? [...args, `--testPathIgnorePatterns=${OTHER_TESTS}`] : args;
-    const [here, beside] = await Promise.all([runJest(own, process.env, signal), others]);
-    return { passed: here.passed + beside.passed, failed: here.failed + beside.failed };
-  } finally {
-    failure.abort();
-    await settled;
-    await stack.stop();
-  }
+async function sequentially<T, R>(
+  items: readonly T[],
+  run: (item: T) => Promise<R>,
+): Promise<PromiseSettledResult<R>[]> {
+  const outcomes: PromiseSettledResult<R>[] = [];
+  for (const item of items) outcomes.push(...(await Promise.allSettled([run(item)])));
+  return outcomes;
 }
 
 try {
-  const { passed, failed } = await interruptible(main);
-  console.log(`${passed} passed, ${failed} failed`);
+  const { passed, failed, skipped } = await interruptible(main);
+  console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
   process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
 } catch (error) {
   console.error(describeError(error));

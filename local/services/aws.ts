@@ -40,6 +40,8 @@ const INHERITED = [
   'SSL_CERT_FILE',
   'NO_PROXY',
   'no_proxy',
+  // Of the emulator: a factor for the waits of state machines, their back-offs included.
+  'SFN_WAIT_SCALE',
 ];
 
 /** Starts the AWS emulator on that port of 127.0.0.1. Functions run in it as processes of this machine's Node 24. */

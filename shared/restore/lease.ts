@@ -9,13 +9,16 @@ import { requireLock, TargetLockedError } from '../jobs/lock.ts';
 import type { StoreName } from '../stores/port.ts';
 import type { RestorePlan } from './plan.ts';
 
-/** A step that writes to a store says that it is alive this often, and looks whether it still may, in milliseconds. */
-const BEAT_MS = 2_000;
-/** A step that could not do so for this long stops by itself, in milliseconds. */
-const LEASE_MS = 10_000;
-/** Between two looks at a step that somebody waits for, in milliseconds. */
-const LOOK_MS = 500;
-/** A step that was silent for so many looks, 15 seconds, is gone: it stopped by itself long before. */
+/**
+ * A step that could not confirm its lease for this long stops, in milliseconds. `NGBAK_LEASE_SECONDS` shortens it in
+ * deployments for tests.
+ */
+const LEASE_MS = Number(process.env.NGBAK_LEASE_SECONDS ?? 10) * 1000;
+/** A step that writes to a store renews its lease, and checks that it still holds the lock, this often, in milliseconds. */
+const BEAT_MS = LEASE_MS / 5;
+/** Between two looks at a lease that somebody waits for, in milliseconds. */
+const LOOK_MS = LEASE_MS / 20;
+/** A lease that was not renewed for so many looks, one and a half times {@link LEASE_MS}, has expired. */
 const SILENT_LOOKS_MAX = 30;
 
 /** A step at work on one store: `jobs/<job>/leases/<store>.json`, rewritten while it works. */

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from '@aws-sdk/client-s3';
 import { hasVersitygw, installVersitygw } from '../../local/install/versitygw.ts';
 import { describeUnless, missing } from '../conditions.ts';
+import { servers } from '../servers.ts';
 
 /** Longest that the start of a server may take, in milliseconds: versitygw is built the first time. */
 export const START_TIMEOUT_MS = 10 * 60_000;
@@ -29,11 +30,7 @@ interface AvailableS3Server {
 
 /** The emulator that the test run started, and versitygw, which checks signatures, rules of parts and checksums. */
 export const S3_SERVERS: readonly AvailableS3Server[] = [
-  {
-    name: 'emulator',
-    missing: process.env.AWS_ENDPOINT_URL ? undefined : 'AWS_ENDPOINT_URL is not set',
-    start: startEmulator,
-  },
+  { name: 'emulator', missing: undefined, start: startEmulator },
   { name: 'versitygw', missing: versitygwMissing(), start: startVersitygw },
 ];
 
@@ -45,11 +42,8 @@ export function describeS3Servers(title: string, define: (server: AvailableS3Ser
 }
 
 async function startEmulator(): Promise<S3Server> {
-  return server(
-    'emulator',
-    process.env.AWS_ENDPOINT_URL ?? '',
-    { accessKeyId: 'test', secretAccessKey: 'test' },
-    () => Promise.resolve(),
+  return server('emulator', servers.aws.endpoint, { accessKeyId: 'test', secretAccessKey: 'test' }, () =>
+    Promise.resolve(),
   );
 }
 

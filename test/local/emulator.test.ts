@@ -34,11 +34,13 @@ import {
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { servers } from '../servers.ts';
 
 /** What the emulator must do as AWS does, because the other tests prove nothing otherwise: see local/emulator/. */
-const cloudFormation = new CloudFormationClient({});
-const s3 = new S3Client({});
-const sfn = new SFNClient({});
+const { endpoint } = servers.aws;
+const cloudFormation = new CloudFormationClient({ endpoint });
+const s3 = new S3Client({ endpoint });
+const sfn = new SFNClient({ endpoint });
 const stack = `emulator-${randomBytes(4).toString('hex')}`;
 const Bucket = stack;
 /** Where the function notes the events that it gets. */

@@ -2,7 +2,7 @@ import {
   CreateSecretCommand,
   PutSecretValueCommand,
   ResourceExistsException,
-  SecretsManagerClient,
+  type SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { AccessList, newApiKey, ROLES, type Role } from '../../shared/api/access.ts';
 
@@ -103,8 +103,14 @@ const TARGETS: Record<string, TestTarget> = {
   },
 };
 
-/** The value of the context key `ngbak` for the test deployment. */
-export function testDeployment() {
+export const STACK_NAME = 'NgbakTest';
+
+/**
+ * The value of the context key `ngbak` for the test deployment.
+ *
+ * @param nightly  with the waiting times of production; otherwise, a step that was killed is missed sooner
+ */
+export function testDeployment(nightly: boolean) {
   const targets = Object.entries(TARGETS).map(([name, { scopes, stores, ...target }]) => [
     name,
     {
@@ -121,12 +127,19 @@ export function testDeployment() {
       ),
     },
   ]);
-  return { stackName: 'NgbakTest', removal: 'destroy', targets: Object.fromEntries(targets) };
+  return {
+    stackName: STACK_NAME,
+    removal: 'destroy',
+    ...(nightly ? {} : { leaseSeconds: 3 }),
+    targets: Object.fromEntries(targets),
+  };
 }
 
 /** Makes every target's secrets, or sets them back to what reaches the servers. */
-export async function putTestSecrets(connections: TestConnections): Promise<void> {
-  const client = new SecretsManagerClient({});
+export async function putTestSecrets(
+  client: SecretsManagerClient,
+  connections: TestConnections,
+): Promise<void> {
   const files = { location: `s3://${NANO_FILES.bucket}/${NANO_FILES.prefix}` };
   for (const [target, { stores = USUAL_STORES }] of Object.entries(TARGETS)) {
     for (const [store, { kind }] of Object.entries(stores)) {
@@ -143,10 +156,13 @@ export async function putTestSecrets(connections: TestConnections): Promise<void
 }
 
 /** Makes a key of each role for all tests together: the API's function remembers for a minute who may call. */
-export async function putTestKeys(secretArn: string): Promise<Record<Role, string>> {
+export async function putTestKeys(
+  client: SecretsManagerClient,
+  secretArn: string,
+): Promise<Record<Role, string>> {
   const made = ROLES.map((role) => ({ role, ...newApiKey(`test-${role}`, role) }));
   const list = AccessList.parse({ keys: made.map(({ entry }) => entry) });
   const secret = { SecretId: secretArn, SecretString: JSON.stringify(list) };
-  await new SecretsManagerClient({}).send(new PutSecretValueCommand(secret));
+  await client.send(new PutSecretValueCommand(secret));
   return Object.fromEntries(made.map(({ role, key }) => [role, key])) as Record<Role, string>;
 }

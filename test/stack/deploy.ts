@@ -1,6 +1,7 @@
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { deployStack } from '../../local/deploy.ts';
 import type { Stack } from '../../local/stack.ts';
-import { putTestKeys, putTestSecrets, testDeployment } from './context.ts';
+import { putTestKeys, putTestSecrets, STACK_NAME, testDeployment } from './context.ts';
 
 /** What tests find in their environment: test/servers.ts reads it. */
 export function addressesAsEnvironment(stack: Stack): Record<string, string> {
@@ -17,26 +18,41 @@ export function addressesAsEnvironment(stack: Stack): Record<string, string> {
   };
 }
 
-/**
- * Deploys the test stack, and gives back what test/stack/harness.ts reads of the environment. The environment of the
- * addresses must be set already.
- */
+/** The CDK context of the test deployment. @param nightly  with the waiting times of production */
+export const testContext = (nightly: boolean) => ({ ngbak: testDeployment(nightly) });
+
+/** Deploys the test stack, and returns what test/stack/harness.ts reads from the environment. */
 export async function deployTestStack(
   stack: Stack,
-  options: { readonly signal: AbortSignal; readonly onProgress: (text: string) => void },
+  options: {
+    readonly signal: AbortSignal;
+    readonly onProgress: (text: string) => void;
+    /** A synthesized assembly of {@link testContext}; by default, one is synthesized. */
+    readonly assembly?: string;
+    readonly nightly?: boolean;
+  },
 ): Promise<Record<string, string>> {
-  await putTestSecrets({
+  const { nightly = true, ...deployOptions } = options;
+  const { aws } = stack;
+  const client = new SecretsManagerClient({
+    endpoint: aws.endpoint,
+    region: aws.region,
+    credentials: {
+      accessKeyId: aws.env.AWS_ACCESS_KEY_ID ?? '',
+      secretAccessKey: aws.env.AWS_SECRET_ACCESS_KEY ?? '',
+    },
+  });
+  await putTestSecrets(client, {
     graph: stack.neo4j,
     vectors: { url: stack.qdrant.url, api_key: stack.qdrant.apiKey },
     kv: stack.redis,
   });
-  const deployment = testDeployment();
-  const outputs = await deployStack(stack.aws, {
-    stackName: deployment.stackName,
-    context: { ngbak: deployment },
+  const outputs = await deployStack(aws, {
+    ...deployOptions,
+    stackName: STACK_NAME,
+    context: testContext(nightly),
     folder: stack.folder,
-    ...options,
   });
-  const keys = await putTestKeys(outputs.ApiSecretArn ?? '');
+  const keys = await putTestKeys(client, outputs.ApiSecretArn ?? '');
   return { NGBAK_TEST_OUTPUTS: JSON.stringify(outputs), NGBAK_TEST_KEYS: JSON.stringify(keys) };
 }

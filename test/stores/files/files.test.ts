@@ -18,6 +18,7 @@ import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { openFolder } from '../../../shared/stores/files/connection.ts';
 import { entryNamesOf, fileNameOf } from '../../../shared/stores/files/names.ts';
 import type { Store } from '../../../shared/stores/port.ts';
+import { servers } from '../../servers.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 import { exportAll, legContext, REPLACE, restoreAll } from '../redis/support.ts';
 
@@ -67,7 +68,7 @@ async function directory(): Promise<Place> {
 }
 
 async function bucket(): Promise<Place> {
-  const s3 = new S3Client({});
+  const s3 = new S3Client({ endpoint: servers.aws.endpoint });
   const Bucket = `files-${randomBytes(6).toString('hex')}`;
   await s3.send(new CreateBucketCommand({ Bucket }));
   const location = `s3://${Bucket}/working dir/rag`;
@@ -103,8 +104,10 @@ async function* chunks(content: Buffer): AsyncGenerator<Uint8Array> {
   yield content;
 }
 
-const places: [string, () => Promise<Place>][] = [['a mounted folder', directory]];
-if (process.env.AWS_ENDPOINT_URL) places.push(['a prefix in S3', bucket]);
+const places: [string, () => Promise<Place>][] = [
+  ['a mounted folder', directory],
+  ['a prefix in S3', bucket],
+];
 
 describe.each(places)('files in %s', (_, create) => {
   let place: Place;

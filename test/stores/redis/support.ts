@@ -12,10 +12,12 @@ import type {
 import { RedisStore } from '../../../shared/stores/redis/adapter.ts';
 import type { Limits } from '../../../shared/stores/redis/keys.ts';
 import { RedisScope } from '../../../shared/stores/redis/scope.ts';
+import { servers } from '../../servers.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 
 /** The server that the tests work with. Every test has a prefix of its own. */
-export const REDIS_URL = process.env.REDIS_URL ?? 'redis://127.0.0.1:6379';
+const { url, password } = servers.redis;
+export const REDIS_URL = Object.assign(new URL(url), { password }).toString();
 
 export const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'overwrite' };
 

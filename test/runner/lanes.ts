@@ -1,0 +1,92 @@
+import { cp } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { installAwsCli } from '../../local/install/python.ts';
+import { SERVICE_NAMES } from '../../local/services/service.ts';
+import { type Stack, startStack } from '../../local/stack.ts';
+import { refuseForeignData } from '../foreign-data.ts';
+import { addressesAsEnvironment, deployTestStack, testContext } from '../stack/deploy.ts';
+import { cachedAssembly } from './assembly.ts';
+
+/** The environment that leads to servers for one test file at a time. */
+export type Lane = Readonly<Record<string, string>>;
+
+/** Starts lanes of servers, and ends all of them. */
+export class Lanes {
+  readonly #signal: AbortSignal;
+  readonly #nightly: boolean;
+  readonly #stacks: Stack[] = [];
+  /** Resolves when the first stack has installed what all of them need. */
+  #installed: Promise<void> | undefined;
+  /** One synthesis for all lanes. */
+  #assembly: Promise<string> | undefined;
+
+  /** @param nightly  with the waiting times of production */
+  constructor(options: { readonly signal: AbortSignal; readonly nightly: boolean }) {
+    this.#signal = options.signal;
+    this.#nightly = options.nightly;
+  }
+
+  /** Starts real servers. */
+  async start(onProgress: (text: string) => void): Promise<Lane> {
+    return addressesAsEnvironment(await this.#startStack(onProgress));
+  }
+
+  /** Starts real servers, deploys the stack, and puts the AWS CLI first on the PATH. */
+  async startDeployed(onProgress: (text: string) => void): Promise<Lane> {
+    const stack = await this.#startStack(onProgress);
+    const signal = this.#signal;
+    // A copy: the CDK CLI writes into what it deploys.
+    const assembly = join(stack.folder, 'cdk.out', 'assembly');
+    const [cli] = await Promise.all([
+      installAwsCli({
+        environment: process.env,
+        signal,
+        log: join(stack.logs, 'awscli.log'),
+        onInstall: (what) => onProgress(`installing ${what}`),
+      }),
+      this.#synthesize(stack, onProgress).then((made) => cp(made, assembly, { recursive: true })),
+    ]);
+    const deployed = await deployTestStack(stack, { signal, onProgress, assembly, nightly: this.#nightly });
+    return {
+      ...addressesAsEnvironment(stack),
+      ...deployed,
+      PATH: `${cli}${delimiter}${process.env.PATH ?? ''}`,
+    };
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#stacks.map((stack) => stack.stop()));
+  }
+
+  async #startStack(onProgress: (text: string) => void): Promise<Stack> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    if (this.#installed === undefined) this.#installed = promise;
+    else await this.#installed;
+    const past = new Set<string>();
+    try {
+      const stack = await startStack({
+        signal: this.#signal,
+        // State machines wait a tenth of the time between attempts; at night, all of it.
+        environment: { ...(this.#nightly ? {} : { SFN_WAIT_SCALE: '0.1' }), ...process.env },
+        onProgress: ({ service, text }) => {
+          onProgress(`${service}: ${text}`);
+          if (!text.startsWith('installing')) past.add(service);
+          if (past.size === SERVICE_NAMES.length) resolve();
+        },
+      });
+      this.#stacks.push(stack);
+      await refuseForeignData(stack);
+      return stack;
+    } finally {
+      resolve();
+    }
+  }
+
+  #synthesize({ folder }: Stack, onProgress: (text: string) => void): Promise<string> {
+    if (this.#assembly === undefined) {
+      onProgress('synthesizing');
+      this.#assembly = cachedAssembly({ context: testContext(this.#nightly), folder, signal: this.#signal });
+    }
+    return this.#assembly;
+  }
+}
