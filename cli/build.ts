@@ -1,4 +1,4 @@
-/** `npm run cli:build`: makes the npm package of the command line in dist/cli, ready for `npm publish dist/cli`. */
+/** `npm run cli:build`: builds the npm package of the command line in dist/cli. cli/release.ts makes the one that is published. */
 import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
@@ -9,7 +9,7 @@ import { parseJson } from '../shared/input.ts';
 const ROOT = resolve(import.meta.dirname, '..');
 const PROGRAM = 'ngbak.mjs';
 /** The first Node whose zlib knows zstd. */
-const NODE_MIN = '22.15';
+export const NODE_MIN = '22.15';
 
 const Described = z.object({
   name: z.string(),
@@ -26,7 +26,7 @@ Backup and restore of GraphRAG systems on AWS: graph, vectors, key-value data an
     ngbak backup --wait
     ngbak restore backup_20260102_030000.ngbak
 
-\`ngbak --help\` tells the rest. \`ngbak deploy\` and \`ngbak local\` need a checkout of the repository.
+\`ngbak --help\` lists the other commands. \`ngbak deploy\` and \`ngbak local\` need a checkout of the repository.
 `;
 
 /**
@@ -35,8 +35,12 @@ Backup and restore of GraphRAG systems on AWS: graph, vectors, key-value data an
  * CDK with it.
  *
  * @param folder  where the package goes; what is there is replaced
+ * @param options.repository  `owner/name` on GitHub
  */
-export async function buildCli(folder: string): Promise<void> {
+export async function buildCli(
+  folder: string,
+  { repository }: { readonly repository?: string | undefined } = {},
+): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   await build({
@@ -52,6 +56,9 @@ export async function buildCli(folder: string): Promise<void> {
   const described = parseJson(Described, await readFile(join(ROOT, 'package.json'), 'utf8'), 'package.json');
   const manifest = {
     ...described,
+    ...(repository === undefined
+      ? {}
+      : { repository: { type: 'git', url: `git+https://github.com/${repository}.git` } }),
     type: 'module',
     bin: { ngbak: PROGRAM },
     engines: { node: `>=${NODE_MIN}` },

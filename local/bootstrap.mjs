@@ -1,7 +1,7 @@
 /**
  * Runs a TypeScript program of this repository on a machine that may have nothing but an older Node: installs the npm
  * packages when they are missing or older than the lock file, then hands over to the Node 24 that is one of them.
- * Plain JavaScript for Node 18 and later, with nothing but Node's own modules.
+ * Plain JavaScript for Node 20 and later, with nothing but Node's own modules.
  *
  *   node local/bootstrap.mjs [SCRIPT.ts [arguments…]]
  */
@@ -11,7 +11,7 @@ import { constants } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const NODE_MAJOR_MIN = 18;
+const NODE_MAJOR_MIN = 20;
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const modules = join(root, 'node_modules');
 const binaries = join(modules, '.bin');

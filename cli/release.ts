@@ -1,0 +1,117 @@
+/**
+ * `npm run release -- v0.1.0`: makes everything that a release publishes, in dist/release: the npm package of the command
+ * line, a CycloneDX SBOM of the dependencies that it bundles, SHA256SUMS of both, and NOTES.md, the section of CHANGELOG.md.
+ */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
+import { z } from 'zod';
+import { parseJson } from '../shared/input.ts';
+import { VERSION } from '../shared/version.ts';
+import { buildCli } from './build.ts';
+
+const ROOT = resolve(import.meta.dirname, '..');
+/** The SBOM has one component for each dependency, about 2 KB each. */
+const SBOM_BYTES_MAX = 16 * 1024 ** 2;
+
+/** What is read of npm's SBOM: the component that it is about, and those that it depends on. */
+const Sbom = z.looseObject({
+  bomFormat: z.literal('CycloneDX'),
+  metadata: z.looseObject({
+    component: z.looseObject({ name: z.string(), version: z.string(), 'bom-ref': z.string() }),
+  }),
+  components: z.array(
+    z.looseObject({ 'bom-ref': z.string(), properties: z.array(z.looseObject({ name: z.string() })) }),
+  ),
+  dependencies: z.array(z.object({ ref: z.string(), dependsOn: z.array(z.string()) })),
+});
+
+/**
+ * The text of one version's section in CHANGELOG.md, without its heading. Throws where the version has no dated section, or
+ * an empty one: a release without notes is a mistake.
+ */
+export function changelogSection(changelog: string, version: string): string {
+  const lines = changelog.split('\n');
+  const begin = lines.findIndex((line) => {
+    const [, found] = /^## \[?([^\]\s]+)\]? - \d{4}-\d{2}-\d{2}$/.exec(line) ?? [];
+    return found === version;
+  });
+  if (begin < 0) throw new Error(`CHANGELOG.md has no dated section "## ${version} - YYYY-MM-DD".`);
+  const length = lines.slice(begin + 1).findIndex((line) => line.startsWith('## '));
+  const section = lines.slice(begin + 1, length < 0 ? undefined : begin + 1 + length);
+  const text = section.join('\n').trim();
+  if (text === '') throw new Error(`The section of ${version} in CHANGELOG.md is empty.`);
+  return `${text}\n`;
+}
+
+/**
+ * Makes the files of a release in a folder, which is emptied first, and gives back their names.
+ *
+ * @param tag  the tag that is released: `v` and the version in package.json
+ * @param repository  `owner/name` on GitHub, which npm compares with the provenance
+ */
+export async function makeRelease(
+  tag: string,
+  folder: string,
+  repository: string | undefined,
+): Promise<readonly string[]> {
+  if (tag !== `v${VERSION}`) throw new Error(`The tag is ${tag}, but package.json has version ${VERSION}.`);
+  const notes = changelogSection(await readFile(join(ROOT, 'CHANGELOG.md'), 'utf8'), VERSION);
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  const built = join(folder, 'package');
+  await buildCli(built, { repository });
+  await npm('pack', '--silent', '--pack-destination', folder, built);
+  await rm(built, { recursive: true });
+  await writeFile(join(folder, `ngbak-${VERSION}.cdx.json`), await sbom());
+  const files = (await readdir(folder)).sort();
+  const sums = await Promise.all(files.map(async (file) => `${await sha256(join(folder, file))}  ${file}\n`));
+  await writeFile(join(folder, 'SHA256SUMS'), sums.join(''));
+  await writeFile(join(folder, 'NOTES.md'), notes);
+  return (await readdir(folder)).sort();
+}
+
+/** The dependencies of production code, at the versions and with the hashes of the lock file. */
+async function sbom(): Promise<string> {
+  // Not with --omit=dev: npm 11.19 then leaves out what development tools depend on as well.
+  const text = await npm('sbom', '--sbom-format=cyclonedx', '--package-lock-only');
+  const { metadata, components, dependencies, ...rest } = parseJson(Sbom, text, 'The SBOM of npm');
+  const production = components.filter(
+    ({ properties }) => !properties.some(({ name }) => name === 'cdx:npm:package:development'),
+  );
+  const kept = new Set([
+    metadata.component['bom-ref'],
+    ...production.map((component) => component['bom-ref']),
+  ]);
+  const made = {
+    ...rest,
+    // npm names the root component after the folder of the checkout.
+    metadata: { ...metadata, component: { ...metadata.component, name: 'ngbak' } },
+    components: production,
+    dependencies: dependencies
+      .filter(({ ref }) => kept.has(ref))
+      .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((other) => kept.has(other)) })),
+  };
+  return `${JSON.stringify(made, null, 2)}\n`;
+}
+
+async function npm(...args: readonly string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)('npm', args, { cwd: ROOT, maxBuffer: SBOM_BYTES_MAX });
+  return stdout;
+}
+
+async function sha256(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return hash.digest('hex');
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const folder = join(ROOT, 'dist/release');
+  const files = await makeRelease(process.argv[2] ?? `v${VERSION}`, folder, process.env.GITHUB_REPOSITORY);
+  console.log(`${folder}:\n${files.map((file) => `  ${file}`).join('\n')}`);
+}
