@@ -1,15 +1,17 @@
 import type { EntryReader } from '../../archive/types.ts';
 import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
 import type { QdrantClient } from './client.ts';
-import { dropCollection, listCollections } from './collections.ts';
+import { dropCollection, limitsOf, listCollections, readCollection } from './collections.ts';
 import { readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
+import { runsOf } from './limits.ts';
 import { temporaryPrefix, uploadName } from './names.ts';
-import { collectionPath, filterJson, type PointFilter } from './points.ts';
+import { collectionPath } from './paths.ts';
+import { countPoints, filterJson, type PointFilter, scrollIds } from './points.ts';
 import { findCollections } from './scope.ts';
 import { listSnapshots, removeSnapshot, removeSnapshots } from './snapshots.ts';
 
-/** Points that are deleted with one request. */
+/** Points that one request looks up to be deleted, where the collection sets no limit. */
 const DELETE_POINTS = 10_000;
 
 /**
@@ -51,18 +53,26 @@ async function clearPoints(
   filter: PointFilter,
   { signal, timeLeft, progress }: LegContext,
 ): Promise<boolean> {
-  const scroll = `{"limit":${DELETE_POINTS},"with_payload":false,"with_vector":false,"filter":${filterJson(filter)}}`;
-  for (let deleted = 0; ; ) {
-    const text = await client.text('POST', collectionPath(name, '/points/scroll'), { body: scroll, signal });
-    const ids = [...text.matchAll(/\{"id":(\d+|"[0-9a-f-]{36}")/g)].map(([, id]) => id);
-    if (ids.length === 0) return true;
-    // Both conditions: a point that was written anew for another part meanwhile is not ours to delete.
-    const body = `{"filter":{"must":[{"has_id":[${ids.join(',')}]},${filterJson(filter)}]}}`;
-    await client.call('POST', collectionPath(name, '/points/delete?wait=true'), { body, signal });
-    deleted += ids.length;
-    progress(`deleted:${name}`, deleted);
+  const state = await readCollection(client, name, signal);
+  if (!state) return true;
+  const { read, condition } = limitsOf(state.view);
+  const pages = scrollIds(client, name, {
+    filter: filterJson(filter),
+    limit: Math.min(read, DELETE_POINTS),
+    signal,
+  });
+  let deleted = 0;
+  for await (const page of pages) {
+    for (const ids of runsOf(page, condition)) {
+      // Both conditions: a point that was written anew for another part meanwhile is not ours to delete.
+      const body = `{"filter":{"must":[{"has_id":[${ids.join(',')}]},${filterJson(filter)}]}}`;
+      await client.call('POST', collectionPath(name, '/points/delete?wait=true'), { body, signal });
+      deleted += ids.length;
+      progress(`deleted:${name}`, deleted);
+    }
     if (timeLeft() <= 0) return false;
   }
+  return (await countPoints(client, name, filter, signal)) === 0;
 }
 
 /** Removes every snapshot and collection that this job made for a while. Idempotent. */

@@ -14,6 +14,9 @@ import {
 
 /** Pauses before further tries, in milliseconds: long enough for a server that restarts. */
 const PAUSES_MS = [100, 400, 1000, 2500];
+/** Longest that one pause of a rate limit is waited for, in milliseconds, and how often: limits are per minute. */
+const RATE_PAUSE_MS_MAX = 60_000;
+const RATE_PAUSES_MAX = 5;
 /** Milliseconds until a connection must be there. */
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Largest answer that is taken into memory, in bytes. Pages of points are cut to fit. */
@@ -156,11 +159,18 @@ export class QdrantClient {
   }
 
   async #repeated<T>(call: Call, options: CallOptions, send: () => Promise<T>): Promise<T> {
+    let ratePauses = 0;
     for (let failures = 0; ; ) {
       try {
         return await send();
       } catch (error) {
         if (isCertificateError(error)) throw connectionError(call, error);
+        // Refused before anything was done: so every call may be repeated.
+        const wait = retryAfterOf(error);
+        if (wait !== undefined && ratePauses++ < RATE_PAUSES_MAX && !options.signal?.aborted) {
+          await sleep(wait, undefined, options.signal === undefined ? {} : { signal: options.signal });
+          continue;
+        }
         const busy = error instanceof Error && 'busy' in error;
         if (options.signal?.aborted || !(busy || isConnectionError(error))) throw error;
         const pause = options.repeat === false ? undefined : PAUSES_MS[failures++];
@@ -196,7 +206,13 @@ export class QdrantClient {
     const call = this.#describe(method, path);
     const words = this.#withoutKey(wordsOf(await readText(answer.body, call)));
     const error = answerError(call, answer.statusCode, words);
-    throw isBusy(answer.statusCode) ? Object.assign(error, { busy: true }) : error;
+    const seconds = Number(answer.headers['retry-after']);
+    if (answer.statusCode === 429 && seconds > 0) {
+      Object.assign(error, { retryAfterMs: Math.min(seconds * 1000, RATE_PAUSE_MS_MAX) });
+    }
+    // A request that is larger than a rate limit allows in a minute never passes.
+    const busy = isBusy(answer.statusCode) && error.retryable;
+    throw busy ? Object.assign(error, { busy: true }) : error;
   }
 
   #describe(method: string, path: string): Call {
@@ -215,6 +231,12 @@ export class QdrantClient {
       { remedy: 'Correct "url" in the secret: the address of the REST interface.', cause },
     );
   }
+}
+
+/** How long a server that limits the rate of requests asks us to wait, in milliseconds. */
+function retryAfterOf(error: unknown): number | undefined {
+  const wait = error instanceof Error && 'retryAfterMs' in error ? error.retryAfterMs : undefined;
+  return typeof wait === 'number' ? wait : undefined;
 }
 
 async function readText(body: Dispatcher.ResponseData['body'], call: Call): Promise<string> {

@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { IntegrityError } from '../../errors.ts';
 import type { QdrantClient } from './client.ts';
 import { QdrantNotFoundError } from './errors.ts';
+import { type RequestLimits, requestLimits, StrictMode } from './limits.ts';
 import { MARK } from './names.ts';
-import { collectionPath } from './points.ts';
+import { collectionPath } from './paths.ts';
 
 /** JSON whose numbers keep their text (lossless-json): part of a configuration, stored and sent back as it is. */
 export type Lossless = unknown;
@@ -24,9 +25,7 @@ const ConfigView = z.looseObject({
     sharding_method: z.string().nullish(),
   }),
   optimizer_config: z.looseObject({ indexing_threshold: z.number().nullish() }),
-  strict_mode_config: z
-    .looseObject({ enabled: z.boolean().nullish(), max_query_limit: z.number().nullish() })
-    .nullish(),
+  strict_mode_config: StrictMode.nullish(),
 });
 export type ConfigView = z.infer<typeof ConfigView>;
 
@@ -127,9 +126,9 @@ export function vectorSizes(view: ConfigView): string {
   return sizes.sort().join(', ') || 'no vectors';
 }
 
-/** Points that one request may ask for, where the collection's strict mode limits it. */
-export function pageLimit({ strict_mode_config: strict }: ConfigView): number | undefined {
-  return strict?.enabled ? (strict.max_query_limit ?? undefined) : undefined;
+/** Largest requests that a collection accepts. */
+export function limitsOf({ strict_mode_config: strict }: ConfigView): RequestLimits {
+  return requestLimits(strict);
 }
 
 /** Names of all collections, sorted. */

@@ -14,7 +14,7 @@ import {
   tidy,
 } from './collections.ts';
 import type { ArchivedCollection, ConfigEntry } from './config-entry.ts';
-import { collectionPath } from './points.ts';
+import { collectionPath, pathSegment } from './paths.ts';
 
 /** Milliseconds that the server may take to build a payload index over a large collection. */
 const INDEX_TIMEOUT_MS = 10 * 60_000;
@@ -75,7 +75,7 @@ export async function reconcileIndexes(
   const options = { signal, timeoutMs: INDEX_TIMEOUT_MS };
   for (const [field, index] of Object.entries(present)) {
     if (!drop || (field in wanted && comparableText(index) === comparableText(wanted[field]))) continue;
-    const path = collectionPath(name, `/index/${encodeURIComponent(field)}?wait=true`);
+    const path = collectionPath(name, `/index/${pathSegment(field)}?wait=true`);
     await client.call('DELETE', path, options);
   }
   for (const [field, index] of Object.entries(wanted)) {

@@ -12,6 +12,9 @@ export class AnswerTooLargeError extends NgbakError {}
 /** What the server says of a file that came whole, by its checksum, and is no snapshot that it can load (Qdrant 1.16). */
 const UNREADABLE_SNAPSHOT = /failed to (read snapshot archive|unpack)|-recovery-[^/`]*\/config\.json/i;
 
+/** What the server says where a request exceeds a limit of the collection's strict mode (Qdrant 1.13 to 1.16). */
+const STRICT_MODE = /strict mode|\. help: |larger than rate limiter capacity/i;
+
 /** Characters of the server's own words that a message repeats. */
 const WORDS_MAX = 300;
 
@@ -59,9 +62,9 @@ export function answerError(call: Call, status: number, words: string): NgbakErr
         'The file is no snapshot that this server can load, or the server\'s disk is full: look into its log, then take another backup, or one that was made with "method": "points".',
     });
   }
-  if (/strict mode/i.test(words)) {
+  if (STRICT_MODE.test(words)) {
     return new QdrantRefusedError(message, {
-      remedy: 'Widen the strict mode limits of the collection that are named, then start again.',
+      remedy: "Widen the limit that is named in the collection's strict mode, then start again.",
     });
   }
   if (status >= 500 || status === 429 || status === 408) {

@@ -6,7 +6,7 @@ import { IntegrityError, InvalidInputError } from '../../errors.ts';
 import { LineChunk } from '../line-chunk.ts';
 import type { Cursor, ExportStep, LegContext, Shard, StoreProbe } from '../port.ts';
 import type { QdrantClient } from './client.ts';
-import { aliasesOf, type CollectionState, listAliases, pageLimit, readCollection } from './collections.ts';
+import { aliasesOf, type CollectionState, limitsOf, listAliases, readCollection } from './collections.ts';
 import { type ConfigEntry, configEntryBytes } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
 import { chooseMethod } from './method.ts';
@@ -209,7 +209,7 @@ function pointsFromStart(reason: string): PointsState {
 async function measure({ client, name, state, context: { signal } }: CollectionExport): Promise<Points> {
   const count = await countPoints(client, name, undefined, signal);
   const { digest, points } = await digestFirst(client, name, DIGESTED_POINTS, {
-    limit: pageLimit(state.view),
+    limit: limitsOf(state.view).read,
     signal,
   });
   return { count, digest, digested: points };
@@ -224,7 +224,7 @@ async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGen
   const pages = scroll(client, name, {
     from: from.next === '' ? null : from.next,
     filter: scope.filter,
-    limit: pageLimit(state.view),
+    limit: limitsOf(state.view).read,
     signal: context.signal,
   });
   for await (const { points, next } of pages) {

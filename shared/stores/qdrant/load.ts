@@ -5,10 +5,11 @@ import { IntegrityError } from '../../errors.ts';
 import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
 import { readArchivedPoints } from './archived-points.ts';
 import type { QdrantClient } from './client.ts';
-import { comparableText, dropCollection, readCollection } from './collections.ts';
+import { comparableText, dropCollection, limitsOf, readCollection } from './collections.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
 import { createCollection, reconcileAliases, reconcileIndexes, settleCollection } from './create.ts';
+import { NO_LIMITS } from './limits.ts';
 import { pointsEntries, temporaryName } from './names.ts';
 import { countPoints } from './points.ts';
 import { countPeers } from './probe.ts';
@@ -140,6 +141,8 @@ async function loadPoints(job: CollectionLoad, cursor: LoadCursor): Promise<Load
   const into = cursor.into ?? (await prepare(job, config));
   const created = into !== name || (options.mode === 'replace' && !scope.filter);
   const done = cursor.chunks ?? 0;
+  const state = await readCollection(client, into, signal);
+  const limits = state ? limitsOf(state.view) : NO_LIMITS;
   let tallies: Tallies = { [`points:${name}`]: { count: 0, digest: new MultisetDigest().hex() } };
   let chunks = 0;
   for await (const entry of pointsEntries(archive, part)) {
@@ -151,6 +154,7 @@ async function loadPoints(job: CollectionLoad, cursor: LoadCursor): Promise<Load
       {
         options: created ? { mode: 'replace', onConflict: 'overwrite' } : options,
         filter: scope.filter ?? null,
+        limits,
         signal,
       },
     );

@@ -1,8 +1,10 @@
 import { collectGarbage } from '../../collect-garbage.ts';
 import { MultisetDigest } from '../../digest.ts';
 import type { QdrantClient } from './client.ts';
+import { limitsOf, readCollection } from './collections.ts';
 import type { QdrantScope } from './connection.ts';
-import { AnswerTooLargeError } from './errors.ts';
+import { AnswerTooLargeError, QdrantRefusedError } from './errors.ts';
+import { collectionPath } from './paths.ts';
 import { CompactJson, type PointText, readPoint } from './point-text.ts';
 
 /** Characters of JSON that one page should have. Large enough that round trips don't count, small enough for memory. */
@@ -26,18 +28,13 @@ export interface ScrollOptions {
   readonly from: string | null;
   readonly filter?: PointFilter | undefined;
   /** Points in a page at most, where the collection's strict mode sets a limit. */
-  readonly limit?: number | undefined;
+  readonly limit?: number;
   readonly signal: AbortSignal;
 }
 
 /** A filter in Qdrant's words. */
 export function filterJson({ key, value }: PointFilter): string {
   return JSON.stringify({ must: [{ key, match: { value } }] });
-}
-
-/** Path of a collection, or below it. */
-export function collectionPath(collection: string, below = ''): string {
-  return `/collections/${encodeURIComponent(collection)}${below}`;
 }
 
 /**
@@ -138,14 +135,56 @@ export async function digestFirst(
   return { digest: digest.hex(), points };
 }
 
-/** Exact number of points. */
-export async function countPoints(
+/** Exact number of points. A collection whose strict mode forbids exact requests is counted by its ids. */
+export function countPoints(
   client: QdrantClient,
   collection: string,
   filter: PointFilter | undefined,
   signal: AbortSignal,
 ): Promise<number> {
-  const body = filter ? `{"exact":true,"filter":${filterJson(filter)}}` : '{"exact":true}';
-  const result = await client.call('POST', collectionPath(collection, '/points/count'), { body, signal });
-  return Number((result as { count?: unknown } | null)?.count);
+  return countMatching(client, collection, filter && filterJson(filter), signal);
+}
+
+/** As {@link countPoints}, for a filter in Qdrant's words. */
+export async function countMatching(
+  client: QdrantClient,
+  collection: string,
+  filter: string | undefined,
+  signal: AbortSignal,
+): Promise<number> {
+  const body = filter === undefined ? '{"exact":true}' : `{"exact":true,"filter":${filter}}`;
+  try {
+    const result = await client.call('POST', collectionPath(collection, '/points/count'), { body, signal });
+    return Number((result as { count?: unknown } | null)?.count);
+  } catch (error) {
+    if (!(error instanceof QdrantRefusedError) || !/exact search disabled/i.test(error.message)) throw error;
+  }
+  const state = await readCollection(client, collection, signal);
+  const limit = state ? limitsOf(state.view).read : PAGE_POINTS_MAX;
+  let count = 0;
+  for await (const ids of scrollIds(client, collection, { filter, limit, signal })) count += ids.length;
+  return count;
+}
+
+/** The JSON texts of the ids of a collection's points, page by page; `filter` in Qdrant's words. */
+export async function* scrollIds(
+  client: QdrantClient,
+  collection: string,
+  { filter, limit, signal }: { filter: string | undefined; limit: number; signal: AbortSignal },
+): AsyncGenerator<readonly string[]> {
+  const size = Math.min(limit, PAGE_POINTS_MAX);
+  for (let from: string | null = null; ; ) {
+    const parts = [`"limit":${size}`, '"with_payload":false', '"with_vector":false'];
+    if (filter !== undefined) parts.push(`"filter":${filter}`);
+    if (from !== null) parts.push(`"offset":${from}`);
+    const page: PointPage = parsePage(
+      await client.text('POST', collectionPath(collection, '/points/scroll'), {
+        body: `{${parts.join(',')}}`,
+        signal,
+      }),
+    );
+    if (page.points.length > 0) yield page.points.map(({ id }) => id);
+    from = page.next;
+    if (from === null) return;
+  }
 }

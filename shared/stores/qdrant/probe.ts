@@ -9,7 +9,7 @@ import {
   type CollectionState,
   comparableText,
   denseVectors,
-  pageLimit,
+  limitsOf,
   readCollection,
 } from './collections.ts';
 import type { QdrantScope } from './connection.ts';
@@ -76,7 +76,7 @@ export async function probeQdrant(
     estimatedBytes += estimateBytes(state, count);
     const sample = await digestFirst(client, name, FENCE_POINTS, {
       filter: scope.filter,
-      limit: pageLimit(state.view),
+      limit: limitsOf(state.view).read,
       signal,
     });
     sampled ||= count > sample.points;

@@ -3,7 +3,8 @@ import { tellAnswer } from '../answer.ts';
 import type { LegContext } from '../port.ts';
 import type { QdrantClient } from './client.ts';
 import type { QdrantScope } from './connection.ts';
-import { collectionPath } from './points.ts';
+import { collectionPath } from './paths.ts';
+import { countMatching } from './points.ts';
 
 /** A question to one collection: the operations of Qdrant's REST interface that only read points. */
 export const VectorsQuestion = z.strictObject({
@@ -29,6 +30,10 @@ export async function askVectors(
 ): Promise<string> {
   const { collection, points, body } = VectorsQuestion.parse(question);
   const path = collectionPath(collection, `/points/${points}`);
+  if (points === 'count' && body.exact === true) {
+    const filter = body.filter === undefined ? undefined : JSON.stringify(body.filter);
+    return tellAnswer([{ count: await countMatching(client, collection, filter, signal) }]);
+  }
   const result = await client.call('POST', path, { body: JSON.stringify(body), signal });
   if (points === 'count') return tellAnswer([result]);
   return tellAnswer(Array.isArray(result) ? result : ((result as { points?: unknown }).points ?? result));

@@ -13,7 +13,7 @@ import {
 } from './collections.ts';
 import { QdrantNotFoundError, QdrantRefusedError } from './errors.ts';
 import { MARK, uploadName } from './names.ts';
-import { collectionPath } from './points.ts';
+import { collectionPath, pathSegment } from './paths.ts';
 
 /** Milliseconds that a server may take to write a snapshot, or to load one. */
 export const SNAPSHOT_TIMEOUT_MS = 30 * 60_000;
@@ -71,7 +71,7 @@ export async function listSnapshots(
 
 /** Path of a snapshot's file. */
 export function snapshotPath(collection: string, name: string): string {
-  return collectionPath(collection, `/snapshots/${encodeURIComponent(name)}`);
+  return collectionPath(collection, `/snapshots/${pathSegment(name)}`);
 }
 
 /** Has the server write a snapshot, in a way that `removeSnapshots` finds it whatever happens. */

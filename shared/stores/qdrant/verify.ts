@@ -4,7 +4,7 @@ import { addTallies, MultisetDigest, type Tallies } from '../../digest.ts';
 import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../port.ts';
 import { readArchivedPoints } from './archived-points.ts';
 import type { QdrantClient } from './client.ts';
-import { aliasesOf, listAliases, pageLimit, readCollection, vectorLayout } from './collections.ts';
+import { aliasesOf, limitsOf, listAliases, readCollection, vectorLayout } from './collections.ts';
 import { compareConfigs, roundedVectors, samePoint } from './compare.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
@@ -150,7 +150,7 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
 
   const count = await countPoints(client, name, undefined, signal);
   const { points } = config;
-  const read = await digestFirst(client, name, points.digested, { limit: pageLimit(state.view), signal });
+  const read = await digestFirst(client, name, points.digested, { limit: limitsOf(state.view).read, signal });
   findings.tally(`points:${name}`, count, read.digest);
   if (count !== points.count) {
     findings.add(
@@ -183,7 +183,7 @@ async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<
       : scroll(client, name, {
           from: cursor.next === '' ? null : cursor.next,
           filter: scope.filter,
-          limit: pageLimit(state.view),
+          limit: limitsOf(state.view).read,
           signal: context.signal,
         }),
   );
@@ -252,7 +252,7 @@ async function checkById(job: CollectionCheck, cursor: VerifyCursor): Promise<Ve
   };
   const compare = async (batch: readonly PointText[]) => {
     const ids = batch.map(({ id }) => id);
-    const present = await retrieve(client, name, ids, context.signal);
+    const present = await retrieve(client, name, ids, { limit, signal: context.signal });
     for (const archived of batch) {
       const found = present.get(archived.id);
       const point = `point ${archived.id} of collection ${name}`;
@@ -267,6 +267,8 @@ async function checkById(job: CollectionCheck, cursor: VerifyCursor): Promise<Ve
     }
     context.progress(`points:${name}`, count, config?.points.count);
   };
+  const state = await readCollection(client, name, context.signal);
+  const limit = Math.min(LOOK_UP_POINTS, state ? limitsOf(state.view).read : LOOK_UP_POINTS);
   let chunks = 0;
   for await (const entry of pointsEntries(archive, part)) {
     if (++chunks <= (cursor.chunks ?? 0)) continue;

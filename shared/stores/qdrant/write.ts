@@ -2,8 +2,10 @@ import { MultisetDigest, type Tally } from '../../digest.ts';
 import { InvalidInputError } from '../../errors.ts';
 import type { RestoreOptions } from '../port.ts';
 import type { QdrantClient } from './client.ts';
+import { type RequestLimits, runsOf } from './limits.ts';
+import { collectionPath } from './paths.ts';
 import { CompactJson, type PointText, readPoint } from './point-text.ts';
-import { collectionPath, filterJson, type PointFilter } from './points.ts';
+import { countMatching, filterJson, type PointFilter } from './points.ts';
 
 /** Characters of one request. Qdrant takes 32 MiB (`service.max_request_size_mb`) unless told otherwise. */
 const BATCH_CHARACTERS = 2 * 1024 ** 2;
@@ -16,6 +18,8 @@ export interface WriteOptions {
   readonly options: RestoreOptions;
   /** The part of the collection that may be written to; null for all of it. */
   readonly filter: PointFilter | null;
+  /** What the collection's strict mode allows of one request. */
+  readonly limits: RequestLimits;
   readonly signal: AbortSignal;
 }
 
@@ -28,21 +32,23 @@ export async function writePoints(
   client: QdrantClient,
   collection: string,
   points: AsyncIterable<PointText>,
-  { options, filter, signal }: WriteOptions,
+  { options, filter, limits, signal }: WriteOptions,
 ): Promise<Tally> {
   const digest = new MultisetDigest();
   let count = 0;
   const running: Promise<void>[] = [];
   const write = async (batch: readonly PointText[]) => {
-    if (filter) await refuseForeignIds(client, collection, batch, filter, signal);
+    if (filter) await refuseForeignIds(client, collection, batch, { filter, limits, signal });
     const wanted =
-      options.mode === 'merge' ? await withoutKept(client, collection, batch, options, signal) : batch;
+      options.mode === 'merge'
+        ? await withoutKept(client, collection, batch, { options, limits, signal })
+        : batch;
     if (wanted.length === 0) return;
     const body = `{"points":[${wanted.map(({ raw }) => raw).join(',')}]}`;
     await client.call('PUT', collectionPath(collection, '/points?wait=true'), { body, signal });
   };
   try {
-    for await (const batch of batches(points)) {
+    for await (const batch of batches(points, Math.min(BATCH_POINTS, limits.write))) {
       for (const point of batch) digest.add(point.canonical);
       count += batch.length;
       const request = write(batch);
@@ -59,14 +65,11 @@ export async function writePoints(
   return { count, digest: digest.hex() };
 }
 
-async function* batches(points: AsyncIterable<PointText>): AsyncGenerator<PointText[]> {
+async function* batches(points: AsyncIterable<PointText>, most: number): AsyncGenerator<PointText[]> {
   let batch: PointText[] = [];
   let characters = 0;
   for await (const point of points) {
-    if (
-      batch.length === BATCH_POINTS ||
-      (batch.length > 0 && characters + point.raw.length > BATCH_CHARACTERS)
-    ) {
+    if (batch.length === most || (batch.length > 0 && characters + point.raw.length > BATCH_CHARACTERS)) {
       yield batch;
       batch = [];
       characters = 0;
@@ -82,13 +85,14 @@ async function refuseForeignIds(
   client: QdrantClient,
   collection: string,
   batch: readonly PointText[],
-  filter: PointFilter,
-  signal: AbortSignal,
+  { filter, limits, signal }: { filter: PointFilter; limits: RequestLimits; signal: AbortSignal },
 ): Promise<void> {
-  const ids = batch.map(({ id }) => id).join(',');
-  const body = `{"exact":true,"filter":{"must":[{"has_id":[${ids}]}],"must_not":[${filterJson(filter)}]}}`;
-  const result = await client.call('POST', collectionPath(collection, '/points/count'), { body, signal });
-  const taken = Number((result as { count?: unknown } | null)?.count);
+  let taken = 0;
+  for (const run of runsOf(batch, limits.condition)) {
+    const ids = run.map(({ id }) => id).join(',');
+    const foreign = `{"must":[{"has_id":[${ids}]}],"must_not":[${filterJson(filter)}]}`;
+    taken += await countMatching(client, collection, foreign, signal);
+  }
   if (taken === 0) return;
   throw new InvalidInputError(
     `${taken} points of the archive have ids that other parts of collection "${collection}" use, outside of ${filter.key} ${JSON.stringify(filter.value)}.`,
@@ -103,15 +107,18 @@ async function withoutKept(
   client: QdrantClient,
   collection: string,
   batch: readonly PointText[],
-  { onConflict }: RestoreOptions,
-  signal: AbortSignal,
+  {
+    options: { onConflict },
+    limits,
+    signal,
+  }: { options: RestoreOptions; limits: RequestLimits; signal: AbortSignal },
 ): Promise<readonly PointText[]> {
   if (onConflict === 'overwrite') return batch;
   const present = await retrieve(
     client,
     collection,
     batch.map(({ id }) => id),
-    signal,
+    { limit: limits.read, signal },
   );
   if (onConflict === 'fail') {
     const other = batch.find(
@@ -134,23 +141,33 @@ export async function retrieve(
   client: QdrantClient,
   collection: string,
   ids: readonly string[],
-  signal: AbortSignal,
+  { limit, signal }: { limit: number; signal: AbortSignal },
 ): Promise<Map<string, PointText>> {
+  const found = new Map<string, PointText>();
+  for (const run of runsOf(ids, limit)) {
+    for (const point of await retrieveRun(client, collection, run, signal)) found.set(point.id, point);
+  }
+  return found;
+}
+
+async function retrieveRun(
+  client: QdrantClient,
+  collection: string,
+  ids: readonly string[],
+  signal: AbortSignal,
+): Promise<PointText[]> {
   const text = await client.text('POST', collectionPath(collection, '/points'), {
     body: `{"ids":[${ids.join(',')}],"with_payload":true,"with_vector":true}`,
     signal,
   });
-  const found = new Map<string, PointText>();
+  const found: PointText[] = [];
   const json = new CompactJson(text);
   json.eachMember(0, (key) => {
     if (key !== '"result"') {
       json.value();
       return;
     }
-    json.eachElement(() => {
-      const point = readPoint(json);
-      found.set(point.id, point);
-    });
+    json.eachElement(() => found.push(readPoint(json)));
   });
   return found;
 }
