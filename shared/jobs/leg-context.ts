@@ -1,5 +1,5 @@
 import type { Environment, Leg } from '../environment.ts';
-import { isSafetyJob } from '../restore/safety.ts';
+import { isRollbackJob, isSafetyJob } from '../restore/safety.ts';
 import type { LegContext } from '../stores/port.ts';
 import { type WarningCollector, warningText } from '../stores/warning.ts';
 import type { ProgressWriter } from './progress.ts';
@@ -16,7 +16,7 @@ export function legContext(
 ): LegContext {
   return {
     jobId,
-    asIs: isSafetyJob(jobId),
+    asIs: isSafetyJob(jobId) || isRollbackJob(jobId),
     timeLeft: leg.timeLeft,
     signal: leg.signal,
     progress: (unit, done, total) => progress?.report(unit, done, total),

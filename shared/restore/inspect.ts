@@ -17,7 +17,7 @@ import { convertScript } from '../stores/neo4j/script/convert.ts';
 import { openStore, storesOf, withStore } from '../stores/open.ts';
 import { storesNamed } from '../stores/part.ts';
 import type { Store, StoreName } from '../stores/port.ts';
-import { warningText } from '../stores/warning.ts';
+import { WarningCollector, warningText } from '../stores/warning.ts';
 import { chooseStores } from './choose-stores.ts';
 import type { Inspection } from './inspection.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
@@ -271,7 +271,8 @@ async function compareStore(
   const route = plan.routes[name];
   const otherScope = scopeChange(config, plan, archive, name);
   const look = async (store: Store) => {
-    const context = legContext(environment, leg, plan.job_id);
+    const found = new WarningCollector();
+    const context = legContext(environment, leg, plan.job_id, { warnings: found });
     const probe = await store.probe(context);
     const options = storeOptions(plan);
     const view = viewOf(config, plan, archive, name);
@@ -288,7 +289,7 @@ async function compareStore(
       archive: countsAtDestination(archive.manifest, plan, name),
       target: probe.counts,
       warnings: [
-        ...probe.warnings.map(warningText),
+        ...[...probe.warnings, ...found.all()].map(warningText),
         ...versionWarnings(archive.manifest, name, probe.version),
       ],
       changes: [...(route?.changes ?? []), ...(otherScope === undefined ? [] : [otherScope])],

@@ -25,8 +25,8 @@ export interface LegContext {
   /** Tells how far this store has come. Cheap: the receiver throttles. `total` is absent where nobody knows it. */
   progress(unit: string, done: number, total?: number): void;
   /**
-   * True where the state is saved as it is, for the way back of a restore: what the configuration names and the server
-   * lacks is left out then, not an error.
+   * True on the way back of a restore: for the safety backup, where what the configuration names and the server lacks
+   * is left out instead of an error, and for the rollback that restores it over whatever the restore left.
    */
   readonly asIs?: boolean;
   /**

@@ -1,17 +1,22 @@
 import type { EntryReader } from '../../archive/types.ts';
 import type { LegContext, RestoreOptions } from '../port.ts';
+import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import type { QdrantClient } from './client.ts';
 import {
+  type Alias,
+  type CollectionState,
   type ConfigView,
   comparableText,
   listAliases,
   listCollections,
   readCollection,
+  vectorBytes,
   vectorLayout,
   vectorSizes,
 } from './collections.ts';
-import { type ArchivedCollection, readCollections } from './config-entry.ts';
+import { type ArchivedCollection, type ConfigEntry, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
+import { defaultOnDisk, foreignAliases, leavesOnDiskOpen, ownedCollections } from './create.ts';
 import { countPoints } from './points.ts';
 import { countPeers, readVersion } from './probe.ts';
 import { describeScope } from './scope.ts';
@@ -33,10 +38,19 @@ export async function admitQdrant(
     listCollections(client, signal),
     listAliases(client, signal),
   ]);
-  const problems = scopeProblems(scope, collections);
+  const problems = scopeProblems(scope, collections, { present, aliases, trusted: context.asIs === true });
+  const owned = await ownedCollections(client, scope, collections, signal);
+  const foreign = options.mode === 'replace' ? foreignAliases(aliases, collections, owned) : [];
+  if (foreign.length > 0) context.warn(keptAliases(foreign));
+  const onDisk = collections.some(isOpenSnapshot) ? await defaultOnDisk(client, context) : undefined;
   for (const collection of collections) {
     const { name, config, snapshot } = collection;
     if (snapshot) problems.push(...snapshotProblems(collection, version, peers));
+    if (onDisk !== undefined && isOpenSnapshot(collection)) {
+      problems.push(
+        `the snapshot of collection "${name}" does not say whether its vectors are on disk, and the server's own default for that (storage.collection.vectors.on_disk) makes it refuse such snapshots: make a backup with "method": "points", or remove the default`,
+      );
+    }
     if (snapshot && options.mode === 'merge' && present.includes(name)) {
       problems.push(
         `collection "${name}" exists, and the archive holds it as a snapshot, which can't be merged into it: restore with mode replace, or make a backup with "method": "points"`,
@@ -56,6 +70,9 @@ export async function admitQdrant(
       }
     }
     const existing = present.includes(name) ? await readCollection(client, name, signal) : undefined;
+    if (existing && config && (scope.filter !== undefined || options.mode === 'merge')) {
+      problems.push(...(await strictModeProblems(client, scope, config, existing, options, signal)));
+    }
     const saved = existing && (await savedConfig(archive, collection, context));
     if (!existing || !saved) continue;
     const inPlace = scope.filter !== undefined || options.mode === 'merge';
@@ -83,12 +100,87 @@ async function savedConfig(
   return snapshot && (await readSnapshotConfig(archive, snapshot, name, context));
 }
 
-function scopeProblems(scope: QdrantScope, collections: readonly ArchivedCollection[]): string[] {
+/** True for a snapshot whose vectors leave it to the server whether they are on disk. */
+function isOpenSnapshot({ config, snapshot }: ArchivedCollection): boolean {
+  return snapshot !== undefined && config !== undefined && leavesOnDiskOpen(config.view);
+}
+
+function keptAliases(aliases: readonly Alias[]): StoreWarning {
+  return {
+    code: 'aliases-kept',
+    text: 'These aliases are part of the archive, but lead to other collections on the server, which this restore does not touch: they stay as they are. Turn them yourself afterwards if the restored collections are to be used by them.',
+    count: aliases.length,
+    samples: aliases
+      .slice(0, WARNING_SAMPLES_MAX)
+      .map(({ alias, collection }) => `"${alias}" → "${collection}"`),
+  };
+}
+
+/**
+ * What of the limits of a collection's strict mode stands against loading into it as it is. Sizes of requests are no
+ * matter: they follow the limits.
+ */
+async function strictModeProblems(
+  client: QdrantClient,
+  { filter }: QdrantScope,
+  { collection: name, points, payload_indexes }: ConfigEntry,
+  { view, indexes }: CollectionState,
+  options: RestoreOptions,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const strict = view.strict_mode_config;
+  if (!strict?.enabled) return [];
+  const problems: string[] = [];
+  const refuse = (limit: string, problem: string) => {
+    problems.push(`${limit} in the strict mode of collection "${name}" on the server ${problem}`);
+  };
+  if (filter && !Object.hasOwn(indexes, filter.key)) {
+    for (const limit of ['unindexed_filtering_retrieve', 'unindexed_filtering_update'] as const) {
+      if (strict[limit] === false)
+        refuse(limit, `forbids to filter by "${filter.key}", which has no payload index: create one`);
+    }
+  }
+  // An id and the part of the collection that it must belong to.
+  const conditions = 2;
+  if (filter && (strict.filter_max_conditions ?? conditions) < conditions) {
+    refuse('filter_max_conditions', `must allow ${conditions} conditions`);
+  }
+  const fields = new Set([...Object.keys(indexes), ...Object.keys(payload_indexes)]);
+  if (fields.size > Math.max(strict.max_payload_index_count ?? fields.size, Object.keys(indexes).length)) {
+    refuse('max_payload_index_count', `allows fewer payload indexes than there would be (${fields.size})`);
+  }
+  const { max_points_count: most, max_collection_vector_size_bytes: mostBytes } = strict;
+  if (most == null && mostBytes == null) return problems;
+  const all = await countPoints(client, name, undefined, signal);
+  const cleared = filter && options.mode === 'replace' ? await countPoints(client, name, filter, signal) : 0;
+  // A merge may find all of them there.
+  const after = options.mode === 'merge' ? Math.max(all, points.count) : all - cleared + points.count;
+  if (most != null && after > Math.max(most, all)) {
+    refuse('max_points_count', `allows ${most} points, and there would be ${after}`);
+  }
+  const bytes = after * vectorBytes(view);
+  if (mostBytes != null && after > all && bytes > mostBytes) {
+    refuse('max_collection_vector_size_bytes', `allows ${mostBytes} bytes, and there would be ${bytes}`);
+  }
+  return problems;
+}
+
+/**
+ * Collections must be in the scope by their own name, or by an alias that leads to them on the server: what an archive
+ * says of aliases proves nothing. Where the server has neither, nothing is replaced by it. `trusted` is our own safety
+ * backup, whose restore may find aliases gone.
+ */
+function scopeProblems(
+  scope: QdrantScope,
+  collections: readonly ArchivedCollection[],
+  { present, aliases, trusted }: { present: readonly string[]; aliases: readonly Alias[]; trusted: boolean },
+): string[] {
   const problems: string[] = [];
   const known = new Set(scope.collections);
   for (const { name, config } of collections) {
-    const names = [name, ...(config?.aliases ?? [])];
-    if (scope.collections && !names.some((entry) => known.has(entry))) {
+    const leading = aliases.filter((entry) => entry.collection === name).map(({ alias }) => alias);
+    const archived = trusted || !present.includes(name) ? (config?.aliases ?? []) : [];
+    if (scope.collections && ![name, ...leading, ...archived].some((entry) => known.has(entry))) {
       problems.push(
         `collection "${name}" of the archive is not in the target's scope (${describeScope(scope)})`,
       );

@@ -14,6 +14,7 @@ const Vector = z.looseObject({
   size: z.number().int().positive(),
   distance: z.string(),
   datatype: z.string().nullish(),
+  on_disk: z.boolean().nullish(),
   multivector_config: z.unknown().optional(),
 });
 
@@ -124,6 +125,17 @@ export function vectorSizes(view: ConfigView): string {
     ([name, { size }]) => `${name || '(unnamed)'} ${size}`,
   );
   return sizes.sort().join(', ') || 'no vectors';
+}
+
+/** Bytes of a component, by type of the vector. */
+const COMPONENT_BYTES: Readonly<Record<string, number>> = { float16: 2, uint8: 1 };
+
+/** Bytes that the dense vectors of one point take; a multi-vector counts as one. */
+export function vectorBytes(view: ConfigView): number {
+  return Object.values(denseVectors(view)).reduce(
+    (sum, { size, datatype }) => sum + size * (COMPONENT_BYTES[datatype ?? ''] ?? 4),
+    0,
+  );
 }
 
 /** Largest requests that a collection accepts. */

@@ -1,6 +1,13 @@
 import { isLosslessNumber } from 'lossless-json';
 import type { Difference } from '../port.ts';
-import { type ConfigView, comparableText, denseVectors, type Lossless } from './collections.ts';
+import {
+  type ConfigView,
+  comparableText,
+  denseVectors,
+  type Lossless,
+  losslessText,
+  tidy,
+} from './collections.ts';
 import { CompactJson, type PointText } from './point-text.ts';
 
 /** Smallest step of a 16-bit float relative to its value, and near zero (IEEE 754 binary16). */
@@ -60,24 +67,85 @@ function near(left: string, right: string): boolean {
   });
 }
 
+/** What a comparison of settings found. */
+export interface SettingsComparison {
+  /** Settings that the archive states and the server has otherwise. */
+  readonly differences: readonly Difference[];
+  /** Settings that follow the server: its own default, or one that its version does not have. By name. */
+  readonly adopted: readonly string[];
+}
+
 /**
- * Says where two configurations differ, setting by setting. What the archive does not know is passed over with
- * `ignoreNew`: a newer server has settings that the one that was saved had not.
+ * Compares settings where the archive states them. What it leaves open is the server's to decide, such as a default of
+ * another server or of a newer version; `otherVersion` says that the server may lack settings of the one that was saved.
+ * Users' own metadata has no defaults, and is compared as a whole.
  */
-export function compareConfigs(
-  thing: string,
+export function compareSettings(
   archived: Lossless,
   present: Lossless,
-  { ignoreNew }: { ignoreNew: boolean },
-): Difference[] {
-  if (!isObject(archived) || !isObject(present)) {
-    const same = comparableText(archived) === comparableText(present);
-    return same ? [] : [{ thing, problem: 'is set to another value than in the archive' }];
+  { otherVersion }: { otherVersion: boolean },
+): SettingsComparison {
+  const differences: Difference[] = [];
+  const adopted: string[] = [];
+  const compare = (name: string, left: Lossless, right: Lossless): void => {
+    if (name === 'strict_mode_config' && isOff(left) && isOff(right)) return;
+    if (name === 'metadata') {
+      if (losslessText(tidy(left ?? null, true)) !== losslessText(tidy(right ?? null, true)))
+        differences.push({ thing: name, problem: 'differs from the archive' });
+    } else if (isUnset(left)) {
+      if (!isUnset(right)) adopted.push(name);
+    } else if (isUnset(right)) {
+      if (otherVersion) adopted.push(name);
+      else differences.push({ thing: name, problem: 'is set in the archive, and not on the server' });
+    } else if (isObject(left) && isObject(right)) {
+      for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
+        compare(name === '' ? key : `${name}.${key}`, left[key], right[key]);
+      }
+    } else if (comparableText(left) !== comparableText(right)) {
+      differences.push({ thing: name, problem: 'has another value than in the archive' });
+    }
+  };
+  compare('', archived, present);
+  return { differences, adopted };
+}
+
+/** Compares payload indexes: those that are missing or defined otherwise, and with `exact` those that are too many. */
+export function compareIndexes(
+  archived: Readonly<Record<string, Lossless>>,
+  present: Readonly<Record<string, Lossless>>,
+  { exact, otherVersion }: { exact: boolean; otherVersion: boolean },
+): SettingsComparison {
+  const differences: Difference[] = [];
+  const adopted: string[] = [];
+  for (const [field, index] of Object.entries(archived)) {
+    if (!Object.hasOwn(present, field)) {
+      differences.push({ thing: field, problem: 'is missing on the server' });
+      continue;
+    }
+    const found = compareSettings(definition(index), definition(present[field]), { otherVersion });
+    if (found.differences.length > 0)
+      differences.push({ thing: field, problem: 'is defined otherwise than in the archive' });
+    adopted.push(...found.adopted.map((name) => `${field}.${name}`));
   }
-  const names = new Set([...Object.keys(archived), ...(ignoreNew ? [] : Object.keys(present))]);
-  return [...names].flatMap((name) =>
-    compareConfigs(`${thing}.${name}`, archived[name] ?? null, present[name] ?? null, { ignoreNew }),
-  );
+  for (const field of Object.keys(present)) {
+    if (exact && !Object.hasOwn(archived, field))
+      differences.push({ thing: field, problem: 'is on the server, but not in the archive' });
+  }
+  return { differences, adopted };
+}
+
+/** An index without parameters is written as its type alone. */
+function definition(index: Lossless): Lossless {
+  return typeof index === 'string' ? { type: index } : index;
+}
+
+/** Nothing, or an object of which nothing is set. */
+function isUnset(value: Lossless): boolean {
+  return value == null || (isObject(value) && Object.values(value).every(isUnset));
+}
+
+function isOff(strict: Lossless): boolean {
+  return !isObject(strict) || strict.enabled !== true;
 }
 
 function isObject(value: Lossless): value is Record<string, Lossless> {

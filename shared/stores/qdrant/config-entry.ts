@@ -3,7 +3,8 @@ import { z } from 'zod';
 import type { EntryReader, IndexEntry } from '../../archive/types.ts';
 import { IntegrityError, InvalidInputError } from '../../errors.ts';
 import { type ConfigView, type Lossless, losslessText, viewConfig } from './collections.ts';
-import { FOLDER, parseEntryName } from './names.ts';
+import { FOLDER, isReserved, parseEntryName } from './names.ts';
+import { isDotSegment } from './paths.ts';
 
 /** Bytes that a collection's configuration may have; real ones have a few thousand. */
 const CONFIG_BYTES_MAX = 4 * 1024 ** 2;
@@ -12,16 +13,19 @@ const COLLECTIONS_MAX = 10_000;
 
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const Count = z.number().int().nonnegative();
+/** Names that would lead to another address, or be taken for something that a job of ours made for a while. */
+const isUsable = (name: string) => !isDotSegment(name) && !isReserved(name);
+const UNUSABLE = 'is reserved';
 
 /** What we read ourselves of `vectors/<collection>.config.json`; docs/stores/qdrant.md describes it. */
 const ConfigEntryView = z.looseObject({
   entry_version: z.literal(1),
-  collection: z.string().min(1).max(255),
+  collection: z.string().min(1).max(255).refine(isUsable, UNUSABLE),
   method: z.enum(['snapshot', 'points']),
   /** Why that method was taken. */
   reason: z.string(),
   server_version: z.string(),
-  aliases: z.array(z.string().min(1).max(512)).max(1000),
+  aliases: z.array(z.string().min(1).max(512).refine(isUsable, UNUSABLE)).max(1000),
   filter: z
     .strictObject({ key: z.string(), value: z.union([z.string(), z.number(), z.boolean()]) })
     .nullable(),
@@ -100,7 +104,9 @@ export async function readCollections(archive: EntryReader): Promise<ArchivedCol
     const config = entry && (await readConfig(archive, entry));
     if (!config) {
       if (!snapshot || chunks > 0) throw missing(`${FOLDER}${part}.config.json`, 'is missing');
-      collections.push({ name: decodePart(part), part, snapshot });
+      const name = decodePart(part);
+      if (!isUsable(name)) throw missing(`${FOLDER}${part}.snapshot`, 'has a name that is reserved');
+      collections.push({ name, part, snapshot });
       continue;
     }
     if (config.method === 'snapshot' && !snapshot) throw missing(`${FOLDER}${part}.snapshot`, 'is missing');
@@ -119,6 +125,12 @@ export async function readCollections(archive: EntryReader): Promise<ArchivedCol
   }
   const names = new Set(collections.map(({ name }) => name));
   if (names.size !== collections.length) throw missing(FOLDER, 'holds a collection twice');
+  const aliases = new Set<string>();
+  for (const alias of collections.flatMap(({ config }) => config?.aliases ?? [])) {
+    if (names.has(alias) || aliases.has(alias))
+      throw missing(FOLDER, `uses the name ${JSON.stringify(alias)} twice`);
+    aliases.add(alias);
+  }
   return collections.sort((left, right) => (left.name < right.name ? -1 : 1));
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isDotSegment } from './paths.ts';
 
 /** Seconds until a call that should answer at once is given up. Snapshots have limits of their own. */
 const TIMEOUT_SECONDS_DEFAULT = 60;
@@ -25,7 +26,17 @@ export type QdrantConnection = z.infer<typeof QdrantConnection>;
 /** Which part of the server belongs to the knowledge base. */
 export const QdrantScope = z.strictObject({
   /** Names of collections, or aliases of them; absent for every collection of the server. */
-  collections: z.array(z.string().min(1).max(255)).min(1).max(1000).optional(),
+  collections: z
+    .array(
+      z
+        .string()
+        .min(1)
+        .max(255)
+        .refine((name) => !isDotSegment(name), 'can\'t be "." or ".."'),
+    )
+    .min(1)
+    .max(1000)
+    .optional(),
   /** Only the points whose payload has this value at this key, as in LightRAG's shared collections. */
   filter: z
     .strictObject({

@@ -5,8 +5,11 @@ import {
   type Alias,
   type AliasAction,
   aliasesOf,
+  type ConfigView,
   changeAliases,
   comparableText,
+  denseVectors,
+  dropCollection,
   type Lossless,
   listAliases,
   losslessText,
@@ -14,16 +17,56 @@ import {
   tidy,
 } from './collections.ts';
 import type { ArchivedCollection, ConfigEntry } from './config-entry.ts';
+import type { QdrantScope } from './connection.ts';
+import { temporaryPrefix } from './names.ts';
 import { collectionPath, pathSegment } from './paths.ts';
+import { findCollections } from './scope.ts';
 
 /** Milliseconds that the server may take to build a payload index over a large collection. */
 const INDEX_TIMEOUT_MS = 10 * 60_000;
 
 const Parts = z.looseObject({ params: z.looseObject({}), optimizer_config: z.looseObject({}) });
 
+/** Settings of an archive that a new collection is given. Everything else would be an instruction, such as `init_from`. */
+const CREATED_WITH = {
+  params: [
+    'vectors',
+    'sparse_vectors',
+    'shard_number',
+    'sharding_method',
+    'replication_factor',
+    'write_consistency_factor',
+    'on_disk_payload',
+  ],
+  config: ['hnsw_config', 'wal_config', 'quantization_config', 'metadata'],
+};
+/** Settings in `params` that can only be changed on a collection that exists. */
+const CHANGED_LATER = ['read_fan_out_factor', 'read_fan_out_delay_ms'];
+/** Settings in `config` that are written in another way, or read only. */
+const ELSEWHERE = ['params', 'optimizer_config', 'strict_mode_config', 'uuid'];
+
+/** Settings of a collection in an archive that this version does not know, and does not write. */
+export function unknownSettings(config: Lossless): string[] {
+  const { params, ...rest } = Parts.parse(config);
+  const known = { params: new Set([...CREATED_WITH.params, ...CHANGED_LATER]) };
+  const top = new Set([...CREATED_WITH.config, ...ELSEWHERE]);
+  return [
+    ...Object.keys(rest).filter((key) => !top.has(key)),
+    ...Object.keys(params)
+      .filter((key) => !known.params.has(key))
+      .map((key) => `params.${key}`),
+  ];
+}
+
+function pick(settings: Readonly<Record<string, Lossless>>, keys: readonly string[]) {
+  return Object.fromEntries(
+    keys.filter((key) => Object.hasOwn(settings, key)).map((key) => [key, settings[key]]),
+  );
+}
+
 /**
  * Creates a collection as the archive describes it, under a name that may be another, without building vector indexes
- * yet and without strict mode: `settleCollection` turns both on when the points are in.
+ * yet and without strict mode, whatever the server's default is: `settleCollection` sets both when the points are in.
  */
 export async function createCollection(
   client: QdrantClient,
@@ -31,10 +74,63 @@ export async function createCollection(
   { config, view }: NonNullable<ArchivedCollection['config']>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { params, optimizer_config, strict_mode_config: _later, ...rest } = Parts.parse(config);
+  const { params, optimizer_config, ...rest } = Parts.parse(config);
   const deferred = defersIndexing(view) ? { ...optimizer_config, indexing_threshold: 0 } : optimizer_config;
-  const body = losslessText(tidy({ ...params, ...rest, optimizers_config: deferred }));
+  const body = losslessText(
+    tidy({
+      ...pick(params, CREATED_WITH.params),
+      ...pick(rest, CREATED_WITH.config),
+      optimizers_config: deferred,
+    }),
+  );
   await client.call('PUT', collectionPath(name), { body, signal });
+  await disableStrictMode(client, name, signal);
+}
+
+/** Switches strict mode off where the server's default has switched it on for a new collection. */
+export async function disableStrictMode(
+  client: QdrantClient,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const state = await readCollection(client, name, signal);
+  if (!state?.view.strict_mode_config?.enabled) return;
+  const body = '{"strict_mode_config":{"enabled":false}}';
+  await client.call('PATCH', collectionPath(name), { body, signal });
+}
+
+/** Name of the empty collection by which a server's own defaults are read. */
+function defaultsName(jobId: string): string {
+  return `${temporaryPrefix(jobId)}defaults`;
+}
+
+/**
+ * Whether vectors of a new collection are on disk where nobody says so. It is a setting of the server, which no call
+ * tells, so an empty collection is created and removed again. Snapshots depend on it: a server refuses one whose
+ * vectors leave the setting open while its own default is set (Qdrant 1.16).
+ */
+export async function defaultOnDisk(
+  client: QdrantClient,
+  { jobId, signal }: LegContext,
+): Promise<boolean | undefined> {
+  const name = defaultsName(jobId);
+  await dropCollection(client, name, signal);
+  try {
+    await client.call('PUT', collectionPath(name), {
+      body: '{"vectors":{"size":1,"distance":"Dot"}}',
+      signal,
+    });
+    const state = await readCollection(client, name, signal);
+    const vector = state && denseVectors(state.view)[''];
+    return vector?.on_disk ?? undefined;
+  } finally {
+    await dropCollection(client, name, signal);
+  }
+}
+
+/** True where the vectors of a collection leave it to the server whether they are on disk. */
+export function leavesOnDiskOpen(view: ConfigView): boolean {
+  return Object.values(denseVectors(view)).some((vector) => vector.on_disk == null);
 }
 
 /** Sets what `createCollection` left out, and the payload indexes. May be repeated. */
@@ -45,11 +141,14 @@ export async function settleCollection(
   signal: AbortSignal,
 ): Promise<void> {
   await reconcileIndexes(client, name, config.payload_indexes, { drop: true, signal });
-  const { optimizer_config, strict_mode_config } = Parts.parse(config.config) as {
+  const { params, optimizer_config, strict_mode_config } = Parts.parse(config.config) as {
+    params: Record<string, Lossless>;
     optimizer_config: { indexing_threshold?: Lossless };
     strict_mode_config?: Lossless;
   };
+  const later = tidy(pick(params, CHANGED_LATER)) as Record<string, Lossless>;
   const changes = {
+    ...(Object.keys(later).length === 0 ? {} : { params: later }),
     ...(defersIndexing(config.view)
       ? { optimizers_config: { indexing_threshold: optimizer_config.indexing_threshold } }
       : {}),
@@ -86,30 +185,57 @@ export async function reconcileIndexes(
 }
 
 /**
- * Brings aliases to what the archive says, all of a server at one instant: those that lead elsewhere are turned, and
- * with `exact` those that the archive's collections had not are removed.
+ * Aliases that the archive has of its collections and that lead to a collection on the server which is none of the
+ * restore's business: somebody turned them since, or never knew of ours. They stay as they are.
+ *
+ * @param owned collections that the restore may change
+ */
+export function foreignAliases(
+  present: readonly Alias[],
+  collections: readonly ArchivedCollection[],
+  owned: ReadonlySet<string>,
+): Alias[] {
+  const wanted = new Set(collections.flatMap(({ config }) => config?.aliases ?? []));
+  return present.filter(({ alias, collection }) => wanted.has(alias) && !owned.has(collection));
+}
+
+/** The collections that a restore may change: those of the archive, and those that the scope has on the server. */
+export async function ownedCollections(
+  client: QdrantClient,
+  scope: QdrantScope,
+  collections: readonly ArchivedCollection[],
+  signal: AbortSignal,
+): Promise<Set<string>> {
+  const { names } = await findCollections(client, scope, signal);
+  return new Set([...names, ...collections.map(({ name }) => name)]);
+}
+
+/**
+ * Brings the aliases of the restore's collections to what the archive says, all of them at one instant; with `exact`
+ * those that the archive does not have are removed. An alias that leads to any other collection is not touched.
  */
 export async function reconcileAliases(
   client: QdrantClient,
   collections: readonly ArchivedCollection[],
-  { exact }: { exact: boolean },
-  context: LegContext,
+  { exact, owned }: { exact: boolean; owned: ReadonlySet<string> },
+  { signal }: LegContext,
 ): Promise<void> {
-  const present = await listAliases(client, context.signal);
-  await changeAliases(client, aliasActions(present, collections, exact), context.signal);
+  const present = await listAliases(client, signal);
+  const foreign = new Set(foreignAliases(present, collections, owned).map(({ alias }) => alias));
+  await changeAliases(client, aliasActions(present, collections, { exact, foreign }), signal);
 }
 
 function aliasActions(
   present: readonly Alias[],
   collections: readonly ArchivedCollection[],
-  exact: boolean,
+  { exact, foreign }: { exact: boolean; foreign: ReadonlySet<string> },
 ): AliasAction[] {
   const actions: AliasAction[] = [];
   for (const { name, config } of collections) {
     if (!config) continue;
     for (const alias of config.aliases) {
       const other = present.find((entry) => entry.alias === alias);
-      if (other?.collection === name) continue;
+      if (other?.collection === name || foreign.has(alias)) continue;
       if (other) {
         if (!exact) continue;
         actions.push({ delete_alias: { alias_name: alias } });

@@ -9,6 +9,7 @@ import type { QdrantClient } from './client.ts';
 import { aliasesOf, type CollectionState, limitsOf, listAliases, readCollection } from './collections.ts';
 import { type ConfigEntry, configEntryBytes } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
+import { defaultOnDisk, leavesOnDiskOpen } from './create.ts';
 import { chooseMethod } from './method.ts';
 import { configEntryName, pointsEntryName, snapshotEntryName } from './names.ts';
 import { countPoints, digestFirst, scroll } from './points.ts';
@@ -174,6 +175,13 @@ async function begin(job: CollectionExport): Promise<Within> {
     peers: scope.filter || scope.method === 'points' ? 1 : await countPeers(client, context.signal),
   });
   if (choice.method === 'points') return pointsFromStart(choice.reason);
+  if (leavesOnDiskOpen(state.view) && (await defaultOnDisk(client, context)) !== undefined) {
+    if (scope.method !== 'snapshot') return pointsFromStart(UNLOADABLE);
+    throw new InvalidInputError(`Collection "${name}" can't be saved by snapshot: ${UNLOADABLE}.`, {
+      remedy:
+        'Set "method" to "auto" or "points" in the scope of the vectors, or remove storage.collection.vectors.on_disk from the configuration of the server.',
+    });
+  }
   for (let tries = 0; tries < SNAPSHOT_TRIES; tries++) {
     const before = await measure(job);
     const snapshot = await createSnapshot(client, name, context);
@@ -200,6 +208,10 @@ async function begin(job: CollectionExport): Promise<Within> {
   }
   return pointsFromStart('it is being written to, and a snapshot of it could not be proved');
 }
+
+/** Why a server's own defaults may stand against a snapshot: see {@link defaultOnDisk}. */
+const UNLOADABLE =
+  "it is older than the server's default for vectors.on_disk, and a snapshot of it could not be loaded again";
 
 function pointsFromStart(reason: string): PointsState {
   const points = { count: 0, digest: new MultisetDigest().hex(), digested: 0 };

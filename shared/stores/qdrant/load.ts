@@ -8,7 +8,14 @@ import type { QdrantClient } from './client.ts';
 import { comparableText, dropCollection, limitsOf, readCollection } from './collections.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
-import { createCollection, reconcileAliases, reconcileIndexes, settleCollection } from './create.ts';
+import {
+  createCollection,
+  disableStrictMode,
+  ownedCollections,
+  reconcileAliases,
+  reconcileIndexes,
+  settleCollection,
+} from './create.ts';
 import { NO_LIMITS } from './limits.ts';
 import { pointsEntries, temporaryName } from './names.ts';
 import { countPoints } from './points.ts';
@@ -62,7 +69,10 @@ export async function loadQdrant(
   await reconcileAliases(
     client,
     collections,
-    { exact: options.mode === 'replace' && !scope.filter },
+    {
+      exact: options.mode === 'replace' && !scope.filter,
+      owned: await ownedCollections(client, scope, collections, context.signal),
+    },
     context,
   );
   return { cursor: null, tallies };
@@ -130,6 +140,8 @@ async function replaceBySnapshot(
     await dropCollection(client, name, signal);
   }
   await uploadSnapshot(client, name, file, context);
+  // A collection that is created by its snapshot gets the server's default where it had no strict mode itself.
+  if (config && !config.view.strict_mode_config?.enabled) await disableStrictMode(client, name, signal);
   if (config) await reconcileIndexes(client, name, config.payload_indexes, { drop: true, signal });
 }
 

@@ -75,6 +75,11 @@ export function isTemporary(collection: string): boolean {
   return collection.startsWith(TEMPORARY);
 }
 
+/** True for names that only jobs of ours give, to aliases and collections that are removed again. */
+export function isReserved(name: string): boolean {
+  return name.startsWith(MARK) || name.startsWith(TEMPORARY);
+}
+
 /** File name of the snapshots that a restore uploads: Qdrant keeps an uploaded file until somebody deletes it. */
 export function uploadName(jobId: string): string {
   return `${temporaryPrefix(jobId)}snapshot`;

@@ -2,12 +2,14 @@ import { z } from 'zod';
 import type { EntryReader } from '../../archive/types.ts';
 import { addTallies, MultisetDigest, type Tallies } from '../../digest.ts';
 import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../port.ts';
+import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { readArchivedPoints } from './archived-points.ts';
 import type { QdrantClient } from './client.ts';
 import { aliasesOf, limitsOf, listAliases, readCollection, vectorLayout } from './collections.ts';
-import { compareConfigs, roundedVectors, samePoint } from './compare.ts';
+import { compareIndexes, compareSettings, roundedVectors, samePoint } from './compare.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
+import { foreignAliases, ownedCollections, unknownSettings } from './create.ts';
 import { pointsEntries } from './names.ts';
 import { compareIds, type PointText } from './point-text.ts';
 import { countPoints, digestFirst, scroll } from './points.ts';
@@ -52,7 +54,17 @@ export async function verifyQdrant(
   while (cursor.at < collections.length) {
     const collection = collections[cursor.at];
     if (!collection) break;
-    const job: CollectionCheck = { client, scope, archive, options, version, collection, context, findings };
+    const job: CollectionCheck = {
+      client,
+      scope,
+      archive,
+      options,
+      version,
+      collections,
+      collection,
+      context,
+      findings,
+    };
     if (cursor.chunks === null) cursor = await checkCollection(job, cursor);
     else if (collection.config?.rewritten_ids) cursor = await checkById(job, cursor);
     else cursor = await checkPoints(job, cursor);
@@ -67,6 +79,7 @@ interface CollectionCheck {
   readonly archive: EntryReader;
   readonly options: RestoreOptions;
   readonly version: string;
+  readonly collections: readonly ArchivedCollection[];
   readonly collection: ArchivedCollection;
   readonly context: LegContext;
   readonly findings: Findings;
@@ -127,21 +140,37 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
     return following;
   }
   const shared = options.mode === 'merge' || scope.filter !== undefined;
-  const differences = shared
-    ? vectorLayout(state.view) === vectorLayout(config.view)
-      ? []
-      : [{ thing: `vectors of collection ${name}`, problem: 'have another layout than in the archive' }]
-    : compareConfigs(`setting ${name}`, config.config, state.config, {
-        ignoreNew: config.server_version !== version,
-      });
-  differences.push(
-    ...compareConfigs(`payload index ${name}`, config.payload_indexes, state.indexes, {
-      ignoreNew: shared || config.server_version !== version,
-    }),
-  );
-  const aliases = aliasesOf(await listAliases(client, signal), name);
+  const otherVersion = minorOf(config.server_version) !== minorOf(version);
+  const differences: Difference[] = [];
+  if (vectorLayout(state.view) !== vectorLayout(config.view)) {
+    differences.push({
+      thing: `vectors of collection ${name}`,
+      problem: 'have another layout than in the archive',
+    });
+  }
+  const unknown = new Set(unknownSettings(config.config));
+  const settings = shared
+    ? { differences: [], adopted: [] }
+    : compareSettings(config.config, state.config, { otherVersion });
+  const indexes = compareIndexes(config.payload_indexes, state.indexes, {
+    exact: !shared && !otherVersion,
+    otherVersion,
+  });
+  const adopted = [...settings.adopted, ...indexes.adopted.map((field) => `payload index ${field}`)];
+  for (const { thing, problem } of settings.differences) {
+    if (unknown.has(thing.split('.', thing.startsWith('params.') ? 2 : 1).join('.'))) adopted.push(thing);
+    else differences.push({ thing: `setting ${name}.${thing}`, problem });
+  }
+  for (const { thing, problem } of indexes.differences) {
+    differences.push({ thing: `payload index ${name}.${thing}`, problem });
+  }
+  if (adopted.length > 0) job.context.warn(adoptedSettings(name, adopted));
+  const present = await listAliases(client, signal);
+  const aliases = aliasesOf(present, name);
+  const owned = await ownedCollections(client, scope, job.collections, signal);
+  const foreign = new Set(foreignAliases(present, job.collections, owned).map(({ alias }) => alias));
   for (const alias of config.aliases) {
-    if (!aliases.includes(alias) && !shared) {
+    if (!aliases.includes(alias) && !foreign.has(alias) && !shared) {
       differences.push({ thing: `alias ${alias}`, problem: `does not lead to collection ${name}` });
     }
   }
@@ -162,6 +191,20 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
     findings.add(`collection ${name}`, `differs from the archive within its first ${points.digested} points`);
   }
   return following;
+}
+
+/** Major and minor number of a version: settings do not change with the patch. */
+function minorOf(version: string): string {
+  return version.split('.', 2).join('.');
+}
+
+function adoptedSettings(collection: string, names: readonly string[]): StoreWarning {
+  return {
+    code: 'settings-of-the-server',
+    text: `Collection "${collection}" has settings that the archive leaves open or that this server's version does not have: the server's own apply.`,
+    count: names.length,
+    samples: names.slice(0, WARNING_SAMPLES_MAX),
+  };
 }
 
 /** Compares points entries with the server's points, until the time is up or all are through. */

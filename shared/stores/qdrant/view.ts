@@ -6,7 +6,8 @@ import type { Route, Wishes } from '../port.ts';
 import { splitLines } from './archived-points.ts';
 import { type ArchivedCollection, configEntryBytes, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
-import { entryPart, FOLDER, parseEntryName } from './names.ts';
+import { entryPart, FOLDER, isReserved, parseEntryName } from './names.ts';
+import { isDotSegment } from './paths.ts';
 import { CompactJson, canonicalObject, compareIds, type PointText, parsePointLine } from './point-text.ts';
 
 /** Which collections are restored, and under which names: see `StoreAdapter.route`. */
@@ -38,6 +39,9 @@ export async function routeVectors(
         `collections "${twin}" and "${name}" would both be called "${to}"`,
         'Give them two names.',
       );
+    }
+    if (isDotSegment(to) || isReserved(to)) {
+      throw refused(`"${to}" can't be the name of a collection`, 'Choose another name.');
     }
     names[name] = to;
   }

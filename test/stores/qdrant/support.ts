@@ -10,6 +10,7 @@ import type {
   VerifyLeg,
 } from '../../../shared/stores/port.ts';
 import { QdrantStore, qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
+import type { StoreWarning } from '../../../shared/stores/warning.ts';
 import { servers } from '../../servers.ts';
 
 export const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'overwrite' };
@@ -156,19 +157,21 @@ let jobs = 0;
 export function legContext(
   looks = Number.POSITIVE_INFINITY,
   jobId?: string,
-): LegContext & { logged: string[] } {
+): LegContext & { logged: string[]; warned: StoreWarning[] } {
   let left = looks;
   const logged: string[] = [];
+  const warned: StoreWarning[] = [];
   return {
     jobId: jobId ?? `job-${process.pid}-${Date.now()}-${jobs++}`,
     timeLeft: () => (left-- > 0 ? 600_000 : 0),
     signal: new AbortController().signal,
     progress: () => undefined,
-    warn: () => undefined,
+    warn: (warning) => void warned.push(warning),
     log: (message, fields) => {
       logged.push(`${message} ${JSON.stringify(fields ?? {})}`);
     },
     logged,
+    warned,
   };
 }
 
@@ -273,16 +276,26 @@ export async function restoreAll(
   archive: EntryReader,
   options: RestoreOptions = REPLACE,
   looks = Number.POSITIVE_INFINITY,
-): Promise<{ problems: readonly string[]; verified: VerifyLeg[]; loaded: Leg[]; jobId: string }> {
+): Promise<{
+  problems: readonly string[];
+  verified: VerifyLeg[];
+  loaded: Leg[];
+  jobId: string;
+  warned: StoreWarning[];
+}> {
   const { jobId } = legContext();
-  const next = () => legContext(looks, jobId);
+  const warned: StoreWarning[] = [];
+  const next = () => ({
+    ...legContext(looks, jobId),
+    warn: (warning: StoreWarning) => void warned.push(warning),
+  });
   const problems = await store.admits(archive, options, next());
-  if (problems.length > 0) return { problems, verified: [], loaded: [], jobId };
+  if (problems.length > 0) return { problems, verified: [], loaded: [], jobId, warned };
   await runLegs((cursor, context) => store.clear(archive, options, cursor, context), next);
   const loaded = await runLegs((cursor, context) => store.load(archive, options, cursor, context), next);
   const verified = await runLegs((cursor, context) => store.verify(archive, options, cursor, context), next);
   await runLegs((cursor, context) => store.finish(options, cursor, context), next);
-  return { problems, verified, loaded, jobId };
+  return { problems, verified, loaded, jobId, warned };
 }
 
 /** All differences of all legs of a verification. */
