@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { addTallies, MultisetDigest, type Tally } from '../shared/digest.ts';
+import { fc } from './fast-check.ts';
 
 const record = fc.oneof(fc.string({ unit: 'grapheme' }), fc.uint8Array());
 

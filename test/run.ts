@@ -6,6 +6,7 @@
  * Most tests wait most of the time, so several run at once. Each Jest worker has servers, and a deployed stack, of its
  * own: a lane, which serves one test file at a time.
  */
+import { randomInt } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { localFolder, ROOT } from '../local/folders.ts';
@@ -19,6 +20,8 @@ import { type Group, selectTests, TIERS, type Tier } from './runner/tiers.ts';
 
 /** Test files of each group that run at the same time, for two cores. Those of the stack wait most. */
 const WORKERS: Readonly<Record<Group, number>> = { quick: 1, stores: 2, stack: 3 };
+/** The variable that test/seed.ts reads. */
+const SEED = 'NGBAK_TEST_SEED';
 const SLOWEST_PRINTED = 10;
 /** Files that take so many seconds are recorded, to be started first. */
 const SLOW_SECONDS = 5;
@@ -53,6 +56,7 @@ async function runGroup(
   options: {
     readonly args: readonly string[];
     readonly nightly: boolean;
+    readonly seed: string;
     readonly folder: string;
     readonly signal: AbortSignal;
   },
@@ -74,6 +78,7 @@ async function runGroup(
       // Programs that tests start share compiled code, which halves the time they need to begin.
       NODE_COMPILE_CACHE: join(options.folder, 'compile-cache'),
       ...(options.nightly ? { NGBAK_TEST_NIGHTLY: '1' } : {}),
+      [SEED]: options.seed,
       NGBAK_TEST_LANES: JSON.stringify(servers),
     },
     folder: await mkdtemp(join(options.folder, `${group}-`)),
@@ -122,11 +127,13 @@ async function main(interrupted: AbortSignal): Promise<Outcome> {
   const { tier, args } = parseArguments(process.argv.slice(2));
   const nightly = tier === 'nightly';
   const groups = [...(await selectTests(tier, args))];
+  const seed = process.env[SEED] ?? String(randomInt(1, 2 ** 31));
+  say(`seed ${seed}; ${SEED}=${seed} repeats what is random`);
   await mkdir(localFolder(), { recursive: true });
   const folder = await mkdtemp(join(localFolder(), 'test-run-'));
   const lanes = new Lanes({ signal: interrupted, nightly });
   try {
-    const options = { args, nightly, folder, signal: interrupted };
+    const options = { args, nightly, seed, folder, signal: interrupted };
     const run = ([group, files]: [Group, string[]]) => runGroup(group, files, lanes, options);
     // Groups share servers that run already, and so do not run beside each other there.
     const outcomes = usesRunningServers()

@@ -1,8 +1,8 @@
 import { beforeAll, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { AccessList, Authenticator, newApiKey } from '../../shared/api/access.ts';
 import { type Api, documentOf, makeApi } from '../../shared/api/app.ts';
 import { Problem } from '../../shared/api/problem.ts';
+import { fc } from '../fast-check.ts';
 import { freshContext } from '../operations/context.ts';
 
 /** Many callers, so that none is refused for calling too often. */

@@ -7,7 +7,6 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { afterAll, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { combineCrc32 } from '../../shared/archive/crc32.ts';
 import { OBJECT_BYTES_MAX } from '../../shared/archive/limits.ts';
 import { encodeNamePart } from '../../shared/archive/names.ts';
@@ -17,6 +16,7 @@ import { resumableSha256 } from '../../shared/archive/sha256.ts';
 import { bufferSource } from '../../shared/archive/sources.ts';
 import { verifyArchive } from '../../shared/archive/verify.ts';
 import { missing, testUnless } from '../conditions.ts';
+import { fc } from '../fast-check.ts';
 import { buildArchive, readAll } from './build.ts';
 
 const run = promisify(execFile);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { endOfRetention, planRetention, type RetainedBackup } from '../../shared/retention/plan.ts';
 import { RetentionPolicy } from '../../shared/retention/policy.ts';
+import { fc } from '../fast-check.ts';
 import { idAt } from '../support/backup-id.ts';
 
 const DAY = 24 * 60 * 60 * 1000;

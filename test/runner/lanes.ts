@@ -66,8 +66,8 @@ export class Lanes {
     try {
       const stack = await startStack({
         signal: this.#signal,
-        // State machines wait a tenth of the time between attempts; at night, all of it.
-        environment: { ...(this.#nightly ? {} : { SFN_WAIT_SCALE: '0.1' }), ...process.env },
+        // State machines wait a quarter of the time between attempts; at night, all of it.
+        environment: { ...(this.#nightly ? {} : { SFN_WAIT_SCALE: '0.25' }), ...process.env },
         onProgress: ({ service, text }) => {
           onProgress(`${service}: ${text}`);
           if (!text.startsWith('installing')) past.add(service);

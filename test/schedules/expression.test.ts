@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { parseExpression } from '../../shared/schedules/expression.ts';
+import { fc } from '../fast-check.ts';
 
 /** The next runs of an expression, as ISO 8601 to the minute. */
 function next(expression: string, after: string, count = 3, zone = 'UTC'): string[] {

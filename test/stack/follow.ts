@@ -52,6 +52,8 @@ export interface Progress {
   readonly entered: ReadonlyMap<string, number>;
   /** Attempts that ended because their function's process was gone. */
   readonly killed: number;
+  /** Attempts that failed, for whatever reason. */
+  readonly failed: number;
   /** By state, milliseconds from its first entry to its last exit. */
   readonly durations: ReadonlyMap<string, number>;
 }
@@ -70,6 +72,7 @@ export async function progressOf(sfn: SFNClient, executionArn: string): Promise<
   const since = new Map<string, number>();
   const durations = new Map<string, number>();
   let killed = 0;
+  let failed = 0;
   for await (const event of history(sfn, executionArn)) {
     const at = event.timestamp?.getTime() ?? 0;
     const entry = event.stateEnteredEventDetails?.name;
@@ -83,10 +86,11 @@ export async function progressOf(sfn: SFNClient, executionArn: string): Promise<
       open.set(exit, (open.get(exit) ?? 0) - 1);
       durations.set(exit, at - (since.get(exit) ?? at));
     }
+    if (event.taskFailedEventDetails) failed++;
     if (event.taskFailedEventDetails?.error === 'Runtime.ExitError') killed++;
   }
   const running = [...open].filter(([, count]) => count > 0).map(([name]) => name);
-  return { status, running, entered, killed, durations };
+  return { status, running, entered, killed, failed, durations };
 }
 
 async function* history(sfn: SFNClient, executionArn: string): AsyncGenerator<HistoryEvent> {

@@ -1,9 +1,14 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { NIGHTLY } from '../nightly.ts';
+import { SEED } from '../seed.ts';
 import { type Blow, killableStates, measure, type Outcome, randomNumbers, strike } from './kill-sweep.ts';
 import { type Prepared, prepareTrial, type Side } from './restore-trial.ts';
 
 /** Some states end within the milliseconds between two looks: those are tried again, so often at most. */
 const TRIES_AGAIN_MAX = 8;
+
+/** Restores that are killed at a random instant. */
+const RANDOM_KILLS = NIGHTLY ? 50 : 5;
 
 let prepared: Prepared;
 /** What is there, and what comes next: after each restore, they change places. */
@@ -17,7 +22,7 @@ beforeAll(async () => {
   await measure(trial, before);
   usual = await measure(trial, now);
   sides = [now, before];
-}, 300_000);
+}, 60_000 * RANDOM_KILLS);
 
 afterAll(() => prepared.remove());
 
@@ -45,14 +50,16 @@ test('a function that is killed in any state leaves the archive or what was ther
   expect(missed).toEqual([]);
 }, 900_000);
 
-test('functions that are killed at random instants leave the archive or what was there before, and no trace', async () => {
-  const seed = Date.now() % 1_000_000;
-  console.log(`seed of the instants: ${seed}`);
-  const random = randomNumbers(seed);
-  for (let i = 0; i < 5; i++) {
-    await expectWhole({
-      atMs: random() * usual.total,
-      choose: (running) => running[Math.floor(random() * running.length)] ?? '',
-    });
-  }
-}, 300_000);
+test(
+  'functions that are killed at random instants leave the archive or what was there before, and no trace',
+  async () => {
+    const random = randomNumbers(SEED);
+    for (let i = 0; i < RANDOM_KILLS; i++) {
+      await expectWhole({
+        atMs: random() * usual.total,
+        choose: (running) => running[Math.floor(random() * running.length)] ?? '',
+      });
+    }
+  },
+  60_000 * RANDOM_KILLS,
+);

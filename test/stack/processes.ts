@@ -51,6 +51,25 @@ export async function processorTime(functionName: string): Promise<number> {
   return ticks;
 }
 
+/** Between two looks at the processor time of functions, and how many of them must find it unchanged. */
+const IDLE_LOOK_MS = 100;
+const IDLE_LOOKS = 5;
+const IDLE_DEADLINE_MS = 60_000;
+
+/** Waits until no process of these functions works any more. */
+export async function untilIdle(functionNames: readonly string[]): Promise<void> {
+  const names = [...new Set(functionNames)];
+  const deadline = Date.now() + IDLE_DEADLINE_MS;
+  let before = '';
+  for (let looks = 0; looks < IDLE_LOOKS; ) {
+    if (Date.now() > deadline) throw new Error(`The functions are still at work: ${names.join(', ')}.`);
+    await new Promise((done) => setTimeout(done, IDLE_LOOK_MS));
+    const now = (await Promise.all(names.map(processorTime))).join();
+    looks = now === before ? looks + 1 : 0;
+    before = now;
+  }
+}
+
 async function ticksOf(pid: number): Promise<number> {
   try {
     // After the name in parentheses: utime and stime are the 12th and 13th fields (proc_pid_stat(5)).

@@ -7,9 +7,10 @@ import { confirmationKey, lockKey } from '../../shared/bucket/layout.ts';
 import { answerConfirmation } from '../../shared/restore/confirmation.ts';
 import { jobIdsOfUpload, UploadEvent } from '../../shared/restore/plan.ts';
 import { createRestoreRequest } from '../../shared/restore/request.ts';
-import { progressOf } from './follow.ts';
+import { functionStates, progressOf } from './follow.ts';
 import { sleep } from './harness.ts';
 import { look } from './kill-sweep.ts';
+import { untilIdle } from './processes.ts';
 import {
   begin,
   DEADLINE_MS,
@@ -101,7 +102,8 @@ test('a backup that is cancelled while it exports leaves nothing, although its f
   expect(await stack.waitForJob(name)).toMatchObject({ state: 'cancelled' });
   await expectAsBefore(name);
   // Functions of a stopped execution are not stopped: what they write when it is cleaned up goes as well.
-  await sleep(3000);
+  const states = await functionStates(stack.sfn, stack.output('BackupStateMachineArn'));
+  await untilIdle(states.map(({ functionName }) => functionName));
   await expectAsBefore(name);
 });
 

@@ -12,6 +12,7 @@ import { OwnNeo4j } from '../stores/neo4j/own-server.ts';
 import { OwnServer, startMeddler } from '../stores/qdrant/own-server.ts';
 import { smallDiskMissing } from '../stores/small-disk.ts';
 import { secretName } from './context.ts';
+import { progressOf } from './follow.ts';
 import { sleep } from './harness.ts';
 import { look } from './kill-sweep.ts';
 import {
@@ -105,6 +106,17 @@ async function restoreWhile(happens: () => unknown, isTime = loads): Promise<Fol
   }
   await happens();
   return followed;
+}
+
+/** Waits until the restore has met a fault, or has ended. */
+async function untilAnAttemptFailed({ executions: [execution = ''] }: Followed): Promise<void> {
+  const deadline = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const progress = await progressOf(prepared.trial.stack.sfn, execution);
+    if (progress && (progress.failed > 0 || progress.status !== 'RUNNING')) return;
+    if (Date.now() > deadline) throw new Error('No attempt failed.');
+    await sleep(LOOK_MS);
+  }
 }
 
 /** Waits until the way back of a restore has begun: its job is there before it writes anything. */
@@ -265,7 +277,7 @@ describe('a restore whose store fails while it is loaded', () => {
   test('because its server was killed goes on when that is there again', async () => {
     const { trial, before, now } = prepared;
     const followed = await restoreWhile(() => qdrant.kill());
-    await sleep(1000);
+    await untilAnAttemptFailed(followed);
     await qdrant.up();
     const job = await trial.stack.waitForJob(followed.jobId);
     expect(['completed', 'rolled_back']).toContain(job.state);

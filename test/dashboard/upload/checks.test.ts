@@ -1,11 +1,11 @@
 import { gzipSync } from 'node:zlib';
 import { expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { checkContent, checkNameAndSize } from '../../../dashboard/upload/archive-file.ts';
 import { backoff } from '../../../dashboard/upload/backoff.ts';
 import { cutIntoParts } from '../../../dashboard/upload/parts.ts';
 import { explainAnswer } from '../../../dashboard/upload/send-part.ts';
 import { Speed } from '../../../dashboard/upload/speed.ts';
+import { fc } from '../../fast-check.ts';
 
 test('a file with another ending, an empty one, one cut off and one too large are refused before anything is read', () => {
   expect(checkNameAndSize({ name: 'Backup.NGBAK', size: 5000 })).toBeUndefined();

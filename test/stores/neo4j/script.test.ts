@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import type { Driver } from 'neo4j-driver';
 import type { ConvertedScript } from '../../../shared/archive/ngraf-023.ts';
 import { InvalidInputError } from '../../../shared/errors.ts';
 import { convertScript } from '../../../shared/stores/neo4j/script/convert.ts';
+import { fc } from '../../fast-check.ts';
 import { exportAll, MemoryArchive, restoreAll } from '../memory-archive.ts';
 import { dropSchema, openGraph, plainDriver, run, type TestServer } from './graph.ts';
 import { privateServer, stopPrivateServer } from './server.ts';

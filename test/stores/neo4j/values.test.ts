@@ -1,5 +1,4 @@
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import {
   Date as CypherDate,
   DateTime,
@@ -15,6 +14,7 @@ import { canonicalNode, parseNodeLine, parseRelationshipLine } from '../../../sh
 import { quote } from '../../../shared/stores/neo4j/names.ts';
 import { createStatement, parseSchemaLine } from '../../../shared/stores/neo4j/schema.ts';
 import { encodeProperties, type Properties } from '../../../shared/stores/neo4j/values.ts';
+import { fc } from '../../fast-check.ts';
 
 const int64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
 const between = (min: number, max: number) => fc.bigInt({ min: BigInt(min), max: BigInt(max) });

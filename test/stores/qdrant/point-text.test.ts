@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { CompactJson, compareIds, parsePointLine } from '../../../shared/stores/qdrant/point-text.ts';
+import { fc } from '../../fast-check.ts';
 
 /** JSON with keys sorted at every depth, by another way: parsed and written again. */
 function sortedJson(value: unknown): string {

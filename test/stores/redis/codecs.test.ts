@@ -2,7 +2,6 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { readMembers } from '../../../shared/stores/redis/json-entry.ts';
 import { keyWindows, LIMITS } from '../../../shared/stores/redis/keys.ts';
@@ -11,6 +10,7 @@ import { canonicalScore, type Part, STRING_BLOCK_BYTES } from '../../../shared/s
 import { KeySpace, RedisScope, toByteString } from '../../../shared/stores/redis/scope.ts';
 import type { Position } from '../../../shared/stores/redis/sorted-keys.ts';
 import { decodePart, encodePart } from '../../../shared/stores/redis/typed-lines.ts';
+import { fc } from '../../fast-check.ts';
 
 const bytes = fc.uint8Array({ maxLength: 40 }).map((array) => Buffer.from(array));
 const anyBytes = fc.oneof(

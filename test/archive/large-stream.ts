@@ -13,14 +13,14 @@ import { verifyArchive } from '../../shared/archive/verify.ts';
 import { DRAFT } from './build.ts';
 
 const [bucket = '', mebibytes = '1024'] = process.argv.slice(2);
-const PIECE = 32 * 1024 ** 2;
-const SEGMENT = 4 * PIECE;
 const s3 = new S3Client({ forcePathStyle: true });
 const signal = new AbortController().signal;
 const peak = () => Math.round(process.resourceUsage().maxRSS / 1024);
 const peaks: Record<string, number> = {};
 
 const size = Number(mebibytes) * 1024 ** 2;
+const SEGMENT = size / 8;
+const PIECE = SEGMENT / 4;
 // Half random, half text: stored and deflated members.
 const block = Buffer.concat([randomBytes(512 * 1024), Buffer.alloc(512 * 1024, '{"id":"entity","n":1}\n')]);
 async function* pieces(from: number, to: number): AsyncGenerator<EntryPiece> {
@@ -45,7 +45,7 @@ for (let offset = 0; offset < size; offset += SEGMENT) {
     codec: 'gzip',
     tallies: () => ({}),
   }));
-  if (offset < size / 4) peaks.quarter = peak();
+  if (offset + SEGMENT <= size / 4) peaks.quarter = peak();
 }
 peaks.uploaded = peak();
 const { archive } = await composeArchive({
