@@ -13,6 +13,7 @@ import {
   type StoreProbe,
   type VerifyLeg,
 } from '../port.ts';
+import { MemoryNeed, missingMemory, refusedWrites } from './admits.ts';
 import { readArchive } from './archive-records.ts';
 import { clearKeys, clearTemporary } from './clear.ts';
 import { RedisClient, RedisConnection } from './client.ts';
@@ -23,7 +24,7 @@ import { planKeys, probeKeys } from './probe.ts';
 import { KeyReader } from './read.ts';
 import { keyValues, missingKeys } from './references.ts';
 import { KeySpace, narrowKeys, RedisScope } from './scope.ts';
-import { infoFields, readFacts, type ServerFacts } from './server.ts';
+import { readFacts, type ServerFacts, serverNow } from './server.ts';
 import { askKeys, KeysQuestion, keysQuestions } from './smoke.ts';
 import { verifyKeys } from './verify.ts';
 import { routeKeys, viewKeys } from './view.ts';
@@ -92,6 +93,7 @@ export class RedisStore implements Store {
   }
 
   async *export(_shard: Shard, cursor: Cursor | null, context: LegContext): AsyncGenerator<ExportStep> {
+    this.#client.assumeUsable();
     const { reader } = await this.#open();
     yield* exportKeys(this.#client, this.#space, reader, cursor, context, this.#limits);
   }
@@ -111,13 +113,19 @@ export class RedisStore implements Store {
     context: LegContext,
   ): Promise<readonly string[]> {
     const { facts, reader } = await this.#open();
-    const problems = await this.#room(archive);
+    const problems = await refusedWrites(this.#client, this.#space);
+    const need = new MemoryNeed();
     try {
       for await (const record of readArchive(archive, this.#space, null)) {
+        const expiresAt = record.kind === 'json' ? record.expiresAt : record.part.expiresAt;
         if (record.kind === 'part' && record.part.type === 'hash' && !facts.hasFieldExpiry) {
           if (record.part.items.some(([, , expiry]) => expiry !== undefined)) {
             return [...problems, `fields of hashes expire, which ${facts.edition} ${facts.version} can't do`];
           }
+        }
+        if (expiresAt === null || expiresAt > serverNow(facts)) {
+          if (record.kind === 'json') need.addString(record.key, record.value);
+          else need.addPart(record.part);
         }
         if (context.timeLeft() > 0) continue;
         context.log('the rest of the key-value entries is checked while they are loaded', {
@@ -125,6 +133,9 @@ export class RedisStore implements Store {
         });
         break;
       }
+      problems.push(
+        ...(await missingMemory(this.#client, this.#space, Math.floor(need.bytes), options, context)),
+      );
       if (options.mode === 'merge' && options.onConflict === 'fail') {
         await requireNoConflicts(this.#client, this.#space, reader, facts, archive, options, context);
       }
@@ -135,23 +146,6 @@ export class RedisStore implements Store {
     return problems;
   }
 
-  /** Whether the server's memory limit is below what the archive's entries take as they are. */
-  async #room(archive: EntryReader): Promise<string[]> {
-    let bytes = 0;
-    for await (const entry of archive.entries('kv/')) bytes += entry.size;
-    let limit = 0;
-    for (const node of await this.#client.nodes()) {
-      const maximum = Number(infoFields(await this.#client.call(node, 'INFO', 'memory')).maxmemory ?? 0);
-      if (maximum === 0) return [];
-      limit += maximum;
-    }
-    return bytes <= limit
-      ? []
-      : [
-          `the archive has ${bytes} bytes of key-value data, more than the server's maxmemory of ${limit} bytes`,
-        ];
-  }
-
   async clear(
     _archive: EntryReader,
     options: RestoreOptions,
@@ -159,6 +153,7 @@ export class RedisStore implements Store {
     context: LegContext,
   ): Promise<Leg> {
     if (options.mode === 'merge') return { cursor: null, tallies: {} };
+    this.#client.assumeUsable();
     await this.#open();
     const leg = await clearKeys(this.#client, this.#space, context);
     return leg.cursor === null ? clearTemporary(this.#client, this.#space, context) : leg;
@@ -170,6 +165,7 @@ export class RedisStore implements Store {
     cursor: Cursor | null,
     context: LegContext,
   ): Promise<Leg> {
+    this.#client.assumeUsable();
     const { reader, facts } = await this.#open();
     return loadKeys(this.#client, this.#space, reader, facts, archive, options, cursor, context);
   }
@@ -180,6 +176,7 @@ export class RedisStore implements Store {
     cursor: Cursor | null,
     context: LegContext,
   ): Promise<VerifyLeg> {
+    this.#client.assumeUsable();
     const { reader, facts } = await this.#open();
     return verifyKeys(
       {
@@ -211,6 +208,7 @@ export class RedisStore implements Store {
   }
 
   async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {
+    this.#client.assumeUsable();
     await this.#open();
     return clearTemporary(this.#client, this.#space, context);
   }

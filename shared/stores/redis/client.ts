@@ -12,19 +12,46 @@ const REPLY_MS = 60_000;
 const RETRY_PAUSES_MS = [100, 500, 2_000] as const;
 
 /** Address and credentials of a server, as they lie in Secrets Manager. */
-export const RedisConnection = z.strictObject({
-  /** `redis://host:port`, or `rediss://host:port` for TLS. Credentials belong into the fields below. */
-  url: z.string().regex(/^rediss?:\/\/[^@]+$/, 'must be redis://host:port or rediss://host:port'),
-  username: z.string().optional(),
-  password: z.string().optional(),
-  /** Number of the database; a cluster has only 0. */
-  db: z.number().int().nonnegative().optional(),
-  /** PEM certificates of the authority that signed the server's, where no public one did. */
-  ca: z.string().optional(),
-  /** True where the address is one node of a cluster. */
-  cluster: z.boolean().optional(),
-});
+export const RedisConnection = z
+  .strictObject({
+    /** `redis://host:port`, or `rediss://host:port` for TLS. Credentials belong into the fields below. */
+    url: z.string().regex(/^rediss?:\/\/[^@]+$/, 'must be redis://host:port or rediss://host:port'),
+    username: z.string().optional(),
+    password: z.string().optional(),
+    /** Number of the database; a cluster has only 0. */
+    db: z.number().int().nonnegative().optional(),
+    /** PEM certificates of the authority that signed the server's, where no public one did. */
+    ca: z.string().optional(),
+    /** True where the address is one node of a cluster. */
+    cluster: z.boolean().optional(),
+  })
+  .refine(({ cluster, db }) => cluster !== true || db === undefined || db === 0, {
+    message: 'must be 0 or absent with "cluster": numbered databases of clusters are not supported',
+    path: ['db'],
+  });
 export type RedisConnection = z.infer<typeof RedisConnection>;
+
+/** States of a server that end by themselves, or once somebody has seen to the server, by the code of its reply. */
+const PASSING: Readonly<Record<string, { readonly problem: string; readonly remedy: string }>> = {
+  ...Object.fromEntries(
+    ['LOADING', 'BUSY', 'CLUSTERDOWN', 'TRYAGAIN', 'MASTERDOWN', 'MOVED', 'ASK'].map((code) => [
+      code,
+      {
+        problem: "can't answer now",
+        remedy: 'ngbak retries automatically. If the error persists, check the state of the server.',
+      },
+    ]),
+  ),
+  MISCONF: {
+    problem: 'refuses writes, because its last save to disk failed',
+    remedy:
+      'Free disk space or correct the folder of its RDB file; the next successful save ends this state, as does "stop-writes-on-bgsave-error no".',
+  },
+  NOREPLICAS: {
+    problem: 'refuses writes, because fewer replicas than "min-replicas-to-write" are connected',
+    remedy: 'Bring the replicas back, or lower "min-replicas-to-write".',
+  },
+};
 
 /** A failure that the server answered, such as `OOM` or `WRONGTYPE`. */
 export class RedisReplyError extends NgbakError {}
@@ -46,6 +73,7 @@ export class RedisClient {
   #client: Redis | Cluster | undefined;
   #nodes: readonly Redis[] | undefined;
   readonly #sessions = new Set<RedisSession>();
+  #isUsedBefore = false;
 
   constructor(connection: RedisConnection, target: string) {
     this.#connection = connection;
@@ -55,6 +83,14 @@ export class RedisClient {
   /** What to call it in messages. */
   get name(): string {
     return this.#name;
+  }
+
+  /**
+   * Says that a job has used this server successfully before. What it refuses then for another reason than the command itself,
+   * passes: it became a replica in a failover, or its password is being rotated.
+   */
+  assumeUsable(): void {
+    this.#isUsedBefore = true;
   }
 
   get isCluster(): boolean {
@@ -91,7 +127,9 @@ export class RedisClient {
       return [redis];
     }
     const { hostname, port } = new URL(url);
-    const cluster = new Cluster([{ host: hostname, port: Number(port || 6379) }], {
+    // A URL has IPv6 addresses in brackets, a socket has none.
+    const host = hostname.replace(/^\[(.*)\]$/, '$1');
+    const cluster = new Cluster([{ host, port: Number(port || 6379) }], {
       lazyConnect: true,
       clusterRetryStrategy: () => null,
       // Addresses that a managed cluster announces are names that its certificate covers.
@@ -136,8 +174,19 @@ export class RedisClient {
         await client.connect();
       }
     } catch (error) {
-      throw this.#translate(first ?? error);
+      throw this.#translate(first ?? error, undefined, true);
     }
+  }
+
+  /** Connects anew: after a failover, the same name leads to another server. */
+  async #reconnect(node: Redis): Promise<void> {
+    if (node.status !== 'end') {
+      await new Promise<void>((resolve) => {
+        node.once('end', resolve);
+        node.disconnect();
+      });
+    }
+    await this.#connect(node);
   }
 
   /**
@@ -153,9 +202,14 @@ export class RedisClient {
     tolerates: (error: Error, index: number) => boolean = isWrongType,
     what?: string,
   ): Promise<Reply[]> {
+    let isReplica = false;
     const replies = await this.#retrying(async (attempt) => {
-      if (attempt > 0) await this.#connect(node);
-      return exchange(node, commands);
+      if (attempt > 0) await (isReplica && !this.isCluster ? this.#reconnect(node) : this.#connect(node));
+      const answers = await exchange(node, commands);
+      const refusal = answers.find(isReadOnly);
+      isReplica = refusal !== undefined;
+      if (refusal && this.#isUsedBefore) throw this.#translate(refusal, what);
+      return answers;
     });
     for (const [index, reply] of replies.entries()) {
       if (reply instanceof Error && !tolerates(reply, index)) throw this.#translate(reply, what);
@@ -230,48 +284,62 @@ export class RedisClient {
     return reply as Exclude<Reply, Error>;
   }
 
-  /** The error as one that says what to do; errors of ours stay as they are. */
-  #translate(error: unknown, what?: string): NgbakError {
+  /**
+   * The error as one that says what to do; errors of ours stay as they are.
+   *
+   * @param isLogin  while connecting: what the server refuses then is the login
+   */
+  #translate(error: unknown, what?: string, isLogin = false): NgbakError {
     if (error instanceof NgbakError) return error;
     const message = error instanceof Error ? error.message : String(error);
+    if (!isReplyError(error)) {
+      return new UnavailableError(`${this.#name} can't be reached: ${sentence(message)}`, {
+        remedy: 'Check address, port, TLS, security groups and whether the server runs.',
+      });
+    }
     const code = /^([A-Z]+)\b/.exec(message)?.[1] ?? '';
-    if (['NOAUTH', 'WRONGPASS', 'NOPERM'].includes(code) || /invalid password|AUTH/i.test(message)) {
+    const passing = PASSING[code];
+    if (passing) return new UnavailableError(`${this.#name} ${passing.problem} (${code}).`, passing);
+    if (code === 'NOPERM') {
       const command = /'([a-z|]+)' command/i.exec(message)?.[1];
       return new AccessDeniedError(
-        `${this.#name} refused ${code === 'NOPERM' ? `the command ${command ?? ''}`.trim() : 'the login'} (${code || 'AUTH'}).`,
-        {
-          remedy:
-            "Correct username and password in the store's secret, or the user's ACL; docs/stores/redis.md lists the commands needed.",
-        },
+        `${this.#name} refused ${`the command ${command ?? ''}`.trim()} (${code}).`,
+        { remedy: "Correct the user's ACL; docs/stores/redis.md lists the commands needed." },
       );
+    }
+    if (code === 'NOAUTH' || code === 'WRONGPASS' || (isLogin && /\bAUTH\b|invalid password/.test(message))) {
+      const problem = `${this.#name} refused the login (${code === 'ERR' ? 'AUTH' : code}).`;
+      const remedy = "Correct username and password in the store's secret, or the user's ACL.";
+      return this.#isUsedBefore
+        ? new UnavailableError(`${problem} It was accepted before: the password may be in rotation.`, {
+            remedy,
+          })
+        : new AccessDeniedError(problem, { remedy });
     }
     if (code === 'OOM') {
       return new RedisReplyError(`${this.#name} has no memory left: it reached "maxmemory".`, {
         remedy: 'Raise maxmemory or take a larger node, then restore again.',
       });
     }
-    if (['LOADING', 'BUSY', 'CLUSTERDOWN', 'TRYAGAIN', 'MASTERDOWN', 'MOVED', 'ASK'].includes(code)) {
-      return new UnavailableError(`${this.#name} can't answer now (${code}).`, {
-        remedy: 'It is tried again; if it stays so, look at the state of the server.',
-      });
-    }
     if (code === 'READONLY') {
-      return new InvalidInputError(`${this.#name} is a read-only replica.`, {
-        remedy: "Put the primary's address into the store's secret.",
-      });
+      const problem = `${this.#name} is a read-only replica.`;
+      const remedy = "Put the primary's address into the store's secret.";
+      return this.#isUsedBefore
+        ? new UnavailableError(`${problem} A failover may be in progress.`, { remedy })
+        : new InvalidInputError(problem, { remedy });
     }
-    if (isReplyError(error)) {
-      return new RedisReplyError(
-        `${this.#name} ${what === undefined ? 'answered' : `did not take ${what}`}: ${sentence(message)}`,
-        {
-          remedy:
-            'Check that version and ACL of the server allow the command; docs/stores/redis.md lists them.',
-        },
-      );
-    }
-    return new UnavailableError(`${this.#name} can't be reached: ${sentence(message)}`, {
-      remedy: 'Check address, port, TLS, security groups and whether the server runs.',
-    });
+    return new RedisReplyError(
+      `${this.#name} ${what === undefined ? 'answered' : `did not take ${what}`}: ${sentence(message)}`,
+      {
+        remedy:
+          'Check that version and ACL of the server allow the command; docs/stores/redis.md lists them.',
+      },
+    );
+  }
+
+  /** What a refusal means that was tolerated, and what to do about it. */
+  explain(error: Error): NgbakError {
+    return this.#translate(error);
   }
 
   async close(): Promise<void> {
@@ -359,6 +427,11 @@ async function exchange(connection: Redis, commands: readonly Command[]): Promis
 /** The command is for another type of key than the one that is there. */
 function isWrongType(error: Error): boolean {
   return error.message.startsWith('WRONGTYPE');
+}
+
+/** A write that was sent to a replica. */
+function isReadOnly(reply: Reply): reply is Error {
+  return reply instanceof Error && reply.message.startsWith('READONLY');
 }
 
 function sentence(text: string): string {

@@ -1,6 +1,6 @@
 import { type Command, integerOf, type Reply } from './client.ts';
 import type { Item } from './record.ts';
-import type { ServerFacts } from './server.ts';
+import { type ServerFacts, serverNow } from './server.ts';
 
 /** The command for the expiry of a key: PEXPIRETIME, or PTTL where the server has no such thing. */
 export function expiryCommand(facts: ServerFacts, name: Buffer): Command {
@@ -11,12 +11,12 @@ export function expiryCommand(facts: ServerFacts, name: Buffer): Command {
  * Absolute expiry in ms since 1970 from the reply to {@link expiryCommand}, null for none, undefined where there is no such
  * key.
  *
- * @param at  when the reply came
+ * @param at  when the reply came, by the server's clock
  */
 export function expiryOf(
   facts: ServerFacts,
   reply: Reply | undefined,
-  at = Date.now(),
+  at = serverNow(facts),
 ): number | null | undefined {
   if (reply instanceof Error) throw reply;
   const value = integerOf(reply);

@@ -5,12 +5,13 @@ import { MultisetDigest, type Tallies } from '../../digest.ts';
 import { InvalidInputError } from '../../errors.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import type { Command, RedisClient } from './client.ts';
 import { contentOf, type KeyReader } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString, type Part } from './record.ts';
 import { type ByteString, type KeySpace, showKey, toBytes } from './scope.ts';
-import type { ServerFacts } from './server.ts';
+import { type ServerFacts, serverNow } from './server.ts';
 import { type IfExists, PartWriter, stringCommand } from './write.ts';
 
 /** Keys written in one go, and about the bytes of their values. */
@@ -73,10 +74,16 @@ export async function loadKeys(
   const loader = new Loader(client, space, reader, facts, options, from?.digest ?? null);
   let expired = 0;
   let position: ArchivePosition | null = from;
+  const evictedBefore = await evictedKeys(client);
+  const end = async (next: Cursor | null): Promise<Leg> => {
+    const evicted = (await evictedKeys(client)) - evictedBefore;
+    if (evicted > 0) context.warn({ ...EVICTED, count: evicted });
+    return { cursor: next, tallies: loader.book.tallies() };
+  };
   for await (const record of readArchive(archive, space, from)) {
     context.signal.throwIfAborted();
     const expiresAt = record.kind === 'json' ? record.expiresAt : record.part.expiresAt;
-    if (expiresAt !== null && expiresAt <= Date.now()) expired++;
+    if (expiresAt !== null && expiresAt <= serverNow(facts)) expired++;
     else if (record.kind === 'json') loader.addString(record);
     else await loader.addPart(record.namespace, record.part);
     position = record.next;
@@ -84,14 +91,20 @@ export async function loadKeys(
     await loader.flush();
     context.progress('keys', loader.book.keys);
     if (context.timeLeft() <= 0) {
-      return { cursor: { ...position, digest: loader.openDigest }, tallies: loader.book.tallies() };
+      return end({ ...position, digest: loader.openDigest });
     }
   }
   await loader.flush();
   context.progress('keys', loader.book.keys);
   if (expired > 0) context.log('keys whose expiry has passed were not restored', { records: expired });
-  return { cursor: null, tallies: loader.book.tallies() };
+  return end(null);
 }
+
+/** The server ran out of memory during a load, and made room. */
+const EVICTED = {
+  code: 'keys-evicted',
+  text: 'The server evicted keys during the restore, those of this restore or others: its "evicted_keys" rose. Raise maxmemory, or set "maxmemory-policy" to "noeviction", and restore again.',
+};
 
 /**
  * Compares with the target, without writing, for a merge that is to fail on conflicts. Throws InvalidInputError at the

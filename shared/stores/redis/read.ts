@@ -13,7 +13,7 @@ import {
 } from './large.ts';
 import { ContentDigest, type KeyType, type Part, type StreamState } from './record.ts';
 import { type ByteString, showKey, toBytes } from './scope.ts';
-import type { ServerFacts } from './server.ts';
+import { type ServerFacts, serverNow } from './server.ts';
 import { readWhole, type Unread, type Whole } from './whole.ts';
 
 /** Keys whose types and lengths are asked for in one go. */
@@ -168,7 +168,7 @@ export class KeyReader {
     const [first, ...values] = listOf(reply);
     const facts = bytesOf(first);
     if (facts.length !== keys.length * FACT_BYTES) throw new TypeError('the script replied something else');
-    return { facts, values, at: Date.now() };
+    return { facts, values, at: serverNow(this.#facts) };
   }
 
   async *#byCommands(keys: readonly ByteString[]): AsyncGenerator<Reading> {

@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis';
 import { InvalidInputError } from '../../errors.ts';
 import { bytesOf, listOf, type RedisClient, type Reply } from './client.ts';
 
@@ -10,6 +11,29 @@ export interface ServerFacts {
   readonly hasExpireTime: boolean;
   /** HPEXPIRETIME, since Redis 7.4 and Valkey 9.0: fields of hashes that expire. */
   readonly hasFieldExpiry: boolean;
+  /** True where fields of hashes may expire, but no command tells when. */
+  readonly hidesFieldExpiry: boolean;
+  /** How far the server's clock is ahead of ours, in ms; negative where it is behind, 0 where they agree. */
+  readonly clockAheadMs: number;
+}
+
+/** The time by the server's clock, which decides what has expired, in ms since 1970. */
+export function serverNow({ clockAheadMs }: ServerFacts): number {
+  return Date.now() + clockAheadMs;
+}
+
+/** Clocks that differ by less than this, in ms, agree: it may be the time that a reply took. */
+const CLOCK_TOLERANCE_MS = 1_000;
+
+/** How far the clock of a server is ahead of ours, in ms. */
+async function readClock(client: RedisClient, node: Redis): Promise<number> {
+  const asked = Date.now();
+  const [seconds, microseconds] = listOf(await client.call(node, 'TIME')).map((part) =>
+    Number(bytesOf(part)),
+  );
+  const here = (asked + Date.now()) / 2;
+  const ahead = Math.round((seconds ?? 0) * 1_000 + (microseconds ?? 0) / 1_000 - here);
+  return Math.abs(ahead) < CLOCK_TOLERANCE_MS ? 0 : ahead;
 }
 
 /** Asks the server what it is. Every master of a cluster is taken to be of the same version. */
@@ -22,12 +46,16 @@ export async function readFacts(client: RedisClient): Promise<ServerFacts> {
       remedy: 'Set "cluster": true in the secret of the store.',
     });
   }
-  const commands = listOf(await client.call(node, 'COMMAND', 'INFO', 'PEXPIRETIME', 'HPEXPIRETIME'));
+  const commands = listOf(
+    await client.call(node, 'COMMAND', 'INFO', 'PEXPIRETIME', 'HPEXPIRETIME', 'HEXPIRE'),
+  );
   return {
     version: info.valkey_version ?? info.redis_version ?? 'unknown',
     edition: info.server_name ?? 'redis',
     hasExpireTime: isKnown(commands[0]),
     hasFieldExpiry: isKnown(commands[1]),
+    hidesFieldExpiry: !isKnown(commands[1]) && isKnown(commands[2]),
+    clockAheadMs: await readClock(client, node),
   };
 }
 

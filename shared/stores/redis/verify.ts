@@ -3,6 +3,7 @@ import type { EntryReader } from '../../archive/types.ts';
 import { MultisetDigest } from '../../digest.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../port.ts';
+import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import type { RedisClient } from './client.ts';
 import { type KeyWindow, keyWindows, type Limits } from './keys.ts';
@@ -17,7 +18,7 @@ import {
   type StreamState,
 } from './record.ts';
 import { type ByteString, type KeySpace, showKey } from './scope.ts';
-import type { ServerFacts } from './server.ts';
+import { type ServerFacts, serverNow } from './server.ts';
 
 /** Keys read back in one go, and about the bytes of their archived values. */
 const BATCH_KEYS = 512;
@@ -26,7 +27,7 @@ const BATCH_BYTES = 4 * 1024 ** 2;
 const LOT_KEYS = 250_000;
 /** Samples of differences in one leg. */
 const SAMPLES_MAX = 20;
-/** How far the server's clock may be ahead of ours, in ms: a key that expires so soon may be gone already. */
+/** How exactly the server's clock is known, in ms: a key that expires so soon may be gone already. */
 const CLOCK_SKEW_MS = 2_000;
 /** How exactly servers before Redis 7.0 tell when a key expires, in ms: they tell the time left, and that takes its time. */
 const TIME_LEFT_ERROR_MS = 2_000;
@@ -101,7 +102,7 @@ async function compareRecords(
   context: VerifyContext,
   state: Extract<VerifyCursor, { stage: 'records' }>,
 ): Promise<VerifyLeg> {
-  const comparison = new Comparison(context, state.digest, state.found);
+  const comparison = new Comparison(context, state.digest, state.found, await evictedKeys(context.client));
   const from = state.entry === '' ? null : { entry: state.entry, records: state.records };
   let position: ArchivePosition | null = from;
   const result = (cursor: VerifyCursor | null): VerifyLeg => ({
@@ -144,7 +145,15 @@ class Comparison {
   #bytes = 0;
   #digest: ContentDigest | null = null;
 
-  constructor(context: VerifyContext, digest: string | null, found: { count: number; digest: string }) {
+  readonly #evicted: number;
+
+  constructor(
+    context: VerifyContext,
+    digest: string | null,
+    found: { count: number; digest: string },
+    evicted: number,
+  ) {
+    this.#evicted = evicted;
     this.#context = context;
     this.#resumed = digest;
     this.#count = found.count;
@@ -198,7 +207,7 @@ class Comparison {
     if (part.offset === 0) this.#digest = new ContentDigest(part.type);
     const digest = this.#digest ?? new ContentDigest(part.type, this.#resumed ?? undefined);
     this.#digest = digest;
-    digest.add(withoutExpired(part.items, part.type));
+    digest.add(withoutExpired(part.items, part.type, serverNow(this.#context.facts)));
     if (!part.last) return;
     this.#digest = null;
     const { key, type, expiresAt, stream } = part;
@@ -245,8 +254,10 @@ class Comparison {
   }
 
   #missing(key: ByteString, expiresAt: number | null): void {
-    if (expiresAt !== null && expiresAt <= Date.now() + CLOCK_SKEW_MS) return;
-    this.findings.add(key, 'is missing in the target');
+    if (expiresAt !== null && expiresAt <= serverNow(this.#context.facts) + CLOCK_SKEW_MS) return;
+    const cause =
+      this.#evicted > 0 ? `; the server has evicted ${this.#evicted} keys since it was started` : '';
+    this.findings.add(key, `is missing in the target${cause}`);
   }
 
   #sameExpiry(found: number | null, expected: number | null): boolean {
@@ -266,9 +277,8 @@ function sameDeliveries(found: StreamState | undefined, expected: StreamState | 
 }
 
 /** Fields of a hash that expired since are gone from the target, and no difference. */
-function withoutExpired(items: readonly Item[], type: Part['type']): readonly Item[] {
+function withoutExpired(items: readonly Item[], type: Part['type'], now: number): readonly Item[] {
   if (type !== 'hash') return items;
-  const now = Date.now();
   return items.filter(([, , expiry]) => expiry === undefined || Number(expiry) > now);
 }
 

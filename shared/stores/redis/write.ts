@@ -5,7 +5,7 @@ import { InvalidInputError } from '../../errors.ts';
 import { type Argument, type Command, type RedisClient, RedisReplyError } from './client.ts';
 import { type Item, type Part, STRING_BLOCK_BYTES, type StreamState } from './record.ts';
 import { type ByteString, type KeySpace, showKey, toBytes } from './scope.ts';
-import type { ServerFacts } from './server.ts';
+import { type ServerFacts, serverNow } from './server.ts';
 
 /** How a key that exists already is treated: written over, or left as it is. */
 export type IfExists = 'replace' | 'keep';
@@ -21,7 +21,8 @@ export function stringCommand(
   const options: Argument[] = ifExists === 'keep' ? ['NX'] : [];
   // PXAT came a little before PEXPIRETIME; servers without the one are treated as having neither.
   if (expiresAt !== null && facts.hasExpireTime) options.push('PXAT', expiresAt);
-  if (expiresAt !== null && !facts.hasExpireTime) options.push('PX', Math.max(1, expiresAt - Date.now()));
+  if (expiresAt !== null && !facts.hasExpireTime)
+    options.push('PX', Math.max(1, expiresAt - serverNow(facts)));
   return ['SET', toBytes(key), value, ...options];
 }
 
@@ -142,7 +143,7 @@ export class PartWriter {
   }
 
   #addingFields(name: Buffer, key: ByteString, items: readonly Item[]): Command[] {
-    const now = Date.now();
+    const now = serverNow(this.#facts);
     const alive = items.filter(([, , expiry]) => expiry === undefined || Number(expiry) > now);
     if (alive.length === 0) return [];
     const expiring = alive.filter(([, , expiry]) => expiry !== undefined);

@@ -1,17 +1,23 @@
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { connect as connectSocket, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { AccessDeniedError, InvalidInputError, UnavailableError } from '../../../shared/errors.ts';
+import { AccessDeniedError, UnavailableError } from '../../../shared/errors.ts';
+import type { VerifyLeg } from '../../../shared/stores/port.ts';
+import { RedisConnection } from '../../../shared/stores/redis/client.ts';
 import { LIMITS } from '../../../shared/stores/redis/keys.ts';
 import { describeUnless, missing } from '../../conditions.ts';
+import type { StoreWarning } from '../../../shared/stores/warning.ts';
+import { HookProxy } from './hook-proxy.ts';
 import { OwnServer } from './own-server.ts';
 import { closeStores, exportAll, legContext, openStore, REPLACE, restoreAll, runLegs } from './support.ts';
 
 const run = promisify(execFile);
+const MIB = 1024 ** 2;
 const SCOPE = { prefix: 'app:', separator: ':' };
 let server: OwnServer;
 let redis: Redis;
@@ -40,6 +46,14 @@ async function plant(count: number): Promise<void> {
     pipeline.set(`app:docs:${number}`, JSON.stringify({ number }));
   pipeline.rpush('app:list:1', ...Array.from({ length: 3000 }, (_, index) => String(index)));
   await pipeline.exec();
+}
+
+/** Waits for a state of the server. */
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 30_000; !(await isSo()); ) {
+    if (Date.now() > end) throw new Error('the server does not come into that state');
+    await sleep(50);
+  }
 }
 
 /** A proxy that cuts each connection after so many bytes from the server; later connections live longer. */
@@ -157,17 +171,155 @@ describe('a server that cannot be used is told in words that help', () => {
     expect(verified.differences).toBe(0);
   });
 
-  test('a read-only replica', async () => {
+  test('a read-only replica is refused before anything is locked', async () => {
     await plant(3);
     const { archive } = await exportAll(open);
     await redis.call('REPLICAOF', '127.0.0.1', '1');
     try {
-      const promise = restoreAll(open(), archive);
-      await expect(promise).rejects.toBeInstanceOf(InvalidInputError);
-      await expect(promise).rejects.toThrow('is a read-only replica');
+      const problems = await open().admits(archive, REPLACE, legContext());
+      expect(problems.join()).toMatch(/is a read-only replica.*primary's address/);
     } finally {
       await redis.call('REPLICAOF', 'NO', 'ONE');
     }
+    expect(await open().admits(archive, REPLACE, legContext())).toEqual([]);
+  });
+
+  test('a server that becomes a replica during a restore: the step may be tried again', async () => {
+    await plant(3);
+    const { archive, tallies } = await exportAll(open);
+    await redis.call('REPLICAOF', '127.0.0.1', '1');
+    const store = open();
+    try {
+      await expect(store.clear(archive, REPLACE, null, legContext())).rejects.toMatchObject({
+        name: 'UnavailableError',
+        message: expect.stringContaining('read-only replica'),
+      });
+    } finally {
+      await redis.call('REPLICAOF', 'NO', 'ONE');
+    }
+    expect((await restoreAll(store, archive)).verified).toMatchObject({ differences: 0, tallies });
+  });
+
+  test('a failover that ends within seconds: the step connects again and succeeds', async () => {
+    await plant(3);
+    const { archive, tallies } = await exportAll(open);
+    const proxy = new HookProxy(server.port);
+    const store = open(await proxy.listen());
+    try {
+      proxy.before('UNLINK', async (count) => {
+        if (count === 1) await redis.call('REPLICAOF', '127.0.0.1', '1');
+        // Only a new connection leads to what is the primary now.
+        if (proxy.connections > 1) await redis.call('REPLICAOF', 'NO', 'ONE');
+      });
+      expect((await restoreAll(store, archive)).verified).toMatchObject({ differences: 0, tallies });
+      expect(proxy.connections).toBeGreaterThan(1);
+    } finally {
+      await redis.call('REPLICAOF', 'NO', 'ONE');
+      await proxy.close();
+    }
+  });
+
+  test('a disk without room for saves: refused before anything is locked, and passing during a restore', async () => {
+    await plant(3);
+    const { archive, tallies } = await exportAll(open);
+    const own = await OwnServer.start(['--enable-protected-configs', 'yes']);
+    const direct = new Redis(own.url, { protocol: 2 });
+    const gone = join(own.folder, 'gone');
+    try {
+      await mkdir(gone);
+      await direct.config('SET', 'dir', gone);
+      await direct.config('SET', 'save', '1 1');
+      await rm(gone, { recursive: true });
+      await direct.set('x', '1');
+      await until(async () => (await direct.info('persistence')).includes('rdb_last_bgsave_status:err'));
+      const problems = await open(own.url).admits(archive, REPLACE, legContext());
+      expect(problems.join()).toMatch(
+        /its last save to disk failed \(MISCONF\).*stop-writes-on-bgsave-error/,
+      );
+      await expect(open(own.url).load(archive, REPLACE, null, legContext())).rejects.toMatchObject({
+        name: 'UnavailableError',
+        message: expect.stringContaining('MISCONF'),
+      });
+      // The folder that it works in is another one now.
+      await mkdir(gone);
+      await direct.config('SET', 'dir', gone);
+      await direct.bgsave();
+      await until(async () => (await direct.info('persistence')).includes('rdb_last_bgsave_status:ok'));
+      expect((await restoreAll(open(own.url), archive)).verified).toMatchObject({ differences: 0, tallies });
+    } finally {
+      direct.disconnect();
+      await own.stop();
+    }
+  });
+
+  test('too few replicas', async () => {
+    await plant(3);
+    const { archive } = await exportAll(open);
+    await redis.config('SET', 'min-replicas-to-write', '1');
+    try {
+      const problems = await open().admits(archive, REPLACE, legContext());
+      expect(problems.join()).toContain('min-replicas-to-write');
+      await expect(open().load(archive, REPLACE, null, legContext())).rejects.toMatchObject({
+        name: 'UnavailableError',
+      });
+    } finally {
+      await redis.config('SET', 'min-replicas-to-write', '0');
+    }
+  });
+
+  test('a user who may not write is refused before anything is locked', async () => {
+    await plant(1);
+    const { archive } = await exportAll(open);
+    await redis.call(
+      'ACL',
+      'SETUSER',
+      'reader',
+      'reset',
+      'on',
+      '>pw-of-reader',
+      '~app:*',
+      '+@read',
+      '+info',
+      '+command',
+      '+@connection',
+      '+time',
+    );
+    const reader = open(server.url, { username: 'reader', password: 'pw-of-reader' });
+    expect((await reader.admits(archive, REPLACE, legContext())).join()).toContain(
+      'refused the command unlink',
+    );
+  });
+
+  test('a host that is not found, with "auth" in its name, is not taken for a refused login', async () => {
+    for (const host of ['auth-cache.invalid', 'invalid-password.invalid']) {
+      const promise = open(`redis://${host}:6379`).probe(legContext());
+      await expect(promise).rejects.toMatchObject({
+        name: 'UnavailableError',
+        message: expect.stringMatching(/can't be reached: .*ENOTFOUND|EAI_AGAIN/),
+      });
+    }
+  });
+
+  test('a password that is changed during a job: the step may be tried again with the secret of then', async () => {
+    await plant(3);
+    const { archive } = await exportAll(open);
+    await redis.config('SET', 'requirepass', 'next-password');
+    try {
+      await expect(open().load(archive, REPLACE, null, legContext())).rejects.toMatchObject({
+        name: 'UnavailableError',
+        message: expect.stringContaining('rotation'),
+      });
+    } finally {
+      await redis.call('AUTH', 'next-password');
+      await redis.config('SET', 'requirepass', '');
+    }
+  });
+
+  test('a database number in a cluster is not silently ignored', () => {
+    const of = (db: number) =>
+      RedisConnection.safeParse({ url: 'redis://localhost:6379', cluster: true, db });
+    expect(of(0).success).toBe(true);
+    expect(of(3).error?.issues[0]?.message).toContain('numbered databases');
   });
 
   test('no memory left, before and during the load', async () => {
@@ -177,7 +329,7 @@ describe('a server that cannot be used is told in words that help', () => {
     await redis.config('SET', 'maxmemory', '1000');
     try {
       expect((await open().admits(archive, REPLACE, legContext())).join()).toContain(
-        "more than the server's maxmemory",
+        "free of the server's maxmemory",
       );
       await expect(open().load(archive, REPLACE, null, legContext())).rejects.toThrow(/no memory left/);
     } finally {
@@ -185,6 +337,90 @@ describe('a server that cannot be used is told in words that help', () => {
     }
     expect((await restoreAll(open(), archive)).verified.differences).toBe(0);
   });
+});
+
+describe('memory', () => {
+  const big = async () => {
+    await redis.flushall();
+    await redis.set('app:docs:big', 'x'.repeat(3 * MIB));
+    return exportAll(open);
+  };
+  const limitTo = async (free: number, policy: string) => {
+    const used = Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1]);
+    await redis.config('SET', 'maxmemory-policy', policy);
+    await redis.config('SET', 'maxmemory', String(used + free));
+  };
+  afterEach(async () => {
+    await redis.config('SET', 'maxmemory', '0');
+    await redis.config('SET', 'maxmemory-policy', 'noeviction');
+  });
+
+  test('that is free counts, not all of it; what a restore deletes first becomes free', async () => {
+    const { archive } = await big();
+    await redis.rename('app:docs:big', 'other:big');
+    await limitTo(MIB, 'noeviction');
+    expect((await open().admits(archive, REPLACE, legContext())).join()).toContain('needs at least');
+    await redis.rename('other:big', 'app:docs:big');
+    expect(await open().admits(archive, REPLACE, legContext())).toEqual([]);
+    const merge = { mode: 'merge', onConflict: 'overwrite' } as const;
+    expect((await open().admits(archive, merge, legContext())).join()).toContain('needs at least');
+  });
+
+  test('of a server that evicts: refused where it is too small, a warning where it may be', async () => {
+    const { archive } = await big();
+    await redis.flushall();
+    const codes: string[] = [];
+    const context = { ...legContext(), warn: ({ code }: { code: string }) => void codes.push(code) };
+    await limitTo(MIB, 'allkeys-lru');
+    expect((await open().admits(archive, REPLACE, context)).join()).toContain('would evict keys');
+    await limitTo(4 * MIB, 'allkeys-lru');
+    expect(await open().admits(archive, REPLACE, context)).toEqual([]);
+    expect(codes).toEqual(['keys-may-be-evicted']);
+  });
+
+  test('that runs out while a server that evicts is loaded: the warning has the number, the verification the cause', async () => {
+    await redis.flushall();
+    for (let number = 0; number < 20; number++) await redis.set(`app:docs:${number}`, 'x'.repeat(MIB / 4));
+    const { archive } = await exportAll(open);
+    await redis.flushall();
+    await limitTo(2 * MIB, 'allkeys-random');
+    const warnings: StoreWarning[] = [];
+    const context = { ...legContext(), warn: (warning: StoreWarning) => void warnings.push(warning) };
+    await runLegs((cursor) => open().load(archive, REPLACE, cursor, context));
+    expect(warnings).toEqual([expect.objectContaining({ code: 'keys-evicted', count: expect.any(Number) })]);
+    const verified = (await runLegs((cursor, leg) =>
+      open().verify(archive, REPLACE, cursor, leg),
+    )) as unknown as VerifyLeg;
+    expect(verified.differences).toBeGreaterThan(5);
+    expect(verified.samples[0]?.problem).toMatch(/missing in the target; the server has evicted \d+ keys/);
+  });
+});
+
+test('a server whose clock is ahead: what expires by its clock is neither restored nor missing', async () => {
+  await redis.flushall();
+  await redis.set('app:docs:long', '1', 'EX', 3_600);
+  await redis.set('app:docs:short', '{"a":1}', 'EX', 120);
+  await redis.set('app:docs:text', 'text', 'EX', 120);
+  const { archive } = await exportAll(open);
+  await redis.flushall();
+  const proxy = new HookProxy(server.port);
+  try {
+    proxy.rewrite((reply) => {
+      const text = reply.toString('latin1');
+      return Buffer.from(
+        text.replace(
+          /^\*2\r\n\$10\r\n(\d{10})\r\n/,
+          (_, seconds) => `*2\r\n$10\r\n${Number(seconds) + 180}\r\n`,
+        ),
+        'latin1',
+      );
+    });
+    const { verified } = await restoreAll(open(await proxy.listen()), archive);
+    expect(verified).toMatchObject({ differences: 0, samples: [] });
+    expect(await redis.keys('*')).toEqual(['app:docs:long']);
+  } finally {
+    await proxy.close();
+  }
 });
 
 describe('a connection that breaks', () => {

@@ -9,10 +9,14 @@ export class HookProxy {
   readonly #sockets = new Set<Socket>();
   readonly #hooks = new Map<string, Hook>();
   readonly #counts = new Map<string, number>();
+  /** Connections so far. */
+  connections = 0;
+  #rewrite: ((reply: Buffer) => Buffer) | undefined;
 
   constructor(port: number) {
     this.#server = createServer((client) => {
       const upstream = connect(port, '127.0.0.1');
+      this.connections++;
       for (const socket of [client, upstream]) {
         this.#sockets.add(socket);
         socket.on('error', () => socket.destroy());
@@ -22,7 +26,7 @@ export class HookProxy {
           upstream.destroy();
         });
       }
-      upstream.on('data', (data) => client.write(data));
+      upstream.on('data', (data) => client.write(this.#rewrite?.(data) ?? data));
       let turn = Promise.resolve();
       client.on('data', (data) => {
         turn = turn.then(() => this.#pass(data, upstream));
@@ -45,15 +49,21 @@ export class HookProxy {
     this.#hooks.set(command, hook);
   }
 
+  /** Changes what the server replies, packet by packet. */
+  rewrite(change: (reply: Buffer) => Buffer): void {
+    this.#rewrite = change;
+  }
+
   /** How often a command that is listened to has been sent. */
   countOf(command: string): number {
     return this.#counts.get(command) ?? 0;
   }
 
-  /** Forgets all hooks. */
+  /** Forgets all hooks and changes. */
   reset(): void {
     this.#hooks.clear();
     this.#counts.clear();
+    this.#rewrite = undefined;
   }
 
   /** Cuts every connection. */
