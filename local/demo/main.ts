@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pc from '../../shared/colors.ts';
 import { describeError, NgbakError } from '../../shared/errors.ts';
+import { withTemporaryFolder } from '../temporary.ts';
 import { runDemo } from './demo.ts';
 import { HELP, readOptions } from './options.ts';
 import { Screen } from './screen.ts';
@@ -27,14 +28,12 @@ async function main(): Promise<number> {
     return 0;
   }
   const screen = new Screen(options.json ? process.stderr : process.stdout);
-  const folder = await mkdtemp(join(tmpdir(), 'ngbak-demo-'));
-  try {
+  return withTemporaryFolder(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'ngbak-demo-'));
     const result = await runDemo(options, { screen, folder, signal: stop.signal });
     if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
     return result.identical ? 0 : 1;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 try {

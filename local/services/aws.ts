@@ -74,6 +74,7 @@ export async function startAws(context: ServiceContext, port: number): Promise<A
         PATH: `${join(ROOT, 'node_modules/.bin')}:${context.environment.PATH ?? ''}`,
         // It leaves a folder for each function: they go with the stack's.
         TMPDIR: temporary,
+        STATE_DIR: join(temporary, 'state'),
         ...address.env,
       },
       check: () => checkAws(address),

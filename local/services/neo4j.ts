@@ -16,8 +16,11 @@ const OPENS = ['java.nio', 'java.io', 'sun.nio.ch', 'java.util.concurrent'].map(
   (name) => `--add-opens=java.base/${name}=ALL-UNNAMED`,
 );
 
-/** A server that lives for minutes gains nothing from the second compiler: half the processor time to start with. */
-const SHORT_LIVED = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
+/**
+ * A server that lives for minutes gains nothing from the second compiler: half the processor time to start with. Its
+ * performance data would be files in the temporary directory that nobody reads.
+ */
+const SHORT_LIVED = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-XX:-UsePerfData'];
 
 /** Small on purpose: the heap and page cache hold a few hundred thousand nodes. */
 export function configuration(port: number): string {
@@ -49,7 +52,7 @@ export async function startNeo4j(
   const install = installContext('neo4j', context);
   const jars = await installNeo4j(install);
   const home = join(context.folder, 'neo4j');
-  await mkdir(join(home, 'conf'), { recursive: true });
+  for (const name of ['conf', 'tmp']) await mkdir(join(home, name), { recursive: true });
   const folder = plugins === undefined ? [] : [`server.directories.plugins=${plugins}`];
   const lines = [configuration(port), ...folder, ...settings, ''];
   await writeFile(join(home, 'conf/neo4j.conf'), lines.join('\n'));
@@ -64,6 +67,8 @@ export async function startNeo4j(
       ...SHORT_LIVED,
       // Those of NGBAK_LOCAL_JAVA_OPTIONS win: `-XX:TieredStopAtLevel=4` for benchmarks that load millions of records.
       ...(context.environment.NGBAK_LOCAL_JAVA_OPTIONS?.split(' ').filter(Boolean) ?? []),
+      // Java does not look at TMPDIR.
+      `-Djava.io.tmpdir=${join(home, 'tmp')}`,
       ...OPENS,
       '-cp',
       [jars, ...(plugins === undefined ? [] : [plugins])].map((path) => `${path}/*`).join(delimiter),
@@ -83,7 +88,7 @@ export async function runNeo4jAdmin(context: ServiceContext, args: readonly stri
   const home = join(context.folder, 'neo4j');
   const jars = await installNeo4j(install);
   const tool = [`-Dapp.home=${home}`, `-Dbasedir=${home}`, '-cp', `${jars}/*`, 'org.neo4j.cli.AdminTool'];
-  await runProcess('java', [...OPENS, ...tool, ...args], {
+  await runProcess('java', [...SHORT_LIVED, ...OPENS, ...tool, ...args], {
     cwd: home,
     env: environmentOf(context),
     log: install.log,

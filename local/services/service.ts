@@ -86,13 +86,14 @@ export async function startServer(
 ): Promise<void> {
   const cwd = join(context.folder, service);
   const log = join(context.folder, 'logs', `${service}.log`);
-  await mkdir(cwd, { recursive: true });
+  const temporary = join(context.folder, 'tmp');
+  for (const path of [cwd, temporary]) await mkdir(path, { recursive: true });
   context.signal.throwIfAborted();
   context.progress('starting');
   const child = startProcess(server.command, server.args, {
     cwd,
     log,
-    env: { ...context.environment, ...server.env, [STACK_MARK]: context.folder },
+    env: { ...context.environment, TMPDIR: temporary, ...server.env, [STACK_MARK]: context.folder },
   });
   context.started(child, server.command);
   const remedy = 'Read the log; NGBAK_LOCAL_KEEP_LOGS=1 keeps it after the end.';
