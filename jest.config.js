@@ -1,6 +1,16 @@
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+const cache = resolve(process.env.NGBAK_LOCAL_DIR || join(import.meta.dirname, '.local'), 'cache');
+// swc would keep its library in HOME.
+process.env.SWC_NATIVE_BINDING_CACHE ??= join(cache, 'swc');
+mkdirSync(process.env.SWC_NATIVE_BINDING_CACHE, { recursive: true });
+
 /** Jest runs the TypeScript sources as ES modules, stripped of their types by swc. */
 export default {
   testEnvironment: 'node',
+  // Not in the temporary directory, which does not outlive a run.
+  cacheDirectory: join(cache, 'jest'),
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
   extensionsToTreatAsEsm: ['.ts'],

@@ -17,6 +17,9 @@ const modules = join(root, 'node_modules');
 const binaries = join(modules, '.bin');
 const node = join(binaries, process.platform === 'win32' ? 'node.cmd' : 'node');
 
+// npm and other programs would keep compiled code in the temporary directory.
+process.env.NODE_COMPILE_CACHE ??= join(process.env.NGBAK_LOCAL_DIR || join(root, '.local'), 'cache', 'node');
+
 function fail(message) {
   console.error(message);
   process.exit(1);

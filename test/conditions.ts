@@ -1,13 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { describe, test } from '@jest/globals';
+import { markSkipped } from './skipped.ts';
 
-/**
- * Marks the names of tests that this machine cannot run. test/run.ts counts those tests as skipped and prints why, so
- * that a run that proves less says so. Tests use these functions in place of `test.skip`.
- */
-export const SKIPPED = /\[skipped: (.*?)\]/;
-
-/** `test` where there is no reason to skip it; else a test that is skipped for that reason. */
+/** `test` where there is no reason to skip it; else a test that is skipped for that reason. For use in place of `test.skip`. */
 export function testUnless(
   reason: string | undefined,
   name: string,
@@ -15,13 +10,13 @@ export function testUnless(
   timeoutMs?: number,
 ): void {
   if (reason === undefined) test(name, run, timeoutMs);
-  else test.skip(`${name} [skipped: ${reason}]`, run, timeoutMs);
+  else test.skip(markSkipped(name, reason), run, timeoutMs);
 }
 
 /** `describe` where there is no reason to skip its tests; else all of them are skipped for that reason. */
 export function describeUnless(reason: string | undefined, name: string, define: () => void): void {
   if (reason === undefined) describe(name, define);
-  else describe.skip(`${name} [skipped: ${reason}]`, define);
+  else describe.skip(markSkipped(name, reason), define);
 }
 
 /** Why a test that needs this program cannot run here; undefined where the program works. */

@@ -1,22 +1,27 @@
 /**
  * `npm test [-- jest arguments]`, and `npm run test:<tier>`: starts the servers, deploys the stack where tests in
  * test/stack/ are selected, runs Jest, ends everything, and prints `N passed, N failed` as the last line, with
- * `, N skipped` if any were. Exits with 1 unless all tests passed.
+ * `, N skipped` if this machine cannot run some tests, which are named with the reason. Exits with 1 unless all tests passed.
  *
  * Most tests wait most of the time, so several run at once. Each Jest worker has servers, and a deployed stack, of its
  * own: a lane, which serves one test file at a time.
  */
 import { randomInt } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { localFolder, ROOT } from '../local/folders.ts';
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { LocalStackError } from '../local/errors.ts';
+import { ROOT } from '../local/folders.ts';
+import { installTools } from '../local/install/tools.ts';
 import { INTERRUPTED_EXIT_CODE, InterruptedError, interruptible } from '../local/interrupt.ts';
 import { explicitAddress } from '../local/services/explicit.ts';
 import { SERVICE_NAMES } from '../local/services/service.ts';
+import { withTemporaryFolder } from '../local/temporary.ts';
 import { describeError } from '../shared/errors.ts';
 import { type Outcome, runJest } from './runner/jest.ts';
 import { type Lane, Lanes } from './runner/lanes.ts';
 import { type Group, selectTests, TIERS, type Tier } from './runner/tiers.ts';
+import { describeSkipped, type SkippedTest } from './skipped.ts';
 
 /** Test files of each group that run at the same time, for two cores. Those of the stack wait most. */
 const WORKERS: Readonly<Record<Group, number>> = { quick: 1, stores: 2, stack: 3 };
@@ -92,7 +97,7 @@ async function runGroup(
 
 /** Sums the outcomes of groups; one that could not be run counts as one failed test, and says why once. */
 function total(outcomes: readonly PromiseSettledResult<Outcome>[]): Outcome {
-  const sum = { passed: 0, failed: 0, skipped: 0, seconds: new Map<string, number>() };
+  const sum = { passed: 0, failed: 0, skipped: [] as SkippedTest[], seconds: new Map<string, number>() };
   const reasons = new Set<string>();
   for (const outcome of outcomes) {
     if (outcome.status === 'rejected') {
@@ -102,7 +107,7 @@ function total(outcomes: readonly PromiseSettledResult<Outcome>[]): Outcome {
     }
     sum.passed += outcome.value.passed;
     sum.failed += outcome.value.failed;
-    sum.skipped += outcome.value.skipped;
+    sum.skipped.push(...outcome.value.skipped);
     for (const [path, seconds] of outcome.value.seconds) sum.seconds.set(path, seconds);
   }
   for (const reason of reasons) console.error(reason);
@@ -123,14 +128,30 @@ async function reportSlowest(seconds: ReadonlyMap<string, number>): Promise<void
   await writeFile(SLOW_FILES, `${JSON.stringify(rounded, null, 2)}\n`);
 }
 
+/** Appends to the PATH the programs that tests compare results with. Without them, those tests are skipped. */
+async function addTools(folder: string, signal: AbortSignal): Promise<void> {
+  try {
+    const tools = await installTools({
+      environment: process.env,
+      signal,
+      log: join(folder, 'tools.log'),
+      onInstall: (what) => say(`installing ${what}`),
+    });
+    if (tools !== undefined) process.env.PATH = `${process.env.PATH ?? ''}${delimiter}${tools}`;
+  } catch (error) {
+    if (!(error instanceof LocalStackError)) throw error;
+    say(describeError(error));
+  }
+}
+
 async function main(interrupted: AbortSignal): Promise<Outcome> {
   const { tier, args } = parseArguments(process.argv.slice(2));
   const nightly = tier === 'nightly';
   const groups = [...(await selectTests(tier, args))];
   const seed = process.env[SEED] ?? String(randomInt(1, 2 ** 31));
   say(`seed ${seed}; ${SEED}=${seed} repeats what is random`);
-  await mkdir(localFolder(), { recursive: true });
-  const folder = await mkdtemp(join(localFolder(), 'test-run-'));
+  const folder = await mkdtemp(join(tmpdir(), 'test-run-'));
+  await addTools(folder, interrupted);
   const lanes = new Lanes({ signal: interrupted, nightly });
   try {
     const options = { args, nightly, seed, folder, signal: interrupted };
@@ -141,10 +162,10 @@ async function main(interrupted: AbortSignal): Promise<Outcome> {
       : await Promise.allSettled(groups.map(run));
     const outcome = total(outcomes);
     await reportSlowest(outcome.seconds);
+    for (const line of describeSkipped(outcome.skipped)) console.log(line);
     return outcome;
   } finally {
     await lanes.stop();
-    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -158,8 +179,10 @@ async function sequentially<T, R>(
 }
 
 try {
-  const { passed, failed, skipped } = await interruptible(main);
-  console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+  const { passed, failed, skipped } = await interruptible((signal) =>
+    withTemporaryFolder(() => main(signal)),
+  );
+  console.log(`${passed} passed, ${failed} failed${skipped.length > 0 ? `, ${skipped.length} skipped` : ''}`);
   process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
 } catch (error) {
   console.error(describeError(error));

@@ -6,22 +6,20 @@ import { missing } from './conditions.ts';
 import { describeSkipped, skippedTests } from './skipped.ts';
 
 const NO_TOOL = '[skipped: tool is not on the PATH]';
-const report = {
-  testResults: [
-    {
-      name: join(ROOT, 'test/a.test.ts'),
-      assertionResults: [
-        { fullName: 'archives are read', status: 'passed' },
-        { fullName: `archives ${NO_TOOL} by tool are read`, status: 'pending' },
-        { fullName: `archives by tool are packed ${NO_TOOL}`, status: 'pending' },
-        { fullName: 'archives of the future', status: 'todo' },
-      ],
-    },
-  ],
-};
+const files = [
+  {
+    name: join(ROOT, 'test/a.test.ts'),
+    assertionResults: [
+      { fullName: 'archives are read', status: 'passed' },
+      { fullName: `archives ${NO_TOOL} by tool are read`, status: 'pending' },
+      { fullName: `archives by tool are packed ${NO_TOOL}`, status: 'pending' },
+      { fullName: 'archives of the future', status: 'todo' },
+    ],
+  },
+];
 
 test('tests that did not run are listed by their reasons', () => {
-  expect(describeSkipped(skippedTests(report, ['test/a.test.ts']))).toEqual([
+  expect(describeSkipped(skippedTests(files, ['test/a.test.ts']))).toEqual([
     'Skipped because tool is not on the PATH:',
     '  test/a.test.ts: archives by tool are read',
     '  test/a.test.ts: archives by tool are packed',
@@ -33,7 +31,7 @@ test('tests that did not run are listed by their reasons', () => {
 test.each([[['-t', 'packed']], [['--testNamePattern=PACKED']], [['x.test.ts', '-t=packed']]])(
   'tests that a name pattern excludes are not counted as skipped (%j)',
   (args) => {
-    expect(skippedTests(report, args).map(({ name }) => name)).toEqual(['archives by tool are packed']);
+    expect(skippedTests(files, args).map(({ name }) => name)).toEqual(['archives by tool are packed']);
   },
 );
 
@@ -43,11 +41,11 @@ test('a program that is missing is the reason to skip a test', () => {
 });
 
 test('no test file leaves tests out by itself', async () => {
-  const files = (await readdir(import.meta.dirname, { recursive: true })).filter((path) =>
+  const paths = (await readdir(import.meta.dirname, { recursive: true })).filter((path) =>
     path.endsWith('.test.ts'),
   );
   const found: string[] = [];
-  for (const file of files) {
+  for (const file of paths) {
     const text = await readFile(join(import.meta.dirname, file), 'utf8');
     if (/\b(test|it|describe)(\.each\([^)]*\))?\.(skip|todo|only|failing)\b/.test(text)) found.push(file);
   }

@@ -2,16 +2,19 @@ import { relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { ROOT } from '../local/folders.ts';
-import { SKIPPED } from './conditions.ts';
 
-/** What is read of Jest's own report about tests that did not run: https://jestjs.io/docs/cli#--json. */
-export const SkippedReport = z.object({
-  testResults: z.array(
-    z.object({
-      name: z.string(),
-      assertionResults: z.array(z.object({ fullName: z.string(), status: z.string() })),
-    }),
-  ),
+/** In the name of a test or of a group of tests that this machine cannot run: why. */
+const SKIPPED = /\[skipped: (.*?)\]/;
+
+/** Adds to a name why this machine cannot run the test. */
+export function markSkipped(name: string, reason: string): string {
+  return `${name} [skipped: ${reason}]`;
+}
+
+/** What is read of Jest's own report about the tests of a file: https://jestjs.io/docs/cli#--json. */
+export const FileReport = z.object({
+  name: z.string(),
+  assertionResults: z.array(z.object({ fullName: z.string(), status: z.string() })),
 });
 
 /** A test that was selected and did not run. */
@@ -28,11 +31,11 @@ export interface SkippedTest {
  * @param args  Jest's arguments
  */
 export function skippedTests(
-  { testResults }: z.infer<typeof SkippedReport>,
+  files: readonly z.infer<typeof FileReport>[],
   args: readonly string[],
 ): SkippedTest[] {
   const pattern = namePattern(args);
-  return testResults.flatMap(({ name: path, assertionResults }) =>
+  return files.flatMap(({ name: path, assertionResults }) =>
     assertionResults.flatMap(({ fullName, status }): SkippedTest[] => {
       if (!['pending', 'todo', 'skipped', 'disabled'].includes(status)) return [];
       const reason = SKIPPED.exec(fullName)?.[1];

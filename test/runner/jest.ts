@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { ROOT } from '../../local/folders.ts';
 import { boundToParent, ended, killGroup } from '../../local/processes.ts';
 import { parseJson } from '../../shared/input.ts';
+import { FileReport, type SkippedTest, skippedTests } from '../skipped.ts';
 
 /** Jest's command line, up to its arguments. */
 export const JEST = [
@@ -18,16 +19,15 @@ export const JEST = [
 const JestReport = z.object({
   numPassedTests: z.number(),
   numFailedTests: z.number(),
-  numPendingTests: z.number(),
   numRuntimeErrorTestSuites: z.number(),
-  testResults: z.array(z.object({ name: z.string(), startTime: z.number(), endTime: z.number() })),
+  testResults: z.array(FileReport.extend({ startTime: z.number(), endTime: z.number() })),
 });
 
 /** The outcome of a run of Jest. */
 export interface Outcome {
   readonly passed: number;
   readonly failed: number;
-  readonly skipped: number;
+  readonly skipped: readonly SkippedTest[];
   /** Seconds of each test file, by its path in the checkout. */
   readonly seconds: ReadonlyMap<string, number>;
 }
@@ -81,7 +81,7 @@ export async function runJest(run: JestRun): Promise<Outcome> {
   return {
     passed: result.numPassedTests,
     failed: how === 'code 0' ? failed : Math.max(failed, 1),
-    skipped: result.numPendingTests,
+    skipped: skippedTests(result.testResults, run.args),
     seconds: new Map(
       result.testResults.map(({ name, startTime, endTime }) => [
         relative(ROOT, name),
