@@ -1,5 +1,17 @@
+import { z } from 'zod';
 import { cleanUpAfter, ExecutionEnded } from '../shared/jobs/janitor.ts';
+import { ReconcileInput, reconcile } from '../shared/jobs/reconcile.ts';
+import { UndeliveredEvents } from '../shared/jobs/undelivered.ts';
 import { step } from './step.ts';
 
-/** Cleans up after every execution of either workflow, however it ended. */
-export const handler = step(ExecutionEnded, cleanUpAfter);
+/** Cleans up after every execution of either workflow, however it ended; on a schedule, also after those of lost events. */
+export const handler = step(z.union([ReconcileInput, ExecutionEnded]), async (environment, input, leg) => {
+  if (!('reconcile' in input)) return cleanUpAfter(environment, input, leg);
+  const queue = process.env.NGBAK_UNDELIVERED_QUEUE_URL;
+  return reconcile(
+    environment,
+    input,
+    leg,
+    queue ? new UndeliveredEvents(queue, environment.log) : undefined,
+  );
+});

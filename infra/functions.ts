@@ -12,7 +12,7 @@ export const DATA_MB = 3008;
 /** A record is read, changed, written: the runtime and the SDK need this, and no CPU waits. */
 const RECORDS_MB = 512;
 /** Lambda's longest run. Steps that work in legs use all of it, so that there are few. */
-const LEG_MINUTES = 15;
+export const LEG_MINUTES = 15;
 
 /** API Gateway waits for 30 seconds at most (Amazon API Gateway quotas, HTTP APIs). */
 const API_MINUTES = 0.5;

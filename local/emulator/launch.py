@@ -20,6 +20,7 @@ if __name__ == "__main__":
     import callback_once
     import callback_permissions
     import lambda_errors
+    import lost_events
     import multipart
     import nested_executions
     import object_events
@@ -37,6 +38,7 @@ if __name__ == "__main__":
         callback_once,
         callback_permissions,
         lambda_errors,
+        lost_events,
         multipart,
         nested_executions,
         object_events,

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { S3ServiceException } from '@aws-sdk/client-s3';
-import { explainS3Error } from '../bucket/s3-error.ts';
+import { explainAwsCode, explainS3Error } from '../bucket/s3-error.ts';
 import { UnavailableError } from '../errors.ts';
 import { errorFields } from './error-fields.ts';
 
@@ -27,15 +27,9 @@ const NETWORK_CODES = new Set([
 /** Whether the same call may go through later: throttled, failed on S3's side, or cut off on the way. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof S3ServiceException) {
-    const status = error.$metadata.httpStatusCode ?? 0;
-    return (
-      status === 429 ||
-      (status >= 500 && status !== 501) ||
-      error.name === 'SlowDown' ||
-      // Another conditional write of the same key was under way: S3 asks for another try.
-      error.name === 'ConditionalRequestConflict' ||
-      error.name === 'RequestTimeout'
-    );
+    // Another conditional write of the same key was under way: S3 asks for another try.
+    if (error.name === 'ConditionalRequestConflict') return true;
+    return explainAwsCode(error, '')?.retryable === true;
   }
   const { name, code, message } = errorFields(error);
   if (name === 'AbortError') return false;

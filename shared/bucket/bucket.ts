@@ -1,11 +1,15 @@
 import {
+  AbortMultipartUploadCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
   GetObjectCommand,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandOutput,
   ListObjectsV2Command,
   ListObjectVersionsCommand,
   type ListObjectVersionsCommandOutput,
   NoSuchKey,
+  NoSuchUpload,
   PutObjectCommand,
   S3Client,
   S3ServiceException,
@@ -199,6 +203,36 @@ export class Bucket {
       }
       removed += Objects.length;
     }
+  }
+
+  /**
+   * Aborts every unfinished multipart upload below a prefix, whose parts would be billed until the lifecycle rule. Returns
+   * how many there were. Idempotent.
+   */
+  async abortUploads(prefix: string): Promise<number> {
+    let aborted = 0;
+    let marker: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | undefined = {};
+    do {
+      const page: ListMultipartUploadsCommandOutput = await this.s3
+        .send(new ListMultipartUploadsCommand({ Bucket: this.name, Prefix: prefix, ...marker }))
+        .catch((error) => {
+          throw this.#explain(error, 'list the uploads of', prefix);
+        });
+      for (const { Key, UploadId } of page.Uploads ?? []) {
+        if (Key === undefined || UploadId === undefined) continue;
+        await this.s3
+          .send(new AbortMultipartUploadCommand({ Bucket: this.name, Key, UploadId }))
+          .catch((error) => {
+            // Somebody else completed or aborted it.
+            if (!(error instanceof NoSuchUpload)) throw this.#explain(error, 'abort the upload of', Key);
+          });
+        aborted++;
+      }
+      marker = page.IsTruncated
+        ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
+        : undefined;
+    } while (marker !== undefined);
+    return aborted;
   }
 
   /** Removes one version of an object, or the object in a bucket without versions. Idempotent. */

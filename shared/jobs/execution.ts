@@ -1,3 +1,9 @@
+import {
+  DescribeExecutionCommand,
+  type DescribeExecutionCommandOutput,
+  ExecutionDoesNotExist,
+  type SFNClient,
+} from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
@@ -9,4 +15,17 @@ export type ExecutionInfo = z.infer<typeof ExecutionInfo>;
 /** The id of a job that is named after its execution. Throws InvalidInputError where that name is no id. */
 export function jobIdOf({ name }: ExecutionInfo): string {
   return parseInput(Id, name, `The execution name "${name}", which names the job,`);
+}
+
+/** What Step Functions knows of an execution; undefined where it knows of none: it forgets them after 90 days. */
+export async function describeExecution(
+  sfn: SFNClient,
+  executionArn: string,
+): Promise<DescribeExecutionCommandOutput | undefined> {
+  try {
+    return await sfn.send(new DescribeExecutionCommand({ executionArn }));
+  } catch (error) {
+    if (error instanceof ExecutionDoesNotExist) return undefined;
+    throw error;
+  }
 }

@@ -7,6 +7,7 @@ import {
   backupPlanKey,
   catalogKey,
   confirmationKey,
+  lockKey,
   restorePlanKey,
   stagingPrefix,
   UPLOADS,
@@ -17,12 +18,18 @@ import type { Environment, Leg } from '../environment.ts';
 import { resumeWriters } from '../hooks/hooks.ts';
 import { headArchive } from '../operations/head-archive.ts';
 import { untilStepsEnded } from '../restore/lease.ts';
-import { jobIdsOfInput, jobIdsOfUpload, RestorePlan, uploadOfInput } from '../restore/plan.ts';
+import {
+  jobIdsOfInput,
+  jobIdsOfUpload,
+  RestorePlan,
+  rollbackOfInput,
+  uploadOfInput,
+} from '../restore/plan.ts';
 import { findSafetyBackup, relatedJobId } from '../restore/safety.ts';
 import { withStore } from '../stores/open.ts';
 import type { StoreName } from '../stores/port.ts';
 import { legContext } from './leg-context.ts';
-import { changeLock, freeLock } from './lock.ts';
+import { changeLock, freeLock, Lock } from './lock.ts';
 import {
   createJob,
   hasEnded,
@@ -55,8 +62,12 @@ export type ExecutionEnded = z.infer<typeof ExecutionEnded>;
 export async function cleanUpAfter(environment: Environment, event: ExecutionEnded, leg: Leg): Promise<void> {
   const { executionArn, name, input } = event.detail;
   const job = await findJob(environment, [...jobIdsOfInput(input), name], executionArn);
-  // Another execution owns the job (a second event of the same upload), or the job was refused before it began.
-  if (!job) return closeUnclaimed(environment, event);
+  if (!job) {
+    const undone = rollbackOfInput(input);
+    if (undone !== undefined) return closeUnbegunRollback(environment, undone, event);
+    // Another execution owns the job (a second event of the same upload), or the job was refused before it began.
+    return closeUnclaimed(environment, event);
+  }
   if (job.kind === 'backup') {
     await cleanUpBackup(environment, job, leg);
     await release(environment, job, event);
@@ -150,10 +161,53 @@ async function rollBack(environment: Environment, job: JobRecord, event: Executi
   return true;
 }
 
+/** Closes a restore whose rollback ended before it could make a job of its own. */
+async function closeUnbegunRollback(
+  environment: Environment,
+  undone: string,
+  event: ExecutionEnded,
+): Promise<void> {
+  const failed = await readJob(environment.bucket, undone);
+  if (!failed || hasEnded(failed.state)) return;
+  const safety = await findSafetyBackup(environment.bucket, undone);
+  await closeRollback(
+    environment,
+    { job_id: event.detail.name, target: failed.target, backup_id: safety?.backup_id },
+    undone,
+    event,
+  );
+}
+
+/**
+ * Closes a job whose execution Step Functions does not know any more, after 90 days or since the stack was made anew:
+ * nobody can say how it ended. What a restore may have left in its target is not touched, and keeps the lock.
+ */
+export async function closeForgotten(environment: Environment, job: JobRecord, leg: Leg): Promise<void> {
+  const { bucket } = environment;
+  const arn = job.execution_arn ?? '';
+  const cause = 'Step Functions does not know its execution any more, so nobody can say how it ended.';
+  const event: ExecutionEnded = {
+    detail: { executionArn: arn, name: job.job_id, status: 'FAILED', error: 'ExecutionForgotten', cause },
+  };
+  if (job.kind === 'backup') {
+    await cleanUpBackup(environment, job, leg);
+    return release(environment, job, event);
+  }
+  const plan = (await bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
+  await cleanUpRestore(environment, job, plan, leg);
+  const safety = await findSafetyBackup(bucket, plan?.rollback_of ?? job.job_id);
+  if (safety) {
+    const kept = `Restore ${job.job_id} may have left a part of something in it. What it held before is in ${safety.backup_id}: restore it with \`ngbak restore ${safety.backup_id}\`.`;
+    await changeLock(bucket, job.target, arn, { kept });
+  } else await freeLock(bucket, job.target, arn);
+  await closeJob(environment, job.job_id, closing(event));
+  await resumeWriters(environment, job.target, job.job_id);
+}
+
 /** Ends a rollback and the restore that it undid: both reasons are told, and a target that is neither is locked. */
 async function closeRollback(
   environment: Environment,
-  job: JobRecord,
+  job: Pick<JobRecord, 'job_id' | 'target' | 'backup_id'>,
   undone: string,
   event: ExecutionEnded,
 ): Promise<void> {
@@ -235,9 +289,29 @@ async function cleanUpBackup(environment: Environment, job: JobRecord, leg: Leg)
       leg,
     );
     const record = await bucket.readRecord(catalogKey(plan.backup_id), CatalogRecord);
-    if (!record) await removeOwnArchive(environment, plan.backup_id, job.job_id);
+    if (!record) {
+      await removeOwnArchive(environment, plan.backup_id, job.job_id);
+      await abortSeal(environment, job, plan.backup_id);
+    }
   }
-  await bucket.removeAll(stagingPrefix(job.job_id));
+  await emptyStaging(environment, job);
+}
+
+/** Removes the job's staged objects, and what killed functions had begun to upload there. */
+async function emptyStaging({ bucket }: Environment, { job_id }: JobRecord): Promise<void> {
+  await bucket.abortUploads(stagingPrefix(job_id));
+  await bucket.removeAll(stagingPrefix(job_id));
+}
+
+/**
+ * Gives up the composition of an archive that was cut off: its parts are up to the whole archive. A backup that began in
+ * the same second may have the same id: it then holds the lock of the target.
+ */
+async function abortSeal({ bucket }: Environment, job: JobRecord, backupId: string): Promise<void> {
+  const lock = (await bucket.readRecord(lockKey(job.target), Lock))?.value;
+  if (lock && lock.job_id !== job.job_id && (await readJob(bucket, lock.job_id))?.backup_id === backupId)
+    return;
+  await bucket.abortUploads(archiveKey(backupId));
 }
 
 /**
@@ -263,7 +337,7 @@ async function cleanUpRestore(
   }
   await bucket.removeAll(uploadPrefix(job.job_id));
   await bucket.removeAll(confirmationKey(job.job_id));
-  await bucket.removeAll(stagingPrefix(job.job_id));
+  await emptyStaging(environment, job);
 }
 
 /** Removes what the job left on the servers. A server that is gone is told, and does not keep the rest from its end. */

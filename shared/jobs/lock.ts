@@ -1,11 +1,18 @@
-import { DescribeExecutionCommand, ExecutionDoesNotExist, type SFNClient } from '@aws-sdk/client-sfn';
+import type { DescribeExecutionCommandOutput, SFNClient } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import type { Bucket } from '../bucket/bucket.ts';
 import { ConflictError } from '../bucket/bucket.ts';
 import { lockKey } from '../bucket/layout.ts';
 import { NgbakError } from '../errors.ts';
 import { Id } from '../ids.ts';
+import { describeExecution } from './execution.ts';
 import { hasEnded, readJob } from './record.ts';
+
+/**
+ * How long cleaning up after an execution may take before somebody should look, in milliseconds: the janitor looks for
+ * ends that it was not told of every 15 minutes, and has 15 minutes each time.
+ */
+const CLEAN_UP_MS = 60 * 60 * 1000;
 
 /** Somebody else works on the target. */
 export class TargetLockedError extends NgbakError {
@@ -54,13 +61,25 @@ export async function takeLock(
         inUse: false,
       });
     }
-    if (held && (await isRunning(sfn, held.value.execution_arn))) {
+    const execution = held && (await describeExecution(sfn, held.value.execution_arn));
+    if (held && isRunning(execution)) {
       throw new TargetLockedError(
         `Target "${wanted.target}" is in use by ${held.value.kind} job ${held.value.job_id} since ${held.value.since}.`,
         { remedy: 'Wait until that job has ended, or cancel it, and start again.', inUse: true },
       );
     }
     if (held && wanted.kind !== 'restore' && (await isBeingCleanedUp(bucket, held.value))) {
+      // Forgotten executions ended long ago.
+      const ended = execution ? (execution.stopDate?.getTime() ?? Date.now()) : 0;
+      if (Date.now() - ended > CLEAN_UP_MS) {
+        throw new TargetLockedError(
+          `Target "${wanted.target}" is locked by restore job ${held.value.job_id}, which has ended ${execution?.stopDate ? `at ${execution.stopDate.toISOString()}` : 'long ago'} and was never cleaned up after.`,
+          {
+            remedy: 'Look into the log of the function "janitor" and correct what keeps it from its work.',
+            inUse: false,
+          },
+        );
+      }
       throw new TargetLockedError(
         `Target "${wanted.target}" is in use by restore job ${held.value.job_id}, which has ended and is being cleaned up.`,
         { remedy: 'Wait until that job is closed, and start again.', inUse: true },
@@ -135,13 +154,6 @@ async function isBeingCleanedUp(bucket: Bucket, { kind, job_id }: Lock): Promise
   return job !== undefined && !hasEnded(job.state);
 }
 
-async function isRunning(sfn: SFNClient, executionArn: string): Promise<boolean> {
-  try {
-    const { status } = await sfn.send(new DescribeExecutionCommand({ executionArn }));
-    return status === 'RUNNING' || status === 'PENDING_REDRIVE';
-  } catch (error) {
-    // Step Functions forgets executions after 90 days: what it does not know does not run.
-    if (error instanceof ExecutionDoesNotExist) return false;
-    throw error;
-  }
+function isRunning(execution: DescribeExecutionCommandOutput | undefined): boolean {
+  return execution?.status === 'RUNNING' || execution?.status === 'PENDING_REDRIVE';
 }

@@ -1,12 +1,10 @@
-import { isNetworkError } from '../bucket/s3-error.ts';
+import { explainAwsCode, isNetworkError } from '../bucket/s3-error.ts';
 import { AccessDeniedError, NgbakError, UnavailableError } from '../errors.ts';
 
 const NO_ACCESS = new Set([
   'AccessDenied',
   'AccessDeniedException',
   'CredentialsProviderError',
-  'ExpiredToken',
-  'ExpiredTokenException',
   'InvalidAccessKeyId',
   'InvalidClientTokenId',
   'InvalidSignatureException',
@@ -14,11 +12,12 @@ const NO_ACCESS = new Set([
   'TokenProviderError',
   'UnrecognizedClientException',
 ]);
-const NO_ANSWER = new Set(['ServiceUnavailable', 'ThrottlingException', 'TooManyRequestsException']);
 
 /** Puts what the AWS SDK throws on its own into an operator's words; other errors stay as they are. */
 export function explainAwsError(error: unknown): unknown {
   if (error instanceof NgbakError || !(error instanceof Error)) return error;
+  const known = explainAwsCode(error, 'AWS refused the call');
+  if (known) return known;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   if (NO_ACCESS.has(error.name)) {
     return new AccessDeniedError(`AWS refused the call: ${error.name}.`, {
@@ -33,7 +32,7 @@ export function explainAwsError(error: unknown): unknown {
       cause: error,
     });
   }
-  if (NO_ANSWER.has(error.name) || isNetworkError(error)) {
+  if (isNetworkError(error)) {
     return new UnavailableError(`AWS did not answer: ${code || error.name}.`, {
       remedy: 'Check network and endpoint, and try again.',
       cause: error,

@@ -1,10 +1,12 @@
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { z } from 'zod';
+import { archivedObject } from '../bucket/s3-error.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
 import { openBackup } from './contents.ts';
 import type { OperationsContext } from './context.ts';
 import { NotFoundError } from './errors.ts';
+import { headArchive } from './head-archive.ts';
 import { showBackup } from './show-backup.ts';
 
 /** Longest life of a download link, in seconds. */
@@ -47,6 +49,9 @@ export async function downloadBackup(
   const record = await showBackup(context, backupId);
   const { archive } = record;
   const fileName = downloadName(record);
+  const head = await headArchive(bucket, record);
+  const archived = head && archivedObject(head, `s3://${bucket.name}/${archive.key}`);
+  if (archived) throw archived;
   const part = entry === undefined ? undefined : await findEntry(context, record, entry);
   const range = part && `bytes=${part.offset}-${part.offset + part.length - 1}`;
   const command = new GetObjectCommand({

@@ -1,9 +1,13 @@
 import { DescribeStateMachineCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
+import { archiveKey } from '../bucket/layout.ts';
+import { archivedObject } from '../bucket/s3-error.ts';
 import { describeError } from '../errors.ts';
+import { overdueJobs } from '../jobs/overdue.ts';
 import { longestGapMs } from '../schedules/runs.ts';
 import type { OperationsContext } from './context.ts';
 import { newestGood } from './good-backups.ts';
+import { headArchive } from './head-archive.ts';
 import { listSchedules, type ScheduleView } from './list-schedules.ts';
 import type { BackupSummary } from './summaries.ts';
 
@@ -37,6 +41,7 @@ export async function checkHealth(context: OperationsContext): Promise<Health> {
     checkBackups(context, schedules?.then((found) => found.schedules).catch(() => []) ?? Promise.resolve([])),
     check('backup workflow', () => machine(stateMachines.backup)),
     check('restore workflow', () => machine(stateMachines.restore)),
+    check('clean-up', () => tellOverdue(context)),
     ...(schedules ? [check('schedules', async () => tellSchedules(await schedules))] : []),
   ]);
   const checks = [...backups, ...others];
@@ -65,15 +70,28 @@ async function checkBackups(
   const all = await schedules;
   const bucket = { name: 'bucket', ok: true, message: context.bucket.name };
   if (newest.size === 0) return [bucket, { name: 'newest backup', ok: false, message: NONE }];
-  const targets = [...newest].map(([target, backup]): Check => {
+  const targets = [...newest].map(async ([target, backup]): Promise<Check> => {
     const name = `newest backup of ${target}`;
     if (!backup) return { name, ok: false, message: NONE };
     const age = Date.now() - Date.parse(backup.created_at);
     const told = `${backup.backup_id}, ${Math.round(age / HOUR_MS)} hours old`;
     const old = age > oldestAllowed(target, all);
+    const unreadable = await whyUnreadable(context, backup).catch(describeError);
+    if (unreadable !== undefined) return { name, ok: false, message: `${told}: ${unreadable}` };
     return { name, ok: !old, message: old ? `${told}: older than it should be.` : told };
   });
-  return [bucket, ...targets];
+  return [bucket, ...(await Promise.all(targets))];
+}
+
+/** Why the archive of a backup could not be read now; undefined where it could be. */
+async function whyUnreadable(
+  { bucket }: OperationsContext,
+  { backup_id }: BackupSummary,
+): Promise<string | undefined> {
+  const key = archiveKey(backup_id);
+  const head = await headArchive(bucket, { archive: { key } });
+  const archived = head && archivedObject(head, `s3://${bucket.name}/${key}`);
+  return archived && describeError(archived);
 }
 
 const NONE = 'There is no verified backup yet.';
@@ -85,6 +103,22 @@ function oldestAllowed(target: string, schedules: readonly ScheduleView[]): numb
     .map((schedule) => longestGapMs(schedule, new Date()))
     .filter((gap) => gap !== undefined);
   return gaps.length === 0 ? BACKUP_AGE_MAX_MS : Math.max(BACKUP_AGE_MAX_MS, GAP_FACTOR * Math.min(...gaps));
+}
+
+/** Jobs that had ended when this process last looked. */
+const closed = new Set<string>();
+/** Jobs that a message names. */
+const OVERDUE_SHOWN = 5;
+
+/** Throws where the end of an execution has not been handled: lost events, and what the janitor could not do. */
+async function tellOverdue(context: OperationsContext): Promise<string> {
+  const jobs: string[] = [];
+  for await (const { job } of overdueJobs(context, { closed })) jobs.push(job.job_id);
+  if (jobs.length === 0) return 'every execution that has ended was cleaned up after';
+  const more = jobs.length > OVERDUE_SHOWN ? `, and ${jobs.length - OVERDUE_SHOWN} more` : '';
+  throw new Error(
+    `The execution of ${jobs.slice(0, OVERDUE_SHOWN).join(', ')}${more} has ended without clean-up. The janitor retries every 15 minutes; its log says what keeps it from it.`,
+  );
 }
 
 /** Throws where a schedule's newest planned run did not begin, or a schedule can't be read. */

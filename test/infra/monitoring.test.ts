@@ -144,3 +144,13 @@ test('saved queries are there for what operators ask the logs, each over logs th
     }
   }
 });
+
+test('the janitor looks for lost events every 15 minutes, and may work off the queue of undelivered ones', () => {
+  const rules = all(template, 'AWS::Events::Rule').filter(
+    ({ ScheduleExpression }) => ScheduleExpression === 'rate(15 minutes)',
+  );
+  expect(rules).toHaveLength(1);
+  expect(JSON.stringify(rules[0])).toContain(JSON.stringify(JSON.stringify({ reconcile: {} })));
+  const policies = JSON.stringify(template.findResources('AWS::IAM::Policy'));
+  expect(policies).toMatch(/"sqs:ReceiveMessage","sqs:DeleteMessage"/);
+});

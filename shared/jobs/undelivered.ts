@@ -1,0 +1,70 @@
+import { DeleteMessageCommand, type Message, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { z } from 'zod';
+import type { Leg } from '../environment.ts';
+import { ExecutionEnded } from './janitor.ts';
+
+/** SQS's limit for one call. */
+const MESSAGES_MAX = 10;
+
+/** What Lambda sends to the destination of an asynchronous call that failed: the event is inside. */
+const DestinationEnvelope = z.object({ requestPayload: ExecutionEnded });
+
+/** The periodic look for lost events, which failed: the next one has looked again since. */
+const FailedLook = z.object({ requestPayload: z.object({ reconcile: z.unknown() }) });
+
+/** An event from the queue, and how it leaves the queue. */
+export interface UndeliveredEvent {
+  readonly event: ExecutionEnded;
+  remove(): Promise<void>;
+}
+
+/**
+ * The event of a message, whoever put it there: EventBridge, which could not reach the function, or Lambda, whose function
+ * failed every time. Undefined for anything else.
+ */
+export function readUndelivered(body: string | undefined): ExecutionEnded | 'a look' | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(body ?? '');
+  } catch {
+    return undefined;
+  }
+  if (FailedLook.safeParse(value).success) return 'a look';
+  return ExecutionEnded.safeParse(value).data ?? DestinationEnvelope.safeParse(value).data?.requestPayload;
+}
+
+/** The dead-letter queue of the janitor. */
+export class UndeliveredEvents {
+  readonly #url: string;
+  readonly #sqs: SQSClient;
+  readonly #log: (message: string) => void;
+
+  constructor(url: string, log: (message: string) => void, sqs = new SQSClient({})) {
+    this.#url = url;
+    this.#sqs = sqs;
+    this.#log = log;
+  }
+
+  /**
+   * Every event of the queue that nobody works on. One that is not removed comes back after the queue's visibility
+   * time-out; a message that is not understood stays, and keeps the alarm on.
+   */
+  async *receive(leg: Leg): AsyncGenerator<UndeliveredEvent> {
+    while (leg.timeLeft() > 0) {
+      const { Messages = [] } = await this.#sqs.send(
+        new ReceiveMessageCommand({ QueueUrl: this.#url, MaxNumberOfMessages: MESSAGES_MAX }),
+      );
+      if (Messages.length === 0) return;
+      for (const message of Messages) {
+        const event = readUndelivered(message.Body);
+        if (event === 'a look') await this.#remove(message);
+        else if (event) yield { event, remove: () => this.#remove(message) };
+        else this.#log('A message of the queue of undelivered events is not understood.');
+      }
+    }
+  }
+
+  async #remove({ ReceiptHandle }: Message): Promise<void> {
+    await this.#sqs.send(new DeleteMessageCommand({ QueueUrl: this.#url, ReceiptHandle }));
+  }
+}
