@@ -96,8 +96,8 @@ export function apiClient(url: string, key: string | undefined): Client {
     presignParts: (job, input) => call(PresignedParts, 'POST', `/restore/${at(job)}/parts`, input),
     completeUpload: (job) => call(CompletedUpload, 'POST', `/restore/${at(job)}/complete`),
     attachDeferred: (job, input) => call(StartedJob, 'POST', `/restore/${at(job)}/attach`, input, newKey()),
-    async confirmRestore(job, phrase) {
-      await call(Accepted, 'POST', `/restore/${at(job)}/confirm`, { phrase });
+    async confirmRestore(job, phrase, inspected_at) {
+      await call(Accepted, 'POST', `/restore/${at(job)}/confirm`, { phrase, inspected_at });
     },
     async changeRestoreOptions(job, input) {
       await call(Accepted, 'POST', `/restore/${at(job)}/options`, input);

@@ -61,7 +61,8 @@ export interface Client {
   completeUpload(jobId: string): Promise<CompletedUpload>;
   /** Attaches the relationships that a restore kept. */
   attachDeferred(jobId: string, input: AttachInput): Promise<StartedJob>;
-  confirmRestore(jobId: string, phrase: string): Promise<void>;
+  /** With `inspectedAt`, only if the restore was not inspected again since. */
+  confirmRestore(jobId: string, phrase: string, inspectedAt?: string): Promise<void>;
   /** Inspects a restore that waits once more, with other options. */
   changeRestoreOptions(jobId: string, input: ChangeOptionsInput): Promise<void>;
   rejectRestore(jobId: string, reason?: string): Promise<void>;

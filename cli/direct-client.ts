@@ -55,7 +55,7 @@ export function directClient(context: OperationsContext): Client {
     presignParts: (jobId, input) => presignParts(context, jobId, input),
     completeUpload: (jobId) => completeRestoreUpload(context, jobId),
     attachDeferred: (jobId, input) => attachDeferred(context, jobId, input, by),
-    confirmRestore: (jobId, phrase) => confirmRestore(context, jobId, phrase),
+    confirmRestore: (jobId, phrase, inspectedAt) => confirmRestore(context, jobId, phrase, inspectedAt),
     changeRestoreOptions: (jobId, input) => changeRestoreOptions(context, jobId, input),
     rejectRestore: (jobId, reason) => rejectRestore(context, jobId, reason),
     listJobs: (input) => listJobs(context, input),

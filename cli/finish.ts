@@ -9,7 +9,8 @@ export function reportEnd(cli: Cli, job: JobView): void {
   if (job.state === 'completed') return;
   if (job.state === 'cancelled') throw new ExitError('cancelled');
   if (job.state === 'awaiting_confirmation') {
-    cli.output.note(`Waiting for confirmation. Run: ngbak confirm ${job.job_id} ${job.target}`);
+    const seen = job.inspection === undefined ? '' : ` --inspected-at ${job.inspection.inspected_at}`;
+    cli.output.note(`Waiting for confirmation. Run: ngbak confirm ${job.job_id} ${job.target}${seen}`);
     throw new ExitError('waiting');
   }
   throw new ExitError(job.error?.name === 'IntegrityError' ? 'damaged' : 'failed');

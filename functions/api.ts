@@ -2,16 +2,14 @@ import { join } from 'node:path';
 import { Logger } from '@aws-lambda-powertools/logger';
 import { handle, type LambdaContext, type LambdaEvent } from 'hono/aws-lambda';
 import { z } from 'zod';
-import { AccessList, Authenticator } from '../shared/api/access.ts';
+import { AccessList, Authenticator, CachedAccessList } from '../shared/api/access.ts';
 import { makeApi } from '../shared/api/app.ts';
 import { DASHBOARD_FOLDER } from '../shared/api/pages.ts';
 import { readEnvironment } from '../shared/environment.ts';
+import { describeError } from '../shared/errors.ts';
 import { parseInput } from '../shared/input.ts';
 import { Scheduler } from '../shared/schedules/scheduler.ts';
-import { loadSecret, redact } from '../shared/secrets.ts';
-
-/** The access list is read again after so long, in milliseconds: a key that was taken away counts until then. */
-const ACCESS_LIST_MS = 60_000;
+import { loadSecret, redact, redactFields } from '../shared/secrets.ts';
 
 /** What the stack sets for this function, besides what every function has. */
 const Settings = z.object({
@@ -35,15 +33,13 @@ const logger = new Logger();
 
 function make() {
   const settings = parseInput(Settings, process.env, 'The environment of the API function');
-  const { bucket, sfn, config } = readEnvironment((message, fields) => logger.info(message, { ...fields }));
-  let access: { list: AccessList; at: number } | undefined;
-  const readAccess = async () => {
-    if (!access || Date.now() - access.at > ACCESS_LIST_MS) {
-      const list = await loadSecret(settings.NGBAK_API_SECRET, AccessList, 'the HTTP API');
-      access = { list, at: Date.now() };
-    }
-    return access.list;
-  };
+  const { bucket, sfn, config } = readEnvironment((message, fields) =>
+    logger.info(redact(message), redactFields(fields)),
+  );
+  const access = new CachedAccessList(
+    () => loadSecret(settings.NGBAK_API_SECRET, AccessList, 'the HTTP API'),
+    (error) => logger.error(redact(describeError(error))),
+  );
   return makeApi({
     context: {
       bucket,
@@ -58,14 +54,14 @@ function make() {
         settings.NGBAK_BACKUP_STATE_MACHINE_ARN,
       ),
     },
-    authenticator: new Authenticator(readAccess),
+    authenticator: new Authenticator(() => access.read()),
     pages: {
       folder: join(import.meta.dirname, DASHBOARD_FOLDER),
       connectTo: async () => [await bucket.origin()],
     },
     allowedOrigins: settings.NGBAK_ALLOWED_ORIGINS.split(' ').filter((origin) => origin !== ''),
-    audit: (line) => logger.info('audit', { audit: { ...line } }),
-    log: (message, fields) => logger.error(redact(message), JSON.parse(redact(JSON.stringify(fields)))),
+    audit: (line) => logger.info('audit', { audit: redactFields({ ...line }) }),
+    log: (message, fields) => logger.error(redact(message), redactFields(fields)),
     origin(env) {
       const { event } = env as Bindings;
       const context = event.requestContext as { requestId?: string; http?: { sourceIp?: string } };

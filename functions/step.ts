@@ -5,7 +5,8 @@ import type { z } from 'zod';
 import { type Environment, type Leg, readEnvironment } from '../shared/environment.ts';
 import { describeError, NgbakError, UnavailableError } from '../shared/errors.ts';
 import { parseInput } from '../shared/input.ts';
-import { redact } from '../shared/secrets.ts';
+import { explainAwsError } from '../shared/operations/aws-error.ts';
+import { redact, redactFields } from '../shared/secrets.ts';
 
 /** A step stops taking new work this long before the platform would kill it, in milliseconds. */
 const STOP_MARGIN_MS = 60_000;
@@ -79,14 +80,17 @@ export function step<Input, Output>(
       Math.max(0, context.getRemainingTimeInMillis() - ABORT_MARGIN_MS),
     );
     try {
-      environment ??= readEnvironment((message, fields) => logger.info(redact(message), { ...fields }));
+      environment ??= readEnvironment((message, fields) =>
+        logger.info(redact(message), redactFields(fields)),
+      );
       const input = parseInput(schema, event, `Input of ${context.functionName}`);
       if (input !== null && typeof input === 'object' && 'job_id' in input) {
         logger.appendKeys({ job_id: String(input.job_id) });
       }
       return await work(environment, input, { timeLeft: () => end - Date.now(), signal: abort.signal });
     } catch (thrown) {
-      const error = cutShort(thrown, abort.signal) ? abort.signal.reason : thrown;
+      // An SDK's own names are unknown to the workflows' retriers.
+      const error = cutShort(thrown, abort.signal) ? abort.signal.reason : explainAwsError(thrown);
       const told = new Error(redact(describeError(error)));
       told.name = error instanceof Error ? error.name : 'Error';
       if (error instanceof Error && error.stack) told.stack = redact(error.stack);

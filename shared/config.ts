@@ -60,8 +60,11 @@ export type TargetConfig = z.infer<typeof TargetConfig>;
 /** What the functions know about the world, without a secret: environment variable `NGBAK_CONFIG`. */
 export const NgbakConfig = z.strictObject({
   targets: z.record(Id, TargetConfig),
-  /** How many backups of each target are kept, unless another policy was set since. */
-  retention: RetentionPolicy.prefault({}),
+  /**
+   * How many backups of each target are kept, unless another policy was set since. Weekly backups as well, so that a burst of new ones does not push out all
+   * that is older.
+   */
+  retention: RetentionPolicy.prefault({ keep_weekly: 4 }),
   /** Largest archive that may be uploaded for a restore, in bytes. */
   upload_bytes_max: z.number().int().min(1).max(OBJECT_BYTES_MAX).default(OBJECT_BYTES_MAX),
 });

@@ -4,6 +4,7 @@ import {
   SecretsManagerServiceException,
 } from '@aws-sdk/client-secrets-manager';
 import type { z } from 'zod';
+import type { Json } from './archive/types.ts';
 import { AccessDeniedError, InvalidInputError, UnavailableError } from './errors.ts';
 import { parseJson } from './input.ts';
 
@@ -17,7 +18,8 @@ const TOLD_KEYS = new Set(
   ),
 );
 
-const known = new Set<string>();
+/** Every form of every credential, the longest first: one may be a part of another. */
+let known: readonly string[] = [];
 
 /** Every credential that this process has loaded, replaced by `***`: the last line of defence for logs and errors. */
 export function redact(text: string): string {
@@ -26,9 +28,49 @@ export function redact(text: string): string {
   return redacted.replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, '$1***@');
 }
 
+/** The same for whatever a log line holds: texts and names of fields at any depth. */
+export function redactValue(value: Json): Json {
+  if (typeof value === 'string') return redact(value);
+  if (Array.isArray(value)) return value.map(redactValue);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [redact(key), redactValue(inner)]));
+}
+
+/** The fields of a log line, redacted. */
+export function redactFields(fields: Record<string, Json> = {}): Record<string, Json> {
+  return Object.fromEntries(Object.entries(fields).map(([key, value]) => [redact(key), redactValue(value)]));
+}
+
+/** A credential as it is, and as it stands in JSON, in an address, in a form and in an `Authorization` header. */
+function formsOf(secret: string): string[] {
+  const wellFormed = secret.toWellFormed();
+  const encoded = encodeURIComponent(wellFormed);
+  // Strictly by RFC 3986: some clients encode these as well.
+  const strict = encoded.replaceAll(
+    /[!'()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+  const lower = (text: string) => text.replaceAll(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
+  const json = JSON.stringify(secret).slice(1, -1);
+  return [
+    secret,
+    json,
+    // JSON within JSON, as in a logged cause.
+    JSON.stringify(json).slice(1, -1),
+    encoded,
+    strict,
+    lower(encoded),
+    lower(strict),
+    encodeURI(wellFormed),
+    strict.replaceAll('%20', '+'),
+    Buffer.from(secret).toString('base64'),
+  ];
+}
+
 function remember(value: unknown, key = ''): void {
   if (typeof value === 'string') {
-    if (!TOLD_KEYS.has(key) && value.length >= SECRET_LENGTH_MIN) known.add(value);
+    if (TOLD_KEYS.has(key) || value.length < SECRET_LENGTH_MIN) return;
+    known = [...new Set([...known, ...formsOf(value)])].sort((one, other) => other.length - one.length);
   } else if (value !== null && typeof value === 'object') {
     for (const [name, inner] of Object.entries(value)) remember(inner, name);
   }

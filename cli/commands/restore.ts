@@ -131,11 +131,15 @@ export function restoreCommands(program: Command): void {
     )
     .argument('<job>', 'job ID')
     .argument('<target>', 'name of the target')
+    .option(
+      '--inspected-at <time>',
+      'approve only the inspection of that time; refused if there is a newer one',
+    )
     .option('-w, --wait', 'wait for completion')
     .action(async (jobId: string, phrase: string, options, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
-      await client.confirmRestore(jobId, phrase);
+      await client.confirmRestore(jobId, phrase, options.inspectedAt);
       cli.output.result('confirmed', { job_id: jobId }, () => `Restore ${jobId} approved.`);
       if (options.wait) reportEnd(cli, await followConfirmed(cli, client, jobId));
     });
@@ -295,7 +299,7 @@ async function untilRecorded(
 /** True if the operator confirmed. Without a terminal, the job keeps waiting. */
 async function askForPhrase(cli: Cli, client: Client, job: JobView): Promise<boolean> {
   if (cli.yes) {
-    await client.confirmRestore(job.job_id, job.target);
+    await client.confirmRestore(job.job_id, job.target, job.inspection?.inspected_at);
     return true;
   }
   if (!cli.output.interactive) return false;
@@ -304,7 +308,7 @@ async function askForPhrase(cli: Cli, client: Client, job: JobView): Promise<boo
       `Target "${job.target}" will be overwritten. Type its name to continue, or press Enter to reject the restore: `,
     );
     if (phrase === job.target) {
-      await client.confirmRestore(job.job_id, phrase);
+      await client.confirmRestore(job.job_id, phrase, job.inspection?.inspected_at);
       return true;
     }
     if (phrase === undefined || phrase === '') {

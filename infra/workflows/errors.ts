@@ -52,7 +52,13 @@ export const TRANSIENT_ERRORS = [
 ];
 
 /** Errors that say that what was asked for can't be done as things are: somebody has to change something first. */
-export const REFUSALS = ['InvalidInputError', 'AccessDeniedError', 'TargetLockedError', 'HookError'];
+export const REFUSALS = [
+  'InvalidInputError',
+  'ObjectArchivedError',
+  'AccessDeniedError',
+  'TargetLockedError',
+  'HookError',
+];
 
 /** What `answerConfirmation` fails the waiting task with, and the janitor reads as "cancelled". */
 export const REJECTION = 'RestoreRejected';
@@ -99,6 +105,21 @@ export const RETRY: RetryProps = {
  * then is more often a wrong address than a moment of weakness, and somebody may be waiting.
  */
 export const FIRST_LOOK_RETRY: RetryProps = { ...RETRY, maxAttempts: 3 };
+
+/**
+ * For a nested execution that Step Functions could not start: throttled, or not reached. Starting it again under the same
+ * name is the same execution, so trying is safe; the errors of the execution itself (`States.TaskFailed`) are not tried again.
+ */
+export const START_RETRY: RetryProps = {
+  ...RETRY,
+  errors: [
+    'StepFunctions.ThrottlingException',
+    'StepFunctions.ExecutionLimitExceededException',
+    'StepFunctions.SfnException',
+    'StepFunctions.AWSStepFunctionsException',
+    'StepFunctions.SdkClientException',
+  ],
+};
 
 /** JSONata that parses an error's cause where it is a whole JSON object; text, and JSON that was cut off, is left as it is. */
 const PARSE = `

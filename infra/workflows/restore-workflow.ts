@@ -13,7 +13,7 @@ import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-stepfunctions-tasks
 import { Construct } from 'constructs';
 import { handlersOf, type StepHandlers } from '../step-handlers.ts';
 import { acceptWildcard } from '../wildcards.ts';
-import { BadEnds, REFUSALS, REJECTION } from './errors.ts';
+import { BadEnds, REFUSALS, REJECTION, START_RETRY } from './errors.ts';
 import { executionArn, makeStateMachine, stateMachineName, type WorkflowSettings } from './state-machine.ts';
 import { EXECUTION, endOfBranch, everyStore, JOB, question, repeat, step } from './steps.ts';
 
@@ -86,6 +86,7 @@ export class RestoreWorkflow extends Construct {
       input: TaskInput.fromText('{% $states.input.safety_input %}'),
       outputs: {},
     });
+    save.addRetry(START_RETRY);
     const load = this.#phase('Load', 'clear', 'Empties the scope of each store and loads it', handlers);
     const verify = this.#phase(
       'Verify',

@@ -1,7 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
-import { NgbakError } from '../errors.ts';
+import { NgbakError, UnavailableError } from '../errors.ts';
 import { Id } from '../ids.ts';
 
 /** What a caller may do; each role may do all that the ones before it may. */
@@ -64,6 +64,48 @@ export function newApiKey(name: string, role: Role): { key: string; entry: Acces
 
 function hash(key: string): Buffer {
   return createHash('sha256').update(key).digest();
+}
+
+/** The access list is read again after so long, in milliseconds: a key that was taken away stays valid until then. */
+const ACCESS_LIST_MS = 60_000;
+/** The same where it could not be read: callers without a key must not make a call of Secrets Manager each. */
+const ACCESS_LIST_FAILED_MS = 5_000;
+
+/** The access list, read at most once in a while, whether that works or not. */
+export class CachedAccessList {
+  readonly #load: () => Promise<AccessList>;
+  readonly #log: (error: unknown) => void;
+  readonly #now: () => number;
+  #last: { list: Promise<AccessList>; until: number } | undefined;
+
+  /** @param log is handed why the list can't be read: whoever calls without a key is not told. */
+  constructor(load: () => Promise<AccessList>, log: (error: unknown) => void, now: () => number = Date.now) {
+    this.#load = load;
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** Throws UnavailableError where the list can't be read. */
+  read(): Promise<AccessList> {
+    if (this.#last && this.#now() < this.#last.until) return this.#last.list;
+    const entry = { list: this.#try(), until: this.#now() + ACCESS_LIST_MS };
+    this.#last = entry;
+    entry.list.catch(() => {
+      entry.until = this.#now() + ACCESS_LIST_FAILED_MS;
+    });
+    return entry.list;
+  }
+
+  async #try(): Promise<AccessList> {
+    try {
+      return await this.#load();
+    } catch (error) {
+      this.#log(error);
+      throw new UnavailableError('The list of API keys cannot be read.', {
+        remedy: 'The log of the API function says why. Correct the secret of the HTTP API.',
+      });
+    }
+  }
 }
 
 /** Finds out who calls, from the `Authorization` header. Throws UnauthenticatedError, which does not say why. */

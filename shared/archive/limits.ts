@@ -7,6 +7,8 @@ export interface ArchiveLimits {
   readonly entries: number;
   /** Length of an entry's name, in bytes of UTF-8. */
   readonly nameBytes: number;
+  /** Length of all names together, folded for comparison, in bytes of UTF-8: readers hold them in memory. */
+  readonly namesBytes: number;
   /** Size of one entry, in bytes, uncompressed. */
   readonly entryBytes: number;
   /** Size of all entries together, in bytes, uncompressed. */
@@ -32,6 +34,7 @@ export const OBJECT_BYTES_MAX = 10_000 * 5 * 1024 ** 3;
 export const LIMITS: ArchiveLimits = {
   entries: 1_000_000,
   nameBytes: 512,
+  namesBytes: 96 * 1024 ** 2,
   entryBytes: OBJECT_BYTES_MAX,
   totalBytes: 1024 ** 5,
   // Deflate can't do better than about 1,032 to 1 (RFC 1951: 258 bytes from 2 bits), so no honest gzip comes near.

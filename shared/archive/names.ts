@@ -45,10 +45,12 @@ function nameProblem(name: string, limits: ArchiveLimits): string | undefined {
 
 /**
  * The names seen in one archive. Two names that differ only in case or Unicode form fall onto one file on some
- * systems, so they count as the same. Holds one string for each entry, at most `limits.entries` of them.
+ * systems, so they count as the same. Holds one string for each entry, at most `limits.entries` of them and
+ * `limits.namesBytes` together: folding can make a name twenty times as long.
  */
 export class NameRegister {
   readonly #seen = new Set<string>();
+  #bytes = 0;
   readonly #limits: ArchiveLimits;
   readonly #where: string;
 
@@ -71,6 +73,13 @@ export class NameRegister {
       throw new InvalidInputError(`${this.#where} has more than ${this.#limits.entries} entries.`, {
         remedy: REMEDY,
       });
+    }
+    this.#bytes += Buffer.byteLength(folded);
+    if (this.#bytes > this.#limits.namesBytes) {
+      throw new InvalidInputError(
+        `${this.#where}: the names of its entries have more than ${this.#limits.namesBytes} bytes together.`,
+        { remedy: REMEDY },
+      );
     }
     this.#seen.add(folded);
   }

@@ -4,6 +4,7 @@ import { ConflictError } from '../bucket/bucket.ts';
 import { catalogKey } from '../bucket/layout.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
 import { InvalidInputError } from '../errors.ts';
+import { endOfRetention } from '../retention/plan.ts';
 import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
 
@@ -23,13 +24,19 @@ export const BackupChanges = z
   });
 export type BackupChanges = z.infer<typeof BackupChanges>;
 
-/** Changes tags, note or retention of a backup. Throws NotFoundError, and InvalidInputError for the reserved tag. */
+/**
+ * Changes tags, note or retention of a backup. Throws NotFoundError, and InvalidInputError for the reserved tag.
+ *
+ * @param allowShorter throws where the caller may not let a backup be deleted earlier than before
+ */
 export function updateBackup(
   context: OperationsContext,
   backupId: string,
   changes: BackupChanges,
+  allowShorter: () => void = () => undefined,
 ): Promise<CatalogRecord> {
   return changeRecord(context, backupId, (record) => {
+    if (shortens(record, changes)) allowShorter();
     const { tags, note, retention, ...rest } = record;
     const newNote = changes.note === undefined ? note : (changes.note ?? undefined);
     const newRetention = changes.retention === undefined ? retention : (changes.retention ?? undefined);
@@ -40,6 +47,17 @@ export function updateBackup(
       ...(newRetention === undefined ? {} : { retention: newRetention }),
     } as CatalogRecord;
   });
+}
+
+/**
+ * Whether a backup may be deleted earlier than before. Under the policy alone, nobody can say how long it stays: any
+ * retention of its own but `permanent` may be shorter.
+ */
+function shortens({ created_at, retention: old }: CatalogRecord, { retention }: BackupChanges): boolean {
+  if (retention === undefined || (retention ?? undefined) === old) return false;
+  if (retention === null) return true;
+  if (old === undefined) return retention !== 'permanent';
+  return endOfRetention(created_at, retention) < endOfRetention(created_at, old);
 }
 
 function changeTags(tags: readonly string[], { tags: all, add_tags, remove_tags }: BackupChanges): string[] {

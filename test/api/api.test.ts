@@ -1,8 +1,10 @@
 import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from 'jose';
-import { AccessList, Authenticator, newApiKey } from '../../shared/api/access.ts';
+import { AccessList, Authenticator, CachedAccessList, newApiKey } from '../../shared/api/access.ts';
 import { type AuditLine, makeApi } from '../../shared/api/app.ts';
+import { problemOf } from '../../shared/api/problem.ts';
+import { InvalidInputError } from '../../shared/errors.ts';
 import { freshContext } from '../operations/context.ts';
 import { catalogue } from '../support/catalog.ts';
 
@@ -91,6 +93,82 @@ describe('who may call', () => {
     const body =
       method === 'GET' || method === 'DELETE' ? undefined : path.includes('confirm') ? { phrase: 'x' } : {};
     expect((await call(who, method, path, body)).status).toBe(status);
+  });
+
+  test('an operator can lengthen how long a backup is kept, and only an administrator can shorten it', async () => {
+    const created_at = '2026-01-02T03:04:05.000Z';
+    await catalogue(context.bucket, { backup_id: 'ruled', created_at });
+    await catalogue(context.bucket, { backup_id: 'dated', created_at, retention: '30d' });
+    await catalogue(context.bucket, { backup_id: 'forever', created_at, retention: 'permanent' });
+    const change = async (who: Who, id: string, retention: string | null) =>
+      (await call(who, 'PATCH', `/backup/${id}`, { retention })).status;
+    for (const [id, retention] of [
+      ['ruled', '1d'],
+      ['ruled', '3650d'],
+      ['dated', '29d'],
+      ['dated', '2026-01-31'],
+      ['dated', null],
+      ['forever', '99999d'],
+      ['forever', null],
+    ] as const) {
+      expect([id, retention, await change('operator', id, retention)]).toEqual([id, retention, 403]);
+    }
+    expect(await change('operator', 'dated', '30d')).toBe(200);
+    expect(await change('operator', 'dated', '2026-02-01')).toBe(200);
+    expect(await change('operator', 'dated', '90d')).toBe(200);
+    expect(await change('operator', 'ruled', 'permanent')).toBe(200);
+    expect(await change('operator', 'ruled', 'permanent')).toBe(200);
+    expect(await change('admin', 'ruled', '1d')).toBe(200);
+    expect(await change('admin', 'forever', null)).toBe(200);
+    expect((await call('operator', 'PATCH', '/backup/dated', { note: 'a note' })).status).toBe(200);
+  });
+
+  test('nobody can give the tag of safety backups to another backup, or take it from one', async () => {
+    await catalogue(context.bucket, { backup_id: 'plain', tags: ['a'] });
+    await catalogue(context.bucket, { backup_id: 'safe', tags: ['pre-restore'] });
+    const change = (id: string, body: object) => call('admin', 'PATCH', `/backup/${id}`, body);
+    for (const body of [{ tags: ['pre-restore'] }, { add_tags: ['pre-restore'] }]) {
+      expect((await change('plain', body)).body).toMatchObject({
+        status: 400,
+        detail: expect.stringContaining('marks'),
+      });
+    }
+    expect((await change('safe', { tags: [] })).status).toBe(400);
+    expect((await change('safe', { remove_tags: ['pre-restore'] })).status).toBe(400);
+    expect((await change('safe', { add_tags: ['kept'] })).status).toBe(200);
+    expect((await call('operator', 'POST', '/backup', { tags: ['pre-restore'] })).status).toBe(400);
+    const schedule = { name: 's', expression: 'rate(1 day)', backup: { tags: ['pre-restore'] } };
+    expect((await call('operator', 'POST', '/schedules', schedule)).status).toBe(400);
+  });
+
+  test('a list of keys that can not be read answers 503, names no secret, and is not read for every call', async () => {
+    let reads = 0;
+    const told: unknown[] = [];
+    let now = 0;
+    const list = new CachedAccessList(
+      () => {
+        reads++;
+        return Promise.reject(
+          new InvalidInputError('The secret of the HTTP API (Ngbak/api) is no JSON.', { remedy: 'x' }),
+        );
+      },
+      (error) => told.push(error),
+      () => now,
+    );
+    const calls = await Promise.allSettled(Array.from({ length: 50 }, () => list.read()));
+    expect(reads).toBe(1);
+    const [first] = calls;
+    if (first?.status !== 'rejected') throw new Error('It was read.');
+    expect(problemOf(first.reason)).toMatchObject({
+      status: 503,
+      detail: expect.not.stringContaining('Ngbak/api'),
+    });
+    await expect(list.read()).rejects.toThrow();
+    expect(reads).toBe(1);
+    expect(told).toHaveLength(1);
+    now += 5_001;
+    await expect(list.read()).rejects.toThrow();
+    expect(reads).toBe(2);
   });
 
   test('only an administrator prunes for real', async () => {

@@ -217,6 +217,7 @@ describe('a seekable archive', () => {
 
   const limits: [Partial<ArchiveLimits>, RegExp][] = [
     [{ entries: 1 }, /entries/],
+    [{ namesBytes: 20 }, /names of its entries have more than 20 bytes/],
     [{ nameBytes: 5 }, /bytes long; the limit is 5/],
     [{ entryBytes: 7 }, /exceeds the limits|limit is 7/],
     [{ totalBytes: 10 }, /limits/],
@@ -405,4 +406,12 @@ describe('a writer', () => {
     expect(result).toMatchObject({ bytes: 0, entries: [], open: null });
     expect(first([result]).crc32).toBe(0);
   });
+});
+
+test('names that grow when they are folded are refused before they fill the memory', async () => {
+  // One character of three bytes becomes eighteen (Unicode, NFKC).
+  const name = (i: number) => `kv/${i}${'\ufdfa'.repeat(160)}`;
+  const contents = Array.from({ length: 40 }, (_, i) => ({ name: name(i), data: Buffer.from('1') }));
+  const namesBytes = contents.reduce((sum, entry) => sum + Buffer.byteLength(entry.name), 0) * 2;
+  expect((await verified(await forge({ contents }), { namesBytes })).join()).toMatch(/names of its entries/);
 });

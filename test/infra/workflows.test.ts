@@ -314,3 +314,10 @@ test('every error of ours that is worth another try is in the list of those that
   expect(TRANSIENT_ERRORS).toContain(retryable.name);
   expect(TRANSIENT_ERRORS).not.toContain(new InvalidInputError('x', { remedy: 'y' }).name);
 });
+
+test('a safety backup that could not be started is started again, and one that failed is not', () => {
+  const save = machines.Restore.States['Save the target first'];
+  const retried = JSON.stringify(save?.Retry);
+  expect(retried).toContain('StepFunctions.ThrottlingException');
+  expect(retried).not.toContain('States.');
+});

@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto';
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { loadSecret, redact, redactFields } from '../shared/secrets.ts';
+
+const PASSWORD = `p"a\\s/s w+ö'rd%${randomBytes(3).toString('hex')}`;
+
+test('a credential is masked in every form in which it may get into a log', async () => {
+  const client = new SecretsManagerClient({});
+  const Name = `redact-${randomBytes(4).toString('hex')}`;
+  const SecretString = JSON.stringify({ username: 'neo4j', password: PASSWORD });
+  await client.send(new CreateSecretCommand({ Name, SecretString }));
+  await loadSecret(Name, z.unknown(), 'a test', client);
+  const forms = [
+    PASSWORD,
+    JSON.stringify({ password: PASSWORD }),
+    JSON.stringify({ cause: JSON.stringify({ password: PASSWORD }) }),
+    `https://host/?p=${encodeURIComponent(PASSWORD)}`,
+    `https://host/?p=${encodeURIComponent(PASSWORD).toLowerCase()}`,
+    new URLSearchParams({ p: PASSWORD }).toString(),
+    `Basic ${Buffer.from(PASSWORD).toString('base64')}`,
+  ];
+  for (const form of forms) {
+    const masked = redact(form);
+    expect(masked).toContain('***');
+    for (const part of [PASSWORD.slice(0, 4), PASSWORD.slice(-6)]) expect(masked).not.toContain(part);
+  }
+  const fields = redactFields({
+    text: PASSWORD,
+    deep: [{ [PASSWORD]: { again: `x${PASSWORD}y` } }],
+    n: 1,
+    none: null,
+  });
+  expect(fields).toEqual({ text: '***', deep: [{ '***': { again: 'x***y' } }], n: 1, none: null });
+});
