@@ -277,7 +277,7 @@ describe('the API', () => {
   test('lists, shows, changes and deletes backups', async () => {
     await catalogue(context.bucket, { backup_id: 'b1' }, Buffer.alloc(10));
     expect((await call('viewer', 'GET', '/backup?limit=1&tag=x')).body).toMatchObject({ total: 0 });
-    const changed = await call('operator', 'PATCH', '/backup/b1', { add_tags: ['x'], retention: '30d' });
+    const changed = await call('admin', 'PATCH', '/backup/b1', { add_tags: ['x'], retention: '30d' });
     expect(changed.body).toMatchObject({ tags: ['x'], retention: '30d' });
     expect((await call('viewer', 'GET', '/backup?tag=x')).body).toMatchObject({ total: 1 });
     expect((await call('admin', 'DELETE', '/backup/b1')).body).toMatchObject({ backup_id: 'b1' });

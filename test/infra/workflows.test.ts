@@ -166,7 +166,7 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
     const ends = (first?.Catch ?? []).map(({ ErrorEquals, Next }) => [Next, ErrorEquals]);
     expect(ends).toContainEqual([
       `${name} refused`,
-      ['InvalidInputError', 'AccessDeniedError', 'TargetLockedError', 'HookError'],
+      ['InvalidInputError', 'ObjectArchivedError', 'AccessDeniedError', 'TargetLockedError', 'HookError'],
     ]);
     expect(ends.at(-1)).toEqual([`${name} failed`, ['States.ALL']]);
   });
@@ -316,7 +316,7 @@ test('every error of ours that is worth another try is in the list of those that
 });
 
 test('a safety backup that could not be started is started again, and one that failed is not', () => {
-  const save = machines.Restore.States['Save the target first'];
+  const save = machines.Restore.States['Back up target'];
   const retried = JSON.stringify(save?.Retry);
   expect(retried).toContain('StepFunctions.ThrottlingException');
   expect(retried).not.toContain('States.');

@@ -257,7 +257,7 @@ test('a time is in the user’s zone, with UTC when it is pointed at', async () 
 });
 
 test('tags, note and retention are changed where they stand', async () => {
-  const visit = await browser.visit({ role: 'operator' });
+  const visit = await browser.visit({ role: 'admin' });
   const { page } = visit;
   const save = async () => {
     await button(page, 'Save').click();
