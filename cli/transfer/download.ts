@@ -24,11 +24,11 @@ import { RefusedError } from '../../shared/operations/errors.ts';
 const CHUNK_BYTES = 8 * 1024 ** 2;
 /** Ranges under way at once. */
 const CONNECTIONS = 4;
-/** Tries for each range. */
+/** Tries for each range in a row that bring no byte. */
 const ATTEMPTS = 6;
 /** Wait before the second try, in milliseconds; doubled for each further one. */
 const FIRST_WAIT_MS = 300;
-/** Longest that one range may take without a byte, in milliseconds. */
+/** Longest that a connection may bring no byte, in milliseconds. How long a range takes as a whole depends on the line. */
 const STALL_MS = 60_000;
 
 /** What an interrupted download leaves beside its bytes, `<file>.part.json`. */
@@ -50,6 +50,8 @@ export interface DownloadOptions {
   /** Replaces another file of that name. */
   readonly force?: boolean;
   readonly signal: AbortSignal;
+  /** @default STALL_MS */
+  readonly stallMs?: number;
   progress(done: number, total: number): void;
 }
 
@@ -98,12 +100,12 @@ export async function downloadArchive(options: DownloadOptions): Promise<Downloa
     );
     const save = saver(`${part}.json`, state);
     const fetched = mapOrdered(missing, CONNECTIONS, async (number) => {
-      const range = chunk(number);
-      await fetchRange(file, range, links, signal);
+      await fetchRange(file, chunk(number), links, options, (read) => {
+        done += read;
+        options.progress(done, bytes);
+      });
       state.done.push(number);
       await save();
-      done += range.length;
-      options.progress(done, bytes);
     });
     for await (const _ of fetched);
     await file.sync();
@@ -224,22 +226,39 @@ async function requireSpace(path: string, bytes: number): Promise<void> {
   });
 }
 
+/**
+ * Fetches one range. A connection that breaks or stalls is replaced by one that continues after the last byte that came;
+ * tries that bring no byte are limited.
+ */
 async function fetchRange(
   file: FileHandle,
   { offset, length }: { offset: number; length: number },
   links: Links,
-  signal: AbortSignal,
+  { signal, stallMs = STALL_MS }: Pick<DownloadOptions, 'signal' | 'stallMs'>,
+  advance: (bytes: number) => void,
 ): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
+  let written = 0;
+  let attempt = 0;
+  for (;;) {
+    attempt++;
     const link = links.current;
+    const stalled = new AbortController();
+    const timer = setTimeout(() => stalled.abort(), stallMs);
     try {
       const answer = await fetch(link.url, {
-        headers: { range: `bytes=${offset}-${offset + length - 1}` },
-        signal: AbortSignal.any([signal, AbortSignal.timeout(STALL_MS)]),
+        headers: { range: `bytes=${offset + written}-${offset + length - 1}` },
+        signal: AbortSignal.any([signal, stalled.signal]),
       });
       if ((answer.status === 206 || answer.status === 200) && answer.body) {
         // A server may answer with the whole instead of the range (RFC 9110, 14.2).
-        await writeAt(file, offset, length, answer.body, answer.status === 206 ? offset : 0);
+        const begins = answer.status === 206 ? offset + written : 0;
+        await writeAt(file, offset + written, length - written, answer.body, begins, (bytes) => {
+          timer.refresh();
+          if (bytes === 0) return;
+          attempt = 0;
+          written += bytes;
+          advance(bytes);
+        });
         return;
       }
       await answer.body?.cancel();
@@ -254,8 +273,10 @@ async function fetchRange(
     } catch (error) {
       if (signal.aborted) throw error;
       if (attempt >= ATTEMPTS) throw failed(link, error);
-      const wait = FIRST_WAIT_MS * 2 ** (attempt - 1);
+      const wait = FIRST_WAIT_MS * 2 ** Math.max(0, attempt - 1);
       await delay(wait / 2 + (Math.random() * wait) / 2, undefined, { signal });
+    } finally {
+      clearTimeout(timer);
     }
   }
 }
@@ -269,13 +290,17 @@ function failed(link: Download, cause: unknown): NgbakError {
   });
 }
 
-/** Writes the bytes of `body` from `offset` on; the body's own first byte is that of position `begins`. */
+/**
+ * Writes the bytes of `body` from `offset` on; the body's own first byte is that of position `begins`. Reports after every
+ * piece that came how many of its bytes were written, which is none for what precedes `offset`.
+ */
 async function writeAt(
   file: FileHandle,
   offset: number,
   length: number,
   body: ReadableStream<Uint8Array>,
   begins: number,
+  came: (bytes: number) => void,
 ): Promise<void> {
   let position = begins;
   let written = 0;
@@ -284,6 +309,7 @@ async function writeAt(
     position += bytes.length;
     if (wanted.length > 0) await file.write(wanted, 0, wanted.length, offset + written);
     written += wanted.length;
+    came(wanted.length);
     if (written === length) return;
   }
   throw new Error('fewer bytes than were asked for');

@@ -17,8 +17,8 @@ const ATTEMPTS = 6;
 const FIRST_WAIT_MS = 300;
 /** Longest that a part may wait without a byte being taken or answered, in milliseconds. */
 const STALL_MS = 60_000;
-/** Bytes that are read from the file at once. */
-const READ_BYTES = 1024 ** 2;
+/** Bytes that are read from the file at once. Each renews the time limit: above 5 kB/s, no connection counts as stalled. */
+const READ_BYTES = 256 * 1024;
 
 export interface UploadOptions {
   readonly client: Pick<Client, 'presignParts' | 'completeUpload'>;

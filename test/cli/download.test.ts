@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -73,8 +74,9 @@ describe('a download', () => {
         link,
         path,
         signal: abort.signal,
-        progress: (done) => {
-          if (done > 0) setImmediate(() => abort.abort());
+        // Once a whole range is on disk.
+        progress: () => {
+          if (existsSync(`${path}.part.json`)) setImmediate(() => abort.abort());
         },
       }),
     ).rejects.toThrow();
@@ -129,6 +131,72 @@ describe('a download', () => {
     expect(await readFile(path, 'utf8')).toBe('my own');
     expect((await run(['download', ID, '--output', path, '--force'], environment)).code).toBe(0);
     expect(BYTES.subarray(0, 100).equals(await readFile(path))).toBe(true);
+  });
+
+  describe('over a bad line', () => {
+    const KIB = 1024;
+    /** What was asked for, as `Range` headers. */
+    const asked: string[] = [];
+    /** Downloads from a server of our own, which answers as it likes. */
+    async function from(
+      bytes: Buffer,
+      stallMs: number,
+      answer: (range: Buffer, response: ServerResponse) => Promise<void>,
+    ) {
+      asked.length = 0;
+      const server = createServer((request: IncomingMessage, response) => {
+        const { range = '' } = request.headers;
+        asked.push(range);
+        const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range) ?? [];
+        response.writeHead(206);
+        answer(bytes.subarray(Number(first), Number(last) + 1), response).catch(() => response.destroy());
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+      const made = { ...(await link()), url, bytes: bytes.length, crc32: crc32Base64(crc32(bytes)) };
+      const path = join(folder, 'slow.ngbak');
+      let done = 0;
+      try {
+        await downloadArchive({
+          link: async () => made,
+          path,
+          signal: signal(),
+          stallMs,
+          progress: (now) => {
+            done = now;
+          },
+        });
+      } finally {
+        server.closeAllConnections();
+        server.close();
+      }
+      expect(done).toBe(bytes.length);
+      expect(bytes.equals(await readFile(path))).toBe(true);
+    }
+    const bytes = BYTES.subarray(0, 256 * KIB);
+    beforeEach(() => put(ID, BYTES.subarray(0, 1)));
+
+    test('that is slow, takes the time it needs, and no byte twice', async () => {
+      await from(bytes, 1000, async (range, response) => {
+        // 1.6 s in all, longer than a connection may bring no byte.
+        for (let at = 0; at < range.length; at += 16 * KIB) {
+          response.write(range.subarray(at, at + 16 * KIB));
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
+        response.end();
+      });
+      expect(asked).toEqual([`bytes=0-${bytes.length - 1}`]);
+    });
+
+    test('that stalls again and again, continues after the last byte that came', async () => {
+      // More often than a range is tried without a byte.
+      await from(bytes, 200, async (range, response) => {
+        if (range.length <= 32 * KIB) response.end(range);
+        else response.write(range.subarray(0, 32 * KIB), () => undefined);
+      });
+      expect(asked.length).toBeGreaterThanOrEqual(8);
+      expect(asked.at(-1)).toBe(`bytes=${224 * KIB}-${bytes.length - 1}`);
+    });
   });
 
   test('takes one new link for all its ranges when the first one has run out', async () => {
