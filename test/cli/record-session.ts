@@ -33,7 +33,7 @@ function ngbak(folder: string, ...args: string[]): Promise<string> {
         const shown = stdout
           .replaceAll(`${folder}/`, '')
           .replaceAll(/^ {2}(graph|vectors|kv|config|archive) [\w-]+: .*\n/gm, '')
-          .replaceAll(/^(console +https:\/\/).*$/gm, '$1…')
+          .replaceAll(/^(Console: +https:\/\/).*$/gm, '$1…')
           .trimEnd();
         const typed = args.map((word) => (word.includes(' ') ? `'${word}'` : word)).join(' ');
         return done(`$ ngbak ${typed}\n${shown}\n`);

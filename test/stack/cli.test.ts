@@ -78,7 +78,7 @@ test('without a terminal, a restore waits, says so by its exit code, and is reje
   const damaged = await readTarget(CLI);
   const ran = await run(['restore', backupId], environment);
   expect([ran.code, ran.stderr]).toEqual([8, expect.stringMatching(/ngbak confirm restore_\S+ cli/)]);
-  const jobId = /ngbak confirm (\S+)/.exec(ran.stderr)?.[1] ?? '';
+  const [, jobId = '', seen = ''] = /ngbak confirm (\S+) cli --inspected-at (\S+)/.exec(ran.stderr) ?? [];
   // Other options are tried, with AWS credentials and by the API; the job waits on, and nothing is written.
   const api = { NGBAK_API_URL: stack.apiUrl(), NGBAK_API_KEY: stack.apiKey('operator') };
   for (const [how, way] of [
@@ -90,6 +90,11 @@ test('without a terminal, a restore waits, says so by its exit code, and is reje
     const [job] = await ngbak('job', ['job', jobId]);
     expect(job).toMatchObject({ state: 'awaiting_confirmation', options: { stores: [how[1]] } });
     expect(job?.inspection).toMatchObject({ stores: [{ store: how[1] }] });
+  }
+  // What was seen first is not what would be done now.
+  for (const way of [{}, api]) {
+    const unseen = await run(['confirm', jobId, 'cli', '--inspected-at', seen], { ...environment, ...way });
+    expect([unseen.code, unseen.stderr]).toEqual([2, expect.stringContaining('was inspected again')]);
   }
   await ngbak('rejected', ['reject', jobId]);
   expect((await stack.waitForJob(jobId)).state).toBe('cancelled');
