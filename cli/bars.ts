@@ -29,7 +29,7 @@ export class JobBars {
       const known = total ?? Math.max(done, 1);
       const shown = store.finished ? known : total === undefined ? 0 : Math.min(done, known);
       const payload = {
-        name: phaseText(store).padEnd(20),
+        name: phaseText(store).padEnd(22),
         text: progressText(store),
       };
       const bar = this.#byName.get(store.store);

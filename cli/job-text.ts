@@ -4,7 +4,7 @@ import type { JobView } from '../shared/operations/show-job.ts';
 import type { Inspection } from '../shared/restore/inspection.ts';
 import { bytes, count, duration, localTime, printable } from './format.ts';
 import { facts, table } from './output.ts';
-import { phaseText, progressText } from './progress-text.ts';
+import { phaseText, progressText, storeText } from './progress-text.ts';
 import { groupText, kindOf, talliesText } from './tally-text.ts';
 
 /** Things of one kind (collections, namespaces) and lines of one kind that are listed without `--verbose`. */
@@ -30,6 +30,15 @@ export function jobText(job: JobView, verbose = false): string {
     : undefined;
   const restored = job.state === 'completed' ? Restored.safeParse(job.result).data : undefined;
   const progress = restored ? job.progress.filter(({ store }) => store === 'archive') : job.progress;
+  const found = restored ? restoredText(restored, verbose) : [];
+  const stores = [
+    ...progress.map((store) => [phaseText(store), progressText(store, verbose)] as const),
+    ...Object.entries(restored?.stores ?? {}).flatMap(([store, { read_back = {} }]) =>
+      Object.keys(read_back).length > 0
+        ? [[`${storeText(store)} restore`, `${talliesText(read_back)}: verified, no differences`] as const]
+        : [],
+    ),
+  ];
   const parts = [
     facts([
       ['job', job.job_id],
@@ -43,11 +52,18 @@ export function jobText(job: JobView, verbose = false): string {
       ['state', job.state.replaceAll('_', ' ')],
     ]),
     ...(job.error ? [`${pc.red(printable(job.error.name))}: ${printable(job.error.message)}`] : []),
-    ...(progress.length > 0
-      ? ['', facts(progress.map((store) => [phaseText(store), progressText(store, verbose)]))]
+    ...(stores.length > 0 ? ['', facts(stores)] : []),
+    ...(found.length > 0 ? ['', ...found] : []),
+    // A restore's result compares the references with what the inspection found.
+    ...(job.inspection
+      ? [
+          '',
+          inspectionText(
+            restored?.references ? { ...job.inspection, references: [] } : job.inspection,
+            verbose,
+          ),
+        ]
       : []),
-    ...(restored ? restoredText(restored, verbose) : []),
-    ...(job.inspection ? ['', inspectionText(job.inspection, verbose)] : []),
   ];
   return parts.join('\n');
 }
@@ -145,7 +161,7 @@ const Restored = z.object({
 });
 type Restored = z.infer<typeof Restored>;
 
-/** What a restore loaded and verified, dangling relationships, references, and smoke checks before and after. */
+/** What a restore found beside records: dangling relationships, references, and smoke checks before and after. */
 function restoredText({ dangling, stores, references = [] }: Restored, verbose: boolean): string[] {
   const checks = Object.entries(stores).flatMap(([store, { smoke = [] }]) =>
     smoke.map((check) => ({ ...check, store })),
@@ -155,14 +171,6 @@ function restoredText({ dangling, stores, references = [] }: Restored, verbose: 
     checks.length <= LISTED_MAX || verbose ? checks : checks.filter(({ before, after }) => before !== after);
   const unchanged = checks.length - shown.length;
   return [
-    facts(
-      Object.entries(stores).flatMap(([store, { read_back }]): [string, string][] =>
-        read_back && Object.keys(read_back).length > 0
-          ? [[`${store} restore`, `${talliesText(read_back)}: verified, no differences`]]
-          : [],
-      ),
-    ),
-    '',
     ...(dangling
       ? [
           `Dangling relationships: ${count(dangling.attached)} attached, ${count(dangling.left_out)} left out${dangling.kept ? ', kept for `ngbak attach`' : ''}`,

@@ -18,9 +18,14 @@ const PHASES: Record<StoreProgress['phase'], string> = {
 
 type Unit = StoreProgress['units'][string];
 
+/** A store's name in a label. */
+export function storeText(store: string): string {
+  return store === 'kv' ? 'key-value' : store;
+}
+
 /** What a store is doing: `graph export`. */
 export function phaseText({ store, phase }: StoreProgress): string {
-  return `${store} ${PHASES[phase]}`;
+  return `${storeText(store)} ${PHASES[phase]}`;
 }
 
 /** `bytes`, and `bytes:<collection>`. */

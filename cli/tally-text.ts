@@ -23,7 +23,8 @@ export function talliesText(tallies: Readonly<Record<string, { readonly count: n
   return [...Map.groupBy(Object.entries(tallies), ([tally]) => kindOf(tally)).entries()]
     .map(([kind, members]) => {
       const total = members.reduce((sum, [, tally]) => sum + tally.count, 0);
-      const noun = kind === 'schema' ? 'schema items' : kind.replaceAll('_', ' ');
+      const noun =
+        kind === 'schema' ? (total === 1 ? 'schema item' : 'schema items') : kind.replaceAll('_', ' ');
       return `${count(total)} ${noun}${kind in GROUPS ? ` in ${groupText(kind, members.length)}` : ''}`;
     })
     .join(', ');

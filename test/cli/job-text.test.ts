@@ -160,7 +160,7 @@ describe('a job', () => {
     expect(text).toMatch(/^Requested by: +cli:ada$/m);
     expect(text).toMatch(/^Duration: +2 min 29 s$/m);
     expect(text).toMatch(/^State: +completed$/m);
-    expect(text).toContain('Graph restore:  1,819 nodes, 1 schema items: verified, no differences');
+    expect(text).toContain('Graph restore:  1,819 nodes, 1 schema item: verified, no differences');
     expect(text).toContain('References kv a.b → graph nodes.id: 2,633 (dangling: 0 in archive, 0 in target)');
     expect(text).toContain('Smoke check kv ["ANY"]: key found before, key found after');
   });

@@ -32,7 +32,7 @@ function ngbak(folder: string, ...args: string[]): Promise<string> {
         // Progress would be most of it, and how much of it there is depends on the machine.
         const shown = stdout
           .replaceAll(`${folder}/`, '')
-          .replaceAll(/^ {2}(graph|vectors|kv|config|archive) [\w-]+: .*\n/gm, '')
+          .replaceAll(/^ {2}(graph|vectors|key-value|config|archive) [\w-]+: .*\n/gm, '')
           .replaceAll(/^(Console: +https:\/\/).*$/gm, '$1…')
           .trimEnd();
         const typed = args.map((word) => (word.includes(' ') ? `'${word}'` : word)).join(' ');
