@@ -44,7 +44,7 @@ describe('profiles', () => {
     expect(space.namespaceOf('full_docs:doc-1')).toBeUndefined();
     expect(space.namespaceOf('a_doc_status__sched:status:pending')).toBe('doc_status');
     expect(space.namespaceOf('a_b_doc_status__sched:status:pending')).toBeUndefined();
-    expect(space.isLeftOut('a_b_full_docs:doc-1')).toBe(true);
+    expect(space.reasonOf('a_b_full_docs:doc-1')).toBe('outside');
   });
 
   test('a LightRAG workspace with the characters of a pattern means only itself', () => {

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { LegContext, RestoreOptions } from '../port.ts';
 import type { RedisClient } from './client.ts';
-import { scanKeys } from './keys.ts';
+import { scanScope } from './keys.ts';
 import type { Part } from './record.ts';
 import { type KeySpace, toBytes } from './scope.ts';
 import { infoFields } from './server.ts';
@@ -110,13 +110,11 @@ async function memoryOf(
 ): Promise<number | undefined> {
   let bytes = 0;
   for (const node of await client.nodes()) {
-    for await (const page of scanKeys(client, node, space.pattern)) {
+    for await (const page of scanScope(client, node, space)) {
       context.signal.throwIfAborted();
-      const keys = page.filter((key) => space.namespaceOf(key.toString('latin1')) !== undefined);
-      if (keys.length === 0) continue;
       const replies = await client.send(
         node,
-        keys.map((key) => ['MEMORY', 'USAGE', key] as const),
+        page.map(({ key }) => ['MEMORY', 'USAGE', toBytes(key)] as const),
         () => true,
       );
       for (const reply of replies) {

@@ -2,10 +2,9 @@ import { z } from 'zod';
 import type { EntryReader, IndexEntry } from '../../archive/types.ts';
 import { InvalidInputError, NgbakError } from '../../errors.ts';
 import { readMembers } from './json-entry.ts';
-import { KEY_BYTES_MAX } from './keys.ts';
 import { expiryNameOf, parseEntryName } from './names.ts';
 import { type Part, STRING_BLOCK_BYTES } from './record.ts';
-import { type ByteString, type KeySpace, showKey } from './scope.ts';
+import { type ByteString, KEY_BYTES_MAX, type KeySpace, showKey } from './scope.ts';
 import { decodePart, LINE_BYTES_MAX } from './typed-lines.ts';
 
 /** Largest entry of expiries, in bytes: it is held as a whole beside the JSON entry that it belongs to. */

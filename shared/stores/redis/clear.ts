@@ -1,15 +1,17 @@
 import type { Redis } from 'ioredis';
 import type { Cursor, Leg, LegContext } from '../port.ts';
 import type { Command, RedisClient } from './client.ts';
-import { scanKeys } from './keys.ts';
-import { escapeGlob, type KeySpace } from './scope.ts';
+import { scanKeys, scanScope } from './keys.ts';
+import { escapeGlob, type KeySpace, toBytes } from './scope.ts';
 
 /**
  * Deletes every key of the scope, and no other. A leg that is cut off starts over: what is deleted stays deleted, and
  * SCAN returns every key that is there from its beginning to its end.
  */
 export async function clearKeys(client: RedisClient, space: KeySpace, context: LegContext): Promise<Leg> {
-  return deleteKeys(client, space.pattern, context, (key) => space.namespaceOf(key) !== undefined);
+  return deleteKeys(client, context, async function* (node) {
+    for await (const page of scanScope(client, node, space)) yield page.map(({ key }) => toBytes(key));
+  });
 }
 
 /** Deletes what loads left behind under temporary names. */
@@ -18,22 +20,22 @@ export async function clearTemporary(
   space: KeySpace,
   context: LegContext,
 ): Promise<Leg> {
-  return deleteKeys(client, `${escapeGlob(space.temporary)}*`, context, (key) =>
-    key.startsWith(space.temporary),
-  );
+  return deleteKeys(client, context, async function* (node) {
+    const pages = scanKeys(client, node, `${escapeGlob(space.temporary)}*`);
+    for await (const page of pages)
+      yield page.filter((key) => key.toString('latin1').startsWith(space.temporary));
+  });
 }
 
 async function deleteKeys(
   client: RedisClient,
-  pattern: string | undefined,
   context: LegContext,
-  isOurs: (key: string) => boolean,
+  pagesOf: (node: Redis) => AsyncIterable<readonly Buffer[]>,
 ): Promise<Leg> {
   let deleted = 0;
   for (const node of await client.nodes()) {
-    for await (const page of scanKeys(client, node, pattern)) {
+    for await (const doomed of pagesOf(node)) {
       context.signal.throwIfAborted();
-      const doomed = page.filter((key) => isOurs(key.toString('latin1')));
       await unlink(client, node, doomed);
       deleted += doomed.length;
       if (doomed.length > 0) context.progress('keys deleted', deleted);

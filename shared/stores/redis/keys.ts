@@ -3,19 +3,18 @@ import type { Redis } from 'ioredis';
 import { InvalidInputError } from '../../errors.ts';
 import { bytesOf, listOf, type RedisClient } from './client.ts';
 import type { ChangingLimits } from './large.ts';
-import { type ByteString, type KeySpace, showKey } from './scope.ts';
+import { isKeyType } from './items.ts';
+import { LeftOut } from './left-out.ts';
+import { type ByteString, KEY_BYTES_MAX, type KeySpace, showKey, toBytes } from './scope.ts';
 import { isBehind, type Position, SortedKeys, type SortLimits, type SpaceKeys } from './sorted-keys.ts';
 
 /** Keys that one SCAN call looks at. */
 const SCAN_COUNT = 2_000;
-/** Longest key in bytes: a cursor of at most 8 KiB has to hold two, in base64. */
-export const KEY_BYTES_MAX = 2_048;
-
 /** The next keys in order, without duplicates; none only where there are none at all. */
 export interface KeyWindow {
   readonly keys: SpaceKeys;
-  /** Keys under the prefix that are no part of the scope; counted over the whole database. */
-  readonly leftOut: number;
+  /** Keys under the prefix that are not part of the scope; counted over the whole database. */
+  readonly leftOut: LeftOut;
 }
 
 /** How much is held in memory, in a temporary file, and in an entry of the archive; smaller in tests. */
@@ -36,7 +35,7 @@ export const LIMITS: Limits = {
 };
 
 /** What of a client reading keys needs. */
-type Scanner = Pick<RedisClient, 'nodes' | 'call' | 'name'>;
+type Scanner = Pick<RedisClient, 'nodes' | 'call' | 'sendAll' | 'name'>;
 
 /** Every key of a scope that SCAN returns from one server, in the server's order and with its duplicates. */
 export async function* scanKeys(
@@ -63,6 +62,42 @@ export async function* scanKeys(
     }
   } finally {
     await Promise.allSettled([ahead]);
+  }
+}
+
+/**
+ * The keys of a scope that SCAN returns from one server, in its order and with its duplicates. With `unsupported: 'skip'`,
+ * those that can't be saved are not part of it: they are neither saved nor cleared nor compared.
+ *
+ * @param leftOut  counts keys that are not part of the scope, though under its prefix
+ */
+export async function* scanScope(
+  client: Scanner,
+  node: Redis,
+  space: KeySpace,
+  leftOut = new LeftOut(),
+): AsyncGenerator<{ key: ByteString; namespace: string }[]> {
+  for await (const page of scanKeys(client, node, space.pattern)) {
+    const found: { key: ByteString; namespace: string }[] = [];
+    for (const bytes of page) {
+      const key = bytes.toString('latin1');
+      const namespace = space.namespaceOf(key);
+      const reason = namespace === undefined ? space.reasonOf(key) : undefined;
+      if (namespace !== undefined) found.push({ key, namespace });
+      if (reason) leftOut.add(reason, key);
+    }
+    if (!space.skipsUnsupported || found.length === 0) {
+      if (found.length > 0) yield found;
+      continue;
+    }
+    const types = await client.sendAll(
+      node,
+      found.map(({ key }) => ['TYPE', toBytes(key)] as const),
+    );
+    const isSupported = types.map((type) => String(type) === 'none' || isKeyType(String(type)));
+    for (const [index, { key }] of found.entries()) if (!isSupported[index]) leftOut.add('unsupported', key);
+    const supported = found.filter((_, index) => isSupported[index]);
+    if (supported.length > 0) yield supported;
   }
 }
 
@@ -101,29 +136,26 @@ export async function* keyWindows(
   }
 }
 
-/** Adds every key behind `from`; returns how many are left out. */
+/** Adds every key behind `from`; returns those that are left out. */
 async function scanInto(
   sorted: SortedKeys,
   client: Scanner,
   space: KeySpace,
   from: Position | null,
   signal: AbortSignal,
-): Promise<number> {
-  let leftOut = 0;
+): Promise<LeftOut> {
+  const leftOut = new LeftOut();
   for (const node of await client.nodes()) {
-    for await (const page of scanKeys(client, node, space.pattern)) {
+    for await (const page of scanScope(client, node, space, leftOut)) {
       signal.throwIfAborted();
-      for (const bytes of page) {
-        const key = bytes.toString('latin1');
-        const namespace = space.namespaceOf(key);
-        if (namespace === undefined) {
-          if (space.isLeftOut(key)) leftOut++;
-          continue;
-        }
+      for (const { key, namespace } of page) {
         if (key.length > KEY_BYTES_MAX) {
           throw new InvalidInputError(
             `${client.name} has a key of ${key.length} bytes, "${showKey(key)}"; at most ${KEY_BYTES_MAX} can be saved.`,
-            { remedy: 'Give it a shorter name, or narrow the scope so that it is left out.' },
+            {
+              remedy:
+                'Give it a shorter name, or set "unsupported" of the scope to "skip" to leave out what can\'t be saved, with a warning.',
+            },
           );
         }
         if (from === null || isBehind(namespace, key, from)) sorted.add(namespace, key);

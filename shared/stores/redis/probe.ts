@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
 import { MultisetDigest } from '../../digest.ts';
 import type { LegContext, Shard, StoreProbe } from '../port.ts';
+import type { StoreWarning } from '../warning.ts';
 import type { RedisClient } from './client.ts';
 import { keyWindows, type Limits } from './keys.ts';
+import type { LeftOut } from './left-out.ts';
 import { BATCH_KEYS, contentOf, type KeyReader } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString } from './record.ts';
 import { type ByteString, type KeySpace, toBytes } from './scope.ts';
@@ -12,6 +14,8 @@ import { infoFields, type ServerFacts } from './server.ts';
 const SAMPLE_KEYS = 10_000;
 /** Namespaces with a fence value of their own; the others share one. */
 const FENCE_NAMESPACES = 32;
+/** A server's clock that is off by so much, in ms, is a warning. */
+const CLOCK_WARNING_MS = 60_000;
 /** Bytes per key to expect where nothing could be sampled. */
 const KEY_BYTES_GUESS = 1_024;
 
@@ -39,7 +43,7 @@ export async function probeKeys(
   let sample: Sampled[] = [];
   let bound = '~';
   let total = 0;
-  let leftOut = 0;
+  let leftOut: LeftOut | undefined;
   for await (const window of keyWindows(client, space, null, context.signal, limits)) {
     leftOut = window.leftOut;
     for (const { namespace, keys } of window.keys) {
@@ -70,17 +74,26 @@ export async function probeKeys(
       ...fenceOf(counts, names, contents.digests),
       ...(total > SAMPLE_KEYS ? { changes: await readChanges(client) } : {}),
     },
-    warnings:
-      leftOut === 0
-        ? []
-        : [
-            {
-              code: 'keys-outside-namespaces',
-              text: `${client.name}: keys under the prefix of the scope that belong to none of its namespaces are left out; add a namespace, or set "others" to "include".`,
-              count: leftOut,
-            },
-          ],
+    warnings: [...(leftOut?.warnings(client.name) ?? []), ...(await serverWarnings(client, facts))],
   };
+}
+
+/** What about the server itself may leave records out. */
+async function serverWarnings(client: RedisClient, facts: ServerFacts): Promise<StoreWarning[]> {
+  const warnings: StoreWarning[] = [];
+  if (facts.hidesFieldExpiry) {
+    warnings.push({
+      code: 'field-expiries-unreadable',
+      text: `${client.name}: fields of hashes can expire there, but the server does not report when (it has no HPEXPIRETIME): these expiries are not saved, and restored fields do not expire.`,
+    });
+  }
+  if (Math.abs(facts.clockAheadMs) >= CLOCK_WARNING_MS) {
+    warnings.push({
+      code: 'server-clock-off',
+      text: `${client.name}: its clock is ${facts.clockAheadMs > 0 ? 'ahead' : 'behind'} by more than a minute, so keys expire early or late; correct it.`,
+    });
+  }
+  return warnings;
 }
 
 /** One shard: a server answers one command at a time, so more readers would only wait for each other. */

@@ -281,7 +281,10 @@ export class KeyReader {
     if (isKeyType(type)) return type;
     throw new InvalidInputError(
       `${this.#client.name} has a key of type "${type}", "${showKey(key)}", which a server module made; its content can't be saved in a form that other servers read.`,
-      { remedy: 'Narrow the scope so that it is left out, and save it by the means of that module.' },
+      {
+        remedy:
+          'Narrow the scope so that it is left out, or set "unsupported" of the scope to "skip" to leave out what can\'t be saved, with a warning; save it by the means of that module.',
+      },
     );
   }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { InvalidInputError } from '../../errors.ts';
 import type { Part } from '../part.ts';
+import { Glob } from './glob.ts';
 
 /** Namespace of the keys that belong to no other one: they are saved like all the rest. */
 export const OTHER_NAMESPACE = '_other';
@@ -36,6 +37,10 @@ export const RedisScope = z
     separator: z.string().min(1).max(8).optional(),
     /** Whether keys under the prefix that belong to no namespace are part of the scope. */
     others: z.enum(['include', 'exclude']).default('include'),
+    /** Glob patterns of keys that are not part of the scope, whatever else says so. */
+    exclude: z.array(Pattern).max(64).optional(),
+    /** Whether a key that can't be saved (of a type that a module made, or with a very long name) fails the backup (the default). */
+    unsupported: z.enum(['fail', 'skip']).optional(),
     /** Only a part of all that: what a restore of some namespaces or prefixes works on. */
     only: z
       .strictObject({
@@ -78,6 +83,12 @@ export function narrowKeys(scope: RedisScope, { namespaces, key_prefixes: prefix
   return Object.keys(narrowed).length === 0 ? scope : { ...scope, only: narrowed };
 }
 
+/** Longest key in bytes: a cursor of at most 8 KiB has to hold two, in base64. */
+export const KEY_BYTES_MAX = 2_048;
+
+/** Why a key under the prefix is not part of the scope. */
+export type LeftOutReason = 'outside' | 'excluded' | 'unsupported';
+
 /** Bytes of a key or a pattern as a string of characters 0 to 255: compact, and ordered like the bytes. */
 export type ByteString = string;
 
@@ -105,7 +116,10 @@ export class KeySpace {
   readonly #separator: ByteString | undefined;
   readonly #others: boolean;
   readonly #prefixes: readonly { name: string; prefix: ByteString }[];
-  readonly #globs: readonly { name: string; glob: RegExp }[];
+  readonly #globs: readonly { name: string; glob: Glob }[];
+  readonly #excluded: readonly Glob[];
+  /** True where keys that can't be saved are left out. */
+  readonly skipsUnsupported: boolean;
   readonly #onlyNamespaces: ReadonlySet<string> | undefined;
   readonly #onlyPrefixes: readonly ByteString[] | undefined;
 
@@ -120,12 +134,15 @@ export class KeySpace {
     const patterns = namespaces.flatMap(({ name, also }) =>
       (also ?? []).map((pattern) => ({ name, pattern: toByteString(pattern) })),
     );
-    this.#globs = patterns.map(({ name, pattern }) => ({ name, glob: globExpression(pattern) }));
+    this.#globs = patterns.map(({ name, pattern }) => ({ name, glob: new Glob(pattern) }));
+    this.#excluded = (scope.exclude ?? []).map((pattern) => new Glob(toByteString(pattern)));
+    this.skipsUnsupported = scope.unsupported === 'skip';
     this.#onlyNamespaces = scope.only?.namespaces && new Set(scope.only.namespaces);
     this.#onlyPrefixes = scope.only?.prefixes?.map(toByteString);
     this.temporary = `${this.#prefix}__ngbak:`;
     const covered = [
-      ...(this.#others || this.#separator !== undefined ? [this.#prefix] : []),
+      // Keys under the prefix that belong to no namespace are counted.
+      ...(this.#others || this.#separator !== undefined || this.#prefix !== '' ? [this.#prefix] : []),
       ...this.#prefixes.map(({ prefix }) => prefix),
       ...patterns.map(({ pattern }) => literalHead(pattern)),
     ];
@@ -136,7 +153,8 @@ export class KeySpace {
   /** The namespace of a key, or undefined where the key is not part of the scope. */
   namespaceOf(key: ByteString): string | undefined {
     const namespace = this.#groupOf(key);
-    if (namespace === undefined || this.#onlyNamespaces?.has(namespace) === false) return undefined;
+    if (namespace === undefined || this.#isExcluded(key) || this.#isSkipped(key)) return undefined;
+    if (this.#onlyNamespaces?.has(namespace) === false) return undefined;
     if (this.#onlyPrefixes && !this.#onlyPrefixes.some((prefix) => key.startsWith(prefix))) return undefined;
     return namespace;
   }
@@ -144,7 +162,7 @@ export class KeySpace {
   #groupOf(key: ByteString): string | undefined {
     if (key.startsWith(this.temporary)) return undefined;
     for (const { name, prefix } of this.#prefixes) if (key.startsWith(prefix)) return name;
-    for (const { name, glob } of this.#globs) if (glob.test(key)) return name;
+    for (const { name, glob } of this.#globs) if (glob.matches(key)) return name;
     if (!key.startsWith(this.#prefix)) return undefined;
     if (this.#separator !== undefined) {
       const end = key.indexOf(this.#separator, this.#prefix.length);
@@ -162,14 +180,23 @@ export class KeySpace {
     return toBytes(`${this.#prefix}${toByteString(namespace)}${this.#separator}`).toString('utf8');
   }
 
-  /** Whether a key is under the prefix, though it belongs to no namespace and is left out. */
-  isLeftOut(key: ByteString): boolean {
-    return (
-      this.#prefix !== '' &&
-      key.startsWith(this.#prefix) &&
-      !key.startsWith(this.temporary) &&
-      this.#groupOf(key) === undefined
-    );
+  #isExcluded(key: ByteString): boolean {
+    return this.#excluded.some((glob) => glob.matches(key));
+  }
+
+  /** Its name is too long for a cursor. */
+  #isSkipped(key: ByteString): boolean {
+    return this.skipsUnsupported && key.length > KEY_BYTES_MAX;
+  }
+
+  /** Why a key that one would expect in the scope is not part of it; undefined for all others. */
+  reasonOf(key: ByteString): LeftOutReason | undefined {
+    if (key.startsWith(this.temporary)) return undefined;
+    if (this.#groupOf(key) !== undefined) {
+      if (this.#isExcluded(key)) return 'excluded';
+      return this.#isSkipped(key) ? 'unsupported' : undefined;
+    }
+    return this.#prefix !== '' && key.startsWith(this.#prefix) ? 'outside' : undefined;
   }
 }
 
@@ -188,27 +215,4 @@ export function literalHead(pattern: ByteString): ByteString {
 /** A pattern that fits exactly this text. */
 export function escapeGlob(text: ByteString): ByteString {
   return text.replaceAll(/[\\*?[\]]/g, '\\$&');
-}
-
-/**
- * Redis glob pattern (https://redis.io/docs/latest/commands/keys/) as a regular expression over byte strings: `*`, `?`,
- * `[abc]`, `[a-z]`, `[^a]` and `\` as escape.
- */
-function globExpression(pattern: ByteString): RegExp {
-  let source = '';
-  for (let at = 0; at < pattern.length; at++) {
-    const char = pattern.charAt(at);
-    if (char === '*') source += '.*';
-    else if (char === '?') source += '.';
-    else if (char === '[') {
-      const end = pattern.indexOf(']', at + 1);
-      const set = pattern.slice(at + 1, end < 0 ? undefined : end);
-      source += set === '' ? '(?!)' : `[${set.replaceAll(/[\\[]/g, '\\$&')}]`;
-      at = end < 0 ? pattern.length : end;
-    } else {
-      const literal = char === '\\' ? pattern.charAt(++at) : char;
-      source += literal.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
-    }
-  }
-  return new RegExp(`^${source}$`, 's');
 }

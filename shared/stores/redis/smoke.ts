@@ -3,8 +3,8 @@ import { InvalidInputError } from '../../errors.ts';
 import { tellAnswer } from '../answer.ts';
 import type { LegContext } from '../port.ts';
 import type { RedisClient } from './client.ts';
-import { scanKeys } from './keys.ts';
-import { type KeySpace, showKey, toByteString } from './scope.ts';
+import { scanScope } from './keys.ts';
+import { type KeySpace, showKey, toByteString, toBytes } from './scope.ts';
 
 /** Commands that read one key, and nothing else. */
 const COMMANDS = [
@@ -54,10 +54,10 @@ export async function askKeys(
 
 async function anyKey(client: RedisClient, space: KeySpace, signal: AbortSignal): Promise<string> {
   for (const node of await client.nodes()) {
-    for await (const page of scanKeys(client, node, space.pattern)) {
+    for await (const [first] of scanScope(client, node, space)) {
       signal.throwIfAborted();
-      const key = page.find((candidate) => space.namespaceOf(candidate.toString('latin1')) !== undefined);
-      if (!key) continue;
+      if (!first) continue;
+      const key = toBytes(first.key);
       // Proves that single keys can be read. One that expires at this moment was found all the same.
       await client.call(node, 'EXISTS', key);
       return 'key found';

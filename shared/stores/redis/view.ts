@@ -74,7 +74,14 @@ function withPrefix(scope: RedisScope, prefix: string): RedisScope {
     prefix: swap(namespace.prefix, scope.prefix, prefix),
     ...(namespace.also === undefined ? {} : { also: namespace.also.map(glob) }),
   }));
-  return { ...scope, prefix, ...(namespaces === undefined ? {} : { namespaces }) };
+  const start = escapeGlob(scope.prefix);
+  const exclude = scope.exclude?.map((text) => (text.startsWith(start) ? glob(text) : text));
+  return {
+    ...scope,
+    prefix,
+    ...(namespaces === undefined ? {} : { namespaces }),
+    ...(exclude === undefined ? {} : { exclude }),
+  };
 }
 
 function checkNamespaces(from: RedisScope, to: RedisScope): void {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
 import { readMembers } from '../../../shared/stores/redis/json-entry.ts';
-import { keyWindows, LIMITS } from '../../../shared/stores/redis/keys.ts';
+import { type KeyWindow, keyWindows, LIMITS } from '../../../shared/stores/redis/keys.ts';
 import { entryName, parseEntryName } from '../../../shared/stores/redis/names.ts';
 import { canonicalScore, type Part, STRING_BLOCK_BYTES } from '../../../shared/stores/redis/record.ts';
 import { KeySpace, RedisScope, toByteString } from '../../../shared/stores/redis/scope.ts';
@@ -224,6 +224,7 @@ describe('windows of keys', () => {
       const next = at + 1 < pages.length ? String(at + 1) : '0';
       return [Buffer.from(next), (pages[at] ?? []).map((name) => Buffer.from(name, 'latin1'))];
     },
+    sendAll: async () => [],
   });
 
   test('all keys in order, each once, however often and in whatever order SCAN returns them', async () => {
@@ -277,12 +278,13 @@ describe('windows of keys', () => {
   test('keys that are left out are told, also where there are no others', async () => {
     const namespaces = [{ name: 'a', prefix: 'p:a:' }];
     const space = new KeySpace(RedisScope.parse({ prefix: 'p:', namespaces, others: 'exclude' }));
-    const told: unknown[] = [];
+    const windows: KeyWindow[] = [];
     const { signal } = new AbortController();
     for await (const window of keyWindows(scripted([['p:b:1'], ['p:c:1', 'q:1']]), space, null, signal)) {
-      told.push(window);
+      windows.push(window);
     }
-    expect(told).toEqual([{ keys: [], leftOut: 2 }]);
+    expect(windows.map(({ keys }) => keys)).toEqual([[]]);
+    expect(windows[0]?.leftOut.warnings('x')).toMatchObject([{ count: 2, samples: ['p:b:1', 'p:c:1'] }]);
   });
 
   describe('sorted on the disk', () => {

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
 import { installFalkordb } from '../../../local/install/python.ts';
 import { contentOf, plant } from './content.ts';
+import { HookProxy } from './hook-proxy.ts';
 import { OwnServer } from './own-server.ts';
 import {
   closeStores,
@@ -113,4 +114,59 @@ test('a key that a module made is refused by name and type; a scope without it i
   await closeStores();
   const { tallies } = await exportAll(() => openStore({ prefix: `${root}doc:` }, undefined, server.url));
   expect(Object.values(tallies).map(({ count }) => count)).toEqual([1]);
+});
+
+test('a key that a module made is left out where the scope says so, and is there after a restore', async () => {
+  await newer.set(`${root}doc:1`, '{"a":1}');
+  await newer.call('GRAPH.QUERY', `${root}doc:g`, 'CREATE (:A {x: 1})-[:R]->(:B)');
+  const skipping = () => openStore({ ...scope, unsupported: 'skip' }, undefined, server.url);
+  const probe = await skipping().probe(legContext());
+  expect(probe.counts).toEqual({ 'keys:doc': 1 });
+  expect(probe.warnings).toEqual([
+    expect.objectContaining({ code: 'keys-unsupported', count: 1, samples: [`${root}doc:g`] }),
+  ]);
+  const { archive, tallies } = await exportAll(skipping);
+  expect((await restoreAll(skipping(), archive)).verified).toMatchObject({ differences: 0, tallies });
+  expect(await newer.type(`${root}doc:g`)).toBe('graphdata');
+});
+
+test('a hash whose fields change with their expiries while it is read comes back as of one instant', async () => {
+  const proxy = new HookProxy(server.port);
+  const url = await proxy.listen();
+  try {
+    const expiry = Date.now() + 3_600_000;
+    const names = Array.from({ length: 1_000 }, (_, index) => `field ${index}`);
+    for (const [key, fields] of [
+      [`${root}h:small`, names.slice(0, 5)],
+      [`${root}h:large`, names],
+    ] as const) {
+      await newer.hset(key, ...fields.flatMap((field) => [field, '0']));
+      let round = 0;
+      // Value and expiry of each field say the same number.
+      const change = async () => {
+        if (++round > 3) return;
+        const at = expiry + round;
+        await newer
+          .multi()
+          .hset(key, ...fields.flatMap((field) => [field, String(round)]))
+          .call('HPEXPIREAT', key, at, 'FIELDS', fields.length, ...fields)
+          .exec();
+      };
+      for (const command of ['HPEXPIRETIME', 'HSCAN', 'HGETALL']) proxy.before(command, change);
+      const { archive } = await exportAll(() => openStore({ prefix: key }, undefined, url));
+      proxy.reset();
+      await wipe(newer, key);
+      const { verified } = await restoreAll(openStore({ prefix: key }, undefined, server.url), archive);
+      expect(verified.differences).toBe(0);
+      const values = new Set(await newer.hvals(key));
+      const times = new Set(
+        (await newer.call('HPEXPIRETIME', key, 'FIELDS', fields.length, ...fields)) as number[],
+      );
+      expect([values.size, times.size]).toEqual([1, 1]);
+      const [value] = values;
+      expect([...times]).toEqual([value === '0' ? -1 : expiry + Number(value)]);
+    }
+  } finally {
+    await proxy.close();
+  }
 });

@@ -324,6 +324,46 @@ describe('what is saved', () => {
     expect(await redis.exists(`${root}stray`)).toBe(1);
   });
 
+  test('keys that a pattern excludes are neither saved nor cleared nor compared, and a warning names them', async () => {
+    await redis.set(`${root}docs:1`, '1');
+    await redis.set(`${root}docs:tmp1`, 'here');
+    const excluding = () => openStore({ prefix: root, separator: ':', exclude: [`${root}docs:tmp*`] });
+    const probe = await excluding().probe(legContext());
+    expect(probe.counts).toEqual({ 'keys:docs': 1 });
+    expect(probe.warnings).toEqual([
+      expect.objectContaining({ code: 'keys-excluded', count: 1, samples: [`${root}docs:tmp1`] }),
+    ]);
+    const { archive, tallies } = await exportAll(excluding);
+    expect((await restoreAll(excluding(), archive)).verified).toMatchObject({ differences: 0, tallies });
+    expect(await redis.get(`${root}docs:tmp1`)).toBe('here');
+  });
+
+  test('keys outside of the common start of all namespaces are counted as well', async () => {
+    await redis.set(`${root}kv_a:1`, '1');
+    await redis.set(`${root}unknown:1`, '1');
+    const namespaces = [{ name: 'a', prefix: `${root}kv_a:` }];
+    const probe = await openStore({ prefix: root, namespaces, others: 'exclude' }).probe(legContext());
+    expect(probe.warnings).toEqual([
+      expect.objectContaining({ code: 'keys-outside-namespaces', count: 1, samples: [`${root}unknown:1`] }),
+    ]);
+  });
+
+  test('a key with a very long name fails the backup, or is left out with a warning, as the scope says', async () => {
+    const long = `${root}docs:${'x'.repeat(2_048)}`;
+    await redis.set(`${root}docs:1`, '1');
+    await redis.set(long, 'here');
+    await expect(exportAll(() => open())).rejects.toMatchObject({
+      remedy: expect.stringContaining('"unsupported"'),
+    });
+    const skipping = () => open({ unsupported: 'skip' });
+    const probe = await skipping().probe(legContext());
+    expect(probe.warnings).toEqual([expect.objectContaining({ code: 'keys-unsupported', count: 1 })]);
+    const { archive, tallies } = await exportAll(skipping);
+    expect(tallies['keys:docs']?.count).toBe(1);
+    expect((await restoreAll(skipping(), archive)).verified).toMatchObject({ differences: 0, tallies });
+    expect(await redis.get(long)).toBe('here');
+  });
+
   test('namespaces with any name get entries that every system can unpack', async () => {
     for (const name of ['A', 'a', 'x y', 'p/../q', '.hidden', 'n-00002', 'n', 'ä', 'x'.repeat(100)]) {
       await redis.set(`${root}${name}:1`, `"${name}"`);
