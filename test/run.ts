@@ -25,6 +25,8 @@ import { describeSkipped, type SkippedTest } from './skipped.ts';
 
 /** Test files of each group that run at the same time, for two cores. Those of the stack wait most. */
 const WORKERS: Readonly<Record<Group, number>> = { quick: 1, stores: 2, stack: 3 };
+/** The same for a group that runs alone. */
+const WORKERS_ALONE: Readonly<Record<Group, number>> = { quick: 2, stores: 3, stack: 4 };
 /** The variable that test/seed.ts reads. */
 const SEED = 'NGBAK_TEST_SEED';
 const SLOWEST_PRINTED = 10;
@@ -60,13 +62,15 @@ async function runGroup(
   lanes: Lanes,
   options: {
     readonly args: readonly string[];
+    readonly alone: boolean;
     readonly nightly: boolean;
     readonly seed: string;
     readonly folder: string;
     readonly signal: AbortSignal;
   },
 ): Promise<Outcome> {
-  const workers = Math.min(usesRunningServers() ? 1 : WORKERS[group], files.length);
+  const most = (options.alone ? WORKERS_ALONE : WORKERS)[group];
+  const workers = Math.min(usesRunningServers() ? 1 : most, files.length);
   const startLane = (_: unknown, index: number): Promise<Lane> => {
     const onProgress = (text: string) => say(`${group} ${index + 1}: ${text}`);
     return group === 'stack' ? lanes.startDeployed(onProgress) : lanes.start(onProgress);
@@ -154,7 +158,7 @@ async function main(interrupted: AbortSignal): Promise<Outcome> {
   await addTools(folder, interrupted);
   const lanes = new Lanes({ signal: interrupted, nightly });
   try {
-    const options = { args, nightly, seed, folder, signal: interrupted };
+    const options = { args, alone: groups.length === 1, nightly, seed, folder, signal: interrupted };
     const run = ([group, files]: [Group, string[]]) => runGroup(group, files, lanes, options);
     // Groups share servers that run already, and so do not run beside each other there.
     const outcomes = usesRunningServers()
