@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { Problem } from '../shared/api/problem.ts';
-import { CatalogRecord } from '../shared/catalog/record.ts';
 import {
   AccessDeniedError,
   IntegrityError,
@@ -25,6 +24,7 @@ import { RetentionSetting } from '../shared/operations/retention.ts';
 import { JobView } from '../shared/operations/show-job.ts';
 import { StartedJob } from '../shared/operations/start.ts';
 import { StartedBackup } from '../shared/operations/start-backup.ts';
+import { BackupDetails } from '../shared/operations/summaries.ts';
 import { CompletedUpload, PresignedParts, UploadStatus } from '../shared/operations/upload.ts';
 import { VerificationLeg } from '../shared/operations/verify-backup.ts';
 import { MultipartUpload } from '../shared/restore/request.ts';
@@ -83,11 +83,12 @@ export function apiClient(url: string, key: string | undefined): Client {
     where: base,
     startBackup: (input) => call(StartedBackup, 'POST', '/backup', input, newKey()),
     listBackups: (input) => call(BackupList, 'GET', `/backup${query(input)}`),
-    showBackup: (id) => call(CatalogRecord, 'GET', `/backup/${at(id)}`),
+    showBackup: (id) => call(BackupDetails, 'GET', `/backup/${at(id)}`),
     listContents: (id, input) => call(Contents, 'GET', `/backup/${at(id)}/contents${query(input)}`),
     downloadBackup: (id, input) =>
       call(Download, 'GET', `/backup/${at(id)}/download${query({ ...input, redirect: false })}`),
-    updateBackup: (id, changes) => call(CatalogRecord, 'PATCH', `/backup/${at(id)}`, changes),
+    updateBackup: (id, changes) => call(BackupDetails, 'PATCH', `/backup/${at(id)}`, changes),
+    acknowledgeWarnings: (id, input) => call(BackupDetails, 'POST', `/backup/${at(id)}/acknowledge`, input),
     deleteBackup: (id) => call(Deletion, 'DELETE', `/backup/${at(id)}`),
     verifyBackup: (id, { cursor }) => call(VerificationLeg, 'POST', `/backup/${at(id)}/verify`, { cursor }),
     restoreBackup: (input) => call(StartedJob, 'POST', '/restore', input, newKey()),

@@ -1,4 +1,4 @@
-import type { CatalogRecord } from '../shared/catalog/record.ts';
+import type { AcknowledgeInput } from '../shared/operations/acknowledge.ts';
 import type { AttachInput } from '../shared/operations/attach.ts';
 import type { Cancellation } from '../shared/operations/cancel-job.ts';
 import type { Contents, ContentsInput } from '../shared/operations/contents.ts';
@@ -19,6 +19,7 @@ import type { RetentionSetting, SetRetentionInput } from '../shared/operations/r
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { StartedJob } from '../shared/operations/start.ts';
 import type { StartBackupInput, StartedBackup } from '../shared/operations/start-backup.ts';
+import type { BackupDetails } from '../shared/operations/summaries.ts';
 import type { BackupChanges } from '../shared/operations/update-backup.ts';
 import type {
   CompletedUpload,
@@ -37,10 +38,11 @@ export interface Client {
   readonly where: string;
   startBackup(input: StartBackupInput): Promise<StartedBackup>;
   listBackups(input: ListBackupsInput): Promise<BackupList>;
-  showBackup(id: string): Promise<CatalogRecord>;
+  showBackup(id: string): Promise<BackupDetails>;
   listContents(id: string, input: ContentsInput): Promise<Contents>;
   downloadBackup(id: string, input: DownloadInput): Promise<Download>;
-  updateBackup(id: string, changes: BackupChanges): Promise<CatalogRecord>;
+  updateBackup(id: string, changes: BackupChanges): Promise<BackupDetails>;
+  acknowledgeWarnings(id: string, input: AcknowledgeInput): Promise<BackupDetails>;
   deleteBackup(id: string): Promise<Deletion>;
   /** One leg of a verification; call again with its cursor until it is done. */
   verifyBackup(

@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import { HeadBucketCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { acknowledgeWarnings } from '../shared/operations/acknowledge.ts';
 import { attachDeferred } from '../shared/operations/attach.ts';
 import { cancelJob } from '../shared/operations/cancel-job.ts';
 import { changeSchedule, createSchedule, removeSchedule } from '../shared/operations/change-schedules.ts';
@@ -45,6 +46,7 @@ export function directClient(context: OperationsContext): Client {
     listContents: (id, input) => listContents(context, id, input),
     downloadBackup: (id, input) => downloadBackup(context, id, input),
     updateBackup: (id, changes) => updateBackup(context, id, changes),
+    acknowledgeWarnings: (id, input) => acknowledgeWarnings(context, id, input, by),
     deleteBackup: (id) => deleteBackup(context, id),
     // A process at a terminal has all the time it needs: one leg.
     verifyBackup: (id, leg) =>

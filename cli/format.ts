@@ -1,4 +1,5 @@
 import prettyBytes from 'pretty-bytes';
+import type { Assessment } from '../shared/operations/summaries.ts';
 import type { RetentionPolicy } from '../shared/retention/policy.ts';
 
 const SECOND_MS = 1000;
@@ -54,7 +55,14 @@ export function policyText(policy: RetentionPolicy): string {
     [keep_yearly, `${keep_yearly} yearly`],
   ];
   const texts = rules.filter(([number]) => number > 0).map(([, text]) => text);
-  return texts.join(', ') || 'only the newest verified one';
+  return texts.join(', ') || 'only the newest good one';
+}
+
+/** What a backup is worth, in words: `complete`, `complete with 2 warnings`, `DAMAGED`. */
+export function stateText({ state, open_warnings }: Pick<Assessment, 'state' | 'open_warnings'>): string {
+  if (state === 'damaged') return 'DAMAGED';
+  if (state === 'complete') return 'complete';
+  return `complete with ${open_warnings === 1 ? '1 warning' : `${open_warnings} warnings`}`;
 }
 
 /** Text from a server made safe for a terminal: control characters would move the cursor or change colours. */

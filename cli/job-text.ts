@@ -2,6 +2,7 @@ import { z } from 'zod';
 import pc from '../shared/colors.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { Inspection } from '../shared/restore/inspection.ts';
+import { warningText } from '../shared/stores/describe-warning.ts';
 import { bytes, count, duration, localTime, printable } from './format.ts';
 import { facts, table } from './output.ts';
 import { phaseText, progressText, storeText } from './progress-text.ts';
@@ -53,6 +54,7 @@ export function jobText(job: JobView, verbose = false): string {
     ]),
     ...(job.error ? [`${pc.red(printable(job.error.name))}: ${printable(job.error.message)}`] : []),
     ...(stores.length > 0 ? ['', facts(stores)] : []),
+    ...backedUpText(job.result),
     ...(found.length > 0 ? ['', ...found] : []),
     // A restore's result compares the references with what the inspection found.
     ...(job.inspection
@@ -136,6 +138,21 @@ function contentRows(store: Inspection['stores'][number], verbose: boolean): str
 function truncate(lines: readonly string[], verbose: boolean): string[] {
   if (lines.length <= LISTED_MAX || verbose) return [...lines];
   return [...lines.slice(0, LISTED_MAX), `… ${count(lines.length - LISTED_MAX)} more: see --verbose`];
+}
+
+/** What is shown of a backup's result. */
+const BackedUp = z.object({
+  warnings: z.array(
+    z.object({ store: z.string(), code: z.string(), text: z.string(), count: z.number().optional() }),
+  ),
+});
+
+/** The warnings of a backup. */
+function backedUpText(result: unknown): string[] {
+  const parsed = BackedUp.safeParse(result);
+  return (parsed.data?.warnings ?? []).map(
+    ({ store, ...warning }) => `${pc.yellow('Warning:')} ${printable(`${store}: ${warningText(warning)}`)}`,
+  );
 }
 
 /** What is shown of a restore's result. */

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { Problem } from '../shared/api/problem.ts';
 import type { Deployment, KeyList, Me } from '../shared/api/routes/deployment.ts';
 import type { Manifest } from '../shared/archive/manifest.ts';
-import type { CatalogRecord } from '../shared/catalog/record.ts';
+import type { AcknowledgeInput } from '../shared/operations/acknowledge.ts';
 import type { Cancellation } from '../shared/operations/cancel-job.ts';
 import type { Contents, ContentsInput } from '../shared/operations/contents.ts';
 import type { Deletion } from '../shared/operations/delete-backup.ts';
@@ -18,6 +18,7 @@ import type { RetentionSetting, SetRetentionInput } from '../shared/operations/r
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { StartedJob } from '../shared/operations/start.ts';
 import type { StartBackupInput, StartedBackup } from '../shared/operations/start-backup.ts';
+import type { BackupDetails } from '../shared/operations/summaries.ts';
 import type { BackupChanges } from '../shared/operations/update-backup.ts';
 import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
 import type { CreateScheduleInput, ScheduleChanges } from '../shared/schedules/schedule.ts';
@@ -106,7 +107,7 @@ export class ApiClient {
   listBackups = (query: Partial<ListBackupsInput> = {}, signal?: AbortSignal) =>
     this.call<BackupList>('GET', 'backup', { query, signal });
   showBackup = (id: string, signal?: AbortSignal) =>
-    this.call<CatalogRecord>('GET', `backup/${at(id)}`, { signal });
+    this.call<BackupDetails>('GET', `backup/${at(id)}`, { signal });
   startBackup = (body: z.input<typeof StartBackupInput>, idempotencyKey: string) =>
     this.call<StartedBackup>('POST', 'backup', { body, headers: { 'idempotency-key': idempotencyKey } });
   listContents = (id: string, query: Partial<ContentsInput>, signal?: AbortSignal) =>
@@ -117,7 +118,9 @@ export class ApiClient {
   downloadBackup = (id: string, query: Partial<DownloadInput> = {}) =>
     this.call<Download>('GET', `backup/${at(id)}/download`, { query: { ...query, redirect: false } });
   updateBackup = (id: string, body: BackupChanges) =>
-    this.call<CatalogRecord>('PATCH', `backup/${at(id)}`, { body });
+    this.call<BackupDetails>('PATCH', `backup/${at(id)}`, { body });
+  acknowledgeWarnings = (id: string, body: Partial<AcknowledgeInput>) =>
+    this.call<BackupDetails>('POST', `backup/${at(id)}/acknowledge`, { body });
   deleteBackup = (id: string) => this.call<Deletion>('DELETE', `backup/${at(id)}`);
   /** One leg of a verification; call again with its cursor until it is done. */
   verifyBackup = (id: string, cursor: string | null, signal?: AbortSignal) =>

@@ -12,7 +12,7 @@ import { type ITopic, Topic } from 'aws-cdk-lib/aws-sns';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import { BACKUP_COMPLETED } from '../shared/backup/measures.ts';
+import { BACKUP_WARNINGS, GOOD_BACKUPS } from '../shared/backup/measures.ts';
 import type { Deployment } from './config.ts';
 import type { HttpApi } from './http-api.ts';
 import { metricsNamespace } from './step-handler.ts';
@@ -103,18 +103,29 @@ export class Alarms extends Construct {
       'Something was read back and is not what was written: `ngbak jobs` and `ngbak list` say what.',
       new Metric({ namespace: metricsNamespace(this), metricName: MISMATCHES }),
     );
+    for (const target of Object.keys(deployment.targets)) {
+      this.#any(
+        `Backup-warnings-${target}`,
+        `A full backup of "${target}" has warnings that nobody has acknowledged: \`ngbak show\` lists them.`,
+        new Metric({
+          namespace: metricsNamespace(this),
+          metricName: BACKUP_WARNINGS,
+          dimensionsMap: { service: 'catalog-backup', target, type: 'full' },
+        }),
+      );
+    }
     if (!deployment.schedule.enabled) return;
     for (const target of Object.keys(deployment.targets)) {
       const completed = new Metric({
         namespace: metricsNamespace(this),
-        metricName: BACKUP_COMPLETED,
+        metricName: GOOD_BACKUPS,
         dimensionsMap: { service: 'catalog-backup', target, type: 'full' },
         statistic: 'Sum',
         period: Duration.hours(1),
       });
       this.#alarm(
         `No-backup-${target}`,
-        `"${target}" has had no full backup for ${backupAgeHours} hours.`,
+        `"${target}" has had no good full backup for ${backupAgeHours} hours: verified, with records, not far smaller than before.`,
         completed,
         {
           threshold: 1,

@@ -1,4 +1,4 @@
-import { CATALOG_CACHE_KEY, RETENTION_KEY } from '../shared/bucket/layout.ts';
+import { ACKNOWLEDGED_KEY, CATALOG_CACHE_KEY, RETENTION_KEY } from '../shared/bucket/layout.ts';
 import { STORE_NAMES } from '../shared/stores/port.ts';
 import type { BucketAccess } from './archive-bucket.ts';
 
@@ -86,7 +86,7 @@ export const SIZES = {
     memoryMb: ONE_CPU_MB,
     timeoutMinutes: LEG_MINUTES,
     stores: STORES_WITH_SERVER,
-    bucket: { read: ['staging/*'], write: ['staging/*'] },
+    bucket: { read: ['staging/*', 'backups/*.json', ACKNOWLEDGED_KEY], write: ['staging/*'] },
   },
   'seal-backup': {
     description: "Composes the segments into one archive, on S3's side",
@@ -111,7 +111,7 @@ export const SIZES = {
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
     stores: [],
-    bucket: { read: ['staging/*', 'backups/*.json'], write: ['backups/*.json'] },
+    bucket: { read: ['staging/*', 'backups/*.json', ACKNOWLEDGED_KEY], write: ['backups/*.json'] },
   },
   'admit-restore': {
     description: 'Makes one upload or request the job of exactly one execution',
@@ -178,7 +178,7 @@ export const SIZES = {
     timeoutMinutes: LEG_MINUTES,
     stores: [],
     bucket: {
-      read: ['backups/*', 'jobs/*', 'locks/*', CATALOG_CACHE_KEY, RETENTION_KEY],
+      read: ['backups/*', 'jobs/*', 'locks/*', CATALOG_CACHE_KEY, RETENTION_KEY, ACKNOWLEDGED_KEY],
       write: ['backups/*.json', CATALOG_CACHE_KEY],
       delete: ['backups/*'],
     },
@@ -190,8 +190,8 @@ export const SIZES = {
     stores: [],
     // Besides records, what it may read and upload is what its presigned addresses may.
     bucket: {
-      read: ['backups/*', 'jobs/*', 'locks/*', 'runs/*', CATALOG_CACHE_KEY, RETENTION_KEY],
-      write: ['backups/*.json', 'jobs/*', 'uploads/*', CATALOG_CACHE_KEY, RETENTION_KEY],
+      read: ['backups/*', 'jobs/*', 'locks/*', 'runs/*', CATALOG_CACHE_KEY, RETENTION_KEY, ACKNOWLEDGED_KEY],
+      write: ['backups/*.json', 'jobs/*', 'uploads/*', CATALOG_CACHE_KEY, RETENTION_KEY, ACKNOWLEDGED_KEY],
       delete: ['backups/*', 'uploads/*', RETENTION_KEY],
     },
   },

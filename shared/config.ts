@@ -50,6 +50,11 @@ export const TargetConfig = z.strictObject({
     vectors: StoreConfig.optional(),
     kv: StoreConfig.optional(),
   }),
+  /**
+   * A backup gets a warning where a count of records is smaller than in the last good backup by more than this, in
+   * percent.
+   */
+  shrink_warning_percent: z.number().min(1).max(100).default(50),
   /** Called before the stores are read or written, and afterwards whatever happened. */
   hooks: HooksConfig.optional(),
   /** The system's effective configuration, saved in every backup for reference. Secrets are masked. */

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { parseInput } from '../../shared/input.ts';
+import { AcknowledgeInput } from '../../shared/operations/acknowledge.ts';
 import { BackupChanges } from '../../shared/operations/update-backup.ts';
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
@@ -7,7 +8,7 @@ import { bytes, localTime } from '../format.ts';
 import { confirm } from '../prompt.ts';
 import { recordText } from './show.ts';
 
-/** `ngbak delete` and `ngbak tag` */
+/** `ngbak delete`, `ngbak tag` and `ngbak acknowledge` */
 export function changeCommands(program: Command): void {
   program
     .command('delete')
@@ -51,5 +52,29 @@ export function changeCommands(program: Command): void {
       );
       const record = await (await cli.client()).updateBackup(id, changes);
       cli.output.result('backup', record, () => recordText(record, cli.output.verbose));
+    });
+  program
+    .command('acknowledge')
+    .summary('acknowledge warnings of a backup, for its target')
+    .description(
+      'Acknowledges warnings of a backup: they stay visible, but no backup of its target is "complete with warnings" because of them. `ngbak show` lists them.',
+    )
+    .argument('<backup>', 'id of the backup')
+    .argument('[warnings...]', 'ids or codes of warnings; all of them by default')
+    .option('--note <text>', 'why they are acceptable')
+    .option('--withdraw', 'withdraw the acknowledgement')
+    .action(async (id: string, warnings: string[], options, command: Command) => {
+      const cli = cliOf(command);
+      const input = parseInput(
+        AcknowledgeInput,
+        {
+          ...(warnings.length > 0 ? { warnings } : {}),
+          acknowledged: options.withdraw !== true,
+          note: options.note,
+        },
+        'The options',
+      );
+      const record = await (await cli.client()).acknowledgeWarnings(id, input);
+      cli.output.result('backup', record, () => recordText(record));
     });
 }

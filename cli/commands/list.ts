@@ -3,7 +3,7 @@ import { parseInput } from '../../shared/input.ts';
 import { ListBackupsInput } from '../../shared/operations/list-backups.ts';
 import type { BackupSummary } from '../../shared/operations/summaries.ts';
 import { type Cli, cliOf } from '../cli.ts';
-import { ago, bytes, localTime } from '../format.ts';
+import { ago, bytes, count, localTime, stateText } from '../format.ts';
 import { table } from '../output.ts';
 import { time, whole } from './options.ts';
 
@@ -21,6 +21,13 @@ export function listCommand(program: Command): void {
     .option('--store <name>', 'only backups that contain this store')
     .option('--namespace <name>', 'only backups that contain this key-value namespace')
     .option('--collection <name>', 'only backups that contain this vector collection')
+    .addOption(
+      new Option('--state <state>', 'only backups in this state').choices([
+        'complete',
+        'complete_with_warnings',
+        'damaged',
+      ]),
+    )
     .option('--tag <tag>', 'only backups with this tag')
     .option('--since <time>', 'created at or after this date or time', time)
     .option('--until <time>', 'created before this date or time', time)
@@ -60,17 +67,29 @@ async function rebuildRecords(cli: Cli): Promise<void> {
     cli.output.warn(`No catalog record for ${backup_id}: ${problem}`);
 }
 
-const HEAD = ['backup', 'created', 'target', 'type', 'size', 'state', 'retention', 'tags'];
+const HEAD = [
+  'backup',
+  'created',
+  'target',
+  'type',
+  'size',
+  'records',
+  'state',
+  'consistency',
+  'retention',
+  'tags',
+];
 
 function row(backup: BackupSummary): string[] {
-  const { verification, consistency } = backup;
   return [
     backup.backup_id,
     `${localTime(backup.created_at)} (${ago(backup.created_at)})`,
     backup.target,
     backup.type === 'full' ? 'full' : `${backup.only ? 'part of ' : ''}${backup.stores.join('+')}`,
     bytes(backup.bytes),
-    verification.state === 'damaged' ? 'DAMAGED' : consistency,
+    count(backup.records),
+    stateText(backup),
+    backup.consistency,
     backup.retention ?? 'by policy',
     backup.tags.join(' '),
   ];

@@ -20,7 +20,7 @@ export function retentionCommands(program: Command): void {
       .command('prune')
       .summary('delete backups that no retention rule keeps')
       .description(
-        'Shows for each backup the rule that keeps or drops it. Deletes nothing without --delete. The newest verified backup is always kept.',
+        'Shows for each backup the rule that keeps or drops it. Deletes nothing without --delete. The newest good backup is always kept.',
       )
       .option('--delete', 'delete the backups that no rule keeps')
       .option('-t, --target <name>', 'only this target'),

@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
-import type { CatalogRecord } from '../../shared/catalog/record.ts';
+import pc from '../../shared/colors.ts';
 import { parseInput } from '../../shared/input.ts';
 import { ContentsInput } from '../../shared/operations/contents.ts';
+import type { BackupDetails } from '../../shared/operations/summaries.ts';
 import { describePart } from '../../shared/stores/describe-part.ts';
+import { warningText } from '../../shared/stores/describe-warning.ts';
 import { cliOf } from '../cli.ts';
-import { bytes, count, duration, localTime } from '../format.ts';
+import { bytes, count, duration, localTime, printable, stateText } from '../format.ts';
 import { facts, table } from '../output.ts';
 import { groupText, kindOf } from '../tally-text.ts';
 import { whole } from './options.ts';
@@ -48,7 +50,7 @@ export function showCommands(program: Command): void {
 }
 
 /** The catalog record of a backup as text. */
-export function recordText(record: CatalogRecord, verbose = false): string {
+export function recordText(record: BackupDetails, verbose = false): string {
   const { archive, verification, consistency } = record;
   const tallies = Object.entries(record.tallies).flatMap(([store, counts]) =>
     tallyRows(store, counts, verbose),
@@ -67,6 +69,7 @@ export function recordText(record: CatalogRecord, verbose = false): string {
       ],
       ['entries', count(archive.entries)],
       ['checksum', archive.checksum],
+      ['state', stateText(record)],
       ['consistency', consistency.grade],
       ...Object.entries(consistency.changes).flatMap(([store, changes]) =>
         changes.map((change): [string, string] => ['', `${store}: ${change}`]),
@@ -82,7 +85,16 @@ export function recordText(record: CatalogRecord, verbose = false): string {
     ]),
     '',
     table(['store', 'what', 'count', 'digest'], tallies),
+    ...(record.warnings.length === 0 ? [] : ['', ...record.warnings.map(warningLine)]),
   ].join('\n');
+}
+
+function warningLine({ id, store, acknowledged, ...warning }: BackupDetails['warnings'][number]): string {
+  const by = acknowledged
+    ? ` Acknowledged by ${acknowledged.by} at ${localTime(acknowledged.at)}${acknowledged.note ? `: ${acknowledged.note}` : ''}.`
+    : '';
+  const head = acknowledged ? 'Warning (acknowledged):' : pc.yellow('Warning:');
+  return `${head} ${printable(`${store}: ${warningText(warning)}${by} [${id}]`)}`;
 }
 
 /** Collections or namespaces of a store that are listed one by one; more are summed up, unless `--verbose` is given. */

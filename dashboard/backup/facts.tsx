@@ -6,14 +6,14 @@ import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import { bytes, count, duration } from '../../cli/format.ts';
-import type { CatalogRecord } from '../../shared/catalog/record.ts';
-import { countsText, GradeSign, scopeText, VerificationSign } from '../backups/texts.tsx';
+import type { BackupDetails } from '../../shared/operations/summaries.ts';
+import { countsText, GradeSign, StateSign, scopeText, VerificationSign } from '../backups/texts.tsx';
 import { Copyable } from '../parts/command.tsx';
 import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
 
 /** What is known of a backup: where it came from, what is in it, how it was proved. */
-export function Facts({ record }: { record: CatalogRecord }) {
+export function Facts({ record }: { record: BackupDetails }) {
   const { archive, consistency, verification } = record;
   const changes = Object.entries(consistency.changes).filter(([, what]) => what.length > 0);
   return (
@@ -23,6 +23,7 @@ export function Facts({ record }: { record: CatalogRecord }) {
           columns={3}
           minColumnWidth={150}
           items={[
+            { label: 'State', value: <StateSign backup={record} /> },
             { label: 'Time', value: <Time value={record.created_at} /> },
             { label: 'Target', value: <bdi>{record.target}</bdi> },
             {

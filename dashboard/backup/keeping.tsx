@@ -7,7 +7,7 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import Textarea from '@cloudscape-design/components/textarea';
 import TokenGroup from '@cloudscape-design/components/token-group';
 import { useState } from 'react';
-import type { CatalogRecord } from '../../shared/catalog/record.ts';
+import type { BackupDetails } from '../../shared/operations/summaries.ts';
 import type { BackupChanges } from '../../shared/operations/update-backup.ts';
 import { retentionText } from '../backups/texts.tsx';
 import { Tags } from '../parts/tags.tsx';
@@ -24,8 +24,8 @@ export function Keeping({
   record,
   changed,
 }: {
-  record: CatalogRecord;
-  changed: (record: CatalogRecord) => void;
+  record: BackupDetails;
+  changed: (record: BackupDetails) => void;
 }) {
   const { api } = useSession();
   const save = async (changes: BackupChanges) => changed(await api.updateBackup(record.backup_id, changes));

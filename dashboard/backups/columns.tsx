@@ -1,11 +1,11 @@
 import Link from '@cloudscape-design/components/link';
 import type { TableProps } from '@cloudscape-design/components/table';
-import { bytes, duration } from '../../cli/format.ts';
+import { bytes, count, duration } from '../../cli/format.ts';
 import type { BackupSummary } from '../../shared/operations/summaries.ts';
 import { Tags } from '../parts/tags.tsx';
 import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
-import { countsText, GradeSign, retentionText, scopeText, VerificationSign } from './texts.tsx';
+import { countsText, GradeSign, retentionText, StateSign, scopeText, VerificationSign } from './texts.tsx';
 
 interface Column extends TableProps.ColumnDefinition<BackupSummary> {
   readonly id: string;
@@ -52,6 +52,19 @@ export const COLUMNS: readonly Column[] = [
     header: 'Duration',
     sortingField: 'duration_seconds',
     cell: ({ duration_seconds }) => duration(duration_seconds),
+  },
+  {
+    id: 'state',
+    header: 'State',
+    sortingField: 'state',
+    cell: (backup) => <StateSign backup={backup} />,
+  },
+  {
+    id: 'records',
+    header: 'Records',
+    hidden: true,
+    sortingField: 'records',
+    cell: ({ records }) => count(records),
   },
   {
     id: 'verification',

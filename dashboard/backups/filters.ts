@@ -16,6 +16,7 @@ const FILTERS: Record<FilterName, Filter> = {
   target: { label: 'Target', values: 'Targets', operator: '=' },
   type: { label: 'Type', values: 'Types', operator: '=' },
   store: { label: 'Store', values: 'Stores', operator: '=' },
+  state: { label: 'State', values: 'States', operator: '=' },
   tag: { label: 'Tag', values: 'Tags', operator: '=' },
   namespace: { label: 'Namespace', values: 'Namespaces', operator: '=' },
   collection: { label: 'Collection', values: 'Collections', operator: '=' },
@@ -44,6 +45,7 @@ export function filteringOptions(
     ...options('target', targets),
     ...options('type', ['full', 'partial']),
     ...options('store', STORE_NAMES),
+    ...options('state', ['complete', 'complete_with_warnings', 'damaged']),
     ...options('tag', tags),
   ];
 }

@@ -1,5 +1,6 @@
 import Popover from '@cloudscape-design/components/popover';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
+import { stateText } from '../../cli/format.ts';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
 import type { BackupSummary } from '../../shared/operations/summaries.ts';
 import { describePart } from '../../shared/stores/describe-part.ts';
@@ -20,6 +21,22 @@ export function VerificationSign({ verification }: { verification: CatalogRecord
     >
       <StatusIndicator type="error">Damaged</StatusIndicator>
     </Popover>
+  );
+}
+
+const STATES = {
+  complete: 'success',
+  complete_with_warnings: 'warning',
+  damaged: 'error',
+} as const;
+
+/** What a backup is worth: complete, complete with warnings that nobody has acknowledged, or damaged. */
+export function StateSign({ backup }: { backup: Pick<BackupSummary, 'state' | 'open_warnings'> }) {
+  const text = stateText(backup);
+  return (
+    <StatusIndicator type={STATES[backup.state]}>
+      {backup.state === 'damaged' ? 'Damaged' : `${text.charAt(0).toUpperCase()}${text.slice(1)}`}
+    </StatusIndicator>
   );
 }
 

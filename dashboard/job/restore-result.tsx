@@ -6,8 +6,10 @@ import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import Table from '@cloudscape-design/components/table';
 import { count } from '../../cli/format.ts';
+import type { BackupResult } from '../../shared/backup/record.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import type { RestoreResult } from '../../shared/restore/close.ts';
+import { warningText } from '../../shared/stores/describe-warning.ts';
 import { href } from '../router.ts';
 import { storeName } from './store-bars.tsx';
 
@@ -123,8 +125,17 @@ export function Tally({ store, name }: { store: string; name: string }) {
 /** Why a backup failed, or what it made. */
 export function BackupOutcome({ job }: { job: JobView }) {
   if (job.state === 'completed') {
+    const { warnings = [] } = (job.result ?? {}) as Partial<BackupResult>;
     return (
-      <Alert type="success" header="Backed up and read back">
+      <Alert
+        type={warnings.length > 0 ? 'warning' : 'success'}
+        header={warnings.length > 0 ? 'Backed up and read back, with warnings' : 'Backed up and read back'}
+      >
+        {warnings.map((warning) => (
+          <div key={`${warning.store} ${warning.text}`}>
+            {warning.store}: <bdi>{warningText(warning)}</bdi>
+          </div>
+        ))}
         {job.backup_id ? (
           <Link href={href(['backup', job.backup_id])}>
             <span className="anywhere">{job.backup_id}</span>

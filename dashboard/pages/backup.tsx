@@ -4,7 +4,7 @@ import Header from '@cloudscape-design/components/header';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import { useState } from 'react';
-import type { CatalogRecord } from '../../shared/catalog/record.ts';
+import type { BackupDetails } from '../../shared/operations/summaries.ts';
 import type { PageProps } from '../app.tsx';
 import { Contents } from '../backup/contents.tsx';
 import { DeleteButton } from '../backup/delete.tsx';
@@ -15,6 +15,7 @@ import { ManifestSection } from '../backup/manifest.tsx';
 import { Tallies } from '../backup/tallies.tsx';
 import { InATerminal } from '../backup/terminal.tsx';
 import { VerifyButton } from '../backup/verify.tsx';
+import { Warnings } from '../backup/warnings.tsx';
 import { useNotices } from '../notices.tsx';
 import { Show, Titled } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
@@ -42,7 +43,7 @@ export default function Backup({ route: { parts } }: PageProps) {
   );
 }
 
-function Details({ record, loaded }: { record: CatalogRecord; loaded: Loaded<CatalogRecord> }) {
+function Details({ record, loaded }: { record: BackupDetails; loaded: Loaded<BackupDetails> }) {
   const { refusal } = useSession();
   const id = record.backup_id;
   const refused = refusal('operator');
@@ -68,6 +69,7 @@ function Details({ record, loaded }: { record: CatalogRecord; loaded: Loaded<Cat
       >
         <bdi>{record.target}</bdi>, <Time value={record.created_at} />
       </Header>
+      {record.warnings.length > 0 && <Warnings record={record} changed={loaded.replace} />}
       <Facts record={record} />
       <Keeping record={record} changed={loaded.replace} />
       <Contents backupId={id} />

@@ -119,8 +119,18 @@ export default function Home() {
   );
 }
 
-const ICONS = { yes: 'status-positive', old: 'status-warning', no: 'status-negative' } as const;
-const COLORS = { yes: 'text-status-success', old: 'text-status-warning', no: 'text-status-error' } as const;
+const ICONS = {
+  yes: 'status-positive',
+  warnings: 'status-warning',
+  old: 'status-warning',
+  no: 'status-negative',
+} as const;
+const COLORS = {
+  yes: 'text-status-success',
+  warnings: 'text-status-warning',
+  old: 'text-status-warning',
+  no: 'text-status-error',
+} as const;
 
 interface TargetProps {
   readonly target: Overview['targets'][number];

@@ -56,6 +56,18 @@ export const Manifest = z.looseObject({
     z.enum(STORE_NAMES),
     z.record(z.string(), z.object({ count: Count, digest: Sha256 })),
   ),
+  /** What was not saved, or should be looked at, by store; absent where there is nothing. */
+  warnings: z
+    .array(
+      z.looseObject({
+        store: z.enum(STORE_NAMES),
+        code: z.string(),
+        text: z.string(),
+        count: Count.optional(),
+        samples: z.array(z.string()).optional(),
+      }),
+    )
+    .optional(),
   tags: z.array(z.string()),
   note: z.string().optional(),
   /** What an older or foreign archive, from which this one was made, did not say. In words. */

@@ -3,7 +3,9 @@ import type { Consistency } from '../catalog/consistency.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { withStore } from '../stores/open.ts';
+import { findWarnings } from './find-warnings.ts';
 import { readBackupPlan } from './plan.ts';
+import { sumSegments } from './tallies.ts';
 
 /** Differences told per store; more are only counted. */
 const CHANGES_TOLD_MAX = 20;
@@ -19,7 +21,10 @@ export function compareFences(before: Record<string, string>, after: Record<stri
     : [...changes.slice(0, CHANGES_TOLD_MAX), `and ${changes.length - CHANGES_TOLD_MAX} more`];
 }
 
-/** After the last exporter: measures every store again and records what the archive may claim about consistency. */
+/**
+ * After the last exporter: measures every store again and records what the archive may claim about consistency, and the
+ * warnings of the backup.
+ */
 export async function checkConsistency(
   environment: Environment,
   jobId: string,
@@ -46,5 +51,6 @@ export async function checkConsistency(
   const grade = Object.keys(changes).length === 0 ? unmoved : 'drifted';
   const consistency: Consistency = { grade, changes };
   await environment.bucket.writeRecord(consistencyKey(jobId), consistency);
+  await findWarnings(environment, plan, await sumSegments(environment, jobId), leg);
   return consistency;
 }

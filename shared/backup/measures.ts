@@ -1,8 +1,12 @@
 import { isSafetyJob } from '../restore/safety.ts';
 import type { BackupResult } from './record.ts';
 
-/** Metric that counts the backups that got to their end; an alarm is about its silence. */
+/** Metric that counts the backups that were completed. */
 export const BACKUP_COMPLETED = 'BackupCompleted';
+/** Metric that counts the good backups; an alarm is about its silence. */
+export const GOOD_BACKUPS = 'GoodBackups';
+/** Metric that counts the warnings of backups that nobody has acknowledged; an alarm is about any. */
+export const BACKUP_WARNINGS = 'BackupWarnings';
 
 /** What CloudWatch is told of a backup that is in the catalog: dimensions, and values with their units. */
 export interface Measures {
@@ -24,12 +28,16 @@ export function measuresOf({
   type,
   bytes,
   duration_seconds,
+  open_warnings,
+  good,
 }: BackupResult): Measures | undefined {
   if (isSafetyJob(job_id)) return undefined;
   return {
     dimensions: { target, type },
     values: [
       { name: BACKUP_COMPLETED, unit: 'Count', value: 1 },
+      { name: GOOD_BACKUPS, unit: 'Count', value: good ? 1 : 0 },
+      { name: BACKUP_WARNINGS, unit: 'Count', value: open_warnings },
       { name: 'BackupBytes', unit: 'Bytes', value: bytes },
       { name: 'BackupDuration', unit: 'Seconds', value: duration_seconds },
     ],

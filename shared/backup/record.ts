@@ -2,8 +2,11 @@ import { ConflictError } from '../bucket/bucket.ts';
 import { catalogKey, consistencyKey } from '../bucket/layout.ts';
 import { Consistency } from '../catalog/consistency.ts';
 import { CatalogRecord } from '../catalog/record.ts';
+import { type BackupWarning, readAcknowledged } from '../catalog/warnings.ts';
 import type { Environment } from '../environment.ts';
+import { type Assessment, detail } from '../operations/summaries.ts';
 import { VERSION } from '../version.ts';
+import { readWarnings } from './find-warnings.ts';
 import { readBackupPlan } from './plan.ts';
 import { readSealed } from './read-back.ts';
 
@@ -21,7 +24,16 @@ export interface BackupResult {
   readonly statistics: Record<string, number>;
   readonly consistency: Consistency['grade'];
   readonly verified: true;
+  /** `complete_with_warnings` where it has a warning that nobody had acknowledged before. */
+  readonly state: Assessment['state'];
+  readonly open_warnings: number;
+  readonly good: boolean;
+  /** The first of its warnings, without the names of what they are about: the catalog has all of them. */
+  readonly warnings: readonly Omit<BackupWarning, 'samples'>[];
 }
+
+/** Warnings in the output of a workflow, whose size is limited. */
+const WARNINGS_IN_RESULT_MAX = 20;
 
 /**
  * Last step of a backup: writes the catalog record, after which the backup is there. The record is written only if
@@ -32,6 +44,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
   const plan = await readBackupPlan(environment, jobId);
   const sealed = await readSealed(bucket, jobId);
   const consistency = await bucket.requireRecord(consistencyKey(jobId), Consistency, 'Start a new backup.');
+  const warnings = await readWarnings(bucket, jobId);
   const now = new Date();
   const { tags, note, retention, requested_by, codec, only } = plan.request;
   const record: CatalogRecord = {
@@ -59,6 +72,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     tallies: sealed.tallies,
     consistency,
     verification: { state: 'verified', at: now.toISOString() },
+    ...(warnings.length === 0 ? {} : { warnings }),
     ngbak_version: VERSION,
     tags,
     ...(note === undefined ? {} : { note }),
@@ -72,6 +86,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     const other = await bucket.readRecord(catalogKey(plan.backup_id), CatalogRecord);
     if (other?.value.job_id !== jobId) throw error;
   }
+  const { state, open_warnings, good } = detail(record, await readAcknowledged(bucket));
   return {
     job_id: jobId,
     backup_id: plan.backup_id,
@@ -84,5 +99,9 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     statistics: sealed.statistics,
     consistency: consistency.grade,
     verified: true,
+    state,
+    open_warnings,
+    good,
+    warnings: warnings.slice(0, WARNINGS_IN_RESULT_MAX).map(({ samples: _, ...warning }) => warning),
   };
 }

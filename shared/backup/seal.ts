@@ -1,19 +1,21 @@
 import { z } from 'zod';
 import { composeArchive } from '../archive/compose.ts';
 import type { ManifestDraft } from '../archive/manifest.ts';
-import { listSegmentRecords } from '../archive/segment-store.ts';
 import { archiveKey, consistencyKey, sealedKey, segmentsPrefix, stagingPrefix } from '../bucket/layout.ts';
 import { Consistency } from '../catalog/consistency.ts';
 import { TalliesRecord } from '../catalog/record.ts';
+import type { BackupWarning } from '../catalog/warnings.ts';
 import { findTarget } from '../config.ts';
-import { addTallies, type Tallies } from '../digest.ts';
+import type { Tallies } from '../digest.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { IntegrityError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { profileStatistics } from '../profiles/profiles.ts';
 import { VERSION } from '../version.ts';
+import { readWarnings } from './find-warnings.ts';
 import { type BackupPlan, readBackupPlan } from './plan.ts';
+import { sumSegments } from './tallies.ts';
 
 /** The seal's loop, as it travels through the workflow's state. */
 export const SealState = z.object({
@@ -51,9 +53,10 @@ export async function sealBackup(environment: Environment, state: SealState, leg
     Consistency,
     'Start a new backup.',
   );
-  const { tallies } = await sumSegments(environment, state.job_id);
+  const tallies = await sumSegments(environment, state.job_id);
   if (consistency.grade !== 'drifted') requireCompleteness(plan, tallies);
-  const draft = draftManifest(environment, plan, consistency, tallies);
+  const warnings = await readWarnings(bucket, state.job_id);
+  const draft = draftManifest(environment, plan, consistency, tallies, warnings);
   const part = { store: 'archive', shard: 'seal', phase: 'seal' } as const;
   const progress = await ProgressWriter.open(bucket, state.job_id, part);
   const result = await composeArchive({
@@ -88,20 +91,6 @@ export async function sealBackup(environment: Environment, state: SealState, leg
   return { job_id: state.job_id, cursor: null, done: true };
 }
 
-/** The tallies of all segments together, by store. */
-async function sumSegments(
-  { bucket }: Environment,
-  jobId: string,
-): Promise<{ tallies: Record<string, Tallies> }> {
-  const tallies: Record<string, Tallies> = {};
-  for await (const record of listSegmentRecords(bucket.s3, bucket.name, segmentsPrefix(jobId))) {
-    for (const [store, counted] of Object.entries(record.tallies)) {
-      tallies[store] = addTallies(tallies[store] ?? {}, counted);
-    }
-  }
-  return { tallies };
-}
-
 /** Nothing moved while the stores were read, so what was exported must be what they said they had. */
 export function requireCompleteness(plan: BackupPlan, tallies: Record<string, Tallies>): void {
   const lost: string[] = [];
@@ -126,6 +115,7 @@ function draftManifest(
   plan: BackupPlan,
   consistency: Consistency,
   tallies: Record<string, Tallies>,
+  warnings: readonly BackupWarning[],
 ): ManifestDraft {
   const target = findTarget(environment.config, plan.target);
   return {
@@ -155,6 +145,7 @@ function draftManifest(
     },
     consistency,
     tallies,
+    ...(warnings.length === 0 ? {} : { warnings: [...warnings] }),
     tags: plan.request.tags,
     ...(plan.request.note === undefined ? {} : { note: plan.request.note }),
     // Not needed to restore, but to rebuild the catalog from the archives alone.

@@ -16,6 +16,8 @@ export const LOCKS = 'locks/';
 export const RUNS = 'runs/';
 /** The retention policy that somebody set. Its older versions stay: they say what it was when. */
 export const RETENTION_KEY = 'settings/retention.json';
+/** Which warnings of which target were acknowledged. */
+export const ACKNOWLEDGED_KEY = 'settings/acknowledged-warnings.json';
 
 export const deferredKey = (jobId: string) => `${DEFERRED}${jobId}.ngbak`;
 export const archiveKey = (backupId: string) => `${BACKUPS}${backupId}.ngbak`;
@@ -29,6 +31,8 @@ export const exportWarningsPrefix = (jobId: string) => `${STAGING}${jobId}/warni
 /** What one leg of an export warned about; named as its segment. */
 export const exportWarningsKey = (jobId: string, segment: string) =>
   `${exportWarningsPrefix(jobId)}${segment}.json`;
+/** The warnings of a backup: what its stores, its exports and the comparison with earlier backups gave. */
+export const backupWarningsKey = (jobId: string) => `${STAGING}${jobId}/warnings.json`;
 export const backupPlanKey = (jobId: string) => `${STAGING}${jobId}/plan.json`;
 export const consistencyKey = (jobId: string) => `${STAGING}${jobId}/consistency.json`;
 export const sealedKey = (jobId: string) => `${STAGING}${jobId}/sealed.json`;

@@ -4,6 +4,7 @@ import { Id } from '../ids.ts';
 import { Part } from '../stores/part.ts';
 import { STORE_NAMES } from '../stores/port.ts';
 import { Consistency } from './consistency.ts';
+import { BackupWarning } from './warnings.ts';
 
 /** Counts and digests by tally name; see {@link ../digest.ts}. */
 export const TalliesRecord = z.record(
@@ -54,6 +55,8 @@ export const CatalogRecord = z.looseObject({
     /** What is wrong, in words, with `damaged`. */
     problems: z.array(z.string()).optional(),
   }),
+  /** What was not saved, or should be looked at; absent in records of versions that did not keep it. */
+  warnings: z.array(BackupWarning).optional(),
   ngbak_version: z.string(),
   tags: z.array(z.string()),
   note: z.string().optional(),

@@ -1,7 +1,8 @@
 import type { Environment, Leg } from '../environment.ts';
 import { isRollbackJob, isSafetyJob } from '../restore/safety.ts';
+import { warningText } from '../stores/describe-warning.ts';
 import type { LegContext } from '../stores/port.ts';
-import { type WarningCollector, warningText } from '../stores/warning.ts';
+import type { WarningCollector } from '../stores/warning.ts';
 import type { ProgressWriter } from './progress.ts';
 
 /**

@@ -1,16 +1,7 @@
-import { SAFETY_TAG } from '../backup/request.ts';
 import { catalogEntries } from '../catalog/read.ts';
 import type { OperationsContext } from './context.ts';
 import { type ListedItem, readListed } from './read-listed.ts';
 import type { BackupSummary } from './summaries.ts';
-
-/**
- * Whether a target could be brought back from a backup as it should be: one that was read back without a fault, and not
- * the safety backup of a restore, which holds a target that may have been damaged.
- */
-export function isGood({ verification, tags }: BackupSummary): boolean {
-  return verification.state === 'verified' && !tags.includes(SAFETY_TAG);
-}
 
 /** Every backup of the catalog, newest first, and what could not be read of it. */
 export async function* allBackups({ bucket }: OperationsContext): AsyncGenerator<ListedItem> {
@@ -27,7 +18,7 @@ export async function newestGood(
   const configured = context.config && Object.keys(context.config.targets);
   const newest = new Map<string, BackupSummary | undefined>(configured?.map((target) => [target, undefined]));
   for await (const { listed } of allBackups(context)) {
-    if (listed?.summary.type !== 'full' || !isGood(listed.summary)) continue;
+    if (listed?.summary.type !== 'full' || !listed.summary.good) continue;
     const { target } = listed.summary;
     if (configured?.includes(target) === false || newest.get(target) !== undefined) continue;
     newest.set(target, listed.summary);

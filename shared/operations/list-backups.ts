@@ -18,6 +18,8 @@ export const BackupFilters = z.strictObject({
   namespace: z.string().max(200).optional(),
   /** Holds points of this vector collection. */
   collection: z.string().max(200).optional(),
+  /** Has this state. */
+  state: BackupSummary.shape.state.optional(),
   /** Has this tag. */
   tag: z.string().max(128).optional(),
   /** Made at this time or later, and before that one; ISO 8601. */
@@ -86,7 +88,7 @@ export async function listBackups(
 }
 
 function matches({ summary, holds }: Listed, filters: BackupFilters): boolean {
-  const { target, type, store, namespace, collection, tag, since, until } = filters;
+  const { target, type, store, namespace, collection, state, tag, since, until } = filters;
   const created = Date.parse(summary.created_at);
   return (
     (target === undefined || summary.target === target) &&
@@ -94,6 +96,7 @@ function matches({ summary, holds }: Listed, filters: BackupFilters): boolean {
     (store === undefined || summary.stores.includes(store)) &&
     (namespace === undefined || holds.includes(`kv keys:${namespace}`)) &&
     (collection === undefined || holds.includes(`vectors points:${collection}`)) &&
+    (state === undefined || summary.state === state) &&
     (tag === undefined || summary.tags.includes(tag)) &&
     (since === undefined || created >= Date.parse(since)) &&
     (until === undefined || created < Date.parse(until))

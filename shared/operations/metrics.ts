@@ -1,11 +1,12 @@
 import { mapOrdered } from '../archive/ordered.ts';
+import { SAFETY_TAG } from '../backup/request.ts';
 import { JOBS } from '../bucket/layout.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { readJob, SKIPPED } from '../jobs/record.ts';
 import { VERSION } from '../version.ts';
 import type { OperationsContext } from './context.ts';
-import { allBackups, isGood } from './good-backups.ts';
+import { allBackups } from './good-backups.ts';
 import { listSchedules } from './list-schedules.ts';
 import type { BackupSummary } from './summaries.ts';
 
@@ -38,6 +39,7 @@ async function backupMetrics(context: OperationsContext) {
   const stored = new Tally();
   const damaged = new Tally();
   const newest = new Map<string, BackupSummary>();
+  const latest = new Map<string, BackupSummary>();
   let unreadable = 0;
   for (const target of Object.keys(context.config?.targets ?? {})) {
     for (const tally of [count, stored, damaged]) tally.add({ target }, 0);
@@ -47,12 +49,14 @@ async function backupMetrics(context: OperationsContext) {
       unreadable++;
       continue;
     }
-    const { target, type, bytes, verification } = listed.summary;
+    const { target, type, bytes, verification, tags } = listed.summary;
+    if (type === 'full' && !latest.has(target) && !tags.includes(SAFETY_TAG))
+      latest.set(target, listed.summary);
     count.add({ target }, 1);
     stored.add({ target }, bytes);
     damaged.add({ target }, verification.state === 'damaged' ? 1 : 0);
     const key = `${target} ${type}`;
-    if (isGood(listed.summary) && !newest.has(key)) newest.set(key, listed.summary);
+    if (listed.summary.good && !newest.has(key)) newest.set(key, listed.summary);
   }
   const last = (value: (backup: BackupSummary) => number, without?: number): Sample[] => [
     ...[...newest.values()].map((backup): Sample => {
@@ -69,8 +73,13 @@ async function backupMetrics(context: OperationsContext) {
     metric('ngbak_backups_bytes', 'Size of all archives in the catalog.', stored.samples()),
     metric('ngbak_backups_damaged', 'Backups that a verification found damaged.', damaged.samples()),
     metric(
+      'ngbak_last_backup_warnings',
+      'Warnings of the newest full backup that nobody has acknowledged.',
+      [...latest].map(([target, { open_warnings }]): Sample => [{ target }, open_warnings]),
+    ),
+    metric(
       'ngbak_last_backup_timestamp_seconds',
-      'When the newest good backup was made: verified, and not the safety backup of a restore.',
+      'When the newest good backup was made: verified, with records, not suspiciously small, and not the safety backup of a restore.',
       last(({ created_at }) => Date.parse(created_at) / 1000, 0),
     ),
     metric(

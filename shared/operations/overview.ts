@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { OperationsContext } from './context.ts';
-import { allBackups, isGood } from './good-backups.ts';
+import { allBackups } from './good-backups.ts';
 import { BackupSummary } from './summaries.ts';
 
 /** How far back the history goes, in days. */
@@ -19,10 +19,12 @@ export const Overview = z.object({
       bytes: z.number(),
       /** Backups that a verification found damaged. */
       damaged: z.number().int(),
+      /** Backups with a warning that nobody has acknowledged. */
+      with_warnings: z.number().int(),
       newest: BackupSummary.optional(),
       /**
-       * The newest one that holds every store and was found as it was written. Not the safety backup of a restore: that
-       * one holds what the restore was to mend.
+       * The newest good one that holds every store: verified, with records, not suspiciously small, and not the safety
+       * backup of a restore, which holds what the restore was to mend.
        */
       newest_good: BackupSummary.optional(),
     }),
@@ -36,7 +38,7 @@ export const Overview = z.object({
       type: true,
       duration_seconds: true,
       bytes: true,
-    }).extend({ verified: z.boolean() }),
+    }).extend({ verified: z.boolean(), state: BackupSummary.shape.state }),
   ),
   /** How many catalog records could not be read. */
   unreadable: z.number().int(),
@@ -47,7 +49,7 @@ export type Overview = z.infer<typeof Overview>;
 export async function overview(context: OperationsContext, now = Date.now()): Promise<Overview> {
   const targets = new Map<string, Overview['targets'][number]>();
   const of = (target: string) => {
-    const known = targets.get(target) ?? { target, backups: 0, bytes: 0, damaged: 0 };
+    const known = targets.get(target) ?? { target, backups: 0, bytes: 0, damaged: 0, with_warnings: 0 };
     targets.set(target, known);
     return known;
   };
@@ -66,10 +68,20 @@ export async function overview(context: OperationsContext, now = Date.now()): Pr
     known.backups++;
     known.bytes += bytes;
     if (!verified) known.damaged++;
+    if (summary.state === 'complete_with_warnings') known.with_warnings++;
     known.newest ??= summary;
-    if (type === 'full' && isGood(summary)) known.newest_good ??= summary;
+    if (type === 'full' && summary.good) known.newest_good ??= summary;
     if (history.length < HISTORY_MAX && now - Date.parse(created_at) < HISTORY_DAYS * DAY_MS) {
-      history.push({ backup_id, target, created_at, type, duration_seconds, bytes, verified });
+      history.push({
+        backup_id,
+        target,
+        created_at,
+        type,
+        duration_seconds,
+        bytes,
+        verified,
+        state: summary.state,
+      });
     }
   }
   return { targets: [...targets.values()], history, unreadable };

@@ -67,7 +67,8 @@ export async function prune(context: OperationsContext, input: PruneInput): Prom
     if (listed === undefined) {
       unreadable.push({ backup_id: id, problem });
     } else if (input.target === undefined || listed.summary.target === input.target) {
-      const { backup_id, target, stores, only, created_at, retention, verification, bytes } = listed.summary;
+      const { backup_id, target, stores, only, created_at, retention, verification, bytes, good } =
+        listed.summary;
       candidates.set(backup_id, {
         backup_id,
         target,
@@ -76,6 +77,7 @@ export async function prune(context: OperationsContext, input: PruneInput): Prom
         created_at,
         retention,
         verified: verification.state === 'verified',
+        good,
         bytes,
       });
     }

@@ -3,8 +3,9 @@ import { mapOrdered } from '../archive/ordered.ts';
 import type { Bucket } from '../bucket/bucket.ts';
 import { CATALOG_CACHE_KEY, catalogKey } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
+import { type Acknowledged, readAcknowledged } from '../catalog/warnings.ts';
 import { AccessDeniedError, describeError, InvalidInputError } from '../errors.ts';
-import { BackupSummary, summarize } from './summaries.ts';
+import { assess, BackupSummary, summarize } from './summaries.ts';
 
 /** Records read at once. */
 const READS_AT_ONCE = 32;
@@ -23,9 +24,13 @@ const Listed = z.object({
 });
 export type Listed = z.infer<typeof Listed>;
 
+/** Without the assessment, which depends on what was acknowledged since. */
+const CachedListed = Listed.extend({
+  summary: BackupSummary.omit({ state: true, open_warnings: true, good: true }),
+});
 const Cache = z.object({
-  cache_version: z.literal(1),
-  backups: z.record(z.string(), z.object({ etag: z.string(), listed: Listed })),
+  cache_version: z.literal(2),
+  backups: z.record(z.string(), z.object({ etag: z.string(), listed: CachedListed })),
 });
 type Cache = z.infer<typeof Cache>;
 
@@ -47,27 +52,38 @@ export async function* readListed(
   { keep = false } = {},
 ): AsyncGenerator<ListedItem> {
   const long = entries.length >= LONG_LIST;
-  const cached = long ? await readCache(bucket) : {};
+  const [cached, acknowledged]: [Cache['backups'], Acknowledged] = await Promise.all([
+    long ? readCache(bucket) : {},
+    readAcknowledged(bucket),
+  ]);
   const fresh: Cache['backups'] = {};
   let misses = 0;
   const items = mapOrdered(entries, READS_AT_ONCE, async ({ id, etag }): Promise<ListedItem | undefined> => {
     const known = Object.hasOwn(cached, id) ? cached[id] : undefined;
-    if (known?.etag === etag && etag !== '') return { id, listed: known.listed };
+    if (known?.etag === etag && etag !== '') {
+      const { summary, holds } = known.listed;
+      return { id, listed: { summary: { ...summary, ...assess(summary, acknowledged) }, holds } };
+    }
     misses++;
-    return read(bucket, id, fresh);
+    return read(bucket, id, acknowledged, fresh);
   });
   for await (const item of items) if (item) yield item;
   if (long && (keep || misses >= MISSES_MAX)) await writeCache(bucket, entries, { ...cached, ...fresh });
 }
 
-async function read(bucket: Bucket, id: string, fresh: Cache['backups']): Promise<ListedItem | undefined> {
+async function read(
+  bucket: Bucket,
+  id: string,
+  acknowledged: Acknowledged,
+  fresh: Cache['backups'],
+): Promise<ListedItem | undefined> {
   try {
     const found = await bucket.readRecord(catalogKey(id), CatalogRecord);
     if (!found) return undefined;
     const holds = Object.entries(found.value.tallies).flatMap(([store, tallies]) =>
       Object.keys(tallies).map((name) => `${store} ${name}`),
     );
-    const listed = { summary: summarize(found.value), holds };
+    const listed = { summary: summarize(found.value, acknowledged), holds };
     fresh[id] = { etag: found.etag, listed };
     return { id, listed };
   } catch (error) {
@@ -99,7 +115,7 @@ async function writeCache(
     if (entry) backups[id] = entry;
   }
   try {
-    await bucket.writeRecord(CATALOG_CACHE_KEY, { cache_version: 1, backups } satisfies Cache);
+    await bucket.writeRecord(CATALOG_CACHE_KEY, Cache.parse({ cache_version: 2, backups }));
   } catch (error) {
     // Whoever may only read lists as well, at the speed of single records.
     if (!(error instanceof AccessDeniedError)) throw error;

@@ -136,6 +136,7 @@ function recordOf(
     tallies: manifest.tallies,
     consistency: manifest.consistency,
     verification: { state: 'verified', at: new Date().toISOString() },
+    ...(manifest.warnings === undefined ? {} : { warnings: manifest.warnings }),
     ngbak_version: manifest.ngbak_version,
     tags: manifest.tags,
     ...(manifest.note === undefined ? {} : { note: manifest.note }),

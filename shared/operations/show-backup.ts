@@ -1,13 +1,16 @@
 import { catalogKey } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
+import { readAcknowledged } from '../catalog/warnings.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import type { OperationsContext } from './context.ts';
 import { noSuchBackup } from './errors.ts';
+import { type BackupDetails, detail } from './summaries.ts';
 
-/** The catalog record of a backup. Throws NotFoundError. */
-export async function showBackup(context: OperationsContext, backupId: string): Promise<CatalogRecord> {
-  return (await readCatalogued(context, backupId)).value;
+/** What the catalog knows of a backup, with its assessment. Throws NotFoundError. */
+export async function showBackup(context: OperationsContext, backupId: string): Promise<BackupDetails> {
+  const { value } = await readCatalogued(context, backupId);
+  return detail(value, await readAcknowledged(context.bucket));
 }
 
 /** The record with its ETag, for a conditional change. Throws NotFoundError. */

@@ -3,10 +3,12 @@ import { BackupRequest, Retention, SAFETY_TAG } from '../backup/request.ts';
 import { ConflictError } from '../bucket/bucket.ts';
 import { catalogKey } from '../bucket/layout.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
+import { readAcknowledged } from '../catalog/warnings.ts';
 import { InvalidInputError } from '../errors.ts';
 import { endOfRetention } from '../retention/plan.ts';
 import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
+import { type BackupDetails, detail } from './summaries.ts';
 
 const Tags = BackupRequest.shape.tags.unwrap();
 
@@ -29,13 +31,13 @@ export type BackupChanges = z.infer<typeof BackupChanges>;
  *
  * @param allowShorter throws where the caller may not let a backup be deleted earlier than before
  */
-export function updateBackup(
+export async function updateBackup(
   context: OperationsContext,
   backupId: string,
   changes: BackupChanges,
   allowShorter: () => void = () => undefined,
-): Promise<CatalogRecord> {
-  return changeRecord(context, backupId, (record) => {
+): Promise<BackupDetails> {
+  const changed = await changeRecord(context, backupId, (record) => {
     if (shortens(record, changes)) allowShorter();
     const { tags, note, retention, ...rest } = record;
     const newNote = changes.note === undefined ? note : (changes.note ?? undefined);
@@ -47,6 +49,7 @@ export function updateBackup(
       ...(newRetention === undefined ? {} : { retention: newRetention }),
     } as CatalogRecord;
   });
+  return detail(changed, await readAcknowledged(context.bucket));
 }
 
 /**

@@ -7,7 +7,11 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 export type RetainedBackup = Pick<
   CatalogRecord,
   'backup_id' | 'target' | 'stores' | 'only' | 'created_at' | 'retention'
-> & { readonly verified: boolean };
+> & {
+  readonly verified: boolean;
+  /** Fit to recover from: verified, and neither empty nor suspiciously small, nor the safety backup of a restore. */
+  readonly good: boolean;
+};
 
 /** What happens to one backup, and the rule that says so. */
 export interface RetentionDecision {
@@ -39,8 +43,10 @@ const PERIODS: readonly Period[] = [
  *   policy, so that safety backups with `14d` don't push regular ones out.
  * - All others of the same target, the same set of stores and the same part of them are held against the policy
  *   together: the backup of one store, or of a part, must not take a full backup's place.
- * - The newest verified backup of each such group is never dropped, whatever its retention; nor is one that
- *   `protectedBy` names (in use, under Object Lock).
+ * - Only good backups count. Others that are verified (empty, or far smaller than the last good one) are held against
+ *   the policy among themselves: a run of them pushes no good backup out, and they do not pile up either.
+ * - The newest good backup of each such group is never dropped, whatever its retention, nor the newest verified one
+ *   where none is good; nor is one that `protectedBy` names (in use, under Object Lock).
  * - Damaged backups are neither counted nor dropped: they must not take a good one's place, and they are evidence.
  *
  * @param backups      in any order
@@ -61,12 +67,16 @@ export function planRetention(
 
   const groups = Map.groupBy(newestFirst, groupOf);
   for (const group of groups.values()) {
+    const newestGood = group.find(isGood);
     const newestVerified = group.find(({ verified }) => verified);
-    if (newestVerified) keep(newestVerified, 'the newest verified backup');
+    if (newestGood) keep(newestGood, 'the newest good backup');
+    else if (newestVerified) keep(newestVerified, 'the newest verified backup');
+    const counted = group.filter(({ retention, verified }) => retention === undefined && verified);
+    keepByPolicy(counted.filter(isGood), policy, keep);
     keepByPolicy(
-      group.filter(({ retention, verified }) => retention === undefined && verified),
+      counted.filter((backup) => !isGood(backup)),
       policy,
-      keep,
+      (backup, why) => keep(backup, `${why}, of those with no or far fewer records`),
     );
   }
   return newestFirst.map((backup) => {
@@ -84,6 +94,11 @@ export function planRetention(
       retention === undefined ? 'no rule of the policy keeps it' : `its retention ${retention} has ended`;
     return { backup_id, target, action: 'drop', reasons: [rule] };
   });
+}
+
+/** A damaged backup is never a good one, whatever it holds. */
+function isGood({ verified, good }: RetainedBackup): boolean {
+  return verified && good;
 }
 
 /** Backups of the same target, stores and part, in whatever order these are named. */

@@ -81,13 +81,6 @@ export function mergeWarnings(lists: Iterable<readonly StoreWarning[]>): StoreWa
   return collector.all();
 }
 
-/** A warning in one line, with its count and samples. */
-export function warningText({ text, count, samples = [] }: StoreWarning): string {
-  const more = count !== undefined && count > samples.length ? ', …' : '';
-  const names = samples.length > 0 ? `: ${samples.join(', ')}${more}` : '';
-  return count === undefined && names === '' ? text : `${text} (${count ?? samples.length}${names})`;
-}
-
 function sum(one: number | undefined, other: number | undefined): number | undefined {
   return one === undefined && other === undefined ? undefined : (one ?? 0) + (other ?? 0);
 }

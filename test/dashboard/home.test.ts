@@ -7,10 +7,11 @@ import { summarize } from '../../shared/operations/summaries.ts';
 import { catalogRecord } from '../support/catalog.ts';
 
 const NOW = Date.parse('2026-03-10T12:00:00Z');
-const backup = (created_at: string) => summarize(catalogRecord({ backup_id: 'b1', created_at }));
+const backup = (created_at: string) =>
+  summarize(catalogRecord({ backup_id: 'b1', created_at }), { find: () => undefined });
 
 describe('whether a target could be brought back', () => {
-  const target = { target: 'default', backups: 3, bytes: 1, damaged: 0 };
+  const target = { target: 'default', backups: 3, bytes: 1, damaged: 0, with_warnings: 0 };
 
   test('yes, with a good backup of the last two days', () => {
     const newest_good = backup('2026-03-09T12:00:00.000Z');

@@ -41,6 +41,7 @@ async function webhook(...statuses: number[]): Promise<Environment> {
     profile: 'custom',
     parameters: {},
     stores: {},
+    shrink_warning_percent: 50,
     configuration: {},
     hooks: { pause: { url, secret }, resume: { url, secret }, timeout_seconds: 5 },
   };

@@ -101,6 +101,7 @@ describe('the configuration', () => {
       targets: {
         default: {
           profile: 'custom',
+          shrink_warning_percent: 50,
           parameters: {},
           configuration: {},
           stores: { kv: { kind: 'files', secret: 'secret of default/kv' } },

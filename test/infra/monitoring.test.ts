@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
-import { BACKUP_COMPLETED, measuresOf } from '../../shared/backup/measures.ts';
+import { BACKUP_COMPLETED, GOOD_BACKUPS, measuresOf } from '../../shared/backup/measures.ts';
 import type { BackupResult } from '../../shared/backup/record.ts';
 import { synthesize } from './template.ts';
 
@@ -26,11 +26,11 @@ describe('alarms', () => {
   const named = (name: string, from = template) =>
     all(from, 'AWS::CloudWatch::Alarm').find(({ AlarmName }) => AlarmName === `Ngbak-${name}`);
 
-  test('go off where no full backup of a target came for the configured hours, also where there is no data', () => {
+  test('go off where no good full backup of a target came for the configured hours, also where there is no data', () => {
     for (const target of ['default', 'other']) {
       expect(named(`No-backup-${target}`)).toMatchObject({
         Namespace: 'ngbak/Ngbak',
-        MetricName: BACKUP_COMPLETED,
+        MetricName: GOOD_BACKUPS,
         Statistic: 'Sum',
         Period: 3600,
         EvaluationPeriods: 30,

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
+import { RETENTION_KEY } from '../../shared/bucket/layout.ts';
 import { permissions, type Statement, statementsOf, synthesize } from './template.ts';
 
 let template: Template;
@@ -123,7 +124,8 @@ describe('in the bucket', () => {
   test('what was set without a deployment is read by those who apply it only, and changed through the API only', () => {
     const all = (action: string) =>
       names.filter((name) => keys(name, action).some((key) => key.startsWith('settings/'))).sort();
-    expect(all('s3:GetObject')).toEqual(['api', 'apply-retention']);
+    expect(all('s3:GetObject')).toEqual(['api', 'apply-retention', 'catalog-backup', 'check-fences']);
+    expect(who('s3:GetObject', RETENTION_KEY)).toEqual(['api', 'apply-retention']);
     expect(all('s3:PutObject')).toEqual(['api']);
     expect(all('s3:DeleteObject')).toEqual(['api']);
   });

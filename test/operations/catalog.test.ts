@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { archiveKey, CATALOG_CACHE_KEY, catalogKey } from '../../shared/bucket/layout.ts';
+import { ACKNOWLEDGED_KEY, archiveKey, CATALOG_CACHE_KEY, catalogKey } from '../../shared/bucket/layout.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
 import { BackupFilters, ListBackupsInput, listBackups } from '../../shared/operations/list-backups.ts';
@@ -10,6 +10,8 @@ import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';
 
+/** What the catalog adds to the record of a good backup without warnings. */
+const GOOD = { state: 'complete', open_warnings: 0, good: true, warnings: [] };
 let context: OperationsContext;
 const list = (input: object = {}) => listBackups(context, ListBackupsInput.parse(input));
 const day = (number: number) => idAt(new Date(Date.UTC(2026, 0, number, 3)));
@@ -79,7 +81,7 @@ describe('the list of backups', () => {
       { ...context, bucket: counted },
       ListBackupsInput.parse({ limit: 1000 }),
     );
-    expect({ total, read }).toEqual({ total: 121, read: [CATALOG_CACHE_KEY] });
+    expect({ total, read }).toEqual({ total: 121, read: [CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY] });
   });
 
   test.each([
@@ -139,7 +141,7 @@ describe('the list of backups', () => {
 describe('a catalogued backup', () => {
   test('is shown as it was recorded; another id, or one that is no id, is refused', async () => {
     const record = await catalogue(context.bucket, { backup_id: day(1), note: 'before the upgrade' });
-    expect(await showBackup(context, day(1))).toEqual(record);
+    expect(await showBackup(context, day(1))).toEqual({ ...record, ...GOOD });
     await expect(showBackup(context, day(2))).rejects.toThrow(/no backup/);
     await expect(showBackup(context, '../jobs/x')).rejects.toThrow(/backup id/);
   });
@@ -152,7 +154,12 @@ describe('a catalogued backup', () => {
       BackupChanges.parse({ add_tags: ['b'], note: null, retention: '30d' }),
     );
     const { note: _, ...rest } = record;
-    expect(await showBackup(context, day(1))).toEqual({ ...rest, tags: ['a', 'b'], retention: '30d' });
+    expect(await showBackup(context, day(1))).toEqual({
+      ...rest,
+      ...GOOD,
+      tags: ['a', 'b'],
+      retention: '30d',
+    });
 
     await Promise.all(
       ['c', 'd', 'e'].map((tag) => updateBackup(context, day(1), BackupChanges.parse({ add_tags: [tag] }))),

@@ -54,6 +54,7 @@ test('a configured target without backups is there; a record that can’t be rea
       backups: 0,
       bytes: 0,
       damaged: 0,
+      with_warnings: 0,
     })),
   );
   expect(targets.length).toBeGreaterThan(0);

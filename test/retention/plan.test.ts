@@ -15,6 +15,7 @@ function backup(day: number, changes: Partial<RetainedBackup> = {}): RetainedBac
     stores: ['graph', 'kv'],
     created_at: time.toISOString(),
     verified: true,
+    good: changes.verified ?? true,
     ...changes,
   };
 }
@@ -102,7 +103,7 @@ describe('retention', () => {
     expect(left).toHaveLength(7 + 7 + 1);
   });
 
-  test('never drops the newest verified backup, even one whose own retention has ended', () => {
+  test('never drops the newest good backup, even one whose own retention has ended', () => {
     const expired = days(3, { retention: '1d' });
     expect(kept(planRetention(expired, policy({ keep_last: 0 }), at(400)))).toEqual([expired[2]?.backup_id]);
   });
@@ -114,6 +115,21 @@ describe('retention', () => {
     expect(left).toHaveLength(13);
   });
 
+  test('a run of bad backups pushes no good one out, and does not pile up either', () => {
+    const good = days(7);
+    const bad = Array.from({ length: 40 }, (_, i) => backup(7 + i, { good: false }));
+    const decisions = planRetention([...good, ...bad], policy({ keep_last: 7 }), at(60));
+    const left = kept(decisions);
+    for (const { backup_id } of good) expect(left).toContain(backup_id);
+    expect(left).toHaveLength(14);
+    expect(decisions[0]?.reasons).toEqual(['number 1 of the last 7, of those with no or far fewer records']);
+  });
+
+  test('where none is good, the newest verified one stays', () => {
+    const bad = days(3, { good: false, retention: '1d' });
+    expect(kept(planRetention(bad, policy({ keep_last: 0 }), at(400)))).toEqual([bad[2]?.backup_id]);
+  });
+
   test('says why, for every backup', () => {
     const decisions = planRetention(
       [...days(3), backup(3, { retention: 'permanent' })],
@@ -122,7 +138,7 @@ describe('retention', () => {
       new Map([[backup(0).backup_id, 'restore r1 reads it']]),
     );
     expect(decisions.map(({ reasons }) => reasons)).toEqual([
-      ['the newest verified backup', 'permanent'],
+      ['the newest good backup', 'permanent'],
       ['number 1 of the last 2'],
       ['number 2 of the last 2'],
       ['restore r1 reads it'],
@@ -148,6 +164,7 @@ describe('retention, over any year', () => {
     stores: fc.constantFrom<RetainedBackup['stores']>(['graph', 'kv'], ['kv']),
     retention: fc.option(fc.constantFrom('1d', '30d', '2026-06-30', 'permanent'), { nil: undefined }),
     verified: fc.boolean(),
+    good: fc.boolean(),
   });
   const anyYear = fc
     .uniqueArray(anyBackup, { maxLength: 60, selector: ({ minute }) => minute })
@@ -174,7 +191,7 @@ describe('retention, over any year', () => {
     );
   });
 
-  test('the newest verified, the permanent, the protected and the unexpired are always there', () => {
+  test('the newest good, the permanent, the protected and the unexpired are always there', () => {
     fc.assert(
       fc.property(anyYear, anyPolicy, fc.nat(800), fc.nat(59), (year, wanted, day, pick) => {
         const protectedOne = year[pick % Math.max(1, year.length)];
@@ -186,13 +203,40 @@ describe('retention, over any year', () => {
           if (retention !== undefined && at(day) < endOfRetention(created_at, retention)) {
             expect(left).toContain(backup_id);
           }
-          const newer = year.some(
-            (other) => other.verified && groupOf(other) === groupOf(one) && other.created_at > one.created_at,
-          );
-          if (one.verified && !newer) expect(left).toContain(backup_id);
+          const isNewest = (which: (other: RetainedBackup) => boolean) =>
+            which(one) &&
+            !year.some(
+              (other) => which(other) && groupOf(other) === groupOf(one) && other.created_at > one.created_at,
+            );
+          const isGood = ({ verified, good }: RetainedBackup) => verified && good;
+          const anyGood = year.some((other) => isGood(other) && groupOf(other) === groupOf(one));
+          if (isNewest(isGood)) expect(left).toContain(backup_id);
+          if (!anyGood && isNewest(({ verified }) => verified)) expect(left).toContain(backup_id);
         }
       }),
       { numRuns: 500 },
+    );
+  });
+
+  test('bad backups, wherever they are in the year, change nothing of which good ones stay', () => {
+    fc.assert(
+      fc.property(anyYear, anyPolicy, (year, wanted) => {
+        // Retention runs after every backup: once with the bad ones, once without them.
+        const run = (backups: readonly RetainedBackup[]) => {
+          let store: RetainedBackup[] = [];
+          for (const one of backups) {
+            store.push(one);
+            const left = new Set(kept(planRetention(store, wanted, new Date(one.created_at))));
+            store = store.filter(({ backup_id }) => left.has(backup_id));
+          }
+          return store.filter(({ verified, good }) => verified && good).map(({ backup_id }) => backup_id);
+        };
+        const inOrder = year
+          .filter(({ retention }) => retention === undefined)
+          .sort((a, b) => (a.created_at < b.created_at ? -1 : 1));
+        expect(run(inOrder)).toEqual(run(inOrder.filter(({ verified, good }) => verified && good)));
+      }),
+      { numRuns: 200 },
     );
   });
 

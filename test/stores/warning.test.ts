@@ -1,4 +1,5 @@
-import { mergeWarnings, StoreWarning, WarningCollector, warningText } from '../../shared/stores/warning.ts';
+import { warningText } from '../../shared/stores/describe-warning.ts';
+import { mergeWarnings, StoreWarning, WarningCollector } from '../../shared/stores/warning.ts';
 
 test('merges warnings with the same code and text: counts are added, the first twenty samples are kept', () => {
   const collector = new WarningCollector();

@@ -1,8 +1,8 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { Manifest } from '../../archive/manifest.ts';
 import type { Json } from '../../archive/types.ts';
-import { CatalogRecord } from '../../catalog/record.ts';
 import { parseJson } from '../../input.ts';
+import { AcknowledgeInput, acknowledgeWarnings } from '../../operations/acknowledge.ts';
 import { Contents, ContentsInput, listContents, showManifest } from '../../operations/contents.ts';
 import { Deletion, deleteBackup } from '../../operations/delete-backup.ts';
 import { Download, DownloadInput, downloadBackup } from '../../operations/download-backup.ts';
@@ -10,6 +10,7 @@ import { BackupList, ListBackupsInput, listBackups } from '../../operations/list
 import { Pruned, PruneInput, prune } from '../../operations/prune.ts';
 import { showBackup } from '../../operations/show-backup.ts';
 import { StartBackupInput, StartedBackup, startBackup } from '../../operations/start-backup.ts';
+import { BackupDetails } from '../../operations/summaries.ts';
 import { BackupChanges, updateBackup } from '../../operations/update-backup.ts';
 import { VerificationLeg, verifyBackup } from '../../operations/verify-backup.ts';
 import type { Api, RouteTools } from '../app.ts';
@@ -49,7 +50,7 @@ const show = createRoute({
   path: '/api/v1/backup/{id}',
   summary: 'Show one backup',
   request: { params: BackupPath },
-  responses: { 200: answer('Its catalog record.', CatalogRecord), ...PROBLEMS },
+  responses: { 200: answer('Its catalog record, with its assessment.', BackupDetails), ...PROBLEMS },
 });
 const contents = createRoute({
   method: 'get',
@@ -84,7 +85,16 @@ const change = createRoute({
   summary: "Change a backup's tags, note or retention",
   description: 'A retention that ends earlier than before, or none in place of one, needs the role admin.',
   request: { params: BackupPath, body: body(BackupChanges) },
-  responses: { 200: answer('The record as it is now.', CatalogRecord), ...PROBLEMS },
+  responses: { 200: answer('The record as it is now.', BackupDetails), ...PROBLEMS },
+});
+const acknowledge = createRoute({
+  method: 'post',
+  path: '/api/v1/backup/{id}/acknowledge',
+  summary: 'Acknowledge warnings of a backup, for its target',
+  description:
+    'Acknowledged warnings stay visible, but no backup of the target is `complete_with_warnings` because of them. Idempotent; `"acknowledged": false` withdraws.',
+  request: { params: BackupPath, body: body(AcknowledgeInput, false) },
+  responses: { 200: answer('The backup with its warnings.', BackupDetails), ...PROBLEMS },
 });
 const remove = createRoute({
   method: 'delete',
@@ -156,6 +166,13 @@ export function backupRoutes(api: Api, { context, allow, timeLeft }: RouteTools)
     const allowShorter = () => allow(caller, 'admin');
     const { id } = c.req.valid('param');
     return c.json(await updateBackup(context, id, c.req.valid('json'), allowShorter), 200);
+  });
+  api.openapi(acknowledge, async (c) => {
+    const caller = c.get('caller');
+    allow(caller, 'operator');
+    const input = AcknowledgeInput.parse(c.req.valid('json') ?? {});
+    const by = { requestedBy: caller.name };
+    return c.json(await acknowledgeWarnings(context, c.req.valid('param').id, input, by), 200);
   });
   api.openapi(remove, async (c) => {
     allow(c.get('caller'), 'admin', 'costly');

@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { Bucket } from '../bucket/bucket.ts';
+import { ACKNOWLEDGED_KEY } from '../bucket/layout.ts';
+import { Id } from '../ids.ts';
+import { STORE_NAMES } from '../stores/port.ts';
+import { StoreWarning } from '../stores/warning.ts';
+
+/** A warning of a backup, with the store that it is about. */
+export const BackupWarning = StoreWarning.extend({ store: z.enum(STORE_NAMES) });
+export type BackupWarning = z.infer<typeof BackupWarning>;
+
+/** A store without records, although there is reason to expect some. */
+export const STORE_EMPTY = 'store-empty';
+/** Far fewer records than in the last good backup. */
+export const RECORDS_FELL = 'records-fell';
+/** Warnings that make a backup unfit to take the place of a good one, until somebody has acknowledged them. */
+const SUSPICIOUS: readonly string[] = [STORE_EMPTY, RECORDS_FELL];
+
+/**
+ * Identifies a warning among the backups of a target: the same store, code and text. Counts and samples are not part of
+ * it, so that a warning stays acknowledged while its count changes.
+ */
+export function warningId({ store, code, text }: BackupWarning): string {
+  return `${store}/${code}/${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;
+}
+
+/** Whether the warning with this id keeps a backup from being a good one. */
+export function isSuspicious(id: string): boolean {
+  return SUSPICIOUS.includes(id.split('/')[1] ?? '');
+}
+
+/** Somebody has seen a warning of a target and accepts what it says, for this and all other backups. */
+export const Acknowledgement = z.object({
+  target: Id,
+  /** The warning's id, see {@link warningId}. */
+  warning: z.string(),
+  at: z.iso.datetime(),
+  by: z.string(),
+  note: z.string().optional(),
+});
+export type Acknowledgement = z.infer<typeof Acknowledgement>;
+
+/** `settings/acknowledged-warnings.json` */
+export const AcknowledgedRecord = z.object({ acknowledged: z.array(Acknowledgement) });
+export type AcknowledgedRecord = z.infer<typeof AcknowledgedRecord>;
+
+/** Finds the acknowledgement of a warning. */
+export interface Acknowledged {
+  find(target: string, warning: string): Acknowledgement | undefined;
+}
+
+/** What has been acknowledged, of all targets. */
+export async function readAcknowledged(bucket: Bucket): Promise<Acknowledged> {
+  const record = await bucket.readRecord(ACKNOWLEDGED_KEY, AcknowledgedRecord);
+  const known = new Map(record?.value.acknowledged.map((one) => [`${one.target} ${one.warning}`, one]));
+  return { find: (target, warning) => known.get(`${target} ${warning}`) };
+}

@@ -1,0 +1,88 @@
+import { z } from 'zod';
+import { type Bucket, ConflictError } from '../bucket/bucket.ts';
+import { ACKNOWLEDGED_KEY } from '../bucket/layout.ts';
+import {
+  AcknowledgedRecord,
+  type Acknowledgement,
+  readAcknowledged,
+  warningId,
+} from '../catalog/warnings.ts';
+import { InvalidInputError } from '../errors.ts';
+import type { OperationsContext } from './context.ts';
+import { readCatalogued } from './show-backup.ts';
+import { type BackupDetails, detail } from './summaries.ts';
+
+/** Acknowledgements that are kept, of all targets; the oldest go first. */
+const ACKNOWLEDGEMENTS_MAX = 2000;
+
+export const AcknowledgeInput = z.strictObject({
+  /** Ids or codes of warnings of this backup; left out: all of them. */
+  warnings: z.array(z.string().min(1).max(200)).min(1).max(500).optional(),
+  /** False withdraws an acknowledgement. */
+  acknowledged: z.boolean().default(true),
+  note: z.string().max(1000).optional(),
+});
+export type AcknowledgeInput = z.infer<typeof AcknowledgeInput>;
+
+/**
+ * Acknowledges warnings of a backup, for its target: they stay visible, but no backup of the target is "with warnings"
+ * because of them. Idempotent. Throws NotFoundError, and InvalidInputError where the backup has no such warning.
+ */
+export async function acknowledgeWarnings(
+  context: OperationsContext,
+  backupId: string,
+  { warnings: chosen, acknowledged, note }: AcknowledgeInput,
+  { requestedBy }: { requestedBy: string },
+): Promise<BackupDetails> {
+  const record = (await readCatalogued(context, backupId)).value;
+  const { target, warnings = [] } = record;
+  const known = warnings.map((warning) => ({ id: warningId(warning), code: warning.code }));
+  const unknown = chosen?.find((name) => !known.some(({ id, code }) => name === id || name === code));
+  if (unknown !== undefined) {
+    throw new InvalidInputError(`Backup ${record.backup_id} has no warning "${unknown}".`, {
+      remedy:
+        known.length === 0
+          ? 'It has no warnings at all.'
+          : `Its warnings are: ${known.map(({ id }) => id).join(', ')}.`,
+    });
+  }
+  const ids = new Set(
+    known
+      .filter(({ id, code }) => !chosen || chosen.includes(id) || chosen.includes(code))
+      .map(({ id }) => id),
+  );
+  const at = new Date().toISOString();
+  await change(context.bucket, (all) => {
+    const others = all.filter((one) => one.target !== target || !ids.has(one.warning));
+    if (!acknowledged) return others;
+    const added = [...ids].map((warning) => {
+      const before = all.find((one) => one.target === target && one.warning === warning);
+      return before && note === undefined
+        ? before
+        : { target, warning, at, by: requestedBy, ...(note === undefined ? {} : { note }) };
+    });
+    return [...others, ...added].slice(-ACKNOWLEDGEMENTS_MAX);
+  });
+  return detail(record, await readAcknowledged(context.bucket));
+}
+
+/** Changes the record by compare and swap. */
+async function change(
+  bucket: Bucket,
+  changed: (all: readonly Acknowledgement[]) => Acknowledgement[],
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const found = await bucket.readRecord(ACKNOWLEDGED_KEY, AcknowledgedRecord);
+    try {
+      await bucket.writeRecord(
+        ACKNOWLEDGED_KEY,
+        { acknowledged: changed(found?.value.acknowledged ?? []) } satisfies AcknowledgedRecord,
+        found ? { etag: found.etag } : { absent: true },
+      );
+      return;
+    } catch (error) {
+      if (!(error instanceof ConflictError) || attempt >= 5) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20 * attempt + Math.random() * 50));
+    }
+  }
+}
