@@ -69,7 +69,7 @@ async function warningsOf(
   return readWarnings(environment.bucket, JOB);
 }
 
-const before = (number: number, counts: Record<string, number>, changes: Partial<CatalogRecord> = {}) =>
+const earlier = (number: number, counts: Record<string, number>, changes: Partial<CatalogRecord> = {}) =>
   catalogue(environment.bucket, {
     backup_id: day(number),
     stores: ['kv'],
@@ -102,8 +102,8 @@ describe('the warnings of a backup', () => {
   });
 
   test('include a store that is empty now and was not in the last good backup', async () => {
-    await before(1, { 'keys:docs': 5 });
-    await before(2, {});
+    await earlier(1, { 'keys:docs': 5 });
+    await earlier(2, {});
     expect(await warningsOf({ files: 0 })).toEqual([
       expect.objectContaining({
         code: 'store-empty',
@@ -120,7 +120,7 @@ describe('the warnings of a backup', () => {
       'keys:few': 9,
       'keys:llm_response_cache': 100,
     };
-    await before(1, counts);
+    await earlier(1, counts);
     expect(await warningsOf({ ...counts, 'keys:full_docs': 50 })).toEqual([]);
     expect(await warningsOf({ 'keys:full_docs': 49, 'keys:text_chunks': 80 })).toEqual([
       expect.objectContaining({
@@ -138,17 +138,17 @@ describe('the warnings of a backup', () => {
   });
 
   test('compare with the newest good backup only: not a suspicious, damaged, partial or safety one', async () => {
-    await before(1, { 'keys:docs': 100 });
+    await earlier(1, { 'keys:docs': 100 });
     const fell = { store: 'kv' as const, code: 'records-fell', text: 'There are fewer.' };
-    await before(2, { 'keys:docs': 1 }, { warnings: [fell] });
-    await before(
+    await earlier(2, { 'keys:docs': 1 }, { warnings: [fell] });
+    await earlier(
       3,
       { 'keys:docs': 1 },
       { verification: { state: 'damaged', at: '2026-01-03T03:04:05.000Z' } },
     );
-    await before(4, { 'keys:docs': 1 }, { type: 'partial', only: { namespaces: ['docs'] } });
-    await before(5, { 'keys:docs': 1 }, { tags: [SAFETY_TAG] });
-    await before(6, { 'keys:docs': 1 }, { target: 'other' });
+    await earlier(4, { 'keys:docs': 1 }, { type: 'partial', only: { namespaces: ['docs'] } });
+    await earlier(5, { 'keys:docs': 1 }, { tags: [SAFETY_TAG] });
+    await earlier(6, { 'keys:docs': 1 }, { target: 'other' });
     const now = { 'keys:docs': 1 };
     expect(await warningsOf(now)).toEqual([
       expect.objectContaining({ code: 'records-fell', text: expect.stringContaining(day(1)) }),
@@ -160,7 +160,7 @@ describe('the warnings of a backup', () => {
   });
 
   test('of a safety backup are not about what earlier backups held', async () => {
-    await before(1, { 'keys:docs': 100 });
+    await earlier(1, { 'keys:docs': 100 });
     await writeFile(join(folder, 'other.json'), '{}');
     expect(await warningsOf({}, { request: { part_of: { job_id: 'r', execution_arn: 'arn:r' } } })).toEqual(
       [],
