@@ -6,7 +6,7 @@
  *   node local/bootstrap.mjs [SCRIPT.ts [arguments…]]
  */
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,8 +17,11 @@ const modules = join(root, 'node_modules');
 const binaries = join(modules, '.bin');
 const node = join(binaries, process.platform === 'win32' ? 'node.cmd' : 'node');
 
-// npm and other programs would keep compiled code in the temporary directory.
-process.env.NODE_COMPILE_CACHE ??= join(process.env.NGBAK_LOCAL_DIR || join(root, '.local'), 'cache', 'node');
+// npm and other programs would keep compiled code in the temporary directory, and swc its library in HOME.
+const caches = resolve(process.env.NGBAK_LOCAL_DIR || join(root, '.local'), 'cache');
+process.env.NODE_COMPILE_CACHE ??= join(caches, 'node');
+process.env.SWC_NATIVE_BINDING_CACHE ??= join(caches, 'swc');
+mkdirSync(process.env.SWC_NATIVE_BINDING_CACHE, { recursive: true });
 
 function fail(message) {
   console.error(message);
