@@ -171,6 +171,8 @@ export interface RestoreHow {
   readonly repeated?: boolean;
   /** Called between `load` and `verify`. */
   readonly beforeVerify?: () => Promise<void>;
+  /** What the legs' context has beside the usual. */
+  readonly context?: Partial<LegContext>;
   /** Leaves `finish` out. */
   readonly unfinished?: boolean;
 }
@@ -182,7 +184,7 @@ export async function restoreAll(
   how: RestoreHow = {},
 ): Promise<Restored> {
   const options = how.options ?? { mode: 'replace', onConflict: 'fail' };
-  const context = legContext(how.hurried ? { timeLeft: () => 0 } : {});
+  const context = legContext({ ...(how.hurried ? { timeLeft: () => 0 } : {}), ...how.context });
   let legs = 0;
   async function phase<T extends Leg>(
     run: (store: Store, cursor: Cursor | null) => Promise<T>,

@@ -1,7 +1,17 @@
 import type { EntryReader } from '../../archive/types.ts';
+import { NgbakError } from '../../errors.ts';
 import type { LegContext, RestoreOptions } from '../port.ts';
 import { nodeBatches, readArchivedSchema, START } from './entries.ts';
-import { readSchema, sameDefinition, schemaObstacle, servesOnly } from './schema.ts';
+import {
+  isInPlaceOf,
+  isOfOthersToo,
+  readSchema,
+  type SchemaRow,
+  type ServerRow,
+  sameDefinition,
+  schemaObstacle,
+  servesOnly,
+} from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 import { hasDynamicLabels } from './write.ts';
@@ -9,19 +19,23 @@ import { hasDynamicLabels } from './write.ts';
 /** Oldest version that a graph can be restored into. */
 const MAJOR_MIN = 5;
 
-/** What stands against loading this archive here, in words; nothing is written. */
+/**
+ * What stands against loading this archive here, in words; nothing is written. On the way back of a failed restore, what
+ * stands against constraints and indexes is logged only: data come first.
+ */
 export async function admitGraph(
   server: Neo4jServer,
   scope: ScopeText,
   archive: EntryReader,
   options: RestoreOptions,
-  { signal }: LegContext,
+  { signal, asIs, log }: LegContext,
 ): Promise<string[]> {
   const version = await server.version(signal);
   if (version.major < MAJOR_MIN) {
     return [`the target is Neo4j ${version.version}; it must be ${MAJOR_MIN} or later`];
   }
   const problems: string[] = await readOnly(server, signal);
+  if (problems.length === 0) await server.tryWriting(signal);
   if (options.mode === 'merge' && scope.keyProperty === undefined) {
     problems.push(
       'merging needs "key_property" in the scope, which says by what property nodes are the same',
@@ -37,20 +51,35 @@ export async function admitGraph(
     // The rest is held against the scope as it is loaded: archives are saved from one scope.
     break;
   }
-  const archived = (await readArchivedSchema(archive)) ?? [];
-  for (const row of archived) {
-    const obstacle = schemaObstacle(row, version);
-    if (obstacle !== undefined) problems.push(obstacle);
-  }
-  const existing = await readSchema(server, undefined, signal);
-  for (const row of archived) {
-    const other = existing.find(({ name }) => name === row.name);
-    // What a replacing restore drops before can't be in the way.
-    if (other && !(options.mode === 'replace' && servesOnly(other, scope)) && !sameDefinition(row, other)) {
-      problems.push(`the target has another ${other.type} by the name of "${row.name}": rename or drop it`);
-    }
-  }
+  const archived = ((await readArchivedSchema(archive)) ?? []).filter((row) => !isOfOthersToo(row, scope));
+  const { rows: existing } = await readSchema(server, undefined, signal);
+  const staying = existing.filter((row) => !(options.mode === 'replace' && servesOnly(row, scope)));
+  const obstacles = [
+    ...archived.flatMap((row) => schemaObstacle(row, version) ?? []),
+    ...archived.flatMap((row) => obstacleOf(row, staying) ?? []),
+    ...(await unknownAnalyzers(server, archived, signal)),
+    ...(await activeTriggers(server, signal)),
+  ];
+  if (asIs !== true) return [...problems, ...obstacles];
+  for (const obstacle of obstacles) log(`On the way back, this does not stop the restore: ${obstacle}.`);
   return problems;
+}
+
+/** What stays in the target and stands in the way of a constraint or index. */
+function obstacleOf(row: SchemaRow, staying: readonly ServerRow[]): string | undefined {
+  if (staying.some((other) => sameDefinition(row, other))) return undefined;
+  const named = staying.find(({ name }) => name === row.name);
+  // Left behind by a constraint whose making was cut off: it is removed.
+  if (named && !isInPlaceOf(row, named)) {
+    return `the target has another ${named.type} by the name of "${row.name}": rename or drop it`;
+  }
+  const other = staying.find(
+    (found) => found.name !== row.name && (isInPlaceOf(row, found) || isInPlaceOf(found, row)),
+  );
+  return (
+    other &&
+    `${other.type} "${other.name}" of the target is on the same properties as ${row.type} "${row.name}" of the archive: drop it`
+  );
 }
 
 /** What stands against any writing. A cluster has a row for each of its servers; without the right to see them, none. */
@@ -68,4 +97,56 @@ async function readOnly(server: Neo4jServer, signal: AbortSignal): Promise<strin
   return [
     `the database "${name}" may only be read: look at server.databases.default_to_read_only and server.databases.read_only, or name another database`,
   ];
+}
+
+/** Analyzers of full-text indexes that the server does not have: those of a plugin, or of another version. */
+async function unknownAnalyzers(
+  server: Neo4jServer,
+  archived: readonly SchemaRow[],
+  signal: AbortSignal,
+): Promise<string[]> {
+  const wanted = archived.flatMap(({ name, config }) => {
+    const analyzer = config['fulltext.analyzer'];
+    return typeof analyzer === 'string' ? [{ name, analyzer }] : [];
+  });
+  if (wanted.length === 0) return [];
+  const rows = await server.read(
+    'listing its full-text analyzers',
+    'CALL db.index.fulltext.listAvailableAnalyzers() YIELD analyzer RETURN analyzer',
+    {},
+    signal,
+  );
+  const known = new Set(rows.map(({ analyzer }) => analyzer));
+  return wanted
+    .filter(({ analyzer }) => !known.has(analyzer))
+    .map(
+      ({ name, analyzer }) =>
+        `index "${name}" needs the full-text analyzer "${analyzer}", which the server does not have: install its plugin`,
+    );
+}
+
+/** Triggers of APOC run within our transactions and change what is loaded. */
+async function activeTriggers(server: Neo4jServer, signal: AbortSignal): Promise<string[]> {
+  const doing = 'looking for triggers';
+  const procedures = await server.read(
+    doing,
+    "SHOW PROCEDURES YIELD name WHERE name = 'apoc.trigger.list' RETURN name",
+    {},
+    signal,
+  );
+  if (procedures.length === 0) return [];
+  try {
+    const cypher =
+      'CALL apoc.trigger.list() YIELD name, paused WITH name, paused WHERE NOT paused RETURN name';
+    const triggers = await server.read(doing, cypher, {}, signal);
+    return triggers.map(
+      ({ name }) =>
+        `the APOC trigger "${name}" is active and would change what is loaded: stop it with apoc.trigger.stop until the restore has ended`,
+    );
+  } catch (error) {
+    // APOC throws where its triggers are switched off, which is the default.
+    if (!(error instanceof NgbakError) || error.cause === undefined) throw error;
+    if (!/ProcedureCallFailed|Security/.test(error.message)) throw error;
+    return [];
+  }
 }

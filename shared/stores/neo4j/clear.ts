@@ -76,7 +76,7 @@ async function clearSome(
 }
 
 async function dropSchema(server: Neo4jServer, scope: ScopeText, signal: AbortSignal): Promise<void> {
-  for (const row of await readSchema(server, scope.label, signal)) {
+  for (const row of (await readSchema(server, undefined, signal)).rows) {
     if (!servesOnly(row, scope)) continue;
     const { type, name } = row;
     const kind = type === 'constraint' ? 'CONSTRAINT' : 'INDEX';

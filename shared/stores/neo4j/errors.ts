@@ -29,6 +29,9 @@ const OVERLOAD_CODES = new Set([
   'Neo.DatabaseError.Database.DatabaseLimitReached',
 ]);
 
+/** The server's words for data that a constraint forbids. */
+const VIOLATED = /\bBoth (Node|Relationship)\(|\b(must|does not) have\b|\bis required\b/;
+
 /**
  * Turns what the driver threw into the error that a workflow and an operator can act on. Messages name the target and
  * the server's status code; the server's own text is left out where it repeats data.
@@ -82,11 +85,17 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
       cause: error,
     });
   }
-  if (/^Neo\.ClientError\.Schema\.(ConstraintV|ConstraintCreationFailed|ConstraintVerif)/.test(code)) {
+  // As an error inside the server, it may be a full disk as well.
+  const isBroken =
+    code === 'Neo.DatabaseError.Schema.ConstraintCreationFailed' && VIOLATED.test(error.message);
+  if (
+    isBroken ||
+    /^Neo\.ClientError\.Schema\.(ConstraintV|ConstraintCreationFailed|ConstraintVerif)/.test(code)
+  ) {
     // Its text repeats property values, so it is no cause to hand on.
-    return new IntegrityError(`${where}: a constraint stands against the data (${code}).`, {
+    return new IntegrityError(`${where}: the data violates a constraint (${code}).`, {
       remedy:
-        'Compare the constraints of the target with those of the archive (graph/schema.jsonl), drop what the archive has not, and restore again.',
+        'Compare the constraints of the target with those of the archive (graph/schema.jsonl), drop those that the archive does not have, and restore again.',
     });
   }
   if (code.startsWith('Neo.TransientError.') || OVERLOAD_CODES.has(code) || error.retryable) {

@@ -160,7 +160,7 @@ function checkLength(server: Neo4jServer, stage: string, id: bigint, line: strin
 
 async function exportSchema(server: Neo4jServer, scope: ScopeText, context: LegContext): Promise<ExportStep> {
   const chunk = new LineChunk(CHUNK_ROOM_BYTES);
-  for (const row of await readSchema(server, scope.label, context.signal)) chunk.add(encodeSchema(row));
+  for (const row of (await readSchema(server, scope, context.signal)).rows) chunk.add(encodeSchema(row));
   return {
     piece: chunk.piece('graph/schema.jsonl'),
     tallies: chunk.count === 0 ? {} : { schema: chunk.tally() },

@@ -1,8 +1,8 @@
-import { setImmediate as letOthersWork, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as letOthersWork } from 'node:timers/promises';
 import { z } from 'zod';
 import { mapOrdered } from '../../archive/ordered.ts';
 import type { EntryReader } from '../../archive/types.ts';
-import { IntegrityError, InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../errors.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
 import { commitBatch, LANES, prepareLoad } from './auxiliary.ts';
@@ -13,22 +13,18 @@ import {
   nodeBatches,
   type Position,
   readAhead,
-  readArchivedSchema,
   relationshipBatches,
   SLICE_RECORDS,
   START,
 } from './entries.ts';
 import { canonicalNode, canonicalRelationship, type NodeLine, type RelationshipLine } from './lines.ts';
-import { checkNodes, indexKeys, makeRoomFor, mergeNodes, mergeRelationships } from './merge.ts';
-import { RESERVED_PREFIX } from './names.ts';
-import { canonicalSchema, createStatement, readSchema, sameDefinition } from './schema.ts';
+import { areIndexesFilled, loadSchema } from './load-schema.ts';
+import { checkNodes, indexKeys, mergeNodes, mergeRelationships } from './merge.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer, ServerVersion } from './server.ts';
 import { TallyBook } from './tally-book.ts';
 import { attachable, createNodes, createRelationships } from './write.ts';
 
-/** Pause between two looks at indexes that are being filled, in milliseconds. */
-const INDEX_POLL_MS = 500;
 /** Ids told of relationships that were left out. */
 const IDS_TOLD_MAX = 5;
 
@@ -226,42 +222,4 @@ async function canonicalTexts<T>(records: readonly T[], canonical: (record: T) =
     texts.push(canonical(record));
   }
   return texts;
-}
-
-/** Makes what is not there yet. What stands in the way under the same name was told by `admits`. */
-async function loadSchema(site: Site, book: TallyBook): Promise<void> {
-  const { server, archive, context } = site;
-  const archived = (await readArchivedSchema(archive)) ?? [];
-  for (const row of archived) {
-    const existing = await readSchema(server, undefined, context.signal);
-    if (!existing.some((other) => sameDefinition(row, other))) {
-      if (site.options.mode === 'merge') await makeRoomFor(site, row);
-      await server.schema(`making ${row.type} "${row.name}"`, createStatement(row), context.signal);
-    }
-    book.add('schema', canonicalSchema(row));
-    context.progress('schema', archived.indexOf(row) + 1, archived.length);
-  }
-}
-
-async function areIndexesFilled({ server, context }: Site): Promise<boolean> {
-  for (;;) {
-    const waiting = await server.read(
-      'waiting for its indexes',
-      `SHOW INDEXES YIELD name, state, populationPercent, failureMessage
-       WHERE state <> 'ONLINE' AND NOT name STARTS WITH '${RESERVED_PREFIX}'
-       RETURN name, state, populationPercent, failureMessage`,
-      {},
-      context.signal,
-    );
-    const failed = waiting.find(({ state }) => state === 'FAILED');
-    if (failed) {
-      throw new IntegrityError(
-        `Neo4j of target "${server.target}" could not fill index "${failed.name}": ${String(failed.failureMessage).split('\n')[0]}.`,
-        { remedy: "Look into the server's log; drop the index or make room, and restore again." },
-      );
-    }
-    if (waiting.length === 0) return true;
-    if (context.timeLeft() <= 0) return false;
-    await sleep(INDEX_POLL_MS, undefined, { signal: context.signal });
-  }
 }

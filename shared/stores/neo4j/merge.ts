@@ -39,12 +39,23 @@ export async function indexKeys(
     );
     indexed.add(label);
   }
-  await server.read(
-    'waiting for the index that a merge needs',
-    'CALL db.awaitIndexes($seconds)',
-    { seconds: INDEX_WAIT_SECONDS },
-    context.signal,
-  );
+  // By name: waiting for all of the database's would wait for those of others, and fail with them.
+  for (const label of missing) {
+    const name = keyIndexName(scope, label);
+    const [ours] = await server.read(
+      'looking for the index that a merge needs',
+      'SHOW INDEXES YIELD name WHERE name = $name RETURN name',
+      { name },
+      context.signal,
+    );
+    if (!ours) continue;
+    await server.read(
+      'waiting for the index that a merge needs',
+      'CALL db.awaitIndex($name, $seconds)',
+      { name, seconds: INDEX_WAIT_SECONDS },
+      context.signal,
+    );
+  }
 }
 
 /**

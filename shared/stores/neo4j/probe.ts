@@ -2,10 +2,11 @@ import type { Record as Neo4jRecord } from 'neo4j-driver';
 import { InvalidInputError } from '../../errors.ts';
 import type { EncodedLine } from '../line-chunk.ts';
 import { type LegContext, NAMES_MAX, type StoreProbe } from '../port.ts';
+import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { encodeNode, encodeRelationship } from './lines.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import { NODE_COLUMNS, parseNode, parseRelationship, relationshipColumns } from './read-record.ts';
-import { readSchema } from './schema.ts';
+import { readSchema, type ServerSchema } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import { MadeRows, type Neo4jServer } from './server.ts';
 
@@ -25,9 +26,10 @@ export async function probeGraph(
   const version = await server.version(signal);
   await refuseUnreadableNames(server, signal);
   const leftovers = await count(server, `MATCH (n:${scope.names.loaded}) RETURN count(n) AS found`, signal);
+  const schema = await readSchema(server, scope, signal);
   const counts: Record<string, number> = {
     ...(await countGraph(server, scope, signal)),
-    schema: (await readSchema(server, scope.label, signal)).length,
+    schema: schema.rows.length,
   };
   const estimatedBytes = await estimateBytes(server, scope, counts, signal);
   const { bookmark } = await server.readMarked('reading its last transaction', 'RETURN 1', {}, signal);
@@ -41,17 +43,42 @@ export async function probeGraph(
       ...Object.fromEntries(Object.entries(counts).map(([name, value]) => [name, String(value)])),
       last_transaction: bookmark,
     },
-    warnings:
-      leftovers === 0
-        ? []
-        : [
-            {
-              code: 'unfinished-restore',
-              text: `Nodes of ${scope.words} still carry the mark of a restore that did not finish; the graph may be incomplete.`,
-              count: leftovers,
-            },
-          ],
+    warnings: [...unfinished(scope, leftovers), ...schemaWarnings(schema)],
   };
+}
+
+function unfinished(scope: ScopeText, leftovers: number): StoreWarning[] {
+  if (leftovers === 0) return [];
+  return [
+    {
+      code: 'unfinished-restore',
+      text: `Nodes of ${scope.words} still carry the mark of a restore that did not finish; the graph may be incomplete.`,
+      count: leftovers,
+    },
+  ];
+}
+
+/** Constraints and indexes that are not saved, or that are saved although they do not work. */
+function schemaWarnings({ rows, unsaved }: ServerSchema): StoreWarning[] {
+  const failed = rows.filter(({ hasFailed }) => hasFailed);
+  const warnings: StoreWarning[] = [];
+  if (unsaved.length > 0) {
+    warnings.push({
+      code: 'graph-schema-not-saved',
+      text: 'Constraints or indexes are of kinds that this ngbak cannot save: create them by hand after a restore.',
+      count: unsaved.length,
+      samples: unsaved.slice(0, WARNING_SAMPLES_MAX).map(({ name, kind }) => `${name} (${kind})`),
+    });
+  }
+  if (failed.length > 0) {
+    warnings.push({
+      code: 'graph-index-failed',
+      text: 'Indexes are in state FAILED, so queries do not use them; a restore creates them again in whatever state results. SHOW INDEXES gives the reason as failureMessage.',
+      count: failed.length,
+      samples: failed.slice(0, WARNING_SAMPLES_MAX).map(({ name }) => name),
+    });
+  }
+  return warnings;
 }
 
 /** Nodes and relationships of the scope; with a label, also the relationships that lead out of it. */

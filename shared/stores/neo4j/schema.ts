@@ -47,6 +47,13 @@ const SchemaLine = z.object({
   /** Settings of full-text, point and vector indexes, with their types as in node lines. */
   config: z.record(z.string(), z.json()),
   types: z.record(z.string(), z.string()).optional(),
+  /** Provider of a vector or text index, such as `vector-2.0`. */
+  provider: z
+    .string()
+    .regex(/^[A-Za-z0-9.+-]{1,50}$/)
+    .optional(),
+  /** State of an index that was not usable when it was saved. */
+  state: z.literal('FAILED').optional(),
   /** The statement that would make it, for people. */
   statement: z.string().optional(),
 });
@@ -60,57 +67,139 @@ export interface SchemaRow {
   readonly tokens: readonly string[];
   readonly properties: readonly string[];
   readonly propertyType: string | undefined;
+  /** Settings that are stated; a server may have more, with defaults. */
   readonly config: Properties;
+  /** Provider of a vector or text index; what it keeps of an index depends on it. */
+  readonly provider?: string | undefined;
+  /** True for an index that could not be filled where it was saved: queries did not use it. */
+  readonly hasFailed?: boolean;
 }
 
-/** What the server has of the scope, without what is ours and without what a constraint brings along. */
+/** A constraint or an index as the server has it. */
+export interface ServerRow extends SchemaRow {
+  /** `ONLINE`, `POPULATING`, `FAILED`; undefined for constraints. */
+  readonly state: string | undefined;
+  /** Why an index failed: the first line of what the server says. */
+  readonly failure: string;
+}
+
+/** A constraint or an index that ngbak can't save. */
+export interface UnsavedRow {
+  readonly type: SchemaRow['type'];
+  readonly name: string;
+  /** Its kind in the server's words, and what of it can't be saved. */
+  readonly kind: string;
+}
+
+/** Constraints and indexes of a scope. */
+export interface ServerSchema {
+  readonly rows: readonly ServerRow[];
+  readonly unsaved: readonly UnsavedRow[];
+}
+
+/**
+ * What the server has of the scope, without what is ours and without what a constraint brings along. Of a label's scope
+ * are also constraints and indexes of relationship types that occur between its nodes. Without a scope: all.
+ */
 export async function readSchema(
   server: Neo4jServer,
-  label: string | undefined,
+  scope: ScopeText | undefined,
   signal: AbortSignal,
-): Promise<SchemaRow[]> {
+): Promise<ServerSchema> {
   // No column is named that older 5.x servers lack.
   const constraints = await server.read('reading its constraints', 'SHOW CONSTRAINTS YIELD *', {}, signal);
   const indexes = await server.read('reading its indexes', 'SHOW INDEXES YIELD *', {}, signal);
-  return [
-    ...constraints.map((row) => schemaRow('constraint', row)),
+  const found = [
+    ...constraints.map((row) => foundRow('constraint', row)),
     ...indexes
       .filter((row) => row.owningConstraint === null && row.type !== 'LOOKUP')
-      .map((row) => schemaRow('index', row)),
-  ]
-    .filter(({ name }) => !name.startsWith(RESERVED_PREFIX))
-    .filter((row) => label === undefined || (row.entity === 'NODE' && row.tokens.includes(label)))
-    .sort((a, b) => compare(canonicalSchema(a), canonicalSchema(b)));
+      .map((row) => foundRow('index', row)),
+  ].filter(({ name }) => !name.startsWith(RESERVED_PREFIX));
+  const label = scope?.label;
+  const types = scope === undefined ? undefined : await typesInScope(server, scope, found, signal);
+  const ofScope = found.filter(({ entity, tokens }) =>
+    label === undefined
+      ? true
+      : entity === 'NODE'
+        ? tokens.includes(label)
+        : tokens.some((token) => types?.has(token)),
+  );
+  const rows: ServerRow[] = [];
+  const unsaved: UnsavedRow[] = [];
+  for (const row of ofScope) {
+    const problem = Object.hasOwn(KINDS, row.kind) ? unknownShape(row as SchemaRow) : '';
+    if (problem === undefined) rows.push(row as ServerRow);
+    else unsaved.push({ type: row.type, name: row.name, kind: `${row.kind}${problem && ` ${problem}`}` });
+  }
+  rows.sort((a, b) => compare(canonicalSchema(a), canonicalSchema(b)));
+  return { rows, unsaved };
 }
 
-function schemaRow(type: SchemaRow['type'], row: RecordShape): SchemaRow {
+/** Which of the relationship types that have constraints or indexes occur between nodes of the scope. */
+async function typesInScope(
+  server: Neo4jServer,
+  scope: ScopeText,
+  rows: readonly FoundRow[],
+  signal: AbortSignal,
+): Promise<ReadonlySet<string>> {
+  const types = new Set(
+    rows.filter(({ entity }) => entity === 'RELATIONSHIP').flatMap(({ tokens }) => tokens),
+  );
+  if (scope.label === undefined || types.size === 0) return types;
+  const found = await server.read(
+    'reading which of its relationships have constraints or indexes',
+    `MATCH ${scope.node('a')}-[r:${[...types].map(quote).join('|')}]->(b) WHERE ${scope.contains('b')}
+     RETURN DISTINCT type(r) AS type`,
+    {},
+    signal,
+  );
+  return new Set(found.map(({ type }) => String(type)));
+}
+
+/** A row of the server, whose kind may be unknown to this version. */
+type FoundRow = Omit<ServerRow, 'kind'> & { readonly kind: string };
+
+function foundRow(type: SchemaRow['type'], row: RecordShape): FoundRow {
   // 2025.x says NODE_PROPERTY_UNIQUENESS for what 5.x calls UNIQUENESS.
   const kind = String(row.type)
     .replace('NODE_PROPERTY_UNIQUENESS', 'UNIQUENESS')
     .replace('RELATIONSHIP_PROPERTY_UNIQUENESS', 'RELATIONSHIP_UNIQUENESS');
-  if (!Object.hasOwn(KINDS, kind)) {
-    throw new InvalidInputError(
-      `The graph has a ${type} "${row.name}" of a kind that this ngbak does not know: ${kind}.`,
-      { remedy: `Update ngbak, or drop the ${type} and make it again after a restore.` },
-    );
-  }
+  const provider = row.options?.indexProvider ?? row.indexProvider;
   return {
     type,
     name: String(row.name),
-    kind: kind as Kind,
+    kind,
     entity: row.entityType === 'RELATIONSHIP' ? 'RELATIONSHIP' : 'NODE',
     tokens: (row.labelsOrTypes ?? []) as string[],
     properties: (row.properties ?? []) as string[],
     propertyType: typeof row.propertyType === 'string' ? row.propertyType : undefined,
     config: type === 'index' ? ((row.options?.indexConfig ?? {}) as Properties) : {},
+    provider: (kind === 'VECTOR' || kind === 'TEXT') && typeof provider === 'string' ? provider : undefined,
+    state: type === 'index' ? String(row.state) : undefined,
+    failure: String(row.failureMessage ?? '').split('\n')[0] ?? '',
+    hasFailed: row.state === 'FAILED',
   };
 }
 
-/** The line of a row, and the text that its digest is taken over: the same without the statement. */
+/** What of a row of a known kind this version can't express; undefined if nothing. */
+function unknownShape({ kind, tokens, properties, propertyType }: SchemaRow): string | undefined {
+  if (kind === 'VECTOR' && (tokens.length !== 1 || properties.length !== 1)) {
+    return 'on several labels or with properties to filter by';
+  }
+  return propertyType !== undefined && /\bVECTOR\b/.test(propertyType)
+    ? `of type ${propertyType}`
+    : undefined;
+}
+
+/** The line of a row, and the text that its digest is taken over: the same without statement, provider and state. */
 export function encodeSchema(row: SchemaRow): { line: string; canonical: string } {
   const canonical = canonicalSchema(row);
-  const statement = JSON.stringify(createStatement(row));
-  return { line: `${canonical.slice(0, -1)},"statement":${statement}}`, canonical };
+  const more = [
+    ...(row.provider === undefined ? [] : [`"provider":${JSON.stringify(row.provider)}`]),
+    ...(row.hasFailed ? ['"state":"FAILED"'] : []),
+    `"statement":${JSON.stringify(createStatement(row))}`,
+  ];
+  return { line: `${canonical.slice(0, -1)},${more.join(',')}}`, canonical };
 }
 
 /** The text that a row's digest is taken over. */
@@ -129,9 +218,42 @@ export function canonicalSchema(row: SchemaRow): string {
   return `${JSON.stringify(head).slice(0, -1)},${config}}`;
 }
 
-/** Whether two rows define the same, whatever they are called. */
-export function sameDefinition(a: SchemaRow, b: SchemaRow): boolean {
-  return canonicalSchema({ ...a, name: '' }) === canonicalSchema({ ...b, name: '' });
+/**
+ * Whether the server has what the archive states, whatever it is called. Settings that only the server has are defaults of
+ * its version; settings that it lacks are unknown to it. Neither is a difference.
+ */
+export function sameDefinition(archived: SchemaRow, existing: SchemaRow): boolean {
+  const bare = (row: SchemaRow) => canonicalSchema({ ...row, name: '', config: {} });
+  const shared = (row: SchemaRow, other: SchemaRow) =>
+    encodeProperties(
+      Object.fromEntries(
+        Object.entries(row.config)
+          .filter(([name]) => Object.hasOwn(other.config, name))
+          // Some versions report `COSINE` for what others report as `cosine`.
+          .map(([name, value]) => [name, typeof value === 'string' ? value.toLowerCase() : value]),
+      ),
+    );
+  const [left, right] = [shared(archived, existing), shared(existing, archived)];
+  return (
+    bare(archived) === bare(existing) && left.properties === right.properties && left.types === right.types
+  );
+}
+
+/** Whether an index is in the place of a constraint: of the same name, or where it would need its own. */
+export function isInPlaceOf(constraint: SchemaRow, index: SchemaRow): boolean {
+  return (
+    constraint.type === 'constraint' &&
+    index.type === 'index' &&
+    index.kind === 'RANGE' &&
+    /UNIQUENESS|KEY/.test(constraint.kind) &&
+    constraint.entity === index.entity &&
+    String([constraint.tokens, constraint.properties]) === String([index.tokens, index.properties])
+  );
+}
+
+/** Whether a row is on relationships, whose types other scopes of the database may have as well. */
+export function isOfOthersToo({ entity }: SchemaRow, { label }: Pick<ScopeText, 'label'>): boolean {
+  return entity === 'RELATIONSHIP' && label !== undefined;
 }
 
 /** Whether a row is about the scope and nothing else: a restore may drop it. Every row is about a whole database. */
@@ -160,6 +282,8 @@ export function parseSchemaLine(text: string): SchemaRow {
     properties: line.properties,
     propertyType: line.property_type,
     config: decodeProperties(line.config, line.types ?? {}),
+    provider: line.provider,
+    hasFailed: line.state === 'FAILED',
   };
 }
 
@@ -167,6 +291,8 @@ export function parseSchemaLine(text: string): SchemaRow {
 export function schemaObstacle(row: SchemaRow, server: ServerVersion): string | undefined {
   const { minor, community } = KINDS[row.kind];
   const thing = `${row.type} "${row.name}" (${row.kind})`;
+  const shape = unknownShape(row);
+  if (shape !== undefined) return `${thing} ${shape} can't be created by this ngbak`;
   if (!community && server.edition === 'community') {
     return `${thing} needs Enterprise Edition, and the target is Community Edition`;
   }
@@ -192,8 +318,12 @@ export function createStatement(row: SchemaRow): string {
   const settings = Object.entries(row.config).map(
     ([name, value]) => `${quote(name)}: ${literal(name, value)}`,
   );
-  const options = settings.length === 0 ? '' : ` OPTIONS {indexConfig: {${settings.join(', ')}}}`;
-  return `CREATE ${kind}INDEX ${quote(row.name)} FOR ${pattern} ${on}${options}`;
+  const options = [
+    ...(row.provider === undefined ? [] : [`indexProvider: ${literal('provider', row.provider)}`]),
+    ...(settings.length === 0 ? [] : [`indexConfig: {${settings.join(', ')}}`]),
+  ];
+  const tail = options.length === 0 ? '' : ` OPTIONS {${options.join(', ')}}`;
+  return `CREATE ${kind}INDEX ${quote(row.name)} FOR ${pattern} ${on}${tail}`;
 }
 
 function constraintRule({ kind, propertyType }: SchemaRow): string {
@@ -208,7 +338,7 @@ function literal(name: string, value: unknown): string {
     const text = String(value);
     return /[.e]/.test(text) ? text : `${text}.0`;
   }
-  if (typeof value === 'string' && /^[A-Za-z0-9_. -]{0,200}$/.test(value)) return `'${value}'`;
+  if (typeof value === 'string' && /^[A-Za-z0-9_.+ -]{0,200}$/.test(value)) return `'${value}'`;
   if (Array.isArray(value)) return `[${value.map((element) => literal(name, element)).join(', ')}]`;
   throw new InvalidInputError(
     `Index setting ${JSON.stringify(name.slice(0, 100))} has a value that no index has.`,

@@ -10,7 +10,7 @@ import neo4j, {
   type Result,
   type Session,
 } from 'neo4j-driver';
-import { NgbakError } from '../../errors.ts';
+import { UnavailableError } from '../../errors.ts';
 import { VERSION } from '../../version.ts';
 import type { Neo4jConnection } from './connection.ts';
 import { toNgbakError } from './errors.ts';
@@ -25,8 +25,6 @@ const RETRY_TIME_MS = 30_000;
 const LIVENESS_CHECK_MS = 30_000;
 /** Connections at once: a backup must not drown the server. */
 const POOL_SIZE = 4;
-/** First version whose default language may be another than Cypher 5, which our queries are written in. */
-const FIRST_CALENDAR_VERSION = 2025;
 
 /** Parameters of a query. Integers are bigint: a number is a float to Neo4j. */
 export type Parameters = Record<string, unknown>;
@@ -77,6 +75,7 @@ export class Neo4jServer {
   #driver: Driver | undefined;
   #trustFolder: string | undefined;
   #version: Promise<ServerVersion> | undefined;
+  #takesLanguage: Promise<boolean> | undefined;
 
   constructor(connection: Neo4jConnection, target: string) {
     this.#connection = connection;
@@ -199,10 +198,28 @@ export class Neo4jServer {
     await this.write(doing, signal, (run) => run(cypher));
   }
 
+  /** Throws unless the server takes a write: one that is rolled back, so nothing is written. */
+  async tryWriting(signal: AbortSignal): Promise<void> {
+    const prefix = await this.#language('', signal);
+    const session = this.#session(neo4j.session.WRITE);
+    try {
+      await this.#guard(async () => {
+        const transaction = await session.beginTransaction();
+        await transaction.run(`${prefix}CREATE (n) DELETE n`);
+        await transaction.rollback();
+      }, signal);
+    } catch (error) {
+      throw toNgbakError(error, this.target, 'trying a write');
+    } finally {
+      await this.#release(session, signal);
+    }
+  }
+
   async close(): Promise<void> {
     const driver = this.#driver;
     this.#driver = undefined;
     this.#version = undefined;
+    this.#takesLanguage = undefined;
     try {
       await driver?.close();
     } finally {
@@ -252,9 +269,30 @@ export class Neo4jServer {
     });
   }
 
+  /**
+   * The query with its language, which is Cypher 5. A database may have another default, whatever the server's version is
+   * called, and servers of before 5.21 do not know the prefix: so the server is asked once.
+   */
   async #language(cypher: string, signal: AbortSignal): Promise<string> {
-    const { major } = await this.version(signal);
-    return major >= FIRST_CALENDAR_VERSION ? `CYPHER 5 ${cypher}` : cypher;
+    this.#takesLanguage ??= this.#askLanguage(signal).catch((error: unknown) => {
+      this.#takesLanguage = undefined;
+      throw error;
+    });
+    return (await this.#takesLanguage) ? `CYPHER 5 ${cypher}` : cypher;
+  }
+
+  async #askLanguage(signal: AbortSignal): Promise<boolean> {
+    const session = this.#session(neo4j.session.READ);
+    try {
+      await this.#guard(() => session.run('CYPHER 5 RETURN 1'), signal);
+      return true;
+    } catch (error) {
+      if (error instanceof neo4j.Neo4jError && /^Neo\.ClientError\.Statement\./.test(error.code))
+        return false;
+      throw toNgbakError(error, this.target, 'asking for its language');
+    } finally {
+      await this.#release(session, signal);
+    }
   }
 
   /** Begins work of the driver unless the step was told to stop, and waits for it no longer than until then. */
@@ -277,9 +315,10 @@ export class Neo4jServer {
     });
   }
 
-  #stopped(signal: AbortSignal): NgbakError {
-    return new NgbakError(`Neo4j of target "${this.target}": the step was told to stop.`, {
-      remedy: 'It goes on from its last leg where the platform stopped it; start it again where you did.',
+  /** Retryable: a step that stopped itself before the platform's limit continues from its last leg. */
+  #stopped(signal: AbortSignal): UnavailableError {
+    return new UnavailableError(`Neo4j of target "${this.target}": the step had to stop.`, {
+      remedy: 'It continues from its last leg if the platform stopped it; start it again if you stopped it.',
       cause: signal.reason,
     });
   }

@@ -1,4 +1,12 @@
-import { Date as CypherDate, DateTime, Duration, LocalDateTime, LocalTime, Time } from 'neo4j-driver';
+import {
+  Date as CypherDate,
+  DateTime,
+  Duration,
+  LocalDateTime,
+  LocalTime,
+  Neo4jError,
+  Time,
+} from 'neo4j-driver';
 
 /** Types whose text has fields of date and time. */
 export type TemporalType = 'date' | 'time' | 'localtime' | 'datetime' | 'localdatetime';
@@ -25,9 +33,112 @@ const NANOSECONDS = 1_000_000_000n;
 export function parseTemporal(text: string, type: TemporalType): unknown {
   const fields = PATTERNS[type].exec(text)?.groups;
   if (!fields) return undefined;
-  const value = build(type, fields);
+  const value = buildKnown(type, fields);
+  if (value === undefined) return undefined;
   // A field out of its range, or written in another way, would not come back as the same text.
-  return value.toString() === text ? value : undefined;
+  if (value.toString() !== text) return undefined;
+  if (!(value instanceof DateTime) || fields.zone === undefined) return value;
+  return inRuntimeZone(value as DateTime<bigint>);
+}
+
+/**
+ * The same instant and zone with the local time that this runtime's time-zone tables give. The rules of zones change, and the
+ * archive may have been written with other tables: the driver hands out what servers keep, instant and zone, in these
+ * terms, and what is compared has to be in the same ones. A zone or year that the tables do not have stays as written.
+ */
+function inRuntimeZone(value: DateTime<bigint>): DateTime<bigint> {
+  const { timeZoneId, timeZoneOffsetSeconds: offset } = value;
+  const [year, month, day, hour, minute, second] = (
+    ['year', 'month', 'day', 'hour', 'minute', 'second'] as const
+  ).map((name) => Number(value[name]));
+  const local = utcMilliseconds(year ?? 0, month ?? 1, day ?? 1, hour ?? 0, minute ?? 0, second ?? 0);
+  const instant = local - Number(offset) * 1000;
+  const shifted = timeZoneId === undefined || timeZoneId === null ? undefined : offsetAt(timeZoneId, instant);
+  if (shifted === undefined || shifted === Number(offset)) return value;
+  const at = new Date(instant + shifted * 1000);
+  const fields = [
+    at.getUTCFullYear(),
+    at.getUTCMonth() + 1,
+    at.getUTCDate(),
+    at.getUTCHours(),
+    at.getUTCMinutes(),
+    at.getUTCSeconds(),
+  ].map(BigInt) as [bigint, bigint, bigint, bigint, bigint, bigint];
+  return new DateTime(
+    ...fields,
+    toBigInt(value.nanosecond),
+    BigInt(shifted),
+    timeZoneId,
+  ) as unknown as DateTime<bigint>;
+}
+
+function utcMilliseconds(
+  year: number,
+  month: number,
+  day: number,
+  hour: number,
+  minute: number,
+  second: number,
+): number {
+  const date = new Date(0);
+  // Unlike Date.UTC, this takes years below 100 as they are.
+  date.setUTCFullYear(year, month - 1, day);
+  date.setUTCHours(hour, minute, second);
+  return date.getTime();
+}
+
+/** Zones whose formatter is kept. */
+const ZONES_KEPT_MAX = 600;
+const formatters = new Map<string, Intl.DateTimeFormat | undefined>();
+
+/** Seconds by which local time is ahead of UTC there and then; undefined where the runtime does not know. */
+function offsetAt(zone: string, instant: number): number | undefined {
+  if (!Number.isFinite(instant)) return undefined;
+  if (!formatters.has(zone) && formatters.size < ZONES_KEPT_MAX) formatters.set(zone, formatterOf(zone));
+  const formatter = formatters.get(zone) ?? formatterOf(zone);
+  if (formatter === undefined || Number.isNaN(new Date(instant).getTime())) return undefined;
+  const parts = Object.fromEntries(formatter.formatToParts(instant).map(({ type, value }) => [type, value]));
+  const named = Number(parts.year);
+  const year = parts.era?.startsWith('B') ? 1 - named : named;
+  const local = utcMilliseconds(
+    year,
+    Number(parts.month),
+    Number(parts.day),
+    Number(parts.hour) % 24,
+    Number(parts.minute),
+    Number(parts.second),
+  );
+  return Math.round((local - Math.floor(instant / 1000) * 1000) / 1000);
+}
+
+/** As the driver asks for it. */
+function formatterOf(zone: string): Intl.DateTimeFormat | undefined {
+  try {
+    return new Intl.DateTimeFormat('en-US', {
+      timeZone: zone,
+      year: 'numeric',
+      month: 'numeric',
+      day: 'numeric',
+      hour: 'numeric',
+      minute: 'numeric',
+      second: 'numeric',
+      hour12: false,
+      era: 'narrow',
+    });
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+/** Undefined for a zone that this runtime does not know: the driver would refuse to send it, and could not read it. */
+function buildKnown(type: TemporalType, fields: Readonly<Record<string, string | undefined>>) {
+  try {
+    return build(type, fields);
+  } catch (error) {
+    if (error instanceof Neo4jError) return undefined;
+    throw error;
+  }
 }
 
 function build(type: TemporalType, fields: Readonly<Record<string, string | undefined>>) {

@@ -14,6 +14,7 @@ import {
 } from './entries.ts';
 import { canonicalNode, canonicalRelationship, encodeRelationship, placedRelationship } from './lines.ts';
 import type { Site } from './load.ts';
+import { mayBeLeftOut, warnLeftOut } from './load-schema.ts';
 import { ID_PROPERTY } from './names.ts';
 import { PAGES_AT_ONCE, type PageSink, type ReadPage, readNodes, readRelationships } from './read-range.ts';
 import type { ReadNode, ReadRelationship } from './read-record.ts';
@@ -326,13 +327,17 @@ async function readBack<T>(
 }
 
 /** Everything of the archive must be there; where the scope was replaced, nothing else may be. */
-async function compareSchema({ server, scope, archive, options, context }: Site, findings: Findings) {
+async function compareSchema(site: Site, findings: Findings) {
+  const { server, scope, archive, options, context } = site;
   const archived = await readArchivedSchema(archive);
   if (archived === undefined) return;
-  const existing = await readSchema(server, undefined, context.signal);
+  const { rows: existing } = await readSchema(server, undefined, context.signal);
+  const leftOut: string[] = [];
   for (const row of archived) {
     if (existing.some((other) => sameDefinition(row, other))) {
       findings.tallies.add('schema', canonicalSchema(row));
+    } else if (mayBeLeftOut(row, site)) {
+      leftOut.push(row.name);
     } else {
       findings.differs({
         thing: `${row.type} "${row.name}"`,
@@ -340,10 +345,11 @@ async function compareSchema({ server, scope, archive, options, context }: Site,
       });
     }
   }
+  warnLeftOut(leftOut, site);
   if (options.mode === 'merge') return;
   for (const row of existing) {
     if (!servesOnly(row, scope)) continue;
-    if (!archived.some((other) => sameDefinition(row, other))) {
+    if (!archived.some((other) => sameDefinition(other, row))) {
       findings.differs({ thing: `${row.type} "${row.name}"`, problem: 'is not of the archive' });
     }
   }

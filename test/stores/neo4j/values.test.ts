@@ -244,3 +244,34 @@ test('a quoted name has no way out of its back-ticks', () => {
     }),
   );
 });
+
+describe('a date-time with a zone', () => {
+  const node = (datetime: string) =>
+    `{"type":"node","id":"1","labels":["E"],"properties":{"t":"${datetime}"},"types":{"t":"datetime"}}`;
+  const read = (datetime: string) => canonicalNode(parseNodeLine(node(datetime)));
+
+  test('is the same instant in the same zone, whatever local time other time-zone tables gave it', () => {
+    // Kazakhstan moved from +06:00 to +05:00 in 2024; older tables go on with +06:00.
+    const [now, other] = ['2030-07-01T11:00:00+05:00[Asia/Almaty]', '2030-07-01T12:00:00+06:00[Asia/Almaty]'];
+    expect(read(now)).toBe(read(other));
+    expect(read(now)).not.toBe(read('2030-07-01T12:00:00+05:00[Asia/Almaty]'));
+    // Across the end of a year, before the epoch, with nanoseconds.
+    expect(read('1949-12-31T23:30:00.000000001-01:00[Europe/Berlin]')).toBe(
+      read('1950-01-01T01:30:00.000000001+01:00[Europe/Berlin]'),
+    );
+  });
+
+  test.each([
+    '2020-10-25T02:30:00.123456789+01:00[Europe/Berlin]',
+    '2020-10-25T02:30:00.123456789+02:00[Europe/Berlin]',
+    '1890-01-01T00:00:00+00:53:28[Europe/Berlin]',
+    '-000044-03-15T12:00:00+00:53:28[Europe/Berlin]',
+    '+300000-01-01T00:00:00Z[Europe/London]',
+  ])('stays as it is written where the tables agree, or do not reach: %s', (datetime) => {
+    expect(read(datetime)).toContain(`"${datetime}"`);
+  });
+
+  test('of a zone that nobody knows is refused with the name of the property', () => {
+    expect(() => read('2024-01-01T00:00:00+02:00[Nowhere/Unknown]')).toThrow(/property "t" has a value/);
+  });
+});

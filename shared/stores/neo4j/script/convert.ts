@@ -31,20 +31,8 @@ import { readStatements } from './statements.ts';
  */
 const NODES_MAX = 2_000_000;
 
-/** Settings that scripts leave out, as Neo4j 5 has them where nobody chose others (`SHOW INDEXES YIELD options`). */
-const USUAL_SETTINGS: Readonly<Record<string, Properties>> = {
-  FULLTEXT: { 'fulltext.analyzer': 'standard-no-stop-words', 'fulltext.eventually_consistent': false },
-  POINT: {
-    'spatial.cartesian.min': [-1e6, -1e6],
-    'spatial.cartesian.max': [1e6, 1e6],
-    'spatial.cartesian-3d.min': [-1e6, -1e6, -1e6],
-    'spatial.cartesian-3d.max': [1e6, 1e6, 1e6],
-    'spatial.wgs-84.min': [-180, -90],
-    'spatial.wgs-84.max': [180, 90],
-    'spatial.wgs-84-3d.min': [-180, -90, -1e6],
-    'spatial.wgs-84-3d.max': [180, 90, 1e6],
-  },
-};
+/** Kinds of indexes whose settings scripts leave out. */
+const WITHOUT_SETTINGS = ['FULLTEXT', 'POINT'];
 
 /**
  * Makes entries of the graph out of a Cypher script that `apoc.export.cypher` wrote, front to back, in bounded memory:
@@ -70,6 +58,8 @@ class Conversion {
   readonly #book = new TallyBook();
   readonly #labelsById = new Map<string, readonly string[]>();
   readonly #schema: Extract<Parsed, { kind: 'schema' }>['row'][] = [];
+  /** Types of the script's relationships. */
+  readonly #types = new Set<string>();
   #stage: 'nodes' | 'relationships' = 'nodes';
   /** Number of the next entry of the stage. */
   #number = 1;
@@ -120,8 +110,10 @@ class Conversion {
     if (this.#labelsById.size === 0) throw this.#refuse('it makes no node');
     yield* this.#close();
     const label = this.#label();
-    const rows = this.#schema.filter(
-      ({ entity, tokens }) => entity === 'NODE' && label !== undefined && tokens.includes(label),
+    const rows = this.#schema.filter(({ entity, tokens }) =>
+      entity === 'NODE'
+        ? label !== undefined && tokens.includes(label)
+        : tokens.some((token) => this.#types.has(token)),
     );
     for (const row of rows) this.#take('schema', encodeSchema(named(row)));
     yield this.#chunk.piece('graph/schema.jsonl');
@@ -144,6 +136,7 @@ class Conversion {
   }
 
   *#addRelationship({ start, end, type, properties }: ScriptRelationship): Generator<EntryPiece> {
+    this.#types.add(type);
     const line: RelationshipLine = {
       id: String(++this.#relationships),
       type,
@@ -199,17 +192,19 @@ class Conversion {
     return key === undefined ? { label } : { label, key_property: key };
   }
 
-  #lacks(rows: readonly { readonly kind: string }[]): string[] {
+  #lacks(rows: readonly { readonly kind: string; readonly config?: Properties }[]): string[] {
     const left = this.#schema.length - rows.length;
     return [
       'of the graph: byte arrays, which its script writes as lists of integers, and vector indexes',
-      ...(rows.some(({ kind }) => Object.hasOwn(USUAL_SETTINGS, kind))
-        ? ['the settings of full-text and point indexes, for which the usual ones are taken']
+      ...(rows.some(({ kind, config }) => WITHOUT_SETTINGS.includes(kind) && config === undefined)
+        ? [
+            "the settings of full-text and point indexes, such as analyzers: a restore takes the server's defaults, as the script does",
+          ]
         : []),
       ...(left === 0
         ? []
         : [
-            `${left} of the script's constraints and indexes, which are not about its label: make them by hand`,
+            `${left} of the script's constraints and indexes, which are not about its label or its relationships: create them by hand`,
           ]),
     ];
   }
@@ -238,11 +233,11 @@ function internLabels(labels: readonly string[]): readonly string[] {
   return labels;
 }
 
-/** A row with the settings that scripts leave out, and a name where the script has none. */
+/** A row with a name where the script has none. */
 function named(row: Extract<Parsed, { kind: 'schema' }>['row']): SchemaRow {
   const { kind, entity, tokens, properties } = row;
   const hash = createHash('sha256')
     .update(JSON.stringify([kind, entity, tokens, properties]))
     .digest('hex');
-  return { ...row, name: row.name ?? `index_${hash.slice(0, 8)}`, config: USUAL_SETTINGS[kind] ?? {} };
+  return { ...row, name: row.name ?? `index_${hash.slice(0, 8)}`, config: row.config ?? {} };
 }

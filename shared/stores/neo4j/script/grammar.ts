@@ -38,7 +38,13 @@ export interface ScriptRelationship {
 /** What a statement says; all that a script can hold. */
 export type Parsed =
   | { readonly kind: 'begin' | 'commit' | 'nothing' | 'numbered' | 'unnumbered' }
-  | { readonly kind: 'schema'; readonly row: Omit<SchemaRow, 'name' | 'config'> & { readonly name?: string } }
+  | {
+      readonly kind: 'schema';
+      readonly row: Omit<SchemaRow, 'name' | 'config'> & {
+        readonly name?: string;
+        readonly config?: Properties;
+      };
+    }
   | { readonly kind: 'nodes'; readonly nodes: readonly ScriptNode[] }
   | { readonly kind: 'relationships'; readonly relationships: readonly ScriptRelationship[] };
 
@@ -246,10 +252,12 @@ function parseIndex(scanner: Scanner, kind: 'RANGE' | 'TEXT' | 'POINT' | 'FULLTE
   scanner.expect(isNode ? ')' : ']-()', 'ON', ...(isFulltext ? ['EACH', '['] : ['(']));
   const properties = scanner.list(isFulltext ? ']' : ')', () => readMember(scanner, isNode ? 'n.' : 'rel.'));
   if (properties.length === 0) throw scanner.refuse('a property');
+  const config = readIndexConfig(scanner);
   return {
     kind: 'schema',
     row: {
       type: 'index',
+      ...(config === undefined ? {} : { config }),
       ...(name === undefined ? {} : { name }),
       kind,
       entity: isNode ? 'NODE' : 'RELATIONSHIP',
@@ -258,6 +266,15 @@ function parseIndex(scanner: Scanner, kind: 'RANGE' | 'TEXT' | 'POINT' | 'FULLTE
       propertyType: undefined,
     },
   };
+}
+
+/** `OPTIONS {indexConfig: {…}}`, which scripts may have had added by hand: the exporter leaves settings out. */
+function readIndexConfig(scanner: Scanner): Properties | undefined {
+  if (!scanner.has('OPTIONS')) return undefined;
+  scanner.expect('{', 'indexConfig', ':');
+  const config = readProperties(scanner);
+  scanner.expect('}');
+  return config;
 }
 
 function readMember(scanner: Scanner, variable: string): string {

@@ -1,0 +1,341 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import type { Driver } from 'neo4j-driver';
+import { readSchema } from '../../../shared/stores/neo4j/schema.ts';
+import { scopeText } from '../../../shared/stores/neo4j/scope.ts';
+import type { Neo4jServer } from '../../../shared/stores/neo4j/server.ts';
+import type { RestoreOptions } from '../../../shared/stores/port.ts';
+import type { StoreWarning } from '../../../shared/stores/warning.ts';
+import { exportAll, legContext, type MemoryArchive, restoreAll, withStore } from '../memory-archive.ts';
+import {
+  dropSchema,
+  graphContent,
+  graphLeftovers,
+  openGraph,
+  plainDriver,
+  run,
+  type TestServer,
+} from './graph.ts';
+import { privateServer, stopPrivateServer } from './server.ts';
+
+const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
+const MERGE: RestoreOptions = { mode: 'merge', onConflict: 'overwrite' };
+/** More than a range index takes. */
+const TOO_LARGE = "reduce(s = '', x IN range(1, 2500) | s + 'abcdefgh')";
+
+jest.setTimeout(300_000);
+
+let server: TestServer;
+let driver: Driver;
+
+beforeAll(async () => {
+  server = await privateServer();
+  driver = plainDriver(server);
+}, 300_000);
+
+beforeEach(async () => {
+  await run(driver, 'MATCH (n) DETACH DELETE n');
+  await dropSchema(driver);
+});
+
+afterAll(async () => {
+  await driver.close();
+  await stopPrivateServer();
+}, 120_000);
+
+const mine = () => openGraph(server, { label: 'Mine', key_property: 'id' });
+
+/** A context that keeps the codes and samples of warnings. */
+function collecting(overrides: { asIs?: boolean } = {}) {
+  const warnings: StoreWarning[] = [];
+  return { context: { ...overrides, warn: (warning: StoreWarning) => warnings.push(warning) }, warnings };
+}
+
+const probeWarnings = async () =>
+  (await withStore(mine(), (store) => store.probe(legContext()))).warnings.map(({ code, samples }) => [
+    code,
+    samples,
+  ]);
+
+const admits = (archive: MemoryArchive, options = REPLACE, asIs = false) =>
+  withStore(mine(), (store) => store.admits(archive, options, legContext({ asIs })));
+
+const stateOf = async (name: string) =>
+  (await run(driver, 'SHOW INDEXES YIELD name, state WHERE name = $name RETURN state', { name }))[0]?.state;
+
+const failIndex = async (label: string, name: string) => {
+  await run(driver, `CREATE (:${label} {id: '${name}', text: ${TOO_LARGE}})`);
+  await run(driver, `CREATE INDEX ${name} FOR (n:${label}) ON (n.text)`);
+  for (const end = Date.now() + 60_000; (await stateOf(name)) !== 'FAILED'; ) {
+    if (Date.now() > end) throw new Error('the index did not fail');
+  }
+};
+
+/** Rewrites the line of the schema that has this name. */
+function editSchema(
+  archive: MemoryArchive,
+  name: string,
+  edit: (row: Record<string, unknown>) => void,
+): void {
+  const lines = (archive.text('graph/schema.jsonl') ?? '').trimEnd().split('\n');
+  const edited = lines.map((line) => {
+    const row = JSON.parse(line);
+    if (row.name === name) edit(row);
+    return `${JSON.stringify(row)}\n`;
+  });
+  archive.set('graph/schema.jsonl', edited.join(''));
+}
+
+describe('an index that is FAILED', () => {
+  test('and belongs to another label does not stop a restore or a merge', async () => {
+    await run(driver, "CREATE (:Mine {id: 'a'})-[:R]->(:Mine {id: 'b'})");
+    await run(driver, 'CREATE INDEX mine FOR (n:Mine) ON (n.name)');
+    await failIndex('Other', 'other_failed');
+    const before = await graphContent(driver, 'Mine');
+    const { archive } = await exportAll(mine());
+    expect(await probeWarnings()).toEqual([]);
+    expect((await restoreAll(mine(), archive)).samples).toEqual([]);
+    expect((await restoreAll(mine(), archive, { options: MERGE })).samples).toEqual([]);
+    expect(await graphContent(driver, 'Mine')).toBe(before);
+    expect(await stateOf('other_failed')).toBe('FAILED');
+    expect(await graphLeftovers(driver)).toEqual([]);
+  });
+
+  test('and belongs to the scope is a warning of the backup and of the restore, and all data comes back', async () => {
+    await failIndex('Mine', 'failed');
+    const before = await graphContent(driver, 'Mine');
+    expect(await probeWarnings()).toEqual([['graph-index-failed', ['failed']]]);
+    const { archive } = await exportAll(mine());
+    await run(driver, 'MATCH (n) DETACH DELETE n');
+    await dropSchema(driver);
+    const { context, warnings } = collecting();
+    expect((await restoreAll(mine(), archive, { context })).samples).toEqual([]);
+    expect(await graphContent(driver, 'Mine')).toBe(before);
+    expect(await stateOf('failed')).toBe('FAILED');
+    expect(warnings.map(({ code }) => code)).toEqual(['graph-index-failed']);
+  });
+
+  test('comes back from an archive that does not state it', async () => {
+    await failIndex('Mine', 'failed');
+    const { archive } = await exportAll(mine());
+    editSchema(archive, 'failed', (row) => {
+      delete row.state;
+    });
+    expect((await restoreAll(mine(), archive)).samples).toEqual([]);
+  });
+});
+
+describe('an index of another provider or version', () => {
+  const make = () =>
+    run(
+      driver,
+      `CREATE VECTOR INDEX vectors FOR (n:Mine) ON (n.emb)
+       OPTIONS {indexConfig: {\`vector.dimensions\`: 2, \`vector.similarity_function\`: 'cosine'}}`,
+    );
+  beforeEach(() => run(driver, "CREATE (:Mine {id: 'a', emb: [0.6, 0.8]})"));
+
+  test('is the same where the server replaces an old provider, with a warning', async () => {
+    await make();
+    const { archive } = await exportAll(mine());
+    // As a server of before 5.18 has it; 5.26 takes the name, and makes an index of the present provider.
+    editSchema(archive, 'vectors', (row) => {
+      row.provider = 'vector-1.0';
+      row.config = { 'vector.dimensions': 2, 'vector.similarity_function': 'cosine' };
+    });
+    const { context, warnings } = collecting();
+    expect((await restoreAll(mine(), archive, { context })).samples).toEqual([]);
+    expect(warnings).toEqual([
+      expect.objectContaining({ code: 'graph-index-provider', samples: ['vectors'] }),
+    ]);
+  });
+
+  test('is created without what the server does not know, with a warning', async () => {
+    await make();
+    const { archive } = await exportAll(mine());
+    editSchema(archive, 'vectors', (row) => {
+      row.provider = 'vector-9.0';
+      (row.config as Record<string, unknown>)['vector.future'] = 'yes';
+    });
+    const { context, warnings } = collecting();
+    expect(await admits(archive)).toEqual([]);
+    expect((await restoreAll(mine(), archive, { context })).samples).toEqual([]);
+    expect(warnings).toEqual([
+      expect.objectContaining({ code: 'graph-index-settings', samples: ['vectors'] }),
+      expect.objectContaining({ code: 'graph-index-provider', samples: ['vectors'] }),
+    ]);
+  });
+
+  test('is the same where the server states more settings than the archive', async () => {
+    await make();
+    const { archive } = await exportAll(mine());
+    editSchema(archive, 'vectors', (row) => {
+      const config = row.config as Record<string, unknown>;
+      row.config = Object.fromEntries(
+        Object.entries(config).filter(([name]) => !/hnsw|quantization/.test(name)),
+      );
+    });
+    expect((await restoreAll(mine(), archive)).samples).toEqual([]);
+    editSchema(archive, 'vectors', (row) => {
+      (row.config as Record<string, unknown>)['vector.dimensions'] = 3;
+    });
+    const restored = await restoreAll(mine(), archive, {
+      beforeVerify: async () => {
+        await run(driver, 'DROP INDEX vectors');
+        await make();
+      },
+    });
+    expect(restored.samples).toContainEqual(expect.stringMatching(/index "vectors": is missing.*or defined/));
+  });
+});
+
+describe('an analyzer that the server does not have', () => {
+  let archive: MemoryArchive;
+
+  beforeEach(async () => {
+    await run(driver, "CREATE (:Mine {id: 'a', text: 'A'})");
+    await run(driver, 'CREATE FULLTEXT INDEX search FOR (n:Mine) ON EACH [n.text]');
+    await run(driver, 'CREATE INDEX works FOR (n:Mine) ON (n.text)');
+    ({ archive } = await exportAll(mine()));
+    editSchema(archive, 'search', (row) => {
+      (row.config as Record<string, unknown>)['fulltext.analyzer'] = 'my-company';
+    });
+  });
+
+  test('is found before anything is written', async () => {
+    expect(await admits(archive)).toEqual([expect.stringContaining('full-text analyzer "my-company"')]);
+  });
+
+  test('does not stop a rollback, which reports the index', async () => {
+    expect(await admits(archive, REPLACE, true)).toEqual([]);
+    const { context, warnings } = collecting({ asIs: true });
+    const restored = await restoreAll(mine(), archive, { context });
+    expect(restored.samples).toEqual([]);
+    expect(warnings).toEqual([
+      expect.objectContaining({ code: 'graph-schema-left-out', samples: ['search'], count: 1 }),
+    ]);
+    expect(await stateOf('works')).toBe('ONLINE');
+    expect(await run(driver, 'MATCH (n:Mine) RETURN n.text AS text')).toEqual([{ text: 'A' }]);
+  });
+});
+
+describe('constraints', () => {
+  test('are created where an interrupted attempt left their index behind', async () => {
+    await run(driver, "CREATE (:Mine {id: 'a'})");
+    await run(driver, 'CREATE CONSTRAINT unique_id FOR (n:Mine) REQUIRE n.id IS UNIQUE');
+    const { archive } = await exportAll(mine());
+    await run(driver, 'DROP CONSTRAINT unique_id');
+    // What such an index looks like: the constraint's name and schema, and no constraint.
+    await run(driver, 'CREATE INDEX unique_id FOR (n:Mine) ON (n.id)');
+    expect(await admits(archive, MERGE)).toEqual([]);
+    const restored = await restoreAll(mine(), archive, { options: MERGE });
+    expect(restored.samples).toEqual([]);
+    expect(await run(driver, 'SHOW CONSTRAINTS YIELD name')).toEqual([{ name: 'unique_id' }]);
+  });
+
+  test('are refused before the restore where an index that stays is on the same properties', async () => {
+    await run(driver, "CREATE (:Mine {id: 'a'})");
+    await run(driver, 'CREATE CONSTRAINT unique_id FOR (n:Mine) REQUIRE n.id IS UNIQUE');
+    const { archive } = await exportAll(mine());
+    await run(driver, 'DROP CONSTRAINT unique_id');
+    await run(driver, 'CREATE INDEX another FOR (n:Mine) ON (n.id)');
+    expect(await admits(archive, MERGE)).toEqual([expect.stringContaining('index "another" of the target')]);
+    expect(await admits(archive)).toEqual([]);
+  });
+});
+
+describe('indexes and constraints of relationship types', () => {
+  beforeEach(async () => {
+    await run(
+      driver,
+      "CREATE (:Mine {id: 'a'})-[:RELATED {n: 1}]->(:Mine {id: 'b'}), (:Other)-[:FOREIGN]->(:Other)",
+    );
+    await run(driver, 'CREATE INDEX related FOR ()-[r:RELATED]-() ON (r.n)');
+    await run(driver, 'CREATE INDEX foreign FOR ()-[r:FOREIGN]-() ON (r.n)');
+  });
+
+  test('are saved where the type occurs in the scope, created where they are missing, and never dropped', async () => {
+    const { archive, tallies } = await exportAll(mine());
+    expect(tallies.schema?.count).toBe(1);
+    await run(driver, 'DROP INDEX related');
+    expect((await restoreAll(mine(), archive)).samples).toEqual([]);
+    expect(await stateOf('related')).toBeDefined();
+    await run(driver, 'CREATE INDEX later FOR ()-[r:RELATED]-() ON (r.later)');
+    expect((await restoreAll(mine(), archive)).samples).toEqual([]);
+    expect([await stateOf('later'), await stateOf('foreign')]).toEqual(['ONLINE', 'ONLINE']);
+  });
+
+  test('are left out with a warning where the data of others forbids them', async () => {
+    await run(driver, 'CREATE CONSTRAINT once FOR ()-[r:RELATED]-() REQUIRE r.key IS UNIQUE');
+    const { archive } = await exportAll(mine());
+    await run(driver, 'DROP CONSTRAINT once');
+    await run(driver, 'CREATE (a:Other)-[:RELATED {key: 1}]->(b:Other), (a)-[:RELATED {key: 1}]->(b)');
+    const { context, warnings } = collecting();
+    expect(await admits(archive)).toEqual([]);
+    expect((await restoreAll(mine(), archive, { context })).samples).toEqual([]);
+    expect(warnings).toEqual([expect.objectContaining({ code: 'graph-schema-left-out', samples: ['once'] })]);
+  });
+});
+
+/** Rows of versions that the tests have no server of: graph types need Enterprise Edition 2026. */
+describe('kinds that this version does not know', () => {
+  const rows = {
+    'SHOW CONSTRAINTS YIELD *': [
+      {
+        name: 'implied',
+        type: 'NODE_LABEL_EXISTENCE',
+        entityType: 'NODE',
+        labelsOrTypes: ['Other'],
+        properties: null,
+      },
+      {
+        name: 'typed',
+        type: 'NODE_PROPERTY_TYPE',
+        entityType: 'NODE',
+        labelsOrTypes: ['Mine'],
+        properties: ['emb'],
+        propertyType: 'VECTOR<FLOAT32>(128)',
+      },
+    ],
+    'SHOW INDEXES YIELD *': [
+      {
+        name: 'filtered',
+        type: 'VECTOR',
+        entityType: 'NODE',
+        labelsOrTypes: ['Mine', 'B'],
+        properties: ['emb', 'type'],
+        owningConstraint: null,
+        state: 'ONLINE',
+      },
+    ],
+  };
+  const mock = {
+    read: async (_doing: string, cypher: string) => rows[cypher as keyof typeof rows] ?? [],
+  } as unknown as Neo4jServer;
+  const read = (label: string) => readSchema(mock, scopeText({ label }), new AbortController().signal);
+
+  test('do not stop the backup of another label, and are named for their own', async () => {
+    expect(await read('Third')).toEqual({ rows: [], unsaved: [] });
+    expect((await read('Other')).unsaved).toEqual([
+      { type: 'constraint', name: 'implied', kind: 'NODE_LABEL_EXISTENCE' },
+    ]);
+    expect((await read('Mine')).unsaved.map(({ name }) => name)).toEqual(['typed', 'filtered']);
+  });
+});
+
+describe('looking at a target before a restore', () => {
+  test('tries a write and leaves nothing, not even a transaction', async () => {
+    await run(driver, "CREATE (:Mine {id: 'a'})");
+    const { archive } = await exportAll(mine());
+    const fence = async () => (await withStore(mine(), (store) => store.probe(legContext()))).fence;
+    const before = await fence();
+    expect(await admits(archive)).toEqual([]);
+    expect(await fence()).toEqual(before);
+  });
+
+  test('that has to stop fails with an error that is tried again', async () => {
+    const signal = AbortSignal.abort();
+    await expect(withStore(mine(), (store) => store.probe(legContext({ signal })))).rejects.toMatchObject({
+      name: 'UnavailableError',
+      retryable: true,
+    });
+  });
+});
