@@ -90,12 +90,38 @@ describe('a Cypher script of NGRAF-023', () => {
   );
 
   test('tells the scope that it was saved from, and what it does not say', async () => {
-    const { result } = await convert(scripts['with-constraint'] ?? '');
+    const { archive, result } = await convert(scripts['with-constraint'] ?? '');
     // One node has no key, so that the key's property tells not all nodes apart.
     expect(result.scope).toEqual({ label: 'GraphRAG_script' });
     expect(result.lacks.join('\n')).toMatch(/byte arrays.*vector indexes/);
     expect(result.lacks.join('\n')).toMatch(/settings of full-text and point indexes/);
-    expect(result.lacks.join('\n')).toMatch(/1 of the script's constraints and indexes/);
+    // Those of its relationships are of the scope as well.
+    expect(result.lacks.join('\n')).not.toMatch(/of the script's constraints and indexes/);
+    expect(archive.text('graph/schema.jsonl')).toMatch(/"entity":"RELATIONSHIP","tokens":\["RELATED"\]/);
+  });
+
+  test('creates full-text indexes as it says, and with the settings of the server where it says nothing', async () => {
+    const script = scripts['with-constraint'] ?? '';
+    const stated = script.replace(
+      'ON EACH [n.`description`,n.`odd p`]',
+      'ON EACH [n.`description`,n.`odd p`] OPTIONS {indexConfig: {`fulltext.analyzer`: "english"}}',
+    );
+    expect(stated).not.toBe(script);
+    for (const [text, analyzer] of [
+      [stated, 'english'],
+      [script, 'standard-no-stop-words'],
+    ] as const) {
+      const { archive } = await convert(text);
+      await run(driver, 'MATCH (n) DETACH DELETE n');
+      await dropSchema(driver);
+      const restored = await restoreAll(openGraph(server, scope), archive);
+      expect(restored.samples).toEqual([]);
+      const [row] = await run(
+        driver,
+        "SHOW INDEXES YIELD name, options WHERE name = 'script_ft' RETURN options",
+      );
+      expect(JSON.stringify(row)).toContain(`"${analyzer}"`);
+    }
   });
 
   test('is read alike wherever its chunks end', async () => {
