@@ -118,6 +118,8 @@ class Neo4jStore implements Store {
 
   async #site(archive: EntryReader, options: RestoreOptions, context: LegContext): Promise<Site> {
     const version = await this.#server.version(context.signal);
+    // Another leg, of another process, may have written last.
+    await this.#server.catchUp(context.signal);
     return { server: this.#server, scope: this.#scope, version, archive, options, context };
   }
 }

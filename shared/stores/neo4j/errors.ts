@@ -19,9 +19,13 @@ const VAGUE_CODES = new Set<string>(['N/A', neo4j.error.PROTOCOL_ERROR]);
 const LOST =
   /Failed to connect to server|Connection was closed by server|Connection acquisition timed out|No connection available|rolled back either because of an error|Ignored either because of an error/;
 
+const TIMED_OUT = 'Neo.ClientError.Transaction.TransactionTimedOut';
+const TIMED_OUT_REMEDY =
+  'Raise db.transaction.timeout of the server (it can be changed while the server runs), or give the server less load.';
+
 /** Status codes of the server (Neo4j "Status codes for errors and notifications") that mean its limits, for now. */
 const OVERLOAD_CODES = new Set([
-  'Neo.ClientError.Transaction.TransactionTimedOut',
+  TIMED_OUT,
   'Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration',
   'Neo.ClientError.Cluster.NotALeader',
   'Neo.ClientError.General.ForbiddenOnReadOnlyDatabase',
@@ -100,7 +104,10 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
   }
   if (code.startsWith('Neo.TransientError.') || OVERLOAD_CODES.has(code) || error.retryable) {
     return new UnavailableError(`${where}: the server can't do it right now (${code}).`, {
-      remedy: 'It is tried again. If it comes back, give the server more memory or less load.',
+      remedy:
+        code === TIMED_OUT
+          ? `It is tried again. If it comes back: ${TIMED_OUT_REMEDY}`
+          : 'It is tried again. If it comes back, give the server more memory or less load.',
       cause: error,
     });
   }
@@ -114,6 +121,18 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
   return new NgbakError(`${where} (${code}).`, {
     remedy:
       "Look at the cause and the server's log; report it as an error of ngbak where neither explains it.",
+    cause: error,
+  });
+}
+
+/**
+ * The error for a query that walks a whole scope and ran into the server's limit for transactions: it would do so each time,
+ * so it is not tried again. Undefined for all others.
+ */
+export function tooLong(error: unknown, target: string, doing: string): NgbakError | undefined {
+  if (!isNeo4jError(error) || error.code !== TIMED_OUT) return undefined;
+  return new NgbakError(`Neo4j of target "${target}": ${doing} took longer than the server allows.`, {
+    remedy: TIMED_OUT_REMEDY,
     cause: error,
   });
 }

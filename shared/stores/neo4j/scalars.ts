@@ -9,6 +9,7 @@ import neo4j, {
   UUID,
 } from 'neo4j-driver';
 import { InvalidInputError } from '../../errors.ts';
+import { isZoneKnown } from './far-dates.ts';
 import { durationText, parseDuration, parseTemporal, toBigInt } from './temporal.ts';
 
 /** A value that is no list, as JSON text, with the name of its type where the text alone would be read as another. */
@@ -72,7 +73,7 @@ function encodeFloat(value: number): EncodedScalar {
 }
 
 function encodeObject(value: unknown): EncodedScalar {
-  if (value instanceof DateTime) return text(value, 'datetime');
+  if (value instanceof DateTime) return dateTimeText(value);
   if (value instanceof CypherDate) return text(value, 'date');
   if (value instanceof LocalDateTime) return text(value, 'localdatetime');
   if (value instanceof Time) return text(value, 'time');
@@ -86,6 +87,13 @@ function encodeObject(value: unknown): EncodedScalar {
   }
   throw new InvalidInputError(`a value of a type that this ngbak can't save: ${typeName(value)}`, {
     remedy: 'Update ngbak, or change that property.',
+  });
+}
+
+function dateTimeText(value: DateTime): EncodedScalar {
+  if (isZoneKnown(value.timeZoneOffsetSeconds)) return text(value, 'datetime');
+  throw new InvalidInputError('a date-time with a zone in a year that JavaScript cannot compute', {
+    remedy: 'Change it to one with an offset instead of a zone, or to a year below 2,000,000.',
   });
 }
 

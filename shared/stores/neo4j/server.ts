@@ -13,7 +13,8 @@ import neo4j, {
 import { UnavailableError } from '../../errors.ts';
 import { VERSION } from '../../version.ts';
 import type { Neo4jConnection } from './connection.ts';
-import { toNgbakError } from './errors.ts';
+import { tooLong, toNgbakError } from './errors.ts';
+import { answerForFarDates } from './far-dates.ts';
 
 /** Longest wait for a TCP connection and its handshake, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -23,8 +24,12 @@ const ACQUIRE_TIMEOUT_MS = 30_000;
 const RETRY_TIME_MS = 30_000;
 /** A connection that was idle for longer is tested before it is used, in milliseconds. */
 const LIVENESS_CHECK_MS = 30_000;
+/** Bookmarks that are kept: more than transactions that are under way at once. */
+const BOOKMARKS_MAX = 4;
 /** Connections at once: a backup must not drown the server. */
 const POOL_SIZE = 4;
+
+answerForFarDates();
 
 /** Parameters of a query. Integers are bigint: a number is a float to Neo4j. */
 export type Parameters = Record<string, unknown>;
@@ -76,6 +81,12 @@ export class Neo4jServer {
   #trustFolder: string | undefined;
   #version: Promise<ServerVersion> | undefined;
   #takesLanguage: Promise<boolean> | undefined;
+  /** Names of the latest transactions that were written here: in a cluster, whoever reads waits for them. */
+  #bookmarks: readonly string[] = [];
+  readonly #bookmarkManager = {
+    getBookmarks: async () => this.#bookmarks,
+    updateBookmarks: async () => undefined,
+  };
 
   constructor(connection: Neo4jConnection, target: string) {
     this.#connection = connection;
@@ -126,7 +137,7 @@ export class Neo4jServer {
           this.#driverOf().executeQuery(text, parameters, {
             ...this.#database(),
             routing: neo4j.routing.READ,
-            bookmarkManager: null,
+            bookmarkManager: this.#bookmarkManager,
             resultTransformer: (result) => pour(result, sink),
             signal,
           }),
@@ -164,7 +175,7 @@ export class Neo4jServer {
         bookmark: session.lastBookmarks().join(' '),
       };
     } catch (error) {
-      throw toNgbakError(error, this.target, doing);
+      throw tooLong(error, this.target, doing) ?? toNgbakError(error, this.target, doing);
     } finally {
       await this.#release(session, signal);
     }
@@ -185,12 +196,25 @@ export class Neo4jServer {
         return records.map((record) => record.toObject());
       };
     try {
-      return await this.#guard(() => session.executeWrite((transaction) => work(runIn(transaction))), signal);
+      const result = await this.#guard(
+        () => session.executeWrite((transaction) => work(runIn(transaction))),
+        signal,
+      );
+      this.#bookmarks = [...new Set([...session.lastBookmarks(), ...this.#bookmarks])].slice(
+        0,
+        BOOKMARKS_MAX,
+      );
+      return result;
     } catch (error) {
       throw toNgbakError(error, this.target, doing);
     } finally {
       await this.#release(session, signal);
     }
+  }
+
+  /** Lets every later read see what was committed until now, whichever server of a cluster answers it. */
+  async catchUp(signal: AbortSignal): Promise<void> {
+    await this.write('asking for its last transaction', signal, (run) => run('RETURN 1'));
   }
 
   /** One change of constraints or indexes, in a transaction of its own as Neo4j demands. */
@@ -229,7 +253,11 @@ export class Neo4jServer {
   }
 
   #session(defaultAccessMode: 'READ' | 'WRITE'): Session {
-    return this.#driverOf().session({ ...this.#database(), defaultAccessMode });
+    return this.#driverOf().session({
+      ...this.#database(),
+      defaultAccessMode,
+      bookmarks: [...this.#bookmarks],
+    });
   }
 
   /** The database that the connection names; without one, the driver takes the user's home database. */

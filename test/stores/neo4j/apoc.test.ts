@@ -2,7 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
-import { exportAll } from '../memory-archive.ts';
+import type { RestoreOptions } from '../../../shared/stores/port.ts';
+import { exportAll, legContext, withStore } from '../memory-archive.ts';
 import { openGraph, plainDriver, run } from './graph.ts';
 import { OwnNeo4j } from './own-server.ts';
 
@@ -71,4 +72,31 @@ test('apoc.import.json takes dates as text and refuses lists of points, as the d
   expect(await run(driver, 'MATCH (n) RETURN n.date AS date')).toEqual([{ date: '2024-02-29' }]);
   await run(driver, 'MATCH (n) SET n.points = [point({x: 0, y: 0})]');
   await expect(throughApoc()).rejects.toThrow();
+});
+
+test('an active trigger is found before a restore, and does not stop a rollback', async () => {
+  await run(driver, "CREATE (:Entity {id: 'a'})");
+  const { archive } = await exportAll(openGraph(server.address));
+  const options: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
+  const admits = (asIs: boolean) =>
+    withStore(openGraph(server.address), (store) => store.admits(archive, options, legContext({ asIs })));
+  const triggers = () =>
+    run(driver, 'CALL apoc.trigger.list() YIELD name, paused WHERE NOT paused RETURN name');
+  const until = async (count: number) => {
+    for (const end = Date.now() + 60_000; (await triggers()).length !== count; ) {
+      if (Date.now() > end) throw new Error('the trigger did not change');
+    }
+  };
+  const inSystem = (cypher: string) => driver.executeQuery(cypher, {}, { database: 'system' });
+  expect(await admits(false)).toEqual([]);
+  await inSystem(
+    "CALL apoc.trigger.install('neo4j', 'stamp', 'UNWIND $createdNodes AS n SET n.ts = timestamp()', {phase: 'before'})",
+  );
+  await until(1);
+  expect(await admits(false)).toEqual([expect.stringContaining('the APOC trigger "stamp" is active')]);
+  expect(await admits(true)).toEqual([]);
+  await inSystem("CALL apoc.trigger.stop('neo4j', 'stamp')");
+  await until(0);
+  expect(await admits(false)).toEqual([]);
+  await inSystem("CALL apoc.trigger.drop('neo4j', 'stamp')");
 });

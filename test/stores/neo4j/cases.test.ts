@@ -74,6 +74,30 @@ describe('a graph archive', () => {
     expect(types?.bytes).toBeInstanceOf(Int8Array);
   });
 
+  test('holds date-times with a zone beyond the years of JavaScript, or names the record that it cannot hold', async () => {
+    await run(
+      driver,
+      `CREATE (:V {id: 'far', utc: datetime('+300000-01-01T00:00:00[UTC]'), zone: datetime('+300000-07-01T00:00:00[Europe/Berlin]'),
+       old: datetime('-300000-07-01T00:00:00[Europe/Berlin]'), list: [datetime('+1999999-12-31T23:59:59.999999999[Asia/Tokyo]')]})`,
+    );
+    const asTexts = () =>
+      run(
+        driver,
+        'MATCH (n:V) UNWIND n.list + [n.utc, n.zone, n.old] AS t RETURN toString(t) AS text ORDER BY text',
+      );
+    const before = await asTexts();
+    const { archive } = await exportAll(keyed('V'));
+    expect((await restoreAll(keyed('V'), archive)).samples).toEqual([]);
+    expect(await asTexts()).toEqual(before);
+    await run(
+      driver,
+      "CREATE (:V {id: 'farthest', t: datetime('+999999999-01-01T00:00:00[Europe/Berlin]')})",
+    );
+    await expect(exportAll(keyed('V'))).rejects.toThrow(
+      /node \d+: Property "t" holds a date-time with a zone/,
+    );
+  });
+
   test('is cut into entries of bounded size, and resumes at each of them', async () => {
     await run(
       driver,

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import neo4j from 'neo4j-driver';
-import { NgbakError, UnavailableError } from '../../../shared/errors.ts';
-import { toNgbakError } from '../../../shared/stores/neo4j/errors.ts';
+import { IntegrityError, NgbakError, UnavailableError } from '../../../shared/errors.ts';
+import { tooLong, toNgbakError } from '../../../shared/stores/neo4j/errors.ts';
 
 const ofDriver = (code: string, message: string) =>
   toNgbakError(new neo4j.Neo4jError(message, code, '50N42', '', undefined), 'tests', 'reading nodes');
@@ -29,4 +29,38 @@ test('what driver and server do not understand of each other is not tried again'
   const error = ofDriver(neo4j.error.PROTOCOL_ERROR, 'Wrong struct size for Point2D, expected 3 but was 2');
   expect(error).toBeInstanceOf(NgbakError);
   expect(error).not.toBeInstanceOf(UnavailableError);
+});
+
+test('a query over a whole scope that exceeds db.transaction.timeout is not repeated, and names the setting', () => {
+  const timedOut = new neo4j.Neo4jError(
+    'terminated',
+    'Neo.ClientError.Transaction.TransactionTimedOut',
+    '50N42',
+    '',
+    undefined,
+  );
+  expect(tooLong(timedOut, 'tests', 'counting')).toMatchObject({
+    retryable: false,
+    remedy: expect.stringContaining('db.transaction.timeout'),
+  });
+  // A batch or a page may fit the next time.
+  expect(toNgbakError(timedOut, 'tests', 'reading nodes')).toMatchObject({
+    retryable: true,
+    remedy: expect.stringContaining('db.transaction.timeout'),
+  });
+  expect(
+    tooLong(new neo4j.Neo4jError('', 'Neo.TransientError.X', '', '', undefined), 'tests', 'counting'),
+  ).toBe(undefined);
+});
+
+test('data that violates a constraint is not an error inside the server', () => {
+  const error = ofDriver(
+    'Neo.DatabaseError.Schema.ConstraintCreationFailed',
+    'Unable to create Constraint: Both Node(1) and Node(2) have the label `E` and property `id` = "secret"',
+  );
+  expect(error).toBeInstanceOf(IntegrityError);
+  expect(String((error as Error).message)).not.toContain('secret');
+  expect(ofDriver('Neo.DatabaseError.Schema.ConstraintCreationFailed', 'No space left')).toBeInstanceOf(
+    UnavailableError,
+  );
 });

@@ -16,7 +16,8 @@ const START_TIMEOUT_MS = 300_000;
 /** Logs take their room when they are written, and not 256 MB each beforehand: else a full disk is noticed late. */
 const SETTINGS = ['db.tx_log.preallocate=false'];
 const APOC_SETTINGS = ['dbms.security.procedures.unrestricted=apoc.*'];
-const APOC_CONF = 'apoc.import.file.enabled=true\napoc.export.file.enabled=true\n';
+const APOC_CONF =
+  'apoc.import.file.enabled=true\napoc.export.file.enabled=true\napoc.trigger.enabled=true\napoc.trigger.refresh=100\n';
 
 /** A Neo4j of a test's own, which can be killed. Its data are on a disk that can be full, where the machine allows that. */
 export class OwnNeo4j {
