@@ -51,12 +51,13 @@ export async function admitGraph(
     // The rest is held against the scope as it is loaded: archives are saved from one scope.
     break;
   }
-  const archived = ((await readArchivedSchema(archive)) ?? []).filter((row) => !isOfOthersToo(row, scope));
+  const archived = (await readArchivedSchema(archive)) ?? [];
   const { rows: existing } = await readSchema(server, undefined, signal);
   const staying = existing.filter((row) => !(options.mode === 'replace' && servesOnly(row, scope)));
   const obstacles = [
     ...archived.flatMap((row) => schemaObstacle(row, version) ?? []),
-    ...archived.flatMap((row) => obstacleOf(row, staying) ?? []),
+    // What other labels have as well is created if it can be.
+    ...archived.flatMap((row) => (isOfOthersToo(row, scope) ? [] : (obstacleOf(row, staying) ?? []))),
     ...(await unknownAnalyzers(server, archived, signal)),
     ...(await activeTriggers(server, signal)),
   ];

@@ -7,7 +7,7 @@ import { EndDigests } from './end-digests.ts';
 import { type Encode, LinePage } from './line-page.ts';
 import { CHUNK_BYTES, CHUNK_ROOM_BYTES, encodeNode, encodeRelationship } from './lines.ts';
 import { PAGES_AT_ONCE, readNodes, readRelationships } from './read-range.ts';
-import type { ReadNode, ReadRelationship } from './read-record.ts';
+import { named, type ReadNode } from './read-record.ts';
 import { encodeSchema, readSchema } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
@@ -69,7 +69,7 @@ function makeRoom(server: Neo4jServer, scope: ScopeText, signal: AbortSignal): R
   const digests = new EndDigests(server, signal);
   const encode: Encode = (record) => {
     const isNode = !('type' in record);
-    const encoded = named(server, record, () =>
+    const encoded = named(server.target, record, () =>
       isNode ? encodeNode(record) : encodeRelationship(record, scope.keyProperty),
     );
     if (isNode && !hasKey(record, scope)) digests.keepLarge(record, encoded.canonical);
@@ -82,19 +82,6 @@ function makeRoom(server: Neo4jServer, scope: ScopeText, signal: AbortSignal): R
     pages: Array.from({ length: PAGES_AT_ONCE }, () => new LinePage(encode)),
     digests,
   };
-}
-
-/** Says which record it is that can't be encoded. */
-function named<T>(server: Neo4jServer, record: ReadNode | ReadRelationship, encode: () => T): T {
-  try {
-    return encode();
-  } catch (error) {
-    if (!(error instanceof InvalidInputError)) throw error;
-    const thing = 'type' in record ? `relationship ${record.id} (${record.type})` : `node ${record.id}`;
-    throw new InvalidInputError(`Neo4j of target "${server.target}", ${thing}: ${error.message}`, {
-      remedy: `${error.remedy} Find it by its internal id: WHERE id(x) = ${record.id}.`,
-    });
-  }
 }
 
 function hasKey({ properties }: ReadNode, { keyProperty }: ScopeText): boolean {

@@ -5,7 +5,7 @@ import { type LegContext, NAMES_MAX, type StoreProbe } from '../port.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { encodeNode, encodeRelationship } from './lines.ts';
 import { RESERVED_PREFIX } from './names.ts';
-import { NODE_COLUMNS, parseNode, parseRelationship, relationshipColumns } from './read-record.ts';
+import { NODE_COLUMNS, named, parseNode, parseRelationship, relationshipColumns } from './read-record.ts';
 import { readSchema, type ServerSchema } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import { MadeRows, type Neo4jServer } from './server.ts';
@@ -153,12 +153,18 @@ async function estimateBytes(
   const nodeBytes = await sample(
     'nodes',
     `MATCH ${scope.node('n')} RETURN ${NODE_COLUMNS} LIMIT $records`,
-    (row) => encodeNode(parseNode(row)),
+    (row) => {
+      const node = parseNode(row);
+      return named(server.target, node, () => encodeNode(node));
+    },
   );
   const relationshipBytes = await sample(
     'relationships',
     `MATCH ${scope.node('a')}-[r]->(b) WITH a, r, b LIMIT $records RETURN ${relationshipColumns(scope)}`,
-    (row) => encodeRelationship(parseRelationship(row, scope), scope.keyProperty),
+    (row) => {
+      const relationship = parseRelationship(row, scope);
+      return named(server.target, relationship, () => encodeRelationship(relationship, scope.keyProperty));
+    },
   );
   const paths = (counts.relationships ?? 0) + (counts.dangling ?? 0);
   return Math.ceil(nodeBytes * (counts.nodes ?? 0) + relationshipBytes * paths);

@@ -1,4 +1,5 @@
 import type { Record as Neo4jRecord } from 'neo4j-driver';
+import { InvalidInputError } from '../../errors.ts';
 import { ID_PROPERTY, quote } from './names.ts';
 import type { ScopeText } from './scope.ts';
 import type { Properties } from './values.ts';
@@ -86,4 +87,17 @@ function parseEnd(row: Neo4jRecord, at: number, width: number, loadedAt: number)
     digest: undefined,
     loaded: row.length > loadedAt ? row.get(loadedAt) : null,
   };
+}
+
+/** Says which record it is that can't be encoded. */
+export function named<T>(target: string, record: ReadNode | ReadRelationship, encode: () => T): T {
+  try {
+    return encode();
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error;
+    const thing = 'type' in record ? `relationship ${record.id} (${record.type})` : `node ${record.id}`;
+    throw new InvalidInputError(`Neo4j of target "${target}", ${thing}: ${error.message}`, {
+      remedy: `${error.remedy} Find it by its internal id: WHERE id(x) = ${record.id}.`,
+    });
+  }
 }
