@@ -1,5 +1,6 @@
 import { SFNClient } from '@aws-sdk/client-sfn';
 import type { Json } from './archive/types.ts';
+import { awsClient } from './aws-clients.ts';
 import { Bucket } from './bucket/bucket.ts';
 import { type NgbakConfig, readConfig } from './config.ts';
 import { InvalidInputError } from './errors.ts';
@@ -28,5 +29,5 @@ export function readEnvironment(log: Environment['log']): Environment {
       remedy: 'The stack sets it for its functions; elsewhere, set it to the name of the archive bucket.',
     });
   }
-  return { bucket: new Bucket(name), sfn: new SFNClient({}), config: readConfig(), log };
+  return { bucket: new Bucket(name), sfn: awsClient('states', SFNClient), config: readConfig(), log };
 }

@@ -5,6 +5,7 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import type { z } from 'zod';
 import type { Json } from './archive/types.ts';
+import { awsClient } from './aws-clients.ts';
 import { AccessDeniedError, InvalidInputError, UnavailableError } from './errors.ts';
 import { parseJson } from './input.ts';
 
@@ -84,12 +85,18 @@ export async function loadSecret<T>(
   id: string,
   schema: z.ZodType<T>,
   what: string,
-  client: SecretsManagerClient = new SecretsManagerClient({}),
+  client: SecretsManagerClient = awsClient('secretsmanager', SecretsManagerClient),
 ): Promise<T> {
   let text: string | undefined;
   try {
     text = (await client.send(new GetSecretValueCommand({ SecretId: id }))).SecretString;
   } catch (cause) {
+    if (cause instanceof UnavailableError) {
+      throw new UnavailableError(`The secret of ${what} (${id}) could not be read: ${cause.message}`, {
+        remedy: cause.remedy,
+        cause,
+      });
+    }
     const name = cause instanceof SecretsManagerServiceException ? cause.name : 'no answer';
     const message = `The secret of ${what} (${id}) could not be read: ${name}.`;
     if (name === 'ResourceNotFoundException') {

@@ -404,7 +404,7 @@ async function copyPart(
   await callS3(
     `copy part ${part.number} of`,
     `s3://${bucket}/${key}`,
-    (abortSignal) => s3.send(copy, { abortSignal }),
+    (abortSignal) => s3.send(copy, { abortSignal, requestTimeout: LONG_TIMEOUT }),
     { signal, timeout: LONG_TIMEOUT },
   );
 }
@@ -470,7 +470,7 @@ async function complete(
     const { VersionId } = await callS3(
       'complete',
       where,
-      (abortSignal) => s3.send(command, { abortSignal }),
+      (abortSignal) => s3.send(command, { abortSignal, requestTimeout: LONG_TIMEOUT }),
       {
         signal,
         timeout: LONG_TIMEOUT,

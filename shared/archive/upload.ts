@@ -133,11 +133,16 @@ async function sendParts(
       ChecksumCRC32: crc32Base64(crc),
       ChecksumType: 'FULL_OBJECT',
     });
-    const ETag = await callS3('complete', where, (abortSignal) => s3.send(complete, { abortSignal }), {
-      signal,
-      timeout: LONG_TIMEOUT,
-      expected: ['NoSuchUpload'],
-    }).then(
+    const ETag = await callS3(
+      'complete',
+      where,
+      (abortSignal) => s3.send(complete, { abortSignal, requestTimeout: LONG_TIMEOUT }),
+      {
+        signal,
+        timeout: LONG_TIMEOUT,
+        expected: ['NoSuchUpload'],
+      },
+    ).then(
       (answer) => answer.ETag,
       (error) => findCompleted(upload, bytes, crc, error),
     );

@@ -17,6 +17,7 @@ import {
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { z } from 'zod';
 import type { Json } from '../archive/types.ts';
+import { awsClient } from '../aws-clients.ts';
 import { NgbakError } from '../errors.ts';
 import { parseJson } from '../input.ts';
 import { explainS3Error } from './s3-error.ts';
@@ -37,7 +38,7 @@ export class Bucket {
   readonly name: string;
   readonly s3: S3Client;
 
-  constructor(name: string, s3: S3Client = new S3Client({})) {
+  constructor(name: string, s3: S3Client = awsClient('s3', S3Client)) {
     this.name = name;
     this.s3 = s3;
   }

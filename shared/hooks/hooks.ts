@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { z } from 'zod';
+import { awsClient } from '../aws-clients.ts';
 import type { Hook, HooksConfig } from '../config.ts';
 import { findTarget } from '../config.ts';
 import type { Environment } from '../environment.ts';
@@ -81,7 +82,7 @@ async function callHook(hooks: HooksConfig, call: HookCall): Promise<void> {
 }
 
 async function invokeFunction(name: string, call: HookCall, timeoutSeconds: number): Promise<void> {
-  const answer = await new LambdaClient({ maxAttempts: 1 }).send(
+  const answer = await awsClient('lambda', LambdaClient, { maxAttempts: 1 }).send(
     new InvokeCommand({ FunctionName: name, Payload: JSON.stringify(call) }),
     { abortSignal: AbortSignal.timeout(timeoutSeconds * 1000) },
   );

@@ -1,4 +1,5 @@
 import { SFNClient } from '@aws-sdk/client-sfn';
+import { awsClient } from '../aws-clients.ts';
 import { Bucket } from '../bucket/bucket.ts';
 import type { NgbakConfig } from '../config.ts';
 import { type ScheduleGroup, Scheduler } from '../schedules/scheduler.ts';
@@ -28,7 +29,7 @@ export function operationsContext(options: {
 }): OperationsContext {
   return {
     bucket: new Bucket(options.bucket),
-    sfn: new SFNClient({}),
+    sfn: awsClient('states', SFNClient),
     stateMachines: options.stateMachines,
     ...(options.schedules === undefined
       ? {}

@@ -203,7 +203,7 @@ export async function completeUpload(
     await callS3(
       'complete the upload of',
       `s3://${bucket.name}/${upload.key}`,
-      (abortSignal) => bucket.s3.send(complete, { abortSignal }),
+      (abortSignal) => bucket.s3.send(complete, { abortSignal, requestTimeout: LONG_TIMEOUT }),
       { timeout: LONG_TIMEOUT, expected: ['NoSuchUpload'] },
     );
     return true;

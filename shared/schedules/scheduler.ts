@@ -12,6 +12,7 @@ import {
   UpdateScheduleCommand,
   ValidationException,
 } from '@aws-sdk/client-scheduler';
+import { awsClient } from '../aws-clients.ts';
 import { InvalidInputError } from '../errors.ts';
 import { parseInput } from '../input.ts';
 import { noSuchSchedule, RefusedError } from '../operations/errors.ts';
@@ -33,7 +34,7 @@ export class Scheduler {
   readonly #backupArn: string;
 
   /** @param backupArn  ARN of the backup workflow, which every schedule starts */
-  constructor(where: ScheduleGroup, backupArn: string, client: SchedulerClient = new SchedulerClient({})) {
+  constructor(where: ScheduleGroup, backupArn: string, client: SchedulerClient = awsClient('scheduler', SchedulerClient)) {
     this.#where = where;
     this.#backupArn = backupArn;
     this.#client = client;

@@ -8,6 +8,7 @@ import {
   S3ServiceException,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
+import { awsClient } from '../../aws-clients.ts';
 import { FileChangedError, folderError } from './errors.ts';
 import type { FileInfo, Folder } from './folder.ts';
 
@@ -27,7 +28,7 @@ export class S3Folder implements Folder {
 
   /** @param prefix '' or one that ends in `/` */
   constructor(bucket: string, prefix: string, target: string, region?: string) {
-    this.#s3 = new S3Client(region === undefined ? {} : { region });
+    this.#s3 = awsClient('s3', S3Client, region === undefined ? {} : { region });
     this.#bucket = bucket;
     this.#prefix = prefix;
     this.name = `Folder s3://${bucket}/${prefix} of target "${target}"`;
