@@ -1,4 +1,4 @@
-import { Duration, Stack } from 'aws-cdk-lib';
+import { Duration, Stack, Token } from 'aws-cdk-lib';
 import {
   Alarm,
   ComparisonOperator,
@@ -13,6 +13,7 @@ import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { BACKUP_WARNINGS, GOOD_BACKUPS } from '../shared/backup/measures.ts';
+import { InvalidInputError } from '../shared/errors.ts';
 import type { Deployment } from './config.ts';
 import type { HttpApi } from './http-api.ts';
 import { metricsNamespace } from './step-handler.ts';
@@ -52,6 +53,14 @@ export class Alarms extends Construct {
   ) {
     super(scope, id);
     const { topicArns, backupAgeHours } = deployment.alarms;
+    const { region } = Stack.of(this);
+    const elsewhere = topicArns.find((arn) => !Token.isUnresolved(region) && arn.split(':')[3] !== region);
+    if (elsewhere !== undefined) {
+      throw new InvalidInputError(`ngbak.alarms.topicArns: ${elsewhere} is not in ${region}.`, {
+        remedy:
+          'CloudWatch publishes to topics of its own region only: name a topic of the region of the stack.',
+      });
+    }
     this.#topics = topicArns.map((arn, index) => Topic.fromTopicArn(this, `Topic${index}`, arn));
     for (const [name, machine] of [
       ['Backup', backup],

@@ -11,7 +11,7 @@ import { NgbakStack } from './stack.ts';
 try {
   const app = new App();
   const deployment = readDeployment(app.node.tryGetContext('ngbak'));
-  const bundles = bundleFunctions(join(app.outdir, 'functions'));
+  const bundles = bundleFunctions(join(app.outdir, 'functions'), deployment.nodeVersion);
   // The API serves it: one origin, one deployment.
   await buildDashboard(join(bundles.api, DASHBOARD_FOLDER));
   const { CDK_DEFAULT_ACCOUNT: account, CDK_DEFAULT_REGION: region } = process.env;

@@ -10,7 +10,7 @@ import {
   ObjectOwnership,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
-import { BACKUPS, DEFERRED, JOBS, LOCKS, RUNS, STAGING, UPLOADS } from '../shared/bucket/layout.ts';
+import { BACKUPS, CACHE, DEFERRED, JOBS, LOCKS, RUNS, STAGING, UPLOADS } from '../shared/bucket/layout.ts';
 import type { Deployment } from './config.ts';
 import { removalPolicyOf } from './removal.ts';
 import type { StepHandler } from './step-handler.ts';
@@ -18,6 +18,8 @@ import { acceptWildcard } from './wildcards.ts';
 
 /** How long job records are kept, in days: as long as Step Functions keeps the history of an execution. */
 const JOB_DAYS = 90;
+/** How long the parts of an upload may take to arrive, in days: `WAIT_SECONDS` in shared/restore/request.ts. */
+const UPLOAD_DAYS = 7;
 /** How long an archive that somebody deleted can still be brought back, in days. */
 const UNDELETE_DAYS = 30;
 
@@ -142,6 +144,7 @@ export class ArchiveBucket extends Construct {
 function lifecycle(timeoutDays: number): LifecycleRule[] {
   const leftOver = Duration.days(timeoutDays + 1);
   const oneDay = Duration.days(1);
+  const unfinished = Duration.days(Math.max(timeoutDays, UPLOAD_DAYS) + 1);
   return [
     { id: 'staging', prefix: STAGING, expiration: leftOver, noncurrentVersionExpiration: oneDay },
     { id: 'uploads', prefix: UPLOADS, expiration: leftOver, noncurrentVersionExpiration: oneDay },
@@ -153,8 +156,9 @@ function lifecycle(timeoutDays: number): LifecycleRule[] {
       noncurrentVersionExpiration: oneDay,
     },
     { id: 'runs', prefix: RUNS, expiration: Duration.days(JOB_DAYS), noncurrentVersionExpiration: oneDay },
+    { id: 'cache', prefix: CACHE, expiration: leftOver, noncurrentVersionExpiration: oneDay },
     { id: 'locks', prefix: LOCKS, noncurrentVersionExpiration: oneDay },
     { id: 'deleted-backups', prefix: BACKUPS, noncurrentVersionExpiration: Duration.days(UNDELETE_DAYS) },
-    { id: 'unfinished-multipart-uploads', abortIncompleteMultipartUploadAfter: leftOver },
+    { id: 'unfinished-multipart-uploads', abortIncompleteMultipartUploadAfter: unfinished },
   ];
 }

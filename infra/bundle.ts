@@ -34,9 +34,10 @@ export type Bundles = Readonly<Record<FunctionName, string>>;
  * Bundles every function with everything it imports, in one run of esbuild: CDK's NodejsFunction would start esbuild
  * through npx once for each function, which takes twenty times as long.
  *
- * @param folder  where the bundles go
+ * @param folder       where the bundles go
+ * @param nodeVersion  major version of the runtime
  */
-export function bundleFunctions(folder: string): Bundles {
+export function bundleFunctions(folder: string, nodeVersion = 24): Bundles {
   buildSync({
     entryPoints: Object.fromEntries(
       FUNCTION_NAMES.map((name) => [`${name}/index`, join(FUNCTIONS, `${name}.ts`)]),
@@ -44,7 +45,7 @@ export function bundleFunctions(folder: string): Bundles {
     outdir: folder,
     outExtension: { '.js': '.mjs' },
     ...NODE_BUNDLE,
-    target: 'node24',
+    target: `node${nodeVersion}`,
     banner: { js: REQUIRE },
   });
   return Object.fromEntries(FUNCTION_NAMES.map((name) => [name, join(folder, name)])) as Bundles;

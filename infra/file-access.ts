@@ -25,8 +25,16 @@ export function allowBuckets(handler: StepHandler, size: FunctionSize, { targets
 }
 
 /** Mounts the configured EFS access point, for stores whose files are in a folder there. */
-export function mountFileSystem(handler: StepHandler, size: FunctionSize, { fileSystem }: Deployment): void {
-  if (fileSystem === undefined || size.stores.length === 0) return;
+export function mountFileSystem(
+  handler: StepHandler,
+  size: FunctionSize,
+  { fileSystem, targets }: Deployment,
+): void {
+  // Trouble with the file system is no trouble of functions that reach other stores only.
+  const files = size.stores.some((store) =>
+    Object.values(targets).some(({ stores }) => stores[store]?.kind === 'files'),
+  );
+  if (fileSystem === undefined || !files) return;
   handler.allow(
     ['elasticfilesystem:ClientMount', ...(size.writesStores ? ['elasticfilesystem:ClientWrite'] : [])],
     [

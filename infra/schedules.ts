@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Duration, RemovalPolicy, Stack, TimeZone } from 'aws-cdk-lib';
 import { PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Schedule, ScheduleExpression, ScheduleGroup, ScheduleTargetInput } from 'aws-cdk-lib/aws-scheduler';
@@ -12,6 +13,14 @@ import { acceptWildcard } from './wildcards.ts';
 
 /** EventBridge Scheduler's limit for the name of a schedule, in characters. */
 const NAME_LENGTH_MAX = 64;
+
+/** Name of a target's daily schedule. One that is too long ends in a hash: two targets may begin alike. */
+function nameOf(target: string): string {
+  const name = target === 'default' ? 'daily' : `daily-${target}`;
+  if (name.length <= NAME_LENGTH_MAX) return name;
+  const hash = createHash('sha256').update(target).digest('hex').slice(0, 8);
+  return `${name.slice(0, NAME_LENGTH_MAX - hash.length - 1)}-${hash}`;
+}
 
 export interface SchedulesProps {
   readonly backup: IStateMachine;
@@ -52,7 +61,7 @@ export class Schedules extends Construct {
     if (!enabled) return;
     const [hour, minute] = time.split(':').map(Number);
     for (const target of Object.keys(deployment.targets)) {
-      const scheduleName = (target === 'default' ? 'daily' : `daily-${target}`).slice(0, NAME_LENGTH_MAX);
+      const scheduleName = nameOf(target);
       new Schedule(this, `Daily-${target}`, {
         scheduleName,
         scheduleGroup: group,

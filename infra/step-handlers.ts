@@ -92,10 +92,11 @@ export function makeStepHandlers(
 function configText(deployment: Deployment, secrets: StoreSecrets): string {
   const config = runtimeConfig(deployment, (target, store) => secrets.nameOf(target, store));
   const text = JSON.stringify(withoutDefaults(config));
-  const bytes = Buffer.byteLength(text);
+  // The API function has the origins of web pages in its environment as well.
+  const bytes = Buffer.byteLength(text) + Buffer.byteLength(deployment.allowedOrigins.join(' '));
   if (bytes <= CONFIG_BYTES_MAX) return text;
   throw new InvalidInputError(
-    `The configuration of the targets has ${bytes} bytes; a function's environment has room for ${CONFIG_BYTES_MAX}.`,
+    `The configuration of the targets and "allowedOrigins" have ${bytes} bytes; a function's environment has room for ${CONFIG_BYTES_MAX}.`,
     {
       remedy:
         'Deploy several stacks with fewer targets each (-c ngbak=… with another "stackName"), or shorten "configuration".',

@@ -36,7 +36,11 @@ export class UploadTrigger extends Construct {
       eventPattern: {
         source: ['aws.s3'],
         detailType: ['Object Created'],
-        detail: { bucket: { name: [bucket.bucketName] }, object: { key: [{ prefix: UPLOADS }] } },
+        detail: {
+          bucket: { name: [bucket.bucketName] },
+          // A console that makes a "folder" makes an empty object: it is no upload.
+          object: { key: [{ prefix: UPLOADS }], size: [{ numeric: ['>', 0] }] },
+        },
       },
       targets: [
         new SfnStateMachine(restore, {

@@ -5,6 +5,7 @@
  * `uploads/`  archives on their way into a restore      `jobs/`     what is known about each job
  * `locks/`    one object for each target in use          `deferred/` relationships that wait for their other end
  * `runs/`     which job each run of a schedule was       `settings/` what was set without a deployment
+ * `cache/`    what is derived from other objects
  */
 export const BACKUPS = 'backups/';
 /** Relationships whose other end is not there yet: an archive for each restore that keeps some. */
@@ -14,6 +15,8 @@ export const UPLOADS = 'uploads/';
 export const JOBS = 'jobs/';
 export const LOCKS = 'locks/';
 export const RUNS = 'runs/';
+/** What is derived from other objects and may be removed at any time. Exporters have no access to it. */
+export const CACHE = 'cache/';
 /** The retention policy that somebody set. Its older versions stay: they say what it was when. */
 export const RETENTION_KEY = 'settings/retention.json';
 /** Which warnings of which target were acknowledged. */
@@ -22,7 +25,7 @@ export const ACKNOWLEDGED_KEY = 'settings/acknowledged-warnings.json';
 export const deferredKey = (jobId: string) => `${DEFERRED}${jobId}.ngbak`;
 export const archiveKey = (backupId: string) => `${BACKUPS}${backupId}.ngbak`;
 /** A cache for long lists; whoever removes it loses nothing. */
-export const CATALOG_CACHE_KEY = `${STAGING}catalog-cache.json`;
+export const CATALOG_CACHE_KEY = `${CACHE}catalog.json`;
 export const catalogKey = (backupId: string) => `${BACKUPS}${backupId}.json`;
 
 export const stagingPrefix = (jobId: string) => `${STAGING}${jobId}/`;

@@ -1,6 +1,7 @@
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { z } from 'zod';
+import { presignedUntil } from '../bucket/presign.ts';
 import { archivedObject } from '../bucket/s3-error.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
 import { openBackup } from './contents.ts';
@@ -77,7 +78,7 @@ export async function downloadBackup(
     ...(part
       ? { entry: { name: part.name, size: part.size, sha256: part.sha256 } }
       : { crc32: archive.crc32 }),
-    expires_at: new Date(Date.now() + expires_in * 1000).toISOString(),
+    expires_at: await presignedUntil(bucket.s3, expires_in),
   };
 }
 

@@ -146,8 +146,18 @@ function tell(event: HistoryEvent): string | undefined {
   return undefined;
 }
 
-/** `arn:aws:states:eu-central-1:…` → the execution's page in the console of that region. */
-function consoleUrl(arn: string): string {
-  const region = arn.split(':')[3] ?? '';
-  return `https://${region}.console.aws.amazon.com/states/home?region=${region}#/v2/executions/details/${arn}`;
+/** Where the consoles of the partitions are (AWS Management Console, "Getting started"). */
+const CONSOLES: Readonly<Record<string, string>> = {
+  aws: 'console.aws.amazon.com',
+  'aws-cn': 'console.amazonaws.cn',
+  'aws-us-gov': 'console.amazonaws-us-gov.com',
+};
+
+/** `arn:aws:states:eu-central-1:…` → the execution's page in the console of that partition and region. */
+export function consoleUrl(arn: string): string {
+  const [, partition = '', , region = ''] = arn.split(':');
+  // China and GovCloud have one console for all of their regions; the region is in the query.
+  const host = CONSOLES[partition] ?? CONSOLES.aws;
+  const regional = partition === 'aws' ? `${region}.` : '';
+  return `https://${regional}${host}/states/home?region=${region}#/v2/executions/details/${arn}`;
 }

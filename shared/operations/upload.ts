@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { PARTS_MAX } from '../archive/plan-parts.ts';
 import { restoreRequestKey } from '../bucket/layout.ts';
+import { presignedUntil } from '../bucket/presign.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import { JobState, readJob } from '../jobs/record.ts';
@@ -83,7 +84,7 @@ export async function presignParts(
   { parts }: PresignPartsInput,
 ): Promise<PresignedParts> {
   const request = await readPending(bucket, jobId);
-  const expires_at = new Date(Date.now() + UPLOAD_SECONDS * 1000).toISOString();
+  const expires_at = await presignedUntil(bucket.s3, UPLOAD_SECONDS);
   const signed = parts.map(async ({ number, sha256 }) => {
     const bytes = partLength(request.multipart, number);
     const upload = { key: request.key, upload_id: request.multipart.upload_id };

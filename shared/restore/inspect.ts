@@ -24,6 +24,7 @@ import type { Inspection } from './inspection.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { countReferences } from './references.ts';
 import { RestoreOptions } from './request.ts';
+import { REWRITE_MS, refuseIfTooLong } from './rewrite-time.ts';
 import { readThrough, reasonOf, routeStore, scopeChange, viewOf } from './routes.ts';
 import { askStore } from './smoke.ts';
 
@@ -164,6 +165,7 @@ async function settleFormat(environment: Environment, plan: RestorePlan, leg: Le
       key: archive.key,
       signal: leg.signal,
       script: wantsScript ? convertScript : undefined,
+      progress: refuseIfTooLong(REWRITE_MS),
     });
   }
   await bucket.writeRecord(restorePlanKey(plan.job_id), { ...plan, archive });

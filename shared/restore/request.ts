@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { OBJECT_BYTES_MAX } from '../archive/limits.ts';
 import { type Bucket, ConflictError } from '../bucket/bucket.ts';
 import { restoreRequestKey, uploadPrefix } from '../bucket/layout.ts';
+import { presignedUntil } from '../bucket/presign.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { isSameJson, parseInput } from '../input.ts';
@@ -284,7 +285,7 @@ async function presignWhole(
   { bytes, max }: { bytes: number | undefined; max: number },
 ): Promise<Pick<SingleUpload, 'put' | 'post' | 'expires_at'>> {
   const contentType = 'application/octet-stream';
-  const expires_at = new Date(Date.now() + UPLOAD_SECONDS * 1000).toISOString();
+  const expires_at = await presignedUntil(s3, UPLOAD_SECONDS);
   const put = new PutObjectCommand({
     Bucket,
     Key,

@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { DATA_MB } from '../../infra/functions.ts';
 import { permissions, synthesize } from './template.ts';
@@ -63,4 +63,47 @@ test('an access list that a removed stack has left behind can be named, and no o
   expect(readable?.flatMap(({ resources }) => resources)).toEqual([
     'arn:aws:secretsmanager:eu-central-1:111122223333:secret:Ngbak/api-??????',
   ]);
+});
+
+describe('what is easily forgotten', () => {
+  const properties = (type: string) =>
+    Object.values(synthesize().findResources(type)).map(({ Properties }) => Properties);
+
+  test('an empty object, as consoles make them for folders, is no upload', () => {
+    const rule = properties('AWS::Events::Rule').find(({ Description }) => /uploaded/.test(Description));
+    expect(rule?.EventPattern.detail.object).toEqual({
+      key: [{ prefix: 'uploads/' }],
+      size: [{ numeric: ['>', 0] }],
+    });
+  });
+
+  test('every line of the access log says what was asked for, and the log outlives the stack', () => {
+    const [stage] = properties('AWS::ApiGatewayV2::Stage');
+    const format = JSON.parse(stage?.AccessLogSettings.Format) as Record<string, string>;
+    expect(Object.values(format)).toEqual(
+      expect.arrayContaining(['$context.path', '$context.status', '$context.integrationErrorMessage']),
+    );
+    const logs = Object.values(synthesize().findResources('AWS::Logs::LogGroup'));
+    const kept = logs.filter(({ DeletionPolicy }) => DeletionPolicy === 'RetainExceptOnCreate');
+    const names = kept.map(({ Properties }) => JSON.stringify(Properties.LogGroupName));
+    expect(names).toHaveLength(2);
+    // Fixed names would be in the way of the next deployment.
+    for (const name of names) expect(name).toContain('AWS::StackId');
+    expect(names.some((name) => name.includes('/aws/vendedlogs/'))).toBe(true);
+  });
+});
+
+test('targets whose long names begin alike have schedules of their own', () => {
+  const long = 'x'.repeat(60);
+  const template = synthesize({
+    targets: {
+      [`${long}a`]: { stores: { kv: { kind: 'redis' } } },
+      [`${long}b`]: { stores: { kv: { kind: 'redis' } } },
+    },
+  });
+  const names = Object.values(template.findResources('AWS::Scheduler::Schedule')).map(
+    ({ Properties }) => Properties.Name,
+  );
+  expect(new Set(names).size).toBe(2);
+  for (const name of names) expect(name.length).toBeLessThanOrEqual(64);
 });
