@@ -8,7 +8,7 @@ import { refuseIfTooLong } from '../../shared/restore/rewrite-time.ts';
 const MINUTE = 60_000;
 
 describe('the rewriting of an archive that another tool has packed', () => {
-  const after = (minutes: number, done: number, total: number) => () => {
+  const reportAfter = (minutes: number, done: number, total: number) => () => {
     let clock = 0;
     const report = refuseIfTooLong(13 * MINUTE, () => clock);
     clock = minutes * MINUTE;
@@ -16,11 +16,11 @@ describe('the rewriting of an archive that another tool has packed', () => {
   };
 
   test('is refused as soon as it is clear that one function does not have the time, with a way that works', () => {
-    expect(after(1, 1e9, 50e9)).toThrow(InvalidInputError);
-    expect(after(1, 1e9, 50e9)).toThrow(/would take about 50 minutes; a function has 13/);
+    expect(reportAfter(1, 1e9, 50e9)).toThrow(InvalidInputError);
+    expect(reportAfter(1, 1e9, 50e9)).toThrow(/would take about 50 minutes; a function has 13/);
     const remedy = (() => {
       try {
-        after(1, 1e9, 50e9)();
+        reportAfter(1, 1e9, 50e9)();
       } catch (error) {
         return (error as InvalidInputError).remedy;
       }
@@ -30,13 +30,13 @@ describe('the rewriting of an archive that another tool has packed', () => {
   });
 
   test('ends in the same refusal where its time is over, so that no retry spends it again', () => {
-    expect(after(13.1, 9e9, 10e9)).toThrow(InvalidInputError);
+    expect(reportAfter(13.1, 9e9, 10e9)).toThrow(InvalidInputError);
   });
 
   test('continues where the time suffices, and is not judged by its first seconds', () => {
-    expect(after(1, 1e9, 10e9)).not.toThrow();
-    expect(after(0.1, 1e6, 50e9)).not.toThrow();
-    expect(after(12, 9.9e9, 10e9)).not.toThrow();
+    expect(reportAfter(1, 1e9, 10e9)).not.toThrow();
+    expect(reportAfter(0.1, 1e6, 50e9)).not.toThrow();
+    expect(reportAfter(12, 9.9e9, 10e9)).not.toThrow();
   });
 
   test('ends with the error that its progress report throws', async () => {
