@@ -1,8 +1,9 @@
 /**
  * Peak resident memory of each exporter at growing scales of the demo's knowledge base, each leg in a process of its
  * own, with the bundles and the process settings that are deployed:
- * `node local/bootstrap.mjs bench/exporter-memory.ts [--scales 1,10] [--runs 5]`. The design says that memory is a constant:
- * the ratio should be near 1. One run differs from the next by a tenth, by when garbage is collected: the median counts.
+ * `node local/bootstrap.mjs bench/exporter-memory.ts [--scales 1,10] [--runs 5] [--lambda-memory 3008]`. The design says that
+ * memory is a constant: the ratio should be near 1. One run differs from the next by a tenth, by when garbage is collected:
+ * the median counts.
  */
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -14,7 +15,7 @@ import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import prettyBytes from 'pretty-bytes';
 import { type Bundles, bundleFunctions } from '../infra/bundle.ts';
 import type { FunctionName } from '../infra/functions.ts';
-import { PROCESS_SETTINGS } from '../infra/process-settings.ts';
+import { lambdaCommandLine, PROCESS_SETTINGS } from '../infra/process-settings.ts';
 import { interruptible } from '../local/interrupt.ts';
 import { loadKnowledgeBase } from '../local/knowledge-base/load.ts';
 import { startStack } from '../local/stack.ts';
@@ -24,10 +25,17 @@ import { median } from './median.ts';
 const BUCKET = 'bench-archives';
 
 const { values } = parseArgs({
-  options: { scales: { type: 'string', default: '1,10' }, runs: { type: 'string', default: '5' } },
+  options: {
+    scales: { type: 'string', default: '1,10' },
+    runs: { type: 'string', default: '5' },
+    'lambda-memory': { type: 'string' },
+  },
 });
 const scales = values.scales.split(',').map(Number);
 const runs = Number(values.runs);
+/** Node's command line as Lambda's runtime has it, where a memory was given in MB. */
+const commandLine =
+  values['lambda-memory'] === undefined ? [] : lambdaCommandLine(Number(values['lambda-memory']));
 
 await interruptible(async (signal) => {
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-bench-'));
@@ -94,7 +102,7 @@ function runStep(
 ): Promise<{ output: Record<string, unknown>; peak_bytes: number }> {
   return new Promise((resolve, reject) => {
     const script = fileURLToPath(new URL('run-step.ts', import.meta.url));
-    const child = spawn(process.execPath, [script, join(bundles[name], 'index.mjs')], {
+    const child = spawn(process.execPath, [...commandLine, script, join(bundles[name], 'index.mjs')], {
       env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'inherit'],
     });

@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs';
+import { runSimulation } from '@cloud-copilot/iam-simulate';
+import { expect, test } from '@jest/globals';
+
+const ACCOUNT = '111122223333';
+const USER = `arn:aws:iam::${ACCOUNT}:user/operator`;
+const BUCKET = 'arn:aws:s3:::archive';
+const KEY = `arn:aws:kms:eu-central-1:${ACCOUNT}:key/0a1b2c3d`;
+
+/** The policy of the key, as CDK makes it: the account's own policies decide. */
+const KEY_POLICY = {
+  Version: '2012-10-17',
+  Statement: [
+    { Effect: 'Allow', Principal: { AWS: `arn:aws:iam::${ACCOUNT}:root` }, Action: 'kms:*', Resource: '*' },
+  ],
+};
+
+/** What the row "restore" of the table in docs/deploy.md grants, read out of the document itself. */
+function documentedActions(): string[] {
+  const page = readFileSync(new URL('../../docs/deploy.md', import.meta.url), 'utf8');
+  const row = page.split('\n').find((line) => line.startsWith('| restore |')) ?? '';
+  return [...row.matchAll(/`((?:s3|kms):[A-Za-z]+)`/g)].map(([, action = '']) => action);
+}
+
+async function allows(actions: readonly string[], action: string, resource: string): Promise<boolean> {
+  const grants = (service: string, on: string) => ({
+    Effect: 'Allow',
+    Action: actions.filter((name) => name.startsWith(service)),
+    Resource: on,
+  });
+  const result = await runSimulation(
+    {
+      request: {
+        principal: USER,
+        action,
+        resource: { resource, accountId: ACCOUNT },
+        contextVariables: {},
+      },
+      sessionPolicy: undefined,
+      identityPolicies: [
+        {
+          name: 'operator',
+          policy: {
+            Version: '2012-10-17',
+            Statement: [grants('s3:', `${BUCKET}/uploads/*`), grants('kms:', KEY)],
+          },
+        },
+      ],
+      ...(action.startsWith('kms:') ? { resourcePolicy: KEY_POLICY } : {}),
+      serviceControlPolicies: [],
+      resourceControlPolicies: [],
+      permissionBoundaryPolicies: [],
+    },
+    {},
+  );
+  if (result.resultType === 'error') throw new Error(result.errors.message);
+  return result.overallResult === 'Allowed';
+}
+
+/** What the AWS CLI calls for a file of 8 MiB and more (S3 user guide, "Multipart upload API and permissions"). */
+test.each([
+  ['s3:PutObject', `${BUCKET}/uploads/default/x.ngbak`],
+  ['s3:AbortMultipartUpload', `${BUCKET}/uploads/default/x.ngbak`],
+  ['kms:GenerateDataKey', KEY],
+  ['kms:Decrypt', KEY],
+])('the documented permissions of an operator who uploads suffice for %s', async (action, resource) => {
+  expect(await allows(documentedActions(), action, resource)).toBe(true);
+});
+
+test('without kms:Decrypt, an upload in parts fails at its end', async () => {
+  const actions = documentedActions().filter((action) => action !== 'kms:Decrypt');
+  expect(await allows(actions, 'kms:Decrypt', KEY)).toBe(false);
+});
+
+test('the documented permissions of an operator who uploads allow nothing outside of uploads', async () => {
+  expect(await allows(documentedActions(), 's3:PutObject', `${BUCKET}/backups/x.ngbak`)).toBe(false);
+});
