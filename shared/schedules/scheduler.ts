@@ -34,7 +34,11 @@ export class Scheduler {
   readonly #backupArn: string;
 
   /** @param backupArn  ARN of the backup workflow, which every schedule starts */
-  constructor(where: ScheduleGroup, backupArn: string, client: SchedulerClient = awsClient('scheduler', SchedulerClient)) {
+  constructor(
+    where: ScheduleGroup,
+    backupArn: string,
+    client: SchedulerClient = awsClient('scheduler', SchedulerClient),
+  ) {
     this.#where = where;
     this.#backupArn = backupArn;
     this.#client = client;
