@@ -105,6 +105,12 @@ const TARGETS: Record<string, TestTarget> = {
 
 export const STACK_NAME = 'NgbakTest';
 
+/** A time of day that is hours away, so that no daily backup holds a target while tests run. */
+function farTimeOfDay(): string {
+  const hour = new Date().getUTCHours();
+  return hour >= 12 ? '06:00' : '18:00';
+}
+
 /**
  * The value of the context key `ngbak` for the test deployment.
  *
@@ -131,6 +137,7 @@ export function testDeployment(nightly: boolean) {
     stackName: STACK_NAME,
     removal: 'destroy',
     ...(nightly ? {} : { leaseSeconds: 3 }),
+    schedule: { time: farTimeOfDay() },
     targets: Object.fromEntries(targets),
   };
 }
