@@ -117,8 +117,7 @@ export async function exportAll(open: () => Store, stepsOfLeg = Number.POSITIVE_
   let tallies: Tallies = {};
   let legs = 0;
   const context = legContext();
-  const planner = open();
-  const shards = await planner.plan(context, await planner.probe(context)).finally(() => planner.close());
+  const shards = await withStore(open, async (store) => store.plan(context, await store.probe(context)));
   for (const shard of shards) {
     let cursor: Cursor | null = null;
     for (let done = false; !done; legs++) {
