@@ -105,3 +105,29 @@ test('an address of the cluster given as that of a single server is told, not ha
     /cluster/,
   );
 });
+
+test('a cluster is found by an IPv6 address', async () => {
+  const node = await OwnServer.start(async (port) => [
+    ...['--bind', '::1', '127.0.0.1', '--cluster-enabled', 'yes', '--cluster-port', String(port - 9_000)],
+    // A node that has met no other one does not know its address.
+    ...['--cluster-announce-ip', '::1'],
+  ]);
+  try {
+    const direct = new Redis({ host: '::1', port: node.port, protocol: 2 });
+    await direct.call('CLUSTER', 'ADDSLOTSRANGE', 0, SLOTS - 1);
+    for (let tries = 0; !String(await direct.call('CLUSTER', 'INFO')).includes('cluster_state:ok'); tries++) {
+      if (tries === 200) throw new Error('the cluster does not form');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await direct.rpush('app:l:1', ...Array.from({ length: 900 }, (_, index) => `item ${index}`));
+    await direct.quit();
+    const store = () =>
+      openStore({ prefix: 'app:' }, undefined, `redis://[::1]:${node.port}`, { cluster: true });
+    const { archive, tallies } = await exportAll(store);
+    expect((await restoreAll(store(), archive)).verified).toMatchObject({ differences: 0, tallies });
+    expect(Object.values(tallies).map(({ count }) => count)).toEqual([1]);
+  } finally {
+    await closeStores();
+    await node.stop();
+  }
+});

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
 import { installFalkordb } from '../../../local/install/python.ts';
+import type { RedisProgram } from '../../../local/install/redis.ts';
 import { contentOf, plant } from './content.ts';
 import { HookProxy } from './hook-proxy.ts';
 import { OwnServer } from './own-server.ts';
@@ -22,6 +23,8 @@ import {
 const INSTALL_TIMEOUT_MS = 300_000;
 
 let server: OwnServer;
+/** The newer server's program. */
+let program: RedisProgram;
 let newer: Redis;
 /** The local stack's. */
 let older: Redis;
@@ -33,13 +36,14 @@ const openOlder = () => openStore(scope);
 beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-falkordb-'));
   try {
-    const program = await installFalkordb({
+    const programs = await installFalkordb({
       environment: process.env,
       signal: new AbortController().signal,
       log: join(folder, 'install.log'),
       onInstall: () => undefined,
     });
-    const module = ['--loadmodule', program.module, 'THREAD_COUNT', '1', 'OMP_THREAD_COUNT', '1'];
+    program = programs;
+    const module = ['--loadmodule', programs.module, 'THREAD_COUNT', '1', 'OMP_THREAD_COUNT', '1'];
     server = await OwnServer.start(module, program);
   } finally {
     await rm(folder, { recursive: true });
@@ -168,5 +172,20 @@ test('a hash whose fields change with their expiries while it is read comes back
     }
   } finally {
     await proxy.close();
+  }
+});
+
+test('a server whose fields expire without a command that reports when: a warning', async () => {
+  const hiding = await OwnServer.start(['--rename-command', 'HPEXPIRETIME', ''], program);
+  try {
+    const direct = connect(hiding.url);
+    await direct.hset(`${root}h:1`, 'a', '1');
+    await direct.quit();
+    const probe = await openStore(scope, undefined, hiding.url).probe(legContext());
+    expect(probe.warnings).toEqual([expect.objectContaining({ code: 'field-expiries-unreadable' })]);
+    expect((await openNewer().probe(legContext())).warnings).toEqual([]);
+  } finally {
+    await closeStores();
+    await hiding.stop();
   }
 });
