@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { ROOT } from '../../local/folders.ts';
 import { checkSha256, checkSha256List } from '../../local/install/install.ts';
+import { VERSIONS } from '../../local/versions.ts';
 import { IntegrityError } from '../../shared/errors.ts';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
@@ -37,4 +39,9 @@ describe('what was downloaded', () => {
     expect(error).toBeInstanceOf(IntegrityError);
     expect((error as Error).message).toMatch(name);
   });
+});
+
+test('the unpacked browser is the one of package.json', async () => {
+  const { devDependencies } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8'));
+  expect(devDependencies['@sparticuz/chromium']).toBe(VERSIONS.chromium);
 });
