@@ -21,6 +21,7 @@ import { countPoints } from './points.ts';
 import { countPeers, readVersion } from './probe.ts';
 import { describeScope } from './scope.ts';
 import { readSnapshotConfig } from './snapshot-file.ts';
+import { UPLOAD_FRAME_BYTES, uploadPath } from './snapshots.ts';
 
 /** What stands against loading the archive here: versions, scope, layouts, names. Reads only. */
 export async function admitQdrant(
@@ -49,6 +50,14 @@ export async function admitQdrant(
     if (onDisk !== undefined && isOpenSnapshot(collection)) {
       problems.push(
         `the snapshot of collection "${name}" does not say whether its vectors are on disk, and the server's own default for that (storage.collection.vectors.on_disk) makes it refuse such snapshots: make a backup with "method": "points", or remove the default`,
+      );
+    }
+    if (
+      snapshot &&
+      !(await client.acceptsBody(uploadPath(name), snapshot.size + UPLOAD_FRAME_BYTES, signal))
+    ) {
+      problems.push(
+        `the snapshot of collection "${name}" has ${snapshot.size} bytes, more than a proxy in front of Qdrant lets through (413): raise its limit (client_max_body_size in nginx), let ngbak reach Qdrant directly, or make a backup with "method": "points"`,
       );
     }
     if (snapshot && options.mode === 'merge' && present.includes(name)) {

@@ -1,3 +1,5 @@
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, type Dispatcher, request } from 'undici';
 import { InvalidInputError } from '../../errors.ts';
@@ -14,6 +16,12 @@ import {
 
 /** Pauses before further tries, in milliseconds: long enough for a server that restarts. */
 const PAUSES_MS = [100, 400, 1000, 2500];
+/** Status of a proxy that limits the bytes of a request. */
+const CONTENT_TOO_LARGE = 413;
+/** Milliseconds that an answer to `Expect: 100-continue` is waited for. */
+const EXPECT_TIMEOUT_MS = 5_000;
+/** Status of a proxy that waited too long for the server. */
+const GATEWAY_TIMEOUT = 504;
 /** Longest that one pause of a rate limit is waited for, in milliseconds, and how often: limits are per minute. */
 const RATE_PAUSE_MS_MAX = 60_000;
 const RATE_PAUSES_MAX = 5;
@@ -30,6 +38,8 @@ export interface CallOptions {
   readonly timeoutMs?: number;
   /** False for calls that must not be sent twice. True by default: every other call of ours may be repeated. */
   readonly repeat?: boolean;
+  /** False where an answer of 504 must be handed to the caller. True by default. */
+  readonly repeatTimeouts?: boolean;
 }
 
 /**
@@ -82,14 +92,16 @@ export class QdrantClient {
   }
 
   /**
-   * Streams `length` bytes of a file from `offset`, by ranges; goes on where a cut connection stopped, so the bytes
-   * come exactly once. Throws when the server has fewer.
+   * Streams `length` bytes of a file from `offset`, by ranges; continues where a cut connection stopped, so the bytes
+   * come exactly once. Where ranges are ignored (snapshots in object storage, some proxies), the file is read from its
+   * beginning and what is before is skipped; `skipping` is called while that goes on, and may throw. Throws when the
+   * server has fewer bytes.
    */
   async *bytes(
     path: string,
     offset: number,
     length: number,
-    signal?: AbortSignal,
+    { signal, skipping }: { signal?: AbortSignal; skipping?: () => void } = {},
   ): AsyncGenerator<Uint8Array> {
     const call = this.#describe('GET', path);
     let at = offset;
@@ -106,13 +118,17 @@ export class QdrantClient {
             range: `bytes=${at}-${end - 1}`,
           },
         );
-        // A proxy that drops the Range header would hand us the file's start as its middle. From the start on it may:
-        // Qdrant itself answers 200 where the range is the whole file.
-        if (statusCode !== 206 && !(statusCode === 200 && at === 0)) {
+        if (statusCode !== 206 && statusCode !== 200) {
           body.destroy();
-          throw answerError(call, statusCode, 'ranges are not supported');
+          throw answerError(call, statusCode, 'this is not a file');
         }
-        for await (const chunk of body as AsyncIterable<Buffer>) {
+        // 200 stands for the file from its beginning: the start must not be taken for the middle.
+        let before = statusCode === 206 ? 0 : at;
+        for await (const sent of body as AsyncIterable<Buffer>) {
+          if (before > 0) skipping?.();
+          const chunk = sent.subarray(before);
+          before -= sent.length - chunk.length;
+          if (chunk.length === 0) continue;
           at += chunk.length;
           if (at > end) throw answerError(call, statusCode, 'more bytes than asked for');
           failures = 0;
@@ -145,12 +161,45 @@ export class QdrantClient {
       yield* file.open();
       yield tail;
     }
-    await this.#repeated(call, options, async () => {
+    // A proxy that gives up waiting (504) says nothing of the server, which may be loading the file: see the caller.
+    await this.#repeated(call, { ...options, repeatTimeouts: false }, async () => {
       const { body } = await this.#send('POST', path, options, parts(), {
         'content-type': `multipart/form-data; boundary=${boundary}`,
         'content-length': String(head.length + file.size + tail.length),
       });
       await readText(body, call);
+    });
+  }
+
+  /**
+   * Whether a body of so many bytes may be sent: asks with `Expect: 100-continue`, and sends none. A proxy that limits
+   * bodies refuses at once, by the announced length. True also where nobody answers the question.
+   */
+  acceptsBody(path: string, size: number, signal: AbortSignal): Promise<boolean> {
+    const { api_key, ca } = this.#connection;
+    const url = new URL(`${this.#base}${path}`);
+    const send = url.protocol === 'https:' ? httpsRequest : httpRequest;
+    return new Promise((resolve) => {
+      const question = send(url, {
+        method: 'POST',
+        agent: false,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(EXPECT_TIMEOUT_MS)]),
+        ...(ca === undefined ? {} : { ca }),
+        headers: {
+          expect: '100-continue',
+          'content-type': 'multipart/form-data; boundary=ngbak',
+          'content-length': String(size),
+          ...(api_key === undefined ? {} : { 'api-key': api_key }),
+        },
+      });
+      const answer = (accepted: boolean) => {
+        resolve(accepted);
+        question.destroy();
+      };
+      question.on('continue', () => answer(true));
+      question.on('response', ({ statusCode }) => answer(statusCode !== CONTENT_TOO_LARGE));
+      question.on('error', () => resolve(true));
+      question.flushHeaders();
     });
   }
 
@@ -172,6 +221,7 @@ export class QdrantClient {
           continue;
         }
         const busy = error instanceof Error && 'busy' in error;
+        if (busy && options.repeatTimeouts === false && error.busy === GATEWAY_TIMEOUT) throw error;
         if (options.signal?.aborted || !(busy || isConnectionError(error))) throw error;
         const pause = options.repeat === false ? undefined : PAUSES_MS[failures++];
         if (pause === undefined) throw busy ? error : connectionError(call, error);
@@ -212,7 +262,7 @@ export class QdrantClient {
     }
     // A request that is larger than a rate limit allows in a minute never passes.
     const busy = isBusy(answer.statusCode) && error.retryable;
-    throw busy ? Object.assign(error, { busy: true }) : error;
+    throw busy ? Object.assign(error, { busy: answer.statusCode }) : error;
   }
 
   #describe(method: string, path: string): Call {

@@ -24,8 +24,13 @@ const ConfigView = z.looseObject({
     vectors: z.union([Vector, z.record(z.string(), Vector)]).nullish(),
     sparse_vectors: z.record(z.string(), z.unknown()).nullish(),
     sharding_method: z.string().nullish(),
+    replication_factor: z.number().nullish(),
   }),
-  optimizer_config: z.looseObject({ indexing_threshold: z.number().nullish() }),
+  optimizer_config: z.looseObject({
+    indexing_threshold: z.number().nullish(),
+    prevent_unoptimized: z.boolean().nullish(),
+  }),
+  hnsw_config: z.looseObject({ m: z.number().nullish() }).nullish(),
   strict_mode_config: StrictMode.nullish(),
 });
 export type ConfigView = z.infer<typeof ConfigView>;
@@ -35,12 +40,15 @@ export interface CollectionState {
   /** `config` as the server tells it, numbers as text. */
   readonly config: Lossless;
   readonly view: ConfigView;
+  /** `green` where no optimization is pending. */
+  readonly status: string | undefined;
   /** Payload indexes by field: what creates them again. */
   readonly indexes: Readonly<Record<string, Lossless>>;
 }
 
 const Info = z.looseObject({
   config: z.unknown(),
+  status: z.string().optional(),
   payload_schema: z.record(
     z.string(),
     z.looseObject({ data_type: z.string(), params: z.unknown().optional() }),
@@ -69,7 +77,8 @@ export async function readCollection(
       params ?? data_type,
     ]),
   );
-  return { config: info.data.config, view: viewConfig(name, info.data.config), indexes };
+  const { config, status } = info.data;
+  return { config, view: viewConfig(name, config), status, indexes };
 }
 
 /** The typed view of a configuration. Throws IntegrityError where it is none. */
@@ -125,6 +134,20 @@ export function vectorSizes(view: ConfigView): string {
     ([name, { size }]) => `${name || '(unnamed)'} ${size}`,
   );
   return sizes.sort().join(', ') || 'no vectors';
+}
+
+function isReplicated({ params }: ConfigView): boolean {
+  return (params.replication_factor ?? 1) > 1;
+}
+
+/** Query of a read that replicas must agree on: one that lags behind does not answer for all. Empty without replicas. */
+export function readAgreement(view: ConfigView): string {
+  return isReplicated(view) ? '?consistency=majority' : '';
+}
+
+/** Further query of a write that all replicas must apply in one order. Empty without replicas. */
+export function writeOrder(view: ConfigView): string {
+  return isReplicated(view) ? '&ordering=strong' : '';
 }
 
 /** Bytes of a component, by type of the vector. */

@@ -13,38 +13,72 @@ import { CompactJson, type PointText } from './point-text.ts';
 /** Smallest step of a 16-bit float relative to its value, and near zero (IEEE 754 binary16). */
 const HALF_STEP = 2 ** -10;
 const HALF_TINY = 2 ** -24;
+/** Farthest that a vector of single precision is from unit length, or from another one that is computed otherwise. */
+const UNIT_STEP = 1e-5;
+
+/** Names of the vectors that a server may change when they are written back. */
+export interface ChangedVectors {
+  /** Rounded anew: with cosine distance Qdrant makes vectors unit length before it rounds them to 16 bits. */
+  readonly half: ReadonlySet<string>;
+  /** Made unit length, where an old version stored them as they came. */
+  readonly cosine: ReadonlySet<string>;
+}
+
+export const UNCHANGED: ChangedVectors = { half: new Set(), cosine: new Set() };
+
+export function changedVectors(view: ConfigView): ChangedVectors {
+  const cosine = Object.entries(denseVectors(view)).filter(([, { distance }]) => distance === 'Cosine');
+  const names = (type: string) =>
+    new Set(cosine.filter(([, { datatype }]) => (datatype ?? 'float32') === type).map(([name]) => name));
+  return { half: names('float16'), cosine: names('float32') };
+}
 
 /**
- * Names of the vectors that a server may round anew when they are written back: with cosine distance Qdrant makes
- * vectors unit length before it rounds them to 16 bits, and what was rounded is no longer quite of unit length.
+ * Whether a point of the archive is the one on the server: to the last digit, but for the last bit of vectors that are
+ * rounded anew, and the length of vectors of cosine distance that were not of unit length.
  */
-export function roundedVectors(view: ConfigView): Set<string> {
-  return new Set(
-    Object.entries(denseVectors(view))
-      .filter(([, { distance, datatype }]) => distance === 'Cosine' && datatype === 'float16')
-      .map(([name]) => name),
-  );
-}
-
-/** Whether two points are the same: to the last digit, but for the last bit of vectors that are rounded anew. */
-export function samePoint(left: PointText, right: PointText, rounded: ReadonlySet<string>): boolean {
-  if (left.canonical === right.canonical) return true;
-  if (rounded.size === 0) return false;
-  const [one, other] = [membersOf(left.canonical), membersOf(right.canonical)];
+export function samePoint(archived: PointText, present: PointText, changed: ChangedVectors): boolean {
+  if (archived.canonical === present.canonical) return true;
+  if (changed.half.size + changed.cosine.size === 0) return false;
+  const [one, other] = [membersOf(archived.canonical), membersOf(present.canonical)];
   if (one.get('"payload"') !== other.get('"payload"')) return false;
-  return sameVectors(one.get('"vector"') ?? 'null', other.get('"vector"') ?? 'null', rounded);
+  return sameVectors(one.get('"vector"') ?? 'null', other.get('"vector"') ?? 'null', changed);
 }
 
-function sameVectors(left: string, right: string, rounded: ReadonlySet<string>): boolean {
-  if (!left.startsWith('{') || !right.startsWith('{')) return rounded.has('') && near(left, right);
+function sameVectors(left: string, right: string, changed: ChangedVectors): boolean {
+  const same = (name: string, vector: string, counterpart: string) =>
+    vector === counterpart ||
+    (changed.half.has(name) && near(vector, counterpart)) ||
+    (changed.cosine.has(name) && isNormalised(vector, counterpart));
+  if (!left.startsWith('{') || !right.startsWith('{')) return same('', left, right);
   const [one, other] = [membersOf(left), membersOf(right)];
   return (
     one.size === other.size &&
-    [...one].every(([key, vector]) => {
-      const counterpart = other.get(key) ?? '';
-      return vector === counterpart || (rounded.has(JSON.parse(key) as string) && near(vector, counterpart));
+    [...one].every(([key, vector]) => same(JSON.parse(key) as string, vector, other.get(key) ?? ''))
+  );
+}
+
+/** Whether `right` is `left` made unit length. Vectors that are of unit length already don't change by it. */
+function isNormalised(left: string, right: string): boolean {
+  const [rows, others] = [rowsOf(left), rowsOf(right)];
+  return (
+    rows.length === others.length &&
+    rows.every((row, at) => {
+      const counterpart = others[at] ?? [];
+      const length = Math.hypot(...row);
+      if (row.length !== counterpart.length) return false;
+      if (!(Math.abs(length - 1) > UNIT_STEP))
+        return row.every((value, index) => value === counterpart[index]);
+      return row.every(
+        (value, index) => Math.abs(value / length - (counterpart[index] ?? Number.NaN)) <= UNIT_STEP,
+      );
     })
   );
+}
+
+/** The vectors of a dense or multi-vector. */
+function rowsOf(text: string): number[][] {
+  return [...text.matchAll(/\[([^[\]]*)\]/g)].map(([, row = '']) => row.split(',').map(Number));
 }
 
 function membersOf(text: string): Map<string, string> {

@@ -75,7 +75,12 @@ export async function createCollection(
   signal: AbortSignal,
 ): Promise<void> {
   const { params, optimizer_config, ...rest } = Parts.parse(config);
-  const deferred = defersIndexing(view) ? { ...optimizer_config, indexing_threshold: 0 } : optimizer_config;
+  const deferred = {
+    ...optimizer_config,
+    ...(defersIndexing(view) ? { indexing_threshold: 0 } : {}),
+    // Without an index, writes would wait for an optimization that never comes.
+    ...(view.optimizer_config.prevent_unoptimized ? { prevent_unoptimized: false } : {}),
+  };
   const body = losslessText(
     tidy({
       ...pick(params, CREATED_WITH.params),
@@ -146,12 +151,14 @@ export async function settleCollection(
     optimizer_config: { indexing_threshold?: Lossless };
     strict_mode_config?: Lossless;
   };
+  const optimizers = {
+    ...(defersIndexing(config.view) ? { indexing_threshold: optimizer_config.indexing_threshold } : {}),
+    ...(config.view.optimizer_config.prevent_unoptimized ? { prevent_unoptimized: true } : {}),
+  };
   const later = tidy(pick(params, CHANGED_LATER)) as Record<string, Lossless>;
   const changes = {
     ...(Object.keys(later).length === 0 ? {} : { params: later }),
-    ...(defersIndexing(config.view)
-      ? { optimizers_config: { indexing_threshold: optimizer_config.indexing_threshold } }
-      : {}),
+    ...(Object.keys(optimizers).length === 0 ? {} : { optimizers_config: optimizers }),
     ...(strict_mode_config == null ? {} : { strict_mode_config }),
   };
   if (Object.keys(changes).length === 0) return;

@@ -6,6 +6,9 @@ export class QdrantNotFoundError extends NgbakError {}
 /** The server refused a request, or failed at it in a way that trying again does not help. */
 export class QdrantRefusedError extends NgbakError {}
 
+/** A request is larger than the server, or a proxy in front of it, accepts. */
+export class QdrantTooLargeError extends QdrantRefusedError {}
+
 /** An answer is larger than we take into memory. */
 export class AnswerTooLargeError extends NgbakError {}
 
@@ -65,6 +68,12 @@ export function answerError(call: Call, status: number, words: string): NgbakErr
   if (STRICT_MODE.test(words)) {
     return new QdrantRefusedError(message, {
       remedy: "Widen the limit that is named in the collection's strict mode, then start again.",
+    });
+  }
+  if (status === 413) {
+    return new QdrantTooLargeError(message, {
+      remedy:
+        'A proxy in front of Qdrant limits the bytes of a request (client_max_body_size in nginx): raise its limit, or let ngbak reach Qdrant directly.',
     });
   }
   if (status >= 500 || status === 429 || status === 408) {

@@ -1,21 +1,44 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { ByteReader } from '../../archive/byte-reader.ts';
 import { resumableSha256 } from '../../archive/sha256.ts';
 import { wholeEntry } from '../../archive/whole-entry.ts';
 import { MultisetDigest, type Tallies } from '../../digest.ts';
-import { IntegrityError, InvalidInputError } from '../../errors.ts';
+import { describeError, IntegrityError, InvalidInputError, UnavailableError } from '../../errors.ts';
 import { LineChunk } from '../line-chunk.ts';
 import type { Cursor, ExportStep, LegContext, Shard, StoreProbe } from '../port.ts';
+import type { StoreWarning } from '../warning.ts';
 import type { QdrantClient } from './client.ts';
-import { aliasesOf, type CollectionState, limitsOf, listAliases, readCollection } from './collections.ts';
+import {
+  aliasesOf,
+  type CollectionState,
+  comparableText,
+  limitsOf,
+  listAliases,
+  readAgreement,
+  readCollection,
+  vectorLayout,
+} from './collections.ts';
 import { type ConfigEntry, configEntryBytes } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
 import { defaultOnDisk, leavesOnDiskOpen } from './create.ts';
-import { chooseMethod } from './method.ts';
+import { QdrantRefusedError } from './errors.ts';
+import { canBePoints, chooseMethod, snapshotBytes } from './method.ts';
 import { configEntryName, pointsEntryName, snapshotEntryName } from './names.ts';
+import { compareIds } from './point-text.ts';
 import { countPoints, digestFirst, scroll } from './points.ts';
-import { countPeers, estimateBytes } from './probe.ts';
+import { countPeers, countWrites } from './probe.ts';
 import { findCollections } from './scope.ts';
-import { createSnapshot, findSnapshot, removeSnapshots, snapshotPath } from './snapshots.ts';
+import {
+  createSnapshot,
+  findSnapshot,
+  removeSnapshots,
+  type Snapshot,
+  snapshotPath,
+  UPLOAD_FRAME_BYTES,
+  uploadPath,
+} from './snapshots.ts';
 
 /** What bounds the units of work. */
 export interface ExportLimits {
@@ -33,6 +56,8 @@ const ROOM_BEYOND_FULL = 2 * 1024 ** 2;
 export const DIGESTED_POINTS = 20_000;
 /** Times that a snapshot is taken of a collection that keeps changing. */
 const SNAPSHOT_TRIES = 3;
+/** Milliseconds between two looks at a collection that is being optimized. */
+const OPTIMIZING_POLL_MS = 500;
 /** Shards that a plan may have (port). */
 const SHARDS_MAX = 64;
 /** JSON characters of a shard's parameters (port: 4 KiB). */
@@ -51,6 +76,8 @@ const ExportCursor = z.object({
       z.object({
         method: z.literal('points'),
         reason: z.string(),
+        /** Digest of the layout of its vectors. */
+        shape: z.string().default(''),
         /** JSON text of the next id; null where all points are out. */
         next: z.string().nullable(),
         chunks: z.number(),
@@ -59,6 +86,8 @@ const ExportCursor = z.object({
       z.object({
         method: z.literal('snapshot'),
         reason: z.string(),
+        /** Digest of its settings and payload indexes when the snapshot was taken. */
+        shape: z.string().default(''),
         snapshot: SnapshotState,
         offset: z.number(),
         sha256: z.string(),
@@ -67,6 +96,10 @@ const ExportCursor = z.object({
     ])
     .nullable(),
 });
+interface Shape {
+  readonly layout: string;
+  readonly settings: string;
+}
 type ExportCursor = z.infer<typeof ExportCursor>;
 type Within = NonNullable<ExportCursor['within']>;
 type PointsState = Extract<Within, { method: 'points' }>;
@@ -90,6 +123,15 @@ export async function planQdrant(
           'Create it, or correct "collections" (or the profile\'s parameters) in cdk.json: a backup never leaves out what it was told to save.',
       },
     );
+  }
+  if (!scope.filter && scope.method !== 'points') {
+    const peers = await countPeers(client, context.signal);
+    for (const name of names) {
+      const state = await readCollection(client, name, context.signal);
+      const count = probe.counts[`points:${name}`] ?? 0;
+      if (state)
+        chooseMethod(scope, name, { view: state.view, bytes: snapshotBytes(state.view, count), peers });
+    }
   }
   const perShard = Math.ceil(names.length / SHARDS_MAX);
   const total = Math.max(
@@ -168,15 +210,25 @@ type CollectionStep = Pick<ExportStep, 'piece' | 'tallies'> & { within: Within }
 /** Chooses the method; for a snapshot, has the server write it. */
 async function begin(job: CollectionExport): Promise<Within> {
   const { client, scope, name, state, context } = job;
-  const count = await countPoints(client, name, scope.filter, context.signal);
+  const { signal } = context;
+  // What an attempt of this job left behind that was cut off.
+  const { unfinished } = await removeSnapshots(client, context, name);
+  await untilOptimized(job);
+  const shape = shapeOf(state);
+  const count = await countPoints(client, name, scope.filter, signal);
+  const peers = scope.filter || scope.method === 'points' ? 1 : await countPeers(client, signal);
   const choice = chooseMethod(scope, name, {
     view: state.view,
-    bytes: estimateBytes(state, count),
-    peers: scope.filter || scope.method === 'points' ? 1 : await countPeers(client, context.signal),
+    bytes: snapshotBytes(state.view, count),
+    peers,
   });
-  if (choice.method === 'points') return pointsFromStart(choice.reason);
+  if (choice.method === 'points') return pointsFromStart(choice.reason, shape);
+  const onlySnapshot = scope.method === 'snapshot' || !canBePoints(state.view);
+  if (unfinished && !onlySnapshot) {
+    return pointsFromStart('a snapshot of it was not finished within one step', shape);
+  }
   if (leavesOnDiskOpen(state.view) && (await defaultOnDisk(client, context)) !== undefined) {
-    if (scope.method !== 'snapshot') return pointsFromStart(UNLOADABLE);
+    if (!onlySnapshot) return pointsFromStart(UNLOADABLE, shape);
     throw new InvalidInputError(`Collection "${name}" can't be saved by snapshot: ${UNLOADABLE}.`, {
       remedy:
         'Set "method" to "auto" or "points" in the scope of the vectors, or remove storage.collection.vectors.on_disk from the configuration of the server.',
@@ -184,47 +236,116 @@ async function begin(job: CollectionExport): Promise<Within> {
   }
   for (let tries = 0; tries < SNAPSHOT_TRIES; tries++) {
     const before = await measure(job);
-    const snapshot = await createSnapshot(client, name, context);
+    let snapshot: Snapshot;
+    try {
+      snapshot = await createSnapshot(client, name, context);
+    } catch (error) {
+      const passing = error instanceof UnavailableError || error instanceof QdrantRefusedError;
+      if (onlySnapshot || !passing || signal.aborted) throw error;
+      context.log('The server did not write a snapshot.', { collection: name, error: describeError(error) });
+      await removeSnapshots(client, context, name);
+      return pointsFromStart('the server did not write a snapshot of it', shape);
+    }
+    if (!(await client.acceptsBody(uploadPath(name), snapshot.size + UPLOAD_FRAME_BYTES, signal))) {
+      if (!onlySnapshot) {
+        await removeSnapshots(client, context, name);
+        return pointsFromStart(
+          'a proxy in front of the server would refuse to load a snapshot of its size',
+          shape,
+        );
+      }
+      context.warn({
+        code: 'upload-too-large',
+        text: 'Snapshots of these collections can\'t be loaded through the proxy in front of Qdrant, which limits the bytes of a request: raise its limit, or set "method" to "points".',
+        count: 1,
+        samples: [name],
+      });
+    }
     const after = await measure(job);
-    if (before.count === after.count && before.digest === after.digest) {
+    const same =
+      before.count === after.count && before.digest === after.digest && before.shape === after.shape;
+    // Beyond the points that are digested, only the server's own count of writes can tell.
+    const unseen = after.count > after.digested && before.writes !== after.writes;
+    if (same && !(unseen && !onlySnapshot)) {
+      if (unseen) context.warn(writtenDuring(name));
       return {
         method: 'snapshot',
         reason: choice.reason,
+        shape: after.shape,
         snapshot: { name: snapshot.name, size: snapshot.size, checksum: snapshot.checksum ?? null },
         offset: 0,
         sha256: '',
-        points: after,
+        points: { count: after.count, digest: after.digest, digested: after.digested },
       };
     }
     // What a snapshot of a moving collection holds is known to nobody, so no restore could prove it.
     await removeSnapshots(client, context, name);
     context.log('The collection changed while its snapshot was taken.', { collection: name, try: tries + 1 });
   }
-  if (scope.method === 'snapshot') {
+  if (onlySnapshot) {
     throw new IntegrityError(
       `Collection "${name}" changed during each of ${SNAPSHOT_TRIES} snapshots, so nobody could say what they hold.`,
       { remedy: 'Pause its writers (docs/hooks.md), or set "method" to "auto" in the scope.' },
     );
   }
-  return pointsFromStart('it is being written to, and a snapshot of it could not be proved');
+  return pointsFromStart('it is being written to, and a snapshot of it could not be proved', shape);
+}
+
+/** A collection that hides points from readers until they are optimized would be saved without them. */
+async function untilOptimized({ client, name, state, context }: CollectionExport): Promise<void> {
+  if (!state.view.optimizer_config.prevent_unoptimized) return;
+  for (let status = state.status; status !== 'green'; ) {
+    if (context.timeLeft() <= 0) {
+      throw new UnavailableError(
+        `Collection "${name}" has prevent_unoptimized, and is still being optimized (status ${status}): its newest points can't be read yet.`,
+        { remedy: 'Wait until its status is green, then start the backup again.' },
+      );
+    }
+    await sleep(OPTIMIZING_POLL_MS, undefined, { signal: context.signal });
+    status = (await readCollection(client, name, context.signal))?.status ?? 'green';
+  }
+}
+
+function writtenDuring(name: string): StoreWarning {
+  return {
+    code: 'written-during-snapshot',
+    text: `The server was written to while snapshots of these collections were taken: beyond their first ${DIGESTED_POINTS} points, what they hold is proved by checksum and count only.`,
+    count: 1,
+    samples: [name],
+  };
+}
+
+/** Digests of what an export relies on: the layout of vectors, and all settings and payload indexes. */
+function shapeOf({ view, config, indexes }: CollectionState): Shape {
+  const digest = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);
+  return { layout: digest(vectorLayout(view)), settings: digest(comparableText([config, indexes])) };
 }
 
 /** Why a server's own defaults may stand against a snapshot: see {@link defaultOnDisk}. */
 const UNLOADABLE =
   "it is older than the server's default for vectors.on_disk, and a snapshot of it could not be loaded again";
 
-function pointsFromStart(reason: string): PointsState {
+function pointsFromStart(reason: string, { layout }: Shape): PointsState {
   const points = { count: 0, digest: new MultisetDigest().hex(), digested: 0 };
-  return { method: 'points', reason, next: '', chunks: 0, points };
+  return { method: 'points', reason, shape: layout, next: '', chunks: 0, points };
 }
 
-async function measure({ client, name, state, context: { signal } }: CollectionExport): Promise<Points> {
+async function measure({
+  client,
+  name,
+  state,
+  context: { signal },
+}: CollectionExport): Promise<Points & { shape: string; writes: string | undefined }> {
+  const now = await readCollection(client, name, signal);
+  if (!now) throw deleted(name);
   const count = await countPoints(client, name, undefined, signal);
   const { digest, points } = await digestFirst(client, name, DIGESTED_POINTS, {
     limit: limitsOf(state.view).read,
+    agreement: readAgreement(state.view),
     signal,
   });
-  return { count, digest, digested: points };
+  const writes = count > points ? await countWrites(client, signal) : undefined;
+  return { count, digest, digested: points, shape: shapeOf(now).settings, writes };
 }
 
 /** `next` is "" at the start, where Qdrant has no id to begin with. */
@@ -237,10 +358,16 @@ async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGen
     from: from.next === '' ? null : from.next,
     filter: scope.filter,
     limit: limitsOf(state.view).read,
+    agreement: readAgreement(state.view),
     signal: context.signal,
   });
+  let last: string | undefined;
   for await (const { points, next } of pages) {
-    for (const { raw: line, canonical } of points) chunk.add({ line, canonical });
+    for (const { id, raw: line, canonical } of points) {
+      if (last !== undefined && compareIds(last, id) >= 0) throw disordered(name, id);
+      last = id;
+      chunk.add({ line, canonical });
+    }
     if (next !== null && chunk.bytes < limits.chunkBytes) continue;
     if (chunk.count === 0) continue;
     const tally = chunk.tally();
@@ -274,47 +401,68 @@ async function* exportSnapshot(
   if (from.offset > 0) await findSnapshot(client, name, snapshot, context.signal);
   const hash = await resumableSha256(from.sha256 === '' ? undefined : from.sha256);
   let within = from;
-  while (within.offset < snapshot.size) {
-    const { offset } = within;
-    const length = Math.min(limits.pieceBytes, snapshot.size - offset);
-    const last = offset + length === snapshot.size;
-    let read = 0;
-    let sha256 = '';
-    async function* data() {
-      for await (const chunk of client.bytes(
-        snapshotPath(name, snapshot.name),
-        offset,
-        length,
-        context.signal,
-      )) {
-        hash.update(chunk);
-        read += chunk.length;
-        yield chunk;
-      }
-      sha256 = last ? hash.digest() : hash.save();
-      if (last) checkSnapshot(name, snapshot, sha256);
-    }
-    // The cursor after this piece is known once the piece was read, which is before anybody looks at it.
-    const next: SnapshotProgress = {
-      ...within,
-      offset: offset + length,
-      get sha256() {
-        return sha256;
+  // One answer for all pieces of a leg: where ranges are ignored, each further one would begin at the start again.
+  const file = new ByteReader(
+    client.bytes(snapshotPath(name, snapshot.name), from.offset, snapshot.size - from.offset, {
+      signal: context.signal,
+      skipping: () => {
+        if (context.timeLeft() <= 0) throw unreachable(name, from.offset);
       },
-    };
-    yield {
-      piece: { name: snapshotEntryName(name), size: snapshot.size, offset, length, data: data() },
-      tallies: last ? { [`points:${name}`]: { count: points.count, digest: points.digest } } : {},
-      within: next,
-    };
-    if (read !== length) {
-      throw new IntegrityError(`Only ${read} of ${length} bytes of the snapshot of "${name}" were taken.`, {
-        remedy: 'Report this as an error of ngbak: the archive writer left a piece unread.',
-      });
+    }),
+  );
+  try {
+    while (within.offset < snapshot.size) {
+      const { offset } = within;
+      const length = Math.min(limits.pieceBytes, snapshot.size - offset);
+      const last = offset + length === snapshot.size;
+      let read = 0;
+      let sha256 = '';
+      async function* data() {
+        for await (const chunk of file.stream(length)) {
+          hash.update(chunk);
+          read += chunk.length;
+          yield chunk;
+        }
+        sha256 = last ? hash.digest() : hash.save();
+        if (last) checkSnapshot(name, snapshot, sha256);
+      }
+      // The cursor after this piece is known once the piece was read, which is before anybody looks at it.
+      const next: SnapshotProgress = {
+        ...within,
+        offset: offset + length,
+        get sha256() {
+          return sha256;
+        },
+      };
+      yield {
+        piece: { name: snapshotEntryName(name), size: snapshot.size, offset, length, data: data() },
+        tallies: last ? { [`points:${name}`]: { count: points.count, digest: points.digest } } : {},
+        within: next,
+      };
+      if (read !== length) {
+        throw new IntegrityError(`Only ${read} of ${length} bytes of the snapshot of "${name}" were taken.`, {
+          remedy: 'Report this as an error of ngbak: the archive writer left a piece unread.',
+        });
+      }
+      within = { ...within, offset: offset + length, sha256 };
+      context.progress(`bytes:${name}`, within.offset, snapshot.size);
     }
-    within = { ...within, offset: offset + length, sha256 };
-    context.progress(`bytes:${name}`, within.offset, snapshot.size);
+  } finally {
+    await file.close();
   }
+}
+
+function unreachable(name: string, offset: number): QdrantRefusedError {
+  return new QdrantRefusedError(
+    `The snapshot of collection "${name}" can only be read from its beginning, and one step has no time to get to byte ${offset}.`,
+    { remedy: 'Set "method" to "points" in the scope of the vectors.' },
+  );
+}
+
+function disordered(name: string, id: string): IntegrityError {
+  return new IntegrityError(`Qdrant listed point ${id} of collection "${name}" out of order, or twice.`, {
+    remedy: 'Start the backup again; see the log of the Qdrant server if it comes back.',
+  });
 }
 
 function checkSnapshot(
@@ -330,9 +478,19 @@ function checkSnapshot(
 }
 
 async function exportConfig(
-  { client, scope, version, name, state, context }: CollectionExport,
+  { client, scope, version, name, context }: CollectionExport,
   within: Within,
 ): Promise<Pick<ExportStep, 'piece' | 'tallies'>> {
+  const state = await readCollection(client, name, context.signal);
+  if (!state) throw deleted(name);
+  // Points are of one layout, and a snapshot holds the settings of its own instant.
+  const { layout, settings } = shapeOf(state);
+  if (within.shape !== '' && within.shape !== (within.method === 'points' ? layout : settings)) {
+    throw new IntegrityError(
+      `Collection "${name}" was created anew, or its settings were changed, while it was being saved.`,
+      { remedy: 'Start the backup again when nobody changes the settings of collections.' },
+    );
+  }
   const aliases = aliasesOf(await listAliases(client, context.signal), name);
   const entry: ConfigEntry = {
     entry_version: 1,

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { EntryReader, IndexEntry } from '../../archive/types.ts';
 import { addTallies, MultisetDigest, type Tallies } from '../../digest.ts';
@@ -5,8 +6,15 @@ import { IntegrityError } from '../../errors.ts';
 import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
 import { readArchivedPoints } from './archived-points.ts';
 import type { QdrantClient } from './client.ts';
-import { comparableText, dropCollection, limitsOf, readCollection } from './collections.ts';
-import { type ArchivedCollection, readCollections } from './config-entry.ts';
+import {
+  comparableText,
+  dropCollection,
+  limitsOf,
+  readAgreement,
+  readCollection,
+  writeOrder,
+} from './collections.ts';
+import { type ArchivedCollection, type ConfigEntry, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
 import {
   createCollection,
@@ -17,14 +25,15 @@ import {
   settleCollection,
 } from './create.ts';
 import { NO_LIMITS } from './limits.ts';
+import { UPLOAD_BYTES_PER_SECOND } from './method.ts';
 import { pointsEntries, temporaryName } from './names.ts';
-import { countPoints } from './points.ts';
+import { countPoints, digestFirst } from './points.ts';
 import { countPeers } from './probe.ts';
-import { createSnapshot, removeSnapshots, snapshotPath, uploadSnapshot } from './snapshots.ts';
+import { createSnapshot, removeSnapshots, snapshotPath, uploadPath, uploadSnapshot } from './snapshots.ts';
 import { writePoints } from './write.ts';
 
-/** Bytes that a snapshot's upload is sure to move each second, for the question whether it still fits into this leg. */
-const UPLOAD_BYTES_PER_SECOND = 20 * 1024 ** 2;
+/** Bytes that a snapshot may have beyond the points' own: files of segments are allocated ahead. */
+const UPLOAD_OVERHEAD_BYTES = 32 * 1024 ** 2;
 
 const LoadCursor = z.object({
   /** Collection, in the order of readCollections. */
@@ -139,10 +148,28 @@ async function replaceBySnapshot(
     });
     await dropCollection(client, name, signal);
   }
-  await uploadSnapshot(client, name, file, context);
+  const loaded = async () => config !== undefined && (await hasContent(client, name, config, signal));
+  await uploadSnapshot(client, name, file, loaded, context);
   // A collection that is created by its snapshot gets the server's default where it had no strict mode itself.
   if (config && !config.view.strict_mode_config?.enabled) await disableStrictMode(client, name, signal);
   if (config) await reconcileIndexes(client, name, config.payload_indexes, { drop: true, signal });
+}
+
+/** Whether a collection has what the archive says of its points, as far as that is digested. */
+async function hasContent(
+  client: QdrantClient,
+  name: string,
+  { points }: ConfigEntry,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const state = await readCollection(client, name, signal);
+  if (!state || (await countPoints(client, name, undefined, signal)) !== points.count) return false;
+  const options = {
+    limit: limitsOf(state.view).read,
+    agreement: readAgreement(state.view),
+    signal,
+  };
+  return (await digestFirst(client, name, points.digested, options)).digest === points.digest;
 }
 
 async function loadPoints(job: CollectionLoad, cursor: LoadCursor): Promise<LoadStep> {
@@ -167,6 +194,7 @@ async function loadPoints(job: CollectionLoad, cursor: LoadCursor): Promise<Load
         options: created ? { mode: 'replace', onConflict: 'overwrite' } : options,
         filter: scope.filter ?? null,
         limits,
+        order: state ? writeOrder(state.view) : '',
         signal,
       },
     );
@@ -187,7 +215,7 @@ async function loadPoints(job: CollectionLoad, cursor: LoadCursor): Promise<Load
 
 /** Makes the collection that the points go to, where there is none, and returns its name. */
 async function prepare(
-  { client, scope, options, collection: { name }, context }: CollectionLoad,
+  { client, scope, archive, options, collection: { name, part }, context }: CollectionLoad,
   config: NonNullable<ArchivedCollection['config']>,
 ): Promise<string> {
   const { signal } = context;
@@ -208,6 +236,20 @@ async function prepare(
     await createCollection(client, name, config, signal);
     return name;
   }
+  let bytes = UPLOAD_OVERHEAD_BYTES;
+  for await (const { size } of pointsEntries(archive, part)) bytes += size;
+  if (!(await client.acceptsBody(uploadPath(name), bytes, signal))) {
+    context.log(
+      'The collection is removed before its points are loaded: a proxy refuses uploads of its size.',
+      {
+        collection: name,
+        bytes,
+      },
+    );
+    await dropCollection(client, name, signal);
+    await createCollection(client, name, config, signal);
+    return name;
+  }
   const beside = temporaryName(name, context.jobId);
   await dropCollection(client, beside, signal);
   await createCollection(client, beside, config, signal);
@@ -218,14 +260,20 @@ async function prepare(
 async function swapIn(job: CollectionLoad, beside: string): Promise<void> {
   const { client, context } = job;
   // The collection beside stays until `finish`: a repeat of this leg would need it again.
-  const snapshot = await createSnapshot(client, beside, context);
-  if (!snapshot.checksum) throw incomplete(beside, 0, 0);
-  await replaceBySnapshot(job, {
-    size: snapshot.size,
-    sha256: snapshot.checksum,
-    open: () => client.bytes(snapshotPath(beside, snapshot.name), 0, snapshot.size, context.signal),
-  });
   await removeSnapshots(client, context, beside);
+  const snapshot = await createSnapshot(client, beside, context);
+  const { signal } = context;
+  const open = () => client.bytes(snapshotPath(beside, snapshot.name), 0, snapshot.size, { signal });
+  // Object storage keeps no checksums: then what is read first stands for what is read next.
+  const sha256 = snapshot.checksum ?? (await digestOf(open()));
+  await replaceBySnapshot(job, { size: snapshot.size, sha256, open });
+  await removeSnapshots(client, context, beside);
+}
+
+async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of chunks) hash.update(chunk);
+  return hash.digest('hex');
 }
 
 function incomplete(name: string, found: number, expected: number): IntegrityError {

@@ -1,6 +1,11 @@
 import { InvalidInputError } from '../../errors.ts';
-import type { ConfigView } from './collections.ts';
+import { type ConfigView, denseVectors, vectorBytes } from './collections.ts';
 import type { QdrantScope } from './connection.ts';
+
+/** Bytes that a server is sure to write or to take of a snapshot each second. */
+export const UPLOAD_BYTES_PER_SECOND = 20 * 1024 ** 2;
+/** Seconds that one call may take: a Lambda function lives 15 minutes, and needs one for its own. */
+const CALL_SECONDS_MAX = 14 * 60;
 
 /**
  * Largest collection that is saved as a snapshot where we may choose, in estimated bytes. Loading a snapshot is one
@@ -11,13 +16,40 @@ const SNAPSHOT_BYTES_MAX = 8 * 1024 ** 3;
 /** Bytes of a collection's name with which the server can still make the names of its snapshot's files. */
 const SNAPSHOT_NAME_BYTES_MAX = 128;
 
+/** Types of vectors that come back as they were, or with a rounding that is known (see compare.ts). */
+const EXACT_TYPES = new Set(['float32', 'float16', 'uint8']);
+
+/** Bytes of a point in a snapshot beside its vectors and their links, where nobody knows. */
+const PAYLOAD_BYTES_GUESS = 1024;
+/** Bytes of one link of the vector index, and links of a point for each `m` (HNSW: twice in its lowest layer). */
+const LINK_BYTES = 4;
+const LINKS_PER_M = 2.5;
+const M_DEFAULT = 16;
+
+/** Bytes of a snapshot of a collection, roughly: vectors, the links of their index, and payload. */
+export function snapshotBytes(view: ConfigView, count: number): number {
+  const vectors = Object.keys(denseVectors(view)).length;
+  const m = view.hnsw_config?.m ?? M_DEFAULT;
+  return Math.ceil(
+    count * (vectorBytes(view) + vectors * m * LINKS_PER_M * LINK_BYTES + PAYLOAD_BYTES_GUESS),
+  );
+}
+
 /** What decides how a collection can be saved. */
 export interface MethodFacts {
   readonly view: ConfigView;
-  /** Estimated bytes of its points. */
+  /** Estimated bytes of a snapshot of it. */
   readonly bytes: number;
   /** Servers in the cluster. */
   readonly peers: number;
+}
+
+/** Whether points entries can hold a collection. */
+export function canBePoints(view: ConfigView): boolean {
+  const exact = Object.values(denseVectors(view)).every(
+    ({ datatype }) => datatype == null || EXACT_TYPES.has(datatype),
+  );
+  return exact && view.params.sharding_method !== 'custom';
 }
 
 /** How a collection is saved, and why. Throws InvalidInputError where the configuration asks for what can't be. */
@@ -34,6 +66,9 @@ export function chooseMethod(
         ? `its name is longer than ${SNAPSHOT_NAME_BYTES_MAX} bytes, too long for the file of a snapshot`
         : undefined;
   const custom = view.params.sharding_method === 'custom';
+  const unknown = Object.values(denseVectors(view)).find(
+    ({ datatype }) => datatype != null && !EXACT_TYPES.has(datatype),
+  );
   if (scope.method === 'snapshot' && against) {
     throw new InvalidInputError(`Collection "${collection}" can't be saved by snapshot: ${against}.`, {
       remedy: 'Set "method" to "auto" or "points" in the scope of the vectors.',
@@ -49,11 +84,28 @@ export function chooseMethod(
       },
     );
   }
+  if (points && unknown) {
+    throw new InvalidInputError(
+      `Collection "${collection}" has vectors of type "${unknown.datatype}", which a server may change when it takes them back as points${against ? `; and ${against}` : ''}.`,
+      { remedy: 'Set "method" to "snapshot" or "auto" in the scope of the vectors.' },
+    );
+  }
   if (scope.method === 'points') return { method: 'points', reason: 'the configuration asks for points' };
   if (against) return { method: 'points', reason: against };
+  const whole = custom || unknown !== undefined;
+  if ((scope.method === 'snapshot' || whole) && bytes > UPLOAD_BYTES_PER_SECOND * CALL_SECONDS_MAX) {
+    throw new InvalidInputError(
+      `Collection "${collection}" has about ${Math.ceil(bytes / 1024 ** 3)} GiB, more than a server is sure to write as a snapshot, or to load from one, within ${CALL_SECONDS_MAX / 60} minutes, which is as long as one call may take.`,
+      {
+        remedy: whole
+          ? 'Leave it out of the scope, and save it by the means of Qdrant itself: points can not hold it.'
+          : 'Set "method" to "points" (or "auto") in the scope of the vectors.',
+      },
+    );
+  }
   if (scope.method === 'snapshot')
     return { method: 'snapshot', reason: 'the configuration asks for snapshots' };
-  if (bytes > SNAPSHOT_BYTES_MAX && !custom) {
+  if (bytes > SNAPSHOT_BYTES_MAX && !whole) {
     return {
       method: 'points',
       reason: `it has about ${Math.ceil(bytes / 1024 ** 3)} GiB, too much to load a snapshot of it in one request`,

@@ -27,6 +27,8 @@ export interface ScrollOptions {
   /** JSON text of the id to start with; null for the beginning. */
   readonly from: string | null;
   readonly filter?: PointFilter | undefined;
+  /** How many replicas must agree: see `readAgreement`. */
+  readonly agreement?: string;
   /** Points in a page at most, where the collection's strict mode sets a limit. */
   readonly limit?: number;
   readonly signal: AbortSignal;
@@ -85,13 +87,13 @@ export async function* scroll(
 function fetchPoints(
   client: QdrantClient,
   collection: string,
-  { from, filter, signal }: ScrollOptions,
+  { from, filter, agreement = '', signal }: ScrollOptions,
   limit: number,
 ): Promise<string> {
   const parts = [`"limit":${limit}`, '"with_payload":true', '"with_vector":true'];
   if (from !== null) parts.push(`"offset":${from}`);
   if (filter) parts.push(`"filter":${filterJson(filter)}`);
-  return client.text('POST', collectionPath(collection, '/points/scroll'), {
+  return client.text('POST', collectionPath(collection, `/points/scroll${agreement}`), {
     body: `{${parts.join(',')}}`,
     signal,
   });

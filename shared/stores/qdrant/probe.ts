@@ -10,6 +10,7 @@ import {
   comparableText,
   denseVectors,
   limitsOf,
+  readAgreement,
   readCollection,
 } from './collections.ts';
 import type { QdrantScope } from './connection.ts';
@@ -77,6 +78,7 @@ export async function probeQdrant(
     const sample = await digestFirst(client, name, FENCE_POINTS, {
       filter: scope.filter,
       limit: limitsOf(state.view).read,
+      agreement: readAgreement(state.view),
       signal,
     });
     sampled ||= count > sample.points;
@@ -116,7 +118,7 @@ const GRPC_READS =
  * Qdrant keeps no such number for a collection. It can only make a backup look less quiet than it was. Undefined where
  * the key may not read it.
  */
-async function countWrites(client: QdrantClient, signal: AbortSignal): Promise<string | undefined> {
+export async function countWrites(client: QdrantClient, signal: AbortSignal): Promise<string | undefined> {
   const Responses = z
     .record(z.string(), z.record(z.string(), z.looseObject({ count: z.number() })))
     .optional();

@@ -15,12 +15,13 @@ import { QdrantNotFoundError, QdrantRefusedError } from './errors.ts';
 import { MARK, uploadName } from './names.ts';
 import { collectionPath, pathSegment } from './paths.ts';
 
-/** Milliseconds that a server may take to write a snapshot, or to load one. */
-export const SNAPSHOT_TIMEOUT_MS = 30 * 60_000;
-
 /** Milliseconds that a clean-up waits for a server that still writes a snapshot, and between two looks at it. */
 const UNTIL_WRITTEN_MS = 5 * 60_000;
 const POLL_MS = 500;
+/** Milliseconds beyond a leg's time that its last call may take: a Lambda function aborts 50 s after it (functions/step.ts). */
+const GRACE_MS = 40_000;
+/** Looks at a server that neither writes a snapshot nor lists it before it is taken for given up. */
+const IDLE_LOOKS_MAX = 6;
 /** How often the list of snapshots is asked for a checksum that the answer lacked. */
 const CHECKSUM_LOOKS_MAX = 4;
 
@@ -69,6 +70,19 @@ export async function listSnapshots(
   }
 }
 
+/** Milliseconds that one call may take, which nothing can interrupt: as long as the leg lasts. */
+function lastingMs(context: LegContext): number {
+  return Math.max(0, context.timeLeft()) + GRACE_MS;
+}
+
+/** Bytes of an upload beside its file. */
+export const UPLOAD_FRAME_BYTES = 1024;
+
+/** Path by which snapshots are uploaded. */
+export function uploadPath(collection: string): string {
+  return collectionPath(collection, '/snapshots/upload?priority=snapshot&wait=true');
+}
+
 /** Path of a snapshot's file. */
 export function snapshotPath(collection: string, name: string): string {
   return collectionPath(collection, `/snapshots/${pathSegment(name)}`);
@@ -81,8 +95,6 @@ export async function createSnapshot(
   context: LegContext,
 ): Promise<Snapshot> {
   const { signal } = context;
-  // What an attempt of this job left behind that was cut off.
-  await removeSnapshots(client, context, collection);
   const before = await listSnapshots(client, collection, signal);
   const newest =
     before
@@ -92,12 +104,7 @@ export async function createSnapshot(
   const prefix = markPrefix(context.jobId, collection);
   const mark = `${prefix}after.${newest}`;
   await changeAliases(client, [{ create_alias: { collection_name: collection, alias_name: mark } }], signal);
-  const result = await client.call('POST', collectionPath(collection, '/snapshots?wait=true'), {
-    signal,
-    timeoutMs: SNAPSHOT_TIMEOUT_MS,
-    repeat: false,
-  });
-  const snapshot = Snapshot.parse(result);
+  const snapshot = await write(client, collection, before, newest, context);
   if (timeOf(snapshot.name) === '0') {
     throw new QdrantRefusedError(
       `Qdrant named a snapshot of collection "${collection}" in a way that we do not know: ${snapshot.name}.`,
@@ -122,6 +129,47 @@ export async function createSnapshot(
   return snapshot.checksum ? snapshot : withChecksum(client, collection, snapshot, signal);
 }
 
+/**
+ * One call that waits for the snapshot. A proxy may give up waiting before the server does: then the snapshot is looked
+ * for as long as the server is at work. Throws UnavailableError where none comes to be, or the time is up.
+ */
+async function write(
+  client: QdrantClient,
+  collection: string,
+  before: readonly Snapshot[],
+  newest: string,
+  context: LegContext,
+): Promise<Snapshot> {
+  const { signal } = context;
+  try {
+    const result = await client.call('POST', collectionPath(collection, '/snapshots?wait=true'), {
+      signal,
+      timeoutMs: lastingMs(context),
+      repeat: false,
+    });
+    return Snapshot.parse(result);
+  } catch (error) {
+    if (signal.aborted || !(error instanceof UnavailableError)) throw error;
+    context.log('Nobody waited for a snapshot to its end: looking for it on the server.', {
+      collection,
+      error: describeError(error),
+    });
+    const known = new Set(before.map(({ name }) => name));
+    const end = Date.now() + lastingMs(context);
+    for (let idle = 0; idle < IDLE_LOOKS_MAX && Date.now() < end; ) {
+      const writing = await isWriting(client, collection, signal);
+      const [found, another] = (await listSnapshots(client, collection, signal)).filter(
+        ({ name }) => !known.has(name) && timeOf(name) > newest,
+      );
+      // The file is listed while it grows; its checksum is written last. Two of them could both be ours.
+      if (found && !another && !writing && (found.checksum || idle > 0)) return found;
+      idle = writing ? 0 : idle + 1;
+      await sleep(POLL_MS, undefined, { signal });
+    }
+    throw error;
+  }
+}
+
 /** Looks up the checksum that the answer lacked. A server that has none does not get one by it. */
 async function withChecksum(
   client: QdrantClient,
@@ -140,18 +188,21 @@ async function withChecksum(
 
 /**
  * Removes the snapshots that this job had made, of one collection or of all, with their marks. Idempotent. Snapshots
- * of others stay: where a crash left several that could be ours, none is touched and the log names them.
+ * of others stay: where a crash left several that could be ours, none is touched and the log names them. Says whether an
+ * attempt was among them that was cut off before its snapshot was there.
  */
 export async function removeSnapshots(
   client: QdrantClient,
   context: LegContext,
   collection?: string,
-): Promise<void> {
+): Promise<{ unfinished: boolean }> {
+  let unfinished = false;
   const prefix = markPrefix(context.jobId, collection);
   const marks = (await listAliases(client, context.signal)).filter(({ alias }) => alias.startsWith(prefix));
   for (const mark of marks) {
     const [, state, time = '0'] = /\.(is|after)\.([0-9-]+)$/.exec(mark.alias) ?? [];
-    // The server goes on writing when nobody waits for its answer any more.
+    // The server continues to write when nobody waits for its answer any more.
+    unfinished ||= state !== 'is';
     if (state !== 'is') await untilWritten(client, mark.collection, context);
     const snapshots = await listSnapshots(client, mark.collection, context.signal);
     const ours = snapshots.filter(({ name }) =>
@@ -168,11 +219,20 @@ export async function removeSnapshots(
     const actions: AliasAction[] = [{ delete_alias: { alias_name: mark.alias } }];
     await changeAliases(client, actions, context.signal);
   }
+  return { unfinished };
 }
 
 const Running = z.looseObject({
   collections: z.looseObject({
-    snapshots: z.array(z.looseObject({ id: z.string(), running_snapshots: z.number() })).optional(),
+    snapshots: z
+      .array(
+        z.looseObject({
+          id: z.string(),
+          running_snapshots: z.number(),
+          running_snapshot_recovery: z.number().optional(),
+        }),
+      )
+      .optional(),
   }),
 });
 
@@ -190,41 +250,81 @@ async function untilWritten(client: QdrantClient, collection: string, context: L
 }
 
 async function isWriting(client: QdrantClient, collection: string, signal: AbortSignal): Promise<boolean> {
+  return (await running(client, collection, signal)).running_snapshots > 0;
+}
+
+async function isRecovering(client: QdrantClient, collection: string, signal: AbortSignal): Promise<boolean> {
+  return ((await running(client, collection, signal)).running_snapshot_recovery ?? 0) > 0;
+}
+
+/** What the server does with snapshots of a collection right now. */
+async function running(
+  client: QdrantClient,
+  collection: string,
+  signal: AbortSignal,
+): Promise<{ running_snapshots: number; running_snapshot_recovery?: number | undefined }> {
+  const nothing = { running_snapshots: 0 };
   let result: unknown;
   try {
     result = await client.call('GET', '/telemetry?details_level=2', { signal });
   } catch (error) {
     // A key that may take snapshots, but may not read this: then nobody can tell.
-    if (error instanceof AccessDeniedError) return false;
+    if (error instanceof AccessDeniedError) return nothing;
     throw error;
   }
-  const running = Running.safeParse(result).data?.collections.snapshots ?? [];
-  return running.some(({ id, running_snapshots }) => id === collection && running_snapshots > 0);
+  const all = Running.safeParse(result).data?.collections.snapshots ?? [];
+  return all.find(({ id }) => id === collection) ?? nothing;
 }
 
 /**
  * Loads a snapshot of ours over a collection, or makes the collection from it. The server answers when readers see the
- * new content; the file that it keeps of every upload is removed, also where it refused the content.
+ * new content; the file that it keeps of every upload is removed, also where it refused the content. Where a proxy gave
+ * up waiting, the server is waited for.
+ *
+ * @param loaded whether the collection has the content of the file
  */
 export async function uploadSnapshot(
   client: QdrantClient,
   collection: string,
   file: { size: number; sha256: string; open: () => AsyncIterable<Uint8Array> },
+  loaded: () => Promise<boolean>,
   context: LegContext,
 ): Promise<void> {
   const name = uploadName(context.jobId);
-  const query = `priority=snapshot&wait=true&checksum=${file.sha256}`;
   try {
     await client.upload(
-      collectionPath(collection, `/snapshots/upload?${query}`),
+      `${uploadPath(collection)}&checksum=${file.sha256}`,
       { name, size: file.size, open: file.open },
-      { timeoutMs: SNAPSHOT_TIMEOUT_MS, signal: context.signal },
+      { timeoutMs: lastingMs(context), signal: context.signal },
     );
   } catch (error) {
+    const waits = error instanceof UnavailableError && !context.signal.aborted;
+    if (waits && (await isLoaded(client, collection, loaded, context))) {
+      await removeSnapshot(client, collection, name, context.signal);
+      return;
+    }
     if (!context.signal.aborted) await discardRefused(client, collection, name, context);
     throw error;
   }
   await removeSnapshot(client, collection, name, context.signal);
+}
+
+/** Waits while the server loads a snapshot that nobody waits for any more, and says whether its content is there. */
+async function isLoaded(
+  client: QdrantClient,
+  collection: string,
+  loaded: () => Promise<boolean>,
+  context: LegContext,
+): Promise<boolean> {
+  const end = Date.now() + lastingMs(context);
+  for (let idle = 0; Date.now() < end; ) {
+    const busy = await isRecovering(client, collection, context.signal);
+    if (!busy && (await loaded())) return true;
+    idle = busy ? 0 : idle + 1;
+    if (idle === IDLE_LOOKS_MAX) return false;
+    await sleep(POLL_MS, undefined, { signal: context.signal });
+  }
+  return false;
 }
 
 /** After a failed upload. The failure itself matters more than what it left, so this one only tells. */

@@ -5,8 +5,15 @@ import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { readArchivedPoints } from './archived-points.ts';
 import type { QdrantClient } from './client.ts';
-import { aliasesOf, limitsOf, listAliases, readCollection, vectorLayout } from './collections.ts';
-import { compareIndexes, compareSettings, roundedVectors, samePoint } from './compare.ts';
+import {
+  aliasesOf,
+  limitsOf,
+  listAliases,
+  readAgreement,
+  readCollection,
+  vectorLayout,
+} from './collections.ts';
+import { changedVectors, compareIndexes, compareSettings, samePoint, UNCHANGED } from './compare.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
 import { foreignAliases, ownedCollections, unknownSettings } from './create.ts';
@@ -179,7 +186,11 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
 
   const count = await countPoints(client, name, undefined, signal);
   const { points } = config;
-  const read = await digestFirst(client, name, points.digested, { limit: limitsOf(state.view).read, signal });
+  const read = await digestFirst(client, name, points.digested, {
+    limit: limitsOf(state.view).read,
+    agreement: readAgreement(state.view),
+    signal,
+  });
   findings.tally(`points:${name}`, count, read.digest);
   if (count !== points.count) {
     findings.add(
@@ -213,7 +224,7 @@ async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<
   const { name, part, config } = job.collection;
   const state = await readCollection(client, name, context.signal);
   const merge = options.mode === 'merge';
-  const rounded = roundedVectors((state ?? config)?.view ?? { params: {}, optimizer_config: {} });
+  const changed = state ? changedVectors(state.view) : UNCHANGED;
   const digest = new MultisetDigest();
   let count = 0;
   const take = (point: PointText) => {
@@ -227,6 +238,7 @@ async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<
           from: cursor.next === '' ? null : cursor.next,
           filter: scope.filter,
           limit: limitsOf(state.view).read,
+          agreement: readAgreement(state.view),
           signal: context.signal,
         }),
   );
@@ -258,7 +270,7 @@ async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<
         onServer.step();
         // What was there before a merge may be different where the operator said to keep it.
         if (merge && options.onConflict === 'keep') continue;
-        if (!samePoint(archived, present, rounded)) {
+        if (!samePoint(archived, present, changed)) {
           findings.add(`point ${archived.id} of collection ${name}`, 'has other vectors or another payload');
         }
       }

@@ -20,6 +20,8 @@ export interface WriteOptions {
   readonly filter: PointFilter | null;
   /** What the collection's strict mode allows of one request. */
   readonly limits: RequestLimits;
+  /** Further query of the request: see `writeOrder`. */
+  readonly order: string;
   readonly signal: AbortSignal;
 }
 
@@ -32,7 +34,7 @@ export async function writePoints(
   client: QdrantClient,
   collection: string,
   points: AsyncIterable<PointText>,
-  { options, filter, limits, signal }: WriteOptions,
+  { options, filter, limits, order, signal }: WriteOptions,
 ): Promise<Tally> {
   const digest = new MultisetDigest();
   let count = 0;
@@ -45,7 +47,7 @@ export async function writePoints(
         : batch;
     if (wanted.length === 0) return;
     const body = `{"points":[${wanted.map(({ raw }) => raw).join(',')}]}`;
-    await client.call('PUT', collectionPath(collection, '/points?wait=true'), { body, signal });
+    await client.call('PUT', collectionPath(collection, `/points?wait=true${order}`), { body, signal });
   };
   try {
     for await (const batch of batches(points, Math.min(BATCH_POINTS, limits.write))) {

@@ -1,7 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { createServer as createHttpServer, request } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  request,
+  type ServerResponse,
+} from 'node:http';
 import { connect, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -186,6 +191,8 @@ export async function startMeddler(
   target: Server,
   before: (method: string, path: string) => Promise<void>,
   rewrite?: (method: string, path: string, answer: string) => string,
+  /** Status of answers that were rewritten, in place of the server's. */
+  status?: number,
 ): Promise<{ url: string; stop: () => Promise<void> }> {
   const { hostname, port } = new URL(target.url);
   let stopped = false;
@@ -202,8 +209,9 @@ export async function startMeddler(
       }
       const { 'content-length': _, 'transfer-encoding': __, ...rest } = answer.headers;
       void text(answer).then((body) => {
-        outgoing.writeHead(answer.statusCode ?? 500, rest);
-        outgoing.end(rewrite(method, path, body));
+        const other = rewrite(method, path, body);
+        outgoing.writeHead((other === body ? undefined : status) ?? answer.statusCode ?? 500, rest);
+        outgoing.end(other);
       });
     });
     call.on('error', () => outgoing.destroy());
@@ -218,6 +226,67 @@ export async function startMeddler(
         stopped = true;
         server.close(() => resolve());
         server.closeAllConnections();
+      }),
+  };
+}
+
+/**
+ * A gateway as stands before servers in practice: it may limit the bytes of a request (413), drop the Range header, and
+ * give up waiting for an answer (504) while the server continues.
+ */
+export async function startGateway(
+  target: Server,
+  {
+    bytesMax = Number.POSITIVE_INFINITY,
+    dropsRange = false,
+    givesUp = () => false,
+  }: {
+    bytesMax?: number;
+    dropsRange?: boolean;
+    /** Whether to answer 504 to this request, once it was handed on as a whole. */
+    givesUp?: (method: string, path: string) => boolean;
+  },
+): Promise<{ url: string; seen: string[]; stop: () => Promise<void> }> {
+  const { hostname, port } = new URL(target.url);
+  const seen: string[] = [];
+  const handle = (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    const { method = '', url: path = '', headers } = incoming;
+    const length = Number(headers['content-length'] ?? 0);
+    if (length > bytesMax) {
+      seen.push(`413 ${method} ${path}`);
+      outgoing.writeHead(413, { connection: 'close' }).end('<html>413 Request Entity Too Large</html>');
+      return;
+    }
+    if (headers.expect !== undefined) outgoing.writeContinue();
+    const { range, expect: _, ...others } = headers;
+    const kept = range === undefined || dropsRange ? others : { ...others, range };
+    const call = request({ hostname, port, method, path, headers: kept }, (answer) => {
+      if (outgoing.headersSent) {
+        answer.resume();
+        return;
+      }
+      outgoing.writeHead(answer.statusCode ?? 500, answer.headers);
+      answer.pipe(outgoing);
+    });
+    call.on('error', () => outgoing.destroy());
+    incoming.pipe(call);
+    if (!givesUp(method, path)) return;
+    call.on('finish', () => {
+      seen.push(`504 ${method} ${path}`);
+      outgoing.writeHead(504).end('<html>504 Gateway Time-out</html>');
+    });
+  };
+  const gateway = createHttpServer(handle);
+  gateway.on('checkContinue', handle);
+  await new Promise<void>((resolve) => gateway.listen(0, '127.0.0.1', resolve));
+  const address = gateway.address();
+  return {
+    url: `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`,
+    seen,
+    stop: () =>
+      new Promise((resolve) => {
+        gateway.close(() => resolve());
+        gateway.closeAllConnections();
       }),
   };
 }
