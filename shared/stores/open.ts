@@ -3,7 +3,7 @@ import type { Json } from '../archive/types.ts';
 import { findTarget, type NgbakConfig } from '../config.ts';
 import { InvalidInputError } from '../errors.ts';
 import { parseInput } from '../input.ts';
-import { profileScopes } from '../profiles/profiles.ts';
+import { findProfile, isCollectionOf, profileScopes } from '../profiles/profiles.ts';
 import { loadSecret } from '../secrets.ts';
 import { configAdapter } from './config/adapter.ts';
 import type { Store, StoreAdapter, StoreName } from './port.ts';
@@ -83,7 +83,17 @@ export async function openStore(
   const scope =
     other === undefined ? configured : parseInput(adapter.Scope, other, `The scope of ${targetName}/${name}`);
   const connection = await loadSecret(secret, adapter.Connection, `${targetName}/${name}`);
-  return adapter.create(connection, scope, { target: targetName });
+  const { references } = findProfile(findTarget(config, targetName).profile);
+  return adapter.create(connection, scope, {
+    target: targetName,
+    referenceFields: (thing) => [
+      ...new Set(
+        references
+          .filter(({ from }) => from.store === name && isCollectionOf(thing, from.thing))
+          .map(({ from }) => from.field),
+      ),
+    ],
+  });
 }
 
 /** Opens a store, hands it to `work`, and closes it whatever happens. */

@@ -219,6 +219,8 @@ export interface Route<Scope = unknown> {
 export interface StoreDependencies {
   /** Name of the target in configuration, for messages. */
   readonly target: string;
+  /** Fields of a thing's records that refer to other stores, by the target's profile; for what only the server can read. */
+  referenceFields?(thing: string): readonly string[];
 }
 
 /**

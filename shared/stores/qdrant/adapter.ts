@@ -49,14 +49,16 @@ export class QdrantStore implements Store {
   readonly #client: QdrantClient;
   readonly #scope: QdrantScope;
   readonly #limits: ExportLimits | undefined;
+  readonly #referenceFields: StoreDependencies['referenceFields'];
 
   constructor(
     connection: QdrantConnection,
     scope: QdrantScope,
-    { target }: StoreDependencies,
+    { target, referenceFields }: StoreDependencies,
     limits?: ExportLimits,
   ) {
     this.#limits = limits;
+    this.#referenceFields = referenceFields;
     this.#client = new QdrantClient(connection, target);
     this.#scope = scope;
   }
@@ -75,7 +77,10 @@ export class QdrantStore implements Store {
 
   async *export(shard: Shard, cursor: Cursor | null, context: LegContext): AsyncGenerator<ExportStep> {
     const version = await readVersion(this.#client, context.signal);
-    yield* exportQdrant(this.#client, this.#scope, version, shard, cursor, context, this.#limits);
+    yield* exportQdrant(this.#client, this.#scope, version, shard, cursor, context, {
+      limits: this.#limits,
+      referenceFields: this.#referenceFields,
+    });
   }
 
   cleanup(context: LegContext): Promise<void> {

@@ -39,6 +39,10 @@ const ConfigEntryView = z.looseObject({
   /** Number of points entries; 0 for a snapshot. */
   chunks: Count,
   snapshot: z.looseObject({ size: Count, sha256: Sha256 }).nullable(),
+  /** Of a snapshot: which fields of payloads are beside it in entries of their own, and in how many. */
+  references: z
+    .looseObject({ fields: z.array(z.string().min(1).max(255)).max(100), chunks: Count })
+    .optional(),
   /** Never in an archive: set while points get other ids on their way, which are then in order within entries only. */
   rewritten_ids: z.boolean().optional(),
 });

@@ -7,7 +7,7 @@ import { wholeEntry } from '../../archive/whole-entry.ts';
 import { MultisetDigest, type Tallies } from '../../digest.ts';
 import { describeError, IntegrityError, InvalidInputError, UnavailableError } from '../../errors.ts';
 import { LineChunk } from '../line-chunk.ts';
-import type { Cursor, ExportStep, LegContext, Shard, StoreProbe } from '../port.ts';
+import type { Cursor, ExportStep, LegContext, Shard, StoreDependencies, StoreProbe } from '../port.ts';
 import type { StoreWarning } from '../warning.ts';
 import type { QdrantClient } from './client.ts';
 import {
@@ -25,7 +25,7 @@ import type { QdrantScope } from './connection.ts';
 import { defaultOnDisk, leavesOnDiskOpen } from './create.ts';
 import { QdrantRefusedError } from './errors.ts';
 import { canBePoints, chooseMethod, snapshotBytes } from './method.ts';
-import { configEntryName, pointsEntryName, snapshotEntryName } from './names.ts';
+import { configEntryName, pointsEntryName, referencesEntryName, snapshotEntryName } from './names.ts';
 import { compareIds } from './point-text.ts';
 import { countPoints, digestFirst, scroll } from './points.ts';
 import { countPeers, countWrites } from './probe.ts';
@@ -92,6 +92,10 @@ const ExportCursor = z.object({
         offset: z.number(),
         sha256: z.string(),
         points: Points,
+        /** Entries of references so far, and JSON text of the next point; null where all are out. */
+        references: z
+          .object({ next: z.string().nullable(), chunks: z.number() })
+          .default({ next: '', chunks: 0 }),
       }),
     ])
     .nullable(),
@@ -171,7 +175,10 @@ export async function* exportQdrant(
   shard: Shard,
   from: Cursor | null,
   context: LegContext,
-  limits: ExportLimits = EXPORT_LIMITS,
+  {
+    limits = EXPORT_LIMITS,
+    referenceFields = () => [],
+  }: { limits?: ExportLimits | undefined; referenceFields?: StoreDependencies['referenceFields'] } = {},
 ): AsyncGenerator<ExportStep> {
   const { collections } = ShardParams.parse(shard.params);
   const start: ExportCursor = from === null ? { at: 0, within: null } : ExportCursor.parse(from);
@@ -180,7 +187,8 @@ export async function* exportQdrant(
     const after: Cursor | null = at + 1 < collections.length ? { at: at + 1, within: null } : null;
     const state = await readCollection(client, name, context.signal);
     if (!state) throw deleted(name);
-    const job: CollectionExport = { client, scope, version, name, state, context, limits };
+    const fields = referenceFields(name);
+    const job: CollectionExport = { client, scope, version, name, state, fields, context, limits };
     const resumed = at === start.at ? start.within : null;
     const within = resumed ?? (await begin(job));
     const steps = within.method === 'points' ? exportPoints(job, within) : exportSnapshot(job, within);
@@ -188,6 +196,12 @@ export async function* exportQdrant(
     for await (const { within: next, ...step } of steps) {
       last = next;
       yield { ...step, next: { at, within: next } };
+    }
+    if (last.method === 'snapshot' && job.fields.length > 0) {
+      for await (const { within: next, ...step } of exportReferences(job, last)) {
+        last = next;
+        yield { ...step, next: { at, within: next } };
+      }
     }
     yield { ...(await exportConfig(job, last)), next: after };
     // A repeat of this leg would need the snapshot of an earlier one again: those stay until the job's clean-up.
@@ -201,6 +215,8 @@ interface CollectionExport {
   readonly version: string;
   readonly name: string;
   readonly state: CollectionState;
+  /** Fields of payloads that refer to other stores. */
+  readonly fields: readonly string[];
   readonly context: LegContext;
   readonly limits: ExportLimits;
 }
@@ -275,6 +291,7 @@ async function begin(job: CollectionExport): Promise<Within> {
         snapshot: { name: snapshot.name, size: snapshot.size, checksum: snapshot.checksum ?? null },
         offset: 0,
         sha256: '',
+        references: { next: '', chunks: 0 },
         points: { count: after.count, digest: after.digest, digested: after.digested },
       };
     }
@@ -452,6 +469,31 @@ async function* exportSnapshot(
   }
 }
 
+/** What a snapshot's points refer to by their payloads, which only the server could read out of it. */
+async function* exportReferences(
+  { client, name, state, fields, context, limits }: CollectionExport,
+  from: SnapshotProgress,
+): AsyncGenerator<CollectionStep & { within: SnapshotProgress }> {
+  const { next: start } = from.references;
+  if (start === null) return;
+  let { chunks } = from.references;
+  const chunk = new LineChunk(limits.chunkBytes + ROOM_BEYOND_FULL);
+  const pages = scroll(client, name, {
+    from: start === '' ? null : start,
+    fields,
+    limit: limitsOf(state.view).read,
+    agreement: readAgreement(state.view),
+    signal: context.signal,
+  });
+  for await (const { points, next } of pages) {
+    for (const { raw: line, canonical } of points) chunk.add({ line, canonical });
+    if (chunk.count === 0 || (next !== null && chunk.bytes < limits.chunkBytes)) continue;
+    const within = { ...from, references: { next, chunks: ++chunks } };
+    yield { piece: chunk.piece(referencesEntryName(name, chunks)), tallies: {}, within };
+    chunk.clear();
+  }
+}
+
 function unreachable(name: string, offset: number): QdrantRefusedError {
   return new QdrantRefusedError(
     `The snapshot of collection "${name}" can only be read from its beginning, and one step has no time to get to byte ${offset}.`,
@@ -478,7 +520,7 @@ function checkSnapshot(
 }
 
 async function exportConfig(
-  { client, scope, version, name, context }: CollectionExport,
+  { client, scope, version, name, fields, context }: CollectionExport,
   within: Within,
 ): Promise<Pick<ExportStep, 'piece' | 'tallies'>> {
   const state = await readCollection(client, name, context.signal);
@@ -505,6 +547,9 @@ async function exportConfig(
     snapshot: within.method === 'snapshot' ? { size: within.snapshot.size, sha256: within.sha256 } : null,
     config: state.config,
     payload_indexes: state.indexes,
+    ...(within.method === 'snapshot' && fields.length > 0
+      ? { references: { fields: [...fields], chunks: within.references.chunks } }
+      : {}),
   };
   // A collection without points has no other entry that could tell its tally.
   const tallies: Tallies =

@@ -59,6 +59,24 @@ export async function* pointsEntries(archive: EntryReader, part: string): AsyncG
   }
 }
 
+/** A folder of its own, which versions that do not know it leave unread (docs/format.md, "Versions"). */
+function referencesPrefix(part: string): string {
+  return `references/${FOLDER}${part}.references-`;
+}
+
+/** The entries that hold the references of one collection's snapshot, in order. */
+export async function* referencesEntries(archive: EntryReader, part: string): AsyncGenerator<IndexEntry> {
+  const prefix = referencesPrefix(part);
+  for await (const entry of archive.entries(prefix)) {
+    if (/^\d{5,10}\.jsonl$/.test(entry.name.slice(prefix.length))) yield entry;
+  }
+}
+
+/** Name of the entry that holds the `number`th run of a snapshot's references, from 1. */
+export function referencesEntryName(collection: string, number: number): string {
+  return `${referencesPrefix(entryPart(collection))}${String(number).padStart(5, '0')}.jsonl`;
+}
+
 /** Name under which a restore builds a collection beside the one that readers use. */
 export function temporaryName(collection: string, jobId: string): string {
   const hash = createHash('sha256').update(collection).digest('hex').slice(0, 16);

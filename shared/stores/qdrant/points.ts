@@ -27,6 +27,8 @@ export interface ScrollOptions {
   /** JSON text of the id to start with; null for the beginning. */
   readonly from: string | null;
   readonly filter?: PointFilter | undefined;
+  /** Only these fields of the payload, and no vectors. */
+  readonly fields?: readonly string[];
   /** How many replicas must agree: see `readAgreement`. */
   readonly agreement?: string;
   /** Points in a page at most, where the collection's strict mode sets a limit. */
@@ -87,10 +89,14 @@ export async function* scroll(
 function fetchPoints(
   client: QdrantClient,
   collection: string,
-  { from, filter, agreement = '', signal }: ScrollOptions,
+  { from, filter, fields, agreement = '', signal }: ScrollOptions,
   limit: number,
 ): Promise<string> {
-  const parts = [`"limit":${limit}`, '"with_payload":true', '"with_vector":true'];
+  const parts = [
+    `"limit":${limit}`,
+    `"with_payload":${fields ? JSON.stringify(fields) : 'true'}`,
+    `"with_vector":${!fields}`,
+  ];
   if (from !== null) parts.push(`"offset":${from}`);
   if (filter) parts.push(`"filter":${filterJson(filter)}`);
   return client.text('POST', collectionPath(collection, `/points/scroll${agreement}`), {

@@ -1,14 +1,14 @@
 import type { EntryReader } from '../../archive/types.ts';
 import { readArchivedPoints } from './archived-points.ts';
-import { readCollections } from './config-entry.ts';
-import { pointsEntries } from './names.ts';
+import { type ArchivedCollection, readCollections } from './config-entry.ts';
+import { pointsEntries, referencesEntries } from './names.ts';
 
 /** Points whose values are handed on together. */
 const RUN_POINTS = 1000;
 
 /**
  * The texts that points of the archive's collections have at a key of their payload, in runs. Undefined where one of
- * the collections is a snapshot, which only the server can read.
+ * the collections is a snapshot, which only the server can read, and its references are not beside it.
  */
 export async function vectorValues(
   archive: EntryReader,
@@ -16,10 +16,13 @@ export async function vectorValues(
   field: string,
 ): Promise<AsyncIterable<readonly string[]> | undefined> {
   const collections = (await readCollections(archive)).filter(({ name }) => isThing(name));
-  if (collections.some(({ snapshot }) => snapshot)) return undefined;
+  for (const collection of collections) {
+    if (collection.snapshot && !(await hasReferences(archive, collection, field))) return undefined;
+  }
   return (async function* () {
-    for (const { part } of collections) {
-      for await (const entry of pointsEntries(archive, part)) {
+    for (const { part, snapshot } of collections) {
+      const entries = snapshot ? referencesEntries(archive, part) : pointsEntries(archive, part);
+      for await (const entry of entries) {
         let run: string[] = [];
         for await (const { raw } of readArchivedPoints(archive, entry, null)) {
           const { payload } = JSON.parse(raw) as { payload?: Record<string, unknown> | null };
@@ -34,4 +37,16 @@ export async function vectorValues(
       }
     }
   })();
+}
+
+/** Whether the references of a snapshot are beside it: archives from before have none, and views under other names. */
+async function hasReferences(
+  archive: EntryReader,
+  { part, config }: ArchivedCollection,
+  field: string,
+): Promise<boolean> {
+  if (!config?.references?.fields.includes(field)) return false;
+  let chunks = 0;
+  for await (const _entry of referencesEntries(archive, part)) chunks++;
+  return chunks === config.references.chunks;
 }
