@@ -15,10 +15,10 @@ import {
   type StoreProbe,
   type VerifyLeg,
 } from '../port.ts';
-import type { StoreWarning } from '../warning.ts';
+import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { FilesConnection, FilesScope, isIncluded, openFolder } from './connection.ts';
 import { exportFiles } from './export.ts';
-import type { FileInfo, Folder } from './folder.ts';
+import type { Folder, Listing } from './folder.ts';
 import { clearFiles, filesOf, loadFiles, requireNoConflicts, verifyFiles } from './restore.ts';
 import { narrowFiles, routeFiles, viewFiles } from './view.ts';
 
@@ -57,8 +57,8 @@ class FilesStore implements Store {
     this.#scope = scope;
   }
 
-  async #list(): Promise<{ files: FileInfo[]; folders: number; leftOut: number }> {
-    const { files, folders } = await this.#folder.list();
+  async #list(): Promise<Listing & { leftOut: readonly string[] }> {
+    const { files, folders, others } = await this.#folder.list();
     const included = files.filter(({ name }) => isIncluded(name, this.#scope));
     if (included.length > FILES_MAX) {
       throw new NgbakError(
@@ -68,30 +68,24 @@ class FilesStore implements Store {
         },
       );
     }
-    return { files: included, folders, leftOut: files.length - included.length };
+    const leftOut = files.filter(({ name }) => !isIncluded(name, this.#scope)).map(({ name }) => name);
+    return { files: included, folders, others, leftOut };
   }
 
   async probe(context: LegContext): Promise<StoreProbe> {
     context.signal.throwIfAborted();
-    const { files, folders, leftOut } = await this.#list();
+    const { files, folders, others, leftOut } = await this.#list();
     const digest = createHash('sha256');
     for (const { name, version } of files) digest.update(JSON.stringify([name, version]));
     const bytes = files.reduce((sum, { size }) => sum + size, 0);
     const warnings: StoreWarning[] = [];
-    if (folders > 0) {
-      warnings.push({
-        code: 'subfolders-left-out',
-        text: `Subfolders of ${this.#folder.name} are left out.`,
-        count: folders,
-      });
-    }
-    if (leftOut > 0) {
-      warnings.push({
-        code: 'files-left-out',
-        text: `Files of ${this.#folder.name} are left out by "include".`,
-        count: leftOut,
-      });
-    }
+    const leaveOut = (code: string, text: string, names: readonly string[]) => {
+      if (names.length === 0) return;
+      warnings.push({ code, text, count: names.length, samples: names.slice(0, WARNING_SAMPLES_MAX) });
+    };
+    leaveOut('subfolders-left-out', `Subfolders of ${this.#folder.name} are left out.`, folders);
+    leaveOut('links-left-out', `Links and special files of ${this.#folder.name} are left out.`, others);
+    leaveOut('files-left-out', `Files of ${this.#folder.name} are left out by "include".`, leftOut);
     return {
       kind: 'files',
       version: '1',

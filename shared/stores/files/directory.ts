@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import type { Stats } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import { constants, type FileHandle, link, open, opendir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, FileChangedError, folderError } from './errors.ts';
-import type { FileInfo, Folder } from './folder.ts';
+import type { FileInfo, Folder, Listing } from './folder.ts';
 
 /** Bytes read in one go. */
 const READ_BYTES = 1024 ** 2;
@@ -21,12 +21,14 @@ export class Directory implements Folder {
     this.name = `Folder ${path} of target "${target}"`;
   }
 
-  async list(): Promise<{ files: FileInfo[]; folders: number }> {
+  async list(): Promise<Listing> {
     const files: FileInfo[] = [];
-    let folders = 0;
+    const folders: string[] = [];
+    const others: string[] = [];
     try {
       for await (const entry of await opendir(this.#path)) {
-        if (entry.isDirectory()) folders++;
+        if (entry.isDirectory()) folders.push(entry.name);
+        else if (!entry.isFile()) others.push(entry.name);
         if (!entry.isFile() || entry.name.startsWith(TEMPORARY)) continue;
         const info = await this.stat(entry.name);
         if (info) files.push(info);
@@ -34,12 +36,13 @@ export class Directory implements Folder {
     } catch (error) {
       throw folderError(this.name, 'listing it', error);
     }
-    return { files: files.sort((left, right) => (left.name < right.name ? -1 : 1)), folders };
+    files.sort((left, right) => (left.name < right.name ? -1 : 1));
+    return { files, folders: folders.sort(), others: others.sort() };
   }
 
   async stat(name: string): Promise<FileInfo | undefined> {
     try {
-      return infoOf(name, await stat(join(this.#path, name)));
+      return infoOf(name, await stat(join(this.#path, name), { bigint: true }));
     } catch (error) {
       if (isAbsent(error)) return undefined;
       throw folderError(this.name, `looking at "${name}"`, error);
@@ -50,7 +53,7 @@ export class Directory implements Folder {
     let handle: FileHandle | undefined;
     try {
       handle = await open(join(this.#path, file.name), constants.O_RDONLY | constants.O_NOFOLLOW);
-      if (infoOf(file.name, await handle.stat()).version !== file.version)
+      if (infoOf(file.name, await handle.stat({ bigint: true })).version !== file.version)
         throw new FileChangedError(this.name, file.name);
       for (let at = 0; at < length; ) {
         const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, length - at));
@@ -60,7 +63,7 @@ export class Directory implements Folder {
         yield buffer.subarray(0, bytesRead);
       }
       // A writer that replaces the file leaves what we have opened as it was; one that writes into it is seen here.
-      if (infoOf(file.name, await handle.stat()).version !== file.version)
+      if (infoOf(file.name, await handle.stat({ bigint: true })).version !== file.version)
         throw new FileChangedError(this.name, file.name);
     } catch (error) {
       if (isAbsent(error)) throw new FileChangedError(this.name, file.name);
@@ -131,8 +134,18 @@ export class Directory implements Folder {
   }
 }
 
-function infoOf(name: string, { size, mtimeMs, ctimeMs, ino }: Stats): FileInfo {
-  return { name, size, version: `${size}-${mtimeMs}-${ino}`, changedAt: Math.max(mtimeMs, ctimeMs) };
+/**
+ * Nanoseconds, since a writer may be back within a millisecond; and the time of the last change of any kind, which
+ * nobody can set back, as tools that keep modification times do with those.
+ */
+function infoOf(name: string, { size, mtimeNs, ctimeNs, ino }: BigIntStats): FileInfo {
+  const changed = mtimeNs > ctimeNs ? mtimeNs : ctimeNs;
+  return {
+    name,
+    size: Number(size),
+    version: `${size}-${mtimeNs}-${ctimeNs}-${ino}`,
+    changedAt: Number(changed / 1_000_000n),
+  };
 }
 
 function isAbsent(error: unknown): boolean {

@@ -10,14 +10,24 @@ export interface FileInfo {
   readonly changedAt: number;
 }
 
+/** What lies right in a folder. */
+export interface Listing {
+  /** Its files, in the order of their names' bytes. */
+  readonly files: FileInfo[];
+  /** Names of the folders in it. */
+  readonly folders: readonly string[];
+  /** Names of what is neither: links, pipes, sockets, devices. */
+  readonly others: readonly string[];
+}
+
 /** A folder that holds a knowledge base's files: mounted, or a prefix in S3. */
 export interface Folder {
   /** What to call it in messages. */
   readonly name: string;
   /** What it is: `directory` or `s3`. */
   readonly edition: string;
-  /** Its files, in the order of their names' bytes, and how many folders lie in it. */
-  list(): Promise<{ files: FileInfo[]; folders: number }>;
+  /** What lies right in it. */
+  list(): Promise<Listing>;
   /** The file of that name, or undefined. */
   stat(name: string): Promise<FileInfo | undefined>;
   /**

@@ -10,7 +10,7 @@ import {
 import { Upload } from '@aws-sdk/lib-storage';
 import { awsClient } from '../../aws-clients.ts';
 import { FileChangedError, folderError } from './errors.ts';
-import type { FileInfo, Folder } from './folder.ts';
+import type { FileInfo, Folder, Listing } from './folder.ts';
 
 /** Smallest part of a multipart upload, in bytes, and most parts that one has: limits of S3. */
 const PART_BYTES_MIN = 5 * 1024 ** 2;
@@ -34,9 +34,9 @@ export class S3Folder implements Folder {
     this.name = `Folder s3://${bucket}/${prefix} of target "${target}"`;
   }
 
-  async list(): Promise<{ files: FileInfo[]; folders: number }> {
+  async list(): Promise<Listing> {
     const files: FileInfo[] = [];
-    let folders = 0;
+    const folders: string[] = [];
     let token: string | undefined;
     try {
       do {
@@ -48,7 +48,9 @@ export class S3Folder implements Folder {
             ContinuationToken: token,
           }),
         );
-        folders += page.CommonPrefixes?.length ?? 0;
+        for (const { Prefix = '' } of page.CommonPrefixes ?? []) {
+          folders.push(Prefix.slice(this.#prefix.length).replace(/\/$/, ''));
+        }
         for (const { Key = '', Size = 0, ETag = '', LastModified } of page.Contents ?? []) {
           const name = Key.slice(this.#prefix.length);
           // Consoles mark a folder by an empty object that has its name.
@@ -60,7 +62,8 @@ export class S3Folder implements Folder {
     } catch (error) {
       throw folderError(this.name, 'listing it', error);
     }
-    return { files: files.sort((left, right) => (left.name < right.name ? -1 : 1)), folders };
+    files.sort((left, right) => (left.name < right.name ? -1 : 1));
+    return { files, folders, others: [] };
   }
 
   async stat(name: string): Promise<FileInfo | undefined> {

@@ -285,7 +285,8 @@ describe('a mounted folder', () => {
     await symlink('/etc/passwd', join(place.location, 'link'));
     expect((await open().probe(legContext())).counts.files).toBe(0);
     expect((await open().probe(legContext())).warnings).toEqual([
-      expect.objectContaining({ code: 'subfolders-left-out', count: 1 }),
+      expect.objectContaining({ code: 'subfolders-left-out', count: 1, samples: [expect.any(String)] }),
+      expect.objectContaining({ code: 'links-left-out', count: 1, samples: ['link'] }),
     ]);
   });
 

@@ -3,6 +3,7 @@ import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
 import type { QdrantClient } from '../../../shared/stores/qdrant/client.ts';
 import { readCollections } from '../../../shared/stores/qdrant/config-entry.ts';
 import { createCollection } from '../../../shared/stores/qdrant/create.ts';
+import { QdrantNotFoundError } from '../../../shared/stores/qdrant/errors.ts';
 import { collectionPath } from '../../../shared/stores/qdrant/paths.ts';
 import { OwnServer } from './own-server.ts';
 import {
@@ -205,6 +206,9 @@ test('settings of an archive that are instructions never reach the server', asyn
   if (!collection?.config) throw new Error('no configuration');
   const bodies: string[] = [];
   const client = {
+    text: async () => {
+      throw new QdrantNotFoundError('There is no such collection.', { remedy: 'None is needed.' });
+    },
     call: async (_method: string, _path: string, { body = '' }: { body?: string }) => void bodies.push(body),
   };
   const { signal } = new AbortController();
