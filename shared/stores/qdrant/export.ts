@@ -262,27 +262,27 @@ async function begin(job: CollectionExport): Promise<Within> {
       await removeSnapshots(client, context, name);
       return pointsFromStart('the server did not write a snapshot of it', shape);
     }
-    if (!(await client.acceptsBody(uploadPath(name), snapshot.size + UPLOAD_FRAME_BYTES, signal))) {
-      if (!onlySnapshot) {
-        await removeSnapshots(client, context, name);
-        return pointsFromStart(
-          'a proxy in front of the server would refuse to load a snapshot of its size',
-          shape,
-        );
-      }
-      context.warn({
-        code: 'upload-too-large',
-        text: 'Snapshots of these collections can\'t be loaded through the proxy in front of Qdrant, which limits the bytes of a request: raise its limit, or set "method" to "points".',
-        count: 1,
-        samples: [name],
-      });
-    }
     const after = await measure(job);
     const same =
       before.count === after.count && before.digest === after.digest && before.shape === after.shape;
     // Beyond the points that are digested, only the server's own count of writes can tell.
     const unseen = after.count > after.digested && before.writes !== after.writes;
     if (same && !(unseen && !onlySnapshot)) {
+      if (!(await client.acceptsBody(uploadPath(name), snapshot.size + UPLOAD_FRAME_BYTES, signal))) {
+        if (!onlySnapshot) {
+          await removeSnapshots(client, context, name);
+          return pointsFromStart(
+            'a proxy in front of the server would refuse to load a snapshot of its size',
+            shape,
+          );
+        }
+        context.warn({
+          code: 'upload-too-large',
+          text: 'Snapshots of these collections can\'t be loaded through the proxy in front of Qdrant, which limits the bytes of a request: raise its limit, or set "method" to "points".',
+          count: 1,
+          samples: [name],
+        });
+      }
       if (unseen) context.warn(writtenDuring(name));
       return {
         method: 'snapshot',

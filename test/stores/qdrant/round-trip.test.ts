@@ -162,39 +162,6 @@ test('an alias in the scope stands for the collection behind it, which comes bac
   expect(await contentOf(server, name)).toBe(before);
 });
 
-test('an alias that was turned to a newer collection is turned back, and the newer one stays', async () => {
-  const [name, newer] = [freshName(), freshName('newer')];
-  await seedPlain(server, name, 20);
-  await seedPlain(server, newer, 30);
-  const alias = `${name} live`;
-  await ask(server, 'POST', '/collections/aliases', {
-    actions: [{ create_alias: { collection_name: name, alias_name: alias } }],
-  });
-  const store = openStore(server, { collections: [name] });
-  const { archive } = await exportAll(store, legContext());
-  await ask(server, 'POST', '/collections/aliases', {
-    actions: [
-      { delete_alias: { alias_name: alias } },
-      { create_alias: { collection_name: newer, alias_name: alias } },
-    ],
-  });
-  expect(differencesOf((await restoreAll(store, archive)).verified).samples).toEqual([]);
-  const through = await result<{ count: number }>(
-    server,
-    'POST',
-    `/collections/${encodeURIComponent(alias)}/points/count`,
-    {},
-  );
-  expect(through.count).toBe(20);
-  const kept = await result<{ count: number }>(
-    server,
-    'POST',
-    `/collections/${encodeURIComponent(newer)}/points/count`,
-    {},
-  );
-  expect(kept.count).toBe(30);
-});
-
 test('half-precision vectors of cosine distance come back to the last bit but one, and other damage is noticed', async () => {
   const name = freshName();
   const path = `/collections/${encodeURIComponent(name)}`;
