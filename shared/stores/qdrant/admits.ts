@@ -5,7 +5,6 @@ import type { QdrantClient } from './client.ts';
 import {
   type Alias,
   type CollectionState,
-  type ConfigView,
   comparableText,
   listAliases,
   listCollections,
@@ -20,8 +19,11 @@ import { defaultOnDisk, foreignAliases, leavesOnDiskOpen, ownedCollections } fro
 import { countPoints } from './points.ts';
 import { countPeers, readVersion } from './probe.ts';
 import { describeScope } from './scope.ts';
-import { readSnapshotConfig } from './snapshot-file.ts';
+import { readSnapshot, type SnapshotContent } from './snapshot-file.ts';
 import { UPLOAD_FRAME_BYTES, uploadPath } from './snapshots.ts';
+
+/** Last minor version of Qdrant 1.x that reads segments in RocksDB (release notes of 1.17). */
+const ROCKS_DB_MINOR_MAX = 16;
 
 /** What stands against loading the archive here: versions, scope, layouts, names. Reads only. */
 export async function admitQdrant(
@@ -82,7 +84,9 @@ export async function admitQdrant(
     if (existing && config && (scope.filter !== undefined || options.mode === 'merge')) {
       problems.push(...(await strictModeProblems(client, scope, config, existing, options, signal)));
     }
-    const saved = existing && (await savedConfig(archive, collection, context));
+    const content = snapshot && (await readSnapshot(archive, snapshot, name, context));
+    if (content) problems.push(...contentProblems(collection, content, version));
+    const saved = existing && (config?.view ?? content?.view);
     if (!existing || !saved) continue;
     const inPlace = scope.filter !== undefined || options.mode === 'merge';
     const layoutOf = inPlace ? vectorLayout : vectorSizes;
@@ -99,14 +103,27 @@ export async function admitQdrant(
   return problems;
 }
 
-/** What the archive says of a collection, or where others wrote it, what the bare snapshot says of itself. */
-async function savedConfig(
-  archive: EntryReader,
-  { name, config, snapshot }: ArchivedCollection,
-  context: LegContext,
-): Promise<ConfigView | undefined> {
-  if (config) return config.view;
-  return snapshot && (await readSnapshotConfig(archive, snapshot, name, context));
+/** What stands against a snapshot by its own content. */
+function contentProblems(
+  { name, config }: ArchivedCollection,
+  { view, rocksDb }: SnapshotContent,
+  version: string,
+): string[] {
+  if (!view)
+    return [`the snapshot of collection "${name}" holds no configuration, so that no server can load it`];
+  const problems: string[] = [];
+  if (config && vectorLayout(view) !== vectorLayout(config.view)) {
+    problems.push(
+      `the snapshot of collection "${name}" has other vectors (${vectorLayout(view)}) than the archive says (${vectorLayout(config.view)})`,
+    );
+  }
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (rocksDb && (major > 1 || minor > ROCKS_DB_MINOR_MAX)) {
+    problems.push(
+      `the snapshot of collection "${name}" has segments in RocksDB, which Qdrant ${version} can't read: make a backup with "method": "points", or let the old server optimize the collection first`,
+    );
+  }
+  return problems;
 }
 
 /** True for a snapshot whose vectors leave it to the server whether they are on disk. */

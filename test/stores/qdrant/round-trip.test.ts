@@ -10,7 +10,6 @@ import {
   legContext,
   openStore,
   restoreAll,
-  result,
   seedEverything,
   seedPlain,
   sharedServer,
@@ -114,7 +113,7 @@ describe.each(['snapshot', 'points'] as const)('a collection saved as %s', (meth
     } else expect(differences).toBe(1);
     await ask(server, 'PATCH', path, { hnsw_config: { m: 40 } });
     expect((await verify()).samples).toContain(
-      `setting ${name}.hnsw_config.m is set to another value than in the archive`,
+      `setting ${name}.hnsw_config.m has another value than in the archive`,
     );
   });
 
