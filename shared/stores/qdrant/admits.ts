@@ -114,7 +114,7 @@ function contentProblems(
   const problems: string[] = [];
   if (config && vectorLayout(view) !== vectorLayout(config.view)) {
     problems.push(
-      `the snapshot of collection "${name}" has other vectors (${vectorLayout(view)}) than the archive says (${vectorLayout(config.view)})`,
+      `the vectors of collection "${name}" are ${vectorLayout(config.view)} in the archive, but other vectors in its own snapshot: ${vectorLayout(view)}`,
     );
   }
   const [major = 0, minor = 0] = version.split('.').map(Number);

@@ -399,10 +399,13 @@ test('a content that the server refuses as a snapshot leaves neither file nor co
     if (entry.endsWith('.snapshot')) archive.files.set(entry, content.subarray(0, content.length / 2));
   }
   const before = await contentOf(server, name);
-  await expect(restoreAll(store, archive)).rejects.toThrow('Qdrant of target "test"');
+  // The inspection finds this before: it is the load that must leave nothing.
+  await expect(store.admits(archive, REPLACE, legContext())).rejects.toThrow('is no snapshot');
+  const load = () => store.load(archive, REPLACE, null, legContext());
+  await expect(load()).rejects.toThrow('Qdrant of target "test"');
   expect(await contentOf(server, name)).toBe(before);
   await wipe(server, '');
-  await expect(restoreAll(store, archive)).rejects.toThrow('Qdrant of target "test"');
+  await expect(load()).rejects.toThrow('Qdrant of target "test"');
   expect(await result(server, 'GET', '/collections')).toEqual({ collections: [] });
   expect(await server.strayFiles()).toEqual([]);
 });
