@@ -33,7 +33,8 @@ export async function discoverContext(settings: Settings): Promise<OperationsCon
   });
 }
 
-async function readOutputs(stack: string): Promise<Partial<Record<string, string>>> {
+/** Outputs of the CloudFormation stack. Throws InvalidInputError if there is no such stack. */
+export async function readOutputs(stack: string): Promise<Partial<Record<string, string>>> {
   // Loaded only where it is needed: it is the slowest of the clients to load.
   const { CloudFormationClient, CloudFormationServiceException, DescribeStacksCommand } = await import(
     '@aws-sdk/client-cloudformation'

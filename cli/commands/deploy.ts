@@ -2,11 +2,12 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import pc from 'picocolors';
 import { z } from 'zod';
 import { InvalidInputError } from '../../shared/errors.ts';
 import { parseJson } from '../../shared/input.ts';
 import { type Cli, cliOf } from '../cli.ts';
-import { PassedOnError } from '../exit-codes.ts';
+import { ExitError, PassedOnError } from '../exit-codes.ts';
 import { facts } from '../output.ts';
 import { requireCheckout, runProgram } from '../run-program.ts';
 
@@ -18,6 +19,7 @@ interface DeployFlags {
   readonly context: string[];
   readonly bootstrap?: boolean;
   readonly diff?: boolean;
+  readonly check?: boolean;
 }
 
 /** `ngbak deploy` */
@@ -37,14 +39,38 @@ export function deployCommand(program: Command): void {
     )
     .option('--bootstrap', 'bootstrap account and region for the CDK first')
     .option('--diff', 'only show what would change')
+    .option('--check', 'only check account, region, configuration and connections; changes nothing')
     .action(async (flags: DeployFlags, command: Command) => {
       requireCheckout('infra');
       const cli = cliOf(command);
+      if (flags.check) return check(cli, flags);
       const context = await contextOf(flags);
       if (flags.bootstrap) await cdk('bootstrap', context);
       if (flags.diff) return cdk('diff', context);
       await deploy(cli, context);
     });
+}
+
+/** Prints the checklist; ends with an error if something would keep the deployment from working. */
+async function check(cli: Cli, { config }: DeployFlags): Promise<void> {
+  const { checkDeployment } = await import('../deploy-check.ts');
+  const checks = await checkDeployment(config === undefined ? undefined : await readConfig(config));
+  const ok = checks.every(({ state }) => state !== 'failed');
+  const marks = { ok: pc.green('✓'), warning: pc.yellow('!'), failed: pc.red('✗') };
+  cli.output.result('deploy-check', { ok, checks }, () =>
+    checks.map(({ name, state, message }) => `${marks[state]} ${name}: ${message}`).join('\n'),
+  );
+  if (!ok) throw new ExitError('failed');
+}
+
+async function readConfig(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch((cause) => {
+    throw new InvalidInputError(`${file} cannot be read.`, {
+      remedy: 'Give a JSON file with what docs/deploy.md shows under "ngbak".',
+      cause,
+    });
+  });
+  return JSON.stringify(parseJson(z.record(z.string(), z.unknown()), text, file));
 }
 
 async function deploy(cli: Cli, context: readonly string[]): Promise<void> {
@@ -72,14 +98,7 @@ async function cdk(what: string, args: readonly string[]): Promise<void> {
 async function contextOf({ config, context }: DeployFlags): Promise<string[]> {
   const pairs = [...context];
   if (config !== undefined) {
-    const text = await readFile(config, 'utf8').catch((cause) => {
-      throw new InvalidInputError(`${config} cannot be read.`, {
-        remedy: 'Give a JSON file with what docs/deploy.md shows under "ngbak".',
-        cause,
-      });
-    });
-    const value = parseJson(z.record(z.string(), z.unknown()), text, config);
-    pairs.push(`ngbak=${JSON.stringify(value)}`);
+    pairs.push(`ngbak=${await readConfig(config)}`);
   }
   const wrong = pairs.find((pair) => !/^[^=]+=/.test(pair));
   if (wrong !== undefined) {

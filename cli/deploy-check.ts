@@ -1,0 +1,173 @@
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
+import { GetAccountSettingsCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { ListScheduleGroupsCommand, SchedulerClient } from '@aws-sdk/client-scheduler';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { ListStateMachinesCommand, SFNClient } from '@aws-sdk/client-sfn';
+import { z } from 'zod';
+import { describeError, InvalidInputError } from '../shared/errors.ts';
+import { parseJson } from '../shared/input.ts';
+import { explainAwsError } from '../shared/operations/aws-error.ts';
+import { loadSecret } from '../shared/secrets.ts';
+import { findAdapter } from '../shared/stores/registry.ts';
+
+/** One line of the checklist. A warning does not keep the deployment from working. */
+export interface Checked {
+  readonly name: string;
+  readonly state: 'ok' | 'warning' | 'failed';
+  readonly message: string;
+}
+
+const ROOT = resolve(import.meta.dirname, '..');
+/** Concurrent executions of a new account (Lambda quotas): enough for one small backup. */
+const CONCURRENCY_NEW = 10;
+/** With fewer, exporters of two targets may wait for each other. */
+const CONCURRENCY_GOOD = 100;
+
+/** What is read of the deployment's configuration: infra/config.ts checks the whole of it. */
+interface Deployment {
+  readonly stackName: string;
+  readonly targets: Readonly<
+    Record<
+      string,
+      { stores: Readonly<Record<string, { kind: string; secret?: string | undefined } | undefined>> }
+    >
+  >;
+  readonly network?: unknown;
+}
+
+/**
+ * Checks what a deployment needs, and what it needs after it: account, region, configuration, connections. Reads only.
+ *
+ * @param config  text of the value of "ngbak"; by default, that of cdk.json
+ */
+export async function checkDeployment(config: string | undefined): Promise<Checked[]> {
+  const checks: Checked[] = [];
+  const check = async (name: string, look: () => Promise<string | { warning: string }>) => {
+    try {
+      const found = await look();
+      checks.push(
+        typeof found === 'string'
+          ? { name, state: 'ok', message: found }
+          : { name, state: 'warning', message: found.warning },
+      );
+      return true;
+    } catch (error) {
+      checks.push({ name, state: 'failed', message: describeError(explainAwsError(error)) });
+      return false;
+    }
+  };
+  let deployment: Deployment | undefined;
+  await check('configuration', async () => {
+    deployment = await readConfiguration(config);
+    const targets = Object.keys(deployment.targets);
+    return `stack ${deployment.stackName}, targets: ${targets.join(', ')}`;
+  });
+  // The first call of AWS: without an account, the others would say the same.
+  if (!(await check('Lambda: concurrent executions', concurrency))) return checks;
+  checks.push({
+    name: 'Lambda: memory',
+    state: 'ok',
+    message: 'no API shows the limit of an account; functions stay within 3,008 MB, which new accounts allow',
+  });
+  await check('CDK bootstrap', bootstrap);
+  await check('Step Functions', async () => {
+    await new SFNClient({}).send(new ListStateMachinesCommand({ maxResults: 1 }));
+    return 'available';
+  });
+  await check('EventBridge Scheduler', async () => {
+    await new SchedulerClient({}).send(new ListScheduleGroupsCommand({ MaxResults: 1 }));
+    return 'available';
+  });
+  if (!deployment) return checks;
+  const { stackName, targets, network } = deployment;
+  await check('stack', async () => {
+    const state = await stackState(stackName);
+    return state === undefined ? { warning: `${stackName} is not deployed yet` } : `${stackName}: ${state}`;
+  });
+  for (const [target, { stores }] of Object.entries(targets)) {
+    for (const [store, settings] of Object.entries(stores)) {
+      if (!settings) continue;
+      await check(`connection of ${target}/${store}`, () =>
+        connection(settings.secret ?? `${stackName}/${target}/${store}`, settings.kind, store),
+      );
+    }
+  }
+  if (network !== undefined) {
+    checks.push({
+      name: 'network',
+      state: 'warning',
+      message:
+        'Functions run in your VPC: it needs a way to S3, Secrets Manager and Step Functions (endpoints or NAT), which cannot be seen from here. The first backup shows it.',
+    });
+  }
+  return checks;
+}
+
+async function readConfiguration(config: string | undefined): Promise<Deployment> {
+  const text =
+    config ??
+    JSON.stringify(
+      parseJson(
+        z.object({ context: z.object({ ngbak: z.unknown() }).loose() }).loose(),
+        await readFile(join(ROOT, 'cdk.json'), 'utf8'),
+        'cdk.json',
+      ).context.ngbak ?? {},
+    );
+  // By its address, so that the package of the command line, which has no infra/, does not hold it.
+  const address = pathToFileURL(join(ROOT, 'infra/config.ts')).href;
+  const { readDeployment } = (await import(address)) as { readDeployment: (context: unknown) => Deployment };
+  return readDeployment(JSON.parse(text));
+}
+
+async function concurrency(): Promise<string | { warning: string }> {
+  const { AccountLimit } = await new LambdaClient({}).send(new GetAccountSettingsCommand({}));
+  const total = AccountLimit?.ConcurrentExecutions ?? 0;
+  const free = AccountLimit?.UnreservedConcurrentExecutions ?? total;
+  const told = `${total}, of which ${free} are not reserved`;
+  if (free >= CONCURRENCY_GOOD) return told;
+  const advice =
+    free <= CONCURRENCY_NEW
+      ? 'set "exportersPerStore" to 1, and request 1,000 in Service Quotas ("Concurrent executions")'
+      : 'request 1,000 in Service Quotas ("Concurrent executions")';
+  return { warning: `${told}: ${advice}` };
+}
+
+async function bootstrap(): Promise<string> {
+  const state = await stackState('CDKToolkit');
+  if (state !== undefined) return state;
+  throw new InvalidInputError('Account and region are not bootstrapped for the CDK.', {
+    remedy: 'Run `ngbak deploy --bootstrap`.',
+  });
+}
+
+async function stackState(name: string): Promise<string | undefined> {
+  try {
+    const { Stacks } = await new CloudFormationClient({}).send(
+      new DescribeStacksCommand({ StackName: name }),
+    );
+    return Stacks?.[0]?.StackStatus;
+  } catch (error) {
+    // CloudFormation's answer for a stack that does not exist.
+    if (error instanceof Error && error.name === 'ValidationError') return undefined;
+    throw error;
+  }
+}
+
+async function connection(
+  secret: string,
+  kind: string,
+  store: string,
+): Promise<string | { warning: string }> {
+  const name = z.enum(['graph', 'vectors', 'kv']).parse(store);
+  const { Connection } = findAdapter(kind, name);
+  try {
+    await loadSecret(secret, Connection, `${store}`, new SecretsManagerClient({}));
+    return `${secret} is filled in`;
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error;
+    return { warning: describeError(error) };
+  }
+}

@@ -1,0 +1,136 @@
+import { randomUUID } from 'node:crypto';
+import {
+  GetSecretValueCommand,
+  InvalidParameterException,
+  PutSecretValueCommand,
+  SecretsManagerClient,
+  UpdateSecretVersionStageCommand,
+} from '@aws-sdk/client-secrets-manager';
+import { ConflictError } from '../bucket/bucket.ts';
+import { NgbakError } from '../errors.ts';
+import { parseJson } from '../input.ts';
+import { NotFoundError } from '../operations/errors.ts';
+import { AccessList, newApiKey, type Role } from './access.ts';
+
+/** Label of a version that is written, and not yet the current one. */
+const PENDING = 'ngbak-pending';
+const CURRENT = 'AWSCURRENT';
+/** How often a change is made again when somebody else was faster. */
+const ATTEMPTS = 5;
+
+type Entry = AccessList['keys'][number];
+
+/**
+ * The secret that lists who may call the HTTP API. A change becomes current only if nobody else has changed the list since
+ * it was read: the label moves from exactly that version (Secrets Manager, UpdateSecretVersionStage).
+ */
+export class SavedAccessList {
+  readonly #id: string;
+  readonly #client: SecretsManagerClient;
+
+  constructor(id: string, client = new SecretsManagerClient({})) {
+    this.#id = id;
+    this.#client = client;
+  }
+
+  /** The keys, without what could be used as one. */
+  async keys(): Promise<readonly Entry[]> {
+    return (await this.#read()).list.keys;
+  }
+
+  /** Adds a key. Returns it: nobody can read it again. */
+  async add(name: string, role: Role, expires_at?: string): Promise<string> {
+    const { key, entry } = newApiKey(name, role);
+    const added = { ...entry, ...(expires_at === undefined ? {} : { expires_at }) };
+    await this.#change((keys) => [...keys, added]);
+    return key;
+  }
+
+  /** Removes every key of that name, or the one with that fingerprint. Returns how many there were. Throws NotFoundError. */
+  async revoke(which: string): Promise<number> {
+    let removed = 0;
+    await this.#change((keys) => {
+      const kept = keys.filter((entry) => !isKey(entry, which));
+      removed = keys.length - kept.length;
+      if (removed === 0) throw unknownKey(which);
+      return kept;
+    });
+    return removed;
+  }
+
+  /**
+   * Adds another key of the same name and role; those that are there end at `until`, unless they end earlier. Throws
+   * NotFoundError, and NgbakError where keys of that name have several roles.
+   */
+  async rotate(name: string, until: Date): Promise<{ key: string; role: Role }> {
+    let made: { key: string; role: Role } | undefined;
+    await this.#change((keys) => {
+      const old = keys.filter((entry) => entry.name === name);
+      const [first] = old;
+      if (!first) throw unknownKey(name);
+      if (old.some(({ role }) => role !== first.role)) {
+        throw new NgbakError(`The keys of "${name}" have several roles.`, {
+          remedy: 'Revoke the others by their fingerprints first: `ngbak key list`.',
+        });
+      }
+      const { key, entry } = newApiKey(name, first.role);
+      made = { key, role: first.role };
+      const ending = (one: Entry): Entry => {
+        const ends = one.expires_at === undefined ? until : new Date(one.expires_at);
+        return { ...one, expires_at: (ends < until ? ends : until).toISOString() };
+      };
+      return [...keys.map((one) => (one.name === name ? ending(one) : one)), entry];
+    });
+    if (!made) throw new TypeError('no change was made');
+    return made;
+  }
+
+  async #read(): Promise<{ list: AccessList; version: string }> {
+    const { SecretString = '', VersionId = '' } = await this.#client.send(
+      new GetSecretValueCommand({ SecretId: this.#id }),
+    );
+    return { list: parseJson(AccessList, SecretString, 'The secret of the HTTP API'), version: VersionId };
+  }
+
+  async #change(change: (keys: readonly Entry[]) => Entry[]): Promise<void> {
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const { list, version } = await this.#read();
+      const keys = AccessList.shape.keys.parse(change(list.keys));
+      const { VersionId } = await this.#client.send(
+        new PutSecretValueCommand({
+          SecretId: this.#id,
+          SecretString: JSON.stringify({ ...list, keys }),
+          ClientRequestToken: randomUUID(),
+          VersionStages: [PENDING],
+        }),
+      );
+      try {
+        await this.#client.send(
+          new UpdateSecretVersionStageCommand({
+            SecretId: this.#id,
+            VersionStage: CURRENT,
+            MoveToVersionId: VersionId,
+            RemoveFromVersionId: version,
+          }),
+        );
+        return;
+      } catch (error) {
+        if (!(error instanceof InvalidParameterException)) throw error;
+      }
+    }
+    throw new ConflictError('The list of API keys was modified concurrently.', { remedy: 'Try again.' });
+  }
+}
+
+/** What identifies a key in a list, and can't be used as one: the beginning of its hash. */
+export function fingerprint({ sha256 }: Pick<Entry, 'sha256'>): string {
+  return sha256.slice(0, 12);
+}
+
+function isKey(entry: Entry, which: string): boolean {
+  return entry.name === which || fingerprint(entry) === which;
+}
+
+function unknownKey(which: string): NotFoundError {
+  return new NotFoundError(`There is no key "${which}".`, { remedy: 'List the keys with `ngbak key list`.' });
+}
