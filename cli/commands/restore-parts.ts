@@ -40,6 +40,7 @@ export interface HowFlags extends PartFlags {
   readonly mode?: string;
   readonly onConflict?: string;
   readonly safetyBackup: boolean;
+  readonly allowEmpty?: boolean;
 }
 
 /** Adds the flags of {@link HowFlags}. */
@@ -62,6 +63,10 @@ export function howOptions(command: Command): Command {
       '--no-safety-backup',
       'do not back up the target first; a failed restore cannot be rolled back then',
     );
+  command.option(
+    '--allow-empty',
+    'with replace: clear stores that hold records, even if the archive has no records of them',
+  );
   return partOptions(command);
 }
 
@@ -72,6 +77,7 @@ export function howOf(flags: HowFlags): object {
     mode: flags.mode,
     on_conflict: flags.onConflict,
     safety_backup: flags.safetyBackup,
+    allow_empty: flags.allowEmpty,
     ...partsOf(flags),
   };
 }

@@ -18,6 +18,10 @@ const COLLECTIONS = ['entities', 'relationships', 'chunks'] as const;
 const Parameters = z.strictObject({
   /** Tells knowledge bases on the same servers apart; '' where LightRAG runs without one. */
   workspace: z.string().default(''),
+  /** The workspace of one store, where LightRAG overrides it: `NEO4J_WORKSPACE`, `QDRANT_WORKSPACE`, `REDIS_WORKSPACE`. */
+  graph_workspace: z.string().optional(),
+  vectors_workspace: z.string().optional(),
+  kv_workspace: z.string().optional(),
   /** What follows `lightrag_vdb_<namespace>_` in the names of the Qdrant collections: `<model>_<dimension>d`. */
   model_suffix: z.string().min(1).optional(),
 });
@@ -30,19 +34,22 @@ const Parameters = z.strictObject({
 export const lightrag: Profile<z.infer<typeof Parameters>> = {
   name: 'lightrag',
   Parameters,
-  scopes({ workspace, model_suffix }, kvKind) {
-    const prefix = workspace === '' ? '' : `${workspace}_`;
+  scopes({ workspace, model_suffix, ...overrides }, kvKind) {
+    const graph = overrides.graph_workspace ?? workspace;
+    const vectors = overrides.vectors_workspace ?? workspace;
+    const kv = overrides.kv_workspace ?? workspace;
+    const prefix = kv === '' ? '' : `${kv}_`;
     const suffix = model_suffix === undefined ? '' : `_${model_suffix}`;
     return {
-      graph: { label: workspace === '' ? 'base' : workspace, key_property: 'entity_id' },
+      graph: { label: graph === '' ? 'base' : graph, key_property: 'entity_id' },
       vectors: {
         collections: COLLECTIONS.map((collection) => `lightrag_vdb_${collection}${suffix}`),
-        filter: { key: 'workspace_id', value: workspace === '' ? '_' : workspace },
+        filter: { key: 'workspace_id', value: vectors === '' ? '_' : vectors },
         point_ids: { scheme: 'sha256-uuid4', field: 'id' },
       },
       kv:
         kvKind === 'files'
-          ? { folder: workspace }
+          ? { folder: kv }
           : {
               prefix,
               others: 'exclude',

@@ -78,8 +78,15 @@ export const nanoGraphrag: Profile<z.infer<typeof Parameters>> = {
   references: NANO_REFERENCES,
 };
 
-/** The label of every node, as nano-graphrag's Neo4j storage makes it from the working directory. */
+/**
+ * The label of every node, as nano-graphrag's Neo4j storage makes it from the working directory. Versions from before
+ * March 2025 kept a colon, which their own Cypher could not write: only the form without it has data.
+ */
 function graphLabel(workingDir: string): string {
-  const path = workingDir.replaceAll('.', '_').replaceAll('/', '__').replaceAll('-', '_');
+  const path = workingDir
+    .replaceAll('.', '_')
+    .replaceAll('/', '__')
+    .replaceAll('-', '_')
+    .replaceAll(':', '_');
   return `${path}__chunk_entity_relation`;
 }

@@ -6,6 +6,7 @@ import { s3Source } from '../archive/sources.ts';
 import { verifyArchive } from '../archive/verify.ts';
 import type { Bucket } from '../bucket/bucket.ts';
 import { inspectionKey, normalizedArchiveKey, restorePlanKey, UPLOADS } from '../bucket/layout.ts';
+import { countRecords } from '../catalog/records.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { IntegrityError, InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
@@ -285,22 +286,46 @@ async function compareStore(
       refusals.push(reasonOf(error));
     }
     const problems = refusals.length > 0 ? refusals : await store.admits(view, options, context);
+    const counts = countsAtDestination(archive.manifest, plan, name);
+    const empty = options.mode === 'replace' && (await isEmpty(archive, name, counts));
+    const clears = empty && countRecords(probe.counts) > 0;
+    const refused = clears && !plan.options.allow_empty && plan.rollback_of === undefined;
     return {
       store: name,
       kind: probe.kind,
       version: probe.version,
-      archive: countsAtDestination(archive.manifest, plan, name),
+      archive: counts,
       target: probe.counts,
       warnings: [
         ...[...probe.warnings, ...found.all()].map(warningText),
         ...versionWarnings(archive.manifest, name, probe.version),
+        ...(empty && !refused ? ['the archive has no records of this store: it will be empty'] : []),
       ],
       changes: [...(route?.changes ?? []), ...(otherScope === undefined ? [] : [otherScope])],
       smoke: await askStore(config, plan, store, context),
-      problems: [...problems],
+      problems: [
+        ...problems,
+        ...(refused
+          ? [
+              'the archive has no records of this store, and the target has some, which would be deleted; leave the store out, or allow it (`--allow-empty`, "allow_empty": true)',
+            ]
+          : []),
+      ],
     };
   };
   return withStore(config, plan.target, name, look, scopesOf(plan));
+}
+
+/** Whether an archive has no records of a store. One whose writer counted nothing is empty only without entries. */
+async function isEmpty(
+  archive: OpenedArchive,
+  name: StoreName,
+  counts: Readonly<Record<string, number>>,
+): Promise<boolean> {
+  if (name === 'config') return false;
+  if (archive.manifest.tallies[name] !== undefined) return countRecords(counts) === 0;
+  for await (const _ of archive.entries(`${name}/`)) return false;
+  return true;
 }
 
 /** Newer servers read what older ones wrote; the other way round, something may be missing there. */

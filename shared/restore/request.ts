@@ -39,6 +39,8 @@ export const RestoreOptions = z.strictObject({
    * none of it is executed.
    */
   cypher_script: z.boolean().optional(),
+  /** Lets `replace` clear a store that holds records, although the archive has none of it. */
+  allow_empty: z.boolean().optional(),
   /** Ends after the inspection. */
   dry_run: z.boolean().default(false),
   /** Saves what the target holds before touching it, so that a failed restore can be rolled back. */

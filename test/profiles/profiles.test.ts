@@ -23,6 +23,27 @@ describe('profiles', () => {
     expect(graph).toMatchObject({ label: '___nano_graphrag_cache_1__x__chunk_entity_relation' });
   });
 
+  test('nano-graphrag: a colon in the working directory, as in a time of day, becomes an underscore', () => {
+    const working_dir = './nano_graphrag_cache_2025-03-20-12:34:56';
+    expect(profileScopes('nano-graphrag', { working_dir }, 'files').graph).toMatchObject({
+      label: '___nano_graphrag_cache_2025_03_20_12_34_56__chunk_entity_relation',
+    });
+  });
+
+  test('LightRAG has a workspace for each store, where the environment of LightRAG overrides it', () => {
+    const { graph, vectors, kv } = profileScopes('lightrag', {
+      workspace: 'docs',
+      graph_workspace: 'prod',
+      vectors_workspace: '',
+    });
+    expect(graph).toMatchObject({ label: 'prod' });
+    expect(vectors).toMatchObject({ filter: { key: 'workspace_id', value: '_' } });
+    expect(kv).toMatchObject({ prefix: 'docs_' });
+    expect(profileScopes('lightrag', { workspace: 'docs', kv_workspace: 'kb' }).kv).toMatchObject({
+      prefix: 'kb_',
+    });
+  });
+
   test('nano-graphrag has no Redis, and says so instead of saving a whole server', () => {
     expect(() => profileScopes('nano-graphrag', {}, 'redis')).toThrow('keeps key-value data in files');
   });

@@ -68,6 +68,7 @@ export function OptionsForm({
     STORES.filter((store) => options.stores?.includes(store)),
   );
   const [safety, setSafety] = useState(options.safety_backup);
+  const [allowEmpty, setAllowEmpty] = useState(options.allow_empty ?? false);
   const [label, setLabel] = useState(options.only?.label ?? '');
   const [collections, setCollections] = useState<readonly string[]>(options.only?.collections ?? []);
   const [namespaces, setNamespaces] = useState<readonly string[]>(options.only?.namespaces ?? []);
@@ -93,6 +94,7 @@ export function OptionsForm({
     mode,
     on_conflict: onConflict,
     safety_backup: safety,
+    ...(allowEmpty || options.allow_empty !== undefined ? { allow_empty: allowEmpty } : {}),
     ...(stores.length === 0 ? {} : { stores: [...stores] }),
     ...(only ? { only } : {}),
     ...(rename ? { rename } : {}),
@@ -163,6 +165,11 @@ export function OptionsForm({
               Save the target first
             </Checkbox>
           </FormField>
+          {mode === 'replace' && (
+            <Checkbox checked={allowEmpty} onChange={({ detail }) => setAllowEmpty(detail.checked)}>
+              Allow stores to become empty, where the archive has no records of them
+            </Checkbox>
+          )}
           {!safety && (
             <Alert type="warning">
               Without a safety backup, a restore that fails leaves the target as it is then.

@@ -1,0 +1,83 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { writeArchive } from '../../shared/archive/write.ts';
+import { restorePlanKey } from '../../shared/bucket/layout.ts';
+import type { Environment } from '../../shared/environment.ts';
+import { InspectState, inspectArchive } from '../../shared/restore/inspect.ts';
+import { readInspection } from '../../shared/restore/inspection.ts';
+import { RestorePlan } from '../../shared/restore/plan.ts';
+import { freshEnvironment } from '../support/aws.ts';
+
+const KEY = 'backups/empty.ngbak';
+const LEG = { timeLeft: () => 60_000, signal: new AbortController().signal };
+const REFUSAL = 'the archive has no records of this store, and the target has some';
+let environment: Environment;
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ngbak-empty-'));
+  const secret = `files-${folder.split('/').at(-1)}`;
+  await new SecretsManagerClient({}).send(
+    new CreateSecretCommand({ Name: secret, SecretString: JSON.stringify({ location: folder }) }),
+  );
+  environment = await freshEnvironment({ default: { stores: { kv: { kind: 'files', secret } } } });
+  const { bucket } = environment;
+  const chunks: Buffer[] = [];
+  const manifest = {
+    backup_id: 'empty',
+    created_at: '2026-01-02T03:04:05.000Z',
+    storage_backends: { kv: { kind: 'files' } },
+    statistics: {},
+    scope: { type: 'full' as const, stores: ['kv' as const], target: 'default' },
+    tallies: {},
+    tags: [],
+  };
+  const nothing = (async function* () {})();
+  for await (const chunk of writeArchive(nothing, manifest, { codec: 'gzip' })) chunks.push(chunk);
+  await bucket.s3.send(new PutObjectCommand({ Bucket: bucket.name, Key: KEY, Body: Buffer.concat(chunks) }));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** Holds the empty archive against the target; throws what stands against the restore. */
+async function inspect(options: object = {}, changes: object = {}) {
+  const { bucket } = environment;
+  const source = { bucket: bucket.name, key: KEY };
+  const plan = RestorePlan.parse({
+    job_id: 'restore_empty',
+    target: 'default',
+    execution_arn: 'arn:restore',
+    created_at: '2026-01-03T03:04:05.000Z',
+    source,
+    archive: source,
+    options,
+    stores: ['kv'],
+    confirmed: true,
+    ...changes,
+  });
+  await bucket.writeRecord(restorePlanKey(plan.job_id), plan);
+  const state = InspectState.parse({ job_id: plan.job_id, cursor: { stage: 'target' } });
+  await inspectArchive(environment, state, LEG);
+  return (await readInspection(bucket, plan.job_id)).stores[0];
+}
+
+test('an archive without records of a store does not replace one that has some, unless that is allowed', async () => {
+  await writeFile(join(folder, 'kv_store_full_docs.json'), '{"a": 1}');
+  await expect(inspect()).rejects.toThrow(REFUSAL);
+  const allowed = await inspect({ allow_empty: true });
+  expect(allowed?.problems).toEqual([]);
+  expect(allowed?.warnings).toEqual([expect.stringContaining('it will be empty')]);
+  expect((await inspect({ mode: 'merge' }))?.problems).toEqual([]);
+});
+
+test('a rollback puts back an empty store, and an empty target takes an empty archive with a warning', async () => {
+  expect(await inspect()).toMatchObject({
+    problems: [],
+    warnings: [expect.stringContaining('it will be empty')],
+  });
+  await writeFile(join(folder, 'kv_store_full_docs.json'), '{"a": 1}');
+  expect((await inspect({}, { rollback_of: 'restore_that_failed' }))?.problems).toEqual([]);
+});
