@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import type { EntryPiece } from '../../shared/archive/types.ts';
 import { writeArchive } from '../../shared/archive/write.ts';
 import { restorePlanKey } from '../../shared/bucket/layout.ts';
 import type { Environment } from '../../shared/environment.ts';
@@ -36,11 +37,14 @@ beforeEach(async () => {
     tallies: {},
     tags: [],
   };
-  const nothing = (async function* () {})();
-  for await (const chunk of writeArchive(nothing, manifest, { codec: 'gzip' })) chunks.push(chunk);
+  for await (const chunk of writeArchive(noEntries(), manifest, { codec: 'gzip' })) chunks.push(chunk);
   await bucket.s3.send(new PutObjectCommand({ Bucket: bucket.name, Key: KEY, Body: Buffer.concat(chunks) }));
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function* noEntries(): AsyncGenerator<EntryPiece> {
+  yield* [];
+}
 
 /** Holds the empty archive against the target; throws what stands against the restore. */
 async function inspect(options: object = {}, changes: object = {}) {
