@@ -21,6 +21,7 @@ export function legContext(
     timeLeft: leg.timeLeft,
     signal: leg.signal,
     progress: (unit, done, total) => progress?.report(unit, done, total),
+    doneBefore: (unit) => progress?.doneBefore(unit) ?? 0,
     warn: (warning) => {
       environment.log(warningText(warning), { warning: warning.code });
       warnings?.add(warning);

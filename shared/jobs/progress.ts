@@ -24,6 +24,8 @@ export const Progress = z.object({
   phase: z.enum(PHASES),
   /** By unit (`nodes`, `relationships`, `points`, `keys`, `bytes`): how many are done, of how many where that is known. */
   units: z.record(z.string(), z.object({ done: z.number(), total: z.number().optional() })),
+  /** By unit: what had been done when the last leg ended in good order. A leg that is repeated begins there. */
+  at_last_leg: z.record(z.string(), z.number()).default({}),
   started_at: z.iso.datetime(),
   updated_at: z.iso.datetime(),
   finished: z.boolean(),
@@ -83,8 +85,8 @@ export class ProgressWriter {
     const now = new Date().toISOString();
     const begun =
       earlier?.phase === phase
-        ? { units: earlier.units, started_at: earlier.started_at }
-        : { units: {}, started_at: now };
+        ? { units: earlier.units, at_last_leg: earlier.at_last_leg, started_at: earlier.started_at }
+        : { units: {}, at_last_leg: {}, started_at: now };
     return new ProgressWriter(
       bucket,
       key,
@@ -107,10 +109,18 @@ export class ProgressWriter {
     }
   }
 
+  /** How many of a unit earlier legs of the phase had done. */
+  doneBefore(unit: string): number {
+    return this.#state.at_last_leg[unit] ?? 0;
+  }
+
   /** Writes the last state of this leg; `finished` where the phase is done for this shard. */
   async close(finished: boolean): Promise<void> {
     await this.#writing;
     this.#state.finished = finished;
+    this.#state.at_last_leg = Object.fromEntries(
+      Object.entries(this.#state.units).map(([unit, { done }]) => [unit, done]),
+    );
     await this.#write();
   }
 

@@ -22,8 +22,13 @@ export interface LegContext {
   timeLeft(): number;
   /** Aborted when the work is to stop at once (a time limit of the platform, Ctrl-C). */
   readonly signal: AbortSignal;
-  /** Tells how far this store has come. Cheap: the receiver throttles. `total` is absent where nobody knows it. */
+  /**
+   * Reports how far this phase of the store has come, over all its legs. Cheap: the receiver throttles. `total` is absent if
+   * it is unknown.
+   */
   progress(unit: string, done: number, total?: number): void;
+  /** How many of a unit the legs before this one reported, for adapters whose cursor does not count them; absent: none. */
+  doneBefore?(unit: string): number;
   /**
    * True on the way back of a restore: for the safety backup, where what the configuration names and the server lacks
    * is left out instead of an error, and for the rollback that restores it over whatever the restore left.

@@ -34,6 +34,30 @@ test('a leg continues the progress of the leg before it: its units, its start an
   });
 });
 
+test('what earlier legs have done is known to a leg, also to one that repeats a leg that was cut off', async () => {
+  const { bucket } = await freshEnvironment();
+  /** A leg that is cut off has written its progress, but not closed it. */
+  const untilWritten = async (done: number) => {
+    const deadline = Date.now() + 30_000;
+    while ((await readProgress(bucket, 'job-1'))[0]?.units.keys?.done !== done) {
+      if (Date.now() > deadline) throw new Error('the progress is not written');
+    }
+  };
+  const legs = async (done: number, ends: boolean) => {
+    const leg = await ProgressWriter.open(bucket, 'job-1', PART, { keys: 30 });
+    const before = leg.doneBefore('keys');
+    leg.report('keys', before + done);
+    if (ends) await leg.close(false);
+    else await untilWritten(before + done);
+    return before;
+  };
+  expect(await legs(10, true)).toBe(0);
+  expect(await legs(5, false)).toBe(10);
+  expect(await legs(12, true)).toBe(10);
+  const [{ units } = { units: {} }] = await readProgress(bucket, 'job-1');
+  expect(units).toEqual({ keys: { done: 22, total: 30 } });
+});
+
 test('another phase, and a record that cannot be read, start over', async () => {
   const { bucket } = await freshEnvironment();
   const load = await ProgressWriter.open(bucket, 'job-1', PART);

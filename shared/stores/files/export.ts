@@ -42,7 +42,7 @@ export async function* exportFiles(
   );
   if (from && from.offset !== null && todo[0]?.name !== from.file)
     throw new FileChangedError(folder.name, from.file);
-  let done = 0;
+  let done = files.length - todo.length;
   for (const listed of todo) {
     const start = listed.name === from?.file ? (from.offset ?? 0) : 0;
     const entry = names.get(listed.name) ?? '';
@@ -52,7 +52,7 @@ export async function* exportFiles(
     if (!settled) continue;
     if (settled.size <= WHOLE_BYTES) yield await wholeFile(folder, settled, entry, last);
     else yield* pieces(folder, settled, entry, start, last);
-    context.progress('files', ++done, todo.length);
+    context.progress('files', ++done, files.length);
   }
 }
 

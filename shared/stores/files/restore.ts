@@ -70,7 +70,7 @@ export async function loadFiles(
   context: LegContext,
 ): Promise<Leg> {
   let tallies: Tallies = {};
-  let done = 0;
+  let done = context.doneBefore?.('files') ?? 0;
   for await (const { file, entry } of afterCursor(filesOf(archive, scope), cursor)) {
     context.signal.throwIfAborted();
     const merging = options.mode === 'merge' && options.onConflict !== 'overwrite';
@@ -129,7 +129,7 @@ export async function verifyFiles(
   context: LegContext,
 ): Promise<VerifyLeg> {
   let tallies: Tallies = {};
-  let done = 0;
+  let done = context.doneBefore?.('files') ?? 0;
   const samples: Difference[] = [];
   let differences = 0;
   const differ = (file: string, problem: string) => {

@@ -183,6 +183,7 @@ async function loadPoints(job: CollectionLoad, cursor: LoadCursor): Promise<Load
   const state = await readCollection(client, into, signal);
   const limits = state ? limitsOf(state.view) : NO_LIMITS;
   let tallies: Tallies = { [`points:${name}`]: { count: 0, digest: new MultisetDigest().hex() } };
+  const before = context.doneBefore?.(`points:${name}`) ?? 0;
   let chunks = 0;
   for await (const entry of pointsEntries(archive, part)) {
     if (++chunks <= done) continue;
@@ -199,7 +200,8 @@ async function loadPoints(job: CollectionLoad, cursor: LoadCursor): Promise<Load
       },
     );
     tallies = addTallies(tallies, { [`points:${name}`]: written });
-    context.progress(`points:${name}`, tallies[`points:${name}`]?.count ?? 0, config.points.count);
+    const loaded = before + (tallies[`points:${name}`]?.count ?? 0);
+    context.progress(`points:${name}`, loaded, config.points.count);
     if (context.timeLeft() <= 0) return { cursor: { at: cursor.at, chunks, into }, tallies };
   }
   if (!created) {

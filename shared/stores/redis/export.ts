@@ -69,6 +69,7 @@ export async function* exportKeys(
       : parseInput(ExportCursor, cursor, 'The cursor of the Redis export', 'Start a new backup.');
   const data = new EntryData(limits);
   let chunk = from ? new Chunk(from.namespace, from.part, keyOfCursor(from), data) : undefined;
+  const before = context.doneBefore?.('keys') ?? 0;
   let done = 0;
   if (from?.large && chunk) {
     const { key, position } = from.large;
@@ -94,7 +95,7 @@ export async function* exportKeys(
         chunk.after = batch.at(-1);
         done += batch.length;
         collectGarbage();
-        context.progress('keys', done);
+        context.progress('keys', before + done);
         if (context.timeLeft() <= 0 && !chunk.isEmpty) yield chunk.flush();
       }
     }

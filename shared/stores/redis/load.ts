@@ -72,6 +72,7 @@ export async function loadKeys(
   const from =
     cursor === null ? null : parseInput(LoadCursor, cursor, 'The cursor of the Redis load', 'Restore again.');
   const loader = new Loader(client, space, reader, facts, options, from?.digest ?? null);
+  const before = context.doneBefore?.('keys') ?? 0;
   let expired = 0;
   let position: ArchivePosition | null = from;
   const evictedBefore = await evictedKeys(client);
@@ -89,13 +90,13 @@ export async function loadKeys(
     position = record.next;
     if (!loader.isFull && record.kind === 'json') continue;
     await loader.flush();
-    context.progress('keys', loader.book.keys);
+    context.progress('keys', before + loader.book.keys);
     if (context.timeLeft() <= 0) {
       return end({ ...position, digest: loader.openDigest });
     }
   }
   await loader.flush();
-  context.progress('keys', loader.book.keys);
+  context.progress('keys', before + loader.book.keys);
   if (expired > 0) context.log('keys whose expiry has passed were not restored', { records: expired });
   return end(null);
 }

@@ -102,6 +102,7 @@ async function compareRecords(
   context: VerifyContext,
   state: Extract<VerifyCursor, { stage: 'records' }>,
 ): Promise<VerifyLeg> {
+  const before = context.leg.doneBefore?.('keys') ?? 0;
   const comparison = new Comparison(context, state.digest, state.found, await evictedKeys(context.client));
   const from = state.entry === '' ? null : { entry: state.entry, records: state.records };
   let position: ArchivePosition | null = from;
@@ -118,7 +119,7 @@ async function compareRecords(
     position = record.next;
     if (!comparison.isFull && record.kind === 'json') continue;
     await comparison.flush();
-    context.leg.progress('keys', comparison.book.keys);
+    context.leg.progress('keys', before + comparison.book.keys);
     if (context.leg.timeLeft() <= 0) {
       return result({
         stage: 'records',
