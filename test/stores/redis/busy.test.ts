@@ -86,7 +86,7 @@ test('a backup while writers are at work on keys of every type: each key comes b
   pipeline.xgroup('CREATE', 'app:t:stream', 'g', `${ITEMS}-0`);
   await pipeline.exec();
   // Every key is there from the start.
-  for (const write of Object.values(WRITERS)) await write(redis, 0);
+  for (const [name, write] of Object.entries(WRITERS)) if (name !== 'capped') await write(redis, 0);
   let isOver = false;
   let steps = 0;
   const work = Object.values(WRITERS).map(async (write) => {
