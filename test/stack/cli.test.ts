@@ -180,7 +180,8 @@ test('doctor tells what AWS credentials may do by trying it, and changes nothing
 /** A user of the emulated account with a policy of its own: the variables that hold its keys. */
 async function makeUser(policy: object): Promise<NodeJS.ProcessEnv> {
   const name = `doctor-${randomBytes(4).toString('hex')}`;
-  const iam = async (...args: string[]) => (await promisify(execFile)('aws', ['iam', ...args])).stdout;
+  const iam = async (...args: string[]) =>
+    (await promisify(execFile)('aws', ['iam', ...args], { env: process.env })).stdout;
   await iam('create-user', '--user-name', name);
   const document = ['--policy-document', JSON.stringify(policy)];
   await iam('put-user-policy', '--user-name', name, '--policy-name', 'only', ...document);
