@@ -436,6 +436,7 @@ describe('the API', () => {
         'patch /api/v1/backup/{id}',
         'post /api/v1/backup',
         'post /api/v1/backup/prune',
+        'post /api/v1/backup/{id}/acknowledge',
         'post /api/v1/backup/{id}/verify',
         'post /api/v1/jobs/{job}/cancel',
         'post /api/v1/restore',

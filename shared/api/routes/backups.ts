@@ -92,7 +92,7 @@ const acknowledge = createRoute({
   path: '/api/v1/backup/{id}/acknowledge',
   summary: 'Acknowledge warnings of a backup, for its target',
   description:
-    'Acknowledged warnings stay visible, but no backup of the target is `complete_with_warnings` because of them. Idempotent; `"acknowledged": false` withdraws.',
+    'Acknowledged warnings stay visible, but no backup of the target is `complete_with_warnings` because of them. Repeated, it changes nothing more; `"acknowledged": false` withdraws.',
   request: { params: BackupPath, body: body(AcknowledgeInput, false) },
   responses: { 200: answer('The backup with its warnings.', BackupDetails), ...PROBLEMS },
 });
