@@ -156,7 +156,7 @@ async function main(interrupted: AbortSignal): Promise<Outcome> {
   say(`seed ${seed}; ${SEED}=${seed} repeats what is random`);
   const folder = await mkdtemp(join(tmpdir(), 'test-run-'));
   await addTools(folder, interrupted);
-  const lanes = new Lanes({ signal: interrupted, nightly });
+  const lanes = new Lanes({ signal: interrupted, nightly, folder });
   try {
     const options = { args, alone: groups.length === 1, nightly, seed, folder, signal: interrupted };
     const run = ([group, files]: [Group, string[]]) => runGroup(group, files, lanes, options);

@@ -14,16 +14,23 @@ export type Lane = Readonly<Record<string, string>>;
 export class Lanes {
   readonly #signal: AbortSignal;
   readonly #nightly: boolean;
+  readonly #folder: string;
   readonly #stacks: Stack[] = [];
   /** Resolves when the first stack has installed what all of them need. */
   #installed: Promise<void> | undefined;
   /** One synthesis for all lanes. */
   #assembly: Promise<string> | undefined;
 
-  /** @param nightly  with the waiting times of production */
-  constructor(options: { readonly signal: AbortSignal; readonly nightly: boolean }) {
+  constructor(options: {
+    readonly signal: AbortSignal;
+    /** With the waiting times of production. */
+    readonly nightly: boolean;
+    /** For the log of the synthesis. */
+    readonly folder: string;
+  }) {
     this.#signal = options.signal;
     this.#nightly = options.nightly;
+    this.#folder = options.folder;
   }
 
   /** Starts real servers. */
@@ -33,7 +40,7 @@ export class Lanes {
 
   /** Starts real servers, deploys the stack, and puts the AWS CLI first on the PATH. */
   async startDeployed(onProgress: (text: string) => void): Promise<Lane> {
-    const stack = await this.#startStack(onProgress);
+    const [stack, made] = await Promise.all([this.#startStack(onProgress), this.#synthesize(onProgress)]);
     const signal = this.#signal;
     // A copy: the CDK CLI writes into what it deploys.
     const assembly = join(stack.folder, 'cdk.out', 'assembly');
@@ -44,7 +51,7 @@ export class Lanes {
         log: join(stack.logs, 'awscli.log'),
         onInstall: (what) => onProgress(`installing ${what}`),
       }),
-      this.#synthesize(stack, onProgress).then((made) => cp(made, assembly, { recursive: true })),
+      cp(made, assembly, { recursive: true }),
     ]);
     const deployed = await deployTestStack(stack, { signal, onProgress, assembly, nightly: this.#nightly });
     return {
@@ -82,10 +89,14 @@ export class Lanes {
     }
   }
 
-  #synthesize({ folder }: Stack, onProgress: (text: string) => void): Promise<string> {
+  #synthesize(onProgress: (text: string) => void): Promise<string> {
     if (this.#assembly === undefined) {
       onProgress('synthesizing');
-      this.#assembly = cachedAssembly({ context: testContext(this.#nightly), folder, signal: this.#signal });
+      this.#assembly = cachedAssembly({
+        context: testContext(this.#nightly),
+        folder: this.#folder,
+        signal: this.#signal,
+      });
     }
     return this.#assembly;
   }
