@@ -24,7 +24,8 @@ export default {
       },
     ],
   },
-  testTimeout: 120_000,
+  // A deadline for hangs, on a machine that runs six test files at once.
+  testTimeout: 240_000,
   setupFiles: ['<rootDir>/test/runner/lane-environment.ts'],
   testSequencer: '<rootDir>/test/runner/slowest-first.cjs',
   // More of them only with as many lanes of servers: test/run.ts.

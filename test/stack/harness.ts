@@ -13,7 +13,7 @@ import { createRestoreRequest } from '../../shared/restore/request.ts';
 import { servers } from '../servers.ts';
 
 /** Longest that a test waits for a workflow, in milliseconds: a deadline for hangs, not an assertion on speed. */
-const DEADLINE_MS = 120_000;
+const DEADLINE_MS = 300_000;
 
 /** The deployed stack that test/run.ts made: its outputs, and clients that reach it. */
 export function deployedStack() {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import neo4j from 'neo4j-driver';
 import { lockKey } from '../../shared/bucket/layout.ts';
@@ -83,6 +83,9 @@ afterAll(async () => {
   await qdrant.stop();
   await neo4jOfOwn.stop();
 });
+
+// What may pass by itself is tried again for minutes, in the restore and in the rollback.
+jest.setTimeout(600_000);
 
 /** Its stores begin to be loaded. */
 async function loads(followed: Followed): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { LegContext } from '../port.ts';
 import type { QdrantClient } from './client.ts';
@@ -104,11 +105,6 @@ export async function disableStrictMode(
   await client.call('PATCH', collectionPath(name), { body, signal });
 }
 
-/** Name of the empty collection by which a server's own defaults are read. */
-function defaultsName(jobId: string): string {
-  return `${temporaryPrefix(jobId)}defaults`;
-}
-
 /**
  * Whether vectors of a new collection are on disk where nobody says so. It is a setting of the server, which no call
  * tells, so an empty collection is created and removed again. Snapshots depend on it: a server refuses one whose
@@ -118,8 +114,9 @@ export async function defaultOnDisk(
   client: QdrantClient,
   { jobId, signal }: LegContext,
 ): Promise<boolean | undefined> {
-  const name = defaultsName(jobId);
-  await dropCollection(client, name, signal);
+  // A name of its own: steps for other collections of the same job ask at the same time. One that a killed step leaves
+  // is removed with everything else that begins like this.
+  const name = `${temporaryPrefix(jobId)}defaults-${randomUUID()}`;
   try {
     await client.call('PUT', collectionPath(name), {
       body: '{"vectors":{"size":1,"distance":"Dot"}}',
