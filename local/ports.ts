@@ -1,7 +1,11 @@
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
 import { LocalStackError } from './errors.ts';
+import { localFolder } from './folders.ts';
+import { isAlive } from './processes.ts';
 
 /**
  * Where free ports are looked for: below 32768, the start of Linux's range for outgoing connections
@@ -11,8 +15,14 @@ const FIRST_PORT = 20_000;
 const LAST_PORT = 31_999;
 const ATTEMPTS = 200;
 
-/** Finds that many different TCP ports of 127.0.0.1 that nobody listens on. Throws LocalStackError. */
+/**
+ * Finds that many different TCP ports of 127.0.0.1 that nobody listens on, and that no other process of this checkout has
+ * found: they are this process's until it ends. Throws LocalStackError.
+ */
 export async function freePorts(count: number): Promise<number[]> {
+  const claims = join(localFolder(), 'ports');
+  await mkdir(claims, { recursive: true });
+  await removeStaleClaims(claims);
   const servers = new Map<number, Server>();
   try {
     for (let attempt = 0; servers.size < count; attempt++) {
@@ -33,10 +43,32 @@ export async function freePorts(count: number): Promise<number[]> {
         once(server, 'listening').then(() => true),
         once(server, 'error').then(() => false),
       ]).catch(() => false);
-      if (free) servers.set(port, server);
+      if (!free) continue;
+      if (await claim(join(claims, String(port)))) servers.set(port, server);
+      else server.close();
     }
     return [...servers.keys()];
   } finally {
     await Promise.all([...servers.values()].map((server) => new Promise((closed) => server.close(closed))));
+  }
+}
+
+/** Takes a port for this process: a file that only one process can create. */
+async function claim(file: string): Promise<boolean> {
+  try {
+    await writeFile(file, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** Gives back the ports of processes that have ended. */
+async function removeStaleClaims(claims: string): Promise<void> {
+  for (const name of await readdir(claims)) {
+    // Another process may remove it first; an empty one is being written.
+    const pid = await readFile(join(claims, name), 'utf8').catch(() => '');
+    if (pid !== '' && !isAlive(Number(pid))) await rm(join(claims, name), { force: true });
   }
 }

@@ -77,6 +77,7 @@ export async function startNeo4j(
       `--config-dir=${home}/conf`,
     ],
     env: environmentOf(context),
+    log: join(home, 'logs/neo4j.log'),
     check: () => checkNeo4j(address),
   });
   return address;

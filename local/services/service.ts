@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LocalStackError } from '../errors.ts';
@@ -81,6 +82,8 @@ export async function startServer(
     readonly command: string;
     readonly args: readonly string[];
     readonly env?: NodeJS.ProcessEnv;
+    /** A log that the server writes itself, beside its output. */
+    readonly log?: string;
     readonly check: () => Promise<void>;
   },
 ): Promise<void> {
@@ -99,7 +102,8 @@ export async function startServer(
   const remedy = 'Read the log; NGBAK_LOCAL_KEEP_LOGS=1 keeps it after the end.';
   const died = new AbortController();
   const end = ended(child).then((how) => {
-    died.abort(new LocalStackError(`${service} ended by itself (${how}).${tail(log)}`, { remedy }));
+    const own = server.log !== undefined && existsSync(server.log) ? tail(server.log) : '';
+    died.abort(new LocalStackError(`${service} ended by itself (${how}).${tail(log)}${own}`, { remedy }));
   });
   try {
     await waitUntil(service, server.check, {
