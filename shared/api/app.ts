@@ -114,8 +114,11 @@ export function makeApi(options: ApiOptions): Api {
   }
   api.use(bodyLimit({ maxSize: BODY_BYTES_MAX }));
   if (options.pages) pageRoutes(api, options.pages);
-  api.get('/api/v1/openapi.json', (c) => c.json(documentOf(api)));
-  api.get('/api/v1/docs', (c) => c.html(docsPage(documentOf(api))));
+  // Built once, when first asked for: both are open to everybody, and building them takes as long as many requests.
+  const document = once(() => JSON.stringify(documentOf(api)));
+  const page = once(() => docsPage(documentOf(api)));
+  api.get('/api/v1/openapi.json', (c) => c.body(document(), 200, { 'Content-Type': 'application/json' }));
+  api.get('/api/v1/docs', (c) => c.html(page()));
   api.use('/api/v1/*', async (c, next) => {
     const { from, requestId } = options.origin(c.env);
     c.set('requestId', requestId);
@@ -197,4 +200,13 @@ function explainHttp(error: HTTPException): Error {
       : 'Send one JSON value in UTF-8 with Content-Type: application/json.',
     cause: error,
   });
+}
+
+/** A function that makes its value at the first call. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }

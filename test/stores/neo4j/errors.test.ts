@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import neo4j from 'neo4j-driver';
 import { IntegrityError, NgbakError, UnavailableError } from '../../../shared/errors.ts';
-import { tooLong, toNgbakError } from '../../../shared/stores/neo4j/errors.ts';
+import { toNgbakError, tooLong } from '../../../shared/stores/neo4j/errors.ts';
 
 const ofDriver = (code: string, message: string) =>
   toNgbakError(new neo4j.Neo4jError(message, code, '50N42', '', undefined), 'tests', 'reading nodes');
