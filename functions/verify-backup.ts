@@ -1,5 +1,5 @@
 import { readBack, VerifyState } from '../shared/backup/read-back.ts';
 import { step } from './step.ts';
 
-/** Reads the sealed archive back from S3 and checks every byte. */
+/** Reads the sealed archive back from S3 and checks every byte and every record. */
 export const handler = step(VerifyState, readBack);

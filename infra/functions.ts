@@ -100,11 +100,11 @@ export const SIZES = {
     },
   },
   'verify-backup': {
-    description: 'Reads the sealed archive back from S3 and checks every byte',
+    description: 'Reads the sealed archive back from S3 and checks every byte and every record',
     memoryMb: DATA,
     timeoutMinutes: LEG_MINUTES,
     stores: [],
-    bucket: { read: ['staging/*', 'backups/*'], write: ['jobs/*'] },
+    bucket: { read: ['staging/*', 'backups/*'], write: ['staging/*', 'jobs/*'] },
   },
   'catalog-backup': {
     description: 'Writes the catalog record: from here on, the backup is there',

@@ -65,7 +65,7 @@ export class BackupWorkflow extends Construct {
     });
     const readBack = step(this, 'Verify archive', {
       handler: handlers['verify-backup'],
-      comment: 'Reads every byte of the archive and verifies every digest',
+      comment: 'Reads the archive back: every byte, every record, and the counts of its manifest',
     });
     const record = step(this, 'Record in catalog', {
       handler: handlers['catalog-backup'],

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { MultisetDigest } from '../digest.ts';
-import { IntegrityError } from '../errors.ts';
+import { IntegrityError, InvalidInputError } from '../errors.ts';
 import { parseInput } from '../input.ts';
 import { ByteReader } from './byte-reader.ts';
 import { MemberError } from './codec.ts';
@@ -15,7 +15,7 @@ import { type OpenedArchive, openArchive, readIndex, readRegion } from './open.t
 import { nativeSha256, type ResumableSha256, resumableSha256, SHA256_BLOCK } from './sha256.ts';
 import { compareSumsLines } from './tail.ts';
 import { BLOCK, encodeTarHeader, isZero, paddingOf } from './tar.ts';
-import type { ByteSource, Json } from './types.ts';
+import type { ByteSource, IndexEntry, Json } from './types.ts';
 
 /** Problems that are kept; the check ends at the last of them. */
 const PROBLEMS_MAX = 20;
@@ -42,6 +42,16 @@ const VerifyCursor = z.strictObject({
 type VerifyCursor = z.infer<typeof VerifyCursor>;
 type Within = NonNullable<VerifyCursor['within']>;
 
+/** Takes in the content of one entry, in order. An IntegrityError or InvalidInputError that it throws is a problem
+ * of the entry. */
+export interface ContentSink {
+  write(chunk: Uint8Array): void | Promise<void>;
+  /** All of the content was written. */
+  end(): void | Promise<void>;
+  /** The rest of the content can't be read. */
+  abort(): void | Promise<void>;
+}
+
 export interface Verification {
   /** What the leg before returned; null for the first one. */
   readonly cursor: Json;
@@ -52,6 +62,11 @@ export interface Verification {
   progress?(bytesDone: number, bytesTotal: number): void;
   /** Told once for each entry, in archive order; `problem` undefined where it is whole. */
   entry?(name: string, problem: string | undefined): void;
+  /**
+   * Where the content of an entry goes while it is checked; undefined for nowhere. A leg that ends within an entry leaves
+   * its sink as it is, and the next one asks again, with `resumed` true.
+   */
+  open?(entry: IndexEntry, resumed: boolean): ContentSink | undefined;
   readonly limits?: Partial<ArchiveLimits>;
   /** Entries above this size, in bytes, may be left in the middle; 256 MiB where not given. */
   readonly resumeAbove?: number;
@@ -196,18 +211,25 @@ class EntryChecker {
 
   /** Checks one entry. Returns what is wrong with it, nothing, or where to go on within it. */
   async #check(line: IndexLine, from: Within | null): Promise<string | undefined | Within> {
+    const sink = this.#verification.open?.call(this.#verification, line, from !== null);
     try {
-      return await this.#read(line, from);
+      return await this.#read(line, from, sink);
     } catch (error) {
-      if (!(error instanceof MemberError || error instanceof IntegrityError)) throw error;
+      await sink?.abort();
+      const kinds = [MemberError, IntegrityError, InvalidInputError];
+      if (!(error instanceof Error) || !kinds.some((kind) => error instanceof kind)) throw error;
       // The stream stands somewhere inside the entry: the next one is read anew.
       await this.#reader?.close();
       this.#reader = undefined;
-      return `entry ${quoteName(line.name)}: ${error.message}`;
+      return `entry ${quoteName(line.name)}: ${error.message.replace(/\.$/, '')}`;
     }
   }
 
-  async #read(line: IndexLine, from: Within | null): Promise<undefined | Within> {
+  async #read(
+    line: IndexLine,
+    from: Within | null,
+    sink: ContentSink | undefined,
+  ): Promise<undefined | Within> {
     const { codec, footer } = this.#archive;
     const start = line.offset + (from?.compressed ?? 0);
     // One read for all that is left: entries lie one behind the other.
@@ -234,6 +256,7 @@ class EntryChecker {
         Math.max(headerPart.length, contentEnd - position),
       );
       hash.update(contentPart);
+      if (contentPart.length > 0) await sink?.write(contentPart);
       if (!isZero(plain.subarray(headerPart.length + contentPart.length))) {
         throw new MemberError('its padding is not zero');
       }
@@ -260,6 +283,7 @@ class EntryChecker {
         `the CRC-32 of its compressed bytes is ${crc32Hex(crc)}, and the index says ${crc32Hex(line.crc32)}`,
       );
     }
+    await sink?.end();
     return undefined;
   }
 }

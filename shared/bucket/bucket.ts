@@ -51,12 +51,16 @@ export class Bucket {
   }
 
   /** Reads and checks a record. Undefined where there is none. */
-  async readRecord<T>(key: string, schema: z.ZodType<T>): Promise<{ value: T; etag: string } | undefined> {
+  async readRecord<T>(
+    key: string,
+    schema: z.ZodType<T>,
+    bytesMax = RECORD_BYTES_MAX,
+  ): Promise<{ value: T; etag: string } | undefined> {
     try {
       const answer = await this.s3.send(new GetObjectCommand({ Bucket: this.name, Key: key }));
-      if ((answer.ContentLength ?? 0) > RECORD_BYTES_MAX) {
+      if ((answer.ContentLength ?? 0) > bytesMax) {
         throw new NgbakError(`Record s3://${this.name}/${key} has ${answer.ContentLength} bytes.`, {
-          remedy: `Records have at most ${RECORD_BYTES_MAX} bytes: find out who wrote this object.`,
+          remedy: `Records have at most ${bytesMax} bytes: find out who wrote this object.`,
         });
       }
       const text = (await answer.Body?.transformToString('utf-8')) ?? '';
@@ -68,8 +72,13 @@ export class Bucket {
   }
 
   /** Reads a record that must be there. */
-  async requireRecord<T>(key: string, schema: z.ZodType<T>, remedy: string): Promise<T> {
-    const record = await this.readRecord(key, schema);
+  async requireRecord<T>(
+    key: string,
+    schema: z.ZodType<T>,
+    remedy: string,
+    bytesMax = RECORD_BYTES_MAX,
+  ): Promise<T> {
+    const record = await this.readRecord(key, schema, bytesMax);
     if (record) return record.value;
     throw new NgbakError(`s3://${this.name}/${key} does not exist.`, { remedy });
   }

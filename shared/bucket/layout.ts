@@ -39,6 +39,11 @@ export const backupWarningsKey = (jobId: string) => `${STAGING}${jobId}/warnings
 export const backupPlanKey = (jobId: string) => `${STAGING}${jobId}/plan.json`;
 export const consistencyKey = (jobId: string) => `${STAGING}${jobId}/consistency.json`;
 export const sealedKey = (jobId: string) => `${STAGING}${jobId}/sealed.json`;
+/** What a leg of checking an archive leaves for the next one. */
+export const checkStateKey = (jobId: string, leg: number) =>
+  `${STAGING}${jobId}/check/${String(leg).padStart(6, '0')}.json`;
+/** What the check of an archive found beside problems. */
+export const checkResultKey = (jobId: string) => `${STAGING}${jobId}/check/result.json`;
 export const normalizedArchiveKey = (jobId: string) => `${STAGING}${jobId}/normalized.ngbak`;
 
 /** Records of restore legs sort as they ran. */

@@ -3,13 +3,19 @@ import type { Manifest } from '../archive/manifest.ts';
 import { normalizeToS3 } from '../archive/normalize.ts';
 import { isSeekable, type OpenedArchive, openArchive } from '../archive/open.ts';
 import { s3Source } from '../archive/sources.ts';
-import { verifyArchive } from '../archive/verify.ts';
 import type { Bucket } from '../bucket/bucket.ts';
-import { inspectionKey, normalizedArchiveKey, restorePlanKey, UPLOADS } from '../bucket/layout.ts';
+import {
+  checkResultKey,
+  inspectionKey,
+  normalizedArchiveKey,
+  restorePlanKey,
+  UPLOADS,
+} from '../bucket/layout.ts';
 import { countRecords } from '../catalog/records.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { IntegrityError, InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
+import { checkLeg, readCheckWarnings } from '../jobs/check-leg.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { updateJob } from '../jobs/record.ts';
@@ -75,23 +81,24 @@ export async function inspectArchive(
   if (cursor.stage === 'digests') {
     const part = { store: 'archive', shard: 'inspect', phase: 'inspect' } as const;
     const progress = await ProgressWriter.open(bucket, state.job_id, part);
-    const verified = await verifyArchive(source, {
+    const { stores } = plan;
+    const checked = await checkLeg(bucket, plan.job_id, source, {
       cursor: cursor.archive,
-      timeLeft: leg.timeLeft,
-      signal: leg.signal,
-      progress: (done, total) => progress.report('bytes', done, total),
+      leg,
+      progress,
+      stores,
     });
-    await progress.close(verified.cursor === null);
-    const [problem] = verified.problems;
+    await progress.close(checked.cursor === null);
+    const [problem, ...others] = checked.problems;
     if (problem !== undefined) {
       throw new IntegrityError(
-        `The archive is damaged, in ${verified.problems.length === 1 ? 'one place' : `${verified.problems.length} places or more`}: ${problem}.`,
-        { remedy: 'Take another copy of this backup, or another backup. Nothing was changed.' },
+        `The archive is damaged, or not what was saved, in ${others.length === 0 ? 'one place' : `${others.length + 1} places or more`}: ${problem}.`,
+        { remedy: 'Nothing was changed. Use another copy of the archive, or restore a different backup.' },
       );
     }
-    return next(
-      verified.cursor === null ? { stage: 'target' } : { stage: 'digests', archive: verified.cursor },
-    );
+    if (checked.cursor !== null) return next({ stage: 'digests', archive: checked.cursor });
+    await bucket.writeRecord(checkResultKey(plan.job_id), { warnings: checked.warnings });
+    return next({ stage: 'target' });
   }
   const inspection = await compareWithTarget(environment, plan, leg);
   await bucket.writeRecord(inspectionKey(plan.job_id), inspection);
@@ -181,6 +188,9 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
   const stores = plan.stores.filter((store) => held.has(store));
   const problems: string[] = [];
   const warnings: string[] = [];
+  for (const { store, ...warning } of await readCheckWarnings(bucket, plan.job_id)) {
+    warnings.push(`${store}: ${warningText(warning)}`);
+  }
   const chosen = plan.options.stores ?? storesNamed(plan.options.only);
   for (const store of chosen ?? []) {
     if (!held.has(store)) problems.push(`the archive holds no ${store}, which was asked for`);

@@ -1,5 +1,5 @@
-import { hash } from 'node:crypto';
 import { findTarget, type NgbakConfig } from '../config.ts';
+import { HashSample } from '../hash-sample.ts';
 import type { Reference } from '../profiles/profile.ts';
 import { findProfile, isCollectionOf } from '../profiles/profiles.ts';
 import { settleStore } from '../stores/open.ts';
@@ -10,8 +10,6 @@ import { type SavedArchive, viewOf } from './routes.ts';
 
 /** Values that are looked up with one question. */
 const LOOK_UP_VALUES = 2000;
-/** Values of one field that are held, as numbers of 48 bits; where there are more, a sample of them is. */
-const VALUES_HELD = 1_000_000;
 /** Longest that one step counts references, in milliseconds: they are told, and must not cost a restore its time. */
 const COUNTING_MS_MAX = 5 * 60 * 1000;
 const SAMPLES_MAX = 5;
@@ -31,7 +29,7 @@ export async function countReferences(
   leg: LegContext,
 ): Promise<ReferenceCount[]> {
   const context = withinLimit(leg);
-  const held = new Map<string, HashSample | undefined>();
+  const held = new Map<string, { sample: HashSample; complete: boolean } | undefined>();
   const counts: ReferenceCount[] = [];
   for (const reference of referencesOf(config, plan)) {
     const { from, to } = reference;
@@ -45,16 +43,16 @@ export async function countReferences(
     const name = `${to.store} ${to.thing}.${to.field}`;
     if (!held.has(name)) {
       const values = await valuesOf(config, plan, archive, to);
-      held.set(name, values && (await HashSample.of(values, context)));
+      held.set(name, values && (await sampleOf(values, context)));
     }
-    const sample = held.get(name);
+    const ends = held.get(name);
     const values = await valuesOf(config, plan, archive, from);
-    if (!sample || !values) continue;
+    if (!ends || !values) continue;
     const counter = new Counter(reference, 'archive');
     for await (const run of values) {
       for (const value of split(run, reference)) {
         counter.total++;
-        const found = sample.has(value);
+        const found = ends.sample.has(value);
         if (found === undefined) continue;
         counter.checked++;
         if (!found) counter.dangles(value);
@@ -62,7 +60,7 @@ export async function countReferences(
       if (isOver(context)) counter.complete = false;
       if (!counter.complete) break;
     }
-    counter.complete &&= sample.complete;
+    counter.complete &&= ends.complete;
     counts.push(counter.count());
   }
   return counts;
@@ -192,42 +190,15 @@ class Counter {
   }
 }
 
-/**
- * A set of texts in bounded memory: their hashes; once there are too many, only those whose hash is a multiple of two,
- * then of four, and so on. Whether a text is in the set is known for the same part of all texts.
- */
-export class HashSample {
-  readonly #hashes = new Set<number>();
-  #step = 1;
-  complete = true;
-
-  static async of(values: AsyncIterable<readonly string[]>, context: LegContext): Promise<HashSample> {
-    const sample = new HashSample();
-    for await (const run of values) {
-      for (const value of run) sample.add(value);
-      if (isOver(context)) sample.complete = false;
-      if (!sample.complete) break;
-    }
-    return sample;
+/** The values of a field; those that were read before the time was up. */
+async function sampleOf(
+  values: AsyncIterable<readonly string[]>,
+  context: LegContext,
+): Promise<{ sample: HashSample; complete: boolean }> {
+  const sample = new HashSample();
+  for await (const run of values) {
+    for (const value of run) sample.add(value);
+    if (isOver(context)) return { sample, complete: false };
   }
-
-  add(value: string, max = VALUES_HELD): void {
-    const hashed = hashOf(value);
-    if (hashed % this.#step === 0) this.#hashes.add(hashed);
-    while (this.#hashes.size > max) {
-      this.#step *= 2;
-      for (const old of this.#hashes) if (old % this.#step !== 0) this.#hashes.delete(old);
-    }
-  }
-
-  /** Undefined for a text that the sample says nothing about. */
-  has(value: string): boolean | undefined {
-    const hashed = hashOf(value);
-    return hashed % this.#step === 0 ? this.#hashes.has(hashed) : undefined;
-  }
-}
-
-/** 48 bits: among a million texts, one pair in a few hundred runs is mistaken for the same. */
-function hashOf(value: string): number {
-  return Number.parseInt(hash('sha256', value, 'hex').slice(0, 12), 16);
+  return { sample, complete: true };
 }

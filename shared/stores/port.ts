@@ -1,5 +1,6 @@
 import type { z } from 'zod';
-import type { EntryPiece, EntryReader, Json } from '../archive/types.ts';
+import type { EntryPiece, EntryReader, IndexEntry, Json } from '../archive/types.ts';
+import type { ContentSink } from '../archive/verify.ts';
 import type { Tallies } from '../digest.ts';
 import type { Part } from './part.ts';
 import type { StoreWarning } from './warning.ts';
@@ -118,6 +119,43 @@ export interface Difference {
   readonly thing: string;
   /** What is different, without data. */
   readonly problem: string;
+}
+
+/** What an archive says about the server that one store's entries were saved from. */
+export interface ContentOrigin {
+  readonly archive: EntryReader;
+  /** The scope that was saved, unchecked; undefined where the archive does not say. */
+  readonly scope: unknown;
+  readonly version: string | undefined;
+  readonly edition: string | undefined;
+}
+
+/** A sink of one entry's content. */
+export interface EntrySink extends ContentSink {
+  /** What another process needs to continue within the entry; absent where it has to be read in one go. */
+  save?(): Json;
+}
+
+/** What the entries of one store hold, once all of them have been read. */
+export interface ContentFindings {
+  /** Counts and digests of the records, as the exports counted them. */
+  readonly tallies: Tallies;
+  /** Why the archive can't be restored. */
+  readonly problems: readonly string[];
+  readonly warnings: readonly StoreWarning[];
+}
+
+/**
+ * Reads the entries of one store as a load would, in the order of the archive, without a server: every record must be
+ * what it claims to be. Holds a bounded part of what it read.
+ */
+export interface ContentCheck {
+  /** Where the content of an entry goes; undefined for entries that no restore reads. `from` is what a sink saved. */
+  open(entry: IndexEntry, from?: Json): EntrySink | undefined;
+  /** What another process needs to continue between two entries. */
+  save(): Json;
+  /** After the last entry. Throws IntegrityError or InvalidInputError where entries are missing. */
+  end(): Promise<ContentFindings>;
 }
 
 /** How a verification leg ended. */
@@ -256,6 +294,8 @@ export interface StoreAdapter<Connection = unknown, Scope = unknown> {
    * read this, so that what is compared is what was to be written. Sizes in its index are those of the archive.
    */
   view(archive: EntryReader, route: Route<Scope>): EntryReader;
+  /** Begins to check what the archive holds of this store; `from` is what an earlier part of the check saved. */
+  check(origin: ContentOrigin, from?: Json): ContentCheck;
   /**
    * The texts that records of an archive of that scope have in a field, in runs, to prove references with: of `nodes`,
    * `relationships`, the collections that `isThing` knows, or a namespace of keys. Undefined where they can't be read.

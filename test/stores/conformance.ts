@@ -1,7 +1,15 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { AccessDeniedError, UnavailableError } from '../../shared/errors.ts';
 import { NAMES_MAX, type Store } from '../../shared/stores/port.ts';
-import { type Exported, exportAll, legContext, restoreAll, withStore } from './memory-archive.ts';
+import { checkSealed } from './checked.ts';
+import {
+  type Exported,
+  exportAll,
+  legContext,
+  MemoryArchive,
+  restoreAll,
+  withStore,
+} from './memory-archive.ts';
 
 /** What a backend gives to the suite. Everything happens in a scope of its own on the real server. */
 export interface Conformance {
@@ -105,6 +113,38 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect(stopped.tallies).toEqual(exported.tallies);
       const whole = await exportAll(site.open);
       expect(stopped.archive.names()).toEqual(whole.archive.names());
+    });
+
+    test('exports what passes the check of a sealed archive, in one leg and in many', async () => {
+      const { name: store, kind: backend } = site.open();
+      const sealed = { store, kind: backend, tallies: exported.tallies };
+      expect(await checkSealed(exported.archive, sealed)).toMatchObject({
+        problems: [],
+        warnings: [],
+        legs: 1,
+      });
+      const inLegs = await checkSealed(exported.archive, sealed, { legs: true });
+      expect(inLegs).toMatchObject({ problems: [], warnings: [] });
+      expect(inLegs.legs).toBeGreaterThanOrEqual(exported.archive.names().length);
+    });
+
+    test('exports nothing whose loss the check of a sealed archive would not find', async () => {
+      const { name: store, kind: backend } = site.open();
+      const sealed = { store, kind: backend, tallies: exported.tallies };
+      for (const name of exported.archive.names()) {
+        const without = new MemoryArchive();
+        for (const [other, content] of exported.archive.files)
+          if (other !== name) without.files.set(other, content);
+        const { problems } = await checkSealed(without, sealed);
+        expect([name, problems]).toEqual([name, expect.arrayContaining([expect.any(String)])]);
+      }
+      for (const [name, tally] of Object.entries(exported.tallies)) {
+        const others = { ...exported.tallies, [name]: { ...tally, count: tally.count + 1 } };
+        const { problems } = await checkSealed(exported.archive, { ...sealed, tallies: others });
+        expect(problems).toContainEqual(
+          expect.stringContaining(`${tally.count + 1} ${name}, but it holds ${tally.count}`),
+        );
+      }
     });
 
     test('exports a step again, the same, where its leg is repeated', async () => {

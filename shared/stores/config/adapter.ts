@@ -1,13 +1,29 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { Json } from '../../archive/types.ts';
+import { pulledSink } from '../../archive/pulled-sink.ts';
+import type { IndexEntry, Json } from '../../archive/types.ts';
 import { wholeEntry } from '../../archive/whole-entry.ts';
-import { MultisetDigest, type Tally } from '../../digest.ts';
-import type { ExportStep, Leg, Shard, Store, StoreAdapter, StoreProbe, VerifyLeg } from '../port.ts';
+import { MultisetDigest, type Tallies, type Tally } from '../../digest.ts';
+import { InvalidInputError } from '../../errors.ts';
+import type {
+  ContentCheck,
+  ContentFindings,
+  EntrySink,
+  ExportStep,
+  Leg,
+  Shard,
+  Store,
+  StoreAdapter,
+  StoreProbe,
+  VerifyLeg,
+} from '../port.ts';
+import { SavedTallies } from '../saved-tallies.ts';
 import { maskSecrets } from './mask.ts';
 
 /** Name of the only entry. */
 const ENTRY = 'config/effective.json';
+/** Most bytes of it: far more than a deployment can be configured with. */
+const ENTRY_BYTES_MAX = 16 * 1024 ** 2;
 
 const ConfigConnection = z.strictObject({});
 const ConfigScope = z.strictObject({
@@ -30,6 +46,7 @@ export const configAdapter: StoreAdapter<z.infer<typeof ConfigConnection>, Confi
   questions: () => [],
   route: async (_archive, saved, scope) => ({ saved, scope, names: {}, changes: [] }),
   view: (archive) => archive,
+  check: (_origin, from) => new ConfigCheck(from),
   values: () => Promise.resolve(undefined),
 };
 
@@ -114,6 +131,47 @@ class ConfigStore implements Store {
   async close(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+/** Checks that the configuration is JSON: see `ContentCheck`. */
+class ConfigCheck implements ContentCheck {
+  #tallies: Tallies;
+
+  constructor(from: Json | undefined) {
+    this.#tallies = from === undefined ? {} : SavedTallies.parse(from);
+  }
+
+  open({ name, size }: IndexEntry): EntrySink | undefined {
+    if (name !== ENTRY) return undefined;
+    if (size > ENTRY_BYTES_MAX) throw invalid(`has ${size} bytes; the limit is ${ENTRY_BYTES_MAX}`);
+    return pulledSink(async (content) => {
+      const parts: Uint8Array[] = [];
+      // Copies: the chunks may belong to buffers that their owner uses again.
+      for await (const chunk of content) parts.push(Buffer.from(chunk));
+      let settings: Json;
+      try {
+        settings = JSON.parse(Buffer.concat(parts).toString('utf8')) as Json;
+      } catch (cause) {
+        throw invalid('is not JSON', cause);
+      }
+      this.#tallies = { settings: tallyOf(settings) };
+    });
+  }
+
+  save(): Json {
+    return this.#tallies as unknown as Json;
+  }
+
+  async end(): Promise<ContentFindings> {
+    return Promise.resolve({ tallies: this.#tallies, problems: [], warnings: [] });
+  }
+}
+
+function invalid(problem: string, cause?: unknown): InvalidInputError {
+  return new InvalidInputError(`Entry ${ENTRY} ${problem}.`, {
+    remedy: 'Use another copy of the archive, or restore a different backup.',
+    cause,
+  });
 }
 
 /** The same value with sorted names, so that equal configurations have equal bytes. */

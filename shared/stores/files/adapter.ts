@@ -16,6 +16,7 @@ import {
   type VerifyLeg,
 } from '../port.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
+import { checkFiles } from './check.ts';
 import { FilesConnection, FilesScope, isIncluded, openFolder } from './connection.ts';
 import { exportFiles } from './export.ts';
 import type { Folder, Listing } from './folder.ts';
@@ -42,6 +43,7 @@ export const filesAdapter: StoreAdapter<FilesConnection, FilesScope> = {
   questions: () => ['*'],
   route: routeFiles,
   view: viewFiles,
+  check: checkFiles,
   // Files are copied as bytes, never read for what they hold.
   values: () => Promise.resolve(undefined),
 };

@@ -12,6 +12,7 @@ import type {
 } from '../port.ts';
 import { admitGraph } from './admits.ts';
 import { tidyUp } from './auxiliary.ts';
+import { checkGraph } from './check.ts';
 import { clearGraph } from './clear.ts';
 import { Neo4jConnection, Neo4jScope } from './connection.ts';
 import { exportShard } from './export.ts';
@@ -38,6 +39,7 @@ export const neo4jAdapter: StoreAdapter<Neo4jConnection, Neo4jScope> = {
   questions: graphQuestions,
   route: routeGraph,
   view: viewGraph,
+  check: checkGraph,
   values: async (archive, _scope, { thing, field }) => graphValues(archive, thing, field),
 };
 

@@ -15,7 +15,7 @@ const BATCH_BYTES = 4 * 1024 ** 2;
  */
 export const SLICE_RECORDS = 100;
 /** The name of the entry that holds constraints and indexes. */
-const SCHEMA_ENTRY = 'graph/schema.jsonl';
+export const SCHEMA_ENTRY = 'graph/schema.jsonl';
 
 /** Where a walk over the entries of one kind stands. */
 export interface Position {
@@ -130,10 +130,18 @@ export function parseNamed<T>(
 }
 
 /** The lines of an entry. The reader checks the entry's digest after the last byte. */
-export async function* readLines(archive: EntryReader, entry: IndexEntry): AsyncGenerator<string> {
+export function readLines(archive: EntryReader, entry: IndexEntry): AsyncGenerator<string> {
+  return linesOf(archive.open(entry), entry);
+}
+
+/** Cuts the content of an entry into lines, of which one at a time is held. */
+export async function* linesOf(
+  content: AsyncIterable<Uint8Array>,
+  entry: Pick<IndexEntry, 'name'>,
+): AsyncGenerator<string> {
   let pending: Uint8Array[] = [];
   let pendingBytes = 0;
-  for await (const bytes of archive.open(entry)) {
+  for await (const bytes of content) {
     let start = 0;
     for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
       pending.push(bytes.subarray(start, end));

@@ -14,6 +14,7 @@ import {
   type VerifyLeg,
 } from '../port.ts';
 import { admitQdrant } from './admits.ts';
+import { checkVectors } from './check.ts';
 import { clearQdrant, removeTemporary } from './clear.ts';
 import { QdrantClient } from './client.ts';
 import { listCollections } from './collections.ts';
@@ -39,6 +40,7 @@ export const qdrantAdapter: StoreAdapter<QdrantConnection, QdrantScope> = {
   questions: vectorsQuestions,
   route: routeVectors,
   view: viewVectors,
+  check: checkVectors,
   values: (archive, _scope, { field, isThing }) => vectorValues(archive, isThing, field),
 };
 

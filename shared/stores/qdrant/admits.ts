@@ -103,24 +103,27 @@ export async function admitQdrant(
   return problems;
 }
 
-/** What stands against a snapshot by its own content. */
-function contentProblems(
-  { name, config }: ArchivedCollection,
-  { view, rocksDb }: SnapshotContent,
-  version: string,
-): string[] {
+/** What stands against a snapshot by its own content, whatever the server. */
+export function snapshotObstacles({ name, config }: ArchivedCollection, { view }: SnapshotContent): string[] {
   if (!view)
     return [`the snapshot of collection "${name}" holds no configuration, so that no server can load it`];
-  const problems: string[] = [];
-  if (config && vectorLayout(view) !== vectorLayout(config.view)) {
-    problems.push(
-      `the vectors of collection "${name}" are ${vectorLayout(config.view)} in the archive, but other vectors in its own snapshot: ${vectorLayout(view)}`,
-    );
-  }
+  if (!config || vectorLayout(view) === vectorLayout(config.view)) return [];
+  return [
+    `the vectors of collection "${name}" are ${vectorLayout(config.view)} in the archive, but other vectors in its own snapshot: ${vectorLayout(view)}`,
+  ];
+}
+
+/** What stands against a snapshot by its own content, on a server of that version. */
+function contentProblems(
+  collection: ArchivedCollection,
+  content: SnapshotContent,
+  version: string,
+): string[] {
+  const problems = snapshotObstacles(collection, content);
   const [major = 0, minor = 0] = version.split('.').map(Number);
-  if (rocksDb && (major > 1 || minor > ROCKS_DB_MINOR_MAX)) {
+  if (content.view && content.rocksDb && (major > 1 || minor > ROCKS_DB_MINOR_MAX)) {
     problems.push(
-      `the snapshot of collection "${name}" has segments in RocksDB, which Qdrant ${version} can't read: make a backup with "method": "points", or let the old server optimize the collection first`,
+      `the snapshot of collection "${collection.name}" has segments in RocksDB, which Qdrant ${version} can't read: make a backup with "method": "points", or let the old server optimize the collection first`,
     );
   }
   return problems;

@@ -10,8 +10,17 @@ const CHUNK_BYTES_MAX = 256 * 1024 ** 2;
  * Reads the points of one entry, checked: each line is one point and nothing else, ids ascend, and every point belongs
  * to the filter's part, so that no archive can write outside of the scope. Throws IntegrityError that names the entry.
  */
-export async function* readArchivedPoints(
+export function readArchivedPoints(
   archive: EntryReader,
+  entry: IndexEntry,
+  filter: PointFilter | null,
+): AsyncGenerator<PointText> {
+  return parsePoints(archive.open(entry), entry, filter);
+}
+
+/** The points in the content of an entry, checked as {@link readArchivedPoints} does. */
+export async function* parsePoints(
+  content: AsyncIterable<Uint8Array>,
   entry: IndexEntry,
   filter: PointFilter | null,
 ): AsyncGenerator<PointText> {
@@ -20,7 +29,7 @@ export async function* readArchivedPoints(
   let last: string | undefined;
   let number = 0;
   // Split by hand: node:readline would also split at U+2028, which stands unescaped in Qdrant's strings.
-  for await (const line of splitLines(archive.open(entry))) {
+  for await (const line of splitLines(content)) {
     number++;
     let point: PointText;
     try {

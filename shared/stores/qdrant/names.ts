@@ -64,6 +64,11 @@ function referencesPrefix(part: string): string {
   return `references/${FOLDER}${part}.references-`;
 }
 
+/** The part of entry names of the collection whose references an entry holds; undefined for other entries. */
+export function parseReferencesName(name: string): string | undefined {
+  return /^references\/vectors\/(.+)\.references-\d{5,10}\.jsonl$/s.exec(name)?.[1];
+}
+
 /** The entries that hold the references of one collection's snapshot, in order. */
 export async function* referencesEntries(archive: EntryReader, part: string): AsyncGenerator<IndexEntry> {
   const prefix = referencesPrefix(part);

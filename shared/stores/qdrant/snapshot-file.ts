@@ -1,5 +1,5 @@
 import { parse } from 'lossless-json';
-import { ByteReader } from '../../archive/byte-reader.ts';
+import { z } from 'zod';
 import { BLOCK, paddingOf } from '../../archive/tar.ts';
 import type { EntryReader, IndexEntry } from '../../archive/types.ts';
 import { IntegrityError } from '../../errors.ts';
@@ -28,9 +28,8 @@ export interface SnapshotContent {
 }
 
 /**
- * Looks through a snapshot: a tar file whose segments are tar files as well, in which Qdrant puts `config.json` behind
- * the segments (the server's version is not in it). So it is read to its end, in bounded memory, and no longer than there
- * is time: then the log says so, and the result is undefined. Throws IntegrityError where it is no snapshot, or breaks off.
+ * Looks through a snapshot, no longer than there is time: then the log says so, and the result is undefined. Throws
+ * IntegrityError where it is no snapshot, or breaks off.
  */
 export async function readSnapshot(
   archive: EntryReader,
@@ -38,97 +37,204 @@ export async function readSnapshot(
   collection: string,
   context: LegContext,
 ): Promise<SnapshotContent | undefined> {
-  const reader = new ByteReader(archive.open(entry));
+  const walk = new SnapshotWalk(entry.name, collection);
   const end = Date.now() + LOOK_MS_MAX;
-  const look: Look = {
-    reader,
-    where: entry.name,
-    isOver: () => {
-      context.signal.throwIfAborted();
-      return context.timeLeft() <= 0 || Date.now() >= end;
-    },
-  };
-  let content: SnapshotContent = { segments: 0, rocksDb: false };
-  try {
-    for (;;) {
-      const file = await nextFile(look);
-      if (!file) return content;
-      if (file.name === CONFIG_NAME) {
-        if (file.size > CONFIG_BYTES_MAX) {
-          throw strange(
-            entry.name,
-            `its ${CONFIG_NAME} has ${file.size} bytes; the limit is ${CONFIG_BYTES_MAX}`,
-          );
-        }
-        const text = (await reader.take(file.size)).toString('utf8');
-        const config = parseJson(text, entry.name);
-        content = { ...content, config, view: viewConfig(collection, config) };
-        if (!(await passOver(look, paddingOf(file.size)))) break;
-        continue;
-      }
-      if (SEGMENT.test(file.name) && !file.sparse) {
-        const rocksDb = await lookIntoSegment(look, file);
-        if (rocksDb === undefined) break;
-        content = { ...content, segments: content.segments + 1, rocksDb: content.rocksDb || rocksDb };
-        if (!(await passOver(look, paddingOf(file.size)))) break;
-      } else if (!(await passOver(look, file.size + paddingOf(file.size)))) break;
-    }
+  for await (const chunk of archive.open(entry)) {
+    context.signal.throwIfAborted();
+    walk.write(chunk);
+    if (context.timeLeft() > 0 && Date.now() < end) continue;
     context.log('There was no time to look through a snapshot.', { collection });
     return undefined;
-  } finally {
-    await reader.close();
   }
+  return walk.end();
 }
 
-interface Look {
-  readonly reader: ByteReader;
-  /** Name of the entry. */
-  readonly where: string;
-  isOver(): boolean;
-}
+/** A file within the segment that is being read ends a segment where `end` is reached. */
+const Segment = z.object({ name: z.string(), end: z.number(), padding: z.number(), rocksDb: z.boolean() });
 
-interface TarFile {
-  readonly name: string;
-  readonly size: number;
-  /** Stored without its holes, so that its bytes are not its content. */
-  readonly sparse: boolean;
-}
-
-/** Whether a segment is stored in RocksDB; undefined where the time is up. Steps over exactly its bytes. */
-async function lookIntoSegment(look: Look, segment: TarFile): Promise<boolean | undefined> {
-  const end = look.reader.position + segment.size;
-  let rocksDb = false;
-  while (look.reader.position < end) {
-    const file = await nextFile(look);
-    // Two empty blocks and padding end a tar.
-    if (!file) return (await passOver(look, end - look.reader.position)) ? rocksDb : undefined;
-    rocksDb ||= ROCKS_DB.test(file.name);
-    const length = file.size + paddingOf(file.size);
-    if (look.reader.position + length > end) throw strange(look.where, `its ${segment.name} breaks off`);
-    if (!(await passOver(look, length))) return undefined;
-  }
-  return rocksDb;
-}
+const WalkState = z.object({
+  /** What the next bytes are: a header, a further header of a sparse file, the configuration, or nothing of interest. */
+  part: z.enum(['header', 'further-header', 'config', 'skipped', 'end']),
+  /** Bytes of this part that are still to come. */
+  left: z.number(),
+  /** Bytes of it that have come, where they are needed. */
+  held: z.base64(),
+  /** Bytes of the snapshot so far. */
+  position: z.number(),
+  file: z.object({ name: z.string(), size: z.number(), sparse: z.boolean() }).nullable(),
+  segment: Segment.nullable(),
+  segments: z.number(),
+  rocksDb: z.boolean(),
+  config: z.string().nullable(),
+});
+type WalkState = z.infer<typeof WalkState>;
 
 /**
- * The next file of a tar, as Qdrant writes them: plain and GNU sparse ones, of which the size is that of what is stored
- * (GNU tar manual, "Basic Tar Format" and "Storing Sparse Files"). Extended headers are files to us: no name that is looked for needs one.
+ * Walks through a snapshot as its bytes go by: a tar file whose segments are tar files as well, in which Qdrant puts
+ * `config.json` behind the segments (the server's version is not in it). Holds one header or the configuration; its
+ * state can be saved between any two chunks.
  */
-async function nextFile({ reader, where }: Look): Promise<TarFile | null> {
-  const block = await reader.take(BLOCK);
-  if (block.length === 0 || block.every((byte) => byte === 0)) return null;
-  const size = block.length === BLOCK ? sizeOf(block) : Number.NaN;
-  if (!Number.isSafeInteger(size) || block.toString('latin1', 257, 262) !== 'ustar') {
-    throw strange(where, 'it is no tar file');
+export class SnapshotWalk {
+  readonly #where: string;
+  readonly #collection: string;
+  readonly #state: Omit<WalkState, 'held'>;
+  #held: Buffer[];
+
+  /** @param from what {@link save} returned */
+  constructor(where: string, collection: string, from?: unknown) {
+    const state = from === undefined ? START : WalkState.parse(from);
+    this.#where = where;
+    this.#collection = collection;
+    this.#state = { ...state };
+    this.#held = state.held === '' ? [] : [Buffer.from(state.held, 'base64')];
   }
-  // Where a sparse file has more pieces than its header holds, further blocks list them.
-  const sparse = block[156] === 'S'.charCodeAt(0);
-  if (sparse && block[482] === 1) {
-    while ((await reader.take(BLOCK))[504] === 1);
+
+  save(): WalkState {
+    return { ...this.#state, held: Buffer.concat(this.#held).toString('base64') };
   }
-  const end = block.indexOf(0);
-  return { name: block.toString('utf8', 0, end < 0 ? 100 : Math.min(end, 100)), size, sparse };
+
+  /** Whether the end of the tar has been read. */
+  get #isOver(): boolean {
+    return this.#state.part === 'end';
+  }
+
+  /** Takes in the next bytes. Throws IntegrityError where this is no snapshot. */
+  write(chunk: Uint8Array): void {
+    const state = this.#state;
+    for (let at = 0; at < chunk.length && !this.#isOver; ) {
+      const taken = chunk.subarray(at, at + state.left);
+      at += taken.length;
+      state.position += taken.length;
+      state.left -= taken.length;
+      // A copy: the chunk may belong to a buffer that its owner uses again.
+      if (state.part !== 'skipped') this.#held.push(Buffer.from(taken));
+      while (state.left === 0 && !this.#isOver) this.#finishPart();
+    }
+  }
+
+  /** What the snapshot holds, after its last byte. Throws IntegrityError where it breaks off. */
+  end(): SnapshotContent {
+    const { part, left, segment, segments, rocksDb, config: text } = this.#state;
+    const isBetweenFiles = part === 'header' && left === BLOCK && segment === null;
+    if (part !== 'end' && !isBetweenFiles) {
+      throw strange(
+        this.#where,
+        part === 'header' && segment === null ? 'it is no tar file' : 'it breaks off in the middle of a file',
+      );
+    }
+    if (text === null) return { segments, rocksDb };
+    const config = parseJson(text, this.#where);
+    return { segments, rocksDb, config, view: viewConfig(this.#collection, config) };
+  }
+
+  #finishPart(): void {
+    const state = this.#state;
+    const held = Buffer.concat(this.#held);
+    this.#held = [];
+    switch (state.part) {
+      case 'header':
+        this.#takeHeader(held);
+        return;
+      case 'further-header':
+        // Where a sparse file has more pieces than its header holds, further blocks list them.
+        if (held[504] === 1) state.left = BLOCK;
+        else this.#enter();
+        return;
+      case 'config':
+        state.config = held.toString('utf8');
+        parseJson(state.config, this.#where);
+        this.#skip(paddingOf(held.length));
+        return;
+      default:
+        this.#next();
+    }
+  }
+
+  /** After a file: the next one, or the end of the segment that it was in. */
+  #next(): void {
+    const state = this.#state;
+    const { segment } = state;
+    if (segment === null || state.position < segment.end) {
+      state.part = 'header';
+      state.left = BLOCK;
+      return;
+    }
+    state.segment = null;
+    state.segments++;
+    state.rocksDb ||= segment.rocksDb;
+    this.#skip(segment.padding);
+  }
+
+  #skip(bytes: number): void {
+    this.#state.part = 'skipped';
+    this.#state.left = bytes;
+  }
+
+  /** Plain and GNU sparse files (GNU tar manual, "Basic Tar Format", "Storing Sparse Files"). Extended headers are files to us. */
+  #takeHeader(block: Buffer): void {
+    const state = this.#state;
+    if (block.every((byte) => byte === 0)) {
+      // Two empty blocks and padding end a tar.
+      if (state.segment === null) state.part = 'end';
+      else this.#skip(Math.max(0, state.segment.end - state.position));
+      return;
+    }
+    const size = sizeOf(block);
+    if (!Number.isSafeInteger(size) || block.toString('latin1', 257, 262) !== 'ustar') {
+      throw strange(this.#where, 'it is no tar file');
+    }
+    const sparse = block[156] === 'S'.charCodeAt(0);
+    const end = block.indexOf(0);
+    state.file = { name: block.toString('utf8', 0, end < 0 ? 100 : Math.min(end, 100)), size, sparse };
+    if (sparse && block[482] === 1) {
+      state.part = 'further-header';
+      state.left = BLOCK;
+    } else this.#enter();
+  }
+
+  /** Begins the content of the file whose headers have been read. */
+  #enter(): void {
+    const state = this.#state;
+    const { file, segment } = state;
+    if (file === null) throw new TypeError('a file without a header');
+    const { name, size, sparse } = file;
+    const length = size + paddingOf(size);
+    if (segment !== null) {
+      segment.rocksDb ||= ROCKS_DB.test(name);
+      if (state.position + length > segment.end) {
+        throw strange(this.#where, `its ${segment.name} breaks off`);
+      }
+      this.#skip(length);
+      return;
+    }
+    if (name === CONFIG_NAME) {
+      if (size > CONFIG_BYTES_MAX) {
+        throw strange(this.#where, `its ${CONFIG_NAME} has ${size} bytes; the limit is ${CONFIG_BYTES_MAX}`);
+      }
+      state.part = 'config';
+      state.left = size;
+      return;
+    }
+    if (!SEGMENT.test(name) || sparse) {
+      this.#skip(length);
+      return;
+    }
+    state.segment = { name, end: state.position + size, padding: paddingOf(size), rocksDb: false };
+    this.#next();
+  }
 }
+
+const START: WalkState = {
+  part: 'header',
+  left: BLOCK,
+  held: '',
+  position: 0,
+  file: null,
+  segment: null,
+  segments: 0,
+  rocksDb: false,
+  config: null,
+};
 
 /** Octal digits, or for 8 GiB and more a binary number. */
 function sizeOf(block: Buffer): number {
@@ -139,17 +245,6 @@ function sizeOf(block: Buffer): number {
     .replace(/[\0 ]+$/, '')
     .trim();
   return /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number.NaN;
-}
-
-/** False where the time is up before the end of the file. Throws IntegrityError where the snapshot ends before. */
-async function passOver({ reader, where, isOver }: Look, size: number): Promise<boolean> {
-  let passed = 0;
-  for await (const chunk of reader.stream(size)) {
-    passed += chunk.length;
-    if (isOver()) return false;
-  }
-  if (passed < size) throw strange(where, 'it breaks off in the middle of a file');
-  return true;
 }
 
 function parseJson(text: string, where: string): unknown {

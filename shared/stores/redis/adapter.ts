@@ -15,6 +15,7 @@ import {
 } from '../port.ts';
 import { MemoryNeed, missingMemory, refusedWrites } from './admits.ts';
 import { readArchive } from './archive-records.ts';
+import { checkKeys } from './check.ts';
 import { clearKeys, clearTemporary } from './clear.ts';
 import { RedisClient, RedisConnection } from './client.ts';
 import { exportKeys } from './export.ts';
@@ -41,6 +42,7 @@ export const redisAdapter: StoreAdapter<RedisConnection, RedisScope> = {
   questions: keysQuestions,
   route: routeKeys,
   view: viewKeys,
+  check: checkKeys,
   values: async (archive, scope, { thing, field }) => keyValues(archive, new KeySpace(scope), thing, field),
 };
 

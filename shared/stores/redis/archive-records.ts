@@ -51,12 +51,14 @@ export async function* readArchive(
     if (name.form === 'expiry') continue;
     const skip = entry.name === from?.entry ? from.records : 0;
     let records = 0;
-    const source = name.form === 'json' ? readJson(archive, entry) : readTyped(archive, entry);
+    const source =
+      name.form === 'json'
+        ? readJson(archive.open(entry), entry, await readExpiriesOf(archive, entry))
+        : readTyped(archive, entry);
     for await (const record of source) {
       records++;
       const key = record.kind === 'json' ? record.key : record.part.key;
-      if (key.length > KEY_BYTES_MAX)
-        throw wrong(entry.name, `a key has ${key.length} bytes, at most ${KEY_BYTES_MAX} are allowed`);
+      requireKeyLength(entry.name, key);
       const namespace = space.namespaceOf(key);
       if (namespace === undefined) {
         throw wrong(entry.name, `key "${showKey(key)}" is not part of the target's scope`);
@@ -66,10 +68,20 @@ export async function* readArchive(
   }
 }
 
-async function* readJson(archive: EntryReader, entry: IndexEntry) {
-  const expiries = await readExpiriesOf(archive, entry);
+/** Throws InvalidInputError for a key that is too long for a cursor. */
+export function requireKeyLength(place: string, key: ByteString): void {
+  if (key.length > KEY_BYTES_MAX)
+    throw wrong(place, `a key has ${key.length} bytes, at most ${KEY_BYTES_MAX} are allowed`);
+}
+
+/** The keys of a JSON entry. */
+export async function* readJson(
+  content: AsyncIterable<Uint8Array>,
+  entry: IndexEntry,
+  expiries: ReadonlyMap<ByteString, number>,
+) {
   try {
-    for await (const { key, value } of readMembers(archive.open(entry))) {
+    for await (const { key, value } of readMembers(content)) {
       const name = key.toString('latin1');
       yield { kind: 'json' as const, key: name, value, expiresAt: expiries.get(name) ?? null };
     }
@@ -79,10 +91,15 @@ async function* readJson(archive: EntryReader, entry: IndexEntry) {
 }
 
 /** The parts of a typed entry. */
-export async function* readTyped(archive: EntryReader, entry: IndexEntry) {
+export function readTyped(archive: EntryReader, entry: IndexEntry) {
+  return parseTyped(archive.open(entry), entry);
+}
+
+/** The parts in the content of a typed entry. */
+export async function* parseTyped(content: AsyncIterable<Uint8Array>, entry: IndexEntry) {
   let number = 0;
   try {
-    for await (const line of readLines(archive.open(entry))) {
+    for await (const line of readLines(content)) {
       number++;
       const part = decodePart(line);
       const block = part.items[0]?.[0]?.length ?? 0;
@@ -96,7 +113,11 @@ export async function* readTyped(archive: EntryReader, entry: IndexEntry) {
   }
 }
 
-async function readExpiriesOf(archive: EntryReader, json: IndexEntry): Promise<Map<ByteString, number>> {
+/** When the keys of a JSON entry expire; empty where the archive has no entry that says so. */
+export async function readExpiriesOf(
+  archive: EntryReader,
+  json: IndexEntry,
+): Promise<Map<ByteString, number>> {
   const entry = await archive.find(expiryNameOf(json.name));
   return entry ? readExpiries(archive, entry) : new Map();
 }
@@ -153,7 +174,8 @@ function located(place: string, error: unknown): unknown {
   return wrong(place, error.message, error);
 }
 
-function wrong(place: string, problem: string, cause?: unknown): InvalidInputError {
+/** The archive can't be restored because of what is in that place. */
+export function wrong(place: string, problem: string, cause?: unknown): InvalidInputError {
   return new InvalidInputError(`The archive can't be restored: ${place}: ${problem}.`, {
     remedy:
       'Use an archive that ngbak made of a store of this kind and scope; docs/stores/redis.md has the format.',

@@ -1,0 +1,76 @@
+import type { ContentSink } from './verify.ts';
+
+/** A sink for code that reads its input: `read` gets what is written as an iterable, chunk by chunk. */
+export function pulledSink(read: (content: AsyncIterable<Uint8Array>) => Promise<void>): ContentSink {
+  return new PulledSink(read);
+}
+
+class PulledSink implements ContentSink {
+  readonly #reading: Promise<void>;
+  #settled = false;
+  /** Resolved with the next chunk; with undefined at the end. */
+  #next = deferred<Uint8Array | undefined>();
+  /** Resolved once the reader asks for the next chunk, so that it does not need the one before any more. */
+  #asked = deferred<void>();
+
+  constructor(read: (content: AsyncIterable<Uint8Array>) => Promise<void>) {
+    this.#reading = read(this.#chunks()).finally(() => {
+      this.#settled = true;
+      this.#asked.resolve();
+    });
+    // Whoever writes next learns about a failure.
+    this.#reading.catch(() => undefined);
+    this.#next.promise.catch(() => undefined);
+  }
+
+  async *#chunks(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      this.#asked.resolve();
+      const chunk = await this.#next.promise;
+      if (chunk === undefined) return;
+      this.#next = deferred();
+      this.#next.promise.catch(() => undefined);
+      yield chunk;
+    }
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    await this.#asked.promise;
+    if (this.#settled) {
+      await this.#reading;
+      return;
+    }
+    this.#asked = deferred();
+    this.#next.resolve(chunk);
+    await this.#asked.promise;
+    if (this.#settled) await this.#reading;
+  }
+
+  async end(): Promise<void> {
+    await this.#asked.promise;
+    this.#next.resolve(undefined);
+    await this.#reading;
+  }
+
+  async abort(): Promise<void> {
+    this.#next.reject(new Error('The content breaks off.'));
+    await this.#reading.catch(() => undefined);
+  }
+}
+
+interface Deferred<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(error: Error): void;
+}
+
+/** Promise.withResolvers, which Node 20 lacks. */
+function deferred<T>(): Deferred<T> {
+  let resolve: Deferred<T>['resolve'] = () => undefined;
+  let reject: Deferred<T>['reject'] = () => undefined;
+  const promise = new Promise<T>((accept, refuse) => {
+    resolve = accept;
+    reject = refuse;
+  });
+  return { promise, resolve, reject };
+}

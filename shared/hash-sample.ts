@@ -1,0 +1,43 @@
+import { hash } from 'node:crypto';
+
+/** Texts that are held, as numbers of 48 bits; where there are more, a sample of them is. */
+const HELD_MAX = 1_000_000;
+
+/**
+ * A set of texts in bounded memory: their hashes; once there are too many, only those whose hash is a multiple of two,
+ * then of four, and so on. Whether a text is in the set is known for the same part of all texts.
+ */
+export class HashSample {
+  readonly #hashes: Set<number>;
+  #step: number;
+
+  /** @param from what {@link save} returned */
+  constructor(from: { readonly step: number; readonly hashes: readonly number[] } = { step: 1, hashes: [] }) {
+    this.#step = from.step;
+    this.#hashes = new Set(from.hashes);
+  }
+
+  save(): { step: number; hashes: number[] } {
+    return { step: this.#step, hashes: [...this.#hashes] };
+  }
+
+  add(value: string, max = HELD_MAX): void {
+    const hashed = hashOf(value);
+    if (hashed % this.#step === 0) this.#hashes.add(hashed);
+    while (this.#hashes.size > max) {
+      this.#step *= 2;
+      for (const old of this.#hashes) if (old % this.#step !== 0) this.#hashes.delete(old);
+    }
+  }
+
+  /** Undefined for a text that the sample says nothing about. */
+  has(value: string): boolean | undefined {
+    const hashed = hashOf(value);
+    return hashed % this.#step === 0 ? this.#hashes.has(hashed) : undefined;
+  }
+}
+
+/** 48 bits: among a million texts, one pair in a few hundred runs is mistaken for the same. */
+function hashOf(value: string): number {
+  return Number.parseInt(hash('sha256', value, 'hex').slice(0, 12), 16);
+}

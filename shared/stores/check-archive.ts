@@ -1,0 +1,211 @@
+import { z } from 'zod';
+import { type OpenedArchive, openArchive } from '../archive/open.ts';
+import type { ByteSource, IndexEntry, Json } from '../archive/types.ts';
+import { type ContentSink, type Verification, verifyArchive } from '../archive/verify.ts';
+import type { Tallies } from '../digest.ts';
+import { IntegrityError, InvalidInputError } from '../errors.ts';
+import { parseInput } from '../input.ts';
+import { VERSION } from '../version.ts';
+import { type ContentCheck, type EntrySink, STORE_NAMES, type StoreName } from './port.ts';
+import { ADAPTERS } from './registry.ts';
+import type { StoreWarning } from './warning.ts';
+
+/** Problems that are kept. */
+const PROBLEMS_MAX = 20;
+
+/** Where the content of an archive has been checked up to. Larger than a cursor may be. */
+const CheckState = z.object({
+  /** By store: what its check saved. */
+  stores: z.partialRecord(z.enum(STORE_NAMES), z.json()),
+  /** The entry that goes on in the next leg, and what its sink saved. */
+  within: z.object({ store: z.enum(STORE_NAMES), sink: z.json() }).nullable(),
+  /** Stores with an entry that could not be read in one go: their records were not all counted. */
+  partial: z.array(z.enum(STORE_NAMES)),
+});
+type CheckState = z.infer<typeof CheckState>;
+
+/** One leg of {@link checkArchive}. */
+export interface ArchiveCheck extends Omit<Verification, 'open'> {
+  /** The stores whose content is checked; absent for all of them. */
+  readonly stores?: readonly StoreName[];
+  /** What the leg before returned; null for the first one. */
+  readonly state: Json;
+}
+
+/** What one leg of {@link checkArchive} found. */
+export interface ArchiveCheckResult {
+  /** Where the next leg goes on; null after the last. */
+  readonly cursor: Json;
+  /** Goes to the next leg with the cursor. May have some megabytes. */
+  readonly state: Json;
+  /** What is wrong, in words that name the entry or the record; of all legs so far, at most 20. */
+  readonly problems: readonly string[];
+  /** With the last leg. */
+  readonly warnings: readonly (StoreWarning & { readonly store: StoreName })[];
+}
+
+/**
+ * One leg of proving that an archive can be restored, with no server and in one pass: every byte is the one that was
+ * written, every line is the record that it claims to be, records that belong together are there, and counts and digests
+ * are those of the manifest. Backups check what they have sealed this way, and restores what they are about to load.
+ */
+export async function checkArchive(source: ByteSource, check: ArchiveCheck): Promise<ArchiveCheckResult> {
+  const archive = await openArchive(source, check.limits);
+  const state: CheckState =
+    check.state === null
+      ? { stores: {}, within: null, partial: [] }
+      : parseInput(CheckState, check.state, 'The state of the check');
+  const contents = new Contents(archive, state, check.stores ?? STORE_NAMES);
+  const { cursor, problems } = await verifyArchive(source, {
+    ...check,
+    timeLeft: () => check.timeLeft(),
+    progress: (done, total) => check.progress?.(done, total),
+    entry: (name, problem) => check.entry?.(name, problem),
+    open: (entry, resumed) => contents.open(entry, resumed),
+  });
+  if (cursor !== null) return { cursor, state: await contents.save(), problems, warnings: [] };
+  // Where entries are damaged, that the counts differ says nothing more.
+  if (problems.length > 0) return { cursor: null, state: null, problems, warnings: [] };
+  const found = await contents.end();
+  return { cursor: null, state: null, ...found, problems: found.problems.slice(0, PROBLEMS_MAX) };
+}
+
+/** The checks of an archive's stores. */
+class Contents {
+  readonly #archive: OpenedArchive;
+  readonly #state: CheckState;
+  readonly #checks = new Map<StoreName, ContentCheck>();
+  readonly #partial: Set<StoreName>;
+  /** The entry that is being read. */
+  #open: { readonly store: StoreName; readonly sink: EntrySink } | undefined;
+
+  constructor(archive: OpenedArchive, state: CheckState, stores: readonly StoreName[]) {
+    this.#archive = archive;
+    this.#state = state;
+    this.#partial = new Set(state.partial);
+    const { storage_backends: backends, scope, ngraf_023: converted } = archive.manifest;
+    for (const store of stores) {
+      const backend = backends[store];
+      // What no adapter knows, no restore loads.
+      const adapter = ADAPTERS.find(({ name, kind }) => name === store && kind === backend?.kind);
+      if (!adapter || !scope.stores.includes(store)) continue;
+      const origin = {
+        archive,
+        // Keys of NGRAF-023's archives lack the prefix that the scope of such an archive tells.
+        scope: converted === undefined ? scope.scopes?.[store] : undefined,
+        version: backend?.version,
+        edition: backend?.edition,
+      };
+      this.#checks.set(store, adapter.check(origin, state.stores[store] ?? undefined));
+    }
+  }
+
+  open(entry: IndexEntry, resumed: boolean): ContentSink | undefined {
+    const [folder = ''] = (entry.name.startsWith('references/') ? entry.name.slice(11) : entry.name).split(
+      '/',
+    );
+    const store = STORE_NAMES.find((name) => name === folder);
+    const check = store === undefined ? undefined : this.#checks.get(store);
+    if (store === undefined || !check) return undefined;
+    const saved = resumed && this.#state.within?.store === store ? this.#state.within.sink : undefined;
+    if (resumed && saved === undefined) {
+      this.#partial.add(store);
+      return undefined;
+    }
+    let sink: EntrySink | undefined;
+    try {
+      sink = check.open(entry, saved);
+    } catch (error) {
+      return failing(error);
+    }
+    if (!sink) return undefined;
+    const inner = sink;
+    this.#open = { store, sink };
+    return {
+      write: (chunk) => inner.write(chunk),
+      end: async () => {
+        this.#open = undefined;
+        await inner.end();
+      },
+      abort: async () => {
+        this.#open = undefined;
+        await inner.abort();
+      },
+    };
+  }
+
+  /** Between two entries, or within one. */
+  async save(): Promise<Json> {
+    const open = this.#open;
+    const within = open?.sink.save ? { store: open.store, sink: open.sink.save() } : null;
+    if (open && !within) {
+      await open.sink.abort();
+      this.#partial.add(open.store);
+    }
+    return {
+      stores: Object.fromEntries([...this.#checks].map(([store, check]) => [store, check.save()])),
+      within,
+      partial: [...this.#partial],
+    };
+  }
+
+  async end(): Promise<Pick<ArchiveCheckResult, 'problems' | 'warnings'>> {
+    const problems: string[] = [];
+    const warnings: (StoreWarning & { store: StoreName })[] = [];
+    for (const [store, check] of this.#checks) {
+      try {
+        const found = await check.end();
+        problems.push(...found.problems.map((problem) => `${store}: ${problem}`));
+        warnings.push(...found.warnings.map((warning) => ({ store, ...warning })));
+        if (!this.#partial.has(store)) this.#compare(store, found.tallies, problems, warnings);
+      } catch (error) {
+        if (!(error instanceof IntegrityError || error instanceof InvalidInputError)) throw error;
+        problems.push(`${store}: ${error.message.replace(/\.$/, '')}`);
+      }
+    }
+    return { problems, warnings };
+  }
+
+  /** Holds what was counted against the manifest, where it says anything about the store. */
+  #compare(
+    store: StoreName,
+    found: Tallies,
+    problems: string[],
+    warnings: (StoreWarning & { store: StoreName })[],
+  ): void {
+    const { tallies, ngbak_version: version } = this.#archive.manifest;
+    const told = tallies[store];
+    if (told === undefined) return;
+    const others: string[] = [];
+    for (const name of new Set([...Object.keys(told), ...Object.keys(found)])) {
+      const [expected, read] = [told[name]?.count ?? 0, found[name]?.count ?? 0];
+      // A collection without points is still a collection.
+      const isGone = told[name] !== undefined && found[name] === undefined;
+      if (expected !== read || isGone) {
+        problems.push(
+          `${store}: the manifest says that the archive holds ${expected} ${name}, but it holds ${isGone ? 'nothing of that name' : read}`,
+        );
+      } else if (expected > 0 && told[name]?.digest !== found[name]?.digest) others.push(name);
+    }
+    if (others.length === 0) return;
+    if (version === VERSION) {
+      problems.push(
+        ...others.map((name) => `${store}: ${name} differ from those whose digest the manifest has`),
+      );
+      return;
+    }
+    // Another version may digest the same record in another form.
+    warnings.push({
+      store,
+      code: 'digests-of-another-version',
+      text: 'Records have other digests than in the manifest, which another version of ngbak wrote. Their counts are the same, and every byte is the one that was written.',
+      count: others.length,
+      samples: others.slice(0, 20),
+    });
+  }
+}
+
+function failing(error: unknown): ContentSink {
+  const fail = () => Promise.reject(error);
+  return { write: fail, end: fail, abort: () => undefined };
+}

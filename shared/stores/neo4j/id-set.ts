@@ -1,0 +1,66 @@
+/** Ids of one page: those with the same leading digits. */
+const PAGE_IDS = 1000;
+const PAGE_DIGITS = 3;
+const PAGE_BYTES = Math.ceil(PAGE_IDS / 8);
+/** Pages that are held, about 30 MB of them: enough for 10^8 nodes, since internal ids are close to each other. */
+const PAGES_MAX = 100_000;
+
+/** A set of internal ids, as digits. Ids that are close to each other share a page, and take a bit each. */
+export class IdSet {
+  readonly #pages: Map<string, Buffer>;
+  /** False once there were more pages than are held: then nothing is known about other ids. */
+  complete: boolean;
+
+  /** @param from what {@link save} returned */
+  constructor(
+    from: { readonly complete: boolean; readonly pages: Readonly<Record<string, string>> } = {
+      complete: true,
+      pages: {},
+    },
+  ) {
+    this.complete = from.complete;
+    this.#pages = new Map(
+      Object.entries(from.pages).map(([page, bits]) => [page.slice(1), Buffer.from(bits, 'base64')]),
+    );
+  }
+
+  save(): { complete: boolean; pages: Record<string, string> } {
+    // With a letter in front: an object would put names that are numbers in another order.
+    const pages = [...this.#pages].map(([page, bits]) => [`p${page}`, bits.toString('base64')] as const);
+    return { complete: this.complete, pages: Object.fromEntries(pages) };
+  }
+
+  add(id: string): void {
+    const name = id.slice(0, -PAGE_DIGITS);
+    let page = this.#pages.get(name);
+    if (!page) {
+      if (this.#pages.size >= PAGES_MAX) {
+        this.complete = false;
+        return;
+      }
+      page = Buffer.alloc(PAGE_BYTES);
+      this.#pages.set(name, page);
+    }
+    const at = Number(id.slice(-PAGE_DIGITS));
+    page[at >> 3] = (page[at >> 3] ?? 0) | (1 << (at & 7));
+  }
+
+  /** How many ids of this set another one lacks, with some of them. */
+  missingIn(other: IdSet, samplesMax: number): { count: number; samples: string[] } {
+    const none = Buffer.alloc(PAGE_BYTES);
+    const samples: string[] = [];
+    let count = 0;
+    for (const [name, page] of this.#pages) {
+      const held = other.#pages.get(name) ?? none;
+      if (page.equals(held)) continue;
+      for (let at = 0; at < PAGE_IDS; at++) {
+        const isMissing = (page[at >> 3] ?? 0) & ~(held[at >> 3] ?? 0) & (1 << (at & 7));
+        if (!isMissing) continue;
+        count++;
+        const digits = name === '' ? String(at) : `${name}${String(at).padStart(PAGE_DIGITS, '0')}`;
+        if (samples.length < samplesMax) samples.push(digits);
+      }
+    }
+    return { count, samples };
+  }
+}

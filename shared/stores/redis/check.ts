@@ -1,0 +1,159 @@
+import { z } from 'zod';
+import { pulledSink } from '../../archive/pulled-sink.ts';
+import type { IndexEntry, Json } from '../../archive/types.ts';
+import { HashSample } from '../../hash-sample.ts';
+import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../port.ts';
+import { SavedTallies, TallySum } from '../saved-tallies.ts';
+import { parseTyped, readExpiriesOf, readJson, requireKeyLength, wrong } from './archive-records.ts';
+import { expiryNameOf, parseEntryName } from './names.ts';
+import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type Part } from './record.ts';
+import { type ByteString, KeySpace, RedisScope, showKey } from './scope.ts';
+
+/** Ids of a stream's entries that are held; of longer streams a sample. */
+const IDS_HELD_MAX = 250_000;
+
+const State = z.object({
+  tallies: SavedTallies,
+  /** The key whose parts continue in the next entry. */
+  open: z
+    .object({
+      key: z.string(),
+      type: z.enum(KEY_TYPES),
+      digest: z.string(),
+      /** Ids of a stream's entries. */
+      ids: z.object({ step: z.number(), hashes: z.array(z.number()) }),
+    })
+    .nullable(),
+});
+
+/** Checks the entries of a key-value store: see {@link ContentCheck}. */
+export function checkKeys(origin: ContentOrigin, from?: Json): ContentCheck {
+  return new KeysCheck(origin, from);
+}
+
+/** A key of which some parts have come. */
+interface OpenKey {
+  readonly key: ByteString;
+  readonly type: Part['type'];
+  readonly digest: ContentDigest;
+  readonly ids: HashSample;
+}
+
+class KeysCheck implements ContentCheck {
+  readonly #archive: ContentOrigin['archive'];
+  readonly #space: KeySpace | undefined;
+  readonly #sum: TallySum;
+  /**
+   * Undefined between two keys. A key whose reading was begun again, since it had changed, has parts in front that belong
+   * to no key: a part with offset 0 begins it anew.
+   */
+  #open: OpenKey | undefined;
+
+  constructor({ archive, scope }: ContentOrigin, from: Json | undefined) {
+    const state = from === undefined ? undefined : State.parse(from);
+    const parsed = RedisScope.safeParse(scope);
+    this.#archive = archive;
+    this.#space = parsed.success ? new KeySpace(parsed.data) : undefined;
+    this.#sum = new TallySum(state?.tallies);
+    if (!state?.open) return;
+    const { key, type, digest, ids } = state.open;
+    this.#open = {
+      key: Buffer.from(key, 'base64').toString('latin1'),
+      type,
+      digest: new ContentDigest(type, digest),
+      ids: new HashSample(ids),
+    };
+  }
+
+  open(entry: IndexEntry): EntrySink | undefined {
+    const name = parseEntryName(entry.name);
+    if (!name) throw wrong(entry.name, 'it is not an entry of a Redis store');
+    const { namespace } = name;
+    // Expiries are read with the entry that they belong to.
+    if (name.form === 'expiry') return pulledSink(() => this.#requireJson(entry));
+    if (name.form === 'json') return pulledSink((content) => this.#readJson(entry, content, namespace));
+    return pulledSink(async (content) => {
+      for await (const { part } of parseTyped(content, entry)) this.#addPart(entry, part, namespace);
+    });
+  }
+
+  async #requireJson(expiry: IndexEntry): Promise<void> {
+    const json = expiry.name.replace(/\.expiry\.jsonl$/, '.json');
+    if (expiryNameOf(json) !== expiry.name || !(await this.#archive.find(json))) {
+      throw wrong(expiry.name, 'the entry that it belongs to is missing');
+    }
+  }
+
+  async #readJson(entry: IndexEntry, content: AsyncIterable<Uint8Array>, named: string): Promise<void> {
+    const expiries = await readExpiriesOf(this.#archive, entry);
+    let expiring = 0;
+    for await (const { key, value } of readJson(content, entry, expiries)) {
+      const namespace = this.#namespaceOf(entry, key, named);
+      const expiresAt = expiries.get(key) ?? null;
+      if (expiresAt !== null) expiring++;
+      this.#sum.add(`keys:${namespace}`, canonicalString(key, value, expiresAt));
+    }
+    if (expiring < expiries.size) {
+      throw wrong(expiryNameOf(entry.name), `it has keys that ${entry.name} does not have`);
+    }
+  }
+
+  #addPart(entry: IndexEntry, part: Part, named: string): void {
+    const { key, type, offset, last, items, expiresAt, stream } = part;
+    const namespace = this.#namespaceOf(entry, key, named);
+    const isOpen = this.#open?.key === key && this.#open.type === type;
+    if (offset === 0) this.#open = { key, type, digest: new ContentDigest(type), ids: new HashSample() };
+    else if (!isOpen) throw wrong(entry.name, `the ${type} "${showKey(key)}" has no beginning`);
+    const open = this.#open;
+    if (!open) return;
+    open.digest.add(items);
+    if (type === 'stream') for (const [id] of items) open.ids.add(String(id), IDS_HELD_MAX);
+    if (!last) return;
+    this.#open = undefined;
+    for (const { pending } of stream?.groups ?? []) {
+      const lost = pending.find(([id]) => open.ids.has(id) === false);
+      if (lost) {
+        throw wrong(
+          entry.name,
+          `the stream "${showKey(key)}" has a pending entry ${lost[0]} that it does not hold`,
+        );
+      }
+    }
+    const isShort = type === 'string' && offset === 0;
+    this.#sum.add(
+      `keys:${namespace}`,
+      isShort
+        ? canonicalString(key, items[0]?.[0] ?? Buffer.alloc(0), expiresAt)
+        : canonicalKey(key, type, open.digest, expiresAt, stream),
+    );
+  }
+
+  /** The namespace that a key was counted in. */
+  #namespaceOf({ name }: IndexEntry, key: ByteString, named: string): string {
+    requireKeyLength(name, key);
+    if (this.#space === undefined) return named;
+    const namespace = this.#space.namespaceOf(key);
+    if (namespace !== undefined) return namespace;
+    throw wrong(name, `key "${showKey(key)}" is not part of the scope that the archive was saved from`);
+  }
+
+  save(): Json {
+    const { key, type, digest, ids } = this.#open ?? {};
+    return {
+      tallies: this.#sum.tallies() as unknown as Json,
+      open:
+        key === undefined || type === undefined
+          ? null
+          : {
+              key: Buffer.from(key, 'latin1').toString('base64'),
+              type,
+              digest: digest?.hex() ?? '',
+              ids: ids?.save() ?? { step: 1, hashes: [] },
+            },
+    };
+  }
+
+  async end(): Promise<ContentFindings> {
+    return { tallies: this.#sum.tallies(), problems: [], warnings: [] };
+  }
+}

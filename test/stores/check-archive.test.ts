@@ -1,0 +1,218 @@
+import { describe, expect, test } from '@jest/globals';
+import { HashSample } from '../../shared/hash-sample.ts';
+import { IdSet } from '../../shared/stores/neo4j/id-set.ts';
+import { KeySpace, RedisScope } from '../../shared/stores/redis/scope.ts';
+import { checkSealed } from './checked.ts';
+import { MemoryArchive } from './memory-archive.ts';
+
+function archiveOf(files: Record<string, string>): MemoryArchive {
+  const archive = new MemoryArchive();
+  for (const [name, text] of Object.entries(files)) archive.set(name, text);
+  return archive;
+}
+
+const lines = (...records: object[]) => records.map((record) => `${JSON.stringify(record)}\n`).join('');
+const node = (id: string) => ({ type: 'node', id, labels: ['A'], properties: { name: id } });
+const relationship = (id: string, start: string, end: string) => ({
+  ...{ type: 'relationship', id, label: 'R', properties: {} },
+  start: { id: start, labels: ['A'], properties: { name: start } },
+  end: { id: end, labels: ['A'], properties: { name: end } },
+});
+
+/** The counts that the check itself finds, so that one thing at a time is wrong. */
+async function talliesOf(archive: MemoryArchive, sealed: Omit<Parameters<typeof checkSealed>[1], 'tallies'>) {
+  const { problems } = await checkSealed(archive, { ...sealed, tallies: {} });
+  const counts = problems.flatMap((problem) => {
+    const [, name, count] = /holds 0 (.*), but it holds (\d+)$/.exec(problem) ?? [];
+    return name === undefined ? [] : [[name, Number(count)] as const];
+  });
+  return { counts: Object.fromEntries(counts), problems };
+}
+
+describe('the check of a graph', () => {
+  const graph = { store: 'graph', kind: 'neo4j', version: '5.26.30', edition: 'community' } as const;
+
+  test('counts the ends of relationships that are not in the archive', async () => {
+    const archive = archiveOf({
+      'graph/nodes-00001.jsonl': lines(node('1'), node('1002'), node('70')),
+      // The nodes of another shard come later.
+      'graph/relationships-00001.jsonl': lines(
+        relationship('1', '1', '1002'),
+        relationship('2', '70', '5000'),
+      ),
+      'graph/nodes-01-00001.jsonl': lines(node('5000')),
+      'graph/relationships-01-00001.jsonl': lines(
+        relationship('3', '71', '1'),
+        relationship('4', '71', '9001'),
+      ),
+      'graph/dangling-00001.jsonl': lines(relationship('5', '1', '123456')),
+    });
+    const counted = await talliesOf(archive, graph);
+    expect(counted.counts).toEqual({ nodes: 4, relationships: 4, dangling: 1 });
+    const tallies = Object.fromEntries(
+      Object.entries(counted.counts).map(([name, count]) => [name, { count, digest: '0'.repeat(64) }]),
+    );
+    for (const legs of [false, true]) {
+      const found = await checkSealed(archive, { ...graph, tallies, ngbakVersion: '0.0.9' }, { legs });
+      expect(found.problems).toEqual([]);
+      expect(found.warnings).toEqual([
+        expect.objectContaining({
+          ...{ store: 'graph', code: 'relationships-without-ends', count: 2, samples: ['71', '9001'] },
+        }),
+        expect.objectContaining({ code: 'digests-of-another-version', count: 3 }),
+      ]);
+      // The same version has no excuse.
+      const same = await checkSealed(archive, { ...graph, tallies }, { legs });
+      expect(same.problems).toEqual([
+        'graph: nodes differ from those whose digest the manifest has',
+        'graph: relationships differ from those whose digest the manifest has',
+        'graph: dangling differ from those whose digest the manifest has',
+      ]);
+    }
+  });
+
+  test.each<[string, string, RegExp]>([
+    ['a line that is not JSON', '{"type":"node"', /nodes-00001\.jsonl, line 2: it is not JSON/],
+    ['a line that is another record', lines(relationship('1', '1', '2')), /line 2: "type" is not "node"/],
+    [
+      'a value that its type does not have',
+      lines({ ...node('2'), types: { name: 'point' } }),
+      /nodes-00001\.jsonl, line 2/,
+    ],
+  ])('names the place of %s', async (_what, line, problem) => {
+    const archive = archiveOf({ 'graph/nodes-00001.jsonl': lines(node('1')) + line });
+    const { problems } = await checkSealed(archive, { ...graph, tallies: {} });
+    expect(problems).toEqual([expect.stringMatching(problem)]);
+  });
+
+  test('refuses a constraint that the server which was saved could not have had', async () => {
+    const row = {
+      ...{ type: 'constraint', name: 'c', kind: 'NODE_KEY', entity: 'NODE' },
+      ...{ tokens: ['A'], properties: ['name'], config: {} },
+    };
+    const archive = archiveOf({ 'graph/schema.jsonl': lines(row) });
+    const { counts, problems } = await talliesOf(archive, graph);
+    expect(counts).toEqual({ schema: 1 });
+    expect(problems).toContainEqual(
+      expect.stringMatching(/the server that was saved could not have it: .*Enterprise/),
+    );
+    expect((await talliesOf(archive, { ...graph, edition: 'enterprise' })).problems).not.toContainEqual(
+      expect.stringContaining('could not have it'),
+    );
+  });
+
+  test('knows ids of any length, and keeps what it knows from leg to leg', () => {
+    const ids = ['0', '7', '999', '1000', '1001', '123456789012345678', '9223372036854775807'];
+    const held = new IdSet();
+    for (const id of ids) held.add(id);
+    const copy = new IdSet(JSON.parse(JSON.stringify(held.save())));
+    expect(copy.missingIn(new IdSet(), 20)).toEqual({
+      count: ids.length,
+      samples: expect.arrayContaining(ids),
+    });
+    expect(copy.missingIn(held, 20)).toEqual({ count: 0, samples: [] });
+    for (let id = 0; id < 5000; id++) held.add(String(id));
+    expect(held.missingIn(copy, 3)).toEqual({ count: 4995, samples: ['1', '2', '3'] });
+  });
+});
+
+describe('the check of keys', () => {
+  const keys = { store: 'kv', kind: 'redis', scope: { prefix: 'p:', separator: ':' } } as const;
+  const typed = (...records: object[]) => archiveOf({ 'kv/a.typed.jsonl': lines(...records) });
+
+  test('accepts parts of a key whose reading was begun again, as exports write them', async () => {
+    const archive = archiveOf({
+      'kv/a.typed.jsonl': lines(
+        { key: 'p:a:1', type: 'list', last: false, items: ['x', 'y'] },
+        { key: 'p:a:1', type: 'list', offset: 2, last: false, items: ['z'] },
+      ),
+      'kv/a-00002.typed.jsonl': lines(
+        // It changed: once more from the start; then it became another type; the last one vanished.
+        { key: 'p:a:1', type: 'list', last: false, items: ['x'] },
+        { key: 'p:a:1', type: 'list', offset: 1, items: ['y'] },
+        { key: 'p:a:2', type: 'set', last: false, members: ['x'] },
+        { key: 'p:a:2', type: 'hash', fields: [['f', 'v']] },
+        { key: 'p:a:3', type: 'set', last: false, members: ['x'] },
+      ),
+    });
+    for (const legs of [false, true]) {
+      const { problems } = await checkSealed(archive, { ...keys, tallies: {} }, { legs });
+      expect(problems).toEqual(['kv: the manifest says that the archive holds 0 keys:a, but it holds 2']);
+    }
+  });
+
+  test('refuses parts of a key that has no beginning', async () => {
+    const { problems } = await checkSealed(typed({ key: 'p:a:1', type: 'list', offset: 2, items: ['z'] }), {
+      ...keys,
+      tallies: {},
+    });
+    expect(problems).toEqual([
+      expect.stringMatching(/kv\/a\.typed\.jsonl: the list "p:a:1" has no beginning/),
+    ]);
+  });
+
+  const stream = (pending: string) => ({
+    last_id: '9-0',
+    groups: [{ name: 'g', last_id: '9-0', consumers: ['c'], pending: [[pending, 'c', 1, 1]] }],
+  });
+
+  test.each([false, true])(
+    'refuses a pending entry that its stream does not hold (in legs: %s)',
+    async (legs) => {
+      const parts = (pending: string) =>
+        archiveOf({
+          'kv/a.typed.jsonl': lines({
+            key: 'p:a:1',
+            type: 'stream',
+            last: false,
+            entries: [['1-0', 'f', 'v']],
+          }),
+          'kv/a-00002.typed.jsonl': lines({
+            ...{ key: 'p:a:1', type: 'stream', offset: 1, entries: [['2-0', 'f', 'v']] },
+            stream: stream(pending),
+          }),
+        });
+      const check = async (pending: string) =>
+        (await checkSealed(parts(pending), { ...keys, tallies: {} }, { legs })).problems;
+      const counted = 'kv: the manifest says that the archive holds 0 keys:a, but it holds 1';
+      expect(await check('1-0')).toEqual([counted]);
+      expect(await check('2-0')).toEqual([counted]);
+      expect(await check('3-0')).toEqual([
+        expect.stringMatching(/the stream "p:a:1" has a pending entry 3-0 that it does not hold/),
+      ]);
+    },
+  );
+
+  test('refuses expiries without their keys, and keys outside of the scope that was saved', async () => {
+    const check = async (files: Record<string, string>) =>
+      (await checkSealed(archiveOf(files), { ...keys, tallies: {} })).problems;
+    const expiry = lines({ key: 'p:a:2', expires_at: 1 });
+    expect(await check({ 'kv/a.json': '{"p:a:1": 1}', 'kv/a.expiry.jsonl': expiry })).toEqual([
+      expect.stringMatching(/kv\/a\.expiry\.jsonl: it has keys that kv\/a\.json does not have/),
+    ]);
+    expect(await check({ 'kv/a.expiry.jsonl': expiry })).toEqual([
+      expect.stringMatching(/the entry that it belongs to is missing/),
+    ]);
+    expect(await check({ 'kv/a.json': '{"q:a:1": 1}' })).toEqual([
+      expect.stringMatching(/key "q:a:1" is not part of the scope that the archive was saved from/),
+    ]);
+    expect(await check({ 'kv/a.json': '{"p:a:1": 1' })).toEqual([expect.stringMatching(/not complete/)]);
+    expect(new KeySpace(RedisScope.parse(keys.scope)).namespaceOf('p:a:1')).toBe('a');
+  });
+
+  test('keeps a sample of ids from leg to leg', () => {
+    const sample = new HashSample();
+    for (let i = 0; i < 500; i++) sample.add(`${i}-0`, 100);
+    const copy = new HashSample(JSON.parse(JSON.stringify(sample.save())));
+    for (let i = 0; i < 500; i++) expect(copy.has(`${i}-0`)).toBe(sample.has(`${i}-0`));
+  });
+});
+
+describe('the check of an archive', () => {
+  test('looks into chosen stores only, and compares nothing where the manifest counts nothing', async () => {
+    const archive = archiveOf({ 'graph/nodes-00001.jsonl': 'not a node\n', 'kv/other': 'x' });
+    expect(await checkSealed(archive, { store: 'kv', kind: 'unknown', tallies: {} })).toMatchObject({
+      problems: [],
+    });
+  });
+});

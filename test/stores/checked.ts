@@ -1,0 +1,59 @@
+import { bufferSource } from '../../shared/archive/sources.ts';
+import type { Json } from '../../shared/archive/types.ts';
+import type { Tallies } from '../../shared/digest.ts';
+import { type ArchiveCheckResult, checkArchive } from '../../shared/stores/check-archive.ts';
+import type { StoreName } from '../../shared/stores/port.ts';
+import { buildArchive, DRAFT } from '../archive/build.ts';
+import type { MemoryArchive } from './memory-archive.ts';
+
+/** What a test wants of an archive beside its entries. */
+export interface Sealed {
+  readonly store: StoreName;
+  readonly kind: string;
+  readonly tallies: Tallies;
+  readonly version?: string;
+  readonly edition?: string;
+  readonly scope?: Json;
+  /** Written into the manifest as the version of ngbak; this one where not given. */
+  readonly ngbakVersion?: string;
+}
+
+/** Seals the entries of one store, as a backup does, and checks the archive. `legs`: each ends as soon as it may. */
+export async function checkSealed(
+  { files }: MemoryArchive,
+  { store, kind, tallies, version, edition, scope, ngbakVersion }: Sealed,
+  { legs = false } = {},
+): Promise<ArchiveCheckResult & { legs: number }> {
+  const draft = {
+    ...DRAFT,
+    ...(ngbakVersion === undefined ? {} : { ngbak_version: ngbakVersion }),
+    storage_backends: {
+      [store]: {
+        kind,
+        ...(version === undefined ? {} : { version }),
+        ...(edition === undefined ? {} : { edition }),
+      },
+    },
+    scope: {
+      ...DRAFT.scope,
+      stores: [store],
+      ...(scope === undefined ? {} : { scopes: { [store]: scope } }),
+    },
+    tallies: { [store]: tallies },
+  };
+  const contents = [...files].map(([name, data]) => ({ name, data }));
+  const source = bufferSource('sealed.ngbak', await buildArchive(contents, { draft, level: 1 }));
+  let cursor: Json = null;
+  let state: Json = null;
+  for (let count = 1; ; count++) {
+    const result: ArchiveCheckResult = await checkArchive(source, {
+      // As it travels from one process to the next.
+      cursor: JSON.parse(JSON.stringify(cursor)),
+      state: JSON.parse(JSON.stringify(state)),
+      timeLeft: () => (legs ? 0 : 1000),
+      ...(legs ? { resumeAbove: 1000 } : {}),
+    });
+    if (result.cursor === null) return { ...result, legs: count };
+    ({ cursor, state } = result);
+  }
+}
