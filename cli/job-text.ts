@@ -54,7 +54,7 @@ export function jobText(job: JobView, verbose = false): string {
     ]),
     ...(job.error ? [`${pc.red(printable(job.error.name))}: ${printable(job.error.message)}`] : []),
     ...(stores.length > 0 ? ['', facts(stores)] : []),
-    ...backedUpText(job.result),
+    ...warningsText(job.result),
     ...(found.length > 0 ? ['', ...found] : []),
     // A restore's result compares the references with what the inspection found.
     ...(job.inspection
@@ -140,16 +140,22 @@ function truncate(lines: readonly string[], verbose: boolean): string[] {
   return [...lines.slice(0, LISTED_MAX), `… ${count(lines.length - LISTED_MAX)} more: see --verbose`];
 }
 
-/** What is shown of a backup's result. */
-const BackedUp = z.object({
+/** What is shown of the result of a backup and of a restore. */
+const Warned = z.object({
   warnings: z.array(
-    z.object({ store: z.string(), code: z.string(), text: z.string(), count: z.number().optional() }),
+    z.object({
+      store: z.string(),
+      code: z.string(),
+      text: z.string(),
+      count: z.number().optional(),
+      samples: z.array(z.string()).optional(),
+    }),
   ),
 });
 
-/** The warnings of a backup. */
-function backedUpText(result: unknown): string[] {
-  const parsed = BackedUp.safeParse(result);
+/** The warnings of a backup, or of the steps of a restore. */
+function warningsText(result: unknown): string[] {
+  const parsed = Warned.safeParse(result);
   return (parsed.data?.warnings ?? []).map(
     ({ store, ...warning }) => `${pc.yellow('Warning:')} ${printable(`${store}: ${warningText(warning)}`)}`,
   );

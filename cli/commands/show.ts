@@ -85,8 +85,21 @@ export function recordText(record: BackupDetails, verbose = false): string {
     ]),
     '',
     table(['store', 'what', 'count', 'digest'], tallies),
+    ...(record.references?.length ? ['', ...record.references.map(referenceLine)] : []),
     ...(record.warnings.length === 0 ? [] : ['', ...record.warnings.map(warningLine)]),
   ].join('\n');
+}
+
+/** A reference between stores, such as `References vectors entities.entity_name → graph nodes.id: 2,633 (dangling: 0)`. */
+function referenceLine({
+  reference,
+  total,
+  checked,
+  dangling,
+  complete,
+}: NonNullable<BackupDetails['references']>[number]): string {
+  const of = checked < total || !complete ? ` of ${count(checked)} checked` : '';
+  return `References ${printable(reference)}: ${count(total)} (dangling: ${count(dangling)}${of})`;
 }
 
 function warningLine({ id, store, acknowledged, ...warning }: BackupDetails['warnings'][number]): string {

@@ -56,6 +56,7 @@ export function RestoreOutcome({ job }: { job: JobView }) {
 
 function Proof({ job, result }: { job: JobView; result: Partial<RestoreResult> | undefined }) {
   const dangling = result?.dangling;
+  const warnings = result?.warnings ?? [];
   const rows = Object.entries(result?.stores ?? {}).flatMap(([store, { loaded, read_back }]) =>
     [...new Set([...Object.keys(loaded), ...Object.keys(read_back)])].map((name) => ({
       store,
@@ -70,6 +71,15 @@ function Proof({ job, result }: { job: JobView; result: Partial<RestoreResult> |
         Every record of <bdi>{job.target}</bdi> was read back and compared with the archive: no difference.{' '}
         {job.backup_id && <Link href={href(['backup', job.backup_id])}>The backup</Link>}
       </Alert>
+      {warnings.length > 0 && (
+        <Alert type="warning" header="Warnings">
+          {warnings.map((warning) => (
+            <div key={`${warning.store} ${warning.text}`}>
+              {warning.store}: <bdi>{warningText(warning)}</bdi>
+            </div>
+          ))}
+        </Alert>
+      )}
       {dangling && (
         <Alert
           type={dangling.left_out > 0 ? 'warning' : 'info'}

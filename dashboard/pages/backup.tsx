@@ -12,6 +12,7 @@ import { downloadArchive } from '../backup/download.ts';
 import { Facts } from '../backup/facts.tsx';
 import { Keeping } from '../backup/keeping.tsx';
 import { ManifestSection } from '../backup/manifest.tsx';
+import { References } from '../backup/references.tsx';
 import { Tallies } from '../backup/tallies.tsx';
 import { InATerminal } from '../backup/terminal.tsx';
 import { VerifyButton } from '../backup/verify.tsx';
@@ -74,6 +75,7 @@ function Details({ record, loaded }: { record: BackupDetails; loaded: Loaded<Bac
       <Keeping record={record} changed={loaded.replace} />
       <Contents backupId={id} />
       <Tallies tallies={record.tallies} />
+      {record.references && record.references.length > 0 && <References references={record.references} />}
       <ManifestSection backupId={id} />
       <InATerminal backupId={id} />
     </SpaceBetween>

@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { openArchive } from '../archive/open.ts';
 import { s3Source } from '../archive/sources.ts';
+import type { ByteSource } from '../archive/types.ts';
 import type { Bucket } from '../bucket/bucket.ts';
 import { checkResultKey, consistencyKey, sealedKey } from '../bucket/layout.ts';
 import { Consistency } from '../catalog/consistency.ts';
@@ -7,9 +9,12 @@ import type { BackupWarning } from '../catalog/warnings.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { IntegrityError } from '../errors.ts';
 import { Id } from '../ids.ts';
-import { checkLeg } from '../jobs/check-leg.ts';
+import { checkLeg, readCheckResult } from '../jobs/check-leg.ts';
+import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
+import { countReferences } from '../restore/references.ts';
 import { RELATIONSHIPS_WITHOUT_ENDS } from '../stores/neo4j/check.ts';
+import { readBackupPlan } from './plan.ts';
 import { Sealed } from './seal.ts';
 
 /** The read-back's loop, as it travels through the workflow's state. */
@@ -19,6 +24,9 @@ export const VerifyState = z.object({
   done: z.boolean().default(false),
 });
 export type VerifyState = z.infer<typeof VerifyState>;
+
+/** The cursor of the leg that counts references, after the check. */
+const REFERENCES = 'references';
 
 /** What a running backup sealed. */
 export function readSealed(bucket: Bucket, jobId: string): Promise<Sealed> {
@@ -33,9 +41,13 @@ export function readSealed(bucket: Bucket, jobId: string): Promise<Sealed> {
 export async function readBack(environment: Environment, state: VerifyState, leg: Leg): Promise<VerifyState> {
   const { bucket } = environment;
   const sealed = await readSealed(bucket, state.job_id);
+  const source = await s3Source(bucket.s3, bucket.name, sealed.key, sealed.version_id);
+  if (state.cursor === REFERENCES) {
+    await addReferences(environment, state.job_id, source, leg);
+    return { job_id: state.job_id, cursor: null, done: true };
+  }
   const part = { store: 'archive', shard: 'seal', phase: 'read-back' } as const;
   const progress = await ProgressWriter.open(bucket, state.job_id, part);
-  const source = await s3Source(bucket.s3, bucket.name, sealed.key, sealed.version_id);
   const result = await checkLeg(bucket, state.job_id, source, { cursor: state.cursor, leg, progress });
   await progress.close(result.cursor === null);
   const problems = [...result.problems, ...(await unexplained(bucket, state.job_id, result.warnings))];
@@ -46,7 +58,29 @@ export async function readBack(environment: Environment, state: VerifyState, leg
   }
   if (result.cursor !== null) return { job_id: state.job_id, cursor: result.cursor, done: false };
   await bucket.writeRecord(checkResultKey(state.job_id), { warnings: result.warnings });
-  return { job_id: state.job_id, cursor: null, done: true };
+  return { job_id: state.job_id, cursor: REFERENCES, done: false };
+}
+
+/**
+ * Counts the references between the stores of the archive, which says in time that one of them was saved without the other.
+ * Not of a backup of chosen labels, namespaces or collections: what these refer to was left out on purpose.
+ */
+async function addReferences(
+  environment: Environment,
+  jobId: string,
+  source: ByteSource,
+  leg: Leg,
+): Promise<void> {
+  const { bucket, config } = environment;
+  const { target, stores, request } = await readBackupPlan(environment, jobId);
+  if (request.only !== undefined) return;
+  const plan = { target, stores: stores.map(({ store }) => store) };
+  const archive = await openArchive(source);
+  // What refers to a store that is not in the archive is not counted: this step has no access to servers.
+  const context = legContext(environment, leg, jobId);
+  const references = await countReferences(config, plan, archive, async () => undefined, context);
+  const { warnings } = await readCheckResult(bucket, jobId);
+  await bucket.writeRecord(checkResultKey(jobId), { warnings, references });
 }
 
 /** While nothing changed, no relationship can have lost its ends. */

@@ -4,7 +4,7 @@ import { Consistency } from '../catalog/consistency.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { type BackupWarning, readAcknowledged } from '../catalog/warnings.ts';
 import type { Environment } from '../environment.ts';
-import { readCheckWarnings } from '../jobs/check-leg.ts';
+import { readCheckResult } from '../jobs/check-leg.ts';
 import { type Assessment, detail } from '../operations/summaries.ts';
 import { VERSION } from '../version.ts';
 import { readWarnings } from './find-warnings.ts';
@@ -45,7 +45,8 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
   const plan = await readBackupPlan(environment, jobId);
   const sealed = await readSealed(bucket, jobId);
   const consistency = await bucket.requireRecord(consistencyKey(jobId), Consistency, 'Start a new backup.');
-  const warnings = [...(await readWarnings(bucket, jobId)), ...(await readCheckWarnings(bucket, jobId))];
+  const checked = await readCheckResult(bucket, jobId);
+  const warnings = [...(await readWarnings(bucket, jobId)), ...checked.warnings];
   const now = new Date();
   const { tags, note, retention, requested_by, codec, only } = plan.request;
   const record: CatalogRecord = {
@@ -74,6 +75,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     consistency,
     verification: { state: 'verified', at: now.toISOString() },
     ...(warnings.length === 0 ? {} : { warnings }),
+    ...(checked.references === undefined ? {} : { references: checked.references }),
     ngbak_version: VERSION,
     tags,
     ...(note === undefined ? {} : { note }),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Retention } from '../backup/request.ts';
 import { Id } from '../ids.ts';
+import { ReferenceCount } from '../restore/reference-count.ts';
 import { Part } from '../stores/part.ts';
 import { STORE_NAMES } from '../stores/port.ts';
 import { Consistency } from './consistency.ts';
@@ -57,6 +58,8 @@ export const CatalogRecord = z.looseObject({
   }),
   /** What was not saved, or should be looked at; absent in records of versions that did not keep it. */
   warnings: z.array(BackupWarning).optional(),
+  /** References between the stores of the archive; absent where nobody counted them. */
+  references: z.array(ReferenceCount).optional(),
   ngbak_version: z.string(),
   tags: z.array(z.string()),
   note: z.string().optional(),

@@ -5,6 +5,7 @@ import { checkResultKey, checkStateKey } from '../bucket/layout.ts';
 import { BackupWarning } from '../catalog/warnings.ts';
 import type { Leg } from '../environment.ts';
 import { parseInput } from '../input.ts';
+import { ReferenceCount } from '../restore/reference-count.ts';
 import { type ArchiveCheckResult, checkArchive } from '../stores/check-archive.ts';
 import type { StoreName } from '../stores/port.ts';
 import type { ProgressWriter } from './progress.ts';
@@ -61,9 +62,13 @@ export async function checkLeg(
 }
 
 /** `staging/<job>/check/result.json` */
-const CheckResult = z.object({ warnings: z.array(BackupWarning) });
+const CheckResult = z.object({
+  warnings: z.array(BackupWarning),
+  references: z.array(ReferenceCount).optional(),
+});
+export type CheckResult = z.infer<typeof CheckResult>;
 
-/** What the check of a job's archive warned about; empty for a job of an earlier version. */
-export async function readCheckWarnings(bucket: Bucket, jobId: string): Promise<BackupWarning[]> {
-  return (await bucket.readRecord(checkResultKey(jobId), CheckResult))?.value.warnings ?? [];
+/** What the check of a job's archive found; nothing for a job of an earlier version. */
+export async function readCheckResult(bucket: Bucket, jobId: string): Promise<CheckResult> {
+  return (await bucket.readRecord(checkResultKey(jobId), CheckResult))?.value ?? { warnings: [] };
 }

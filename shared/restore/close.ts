@@ -1,8 +1,10 @@
 import { jobProgressPrefix } from '../bucket/layout.ts';
+import type { BackupWarning } from '../catalog/warnings.ts';
 import type { Tallies } from '../digest.ts';
 import type { Environment } from '../environment.ts';
 import { IntegrityError } from '../errors.ts';
 import type { StoreName } from '../stores/port.ts';
+import { mergeWarnings } from '../stores/warning.ts';
 import type { Answer } from './answer.ts';
 import { readInspection } from './inspection.ts';
 import { sumLegs } from './leg.ts';
@@ -47,9 +49,15 @@ export interface RestoreResult {
   readonly all_of_stores: boolean;
   /** References between stores: how many led nowhere in the archive, and how many do in the target. */
   readonly references: readonly ComparedReference[];
+  /** What the stores warned about while they were cleared, loaded, verified and finished: what was left out, for one. */
+  readonly warnings: readonly BackupWarning[];
   readonly verified: true;
   readonly finished_at: string;
 }
+
+/** Warnings, and samples of each, in the output of a workflow, whose size is limited. */
+const WARNINGS_MAX = 20;
+const SAMPLES_MAX = 5;
 
 /**
  * Last step of a restore: puts together what the legs recorded. The verification of every store must have been
@@ -60,6 +68,7 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
   const inspection = await readInspection(environment.bucket, jobId);
   const stores: RestoreResult['stores'] = {};
   const references: ComparedReference[] = [];
+  const warnings: BackupWarning[] = [];
   for (const store of plan.stores) {
     const loaded = await sumLegs(environment, jobId, store, 'load');
     const verified = await sumLegs(environment, jobId, store, 'verify');
@@ -78,6 +87,13 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
         complete,
         samples,
       });
+    }
+    const finished = await sumLegs(environment, jobId, store, 'finish');
+    const cleared = await sumLegs(environment, jobId, store, 'clear');
+    const phases = [cleared, loaded, verified, finished].map((phase) => phase.warnings);
+    for (const { samples, ...warning } of mergeWarnings(phases)) {
+      const shown = samples === undefined ? {} : { samples: samples.slice(0, SAMPLES_MAX) };
+      warnings.push({ store, ...warning, ...shown });
     }
     const inspected = inspection.stores.find((other) => other.store === store);
     requireCounts(plan, store, inspected?.archive ?? {}, { ...loaded.tallies, ...verified.tallies });
@@ -101,6 +117,7 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
     stores,
     all_of_stores: plan.options.only === undefined && inspection.archive.only === undefined,
     references,
+    warnings: warnings.slice(0, WARNINGS_MAX),
     verified: true,
     finished_at: new Date().toISOString(),
   };

@@ -15,7 +15,7 @@ import { countRecords } from '../catalog/records.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { IntegrityError, InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
-import { checkLeg, readCheckWarnings } from '../jobs/check-leg.ts';
+import { checkLeg, readCheckResult } from '../jobs/check-leg.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter } from '../jobs/progress.ts';
 import { updateJob } from '../jobs/record.ts';
@@ -188,7 +188,8 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
   const stores = plan.stores.filter((store) => held.has(store));
   const problems: string[] = [];
   const warnings: string[] = [];
-  for (const { store, ...warning } of await readCheckWarnings(bucket, plan.job_id)) {
+  const checked = await readCheckResult(bucket, plan.job_id);
+  for (const { store, ...warning } of checked.warnings) {
     warnings.push(`${store}: ${warningText(warning)}`);
   }
   const chosen = plan.options.stores ?? storesNamed(plan.options.only);

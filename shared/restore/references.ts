@@ -15,6 +15,9 @@ const COUNTING_MS_MAX = 5 * 60 * 1000;
 const SAMPLES_MAX = 5;
 const SAMPLE_CHARACTERS = 100;
 
+/** Whose references are counted: the stores of a target, under the names that a restore gives them. */
+export type ReferringPlan = Pick<RestorePlan, 'target' | 'stores' | 'routes'>;
+
 /**
  * Counts the references of what is restored, from the archive as it looks at the destination: against the archive where
  * the other end is restored too, against the target where it is not. Reads only; stops when the time is up.
@@ -23,7 +26,7 @@ const SAMPLE_CHARACTERS = 100;
  */
 export async function countReferences(
   config: NgbakConfig,
-  plan: RestorePlan,
+  plan: ReferringPlan,
   archive: SavedArchive,
   open: (store: 'graph' | 'vectors' | 'kv') => Promise<Store | undefined>,
   leg: LegContext,
@@ -72,7 +75,7 @@ export async function countReferences(
  */
 export async function proveReferences(
   config: NgbakConfig,
-  plan: RestorePlan,
+  plan: ReferringPlan,
   archive: SavedArchive,
   goal: Store,
   leg: LegContext,
@@ -92,13 +95,13 @@ function withinLimit(leg: LegContext): LegContext {
   return { ...leg, timeLeft: () => Math.min(leg.timeLeft(), end - Date.now()) };
 }
 
-function referencesOf(config: NgbakConfig, plan: RestorePlan): readonly Reference[] {
+function referencesOf(config: NgbakConfig, plan: ReferringPlan): readonly Reference[] {
   return findProfile(findTarget(config, plan.target).profile).references;
 }
 
 async function valuesOf(
   config: NgbakConfig,
-  plan: RestorePlan,
+  plan: ReferringPlan,
   archive: SavedArchive,
   { store, thing, field }: Reference['from'],
 ): Promise<AsyncIterable<readonly string[]> | undefined> {
@@ -116,7 +119,7 @@ async function valuesOf(
 
 async function countInTarget(
   config: NgbakConfig,
-  plan: RestorePlan,
+  plan: ReferringPlan,
   archive: SavedArchive,
   reference: Reference,
   goal: Store,

@@ -117,7 +117,7 @@ export type SavedArchive = EntryReader & { readonly manifest?: Manifest };
 /** The archive as one store's restore reads it. */
 export function viewOf(
   config: NgbakConfig,
-  plan: RestorePlan,
+  plan: Pick<RestorePlan, 'target' | 'routes'>,
   archive: SavedArchive,
   name: StoreName,
 ): EntryReader {

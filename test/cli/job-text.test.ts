@@ -165,6 +165,20 @@ describe('a job', () => {
     expect(text).toContain('Smoke check kv ["ANY"]: key found before, key found after');
   });
 
+  test('that restored shows the warnings of its steps', () => {
+    const warnings = [
+      {
+        store: 'graph',
+        code: 'graph-schema-left-out',
+        text: 'Indexes are missing.',
+        count: 1,
+        samples: ['by_name'],
+      },
+    ];
+    const text = jobText(job({ result: { stores: {}, warnings } }));
+    expect(text).toMatch(/Warning:.* graph: Indexes are missing\..*by_name/);
+  });
+
   test('with 400 smoke checks shows those whose answers differ, and counts the others', () => {
     const smoke = Array.from({ length: 400 }, (_, number) => ({
       question: `q${number}`,

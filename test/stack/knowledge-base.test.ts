@@ -2,10 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { recordText } from '../../cli/commands/show.ts';
 import { damageEverything } from '../../local/demo/damage.ts';
 import { type Layout, ngraf023Layout } from '../../local/knowledge-base/layout.ts';
 import { loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
 import { compareProofs, type Proof, readEverything } from '../../local/proof/proof.ts';
+import { openArchive } from '../../shared/archive/open.ts';
+import { bufferSource } from '../../shared/archive/sources.ts';
+import type { OperationsContext } from '../../shared/operations/context.ts';
+import { showBackup } from '../../shared/operations/show-backup.ts';
 import { ownLayout, removeKnowledgeBase, smallBlueprint } from '../knowledge-base/small.ts';
 import { servers } from '../servers.ts';
 import { deployedStack } from './harness.ts';
@@ -57,6 +62,20 @@ describe('a real knowledge base, through the deployed stack', () => {
     expect({ status, cause }).toEqual({ status: 'SUCCEEDED', cause: undefined });
     const { backup_id } = JSON.parse(output ?? '') as { backup_id: string };
     expect(await compareProofs(before, await read('backed-up', layout))).toMatchObject({ differences: [] });
+    // By the default method: its vectors are snapshots, and what they refer to was counted nevertheless.
+    const archive = await openArchive(bufferSource('backup.ngbak', await stack.download(backup_id)));
+    expect(await archive.find('vectors/entities.snapshot')).toBeDefined();
+    const context = { bucket: stack.bucket } as OperationsContext;
+    const record = await showBackup(context, backup_id);
+    const entities = record.references?.find(({ reference }) =>
+      reference.startsWith('vectors entities.entity_name → graph nodes.id'),
+    );
+    const points = record.tallies.vectors?.['points:entities']?.count;
+    expect(points).toBeGreaterThan(0);
+    expect(entities).toMatchObject({ total: points, checked: points, dangling: 0, complete: true });
+    expect(recordText(record)).toContain(
+      `References vectors entities.entity_name → graph nodes.id: ${points} (dangling: 0)`,
+    );
 
     await damageEverything(connections, layout);
     expect((await compareProofs(before, await read('damaged', layout))).total).toBeGreaterThan(100);
