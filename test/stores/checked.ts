@@ -18,11 +18,14 @@ export interface Sealed {
   readonly ngbakVersion?: string;
 }
 
-/** Seals the entries of one store, as a backup does, and checks the archive. `legs`: each ends as soon as it may. */
+/**
+ * Seals the entries of one store, as a backup does, and checks the archive. `legs`: each ends as soon as it may, behind each entry
+ * and, of entries above `resumeAbove` bytes, within them.
+ */
 export async function checkSealed(
   { files }: MemoryArchive,
   { store, kind, tallies, version, edition, scope, ngbakVersion }: Sealed,
-  { legs = false } = {},
+  { legs = false, resumeAbove }: { legs?: boolean; resumeAbove?: number } = {},
 ): Promise<ArchiveCheckResult & { legs: number }> {
   const draft = {
     ...DRAFT,
@@ -51,7 +54,7 @@ export async function checkSealed(
       cursor: JSON.parse(JSON.stringify(cursor)),
       state: JSON.parse(JSON.stringify(state)),
       timeLeft: () => (legs ? 0 : 1000),
-      ...(legs ? { resumeAbove: 1000 } : {}),
+      ...(resumeAbove === undefined ? {} : { resumeAbove }),
     });
     if (result.cursor === null) return { ...result, legs: count };
     ({ cursor, state } = result);

@@ -14,6 +14,8 @@ const IDS_HELD_MAX = 250_000;
 
 const State = z.object({
   tallies: SavedTallies,
+  /** Whether the end of an entry could not be read: the next one may continue a key that began there. */
+  cut: z.boolean(),
   /** The key whose parts continue in the next entry. */
   open: z
     .object({
@@ -48,6 +50,7 @@ class KeysCheck implements ContentCheck {
    * to no key: a part with offset 0 begins it anew.
    */
   #open: OpenKey | undefined;
+  #isCut: boolean;
 
   constructor({ archive, scope }: ContentOrigin, from: Json | undefined) {
     const state = from === undefined ? undefined : State.parse(from);
@@ -55,6 +58,7 @@ class KeysCheck implements ContentCheck {
     this.#archive = archive;
     this.#space = parsed.success ? new KeySpace(parsed.data) : undefined;
     this.#sum = new TallySum(state?.tallies);
+    this.#isCut = state?.cut ?? false;
     if (!state?.open) return;
     const { key, type, digest, ids } = state.open;
     this.#open = {
@@ -72,9 +76,17 @@ class KeysCheck implements ContentCheck {
     // Expiries are read with the entry that they belong to.
     if (name.form === 'expiry') return pulledSink(() => this.#requireJson(entry));
     if (name.form === 'json') return pulledSink((content) => this.#readJson(entry, content, namespace));
-    return pulledSink(async (content) => {
+    const sink = pulledSink(async (content) => {
       for await (const { part } of parseTyped(content, entry)) this.#addPart(entry, part, namespace);
     });
+    return {
+      write: (chunk) => sink.write(chunk),
+      end: () => sink.end(),
+      abort: async () => {
+        await sink.abort();
+        this.#isCut = true;
+      },
+    };
   }
 
   async #requireJson(expiry: IndexEntry): Promise<void> {
@@ -102,6 +114,8 @@ class KeysCheck implements ContentCheck {
     const { key, type, offset, last, items, expiresAt, stream } = part;
     const namespace = this.#namespaceOf(entry, key, named);
     const isOpen = this.#open?.key === key && this.#open.type === type;
+    if (offset === 0) this.#isCut = false;
+    else if (!isOpen && this.#isCut) return;
     if (offset === 0) this.#open = { key, type, digest: new ContentDigest(type), ids: new HashSample() };
     else if (!isOpen) throw wrong(entry.name, `the ${type} "${showKey(key)}" has no beginning`);
     const open = this.#open;
@@ -141,6 +155,7 @@ class KeysCheck implements ContentCheck {
     const { key, type, digest, ids } = this.#open ?? {};
     return {
       tallies: this.#sum.tallies() as unknown as Json,
+      cut: this.#isCut,
       open:
         key === undefined || type === undefined
           ? null
