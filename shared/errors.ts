@@ -31,7 +31,18 @@ export class UnavailableError extends NgbakError {
 }
 
 /** A backend refused our credentials, or lacks a permission. Trying again does not help. */
-export class AccessDeniedError extends NgbakError {}
+export class AccessDeniedError extends NgbakError {
+  /** True where the login itself was refused: with a password in rotation, that passes. */
+  readonly isLogin: boolean;
+
+  constructor(
+    message: string,
+    { isLogin, ...options }: { remedy: string; cause?: unknown; isLogin?: boolean },
+  ) {
+    super(message, options);
+    this.isLogin = isLogin ?? false;
+  }
+}
 
 /** What was read back is not what was written. The worst thing that can happen, so it is never retried silently. */
 export class IntegrityError extends NgbakError {}

@@ -2,7 +2,7 @@ import { consistencyKey } from '../bucket/layout.ts';
 import type { Consistency } from '../catalog/consistency.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { legContext } from '../jobs/leg-context.ts';
-import { withStore } from '../stores/open.ts';
+import { withUsedStore } from '../stores/open.ts';
 import { findWarnings } from './find-warnings.ts';
 import { readBackupPlan } from './plan.ts';
 import { sumSegments } from './tallies.ts';
@@ -34,7 +34,7 @@ export async function checkConsistency(
   const changes: Record<string, string[]> = {};
   await Promise.all(
     plan.stores.map(({ store: name, probe }) =>
-      withStore(
+      withUsedStore(
         environment.config,
         plan.target,
         name,

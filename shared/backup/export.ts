@@ -8,7 +8,7 @@ import type { Environment, Leg } from '../environment.ts';
 import { NgbakError } from '../errors.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter, totalsOf } from '../jobs/progress.ts';
-import { withStore } from '../stores/open.ts';
+import { withUsedStore } from '../stores/open.ts';
 import type { Cursor, LegContext, Store, StoreName } from '../stores/port.ts';
 import { WarningCollector } from '../stores/warning.ts';
 import { BackupPlan, ExportState, readBackupPlan } from './plan.ts';
@@ -52,7 +52,7 @@ export async function exportLeg(
   );
   const warnings = new WarningCollector();
   const context = legContext(environment, leg, state.job_id, { progress, warnings });
-  const next = await withStore(
+  const next = await withUsedStore(
     environment.config,
     plan.target,
     state.store,

@@ -10,7 +10,7 @@ import type { Environment, Leg } from '../environment.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { summarize } from '../operations/summaries.ts';
 import { findProfile } from '../profiles/profiles.ts';
-import { withStore } from '../stores/open.ts';
+import { withUsedStore } from '../stores/open.ts';
 import type { StoreName } from '../stores/port.ts';
 import { mergeWarnings, type StoreWarning, WARNING_SAMPLES_MAX } from '../stores/warning.ts';
 import type { BackupPlan } from './plan.ts';
@@ -102,7 +102,7 @@ async function judgeContents(
   }
   // What was asked for by name was looked for when the backup was planned.
   if (plan.request.only) return [];
-  const others = await withStore(environment.config, plan.target, store, (opened) =>
+  const others = await withUsedStore(environment.config, plan.target, store, (opened) =>
     opened.names(legContext(environment, leg, plan.job_id)),
   );
   if (others.length === 0) return [];

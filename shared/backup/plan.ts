@@ -10,7 +10,7 @@ import { legContext } from '../jobs/leg-context.ts';
 import { requireLock, takeLock } from '../jobs/lock.ts';
 import { createJob, type JobRecord, readJob, SKIPPED, updateJob } from '../jobs/record.ts';
 import { warningText } from '../stores/describe-warning.ts';
-import { storesOf, withStore } from '../stores/open.ts';
+import { storesOf, withStore, withUsedStore } from '../stores/open.ts';
 import { STORE_NAMES, type StoreName } from '../stores/port.ts';
 import { Scopes } from '../stores/scopes.ts';
 import { StoreWarning } from '../stores/warning.ts';
@@ -159,9 +159,11 @@ export async function planBackup(
     ...chooseScopes(environment.config, target, stores, request.part_of ? undefined : request.only),
     ...request.part_of?.scopes,
   };
+  // A restore has used the stores before its safety backup.
+  const open = request.part_of ? withUsedStore : withStore;
   const planned = await Promise.all(
     stores.map((name) =>
-      withStore(
+      open(
         environment.config,
         target,
         name,

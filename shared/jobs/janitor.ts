@@ -17,6 +17,7 @@ import { CatalogRecord } from '../catalog/record.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { resumeWriters } from '../hooks/hooks.ts';
 import { headArchive } from '../operations/head-archive.ts';
+import { isVerified } from '../restore/leg.ts';
 import { untilStepsEnded } from '../restore/lease.ts';
 import {
   jobIdsOfInput,
@@ -77,8 +78,9 @@ export async function cleanUpAfter(environment: Environment, event: ExecutionEnd
   await changeLock(environment.bucket, job.target, executionArn, { ended: true });
   await untilStepsEnded(environment.bucket, job.job_id, leg);
   const plan = (await environment.bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
+  const intact = plan?.rollback_of !== undefined && (await isVerified(environment, plan));
   await cleanUpRestore(environment, job, plan, leg);
-  if (plan?.rollback_of !== undefined) await closeRollback(environment, job, plan.rollback_of, event);
+  if (plan?.rollback_of !== undefined) await closeRollback(environment, job, plan.rollback_of, event, intact);
   else if (!(await rollBack(environment, job, event))) await release(environment, job, event);
 }
 
@@ -204,12 +206,17 @@ export async function closeForgotten(environment: Environment, job: JobRecord, l
   await resumeWriters(environment, job.target, job.job_id);
 }
 
-/** Ends a rollback and the restore that it undid: both reasons are told, and a target that is neither is locked. */
+/**
+ * Ends a rollback and the restore that it undid: both reasons are reported, and a target that may hold neither is locked.
+ *
+ * @param intact  whether the rollback has read everything back, even if it failed afterwards
+ */
 async function closeRollback(
   environment: Environment,
   job: Pick<JobRecord, 'job_id' | 'target' | 'backup_id'>,
   undone: string,
   event: ExecutionEnded,
+  intact = false,
 ): Promise<void> {
   const { bucket } = environment;
   const { executionArn, status } = event.detail;
@@ -217,9 +224,13 @@ async function closeRollback(
   const failed = await readJob(bucket, undone);
   const reason = failed?.error ?? { name: 'Failed', message: 'The restore failed.' };
   const safety = job.backup_id ?? 'its safety backup';
-  const back = status === 'SUCCEEDED';
+  const back = status === 'SUCCEEDED' || intact;
+  const untidy =
+    status === 'SUCCEEDED'
+      ? ''
+      : ` All of it was verified; the rollback failed only afterwards, and may have left marks of its own, which the next restore removes: ${end.error?.message ?? status}`;
   const message = back
-    ? `${reason.message} The target was put back to what it held before, from ${safety}.`
+    ? `${reason.message} The target was put back to what it held before, from ${safety}.${untidy}`
     : `${reason.message} Putting the target back failed as well: ${end.error?.message ?? status} What it held before is in ${safety}: restore it with \`ngbak restore ${safety}\`. Until then the target stays locked for backups.`;
   if (back) await freeLock(bucket, job.target, executionArn);
   else await changeLock(bucket, job.target, executionArn, { kept: message });

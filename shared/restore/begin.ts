@@ -1,7 +1,7 @@
 import type { BackupRequest } from '../backup/request.ts';
 import { restorePlanKey } from '../bucket/layout.ts';
 import type { Environment, Leg } from '../environment.ts';
-import { pauseWriters } from '../hooks/hooks.ts';
+import { HookError, pauseWriters } from '../hooks/hooks.ts';
 import { freeLock, takeLock } from '../jobs/lock.ts';
 import { updateRunningJob } from '../jobs/record.ts';
 import { untilStepsEnded } from './lease.ts';
@@ -36,7 +36,13 @@ export async function beginRestore(environment: Environment, jobId: string, leg:
   }
   // Functions of a job that ended without being cleaned up notice that the lock is gone, and stop.
   if (takenFrom !== undefined) await untilStepsEnded(bucket, takenFrom, leg);
-  await pauseWriters(environment, plan.target, jobId);
+  try {
+    await pauseWriters(environment, plan.target, jobId);
+  } catch (error) {
+    // The restore has paused them, and data come first.
+    if (!(error instanceof HookError) || plan.rollback_of === undefined) throw error;
+    environment.log('The writers could not be paused again for the rollback.', { error: error.message });
+  }
   const safety = safetyOf(plan);
   await bucket.writeRecord(restorePlanKey(jobId), { ...plan, safety });
   if (safety !== 'taken') environment.log('No safety backup is taken.', { job_id: jobId, why: safety });

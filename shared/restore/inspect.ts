@@ -22,7 +22,7 @@ import { updateJob } from '../jobs/record.ts';
 import { describePart } from '../stores/describe-part.ts';
 import { warningText } from '../stores/describe-warning.ts';
 import { convertScript } from '../stores/neo4j/script/convert.ts';
-import { openStore, storesOf, withStore } from '../stores/open.ts';
+import { openStore, storesOf, withStore, withUsedStore } from '../stores/open.ts';
 import { storesNamed } from '../stores/part.ts';
 import type { Store, StoreName } from '../stores/port.ts';
 import { WarningCollector } from '../stores/warning.ts';
@@ -296,11 +296,14 @@ async function compareStore(
     } catch (error) {
       refusals.push(reasonOf(error));
     }
-    const problems = refusals.length > 0 ? refusals : await store.admits(view, options, context);
+    const admitted = refusals.length > 0 ? [] : await store.admits(view, options, context);
+    // A rollback that is refused leaves a part of something: what stands against it is reported, and tried all the same.
+    const isRollback = plan.rollback_of !== undefined;
+    const problems = [...refusals, ...(isRollback ? [] : admitted)];
     const counts = countsAtDestination(archive.manifest, plan, name);
     const empty = options.mode === 'replace' && (await isEmpty(archive, name, counts));
     const clears = empty && countRecords(probe.counts) > 0;
-    const refused = clears && !plan.options.allow_empty && plan.rollback_of === undefined;
+    const refused = clears && !plan.options.allow_empty && !isRollback;
     return {
       store: name,
       kind: probe.kind,
@@ -309,6 +312,7 @@ async function compareStore(
       target: probe.counts,
       warnings: [
         ...[...probe.warnings, ...found.all()].map(warningText),
+        ...(isRollback ? admitted : []),
         ...versionWarnings(archive.manifest, name, probe.version),
         ...(empty && !refused ? ['the archive has no records of this store: it will be empty'] : []),
       ],
@@ -324,7 +328,8 @@ async function compareStore(
       ],
     };
   };
-  return withStore(config, plan.target, name, look, scopesOf(plan));
+  const open = plan.rollback_of === undefined ? withStore : withUsedStore;
+  return open(config, plan.target, name, look, scopesOf(plan));
 }
 
 /** Whether an archive has no records of a store. One whose writer counted nothing is empty only without entries. */

@@ -12,7 +12,7 @@ import { IntegrityError, NgbakError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter, type Totals, totalsOf } from '../jobs/progress.ts';
-import { withStore } from '../stores/open.ts';
+import { withUsedStore } from '../stores/open.ts';
 import type { Store, StoreName } from '../stores/port.ts';
 import { StoreWarning, WarningCollector } from '../stores/warning.ts';
 import { Answer } from './answer.ts';
@@ -93,7 +93,7 @@ async function writeLeg(
     await phaseTotals(environment.bucket, plan, name, phase),
   );
   const warnings = new WarningCollector();
-  const result = await withStore(
+  const result = await withUsedStore(
     environment.config,
     plan.target,
     name,
@@ -224,6 +224,24 @@ export async function sumLegs(
     samples.push(...record.samples.slice(0, SAMPLES_TOLD_MAX - samples.length));
   }
   return { legs, tallies, differences, samples, warnings: warnings.all(), smoke, references };
+}
+
+/**
+ * Whether a restore has read every store back and found what its archive holds, whatever came after that. What its legs
+ * recorded is removed with the job's staged objects.
+ */
+export async function isVerified({ bucket }: Environment, plan: RestorePlan): Promise<boolean> {
+  for (const store of plan.stores) {
+    let complete = false;
+    for await (const { key } of bucket.keys(restoreLegsPrefix(plan.job_id, store, 'verify'))) {
+      const record = (await bucket.readRecord(key, LegRecord))?.value;
+      if (!record || record.differences > 0) return false;
+      // Only the last leg of a verification asks the store.
+      complete ||= record.smoke !== undefined;
+    }
+    if (!complete) return false;
+  }
+  return true;
 }
 
 function differs(plan: RestorePlan, store: StoreName, total: LegRecord): IntegrityError {

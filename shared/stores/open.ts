@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Json } from '../archive/types.ts';
 import { findTarget, type NgbakConfig } from '../config.ts';
-import { InvalidInputError } from '../errors.ts';
+import { AccessDeniedError, InvalidInputError, UnavailableError } from '../errors.ts';
 import { parseInput } from '../input.ts';
 import { findProfile, isCollectionOf, profileScopes } from '../profiles/profiles.ts';
 import { loadSecret } from '../secrets.ts';
@@ -109,5 +109,22 @@ export async function withStore<T>(
     return await work(store);
   } finally {
     await store.close();
+  }
+}
+
+/**
+ * As {@link withStore}, for a server that has accepted the login before in this job. A login that is refused now is an
+ * UnavailableError, so that the step is repeated, which reads the secret anew: a rotation changes the password on the server
+ * some seconds before the secret has it, and neither a restore nor its rollback may end by that.
+ */
+export async function withUsedStore<T>(...args: Parameters<typeof withStore<T>>): Promise<T> {
+  try {
+    return await withStore(...args);
+  } catch (error) {
+    if (!(error instanceof AccessDeniedError) || !error.isLogin) throw error;
+    throw new UnavailableError(`${error.message} It was accepted before: the password may be in rotation.`, {
+      remedy: `ngbak reads the secret again and retries for some minutes. If the error persists: ${error.remedy}`,
+      cause: error,
+    });
   }
 }

@@ -63,11 +63,13 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
     return new AccessDeniedError(`${where}: too many wrong passwords, the server refuses more for a while.`, {
       remedy:
         'Correct "username" and "password" in the connection secret, wait some seconds and start again.',
+      isLogin: true,
     });
   }
   if (/^Neo\.ClientError\.Security\.(Unauthorized|CredentialsExpired|TokenExpired|AuthProvider)/.test(code)) {
     return new AccessDeniedError(`${where}: the server refuses username or password (${code}).`, {
       remedy: 'Correct "username" and "password" in the connection secret of this store.',
+      isLogin: true,
     });
   }
   if (code.startsWith('Neo.ClientError.Security.')) {

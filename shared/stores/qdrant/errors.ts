@@ -47,6 +47,8 @@ export function answerError(call: Call, status: number, words: string): NgbakErr
   if (status === 401 || status === 403) {
     return new AccessDeniedError(message, {
       remedy: `Put a key that may read, write and manage the collections into "api_key" of the secret of target "${call.target}".`,
+      // By the status alone: older versions answer 403 to a wrong key, and what a key may do is in the key itself.
+      isLogin: true,
     });
   }
   if (status === 404) {

@@ -85,10 +85,7 @@ export class RedisClient {
     return this.#name;
   }
 
-  /**
-   * Says that a job has used this server successfully before. What it refuses then for another reason than the command itself,
-   * passes: it became a replica in a failover, or its password is being rotated.
-   */
+  /** Says that a job has used this server successfully before. If it is a replica now, a failover is in progress, which passes. */
   assumeUsable(): void {
     this.#isUsedBefore = true;
   }
@@ -310,11 +307,7 @@ export class RedisClient {
     if (code === 'NOAUTH' || code === 'WRONGPASS' || (isLogin && /\bAUTH\b|invalid password/.test(message))) {
       const problem = `${this.#name} refused the login (${code === 'ERR' ? 'AUTH' : code}).`;
       const remedy = "Correct username and password in the store's secret, or the user's ACL.";
-      return this.#isUsedBefore
-        ? new UnavailableError(`${problem} It was accepted before: the password may be in rotation.`, {
-            remedy,
-          })
-        : new AccessDeniedError(problem, { remedy });
+      return new AccessDeniedError(problem, { remedy, isLogin: true });
     }
     if (code === 'OOM') {
       return new RedisReplyError(`${this.#name} has no memory left: it reached "maxmemory".`, {

@@ -300,21 +300,6 @@ describe('a server that cannot be used is told in words that help', () => {
     }
   });
 
-  test('a password that is changed during a job: the step may be tried again with the secret of then', async () => {
-    await plant(3);
-    const { archive } = await exportAll(open);
-    await redis.config('SET', 'requirepass', 'next-password');
-    try {
-      await expect(open().load(archive, REPLACE, null, legContext())).rejects.toMatchObject({
-        name: 'UnavailableError',
-        message: expect.stringContaining('rotation'),
-      });
-    } finally {
-      await redis.call('AUTH', 'next-password');
-      await redis.config('SET', 'requirepass', '');
-    }
-  });
-
   test('a database number in a cluster is not silently ignored', () => {
     const of = (db: number) =>
       RedisConnection.safeParse({ url: 'redis://localhost:6379', cluster: true, db });
