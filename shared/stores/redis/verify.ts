@@ -145,6 +145,7 @@ class Comparison {
   #batch: JsonRecord[] = [];
   #bytes = 0;
   #digest: ContentDigest | null = null;
+  readonly #fading = new FadingFields();
 
   readonly #evicted: number;
 
@@ -162,7 +163,7 @@ class Comparison {
   }
 
   get openDigest(): string | null {
-    return this.#digest?.hex() ?? null;
+    return this.#digest && this.#fading.withAll(this.#digest.hex());
   }
 
   get found(): { count: number; digest: string } {
@@ -205,18 +206,26 @@ class Comparison {
   }
 
   async addPart(namespace: string, part: Part): Promise<void> {
-    if (part.offset === 0) this.#digest = new ContentDigest(part.type);
-    const digest = this.#digest ?? new ContentDigest(part.type, this.#resumed ?? undefined);
-    this.#digest = digest;
-    digest.add(withoutExpired(part.items, part.type, serverNow(this.#context.facts)));
+    if (part.offset === 0) {
+      this.#digest = new ContentDigest(part.type);
+      this.#fading.clear();
+    }
+    const staying = this.#digest ?? new ContentDigest(part.type, this.#resumed ?? undefined);
+    this.#digest = staying;
+    const { facts, reader } = this.#context;
+    staying.add(part.type === 'hash' ? this.#fading.take(part.items, serverNow(facts)) : part.items);
     if (!part.last) return;
     this.#digest = null;
     const { key, type, expiresAt, stream } = part;
-    const content = await contentOf(this.#context.reader, key, part.offset > 0);
+    const content = await contentOf(reader, key, part.offset > 0);
+    const found = content?.kind === 'digest' ? content.digest : NOTHING;
+    const expected = this.#fading.expectedFor(found, staying.hex(), serverNow(facts) + CLOCK_SKEW_MS);
     if (!content) {
-      this.#missing(key, expiresAt);
+      // A hash is gone with its last field.
+      if (type !== 'hash' || expected !== NOTHING) this.#missing(key, expiresAt);
       return;
     }
+    const digest = new ContentDigest(type, expected);
     this.#see(key);
     if (this.#isKept) return;
     const value = part.items[0]?.[0] ?? Buffer.alloc(0);
@@ -277,10 +286,59 @@ function sameDeliveries(found: StreamState | undefined, expected: StreamState | 
   );
 }
 
-/** Fields of a hash that expired since are gone from the target, and no difference. */
-function withoutExpired(items: readonly Item[], type: Part['type'], now: number): readonly Item[] {
-  if (type !== 'hash') return items;
-  return items.filter(([, , expiry]) => expiry === undefined || Number(expiry) > now);
+/** The digest of no content. */
+const NOTHING = new ContentDigest('hash').hex();
+/** Fields that expire later than this, in ms, are taken to be there until they are compared: longer than a leg. */
+const FADING_MS = 20 * 60_000;
+/** Most fields of one hash that are held because they expire soon. */
+const FADING_MAX = 10_000;
+
+/**
+ * The fields of one hash that may expire between the look into the archive and the look at the target. That they are gone is no
+ * difference, as long as those with less time left are gone as well.
+ */
+class FadingFields {
+  #fields: { readonly expiry: number; readonly item: Item }[] = [];
+
+  clear(): void {
+    this.#fields = [];
+  }
+
+  /** Keeps those that expire soon, leaves out those that have expired, and returns the others. */
+  take(items: readonly Item[], now: number): readonly Item[] {
+    return items.filter((item) => {
+      const expiry = item[2] === undefined ? Number.POSITIVE_INFINITY : Number(item[2]);
+      if (expiry <= now) return false;
+      if (expiry > now + FADING_MS || this.#fields.length >= FADING_MAX) return true;
+      this.#fields.push({ expiry, item });
+      return false;
+    });
+  }
+
+  /** The digest of a hash with these fields, from that of its others. */
+  withAll(staying: string): string {
+    const digest = new ContentDigest('hash', staying);
+    digest.add(this.#fields.map(({ item }) => item));
+    return digest.hex();
+  }
+
+  /**
+   * What the content of the hash is expected to be: `found`, if that is what remains once the first of these fields have
+   * expired; otherwise, the content with all of them.
+   *
+   * @param staying  digest of the fields that do not expire soon
+   */
+  expectedFor(found: string, staying: string, now: number): string {
+    const latestFirst = this.#fields.toSorted((left, right) => right.expiry - left.expiry);
+    const digest = new ContentDigest('hash', staying);
+    const isPossible = (next: { expiry: number } | undefined) => next === undefined || next.expiry <= now;
+    if (isPossible(latestFirst[0]) && digest.hex() === found) return found;
+    for (const [index, { item }] of latestFirst.entries()) {
+      digest.add([item]);
+      if (isPossible(latestFirst[index + 1]) && digest.hex() === found) return found;
+    }
+    return digest.hex();
+  }
 }
 
 async function compareNames(

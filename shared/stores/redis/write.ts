@@ -7,6 +7,12 @@ import { type Item, type Part, STRING_BLOCK_BYTES, type StreamState } from './re
 import { type ByteString, type KeySpace, showKey, toBytes } from './scope.ts';
 import { type ServerFacts, serverNow } from './server.ts';
 
+/**
+ * A field that holds a hash of several parts in being while it grows, as the server deletes a hash whose fields have all
+ * expired. Removed when the hash gets its name.
+ */
+const HOLDING_FIELD = '__ngbak:incomplete';
+
 /** How a key that exists already is treated: written over, or left as it is. */
 export type IfExists = 'replace' | 'keep';
 
@@ -83,7 +89,13 @@ export class PartWriter {
     }
     const completing: Command[] = part.last && part.stream ? this.#completing(temporary, part.stream) : [];
     const adding = [...this.#adding(temporary, part), ...completing];
-    const emptying: Command[] = part.offset === 0 ? [['DEL', temporary]] : this.#cutting(temporary, part);
+    const emptying: Command[] =
+      part.offset > 0
+        ? this.#cutting(temporary, part)
+        : [
+            ['DEL', temporary],
+            ...(part.type === 'hash' ? [['HSET', temporary, HOLDING_FIELD, ''] as const] : []),
+          ];
     await this.#transact(node, part, [...emptying, ...adding]);
     if (!part.last) return 'more';
     if (ifExists === 'keep' && (await this.exists(node, name))) {
@@ -91,7 +103,9 @@ export class PartWriter {
       return 'kept';
     }
     await this.#transact(node, part, [
+      ['DEL', name],
       ...(part.expiresAt === null ? [] : [['PEXPIREAT', temporary, part.expiresAt] as const]),
+      ...(part.type === 'hash' ? [['HDEL', temporary, HOLDING_FIELD] as const] : []),
       ['RENAME', temporary, name],
     ]);
     return 'written';
@@ -103,7 +117,8 @@ export class PartWriter {
 
   async #transact(node: Redis, part: Part, commands: readonly Command[]): Promise<void> {
     const what = `the ${part.type} "${showKey(part.key)}"`;
-    await this.#client.transact(node, [commands], (error) => isThereAlready(error, part), what);
+    const tolerates = (error: Error) => isThereAlready(error, part) || isGone(error, part);
+    await this.#client.transact(node, [commands], tolerates, what);
   }
 
   /** Takes back what an earlier, cut off try of the same part may have added, where adding twice would double it. */
@@ -190,6 +205,11 @@ export class PartWriter {
       }),
     ];
   }
+}
+
+/** All fields of a hash have expired by now. */
+function isGone(error: Error, { type, last }: Part): boolean {
+  return type === 'hash' && last && /no such key/.test(error.message);
 }
 
 /** Entries and groups of a stream that a cut off try of the same part has made already. */

@@ -108,6 +108,82 @@ test('fields of hashes keep their expiry; a server that has none refuses the arc
   expect(await older.exists(`${root}h:1`)).toBe(0);
 });
 
+test('hashes of which some or all fields have expired since: no difference, and no obstacle to the others', async () => {
+  const later = Date.now() + 3_600_000;
+  const fields = (count: number) => Array.from({ length: count }, (_, index) => `f${index}`);
+  for (const [key, count] of Object.entries({ small: 3, large: 1_500, half: 1_500 })) {
+    const names = fields(count);
+    await newer.hset(`${root}h:${key}`, ...names.flatMap((field) => [field, 'v'.repeat(20)]));
+    await newer.call('HPEXPIREAT', `${root}h:${key}`, later, 'FIELDS', count, ...names);
+  }
+  await newer.hset(`${root}h:stays`, 'a', '1');
+  const { archive } = await exportAll(openNewer);
+  // As if that hour had passed, for all fields but those of the later parts of one hash.
+  const name = 'kv/h.typed.jsonl';
+  const aged = archive
+    .text(name)
+    .split('\n')
+    .map((line) => {
+      const kept = line.includes('h:half') && !line.includes('"f0"');
+      return kept ? line : line.replaceAll(`,${later}]`, `,${Date.now() - 1}]`);
+    });
+  archive.files.set(name, Buffer.from(aged.join('\n')));
+  await wipe(newer, root);
+  const { verified } = await restoreAll(openNewer(), archive);
+  expect(verified).toMatchObject({ differences: 0, samples: [] });
+  expect((await newer.keys(`${root}*`)).sort()).toEqual([`${root}h:half`, `${root}h:stays`]);
+  const left = await newer.hlen(`${root}h:half`);
+  expect(left).toBeGreaterThan(0);
+  expect(left).toBeLessThan(1_500);
+  expect(await newer.hexists(`${root}h:half`, 'f0')).toBe(0);
+});
+
+test('fields that expire while they are compared are no difference; fields that are gone before their time are one', async () => {
+  const names = Array.from({ length: 1_200 }, (_, index) => `f${index}`);
+  const start = Date.now() + 600_000;
+  const plantFields = async (key: string, count: number) => {
+    const own = names.slice(0, count);
+    const pipeline = newer.pipeline();
+    pipeline.hset(key, ...own.flatMap((field) => [field, 'v']));
+    for (const [index, field] of own.entries())
+      pipeline.call('HPEXPIREAT', key, start + index, 'FIELDS', 1, field);
+    await pipeline.exec();
+  };
+  await plantFields(`${root}h:small`, 5);
+  await plantFields(`${root}h:large`, 1_200);
+  const { archive } = await exportAll(openNewer);
+  const proxy = new HookProxy(server.port);
+  const store = openStore(scope, undefined, await proxy.listen());
+  try {
+    const context = legContext();
+    await restoreAll(store, archive);
+    // Between the look into the archive and the one at the target: the first ones go, as if by their time.
+    const verify = () => store.verify(archive, REPLACE, null, context);
+    const gone = async (from: number) => {
+      for (const [key, count] of [
+        ['small', 5],
+        ['large', 700],
+      ] as const)
+        await newer.hdel(`${root}h:${key}`, ...names.slice(from, from + count));
+    };
+    await gone(0);
+    expect(await verify()).toMatchObject({ differences: 2 });
+    const now = Date.now;
+    try {
+      // The clock of the server, as the step knows it, is past the expiry of those 700 only once it looks at the target.
+      let passed = false;
+      proxy.before('HGETALL', () => void (passed = true));
+      proxy.before('HSCAN', () => void (passed = true));
+      Date.now = () => now() + (passed ? 600_700 : 0);
+      expect(await verify()).toMatchObject({ differences: 0 });
+    } finally {
+      Date.now = now;
+    }
+  } finally {
+    await proxy.close();
+  }
+});
+
 test('a key that a module made is refused by name and type; a scope without it is saved', async () => {
   await newer.set(`${root}doc:1`, '{"a":1}');
   await newer.call('GRAPH.QUERY', `${root}graph:g`, 'CREATE (:A {x: 1})-[:R]->(:B)');
