@@ -52,6 +52,12 @@ function cutShort(error: unknown, signal: AbortSignal): boolean {
   return false;
 }
 
+/** The name that Retry and Catch match: what is worth another try has the one that they know, whatever its own is. */
+function nameOf(error: unknown): string {
+  if (error instanceof UnavailableError) return UnavailableError.name;
+  return error instanceof Error ? error.name : 'Error';
+}
+
 /**
  * Makes the handler of one step of a workflow: the event is checked with `schema`, `work` does the step, its result
  * goes back to Step Functions. An error keeps its name, which Retry and Catch match, and gets a message an operator
@@ -92,7 +98,7 @@ export function step<Input, Output>(
       // An SDK's own names are unknown to the workflows' retriers.
       const error = cutShort(thrown, abort.signal) ? abort.signal.reason : explainAwsError(thrown);
       const told = new Error(redact(describeError(error)));
-      told.name = error instanceof Error ? error.name : 'Error';
+      told.name = nameOf(error);
       if (error instanceof Error && error.stack) told.stack = redact(error.stack);
       logger.error(told.message, { error_name: told.name, stack: told.stack ?? '' });
       throw told;

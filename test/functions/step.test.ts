@@ -4,6 +4,7 @@ import { step } from '../../functions/step.ts';
 import { TRANSIENT_ERRORS } from '../../infra/workflows/errors.ts';
 import type { Leg } from '../../shared/environment.ts';
 import { IntegrityError, NgbakError } from '../../shared/errors.ts';
+import { FileChangedError } from '../../shared/stores/files/errors.ts';
 
 /** A step lets go ten seconds before the platform would kill it: here, at once. */
 const ALMOST_OVER = { functionName: 'Ngbak-test', awsRequestId: '1', getRemainingTimeInMillis: () => 10_020 };
@@ -53,6 +54,16 @@ test.each<[string, (signal: AbortSignal) => unknown]>([
   const error = await cutShort(report);
   expect(TRANSIENT_ERRORS).toContain(error.name);
   expect(error.message).toMatch(/^Ngbak-test ran out of time\. It is tried again\./);
+});
+
+test('a step that met something that passes is retried, whatever its error is called', async () => {
+  const handler = step(z.object({}), () => Promise.reject(new FileChangedError('Folder /kb', 'a.json')));
+  const error = await handler({}, ALMOST_OVER).then(
+    () => new Error('The step did not fail.'),
+    (thrown: Error) => thrown,
+  );
+  expect(error.message).toContain('a.json');
+  expect(TRANSIENT_ERRORS).toContain(error.name);
 });
 
 test('a step that finds damaged data as it runs out of time reports that, and is not retried', async () => {

@@ -1,11 +1,21 @@
 import { isNativeError } from 'node:util/types';
 import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../errors.ts';
 
+const PAUSE_WRITERS =
+  'Pause what writes to it while the backup runs (a pause hook does that), and try again.';
+
 /** A file became another one while it was read. Worth another try, when what writes to it has finished. */
 export class FileChangedError extends UnavailableError {
   constructor(folder: string, file: string) {
-    super(`${folder}: file "${file}" changed while it was read.`, {
-      remedy: 'Pause what writes to it while the backup runs (a pause hook does that), and try again.',
+    super(`${folder}: file "${file}" changed while it was read.`, { remedy: PAUSE_WRITERS });
+  }
+}
+
+/** A file became another one although an earlier step has archived its beginning: only a new backup can have all of it. */
+export class FileBegunError extends NgbakError {
+  constructor(folder: string, file: string) {
+    super(`${folder}: file "${file}" changed after its first part was archived by an earlier step.`, {
+      remedy: PAUSE_WRITERS,
     });
   }
 }

@@ -4,7 +4,7 @@ import { wholeEntry } from '../../archive/whole-entry.ts';
 import type { Tallies } from '../../digest.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, ExportStep, LegContext } from '../port.ts';
-import { FileChangedError } from './errors.ts';
+import { FileBegunError, FileChangedError } from './errors.ts';
 import { FileDigest, PIECE_BYTES } from './file-digest.ts';
 import type { FileInfo, Folder } from './folder.ts';
 import { entryNamesOf } from './names.ts';
@@ -41,13 +41,13 @@ export async function* exportFiles(
     ({ name }) => !from || (from.offset === null ? name > from.file : name >= from.file),
   );
   if (from && from.offset !== null && todo[0]?.name !== from.file)
-    throw new FileChangedError(folder.name, from.file);
+    throw new FileBegunError(folder.name, from.file);
   let done = files.length - todo.length;
   for (const listed of todo) {
     const start = listed.name === from?.file ? (from.offset ?? 0) : 0;
     const entry = names.get(listed.name) ?? '';
     const last = listed === todo.at(-1);
-    if (start > 0 && listed.version !== from?.version) throw new FileChangedError(folder.name, listed.name);
+    if (start > 0 && listed.version !== from?.version) throw new FileBegunError(folder.name, listed.name);
     const settled = start > 0 ? listed : await settle(folder, listed, context);
     if (!settled) continue;
     if (settled.size <= WHOLE_BYTES) yield await wholeFile(folder, settled, entry, last);
@@ -58,7 +58,8 @@ export async function* exportFiles(
 
 /** Waits until a file has not changed for a moment; undefined where it is gone. */
 async function settle(folder: Folder, listed: FileInfo, context: LegContext): Promise<FileInfo | undefined> {
-  let file: FileInfo | undefined = listed;
+  // Small ones are read again if they changed since they were listed.
+  let file = listed.size > WHOLE_BYTES ? await folder.stat(listed.name) : listed;
   for (let tries = 0; file && Date.now() - file.changedAt < SETTLE_MS && tries < CHANGED_TRIES; tries++) {
     context.signal.throwIfAborted();
     await sleep(SETTLE_MS - Math.min(SETTLE_MS - 1, Math.max(0, Date.now() - file.changedAt)));

@@ -271,12 +271,55 @@ describe('a mounted folder', () => {
       for await (const chunk of step.piece.data) expect(chunk.length).toBeGreaterThan(0);
       await truncate(path, 71 * 1024 ** 2);
       const rest = open().export(shard, step.next, legContext());
-      await expect((rest as AsyncGenerator).next()).rejects.toThrow(
-        '"vdb_chunks.json" changed while it was read',
-      );
+      await expect((rest as AsyncGenerator).next()).rejects.toMatchObject({
+        message: expect.stringContaining('"vdb_chunks.json" changed after its first part was archived'),
+        retryable: false,
+      });
       return;
     }
     throw new Error('nothing was exported');
+  });
+
+  test('a large file that changes between two pieces is read again by the repeated step', async () => {
+    const path = join(place.location, 'vdb_chunks.json');
+    const write = async (mebibytes: number) => {
+      await writeFile(path, '');
+      await truncate(path, mebibytes * 1024 ** 2);
+      await utimes(path, OLD, OLD);
+    };
+    await write(66);
+    const shard = { id: 'files', params: {}, estimatedBytes: 0 };
+    const steps = open().export(shard, null, legContext());
+    const read = async () => {
+      let pieces = 0;
+      for await (const step of steps) {
+        for await (const chunk of step.piece.data) expect(chunk.length).toBeGreaterThan(0);
+        if (++pieces === 1) await write(65);
+      }
+    };
+    await expect(read()).rejects.toMatchObject({
+      message: expect.stringContaining('"vdb_chunks.json" changed while it was read'),
+      retryable: true,
+    });
+    const { archive, tallies } = await exportAll(open);
+    expect((await restoreAll(open(), archive)).verified).toMatchObject({ differences: 0, tallies });
+  });
+
+  test('a large file that was replaced since it was listed is saved as it is when its turn comes', async () => {
+    const path = join(place.location, 'vdb_chunks.json');
+    await writeFile(join(place.location, 'a.json'), '{}');
+    await utimes(join(place.location, 'a.json'), OLD, OLD);
+    await writeFile(path, '');
+    await truncate(path, 9 * 1024 ** 2);
+    await utimes(path, OLD, OLD);
+    const shard = { id: 'files', params: {}, estimatedBytes: 0 };
+    const sizes: number[] = [];
+    for await (const step of open().export(shard, null, legContext())) {
+      sizes.push(step.piece.size);
+      for await (const chunk of step.piece.data) expect(chunk.length).toBeGreaterThan(0);
+      if (sizes.length === 1) await truncate(path, 10 * 1024 ** 2);
+    }
+    expect(sizes).toEqual([2, 10 * 1024 ** 2]);
   });
 
   test('links and folders are not followed', async () => {
