@@ -41,6 +41,7 @@ export interface HowFlags extends PartFlags {
   readonly onConflict?: string;
   readonly safetyBackup: boolean;
   readonly allowEmpty?: boolean;
+  readonly defaultExpiries?: string;
 }
 
 /** Adds the flags of {@link HowFlags}. */
@@ -67,6 +68,12 @@ export function howOptions(command: Command): Command {
     '--allow-empty',
     'with replace: clear stores that hold records, even if the archive has no records of them',
   );
+  command.addOption(
+    new Option(
+      '--default-expiries <when>',
+      'for keys of an NGRAF-023 archive, which has no expiries: set its defaults, counted from the backup or from the restore',
+    ).choices(['from-backup', 'from-restore']),
+  );
   return partOptions(command);
 }
 
@@ -78,6 +85,7 @@ export function howOf(flags: HowFlags): object {
     on_conflict: flags.onConflict,
     safety_backup: flags.safetyBackup,
     allow_empty: flags.allowEmpty,
+    default_expiries: flags.defaultExpiries,
     ...partsOf(flags),
   };
 }

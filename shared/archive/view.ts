@@ -6,6 +6,8 @@ export interface ViewedEntry {
   readonly name: string;
   /** Its content in the view; left out: the same bytes as in the archive. */
   content?(): AsyncIterable<Uint8Array>;
+  /** Its size in the index, where it is made anew. Left out: that of the archive's entry. */
+  readonly size?: number;
 }
 
 /**
@@ -59,7 +61,7 @@ export class ArchiveView implements EntryReader {
   }
 
   #show(entry: IndexEntry, viewed: ViewedEntry): IndexEntry {
-    const shown = { ...entry, name: viewed.name };
+    const shown = { ...entry, name: viewed.name, size: viewed.size ?? entry.size };
     this.#sources.set(shown, { entry, viewed });
     return shown;
   }

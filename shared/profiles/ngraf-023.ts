@@ -24,4 +24,6 @@ export const ngraf023: Profile<z.infer<typeof Parameters>> = {
   }),
   counts: NANO_COUNTS,
   references: NANO_REFERENCES,
+  // The defaults of its Redis storage; the archives of its own backups have no expiries.
+  expiries: { llm_response_cache: 12 * 3600, community_reports: 24 * 3600 },
 };

@@ -44,4 +44,6 @@ export interface Profile<Parameters = unknown> {
   /** Namespaces of keys by what they count as. */
   readonly counts: Readonly<Partial<Record<Statistic, string>>>;
   readonly references: readonly Reference[];
+  /** After how many seconds the system lets the keys of a namespace expire, for archives that do not say so. */
+  readonly expiries?: Readonly<Record<string, number>>;
 }

@@ -32,7 +32,7 @@ import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeO
 import { countReferences } from './references.ts';
 import { RestoreOptions } from './request.ts';
 import { REWRITE_MS, refuseIfTooLong } from './rewrite-time.ts';
-import { readThrough, reasonOf, routeStore, scopeChange, viewOf } from './routes.ts';
+import { expiryWarnings, readThrough, reasonOf, routeStore, scopeChange, viewOf } from './routes.ts';
 import { askStore } from './smoke.ts';
 
 /** Problems that an error tells; the inspection's record has all of them. */
@@ -296,6 +296,12 @@ async function compareStore(
     } catch (error) {
       refusals.push(reasonOf(error));
     }
+    let expiries: string[] = [];
+    try {
+      expiries = await expiryWarnings(config, plan, archive, name);
+    } catch (error) {
+      refusals.push(reasonOf(error));
+    }
     const admitted = refusals.length > 0 ? [] : await store.admits(view, options, context);
     // A rollback that is refused leaves a part of something: what stands against it is reported, and tried all the same.
     const isRollback = plan.rollback_of !== undefined;
@@ -313,6 +319,7 @@ async function compareStore(
       warnings: [
         ...[...probe.warnings, ...found.all()].map(warningText),
         ...(isRollback ? admitted : []),
+        ...expiries,
         ...versionWarnings(archive.manifest, name, probe.version),
         ...(empty && !refused ? ['the archive has no records of this store: it will be empty'] : []),
       ],

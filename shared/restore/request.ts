@@ -39,6 +39,11 @@ export const RestoreOptions = z.strictObject({
    * none of it is executed.
    */
   cypher_script: z.boolean().optional(),
+  /**
+   * Gives the keys of an archive of NGRAF-023, which states no expiries, those that NGRAF-023 sets by default, counted from
+   * the time of the backup or from that of the restore. Left out: they do not expire.
+   */
+  default_expiries: z.enum(['from-backup', 'from-restore']).optional(),
   /** Lets `replace` clear a store that holds records, although the archive has none of it. */
   allow_empty: z.boolean().optional(),
   /** Ends after the inspection. */

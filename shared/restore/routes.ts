@@ -4,11 +4,12 @@ import type { EntryReader } from '../archive/types.ts';
 import { findTarget, type NgbakConfig } from '../config.ts';
 import { InvalidInputError, NgbakError } from '../errors.ts';
 import { isSameJson } from '../input.ts';
+import { ngraf023 } from '../profiles/ngraf-023.ts';
 import { profileScopes } from '../profiles/profiles.ts';
 import { settleStore } from '../stores/open.ts';
 import { withinPart } from '../stores/part.ts';
 import type { LegContext, Route, StoreAdapter, StoreName } from '../stores/port.ts';
-import { viewWholeKeys } from '../stores/redis/ngraf-023.ts';
+import { namespacesOf, viewWholeKeys } from '../stores/redis/ngraf-023.ts';
 import type { RestorePlan } from './plan.ts';
 import { RouteRecord } from './routes-record.ts';
 
@@ -125,8 +126,63 @@ export function viewOf(
   if (!route || name === 'config') return archive;
   const { adapter } = settleStore(config, plan.target, name);
   const scope: unknown = adapter.Scope.parse(route.scope);
-  const lacksPrefixes = archive.manifest?.ngraf_023 !== undefined && adapter.kind === 'redis';
-  return adapter.view(lacksPrefixes ? viewWholeKeys(archive) : archive, { ...route, scope });
+  const whole = isNgraf023Keys(archive, adapter)
+    ? viewWholeKeys(archive, defaultExpiries(plan, archive))
+    : archive;
+  return adapter.view(whole, { ...route, scope });
+}
+
+/** Whether keys come from an archive of NGRAF-023, which has neither their prefix nor their expiries. */
+function isNgraf023Keys({ manifest }: SavedArchive, { kind }: StoreAdapter): boolean {
+  return manifest?.ngraf_023 !== undefined && kind === 'redis';
+}
+
+/** When keys expire by the option `default_expiries`: by namespace, in ms since 1970. */
+function defaultExpiries(
+  { options, created_at }: RestorePlan,
+  { manifest }: SavedArchive,
+): Record<string, number> {
+  const how = options.default_expiries;
+  if (how === undefined || !manifest) return {};
+  const from = Date.parse(how === 'from-backup' ? manifest.created_at : created_at);
+  return Object.fromEntries(
+    Object.entries(ngraf023.expiries ?? {}).map(([namespace, seconds]) => [namespace, from + seconds * 1000]),
+  );
+}
+
+/**
+ * What to know about expiries that the archive of a store does not state: in words, with the option that sets them. Throws
+ * InvalidInputError where that option is given for an archive that states them.
+ */
+export async function expiryWarnings(
+  config: NgbakConfig,
+  plan: RestorePlan,
+  archive: SavedArchive,
+  name: StoreName,
+): Promise<string[]> {
+  if (name !== 'kv') return [];
+  const { adapter } = settleStore(config, plan.target, name);
+  const chosen = plan.options.default_expiries;
+  if (!isNgraf023Keys(archive, adapter)) {
+    if (chosen === undefined) return [];
+    throw new InvalidInputError(
+      '"default_expiries" is for keys of NGRAF-023; this archive states its expiries.',
+      {
+        remedy: 'Leave "default_expiries" out.',
+      },
+    );
+  }
+  const defaults = ngraf023.expiries ?? {};
+  const namespaces = await namespacesOf(archive, Object.keys(defaults));
+  if (namespaces.length === 0) return [];
+  const told = namespaces
+    .map((namespace) => `${namespace} after ${(defaults[namespace] ?? 0) / 3600} hours`)
+    .join(', ');
+  return [
+    chosen === undefined
+      ? `the archive states no expiries: keys that NGRAF-023 lets expire (${told}) stay for good, unless the restore sets its defaults, counted from the backup or from the restore (\`--default-expiries\`, "default_expiries")`
+      : `the archive states no expiries: those that are NGRAF-023's defaults are set, counted ${chosen === 'from-backup' ? 'from the backup' : 'from the restore'} (${told}); what has expired by then is not restored`,
+  ];
 }
 
 /**

@@ -131,9 +131,21 @@ describe('an archive of NGRAF-023', () => {
 
   test('brings all of the graph back out of its script', async () => {
     const { trial, now } = prepared;
-    const job = await trial.stack.restoreByUpload(trial.target, await pack(script), { cypher_script: true });
+    const begun = Date.now();
+    const job = await trial.stack.restoreByUpload(trial.target, await pack(script), {
+      cypher_script: true,
+      default_expiries: 'from-restore',
+    });
     expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
     expect(await settled(trial, job.job_id)).toEqual([]);
+    const hours = { llm_response_cache: 12, community_reports: 24 };
+    for (const key of await redis.keys('nano_graphrag:*')) {
+      const [, namespace] = key.split(':');
+      const expected = hours[namespace as keyof typeof hours];
+      const left = (await redis.pexpiretime(key)) - begun;
+      if (expected === undefined) expect(left).toBeLessThan(0);
+      else expect(left / 3_600_000).toBeCloseTo(expected, 1);
+    }
     const { uri, username, password } = servers.neo4j;
     const driver = neo4j.driver(uri, neo4j.auth.basic(username, password), { disableLosslessIntegers: true });
     try {

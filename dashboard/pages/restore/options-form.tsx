@@ -101,6 +101,7 @@ export function OptionsForm({
     ...(dangling === undefined ? {} : { dangling }),
     // What the archive was read with stays as it is.
     ...(options.cypher_script === undefined ? {} : { cypher_script: options.cypher_script }),
+    ...(options.default_expiries === undefined ? {} : { default_expiries: options.default_expiries }),
     ...(labelOrigin || options.label_origin !== undefined ? { label_origin: labelOrigin } : {}),
   };
   const { dry_run: _, ...before } = options;

@@ -27,10 +27,17 @@ export type ArchiveRecord = { readonly namespace: string; readonly next: Archive
   | { readonly kind: 'part'; readonly part: Part }
 );
 
-const ExpiryLine = z.strictObject({
-  key: z.string(),
-  expires_at: z.number().int().positive().max(Number.MAX_SAFE_INTEGER),
-});
+const expires_at = z.number().int().positive().max(Number.MAX_SAFE_INTEGER);
+const ExpiryLine = z.strictObject({ key: z.string(), expires_at });
+/** When the keys expire of which no other line says so: only in views of archives that lack expiries. */
+const OthersExpiryLine = z.strictObject({ others: z.literal(true), expires_at });
+
+/** When the keys of one JSON entry expire, in ms since 1970. */
+export interface Expiries {
+  readonly byKey: ReadonlyMap<ByteString, number>;
+  /** Of all other keys; null: they do not expire. */
+  readonly others: number | null;
+}
 
 /**
  * Every record of an archive's key-value entries, in their order, checked: shape, limits, and that its key is part of
@@ -78,12 +85,17 @@ export function requireKeyLength(place: string, key: ByteString): void {
 export async function* readJson(
   content: AsyncIterable<Uint8Array>,
   entry: IndexEntry,
-  expiries: ReadonlyMap<ByteString, number>,
+  expiries: Expiries,
 ) {
   try {
     for await (const { key, value } of readMembers(content)) {
       const name = key.toString('latin1');
-      yield { kind: 'json' as const, key: name, value, expiresAt: expiries.get(name) ?? null };
+      yield {
+        kind: 'json' as const,
+        key: name,
+        value,
+        expiresAt: expiries.byKey.get(name) ?? expiries.others,
+      };
     }
   } catch (error) {
     throw located(entry.name, error);
@@ -113,21 +125,21 @@ export async function* parseTyped(content: AsyncIterable<Uint8Array>, entry: Ind
   }
 }
 
-/** When the keys of a JSON entry expire; empty where the archive has no entry that says so. */
-export async function readExpiriesOf(
-  archive: EntryReader,
-  json: IndexEntry,
-): Promise<Map<ByteString, number>> {
+/** When the keys of a JSON entry expire; none where the archive has no entry that says so. */
+export async function readExpiriesOf(archive: EntryReader, json: IndexEntry): Promise<Expiries> {
   const entry = await archive.find(expiryNameOf(json.name));
-  return entry ? readExpiries(archive, entry) : new Map();
+  return entry ? readExpiries(archive, entry) : { byKey: new Map(), others: null };
+}
+
+/** The line of an expiry entry for all keys that have none of their own. */
+export function othersExpiryLine(expiresAt: number): Buffer {
+  return Buffer.from(`${JSON.stringify({ others: true, expires_at: expiresAt })}\n`);
 }
 
 /** When keys of a JSON entry expire, in ms since 1970, from the entry beside it that says so. */
-export async function readExpiries(
-  archive: EntryReader,
-  entry: IndexEntry,
-): Promise<Map<ByteString, number>> {
-  const expiries = new Map<ByteString, number>();
+export async function readExpiries(archive: EntryReader, entry: IndexEntry): Promise<Expiries> {
+  const byKey = new Map<ByteString, number>();
+  let others: number | null = null;
   if (entry.size > EXPIRY_ENTRY_BYTES_MAX) {
     throw wrong(entry.name, `it has ${entry.size} bytes, at most ${EXPIRY_ENTRY_BYTES_MAX} are allowed`);
   }
@@ -135,8 +147,9 @@ export async function readExpiries(
   try {
     for await (const line of readLines(archive.open(entry))) {
       number++;
-      const { key, expires_at } = ExpiryLine.parse(JSON.parse(line));
-      expiries.set(Buffer.from(key, 'utf8').toString('latin1'), expires_at);
+      const parsed = z.union([ExpiryLine, OthersExpiryLine]).parse(JSON.parse(line));
+      if ('others' in parsed) others = parsed.expires_at;
+      else byKey.set(Buffer.from(parsed.key, 'utf8').toString('latin1'), parsed.expires_at);
     }
   } catch (error) {
     throw located(
@@ -144,7 +157,7 @@ export async function readExpiries(
       error instanceof z.ZodError ? new Error('it has another shape') : error,
     );
   }
-  return expiries;
+  return { byKey, others };
 }
 
 /** Lines of UTF-8 text, without their line feeds; empty ones are left out. */

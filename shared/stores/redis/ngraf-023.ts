@@ -1,7 +1,8 @@
 import type { EntryReader, IndexEntry } from '../../archive/types.ts';
 import { ArchiveView } from '../../archive/view.ts';
+import { othersExpiryLine } from './archive-records.ts';
 import { readMembers } from './json-entry.ts';
-import { parseEntryName } from './names.ts';
+import { expiryNameOf, parseEntryName } from './names.ts';
 
 /** What keys of NGRAF-023 start with on its server: `nano_graphrag:<namespace>:<id>`. Its archives hold ids alone. */
 const ROOT = 'nano_graphrag';
@@ -15,13 +16,36 @@ const SPACE = 0x20;
 /**
  * The key-value files of an archive of NGRAF-023 as ngbak's own hold them: under the keys that they had on the server,
  * with values as its client writes them (`json.dumps`), where the files have them indented.
+ *
+ * @param expiries  when the keys of a namespace expire, in ms since 1970: the archives do not say so
  */
-export function viewWholeKeys(archive: EntryReader): EntryReader {
+export function viewWholeKeys(
+  archive: EntryReader,
+  expiries: Readonly<Record<string, number>> = {},
+): EntryReader {
   return new ArchiveView(archive, 'kv/', async (entry) => {
     const parsed = parseEntryName(entry.name);
     if (parsed?.form !== 'json') return [{ name: entry.name }];
-    return [{ name: entry.name, content: () => wholeKeys(archive, entry, `${ROOT}:${parsed.namespace}:`) }];
+    const content = () => wholeKeys(archive, entry, `${ROOT}:${parsed.namespace}:`);
+    const json = { name: entry.name, content };
+    if (!Object.hasOwn(expiries, parsed.namespace)) return [json];
+    const line = othersExpiryLine(expiries[parsed.namespace] ?? 0);
+    return [json, { name: expiryNameOf(entry.name), size: line.length, content: () => oneChunk(line) }];
   });
+}
+
+/** Namespaces of these whose keys an archive of NGRAF-023 holds, by the names of its entries. */
+export async function namespacesOf(archive: EntryReader, names: readonly string[]): Promise<string[]> {
+  const found = new Set<string>();
+  for await (const { name } of archive.entries('kv/')) {
+    const parsed = parseEntryName(name);
+    if (parsed?.form === 'json' && names.includes(parsed.namespace)) found.add(parsed.namespace);
+  }
+  return [...found].sort();
+}
+
+async function* oneChunk(chunk: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield chunk;
 }
 
 async function* wholeKeys(

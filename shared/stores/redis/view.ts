@@ -2,7 +2,7 @@ import type { EntryReader, IndexEntry } from '../../archive/types.ts';
 import { ArchiveView, type ViewedEntry } from '../../archive/view.ts';
 import { InvalidInputError } from '../../errors.ts';
 import type { Route, Wishes } from '../port.ts';
-import { readExpiries, readTyped } from './archive-records.ts';
+import { othersExpiryLine, readExpiries, readTyped } from './archive-records.ts';
 import { readMembers } from './json-entry.ts';
 import { parseEntryName } from './names.ts';
 import {
@@ -199,7 +199,9 @@ async function* expiryContent(
   entry: IndexEntry,
   move: Move,
 ): AsyncGenerator<Uint8Array> {
-  for (const [key, expiresAt] of await readExpiries(archive, entry)) {
+  const { byKey, others } = await readExpiries(archive, entry);
+  if (others !== null) yield othersExpiryLine(others);
+  for (const [key, expiresAt] of byKey) {
     const moved = move(key);
     if (moved !== undefined) yield Buffer.from(`{"key":${keyText(moved)},"expires_at":${expiresAt}}\n`);
   }

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { freePorts } from '../../../local/ports.ts';
-import { OwnServer } from './own-server.ts';
+import { OwnServer, startMeddler } from './own-server.ts';
 import {
   ask,
   closeStores,
@@ -62,4 +62,37 @@ test('a collection that lies on two servers is saved and restored whole, as poin
   const again = await restoreAll(openStore(second, {}), archive);
   expect(differencesOf(again.verified)).toEqual({ differences: 0, samples: [], tallies });
   for (const server of servers) expect(await server.strayFiles()).toEqual([]);
+});
+
+test('a collection with replicas is read as the majority has it, and written in one order', async () => {
+  const [first, second] = servers;
+  if (!first || !second) throw new Error('The cluster does not start.');
+  const replicated = { vectors: { size: 8, distance: 'Dot' }, shard_number: 2, replication_factor: 2 };
+  await ask(first, 'PUT', '/collections/twice', replicated);
+  await seedPlain(first, 'twice', 300, { create: false });
+  const calls: string[] = [];
+  const meddler = await startMeddler(first, async (method, path) => {
+    calls.push(`${method} ${path}`);
+  });
+  try {
+    const scope = { collections: ['twice'] };
+    const seen = { url: meddler.url, apiKey: first.apiKey };
+    const { archive, tallies } = await exportAll(openStore(seen, scope), legContext());
+    await ask(first, 'POST', '/collections/twice/points/delete?wait=true', { points: [1, 2, 3] });
+    const { verified } = await restoreAll(openStore(seen, scope), archive);
+    expect(differencesOf(verified)).toEqual({ differences: 0, samples: [], tallies });
+    // The other server has the same at once.
+    const other = await exportAll(openStore(second, scope), legContext());
+    expect(other.tallies).toEqual(tallies);
+    const reads = calls.filter((call) => /^POST .*twice\/points\/scroll/.test(call));
+    const writes = calls.filter((call) => /^PUT .*twice\/points\?/.test(call));
+    expect(reads.length).toBeGreaterThan(2);
+    expect(writes.length).toBeGreaterThan(0);
+    expect(reads.filter((call) => !call.includes('consistency=majority'))).toEqual([]);
+    expect(writes.filter((call) => !call.includes('ordering=strong') || !call.includes('wait=true'))).toEqual(
+      [],
+    );
+  } finally {
+    await meddler.stop();
+  }
 });

@@ -1,5 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
+import { viewWholeKeys } from '../../../shared/stores/redis/ngraf-023.ts';
+import { RedisScope } from '../../../shared/stores/redis/scope.ts';
+import { viewKeys } from '../../../shared/stores/redis/view.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 import {
   closeStores,
@@ -75,6 +78,27 @@ describe('a restore', () => {
     } while (cursor !== null);
     expect(differences).toBe(0);
     expect(await redis.keys(`${root}*`)).toEqual([`${root}cache:long`]);
+  });
+
+  test('gives keys of NGRAF-023 the expiries that its archives lack, under new names too', async () => {
+    const later = Date.now() + 3_600_000;
+    const archive = archiveOf({
+      'kv/llm_response_cache.json': '{"a": {"return": "x"}, "b": 1}',
+      'kv/community_reports.json': '{"c": {}}',
+      'kv/full_docs.json': '{"d": {}}',
+    });
+    const view = viewWholeKeys(archive, { llm_response_cache: later, community_reports: Date.now() - 1 });
+    const saved = RedisScope.parse({ prefix: 'nano_graphrag:', separator: ':' });
+    const scope = RedisScope.parse({ prefix: root, separator: ':' });
+    const renamed = viewKeys(view, { saved, scope, names: {}, changes: ['keys'] });
+    const { verified } = await restoreAll(open(), renamed);
+    expect(verified).toMatchObject({ differences: 0, samples: [] });
+    // What has expired by then is not restored.
+    expect((await redis.keys(`${root}*`)).sort()).toEqual(
+      ['full_docs:d', 'llm_response_cache:a', 'llm_response_cache:b'].map((name) => root + name),
+    );
+    expect(await redis.pexpiretime(`${root}llm_response_cache:b`)).toBe(later);
+    expect(await redis.pexpiretime(`${root}full_docs:d`)).toBe(-1);
   });
 
   test('finds every kind of difference, and says of which key', async () => {
