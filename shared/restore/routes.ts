@@ -115,10 +115,14 @@ function savedScope(
 /** An archive, with what it says about itself where it was opened as a whole. */
 export type SavedArchive = EntryReader & { readonly manifest?: Manifest };
 
+/** What a restore says about how its archive is read; without options, expiries that the archive lacks stay unknown. */
+type ViewedPlan = Pick<RestorePlan, 'target' | 'routes'> &
+  Partial<Pick<RestorePlan, 'options' | 'created_at'>>;
+
 /** The archive as one store's restore reads it. */
 export function viewOf(
   config: NgbakConfig,
-  plan: Pick<RestorePlan, 'target' | 'routes'>,
+  plan: ViewedPlan,
   archive: SavedArchive,
   name: StoreName,
 ): EntryReader {
@@ -139,11 +143,11 @@ function isNgraf023Keys({ manifest }: SavedArchive, { kind }: StoreAdapter): boo
 
 /** When keys expire by the option `default_expiries`: by namespace, in ms since 1970. */
 function defaultExpiries(
-  { options, created_at }: RestorePlan,
+  { options, created_at }: ViewedPlan,
   { manifest }: SavedArchive,
 ): Record<string, number> {
-  const how = options.default_expiries;
-  if (how === undefined || !manifest) return {};
+  const how = options?.default_expiries;
+  if (how === undefined || created_at === undefined || !manifest) return {};
   const from = Date.parse(how === 'from-backup' ? manifest.created_at : created_at);
   return Object.fromEntries(
     Object.entries(ngraf023.expiries ?? {}).map(([namespace, seconds]) => [namespace, from + seconds * 1000]),

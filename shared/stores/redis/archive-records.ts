@@ -82,11 +82,7 @@ export function requireKeyLength(place: string, key: ByteString): void {
 }
 
 /** The keys of a JSON entry. */
-export async function* readJson(
-  content: AsyncIterable<Uint8Array>,
-  entry: IndexEntry,
-  expiries: Expiries,
-) {
+export async function* readJson(content: AsyncIterable<Uint8Array>, entry: IndexEntry, expiries: Expiries) {
   try {
     for await (const { key, value } of readMembers(content)) {
       const name = key.toString('latin1');
