@@ -14,6 +14,7 @@ import { localCommand } from './commands/local.ts';
 import { restoreCommands } from './commands/restore.ts';
 import { retentionCommands } from './commands/retention.ts';
 import { scheduleCommand } from './commands/schedule.ts';
+import { selftestCommand } from './commands/selftest.ts';
 import { showCommands } from './commands/show.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { EXIT_CODES } from './exit-codes.ts';
@@ -50,6 +51,7 @@ export function makeProgram(): Command {
   archiveCommand(program);
   doctorCommand(program);
   deployCommand(program);
+  selftestCommand(program);
   localCommand(program);
   keyCommand(program);
   completionCommand(program);

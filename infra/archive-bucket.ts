@@ -11,6 +11,7 @@ import {
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import { BACKUPS, CACHE, DEFERRED, JOBS, LOCKS, RUNS, STAGING, UPLOADS } from '../shared/bucket/layout.ts';
+import { SELFTEST_PREFIX } from '../shared/selftest.ts';
 import type { Deployment } from './config.ts';
 import { removalPolicyOf } from './removal.ts';
 import type { StepHandler } from './step-handler.ts';
@@ -157,6 +158,7 @@ function lifecycle(timeoutDays: number): LifecycleRule[] {
     },
     { id: 'runs', prefix: RUNS, expiration: Duration.days(JOB_DAYS), noncurrentVersionExpiration: oneDay },
     { id: 'cache', prefix: CACHE, expiration: leftOver, noncurrentVersionExpiration: oneDay },
+    { id: 'selftest', prefix: SELFTEST_PREFIX, expiration: oneDay, noncurrentVersionExpiration: oneDay },
     { id: 'locks', prefix: LOCKS, noncurrentVersionExpiration: oneDay },
     { id: 'deleted-backups', prefix: BACKUPS, noncurrentVersionExpiration: Duration.days(UNDELETE_DAYS) },
     { id: 'unfinished-multipart-uploads', abortIncompleteMultipartUploadAfter: unfinished },

@@ -4,6 +4,7 @@ import { InvalidInputError } from '../shared/errors.ts';
 import { Id } from '../shared/ids.ts';
 import { parseInput, parseJson } from '../shared/input.ts';
 import { TimeZone } from '../shared/schedules/time-zone.ts';
+import { SELFTEST_TARGET } from '../shared/selftest.ts';
 import { settleStore } from '../shared/stores/open.ts';
 import { DATA_MB, STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
 
@@ -101,7 +102,11 @@ export const Deployment = z.strictObject({
   /** The knowledge bases. The outputs of the stack name the secrets of `default`, or else of the first one. */
   targets: z
     .record(Id, DeployedTarget)
-    .refine((targets) => Object.keys(targets).length > 0, 'must hold at least one target'),
+    .refine((targets) => Object.keys(targets).length > 0, 'must hold at least one target')
+    .refine(
+      (targets) => !Object.hasOwn(targets, SELFTEST_TARGET),
+      `must not have a target "${SELFTEST_TARGET}", which is the built-in one of \`ngbak selftest\``,
+    ),
   /** The daily backup of every target. */
   schedule: Schedule.default(Schedule.parse({})),
   /** What CloudWatch watches for. */

@@ -1,4 +1,5 @@
 import { ACKNOWLEDGED_KEY, CATALOG_CACHE_KEY, RETENTION_KEY } from '../shared/bucket/layout.ts';
+import { SELFTEST_PREFIX } from '../shared/selftest.ts';
 import { STORE_NAMES } from '../shared/stores/port.ts';
 import type { BucketAccess } from './archive-bucket.ts';
 
@@ -19,6 +20,9 @@ const API_MINUTES = 0.5;
 
 export type StoreWithServer = 'graph' | 'vectors' | 'kv';
 export const STORES_WITH_SERVER = STORE_NAMES.filter((name) => name !== 'config');
+
+/** The files of the built-in target of `ngbak selftest`. */
+const SELFTEST_FILES = `${SELFTEST_PREFIX}*`;
 
 /** Whether a function's memory is `exporterMemoryMb` of the configuration. */
 const DATA = 'exporterMemoryMb';
@@ -48,7 +52,11 @@ const exporter = (what: string, stores: readonly StoreWithServer[]): FunctionSiz
   memoryMb: stores.length === 0 ? RECORDS_MB : DATA,
   timeoutMinutes: LEG_MINUTES,
   stores,
-  bucket: { read: ['staging/*'], write: ['staging/*', 'jobs/*'], delete: ['staging/*'] },
+  bucket: {
+    read: ['staging/*', ...(stores.includes('kv') ? [SELFTEST_FILES] : [])],
+    write: ['staging/*', 'jobs/*'],
+    delete: ['staging/*'],
+  },
 });
 
 const importer = (what: string, store: StoreWithServer): FunctionSize => ({
@@ -58,8 +66,16 @@ const importer = (what: string, store: StoreWithServer): FunctionSize => ({
   stores: [store],
   writesStores: true,
   bucket: {
-    read: ['backups/*', 'deferred/*', 'uploads/*', 'staging/*', 'jobs/*', 'locks/*'],
-    write: ['staging/*', 'jobs/*', ...(store === 'graph' ? ['deferred/*'] : [])],
+    read: [
+      ...['backups/*', 'deferred/*', 'uploads/*', 'staging/*', 'jobs/*', 'locks/*'],
+      ...(store === 'kv' ? [SELFTEST_FILES] : []),
+    ],
+    write: [
+      ...['staging/*', 'jobs/*'],
+      ...(store === 'graph' ? ['deferred/*'] : []),
+      ...(store === 'kv' ? [SELFTEST_FILES] : []),
+    ],
+    ...(store === 'kv' ? { delete: [SELFTEST_FILES] } : {}),
   },
 });
 
@@ -71,7 +87,7 @@ export const SIZES = {
     timeoutMinutes: LEG_MINUTES,
     stores: STORES_WITH_SERVER,
     bucket: {
-      read: ['jobs/*', 'locks/*', 'runs/*', 'staging/*'],
+      read: ['jobs/*', 'locks/*', 'runs/*', 'staging/*', SELFTEST_FILES],
       write: ['jobs/*', 'locks/*', 'runs/*', 'staging/*'],
     },
     describesExecutions: true,
@@ -86,7 +102,10 @@ export const SIZES = {
     memoryMb: ONE_CPU_MB,
     timeoutMinutes: LEG_MINUTES,
     stores: STORES_WITH_SERVER,
-    bucket: { read: ['staging/*', 'backups/*.json', ACKNOWLEDGED_KEY], write: ['staging/*'] },
+    bucket: {
+      read: ['staging/*', 'backups/*.json', ACKNOWLEDGED_KEY, SELFTEST_FILES],
+      write: ['staging/*'],
+    },
   },
   'seal-backup': {
     description: "Composes the segments into one archive, on S3's side",
@@ -126,7 +145,7 @@ export const SIZES = {
     timeoutMinutes: LEG_MINUTES,
     stores: STORES_WITH_SERVER,
     bucket: {
-      read: ['backups/*', 'deferred/*', 'uploads/*', 'staging/*', 'jobs/*'],
+      read: ['backups/*', 'deferred/*', 'uploads/*', 'staging/*', 'jobs/*', SELFTEST_FILES],
       write: ['staging/*', 'jobs/*'],
     },
   },

@@ -4,6 +4,7 @@ import { InvalidInputError } from './errors.ts';
 import { Id } from './ids.ts';
 import { parseJson } from './input.ts';
 import { RetentionPolicy } from './retention/policy.ts';
+import { SELFTEST_SETTINGS, SELFTEST_TARGET } from './selftest.ts';
 
 /** A store of a target: which adapter reaches it, where its credentials are, which part of the server is ours. */
 export const StoreConfig = z.strictObject({
@@ -85,10 +86,14 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): NgbakC
   );
 }
 
-/** The configured target of that name. Throws InvalidInputError that lists the names that exist. */
+/**
+ * The configured target of that name, or the built-in one of `ngbak selftest`. Throws InvalidInputError that lists the
+ * names that exist.
+ */
 export function findTarget(config: NgbakConfig, name: string): TargetConfig {
   const target = Object.hasOwn(config.targets, name) ? config.targets[name] : undefined;
   if (target) return target;
+  if (name === SELFTEST_TARGET) return TargetConfig.parse(SELFTEST_SETTINGS);
   throw new InvalidInputError(`There is no target "${name}" in this deployment.`, {
     remedy: `Use one of: ${Object.keys(config.targets).join(', ')}; or add it under "targets" in cdk.json and deploy.`,
   });

@@ -1,4 +1,5 @@
 import { isSafetyJob } from '../restore/safety.ts';
+import { SELFTEST_TARGET } from '../selftest.ts';
 import type { BackupResult } from './record.ts';
 
 /** Metric that counts the backups that were completed. */
@@ -20,7 +21,7 @@ export interface Measures {
 
 /**
  * The measures of a backup; undefined for the safety backup of a restore: it saves a target that may be damaged, and is
- * not the good backup that somebody waits for.
+ * not the good backup that somebody waits for. Nor for those of a self-test, which are deleted when it ends.
  */
 export function measuresOf({
   job_id,
@@ -31,7 +32,7 @@ export function measuresOf({
   open_warnings,
   good,
 }: BackupResult): Measures | undefined {
-  if (isSafetyJob(job_id)) return undefined;
+  if (isSafetyJob(job_id) || target === SELFTEST_TARGET) return undefined;
   return {
     dimensions: { target, type },
     values: [

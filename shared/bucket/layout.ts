@@ -5,7 +5,7 @@
  * `uploads/`  archives on their way into a restore      `jobs/`     what is known about each job
  * `locks/`    one object for each target in use          `deferred/` relationships that wait for their other end
  * `runs/`     which job each run of a schedule was       `settings/` what was set without a deployment
- * `cache/`    what is derived from other objects
+ * `cache/`    what is derived from other objects        `selftest/` files of the target of `ngbak selftest`
  */
 export const BACKUPS = 'backups/';
 /** Relationships whose other end is not there yet: an archive for each restore that keeps some. */

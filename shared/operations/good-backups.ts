@@ -1,11 +1,14 @@
 import { catalogEntries } from '../catalog/read.ts';
+import { SELFTEST_TARGET } from '../selftest.ts';
 import type { OperationsContext } from './context.ts';
 import { type ListedItem, readListed } from './read-listed.ts';
 import type { BackupSummary } from './summaries.ts';
 
-/** Every backup of the catalog, newest first, and what could not be read of it. */
+/** Every backup of the catalog but those of self-tests, newest first, and what could not be read of it. */
 export async function* allBackups({ bucket }: OperationsContext): AsyncGenerator<ListedItem> {
-  yield* readListed(bucket, await catalogEntries(bucket));
+  for await (const item of readListed(bucket, await catalogEntries(bucket))) {
+    if (item.listed?.summary.target !== SELFTEST_TARGET) yield item;
+  }
 }
 
 /**

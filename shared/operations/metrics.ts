@@ -4,6 +4,7 @@ import { JOBS } from '../bucket/layout.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { readJob, SKIPPED } from '../jobs/record.ts';
+import { SELFTEST_TARGET } from '../selftest.ts';
 import { VERSION } from '../version.ts';
 import type { OperationsContext } from './context.ts';
 import { allBackups } from './good-backups.ts';
@@ -122,7 +123,7 @@ async function jobMetrics({ bucket }: OperationsContext) {
     }
   });
   for await (const job of records) {
-    if (!job) continue;
+    if (!job || job.target === SELFTEST_TARGET) continue;
     const { target, kind } = job;
     jobs.add({ target, kind, state: job.error?.name === SKIPPED ? 'skipped' : job.state }, 1);
     mismatches.add({ target }, job.error?.name === 'IntegrityError' ? 1 : 0);

@@ -4,6 +4,7 @@ import type { Bucket } from '../bucket/bucket.ts';
 import { catalogKey } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { readJob } from '../jobs/record.ts';
+import { SELFTEST_RETENTION, SELFTEST_TARGET } from '../selftest.ts';
 import { type RestorePlan, scopesOf } from './plan.ts';
 
 /** How long a safety backup is kept, unless somebody changes it. */
@@ -38,7 +39,7 @@ export function safetyRequest(plan: RestorePlan): Partial<BackupRequest> {
     ...(only === undefined || rename !== undefined ? {} : { only }),
     tags: [SAFETY_TAG],
     note: `What target "${plan.target}" held before restore ${plan.job_id}.`,
-    retention: SAFETY_RETENTION,
+    retention: plan.target === SELFTEST_TARGET ? SELFTEST_RETENTION : SAFETY_RETENTION,
     requested_by: `restore ${plan.job_id}`,
     part_of: {
       job_id: plan.job_id,

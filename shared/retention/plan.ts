@@ -1,4 +1,5 @@
 import type { CatalogRecord } from '../catalog/record.ts';
+import { SELFTEST_TARGET } from '../selftest.ts';
 import type { RetentionPolicy } from './policy.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -47,6 +48,7 @@ const PERIODS: readonly Period[] = [
  *   the policy among themselves: a run of them pushes no good backup out, and they do not pile up either.
  * - The newest good backup of each such group is never dropped, whatever its retention, nor the newest verified one
  *   where none is good; nor is one that `protectedBy` names (in use, under Object Lock).
+ * - Backups of self-tests are kept by their own retention alone: they are of no use when the test is over.
  * - Damaged backups are neither counted nor dropped: they must not take a good one's place, and they are evidence.
  *
  * @param backups      in any order
@@ -67,6 +69,7 @@ export function planRetention(
 
   const groups = Map.groupBy(newestFirst, groupOf);
   for (const group of groups.values()) {
+    if (group[0]?.target === SELFTEST_TARGET) continue;
     const newestGood = group.find(isGood);
     const newestVerified = group.find(({ verified }) => verified);
     if (newestGood) keep(newestGood, 'the newest good backup');

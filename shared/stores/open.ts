@@ -5,6 +5,7 @@ import { AccessDeniedError, InvalidInputError, UnavailableError } from '../error
 import { parseInput } from '../input.ts';
 import { findProfile, isCollectionOf, profileScopes } from '../profiles/profiles.ts';
 import { loadSecret } from '../secrets.ts';
+import { SELFTEST_TARGET, selftestConnection } from '../selftest.ts';
 import { configAdapter } from './config/adapter.ts';
 import type { Store, StoreAdapter, StoreName } from './port.ts';
 import { findAdapter } from './registry.ts';
@@ -82,7 +83,10 @@ export async function openStore(
   const other = scopes[name];
   const scope =
     other === undefined ? configured : parseInput(adapter.Scope, other, `The scope of ${targetName}/${name}`);
-  const connection = await loadSecret(secret, adapter.Connection, `${targetName}/${name}`);
+  const connection =
+    targetName === SELFTEST_TARGET
+      ? selftestConnection()
+      : await loadSecret(secret, adapter.Connection, `${targetName}/${name}`);
   const { references } = findProfile(findTarget(config, targetName).profile);
   return adapter.create(connection, scope, {
     target: targetName,

@@ -83,6 +83,7 @@ describe('the archive bucket', () => {
           rule('deferred', { Prefix: 'deferred/', ExpirationInDays: 90, ...one }),
           rule('runs', { Prefix: 'runs/', ExpirationInDays: 90, ...one }),
           rule('cache', { Prefix: 'cache/', ExpirationInDays: 8, ...one }),
+          rule('selftest', { Prefix: 'selftest/', ExpirationInDays: 1, ...one }),
           rule('locks', { Prefix: 'locks/', ExpirationInDays: Match.absent(), ...one }),
           rule('deleted-backups', { Prefix: 'backups/', ExpirationInDays: Match.absent() }),
           rule('unfinished-multipart-uploads', {

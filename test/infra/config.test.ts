@@ -41,6 +41,10 @@ describe('the configuration', () => {
     [{ targets: {} }, /ngbak\.targets: must hold at least one target/],
     [{ targets: { 'a b': { stores: {} } } }, /ngbak\.targets/],
     [
+      { targets: { 'ngbak-selftest': { stores: {} } } },
+      /ngbak\.targets: must not have a target "ngbak-selftest"/,
+    ],
+    [
       { schedule: { time: '25:00' } },
       /ngbak\.schedule\.time: must be a time of day such as "03:00" \(received "25:00"\)/,
     ],

@@ -116,7 +116,9 @@ describe('in the bucket', () => {
 
   test('exporters see no archive, no upload and no lock', () => {
     for (const store of ['graph', 'vectors', 'kv', 'config']) {
-      expect(keys(`export-${store}`, 's3:GetObject')).toEqual(['staging/*']);
+      expect(keys(`export-${store}`, 's3:GetObject')).toEqual(
+        store === 'kv' ? ['selftest/*', 'staging/*'] : ['staging/*'],
+      );
       expect(keys(`export-${store}`, 's3:PutObject')).toEqual(['jobs/*', 'staging/*']);
     }
   });
@@ -129,6 +131,14 @@ describe('in the bucket', () => {
     expect(policy.sort()).toEqual(['api', 'apply-retention']);
     expect(all('s3:PutObject')).toEqual(['api']);
     expect(all('s3:DeleteObject')).toEqual(['api']);
+  });
+
+  test('the files of the self-test are read by the functions that reach key-value stores, and written by the importer only', () => {
+    const all = (action: string) => names.filter((name) => keys(name, action).includes('selftest/*')).sort();
+    const readers = ['check-fences', 'export-kv', 'inspect-restore', 'plan-backup', 'restore-kv'];
+    expect(all('s3:GetObject')).toEqual(readers);
+    expect(all('s3:PutObject')).toEqual(['restore-kv']);
+    expect(all('s3:DeleteObject')).toEqual(['restore-kv']);
   });
 
   test('no workflow writes into uploads', () => {

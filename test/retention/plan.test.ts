@@ -55,6 +55,13 @@ describe('retention', () => {
     );
   });
 
+  test('keeps no backup of a self-test beyond its own retention, not even the newest one', () => {
+    const target = 'ngbak-selftest';
+    const leftovers = [backup(0, { target, retention: '1d' }), backup(1, { target, retention: '1d' })];
+    expect(kept(planRetention([...leftovers, backup(2)], policy(), at(2.5)))).toEqual([backup(2).backup_id]);
+    expect(kept(planRetention(leftovers, policy(), at(0.5)))).toHaveLength(2);
+  });
+
   test('counts weeks by ISO 8601, also over the turn of a year', () => {
     // 2026-12-28 (Monday) to 2027-01-03 (Sunday) is one week.
     const week = ['2026-12-28', '2026-12-31', '2027-01-01', '2027-01-03'].map((date) => ({
