@@ -21,6 +21,8 @@ const API_MINUTES = 0.5;
 export type StoreWithServer = 'graph' | 'vectors' | 'kv';
 export const STORES_WITH_SERVER = STORE_NAMES.filter((name) => name !== 'config');
 
+/** How far the steps of a job have come: a step continues what its earlier legs have recorded. */
+const PROGRESS_RECORDS = 'jobs/*/progress/*';
 /** The files of the built-in target of `ngbak selftest`. */
 const SELFTEST_FILES = `${SELFTEST_PREFIX}*`;
 
@@ -53,7 +55,7 @@ const exporter = (what: string, stores: readonly StoreWithServer[]): FunctionSiz
   timeoutMinutes: LEG_MINUTES,
   stores,
   bucket: {
-    read: ['staging/*', ...(stores.includes('kv') ? [SELFTEST_FILES] : [])],
+    read: ['staging/*', PROGRESS_RECORDS, ...(stores.includes('kv') ? [SELFTEST_FILES] : [])],
     write: ['staging/*', 'jobs/*'],
     delete: ['staging/*'],
   },
@@ -113,7 +115,7 @@ export const SIZES = {
     timeoutMinutes: LEG_MINUTES,
     stores: [],
     bucket: {
-      read: ['staging/*', 'backups/*'],
+      read: ['staging/*', 'backups/*', PROGRESS_RECORDS],
       write: ['staging/*', 'backups/*.ngbak', 'jobs/*'],
       abort: ['backups/*.ngbak'],
     },
@@ -123,7 +125,7 @@ export const SIZES = {
     memoryMb: DATA,
     timeoutMinutes: LEG_MINUTES,
     stores: [],
-    bucket: { read: ['staging/*', 'backups/*'], write: ['staging/*', 'jobs/*'] },
+    bucket: { read: ['staging/*', 'backups/*', PROGRESS_RECORDS], write: ['staging/*', 'jobs/*'] },
   },
   'catalog-backup': {
     description: 'Writes the catalog record: from here on, the backup is there',

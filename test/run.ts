@@ -78,7 +78,7 @@ async function runGroup(
   const servers = group === 'quick' ? [] : await Promise.all(Array.from({ length: workers }, startLane));
   say(`${group}: running ${files.length} test files`);
   let ended = 0;
-  return runJest({
+  const outcome = await runJest({
     files,
     args: options.args,
     workers,
@@ -97,6 +97,11 @@ async function runGroup(
       else console.error(line);
     },
   });
+  if (group !== 'stack') return outcome;
+  const { calls, refused } = await lanes.evaluateCalls();
+  say(`stack: ${calls} different calls of functions, ${refused.length} of which no policy allows`);
+  for (const call of refused) console.error(`  no policy allows ${call}`);
+  return { ...outcome, failed: outcome.failed + (refused.length > 0 ? 1 : 0) };
 }
 
 /** Sums the outcomes of groups; one that could not be run counts as one failed test, and says why once. */

@@ -19,13 +19,16 @@ if __name__ == "__main__":
     import callback_errors
     import callback_once
     import callback_permissions
+    import faults
     import lambda_errors
     import lost_events
     import multipart
     import nested_executions
+    import node_command_line
     import object_events
     import payload_limits
     import permissions
+    import recorded_calls
     import saved_queries
     import schedules
     import secret_references
@@ -37,13 +40,16 @@ if __name__ == "__main__":
         callback_errors,
         callback_once,
         callback_permissions,
+        faults,
         lambda_errors,
         lost_events,
         multipart,
         nested_executions,
+        node_command_line,
         object_events,
         payload_limits,
         permissions,
+        recorded_calls,
         saved_queries,
         schedules,
         secret_references,

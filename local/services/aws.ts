@@ -42,6 +42,9 @@ const INHERITED = [
   'no_proxy',
   // Of the emulator: a factor for the waits of state machines, their back-offs included.
   'SFN_WAIT_SCALE',
+  // Of our corrections: the most memory that a function may have, and whether Node is started as on Lambda.
+  'EMULATOR_MEMORY_MAX',
+  'EMULATOR_NODE_COMMAND_LINE',
 ];
 
 /** Starts the AWS emulator on that port of 127.0.0.1. Functions run in it as processes of this machine's Node 24. */
@@ -75,6 +78,7 @@ export async function startAws(context: ServiceContext, port: number): Promise<A
         // It leaves a folder for each function: they go with the stack's.
         TMPDIR: temporary,
         STATE_DIR: join(temporary, 'state'),
+        RECORDED_CALLS: recordedCallsOf(context),
         ...address.env,
       },
       check: () => checkAws(address),
@@ -82,6 +86,10 @@ export async function startAws(context: ServiceContext, port: number): Promise<A
   );
   return address;
 }
+
+/** The file in which an emulator records the calls of functions. */
+export const recordedCallsOf = ({ folder }: { readonly folder: string }) =>
+  join(folder, 'recorded-calls.jsonl');
 
 /** Throws unless the emulator is ready. */
 export async function checkAws({ endpoint }: AwsAddress): Promise<void> {

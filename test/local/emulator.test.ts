@@ -11,7 +11,9 @@ import {
   DeleteStackCommand,
   DescribeStacksCommand,
   waitUntilStackCreateComplete,
+  waitUntilStackDeleteComplete,
 } from '@aws-sdk/client-cloudformation';
+import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -25,6 +27,7 @@ import {
   S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
+import { DeleteSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import {
   CreateStateMachineCommand,
   DeleteStateMachineCommand,
@@ -34,6 +37,7 @@ import {
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { lambdaCommandLine } from '../../infra/process-settings.ts';
 import { servers } from '../servers.ts';
 
 /** What the emulator must do as AWS does, because the other tests prove nothing otherwise: see local/emulator/. */
@@ -390,5 +394,138 @@ describe('the emulator, as AWS,', () => {
       status: 'FAILED',
       error: 'States.DataLimitExceeded',
     });
+  });
+});
+
+/** Creates a stack and waits for its last word. */
+async function deploy(StackName: string, body: object): Promise<string | undefined> {
+  await cloudFormation.send(new CreateStackCommand({ StackName, TemplateBody: JSON.stringify(body) }));
+  for (;;) {
+    const { Stacks } = await cloudFormation.send(new DescribeStacksCommand({ StackName }));
+    const status = Stacks?.[0]?.StackStatus;
+    if (!status?.endsWith('_IN_PROGRESS')) return status;
+    await sleep(100);
+  }
+}
+
+async function remove(StackName: string): Promise<void> {
+  await cloudFormation.send(new DeleteStackCommand({ StackName }));
+  await waitUntilStackDeleteComplete(
+    { client: cloudFormation, maxWaitTime: 60, minDelay: 1, maxDelay: 1 },
+    { StackName },
+  );
+}
+
+describe('the emulator, as AWS lets things fail,', () => {
+  test.each([
+    ['Lambda.ResourceNotReadyException', 2],
+    ['Runtime.OutOfMemory', 1],
+    ['Lambda.TooManyRequestsException', 3],
+  ])(
+    'lets a function fail with %s as often as a test asks for, and no retrier of another name helps',
+    async (error, times) => {
+      const name = `faults-${randomBytes(4).toString('hex')}`;
+      const body = {
+        Resources: {
+          Function: {
+            Type: 'AWS::Lambda::Function',
+            Properties: {
+              FunctionName: name,
+              Runtime: 'nodejs24.x',
+              Handler: 'index.handler',
+              Role: 'arn:aws:iam::000000000000:role/test',
+              Environment: { Variables: { EMULATOR_FAULTS: `${error}*${times}` } },
+              Code: { ZipFile: 'exports.handler = async () => 1;' },
+            },
+          },
+        },
+      };
+      expect(await deploy(name, body)).toBe('CREATE_COMPLETE');
+      const invoke = (ErrorEquals: string) => ({
+        First: {
+          Type: 'Task',
+          Resource: 'arn:aws:states:::lambda:invoke',
+          Arguments: { FunctionName: `arn:aws:lambda:us-east-1:000000000000:function:${name}`, Payload: {} },
+          Retry: [{ ErrorEquals: [ErrorEquals], IntervalSeconds: 1, BackoffRate: 1, MaxAttempts: 5 }],
+          Output: '{% $states.context.State.RetryCount %}',
+          End: true,
+        },
+      });
+      try {
+        expect(await execute(invoke('SomeOtherError'))).toMatchObject({ status: 'FAILED', error });
+        // One of the faults is spent.
+        expect(await execute(invoke(error))).toMatchObject({
+          status: 'SUCCEEDED',
+          output: String(times - 1),
+        });
+      } finally {
+        await remove(name);
+      }
+    },
+  );
+
+  test('starts Node with the command line of Lambda’s runtime where that is asked for', async () => {
+    const name = `command-line-${randomBytes(4).toString('hex')}`;
+    const body = {
+      Resources: {
+        Function: {
+          Type: 'AWS::Lambda::Function',
+          Properties: {
+            FunctionName: name,
+            Runtime: 'nodejs24.x',
+            Handler: 'index.handler',
+            Role: 'arn:aws:iam::000000000000:role/test',
+            MemorySize: 3008,
+            Environment: { Variables: { EMULATOR_NODE_COMMAND_LINE: 'lambda' } },
+            Code: { ZipFile: 'exports.handler = async () => process.execArgv;' },
+          },
+        },
+      },
+    };
+    expect(await deploy(name, body)).toBe('CREATE_COMPLETE');
+    try {
+      const { Payload } = await new LambdaClient({}).send(new InvokeCommand({ FunctionName: name }));
+      expect(JSON.parse(Payload?.transformToString() ?? '')).toEqual(lambdaCommandLine(3008));
+    } finally {
+      await remove(name);
+    }
+  });
+
+  test('rolls back a stack whose last resource can not be created, so that it can be deployed again', async () => {
+    const name = `rollback-${randomBytes(4).toString('hex')}`;
+    const body = (MemorySize: number, DeletionPolicy: string) => ({
+      Resources: {
+        Secret: {
+          Type: 'AWS::SecretsManager::Secret',
+          DeletionPolicy,
+          Properties: { Name: `${name}/api`, SecretString: '{}' },
+        },
+        Function: {
+          Type: 'AWS::Lambda::Function',
+          DependsOn: ['Secret'],
+          Properties: {
+            Runtime: 'nodejs24.x',
+            Handler: 'index.handler',
+            Role: 'arn:aws:iam::000000000000:role/test',
+            MemorySize,
+            Code: { ZipFile: 'exports.handler = async () => 1;' },
+          },
+        },
+      },
+    });
+    // 3,538 MB is what an account gets that is not new.
+    expect(await deploy(name, body(3538, 'RetainExceptOnCreate'))).toBe('ROLLBACK_COMPLETE');
+    await remove(name);
+    expect(await deploy(name, body(3008, 'RetainExceptOnCreate'))).toBe('CREATE_COMPLETE');
+    await remove(name);
+    const secrets = new SecretsManagerClient({});
+    const forget = new DeleteSecretCommand({ SecretId: `${name}/api`, ForceDeleteWithoutRecovery: true });
+    await secrets.send(forget);
+    // With `Retain`, the secret of the failed deployment is in the way of the next one.
+    expect(await deploy(name, body(3538, 'Retain'))).toBe('ROLLBACK_COMPLETE');
+    await remove(name);
+    expect(await deploy(name, body(3008, 'Retain'))).toBe('ROLLBACK_COMPLETE');
+    await remove(name);
+    await secrets.send(forget);
   });
 });

@@ -1,11 +1,15 @@
-import { cp } from 'node:fs/promises';
+import { cp, readFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
+import { CloudFormationClient } from '@aws-sdk/client-cloudformation';
 import { installAwsCli } from '../../local/install/python.ts';
+import { recordedCallsOf } from '../../local/services/aws.ts';
 import { SERVICE_NAMES } from '../../local/services/service.ts';
 import { type Stack, startStack } from '../../local/stack.ts';
 import { refuseForeignData } from '../foreign-data.ts';
+import { STACK_NAME } from '../stack/context.ts';
 import { addressesAsEnvironment, deployTestStack, testContext } from '../stack/deploy.ts';
 import { cachedAssembly } from './assembly.ts';
+import { physicalIds, readRecordedCalls, SynthesizedPolicies } from './recorded-calls.ts';
 
 /** The environment that leads to servers for one test file at a time. */
 export type Lane = Readonly<Record<string, string>>;
@@ -16,6 +20,7 @@ export class Lanes {
   readonly #nightly: boolean;
   readonly #folder: string;
   readonly #stacks: Stack[] = [];
+  readonly #deployed: Stack[] = [];
   /** Resolves when the first stack has installed what all of them need. */
   #installed: Promise<void> | undefined;
   /** One synthesis for all lanes. */
@@ -53,12 +58,46 @@ export class Lanes {
       }),
       cp(made, assembly, { recursive: true }),
     ]);
+    this.#deployed.push(stack);
     const deployed = await deployTestStack(stack, { signal, onProgress, assembly, nightly: this.#nightly });
     return {
       ...addressesAsEnvironment(stack),
       ...deployed,
       PATH: `${cli}${delimiter}${process.env.PATH ?? ''}`,
     };
+  }
+
+  /**
+   * Evaluates every call that functions of the deployed stacks made against the policies of the template. Returns how many
+   * calls differ, and which of them no policy allows.
+   */
+  async evaluateCalls(): Promise<{ calls: number; refused: string[] }> {
+    const refused = new Set<string>();
+    let calls = 0;
+    for (const stack of this.#deployed) {
+      const { endpoint, region, accountId, env } = stack.aws;
+      const client = new CloudFormationClient({
+        endpoint,
+        region,
+        credentials: {
+          accessKeyId: env.AWS_ACCESS_KEY_ID ?? '',
+          secretAccessKey: env.AWS_SECRET_ACCESS_KEY ?? '',
+        },
+      });
+      const template = join(stack.folder, 'cdk.out', 'assembly', `${STACK_NAME}.template.json`);
+      const policies = new SynthesizedPolicies(
+        JSON.parse(await readFile(template, 'utf8')),
+        await physicalIds(client, STACK_NAME),
+        { region, account: accountId },
+      );
+      for (const call of await readRecordedCalls(recordedCallsOf(stack))) {
+        calls++;
+        const why = await policies.refusal(call);
+        if (why !== undefined) refused.add(why);
+      }
+      client.destroy();
+    }
+    return { calls, refused: [...refused].sort() };
   }
 
   async stop(): Promise<void> {
@@ -74,7 +113,10 @@ export class Lanes {
       const stack = await startStack({
         signal: this.#signal,
         // State machines wait a quarter of the time between attempts; at night, all of it.
-        environment: { ...(this.#nightly ? {} : { SFN_WAIT_SCALE: '0.25' }), ...process.env },
+        environment: {
+          ...(this.#nightly ? { EMULATOR_NODE_COMMAND_LINE: 'lambda' } : { SFN_WAIT_SCALE: '0.25' }),
+          ...process.env,
+        },
         onProgress: ({ service, text }) => {
           onProgress(`${service}: ${text}`);
           if (!text.startsWith('installing')) past.add(service);
