@@ -11,6 +11,8 @@ export const VERSIONS = {
   chromium: '147.0.0',
   /** Not a server: it makes requests of the OpenAPI text and checks the answers. On Python 3.10, 4.30.1. */
   schemathesis: '4.32.5',
+  /** Not a server: it checks synthesized templates and their state machines. */
+  cfnLint: '1.58.0',
   /** Not servers: the systems whose own storage classes write and read what tests save and restore. */
   nanoGraphrag: '0.0.8.2',
   lightrag: '1.5.7',

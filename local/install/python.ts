@@ -55,6 +55,11 @@ export function installSchemathesis(context: InstallContext): Promise<string> {
   return installPackages(`schemathesis-${VERSIONS.schemathesis}`, 'schemathesis-requirements.txt', context);
 }
 
+/** Installs cfn-lint, and gives back the folder that PYTHONPATH must name. */
+export function installCfnLint(context: InstallContext): Promise<string> {
+  return installPackages(`cfn-lint-${VERSIONS.cfnLint}`, 'cfn-lint-requirements.txt', context);
+}
+
 /** Installs nano-graphrag and LightRAG with what their storage classes import; no client of a model comes along. */
 export function installGraphragClients(context: InstallContext): Promise<string> {
   const { nanoGraphrag, lightrag } = VERSIONS;

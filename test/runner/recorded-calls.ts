@@ -39,9 +39,14 @@ const KMS_ACTIONS: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * Calls that the library evaluates against "*" only, since the service authorization reference names no resource for them.
- * AWS compares the ARN of the state machine (its AccessDenied messages name it), and so does the emulator.
+ * AWS compares the ARN of the state machine (its AccessDenied messages name it), and of every schedule
+ * (aws/aws-cdk#38201); so does the emulator.
  */
-const NOT_IN_REFERENCE = new Set(['states:SendTaskSuccess', 'states:SendTaskFailure']);
+const NOT_IN_REFERENCE = new Set([
+  'states:SendTaskSuccess',
+  'states:SendTaskFailure',
+  'scheduler:ListSchedules',
+]);
 
 /** What the policies of a synthesized template say about calls, with the names that a deployment gave to its resources. */
 export class SynthesizedPolicies {

@@ -1,0 +1,42 @@
+/** Deployments that together use every key of the configuration that changes the template. */
+export const VARIANTS = {
+  default: {},
+  'an account with more than a new one': {
+    exporterMemoryMb: 5308,
+    reservedConcurrency: 2,
+    api: { secret: 'Ngbak/api', reservedConcurrency: 5 },
+    removal: 'destroy',
+    alarms: { topicArns: ['arn:aws:sns:eu-central-1:111122223333:alarms'] },
+    accessLogs: { bucket: 'the-log-bucket' },
+    allowedOrigins: ['https://ops.example.com'],
+    tags: { team: 'search' },
+  },
+  'a network, hooks and files': {
+    targets: {
+      default: {
+        stores: { kv: { kind: 'files', buckets: ['graphrag-files'] }, graph: { kind: 'neo4j' } },
+        hooks: {
+          pause: { lambda: 'arn:aws:lambda:eu-central-1:111122223333:function:pause-writers' },
+          resume: { url: 'https://example.com/resume', secret: 'team/webhook' },
+        },
+      },
+    },
+    network: {
+      vpcId: 'vpc-0a1b2c3d',
+      subnetIds: ['subnet-0a1b2c3d', 'subnet-0a1b2c3e'],
+      securityGroupIds: ['sg-0a1b2c3d'],
+      ipv6: true,
+      dualStackEndpoints: true,
+    },
+    fileSystem: {
+      fileSystemId: 'fs-0a1b2c3d',
+      accessPointArn:
+        'arn:aws:elasticfilesystem:eu-central-1:111122223333:access-point/fsap-0a1b2c3d4e5f67890',
+      mountPath: '/mnt/graphrag',
+    },
+    api: { enabled: false },
+    schedule: { enabled: false },
+    architecture: 'x86_64',
+    nodeVersion: 22,
+  },
+} as const;
