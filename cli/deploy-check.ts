@@ -36,6 +36,7 @@ interface Deployment {
     >
   >;
   readonly network?: unknown;
+  readonly schedule: { readonly service: string };
 }
 
 /**
@@ -77,10 +78,12 @@ export async function checkDeployment(config: string | undefined): Promise<Check
     await new SFNClient({}).send(new ListStateMachinesCommand({ maxResults: 1 }));
     return 'available';
   });
-  await check('EventBridge Scheduler', async () => {
-    await new SchedulerClient({}).send(new ListScheduleGroupsCommand({ MaxResults: 1 }));
-    return 'available';
-  });
+  if (deployment?.schedule.service !== 'rules') {
+    await check('EventBridge Scheduler', async () => {
+      await new SchedulerClient({}).send(new ListScheduleGroupsCommand({ MaxResults: 1 }));
+      return 'available';
+    });
+  }
   if (!deployment) return checks;
   const { stackName, targets, network } = deployment;
   await check('stack', async () => {

@@ -15,8 +15,9 @@ import { loadSecret, redact, redactFields } from '../shared/secrets.ts';
 const Settings = z.object({
   NGBAK_BACKUP_STATE_MACHINE_ARN: z.string().startsWith('arn:'),
   NGBAK_RESTORE_STATE_MACHINE_ARN: z.string().startsWith('arn:'),
-  NGBAK_SCHEDULE_GROUP: z.string().min(1),
-  NGBAK_SCHEDULE_ROLE_ARN: z.string().startsWith('arn:'),
+  /** Absent where the daily backups are rules of EventBridge, which nobody changes without a deployment. */
+  NGBAK_SCHEDULE_GROUP: z.string().min(1).optional(),
+  NGBAK_SCHEDULE_ROLE_ARN: z.string().startsWith('arn:').optional(),
   /** Secret with the {@link AccessList}. */
   NGBAK_API_SECRET: z.string().min(1),
   /** Origins of web pages that may call, separated by spaces. */
@@ -33,6 +34,7 @@ const logger = new Logger();
 
 function make() {
   const settings = parseInput(Settings, process.env, 'The environment of the API function');
+  const { NGBAK_SCHEDULE_GROUP: group, NGBAK_SCHEDULE_ROLE_ARN: roleArn } = settings;
   const { bucket, sfn, config } = readEnvironment((message, fields) =>
     logger.info(redact(message), redactFields(fields)),
   );
@@ -49,10 +51,9 @@ function make() {
         backup: settings.NGBAK_BACKUP_STATE_MACHINE_ARN,
         restore: settings.NGBAK_RESTORE_STATE_MACHINE_ARN,
       },
-      scheduler: new Scheduler(
-        { group: settings.NGBAK_SCHEDULE_GROUP, roleArn: settings.NGBAK_SCHEDULE_ROLE_ARN },
-        settings.NGBAK_BACKUP_STATE_MACHINE_ARN,
-      ),
+      ...(group === undefined || roleArn === undefined
+        ? {}
+        : { scheduler: new Scheduler({ group, roleArn }, settings.NGBAK_BACKUP_STATE_MACHINE_ARN) }),
     },
     authenticator: new Authenticator(() => access.read()),
     pages: {

@@ -39,6 +39,8 @@ const Schedule = z.strictObject({
     .string()
     .regex(/^([01][0-9]|2[0-3]):[0-5][0-9]$/, 'must be a time of day such as "03:00"')
     .default('03:00'),
+  /** `rules`: EventBridge rules, where a region has no Scheduler. In UTC, and changed by a deployment only. */
+  service: z.enum(['scheduler', 'rules']).default('scheduler'),
   /** Name in the IANA time zone database. */
   timeZone: TimeZone.default('UTC'),
 });
@@ -191,6 +193,12 @@ export function readDeployment(context: unknown): Deployment {
         remedy: 'Add "network" with subnets that have a mount target of the file system.',
       },
     );
+  }
+  const { service, timeZone } = checked.data.schedule;
+  if (service === 'rules' && timeZone !== 'UTC') {
+    throw new InvalidInputError('ngbak.schedule.service "rules" needs "timeZone": "UTC".', {
+      remedy: 'Rules of EventBridge know no other zone: give the time of day in UTC, or use "scheduler".',
+    });
   }
   checkStores(checked.data);
   return checked.data;

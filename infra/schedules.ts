@@ -15,7 +15,7 @@ import { acceptWildcard } from './wildcards.ts';
 const NAME_LENGTH_MAX = 64;
 
 /** Name of a target's daily schedule. One that is too long ends in a hash: two targets may begin alike. */
-function nameOf(target: string): string {
+export function dailyName(target: string): string {
   const name = target === 'default' ? 'daily' : `daily-${target}`;
   if (name.length <= NAME_LENGTH_MAX) return name;
   const hash = createHash('sha256').update(target).digest('hex').slice(0, 8);
@@ -61,7 +61,7 @@ export class Schedules extends Construct {
     if (!enabled) return;
     const [hour, minute] = time.split(':').map(Number);
     for (const target of Object.keys(deployment.targets)) {
-      const scheduleName = nameOf(target);
+      const scheduleName = dailyName(target);
       new Schedule(this, `Daily-${target}`, {
         scheduleName,
         scheduleGroup: group,

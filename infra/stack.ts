@@ -5,6 +5,7 @@ import { Alarms } from './alarms.ts';
 import { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
 import type { Deployment } from './config.ts';
+import { DailyRules } from './daily-rules.ts';
 import { HttpApi } from './http-api.ts';
 import { Janitor } from './janitor.ts';
 import { Retention } from './retention.ts';
@@ -52,9 +53,14 @@ export class NgbakStack extends Stack {
     });
     const janitor = new Janitor(this, 'Janitor', { handler: handlers.janitor });
     new Retention(this, 'Retention', { archive, handler: handlers['apply-retention'] });
-    const schedules = new Schedules(this, 'Schedules', { backup: backup.stateMachine, deployment });
+    const schedules =
+      deployment.schedule.service === 'scheduler'
+        ? new Schedules(this, 'Schedules', { backup: backup.stateMachine, deployment })
+        : undefined;
+    if (schedules === undefined)
+      new DailyRules(this, 'DailyRules', { backup: backup.stateMachine, deployment });
     const api = handlers.api && new HttpApi(this, 'Api', { deployment, archive, handler: handlers.api });
-    if (handlers.api) schedules.allowChanges(handlers.api);
+    if (handlers.api) schedules?.allowChanges(handlers.api);
     new SavedQueries(this, 'Queries', { handlers });
     if (deployment.alarms.enabled) {
       new Alarms(this, 'Alarms', {
@@ -77,10 +83,10 @@ export class NgbakStack extends Stack {
     output('RestoreStateMachineArn', restore.stateMachine.stateMachineArn, 'Start it to restore a backup');
     output(
       'ScheduleGroupName',
-      schedules.groupName,
+      schedules?.groupName,
       'Group of EventBridge Scheduler that holds the schedules',
     );
-    output('ScheduleRoleArn', schedules.role.roleArn, 'What schedules start backups with');
+    output('ScheduleRoleArn', schedules?.role.roleArn, 'What schedules start backups with');
     output('ApiUrl', api?.url, 'Address of the HTTP API');
     output('ApiSecretArn', api?.secret.secretArn, 'Who may call the HTTP API');
     output('GraphSecretArn', secrets.arnOf(target, 'graph'), `Connection of the graph of "${target}"`);

@@ -51,10 +51,13 @@ export type ScheduleList = z.infer<typeof ScheduleList>;
 /** The schedules of the deployment. Throws InvalidInputError where it is not known which those are. */
 export function schedulerOf({ scheduler }: OperationsContext): Scheduler {
   if (scheduler) return scheduler;
-  throw new InvalidInputError('Where the schedules of this deployment are is not known here.', {
-    remedy:
-      'Set NGBAK_SCHEDULE_GROUP and NGBAK_SCHEDULE_ROLE_ARN from the outputs of the stack, or leave NGBAK_BUCKET and the ARNs out, and the stack is asked.',
-  });
+  throw new InvalidInputError(
+    'This deployment has no schedules in EventBridge Scheduler, or they are not known here.',
+    {
+      remedy:
+        'With "service": "rules" under "schedule" in cdk.json, its daily backups are changed there. Otherwise, set NGBAK_SCHEDULE_GROUP and NGBAK_SCHEDULE_ROLE_ARN from the outputs of the stack, or leave NGBAK_BUCKET and the ARNs out, and the stack is asked.',
+    },
+  );
 }
 
 /** Every schedule with its last and next run and the runs that were missed. */

@@ -10,7 +10,7 @@ describe('the configuration', () => {
     expect(Object.keys(targets)).toEqual(['default', 'other']);
     expect(rest).toEqual({
       stackName: 'Ngbak',
-      schedule: { enabled: true, time: '03:00', timeZone: 'UTC' },
+      schedule: { enabled: true, service: 'scheduler', time: '03:00', timeZone: 'UTC' },
       alarms: { enabled: true, backupAgeHours: 36, topicArns: [] },
       // S3's limits: 10,000 parts of 5 GiB.
       uploadBytesMax: 10_000 * 5 * 1024 ** 3,
@@ -119,5 +119,13 @@ describe('the configuration', () => {
     expect(() =>
       synthesize({ targets: { default: { stores: { kv: { kind: 'redis' } }, configuration } } }),
     ).toThrow(/has \d+ bytes; a function's environment has room for \d+/);
+    const allowedOrigins = Array.from({ length: 100 }, (_, index) => `https://page-${index}.ops.example.com`);
+    expect(() => synthesize({ allowedOrigins })).toThrow(/with "allowedOrigins", has \d+ bytes/);
+  });
+
+  test('with rules for the schedule in another zone than UTC is refused with the reason', () => {
+    expect(withRest({ schedule: { service: 'rules', timeZone: 'Europe/Berlin' } })).toThrow(
+      /"rules" needs "timeZone": "UTC"/,
+    );
   });
 });

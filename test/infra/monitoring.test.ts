@@ -3,7 +3,7 @@ import type { Template } from 'aws-cdk-lib/assertions';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
 import { BACKUP_COMPLETED, GOOD_BACKUPS, measuresOf } from '../../shared/backup/measures.ts';
 import type { BackupResult } from '../../shared/backup/record.ts';
-import { synthesize } from './template.ts';
+import { synthesize, synthesizeIn } from './template.ts';
 
 interface Properties {
   readonly [key: string]: unknown;
@@ -89,6 +89,30 @@ describe('alarms', () => {
       ComparisonOperator: 'GreaterThanOrEqualToThreshold',
       TreatMissingData: 'notBreaching',
     });
+  });
+
+  test('of the API goes off at 1,000 requests in five minutes that it rejected, and is not there without the API', () => {
+    expect(named('Api-rejections')).toMatchObject({
+      Namespace: 'AWS/ApiGateway',
+      MetricName: '4xx',
+      Statistic: 'Sum',
+      Period: 300,
+      Threshold: 1000,
+      ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+      TreatMissingData: 'notBreaching',
+    });
+    const without = JSON.stringify(synthesize({ api: { enabled: false } }).toJSON());
+    expect(without).not.toContain('Api-rejections');
+  });
+
+  test('cannot be told to a topic of another region, which CloudWatch could not publish to', () => {
+    const region = (name: string) => ({
+      alarms: { topicArns: [`arn:aws:sns:${name}:111122223333:on-call`] },
+    });
+    expect(() => synthesizeIn('eu-central-1', region('eu-central-1'))).not.toThrow();
+    expect(() => synthesizeIn('eu-central-1', region('us-east-1'))).toThrow(
+      /topicArns: arn:aws:sns:us-east-1:111122223333:on-call is not in eu-central-1/,
+    );
   });
 
   test('and their ends are told to the configured topics', () => {

@@ -143,6 +143,13 @@ describe('in the bucket', () => {
     expect(all('s3:DeleteObject')).toEqual(['restore-kv']);
   });
 
+  test('what the API and retention read of the cache, no step of a workflow can write', () => {
+    const writers = names.filter((name) =>
+      keys(name, 's3:PutObject').some((key) => 'cache/catalog.json'.startsWith(key.split('*')[0] ?? '')),
+    );
+    expect(writers.sort()).toEqual(['api', 'apply-retention']);
+  });
+
   test('no workflow writes into uploads', () => {
     expect(who('s3:PutObject', 'uploads/*')).toEqual([]);
   });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Template } from 'aws-cdk-lib/assertions';
+import { BackupRequest } from '../../shared/backup/request.ts';
 import { readScheduledRequest } from '../../shared/schedules/target.ts';
 import { permissions, statementsOf, synthesize, write } from './template.ts';
 
@@ -31,6 +32,34 @@ describe('the schedules of a deployment', () => {
       expect(backup.target).toBe(properties.Name === 'daily' ? 'default' : 'other');
       expect(madeBy).toBe('deployment');
     }
+  });
+
+  test('are rules of EventBridge in UTC where a region has no Scheduler, with requests that the backup accepts', () => {
+    const template = synthesize({ schedule: { service: 'rules', time: '02:30' } });
+    const text = JSON.stringify(template.toJSON());
+    expect(text).not.toMatch(
+      /AWS::Scheduler|scheduler:|scheduler\.amazonaws|NGBAK_SCHEDULE|ScheduleGroupName/,
+    );
+    const rules = (Object.values(template.findResources('AWS::Events::Rule')) as Resource[])
+      .map(({ Properties }) => Properties as Record<string, unknown>)
+      .filter(({ ScheduleExpression }) => ScheduleExpression === 'cron(30 2 * * ? *)');
+    const requests = rules.map(({ Targets }) => {
+      const [{ InputTransformer }] = Targets as [
+        { InputTransformer: { InputPathsMap: Record<string, string>; InputTemplate: string } },
+      ];
+      const [[variable = '', path] = []] = Object.entries(InputTransformer.InputPathsMap);
+      expect(path).toBe('$.time');
+      const time = '2026-01-02T02:30:00Z';
+      return BackupRequest.parse(
+        JSON.parse(InputTransformer.InputTemplate.replace(`<${variable}>`, `"${time}"`)),
+      );
+    });
+    expect(requests.map(({ target }) => target).sort()).toEqual(['default', 'other']);
+    expect(requests[0]?.schedule).toEqual({
+      name: expect.stringMatching(/^daily/),
+      scheduled_at: '2026-01-02T02:30:00Z',
+      made_by: 'deployment',
+    });
   });
 
   test('have none of the deployment where it is turned off, and a group all the same', () => {

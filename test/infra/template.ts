@@ -32,13 +32,24 @@ export function synthesize(overrides: object = {}): Template {
   return template;
 }
 
-function makeTemplate(overrides: object): Template {
+/** The same for a stack that knows its region, as it does where the CDK CLI has credentials. */
+export function synthesizeIn(region: string, overrides: object): Template {
+  return makeTemplate(overrides, { region, account: '111122223333' });
+}
+
+function makeTemplate(overrides: object, env?: { region: string; account: string }): Template {
   const outdir = mkdtempSync(join(tmpdir(), 'ngbak-infra-'));
   try {
     const app = new App({ outdir });
     const bundles = Object.fromEntries(FUNCTION_NAMES.map((name) => [name, import.meta.dirname])) as Bundles;
     const deployment = readDeployment({ ...DEPLOYMENT, ...overrides });
-    return Template.fromStack(new NgbakStack(app, deployment.stackName, { deployment, bundles }));
+    return Template.fromStack(
+      new NgbakStack(app, deployment.stackName, {
+        deployment,
+        bundles,
+        ...(env === undefined ? {} : { env }),
+      }),
+    );
   } finally {
     rmSync(outdir, { recursive: true, force: true });
   }

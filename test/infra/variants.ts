@@ -35,7 +35,7 @@ export const VARIANTS = {
       mountPath: '/mnt/graphrag',
     },
     api: { enabled: false },
-    schedule: { enabled: false },
+    schedule: { service: 'rules', time: '02:30' },
     architecture: 'x86_64',
     nodeVersion: 22,
   },
