@@ -28,6 +28,11 @@ const POLL_MS = 1000;
  * new account a job may wait for concurrent executions.
  */
 const JOB_TIMEOUT_MS = 20 * 60 * 1000;
+/**
+ * Longest wait for the restore of an upload to begin, in milliseconds. The event of an upload takes seconds; what is longer
+ * is an account without a free concurrent execution, or an event that does not arrive.
+ */
+const BEGIN_TIMEOUT_MS = 5 * 60 * 1000;
 /** Longest wait until what a cancelled job used may be deleted, in milliseconds: clean-up follows the end of a job. */
 const RELEASE_TIMEOUT_MS = 5 * 60 * 1000;
 
@@ -46,6 +51,8 @@ export interface SelftestOptions {
   readonly signal: AbortSignal;
   begin(step: string): void;
   end(step: SelftestStep): void;
+  /** Longest wait for the restore of an upload to begin. @default BEGIN_TIMEOUT_MS */
+  readonly beginTimeoutMs?: number;
   /** A job as it is now. */
   progress(job: JobView): void;
 }
@@ -276,8 +283,9 @@ class Selftest {
     until: (state: JobState) => boolean,
     { always = false }: { always?: boolean } = {},
   ): Promise<JobView> {
-    const { client, signal, progress } = this.#options;
-    const deadline = Date.now() + JOB_TIMEOUT_MS;
+    const { client, signal, progress, beginTimeoutMs = BEGIN_TIMEOUT_MS } = this.#options;
+    const began = Date.now();
+    const deadline = began + JOB_TIMEOUT_MS;
     for (;;) {
       if (!always) signal.throwIfAborted();
       const job = await client.showJob(jobId).catch((error) => {
@@ -288,11 +296,20 @@ class Selftest {
       if (job) {
         progress(job);
         if (until(job.state) || hasEnded(job.state)) return job;
+        if (job.state === 'pending' && job.kind === 'restore' && Date.now() - began > beginTimeoutMs) {
+          throw new UnavailableError(
+            `The restore ${jobId} has not begun, although its archive is uploaded: the event of S3 did not start the workflow, or no concurrent execution is free.`,
+            {
+              remedy:
+                'Check the rule "an archive was uploaded" in EventBridge, its dead-letter queue, and the concurrent executions of the account.',
+            },
+          );
+        }
         if (Date.now() > deadline) {
           throw new UnavailableError(
             `Job ${jobId} is still ${job.state.replaceAll('_', ' ')} after ${JOB_TIMEOUT_MS / 60_000} minutes.`,
             {
-              remedy: `See \`ngbak job ${jobId}\` and its execution in the AWS console. A job that is still pending has not got its upload's event from S3.`,
+              remedy: `See \`ngbak job ${jobId}\` and its execution in the AWS console.`,
             },
           );
         }
