@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { synthesize } from './template.ts';
+import { isProtected, synthesize } from './template.ts';
 import { VARIANTS } from './variants.ts';
 
 /** A resource of a template. */
@@ -77,6 +77,18 @@ describe.each(Object.entries(VARIANTS))('the template of %s', (name, overrides) 
       ),
     ).toEqual([]);
     return expect(outside).toContain('seal-backup');
+  });
+
+  test('mounts the file system where a function reaches files, and nowhere else', () => {
+    const mounted = of('AWS::Lambda::Function')
+      .filter(([, { Properties }]) => Properties.FileSystemConfigs !== undefined)
+      .map(([, { Properties }]) => String(Properties.FunctionName).replace('Ngbak-', ''));
+    const reaching = ['check-fences', 'export-kv', 'inspect-restore', 'janitor', 'plan-backup', 'restore-kv'];
+    expect(mounted.sort()).toEqual(name === 'a network, hooks and files' ? reaching : []);
+  });
+
+  test('is of a stack that is protected against deletion, unless its data are to go with it', () => {
+    expect(isProtected(overrides)).toBe(name !== 'an account with more than a new one');
   });
 
   test('retries every invocation of a function after errors of the platform, ends it in time, and catches the rest', () => {

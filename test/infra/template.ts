@@ -37,13 +37,26 @@ export function synthesizeIn(region: string, overrides: object): Template {
   return makeTemplate(overrides, { region, account: '111122223333' });
 }
 
+/** Whether CloudFormation refuses to delete the stack. It is no part of a template. */
+export function isProtected(overrides: object): boolean | undefined {
+  return withStack(overrides, undefined, (stack) => stack.terminationProtection);
+}
+
 function makeTemplate(overrides: object, env?: { region: string; account: string }): Template {
+  return withStack(overrides, env, (stack) => Template.fromStack(stack));
+}
+
+function withStack<T>(
+  overrides: object,
+  env: { region: string; account: string } | undefined,
+  read: (stack: NgbakStack) => T,
+): T {
   const outdir = mkdtempSync(join(tmpdir(), 'ngbak-infra-'));
   try {
     const app = new App({ outdir });
     const bundles = Object.fromEntries(FUNCTION_NAMES.map((name) => [name, import.meta.dirname])) as Bundles;
     const deployment = readDeployment({ ...DEPLOYMENT, ...overrides });
-    return Template.fromStack(
+    return read(
       new NgbakStack(app, deployment.stackName, {
         deployment,
         bundles,
