@@ -1,7 +1,7 @@
 import { getHeapStatistics } from 'node:v8';
 
 /** Bytes that may wait to be collected, beyond those in use. */
-const WAITING_BYTES_MAX = 8 * 1024 ** 2;
+const WAITING_BYTES_MAX = 32 * 1024 ** 2;
 
 /** The fewest bytes that were seen since the last collection: those that were in use then. */
 let inUse = 0;
