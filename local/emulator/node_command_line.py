@@ -1,7 +1,7 @@
 """Starts Node as Lambda's managed runtime does, where that is asked for: with sizes of the heap that win over NODE_OPTIONS.
 
-`EMULATOR_NODE_COMMAND_LINE=lambda` asks for it, in the environment of the emulator or of one function. The nightly tests
-do: with a young generation of 5 % of a function's memory, every function would take more of the machine's than by day.
+`EMULATOR_NODE_COMMAND_LINE=lambda` asks for it, in the environment of the emulator or of one function. The tests of
+the stack do.
 """
 
 import subprocess

@@ -114,7 +114,8 @@ export class Lanes {
         signal: this.#signal,
         // State machines wait a quarter of the time between attempts; at night, all of it.
         environment: {
-          ...(this.#nightly ? { EMULATOR_NODE_COMMAND_LINE: 'lambda' } : { SFN_WAIT_SCALE: '0.25' }),
+          EMULATOR_NODE_COMMAND_LINE: 'lambda',
+          ...(this.#nightly ? {} : { SFN_WAIT_SCALE: '0.25' }),
           ...process.env,
         },
         onProgress: ({ service, text }) => {
