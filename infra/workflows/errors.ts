@@ -48,7 +48,6 @@ export const TRANSIENT_ERRORS = [
   'Sandbox.Timedout',
   'Runtime.ExitError',
   'UnavailableError',
-  'ThrottledError',
 ];
 
 /** Errors that say that what was asked for can't be done as things are: somebody has to change something first. */

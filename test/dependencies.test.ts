@@ -1,0 +1,50 @@
+/** What production code imports is in `dependencies`, and nothing else is. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { build } from 'esbuild';
+import { z } from 'zod';
+
+const ROOT = join(import.meta.dirname, '..');
+/** The functions and the command line. The dashboard is bundled into static files at build time. */
+const ENTRY_POINTS = [
+  'cli/main.ts',
+  ...readdirSync(join(ROOT, 'functions'))
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => `functions/${name}`),
+];
+const { dependencies } = z
+  .object({ dependencies: z.record(z.string(), z.string()) })
+  .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')));
+
+/** Packages that the entry points import at run time, directly or through modules of this repository. */
+async function importedPackages(): Promise<string[]> {
+  const { metafile } = await build({
+    entryPoints: ENTRY_POINTS,
+    absWorkingDir: ROOT,
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
+    outdir: 'unwritten',
+    write: false,
+    metafile: true,
+    logLevel: 'error',
+  });
+  const paths = Object.values(metafile.inputs).flatMap(({ imports }) =>
+    imports.filter(({ external }) => external).map(({ path }) => path),
+  );
+  const names = paths.filter((path) => !isBuiltin(path)).map(packageOf);
+  return [...new Set(names)].sort();
+}
+
+/** `@scope/name` of `@scope/name/file`, `name` of `name/file`. */
+function packageOf(path: string): string {
+  const parts = path.split('/');
+  return parts.slice(0, path.startsWith('@') ? 2 : 1).join('/');
+}
+
+test('dependencies are exactly the packages that functions and CLI import; everything else is a devDependency', async () => {
+  expect(Object.keys(dependencies).sort()).toEqual(await importedPackages());
+});
