@@ -175,11 +175,11 @@ async function send(url: URL, init: RequestInit): Promise<Response> {
     const late = cause instanceof DOMException && cause.name === 'TimeoutError';
     throw new ApiError({
       status: 0,
-      title: navigator.onLine ? 'No answer' : 'Offline',
-      detail: late ? 'The API did not answer in time.' : 'The API could not be reached.',
+      title: navigator.onLine ? 'No response' : 'Offline',
+      detail: late ? 'The API did not respond in time.' : 'The API could not be reached.',
       remedy: navigator.onLine
-        ? 'It is tried again by itself. If this lasts, look whether the stack is still deployed.'
-        : 'This computer has no network. It goes on by itself as soon as there is one.',
+        ? 'ngbak retries automatically. If the error persists, check that the stack is still deployed.'
+        : 'This computer is offline. The page continues as soon as the network is back.',
     });
   }
 }
@@ -202,11 +202,11 @@ async function explain(answer: Response): Promise<ApiError> {
   // Not from our API but from something before it: the gateway, or a proxy.
   return new ApiError({
     status: answer.status,
-    title: 'Unexpected answer',
-    detail: `The API answered ${answer.status}, and not in its own words.`,
+    title: 'Unexpected response',
+    detail: `The API answered ${answer.status} with an unexpected body.`,
     remedy:
       answer.status === 429
-        ? 'Too many requests came at once; wait a moment.'
-        : 'Try again; if it lasts, look into the logs of the API function.',
+        ? 'Too many requests. Wait a moment and try again.'
+        : 'Try again. If the error persists, check the logs of the API function.',
   });
 }

@@ -107,13 +107,13 @@ function Page({ route }: PageProps) {
   const Found = Object.hasOwn(PAGES, first) ? PAGES[first] : undefined;
   if (Found) return <Found route={route} />;
   return (
-    <Titled title="There is no such page">
-      <Link href={href([])}>Go to Home</Link>
+    <Titled title="Page not found">
+      <Link href={href([])}>Home</Link>
     </Titled>
   );
 }
 
-const MODE_TEXTS: Record<ModeChoice, string> = { system: 'As the system', light: 'Light', dark: 'Dark' };
+const MODE_TEXTS: Record<ModeChoice, string> = { system: 'System default', light: 'Light', dark: 'Dark' };
 
 function Bar() {
   const session = useMaybeSession();

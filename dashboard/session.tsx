@@ -84,7 +84,7 @@ function makeSession(api: ApiClient, me: Me, signOut: () => void): Session {
     refusal: (needed) =>
       ROLES.indexOf(me.role) >= ROLES.indexOf(needed)
         ? undefined
-        : `This needs the role ${needed}; your key has the role ${me.role}.`,
+        : `This requires the role ${needed}; your key has the role ${me.role}.`,
     signOut,
   };
 }

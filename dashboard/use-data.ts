@@ -105,8 +105,8 @@ export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   return new ApiError({
     status: -1,
-    title: 'Fault in this page',
+    title: 'Error in this page',
     detail: error instanceof Error ? error.message : String(error),
-    remedy: 'Load the page again; if it comes back, please report it.',
+    remedy: 'Reload the page. If this happens again, please report it.',
   });
 }

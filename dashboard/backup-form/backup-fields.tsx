@@ -47,7 +47,7 @@ export function BackupFields({
     <SpaceBetween size="l">
       <FormField
         label="Target"
-        description="Which labels, collections and key prefixes belong to it is configured by an administrator."
+        description="An administrator configures which labels, collections and key prefixes belong to a target."
       >
         <Select
           selectedOption={targets.find(({ value }) => value === draft.target) ?? null}
@@ -56,7 +56,10 @@ export function BackupFields({
           onChange={({ detail }) => set({ target: detail.selectedOption.value ?? '', stores: [] })}
         />
       </FormField>
-      <FormField label="Stores" description="None chosen: all. A part makes the backup a partial one.">
+      <FormField
+        label="Stores"
+        description="Default: all. If you select some of them, the backup is partial."
+      >
         <Multiselect
           selectedOptions={stores.filter(({ value }) => draft.stores.includes(value))}
           options={stores}
@@ -70,22 +73,22 @@ export function BackupFields({
           }
         />
       </FormField>
-      <ExpandableSection headerText="Only a part of it" defaultExpanded={partOf(draft) !== undefined}>
+      <ExpandableSection headerText="Limit to a subset" defaultExpanded={partOf(draft) !== undefined}>
         <SpaceBetween size="m">
           <Box color="text-body-secondary">
-            What is named must be there; without stores chosen above, only stores are saved that something is
-            named of. Several names are separated by commas.
+            Each name must exist. If no stores are selected above, only the stores with names here are backed
+            up. Separate names with commas.
           </Box>
-          <FormField label="Nodes with the label">
+          <FormField label="Node label">
             <Input value={draft.label} onChange={({ detail }) => set({ label: detail.value })} />
           </FormField>
-          <FormField label="Collections of vectors">
+          <FormField label="Vector collections">
             <Input value={draft.collections} onChange={({ detail }) => set({ collections: detail.value })} />
           </FormField>
-          <FormField label="Namespaces of key-value data" description="Such as text_chunks.">
+          <FormField label="Key-value namespaces" description="For example, text_chunks.">
             <Input value={draft.namespaces} onChange={({ detail }) => set({ namespaces: detail.value })} />
           </FormField>
-          <FormField label="Keys that begin with">
+          <FormField label="Key prefixes">
             <Input value={draft.keyPrefixes} onChange={({ detail }) => set({ keyPrefixes: detail.value })} />
           </FormField>
         </SpaceBetween>
@@ -96,19 +99,19 @@ export function BackupFields({
       <FormField label="Note" errorText={problems.note}>
         <Textarea rows={2} value={draft.note} onChange={({ detail }) => set({ note: detail.value })} />
       </FormField>
-      <FormField label="Keep">
+      <FormField label="Retention">
         <RadioGroup
           value={draft.keep}
           onChange={({ detail }) => set({ keep: detail.value as BackupDraft['keep'] })}
           items={[
             {
               value: 'policy',
-              label: 'As the retention policy says',
-              description: policy && `Now ${policyText(policy)}.`,
+              label: 'According to the retention policy',
+              description: policy && `Current: ${policyText(policy)}.`,
             },
-            { value: 'days', label: 'A number of days' },
-            { value: 'date', label: 'Until a day' },
-            { value: 'permanent', label: 'For ever' },
+            { value: 'days', label: 'For a number of days' },
+            { value: 'date', label: 'Until a date' },
+            { value: 'permanent', label: 'Forever' },
           ]}
         />
       </FormField>

@@ -60,9 +60,9 @@ export function problemsOf({
       : {}),
     ...(note.length > 1000 ? { note: 'At most 1,000 characters.' } : {}),
     ...(keep === 'days' && !/^[1-9][0-9]{0,4}$/.test(days)
-      ? { keep: 'Write a whole number of days, such as 30.' }
+      ? { keep: 'Enter a whole number of days, for example 30.' }
       : {}),
-    ...(keep === 'date' && !(until > Date.now()) ? { keep: 'Choose a day that is still to come.' } : {}),
+    ...(keep === 'date' && !(until > Date.now()) ? { keep: 'Choose a date in the future.' } : {}),
   };
 }
 

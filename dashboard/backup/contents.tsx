@@ -33,7 +33,7 @@ export function Contents({ backupId }: { backupId: string }) {
     try {
       await downloadEntry(api, backupId, name);
     } catch (problem) {
-      fail(`${name} was not downloaded`, problem);
+      fail(`${name} could not be downloaded`, problem);
     } finally {
       setDownloading(undefined);
     }
@@ -44,7 +44,7 @@ export function Contents({ backupId }: { backupId: string }) {
       header={
         <Header
           variant="h2"
-          description="Each one is checked by its SHA-256 when it is downloaded."
+          description="Each entry is verified against its SHA-256 during the download."
           {...(data ? { counter: `(${count(data.total)})` } : {})}
         >
           Contents
@@ -57,8 +57,8 @@ export function Contents({ backupId }: { backupId: string }) {
       filter={
         <TextFilter
           filteringText={prefix}
-          filteringPlaceholder="Names that start with …"
-          filteringAriaLabel="Filter entries by how their names start"
+          filteringPlaceholder="Find entries by prefix"
+          filteringAriaLabel="Find entries by prefix"
           onDelayedChange={({ detail }) => {
             setPrefix(detail.filteringText);
             setPage(1);
@@ -101,7 +101,7 @@ export function Contents({ backupId }: { backupId: string }) {
             const why =
               refused ??
               (size > UNPACK_BYTES_MAX
-                ? `Entries of more than ${bytes(UNPACK_BYTES_MAX)} are downloaded in a terminal.`
+                ? `Entries of more than ${bytes(UNPACK_BYTES_MAX)} can only be downloaded with the CLI.`
                 : undefined);
             return (
               <Button
@@ -116,7 +116,7 @@ export function Contents({ backupId }: { backupId: string }) {
           },
         },
       ]}
-      empty={<Empty title={prefix === '' ? 'The archive has no entries' : 'No entry starts so'} />}
+      empty={<Empty title={prefix === '' ? 'No entries' : 'No matching entries'} />}
       footer={
         <Command line={`ngbak contents ${backupId}${prefix === '' ? '' : ` --prefix ${quoted(prefix)}`}`} />
       }

@@ -36,8 +36,8 @@ export function DeleteButton({ record }: { record: CatalogRecord }) {
       const { bytes_freed } = await api.deleteBackup(record.backup_id);
       notify({
         type: 'success',
-        header: 'The backup is deleted',
-        content: `${bytes(bytes_freed)} are free again.`,
+        header: 'Backup deleted',
+        content: `${bytes(bytes_freed)} freed.`,
       });
       navigate(href(['backups']), { replace: true });
     } catch (error) {
@@ -56,8 +56,8 @@ export function DeleteButton({ record }: { record: CatalogRecord }) {
       </Button>
       <Question
         visible={open}
-        header="Delete this backup for good?"
-        no={{ text: 'Keep it', onClick: close, disabled: deleting }}
+        header="Delete this backup permanently?"
+        no={{ text: 'Cancel', onClick: close, disabled: deleting }}
         yes={{
           text: 'Delete',
           onClick: () => void remove(),
@@ -73,11 +73,11 @@ export function DeleteButton({ record }: { record: CatalogRecord }) {
         >
           <SpaceBetween size="m">
             <Box>
-              The backup of <bdi>{record.target}</bdi> from <Time value={record.created_at} /> is deleted with
-              all its versions. Nothing brings it back.
+              The backup of <bdi>{record.target}</bdi> from <Time value={record.created_at} /> and all its
+              versions will be deleted. This cannot be undone.
             </Box>
             {problem && <Alert type="error">{problem}</Alert>}
-            <FormField label="Type the name of its target" constraintText={record.target}>
+            <FormField label="Type the name of the target" constraintText={record.target}>
               <Input
                 value={typed}
                 onChange={({ detail }) => setTyped(detail.value)}

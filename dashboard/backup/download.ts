@@ -13,13 +13,13 @@ export async function downloadArchive(api: ApiClient, backupId: string): Promise
 /** Downloads one entry, unpacked and checked. Throws ApiError. */
 export async function downloadEntry(api: ApiClient, backupId: string, name: string): Promise<void> {
   const { url, headers, entry } = await api.downloadBackup(backupId, { entry: name });
-  if (!entry) throw new Error('The API told nothing of the entry.');
+  if (!entry) throw new Error('The API returned no information about the entry.');
   let answer: Response;
   try {
     answer = await fetch(url, { headers, cache: 'no-store' });
   } catch (cause) {
     if (!(cause instanceof TypeError)) throw cause;
-    throw refused('S3 could not be reached, or does not let pages of this origin read.');
+    throw refused('S3 could not be reached, or its CORS rules do not allow this origin.');
   }
   if (!answer.ok) throw refused(`S3 answered ${answer.status}.`);
   try {
@@ -42,9 +42,9 @@ export async function downloadEntry(api: ApiClient, backupId: string, name: stri
 function refused(detail: string): ApiError {
   return new ApiError({
     status: 0,
-    title: 'No download',
+    title: 'Download failed',
     detail,
-    remedy: 'Check the network, and that the bucket’s CORS rules name this origin; then try again.',
+    remedy: 'Check the network and that the CORS rules of the bucket list this origin. Then try again.',
   });
 }
 

@@ -17,7 +17,7 @@ export function Facts({ record }: { record: BackupDetails }) {
   const { archive, consistency, verification } = record;
   const changes = Object.entries(consistency.changes).filter(([, what]) => what.length > 0);
   return (
-    <Container header={<Header variant="h2">What it is</Header>}>
+    <Container header={<Header variant="h2">Details</Header>}>
       <SpaceBetween size="l">
         <KeyValuePairs
           columns={3}
@@ -41,10 +41,10 @@ export function Facts({ record }: { record: BackupDetails }) {
             },
             { label: 'Duration', value: duration(record.duration_seconds) },
             {
-              label: 'Made by',
+              label: 'Requested by',
               value: (
                 <Link href={href(['job', record.job_id])}>
-                  <bdi>{record.requested_by ?? 'Its job'}</bdi>
+                  <bdi>{record.requested_by ?? 'unknown'}</bdi>
                 </Link>
               ),
             },
@@ -82,7 +82,7 @@ export function Facts({ record }: { record: BackupDetails }) {
         )}
         <ColumnLayout columns={1} borders="horizontal">
           <div>
-            <Box variant="awsui-key-label">Checksum (SHA-256 of all entries)</Box>
+            <Box variant="awsui-key-label">Checksum (SHA-256 over all entries)</Box>
             <code>
               <Copyable text={archive.checksum} what="checksum" />
             </code>
@@ -93,7 +93,7 @@ export function Facts({ record }: { record: BackupDetails }) {
               <Copyable text={archive.key} what="key" />
             </code>
             <Box fontSize="body-s" color="text-body-secondary">
-              {count(archive.entries)} entries, {archive.codec}, CRC-32 {archive.crc32}, made by ngbak{' '}
+              {count(archive.entries)} entries, {archive.codec}, CRC-32 {archive.crc32}, ngbak{' '}
               {record.ngbak_version}
             </Box>
           </div>

@@ -30,7 +30,7 @@ export function Keeping({
   const { api } = useSession();
   const save = async (changes: BackupChanges) => changed(await api.updateBackup(record.backup_id, changes));
   return (
-    <Container header={<Header variant="h2">How it is kept</Header>}>
+    <Container header={<Header variant="h2">Retention and tags</Header>}>
       <ColumnLayout columns={3} borders="vertical">
         <Editable
           label="Tags"
@@ -53,7 +53,7 @@ export function Keeping({
             />
           )}
           problem={(draft) =>
-            draft.length > NOTE_MAX ? `A note has at most ${NOTE_MAX} characters.` : undefined
+            draft.length > NOTE_MAX ? `A note can have at most ${NOTE_MAX} characters.` : undefined
           }
           save={(note) => save({ note: note === '' ? null : note })}
         >
@@ -84,7 +84,7 @@ function TagsEditor({ tags, change }: { tags: string[]; change: (tags: string[])
     <SpaceBetween size="xs">
       <Input
         ariaLabel="Add a tag"
-        placeholder="Add a tag, then Enter"
+        placeholder="Type a tag and press Enter"
         value={text}
         autoFocus
         onChange={({ detail }) => setText(detail.value.slice(0, TAG_MAX))}
@@ -105,10 +105,10 @@ function TagsEditor({ tags, change }: { tags: string[]; change: (tags: string[])
 }
 
 const KINDS = [
-  { value: 'policy', label: 'By the policy' },
-  { value: 'permanent', label: 'For ever' },
-  { value: 'days', label: 'For so many days' },
-  { value: 'date', label: 'Until a day' },
+  { value: 'policy', label: 'By policy' },
+  { value: 'permanent', label: 'Forever' },
+  { value: 'days', label: 'For a number of days' },
+  { value: 'date', label: 'Until a date' },
 ] as const;
 type Kind = (typeof KINDS)[number]['value'];
 const STARTS: Record<Kind, string> = { policy: '', permanent: 'permanent', days: '30d', date: '' };
@@ -140,7 +140,7 @@ export function RetentionEditor({ value, change }: { value: string; change: (val
       )}
       {kind === 'date' && (
         <Input
-          ariaLabel="Last day, such as 2027-12-31"
+          ariaLabel="Last day, for example 2027-12-31"
           value={value}
           onChange={({ detail }) => change(detail.value)}
         />
@@ -165,5 +165,5 @@ function nextYear(): string {
 export function retentionProblem(value: string): string | undefined {
   if (value === '' || value === 'permanent' || /^[1-9][0-9]{0,4}d$/.test(value)) return undefined;
   if (/^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(Date.parse(value))) return undefined;
-  return 'Write a number of days of at least 1, or a day such as 2027-12-31.';
+  return 'Enter a number of days (at least 1) or a date, for example 2027-12-31.';
 }

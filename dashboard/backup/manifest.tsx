@@ -15,7 +15,7 @@ export function ManifestSection({ backupId }: { backupId: string }) {
     <ExpandableSection
       variant="container"
       headerText="Manifest"
-      headerDescription="What the archive says about itself: versions, scope, references."
+      headerDescription="Versions, scope and references, as recorded in the archive."
       expanded={open}
       onChange={({ detail }) => setOpen(detail.expanded)}
     >

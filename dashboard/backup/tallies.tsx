@@ -17,7 +17,7 @@ export function Tallies({ tallies }: Pick<CatalogRecord, 'tallies'>) {
     <ExpandableSection
       variant="container"
       headerText="Counts and digests"
-      headerDescription="A restore is proved by these: the same counts and the same digests in the target afterwards."
+      headerDescription="A restore is verified against these: afterwards, the target must have the same counts and digests."
     >
       <Table
         variant="embedded"
@@ -26,8 +26,8 @@ export function Tallies({ tallies }: Pick<CatalogRecord, 'tallies'>) {
         ariaLabels={{ tableLabel: 'Counts and digests' }}
         columnDefinitions={[
           { id: 'store', header: 'Store', cell: ({ store }) => store },
-          { id: 'kind', header: 'What', isRowHeader: true, cell: ({ kind }) => <bdi>{kind}</bdi> },
-          { id: 'count', header: 'How many', cell: (row) => count(row.count) },
+          { id: 'kind', header: 'Item', isRowHeader: true, cell: ({ kind }) => <bdi>{kind}</bdi> },
+          { id: 'count', header: 'Count', cell: (row) => count(row.count) },
           {
             id: 'digest',
             header: 'Digest',
@@ -41,7 +41,7 @@ export function Tallies({ tallies }: Pick<CatalogRecord, 'tallies'>) {
             ),
           },
         ]}
-        empty={<Empty title="Nothing was counted" />}
+        empty={<Empty title="No counts" />}
       />
     </ExpandableSection>
   );

@@ -5,13 +5,13 @@ import { Copyable } from '../parts/command.tsx';
 /** Everything that this page does, as commands. */
 export function InATerminal({ backupId: id }: { backupId: string }) {
   const lines: [string, string][] = [
-    ['Show it', `ngbak show ${id}`],
-    ['Restore it', `ngbak restore ${id}`],
-    ['Download it', `ngbak download ${id}`],
-    ['Verify it', `ngbak verify ${id}`],
-    ['List its contents', `ngbak contents ${id}`],
+    ['Show', `ngbak show ${id}`],
+    ['Restore', `ngbak restore ${id}`],
+    ['Download', `ngbak download ${id}`],
+    ['Verify', `ngbak verify ${id}`],
+    ['List contents', `ngbak contents ${id}`],
     ['Change tags, note, retention', `ngbak tag ${id} weekly --note 'before the migration' --keep 30d`],
-    ['Delete it', `ngbak delete ${id}`],
+    ['Delete', `ngbak delete ${id}`],
   ];
   return (
     <ExpandableSection variant="container" headerText="In a terminal">

@@ -11,7 +11,7 @@ const ZSTD_MAGIC = [0x28, 0xb5, 0x2f, 0xfd];
 
 /** An entry's bytes are not what the archive's index says of them. */
 export class DamagedEntryError extends Error {
-  readonly remedy = 'Verify this backup: that reads every byte of it, and says what is wrong.';
+  readonly remedy = 'Verify this backup to find out what is damaged.';
 
   constructor(name: string, how: string) {
     super(`The entry ${name} ${how}.`);
@@ -38,7 +38,7 @@ export async function unpackEntry(entry: PackedEntry, packed: Uint8Array): Promi
   const take = (chunk: Uint8Array) => {
     length += chunk.length;
     // Before it is kept: what a few bytes unpack to has no limit of its own.
-    if (length > most) throw new DamagedEntryError(entry.name, 'is larger than the index says');
+    if (length > most) throw new DamagedEntryError(entry.name, 'is larger than its index entry');
     chunks.push(chunk);
   };
   try {
@@ -55,10 +55,10 @@ export async function unpackEntry(entry: PackedEntry, packed: Uint8Array): Promi
     at += chunk.length;
   }
   const start = length - padding - entry.size;
-  if (start < BLOCK) throw new DamagedEntryError(entry.name, 'is shorter than the index says');
+  if (start < BLOCK) throw new DamagedEntryError(entry.name, 'is smaller than its index entry');
   const content = whole.buffer.slice(start, start + entry.size);
   if ((await sha256(content)) !== entry.sha256) {
-    throw new DamagedEntryError(entry.name, 'has another SHA-256 than the index says');
+    throw new DamagedEntryError(entry.name, 'does not match the SHA-256 in the index');
   }
   return content;
 }

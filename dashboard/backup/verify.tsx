@@ -17,7 +17,7 @@ export function VerifyButton({ backupId, done }: { backupId: string; done: () =>
     const abort = new AbortController();
     setRunning(abort);
     const id = `verify ${backupId}`;
-    notify({ type: 'info', header: 'Reading every byte of the archive …' }, id);
+    notify({ type: 'info', header: 'Verifying the archive…' }, id);
     try {
       let leg = await api.verifyBackup(backupId, null, abort.signal);
       while (!leg.done) leg = await api.verifyBackup(backupId, leg.cursor, abort.signal);
@@ -25,8 +25,8 @@ export function VerifyButton({ backupId, done }: { backupId: string; done: () =>
         leg.is_valid
           ? {
               type: 'success',
-              header: 'The backup is as it was written',
-              content: 'Every byte was read and checked.',
+              header: 'Backup verified',
+              content: 'No errors found.',
             }
           : { type: 'error', header: 'The backup is damaged', content: leg.errors.join('; ') },
         id,
@@ -34,10 +34,7 @@ export function VerifyButton({ backupId, done }: { backupId: string; done: () =>
       done();
     } catch (error) {
       if (abort.signal.aborted) {
-        notify(
-          { type: 'info', header: 'The verification was stopped', content: 'Nothing was found so far.' },
-          id,
-        );
+        notify({ type: 'info', header: 'Verification stopped', content: 'No errors found so far.' }, id);
       } else fail('The backup could not be verified', error);
     } finally {
       setRunning(undefined);

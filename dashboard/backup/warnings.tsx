@@ -26,7 +26,7 @@ export function Warnings({
         <Header
           variant="h2"
           counter={`(${record.warnings.length})`}
-          description={`Acknowledged warnings stay visible, but no longer count for any backup of ${record.target}.`}
+          description={`Acknowledged warnings stay visible, but no longer affect the assessment of the backups of ${record.target}.`}
         >
           Warnings
         </Header>
@@ -59,7 +59,7 @@ function OneWarning({
     try {
       changed(await api.acknowledgeWarnings(backupId, { warnings: [id], acknowledged: !acknowledged }));
     } catch (error) {
-      fail('The warning was not changed', error);
+      fail('The warning could not be changed', error);
     } finally {
       setBusy(false);
     }
@@ -68,7 +68,7 @@ function OneWarning({
     <div>
       <Box float="right">
         <Button loading={busy} {...blocked(refusal('operator'))} onClick={() => void acknowledge()}>
-          {acknowledged ? 'Withdraw' : 'Acknowledge'}
+          {acknowledged ? 'Undo acknowledgement' : 'Acknowledge'}
         </Button>
       </Box>
       <StatusIndicator type={acknowledged ? 'info' : 'warning'}>

@@ -106,14 +106,14 @@ export const COLUMNS: readonly Column[] = [
   { id: 'note', header: 'Note', hidden: true, cell: ({ note }) => <bdi>{note}</bdi>, minWidth: 160 },
   {
     id: 'by',
-    header: 'Asked for by',
+    header: 'Requested by',
     hidden: true,
     sortingComparator: (a, b) => (a.requested_by ?? '').localeCompare(b.requested_by ?? ''),
     cell: ({ requested_by }) => <bdi>{requested_by}</bdi>,
   },
   {
     id: 'id',
-    header: 'Id',
+    header: 'ID',
     hidden: true,
     sortingField: 'backup_id',
     cell: ({ backup_id }) => <code>{backup_id}</code>,

@@ -20,8 +20,8 @@ const FILTERS: Record<FilterName, Filter> = {
   tag: { label: 'Tag', values: 'Tags', operator: '=' },
   namespace: { label: 'Namespace', values: 'Namespaces', operator: '=' },
   collection: { label: 'Collection', values: 'Collections', operator: '=' },
-  since: { label: 'Made since', values: 'Dates such as 2026-01-31', operator: '>=' },
-  until: { label: 'Made before', values: 'Dates such as 2026-01-31', operator: '<' },
+  since: { label: 'Created since', values: 'Dates, for example 2026-01-31', operator: '>=' },
+  until: { label: 'Created before', values: 'Dates, for example 2026-01-31', operator: '<' },
 };
 const NAMES = Object.keys(FILTERS) as FilterName[];
 const TIMES: readonly FilterName[] = ['since', 'until'];

@@ -9,7 +9,7 @@ import { Ago } from '../parts/time.tsx';
 /** Whether an archive was last read back as it was written. */
 export function VerificationSign({ verification }: { verification: CatalogRecord['verification'] }) {
   const { state, at, problems = [] } = verification;
-  if (state === 'verified') return <StatusIndicator type="success">Read back</StatusIndicator>;
+  if (state === 'verified') return <StatusIndicator type="success">Verified</StatusIndicator>;
   return (
     <Popover
       header="Damaged"
@@ -51,17 +51,17 @@ const GRADES: Record<Grade, { text: string; type: 'success' | 'info' | 'warning'
   quiesced: {
     text: 'Quiesced',
     type: 'success',
-    meaning: 'Writers were paused, so that the stores agree with each other.',
+    meaning: 'Writers were paused, so the stores are consistent with each other.',
   },
   unchanged: {
     text: 'Unchanged',
     type: 'success',
-    meaning: 'No store changed while it was saved, so that the stores agree with each other.',
+    meaning: 'No store changed during the backup, so the stores are consistent with each other.',
   },
   drifted: {
     text: 'Drifted',
     type: 'warning',
-    meaning: 'Something changed while it was saved: the stores may be some moments apart.',
+    meaning: 'A store changed during the backup. The stores may reflect slightly different points in time.',
   },
 };
 
@@ -77,8 +77,8 @@ export function GradeSign({ grade }: { grade: Grade }) {
 
 /** How long a backup is kept, in words. */
 export function retentionText(retention: string | undefined): string {
-  if (retention === undefined) return 'By the policy';
-  if (retention === 'permanent') return 'For ever';
+  if (retention === undefined) return 'By policy';
+  if (retention === 'permanent') return 'Forever';
   const days = /^(\d+)d$/.exec(retention)?.[1];
   return days === undefined ? `Until ${retention}` : `${days} days`;
 }

@@ -17,7 +17,7 @@ export default function Charts({ history }: { history: Overview['history'] }) {
   const full = history.filter(({ type }) => type === 'full');
   return (
     <ColumnLayout columns={2}>
-      <Chart title="Size of archives" points={full} value={(point) => point.bytes} format={bytes} />
+      <Chart title="Archive size" points={full} value={(point) => point.bytes} format={bytes} />
       <Chart title="Duration" points={full} value={(point) => point.duration_seconds} format={duration} />
     </ColumnLayout>
   );
@@ -62,7 +62,7 @@ function Chart({
           yTickFormatter: format,
           detailPopoverDismissAriaLabel: 'Close',
         }}
-        empty={<Empty title="No full backup in the last 90 days" />}
+        empty={<Empty title="No full backups in the last 90 days" />}
       />
     </Container>
   );

@@ -20,29 +20,29 @@ export function verdictOf({ newest, newest_good: good, damaged }: Target, now: n
     damaged === 0 ? '' : ` ${damaged === 1 ? 'One backup is' : `${damaged} backups are`} damaged.`;
   if (!good) {
     const because = newest
-      ? 'None of its backups is good: verified, with every store, with records, and not far smaller than expected.'
-      : 'There is no backup of it.';
+      ? 'No backup is verified, contains all stores, and has the expected number of records.'
+      : 'There are no backups of this target.';
     return { grade: 'no', answer: 'No', because: because + broken };
   }
   const hours = (now - Date.parse(good.created_at)) / HOUR_MS;
   const doubtful =
     newest && newest.type === 'full' && !newest.good && newest.state === 'complete_with_warnings'
-      ? ' A newer backup is empty, or far smaller than that one.'
+      ? ' A newer backup is empty or much smaller.'
       : '';
-  const proof = `Its newest good backup holds every store, and every byte of it was read back.${doubtful}`;
+  const proof = `The latest good backup contains all stores and is verified.${doubtful}`;
   if (hours > OLD_HOURS) {
     const days = Math.floor(hours / 24);
     return {
       grade: 'old',
-      answer: `Only as it was ${days} days ago`,
-      because: `No good backup is newer. ${proof}${broken}`,
+      answer: `Only as of ${days} days ago`,
+      because: `${proof}${broken}`,
     };
   }
   if (good.open_warnings > 0 || doubtful !== '') {
     const told =
       good.open_warnings === 0
         ? ''
-        : ` It has ${good.open_warnings === 1 ? 'a warning' : `${good.open_warnings} warnings`}: something was not saved, or should be looked at.`;
+        : ` It has ${good.open_warnings === 1 ? 'a warning' : `${good.open_warnings} warnings`}: something was not saved or needs attention.`;
     return { grade: 'warnings', answer: 'Yes, with warnings', because: proof + told + broken };
   }
   return { grade: 'yes', answer: 'Yes', because: proof + broken };

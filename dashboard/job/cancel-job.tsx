@@ -18,7 +18,7 @@ export function CancelJob({ job, onCancelled }: { job: JobView; onCancelled: () 
     setBusy(true);
     try {
       const { message } = await api.cancelJob(job.job_id);
-      notify({ type: 'info', header: 'Stopping', content: message }, `job ${job.job_id}`);
+      notify({ type: 'info', header: 'Cancelling', content: message }, `job ${job.job_id}`);
       onCancelled();
     } catch (error) {
       fail('The job could not be cancelled', error);
@@ -35,13 +35,13 @@ export function CancelJob({ job, onCancelled }: { job: JobView; onCancelled: () 
       <Question
         visible={asking}
         header="Cancel this job?"
-        no={{ text: 'Let it go on', onClick: () => setAsking(false) }}
+        no={{ text: 'Keep running', onClick: () => setAsking(false) }}
         yes={{ text: 'Cancel job', onClick: cancel, loading: busy }}
       >
         <Alert type={job.kind === 'restore' ? 'warning' : 'info'}>
           {job.kind === 'restore'
-            ? 'If the restore has begun to write, its target is put back to what it held before, from the safety backup. Without one, the target is left as it is then.'
-            : 'What it has made so far is removed. The backups that exist stay.'}
+            ? 'If the restore has started to write, the target is rolled back to the safety backup. Without a safety backup, the target is left as it is at that moment.'
+            : 'The unfinished backup is removed. Existing backups are not affected.'}
         </Alert>
       </Question>
     </>

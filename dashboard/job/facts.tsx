@@ -15,10 +15,10 @@ export function JobFacts({ job }: { job: JobView }) {
     { label: 'Target', value: <bdi>{job.target}</bdi> },
     { label: 'Started', value: <Ago value={job.created_at} /> },
     {
-      label: job.finished_at ? 'Took' : 'For',
+      label: job.finished_at ? 'Duration' : 'Running for',
       value: duration(Math.max(0, Math.floor((end - Date.parse(job.created_at)) / 1000))),
     },
-    { label: 'Asked for by', value: <bdi>{job.requested_by ?? 'nobody that is known'}</bdi> },
+    { label: 'Requested by', value: <bdi>{job.requested_by ?? 'unknown'}</bdi> },
     {
       label: 'Backup',
       value: job.backup_id ? (

@@ -13,7 +13,7 @@ export function JobLog({ job }: { job: JobView }) {
       defaultExpanded
     >
       {job.log.length === 0 ? (
-        <Box color="text-status-inactive">Nothing yet.</Box>
+        <Box color="text-status-inactive">No log entries yet.</Box>
       ) : (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls has to be reached by keyboard
         <section aria-label="Log" className="log" tabIndex={0}>

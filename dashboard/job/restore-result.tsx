@@ -20,9 +20,9 @@ export function RestoreOutcome({ job }: { job: JobView }) {
     | undefined;
   if (job.state === 'completed' && result?.dry_run) {
     return (
-      <Alert type={result.refused ? 'warning' : 'success'} header="Inspected only">
+      <Alert type={result.refused ? 'warning' : 'success'} header="Dry run complete">
         {result.refused
-          ? 'This archive can’t be restored into this target: see the problems. Nothing was changed.'
+          ? 'This archive can’t be restored into this target. The inspection lists the problems. Nothing was changed.'
           : 'This archive can be restored into this target. Nothing was changed.'}
       </Alert>
     );
@@ -35,7 +35,7 @@ export function RestoreOutcome({ job }: { job: JobView }) {
   );
   if (job.state === 'rolled_back') {
     return (
-      <Alert type="warning" header={`Rolled back: ${job.target} holds what it held before`}>
+      <Alert type="warning" header={`Rolled back: ${job.target} has its previous contents`}>
         {told}
       </Alert>
     );
@@ -68,8 +68,8 @@ function Proof({ job, result }: { job: JobView; result: Partial<RestoreResult> |
   return (
     <SpaceBetween size="m">
       <Alert type="success" header="Restored and verified">
-        Every record of <bdi>{job.target}</bdi> was read back and compared with the archive: no difference.{' '}
-        {job.backup_id && <Link href={href(['backup', job.backup_id])}>The backup</Link>}
+        Every record of <bdi>{job.target}</bdi> was read back and compared with the archive. No differences
+        were found. {job.backup_id && <Link href={href(['backup', job.backup_id])}>Show backup</Link>}
       </Alert>
       {warnings.length > 0 && (
         <Alert type="warning" header="Warnings">
@@ -81,28 +81,25 @@ function Proof({ job, result }: { job: JobView; result: Partial<RestoreResult> |
         </Alert>
       )}
       {dangling && (
-        <Alert
-          type={dangling.left_out > 0 ? 'warning' : 'info'}
-          header="Relationships that lead out of the archive"
-        >
-          {count(dangling.attached)} were attached, {count(dangling.left_out)} were left out.{' '}
+        <Alert type={dangling.left_out > 0 ? 'warning' : 'info'} header="Dangling relationships">
+          {count(dangling.attached)} attached, {count(dangling.left_out)} omitted.{' '}
           {dangling.kept && (
             <>
-              Those are kept: <code>ngbak attach {job.job_id}</code> attaches them when their other end is
-              there.
+              The omitted ones are kept: <code>ngbak attach {job.job_id}</code> attaches them once their other
+              node exists.
             </>
           )}
         </Alert>
       )}
       <Table
         variant="container"
-        header={<Header variant="h2">What came back</Header>}
+        header={<Header variant="h2">Restored data</Header>}
         items={rows}
         trackBy={({ store, name }) => `${store} ${name}`}
         columnDefinitions={[
           {
             id: 'what',
-            header: 'What',
+            header: 'Item',
             isRowHeader: true,
             cell: ({ store, name }) => <Tally store={store} name={name} />,
           },
@@ -113,11 +110,11 @@ function Proof({ job, result }: { job: JobView; result: Partial<RestoreResult> |
           },
           {
             id: 'read',
-            header: 'Read back and equal',
+            header: 'Read back, identical',
             cell: ({ readBack }) => (readBack === undefined ? '–' : count(readBack)),
           },
         ]}
-        empty={<Box>The workflow told no numbers.</Box>}
+        empty={<Box>The workflow reported no counts.</Box>}
       />
     </SpaceBetween>
   );
@@ -139,7 +136,7 @@ export function BackupOutcome({ job }: { job: JobView }) {
     return (
       <Alert
         type={warnings.length > 0 ? 'warning' : 'success'}
-        header={warnings.length > 0 ? 'Backed up and read back, with warnings' : 'Backed up and read back'}
+        header={warnings.length > 0 ? 'Backed up and verified, with warnings' : 'Backed up and verified'}
       >
         {warnings.map((warning) => (
           <div key={`${warning.store} ${warning.text}`}>
@@ -151,7 +148,7 @@ export function BackupOutcome({ job }: { job: JobView }) {
             <span className="anywhere">{job.backup_id}</span>
           </Link>
         ) : (
-          'The backup is in the list.'
+          'The backup is in the catalog.'
         )}
       </Alert>
     );
@@ -167,7 +164,7 @@ export function BackupOutcome({ job }: { job: JobView }) {
             <strong>{job.error.name}:</strong> <bdi>{job.error.message}</bdi>
           </>
         ) : (
-          'What it had made was removed.'
+          'The unfinished backup was removed.'
         )}
       </Alert>
     </Container>

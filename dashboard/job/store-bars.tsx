@@ -20,14 +20,14 @@ export function storeName(store: StoreProgress['store']): string {
   return STORES[store];
 }
 const PHASES: Record<StoreProgress['phase'], string> = {
-  export: 'Reading',
-  inspect: 'Checking every byte',
-  clear: 'Emptying',
+  export: 'Exporting',
+  inspect: 'Verifying archive',
+  clear: 'Clearing',
   load: 'Loading',
-  verify: 'Comparing with the archive',
-  finish: 'Tidying up',
-  seal: 'Putting together',
-  'read-back': 'Reading back from S3',
+  verify: 'Comparing with archive',
+  finish: 'Cleaning up',
+  seal: 'Composing archive',
+  'read-back': 'Verifying archive',
 };
 
 /** One bar for each store: what it does, how far it has come, how fast, and how long it will still take. */
@@ -36,7 +36,7 @@ export function StoreBars({ job }: { job: JobView }) {
   if (job.progress.length === 0) {
     return ended ? null : (
       <StatusIndicator type="pending">
-        {job.state === 'awaiting_confirmation' ? 'Waits for you' : 'No store has begun yet'}
+        {job.state === 'awaiting_confirmation' ? 'Waiting for confirmation' : 'No store has started yet'}
       </StatusIndicator>
     );
   }

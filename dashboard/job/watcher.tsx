@@ -46,7 +46,7 @@ function noticeOf(job: JobSummary): Notice | undefined {
   const what = job.kind === 'backup' ? `Backup of ${job.target}` : `Restore into ${job.target}`;
   const link = (
     <Link color="inverted" href={href([job.kind === 'restore' ? 'restore' : 'job', job.job_id])}>
-      Look at it
+      Open
     </Link>
   );
   switch (job.state) {
@@ -75,7 +75,7 @@ function noticeOf(job: JobSummary): Notice | undefined {
     case 'cancelled':
       return { type: 'info', header: `${what} was cancelled`, content: link };
     case 'awaiting_confirmation':
-      return { type: 'warning', header: `${what} waits for you`, content: link };
+      return { type: 'warning', header: `${what} is waiting for confirmation`, content: link };
     default:
       return undefined;
   }

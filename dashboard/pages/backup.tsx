@@ -31,8 +31,8 @@ export default function Backup({ route: { parts } }: PageProps) {
   const loaded = useData(id, (signal) => api.showBackup(id, signal));
   if (loaded.error?.status === 404) {
     return (
-      <Titled title="There is no such backup">
-        <Box>It may have been deleted, by somebody or by the retention policy.</Box>
+      <Titled title="Backup not found">
+        <Box>It may have been deleted by a user or by the retention policy.</Box>
         <Link href={href(['backups'])}>All backups</Link>
       </Titled>
     );
@@ -92,7 +92,7 @@ function DownloadButton({ backupId }: { backupId: string }) {
     try {
       await downloadArchive(api, backupId);
     } catch (error) {
-      fail('The backup was not downloaded', error);
+      fail('The backup could not be downloaded', error);
     } finally {
       setAsking(false);
     }

@@ -100,7 +100,7 @@ export default function Backups({ route: { query } }: PageProps) {
       {error && <Problem error={error} retry={loaded.reload} />}
       {data && data.unreadable.length > 0 && (
         <Alert type="warning" header={`${data.unreadable.length} records can’t be read`}>
-          {data.unreadable[0]?.problem} “ngbak list --rebuild” makes records anew from their archives.
+          {data.unreadable[0]?.problem} “ngbak list --rebuild” rebuilds the records from the archives.
         </Alert>
       )}
       <Table
@@ -175,7 +175,7 @@ export default function Backups({ route: { query } }: PageProps) {
             ])}
             hideOperations
             disableFreeTextFiltering
-            filteringPlaceholder="Filter by target, tag, time …"
+            filteringPlaceholder="Filter by target, tag, time…"
             filteringAriaLabel="Filter the backups"
             {...(data && filtered ? { countText: `${count(total)} match` } : {})}
           />
@@ -199,7 +199,7 @@ export default function Backups({ route: { query } }: PageProps) {
               title: 'Page size',
               options: PAGE_SIZES.map((value) => ({ value, label: `${value} backups` })),
             }}
-            wrapLinesPreference={{ label: 'Wrap lines', description: 'Show all the text of a cell' }}
+            wrapLinesPreference={{ label: 'Wrap lines', description: 'Show the full text of each cell' }}
             contentDisplayPreference={{
               title: 'Columns',
               options: COLUMNS.map(({ id, header }) => ({
@@ -213,7 +213,7 @@ export default function Backups({ route: { query } }: PageProps) {
         empty={
           error ? undefined : filtered ? (
             <Empty
-              title="No backup matches"
+              title="No matching backups"
               action={<Button onClick={() => go({ filters: {} })}>Show all</Button>}
             />
           ) : (
@@ -225,7 +225,7 @@ export default function Backups({ route: { query } }: PageProps) {
                 </Button>
               }
             >
-              Until there is one, nothing can be brought back.
+              Without a backup, nothing can be restored.
             </Empty>
           )
         }

@@ -98,7 +98,7 @@ function CreateForm({ deployment, asked }: { deployment: Deployment; asked: stri
         }
       >
         <SpaceBetween size="l">
-          <Container header={<Header variant="h2">What</Header>}>
+          <Container header={<Header variant="h2">Scope</Header>}>
             <BackupFields draft={draft} deployment={deployment} showProblems={tried} onChange={setDraft} />
           </Container>
           {draft.target !== '' && <Estimate draft={draft} deployment={deployment} />}
@@ -128,12 +128,12 @@ function Estimate({ draft, deployment }: { draft: BackupDraft; deployment: Deplo
           columns={3}
           items={[
             { label: 'Size', value: `about ${bytes(last.bytes)}` },
-            { label: 'Time', value: `about ${duration(last.duration_seconds)}` },
+            { label: 'Duration', value: `about ${duration(last.duration_seconds)}` },
             {
-              label: 'Judged by',
+              label: 'Based on',
               value: (
                 <>
-                  <Link href={href(['backup', last.backup_id])}>the last one of this scope</Link>,{' '}
+                  <Link href={href(['backup', last.backup_id])}>the last backup of this scope</Link>,{' '}
                   <Ago value={last.created_at} />
                 </>
               ),
@@ -142,7 +142,7 @@ function Estimate({ draft, deployment }: { draft: BackupDraft; deployment: Deplo
         />
       ) : (
         <Box color="text-body-secondary">
-          There is no backup of this scope to judge by. How long it takes shows as soon as it runs.
+          There is no earlier backup of this scope. Size and duration are shown while the backup runs.
         </Box>
       )}
     </Container>

@@ -67,7 +67,7 @@ export default function Home() {
           </SpaceBetween>
         }
       >
-        Could it be brought back right now?
+        Recoverable now?
       </Header>
       <Show loaded={loaded} what="the backups">
         {(overview) => (
@@ -104,13 +104,13 @@ export default function Home() {
       <Show loaded={jobs} what="the jobs">
         {({ jobs: all }) => (
           <SpaceBetween size="l">
-            <JobsBox title="Running now" jobs={running} none="Nothing runs." />
+            <JobsBox title="Running now" jobs={running} none="No jobs are running." />
             <JobsBox
               title="Failed or rolled back"
               jobs={all
                 .filter(({ state }) => state === 'failed' || state === 'rolled_back')
                 .slice(0, FAILED_SHOWN)}
-              none="Nothing has failed in the last 90 days."
+              none="No failures in the last 90 days."
             />
           </SpaceBetween>
         )}
@@ -159,7 +159,7 @@ function Target({ target, jobs, next }: TargetProps) {
           minColumnWidth={150}
           items={[
             {
-              label: 'Could it be brought back?',
+              label: 'Recoverable?',
               value: (
                 <Box fontSize="heading-l" fontWeight="bold" color={COLORS[grade]}>
                   <Icon name={ICONS[grade]} size="inherit" /> {answer}
@@ -167,7 +167,7 @@ function Target({ target, jobs, next }: TargetProps) {
               ),
             },
             {
-              label: 'Last good backup',
+              label: 'Latest good backup',
               value: good ? (
                 <Link href={href(['backup', good.backup_id])}>
                   <Ago value={good.created_at} />
@@ -177,14 +177,14 @@ function Target({ target, jobs, next }: TargetProps) {
               ),
             },
             {
-              label: 'Read back',
+              label: 'Last verified',
               value: good ? <Ago value={good.verification.at} /> : 'Never',
             },
             {
-              label: 'Proved by a restore',
+              label: 'Last restore drill',
               value: drill ? (
                 <>
-                  {drill.newest ? 'This one, ' : 'An older one, '}
+                  {drill.newest ? 'Latest backup, ' : 'An earlier backup, '}
                   <Link href={href(['job', drill.job.job_id])}>
                     <Ago value={drill.job.finished_at ?? drill.job.updated_at} />
                   </Link>

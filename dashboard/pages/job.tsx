@@ -79,13 +79,13 @@ function JobPage({ job, reload }: { job: JobView; reload: () => void }) {
 
 export function NoSuchJob({ id }: { id: string | undefined }) {
   return (
-    <Titled title="There is no such job">
+    <Titled title="Job not found">
       <Box>
         {id === undefined
-          ? 'The address names no job.'
-          : 'It was removed (jobs are kept for 90 days), or the address is mistyped.'}
+          ? 'The address does not contain a job ID.'
+          : 'It was removed (jobs are kept for 90 days), or the address is wrong.'}
       </Box>
-      <Link href={href(['jobs'])}>Go to the jobs</Link>
+      <Link href={href(['jobs'])}>All jobs</Link>
     </Titled>
   );
 }

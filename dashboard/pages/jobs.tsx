@@ -128,23 +128,23 @@ export default function Jobs({ route: { query } }: PageProps) {
             minWidth: 130,
             cell: ({ created_at }) => <Ago value={created_at} />,
           },
-          { id: 'took', header: 'Took', minWidth: 90, cell: tookText },
+          { id: 'took', header: 'Duration', minWidth: 90, cell: tookText },
           {
             id: 'by',
-            header: 'Asked for by',
+            header: 'Requested by',
             minWidth: 130,
             cell: ({ requested_by }) => <bdi className="anywhere">{requested_by ?? '–'}</bdi>,
           },
         ]}
         empty={
           error ? undefined : state || kind ? (
-            <Empty title="No job matches" action={<Button href={href(['jobs'])}>Show all</Button>} />
+            <Empty title="No matching jobs" action={<Button href={href(['jobs'])}>Show all</Button>} />
           ) : (
             <Empty
               title="No jobs yet"
               action={<Button href={href(['create-backup'])}>Create a backup</Button>}
             >
-              Backups and restores appear here, and stay for 90 days.
+              Backups and restores are listed here for 90 days.
             </Empty>
           )
         }

@@ -32,10 +32,7 @@ export default function Settings() {
   };
   return (
     <SpaceBetween size="l">
-      <Header
-        variant="h1"
-        description="What it does is configured in cdk.json; connections and keys are in Secrets Manager."
-      >
+      <Header variant="h1" description="Configured in cdk.json. Connections and keys are in Secrets Manager.">
         Settings
       </Header>
       <HealthBox />
@@ -75,7 +72,7 @@ function HealthBox() {
       }
       footer={<Command line="ngbak doctor" />}
     >
-      <Show loaded={health} what="the health">
+      <Show loaded={health} what="the health checks">
         {({ checks }) => (
           <KeyValuePairs
             columns={3}
@@ -103,7 +100,7 @@ function Targets({ targets, reached }: TargetsProps) {
       <Container
         key={name}
         header={
-          <Header variant="h2" description={`Laid out as the profile “${profile}” says.`}>
+          <Header variant="h2" description={`Profile: ${profile}`}>
             Target <bdi>{name}</bdi>
           </Header>
         }
@@ -114,13 +111,13 @@ function Targets({ targets, reached }: TargetsProps) {
             minColumnWidth={150}
             items={[
               ...stores.map(({ store, kind }) => ({ label: STORE_TEXTS[store], value: kind })),
-              { label: 'Writers during a backup', value: hooks ? 'Paused by hooks' : 'Go on' },
-              { label: 'All of its stores last answered', value: reached(name) },
+              { label: 'Writers during a backup', value: hooks ? 'Paused by hooks' : 'Not paused' },
+              { label: 'All stores last reached', value: reached(name) },
             ]}
           />
           {limits.length > 0 && (
             <div>
-              <Box variant="awsui-key-label">What can’t be done for it, and why</Box>
+              <Box variant="awsui-key-label">Limitations</Box>
               <ul>
                 {limits.map((limit) => (
                   <li key={limit}>{limit}</li>
@@ -170,7 +167,7 @@ function Deployment({ deployment }: { deployment: TheDeployment }) {
             label: 'HTTP API',
             value: (
               <Link href="./api/v1/docs" external externalIconAriaLabel="opens in a new tab">
-                Its calls
+                Reference
               </Link>
             ),
           },
@@ -189,14 +186,14 @@ function Keys() {
       <Container
         header={
           <Header variant="h2" actions={<Button onClick={signOut}>Sign out</Button>}>
-            You
+            Your access
           </Header>
         }
       >
         <KeyValuePairs
           columns={2}
           items={[
-            { label: 'Name of your key', value: <bdi>{me.name}</bdi> },
+            { label: 'Key name', value: <bdi>{me.name}</bdi> },
             { label: 'Role', value: ROLE_TEXTS[me.role] },
           ]}
         />
@@ -215,18 +212,14 @@ function Keys() {
 const ROLE_TEXTS = {
   viewer: 'Viewer: sees backups and jobs',
   operator: 'Operator: also backs up, restores and downloads',
-  admin: 'Admin: also deletes, and sees who may call',
+  admin: 'Admin: also deletes, and lists API keys',
 } as const;
 
 function KeyTable({ list: { keys, jwt } }: { list: KeyList }) {
   return (
     <Table
       header={
-        <Header
-          variant="h2"
-          counter={`(${keys.length})`}
-          description="Keys themselves are stored nowhere, only their hashes."
-        >
+        <Header variant="h2" counter={`(${keys.length})`} description="Only hashes of keys are stored.">
           Keys and roles
         </Header>
       }
@@ -243,18 +236,17 @@ function KeyTable({ list: { keys, jwt } }: { list: KeyList }) {
         },
         {
           id: 'end',
-          header: 'Counts until',
-          cell: ({ expires_at }) =>
-            expires_at === undefined ? 'It is removed' : <Time value={expires_at} />,
+          header: 'Expires',
+          cell: ({ expires_at }) => (expires_at === undefined ? 'Never' : <Time value={expires_at} />),
         },
       ]}
-      empty={<Empty title="Nobody has a key" />}
+      empty={<Empty title="No API keys" />}
       footer={
         <SpaceBetween size="xs">
           {jwt && (
             <Box fontSize="body-s">
-              JSON Web Tokens of <code>{jwt.issuer}</code> for <code>{jwt.audience}</code> count too; their
-              claim <code>{jwt.role_claim}</code> holds the role.
+              JSON Web Tokens issued by <code>{jwt.issuer}</code> for <code>{jwt.audience}</code> are accepted
+              too. The claim <code>{jwt.role_claim}</code> contains the role.
             </Box>
           )}
           <Command line="ngbak key NAME ROLE" />

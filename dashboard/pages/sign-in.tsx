@@ -19,7 +19,7 @@ export function SignIn({ ended, signIn }: { ended: boolean; signIn: (key: string
   const submit = () => {
     const entered = key.trim();
     if (!/^[\x21-\x7e]+$/.test(entered) || entered.length > KEY_LENGTH_MAX) {
-      setProblem('A key is one word of letters, digits and signs, such as ngbak_….');
+      setProblem('A key is a single word of letters, digits and punctuation, for example ngbak_….');
     } else signIn(entered);
   };
   return (
@@ -32,8 +32,8 @@ export function SignIn({ ended, signIn }: { ended: boolean; signIn: (key: string
       <Container header={<Header variant="h1">Sign in</Header>}>
         <SpaceBetween size="l">
           {ended && (
-            <Alert type="warning" header="Your key does not count">
-              It was mistyped, taken away or has expired. Sign in with one that counts: you come back to this
+            <Alert type="warning" header="Invalid or expired key">
+              The key was mistyped, was removed, or has expired. Sign in with a valid key to return to this
               page.
             </Alert>
           )}
@@ -46,8 +46,8 @@ export function SignIn({ ended, signIn }: { ended: boolean; signIn: (key: string
           >
             <FormField
               label="Key"
-              description="Kept in this tab only, until you close it or sign out."
-              constraintText="An administrator makes one with “ngbak key NAME ROLE”."
+              description="Stored in this tab only, until you close it or sign out."
+              constraintText="An administrator creates one with “ngbak key NAME ROLE”."
               errorText={problem}
             >
               <Input
@@ -64,7 +64,7 @@ export function SignIn({ ended, signIn }: { ended: boolean; signIn: (key: string
             </FormField>
           </Form>
           <Box color="text-body-secondary" fontSize="body-s">
-            A viewer sees backups and jobs, an operator also backs up and restores, an admin also deletes.
+            Viewers see backups and jobs. Operators also back up and restore. Admins also delete.
           </Box>
         </SpaceBetween>
       </Container>

@@ -18,8 +18,8 @@ export function Copyable({ text, what, shown = text }: { text: string; what: str
       textToCopy={text}
       textToDisplay={shown}
       copyButtonAriaLabel={`Copy the ${what}`}
-      copySuccessText={`The ${what} was copied`}
-      copyErrorText={`The ${what} could not be copied`}
+      copySuccessText="Copied"
+      copyErrorText="Copying failed"
     />
   );
 }

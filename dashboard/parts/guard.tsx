@@ -22,10 +22,10 @@ export function Guard({
   const told = (
     <Alert
       type="error"
-      header={`${what} could not be shown`}
-      action={<Button onClick={() => location.reload()}>Load it again</Button>}
+      header={`${what} could not be displayed`}
+      action={<Button onClick={() => location.reload()}>Reload</Button>}
     >
-      Some of its code did not come, or has a fault. Load it again; if this comes back, please report it.
+      Its code could not be loaded, or has a bug. Reload the page. If this happens again, please report it.
     </Alert>
   );
   return (

@@ -76,8 +76,8 @@ export const UNKNOWN = '…';
 /** The deployment was made without a target. */
 export function NoTargets() {
   return (
-    <Empty title="No target is configured">
-      An administrator names the stores of one in cdk.json, and deploys again.
+    <Empty title="No targets configured">
+      An administrator configures targets in cdk.json and deploys the stack.
     </Empty>
   );
 }

@@ -33,7 +33,7 @@ export function checkNameAndSize(
   if (!file.name.toLowerCase().endsWith('.ngbak')) {
     return {
       problem: `“${file.name}” does not end in .ngbak.`,
-      remedy: 'Choose an archive that ngbak made. If it was renamed, give it back its ending.',
+      remedy: 'Choose an archive created by ngbak. If it was renamed, restore its file extension.',
     };
   }
   if (file.size < ARCHIVE_BYTES_MIN) {
@@ -41,13 +41,13 @@ export function checkNameAndSize(
       problem:
         file.size === 0
           ? `“${file.name}” is empty.`
-          : `“${file.name}” has ${file.size} bytes: too few for an archive.`,
-      remedy: 'Download the archive again: this copy was cut off.',
+          : `“${file.name}” has ${file.size} bytes, too few for an archive.`,
+      remedy: 'Download the archive again. This copy is truncated.',
     };
   }
   if (maxBytes !== undefined && file.size > maxBytes) {
     return {
-      problem: `“${file.name}” has ${file.size} bytes; this deployment takes at most ${maxBytes}.`,
+      problem: `“${file.name}” has ${file.size} bytes; the limit of this deployment is ${maxBytes}.`,
       remedy: 'Ask an administrator to raise the limit, or restore fewer stores from a smaller archive.',
     };
   }
@@ -66,15 +66,15 @@ export async function checkContent(file: Blob & { readonly name: string }): Prom
   if (MAGICS.some(startsWith)) return undefined;
   const kind = KNOWN.find(([, magic]) => startsWith(magic))?.[0];
   return {
-    problem: `“${file.name}” is no ngbak archive${kind === undefined ? '' : `: it is ${kind}`}.`,
-    remedy: 'Choose the file that ngbak downloaded: archives are compressed with gzip or zstd.',
+    problem: `“${file.name}” is not an ngbak archive${kind === undefined ? '' : `: it is ${kind}`}.`,
+    remedy: 'Choose a file that ngbak downloaded. Archives are compressed with gzip or zstd.',
   };
 }
 
 /** What browsers say of a file that was moved, changed or taken away after it was chosen. */
 export function unreadable(name: string): FileProblem {
   return {
-    problem: `“${name}” can’t be read any more: it was changed, moved, or its drive is gone.`,
-    remedy: 'Choose the file again. What is already uploaded of it stays.',
+    problem: `“${name}” can no longer be read. It was changed or moved, or its drive was removed.`,
+    remedy: 'Choose the file again. Uploaded parts are kept.',
   };
 }

@@ -17,10 +17,10 @@ export class UploadError extends Error {
 }
 
 const REMEDIES: Record<UploadFailure, string> = {
-  retry: 'Look at your network, then resume. What is already uploaded stays.',
-  address: 'Resume to try with new addresses. If that fails again, your key may have lost its role.',
-  gone: 'Begin the restore again: uploads that nobody completes are removed after a day.',
-  session: 'Sign in again, then resume. What is already uploaded stays.',
-  file: 'Choose the file again. What is already uploaded of it stays.',
-  refused: 'Cancel this upload and begin the restore again.',
+  retry: 'Check your network, then resume. Uploaded parts are kept.',
+  address: 'Resume to retry with new URLs. If that fails again, your key may have lost its role.',
+  gone: 'Start the restore again. Incomplete uploads are removed after a day.',
+  session: 'Sign in again, then resume. Uploaded parts are kept.',
+  file: 'Choose the file again. Uploaded parts are kept.',
+  refused: 'Cancel this upload and start the restore again.',
 };

@@ -38,7 +38,7 @@ export function uploadApi(client: () => ApiClient, jobId: string, partBytes: num
       );
       const [part] = parts;
       if (part) return { url: part.url, headers: part.headers };
-      throw new UploadError('refused', `The API gave no address for part ${number}.`);
+      throw new UploadError('refused', `The API returned no URL for part ${number}.`);
     },
     async complete(signal) {
       await explained(client().call<CompletedUpload>('POST', path('complete'), { signal }));

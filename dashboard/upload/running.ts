@@ -60,8 +60,8 @@ async function online(signal: AbortSignal): Promise<void> {
 async function alone(jobId: string, work: () => Promise<void>): Promise<void> {
   await navigator.locks.request(lockName(jobId), { ifAvailable: true }, (lock) => {
     if (lock) return work();
-    throw new UploadError('refused', 'Another tab uploads this file.', {
-      remedy: 'Look at it there, or close that tab and resume here.',
+    throw new UploadError('refused', 'Another tab is uploading this file.', {
+      remedy: 'Continue there, or close that tab and resume here.',
     });
   });
 }

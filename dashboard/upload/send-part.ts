@@ -47,7 +47,7 @@ export const sendPart: SendPart = (address, data, { signal, onProgress }) =>
       alive();
       onProgress(loaded);
     };
-    request.onerror = () => fail(new UploadError('retry', 'The connection to S3 broke.'));
+    request.onerror = () => fail(new UploadError('retry', 'The connection to S3 was closed.'));
     request.onload = () => {
       if (request.status < 300) {
         end();
@@ -78,5 +78,5 @@ export function explainAnswer(status: number, text: string): UploadError {
   ) {
     return new UploadError('retry', `S3 answered ${code}.`);
   }
-  return new UploadError('refused', `S3 refused a part: ${code}.`);
+  return new UploadError('refused', `S3 rejected a part: ${code}.`);
 }

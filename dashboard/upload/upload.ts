@@ -174,8 +174,8 @@ export class Upload {
         continue;
       }
       if (uploaded.sha256 !== undefined && uploaded.sha256 !== (await sha256(await this.#read(part)))) {
-        throw new UploadError('file', 'This is not the file with which the upload began.', {
-          remedy: 'Choose that file, or cancel this upload and begin again with this one.',
+        throw new UploadError('file', 'This is not the file that the upload was started with.', {
+          remedy: 'Choose that file, or cancel this upload and start again with this one.',
         });
       }
       signal.throwIfAborted();
@@ -218,7 +218,7 @@ export class Upload {
     } catch (cause) {
       throw new UploadError(
         'file',
-        'The file can’t be read any more: it was changed, moved, or its drive is gone.',
+        'The file can no longer be read. It was changed or moved, or its drive was removed.',
         { cause },
       );
     }
@@ -235,7 +235,7 @@ export class Upload {
         if (!(error instanceof UploadError) || !['retry', 'address'].includes(error.failure)) throw error;
         if (attempt >= ATTEMPTS) throw error;
         if (this.#state.phase === 'uploading' && this.#inFlight.size === 0) {
-          this.#set('waiting', { message: error.message, remedy: 'It is tried again by itself.' });
+          this.#set('waiting', { message: error.message, remedy: 'The upload retries automatically.' });
         }
         await (this.#options.wait ?? sleep)(backoff(attempt), signal);
       }
@@ -277,6 +277,6 @@ function explain(error: unknown): { message: string; remedy: string } {
   if (error instanceof UploadError) return { message: error.message, remedy: error.remedy };
   return {
     message: error instanceof Error ? error.message : String(error),
-    remedy: 'Resume. If that fails again, report it with what the browser’s console says.',
+    remedy: 'Resume. If that fails again, report it with the output of the browser’s console.',
   };
 }

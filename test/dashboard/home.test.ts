@@ -10,7 +10,7 @@ const NOW = Date.parse('2026-03-10T12:00:00Z');
 const backup = (created_at: string) =>
   summarize(catalogRecord({ backup_id: 'b1', created_at }), { find: () => undefined });
 
-describe('whether a target could be brought back', () => {
+describe('whether a target is recoverable', () => {
   const target = { target: 'default', backups: 3, bytes: 1, damaged: 0, with_warnings: 0 };
 
   test('yes, with a good backup of the last two days', () => {
@@ -21,7 +21,7 @@ describe('whether a target could be brought back', () => {
     });
   });
 
-  test('only as it was, where the newest good backup is older, whatever newer ones there are', () => {
+  test('only as of an earlier day, if the latest good backup is old, even if there are newer ones', () => {
     const verdict = verdictOf(
       {
         ...target,
@@ -30,13 +30,13 @@ describe('whether a target could be brought back', () => {
       },
       NOW,
     );
-    expect(verdict).toMatchObject({ grade: 'old', answer: 'Only as it was 5 days ago' });
+    expect(verdict).toMatchObject({ grade: 'old', answer: 'Only as of 5 days ago' });
   });
 
   test('no, where there is none, or none that is whole and sound; damaged ones are told', () => {
     expect(verdictOf({ ...target, backups: 0 }, NOW)).toMatchObject({
       grade: 'no',
-      because: 'There is no backup of it.',
+      because: 'There are no backups of this target.',
     });
     const verdict = verdictOf({ ...target, damaged: 2, newest: backup('2026-03-10T11:00:00.000Z') }, NOW);
     expect(verdict.grade).toBe('no');

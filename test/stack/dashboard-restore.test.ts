@@ -67,13 +67,13 @@ test(
     await chooseTarget(page, 'Target');
     await page.getByLabel('Tags').fill('by-dashboard, نسخة احتياطية');
     await page.getByLabel('Note').fill('made by a test');
-    await page.getByLabel('A number of days').check();
+    await page.getByLabel('For a number of days').check();
     await page.getByLabel('Days', { exact: true }).fill('0');
     await button(page, 'Create backup').click();
-    await page.getByText('Write a whole number of days').waitFor();
+    await page.getByText('Enter a whole number of days').waitFor();
     await page.getByLabel('Days', { exact: true }).fill('3');
     await button(page, 'Create backup').click();
-    await page.getByText('Backed up and read back').waitFor();
+    await page.getByText('Backed up and verified').waitFor();
     for (const store of ['Graph', 'Vectors', 'Key-value data', 'Archive']) {
       await page.getByText(store, { exact: true }).first().waitFor();
     }
@@ -100,21 +100,21 @@ test(
     const { page } = visit;
     const fill = async () => {
       await visit.open('create-backup?target=dashboard');
-      await page.getByText('Judged by').waitFor();
-      await button(page, 'Only a part of it').click();
-      await page.getByLabel('Collections of vectors').fill('dashboard_items');
+      await page.getByText('Based on').waitFor();
+      await button(page, 'Limit to a subset').click();
+      await page.getByLabel('Vector collections').fill('dashboard_items');
     };
     await fill();
-    await page.getByLabel('Nodes with the label').fill('Nobody');
-    await page.getByText('There is no backup of this scope to judge by').waitFor();
-    await page.getByLabel('Nodes with the label').fill('');
+    await page.getByLabel('Node label').fill('Nobody');
+    await page.getByText('There is no earlier backup of this scope').waitFor();
+    await page.getByLabel('Node label').fill('');
     await button(page, 'Create backup').click();
-    await page.getByText('Backed up and read back').waitFor();
+    await page.getByText('Backed up and verified').waitFor();
     const job = await browser.stack.waitForJob(jobIn(page));
     await visit.open(`backup/${job.backup_id}`);
     await page.getByText('Partial: vectors: only collections dashboard_items').waitFor();
     await fill();
-    await page.getByText('Judged by').waitFor();
+    await page.getByText('Based on').waitFor();
     visit.assertClean();
   },
   LONG_MS,
@@ -128,27 +128,27 @@ test(
     const visit = await browser.visit({ role: 'operator' });
     const { page } = visit;
     const job = await upload(visit, file);
-    await page.getByText('Difference with dashboard').waitFor();
-    await page.getByText('Every byte', { exact: true }).waitFor();
+    await page.getByText('Difference from dashboard').waitFor();
+    await page.getByText('All bytes verified', { exact: true }).waitFor();
 
     await page.getByRole('tab', { name: 'Options' }).click();
     await page.waitForURL(/\/options$/);
-    expect(await button(page, 'Try with these options').isEnabled()).toBe(false);
+    expect(await button(page, 'Inspect with these options').isEnabled()).toBe(false);
     await page.getByRole('button', { name: /^Stores / }).click();
     await page.getByRole('option', { name: 'Graph' }).click();
     await page.keyboard.press('Escape');
-    await page.getByText('Save the target first', { exact: true }).click();
-    await button(page, 'Try with these options').click();
-    await page.getByText('dashboard is not saved first').first().waitFor();
+    await page.getByText('Back up the target first', { exact: true }).click();
+    await button(page, 'Inspect with these options').click();
+    await page.getByText('dashboard is not backed up first').first().waitFor();
     expect(await page.getByRole('row', { name: /Key-value data/ }).count()).toBe(0);
     expect(await readTarget(DASHBOARD)).toEqual(damaged);
 
     // All of it again, and with a way back; after a reload, from the address alone.
     await page.getByRole('tab', { name: 'Options' }).click();
     await page.reload();
-    await page.getByText('Save the target first', { exact: true }).click();
+    await page.getByText('Back up the target first', { exact: true }).click();
     await page.getByRole('button', { name: /Graph/ }).first().click();
-    await button(page, 'Try with these options').click();
+    await button(page, 'Inspect with these options').click();
     await page
       .getByRole('row', { name: /Key-value data/ })
       .first()
@@ -158,7 +158,7 @@ test(
     await page.waitForURL(/\/confirm$/);
     await page.getByLabel(/Type the name of the target/).fill('default');
     await button(page, 'Restore now').click();
-    await page.getByText('That is not its name.').waitFor();
+    await page.getByText('The name does not match the target.').waitFor();
     expect(await readTarget(DASHBOARD)).toEqual(damaged);
     // Somebody else, whose page still shows what was found with other options, can't confirm these.
     const stale = await callApi(`restore/${job}/confirm`, {
@@ -169,7 +169,7 @@ test(
     await page.getByLabel(/Type the name of the target/).fill('dashboard');
     await button(page, 'Restore now').click();
     await page.getByText('Restored and verified').waitFor();
-    await page.getByText('What came back').waitFor();
+    await page.getByText('Restored data').waitFor();
     expect(await readTarget(DASHBOARD)).toEqual(whole);
     expect((await browser.stack.waitForJob(job)).state).toBe('completed');
     visit.assertClean();
@@ -181,7 +181,7 @@ test('the newest good backup then counts as proved by a restore', async () => {
   const visit = await browser.visit({ role: 'viewer' });
   await visit.open('');
   const target = visit.page.getByRole('region', { name: 'dashboard', exact: true });
-  await target.getByText('This one, just now').waitFor();
+  await target.getByText('Latest backup, just now').waitFor();
   visit.assertClean();
 });
 
@@ -273,7 +273,7 @@ test(
 
     await choose(page, wrong);
     await button(page, 'Resume').click();
-    await page.getByText('This is not the file with which the upload began').waitFor();
+    await page.getByText('This is not the file that the upload was started with').waitFor();
     expect(sent).toEqual([]);
     await button(page, 'Choose the file again').click();
     await choose(page, right);
@@ -306,7 +306,7 @@ test(
     expect(tries).toBe(1);
     await expectParts(job, []);
     await context.setOffline(false);
-    await page.getByText('Difference with dashboard').waitFor();
+    await page.getByText('Difference from dashboard').waitFor();
     expect(tries).toBe(2);
     await page.getByRole('tab', { name: 'Confirm' }).click();
     await button(page, 'Reject').click();
@@ -326,7 +326,7 @@ test(
     const job = await upload(visit, file);
     await button(page, 'Pause').click();
     await browser.stack.bucket.removeAll(`jobs/${job}/`);
-    await page.getByText('There is no such job').waitFor();
+    await page.getByText('Job not found').waitFor();
     expect(await button(page, 'Resume').count()).toBe(0);
     visit.assertClean();
   },
@@ -348,7 +348,7 @@ test(
     expect(await chosen.isChecked()).toBe(true);
     await tabTo(page, (html) => html.includes('>Inspect<'));
     await page.keyboard.press('Enter');
-    await page.getByText('Difference with dashboard').waitFor();
+    await page.getByText('Difference from dashboard').waitFor();
     await tabTo(page, (html) => html.includes('role="tab"'));
     for (let i = 0; i < 5 && !(await focused(page)).includes('Confirm'); i++)
       await page.keyboard.press('ArrowRight');
@@ -373,7 +373,7 @@ test(
     const { page } = visit;
     await visit.open(`restore?backup=${backupId}`);
     await button(page, 'Inspect').click();
-    await page.getByText('Difference with dashboard').waitFor();
+    await page.getByText('Difference from dashboard').waitFor();
     const job = jobIn(page);
     await visit.open(`restore/${job}/confirm`);
     const other = await browser.visit({ role: 'viewer', mode: 'dark', narrow: true });
@@ -395,7 +395,7 @@ test(
     );
     expect((await browser.stack.waitForJob(job)).state).toBe('rolled_back');
     for (const tab of [page, other.page]) {
-      await tab.getByText('Rolled back: dashboard holds what it held before').waitFor();
+      await tab.getByText('Rolled back: dashboard has its previous contents').waitFor();
       await tab
         .getByText(
           /(A test stopped it|The execution was stopped)\. The target was put back .* from snapshot_/,
@@ -422,7 +422,7 @@ test(
     const job = await upload(visit, file);
     const other = await visit.context.newPage();
     await other.goto(page.url());
-    await other.getByText('Another tab uploads this file').waitFor();
+    await other.getByText('Another tab is uploading this file').waitFor();
     await other.close();
 
     await button(page, 'Pause').click();
@@ -443,7 +443,7 @@ test(
     const { page } = visit;
     await visit.open(`restore?backup=${backupId}`);
     await button(page, 'Inspect').click();
-    await page.getByText('Difference with dashboard').waitFor();
+    await page.getByText('Difference from dashboard').waitFor();
     await page.getByRole('tab', { name: 'Confirm' }).click();
     const address = page.url();
     // The function remembers keys for a minute: its answer for one that has expired is given here instead.
@@ -457,7 +457,7 @@ test(
     await page.route('**/api/v1/**', (route) =>
       route.fulfill({ status: 401, contentType: 'application/problem+json', body: JSON.stringify(refused) }),
     );
-    await page.getByText('Your key does not count').waitFor();
+    await page.getByText('Invalid or expired key').waitFor();
     await page.unroute('**/api/v1/**');
     await page.getByLabel('Key').fill(browser.stack.apiKey('operator'));
     await button(page, 'Sign in').click();
@@ -476,7 +476,7 @@ test(
     const operator = await browser.visit({ role: 'operator' });
     await operator.open(`restore?backup=${backupId}`);
     await button(operator.page, 'Inspect').click();
-    await operator.page.getByText('Difference with dashboard').waitFor();
+    await operator.page.getByText('Difference from dashboard').waitFor();
     const job = jobIn(operator.page);
 
     const visit = await browser.visit({ role: 'viewer' });
@@ -486,11 +486,11 @@ test(
       await button(page, name).waitFor();
       expect([path, await button(page, name).getAttribute('aria-disabled')]).toEqual([path, 'true']);
       await button(page, name).focus();
-      await page.getByText('This needs the role operator').locator('visible=true').first().waitFor();
+      await page.getByText('This requires the role operator').locator('visible=true').first().waitFor();
     };
     await blocked('create-backup', 'Create backup');
     await blocked(`restore?backup=${backupId}`, 'Inspect');
-    await blocked(`restore/${job}/options`, 'Try with these options');
+    await blocked(`restore/${job}/options`, 'Inspect with these options');
     await blocked(`restore/${job}/confirm`, 'Restore now');
     await blocked(`job/${job}`, 'Cancel job');
     visit.assertClean();
@@ -507,9 +507,9 @@ test(
   async () => {
     const visit = await browser.visit({ role: 'viewer' });
     await visit.open('job/backup_of-long-ago');
-    await visit.page.getByText('There is no such job').waitFor();
+    await visit.page.getByText('Job not found').waitFor();
     await visit.open('restore/restore_of-long-ago');
-    await visit.page.getByText('There is no such job').waitFor();
+    await visit.page.getByText('Job not found').waitFor();
     visit.assertClean();
   },
   LONG_MS,
@@ -525,21 +525,21 @@ test.each([
     const { page } = operator;
     await operator.open(`restore?backup=${backupId}`);
     await button(page, 'Inspect').click();
-    await page.getByText('Difference with dashboard').waitFor();
+    await page.getByText('Difference from dashboard').waitFor();
     const job = jobIn(page);
     const made = (await browser.stack.keys('jobs/')).find((key) =>
       /^jobs\/backup_[^/]*\/job.json$/.test(key),
     );
     const views: [path: string, text: string][] = [
-      [`restore/${job}/report`, 'Difference with dashboard'],
-      [`restore/${job}/options`, 'Try with these options'],
+      [`restore/${job}/report`, 'Difference from dashboard'],
+      [`restore/${job}/options`, 'Inspect with these options'],
       [`restore/${job}/confirm`, 'Restore now'],
       [`job/${job}`, 'Open in the restore wizard'],
-      [`job/${made?.split('/')[1]}`, 'Backed up and read back'],
-      ['jobs', 'Asked for by'],
+      [`job/${made?.split('/')[1]}`, 'Backed up and verified'],
+      ['jobs', 'Requested by'],
       ['restore', 'Verification'],
       ['restore?from=file', 'Choose file'],
-      ['create-backup?target=dashboard', 'Judged by'],
+      ['create-backup?target=dashboard', 'Based on'],
     ];
     const found: unknown[] = [];
     for (const [path, text] of views) {

@@ -45,7 +45,7 @@ test('a schedule is created, changed, paused, run and removed, without a deploym
   await act(page, 'Pause');
   await row(page).getByText('Paused').waitFor();
   await act(page, 'Run now');
-  await row(page).getByText('by hand').waitFor();
+  await row(page).getByText('started manually').waitFor();
   await act(page, 'Resume');
   await row(page).getByText('Paused').waitFor({ state: 'detached' });
   await act(page, 'Remove');
@@ -62,7 +62,7 @@ test('what retention would keep and drop is shown with its reasons, and nothing 
   const before = await browser.stack.keys('backups/');
   await visit.open('schedules');
   await page.getByLabel('Newest').fill('none');
-  await page.getByText('A number from 0 to 3660.').waitFor();
+  await page.getByText('Enter a number from 0 to 3660.').waitFor();
   expect(await button(page, 'Preview').isEnabled()).toBe(false);
   await page.getByLabel('Newest').fill('0');
   await page.getByText('ngbak retention set --keep-last 0').waitFor();
@@ -84,7 +84,7 @@ test('the retention policy is changed only after its preview, and not by a page 
   const [one, two] = [await browser.visit({ role: 'admin' }), await browser.visit({ role: 'admin' })];
   for (const visit of [one, two]) {
     await visit.open('schedules');
-    await visit.page.getByText('as cdk.json says').waitFor();
+    await visit.page.getByText('from cdk.json.').waitFor();
   }
   const save = async ({ page }: typeof one, newest: string) => {
     await page.getByLabel('Newest').fill(newest);
@@ -98,7 +98,7 @@ test('the retention policy is changed only after its preview, and not by a page 
     await button(page, 'Save').click();
   };
   await save(one, '3660');
-  await one.page.getByText('The retention policy is changed').first().waitFor();
+  await one.page.getByText('Retention policy changed').first().waitFor();
   await one.page.getByText('set by test-admin').waitFor();
 
   await save(two, '3659');
@@ -106,12 +106,12 @@ test('the retention policy is changed only after its preview, and not by a page 
   await two.page.getByText('set by test-admin').waitFor();
   expect(await two.page.getByLabel('Newest').inputValue()).toBe('3659');
 
-  await button(one.page, 'As in cdk.json').click();
+  await button(one.page, 'Reset to cdk.json').click();
   await button(one.page, 'Preview').click();
   await button(one.page, 'Save').click();
   await one.page
     .getByRole('button', { name: 'Keep fewer' })
-    .or(one.page.getByText('as cdk.json says'))
+    .or(one.page.getByText('from cdk.json.'))
     .first()
     .waitFor();
   const ask = button(one.page, 'Keep fewer');
@@ -119,7 +119,7 @@ test('the retention policy is changed only after its preview, and not by a page 
     expect(await accessibilityProblems(one.page)).toEqual([]);
     await ask.click();
   }
-  await one.page.getByText('as cdk.json says').waitFor();
+  await one.page.getByText('from cdk.json.').waitFor();
   one.assertClean();
   two.assertClean();
 });
@@ -145,13 +145,13 @@ test.each([
       if (problems.length > 0 || wide) found.push({ path, problems, wide });
     }
     // The form with every field that there is.
-    await button(page, 'Only a part of it').click();
-    await page.getByLabel('A number of days').check();
+    await button(page, 'Limit to a subset').click();
+    await page.getByLabel('For a number of days').check();
     for (const [kind, field] of [
-      ['On days of the week', 'Days'],
+      ['On selected days of the week', 'Days'],
       ['At an interval', 'Every'],
       ['Once', 'Day'],
-      ['By an expression', 'Expression'],
+      ['Custom expression', 'Expression'],
     ] as const) {
       await page.getByRole('button', { name: /^How often / }).click();
       await page.getByRole('option', { name: kind }).click();

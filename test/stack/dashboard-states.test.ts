@@ -71,11 +71,15 @@ const restoreStep = (step: string, ready: string): View => ({
 const VIEWS: Record<string, View> = {
   Home: { path: () => '', loading: 'Loading the backups', ready: 'Last 30 days' },
   Backups: { path: () => 'backups', loading: 'Loading backups', ready: 'ngbak list' },
-  'a backup': { path: () => `backup/${backupId}`, loading: 'Loading the backup', ready: 'How it is kept' },
+  'a backup': {
+    path: () => `backup/${backupId}`,
+    loading: 'Loading the backup',
+    ready: 'Retention and tags',
+  },
   'Create backup': {
     path: () => 'create-backup?target=views',
     loading: 'Loading the targets',
-    ready: 'Judged by',
+    ready: 'Based on',
   },
   'Restore: choose a backup': {
     path: () => `restore?backup=${backupId}`,
@@ -92,8 +96,8 @@ const VIEWS: Record<string, View> = {
     loading: 'Loading the restore',
     ready: 'The upload was interrupted',
   },
-  'Restore: what was found': restoreStep('report', 'Difference with views'),
-  'Restore: options': restoreStep('options', 'Try with these options'),
+  'Restore: what was found': restoreStep('report', 'Difference from views'),
+  'Restore: options': restoreStep('options', 'Inspect with these options'),
   'Restore: confirm': restoreStep('confirm', 'Restore now'),
   Jobs: { path: () => 'jobs', loading: 'Loading jobs', ready: 'Restore into views' },
   'a job': {
@@ -104,7 +108,7 @@ const VIEWS: Record<string, View> = {
   'Schedules and retention': {
     path: () => 'schedules',
     loading: 'Loading the deployment',
-    ready: 'as cdk.json says',
+    ready: 'from cdk.json.',
   },
   'a new schedule': {
     path: () => 'schedules/new',
@@ -124,7 +128,7 @@ const SAMPLED = 'Home';
 
 /** Texts that tell of nothing where in truth nothing is known. */
 const NOTHING =
-  /No backups yet|No backup matches|No jobs yet|No job matches|No schedules|None in 90 days|Not yet|Nothing runs|Nothing has failed|There is no such/;
+  /No backups yet|No matching backups|No jobs yet|No matching jobs|No schedules|None in 90 days|Not yet|No jobs are running|No failures in|not found/;
 
 describe.each(Object.entries(VIEWS))('%s', (name, { path, loading, ready }) => {
   const isReady = () => page.getByText(ready).first().waitFor();
@@ -168,7 +172,7 @@ describe.each(Object.entries(VIEWS))('%s', (name, { path, loading, ready }) => {
     await openAnew('nowhere');
     await visit.context.setOffline(true);
     await openAnew(path());
-    await page.getByText('This computer has no network').first().waitFor();
+    await page.getByText('This computer is offline').first().waitFor();
     await expectFit({ axe: name === SAMPLED });
     await visit.context.setOffline(false);
     await isReady();
@@ -177,7 +181,7 @@ describe.each(Object.entries(VIEWS))('%s', (name, { path, loading, ready }) => {
   test('asks for a key where the one it has does not count any more, and comes back', async () => {
     await apiAnswers((route) => route.fulfill(problem(401, FAULT)), { session: true });
     await openAnew(path());
-    await page.getByText('Your key does not count').waitFor();
+    await page.getByText('Invalid or expired key').waitFor();
     await expectFit({ axe: name === SAMPLED });
     await apiAnswersAsItDoes();
     await page.getByLabel('Key', { exact: true }).fill(browser.stack.apiKey('admin'));
@@ -228,9 +232,9 @@ test('a running job is cancelled from its page, by an operator who was told what
     await titleOf(tab, /^(…|\d+ %) backup of views – ngbak$/);
     const cancel = tab.getByRole('button', { name: 'Cancel job', exact: true });
     await cancel.click();
-    await tab.getByRole('dialog').getByText('The backups that exist stay.').waitFor();
+    await tab.getByRole('dialog').getByText('Existing backups are not affected.').waitFor();
     expect(await accessibilityProblems(tab)).toEqual([]);
-    await tab.getByRole('button', { name: 'Let it go on' }).click();
+    await tab.getByRole('button', { name: 'Keep running' }).click();
     await tab.getByRole('dialog').waitFor({ state: 'hidden' });
     expect((await browser.stack.waitForJob(name, () => true)).state).toBe('processing');
     await cancel.click();
@@ -253,12 +257,12 @@ test('an answer that is not from the API, such as of a gateway, is told as such'
     route.fulfill({ status: 502, contentType: 'text/html', body: '<html>Bad gateway</html>' }),
   );
   await openAnew('jobs');
-  await page.getByText('The API answered 502, and not in its own words.').waitFor();
+  await page.getByText('The API answered 502 with an unexpected body.').waitFor();
 });
 
 test.each([
-  ['settings', /\/assets\/settings-/, 'This page could not be shown', 'Keys and roles'],
-  ['', /\/assets\/charts-/, 'The charts could not be shown', 'Size of archives'],
+  ['settings', /\/assets\/settings-/, 'This page could not be displayed', 'Keys and roles'],
+  ['', /\/assets\/charts-/, 'The charts could not be displayed', 'Archive size'],
 ] as const)(
   'a part of “%s” whose code does not come is told, and there when loaded again',
   async (path, code, told, there) => {
@@ -268,7 +272,7 @@ test.each([
     await own.page.getByText(told).waitFor();
     expect(await accessibilityProblems(own.page)).toEqual([]);
     await own.page.unrouteAll({ behavior: 'ignoreErrors' });
-    await own.page.getByRole('button', { name: 'Load it again' }).click();
+    await own.page.getByRole('button', { name: 'Reload' }).click();
     await own.page.getByText(there).first().waitFor();
     await own.context.close();
   },
@@ -276,21 +280,27 @@ test.each([
 
 /** One call of several fails: what of the page is there all the same, and what it must not say then. */
 const PARTIAL: [view: string, path: () => string, failing: RegExp, there: string, untrue: RegExp][] = [
-  ['Home without its jobs', () => '', /^jobs$/, 'Last 30 days', /None in 90|Nothing (runs|has failed)/],
+  [
+    'Home without its jobs',
+    () => '',
+    /^jobs$/,
+    'Last 30 days',
+    /None in 90|No jobs are running|No failures in/,
+  ],
   ['Home without its schedules', () => '', /^schedules$/, 'Last 30 days', /scheduled backupNone/],
-  ['Home without its backups', () => '', /^overview$/, 'Running now', /There is no backup|No target/],
+  ['Home without its backups', () => '', /^overview$/, 'Running now', /There are no backups|No target/],
   [
     'a backup without its contents',
     () => `backup/${backupId}`,
     /\/contents$/,
-    'How it is kept',
+    'Retention and tags',
     /no entries/,
   ],
   [
     'Create backup without an estimate',
     () => 'create-backup?target=views',
     /^backup$/,
-    'As the retention policy says',
+    'According to the retention policy',
     /There is no backup/,
   ],
   ['the wizard without the backups', () => 'restore', /^backup$/, 'Restore into', /No backups yet/],
@@ -330,20 +340,24 @@ interface EmptyView {
   readonly wayOn?: string;
 }
 const EMPTY: EmptyView[] = [
-  { path: '', answers: NO_JOBS, told: 'Nothing runs.', wayOn: 'All jobs' },
-  { path: '', answers: NO_TARGETS, told: 'No target is configured' },
+  { path: '', answers: NO_JOBS, told: 'No jobs are running.', wayOn: 'All jobs' },
+  { path: '', answers: NO_TARGETS, told: 'No targets configured' },
   { path: 'backups', answers: NO_BACKUPS, told: 'No backups yet', wayOn: 'Create backup' },
   { path: 'restore', answers: NO_BACKUPS, told: 'No backups yet', wayOn: 'Create a backup' },
-  { path: 'create-backup?target=views', answers: NO_BACKUPS, told: 'There is no backup of this scope' },
+  {
+    path: 'create-backup?target=views',
+    answers: NO_BACKUPS,
+    told: 'There is no earlier backup of this scope',
+  },
   { path: 'jobs', answers: NO_JOBS, told: 'No jobs yet', wayOn: 'Create a backup' },
-  { path: 'jobs?state=failed', answers: NO_JOBS, told: 'No job matches', wayOn: 'Show all' },
+  { path: 'jobs?state=failed', answers: NO_JOBS, told: 'No matching jobs', wayOn: 'Show all' },
   {
     path: 'schedules',
     answers: { schedules: { schedules: [], unreadable: [] } },
     told: 'No schedules',
     wayOn: 'Create schedule',
   },
-  { path: 'settings', answers: { keys: { keys: [] } }, told: 'Nobody has a key' },
+  { path: 'settings', answers: { keys: { keys: [] } }, told: 'No API keys' },
 ];
 
 test.each(EMPTY)(
@@ -379,7 +393,7 @@ test.each(['create-backup', 'restore', 'restore?from=file', 'schedules/new', 'se
       { only: /^deployment$/ },
     );
     await openAnew(path);
-    await page.getByText('No target is configured').waitFor();
+    await page.getByText('No targets configured').waitFor();
     expect(await accessibilityProblems(page)).toEqual([]);
     visit.assertClean();
   },
@@ -417,7 +431,7 @@ async function titleOf(tab: Page, wanted: RegExp): Promise<void> {
 async function openAnew(path: string): Promise<void> {
   await visit.open('nowhere');
   await page
-    .getByText('There is no such page')
+    .getByText('Page not found')
     .or(page.getByRole('heading', { name: 'Sign in' }))
     .waitFor();
   await visit.open(path);

@@ -104,15 +104,15 @@ test('without a key that counts nobody gets in; with one they are where they wan
   await visit.open(`backup/${backupId}`);
   await page.getByLabel('Key', { exact: true }).fill('two words');
   await button(page, 'Sign in').click();
-  await page.getByText('A key is one word').waitFor();
+  await page.getByText('A key is a single word').waitFor();
   await page.getByLabel('Key', { exact: true }).fill('ngbak_wrong');
   await page.keyboard.press('Enter');
-  await page.getByText('Your key does not count').waitFor();
+  await page.getByText('Invalid or expired key').waitFor();
   await page.getByLabel('Key', { exact: true }).fill(browser.stack.apiKey('viewer'));
   await page.keyboard.press('Enter');
-  await page.getByRole('heading', { name: 'How it is kept' }).waitFor();
+  await page.getByRole('heading', { name: 'Retention and tags' }).waitFor();
   await page.reload();
-  await page.getByRole('heading', { name: 'How it is kept' }).waitFor();
+  await page.getByRole('heading', { name: 'Retention and tags' }).waitFor();
   await button(page, 'Signed in as test-viewer, viewer').click();
   await page.getByRole('menuitem', { name: 'Sign out' }).click();
   await page.getByLabel('Key', { exact: true }).waitFor();
@@ -129,11 +129,11 @@ test('Home answers for each target whether it could be brought back, and shows t
   await target('views').getByText('Yes', { exact: true }).waitFor();
   await target(PAST_TARGET).getByText('One backup is damaged', { exact: false }).waitFor();
   // No backup of it ever succeeds.
-  await target('missing').getByText('There is no backup of it.').waitFor();
+  await target('missing').getByText('There are no backups of this target.').waitFor();
   const days = page.getByRole('list', { name: 'Backups of the last 30 days' }).getByRole('listitem');
   expect(await days.count()).toBe(30);
   expect(await days.nth(25).textContent()).toContain('1 damaged');
-  await page.getByRole('heading', { name: 'Size of archives' }).waitFor();
+  await page.getByRole('heading', { name: 'Archive size' }).waitFor();
   visit.assertClean();
 });
 
@@ -170,7 +170,7 @@ test('the list goes through its pages by cursor, sorts, filters, and keeps all o
   await visit.open(`backups?target=${PAST_TARGET}&tag=weekly`);
   await page.getByRole('heading', { name: 'Backups (7)' }).waitFor();
   await visit.open('backups?target=nobody');
-  await page.getByText('No backup matches').waitFor();
+  await page.getByText('No matching backups').waitFor();
   visit.assertClean();
 });
 
@@ -232,11 +232,11 @@ test('columns that the user chose are there the next time', async () => {
   const visit = await browser.visit({ role: 'viewer' });
   const { page } = visit;
   await visit.open(`backups?target=${PAST_TARGET}`);
-  const header = page.getByRole('columnheader', { name: 'Id', exact: true });
+  const header = page.getByRole('columnheader', { name: 'ID', exact: true });
   await page.getByRole('columnheader', { name: 'Size' }).waitFor();
   expect(await header.count()).toBe(0);
   await button(page, 'Preferences').click();
-  await page.getByRole('checkbox', { name: 'Id', exact: true }).check();
+  await page.getByRole('checkbox', { name: 'ID', exact: true }).check();
   await button(page, 'Confirm').click();
   await header.waitFor();
   await page.reload();
@@ -274,10 +274,10 @@ test('tags, note and retention are changed where they stand', async () => {
   await save();
   await page.getByText('<img src=x onerror=alert(1)>').waitFor();
   await button(page, 'Change: Retention').click();
-  await button(page, 'Retention By the policy').click();
-  await page.getByRole('option', { name: 'For so many days' }).click();
+  await button(page, 'Retention By policy').click();
+  await page.getByRole('option', { name: 'For a number of days' }).click();
   await page.getByRole('spinbutton', { name: 'Days' }).fill('0');
-  await page.getByText('of at least 1').waitFor();
+  await page.getByText('(at least 1)').waitFor();
   await page.getByRole('spinbutton', { name: 'Days' }).fill('12');
   await save();
   await page.getByText('12 days').waitFor();
@@ -318,7 +318,7 @@ test('a checksum and a command are copied whole; the manifest is shown', async (
   await button(page, 'Copy the checksum').click();
   expect(await page.evaluate('navigator.clipboard.readText()')).toBe(archive.checksum);
   await button(page, 'In a terminal').click();
-  await button(page, 'Copy the command: Verify it').click();
+  await button(page, 'Copy the command: Verify').click();
   expect(await page.evaluate('navigator.clipboard.readText()')).toBe(`ngbak verify ${backupId}`);
   await button(page, 'Manifest').click();
   await page.getByText('"format_version": "1.0"').waitFor();
@@ -330,7 +330,7 @@ test('a verification reads every byte; of an archive that is gone it says so', a
   const { page } = visit;
   await visit.open(`backup/${backupId}`);
   await button(page, 'Verify').click();
-  await page.getByText('The backup is as it was written').waitFor();
+  await page.getByText('Backup verified').waitFor();
   // A record of the past has no archive.
   await visit.open(`backup/${past[0]}`);
   await button(page, 'Verify').click();
@@ -352,15 +352,15 @@ test('a backup is deleted by an admin who types its target’s name, and by nobo
   await button(page, 'Delete').click();
   const dialog = page.getByRole('dialog');
   expect(await accessibilityProblems(page)).toEqual([]);
-  await dialog.getByLabel('Type the name of its target').fill('view');
+  await dialog.getByLabel('Type the name of the target').fill('view');
   expect(await dialog.getByRole('button', { name: 'Delete' }).isDisabled()).toBe(true);
-  await dialog.getByLabel('Type the name of its target').fill('views');
+  await dialog.getByLabel('Type the name of the target').fill('views');
   await page.keyboard.press('Enter');
-  await page.getByText('The backup is deleted').waitFor();
+  await page.getByText('Backup deleted').waitFor();
   await page.waitForURL(/#\/backups$/);
   expect(await browser.stack.keys(`backups/${id}`)).toEqual([]);
   await visit.open(`backup/${id}`);
-  await page.getByText('There is no such backup').waitFor();
+  await page.getByText('Backup not found').waitFor();
   visit.assertClean();
 });
 
@@ -379,7 +379,7 @@ test('Settings shows health, what can’t be done and why, and no secret; keys a
 
   const viewer = await browser.visit({ role: 'viewer' });
   await viewer.open('settings');
-  await viewer.page.getByText('This needs the role admin; your key has the role viewer.').waitFor();
+  await viewer.page.getByText('This requires the role admin; your key has the role viewer.').waitFor();
   viewer.assertClean();
 });
 
@@ -390,10 +390,10 @@ test('offline, the page keeps what it shows, says so, and goes on by itself', as
   await page.getByText('Backup workflow').waitFor();
   await context.setOffline(true);
   await button(page, 'Check again').click();
-  await page.getByText('This computer has no network', { exact: false }).waitFor();
+  await page.getByText('This computer is offline', { exact: false }).waitFor();
   await page.getByText('Backup workflow').waitFor();
   await context.setOffline(false);
-  await page.getByText('This computer has no network', { exact: false }).waitFor({ state: 'detached' });
+  await page.getByText('This computer is offline', { exact: false }).waitFor({ state: 'detached' });
 });
 
 describe.each([
@@ -411,7 +411,7 @@ describe.each([
     const visit = await browser.visit({ role: 'admin', mode, narrow });
     await visit.open(path === 'backup' ? `backup/${backupId}` : path);
     if (heading) await visit.page.getByRole('heading', { name: heading }).waitFor();
-    else await visit.page.getByText('There is no such page').waitFor();
+    else await visit.page.getByText('Page not found').waitFor();
     await visit.page.waitForLoadState('networkidle');
     expect(await accessibilityProblems(visit.page)).toEqual([]);
     expect(await overflows(visit.page)).toBe(false);
@@ -440,7 +440,7 @@ test('the keyboard alone is enough: sign in, open the newest backup, change its 
   await page.getByRole('heading', { name: 'Backups (' }).waitFor();
   await tabTo(page, (html) => html.includes('#/backup/'));
   await page.keyboard.press('Enter');
-  await page.getByRole('heading', { name: 'How it is kept' }).waitFor();
+  await page.getByRole('heading', { name: 'Retention and tags' }).waitFor();
   await tabTo(page, (html) => html.includes('Change: Note'));
   await page.keyboard.press('Enter');
   await page.keyboard.press('ControlOrMeta+A');

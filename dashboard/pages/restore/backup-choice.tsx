@@ -92,12 +92,12 @@ export function BackupChoice({
         columnDefinitions={[
           {
             id: 'time',
-            header: 'Made',
+            header: 'Created',
             minWidth: 180,
             isRowHeader: true,
             cell: ({ created_at }) => <Time value={created_at} />,
           },
-          { id: 'target', header: 'Of', cell: ({ target }) => <bdi>{target}</bdi> },
+          { id: 'target', header: 'Target', cell: ({ target }) => <bdi>{target}</bdi> },
           {
             id: 'scope',
             header: 'Stores',
@@ -123,7 +123,7 @@ export function BackupChoice({
               title="No backups yet"
               action={<Button href={href(['create-backup'])}>Create a backup</Button>}
             >
-              A file from another place can be restored all the same.
+              You can still restore from a file.
             </Empty>
           )
         }

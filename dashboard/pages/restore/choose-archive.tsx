@@ -56,7 +56,7 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
         navigate(href(['restore', job_id]), { replace: true });
       }
     } catch (error) {
-      fail('The restore could not begin', error);
+      fail('The restore could not be started', error);
       setBusy(false);
     }
   };
@@ -73,7 +73,7 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
         {({ targets }) => {
           if (targets.length === 0) return <NoTargets />;
           const only = targets.length === 1 ? targets[0]?.name : undefined;
-          const asBackedUp = { value: '', label: 'The target that was backed up' };
+          const asBackedUp = { value: '', label: 'The target of the backup' };
           const options = [
             ...(fromFile ? [] : [asBackedUp]),
             ...targets.map(({ name, profile }) => ({
@@ -88,16 +88,20 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
           return (
             <SpaceBetween size="l">
               <Tiles
-                ariaLabel="Where the archive is"
+                ariaLabel="Archive source"
                 value={fromFile ? 'file' : 'backup'}
                 onChange={({ detail }) => go({ from: detail.value === 'file' ? 'file' : undefined })}
                 items={[
                   {
                     value: 'backup',
-                    label: 'A backup of this deployment',
-                    description: 'From the list of backups',
+                    label: 'Catalog',
+                    description: 'A backup of this deployment',
                   },
-                  { value: 'file', label: 'A file on this computer', description: 'Uploaded straight to S3' },
+                  {
+                    value: 'file',
+                    label: 'File',
+                    description: 'An archive on this computer, uploaded directly to S3',
+                  },
                 ]}
               />
               {fromFile ? (
@@ -110,7 +114,7 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
               <Container header={<Header variant="h2">Destination</Header>}>
                 <FormField
                   label="Restore into"
-                  description="Destinations are configured by an administrator; a request never names an address."
+                  description="Targets are configured by an administrator. A request can’t name a server."
                 >
                   <Select
                     selectedOption={options.find(({ value }) => value === chosen) ?? null}
@@ -124,7 +128,7 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
                 <Button
                   variant="primary"
                   loading={busy}
-                  loadingText="Beginning"
+                  loadingText="Starting"
                   {...blocked(reason)}
                   onClick={() => begin(chosen || undefined)}
                 >

@@ -34,7 +34,7 @@ export function Confirm({
   const [tried, setTried] = useState(false);
   const [busy, setBusy] = useState<'confirm' | 'reject'>();
   const matches = phrase === job.target;
-  const impossible = inspection.problems.length > 0 ? 'The problems above stand against it.' : undefined;
+  const impossible = inspection.problems.length > 0 ? 'The problems above prevent this restore.' : undefined;
   const why = refusal('operator') ?? impossible;
   const answer = async (what: 'confirm' | 'reject') => {
     setBusy(what);
@@ -67,18 +67,18 @@ export function Confirm({
     >
       <SpaceBetween size="l">
         <Findings inspection={inspection} options={options} />
-        <Container header={<Header variant="h2">What is going to happen</Header>}>
+        <Container header={<Header variant="h2">What will happen</Header>}>
           <ol>
             {(options.safety_backup
               ? [
-                  `What ${job.target} holds now is saved, for 14 days. If anything fails after that, it is put back by itself.`,
+                  `${job.target} is backed up first; this safety backup is kept for 14 days. If a later step fails, the target is rolled back automatically.`,
                 ]
               : []
             )
               .concat(
                 options.mode === 'replace'
-                  ? `Emptied and loaded from the archive: ${inspection.stores.map(({ store }) => storeName(store).toLowerCase()).join(', ')}.`
-                  : `Added from the archive to what is there: ${inspection.stores.map(({ store }) => storeName(store).toLowerCase()).join(', ')}.`,
+                  ? `Cleared, then loaded from the archive: ${inspection.stores.map(({ store }) => storeName(store).toLowerCase()).join(', ')}.`
+                  : `Merged from the archive: ${inspection.stores.map(({ store }) => storeName(store).toLowerCase()).join(', ')}.`,
                 'Every record is read back and compared with the archive.',
               )
               .map((text) => (
@@ -90,7 +90,7 @@ export function Confirm({
         </Container>
         {!options.safety_backup && (
           <Alert type="warning">
-            Without a safety backup there is no way back once the restore has begun.
+            Without a safety backup, a restore can’t be rolled back once it has started to write.
           </Alert>
         )}
         <FormField
@@ -99,7 +99,7 @@ export function Confirm({
               Type the name of the target, <bdi>{job.target}</bdi>
             </>
           }
-          errorText={tried && !matches ? 'That is not its name.' : undefined}
+          errorText={tried && !matches ? 'The name does not match the target.' : undefined}
         >
           <Input
             value={phrase}

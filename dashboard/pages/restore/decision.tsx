@@ -21,7 +21,9 @@ export function Decision({
 }) {
   const { inspection, options } = job;
   if (!inspection || !options) {
-    return <Problem error={asApiError(new Error('The job waits for an answer but has no inspection.'))} />;
+    return (
+      <Problem error={asApiError(new Error('The job is waiting for confirmation, but has no inspection.'))} />
+    );
   }
   const go = (page: string) => navigate(href(['restore', job.job_id, page]));
   return (
@@ -32,7 +34,7 @@ export function Decision({
       tabs={[
         {
           id: 'report',
-          label: 'What was found',
+          label: 'Findings',
           content: <Report inspection={inspection} options={options} onNext={() => go('confirm')} />,
         },
         {

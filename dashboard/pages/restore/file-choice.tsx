@@ -25,7 +25,7 @@ export function FileChoice({
   return (
     <FormField
       label="Archive"
-      description="A .ngbak file. It goes straight to S3, in parts, and can be paused."
+      description="A .ngbak file. It is uploaded directly to S3, and the upload can be paused."
     >
       <FileUpload
         value={shown ? [shown] : []}

@@ -51,13 +51,13 @@ export function findings(inspection: Inspection, options: Chosen, now: number = 
     .concat(
       options.safety_backup
         ? []
-        : [warning(`${target} is not saved first: a restore that fails can’t be undone.`)],
+        : [warning(`${target} is not backed up first: a failed restore can’t be rolled back.`)],
       options.mode === 'replace' ? losses(inspection).map(warning) : [],
       options.mode === 'merge' && options.on_conflict === 'overwrite'
-        ? [warning('Records that exist in both with other content are overwritten by those of the archive.')]
+        ? [warning('Records that exist in both with different content are overwritten from the archive.')]
         : [],
       archive.origin !== undefined && archive.origin !== target
-        ? [warning(`The archive was made of ${archive.origin}, not of ${target}.`)]
+        ? [warning(`The archive was created from ${archive.origin}, not from ${target}.`)]
         : [],
       inspection.warnings.map(warning),
       stores.flatMap(({ store, warnings }) => warnings.map((text) => warning(`${store}: ${text}`))),
@@ -65,14 +65,14 @@ export function findings(inspection: Inspection, options: Chosen, now: number = 
       options.mode === 'replace'
         ? [
             info(
-              `What ${target} holds now is replaced by its state of ${ago(archive.created_at, now)}: what was written since then is not in it.`,
+              `${target} is replaced by the state of ${ago(archive.created_at, now)}. Data written since then is lost.`,
             ),
           ]
         : [],
       archive.normalized
-        ? [info('The archive was packed by another tool; it was rewritten first, which changed no content.')]
+        ? [info('The archive was packed by another tool. It was repacked first; the content is unchanged.')]
         : [],
-      archive.lacks.map((text) => info(`The archive does not say: ${text}`)),
+      archive.lacks.map((text) => info(`The archive does not record: ${text}`)),
     );
 }
 
@@ -83,7 +83,7 @@ function losses(inspection: Inspection): string[] {
     .sort((a, b) => (b.target - b.archive) / b.target - (a.target - a.archive) / a.target)
     .map(({ store, name, archive, target }) =>
       archive === 0
-        ? `${store} ${name}: all ${count(target)} that are there now go; the archive has none.`
+        ? `${store} ${name}: all ${count(target)} are deleted; the archive has none.`
         : `${store} ${name}: ${count(target)} now, ${count(archive)} afterwards: ${count(target - archive)} fewer.`,
     );
 }

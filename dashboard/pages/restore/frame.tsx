@@ -32,7 +32,8 @@ export function WizardFrame({
     const last = name === 'Result';
     const status: StepsProps.Status =
       i < at ? 'success' : i > at ? 'pending' : failed ? 'error' : last ? 'success' : 'in-progress';
-    const label = i < at ? 'Done' : i > at ? 'To come' : failed ? 'Failed' : last ? 'Done' : 'Now';
+    const label =
+      i < at ? 'Done' : i > at ? 'Not started' : failed ? 'Failed' : last ? 'Done' : 'In progress';
     return { status, statusIconAriaLabel: label, header: name };
   });
   return (
@@ -40,7 +41,7 @@ export function WizardFrame({
       <Header
         variant="h1"
         actions={actions}
-        description="Nothing is written before you type the target’s name."
+        description="Nothing is written until you confirm with the name of the target."
       >
         {title}
       </Header>

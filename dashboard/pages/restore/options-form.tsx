@@ -24,7 +24,7 @@ import { useSession } from '../../session.tsx';
 import { linesOf, namesIn, pairs, withoutEmpty, words } from './chosen-options.ts';
 
 type Store = 'graph' | 'vectors' | 'kv';
-const MISTYPED = 'Each line has a name, “=” and a name.';
+const MISTYPED = 'Each line must have the form name = name.';
 const DANGLING: readonly {
   value: string;
   option: RestoreOptions['dangling'];
@@ -34,16 +34,16 @@ const DANGLING: readonly {
   {
     value: '',
     option: undefined,
-    label: 'As usual',
-    description: 'Attached; dropped where the label is renamed',
+    label: 'Default',
+    description: 'Attach; drop if the label is renamed',
   },
-  { value: 'stitch', option: 'stitch', label: 'Attach', description: 'Where the other end is there' },
-  { value: 'prune', option: 'prune', label: 'Drop', description: 'And count them' },
+  { value: 'stitch', option: 'stitch', label: 'Attach', description: 'If the other node exists' },
+  { value: 'prune', option: 'prune', label: 'Drop', description: 'And report how many' },
   {
     value: 'defer',
     option: 'defer',
     label: 'Keep for later',
-    description: 'Attach what can be, keep the others',
+    description: 'Attach those that can be attached, keep the rest',
   },
 ];
 const STORES: readonly Store[] = ['graph', 'vectors', 'kv'];
@@ -108,7 +108,7 @@ export function OptionsForm({
   const changed = sorted(chosen) !== sorted(before);
   const why =
     refusal('operator') ??
-    (mistyped ? 'Correct the lines that are marked.' : changed ? undefined : 'Nothing is changed.');
+    (mistyped ? 'Correct the marked lines.' : changed ? undefined : 'No options have changed.');
   const inspect = async () => {
     setBusy(true);
     try {
@@ -127,7 +127,7 @@ export function OptionsForm({
   };
   return (
     <SpaceBetween size="l">
-      <Container header={<Header variant="h2">How</Header>}>
+      <Container header={<Header variant="h2">Mode</Header>}>
         <SpaceBetween size="l">
           <FormField label="Mode" stretch>
             <Tiles
@@ -138,49 +138,52 @@ export function OptionsForm({
                   value: 'replace',
                   label: 'Replace',
                   description:
-                    'The target’s scope is emptied first: afterwards it holds the archive and nothing else.',
+                    'Clear the scope of the target first. Afterwards, it contains exactly the archive.',
                 },
                 {
                   value: 'merge',
                   label: 'Merge',
-                  description: 'What is there stays; the archive is added to it.',
+                  description: 'Keep existing records and add those of the archive.',
                 },
               ]}
             />
           </FormField>
           {mode === 'merge' && (
-            <FormField label="Where a record exists in both, with other content">
+            <FormField label="If a record exists in both with different content">
               <RadioGroup
                 value={onConflict}
                 onChange={({ detail }) => setOnConflict(detail.value as RestoreOptions['on_conflict'])}
                 items={[
-                  { value: 'fail', label: 'Fail', description: 'The restore ends, and is rolled back.' },
-                  { value: 'keep', label: 'Keep what is there' },
-                  { value: 'overwrite', label: 'Overwrite with the archive’s' },
+                  { value: 'fail', label: 'Fail', description: 'The restore fails and is rolled back.' },
+                  { value: 'keep', label: 'Keep the existing record' },
+                  { value: 'overwrite', label: 'Overwrite it from the archive' },
                 ]}
               />
             </FormField>
           )}
-          <FormField label="Way back">
+          <FormField label="Safety backup">
             <Checkbox checked={safety} onChange={({ detail }) => setSafety(detail.checked)}>
-              Save the target first
+              Back up the target first
             </Checkbox>
           </FormField>
           {mode === 'replace' && (
             <Checkbox checked={allowEmpty} onChange={({ detail }) => setAllowEmpty(detail.checked)}>
-              Allow stores to become empty, where the archive has no records of them
+              Allow clearing stores that have no records in the archive
             </Checkbox>
           )}
           {!safety && (
             <Alert type="warning">
-              Without a safety backup, a restore that fails leaves the target as it is then.
+              Without a safety backup, a failed restore leaves the target in an incomplete state.
             </Alert>
           )}
         </SpaceBetween>
       </Container>
-      <Container header={<Header variant="h2">What</Header>}>
+      <Container header={<Header variant="h2">Scope</Header>}>
         <SpaceBetween size="l">
-          <FormField label="Stores" description="None chosen: all that archive and target have in common.">
+          <FormField
+            label="Stores"
+            description="Default: all stores that the archive and the target have in common."
+          >
             <Multiselect
               selectedOptions={stores.map((store) => ({ value: store, label: storeName(store) }))}
               options={STORES.map((store) => ({ value: store, label: storeName(store) }))}
@@ -192,44 +195,44 @@ export function OptionsForm({
               }
             />
           </FormField>
-          <ExpandableSection headerText="Only a part" defaultExpanded={only !== undefined}>
+          <ExpandableSection headerText="Limit to a subset" defaultExpanded={only !== undefined}>
             <SpaceBetween size="m">
               <FormField
-                label="Collections of vectors"
-                description="None chosen: all, unless another part is named."
+                label="Vector collections"
+                description="Default: all, unless another subset is given."
               >
                 <Multiselect
                   selectedOptions={collections.map(option)}
                   options={known.collections.map(option)}
                   placeholder="All"
-                  empty="The archive tells no collections."
+                  empty="The archive lists no collections."
                   onChange={({ detail }) =>
                     setCollections(detail.selectedOptions.map(({ value = '' }) => value))
                   }
                 />
               </FormField>
-              <FormField label="Namespaces of key-value data">
+              <FormField label="Key-value namespaces">
                 <Multiselect
                   selectedOptions={namespaces.map(option)}
                   options={known.namespaces.map(option)}
                   placeholder="All"
-                  empty="The archive tells no namespaces."
+                  empty="The archive lists no namespaces."
                   onChange={({ detail }) =>
                     setNamespaces(detail.selectedOptions.map(({ value = '' }) => value))
                   }
                 />
               </FormField>
-              <FormField label="Keys that begin with" description="Several are separated by commas.">
+              <FormField label="Key prefixes" description="Separate several with commas.">
                 <Input value={prefixes} onChange={({ detail }) => setPrefixes(detail.value)} />
               </FormField>
-              <FormField label="Nodes with the label">
+              <FormField label="Node label">
                 <Input value={label} onChange={({ detail }) => setLabel(detail.value)} />
               </FormField>
             </SpaceBetween>
           </ExpandableSection>
           <FormField
-            label="Relationships that lead out of the archive"
-            description="Their other end is no part of it: it may be in the target, or not."
+            label="Dangling relationships"
+            description="One of their nodes is not in the archive. It may exist in the target."
           >
             <Select
               selectedOption={DANGLING.find(({ value }) => value === (dangling ?? '')) ?? null}
@@ -239,25 +242,22 @@ export function OptionsForm({
               }
             />
           </FormField>
-          <FormField label="Labels of origin">
+          <FormField label="Origin">
             <Checkbox checked={labelOrigin} onChange={({ detail }) => setLabelOrigin(detail.checked)}>
-              Write onto nodes and points which backup they come from
+              Label nodes and points with the backup they come from
             </Checkbox>
           </FormField>
-          <ExpandableSection
-            headerText="Other names at the destination"
-            defaultExpanded={rename !== undefined}
-          >
+          <ExpandableSection headerText="Rename" defaultExpanded={rename !== undefined}>
             <SpaceBetween size="m">
-              <FormField label="Label of the nodes" description="Empty: as the target is configured.">
+              <FormField label="New node label" description="Default: as configured for the target.">
                 <Input value={toLabel} onChange={({ detail }) => setToLabel(detail.value)} />
               </FormField>
-              <FormField label="Beginning of the keys" description="Empty: as the target is configured.">
+              <FormField label="New key prefix" description="Default: as configured for the target.">
                 <Input value={toPrefix} onChange={({ detail }) => setToPrefix(detail.value)} />
               </FormField>
               <FormField
-                label="Collections"
-                description="One on each line: its name in the archive = its name afterwards."
+                label="New collection names"
+                description="One per line: old name = new name."
                 errorText={renamed.collections === undefined ? MISTYPED : undefined}
               >
                 <Textarea
@@ -267,8 +267,8 @@ export function OptionsForm({
                 />
               </FormField>
               <FormField
-                label="Parameters of the profile"
-                description="Such as namespace = copy: everything that they name follows."
+                label="Profile parameters"
+                description="For example, namespace = copy. All names derived from the parameters change."
                 errorText={renamed.parameters === undefined ? MISTYPED : undefined}
               >
                 <Textarea
@@ -283,11 +283,11 @@ export function OptionsForm({
       </Container>
       <Box float="right">
         <Button variant="primary" loading={busy} {...blocked(why)} onClick={inspect}>
-          Try with these options
+          Inspect with these options
         </Button>
       </Box>
       <Box color="text-body-secondary">
-        A dry run: archive and target are compared again with these options. Nothing is written.
+        The archive and the target are compared again with these options. Nothing is written.
       </Box>
     </SpaceBetween>
   );

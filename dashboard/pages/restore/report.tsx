@@ -37,10 +37,13 @@ export function Report({
           columns={3}
           items={[
             { label: 'Backup', value: <bdi className="anywhere">{archive.backup_id}</bdi> },
-            { label: 'Made', value: <Time value={archive.created_at} /> },
-            { label: 'Made of', value: <bdi>{archive.origin ?? 'not told'}</bdi> },
+            { label: 'Created', value: <Time value={archive.created_at} /> },
+            { label: 'Source target', value: <bdi>{archive.origin ?? 'unknown'}</bdi> },
             { label: 'Size', value: `${bytes(archive.bytes)}, ${count(archive.entries)} entries` },
-            { label: 'Checked', value: <StatusIndicator type="success">Every byte</StatusIndicator> },
+            {
+              label: 'Integrity',
+              value: <StatusIndicator type="success">All bytes verified</StatusIndicator>,
+            },
             { label: 'Checksum', value: <code>{archive.checksum}</code> },
           ]}
         />
@@ -53,7 +56,7 @@ export function Report({
             variant="h2"
             description={`Inspected: ${stores.map(({ kind, version }) => `${kind} ${version}`).join(', ')}`}
           >
-            Difference with <bdi>{target}</bdi>
+            Difference from <bdi>{target}</bdi>
           </Header>
         }
         items={differences(inspection)}
@@ -61,19 +64,19 @@ export function Report({
         columnDefinitions={[
           {
             id: 'what',
-            header: 'What',
+            header: 'Item',
             isRowHeader: true,
             cell: ({ store, name }) => <Tally store={store} name={name} />,
           },
-          { id: 'archive', header: 'In the archive', cell: (row) => count(row.archive) },
+          { id: 'archive', header: 'In archive', cell: (row) => count(row.archive) },
           {
             id: 'target',
-            header: ended ? 'In the target before' : 'In the target now',
+            header: ended ? 'In target before' : 'In target now',
             cell: (row) => count(row.target),
           },
           { id: 'change', header: 'Difference', cell: changeText },
         ]}
-        empty={<Box>Archive and target hold nothing that is counted.</Box>}
+        empty={<Box>The archive and the target are empty.</Box>}
       />
       {onNext && (
         <Box float="right">
@@ -88,13 +91,13 @@ export function Report({
 
 function changeText({ archive, target }: Difference): string {
   const change = archive - target;
-  return change === 0 ? 'same number' : `${change > 0 ? '+' : '−'}${count(Math.abs(change))}`;
+  return change === 0 ? 'none' : `${change > 0 ? '+' : '−'}${count(Math.abs(change))}`;
 }
 
 const SIGNS: Record<Finding['severity'], Pick<IconProps, 'name' | 'variant' | 'ariaLabel'>> = {
   error: { name: 'status-negative', variant: 'error', ariaLabel: 'Error' },
   warning: { name: 'status-warning', variant: 'warning', ariaLabel: 'Warning' },
-  info: { name: 'status-info', variant: 'subtle', ariaLabel: 'Good to know' },
+  info: { name: 'status-info', variant: 'subtle', ariaLabel: 'Information' },
 };
 
 /** What should be known before the restore, the worst first. */
@@ -105,10 +108,10 @@ export function Findings({ inspection, options }: { inspection: Inspection; opti
   const type = bad > 0 ? 'error' : warnings > 0 ? 'warning' : 'success';
   const header =
     bad > 0
-      ? 'This archive can’t be restored like this'
+      ? 'This archive can’t be restored with these options'
       : warnings > 0
-        ? `It can be restored; know ${warnings === 1 ? 'this' : `these ${warnings} things`} before`
-        : 'It can be restored';
+        ? `This archive can be restored. ${warnings === 1 ? 'Review the warning' : `Review the ${warnings} warnings`} first`
+        : 'This archive can be restored';
   return (
     <Alert type={type} header={header}>
       <ul className="plain">

@@ -43,7 +43,7 @@ export function RestoreJob({ jobId, step }: { jobId: string; step: string | unde
           <Standing job={job} step={step} reload={loaded.reload} />
         ) : (
           <Titled title="This job is a backup">
-            <Link href={href(['job', job.job_id])}>Look at it there</Link>
+            <Link href={href(['job', job.job_id])}>Open the job</Link>
           </Titled>
         )
       }
@@ -110,8 +110,8 @@ function StageView({
             variant="h2"
             description={
               stage === 'inspection'
-                ? 'Every byte of the archive is read, and the target is looked at. Nothing is written.'
-                : 'The target is saved first, then emptied and loaded, then every record is read back and compared.'
+                ? 'The archive is fully verified and compared with the target. Nothing is written.'
+                : 'The target is backed up and then loaded. After that, every record is read back and compared.'
             }
           >
             {stage === 'inspection' ? 'Inspection' : 'Restore'}
@@ -122,7 +122,7 @@ function StageView({
       </Container>
       {stage === 'restore' && job.options?.safety_backup && (
         <Box>
-          Saved first by the job <Link href={href(['job', `safety_${job.job_id}`])}>safety_{job.job_id}</Link>
+          Safety backup job: <Link href={href(['job', `safety_${job.job_id}`])}>safety_{job.job_id}</Link>
         </Box>
       )}
       <JobLog job={job} />
@@ -139,7 +139,7 @@ function Result({ job }: { job: JobView }) {
       </Container>
       {job.inspection && job.options && <Report inspection={job.inspection} options={job.options} ended />}
       <JobLog job={job} />
-      <Button href={href(['restore'])}>Restore something else</Button>
+      <Button href={href(['restore'])}>New restore</Button>
     </SpaceBetween>
   );
 }

@@ -39,11 +39,11 @@ export function UploadStep({ job, reload }: { job: JobView; reload: () => void }
 }
 
 const TEXTS: Record<UploadPhase, string> = {
-  checking: 'Comparing with what S3 has',
+  checking: 'Comparing with the uploaded parts',
   uploading: 'Uploading',
   waiting: 'Waiting for the network',
   paused: 'Paused',
-  completing: 'Putting the parts together',
+  completing: 'Completing the upload',
   completed: 'Uploaded',
   cancelling: 'Cancelling',
   cancelled: 'Cancelled',
@@ -106,8 +106,7 @@ function Uploading({
         {(going || phase === 'paused') && <Button onClick={cancel}>Cancel upload</Button>}
       </SpaceBetween>
       <Box color="text-body-secondary">
-        You may go to other pages meanwhile; only this tab has to stay open. When all of it is there, it is
-        inspected.
+        You can open other pages, but keep this tab open. The inspection starts when the upload is complete.
       </Box>
     </SpaceBetween>
   );
@@ -156,7 +155,7 @@ function Interrupted({
         const atLeast = status.next_after === undefined ? '' : 'at least ';
         const wrong =
           file && file.size !== status.bytes
-            ? `The upload began with a file of ${status.bytes} bytes; this one has ${file.size}. Choose that file, or cancel the upload and begin again.`
+            ? `The upload was started with a file of ${status.bytes} bytes; this one has ${file.size}. Choose that file, or cancel the upload and start again.`
             : undefined;
         const why = refusal('operator') ?? (file ? wrong : 'Choose the file first.');
         return (
@@ -167,13 +166,13 @@ function Interrupted({
               additionalInfo={`S3 has ${atLeast}${bytes(there)} of ${bytes(status.bytes)}`}
             />
             {elsewhere ? (
-              <Alert type="info" header="Another tab uploads this file">
-                It can be paused and cancelled there.
+              <Alert type="info" header="Another tab is uploading this file">
+                Pause or cancel it there.
               </Alert>
             ) : (
               <>
                 <Alert type="info" header="The upload was interrupted">
-                  Choose the same file again: what S3 has of it is compared with it, and only the rest is
+                  Choose the same file again. The uploaded parts are compared with it, and only the rest is
                   sent.
                 </Alert>
                 <FileChoice file={file} onChoose={setFile} />

@@ -28,7 +28,7 @@ export function RetentionDecisions({ pruned, counts }: { pruned: Pruned; counts:
       <StatusIndicator type={dropped === 0 ? 'success' : 'info'}>
         {dropped === 0
           ? `All ${count(backups.length)} backups are kept.`
-          : `${count(dropped)} of ${count(backups.length)} backups ${counts ? 'go with the next run' : 'would go'}: ${bytes(bytes_freed)}.`}
+          : `${count(dropped)} of ${count(backups.length)} backups ${counts ? 'will be deleted by the next run' : 'would be deleted'} (${bytes(bytes_freed)}).`}
       </StatusIndicator>
       {unreadable.length > 0 && (
         <Alert type="warning">
@@ -46,14 +46,14 @@ export function RetentionDecisions({ pruned, counts }: { pruned: Pruned; counts:
             counter={`(${count(rows.length)})`}
             actions={
               <SegmentedControl
-                label="Which backups"
+                label="Backups to show"
                 selectedId={show}
                 onChange={({ detail }) => {
                   setShow(detail.selectedId === 'keep' ? 'keep' : 'drop');
                   setPage(1);
                 }}
                 options={[
-                  { id: 'drop', text: 'Dropped' },
+                  { id: 'drop', text: 'Deleted' },
                   { id: 'keep', text: 'Kept' },
                 ]}
               />
@@ -84,14 +84,14 @@ export function RetentionDecisions({ pruned, counts }: { pruned: Pruned; counts:
               </Link>
             ),
           },
-          { id: 'target', header: 'Of', cell: ({ target }) => <bdi>{target}</bdi> },
+          { id: 'target', header: 'Target', cell: ({ target }) => <bdi>{target}</bdi> },
           { id: 'size', header: 'Size', minWidth: 90, cell: (row) => bytes(row.bytes) },
-          { id: 'why', header: 'Why', minWidth: 190, cell: ({ reasons }) => reasons.join('; ') },
+          { id: 'why', header: 'Reasons', minWidth: 190, cell: ({ reasons }) => reasons.join('; ') },
         ]}
         empty={
-          <Empty title={show === 'drop' ? 'Nothing is dropped' : 'Nothing is kept'}>
+          <Empty title={show === 'drop' ? 'No backups are deleted' : 'No backups are kept'}>
             <Box color="inherit">
-              {show === 'drop' ? 'Every backup has a rule that keeps it.' : 'There are no backups.'}
+              {show === 'drop' ? 'Every backup is kept by a rule.' : 'There are no backups.'}
             </Box>
           </Empty>
         }

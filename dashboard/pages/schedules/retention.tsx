@@ -67,9 +67,9 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
   const why =
     refusal('admin') ??
     (same(policy) && !(toDeployed && source === 'set')
-      ? 'This is the policy that counts.'
+      ? 'This is the current policy.'
       : previewed === undefined
-        ? 'Preview these numbers first.'
+        ? 'Preview the change first.'
         : undefined);
 
   const preview = async () => {
@@ -90,7 +90,7 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
       replace(
         toDeployed ? await api.resetRetention(version) : await api.setRetention({ policy: wanted, version }),
       );
-      notify({ type: 'success', header: 'The retention policy is changed' });
+      notify({ type: 'success', header: 'Retention policy changed' });
     } catch (error) {
       fail('The retention policy could not be changed', error);
       // Somebody else may have changed it; what was typed stays.
@@ -112,7 +112,7 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
           header={
             <Header
               variant="h2"
-              description="How many backups of each target are kept; what no rule keeps is deleted after the next backup, or within a day."
+              description="How many backups of each target are kept. Backups that no rule keeps are deleted after the next backup, or within a day."
             >
               Retention
             </Header>
@@ -131,14 +131,14 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
         >
           <SpaceBetween size="m">
             <Box>
-              Now {policyText(policy)},{' '}
+              Current: {policyText(policy)},{' '}
               {source === 'set' && setting?.changed_at !== undefined ? (
                 <>
                   set by <bdi>{setting.changed_by}</bdi>, <Ago value={setting.changed_at} />
                   {deployed && `; cdk.json says ${policyText(deployed)}`}.
                 </>
               ) : (
-                'as cdk.json says.'
+                'from cdk.json.'
               )}
             </Box>
             <ColumnLayout columns={5} minColumnWidth={110}>
@@ -146,7 +146,7 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
                 <FormField
                   key={key}
                   label={label}
-                  errorText={isCount(typed[key]) ? undefined : `A number from 0 to ${KEEP_MAX}.`}
+                  errorText={isCount(typed[key]) ? undefined : `Enter a number from 0 to ${KEEP_MAX}.`}
                 >
                   <Input
                     inputMode="numeric"
@@ -176,12 +176,12 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
               </Button>
               {!same(policy) && (
                 <Button formAction="none" variant="link" onClick={() => setTyped(asTyped(policy))}>
-                  As it is
+                  Discard changes
                 </Button>
               )}
               {source === 'set' && deployed && !toDeployed && (
                 <Button formAction="none" variant="link" onClick={() => setTyped(asTyped(deployed))}>
-                  As in cdk.json
+                  Reset to cdk.json
                 </Button>
               )}
             </SpaceBetween>
@@ -192,12 +192,12 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
       <Question
         visible={asking}
         header="Keep fewer backups?"
-        no={{ text: 'Change nothing', onClick: () => setAsking(false) }}
+        no={{ text: 'Cancel', onClick: () => setAsking(false) }}
         yes={{ text: 'Keep fewer', onClick: () => void save(), loading: busy === 'save' }}
       >
         {count(going)} of {count(previewed?.backups.length ?? 0)} backups,{' '}
-        {bytes(previewed?.bytes_freed ?? 0)}, are deleted after the next backup, or within a day. That can’t
-        be undone.
+        {bytes(previewed?.bytes_freed ?? 0)}, will be deleted after the next backup, or within a day. This
+        can’t be undone.
       </Question>
     </SpaceBetween>
   );

@@ -46,7 +46,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
     flexible:
       /^[0-9]{1,4}$/.test(flexible) && Number(flexible) <= FLEXIBLE_MAX
         ? undefined
-        : `A number of minutes from 0 to ${FLEXIBLE_MAX}.`,
+        : `Enter a number of minutes from 0 to ${FLEXIBLE_MAX}.`,
     description: description.length > 512 ? 'At most 512 characters.' : undefined,
   };
   const told = tried
@@ -77,7 +77,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
     };
     try {
       await (schedule ? api.changeSchedule(name, settings) : api.createSchedule({ name, ...settings }));
-      notify({ type: 'success', header: schedule ? `${name} is changed` : `${name} is created` });
+      notify({ type: 'success', header: schedule ? `Schedule ${name} changed` : `Schedule ${name} created` });
       navigate(href(['schedules']));
     } catch (error) {
       fail('The schedule could not be saved', error);
@@ -126,7 +126,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
               {timing.kind !== 'rate' && <ZoneField zone={zone} onChange={setZone} />}
               <FormField
                 label="Flexible window, in minutes"
-                description="A run may start that much later, so that not everything starts at the full hour."
+                description="A run may start up to this much later, to spread load."
                 errorText={told.flexible}
               >
                 <Input
@@ -143,7 +143,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
               </Checkbox>
             </SpaceBetween>
           </Container>
-          <Container header={<Header variant="h2">What</Header>}>
+          <Container header={<Header variant="h2">Scope</Header>}>
             <BackupFields draft={draft} deployment={deployment} showProblems={tried} onChange={setDraft} />
           </Container>
         </SpaceBetween>
@@ -154,10 +154,10 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
 
 const KINDS: readonly { value: Timing['kind']; label: string }[] = [
   { value: 'daily', label: 'Every day' },
-  { value: 'weekly', label: 'On days of the week' },
+  { value: 'weekly', label: 'On selected days of the week' },
   { value: 'rate', label: 'At an interval' },
   { value: 'once', label: 'Once' },
-  { value: 'own', label: 'By an expression' },
+  { value: 'own', label: 'Custom expression' },
 ];
 const UNITS: readonly Timing['unit'][] = ['minutes', 'hours', 'days'];
 
@@ -258,12 +258,12 @@ function WhenFields({
 function ZoneField({ zone, onChange }: { zone: string; onChange: (zone: string) => void }) {
   const zones = [...new Set(['UTC', zone, ...Intl.supportedValuesOf('timeZone')])];
   return (
-    <FormField label="Time zone" description="Daylight saving included.">
+    <FormField label="Time zone" description="Adjusts for daylight saving time.">
       <Select
         selectedOption={{ value: zone, label: zone }}
         options={zones.map((value) => ({ value, label: value }))}
         filteringType="auto"
-        filteringAriaLabel="Find a time zone"
+        filteringAriaLabel="Find time zone"
         virtualScroll
         onChange={({ detail }) => onChange(detail.selectedOption.value ?? 'UTC')}
       />

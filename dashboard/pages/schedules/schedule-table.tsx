@@ -51,10 +51,15 @@ export function ScheduleTable() {
     if (action === 'edit') navigate(href(['schedules', name, 'edit']));
     else if (action === 'remove') setRemoving(name);
     else if (action === 'run') {
-      void act(name, 'Running it', () => api.runSchedule(name, crypto.randomUUID()), `${name} runs`);
+      void act(
+        name,
+        'Starting the backup',
+        () => api.runSchedule(name, crypto.randomUUID()),
+        `Backup of schedule ${name} started`,
+      );
     } else {
-      const done = enabled ? `${name} is paused` : `${name} goes on`;
-      void act(name, 'Changing it', () => api.changeSchedule(name, { enabled: !enabled }), done);
+      const done = enabled ? `Schedule ${name} paused` : `Schedule ${name} resumed`;
+      void act(name, 'Changing the schedule', () => api.changeSchedule(name, { enabled: !enabled }), done);
     }
   };
   return (
@@ -183,7 +188,7 @@ export function ScheduleTable() {
                   const reason =
                     why ??
                     (item.id === 'remove' && schedule.made_by === BY_DEPLOYMENT
-                      ? 'It belongs to the deployment: pause it, or set it in cdk.json.'
+                      ? 'It is defined in cdk.json. Pause it here, or change it there.'
                       : undefined);
                   return { ...item, ...blocked(reason) };
                 })}
@@ -194,27 +199,30 @@ export function ScheduleTable() {
         ]}
         empty={
           error ? undefined : (
-            <Empty title="No schedules">
-              Without one, backups are only made when somebody asks for them.
-            </Empty>
+            <Empty title="No schedules">Without a schedule, backups run only on request.</Empty>
           )
         }
       />
       <Question
         visible={removing !== undefined}
         header="Remove this schedule?"
-        no={{ text: 'Keep it', onClick: () => setRemoving(undefined) }}
+        no={{ text: 'Cancel', onClick: () => setRemoving(undefined) }}
         yes={{
           text: 'Remove',
           loading: busy !== undefined,
           onClick: () => {
             const name = removing ?? '';
-            void act(name, 'Removing it', () => api.removeSchedule(name), `${name} is removed`);
+            void act(
+              name,
+              'Removing the schedule',
+              () => api.removeSchedule(name),
+              `Schedule ${name} removed`,
+            );
           },
         }}
       >
-        <bdi>{removing}</bdi> starts no more backups. Those that it made stay, as long as retention keeps
-        them.
+        <bdi>{removing}</bdi> will no longer start backups. Its existing backups are kept according to their
+        retention.
       </Question>
     </SpaceBetween>
   );
@@ -227,10 +235,10 @@ function lastRun({ last_run: run }: ScheduleView) {
       <Link href={href(['job', run.job_id])}>
         <Ago value={run.at} />
       </Link>
-      {run.by_hand && ', by hand'}
+      {run.by_hand && ', started manually'}
       <br />
       {run.skipped ? (
-        <StatusIndicator type="info">Skipped: another job was at work</StatusIndicator>
+        <StatusIndicator type="info">Skipped: another job was running</StatusIndicator>
       ) : (
         run.state && <JobStateSign state={run.state} />
       )}

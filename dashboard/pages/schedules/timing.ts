@@ -32,19 +32,19 @@ export function problemOf({ kind, time, days, every, date, expression }: Timing)
   const clock = /^([01][0-9]|2[0-3]):[0-5][0-9]$/.test(time);
   switch (kind) {
     case 'daily':
-      return clock ? undefined : 'Write a time such as 03:00.';
+      return clock ? undefined : 'Enter a time, for example 03:00.';
     case 'weekly':
-      if (days.length === 0) return 'Choose a day at least.';
-      return clock ? undefined : 'Write a time such as 03:00.';
+      if (days.length === 0) return 'Choose at least one day.';
+      return clock ? undefined : 'Enter a time, for example 03:00.';
     case 'rate':
-      return /^[1-9][0-9]{0,5}$/.test(every) ? undefined : 'Write a whole number, such as 6.';
+      return /^[1-9][0-9]{0,5}$/.test(every) ? undefined : 'Enter a whole number, for example 6.';
     case 'once':
-      if (!/^\d{4}-\d{2}-\d{2}$/.test(date)) return 'Choose a day.';
-      return clock ? undefined : 'Write a time such as 03:00.';
+      if (!/^\d{4}-\d{2}-\d{2}$/.test(date)) return 'Choose a date.';
+      return clock ? undefined : 'Enter a time, for example 03:00.';
     case 'own':
       return /^(cron|rate|at)\(.+\)$/.test(expression.trim())
         ? undefined
-        : 'Write cron(…), rate(…) or at(…), such as cron(30 1 ? * MON-FRI *).';
+        : 'Enter cron(…), rate(…) or at(…), for example cron(30 1 ? * MON-FRI *).';
   }
 }
 

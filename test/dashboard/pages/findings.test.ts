@@ -40,11 +40,11 @@ const told = (of: Inspection, chosen: Parameters<typeof findings>[1] = options) 
 
 test('what is lost comes first, the largest share before the smaller, then warnings, then what is good to know', () => {
   expect(told(inspection)).toEqual([
-    'warning graph relationships: all 30 that are there now go; the archive has none.',
+    'warning graph relationships: all 30 are deleted; the archive has none.',
     'warning graph nodes: 100 now, 90 afterwards: 10 fewer.',
     'warning graph: the index is being built',
-    expect.stringContaining('info What prod holds now is replaced by its state of 2 days ago'),
-    'info The archive does not say: statistics',
+    expect.stringContaining('info prod is replaced by the state of 2 days ago'),
+    'info The archive does not record: statistics',
   ]);
 });
 
@@ -64,12 +64,12 @@ test('what makes a restore impossible is above everything, and told once', () =>
 
 test('without a safety backup, that is the first warning; a merge loses nothing', () => {
   const merged = told(inspection, { mode: 'merge', on_conflict: 'overwrite', safety_backup: false });
-  expect(merged[0]).toBe('warning prod is not saved first: a restore that fails can’t be undone.');
+  expect(merged[0]).toBe('warning prod is not backed up first: a failed restore can’t be rolled back.');
   expect(merged.join()).not.toContain('fewer');
   expect(merged.join()).toContain('are overwritten');
 });
 
-test('an archive of another target is told', () => {
+test('an archive of another target is a warning', () => {
   const other = { ...inspection, archive: { ...inspection.archive, origin: 'staging' } };
-  expect(told(other)).toContain('warning The archive was made of staging, not of prod.');
+  expect(told(other)).toContain('warning The archive was created from staging, not from prod.');
 });

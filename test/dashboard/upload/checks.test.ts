@@ -12,7 +12,9 @@ test('a file with another ending, an empty one, one cut off and one too large ar
   expect(checkNameAndSize({ name: 'backup.zip', size: 5000 })?.problem).toContain('does not end in .ngbak');
   expect(checkNameAndSize({ name: 'a.ngbak', size: 0 })?.problem).toContain('is empty');
   expect(checkNameAndSize({ name: 'a.ngbak', size: 20 })?.problem).toContain('20 bytes');
-  expect(checkNameAndSize({ name: 'a.ngbak', size: 5001 }, 5000)?.problem).toContain('at most 5000');
+  expect(checkNameAndSize({ name: 'a.ngbak', size: 5001 }, 5000)?.problem).toContain(
+    'limit of this deployment is 5000',
+  );
 });
 
 test('a renamed file is refused by its first bytes, with what it is', async () => {
@@ -20,7 +22,9 @@ test('a renamed file is refused by its first bytes, with what it is', async () =
   expect(await checkContent(named(gzipSync('x')))).toBeUndefined();
   expect(await checkContent(named(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0)))).toBeUndefined();
   expect((await checkContent(named(Buffer.from('PK\x03\x04'))))?.problem).toContain('it is a ZIP file');
-  expect((await checkContent(named(Buffer.from('hello there'))))?.problem).toMatch(/is no ngbak archive\.$/);
+  expect((await checkContent(named(Buffer.from('hello there'))))?.problem).toMatch(
+    /is not an ngbak archive\.$/,
+  );
 });
 
 test('parts cover the file without gap or overlap, all but the last of one size', () => {

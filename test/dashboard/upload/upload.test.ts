@@ -200,14 +200,14 @@ describe('an upload', () => {
     expect([bucket.stored.has(3), bucket.completed]).toEqual([false, 1]);
   });
 
-  test('of a file that can’t be read any more, says so at once', async () => {
+  test('reports a file that can no longer be read', async () => {
     const bucket = new FakeBucket();
     const gone = Object.assign(new Blob([bytes]), {
       slice: () => ({ arrayBuffer: () => Promise.reject(new DOMException('gone', 'NotReadableError')) }),
     });
     const { upload } = begin(bucket, gone as unknown as Blob);
     await upload.resume();
-    expect(upload.state().problem?.message).toContain('can’t be read any more');
+    expect(upload.state().problem?.message).toContain('can no longer be read');
     expect(bucket.calls).toEqual([]);
   });
 });
