@@ -27,7 +27,7 @@ export const handler = step(z.unknown(), async ({ bucket, sfn, config, log }) =>
     });
   }
   for (const { backup_id, problem } of pruned.unreadable) {
-    log('Record can not be read', { backup_id, problem });
+    log('Record cannot be read', { backup_id, problem });
   }
   return {
     policy: pruned.policy,

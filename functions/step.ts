@@ -80,7 +80,7 @@ export function step<Input, Output>(
           // Retried, as a function is that the platform has killed: a slow answer is often a passing one.
           new UnavailableError(`${context.functionName} ran out of time.`, {
             remedy:
-              'It is tried again. If it happens again, look at the load of the store that it was reading or writing.',
+              'ngbak retries automatically. If it happens again, check the load of the store that it was reading or writing.',
           }),
         ),
       Math.max(0, context.getRemainingTimeInMillis() - ABORT_MARGIN_MS),

@@ -97,7 +97,7 @@ export async function loadSecret<T>(
         cause,
       });
     }
-    const name = cause instanceof SecretsManagerServiceException ? cause.name : 'no answer';
+    const name = cause instanceof SecretsManagerServiceException ? cause.name : 'no response';
     const message = `The secret of ${what} (${id}) could not be read: ${name}.`;
     if (name === 'ResourceNotFoundException') {
       throw new InvalidInputError(message, { remedy: 'Create it, or correct its ARN in cdk.json.', cause });
@@ -108,7 +108,7 @@ export async function loadSecret<T>(
         cause,
       });
     }
-    throw new UnavailableError(message, { remedy: 'It is tried again.', cause });
+    throw new UnavailableError(message, { remedy: 'ngbak retries automatically.', cause });
   }
   const value: unknown = parseJson(
     schema,

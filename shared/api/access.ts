@@ -181,7 +181,7 @@ export class Authenticator {
 }
 
 function unknownCaller(): UnauthenticatedError {
-  return new UnauthenticatedError('This call has no key that counts.', {
+  return new UnauthenticatedError('Missing or invalid API key.', {
     remedy: 'Send "Authorization: Bearer <key>" with a key that an administrator gave you.',
   });
 }
@@ -189,7 +189,7 @@ function unknownCaller(): UnauthenticatedError {
 /** Throws ForbiddenError where the caller's role does not reach as far as `needed`. */
 export function requireRole(caller: Caller, needed: Role): void {
   if (ROLES.indexOf(caller.role) >= ROLES.indexOf(needed)) return;
-  throw new ForbiddenError(`This needs the role ${needed}; ${caller.name} is ${caller.role}.`, {
+  throw new ForbiddenError(`This requires the role ${needed}; ${caller.name} is ${caller.role}.`, {
     remedy: 'Ask an administrator for a key with that role.',
   });
 }

@@ -77,7 +77,7 @@ export function makeApi(options: ApiOptions): Api {
         .slice(0, 10)
         .map(({ path, message }) => `${path.join('.') || 'value'}: ${message}`);
       throw new InvalidInputError(`The request is not valid: ${told.join('; ')}.`, {
-        remedy: 'GET /api/v1/openapi.json says what each request may hold.',
+        remedy: 'GET /api/v1/openapi.json describes each request.',
       });
     },
   });
@@ -95,12 +95,12 @@ export function makeApi(options: ApiOptions): Api {
     const methods = methodsAt(api, c.req.path);
     if (methods.length > 0) {
       c.header('Allow', methods.join(', '));
-      throw new MethodNotAllowedError(`${c.req.method} means nothing at this address.`, {
+      throw new MethodNotAllowedError(`${c.req.method} is not allowed for this path.`, {
         remedy: `Use one of: ${methods.join(', ')}.`,
       });
     }
-    throw new NotFoundError('There is nothing at this address.', {
-      remedy: 'GET /api/v1/openapi.json lists what there is.',
+    throw new NotFoundError('There is no such path.', {
+      remedy: 'GET /api/v1/openapi.json lists all paths.',
     });
   });
   api.use(secureHeaders());
@@ -168,7 +168,7 @@ export function documentOf(api: Api) {
       title: 'ngbak',
       version: VERSION,
       description:
-        'Backup and restore of GraphRAG systems. Every answer that is no success is a problem document (RFC 9457).',
+        'Backup and restore of GraphRAG systems. Every unsuccessful response is a problem document (RFC 9457).',
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },
     servers: [{ url: '/' }],
@@ -194,7 +194,7 @@ function methodsAt(api: Api, path: string): string[] {
 /** What hono itself refuses: a body that is no JSON, or too large. */
 function explainHttp(error: HTTPException): Error {
   const large = error.status === 413;
-  return new InvalidInputError(large ? 'The body is too large.' : 'The body can’t be read as JSON.', {
+  return new InvalidInputError(large ? 'The body is too large.' : 'The body is not valid JSON.', {
     remedy: large
       ? `Bodies have at most ${BODY_BYTES_MAX} bytes; archives are uploaded to S3.`
       : 'Send one JSON value in UTF-8 with Content-Type: application/json.',

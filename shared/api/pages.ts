@@ -37,8 +37,8 @@ export function pageRoutes(api: Api, { folder, connectTo }: Pages): void {
   async function serve(c: Context, path: string) {
     const type = TYPES[extname(path)];
     if (type === undefined || !files.has(path)) {
-      throw new NotFoundError('There is no such file in the dashboard.', {
-        remedy: 'Load the page again: a newer version may have been deployed.',
+      throw new NotFoundError('The dashboard has no such file.', {
+        remedy: 'Reload the page: a newer version may have been deployed.',
       });
     }
     const brotli = files.has(`${path}.br`) && /\bbr\b/.test(c.req.header('accept-encoding') ?? '');

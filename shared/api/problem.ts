@@ -37,7 +37,7 @@ const STATUSES = [
   [NotFoundError, 404, 'Not found'],
   [RefusedError, 409, 'Refused'],
   [TargetLockedError, 409, 'In use'],
-  [ConflictError, 409, 'Changed meanwhile'],
+  [ConflictError, 409, 'Modified concurrently'],
   [InvalidInputError, 400, 'Invalid request'],
   [IntegrityError, 422, 'Damaged data'],
   [UnavailableError, 503, 'Not available'],
@@ -51,17 +51,17 @@ export function problemOf(error: unknown, instance?: string): Problem {
   if (!(explained instanceof NgbakError)) {
     return {
       type: 'about:blank',
-      title: 'Unexpected error',
+      title: 'Internal error',
       status: 500,
-      detail: 'Something went wrong that nobody expected.',
-      remedy: 'Look for the id of this request in the logs of the API function.',
+      detail: 'Internal error.',
+      remedy: 'Search the logs of the API function for the ID of this request.',
       ...where,
     };
   }
   const [, status, title] = STATUSES.find(([kind]) => explained instanceof kind) ?? [
     undefined,
     500,
-    'Unexpected error',
+    'Internal error',
   ];
   return {
     type: `urn:ngbak:problem:${explained.name}`,

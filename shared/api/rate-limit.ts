@@ -33,7 +33,7 @@ export class RateLimit {
     }
     if (tokens >= 1) return;
     const wait = Math.ceil((1 - tokens) * this.#seconds);
-    throw new RateLimitedError('Too many of these calls in a short time.', {
+    throw new RateLimitedError('Too many requests of this kind.', {
       remedy: `Try again in ${wait} seconds.`,
       retryable: true,
     });

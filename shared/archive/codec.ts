@@ -159,7 +159,7 @@ export async function decompressMember(codec: Codec, member: Buffer): Promise<Bu
       return plain;
     }
     const plain = await gunzip(member, options);
-    if (plain.length !== size) throw new MemberError('a gzip member has another size than it says');
+    if (plain.length !== size) throw new MemberError('a gzip member does not have the size that it states');
     return plain;
   } catch (cause) {
     if (cause instanceof MemberError) throw cause;
@@ -171,7 +171,7 @@ export async function decompressMember(codec: Codec, member: Buffer): Promise<Bu
 export function plainSizeOf(codec: Codec, member: Buffer): number {
   if (codec === 'gzip') return member.readUInt32LE(member.length - 4);
   const { contentSize } = parseFrameHeader(member);
-  if (contentSize === undefined) throw new MemberError('a zstd frame does not say its size');
+  if (contentSize === undefined) throw new MemberError('a zstd frame does not state its size');
   return contentSize;
 }
 

@@ -206,7 +206,7 @@ async function* indexLines(records: AsyncIterable<SegmentRecord>): AsyncGenerato
   let open: { name: string; written: number } | null = null;
   const misfit = (name: string, wanted: string) =>
     new IntegrityError(
-      `Segment ${name} does not go on with ${wanted}: a segment before it is missing or was replaced.`,
+      `Segment ${name} does not continue with ${wanted}: a segment before it is missing or was replaced.`,
       { remedy: 'Start the backup again.' },
     );
   for await (const { name, bytes, continues, entries, open: left } of records) {
@@ -482,7 +482,7 @@ async function complete(
     const { name } = errorFields(error);
     if (name === 'BadDigest') {
       throw new IntegrityError(`The bytes of ${where} are not those that the exporters wrote.`, {
-        remedy: 'Nothing was kept of this backup. Start it again, and report this as an error of ngbak.',
+        remedy: 'The unfinished backup was removed. Start it again, and report this as a bug in ngbak.',
         cause: error,
       });
     }
@@ -508,7 +508,7 @@ async function findOwn(
     { signal, expected: ['NotFound'] },
   ).catch((error) => {
     if (error.name !== 'NotFound') throw error;
-    throw new IntegrityError(`The upload of ${where} is gone, and there is no archive.`, {
+    throw new IntegrityError(`The upload of ${where} no longer exists, and there is no archive.`, {
       remedy: 'It was aborted, perhaps by a lifecycle rule: start the backup again.',
       cause: cause ?? error,
     });
@@ -517,7 +517,7 @@ async function findOwn(
   const sameBytes = head.ContentLength === tail.bytes && (head.ChecksumCRC32 ?? crc32) === crc32;
   if (head.Metadata?.[OWNER] === owner && sameBytes) return composed(tail, head.VersionId);
   throw new ConflictError(`There is already another archive at ${where}.`, {
-    remedy: 'Start the backup again: it will have another id.',
+    remedy: 'Start the backup again: it gets a new ID.',
     cause,
   });
 }

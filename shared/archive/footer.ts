@@ -116,6 +116,6 @@ function placeRegions(payload: Buffer, codec: Codec, size: number, where: string
 
 function damaged(where: string, what: string): IntegrityError {
   return new IntegrityError(`${where} is damaged: ${what}.`, {
-    remedy: 'Take another copy of this backup, or another backup.',
+    remedy: 'Use another copy of the archive, or restore a different backup.',
   });
 }

@@ -37,8 +37,8 @@ export function parseIndexLine(text: string, where: string): IndexLine {
 }
 
 function badLine(where: string, cause: unknown): IntegrityError {
-  return new IntegrityError(`${where} is damaged: index.jsonl has a line that is no entry.`, {
-    remedy: 'Take another copy of this backup, or another backup.',
+  return new IntegrityError(`${where} is damaged: index.jsonl has a line that is not an entry.`, {
+    remedy: 'Use another copy of the archive, or restore a different backup.',
     cause,
   });
 }
@@ -52,8 +52,8 @@ export function formatSumsLine({ name, sha256 }: { name: string; sha256: string 
 export function parseSumsLine(text: string, where: string): { name: string; sha256: string } {
   const match = /^([0-9a-f]{64}) [ *](?:\.\/)*(.+)$/.exec(text);
   if (match?.[1] !== undefined && match[2] !== undefined) return { sha256: match[1], name: match[2] };
-  throw new IntegrityError(`${where} is damaged: SHA256SUMS has a line that is no digest.`, {
-    remedy: 'Take another copy of this backup, or another backup.',
+  throw new IntegrityError(`${where} is damaged: SHA256SUMS has a line that is not a digest.`, {
+    remedy: 'Use another copy of the archive, or restore a different backup.',
   });
 }
 
@@ -74,7 +74,7 @@ export async function* readLines(
   };
   const tooBad = (what: string, cause?: unknown) =>
     new IntegrityError(`${where} is damaged: it ${what}.`, {
-      remedy: 'Take another copy of this backup, or another backup.',
+      remedy: 'Use another copy of the archive, or restore a different backup.',
       cause,
     });
   for await (const chunk of chunks) {

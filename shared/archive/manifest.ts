@@ -94,7 +94,7 @@ export function parseManifest(bytes: Uint8Array, limits: ArchiveLimits, where: s
     Manifest,
     value,
     `manifest.json of ${where}`,
-    'Take another copy of this backup, or another backup.',
+    'Use another copy of the archive, or restore a different backup.',
   );
 }
 
@@ -109,7 +109,7 @@ export function parseManifestJson(
 ): Record<string, unknown> {
   const wrong = (what: string, cause?: unknown) =>
     new InvalidInputError(`manifest.json of ${where} ${what}.`, {
-      remedy: 'Take another copy of this backup, or another backup.',
+      remedy: 'Use another copy of the archive, or restore a different backup.',
       cause,
     });
   if (bytes.length > limits.manifestBytes) {
@@ -139,8 +139,8 @@ export function checkVersion(value: Record<string, unknown>, where: string): voi
   const major =
     typeof version === 'string' ? /^([1-9][0-9]{0,3})\.[0-9]{1,4}$/.exec(version)?.[1] : undefined;
   if (major === undefined) {
-    throw new InvalidInputError(`manifest.json of ${where} names no format version, such as "1.0".`, {
-      remedy: 'Take another copy of this backup, or another backup.',
+    throw new InvalidInputError(`manifest.json of ${where} has no format version, such as "1.0".`, {
+      remedy: 'Use another copy of the archive, or restore a different backup.',
     });
   }
   if (major !== FORMAT_MAJOR) {

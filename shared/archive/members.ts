@@ -76,7 +76,7 @@ async function takeGzipMember(reader: ByteReader): Promise<Buffer> {
   const header = await reader.take(GZIP_HEADER_BYTES);
   if (header.length < GZIP_HEADER_BYTES) throw new MemberError('it ends within the header of a member');
   if (!header.subarray(0, GZIP_HEADER_START.length).equals(GZIP_HEADER_START)) {
-    throw new MemberError('a gzip member has another header than ngbak writes');
+    throw new MemberError('a gzip member has a header that ngbak does not write');
   }
   const length = header.readUInt32LE(GZIP_HEADER_START.length);
   if (length < GZIP_HEADER_BYTES + 9 || length > COMPRESSED_BYTES_MAX) {
@@ -90,7 +90,7 @@ async function takeZstdFrame(reader: ByteReader): Promise<Buffer> {
   const start = await reader.take(FRAME_HEADER_BYTES_MAX);
   const { length: headerLength, contentSize, checksum } = parseFrameHeader(start);
   if (contentSize === undefined || !checksum) {
-    throw new MemberError('a zstd frame does not say its size, or has no checksum');
+    throw new MemberError('a zstd frame does not state its size, or has no checksum');
   }
   reader.unread(start);
   const parts = [await takeWhole(reader, headerLength)];

@@ -6,7 +6,7 @@ export const INDEX_NAME = 'index.jsonl';
 export const SUMS_NAME = 'SHA256SUMS';
 export const MANIFEST_NAME = 'manifest.json';
 
-const REMEDY = 'Do not unpack or restore this archive; take another copy, or make it again with ngbak.';
+const REMEDY = 'Do not unpack or restore this archive. Use another copy, or create it again with ngbak.';
 
 /** A name as messages may show it: control characters and quotes escaped, cut to a readable length. */
 export function quoteName(name: string): string {

@@ -114,7 +114,7 @@ class Reading {
     const where = this.#source.name;
     const manifest = this.#manifest;
     if (!manifest) {
-      throw new InvalidInputError(`${where} holds no ${MANIFEST_NAME}: it is no backup.`, {
+      throw new InvalidInputError(`${where} holds no ${MANIFEST_NAME}: it is not a backup.`, {
         remedy: 'Pack the whole folder of an unpacked backup, with manifest.json at its top.',
       });
     }
@@ -133,7 +133,7 @@ class Reading {
       Manifest,
       manifest,
       `${MANIFEST_NAME} of ${where}`,
-      'Take another copy of this backup, or another backup.',
+      'Use another copy of the archive, or restore a different backup.',
     );
     if (this.#converted) throw damaged(where, 'it mixes files of ngbak and of NGRAF-023');
     const sums = this.#sums;
@@ -196,7 +196,7 @@ class Reading {
     if (size > this.#limits.manifestBytes) {
       throw new InvalidInputError(
         `${MANIFEST_NAME} of ${where} has ${size} bytes; the limit is ${this.#limits.manifestBytes}.`,
-        { remedy: 'Take another copy of this backup, or another backup.' },
+        { remedy: 'Use another copy of the archive, or restore a different backup.' },
       );
     }
     const parts: Buffer[] = [];
@@ -239,6 +239,6 @@ function noScript(where: string): InvalidInputError {
 
 function damaged(where: string, what: string): IntegrityError {
   return new IntegrityError(`${where} is damaged: ${what}.`, {
-    remedy: 'Take another copy of this backup, or another backup.',
+    remedy: 'Use another copy of the archive, or restore a different backup.',
   });
 }

@@ -55,8 +55,8 @@ async function readTail(source: ByteSource): Promise<{ tail: Buffer; start: numb
   if (footer !== null) return { tail, start, footer };
   const head = start === 0 ? tail : await new ByteReader(source.read(0, 4)).take(4);
   if (detectCodec(head) !== undefined) return { tail, start, footer };
-  throw new InvalidInputError(`${where} is no ngbak archive: it is neither gzip nor zstd data.`, {
-    remedy: 'Give it an archive (.ngbak) as ngbak made it, or as tar -czf packed it again.',
+  throw new InvalidInputError(`${where} is not an ngbak archive: it is neither gzip nor zstd data.`, {
+    remedy: 'Use an archive (.ngbak) that was created by ngbak or repacked with tar -czf.',
   });
 }
 
@@ -92,8 +92,8 @@ class SeekableArchive implements OpenedArchive {
     const { tail, start, footer } = await readTail(raw);
     const source = withTail(raw, tail, start);
     if (footer === null) {
-      throw new InvalidInputError(`${source.name} has no footer: it was packed again, or is cut off.`, {
-        remedy: 'Rewrite it with "ngbak archive repack", which also shows whether it is whole.',
+      throw new InvalidInputError(`${source.name} has no footer: it was repacked or is truncated.`, {
+        remedy: 'Rewrite it with "ngbak archive repack", which also shows whether it is complete.',
       });
     }
     const offset = footer.offset + footer.index.length + footer.sums.length;
@@ -103,7 +103,7 @@ class SeekableArchive implements OpenedArchive {
     if (manifest.index.entries > limits.entries || manifest.index.bytes > limits.totalBytes) {
       throw new InvalidInputError(
         `${source.name} has ${manifest.index.entries} entries of ${manifest.index.bytes} bytes; the limits are ${limits.entries} and ${limits.totalBytes}.`,
-        { remedy: 'Restore it with a deployment whose limits are higher, or take a smaller backup.' },
+        { remedy: 'Restore it with a deployment that has higher limits, or create a smaller backup.' },
       );
     }
     return new SeekableArchive(source, limits, footer, manifest);
@@ -143,7 +143,7 @@ class SeekableArchive implements OpenedArchive {
     if (range && (range.offset < 0 || range.length < 0 || range.offset + range.length > entry.size)) {
       throw new NgbakError(
         `${where} has ${entry.size} bytes; ${range.length} from ${range.offset} are not in it.`,
-        { remedy: 'Report this as an error of ngbak.' },
+        { remedy: 'Report this as a bug in ngbak.' },
       );
     }
     const reader = new ByteReader(this.#source.read(entry.offset, entry.length));
@@ -174,7 +174,7 @@ class SeekableArchive implements OpenedArchive {
       }
       if (size !== entry.size) throw damaged(where, `it holds ${size} bytes of ${entry.size}`);
       await readPadding(plain, entry.size, where);
-      if (!(await plain.ended())) throw damaged(where, 'there are bytes behind its end');
+      if (!(await plain.ended())) throw damaged(where, 'there are bytes after its end');
       const sha256 = hash.digest('hex');
       if (sha256 !== entry.sha256) {
         throw damaged(where, `its SHA-256 is ${sha256}, and the index says ${entry.sha256}`);
@@ -240,13 +240,13 @@ export async function* readIndex(
       );
     }
     if (line.offset !== position || position + line.length > footer.offset) {
-      throw damaged(where, `entry ${quoteName(line.name)} does not lie behind the one before it`);
+      throw damaged(where, `entry ${quoteName(line.name)} does not follow the one before it`);
     }
     position += line.length;
     if (bytes > Math.max(limits.ratioFreeBytes, position * limits.ratio)) {
       throw new InvalidInputError(
         `${where}: at entry ${quoteName(line.name)}, ${bytes} bytes come from ${position}; the limit is ${limits.ratio} to 1.`,
-        { remedy: 'No backup compresses that well: take another copy, or make it again with gzip.' },
+        { remedy: 'No backup compresses that well. Use another copy, or create it again with gzip.' },
       );
     }
     yield line;
@@ -306,7 +306,7 @@ async function collect(chunks: AsyncIterable<Buffer>, max: number, where: string
     size += chunk.length;
     if (size > max) {
       throw new InvalidInputError(`manifest.json of ${where} has more than ${max} bytes.`, {
-        remedy: 'Take another copy of this backup, or another backup.',
+        remedy: 'Use another copy of the archive, or restore a different backup.',
       });
     }
     parts.push(chunk);
@@ -316,7 +316,7 @@ async function collect(chunks: AsyncIterable<Buffer>, max: number, where: string
 
 function damaged(where: string, what: string, cause?: unknown): IntegrityError {
   return new IntegrityError(`${where} is damaged: ${what}.`, {
-    remedy: 'Take another copy of this backup, or another backup.',
+    remedy: 'Use another copy of the archive, or restore a different backup.',
     cause,
   });
 }

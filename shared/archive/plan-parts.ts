@@ -63,7 +63,7 @@ export function planParts(sizes: readonly number[]): PlannedPart[] {
     if (parts.length <= PARTS_MAX) return parts;
   }
   throw new NgbakError(`No plan of ${PARTS_MAX} parts was found for ${total} bytes.`, {
-    remedy: 'Report this as an error of ngbak.',
+    remedy: 'Report this as a bug in ngbak.',
   });
 }
 

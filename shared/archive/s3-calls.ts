@@ -64,7 +64,7 @@ export async function callS3<T>(
       if (attempt >= ATTEMPTS || !(silent || isTransient(error))) {
         if (!silent) throw explainS3Error(error, verb, where);
         throw new UnavailableError(`S3 did not ${verb} ${where} in time.`, {
-          remedy: 'It is tried again; if it goes on, check endpoint and network.',
+          remedy: 'ngbak retries automatically. If the error persists, check endpoint and network.',
           cause: error,
         });
       }

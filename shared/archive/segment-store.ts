@@ -89,7 +89,7 @@ export async function uploadSegment(
   });
   if (encoded === undefined || sent.bytes !== encoded.bytes || sent.crc32 !== encoded.crc32) {
     throw new IntegrityError(`What was uploaded as segment ${name} is not what was encoded.`, {
-      remedy: 'Start the backup again, and report this as an error of ngbak.',
+      remedy: 'Start the backup again, and report this as a bug in ngbak.',
     });
   }
   const record: SegmentRecord = { ...encoded, tallies: upload.tallies() };

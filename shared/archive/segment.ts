@@ -299,13 +299,13 @@ class BlockCutter implements AsyncIterable<Block> {
 function saveState({ name, hash }: Writing): string {
   if ('save' in hash) return hash.save();
   throw new NgbakError(`Entry ${quoteName(name)} of one piece ended before its end.`, {
-    remedy: 'Report this as an error of ngbak.',
+    remedy: 'Report this as a bug in ngbak.',
   });
 }
 
 function wrongPiece({ name, size, offset, length }: EntryPiece, what: string): NgbakError {
   return new NgbakError(
     `The exporter's piece of ${quoteName(name)} (${length} bytes from ${offset}, of ${size}) ${what}.`,
-    { remedy: 'Start the backup again, and report this as an error of ngbak if it comes back.' },
+    { remedy: 'Start the backup again, and report this as a bug in ngbak if it happens again.' },
   );
 }

@@ -54,7 +54,7 @@ export async function fileSource(path: string): Promise<ClosableSource> {
 
 function shrunk(name: string, size: number): IntegrityError {
   return new IntegrityError(`${name} ended before the ${size} bytes it had when it was opened.`, {
-    remedy: 'Something changes it: take a copy that nobody writes to.',
+    remedy: 'Another process is changing it. Use a copy that is not being modified.',
   });
 }
 
@@ -147,7 +147,7 @@ export function objectSource(
         } catch (error) {
           if (errorFields(error).name === 'PreconditionFailed') {
             throw new IntegrityError(`${name} was replaced while it was read.`, {
-              remedy: 'Start again, when nobody writes to it.',
+              remedy: 'Start again when nothing is writing to it.',
               cause: error,
             });
           }

@@ -56,7 +56,7 @@ export async function* readArchiveStream(
       total += size;
       if (total > limits.totalBytes) {
         throw new InvalidInputError(`${where} holds more than ${limits.totalBytes} bytes.`, {
-          remedy: 'Take a smaller backup, or restore with a deployment whose limits are higher.',
+          remedy: 'Create a smaller backup, or restore with a deployment that has higher limits.',
         });
       }
       const end = reader.position + size;
@@ -68,7 +68,7 @@ export async function* readArchiveStream(
     }
     // Tar pads its archives with zeros to whole records; anything else does not belong here.
     for await (const rest of reader.rest()) {
-      if (!isZero(rest)) throw damaged(where, 'there is data behind the end of the tar');
+      if (!isZero(rest)) throw damaged(where, 'there is data after the end of the tar');
     }
   } catch (error) {
     if (error instanceof MemberError) throw damaged(where, error.message, error);
@@ -113,8 +113,8 @@ async function* decompressStream(
     const start = await reader.take(4);
     const codec = detectCodec(start);
     if (codec === undefined) {
-      throw new InvalidInputError(`${where} is no ngbak archive: it is neither gzip nor zstd data.`, {
-        remedy: 'Give it an archive (.ngbak) as ngbak made it, or as tar -czf packed it again.',
+      throw new InvalidInputError(`${where} is not an ngbak archive: it is neither gzip nor zstd data.`, {
+        remedy: 'Use an archive (.ngbak) that was created by ngbak or repacked with tar -czf.',
       });
     }
     reader.unread(start);
@@ -124,7 +124,7 @@ async function* decompressStream(
       if (given > Math.max(limits.ratioFreeBytes, taken * limits.ratio)) {
         throw new InvalidInputError(
           `${where}: more than ${given} bytes come from ${taken}; the limit is ${limits.ratio} to 1.`,
-          { remedy: 'No backup compresses that well: take another copy, or make it again with gzip.' },
+          { remedy: 'No backup compresses that well. Use another copy, or create it again with gzip.' },
         );
       }
       yield chunk;
@@ -139,7 +139,7 @@ async function* gunzip(reader: ByteReader, where: string): AsyncGenerator<Buffer
   yield* through(reader.rest(), transform, 'gzip', where);
   // Node's gunzip passes over zeros behind the last member without a word.
   if (transform.bytesWritten !== reader.position)
-    throw damaged(where, 'there is data behind the last gzip member');
+    throw damaged(where, 'there is data after the last gzip member');
 }
 
 /** Node's decoder stops after one frame and takes a frame that is cut off for whole, so frames are told apart here. */
@@ -156,7 +156,7 @@ async function* unzstd(reader: ByteReader, where: string): AsyncGenerator<Buffer
       if (reader.position < end) throw cutOff(where);
       continue;
     }
-    if (magic !== ZSTD_MAGIC) throw damaged(where, 'there is data behind the last zstd frame');
+    if (magic !== ZSTD_MAGIC) throw damaged(where, 'there is data after the last zstd frame');
     const transform = zlib.createZstdDecompress({
       chunkSize: OUTPUT_BYTES,
       params: { [zlib.constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG },
@@ -204,12 +204,12 @@ async function* through(
 }
 
 function cutOff(where: string): IntegrityError {
-  return damaged(where, 'it is cut off');
+  return damaged(where, 'it is truncated');
 }
 
 function damaged(where: string, what: string, cause?: unknown): IntegrityError {
   return new IntegrityError(`${where} is damaged: ${what}.`, {
-    remedy: 'Take another copy of this backup, or another backup.',
+    remedy: 'Use another copy of the archive, or restore a different backup.',
     cause,
   });
 }

@@ -59,7 +59,7 @@ export async function* encodeTail(tail: Tail): AsyncGenerator<Buffer, Manifest> 
     throw new IntegrityError(
       `The manifest would be ${text.length} bytes; the limit is ${LIMITS.manifestBytes}.`,
       {
-        remedy: 'Take fewer collections and namespaces into one backup.',
+        remedy: 'Back up fewer collections and namespaces at once.',
       },
     );
   }
@@ -113,7 +113,7 @@ async function summarize({ entries, offset }: Tail): Promise<Summary> {
 
 function misplaced(what: string, is: number, expected: number): IntegrityError {
   return new IntegrityError(`In this backup, ${what} lies at byte ${is} instead of ${expected}.`, {
-    remedy: 'Start the backup again, and report this as an error of ngbak.',
+    remedy: 'Start the backup again, and report this as a bug in ngbak.',
   });
 }
 

@@ -264,12 +264,12 @@ function parseBase256(bytes: Buffer, where: string, field: string): number {
 
 function damaged(where: string, what: string): IntegrityError {
   return new IntegrityError(`${where} is damaged: ${what}.`, {
-    remedy: 'Take another copy of this backup, or another backup.',
+    remedy: 'Use another copy of the archive, or restore a different backup.',
   });
 }
 
 function hostile(where: string, what: string): InvalidInputError {
   return new InvalidInputError(`${where}: ${what}, which no ngbak archive holds.`, {
-    remedy: 'Do not unpack or restore it; take another copy, or make it again with ngbak.',
+    remedy: 'Do not unpack or restore it. Use another copy, or create it again with ngbak.',
   });
 }

@@ -246,7 +246,7 @@ class EntryChecker {
       this.#verification.signal?.throwIfAborted();
       crc = crc32(member, crc);
       compressed += member.length;
-      if (position + plain.length > end) throw new MemberError('there are bytes behind its end');
+      if (position + plain.length > end) throw new MemberError('there are bytes after its end');
       const headerPart = plain.subarray(0, Math.max(0, header.length - position));
       if (!headerPart.equals(header.subarray(position, position + headerPart.length))) {
         throw new MemberError('its tar header is not the one that its index entry makes');
@@ -295,7 +295,7 @@ function hashFor(line: IndexLine, from: Within | null, resumeAbove: number) {
 
 function damaged(where: string, what: string, cause?: unknown): IntegrityError {
   return new IntegrityError(`${where} is damaged: ${what}.`, {
-    remedy: 'Take another copy of this backup, or another backup.',
+    remedy: 'Use another copy of the archive, or restore a different backup.',
     cause,
   });
 }

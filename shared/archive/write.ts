@@ -30,7 +30,7 @@ export async function* writeArchive(
   if (data.open !== null) {
     throw new IntegrityError(
       `The archive's data ends within ${data.open.name}, after ${data.open.written} of ${data.open.size} bytes.`,
-      { remedy: 'Start again, and report this as an error of ngbak.' },
+      { remedy: 'Start again, and report this as a bug in ngbak.' },
     );
   }
   const entries = async function* (): AsyncGenerator<IndexLine> {

@@ -24,7 +24,7 @@ export function chooseBackupStores(
       {
         remedy: isPart
           ? 'Leave "stores" and "only" out.'
-          : 'Name the stores, or the part of them, in "stores" or "only".',
+          : 'Name the stores or a subset of them in "stores" or "only".',
       },
     );
   }
@@ -32,9 +32,9 @@ export function chooseBackupStores(
   const unsaved = stores && named?.find((store) => !stores.includes(store));
   if (unsaved && only) {
     throw new InvalidInputError(
-      `A part of ${unsaved} is wanted (${describePart(only)}), but not that store.`,
+      `A subset of ${unsaved} is requested (${describePart(only)}), but not that store.`,
       {
-        remedy: `Add "${unsaved}" to the stores, or leave that part out.`,
+        remedy: `Add "${unsaved}" to the stores, or leave that subset out.`,
       },
     );
   }

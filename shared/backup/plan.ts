@@ -99,7 +99,7 @@ export async function planBackup(
     BackupRequest,
     input,
     'The backup request',
-    'docs/aws-cli.md shows what it may hold.',
+    'See docs/aws-cli.md for its fields.',
   );
   if (request.codec === 'gzip' && (request.level ?? 1) > GZIP_LEVEL_MAX) {
     throw new InvalidInputError(`gzip has no level ${request.level}.`, {

@@ -53,7 +53,7 @@ export async function readBack(environment: Environment, state: VerifyState, leg
   const problems = [...result.problems, ...(await unexplained(bucket, state.job_id, result.warnings))];
   if (problems.length > 0) {
     throw new IntegrityError(`The sealed archive can't be restored: ${problems.slice(0, 5).join('; ')}.`, {
-      remedy: 'Nothing was kept of this backup. Start it again, and report it as an error of ngbak.',
+      remedy: 'The unfinished backup was removed. Start it again, and report it as a bug in ngbak.',
     });
   }
   if (result.cursor !== null) return { job_id: state.job_id, cursor: result.cursor, done: false };

@@ -102,10 +102,10 @@ export function requireCompleteness(plan: BackupPlan, tallies: Record<string, Ta
   }
   if (lost.length === 0) return;
   throw new IntegrityError(
-    `The export is not complete, although nothing changed meanwhile: ${lost.join('; ')}.`,
+    `Export incomplete: counts differ although the store did not change: ${lost.join('; ')}.`,
     {
       remedy:
-        'Nothing was kept of this backup. Start it again, and report it as an error of ngbak if it comes back.',
+        'The unfinished backup was removed. Start it again, and report it as a bug in ngbak if it happens again.',
     },
   );
 }

@@ -33,7 +33,7 @@ export async function lockOrSkip(
       return undefined;
     } catch (error) {
       if (!(error instanceof TargetLockedError) || !error.inUse) throw error;
-      reason = `${error.message} This run of schedule "${name}" was left out; the next one comes as planned.`;
+      reason = `${error.message} This run of schedule "${name}" was skipped; the next one runs as planned.`;
     }
   } else {
     reason = `The run of schedule "${name}" for ${run.at} was started twice: it is job ${run.job_id}.`;

@@ -100,8 +100,8 @@ export class Bucket {
       const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
       // 412: the precondition failed. 409: another conditional write of the same key was under way. 404: If-Match, gone.
       if (precondition && (status === 412 || status === 409 || status === 404)) {
-        throw new ConflictError(`s3://${this.name}/${key} was changed by somebody else.`, {
-          remedy: 'Read it again and decide anew.',
+        throw new ConflictError(`s3://${this.name}/${key} was modified concurrently.`, {
+          remedy: 'Reload it and try again.',
           cause: error,
         });
       }
@@ -116,8 +116,8 @@ export class Bucket {
     } catch (error) {
       const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
       if (status !== 412 && status !== 409 && status !== 404) throw this.#explain(error, 'delete', key);
-      throw new ConflictError(`s3://${this.name}/${key} was changed by somebody else.`, {
-        remedy: 'Read it again and decide anew.',
+      throw new ConflictError(`s3://${this.name}/${key} was modified concurrently.`, {
+        remedy: 'Reload it and try again.',
         cause: error,
       });
     }

@@ -20,7 +20,7 @@ export function explainS3Error(error: unknown, verb: string, where: string): Err
     }
   }
   if (isNetworkError(error)) {
-    return new UnavailableError(`S3 did not answer when asked to ${verb} ${where}.`, {
+    return new UnavailableError(`S3 did not respond when asked to ${verb} ${where}.`, {
       remedy: 'Check network and endpoint, and try again.',
       cause: error,
     });
@@ -76,7 +76,7 @@ export function explainAwsCode(error: unknown, failed: string, where?: string): 
   if (PASSING.has(plain) || isServerFault(error)) {
     return new UnavailableError(`${failed}: ${name}.`, {
       remedy:
-        'ngbak retries automatically. If the error persists, look at the AWS Health Dashboard and the quotas of the account.',
+        'ngbak retries automatically. If the error persists, check the AWS Health Dashboard and the quotas of the account.',
       cause: error,
     });
   }
@@ -119,7 +119,7 @@ function keyState(name: string, message: string): string {
   if (/pending deletion/i.test(message)) return 'is about to be deleted';
   if (/disabled/i.test(name) || /disabled/i.test(message)) return 'is disabled';
   if (/NotFound/i.test(name)) return 'does not exist';
-  return 'can not be used in its present state';
+  return 'cannot be used in its present state';
 }
 
 function isServerFault(error: Error): boolean {

@@ -72,8 +72,8 @@ async function callHook(hooks: HooksConfig, call: HookCall): Promise<void> {
         {
           remedy:
             call.action === 'pause'
-              ? 'Nothing was read or written yet. Mend the hook, or remove it from cdk.json, and start again.'
-              : 'Resume the writers by hand, then mend the hook.',
+              ? 'Nothing was read or written yet. Correct the hook, or remove it from cdk.json, and start again.'
+              : 'Resume the writers manually, then correct the hook.',
           cause,
         },
       );

@@ -187,7 +187,7 @@ async function closeUnbegunRollback(
 export async function closeForgotten(environment: Environment, job: JobRecord, leg: Leg): Promise<void> {
   const { bucket } = environment;
   const arn = job.execution_arn ?? '';
-  const cause = 'Step Functions does not know its execution any more, so nobody can say how it ended.';
+  const cause = 'Step Functions no longer has its execution, so its outcome is unknown.';
   const event: ExecutionEnded = {
     detail: { executionArn: arn, name: job.job_id, status: 'FAILED', error: 'ExecutionForgotten', cause },
   };
@@ -199,7 +199,7 @@ export async function closeForgotten(environment: Environment, job: JobRecord, l
   await cleanUpRestore(environment, job, plan, leg);
   const safety = await findSafetyBackup(bucket, plan?.rollback_of ?? job.job_id);
   if (safety) {
-    const kept = `Restore ${job.job_id} may have left a part of something in it. What it held before is in ${safety.backup_id}: restore it with \`ngbak restore ${safety.backup_id}\`.`;
+    const kept = `Restore ${job.job_id} may have left it incomplete. Its previous contents are in ${safety.backup_id}: restore it with \`ngbak restore ${safety.backup_id}\`.`;
     await changeLock(bucket, job.target, arn, { kept });
   } else await freeLock(bucket, job.target, arn);
   await closeJob(environment, job.job_id, closing(event));
@@ -230,8 +230,8 @@ async function closeRollback(
       ? ''
       : ` All of it was verified; the rollback failed only afterwards, and may have left marks of its own, which the next restore removes: ${end.error?.message ?? status}`;
   const message = back
-    ? `${reason.message} The target was put back to what it held before, from ${safety}.${untidy}`
-    : `${reason.message} Putting the target back failed as well: ${end.error?.message ?? status} What it held before is in ${safety}: restore it with \`ngbak restore ${safety}\`. Until then the target stays locked for backups.`;
+    ? `${reason.message} The target was rolled back to ${safety}.${untidy}`
+    : `${reason.message} The rollback failed as well: ${end.error?.message ?? status} Its previous contents are in ${safety}: restore it with \`ngbak restore ${safety}\`. Until then, the target is locked for backups.`;
   if (back) await freeLock(bucket, job.target, executionArn);
   else await changeLock(bucket, job.target, executionArn, { kept: message });
   await closeJob(environment, undone, {
@@ -277,8 +277,8 @@ export function closing({ detail }: ExecutionEnded): Partial<JobRecord> {
             message:
               detail.cause ??
               (detail.status === 'TIMED_OUT'
-                ? 'The execution ran into its time limit. Start it again; raise the limit in cdk.json if the data needs it.'
-                : 'The execution failed without a cause. Its history in the Step Functions console says where.'),
+                ? 'The execution timed out. Start it again; raise the limit in cdk.json if the data needs it.'
+                : 'The execution failed without a cause. See its history in the Step Functions console.'),
           },
         }
       : {}),
@@ -364,7 +364,7 @@ async function cleanServers(
         store.cleanup(legContext(environment, leg, job.job_id)),
       );
     } catch (error) {
-      environment.log('Could not clean up on the server; what is left there carries the name of the job.', {
+      environment.log('Could not clean up on the server; leftovers have the name of the job.', {
         store: name,
         job_id: job.job_id,
         error: error instanceof Error ? error.message : String(error),

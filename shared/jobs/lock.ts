@@ -57,7 +57,7 @@ export async function takeLock(
     if (held?.value.execution_arn === wanted.execution_arn) return held.value.taken_from;
     if (held?.value.kept !== undefined && wanted.kind !== 'restore') {
       throw new TargetLockedError(`Target "${wanted.target}" can't be used: ${held.value.kept}`, {
-        remedy: 'Restore a good backup into it first; that frees it.',
+        remedy: 'Restore a good backup into it first, which releases the lock.',
         inUse: false,
       });
     }
@@ -73,9 +73,9 @@ export async function takeLock(
       const ended = execution ? (execution.stopDate?.getTime() ?? Date.now()) : 0;
       if (Date.now() - ended > CLEAN_UP_MS) {
         throw new TargetLockedError(
-          `Target "${wanted.target}" is locked by restore job ${held.value.job_id}, which has ended ${execution?.stopDate ? `at ${execution.stopDate.toISOString()}` : 'long ago'} and was never cleaned up after.`,
+          `Target "${wanted.target}" is locked by restore job ${held.value.job_id}, which has ended ${execution?.stopDate ? `at ${execution.stopDate.toISOString()}` : 'long ago'} and was never cleaned up.`,
           {
-            remedy: 'Look into the log of the function "janitor" and correct what keeps it from its work.',
+            remedy: 'Check the log of the function "janitor" and correct the problem that it reports.',
             inUse: false,
           },
         );
@@ -97,7 +97,7 @@ export async function takeLock(
       if (!(error instanceof ConflictError)) throw error;
     }
   }
-  throw new TargetLockedError(`Target "${wanted.target}" is wanted by several jobs at this moment.`, {
+  throw new TargetLockedError(`Target "${wanted.target}" is requested by several jobs at the same time.`, {
     remedy: 'Start again in a minute.',
     inUse: true,
   });
@@ -142,7 +142,7 @@ export async function requireLock(bucket: Bucket, target: string, executionArn: 
       ? `The job that holds target "${target}" has ended.`
       : held
         ? `Target "${target}" was taken over by ${held.value.kind} job ${held.value.job_id}.`
-        : `The lock of target "${target}" is gone.`,
+        : `The lock of target "${target}" no longer exists.`,
     { remedy: 'Start again once no other job works on the target.', inUse: true },
   );
 }

@@ -43,7 +43,7 @@ export async function reconcile(
   for await (const { job, ended } of overdueJobs(environment, { graceMs, closed })) {
     if (leg.timeLeft() <= 0) break;
     try {
-      environment.log('The event of the end of an execution did not come.', { job_id: job.job_id });
+      environment.log('The event for the end of an execution was not delivered.', { job_id: job.job_id });
       if (ended) await cleanUpAfter(environment, eventOf(ended), leg);
       else await closeForgotten(environment, job, leg);
       jobs.push(job.job_id);
@@ -63,7 +63,7 @@ export async function reconcile(
   }
   if (problems.length === 0) return { jobs, redriven };
   throw new NgbakError(`Could not clean up after ${problems.length} executions: ${problems.join('; ')}`, {
-    remedy: 'It is tried again every 15 minutes. Correct what is named.',
+    remedy: 'ngbak retries every 15 minutes. Correct the problems listed above.',
   });
 }
 

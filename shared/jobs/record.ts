@@ -66,7 +66,7 @@ export function asItStands(record: JobRecord, now: Date): JobRecord {
   const until = upload?.until;
   if (state !== 'pending' || execution_arn !== undefined || until === undefined) return record;
   if (now < new Date(until)) return record;
-  const message = `Its upload never came: the job waited for it until ${until}. Nothing was changed; ask for the restore again.`;
+  const message = `The upload was not received: the job waited for it until ${until}. Nothing was changed. Request the restore again.`;
   return { ...record, state: 'cancelled', finished_at: until, error: { name: NEVER_UPLOADED, message } };
 }
 

@@ -59,7 +59,7 @@ export class UndeliveredEvents {
         const event = readUndelivered(message.Body);
         if (event === 'a look') await this.#remove(message);
         else if (event) yield { event, remove: () => this.#remove(message) };
-        else this.#log('A message of the queue of undelivered events is not understood.');
+        else this.#log('A message in the queue of undelivered events has an unknown format.');
       }
     }
   }

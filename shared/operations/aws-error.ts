@@ -33,7 +33,7 @@ export function explainAwsError(error: unknown): unknown {
     });
   }
   if (isNetworkError(error)) {
-    return new UnavailableError(`AWS did not answer: ${code || error.name}.`, {
+    return new UnavailableError(`AWS did not respond: ${code || error.name}.`, {
       remedy: 'Check network and endpoint, and try again.',
       cause: error,
     });

@@ -31,8 +31,8 @@ export async function cancelJob(
   if (hasEnded(job.state)) throw ended(job.job_id, job.state);
   const plan = (await bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
   if (plan?.rollback_of !== undefined) {
-    throw new RefusedError(`Job ${job.job_id} puts target "${job.target}" back to what it was.`, {
-      remedy: 'Let it end: stopped half-way, the target would hold a part of two states.',
+    throw new RefusedError(`Job ${job.job_id} is rolling back target "${job.target}".`, {
+      remedy: 'Wait for it to finish: if it is stopped, the target is left incomplete.',
     });
   }
   if (job.execution_arn === undefined) {
@@ -73,8 +73,8 @@ export async function cancelJob(
     state: job.state,
     message:
       job.kind === 'restore'
-        ? 'The job is being stopped. If it had begun to write, its target is put back to what it held before.'
-        : 'The job is being stopped; what it has made is removed.',
+        ? 'The job is being stopped. If it had started to write, its target is rolled back.'
+        : 'The job is being stopped; the unfinished backup is removed.',
   };
 }
 

@@ -73,7 +73,7 @@ export async function removeSchedule(context: OperationsContext, name: string): 
   const { made_by } = await scheduler.get(id);
   if (made_by === MADE_BY_DEPLOYMENT) {
     throw new RefusedError(
-      `Schedule "${id}" belongs to the deployment, which could not be updated without it.`,
+      `Schedule "${id}" belongs to the deployment, which cannot be updated without it.`,
       {
         remedy: `Pause it with \`ngbak schedule pause ${id}\`; or set "schedule": {"enabled": false} in cdk.json and deploy.`,
       },
@@ -103,7 +103,7 @@ function checkTimes({ expression, time_zone, enabled }: ScheduleSettings): void 
   const comes =
     timing.kind === 'rate' || (timing.kind === 'at' ? timing.time > now : timing.next(1, now).length > 0);
   if (comes || !enabled) return;
-  throw new InvalidInputError(`"${expression}" in ${time_zone} is never reached from now on.`, {
-    remedy: 'Give a time in the future, or a pattern that some date fits.',
+  throw new InvalidInputError(`"${expression}" in ${time_zone} never occurs in the future.`, {
+    remedy: 'Give a time in the future, or a pattern that matches a date.',
   });
 }

@@ -28,7 +28,7 @@ export async function deleteBackup(
   const { bucket } = context;
   const { value: record, etag } = await readCatalogued(context, backupId);
   if (record.retention === 'permanent') {
-    throw new RefusedError(`Backup ${record.backup_id} is kept for ever.`, {
+    throw new RefusedError(`Backup ${record.backup_id} is kept forever.`, {
       remedy: `Remove its retention first: \`ngbak tag ${record.backup_id} --no-retention\`.`,
     });
   }
@@ -41,7 +41,7 @@ export async function deleteBackup(
   const lock = await objectLock(bucket, record);
   if (lock !== undefined) {
     throw new RefusedError(`Backup ${record.backup_id} can't be deleted: ${lock}.`, {
-      remedy: 'Wait until the lock ends; a legal hold is removed in S3 by whoever set it.',
+      remedy: 'Wait until the lock ends. A legal hold must be removed in S3.',
     });
   }
   const archive = archiveKey(record.backup_id);

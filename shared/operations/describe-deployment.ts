@@ -49,19 +49,21 @@ export function describeDeployment({ bucket, stateMachines, config }: Operations
 function limitsOf({ profile, stores, hooks, configuration }: TargetConfig): string[] {
   const missing = STORE_NAMES.filter((store) => store !== 'config' && stores[store] === undefined);
   return [
-    ...missing.map((store) => `The store "${store}" is neither saved nor restored: it is not configured.`),
+    ...missing.map(
+      (store) => `The store "${store}" is neither backed up nor restored: it is not configured.`,
+    ),
     ...(hooks
       ? []
       : [
-          'Writers are not paused during a backup, so that it is graded "unchanged" or "drifted", never "quiesced": no hooks are configured.',
+          'Writers are not paused during a backup, so its consistency is "unchanged" or "drifted", never "quiesced": no hooks are configured.',
         ]),
     ...(profile === 'custom'
       ? [
-          'References between the stores are not proved, and documents and chunks are not counted: the profile "custom" does not know the layout of the data.',
+          'References between the stores are not checked, and documents and chunks are not counted: the profile "custom" does not know the layout of the data.',
         ]
       : []),
     ...(Object.keys(configuration).length === 0
-      ? ['The system’s own configuration is not saved for reference: "configuration" is empty.']
+      ? ['The configuration of the system is not backed up: "configuration" is empty.']
       : []),
   ];
 }

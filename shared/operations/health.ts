@@ -78,7 +78,7 @@ async function checkBackups(
     const old = age > oldestAllowed(target, all);
     const unreadable = await whyUnreadable(context, backup).catch(describeError);
     if (unreadable !== undefined) return { name, ok: false, message: `${told}: ${unreadable}` };
-    return { name, ok: !old, message: old ? `${told}: older than it should be.` : told };
+    return { name, ok: !old, message: old ? `${told}: older than allowed.` : told };
   });
   return [bucket, ...(await Promise.all(targets))];
 }
@@ -114,10 +114,10 @@ const OVERDUE_SHOWN = 5;
 async function tellOverdue(context: OperationsContext): Promise<string> {
   const jobs: string[] = [];
   for await (const { job } of overdueJobs(context, { closed })) jobs.push(job.job_id);
-  if (jobs.length === 0) return 'every execution that has ended was cleaned up after';
+  if (jobs.length === 0) return 'every finished execution was cleaned up';
   const more = jobs.length > OVERDUE_SHOWN ? `, and ${jobs.length - OVERDUE_SHOWN} more` : '';
   throw new Error(
-    `The execution of ${jobs.slice(0, OVERDUE_SHOWN).join(', ')}${more} has ended without clean-up. The janitor retries every 15 minutes; its log says what keeps it from it.`,
+    `The execution of ${jobs.slice(0, OVERDUE_SHOWN).join(', ')}${more} has ended without cleanup. The janitor retries every 15 minutes; its log gives the reason.`,
   );
 }
 

@@ -55,7 +55,7 @@ export function schedulerOf({ scheduler }: OperationsContext): Scheduler {
     'This deployment has no schedules in EventBridge Scheduler, or they are not known here.',
     {
       remedy:
-        'With "service": "rules" under "schedule" in cdk.json, its daily backups are changed there. Otherwise, set NGBAK_SCHEDULE_GROUP and NGBAK_SCHEDULE_ROLE_ARN from the outputs of the stack, or leave NGBAK_BUCKET and the ARNs out, and the stack is asked.',
+        'With "service": "rules" under "schedule" in cdk.json, its daily backups are changed there. Otherwise, set NGBAK_SCHEDULE_GROUP and NGBAK_SCHEDULE_ROLE_ARN from the outputs of the stack, or omit NGBAK_BUCKET and the ARNs to read them from the stack.',
     },
   );
 }

@@ -28,7 +28,7 @@ export async function metricsText(context: OperationsContext): Promise<string> {
     context.scheduler ? scheduleMetrics(context) : [],
   ]);
   const version = metric('ngbak_info', 'Version of ngbak.', [[{ version: VERSION }, 1]]);
-  const unreadable = metric('ngbak_records_unreadable', 'Records that can not be read.', [
+  const unreadable = metric('ngbak_records_unreadable', 'Records that cannot be read.', [
     [{ kind: 'backup' }, backups.unreadable],
     [{ kind: 'job' }, jobs.unreadable],
   ]);
@@ -90,7 +90,7 @@ async function backupMetrics(context: OperationsContext) {
     ),
     metric(
       'ngbak_last_backup_duration_seconds',
-      'How long the newest good backup took.',
+      'Duration of the newest good backup.',
       last(({ duration_seconds }) => duration_seconds),
     ),
     metric(
@@ -100,7 +100,7 @@ async function backupMetrics(context: OperationsContext) {
     ),
     metric(
       'ngbak_last_backup_uncompressed_bytes',
-      'Size of what is in the newest good archive.',
+      'Uncompressed size of the newest good archive.',
       last(({ uncompressed_bytes }) => uncompressed_bytes),
     ),
   ];
@@ -132,7 +132,7 @@ async function jobMetrics({ bucket }: OperationsContext) {
     metric('ngbak_jobs', 'Jobs of the last 90 days.', jobs.samples()),
     metric(
       'ngbak_checksum_mismatches',
-      'Jobs of the last 90 days that found data changed.',
+      'Jobs of the last 90 days in which an integrity check failed.',
       mismatches.samples(),
     ),
   ];
@@ -149,7 +149,7 @@ async function scheduleMetrics(context: OperationsContext): Promise<string[]> {
     ),
     metric(
       'ngbak_schedule_missed_runs',
-      'Runs of the last week that should have begun and did not.',
+      'Runs of the last week that were missed.',
       schedules.map(({ name, missed_total }): Sample => [{ schedule: name }, missed_total]),
     ),
     metric(
@@ -159,7 +159,7 @@ async function scheduleMetrics(context: OperationsContext): Promise<string[]> {
         next_run === undefined ? [] : [[{ schedule: name }, Date.parse(next_run) / 1000]],
       ),
     ),
-    metric('ngbak_schedules_unreadable', 'Schedules that can not be read.', [[{}, unreadable.length]]),
+    metric('ngbak_schedules_unreadable', 'Schedules that cannot be read.', [[{}, unreadable.length]]),
   ];
 }
 

@@ -22,7 +22,7 @@ export async function tellPermissions({ bucket, sfn, stateMachines }: Operations
     ['write requests and records', () => bucket.writeRecord(jobRecordKey(NOBODY), {}, { etag: NO_ETAG })],
     ['delete backups', () => bucket.removeRecord(catalogKey(NOBODY), NO_ETAG)],
     [
-      'look at executions',
+      'read executions',
       () =>
         Promise.all(
           [stateMachines.backup, stateMachines.restore].map((stateMachineArn) =>
@@ -39,11 +39,11 @@ export async function tellPermissions({ bucket, sfn, stateMachines }: Operations
   if (!outcomes[0]?.is) {
     throw new AccessDeniedError(`These AWS credentials may not ${mayNot.join(', ')}.`, {
       remedy:
-        'Use others (AWS_PROFILE), or see what their role may do: docs/deploy.md says what an operator needs.',
+        'Use other credentials (AWS_PROFILE), or extend their permissions: docs/deploy.md lists what an operator needs.',
     });
   }
   const refused = mayNot.length === 0 ? '' : `; may not ${mayNot.join(', ')}`;
-  return `may ${may.join(', ')}${refused}; whether workflows may be started is seen when one is`;
+  return `may ${may.join(', ')}${refused}; permission to start workflows is checked when one is started`;
 }
 
 async function isAllowed(tried: () => Promise<unknown>): Promise<boolean> {

@@ -57,7 +57,7 @@ export async function prune(context: OperationsContext, input: PruneInput): Prom
   if (!policy) {
     // A guess could delete what the deployment's own policy keeps.
     throw new InvalidInputError('The retention policy of the deployment is not known here.', {
-      remedy: 'Say what to keep, such as `--keep-last 7 --keep-monthly 12`.',
+      remedy: 'State what to keep, for example `--keep-last 7 --keep-monthly 12`.',
     });
   }
   const candidates = new Map<string, Candidate>();

@@ -82,13 +82,13 @@ async function rebuild(
   });
   if (problems.length > 0) {
     throw new IntegrityError(`${where} is damaged: ${problems.slice(0, 3).join('; ')}.`, {
-      remedy: 'It gets no record. Take another copy of it, or delete it.',
+      remedy: 'No record was created. Use another copy of the archive, or delete it.',
     });
   }
   const { manifest } = await openArchive(source);
   if (manifest.backup_id !== backupId) {
-    throw new IntegrityError(`${where} says of itself that it is backup ${manifest.backup_id}.`, {
-      remedy: `Give it its own name, ${archiveKey(manifest.backup_id)}.`,
+    throw new IntegrityError(`${where} contains backup ${manifest.backup_id}.`, {
+      remedy: `Rename it to ${archiveKey(manifest.backup_id)}.`,
     });
   }
   const record = recordOf(manifest, head, key, await codecOf(source));
@@ -147,7 +147,7 @@ function recordOf(
     CatalogRecord,
     record,
     `What ${key} says of itself`,
-    'It was not made by a backup of ngbak: restore it as an upload instead.',
+    'It was not created by an ngbak backup. Restore it as an upload instead.',
   );
 }
 

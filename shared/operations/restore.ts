@@ -123,7 +123,7 @@ async function requireOwnJob(
   const job = await readJob(bucket, jobId);
   if (job?.upload && job.state !== 'pending') {
     throw new RefusedError(`Job ${jobId}, which was requested with this key, is ${job.state}.`, {
-      remedy: `Look at it with \`ngbak job ${jobId}\`; for another restore, take another key.`,
+      remedy: `Show it with \`ngbak job ${jobId}\`; for another restore, use another key.`,
     });
   }
   try {
@@ -167,12 +167,12 @@ export async function changeRestoreOptions(
   if (context.config) chooseStores(context.config, job.target, options);
   const plan = await context.bucket.readRecord(restorePlanKey(id), RestorePlan);
   if (plan?.value.attach_of !== undefined) {
-    throw new RefusedError(`Job ${id} attaches relationships: it has no other options.`, {
+    throw new RefusedError(`Job ${id} attaches relationships and has no other options.`, {
       remedy: 'Confirm or reject it.',
     });
   }
   if ((plan?.value.options.cypher_script ?? false) !== (options.cypher_script ?? false)) {
-    throw new RefusedError(`Whether job ${id} reads a Cypher script can't be changed any more.`, {
+    throw new RefusedError(`Whether job ${id} reads a Cypher script can no longer be changed.`, {
       remedy: 'Reject it, and restore the archive again with or without "cypher_script".',
     });
   }

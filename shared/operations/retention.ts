@@ -84,7 +84,7 @@ async function unchanged(
   const now = await showRetention(context);
   if (version === undefined || version === now.version) return now;
   const who = now.source === 'set' ? `by ${now.changed_by} at ${now.changed_at}` : 'back to that of cdk.json';
-  throw new ConflictError(`The retention policy was changed meanwhile, ${who}.`, {
-    remedy: 'Look at it again and decide anew.',
+  throw new ConflictError(`The retention policy was modified concurrently, ${who}.`, {
+    remedy: 'Reload it and try again.',
   });
 }

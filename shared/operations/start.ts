@@ -61,7 +61,7 @@ export async function startJob(
   } catch (error) {
     if (error instanceof StateMachineDoesNotExist) {
       throw new InvalidInputError(`There is no state machine ${stateMachineArn}.`, {
-        remedy: 'Take its ARN from the outputs of the stack: `aws cloudformation describe-stacks`.',
+        remedy: 'Use the ARN from the outputs of the stack: `aws cloudformation describe-stacks`.',
         cause: error,
       });
     }
@@ -97,7 +97,7 @@ async function replayed(
 /** An idempotency key stands for one request; this one had been another. */
 export function usedKey(jobId: string, cause?: unknown): RefusedError {
   return new RefusedError('This idempotency key was used for another request.', {
-    remedy: `Take a new key, or look at what the first one did: \`ngbak job ${jobId}\`.`,
+    remedy: `Use a new key, or show the job that was started with it: \`ngbak job ${jobId}\`.`,
     cause,
   });
 }

@@ -22,7 +22,7 @@ export const BackupChanges = z
     retention: Retention.nullable().optional(),
   })
   .refine(({ tags, add_tags, remove_tags }) => tags === undefined || !(add_tags || remove_tags), {
-    error: 'tags replaces all tags: add_tags and remove_tags do not go with it',
+    error: 'tags replaces all tags and cannot be combined with add_tags or remove_tags',
   });
 export type BackupChanges = z.infer<typeof BackupChanges>;
 
@@ -68,7 +68,7 @@ function changeTags(tags: readonly string[], { tags: all, add_tags, remove_tags 
   const changed = all ?? [...tags.filter((tag) => !removed.has(tag)), ...(add_tags ?? [])];
   if (changed.includes(SAFETY_TAG) !== tags.includes(SAFETY_TAG)) {
     throw new InvalidInputError(
-      `Tag "${SAFETY_TAG}" marks the safety backups of restores and can't be added or removed.`,
+      `Tag "${SAFETY_TAG}" marks the safety backups of restores and cannot be added or removed.`,
       { remedy: 'Choose another tag.' },
     );
   }

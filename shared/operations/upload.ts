@@ -150,13 +150,13 @@ async function readMultipart(bucket: OperationsContext['bucket'], jobId: string)
   const request = (await bucket.readRecord(restoreRequestKey(id), UploadRequest))?.value;
   if (!request) {
     throw new NotFoundError(`No upload was requested for a job "${id}".`, {
-      remedy: 'Ask for one: POST /api/v1/restore with "file_name" and "upload": "multipart".',
+      remedy: 'Request one: POST /api/v1/restore with "file_name" and "upload": "multipart".',
     });
   }
   const { multipart } = request;
   if (multipart) return { ...request, multipart };
   throw new RefusedError(`The upload of job ${id} was requested as one PUT or POST.`, {
-    remedy: 'Use the addresses of that answer, or request an upload in parts.',
+    remedy: 'Use the URLs of that response, or request an upload in parts.',
   });
 }
 
@@ -168,13 +168,13 @@ async function readPending(bucket: OperationsContext['bucket'], jobId: string): 
 }
 
 function refused(jobId: string, state: string): RefusedError {
-  return new RefusedError(`Job ${jobId} is ${state}: it waits for no upload.`, {
-    remedy: `Look at it with \`ngbak job ${jobId}\`; for another restore, request another upload.`,
+  return new RefusedError(`Job ${jobId} is ${state}: it is not waiting for an upload.`, {
+    remedy: `Show it with \`ngbak job ${jobId}\`; for another restore, request another upload.`,
   });
 }
 
 function gone(jobId: string): RefusedError {
-  return new RefusedError(`S3 has no open upload of job ${jobId} any more: it was aborted, or expired.`, {
+  return new RefusedError(`S3 has no open upload of job ${jobId}: it was aborted or has expired.`, {
     remedy: 'Request another upload.',
   });
 }

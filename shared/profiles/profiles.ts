@@ -17,7 +17,8 @@ function anyProfile<P>(profile: Profile<P>): AnyProfile {
     ...profile,
     scopes: (parameters, kvKind) => {
       const what = `"parameters" of profile ${profile.name}`;
-      const remedy = 'Correct them in cdk.json and deploy; docs/profiles.md lists what each profile takes.';
+      const remedy =
+        'Correct them in cdk.json and deploy; docs/profiles.md lists the parameters of each profile.';
       return profile.scopes(parseInput(profile.Parameters, parameters, what, remedy), kvKind);
     },
   };

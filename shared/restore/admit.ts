@@ -122,7 +122,7 @@ async function planCatalogRestore(
     CatalogRestore,
     input,
     'The restore request',
-    'docs/aws-cli.md shows what it may hold.',
+    'See docs/aws-cli.md for its fields.',
   );
   const found = await environment.bucket.readRecord(catalogKey(backup_id), CatalogRecord);
   if (!found) {
@@ -153,7 +153,7 @@ async function planRollback(
     findSafetyBackup(environment.bucket, jobId),
   ]);
   if (!safety) {
-    throw new InvalidInputError(`Restore ${jobId} has no safety backup to go back to.`, {
+    throw new InvalidInputError(`Restore ${jobId} has no safety backup to roll back to.`, {
       remedy: 'Restore the newest good backup of the target instead.',
     });
   }
@@ -181,8 +181,7 @@ async function planAttach(
   for await (const { key } of bucket.keys(deferredKey(attach))) kept ||= key === deferredKey(attach);
   if (!kept) {
     throw new InvalidInputError(`Restore ${attach} kept no relationships.`, {
-      remedy:
-        'Name a restore that was asked to defer relationships, and whose result says that it kept some.',
+      remedy: 'Name a restore with "dangling": "defer" whose result reports deferred relationships.',
     });
   }
   const plan = makePlan(environment, execution, {
@@ -262,5 +261,5 @@ async function claim({ bucket }: Environment, plan: RestorePlan): Promise<string
   );
   if (job?.execution_arn === plan.execution_arn) return undefined;
   const stands = job ?? (await readJob(bucket, plan.job_id));
-  return `Job ${plan.job_id} is handled already, by execution ${stands?.execution_arn ?? 'none'}, and is ${stands?.state ?? 'gone'}.`;
+  return `Job ${plan.job_id} is already handled by execution ${stands?.execution_arn ?? 'none'}, and is ${stands?.state ?? 'gone'}.`;
 }

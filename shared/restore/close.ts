@@ -145,7 +145,7 @@ function requireCounts(
     if (!wrong) continue;
     throw new IntegrityError(
       `The archive says that it holds ${count} ${tally} of the ${store}, but ${read} came back to target "${plan.target}".`,
-      { remedy: 'Take another backup: this archive is not what was saved.' },
+      { remedy: 'Use another backup: this archive does not match what was backed up.' },
     );
   }
 }
@@ -169,7 +169,7 @@ function compareAnswers(
     if (earlier?.answered && !answered) {
       throw new IntegrityError(
         `After the restore, ${store} of target "${plan.target}" does not answer "${question}", which it did before: ${answer}`,
-        { remedy: 'Look whether the server is in order, and restore again.' },
+        { remedy: 'Check the server, and restore again.' },
       );
     }
     return { question, before: earlier?.answer ?? 'not asked', after: answer };

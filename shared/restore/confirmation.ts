@@ -82,15 +82,15 @@ export async function answerConfirmation(
   } catch (error) {
     if (![TaskTimedOut, TaskDoesNotExist, InvalidToken].some((kind) => error instanceof kind)) throw error;
     throw new RefusedError(
-      `Job ${jobId} no longer waits: it was answered already, its time ran out, or it was stopped.`,
-      { remedy: `Look at it with \`ngbak job ${jobId}\`.`, cause: error },
+      `Job ${jobId} is no longer waiting: it was already approved or rejected, has timed out, or was stopped.`,
+      { remedy: `Show it with \`ngbak job ${jobId}\`.`, cause: error },
     );
   }
 }
 
 /** Why a job can't be answered. */
 export function waitsForNothing({ job_id, state }: JobRecord): RefusedError {
-  return new RefusedError(`Job ${job_id} is ${state}: it waits for no confirmation.`, {
+  return new RefusedError(`Job ${job_id} is ${state}: it is not waiting for confirmation.`, {
     remedy: TAKE_ANOTHER,
   });
 }
@@ -103,13 +103,13 @@ async function requireInspection(
 ): Promise<void> {
   const { problems, inspected_at } = await readInspection(bucket, jobId);
   if (problems.length > 0) {
-    throw new InvalidInputError(`Job ${jobId} can't go on: ${problems.slice(0, 5).join('; ')}.`, {
+    throw new InvalidInputError(`Job ${jobId} cannot continue: ${problems.slice(0, 5).join('; ')}.`, {
       remedy: 'Choose other options, or reject it.',
     });
   }
   if (inspectedAt !== undefined && inspectedAt !== inspected_at) {
     throw new InvalidInputError(`Job ${jobId} was inspected again, with other options, at ${inspected_at}.`, {
-      remedy: 'Look at what was found now, then confirm.',
+      remedy: 'Review the new findings, then confirm.',
     });
   }
 }

@@ -48,7 +48,7 @@ export async function writeDeferred(
     chunks: writeArchive(pieces(view), draft, { codec: 'gzip', signal }),
     signal,
   });
-  log('Relationships whose other end is missing were kept.', { key: deferredKey(plan.job_id) });
+  log('Dangling relationships were kept.', { key: deferredKey(plan.job_id) });
 }
 
 /** The entries again, in pieces of known size that end with a line. */

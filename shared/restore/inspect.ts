@@ -109,7 +109,7 @@ export async function inspectArchive(
     const more = inspection.problems.length - PROBLEMS_TOLD_MAX;
     throw new InvalidInputError(
       `The archive can't be restored into target "${plan.target}": ${told}${more > 0 ? `; and ${more} more` : ''}.`,
-      { remedy: 'Nothing was changed. Correct what is named, or choose another target.' },
+      { remedy: 'Nothing was changed. Correct these problems, or choose another target.' },
     );
   }
   return {
@@ -157,7 +157,7 @@ async function settleFormat(environment: Environment, plan: RestorePlan, leg: Le
   const wantsScript = plan.options.cypher_script === true;
   if (seekable && wantsScript) {
     throw new InvalidInputError(
-      'The archive is one of ngbak, and a Cypher script is read from archives as NGRAF-023 wrote them only.',
+      'The archive was created by ngbak; a Cypher script is read only from archives of NGRAF-023.',
       {
         remedy: 'Nothing was changed. Leave "cypher_script" out, or upload the archive of NGRAF-023 itself.',
       },
@@ -194,19 +194,21 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
   }
   const chosen = plan.options.stores ?? storesNamed(plan.options.only);
   for (const store of chosen ?? []) {
-    if (!held.has(store)) problems.push(`the archive holds no ${store}, which was asked for`);
+    if (!held.has(store)) problems.push(`the archive holds no ${store}, which was requested`);
   }
   for (const store of held) {
     if (store !== 'config' && chosen === undefined && !stores.includes(store)) {
-      warnings.push(`the archive holds ${store}, which target "${plan.target}" has not: it is left out`);
+      warnings.push(
+        `the archive holds ${store}, which target "${plan.target}" does not have: it is left out`,
+      );
     }
   }
   if (plan.attach_of !== undefined && plan.options.mode !== 'merge') {
-    problems.push('relationships that were kept are attached by merging only');
+    problems.push('deferred relationships can only be attached by merging');
   }
   if (manifest.scope.only) {
     warnings.push(
-      `the archive holds a part only (${describePart(manifest.scope.only)}): of these stores, the rest stays as it is`,
+      `the archive holds only a subset (${describePart(manifest.scope.only)}): the rest of these stores is left unchanged`,
     );
   }
   if (stores.length === 0) problems.push('archive and target have no store in common');
@@ -359,7 +361,7 @@ function versionWarnings({ storage_backends }: Manifest, name: StoreName, versio
   const [major = 0, minor = 0] = from ?? [];
   const [targetMajor = 0, targetMinor = 0] = to ?? [];
   const older = targetMajor < major || (targetMajor === major && targetMinor < minor);
-  return older ? [`the backup was made of version ${saved}, and the target is older: ${version}`] : [];
+  return older ? [`the backup was created from version ${saved}, and the target is older: ${version}`] : [];
 }
 
 /** What the archive says it holds of the parts that are restored, under the names of the destination. */

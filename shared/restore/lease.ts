@@ -95,9 +95,12 @@ async function untilEnded(bucket: Bucket, key: string, leg: Leg): Promise<void> 
     if (seen?.etag !== lease.etag) seen = { etag: lease.etag, looks: 0 };
     else if (++seen.looks >= SILENT_LOOKS_MAX) return;
     if (leg.timeLeft() <= 0) {
-      throw new UnavailableError(`An earlier step still works: s3://${bucket.name}/${key} is rewritten.`, {
-        remedy: 'Wait until its function has run out of time, 15 minutes at most.',
-      });
+      throw new UnavailableError(
+        `An earlier step is still running: s3://${bucket.name}/${key} is rewritten.`,
+        {
+          remedy: 'Wait until its function has timed out, 15 minutes at most.',
+        },
+      );
     }
     await sleep(LOOK_MS, undefined, { signal: leg.signal });
   }
@@ -105,7 +108,7 @@ async function untilEnded(bucket: Bucket, key: string, leg: Leg): Promise<void> 
 
 function unconfirmed(plan: RestorePlan, store: StoreName, cause: unknown): UnavailableError {
   return new UnavailableError(
-    `The ${store} step of job ${plan.job_id} could not make sure for ${LEASE_MS / 1000} s that it still holds target "${plan.target}", and stopped.`,
-    { remedy: 'Check that the functions reach S3; the step is tried again.', cause },
+    `The ${store} step of job ${plan.job_id} could not confirm for ${LEASE_MS / 1000} s that it still holds target "${plan.target}", and stopped.`,
+    { remedy: 'Check that the functions can reach S3. The step is retried automatically.', cause },
   );
 }

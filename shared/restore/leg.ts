@@ -250,7 +250,7 @@ function differs(plan: RestorePlan, store: StoreName, total: LegRecord): Integri
     `After the load, ${store} of target "${plan.target}" differs from the archive in ${total.differences} ${total.differences === 1 ? 'place' : 'places'}: ${told}.`,
     {
       remedy:
-        'Make sure that nothing else writes to the store while it is restored, and restore again; the archive itself was checked and is sound.',
+        'Make sure that nothing else writes to the store while it is restored, and restore again. The archive itself is verified.',
     },
   );
 }

@@ -130,7 +130,7 @@ export function sanitizeFileName(name: string): string {
   const base = name.split(/[\\/]/).at(-1) ?? '';
   if (!base.toLowerCase().endsWith('.ngbak')) {
     throw new InvalidInputError(`"${base.slice(0, 100)}" does not end in .ngbak.`, {
-      remedy: 'Upload an archive that ngbak made, under a name that ends in .ngbak.',
+      remedy: 'Upload an archive created by ngbak, under a name that ends in .ngbak.',
     });
   }
   const stem = base
@@ -212,10 +212,10 @@ export async function createPartsRequest(
 
 function requireSize(bytes: number | undefined, max: number): void {
   if (bytes === undefined || bytes <= max) return;
-  throw new InvalidInputError(`The archive has ${bytes} bytes; at most ${max} are taken.`, {
+  throw new InvalidInputError(`The archive has ${bytes} bytes; the limit is ${max}.`, {
     remedy:
       max === SINGLE_UPLOAD_BYTES_MAX
-        ? 'Ask for "upload": "multipart".'
+        ? 'Request "upload": "multipart".'
         : 'Restore fewer stores from it, or raise ngbak.uploadBytesMax in cdk.json.',
   });
 }
@@ -272,7 +272,7 @@ async function recordRequest(
   const waits = job === undefined || job.execution_arn !== undefined || !hasEnded(job.state);
   if (created || (replayed && waits)) return { record, replayed };
   throw new ConflictError(`There is a job ${record.job_id} already${job ? `, which is ${job.state}` : ''}.`, {
-    remedy: 'Take another idempotency key.',
+    remedy: 'Use another idempotency key.',
   });
 }
 

@@ -31,7 +31,7 @@ export function refuseIfTooLong(
       `The archive was packed by another tool and has to be rewritten before it can be restored, which would take about ${minutes(estimate)} minutes; a function has ${minutes(limitMs)}.`,
       {
         remedy:
-          'Nothing was changed. Run `ngbak archive repack OLD NEW` on a computer, and upload the archive that it writes.',
+          'Nothing was changed. Run `ngbak archive repack OLD NEW` on a computer, and upload the resulting archive.',
       },
     );
   };

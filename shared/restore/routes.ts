@@ -199,7 +199,7 @@ export async function readThrough(view: EntryReader, name: StoreName, context: L
     if (entry.name.endsWith('.snapshot')) continue;
     for await (const _chunk of view.open(entry)) context.signal.throwIfAborted();
     if (context.timeLeft() > 0) continue;
-    context.log('The rest of the entries is checked while they are loaded.', { entry: entry.name });
+    context.log('The remaining entries are checked while they are loaded.', { entry: entry.name });
     return;
   }
 }

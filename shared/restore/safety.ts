@@ -38,7 +38,7 @@ export function safetyRequest(plan: RestorePlan): Partial<BackupRequest> {
     stores: plan.stores,
     ...(only === undefined || rename !== undefined ? {} : { only }),
     tags: [SAFETY_TAG],
-    note: `What target "${plan.target}" held before restore ${plan.job_id}.`,
+    note: `Contents of target "${plan.target}" before restore ${plan.job_id}.`,
     retention: plan.target === SELFTEST_TARGET ? SELFTEST_RETENTION : SAFETY_RETENTION,
     requested_by: `restore ${plan.job_id}`,
     part_of: {

@@ -82,7 +82,7 @@ export async function beginUpload(bucket: Bucket, key: string): Promise<string> 
   );
   if (UploadId !== undefined) return UploadId;
   throw new NgbakError(`S3 began an upload of s3://${bucket.name}/${key} without an id.`, {
-    remedy: 'Check the S3 endpoint: this is no answer of S3.',
+    remedy: 'Check the S3 endpoint: this is not a response of S3.',
   });
 }
 
@@ -179,7 +179,7 @@ export async function completeUpload(
     const told = wrong.slice(0, PARTS_TOLD_MAX).join(', ');
     const more = wrong.length > PARTS_TOLD_MAX ? ` and ${wrong.length - PARTS_TOLD_MAX} more` : '';
     throw new InvalidInputError(
-      `The upload is not whole: ${wrong.length} of ${layout.part_count} parts are missing or have another size: ${told}${more}.`,
+      `The upload is incomplete: ${wrong.length} of ${layout.part_count} parts are missing or have another size: ${told}${more}.`,
       { remedy: 'Upload these parts, then complete it.' },
     );
   }

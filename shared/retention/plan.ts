@@ -88,7 +88,7 @@ export function planRetention(
     if (end !== undefined && now < end) {
       keep(backup, retention === 'permanent' ? 'permanent' : `kept until ${end.toISOString().slice(0, 10)}`);
     }
-    if (!backup.verified) keep(backup, 'found damaged: it stays until somebody has looked at it');
+    if (!backup.verified) keep(backup, 'found damaged: kept for inspection');
     const protection = protectedBy.get(backup_id);
     if (protection !== undefined) keep(backup, protection);
     const why = reasons.get(backup_id) ?? [];

@@ -90,7 +90,7 @@ function parseCron(inner: string, timeZone: string): Timing {
   } catch (cause) {
     throw wrong(
       told,
-      cause instanceof Error ? cause.message.replace(/^CronPattern: /, '') : 'it can’t be read',
+      cause instanceof Error ? cause.message.replace(/^CronPattern: /, '') : 'it cannot be parsed',
     );
   }
   const wallClock = new Intl.DateTimeFormat('sv-SE', {
@@ -120,7 +120,7 @@ function parseCron(inner: string, timeZone: string): Timing {
 const DST_SPARE = 61;
 
 function wrong(expression: string, why: string): InvalidInputError {
-  return new InvalidInputError(`"${expression.slice(0, 300)}" is no schedule expression: ${why}.`, {
+  return new InvalidInputError(`"${expression.slice(0, 300)}" is not a schedule expression: ${why}.`, {
     remedy:
       'Write cron(0 3 * * ? *) for each day at 03:00, cron(30 1 ? * MON-FRI *) for weekdays at 01:30, rate(6 hours), or at(2026-12-24T20:00:00) for once.',
   });

@@ -46,7 +46,7 @@ export const ScheduleChanges = z
   })
   .refine(
     (changes) => Object.values(changes).some((value) => value !== undefined),
-    'nothing is to be changed',
+    'there is nothing to change',
   );
 export type ScheduleChanges = z.infer<typeof ScheduleChanges>;
 

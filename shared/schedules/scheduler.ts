@@ -78,7 +78,7 @@ export class Scheduler {
         changed_at: (found.LastModificationDate ?? found.CreationDate ?? new Date(0)).toISOString(),
       },
       `Schedule "${name}"`,
-      'Somebody changed it outside of ngbak: delete it in EventBridge Scheduler and create it again.',
+      'It was changed outside of ngbak. Delete it in EventBridge Scheduler and create it again.',
     );
   }
 
@@ -142,7 +142,7 @@ export class Scheduler {
     if (error instanceof ResourceNotFoundException) {
       return name === undefined || /^Schedule ?group/i.test(error.message)
         ? new InvalidInputError(`There is no schedule group "${this.#where.group}".`, {
-            remedy: 'Deploy the stack: it makes the group. Or correct NGBAK_SCHEDULE_GROUP.',
+            remedy: 'Deploy the stack, which creates the group. Or correct NGBAK_SCHEDULE_GROUP.',
             cause: error,
           })
         : noSuchSchedule(name);
@@ -154,14 +154,14 @@ export class Scheduler {
       });
     }
     if (error instanceof ValidationException) {
-      return new InvalidInputError(`EventBridge Scheduler refuses schedule "${name}": ${error.message}`, {
-        remedy: 'Correct what it names; docs/schedules.md shows expressions.',
+      return new InvalidInputError(`EventBridge Scheduler rejected schedule "${name}": ${error.message}`, {
+        remedy: 'Correct the expression; docs/schedules.md has examples.',
         cause: error,
       });
     }
     if (error instanceof ServiceQuotaExceededException) {
-      return new InvalidInputError('This account has as many schedules as AWS allows it.', {
-        remedy: 'Remove some, or ask AWS for a higher quota of EventBridge Scheduler.',
+      return new InvalidInputError('The account has reached its quota of schedules.', {
+        remedy: 'Remove some, or request a higher quota for EventBridge Scheduler.',
         cause: error,
       });
     }

@@ -45,7 +45,7 @@ export function readScheduledRequest(
     StoredRequest,
     input ?? '',
     `The input of schedule "${name}"`,
-    'Somebody changed it outside of ngbak: delete it in EventBridge Scheduler and create it again.',
+    'It was changed outside of ngbak. Delete it in EventBridge Scheduler and create it again.',
   );
   return { backup, madeBy: schedule.made_by };
 }

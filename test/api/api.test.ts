@@ -238,7 +238,7 @@ describe('JSON Web Tokens', () => {
       .setExpirationTime((change.expires as string) ?? '5 minutes')
       .sign(change.forged ? other.privateKey : pair.privateKey);
     const found = authenticator.authenticate(`Bearer ${token}`);
-    if (role === undefined) await expect(found).rejects.toThrow(/no key that counts/);
+    if (role === undefined) await expect(found).rejects.toThrow(/invalid API key/);
     else expect(await found).toEqual({ name: 'jwt:otto', role });
   });
 });
@@ -321,7 +321,7 @@ describe('the API', () => {
     ['POST', '/restore/none/confirm', { phrase: 'default' }, 404],
     ['PATCH', '/backup/none', { tags: ['x'], add_tags: ['y'] }, 400],
   ] as [string, string, unknown, number][])(
-    '%s %s, wrong in some way (%#), is told as a problem document',
+    '%s %s, invalid in some way (%#), returns a problem document',
     async (...wrong) => {
       const [method, path, body, status] = wrong;
       const answer = await call('admin', method, path, body);

@@ -162,7 +162,7 @@ describeS3Servers('on $name', ({ start }) => {
     await expect(composeArchive(composition())).rejects.toThrow('ends within "vectors/x.snapshot"');
     await segment('0001-v-000002', one(), carry);
     await segment('0001-v-000003', piecesOf([{ name: 'z', data: Buffer.from('z') }]));
-    await expect(composeArchive(composition())).rejects.toThrow('does not go on with');
+    await expect(composeArchive(composition())).rejects.toThrow('does not continue with');
   });
 
   test('an exporter that fails leaves no upload and no object', async () => {

@@ -49,15 +49,19 @@ export const FORGERIES: readonly Hostile<Forgery>[] = [
     {
       index: (lines) => lines.map((line, at) => (at === 1 ? { ...line, length: line.length + 1e6 } : line)),
     },
-    /"kv\/b.json" does not lie behind/,
+    /"kv\/b.json" does not follow the one/,
   ],
   [
     'index entries that overlap',
     { index: (lines) => lines.map((line, at) => (at === 1 ? { ...line, offset: 0 } : line)) },
-    /"kv\/b.json" does not lie behind/,
+    /"kv\/b.json" does not follow the one/,
   ],
   ['an index that leaves an entry out', { index: (lines) => lines.slice(0, 1) }, /does not cover all/],
-  ['an index that leaves the first entry out', { index: (lines) => lines.slice(1) }, /does not lie behind/],
+  [
+    'an index that leaves the first entry out',
+    { index: (lines) => lines.slice(1) },
+    /does not follow the one/,
+  ],
   [
     'an index entry of another name than the tar header',
     { index: (lines) => lines.map((line) => ({ ...line, name: `${line.name}x` })) },
@@ -84,10 +88,14 @@ export const FORGERIES: readonly Hostile<Forgery>[] = [
     { index: (lines) => lines.map((line) => ({ ...line, crc32: 1 })) },
     /"graph\/a.jsonl".*CRC-32/,
   ],
-  ['a negative offset', { indexText: (text) => text.replace('"offset":0', '"offset":-1') }, /no entry/],
-  ['an overflowing size', { indexText: (text) => text.replace(/"size":\d+/, '"size":1e300') }, /no entry/],
-  ['a fractional size', { indexText: (text) => text.replace(/"size":\d+/, '"size":1.5') }, /no entry/],
-  ['an index that is no JSON', { indexText: (text) => `${text}garbage\n` }, /no entry/],
+  ['a negative offset', { indexText: (text) => text.replace('"offset":0', '"offset":-1') }, /not an entry/],
+  [
+    'an overflowing size',
+    { indexText: (text) => text.replace(/"size":\d+/, '"size":1e300') },
+    /not an entry/,
+  ],
+  ['a fractional size', { indexText: (text) => text.replace(/"size":\d+/, '"size":1.5') }, /not an entry/],
+  ['an index that is not JSON', { indexText: (text) => `${text}garbage\n` }, /not an entry/],
   ['an index with an endless line', { indexText: (text) => text + ' '.repeat(10_000) }, /line of more than/],
   ['an index whose last line has no end', { indexText: (text) => text.slice(0, -1) }, /without a line feed/],
   [
@@ -149,7 +157,7 @@ export const FORGERIES: readonly Hostile<Forgery>[] = [
   [
     'a manifest without a version',
     { manifest: ({ format_version, ...rest }) => rest },
-    /names no format version/,
+    /has no format version/,
   ],
   ['a manifest that is a list', { manifestText: () => '[]' }, /not a JSON object/],
   [
@@ -157,7 +165,7 @@ export const FORGERIES: readonly Hostile<Forgery>[] = [
     { manifestText: () => `${'{"a":'.repeat(2000)}1${'}'.repeat(2000)}` },
     /nested deeper than 32/,
   ],
-  ['a manifest that is no JSON', { manifestText: (text) => text.slice(1) }, /is not JSON/],
+  ['a manifest that is not JSON', { manifestText: (text) => text.slice(1) }, /is not JSON/],
   [
     'a manifest with a backup id that leads elsewhere',
     { manifest: (m) => ({ ...m, backup_id: '../../x' }) },
@@ -215,7 +223,7 @@ export const TARS: readonly Hostile<Buffer[]>[] = [
   ['a name twice', [rawEntry({ name: 'a' }), rawEntry({ name: './a' })], /twice/],
   ['a negative size', [rawEntry({ size: negative })], /negative/],
   ['a size beyond 2^53', [rawEntry({ size: overflow })], /negative or out of bounds/],
-  ['a size that is no number', [rawEntry({ size: size('12x') })], /not a number/],
+  ['a size that is not a number', [rawEntry({ size: size('12x') })], /not a number/],
   [
     'a size beyond the limit',
     [rawEntry({ size: Buffer.from([0x80, 0, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0]) })],

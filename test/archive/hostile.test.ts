@@ -55,7 +55,7 @@ describe('a seekable archive', () => {
     const two = Buffer.concat([await forge(), await forge()]);
     expect((await verified(two)).join()).toMatch(/its footer is that of/);
     await expect(collect(normalizeArchive(bufferSource('x', two)))).rejects.toThrow(
-      /behind the end of the tar/,
+      /after the end of the tar/,
     );
   });
 
@@ -74,9 +74,11 @@ describe('a file', () => {
     ['of text', Buffer.from('hello world')],
     ['that is a ZIP', Buffer.from('PK\u0003\u0004 and so on')],
     ['that is a bare tar', Buffer.concat([rawEntry({ name: 'manifest.json' }), Buffer.alloc(1024)])],
-  ])('%s is told to be no archive', async (_name, bytes) => {
-    await expect(isSeekable(bufferSource('x', bytes))).rejects.toThrow('is no ngbak archive');
-    await expect(collect(normalizeArchive(bufferSource('x', bytes)))).rejects.toThrow('is no ngbak archive');
+  ])('%s is reported as not an archive', async (_name, bytes) => {
+    await expect(isSeekable(bufferSource('x', bytes))).rejects.toThrow('is not an ngbak archive');
+    await expect(collect(normalizeArchive(bufferSource('x', bytes)))).rejects.toThrow(
+      'is not an ngbak archive',
+    );
   });
 });
 

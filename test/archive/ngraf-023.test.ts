@@ -161,7 +161,7 @@ test('what such an archive does not hold is not claimed', async () => {
 test.each([
   [{ ...MANIFEST, backup_id: '../x' }, /no usable backup_id/],
   [{ ...MANIFEST, created_at: 'yesterday' }, /no usable created_at/],
-  [{ ...MANIFEST, storage_backends: undefined }, /names no format version/],
+  [{ ...MANIFEST, storage_backends: undefined }, /has no format version/],
 ])('a manifest of which nobody can tell what it is, is refused (%#)', async (manifest, message) => {
   const old = bufferSource('old', fixture(FILES, manifest));
   await expect(collect(normalizeArchive(old))).rejects.toThrow(message);

@@ -179,6 +179,6 @@ describe('a backup that somebody unpacked and packed again', () => {
     const packed = pack(['tar', '-czf', 'out.ngbak', '.']);
     await expect(
       collect(normalizeArchive(bufferSource('two', Buffer.concat([packed, packed])))),
-    ).rejects.toThrow(/behind the end of the tar/);
+    ).rejects.toThrow(/after the end of the tar/);
   });
 });

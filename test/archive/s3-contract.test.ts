@@ -124,7 +124,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       expect(await objects('gone')).toBe(0);
     });
 
-    test('completes an upload only where no object has the key, if it is told so', async () => {
+    test('completes an upload only if no object has the key, on request', async () => {
       await s3.send(new PutObjectCommand({ Bucket, Key, Body: 'first' }));
       const id = await begin();
       const parts = [await part(id, 1, five)];
@@ -246,7 +246,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       expect(await objects('refused')).toBe(0);
     });
 
-    test('an upload that is told to stop leaves nothing', async () => {
+    test('an aborted upload leaves nothing', async () => {
       const stop = new AbortController();
       proxy.decide = (method, url) => {
         if (isPart(2)(method, url)) stop.abort();
@@ -279,7 +279,7 @@ describeS3Servers('on $name', ({ name, start }) => {
       (await collect(source.read(3, data.length - 5) as AsyncGenerator<Uint8Array>)).bytes;
 
     test.each(['cut', 'stall'] as const)(
-      'a read whose answers are %s goes on where it stopped',
+      'a read whose responses are %s resumes where it stopped',
       async (kind) => {
         // Longer than an answer takes on a busy machine that was not told to stall.
         const source = await faultySource(3000);
@@ -305,7 +305,7 @@ describeS3Servers('on $name', ({ name, start }) => {
     });
   });
 
-  test('an object that is not there is told by its address', async () => {
+  test('a missing object is reported with its address', async () => {
     await expect(s3Source(s3, Bucket, 'nothing.ngbak')).rejects.toThrow(
       `There is no object s3://${Bucket}/nothing.ngbak`,
     );

@@ -84,7 +84,7 @@ describe('without a terminal', () => {
     expect(ran.code).toBe(6);
   });
 
-  test('delete refuses to go on where nobody can be asked, and deletes with --yes', async () => {
+  test('delete refuses to continue without a terminal, and deletes with --yes', async () => {
     await catalogue(context.bucket, { backup_id: day(1) }, Buffer.alloc(10));
     expect((await ngbak('delete', day(1))).code).toBe(2);
     expect((await ngbak('show', day(1))).code).toBe(0);
@@ -209,7 +209,7 @@ describe('the configuration', () => {
     expect(refused.stdout + refused.stderr).not.toContain('hush-hush');
   });
 
-  test('that is wrong is told by key, and no value is repeated', async () => {
+  test('that is invalid is reported by key, without its value', async () => {
     const file = join(folder, 'config.json');
     await writeFile(file, JSON.stringify({ api_key: 'hush-hush', api_url: 'hush-hush', colour: 'red' }));
     const ran = await run(['list'], { ...environment, NGBAK_CONFIG_FILE: file });
@@ -237,7 +237,7 @@ describe('at a terminal', () => {
     expect(await statusOf((await jobs())[0]?.job_id ?? '')).toBe('ABORTED');
   });
 
-  test('Ctrl-C and Enter stop watching, and the job goes on', async () => {
+  test('Ctrl-C and Enter stop watching, and the job continues', async () => {
     const session = atTerminal('backup', '--wait');
     await session.shows('Job backup_');
     await untilStarted();

@@ -65,7 +65,7 @@ describe('a download', () => {
     }
   });
 
-  test('that was interrupted goes on where it stopped', async () => {
+  test('that was interrupted resumes where it stopped', async () => {
     await put(ID, BYTES);
     const path = join(folder, 'a.ngbak');
     const abort = new AbortController();
@@ -87,7 +87,7 @@ describe('a download', () => {
     expect(await readdir(folder)).toEqual(['a.ngbak']);
   });
 
-  test('that goes on after the backup was replaced starts over', async () => {
+  test('that resumes after the backup was replaced starts over', async () => {
     await put(ID, BYTES);
     const path = join(folder, 'a.ngbak');
     await writeFile(`${path}.part`, Buffer.alloc(BYTES.length));
@@ -122,7 +122,7 @@ describe('a download', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  test('leaves another file of that name alone unless it is told to replace it', async () => {
+  test('does not replace another file of that name without --force', async () => {
     await put(ID, BYTES.subarray(0, 100));
     const path = join(folder, 'mine.txt');
     await writeFile(path, 'my own');

@@ -210,7 +210,7 @@ describe('ngbak restore FILE', () => {
     throw new Error(`S3 does not get ${count} parts; the proxy has seen:\n${proxy.seen.join('\n')}`);
   }
 
-  test('goes on with what an upload that was killed has left, without any record of its own', async () => {
+  test('resumes an upload that was killed, without a local record', async () => {
     const { session, jobId } = await halfWay(false);
     session.signal('SIGKILL');
     expect((await session.end()).code).not.toBe(0);
@@ -221,7 +221,7 @@ describe('ngbak restore FILE', () => {
     expect(FILE.equals(await stored(jobId))).toBe(true);
   });
 
-  test('begins anew where it is to do something else', async () => {
+  test('starts over if the request differs', async () => {
     const { session, jobId } = await halfWay(false);
     session.signal('SIGKILL');
     await session.end();
@@ -234,7 +234,7 @@ describe('ngbak restore FILE', () => {
     expect(await there(jobId)).toHaveLength(4);
   });
 
-  test('stopped by a signal leaves the upload as it is, and says how to go on', async () => {
+  test('keeps the upload when stopped by a signal, and says how to resume', async () => {
     const { session, jobId } = await halfWay(false);
     session.signal('SIGINT');
     const ran = await session.end();

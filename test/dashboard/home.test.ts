@@ -33,7 +33,7 @@ describe('whether a target is recoverable', () => {
     expect(verdict).toMatchObject({ grade: 'old', answer: 'Only as of 5 days ago' });
   });
 
-  test('no, where there is none, or none that is whole and sound; damaged ones are told', () => {
+  test('no, without a complete and verified backup; damaged ones are reported', () => {
     expect(verdictOf({ ...target, backups: 0 }, NOW)).toMatchObject({
       grade: 'no',
       because: 'There are no backups of this target.',

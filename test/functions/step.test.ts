@@ -53,7 +53,7 @@ test.each<[string, (signal: AbortSignal) => unknown]>([
 ])('a step that ran out of time is retried where its work ended with %s', async (_, report) => {
   const error = await cutShort(report);
   expect(TRANSIENT_ERRORS).toContain(error.name);
-  expect(error.message).toMatch(/^Ngbak-test ran out of time\. It is tried again\./);
+  expect(error.message).toMatch(/^Ngbak-test ran out of time\. ngbak retries automatically\./);
 });
 
 test('a step that met something that passes is retried, whatever its error is called', async () => {

@@ -74,7 +74,7 @@ test('a hook that fails once is called again', async () => {
   expect(calls).toHaveLength(2);
 });
 
-test('a hook that goes on failing is an error that names it, and the writers are still to be resumed', async () => {
+test('a hook that keeps failing is an error that names it, and the writers are still resumed later', async () => {
   const environment = await webhook(500);
   await expect(pauseWriters(environment, 'default', 'job')).rejects.toThrow(
     /could not be paused.*127\.0\.0\.1/,

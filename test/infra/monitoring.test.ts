@@ -105,7 +105,7 @@ describe('alarms', () => {
     expect(without).not.toContain('Api-rejections');
   });
 
-  test('cannot be told to a topic of another region, which CloudWatch could not publish to', () => {
+  test('cannot use a topic of another region, which CloudWatch could not publish to', () => {
     const region = (name: string) => ({
       alarms: { topicArns: [`arn:aws:sns:${name}:111122223333:on-call`] },
     });
@@ -115,7 +115,7 @@ describe('alarms', () => {
     );
   });
 
-  test('and their ends are told to the configured topics', () => {
+  test('and their recovery is published to the configured topics', () => {
     const topics = ['arn:aws:sns:eu-central-1:111122223333:on-call'];
     for (const alarm of all(template, 'AWS::CloudWatch::Alarm')) {
       expect(alarm).toMatchObject({ AlarmActions: topics, OKActions: topics });

@@ -69,7 +69,7 @@ describe('what is easily forgotten', () => {
   const properties = (type: string) =>
     Object.values(synthesize().findResources(type)).map(({ Properties }) => Properties);
 
-  test('an empty object, as consoles make them for folders, is no upload', () => {
+  test('an empty object, which consoles create for folders, is not an upload', () => {
     const rule = properties('AWS::Events::Rule').find(({ Description }) => /uploaded/.test(Description));
     expect(rule?.EventPattern.detail.object).toEqual({
       key: [{ prefix: 'uploads/' }],

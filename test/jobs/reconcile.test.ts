@@ -301,7 +301,7 @@ describe('an execution whose end nobody was told of', () => {
   });
 });
 
-test('a scheduled backup fails where a restore was never cleaned up after for more than an hour', async () => {
+test('a scheduled backup fails where a restore was never cleaned up for more than an hour', async () => {
   const { bucket, sfn } = environment;
   const name = newName('restore');
   const executionArn = await ended(name, 'FAILED');
@@ -319,7 +319,7 @@ test('a scheduled backup fails where a restore was never cleaned up after for mo
   );
   await expect(takeLock(bucket, sfn, lock)).rejects.toMatchObject({
     inUse: false,
-    message: expect.stringContaining('never cleaned up after'),
+    message: expect.stringContaining('never cleaned up'),
   });
 });
 

@@ -316,7 +316,7 @@ describe('the emulator, as AWS,', () => {
     expect([status, error]).toEqual(['FAILED', 'TargetLockedError']);
   });
 
-  test('lets a task that waits go on by one of several answers, and tells the others that it is over', async () => {
+  test('completes a waiting task by the first of several responses, and rejects the others', async () => {
     const ended = execute({
       First: {
         Type: 'Task',

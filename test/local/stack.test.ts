@@ -85,7 +85,7 @@ describe('two local stacks at the same time', () => {
     await expectNothingLeft(two.folder, []);
   });
 
-  test('can not have the same name: the second one is refused, and the first one goes on', async () => {
+  test('cannot have the same name: the second one is refused, and the first one keeps running', async () => {
     const stack = await startStack({ name: 'taken', services: ['redis'], environment });
     const redis = redisOf(stack);
     try {
@@ -168,7 +168,7 @@ describe('a server that runs already', () => {
     redis.disconnect();
   });
 
-  test('is told by name when it ends by itself', async () => {
+  test('is reported by name when it exits on its own', async () => {
     const { promise: told, resolve } = Promise.withResolvers<string>();
     const stack = await startStack({
       services: ['redis'],

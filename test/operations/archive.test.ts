@@ -68,7 +68,7 @@ describe('the contents of a backup', () => {
 });
 
 describe('verifying a backup', () => {
-  test('says that every byte is as it was written, and when that was found', async () => {
+  test('records that every byte is verified, and when', async () => {
     await put(await archive(ID));
     const before = await showBackup(context, ID);
     expect(await verify()).toMatchObject({ done: true, is_valid: true, errors: [] });
@@ -77,7 +77,7 @@ describe('verifying a backup', () => {
     expect(verification.at > before.verification.at).toBe(true);
   });
 
-  test('goes on where a leg ended', async () => {
+  test('continues where a leg ended', async () => {
     await put(await archive(ID));
     let legs = 0;
     let cursor: Awaited<ReturnType<typeof verify>>['cursor'] = null;

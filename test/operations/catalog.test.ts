@@ -139,7 +139,7 @@ describe('the list of backups', () => {
 });
 
 describe('a catalogued backup', () => {
-  test('is shown as it was recorded; another id, or one that is no id, is refused', async () => {
+  test('is shown as it was recorded; an unknown or invalid ID is refused', async () => {
     const record = await catalogue(context.bucket, { backup_id: day(1), note: 'before the upgrade' });
     expect(await showBackup(context, day(1))).toEqual({ ...record, ...GOOD });
     await expect(showBackup(context, day(2))).rejects.toThrow(/no backup/);

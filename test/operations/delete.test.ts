@@ -71,7 +71,7 @@ describe('deleting a backup', () => {
 
   test('is refused while it is permanent', async () => {
     await catalogue(context.bucket, { ...created(1), retention: 'permanent' }, Buffer.alloc(1));
-    await expect(deleteBackup(context, day(1))).rejects.toThrow(/for ever/);
+    await expect(deleteBackup(context, day(1))).rejects.toThrow(/forever/);
     expect(await ids()).toEqual([day(1)]);
   });
 
@@ -88,7 +88,7 @@ describe('deleting a backup', () => {
 describe('pruning', () => {
   const run = (input: object) => prune(context, PruneInput.parse(input));
 
-  test('explains each backup and deletes nothing unless it is told to', async () => {
+  test('explains each backup and deletes nothing without --delete', async () => {
     for (let i = 1; i <= 9; i++) await catalogue(context.bucket, created(i), Buffer.alloc(10));
     const planned = await run({});
     expect(planned.dry_run).toBe(true);

@@ -296,7 +296,7 @@ describe('cancelling', () => {
 describe('confirming', () => {
   test('is refused for a job that waits for nothing, and for another phrase than the target', async () => {
     await job('job-1', { kind: 'restore' });
-    await expect(confirmRestore(context, 'job-1', 'default')).rejects.toThrow(/waits for no confirmation/);
+    await expect(confirmRestore(context, 'job-1', 'default')).rejects.toThrow(/not waiting for confirmation/);
     await context.bucket.writeRecord(confirmationKey('job-1'), {
       job_id: 'job-1',
       task_token: 'token',

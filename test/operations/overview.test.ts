@@ -77,7 +77,7 @@ test('a deployment tells its targets and what they can’t do, and no address or
     for (const missing of ['graph', 'vectors', 'kv'].filter(
       (name) => !stores.some(({ store }) => store === name),
     )) {
-      expect(words).toContain(`"${missing}" is neither saved nor restored`);
+      expect(words).toContain(`"${missing}" is neither backed up nor restored`);
     }
   }
 });

@@ -90,7 +90,7 @@ test('a record that is there stays as it is', async () => {
   expect(await showBackup(context, ID)).toEqual({ ...record, ...GOOD });
 });
 
-test('a damaged archive, another one’s name and no archive get no record, and are told', async () => {
+test('a damaged archive, a wrong name and a file that is not an archive get no record, and are reported', async () => {
   await put(ID, (bytes) => bytes.subarray(0, bytes.length - 50));
   await context.bucket.s3.send(
     new PutObjectCommand({

@@ -86,7 +86,7 @@ describe('an upload in parts', () => {
     });
   });
 
-  test('tells what is there, with the digest of each part, so that it can go on', async () => {
+  test('lists the uploaded parts with their digests, so that it can be resumed', async () => {
     const { job_id } = await request({ stores: ['kv'] });
     await put(job_id, 2);
     expect(await listUpload(context, job_id, { after: 0 })).toMatchObject({
@@ -126,7 +126,7 @@ describe('an upload in parts', () => {
     const { job_id } = await request();
     await updateJob(context.bucket, job_id, () => ({ state: 'processing', execution_arn: 'arn:x' }));
     expect(await completeRestoreUpload(context, job_id)).toEqual({ job_id, state: 'processing' });
-    await expect(address(job_id, 1)).rejects.toThrow(/waits for no upload/);
+    await expect(address(job_id, 1)).rejects.toThrow(/not waiting for an upload/);
   });
 
   test('is gone from S3 once its job is cancelled', async () => {
@@ -184,7 +184,7 @@ describe('an idempotency key of an upload', () => {
     expect(answer.status).toBe(200);
   });
 
-  test('is refused with another request, also of the other kind, and once the job goes on', async () => {
+  test('is refused with a different request, also of the other kind, and once the job has continued', async () => {
     const { job_id } = await request({}, 'k');
     await expect(request({ stores: ['kv'] }, 'k')).rejects.toThrow(/used for another request/);
     await expect(request({ bytes: 17 }, 'k')).rejects.toThrow(/used for another request/);

@@ -308,7 +308,7 @@ describe('vectors', () => {
     },
   );
 
-  test('are told where they come from, on every point and in no other way, when it is asked for', async () => {
+  test('are labelled with their origin, on every point and in no other way, on request', async () => {
     const scope = { collections: [one], method: 'points' };
     const { archive } = await exportAll(opener(qdrantAdapter, connection(), scope));
     const origin = { restored_from_backup: 'snapshot_1', original_target: 'somewhere' };

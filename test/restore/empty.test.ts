@@ -77,7 +77,7 @@ test('an archive without records of a store does not replace one that has some, 
   expect((await inspect({ mode: 'merge' }))?.problems).toEqual([]);
 });
 
-test('a rollback puts back an empty store, and an empty target takes an empty archive with a warning', async () => {
+test('a rollback restores an empty store, and an empty target accepts an empty archive with a warning', async () => {
   expect(await inspect()).toMatchObject({
     problems: [],
     warnings: [expect.stringContaining('it will be empty')],

@@ -45,7 +45,7 @@ beforeEach(async () => {
 });
 
 describe('a step that writes to a store', () => {
-  test('stops once its job has ended, and whoever goes on with the target waits for that', async () => {
+  test('stops once its job has ended, and the next user of the target waits for that', async () => {
     const running = underLease(environment, plan, 'graph', leg(), work('old', 60_000));
     running.catch(() => undefined);
     while (events.length === 0) await sleep(20);
@@ -87,7 +87,7 @@ describe('a step that writes to a store', () => {
       ended: false,
     });
     await expect(underLease(environment, plan, 'graph', leg(1000), work('early', 0))).rejects.toThrow(
-      /still works/,
+      /still running/,
     );
     await underLease(environment, plan, 'graph', leg(), work('again', 0));
     expect(events).toEqual(['again begins', 'again ends']);

@@ -119,7 +119,7 @@ const EXPECTED = {
 };
 
 describe('references between stores', () => {
-  test('are counted in the archive, with samples of those that lead nowhere', async () => {
+  test('are counted in the archive, with samples of dangling ones', async () => {
     const closed = async () => {
       throw new Error('no store is asked where the archive knows');
     };
@@ -161,7 +161,7 @@ describe('references between stores', () => {
     expect(await prove('vectors')).toEqual([]);
   });
 
-  test('of more values than are held are known for a part of them, and nothing wrong is told', () => {
+  test('of more values than fit in memory are sampled, without false reports', () => {
     const sample = new HashSample();
     for (let i = 0; i < 5000; i++) sample.add(`value ${i}`, 1000);
     const answers = Array.from({ length: 5000 }, (_, i) => sample.has(`value ${i}`));

@@ -81,7 +81,7 @@ describe('an uploaded archive that passes itself off as a safety backup of its t
     expect(change).not.toContain('\u202e');
   });
 
-  test('whose scope is that of the target is no change', async () => {
+  test('whose scope is that of the target is not a change', async () => {
     const archive = await archiveOf({ target: 'mine', scopes: { kv: { prefix: 'mine:' } } });
     expect(scopeChange(config, plan(), archive, 'kv')).toBeUndefined();
   });

@@ -134,8 +134,8 @@ describe('a schedule', () => {
   });
 
   test.each([
-    ['a time that is over', { expression: 'at(2020-01-01T00:00:00)' }, /never reached/],
-    ['a date that does not exist', { expression: 'cron(0 3 31 2 ? *)' }, /never reached/],
+    ['a time that is over', { expression: 'at(2020-01-01T00:00:00)' }, /never occurs/],
+    ['a date that does not exist', { expression: 'cron(0 3 31 2 ? *)' }, /never occurs/],
     ['a store that the target does not have', { backup: { stores: ['graph'] } }, /no store "graph"/],
     ['a target that does not exist', { backup: { target: 'nowhere' } }, /no target "nowhere"/],
   ])('with %s is refused before it is made', async (_what, changes, why) => {

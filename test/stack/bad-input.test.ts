@@ -164,7 +164,7 @@ describe('a backup', () => {
 });
 
 describe('a restore, with the target left as it was,', () => {
-  test('of a file that is no archive fails and says so', async () => {
+  test('of a file that is not an archive fails with the reason', async () => {
     expect(await failingRestore(randomBytes(5000))).toMatch(/archive/i);
   }, 120_000);
 

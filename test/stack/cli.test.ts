@@ -153,7 +153,7 @@ test('doctor tells what AWS credentials may do by trying it, and changes nothing
     const { data } = JSON.parse(stdout) as { data: { findings: { name: string; message: string }[] } };
     return data.findings.find(({ name }) => name === 'permissions');
   };
-  const unknown = 'whether workflows may be started is seen when one is';
+  const unknown = 'permission to start workflows is checked when one is started';
   const all = 'read backups and jobs, write requests and records, delete backups, look at executions';
   expect(await permissions()).toEqual({ name: 'permissions', ok: true, message: `may ${all}; ${unknown}` });
 

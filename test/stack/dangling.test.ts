@@ -21,7 +21,7 @@ afterAll(async () => {
   await cypher(`MATCH (n) WHERE n:${OURS} OR n:${THEIRS} DETACH DELETE n`);
 });
 
-describe('relationships whose other end is missing', () => {
+describe('dangling relationships', () => {
   let backupId: string;
   beforeAll(async () => {
     const stack = deployedStack();

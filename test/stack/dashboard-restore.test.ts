@@ -186,7 +186,7 @@ test('the newest good backup then counts as proved by a restore', async () => {
 });
 
 test(
-  'that a job has ended is told wherever the user is',
+  'the end of a job is reported on every page',
   async () => {
     const visit = await browser.visit({ role: 'operator' });
     await visit.open('settings');
@@ -201,7 +201,7 @@ test(
 );
 
 test(
-  'what is no archive is refused before anything is uploaded',
+  'a file that is not an archive is refused before anything is uploaded',
   async () => {
     const visit = await browser.visit({ role: 'operator' });
     const { page } = visit;
@@ -241,7 +241,7 @@ test(
 );
 
 test(
-  'an upload goes on after a reload with the same file only, sending what S3 lacks',
+  'an upload resumes after a reload with the same file only, and sends the missing parts',
   async () => {
     const large = randomBytes(2 * PART_BYTES + 1000);
     gzipSync('x').copy(large);
@@ -286,7 +286,7 @@ test(
 );
 
 test(
-  'an upload waits while there is no network and goes on when it is back; its file may have a name in any script',
+  'an upload waits while there is no network and resumes when it is back; its file may have a name in any script',
   async () => {
     const named = join(folder, 'גיבוי של المعرفة.ngbak');
     await copyFile(file, named);
@@ -317,7 +317,7 @@ test(
 );
 
 test(
-  'a job that vanishes while it is looked at is told as such',
+  'a job that vanishes while it is shown is reported as missing',
   async () => {
     const visit = await browser.visit({ role: 'operator' });
     const { page } = visit;
@@ -365,7 +365,7 @@ test(
 );
 
 test(
-  'a restore that fails is shown in every tab as rolled back, with why it failed and from what it was put back',
+  'a restore that fails is shown in every tab as rolled back, with the cause and the safety backup',
   async () => {
     await damage();
     const before = await readTarget(DASHBOARD);
@@ -397,9 +397,7 @@ test(
     for (const tab of [page, other.page]) {
       await tab.getByText('Rolled back: dashboard has its previous contents').waitFor();
       await tab
-        .getByText(
-          /(A test stopped it|The execution was stopped)\. The target was put back .* from snapshot_/,
-        )
+        .getByText(/(A test stopped it|The execution was stopped)\. The target was rolled back to snapshot_/)
         .first()
         .waitFor();
       expect(await accessibilityProblems(tab)).toEqual([]);
@@ -503,7 +501,7 @@ test(
 );
 
 test(
-  'a job that is not there, or vanishes, is told as such',
+  'a job that does not exist, or vanishes, is reported as missing',
   async () => {
     const visit = await browser.visit({ role: 'viewer' });
     await visit.open('job/backup_of-long-ago');

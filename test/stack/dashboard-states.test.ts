@@ -168,7 +168,7 @@ describe.each(Object.entries(VIEWS))('%s', (name, { path, loading, ready }) => {
     await isReady();
   });
 
-  test('says that the computer is offline, and goes on by itself', async () => {
+  test('reports that the computer is offline, and continues automatically', async () => {
     await openAnew('nowhere');
     await visit.context.setOffline(true);
     await openAnew(path());
@@ -178,7 +178,7 @@ describe.each(Object.entries(VIEWS))('%s', (name, { path, loading, ready }) => {
     await isReady();
   });
 
-  test('asks for a key where the one it has does not count any more, and comes back', async () => {
+  test('asks for a key if the current one is no longer valid, and returns to the page', async () => {
     await apiAnswers((route) => route.fulfill(problem(401, FAULT)), { session: true });
     await openAnew(path());
     await page.getByText('Invalid or expired key').waitFor();
@@ -191,7 +191,7 @@ describe.each(Object.entries(VIEWS))('%s', (name, { path, loading, ready }) => {
   });
 });
 
-test('the sign-in waits, fails and is offline like every page, and goes on by itself', async () => {
+test('the sign-in waits, fails and is offline like every page, and continues automatically', async () => {
   const answers = Promise.withResolvers<void>();
   const held = async (route: Route) => {
     await answers.promise;
@@ -239,7 +239,7 @@ test('a running job is cancelled from its page, by an operator who was told what
     expect((await browser.stack.waitForJob(name, () => true)).state).toBe('processing');
     await cancel.click();
     await tab.getByRole('dialog').getByRole('button', { name: 'Cancel job' }).click();
-    await tab.getByText('The job is being stopped; what it has made is removed.').first().waitFor();
+    await tab.getByText('The job is being stopped; the unfinished backup is removed.').first().waitFor();
     await titleOf(tab, /^Cancelled: backup of views – ngbak$/);
     await cancel.waitFor({ state: 'detached' });
     expect(await accessibilityProblems(tab)).toEqual([]);
@@ -252,7 +252,7 @@ test('a running job is cancelled from its page, by an operator who was told what
   }
 });
 
-test('an answer that is not from the API, such as of a gateway, is told as such', async () => {
+test('a response that is not from the API, but from a gateway for example, is reported as such', async () => {
   await apiAnswers((route) =>
     route.fulfill({ status: 502, contentType: 'text/html', body: '<html>Bad gateway</html>' }),
   );
@@ -264,7 +264,7 @@ test.each([
   ['settings', /\/assets\/settings-/, 'This page could not be displayed', 'Keys and roles'],
   ['', /\/assets\/charts-/, 'The charts could not be displayed', 'Archive size'],
 ] as const)(
-  'a part of “%s” whose code does not come is told, and there when loaded again',
+  'a part of “%s” whose code cannot be loaded is reported, and works after a reload',
   async (path, code, told, there) => {
     const own = await browser.visit({ role: 'admin' });
     await own.page.route(code, (route) => route.abort('connectionreset'));
@@ -316,7 +316,7 @@ const PARTIAL: [view: string, path: () => string, failing: RegExp, there: string
 ];
 
 test.each(PARTIAL)(
-  '%s: the rest is there, what is missing is told',
+  '%s: the rest is shown, and what is missing is reported',
   async (_, path, failing, there, untrue) => {
     await apiAnswers((route) => route.fulfill(problem(500, FAULT)), { only: failing });
     await openAnew(path());

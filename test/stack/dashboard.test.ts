@@ -59,7 +59,7 @@ const timesIn = (page: Page) =>
   page.locator('tbody th a').evaluateAll((links) => links.map((link) => link.getAttribute('href')));
 
 describe('what the API serves as pages', () => {
-  test('the index asks anew each time, files with a hash never, and a first visit loads less than 400 kB', async () => {
+  test('the index is revalidated each time, files with a hash never, and a first visit loads less than 400 kB', async () => {
     const index = await fetch(browser.root, { headers: { 'accept-encoding': 'br' } });
     const html = await index.text();
     expect(index.headers.get('cache-control')).toBe('no-cache');
@@ -98,7 +98,7 @@ describe('what the API serves as pages', () => {
   );
 });
 
-test('without a key that counts nobody gets in; with one they are where they wanted to go', async () => {
+test('without a valid key nobody gets in; with one the requested page opens', async () => {
   const visit = await browser.visit();
   const { page } = visit;
   await visit.open(`backup/${backupId}`);
@@ -120,7 +120,7 @@ test('without a key that counts nobody gets in; with one they are where they wan
   visit.assertClean();
 });
 
-test('Home answers for each target whether it could be brought back, and shows the days', async () => {
+test('Home shows for each target whether it is recoverable, and the last days', async () => {
   const visit = await browser.visit({ role: 'viewer' });
   const { page } = visit;
   await visit.open('');
@@ -383,7 +383,7 @@ test('Settings shows health, what can’t be done and why, and no secret; keys a
   viewer.assertClean();
 });
 
-test('offline, the page keeps what it shows, says so, and goes on by itself', async () => {
+test('offline, the page keeps its content, says so, and continues automatically', async () => {
   const visit = await browser.visit({ role: 'viewer' });
   const { page, context } = visit;
   await visit.open('settings');

@@ -74,7 +74,7 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
   ['of a format that never was', () => bent(undefined, { format_version: '0.1' }), /0\.1|version/i],
   ['without a format version', () => bent(undefined, { format_version: undefined }), /version|format/i],
   ['whose id leads out of the bucket', () => bent(undefined, { backup_id: '../../x' }), /backup_id/],
-  ['whose manifest is no JSON', () => bent(undefined, {}, { manifestText: () => '{"format_' }), /manifest/],
+  ['whose manifest is not JSON', () => bent(undefined, {}, { manifestText: () => '{"format_' }), /manifest/],
   [
     'whose manifest counts other records than it holds',
     () =>
@@ -116,7 +116,7 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
     /damaged|digest|SHA-256/i,
   ],
   [
-    'with a node that is no JSON',
+    'with a node that is not JSON',
     () => bent((text, name) => (/nodes-/.test(name) ? `{"type":${text}` : text)),
     /nodes-/,
   ],

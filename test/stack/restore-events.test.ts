@@ -91,7 +91,7 @@ describe('a restore that is cancelled', () => {
   });
 });
 
-test('a backup that is cancelled while it exports leaves nothing, although its functions go on', async () => {
+test('a backup that is cancelled while it exports leaves nothing, although its functions keep running', async () => {
   const { stack, target } = prepared.trial;
   const { executionArn, name } = await stack.start('Backup', { target });
   const deadline = Date.now() + DEADLINE_MS;

@@ -159,7 +159,7 @@ describe('a restore whose store fails while it is loaded', () => {
     await untilRollbackBegins(followed).finally(() => redis.config('SET', 'maxmemory', maximum));
     const job = await prepared.trial.stack.waitForJob(followed.jobId);
     expect(job.state).toBe('rolled_back');
-    expect(job.error?.message).toMatch(/maxmemory.*put back to what it held before/s);
+    expect(job.error?.message).toMatch(/maxmemory.*rolled back/s);
     await expectAsBefore(followed);
   });
 
@@ -172,7 +172,7 @@ describe('a restore whose store fails while it is loaded', () => {
     await expectAsBefore(followed);
   });
 
-  test('for want of rights that do not come back keeps the target locked, and names the way back, which works', async () => {
+  test('for lack of permissions that are not restored keeps the target locked, and names the backup to restore, which works', async () => {
     const followed = await restoreWhile(revoke);
     const job = await prepared.trial.stack.waitForJob(followed.jobId).finally(grant);
     await expectWayBack(followed, job);
@@ -203,7 +203,7 @@ describe('a restore whose store fails while it is loaded', () => {
 
   testUnless(
     noDisk,
-    'for want of room on the disk of the server goes on when there is some again',
+    'because the disk of the server is full continues when there is space again',
     async () => {
       const { trial, before, now } = prepared;
       const { putSecret } = trial.stack;
@@ -233,7 +233,7 @@ describe('a restore whose store fails while it is loaded', () => {
 
   testUnless(
     noDisk,
-    'for want of room on the disk of Neo4j goes on when there is some, and the server was started again',
+    'because the disk of Neo4j is full continues when there is space and the server was restarted',
     async () => {
       const { now, before } = prepared;
       const { address, disk } = neo4jOfOwn;
@@ -272,7 +272,7 @@ describe('a restore whose store fails while it is loaded', () => {
     240_000,
   );
 
-  test('because its server was killed goes on when that is there again', async () => {
+  test('because its server was killed continues when the server is back', async () => {
     const { trial, before, now } = prepared;
     const followed = await restoreWhile(() => qdrant.kill());
     await untilAnAttemptFailed(followed);

@@ -196,7 +196,7 @@ describe('a restore with options, through the deployed stack', () => {
 describe('a workspace of LightRAG that is restored as another one, through the deployed stack', () => {
   /**
    * Target `lightrag` is OWN. Names of workspaces are prefixes of each other, as keys in Redis make them look alike; COPY
-   * has other content, and EDGE must not be taken for a part of it.
+   * has different content, and EDGE must not be taken for a part of it.
    */
   const [OWN, COPY, EDGE] = ['stackrag', 'stackrag_copy', 'stackrag_copy_b'];
   const WORKSPACES = [OWN, COPY, EDGE];

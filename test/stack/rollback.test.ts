@@ -41,7 +41,7 @@ test('a restore that is stopped after its safety backup is rolled back: the targ
 
   const job = await stack.waitForJob(upload.job_id);
   expect(job.state).toBe('rolled_back');
-  expect(job.error?.message).toMatch(/put back to what it held before, from snapshot_/);
+  expect(job.error?.message).toMatch(/rolled back to snapshot_/);
   expect(await readTarget()).toEqual(before);
   const rollback = await stack.waitForJob(relatedJobId('rollback', upload.job_id));
   expect(rollback.state).toBe('completed');

@@ -265,7 +265,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expectSecretless(error, site.wrongPassword);
     });
 
-    test('stops at once when it is told to', async () => {
+    test('stops immediately on request', async () => {
       await site.seed();
       const signal = AbortSignal.abort(new Error('told to stop'));
       await expect(withStore(site.open, (store) => store.probe(legContext({ signal })))).rejects.toThrow();

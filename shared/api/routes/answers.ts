@@ -10,14 +10,14 @@ const problem = (description: string) => ({
 });
 export const PROBLEMS = {
   400: problem('The request is not valid.'),
-  401: problem('No key, or one that does not count.'),
-  403: problem('The key may not do this.'),
-  404: problem('There is no such thing.'),
-  409: problem('Its state does not allow it now.'),
-  422: problem('Data is not what was written.'),
-  429: problem('Too many of these calls.'),
-  500: problem('Something went wrong that nobody expected.'),
-  503: problem('AWS did not answer.'),
+  401: problem('Missing or invalid API key.'),
+  403: problem('The role of the key does not permit this.'),
+  404: problem('Not found.'),
+  409: problem('The current state does not allow it.'),
+  422: problem('Integrity check failed.'),
+  429: problem('Too many requests of this kind.'),
+  500: problem('Internal error.'),
+  503: problem('AWS did not respond.'),
 } as const;
 
 /** A JSON answer. */
@@ -38,7 +38,7 @@ export const IdempotencyHeader = z.object({ 'idempotency-key': IdempotencyKey.op
 
 /** What routes say that start jobs and take the header. */
 export const ONCE =
-  'With an `Idempotency-Key` header, the same call again finds the job that it started; with another body it is refused (409).';
+  'With an `Idempotency-Key` header, repeating the call returns the job that it started; with a different body it is refused (409).';
 
 /** `true` and `false`, as a query says them. */
 export const Flag = z.enum(['true', 'false']);

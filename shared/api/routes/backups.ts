@@ -28,7 +28,7 @@ const start = createRoute({
   summary: 'Start a backup',
   description: ONCE,
   request: { headers: IdempotencyHeader, body: body(StartBackupInput, false) },
-  responses: { 202: answer('The job that makes the backup.', StartedBackup), ...PROBLEMS },
+  responses: { 202: answer('The job that creates the backup.', StartedBackup), ...PROBLEMS },
 });
 const list = createRoute({
   method: 'get',
@@ -40,8 +40,8 @@ const list = createRoute({
 const pruneRoute = createRoute({
   method: 'post',
   path: '/api/v1/backup/prune',
-  summary: 'Show, or delete, what no retention rule keeps',
-  description: 'Repeated, it finds nothing more to delete.',
+  summary: 'Show or delete backups that no retention rule keeps',
+  description: 'Idempotent.',
   request: { body: body(PruneInput, false) },
   responses: { 200: answer('Each backup with the rule that keeps or drops it.', Pruned), ...PROBLEMS },
 });
@@ -55,27 +55,27 @@ const show = createRoute({
 const contents = createRoute({
   method: 'get',
   path: '/api/v1/backup/{id}/contents',
-  summary: 'List what is in a backup',
+  summary: 'List the entries of a backup',
   request: { params: BackupPath, query: ContentsInput },
   responses: { 200: answer('One page of its entries.', Contents), ...PROBLEMS },
 });
 const manifest = createRoute({
   method: 'get',
   path: '/api/v1/backup/{id}/manifest',
-  summary: 'Show what an archive says about itself',
+  summary: 'Show the manifest of a backup',
   request: { params: BackupPath },
-  responses: { 200: answer('Its manifest.json.', Manifest), ...PROBLEMS },
+  responses: { 200: answer('manifest.json of the archive.', Manifest), ...PROBLEMS },
 });
 const download = createRoute({
   method: 'get',
   path: '/api/v1/backup/{id}/download',
   summary: 'Download a backup, or one entry of it',
   description:
-    'Redirects to a presigned URL. With `entry` or `redirect=false` it answers with the URL and the headers that must be sent along.',
+    'Redirects to a presigned URL. With `entry` or `redirect=false`, returns the URL and the headers to send with it.',
   request: { params: BackupPath, query: DownloadInput.extend({ redirect: Flag.default('true') }) },
   responses: {
-    200: answer('Where to download it.', Download),
-    307: { description: 'Where to download it.', headers: z.object({ Location: z.string() }) },
+    200: answer('The download URL.', Download),
+    307: { description: 'The download URL.', headers: z.object({ Location: z.string() }) },
     ...PROBLEMS,
   },
 });
@@ -83,38 +83,38 @@ const change = createRoute({
   method: 'patch',
   path: '/api/v1/backup/{id}',
   summary: "Change a backup's tags, note or retention",
-  description: 'A retention that ends earlier than before, or none in place of one, needs the role admin.',
+  description: 'Shortening or removing a retention requires the role admin.',
   request: { params: BackupPath, body: body(BackupChanges) },
-  responses: { 200: answer('The record as it is now.', BackupDetails), ...PROBLEMS },
+  responses: { 200: answer('The updated record.', BackupDetails), ...PROBLEMS },
 });
 const acknowledge = createRoute({
   method: 'post',
   path: '/api/v1/backup/{id}/acknowledge',
   summary: 'Acknowledge warnings of a backup, for its target',
   description:
-    'Acknowledged warnings stay visible, but no backup of the target is `complete_with_warnings` because of them. Repeated, it changes nothing more; `"acknowledged": false` withdraws.',
+    'Acknowledged warnings stay visible, but no backup of the target is `complete_with_warnings` because of them. Idempotent; `"acknowledged": false` withdraws the acknowledgement.',
   request: { params: BackupPath, body: body(AcknowledgeInput, false) },
   responses: { 200: answer('The backup with its warnings.', BackupDetails), ...PROBLEMS },
 });
 const remove = createRoute({
   method: 'delete',
   path: '/api/v1/backup/{id}',
-  summary: 'Delete a backup for good',
+  summary: 'Delete a backup permanently',
   request: { params: BackupPath },
-  responses: { 200: answer('What was freed.', Deletion), ...PROBLEMS },
+  responses: { 200: answer('The space that was freed.', Deletion), ...PROBLEMS },
 });
 const verify = createRoute({
   method: 'post',
   path: '/api/v1/backup/{id}/verify',
-  summary: 'Read a backup back, every byte of it',
+  summary: 'Verify every byte of a backup',
   description:
-    'Works for some seconds. Until `done` is true, call it again with the `cursor` of the answer. What is found is written into the catalog. Repeated, it reads the same bytes once more.',
+    'Works for some seconds. Until `done` is true, call it again with the `cursor` of the response. The result is recorded in the catalog.',
   request: {
     params: BackupPath,
     body: body(z.strictObject({ cursor: CursorText.nullable().optional() }), false),
   },
   responses: {
-    200: answer('What was found so far.', VerificationLeg.extend({ cursor: CursorText.nullable() })),
+    200: answer('The result so far.', VerificationLeg.extend({ cursor: CursorText.nullable() })),
     ...PROBLEMS,
   },
 });

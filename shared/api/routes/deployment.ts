@@ -31,26 +31,29 @@ export type KeyList = z.infer<typeof KeyList>;
 const me = createRoute({
   method: 'get',
   path: '/api/v1/me',
-  summary: 'Whose key this is, and what it may do',
+  summary: 'Show the caller: name and role of the key',
   responses: { 200: answer('The caller.', Me), ...PROBLEMS },
 });
 const keys = createRoute({
   method: 'get',
   path: '/api/v1/keys',
-  summary: 'List who may call; never a key or its hash',
-  responses: { 200: answer('Names, roles and ends.', KeyList), ...PROBLEMS },
+  summary: 'List API keys and roles, without keys or hashes',
+  responses: { 200: answer('Names, roles and expiry times.', KeyList), ...PROBLEMS },
 });
 const deployment = createRoute({
   method: 'get',
   path: '/api/v1/deployment',
-  summary: 'What this deployment backs up, and what it can’t do',
-  responses: { 200: answer('Targets, retention and abilities; no secret.', Deployment), ...PROBLEMS },
+  summary: 'Show what this deployment backs up, and its limitations',
+  responses: {
+    200: answer('Targets, retention and capabilities, without secrets.', Deployment),
+    ...PROBLEMS,
+  },
 });
 
 const overviewRoute = createRoute({
   method: 'get',
   path: '/api/v1/overview',
-  summary: 'What there is to come back from: newest good backups, storage used, history',
+  summary: 'Show whether targets are recoverable: latest good backups, storage used, history',
   responses: { 200: answer('By target, and the backups of the last 90 days.', Overview), ...PROBLEMS },
 });
 

@@ -10,7 +10,7 @@ const list = createRoute({
   path: '/api/v1/jobs',
   summary: 'List jobs, newest first',
   request: { query: ListJobsInput },
-  responses: { 200: answer('The newest that match.', JobList), ...PROBLEMS },
+  responses: { 200: answer('The newest matching jobs.', JobList), ...PROBLEMS },
 });
 const show = createRoute({
   method: 'get',
@@ -23,9 +23,9 @@ const cancel = createRoute({
   method: 'post',
   path: '/api/v1/jobs/{job}/cancel',
   summary: 'Stop a job',
-  description: 'Repeated, it stops nothing else, and is refused (409) once the job has ended.',
+  description: 'Refused (409) once the job has ended.',
   request: { params: JobPath },
-  responses: { 202: answer('It is being stopped.', Cancellation), ...PROBLEMS },
+  responses: { 202: answer('The job is being stopped.', Cancellation), ...PROBLEMS },
 });
 
 /** `/api/v1/jobs…` */

@@ -32,8 +32,8 @@ const Accepted = z.object({ job_id: Id });
 const restore = createRoute({
   method: 'post',
   path: '/api/v1/restore',
-  summary: 'Restore a backup, or an archive that is still to be uploaded',
-  description: `With \`backup_id\` the restore starts (202). With \`file_name\` the answer (201) says where to upload the archive, which starts it: at once, or with \`"upload": "multipart"\` in parts. Without \`confirm\` it waits for /confirm after its inspection. ${ONCE} Of an upload, the addresses are renewed.`,
+  summary: 'Restore a backup or an archive to be uploaded',
+  description: `With \`backup_id\` the restore starts (202). With \`file_name\` the response (201) says where to upload the archive; a completed upload starts the restore. With \`"upload": "multipart"\`, the archive is uploaded in parts. Without \`confirm\`, the restore waits for /confirm after its inspection. ${ONCE} For an upload, the URLs are renewed.`,
   request: {
     headers: IdempotencyHeader,
     body: body(z.union([RestoreBackupInput, RequestRestoreInput])),
@@ -47,33 +47,33 @@ const restore = createRoute({
 const listParts = createRoute({
   method: 'get',
   path: '/api/v1/restore/{job}/parts',
-  summary: 'List the parts that S3 has of an upload, to go on with it',
+  summary: 'List the uploaded parts, to resume an upload',
   request: { params: JobPath, query: ListUploadInput },
-  responses: { 200: answer('How the file is cut, and what is there.', UploadStatus), ...PROBLEMS },
+  responses: { 200: answer('The size of the parts, and which are uploaded.', UploadStatus), ...PROBLEMS },
 });
 const signParts = createRoute({
   method: 'post',
   path: '/api/v1/restore/{job}/parts',
-  summary: 'Get addresses for parts of an upload',
+  summary: 'Get URLs for parts of an upload',
   description:
-    'Each address takes the PUT of one part, with exactly the bytes whose SHA-256 was given, for 15 minutes. It may be asked for again while the job waits for its upload.',
+    'Each URL accepts a PUT of one part, with exactly the bytes whose SHA-256 was given, for 15 minutes. It can be requested again while the job waits for its upload.',
   request: { params: JobPath, body: body(PresignPartsInput) },
-  responses: { 200: answer('The addresses. They are credentials.', PresignedParts), ...PROBLEMS },
+  responses: { 200: answer('The URLs. Treat them as credentials.', PresignedParts), ...PROBLEMS },
 });
 const complete = createRoute({
   method: 'post',
   path: '/api/v1/restore/{job}/complete',
-  summary: 'Put the parts of an upload together, which starts the restore',
+  summary: 'Complete an upload, which starts the restore',
   description:
-    'Refused while parts are missing. May be repeated: the restore starts once. To give the upload up, cancel the job.',
+    'Refused while parts are missing. Can be repeated: the restore starts once. To abandon the upload, cancel the job.',
   request: { params: JobPath },
-  responses: { 202: answer('The archive is there.', CompletedUpload), ...PROBLEMS },
+  responses: { 202: answer('The upload is complete.', CompletedUpload), ...PROBLEMS },
 });
 const confirm = createRoute({
   method: 'post',
   path: '/api/v1/restore/{job}/confirm',
-  summary: 'Let a restore that waits go on',
-  description: 'A restore is answered once: repeated, it is refused (409), and changes nothing.',
+  summary: 'Approve a pending restore',
+  description: 'A restore can be approved or rejected once. Repeated, the call is refused (409).',
   request: {
     params: JobPath,
     body: body(
@@ -85,35 +85,35 @@ const confirm = createRoute({
       }),
     ),
   },
-  responses: { 202: answer('It goes on.', Accepted), ...PROBLEMS },
+  responses: { 202: answer('The restore continues.', Accepted), ...PROBLEMS },
 });
 const change = createRoute({
   method: 'post',
   path: '/api/v1/restore/{job}/options',
-  summary: 'Inspect a restore that waits again, with other options',
+  summary: 'Inspect a pending restore again with other options',
   description:
-    'The options take the place of all that it has. Nothing is written; then it waits again. Repeated, it is inspected once more, or refused (409) while that goes on.',
+    'Replaces all options. Nothing is written, and the restore waits for confirmation again. Refused (409) while an inspection is running.',
   request: { params: JobPath, body: body(ChangeOptionsInput) },
-  responses: { 202: answer('It is inspected again.', Accepted), ...PROBLEMS },
+  responses: { 202: answer('The inspection has started.', Accepted), ...PROBLEMS },
 });
 const attach = createRoute({
   method: 'post',
   path: '/api/v1/restore/{job}/attach',
-  summary: 'Attach the relationships that a restore kept because their other end was not there',
-  description: `For restores with \`"dangling": "defer"\`. May be repeated: what is attached already stays as it is. ${ONCE}`,
+  summary: 'Attach relationships that a restore deferred because their other node did not exist',
+  description: `For restores with \`"dangling": "defer"\`. Can be repeated: relationships that are already attached are left unchanged. ${ONCE}`,
   request: { params: JobPath, headers: IdempotencyHeader, body: body(AttachInput) },
   responses: { 202: answer('The job that attaches them.', StartedJob), ...PROBLEMS },
 });
 const reject = createRoute({
   method: 'post',
   path: '/api/v1/restore/{job}/reject',
-  summary: 'End a restore that waits',
-  description: 'A restore is answered once: repeated, it is refused (409), and changes nothing.',
+  summary: 'Reject a pending restore',
+  description: 'A restore can be approved or rejected once. Repeated, the call is refused (409).',
   request: {
     params: JobPath,
     body: body(z.strictObject({ reason: z.string().max(1000).optional() }), false),
   },
-  responses: { 202: answer('It ends; nothing was changed.', Accepted), ...PROBLEMS },
+  responses: { 202: answer('The restore ends; nothing was changed.', Accepted), ...PROBLEMS },
 });
 
 /** `/api/v1/restore…` */

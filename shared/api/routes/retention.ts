@@ -13,24 +13,24 @@ const path = '/api/v1/retention';
 const show = createRoute({
   method: 'get',
   path,
-  summary: 'Show how many backups are kept, and who said so',
-  responses: { 200: answer('The policy that counts.', RetentionSetting), ...PROBLEMS },
+  summary: 'Show the retention policy and who set it',
+  responses: { 200: answer('The current policy.', RetentionSetting), ...PROBLEMS },
 });
 const set = createRoute({
   method: 'put',
   path,
-  summary: 'Set how many backups are kept',
+  summary: 'Set the retention policy',
   description:
     'The whole policy, for all targets, from the next run of retention on. Nothing is deleted by this call; `POST /api/v1/backup/prune` shows beforehand what it would keep and drop.',
   request: { body: body(SetRetentionInput) },
-  responses: { 200: answer('The policy as it is now.', RetentionSetting), ...PROBLEMS },
+  responses: { 200: answer('The updated policy.', RetentionSetting), ...PROBLEMS },
 });
 const reset = createRoute({
   method: 'delete',
   path,
-  summary: 'Let the policy of cdk.json count again',
+  summary: 'Reset the retention policy to the one in cdk.json',
   request: { query: z.object({ version: SetRetentionInput.shape.version }) },
-  responses: { 200: answer('The policy as it is now.', RetentionSetting), ...PROBLEMS },
+  responses: { 200: answer('The updated policy.', RetentionSetting), ...PROBLEMS },
 });
 
 /** `/api/v1/retention` */

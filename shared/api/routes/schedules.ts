@@ -19,9 +19,9 @@ const list = createRoute({
 const create = createRoute({
   method: 'post',
   path: '/api/v1/schedules',
-  summary: 'Make a schedule',
+  summary: 'Create a schedule',
   description:
-    'The same call again answers the same. `expression` is that of EventBridge Scheduler: `cron(0 3 * * ? *)`, `rate(6 hours)` or `at(2026-12-24T20:00:00)`.',
+    'Idempotent. `expression` is that of EventBridge Scheduler: `cron(0 3 * * ? *)`, `rate(6 hours)` or `at(2026-12-24T20:00:00)`.',
   request: { body: body(CreateScheduleInput) },
   responses: { 201: answer('The schedule.', ScheduleView), ...PROBLEMS },
 });
@@ -36,24 +36,24 @@ const change = createRoute({
   method: 'patch',
   path: '/api/v1/schedules/{name}',
   summary: 'Change, pause or resume a schedule',
-  description: 'What is left out stays; `backup` is replaced as a whole; `enabled` pauses and resumes.',
+  description: 'Omitted fields are unchanged; `backup` is replaced as a whole; `enabled` pauses and resumes.',
   request: { params: SchedulePath, body: body(ScheduleChanges) },
-  responses: { 200: answer('The schedule as it is now.', ScheduleView), ...PROBLEMS },
+  responses: { 200: answer('The updated schedule.', ScheduleView), ...PROBLEMS },
 });
 const remove = createRoute({
   method: 'delete',
   path: '/api/v1/schedules/{name}',
-  summary: 'Remove a schedule; its backups stay',
+  summary: 'Remove a schedule; its backups are kept',
   request: { params: SchedulePath },
-  responses: { 200: answer('It is gone.', z.object({ name: ScheduleName })), ...PROBLEMS },
+  responses: { 200: answer('The schedule was removed.', z.object({ name: ScheduleName })), ...PROBLEMS },
 });
 const run = createRoute({
   method: 'post',
   path: '/api/v1/schedules/{name}/run',
-  summary: 'Start now what a schedule would start',
+  summary: 'Start the backup of a schedule now',
   description: ONCE,
   request: { params: SchedulePath, headers: IdempotencyHeader },
-  responses: { 202: answer('The job that makes the backup.', StartedBackup), ...PROBLEMS },
+  responses: { 202: answer('The job that creates the backup.', StartedBackup), ...PROBLEMS },
 });
 
 /** `/api/v1/schedules…` */

@@ -7,8 +7,8 @@ import { answer, PROBLEMS } from './answers.ts';
 const health = createRoute({
   method: 'get',
   path: '/api/v1/health',
-  summary: 'Whether bucket and workflows answer, and how old the newest backup is',
-  responses: { 200: answer('What was found, also where it is degraded.', Health), ...PROBLEMS },
+  summary: 'Check the bucket, the workflows and the age of the newest backup',
+  responses: { 200: answer('The checks, also if the deployment is degraded.', Health), ...PROBLEMS },
 });
 const metrics = createRoute({
   method: 'get',

@@ -34,7 +34,7 @@ export function folderError(folder: string, what: string, error: unknown): Ngbak
   }
   if (['EACCES', 'EPERM', 'EROFS', 'AccessDenied', 'Forbidden', '403'].includes(code)) {
     return new AccessDeniedError(message, {
-      remedy: "Give the function's role, or its EFS access point, the right to read and write there.",
+      remedy: 'Allow the role of the function, or its EFS access point, to read and write there.',
       cause: error,
     });
   }
@@ -42,7 +42,7 @@ export function folderError(folder: string, what: string, error: unknown): Ngbak
     return new NgbakError(message, { remedy: 'Free space there, and restore again.', cause: error });
   }
   return new UnavailableError(message, {
-    remedy: 'It is tried again; if it stays so, look at the storage.',
+    remedy: 'ngbak retries automatically. If the error persists, check the storage.',
     cause: error,
   });
 }

@@ -27,7 +27,7 @@ export async function* filesOf(
     const file = fileNameOf(entry.name);
     const problem =
       file === undefined
-        ? 'is no entry of a store of files'
+        ? 'is not an entry of a file store'
         : !isIncluded(file, scope)
           ? 'is not part of the target\'s scope ("include")'
           : seen.has(file)
@@ -77,7 +77,7 @@ export async function loadFiles(
     const existing = merging ? await folder.stat(file) : undefined;
     if (existing && options.onConflict === 'fail' && !(await isSame(folder, existing, entry))) {
       throw new InvalidInputError(
-        `${folder.name} has the file "${file}" with other content than the archive.`,
+        `${folder.name} has the file "${file}" with different content than the archive.`,
         {
           remedy: 'Restore with on_conflict "keep" or "overwrite", or with mode "replace".',
         },
@@ -111,7 +111,7 @@ export async function requireNoConflicts(
 async function requireSame(folder: Folder, file: FileInfo, entry: IndexEntry): Promise<void> {
   if (await isSame(folder, file, entry)) return;
   throw new InvalidInputError(
-    `${folder.name} has the file "${file.name}" with other content than the archive.`,
+    `${folder.name} has the file "${file.name}" with different content than the archive.`,
     {
       remedy: 'Restore with on_conflict "keep" or "overwrite", or with mode "replace".',
     },
@@ -145,7 +145,7 @@ export async function verifyFiles(
     else if (!kept) {
       const digest = new FileDigest(file, entry.size);
       if (await isSame(folder, info, entry, digest)) tallies = addTallies(tallies, digest.tallies());
-      else differ(file, 'has other content');
+      else differ(file, 'has different content');
     }
     context.progress('files', ++done);
     if (context.timeLeft() <= 0) return result({ after: file });
@@ -154,7 +154,7 @@ export async function verifyFiles(
     const known = new Set<string>();
     for await (const { file } of filesOf(archive, scope)) known.add(file);
     for (const { name } of await present()) {
-      if (!known.has(name)) differ(name, 'is in the target, though not in the archive');
+      if (!known.has(name)) differ(name, 'is in the target, but not in the archive');
     }
   }
   return result(null);

@@ -66,5 +66,5 @@ export function viewFiles(archive: EntryReader, { scope, changes }: Route<FilesS
 }
 
 function refused(problem: string, remedy: string): InvalidInputError {
-  return new InvalidInputError(`The files can't be restored that way: ${problem}.`, { remedy });
+  return new InvalidInputError(`The files cannot be restored with these options: ${problem}.`, { remedy });
 }

@@ -64,7 +64,7 @@ export async function readArchivedSchema(archive: EntryReader): Promise<SchemaRo
     rows.push(...batch.records);
     if (rows.length > SCHEMA_ROWS_MAX) {
       throw new InvalidInputError(`${SCHEMA_ENTRY} has more than ${SCHEMA_ROWS_MAX} lines.`, {
-        remedy: 'Take another copy of this backup, or another backup.',
+        remedy: 'Use another copy of the archive, or restore a different backup.',
       });
     }
   }
@@ -155,7 +155,7 @@ export async function* linesOf(
     pendingBytes += bytes.length - start;
     if (pendingBytes > LINE_BYTES_MAX) {
       throw new InvalidInputError(`${entry.name} has a line of more than ${LINE_BYTES_MAX} bytes.`, {
-        remedy: 'Take another copy of this backup, or another backup.',
+        remedy: 'Use another copy of the archive, or restore a different backup.',
       });
     }
   }

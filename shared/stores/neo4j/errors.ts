@@ -121,8 +121,7 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
     });
   }
   return new NgbakError(`${where} (${code}).`, {
-    remedy:
-      "Look at the cause and the server's log; report it as an error of ngbak where neither explains it.",
+    remedy: "Look at the cause and the server's log; report it as a bug in ngbak where neither explains it.",
     cause: error,
   });
 }

@@ -226,5 +226,7 @@ function objectOf(value: unknown, what: string): Record<string, unknown> {
 }
 
 function malformed(problem: string): InvalidInputError {
-  return new InvalidInputError(problem, { remedy: 'Take another copy of this backup, or another backup.' });
+  return new InvalidInputError(problem, {
+    remedy: 'Use another copy of the archive, or restore a different backup.',
+  });
 }

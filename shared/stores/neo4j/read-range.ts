@@ -329,7 +329,7 @@ function notAsked(server: Neo4jServer, kind: string): IntegrityError {
     `Neo4j of target "${server.target}" returned other ${kind}, or more, or in another order than asked for.`,
     {
       remedy:
-        'Nothing of this backup is kept. Report it as an error of ngbak, with the version of the server.',
+        'The unfinished backup is removed. Report it as a bug in ngbak, with the version of the server.',
     },
   );
 }

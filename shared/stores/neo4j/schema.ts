@@ -267,10 +267,15 @@ export function servesOnly(
 
 /** Reads a line of `graph/schema.jsonl`. Throws InvalidInputError. */
 export function parseSchemaLine(text: string): SchemaRow {
-  const line = parseJson(SchemaLine, text, 'it', 'Take another copy of this backup, or another backup.');
+  const line = parseJson(
+    SchemaLine,
+    text,
+    'it',
+    'Use another copy of the archive, or restore a different backup.',
+  );
   if (line.name.startsWith(RESERVED_PREFIX)) {
     throw new InvalidInputError(`its name starts with ${RESERVED_PREFIX}, which is reserved for ngbak`, {
-      remedy: 'Take another copy of this backup, or another backup.',
+      remedy: 'Use another copy of the archive, or restore a different backup.',
     });
   }
   return {
@@ -343,7 +348,7 @@ function literal(name: string, value: unknown): string {
   throw new InvalidInputError(
     `Index setting ${JSON.stringify(name.slice(0, 100))} has a value that no index has.`,
     {
-      remedy: 'Take another copy of this backup, or another backup.',
+      remedy: 'Use another copy of the archive, or restore a different backup.',
     },
   );
 }

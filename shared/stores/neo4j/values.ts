@@ -161,7 +161,7 @@ function decodeVector(value: unknown, type: string): unknown {
 
 function malformed(name: string, problem: string): InvalidInputError {
   return new InvalidInputError(`property ${quoted(name)} ${problem}`, {
-    remedy: 'Take another copy of this backup, or another backup.',
+    remedy: 'Use another copy of the archive, or restore a different backup.',
   });
 }
 

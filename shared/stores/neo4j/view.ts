@@ -202,5 +202,5 @@ function renameSchema(row: SchemaRow, { from, to }: GraphView): SchemaRow {
 }
 
 function refused(problem: string, remedy: string): InvalidInputError {
-  return new InvalidInputError(`The graph can't be restored that way: ${problem}.`, { remedy });
+  return new InvalidInputError(`The graph cannot be restored with these options: ${problem}.`, { remedy });
 }

@@ -82,7 +82,7 @@ export async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGener
 
 function bad(entry: IndexEntry, problem: string, cause?: unknown): IntegrityError {
   return new IntegrityError(`Entry ${entry.name} of the archive ${problem}.`, {
-    remedy: 'Take another copy of this backup, or another backup.',
+    remedy: 'Use another copy of the archive, or restore a different backup.',
     cause,
   });
 }

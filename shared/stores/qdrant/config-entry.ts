@@ -189,6 +189,6 @@ function decodePart(part: string): string {
 
 function missing(name: string, problem: string): IntegrityError {
   return new IntegrityError(`Entry ${name} of the archive ${problem}.`, {
-    remedy: 'Take another copy of this backup, or another backup.',
+    remedy: 'Use another copy of the archive, or restore a different backup.',
   });
 }

@@ -458,7 +458,7 @@ async function* exportSnapshot(
       };
       if (read !== length) {
         throw new IntegrityError(`Only ${read} of ${length} bytes of the snapshot of "${name}" were taken.`, {
-          remedy: 'Report this as an error of ngbak: the archive writer left a piece unread.',
+          remedy: 'Report this as a bug in ngbak: the archive writer left a piece unread.',
         });
       }
       within = { ...within, offset: offset + length, sha256 };

@@ -211,7 +211,7 @@ function pointMover(saved: QdrantScope, scope: QdrantScope) {
     if (payload.get(key) !== JSON.stringify(from.value)) {
       throw refused(
         `point ${point.id} has another ${to.key} than ${JSON.stringify(from.value)}`,
-        'Take another copy of this backup, or another backup.',
+        'Use another copy of the archive, or restore a different backup.',
       );
     }
     if (typeof text !== 'string' || derivedId(from.value, text) !== point.id) {
@@ -262,5 +262,5 @@ export function derivedId(value: string | number | boolean, text: string): strin
 }
 
 function refused(problem: string, remedy: string): InvalidInputError {
-  return new InvalidInputError(`The vectors can't be restored that way: ${problem}.`, { remedy });
+  return new InvalidInputError(`The vectors cannot be restored with these options: ${problem}.`, { remedy });
 }

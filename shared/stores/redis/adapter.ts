@@ -130,7 +130,7 @@ export class RedisStore implements Store {
           else need.addPart(record.part);
         }
         if (context.timeLeft() > 0) continue;
-        context.log('the rest of the key-value entries is checked while they are loaded', {
+        context.log('the remaining key-value entries are checked while they are loaded', {
           entry: record.next.entry,
         });
         break;

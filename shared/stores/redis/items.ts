@@ -22,7 +22,7 @@ export function itemsOf(type: KeyType, replies: readonly Reply[]): Item[] {
   if (type === 'set') return parts.map((part): Item => [part]).sort(byFirst);
   if (type !== 'hash' && type !== 'zset') {
     throw new RedisReplyError(`A ${type} was read as a collection.`, {
-      remedy: 'Report this as an error of ngbak.',
+      remedy: 'Report this as a bug in ngbak.',
     });
   }
   const items: Item[] = [];

@@ -262,7 +262,7 @@ class Loader {
 
 function conflict(client: RedisClient, key: ByteString): InvalidInputError {
   return new InvalidInputError(
-    `${client.name} has the key "${showKey(key)}" with other content than the archive.`,
+    `${client.name} has the key "${showKey(key)}" with different content than the archive.`,
     {
       remedy: 'Restore with on_conflict "keep" or "overwrite", or with mode "replace".',
     },

@@ -237,7 +237,7 @@ class Comparison {
     if (foundType !== type)
       this.findings.add(key, `is a ${type} in the archive and a ${foundType} in the target`);
     else if (content.kind === 'string' ? !content.value.equals(value) : content.digest !== digest.hex()) {
-      this.findings.add(key, `has other content (${type})`);
+      this.findings.add(key, `has different content (${type})`);
     } else if (
       content.kind === 'digest' &&
       !canonicalKey(key, type, digest, null, stream).equals(
@@ -378,7 +378,7 @@ async function findExtra(
       context.leg.signal.throwIfAborted();
       extra.delete(record.kind === 'json' ? record.key : record.part.key);
     }
-    for (const key of extra) findings.add(key, 'is in the target, though not in the archive');
+    for (const key of extra) findings.add(key, 'is in the target, but not in the archive');
     extra = new Set();
   };
   for await (const window of windowsAfter(context, state.after)) {

@@ -224,5 +224,7 @@ function keyText(key: ByteString): string {
 }
 
 function refused(problem: string, remedy: string): InvalidInputError {
-  return new InvalidInputError(`The key-value data can't be restored that way: ${problem}.`, { remedy });
+  return new InvalidInputError(`The key-value data cannot be restored with these options: ${problem}.`, {
+    remedy,
+  });
 }

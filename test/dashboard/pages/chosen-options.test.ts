@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { linesOf, pairs, withoutEmpty, words } from '../../../dashboard/pages/restore/chosen-options.ts';
 import { RestoreOptions } from '../../../shared/restore/request.ts';
 
-test('lines of names become an object and come back; a line that is half written is told', () => {
+test('lines of names become an object and come back; an incomplete line is reported', () => {
   expect(pairs('a = b\n\n c=d = e ')).toEqual({ a: 'b', c: 'd = e' });
   expect(linesOf(pairs('a=b\nc=d'))).toBe('a = b\nc = d');
   expect([pairs('a'), pairs('= b'), pairs('a =')]).toEqual([undefined, undefined, undefined]);

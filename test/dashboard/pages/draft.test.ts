@@ -34,7 +34,7 @@ test('every draft becomes a request that the API takes, and is read back as the 
   }
 });
 
-test('what the API would refuse is told by field', () => {
+test('what the API would reject is reported by field', () => {
   expect(problemsOf({ ...EMPTY_DRAFT, keep: 'days', days: '0' })).toHaveProperty('keep');
   expect(problemsOf({ ...EMPTY_DRAFT, keep: 'date', date: '2001-01-01' })).toHaveProperty('keep');
   expect(problemsOf({ ...EMPTY_DRAFT, tags: 'x'.repeat(129), note: 'x'.repeat(1001) })).toEqual({

@@ -108,7 +108,7 @@ describe('an upload', () => {
     expect(waited).toEqual(['broke', 'expired']);
   });
 
-  test('pauses with the reason when trying again does not help, and goes on from there', async () => {
+  test('pauses with the reason if retries do not help, and resumes from there', async () => {
     const bucket = new FakeBucket();
     bucket.before = (number) => {
       if (number === 5) throw new UploadError('retry', 'The network is away.');
@@ -125,7 +125,7 @@ describe('an upload', () => {
     expect([bucket.calls.length, upload.state().phase]).toEqual([11 - there, 'completed']);
   });
 
-  test('does not try again what waiting can’t mend', async () => {
+  test('does not retry errors that are permanent', async () => {
     const bucket = new FakeBucket();
     bucket.before = () => {
       throw new UploadError('gone', 'S3 no longer knows this upload.');
@@ -136,7 +136,7 @@ describe('an upload', () => {
     expect(upload.state().problem?.message).toContain('no longer knows');
   });
 
-  test('paused by the user, sends nothing more, tells no problem, and goes on with what is missing', async () => {
+  test('paused by the user, sends nothing, reports no problem, and resumes with the missing parts', async () => {
     const bucket = new FakeBucket();
     const { upload } = begin(bucket);
     let paused: Promise<void> | undefined;

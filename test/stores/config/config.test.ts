@@ -29,7 +29,7 @@ async function exported(effective: unknown): Promise<string> {
 }
 
 describe('the saved configuration', () => {
-  test('holds every setting that is no secret, in an order of its own', async () => {
+  test('contains every setting except secrets, in a fixed order', async () => {
     const one = await exported({ b: 1, a: { chunk_token_size: 1200, model: 'gpt-4o-mini', on: true } });
     const two = await exported({ a: { on: true, model: 'gpt-4o-mini', chunk_token_size: 1200 }, b: 1 });
     expect(one).toBe(two);
@@ -60,7 +60,7 @@ describe('the saved configuration', () => {
     expect(text).toContain('X-Amz-Expires=60');
   });
 
-  test('a changed secret is no change of the configuration, a changed setting is one', async () => {
+  test('a changed secret does not change the digest, a changed setting does', async () => {
     const fence = async (effective: Json) => {
       const store = configAdapter.create({}, { target: 'demo', effective }, { target: 'demo' });
       return (await store.probe({} as never)).fence;

@@ -170,8 +170,8 @@ describe.each(places)('files in %s', (_, create) => {
     expect(verified.differences).toBe(3);
     expect(verified.samples.map(({ thing, problem }) => `${thing} ${problem}`).sort()).toEqual([
       'file A.json is missing in the target',
-      'file a.json has other content',
-      'file extra is in the target, though not in the archive',
+      'file a.json has different content',
+      'file extra is in the target, but not in the archive',
     ]);
   });
 
@@ -344,7 +344,7 @@ describe('a mounted folder', () => {
 });
 
 describe('names', () => {
-  test('every name comes back, and no two fall onto one where case does not count', () => {
+  test('every name is restored, and no two collide on case-insensitive file systems', () => {
     const names = [
       'a',
       'A',
@@ -377,7 +377,7 @@ describe('names', () => {
     'kv/other',
     'kv/files/%C3',
     `kv/files/${'x'.repeat(256)}`,
-  ])('%s is refused: it leads elsewhere, or is no name', (entry) =>
+  ])('%s is refused: it leads elsewhere, or is not a name', (entry) =>
     expect(fileNameOf(entry)).toBeUndefined(),
   );
 

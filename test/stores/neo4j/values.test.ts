@@ -145,7 +145,7 @@ describe('a line of a graph archive', () => {
   test.each([
     ['no JSON', '{'],
     ['another kind of line', '{"type":"relationship","id":"1","labels":[],"properties":{}}'],
-    ['an id that is no number', '{"type":"node","id":"x","labels":[],"properties":{}}'],
+    ['an id that is not a number', '{"type":"node","id":"x","labels":[],"properties":{}}'],
     ['labels that are no list', '{"type":"node","id":"1","labels":"A","properties":{}}'],
     ['one of our own labels', '{"type":"node","id":"1","labels":["__ngbak_loaded_x"],"properties":{}}'],
     ['one of our own properties', '{"type":"node","id":"1","labels":[],"properties":{"__ngbak_id":"1"}}'],
@@ -228,7 +228,7 @@ describe('a line of graph/schema.jsonl', () => {
     expect(() => parseSchemaLine(JSON.stringify({ ...row, ...change }))).toThrow(InvalidInputError);
   });
 
-  test('is refused as a statement where a setting is no plain value', () => {
+  test('is refused as a statement if a setting is not a plain value', () => {
     const line = { ...row, kind: 'FULLTEXT', config: { 'fulltext.analyzer': "x'} RETURN 1 //" } };
     expect(() => createStatement(parseSchemaLine(JSON.stringify(line)))).toThrow(InvalidInputError);
   });

@@ -129,7 +129,7 @@ test('an archive can not claim by its own aliases a collection outside of the sc
   expect(await contentOf(server, 'victim')).toBe(before);
 });
 
-test('a scope by alias comes back after everything is lost, and on the way back of a restore', async () => {
+test('a scope by alias is restored after everything is lost, and by a rollback', async () => {
   await seedPlain(server, 'docs_v2', 20);
   await turn('current', 'docs_v2');
   const store = openStore(server, { collections: ['current'] });

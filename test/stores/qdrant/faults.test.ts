@@ -65,7 +65,7 @@ async function failure(
   };
 }
 
-test('a server without collections is saved as nothing and brought back to nothing', async () => {
+test('a server without collections is backed up and restored as empty', async () => {
   const store = openStore(server, {});
   const probe = await store.probe(legContext());
   expect(probe.counts).toEqual({});
@@ -327,7 +327,7 @@ test('a collection that is being written to is saved as points instead, which ca
   }
 });
 
-test('a wrong key, a missing collection, a stranger and a dead server are told apart, without the key', async () => {
+test('a wrong key, a missing collection, an unknown server and a dead server are distinguished, without the key', async () => {
   const wrong = await failure(openStore({ url: server.url, apiKey: 'wrong-key-91' }, {}).probe(legContext()));
   expect(wrong).toMatchObject({ name: 'AccessDeniedError', retryable: false });
   expect(wrong.text).not.toContain('wrong-key-91');

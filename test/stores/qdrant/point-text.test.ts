@@ -37,7 +37,7 @@ test('numbers keep every digit', () => {
   );
 });
 
-describe('what is no point is refused', () => {
+describe('rejects what is not a point', () => {
   test.each([
     '',
     '{}',

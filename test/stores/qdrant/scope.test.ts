@@ -223,7 +223,7 @@ describe('an archive that does not fit is refused before anything is written', (
   });
 
   test.each([
-    ['a line that is no point', (text: string) => `${text}{"id":1}],"x":[{}\n`],
+    ['a line that is not a point', (text: string) => `${text}{"id":1}],"x":[{}\n`],
     ['a line with another field', (text: string) => text.replace('"payload"', '"shard_key":"a","payload"')],
     ['ids out of order', (text: string) => text.split('\n').reverse().join('\n').trimStart()],
     ['the same id twice', (text: string) => `${text}${text}`],

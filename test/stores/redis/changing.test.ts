@@ -127,7 +127,7 @@ describe('a large key that changes while it is read comes back as it was at one 
     expect(await redis.call('PEXPIRETIME', 'app:l:queue')).toBe(expiry);
   });
 
-  test('a key that is made anew with equal length, between two legs', async () => {
+  test('a key that is recreated with equal length, between two legs', async () => {
     await redis.rpush('app:l:queue', ...numbers(3_000));
     await redis.set('app:z:last', '1');
     let legs = 0;
@@ -201,7 +201,7 @@ describe('a key that never stands still and is too large for one command', () =>
     expect(proxy.countOf('LRANGE')).toBe(4 * 6);
   });
 
-  test('is no matter for the fence, which differs then', async () => {
+  test('is not relevant to the consistency check, which differs then', async () => {
     await redis.rpush('app:l:queue', ...numbers(3_000));
     proxy.before('LRANGE', () => redis.rpoplpush('app:l:queue', 'app:l:queue'));
     const store = open({ ...SMALL_ENTRIES, changing: NO_REPLY });

@@ -98,7 +98,7 @@ test('a cluster of three masters: every key of every slot and type comes back, a
   expect((await open().probe(legContext())).fence).toEqual(probe.fence);
 });
 
-test('an address of the cluster given as that of a single server is told, not half saved', async () => {
+test('an address of the cluster given as a single server is an error, not a partial backup', async () => {
   const single = openStore({ prefix: 'app:', separator: ':' }, undefined, servers[0]?.url ?? '');
   await expect(single.probe(legContext())).rejects.toThrow(/is a node of a cluster/);
   await expect(single.load((await exportAll(open)).archive, REPLACE, null, legContext())).rejects.toThrow(

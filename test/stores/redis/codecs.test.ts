@@ -275,7 +275,7 @@ describe('windows of keys', () => {
     );
   });
 
-  test('keys that are left out are told, also where there are no others', async () => {
+  test('keys that are left out are a warning, even if there are no others', async () => {
     const namespaces = [{ name: 'a', prefix: 'p:a:' }];
     const space = new KeySpace(RedisScope.parse({ prefix: 'p:', namespaces, others: 'exclude' }));
     const windows: KeyWindow[] = [];
@@ -315,7 +315,7 @@ describe('windows of keys', () => {
       expect(found).toEqual(['p:a:1', 'p:a:2', 'p:a:3', 'p:b:1']);
     });
 
-    test('a disk that takes no file is told, with what to do about it', async () => {
+    test('a disk that accepts no file is an error with a remedy', async () => {
       await expect(windows(join(folder, 'missing')).next()).rejects.toMatchObject({
         name: 'NgbakError',
         message: `The keys of a server of the test can't be sorted: a temporary file in ${folder}/missing failed.`,

@@ -97,7 +97,7 @@ class CuttingProxy {
   }
 }
 
-describe('a server that cannot be used is told in words that help', () => {
+describe('a server that cannot be used is an error with a remedy', () => {
   test('nothing listens there', async () => {
     const promise = open('redis://127.0.0.1:1').probe(legContext());
     await expect(promise).rejects.toBeInstanceOf(UnavailableError);

@@ -131,14 +131,14 @@ describe('a restore', () => {
     } while (cursor !== null);
     expect(samples.sort()).toEqual([
       'n:expiry expires at another time',
-      'n:extra is in the target, though not in the archive',
-      'n:list has other content (list)',
+      'n:extra is in the target, but not in the archive',
+      'n:list has different content (list)',
       'n:missing is missing in the target',
       'n:stream has other last ids, groups or pending entries',
       'n:type is a string in the archive and another type in the target',
       'n:value has another value',
-      'n:zset has other content (zset)',
-      'other:extra is in the target, though not in the archive',
+      'n:zset has different content (zset)',
+      'other:extra is in the target, but not in the archive',
     ]);
     expect(tallies['keys:n']?.count).toBe(8);
     expect(matching).toBe(1);
@@ -202,11 +202,11 @@ describe('a restore', () => {
     await change();
     const untouched = await redis.dumpBuffer(`${root}n:a`);
     const refused = await open().admits(archive, merge('fail'), legContext());
-    expect(refused.join()).toMatch(/has the key ".*n:(a|set|large)" with other content/);
+    expect(refused.join()).toMatch(/has the key ".*n:(a|set|large)" with different content/);
     expect(await redis.dumpBuffer(`${root}n:a`)).toEqual(untouched);
     expect(await redis.exists(`${root}n:b`)).toBe(0);
     await expect(open().load(archive, merge('fail'), null, legContext())).rejects.toThrow(
-      /has the key ".*n:(a|set|large)" with other content/,
+      /has the key ".*n:(a|set|large)" with different content/,
     );
     await redis.del(`${root}n:a`, `${root}n:set`, `${root}n:large`);
     for (let times = 0; times < 2; times++) await restoreAll(open(), archive, merge('fail'));
@@ -261,7 +261,7 @@ describe('an archive that is not what it should be is refused before anything is
     ['a list, as NGRAF-023 wrote for file storage', 'kv/full_docs.json', '[{"content": "x"}]'],
     ['an object that is cut off', 'kv/a.json', '{"ROOT:a": {"b": 1}, "ROOT:c": '],
     ['two objects', 'kv/a.json', '{"ROOT:a": 1}{"ROOT:a": 2}'],
-    ['a value that is no JSON', 'kv/a.json', '{"ROOT:a": tru}'],
+    ['a value that is not JSON', 'kv/a.json', '{"ROOT:a": tru}'],
     ['a missing value', 'kv/a.json', '{"ROOT:a": , "ROOT:b": 1}'],
     ['a missing comma', 'kv/a.json', '{"ROOT:a": 1 "ROOT:b": 2}'],
     ['brackets that do not match', 'kv/a.json', '{"ROOT:a": [1}]}'],
@@ -273,7 +273,7 @@ describe('an archive that is not what it should be is refused before anything is
     ['content of another type', 'kv/a.typed.jsonl', '{"key":"ROOT:a","type":"set","items":["a"]}\n'],
     ['two contents', 'kv/a.typed.jsonl', '{"key":"ROOT:a","type":"set","members":["a"],"items":["a"]}\n'],
     [
-      'a score that is no number',
+      'a score that is not a number',
       'kv/a.typed.jsonl',
       '{"key":"ROOT:a","type":"zset","members":[["a","NaN"]]}\n',
     ],
@@ -288,7 +288,7 @@ describe('an archive that is not what it should be is refused before anything is
       '{"key":"ROOT:a","type":"string","value":{"base64":"%%%"}}\n',
     ],
     [
-      'an expiry that is no time',
+      'an expiry that is not a time',
       'kv/a.typed.jsonl',
       '{"key":"ROOT:a","type":"string","value":"x","expires_at":-5}\n',
     ],
