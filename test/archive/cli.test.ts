@@ -88,7 +88,7 @@ test('verify tells sound from damaged, entry by entry, and by its exit code', as
   expect(await ngbak('verify', '@/cut.ngbak')).toMatchObject({ code: 7 });
   expect(await ngbak('verify', '@/tree/manifest.json')).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('no ngbak archive'),
+    stderr: expect.stringContaining('not an ngbak archive'),
   });
   expect(await ngbak('verify', '@/missing.ngbak')).toMatchObject({ code: 2 });
 });

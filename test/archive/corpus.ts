@@ -138,7 +138,7 @@ export const FORGERIES: readonly Hostile<Forgery>[] = [
     { sums: (text) => `${text}${text.trimEnd().split('\n').at(-1)}\n` },
     /not sorted/,
   ],
-  ['sums that are none', { sums: () => 'nothing\n' }, /no digest/],
+  ['sums that are none', { sums: () => 'nothing\n' }, /not a digest/],
   [
     'another checksum',
     { manifest: (manifest) => ({ ...manifest, checksum: '0'.repeat(64) }) },

@@ -20,7 +20,7 @@ describe('a job is closed as its execution ended:', () => {
   });
 
   test('timed out, which says what to do', () => {
-    expect(ended({ status: 'TIMED_OUT' }).error?.message).toMatch(/time limit/);
+    expect(ended({ status: 'TIMED_OUT' }).error?.message).toMatch(/timed out/);
   });
 
   test('stopped, which is a cancellation and no failure', () => {

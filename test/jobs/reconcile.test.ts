@@ -162,7 +162,7 @@ describe('an execution whose end nobody was told of', () => {
     ['FAILED', { state: 'failed', error: { name: 'IntegrityError', message: 'lost a row' } }],
     [
       'TIMED_OUT',
-      { state: 'failed', error: { name: 'TIMED_OUT', message: expect.stringContaining('time limit') } },
+      { state: 'failed', error: { name: 'TIMED_OUT', message: expect.stringContaining('timed out') } },
     ],
     ['ABORTED', { state: 'cancelled', error: { message: 'by me' } }],
   ])('of a backup that %s is cleaned up after, unfinished uploads included', async (end, expected) => {

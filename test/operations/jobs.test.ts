@@ -139,7 +139,7 @@ describe('starting a restore', () => {
     const cancelled = {
       state: 'cancelled',
       finished_at: '2026-01-01T00:00:00.000Z',
-      error: { name: NEVER_UPLOADED, message: expect.stringContaining('never came') },
+      error: { name: NEVER_UPLOADED, message: expect.stringContaining('not received') },
     };
     expect(await showJob(context, job_id)).toMatchObject(cancelled);
     const list = (state: string) => listJobs(context, ListJobsInput.parse({ state }));

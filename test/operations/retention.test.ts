@@ -63,7 +63,7 @@ test('who looked at another policy than the present one changes nothing', async 
     name: 'ConflictError',
     message: expect.stringContaining('by ada'),
   });
-  await expect(resetRetention(context, { version: seen.version })).rejects.toThrow(/changed meanwhile/);
+  await expect(resetRetention(context, { version: seen.version })).rejects.toThrow(/modified concurrently/);
   expect((await showRetention(context)).policy).toEqual(keepLast(4));
 });
 

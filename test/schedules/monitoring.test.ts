@@ -58,7 +58,7 @@ describe('health', () => {
   test('names the target that has none, and the one whose backup is old', async () => {
     await backup(60);
     expect(await failing()).toEqual([
-      expect.stringMatching(/^newest backup of default: .* 60 hours old: older than it should be/),
+      expect.stringMatching(/^newest backup of default: .* 60 hours old: older than allowed/),
       'newest backup of other: There is no verified backup yet.',
     ]);
   });

@@ -102,7 +102,7 @@ test('the retention policy is changed only after its preview, and not by a page 
   await one.page.getByText('set by test-admin').waitFor();
 
   await save(two, '3659');
-  await two.page.getByText('was changed meanwhile, by test-admin').waitFor();
+  await two.page.getByText('was modified concurrently, by test-admin').waitFor();
   await two.page.getByText('set by test-admin').waitFor();
   expect(await two.page.getByLabel('Newest').inputValue()).toBe('3659');
 

@@ -90,7 +90,7 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
     () => rawArchive([rawEntry({ name: 'velero-backup.json', data: Buffer.from('{"version":1}') })]),
     /no manifest\.json/,
   ],
-  ['that is a zip file', () => Buffer.from('PK\u0003\u0004 and so on'), /no ngbak archive/],
+  ['that is a zip file', () => Buffer.from('PK\u0003\u0004 and so on'), /not an ngbak archive/],
   [
     'with a path to the parent folder',
     () => rawArchive([rawEntry({ name: '../../etc/cron.d/x', data: Buffer.from('x') })]),

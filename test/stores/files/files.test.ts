@@ -175,15 +175,15 @@ describe.each(places)('files in %s', (_, create) => {
     ]);
   });
 
-  test('merging keeps, overwrites or refuses files that are there with other content', async () => {
+  test('merging keeps, overwrites or refuses files that are there with different content', async () => {
     const { archive } = await exportAll(() => open());
     await place.put('a.json', Buffer.from('other'));
     await place.remove('A.json');
     const refused = await open().admits(archive, { mode: 'merge', onConflict: 'fail' }, legContext());
-    expect(refused.join()).toContain('has the file "a.json" with other content');
+    expect(refused.join()).toContain('has the file "a.json" with different content');
     await expect(
       open().load(archive, { mode: 'merge', onConflict: 'fail' }, null, legContext()),
-    ).rejects.toThrow('has the file "a.json" with other content');
+    ).rejects.toThrow('has the file "a.json" with different content');
     const keep = await restoreAll(open(), archive, { mode: 'merge', onConflict: 'keep' });
     expect(keep.loaded.files?.count ?? 0).toBeLessThanOrEqual(1);
     expect((await place.read())['a.json']?.toString()).toBe('other');

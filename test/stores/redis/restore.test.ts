@@ -170,7 +170,7 @@ describe('a restore', () => {
     ]);
   });
 
-  test('merging keeps, overwrites, or refuses what is there with other content; twice is the same as once', async () => {
+  test('merging keeps, overwrites, or refuses what is there with different content; twice is the same as once', async () => {
     await redis.set(`${root}n:a`, '"archive"');
     await redis.set(`${root}n:b`, '"archive"');
     await redis.sadd(`${root}n:set`, 'archive');
