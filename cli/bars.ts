@@ -2,7 +2,8 @@ import cliProgress from 'cli-progress';
 import type { StoreProgress } from '../shared/operations/job-progress.ts';
 import { bytes, duration } from './format.ts';
 import type { Output } from './output.ts';
-import { isBytes, phaseText, progressText } from './progress-text.ts';
+import { phaseText, progressText } from './progress-text.ts';
+import { isBytes } from './progress-units.ts';
 
 const BAR_OPTIONS = {
   stream: process.stderr,

@@ -1,8 +1,6 @@
-import { bytes, count, duration } from '../../cli/format.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
 
 type StoreProgress = JobView['progress'][number];
-type Unit = StoreProgress['units'][string];
 
 /** Percent of one store's phase that is done; undefined where nobody knows its whole. */
 export function percentOf({ units, finished }: StoreProgress): number | undefined {
@@ -19,17 +17,4 @@ export function percentOfJob(progress: readonly StoreProgress[]): number | undef
   const known = progress.map(percentOf).filter((percent) => percent !== undefined);
   if (known.length === 0) return undefined;
   return Math.floor(known.reduce((sum, percent) => sum + percent, 0) / known.length);
-}
-
-/** `120 of 400 nodes, 40/s, 7 s left`. */
-export function unitText(name: string, { done, total, rate, remaining_seconds }: Unit): string {
-  const amount = name === 'bytes' ? bytes : count;
-  const what = name === 'bytes' ? '' : ` ${name}`;
-  return [
-    `${amount(done)}${total === undefined || total === done ? '' : ` of ${amount(total)}`}${what}`,
-    ...(rate === undefined ? [] : [`${amount(rate)}/s`]),
-    ...(remaining_seconds === undefined || remaining_seconds === 0
-      ? []
-      : [`${duration(remaining_seconds)} left`]),
-  ].join(', ');
 }

@@ -1,8 +1,19 @@
+import Box from '@cloudscape-design/components/box';
+import ExpandableSection from '@cloudscape-design/components/expandable-section';
 import ProgressBar from '@cloudscape-design/components/progress-bar';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
+import Table from '@cloudscape-design/components/table';
+import {
+  collectionsText,
+  groupUnits,
+  isDone,
+  LISTED_MAX,
+  type NamedUnit,
+  unitText,
+} from '../../cli/progress-units.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
-import { percentOf, unitText } from './progress-numbers.ts';
+import { percentOf } from './progress-numbers.ts';
 import { hasEnded } from './states.tsx';
 
 type StoreProgress = JobView['progress'][number];
@@ -42,31 +53,86 @@ export function StoreBars({ job }: { job: JobView }) {
   }
   return (
     <SpaceBetween size="l">
-      {job.progress.map((store) => {
-        const percent = percentOf(store);
-        const told = Object.entries(store.units).map(([name, unit]) => unitText(name, unit));
-        const stopped = ended && !store.finished;
-        return percent === undefined && !stopped ? (
-          <div key={store.store}>
-            <strong>{STORES[store.store]}</strong>
-            <div>
-              <StatusIndicator type="in-progress">
-                {[PHASES[store.phase], ...told].join('; ')}
-              </StatusIndicator>
-            </div>
-          </div>
-        ) : (
-          <ProgressBar
-            key={store.store}
-            label={STORES[store.store]}
-            description={PHASES[store.phase]}
-            additionalInfo={told.join('; ')}
-            {...(stopped
-              ? { status: 'error' as const, resultText: `Stopped while ${PHASES[store.phase].toLowerCase()}` }
-              : { value: percent ?? 0 })}
-          />
-        );
-      })}
+      {job.progress.map((store) => (
+        <StoreBar key={store.store} store={store} ended={ended} />
+      ))}
     </SpaceBetween>
+  );
+}
+
+/** The bar of one store. Many collections are summed up in one line, with a table of them below. */
+function StoreBar({ store, ended }: { store: StoreProgress; ended: boolean }) {
+  const { finished } = store;
+  const percent = percentOf(store);
+  const stopped = ended && !finished;
+  const { collections, others } = groupUnits(store);
+  const summed = collections.size > LISTED_MAX;
+  const texts = [
+    ...(summed ? others : Object.entries(store.units)).map(([name, unit]) => unitText(name, unit, finished)),
+    ...(summed ? [collectionsText(collections, finished)] : []),
+  ];
+  return (
+    <div>
+      {percent === undefined && !stopped ? (
+        <>
+          <strong>{STORES[store.store]}</strong>
+          <div>
+            <StatusIndicator type="in-progress">{[PHASES[store.phase], ...texts].join('; ')}</StatusIndicator>
+          </div>
+        </>
+      ) : (
+        <ProgressBar
+          label={STORES[store.store]}
+          description={PHASES[store.phase]}
+          additionalInfo={texts.join('; ')}
+          {...(stopped
+            ? { status: 'error' as const, resultText: `Stopped while ${PHASES[store.phase].toLowerCase()}` }
+            : { value: percent ?? 0 })}
+        />
+      )}
+      {summed && <Collections collections={collections} finished={finished} />}
+    </div>
+  );
+}
+
+/** Every collection of a store with its progress, the unfinished ones first. */
+function Collections({
+  collections,
+  finished,
+}: {
+  collections: ReadonlyMap<string, readonly NamedUnit[]>;
+  finished: boolean;
+}) {
+  const rows = [...collections]
+    .map(([name, units]) => ({ name, units, done: finished || isDone(units) }))
+    .sort((a, b) => Number(a.done) - Number(b.done) || a.name.localeCompare(b.name));
+  return (
+    <ExpandableSection headerText="Collections">
+      <Table
+        variant="embedded"
+        contentDensity="compact"
+        items={rows}
+        trackBy="name"
+        columnDefinitions={[
+          { id: 'name', header: 'Collection', isRowHeader: true, cell: ({ name }) => <bdi>{name}</bdi> },
+          {
+            id: 'progress',
+            header: 'Progress',
+            cell: ({ units }) =>
+              units.map(([unit, of]) => unitText(unit.slice(0, unit.indexOf(':')), of, finished)).join(', '),
+          },
+          {
+            id: 'state',
+            header: 'State',
+            cell: ({ done }) => (
+              <StatusIndicator type={done ? 'success' : 'in-progress'}>
+                {done ? 'Done' : 'In progress'}
+              </StatusIndicator>
+            ),
+          },
+        ]}
+        empty={<Box>No collections</Box>}
+      />
+    </ExpandableSection>
   );
 }
