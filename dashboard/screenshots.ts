@@ -71,7 +71,7 @@ const SHOTS: readonly Shot[] = [
     act: async (page) => {
       await page.getByLabel('Newest').fill('1');
       await page.getByRole('button', { name: 'Preview', exact: true }).click();
-      await page.getByText('would go').waitFor();
+      await page.getByText('would be deleted').waitFor();
       await page.getByRole('heading', { name: 'Retention' }).scrollIntoViewIfNeeded();
       await page.evaluate('scrollBy(0, 10000)');
     },

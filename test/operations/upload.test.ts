@@ -146,7 +146,7 @@ describe('an upload in parts', () => {
       config: { ...(config ?? { targets: {}, retention: {} as never }), upload_bytes_max: 10 },
     };
     await expect(request()).rejects.toThrow(/the limit is 10/);
-    await expect(requestRestore(context, input({ upload: 'single' }), me)).rejects.toThrow(/at most 10/);
+    await expect(requestRestore(context, input({ upload: 'single' }), me)).rejects.toThrow(/the limit is 10/);
     expect(await openUploads()).toBe(0);
   });
 

@@ -69,7 +69,7 @@ test('what retention would keep and drop is shown with its reasons, and nothing 
   expect(await button(page, 'Save').getAttribute('aria-disabled')).toBe('true');
   await button(page, 'Preview').click();
   await page
-    .getByText(/backups? are kept|would go/)
+    .getByText(/backups? are kept|would be deleted/)
     .first()
     .waitFor();
   expect(await accessibilityProblems(page)).toEqual([]);

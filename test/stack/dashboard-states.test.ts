@@ -382,6 +382,33 @@ test.each(EMPTY)(
   },
 );
 
+test('a job over 200 collections sums them up, with a table of all of them', async () => {
+  const at = new Date().toISOString();
+  const units = Object.fromEntries(
+    Array.from({ length: 200 }, (_, i) => [`points:c${i}`, { done: i < 198 ? 10 : 5, total: 10 }]),
+  );
+  const job = {
+    job_id: 'job-1',
+    kind: 'backup',
+    target: 'views',
+    state: 'processing',
+    created_at: at,
+    updated_at: at,
+    log: [],
+    progress: [{ store: 'vectors', phase: 'export', finished: false, units, started_at: at, updated_at: at }],
+  };
+  await apiAnswers((route) => route.fulfill({ status: 200, json: job }), { only: /^jobs\/job-1$/ });
+  await openAnew('job/job-1');
+  await page.getByText('200 collections, 198 done, 1,990 points').first().waitFor();
+  expect(await page.getByText('c199').isVisible()).toBe(false);
+  await page.getByRole('button', { name: 'Collections' }).click();
+  // The unfinished ones are first.
+  await page.getByRole('row', { name: /c199 5 of 10 points/ }).waitFor();
+  expect(await page.getByRole('row').count()).toBe(201);
+  expect(await accessibilityProblems(page)).toEqual([]);
+  visit.assertClean();
+});
+
 test.each(['create-backup', 'restore', 'restore?from=file', 'schedules/new', 'settings'])(
   '%s without any target says that an administrator configures one',
   async (path) => {

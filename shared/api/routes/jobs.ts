@@ -23,7 +23,7 @@ const cancel = createRoute({
   method: 'post',
   path: '/api/v1/jobs/{job}/cancel',
   summary: 'Stop a job',
-  description: 'Refused (409) once the job has ended.',
+  description: 'Can be repeated; refused (409) once the job has ended.',
   request: { params: JobPath },
   responses: { 202: answer('The job is being stopped.', Cancellation), ...PROBLEMS },
 });
