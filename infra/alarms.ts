@@ -109,7 +109,7 @@ export class Alarms extends Construct {
     }
     this.#any(
       'Data-changed',
-      'Something was read back and is not what was written: `ngbak jobs` and `ngbak list` say what.',
+      'An integrity check failed. See `ngbak jobs` and `ngbak list`.',
       new Metric({ namespace: metricsNamespace(this), metricName: MISMATCHES }),
     );
     for (const target of Object.keys(deployment.targets)) {

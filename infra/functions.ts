@@ -171,7 +171,7 @@ export const SIZES = {
   'restore-vectors': importer('the vectors', 'vectors'),
   'restore-kv': importer('the key-value data', 'kv'),
   'close-restore': {
-    description: 'Says what a restore brought back and how that was proved',
+    description: 'Records the result of a restore and its verification',
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
     stores: [],

@@ -105,12 +105,13 @@ function Collections({
 }) {
   const rows = [...collections]
     .map(([name, units]) => ({ name, units, done: finished || isDone(units) }))
-    .sort((a, b) => Number(a.done) - Number(b.done) || a.name.localeCompare(b.name));
+    .sort((a, b) => Number(a.done) - Number(b.done) || a.name.localeCompare(b.name, 'en', { numeric: true }));
   return (
     <ExpandableSection headerText="Collections">
       <Table
         variant="embedded"
         contentDensity="compact"
+        wrapLines
         items={rows}
         trackBy="name"
         columnDefinitions={[

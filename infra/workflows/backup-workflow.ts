@@ -99,7 +99,7 @@ export class BackupWorkflow extends Construct {
   #export({ store, words, handler }: (typeof BRANCHES)[number], props: BackupWorkflowProps): MapState {
     const leg = step(this, `Export a leg of the ${words}`, {
       handler: props.handlers[handler],
-      comment: 'Goes on where the leg before stopped',
+      comment: 'Continues where the previous leg stopped',
     });
     const shards = MapState.jsonata(this, `Export the ${words}`, {
       items: ProvideItems.jsonata(`{% $states.input.${store} %}`),

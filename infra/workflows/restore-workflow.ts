@@ -75,7 +75,7 @@ export class RestoreWorkflow extends Construct {
       payload: { job_id: JOB },
     });
     const save = StepFunctionsStartExecution.jsonata(this, 'Back up target', {
-      comment: 'The way back: a backup of what the restore is about to replace',
+      comment: 'The safety backup: a backup of what the restore is about to replace',
       stateMachine: StateMachine.fromStateMachineName(
         this,
         'BackupWorkflow',
@@ -179,7 +179,7 @@ export class RestoreWorkflow extends Construct {
         });
         const leg = step(this, `${verb} a leg of the ${words}`, {
           handler: handlers[handler],
-          comment: 'Goes on where the leg before stopped',
+          comment: 'Continues where the previous leg stopped',
         });
         const done = endOfBranch(this, `${verb} of the ${words} done`);
         return start.next(repeat(this, `Is the ${verb.toLowerCase()} of the ${words} done?`, leg, done));

@@ -44,9 +44,7 @@ export async function runDemo(
   options: DemoOptions,
   { screen, folder, signal }: Surroundings,
 ): Promise<DemoResult> {
-  screen.print(
-    `\n${pc.bold('ngbak')}  A real knowledge base: backed up, destroyed, brought back, and proved.`,
-  );
+  screen.print(`\n${pc.bold('ngbak')}  A real knowledge base: backed up, destroyed, restored, and verified.`);
   const seconds: Record<string, number> = {};
   const step: Step = async (name, title, work) => {
     signal.throwIfAborted();

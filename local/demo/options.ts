@@ -19,7 +19,7 @@ Builds a knowledge base of the installed npm packages in a real Neo4j, Qdrant an
 Step Functions, destroys it, uploads the archive to a presigned URL, and proves that everything is back.
 
   --scale N    N copies of the knowledge base, 1 to ${SCALE_MAX} (1: about 1,500 entities)
-  --keep       leave everything running, and say how to go on
+  --keep       leave everything running, and print the next steps
   --name NAME  name of the local stack
   --json       one JSON object on the standard output at the end; what people read goes to the standard error
   --help       this text

@@ -286,7 +286,7 @@ class BlockCutter implements AsyncIterable<Block> {
     if (piece.name !== entry.name || piece.size !== entry.size || piece.offset !== entry.written) {
       throw wrongPiece(
         piece,
-        `was to go on with ${quoteName(entry.name)} of ${entry.size} bytes from ${entry.written}`,
+        `was expected to continue ${quoteName(entry.name)} of ${entry.size} bytes from ${entry.written}`,
       );
     }
     const end = piece.offset + piece.length;

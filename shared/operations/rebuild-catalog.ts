@@ -146,7 +146,7 @@ function recordOf(
   return parseInput(
     CatalogRecord,
     record,
-    `What ${key} says of itself`,
+    `The manifest of ${key}`,
     'It was not created by an ngbak backup. Restore it as an upload instead.',
   );
 }

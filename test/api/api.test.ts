@@ -149,7 +149,7 @@ describe('who may call', () => {
       () => {
         reads++;
         return Promise.reject(
-          new InvalidInputError('The secret of the HTTP API (Ngbak/api) is no JSON.', { remedy: 'x' }),
+          new InvalidInputError('The secret of the HTTP API (Ngbak/api) is not JSON.', { remedy: 'x' }),
         );
       },
       (error) => told.push(error),

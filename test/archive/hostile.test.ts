@@ -132,7 +132,7 @@ describe('a writer', () => {
         { ...piece, length: 2, data: [Buffer.from('ab')] },
         { ...piece, offset: 3, length: 1, data: [Buffer.from('d')] },
       ],
-      /was to go on/,
+      /was expected to continue/,
     ],
     [
       'another entry before the end',
@@ -140,12 +140,12 @@ describe('a writer', () => {
         { ...piece, length: 2, data: [Buffer.from('ab')] },
         { ...piece, name: 'b' },
       ],
-      /was to go on/,
+      /was expected to continue/,
     ],
     [
       'a start in the middle',
       [{ ...piece, offset: 2, length: 2, data: [Buffer.from('cd')] }],
-      /was to go on/,
+      /was expected to continue/,
     ],
   ])('refuses pieces with %s', async (_name, pieces, message) => {
     const stream = (async function* () {

@@ -86,7 +86,7 @@ describe('retention', () => {
     expect(decisions.find(({ backup_id }) => backup_id === old.backup_id)?.action).toBe(action);
   });
 
-  test('does not count backups with a retention of their own against the others', () => {
+  test('counts backups with a retention of their own separately', () => {
     const regular = days(7);
     const safety = Array.from({ length: 10 }, (_, i) => backup(7 + i / 10, { retention: '14d' }));
     expect(kept(planRetention([...regular, ...safety], policy(), at(8)))).toHaveLength(17);

@@ -62,7 +62,7 @@ export async function admitGraph(
     ...(await activeTriggers(server, signal)),
   ];
   if (asIs !== true) return [...problems, ...obstacles];
-  for (const obstacle of obstacles) log(`On the way back, this does not stop the restore: ${obstacle}.`);
+  for (const obstacle of obstacles) log(`Ignored during a rollback: ${obstacle}.`);
   return problems;
 }
 

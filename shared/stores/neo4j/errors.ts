@@ -55,7 +55,8 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
       });
     }
     return new UnavailableError(`${where}: the server can't be reached, or the connection broke.`, {
-      remedy: 'Check that it runs and that its Bolt address can be reached from here; it is tried again.',
+      remedy:
+        'Check that it runs and that its Bolt address can be reached from here. ngbak retries automatically.',
       cause: error,
     });
   }
@@ -108,15 +109,15 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
     return new UnavailableError(`${where}: the server can't do it right now (${code}).`, {
       remedy:
         code === TIMED_OUT
-          ? `It is tried again. If it comes back: ${TIMED_OUT_REMEDY}`
-          : 'It is tried again. If it comes back, give the server more memory or less load.',
+          ? `ngbak retries automatically. If the error persists: ${TIMED_OUT_REMEDY}`
+          : 'ngbak retries automatically. If the error persists, give the server more memory or less load.',
       cause: error,
     });
   }
   if (/^Neo\.DatabaseError\.|^Neo\.ClientError\.Database\.DatabaseUnavailable/.test(code)) {
     return new UnavailableError(`${where}: an error inside the server (${code}).`, {
       remedy:
-        "Look into the server's own log (disk full?), and start the server again where it says so, as after a full disk; it is tried again.",
+        'Check the log of the server. After a full disk, free space and restart the server. ngbak retries automatically.',
       cause: error,
     });
   }

@@ -189,7 +189,7 @@ function endOf(value: unknown, name: string): EndLine {
   const end = objectOf(value, `"${name}"`);
   const { digest } = end;
   if (digest !== undefined && !(typeof digest === 'string' && /^[0-9a-f]{32}$/.test(digest))) {
-    throw malformed(`"digest" of "${name}" is no digest`);
+    throw malformed(`"digest" of "${name}" is not a digest`);
   }
   return { id: idOf(end), labels: labelsOf(end), properties: propertiesOf(end), digest };
 }

@@ -277,7 +277,7 @@ export class QdrantClient {
 
   #notQdrant(method: string, path: string, cause?: unknown): InvalidInputError {
     return new InvalidInputError(
-      `What answers at ${this.#base} for target "${this.#target}" is no Qdrant server (${method} ${path}).`,
+      `What answers at ${this.#base} for target "${this.#target}" is not a Qdrant server (${method} ${path}).`,
       { remedy: 'Correct "url" in the secret: the address of the REST interface.', cause },
     );
   }

@@ -146,7 +146,7 @@ async function readConfig(
     throw new InvalidInputError(
       `Entry ${entry.name} has ${entry.size} bytes; the limit is ${CONFIG_BYTES_MAX}.`,
       {
-        remedy: 'This is no archive of ngbak: do not restore it.',
+        remedy: 'This is not an ngbak archive. Do not restore it.',
       },
     );
   }

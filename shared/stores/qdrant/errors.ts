@@ -64,7 +64,7 @@ export function answerError(call: Call, status: number, words: string): NgbakErr
   if (UNREADABLE_SNAPSHOT.test(words)) {
     return new QdrantRefusedError(message, {
       remedy:
-        'The file is no snapshot that this server can load, or the server\'s disk is full: look into its log, then take another backup, or one that was made with "method": "points".',
+        'This server cannot load the snapshot, or its disk is full. Check the log of the server. Then restore a different backup, or one that was created with "method": "points".',
     });
   }
   if (STRICT_MODE.test(words)) {

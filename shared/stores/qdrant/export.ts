@@ -529,7 +529,7 @@ async function exportConfig(
   const { layout, settings } = shapeOf(state);
   if (within.shape !== '' && within.shape !== (within.method === 'points' ? layout : settings)) {
     throw new IntegrityError(
-      `Collection "${name}" was created anew, or its settings were changed, while it was being saved.`,
+      `Collection "${name}" was recreated, or its settings were changed, during the backup.`,
       { remedy: 'Start the backup again when nobody changes the settings of collections.' },
     );
   }

@@ -136,8 +136,7 @@ export class CompactJson {
 
   #broken(problem: string): IntegrityError {
     return new IntegrityError(`This is not the JSON of Qdrant points: ${problem}, at character ${this.at}.`, {
-      remedy:
-        'If it comes from an archive, take another copy of it; if from a server, see what answers at its address.',
+      remedy: 'If it is from an archive, use another copy of it. If it is from a server, check its address.',
     });
   }
 }
@@ -155,7 +154,7 @@ export function readPoint(json: CompactJson): PointText {
   const id = members.get('"id"');
   if (id === undefined || !/^(\d{1,20}|"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")$/.test(id)) {
     throw new IntegrityError('A point has no id, or one that is neither a number nor a UUID.', {
-      remedy: 'Take another copy of the archive, or see what answers at the address of the server.',
+      remedy: 'Use another copy of the archive, or check the address of the server.',
     });
   }
   for (const key of members.keys()) {

@@ -30,7 +30,7 @@ export async function readVersion(client: QdrantClient, signal: AbortSignal): Pr
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (parsed.data?.title.includes('qdrant') && major === 1 && minor >= 7) return version;
   throw new InvalidInputError(
-    `The server of the vectors is no Qdrant from 1.7 on${version ? `: it says ${version}` : ''}.`,
+    `The server of the vectors is not Qdrant 1.7 or later${version ? `: it says ${version}` : ''}.`,
     {
       remedy: 'Correct "url" in the secret, or see docs/stores/qdrant.md for the versions that are known.',
     },

@@ -119,7 +119,7 @@ export class SnapshotWalk {
     if (part !== 'end' && !isBetweenFiles) {
       throw strange(
         this.#where,
-        part === 'header' && segment === null ? 'it is no tar file' : 'it breaks off in the middle of a file',
+        part === 'header' && segment === null ? 'it is not a tar file' : 'it breaks off in the middle of a file',
       );
     }
     if (text === null) return { segments, rocksDb };
@@ -181,7 +181,7 @@ export class SnapshotWalk {
     }
     const size = sizeOf(block);
     if (!Number.isSafeInteger(size) || block.toString('latin1', 257, 262) !== 'ustar') {
-      throw strange(this.#where, 'it is no tar file');
+      throw strange(this.#where, 'it is not a tar file');
     }
     const sparse = block[156] === 'S'.charCodeAt(0);
     const end = block.indexOf(0);
@@ -257,7 +257,7 @@ function parseJson(text: string, where: string): unknown {
 }
 
 function strange(where: string, problem: string): IntegrityError {
-  return new IntegrityError(`Entry ${where} is no snapshot of a Qdrant collection: ${problem}.`, {
+  return new IntegrityError(`Entry ${where} is not a snapshot of a Qdrant collection: ${problem}.`, {
     remedy: 'Use another copy of the archive, or leave out the vectors.',
   });
 }

@@ -54,7 +54,7 @@ export async function* readArchive(
     started ||= entry.name === from?.entry;
     if (!started) continue;
     const name = parseEntryName(entry.name);
-    if (!name) throw wrong(entry.name, 'it is no entry of a Redis store');
+    if (!name) throw wrong(entry.name, 'it is not an entry of a Redis store');
     if (name.form === 'expiry') continue;
     const skip = entry.name === from?.entry ? from.records : 0;
     let records = 0;
@@ -187,7 +187,7 @@ function located(place: string, error: unknown): unknown {
 export function wrong(place: string, problem: string, cause?: unknown): InvalidInputError {
   return new InvalidInputError(`The archive can't be restored: ${place}: ${problem}.`, {
     remedy:
-      'Use an archive that ngbak made of a store of this kind and scope; docs/stores/redis.md has the format.',
+      'Use an archive that ngbak created from a store of this kind and scope; docs/stores/redis.md has the format.',
     cause,
   });
 }

@@ -141,10 +141,10 @@ export class MemberScanner {
     try {
       key = JSON.parse(text.toString('utf8'));
     } catch (cause) {
-      throw this.#wrong('a key is no JSON string', at, cause);
+      throw this.#wrong('a key is not a JSON string', at, cause);
     }
     if (typeof key !== 'string' || !key.isWellFormed()) {
-      throw this.#wrong('a key holds half of a surrogate pair, which is no character', at);
+      throw this.#wrong('a key contains an unpaired surrogate', at);
     }
     return Buffer.from(key, 'utf8');
   }

@@ -145,6 +145,6 @@ export function canonicalScore(text: string): string {
   if (/^[+]?inf(inity)?$/i.test(text)) return 'inf';
   if (/^-inf(inity)?$/i.test(text)) return '-inf';
   const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value)) throw new RangeError('is no score');
+  if (text.trim() === '' || !Number.isFinite(value)) throw new RangeError('is not a score');
   return Object.is(value, -0) ? '-0' : String(value);
 }

@@ -400,7 +400,7 @@ test('a content that the server refuses as a snapshot leaves neither file nor co
   }
   const before = await contentOf(server, name);
   // The inspection finds this before: it is the load that must leave nothing.
-  await expect(store.admits(archive, REPLACE, legContext())).rejects.toThrow('is no snapshot');
+  await expect(store.admits(archive, REPLACE, legContext())).rejects.toThrow('is not a snapshot');
   const load = () => store.load(archive, REPLACE, null, legContext());
   await expect(load()).rejects.toThrow('Qdrant of target "test"');
   expect(await contentOf(server, name)).toBe(before);
@@ -436,7 +436,7 @@ test('errors of the server say what to do: full disk, strict mode, overload, wro
   const url = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
   const error = await failure(openStore({ url, apiKey: 'k' }, {}).probe(legContext()));
   stranger.close();
-  expect(error).toMatchObject({ name: 'InvalidInputError', text: expect.stringContaining('no Qdrant') });
+  expect(error).toMatchObject({ name: 'InvalidInputError', text: expect.stringContaining('not a Qdrant') });
 });
 
 testUnless(

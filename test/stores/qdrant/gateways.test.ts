@@ -224,7 +224,7 @@ test('settings that change while points are saved fail the backup by name', asyn
       await seedPlain(server, 'plain', 1500, { dimensions: 8 });
     },
   });
-  await expect(changed).rejects.toThrow('"plain" was created anew');
+  await expect(changed).rejects.toThrow('"plain" was recreated');
 });
 
 test('a snapshot that no step has time for is refused at the plan, with the remedy', async () => {

@@ -330,7 +330,7 @@ describe('a bare snapshot', () => {
     const { name, store, archive, entry } = await bareSnapshot(8);
     const before = await contentOf(server, name);
     archive.files.set(entry, Buffer.alloc(2000, 'x'));
-    await expect(restoreAll(store, archive)).rejects.toThrow(/no snapshot of a Qdrant collection/);
+    await expect(restoreAll(store, archive)).rejects.toThrow(/not a snapshot of a Qdrant collection/);
     expect(await contentOf(server, name)).toBe(before);
   });
 });

@@ -106,7 +106,7 @@ class Conversion {
   *end(line: number): Generator<EntryPiece, ConvertedScript> {
     this.#line = line;
     if (this.#isInTransaction) throw this.#refuse('a commit had to come before the end of the file');
-    if (this.#isNumbered) throw this.#refuse('it had to go on: what it added for its own use is not removed');
+    if (this.#isNumbered) throw this.#refuse('it ends too early: its auxiliary data is not removed');
     if (this.#labelsById.size === 0) throw this.#refuse('it makes no node');
     yield* this.#close();
     const label = this.#label();

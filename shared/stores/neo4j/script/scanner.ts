@@ -93,7 +93,7 @@ export function refusedScript(line: number, problem: string): InvalidInputError 
     `graph/neo4j.dump, line ${line}: this is not what apoc.export.cypher writes: ${problem}.`,
     {
       remedy:
-        'Nothing of the script is executed, and nothing was changed. Look at that line: take another copy of the archive, or restore it without its script.',
+        'Nothing of the script is executed, and nothing was changed. Check that line. Use another copy of the archive, or restore it without its script.',
     },
   );
 }
