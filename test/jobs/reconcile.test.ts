@@ -156,7 +156,7 @@ async function cutOffBackup(name: string, executionArn: string, backupId: string
   }
 }
 
-describe('an execution whose end nobody was told of', () => {
+describe('an execution whose end was not reported', () => {
   test.each<[End, object]>([
     ['SUCCEEDED', { state: 'completed', result: { backup_id: 'b' } }],
     ['FAILED', { state: 'failed', error: { name: 'IntegrityError', message: 'lost a row' } }],

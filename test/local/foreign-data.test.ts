@@ -36,7 +36,7 @@ describe('the tests', () => {
     await expect(refused).rejects.not.toThrow(servers.neo4j.password);
   });
 
-  test('run there when they were told that all of it may go', async () => {
+  test('run there with permission to delete everything', async () => {
     await refuseForeignData(stores, { ...environment, NGBAK_TEST_OVERWRITE: '1' });
   });
 });

@@ -28,7 +28,7 @@ describeS3Servers('addresses for uploads, at $name', ({ start }) => {
   }, START_TIMEOUT_MS);
   afterAll(() => server.stop());
 
-  test('take a file of the size that was told, and no other', async () => {
+  test('accept a file of the declared size only', async () => {
     const request = { target: 'x', fileName: 'a.ngbak', bytes: 9 };
     const { put: address } = await createRestoreRequest(bucket, request);
     expect(await put(address.url, address.headers, FILE.subarray(0, 10))).toBe(403);

@@ -221,7 +221,7 @@ test('the sign-in waits, fails and is offline like every page, and continues aut
   }
 });
 
-test('a running job is cancelled from its page, by an operator who was told what becomes of it', async () => {
+test('a running job is cancelled from its page, after a description of the consequences', async () => {
   const operator = await browser.visit({ role: 'operator' });
   const tab = operator.page;
   const before = await browser.stack.keys('backups/');

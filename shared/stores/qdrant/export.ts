@@ -124,7 +124,7 @@ export async function planQdrant(
       `The Qdrant server has no collection or alias ${missing.map((name) => `"${name}"`).join(', ')}, which the scope names.`,
       {
         remedy:
-          'Create it, or correct "collections" (or the profile\'s parameters) in cdk.json: a backup never leaves out what it was told to save.',
+          'Create it, or correct "collections" (or the profile\'s parameters) in cdk.json: a backup never omits what the scope names.',
       },
     );
   }

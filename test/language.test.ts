@@ -1,0 +1,95 @@
+/** Phrases that have no place in texts, and one rule for the width of Markdown: docs/glossary.md has the terms. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+
+const ROOT = join(import.meta.dirname, '..');
+const SOURCES = ['bench', 'cli', 'dashboard', 'functions', 'infra', 'local', 'shared', 'test'];
+const PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md', ...filesOf('docs', /\.md$/)];
+const THIS_FILE = 'test/language.test.ts';
+
+/** What not to write, and what to write instead. */
+const PHRASES: readonly (readonly [RegExp, string])[] = [
+  [/\bleads? nowhere\b/i, 'dangling'],
+  [/\banew\b/i, 'again'],
+  [/\basked for by\b/i, 'requested by'],
+  [/\bstands? against\b/i, 'prevents, conflicts with'],
+  [/\b(is|are|was|were) told\b/i, 'reported'],
+  [/\b(goes|go|went) on\b/i, 'continues, resumes'],
+  [/\bkeys? that counts?\b|\b(does|do|did) not count any more\b/i, 'valid, current'],
+  [/\bmade of\b/i, 'from, derived from, consists of'],
+  [/\bas it was written\b|\bnot what was written\b/i, 'verified, integrity check failed'],
+  [/\btake another copy\b/i, 'use another copy'],
+  [/\bit is tried again\b/i, 'ngbak retries automatically'],
+  [/\bbrought back\b|\b(put|puts) back to what\b/i, 'restored, recoverable, rolled back'],
+  [/\bway back\b/i, 'safety backup, rollback'],
+  [/\bin good order\b/i, 'cleanly'],
+  [/\bfor ever\b/i, 'forever'],
+  [/\bmend(s|ed)?\b/i, 'correct, repair'],
+  [/(?<!there )\bis no (?!longer|more|other|need|such|way)[a-z]+/i, 'is not a'],
+];
+
+/** The widest line of prose in Markdown. Tables, code and headings have the width that they need. */
+const WIDTH_MAX = 130;
+/** Pages with one line for each paragraph, which are still to be wrapped. */
+const UNWRAPPED = /^docs\/stores\//;
+
+function filesOf(folder: string, name: RegExp): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((path) => name.test(path))
+    .map((path) => join(folder, path));
+}
+
+const linesOf = (path: string) => readFileSync(join(ROOT, path), 'utf8').split('\n');
+
+/** Lines of code with the texts in it, without comments. */
+function withoutComments(lines: readonly string[]): string[] {
+  return lines.map((line) => {
+    if (/^\s*(\/\/|\/?\*)/.test(line)) return '';
+    return line.replace(/\/\*.*?\*\//g, '').replace(/(^|\s)\/\/ .*$/, '');
+  });
+}
+
+/** `path:line: text (write …)` for each line with one of the phrases. */
+function faultsIn(path: string, lines: readonly string[]): string[] {
+  return lines.flatMap((line, index) =>
+    PHRASES.filter(([phrase]) => phrase.test(line)).map(
+      ([, instead]) => `${path}:${index + 1}: ${line.trim()} (write: ${instead})`,
+    ),
+  );
+}
+
+describe('the language of the project', () => {
+  test('code, messages and test names contain none of the phrases', () => {
+    const files = SOURCES.flatMap((folder) => filesOf(folder, /\.(ts|tsx|mjs)$/)).filter(
+      (path) => path !== THIS_FILE && !path.includes('node_modules'),
+    );
+    expect(files.length).toBeGreaterThan(500);
+    expect(files.flatMap((path) => faultsIn(path, withoutComments(linesOf(path))))).toEqual([]);
+  });
+
+  test('documentation contains none of the phrases', () => {
+    expect(PAGES.flatMap((path) => faultsIn(path, linesOf(path)))).toEqual([]);
+  });
+
+  test('finds a phrase in a text, not in a comment', () => {
+    const found = (line: string) => faultsIn('x.ts', withoutComments([line])).length;
+    expect(found("  fail('The job goes on.');")).toBe(1);
+    expect(found('test(`what is no archive is refused`, () => {')).toBe(1);
+    expect(found('There is no backup, and it is no longer needed.')).toBe(0);
+    expect(found(' * The job goes on.')).toBe(0);
+    expect(found('  work(); // goes on')).toBe(0);
+  });
+});
+
+test('prose in Markdown is wrapped', () => {
+  const wide = PAGES.filter((path) => !UNWRAPPED.test(path)).flatMap((path) => {
+    let code = false;
+    return linesOf(path).flatMap((line, index) => {
+      if (line.startsWith('```')) code = !code;
+      const free = code || /^(\||#|!\[|<|\S*https?:)/.test(line);
+      return free || [...line].length <= WIDTH_MAX ? [] : [`${path}:${index + 1}: ${[...line].length} wide`];
+    });
+  });
+  expect(wide).toEqual([]);
+});
