@@ -46,7 +46,7 @@ function openStore() {
 
 async function exportAll(): Promise<{ seconds: number; keys: number; bytes: number }> {
   const store = openStore();
-  // Connecting is no part of the figure: an exporter connects once.
+  // Connecting is not part of the figure: an exporter connects once.
   await store.finish({ mode: 'merge', onConflict: 'keep' }, null, context);
   const start = performance.now();
   let keys = 0;

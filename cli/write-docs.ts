@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { makeProgram } from './program.ts';
 
-/** docs/cli.md: what stands between these two lines is made of the program's own help. */
+/** docs/cli.md: what stands between these two lines is made from the program's own help. */
 const BEGIN = '<!-- made by `node local/bootstrap.mjs cli/write-docs.ts` from --help; do not edit -->';
 const END = '<!-- end of the generated part -->';
 /** Columns of help texts in the document. */
@@ -11,7 +11,7 @@ const WIDTH = 100;
 
 const PATH = join(import.meta.dirname, '..', 'docs', 'cli.md');
 
-/** The document as it should be, made of the one that is there. */
+/** The document as it should be, made from the one that is there. */
 export async function cliDocument(): Promise<string> {
   const text = await readFile(PATH, 'utf8');
   const begin = text.indexOf(BEGIN);

@@ -65,7 +65,7 @@ export class ApiClient {
   readonly #key: string;
   readonly #refused: () => void;
 
-  /** @param refused  called when the key does not count any more */
+  /** @param refused  called when the key is no longer valid */
   constructor(key: string, refused: () => void) {
     this.#key = key;
     this.#refused = refused;
@@ -136,7 +136,7 @@ export class ApiClient {
 
   restoreBackup = (body: z.input<typeof RestoreBackupInput>, idempotencyKey: string) =>
     this.call<StartedJob>('POST', 'restore', { body, headers: { 'idempotency-key': idempotencyKey } });
-  /** Lets a restore go on that was inspected at this time; refused when it was inspected again since. */
+  /** Approves a restore that was inspected at this time; refused when it was inspected again since. */
   confirmRestore = (job: string, phrase: string, inspected_at: string) =>
     this.call<{ job_id: string }>('POST', `restore/${at(job)}/confirm`, { body: { phrase, inspected_at } });
   rejectRestore = (job: string, reason?: string) =>

@@ -30,7 +30,7 @@ interface State<T> {
  * Loads data for a page and, with `every`, again and again: not while the tab is hidden or the computer offline, and
  * with growing pauses while calls fail. The data of another `key` is never shown.
  *
- * @param key    says what is loaded: a change loads anew; undefined loads nothing
+ * @param key    says what is loaded: a change loads again; undefined loads nothing
  * @param every  milliseconds between two loads, or a function of the data that says so; undefined: only once
  */
 export function useData<T>(
@@ -100,7 +100,7 @@ export function useData<T>(
   return { ...own, reload, replace };
 }
 
-/** Whatever was thrown, as what pages show: an error of our own code is told as it is. */
+/** Whatever was thrown, as what pages show: an error of our own code is reported as it is. */
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   return new ApiError({

@@ -36,7 +36,7 @@ settleHeap();
 
 /**
  * Whether an error is only how work ended that was told to let go: drivers and SDKs report an abort in words of their
- * own. What ngbak found out meanwhile, such as data that is not what was written, stays what it is.
+ * own. What ngbak found out meanwhile, such as data that fails its integrity check, stays what it is.
  */
 function cutShort(error: unknown, signal: AbortSignal): boolean {
   if (!signal.aborted) return false;

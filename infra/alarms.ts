@@ -140,7 +140,7 @@ export class Alarms extends Construct {
           threshold: 1,
           comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
           evaluationPeriods: backupAgeHours,
-          // No backup is no data, and that is what this is about.
+          // No backup means no data points, which is what this alarm detects.
           treatMissingData: TreatMissingData.BREACHING,
         },
       );

@@ -21,7 +21,7 @@ import { acceptWildcard } from './wildcards.ts';
 const JOB_DAYS = 90;
 /** How long the parts of an upload may take to arrive, in days: `WAIT_SECONDS` in shared/restore/request.ts. */
 const UPLOAD_DAYS = 7;
-/** How long an archive that somebody deleted can still be brought back, in days. */
+/** How long an archive that somebody deleted can still be restored, in days. */
 const UNDELETE_DAYS = 30;
 
 /** What a function does with the objects whose keys match these patterns, such as `staging/*` or `backups/*.json`. */

@@ -30,7 +30,7 @@ export function mountFileSystem(
   size: FunctionSize,
   { fileSystem, targets }: Deployment,
 ): void {
-  // Trouble with the file system is no trouble of functions that reach other stores only.
+  // Problems with the file system do not concern functions that reach other stores only.
   const files = size.stores.some((store) =>
     Object.values(targets).some(({ stores }) => stores[store]?.kind === 'files'),
   );

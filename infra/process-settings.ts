@@ -6,7 +6,7 @@ export const PROCESS_SETTINGS: Readonly<Record<string, string>> = {
   // A young generation of few MiB: what exporters make is garbage within milliseconds. And the means to collect garbage
   // before 64 MiB of buffers wait: shared/collect-garbage.ts.
   NODE_OPTIONS: '--max-semi-space-size=2 --expose-gc',
-  // Each thread that compresses would keep a heap of its own for ever.
+  // Each thread that compresses would keep a heap of its own forever.
   MALLOC_ARENA_MAX: '1',
   // Buffers above this size are given back when they are freed. Left alone, glibc raises it up to 32 MiB.
   MALLOC_MMAP_THRESHOLD_: '131072',

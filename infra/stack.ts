@@ -27,7 +27,7 @@ export class NgbakStack extends Stack {
   constructor(scope: Construct, id: string, { deployment, bundles, ...props }: NgbakStackProps) {
     super(scope, id, {
       description: 'ngbak: backup and restore for GraphRAG systems',
-      // The stack is the way back of a product: it does not go by mistake. docs/deploy.md says how to remove it.
+      // The stack holds the backups of a product: it must not be deleted by mistake. docs/deploy.md says how to remove it.
       terminationProtection: deployment.removal === 'retain',
       ...props,
     });

@@ -38,7 +38,7 @@ export class UploadTrigger extends Construct {
         detailType: ['Object Created'],
         detail: {
           bucket: { name: [bucket.bucketName] },
-          // A console that makes a "folder" makes an empty object: it is no upload.
+          // A console that makes a "folder" makes an empty object: it is not an upload.
           object: { key: [{ prefix: UPLOADS }], size: [{ numeric: ['>', 0] }] },
         },
       },

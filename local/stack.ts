@@ -50,7 +50,7 @@ export type Stack<S extends ServiceName = ServiceName> = Pick<Addresses, S> & {
   readonly logs: string;
   /** Ends every process of the stack and removes its folder. Once is enough; twice does no harm. */
   stop(): Promise<void>;
-  /** Makes the stack go on when this process ends, until `npm run local:down`. */
+  /** Keeps the stack running when this process ends, until `npm run local:down`. */
   keep(): Promise<void>;
 };
 

@@ -15,7 +15,7 @@ export interface Environment {
 
 /** The limits of one invocation of a step. */
 export interface Leg {
-  /** Milliseconds until the step should have ended in good order. */
+  /** Milliseconds until the step should have ended cleanly. */
   timeLeft(): number;
   /** Aborted shortly before the platform would kill the invocation. */
   readonly signal: AbortSignal;

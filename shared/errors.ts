@@ -44,7 +44,7 @@ export class AccessDeniedError extends NgbakError {
   }
 }
 
-/** What was read back is not what was written. The worst thing that can happen, so it is never retried silently. */
+/** What was read back fails its integrity check. The worst thing that can happen, so it is never retried silently. */
 export class IntegrityError extends NgbakError {}
 
 /** One line for logs and records: the message, the chain of causes, then the remedy. */

@@ -23,7 +23,7 @@ export function parseInput<T>(schema: z.ZodType<T>, value: unknown, what: string
   });
 }
 
-/** Parses JSON text with its schema; throws InvalidInputError where it is no JSON or has another shape. */
+/** Parses JSON text with its schema; throws InvalidInputError where it is not JSON or has another shape. */
 export function parseJson<T>(schema: z.ZodType<T>, text: string, what: string, remedy?: string): T {
   let value: unknown;
   try {

@@ -11,7 +11,7 @@ import { parseJson } from './input.ts';
 
 /** Shorter values are no secrets worth masking: they would blot out ordinary words. */
 const SECRET_LENGTH_MIN = 4;
-/** Keys of connection secrets whose values are told in messages, since an operator needs them to act. */
+/** Keys of connection secrets whose values are reported in messages, since an operator needs them to act. */
 const TOLD_KEYS = new Set(
   ['uri', 'url', 'username', 'database', 'db', 'host', 'port'].concat(
     // What the access list of the HTTP API holds besides hashes: "admin" is a word that messages need.

@@ -22,7 +22,7 @@ interface Level {
   readonly values: readonly { readonly flag: string; readonly values: readonly string[] }[];
 }
 
-/** The script for a shell, made of the program's own commands, options and choices. */
+/** The script for a shell, made from the program's own commands, options and choices. */
 export function completionScript(program: Command, shell: 'bash' | 'zsh' | 'fish'): string {
   const levels = levelsOf(program, program, '');
   if (shell === 'fish') return fishScript(levels);

@@ -66,7 +66,7 @@ export interface Downloaded {
 
 /**
  * Downloads an archive by parallel ranged GETs into `<path>.part`, checks the CRC-32 of what is on disk against S3's,
- * and renames it. What was interrupted goes on where it stopped. Throws IntegrityError, having removed the file, where
+ * and renames it. What was interrupted continues where it stopped. Throws IntegrityError, having removed the file, where
  * the checksum differs; RefusedError where another file is in the way.
  */
 export async function downloadArchive(options: DownloadOptions): Promise<Downloaded> {

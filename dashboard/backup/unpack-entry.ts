@@ -64,7 +64,7 @@ export async function unpackEntry(entry: PackedEntry, packed: Uint8Array): Promi
 }
 
 function decompress(packed: Uint8Array, take: (chunk: Uint8Array) => void): void {
-  // Both go on from one member, or frame, to the next, which the browser's own DecompressionStream does not.
+  // Both continue from one member, or frame, to the next, which the browser's own DecompressionStream does not.
   const zstd = ZSTD_MAGIC.every((byte, index) => packed[index] === byte);
   const stream = zstd ? new Decompress(take) : new Gunzip(take);
   stream.push(packed, true);

@@ -6,7 +6,7 @@ import type { BackupSummary } from '../../shared/operations/summaries.ts';
 import { describePart } from '../../shared/stores/describe-part.ts';
 import { Ago } from '../parts/time.tsx';
 
-/** Whether an archive was last read back as it was written. */
+/** Whether an archive was last read back unchanged. */
 export function VerificationSign({ verification }: { verification: CatalogRecord['verification'] }) {
   const { state, at, problems = [] } = verification;
   if (state === 'verified') return <StatusIndicator type="success">Verified</StatusIndicator>;

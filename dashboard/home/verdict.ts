@@ -1,10 +1,10 @@
 import type { Overview } from '../../shared/operations/overview.ts';
 
-/** A good backup older than this is told as a warning, in hours: the default schedule is daily. */
+/** A good backup older than this is reported as a warning, in hours: the default schedule is daily. */
 const OLD_HOURS = 48;
 const HOUR_MS = 3_600_000;
 
-/** The answer to the one question: could this target be brought back right now? */
+/** The answer to the one question: could this target be restored right now? */
 export interface Verdict {
   readonly grade: 'yes' | 'warnings' | 'old' | 'no';
   readonly answer: string;

@@ -1,6 +1,6 @@
 import { useEffect } from 'react';
 
-/** Says in the tab's title what goes on; the plain title comes back when nothing does. */
+/** Shows the current activity in the title of the tab; the plain title returns afterwards. */
 export function useTitle(text: string | undefined): void {
   useEffect(() => {
     document.title = text === undefined ? 'ngbak' : `${text} – ngbak`;

@@ -3,7 +3,7 @@ import { useSession } from '../session.tsx';
 import { type Loaded, useData } from '../use-data.ts';
 import { hasEnded } from './states.tsx';
 
-/** How often a job that goes on is looked at, in milliseconds; its progress is written once a second. */
+/** How often a running job is polled, in milliseconds; its progress is written once a second. */
 const RUNNING_MS = 1500;
 /** The same for one that waits for somebody. */
 const WAITING_MS = 5000;

@@ -41,7 +41,7 @@ export function JobWatcher() {
   return null;
 }
 
-/** What is told of a job that has come into its state; undefined where that is no news. */
+/** What is reported about a job in this state; undefined if there is nothing to report. */
 function noticeOf(job: JobSummary): Notice | undefined {
   const what = job.kind === 'backup' ? `Backup of ${job.target}` : `Restore into ${job.target}`;
   const link = (

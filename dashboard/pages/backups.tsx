@@ -58,7 +58,7 @@ export default function Backups({ route: { query } }: PageProps) {
   const deployment = useData('deployment', api.deployment);
   const { data, error } = loaded;
 
-  /** Where each page that was seen starts; another filter or order starts anew. */
+  /** Where each page that was seen starts; another filter or order starts over. */
   const cursors = useRef(new Map<string, string | undefined>());
   const seen = (number: number) => `${JSON.stringify([parameters, pageSize])} ${number}`;
   cursors.current.set(seen(page), cursor);

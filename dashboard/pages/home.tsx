@@ -34,7 +34,7 @@ const NONE = 'none';
 
 const Charts = lazy(() => import('../home/charts.tsx'));
 
-/** Whether the system could be brought back right now, and what goes on. */
+/** Whether each target is recoverable, and which jobs are running. */
 export default function Home() {
   const { api, refusal } = useSession();
   const jobs = useData(

@@ -27,7 +27,7 @@ export function Problem({
 }: {
   error: ApiError;
   retry?: (() => void) | undefined;
-  /** An attempt is on its way: pressing again would only begin it anew. */
+  /** An attempt is on its way: pressing again would only start over. */
   retrying?: boolean;
 }) {
   return (
@@ -102,7 +102,7 @@ export function Show<T>({
   loaded: Loaded<T>;
   /** What it is, for `Loading …`. */
   what: string;
-  /** The page's heading until there is data; for pages whose own heading is made of the data. */
+  /** The page's heading until there is data; for pages whose own heading is made from the data. */
   title?: string;
   children: (data: T) => ReactNode;
 }) {

@@ -1,4 +1,4 @@
-/** What stands against uploading a file, and what to do instead. */
+/** What prevents uploading a file, and what to do instead. */
 export interface FileProblem {
   readonly problem: string;
   readonly remedy: string;
@@ -22,7 +22,7 @@ const KNOWN: readonly (readonly [string, readonly number[]])[] = [
 ];
 
 /**
- * Looks at what can be seen without reading the file: name and size. Undefined where nothing stands against it.
+ * Looks at what can be seen without reading the file: name and size. Undefined where nothing prevents it.
  *
  * @param maxBytes   largest archive that the deployment takes, in bytes, where that is known
  */

@@ -10,7 +10,7 @@ interface Running {
   client: ApiClient;
 }
 
-/** The uploads of this tab by job: they go on while the user looks at other pages. */
+/** The uploads of this tab by job: they continue while the user looks at other pages. */
 const running = new Map<string, Running>();
 
 /** The upload of a job that this tab has the file of; from now on it calls the API as `client`. */
@@ -20,7 +20,7 @@ export function runningUpload(jobId: string, client: ApiClient): Upload | undefi
   return found?.upload;
 }
 
-/** Starts to upload a file for a job, or goes on with what S3 has of it already. */
+/** Starts to upload a file for a job, or continues with what S3 has of it already. */
 export function startUpload(jobId: string, file: File, partBytes: number, client: ApiClient): Upload {
   const held: Running = {
     client,
@@ -46,7 +46,7 @@ export function forgetUpload(jobId: string): void {
   running.delete(jobId);
 }
 
-/** Waits while the computer has no network, however long that is: it is no attempt that failed. */
+/** Waits while the computer has no network, however long that is: it is not an attempt that failed. */
 async function online(signal: AbortSignal): Promise<void> {
   if (navigator.onLine) return;
   const back = Promise.withResolvers<void>();

@@ -1,11 +1,11 @@
 /** The rate is that of so many milliseconds: long enough to be calm, short enough to show a change of network. */
 const WINDOW_MS = 10_000;
 
-/** Measures how fast something goes on, over the last seconds. Times are milliseconds of any clock that only goes on. */
+/** Measures a rate over the last seconds. Times are milliseconds of any monotonic clock. */
 export class Speed {
   #samples: { at: number; bytes: number }[] = [];
 
-  /** Tells how many bytes are done in all. A part that is sent again makes the number smaller: then it starts anew. */
+  /** Tells how many bytes are done in all. A part that is sent again makes the number smaller: then it starts over. */
   sample(bytes: number, at: number): void {
     const last = this.#samples.at(-1);
     if (last && bytes < last.bytes) this.#samples = [];

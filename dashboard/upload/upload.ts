@@ -5,7 +5,7 @@ import { cutIntoParts, type Part, type UploadedPart } from './parts.ts';
 import type { PartAddress, SendPart } from './send-part.ts';
 import { Speed } from './speed.ts';
 
-/** Parts sent at once. Browsers open six connections to a host: two stay free, so that others go on to work. */
+/** Parts sent at once. Browsers open six connections to a host: two stay free, so that others continue to work. */
 const PARTS_AT_ONCE = 4;
 /** Bytes held in memory by the parts that are being sent; one part is sent whatever its size. */
 const BYTES_AT_ONCE = 256 * 1024 * 1024;
@@ -56,7 +56,7 @@ export interface UploadOptions {
   readonly api: UploadApi;
   readonly file: Blob;
   readonly send: SendPart;
-  /** Milliseconds of a clock that only goes on. */
+  /** Milliseconds of a monotonic clock. */
   readonly now?: () => number;
   /** Waits before another attempt. */
   readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -100,7 +100,7 @@ export class Upload {
     return () => this.#listeners.delete(listener);
   };
 
-  /** Begins, or goes on after a pause: first asks S3 what is there. Resolves when it has ended or paused. */
+  /** Begins, or continues after a pause: first asks S3 what is there. Resolves when it has ended or paused. */
   resume(): Promise<void> {
     if (this.#state.phase !== 'paused') return this.#run;
     const work = new AbortController();
@@ -224,7 +224,7 @@ export class Upload {
     }
   }
 
-  /** Does something until it works, or fails in a way that waiting does not mend. */
+  /** Does something until it works, or fails in a way that waiting does not repair. */
   async #persist<T>(work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       signal.throwIfAborted();

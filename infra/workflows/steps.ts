@@ -79,7 +79,7 @@ export function question(
   return task;
 }
 
-/** Repeats a step, whose output is the input of its next leg, until that says `done`; then goes on with `next`. */
+/** Repeats a step, whose output is the input of its next leg, until that says `done`; then continues with `next`. */
 export function repeat(
   scope: Construct,
   name: string,
@@ -97,7 +97,7 @@ export function endOfBranch(scope: Construct, name: string): Pass {
   return Pass.jsonata(scope, name, { outputs: {} });
 }
 
-/** Works on every store at the same time. Nothing of what its branches return goes on. */
+/** Works on every store at the same time. The results of the branches are discarded. */
 export function everyStore(
   scope: Construct,
   name: string,

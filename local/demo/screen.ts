@@ -72,7 +72,7 @@ class PlainStep implements EndingStep {
   }
 
   live(): void {
-    // A log is no place for a bar that moves.
+    // A log is not a place for a bar that moves.
   }
 
   log(text: string): void {
@@ -116,7 +116,7 @@ class LiveStep implements EndingStep {
   }
 
   log(): void {
-    // What a log is told, a terminal has seen in its live lines.
+    // What is logged here, a terminal has seen in its live lines.
   }
 
   end(succeeded: boolean): void {

@@ -75,7 +75,7 @@ interface DraftEntity {
   type: EntityType;
   readonly descriptions: Set<string>;
   readonly sources: Set<number>;
-  /** Package that named it first: decides the community of what is no package. */
+  /** Package that named it first: decides the community of what is not a package. */
   readonly home: string;
 }
 
@@ -272,7 +272,7 @@ function required(indexOf: ReadonlyMap<string, number>, name: string): number {
 
 /**
  * Two levels of communities: the scope of a package (`@aws-sdk`) or the first letter of its name, and within it the
- * first word of the name, where several share it. What is no package belongs where it was first named.
+ * first word of the name, where several share it. What is not a package belongs where it was first named.
  */
 function gather(
   entities: readonly DraftEntity[],

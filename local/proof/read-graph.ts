@@ -30,7 +30,7 @@ export async function readGraph(
       const node = row.get('n') as Node;
       await ledger.add({ part: 'nodes', key: nodeKey(node), fields: nodeFields(node) });
     }
-    // Relationships have no name: they are told apart by type and ends, and ends by what their nodes are called.
+    // Relationships have no name: they are distinguished by type and ends, and ends by what their nodes are called.
     const ends = (end: string) => `coalesce(${end}.id, ${end}.entity_id, ${end})`;
     const relationships = `MATCH (a${label})-[r]->(b${label}) RETURN r, ${ends('a')} AS a, ${ends('b')} AS b`;
     for await (const row of session.run(relationships)) {

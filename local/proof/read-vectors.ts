@@ -53,7 +53,7 @@ async function readCollection(
   for (const [setting, value] of Object.entries(info.config))
     fields[`setting:${setting}`] = digestOf(canonicalJson(value));
   for (const [field, schema] of Object.entries(info.payload_schema)) {
-    // How many points an index has seen is told by the points themselves, and lags behind.
+    // How many points an index has seen is reported by the points themselves, and lags behind.
     const { points: _, ...definition } = schema;
     fields[`payload index:${field}`] = digestOf(canonicalJson(definition));
   }

@@ -191,7 +191,7 @@ function methodsAt(api: Api, path: string): string[] {
   });
 }
 
-/** What hono itself refuses: a body that is no JSON, or too large. */
+/** What hono itself refuses: a body that is not JSON, or too large. */
 function explainHttp(error: HTTPException): Error {
   const large = error.status === 413;
   return new InvalidInputError(large ? 'The body is too large.' : 'The body is not valid JSON.', {

@@ -28,7 +28,7 @@ export type Problem = z.infer<typeof Problem>;
 
 export const PROBLEM_TYPE = 'application/problem+json';
 
-/** Statuses that errors are told with. The statuses of these are all that the API answers besides 2xx and 307. */
+/** Statuses that errors are reported with. The statuses of these are all that the API answers besides 2xx and 307. */
 const STATUSES = [
   [UnauthenticatedError, 401, 'Not authenticated'],
   [ForbiddenError, 403, 'Not allowed'],
@@ -44,7 +44,7 @@ const STATUSES = [
   [AccessDeniedError, 500, 'The deployment lacks a permission'],
 ] as const;
 
-/** The problem document for an error. Unexpected ones are told without their message, which nobody has checked. */
+/** The problem document for an error. Unexpected ones are reported without their message, which nobody has checked. */
 export function problemOf(error: unknown, instance?: string): Problem {
   const explained = explainAwsError(error);
   const where = instance === undefined ? {} : { instance };

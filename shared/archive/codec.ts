@@ -52,7 +52,7 @@ export class MemberError extends Error {}
 
 /**
  * Compresses members on threads of libuv's, as many at once as are asked for. A zstd context takes megabytes and is
- * kept for the next member: made anew for each, V8 would search its whole heap for garbage every few of them.
+ * kept for the next member: created again for each, V8 would search its whole heap for garbage every few of them.
  */
 export class MemberCompressor {
   readonly #codec: Codec;

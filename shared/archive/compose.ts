@@ -198,7 +198,7 @@ async function readTailRecord(composition: Composition): Promise<TailRecord> {
   return parseJson(TailRecord, text, where, 'Start the backup again.');
 }
 
-/** The archive's index, from the segments' records. Throws IntegrityError where one does not go on with the other. */
+/** The archive's index, from the segments' records. Throws IntegrityError where one does not continue with the other. */
 async function* indexLines(records: AsyncIterable<SegmentRecord>): AsyncGenerator<IndexLine> {
   let base = 0;
   // Where the next entry starts, or the one under way started: entries lie one behind the other.

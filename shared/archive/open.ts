@@ -26,7 +26,7 @@ export interface OpenedArchive extends EntryReader {
 
 /**
  * Whether the archive ends with a sound footer, so that it can be read entry by entry; false for archives that somebody
- * packed again. Throws InvalidInputError where the file is no archive at all, IntegrityError where the footer is there
+ * packed again. Throws InvalidInputError where the file is not an archive at all, IntegrityError where the footer is there
  * and damaged.
  */
 export async function isSeekable(source: ByteSource): Promise<boolean> {
@@ -45,7 +45,7 @@ export async function openArchive(
   return SeekableArchive.open(source, { ...LIMITS, ...limits });
 }
 
-/** Reads the end of an archive, and the footer in it: null where there is none. Throws where it is no archive at all. */
+/** Reads the end of an archive, and the footer in it: null where there is none. Throws where it is not an archive at all. */
 async function readTail(source: ByteSource): Promise<{ tail: Buffer; start: number; footer: Footer | null }> {
   const where = source.name;
   const length = Math.min(source.size, TAIL_BYTES);

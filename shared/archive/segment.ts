@@ -19,7 +19,7 @@ import { encodeTarHeader, paddingOf } from './tar.ts';
 import type { EntryPiece } from './types.ts';
 
 /**
- * The entry that a segment ended within, as it travels in workflow state to the leg that goes on with it. It names the
+ * The entry that a segment ended within, as it travels in workflow state to the leg that continues with it. It names the
  * segment whose record holds the state of the entry's digest: that state may contain bytes of data, so it stays in the
  * bucket.
  */
@@ -36,7 +36,7 @@ export type SegmentCarry = z.infer<typeof SegmentCarry>;
 
 const Count = z.number().int().nonnegative();
 
-/** An entry that a segment ended within, with what its next segment needs to go on. */
+/** An entry that a segment ended within, with what its next segment needs to continue. */
 export const OpenEntry = z.strictObject({
   name: z.string(),
   size: Count,

@@ -11,7 +11,7 @@ export interface Sha256 {
 /** A SHA-256 that can be put down in one invocation and taken up in another. */
 export interface ResumableSha256 extends Sha256 {
   /**
-   * State to go on from, base64. After a multiple of 64 bytes it holds nothing of what was digested; otherwise it
+   * State to continue from, base64. After a multiple of 64 bytes it holds nothing of what was digested; otherwise it
    * holds up to 63 bytes of it, and must be kept where data may be kept.
    */
   save(): string;

@@ -72,7 +72,7 @@ export function bufferSource(name: string, bytes: Uint8Array): ByteSource {
 
 /**
  * An object in S3, read by ranges. All of them come from the version that was there when it was opened: a changed
- * object is an IntegrityError. A read that is cut off goes on where it stopped. Throws InvalidInputError where there
+ * object is an IntegrityError. A read that is cut off continues where it stopped. Throws InvalidInputError where there
  * is no such object.
  */
 export async function s3Source(

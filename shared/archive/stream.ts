@@ -142,7 +142,7 @@ async function* gunzip(reader: ByteReader, where: string): AsyncGenerator<Buffer
     throw damaged(where, 'there is data after the last gzip member');
 }
 
-/** Node's decoder stops after one frame and takes a frame that is cut off for whole, so frames are told apart here. */
+/** Node's decoder stops after one frame and takes a frame that is cut off for whole, so frames are distinguished here. */
 async function* unzstd(reader: ByteReader, where: string): AsyncGenerator<Buffer> {
   while (!(await reader.ended())) {
     const start = await reader.take(FRAME_HEADER_BYTES_MAX);

@@ -19,7 +19,7 @@ export class ArchiveView implements EntryReader {
   readonly #look: (entry: IndexEntry) => Promise<readonly ViewedEntry[]>;
   /** The folder that the view is about; entries outside of it are left out. */
   readonly #folder: string;
-  /** What the entries that were shown are made of. */
+  /** What the entries that were shown are made from. */
   readonly #sources = new WeakMap<IndexEntry, { entry: IndexEntry; viewed: ViewedEntry }>();
 
   constructor(

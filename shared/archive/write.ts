@@ -6,7 +6,7 @@ import { encodeSegment } from './segment.ts';
 import { encodeTail } from './tail.ts';
 import type { EntryPiece } from './types.ts';
 
-/** An entry as it was written. */
+/** An entry after it was written. */
 export type WrittenEntry = Pick<IndexLine, 'name' | 'size' | 'sha256'>;
 
 export interface WriteOptions {

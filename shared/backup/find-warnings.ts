@@ -100,7 +100,7 @@ async function judgeContents(
       },
     ];
   }
-  // What was asked for by name was looked for when the backup was planned.
+  // What was requested by name was looked for when the backup was planned.
   if (plan.request.only) return [];
   const others = await withUsedStore(environment.config, plan.target, store, (opened) =>
     opened.names(legContext(environment, leg, plan.job_id)),

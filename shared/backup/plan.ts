@@ -65,7 +65,7 @@ export const ExportState = z.strictObject({
   order: z.number().int().nonnegative(),
   /** Number of the next leg, from 0. */
   leg: z.number().int().nonnegative(),
-  /** Where the next leg goes on: the adapter's cursor and the archive's open entry. */
+  /** Where the next leg continues: the adapter's cursor and the archive's open entry. */
   cursor: z.object({ store: z.json(), archive: z.json() }).nullable(),
   done: z.boolean(),
 });

@@ -4,7 +4,7 @@ import { Part } from '../stores/part.ts';
 import { STORE_NAMES } from '../stores/port.ts';
 import { Scopes } from '../stores/scopes.ts';
 
-/** How long to keep a backup: a number of days (`30d`), a date, or for ever. */
+/** How long to keep a backup: a number of days (`30d`), a date, or forever. */
 export const Retention = z.union([
   z.string().regex(/^[1-9][0-9]{0,4}d$/, 'days are written as "30d"'),
   z.iso.date(),

@@ -3,7 +3,7 @@ import type { Part } from '../stores/part.ts';
 import type { StoreName, StoreProbe } from '../stores/port.ts';
 
 /**
- * Whatever a request names must be there: a name that is mistaken would make a backup of nothing, in good order. Throws
+ * Whatever a request names must be there: a name that is mistaken would make a backup of nothing, cleanly. Throws
  * InvalidInputError. Collections need not be looked at: their store knows which it has.
  */
 export function requirePart(

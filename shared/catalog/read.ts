@@ -8,7 +8,7 @@ import { CatalogRecord } from './record.ts';
 /** Records read at once: enough to hide S3's latency, few enough to stay far below its request rates. */
 const READS_AT_ONCE = 32;
 
-/** One record of the catalog, or why it could not be read: a listing tells what is wrong and goes on. */
+/** One record of the catalog, or why it could not be read: a listing tells what is wrong and continues. */
 export type CatalogItem =
   | { readonly backupId: string; readonly record: CatalogRecord; readonly problem?: undefined }
   | { readonly backupId: string; readonly record?: undefined; readonly problem: string };
@@ -38,7 +38,7 @@ export async function* readCatalog(bucket: Bucket, ids: Iterable<string>): Async
       const found = await bucket.readRecord(catalogKey(backupId), CatalogRecord);
       return found && { backupId, record: found.value };
     } catch (error) {
-      // One record that somebody spoiled must not hide the others; anything else is no fact about the record.
+      // One record that somebody spoiled must not hide the others; anything else is not a fact about the record.
       if (!(error instanceof InvalidInputError)) throw error;
       return { backupId, problem: describeError(error) };
     }

@@ -45,7 +45,7 @@ export async function pauseWriters(
   return true;
 }
 
-/** Lets the writers go on, if this job paused them. Idempotent. Throws HookError. */
+/** Resumes the writers, if this job paused them. Idempotent. Throws HookError. */
 export async function resumeWriters(environment: Environment, target: string, jobId: string): Promise<void> {
   const { hooks } = findTarget(environment.config, target);
   const job = await updateJob(environment.bucket, jobId, () => undefined);

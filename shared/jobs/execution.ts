@@ -12,7 +12,7 @@ import { parseInput } from '../input.ts';
 export const ExecutionInfo = z.object({ name: z.string(), arn: z.string(), start: z.iso.datetime() });
 export type ExecutionInfo = z.infer<typeof ExecutionInfo>;
 
-/** The id of a job that is named after its execution. Throws InvalidInputError where that name is no id. */
+/** The id of a job that is named after its execution. Throws InvalidInputError where that name is not an id. */
 export function jobIdOf({ name }: ExecutionInfo): string {
   return parseInput(Id, name, `The execution name "${name}", which names the job,`);
 }

@@ -24,7 +24,7 @@ export const Progress = z.object({
   phase: z.enum(PHASES),
   /** By unit (`nodes`, `relationships`, `points`, `keys`, `bytes`): how many are done, of how many where that is known. */
   units: z.record(z.string(), z.object({ done: z.number(), total: z.number().optional() })),
-  /** By unit: what had been done when the last leg ended in good order. A leg that is repeated begins there. */
+  /** By unit: what had been done when the last leg ended cleanly. A leg that is repeated begins there. */
   at_last_leg: z.record(z.string(), z.number()).default({}),
   started_at: z.iso.datetime(),
   updated_at: z.iso.datetime(),
@@ -48,7 +48,7 @@ export function totalsOf(counts: Readonly<Record<string, number>>): Totals {
   return totals;
 }
 
-/** Writes one progress object, at most each second while the work goes on, and once at the end. */
+/** Writes one progress object, at most each second while the work continues, and once at the end. */
 export class ProgressWriter {
   readonly #bucket: Bucket;
   readonly #key: string;

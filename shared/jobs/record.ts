@@ -31,7 +31,7 @@ export const JobRecord = z.object({
   updated_at: z.iso.datetime(),
   finished_at: z.iso.datetime().optional(),
   requested_by: z.string().optional(),
-  /** Whether a hook paused the target's writers for this job, and whether they go on again. */
+  /** Whether a hook paused the target's writers for this job, and whether it resumed them. */
   writers: z.enum(['paused', 'resumed']).optional(),
   backup_id: Id.optional(),
   /** The archive that is uploaded for it: the name of the user's file, and its size where that was told. */
@@ -120,7 +120,7 @@ export async function updateJob(
 /** The job has ended while a function of it was still at work: stopping an execution does not stop its functions. */
 export class JobEndedError extends NgbakError {}
 
-/** Changes the record of a job that goes on. Throws JobEndedError, and changes nothing, where it has ended. */
+/** Changes the record of a job that has not ended. Throws JobEndedError, and changes nothing, where it has ended. */
 export async function updateRunningJob(
   bucket: Bucket,
   jobId: string,

@@ -19,7 +19,7 @@ import { RefusedError } from './errors.ts';
 import { type ScheduleView, schedulerOf, showSchedule } from './list-schedules.ts';
 
 /**
- * Makes a schedule. The same one again is no error: its name is what makes it one. Throws InvalidInputError, and
+ * Makes a schedule. The same one again is not an error: its name is what makes it one. Throws InvalidInputError, and
  * RefusedError where that name has another schedule.
  */
 export async function createSchedule(

@@ -3,7 +3,7 @@ import { NgbakError } from '../errors.ts';
 /** What was asked for does not exist. */
 export class NotFoundError extends NgbakError {}
 
-/** What was asked for exists, and its state does not allow it now: in use, locked, kept for ever, ended. */
+/** What was asked for exists, and its state does not allow it now: in use, locked, kept forever, ended. */
 export class RefusedError extends NgbakError {}
 
 export function noSuchBackup(id: string): NotFoundError {

@@ -15,7 +15,7 @@ export const JobSummary = JobRecord.omit({ result: true }).extend({
   proved: z
     .object({
       backup_id: z.string(),
-      /** The target that the backup was made of, which need not be where it was restored. */
+      /** The target that the backup was made from, which need not be where it was restored. */
       backup_of: z.string(),
       stores: z.array(z.string()),
       /** False where only a part of these stores was restored. */

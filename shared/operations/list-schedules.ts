@@ -14,7 +14,7 @@ import { NotFoundError } from './errors.ts';
 const READS_AT_ONCE = 10;
 /** How far the clocks of Scheduler and Step Functions may be apart, in milliseconds. */
 const CLOCKS_MS = 60_000;
-/** Missed runs that are told one by one. */
+/** Missed runs that are reported one by one. */
 const MISSED_TOLD = 20;
 
 export const ScheduleView = Schedule.extend({

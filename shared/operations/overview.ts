@@ -24,7 +24,7 @@ export const Overview = z.object({
       newest: BackupSummary.optional(),
       /**
        * The newest good one that holds every store: verified, with records, not suspiciously small, and not the safety
-       * backup of a restore, which holds what the restore was to mend.
+       * backup of a restore, which holds what the restore was to repair.
        */
       newest_good: BackupSummary.optional(),
     }),

@@ -49,7 +49,7 @@ type Candidate = RetainedBackup & { readonly bytes: number };
 
 /**
  * Decides by the retention rules what happens to each backup, explains it, and unless it is a dry run deletes what no
- * rule keeps. The same run twice does nothing more. A backup that can't be deleted is told and does not stop the rest.
+ * rule keeps. The same run twice does nothing more. A backup that can't be deleted is reported and does not stop the rest.
  */
 export async function prune(context: OperationsContext, input: PruneInput): Promise<Pruned> {
   const { bucket } = context;

@@ -87,7 +87,7 @@ async function read(
     fresh[id] = { etag: found.etag, listed };
     return { id, listed };
   } catch (error) {
-    // One record that somebody spoiled must not hide the others; anything else is no fact about the record.
+    // One record that somebody spoiled must not hide the others; anything else is not a fact about the record.
     if (!(error instanceof InvalidInputError)) throw error;
     return { id, problem: describeError(error) };
   }

@@ -138,7 +138,7 @@ async function requireOwnJob(
 }
 
 /**
- * Lets a restore that waits go on; `phrase` is the target's name. With `inspectedAt`, only if the job was not inspected
+ * Approves a pending restore; `phrase` is the target's name. With `inspectedAt`, only if the job was not inspected
  * again since. Throws NotFoundError, RefusedError or InvalidInputError.
  */
 export async function confirmRestore(

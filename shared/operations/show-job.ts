@@ -62,7 +62,7 @@ export async function showJob(context: OperationsContext, jobId: string): Promis
   };
 }
 
-/** A job whose end left a shard open tells where it stood; one that goes on tells what is being worked on. */
+/** A job whose end left a shard open tells where it stood; a running one tells what is being worked on. */
 function keepCurrent(progress: Progress[], job: JobRecord): Progress[] {
   return hasEnded(job.state) && job.state === 'completed'
     ? progress.map((part) => ({ ...part, finished: true }))

@@ -58,7 +58,7 @@ export const ListUploadInput = z.strictObject({
 });
 export type ListUploadInput = z.infer<typeof ListUploadInput>;
 
-/** An upload in parts as it stands: what to go on with after an interruption. */
+/** An upload in parts as it stands: what to continue with after an interruption. */
 export const UploadStatus = UploadLayout.extend({
   job_id: Id,
   target: Id,
@@ -69,7 +69,7 @@ export const UploadStatus = UploadLayout.extend({
   confirmed: z.boolean(),
   /** What S3 has, in the order of the numbers; at most 1,000. */
   parts: z.array(UploadedPart),
-  /** Where the list goes on: the value of `after` for the next page. */
+  /** Where the list continues: the value of `after` for the next page. */
   next_after: z.number().int().optional(),
 });
 export type UploadStatus = z.infer<typeof UploadStatus>;

@@ -13,7 +13,7 @@ import { changeRecord } from './update-backup.ts';
 export const VerificationLeg = z.object({
   backup_id: z.string(),
   done: z.boolean(),
-  /** Where the next leg goes on; null once it is done. */
+  /** Where the next leg continues; null once it is done. */
   cursor: z.json(),
   /** Present once it is done. */
   is_valid: z.boolean().optional(),

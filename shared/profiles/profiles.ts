@@ -44,7 +44,7 @@ export function findProfile(name: string): Omit<Profile, 'Parameters'> {
 }
 
 /**
- * Whether a collection is what a reference calls `thing`: of that name, or one of LightRAG's, whose names go on with the
+ * Whether a collection is what a reference calls `thing`: of that name, or one of LightRAG's, whose names continue with the
  * embedding model.
  */
 export function isCollectionOf(collection: string, thing: string): boolean {

@@ -27,7 +27,7 @@ export interface ComparedReference {
   readonly after: number;
   /** False where the time was up before all were looked up. */
   readonly complete: boolean;
-  /** Up to five values that lead nowhere. */
+  /** Up to five values that are dangling. */
   readonly samples: readonly string[];
 }
 

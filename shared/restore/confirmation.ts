@@ -40,7 +40,7 @@ const TAKE_ANOTHER = 'List the jobs with `ngbak jobs` and take one that is await
 
 /** What can be said to a restore that waits. */
 export type Answer =
-  /** Go on: `phrase` is the target's name, `inspectedAt` says which inspection the operator has seen. */
+  /** Approves a restore: `phrase` is the target's name, `inspectedAt` says which inspection the operator has seen. */
   | { readonly confirm: true; readonly phrase: string; readonly inspectedAt?: string | undefined }
   | { readonly confirm: false; readonly reason?: string }
   /** Inspect again with other options, and then wait again. */

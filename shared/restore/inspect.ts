@@ -61,7 +61,7 @@ export type InspectResult = InspectState & { confirmed?: boolean; dry_run?: bool
 /**
  * One leg of the inspection, the only gate before a restore writes: is it a whole, sound archive in every byte; can
  * this target hold it; what is there now. Reads the stores and writes to none. Throws InvalidInputError or
- * IntegrityError that says what stands against the restore; in a dry run, that is told in the result instead.
+ * IntegrityError that says what prevents the restore; in a dry run, that is reported in the result instead.
  */
 export async function inspectArchive(
   environment: Environment,
@@ -103,7 +103,7 @@ export async function inspectArchive(
   const inspection = await compareWithTarget(environment, plan, leg);
   await bucket.writeRecord(inspectionKey(plan.job_id), inspection);
   const refused = inspection.problems.length > 0;
-  // With options that are only tried, what stands against them is shown: others can be tried then.
+  // With options that are only tried, what prevents them is shown: others can be tried then.
   if (refused && !plan.options.dry_run && !state.options) {
     const told = inspection.problems.slice(0, PROBLEMS_TOLD_MAX).join('; ').replace(/\.$/, '');
     const more = inspection.problems.length - PROBLEMS_TOLD_MAX;
@@ -122,7 +122,7 @@ export async function inspectArchive(
   };
 }
 
-/** Puts other options in place of those that a restore was asked for with. What they lead to is found out anew. */
+/** Puts other options in place of those that a restore was asked for with. What they lead to is found out again. */
 async function changeOptions(
   { bucket, config }: Environment,
   { routes: _, ...plan }: RestorePlan,

@@ -19,7 +19,7 @@ export const Inspection = z.object({
     bytes: z.number(),
     entries: z.number(),
     checksum: z.string(),
-    /** The target that the backup was made of, where the archive says. */
+    /** The target that the backup was made from, where the archive says. */
     origin: z.string().optional(),
     /** The part of the target that the archive holds, where that is not all of these stores. */
     only: Part.optional(),
@@ -41,7 +41,7 @@ export const Inspection = z.object({
       changes: z.array(z.string()).default([]),
       /** Questions that are asked again after the restore, and the answers of now. */
       smoke: z.array(Answer).default([]),
-      /** What stands against loading the archive here. */
+      /** What prevents loading the archive here. */
       problems: z.array(z.string()),
     }),
   ),

@@ -27,10 +27,10 @@ const Lease = z.object({ invocation: z.string(), at: z.iso.datetime(), ended: z.
 /**
  * Lets a step write to a store for as long as its execution holds the target's lock, and no other step of this job works
  * on that store. Stopping an execution does not stop its functions, and one that was given up may still run: whoever
- * goes on with the target, be it a rollback, waits for `untilStepsEnded`, and this makes the wait short.
+ * continues with the target, be it a rollback, waits for `untilStepsEnded`, and this makes the wait short.
  *
  * `work` gets a leg whose signal is aborted when the lock is lost. Throws TargetLockedError then, and UnavailableError
- * where the bucket could not be asked for too long, or an earlier attempt goes on for longer than this leg may wait.
+ * where the bucket could not be asked for too long, or an earlier attempt continues for longer than this leg may wait.
  */
 export async function underLease<T>(
   { bucket, log }: Environment,
@@ -80,7 +80,7 @@ export async function underLease<T>(
 
 /**
  * Waits until no step of that job works on a store any more. Steps that were killed say nothing: they count as gone
- * after a while of silence. Throws UnavailableError where one goes on for longer than `leg` may wait.
+ * after a while of silence. Throws UnavailableError where one continues for longer than `leg` may wait.
  */
 export async function untilStepsEnded(bucket: Bucket, jobId: string, leg: Leg): Promise<void> {
   for await (const { key } of bucket.keys(leasePrefix(jobId))) await untilEnded(bucket, key, leg);

@@ -95,7 +95,7 @@ export const UploadEvent = z.object({
 export type UploadEvent = z.infer<typeof UploadEvent>;
 
 /**
- * The job that an upload may belong to: the folder it was uploaded into. Where that is no requested job, the job of an
+ * The job that an upload may belong to: the folder it was uploaded into. Where that is not a requested job, the job of an
  * upload made by hand, whose id is derived from the object's version, so that an event that comes twice names it twice.
  */
 export function jobIdsOfUpload(event: UploadEvent): { requested: string | undefined; byHand: string } {

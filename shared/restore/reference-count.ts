@@ -10,11 +10,11 @@ export const ReferenceCount = z.object({
   total: z.number().int().nonnegative(),
   /** How many of them were looked up: all, or in very large archives those that a sample holds. */
   checked: z.number().int().nonnegative(),
-  /** How many of those lead nowhere. */
+  /** How many of those are dangling. */
   dangling: z.number().int().nonnegative(),
   /** False where the time was up before the end. */
   complete: z.boolean(),
-  /** Up to five values that lead nowhere. */
+  /** Up to five values that are dangling. */
   samples: z.array(z.string()),
 });
 export type ReferenceCount = z.infer<typeof ReferenceCount>;

@@ -18,7 +18,7 @@ import { abortUpload, beginUpload, layoutOf, UploadLayout } from './upload-parts
 /** How long a presigned upload, or that of one part, may begin, in seconds. */
 export const UPLOAD_SECONDS = 15 * 60;
 /**
- * How long a job waits for its upload, in seconds: one that began in time goes on after its address has expired, and
+ * How long a job waits for its upload, in seconds: one that began in time continues after its address has expired, and
  * 5 GiB take a day at half a megabit a second; parts get a new address each, for archives that take days.
  */
 const WAIT_SECONDS = { whole: 24 * 60 * 60, parts: 7 * 24 * 60 * 60 } as const;
@@ -56,7 +56,7 @@ export type RestoreOptions = z.infer<typeof RestoreOptions>;
 /** Input of the restore workflow for a catalogued backup: what `aws stepfunctions start-execution --input` takes. */
 export const CatalogRestore = RestoreOptions.extend({
   backup_id: Id,
-  /** The configured target to restore into; left out: the one that the backup was made of. */
+  /** The configured target to restore into; left out: the one that the backup was made from. */
   target: Id.optional(),
   /** The target's name, as the operator's confirmation. Left out: the workflow waits for it after the inspection. */
   confirm: z.string().optional(),

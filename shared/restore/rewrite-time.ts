@@ -7,7 +7,7 @@ import { InvalidInputError } from '../errors.ts';
 export const REWRITE_MS = 13 * 60_000;
 /** How much of that is spent before the speed is judged. */
 const JUDGED_AFTER = 1 / 20;
-/** By how much the estimate has to be over the limit: reading gets faster where less is compressed anew. */
+/** By how much the estimate has to be over the limit: reading gets faster where less is compressed again. */
 const TOLERANCE = 1.25;
 
 /**

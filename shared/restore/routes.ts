@@ -79,7 +79,7 @@ function showScope(scope: unknown): string {
   return text.length <= SCOPE_SHOWN_MAX ? text : `${text.slice(0, SCOPE_SHOWN_MAX)}…`;
 }
 
-/** Where restored data comes from, as it is told in the job and, on request, on the data. */
+/** Where restored data comes from, as it is reported in the job and, on request, on the data. */
 export function originOf({ backup_id, created_at, scope }: Manifest): Record<string, string> {
   return {
     restored_from_backup: backup_id,
@@ -191,7 +191,7 @@ export async function expiryWarnings(
 
 /**
  * Reads what a view rewrites to its end, so that a record which can't be rewritten is told before anything is written.
- * An archive for which there is no time for that is told when it is loaded, and rolled back.
+ * An archive for which there is no time for that is reported when it is loaded, and rolled back.
  */
 export async function readThrough(view: EntryReader, name: StoreName, context: LegContext): Promise<void> {
   for await (const entry of view.entries(`${name}/`)) {

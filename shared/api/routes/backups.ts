@@ -19,7 +19,7 @@ import { answer, BackupPath, body, Flag, IdempotencyHeader, ONCE, PROBLEMS } fro
 /** A leg of a verification ends so long before its answer is due, in milliseconds. */
 const VERIFY_MARGIN_MS = 5000;
 
-/** Where a verification goes on is for us to know: callers hand it back as it is. */
+/** Where a verification continues is for us to know: callers hand it back as it is. */
 const CursorText = z.string().max(16_384);
 
 const start = createRoute({
