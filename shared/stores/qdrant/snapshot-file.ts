@@ -119,7 +119,9 @@ export class SnapshotWalk {
     if (part !== 'end' && !isBetweenFiles) {
       throw strange(
         this.#where,
-        part === 'header' && segment === null ? 'it is not a tar file' : 'it breaks off in the middle of a file',
+        part === 'header' && segment === null
+          ? 'it is not a tar file'
+          : 'it breaks off in the middle of a file',
       );
     }
     if (text === null) return { segments, rocksDb };
