@@ -178,7 +178,7 @@ describe('a restore whose store fails while it is loaded', () => {
     await expectWayBack(followed, job);
   });
 
-  test('because its passwords are changed goes on with those of the secrets', async () => {
+  test('because its passwords are changed continues with those of the secrets', async () => {
     const { trial, now } = prepared;
     const next = randomBytes(12).toString('hex');
     const rotate = async () => {
