@@ -114,7 +114,7 @@ describe.each(Object.entries(VARIANTS))('the template of %s', (name, overrides) 
     }
   });
 
-  test('encrypts buckets, queues and topics, and lets no log grow for ever', () => {
+  test('encrypts buckets, queues and topics, and limits the retention of every log', () => {
     for (const [id, { Properties }] of of('AWS::S3::Bucket')) {
       expect([id, Properties.PublicAccessBlockConfiguration]).toEqual([
         id,
