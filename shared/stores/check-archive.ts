@@ -24,6 +24,12 @@ const CheckState = z.object({
 });
 type CheckState = z.infer<typeof CheckState>;
 
+/** Of a store with an entry that took more than one leg. */
+const NOT_COUNTED: StoreWarning = {
+  code: 'counts-not-compared',
+  text: 'An entry was too large to be checked in one step, so the records of this store were not counted and compared with the manifest. Every byte is the one that was written.',
+};
+
 /** One leg of {@link checkArchive}. */
 export interface ArchiveCheck extends Omit<Verification, 'open'> {
   /** The stores whose content is checked; absent for all of them. */
@@ -157,7 +163,8 @@ class Contents {
         const found = await check.end();
         problems.push(...found.problems.map((problem) => `${store}: ${problem}`));
         warnings.push(...found.warnings.map((warning) => ({ store, ...warning })));
-        if (!this.#partial.has(store)) this.#compare(store, found.tallies, problems, warnings);
+        if (this.#partial.has(store)) warnings.push({ store, ...NOT_COUNTED });
+        else this.#compare(store, found.tallies, problems, warnings);
       } catch (error) {
         if (!(error instanceof IntegrityError || error instanceof InvalidInputError)) throw error;
         problems.push(`${store}: ${error.message.replace(/\.$/, '')}`);

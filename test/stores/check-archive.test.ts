@@ -85,6 +85,15 @@ describe('the check of a graph', () => {
     expect(problems).toEqual([expect.stringMatching(problem)]);
   });
 
+  test('warns where ids are spread too far for the ends of relationships to be checked', async () => {
+    const spread = Array.from({ length: 100_001 }, (_, i) => node(String(i * 1000)));
+    const archive = archiveOf({ 'graph/nodes-00001.jsonl': lines(...spread) });
+    const { counts } = await talliesOf(archive, graph);
+    const tallies = { nodes: { count: counts.nodes ?? 0, digest: '0'.repeat(64) } };
+    const found = await checkSealed(archive, { ...graph, tallies, ngbakVersion: '0.0.9' });
+    expect(found.warnings).toContainEqual(expect.objectContaining({ code: 'ends-not-checked' }));
+  });
+
   test('refuses a constraint that the server which was saved could not have had', async () => {
     const row = {
       ...{ type: 'constraint', name: 'c', kind: 'NODE_KEY', entity: 'NODE' },

@@ -146,6 +146,12 @@ class GraphCheck implements ContentCheck {
         samples,
       });
     }
+    if (!this.#nodes.complete || !this.#ends.complete) {
+      warnings.push({
+        code: 'ends-not-checked',
+        text: 'The internal ids of the graph are spread too far to be held in memory, so it was not checked that both ends of every relationship are in the archive. All records were read, counted and digested.',
+      });
+    }
     return { tallies: this.#sum.tallies(), problems: this.#problems, warnings };
   }
 }
