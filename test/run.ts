@@ -27,9 +27,9 @@ import { describeSkipped, type SkippedTest } from './skipped.ts';
  * Test files of each group that run at the same time, for two cores. More of them only take longer each: every lane has
  * servers and functions to start.
  */
-const WORKERS: Readonly<Record<Group, number>> = { quick: 1, stores: 1, stack: 2 };
+const WORKERS: Readonly<Record<Group, number>> = { quick: 1, stores: 2, stack: 2 };
 /** The same for a group that runs alone. */
-const WORKERS_ALONE: Readonly<Record<Group, number>> = { quick: 2, stores: 2, stack: 3 };
+const WORKERS_ALONE: Readonly<Record<Group, number>> = { quick: 2, stores: 3, stack: 3 };
 /** The variable that test/seed.ts reads. */
 const SEED = 'NGBAK_TEST_SEED';
 const SLOWEST_PRINTED = 10;
