@@ -10,7 +10,7 @@ import { redact, redactFields } from '../shared/secrets.ts';
 
 /** A step stops taking new work this long before the platform would kill it, in milliseconds. */
 const STOP_MARGIN_MS = 60_000;
-/** A step that is still at work this long before that is told to let go, in milliseconds. */
+/** A step that is still at work this long before that is aborted, in milliseconds. */
 const ABORT_MARGIN_MS = 10_000;
 
 /** What we use of Lambda's context object. */
@@ -35,7 +35,7 @@ function settleHeap(): void {
 settleHeap();
 
 /**
- * Whether an error is only how work ended that was told to let go: drivers and SDKs report an abort in words of their
+ * Whether an error is only how aborted work ended: drivers and SDKs report an abort in words of their
  * own. What ngbak found out meanwhile, such as data that fails its integrity check, stays what it is.
  */
 function cutShort(error: unknown, signal: AbortSignal): boolean {

@@ -1,4 +1,4 @@
-/** `npm run local:up`, `local:down`, `local:status`: a local stack that stays until it is told to go. */
+/** `npm run local:up`, `local:down`, `local:status`: a local stack that stays until it is stopped. */
 
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';

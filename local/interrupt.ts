@@ -1,7 +1,7 @@
 /** What a shell reports for a program that Ctrl-C has ended: 128 and the number of SIGINT. */
 export const INTERRUPTED_EXIT_CODE = 130;
 
-/** A program was told to end by a signal. */
+/** A signal ended a program. */
 export class InterruptedError extends Error {
   override readonly name = 'InterruptedError';
 }

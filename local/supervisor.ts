@@ -1,5 +1,5 @@
 /**
- * The process that owns one local stack: starts its servers, and ends and removes everything when it is told to
+ * The process that owns one local stack: starts its servers, and ends and removes everything on request
  * (SIGTERM), or when the process that asked for the stack is gone, however that went. Started by local/stack.ts.
  *
  *   node local/supervisor.ts NAME

@@ -7,7 +7,7 @@ import { Id } from '../../shared/ids.ts';
 import type { Settings } from '../settings.ts';
 
 /**
- * What `ngbak archive` was told to read: an `s3://` address, a file, or the id of a backup in the bucket that the
+ * What `ngbak archive` reads: an `s3://` address, a file, or the id of a backup in the bucket that the
  * settings name; in that order, a file before an id. Settings are read for an id only, so files need no AWS.
  */
 export async function resolveSource(

@@ -11,7 +11,7 @@ const PARTS_AT_ONCE = 4;
 const BYTES_AT_ONCE = 256 * 1024 * 1024;
 /** How often one part is tried before the upload pauses and asks the user to look: about a minute of waiting. */
 const ATTEMPTS = 8;
-/** Progress is told at most this often, in milliseconds. */
+/** Progress is reported at most this often, in milliseconds. */
 const TELL_MS = 250;
 
 /** The multipart upload of one job, as the API has it. Methods reject with UploadError. */

@@ -37,7 +37,7 @@ interface Surroundings {
 type Step = <T>(name: string, title: string, work: (view: StepView) => Promise<T>) => Promise<T>;
 
 /**
- * The whole demo, from nothing to the proof. Leaves nothing running, unless it is told to. Throws what went wrong; a
+ * The whole demo, from nothing to the proof. Leaves nothing running, unless it is asked to. Throws what went wrong; a
  * proof that fails is not an error but a result that is not `identical`.
  */
 export async function runDemo(

@@ -89,7 +89,7 @@ export type CompositionResult =
 /**
  * One leg of composing the segments below `segments` into one archive, on S3's side. The first leg writes what ends
  * the archive (index, sums, manifest, footer) to `<work>tail.seg`, the last one completes the upload: only if there
- * is no object of that key, and only if its CRC-32 is the one that the segments' own make. Legs may be repeated.
+ * is not an object of that key, and only if its CRC-32 is the one that the segments' own make. Legs may be repeated.
  * Throws IntegrityError where segments do not fit together, ConflictError where somebody else's archive has that key.
  */
 export async function composeArchive(composition: Composition): Promise<CompositionResult> {

@@ -24,7 +24,7 @@ const PROBLEM_CHARACTERS = 300;
 /** Entries above this size, in bytes, are digested so that the check can stop within them. */
 const RESUMABLE_BYTES = 256 * 1024 ** 2;
 
-/** Where a check goes on. It holds no data: digests are put down at ends of their blocks only. */
+/** Where a check continues. It holds no data: digests are put down at ends of their blocks only. */
 const VerifyCursor = z.strictObject({
   /** Entries that were checked. */
   entries: z.int().nonnegative(),
@@ -73,7 +73,7 @@ export interface Verification {
 }
 
 export interface VerificationResult {
-  /** Where the next leg goes on; null where every byte was checked. */
+  /** Where the next leg continues; null where every byte was checked. */
   readonly cursor: Json;
   /** What is wrong, in words that name the entry; of all legs so far, at most 20. */
   readonly problems: readonly string[];
@@ -209,7 +209,7 @@ class EntryChecker {
     return { cursor: null, problems };
   }
 
-  /** Checks one entry. Returns what is wrong with it, nothing, or where to go on within it. */
+  /** Checks one entry. Returns what is wrong with it, nothing, or where to continue within it. */
   async #check(line: IndexLine, from: Within | null): Promise<string | undefined | Within> {
     const sink = this.#verification.open?.call(this.#verification, line, from !== null);
     try {
@@ -218,7 +218,7 @@ class EntryChecker {
       await sink?.abort();
       const kinds = [MemberError, IntegrityError, InvalidInputError];
       if (!(error instanceof Error) || !kinds.some((kind) => error instanceof kind)) throw error;
-      // The stream stands somewhere inside the entry: the next one is read anew.
+      // The stream stands somewhere inside the entry: the next one is read from its beginning.
       await this.#reader?.close();
       this.#reader = undefined;
       return `entry ${quoteName(line.name)}: ${error.message.replace(/\.$/, '')}`;

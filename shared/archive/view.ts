@@ -6,7 +6,7 @@ export interface ViewedEntry {
   readonly name: string;
   /** Its content in the view; left out: the same bytes as in the archive. */
   content?(): AsyncIterable<Uint8Array>;
-  /** Its size in the index, where it is made anew. Left out: that of the archive's entry. */
+  /** Its size in the index, where its content is replaced. If omitted: that of the archive's entry. */
   readonly size?: number;
 }
 

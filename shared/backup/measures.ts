@@ -9,7 +9,7 @@ export const GOOD_BACKUPS = 'GoodBackups';
 /** Metric that counts the warnings of backups that nobody has acknowledged; an alarm is about any. */
 export const BACKUP_WARNINGS = 'BackupWarnings';
 
-/** What CloudWatch is told of a backup that is in the catalog: dimensions, and values with their units. */
+/** The metrics sent to CloudWatch for a backup that is in the catalog: dimensions, and values with their units. */
 export interface Measures {
   readonly dimensions: Readonly<Record<string, string>>;
   readonly values: readonly {

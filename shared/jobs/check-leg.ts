@@ -13,7 +13,7 @@ import type { ProgressWriter } from './progress.ts';
 /** Most bytes of a check's state: ids of 100 million nodes, and what else it holds. */
 const STATE_BYTES_MAX = 64 * 1024 ** 2;
 
-/** Where a check goes on, as it travels through a workflow's state; what it found so far is too large for that. */
+/** Where a check continues, as it travels through a workflow's state; what it found so far is too large for that. */
 const CheckCursor = z.object({ leg: z.number().int().positive(), archive: z.json() });
 
 /** What one leg of a check found. */

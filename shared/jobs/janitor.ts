@@ -74,7 +74,7 @@ export async function cleanUpAfter(environment: Environment, event: ExecutionEnd
     await release(environment, job, event);
     return;
   }
-  // The functions of an execution that was stopped go on: nothing of it may be written beside what comes next.
+  // The functions of an execution that was stopped continue to run: none of their writes may mix with what comes next.
   await changeLock(environment.bucket, job.target, executionArn, { ended: true });
   await untilStepsEnded(environment.bucket, job.job_id, leg);
   const plan = (await environment.bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
@@ -139,7 +139,7 @@ async function closeJob(environment: Environment, jobId: string, changes: Partia
 }
 
 /**
- * Starts the way back after a restore that ended badly once it could have written, however it ended: from its safety
+ * Starts the rollback of a restore that ended badly once it could have written, however it ended: from its safety
  * backup, under its lock. Returns false, having done nothing, where there is nothing to go back from or to. The job
  * stays open, with the reason of the failure, until the rollback has ended.
  */
@@ -181,7 +181,7 @@ async function closeUnbegunRollback(
 }
 
 /**
- * Closes a job whose execution Step Functions does not know any more, after 90 days or since the stack was made anew:
+ * Closes a job whose execution Step Functions does not know any more, after 90 days or since the stack was created again:
  * nobody can say how it ended. What a restore may have left in its target is not touched, and keeps the lock.
  */
 export async function closeForgotten(environment: Environment, job: JobRecord, leg: Leg): Promise<void> {
@@ -351,7 +351,7 @@ async function cleanUpRestore(
   await emptyStaging(environment, job);
 }
 
-/** Removes what the job left on the servers. A server that is gone is told, and does not keep the rest from its end. */
+/** Removes what the job left on the servers. A server that is gone is logged and does not stop the rest. */
 async function cleanServers(
   environment: Environment,
   job: JobRecord,

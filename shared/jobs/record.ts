@@ -34,7 +34,7 @@ export const JobRecord = z.object({
   /** Whether a hook paused the target's writers for this job, and whether it resumed them. */
   writers: z.enum(['paused', 'resumed']).optional(),
   backup_id: Id.optional(),
-  /** The archive that is uploaded for it: the name of the user's file, and its size where that was told. */
+  /** The archive that is uploaded for it: the name of the user's file, and its size where it is known. */
   upload: z
     .object({
       file_name: z.string(),

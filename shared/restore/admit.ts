@@ -28,7 +28,7 @@ export type Admission =
 
 /**
  * First step of a restore: finds out what is asked for and makes it the job of exactly one execution. S3's events
- * come at least once and in any order, so the job is claimed by a conditional write: whoever comes later is told so
+ * come at least once and in any order, so the job is claimed by a conditional write: whoever comes later finds it taken
  * and ends. Reads and writes the bucket only.
  */
 export async function admitRestore(

@@ -48,7 +48,7 @@ export type Answer =
 
 /**
  * Answers a restore that waits. Throws RefusedError where the job waits for no answer, InvalidInputError where the phrase
- * is not the target's name, or where the newest inspection stands against it or is not the one that the operator has
+ * is not the target's name, or where the newest inspection refuses it or is not the one that the operator has
  * seen. Of answers at the same moment one counts: RefusedError for the others.
  */
 export async function answerConfirmation(

@@ -305,7 +305,8 @@ async function compareStore(
       refusals.push(reasonOf(error));
     }
     const admitted = refusals.length > 0 ? [] : await store.admits(view, options, context);
-    // A rollback that is refused leaves a part of something: what stands against it is reported, and tried all the same.
+    // A rollback that is refused leaves an incomplete target: what would refuse a restore is reported, and it is tried
+    // all the same.
     const isRollback = plan.rollback_of !== undefined;
     const problems = [...refusals, ...(isRollback ? [] : admitted)];
     const counts = countsAtDestination(archive.manifest, plan, name);

@@ -39,7 +39,7 @@ export const RestorePlan = z.object({
    * configuration says by now. Read from the catalog record, since an archive's manifest says what its author likes.
    */
   saved_scopes: z.boolean().optional(),
-  /** The restore whose target this one puts back to what it was. */
+  /** The restore that this one rolls back. */
   rollback_of: Id.optional(),
   /** The restore whose deferred relationships this one attaches. */
   attach_of: Id.optional(),

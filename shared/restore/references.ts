@@ -10,7 +10,7 @@ import { type SavedArchive, viewOf } from './routes.ts';
 
 /** Values that are looked up with one question. */
 const LOOK_UP_VALUES = 2000;
-/** Longest that one step counts references, in milliseconds: they are told, and must not cost a restore its time. */
+/** Longest that one step counts references, in milliseconds: they are information, and must not cost a restore its time. */
 const COUNTING_MS_MAX = 5 * 60 * 1000;
 const SAMPLES_MAX = 5;
 const SAMPLE_CHARACTERS = 100;

@@ -90,7 +90,7 @@ export const UploadRequest = z.object({
   confirmed: z.boolean(),
   created_at: z.iso.datetime(),
   requested_by: z.string().optional(),
-  /** Size of the archive, where it was told. */
+  /** Size of the archive, where it is known. */
   bytes: z.number().int().positive().optional(),
   /** The multipart upload in S3, where the archive is to come in parts. */
   multipart: UploadLayout.extend({ upload_id: z.string() }).optional(),

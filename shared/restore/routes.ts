@@ -190,7 +190,7 @@ export async function expiryWarnings(
 }
 
 /**
- * Reads what a view rewrites to its end, so that a record which can't be rewritten is told before anything is written.
+ * Reads what a view rewrites to its end, so that a record which can't be rewritten is reported before anything is written.
  * An archive for which there is no time for that is reported when it is loaded, and rolled back.
  */
 export async function readThrough(view: EntryReader, name: StoreName, context: LegContext): Promise<void> {

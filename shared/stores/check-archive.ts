@@ -17,7 +17,7 @@ const PROBLEMS_MAX = 20;
 const CheckState = z.object({
   /** By store: what its check saved. */
   stores: z.partialRecord(z.enum(STORE_NAMES), z.json()),
-  /** The entry that goes on in the next leg, and what its sink saved. */
+  /** The entry that continues in the next leg, and what its sink saved. */
   within: z.object({ store: z.enum(STORE_NAMES), sink: z.json() }).nullable(),
   /** Stores with an entry that could not be read in one go: their records were not all counted. */
   partial: z.array(z.enum(STORE_NAMES)),
@@ -40,7 +40,7 @@ export interface ArchiveCheck extends Omit<Verification, 'open'> {
 
 /** What one leg of {@link checkArchive} found. */
 export interface ArchiveCheckResult {
-  /** Where the next leg goes on; null after the last. */
+  /** Where the next leg continues; null after the last. */
   readonly cursor: Json;
   /** Goes to the next leg with the cursor. May have some megabytes. */
   readonly state: Json;

@@ -118,7 +118,7 @@ export async function withStore<T>(
 
 /**
  * As {@link withStore}, for a server that has accepted the login before in this job. A login that is refused now is an
- * UnavailableError, so that the step is repeated, which reads the secret anew: a rotation changes the password on the server
+ * UnavailableError, so that the step is repeated, which reads the secret again: a rotation changes the password on the server
  * some seconds before the secret has it, and neither a restore nor its rollback may end by that.
  */
 export async function withUsedStore<T>(...args: Parameters<typeof withStore<T>>): Promise<T> {

@@ -9,7 +9,7 @@ import type { StoreWarning } from './warning.ts';
 export const STORE_NAMES = ['graph', 'vectors', 'kv', 'config'] as const;
 export type StoreName = (typeof STORE_NAMES)[number];
 
-/** Where a resumable step goes on. Made and read by one adapter only; at most 8 KiB as JSON. */
+/** Where a resumable step continues. Written and read by one adapter only; at most 8 KiB as JSON. */
 export type Cursor = Json;
 
 /** What a step may know about its surroundings. */
@@ -17,7 +17,7 @@ export interface LegContext {
   /** Id of the job, for names of temporary things on the server: `^[a-zA-Z0-9_-]+$`, at most 80 characters. */
   readonly jobId: string;
   /**
-   * Milliseconds until the step should have ended in good order. Adapters look at it between units of work that take
+   * Milliseconds until the step should have ended cleanly. Adapters look at it between units of work that take
    * a few seconds at most, and return early with a cursor once it is zero or less.
    */
   timeLeft(): number;
@@ -31,7 +31,7 @@ export interface LegContext {
   /** How many of a unit the legs before this one reported, for adapters whose cursor does not count them; absent: none. */
   doneBefore?(unit: string): number;
   /**
-   * True on the way back of a restore: for the safety backup, where what the configuration names and the server lacks
+   * True in a rollback: for the safety backup, where what the configuration names and the server lacks
    * is left out instead of an error, and for the rollback that restores it over whatever the restore left.
    */
   readonly asIs?: boolean;
@@ -76,7 +76,7 @@ export interface Shard {
   readonly estimatedBytes: number;
 }
 
-/** One step of an export: a piece for the archive, with what it counts for and where to go on after it. */
+/** One step of an export: a piece for the archive, with its counts and where to continue after it. */
 export interface ExportStep {
   readonly piece: EntryPiece;
   /**
@@ -86,7 +86,7 @@ export interface ExportStep {
   readonly companions?: readonly EntryPiece[];
   /** Counts and digests of the records in this piece. For an entry of several pieces, reported with its last one. */
   readonly tallies: Tallies;
-  /** Where the export goes on after this piece; null where the shard is finished. */
+  /** Where the export continues after this piece; null where the shard is finished. */
   readonly next: Cursor | null;
 }
 
@@ -188,7 +188,7 @@ export interface Store {
   /** Removes what an export left on the server (snapshots). Idempotent; also called after failures. */
   cleanup(context: LegContext): Promise<void>;
 
-  /** Checks, without writing, that this archive can be loaded here. Returns what stands against it, empty if nothing. */
+  /** Checks, without writing, that this archive can be loaded here. Returns the reasons why it cannot, empty if it can. */
   admits(archive: EntryReader, options: RestoreOptions, context: LegContext): Promise<readonly string[]>;
   /** Makes the room that the archive will be loaded into: empties the scope, in bounded transactions. */
   clear(
@@ -229,7 +229,7 @@ export interface Store {
 
 /** What a restore asks for beside whole stores. Names are those that the archive uses. */
 export interface Wishes {
-  /** Only this part of the data; a list that is absent is no limit. */
+  /** Only this part of the data; an absent list does not limit anything. */
   readonly only: Part;
   /** Names at the destination, in place of those that the target has. */
   readonly rename: {

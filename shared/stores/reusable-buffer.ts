@@ -1,5 +1,5 @@
 /**
- * Bytes of one entry after the other, kept in one buffer that is filled anew. Slices of what a server sent would keep
+ * Bytes of one entry after the other, kept in one buffer that is reused. Slices of what a server sent would keep
  * whole packets alive until a full garbage collection: memory would follow the size of the data.
  */
 export class ReusableBuffer {

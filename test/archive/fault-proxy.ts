@@ -17,7 +17,7 @@ export interface FaultProxy {
   stop(): Promise<void>;
 }
 
-/** Stands between a client and an S3 server, and fails as it is told to. */
+/** Stands between a client and an S3 server, and fails on request. */
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const { hostname, port } = new URL(target);
   const seen: string[] = [];

@@ -14,7 +14,7 @@ import { freshContext } from '../operations/context.ts';
 import { catalogRecord, catalogue } from '../support/catalog.ts';
 import { environmentOf, run } from './run.ts';
 
-/** More than two of the chunks that downloads are made of. */
+/** More than two of the chunks of a download. */
 const BYTES = randomBytes(20 * 1024 ** 2);
 const ID = 'snapshot_2026-01-02T03-04-05Z';
 

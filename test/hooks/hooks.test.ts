@@ -15,7 +15,7 @@ afterEach(() => {
   for (const close of closers.splice(0)) close();
 });
 
-/** A webhook on loopback that gives these statuses, one after the other, and the last one for ever. */
+/** A webhook on loopback that answers these statuses, one after the other, then always the last. */
 async function webhook(...statuses: number[]): Promise<Environment> {
   const server = createServer((request, response) => {
     let body = '';

@@ -37,7 +37,7 @@ export function synthesizeIn(region: string, overrides: object): Template {
   return makeTemplate(overrides, { region, account: '111122223333' });
 }
 
-/** Whether CloudFormation refuses to delete the stack. It is no part of a template. */
+/** Whether CloudFormation refuses to delete the stack. A template does not contain it. */
 export function isProtected(overrides: object): boolean | undefined {
   return withStack(overrides, undefined, (stack) => stack.terminationProtection);
 }

@@ -46,7 +46,7 @@ async function* noEntries(): AsyncGenerator<EntryPiece> {
   yield* [];
 }
 
-/** Holds the empty archive against the target; throws what stands against the restore. */
+/** Holds the empty archive against the target; throws the reason if the restore is refused. */
 async function inspect(options: object = {}, changes: object = {}) {
   const { bucket } = environment;
   const source = { bucket: bucket.name, key: KEY };

@@ -94,7 +94,7 @@ test('the lines of the README back up, download, share and restore by the AWS CL
   expect(await readTarget(AWS_CLI)).toEqual(before);
 }, 300_000);
 
-/** The restore into our target that waits for its confirmation; its id is made of the upload's version. */
+/** The restore into our target that waits for its confirmation; its id is derived from the upload's version. */
 async function jobThatWaits(): Promise<string> {
   const deadline = Date.now() + 60_000;
   for (;;) {

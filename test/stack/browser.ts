@@ -63,7 +63,7 @@ export async function startBrowser() {
     page.on('pageerror', (error) => faults.push(`error: ${error.stack ?? error.message}`));
     page.on('console', (message) => {
       if (message.type() !== 'error') return;
-      // The browser writes a line for every answer that is no success; those are the page's to tell.
+      // The browser writes a line for every answer that is not a success; the page reports those.
       if (message.text().startsWith('Failed to load resource')) return;
       faults.push(`console: ${message.text()}`);
     });

@@ -17,7 +17,7 @@ const RENAME = {
 };
 /** Elements of large keys: more than are read in one command. */
 const ITEMS = 600;
-/** Entries after which a stream or text begins anew. */
+/** Entries after which a stream or text starts over. */
 const GROWN = 300;
 /** Steps come so many milliseconds after each other: the test is about interleaving, not about load. */
 const PACE_MS = 15;

@@ -93,7 +93,7 @@ describe('dangling relationships', () => {
     expect(await post(`${kept}/attach`, { safety_backup: false })).toMatchObject({ status: 409 });
     await stack.waitForJob(jobId, ({ state }) => state === 'awaiting_confirmation');
     expect(await links()).toEqual(['a CITES x']);
-    // Two at the same moment, as from a client that got no answer: one counts, and the other one is told so.
+    // Two at the same moment, as from a client that got no answer: one succeeds, and the other one is informed.
     const confirmed = [1, 2].map(() => post(`${jobId}/confirm`, { phrase: 'options' }));
     expect((await Promise.all(confirmed)).sort((left, right) => left.status - right.status)).toMatchObject([
       { status: 202 },

@@ -143,7 +143,7 @@ test(
     expect(await page.getByRole('row', { name: /Key-value data/ }).count()).toBe(0);
     expect(await readTarget(DASHBOARD)).toEqual(damaged);
 
-    // All of it again, and with a way back; after a reload, from the address alone.
+    // All of it again, with a safety backup; after a reload, from the address alone.
     await page.getByRole('tab', { name: 'Options' }).click();
     await page.reload();
     await page.getByText('Back up the target first', { exact: true }).click();
@@ -543,7 +543,7 @@ test.each([
     for (const [path, text] of views) {
       await operator.open(path);
       await page.getByText(text).first().waitFor();
-      // A tooltip where the pointer happens to be is no part of the page.
+      // A tooltip where the pointer happens to be is not part of the page.
       await page.mouse.move(0, 0);
       const problems = await accessibilityProblems(page);
       const wide = await overflows(page);

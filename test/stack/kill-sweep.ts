@@ -77,7 +77,7 @@ export async function measure(
   return { states: new Map(all.flatMap((progress) => [...(progress?.durations ?? [])])), total };
 }
 
-/** Restores `to` over `from`, kills a function on the way, lets the workflow go on and tells what came of it. */
+/** Restores `to` over `from`, kills a function meanwhile, lets the workflow continue and returns the outcome. */
 export async function strike(trial: Trial, from: Side, to: Side, blow: Blow): Promise<Outcome> {
   const { stack } = trial;
   const states = await killableStates(trial);

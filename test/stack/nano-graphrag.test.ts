@@ -88,7 +88,7 @@ async function makeWriters(): Promise<void> {
   );
 }
 
-/** What the writers were told of a job, in order. */
+/** The calls that the writers received for a job, in order. */
 async function callsOf(jobId: string): Promise<string[]> {
   const text = await readFile(join(folder, 'calls'), 'utf8').catch(() => '');
   return text.split('\n').flatMap((line) => {
@@ -97,7 +97,7 @@ async function callsOf(jobId: string): Promise<string[]> {
   });
 }
 
-/** Waits until the writers were told that they may go on: the janitor does that after the end. */
+/** Waits until the writers may resume: the janitor does that after the end. */
 async function untilResumed(jobId: string): Promise<string[]> {
   for (const deadline = Date.now() + 60_000; ; await sleep(200)) {
     const calls = await callsOf(jobId);

@@ -24,7 +24,7 @@ let prepared: Prepared;
 let redis: Redis;
 let script: string;
 let keys: Record<string, string>;
-/** What NGRAF-023 would have made of the target as it is when the test begins, with a script of APOC as its graph. */
+/** What NGRAF-023 would have written for the target as it is when the test begins, with a script of APOC as its graph. */
 let pack: (script: string) => Promise<Buffer>;
 
 async function readKeys(): Promise<Record<string, string>> {

@@ -122,7 +122,7 @@ async function untilAnAttemptFailed({ executions: [execution = ''] }: Followed):
   }
 }
 
-/** Waits until the way back of a restore has begun: its job is there before it writes anything. */
+/** Waits until the rollback of a restore has begun: its job is there before it writes anything. */
 async function untilRollbackBegins({ jobId }: Followed): Promise<void> {
   await prepared.trial.stack.waitForJob(relatedJobId('rollback', jobId), () => true);
 }
@@ -132,7 +132,7 @@ async function expectAsBefore({ jobId }: Followed): Promise<void> {
   expect(await readHeld(prepared.trial)).toEqual(prepared.now.held);
 }
 
-/** After a rollback that failed too: the target is locked, the way back is named, and it works. */
+/** After a rollback that failed too: the target is locked, the remedy is named, and it works. */
 async function expectWayBack(followed: Followed, job: JobRecord): Promise<void> {
   const { stack, target } = prepared.trial;
   const safety = (await findSafetyBackup(stack.bucket, followed.jobId))?.backup_id ?? '';

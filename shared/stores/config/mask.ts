@@ -46,7 +46,7 @@ export function isSecretName(name: string): boolean {
   return SECRET_NAME.test(plain) && !NO_SECRET.test(plain);
 }
 
-/** A text without the secrets that tell by their shape. Catches slips; it is no leave to log credentials. */
+/** A text without the secrets that are recognizable by their shape. Catches slips; credentials must not be logged even so. */
 export function maskText(text: string): string {
   let masked = text;
   for (const pattern of SECRET_PATTERNS) masked = masked.replaceAll(pattern, MASK);

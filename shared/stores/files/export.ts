@@ -17,10 +17,10 @@ const SETTLE_MS = 1_000;
 const CHANGED_TRIES = 5;
 
 const FilesCursor = z.strictObject({
-  /** File that goes on, or after which it goes on where `offset` is null. */
+  /** File that continues, or after which the export continues if `offset` is null. */
   file: z.string(),
   offset: z.number().int().nonnegative().nullable(),
-  /** Version of the file that goes on. */
+  /** Version of the file that continues. */
   version: z.string(),
 });
 type FilesCursor = z.infer<typeof FilesCursor>;

@@ -9,8 +9,8 @@ export const PIECE_BYTES = 64 * 1024 ** 2;
 /**
  * What a file counts for, found out as its bytes go by: one file, with its last piece, digested by name, offset and
  * SHA-256 of each piece; and the keys of a `kv_store_<namespace>.json`, so that statistics can say how many documents
- * and chunks there are. Keys are counted in files of one piece, since counting has to go on from byte to byte; a file
- * that is no JSON object counts as a file only.
+ * and chunks there are. Keys are counted in files of one piece, since counting needs every byte in order; a file
+ * that is not a JSON object counts as a file only.
  */
 export class FileDigest {
   readonly #file: string;

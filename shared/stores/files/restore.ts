@@ -17,7 +17,7 @@ const SAMPLES_MAX = 20;
 /** Restores go from file to file: a leg ends between two. */
 const RestoreCursor = z.strictObject({ after: z.string() });
 
-/** The files of an archive with their entries. Throws InvalidInputError for an entry that is no file of this scope. */
+/** The files of an archive with their entries. Throws InvalidInputError for an entry that is not a file of this scope. */
 export async function* filesOf(
   archive: EntryReader,
   scope: FilesScope,

@@ -20,8 +20,8 @@ import { hasDynamicLabels } from './write.ts';
 const MAJOR_MIN = 5;
 
 /**
- * What stands against loading this archive here, in words; nothing is written. On the way back of a failed restore, what
- * stands against constraints and indexes is logged only: data come first.
+ * The reasons why this archive cannot be loaded here; nothing is written. In the rollback of a failed restore, what
+ * prevents constraints and indexes is only logged: data come first.
  */
 export async function admitGraph(
   server: Neo4jServer,
@@ -83,7 +83,7 @@ function obstacleOf(row: SchemaRow, staying: readonly ServerRow[]): string | und
   );
 }
 
-/** What stands against any writing. A cluster has a row for each of its servers; without the right to see them, none. */
+/** What prevents all writes. A cluster has a row for each of its servers; without the right to see them, none. */
 async function readOnly(server: Neo4jServer, signal: AbortSignal): Promise<string[]> {
   const doing = 'asking whether the database may be written';
   const [info] = await server.read(doing, 'CALL db.info() YIELD name RETURN name', {}, signal);

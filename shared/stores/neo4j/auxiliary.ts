@@ -18,7 +18,7 @@ export type Run = (cypher: string, parameters?: Parameters) => Promise<Record<st
 
 /**
  * Makes what a load needs on the server: the index by which relationships find their ends, and the markers. What an
- * earlier restore of the same scope left is removed first. Returns false where that has to go on in another leg.
+ * earlier restore of the same scope left is removed first. Returns false if that has to continue in another leg.
  */
 export async function prepareLoad(
   server: Neo4jServer,
@@ -89,7 +89,7 @@ export async function commitBatch<T>(
   });
 }
 
-/** Removes every mark, index and constraint of ours from the scope. Returns false where it has to go on in another leg. */
+/** Removes every mark, index and constraint of ours from the scope. Returns false if it has to continue in another leg. */
 export async function tidyUp(server: Neo4jServer, scope: ScopeText, context: LegContext): Promise<boolean> {
   const { names } = scope;
   // Marked relationships are found from the loaded nodes, so those go last.

@@ -30,7 +30,7 @@ export const START: Position = { entry: null, line: 0 };
 /** Records that are loaded or compared together; they never span entries, so batches are the same in every leg. */
 export interface Batch<T> {
   readonly records: readonly T[];
-  /** Where the walk goes on after this batch. */
+  /** Where the walk continues after this batch. */
   readonly next: Position;
 }
 
@@ -114,7 +114,7 @@ async function* entryBatches<T>(
   if (records.length > 0) yield { records, next: { entry: entry.name, line } };
 }
 
-/** Parses a line; what is wrong with it is told with its place. */
+/** Parses a line; errors name its place. */
 export function parseNamed<T>(
   text: string,
   parse: (line: string) => T,

@@ -13,7 +13,7 @@ const CONNECTION_CODES = new Set([neo4j.error.SERVICE_UNAVAILABLE, neo4j.error.S
 /** Codes of the driver that say nothing of the cause, such as that of a connection that is lost while it is reset. */
 const VAGUE_CODES = new Set<string>(['N/A', neo4j.error.PROTOCOL_ERROR]);
 /**
- * What the driver says under those where a connection is lost, or where it or a transaction had ended before it was told
+ * What the driver says under those where a connection is lost, or where it or a transaction had ended before the driver knew
  * why: another batch, or the one before, has the reason.
  */
 const LOST =
@@ -99,7 +99,7 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
     isBroken ||
     /^Neo\.ClientError\.Schema\.(ConstraintV|ConstraintCreationFailed|ConstraintVerif)/.test(code)
   ) {
-    // Its text repeats property values, so it is no cause to hand on.
+    // Its text repeats property values, so it is not passed on as cause.
     return new IntegrityError(`${where}: the data violates a constraint (${code}).`, {
       remedy:
         'Compare the constraints of the target with those of the archive (graph/schema.jsonl), drop those that the archive does not have, and restore again.',

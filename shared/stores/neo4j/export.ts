@@ -29,7 +29,7 @@ type ExportCursor = z.infer<typeof ExportCursor>;
 
 /**
  * Streams a shard: nodes, then relationships with the dangling ones beside them, then the schema. Every entry ends at
- * an internal id, where any other leg can go on: what is added or deleted meanwhile is there or not, but what stays is
+ * an internal id, where any other leg can continue: what is added or deleted meanwhile is there or not, but what stays is
  * never lost or doubled.
  */
 export async function* exportShard(

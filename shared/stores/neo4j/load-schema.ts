@@ -31,7 +31,7 @@ const DATA_TOO_LARGE = /too large to index/;
 
 /**
  * Creates the constraints and indexes that are not there yet. What must not stop the restore is left out with a warning:
- * on the way back everything, since data come first; otherwise what other scopes of the database may have as well.
+ * in a rollback everything, since data come first; otherwise what other scopes of the database may have as well.
  */
 export async function loadSchema(site: Site, book: TallyBook): Promise<void> {
   const { server, archive, context } = site;

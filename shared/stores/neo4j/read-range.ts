@@ -31,7 +31,7 @@ const PAGE_ROWS_FIRST = 20;
 /** Ids that are asked for at once where they are too sparse to try each: the server scans the scope for every such list. */
 const SORTED_IDS = 100_000;
 
-/** Takes the records of a page as they come, and keeps what is made of them. It is emptied and filled again and again. */
+/** Takes the records of a page as they come, and keeps what they are turned into. Reused for every page. */
 export interface PageSink<T> {
   /** Bytes of what was made so far, roughly: they tell how many records the next pages may have. */
   readonly bytes: number;
@@ -41,7 +41,7 @@ export interface PageSink<T> {
 
 /** A page of records, by ascending internal id; at least one. */
 export interface ReadPage<Sink> {
-  /** What was made of the records; there until the next page is asked for. */
+  /** What the records were turned into; valid until the next page is requested. */
   readonly sink: Sink;
   readonly count: number;
   /** Internal id of the last record. */
@@ -76,7 +76,7 @@ export function readNodes<Sink extends PageSink<ReadNode>>(
 
 /**
  * The relationships of a range with an end in the scope, from the internal id `from` on, as {@link readNodes}. With
- * `archiveIds`, ends are told by the ids that they have in the archive that is being restored, too.
+ * `archiveIds`, ends have the ids that they have in the archive that is being restored, too.
  */
 export function readRelationships<Sink extends PageSink<ReadRelationship>>(
   server: Neo4jServer,
@@ -250,7 +250,7 @@ async function* readSpan<T extends { readonly id: bigint }, Sink extends PageSin
         page,
       )
       .then(() => page.complete());
-    // A failure is told when the page's turn comes; where nobody asks for it any more, there is nobody to tell.
+    // A failure is thrown when the page is requested; if it never is, nobody needs to know.
     done.catch(() => undefined);
     return { page, done };
   };
@@ -295,7 +295,7 @@ class PageRows {
   #records = 0;
   /** Ids that were tried for these records. */
   #ids = 0;
-  /** Bytes of what was made of these records. */
+  /** Bytes of what these records were turned into. */
   #bytes = 0;
 
   /** True once the size of records is known. */

@@ -12,7 +12,7 @@ import { InvalidInputError } from '../../errors.ts';
 import { isZoneKnown } from './far-dates.ts';
 import { durationText, parseDuration, parseTemporal, toBigInt } from './temporal.ts';
 
-/** A value that is no list, as JSON text, with the name of its type where the text alone would be read as another. */
+/** A value that is not a list, as JSON text, with the name of its type where the text alone would be read as another. */
 export interface EncodedScalar {
   readonly json: string;
   readonly type: ScalarType | undefined;

@@ -292,7 +292,7 @@ export function parseSchemaLine(text: string): SchemaRow {
   };
 }
 
-/** What stands against a row on a server of that version and edition; undefined where nothing does. */
+/** Why a server of that version and edition cannot have a row; undefined if it can. */
 export function schemaObstacle(row: SchemaRow, server: ServerVersion): string | undefined {
   const { minor, community } = KINDS[row.kind];
   const thing = `${row.type} "${row.name}" (${row.kind})`;

@@ -51,7 +51,7 @@ export interface RowSink {
   clear(): void;
 }
 
-/** Keeps what is made of each row. */
+/** Keeps the result of each row. */
 export class MadeRows<T> implements RowSink {
   readonly #make: (row: Neo4jRecord) => T;
   #made: T[] = [];
@@ -323,7 +323,7 @@ export class Neo4jServer {
     }
   }
 
-  /** Begins work of the driver unless the step was told to stop, and waits for it no longer than until then. */
+  /** Begins work of the driver unless the step has to stop, and waits for it no longer than until then. */
   #guard<T>(begin: () => PromiseLike<T>, signal: AbortSignal): Promise<T> {
     if (signal.aborted) return Promise.reject(this.#stopped(signal));
     return new Promise((resolve, reject) => {
@@ -364,7 +364,7 @@ export class Neo4jServer {
   }
 }
 
-/** Pours a result into a sink. An error of the sink is told once the server has sent the rest, and the connection is free. */
+/** Pours a result into a sink. An error of the sink is thrown once the server has sent the rest, and the connection is free. */
 function pour(result: Result, sink: RowSink): Promise<void> {
   sink.clear();
   return new Promise((resolve, reject) => {

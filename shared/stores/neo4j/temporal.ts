@@ -28,7 +28,7 @@ const NANOSECONDS = 1_000_000_000n;
 
 /**
  * Reads the text that the driver's own `toString` makes of a temporal value; undefined where it is another text. The
- * driver's `fromString` is no way back: it multiplies fractions of seconds as floats, and loses a nanosecond of some.
+ * driver's `fromString` is not the inverse: it multiplies fractions of seconds as floats, and loses a nanosecond of some.
  */
 export function parseTemporal(text: string, type: TemporalType): unknown {
   const fields = PATTERNS[type].exec(text)?.groups;

@@ -25,7 +25,7 @@ import { UPLOAD_FRAME_BYTES, uploadPath } from './snapshots.ts';
 /** Last minor version of Qdrant 1.x that reads segments in RocksDB (release notes of 1.17). */
 const ROCKS_DB_MINOR_MAX = 16;
 
-/** What stands against loading the archive here: versions, scope, layouts, names. Reads only. */
+/** The reasons why the archive cannot be loaded here: versions, scope, layouts, names. Reads only. */
 export async function admitQdrant(
   client: QdrantClient,
   scope: QdrantScope,
@@ -103,7 +103,7 @@ export async function admitQdrant(
   return problems;
 }
 
-/** What stands against a snapshot by its own content, whatever the server. */
+/** Why a snapshot cannot be loaded on any server, by its own content. */
 export function snapshotObstacles({ name, config }: ArchivedCollection, { view }: SnapshotContent): string[] {
   if (!view)
     return [`the snapshot of collection "${name}" holds no configuration, so that no server can load it`];
@@ -113,7 +113,7 @@ export function snapshotObstacles({ name, config }: ArchivedCollection, { view }
   ];
 }
 
-/** What stands against a snapshot by its own content, on a server of that version. */
+/** Why a snapshot cannot be loaded on a server of that version, by its own content. */
 function contentProblems(
   collection: ArchivedCollection,
   content: SnapshotContent,
@@ -146,7 +146,7 @@ function keptAliases(aliases: readonly Alias[]): StoreWarning {
 }
 
 /**
- * What of the limits of a collection's strict mode stands against loading into it as it is. Sizes of requests are no
+ * Which limits of a collection's strict mode prevent loading into it as it is. Sizes of requests are no
  * matter: they follow the limits.
  */
 async function strictModeProblems(

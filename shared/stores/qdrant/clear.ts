@@ -64,7 +64,7 @@ async function clearPoints(
   let deleted = 0;
   for await (const page of pages) {
     for (const ids of runsOf(page, condition)) {
-      // Both conditions: a point that was written anew for another part meanwhile is not ours to delete.
+      // Both conditions: a point that was written again for another part meanwhile is not ours to delete.
       const body = `{"filter":{"must":[{"has_id":[${ids.join(',')}]},${filterJson(filter)}]}}`;
       await client.call('POST', collectionPath(name, '/points/delete?wait=true'), { body, signal });
       deleted += ids.length;

@@ -72,7 +72,7 @@ export class QdrantClient {
     return answer.result;
   }
 
-  /** Calls and returns the whole answer, parsed. Throws InvalidInputError where it is no JSON. */
+  /** Calls and returns the whole answer, parsed. Throws InvalidInputError if it is not JSON. */
   async json(method: Dispatcher.HttpMethod, path: string, options: CallOptions = {}): Promise<unknown> {
     const text = await this.text(method, path, options);
     try {
@@ -94,7 +94,7 @@ export class QdrantClient {
   /**
    * Streams `length` bytes of a file from `offset`, by ranges; continues where a cut connection stopped, so the bytes
    * come exactly once. Where ranges are ignored (snapshots in object storage, some proxies), the file is read from its
-   * beginning and what is before is skipped; `skipping` is called while that goes on, and may throw. Throws when the
+   * beginning and what is before is skipped; `skipping` is called meanwhile, and may throw. Throws when the
    * server has fewer bytes.
    */
   async *bytes(

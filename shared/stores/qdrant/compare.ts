@@ -18,7 +18,7 @@ const UNIT_STEP = 1e-5;
 
 /** Names of the vectors that a server may change when they are written back. */
 export interface ChangedVectors {
-  /** Rounded anew: with cosine distance Qdrant makes vectors unit length before it rounds them to 16 bits. */
+  /** Rounded again: with cosine distance Qdrant makes vectors unit length before it rounds them to 16 bits. */
   readonly half: ReadonlySet<string>;
   /** Made unit length, where an old version stored them as they came. */
   readonly cosine: ReadonlySet<string>;
@@ -35,7 +35,7 @@ export function changedVectors(view: ConfigView): ChangedVectors {
 
 /**
  * Whether a point of the archive is the one on the server: to the last digit, but for the last bit of vectors that are
- * rounded anew, and the length of vectors of cosine distance that were not of unit length.
+ * rounded again, and the length of vectors of cosine distance that were not of unit length.
  */
 export function samePoint(archived: PointText, present: PointText, changed: ChangedVectors): boolean {
   if (archived.canonical === present.canonical) return true;

@@ -47,7 +47,7 @@ export const QdrantScope = z.strictObject({
   /** How ids of points derive from the filter's value, so that they follow when a restore gives it another one. */
   point_ids: z
     .strictObject({
-      /** The UUID of version 4 made of SHA-256 over the filter's value and the text in `field` of the payload. */
+      /** The UUID of version 4 derived from SHA-256 over the filter's value and the text in `field` of the payload. */
       scheme: z.literal('sha256-uuid4'),
       field: z.string().min(1).max(255),
     })

@@ -162,7 +162,7 @@ export async function settleCollection(
   await client.call('PATCH', collectionPath(name), { body: losslessText(tidy(changes)), signal });
 }
 
-/** Where no threshold is told, none could be set back. */
+/** Where no threshold is reported, none could be restored. */
 function defersIndexing(view: NonNullable<ArchivedCollection['config']>['view']): boolean {
   return view.optimizer_config.indexing_threshold != null;
 }

@@ -12,7 +12,7 @@ export class QdrantTooLargeError extends QdrantRefusedError {}
 /** An answer is larger than we take into memory. */
 export class AnswerTooLargeError extends NgbakError {}
 
-/** What the server says of a file that came whole, by its checksum, and is no snapshot that it can load (Qdrant 1.16). */
+/** What the server says of a file that came whole, by its checksum, and is not a snapshot that it can load (Qdrant 1.16). */
 const UNREADABLE_SNAPSHOT = /failed to (read snapshot archive|unpack)|-recovery-[^/`]*\/config\.json/i;
 
 /** What the server says where a request exceeds a limit of the collection's strict mode (Qdrant 1.13 to 1.16). */

@@ -68,7 +68,7 @@ type Points = z.infer<typeof Points>;
 
 const SnapshotState = z.object({ name: z.string(), size: z.number(), checksum: z.string().nullable() });
 
-/** Where the export of a shard goes on: which of its collections, and where within it. */
+/** Where the export of a shard continues: which of its collections, and where within it. */
 const ExportCursor = z.object({
   at: z.number().int().nonnegative(),
   within: z
@@ -338,7 +338,7 @@ function shapeOf({ view, config, indexes }: CollectionState): Shape {
   return { layout: digest(vectorLayout(view)), settings: digest(comparableText([config, indexes])) };
 }
 
-/** Why a server's own defaults may stand against a snapshot: see {@link defaultOnDisk}. */
+/** Why a server's own defaults may prevent a snapshot: see {@link defaultOnDisk}. */
 const UNLOADABLE =
   "it is older than the server's default for vectors.on_disk, and a snapshot of it could not be loaded again";
 

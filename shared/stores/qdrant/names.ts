@@ -36,7 +36,7 @@ export function pointsEntryName(collection: string, number: number): string {
 
 const ENTRY = /^vectors\/(.+)\.(?:(snapshot)|(config)\.json|points-(\d{5,10})\.jsonl)$/s;
 
-/** What an entry's name says about it; undefined where it is no entry of ours. */
+/** What an entry's name says about it; undefined if it is not an entry of ours. */
 export function parseEntryName(
   name: string,
 ):

@@ -29,7 +29,7 @@ export interface SnapshotContent {
 
 /**
  * Looks through a snapshot, no longer than there is time: then the log says so, and the result is undefined. Throws
- * IntegrityError where it is no snapshot, or breaks off.
+ * IntegrityError if it is not a snapshot, or breaks off.
  */
 export async function readSnapshot(
   archive: EntryReader,
@@ -98,7 +98,7 @@ export class SnapshotWalk {
     return this.#state.part === 'end';
   }
 
-  /** Takes in the next bytes. Throws IntegrityError where this is no snapshot. */
+  /** Takes in the next bytes. Throws IntegrityError if this is not a snapshot. */
   write(chunk: Uint8Array): void {
     const state = this.#state;
     for (let at = 0; at < chunk.length && !this.#isOver; ) {

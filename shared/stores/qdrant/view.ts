@@ -253,7 +253,7 @@ function pointLabeller(origin: Readonly<Record<string, string>>) {
   };
 }
 
-/** As LightRAG derives ids (`compute_mdhash_id_for_qdrant`): JSON text of a UUID made of SHA-256, marked as version 4. */
+/** As LightRAG derives ids (`compute_mdhash_id_for_qdrant`): JSON text of a UUID derived from SHA-256, marked as version 4. */
 export function derivedId(value: string | number | boolean, text: string): string {
   const bytes = createHash('sha256').update(`${value}${text}`).digest().subarray(0, 16);
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;

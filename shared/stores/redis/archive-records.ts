@@ -10,13 +10,13 @@ import { decodePart, LINE_BYTES_MAX } from './typed-lines.ts';
 /** Largest entry of expiries, in bytes: it is held as a whole beside the JSON entry that it belongs to. */
 const EXPIRY_ENTRY_BYTES_MAX = 64 * 1024 ** 2;
 
-/** Where the reading of an archive goes on: so many records into an entry. */
+/** Where the reading of an archive continues: so many records into an entry. */
 export interface ArchivePosition {
   readonly entry: string;
   readonly records: number;
 }
 
-/** One record of an archive, and where the reading goes on after it. */
+/** One record of an archive, and where the reading continues after it. */
 export type ArchiveRecord = { readonly namespace: string; readonly next: ArchivePosition } & (
   | {
       readonly kind: 'json';

@@ -47,7 +47,7 @@ class KeysCheck implements ContentCheck {
   readonly #sum: TallySum;
   /**
    * Undefined between two keys. A key whose reading was begun again, since it had changed, has parts in front that belong
-   * to no key: a part with offset 0 begins it anew.
+   * to no key: a part with offset 0 starts it over.
    */
   #open: OpenKey | undefined;
   #isCut: boolean;

@@ -45,7 +45,7 @@ async function deleteKeys(
   return { cursor: null, tallies: {} };
 }
 
-/** There is no place to go on from: the next leg scans again. */
+/** There is no position to resume from: the next leg scans again. */
 const AGAIN: Cursor = { again: true };
 
 async function unlink(client: RedisClient, node: Redis, keys: readonly Buffer[]): Promise<void> {

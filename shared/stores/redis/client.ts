@@ -175,7 +175,7 @@ export class RedisClient {
     }
   }
 
-  /** Connects anew: after a failover, the same name leads to another server. */
+  /** Reconnects: after a failover, the same name leads to another server. */
   async #reconnect(node: Redis): Promise<void> {
     if (node.status !== 'end') {
       await new Promise<void>((resolve) => {
@@ -225,7 +225,7 @@ export class RedisClient {
     what?: string,
   ): Promise<Reply[][]> {
     const commands = groups.flatMap((group): Command[] => [['MULTI'], ...group, ['EXEC']]);
-    // A refused command is told where it stands; EXEC then only says that there was one.
+    // A refused command is reported in its place; EXEC then only says that there was one.
     const replies = await this.send(node, commands, (error) => error.message.startsWith('EXECABORT'), what);
     let end = -1;
     return groups.map((group) => {

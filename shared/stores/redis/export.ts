@@ -28,7 +28,7 @@ const ExportCursor = z.strictObject({
   after: z.string().nullable(),
   /** Number of the namespace's next entries. */
   part: z.number().int().positive(),
-  /** The key that goes on in the next entry. */
+  /** The key that continues in the next entry. */
   large: z
     .strictObject({
       key: z.string(),
@@ -53,7 +53,7 @@ interface Large {
 
 /**
  * Streams every key of the scope, in order of namespace and key, in entries of bounded size. The cursor is
- * the last key that was archived, so a leg goes on exactly there, whatever was added or deleted meanwhile.
+ * the last key that was archived, so a leg resumes exactly there, whatever was added or deleted meanwhile.
  */
 export async function* exportKeys(
   client: RedisClient,
@@ -127,7 +127,7 @@ async function* readLarge(
     isComplete = part.last;
     if (next && chunk.isFull) yield chunk.flush({ key, position: next });
   }
-  // It vanished: what was read of it is no key.
+  // It was deleted: what was read of it is discarded.
   if (!isComplete) chunk.takeBack();
 }
 

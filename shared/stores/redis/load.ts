@@ -21,7 +21,7 @@ const BATCH_BYTES = 4 * 1024 ** 2;
 const LoadCursor = z.strictObject({
   entry: z.string(),
   records: z.number().int().nonnegative(),
-  /** Digest of the content, so far, of a key whose parts go on. */
+  /** Digest of the content, so far, of a key with more parts to come. */
   digest: z.string().nullable(),
 });
 

@@ -15,7 +15,7 @@ const SUFFIXES: Record<EntryForm, string> = {
 const FOLDER = 'kv/';
 
 /**
- * A namespace as part of an entry name. Readers may fold case and need plain ASCII, so whatever is no lower-case
+ * A namespace as part of an entry name. Readers may fold case and need plain ASCII, so whatever is not lower-case
  * letter, digit, `_`, `-` or `.` is percent-encoded; so are a leading dot, dots before dots, and a hyphen that would look like a number's.
  */
 function encodeNamespace(namespace: string): string {

@@ -354,7 +354,7 @@ export class KeyReader {
 
   /**
    * Reads a large key part by part. Where it is a small key by now, it comes as a whole; nothing comes where it is gone. A
-   * part with offset 0 starts the key anew, whatever came before: it changed meanwhile. Throws UnavailableError where it
+   * part with offset 0 starts the key over, whatever came before: it changed meanwhile. Throws UnavailableError where it
    * changed each time.
    */
   async *readLarge(

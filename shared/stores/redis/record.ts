@@ -39,7 +39,7 @@ export interface Part {
   readonly type: KeyType;
   /** When the key expires, in ms since 1970; null for never. */
   readonly expiresAt: number | null;
-  /** Items of this key in earlier parts. A part with offset 0 starts the key anew, whatever came before it. */
+  /** Items of this key in earlier parts. A part with offset 0 starts the key over, whatever came before it. */
   readonly offset: number;
   readonly last: boolean;
   readonly items: readonly Item[];

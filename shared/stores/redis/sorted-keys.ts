@@ -281,7 +281,7 @@ class RunReader {
     this.#ranks = ranks;
   }
 
-  /** Goes on to the next key; false where there is none. No promise where it is in memory already. */
+  /** Advances to the next key; false where there is none. No promise where it is in memory already. */
   next(): boolean | Promise<boolean> {
     const left = this.#end - this.#at;
     if (left < HEAD_BYTES) return this.#readMore();

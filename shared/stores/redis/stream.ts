@@ -113,8 +113,8 @@ export class PendingFilter {
 }
 
 /**
- * Whether a stream may be the one that a cut was made of, later: its ids and counters never fall. A stream that was deleted
- * and made again starts anew.
+ * Whether a stream may be the one that a cut was taken from, later: its ids and counters never fall. A stream that was deleted
+ * and created again starts over.
  */
 export function isLaterThan(cut: StreamState, later: StreamState): boolean {
   return (

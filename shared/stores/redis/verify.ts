@@ -40,7 +40,7 @@ const VerifyCursor = z.discriminatedUnion('stage', [
     stage: z.literal('records'),
     entry: z.string(),
     records: z.number().int().nonnegative(),
-    /** Digest of the content, so far, of a key whose parts go on. */
+    /** Digest of the content, so far, of a key with more parts to come. */
     digest: z.string().nullable(),
     /** Names of the keys that were found so far. */
     found: Names,
@@ -409,7 +409,7 @@ function windowsAfter(
   return keyWindows(client, space, position, leg.signal, limits);
 }
 
-/** Where the next leg goes on; null after the last window, which is the only one without keys. */
+/** Where the next leg continues; null after the last window, which is the only one without keys. */
 function endOf({ keys }: KeyWindow): { namespace: string; key: string } | null {
   const last = keys.at(-1);
   const key = last?.keys.at(-1);

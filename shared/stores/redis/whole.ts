@@ -47,7 +47,7 @@ const WHOLE = {
   zset: (name: Buffer): Command => ['ZRANGE', name, 0, -1, 'WITHSCORES'],
 } as const;
 
-/** A hash whose fields may expire on their own. Expiries are asked for by name, so the names are asked for before. */
+/** A hash whose fields may expire on their own. Expiries are read by name, so the names are read before. */
 async function readHash(
   client: RedisClient,
   facts: ServerFacts,

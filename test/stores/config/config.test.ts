@@ -3,7 +3,7 @@ import type { Json } from '../../../shared/archive/types.ts';
 import { configAdapter } from '../../../shared/stores/config/adapter.ts';
 import { isSecretName, MASK, maskSecrets, maskText } from '../../../shared/stores/config/mask.ts';
 
-/** Made of parts, so that no scanner takes them for real ones. */
+/** Concatenated, so that no scanner takes them for real ones. */
 const OPENAI_KEY = `sk-${'proj-Ab3'.repeat(5)}`;
 const AWS_KEY = `AKIA${'Q'.repeat(16)}`;
 const JWT = `eyJ${'hbGciOi'.repeat(3)}.eyJ${'zdWIiOi'.repeat(3)}.${'c2ln'.repeat(4)}`;

@@ -59,7 +59,7 @@ export const EVERY_VALUE = `
   \`weird \`\`name\`: 1, \`\\\\u005Cu0060\`: 2, \`constructor\`: 'c', \`types\`: 't', \`id\`: 'every value'`;
 
 /**
- * Everything of a scope as sorted text, by plain queries and the driver's own texts. A relationship is told by the
+ * Everything of a scope as sorted text, by plain queries and the driver's own texts. A relationship is named by the
  * whole content of both its ends. `quotedLabel` is the label as Cypher writes it.
  */
 export async function graphContent(

@@ -251,7 +251,7 @@ describe('a date-time with a zone', () => {
   const read = (datetime: string) => canonicalNode(parseNodeLine(node(datetime)));
 
   test('is the same instant in the same zone, whatever local time other time-zone tables gave it', () => {
-    // Kazakhstan moved from +06:00 to +05:00 in 2024; older tables go on with +06:00.
+    // Kazakhstan moved from +06:00 to +05:00 in 2024; older tables continue with +06:00.
     const [now, other] = ['2030-07-01T11:00:00+05:00[Asia/Almaty]', '2030-07-01T12:00:00+06:00[Asia/Almaty]'];
     expect(read(now)).toBe(read(other));
     expect(read(now)).not.toBe(read('2030-07-01T12:00:00+05:00[Asia/Almaty]'));

@@ -81,7 +81,7 @@ test.each(['snapshot', 'points'])(
       expect.objectContaining({ code: 'aliases-kept', samples: ['"current" → "docs_v2"'] }),
     );
     expect(await aliases()).toEqual({ current: 'docs_v2' });
-    // And the way back of a restore that failed leaves it there, too.
+    // The rollback of a failed restore leaves it there, too.
     expect(differencesOf((await restoreAll(store, safety)).verified).samples).toEqual([]);
     expect(await aliases()).toEqual({ current: 'docs_v2' });
   },
@@ -121,7 +121,7 @@ test('an archive can not claim by its own aliases a collection outside of the sc
   expect(problems).toEqual([
     expect.stringContaining('"victim" of the archive is not in the target\'s scope'),
   ]);
-  // The same while the scope leads nowhere.
+  // The same while the scope's alias is dangling.
   await ask(server, 'POST', '/collections/aliases', {
     actions: [{ delete_alias: { alias_name: 'current' } }],
   });

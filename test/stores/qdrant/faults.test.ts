@@ -174,7 +174,7 @@ test('an export that is killed while the server writes its snapshot leaves nothi
   const [foreign] = await result<{ name: string }[]>(server, 'GET', path);
   await new Promise((resolve) => setTimeout(resolve, 1100));
   const context = legContext();
-  // The server begins its work, but the answer is lost: a snapshot comes to be, and nobody is told its name.
+  // The server begins its work, but the answer is lost: a snapshot is created whose name nobody received.
   let creation: Promise<string> | undefined;
   const meddler = await startMeddler(server, async (method, called) => {
     if (method !== 'POST' || !called.includes('/snapshots')) return;
@@ -419,7 +419,7 @@ test('errors of the server say what to do: full disk, strict mode, overload, wro
     retryable: false,
     remedy: expect.stringContaining('Free space'),
   });
-  // What it says of a file that came whole and is no snapshot, or one of which a part is missing.
+  // What it says of a file that came whole and is not a snapshot, or one of which a part is missing.
   for (const words of [
     'Service internal error: failed to read snapshot archive /s/entities/x.snapshot',
     'Service internal error: File IO error: failed to unpack `/t/col-a-recovery-t/0/segments/a.tar`',

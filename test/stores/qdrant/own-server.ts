@@ -184,8 +184,8 @@ export class CuttingProxy {
 }
 
 /**
- * A proxy that lets something happen right before a call goes on to the server, so that "meanwhile" is no matter of
- * luck, and that may change answers of the server. Returns its address, and how to stop it.
+ * A proxy that lets something happen right before a call reaches the server, so that "meanwhile" does not depend on luck,
+ * and that may change answers of the server. Returns its address, and how to stop it.
  */
 export async function startMeddler(
   target: Server,

@@ -177,7 +177,7 @@ test('half-precision vectors of cosine distance come back to the last bit but on
   const before = await contentOf(server, name);
   await ask(server, 'DELETE', path);
   expect(differencesOf((await restoreAll(store, archive)).verified)).toMatchObject({ differences: 0 });
-  // The case is real: the server did round some of them anew.
+  // The case is real: the server did round some of them again.
   expect(await contentOf(server, name)).not.toBe(before);
 
   const damage = async (id: number, changed: object) => {

@@ -89,7 +89,7 @@ test('fields of hashes keep their expiry; a server that has none refuses the arc
   const fresh = await restoreAll(openNewer(), archive);
   expect(fresh.verified).toMatchObject({ differences: 0, tallies });
 
-  // As if that minute had passed: an expired field is not revived, and its absence is no difference.
+  // As if that minute had passed: an expired field is not revived, and its absence is not a difference.
   const name = 'kv/h.typed.jsonl';
   const aged = archive.text(name).replace(/(\["soon","3",)\d+\]/, `$1${Date.now() - 1}]`);
   archive.files.set(name, Buffer.from(aged));

@@ -12,7 +12,7 @@ export interface Statement {
   readonly line: number;
 }
 
-/** Cuts a script into statements, one at a time. Throws InvalidInputError where it is no UTF-8, or ends within one. */
+/** Cuts a script into statements, one at a time. Throws InvalidInputError if it is not UTF-8 or ends within a statement. */
 export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Statement> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let line = 1;
