@@ -11,6 +11,8 @@ import type { ByteSource, Json } from '../../shared/archive/types.ts';
 import { verifyArchive } from '../../shared/archive/verify.ts';
 import { InvalidInputError } from '../../shared/errors.ts';
 import { NotFoundError } from '../../shared/operations/errors.ts';
+import { type ArchiveCheckResult, checkArchive } from '../../shared/stores/check-archive.ts';
+import { warningText } from '../../shared/stores/describe-warning.ts';
 import { convertScript } from '../../shared/stores/neo4j/script/convert.ts';
 import { extractEntry } from '../archive/extract.ts';
 import { type AnyArchive, openAny } from '../archive/open-any.ts';
@@ -114,9 +116,9 @@ Examples:
 
   archive
     .command('verify')
-    .summary('verify every byte')
+    .summary('verify every byte and every record')
     .description(
-      'Verifies every byte: footer, manifest, index, checksums, tar headers, sizes and digests of all entries. Exits with 7 if the integrity check fails.',
+      'Verifies every byte: footer, manifest, index, checksums, tar headers, sizes and digests of all entries. Checks the content as a restore would: every record, and the counts of the manifest. Exits with 7 if the integrity check fails.',
     )
     .argument(ARCHIVE, ARCHIVE_HELP)
     .action(async (reference: string, _options, command: Command) => verify(cliOf(command), reference));
@@ -247,13 +249,17 @@ async function verify(cli: Cli, reference: string): Promise<void> {
     const entry = (name: string, problem: string | undefined) =>
       cli.output.event('entry', { name, is_valid: problem === undefined, problem });
     let problems: readonly string[] = [];
+    let warnings: ArchiveCheckResult['warnings'] = [];
     const seekable = await isSeekable(source);
     try {
       if (seekable) {
         const leg = { timeLeft: () => Number.POSITIVE_INFINITY, progress: progress.update, entry };
-        let cursor: Json = null;
-        do ({ cursor, problems } = await verifyArchive(source, { ...leg, cursor }));
-        while (cursor !== null);
+        let at: { cursor: Json; state: Json } = { cursor: null, state: null };
+        do {
+          const checked = await checkArchive(source, { ...leg, ...at });
+          ({ problems, warnings } = checked);
+          at = checked;
+        } while (at.cursor !== null);
       } else {
         // Nothing is kept of what is written: only the checks on the way count.
         const rewritten = normalizeArchive(source, { progress: progress.update, level: 1 });
@@ -263,16 +269,20 @@ async function verify(cli: Cli, reference: string): Promise<void> {
       progress.stop();
     }
     const is_valid = problems.length === 0;
-    cli.output.result('verification', { archive: source.name, is_valid, seekable, errors: problems }, () =>
-      is_valid
-        ? printable(
-            seekable
-              ? `${source.name}: verified, no errors found.`
-              : `${source.name}: every entry verified, no errors found. The archive was repacked and has no index: "ngbak archive repack" adds one.`,
-          )
-        : [`${source.name}: integrity check failed:`, ...problems.map((problem) => `  ${problem}`)]
-            .map(printable)
-            .join('\n'),
+    const found = { archive: source.name, is_valid, seekable, errors: problems, warnings };
+    cli.output.result('verification', found, () =>
+      [
+        ...(is_valid
+          ? [
+              seekable
+                ? `${source.name}: verified, no errors found.`
+                : `${source.name}: every entry verified, no errors found. The archive was repacked and has no index: "ngbak archive repack" adds one.`,
+            ]
+          : [`${source.name}: integrity check failed:`, ...problems.map((problem) => `  ${problem}`)]),
+        ...warnings.map((warning) => `  Warning: ${warning.store}: ${warningText(warning)}`),
+      ]
+        .map(printable)
+        .join('\n'),
     );
     if (!is_valid) throw new ExitError('damaged');
   });

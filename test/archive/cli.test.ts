@@ -12,10 +12,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { run } from '../cli/run.ts';
-import { buildArchive, type Content } from './build.ts';
+import { buildArchive, type Content, DRAFT } from './build.ts';
 
+const nodes = Array.from(
+  { length: 750 },
+  (_, i) => `${JSON.stringify({ type: 'node', id: String(i), labels: ['A'], properties: {} })}\n`,
+);
 const contents: Content[] = [
-  { name: 'graph/nodes-00001.jsonl', data: Buffer.from('{"id":1}\n'.repeat(5000)) },
+  { name: 'graph/nodes-00001.jsonl', data: Buffer.from(nodes.join('')) },
   { name: 'kv/text_chunks.json', data: Buffer.from('{"a":1}') },
 ];
 let folder: string;
@@ -38,7 +42,7 @@ test.each(['@/x.ngbak', '@/packed.ngbak'])('list %s tells what is in it', async 
   const { code, stdout } = await ngbak('list', file);
   expect(code).toBe(0);
   expect(stdout).toMatch(
-    /snapshot_2025-10-06T14-30-00Z.*graph\/nodes-00001.jsonl +45 kB.*kv\/text_chunks.json/s,
+    /snapshot_2025-10-06T14-30-00Z.*graph\/nodes-00001.jsonl +43\.4 kB.*kv\/text_chunks.json/s,
   );
   const json = (await ngbak('list', '--json', '--prefix', 'kv/', file)).lines();
   expect(json.map(({ type }) => type)).toEqual(['archive', 'entry']);
@@ -69,6 +73,21 @@ test('extract leaves no file of an entry that is damaged', async () => {
     stderr: expect.stringContaining('graph/nodes-00001.jsonl'),
   });
   expect(execFileSync('find', [join(folder, 'hurt'), '-type', 'f']).toString()).toBe('');
+});
+
+test('verify finds content that is not what it claims to be, and what the manifest counts otherwise', async () => {
+  const named = { name: 'graph/nodes-00001.jsonl', data: Buffer.from('{"type":"node"}\n') };
+  writeFileSync(join(folder, 'strange.ngbak'), await buildArchive([named]));
+  expect(await ngbak('verify', '@/strange.ngbak')).toMatchObject({
+    code: 7,
+    stdout: expect.stringContaining('graph/nodes-00001.jsonl, line 1'),
+  });
+  const tallies = { graph: { nodes: { count: 749, digest: '0'.repeat(64) } } };
+  writeFileSync(join(folder, 'short.ngbak'), await buildArchive(contents, { draft: { ...DRAFT, tallies } }));
+  expect(await ngbak('verify', '@/short.ngbak')).toMatchObject({
+    code: 7,
+    stdout: expect.stringContaining('the archive holds 749 nodes, but it holds 750'),
+  });
 });
 
 test('verify tells sound from damaged, entry by entry, and by its exit code', async () => {
