@@ -146,7 +146,16 @@ const MESSAGE = `(${PARSE}
 const jsonata = (text: string) => `{% ${text.replaceAll(/\s+/g, ' ')} %}`;
 
 /** The output of every catcher: what the Fail state that it leads to shows. */
-const CAUGHT: NonNullable<CatchProps['outputs']> = { error: jsonata(NAME), cause: jsonata(MESSAGE) };
+export const CAUGHT: NonNullable<CatchProps['outputs']> = { error: jsonata(NAME), cause: jsonata(MESSAGE) };
+
+/** Fails with an error that was caught with the output {@link CAUGHT}. */
+export function failAgain(scope: Construct, name: string, comment: string): Fail {
+  return Fail.jsonata(scope, name, {
+    comment,
+    error: '{% $states.input.error %}',
+    cause: '{% $states.input.cause %}',
+  });
+}
 
 /** One way in which a workflow ends badly. */
 export interface BadEnd {
@@ -165,11 +174,7 @@ export class BadEnds {
   constructor(scope: Construct, ends: readonly BadEnd[]) {
     this.#ends = ends.map(({ name, comment, errors }) => ({
       errors,
-      state: Fail.jsonata(scope, name, {
-        comment,
-        error: '{% $states.input.error %}',
-        cause: '{% $states.input.cause %}',
-      }),
+      state: failAgain(scope, name, comment),
     }));
   }
 

@@ -13,7 +13,7 @@ import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-stepfunctions-tasks
 import { Construct } from 'constructs';
 import { handlersOf, type StepHandlers } from '../step-handlers.ts';
 import { acceptWildcard } from '../wildcards.ts';
-import { BadEnds, REFUSALS, REJECTION, START_RETRY } from './errors.ts';
+import { BadEnds, CAUGHT, failAgain, REFUSALS, REJECTION, START_RETRY } from './errors.ts';
 import { executionArn, makeStateMachine, stateMachineName, type WorkflowSettings } from './state-machine.ts';
 import { EXECUTION, endOfBranch, everyStore, JOB, question, repeat, step } from './steps.ts';
 
@@ -28,6 +28,9 @@ const BRANCHES = [
   { words: 'vectors', handler: 'restore-vectors' },
   { words: 'key-value data', handler: 'restore-kv' },
 ] as const;
+
+/** The errors of this phase and of those before it: none except in a rollback, and there one for each store and phase. */
+const FAILED = '{% [$states.input.failed, $states.result.failed] %}';
 
 /** Brings an archive back: admit, inspect, confirm, save what is there, load, compare with the archive, tidy up. */
 export class RestoreWorkflow extends Construct {
@@ -73,6 +76,7 @@ export class RestoreWorkflow extends Construct {
       handler: handlers['begin-restore'],
       comment: "Takes the target's lock and pauses its writers",
       payload: { job_id: JOB },
+      assign: { is_rollback: '{% $states.result.Payload.rollback %}' },
     });
     const save = StepFunctionsStartExecution.jsonata(this, 'Back up target', {
       comment: 'The safety backup: a backup of what the restore is about to replace',
@@ -114,8 +118,20 @@ export class RestoreWorkflow extends Construct {
     load
       .next(verify)
       .next(finish)
-      .next(close)
-      .next(Succeed.jsonata(this, 'Restore complete', {}));
+      .next(
+        Choice.jsonata(this, 'Did every store come through?', {
+          comment: 'A rollback continues with the stores that did not fail',
+        })
+          .when(
+            Condition.jsonata('{% $count($states.input.failed) > 0 %}'),
+            Fail.jsonata(this, 'Rollback incomplete', {
+              comment: 'The other stores were rolled back',
+              error: '{% $states.input.failed[0].error %}',
+              cause: '{% $join($distinct($states.input.failed.cause), " ") %}',
+            }),
+          )
+          .otherwise(close.next(Succeed.jsonata(this, 'Restore complete', {}))),
+      );
     const beginning = begin.next(
       Choice.jsonata(this, 'Back up the target first?')
         .when(Condition.jsonata('{% $states.input.safety_backup %}'), save.next(load))
@@ -167,7 +183,10 @@ export class RestoreWorkflow extends Construct {
     );
   }
 
-  /** One phase of every store side by side. A store that the restore leaves alone is done at once. */
+  /**
+   * One phase of every store side by side. A store that the restore leaves alone is done at once. The first error ends the
+   * restore; a rollback continues with the other stores, and fails when they are done.
+   */
   #phase(verb: string, phase: 'clear' | 'verify' | 'finish', comment: string, handlers: StepHandlers) {
     return everyStore(
       this,
@@ -182,8 +201,21 @@ export class RestoreWorkflow extends Construct {
           comment: 'Continues where the previous leg stopped',
         });
         const done = endOfBranch(this, `${verb} of the ${words} done`);
+        const failed = Choice.jsonata(
+          this,
+          `Does the ${verb.toLowerCase()} of the ${words} belong to a rollback?`,
+        )
+          .when(
+            Condition.jsonata('{% $is_rollback %}'),
+            Pass.jsonata(this, `${verb} of the ${words} failed`, {
+              outputs: { failed: '{% $states.input %}' },
+            }),
+          )
+          .otherwise(failAgain(this, `${verb} of the ${words} ended`, 'Ends the other stores too'));
+        leg.addCatch(failed, { errors: ['States.ALL'], outputs: CAUGHT });
         return start.next(repeat(this, `Is the ${verb.toLowerCase()} of the ${words} done?`, leg, done));
       }),
+      { failed: FAILED },
     );
   }
 }

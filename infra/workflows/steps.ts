@@ -97,12 +97,13 @@ export function endOfBranch(scope: Construct, name: string): Pass {
   return Pass.jsonata(scope, name, { outputs: {} });
 }
 
-/** Works on every store at the same time. The results of the branches are discarded. */
+/** Works on every store at the same time. The results of the branches are discarded unless `outputs` has any. */
 export function everyStore(
   scope: Construct,
   name: string,
   comment: string,
   branches: IChainable[],
+  outputs: unknown = {},
 ): Parallel {
-  return Parallel.jsonata(scope, name, { comment, outputs: {} }).branch(...branches);
+  return Parallel.jsonata(scope, name, { comment, outputs }).branch(...branches);
 }

@@ -12,6 +12,8 @@ import { relatedJobId, safetyRequest } from './safety.ts';
 export interface BegunRestore {
   readonly job_id: string;
   readonly safety_backup: boolean;
+  /** Whether this restore is the rollback of another one, which loads every store that it can. */
+  readonly rollback: boolean;
   /** Name and input of the safety backup's execution. */
   readonly safety_name: string;
   readonly safety_input: Partial<BackupRequest>;
@@ -49,6 +51,7 @@ export async function beginRestore(environment: Environment, jobId: string, leg:
   return {
     job_id: jobId,
     safety_backup: safety === 'taken',
+    rollback: plan.rollback_of !== undefined,
     safety_name: relatedJobId('safety', jobId),
     safety_input: safetyRequest(plan),
   };

@@ -173,8 +173,18 @@ describe('a restore whose store fails while it is loaded', () => {
   });
 
   test('for lack of permissions that are not restored keeps the target locked, and names the backup to restore, which works', async () => {
-    const followed = await restoreWhile(revoke);
+    const { keyPrefix } = prepared.trial.layout;
+    const loseKey = async () => {
+      const [, [key = '']] = await redis.scan(0, 'MATCH', `${keyPrefix}:*`, 'COUNT', 10_000);
+      expect(await redis.del(key)).toBe(1);
+    };
+    // Where nothing was written, the rollback finds everything as it was, and there is nothing to lock.
+    const followed = await restoreWhile(() => revoke().then(loseKey));
     const job = await prepared.trial.stack.waitForJob(followed.jobId).finally(grant);
+    // The stores whose rollback was not refused have their data again.
+    const { parts } = await readHeld(prepared.trial);
+    const ofOthers = (all: typeof parts) => Object.entries(all).filter(([part]) => !part.startsWith('keys '));
+    expect(ofOthers(parts)).toEqual(ofOthers(prepared.now.held.parts));
     await expectWayBack(followed, job);
   });
 
