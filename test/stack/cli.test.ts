@@ -154,7 +154,7 @@ test('doctor tells what AWS credentials may do by trying it, and changes nothing
     return data.findings.find(({ name }) => name === 'permissions');
   };
   const unknown = 'permission to start workflows is checked when one is started';
-  const all = 'read backups and jobs, write requests and records, delete backups, look at executions';
+  const all = 'read backups and jobs, write requests and records, delete backups, read executions';
   expect(await permissions()).toEqual({ name: 'permissions', ok: true, message: `may ${all}; ${unknown}` });
 
   const allow = (...Action: string[]) =>
@@ -163,7 +163,7 @@ test('doctor tells what AWS credentials may do by trying it, and changes nothing
   expect(await permissions(await allow(...looks, 's3:GetObject', 's3:ListBucket', 'kms:Decrypt'))).toEqual({
     name: 'permissions',
     ok: true,
-    message: `may read backups and jobs, look at executions; may not write requests and records, delete backups; ${unknown}`,
+    message: `may read backups and jobs, read executions; may not write requests and records, delete backups; ${unknown}`,
   });
   expect(await permissions(await allow(...looks))).toMatchObject({
     ok: false,
