@@ -277,7 +277,7 @@ describe('a rollback that fails', () => {
     const { job, lock: held } = await end('restore_e', [leg, last]);
     expect(job).toMatchObject({
       state: 'rolled_back',
-      error: { name: 'IntegrityError', message: expect.stringMatching(/put back.*verified.*no tidying/) },
+      error: { name: 'IntegrityError', message: expect.stringMatching(/rolled back.*verified.*no tidying/) },
     });
     expect(held).toBeUndefined();
   });

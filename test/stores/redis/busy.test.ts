@@ -113,8 +113,11 @@ test('a backup while writers are at work on keys of every type: each key comes b
   for (const { archive, tallies } of archives) {
     const sealed = { store: 'kv', kind: 'redis', tallies } as const;
     // The next entry may continue a key whose beginning was in one that could not be read in one go.
-    for (const how of [{ legs: true }, { legs: true, resumeAbove: 1000 }])
-      expect(await checkSealed(archive, sealed, how)).toMatchObject({ problems: [], warnings: [] });
+    expect(await checkSealed(archive, sealed, { legs: true })).toMatchObject({ problems: [], warnings: [] });
+    expect(await checkSealed(archive, sealed, { legs: true, resumeAbove: 1000 })).toMatchObject({
+      problems: [],
+      warnings: [{ code: 'counts-not-compared' }],
+    });
     await redis.flushall();
     const store = open();
     expect(await store.admits(archive, REPLACE, legContext())).toEqual([]);
