@@ -70,7 +70,7 @@ export async function cleanUpAfter(environment: Environment, event: ExecutionEnd
     return closeUnclaimed(environment, event);
   }
   if (job.kind === 'backup') {
-    await cleanUpBackup(environment, job, leg);
+    await cleanUpBackup(environment, job, leg, event.detail.status !== 'SUCCEEDED');
     await release(environment, job, event);
     return;
   }
@@ -192,7 +192,7 @@ export async function closeForgotten(environment: Environment, job: JobRecord, l
     detail: { executionArn: arn, name: job.job_id, status: 'FAILED', error: 'ExecutionForgotten', cause },
   };
   if (job.kind === 'backup') {
-    await cleanUpBackup(environment, job, leg);
+    await cleanUpBackup(environment, job, leg, false);
     return release(environment, job, event);
   }
   const plan = (await bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
@@ -288,7 +288,13 @@ export function closing({ detail }: ExecutionEnded): Partial<JobRecord> {
   };
 }
 
-async function cleanUpBackup(environment: Environment, job: JobRecord, leg: Leg): Promise<void> {
+/** @param mayRun  whether exporters of the job may still be running: those of an execution that failed or was stopped */
+async function cleanUpBackup(
+  environment: Environment,
+  job: JobRecord,
+  leg: Leg,
+  mayRun: boolean,
+): Promise<void> {
   const { bucket } = environment;
   const plan = (await bucket.readRecord(backupPlanKey(job.job_id), BackupPlan))?.value;
   // Without a plan no exporter ran, or an earlier call of the janitor got as far as removing it.
@@ -306,6 +312,16 @@ async function cleanUpBackup(environment: Environment, job: JobRecord, leg: Leg)
     }
   }
   await emptyStaging(environment, job);
+  // An exporter that ended since the first look found its plan, and left its traces to us; one that ends from now on finds
+  // none, and removes them itself.
+  if (plan && mayRun) {
+    await cleanServers(
+      environment,
+      job,
+      plan.stores.map(({ store }) => store),
+      leg,
+    );
+  }
 }
 
 /** Removes the job's staged objects, and what killed functions had begun to upload there. */
