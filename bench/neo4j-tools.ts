@@ -4,7 +4,7 @@
  *     node local/bootstrap.mjs bench/neo4j-tools.ts [--nodes 50000] [--relationships 150000] [--rounds 3]
  *
  * Ours writes the lines of its entries to a file, uncompressed, as `apoc.export.json` and `apoc.export.csv` do;
- * `neo4j-admin database dump` needs the database to be stopped, and is reported with the time that nobody could use it.
+ * `neo4j-admin database dump` needs the database to be stopped, and is reported with its downtime.
  * NGBAK_LOCAL_JAVA_OPTIONS=-XX:TieredStopAtLevel=4 makes the server compile as in production. Rounds alternate, the best
  * counts.
  */

@@ -3,8 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { build } from 'esbuild';
 import { z } from 'zod';
+import { importsOf } from './runner/imports.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 /** The functions and the command line. The dashboard is bundled into static files at build time. */
@@ -20,19 +20,7 @@ const { dependencies } = z
 
 /** Packages that the entry points import at run time, directly or through modules of this repository. */
 async function importedPackages(): Promise<string[]> {
-  const { metafile } = await build({
-    entryPoints: ENTRY_POINTS,
-    absWorkingDir: ROOT,
-    bundle: true,
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-    outdir: 'unwritten',
-    write: false,
-    metafile: true,
-    logLevel: 'error',
-  });
-  const paths = Object.values(metafile.inputs).flatMap(({ imports }) =>
+  const paths = Object.values(await importsOf(ENTRY_POINTS)).flatMap(({ imports }) =>
     imports.filter(({ external }) => external).map(({ path }) => path),
   );
   const names = paths.filter((path) => !isBuiltin(path)).map(packageOf);

@@ -5,7 +5,7 @@ const WINDOW_MS = 10_000;
 export class Speed {
   #samples: { at: number; bytes: number }[] = [];
 
-  /** Tells how many bytes are done in all. A part that is sent again makes the number smaller: then it starts over. */
+  /** Records the total of bytes done. A part that is sent again lowers the total: then it starts over. */
   sample(bytes: number, at: number): void {
     const last = this.#samples.at(-1);
     if (last && bytes < last.bytes) this.#samples = [];

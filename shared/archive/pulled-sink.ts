@@ -9,9 +9,9 @@ class PulledSink implements ContentSink {
   readonly #reading: Promise<void>;
   #settled = false;
   /** Resolved with the next chunk; with undefined at the end. */
-  #next = deferred<Uint8Array | undefined>();
+  #next = Promise.withResolvers<Uint8Array | undefined>();
   /** Resolved once the reader asks for the next chunk, so that it does not need the one before any more. */
-  #asked = deferred<void>();
+  #asked = Promise.withResolvers<void>();
 
   constructor(read: (content: AsyncIterable<Uint8Array>) => Promise<void>) {
     this.#reading = read(this.#chunks()).finally(() => {
@@ -28,7 +28,7 @@ class PulledSink implements ContentSink {
       this.#asked.resolve();
       const chunk = await this.#next.promise;
       if (chunk === undefined) return;
-      this.#next = deferred();
+      this.#next = Promise.withResolvers();
       this.#next.promise.catch(() => undefined);
       yield chunk;
     }
@@ -40,7 +40,7 @@ class PulledSink implements ContentSink {
       await this.#reading;
       return;
     }
-    this.#asked = deferred();
+    this.#asked = Promise.withResolvers();
     this.#next.resolve(chunk);
     await this.#asked.promise;
     if (this.#settled) await this.#reading;
@@ -56,21 +56,4 @@ class PulledSink implements ContentSink {
     this.#next.reject(new Error('The content breaks off.'));
     await this.#reading.catch(() => undefined);
   }
-}
-
-interface Deferred<T> {
-  readonly promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: Error): void;
-}
-
-/** Promise.withResolvers, which Node 20 lacks. */
-function deferred<T>(): Deferred<T> {
-  let resolve: Deferred<T>['resolve'] = () => undefined;
-  let reject: Deferred<T>['reject'] = () => undefined;
-  const promise = new Promise<T>((accept, refuse) => {
-    resolve = accept;
-    reject = refuse;
-  });
-  return { promise, resolve, reject };
 }

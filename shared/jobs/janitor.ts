@@ -17,8 +17,8 @@ import { CatalogRecord } from '../catalog/record.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { resumeWriters } from '../hooks/hooks.ts';
 import { headArchive } from '../operations/head-archive.ts';
-import { isVerified } from '../restore/leg.ts';
 import { untilStepsEnded } from '../restore/lease.ts';
+import { isVerified } from '../restore/leg.ts';
 import {
   jobIdsOfInput,
   jobIdsOfUpload,
@@ -298,13 +298,9 @@ async function cleanUpBackup(
   const { bucket } = environment;
   const plan = (await bucket.readRecord(backupPlanKey(job.job_id), BackupPlan))?.value;
   // Without a plan no exporter ran, or an earlier call of the janitor got as far as removing it.
+  const stores = plan?.stores.map(({ store }) => store) ?? [];
+  await cleanServers(environment, job, stores, leg);
   if (plan) {
-    await cleanServers(
-      environment,
-      job,
-      plan.stores.map(({ store }) => store),
-      leg,
-    );
     const record = await bucket.readRecord(catalogKey(plan.backup_id), CatalogRecord);
     if (!record) {
       await removeOwnArchive(environment, plan.backup_id, job.job_id);
@@ -314,14 +310,7 @@ async function cleanUpBackup(
   await emptyStaging(environment, job);
   // An exporter that ended since the first look found its plan, and left its traces to us; one that ends from now on finds
   // none, and removes them itself.
-  if (plan && mayRun) {
-    await cleanServers(
-      environment,
-      job,
-      plan.stores.map(({ store }) => store),
-      leg,
-    );
-  }
+  if (mayRun) await cleanServers(environment, job, stores, leg);
 }
 
 /** Removes the job's staged objects, and what killed functions had begun to upload there. */

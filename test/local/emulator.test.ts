@@ -397,6 +397,25 @@ describe('the emulator, as AWS,', () => {
   });
 });
 
+/** A template with one function of that name, which answers a JavaScript expression. */
+function functionBody(name: string, answer: string, properties: object = {}) {
+  return {
+    Resources: {
+      Function: {
+        Type: 'AWS::Lambda::Function',
+        Properties: {
+          FunctionName: name,
+          Runtime: 'nodejs24.x',
+          Handler: 'index.handler',
+          Role: 'arn:aws:iam::000000000000:role/test',
+          Code: { ZipFile: `exports.handler = async () => ${answer};` },
+          ...properties,
+        },
+      },
+    },
+  };
+}
+
 /** Creates a stack and waits for its last word. */
 async function deploy(StackName: string, body: object): Promise<string | undefined> {
   await cloudFormation.send(new CreateStackCommand({ StackName, TemplateBody: JSON.stringify(body) }));
@@ -425,21 +444,9 @@ describe('the emulator, as AWS lets things fail,', () => {
     'lets a function fail with %s as often as a test asks for, and no retrier of another name helps',
     async (error, times) => {
       const name = `faults-${randomBytes(4).toString('hex')}`;
-      const body = {
-        Resources: {
-          Function: {
-            Type: 'AWS::Lambda::Function',
-            Properties: {
-              FunctionName: name,
-              Runtime: 'nodejs24.x',
-              Handler: 'index.handler',
-              Role: 'arn:aws:iam::000000000000:role/test',
-              Environment: { Variables: { EMULATOR_FAULTS: `${error}*${times}` } },
-              Code: { ZipFile: 'exports.handler = async () => 1;' },
-            },
-          },
-        },
-      };
+      const body = functionBody(name, '1', {
+        Environment: { Variables: { EMULATOR_FAULTS: `${error}*${times}` } },
+      });
       expect(await deploy(name, body)).toBe('CREATE_COMPLETE');
       const invoke = (ErrorEquals: string) => ({
         First: {
@@ -466,22 +473,10 @@ describe('the emulator, as AWS lets things fail,', () => {
 
   test('starts Node with the command line of Lambda’s runtime where that is asked for', async () => {
     const name = `command-line-${randomBytes(4).toString('hex')}`;
-    const body = {
-      Resources: {
-        Function: {
-          Type: 'AWS::Lambda::Function',
-          Properties: {
-            FunctionName: name,
-            Runtime: 'nodejs24.x',
-            Handler: 'index.handler',
-            Role: 'arn:aws:iam::000000000000:role/test',
-            MemorySize: 3008,
-            Environment: { Variables: { EMULATOR_NODE_COMMAND_LINE: 'lambda' } },
-            Code: { ZipFile: 'exports.handler = async () => process.execArgv;' },
-          },
-        },
-      },
-    };
+    const body = functionBody(name, 'process.execArgv', {
+      MemorySize: 3008,
+      Environment: { Variables: { EMULATOR_NODE_COMMAND_LINE: 'lambda' } },
+    });
     expect(await deploy(name, body)).toBe('CREATE_COMPLETE');
     try {
       const { Payload } = await new LambdaClient({}).send(new InvokeCommand({ FunctionName: name }));

@@ -4,13 +4,12 @@ import { join } from 'node:path';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import type { EntryPiece } from '../../shared/archive/types.ts';
-import { writeArchive } from '../../shared/archive/write.ts';
 import { restorePlanKey } from '../../shared/bucket/layout.ts';
 import type { Environment } from '../../shared/environment.ts';
 import { InspectState, inspectArchive } from '../../shared/restore/inspect.ts';
 import { readInspection } from '../../shared/restore/inspection.ts';
 import { RestorePlan } from '../../shared/restore/plan.ts';
+import { buildArchive } from '../archive/build.ts';
 import { freshEnvironment } from '../support/aws.ts';
 
 const KEY = 'backups/empty.ngbak';
@@ -27,8 +26,7 @@ beforeEach(async () => {
   );
   environment = await freshEnvironment({ default: { stores: { kv: { kind: 'files', secret } } } });
   const { bucket } = environment;
-  const chunks: Buffer[] = [];
-  const manifest = {
+  const draft = {
     backup_id: 'empty',
     created_at: '2026-01-02T03:04:05.000Z',
     storage_backends: { kv: { kind: 'files' } },
@@ -37,14 +35,11 @@ beforeEach(async () => {
     tallies: {},
     tags: [],
   };
-  for await (const chunk of writeArchive(noEntries(), manifest, { codec: 'gzip' })) chunks.push(chunk);
-  await bucket.s3.send(new PutObjectCommand({ Bucket: bucket.name, Key: KEY, Body: Buffer.concat(chunks) }));
+  await bucket.s3.send(
+    new PutObjectCommand({ Bucket: bucket.name, Key: KEY, Body: await buildArchive([], { draft }) }),
+  );
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
-
-async function* noEntries(): AsyncGenerator<EntryPiece> {
-  yield* [];
-}
 
 /** Holds the empty archive against the target; throws the reason if the restore is refused. */
 async function inspect(options: object = {}, changes: object = {}) {

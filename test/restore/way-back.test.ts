@@ -13,8 +13,6 @@ import {
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import neo4j, { type Driver } from 'neo4j-driver';
-import type { EntryPiece } from '../../shared/archive/types.ts';
-import { writeArchive } from '../../shared/archive/write.ts';
 import { lockKey, restoreLegKey, restorePlanKey } from '../../shared/bucket/layout.ts';
 import type { Environment } from '../../shared/environment.ts';
 import { cleanUpAfter } from '../../shared/jobs/janitor.ts';
@@ -27,6 +25,7 @@ import { RestoreState, restoreLeg } from '../../shared/restore/leg.ts';
 import { RestorePlan } from '../../shared/restore/plan.ts';
 import { relatedJobId } from '../../shared/restore/safety.ts';
 import type { StoreName } from '../../shared/stores/port.ts';
+import { buildArchive } from '../archive/build.ts';
 import { servers } from '../servers.ts';
 import { freshEnvironment, waitingMachine } from '../support/aws.ts';
 import { catalogue } from '../support/catalog.ts';
@@ -89,8 +88,7 @@ beforeEach(async () => {
     },
   });
   executionArn = await (await waitingMachine(environment.sfn)).start();
-  const chunks: Buffer[] = [];
-  const manifest = {
+  const draft = {
     backup_id: 'empty',
     created_at: '2026-01-02T03:04:05.000Z',
     storage_backends: { kv: { kind: 'redis' } },
@@ -99,12 +97,10 @@ beforeEach(async () => {
     tallies: {},
     tags: [],
   };
-  async function* noEntries(): AsyncGenerator<EntryPiece> {
-    yield* [];
-  }
-  for await (const chunk of writeArchive(noEntries(), manifest, { codec: 'gzip' })) chunks.push(chunk);
   const { bucket } = environment;
-  await bucket.s3.send(new PutObjectCommand({ Bucket: bucket.name, Key: KEY, Body: Buffer.concat(chunks) }));
+  await bucket.s3.send(
+    new PutObjectCommand({ Bucket: bucket.name, Key: KEY, Body: await buildArchive([], { draft }) }),
+  );
 });
 
 async function putPassword(store: Served, password: string): Promise<void> {

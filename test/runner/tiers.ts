@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
 import { relative } from 'node:path';
 import { promisify } from 'node:util';
-import { build, type Metafile } from 'esbuild';
+import type { Metafile } from 'esbuild';
 import { ROOT } from '../../local/folders.ts';
+import { importsOf } from './imports.ts';
 import { JEST } from './jest.ts';
 
 /**
@@ -40,23 +41,6 @@ async function listTests(args: readonly string[]): Promise<string[]> {
     .split('\n')
     .filter((line) => line !== '')
     .map((path) => relative(ROOT, path));
-}
-
-/** Which modules of the checkout each module imports; types do not count. */
-async function importsOf(files: readonly string[]): Promise<Metafile['inputs']> {
-  const { metafile } = await build({
-    entryPoints: [...files],
-    absWorkingDir: ROOT,
-    bundle: true,
-    packages: 'external',
-    platform: 'node',
-    format: 'esm',
-    outdir: 'unwritten',
-    write: false,
-    metafile: true,
-    logLevel: 'error',
-  });
-  return metafile.inputs;
 }
 
 /** Whether a module imports one that reaches servers, directly or through others. */

@@ -17,7 +17,7 @@ import type {
   StoreProbe,
   VerifyLeg,
 } from '../port.ts';
-import { SavedTallies } from '../saved-tallies.ts';
+import { SavedTallies } from '../tally-book.ts';
 import { maskSecrets } from './mask.ts';
 
 /** Name of the only entry. */

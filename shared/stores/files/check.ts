@@ -2,7 +2,7 @@ import type { IndexEntry, Json } from '../../archive/types.ts';
 import { addTallies, type Tallies } from '../../digest.ts';
 import { InvalidInputError } from '../../errors.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../port.ts';
-import { SavedTallies } from '../saved-tallies.ts';
+import { SavedTallies } from '../tally-book.ts';
 import { FileDigest } from './file-digest.ts';
 import { fileNameOf } from './names.ts';
 

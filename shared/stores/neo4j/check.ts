@@ -4,7 +4,7 @@ import { pulledSink } from '../../archive/pulled-sink.ts';
 import type { IndexEntry, Json } from '../../archive/types.ts';
 import { InvalidInputError } from '../../errors.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../port.ts';
-import { SavedTallies, TallySum } from '../saved-tallies.ts';
+import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { linesOf, parseNamed, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';
 import { IdSet } from './id-set.ts';
@@ -50,7 +50,7 @@ function serverOf(version: string | undefined, edition: string | undefined): Ser
 
 class GraphCheck implements ContentCheck {
   readonly #server: ServerVersion | undefined;
-  readonly #sum: TallySum;
+  readonly #sum: TallyBook;
   /** Ids of nodes, and of the ends of relationships between them. */
   readonly #nodes: IdSet;
   readonly #ends: IdSet;
@@ -59,7 +59,7 @@ class GraphCheck implements ContentCheck {
   constructor(server: ServerVersion | undefined, from: Json | undefined) {
     const state = from === undefined ? undefined : State.parse(from);
     this.#server = server;
-    this.#sum = new TallySum(state?.tallies);
+    this.#sum = new TallyBook(state?.tallies);
     this.#nodes = new IdSet(state?.nodes);
     this.#ends = new IdSet(state?.ends);
     this.#problems = state?.problems ?? [];

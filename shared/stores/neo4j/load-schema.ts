@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Neo4jError } from 'neo4j-driver';
 import { IntegrityError, NgbakError } from '../../errors.ts';
+import type { TallyBook } from '../tally-book.ts';
 import { WARNING_SAMPLES_MAX } from '../warning.ts';
 import { readArchivedSchema } from './entries.ts';
 import type { Site } from './load.ts';
@@ -18,7 +19,6 @@ import {
   schemaObstacle,
   servesOnly,
 } from './schema.ts';
-import type { TallyBook } from './tally-book.ts';
 
 /** Pause between two looks at indexes that are being filled, in milliseconds. */
 const INDEX_POLL_MS = 500;

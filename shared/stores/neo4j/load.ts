@@ -5,6 +5,7 @@ import type { EntryReader } from '../../archive/types.ts';
 import { InvalidInputError } from '../../errors.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import { TallyBook } from '../tally-book.ts';
 import { commitBatch, LANES, prepareLoad } from './auxiliary.ts';
 import { loadDangling } from './dangling.ts';
 import {
@@ -22,7 +23,6 @@ import { areIndexesFilled, loadSchema } from './load-schema.ts';
 import { checkNodes, indexKeys, mergeNodes, mergeRelationships } from './merge.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer, ServerVersion } from './server.ts';
-import { TallyBook } from './tally-book.ts';
 import { attachable, createNodes, createRelationships } from './write.ts';
 
 /** Ids told of relationships that were left out. */

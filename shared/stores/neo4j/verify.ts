@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { addTallies, type Tallies } from '../../digest.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, Difference, LegContext, VerifyLeg } from '../port.ts';
+import { TallyBook } from '../tally-book.ts';
 import { type Comparison, compareNodes, compareRelationships } from './compare.ts';
 import { compareDangling } from './dangling.ts';
 import {
@@ -20,7 +21,6 @@ import { PAGES_AT_ONCE, type PageSink, type ReadPage, readNodes, readRelationshi
 import type { ReadNode, ReadRelationship } from './read-record.ts';
 import { canonicalSchema, readSchema, sameDefinition, servesOnly } from './schema.ts';
 import { Range, wholeRange } from './shards.ts';
-import { TallyBook } from './tally-book.ts';
 
 /** Differences that a leg tells; all are counted. */
 const SAMPLES_MAX = 20;

@@ -3,7 +3,7 @@ import { pulledSink } from '../../archive/pulled-sink.ts';
 import type { IndexEntry, Json } from '../../archive/types.ts';
 import { HashSample } from '../../hash-sample.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../port.ts';
-import { SavedTallies, TallySum } from '../saved-tallies.ts';
+import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { parseTyped, readExpiriesOf, readJson, requireKeyLength, wrong } from './archive-records.ts';
 import { expiryNameOf, parseEntryName } from './names.ts';
 import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type Part } from './record.ts';
@@ -44,7 +44,7 @@ interface OpenKey {
 class KeysCheck implements ContentCheck {
   readonly #archive: ContentOrigin['archive'];
   readonly #space: KeySpace | undefined;
-  readonly #sum: TallySum;
+  readonly #sum: TallyBook;
   /**
    * Undefined between two keys. A key whose reading was begun again, since it had changed, has parts in front that belong
    * to no key: a part with offset 0 starts it over.
@@ -57,7 +57,7 @@ class KeysCheck implements ContentCheck {
     const parsed = RedisScope.safeParse(scope);
     this.#archive = archive;
     this.#space = parsed.success ? new KeySpace(parsed.data) : undefined;
-    this.#sum = new TallySum(state?.tallies);
+    this.#sum = new TallyBook(state?.tallies);
     this.#isCut = state?.cut ?? false;
     if (!state?.open) return;
     const { key, type, digest, ids } = state.open;

@@ -1,10 +1,11 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { EntryReader } from '../../archive/types.ts';
-import { MultisetDigest, type Tallies } from '../../digest.ts';
+import type { Tallies } from '../../digest.ts';
 import { InvalidInputError } from '../../errors.ts';
 import { parseInput } from '../../input.ts';
 import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import { TallyBook } from '../tally-book.ts';
 import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import type { Command, RedisClient } from './client.ts';
@@ -28,8 +29,8 @@ const LoadCursor = z.strictObject({
 type JsonRecord = Extract<ArchiveRecord, { kind: 'json' }>;
 
 /** Counts and digests of keys by namespace. */
-export class TallyBook {
-  readonly #tallies = new Map<string, { count: number; digest: MultisetDigest }>();
+export class KeyTallies {
+  readonly #book = new TallyBook();
   #keys = 0;
 
   /** Keys so far, of all namespaces. */
@@ -38,23 +39,12 @@ export class TallyBook {
   }
 
   add(namespace: string, record: Buffer): void {
-    let tally = this.#tallies.get(namespace);
-    if (!tally) {
-      tally = { count: 0, digest: new MultisetDigest() };
-      this.#tallies.set(namespace, tally);
-    }
-    tally.count++;
-    tally.digest.add(record);
+    this.#book.add(`keys:${namespace}`, record);
     this.#keys++;
   }
 
   tallies(): Tallies {
-    return Object.fromEntries(
-      [...this.#tallies].map(([namespace, { count, digest }]) => [
-        `keys:${namespace}`,
-        { count, digest: digest.hex() },
-      ]),
-    );
+    return this.#book.tallies();
   }
 }
 
@@ -132,7 +122,7 @@ export async function requireNoConflicts(
 }
 
 class Loader {
-  readonly book = new TallyBook();
+  readonly book = new KeyTallies();
   readonly #client: RedisClient;
   readonly #reader: KeyReader;
   readonly #facts: ServerFacts;

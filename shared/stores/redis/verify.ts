@@ -7,7 +7,7 @@ import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import type { RedisClient } from './client.ts';
 import { type KeyWindow, keyWindows, type Limits } from './keys.ts';
-import { TallyBook } from './load.ts';
+import { KeyTallies } from './load.ts';
 import { contentOf, type KeyReader, type Reading } from './read.ts';
 import {
   ContentDigest,
@@ -136,7 +136,7 @@ async function compareRecords(
 }
 
 class Comparison {
-  readonly book = new TallyBook();
+  readonly book = new KeyTallies();
   readonly findings = new Findings();
   readonly #context: VerifyContext;
   readonly #resumed: string | null;

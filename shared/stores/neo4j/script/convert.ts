@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ConvertedScript } from '../../../archive/ngraf-023.ts';
 import type { EntryPiece } from '../../../archive/types.ts';
 import { type EncodedLine, LineChunk } from '../../line-chunk.ts';
+import { TallyBook } from '../../tally-book.ts';
 import {
   CHUNK_BYTES,
   CHUNK_ROOM_BYTES,
@@ -13,7 +14,6 @@ import {
   relationshipText,
 } from '../lines.ts';
 import { encodeSchema, SCHEMA_ROWS_MAX, type SchemaRow } from '../schema.ts';
-import { TallyBook } from '../tally-book.ts';
 import type { Properties } from '../values.ts';
 import {
   type NodeKey,
