@@ -77,11 +77,20 @@ let serve: ReturnType<typeof handle> | undefined;
 /** The HTTP API behind API Gateway. */
 export const handler = async (event: LambdaEvent, context: LambdaContext) => {
   serve ??= handle(make());
-  return await serve(withoutIdleBody(event), context);
+  return await serve(withEncodedPath(withoutIdleBody(event)), context);
 };
 
 /** A body of a GET or HEAD means nothing (RFC 9110, 9.3.1), and a Request is refused that has one. */
 function withoutIdleBody(event: LambdaEvent): LambdaEvent {
   const { http } = event.requestContext as { http?: { method?: string } };
   return http?.method === 'GET' || http?.method === 'HEAD' ? { ...event, body: null } : event;
+}
+
+/**
+ * API Gateway decodes the path of a request (all but `%25`), and hono makes an address of it, where these two characters
+ * would end the path.
+ */
+function withEncodedPath(event: LambdaEvent): LambdaEvent {
+  if (!('rawPath' in event)) return event;
+  return { ...event, rawPath: event.rawPath.replaceAll('#', '%23').replaceAll('?', '%3F') };
 }

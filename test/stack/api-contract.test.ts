@@ -76,6 +76,16 @@ test('the same for a viewer, who may start, set and delete nothing', async () =>
   ).toBe('');
 }, 300_000);
 
+test('a name with a character that ends a path elsewhere is refused as a name, not as another path', async () => {
+  for (const name of ['a%23b', 'a%3Fb']) {
+    const answer = await fetch(`${base}/api/v1/schedules/${name}/run`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${stack.apiKey('admin')}`, 'idempotency-key': `name-${begun}` },
+    });
+    expect([name, answer.status]).toEqual([name, 400]);
+  }
+});
+
 /** Runs schemathesis on the deployed API; gives back what it found to be wrong. */
 function run(key: string, selection: readonly string[]): Promise<string> {
   const args = [

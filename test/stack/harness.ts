@@ -74,7 +74,9 @@ export function deployedStack() {
     for (;;) {
       const job = await readJob(bucket, jobId);
       if (job && until(job)) return job;
-      if (Date.now() > deadline) throw new Error(`Job ${jobId} is ${job?.state ?? 'not there'}.`);
+      if (Date.now() > deadline) {
+        throw new Error(`Job ${jobId} is ${job?.state ?? 'not there'}: ${job?.error?.message ?? 'no error'}`);
+      }
       await sleep(200);
     }
   }
