@@ -92,6 +92,7 @@ export function apiClient(url: string, key: string | undefined): Client {
     deleteBackup: (id) => call(Deletion, 'DELETE', `/backup/${at(id)}`),
     verifyBackup: (id, { cursor }) => call(VerificationLeg, 'POST', `/backup/${at(id)}/verify`, { cursor }),
     restoreBackup: (input) => call(StartedJob, 'POST', '/restore', input, newKey()),
+    uploadLimit: async () => (await call(UploadLimits, 'GET', '/deployment')).upload?.max_bytes,
     requestUpload: (input) => call(MultipartUpload, 'POST', '/restore', input, newKey()),
     listUpload: (job, input) => call(UploadStatus, 'GET', `/restore/${at(job)}/parts${query(input)}`),
     presignParts: (job, input) => call(PresignedParts, 'POST', `/restore/${at(job)}/parts`, input),
@@ -135,6 +136,9 @@ export function apiClient(url: string, key: string | undefined): Client {
     },
   };
 }
+
+/** Of the deployment, what an upload needs; deployments of earlier versions do not state it. */
+const UploadLimits = z.object({ upload: z.object({ max_bytes: z.number() }).optional() });
 
 const Me = z.object({ name: z.string(), role: z.enum(['viewer', 'operator', 'admin']) });
 

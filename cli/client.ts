@@ -54,6 +54,8 @@ export interface Client {
     },
   ): Promise<VerificationLeg>;
   restoreBackup(input: RestoreBackupInput): Promise<StartedJob>;
+  /** Largest archive that may be uploaded, in bytes; undefined where nobody says. */
+  uploadLimit(): Promise<number | undefined>;
   /** Prepares the restore of a file that is uploaded in parts. */
   requestUpload(input: RequestRestoreInput): Promise<MultipartUpload>;
   /** What S3 has of an upload, from the part after `after` on. */

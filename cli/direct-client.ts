@@ -52,6 +52,7 @@ export function directClient(context: OperationsContext): Client {
     verifyBackup: (id, leg) =>
       verifyBackup(context, id, { ...leg, timeLeft: () => Number.POSITIVE_INFINITY }),
     restoreBackup: (input) => restoreBackup(context, input, by),
+    uploadLimit: async () => context.uploadBytesMax,
     requestUpload: async (input) => MultipartUpload.parse(await requestRestore(context, input, by)),
     listUpload: (jobId, input) => listUpload(context, jobId, input),
     presignParts: (jobId, input) => presignParts(context, jobId, input),

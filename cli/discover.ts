@@ -29,6 +29,7 @@ export async function discoverContext(settings: Settings): Promise<OperationsCon
       backup: need(backup_state_machine_arn, 'BackupStateMachineArn'),
       restore: need(restore_state_machine_arn, 'RestoreStateMachineArn'),
     },
+    ...(outputs.UploadBytesMax === undefined ? {} : { uploadBytesMax: Number(outputs.UploadBytesMax) }),
     ...(group && roleArn ? { schedules: { group, roleArn } } : {}),
   });
 }

@@ -89,6 +89,11 @@ export class NgbakStack extends Stack {
     output('ScheduleRoleArn', schedules?.role.roleArn, 'What schedules start backups with');
     output('ApiUrl', api?.url, 'Address of the HTTP API');
     output('ApiSecretArn', api?.secret.secretArn, 'Who may call the HTTP API');
+    output(
+      'UploadBytesMax',
+      String(deployment.uploadBytesMax),
+      'Largest archive that may be uploaded, in bytes',
+    );
     output('GraphSecretArn', secrets.arnOf(target, 'graph'), `Connection of the graph of "${target}"`);
     output('VectorsSecretArn', secrets.arnOf(target, 'vectors'), `Connection of the vectors of "${target}"`);
     output('KvSecretArn', secrets.arnOf(target, 'kv'), `Connection of the key-value data of "${target}"`);

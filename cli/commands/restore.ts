@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
+import { OBJECT_BYTES_MAX } from '../../shared/archive/limits.ts';
 import { InvalidInputError, UnavailableError } from '../../shared/errors.ts';
 import { Id } from '../../shared/ids.ts';
 import { isSameJson, parseInput } from '../../shared/input.ts';
@@ -14,7 +15,7 @@ import {
 } from '../../shared/operations/restore.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import type { UploadStatus } from '../../shared/operations/upload.ts';
-import { shownFileName } from '../../shared/restore/request.ts';
+import { requireSize, shownFileName } from '../../shared/restore/request.ts';
 import { showTransfer } from '../bars.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import type { Client } from '../client.ts';
@@ -175,6 +176,7 @@ async function startFromFile(cli: Cli, client: Client, path: string, options: ob
   if (!found.isFile()) {
     throw new InvalidInputError(`"${path}" is not a file.`, { remedy: 'Give the path of a .ngbak file.' });
   }
+  requireSize(found.size, (await client.uploadLimit()) ?? OBJECT_BYTES_MAX);
   const input = parseInput(
     RequestRestoreInput,
     { file_name: basename(path), bytes: found.size, upload: 'multipart', ...options },

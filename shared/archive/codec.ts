@@ -7,6 +7,11 @@ import { collectGarbage } from '../collect-garbage.ts';
 export const Codec = z.enum(['gzip', 'zstd']);
 export type Codec = z.infer<typeof Codec>;
 
+/** The content type of an archive: RFC 6713, RFC 8878 section 7.1. */
+export function mediaTypeOf(codec: Codec): string {
+  return `application/${codec}`;
+}
+
 /** Level where nobody chose one: from bench/archive.ts, reasons in docs/format.md. */
 export const DEFAULT_LEVEL: Record<Codec, number> = { gzip: 6, zstd: 3 };
 

@@ -15,7 +15,7 @@ import { z } from 'zod';
 import { ConflictError } from '../bucket/bucket.ts';
 import { IntegrityError } from '../errors.ts';
 import { parseInput, parseJson } from '../input.ts';
-import type { Codec } from './codec.ts';
+import { type Codec, mediaTypeOf } from './codec.ts';
 import { combineCrc32, crc32Base64 } from './crc32.ts';
 import { errorFields } from './error-fields.ts';
 import type { IndexLine } from './lines.ts';
@@ -63,6 +63,8 @@ export interface Composition {
   /** Whose archive it is: where the key exists already, a leg that was cut off recognises its own by it. */
   readonly owner: string;
   readonly codec: Codec;
+  /** The name that a browser saves the archive under, whatever link it follows. */
+  readonly fileName?: string;
   readonly manifest: ManifestDraft;
   /** What the leg before returned; null for the first one. */
   readonly cursor: Json;
@@ -251,11 +253,13 @@ function replayable<T>(origin: () => AsyncIterable<T>, weigh: (item: T) => numbe
   };
 }
 
-async function createUpload({ s3, bucket: Bucket, key: Key, owner, signal }: Composition): Promise<string> {
+async function createUpload(composition: Composition): Promise<string> {
+  const { s3, bucket: Bucket, key: Key, owner, codec, fileName, signal } = composition;
   const create = new CreateMultipartUploadCommand({
     Bucket,
     Key,
-    ContentType: 'application/octet-stream',
+    ContentType: mediaTypeOf(codec),
+    ...(fileName === undefined ? {} : { ContentDisposition: `attachment; filename="${fileName}"` }),
     ChecksumAlgorithm: 'CRC32',
     ChecksumType: 'FULL_OBJECT',
     Metadata: { [OWNER]: owner },

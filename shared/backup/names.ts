@@ -16,6 +16,12 @@ export function backupIdOf(target: string, start: string, number = 1): string {
   return target === 'default' ? `snapshot_${stamp}` : `snapshot_${stamp}_${target}`;
 }
 
+/** `backup_20251006_143000.ngbak`: the time of the backup in UTC. */
+export function downloadName({ created_at }: { readonly created_at: string }): string {
+  const digits = new Date(created_at).toISOString().replaceAll(/\D/g, '');
+  return `backup_${digits.slice(0, 8)}_${digits.slice(8, 14)}.ngbak`;
+}
+
 /**
  * The first id of that second that no archive and no catalog record has. To be called under the target's lock, so that
  * nobody else takes it. Throws InvalidInputError where a hundred are taken.

@@ -14,6 +14,7 @@ import { ProgressWriter } from '../jobs/progress.ts';
 import { profileStatistics } from '../profiles/profiles.ts';
 import { VERSION } from '../version.ts';
 import { readWarnings } from './find-warnings.ts';
+import { downloadName } from './names.ts';
 import { type BackupPlan, readBackupPlan } from './plan.ts';
 import { sumSegments } from './tallies.ts';
 
@@ -67,6 +68,7 @@ export async function sealBackup(environment: Environment, state: SealState, leg
     key: archiveKey(plan.backup_id),
     owner: state.job_id,
     codec: plan.request.codec,
+    fileName: downloadName(plan),
     manifest: draft,
     cursor: state.cursor,
     timeLeft: leg.timeLeft,

@@ -18,6 +18,8 @@ export interface OperationsContext {
   readonly scheduler?: Scheduler;
   /** What the deployment backs up; absent where the caller has AWS credentials only. */
   readonly config?: NgbakConfig;
+  /** Largest archive that may be uploaded, in bytes, for callers without the configuration; absent where unknown. */
+  readonly uploadBytesMax?: number;
 }
 
 /** A context with clients made from the surroundings' credentials and endpoint. */
@@ -26,6 +28,7 @@ export function operationsContext(options: {
   stateMachines: OperationsContext['stateMachines'];
   schedules?: ScheduleGroup;
   config?: NgbakConfig;
+  uploadBytesMax?: number;
 }): OperationsContext {
   return {
     bucket: new Bucket(options.bucket),
@@ -35,5 +38,6 @@ export function operationsContext(options: {
       ? {}
       : { scheduler: new Scheduler(options.schedules, options.stateMachines.backup) }),
     ...(options.config === undefined ? {} : { config: options.config }),
+    ...(options.uploadBytesMax === undefined ? {} : { uploadBytesMax: options.uploadBytesMax }),
   };
 }

@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { OBJECT_BYTES_MAX } from '../archive/limits.ts';
 import type { TargetConfig } from '../config.ts';
+import { SINGLE_UPLOAD_BYTES_MAX } from '../restore/request.ts';
 import { STORE_NAMES, type StoreName } from '../stores/port.ts';
 import { VERSION } from '../version.ts';
 import type { OperationsContext } from './context.ts';
@@ -10,6 +12,8 @@ export const Deployment = z.object({
   region: z.string(),
   account: z.string(),
   bucket: z.string(),
+  /** The largest archives that may be uploaded for a restore, in bytes: in parts, and by one PUT or form POST. */
+  upload: z.object({ max_bytes: z.number().int(), max_single_bytes: z.number().int() }),
   targets: z.array(
     z.object({
       name: z.string(),
@@ -27,12 +31,14 @@ export type Deployment = z.infer<typeof Deployment>;
 
 /** What the deployment backs up and what it can't do. Holds names and kinds, never an address or a secret. */
 export function describeDeployment({ bucket, stateMachines, config }: OperationsContext): Deployment {
+  const maxBytes = config?.upload_bytes_max ?? OBJECT_BYTES_MAX;
   const [, , , region = '', account = ''] = stateMachines.backup.split(':');
   return {
     version: VERSION,
     region,
     account,
     bucket: bucket.name,
+    upload: { max_bytes: maxBytes, max_single_bytes: Math.min(maxBytes, SINGLE_UPLOAD_BYTES_MAX) },
     targets: Object.entries(config?.targets ?? {}).map(([name, target]) => ({
       name,
       profile: target.profile,

@@ -1,6 +1,8 @@
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { z } from 'zod';
+import { mediaTypeOf } from '../archive/codec.ts';
+import { downloadName } from '../backup/names.ts';
 import { presignedUntil } from '../bucket/presign.ts';
 import { archivedObject } from '../bucket/s3-error.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
@@ -61,6 +63,8 @@ export async function downloadBackup(
     ...(archive.version_id === undefined ? {} : { VersionId: archive.version_id }),
     ...(range === undefined ? {} : { Range: range }),
     ResponseContentDisposition: `attachment; filename="${fileName}"`,
+    // Archives of earlier versions were stored without a type of their own.
+    ResponseContentType: mediaTypeOf(archive.codec),
   });
   const url = await getSignedUrl(bucket.s3, command, {
     expiresIn: expires_in,
@@ -80,12 +84,6 @@ export async function downloadBackup(
       : { crc32: archive.crc32 }),
     expires_at: await presignedUntil(bucket.s3, expires_in),
   };
-}
-
-/** `backup_20251006_143000.ngbak`: the time of the backup in UTC. */
-export function downloadName({ created_at }: Pick<CatalogRecord, 'created_at'>): string {
-  const digits = new Date(created_at).toISOString().replaceAll(/\D/g, '');
-  return `backup_${digits.slice(0, 8)}_${digits.slice(8, 14)}.ngbak`;
 }
 
 async function findEntry(context: OperationsContext, record: CatalogRecord, name: string) {

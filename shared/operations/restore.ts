@@ -90,7 +90,7 @@ export async function requestRestore(
   input: RequestRestoreInput,
   by: Asker,
 ): Promise<SingleUpload | MultipartUpload> {
-  const { bucket, config } = context;
+  const { bucket, config, uploadBytesMax } = context;
   const { target, file_name, bytes, upload, confirm, ...options } = input;
   const jobId = by.idempotencyKey === undefined ? undefined : newJobId('restore', by.idempotencyKey);
   if (jobId !== undefined) await requireOwnJob(context, jobId);
@@ -100,7 +100,7 @@ export async function requestRestore(
     options,
     confirm,
     requestedBy: by.requestedBy,
-    maxBytes: config?.upload_bytes_max,
+    maxBytes: config?.upload_bytes_max ?? uploadBytesMax,
     jobId,
   };
   try {

@@ -1,3 +1,4 @@
+import { mediaTypeOf } from '../archive/codec.ts';
 import type { Manifest, ManifestDraft } from '../archive/manifest.ts';
 import type { EntryPiece, EntryReader } from '../archive/types.ts';
 import { uploadStream } from '../archive/upload.ts';
@@ -46,6 +47,7 @@ export async function writeDeferred(
     bucket: bucket.name,
     key: deferredKey(plan.job_id),
     chunks: writeArchive(pieces(view), draft, { codec: 'gzip', signal }),
+    contentType: mediaTypeOf('gzip'),
     signal,
   });
   log('Dangling relationships were kept.', { key: deferredKey(plan.job_id) });

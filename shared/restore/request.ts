@@ -210,7 +210,8 @@ export async function createPartsRequest(
   return { job_id: record.job_id, key: record.key, replayed, multipart: layout };
 }
 
-function requireSize(bytes: number | undefined, max: number): void {
+/** Refuses an archive that is larger than the deployment or one PUT accepts. Throws InvalidInputError. */
+export function requireSize(bytes: number | undefined, max: number): void {
   if (bytes === undefined || bytes <= max) return;
   throw new InvalidInputError(`The archive has ${bytes} bytes; the limit is ${max}.`, {
     remedy:

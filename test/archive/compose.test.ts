@@ -1,5 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { GetObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
+import {
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+} from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { abortComposition, type Composition, composeArchive } from '../../shared/archive/compose.ts';
 import { openArchive } from '../../shared/archive/open.ts';
@@ -92,7 +97,7 @@ describeS3Servers('on $name', ({ start }) => {
     let archive: Awaited<ReturnType<typeof composeArchive>>['archive'];
     do {
       const result: Awaited<ReturnType<typeof composeArchive>> = await composeArchive(
-        composition({ cursor, timeLeft: () => 0 }),
+        composition({ cursor, timeLeft: () => 0, fileName: 'backup_20260101_030000.ngbak' }),
       );
       cursor = JSON.parse(JSON.stringify(result.cursor));
       archive = result.archive;
@@ -100,6 +105,11 @@ describeS3Servers('on $name', ({ start }) => {
     } while (cursor !== null);
     expect(legs).toBeGreaterThan(1);
     expect(archive?.versionId).toBeDefined();
+    // What every link to the object gives, also one that somebody else presigned.
+    expect(await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: 'backups/b.ngbak' }))).toMatchObject({
+      ContentType: 'application/gzip',
+      ContentDisposition: 'attachment; filename="backup_20260101_030000.ngbak"',
+    });
     const source = await s3Source(s3, bucket, 'backups/b.ngbak', archive?.versionId);
     expect(source.size).toBe(archive?.size);
     expect(await verifyArchive(source, { cursor: null, timeLeft: () => 60_000 })).toEqual({

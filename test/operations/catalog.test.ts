@@ -181,6 +181,7 @@ describe('a catalogued backup', () => {
     expect(answer.headers.get('content-disposition')).toBe(
       'attachment; filename="backup_20260101_030000.ngbak"',
     );
+    expect(answer.headers.get('content-type')).toBe('application/gzip');
     expect(new URL(link.url).searchParams.get('X-Amz-Expires')).toBe('3600');
     expect(new URL(link.url).pathname).toContain(archiveKey(day(1)));
     expect(() => DownloadInput.parse({ expires_in: 3601 })).toThrow();

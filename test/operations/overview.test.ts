@@ -70,6 +70,7 @@ test('a deployment tells its targets and what they can’t do, and no address or
     }
   }
   expect(told.targets.length).toBeGreaterThan(0);
+  expect(told.upload).toEqual({ max_bytes: 48.828125 * 1024 ** 4, max_single_bytes: 5 * 1024 ** 3 });
   for (const { stores, hooks, limits } of told.targets) {
     expect(stores).toContainEqual({ store: 'config', kind: 'config' });
     const words = limits.join(' ');

@@ -25,6 +25,9 @@ export const NANO_WRITERS = 'arn:aws:lambda:us-east-1:000000000000:function:stop
 /** Its working directory, as nano-graphrag itself names it. */
 export const NANO_WORKING_DIR = 'nano-kb';
 
+/** Largest archive that the test deployment accepts, in bytes: little, so that a test can exceed it. */
+export const UPLOAD_BYTES_MAX = 100 * 1024 ** 2;
+
 interface TestTarget {
   readonly profile?: string;
   readonly parameters?: object;
@@ -136,6 +139,7 @@ export function testDeployment(nightly: boolean) {
   return {
     stackName: STACK_NAME,
     removal: 'destroy',
+    uploadBytesMax: UPLOAD_BYTES_MAX,
     ...(nightly ? {} : { leaseSeconds: 3 }),
     schedule: { time: farTimeOfDay() },
     targets: Object.fromEntries(targets),

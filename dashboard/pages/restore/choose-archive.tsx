@@ -70,7 +70,7 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
   return (
     <WizardFrame step="Archive" upload={fromFile} title="Restore">
       <Show loaded={deployment} what="the targets">
-        {({ targets }) => {
+        {({ targets, upload }) => {
           if (targets.length === 0) return <NoTargets />;
           const only = targets.length === 1 ? targets[0]?.name : undefined;
           const asBackedUp = { value: '', label: 'The target of the backup' };
@@ -106,7 +106,7 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
               />
               {fromFile ? (
                 <Container header={<Header variant="h2">File</Header>}>
-                  <FileChoice file={file} onChoose={setFile} />
+                  <FileChoice file={file} maxBytes={upload.max_bytes} onChoose={setFile} />
                 </Container>
               ) : (
                 <BackupChoice chosen={backup} onChoose={(id) => go({ backup: id })} />

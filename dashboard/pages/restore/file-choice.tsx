@@ -7,9 +7,12 @@ import { checkContent, checkNameAndSize } from '../../upload/archive-file.ts';
 /** Lets the user choose or drop an archive; what is none is refused before anything is sent. */
 export function FileChoice({
   file,
+  maxBytes,
   onChoose,
 }: {
   file: File | undefined;
+  /** Largest archive that the deployment accepts, in bytes. Left out: the upload was admitted before. */
+  maxBytes?: number;
   onChoose: (file: File | undefined) => void;
 }) {
   const [refused, setRefused] = useState<{ file: File; text: string }>();
@@ -17,7 +20,7 @@ export function FileChoice({
     setRefused(undefined);
     onChoose(undefined);
     if (!chosen) return;
-    const problem = checkNameAndSize(chosen) ?? (await checkContent(chosen));
+    const problem = checkNameAndSize(chosen, maxBytes) ?? (await checkContent(chosen));
     if (problem) setRefused({ file: chosen, text: `${problem.problem} ${problem.remedy}` });
     else onChoose(chosen);
   };
@@ -25,7 +28,7 @@ export function FileChoice({
   return (
     <FormField
       label="Archive"
-      description="A .ngbak file. It is uploaded directly to S3, and the upload can be paused."
+      description={`A .ngbak file${maxBytes === undefined ? '' : ` of up to ${bytes(maxBytes)}`}. It is uploaded directly to S3, and the upload can be paused.`}
     >
       <FileUpload
         value={shown ? [shown] : []}
