@@ -1,4 +1,4 @@
-import type { JobSummary } from '../../shared/operations/list-jobs.ts';
+import type { JobSummary } from '../../shared/jobs/summary.ts';
 import type { Overview } from '../../shared/operations/overview.ts';
 
 /** One day of the strip, in the user's zone. */

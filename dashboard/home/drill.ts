@@ -1,4 +1,4 @@
-import type { JobSummary } from '../../shared/operations/list-jobs.ts';
+import type { JobSummary } from '../../shared/jobs/summary.ts';
 import type { Overview } from '../../shared/operations/overview.ts';
 
 /** A restore that proved a backup: into whichever target, all of it came back, and was compared record by record. */

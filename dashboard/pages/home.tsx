@@ -8,7 +8,7 @@ import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import { lazy, Suspense, useEffect, useRef } from 'react';
 import { bytes, count } from '../../cli/format.ts';
-import type { JobSummary } from '../../shared/operations/list-jobs.ts';
+import type { JobSummary } from '../../shared/jobs/summary.ts';
 import type { ScheduleList } from '../../shared/operations/list-schedules.ts';
 import type { Overview } from '../../shared/operations/overview.ts';
 import { DayStrip } from '../home/day-strip.tsx';

@@ -56,6 +56,15 @@ export const uploadPrefix = (jobId: string) => `${UPLOADS}${jobId}/`;
 
 export const jobPrefix = (jobId: string) => `${JOBS}${jobId}/`;
 export const jobRecordKey = (jobId: string) => `${JOBS}${jobId}/job.json`;
+/**
+ * The index of jobs by the day of their creation: an object for each job, and one for each past day. No job has this
+ * name: ids have no ".".
+ */
+export const JOB_DAYS_PREFIX = `${JOBS}.days/`;
+export const jobDayKey = (day: string) => `${JOB_DAYS_PREFIX}${day}.json`;
+export const jobOfDayKey = (day: string, jobId: string) => `${JOB_DAYS_PREFIX}${day}/${jobId}`;
+/** Exists once every job is in the index. */
+export const JOB_DAYS_COMPLETE_KEY = `${JOB_DAYS_PREFIX}complete`;
 export const jobProgressPrefix = (jobId: string) => `${JOBS}${jobId}/progress/`;
 /** Which steps of a restore are at work on a store. */
 export const leasePrefix = (jobId: string) => `${JOBS}${jobId}/leases/`;

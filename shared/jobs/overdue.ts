@@ -1,10 +1,9 @@
 import type { DescribeExecutionCommandOutput, SFNClient } from '@aws-sdk/client-sfn';
 import { mapOrdered } from '../archive/ordered.ts';
 import type { Bucket } from '../bucket/bucket.ts';
-import { JOBS } from '../bucket/layout.ts';
 import { InvalidInputError } from '../errors.ts';
-import { Id } from '../ids.ts';
 import { relatedJobId } from '../restore/safety.ts';
+import { unsettledJobs } from './days.ts';
 import { describeExecution } from './execution.ts';
 import { hasEnded, type JobRecord, readJob } from './record.ts';
 
@@ -33,8 +32,8 @@ export async function* overdueJobs(
   { bucket, sfn }: { readonly bucket: Bucket; readonly sfn: SFNClient },
   { graceMs = OVERDUE_MS, closed = new Set<string>() }: { graceMs?: number; closed?: Set<string> } = {},
 ): AsyncGenerator<OverdueJob> {
-  const open = mapOrdered(bucket.folders(JOBS), READS_AT_ONCE, async (id) => {
-    if (closed.has(id) || !Id.safeParse(id).success) return undefined;
+  const open = mapOrdered(unsettledJobs(bucket), READS_AT_ONCE, async (id) => {
+    if (closed.has(id)) return undefined;
     const job = await readJob(bucket, id).catch((error: unknown) => {
       // A record that can't be read is shown by the list of jobs, and must not hide the others.
       if (!(error instanceof InvalidInputError)) throw error;

@@ -2,6 +2,7 @@ import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import type { Environment, Leg } from '../environment.ts';
 import { describeError, NgbakError } from '../errors.ts';
+import { settleJobDays } from './days.ts';
 import { cleanUpAfter, closeForgotten, ExecutionEnded } from './janitor.ts';
 import { OVERDUE_MS, overdueJobs } from './overdue.ts';
 import type { UndeliveredEvents } from './undelivered.ts';
@@ -61,6 +62,7 @@ export async function reconcile(
       problems.push(`undelivered event of ${message.event.detail.name}: ${describeError(error)}`);
     }
   }
+  await settleJobDays(environment.bucket, () => leg.timeLeft());
   if (problems.length === 0) return { jobs, redriven };
   throw new NgbakError(`Could not clean up after ${problems.length} executions: ${problems.join('; ')}`, {
     remedy: 'ngbak retries every 15 minutes. Correct the problems listed above.',

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Json } from '../archive/types.ts';
 import type { Bucket } from '../bucket/bucket.ts';
 import { ConflictError } from '../bucket/bucket.ts';
-import { jobRecordKey } from '../bucket/layout.ts';
+import { jobOfDayKey, jobRecordKey } from '../bucket/layout.ts';
 import { NgbakError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { AnyJson } from '../input.ts';
@@ -80,8 +80,17 @@ export async function readJob(bucket: Bucket, jobId: string): Promise<JobRecord 
   return found && asItStands(found.value, new Date());
 }
 
+/** Adds a job to the index of jobs by day (shared/jobs/days.ts): before its record is written, so that none is without. */
+export async function addToDay(
+  bucket: Bucket,
+  { job_id, created_at }: Pick<JobRecord, 'job_id' | 'created_at'>,
+): Promise<void> {
+  await bucket.writeRecord(jobOfDayKey(created_at.slice(0, 10), job_id), {});
+}
+
 /** Creates a job's record. Returns false, and changes nothing, where the job exists. */
 export async function createJob(bucket: Bucket, record: JobRecord): Promise<boolean> {
+  await addToDay(bucket, record);
   try {
     await bucket.writeRecord(jobRecordKey(record.job_id), record, { absent: true });
     return true;

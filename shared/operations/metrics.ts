@@ -1,18 +1,12 @@
-import { mapOrdered } from '../archive/ordered.ts';
 import { SAFETY_TAG } from '../backup/request.ts';
-import { JOBS } from '../bucket/layout.ts';
-import { InvalidInputError } from '../errors.ts';
-import { Id } from '../ids.ts';
-import { readJob, SKIPPED } from '../jobs/record.ts';
+import { listedJobs } from '../jobs/days.ts';
+import { SKIPPED } from '../jobs/record.ts';
 import { SELFTEST_TARGET } from '../selftest.ts';
 import { VERSION } from '../version.ts';
 import type { OperationsContext } from './context.ts';
 import { allBackups } from './good-backups.ts';
 import { listSchedules } from './list-schedules.ts';
 import type { BackupSummary } from './summaries.ts';
-
-/** Records read at once. */
-const READS_AT_ONCE = 32;
 
 type Labels = Record<string, string>;
 type Sample = readonly [Labels, number];
@@ -111,18 +105,8 @@ async function jobMetrics({ bucket }: OperationsContext) {
   const jobs = new Tally();
   const mismatches = new Tally();
   let unreadable = 0;
-  const records = mapOrdered(bucket.folders(JOBS), READS_AT_ONCE, async (id) => {
-    if (!Id.safeParse(id).success) return undefined;
-    try {
-      return await readJob(bucket, id);
-    } catch (error) {
-      // One spoiled record must not hide the others.
-      if (!(error instanceof InvalidInputError)) throw error;
-      unreadable++;
-      return undefined;
-    }
-  });
-  for await (const job of records) {
+  for await (const { job } of listedJobs(bucket)) {
+    if (!job) unreadable++;
     if (!job || job.target === SELFTEST_TARGET) continue;
     const { target, kind } = job;
     jobs.add({ target, kind, state: job.error?.name === SKIPPED ? 'skipped' : job.state }, 1);

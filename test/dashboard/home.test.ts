@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { dayText, strip } from '../../dashboard/home/days.ts';
 import { drillOf } from '../../dashboard/home/drill.ts';
 import { verdictOf } from '../../dashboard/home/verdict.ts';
-import type { JobSummary } from '../../shared/operations/list-jobs.ts';
+import type { JobSummary } from '../../shared/jobs/summary.ts';
 import { summarize } from '../../shared/operations/summaries.ts';
 import { catalogRecord } from '../support/catalog.ts';
 
