@@ -38,6 +38,7 @@ interface PartFlags extends OnlyFlags {
 export interface HowFlags extends PartFlags {
   readonly stores?: string[];
   readonly mode?: string;
+  readonly ifEmpty?: boolean;
   readonly onConflict?: string;
   readonly safetyBackup: boolean;
   readonly allowEmpty?: boolean;
@@ -49,10 +50,16 @@ export function howOptions(command: Command): Command {
   command
     .option('-s, --stores <names>', 'only these stores', list)
     .addOption(
-      new Option('--mode <mode>', 'replace the contents of the target, or merge into them').choices([
-        'replace',
-        'merge',
-      ]),
+      new Option(
+        '--mode <mode>',
+        'replace the contents of the target, merge into them, or refuse a target that is not empty',
+      ).choices(['replace', 'merge', 'if_empty']),
+    )
+    .addOption(
+      new Option(
+        '--if-empty',
+        'refuse a target whose scope holds records; the same as --mode if_empty',
+      ).conflicts('mode'),
     )
     .addOption(
       new Option(
@@ -81,7 +88,7 @@ export function howOptions(command: Command): Command {
 export function howOf(flags: HowFlags): object {
   return {
     stores: flags.stores,
-    mode: flags.mode,
+    mode: flags.ifEmpty ? 'if_empty' : flags.mode,
     on_conflict: flags.onConflict,
     safety_backup: flags.safetyBackup,
     allow_empty: flags.allowEmpty,

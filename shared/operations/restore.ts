@@ -19,6 +19,7 @@ import {
   type MultipartUpload,
   RestoreOptions,
   type SingleUpload,
+  settleMode,
   UploadRequest,
 } from '../restore/request.ts';
 import type { OperationsContext } from './context.ts';
@@ -63,6 +64,7 @@ export async function restoreBackup(
 ): Promise<StartedJob> {
   const record = await showBackup(context, input.backup_id);
   isConfirmed(input.confirm, input.target ?? record.target);
+  settleMode(input);
   return startRestore(context, input, by);
 }
 
@@ -162,7 +164,7 @@ export async function changeRestoreOptions(
 ): Promise<void> {
   const job = await requireWaiting(context, jobId);
   const id = job.job_id;
-  const options = { ...input, dry_run: false };
+  const options = settleMode({ ...input, dry_run: false });
   // Said here, it leaves the job as it is; found out by the workflow, it would end it.
   if (context.config) chooseStores(context.config, job.target, options);
   const plan = await context.bucket.readRecord(restorePlanKey(id), RestorePlan);

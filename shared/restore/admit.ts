@@ -17,6 +17,7 @@ import {
   isConfirmed,
   RestoreOptions,
   RollbackRequest,
+  settleMode,
   UploadRequest,
 } from './request.ts';
 import { findSafetyBackup, isSafetyJob } from './safety.ts';
@@ -224,6 +225,7 @@ function makePlan(
     savedScopes?: boolean;
   },
 ): RestorePlan {
+  const options = settleMode(wanted.options);
   return {
     job_id: wanted.jobId,
     target: wanted.target,
@@ -231,8 +233,8 @@ function makePlan(
     created_at: new Date(execution.start).toISOString(),
     source: wanted.source,
     ...(wanted.backupId === undefined ? {} : { backup_id: wanted.backupId }),
-    options: wanted.options,
-    stores: chooseStores(environment.config, wanted.target, wanted.options),
+    options,
+    stores: chooseStores(environment.config, wanted.target, options),
     confirmed: wanted.confirmed,
     ...(wanted.savedScopes ? { saved_scopes: true } : {}),
     ...(wanted.requestedBy === undefined ? {} : { requested_by: wanted.requestedBy }),

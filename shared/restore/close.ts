@@ -135,7 +135,7 @@ function requireCounts(
 ): void {
   const { mode, only } = plan.options;
   // A part of an archive, or one that is merged, has other counts for good reasons; what is renamed has not.
-  if (mode !== 'replace' || only !== undefined) return;
+  if (mode === 'merge' || only !== undefined) return;
   const changed = (found.stitched?.count ?? 0) + (found.left_out?.count ?? 0) > 0;
   for (const [tally, count] of Object.entries(saved)) {
     const read = found[tally]?.count ?? 0;

@@ -27,10 +27,11 @@ import { storesNamed } from '../stores/part.ts';
 import type { Store, StoreName } from '../stores/port.ts';
 import { WarningCollector } from '../stores/warning.ts';
 import { chooseStores } from './choose-stores.ts';
+import { notEmpty } from './empty-target.ts';
 import type { Inspection } from './inspection.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { countReferences } from './references.ts';
-import { RestoreOptions } from './request.ts';
+import { RestoreOptions, settleMode } from './request.ts';
 import { REWRITE_MS, refuseIfTooLong } from './rewrite-time.ts';
 import { expiryWarnings, readThrough, reasonOf, routeStore, scopeChange, viewOf } from './routes.ts';
 import { askStore } from './smoke.ts';
@@ -126,8 +127,9 @@ export async function inspectArchive(
 async function changeOptions(
   { bucket, config }: Environment,
   { routes: _, ...plan }: RestorePlan,
-  options: RestoreOptions,
+  wanted: RestoreOptions,
 ): Promise<RestorePlan> {
+  const options = settleMode(wanted);
   const changed = { ...plan, options, stores: chooseStores(config, plan.target, options) };
   await bucket.writeRecord(restorePlanKey(plan.job_id), changed);
   await updateJob(bucket, plan.job_id, () => ({ state: 'processing' }));
@@ -312,7 +314,8 @@ async function compareStore(
     const counts = countsAtDestination(archive.manifest, plan, name);
     const empty = options.mode === 'replace' && (await isEmpty(archive, name, counts));
     const clears = empty && countRecords(probe.counts) > 0;
-    const refused = clears && !plan.options.allow_empty && !isRollback;
+    const holds = notEmpty(plan, probe);
+    const refused = clears && holds === undefined && !plan.options.allow_empty && !isRollback;
     return {
       store: name,
       kind: probe.kind,
@@ -330,6 +333,7 @@ async function compareStore(
       smoke: await askStore(config, plan, store, context),
       problems: [
         ...problems,
+        ...(holds === undefined ? [] : [holds]),
         ...(refused
           ? [
               'the archive has no records of this store, and the target has some, which would be deleted; leave the store out, or allow it (`--allow-empty`, "allow_empty": true)',

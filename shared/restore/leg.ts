@@ -17,6 +17,7 @@ import type { Store, StoreName } from '../stores/port.ts';
 import { StoreWarning, WarningCollector } from '../stores/warning.ts';
 import { Answer } from './answer.ts';
 import { writeDeferred } from './deferred.ts';
+import { requireEmpty } from './empty-target.ts';
 import { Inspection } from './inspection.ts';
 import { underLease } from './lease.ts';
 import { danglingOf, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
@@ -152,6 +153,8 @@ async function runPhase(
   if (state.phase === 'finish') {
     return { ...(await store.finish(options, state.cursor, context)), differences: 0, samples: [] };
   }
+  // Nothing is loaded before all of it is cleared: what the first leg finds was not restored by an earlier try of it.
+  if (state.phase === 'clear' && state.leg === 0) await requireEmpty(plan, store, context);
   const opened = await openPlanned(environment, plan);
   const archive = viewOf(environment.config, plan, opened, store.name);
   if (state.phase === 'verify') {

@@ -59,7 +59,8 @@ export function danglingOf({ options, routes }: RestorePlan): 'prune' | 'stitch'
 /** How the stores are to treat what the target holds. */
 export function storeOptions(plan: RestorePlan): StoreOptions {
   return {
-    mode: plan.options.mode,
+    // What `if_empty` refuses is refused before; an empty scope is then replaced.
+    mode: plan.options.mode === 'merge' ? 'merge' : 'replace',
     onConflict: plan.options.on_conflict,
     dangling: danglingOf(plan) === 'prune' ? 'prune' : 'stitch',
   };

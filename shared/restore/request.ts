@@ -27,8 +27,13 @@ export const SINGLE_UPLOAD_BYTES_MAX = 5 * 1024 ** 3;
 
 /** How a restore is to be done, whatever way its archive takes. */
 export const RestoreOptions = z.strictObject({
-  /** `replace` empties the target's scope first; `merge` keeps what is there. */
-  mode: z.enum(['replace', 'merge']).default('replace'),
+  /**
+   * `replace` empties the target's scope first; `merge` keeps what is there; `if_empty` refuses a target whose scope holds
+   * records.
+   */
+  mode: z.enum(['replace', 'merge', 'if_empty']).default('replace'),
+  /** The flag of NGRAF-023: `false` stands for the mode `if_empty`, `true` for `replace`. */
+  overwrite: z.boolean().optional(),
   /** With `merge`: what happens to a record whose id exists in the target with other content. */
   on_conflict: z.enum(['keep', 'overwrite', 'fail']).default('fail'),
   /** Only these stores; left out: every store that both archive and target have. */
@@ -52,6 +57,22 @@ export const RestoreOptions = z.strictObject({
   safety_backup: z.boolean().default(true),
 });
 export type RestoreOptions = z.infer<typeof RestoreOptions>;
+
+/**
+ * The options with `overwrite` settled into a mode. Throws InvalidInputError if `overwrite` and `mode` contradict each
+ * other.
+ */
+export function settleMode({ overwrite, ...options }: RestoreOptions): RestoreOptions {
+  if (overwrite === undefined) return options;
+  const { mode } = options;
+  if (mode === 'merge' || (mode === 'if_empty' && overwrite)) {
+    throw new InvalidInputError(`"overwrite": ${overwrite} contradicts "mode": "${mode}".`, {
+      remedy:
+        'Leave "overwrite" out: "mode" replaces it, and "on_conflict" decides over existing records in a merge.',
+    });
+  }
+  return { ...options, mode: overwrite ? 'replace' : 'if_empty' };
+}
 
 /** Input of the restore workflow for a catalogued backup: what `aws stepfunctions start-execution --input` takes. */
 export const CatalogRestore = RestoreOptions.extend({
@@ -230,7 +251,7 @@ function checkRequest(request: RestoreRequest): UploadRequest {
     target: request.target,
     key: `${uploadPrefix(jobId)}${sanitizeFileName(request.fileName)}`,
     file_name: shownFileName(request.fileName),
-    options: parseInput(RestoreOptions, request.options ?? {}, 'The restore request'),
+    options: settleMode(parseInput(RestoreOptions, request.options ?? {}, 'The restore request')),
     confirmed: isConfirmed(request.confirm, request.target),
     created_at: now,
     ...(request.requestedBy === undefined ? {} : { requested_by: request.requestedBy }),

@@ -26,7 +26,7 @@ test.each(['bash', 'zsh', 'fish'] as const)('completion for %s knows every comma
 
 test.each([
   ['ngbak resto', 'restore'],
-  ['ngbak restore x --mode ', 'replace merge'],
+  ['ngbak restore x --mode ', 'replace merge if_empty'],
   ['ngbak --json archive li', 'list'],
   ['ngbak local up --on', '--only'],
   ['ngbak list list --lim', '--limit'],

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
@@ -6,11 +6,14 @@ import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secre
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { restorePlanKey } from '../../shared/bucket/layout.ts';
 import type { Environment } from '../../shared/environment.ts';
+import { takeLock } from '../../shared/jobs/lock.ts';
 import { InspectState, inspectArchive } from '../../shared/restore/inspect.ts';
 import { readInspection } from '../../shared/restore/inspection.ts';
+import { RestoreState, restoreLeg } from '../../shared/restore/leg.ts';
 import { RestorePlan } from '../../shared/restore/plan.ts';
+import { RestoreOptions, settleMode } from '../../shared/restore/request.ts';
 import { buildArchive } from '../archive/build.ts';
-import { freshEnvironment } from '../support/aws.ts';
+import { freshEnvironment, waitingMachine } from '../support/aws.ts';
 
 const KEY = 'backups/empty.ngbak';
 const LEG = { timeLeft: () => 60_000, signal: new AbortController().signal };
@@ -70,6 +73,52 @@ test('an archive without records of a store does not replace one that has some, 
   expect(allowed?.problems).toEqual([]);
   expect(allowed?.warnings).toEqual([expect.stringContaining('it will be empty')]);
   expect((await inspect({ mode: 'merge' }))?.problems).toEqual([]);
+});
+
+test('the mode "if_empty" refuses a target whose scope holds records, whatever the archive holds', async () => {
+  expect((await inspect({ mode: 'if_empty' }))?.problems).toEqual([]);
+  await writeFile(join(folder, 'kv_store_full_docs.json'), '{"a": 1}');
+  for (const allow_empty of [true, false]) {
+    await expect(inspect({ mode: 'if_empty', allow_empty })).rejects.toThrow(
+      /"default": kv: the target is not empty \(files 1\)[^;]*$/,
+    );
+  }
+});
+
+test('the mode "if_empty" looks again under the lock before it writes', async () => {
+  await inspect({ mode: 'if_empty' });
+  const execution_arn = await (await waitingMachine(environment.sfn)).start();
+  await inspect({ mode: 'if_empty' }, { execution_arn });
+  const { bucket, sfn } = environment;
+  await takeLock(bucket, sfn, { target: 'default', job_id: 'restore_empty', kind: 'restore', execution_arn });
+  const clear = () =>
+    restoreLeg(
+      environment,
+      { ...RestoreState.parse({ job_id: 'restore_empty', phase: 'clear', done: false }), store: 'kv' },
+      LEG,
+    );
+  expect(await clear()).toMatchObject({ phase: 'load' });
+  const file = join(folder, 'kv_store_full_docs.json');
+  await writeFile(file, '{"a": 1}');
+  await expect(clear()).rejects.toThrow(/Since the inspection, kv of target "default" has changed/);
+  expect(await readFile(file, 'utf8')).toBe('{"a": 1}');
+});
+
+test.each([
+  [{ overwrite: false }, 'if_empty'],
+  [{ overwrite: true }, 'replace'],
+  [{ overwrite: false, mode: 'if_empty' }, 'if_empty'],
+  [{ mode: 'merge' }, 'merge'],
+] as const)('the options %j have the mode %s', (options, mode) => {
+  expect(settleMode(RestoreOptions.parse(options))).toEqual(RestoreOptions.parse({ mode }));
+});
+
+test.each([
+  { overwrite: true, mode: 'if_empty' },
+  { overwrite: true, mode: 'merge' },
+  { overwrite: false, mode: 'merge' },
+])('the options %j contradict each other', (options) => {
+  expect(() => settleMode(RestoreOptions.parse(options))).toThrow(/contradicts/);
 });
 
 test('a rollback restores an empty store, and an empty target accepts an empty archive with a warning', async () => {

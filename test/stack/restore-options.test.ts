@@ -119,6 +119,29 @@ describe('a restore with options, through the deployed stack', () => {
     expect(JSON.parse(await bare(OPTIONS))).toEqual(JSON.parse(before));
   });
 
+  it('restores only into an empty target where that is requested, by either name of the option', async () => {
+    const stack = deployedStack();
+    const names: Names = { label: 'OptionsEmpty', collection: 'options_empty', prefix: 'options-empty:' };
+    const rename = {
+      label: names.label,
+      key_prefix: names.prefix,
+      collections: { [OPTIONS.collection]: names.collection },
+    };
+    const restore = (options: object) =>
+      stack.run('Restore', { backup_id: backupId, confirm: 'options', rename, ...options });
+    await remove(names);
+    expect((await restore({ mode: 'if_empty' })).cause).toBeUndefined();
+    const restored = await bare(names);
+    expect(JSON.parse(sorted(restored))).toEqual(JSON.parse(sorted(await bare(OPTIONS))));
+    const { cause } = await restore({ overwrite: false });
+    for (const store of ['graph', 'vectors', 'kv']) {
+      expect(cause).toContain(`${store}: the target is not empty`);
+    }
+    expect(await bare(names)).toBe(restored);
+    expect((await restore({ overwrite: false, mode: 'merge' })).cause).toContain('contradicts');
+    await remove(names);
+  });
+
   it('refuses labels of origin where the backup holds a snapshot, which nothing can be written into', async () => {
     const stack = deployedStack();
     await fillTarget(SCRATCH);

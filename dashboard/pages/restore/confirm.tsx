@@ -76,9 +76,11 @@ export function Confirm({
               : []
             )
               .concat(
-                options.mode === 'replace'
-                  ? `Cleared, then loaded from the archive: ${inspection.stores.map(({ store }) => storeName(store).toLowerCase()).join(', ')}.`
-                  : `Merged from the archive: ${inspection.stores.map(({ store }) => storeName(store).toLowerCase()).join(', ')}.`,
+                options.mode === 'if_empty'
+                  ? `Checked again to be empty, then loaded from the archive: ${inspection.stores.map(({ store }) => storeName(store).toLowerCase()).join(', ')}.`
+                  : options.mode === 'replace'
+                    ? `Cleared, then loaded from the archive: ${inspection.stores.map(({ store }) => storeName(store).toLowerCase()).join(', ')}.`
+                    : `Merged from the archive: ${inspection.stores.map(({ store }) => storeName(store).toLowerCase()).join(', ')}.`,
                 'Every record is read back and compared with the archive.',
               )
               .map((text) => (

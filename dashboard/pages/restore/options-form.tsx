@@ -132,7 +132,7 @@ export function OptionsForm({
           <FormField label="Mode" stretch>
             <Tiles
               value={mode}
-              onChange={({ detail }) => setMode(detail.value === 'merge' ? 'merge' : 'replace')}
+              onChange={({ detail }) => setMode(detail.value as RestoreOptions['mode'])}
               items={[
                 {
                   value: 'replace',
@@ -144,6 +144,11 @@ export function OptionsForm({
                   value: 'merge',
                   label: 'Merge',
                   description: 'Keep existing records and add those of the archive.',
+                },
+                {
+                  value: 'if_empty',
+                  label: 'Only if empty',
+                  description: 'Refuse the restore if the scope of the target holds records.',
                 },
               ]}
             />
