@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { hasEnded } from '../shared/core/job-state.ts';
 import { UnavailableError } from '../shared/errors.ts';
-import { hasEnded } from '../shared/jobs/record.ts';
 import { explainAwsError } from '../shared/operations/aws-error.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import { JobBars } from './bars.ts';

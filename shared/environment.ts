@@ -1,8 +1,8 @@
 import { SFNClient } from '@aws-sdk/client-sfn';
-import type { Json } from './archive/types.ts';
 import { awsClient } from './aws-clients.ts';
 import { Bucket } from './bucket/bucket.ts';
 import { type NgbakConfig, readConfig } from './config.ts';
+import type { Json } from './core/json.ts';
 import { InvalidInputError } from './errors.ts';
 
 /** What every step of a workflow works with: made once for each function instance. */

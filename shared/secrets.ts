@@ -4,8 +4,8 @@ import {
   SecretsManagerServiceException,
 } from '@aws-sdk/client-secrets-manager';
 import type { z } from 'zod';
-import type { Json } from './archive/types.ts';
 import { awsClient } from './aws-clients.ts';
+import type { Json } from './core/json.ts';
 import { AccessDeniedError, InvalidInputError, UnavailableError } from './errors.ts';
 import { parseJson } from './input.ts';
 

@@ -1,5 +1,4 @@
 import { InvalidInputError } from './errors.ts';
-import type { FilesConnection } from './stores/files/connection.ts';
 
 /** Name of the built-in target of `ngbak selftest`. Reserved: no configuration may have a target of this name. */
 export const SELFTEST_TARGET = 'ngbak-selftest';
@@ -19,7 +18,7 @@ export const SELFTEST_SETTINGS = {
 };
 
 /** The connection that other targets have in a secret. Throws InvalidInputError outside of a function. */
-export function selftestConnection(environment: NodeJS.ProcessEnv = process.env): FilesConnection {
+export function selftestConnection(environment: NodeJS.ProcessEnv = process.env): { location: string } {
   const { NGBAK_BUCKET: bucket } = environment;
   if (bucket) return { location: `s3://${bucket}/${SELFTEST_PREFIX}` };
   throw new InvalidInputError('NGBAK_BUCKET is not set.', {

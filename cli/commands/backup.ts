@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
+import { STORE_NAMES } from '../../shared/core/store-names.ts';
 import { parseInput } from '../../shared/input.ts';
 import { StartBackupInput } from '../../shared/operations/start-backup.ts';
-import { STORE_NAMES } from '../../shared/stores/port.ts';
 import { cliOf } from '../cli.ts';
 import { reportEnd } from '../finish.ts';
 import { followJob } from '../follow.ts';

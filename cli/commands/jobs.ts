@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
+import { JOB_STATES } from '../../shared/core/job-state.ts';
 import { parseInput } from '../../shared/input.ts';
-import { JOB_STATES, SKIPPED } from '../../shared/jobs/record.ts';
+import { SKIPPED } from '../../shared/jobs/record.ts';
 import { ListJobsInput } from '../../shared/operations/list-jobs.ts';
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';

@@ -1,6 +1,6 @@
 import type { PropertyFilterProps } from '@cloudscape-design/components/property-filter';
+import { STORE_NAMES } from '../../shared/core/store-names.ts';
 import type { BackupFilters } from '../../shared/operations/list-backups.ts';
-import { STORE_NAMES } from '../../shared/stores/port.ts';
 
 type FilterName = keyof BackupFilters;
 

@@ -1,5 +1,5 @@
 import StatusIndicator, { type StatusIndicatorProps } from '@cloudscape-design/components/status-indicator';
-import type { JobState } from '../../shared/jobs/record.ts';
+import type { JobState } from '../../shared/core/job-state.ts';
 
 interface StateText {
   readonly text: string;

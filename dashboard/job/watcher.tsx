@@ -1,6 +1,6 @@
 import Link from '@cloudscape-design/components/link';
 import { useEffect, useRef } from 'react';
-import type { JobState } from '../../shared/jobs/record.ts';
+import type { JobState } from '../../shared/core/job-state.ts';
 import type { JobSummary } from '../../shared/jobs/summary.ts';
 import { type Notice, useNotices } from '../notices.tsx';
 import { href, useRoute } from '../router.ts';

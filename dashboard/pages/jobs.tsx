@@ -6,7 +6,7 @@ import Select from '@cloudscape-design/components/select';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import Table from '@cloudscape-design/components/table';
 import { duration } from '../../cli/format.ts';
-import type { JobState } from '../../shared/jobs/record.ts';
+import type { JobState } from '../../shared/core/job-state.ts';
 import type { JobSummary } from '../../shared/jobs/summary.ts';
 import type { PageProps } from '../app.tsx';
 import { hasEnded, JOB_STATES, JobStateSign, stateText } from '../job/states.tsx';

@@ -1,10 +1,11 @@
 import { DescribeExecutionCommand, type SFNClient } from '@aws-sdk/client-sfn';
 import prettyBytes from 'pretty-bytes';
 import type { Bucket } from '../../shared/bucket/bucket.ts';
+import { relatedJobId } from '../../shared/core/job-ids.ts';
+import { hasEnded } from '../../shared/core/job-state.ts';
 import { NgbakError } from '../../shared/errors.ts';
 import { type Progress, readProgress } from '../../shared/jobs/progress.ts';
-import { hasEnded, type JobRecord, readJob } from '../../shared/jobs/record.ts';
-import { relatedJobId } from '../../shared/restore/safety.ts';
+import { type JobRecord, readJob } from '../../shared/jobs/record.ts';
 import { alignColumns, bar, formatCount, type StepView } from './screen.ts';
 
 /** Pause between two looks at a job, in milliseconds. */

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import neo4j from 'neo4j-driver';
-import type { StoreName } from '../../shared/stores/port.ts';
+import type { StoreName } from '../../shared/core/store-names.ts';
 import { type Blueprint, drawBlueprint } from './blueprint.ts';
 import { countRecords, type RecordCounts } from './copies.ts';
 import { type Layout, ngraf023Layout } from './layout.ts';

@@ -3,7 +3,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { cors } from 'hono/cors';
 import { HTTPException } from 'hono/http-exception';
 import { secureHeaders } from 'hono/secure-headers';
-import type { Json } from '../archive/types.ts';
+import type { Json } from '../core/json.ts';
 import { InvalidInputError } from '../errors.ts';
 import type { OperationsContext } from '../operations/context.ts';
 import { NotFoundError } from '../operations/errors.ts';

@@ -13,6 +13,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { z } from 'zod';
 import { ConflictError } from '../bucket/bucket.ts';
+import type { Json } from '../core/json.ts';
 import { IntegrityError } from '../errors.ts';
 import { parseInput, parseJson } from '../input.ts';
 import { type Codec, mediaTypeOf } from './codec.ts';
@@ -28,7 +29,6 @@ import type { SegmentRecord } from './segment.ts';
 import { listSegmentRecords, listSegments, type StoredSegment } from './segment-store.ts';
 import { objectSource } from './sources.ts';
 import { encodeTail } from './tail.ts';
-import type { Json } from './types.ts';
 import { uploadStream } from './upload.ts';
 
 /** Parts under way at once. Copies cost us nothing but waiting. */

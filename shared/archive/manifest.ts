@@ -1,9 +1,9 @@
 import { z } from 'zod';
+import { STORE_NAMES } from '../core/store-names.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { AnyJson, parseInput } from '../input.ts';
 import { Part } from '../stores/part.ts';
-import { STORE_NAMES } from '../stores/port.ts';
 import { VERSION } from '../version.ts';
 import type { ArchiveLimits } from './limits.ts';
 

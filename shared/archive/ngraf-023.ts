@@ -1,10 +1,11 @@
+import type { Json } from '../core/json.ts';
+import type { StoreName } from '../core/store-names.ts';
 import type { Tallies } from '../digest.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
-import type { StoreName } from '../stores/port.ts';
 import type { ManifestDraft } from './manifest.ts';
 import { encodeNamePart, quoteName } from './names.ts';
-import type { EntryPiece, Json } from './types.ts';
+import type { EntryPiece } from './types.ts';
 
 /**
  * Archives of NGRAF-023, ngbak's predecessor: `tar.gz` with `manifest.json` (without a format version),

@@ -5,7 +5,7 @@ import type { Codec } from './codec.ts';
 import { compressMember } from './codec.ts';
 import { encodeFooter, type Footer, type Region } from './footer.ts';
 import { LIMITS } from './limits.ts';
-import { formatIndexLine, formatSumsLine, type IndexLine } from './lines.ts';
+import { compareSumsLines, formatIndexLine, formatSumsLine, type IndexLine } from './lines.ts';
 import { FORMAT_VERSION, Manifest, type ManifestDraft } from './manifest.ts';
 import { INDEX_NAME, MANIFEST_NAME, NameRegister, SUMS_NAME } from './names.ts';
 import { encodeSegment } from './segment.ts';
@@ -132,14 +132,6 @@ async function* sortedSums(entries: Tail['entries'], count: number): AsyncGenera
     }
     yield* lines.sort(compareSumsLines);
   }
-}
-
-/** Order of the UTF-8 bytes of lines that start with a digest, which is all that most comparisons have to look at. */
-export function compareSumsLines(left: string, right: string): number {
-  const a = left.slice(0, 64);
-  const b = right.slice(0, 64);
-  if (a !== b) return a < b ? -1 : 1;
-  return Buffer.compare(Buffer.from(left), Buffer.from(right));
 }
 
 function piece(name: string, size: number, data: EntryPiece['data']): EntryPiece {

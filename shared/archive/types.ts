@@ -1,6 +1,3 @@
-/** A value that JSON can say. Cursors and parameters are made from these, and stay small: they travel in workflow state. */
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
-
 /**
  * A run of bytes of one archive entry, on its way into the archive. Most entries are one piece (`offset` 0, `length`
  * equal to `size`). A large entry of known size, such as a Qdrant snapshot, is cut into several, in order, so that a

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
+import type { Json } from '../core/json.ts';
 import { MultisetDigest } from '../digest.ts';
 import { IntegrityError, InvalidInputError } from '../errors.ts';
 import { parseInput } from '../input.ts';
@@ -8,14 +9,13 @@ import { ByteReader } from './byte-reader.ts';
 import { MemberError } from './codec.ts';
 import { crc32Hex } from './crc32.ts';
 import { type ArchiveLimits, LIMITS } from './limits.ts';
-import { formatSumsLine, type IndexLine, parseSumsLine, readLines } from './lines.ts';
+import { compareSumsLines, formatSumsLine, type IndexLine, parseSumsLine, readLines } from './lines.ts';
 import { decompressMembers } from './members.ts';
 import { INDEX_NAME, MANIFEST_NAME, NameRegister, quoteName, SUMS_NAME } from './names.ts';
 import { type OpenedArchive, openArchive, readIndex, readRegion } from './open.ts';
 import { nativeSha256, type ResumableSha256, resumableSha256, SHA256_BLOCK } from './sha256.ts';
-import { compareSumsLines } from './tail.ts';
 import { BLOCK, encodeTarHeader, isZero, paddingOf } from './tar.ts';
-import type { ByteSource, IndexEntry, Json } from './types.ts';
+import type { ByteSource, IndexEntry } from './types.ts';
 
 /** Problems that are kept; the check ends at the last of them. */
 const PROBLEMS_MAX = 20;

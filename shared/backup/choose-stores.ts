@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type { NgbakConfig } from '../config.ts';
+import type { StoreName } from '../core/store-names.ts';
 import { InvalidInputError } from '../errors.ts';
 import { describePart } from '../stores/describe-part.ts';
 import { settleStore, storesOf } from '../stores/open.ts';
 import { type Part, storesNamed } from '../stores/part.ts';
-import type { StoreName } from '../stores/port.ts';
 import type { Scopes } from '../stores/scopes.ts';
 import type { BackupRequest } from './request.ts';
 

@@ -1,4 +1,4 @@
-import { isSafetyJob } from '../restore/safety.ts';
+import { isSafetyJob } from '../core/job-ids.ts';
 import { SELFTEST_TARGET } from '../selftest.ts';
 import type { BackupResult } from './record.ts';
 

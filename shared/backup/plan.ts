@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { backupPlanKey } from '../bucket/layout.ts';
+import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { InvalidInputError } from '../errors.ts';
 import { pauseWriters } from '../hooks/hooks.ts';
@@ -11,7 +12,6 @@ import { requireLock, takeLock } from '../jobs/lock.ts';
 import { createJob, type JobRecord, readJob, SKIPPED, updateJob } from '../jobs/record.ts';
 import { warningText } from '../stores/describe-warning.ts';
 import { storesOf, withStore, withUsedStore } from '../stores/open.ts';
-import { STORE_NAMES, type StoreName } from '../stores/port.ts';
 import { Scopes } from '../stores/scopes.ts';
 import { StoreWarning } from '../stores/warning.ts';
 import { chooseBackupStores, chooseScopes } from './choose-stores.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { STORE_NAMES } from '../core/store-names.ts';
 import { Id } from '../ids.ts';
 import { Part } from '../stores/part.ts';
-import { STORE_NAMES } from '../stores/port.ts';
 import { Scopes } from '../stores/scopes.ts';
 
 /** How long to keep a backup: a number of days (`30d`), a date, or forever. */

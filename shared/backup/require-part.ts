@@ -1,6 +1,7 @@
+import type { StoreName } from '../core/store-names.ts';
 import { InvalidInputError } from '../errors.ts';
 import type { Part } from '../stores/part.ts';
-import type { StoreName, StoreProbe } from '../stores/port.ts';
+import type { StoreProbe } from '../stores/port.ts';
 
 /**
  * Whatever a request names must be there: a name that is mistaken would make a backup of nothing, cleanly. Throws

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Bucket } from '../bucket/bucket.ts';
 import { exportWarningsKey, exportWarningsPrefix } from '../bucket/layout.ts';
-import { STORE_NAMES, type StoreName } from '../stores/port.ts';
+import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
 import { mergeWarnings, StoreWarning } from '../stores/warning.ts';
 
 /** What one leg of an export warned about: `staging/<job>/warnings/<segment>.json`. */

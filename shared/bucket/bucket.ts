@@ -16,8 +16,8 @@ import {
 } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { z } from 'zod';
-import type { Json } from '../archive/types.ts';
 import { awsClient } from '../aws-clients.ts';
+import type { Json } from '../core/json.ts';
 import { NgbakError } from '../errors.ts';
 import { parseJson } from '../input.ts';
 import { explainS3Error } from './s3-error.ts';

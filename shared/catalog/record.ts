@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { Retention } from '../backup/request.ts';
+import { STORE_NAMES } from '../core/store-names.ts';
 import { Id } from '../ids.ts';
 import { ReferenceCount } from '../restore/reference-count.ts';
 import { Part } from '../stores/part.ts';
-import { STORE_NAMES } from '../stores/port.ts';
 import { Consistency } from './consistency.ts';
 import { BackupWarning } from './warnings.ts';
 

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Bucket } from '../bucket/bucket.ts';
 import { ACKNOWLEDGED_KEY } from '../bucket/layout.ts';
+import { STORE_NAMES } from '../core/store-names.ts';
 import { Id } from '../ids.ts';
-import { STORE_NAMES } from '../stores/port.ts';
 import { StoreWarning } from '../stores/warning.ts';
 
 /** A warning of a backup, with the store that it is about. */

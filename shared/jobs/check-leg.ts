@@ -1,13 +1,14 @@
 import { z } from 'zod';
-import type { ByteSource, Json } from '../archive/types.ts';
+import type { ByteSource } from '../archive/types.ts';
 import type { Bucket } from '../bucket/bucket.ts';
 import { checkResultKey, checkStateKey } from '../bucket/layout.ts';
 import { BackupWarning } from '../catalog/warnings.ts';
+import type { Json } from '../core/json.ts';
+import type { StoreName } from '../core/store-names.ts';
 import type { Leg } from '../environment.ts';
 import { parseInput } from '../input.ts';
 import { ReferenceCount } from '../restore/reference-count.ts';
 import { type ArchiveCheckResult, checkArchive } from '../stores/check-archive.ts';
-import type { StoreName } from '../stores/port.ts';
 import type { ProgressWriter } from './progress.ts';
 
 /** Most bytes of a check's state: ids of 100 million nodes, and what else it holds. */

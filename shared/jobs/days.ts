@@ -2,9 +2,10 @@ import { z } from 'zod';
 import { mapOrdered } from '../archive/ordered.ts';
 import type { Bucket } from '../bucket/bucket.ts';
 import { JOB_DAYS_COMPLETE_KEY, JOB_DAYS_PREFIX, JOBS, jobDayKey, jobOfDayKey } from '../bucket/layout.ts';
+import { hasEnded } from '../core/job-state.ts';
 import { describeError, InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
-import { addToDay, hasEnded, type JobRecord, readJob } from './record.ts';
+import { addToDay, type JobRecord, readJob } from './record.ts';
 import { JobSummary, summarizeJob } from './summary.ts';
 
 /**

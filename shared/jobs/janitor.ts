@@ -14,6 +14,9 @@ import {
   uploadPrefix,
 } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
+import { relatedJobId } from '../core/job-ids.ts';
+import { hasEnded, type JobState } from '../core/job-state.ts';
+import type { StoreName } from '../core/store-names.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { resumeWriters } from '../hooks/hooks.ts';
 import { headArchive } from '../operations/head-archive.ts';
@@ -26,20 +29,11 @@ import {
   rollbackOfInput,
   uploadOfInput,
 } from '../restore/plan.ts';
-import { findSafetyBackup, relatedJobId } from '../restore/safety.ts';
+import { findSafetyBackup } from '../restore/safety.ts';
 import { withStore } from '../stores/open.ts';
-import type { StoreName } from '../stores/port.ts';
 import { legContext } from './leg-context.ts';
 import { changeLock, freeLock, Lock } from './lock.ts';
-import {
-  createJob,
-  hasEnded,
-  type JobRecord,
-  type JobState,
-  parseResult,
-  readJob,
-  updateJob,
-} from './record.ts';
+import { createJob, type JobRecord, parseResult, readJob, updateJob } from './record.ts';
 
 /** EventBridge's "Step Functions Execution Status Change", the part we use. */
 export const ExecutionEnded = z.object({

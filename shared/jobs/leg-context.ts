@@ -1,5 +1,5 @@
+import { isRollbackJob, isSafetyJob } from '../core/job-ids.ts';
 import type { Environment, Leg } from '../environment.ts';
-import { isRollbackJob, isSafetyJob } from '../restore/safety.ts';
 import { warningText } from '../stores/describe-warning.ts';
 import type { LegContext } from '../stores/port.ts';
 import type { WarningCollector } from '../stores/warning.ts';

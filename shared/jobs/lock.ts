@@ -3,10 +3,11 @@ import { z } from 'zod';
 import type { Bucket } from '../bucket/bucket.ts';
 import { ConflictError } from '../bucket/bucket.ts';
 import { lockKey } from '../bucket/layout.ts';
+import { hasEnded } from '../core/job-state.ts';
 import { NgbakError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { describeExecution } from './execution.ts';
-import { hasEnded, readJob } from './record.ts';
+import { readJob } from './record.ts';
 
 /**
  * How long cleaning up after an execution may take before somebody should look, in milliseconds: the janitor looks for

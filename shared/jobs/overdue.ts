@@ -1,11 +1,12 @@
 import type { DescribeExecutionCommandOutput, SFNClient } from '@aws-sdk/client-sfn';
 import { mapOrdered } from '../archive/ordered.ts';
 import type { Bucket } from '../bucket/bucket.ts';
+import { relatedJobId } from '../core/job-ids.ts';
+import { hasEnded } from '../core/job-state.ts';
 import { InvalidInputError } from '../errors.ts';
-import { relatedJobId } from '../restore/safety.ts';
 import { unsettledJobs } from './days.ts';
 import { describeExecution } from './execution.ts';
-import { hasEnded, type JobRecord, readJob } from './record.ts';
+import { type JobRecord, readJob } from './record.ts';
 
 /** Records read at once. */
 const READS_AT_ONCE = 16;

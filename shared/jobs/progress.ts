@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Bucket } from '../bucket/bucket.ts';
 import { jobProgressPrefix } from '../bucket/layout.ts';
-import { STORE_NAMES } from '../stores/port.ts';
+import { STORE_NAMES } from '../core/store-names.ts';
 
 /** Progress objects are rewritten at most this often, in milliseconds. */
 const WRITE_INTERVAL_MS = 1000;

@@ -1,23 +1,12 @@
 import { z } from 'zod';
-import type { Json } from '../archive/types.ts';
 import type { Bucket } from '../bucket/bucket.ts';
 import { ConflictError } from '../bucket/bucket.ts';
 import { jobOfDayKey, jobRecordKey } from '../bucket/layout.ts';
+import { hasEnded, JobState } from '../core/job-state.ts';
+import type { Json } from '../core/json.ts';
 import { NgbakError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { AnyJson } from '../input.ts';
-
-export const JOB_STATES = [
-  'pending',
-  'processing',
-  'awaiting_confirmation',
-  'completed',
-  'failed',
-  'rolled_back',
-  'cancelled',
-] as const;
-export const JobState = z.enum(JOB_STATES);
-export type JobState = z.infer<typeof JobState>;
 
 /** What is known of a job: `jobs/<job>/job.json`. Times are ISO 8601 in UTC. */
 export const JobRecord = z.object({
@@ -68,10 +57,6 @@ export function asItStands(record: JobRecord, now: Date): JobRecord {
   if (now < new Date(until)) return record;
   const message = `The upload was not received: the job waited for it until ${until}. Nothing was changed. Request the restore again.`;
   return { ...record, state: 'cancelled', finished_at: until, error: { name: NEVER_UPLOADED, message } };
-}
-
-export function hasEnded(state: JobState): boolean {
-  return state === 'completed' || state === 'failed' || state === 'rolled_back' || state === 'cancelled';
 }
 
 /** Reads a job's record; undefined where there is no such job. */

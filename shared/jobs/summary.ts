@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isRollbackJob } from '../restore/safety.ts';
+import { isRollbackJob } from '../core/job-ids.ts';
 import { JobRecord } from './record.ts';
 
 export const JobSummary = JobRecord.omit({ result: true }).extend({

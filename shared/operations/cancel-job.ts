@@ -1,7 +1,8 @@
 import { ExecutionDoesNotExist, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { restorePlanKey, restoreRequestKey, uploadPrefix } from '../bucket/layout.ts';
-import { hasEnded, JobState, updateJob } from '../jobs/record.ts';
+import { hasEnded, JobState } from '../core/job-state.ts';
+import { updateJob } from '../jobs/record.ts';
 import { RestorePlan } from '../restore/plan.ts';
 import { UploadRequest } from '../restore/request.ts';
 import { abortUpload } from '../restore/upload-parts.ts';

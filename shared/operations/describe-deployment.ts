@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { OBJECT_BYTES_MAX } from '../archive/limits.ts';
 import type { TargetConfig } from '../config.ts';
+import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
 import { SINGLE_UPLOAD_BYTES_MAX } from '../restore/request.ts';
-import { STORE_NAMES, type StoreName } from '../stores/port.ts';
 import { VERSION } from '../version.ts';
 import type { OperationsContext } from './context.ts';
 

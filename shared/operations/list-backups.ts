@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { catalogEntries } from '../catalog/read.ts';
+import { STORE_NAMES } from '../core/store-names.ts';
 import { Id } from '../ids.ts';
-import { STORE_NAMES } from '../stores/port.ts';
 import type { OperationsContext } from './context.ts';
 import { type Listed, readListed } from './read-listed.ts';
 import { BackupSummary } from './summaries.ts';

@@ -1,7 +1,8 @@
 import { z } from 'zod';
+import { JobState } from '../core/job-state.ts';
 import { Id } from '../ids.ts';
 import { listedJobs } from '../jobs/days.ts';
-import { JobRecord, JobState } from '../jobs/record.ts';
+import { JobRecord } from '../jobs/record.ts';
 import { JobSummary } from '../jobs/summary.ts';
 import type { OperationsContext } from './context.ts';
 

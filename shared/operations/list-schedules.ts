@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { mapOrdered } from '../archive/ordered.ts';
+import { JobState } from '../core/job-state.ts';
 import { describeError, InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
-import { JobState, readJob, SKIPPED } from '../jobs/record.ts';
+import { readJob, SKIPPED } from '../jobs/record.ts';
 import { listRuns, missedRuns, nextRun, ScheduledRun } from '../schedules/runs.ts';
 import { Schedule, ScheduleName } from '../schedules/schedule.ts';
 import type { Scheduler } from '../schedules/scheduler.ts';

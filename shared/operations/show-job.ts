@@ -7,10 +7,11 @@ import {
 } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { inspectionKey, restorePlanKey } from '../bucket/layout.ts';
+import { hasEnded, type JobState } from '../core/job-state.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
 import { type Progress, readProgress } from '../jobs/progress.ts';
-import { hasEnded, JobRecord, type JobState, readJob } from '../jobs/record.ts';
+import { JobRecord, readJob } from '../jobs/record.ts';
 import { Inspection } from '../restore/inspection.ts';
 import { RestorePlan } from '../restore/plan.ts';
 import { RestoreOptions } from '../restore/request.ts';

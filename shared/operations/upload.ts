@@ -2,9 +2,10 @@ import { z } from 'zod';
 import { PARTS_MAX } from '../archive/plan-parts.ts';
 import { restoreRequestKey } from '../bucket/layout.ts';
 import { presignedUntil } from '../bucket/presign.ts';
+import { JobState } from '../core/job-state.ts';
 import { Id } from '../ids.ts';
 import { parseInput } from '../input.ts';
-import { JobState, readJob } from '../jobs/record.ts';
+import { readJob } from '../jobs/record.ts';
 import { RestoreOptions, UPLOAD_SECONDS, UploadRequest } from '../restore/request.ts';
 import {
   completeUpload,

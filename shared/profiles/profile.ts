@@ -1,6 +1,6 @@
 import type { z } from 'zod';
-import type { Json } from '../archive/types.ts';
-import type { StoreName } from '../stores/port.ts';
+import type { Json } from '../core/json.ts';
+import type { StoreName } from '../core/store-names.ts';
 
 /** The counts by which people know a knowledge base; statistics of the manifest. */
 export const STATISTICS = [

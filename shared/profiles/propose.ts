@@ -1,4 +1,4 @@
-import type { StoreName } from '../stores/port.ts';
+import type { StoreName } from '../core/store-names.ts';
 
 /** Names of what the stores hold, as `Store.names` tells them; without the stores that nobody looked at. */
 export type FoundNames = Partial<Record<Exclude<StoreName, 'config'>, readonly string[]>>;

@@ -3,12 +3,14 @@ import { chooseTarget } from '../backup/names.ts';
 import { ConflictError } from '../bucket/bucket.ts';
 import { catalogKey, deferredKey, restorePlanKey, restoreRequestKey, UPLOADS } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
+import { isSafetyJob } from '../core/job-ids.ts';
+import { hasEnded } from '../core/job-state.ts';
+import type { StoreName } from '../core/store-names.ts';
 import type { Environment } from '../environment.ts';
 import { InvalidInputError } from '../errors.ts';
 import { parseInput } from '../input.ts';
 import { type ExecutionInfo, jobIdOf } from '../jobs/execution.ts';
-import { createJob, hasEnded, readJob, updateJob } from '../jobs/record.ts';
-import type { StoreName } from '../stores/port.ts';
+import { createJob, readJob, updateJob } from '../jobs/record.ts';
 import { chooseStores } from './choose-stores.ts';
 import { jobIdsOfUpload, type RestorePlan, readRestorePlan, UploadEvent } from './plan.ts';
 import {
@@ -20,7 +22,7 @@ import {
   settleMode,
   UploadRequest,
 } from './request.ts';
-import { findSafetyBackup, isSafetyJob } from './safety.ts';
+import { findSafetyBackup } from './safety.ts';
 
 /** Output of the first step of a restore. */
 export type Admission =

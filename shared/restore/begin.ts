@@ -1,12 +1,13 @@
 import type { BackupRequest } from '../backup/request.ts';
 import { restorePlanKey } from '../bucket/layout.ts';
+import { relatedJobId } from '../core/job-ids.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { HookError, pauseWriters } from '../hooks/hooks.ts';
 import { freeLock, takeLock } from '../jobs/lock.ts';
 import { updateRunningJob } from '../jobs/record.ts';
 import { untilStepsEnded } from './lease.ts';
 import { type RestorePlan, readRestorePlan } from './plan.ts';
-import { relatedJobId, safetyRequest } from './safety.ts';
+import { safetyRequest } from './safety.ts';
 
 /** Output of the step: whether and how the workflow is to save the target before it is touched. */
 export interface BegunRestore {

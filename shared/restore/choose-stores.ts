@@ -1,8 +1,8 @@
 import { findTarget, type NgbakConfig } from '../config.ts';
+import type { StoreName } from '../core/store-names.ts';
 import { InvalidInputError } from '../errors.ts';
 import { storesOf } from '../stores/open.ts';
 import { storesNamed } from '../stores/part.ts';
-import type { StoreName } from '../stores/port.ts';
 import type { RestoreOptions } from './request.ts';
 
 /**

@@ -1,9 +1,9 @@
 import { jobProgressPrefix } from '../bucket/layout.ts';
 import type { BackupWarning } from '../catalog/warnings.ts';
+import type { StoreName } from '../core/store-names.ts';
 import type { Tallies } from '../digest.ts';
 import type { Environment } from '../environment.ts';
 import { IntegrityError } from '../errors.ts';
-import type { StoreName } from '../stores/port.ts';
 import { mergeWarnings } from '../stores/warning.ts';
 import type { Answer } from './answer.ts';
 import { readInspection } from './inspection.ts';

@@ -12,6 +12,7 @@ import {
   UPLOADS,
 } from '../bucket/layout.ts';
 import { countRecords } from '../catalog/records.ts';
+import type { StoreName } from '../core/store-names.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { IntegrityError, InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
@@ -24,7 +25,7 @@ import { warningText } from '../stores/describe-warning.ts';
 import { convertScript } from '../stores/neo4j/script/convert.ts';
 import { openStore, storesOf, withStore, withUsedStore } from '../stores/open.ts';
 import { storesNamed } from '../stores/part.ts';
-import type { Store, StoreName } from '../stores/port.ts';
+import type { Store } from '../stores/port.ts';
 import { WarningCollector } from '../stores/warning.ts';
 import { chooseStores } from './choose-stores.ts';
 import { notEmpty } from './empty-target.ts';
@@ -33,8 +34,9 @@ import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeO
 import { countReferences } from './references.ts';
 import { RestoreOptions, settleMode } from './request.ts';
 import { REWRITE_MS, refuseIfTooLong } from './rewrite-time.ts';
-import { expiryWarnings, readThrough, reasonOf, routeStore, scopeChange, viewOf } from './routes.ts';
+import { expiryWarnings, readThrough, reasonOf, routeStore, scopeChange } from './routes.ts';
 import { askStore } from './smoke.ts';
+import { viewOf } from './view.ts';
 
 /** Problems that an error tells; the inspection's record has all of them. */
 const PROBLEMS_TOLD_MAX = 5;

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { Bucket } from '../bucket/bucket.ts';
 import { inspectionKey } from '../bucket/layout.ts';
+import { STORE_NAMES } from '../core/store-names.ts';
 import { Id } from '../ids.ts';
 import { Part } from '../stores/part.ts';
-import { STORE_NAMES } from '../stores/port.ts';
 import { Answer } from './answer.ts';
 import { ReferenceCount } from './reference-count.ts';
 

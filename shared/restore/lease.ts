@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Bucket } from '../bucket/bucket.ts';
 import { leasePrefix, restoreLeaseKey } from '../bucket/layout.ts';
+import type { StoreName } from '../core/store-names.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { UnavailableError } from '../errors.ts';
 import { requireLock, TargetLockedError } from '../jobs/lock.ts';
-import type { StoreName } from '../stores/port.ts';
 import type { RestorePlan } from './plan.ts';
 
 /**

@@ -6,6 +6,7 @@ import type { Bucket } from '../bucket/bucket.ts';
 import { inspectionKey, restoreLegKey, restoreLegsPrefix } from '../bucket/layout.ts';
 import { TalliesRecord } from '../catalog/record.ts';
 import { findTarget } from '../config.ts';
+import type { StoreName } from '../core/store-names.ts';
 import { addTallies, type Tallies } from '../digest.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { IntegrityError, NgbakError } from '../errors.ts';
@@ -13,7 +14,7 @@ import { Id } from '../ids.ts';
 import { legContext } from '../jobs/leg-context.ts';
 import { ProgressWriter, type Totals, totalsOf } from '../jobs/progress.ts';
 import { withUsedStore } from '../stores/open.ts';
-import type { Store, StoreName } from '../stores/port.ts';
+import type { Store } from '../stores/port.ts';
 import { StoreWarning, WarningCollector } from '../stores/warning.ts';
 import { Answer } from './answer.ts';
 import { writeDeferred } from './deferred.ts';
@@ -23,8 +24,8 @@ import { underLease } from './lease.ts';
 import { danglingOf, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { ReferenceCount } from './reference-count.ts';
 import { proveReferences } from './references.ts';
-import { viewOf } from './routes.ts';
 import { askStore } from './smoke.ts';
+import { viewOf } from './view.ts';
 
 /** The stages of a store's restore. `clear` goes over into `load` by itself; the workflow starts the other two. */
 export const RESTORE_PHASES = ['clear', 'load', 'verify', 'finish'] as const;

@@ -1,12 +1,14 @@
+import type { z } from 'zod';
 import { findTarget, type NgbakConfig } from '../config.ts';
+import type { StoreName } from '../core/store-names.ts';
 import { HashSample } from '../hash-sample.ts';
 import type { Reference } from '../profiles/profile.ts';
 import { findProfile, isCollectionOf } from '../profiles/profiles.ts';
 import { settleStore } from '../stores/open.ts';
 import type { LegContext, Store } from '../stores/port.ts';
-import type { RestorePlan } from './plan.ts';
 import type { ReferenceCount } from './reference-count.ts';
-import { type SavedArchive, viewOf } from './routes.ts';
+import type { Routes } from './routes-record.ts';
+import { type SavedArchive, viewOf } from './view.ts';
 
 /** Values that are looked up with one question. */
 const LOOK_UP_VALUES = 2000;
@@ -16,7 +18,11 @@ const SAMPLES_MAX = 5;
 const SAMPLE_CHARACTERS = 100;
 
 /** Whose references are counted: the stores of a target, under the names that a restore gives them. */
-export type ReferringPlan = Pick<RestorePlan, 'target' | 'stores' | 'routes'>;
+export interface ReferringPlan {
+  readonly target: string;
+  readonly stores: readonly StoreName[];
+  readonly routes?: z.infer<typeof Routes> | undefined;
+}
 
 /**
  * Counts the references of what is restored, from the archive as it looks at the destination: against the archive where

@@ -7,11 +7,12 @@ import { OBJECT_BYTES_MAX } from '../archive/limits.ts';
 import { type Bucket, ConflictError } from '../bucket/bucket.ts';
 import { restoreRequestKey, uploadPrefix } from '../bucket/layout.ts';
 import { presignedUntil } from '../bucket/presign.ts';
+import { hasEnded } from '../core/job-state.ts';
+import { STORE_NAMES } from '../core/store-names.ts';
 import { InvalidInputError } from '../errors.ts';
 import { Id } from '../ids.ts';
 import { isSameJson, parseInput } from '../input.ts';
-import { createJob, hasEnded, readJob } from '../jobs/record.ts';
-import { STORE_NAMES } from '../stores/port.ts';
+import { createJob, readJob } from '../jobs/record.ts';
 import { PARTS } from './parts.ts';
 import { abortUpload, beginUpload, layoutOf, UploadLayout } from './upload-parts.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { STORE_NAMES } from '../stores/port.ts';
+import { STORE_NAMES } from '../core/store-names.ts';
 
 /** The way of one store's data, as a plan keeps it; see `Route` of the stores' port. */
 export const RouteRecord = z.object({

@@ -2,16 +2,18 @@ import type { Manifest } from '../archive/manifest.ts';
 import type { OpenedArchive } from '../archive/open.ts';
 import type { EntryReader } from '../archive/types.ts';
 import { findTarget, type NgbakConfig } from '../config.ts';
+import type { StoreName } from '../core/store-names.ts';
 import { InvalidInputError, NgbakError } from '../errors.ts';
 import { isSameJson } from '../input.ts';
 import { ngraf023 } from '../profiles/ngraf-023.ts';
 import { profileScopes } from '../profiles/profiles.ts';
 import { settleStore } from '../stores/open.ts';
 import { withinPart } from '../stores/part.ts';
-import type { LegContext, Route, StoreAdapter, StoreName } from '../stores/port.ts';
-import { namespacesOf, viewWholeKeys } from '../stores/redis/ngraf-023.ts';
+import type { LegContext, Route, StoreAdapter } from '../stores/port.ts';
+import { namespacesOf } from '../stores/redis/ngraf-023.ts';
 import type { RestorePlan } from './plan.ts';
 import { RouteRecord } from './routes-record.ts';
+import { isNgraf023Keys, type SavedArchive } from './view.ts';
 
 /** Characters of a scope that a change shows. */
 const SCOPE_SHOWN_MAX = 300;
@@ -110,48 +112,6 @@ function savedScope(
     if (error instanceof InvalidInputError) return undefined;
     throw error;
   }
-}
-
-/** An archive, with what it says about itself where it was opened as a whole. */
-export type SavedArchive = EntryReader & { readonly manifest?: Manifest };
-
-/** What a restore says about how its archive is read; without options, expiries that the archive lacks stay unknown. */
-type ViewedPlan = Pick<RestorePlan, 'target' | 'routes'> &
-  Partial<Pick<RestorePlan, 'options' | 'created_at'>>;
-
-/** The archive as one store's restore reads it. */
-export function viewOf(
-  config: NgbakConfig,
-  plan: ViewedPlan,
-  archive: SavedArchive,
-  name: StoreName,
-): EntryReader {
-  const route = plan.routes?.[name];
-  if (!route || name === 'config') return archive;
-  const { adapter } = settleStore(config, plan.target, name);
-  const scope: unknown = adapter.Scope.parse(route.scope);
-  const whole = isNgraf023Keys(archive, adapter)
-    ? viewWholeKeys(archive, defaultExpiries(plan, archive))
-    : archive;
-  return adapter.view(whole, { ...route, scope });
-}
-
-/** Whether keys come from an archive of NGRAF-023, which has neither their prefix nor their expiries. */
-function isNgraf023Keys({ manifest }: SavedArchive, { kind }: StoreAdapter): boolean {
-  return manifest?.ngraf_023 !== undefined && kind === 'redis';
-}
-
-/** When keys expire by the option `default_expiries`: by namespace, in ms since 1970. */
-function defaultExpiries(
-  { options, created_at }: ViewedPlan,
-  { manifest }: SavedArchive,
-): Record<string, number> {
-  const how = options?.default_expiries;
-  if (how === undefined || created_at === undefined || !manifest) return {};
-  const from = Date.parse(how === 'from-backup' ? manifest.created_at : created_at);
-  return Object.fromEntries(
-    Object.entries(ngraf023.expiries ?? {}).map(([namespace, seconds]) => [namespace, from + seconds * 1000]),
-  );
 }
 
 /**

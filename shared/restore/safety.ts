@@ -1,35 +1,14 @@
-import { createHash } from 'node:crypto';
 import { type BackupRequest, SAFETY_TAG } from '../backup/request.ts';
 import type { Bucket } from '../bucket/bucket.ts';
 import { catalogKey } from '../bucket/layout.ts';
 import { CatalogRecord } from '../catalog/record.ts';
+import { relatedJobId } from '../core/job-ids.ts';
 import { readJob } from '../jobs/record.ts';
 import { SELFTEST_RETENTION, SELFTEST_TARGET } from '../selftest.ts';
 import { type RestorePlan, scopesOf } from './plan.ts';
 
 /** How long a safety backup is kept, unless somebody changes it. */
 const SAFETY_RETENTION = '14d';
-/** Length limit of Step Functions execution names, and so of job ids. */
-const NAME_LENGTH_MAX = 80;
-
-/** A job that belongs to another one: `safety_<job>`, `rollback_<job>`; shortened by a hash where that is too long. */
-export function relatedJobId(relation: 'safety' | 'rollback', jobId: string): string {
-  const name = `${relation}_${jobId}`;
-  if (name.length <= NAME_LENGTH_MAX) return name;
-  const hash = createHash('sha256').update(jobId).digest('hex').slice(0, 16);
-  return `${name.slice(0, NAME_LENGTH_MAX - 17)}_${hash}`;
-}
-
-/** True for the job of a safety backup: it saves a target that may be damaged. */
-export function isSafetyJob(jobId: string): boolean {
-  return jobId.startsWith('safety_');
-}
-
-/** True for the job that puts a target back after a restore that failed. */
-export function isRollbackJob(jobId: string): boolean {
-  return jobId.startsWith('rollback_');
-}
-
 /** Input of the backup workflow that saves what the restore is about to touch. It runs under the restore's lock. */
 export function safetyRequest(plan: RestorePlan): Partial<BackupRequest> {
   const { only, rename } = plan.options;

@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import { type OpenedArchive, openArchive } from '../archive/open.ts';
-import type { ByteSource, IndexEntry, Json } from '../archive/types.ts';
+import type { ByteSource, IndexEntry } from '../archive/types.ts';
 import { type ContentSink, type Verification, verifyArchive } from '../archive/verify.ts';
+import type { Json } from '../core/json.ts';
+import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
 import type { Tallies } from '../digest.ts';
 import { IntegrityError, InvalidInputError } from '../errors.ts';
 import { parseInput } from '../input.ts';
 import { VERSION } from '../version.ts';
-import { type ContentCheck, type EntrySink, STORE_NAMES, type StoreName } from './port.ts';
+import type { ContentCheck, EntrySink } from './port.ts';
 import { ADAPTERS } from './registry.ts';
 import type { StoreWarning } from './warning.ts';
 

@@ -1,13 +1,14 @@
 import { z } from 'zod';
-import type { Json } from '../archive/types.ts';
 import { findTarget, type NgbakConfig } from '../config.ts';
+import type { Json } from '../core/json.ts';
+import type { StoreName } from '../core/store-names.ts';
 import { AccessDeniedError, InvalidInputError, UnavailableError } from '../errors.ts';
 import { parseInput } from '../input.ts';
 import { findProfile, isCollectionOf, profileScopes } from '../profiles/profiles.ts';
 import { loadSecret } from '../secrets.ts';
 import { SELFTEST_TARGET, selftestConnection } from '../selftest.ts';
 import { configAdapter } from './config/adapter.ts';
-import type { Store, StoreAdapter, StoreName } from './port.ts';
+import type { Store, StoreAdapter } from './port.ts';
 import { findAdapter } from './registry.ts';
 import type { Scopes } from './scopes.ts';
 

@@ -1,13 +1,11 @@
 import type { z } from 'zod';
-import type { EntryPiece, EntryReader, IndexEntry, Json } from '../archive/types.ts';
+import type { EntryPiece, EntryReader, IndexEntry } from '../archive/types.ts';
 import type { ContentSink } from '../archive/verify.ts';
+import type { Json } from '../core/json.ts';
+import type { StoreName } from '../core/store-names.ts';
 import type { Tallies } from '../digest.ts';
 import type { Part } from './part.ts';
 import type { StoreWarning } from './warning.ts';
-
-/** The parts of a knowledge base, each a folder of the archive and a branch of the workflow. */
-export const STORE_NAMES = ['graph', 'vectors', 'kv', 'config'] as const;
-export type StoreName = (typeof STORE_NAMES)[number];
 
 /** Where a resumable step continues. Written and read by one adapter only; at most 8 KiB as JSON. */
 export type Cursor = Json;

@@ -1,8 +1,9 @@
+import type { StoreName } from '../core/store-names.ts';
 import { InvalidInputError } from '../errors.ts';
 import { configAdapter } from './config/adapter.ts';
 import { filesAdapter } from './files/adapter.ts';
 import { neo4jAdapter } from './neo4j/adapter.ts';
-import type { StoreAdapter, StoreName } from './port.ts';
+import type { StoreAdapter } from './port.ts';
 import { qdrantAdapter } from './qdrant/adapter.ts';
 import { redisAdapter } from './redis/adapter.ts';
 

@@ -21,13 +21,13 @@ import {
   restorePlanKey,
   stagingPrefix,
 } from '../../shared/bucket/layout.ts';
+import { relatedJobId } from '../../shared/core/job-ids.ts';
 import type { Environment } from '../../shared/environment.ts';
 import { takeLock } from '../../shared/jobs/lock.ts';
 import { reconcile } from '../../shared/jobs/reconcile.ts';
 import { createJob, type JobRecord, readJob } from '../../shared/jobs/record.ts';
 import { readUndelivered, UndeliveredEvents } from '../../shared/jobs/undelivered.ts';
 import { checkHealth } from '../../shared/operations/health.ts';
-import { relatedJobId } from '../../shared/restore/safety.ts';
 import { freshEnvironment } from '../support/aws.ts';
 import { catalogue } from '../support/catalog.ts';
 

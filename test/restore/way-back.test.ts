@@ -14,6 +14,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { Redis } from 'ioredis';
 import neo4j, { type Driver } from 'neo4j-driver';
 import { lockKey, restoreLegKey, restorePlanKey } from '../../shared/bucket/layout.ts';
+import { relatedJobId } from '../../shared/core/job-ids.ts';
+import type { StoreName } from '../../shared/core/store-names.ts';
 import type { Environment } from '../../shared/environment.ts';
 import { cleanUpAfter } from '../../shared/jobs/janitor.ts';
 import { Lock, takeLock } from '../../shared/jobs/lock.ts';
@@ -23,8 +25,6 @@ import { InspectState, inspectArchive } from '../../shared/restore/inspect.ts';
 import { readInspection } from '../../shared/restore/inspection.ts';
 import { RestoreState, restoreLeg } from '../../shared/restore/leg.ts';
 import { RestorePlan } from '../../shared/restore/plan.ts';
-import { relatedJobId } from '../../shared/restore/safety.ts';
-import type { StoreName } from '../../shared/stores/port.ts';
 import { buildArchive } from '../archive/build.ts';
 import { servers } from '../servers.ts';
 import { freshEnvironment, waitingMachine } from '../support/aws.ts';

@@ -8,7 +8,8 @@ import {
 } from '@aws-sdk/client-sfn';
 import type { Role } from '../../shared/api/access.ts';
 import { Bucket } from '../../shared/bucket/bucket.ts';
-import { hasEnded, type JobRecord, readJob } from '../../shared/jobs/record.ts';
+import { hasEnded } from '../../shared/core/job-state.ts';
+import { type JobRecord, readJob } from '../../shared/jobs/record.ts';
 import { createRestoreRequest } from '../../shared/restore/request.ts';
 import { servers } from '../servers.ts';
 

@@ -1,8 +1,10 @@
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeAll, expect, test } from '@jest/globals';
-import { hasEnded, readJob } from '../../shared/jobs/record.ts';
-import { findSafetyBackup, relatedJobId } from '../../shared/restore/safety.ts';
+import { relatedJobId } from '../../shared/core/job-ids.ts';
+import { hasEnded } from '../../shared/core/job-state.ts';
+import { readJob } from '../../shared/jobs/record.ts';
+import { findSafetyBackup } from '../../shared/restore/safety.ts';
 import { fillTarget, readTarget, SCRATCH } from './content.ts';
 import { deployedStack, sleep } from './harness.ts';
 

@@ -3,9 +3,10 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { Redis } from 'ioredis';
 import neo4j from 'neo4j-driver';
 import { lockKey } from '../../shared/bucket/layout.ts';
+import { relatedJobId } from '../../shared/core/job-ids.ts';
 import { Lock } from '../../shared/jobs/lock.ts';
 import type { JobRecord } from '../../shared/jobs/record.ts';
-import { findSafetyBackup, relatedJobId } from '../../shared/restore/safety.ts';
+import { findSafetyBackup } from '../../shared/restore/safety.ts';
 import { testUnless } from '../conditions.ts';
 import { servers } from '../servers.ts';
 import { OwnNeo4j } from '../stores/neo4j/own-server.ts';

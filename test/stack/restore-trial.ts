@@ -8,8 +8,8 @@ import { type Layout, ngraf023Layout } from '../../local/knowledge-base/layout.t
 import { loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
 import { type Proof, type ProofConnections, readEverything } from '../../local/proof/proof.ts';
 import { CATALOG_CACHE_KEY } from '../../shared/bucket/layout.ts';
+import { relatedJobId } from '../../shared/core/job-ids.ts';
 import { createRestoreRequest } from '../../shared/restore/request.ts';
-import { relatedJobId } from '../../shared/restore/safety.ts';
 import { removeKnowledgeBase, smallBlueprint } from '../knowledge-base/small.ts';
 import { servers } from '../servers.ts';
 import { deployedStack, sleep } from './harness.ts';

@@ -1,9 +1,10 @@
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeAll, expect, test } from '@jest/globals';
 import { lockKey } from '../../shared/bucket/layout.ts';
+import { relatedJobId } from '../../shared/core/job-ids.ts';
 import { readJob } from '../../shared/jobs/record.ts';
 import { createRestoreRequest } from '../../shared/restore/request.ts';
-import { findSafetyBackup, relatedJobId } from '../../shared/restore/safety.ts';
+import { findSafetyBackup } from '../../shared/restore/safety.ts';
 import { fillTarget, readTarget, SCRATCH } from './content.ts';
 import { deployedStack, sleep } from './harness.ts';
 

@@ -1,8 +1,8 @@
 import { bufferSource } from '../../shared/archive/sources.ts';
-import type { Json } from '../../shared/archive/types.ts';
+import type { Json } from '../../shared/core/json.ts';
+import type { StoreName } from '../../shared/core/store-names.ts';
 import type { Tallies } from '../../shared/digest.ts';
 import { type ArchiveCheckResult, checkArchive } from '../../shared/stores/check-archive.ts';
-import type { StoreName } from '../../shared/stores/port.ts';
 import { buildArchive, DRAFT } from '../archive/build.ts';
 import type { MemoryArchive } from './memory-archive.ts';
 

@@ -1,7 +1,7 @@
 import { connect, createServer, type Server } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { afterEach, expect } from '@jest/globals';
-import type { StoreName } from '../../shared/stores/port.ts';
+import type { StoreName } from '../../shared/core/store-names.ts';
 import { findAdapter } from '../../shared/stores/registry.ts';
 import { testUnless } from '../conditions.ts';
 import { servers } from '../servers.ts';

@@ -1,6 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { Manifest } from '../../archive/manifest.ts';
-import type { Json } from '../../archive/types.ts';
+import type { Json } from '../../core/json.ts';
 import { parseJson } from '../../input.ts';
 import { AcknowledgeInput, acknowledgeWarnings } from '../../operations/acknowledge.ts';
 import { Contents, ContentsInput, listContents, showManifest } from '../../operations/contents.ts';

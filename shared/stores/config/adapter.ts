@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { pulledSink } from '../../archive/pulled-sink.ts';
-import type { IndexEntry, Json } from '../../archive/types.ts';
+import type { IndexEntry } from '../../archive/types.ts';
 import { wholeEntry } from '../../archive/whole-entry.ts';
+import type { Json } from '../../core/json.ts';
 import { MultisetDigest, type Tallies, type Tally } from '../../digest.ts';
 import { InvalidInputError } from '../../errors.ts';
 import type {

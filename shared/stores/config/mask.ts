@@ -1,4 +1,4 @@
-import type { Json } from '../../archive/types.ts';
+import type { Json } from '../../core/json.ts';
 
 /** What stands in the place of a secret. */
 export const MASK = '***';

@@ -1,4 +1,5 @@
-import type { IndexEntry, Json } from '../../archive/types.ts';
+import type { IndexEntry } from '../../archive/types.ts';
+import type { Json } from '../../core/json.ts';
 import { addTallies, type Tallies } from '../../digest.ts';
 import { InvalidInputError } from '../../errors.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../port.ts';

@@ -1,7 +1,8 @@
 import { setImmediate as letOthersWork } from 'node:timers/promises';
 import { z } from 'zod';
 import { pulledSink } from '../../archive/pulled-sink.ts';
-import type { IndexEntry, Json } from '../../archive/types.ts';
+import type { IndexEntry } from '../../archive/types.ts';
+import type { Json } from '../../core/json.ts';
 import { InvalidInputError } from '../../errors.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../port.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';

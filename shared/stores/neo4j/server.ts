@@ -13,7 +13,7 @@ import neo4j, {
 import { UnavailableError } from '../../errors.ts';
 import { VERSION } from '../../version.ts';
 import type { Neo4jConnection } from './connection.ts';
-import { tooLong, toNgbakError } from './errors.ts';
+import { toNgbakError, tooLong } from './errors.ts';
 import { answerForFarDates } from './far-dates.ts';
 
 /** Longest wait for a TCP connection and its handshake, in milliseconds. */

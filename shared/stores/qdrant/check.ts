@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { pulledSink } from '../../archive/pulled-sink.ts';
-import type { EntryReader, IndexEntry, Json } from '../../archive/types.ts';
+import type { EntryReader, IndexEntry } from '../../archive/types.ts';
+import type { Json } from '../../core/json.ts';
 import { MultisetDigest, type Tallies } from '../../digest.ts';
 import { IntegrityError } from '../../errors.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../port.ts';

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { pulledSink } from '../../archive/pulled-sink.ts';
-import type { IndexEntry, Json } from '../../archive/types.ts';
+import type { IndexEntry } from '../../archive/types.ts';
+import type { Json } from '../../core/json.ts';
 import { HashSample } from '../../hash-sample.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../port.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Json } from '../../../shared/archive/types.ts';
+import type { Json } from '../../../shared/core/json.ts';
 import { configAdapter } from '../../../shared/stores/config/adapter.ts';
 import { isSecretName, MASK, maskSecrets, maskText } from '../../../shared/stores/config/mask.ts';
 

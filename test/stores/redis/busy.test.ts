@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { LIMITS } from '../../../shared/stores/redis/keys.ts';
+import { checkSealed } from '../checked.ts';
 import { contentOf } from './content.ts';
 import { OwnServer } from './own-server.ts';
-import { checkSealed } from '../checked.ts';
 import { closeStores, exportAll, legContext, openStore, REPLACE, restoreAll } from './support.ts';
 
 const SCOPE = { prefix: 'app:', separator: ':' };

@@ -2,11 +2,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { Redis } from 'ioredis';
 import { LIMITS } from '../../../shared/stores/redis/keys.ts';
 import { CHANGING_LIMITS } from '../../../shared/stores/redis/large.ts';
+import { checkSealed } from '../checked.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 import { contentOf } from './content.ts';
 import { HookProxy } from './hook-proxy.ts';
 import { OwnServer } from './own-server.ts';
-import { checkSealed } from '../checked.ts';
 import { closeStores, exportAll, legContext, openStore, restoreAll } from './support.ts';
 
 const SCOPE = { prefix: 'app:', separator: ':' };
