@@ -13,12 +13,12 @@ import { createWriteStream, readdirSync, statSync } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { Codec } from '../shared/archive/codec.ts';
-import { openArchive } from '../shared/archive/open.ts';
-import { fileSource } from '../shared/archive/sources.ts';
-import type { EntryPiece } from '../shared/archive/types.ts';
-import { verifyArchive } from '../shared/archive/verify.ts';
-import { writeArchive } from '../shared/archive/write.ts';
+import { Codec } from '../shared/archive/format/codec.ts';
+import type { EntryPiece } from '../shared/archive/format/types.ts';
+import { openArchive } from '../shared/archive/read/open.ts';
+import { fileSource } from '../shared/archive/read/sources.ts';
+import { verifyArchive } from '../shared/archive/read/verify.ts';
+import { writeArchive } from '../shared/archive/write/write.ts';
 
 const MiB = 1024 ** 2;
 const READ_BYTES = MiB;

@@ -15,8 +15,8 @@ import { build } from 'esbuild';
 import prettyBytes from 'pretty-bytes';
 import { NODE_BUNDLE, REQUIRE } from '../infra/bundle.ts';
 import { PROCESS_SETTINGS } from '../infra/process-settings.ts';
-import { composeArchive } from '../shared/archive/compose.ts';
-import { uploadSegment } from '../shared/archive/segment-store.ts';
+import { composeArchive } from '../shared/archive/write/compose.ts';
+import { uploadSegment } from '../shared/archive/write/segment-store.ts';
 import { S3_SERVERS } from '../test/archive/s3-servers.ts';
 
 const run = promisify(execFile);

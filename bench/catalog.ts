@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { Bucket } from '../shared/bucket/bucket.ts';
-import { CATALOG_CACHE_KEY } from '../shared/bucket/layout.ts';
+import { Bucket } from '../shared/aws/bucket.ts';
+import { CATALOG_CACHE_KEY } from '../shared/aws/keys.ts';
 import { catalogIds, readCatalog } from '../shared/catalog/read.ts';
 import { ListBackupsInput, listBackups } from '../shared/operations/list-backups.ts';
 import { PruneInput, prune } from '../shared/operations/prune.ts';

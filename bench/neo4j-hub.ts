@@ -12,7 +12,7 @@ import Table from 'cli-table3';
 import neo4j, { type Driver } from 'neo4j-driver';
 import { startStack } from '../local/stack.ts';
 import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
-import type { Store } from '../shared/stores/port.ts';
+import type { Store } from '../shared/stores/store.ts';
 import { legContext, withStore } from '../test/stores/memory-archive.ts';
 
 const { values } = parseArgs({

@@ -19,7 +19,7 @@ import { startStack } from '../local/stack.ts';
 import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
 import { NODE_COLUMNS, relationshipColumns } from '../shared/stores/neo4j/read-record.ts';
 import { scopeText } from '../shared/stores/neo4j/scope.ts';
-import type { RestoreOptions, Shard, Store } from '../shared/stores/port.ts';
+import type { RestoreOptions, Shard, Store } from '../shared/stores/store.ts';
 import { exportAll, legContext, type MemoryArchive, withStore } from '../test/stores/memory-archive.ts';
 import { bareLoad, clear, LABEL } from './graph-sample.ts';
 

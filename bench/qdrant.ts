@@ -6,8 +6,8 @@
  * `node bench/qdrant.ts [points = 20000] [dimensions = 384]`
  */
 import { QdrantClient as OfficialClient } from '@qdrant/js-client-rest';
-import type { LegContext } from '../shared/stores/port.ts';
 import { qdrantAdapter } from '../shared/stores/qdrant/adapter.ts';
+import type { LegContext } from '../shared/stores/store.ts';
 import { MemoryArchive } from '../test/stores/qdrant/support.ts';
 
 const TURNS = 3;

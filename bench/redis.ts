@@ -14,8 +14,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
-import type { LegContext } from '../shared/stores/port.ts';
 import { redisAdapter } from '../shared/stores/redis/adapter.ts';
+import type { LegContext } from '../shared/stores/store.ts';
 import { median } from './median.ts';
 
 const ROUNDS_MIN = 3;

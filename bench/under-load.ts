@@ -16,7 +16,7 @@ import neo4j from 'neo4j-driver';
 import { interruptible } from '../local/interrupt.ts';
 import { loadKnowledgeBase } from '../local/knowledge-base/load.ts';
 import { startStack } from '../local/stack.ts';
-import { parseInput } from '../shared/input.ts';
+import { parseInput } from '../shared/core/input.ts';
 import { profileScopes } from '../shared/profiles/profiles.ts';
 import { findAdapter } from '../shared/stores/registry.ts';
 import { legContext } from '../test/stores/memory-archive.ts';

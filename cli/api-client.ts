@@ -2,19 +2,20 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { Problem } from '../shared/api/problem.ts';
+import { BackupDetails } from '../shared/catalog/summaries.ts';
 import {
   AccessDeniedError,
   IntegrityError,
   InvalidInputError,
   NgbakError,
   UnavailableError,
-} from '../shared/errors.ts';
-import { parseInput } from '../shared/input.ts';
+} from '../shared/core/errors.ts';
+import { parseInput } from '../shared/core/input.ts';
+import { NotFoundError, RefusedError } from '../shared/core/refusals.ts';
 import { Cancellation } from '../shared/operations/cancel-job.ts';
 import { Contents } from '../shared/operations/contents.ts';
 import { Deletion } from '../shared/operations/delete-backup.ts';
 import { Download } from '../shared/operations/download-backup.ts';
-import { NotFoundError, RefusedError } from '../shared/operations/errors.ts';
 import { Health } from '../shared/operations/health.ts';
 import { BackupList } from '../shared/operations/list-backups.ts';
 import { JobList } from '../shared/operations/list-jobs.ts';
@@ -24,10 +25,9 @@ import { RetentionSetting } from '../shared/operations/retention.ts';
 import { JobView } from '../shared/operations/show-job.ts';
 import { StartedJob } from '../shared/operations/start.ts';
 import { StartedBackup } from '../shared/operations/start-backup.ts';
-import { BackupDetails } from '../shared/operations/summaries.ts';
 import { CompletedUpload, PresignedParts, UploadStatus } from '../shared/operations/upload.ts';
 import { VerificationLeg } from '../shared/operations/verify-backup.ts';
-import { MultipartUpload } from '../shared/restore/request.ts';
+import { MultipartUpload } from '../shared/workflows/restore/request.ts';
 import type { Client } from './client.ts';
 
 /** Longest that one call may take, in milliseconds: API Gateway gives up after 30 seconds. */

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { z } from 'zod';
 import { NODE_BUNDLE, REQUIRE } from '../infra/bundle.ts';
-import { parseJson } from '../shared/input.ts';
+import { parseJson } from '../shared/core/input.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const PROGRAM = 'ngbak.mjs';

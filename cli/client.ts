@@ -1,3 +1,4 @@
+import type { BackupDetails } from '../shared/catalog/summaries.ts';
 import type { AcknowledgeInput } from '../shared/operations/acknowledge.ts';
 import type { AttachInput } from '../shared/operations/attach.ts';
 import type { Cancellation } from '../shared/operations/cancel-job.ts';
@@ -19,7 +20,6 @@ import type { RetentionSetting, SetRetentionInput } from '../shared/operations/r
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { StartedJob } from '../shared/operations/start.ts';
 import type { StartBackupInput, StartedBackup } from '../shared/operations/start-backup.ts';
-import type { BackupDetails } from '../shared/operations/summaries.ts';
 import type { BackupChanges } from '../shared/operations/update-backup.ts';
 import type {
   CompletedUpload,
@@ -29,8 +29,8 @@ import type {
   UploadStatus,
 } from '../shared/operations/upload.ts';
 import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
-import type { MultipartUpload } from '../shared/restore/request.ts';
 import type { CreateScheduleInput, ScheduleChanges } from '../shared/schedules/schedule.ts';
+import type { MultipartUpload } from '../shared/workflows/restore/request.ts';
 
 /** Everything that an operator does, over whichever way: AWS credentials (`--direct`) or the HTTP API. */
 export interface Client {

@@ -7,10 +7,10 @@ import { ListScheduleGroupsCommand, SchedulerClient } from '@aws-sdk/client-sche
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { ListStateMachinesCommand, SFNClient } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { describeError, InvalidInputError } from '../shared/errors.ts';
-import { parseJson } from '../shared/input.ts';
-import { explainAwsError } from '../shared/operations/aws-error.ts';
-import { loadSecret } from '../shared/secrets.ts';
+import { explainAwsError } from '../shared/aws/aws-error.ts';
+import { loadSecret } from '../shared/aws/secrets.ts';
+import { describeError, InvalidInputError } from '../shared/core/errors.ts';
+import { parseJson } from '../shared/core/input.ts';
 import { findAdapter } from '../shared/stores/registry.ts';
 
 /** One line of the checklist. A warning does not keep the deployment from working. */

@@ -31,7 +31,7 @@ import { startBackup } from '../shared/operations/start-backup.ts';
 import { updateBackup } from '../shared/operations/update-backup.ts';
 import { completeRestoreUpload, listUpload, presignParts } from '../shared/operations/upload.ts';
 import { verifyBackup } from '../shared/operations/verify-backup.ts';
-import { MultipartUpload } from '../shared/restore/request.ts';
+import { MultipartUpload } from '../shared/workflows/restore/request.ts';
 import type { Client } from './client.ts';
 
 /** Does everything with AWS credentials alone: S3 and Step Functions. */

@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../shared/errors.ts';
+import { InvalidInputError } from '../shared/core/errors.ts';
 import type { OperationsContext } from '../shared/operations/context.ts';
 import { operationsContext } from '../shared/operations/context.ts';
 import type { Settings } from './settings.ts';

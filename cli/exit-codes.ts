@@ -1,13 +1,13 @@
-import { ConflictError } from '../shared/bucket/bucket.ts';
+import { ConflictError } from '../shared/aws/bucket.ts';
 import {
   AccessDeniedError,
   IntegrityError,
   InvalidInputError,
   NgbakError,
   UnavailableError,
-} from '../shared/errors.ts';
-import { TargetLockedError } from '../shared/jobs/lock.ts';
-import { NotFoundError, RefusedError } from '../shared/operations/errors.ts';
+} from '../shared/core/errors.ts';
+import { NotFoundError, RefusedError } from '../shared/core/refusals.ts';
+import { TargetLockedError } from '../shared/workflows/job/lock.ts';
 
 /** The exit codes of `ngbak`, with what each means: shown by `--help` and in docs/cli.md. */
 export const EXIT_CODES = {

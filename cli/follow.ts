@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { explainAwsError } from '../shared/aws/aws-error.ts';
+import { UnavailableError } from '../shared/core/errors.ts';
 import { hasEnded } from '../shared/core/job-state.ts';
-import { UnavailableError } from '../shared/errors.ts';
-import { explainAwsError } from '../shared/operations/aws-error.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import { JobBars } from './bars.ts';
 import type { Cli } from './cli.ts';

@@ -1,6 +1,6 @@
 import prettyBytes from 'pretty-bytes';
-import type { Assessment } from '../shared/operations/summaries.ts';
-import type { RetentionPolicy } from '../shared/retention/policy.ts';
+import type { Assessment } from '../shared/catalog/summaries.ts';
+import type { RetentionPolicy } from '../shared/core/retention-policy.ts';
 
 const SECOND_MS = 1000;
 

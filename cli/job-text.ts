@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import pc from '../shared/colors.ts';
+import pc from '../shared/core/colors.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
-import type { Inspection } from '../shared/restore/inspection.ts';
 import { warningText } from '../shared/stores/describe-warning.ts';
+import type { Inspection } from '../shared/workflows/restore/inspection.ts';
 import { bytes, count, duration, localTime, printable } from './format.ts';
 import { facts, table } from './output.ts';
 import { phaseText, progressText, storeText } from './progress-text.ts';

@@ -1,7 +1,7 @@
 import { type Command, CommanderError } from 'commander';
-import pc from '../shared/colors.ts';
-import { NgbakError } from '../shared/errors.ts';
-import { explainAwsError } from '../shared/operations/aws-error.ts';
+import { explainAwsError } from '../shared/aws/aws-error.ts';
+import pc from '../shared/core/colors.ts';
+import { NgbakError } from '../shared/core/errors.ts';
 import { EXIT_CODES, ExitError, exitCodeOf, PassedOnError } from './exit-codes.ts';
 import { printable } from './format.ts';
 import { makeProgram } from './program.ts';

@@ -1,5 +1,5 @@
 import Table from 'cli-table3';
-import pc from '../shared/colors.ts';
+import pc from '../shared/core/colors.ts';
 import { printable } from './format.ts';
 
 export interface OutputOptions {

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { VERSION } from '../shared/version.ts';
+import { VERSION } from '../shared/core/version.ts';
 import { archiveCommand } from './commands/archive.ts';
 import { backupCommand } from './commands/backup.ts';
 import { changeCommands } from './commands/change.ts';

@@ -1,4 +1,4 @@
-import pc from '../shared/colors.ts';
+import pc from '../shared/core/colors.ts';
 import type { StoreProgress } from '../shared/operations/job-progress.ts';
 import { collectionsText, groupUnits, LISTED_MAX, unitText } from './progress-units.ts';
 

@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline/promises';
-import { InvalidInputError } from '../shared/errors.ts';
+import { InvalidInputError } from '../shared/core/errors.ts';
 import type { Cli } from './cli.ts';
 
 /** Asks at the terminal; the answer without its white space. Undefined where Ctrl-C or the end of input came instead. */

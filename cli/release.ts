@@ -10,8 +10,8 @@ import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { z } from 'zod';
-import { parseJson } from '../shared/input.ts';
-import { VERSION } from '../shared/version.ts';
+import { parseJson } from '../shared/core/input.ts';
+import { VERSION } from '../shared/core/version.ts';
 import { buildCli } from './build.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');

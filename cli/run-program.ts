@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
-import { InvalidInputError } from '../shared/errors.ts';
+import { InvalidInputError } from '../shared/core/errors.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const BINARIES = join(ROOT, 'node_modules/.bin');

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { InvalidInputError } from '../shared/errors.ts';
-import { parseInput, parseJson } from '../shared/input.ts';
+import { InvalidInputError } from '../shared/core/errors.ts';
+import { parseInput, parseJson } from '../shared/core/input.ts';
 
 /** What the CLI must know of a deployment, and its habits. Read from file, environment and flags, in that order. */
 export const Settings = z.strictObject({

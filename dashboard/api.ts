@@ -1,7 +1,8 @@
 import type { z } from 'zod';
 import type { Problem } from '../shared/api/problem.ts';
 import type { Deployment, KeyList, Me } from '../shared/api/routes/deployment.ts';
-import type { Manifest } from '../shared/archive/manifest.ts';
+import type { Manifest } from '../shared/archive/format/manifest.ts';
+import type { BackupDetails } from '../shared/catalog/summaries.ts';
 import type { AcknowledgeInput } from '../shared/operations/acknowledge.ts';
 import type { Cancellation } from '../shared/operations/cancel-job.ts';
 import type { Contents, ContentsInput } from '../shared/operations/contents.ts';
@@ -18,7 +19,6 @@ import type { RetentionSetting, SetRetentionInput } from '../shared/operations/r
 import type { JobView } from '../shared/operations/show-job.ts';
 import type { StartedJob } from '../shared/operations/start.ts';
 import type { StartBackupInput, StartedBackup } from '../shared/operations/start-backup.ts';
-import type { BackupDetails } from '../shared/operations/summaries.ts';
 import type { BackupChanges } from '../shared/operations/update-backup.ts';
 import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
 import type { CreateScheduleInput, ScheduleChanges } from '../shared/schedules/schedule.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { ExecutionInfo } from '../shared/jobs/execution.ts';
-import { admitRestore } from '../shared/restore/admit.ts';
+import { ExecutionInfo } from '../shared/workflows/job/execution.ts';
+import { admitRestore } from '../shared/workflows/restore/admit.ts';
 import { step } from './step.ts';
 
 /** First step of a restore: one job for each upload or request, however often the event comes. */

@@ -5,11 +5,11 @@ import { z } from 'zod';
 import { AccessList, Authenticator, CachedAccessList } from '../shared/api/access.ts';
 import { makeApi } from '../shared/api/app.ts';
 import { DASHBOARD_FOLDER } from '../shared/api/pages.ts';
-import { readEnvironment } from '../shared/environment.ts';
-import { describeError } from '../shared/errors.ts';
-import { parseInput } from '../shared/input.ts';
+import { loadSecret, redact, redactFields } from '../shared/aws/secrets.ts';
+import { describeError } from '../shared/core/errors.ts';
+import { parseInput } from '../shared/core/input.ts';
 import { Scheduler } from '../shared/schedules/scheduler.ts';
-import { loadSecret, redact, redactFields } from '../shared/secrets.ts';
+import { readEnvironment } from '../shared/workflows/environment.ts';
 
 /** What the stack sets for this function, besides what every function has. */
 const Settings = z.object({

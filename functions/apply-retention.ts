@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseInput } from '../shared/input.ts';
+import { parseInput } from '../shared/core/input.ts';
 import { PruneInput, prune } from '../shared/operations/prune.ts';
 import { step } from './step.ts';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { Id } from '../shared/ids.ts';
-import { askForConfirmation } from '../shared/restore/confirmation.ts';
+import { Id } from '../shared/core/ids.ts';
+import { askForConfirmation } from '../shared/workflows/restore/confirmation.ts';
 import { step } from './step.ts';
 
 /** Records the token with which somebody confirms or rejects the restore; the workflow waits for it. */

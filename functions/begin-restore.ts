@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { Id } from '../shared/ids.ts';
-import { beginRestore } from '../shared/restore/begin.ts';
+import { Id } from '../shared/core/ids.ts';
+import { beginRestore } from '../shared/workflows/restore/begin.ts';
 import { step } from './step.ts';
 
 /** Takes the target's lock: from here on, the restore may write. */

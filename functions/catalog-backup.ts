@@ -1,8 +1,8 @@
 import { Metrics } from '@aws-lambda-powertools/metrics';
 import { z } from 'zod';
-import { measuresOf } from '../shared/backup/measures.ts';
-import { recordBackup } from '../shared/backup/record.ts';
-import { Id } from '../shared/ids.ts';
+import { Id } from '../shared/core/ids.ts';
+import { measuresOf } from '../shared/workflows/backup/measures.ts';
+import { recordBackup } from '../shared/workflows/backup/record.ts';
 import { step } from './step.ts';
 
 const metrics = new Metrics();

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { checkConsistency } from '../shared/backup/consistency.ts';
-import { Id } from '../shared/ids.ts';
+import { Id } from '../shared/core/ids.ts';
+import { checkConsistency } from '../shared/workflows/backup/consistency.ts';
 import { step } from './step.ts';
 
 /** Measures every store again after the export, and grades how well the copies agree. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { Id } from '../shared/ids.ts';
-import { closeRestore } from '../shared/restore/close.ts';
+import { Id } from '../shared/core/ids.ts';
+import { closeRestore } from '../shared/workflows/restore/close.ts';
 import { step } from './step.ts';
 
 /** Last step of a restore: says what came back and how that was proved. */

@@ -1,4 +1,4 @@
-import { exportLeg, exportStateOf } from '../shared/backup/export.ts';
+import { exportLeg, exportStateOf } from '../shared/workflows/backup/export.ts';
 import { step } from './step.ts';
 
 /** Exports one leg of the vectors into a segment of the archive. */

@@ -1,4 +1,4 @@
-import { InspectState, inspectArchive } from '../shared/restore/inspect.ts';
+import { InspectState, inspectArchive } from '../shared/workflows/restore/inspect.ts';
 import { step } from './step.ts';
 
 /** Checks the archive as a whole and holds it against the target. Writes to no store. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { cleanUpAfter, ExecutionEnded } from '../shared/jobs/janitor.ts';
-import { ReconcileInput, reconcile } from '../shared/jobs/reconcile.ts';
-import { UndeliveredEvents } from '../shared/jobs/undelivered.ts';
+import { cleanUpAfter, ExecutionEnded } from '../shared/workflows/janitor/janitor.ts';
+import { ReconcileInput, reconcile } from '../shared/workflows/janitor/reconcile.ts';
+import { UndeliveredEvents } from '../shared/workflows/janitor/undelivered.ts';
 import { step } from './step.ts';
 
 /** Cleans up after every execution of either workflow, however it ended; on a schedule, also after those of lost events. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { planBackup } from '../shared/backup/plan.ts';
-import { ExecutionInfo } from '../shared/jobs/execution.ts';
+import { planBackup } from '../shared/workflows/backup/plan.ts';
+import { ExecutionInfo } from '../shared/workflows/job/execution.ts';
 import { step } from './step.ts';
 
 /** First step of a backup: checks the request, locks the target, measures the stores, cuts them into shards. */

@@ -1,4 +1,4 @@
-import { restoreLeg, restoreStateOf } from '../shared/restore/leg.ts';
+import { restoreLeg, restoreStateOf } from '../shared/workflows/restore/leg.ts';
 import { step } from './step.ts';
 
 /** One leg of clearing, loading, verifying or finishing the vectors. */

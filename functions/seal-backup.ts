@@ -1,4 +1,4 @@
-import { SealState, sealBackup } from '../shared/backup/seal.ts';
+import { SealState, sealBackup } from '../shared/workflows/backup/seal.ts';
 import { step } from './step.ts';
 
 /** Composes the segments into one archive, on S3's side. */

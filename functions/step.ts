@@ -2,11 +2,11 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Logger } from '@aws-lambda-powertools/logger';
 import type { z } from 'zod';
-import { type Environment, type Leg, readEnvironment } from '../shared/environment.ts';
-import { describeError, NgbakError, UnavailableError } from '../shared/errors.ts';
-import { parseInput } from '../shared/input.ts';
-import { explainAwsError } from '../shared/operations/aws-error.ts';
-import { redact, redactFields } from '../shared/secrets.ts';
+import { explainAwsError } from '../shared/aws/aws-error.ts';
+import { redact, redactFields } from '../shared/aws/secrets.ts';
+import { describeError, NgbakError, UnavailableError } from '../shared/core/errors.ts';
+import { parseInput } from '../shared/core/input.ts';
+import { type Environment, type Leg, readEnvironment } from '../shared/workflows/environment.ts';
 
 /** A step stops taking new work this long before the platform would kill it, in milliseconds. */
 const STOP_MARGIN_MS = 60_000;

@@ -3,7 +3,7 @@ import { App, Tags, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { buildDashboard } from '../dashboard/build.ts';
 import { DASHBOARD_FOLDER } from '../shared/api/pages.ts';
-import { NgbakError } from '../shared/errors.ts';
+import { NgbakError } from '../shared/core/errors.ts';
 import { bundleFunctions } from './bundle.ts';
 import { readDeployment } from './config.ts';
 import { NgbakStack } from './stack.ts';

@@ -10,8 +10,8 @@ import {
   ObjectOwnership,
 } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
-import { BACKUPS, CACHE, DEFERRED, JOBS, LOCKS, RUNS, STAGING, UPLOADS } from '../shared/bucket/layout.ts';
-import { SELFTEST_PREFIX } from '../shared/selftest.ts';
+import { BACKUPS, CACHE, DEFERRED, JOBS, LOCKS, RUNS, STAGING, UPLOADS } from '../shared/aws/keys.ts';
+import { SELFTEST_PREFIX } from '../shared/core/selftest.ts';
 import type { Deployment } from './config.ts';
 import { removalPolicyOf } from './removal.ts';
 import type { StepHandler } from './step-handler.ts';
@@ -19,7 +19,7 @@ import { acceptWildcard } from './wildcards.ts';
 
 /** How long job records are kept, in days: as long as Step Functions keeps the history of an execution. */
 const JOB_DAYS = 90;
-/** How long the parts of an upload may take to arrive, in days: `WAIT_SECONDS` in shared/restore/request.ts. */
+/** How long the parts of an upload may take to arrive, in days: `WAIT_SECONDS` in shared/workflows/restore/request.ts. */
 const UPLOAD_DAYS = 7;
 /** How long an archive that somebody deleted can still be restored, in days. */
 const UNDELETE_DAYS = 30;

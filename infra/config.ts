@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { HooksConfig, NgbakConfig, StoreConfig, TargetConfig } from '../shared/config.ts';
-import { InvalidInputError } from '../shared/errors.ts';
-import { Id } from '../shared/ids.ts';
-import { parseInput, parseJson } from '../shared/input.ts';
+import { HooksConfig, NgbakConfig, StoreConfig, TargetConfig } from '../shared/core/config.ts';
+import { InvalidInputError } from '../shared/core/errors.ts';
+import { Id } from '../shared/core/ids.ts';
+import { parseInput, parseJson } from '../shared/core/input.ts';
+import { SELFTEST_TARGET } from '../shared/core/selftest.ts';
+import { settleStore } from '../shared/profiles/open.ts';
 import { TimeZone } from '../shared/schedules/time-zone.ts';
-import { SELFTEST_TARGET } from '../shared/selftest.ts';
-import { settleStore } from '../shared/stores/open.ts';
 import { DATA_MB, STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
 
 /** Retentions that CloudWatch Logs knows, in days: the allowed values of its PutRetentionPolicy call. */

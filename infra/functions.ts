@@ -1,6 +1,6 @@
-import { ACKNOWLEDGED_KEY, CATALOG_CACHE_KEY, RETENTION_KEY } from '../shared/bucket/layout.ts';
+import { ACKNOWLEDGED_KEY, CATALOG_CACHE_KEY, RETENTION_KEY } from '../shared/aws/keys.ts';
+import { SELFTEST_PREFIX } from '../shared/core/selftest.ts';
 import { STORE_NAMES } from '../shared/core/store-names.ts';
-import { SELFTEST_PREFIX } from '../shared/selftest.ts';
 import type { BucketAccess } from './archive-bucket.ts';
 
 /** Memory at which Lambda gives a function one full virtual CPU, in MB (AWS Lambda developer guide, "Memory"). */

@@ -4,7 +4,7 @@ import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { SqsDestination } from 'aws-cdk-lib/aws-lambda-destinations';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import type { ReconcileInput } from '../shared/jobs/reconcile.ts';
+import type { ReconcileInput } from '../shared/workflows/janitor/reconcile.ts';
 import { LEG_MINUTES } from './functions.ts';
 import type { StepHandler } from './step-handler.ts';
 import { stateMachineArn } from './workflows/state-machine.ts';

@@ -1,4 +1,4 @@
-import { BACKUPS } from '../shared/bucket/layout.ts';
+import { BACKUPS } from '../shared/aws/keys.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
 import type { StepHandler } from './step-handler.ts';
 import { stateMachineArn } from './workflows/state-machine.ts';

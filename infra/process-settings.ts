@@ -4,7 +4,7 @@
  */
 export const PROCESS_SETTINGS: Readonly<Record<string, string>> = {
   // A young generation of few MiB: what exporters make is garbage within milliseconds. And the means to collect garbage
-  // before 64 MiB of buffers wait: shared/collect-garbage.ts.
+  // before 64 MiB of buffers wait: shared/core/collect-garbage.ts.
   NODE_OPTIONS: '--max-semi-space-size=2 --expose-gc',
   // Each thread that compresses would keep a heap of its own forever.
   MALLOC_ARENA_MAX: '1',

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Construct } from 'constructs';
-import { NgbakConfig, TargetConfig } from '../shared/config.ts';
-import { InvalidInputError } from '../shared/errors.ts';
+import { NgbakConfig, TargetConfig } from '../shared/core/config.ts';
+import { InvalidInputError } from '../shared/core/errors.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
 import { type Deployment, runtimeConfig } from './config.ts';

@@ -5,7 +5,7 @@ import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import { UPLOADS } from '../shared/bucket/layout.ts';
+import { UPLOADS } from '../shared/aws/keys.ts';
 
 /** How long an upload that could not start a restore waits for a person, in days. */
 const UNSTARTED_DAYS = 14;

@@ -1,7 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { parseJson } from '../shared/input.ts';
+import { parseJson } from '../shared/core/input.ts';
 import { LocalStackError } from './errors.ts';
 import { ROOT } from './folders.ts';
 import { runProcess, STACK_MARK } from './processes.ts';

@@ -1,4 +1,4 @@
-import { NgbakError } from '../shared/errors.ts';
+import { NgbakError } from '../shared/core/errors.ts';
 
 /** A part of the local stack can't be installed, started or reached. */
 export class LocalStackError extends NgbakError {}

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError } from '../shared/errors.ts';
+import { describeError } from '../shared/core/errors.ts';
 import { LocalStackError } from './errors.ts';
 
 /** Between two looks at a server that is starting, in milliseconds. */

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseInput } from '../shared/input.ts';
+import { parseInput } from '../shared/core/input.ts';
 import { LocalStackError, MissingPrerequisiteError } from './errors.ts';
 import { ROOT, stacksFolder } from './folders.ts';
 import { KEEP, StackRequest, SupervisorMessage } from './protocol.ts';

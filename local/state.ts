@@ -1,8 +1,8 @@
 import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { InvalidInputError } from '../shared/errors.ts';
-import { parseJson } from '../shared/input.ts';
+import { InvalidInputError } from '../shared/core/errors.ts';
+import { parseJson } from '../shared/core/input.ts';
 import { removeFromDocker } from './docker.ts';
 import { stacksFolder } from './folders.ts';
 import { isAlive, killGroup, killMarked, readOfProcess, runsIn } from './processes.ts';

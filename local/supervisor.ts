@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { cp, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { describeError, NgbakError } from '../shared/errors.ts';
+import { describeError, NgbakError } from '../shared/core/errors.ts';
 import { DOCKER_SERVICES, startInDocker, usesDocker } from './docker.ts';
 import { LocalStackError, MissingPrerequisiteError } from './errors.ts';
 import { localFolder, stacksFolder } from './folders.ts';

@@ -5,11 +5,11 @@ import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { DescribeExecutionCommand, SFNClient } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { callS3 } from '../shared/archive/s3-calls.ts';
-import { awsClient } from '../shared/aws-clients.ts';
-import { Bucket } from '../shared/bucket/bucket.ts';
-import { UnavailableError } from '../shared/errors.ts';
-import { loadSecret } from '../shared/secrets.ts';
+import { Bucket } from '../shared/aws/bucket.ts';
+import { awsClient } from '../shared/aws/clients.ts';
+import { callS3 } from '../shared/aws/s3-calls.ts';
+import { loadSecret } from '../shared/aws/secrets.ts';
+import { UnavailableError } from '../shared/core/errors.ts';
 
 const LIMIT_MS = 20_000;
 const credentials = { accessKeyId: 'x', secretAccessKey: 'x' };

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from '@jest/globals';
-import { addTallies, MultisetDigest, type Tally } from '../shared/digest.ts';
+import { addTallies, MultisetDigest, type Tally } from '../shared/core/digest.ts';
 import { fc } from './fast-check.ts';
 
 const record = fc.oneof(fc.string({ unit: 'grapheme' }), fc.uint8Array());

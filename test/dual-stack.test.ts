@@ -4,7 +4,7 @@ import { ListSchedulesCommand, SchedulerClient } from '@aws-sdk/client-scheduler
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { DescribeExecutionCommand, SFNClient } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { awsClient } from '../shared/aws-clients.ts';
+import { awsClient } from '../shared/aws/clients.ts';
 
 const DUALSTACK = 'AWS_USE_DUALSTACK_ENDPOINT';
 const ENDPOINT = 'AWS_ENDPOINT_URL';

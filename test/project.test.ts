@@ -161,7 +161,7 @@ describe('CONTRIBUTING', () => {
         new RegExp(`export interface ${name}\\b[^{]*\\{([\\s\\S]*?)\\n\\}`).exec(source) ?? [];
       return [...body.matchAll(/^ {2}(?:readonly )?(\w+)(?=[(:])/gm)].map(([, member]) => member ?? '');
     };
-    const port = read('shared/stores/port.ts');
+    const port = read('shared/stores/store.ts');
     const suite = read('test/stores/conformance.ts');
     const missing = [
       ...members(port, 'Store').filter((member) => !text.includes(`\`${member}\``)),

@@ -17,7 +17,7 @@ import { INTERRUPTED_EXIT_CODE, InterruptedError, interruptible } from '../local
 import { explicitAddress } from '../local/services/explicit.ts';
 import { SERVICE_NAMES } from '../local/services/service.ts';
 import { withTemporaryFolder } from '../local/temporary.ts';
-import { describeError } from '../shared/errors.ts';
+import { describeError } from '../shared/core/errors.ts';
 import { type Outcome, runJest } from './runner/jest.ts';
 import { type Lane, Lanes } from './runner/lanes.ts';
 import { type Group, selectTests, TIERS, type Tier } from './runner/tiers.ts';

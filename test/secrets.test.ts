@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { expect, test } from '@jest/globals';
 import { z } from 'zod';
-import { loadSecret, redact, redactFields } from '../shared/secrets.ts';
+import { loadSecret, redact, redactFields } from '../shared/aws/secrets.ts';
 
 const PASSWORD = `p"a\\s/s w+ö'rd%${randomBytes(3).toString('hex')}`;
 

@@ -3,8 +3,8 @@ import { createWriteStream } from 'node:fs';
 import { link, lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { EntryReader, IndexEntry } from '../../shared/archive/types.ts';
-import { InvalidInputError } from '../../shared/errors.ts';
+import type { EntryReader, IndexEntry } from '../../shared/archive/format/types.ts';
+import { InvalidInputError } from '../../shared/core/errors.ts';
 
 /**
  * Writes one entry below a folder. The file gets its name only when its digest was found right, so there is never a

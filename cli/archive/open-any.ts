@@ -3,10 +3,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { normalizeArchive } from '../../shared/archive/normalize.ts';
-import { isSeekable, type OpenedArchive, openArchive } from '../../shared/archive/open.ts';
-import { fileSource } from '../../shared/archive/sources.ts';
-import type { ByteSource } from '../../shared/archive/types.ts';
+import type { ByteSource } from '../../shared/archive/format/types.ts';
+import { isSeekable, type OpenedArchive, openArchive } from '../../shared/archive/read/open.ts';
+import { fileSource } from '../../shared/archive/read/sources.ts';
+import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
 
 export interface AnyArchive {
   readonly archive: OpenedArchive;

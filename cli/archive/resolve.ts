@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { S3Client } from '@aws-sdk/client-s3';
-import { type ClosableSource, fileSource, s3Source } from '../../shared/archive/sources.ts';
-import { archiveKey } from '../../shared/bucket/layout.ts';
-import { InvalidInputError } from '../../shared/errors.ts';
-import { Id } from '../../shared/ids.ts';
+import { type ClosableSource, fileSource, s3Source } from '../../shared/archive/read/sources.ts';
+import { archiveKey } from '../../shared/aws/keys.ts';
+import { InvalidInputError } from '../../shared/core/errors.ts';
+import { Id } from '../../shared/core/ids.ts';
 import type { Settings } from '../settings.ts';
 
 /**

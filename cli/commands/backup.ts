@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
+import { parseInput } from '../../shared/core/input.ts';
 import { STORE_NAMES } from '../../shared/core/store-names.ts';
-import { parseInput } from '../../shared/input.ts';
 import { StartBackupInput } from '../../shared/operations/start-backup.ts';
 import { cliOf } from '../cli.ts';
 import { reportEnd } from '../finish.ts';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { parseInput } from '../../shared/input.ts';
+import { parseInput } from '../../shared/core/input.ts';
 import { AcknowledgeInput } from '../../shared/operations/acknowledge.ts';
 import { BackupChanges } from '../../shared/operations/update-backup.ts';
 import { cliOf } from '../cli.ts';

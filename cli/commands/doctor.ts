@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
-import pc from '../../shared/colors.ts';
-import { NgbakError } from '../../shared/errors.ts';
-import { explainAwsError } from '../../shared/operations/aws-error.ts';
+import { explainAwsError } from '../../shared/aws/aws-error.ts';
+import pc from '../../shared/core/colors.ts';
+import { NgbakError } from '../../shared/core/errors.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { printable } from '../format.ts';

@@ -1,8 +1,8 @@
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { downloadName } from '../../shared/backup/names.ts';
-import { parseInput } from '../../shared/input.ts';
+import { parseInput } from '../../shared/core/input.ts';
 import { DownloadInput } from '../../shared/operations/download-backup.ts';
+import { downloadName } from '../../shared/workflows/job/names.ts';
 import { showTransfer } from '../bars.ts';
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';

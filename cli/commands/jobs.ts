@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander';
+import { parseInput } from '../../shared/core/input.ts';
 import { JOB_STATES } from '../../shared/core/job-state.ts';
-import { parseInput } from '../../shared/input.ts';
-import { SKIPPED } from '../../shared/jobs/record.ts';
 import { ListJobsInput } from '../../shared/operations/list-jobs.ts';
+import { SKIPPED } from '../../shared/workflows/job/record.ts';
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { reportEnd } from '../finish.ts';

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
-import { parseInput } from '../../shared/input.ts';
+import type { BackupSummary } from '../../shared/catalog/summaries.ts';
+import { parseInput } from '../../shared/core/input.ts';
 import { ListBackupsInput } from '../../shared/operations/list-backups.ts';
-import type { BackupSummary } from '../../shared/operations/summaries.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ago, bytes, count, localTime, stateText } from '../format.ts';
 import { table } from '../output.ts';

@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { OBJECT_BYTES_MAX } from '../../shared/archive/limits.ts';
-import { InvalidInputError, UnavailableError } from '../../shared/errors.ts';
-import { Id } from '../../shared/ids.ts';
-import { isSameJson, parseInput } from '../../shared/input.ts';
+import { InvalidInputError, UnavailableError } from '../../shared/core/errors.ts';
+import { Id } from '../../shared/core/ids.ts';
+import { isSameJson, parseInput } from '../../shared/core/input.ts';
+import { OBJECT_BYTES_MAX } from '../../shared/core/limits.ts';
+import { NotFoundError, RefusedError } from '../../shared/core/refusals.ts';
 import { AttachInput } from '../../shared/operations/attach.ts';
-import { NotFoundError, RefusedError } from '../../shared/operations/errors.ts';
 import { ListJobsInput } from '../../shared/operations/list-jobs.ts';
 import {
   ChangeOptionsInput,
@@ -15,7 +15,7 @@ import {
 } from '../../shared/operations/restore.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import type { UploadStatus } from '../../shared/operations/upload.ts';
-import { requireSize, shownFileName } from '../../shared/restore/request.ts';
+import { requireSize, shownFileName } from '../../shared/workflows/restore/request.ts';
 import { showTransfer } from '../bars.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import type { Client } from '../client.ts';

@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander';
-import { InvalidInputError } from '../../shared/errors.ts';
-import { parseInput } from '../../shared/input.ts';
+import { InvalidInputError } from '../../shared/core/errors.ts';
+import { parseInput } from '../../shared/core/input.ts';
+import type { RetentionPolicy } from '../../shared/core/retention-policy.ts';
 import { PruneInput } from '../../shared/operations/prune.ts';
 import { type RetentionSetting, SetRetentionInput } from '../../shared/operations/retention.ts';
-import type { RetentionPolicy } from '../../shared/retention/policy.ts';
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { bytes, localTime, policyText } from '../format.ts';

@@ -1,11 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { describePart } from '../../shared/core/describe-part.ts';
+import { InvalidInputError } from '../../shared/core/errors.ts';
+import { parseInput } from '../../shared/core/input.ts';
+import { storesNamed } from '../../shared/core/part.ts';
 import { STORE_NAMES } from '../../shared/core/store-names.ts';
-import { InvalidInputError } from '../../shared/errors.ts';
-import { parseInput } from '../../shared/input.ts';
 import type { ScheduleView } from '../../shared/operations/list-schedules.ts';
 import { CreateScheduleInput, ScheduleChanges } from '../../shared/schedules/schedule.ts';
-import { describePart } from '../../shared/stores/describe-part.ts';
-import { storesNamed } from '../../shared/stores/part.ts';
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { reportEnd } from '../finish.ts';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import pc from '../../shared/colors.ts';
+import pc from '../../shared/core/colors.ts';
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { ProgressPrinter } from '../follow.ts';

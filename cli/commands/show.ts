@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import pc from '../../shared/colors.ts';
-import { parseInput } from '../../shared/input.ts';
+import type { BackupDetails } from '../../shared/catalog/summaries.ts';
+import pc from '../../shared/core/colors.ts';
+import { describePart } from '../../shared/core/describe-part.ts';
+import { parseInput } from '../../shared/core/input.ts';
 import { ContentsInput } from '../../shared/operations/contents.ts';
-import type { BackupDetails } from '../../shared/operations/summaries.ts';
-import { describePart } from '../../shared/stores/describe-part.ts';
 import { warningText } from '../../shared/stores/describe-warning.ts';
 import { cliOf } from '../cli.ts';
 import { bytes, count, duration, localTime, printable, stateText } from '../format.ts';

@@ -14,11 +14,11 @@ import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
-import { crc32Base64 } from '../../shared/archive/crc32.ts';
-import { mapOrdered } from '../../shared/archive/ordered.ts';
-import { IntegrityError, NgbakError, UnavailableError } from '../../shared/errors.ts';
+import { crc32Base64 } from '../../shared/core/crc32.ts';
+import { IntegrityError, NgbakError, UnavailableError } from '../../shared/core/errors.ts';
+import { mapOrdered } from '../../shared/core/ordered.ts';
+import { RefusedError } from '../../shared/core/refusals.ts';
 import type { Download } from '../../shared/operations/download-backup.ts';
-import { RefusedError } from '../../shared/operations/errors.ts';
 
 /** Bytes of one ranged GET: enough to be worth a round trip, little enough to lose. */
 const CHUNK_BYTES = 8 * 1024 ** 2;

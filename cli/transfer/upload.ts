@@ -2,11 +2,15 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { mapOrdered } from '../../shared/archive/ordered.ts';
-import { InvalidInputError, NgbakError, UnavailableError } from '../../shared/errors.ts';
-import { explainAwsError } from '../../shared/operations/aws-error.ts';
+import { explainAwsError } from '../../shared/aws/aws-error.ts';
+import { InvalidInputError, NgbakError, UnavailableError } from '../../shared/core/errors.ts';
+import { mapOrdered } from '../../shared/core/ordered.ts';
 import type { PresignedParts } from '../../shared/operations/upload.ts';
-import { partLength, type UploadedPart, type UploadLayout } from '../../shared/restore/upload-parts.ts';
+import {
+  partLength,
+  type UploadedPart,
+  type UploadLayout,
+} from '../../shared/workflows/restore/upload-parts.ts';
 import type { Client } from '../client.ts';
 
 /** Parts under way at once. Each is read from the file as it is sent: memory holds a few MiB. */

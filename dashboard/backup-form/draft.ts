@@ -1,6 +1,6 @@
 import type { z } from 'zod';
+import type { BackupSummary } from '../../shared/catalog/summaries.ts';
 import type { StartBackupInput } from '../../shared/operations/start-backup.ts';
-import type { BackupSummary } from '../../shared/operations/summaries.ts';
 
 export const SAVED_STORES = ['graph', 'vectors', 'kv', 'config'] as const;
 export type SavedStore = (typeof SAVED_STORES)[number];

@@ -6,7 +6,7 @@ import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import { bytes, count, duration } from '../../cli/format.ts';
-import type { BackupDetails } from '../../shared/operations/summaries.ts';
+import type { BackupDetails } from '../../shared/catalog/summaries.ts';
 import { countsText, GradeSign, StateSign, scopeText, VerificationSign } from '../backups/texts.tsx';
 import { Copyable } from '../parts/command.tsx';
 import { Time } from '../parts/time.tsx';

@@ -7,14 +7,14 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import Textarea from '@cloudscape-design/components/textarea';
 import TokenGroup from '@cloudscape-design/components/token-group';
 import { useState } from 'react';
-import type { BackupDetails } from '../../shared/operations/summaries.ts';
+import type { BackupDetails } from '../../shared/catalog/summaries.ts';
 import type { BackupChanges } from '../../shared/operations/update-backup.ts';
 import { retentionText } from '../backups/texts.tsx';
 import { Tags } from '../parts/tags.tsx';
 import { useSession } from '../session.tsx';
 import { Editable } from './editable.tsx';
 
-/** Limits of shared/backup/request.ts, told before the API refuses. */
+/** Limits of shared/catalog/request.ts, told before the API refuses. */
 const NOTE_MAX = 1000;
 const TAG_MAX = 128;
 const TAGS_MAX = 50;

@@ -3,7 +3,7 @@ import Header from '@cloudscape-design/components/header';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import Table from '@cloudscape-design/components/table';
 import { count } from '../../cli/format.ts';
-import type { BackupDetails } from '../../shared/operations/summaries.ts';
+import type { BackupDetails } from '../../shared/catalog/summaries.ts';
 
 /** References between the stores of a backup, as its verification counted them. */
 export function References({ references }: { references: NonNullable<BackupDetails['references']> }) {

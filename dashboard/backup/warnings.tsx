@@ -5,7 +5,7 @@ import Header from '@cloudscape-design/components/header';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import { useState } from 'react';
-import type { BackupDetails } from '../../shared/operations/summaries.ts';
+import type { BackupDetails } from '../../shared/catalog/summaries.ts';
 import { warningText } from '../../shared/stores/describe-warning.ts';
 import { useNotices } from '../notices.tsx';
 import { blocked } from '../parts/blocked.ts';

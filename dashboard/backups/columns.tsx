@@ -1,7 +1,7 @@
 import Link from '@cloudscape-design/components/link';
 import type { TableProps } from '@cloudscape-design/components/table';
 import { bytes, count, duration } from '../../cli/format.ts';
-import type { BackupSummary } from '../../shared/operations/summaries.ts';
+import type { BackupSummary } from '../../shared/catalog/summaries.ts';
 import { Tags } from '../parts/tags.tsx';
 import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';

@@ -2,8 +2,8 @@ import Popover from '@cloudscape-design/components/popover';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import { stateText } from '../../cli/format.ts';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
-import type { BackupSummary } from '../../shared/operations/summaries.ts';
-import { describePart } from '../../shared/stores/describe-part.ts';
+import type { BackupSummary } from '../../shared/catalog/summaries.ts';
+import { describePart } from '../../shared/core/describe-part.ts';
 import { Ago } from '../parts/time.tsx';
 
 /** Whether an archive was last read back unchanged. */

@@ -1,5 +1,5 @@
-import type { JobSummary } from '../../shared/jobs/summary.ts';
 import type { Overview } from '../../shared/operations/overview.ts';
+import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 
 /** One day of the strip, in the user's zone. */
 export interface Day {

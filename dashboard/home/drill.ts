@@ -1,5 +1,5 @@
-import type { JobSummary } from '../../shared/jobs/summary.ts';
 import type { Overview } from '../../shared/operations/overview.ts';
+import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 
 /** A restore that proved a backup: into whichever target, all of it came back, and was compared record by record. */
 export interface Drill {

@@ -6,10 +6,10 @@ import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import Table from '@cloudscape-design/components/table';
 import { count } from '../../cli/format.ts';
-import type { BackupResult } from '../../shared/backup/record.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
-import type { RestoreResult } from '../../shared/restore/close.ts';
 import { warningText } from '../../shared/stores/describe-warning.ts';
+import type { BackupResult } from '../../shared/workflows/backup/record.ts';
+import type { RestoreResult } from '../../shared/workflows/restore/close.ts';
 import { href } from '../router.ts';
 import { storeName } from './store-bars.tsx';
 

@@ -8,7 +8,7 @@ interface StateText {
   readonly ended: boolean;
 }
 
-/** Every state of a job in words. A type of its own: shared/jobs/record.ts would bring the AWS SDK into the page. */
+/** Every state of a job in words. A type of its own: shared/workflows/job/record.ts would bring the AWS SDK into the page. */
 const STATES: Record<JobState, StateText> = {
   pending: { text: 'Pending', type: 'pending', ended: false },
   processing: { text: 'Processing', type: 'in-progress', ended: false },

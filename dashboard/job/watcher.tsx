@@ -1,7 +1,7 @@
 import Link from '@cloudscape-design/components/link';
 import { useEffect, useRef } from 'react';
 import type { JobState } from '../../shared/core/job-state.ts';
-import type { JobSummary } from '../../shared/jobs/summary.ts';
+import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 import { type Notice, useNotices } from '../notices.tsx';
 import { href, useRoute } from '../router.ts';
 import { useSession } from '../session.tsx';

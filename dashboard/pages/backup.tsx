@@ -4,7 +4,7 @@ import Header from '@cloudscape-design/components/header';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import { useState } from 'react';
-import type { BackupDetails } from '../../shared/operations/summaries.ts';
+import type { BackupDetails } from '../../shared/catalog/summaries.ts';
 import type { PageProps } from '../app.tsx';
 import { Contents } from '../backup/contents.tsx';
 import { DeleteButton } from '../backup/delete.tsx';

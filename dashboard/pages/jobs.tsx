@@ -7,7 +7,7 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import Table from '@cloudscape-design/components/table';
 import { duration } from '../../cli/format.ts';
 import type { JobState } from '../../shared/core/job-state.ts';
-import type { JobSummary } from '../../shared/jobs/summary.ts';
+import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 import type { PageProps } from '../app.tsx';
 import { hasEnded, JOB_STATES, JobStateSign, stateText } from '../job/states.tsx';
 import { Empty, Problem } from '../parts/states.tsx';

@@ -24,7 +24,7 @@ const GRACE = Duration.minutes(1);
 /** The id of the job: a variable of the workflow, set by its first step and known in every branch. */
 export const JOB = '{% $job_id %}';
 
-/** The execution that a step belongs to: `ExecutionInfo` in shared/jobs/execution.ts. */
+/** The execution that a step belongs to: `ExecutionInfo` in shared/workflows/job/execution.ts. */
 export const EXECUTION = {
   name: '{% $states.context.Execution.Name %}',
   arn: '{% $states.context.Execution.Id %}',

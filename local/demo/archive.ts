@@ -6,9 +6,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { GetObjectCommand } from '@aws-sdk/client-s3';
-import type { Bucket } from '../../shared/bucket/bucket.ts';
-import { archiveKey } from '../../shared/bucket/layout.ts';
-import pc from '../../shared/colors.ts';
+import type { Bucket } from '../../shared/aws/bucket.ts';
+import { archiveKey } from '../../shared/aws/keys.ts';
+import pc from '../../shared/core/colors.ts';
 import { DemoFailedError } from './follow.ts';
 import type { StepView } from './screen.ts';
 

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
-import { Bucket } from '../../shared/bucket/bucket.ts';
-import pc from '../../shared/colors.ts';
+import { Bucket } from '../../shared/aws/bucket.ts';
+import pc from '../../shared/core/colors.ts';
 import { compareProofs, type Proof } from '../proof/proof.ts';
 import type { Stack } from '../stack.ts';
 import { downloadArchive, showArchive } from './archive.ts';

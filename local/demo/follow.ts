@@ -1,11 +1,11 @@
 import { DescribeExecutionCommand, type SFNClient } from '@aws-sdk/client-sfn';
 import prettyBytes from 'pretty-bytes';
-import type { Bucket } from '../../shared/bucket/bucket.ts';
+import type { Bucket } from '../../shared/aws/bucket.ts';
+import { NgbakError } from '../../shared/core/errors.ts';
 import { relatedJobId } from '../../shared/core/job-ids.ts';
 import { hasEnded } from '../../shared/core/job-state.ts';
-import { NgbakError } from '../../shared/errors.ts';
-import { type Progress, readProgress } from '../../shared/jobs/progress.ts';
-import { type JobRecord, readJob } from '../../shared/jobs/record.ts';
+import { type Progress, readProgress } from '../../shared/workflows/job/progress.ts';
+import { type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
 import { alignColumns, bar, formatCount, type StepView } from './screen.ts';
 
 /** Pause between two looks at a job, in milliseconds. */

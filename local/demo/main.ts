@@ -1,8 +1,8 @@
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pc from '../../shared/colors.ts';
-import { describeError, NgbakError } from '../../shared/errors.ts';
+import pc from '../../shared/core/colors.ts';
+import { describeError, NgbakError } from '../../shared/core/errors.ts';
 import { withTemporaryFolder } from '../temporary.ts';
 import { runDemo } from './demo.ts';
 import { HELP, readOptions } from './options.ts';

@@ -1,4 +1,4 @@
-import pc from '../../shared/colors.ts';
+import pc from '../../shared/core/colors.ts';
 import type { Stack } from '../stack.ts';
 
 /** What `--keep` prints: how to do it all again, by the ngbak command and by the AWS CLI. */

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { InvalidInputError } from '../../shared/errors.ts';
+import { InvalidInputError } from '../../shared/core/errors.ts';
 
 /** Largest scale: its archive has about 300 MB, and the emulator keeps several of its like in memory. */
 const SCALE_MAX = 50;

@@ -1,5 +1,5 @@
 import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import pc from '../../shared/colors.ts';
+import pc from '../../shared/core/colors.ts';
 import { deployStack } from '../deploy.ts';
 import type { RecordCounts } from '../knowledge-base/copies.ts';
 import { type LoadProgress, loadKnowledgeBase } from '../knowledge-base/load.ts';

@@ -1,6 +1,6 @@
 import prettyBytes from 'pretty-bytes';
-import type { BackupResult } from '../../shared/backup/record.ts';
-import pc from '../../shared/colors.ts';
+import pc from '../../shared/core/colors.ts';
+import type { BackupResult } from '../../shared/workflows/backup/record.ts';
 import type { RecordCounts } from '../knowledge-base/copies.ts';
 import type { AspectProof, PartProof } from '../proof/ledger.ts';
 import type { Proof, ProofComparison } from '../proof/proof.ts';

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import pc from '../../shared/colors.ts';
+import pc from '../../shared/core/colors.ts';
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const FRAME_MS = 100;

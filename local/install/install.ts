@@ -3,7 +3,7 @@ import { constants, createReadStream, existsSync } from 'node:fs';
 import { access, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { IntegrityError } from '../../shared/errors.ts';
+import { IntegrityError } from '../../shared/core/errors.ts';
 import { installFolder } from '../folders.ts';
 import { type ProcessOptions, runProcess } from '../processes.ts';
 

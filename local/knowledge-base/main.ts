@@ -1,5 +1,5 @@
-import pc from '../../shared/colors.ts';
-import { InvalidInputError } from '../../shared/errors.ts';
+import pc from '../../shared/core/colors.ts';
+import { InvalidInputError } from '../../shared/core/errors.ts';
 import { loadKnowledgeBase } from './load.ts';
 
 /** `node local/knowledge-base/main.ts [--scale N] [--namespace NAME]`: fills the stores that the environment names. */

@@ -2,7 +2,7 @@ import { opendir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { InvalidInputError } from '../../shared/errors.ts';
+import { InvalidInputError } from '../../shared/core/errors.ts';
 
 /** The packages of this checkout: real, and on every machine that runs the demo. */
 export const INSTALLED_PACKAGES = fileURLToPath(new URL('../../node_modules', import.meta.url));

@@ -1,4 +1,4 @@
-import { NgbakError } from '../../shared/errors.ts';
+import { NgbakError } from '../../shared/core/errors.ts';
 
 export interface QdrantConnection {
   readonly url: string;

@@ -1,8 +1,8 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
-import { NgbakError, UnavailableError } from '../errors.ts';
-import { Id } from '../ids.ts';
+import { NgbakError, UnavailableError } from '../core/errors.ts';
+import { Id } from '../core/ids.ts';
 
 /** What a caller may do; each role may do all that the ones before it may. */
 export const ROLES = ['viewer', 'operator', 'admin'] as const;

@@ -1,16 +1,16 @@
 import { z } from 'zod';
-import { ConflictError } from '../bucket/bucket.ts';
+import { explainAwsError } from '../aws/aws-error.ts';
+import { ConflictError } from '../aws/bucket.ts';
+import { redact } from '../aws/secrets.ts';
 import {
   AccessDeniedError,
   IntegrityError,
   InvalidInputError,
   NgbakError,
   UnavailableError,
-} from '../errors.ts';
-import { TargetLockedError } from '../jobs/lock.ts';
-import { explainAwsError } from '../operations/aws-error.ts';
-import { NotFoundError, RefusedError } from '../operations/errors.ts';
-import { redact } from '../secrets.ts';
+} from '../core/errors.ts';
+import { NotFoundError, RefusedError } from '../core/refusals.ts';
+import { TargetLockedError } from '../workflows/job/lock.ts';
 import { ForbiddenError, MethodNotAllowedError, RateLimitedError, UnauthenticatedError } from './access.ts';
 
 /** A problem document (RFC 9457), with a member of our own: what to do about it. */

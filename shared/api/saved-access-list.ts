@@ -6,10 +6,10 @@ import {
   SecretsManagerClient,
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
-import { ConflictError } from '../bucket/bucket.ts';
-import { NgbakError } from '../errors.ts';
-import { parseJson } from '../input.ts';
-import { NotFoundError } from '../operations/errors.ts';
+import { ConflictError } from '../aws/bucket.ts';
+import { NgbakError } from '../core/errors.ts';
+import { parseJson } from '../core/input.ts';
+import { NotFoundError } from '../core/refusals.ts';
 import { AccessList, newApiKey, type Role } from './access.ts';
 
 /** Label of a version that is written, and not yet the current one. */

@@ -1,8 +1,8 @@
-import { mapOrdered } from '../archive/ordered.ts';
-import type { Bucket } from '../bucket/bucket.ts';
-import { BACKUPS, catalogKey } from '../bucket/layout.ts';
-import { describeError, InvalidInputError } from '../errors.ts';
-import { Id } from '../ids.ts';
+import type { Bucket } from '../aws/bucket.ts';
+import { BACKUPS, catalogKey } from '../aws/keys.ts';
+import { describeError, InvalidInputError } from '../core/errors.ts';
+import { Id } from '../core/ids.ts';
+import { mapOrdered } from '../core/ordered.ts';
 import { CatalogRecord } from './record.ts';
 
 /** Records read at once: enough to hide S3's latency, few enough to stay far below its request rates. */

@@ -1,13 +1,13 @@
 import { z } from 'zod';
-import { Retention } from '../backup/request.ts';
+import { Id } from '../core/ids.ts';
+import { Part } from '../core/part.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
-import { Id } from '../ids.ts';
-import { ReferenceCount } from '../restore/reference-count.ts';
-import { Part } from '../stores/part.ts';
+import { ReferenceCount } from '../profiles/reference-count.ts';
 import { Consistency } from './consistency.ts';
+import { Retention } from './request.ts';
 import { BackupWarning } from './warnings.ts';
 
-/** Counts and digests by tally name; see {@link ../digest.ts}. */
+/** Counts and digests by tally name; see {@link ../core/digest.ts}. */
 export const TalliesRecord = z.record(
   z.string(),
   z.object({ count: z.number().int().nonnegative(), digest: z.string().regex(/^[0-9a-f]{64}$/) }),

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { Bucket } from '../bucket/bucket.ts';
-import { ACKNOWLEDGED_KEY } from '../bucket/layout.ts';
+import type { Bucket } from '../aws/bucket.ts';
+import { ACKNOWLEDGED_KEY } from '../aws/keys.ts';
+import { Id } from '../core/ids.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
-import { Id } from '../ids.ts';
 import { StoreWarning } from '../stores/warning.ts';
 
 /** A warning of a backup, with the store that it is about. */

@@ -1,16 +1,16 @@
 import { z } from 'zod';
-import { type Bucket, ConflictError } from '../bucket/bucket.ts';
-import { ACKNOWLEDGED_KEY } from '../bucket/layout.ts';
+import { type Bucket, ConflictError } from '../aws/bucket.ts';
+import { ACKNOWLEDGED_KEY } from '../aws/keys.ts';
+import { type BackupDetails, detail } from '../catalog/summaries.ts';
 import {
   AcknowledgedRecord,
   type Acknowledgement,
   readAcknowledged,
   warningId,
 } from '../catalog/warnings.ts';
-import { InvalidInputError } from '../errors.ts';
+import { InvalidInputError } from '../core/errors.ts';
 import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
-import { type BackupDetails, detail } from './summaries.ts';
 
 /** Acknowledgements that are kept, of all targets; the oldest go first. */
 const ACKNOWLEDGEMENTS_MAX = 2000;

@@ -1,11 +1,11 @@
 import type { z } from 'zod';
-import { InvalidInputError } from '../errors.ts';
-import { Id } from '../ids.ts';
-import { parseInput } from '../input.ts';
-import { readJob } from '../jobs/record.ts';
-import { AttachRequest, isConfirmed } from '../restore/request.ts';
+import { InvalidInputError } from '../core/errors.ts';
+import { Id } from '../core/ids.ts';
+import { parseInput } from '../core/input.ts';
+import { noSuchJob } from '../core/refusals.ts';
+import { readJob } from '../workflows/job/record.ts';
+import { AttachRequest, isConfirmed } from '../workflows/restore/request.ts';
 import type { OperationsContext } from './context.ts';
-import { noSuchJob } from './errors.ts';
 import { type Asker, startRestore } from './restore.ts';
 import type { StartedJob } from './start.ts';
 

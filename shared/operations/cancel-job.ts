@@ -1,13 +1,13 @@
 import { ExecutionDoesNotExist, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { restorePlanKey, restoreRequestKey, uploadPrefix } from '../bucket/layout.ts';
+import { restorePlanKey, restoreRequestKey, uploadPrefix } from '../aws/keys.ts';
 import { hasEnded, JobState } from '../core/job-state.ts';
-import { updateJob } from '../jobs/record.ts';
-import { RestorePlan } from '../restore/plan.ts';
-import { UploadRequest } from '../restore/request.ts';
-import { abortUpload } from '../restore/upload-parts.ts';
+import { RefusedError } from '../core/refusals.ts';
+import { updateJob } from '../workflows/job/record.ts';
+import { RestorePlan } from '../workflows/restore/plan.ts';
+import { UploadRequest } from '../workflows/restore/request.ts';
+import { abortUpload } from '../workflows/restore/upload-parts.ts';
 import type { OperationsContext } from './context.ts';
-import { RefusedError } from './errors.ts';
 import { showJob } from './show-job.ts';
 
 export const Cancellation = z.object({

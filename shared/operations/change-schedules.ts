@@ -1,9 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import { chooseBackupStores, chooseScopes } from '../backup/choose-stores.ts';
-import { chooseTarget } from '../backup/names.ts';
-import type { NgbakConfig } from '../config.ts';
-import { InvalidInputError } from '../errors.ts';
-import { parseInput } from '../input.ts';
+import type { NgbakConfig } from '../core/config.ts';
+import { InvalidInputError } from '../core/errors.ts';
+import { parseInput } from '../core/input.ts';
+import { RefusedError } from '../core/refusals.ts';
 import { parseExpression } from '../schedules/expression.ts';
 import {
   type CreateScheduleInput,
@@ -14,8 +13,9 @@ import {
   ScheduleName,
   ScheduleSettings,
 } from '../schedules/schedule.ts';
+import { chooseBackupStores, chooseScopes } from '../workflows/backup/choose-stores.ts';
+import { chooseTarget } from '../workflows/job/names.ts';
 import type { OperationsContext } from './context.ts';
-import { RefusedError } from './errors.ts';
 import { type ScheduleView, schedulerOf, showSchedule } from './list-schedules.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { Manifest } from '../archive/manifest.ts';
-import { openArchive } from '../archive/open.ts';
-import { s3Source } from '../archive/sources.ts';
+import type { Manifest } from '../archive/format/manifest.ts';
+import { openArchive } from '../archive/read/open.ts';
+import { s3Source } from '../archive/read/sources.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
 import type { OperationsContext } from './context.ts';
 import { showBackup } from './show-backup.ts';

@@ -1,7 +1,7 @@
 import { SFNClient } from '@aws-sdk/client-sfn';
-import { awsClient } from '../aws-clients.ts';
-import { Bucket } from '../bucket/bucket.ts';
-import type { NgbakConfig } from '../config.ts';
+import { Bucket } from '../aws/bucket.ts';
+import { awsClient } from '../aws/clients.ts';
+import type { NgbakConfig } from '../core/config.ts';
 import { type ScheduleGroup, Scheduler } from '../schedules/scheduler.ts';
 
 /** What every operation works with: the bucket, which is the catalog, and Step Functions, which are the jobs. */

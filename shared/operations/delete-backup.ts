@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { archiveKey, catalogKey } from '../bucket/layout.ts';
+import { archiveKey, catalogKey } from '../aws/keys.ts';
+import { headArchive, objectLock } from '../catalog/head-archive.ts';
+import { RefusedError } from '../core/refusals.ts';
 import type { OperationsContext } from './context.ts';
-import { RefusedError } from './errors.ts';
-import { headArchive, objectLock } from './head-archive.ts';
 import { backupsInUse } from './in-use.ts';
 import { readCatalogued } from './show-backup.ts';
 

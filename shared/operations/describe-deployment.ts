@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { OBJECT_BYTES_MAX } from '../archive/limits.ts';
-import type { TargetConfig } from '../config.ts';
+import type { TargetConfig } from '../core/config.ts';
+import { OBJECT_BYTES_MAX } from '../core/limits.ts';
 import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
-import { SINGLE_UPLOAD_BYTES_MAX } from '../restore/request.ts';
-import { VERSION } from '../version.ts';
+import { VERSION } from '../core/version.ts';
+import { SINGLE_UPLOAD_BYTES_MAX } from '../workflows/restore/request.ts';
 import type { OperationsContext } from './context.ts';
 
 export const Deployment = z.object({

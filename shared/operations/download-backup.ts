@@ -1,15 +1,15 @@
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { z } from 'zod';
-import { mediaTypeOf } from '../archive/codec.ts';
-import { downloadName } from '../backup/names.ts';
-import { presignedUntil } from '../bucket/presign.ts';
-import { archivedObject } from '../bucket/s3-error.ts';
+import { mediaTypeOf } from '../archive/format/codec.ts';
+import { presignedUntil } from '../aws/presign.ts';
+import { archivedObject } from '../aws/s3-error.ts';
+import { headArchive } from '../catalog/head-archive.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
+import { NotFoundError } from '../core/refusals.ts';
+import { downloadName } from '../workflows/job/names.ts';
 import { openBackup } from './contents.ts';
 import type { OperationsContext } from './context.ts';
-import { NotFoundError } from './errors.ts';
-import { headArchive } from './head-archive.ts';
 import { showBackup } from './show-backup.ts';
 
 /** Longest life of a download link, in seconds. */

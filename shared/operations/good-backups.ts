@@ -1,8 +1,8 @@
+import { type ListedItem, readListed } from '../catalog/list.ts';
 import { catalogEntries } from '../catalog/read.ts';
-import { SELFTEST_TARGET } from '../selftest.ts';
+import type { BackupSummary } from '../catalog/summaries.ts';
+import { SELFTEST_TARGET } from '../core/selftest.ts';
 import type { OperationsContext } from './context.ts';
-import { type ListedItem, readListed } from './read-listed.ts';
-import type { BackupSummary } from './summaries.ts';
 
 /** Every backup of the catalog but those of self-tests, newest first, and what could not be read of it. */
 export async function* allBackups({ bucket }: OperationsContext): AsyncGenerator<ListedItem> {

@@ -1,15 +1,15 @@
 import { DescribeStateMachineCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { archiveKey } from '../bucket/layout.ts';
-import { archivedObject } from '../bucket/s3-error.ts';
-import { describeError } from '../errors.ts';
-import { overdueJobs } from '../jobs/overdue.ts';
+import { archiveKey } from '../aws/keys.ts';
+import { archivedObject } from '../aws/s3-error.ts';
+import { headArchive } from '../catalog/head-archive.ts';
+import type { BackupSummary } from '../catalog/summaries.ts';
+import { describeError } from '../core/errors.ts';
 import { longestGapMs } from '../schedules/runs.ts';
+import { overdueJobs } from '../workflows/janitor/overdue.ts';
 import type { OperationsContext } from './context.ts';
 import { newestGood } from './good-backups.ts';
-import { headArchive } from './head-archive.ts';
 import { listSchedules, type ScheduleView } from './list-schedules.ts';
-import type { BackupSummary } from './summaries.ts';
 
 const HOUR_MS = 60 * 60 * 1000;
 /** A good backup older than this makes a deployment `degraded`, in milliseconds: the default schedule is daily. */

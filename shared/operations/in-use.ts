@@ -1,9 +1,9 @@
 import { ListExecutionsCommand, type ListExecutionsCommandOutput } from '@aws-sdk/client-sfn';
-import { LOCKS, restorePlanKey } from '../bucket/layout.ts';
-import { Lock } from '../jobs/lock.ts';
-import { readJob } from '../jobs/record.ts';
-import { RestorePlan } from '../restore/plan.ts';
-import { findSafetyBackup } from '../restore/safety.ts';
+import { LOCKS, restorePlanKey } from '../aws/keys.ts';
+import { Lock } from '../workflows/job/lock.ts';
+import { readJob } from '../workflows/job/record.ts';
+import { RestorePlan } from '../workflows/restore/plan.ts';
+import { findSafetyBackup } from '../workflows/restore/safety.ts';
 import type { OperationsContext } from './context.ts';
 
 /**

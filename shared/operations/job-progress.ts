@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { PHASES, Progress } from '../jobs/progress.ts';
+import { PHASES, Progress } from '../workflows/job/progress.ts';
 
 /** How far one store has come in the phase that it is in. */
 export const StoreProgress = z.object({

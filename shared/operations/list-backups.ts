@@ -1,10 +1,10 @@
 import { z } from 'zod';
+import { type Listed, readListed } from '../catalog/list.ts';
 import { catalogEntries } from '../catalog/read.ts';
+import { BackupSummary } from '../catalog/summaries.ts';
+import { Id } from '../core/ids.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
-import { Id } from '../ids.ts';
 import type { OperationsContext } from './context.ts';
-import { type Listed, readListed } from './read-listed.ts';
-import { BackupSummary } from './summaries.ts';
 
 /** Backups in one page: each is about half a KiB as JSON. */
 const PAGE_MAX = 1000;

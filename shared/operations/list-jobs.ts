@@ -1,9 +1,9 @@
 import { z } from 'zod';
+import { Id } from '../core/ids.ts';
 import { JobState } from '../core/job-state.ts';
-import { Id } from '../ids.ts';
-import { listedJobs } from '../jobs/days.ts';
-import { JobRecord } from '../jobs/record.ts';
-import { JobSummary } from '../jobs/summary.ts';
+import { listedJobs } from '../workflows/job/days.ts';
+import { JobRecord } from '../workflows/job/record.ts';
+import { JobSummary } from '../workflows/job/summary.ts';
 import type { OperationsContext } from './context.ts';
 
 export const ListJobsInput = z.strictObject({

@@ -1,15 +1,15 @@
 import { z } from 'zod';
-import { mapOrdered } from '../archive/ordered.ts';
+import { describeError, InvalidInputError } from '../core/errors.ts';
+import { Id } from '../core/ids.ts';
+import { parseInput } from '../core/input.ts';
 import { JobState } from '../core/job-state.ts';
-import { describeError, InvalidInputError } from '../errors.ts';
-import { Id } from '../ids.ts';
-import { parseInput } from '../input.ts';
-import { readJob, SKIPPED } from '../jobs/record.ts';
+import { mapOrdered } from '../core/ordered.ts';
+import { NotFoundError } from '../core/refusals.ts';
 import { listRuns, missedRuns, nextRun, ScheduledRun } from '../schedules/runs.ts';
 import { Schedule, ScheduleName } from '../schedules/schedule.ts';
 import type { Scheduler } from '../schedules/scheduler.ts';
+import { readJob, SKIPPED } from '../workflows/job/record.ts';
 import type { OperationsContext } from './context.ts';
-import { NotFoundError } from './errors.ts';
 
 /** Schedules read at once: EventBridge Scheduler allows far more calls a second than these make. */
 const READS_AT_ONCE = 10;

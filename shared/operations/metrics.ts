@@ -1,12 +1,12 @@
-import { SAFETY_TAG } from '../backup/request.ts';
-import { listedJobs } from '../jobs/days.ts';
-import { SKIPPED } from '../jobs/record.ts';
-import { SELFTEST_TARGET } from '../selftest.ts';
-import { VERSION } from '../version.ts';
+import { SAFETY_TAG } from '../catalog/request.ts';
+import type { BackupSummary } from '../catalog/summaries.ts';
+import { SELFTEST_TARGET } from '../core/selftest.ts';
+import { VERSION } from '../core/version.ts';
+import { listedJobs } from '../workflows/job/days.ts';
+import { SKIPPED } from '../workflows/job/record.ts';
 import type { OperationsContext } from './context.ts';
 import { allBackups } from './good-backups.ts';
 import { listSchedules } from './list-schedules.ts';
-import type { BackupSummary } from './summaries.ts';
 
 type Labels = Record<string, string>;
 type Sample = readonly [Labels, number];

@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { BackupSummary } from '../catalog/summaries.ts';
 import type { OperationsContext } from './context.ts';
 import { allBackups } from './good-backups.ts';
-import { BackupSummary } from './summaries.ts';
 
 /** How far back the history goes, in days. */
 const HISTORY_DAYS = 90;

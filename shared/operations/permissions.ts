@@ -1,9 +1,9 @@
 import { ListExecutionsCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { ConflictError } from '../bucket/bucket.ts';
-import { catalogKey, jobRecordKey } from '../bucket/layout.ts';
-import { AccessDeniedError } from '../errors.ts';
-import { explainAwsError } from './aws-error.ts';
+import { explainAwsError } from '../aws/aws-error.ts';
+import { ConflictError } from '../aws/bucket.ts';
+import { catalogKey, jobRecordKey } from '../aws/keys.ts';
+import { AccessDeniedError } from '../core/errors.ts';
 import type { OperationsContext } from './context.ts';
 
 /** A job and a backup that never are; what is asked for in their names is refused, or finds nothing. */

@@ -1,16 +1,16 @@
 import { z } from 'zod';
-import { catalogKey } from '../bucket/layout.ts';
+import { catalogKey } from '../aws/keys.ts';
+import { objectLock } from '../catalog/head-archive.ts';
+import { readListed } from '../catalog/list.ts';
 import { catalogEntries } from '../catalog/read.ts';
 import { CatalogRecord } from '../catalog/record.ts';
-import { describeError, InvalidInputError, NgbakError } from '../errors.ts';
-import { Id } from '../ids.ts';
-import { planRetention, type RetainedBackup } from '../retention/plan.ts';
-import { RetentionPolicy } from '../retention/policy.ts';
+import { planRetention, type RetainedBackup } from '../catalog/retention/plan.ts';
+import { describeError, InvalidInputError, NgbakError } from '../core/errors.ts';
+import { Id } from '../core/ids.ts';
+import { RetentionPolicy } from '../core/retention-policy.ts';
 import type { OperationsContext } from './context.ts';
 import { deleteBackup } from './delete-backup.ts';
-import { objectLock } from './head-archive.ts';
 import { backupsInUse } from './in-use.ts';
-import { readListed } from './read-listed.ts';
 import { showRetention } from './retention.ts';
 
 export const PruneInput = z.strictObject({

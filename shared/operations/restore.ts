@@ -1,16 +1,17 @@
 import { DescribeExecutionCommand, ExecutionDoesNotExist } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { OBJECT_BYTES_MAX } from '../archive/limits.ts';
-import { chooseTarget } from '../backup/names.ts';
-import { ConflictError } from '../bucket/bucket.ts';
-import { restorePlanKey, restoreRequestKey } from '../bucket/layout.ts';
-import { InvalidInputError } from '../errors.ts';
-import { Id } from '../ids.ts';
-import { parseInput } from '../input.ts';
-import { type JobRecord, readJob } from '../jobs/record.ts';
-import { chooseStores } from '../restore/choose-stores.ts';
-import { answerConfirmation, waitsForNothing } from '../restore/confirmation.ts';
-import { RestorePlan } from '../restore/plan.ts';
+import { ConflictError } from '../aws/bucket.ts';
+import { restorePlanKey, restoreRequestKey } from '../aws/keys.ts';
+import { InvalidInputError } from '../core/errors.ts';
+import { Id } from '../core/ids.ts';
+import { parseInput } from '../core/input.ts';
+import { OBJECT_BYTES_MAX } from '../core/limits.ts';
+import { noSuchJob, RefusedError } from '../core/refusals.ts';
+import { chooseTarget } from '../workflows/job/names.ts';
+import { type JobRecord, readJob } from '../workflows/job/record.ts';
+import { chooseStores } from '../workflows/restore/choose-stores.ts';
+import { answerConfirmation, waitsForNothing } from '../workflows/restore/confirmation.ts';
+import { RestorePlan } from '../workflows/restore/plan.ts';
 import {
   CatalogRestore,
   createPartsRequest,
@@ -21,9 +22,8 @@ import {
   type SingleUpload,
   settleMode,
   UploadRequest,
-} from '../restore/request.ts';
+} from '../workflows/restore/request.ts';
 import type { OperationsContext } from './context.ts';
-import { noSuchJob, RefusedError } from './errors.ts';
 import { showBackup } from './show-backup.ts';
 import { executionArn, newJobId, type StartedJob, startJob, usedKey } from './start.ts';
 

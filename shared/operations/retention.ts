@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { ConflictError } from '../bucket/bucket.ts';
-import { RETENTION_KEY } from '../bucket/layout.ts';
-import { RetentionPolicy, WholePolicy } from '../retention/policy.ts';
+import { ConflictError } from '../aws/bucket.ts';
+import { RETENTION_KEY } from '../aws/keys.ts';
+import { RetentionPolicy, WholePolicy } from '../core/retention-policy.ts';
 import type { OperationsContext } from './context.ts';
 
 /** The version of a policy that nobody has set: that of the deployment. */

@@ -1,4 +1,4 @@
-import { parseInput } from '../input.ts';
+import { parseInput } from '../core/input.ts';
 import { ScheduleName } from '../schedules/schedule.ts';
 import type { OperationsContext } from './context.ts';
 import { schedulerOf } from './list-schedules.ts';

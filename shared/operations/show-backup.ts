@@ -1,11 +1,11 @@
-import { catalogKey } from '../bucket/layout.ts';
+import { catalogKey } from '../aws/keys.ts';
 import { CatalogRecord } from '../catalog/record.ts';
+import { type BackupDetails, detail } from '../catalog/summaries.ts';
 import { readAcknowledged } from '../catalog/warnings.ts';
-import { Id } from '../ids.ts';
-import { parseInput } from '../input.ts';
+import { Id } from '../core/ids.ts';
+import { parseInput } from '../core/input.ts';
+import { noSuchBackup } from '../core/refusals.ts';
 import type { OperationsContext } from './context.ts';
-import { noSuchBackup } from './errors.ts';
-import { type BackupDetails, detail } from './summaries.ts';
 
 /** What the catalog knows of a backup, with its assessment. Throws NotFoundError. */
 export async function showBackup(context: OperationsContext, backupId: string): Promise<BackupDetails> {

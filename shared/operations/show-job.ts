@@ -6,17 +6,17 @@ import {
   type HistoryEvent,
 } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { inspectionKey, restorePlanKey } from '../bucket/layout.ts';
+import { inspectionKey, restorePlanKey } from '../aws/keys.ts';
+import { Id } from '../core/ids.ts';
+import { parseInput } from '../core/input.ts';
 import { hasEnded, type JobState } from '../core/job-state.ts';
-import { Id } from '../ids.ts';
-import { parseInput } from '../input.ts';
-import { type Progress, readProgress } from '../jobs/progress.ts';
-import { JobRecord, readJob } from '../jobs/record.ts';
-import { Inspection } from '../restore/inspection.ts';
-import { RestorePlan } from '../restore/plan.ts';
-import { RestoreOptions } from '../restore/request.ts';
+import { noSuchJob } from '../core/refusals.ts';
+import { type Progress, readProgress } from '../workflows/job/progress.ts';
+import { JobRecord, readJob } from '../workflows/job/record.ts';
+import { Inspection } from '../workflows/restore/inspection.ts';
+import { RestorePlan } from '../workflows/restore/plan.ts';
+import { RestoreOptions } from '../workflows/restore/request.ts';
 import type { OperationsContext } from './context.ts';
-import { noSuchJob } from './errors.ts';
 import { StoreProgress, summarizeProgress } from './job-progress.ts';
 import { executionArn } from './start.ts';
 

@@ -1,8 +1,8 @@
 import type { z } from 'zod';
-import { chooseBackupStores, chooseScopes } from '../backup/choose-stores.ts';
-import { backupIdOf, chooseTarget } from '../backup/names.ts';
-import { BackupRequest, OwnTags } from '../backup/request.ts';
-import { Id } from '../ids.ts';
+import { BackupRequest, OwnTags } from '../catalog/request.ts';
+import { Id } from '../core/ids.ts';
+import { chooseBackupStores, chooseScopes } from '../workflows/backup/choose-stores.ts';
+import { backupIdOf, chooseTarget } from '../workflows/job/names.ts';
 import type { OperationsContext } from './context.ts';
 import { newJobId, StartedJob, startJob } from './start.ts';
 

@@ -8,9 +8,9 @@ import {
   StateMachineDoesNotExist,
 } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { InvalidInputError } from '../errors.ts';
-import { Id } from '../ids.ts';
-import { RefusedError } from './errors.ts';
+import { InvalidInputError } from '../core/errors.ts';
+import { Id } from '../core/ids.ts';
+import { RefusedError } from '../core/refusals.ts';
 
 /** A client's name for one request: the same key and the same request again are the same job. */
 export const IdempotencyKey = z.string().min(1).max(200);

@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import { BackupRequest, Retention, SAFETY_TAG } from '../backup/request.ts';
-import { ConflictError } from '../bucket/bucket.ts';
-import { catalogKey } from '../bucket/layout.ts';
+import { ConflictError } from '../aws/bucket.ts';
+import { catalogKey } from '../aws/keys.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
+import { BackupRequest, Retention, SAFETY_TAG } from '../catalog/request.ts';
+import { endOfRetention } from '../catalog/retention/plan.ts';
+import { type BackupDetails, detail } from '../catalog/summaries.ts';
 import { readAcknowledged } from '../catalog/warnings.ts';
-import { InvalidInputError } from '../errors.ts';
-import { endOfRetention } from '../retention/plan.ts';
+import { InvalidInputError } from '../core/errors.ts';
 import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
-import { type BackupDetails, detail } from './summaries.ts';
 
 const Tags = BackupRequest.shape.tags.unwrap();
 

@@ -1,12 +1,13 @@
 import { z } from 'zod';
-import { PARTS_MAX } from '../archive/plan-parts.ts';
-import { restoreRequestKey } from '../bucket/layout.ts';
-import { presignedUntil } from '../bucket/presign.ts';
+import { restoreRequestKey } from '../aws/keys.ts';
+import { PARTS_MAX } from '../aws/plan-parts.ts';
+import { presignedUntil } from '../aws/presign.ts';
+import { Id } from '../core/ids.ts';
+import { parseInput } from '../core/input.ts';
 import { JobState } from '../core/job-state.ts';
-import { Id } from '../ids.ts';
-import { parseInput } from '../input.ts';
-import { readJob } from '../jobs/record.ts';
-import { RestoreOptions, UPLOAD_SECONDS, UploadRequest } from '../restore/request.ts';
+import { NotFoundError, RefusedError } from '../core/refusals.ts';
+import { readJob } from '../workflows/job/record.ts';
+import { RestoreOptions, UPLOAD_SECONDS, UploadRequest } from '../workflows/restore/request.ts';
 import {
   completeUpload,
   listParts,
@@ -14,9 +15,8 @@ import {
   presignPart,
   UploadedPart,
   UploadLayout,
-} from '../restore/upload-parts.ts';
+} from '../workflows/restore/upload-parts.ts';
 import type { OperationsContext } from './context.ts';
-import { NotFoundError, RefusedError } from './errors.ts';
 
 /** Parts whose addresses are given at once: an answer of some hundred KB at most. */
 const PARTS_AT_ONCE = 100;

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { s3Source } from '../archive/sources.ts';
-import { type Verification, type VerificationResult, verifyArchive } from '../archive/verify.ts';
+import { s3Source } from '../archive/read/sources.ts';
+import { type Verification, type VerificationResult, verifyArchive } from '../archive/read/verify.ts';
+import { headArchive } from '../catalog/head-archive.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
-import { IntegrityError, InvalidInputError } from '../errors.ts';
+import { IntegrityError, InvalidInputError } from '../core/errors.ts';
 import { openBackup } from './contents.ts';
 import type { OperationsContext } from './context.ts';
-import { headArchive } from './head-archive.ts';
 import { showBackup } from './show-backup.ts';
 import { changeRecord } from './update-backup.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { InvalidInputError } from '../errors.ts';
+import { InvalidInputError } from '../core/errors.ts';
 import type { Profile, Reference } from './profile.ts';
 
 /** What nano-graphrag puts between chunk ids in `source_id`. */

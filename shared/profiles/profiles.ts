@@ -1,6 +1,6 @@
-import type { Tallies } from '../digest.ts';
-import { InvalidInputError } from '../errors.ts';
-import { parseInput } from '../input.ts';
+import type { Tallies } from '../core/digest.ts';
+import { InvalidInputError } from '../core/errors.ts';
+import { parseInput } from '../core/input.ts';
 import { custom } from './custom.ts';
 import { lightrag } from './lightrag.ts';
 import { nanoGraphrag } from './nano-graphrag.ts';

@@ -1,6 +1,6 @@
 import { Cron } from 'croner';
 import { z } from 'zod';
-import { InvalidInputError } from '../errors.ts';
+import { InvalidInputError } from '../core/errors.ts';
 
 /** When a schedule runs, in EventBridge Scheduler's words: `cron(0 3 * * ? *)`, `rate(6 hours)`, `at(2026-12-24T20:00:00)`. */
 export const ScheduleExpression = z.string().min(1).max(256);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { type Bucket, ConflictError } from '../bucket/bucket.ts';
-import { runKey, runsPrefix } from '../bucket/layout.ts';
-import { Id } from '../ids.ts';
+import { type Bucket, ConflictError } from '../aws/bucket.ts';
+import { runKey, runsPrefix } from '../aws/keys.ts';
+import { Id } from '../core/ids.ts';
 import { parseExpression } from './expression.ts';
 import type { Schedule } from './schedule.ts';
 

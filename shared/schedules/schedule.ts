@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { BackupRequest, OwnTags } from '../backup/request.ts';
-import { Id } from '../ids.ts';
+import { BackupRequest, OwnTags } from '../catalog/request.ts';
+import { Id } from '../core/ids.ts';
 import { ScheduleExpression } from './expression.ts';
 import { TimeZone } from './time-zone.ts';
 

@@ -12,10 +12,10 @@ import {
   UpdateScheduleCommand,
   ValidationException,
 } from '@aws-sdk/client-scheduler';
-import { awsClient } from '../aws-clients.ts';
-import { InvalidInputError } from '../errors.ts';
-import { parseInput } from '../input.ts';
-import { noSuchSchedule, RefusedError } from '../operations/errors.ts';
+import { awsClient } from '../aws/clients.ts';
+import { InvalidInputError } from '../core/errors.ts';
+import { parseInput } from '../core/input.ts';
+import { noSuchSchedule, RefusedError } from '../core/refusals.ts';
 import { Schedule, type ScheduleSettings } from './schedule.ts';
 import { RETRY, readScheduledRequest, scheduledRequest } from './target.ts';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { BackupRequest } from '../backup/request.ts';
-import { parseJson } from '../input.ts';
+import { BackupRequest } from '../catalog/request.ts';
+import { parseJson } from '../core/input.ts';
 import type { ScheduledBackup } from './schedule.ts';
 
 /** Scheduler replaces this by the time that a run was planned for ("Adding context attributes" in its user guide). */

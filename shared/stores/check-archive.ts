@@ -1,15 +1,15 @@
 import { z } from 'zod';
-import { type OpenedArchive, openArchive } from '../archive/open.ts';
-import type { ByteSource, IndexEntry } from '../archive/types.ts';
-import { type ContentSink, type Verification, verifyArchive } from '../archive/verify.ts';
+import type { ByteSource, IndexEntry } from '../archive/format/types.ts';
+import { type OpenedArchive, openArchive } from '../archive/read/open.ts';
+import { type ContentSink, type Verification, verifyArchive } from '../archive/read/verify.ts';
+import type { Tallies } from '../core/digest.ts';
+import { IntegrityError, InvalidInputError } from '../core/errors.ts';
+import { parseInput } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
-import type { Tallies } from '../digest.ts';
-import { IntegrityError, InvalidInputError } from '../errors.ts';
-import { parseInput } from '../input.ts';
-import { VERSION } from '../version.ts';
-import type { ContentCheck, EntrySink } from './port.ts';
+import { VERSION } from '../core/version.ts';
 import { ADAPTERS } from './registry.ts';
+import type { ContentCheck, EntrySink } from './store.ts';
 import type { StoreWarning } from './warning.ts';
 
 /** Problems that are kept. */

@@ -1,7 +1,7 @@
-import type { EntryPiece } from '../archive/types.ts';
-import { wholeEntry } from '../archive/whole-entry.ts';
-import { HASH_BYTES, MultisetDigest, type Tally } from '../digest.ts';
-import { ReusableBuffer } from './reusable-buffer.ts';
+import type { EntryPiece } from '../archive/format/types.ts';
+import { wholeEntry } from '../archive/format/whole-entry.ts';
+import { HASH_BYTES, MultisetDigest, type Tally } from '../core/digest.ts';
+import { ReusableBuffer } from '../core/reusable-buffer.ts';
 
 /** A record as the archive holds it. */
 export interface EncodedLine {

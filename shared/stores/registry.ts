@@ -1,11 +1,11 @@
+import { InvalidInputError } from '../core/errors.ts';
 import type { StoreName } from '../core/store-names.ts';
-import { InvalidInputError } from '../errors.ts';
 import { configAdapter } from './config/adapter.ts';
 import { filesAdapter } from './files/adapter.ts';
 import { neo4jAdapter } from './neo4j/adapter.ts';
-import type { StoreAdapter } from './port.ts';
 import { qdrantAdapter } from './qdrant/adapter.ts';
 import { redisAdapter } from './redis/adapter.ts';
+import type { StoreAdapter } from './store.ts';
 
 /** Every backend that ngbak knows: a new one is one folder and one line here. */
 export const ADAPTERS: readonly StoreAdapter[] = [

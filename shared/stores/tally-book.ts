@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { MultisetDigest, type Tallies } from '../digest.ts';
+import { MultisetDigest, type Tallies } from '../core/digest.ts';
 
 /** Tallies as they travel in the state of a check. */
 export const SavedTallies = z.record(z.string(), z.object({ count: z.number(), digest: z.string() }));

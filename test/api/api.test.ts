@@ -4,7 +4,7 @@ import { createLocalJWKSet, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { AccessList, Authenticator, CachedAccessList, newApiKey } from '../../shared/api/access.ts';
 import { type AuditLine, makeApi } from '../../shared/api/app.ts';
 import { problemOf } from '../../shared/api/problem.ts';
-import { InvalidInputError } from '../../shared/errors.ts';
+import { InvalidInputError } from '../../shared/core/errors.ts';
 import { freshContext } from '../operations/context.ts';
 import { catalogue } from '../support/catalog.ts';
 

@@ -1,7 +1,7 @@
-import type { ManifestDraft } from '../../shared/archive/manifest.ts';
-import { bufferSource } from '../../shared/archive/sources.ts';
-import type { ByteSource, EntryPiece, EntryReader } from '../../shared/archive/types.ts';
-import { type WriteOptions, writeArchive } from '../../shared/archive/write.ts';
+import type { ManifestDraft } from '../../shared/archive/format/manifest.ts';
+import type { ByteSource, EntryPiece, EntryReader } from '../../shared/archive/format/types.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
+import { type WriteOptions, writeArchive } from '../../shared/archive/write/write.ts';
 
 /** The least that a manifest must say. */
 export const DRAFT: ManifestDraft = {

@@ -6,13 +6,13 @@ import {
   ListObjectsV2Command,
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { abortComposition, type Composition, composeArchive } from '../../shared/archive/compose.ts';
-import { openArchive } from '../../shared/archive/open.ts';
-import { SegmentCarry } from '../../shared/archive/segment.ts';
-import { uploadSegment } from '../../shared/archive/segment-store.ts';
-import { s3Source } from '../../shared/archive/sources.ts';
-import type { EntryPiece } from '../../shared/archive/types.ts';
-import { verifyArchive } from '../../shared/archive/verify.ts';
+import type { EntryPiece } from '../../shared/archive/format/types.ts';
+import { openArchive } from '../../shared/archive/read/open.ts';
+import { s3Source } from '../../shared/archive/read/sources.ts';
+import { verifyArchive } from '../../shared/archive/read/verify.ts';
+import { abortComposition, type Composition, composeArchive } from '../../shared/archive/write/compose.ts';
+import { SegmentCarry } from '../../shared/archive/write/segment.ts';
+import { uploadSegment } from '../../shared/archive/write/segment-store.ts';
 import { DRAFT, piecesOf } from './build.ts';
 import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from './s3-servers.ts';
 

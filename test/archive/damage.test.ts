@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { ByteReader } from '../../shared/archive/byte-reader.ts';
-import type { Codec } from '../../shared/archive/codec.ts';
-import { decodeFooter } from '../../shared/archive/footer.ts';
-import { splitMembers } from '../../shared/archive/members.ts';
-import { normalizeArchive } from '../../shared/archive/normalize.ts';
-import { openArchive } from '../../shared/archive/open.ts';
-import { bufferSource } from '../../shared/archive/sources.ts';
-import type { IndexEntry } from '../../shared/archive/types.ts';
-import { verifyArchive } from '../../shared/archive/verify.ts';
+import type { Codec } from '../../shared/archive/format/codec.ts';
+import { decodeFooter } from '../../shared/archive/format/footer.ts';
+import { splitMembers } from '../../shared/archive/format/members.ts';
+import type { IndexEntry } from '../../shared/archive/format/types.ts';
+import { openArchive } from '../../shared/archive/read/open.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
+import { verifyArchive } from '../../shared/archive/read/verify.ts';
+import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
+import { ByteReader } from '../../shared/core/byte-reader.ts';
 import { buildArchive, type Content, collect } from './build.ts';
 
 /** Bit flips over the whole file, for each codec. */

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { crc32, gzipSync } from 'node:zlib';
-import { type Codec, compressMember } from '../../shared/archive/codec.ts';
-import { encodeFooter, type Region } from '../../shared/archive/footer.ts';
-import { formatIndexLine, formatSumsLine, type IndexLine } from '../../shared/archive/lines.ts';
-import { encodeSegment } from '../../shared/archive/segment.ts';
+import { type Codec, compressMember } from '../../shared/archive/format/codec.ts';
+import { encodeFooter, type Region } from '../../shared/archive/format/footer.ts';
+import { formatIndexLine, formatSumsLine, type IndexLine } from '../../shared/archive/format/lines.ts';
+import { encodeSegment } from '../../shared/archive/write/segment.ts';
 import { type Content, collect, DRAFT, piecesOf } from './build.ts';
 
 const sha256 = (data: string | Uint8Array) => createHash('sha256').update(data).digest('hex');

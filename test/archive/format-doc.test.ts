@@ -3,11 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
-import { FOOTER_BYTES } from '../../shared/archive/footer.ts';
-import { LIMITS } from '../../shared/archive/limits.ts';
-import { formatIndexLine, type IndexLine } from '../../shared/archive/lines.ts';
-import { openArchive } from '../../shared/archive/open.ts';
-import { bufferSource } from '../../shared/archive/sources.ts';
+import { FOOTER_BYTES } from '../../shared/archive/format/footer.ts';
+import { formatIndexLine, type IndexLine } from '../../shared/archive/format/lines.ts';
+import { openArchive } from '../../shared/archive/read/open.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
+import { LIMITS } from '../../shared/core/limits.ts';
 import { buildArchive } from './build.ts';
 
 const text = readFileSync(resolve(import.meta.dirname, '../../docs/format.md'), 'utf8');

@@ -1,11 +1,11 @@
 import { zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from '@jest/globals';
-import type { ArchiveLimits } from '../../shared/archive/limits.ts';
-import { normalizeArchive } from '../../shared/archive/normalize.ts';
-import { isSeekable } from '../../shared/archive/open.ts';
-import { encodeSegment } from '../../shared/archive/segment.ts';
-import { bufferSource } from '../../shared/archive/sources.ts';
-import { verifyArchive } from '../../shared/archive/verify.ts';
+import { isSeekable } from '../../shared/archive/read/open.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
+import { verifyArchive } from '../../shared/archive/read/verify.ts';
+import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
+import { encodeSegment } from '../../shared/archive/write/segment.ts';
+import type { ArchiveLimits } from '../../shared/core/limits.ts';
 import { buildArchive, collect, piecesOf } from './build.ts';
 import { FORGERIES, hostileArchives, TARS } from './corpus.ts';
 import { forge, rawArchive, rawEntry } from './forge.ts';

@@ -4,12 +4,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { S3Client } from '@aws-sdk/client-s3';
-import { composeArchive } from '../../shared/archive/compose.ts';
-import type { SegmentCarry } from '../../shared/archive/segment.ts';
-import { uploadSegment } from '../../shared/archive/segment-store.ts';
-import { s3Source } from '../../shared/archive/sources.ts';
-import type { EntryPiece } from '../../shared/archive/types.ts';
-import { verifyArchive } from '../../shared/archive/verify.ts';
+import type { EntryPiece } from '../../shared/archive/format/types.ts';
+import { s3Source } from '../../shared/archive/read/sources.ts';
+import { verifyArchive } from '../../shared/archive/read/verify.ts';
+import { composeArchive } from '../../shared/archive/write/compose.ts';
+import type { SegmentCarry } from '../../shared/archive/write/segment.ts';
+import { uploadSegment } from '../../shared/archive/write/segment-store.ts';
 import { DRAFT } from './build.ts';
 
 const [bucket = '', mebibytes = '1024'] = process.argv.slice(2);

@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { normalizeArchive } from '../../shared/archive/normalize.ts';
-import { isSeekable, openArchive } from '../../shared/archive/open.ts';
-import { bufferSource } from '../../shared/archive/sources.ts';
-import { verifyArchive } from '../../shared/archive/verify.ts';
+import { isSeekable, openArchive } from '../../shared/archive/read/open.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
+import { verifyArchive } from '../../shared/archive/read/verify.ts';
+import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
 import { convertScript } from '../../shared/stores/neo4j/script/convert.ts';
 import { readMembers } from '../../shared/stores/redis/json-entry.ts';
 import { viewWholeKeys } from '../../shared/stores/redis/ngraf-023.ts';

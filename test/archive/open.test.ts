@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
-import { isSeekable, openArchive } from '../../shared/archive/open.ts';
-import { bufferSource } from '../../shared/archive/sources.ts';
-import { verifyArchive } from '../../shared/archive/verify.ts';
+import { isSeekable, openArchive } from '../../shared/archive/read/open.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
+import { verifyArchive } from '../../shared/archive/read/verify.ts';
 import { buildArchive, collect, countingSource, DRAFT, readAll } from './build.ts';
 
 describe('reading no more than is needed', () => {

@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { normalizeArchive } from '../../shared/archive/normalize.ts';
-import { isSeekable, openArchive } from '../../shared/archive/open.ts';
-import { bufferSource } from '../../shared/archive/sources.ts';
-import { verifyArchive } from '../../shared/archive/verify.ts';
+import { isSeekable, openArchive } from '../../shared/archive/read/open.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
+import { verifyArchive } from '../../shared/archive/read/verify.ts';
+import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
 import { missing, testUnless } from '../conditions.ts';
 import { buildArchive, type Content, collect, readAll } from './build.ts';
 

@@ -7,8 +7,8 @@ import { buffer } from 'node:stream/consumers';
 import { createGunzip } from 'node:zlib';
 import { expect, test } from '@jest/globals';
 import { extract } from 'tar-stream';
-import { openArchive } from '../../shared/archive/open.ts';
-import { bufferSource } from '../../shared/archive/sources.ts';
+import { openArchive } from '../../shared/archive/read/open.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
 import { missing, testUnless } from '../conditions.ts';
 import { buildArchive, type Content } from './build.ts';
 

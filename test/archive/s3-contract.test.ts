@@ -16,9 +16,9 @@ import {
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { crc32Base64 } from '../../shared/archive/crc32.ts';
-import { objectSource, s3Source } from '../../shared/archive/sources.ts';
-import { uploadStream } from '../../shared/archive/upload.ts';
+import { objectSource, s3Source } from '../../shared/archive/read/sources.ts';
+import { uploadStream } from '../../shared/aws/multipart.ts';
+import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { NIGHTLY } from '../nightly.ts';
 import { collect } from './build.ts';
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';

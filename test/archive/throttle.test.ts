@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { throttle } from '../../shared/archive/throttle.ts';
-import type { EntryReader } from '../../shared/archive/types.ts';
+import type { EntryReader } from '../../shared/archive/format/types.ts';
+import { throttle } from '../../shared/archive/read/throttle.ts';
 import { MemoryArchive } from '../stores/memory-archive.ts';
 
 const CONTENT = Buffer.alloc(200_000, 'x');

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import { compareFences } from '../../shared/backup/consistency.ts';
-import type { BackupPlan } from '../../shared/backup/plan.ts';
-import { requireCompleteness } from '../../shared/backup/seal.ts';
+import { compareFences } from '../../shared/workflows/backup/consistency.ts';
+import type { BackupPlan } from '../../shared/workflows/backup/plan.ts';
+import { requireCompleteness } from '../../shared/workflows/backup/seal.ts';
 
 describe('the comparison of two fences', () => {
   test('tells what changed, came and went', () => {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import { backupIdOf, chooseTarget, freeBackupId } from '../../shared/backup/names.ts';
-import { BACKUPS } from '../../shared/bucket/layout.ts';
-import { NgbakConfig } from '../../shared/config.ts';
-import { Id } from '../../shared/ids.ts';
+import { BACKUPS } from '../../shared/aws/keys.ts';
+import { NgbakConfig } from '../../shared/core/config.ts';
+import { Id } from '../../shared/core/ids.ts';
+import { backupIdOf, chooseTarget, freeBackupId } from '../../shared/workflows/job/names.ts';
 import { freshEnvironment } from '../support/aws.ts';
 
 const config = (...names: string[]) =>

@@ -3,11 +3,11 @@ import type { AddressInfo } from 'node:net';
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { DescribeExecutionCommand, SFNClient } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { isTransient } from '../../shared/archive/s3-calls.ts';
-import { Bucket } from '../../shared/bucket/bucket.ts';
-import { archivedObject, explainS3Error } from '../../shared/bucket/s3-error.ts';
-import { NgbakError } from '../../shared/errors.ts';
-import { explainAwsError } from '../../shared/operations/aws-error.ts';
+import { explainAwsError } from '../../shared/aws/aws-error.ts';
+import { Bucket } from '../../shared/aws/bucket.ts';
+import { isTransient } from '../../shared/aws/s3-calls.ts';
+import { archivedObject, explainS3Error } from '../../shared/aws/s3-error.ts';
+import { NgbakError } from '../../shared/core/errors.ts';
 
 /** A server in place of S3 and Step Functions: the emulator has no KMS states, clocks, sessions or storage classes. */
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { downloadArchive } from '../../cli/transfer/download.ts';
-import { crc32Base64 } from '../../shared/archive/crc32.ts';
+import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
 import { freshContext } from '../operations/context.ts';
 import { catalogRecord, catalogue } from '../support/catalog.ts';

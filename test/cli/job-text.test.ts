@@ -4,7 +4,7 @@ import { inspectionText, jobText } from '../../cli/job-text.ts';
 import { facts } from '../../cli/output.ts';
 import { progressText } from '../../cli/progress-text.ts';
 import { JobView } from '../../shared/operations/show-job.ts';
-import { Inspection } from '../../shared/restore/inspection.ts';
+import { Inspection } from '../../shared/workflows/restore/inspection.ts';
 
 const AT = '2026-01-02T03:04:05.000Z';
 const MB = 1000 ** 2;

@@ -5,7 +5,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { buildCli } from '../../cli/build.ts';
-import { VERSION } from '../../shared/version.ts';
+import { VERSION } from '../../shared/core/version.ts';
 import { freshContext } from '../operations/context.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { changelogSection, makeRelease } from '../../cli/release.ts';
-import { VERSION } from '../../shared/version.ts';
+import { VERSION } from '../../shared/core/version.ts';
 
 const run = promisify(execFile);
 

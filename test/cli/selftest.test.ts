@@ -2,8 +2,8 @@ import { createServer } from 'node:http';
 import { expect, test } from '@jest/globals';
 import type { Client } from '../../cli/client.ts';
 import { selfTest } from '../../cli/selftest.ts';
-import { UnavailableError } from '../../shared/errors.ts';
-import { NotFoundError } from '../../shared/operations/errors.ts';
+import { UnavailableError } from '../../shared/core/errors.ts';
+import { NotFoundError } from '../../shared/core/refusals.ts';
 
 test('a self-test whose upload starts no restore says so within its limit, cancels the job, and leaves nothing', async () => {
   const s3 = createServer((request, response) => {

@@ -2,8 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import { dayText, strip } from '../../dashboard/home/days.ts';
 import { drillOf } from '../../dashboard/home/drill.ts';
 import { verdictOf } from '../../dashboard/home/verdict.ts';
-import type { JobSummary } from '../../shared/jobs/summary.ts';
-import { summarize } from '../../shared/operations/summaries.ts';
+import { summarize } from '../../shared/catalog/summaries.ts';
+import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 import { catalogRecord } from '../support/catalog.ts';
 
 const NOW = Date.parse('2026-03-10T12:00:00Z');

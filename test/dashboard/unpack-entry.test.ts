@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from '@jest/globals';
 import { DamagedEntryError, unpackEntry } from '../../dashboard/backup/unpack-entry.ts';
-import { encodeTarHeader, paddingOf } from '../../shared/archive/tar.ts';
+import { encodeTarHeader, paddingOf } from '../../shared/archive/format/tar.ts';
 
 /** An entry as it lies in an archive: header, content and padding, cut into compressed members. */
 function pack(name: string, content: Buffer, codec: 'gzip' | 'zstd', memberBytes = 10_000) {

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { progressLines } from '../../local/demo/follow.ts';
 import { alignColumns, formatDuration, Screen } from '../../local/demo/screen.ts';
-import { Progress } from '../../shared/jobs/progress.ts';
+import { Progress } from '../../shared/workflows/job/progress.ts';
 
 /** The sequences that control a terminal begin with this sign, which regular expressions are not to hold. */
 const ESCAPE = '\u001b';

@@ -2,9 +2,9 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { z } from 'zod';
 import { step } from '../../functions/step.ts';
 import { TRANSIENT_ERRORS } from '../../infra/workflows/errors.ts';
-import type { Leg } from '../../shared/environment.ts';
-import { IntegrityError, NgbakError } from '../../shared/errors.ts';
+import { IntegrityError, NgbakError } from '../../shared/core/errors.ts';
 import { FileChangedError } from '../../shared/stores/files/errors.ts';
+import type { Leg } from '../../shared/workflows/environment.ts';
 
 /** A step lets go ten seconds before the platform would kill it: here, at once. */
 const ALMOST_OVER = { functionName: 'Ngbak-test', awsRequestId: '1', getRemainingTimeInMillis: () => 10_020 };

@@ -2,9 +2,9 @@ import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterEach, expect, test } from '@jest/globals';
-import type { Environment } from '../../shared/environment.ts';
-import { pauseWriters, resumeWriters, sign } from '../../shared/hooks/hooks.ts';
-import { createJob, readJob } from '../../shared/jobs/record.ts';
+import type { Environment } from '../../shared/workflows/environment.ts';
+import { pauseWriters, resumeWriters, sign } from '../../shared/workflows/job/hooks.ts';
+import { createJob, readJob } from '../../shared/workflows/job/record.ts';
 import { freshEnvironment } from '../support/aws.ts';
 
 const key = 'a signing key of the test';

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
-import { BACKUP_COMPLETED, GOOD_BACKUPS, measuresOf } from '../../shared/backup/measures.ts';
-import type { BackupResult } from '../../shared/backup/record.ts';
+import { BACKUP_COMPLETED, GOOD_BACKUPS, measuresOf } from '../../shared/workflows/backup/measures.ts';
+import type { BackupResult } from '../../shared/workflows/backup/record.ts';
 import { synthesize, synthesizeIn } from './template.ts';
 
 interface Properties {

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
-import { RETENTION_KEY } from '../../shared/bucket/layout.ts';
+import { RETENTION_KEY } from '../../shared/aws/keys.ts';
 import { permissions, type Statement, statementsOf, synthesize } from './template.ts';
 
 let template: Template;

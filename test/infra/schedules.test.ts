@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Template } from 'aws-cdk-lib/assertions';
-import { BackupRequest } from '../../shared/backup/request.ts';
+import { BackupRequest } from '../../shared/catalog/request.ts';
 import { readScheduledRequest } from '../../shared/schedules/target.ts';
 import { permissions, statementsOf, synthesize, write } from './template.ts';
 

@@ -8,7 +8,12 @@ import {
   PLATFORM_ERRORS,
   TRANSIENT_ERRORS,
 } from '../../infra/workflows/errors.ts';
-import { describeError, InvalidInputError, type NgbakError, UnavailableError } from '../../shared/errors.ts';
+import {
+  describeError,
+  InvalidInputError,
+  type NgbakError,
+  UnavailableError,
+} from '../../shared/core/errors.ts';
 import { synthesize, write } from './template.ts';
 
 interface Retrier {

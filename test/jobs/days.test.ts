@@ -1,11 +1,11 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeEach, expect, test } from '@jest/globals';
-import { jobOfDayKey, jobRecordKey } from '../../shared/bucket/layout.ts';
-import type { Environment } from '../../shared/environment.ts';
-import { settleJobDays, unsettledJobs } from '../../shared/jobs/days.ts';
-import { createJob, type JobRecord, updateJob } from '../../shared/jobs/record.ts';
+import { jobOfDayKey, jobRecordKey } from '../../shared/aws/keys.ts';
 import { ListJobsInput, listJobs } from '../../shared/operations/list-jobs.ts';
 import { metricsText } from '../../shared/operations/metrics.ts';
+import type { Environment } from '../../shared/workflows/environment.ts';
+import { settleJobDays, unsettledJobs } from '../../shared/workflows/job/days.ts';
+import { createJob, type JobRecord, updateJob } from '../../shared/workflows/job/record.ts';
 import { freshEnvironment } from '../support/aws.ts';
 
 let environment: Environment;

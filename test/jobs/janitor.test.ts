@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { closing, type ExecutionEnded } from '../../shared/jobs/janitor.ts';
+import { closing, type ExecutionEnded } from '../../shared/workflows/janitor/janitor.ts';
 
 const ended = (detail: Partial<ExecutionEnded['detail']>) =>
   closing({ detail: { executionArn: 'arn', name: 'job', status: 'SUCCEEDED', ...detail } });

@@ -1,8 +1,8 @@
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import type { Environment } from '../../shared/environment.ts';
-import { changeLock, freeLock, requireLock, takeLock } from '../../shared/jobs/lock.ts';
-import { createJob, updateJob } from '../../shared/jobs/record.ts';
+import type { Environment } from '../../shared/workflows/environment.ts';
+import { changeLock, freeLock, requireLock, takeLock } from '../../shared/workflows/job/lock.ts';
+import { createJob, updateJob } from '../../shared/workflows/job/record.ts';
 import { freshEnvironment, waitingMachine } from '../support/aws.ts';
 
 let environment: Environment;

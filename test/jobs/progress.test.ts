@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { jobProgressPrefix } from '../../shared/bucket/layout.ts';
-import { ProgressWriter, readProgress, totalsOf } from '../../shared/jobs/progress.ts';
+import { jobProgressPrefix } from '../../shared/aws/keys.ts';
+import { ProgressWriter, readProgress, totalsOf } from '../../shared/workflows/job/progress.ts';
 import { freshEnvironment } from '../support/aws.ts';
 
 const PART = { store: 'graph', shard: 'graph-01', phase: 'export' } as const;

@@ -14,20 +14,14 @@ import {
 import { CreateQueueCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { z } from 'zod';
-import {
-  archiveKey,
-  backupPlanKey,
-  lockKey,
-  restorePlanKey,
-  stagingPrefix,
-} from '../../shared/bucket/layout.ts';
+import { archiveKey, backupPlanKey, lockKey, restorePlanKey, stagingPrefix } from '../../shared/aws/keys.ts';
 import { relatedJobId } from '../../shared/core/job-ids.ts';
-import type { Environment } from '../../shared/environment.ts';
-import { takeLock } from '../../shared/jobs/lock.ts';
-import { reconcile } from '../../shared/jobs/reconcile.ts';
-import { createJob, type JobRecord, readJob } from '../../shared/jobs/record.ts';
-import { readUndelivered, UndeliveredEvents } from '../../shared/jobs/undelivered.ts';
 import { checkHealth } from '../../shared/operations/health.ts';
+import type { Environment } from '../../shared/workflows/environment.ts';
+import { reconcile } from '../../shared/workflows/janitor/reconcile.ts';
+import { readUndelivered, UndeliveredEvents } from '../../shared/workflows/janitor/undelivered.ts';
+import { takeLock } from '../../shared/workflows/job/lock.ts';
+import { createJob, type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
 import { freshEnvironment } from '../support/aws.ts';
 import { catalogue } from '../support/catalog.ts';
 

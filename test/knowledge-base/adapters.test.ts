@@ -5,11 +5,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { damageEverything } from '../../local/demo/damage.ts';
 import { loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
 import { compareProofs, type Proof, readEverything } from '../../local/proof/proof.ts';
-import type { EntryReader } from '../../shared/archive/types.ts';
+import type { EntryReader } from '../../shared/archive/format/types.ts';
 import { neo4jAdapter } from '../../shared/stores/neo4j/adapter.ts';
-import type { RestoreOptions, Store, StoreAdapter } from '../../shared/stores/port.ts';
 import { qdrantAdapter } from '../../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../../shared/stores/redis/adapter.ts';
+import type { RestoreOptions, Store, StoreAdapter } from '../../shared/stores/store.ts';
 import { servers } from '../servers.ts';
 import { exportAll, legContext, restoreAll, withStore } from '../stores/memory-archive.ts';
 import { ownLayout, removeKnowledgeBase, smallBlueprint } from './small.ts';

@@ -10,7 +10,7 @@ import { DOCKER_SERVICES, usesDocker } from '../../local/docker.ts';
 import { ROOT } from '../../local/folders.ts';
 import { configuration } from '../../local/services/neo4j.ts';
 import { VERSIONS } from '../../local/versions.ts';
-import { describeError } from '../../shared/errors.ts';
+import { describeError } from '../../shared/core/errors.ts';
 
 describe('the stores run in Docker', () => {
   let folder: string;

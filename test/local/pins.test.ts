@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { ROOT } from '../../local/folders.ts';
 import { checkSha256, checkSha256List } from '../../local/install/install.ts';
 import { VERSIONS } from '../../local/versions.ts';
-import { IntegrityError } from '../../shared/errors.ts';
+import { IntegrityError } from '../../shared/core/errors.ts';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 let folder = '';

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { crc32 } from 'node:zlib';
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { crc32Base64 } from '../../shared/archive/crc32.ts';
+import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { ContentsInput, listContents } from '../../shared/operations/contents.ts';
 import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
 import { showBackup } from '../../shared/operations/show-backup.ts';

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { ACKNOWLEDGED_KEY, archiveKey, CATALOG_CACHE_KEY, catalogKey } from '../../shared/bucket/layout.ts';
+import { ACKNOWLEDGED_KEY, archiveKey, CATALOG_CACHE_KEY, catalogKey } from '../../shared/aws/keys.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
 import { BackupFilters, ListBackupsInput, listBackups } from '../../shared/operations/list-backups.ts';

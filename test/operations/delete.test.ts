@@ -1,12 +1,12 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { BACKUPS, restorePlanKey } from '../../shared/bucket/layout.ts';
+import { BACKUPS, restorePlanKey } from '../../shared/aws/keys.ts';
 import { deleteBackup } from '../../shared/operations/delete-backup.ts';
 import { ListBackupsInput, listBackups } from '../../shared/operations/list-backups.ts';
 import { PruneInput, prune } from '../../shared/operations/prune.ts';
 import { RestoreBackupInput, restoreBackup } from '../../shared/operations/restore.ts';
-import type { RestorePlan } from '../../shared/restore/plan.ts';
+import type { RestorePlan } from '../../shared/workflows/restore/plan.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';

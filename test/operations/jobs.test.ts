@@ -5,15 +5,7 @@ import {
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { confirmationKey, jobProgressPrefix, uploadPrefix } from '../../shared/bucket/layout.ts';
-import {
-  asItStands,
-  createJob,
-  type JobRecord,
-  NEVER_UPLOADED,
-  readJob,
-  updateJob,
-} from '../../shared/jobs/record.ts';
+import { confirmationKey, jobProgressPrefix, uploadPrefix } from '../../shared/aws/keys.ts';
 import { cancelJob } from '../../shared/operations/cancel-job.ts';
 import { ListJobsInput, listJobs } from '../../shared/operations/list-jobs.ts';
 import {
@@ -25,7 +17,15 @@ import {
 } from '../../shared/operations/restore.ts';
 import { showJob } from '../../shared/operations/show-job.ts';
 import { StartBackupInput, startBackup } from '../../shared/operations/start-backup.ts';
-import { SingleUpload } from '../../shared/restore/request.ts';
+import {
+  asItStands,
+  createJob,
+  type JobRecord,
+  NEVER_UPLOADED,
+  readJob,
+  updateJob,
+} from '../../shared/workflows/job/record.ts';
+import { SingleUpload } from '../../shared/workflows/restore/request.ts';
 import { catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';
 

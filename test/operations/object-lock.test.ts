@@ -6,8 +6,8 @@ import {
 } from '@aws-sdk/client-s3';
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { Bucket } from '../../shared/bucket/bucket.ts';
-import { archiveKey } from '../../shared/bucket/layout.ts';
+import { Bucket } from '../../shared/aws/bucket.ts';
+import { archiveKey } from '../../shared/aws/keys.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { deleteBackup } from '../../shared/operations/delete-backup.ts';
 import { PruneInput, prune } from '../../shared/operations/prune.ts';

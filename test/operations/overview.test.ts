@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from '@jest/globals';
-import { SAFETY_TAG } from '../../shared/backup/request.ts';
-import { catalogKey } from '../../shared/bucket/layout.ts';
+import { catalogKey } from '../../shared/aws/keys.ts';
+import { SAFETY_TAG } from '../../shared/catalog/request.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { describeDeployment } from '../../shared/operations/describe-deployment.ts';
 import { overview } from '../../shared/operations/overview.ts';

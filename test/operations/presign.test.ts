@@ -1,6 +1,6 @@
 import { S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from '@jest/globals';
-import { presignedUntil } from '../../shared/bucket/presign.ts';
+import { presignedUntil } from '../../shared/aws/presign.ts';
 
 const signedWith = (expiration?: Date) =>
   new S3Client({

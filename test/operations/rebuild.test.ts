@@ -1,13 +1,13 @@
 import { crc32 } from 'node:zlib';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeEach, expect, test } from '@jest/globals';
-import { crc32Base64 } from '../../shared/archive/crc32.ts';
-import { archiveKey, catalogKey } from '../../shared/bucket/layout.ts';
+import { archiveKey, catalogKey } from '../../shared/aws/keys.ts';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
-import { createJob } from '../../shared/jobs/record.ts';
+import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { rebuildCatalog } from '../../shared/operations/rebuild-catalog.ts';
 import { showBackup } from '../../shared/operations/show-backup.ts';
 import { StartBackupInput, startBackup } from '../../shared/operations/start-backup.ts';
+import { createJob } from '../../shared/workflows/job/record.ts';
 import { makeArchive } from '../support/archive.ts';
 import { catalogRecord } from '../support/catalog.ts';
 import { freshContext } from './context.ts';

@@ -1,6 +1,6 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeEach, expect, test } from '@jest/globals';
-import { RETENTION_KEY } from '../../shared/bucket/layout.ts';
+import { RETENTION_KEY } from '../../shared/aws/keys.ts';
 import { PruneInput, prune } from '../../shared/operations/prune.ts';
 import { resetRetention, setRetention, showRetention } from '../../shared/operations/retention.ts';
 import { idAt } from '../support/backup-id.ts';

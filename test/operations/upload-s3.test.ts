@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { Bucket } from '../../shared/bucket/bucket.ts';
-import { createRestoreRequest } from '../../shared/restore/request.ts';
+import { Bucket } from '../../shared/aws/bucket.ts';
+import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
 import {
   beginUpload,
   completeUpload,
@@ -9,7 +9,7 @@ import {
   listParts,
   partLength,
   presignPart,
-} from '../../shared/restore/upload-parts.ts';
+} from '../../shared/workflows/restore/upload-parts.ts';
 import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from '../archive/s3-servers.ts';
 
 const FILE = randomBytes(16 * 1024 ** 2 + 9);

@@ -1,13 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { GetObjectCommand, ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { UPLOADS } from '../../shared/bucket/layout.ts';
-import { readJob, updateJob } from '../../shared/jobs/record.ts';
+import { UPLOADS } from '../../shared/aws/keys.ts';
 import { cancelJob } from '../../shared/operations/cancel-job.ts';
 import { RequestRestoreInput, requestRestore, restoreBackup } from '../../shared/operations/restore.ts';
 import { completeRestoreUpload, listUpload, presignParts } from '../../shared/operations/upload.ts';
-import { MultipartUpload, SingleUpload } from '../../shared/restore/request.ts';
-import { layoutOf, partLength } from '../../shared/restore/upload-parts.ts';
+import { readJob, updateJob } from '../../shared/workflows/job/record.ts';
+import { MultipartUpload, SingleUpload } from '../../shared/workflows/restore/request.ts';
+import { layoutOf, partLength } from '../../shared/workflows/restore/upload-parts.ts';
 import { catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';
 

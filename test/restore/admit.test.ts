@@ -1,13 +1,17 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import type { Environment } from '../../shared/environment.ts';
-import { describeError, InvalidInputError } from '../../shared/errors.ts';
-import { cleanUpAfter } from '../../shared/jobs/janitor.ts';
-import { readJob, updateJob } from '../../shared/jobs/record.ts';
+import { describeError, InvalidInputError } from '../../shared/core/errors.ts';
 import { ListJobsInput, listJobs } from '../../shared/operations/list-jobs.ts';
-import { type Admission, admitRestore } from '../../shared/restore/admit.ts';
-import { readRestorePlan } from '../../shared/restore/plan.ts';
-import { createRestoreRequest, sanitizeFileName, shownFileName } from '../../shared/restore/request.ts';
+import type { Environment } from '../../shared/workflows/environment.ts';
+import { cleanUpAfter } from '../../shared/workflows/janitor/janitor.ts';
+import { readJob, updateJob } from '../../shared/workflows/job/record.ts';
+import { type Admission, admitRestore } from '../../shared/workflows/restore/admit.ts';
+import { readRestorePlan } from '../../shared/workflows/restore/plan.ts';
+import {
+  createRestoreRequest,
+  sanitizeFileName,
+  shownFileName,
+} from '../../shared/workflows/restore/request.ts';
 import { freshEnvironment } from '../support/aws.ts';
 
 const store = { kind: 'redis', secret: 'some-secret' };

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { inspectionKey, restoreLegKey, restorePlanKey } from '../../shared/bucket/layout.ts';
-import { closeRestore } from '../../shared/restore/close.ts';
+import { inspectionKey, restoreLegKey, restorePlanKey } from '../../shared/aws/keys.ts';
+import { closeRestore } from '../../shared/workflows/restore/close.ts';
 import { freshEnvironment } from '../support/aws.ts';
 
 const AT = '2026-01-02T03:04:05.000Z';

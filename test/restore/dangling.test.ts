@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import neo4j, { type Driver } from 'neo4j-driver';
 import { neo4jAdapter } from '../../shared/stores/neo4j/adapter.ts';
-import type { RestoreOptions } from '../../shared/stores/port.ts';
+import type { RestoreOptions } from '../../shared/stores/store.ts';
 import { servers } from '../servers.ts';
 import { type Exported, exportAll, restoreAll } from '../stores/memory-archive.ts';
 

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import neo4j, { type Driver } from 'neo4j-driver';
-import type { EntryReader } from '../../shared/archive/types.ts';
+import type { EntryReader } from '../../shared/archive/format/types.ts';
 import { profileScopes } from '../../shared/profiles/profiles.ts';
 import { neo4jAdapter } from '../../shared/stores/neo4j/adapter.ts';
-import type { RestoreOptions, Store, StoreAdapter, Wishes } from '../../shared/stores/port.ts';
 import { qdrantAdapter } from '../../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../../shared/stores/redis/adapter.ts';
+import type { RestoreOptions, Store, StoreAdapter, Wishes } from '../../shared/stores/store.ts';
 import { servers } from '../servers.ts';
 import { exportAll, restoreAll } from '../stores/memory-archive.ts';
 

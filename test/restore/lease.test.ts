@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { restoreLeaseKey } from '../../shared/bucket/layout.ts';
-import type { Environment, Leg } from '../../shared/environment.ts';
-import { changeLock, takeLock } from '../../shared/jobs/lock.ts';
-import { underLease, untilStepsEnded } from '../../shared/restore/lease.ts';
-import type { RestorePlan } from '../../shared/restore/plan.ts';
+import { restoreLeaseKey } from '../../shared/aws/keys.ts';
+import type { Environment, Leg } from '../../shared/workflows/environment.ts';
+import { changeLock, takeLock } from '../../shared/workflows/job/lock.ts';
+import { underLease, untilStepsEnded } from '../../shared/workflows/restore/lease.ts';
+import type { RestorePlan } from '../../shared/workflows/restore/plan.ts';
 import { freshEnvironment, waitingMachine } from '../support/aws.ts';
 
 let environment: Environment;

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import neo4j, { type Driver } from 'neo4j-driver';
-import type { EntryReader } from '../../shared/archive/types.ts';
-import { NgbakConfig } from '../../shared/config.ts';
-import { HashSample } from '../../shared/hash-sample.ts';
-import { RestorePlan } from '../../shared/restore/plan.ts';
-import { countReferences, proveReferences } from '../../shared/restore/references.ts';
-import { settleStore } from '../../shared/stores/open.ts';
-import type { Store } from '../../shared/stores/port.ts';
+import type { EntryReader } from '../../shared/archive/format/types.ts';
+import { NgbakConfig } from '../../shared/core/config.ts';
+import { HashSample } from '../../shared/core/hash-sample.ts';
+import { settleStore } from '../../shared/profiles/open.ts';
+import { countReferences, proveReferences } from '../../shared/profiles/references.ts';
+import type { Store } from '../../shared/stores/store.ts';
+import { RestorePlan } from '../../shared/workflows/restore/plan.ts';
 import { servers } from '../servers.ts';
 import { exportAll, legContext, withStore } from '../stores/memory-archive.ts';
 

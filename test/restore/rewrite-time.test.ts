@@ -1,9 +1,9 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from '@jest/globals';
-import { normalizeArchive } from '../../shared/archive/normalize.ts';
-import type { ByteSource } from '../../shared/archive/types.ts';
-import { InvalidInputError } from '../../shared/errors.ts';
-import { refuseIfTooLong } from '../../shared/restore/rewrite-time.ts';
+import type { ByteSource } from '../../shared/archive/format/types.ts';
+import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
+import { InvalidInputError } from '../../shared/core/errors.ts';
+import { refuseIfTooLong } from '../../shared/workflows/restore/rewrite-time.ts';
 
 const MINUTE = 60_000;
 

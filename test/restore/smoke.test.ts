@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import neo4j, { type Driver } from 'neo4j-driver';
 import { neo4jAdapter } from '../../shared/stores/neo4j/adapter.ts';
-import type { Store, StoreAdapter } from '../../shared/stores/port.ts';
 import { qdrantAdapter } from '../../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../../shared/stores/redis/adapter.ts';
+import type { Store, StoreAdapter } from '../../shared/stores/store.ts';
 import { servers } from '../servers.ts';
 import { legContext } from '../stores/memory-archive.ts';
 

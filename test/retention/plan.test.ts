@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { endOfRetention, planRetention, type RetainedBackup } from '../../shared/retention/plan.ts';
-import { RetentionPolicy } from '../../shared/retention/policy.ts';
+import { endOfRetention, planRetention, type RetainedBackup } from '../../shared/catalog/retention/plan.ts';
+import { RetentionPolicy } from '../../shared/core/retention-policy.ts';
 import { fc } from '../fast-check.ts';
 import { idAt } from '../support/backup-id.ts';
 

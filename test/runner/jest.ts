@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { ROOT } from '../../local/folders.ts';
 import { boundToParent, ended, killGroup } from '../../local/processes.ts';
-import { parseJson } from '../../shared/input.ts';
+import { parseJson } from '../../shared/core/input.ts';
 import { FileReport, type SkippedTest, skippedTests } from '../skipped.ts';
 
 /** Jest's command line, up to its arguments. */

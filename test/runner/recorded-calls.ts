@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type CloudFormationClient, paginateListStackResources } from '@aws-sdk/client-cloudformation';
 import { runSimulation } from '@cloud-copilot/iam-simulate';
 import { z } from 'zod';
-import { parseJson } from '../../shared/input.ts';
+import { parseJson } from '../../shared/core/input.ts';
 
 /** A call of a function, as the emulator records it: local/emulator/recorded_calls.py. */
 const RecordedCall = z.object({

@@ -2,15 +2,15 @@ import { randomBytes } from 'node:crypto';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { CreateScheduleGroupCommand, SchedulerClient } from '@aws-sdk/client-scheduler';
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { jobRecordKey } from '../../shared/bucket/layout.ts';
-import { NgbakConfig } from '../../shared/config.ts';
-import { createJob, type JobRecord } from '../../shared/jobs/record.ts';
+import { jobRecordKey } from '../../shared/aws/keys.ts';
+import { NgbakConfig } from '../../shared/core/config.ts';
 import { createSchedule } from '../../shared/operations/change-schedules.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { checkHealth } from '../../shared/operations/health.ts';
 import { metricsText } from '../../shared/operations/metrics.ts';
 import { CreateScheduleInput } from '../../shared/schedules/schedule.ts';
 import { Scheduler } from '../../shared/schedules/scheduler.ts';
+import { createJob, type JobRecord } from '../../shared/workflows/job/record.ts';
 import { freshContext } from '../operations/context.ts';
 import { catalogue } from '../support/catalog.ts';
 

@@ -7,8 +7,6 @@ import {
 } from '@aws-sdk/client-scheduler';
 import { DescribeExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { planBackup } from '../../shared/backup/plan.ts';
-import { createJob, type JobRecord, readJob } from '../../shared/jobs/record.ts';
 import { changeSchedule, createSchedule, removeSchedule } from '../../shared/operations/change-schedules.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { listSchedules, showSchedule } from '../../shared/operations/list-schedules.ts';
@@ -16,6 +14,8 @@ import { runSchedule } from '../../shared/operations/run-schedule.ts';
 import { recordRun } from '../../shared/schedules/runs.ts';
 import { CreateScheduleInput, ScheduleChanges, ScheduleSettings } from '../../shared/schedules/schedule.ts';
 import { Scheduler } from '../../shared/schedules/scheduler.ts';
+import { planBackup } from '../../shared/workflows/backup/plan.ts';
+import { createJob, type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
 import { freshContext } from '../operations/context.ts';
 import { waitingMachine } from '../support/aws.ts';
 

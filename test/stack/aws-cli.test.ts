@@ -3,8 +3,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { readJob } from '../../shared/jobs/record.ts';
-import { answerConfirmation } from '../../shared/restore/confirmation.ts';
+import { readJob } from '../../shared/workflows/job/record.ts';
+import { answerConfirmation } from '../../shared/workflows/restore/confirmation.ts';
 import { AWS_CLI, fillTarget, readTarget } from './content.ts';
 import { deployedStack, sleep } from './harness.ts';
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { catalogKey, jobRecordKey } from '../../shared/bucket/layout.ts';
+import { catalogKey, jobRecordKey } from '../../shared/aws/keys.ts';
 import { run, Session } from '../cli/run.ts';
 import { CLI, fillTarget, readTarget, withClients } from './content.ts';
 import { deployedStack } from './harness.ts';

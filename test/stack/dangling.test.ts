@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { deferredKey } from '../../shared/bucket/layout.ts';
+import { deferredKey } from '../../shared/aws/keys.ts';
 import { run } from '../cli/run.ts';
 import { withClients } from './content.ts';
 import { deployedStack } from './harness.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Page } from 'playwright-core';
-import { catalogKey } from '../../shared/bucket/layout.ts';
+import { catalogKey } from '../../shared/aws/keys.ts';
 import type { Contents } from '../../shared/operations/contents.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';

@@ -7,10 +7,10 @@ import {
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
 import type { Role } from '../../shared/api/access.ts';
-import { Bucket } from '../../shared/bucket/bucket.ts';
+import { Bucket } from '../../shared/aws/bucket.ts';
 import { hasEnded } from '../../shared/core/job-state.ts';
-import { type JobRecord, readJob } from '../../shared/jobs/record.ts';
-import { createRestoreRequest } from '../../shared/restore/request.ts';
+import { type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
+import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
 import { servers } from '../servers.ts';
 
 /** Longest that a test waits for a workflow, in milliseconds: a deadline for hangs, not an assertion on speed. */

@@ -1,7 +1,7 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { openArchive } from '../../shared/archive/open.ts';
-import { bufferSource } from '../../shared/archive/sources.ts';
+import { openArchive } from '../../shared/archive/read/open.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
 import type { Content } from '../archive/build.ts';
 import { type Forgery, forge, rawArchive, rawEntry } from '../archive/forge.ts';
 import { withClients } from './content.ts';

@@ -1,4 +1,4 @@
-import { answerConfirmation } from '../../shared/restore/confirmation.ts';
+import { answerConfirmation } from '../../shared/workflows/restore/confirmation.ts';
 import { type FunctionState, functionStates, progressOf } from './follow.ts';
 import { sleep } from './harness.ts';
 import { killFunction, processorTime } from './processes.ts';

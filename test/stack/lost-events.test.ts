@@ -3,8 +3,8 @@ import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeAll, expect, test } from '@jest/globals';
 import { relatedJobId } from '../../shared/core/job-ids.ts';
 import { hasEnded } from '../../shared/core/job-state.ts';
-import { readJob } from '../../shared/jobs/record.ts';
-import { findSafetyBackup } from '../../shared/restore/safety.ts';
+import { readJob } from '../../shared/workflows/job/record.ts';
+import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
 import { fillTarget, readTarget, SCRATCH } from './content.ts';
 import { deployedStack, sleep } from './harness.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
-import { findSafetyBackup } from '../../shared/restore/safety.ts';
+import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
 import { servers } from '../servers.ts';
 import { type PythonClient, pythonClient } from '../stores/clients/python-client.ts';
 import { fillTarget, type Names, OPTIONS, readTarget, SCRATCH, withClients } from './content.ts';

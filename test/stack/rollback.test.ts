@@ -1,10 +1,10 @@
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeAll, expect, test } from '@jest/globals';
-import { lockKey } from '../../shared/bucket/layout.ts';
+import { lockKey } from '../../shared/aws/keys.ts';
 import { relatedJobId } from '../../shared/core/job-ids.ts';
-import { readJob } from '../../shared/jobs/record.ts';
-import { createRestoreRequest } from '../../shared/restore/request.ts';
-import { findSafetyBackup } from '../../shared/restore/safety.ts';
+import { readJob } from '../../shared/workflows/job/record.ts';
+import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
+import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
 import { fillTarget, readTarget, SCRATCH } from './content.ts';
 import { deployedStack, sleep } from './harness.ts';
 

@@ -8,9 +8,9 @@ import { CloudWatchLogsClient, FilterLogEventsCommand } from '@aws-sdk/client-cl
 import { GetFunctionCommand, InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { DescribeExecutionCommand, StartExecutionCommand, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { archiveKey, catalogKey } from '../../shared/bucket/layout.ts';
+import { archiveKey, catalogKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
-import { freeLock, takeLock } from '../../shared/jobs/lock.ts';
+import { freeLock, takeLock } from '../../shared/workflows/job/lock.ts';
 import { run } from '../cli/run.ts';
 import { catalogue } from '../support/catalog.ts';
 import { EMPTY_COLLECTION, makeEmptyCollection } from './content.ts';

@@ -1,9 +1,9 @@
 import { expect, test } from '@jest/globals';
 import { directClient } from '../../cli/direct-client.ts';
 import { selfTest } from '../../cli/selftest.ts';
-import { IntegrityError } from '../../shared/errors.ts';
+import { IntegrityError } from '../../shared/core/errors.ts';
+import { SELFTEST_PREFIX, SELFTEST_TARGET } from '../../shared/core/selftest.ts';
 import { checkHealth } from '../../shared/operations/health.ts';
-import { SELFTEST_PREFIX, SELFTEST_TARGET } from '../../shared/selftest.ts';
 import { run, Session } from '../cli/run.ts';
 import { deployedStack } from './harness.ts';
 

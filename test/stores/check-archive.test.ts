@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { HashSample } from '../../shared/hash-sample.ts';
+import { HashSample } from '../../shared/core/hash-sample.ts';
 import { IdSet } from '../../shared/stores/neo4j/id-set.ts';
 import { KeySpace, RedisScope } from '../../shared/stores/redis/scope.ts';
 import { checkSealed } from './checked.ts';

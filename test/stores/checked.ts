@@ -1,7 +1,7 @@
-import { bufferSource } from '../../shared/archive/sources.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
+import type { Tallies } from '../../shared/core/digest.ts';
 import type { Json } from '../../shared/core/json.ts';
 import type { StoreName } from '../../shared/core/store-names.ts';
-import type { Tallies } from '../../shared/digest.ts';
 import { type ArchiveCheckResult, checkArchive } from '../../shared/stores/check-archive.ts';
 import { buildArchive, DRAFT } from '../archive/build.ts';
 import type { MemoryArchive } from './memory-archive.ts';

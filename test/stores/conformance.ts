@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { AccessDeniedError, UnavailableError } from '../../shared/errors.ts';
-import { NAMES_MAX, type Store } from '../../shared/stores/port.ts';
+import { AccessDeniedError, UnavailableError } from '../../shared/core/errors.ts';
+import { NAMES_MAX, type Store } from '../../shared/stores/store.ts';
 import { checkSealed } from './checked.ts';
 import {
   type Exported,

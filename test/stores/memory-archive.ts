@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { EntryPiece, EntryReader, IndexEntry } from '../../shared/archive/types.ts';
-import { addTallies, type Tallies } from '../../shared/digest.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions, Store } from '../../shared/stores/port.ts';
+import type { EntryPiece, EntryReader, IndexEntry } from '../../shared/archive/format/types.ts';
+import { addTallies, type Tallies } from '../../shared/core/digest.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions, Store } from '../../shared/stores/store.ts';
 
 /** An archive in memory, for tests of stores: what an export yields, as a restore reads it. */
 export class MemoryArchive implements EntryReader {

@@ -1,6 +1,6 @@
-import type { ManifestDraft } from '../../shared/archive/manifest.ts';
-import type { EntryPiece } from '../../shared/archive/types.ts';
-import { writeArchive } from '../../shared/archive/write.ts';
+import type { ManifestDraft } from '../../shared/archive/format/manifest.ts';
+import type { EntryPiece } from '../../shared/archive/format/types.ts';
+import { writeArchive } from '../../shared/archive/write/write.ts';
 
 /** The entries of {@link makeArchive}. */
 export const ENTRIES = {

@@ -6,9 +6,9 @@ import {
   SFNClient,
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
-import { Bucket } from '../../shared/bucket/bucket.ts';
-import { NgbakConfig } from '../../shared/config.ts';
-import type { Environment } from '../../shared/environment.ts';
+import { Bucket } from '../../shared/aws/bucket.ts';
+import { NgbakConfig } from '../../shared/core/config.ts';
+import type { Environment } from '../../shared/workflows/environment.ts';
 
 /** An environment like the one the functions have, on a new versioned bucket of the emulator. */
 export async function freshEnvironment(targets: object = { default: { stores: {} } }): Promise<Environment> {

@@ -1,6 +1,6 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
-import type { Bucket } from '../../shared/bucket/bucket.ts';
-import { archiveKey, catalogKey } from '../../shared/bucket/layout.ts';
+import type { Bucket } from '../../shared/aws/bucket.ts';
+import { archiveKey, catalogKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 
 /** A catalog record as a backup writes it, with what a test wants to be different. */

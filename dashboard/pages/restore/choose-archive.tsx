@@ -7,7 +7,7 @@ import Select from '@cloudscape-design/components/select';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import Tiles from '@cloudscape-design/components/tiles';
 import { useRef, useState } from 'react';
-import type { MultipartUpload } from '../../../shared/restore/request.ts';
+import type { MultipartUpload } from '../../../shared/workflows/restore/request.ts';
 import { useNotices } from '../../notices.tsx';
 import { blocked } from '../../parts/blocked.ts';
 import { NoTargets, Show } from '../../parts/states.tsx';

@@ -1,4 +1,4 @@
-import type { Inspection } from '../../../shared/restore/inspection.ts';
+import type { Inspection } from '../../../shared/workflows/restore/inspection.ts';
 
 /** The names of one store's tallies after a prefix: `points:chunks` → `chunks`. */
 export function namesIn(inspection: Inspection, store: string, prefix: string): string[] {

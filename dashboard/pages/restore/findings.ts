@@ -1,6 +1,6 @@
 import { ago, count } from '../../../cli/format.ts';
-import type { Inspection } from '../../../shared/restore/inspection.ts';
-import type { RestoreOptions } from '../../../shared/restore/request.ts';
+import type { Inspection } from '../../../shared/workflows/restore/inspection.ts';
+import type { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 
 /** Something that an operator should know before they confirm. */
 export interface Finding {

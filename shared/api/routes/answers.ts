@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { Id } from '../../ids.ts';
+import { Id } from '../../core/ids.ts';
 import { IdempotencyKey } from '../../operations/start.ts';
 import { PROBLEM_TYPE, Problem } from '../problem.ts';
 

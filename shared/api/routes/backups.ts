@@ -1,7 +1,8 @@
 import { createRoute, z } from '@hono/zod-openapi';
-import { Manifest } from '../../archive/manifest.ts';
+import { Manifest } from '../../archive/format/manifest.ts';
+import { BackupDetails } from '../../catalog/summaries.ts';
+import { parseJson } from '../../core/input.ts';
 import type { Json } from '../../core/json.ts';
-import { parseJson } from '../../input.ts';
 import { AcknowledgeInput, acknowledgeWarnings } from '../../operations/acknowledge.ts';
 import { Contents, ContentsInput, listContents, showManifest } from '../../operations/contents.ts';
 import { Deletion, deleteBackup } from '../../operations/delete-backup.ts';
@@ -10,7 +11,6 @@ import { BackupList, ListBackupsInput, listBackups } from '../../operations/list
 import { Pruned, PruneInput, prune } from '../../operations/prune.ts';
 import { showBackup } from '../../operations/show-backup.ts';
 import { StartBackupInput, StartedBackup, startBackup } from '../../operations/start-backup.ts';
-import { BackupDetails } from '../../operations/summaries.ts';
 import { BackupChanges, updateBackup } from '../../operations/update-backup.ts';
 import { VerificationLeg, verifyBackup } from '../../operations/verify-backup.ts';
 import type { Api, RouteTools } from '../app.ts';

@@ -1,5 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi';
-import { Id } from '../../ids.ts';
+import { Id } from '../../core/ids.ts';
 import { AttachInput, attachDeferred } from '../../operations/attach.ts';
 import {
   ChangeOptionsInput,
@@ -22,7 +22,7 @@ import {
   presignParts,
   UploadStatus,
 } from '../../operations/upload.ts';
-import { MultipartUpload, SingleUpload } from '../../restore/request.ts';
+import { MultipartUpload, SingleUpload } from '../../workflows/restore/request.ts';
 import type { Api, RouteTools } from '../app.ts';
 import { answer, body, IdempotencyHeader, JobPath, ONCE, PROBLEMS } from './answers.ts';
 import { keyOf } from './backups.ts';

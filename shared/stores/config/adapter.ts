@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { pulledSink } from '../../archive/pulled-sink.ts';
-import type { IndexEntry } from '../../archive/types.ts';
-import { wholeEntry } from '../../archive/whole-entry.ts';
+import type { IndexEntry } from '../../archive/format/types.ts';
+import { wholeEntry } from '../../archive/format/whole-entry.ts';
+import { pulledSink } from '../../archive/read/pulled-sink.ts';
+import { MultisetDigest, type Tallies, type Tally } from '../../core/digest.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
-import { MultisetDigest, type Tallies, type Tally } from '../../digest.ts';
-import { InvalidInputError } from '../../errors.ts';
 import type {
   ContentCheck,
   ContentFindings,
@@ -17,7 +17,7 @@ import type {
   StoreAdapter,
   StoreProbe,
   VerifyLeg,
-} from '../port.ts';
+} from '../store.ts';
 import { SavedTallies } from '../tally-book.ts';
 import { maskSecrets } from './mask.ts';
 

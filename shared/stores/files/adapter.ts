@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { EntryReader } from '../../archive/types.ts';
-import { NgbakError } from '../../errors.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
+import { NgbakError } from '../../core/errors.ts';
 import {
   type Cursor,
   type ExportStep,
@@ -14,7 +14,7 @@ import {
   type StoreAdapter,
   type StoreProbe,
   type VerifyLeg,
-} from '../port.ts';
+} from '../store.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { checkFiles } from './check.ts';
 import { FilesConnection, FilesScope, isIncluded, openFolder } from './connection.ts';

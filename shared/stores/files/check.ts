@@ -1,8 +1,8 @@
-import type { IndexEntry } from '../../archive/types.ts';
+import type { IndexEntry } from '../../archive/format/types.ts';
+import { addTallies, type Tallies } from '../../core/digest.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
-import { addTallies, type Tallies } from '../../digest.ts';
-import { InvalidInputError } from '../../errors.ts';
-import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../port.ts';
+import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../store.ts';
 import { SavedTallies } from '../tally-book.ts';
 import { FileDigest } from './file-digest.ts';
 import { fileNameOf } from './names.ts';

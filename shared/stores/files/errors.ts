@@ -1,5 +1,5 @@
 import { isNativeError } from 'node:util/types';
-import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../errors.ts';
+import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../core/errors.ts';
 
 const PAUSE_WRITERS =
   'Pause what writes to it while the backup runs (a pause hook does that), and try again.';

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { wholeEntry } from '../../archive/whole-entry.ts';
-import type { Tallies } from '../../digest.ts';
-import { parseInput } from '../../input.ts';
-import type { Cursor, ExportStep, LegContext } from '../port.ts';
+import { wholeEntry } from '../../archive/format/whole-entry.ts';
+import type { Tallies } from '../../core/digest.ts';
+import { parseInput } from '../../core/input.ts';
+import type { Cursor, ExportStep, LegContext } from '../store.ts';
 import { FileBegunError, FileChangedError } from './errors.ts';
 import { FileDigest, PIECE_BYTES } from './file-digest.ts';
 import type { FileInfo, Folder } from './folder.ts';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { MultisetDigest, type Tallies } from '../../digest.ts';
+import { MultisetDigest, type Tallies } from '../../core/digest.ts';
 import { MemberError, MemberScanner } from '../redis/json-entry.ts';
 import { canonicalString } from '../redis/record.ts';
 

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { EntryReader, IndexEntry } from '../../archive/types.ts';
-import { addTallies, type Tallies } from '../../digest.ts';
-import { InvalidInputError } from '../../errors.ts';
-import { parseInput } from '../../input.ts';
-import type { Cursor, Difference, Leg, LegContext, RestoreOptions, VerifyLeg } from '../port.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
+import { addTallies, type Tallies } from '../../core/digest.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import { parseInput } from '../../core/input.ts';
+import type { Cursor, Difference, Leg, LegContext, RestoreOptions, VerifyLeg } from '../store.ts';
 import { type FilesScope, isIncluded } from './connection.ts';
 import { FileChangedError } from './errors.ts';
 import { FileDigest } from './file-digest.ts';

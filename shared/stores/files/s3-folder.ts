@@ -8,7 +8,7 @@ import {
   S3ServiceException,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import { awsClient } from '../../aws-clients.ts';
+import { awsClient } from '../../aws/clients.ts';
 import { FileChangedError, folderError } from './errors.ts';
 import type { FileInfo, Folder, Listing } from './folder.ts';
 

@@ -1,8 +1,8 @@
-import type { EntryReader } from '../../archive/types.ts';
-import { ArchiveView } from '../../archive/view.ts';
-import { InvalidInputError } from '../../errors.ts';
-import type { Part } from '../part.ts';
-import type { Route, Wishes } from '../port.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
+import { ArchiveView } from '../../archive/read/view.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import type { Part } from '../../core/part.ts';
+import type { Route, Wishes } from '../store.ts';
 import { type FilesScope, isIncluded } from './connection.ts';
 import { FOLDER, fileNameOf } from './names.ts';
 

@@ -1,4 +1,4 @@
-import type { EntryReader } from '../../archive/types.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
 import type {
   Cursor,
   Leg,
@@ -9,7 +9,7 @@ import type {
   StoreAdapter,
   StoreProbe,
   VerifyLeg,
-} from '../port.ts';
+} from '../store.ts';
 import { admitGraph } from './admits.ts';
 import { tidyUp } from './auxiliary.ts';
 import { checkGraph } from './check.ts';

@@ -1,6 +1,6 @@
-import type { EntryReader } from '../../archive/types.ts';
-import { NgbakError } from '../../errors.ts';
-import type { LegContext, RestoreOptions } from '../port.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
+import { NgbakError } from '../../core/errors.ts';
+import type { LegContext, RestoreOptions } from '../store.ts';
 import { nodeBatches, readArchivedSchema, START } from './entries.ts';
 import {
   isInPlaceOf,

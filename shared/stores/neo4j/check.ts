@@ -1,10 +1,10 @@
 import { setImmediate as letOthersWork } from 'node:timers/promises';
 import { z } from 'zod';
-import { pulledSink } from '../../archive/pulled-sink.ts';
-import type { IndexEntry } from '../../archive/types.ts';
+import type { IndexEntry } from '../../archive/format/types.ts';
+import { pulledSink } from '../../archive/read/pulled-sink.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
-import { InvalidInputError } from '../../errors.ts';
-import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../port.ts';
+import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../store.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { linesOf, parseNamed, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { EntryReader } from '../../archive/types.ts';
-import { parseInput } from '../../input.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
+import { parseInput } from '../../core/input.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions } from '../store.ts';
 import { forgetBatches } from './auxiliary.ts';
 import { readArchivedSchema } from './entries.ts';
 import { quote } from './names.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type Record as Neo4jRecord, Vector } from 'neo4j-driver';
-import { collectGarbage } from '../../collect-garbage.ts';
+import { collectGarbage } from '../../core/collect-garbage.ts';
 import { canonicalNode } from './lines.ts';
 import type { ReadEnd, ReadNode, ReadRelationship } from './read-record.ts';
 import type { Neo4jServer, RowSink } from './server.ts';

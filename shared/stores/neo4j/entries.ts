@@ -1,6 +1,6 @@
 import { setImmediate as letOthersWork } from 'node:timers/promises';
-import type { EntryReader, IndexEntry } from '../../archive/types.ts';
-import { InvalidInputError } from '../../errors.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import { LINE_BYTES_MAX } from './export.ts';
 import { type NodeLine, parseNodeLine, parseRelationshipLine, type RelationshipLine } from './lines.ts';
 import { parseSchemaLine, SCHEMA_ROWS_MAX, type SchemaRow } from './schema.ts';

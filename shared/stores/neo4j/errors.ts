@@ -5,7 +5,7 @@ import {
   InvalidInputError,
   NgbakError,
   UnavailableError,
-} from '../../errors.ts';
+} from '../../core/errors.ts';
 
 /** Codes of the driver, not of the server, for connections that can't be made or broke. */
 const CONNECTION_CODES = new Set([neo4j.error.SERVICE_UNAVAILABLE, neo4j.error.SESSION_EXPIRED]);

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { InvalidInputError } from '../../errors.ts';
-import { parseInput } from '../../input.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import { parseInput } from '../../core/input.ts';
 import { LineChunk } from '../line-chunk.ts';
-import type { Cursor, ExportStep, LegContext, Shard } from '../port.ts';
+import type { Cursor, ExportStep, LegContext, Shard } from '../store.ts';
 import { EndDigests } from './end-digests.ts';
 import { type Encode, LinePage } from './line-page.ts';
 import { CHUNK_BYTES, CHUNK_ROOM_BYTES, encodeNode, encodeRelationship } from './lines.ts';

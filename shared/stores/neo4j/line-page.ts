@@ -1,6 +1,6 @@
-import { HASH_BYTES, writeHash } from '../../digest.ts';
+import { HASH_BYTES, writeHash } from '../../core/digest.ts';
+import { ReusableBuffer } from '../../core/reusable-buffer.ts';
 import type { EncodedLine, LineChunk } from '../line-chunk.ts';
-import { ReusableBuffer } from '../reusable-buffer.ts';
 import { PAGE_BYTES, PAGE_ROWS_MAX, type PageSink } from './read-range.ts';
 import type { ReadNode, ReadRelationship } from './read-record.ts';
 

@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import type { EncodedLine } from '../line-chunk.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import type { ReadEnd, ReadNode, ReadRelationship } from './read-record.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Neo4jError } from 'neo4j-driver';
-import { IntegrityError, NgbakError } from '../../errors.ts';
+import { IntegrityError, NgbakError } from '../../core/errors.ts';
 import type { TallyBook } from '../tally-book.ts';
 import { WARNING_SAMPLES_MAX } from '../warning.ts';
 import { readArchivedSchema } from './entries.ts';

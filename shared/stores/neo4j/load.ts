@@ -1,10 +1,10 @@
 import { setImmediate as letOthersWork } from 'node:timers/promises';
 import { z } from 'zod';
-import { mapOrdered } from '../../archive/ordered.ts';
-import type { EntryReader } from '../../archive/types.ts';
-import { InvalidInputError } from '../../errors.ts';
-import { parseInput } from '../../input.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import { parseInput } from '../../core/input.ts';
+import { mapOrdered } from '../../core/ordered.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions } from '../store.ts';
 import { TallyBook } from '../tally-book.ts';
 import { commitBatch, LANES, prepareLoad } from './auxiliary.ts';
 import { loadDangling } from './dangling.ts';

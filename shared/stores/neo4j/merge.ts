@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Node, Relationship } from 'neo4j-driver';
-import { InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import type { Run } from './auxiliary.ts';
 import { nodeName, relationshipName } from './compare.ts';
 import { canonicalNode, type NodeLine, placedRelationship, type RelationshipLine } from './lines.ts';

@@ -1,7 +1,7 @@
 import type { Record as Neo4jRecord } from 'neo4j-driver';
-import { InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import type { EncodedLine } from '../line-chunk.ts';
-import { type LegContext, NAMES_MAX, type StoreProbe } from '../port.ts';
+import { type LegContext, NAMES_MAX, type StoreProbe } from '../store.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { encodeNode, encodeRelationship } from './lines.ts';
 import { RESERVED_PREFIX } from './names.ts';

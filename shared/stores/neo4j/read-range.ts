@@ -1,6 +1,6 @@
 import type { Record as Neo4jRecord } from 'neo4j-driver';
-import { collectGarbage } from '../../collect-garbage.ts';
-import { IntegrityError } from '../../errors.ts';
+import { collectGarbage } from '../../core/collect-garbage.ts';
+import { IntegrityError } from '../../core/errors.ts';
 import { EndDigests, isNamed } from './end-digests.ts';
 import {
   NODE_COLUMNS,

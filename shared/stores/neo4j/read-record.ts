@@ -1,5 +1,5 @@
 import type { Record as Neo4jRecord } from 'neo4j-driver';
-import { InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import { ID_PROPERTY, quote } from './names.ts';
 import type { ScopeText } from './scope.ts';
 import type { Properties } from './values.ts';

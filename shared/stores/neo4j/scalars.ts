@@ -8,7 +8,7 @@ import neo4j, {
   Time,
   UUID,
 } from 'neo4j-driver';
-import { InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import { isZoneKnown } from './far-dates.ts';
 import { durationText, parseDuration, parseTemporal, toBigInt } from './temporal.ts';
 

@@ -1,7 +1,7 @@
 import type { RecordShape } from 'neo4j-driver';
 import { z } from 'zod';
-import { InvalidInputError } from '../../errors.ts';
-import { parseJson } from '../../input.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import { parseJson } from '../../core/input.ts';
 import { quote, RESERVED_PREFIX } from './names.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer, ServerVersion } from './server.ts';

@@ -1,5 +1,5 @@
-import { InvalidInputError } from '../../errors.ts';
-import type { Part } from '../part.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import type { Part } from '../../core/part.ts';
 import type { Neo4jScope } from './connection.ts';
 import { type AuxiliaryNames, auxiliaryNames, quote, RESERVED_PREFIX } from './names.ts';
 

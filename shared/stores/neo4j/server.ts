@@ -10,8 +10,8 @@ import neo4j, {
   type Result,
   type Session,
 } from 'neo4j-driver';
-import { UnavailableError } from '../../errors.ts';
-import { VERSION } from '../../version.ts';
+import { UnavailableError } from '../../core/errors.ts';
+import { VERSION } from '../../core/version.ts';
 import type { Neo4jConnection } from './connection.ts';
 import { toNgbakError, tooLong } from './errors.ts';
 import { answerForFarDates } from './far-dates.ts';

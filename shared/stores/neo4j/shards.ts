@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { LegContext, Shard, StoreProbe } from '../port.ts';
+import type { LegContext, Shard, StoreProbe } from '../store.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 

@@ -1,5 +1,5 @@
 import { Vector, type VectorType } from 'neo4j-driver';
-import { InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import { decodeScalar, encodeScalar, SCALAR_TYPES, type ScalarType } from './scalars.ts';
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { addTallies, type Tallies } from '../../digest.ts';
-import { parseInput } from '../../input.ts';
-import type { Cursor, Difference, LegContext, VerifyLeg } from '../port.ts';
+import { addTallies, type Tallies } from '../../core/digest.ts';
+import { parseInput } from '../../core/input.ts';
+import type { Cursor, Difference, LegContext, VerifyLeg } from '../store.ts';
 import { TallyBook } from '../tally-book.ts';
 import { type Comparison, compareNodes, compareRelationships } from './compare.ts';
 import { compareDangling } from './dangling.ts';

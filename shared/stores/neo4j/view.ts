@@ -1,7 +1,7 @@
-import type { EntryReader, IndexEntry } from '../../archive/types.ts';
-import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/view.ts';
-import { InvalidInputError } from '../../errors.ts';
-import type { Route, Wishes } from '../port.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
+import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/read/view.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import type { Route, Wishes } from '../store.ts';
 import type { Neo4jScope } from './connection.ts';
 import { nodeBatches, parseNamed, readLines, START } from './entries.ts';
 import {

@@ -1,4 +1,4 @@
-import type { EntryReader } from '../../archive/types.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
 import {
   type Cursor,
   type ExportStep,
@@ -12,7 +12,7 @@ import {
   type StoreDependencies,
   type StoreProbe,
   type VerifyLeg,
-} from '../port.ts';
+} from '../store.ts';
 import { admitQdrant } from './admits.ts';
 import { checkVectors } from './check.ts';
 import { clearQdrant, removeTemporary } from './clear.ts';

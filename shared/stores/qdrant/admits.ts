@@ -1,5 +1,5 @@
-import type { EntryReader } from '../../archive/types.ts';
-import type { LegContext, RestoreOptions } from '../port.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
+import type { LegContext, RestoreOptions } from '../store.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import type { QdrantClient } from './client.ts';
 import {

@@ -1,5 +1,5 @@
-import type { EntryReader, IndexEntry } from '../../archive/types.ts';
-import { IntegrityError } from '../../errors.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
+import { IntegrityError } from '../../core/errors.ts';
 import { compareIds, type PointText, parsePointLine } from './point-text.ts';
 import type { PointFilter } from './points.ts';
 

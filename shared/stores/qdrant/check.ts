@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { pulledSink } from '../../archive/pulled-sink.ts';
-import type { EntryReader, IndexEntry } from '../../archive/types.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
+import { pulledSink } from '../../archive/read/pulled-sink.ts';
+import { MultisetDigest, type Tallies } from '../../core/digest.ts';
+import { IntegrityError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
-import { MultisetDigest, type Tallies } from '../../digest.ts';
-import { IntegrityError } from '../../errors.ts';
-import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../port.ts';
+import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../store.ts';
 import { snapshotObstacles } from './admits.ts';
 import { parsePoints } from './archived-points.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';

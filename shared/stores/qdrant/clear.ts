@@ -1,5 +1,5 @@
-import type { EntryReader } from '../../archive/types.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions } from '../store.ts';
 import type { QdrantClient } from './client.ts';
 import { dropCollection, limitsOf, listCollections, readCollection } from './collections.ts';
 import { readCollections } from './config-entry.ts';

@@ -1,6 +1,6 @@
 import { isLosslessNumber, parse, stringify } from 'lossless-json';
 import { z } from 'zod';
-import { IntegrityError } from '../../errors.ts';
+import { IntegrityError } from '../../core/errors.ts';
 import type { QdrantClient } from './client.ts';
 import { QdrantNotFoundError } from './errors.ts';
 import { type RequestLimits, requestLimits, StrictMode } from './limits.ts';

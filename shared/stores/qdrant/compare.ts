@@ -1,5 +1,5 @@
 import { isLosslessNumber } from 'lossless-json';
-import type { Difference } from '../port.ts';
+import type { Difference } from '../store.ts';
 import {
   type ConfigView,
   comparableText,

@@ -1,7 +1,7 @@
 import { parse } from 'lossless-json';
 import { z } from 'zod';
-import type { EntryReader, IndexEntry } from '../../archive/types.ts';
-import { IntegrityError, InvalidInputError } from '../../errors.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
+import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import { type ConfigView, type Lossless, losslessText, viewConfig } from './collections.ts';
 import { FOLDER, isReserved, parseEntryName } from './names.ts';
 import { isDotSegment } from './paths.ts';

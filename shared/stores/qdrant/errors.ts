@@ -1,4 +1,4 @@
-import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../errors.ts';
+import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../core/errors.ts';
 
 /** The server has no such collection, snapshot or alias. */
 export class QdrantNotFoundError extends NgbakError {}

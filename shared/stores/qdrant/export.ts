@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { ByteReader } from '../../archive/byte-reader.ts';
-import { resumableSha256 } from '../../archive/sha256.ts';
-import { wholeEntry } from '../../archive/whole-entry.ts';
-import { MultisetDigest, type Tallies } from '../../digest.ts';
-import { describeError, IntegrityError, InvalidInputError, UnavailableError } from '../../errors.ts';
+import { wholeEntry } from '../../archive/format/whole-entry.ts';
+import { ByteReader } from '../../core/byte-reader.ts';
+import { MultisetDigest, type Tallies } from '../../core/digest.ts';
+import { describeError, IntegrityError, InvalidInputError, UnavailableError } from '../../core/errors.ts';
+import { resumableSha256 } from '../../core/sha256.ts';
 import { LineChunk } from '../line-chunk.ts';
-import type { Cursor, ExportStep, LegContext, Shard, StoreDependencies, StoreProbe } from '../port.ts';
+import type { Cursor, ExportStep, LegContext, Shard, StoreDependencies, StoreProbe } from '../store.ts';
 import type { StoreWarning } from '../warning.ts';
 import type { QdrantClient } from './client.ts';
 import {

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { EntryReader, IndexEntry } from '../../archive/types.ts';
-import { addTallies, MultisetDigest, type Tallies } from '../../digest.ts';
-import { IntegrityError } from '../../errors.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
+import { addTallies, MultisetDigest, type Tallies } from '../../core/digest.ts';
+import { IntegrityError } from '../../core/errors.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions } from '../store.ts';
 import { readArchivedPoints } from './archived-points.ts';
 import type { QdrantClient } from './client.ts';
 import {

@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import { type ConfigView, denseVectors, vectorBytes } from './collections.ts';
 import type { QdrantScope } from './connection.ts';
 

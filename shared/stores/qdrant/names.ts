@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { encodeNamePart } from '../../archive/names.ts';
-import type { EntryReader, IndexEntry } from '../../archive/types.ts';
+import { encodeNamePart } from '../../archive/format/names.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 
 /** Folder of the archive. */
 export const FOLDER = 'vectors/';

@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 
 /** True for names that can't be part of an address: URLs drop them, and another address is left (WHATWG URL, "dot segments"). */
 export function isDotSegment(name: string): boolean {

@@ -1,4 +1,4 @@
-import { IntegrityError } from '../../errors.ts';
+import { IntegrityError } from '../../core/errors.ts';
 
 /** Depth at which Qdrant's own parser (serde_json) gives up. */
 const DEPTH_MAX = 128;

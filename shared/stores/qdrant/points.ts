@@ -1,5 +1,5 @@
-import { collectGarbage } from '../../collect-garbage.ts';
-import { MultisetDigest } from '../../digest.ts';
+import { collectGarbage } from '../../core/collect-garbage.ts';
+import { MultisetDigest } from '../../core/digest.ts';
 import type { QdrantClient } from './client.ts';
 import { limitsOf, readCollection } from './collections.ts';
 import type { QdrantScope } from './connection.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { AccessDeniedError, InvalidInputError } from '../../errors.ts';
-import type { LegContext, StoreProbe } from '../port.ts';
+import { AccessDeniedError, InvalidInputError } from '../../core/errors.ts';
+import type { LegContext, StoreProbe } from '../store.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import type { QdrantClient } from './client.ts';
 import {

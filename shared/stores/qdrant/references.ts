@@ -1,4 +1,4 @@
-import type { EntryReader } from '../../archive/types.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
 import { readArchivedPoints } from './archived-points.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';
 import { pointsEntries, referencesEntries } from './names.ts';

@@ -1,5 +1,5 @@
-import { InvalidInputError } from '../../errors.ts';
-import type { Part } from '../part.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import type { Part } from '../../core/part.ts';
 import type { QdrantClient } from './client.ts';
 import { type Alias, listAliases, listCollections } from './collections.ts';
 import type { QdrantScope } from './connection.ts';

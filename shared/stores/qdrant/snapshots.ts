@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { AccessDeniedError, describeError, IntegrityError, UnavailableError } from '../../errors.ts';
-import type { LegContext } from '../port.ts';
+import { AccessDeniedError, describeError, IntegrityError, UnavailableError } from '../../core/errors.ts';
+import type { LegContext } from '../store.ts';
 import type { QdrantClient } from './client.ts';
 import {
   type AliasAction,

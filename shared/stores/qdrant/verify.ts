@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { EntryReader } from '../../archive/types.ts';
-import { addTallies, MultisetDigest, type Tallies } from '../../digest.ts';
-import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../port.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
+import { addTallies, MultisetDigest, type Tallies } from '../../core/digest.ts';
+import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../store.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { readArchivedPoints } from './archived-points.ts';
 import type { QdrantClient } from './client.ts';

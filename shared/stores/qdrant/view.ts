@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { EntryReader, IndexEntry } from '../../archive/types.ts';
-import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/view.ts';
-import { InvalidInputError } from '../../errors.ts';
-import type { Route, Wishes } from '../port.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
+import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/read/view.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import type { Route, Wishes } from '../store.ts';
 import { splitLines } from './archived-points.ts';
 import { type ArchivedCollection, configEntryBytes, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';

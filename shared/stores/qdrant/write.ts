@@ -1,6 +1,6 @@
-import { MultisetDigest, type Tally } from '../../digest.ts';
-import { InvalidInputError } from '../../errors.ts';
-import type { RestoreOptions } from '../port.ts';
+import { MultisetDigest, type Tally } from '../../core/digest.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import type { RestoreOptions } from '../store.ts';
 import type { QdrantClient } from './client.ts';
 import { type RequestLimits, runsOf } from './limits.ts';
 import { collectionPath } from './paths.ts';

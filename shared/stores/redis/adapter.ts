@@ -1,5 +1,5 @@
-import type { EntryReader } from '../../archive/types.ts';
-import { NgbakError } from '../../errors.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
+import { NgbakError } from '../../core/errors.ts';
 import {
   type Cursor,
   type ExportStep,
@@ -12,7 +12,7 @@ import {
   type StoreAdapter,
   type StoreProbe,
   type VerifyLeg,
-} from '../port.ts';
+} from '../store.ts';
 import { MemoryNeed, missingMemory, refusedWrites } from './admits.ts';
 import { readArchive } from './archive-records.ts';
 import { checkKeys } from './check.ts';

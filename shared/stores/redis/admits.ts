@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { LegContext, RestoreOptions } from '../port.ts';
+import type { LegContext, RestoreOptions } from '../store.ts';
 import type { RedisClient } from './client.ts';
 import { scanScope } from './keys.ts';
 import type { Part } from './record.ts';

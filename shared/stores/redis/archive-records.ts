@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { EntryReader, IndexEntry } from '../../archive/types.ts';
-import { InvalidInputError, NgbakError } from '../../errors.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
+import { InvalidInputError, NgbakError } from '../../core/errors.ts';
 import { readMembers } from './json-entry.ts';
 import { expiryNameOf, parseEntryName } from './names.ts';
 import { type Part, STRING_BLOCK_BYTES } from './record.ts';

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { pulledSink } from '../../archive/pulled-sink.ts';
-import type { IndexEntry } from '../../archive/types.ts';
+import type { IndexEntry } from '../../archive/format/types.ts';
+import { pulledSink } from '../../archive/read/pulled-sink.ts';
+import { HashSample } from '../../core/hash-sample.ts';
 import type { Json } from '../../core/json.ts';
-import { HashSample } from '../../hash-sample.ts';
-import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../port.ts';
+import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../store.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { parseTyped, readExpiriesOf, readJson, requireKeyLength, wrong } from './archive-records.ts';
 import { expiryNameOf, parseEntryName } from './names.ts';

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { Cursor, Leg, LegContext } from '../port.ts';
+import type { Cursor, Leg, LegContext } from '../store.ts';
 import type { Command, RedisClient } from './client.ts';
 import { scanKeys, scanScope } from './keys.ts';
 import { escapeGlob, type KeySpace, toBytes } from './scope.ts';

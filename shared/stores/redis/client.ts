@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import calculateSlot from 'cluster-key-slot';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import { z } from 'zod';
-import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../errors.ts';
+import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../core/errors.ts';
 
 /** Milliseconds to wait for a connection. */
 const CONNECT_MS = 5_000;

@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import type { Redis } from 'ioredis';
-import { InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import { bytesOf, listOf, type RedisClient } from './client.ts';
 import { isKeyType } from './items.ts';
 import type { ChangingLimits } from './large.ts';

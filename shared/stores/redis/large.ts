@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { InvalidInputError, UnavailableError } from '../../errors.ts';
+import { InvalidInputError, UnavailableError } from '../../core/errors.ts';
 import {
   bytesOf,
   type Command,

@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import type { EntryReader } from '../../archive/types.ts';
-import type { Tallies } from '../../digest.ts';
-import { InvalidInputError } from '../../errors.ts';
-import { parseInput } from '../../input.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions } from '../port.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
+import type { Tallies } from '../../core/digest.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import { parseInput } from '../../core/input.ts';
+import type { Cursor, Leg, LegContext, RestoreOptions } from '../store.ts';
 import { TallyBook } from '../tally-book.ts';
 import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';

@@ -1,5 +1,5 @@
-import type { EntryReader, IndexEntry } from '../../archive/types.ts';
-import { ArchiveView } from '../../archive/view.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
+import { ArchiveView } from '../../archive/read/view.ts';
 import { othersExpiryLine } from './archive-records.ts';
 import { readMembers } from './json-entry.ts';
 import { expiryNameOf, parseEntryName } from './names.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { MultisetDigest } from '../../digest.ts';
-import type { LegContext, Shard, StoreProbe } from '../port.ts';
+import { MultisetDigest } from '../../core/digest.ts';
+import type { LegContext, Shard, StoreProbe } from '../store.ts';
 import type { StoreWarning } from '../warning.ts';
 import type { RedisClient } from './client.ts';
 import { keyWindows, type Limits } from './keys.ts';

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
-import { mapOrdered } from '../../archive/ordered.ts';
-import { InvalidInputError, UnavailableError } from '../../errors.ts';
+import { InvalidInputError, UnavailableError } from '../../core/errors.ts';
+import { mapOrdered } from '../../core/ordered.ts';
 import { bytesOf, type Command, integerOf, listOf, type RedisClient, type Reply } from './client.ts';
 import { expiryCommand, expiryOf } from './expiry.ts';
 import { blocksOf, isKeyType, LENGTH } from './items.ts';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { MultisetDigest } from '../../digest.ts';
+import { MultisetDigest } from '../../core/digest.ts';
 import type { ByteString } from './scope.ts';
 
 /** The types of keys that the portable form can say. */

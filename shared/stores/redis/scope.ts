@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { InvalidInputError } from '../../errors.ts';
-import type { Part } from '../part.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import type { Part } from '../../core/part.ts';
 import { Glob } from './glob.ts';
 
 /** Namespace of the keys that belong to no other one: they are saved like all the rest. */

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import { bytesOf, listOf, type RedisClient, type Reply } from './client.ts';
 
 /** What a server is and can do, as far as backups care. */

@@ -1,6 +1,6 @@
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InvalidInputError, NgbakError } from '../../errors.ts';
+import { InvalidInputError, NgbakError } from '../../core/errors.ts';
 import type { ByteString } from './scope.ts';
 
 /** Most namespaces in one scope: each of them is at least one entry of the archive. */

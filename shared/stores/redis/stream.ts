@@ -1,4 +1,4 @@
-import { UnavailableError } from '../../errors.ts';
+import { UnavailableError } from '../../core/errors.ts';
 import { bytesOf, type Command, integerOf, listOf, type RedisSession, type Reply } from './client.ts';
 import type { Item, StreamGroup, StreamState } from './record.ts';
 import { showKey } from './scope.ts';

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
-import { InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import { canonicalScore, type Item, KEY_TYPES, type Part, type StreamState } from './record.ts';
 import { type ByteString, showKey, toBytes } from './scope.ts';
 

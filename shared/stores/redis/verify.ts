@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { EntryReader } from '../../archive/types.ts';
-import { MultisetDigest } from '../../digest.ts';
-import { parseInput } from '../../input.ts';
-import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../port.ts';
+import type { EntryReader } from '../../archive/format/types.ts';
+import { MultisetDigest } from '../../core/digest.ts';
+import { parseInput } from '../../core/input.ts';
+import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../store.ts';
 import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import type { RedisClient } from './client.ts';

@@ -1,7 +1,7 @@
-import type { EntryReader, IndexEntry } from '../../archive/types.ts';
-import { ArchiveView, type ViewedEntry } from '../../archive/view.ts';
-import { InvalidInputError } from '../../errors.ts';
-import type { Route, Wishes } from '../port.ts';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
+import { ArchiveView, type ViewedEntry } from '../../archive/read/view.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import type { Route, Wishes } from '../store.ts';
 import { othersExpiryLine, readExpiries, readTyped } from './archive-records.ts';
 import { readMembers } from './json-entry.ts';
 import { parseEntryName } from './names.ts';

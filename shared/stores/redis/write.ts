@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import calculateSlot from 'cluster-key-slot';
 import type { Redis } from 'ioredis';
-import { InvalidInputError } from '../../errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 import { type Argument, type Command, type RedisClient, RedisReplyError } from './client.ts';
 import { type Item, type Part, STRING_BLOCK_BYTES, type StreamState } from './record.ts';
 import { type ByteString, type KeySpace, showKey, toBytes } from './scope.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { linesOf, pairs, withoutEmpty, words } from '../../../dashboard/pages/restore/chosen-options.ts';
-import { RestoreOptions } from '../../../shared/restore/request.ts';
+import { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 
 test('lines of names become an object and come back; an incomplete line is reported', () => {
   expect(pairs('a = b\n\n c=d = e ')).toEqual({ a: 'b', c: 'd = e' });

@@ -7,8 +7,8 @@ import {
   lastOfScope,
   problemsOf,
 } from '../../../dashboard/backup-form/draft.ts';
+import type { BackupSummary } from '../../../shared/catalog/summaries.ts';
 import { StartBackupInput } from '../../../shared/operations/start-backup.ts';
-import type { BackupSummary } from '../../../shared/operations/summaries.ts';
 
 test('every draft becomes a request that the API takes, and is read back as the same draft', () => {
   const drafts = [

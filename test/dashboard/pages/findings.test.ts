@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { findings } from '../../../dashboard/pages/restore/findings.ts';
-import type { Inspection } from '../../../shared/restore/inspection.ts';
+import type { Inspection } from '../../../shared/workflows/restore/inspection.ts';
 
 const inspection: Inspection = {
   job_id: 'j',

@@ -17,7 +17,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { openFolder } from '../../../shared/stores/files/connection.ts';
 import { entryNamesOf, fileNameOf } from '../../../shared/stores/files/names.ts';
-import type { Store } from '../../../shared/stores/port.ts';
+import type { Store } from '../../../shared/stores/store.ts';
 import { servers } from '../../servers.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 import { exportAll, legContext, REPLACE, restoreAll } from '../redis/support.ts';

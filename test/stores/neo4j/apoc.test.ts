@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
-import type { RestoreOptions } from '../../../shared/stores/port.ts';
+import type { RestoreOptions } from '../../../shared/stores/store.ts';
 import { exportAll, legContext, withStore } from '../memory-archive.ts';
 import { openGraph, plainDriver, run } from './graph.ts';
 import { OwnNeo4j } from './own-server.ts';

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
-import { InvalidInputError, UnavailableError } from '../../../shared/errors.ts';
-import type { Cursor, RestoreOptions, Shard, Store } from '../../../shared/stores/port.ts';
+import { InvalidInputError, UnavailableError } from '../../../shared/core/errors.ts';
+import type { Cursor, RestoreOptions, Shard, Store } from '../../../shared/stores/store.ts';
 import { startCutProxy } from '../cut-proxy.ts';
 import { exportAll, legContext, MemoryArchive, restoreAll, withStore } from '../memory-archive.ts';
 import {

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import neo4j from 'neo4j-driver';
-import { IntegrityError, NgbakError, UnavailableError } from '../../../shared/errors.ts';
+import { IntegrityError, NgbakError, UnavailableError } from '../../../shared/core/errors.ts';
 import { toNgbakError, tooLong } from '../../../shared/stores/neo4j/errors.ts';
 
 const ofDriver = (code: string, message: string) =>

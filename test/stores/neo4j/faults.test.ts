@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
-import { addTallies, type Tallies } from '../../../shared/digest.ts';
-import { UnavailableError } from '../../../shared/errors.ts';
-import type { Cursor, Leg, RestoreOptions } from '../../../shared/stores/port.ts';
+import { addTallies, type Tallies } from '../../../shared/core/digest.ts';
+import { UnavailableError } from '../../../shared/core/errors.ts';
+import type { Cursor, Leg, RestoreOptions } from '../../../shared/stores/store.ts';
 import { exportAll, legContext, MemoryArchive, withStore } from '../memory-archive.ts';
 import { graphLeftovers, openGraph, plainDriver, run } from './graph.ts';
 import { OwnNeo4j } from './own-server.ts';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import neo4j, { type Driver, type Node, type Relationship } from 'neo4j-driver';
 import { neo4jAdapter } from '../../../shared/stores/neo4j/adapter.ts';
 import type { Neo4jScope } from '../../../shared/stores/neo4j/connection.ts';
-import type { Store } from '../../../shared/stores/port.ts';
+import type { Store } from '../../../shared/stores/store.ts';
 
 /** A server that tests use. */
 export interface TestServer {

@@ -3,7 +3,7 @@ import type { Driver } from 'neo4j-driver';
 import { readSchema } from '../../../shared/stores/neo4j/schema.ts';
 import { scopeText } from '../../../shared/stores/neo4j/scope.ts';
 import type { Neo4jServer } from '../../../shared/stores/neo4j/server.ts';
-import type { RestoreOptions } from '../../../shared/stores/port.ts';
+import type { RestoreOptions } from '../../../shared/stores/store.ts';
 import type { StoreWarning } from '../../../shared/stores/warning.ts';
 import { exportAll, legContext, type MemoryArchive, restoreAll, withStore } from '../memory-archive.ts';
 import {

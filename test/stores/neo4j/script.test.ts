@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
-import type { ConvertedScript } from '../../../shared/archive/ngraf-023.ts';
-import { InvalidInputError } from '../../../shared/errors.ts';
+import type { ConvertedScript } from '../../../shared/archive/format/ngraf-023.ts';
+import { InvalidInputError } from '../../../shared/core/errors.ts';
 import { convertScript } from '../../../shared/stores/neo4j/script/convert.ts';
 import { fc } from '../../fast-check.ts';
 import { exportAll, MemoryArchive, restoreAll } from '../memory-archive.ts';

@@ -9,7 +9,7 @@ import {
   Time,
   Vector,
 } from 'neo4j-driver';
-import { InvalidInputError } from '../../../shared/errors.ts';
+import { InvalidInputError } from '../../../shared/core/errors.ts';
 import { canonicalNode, parseNodeLine, parseRelationshipLine } from '../../../shared/stores/neo4j/lines.ts';
 import { quote } from '../../../shared/stores/neo4j/names.ts';
 import { createStatement, parseSchemaLine } from '../../../shared/stores/neo4j/schema.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { describeError, IntegrityError } from '../../../shared/errors.ts';
+import { describeError, IntegrityError } from '../../../shared/core/errors.ts';
 import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
 import { answerError } from '../../../shared/stores/qdrant/errors.ts';
 import { missing, testUnless } from '../../conditions.ts';

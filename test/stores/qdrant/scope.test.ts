@@ -3,7 +3,7 @@ import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
-import type { RestoreOptions } from '../../../shared/stores/port.ts';
+import type { RestoreOptions } from '../../../shared/stores/store.ts';
 import {
   ask,
   closeStores,

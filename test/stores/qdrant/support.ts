@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { EntryPiece, EntryReader, IndexEntry } from '../../../shared/archive/types.ts';
-import { addTallies, type Tallies } from '../../../shared/digest.ts';
+import type { EntryPiece, EntryReader, IndexEntry } from '../../../shared/archive/format/types.ts';
+import { addTallies, type Tallies } from '../../../shared/core/digest.ts';
+import { QdrantStore, qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
 import type {
   Cursor,
   Leg,
@@ -8,8 +9,7 @@ import type {
   RestoreOptions,
   Store,
   VerifyLeg,
-} from '../../../shared/stores/port.ts';
-import { QdrantStore, qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
+} from '../../../shared/stores/store.ts';
 import type { StoreWarning } from '../../../shared/stores/warning.ts';
 import { servers } from '../../servers.ts';
 

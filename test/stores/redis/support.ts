@@ -1,6 +1,9 @@
 import { Redis } from 'ioredis';
-import type { EntryReader } from '../../../shared/archive/types.ts';
-import { addTallies, type Tallies } from '../../../shared/digest.ts';
+import type { EntryReader } from '../../../shared/archive/format/types.ts';
+import { addTallies, type Tallies } from '../../../shared/core/digest.ts';
+import { RedisStore } from '../../../shared/stores/redis/adapter.ts';
+import type { Limits } from '../../../shared/stores/redis/keys.ts';
+import { RedisScope } from '../../../shared/stores/redis/scope.ts';
 import type {
   Cursor,
   Leg,
@@ -8,10 +11,7 @@ import type {
   RestoreOptions,
   Store,
   VerifyLeg,
-} from '../../../shared/stores/port.ts';
-import { RedisStore } from '../../../shared/stores/redis/adapter.ts';
-import type { Limits } from '../../../shared/stores/redis/keys.ts';
-import { RedisScope } from '../../../shared/stores/redis/scope.ts';
+} from '../../../shared/stores/store.ts';
 import { servers } from '../../servers.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 

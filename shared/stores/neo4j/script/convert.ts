@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { ConvertedScript } from '../../../archive/ngraf-023.ts';
-import type { EntryPiece } from '../../../archive/types.ts';
+import type { ConvertedScript } from '../../../archive/format/ngraf-023.ts';
+import type { EntryPiece } from '../../../archive/format/types.ts';
 import { type EncodedLine, LineChunk } from '../../line-chunk.ts';
 import { TallyBook } from '../../tally-book.ts';
 import {

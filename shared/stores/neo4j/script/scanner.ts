@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../../../errors.ts';
+import { InvalidInputError } from '../../../core/errors.ts';
 import { RESERVED_PREFIX } from '../names.ts';
 
 /** Longest name that is taken, in characters. */

@@ -1,0 +1,221 @@
+import { promisify } from 'node:util';
+import zlib from 'node:zlib';
+import { z } from 'zod';
+import { collectGarbage } from '../../core/collect-garbage.ts';
+
+/** How members are compressed. Both decode with tar's own switches: `-z` and `--zstd`. */
+export const Codec = z.enum(['gzip', 'zstd']);
+export type Codec = z.infer<typeof Codec>;
+
+/** The content type of an archive: RFC 6713, RFC 8878 section 7.1. */
+export function mediaTypeOf(codec: Codec): string {
+  return `application/${codec}`;
+}
+
+/** Level where nobody chose one: from bench/archive.ts, reasons in docs/format.md. */
+export const DEFAULT_LEVEL: Record<Codec, number> = { gzip: 6, zstd: 3 };
+
+/** Uncompressed bytes of a member, where nobody chose otherwise. */
+export const MEMBER_BYTES = 1024 ** 2;
+/** Least that a writer may cut members to, in bytes: room for the longest tar header, PAX records included. */
+export const MEMBER_BYTES_MIN = 4096;
+/** Most that a member may hold, uncompressed or compressed, in bytes: docs/format.md, "Limits". */
+export const MEMBER_BYTES_MAX = 8 * 1024 ** 2;
+
+/** Members compressed at once. libuv has four threads where UV_THREADPOOL_SIZE does not say otherwise. */
+export const LOOK_AHEAD = 4;
+
+/**
+ * Bytes that a compressor puts out at once: enough for most members, so that one trip to a thread does, and not so many
+ * that most of each buffer is thrown away.
+ */
+const OUTPUT_BYTES = 256 * 1024;
+
+/** Bytes from the middle of a member that are compressed to see whether the whole is worth it. */
+const SAMPLE_BYTES = 16 * 1024;
+/** A sample that keeps more than this share of its size is taken for data that does not shrink. */
+const STORED_ABOVE = 0.97;
+
+/** Length of the header of a gzip member of ours: RFC 1952's ten bytes and one extra subfield of four. */
+export const GZIP_HEADER_BYTES = 20;
+/** Length of the header that zlib writes. */
+const PLAIN_HEADER_BYTES = 10;
+const GZIP_MAGIC = 0x8b1f;
+/** Magic number, deflate, FEXTRA only, no time, no hint, unknown system, 8 bytes of extra field: "NB", 4 bytes. */
+export const GZIP_HEADER_START = Buffer.from('1f8b08040000000000ff08004e420400', 'hex');
+
+export const ZSTD_MAGIC = 0xfd2fb528;
+/** Skippable frames have any of 16 magic numbers (RFC 8878, 3.1.2). */
+export const ZSTD_SKIPPABLE_MAGIC = 0x184d2a50;
+
+const gzip = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gzip);
+const gunzip = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gunzip);
+const zstdDecompress = promisify<Buffer, zlib.ZstdOptions, Buffer>(zlib.zstdDecompress);
+
+/** A member whose bytes are damaged. Internal: callers add the name of archive and entry. */
+export class MemberError extends Error {}
+
+/**
+ * Compresses members on threads of libuv's, as many at once as are asked for. A zstd context takes megabytes and is
+ * kept for the next member: created again for each, V8 would search its whole heap for garbage every few of them.
+ */
+export class MemberCompressor {
+  readonly #codec: Codec;
+  readonly #level: number;
+  readonly #idle: FrameStream[] = [];
+
+  constructor(codec: Codec, level: number) {
+    this.#codec = codec;
+    this.#level = level;
+  }
+
+  /**
+   * A gzip member whose extra field says its own length, or a zstd frame with content size and checksum. `plain` holds
+   * 1 to MEMBER_BYTES_MAX bytes.
+   */
+  async compress(plain: Buffer): Promise<Buffer> {
+    collectGarbage();
+    if (this.#codec === 'gzip') return gzipMember(this.#level, plain);
+    const frames = this.#idle.pop() ?? new FrameStream(this.#level);
+    const frame = await frames.compress(plain);
+    this.#idle.push(frames);
+    return frame;
+  }
+
+  /** Gives back the memory of contexts. */
+  close(): void {
+    for (const frames of this.#idle.splice(0)) frames.close();
+  }
+}
+
+/** A stream of zstd's that makes a frame of its own of each write. */
+class FrameStream {
+  readonly #stream: zlib.ZstdCompress;
+  readonly #frame: Buffer[] = [];
+
+  constructor(level: number) {
+    this.#stream = zlib.createZstdCompress({
+      flush: zlib.constants.ZSTD_e_end,
+      chunkSize: OUTPUT_BYTES,
+      params: {
+        // It finds out by itself what does not shrink, and stores that.
+        [zlib.constants.ZSTD_c_compressionLevel]: level,
+        [zlib.constants.ZSTD_c_checksumFlag]: 1,
+        [zlib.constants.ZSTD_c_contentSizeFlag]: 1,
+      },
+    });
+    this.#stream.on('data', (chunk: Buffer) => this.#frame.push(chunk));
+  }
+
+  compress(plain: Buffer): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      this.#stream.once('error', reject);
+      this.#stream.write(plain, (error) => {
+        this.#stream.off('error', reject);
+        if (error) reject(error);
+        else resolve(Buffer.concat(this.#frame.splice(0)));
+      });
+    });
+  }
+
+  close(): void {
+    this.#stream.destroy();
+  }
+}
+
+/** Compresses a single member: see {@link MemberCompressor}. */
+export async function compressMember(codec: Codec, level: number, plain: Buffer): Promise<Buffer> {
+  const compressor = new MemberCompressor(codec, level);
+  try {
+    return await compressor.compress(plain);
+  } finally {
+    compressor.close();
+  }
+}
+
+async function gzipMember(level: number, plain: Buffer): Promise<Buffer> {
+  // zlib's own header is replaced; its trailer (CRC-32 and size, calculated on the thread) stays.
+  const packed = await gzip(plain, { level: shrinks(plain) ? level : 0, chunkSize: OUTPUT_BYTES });
+  const member = Buffer.allocUnsafeSlow(packed.length + GZIP_HEADER_BYTES - PLAIN_HEADER_BYTES);
+  GZIP_HEADER_START.copy(member);
+  member.writeUInt32LE(member.length, GZIP_HEADER_START.length);
+  packed.copy(member, GZIP_HEADER_BYTES, PLAIN_HEADER_BYTES);
+  return member;
+}
+
+function shrinks(plain: Buffer): boolean {
+  if (plain.length <= SAMPLE_BYTES) return true;
+  const middle = (plain.length - SAMPLE_BYTES) >> 1;
+  const sample = plain.subarray(middle, middle + SAMPLE_BYTES);
+  const squeezed = zlib.deflateRawSync(sample, { level: 1, chunkSize: SAMPLE_BYTES + 1024 });
+  return squeezed.length <= sample.length * STORED_ABOVE;
+}
+
+/** Decompresses one member as {@link MemberCompressor} makes them. Throws MemberError where a byte is not as it was. */
+export async function decompressMember(codec: Codec, member: Buffer): Promise<Buffer> {
+  collectGarbage();
+  const size = plainSizeOf(codec, member);
+  if (size > MEMBER_BYTES_MAX) throw new MemberError(`a member says it holds ${size} bytes`);
+  try {
+    const options = { maxOutputLength: Math.max(size, 1), chunkSize: Math.max(size, 64) };
+    if (codec === 'zstd') {
+      const plain = await zstdDecompress(member, options);
+      if (plain.length !== size) throw new MemberError('a zstd frame is incomplete');
+      return plain;
+    }
+    const plain = await gunzip(member, options);
+    if (plain.length !== size) throw new MemberError('a gzip member does not have the size that it states');
+    return plain;
+  } catch (cause) {
+    if (cause instanceof MemberError) throw cause;
+    throw new MemberError(`a ${codec} member can't be decompressed`, { cause });
+  }
+}
+
+/** What a member says its content's size is, in bytes. */
+export function plainSizeOf(codec: Codec, member: Buffer): number {
+  if (codec === 'gzip') return member.readUInt32LE(member.length - 4);
+  const { contentSize } = parseFrameHeader(member);
+  if (contentSize === undefined) throw new MemberError('a zstd frame does not state its size');
+  return contentSize;
+}
+
+/** Which codec a file begins with, by its magic bytes; undefined where it is neither. */
+export function detectCodec(start: Buffer): Codec | undefined {
+  if (start.length >= 2 && start.readUInt16LE(0) === GZIP_MAGIC) return 'gzip';
+  if (start.length < 4) return undefined;
+  const magic = start.readUInt32LE(0);
+  if (magic === ZSTD_MAGIC || (magic & 0xfffffff0) >>> 0 === ZSTD_SKIPPABLE_MAGIC) return 'zstd';
+  return undefined;
+}
+
+/** Longest header of a zstd frame, in bytes (RFC 8878, 3.1.1.1). */
+export const FRAME_HEADER_BYTES_MAX = 18;
+
+export interface FrameHeader {
+  /** Length of the header, magic number included, in bytes. */
+  readonly length: number;
+  readonly contentSize: number | undefined;
+  readonly checksum: boolean;
+}
+
+/** Parses a zstd frame's header (RFC 8878, 3.1.1.1). Throws MemberError. */
+export function parseFrameHeader(start: Buffer): FrameHeader {
+  if (start.length < 5 || start.readUInt32LE(0) !== ZSTD_MAGIC) {
+    throw new MemberError('a zstd frame starts with other bytes');
+  }
+  const descriptor = start[4] ?? 0;
+  if ((descriptor & 0x08) !== 0) throw new MemberError('a zstd frame has its reserved bit set');
+  if ((descriptor & 0x03) !== 0) throw new MemberError('a zstd frame needs a dictionary');
+  const single = (descriptor & 0x20) !== 0;
+  const sizeBytes = [single ? 1 : 0, 2, 4, 8][descriptor >> 6] ?? 0;
+  const at = single ? 5 : 6;
+  const length = at + sizeBytes;
+  if (start.length < length) throw new MemberError('a zstd frame header is cut off');
+  let contentSize: number | undefined;
+  if (sizeBytes === 1) contentSize = start.readUInt8(at);
+  if (sizeBytes === 2) contentSize = start.readUInt16LE(at) + 256;
+  if (sizeBytes === 4) contentSize = start.readUInt32LE(at);
+  if (sizeBytes === 8) contentSize = Number(start.readBigUInt64LE(at));
+  return { length, contentSize, checksum: (descriptor & 0x04) !== 0 };
+}

@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import { crc32Hex } from '../../core/crc32.ts';
+import { IntegrityError } from '../../core/errors.ts';
+import type { ArchiveLimits } from '../../core/limits.ts';
+import type { IndexEntry } from './types.ts';
+
+/** An entry as the index has it, with the CRC-32 of its compressed bytes, so that every bit of a file is covered. */
+export interface IndexLine extends IndexEntry {
+  readonly crc32: number;
+}
+
+const Line = z.object({
+  name: z.string(),
+  size: z.int().nonnegative(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  offset: z.int().nonnegative(),
+  length: z.int().positive(),
+  crc32: z.string().regex(/^[0-9a-f]{8}$/),
+});
+
+/** One line of `index.jsonl`, its line feed included. Fields always stand in this order. */
+export function formatIndexLine({ name, size, sha256, offset, length, crc32 }: IndexLine): string {
+  return `${JSON.stringify({ name, size, sha256, offset, length, crc32: crc32Hex(crc32) })}\n`;
+}
+
+/** Throws IntegrityError where the line is not one of an index. */
+export function parseIndexLine(text: string, where: string): IndexLine {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw badLine(where, cause);
+  }
+  const parsed = Line.safeParse(value);
+  if (!parsed.success) throw badLine(where, parsed.error);
+  return { ...parsed.data, crc32: Number.parseInt(parsed.data.crc32, 16) };
+}
+
+function badLine(where: string, cause: unknown): IntegrityError {
+  return new IntegrityError(`${where} is damaged: index.jsonl has a line that is not an entry.`, {
+    remedy: 'Use another copy of the archive, or restore a different backup.',
+    cause,
+  });
+}
+
+/** One line of `SHA256SUMS` as `sha256sum` writes it in text mode, its line feed included. */
+export function formatSumsLine({ name, sha256 }: { name: string; sha256: string }): string {
+  return `${sha256}  ${name}\n`;
+}
+
+/** Throws IntegrityError. Also takes `sha256sum`'s binary marker and a leading `./`. */
+export function parseSumsLine(text: string, where: string): { name: string; sha256: string } {
+  const match = /^([0-9a-f]{64}) [ *](?:\.\/)*(.+)$/.exec(text);
+  if (match?.[1] !== undefined && match[2] !== undefined) return { sha256: match[1], name: match[2] };
+  throw new IntegrityError(`${where} is damaged: SHA256SUMS has a line that is not a digest.`, {
+    remedy: 'Use another copy of the archive, or restore a different backup.',
+  });
+}
+
+/** Cuts UTF-8 text into lines, without their line feeds. Holds one line; a longer one is an IntegrityError. */
+export async function* readLines(
+  chunks: AsyncIterable<Uint8Array>,
+  limits: ArchiveLimits,
+  where: string,
+): AsyncGenerator<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  let rest = Buffer.alloc(0);
+  const decode = (line: Buffer): string => {
+    try {
+      return decoder.decode(line);
+    } catch (cause) {
+      throw tooBad('has a line that is not UTF-8', cause);
+    }
+  };
+  const tooBad = (what: string, cause?: unknown) =>
+    new IntegrityError(`${where} is damaged: it ${what}.`, {
+      remedy: 'Use another copy of the archive, or restore a different backup.',
+      cause,
+    });
+  for await (const chunk of chunks) {
+    let buffer = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk]);
+    for (let end = buffer.indexOf(10); end >= 0; end = buffer.indexOf(10)) {
+      if (end > limits.lineBytes) throw tooBad(`has a line of more than ${limits.lineBytes} bytes`);
+      yield decode(buffer.subarray(0, end));
+      buffer = buffer.subarray(end + 1);
+    }
+    if (buffer.length > limits.lineBytes) throw tooBad(`has a line of more than ${limits.lineBytes} bytes`);
+    rest = Buffer.from(buffer);
+  }
+  if (rest.length > 0) throw tooBad('has a last line without a line feed');
+}
+
+/** Order of the UTF-8 bytes of lines that start with a digest, which is all that most comparisons have to look at. */
+export function compareSumsLines(left: string, right: string): number {
+  const a = left.slice(0, 64);
+  const b = right.slice(0, 64);
+  if (a !== b) return a < b ? -1 : 1;
+  return Buffer.compare(Buffer.from(left), Buffer.from(right));
+}

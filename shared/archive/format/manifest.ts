@@ -1,0 +1,169 @@
+import { z } from 'zod';
+import { InvalidInputError } from '../../core/errors.ts';
+import { Id } from '../../core/ids.ts';
+import { AnyJson, parseInput } from '../../core/input.ts';
+import type { ArchiveLimits } from '../../core/limits.ts';
+import { Part } from '../../core/part.ts';
+import { STORE_NAMES } from '../../core/store-names.ts';
+import { VERSION } from '../../core/version.ts';
+
+/** Version that this code writes: `major.minor`. A new minor adds fields, a new major changes what fields mean. */
+export const FORMAT_VERSION = '1.0';
+const FORMAT_MAJOR = '1';
+
+const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits');
+const Count = z.number().int().nonnegative();
+
+/** What an archive says about itself: `manifest.json`, normative text in docs/format.md. Unknown fields are kept. */
+export const Manifest = z.looseObject({
+  format_version: z.string().regex(/^[1-9][0-9]{0,3}\.[0-9]{1,4}$/),
+  backup_id: Id,
+  created_at: z.iso.datetime({ offset: true }),
+  /** Version of ngbak that wrote the archive; absent where something else did. */
+  ngbak_version: z.string().optional(),
+  /** Version of the GraphRAG system, where somebody told it. */
+  nano_graphrag_version: z.string().nullable().optional(),
+  /** By store: which backend the data came from. */
+  storage_backends: z.partialRecord(
+    z.enum(STORE_NAMES),
+    z.looseObject({ kind: z.string(), version: z.string().optional(), edition: z.string().optional() }),
+  ),
+  /** Documents, chunks, entities, relationships, communities, vectors, cache_entries; absent where nobody counted. */
+  statistics: z.record(z.string(), z.number().nonnegative()),
+  scope: z.looseObject({
+    type: z.enum(['full', 'partial']),
+    stores: z.array(z.enum(STORE_NAMES)),
+    /** Name of the target that was backed up. */
+    target: z.string().optional(),
+    profile: z.string().optional(),
+    parameters: z.record(z.string(), AnyJson).optional(),
+    /** The part that was asked for; absent where it was all of these stores. */
+    only: Part.optional(),
+    /** By store: the labels, prefixes and collections that were saved, in the terms of its adapter. */
+    scopes: z.partialRecord(z.enum(STORE_NAMES), AnyJson).optional(),
+  }),
+  /** How well the stores agree with each other; absent where nobody measured it. */
+  consistency: z
+    .looseObject({
+      grade: z.enum(['quiesced', 'unchanged', 'drifted']),
+      changes: z.record(z.string(), z.array(z.string())),
+    })
+    .optional(),
+  /** What was counted of references across stores, by name of the reference. */
+  references: AnyJson.optional(),
+  /** By store: counts and digests of what the exporters wrote. */
+  tallies: z.partialRecord(
+    z.enum(STORE_NAMES),
+    z.record(z.string(), z.object({ count: Count, digest: Sha256 })),
+  ),
+  /** What was not saved, or should be looked at, by store; absent where there is nothing. */
+  warnings: z
+    .array(
+      z.looseObject({
+        store: z.enum(STORE_NAMES),
+        code: z.string(),
+        text: z.string(),
+        count: Count.optional(),
+        samples: z.array(z.string()).optional(),
+      }),
+    )
+    .optional(),
+  tags: z.array(z.string()),
+  note: z.string().optional(),
+  /** What an older or foreign archive, from which this one was made, did not say. In words. */
+  lacks: z.array(z.string()).optional(),
+  /**
+   * SHA-256 of `SHA256SUMS`, whose sorted lines cover every data entry: the same for the same data, however it was
+   * compressed, cut or packed again.
+   */
+  checksum: Sha256,
+  /** Summary of `index.jsonl`: number of data entries, their uncompressed bytes, SHA-256 of the file. */
+  index: z.object({ entries: Count, bytes: Count, sha256: Sha256 }),
+});
+export type Manifest = z.infer<typeof Manifest>;
+
+/** A manifest before its archive is finished: everything that the archive's own bytes do not decide. */
+export type ManifestDraft = z.input<typeof ManifestDraftSchema>;
+const ManifestDraftSchema = Manifest.omit({ format_version: true, checksum: true, index: true });
+
+/** Reads `manifest.json` of a seekable archive; see {@link parseManifestJson} for limits and errors. */
+export function parseManifest(bytes: Uint8Array, limits: ArchiveLimits, where: string): Manifest {
+  const value = parseManifestJson(bytes, limits, where);
+  checkVersion(value, where);
+  return parseInput(
+    Manifest,
+    value,
+    `manifest.json of ${where}`,
+    'Use another copy of the archive, or restore a different backup.',
+  );
+}
+
+/**
+ * Parses JSON from an archive, held against size and depth first. Throws InvalidInputError where it is too large, too
+ * deep, or no JSON object in UTF-8.
+ */
+export function parseManifestJson(
+  bytes: Uint8Array,
+  limits: ArchiveLimits,
+  where: string,
+): Record<string, unknown> {
+  const wrong = (what: string, cause?: unknown) =>
+    new InvalidInputError(`manifest.json of ${where} ${what}.`, {
+      remedy: 'Use another copy of the archive, or restore a different backup.',
+      cause,
+    });
+  if (bytes.length > limits.manifestBytes) {
+    throw wrong(`has ${bytes.length} bytes; the limit is ${limits.manifestBytes}`);
+  }
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw wrong('is not UTF-8', cause);
+  }
+  if (depthOf(text) > limits.jsonDepth) throw wrong(`is nested deeper than ${limits.jsonDepth} levels`);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw wrong('is not JSON', cause);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw wrong('is not a JSON object');
+  return { ...value };
+}
+
+/** Throws InvalidInputError where the major version is one that this code does not know. */
+export function checkVersion(value: Record<string, unknown>, where: string): void {
+  const version = value.format_version;
+  const major =
+    typeof version === 'string' ? /^([1-9][0-9]{0,3})\.[0-9]{1,4}$/.exec(version)?.[1] : undefined;
+  if (major === undefined) {
+    throw new InvalidInputError(`manifest.json of ${where} has no format version, such as "1.0".`, {
+      remedy: 'Use another copy of the archive, or restore a different backup.',
+    });
+  }
+  if (major !== FORMAT_MAJOR) {
+    throw new InvalidInputError(
+      `${where} has format version ${String(version)}; this ngbak (${VERSION}) reads version ${FORMAT_MAJOR}.`,
+      { remedy: `Use ngbak ${major}.x or a later one that still reads format ${major}.` },
+    );
+  }
+}
+
+/** Deepest nesting of objects and arrays, found without parsing, so that no parser's stack is put at risk. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  let quoted = false;
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at];
+    if (quoted) {
+      if (character === '\\') at++;
+      else if (character === '"') quoted = false;
+    } else if (character === '"') quoted = true;
+    else if (character === '{' || character === '[') deepest = Math.max(deepest, ++depth);
+    else if (character === '}' || character === ']') depth--;
+  }
+  return deepest;
+}

@@ -1,0 +1,183 @@
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  type S3Client,
+} from '@aws-sdk/client-s3';
+import { uploadStream } from '../../aws/multipart.ts';
+import { callS3 } from '../../aws/s3-calls.ts';
+import type { Tallies } from '../../core/digest.ts';
+import { IntegrityError } from '../../core/errors.ts';
+import { parseJson } from '../../core/input.ts';
+import { mapOrdered } from '../../core/ordered.ts';
+import type { Codec } from '../format/codec.ts';
+import type { EntryPiece } from '../format/types.ts';
+import { encodeSegment, type OpenEntry, type SegmentCarry, SegmentRecord } from './segment.ts';
+
+/** Records read at once when they are listed. */
+const READ_AHEAD = 8;
+
+export interface SegmentUpload {
+  readonly s3: S3Client;
+  readonly bucket: string;
+  /** Ends with `/`. */
+  readonly prefix: string;
+  readonly name: string;
+  readonly pieces: AsyncIterable<EntryPiece>;
+  /** What the leg before returned; null for a shard's first one. */
+  readonly carry: SegmentCarry | null;
+  readonly codec: Codec;
+  readonly level?: number;
+  readonly signal?: AbortSignal;
+  /** Called once, after the last piece: what was exported into this segment, by store. */
+  readonly tallies: () => Record<string, Tallies>;
+}
+
+const segmentKey = (prefix: string, name: string) => `${prefix}${name}.seg`;
+const recordKey = (prefix: string, name: string) => `${prefix}${name}.json`;
+
+/**
+ * Streams pieces into `<prefix><name>.seg`, then writes the segment's record, `<prefix><name>.json`. A repeated leg
+ * overwrites both. Without a piece nothing is written, and what an earlier try of that name left is removed. Returns
+ * the carry for the next leg, null where the segment ended with a whole entry.
+ */
+export async function uploadSegment(
+  upload: SegmentUpload,
+): Promise<{ carry: SegmentCarry | null; record: SegmentRecord | null }> {
+  const { s3, bucket, prefix, name, carry, codec, signal } = upload;
+  const open = carry === null ? null : await readOpenEntry(upload, carry);
+  const pieces = upload.pieces[Symbol.asyncIterator]();
+  const first = await pieces.next();
+  if (first.done) {
+    upload.tallies();
+    for (const Key of [recordKey(prefix, name), segmentKey(prefix, name)]) {
+      const remove = new DeleteObjectCommand({ Bucket: bucket, Key });
+      await callS3('delete', `s3://${bucket}/${Key}`, () => s3.send(remove), { signal });
+    }
+    return { carry, record: null };
+  }
+  const all = (async function* () {
+    try {
+      for (let next: IteratorResult<EntryPiece> = first; !next.done; next = await pieces.next())
+        yield next.value;
+    } finally {
+      await pieces.return?.();
+    }
+  })();
+  const segment = encodeSegment(
+    all,
+    {
+      name,
+      codec,
+      ...(upload.level === undefined ? {} : { level: upload.level }),
+      ...(signal === undefined ? {} : { signal }),
+    },
+    open,
+  );
+  let encoded: Omit<SegmentRecord, 'tallies'> | undefined;
+  const chunks = (async function* () {
+    encoded = yield* segment;
+  })();
+  const sent = await uploadStream({
+    s3,
+    bucket,
+    key: segmentKey(prefix, name),
+    chunks,
+    reserve: true,
+    signal,
+  });
+  if (encoded === undefined || sent.bytes !== encoded.bytes || sent.crc32 !== encoded.crc32) {
+    throw new IntegrityError(`What was uploaded as segment ${name} is not what was encoded.`, {
+      remedy: 'Start the backup again, and report this as a bug in ngbak.',
+    });
+  }
+  const record: SegmentRecord = { ...encoded, tallies: upload.tallies() };
+  const Key = recordKey(prefix, name);
+  const put = new PutObjectCommand({
+    Bucket: bucket,
+    Key,
+    Body: JSON.stringify(record),
+    ContentType: 'application/json',
+  });
+  await callS3('write', `s3://${bucket}/${Key}`, () => s3.send(put), { signal });
+  return { carry: carryOf(record), record };
+}
+
+function carryOf({ name: segment, open }: SegmentRecord): SegmentCarry | null {
+  return open === null ? null : { segment, entry: open.name, size: open.size, written: open.written };
+}
+
+async function readOpenEntry(
+  { s3, bucket, prefix, signal }: SegmentUpload,
+  carry: SegmentCarry,
+): Promise<OpenEntry> {
+  const { open } = await readRecord(s3, bucket, recordKey(prefix, carry.segment), signal);
+  if (open?.name === carry.entry && open.size === carry.size && open.written === carry.written) return open;
+  throw new IntegrityError(
+    `Segment ${carry.segment} does not end within ${carry.entry} at ${carry.written} of ${carry.size} bytes, as the workflow's state says.`,
+    { remedy: 'Start the backup again.' },
+  );
+}
+
+async function readRecord(
+  s3: S3Client,
+  bucket: string,
+  Key: string,
+  signal?: AbortSignal,
+): Promise<SegmentRecord> {
+  const where = `s3://${bucket}/${Key}`;
+  const text = await callS3(
+    'read',
+    where,
+    async () => {
+      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key }));
+      return (await Body?.transformToString('utf8')) ?? '';
+    },
+    { signal },
+  );
+  return parseJson(SegmentRecord, text, where, 'Start the backup again.');
+}
+
+/** A segment as it lies in the bucket. */
+export interface StoredSegment {
+  readonly name: string;
+  readonly key: string;
+  /** Size in bytes. */
+  readonly bytes: number;
+  readonly etag: string;
+}
+
+/** The segments below a prefix, in the order of the archive, which is that of their keys. */
+export async function* listSegments(
+  s3: S3Client,
+  bucket: string,
+  prefix: string,
+): AsyncGenerator<StoredSegment> {
+  let token: string | undefined;
+  do {
+    const list = new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ContinuationToken: token });
+    const page = await callS3('list', `s3://${bucket}/${prefix}`, () => s3.send(list));
+    for (const { Key = '', Size = 0, ETag = '' } of page.Contents ?? []) {
+      if (!Key.endsWith('.seg')) continue;
+      yield { name: Key.slice(prefix.length, -'.seg'.length), key: Key, bytes: Size, etag: ETag };
+    }
+    token = page.NextContinuationToken;
+  } while (token !== undefined);
+}
+
+/** The records of all segments below a prefix, in the order of the archive; read a few ahead. */
+export async function* listSegmentRecords(
+  s3: S3Client,
+  bucket: string,
+  prefix: string,
+): AsyncGenerator<SegmentRecord> {
+  yield* mapOrdered(listSegments(s3, bucket, prefix), READ_AHEAD, async (segment) => {
+    const record = await readRecord(s3, bucket, recordKey(prefix, segment.name));
+    if (record.name === segment.name && record.bytes === segment.bytes) return record;
+    throw new IntegrityError(
+      `Segment s3://${bucket}/${segment.key} is ${segment.bytes} bytes; its record says ${record.bytes} of ${record.name}.`,
+      { remedy: 'Start the backup again.' },
+    );
+  });
+}

@@ -1,0 +1,186 @@
+import { type HeadObjectCommandOutput, S3ServiceException } from '@aws-sdk/client-s3';
+import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../core/errors.ts';
+
+/** An object lies in a storage class whose objects can't be read before they are restored from it. */
+export class ObjectArchivedError extends InvalidInputError {}
+
+/** Tells what S3 refused, in an operator's words: `verb` is `read`, `write`, …, `where` an `s3://` address. */
+export function explainS3Error(error: unknown, verb: string, where: string): Error {
+  if (error instanceof NgbakError) return error;
+  if (error instanceof Error && error.name === 'AbortError') return error;
+  const known = explainAwsCode(error, `S3 could not ${verb} ${where}`, where);
+  if (known) return known;
+  if (error instanceof S3ServiceException) {
+    const status = error.$metadata.httpStatusCode ?? 0;
+    if (status === 403) {
+      return new AccessDeniedError(`No permission to ${verb} ${where}: ${error.name}.`, {
+        remedy: "Check this role's grants on the bucket and on its KMS key.",
+        cause: error,
+      });
+    }
+  }
+  if (isNetworkError(error)) {
+    return new UnavailableError(`S3 did not respond when asked to ${verb} ${where}.`, {
+      remedy: 'Check network and endpoint, and try again.',
+      cause: error,
+    });
+  }
+  const name = error instanceof S3ServiceException ? `: ${error.name}` : '';
+  return new NgbakError(`Could not ${verb} ${where}${name}.`, {
+    remedy: 'Check bucket name, endpoint and network.',
+    cause: error,
+  });
+}
+
+/** Names by which services of AWS say that the same call may go through later. */
+const PASSING = new Set([
+  'BandwidthLimitExceeded',
+  'EC2ThrottledException',
+  'InternalError',
+  'InternalFailure',
+  'InternalServerError',
+  'InternalServiceError',
+  'LimitExceededException',
+  'PriorRequestNotComplete',
+  'ProvisionedThroughputExceededException',
+  'RequestLimitExceeded',
+  'RequestThrottled',
+  'RequestThrottledException',
+  'RequestTimeout',
+  'RequestTimeoutException',
+  'ServiceUnavailable',
+  'ServiceUnavailableException',
+  'SlowDown',
+  'ThrottledException',
+  'Throttling',
+  'ThrottlingException',
+  'TooManyRequestsException',
+  'TransactionInProgressException',
+]);
+
+const EXPIRED = new Set(['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired']);
+const SKEWED = new Set(['RequestTimeTooSkewed', 'RequestExpired', 'RequestInTheFuture']);
+
+/**
+ * What the errors of AWS's services mean that have a cause and a remedy of their own, whichever service says so; undefined
+ * for all others. The one place that knows their names.
+ *
+ * @param failed  what did not work, as the beginning of a sentence
+ * @param where   the object, where it was about one
+ */
+export function explainAwsCode(error: unknown, failed: string, where?: string): NgbakError | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { name, message } = error;
+  // S3 passes on what KMS says as `KMS.<name>`.
+  const plain = name.replace(/^KMS\./, '');
+  if (PASSING.has(plain) || isServerFault(error)) {
+    return new UnavailableError(`${failed}: ${name}.`, {
+      remedy:
+        'ngbak retries automatically. If the error persists, check the AWS Health Dashboard and the quotas of the account.',
+      cause: error,
+    });
+  }
+  if (name === 'InvalidObjectState') {
+    return archivedError(
+      where ?? 'The object',
+      'StorageClass' in error ? String(error.StorageClass) : undefined,
+      error,
+    );
+  }
+  if (EXPIRED.has(name)) {
+    return new AccessDeniedError(`${failed}: the AWS session has expired (${name}).`, {
+      remedy: 'Sign in again, for example with `aws sso login`, and repeat the command.',
+      cause: error,
+    });
+  }
+  if (SKEWED.has(name) || /signature (expired|not yet current)/i.test(message)) {
+    return new AccessDeniedError(`${failed}: the clock of this machine is ${skewOf(error)}.`, {
+      remedy:
+        'Set the clock, by NTP if possible, and try again: AWS refuses requests that are more than 5 to 15 minutes off.',
+      cause: error,
+    });
+  }
+  if (/^KMS/.test(name) || /^(Disabled|KMSInvalidState)Exception$/.test(plain)) {
+    const key = /arn:[\w-]+:kms:[\w:/-]+/.exec(message)?.[0];
+    const state = keyState(plain, message);
+    return new AccessDeniedError(
+      `${failed}: its KMS key${key === undefined ? '' : ` ${key}`} ${state} (${name}).`,
+      {
+        remedy:
+          'Enable the key, or cancel its deletion, in the KMS console. Without it nothing in the bucket can be read, backups included.',
+        cause: error,
+      },
+    );
+  }
+  return undefined;
+}
+
+function keyState(name: string, message: string): string {
+  if (/pending deletion/i.test(message)) return 'is about to be deleted';
+  if (/disabled/i.test(name) || /disabled/i.test(message)) return 'is disabled';
+  if (/NotFound/i.test(name)) return 'does not exist';
+  return 'cannot be used in its present state';
+}
+
+function isServerFault(error: Error): boolean {
+  const metadata = '$metadata' in error ? (error.$metadata as { httpStatusCode?: number }) : undefined;
+  const status = metadata?.httpStatusCode ?? 0;
+  return status === 429 || (status >= 500 && status !== 501);
+}
+
+/** By how much a clock is wrong, where the answer has the server's time. */
+function skewOf(error: Error): string {
+  const said = 'ServerTime' in error ? String(error.ServerTime) : undefined;
+  const headers =
+    '$response' in error
+      ? (error.$response as { headers?: Record<string, string> } | undefined)?.headers
+      : undefined;
+  const server = Date.parse(said ?? headers?.date ?? '');
+  if (Number.isNaN(server)) return 'wrong';
+  const minutes = Math.round((Date.now() - server) / 60_000);
+  const unit = Math.abs(minutes) === 1 ? 'minute' : 'minutes';
+  return minutes === 0 ? 'wrong' : `${Math.abs(minutes)} ${unit} ${minutes > 0 ? 'ahead' : 'behind'}`;
+}
+
+function archivedError(
+  where: string,
+  storageClass: string | undefined,
+  cause?: unknown,
+): ObjectArchivedError {
+  return new ObjectArchivedError(
+    `${where} is in the storage class ${storageClass ?? 'GLACIER or DEEP_ARCHIVE'} and cannot be read until it is restored from there.`,
+    {
+      remedy:
+        'Run `aws s3api restore-object --restore-request Days=7` for it, wait until it is done (minutes to 48 hours), and try again. Remove the lifecycle rule that moves archives there.',
+      ...(cause === undefined ? {} : { cause }),
+    },
+  );
+}
+
+const ARCHIVED = new Set(['GLACIER', 'DEEP_ARCHIVE']);
+
+/**
+ * Why an object can't be read before it is restored from its storage class, from what S3 says of it; undefined where it
+ * can be read. Objects of GLACIER_IR can always be.
+ */
+export function archivedObject(
+  {
+    StorageClass,
+    ArchiveStatus,
+    Restore,
+  }: Pick<HeadObjectCommandOutput, 'StorageClass' | 'ArchiveStatus' | 'Restore'>,
+  where: string,
+): ObjectArchivedError | undefined {
+  const archived = ARCHIVED.has(StorageClass ?? '') || ArchiveStatus !== undefined;
+  if (!archived || /ongoing-request="false"/.test(Restore ?? '')) return undefined;
+  return archivedError(where, ArchiveStatus ?? StorageClass);
+}
+
+const NETWORK_CODES = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN']);
+
+/** Whether no answer came at all. */
+export function isNetworkError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error ? String(error.code) : '';
+  return NETWORK_CODES.has(code) || error.name === 'TimeoutError';
+}

@@ -1,0 +1,129 @@
+import { z } from 'zod';
+import { CatalogRecord } from './record.ts';
+import { countRecords } from './record-counts.ts';
+import { SAFETY_TAG } from './request.ts';
+import { type Acknowledged, Acknowledgement, BackupWarning, isSuspicious, warningId } from './warnings.ts';
+
+/** What a backup is worth; depends on the warnings that were acknowledged since it was made. */
+export const Assessment = z.object({
+  /** `complete_with_warnings` while it has a warning that nobody has acknowledged. */
+  state: z.enum(['complete', 'complete_with_warnings', 'damaged']),
+  /** Number of warnings that nobody has acknowledged. */
+  open_warnings: z.number().int(),
+  /**
+   * Whether the target can be recovered from it as it should be: verified, with records, not empty or far smaller than
+   * expected, and not the safety backup of a restore. Health, metrics, retention and the dashboard rely on this.
+   */
+  good: z.boolean(),
+});
+export type Assessment = z.infer<typeof Assessment>;
+
+/** One backup in a list: what an operator chooses by, without the tallies of the full record. */
+export const BackupSummary = CatalogRecord.pick({
+  backup_id: true,
+  target: true,
+  job_id: true,
+  type: true,
+  stores: true,
+  only: true,
+  created_at: true,
+  completed_at: true,
+  duration_seconds: true,
+  uncompressed_bytes: true,
+  statistics: true,
+  verification: true,
+  tags: true,
+  note: true,
+  retention: true,
+  requested_by: true,
+})
+  .extend({
+    /** Size of the archive in bytes. */
+    bytes: z.number(),
+    /** Uncompressed bytes for each second of the backup. */
+    bytes_per_second: z.number(),
+    checksum: z.string(),
+    consistency: CatalogRecord.shape.consistency.shape.grade,
+    /** Number of nodes, relationships, points, keys and files. */
+    records: z.number().int(),
+    /** Ids of its warnings, acknowledged or not. */
+    warnings: z.array(z.string()),
+  })
+  .extend(Assessment.shape);
+export type BackupSummary = z.infer<typeof BackupSummary>;
+
+/** One backup with everything that the catalog knows. */
+export const BackupDetails = CatalogRecord.extend({
+  warnings: z.array(
+    BackupWarning.extend({
+      id: z.string(),
+      acknowledged: Acknowledgement.pick({ by: true, at: true, note: true }).optional(),
+    }),
+  ),
+}).extend(Assessment.shape);
+export type BackupDetails = z.infer<typeof BackupDetails>;
+
+/** Judges a backup: the only place that says what a good one is. */
+export function assess(
+  backup: Pick<BackupSummary, 'target' | 'verification' | 'tags' | 'records' | 'warnings'>,
+  acknowledged: Acknowledged,
+): Assessment {
+  const open = backup.warnings.filter((id) => !acknowledged.find(backup.target, id));
+  const damaged = backup.verification.state === 'damaged';
+  const sound = !damaged && backup.records > 0 && !open.some(isSuspicious);
+  return {
+    state: damaged ? 'damaged' : open.length > 0 ? 'complete_with_warnings' : 'complete',
+    open_warnings: open.length,
+    good: sound && !backup.tags.includes(SAFETY_TAG),
+  };
+}
+
+/** The summary of a record. */
+export function summarize(record: CatalogRecord, acknowledged: Acknowledged): BackupSummary {
+  const { archive, consistency, duration_seconds, uncompressed_bytes, warnings = [] } = record;
+  const optional = <Key extends 'only' | 'note' | 'retention' | 'requested_by'>(key: Key) =>
+    record[key] === undefined ? {} : { [key]: record[key] };
+  const summary = {
+    backup_id: record.backup_id,
+    target: record.target,
+    job_id: record.job_id,
+    type: record.type,
+    stores: record.stores,
+    created_at: record.created_at,
+    completed_at: record.completed_at,
+    duration_seconds,
+    uncompressed_bytes,
+    bytes_per_second: duration_seconds > 0 ? Math.round(uncompressed_bytes / duration_seconds) : 0,
+    bytes: archive.bytes,
+    checksum: archive.checksum,
+    consistency: consistency.grade,
+    statistics: record.statistics,
+    verification: record.verification,
+    records: Object.values(record.tallies).reduce((sum, tallies) => sum + countRecords(tallies), 0),
+    warnings: warnings.map(warningId),
+    tags: record.tags,
+    ...optional('only'),
+    ...optional('note'),
+    ...optional('retention'),
+    ...optional('requested_by'),
+  };
+  return { ...summary, ...assess(summary, acknowledged) };
+}
+
+/** The record with its assessment, and each warning with who acknowledged it. */
+export function detail(record: CatalogRecord, acknowledged: Acknowledged): BackupDetails {
+  const { state, open_warnings, good } = summarize(record, acknowledged);
+  return {
+    ...record,
+    warnings: (record.warnings ?? []).map((warning) => {
+      const id = warningId(warning);
+      const found = acknowledged.find(record.target, id);
+      if (!found) return { ...warning, id };
+      const { by, at, note } = found;
+      return { ...warning, id, acknowledged: { by, at, ...(note === undefined ? {} : { note }) } };
+    }),
+    state,
+    open_warnings,
+    good,
+  };
+}

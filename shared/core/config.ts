@@ -1,0 +1,100 @@
+import { z } from 'zod';
+import { InvalidInputError } from './errors.ts';
+import { Id } from './ids.ts';
+import { parseJson } from './input.ts';
+import { OBJECT_BYTES_MAX } from './limits.ts';
+import { RetentionPolicy } from './retention-policy.ts';
+import { SELFTEST_SETTINGS, SELFTEST_TARGET } from './selftest.ts';
+
+/** A store of a target: which adapter reaches it, where its credentials are, which part of the server is ours. */
+export const StoreConfig = z.strictObject({
+  /** Adapter kind, as listed in the registry: `neo4j`, `qdrant`, `redis`, `files`. */
+  kind: z.string().min(1),
+  /** ARN or name of the Secrets Manager secret that holds the adapter's connection as JSON. */
+  secret: z.string().min(1),
+  /** Overrides of the scope that the profile derives, in the adapter's own terms. No secrets. */
+  scope: z.record(z.string(), z.json()).optional(),
+  /** Read-only questions asked before and after a restore, in the adapter's own terms; docs/restore.md shows them. */
+  smoke: z.array(z.json()).min(1).max(8).optional(),
+  /** How fast a restore loads at most, in uncompressed bytes of the archive a second, to leave the server room. */
+  load_bytes_per_second: z.number().int().min(1024).optional(),
+});
+export type StoreConfig = z.infer<typeof StoreConfig>;
+
+/** Who is asked to pause or resume the writers of a target: a Lambda function, or a webhook with a signed body. */
+export const Hook = z.union([
+  z.strictObject({ lambda: z.string().startsWith('arn:') }),
+  z.strictObject({
+    url: z.url({ protocol: /^https$/ }),
+    /** ARN or name of the secret that holds `{"signing_key": "…"}`. */
+    secret: z.string().min(1),
+  }),
+]);
+export type Hook = z.infer<typeof Hook>;
+
+export const HooksConfig = z.strictObject({
+  pause: Hook,
+  resume: Hook,
+  /** How long one call may take, in seconds. */
+  timeout_seconds: z.number().int().min(1).max(120).default(30),
+});
+export type HooksConfig = z.infer<typeof HooksConfig>;
+
+/** A knowledge base that can be backed up and restored: one named set of stores. */
+export const TargetConfig = z.strictObject({
+  /** How the GraphRAG system lays out its data; see docs/profiles.md. */
+  profile: z.string().min(1).default('custom'),
+  /** Parameters of the profile, such as `{"namespace": "demo"}`. */
+  parameters: z.record(z.string(), z.json()).default({}),
+  stores: z.strictObject({
+    graph: StoreConfig.optional(),
+    vectors: StoreConfig.optional(),
+    kv: StoreConfig.optional(),
+  }),
+  /**
+   * A backup gets a warning where a count of records is smaller than in the last good backup by more than this, in
+   * percent.
+   */
+  shrink_warning_percent: z.number().min(1).max(100).default(50),
+  /** Called before the stores are read or written, and afterwards whatever happened. */
+  hooks: HooksConfig.optional(),
+  /** The system's effective configuration, saved in every backup for reference. Secrets are masked. */
+  configuration: z.record(z.string(), z.json()).default({}),
+});
+export type TargetConfig = z.infer<typeof TargetConfig>;
+
+/** What the functions know about the world, without a secret: environment variable `NGBAK_CONFIG`. */
+export const NgbakConfig = z.strictObject({
+  targets: z.record(Id, TargetConfig),
+  /**
+   * How many backups of each target are kept, unless another policy was set since. Weekly backups as well, so that a burst of new ones does not push out all
+   * that is older.
+   */
+  retention: RetentionPolicy.prefault({ keep_weekly: 4 }),
+  /** Largest archive that may be uploaded for a restore, in bytes. */
+  upload_bytes_max: z.number().int().min(1).max(OBJECT_BYTES_MAX).default(OBJECT_BYTES_MAX),
+});
+export type NgbakConfig = z.infer<typeof NgbakConfig>;
+
+/** Reads the configuration that the stack gave to this function. Throws InvalidInputError. */
+export function readConfig(environment: NodeJS.ProcessEnv = process.env): NgbakConfig {
+  return parseJson(
+    NgbakConfig,
+    environment.NGBAK_CONFIG ?? '',
+    'Configuration in NGBAK_CONFIG',
+    'Deploy the stack again: it writes this variable from the "ngbak" key of cdk.json.',
+  );
+}
+
+/**
+ * The configured target of that name, or the built-in one of `ngbak selftest`. Throws InvalidInputError that lists the
+ * names that exist.
+ */
+export function findTarget(config: NgbakConfig, name: string): TargetConfig {
+  const target = Object.hasOwn(config.targets, name) ? config.targets[name] : undefined;
+  if (target) return target;
+  if (name === SELFTEST_TARGET) return TargetConfig.parse(SELFTEST_SETTINGS);
+  throw new InvalidInputError(`There is no target "${name}" in this deployment.`, {
+    remedy: `Use one of: ${Object.keys(config.targets).join(', ')}; or add it under "targets" in cdk.json and deploy.`,
+  });
+}

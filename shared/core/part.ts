@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import { describePart } from './describe-part.ts';
+import { InvalidInputError } from './errors.ts';
+
+const Name = z.string().min(1).max(255);
+
+/**
+ * A part of a knowledge base, in its own names: what a backup saves or a restore brings back, where that is not all.
+ * Stores that it says nothing about are left alone.
+ */
+export const Part = z
+  .strictObject({
+    /** Only nodes with this label: the label of a knowledge base, or one that some of its nodes have, such as a type. */
+    label: Name.optional(),
+    collections: z.array(Name).min(1).max(1000).optional(),
+    /** Namespaces of key-value data, such as `text_chunks`. */
+    namespaces: z.array(Name).min(1).max(256).optional(),
+    key_prefixes: z.array(Name).min(1).max(64).optional(),
+  })
+  .refine((part) => Object.values(part).some((value) => value !== undefined), 'must name something');
+export type Part = z.infer<typeof Part>;
+
+/** The stores that a part names something of; undefined where it does not limit the stores. */
+export function storesNamed(part: Part | undefined): ('graph' | 'vectors' | 'kv')[] | undefined {
+  if (!part) return undefined;
+  return [
+    ...(part.label === undefined ? [] : (['graph'] as const)),
+    ...(part.collections === undefined ? [] : (['vectors'] as const)),
+    ...(part.namespaces === undefined && part.key_prefixes === undefined ? [] : (['kv'] as const)),
+  ];
+}
+
+/**
+ * What a restore works on, of an archive that holds a part only: never more than that part, so that nothing is cleared
+ * of which the archive says nothing. Throws InvalidInputError where something else is wanted of it. Whether it holds the
+ * label and the collections is found out by the stores' adapters, which know what they are called there.
+ */
+export function withinPart(held: Part | undefined, wanted: Part | undefined): Part | undefined {
+  if (!held || !wanted) return wanted ?? held;
+  const strangers = [
+    ...missingOf('namespace', held.namespaces, wanted.namespaces, (one, other) => one === other),
+    ...missingOf('keys that start with', held.key_prefixes, wanted.key_prefixes, (one, other) =>
+      one.startsWith(other),
+    ),
+  ];
+  if (strangers.length > 0) {
+    throw new InvalidInputError(
+      `The archive holds only a part of what was backed up (${describePart(held)}), and not ${strangers.join(', ')}.`,
+      { remedy: 'Choose from what it holds, or take another backup.' },
+    );
+  }
+  return {
+    ...held,
+    ...Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined)),
+  };
+}
+
+function missingOf(
+  kind: string,
+  held: readonly string[] | undefined,
+  wanted: readonly string[] | undefined,
+  covers: (one: string, other: string) => boolean,
+): string[] {
+  if (!held || !wanted) return [];
+  return wanted.filter((one) => !held.some((other) => covers(one, other))).map((one) => `${kind} "${one}"`);
+}

@@ -1,0 +1,25 @@
+import { NgbakError } from './errors.ts';
+
+/** What was asked for does not exist. */
+export class NotFoundError extends NgbakError {}
+
+/** What was asked for exists, and its state does not allow it now: in use, locked, kept forever, ended. */
+export class RefusedError extends NgbakError {}
+
+export function noSuchBackup(id: string): NotFoundError {
+  return new NotFoundError(`There is no backup "${id}" in the catalog.`, {
+    remedy: 'List the backups with `ngbak list` and take an id from there.',
+  });
+}
+
+export function noSuchJob(id: string): NotFoundError {
+  return new NotFoundError(`There is no job "${id}".`, {
+    remedy: 'List the jobs with `ngbak jobs` and take an id from there.',
+  });
+}
+
+export function noSuchSchedule(name: string): NotFoundError {
+  return new NotFoundError(`There is no schedule "${name}".`, {
+    remedy: 'List the schedules with `ngbak schedule list` and take a name from there.',
+  });
+}

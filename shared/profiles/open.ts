@@ -1,0 +1,135 @@
+import { z } from 'zod';
+import { loadSecret } from '../aws/secrets.ts';
+import { findTarget, type NgbakConfig } from '../core/config.ts';
+import { AccessDeniedError, InvalidInputError, UnavailableError } from '../core/errors.ts';
+import { parseInput } from '../core/input.ts';
+import type { Json } from '../core/json.ts';
+import { SELFTEST_TARGET, selftestConnection } from '../core/selftest.ts';
+import type { StoreName } from '../core/store-names.ts';
+import { configAdapter } from '../stores/config/adapter.ts';
+import { findAdapter } from '../stores/registry.ts';
+import type { Scopes } from '../stores/scopes.ts';
+import type { Store, StoreAdapter } from '../stores/store.ts';
+import { findProfile, isCollectionOf, profileScopes } from './profiles.ts';
+
+/** The stores that a target has, in the order of the archive. */
+export function storesOf(config: NgbakConfig, targetName: string): StoreName[] {
+  const { stores } = findTarget(config, targetName);
+  return [
+    ...(stores.graph ? (['graph'] as const) : []),
+    ...(stores.vectors ? (['vectors'] as const) : []),
+    ...(stores.kv ? (['kv'] as const) : []),
+    'config',
+  ];
+}
+
+/**
+ * What the configuration says about a store with a server: its adapter, from the registry, and its scope, from the
+ * profile with the configuration's overrides. Reaches nothing, so that a deployment can be checked by it. Throws
+ * InvalidInputError.
+ *
+ * @param parameters of the profile, in place of those that the target has
+ */
+export function settleStore(
+  config: NgbakConfig,
+  targetName: string,
+  name: Exclude<StoreName, 'config'>,
+  parameters?: Record<string, Json>,
+): { adapter: StoreAdapter; scope: unknown; secret: string; questions: readonly unknown[] | undefined } {
+  const target = findTarget(config, targetName);
+  const settings = target.stores[name];
+  if (!settings) {
+    throw new InvalidInputError(`Target "${targetName}" has no store "${name}".`, {
+      remedy: `Leave it out, or configure it under targets.${targetName}.stores.${name} in cdk.json and deploy.`,
+    });
+  }
+  const adapter = findAdapter(settings.kind, name);
+  const scope = parseInput(
+    adapter.Scope,
+    {
+      ...profileScopes(target.profile, { ...target.parameters, ...parameters }, target.stores.kv?.kind)[name],
+      ...settings.scope,
+    },
+    `Scope of targets.${targetName}.stores.${name}`,
+    'Correct "parameters" and "scope" in cdk.json and deploy; docs/profiles.md lists them.',
+  );
+  const questions =
+    settings.smoke &&
+    parseInput(
+      z.array(adapter.Smoke),
+      settings.smoke,
+      `"smoke" of targets.${targetName}.stores.${name}`,
+      'Correct it in cdk.json and deploy; docs/restore.md shows what may be asked.',
+    );
+  return { adapter, scope, secret: settings.secret, questions };
+}
+
+/**
+ * Opens one store of a configured target, with its connection from Secrets Manager. The caller closes it. Nothing is
+ * connected before the first call.
+ *
+ * @param scopes which part of the server, where it is not the one that is configured
+ */
+export async function openStore(
+  config: NgbakConfig,
+  targetName: string,
+  name: StoreName,
+  scopes: Scopes = {},
+): Promise<Store> {
+  if (name === 'config') {
+    const effective = findTarget(config, targetName);
+    return configAdapter.create({}, { target: targetName, effective }, { target: targetName });
+  }
+  const { adapter, scope: configured, secret } = settleStore(config, targetName, name);
+  const other = scopes[name];
+  const scope =
+    other === undefined ? configured : parseInput(adapter.Scope, other, `The scope of ${targetName}/${name}`);
+  const connection =
+    targetName === SELFTEST_TARGET
+      ? selftestConnection()
+      : await loadSecret(secret, adapter.Connection, `${targetName}/${name}`);
+  const { references } = findProfile(findTarget(config, targetName).profile);
+  return adapter.create(connection, scope, {
+    target: targetName,
+    referenceFields: (thing) => [
+      ...new Set(
+        references
+          .filter(({ from }) => from.store === name && isCollectionOf(thing, from.thing))
+          .map(({ from }) => from.field),
+      ),
+    ],
+  });
+}
+
+/** Opens a store, hands it to `work`, and closes it whatever happens. */
+export async function withStore<T>(
+  config: NgbakConfig,
+  targetName: string,
+  name: StoreName,
+  work: (store: Store) => Promise<T>,
+  scopes?: Scopes,
+): Promise<T> {
+  const store = await openStore(config, targetName, name, scopes);
+  try {
+    return await work(store);
+  } finally {
+    await store.close();
+  }
+}
+
+/**
+ * As {@link withStore}, for a server that has accepted the login before in this job. A login that is refused now is an
+ * UnavailableError, so that the step is repeated, which reads the secret again: a rotation changes the password on the server
+ * some seconds before the secret has it, and neither a restore nor its rollback may end by that.
+ */
+export async function withUsedStore<T>(...args: Parameters<typeof withStore<T>>): Promise<T> {
+  try {
+    return await withStore(...args);
+  } catch (error) {
+    if (!(error instanceof AccessDeniedError) || !error.isLogin) throw error;
+    throw new UnavailableError(`${error.message} It was accepted before: the password may be in rotation.`, {
+      remedy: `ngbak reads the secret again and retries for some minutes. If the error persists: ${error.remedy}`,
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import type { BackupRequest } from '../../catalog/request.ts';
+import type { NgbakConfig } from '../../core/config.ts';
+import { describePart } from '../../core/describe-part.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import { type Part, storesNamed } from '../../core/part.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import { settleStore, storesOf } from '../../profiles/open.ts';
+import type { Scopes } from '../../stores/scopes.ts';
+
+/**
+ * The stores of a target that a backup saves: those that were wanted, those of which a part is, or all. Throws
+ * InvalidInputError where the target has not all of them, or what is wanted contradicts itself.
+ */
+export function chooseBackupStores(
+  config: NgbakConfig,
+  target: string,
+  { type, stores, only }: Pick<BackupRequest, 'type' | 'stores' | 'only'>,
+): StoreName[] {
+  const isPart = stores !== undefined || only !== undefined;
+  if (type !== undefined && isPart !== (type === 'partial')) {
+    throw new InvalidInputError(
+      `A backup of type "${type}" can't be one of ${isPart ? 'a part' : 'everything'}.`,
+      {
+        remedy: isPart
+          ? 'Leave "stores" and "only" out.'
+          : 'Name the stores or a subset of them in "stores" or "only".',
+      },
+    );
+  }
+  const named = storesNamed(only);
+  const unsaved = stores && named?.find((store) => !stores.includes(store));
+  if (unsaved && only) {
+    throw new InvalidInputError(
+      `A subset of ${unsaved} is requested (${describePart(only)}), but not that store.`,
+      {
+        remedy: `Add "${unsaved}" to the stores, or leave that subset out.`,
+      },
+    );
+  }
+  const wanted: readonly StoreName[] | undefined = stores ?? named;
+  const available = storesOf(config, target);
+  const missing = wanted?.find((store) => !available.includes(store));
+  if (missing) {
+    throw new InvalidInputError(`Target "${target}" has no store "${missing}".`, {
+      remedy: `Choose from: ${available.join(', ')}.`,
+    });
+  }
+  return available.filter((store) => wanted?.includes(store) ?? true);
+}
+
+/**
+ * Which part of each server a backup of these stores saves, where it is to be a part of the target only. Reaches
+ * nothing. Throws InvalidInputError where the target has no such part.
+ */
+export function chooseScopes(
+  config: NgbakConfig,
+  target: string,
+  stores: readonly StoreName[],
+  only: Part | undefined,
+): Scopes {
+  const scopes: Scopes = {};
+  for (const store of stores) {
+    if (store === 'config') continue;
+    const { adapter, scope } = settleStore(config, target, store);
+    scopes[store] = z.json().parse(only ? adapter.narrow(scope, only) : scope);
+  }
+  return scopes;
+}

@@ -1,0 +1,56 @@
+import { consistencyKey } from '../../aws/keys.ts';
+import type { Consistency } from '../../catalog/consistency.ts';
+import { withUsedStore } from '../../profiles/open.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { legContext } from '../job/leg-context.ts';
+import { findWarnings } from './find-warnings.ts';
+import { readBackupPlan } from './plan.ts';
+import { sumSegments } from './tallies.ts';
+
+/** Differences told per store; more are only counted. */
+const CHANGES_TOLD_MAX = 20;
+
+/** Says what differs between two fences of a store, in words; empty where nothing does. */
+export function compareFences(before: Record<string, string>, after: Record<string, string>): string[] {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
+  const changes = names
+    .filter((name) => before[name] !== after[name])
+    .map((name) => `${name}: ${before[name] ?? 'absent'} → ${after[name] ?? 'absent'}`);
+  return changes.length <= CHANGES_TOLD_MAX
+    ? changes
+    : [...changes.slice(0, CHANGES_TOLD_MAX), `and ${changes.length - CHANGES_TOLD_MAX} more`];
+}
+
+/**
+ * After the last exporter: measures every store again and records what the archive may claim about consistency, and the
+ * warnings of the backup.
+ */
+export async function checkConsistency(
+  environment: Environment,
+  jobId: string,
+  leg: Leg,
+): Promise<Consistency> {
+  const plan = await readBackupPlan(environment, jobId);
+  const changes: Record<string, string[]> = {};
+  await Promise.all(
+    plan.stores.map(({ store: name, probe }) =>
+      withUsedStore(
+        environment.config,
+        plan.target,
+        name,
+        async (store) => {
+          const after = await store.probe(legContext(environment, leg, jobId));
+          const moved = compareFences(probe.fence, after.fence);
+          if (moved.length > 0) changes[name] = moved;
+        },
+        plan.scopes,
+      ),
+    ),
+  );
+  const unmoved = plan.quiesced ? 'quiesced' : 'unchanged';
+  const grade = Object.keys(changes).length === 0 ? unmoved : 'drifted';
+  const consistency: Consistency = { grade, changes };
+  await environment.bucket.writeRecord(consistencyKey(jobId), consistency);
+  await findWarnings(environment, plan, await sumSegments(environment, jobId), leg);
+  return consistency;
+}

@@ -1,0 +1,125 @@
+import { z } from 'zod';
+import type { EntryPiece } from '../../archive/format/types.ts';
+import { SegmentCarry } from '../../archive/write/segment.ts';
+import { uploadSegment } from '../../archive/write/segment-store.ts';
+import { backupPlanKey, segmentsPrefix, stagingPrefix } from '../../aws/keys.ts';
+import { addTallies, type Tallies } from '../../core/digest.ts';
+import { NgbakError } from '../../core/errors.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import { withUsedStore } from '../../profiles/open.ts';
+import type { Cursor, LegContext, Store } from '../../stores/store.ts';
+import { WarningCollector } from '../../stores/warning.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { legContext } from '../job/leg-context.ts';
+import { ProgressWriter, totalsOf } from '../job/progress.ts';
+import { BackupPlan, ExportState, readBackupPlan } from './plan.ts';
+import { writeExportWarnings } from './warnings.ts';
+
+/**
+ * A leg ends its segment at this many uncompressed bytes. Far below what one upload can hold in 10,000 parts, small
+ * enough that a leg that has to be repeated does not cost an hour.
+ */
+const SEGMENT_BYTES_MAX = 16 * 1024 ** 3;
+
+/** Input and output of an exporter that may work on one store only. */
+export function exportStateOf(store: StoreName) {
+  return ExportState.extend({ store: z.literal(store) });
+}
+
+/**
+ * One leg of an export: streams the shard from the cursor into one segment under `staging/<job>/segments/`, until the
+ * shard ends, the time is up or the segment is full. A repeated leg overwrites its own segment, so nothing is counted
+ * twice. Returns the state for the next leg; `done` where the shard is finished.
+ */
+export async function exportLeg(
+  environment: Environment,
+  state: ExportState,
+  leg: Leg,
+): Promise<ExportState> {
+  const plan = await readBackupPlan(environment, state.job_id);
+  const planned = plan.stores.find(({ store }) => store === state.store);
+  const shard = planned?.shards.find(({ id }) => id === state.shard);
+  if (!shard) {
+    throw new NgbakError(`The plan of job ${state.job_id} has no shard ${state.store}/${state.shard}.`, {
+      remedy: 'Start a new backup.',
+    });
+  }
+  const progress = await ProgressWriter.open(
+    environment.bucket,
+    state.job_id,
+    { store: state.store, shard: state.shard, phase: 'export' },
+    // What is divided among shards has a total of its own in each.
+    planned?.shards.length === 1 || state.store === 'vectors' ? totalsOf(planned?.probe.counts ?? {}) : {},
+  );
+  const warnings = new WarningCollector();
+  const context = legContext(environment, leg, state.job_id, { progress, warnings });
+  const next = await withUsedStore(
+    environment.config,
+    plan.target,
+    state.store,
+    async (store) => {
+      let cursor: Cursor | null = state.cursor?.store ?? null;
+      let tallies: Tallies = {};
+      async function* pieces(): AsyncGenerator<EntryPiece> {
+        let bytes = 0;
+        let ended = true;
+        for await (const exported of store.export(shard as NonNullable<typeof shard>, cursor, context)) {
+          const entries = [exported.piece, ...(exported.companions ?? [])];
+          yield* entries;
+          tallies = addTallies(tallies, exported.tallies);
+          cursor = exported.next;
+          for (const { length } of entries) bytes += length;
+          if (cursor !== null && (leg.timeLeft() <= 0 || bytes >= SEGMENT_BYTES_MAX)) {
+            ended = false;
+            break;
+          }
+        }
+        if (ended) cursor = null;
+      }
+      const record = await uploadSegment({
+        s3: environment.bucket.s3,
+        bucket: environment.bucket.name,
+        prefix: segmentsPrefix(state.job_id),
+        name: segmentName(state),
+        pieces: pieces(),
+        carry: state.cursor === null ? null : SegmentCarry.nullable().parse(state.cursor.archive),
+        codec: plan.request.codec,
+        ...(plan.request.level === undefined ? {} : { level: plan.request.level }),
+        signal: leg.signal,
+        tallies: () => ({ [state.store]: tallies }),
+      }).finally(() => letGoIfEnded(environment, state.job_id, store, context));
+      return { store: cursor, archive: record.carry };
+    },
+    plan.scopes,
+  );
+  await writeExportWarnings(environment.bucket, state.job_id, segmentName(state), {
+    store: state.store,
+    warnings: warnings.all(),
+  });
+  const done = next.store === null;
+  await progress.close(done);
+  return { ...state, leg: state.leg + 1, cursor: done ? null : next, done };
+}
+
+/**
+ * Stopping an execution does not stop its functions. The janitor removes the plan with everything else: a leg that finds
+ * it gone takes away what it has left since, in the bucket and on the server. Throws NgbakError then.
+ */
+async function letGoIfEnded(
+  { bucket }: Environment,
+  jobId: string,
+  store: Store,
+  context: LegContext,
+): Promise<void> {
+  if (await bucket.readRecord(backupPlanKey(jobId), BackupPlan)) return;
+  await store.cleanup(context);
+  await bucket.removeAll(stagingPrefix(jobId));
+  throw new NgbakError(`Backup ${jobId} has ended while this leg was at work.`, {
+    remedy: 'Start a new backup.',
+  });
+}
+
+/** Segments sort in the order in which the archive holds them: shard by shard, leg by leg. */
+function segmentName({ order, store, shard, leg }: ExportState): string {
+  return `${String(order).padStart(4, '0')}-${store}-${shard}-${String(leg).padStart(6, '0')}`;
+}

@@ -1,0 +1,233 @@
+import { z } from 'zod';
+import { backupPlanKey } from '../../aws/keys.ts';
+import { BackupRequest, SAFETY_TAG } from '../../catalog/request.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import { Id } from '../../core/ids.ts';
+import { parseInput } from '../../core/input.ts';
+import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
+import { storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
+import { warningText } from '../../stores/describe-warning.ts';
+import { Scopes } from '../../stores/scopes.ts';
+import { StoreWarning } from '../../stores/warning.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { type ExecutionInfo, jobIdOf } from '../job/execution.ts';
+import { pauseWriters } from '../job/hooks.ts';
+import { legContext } from '../job/leg-context.ts';
+import { requireLock, takeLock } from '../job/lock.ts';
+import { chooseTarget, freeBackupId } from '../job/names.ts';
+import { createJob, type JobRecord, readJob, SKIPPED, updateJob } from '../job/record.ts';
+import { chooseBackupStores, chooseScopes } from './choose-stores.ts';
+import { requirePart } from './require-part.ts';
+import { lockOrSkip } from './skip.ts';
+
+/** zlib's best compression. */
+const GZIP_LEVEL_MAX = 9;
+
+const ProbeRecord = z.object({
+  kind: z.string(),
+  version: z.string(),
+  edition: z.string().optional(),
+  counts: z.record(z.string(), z.number()),
+  estimatedBytes: z.number(),
+  fence: z.record(z.string(), z.string()),
+  warnings: z.array(StoreWarning),
+});
+
+/** What a backup is going to do: `staging/<job>/plan.json`, written once, read by every later step. */
+export const BackupPlan = z.object({
+  job_id: Id,
+  backup_id: Id,
+  target: Id,
+  execution_arn: z.string(),
+  created_at: z.iso.datetime(),
+  type: z.enum(['full', 'partial']),
+  request: BackupRequest,
+  /** True where a hook paused the writers before the stores were measured. */
+  quiesced: z.boolean(),
+  /** Which part of each server is saved. */
+  scopes: Scopes.default({}),
+  stores: z.array(
+    z.object({
+      store: z.enum(STORE_NAMES),
+      probe: ProbeRecord,
+      shards: z.array(z.object({ id: Id, params: z.json(), estimatedBytes: z.number() })),
+    }),
+  ),
+});
+export type BackupPlan = z.infer<typeof BackupPlan>;
+
+/** One chain of export legs, as it travels through the workflow's state. Never holds data or lists that grow. */
+export const ExportState = z.strictObject({
+  job_id: Id,
+  store: z.enum(STORE_NAMES),
+  shard: Id,
+  /** Place of the shard in the archive, counted over all stores. */
+  order: z.number().int().nonnegative(),
+  /** Number of the next leg, from 0. */
+  leg: z.number().int().nonnegative(),
+  /** Where the next leg continues: the adapter's cursor and the archive's open entry. */
+  cursor: z.object({ store: z.json(), archive: z.json() }).nullable(),
+  done: z.boolean(),
+});
+export type ExportState = z.infer<typeof ExportState>;
+
+/** Output of the first step: the chains that the exporters' branches work off. */
+export type PlannedBackup = { job_id: string; backup_id: string; target: string } & Record<
+  StoreName,
+  ExportState[]
+>;
+
+/** Output of the first step where nothing is backed up: the run of a schedule that found another job at work. */
+export interface SkippedBackup {
+  readonly job_id: string;
+  readonly target: string;
+  /** Why, in words. */
+  readonly skipped: string;
+}
+
+/**
+ * First step of a backup: checks the request, takes the target's lock, measures every store, cuts it into shards and
+ * records the job and the plan. The job's id is the execution's name. Reads the stores, writes nothing to them.
+ */
+export async function planBackup(
+  environment: Environment,
+  input: unknown,
+  execution: ExecutionInfo,
+  leg: Leg,
+): Promise<PlannedBackup | SkippedBackup> {
+  const request = parseInput(
+    BackupRequest,
+    input,
+    'The backup request',
+    'See docs/aws-cli.md for its fields.',
+  );
+  if (request.codec === 'gzip' && (request.level ?? 1) > GZIP_LEVEL_MAX) {
+    throw new InvalidInputError(`gzip has no level ${request.level}.`, {
+      remedy: `Choose a level from 1 to ${GZIP_LEVEL_MAX}, or codec "zstd".`,
+    });
+  }
+  if (!request.part_of && request.tags.includes(SAFETY_TAG)) {
+    throw new InvalidInputError(`Tag "${SAFETY_TAG}" is reserved for the safety backups of restores.`, {
+      remedy: 'Choose another tag.',
+    });
+  }
+  const jobId = jobIdOf(execution);
+  const target = chooseTarget(environment.config, request.target);
+  const stores = chooseBackupStores(environment.config, target, request);
+  const now = new Date().toISOString();
+  const job: JobRecord = {
+    job_id: jobId,
+    kind: 'backup',
+    target,
+    state: 'processing',
+    execution_arn: execution.arn,
+    created_at: now,
+    updated_at: now,
+    ...(request.requested_by === undefined ? {} : { requested_by: request.requested_by }),
+  };
+  if (!(await createJob(environment.bucket, job))) {
+    const other = await readJob(environment.bucket, jobId);
+    if (other?.execution_arn !== execution.arn) {
+      throw new InvalidInputError(`There is already a job "${jobId}".`, {
+        remedy: 'Start the execution with another name, or without one.',
+      });
+    }
+    if (other.error?.name === SKIPPED) return { job_id: jobId, target, skipped: other.error.message };
+  }
+  if (request.part_of) {
+    await requireLock(environment.bucket, target, request.part_of.execution_arn);
+  } else {
+    const lock = () =>
+      takeLock(environment.bucket, environment.sfn, {
+        target,
+        job_id: jobId,
+        kind: 'backup',
+        execution_arn: execution.arn,
+      });
+    if (request.schedule === undefined) await lock();
+    else {
+      const skipped = await lockOrSkip(environment, request.schedule, jobId, execution.start, lock);
+      if (skipped !== undefined) return { job_id: jobId, target, skipped };
+    }
+  }
+  const backupId = await freeBackupId(environment.bucket, target, execution.start);
+  await updateJob(environment.bucket, jobId, () => ({ backup_id: backupId }));
+  // A backup inside a restore finds the writers paused already.
+  const quiesced = request.part_of === undefined && (await pauseWriters(environment, target, jobId));
+
+  const scopes: Scopes = {
+    ...chooseScopes(environment.config, target, stores, request.part_of ? undefined : request.only),
+    ...request.part_of?.scopes,
+  };
+  // A restore has used the stores before its safety backup.
+  const open = request.part_of ? withUsedStore : withStore;
+  const planned = await Promise.all(
+    stores.map((name) =>
+      open(
+        environment.config,
+        target,
+        name,
+        async (store) => {
+          const context = legContext(environment, leg, jobId);
+          const probe = await store.probe(context);
+          for (const warning of probe.warnings) environment.log(warningText(warning), { store: name });
+          return { store: name, probe, shards: await store.plan(context, probe) };
+        },
+        scopes,
+      ),
+    ),
+  );
+  if (request.only && !request.part_of) requirePart(request.only, planned);
+  const plan: BackupPlan = {
+    job_id: jobId,
+    backup_id: backupId,
+    target,
+    execution_arn: execution.arn,
+    created_at: new Date(execution.start).toISOString(),
+    type: isEverything(environment, target, stores, request) ? 'full' : 'partial',
+    request,
+    quiesced,
+    scopes,
+    stores: planned.map(({ store, probe, shards }) => ({
+      store,
+      probe: ProbeRecord.parse(probe),
+      shards: [...shards],
+    })),
+  };
+  await environment.bucket.writeRecord(backupPlanKey(jobId), plan);
+
+  const chains: Record<StoreName, ExportState[]> = { graph: [], vectors: [], kv: [], config: [] };
+  let order = 0;
+  for (const { store, shards } of plan.stores) {
+    for (const shard of shards) {
+      chains[store].push({
+        job_id: jobId,
+        store,
+        shard: shard.id,
+        order: order++,
+        leg: 0,
+        cursor: null,
+        done: false,
+      });
+    }
+  }
+  return { job_id: jobId, backup_id: backupId, target, ...chains };
+}
+
+function isEverything(
+  { config }: Environment,
+  target: string,
+  stores: readonly StoreName[],
+  { only, part_of }: BackupRequest,
+): boolean {
+  return stores.length === storesOf(config, target).length && only === undefined && part_of === undefined;
+}
+
+/** Reads a running backup's plan. */
+export function readBackupPlan(environment: Environment, jobId: string): Promise<BackupPlan> {
+  return environment.bucket.requireRecord(
+    backupPlanKey(jobId),
+    BackupPlan,
+    'The plan is written by the first step of the workflow and removed at its end: start a new backup.',
+  );
+}

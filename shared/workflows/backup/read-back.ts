@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import type { ByteSource } from '../../archive/format/types.ts';
+import { openArchive } from '../../archive/read/open.ts';
+import { s3Source } from '../../archive/read/sources.ts';
+import type { Bucket } from '../../aws/bucket.ts';
+import { checkResultKey, consistencyKey, sealedKey } from '../../aws/keys.ts';
+import { Consistency } from '../../catalog/consistency.ts';
+import type { BackupWarning } from '../../catalog/warnings.ts';
+import { IntegrityError } from '../../core/errors.ts';
+import { Id } from '../../core/ids.ts';
+import { countReferences } from '../../profiles/references.ts';
+import { RELATIONSHIPS_WITHOUT_ENDS } from '../../stores/neo4j/check.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { checkLeg, readCheckResult } from '../job/check-leg.ts';
+import { legContext } from '../job/leg-context.ts';
+import { ProgressWriter } from '../job/progress.ts';
+import { readBackupPlan } from './plan.ts';
+import { Sealed } from './seal.ts';
+
+/** The read-back's loop, as it travels through the workflow's state. */
+export const VerifyState = z.object({
+  job_id: Id,
+  cursor: z.json().default(null),
+  done: z.boolean().default(false),
+});
+export type VerifyState = z.infer<typeof VerifyState>;
+
+/** The cursor of the leg that counts references, after the check. */
+const REFERENCES = 'references';
+
+/** What a running backup sealed. */
+export function readSealed(bucket: Bucket, jobId: string): Promise<Sealed> {
+  return bucket.requireRecord(sealedKey(jobId), Sealed, 'Start a new backup.');
+}
+
+/**
+ * One leg of reading the sealed archive back from S3, every byte and every record of it, as the inspection of a restore
+ * does. Throws IntegrityError where a byte is not what the exporters wrote, or where the archive could not be restored:
+ * then it is removed and never catalogued.
+ */
+export async function readBack(environment: Environment, state: VerifyState, leg: Leg): Promise<VerifyState> {
+  const { bucket } = environment;
+  const sealed = await readSealed(bucket, state.job_id);
+  const source = await s3Source(bucket.s3, bucket.name, sealed.key, sealed.version_id);
+  if (state.cursor === REFERENCES) {
+    await addReferences(environment, state.job_id, source, leg);
+    return { job_id: state.job_id, cursor: null, done: true };
+  }
+  const part = { store: 'archive', shard: 'seal', phase: 'read-back' } as const;
+  const progress = await ProgressWriter.open(bucket, state.job_id, part);
+  const result = await checkLeg(bucket, state.job_id, source, { cursor: state.cursor, leg, progress });
+  await progress.close(result.cursor === null);
+  const problems = [...result.problems, ...(await unexplained(bucket, state.job_id, result.warnings))];
+  if (problems.length > 0) {
+    throw new IntegrityError(`The sealed archive can't be restored: ${problems.slice(0, 5).join('; ')}.`, {
+      remedy: 'The unfinished backup was removed. Start it again, and report it as a bug in ngbak.',
+    });
+  }
+  if (result.cursor !== null) return { job_id: state.job_id, cursor: result.cursor, done: false };
+  await bucket.writeRecord(checkResultKey(state.job_id), { warnings: result.warnings });
+  return { job_id: state.job_id, cursor: REFERENCES, done: false };
+}
+
+/**
+ * Counts the references between the stores of the archive, which says in time that one of them was saved without the other.
+ * Not of a backup of chosen labels, namespaces or collections: what these refer to was left out on purpose.
+ */
+async function addReferences(
+  environment: Environment,
+  jobId: string,
+  source: ByteSource,
+  leg: Leg,
+): Promise<void> {
+  const { bucket, config } = environment;
+  const { target, stores, request } = await readBackupPlan(environment, jobId);
+  if (request.only !== undefined) return;
+  const plan = { target, stores: stores.map(({ store }) => store) };
+  const archive = await openArchive(source);
+  // What refers to a store that is not in the archive is not counted: this step has no access to servers.
+  const context = legContext(environment, leg, jobId);
+  const references = await countReferences(config, plan, archive, async () => undefined, context);
+  const { warnings } = await readCheckResult(bucket, jobId);
+  await bucket.writeRecord(checkResultKey(jobId), { warnings, references });
+}
+
+/** While nothing changed, no relationship can have lost its ends. */
+async function unexplained(
+  bucket: Bucket,
+  jobId: string,
+  warnings: readonly BackupWarning[],
+): Promise<string[]> {
+  const lost = warnings.find(({ code }) => code === RELATIONSHIPS_WITHOUT_ENDS);
+  if (!lost) return [];
+  const { grade } = await bucket.requireRecord(consistencyKey(jobId), Consistency, 'Start a new backup.');
+  if (grade === 'drifted') return [];
+  return [
+    `graph: ${lost.count} nodes at the ends of relationships are not in it, although nothing changed (${lost.samples?.join(', ')})`,
+  ];
+}

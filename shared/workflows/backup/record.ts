@@ -1,0 +1,110 @@
+import { ConflictError } from '../../aws/bucket.ts';
+import { catalogKey, consistencyKey } from '../../aws/keys.ts';
+import { Consistency } from '../../catalog/consistency.ts';
+import { CatalogRecord } from '../../catalog/record.ts';
+import { type Assessment, detail } from '../../catalog/summaries.ts';
+import { type BackupWarning, readAcknowledged } from '../../catalog/warnings.ts';
+import { VERSION } from '../../core/version.ts';
+import type { Environment } from '../environment.ts';
+import { readCheckResult } from '../job/check-leg.ts';
+import { readWarnings } from './find-warnings.ts';
+import { readBackupPlan } from './plan.ts';
+import { readSealed } from './read-back.ts';
+
+/** Output of a backup: what an operator wants to see of it in the console. */
+export interface BackupResult {
+  readonly job_id: string;
+  readonly backup_id: string;
+  readonly target: string;
+  /** `s3://` address of the archive. */
+  readonly archive: string;
+  readonly type: 'full' | 'partial';
+  readonly bytes: number;
+  readonly duration_seconds: number;
+  readonly checksum: string;
+  readonly statistics: Record<string, number>;
+  readonly consistency: Consistency['grade'];
+  readonly verified: true;
+  /** `complete_with_warnings` where it has a warning that nobody had acknowledged before. */
+  readonly state: Assessment['state'];
+  readonly open_warnings: number;
+  readonly good: boolean;
+  /** The first of its warnings, without the names of what they are about: the catalog has all of them. */
+  readonly warnings: readonly Omit<BackupWarning, 'samples'>[];
+}
+
+/** Warnings in the output of a workflow, whose size is limited. */
+const WARNINGS_IN_RESULT_MAX = 20;
+
+/**
+ * Last step of a backup: writes the catalog record, after which the backup is there. The record is written only if
+ * there is none; a repeated attempt finds its own.
+ */
+export async function recordBackup(environment: Environment, jobId: string): Promise<BackupResult> {
+  const { bucket } = environment;
+  const plan = await readBackupPlan(environment, jobId);
+  const sealed = await readSealed(bucket, jobId);
+  const consistency = await bucket.requireRecord(consistencyKey(jobId), Consistency, 'Start a new backup.');
+  const checked = await readCheckResult(bucket, jobId);
+  const warnings = [...(await readWarnings(bucket, jobId)), ...checked.warnings];
+  const now = new Date();
+  const { tags, note, retention, requested_by, codec, only } = plan.request;
+  const record: CatalogRecord = {
+    record_version: 1,
+    backup_id: plan.backup_id,
+    target: plan.target,
+    job_id: jobId,
+    type: plan.type,
+    stores: plan.stores.map(({ store }) => store),
+    ...(only === undefined ? {} : { only }),
+    created_at: plan.created_at,
+    completed_at: now.toISOString(),
+    archive: {
+      key: sealed.key,
+      ...(sealed.version_id === undefined ? {} : { version_id: sealed.version_id }),
+      bytes: sealed.bytes,
+      entries: sealed.entries,
+      codec,
+      crc32: sealed.crc32,
+      checksum: sealed.checksum,
+    },
+    duration_seconds: (now.getTime() - Date.parse(plan.created_at)) / 1000,
+    uncompressed_bytes: sealed.uncompressed_bytes,
+    statistics: sealed.statistics,
+    tallies: sealed.tallies,
+    consistency,
+    verification: { state: 'verified', at: now.toISOString() },
+    ...(warnings.length === 0 ? {} : { warnings }),
+    ...(checked.references === undefined ? {} : { references: checked.references }),
+    ngbak_version: VERSION,
+    tags,
+    ...(note === undefined ? {} : { note }),
+    ...(retention === undefined ? {} : { retention }),
+    ...(requested_by === undefined ? {} : { requested_by }),
+  };
+  try {
+    await bucket.writeRecord(catalogKey(plan.backup_id), record, { absent: true });
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error;
+    const other = await bucket.readRecord(catalogKey(plan.backup_id), CatalogRecord);
+    if (other?.value.job_id !== jobId) throw error;
+  }
+  const { state, open_warnings, good } = detail(record, await readAcknowledged(bucket));
+  return {
+    job_id: jobId,
+    backup_id: plan.backup_id,
+    target: plan.target,
+    archive: `s3://${bucket.name}/${sealed.key}`,
+    type: plan.type,
+    bytes: sealed.bytes,
+    duration_seconds: record.duration_seconds,
+    checksum: sealed.checksum,
+    statistics: sealed.statistics,
+    consistency: consistency.grade,
+    verified: true,
+    state,
+    open_warnings,
+    good,
+    warnings: warnings.slice(0, WARNINGS_IN_RESULT_MAX).map(({ samples: _, ...warning }) => warning),
+  };
+}

@@ -1,0 +1,157 @@
+import { z } from 'zod';
+import type { ManifestDraft } from '../../archive/format/manifest.ts';
+import { composeArchive } from '../../archive/write/compose.ts';
+import { archiveKey, consistencyKey, sealedKey, segmentsPrefix, stagingPrefix } from '../../aws/keys.ts';
+import { Consistency } from '../../catalog/consistency.ts';
+import { TalliesRecord } from '../../catalog/record.ts';
+import type { BackupWarning } from '../../catalog/warnings.ts';
+import { findTarget } from '../../core/config.ts';
+import type { Tallies } from '../../core/digest.ts';
+import { IntegrityError } from '../../core/errors.ts';
+import { Id } from '../../core/ids.ts';
+import { VERSION } from '../../core/version.ts';
+import { profileStatistics } from '../../profiles/profiles.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { downloadName } from '../job/names.ts';
+import { ProgressWriter } from '../job/progress.ts';
+import { readWarnings } from './find-warnings.ts';
+import { type BackupPlan, readBackupPlan } from './plan.ts';
+import { sumSegments } from './tallies.ts';
+
+/** The seal's loop, as it travels through the workflow's state. */
+export const SealState = z.object({
+  job_id: Id,
+  cursor: z.json().default(null),
+  done: z.boolean().default(false),
+});
+export type SealState = z.infer<typeof SealState>;
+
+/** What was sealed: `staging/<job>/sealed.json`. */
+export const Sealed = z.object({
+  key: z.string(),
+  version_id: z.string().optional(),
+  /** Size of the object in bytes. */
+  bytes: z.number().int().positive(),
+  /** S3's full-object CRC-32, base64. */
+  crc32: z.string(),
+  checksum: z.string(),
+  entries: z.number().int().nonnegative(),
+  uncompressed_bytes: z.number().int().nonnegative(),
+  statistics: z.record(z.string(), z.number()),
+  tallies: z.record(z.string(), TalliesRecord),
+});
+export type Sealed = z.infer<typeof Sealed>;
+
+/**
+ * One leg of composing all segments into `backups/<id>.ngbak`, on S3's side. Before it starts it holds what was
+ * exported against what the stores had; throws IntegrityError where records are missing although nothing moved.
+ */
+export async function sealBackup(environment: Environment, state: SealState, leg: Leg): Promise<SealState> {
+  const { bucket } = environment;
+  const plan = await readBackupPlan(environment, state.job_id);
+  const consistency = await bucket.requireRecord(
+    consistencyKey(state.job_id),
+    Consistency,
+    'Start a new backup.',
+  );
+  const tallies = await sumSegments(environment, state.job_id);
+  if (consistency.grade !== 'drifted') requireCompleteness(plan, tallies);
+  const warnings = await readWarnings(bucket, state.job_id);
+  const draft = draftManifest(environment, plan, consistency, tallies, warnings);
+  const part = { store: 'archive', shard: 'seal', phase: 'seal' } as const;
+  const progress = await ProgressWriter.open(bucket, state.job_id, part);
+  const result = await composeArchive({
+    s3: bucket.s3,
+    bucket: bucket.name,
+    segments: segmentsPrefix(state.job_id),
+    work: `${stagingPrefix(state.job_id)}compose/`,
+    key: archiveKey(plan.backup_id),
+    owner: state.job_id,
+    codec: plan.request.codec,
+    fileName: downloadName(plan),
+    manifest: draft,
+    cursor: state.cursor,
+    timeLeft: leg.timeLeft,
+    signal: leg.signal,
+    progress: (done, total) => progress.report('bytes', done, total),
+  });
+  await progress.close(result.cursor === null);
+  if (result.cursor !== null) return { job_id: state.job_id, cursor: result.cursor, done: false };
+  const { archive } = result;
+  const sealed: Sealed = {
+    key: archiveKey(plan.backup_id),
+    ...(archive.versionId === undefined ? {} : { version_id: archive.versionId }),
+    bytes: archive.size,
+    crc32: archive.crc32,
+    checksum: archive.manifest.checksum,
+    entries: archive.manifest.index.entries,
+    uncompressed_bytes: archive.manifest.index.bytes,
+    statistics: draft.statistics,
+    tallies,
+  };
+  await bucket.writeRecord(sealedKey(state.job_id), sealed);
+  return { job_id: state.job_id, cursor: null, done: true };
+}
+
+/** Nothing moved while the stores were read, so what was exported must be what they said they had. */
+export function requireCompleteness(plan: BackupPlan, tallies: Record<string, Tallies>): void {
+  const lost: string[] = [];
+  for (const { store, probe } of plan.stores) {
+    for (const [name, expected] of Object.entries(probe.counts)) {
+      const exported = tallies[store]?.[name]?.count ?? 0;
+      if (exported !== expected) lost.push(`${store} ${name}: ${exported} exported of ${expected}`);
+    }
+  }
+  if (lost.length === 0) return;
+  throw new IntegrityError(
+    `Export incomplete: counts differ although the store did not change: ${lost.join('; ')}.`,
+    {
+      remedy:
+        'The unfinished backup was removed. Start it again, and report it as a bug in ngbak if it happens again.',
+    },
+  );
+}
+
+function draftManifest(
+  environment: Environment,
+  plan: BackupPlan,
+  consistency: Consistency,
+  tallies: Record<string, Tallies>,
+  warnings: readonly BackupWarning[],
+): ManifestDraft {
+  const target = findTarget(environment.config, plan.target);
+  return {
+    backup_id: plan.backup_id,
+    created_at: plan.created_at,
+    ngbak_version: VERSION,
+    storage_backends: Object.fromEntries(
+      plan.stores.map(({ store, probe }) => [
+        store,
+        {
+          kind: probe.kind,
+          version: probe.version,
+          ...(probe.edition === undefined ? {} : { edition: probe.edition }),
+        },
+      ]),
+    ),
+    statistics: profileStatistics(target.profile, target.parameters, tallies),
+    scope: {
+      type: plan.type,
+      stores: plan.stores.map(({ store }) => store),
+      target: plan.target,
+      profile: target.profile,
+      parameters: target.parameters,
+      ...(plan.request.only === undefined ? {} : { only: plan.request.only }),
+      // Which names the data has where it was saved, so that a restore can give it others.
+      scopes: plan.scopes,
+    },
+    consistency,
+    tallies,
+    ...(warnings.length === 0 ? {} : { warnings: [...warnings] }),
+    tags: plan.request.tags,
+    ...(plan.request.note === undefined ? {} : { note: plan.request.note }),
+    // Not needed to restore, but to rebuild the catalog from the archives alone.
+    ...(plan.request.retention === undefined ? {} : { retention: plan.request.retention }),
+    ...(plan.request.requested_by === undefined ? {} : { requested_by: plan.request.requested_by }),
+  };
+}

@@ -1,0 +1,35 @@
+import { z } from 'zod';
+import type { Bucket } from '../../aws/bucket.ts';
+import { exportWarningsKey, exportWarningsPrefix } from '../../aws/keys.ts';
+import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
+import { mergeWarnings, StoreWarning } from '../../stores/warning.ts';
+
+/** What one leg of an export warned about: `staging/<job>/warnings/<segment>.json`. */
+const ExportWarnings = z.object({ store: z.enum(STORE_NAMES), warnings: z.array(StoreWarning) });
+type ExportWarnings = z.infer<typeof ExportWarnings>;
+
+/**
+ * Keeps what a leg warned about. Written by every leg, also without warnings: a repeated leg overwrites what its first
+ * attempt wrote.
+ */
+export async function writeExportWarnings(
+  bucket: Bucket,
+  jobId: string,
+  segment: string,
+  record: ExportWarnings,
+): Promise<void> {
+  await bucket.writeRecord(exportWarningsKey(jobId, segment), record);
+}
+
+/** What the legs of all exports warned about, merged by store. */
+export async function readExportWarnings(
+  bucket: Bucket,
+  jobId: string,
+): Promise<Partial<Record<StoreName, StoreWarning[]>>> {
+  const merged: Partial<Record<StoreName, StoreWarning[]>> = {};
+  for await (const { key } of bucket.keys(exportWarningsPrefix(jobId))) {
+    const { store, warnings } = await bucket.requireRecord(key, ExportWarnings, 'Start a new backup.');
+    merged[store] = mergeWarnings([merged[store] ?? [], warnings]);
+  }
+  return merged;
+}

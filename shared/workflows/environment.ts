@@ -1,0 +1,33 @@
+import { SFNClient } from '@aws-sdk/client-sfn';
+import { Bucket } from '../aws/bucket.ts';
+import { awsClient } from '../aws/clients.ts';
+import { type NgbakConfig, readConfig } from '../core/config.ts';
+import { InvalidInputError } from '../core/errors.ts';
+import type { Json } from '../core/json.ts';
+
+/** What every step of a workflow works with: made once for each function instance. */
+export interface Environment {
+  readonly bucket: Bucket;
+  readonly sfn: SFNClient;
+  readonly config: NgbakConfig;
+  log(message: string, fields?: Record<string, Json>): void;
+}
+
+/** The limits of one invocation of a step. */
+export interface Leg {
+  /** Milliseconds until the step should have ended cleanly. */
+  timeLeft(): number;
+  /** Aborted shortly before the platform would kill the invocation. */
+  readonly signal: AbortSignal;
+}
+
+/** Reads `NGBAK_BUCKET` and `NGBAK_CONFIG`, which the stack sets. Throws InvalidInputError. */
+export function readEnvironment(log: Environment['log']): Environment {
+  const name = process.env.NGBAK_BUCKET;
+  if (!name) {
+    throw new InvalidInputError('NGBAK_BUCKET is not set.', {
+      remedy: 'The stack sets it for its functions; elsewhere, set it to the name of the archive bucket.',
+    });
+  }
+  return { bucket: new Bucket(name), sfn: awsClient('states', SFNClient), config: readConfig(), log };
+}

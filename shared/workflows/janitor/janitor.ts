@@ -1,0 +1,373 @@
+import { DescribeExecutionCommand, StartExecutionCommand } from '@aws-sdk/client-sfn';
+import { z } from 'zod';
+import { OWNER } from '../../archive/write/compose.ts';
+import {
+  archiveKey,
+  backupPlanKey,
+  catalogKey,
+  confirmationKey,
+  lockKey,
+  restorePlanKey,
+  stagingPrefix,
+  UPLOADS,
+  uploadPrefix,
+} from '../../aws/keys.ts';
+import { headArchive } from '../../catalog/head-archive.ts';
+import { CatalogRecord } from '../../catalog/record.ts';
+import { relatedJobId } from '../../core/job-ids.ts';
+import { hasEnded, type JobState } from '../../core/job-state.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import { withStore } from '../../profiles/open.ts';
+import { BackupPlan } from '../backup/plan.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { resumeWriters } from '../job/hooks.ts';
+import { legContext } from '../job/leg-context.ts';
+import { changeLock, freeLock, Lock } from '../job/lock.ts';
+import { createJob, type JobRecord, parseResult, readJob, updateJob } from '../job/record.ts';
+import { untilStepsEnded } from '../restore/lease.ts';
+import { isVerified } from '../restore/leg.ts';
+import {
+  jobIdsOfInput,
+  jobIdsOfUpload,
+  RestorePlan,
+  rollbackOfInput,
+  uploadOfInput,
+} from '../restore/plan.ts';
+import { findSafetyBackup } from '../restore/safety.ts';
+
+/** EventBridge's "Step Functions Execution Status Change", the part we use. */
+export const ExecutionEnded = z.object({
+  detail: z.object({
+    executionArn: z.string(),
+    name: z.string(),
+    status: z.enum(['SUCCEEDED', 'FAILED', 'TIMED_OUT', 'ABORTED']),
+    input: z.string().nullish(),
+    output: z.string().nullish(),
+    error: z.string().nullish(),
+    cause: z.string().nullish(),
+  }),
+});
+export type ExecutionEnded = z.infer<typeof ExecutionEnded>;
+
+/**
+ * Cleans up after one execution of either workflow, whether it succeeded, failed, timed out or was stopped: removes
+ * what it left on servers and in the bucket, frees the target's lock and closes the job's record. The only place that
+ * does so, since a `Catch` never runs in an execution that is stopped. Idempotent: events may come twice.
+ */
+export async function cleanUpAfter(environment: Environment, event: ExecutionEnded, leg: Leg): Promise<void> {
+  const { executionArn, name, input } = event.detail;
+  const job = await findJob(environment, [...jobIdsOfInput(input), name], executionArn);
+  if (!job) {
+    const undone = rollbackOfInput(input);
+    if (undone !== undefined) return closeUnbegunRollback(environment, undone, event);
+    // Another execution owns the job (a second event of the same upload), or the job was refused before it began.
+    return closeUnclaimed(environment, event);
+  }
+  if (job.kind === 'backup') {
+    await cleanUpBackup(environment, job, leg, event.detail.status !== 'SUCCEEDED');
+    await release(environment, job, event);
+    return;
+  }
+  // The functions of an execution that was stopped continue to run: none of their writes may mix with what comes next.
+  await changeLock(environment.bucket, job.target, executionArn, { ended: true });
+  await untilStepsEnded(environment.bucket, job.job_id, leg);
+  const plan = (await environment.bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
+  const intact = plan?.rollback_of !== undefined && (await isVerified(environment, plan));
+  await cleanUpRestore(environment, job, plan, leg);
+  if (plan?.rollback_of !== undefined) await closeRollback(environment, job, plan.rollback_of, event, intact);
+  else if (!(await rollBack(environment, job, event))) await release(environment, job, event);
+}
+
+/**
+ * Closes a requested job whose execution ended badly before it could make the job its own, and removes an upload that
+ * came when its job had ended: nobody will ever ask for it.
+ */
+async function closeUnclaimed(environment: Environment, event: ExecutionEnded): Promise<void> {
+  const { bucket } = environment;
+  const failed = event.detail.status !== 'SUCCEEDED';
+  for (const id of jobIdsOfInput(event.detail.input)) {
+    const job = await updateJob(bucket, id, (record) =>
+      failed && record.execution_arn === undefined && !hasEnded(record.state) ? closing(event) : undefined,
+    );
+    if (job && hasEnded(job.state)) await bucket.removeAll(uploadPrefix(id));
+  }
+  await recordRefusedUpload(environment, event);
+}
+
+/**
+ * Makes a failed job of an upload by hand that could become none, as where nothing says which target it is for: whoever
+ * put it there finds the reason among the jobs, and the upload goes.
+ */
+async function recordRefusedUpload({ bucket }: Environment, event: ExecutionEnded): Promise<void> {
+  const upload = uploadOfInput(event.detail.input);
+  if (!upload || event.detail.status === 'SUCCEEDED') return;
+  const { requested, byHand } = jobIdsOfUpload(upload);
+  if ((requested !== undefined && (await readJob(bucket, requested))) || (await readJob(bucket, byHand)))
+    return;
+  const { key, 'version-id': version_id } = upload.detail.object;
+  // Before the record, which tells a repeated call that all of this was done.
+  await bucket.removeVersion({ key, version_id });
+  const now = new Date().toISOString();
+  await createJob(bucket, {
+    job_id: byHand,
+    kind: 'restore',
+    target: requested ?? 'unknown',
+    state: 'failed',
+    created_at: now,
+    updated_at: now,
+    upload: { file_name: key.slice(key.lastIndexOf('/') + 1) },
+    ...closing(event),
+  });
+}
+
+/** Lets go of the target: lock, job record, writers. */
+async function release(environment: Environment, job: JobRecord, event: ExecutionEnded): Promise<void> {
+  await freeLock(environment.bucket, job.target, event.detail.executionArn);
+  await closeJob(environment, job.job_id, closing(event));
+  // Last, since only this may fail for good: then the function fails, and everything else is done.
+  await resumeWriters(environment, job.target, job.job_id);
+}
+
+async function closeJob(environment: Environment, jobId: string, changes: Partial<JobRecord>): Promise<void> {
+  await updateJob(environment.bucket, jobId, (record) => (hasEnded(record.state) ? undefined : changes));
+}
+
+/**
+ * Starts the rollback of a restore that ended badly once it could have written, however it ended: from its safety
+ * backup, under its lock. Returns false, having done nothing, where there is nothing to go back from or to. The job
+ * stays open, with the reason of the failure, until the rollback has ended.
+ */
+async function rollBack(environment: Environment, job: JobRecord, event: ExecutionEnded): Promise<boolean> {
+  const { bucket, sfn } = environment;
+  const { executionArn, status } = event.detail;
+  if (status === 'SUCCEEDED' || hasEnded(job.state)) return false;
+  if (!(await findSafetyBackup(bucket, job.job_id))) return false;
+  const name = relatedJobId('rollback', job.job_id);
+  const { stateMachineArn } = await sfn.send(new DescribeExecutionCommand({ executionArn }));
+  const started = await sfn.send(
+    new StartExecutionCommand({ stateMachineArn, name, input: JSON.stringify({ rollback_of: job.job_id }) }),
+  );
+  await changeLock(bucket, job.target, executionArn, {
+    job_id: name,
+    execution_arn: started.executionArn ?? '',
+    ended: false,
+  });
+  const { error } = closing(event);
+  if (error) await closeJob(environment, job.job_id, { error });
+  return true;
+}
+
+/** Closes a restore whose rollback ended before it could make a job of its own. */
+async function closeUnbegunRollback(
+  environment: Environment,
+  undone: string,
+  event: ExecutionEnded,
+): Promise<void> {
+  const failed = await readJob(environment.bucket, undone);
+  if (!failed || hasEnded(failed.state)) return;
+  const safety = await findSafetyBackup(environment.bucket, undone);
+  await closeRollback(
+    environment,
+    { job_id: event.detail.name, target: failed.target, backup_id: safety?.backup_id },
+    undone,
+    event,
+  );
+}
+
+/**
+ * Closes a job whose execution Step Functions does not know any more, after 90 days or since the stack was created again:
+ * nobody can say how it ended. What a restore may have left in its target is not touched, and keeps the lock.
+ */
+export async function closeForgotten(environment: Environment, job: JobRecord, leg: Leg): Promise<void> {
+  const { bucket } = environment;
+  const arn = job.execution_arn ?? '';
+  const cause = 'Step Functions no longer has its execution, so its outcome is unknown.';
+  const event: ExecutionEnded = {
+    detail: { executionArn: arn, name: job.job_id, status: 'FAILED', error: 'ExecutionForgotten', cause },
+  };
+  if (job.kind === 'backup') {
+    await cleanUpBackup(environment, job, leg, false);
+    return release(environment, job, event);
+  }
+  const plan = (await bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
+  await cleanUpRestore(environment, job, plan, leg);
+  const safety = await findSafetyBackup(bucket, plan?.rollback_of ?? job.job_id);
+  if (safety) {
+    const kept = `Restore ${job.job_id} may have left it incomplete. Its previous contents are in ${safety.backup_id}: restore it with \`ngbak restore ${safety.backup_id}\`.`;
+    await changeLock(bucket, job.target, arn, { kept });
+  } else await freeLock(bucket, job.target, arn);
+  await closeJob(environment, job.job_id, closing(event));
+  await resumeWriters(environment, job.target, job.job_id);
+}
+
+/**
+ * Ends a rollback and the restore that it undid: both reasons are reported, and a target that may hold neither is locked.
+ *
+ * @param intact  whether the rollback has read everything back, even if it failed afterwards
+ */
+async function closeRollback(
+  environment: Environment,
+  job: Pick<JobRecord, 'job_id' | 'target' | 'backup_id'>,
+  undone: string,
+  event: ExecutionEnded,
+  intact = false,
+): Promise<void> {
+  const { bucket } = environment;
+  const { executionArn, status } = event.detail;
+  const end = closing(event);
+  const failed = await readJob(bucket, undone);
+  const reason = failed?.error ?? { name: 'Failed', message: 'The restore failed.' };
+  const safety = job.backup_id ?? 'its safety backup';
+  const back = status === 'SUCCEEDED' || intact;
+  const untidy =
+    status === 'SUCCEEDED'
+      ? ''
+      : ` Everything was verified, but the rollback ended with an error and may have left marks of its own, which the next restore removes: ${end.error?.message ?? status}`;
+  const message = back
+    ? `${reason.message} The target was rolled back to ${safety}.${untidy}`
+    : `${reason.message} The rollback failed as well: ${end.error?.message ?? status} Its previous contents are in ${safety}: restore it with \`ngbak restore ${safety}\`. Until then, the target is locked for backups.`;
+  if (back) await freeLock(bucket, job.target, executionArn);
+  else await changeLock(bucket, job.target, executionArn, { kept: message });
+  await closeJob(environment, undone, {
+    state: back ? 'rolled_back' : 'failed',
+    finished_at: new Date().toISOString(),
+    error: { name: reason.name, message },
+  });
+  await closeJob(environment, job.job_id, end);
+  await resumeWriters(environment, job.target, undone);
+  await resumeWriters(environment, job.target, job.job_id);
+}
+
+async function findJob(
+  { bucket }: Environment,
+  ids: readonly string[],
+  executionArn: string,
+): Promise<JobRecord | undefined> {
+  for (const id of ids) {
+    const job = await readJob(bucket, id);
+    if (job?.execution_arn === executionArn) return job;
+  }
+  return undefined;
+}
+
+/** How the job's record ends, read from how its execution ended. */
+export function closing({ detail }: ExecutionEnded): Partial<JobRecord> {
+  const now = new Date().toISOString();
+  const states: Record<typeof detail.status, JobState> = {
+    SUCCEEDED: 'completed',
+    FAILED: 'failed',
+    TIMED_OUT: 'failed',
+    ABORTED: 'cancelled',
+  };
+  const result = parseResult(detail.output);
+  return {
+    state: detail.error === 'RestoreRejected' ? 'cancelled' : states[detail.status],
+    finished_at: now,
+    ...(result === undefined ? {} : { result }),
+    ...(detail.status === 'FAILED' || detail.status === 'TIMED_OUT'
+      ? {
+          error: {
+            name: detail.error ?? detail.status,
+            message:
+              detail.cause ??
+              (detail.status === 'TIMED_OUT'
+                ? 'The execution timed out. Start it again; raise the limit in cdk.json if the data needs it.'
+                : 'The execution failed without a cause. See its history in the Step Functions console.'),
+          },
+        }
+      : {}),
+    ...(detail.status === 'ABORTED'
+      ? { error: { name: 'Cancelled', message: detail.cause || 'The execution was stopped.' } }
+      : {}),
+  };
+}
+
+/** @param mayRun  whether exporters of the job may still be running: those of an execution that failed or was stopped */
+async function cleanUpBackup(
+  environment: Environment,
+  job: JobRecord,
+  leg: Leg,
+  mayRun: boolean,
+): Promise<void> {
+  const { bucket } = environment;
+  const plan = (await bucket.readRecord(backupPlanKey(job.job_id), BackupPlan))?.value;
+  // Without a plan no exporter ran, or an earlier call of the janitor got as far as removing it.
+  const stores = plan?.stores.map(({ store }) => store) ?? [];
+  await cleanServers(environment, job, stores, leg);
+  if (plan) {
+    const record = await bucket.readRecord(catalogKey(plan.backup_id), CatalogRecord);
+    if (!record) {
+      await removeOwnArchive(environment, plan.backup_id, job.job_id);
+      await abortSeal(environment, job, plan.backup_id);
+    }
+  }
+  await emptyStaging(environment, job);
+  // An exporter that ended since the first look found its plan, and left its traces to us; one that ends from now on finds
+  // none, and removes them itself.
+  if (mayRun) await cleanServers(environment, job, stores, leg);
+}
+
+/** Removes the job's staged objects, and what killed functions had begun to upload there. */
+async function emptyStaging({ bucket }: Environment, { job_id }: JobRecord): Promise<void> {
+  await bucket.abortUploads(stagingPrefix(job_id));
+  await bucket.removeAll(stagingPrefix(job_id));
+}
+
+/**
+ * Gives up the composition of an archive that was cut off: its parts are up to the whole archive. A backup that began in
+ * the same second may have the same id: it then holds the lock of the target.
+ */
+async function abortSeal({ bucket }: Environment, job: JobRecord, backupId: string): Promise<void> {
+  const lock = (await bucket.readRecord(lockKey(job.target), Lock))?.value;
+  if (lock && lock.job_id !== job.job_id && (await readJob(bucket, lock.job_id))?.backup_id === backupId)
+    return;
+  await bucket.abortUploads(archiveKey(backupId));
+}
+
+/**
+ * Removes the archive of a backup that did not get into the catalog, where this job made it: a backup that began in
+ * the same second, after this one had ended, may have got the id of an archive that was never made.
+ */
+async function removeOwnArchive({ bucket }: Environment, backupId: string, jobId: string): Promise<void> {
+  const key = archiveKey(backupId);
+  const head = await headArchive(bucket, { archive: { key } });
+  if (head?.Metadata?.[OWNER] === jobId) await bucket.removeAll(key);
+}
+
+async function cleanUpRestore(
+  environment: Environment,
+  job: JobRecord,
+  plan: RestorePlan | undefined,
+  leg: Leg,
+): Promise<void> {
+  const { bucket } = environment;
+  if (plan) {
+    await cleanServers(environment, job, plan.stores, leg);
+    if (plan.source.key.startsWith(UPLOADS)) await bucket.removeVersion(plan.source);
+  }
+  await bucket.removeAll(uploadPrefix(job.job_id));
+  await bucket.removeAll(confirmationKey(job.job_id));
+  await emptyStaging(environment, job);
+}
+
+/** Removes what the job left on the servers. A server that is gone is logged and does not stop the rest. */
+async function cleanServers(
+  environment: Environment,
+  job: JobRecord,
+  stores: readonly StoreName[],
+  leg: Leg,
+): Promise<void> {
+  for (const name of stores) {
+    try {
+      await withStore(environment.config, job.target, name, (store) =>
+        store.cleanup(legContext(environment, leg, job.job_id)),
+      );
+    } catch (error) {
+      environment.log('Could not clean up on the server; leftovers have the name of the job.', {
+        store: name,
+        job_id: job.job_id,
+        error: error instanceof Error ? error.message : String(error),
+      });
+    }
+  }
+}

@@ -1,0 +1,202 @@
+import { z } from 'zod';
+import type { Bucket } from '../../aws/bucket.ts';
+import { JOB_DAYS_COMPLETE_KEY, JOB_DAYS_PREFIX, JOBS, jobDayKey, jobOfDayKey } from '../../aws/keys.ts';
+import { describeError, InvalidInputError } from '../../core/errors.ts';
+import { Id } from '../../core/ids.ts';
+import { hasEnded } from '../../core/job-state.ts';
+import { mapOrdered } from '../../core/ordered.ts';
+import { addToDay, type JobRecord, readJob } from './record.ts';
+import { JobSummary, summarizeJob } from './summary.ts';
+
+/**
+ * The index of jobs by the day on which they were created, so that lists and metrics need not read every record of 90 days.
+ * Ids do not tell the day: those of scheduled runs are chosen by EventBridge Scheduler.
+ *
+ * Every job has an entry, which is written before its record. Two days later, the reconciler moves what lists need of the
+ * jobs that have ended into one object for the day, and removes their entries.
+ */
+
+/** Records read at once. */
+const READS_AT_ONCE = 32;
+/** How long after its beginning the jobs of a day are moved into one object, in milliseconds: two days after its end. */
+const SETTLED_MS = 3 * 86_400_000;
+/** Size at which the object of a day takes no more jobs, in bytes: below the limit for records. */
+const DAY_BYTES_MAX = 3 * 1024 * 1024;
+
+const JobDay = z.object({ jobs: z.array(JobSummary) });
+const DAY = /^\d{4}-\d{2}-\d{2}$/;
+
+/** A job of a list, or why its record cannot be read. */
+export type ListedJob =
+  | { readonly id: string; readonly job: JobSummary; readonly problem?: undefined }
+  | { readonly id: string; readonly job?: undefined; readonly problem: string };
+
+interface Day {
+  /** Whether there is an object with jobs of this day that have ended. */
+  folded: boolean;
+  /** Jobs with entries of their own. */
+  readonly entries: string[];
+}
+
+/** The days of the index, newest first; undefined while the index lacks jobs that earlier versions created. */
+async function readIndex(bucket: Bucket): Promise<Map<string, Day> | undefined> {
+  const { days, complete } = await listIndex(bucket);
+  return complete ? days : undefined;
+}
+
+async function listIndex(bucket: Bucket): Promise<{ days: Map<string, Day>; complete: boolean }> {
+  const found = new Map<string, Day>();
+  let complete = false;
+  for await (const { key } of bucket.keys(JOB_DAYS_PREFIX)) {
+    if (key === JOB_DAYS_COMPLETE_KEY) complete = true;
+    const [, day = '', entry] = /^([^/.]+)(?:\/(.+)|\.json)$/.exec(key.slice(JOB_DAYS_PREFIX.length)) ?? [];
+    if (!DAY.test(day)) continue;
+    const known = found.get(day) ?? { folded: false, entries: [] };
+    found.set(day, known);
+    if (entry === undefined) known.folded = true;
+    else if (Id.safeParse(entry).success) known.entries.push(entry);
+  }
+  return { days: new Map([...found].sort(([a], [b]) => (a < b ? 1 : -1))), complete };
+}
+
+/** Every job of the last 90 days, newest day first. Reads a record only where no object of a day has the job. */
+export async function* listedJobs(bucket: Bucket): AsyncGenerator<ListedJob> {
+  const days = await readIndex(bucket);
+  if (!days) {
+    yield* readAll(bucket, allIds(bucket));
+    return;
+  }
+  const folded = mapOrdered(days, READS_AT_ONCE, async ([day, { folded, entries }]) => ({
+    day,
+    jobs: folded ? await readDay(bucket, day).catch(unreadable) : [],
+    entries,
+  }));
+  for await (const { day, jobs, entries } of folded) {
+    if (typeof jobs === 'string') {
+      yield { id: day, problem: jobs };
+      yield* readAll(bucket, entries, day);
+      continue;
+    }
+    const known = new Set(jobs.map(({ job_id }) => job_id));
+    yield* readAll(
+      bucket,
+      entries.filter((id) => !known.has(id)),
+      day,
+    );
+    for (const job of jobs) yield { id: job.job_id, job };
+  }
+}
+
+/** The ids of all jobs that may not have ended. */
+export async function* unsettledJobs(bucket: Bucket): AsyncGenerator<string> {
+  const days = await readIndex(bucket);
+  if (!days) yield* allIds(bucket);
+  else for (const { entries } of days.values()) yield* entries;
+}
+
+async function* allIds(bucket: Bucket): AsyncGenerator<string> {
+  for await (const id of bucket.folders(JOBS)) if (Id.safeParse(id).success) yield id;
+}
+
+/** What lists need of these jobs. With a day, without jobs that were created on another one: a repeated request has two entries. */
+async function* readAll(
+  bucket: Bucket,
+  ids: AsyncIterable<string> | Iterable<string>,
+  day = '',
+): AsyncGenerator<ListedJob> {
+  for await (const { id, job, problem } of readRecords(bucket, ids)) {
+    if (problem !== undefined) yield { id, problem };
+    else if (job?.created_at.startsWith(day)) yield { id, job: summarizeJob(job) };
+  }
+}
+
+/** One spoiled record must not hide the others. */
+async function* readRecords(bucket: Bucket, ids: AsyncIterable<string> | Iterable<string>) {
+  yield* mapOrdered(ids, READS_AT_ONCE, async (id) => {
+    const job = await readJob(bucket, id).catch(unreadable);
+    return typeof job === 'string' ? { id, problem: job } : { id, job };
+  });
+}
+
+function unreadable(error: unknown): string {
+  if (error instanceof InvalidInputError) return describeError(error);
+  throw error;
+}
+
+async function readDay(bucket: Bucket, day: string): Promise<JobSummary[]> {
+  return (await bucket.readRecord(jobDayKey(day), JobDay))?.value.jobs ?? [];
+}
+
+/** Gives every job an entry in the index that has none. */
+async function addMissing(bucket: Bucket): Promise<void> {
+  const { days, complete } = await listIndex(bucket);
+  const known = new Set<string>();
+  for (const [day, { folded, entries }] of days) {
+    for (const id of entries) known.add(id);
+    if (folded) for (const { job_id } of await readDay(bucket, day)) known.add(job_id);
+  }
+  async function* missing() {
+    for await (const id of allIds(bucket)) if (!known.has(id)) yield id;
+  }
+  for await (const { id, job } of readRecords(bucket, missing())) {
+    if (job) await addToDay(bucket, job);
+    // A record that cannot be read is listed as such, on the day that it was found.
+    else await addToDay(bucket, { job_id: id, created_at: new Date().toISOString() });
+  }
+  if (!complete) await bucket.writeRecord(JOB_DAYS_COMPLETE_KEY, {});
+}
+
+/** Buckets whose jobs this process has added to the index. */
+const indexed = new Set<string>();
+
+/**
+ * Keeps the index small: moves jobs of past days that have ended into one object for each day. Also adds jobs that the
+ * index lacks, which a version without it created. Idempotent; what it does not get to is left for the next call.
+ */
+export async function settleJobDays(bucket: Bucket, timeLeft: () => number, now = Date.now()): Promise<void> {
+  if (!indexed.has(bucket.name)) {
+    await addMissing(bucket);
+    indexed.add(bucket.name);
+  }
+  const { days } = await listIndex(bucket);
+  for (const [day, { entries }] of days) {
+    if (timeLeft() <= 0) return;
+    if (entries.length > 0 && Date.parse(day) + SETTLED_MS < now) {
+      await settleDay(bucket, day, entries);
+    }
+  }
+}
+
+async function settleDay(bucket: Bucket, day: string, entries: readonly string[]): Promise<void> {
+  const found = await bucket.readRecord(jobDayKey(day), JobDay);
+  const jobs = new Map(found?.value.jobs.map((job) => [job.job_id, job]));
+  let bytes = JSON.stringify([...jobs.values()], null, 2).length;
+  const settled: string[] = [];
+  for await (const { id, job, problem } of readRecords(bucket, entries)) {
+    if (problem !== undefined) continue;
+    // The record has expired, or was never written.
+    if (job === undefined) settled.push(id);
+    if (job === undefined || !isSettled(job)) continue;
+    const summary = summarizeJob(job);
+    bytes += JSON.stringify(summary, null, 2).length * 2;
+    if (bytes > DAY_BYTES_MAX) break;
+    // Another day's entry of a job that was requested twice.
+    if (job.created_at.startsWith(day)) jobs.set(id, summary);
+    settled.push(id);
+  }
+  if (settled.length === 0) return;
+  await bucket.writeRecord(
+    jobDayKey(day),
+    { jobs: [...jobs.values()] },
+    found ? { etag: found.etag } : { absent: true },
+  );
+  const removed = mapOrdered(settled, READS_AT_ONCE, (id) =>
+    bucket.removeVersion({ key: jobOfDayKey(day, id) }),
+  );
+  for await (const _ of removed);
+}
+
+/** Nothing will change this record: it has ended, and its writers are not waiting to be resumed. */
+function isSettled({ state, writers }: JobRecord): boolean {
+  return hasEnded(state) && writers !== 'paused';
+}

@@ -1,0 +1,31 @@
+import {
+  DescribeExecutionCommand,
+  type DescribeExecutionCommandOutput,
+  ExecutionDoesNotExist,
+  type SFNClient,
+} from '@aws-sdk/client-sfn';
+import { z } from 'zod';
+import { Id } from '../../core/ids.ts';
+import { parseInput } from '../../core/input.ts';
+
+/** The Step Functions execution that a step belongs to, from the context object. */
+export const ExecutionInfo = z.object({ name: z.string(), arn: z.string(), start: z.iso.datetime() });
+export type ExecutionInfo = z.infer<typeof ExecutionInfo>;
+
+/** The id of a job that is named after its execution. Throws InvalidInputError where that name is not an id. */
+export function jobIdOf({ name }: ExecutionInfo): string {
+  return parseInput(Id, name, `The execution name "${name}", which names the job,`);
+}
+
+/** What Step Functions knows of an execution; undefined where it knows of none: it forgets them after 90 days. */
+export async function describeExecution(
+  sfn: SFNClient,
+  executionArn: string,
+): Promise<DescribeExecutionCommandOutput | undefined> {
+  try {
+    return await sfn.send(new DescribeExecutionCommand({ executionArn }));
+  } catch (error) {
+    if (error instanceof ExecutionDoesNotExist) return undefined;
+    throw error;
+  }
+}

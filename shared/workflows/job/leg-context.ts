@@ -1,0 +1,31 @@
+import { isRollbackJob, isSafetyJob } from '../../core/job-ids.ts';
+import { warningText } from '../../stores/describe-warning.ts';
+import type { LegContext } from '../../stores/store.ts';
+import type { WarningCollector } from '../../stores/warning.ts';
+import type { Environment, Leg } from '../environment.ts';
+import type { ProgressWriter } from './progress.ts';
+
+/**
+ * The context that store adapters work in, for one leg of a job. Warnings are logged, and collected in `warnings` where the
+ * leg keeps them.
+ */
+export function legContext(
+  environment: Environment,
+  leg: Leg,
+  jobId: string,
+  { progress, warnings }: { progress?: ProgressWriter; warnings?: WarningCollector } = {},
+): LegContext {
+  return {
+    jobId,
+    asIs: isSafetyJob(jobId) || isRollbackJob(jobId),
+    timeLeft: leg.timeLeft,
+    signal: leg.signal,
+    progress: (unit, done, total) => progress?.report(unit, done, total),
+    doneBefore: (unit) => progress?.doneBefore(unit) ?? 0,
+    warn: (warning) => {
+      environment.log(warningText(warning), { warning: warning.code });
+      warnings?.add(warning);
+    },
+    log: environment.log,
+  };
+}

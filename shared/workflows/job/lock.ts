@@ -1,0 +1,160 @@
+import type { DescribeExecutionCommandOutput, SFNClient } from '@aws-sdk/client-sfn';
+import { z } from 'zod';
+import type { Bucket } from '../../aws/bucket.ts';
+import { ConflictError } from '../../aws/bucket.ts';
+import { lockKey } from '../../aws/keys.ts';
+import { NgbakError } from '../../core/errors.ts';
+import { Id } from '../../core/ids.ts';
+import { hasEnded } from '../../core/job-state.ts';
+import { describeExecution } from './execution.ts';
+import { readJob } from './record.ts';
+
+/**
+ * How long cleaning up after an execution may take before somebody should look, in milliseconds: the janitor looks for
+ * ends that it was not told of every 15 minutes, and has 15 minutes each time.
+ */
+const CLEAN_UP_MS = 60 * 60 * 1000;
+
+/** Somebody else works on the target. */
+export class TargetLockedError extends NgbakError {
+  /** True where a job is at work there, which will end; false where the target waits for a person. */
+  readonly inUse: boolean;
+
+  constructor(message: string, options: { remedy: string; inUse: boolean }) {
+    super(message, options);
+    this.inUse = options.inUse;
+  }
+}
+
+/** One writer for each target: `locks/<target>.json`. */
+export const Lock = z.object({
+  target: Id,
+  job_id: Id,
+  kind: z.string(),
+  execution_arn: z.string(),
+  since: z.iso.datetime(),
+  /** Why the lock outlives its execution: the target holds a part of something. Only another restore may take it. */
+  kept: z.string().optional(),
+  /** The execution has ended: steps of it that still run stop by themselves. */
+  ended: z.boolean().optional(),
+  /** The job whose lock was taken over. */
+  taken_from: Id.optional(),
+});
+export type Lock = z.infer<typeof Lock>;
+
+/**
+ * Takes the target's lock by a conditional write. A lock whose execution has ended is taken over; taking one's own
+ * lock again is fine. Returns the job that it was taken over from, whose functions may still be at work. Throws
+ * TargetLockedError that names the holder.
+ */
+export async function takeLock(
+  bucket: Bucket,
+  sfn: SFNClient,
+  wanted: Pick<Lock, 'target' | 'job_id' | 'kind' | 'execution_arn'>,
+): Promise<string | undefined> {
+  const key = lockKey(wanted.target);
+  for (let attempt = 1; attempt <= 5; attempt++) {
+    const held = await bucket.readRecord(key, Lock);
+    if (held?.value.execution_arn === wanted.execution_arn) return held.value.taken_from;
+    if (held?.value.kept !== undefined && wanted.kind !== 'restore') {
+      throw new TargetLockedError(`Target "${wanted.target}" can't be used: ${held.value.kept}`, {
+        remedy: 'Restore a good backup into it first, which releases the lock.',
+        inUse: false,
+      });
+    }
+    const execution = held && (await describeExecution(sfn, held.value.execution_arn));
+    if (held && isRunning(execution)) {
+      throw new TargetLockedError(
+        `Target "${wanted.target}" is in use by ${held.value.kind} job ${held.value.job_id} since ${held.value.since}.`,
+        { remedy: 'Wait until that job has ended, or cancel it, and start again.', inUse: true },
+      );
+    }
+    if (held && wanted.kind !== 'restore' && (await isBeingCleanedUp(bucket, held.value))) {
+      // Forgotten executions ended long ago.
+      const ended = execution ? (execution.stopDate?.getTime() ?? Date.now()) : 0;
+      if (Date.now() - ended > CLEAN_UP_MS) {
+        throw new TargetLockedError(
+          `Target "${wanted.target}" is locked by restore job ${held.value.job_id}, which has ended ${execution?.stopDate ? `at ${execution.stopDate.toISOString()}` : 'long ago'} and was never cleaned up.`,
+          {
+            remedy: 'Check the log of the function "janitor" and correct the problem that it reports.',
+            inUse: false,
+          },
+        );
+      }
+      throw new TargetLockedError(
+        `Target "${wanted.target}" is in use by restore job ${held.value.job_id}, which has ended and is being cleaned up.`,
+        { remedy: 'Wait until that job is closed, and start again.', inUse: true },
+      );
+    }
+    const taken_from = held?.value.job_id;
+    try {
+      await bucket.writeRecord(
+        key,
+        { ...wanted, since: new Date().toISOString(), ...(taken_from === undefined ? {} : { taken_from }) },
+        held ? { etag: held.etag } : { absent: true },
+      );
+      return taken_from;
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+    }
+  }
+  throw new TargetLockedError(`Target "${wanted.target}" is requested by several jobs at the same time.`, {
+    remedy: 'Start again in a minute.',
+    inUse: true,
+  });
+}
+
+/**
+ * Frees the target's lock if that execution holds it. Idempotent. The delete is conditional: between our look and our
+ * delete, another job may have taken the lock over.
+ */
+export async function freeLock(bucket: Bucket, target: string, executionArn: string): Promise<void> {
+  const key = lockKey(target);
+  const held = await bucket.readRecord(key, Lock);
+  if (held?.value.execution_arn !== executionArn) return;
+  try {
+    await bucket.removeRecord(key, held.etag);
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error;
+  }
+}
+
+/**
+ * Gives the target's lock from an execution that has ended to another one, or keeps it for a reason. Does nothing
+ * where the first does not hold it. Idempotent.
+ */
+export async function changeLock(
+  bucket: Bucket,
+  target: string,
+  executionArn: string,
+  change: Partial<Pick<Lock, 'job_id' | 'execution_arn' | 'kept' | 'ended'>>,
+): Promise<void> {
+  const held = await bucket.readRecord(lockKey(target), Lock);
+  if (held?.value.execution_arn !== executionArn) return;
+  await bucket.writeRecord(lockKey(target), { ...held.value, ...change }, { etag: held.etag });
+}
+
+/** Makes sure that this execution still holds the target's lock, before it writes. Throws TargetLockedError. */
+export async function requireLock(bucket: Bucket, target: string, executionArn: string): Promise<void> {
+  const held = await bucket.readRecord(lockKey(target), Lock);
+  if (held?.value.execution_arn === executionArn && !held.value.ended) return;
+  throw new TargetLockedError(
+    held?.value.execution_arn === executionArn
+      ? `The job that holds target "${target}" has ended.`
+      : held
+        ? `Target "${target}" was taken over by ${held.value.kind} job ${held.value.job_id}.`
+        : `The lock of target "${target}" no longer exists.`,
+    { remedy: 'Start again once no other job works on the target.', inUse: true },
+  );
+}
+
+/** Whether the janitor has yet to decide what becomes of a restore's target: it may be about to be rolled back. */
+async function isBeingCleanedUp(bucket: Bucket, { kind, job_id }: Lock): Promise<boolean> {
+  if (kind !== 'restore') return false;
+  const job = await readJob(bucket, job_id);
+  return job !== undefined && !hasEnded(job.state);
+}
+
+function isRunning(execution: DescribeExecutionCommandOutput | undefined): boolean {
+  return execution?.status === 'RUNNING' || execution?.status === 'PENDING_REDRIVE';
+}

@@ -1,0 +1,142 @@
+import { z } from 'zod';
+import type { Bucket } from '../../aws/bucket.ts';
+import { jobProgressPrefix } from '../../aws/keys.ts';
+import { STORE_NAMES } from '../../core/store-names.ts';
+
+/** Progress objects are rewritten at most this often, in milliseconds. */
+const WRITE_INTERVAL_MS = 1000;
+
+export const PHASES = [
+  'export',
+  'inspect',
+  'clear',
+  'load',
+  'verify',
+  'finish',
+  'seal',
+  'read-back',
+] as const;
+
+/** How far one shard of one store has come in one phase: `jobs/<job>/progress/<store>-<shard>.json`. */
+export const Progress = z.object({
+  store: z.enum([...STORE_NAMES, 'archive']),
+  shard: z.string(),
+  phase: z.enum(PHASES),
+  /** By unit (`nodes`, `relationships`, `points`, `keys`, `bytes`): how many are done, of how many where that is known. */
+  units: z.record(z.string(), z.object({ done: z.number(), total: z.number().optional() })),
+  /** By unit: what had been done when the last leg ended cleanly. A leg that is repeated begins there. */
+  at_last_leg: z.record(z.string(), z.number()).default({}),
+  started_at: z.iso.datetime(),
+  updated_at: z.iso.datetime(),
+  finished: z.boolean(),
+});
+export type Progress = z.infer<typeof Progress>;
+
+/** How many of each unit there are in all. */
+export type Totals = Readonly<Record<string, number>>;
+
+/**
+ * Totals by unit of progress, from counts by tally: `nodes`, `points:<collection>` as they are, and `keys` and `files`,
+ * which progress counts without their namespaces, as sums.
+ */
+export function totalsOf(counts: Readonly<Record<string, number>>): Totals {
+  const totals: Record<string, number> = { ...counts };
+  for (const [tally, count] of Object.entries(counts)) {
+    const unit = tally.slice(0, Math.max(0, tally.indexOf(':')));
+    if (unit === 'keys' || unit === 'files') totals[unit] = (totals[unit] ?? 0) + count;
+  }
+  return totals;
+}
+
+/** Writes one progress object, at most each second while the work continues, and once at the end. */
+export class ProgressWriter {
+  readonly #bucket: Bucket;
+  readonly #key: string;
+  readonly #state: Progress;
+  readonly #totals: Totals;
+  #writtenAt = 0;
+  #writing: Promise<void> | undefined;
+
+  private constructor(bucket: Bucket, key: string, state: Progress, totals: Totals) {
+    this.#bucket = bucket;
+    this.#key = key;
+    this.#state = state;
+    this.#totals = totals;
+  }
+
+  /**
+   * Continues the progress of an earlier leg of the same phase, so that units that this leg does not touch stay visible
+   * and rates are those of the whole phase. Progress is for watching: a record that cannot be read starts over.
+   *
+   * @param totals  by unit, for units whose reporter does not know the total
+   */
+  static async open(
+    bucket: Bucket,
+    jobId: string,
+    part: Pick<Progress, 'store' | 'shard' | 'phase'>,
+    totals: Totals = {},
+  ): Promise<ProgressWriter> {
+    const { store, shard, phase } = part;
+    const key = `${jobProgressPrefix(jobId)}${store}-${shard}.json`;
+    const earlier = await bucket.readRecord(key, Progress).then(
+      (found) => found?.value,
+      () => undefined,
+    );
+    const now = new Date().toISOString();
+    const begun =
+      earlier?.phase === phase
+        ? { units: earlier.units, at_last_leg: earlier.at_last_leg, started_at: earlier.started_at }
+        : { units: {}, at_last_leg: {}, started_at: now };
+    return new ProgressWriter(
+      bucket,
+      key,
+      { store, shard, phase, ...begun, updated_at: now, finished: false },
+      totals,
+    );
+  }
+
+  /** Records how far the work has come. Cheap: most calls only update memory. */
+  report(unit: string, done: number, total: number | undefined = this.#totals[unit]): void {
+    // NaN would become null in JSON, and the record could not be read: such a total counts as unknown.
+    this.#state.units[unit] = total === undefined || !Number.isFinite(total) ? { done } : { done, total };
+    if (this.#writing === undefined && Date.now() - this.#writtenAt >= WRITE_INTERVAL_MS) {
+      // Progress is for watching: a write that fails must not stop a backup, and the next second tries again.
+      this.#writing = this.#write()
+        .catch(() => undefined)
+        .finally(() => {
+          this.#writing = undefined;
+        });
+    }
+  }
+
+  /** How many of a unit earlier legs of the phase had done. */
+  doneBefore(unit: string): number {
+    return this.#state.at_last_leg[unit] ?? 0;
+  }
+
+  /** Writes the last state of this leg; `finished` where the phase is done for this shard. */
+  async close(finished: boolean): Promise<void> {
+    await this.#writing;
+    this.#state.finished = finished;
+    this.#state.at_last_leg = Object.fromEntries(
+      Object.entries(this.#state.units).map(([unit, { done }]) => [unit, done]),
+    );
+    await this.#write();
+  }
+
+  async #write(): Promise<void> {
+    this.#writtenAt = Date.now();
+    this.#state.updated_at = new Date().toISOString();
+    await this.#bucket.writeRecord(this.#key, this.#state);
+  }
+}
+
+/** Every progress object of a job, in the order of stores and shards. */
+export async function readProgress(bucket: Bucket, jobId: string): Promise<Progress[]> {
+  const all: Progress[] = [];
+  for await (const { key } of bucket.keys(jobProgressPrefix(jobId))) {
+    const found = await bucket.readRecord(key, Progress);
+    if (found) all.push(found.value);
+  }
+  return all;
+}

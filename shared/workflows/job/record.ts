@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import type { Bucket } from '../../aws/bucket.ts';
+import { ConflictError } from '../../aws/bucket.ts';
+import { jobOfDayKey, jobRecordKey } from '../../aws/keys.ts';
+import { NgbakError } from '../../core/errors.ts';
+import { Id } from '../../core/ids.ts';
+import { AnyJson } from '../../core/input.ts';
+import { hasEnded, JobState } from '../../core/job-state.ts';
+import type { Json } from '../../core/json.ts';
+
+/** What is known of a job: `jobs/<job>/job.json`. Times are ISO 8601 in UTC. */
+export const JobRecord = z.object({
+  job_id: Id,
+  kind: z.enum(['backup', 'restore']),
+  target: Id,
+  state: JobState,
+  /** ARN of the Step Functions execution that does the work. Absent while the job waits for its upload. */
+  execution_arn: z.string().optional(),
+  created_at: z.iso.datetime(),
+  updated_at: z.iso.datetime(),
+  finished_at: z.iso.datetime().optional(),
+  requested_by: z.string().optional(),
+  /** Whether a hook paused the target's writers for this job, and whether it resumed them. */
+  writers: z.enum(['paused', 'resumed']).optional(),
+  backup_id: Id.optional(),
+  /** The archive that is uploaded for it: the name of the user's file, and its size where it is known. */
+  upload: z
+    .object({
+      file_name: z.string(),
+      bytes: z.number().int().optional(),
+      /** Until when the job waits for it; records of earlier versions do not say. */
+      until: z.iso.datetime().optional(),
+    })
+    .optional(),
+  /** Why it failed: error name, and a text for the operator. */
+  error: z.object({ name: z.string(), message: z.string() }).optional(),
+  /** What came out of it: the output of the workflow. */
+  result: AnyJson.optional(),
+});
+export type JobRecord = z.infer<typeof JobRecord>;
+
+/** Name of the `error` of a cancelled job that never began, since another one was at work. */
+export const SKIPPED = 'Skipped';
+
+/** Name of the `error` of a cancelled job whose upload did not come in its time. */
+export const NEVER_UPLOADED = 'NeverUploaded';
+
+/**
+ * A job as it stands at a time: one that has waited for its upload too long is cancelled, without anybody who writes
+ * that down. Whoever reads a job, or claims it for an execution, sees the same, so an upload that comes later starts
+ * nothing.
+ */
+export function asItStands(record: JobRecord, now: Date): JobRecord {
+  const { state, execution_arn, upload } = record;
+  const until = upload?.until;
+  if (state !== 'pending' || execution_arn !== undefined || until === undefined) return record;
+  if (now < new Date(until)) return record;
+  const message = `The upload was not received: the job waited for it until ${until}. Nothing was changed. Request the restore again.`;
+  return { ...record, state: 'cancelled', finished_at: until, error: { name: NEVER_UPLOADED, message } };
+}
+
+/** Reads a job's record; undefined where there is no such job. */
+export async function readJob(bucket: Bucket, jobId: string): Promise<JobRecord | undefined> {
+  const found = await bucket.readRecord(jobRecordKey(jobId), JobRecord);
+  return found && asItStands(found.value, new Date());
+}
+
+/** Adds a job to the index of jobs by day (shared/workflows/job/days.ts): before its record is written, so that none is without. */
+export async function addToDay(
+  bucket: Bucket,
+  { job_id, created_at }: Pick<JobRecord, 'job_id' | 'created_at'>,
+): Promise<void> {
+  await bucket.writeRecord(jobOfDayKey(created_at.slice(0, 10), job_id), {});
+}
+
+/** Creates a job's record. Returns false, and changes nothing, where the job exists. */
+export async function createJob(bucket: Bucket, record: JobRecord): Promise<boolean> {
+  await addToDay(bucket, record);
+  try {
+    await bucket.writeRecord(jobRecordKey(record.job_id), record, { absent: true });
+    return true;
+  } catch (error) {
+    if (error instanceof ConflictError) return false;
+    throw error;
+  }
+}
+
+/**
+ * Changes a job's record by compare and swap; `change` may be called again when somebody else wrote in between, and
+ * returns undefined to leave the record as it is. Returns the record as it then stands.
+ */
+export async function updateJob(
+  bucket: Bucket,
+  jobId: string,
+  change: (record: JobRecord) => Partial<Omit<JobRecord, 'job_id' | 'created_at'>> | undefined,
+): Promise<JobRecord | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    const found = await bucket.readRecord(jobRecordKey(jobId), JobRecord);
+    if (!found) return undefined;
+    const stands = asItStands(found.value, new Date());
+    const changes = change(stands);
+    if (!changes) return stands;
+    const record: JobRecord = { ...stands, ...changes, updated_at: new Date().toISOString() };
+    try {
+      await bucket.writeRecord(jobRecordKey(jobId), record, { etag: found.etag });
+      return record;
+    } catch (error) {
+      if (!(error instanceof ConflictError) || attempt >= 10) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20 * attempt + Math.random() * 50));
+    }
+  }
+}
+
+/** The job has ended while a function of it was still at work: stopping an execution does not stop its functions. */
+export class JobEndedError extends NgbakError {}
+
+/** Changes the record of a job that has not ended. Throws JobEndedError, and changes nothing, where it has ended. */
+export async function updateRunningJob(
+  bucket: Bucket,
+  jobId: string,
+  changes: Partial<Omit<JobRecord, 'job_id' | 'created_at'>>,
+): Promise<void> {
+  const job = await updateJob(bucket, jobId, ({ state }) => (hasEnded(state) ? undefined : changes));
+  if (job && hasEnded(job.state)) {
+    throw new JobEndedError(`Job ${jobId} has ended: it is ${job.state}.`, { remedy: 'Start a new one.' });
+  }
+}
+
+/** The output of a workflow as the job's result, or nothing where it is not JSON. */
+export function parseResult(output: string | null | undefined): Json | undefined {
+  if (typeof output !== 'string') return undefined;
+  try {
+    return JSON.parse(output) as Json;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import { isRollbackJob } from '../../core/job-ids.ts';
+import { JobRecord } from './record.ts';
+
+export const JobSummary = JobRecord.omit({ result: true }).extend({
+  /** What a restore proved: which data came back, every record of it read back and compared. Absent for dry runs and rollbacks. */
+  proved: z
+    .object({
+      backup_id: z.string(),
+      /** The target that the backup was made from, which need not be where it was restored. */
+      backup_of: z.string(),
+      stores: z.array(z.string()),
+      /** False where only a part of these stores was restored. */
+      all_of_stores: z.boolean(),
+    })
+    .optional(),
+});
+export type JobSummary = z.infer<typeof JobSummary>;
+
+/** What is read of the output of a restore: shared/workflows/restore/close.ts writes it. */
+const Proof = z.object({
+  verified: z.literal(true),
+  backup_id: z.string(),
+  origin: z.object({ original_target: z.string().optional() }),
+  stores: z.record(z.string(), z.unknown()),
+  all_of_stores: z.boolean(),
+});
+
+/** A job as lists show it. */
+export function summarizeJob({ result, ...job }: JobRecord): JobSummary {
+  if (job.kind !== 'restore' || job.state !== 'completed' || isRollbackJob(job.job_id)) return job;
+  const proof = Proof.safeParse(result);
+  if (!proof.success) return job;
+  const { backup_id, origin, stores, all_of_stores } = proof.data;
+  const backup_of = origin.original_target ?? job.target;
+  return { ...job, proved: { backup_id, backup_of, stores: Object.keys(stores), all_of_stores } };
+}

@@ -1,0 +1,269 @@
+import type { z } from 'zod';
+import { ConflictError } from '../../aws/bucket.ts';
+import { catalogKey, deferredKey, restorePlanKey, restoreRequestKey, UPLOADS } from '../../aws/keys.ts';
+import { CatalogRecord } from '../../catalog/record.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import { parseInput } from '../../core/input.ts';
+import { isSafetyJob } from '../../core/job-ids.ts';
+import { hasEnded } from '../../core/job-state.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import type { Environment } from '../environment.ts';
+import { type ExecutionInfo, jobIdOf } from '../job/execution.ts';
+import { chooseTarget } from '../job/names.ts';
+import { createJob, readJob, updateJob } from '../job/record.ts';
+import { chooseStores } from './choose-stores.ts';
+import { jobIdsOfUpload, type RestorePlan, readRestorePlan, UploadEvent } from './plan.ts';
+import {
+  AttachRequest,
+  CatalogRestore,
+  isConfirmed,
+  RestoreOptions,
+  RollbackRequest,
+  settleMode,
+  UploadRequest,
+} from './request.ts';
+import { findSafetyBackup } from './safety.ts';
+
+/** Output of the first step of a restore. */
+export type Admission =
+  | { admitted: false; reason: string }
+  | { admitted: true; job_id: string; target: string; confirmed: boolean; stores: StoreName[]; cursor: null };
+
+/**
+ * First step of a restore: finds out what is asked for and makes it the job of exactly one execution. S3's events
+ * come at least once and in any order, so the job is claimed by a conditional write: whoever comes later finds it taken
+ * and ends. Reads and writes the bucket only.
+ */
+export async function admitRestore(
+  environment: Environment,
+  input: unknown,
+  execution: ExecutionInfo,
+): Promise<Admission> {
+  const event = UploadEvent.safeParse(input);
+  const rollback = RollbackRequest.safeParse(input);
+  const attach = AttachRequest.safeParse(input);
+  const plan = event.success
+    ? await planUpload(environment, event.data, execution)
+    : rollback.success
+      ? await planRollback(environment, rollback.data.rollback_of, execution)
+      : attach.success
+        ? await planAttach(environment, attach.data, execution)
+        : await planCatalogRestore(environment, input, execution);
+  const refusal = await claim(environment, plan);
+  if (refusal !== undefined) return { admitted: false, reason: refusal };
+  try {
+    await environment.bucket.writeRecord(restorePlanKey(plan.job_id), plan, { absent: true });
+  } catch (error) {
+    // A repeated attempt of this execution: the plan of the first one stands.
+    if (!(error instanceof ConflictError)) throw error;
+  }
+  return {
+    admitted: true,
+    job_id: plan.job_id,
+    target: plan.target,
+    confirmed: plan.confirmed,
+    stores: plan.stores,
+    cursor: null,
+  };
+}
+
+async function planUpload(
+  environment: Environment,
+  event: UploadEvent,
+  execution: ExecutionInfo,
+): Promise<RestorePlan> {
+  const { bucket, object } = event.detail;
+  if (bucket.name !== environment.bucket.name) {
+    throw new InvalidInputError(
+      `The upload is in bucket "${bucket.name}", which is not the archive bucket.`,
+      {
+        remedy: `Upload to s3://${environment.bucket.name}/${UPLOADS}.`,
+      },
+    );
+  }
+  const ids = jobIdsOfUpload(event);
+  const request = ids.requested
+    ? (await environment.bucket.readRecord(restoreRequestKey(ids.requested), UploadRequest))?.value
+    : undefined;
+  const version = object['version-id'];
+  const source = {
+    bucket: bucket.name,
+    key: object.key,
+    ...(version === undefined ? {} : { version_id: version }),
+  };
+  if (request && request.key === object.key) {
+    return makePlan(environment, execution, {
+      jobId: request.job_id,
+      target: request.target,
+      source,
+      options: request.options,
+      confirmed: request.confirmed,
+      requestedBy: request.requested_by,
+    });
+  }
+  // Put there by hand, say by `aws s3 cp`: `uploads/<target>/<file>.ngbak`, or without folder where that is clear.
+  const folder = ids.requested;
+  return makePlan(environment, execution, {
+    jobId: ids.byHand,
+    target: chooseTarget(
+      environment.config,
+      folder !== undefined && Object.hasOwn(environment.config.targets, folder) ? folder : undefined,
+    ),
+    source,
+    options: RestoreOptions.parse({}),
+    confirmed: false,
+    requestedBy: undefined,
+  });
+}
+
+async function planCatalogRestore(
+  environment: Environment,
+  input: unknown,
+  execution: ExecutionInfo,
+): Promise<RestorePlan> {
+  const { backup_id, target, confirm, requested_by, ...options } = parseInput(
+    CatalogRestore,
+    input,
+    'The restore request',
+    'See docs/aws-cli.md for its fields.',
+  );
+  const found = await environment.bucket.readRecord(catalogKey(backup_id), CatalogRecord);
+  if (!found) {
+    throw new InvalidInputError(`There is no backup "${backup_id}" in the catalog.`, {
+      remedy: 'List the backups with `ngbak list` and take an id from there.',
+    });
+  }
+  const wanted = target ?? found.value.target;
+  return makePlan(environment, execution, {
+    jobId: jobIdOf(execution),
+    target: wanted,
+    source: sourceOf(environment, found.value),
+    options,
+    confirmed: isConfirmed(confirm, wanted),
+    requestedBy: requested_by,
+    backupId: backup_id,
+    savedScopes: isSafetyJob(found.value.job_id) && found.value.target === wanted,
+  });
+}
+
+async function planRollback(
+  environment: Environment,
+  jobId: string,
+  execution: ExecutionInfo,
+): Promise<RestorePlan> {
+  const [failed, safety] = await Promise.all([
+    readRestorePlan(environment.bucket, jobId),
+    findSafetyBackup(environment.bucket, jobId),
+  ]);
+  if (!safety) {
+    throw new InvalidInputError(`Restore ${jobId} has no safety backup to roll back to.`, {
+      remedy: 'Restore the newest good backup of the target instead.',
+    });
+  }
+  const plan = makePlan(environment, execution, {
+    jobId: jobIdOf(execution),
+    target: failed.target,
+    source: sourceOf(environment, safety),
+    options: RestoreOptions.parse({ stores: failed.stores, safety_backup: false, dangling: 'stitch' }),
+    confirmed: true,
+    requestedBy: `restore ${jobId}`,
+    backupId: safety.backup_id,
+    savedScopes: true,
+  });
+  return { ...plan, rollback_of: jobId };
+}
+
+async function planAttach(
+  environment: Environment,
+  { attach, confirm, requested_by, ...options }: z.infer<typeof AttachRequest>,
+  execution: ExecutionInfo,
+): Promise<RestorePlan> {
+  const { bucket } = environment;
+  const earlier = await readRestorePlan(bucket, attach);
+  let kept = false;
+  for await (const { key } of bucket.keys(deferredKey(attach))) kept ||= key === deferredKey(attach);
+  if (!kept) {
+    throw new InvalidInputError(`Restore ${attach} kept no relationships.`, {
+      remedy: 'Name a restore with "dangling": "defer" whose result reports deferred relationships.',
+    });
+  }
+  const plan = makePlan(environment, execution, {
+    jobId: jobIdOf(execution),
+    target: earlier.target,
+    source: { bucket: bucket.name, key: deferredKey(attach) },
+    options: RestoreOptions.parse({
+      ...options,
+      stores: ['graph'],
+      mode: 'merge',
+      on_conflict: 'keep',
+      dangling: 'stitch',
+    }),
+    confirmed: isConfirmed(confirm, earlier.target),
+    requestedBy: requested_by,
+    ...(earlier.backup_id === undefined ? {} : { backupId: earlier.backup_id }),
+  });
+  return { ...plan, attach_of: attach };
+}
+
+function sourceOf({ bucket }: Environment, { archive }: CatalogRecord): RestorePlan['source'] {
+  return {
+    bucket: bucket.name,
+    key: archive.key,
+    ...(archive.version_id === undefined ? {} : { version_id: archive.version_id }),
+  };
+}
+
+function makePlan(
+  environment: Environment,
+  execution: ExecutionInfo,
+  wanted: {
+    jobId: string;
+    target: string;
+    source: RestorePlan['source'];
+    options: RestoreOptions;
+    confirmed: boolean;
+    requestedBy: string | undefined;
+    backupId?: string;
+    savedScopes?: boolean;
+  },
+): RestorePlan {
+  const options = settleMode(wanted.options);
+  return {
+    job_id: wanted.jobId,
+    target: wanted.target,
+    execution_arn: execution.arn,
+    created_at: new Date(execution.start).toISOString(),
+    source: wanted.source,
+    ...(wanted.backupId === undefined ? {} : { backup_id: wanted.backupId }),
+    options,
+    stores: chooseStores(environment.config, wanted.target, options),
+    confirmed: wanted.confirmed,
+    ...(wanted.savedScopes ? { saved_scopes: true } : {}),
+    ...(wanted.requestedBy === undefined ? {} : { requested_by: wanted.requestedBy }),
+  };
+}
+
+/** Makes the job this execution's, or says in words whose it is already. */
+async function claim({ bucket }: Environment, plan: RestorePlan): Promise<string | undefined> {
+  const now = new Date().toISOString();
+  const created = await createJob(bucket, {
+    job_id: plan.job_id,
+    kind: 'restore',
+    target: plan.target,
+    state: 'processing',
+    execution_arn: plan.execution_arn,
+    created_at: plan.created_at,
+    updated_at: now,
+    ...(plan.backup_id === undefined ? {} : { backup_id: plan.backup_id }),
+    ...(plan.requested_by === undefined ? {} : { requested_by: plan.requested_by }),
+  });
+  if (created) return undefined;
+  const job = await updateJob(bucket, plan.job_id, (record) =>
+    record.execution_arn === undefined && !hasEnded(record.state)
+      ? { execution_arn: plan.execution_arn, state: 'processing' }
+      : undefined,
+  );
+  if (job?.execution_arn === plan.execution_arn) return undefined;
+  const stands = job ?? (await readJob(bucket, plan.job_id));
+  return `Job ${plan.job_id} is already handled by execution ${stands?.execution_arn ?? 'none'}, and is ${stands?.state ?? 'gone'}.`;
+}

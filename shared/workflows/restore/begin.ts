@@ -1,0 +1,64 @@
+import { restorePlanKey } from '../../aws/keys.ts';
+import type { BackupRequest } from '../../catalog/request.ts';
+import { relatedJobId } from '../../core/job-ids.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { HookError, pauseWriters } from '../job/hooks.ts';
+import { freeLock, takeLock } from '../job/lock.ts';
+import { updateRunningJob } from '../job/record.ts';
+import { untilStepsEnded } from './lease.ts';
+import { type RestorePlan, readRestorePlan } from './plan.ts';
+import { safetyRequest } from './safety.ts';
+
+/** Output of the step: whether and how the workflow is to save the target before it is touched. */
+export interface BegunRestore {
+  readonly job_id: string;
+  readonly safety_backup: boolean;
+  /** Whether this restore is the rollback of another one, which loads every store that it can. */
+  readonly rollback: boolean;
+  /** Name and input of the safety backup's execution. */
+  readonly safety_name: string;
+  readonly safety_input: Partial<BackupRequest>;
+}
+
+/** Takes the target's lock. Everything before only read; everything after may write to the target's stores. */
+export async function beginRestore(environment: Environment, jobId: string, leg: Leg): Promise<BegunRestore> {
+  const { bucket } = environment;
+  const plan = await readRestorePlan(bucket, jobId);
+  const takenFrom = await takeLock(bucket, environment.sfn, {
+    target: plan.target,
+    job_id: jobId,
+    kind: 'restore',
+    execution_arn: plan.execution_arn,
+  });
+  try {
+    await updateRunningJob(bucket, jobId, { state: 'processing' });
+  } catch (error) {
+    // The janitor was here before us and will not come again: nobody else would free it.
+    await freeLock(bucket, plan.target, plan.execution_arn);
+    throw error;
+  }
+  // Functions of a job that ended without being cleaned up notice that the lock is gone, and stop.
+  if (takenFrom !== undefined) await untilStepsEnded(bucket, takenFrom, leg);
+  try {
+    await pauseWriters(environment, plan.target, jobId);
+  } catch (error) {
+    // The restore has paused them, and data come first.
+    if (!(error instanceof HookError) || plan.rollback_of === undefined) throw error;
+    environment.log('The writers could not be paused again for the rollback.', { error: error.message });
+  }
+  const safety = safetyOf(plan);
+  await bucket.writeRecord(restorePlanKey(jobId), { ...plan, safety });
+  if (safety !== 'taken') environment.log('No safety backup is taken.', { job_id: jobId, why: safety });
+  return {
+    job_id: jobId,
+    safety_backup: safety === 'taken',
+    rollback: plan.rollback_of !== undefined,
+    safety_name: relatedJobId('safety', jobId),
+    safety_input: safetyRequest(plan),
+  };
+}
+
+function safetyOf(plan: RestorePlan): NonNullable<RestorePlan['safety']> {
+  if (plan.rollback_of !== undefined) return 'not for a rollback';
+  return plan.options.safety_backup ? 'taken' : 'declined by the request';
+}

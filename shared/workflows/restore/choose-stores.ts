@@ -1,0 +1,24 @@
+import { findTarget, type NgbakConfig } from '../../core/config.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import { storesNamed } from '../../core/part.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import { storesOf } from '../../profiles/open.ts';
+import type { RestoreOptions } from './request.ts';
+
+/**
+ * The stores of a target that a restore with these options works on. Throws InvalidInputError where the target, or a
+ * store that was asked for, does not exist.
+ */
+export function chooseStores(config: NgbakConfig, target: string, options: RestoreOptions): StoreName[] {
+  findTarget(config, target);
+  // Configuration is in the archive to be read by people; nothing loads it.
+  const available = storesOf(config, target).filter((store) => store !== 'config');
+  const chosen = options.stores ?? storesNamed(options.only);
+  const missing = chosen?.find((store) => !available.some((name) => name === store));
+  if (missing) {
+    throw new InvalidInputError(`Target "${target}" has no store "${missing}" that could be restored.`, {
+      remedy: `Choose from: ${available.join(', ')}.`,
+    });
+  }
+  return available.filter((store) => chosen?.includes(store) ?? true);
+}

@@ -1,0 +1,115 @@
+import {
+  InvalidToken,
+  SendTaskFailureCommand,
+  SendTaskSuccessCommand,
+  type SFNClient,
+  TaskDoesNotExist,
+  TaskTimedOut,
+} from '@aws-sdk/client-sfn';
+import { z } from 'zod';
+import type { Bucket } from '../../aws/bucket.ts';
+import { confirmationKey } from '../../aws/keys.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import { Id } from '../../core/ids.ts';
+import { RefusedError } from '../../core/refusals.ts';
+import type { Environment } from '../environment.ts';
+import { type JobRecord, readJob, updateRunningJob } from '../job/record.ts';
+import type { InspectState } from './inspect.ts';
+import { readInspection } from './inspection.ts';
+import { isConfirmed, type RestoreOptions } from './request.ts';
+
+/** The question that a restore waits with: `jobs/<job>/confirmation.json`. */
+const Confirmation = z.object({ job_id: Id, task_token: z.string(), asked_at: z.iso.datetime() });
+
+/** Records the workflow's task token, with which somebody confirms or rejects, and says so in the job. */
+export async function askForConfirmation(
+  environment: Environment,
+  jobId: string,
+  token: string,
+): Promise<void> {
+  await updateRunningJob(environment.bucket, jobId, {});
+  await environment.bucket.writeRecord(confirmationKey(jobId), {
+    job_id: jobId,
+    task_token: token,
+    asked_at: new Date().toISOString(),
+  });
+  await updateRunningJob(environment.bucket, jobId, { state: 'awaiting_confirmation' });
+}
+
+const TAKE_ANOTHER = 'List the jobs with `ngbak jobs` and take one that is awaiting_confirmation.';
+
+/** What can be said to a restore that waits. */
+export type Answer =
+  /** Approves a restore: `phrase` is the target's name, `inspectedAt` says which inspection the operator has seen. */
+  | { readonly confirm: true; readonly phrase: string; readonly inspectedAt?: string | undefined }
+  | { readonly confirm: false; readonly reason?: string }
+  /** Inspect again with other options, and then wait again. */
+  | { readonly options: RestoreOptions };
+
+/**
+ * Answers a restore that waits. Throws RefusedError where the job waits for no answer, InvalidInputError where the phrase
+ * is not the target's name, or where the newest inspection refuses it or is not the one that the operator has
+ * seen. Of answers at the same moment one counts: RefusedError for the others.
+ */
+export async function answerConfirmation(
+  { bucket, sfn }: { bucket: Bucket; sfn: SFNClient },
+  jobId: string,
+  answer: Answer,
+): Promise<void> {
+  const job = await readJob(bucket, jobId);
+  const question = (await bucket.readRecord(confirmationKey(jobId), Confirmation))?.value;
+  if (!job || !question || job.state !== 'awaiting_confirmation') {
+    if (job) throw waitsForNothing(job);
+    throw new InvalidInputError(`There is no job "${jobId}".`, { remedy: TAKE_ANOTHER });
+  }
+  if ('confirm' in answer && answer.confirm) {
+    isConfirmed(answer.phrase, job.target);
+    await requireInspection(bucket, jobId, answer.inspectedAt);
+  }
+  try {
+    const taskToken = question.task_token;
+    if ('options' in answer) {
+      const { options } = answer;
+      // The archive is sound in every byte already: only the comparison with the target is made again.
+      const again: z.input<typeof InspectState> = { job_id: jobId, cursor: { stage: 'target' }, options };
+      await sfn.send(new SendTaskSuccessCommand({ taskToken, output: JSON.stringify(again) }));
+    } else if (answer.confirm) {
+      await sfn.send(new SendTaskSuccessCommand({ taskToken, output: JSON.stringify({ job_id: jobId }) }));
+    } else {
+      const cause = answer.reason ?? 'The operator rejected the restore. Nothing was changed.';
+      await sfn.send(new SendTaskFailureCommand({ taskToken, error: 'RestoreRejected', cause }));
+    }
+  } catch (error) {
+    if (![TaskTimedOut, TaskDoesNotExist, InvalidToken].some((kind) => error instanceof kind)) throw error;
+    throw new RefusedError(
+      `Job ${jobId} is no longer waiting: it was already approved or rejected, has timed out, or was stopped.`,
+      { remedy: `Show it with \`ngbak job ${jobId}\`.`, cause: error },
+    );
+  }
+}
+
+/** Why a job can't be answered. */
+export function waitsForNothing({ job_id, state }: JobRecord): RefusedError {
+  return new RefusedError(`Job ${job_id} is ${state}: it is not waiting for confirmation.`, {
+    remedy: TAKE_ANOTHER,
+  });
+}
+
+/** Options may have been changed by somebody else since an operator looked: nobody confirms what they have not seen. */
+async function requireInspection(
+  bucket: Bucket,
+  jobId: string,
+  inspectedAt: string | undefined,
+): Promise<void> {
+  const { problems, inspected_at } = await readInspection(bucket, jobId);
+  if (problems.length > 0) {
+    throw new InvalidInputError(`Job ${jobId} cannot continue: ${problems.slice(0, 5).join('; ')}.`, {
+      remedy: 'Choose other options, or reject it.',
+    });
+  }
+  if (inspectedAt !== undefined && inspectedAt !== inspected_at) {
+    throw new InvalidInputError(`Job ${jobId} was inspected again, with other options, at ${inspected_at}.`, {
+      remedy: 'Review the new findings, then confirm.',
+    });
+  }
+}

@@ -1,0 +1,58 @@
+import { z } from 'zod';
+import type { Bucket } from '../../aws/bucket.ts';
+import { inspectionKey } from '../../aws/keys.ts';
+import { Id } from '../../core/ids.ts';
+import { Part } from '../../core/part.ts';
+import { STORE_NAMES } from '../../core/store-names.ts';
+import { ReferenceCount } from '../../profiles/reference-count.ts';
+import { Answer } from './answer.ts';
+
+/** What the inspection found: `jobs/<job>/inspection.json`. */
+export const Inspection = z.object({
+  job_id: Id,
+  target: Id,
+  inspected_at: z.iso.datetime(),
+  archive: z.object({
+    backup_id: z.string(),
+    created_at: z.string(),
+    /** Size of the upload in bytes. */
+    bytes: z.number(),
+    entries: z.number(),
+    checksum: z.string(),
+    /** The target that the backup was made from, where the archive says. */
+    origin: z.string().optional(),
+    /** The part of the target that the archive holds, where that is not all of these stores. */
+    only: Part.optional(),
+    /** True where it had to be rewritten into a seekable archive first. */
+    normalized: z.boolean(),
+    /** What an older or foreign format does not say, in words. */
+    lacks: z.array(z.string()),
+  }),
+  stores: z.array(
+    z.object({
+      store: z.enum(STORE_NAMES),
+      kind: z.string(),
+      version: z.string(),
+      /** Counts by tally name in the archive, and in the target as it is now. */
+      archive: z.record(z.string(), z.number()),
+      target: z.record(z.string(), z.number()),
+      warnings: z.array(z.string()),
+      /** What is other at the destination than in the archive: names, and parts that are left out. In words. */
+      changes: z.array(z.string()).default([]),
+      /** Questions that are asked again after the restore, and the answers of now. */
+      smoke: z.array(Answer).default([]),
+      /** What prevents loading the archive here. */
+      problems: z.array(z.string()),
+    }),
+  ),
+  /** References between stores: how many lead where, and how many nowhere. */
+  references: z.array(ReferenceCount).default([]),
+  warnings: z.array(z.string()),
+  problems: z.array(z.string()),
+});
+export type Inspection = z.infer<typeof Inspection>;
+
+/** Reads what the inspection of a job found. */
+export function readInspection(bucket: Bucket, jobId: string): Promise<Inspection> {
+  return bucket.requireRecord(inspectionKey(jobId), Inspection, 'Upload the archive again.');
+}

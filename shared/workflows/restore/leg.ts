@@ -1,0 +1,260 @@
+import { z } from 'zod';
+import { type OpenedArchive, openArchive } from '../../archive/read/open.ts';
+import { s3Source } from '../../archive/read/sources.ts';
+import { throttle } from '../../archive/read/throttle.ts';
+import type { Bucket } from '../../aws/bucket.ts';
+import { inspectionKey, restoreLegKey, restoreLegsPrefix } from '../../aws/keys.ts';
+import { TalliesRecord } from '../../catalog/record.ts';
+import { findTarget } from '../../core/config.ts';
+import { addTallies, type Tallies } from '../../core/digest.ts';
+import { IntegrityError, NgbakError } from '../../core/errors.ts';
+import { Id } from '../../core/ids.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import { withUsedStore } from '../../profiles/open.ts';
+import { ReferenceCount } from '../../profiles/reference-count.ts';
+import { proveReferences } from '../../profiles/references.ts';
+import { viewOf } from '../../profiles/view.ts';
+import type { Store } from '../../stores/store.ts';
+import { StoreWarning, WarningCollector } from '../../stores/warning.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { legContext } from '../job/leg-context.ts';
+import { ProgressWriter, type Totals, totalsOf } from '../job/progress.ts';
+import { Answer } from './answer.ts';
+import { writeDeferred } from './deferred.ts';
+import { requireEmpty } from './empty-target.ts';
+import { Inspection } from './inspection.ts';
+import { underLease } from './lease.ts';
+import { danglingOf, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
+import { askStore } from './smoke.ts';
+
+/** The stages of a store's restore. `clear` goes over into `load` by itself; the workflow starts the other two. */
+export const RESTORE_PHASES = ['clear', 'load', 'verify', 'finish'] as const;
+
+/** Samples of differences that an error tells; all of them are counted. */
+const SAMPLES_TOLD_MAX = 5;
+
+/** One chain of restore legs, as it travels through the workflow's state. */
+export const RestoreState = z.object({
+  job_id: Id,
+  phase: z.enum(RESTORE_PHASES),
+  cursor: z.json().default(null),
+  /** Number of the next leg within the phase, from 0. */
+  leg: z.number().int().nonnegative().default(0),
+  done: z.boolean(),
+});
+export type RestoreState = z.infer<typeof RestoreState>;
+
+/** What one leg did: `staging/<job>/legs/…json`. A repeated leg overwrites its own record, so nothing counts twice. */
+const LegRecord = z.object({
+  tallies: TalliesRecord,
+  differences: z.number().int().nonnegative(),
+  samples: z.array(z.object({ thing: z.string(), problem: z.string() })),
+  /** What the store warned about. */
+  warnings: z.array(StoreWarning).default([]),
+  /** With the last leg of a verification: what the store answered then. */
+  smoke: z.array(Answer).optional(),
+  /** With the last leg of a verification: the references that lead to this store. */
+  references: z.array(ReferenceCount).optional(),
+});
+type LegRecord = z.infer<typeof LegRecord>;
+
+/** Input of a function that may restore one store only. */
+export function restoreStateOf(store: StoreName) {
+  return RestoreState.transform((state) => ({ ...state, store }));
+}
+
+/**
+ * One leg of clearing, loading, verifying or finishing one store. Returns the state for the next leg; `done` where the
+ * phase, or for `clear` the load that follows it, is complete. A store that this restore leaves alone is done at once.
+ * Throws IntegrityError where the read-back differs from the archive.
+ */
+export async function restoreLeg(
+  environment: Environment,
+  { store: name, ...state }: RestoreState & { store: StoreName },
+  leg: Leg,
+): Promise<RestoreState> {
+  const plan = await readRestorePlan(environment.bucket, state.job_id);
+  if (!plan.stores.includes(name)) return { ...state, done: true };
+  return underLease(environment, plan, name, leg, (leased) =>
+    writeLeg(environment, plan, name, state, leased),
+  );
+}
+
+async function writeLeg(
+  environment: Environment,
+  plan: RestorePlan,
+  name: StoreName,
+  state: RestoreState,
+  leg: Leg,
+): Promise<RestoreState> {
+  const { phase } = state;
+  const progress = await ProgressWriter.open(
+    environment.bucket,
+    state.job_id,
+    { store: name, shard: 'restore', phase },
+    await phaseTotals(environment.bucket, plan, name, phase),
+  );
+  const warnings = new WarningCollector();
+  const result = await withUsedStore(
+    environment.config,
+    plan.target,
+    name,
+    (store) => runPhase(environment, plan, store, state, leg, progress, warnings),
+    scopesOf(plan),
+  );
+  const record: LegRecord = {
+    tallies: result.tallies,
+    differences: result.differences,
+    samples: [...result.samples],
+    warnings: warnings.all(),
+    ...('smoke' in result ? { smoke: result.smoke, references: result.references } : {}),
+  };
+  // What a step did that had to stop counts for nothing.
+  leg.signal.throwIfAborted();
+  await environment.bucket.writeRecord(restoreLegKey(state.job_id, name, state.phase, state.leg), record);
+  const phaseDone = result.cursor === null;
+  if (phaseDone && name === 'graph' && state.phase === 'load')
+    await deferRelationships(environment, plan, leg);
+  await progress.close(phaseDone);
+  if (!phaseDone) return { ...state, cursor: result.cursor, leg: state.leg + 1 };
+  if (state.phase === 'clear') return { ...state, phase: 'load', cursor: null, leg: 0 };
+  if (state.phase === 'verify') {
+    const total = await sumLegs(environment, state.job_id, name, 'verify');
+    if (total.differences > 0) throw differs(plan, name, total);
+  }
+  return { ...state, cursor: null, done: true };
+}
+
+/** How many records a phase has to work through, for progress only; nothing where the inspection does not say. */
+async function phaseTotals(
+  bucket: Bucket,
+  plan: RestorePlan,
+  name: StoreName,
+  phase: RestoreState['phase'],
+): Promise<Totals> {
+  // What a partial restore leaves out is counted in the archive, too.
+  if (phase === 'finish' || plan.options.only !== undefined) return {};
+  const inspection = await bucket.readRecord(inspectionKey(plan.job_id), Inspection);
+  const store = inspection?.value.stores.find((other) => other.store === name);
+  return totalsOf((phase === 'clear' ? store?.target : store?.archive) ?? {});
+}
+
+async function runPhase(
+  environment: Environment,
+  plan: RestorePlan,
+  store: Store,
+  state: RestoreState,
+  leg: Leg,
+  progress: ProgressWriter,
+  warnings: WarningCollector,
+) {
+  const context = legContext(environment, leg, state.job_id, { progress, warnings });
+  const options = storeOptions(plan);
+  // No archive needed, and none should be able to stand in the way of tidying up.
+  if (state.phase === 'finish') {
+    return { ...(await store.finish(options, state.cursor, context)), differences: 0, samples: [] };
+  }
+  // Nothing is loaded before all of it is cleared: what the first leg finds was not restored by an earlier try of it.
+  if (state.phase === 'clear' && state.leg === 0) await requireEmpty(plan, store, context);
+  const opened = await openPlanned(environment, plan);
+  const archive = viewOf(environment.config, plan, opened, store.name);
+  if (state.phase === 'verify') {
+    const verified = await store.verify(archive, options, state.cursor, context);
+    if (verified.cursor !== null || verified.differences > 0) return verified;
+    const { config } = environment;
+    return {
+      ...verified,
+      smoke: await askStore(config, plan, store, context),
+      references: await proveReferences(config, plan, opened, store, context),
+    };
+  }
+  const rate =
+    store.name === 'config'
+      ? undefined
+      : findTarget(environment.config, plan.target).stores[store.name]?.load_bytes_per_second;
+  const paced = rate === undefined ? archive : throttle(archive, rate, leg.signal);
+  const result = await store[state.phase](paced, options, state.cursor, context);
+  return { ...result, differences: 0, samples: [] };
+}
+
+/** Opens the archive that was inspected. */
+async function openPlanned(environment: Environment, plan: RestorePlan): Promise<OpenedArchive> {
+  if (!plan.archive) {
+    throw new NgbakError(`Job ${plan.job_id} has no inspected archive.`, {
+      remedy: 'Upload the archive again.',
+    });
+  }
+  const { bucket, key, version_id } = plan.archive;
+  return openArchive(await s3Source(environment.bucket.s3, bucket, key, version_id));
+}
+
+/** Keeps the relationships that found no other end, where the request asked for it. */
+async function deferRelationships(environment: Environment, plan: RestorePlan, leg: Leg): Promise<void> {
+  if (danglingOf(plan) !== 'defer') return;
+  const { tallies } = await sumLegs(environment, plan.job_id, 'graph', 'load');
+  if ((tallies.left_out?.count ?? 0) === 0) return;
+  const opened = await openPlanned(environment, plan);
+  await writeDeferred(
+    environment,
+    plan,
+    opened.manifest,
+    viewOf(environment.config, plan, opened, 'graph'),
+    leg,
+  );
+}
+
+/** All legs of one phase of one store together. */
+export async function sumLegs(
+  environment: Environment,
+  jobId: string,
+  store: StoreName,
+  phase: RestoreState['phase'],
+): Promise<LegRecord & { legs: number; smoke: Answer[]; references: ReferenceCount[] }> {
+  let legs = 0;
+  let tallies: Tallies = {};
+  let differences = 0;
+  const samples: LegRecord['samples'] = [];
+  const smoke: Answer[] = [];
+  const references: ReferenceCount[] = [];
+  const warnings = new WarningCollector();
+  for await (const { key } of environment.bucket.keys(restoreLegsPrefix(jobId, store, phase))) {
+    const record = await environment.bucket.requireRecord(key, LegRecord, 'Upload the archive again.');
+    legs++;
+    tallies = addTallies(tallies, record.tallies);
+    differences += record.differences;
+    smoke.push(...(record.smoke ?? []));
+    references.push(...(record.references ?? []));
+    for (const warning of record.warnings) warnings.add(warning);
+    samples.push(...record.samples.slice(0, SAMPLES_TOLD_MAX - samples.length));
+  }
+  return { legs, tallies, differences, samples, warnings: warnings.all(), smoke, references };
+}
+
+/**
+ * Whether a restore has read every store back and found what its archive holds, whatever came after that. What its legs
+ * recorded is removed with the job's staged objects.
+ */
+export async function isVerified({ bucket }: Environment, plan: RestorePlan): Promise<boolean> {
+  for (const store of plan.stores) {
+    let complete = false;
+    for await (const { key } of bucket.keys(restoreLegsPrefix(plan.job_id, store, 'verify'))) {
+      const record = (await bucket.readRecord(key, LegRecord))?.value;
+      if (!record || record.differences > 0) return false;
+      // Only the last leg of a verification asks the store.
+      complete ||= record.smoke !== undefined;
+    }
+    if (!complete) return false;
+  }
+  return true;
+}
+
+function differs(plan: RestorePlan, store: StoreName, total: LegRecord): IntegrityError {
+  const told = total.samples.map(({ thing, problem }) => `${thing}: ${problem}`).join('; ');
+  return new IntegrityError(
+    `After the load, ${store} of target "${plan.target}" differs from the archive in ${total.differences} ${total.differences === 1 ? 'place' : 'places'}: ${told}.`,
+    {
+      remedy:
+        'Make sure that nothing else writes to the store while it is restored, and restore again. The archive itself is verified.',
+    },
+  );
+}

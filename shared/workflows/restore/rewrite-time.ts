@@ -1,0 +1,38 @@
+import { InvalidInputError } from '../../core/errors.ts';
+
+/**
+ * Longest that the rewriting of an archive without an index may take, in milliseconds. It can't be divided into legs, and
+ * no function runs for more than 15 minutes (Lambda quotas).
+ */
+export const REWRITE_MS = 13 * 60_000;
+/** How much of that is spent before the speed is judged. */
+const JUDGED_AFTER = 1 / 20;
+/** By how much the estimate has to be over the limit: reading gets faster where less is compressed again. */
+const TOLERANCE = 1.25;
+
+/**
+ * Reports progress of the rewriting to something that ends it as soon as it is clear that the time does not suffice,
+ * instead of a quarter of an hour later, and again with every retry. Throws InvalidInputError.
+ *
+ * @param now  milliseconds of a clock
+ */
+export function refuseIfTooLong(
+  limitMs: number,
+  now: () => number = Date.now,
+): (bytesDone: number, bytesTotal: number) => void {
+  const began = now();
+  return (bytesDone, bytesTotal) => {
+    const elapsed = now() - began;
+    if (bytesDone === 0 || elapsed < limitMs * JUDGED_AFTER) return;
+    const estimate = elapsed * (bytesTotal / bytesDone);
+    if (elapsed < limitMs && estimate < limitMs * TOLERANCE) return;
+    const minutes = (milliseconds: number) => Math.ceil(milliseconds / 60_000);
+    throw new InvalidInputError(
+      `The archive was packed by another tool and has to be rewritten before it can be restored, which would take about ${minutes(estimate)} minutes; a function has ${minutes(limitMs)}.`,
+      {
+        remedy:
+          'Nothing was changed. Run `ngbak archive repack OLD NEW` on a computer, and upload the resulting archive.',
+      },
+    );
+  };
+}

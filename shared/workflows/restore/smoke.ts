@@ -1,0 +1,43 @@
+import type { NgbakConfig } from '../../core/config.ts';
+import { describeError } from '../../core/errors.ts';
+import { settleStore } from '../../profiles/open.ts';
+import type { LegContext, Store } from '../../stores/store.ts';
+import type { Answer } from './answer.ts';
+import type { RestorePlan } from './plan.ts';
+
+/**
+ * Asks a store the questions that the configuration has for it, or the adapter's own. Where collections are renamed, the
+ * questions are about those of the destination. What can't be answered is an answer, too.
+ */
+export async function askStore(
+  config: NgbakConfig,
+  plan: RestorePlan,
+  store: Store,
+  context: LegContext,
+): Promise<Answer[]> {
+  const { name } = store;
+  if (name === 'config') return [];
+  const { adapter, scope, questions } = settleStore(config, plan.target, name);
+  const route = plan.routes?.[name];
+  const asked = questions ?? adapter.questions(route ? adapter.Scope.parse(route.scope) : scope);
+  const answers: Answer[] = [];
+  for (const question of asked) {
+    const there = questions === undefined ? question : atDestination(question, route?.names ?? {});
+    const text = typeof there === 'string' ? there : JSON.stringify(there);
+    try {
+      answers.push({ question: text, answered: true, answer: await store.smoke(there, context) });
+    } catch (error) {
+      context.signal.throwIfAborted();
+      answers.push({ question: text, answered: false, answer: describeError(error) });
+    }
+  }
+  return answers;
+}
+
+function atDestination(question: unknown, names: Readonly<Record<string, string>>): unknown {
+  if (typeof question !== 'object' || question === null || !('collection' in question)) return question;
+  const { collection } = question;
+  return typeof collection === 'string' && Object.hasOwn(names, collection)
+    ? { ...question, collection: names[collection] }
+    : question;
+}

@@ -1,0 +1,233 @@
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  ListPartsCommand,
+  type ListPartsCommandOutput,
+  NoSuchUpload,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { z } from 'zod';
+import type { Bucket } from '../../aws/bucket.ts';
+import { PARTS_MAX } from '../../aws/plan-parts.ts';
+import { callS3, LONG_TIMEOUT } from '../../aws/s3-calls.ts';
+import { InvalidInputError, NgbakError } from '../../core/errors.ts';
+
+/**
+ * Smallest part of a restore's upload, in bytes: above S3's 5 MiB, so that a signature and a round trip are worth it,
+ * and little enough for a browser to hold some at once.
+ */
+const PART_BYTES_LEAST = 16 * 1024 ** 2;
+const MIB = 1024 ** 2;
+/** Missing or wrong parts that an error names. */
+const PARTS_TOLD_MAX = 10;
+
+/** How a file is cut: parts of one size, the last one shorter. They are numbered from 1. */
+export const UploadLayout = z.object({
+  /** Size of the whole, in bytes. */
+  bytes: z.number().int().positive(),
+  /** Size of every part but the last, in bytes. */
+  part_bytes: z.number().int().positive(),
+  part_count: z.number().int().min(1).max(PARTS_MAX),
+});
+export type UploadLayout = z.infer<typeof UploadLayout>;
+
+/** A multipart upload in S3. The id is of no use without credentials for the bucket. */
+export interface OpenUpload {
+  readonly key: string;
+  readonly upload_id: string;
+}
+
+/** What S3 has of one part. */
+export const UploadedPart = z.object({
+  number: z.number().int(),
+  bytes: z.number().int(),
+  etag: z.string(),
+  /** SHA-256 of its bytes, hexadecimal, as S3 computed it. Absent where the server keeps none. */
+  sha256: z.string().optional(),
+});
+export type UploadedPart = z.infer<typeof UploadedPart>;
+
+/** Cuts so many bytes into parts of whole MiB, 10,000 at most (S3 user guide, "multipart upload limits"). */
+export function layoutOf(bytes: number): UploadLayout {
+  const least = Math.ceil(bytes / PARTS_MAX / MIB) * MIB;
+  const part_bytes = Math.max(PART_BYTES_LEAST, least);
+  return { bytes, part_bytes, part_count: Math.ceil(bytes / part_bytes) };
+}
+
+/** Size of part `number`, in bytes. Throws InvalidInputError where the layout has no such part. */
+export function partLength({ bytes, part_bytes, part_count }: UploadLayout, number: number): number {
+  if (!Number.isInteger(number) || number < 1 || number > part_count) {
+    throw new InvalidInputError(`There is no part ${number} of this upload.`, {
+      remedy: `Its parts have the numbers 1 to ${part_count}.`,
+    });
+  }
+  return number < part_count ? part_bytes : bytes - (part_count - 1) * part_bytes;
+}
+
+/** Begins an upload whose parts S3 takes with their SHA-256 only. */
+export async function beginUpload(bucket: Bucket, key: string): Promise<string> {
+  const { UploadId } = await callS3('write', `s3://${bucket.name}/${key}`, (abortSignal) =>
+    bucket.s3.send(
+      new CreateMultipartUploadCommand({
+        Bucket: bucket.name,
+        Key: key,
+        ContentType: 'application/octet-stream',
+        ChecksumAlgorithm: 'SHA256',
+        ChecksumType: 'COMPOSITE',
+      }),
+      { abortSignal },
+    ),
+  );
+  if (UploadId !== undefined) return UploadId;
+  throw new NgbakError(`S3 began an upload of s3://${bucket.name}/${key} without an id.`, {
+    remedy: 'Check the S3 endpoint: this is not a response of S3.',
+  });
+}
+
+/**
+ * Signs the PUT of one part: this number, of exactly these many bytes with this SHA-256, and nothing else.
+ *
+ * @param sha256   hexadecimal
+ * @param seconds  how long the upload of the part may begin
+ */
+export async function presignPart(
+  bucket: Bucket,
+  upload: OpenUpload,
+  part: { number: number; bytes: number; sha256: string },
+  seconds: number,
+): Promise<{ url: string; headers: Record<string, string> }> {
+  const checksum = Buffer.from(part.sha256, 'hex').toString('base64');
+  const url = await getSignedUrl(
+    bucket.s3,
+    new UploadPartCommand({
+      Bucket: bucket.name,
+      Key: upload.key,
+      UploadId: upload.upload_id,
+      PartNumber: part.number,
+      ContentLength: part.bytes,
+      ChecksumSHA256: checksum,
+    }),
+    {
+      expiresIn: seconds,
+      signableHeaders: new Set(['host', 'content-length', 'x-amz-checksum-sha256']),
+      // Kept as a header: S3 does not look at the value of a checksum in the query.
+      unhoistableHeaders: new Set(['x-amz-checksum-sha256']),
+    },
+  );
+  return { url, headers: { 'x-amz-checksum-sha256': checksum } };
+}
+
+/** A page of the parts that S3 has, in the order of their numbers; undefined where it has no such upload (any more). */
+export async function listParts(
+  bucket: Bucket,
+  upload: OpenUpload,
+  after = 0,
+): Promise<{ parts: UploadedPart[]; next: number | undefined } | undefined> {
+  let page: ListPartsCommandOutput;
+  try {
+    page = await callS3(
+      'list the parts of',
+      `s3://${bucket.name}/${upload.key}`,
+      (abortSignal) =>
+        bucket.s3.send(
+          new ListPartsCommand({
+            Bucket: bucket.name,
+            Key: upload.key,
+            UploadId: upload.upload_id,
+            ...(after === 0 ? {} : { PartNumberMarker: String(after) }),
+          }),
+          { abortSignal },
+        ),
+      { expected: ['NoSuchUpload'] },
+    );
+  } catch (error) {
+    if (error instanceof NoSuchUpload) return undefined;
+    throw error;
+  }
+  const parts = (page.Parts ?? []).map(({ PartNumber = 0, Size = 0, ETag = '', ChecksumSHA256 }) => ({
+    number: PartNumber,
+    bytes: Size,
+    etag: ETag,
+    ...(ChecksumSHA256 === undefined
+      ? {}
+      : { sha256: Buffer.from(ChecksumSHA256, 'base64').toString('hex') }),
+  }));
+  return { parts, next: page.IsTruncated ? Number(page.NextPartNumberMarker) : undefined };
+}
+
+/**
+ * Puts the parts together, having checked that S3 has every one in its size. Returns false where S3 has no such upload
+ * (any more). Throws InvalidInputError that names the parts that are missing or have another size.
+ */
+export async function completeUpload(
+  bucket: Bucket,
+  upload: OpenUpload,
+  layout: UploadLayout,
+): Promise<boolean> {
+  const parts = new Map<number, UploadedPart>();
+  for (let after: number | undefined = 0; after !== undefined; ) {
+    const page = await listParts(bucket, upload, after);
+    if (!page) return false;
+    for (const part of page.parts) parts.set(part.number, part);
+    after = page.next;
+  }
+  const numbers = Array.from({ length: layout.part_count }, (_, index) => index + 1);
+  const wrong = numbers.filter((number) => parts.get(number)?.bytes !== partLength(layout, number));
+  if (wrong.length > 0) {
+    const told = wrong.slice(0, PARTS_TOLD_MAX).join(', ');
+    const more = wrong.length > PARTS_TOLD_MAX ? ` and ${wrong.length - PARTS_TOLD_MAX} more` : '';
+    throw new InvalidInputError(
+      `The upload is incomplete: ${wrong.length} of ${layout.part_count} parts are missing or have another size: ${told}${more}.`,
+      { remedy: 'Upload these parts, then complete it.' },
+    );
+  }
+  const complete = new CompleteMultipartUploadCommand({
+    Bucket: bucket.name,
+    Key: upload.key,
+    UploadId: upload.upload_id,
+    ChecksumType: 'COMPOSITE',
+    MultipartUpload: {
+      Parts: numbers.map((number) => {
+        const { etag, sha256 } = parts.get(number) ?? {};
+        return {
+          PartNumber: number,
+          ETag: etag,
+          ...(sha256 === undefined ? {} : { ChecksumSHA256: Buffer.from(sha256, 'hex').toString('base64') }),
+        };
+      }),
+    },
+  });
+  try {
+    await callS3(
+      'complete the upload of',
+      `s3://${bucket.name}/${upload.key}`,
+      (abortSignal) => bucket.s3.send(complete, { abortSignal, requestTimeout: LONG_TIMEOUT }),
+      { timeout: LONG_TIMEOUT, expected: ['NoSuchUpload'] },
+    );
+    return true;
+  } catch (error) {
+    if (error instanceof NoSuchUpload) return false;
+    throw error;
+  }
+}
+
+/** Removes an upload with the parts that are there. Idempotent. */
+export async function abortUpload(bucket: Bucket, upload: OpenUpload): Promise<void> {
+  const abort = new AbortMultipartUploadCommand({
+    Bucket: bucket.name,
+    Key: upload.key,
+    UploadId: upload.upload_id,
+  });
+  try {
+    await callS3(
+      'abort the upload of',
+      `s3://${bucket.name}/${upload.key}`,
+      (abortSignal) => bucket.s3.send(abort, { abortSignal }),
+      { expected: ['NoSuchUpload'] },
+    );
+  } catch (error) {
+    if (!(error instanceof NoSuchUpload)) throw error;
+  }
+}
