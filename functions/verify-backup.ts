@@ -1,4 +1,4 @@
-import { readBack, VerifyState } from '../shared/workflows/backup/read-back.ts';
+import { readBack, VerifyState } from '../shared/workflows/backup/verify.ts';
 import { step } from './step.ts';
 
 /** Reads the sealed archive back from S3 and checks every byte and every record. */

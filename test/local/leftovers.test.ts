@@ -45,7 +45,7 @@ async function leftBy(child: ChildProcess): Promise<string[]> {
 
 describe('a test run leaves nothing in the temporary directory and in HOME', () => {
   test('when it succeeds', async () => {
-    const child = startRun('test/digest.test.ts');
+    const child = startRun('test/core/digest.test.ts');
     child.stderr.resume();
     const lines: string[] = [];
     for await (const line of createInterface({ input: child.stdout })) lines.push(line);

@@ -9,7 +9,7 @@ import type { Environment } from '../environment.ts';
 import { readCheckResult } from '../job/check-leg.ts';
 import { readWarnings } from './find-warnings.ts';
 import { readBackupPlan } from './plan.ts';
-import { readSealed } from './read-back.ts';
+import { readSealed } from './verify.ts';
 
 /** Output of a backup: what an operator wants to see of it in the console. */
 export interface BackupResult {

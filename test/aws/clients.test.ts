@@ -1,0 +1,96 @@
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { Worker } from 'node:worker_threads';
+import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { DescribeExecutionCommand, SFNClient } from '@aws-sdk/client-sfn';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { z } from 'zod';
+import { Bucket } from '../../shared/aws/bucket.ts';
+import { awsClient } from '../../shared/aws/clients.ts';
+import { callS3 } from '../../shared/aws/s3-calls.ts';
+import { loadSecret } from '../../shared/aws/secrets.ts';
+import { UnavailableError } from '../../shared/core/errors.ts';
+
+const LIMIT_MS = 20_000;
+const credentials = { accessKeyId: 'x', secretAccessKey: 'x' };
+
+/** Listens and never accepts: once its queue is full, packets vanish, as at an endpoint whose security group drops them. */
+const LISTENER = `
+  const { createServer } = require('node:net');
+  const { parentPort } = require('node:worker_threads');
+  const server = createServer().listen({ host: '127.0.0.1', port: 0, backlog: 1 }, () => {
+    parentPort.postMessage(server.address().port);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  });`;
+let listener: Worker;
+let surroundings = { region: 'eu-central-1', endpoint: '', credentials };
+
+/** Accepts connections and says nothing. */
+let silent: Server;
+const sockets = new Set<Socket>();
+let silentAddress = '';
+beforeAll(async () => {
+  listener = new Worker(LISTENER, { eval: true });
+  const port = await new Promise<number>((resolve) => listener.once('message', resolve));
+  surroundings = { ...surroundings, endpoint: `http://127.0.0.1:${port}` };
+  for (let count = 0; count < 4; count++)
+    sockets.add(connect(port, '127.0.0.1').on('error', () => undefined));
+  silent = createServer((socket) => sockets.add(socket));
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const address = silent.address();
+  silentAddress = typeof address === 'object' && address !== null ? `http://127.0.0.1:${address.port}` : '';
+});
+afterAll(async () => {
+  for (const socket of sockets) socket.destroy();
+  silent.close();
+  await listener.terminate();
+});
+
+async function fails(call: Promise<unknown>): Promise<{ error: unknown; milliseconds: number }> {
+  const began = Date.now();
+  const error = await call.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  return { error, milliseconds: Date.now() - began };
+}
+
+test('an endpoint that nothing reaches, or that never answers, is reported within 20 seconds with what a VPC needs', async () => {
+  const s3 = () => awsClient('s3', S3Client, { ...surroundings, forcePathStyle: true });
+  const sfn = awsClient('states', SFNClient, surroundings);
+  const secrets = awsClient('secretsmanager', SecretsManagerClient, surroundings);
+  const silentSecrets = awsClient('secretsmanager', SecretsManagerClient, {
+    ...surroundings,
+    endpoint: silentAddress,
+  });
+  const [record, streamed, execution, secret, unanswered] = await Promise.all([
+    fails(new Bucket('archive', s3()).readRecord('jobs/x/job.json', z.unknown())),
+    fails(
+      callS3('read', 's3://archive/x', (abortSignal) =>
+        s3().send(new GetObjectCommand({ Bucket: 'archive', Key: 'x' }), { abortSignal }),
+      ),
+    ),
+    fails(
+      sfn.send(new DescribeExecutionCommand({ executionArn: 'arn:aws:states:eu-central-1:1:execution:a:b' })),
+    ),
+    fails(loadSecret('Ngbak/default/graph', z.unknown(), 'the graph', secrets)),
+    fails(loadSecret('Ngbak/default/kv', z.unknown(), 'the keys', silentSecrets)),
+  ]);
+  for (const { error, milliseconds } of [record, streamed, execution, secret, unanswered]) {
+    expect(error).toBeInstanceOf(UnavailableError);
+    expect(milliseconds).toBeLessThan(LIMIT_MS);
+  }
+  expect(record.error).toMatchObject({
+    message: "S3 can't be reached at 127.0.0.1: no connection was established.",
+    remedy: expect.stringContaining('a gateway endpoint for S3'),
+  });
+  expect(streamed.error).toMatchObject({ remedy: expect.stringContaining('a gateway endpoint for S3') });
+  expect(execution.error).toMatchObject({
+    message: expect.stringContaining("Step Functions can't be reached"),
+    remedy: expect.stringContaining('an interface endpoint for "states" whose security group'),
+  });
+  expect(secret.error).toMatchObject({
+    message: expect.stringMatching(/^The secret of the graph .* Secrets Manager can't be reached/),
+    remedy: expect.stringContaining('"secretsmanager"'),
+  });
+});

@@ -1,0 +1,129 @@
+import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { beforeEach, expect, test } from '@jest/globals';
+import { jobOfDayKey, jobRecordKey } from '../../../shared/aws/keys.ts';
+import { ListJobsInput, listJobs } from '../../../shared/operations/list-jobs.ts';
+import { metricsText } from '../../../shared/operations/metrics.ts';
+import type { Environment } from '../../../shared/workflows/environment.ts';
+import { settleJobDays, unsettledJobs } from '../../../shared/workflows/job/days.ts';
+import { createJob, type JobRecord, updateJob } from '../../../shared/workflows/job/record.ts';
+import { freshEnvironment } from '../../support/aws.ts';
+
+let environment: Environment;
+/** Keys that were read, since the test last emptied it. */
+let reads: string[] = [];
+const NOW = Date.parse('2026-11-29T12:00:00.000Z');
+const at = (daysAgo: number, minute = 0) =>
+  new Date(NOW - daysAgo * 86_400_000 + minute * 60_000).toISOString();
+const settle = () => settleJobDays(environment.bucket, () => 60_000, NOW);
+
+async function job(job_id: string, created_at: string, changes: Partial<JobRecord> = {}): Promise<void> {
+  await createJob(environment.bucket, {
+    job_id,
+    kind: 'backup',
+    target: 'default',
+    state: 'completed',
+    created_at,
+    updated_at: created_at,
+    ...changes,
+  });
+}
+/** A job as versions without the index created it. */
+const oldJob = (job_id: string, created_at: string) =>
+  environment.bucket.writeRecord(jobRecordKey(job_id), {
+    ...{ job_id, kind: 'backup', target: 'default', state: 'failed' },
+    ...{ created_at, updated_at: created_at },
+  });
+const list = (input: object = {}) =>
+  listJobs({ bucket: environment.bucket } as never, ListJobsInput.parse({ limit: 500, ...input }));
+const ids = async (input: object = {}) => (await list(input)).jobs.map(({ job_id }) => job_id);
+
+const open = async () => {
+  const found: string[] = [];
+  for await (const id of unsettledJobs(environment.bucket)) found.push(id);
+  return found.sort();
+};
+
+beforeEach(async () => {
+  environment = await freshEnvironment();
+  environment.bucket.s3.middlewareStack.add(
+    (next, { commandName }) =>
+      (args) => {
+        if (commandName === 'GetObjectCommand') reads.push(String(Reflect.get(args.input, 'Key')));
+        return next(args);
+      },
+    { step: 'initialize' },
+  );
+});
+
+test('lists and metrics of jobs read one object for each past day, and records of the last days only', async () => {
+  const days = 20;
+  const perDay = 10;
+  for (let day = 0; day < days; day++) {
+    await Promise.all(Array.from({ length: perDay }, (_, i) => job(`run-${day}-${i}`, at(day, i))));
+  }
+  const before = await list();
+  await settle();
+  reads = [];
+  expect(await list()).toEqual(before);
+  expect(before.total).toBe(days * perDay);
+  // The days that are not over for two days yet are read record by record.
+  expect(reads.filter((key) => key.endsWith('job.json')).length).toBe(3 * perDay);
+  expect(reads.length).toBe(3 * perDay + days - 3);
+  reads = [];
+  expect(await metricsText(environment as never)).toContain(`state="completed"} ${days * perDay}\n`);
+  expect(reads.filter((key) => key.startsWith('jobs/')).length).toBe(3 * perDay + days - 3);
+});
+
+test('jobs that have not ended, or whose writers are still paused, stay single records until they have', async () => {
+  await job('done', at(10));
+  await job('waiting', at(10), { kind: 'restore', state: 'awaiting_confirmation' });
+  await job('paused', at(10), { writers: 'paused' });
+  await settle();
+  expect(await open()).toEqual(['paused', 'waiting']);
+  await updateJob(environment.bucket, 'waiting', () => ({ state: 'cancelled' }));
+  await updateJob(environment.bucket, 'paused', () => ({ writers: 'resumed' }));
+  expect(await ids({ state: 'cancelled' })).toEqual(['waiting']);
+  await settle();
+  await settle();
+  expect(await open()).toEqual([]);
+  expect((await ids()).sort()).toEqual(['done', 'paused', 'waiting']);
+  expect(await ids({ state: 'cancelled' })).toEqual(['waiting']);
+});
+
+test('jobs of versions without the index are listed before and after it is built, each once', async () => {
+  await oldJob('old-1', at(40));
+  await oldJob('old-2', at(1));
+  await job('new', at(0));
+  // Requested twice, on two days: the record is of the first.
+  await createJob(environment.bucket, {
+    ...(await list()).jobs[0],
+    job_id: 'new',
+    created_at: at(1),
+  } as never);
+  const all = ['new', 'old-2', 'old-1'];
+  expect(await ids()).toEqual(all);
+  await settle();
+  expect(await ids()).toEqual(all);
+  expect((await list()).total).toBe(3);
+});
+
+test('a job whose record was never written, or has expired, is neither listed nor kept in the index', async () => {
+  await environment.bucket.writeRecord(jobOfDayKey(at(10).slice(0, 10), 'never-was'), {});
+  await job('done', at(10));
+  await settle();
+  expect(await ids()).toEqual(['done']);
+  expect(await open()).toEqual([]);
+});
+
+test('an object of a day that cannot be read is reported, and hides no other day', async () => {
+  await job('a', at(10));
+  await job('b', at(11));
+  await settle();
+  const Key = `jobs/.days/${at(11).slice(0, 10)}.json`;
+  await environment.bucket.s3.send(
+    new PutObjectCommand({ Bucket: environment.bucket.name, Key, Body: 'no JSON' }),
+  );
+  const { jobs, unreadable } = await list();
+  expect(jobs.map(({ job_id }) => job_id)).toEqual(['a']);
+  expect(unreadable).toEqual([{ job_id: at(11).slice(0, 10), problem: expect.stringContaining('.days/') }]);
+});

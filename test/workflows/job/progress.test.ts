@@ -1,0 +1,72 @@
+import { expect, test } from '@jest/globals';
+import { jobProgressPrefix } from '../../../shared/aws/keys.ts';
+import { ProgressWriter, readProgress, totalsOf } from '../../../shared/workflows/job/progress.ts';
+import { freshEnvironment } from '../../support/aws.ts';
+
+const PART = { store: 'graph', shard: 'graph-01', phase: 'export' } as const;
+
+test('totals of progress come from counts by tally; keys and files are summed over their namespaces', () => {
+  expect(totalsOf({ nodes: 5, 'points:chunks': 7, 'keys:a': 1, 'keys:b': 2, 'files:x': 3 })).toEqual({
+    nodes: 5,
+    'points:chunks': 7,
+    'keys:a': 1,
+    'keys:b': 2,
+    'files:x': 3,
+    keys: 3,
+    files: 3,
+  });
+});
+
+test('a leg continues the progress of the leg before it: its units, its start and known totals', async () => {
+  const { bucket } = await freshEnvironment();
+  const first = await ProgressWriter.open(bucket, 'job-1', PART, { nodes: 10 });
+  first.report('nodes', 10);
+  await first.close(false);
+  const [before] = await readProgress(bucket, 'job-1');
+  const second = await ProgressWriter.open(bucket, 'job-1', PART, { nodes: 10 });
+  second.report('relationships', 3, Number.NaN);
+  await second.close(true);
+  const [after] = await readProgress(bucket, 'job-1');
+  expect(after).toMatchObject({
+    units: { nodes: { done: 10, total: 10 }, relationships: { done: 3 } },
+    started_at: before?.started_at,
+    finished: true,
+  });
+});
+
+test('what earlier legs have done is known to a leg, also to one that repeats a leg that was cut off', async () => {
+  const { bucket } = await freshEnvironment();
+  /** A leg that is cut off has written its progress, but not closed it. */
+  const untilWritten = async (done: number) => {
+    const deadline = Date.now() + 30_000;
+    while ((await readProgress(bucket, 'job-1'))[0]?.units.keys?.done !== done) {
+      if (Date.now() > deadline) throw new Error('the progress is not written');
+    }
+  };
+  const legs = async (done: number, ends: boolean) => {
+    const leg = await ProgressWriter.open(bucket, 'job-1', PART, { keys: 30 });
+    const before = leg.doneBefore('keys');
+    leg.report('keys', before + done);
+    if (ends) await leg.close(false);
+    else await untilWritten(before + done);
+    return before;
+  };
+  expect(await legs(10, true)).toBe(0);
+  expect(await legs(5, false)).toBe(10);
+  expect(await legs(12, true)).toBe(10);
+  const [{ units } = { units: {} }] = await readProgress(bucket, 'job-1');
+  expect(units).toEqual({ keys: { done: 22, total: 30 } });
+});
+
+test('another phase, and a record that cannot be read, start over', async () => {
+  const { bucket } = await freshEnvironment();
+  const load = await ProgressWriter.open(bucket, 'job-1', PART);
+  load.report('nodes', 10);
+  await load.close(true);
+  await (await ProgressWriter.open(bucket, 'job-1', { ...PART, phase: 'seal' })).close(false);
+  expect(await readProgress(bucket, 'job-1')).toMatchObject([{ phase: 'seal', units: {} }]);
+  await bucket.writeRecord(`${jobProgressPrefix('job-1')}graph-graph-01.json`, { nonsense: true });
+  const again = await ProgressWriter.open(bucket, 'job-1', PART);
+  await again.close(true);
+  expect(await readProgress(bucket, 'job-1')).toMatchObject([{ phase: 'export', units: {} }]);
+});

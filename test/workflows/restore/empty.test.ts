@@ -1,0 +1,131 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { restorePlanKey } from '../../../shared/aws/keys.ts';
+import type { Environment } from '../../../shared/workflows/environment.ts';
+import { takeLock } from '../../../shared/workflows/job/lock.ts';
+import { InspectState, inspectArchive } from '../../../shared/workflows/restore/inspect.ts';
+import { readInspection } from '../../../shared/workflows/restore/inspection.ts';
+import { RestoreState, restoreLeg } from '../../../shared/workflows/restore/leg.ts';
+import { RestorePlan } from '../../../shared/workflows/restore/plan.ts';
+import { RestoreOptions, settleMode } from '../../../shared/workflows/restore/request.ts';
+import { buildArchive } from '../../archive/build.ts';
+import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
+
+const KEY = 'backups/empty.ngbak';
+const LEG = { timeLeft: () => 60_000, signal: new AbortController().signal };
+const REFUSAL = 'the archive has no records of this store, and the target has some';
+let environment: Environment;
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ngbak-empty-'));
+  const secret = `files-${folder.split('/').at(-1)}`;
+  await new SecretsManagerClient({}).send(
+    new CreateSecretCommand({ Name: secret, SecretString: JSON.stringify({ location: folder }) }),
+  );
+  environment = await freshEnvironment({ default: { stores: { kv: { kind: 'files', secret } } } });
+  const { bucket } = environment;
+  const draft = {
+    backup_id: 'empty',
+    created_at: '2026-01-02T03:04:05.000Z',
+    storage_backends: { kv: { kind: 'files' } },
+    statistics: {},
+    scope: { type: 'full' as const, stores: ['kv' as const], target: 'default' },
+    tallies: {},
+    tags: [],
+  };
+  await bucket.s3.send(
+    new PutObjectCommand({ Bucket: bucket.name, Key: KEY, Body: await buildArchive([], { draft }) }),
+  );
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+/** Holds the empty archive against the target; throws the reason if the restore is refused. */
+async function inspect(options: object = {}, changes: object = {}) {
+  const { bucket } = environment;
+  const source = { bucket: bucket.name, key: KEY };
+  const plan = RestorePlan.parse({
+    job_id: 'restore_empty',
+    target: 'default',
+    execution_arn: 'arn:restore',
+    created_at: '2026-01-03T03:04:05.000Z',
+    source,
+    archive: source,
+    options,
+    stores: ['kv'],
+    confirmed: true,
+    ...changes,
+  });
+  await bucket.writeRecord(restorePlanKey(plan.job_id), plan);
+  const state = InspectState.parse({ job_id: plan.job_id, cursor: { stage: 'target' } });
+  await inspectArchive(environment, state, LEG);
+  return (await readInspection(bucket, plan.job_id)).stores[0];
+}
+
+test('an archive without records of a store does not replace one that has some, unless that is allowed', async () => {
+  await writeFile(join(folder, 'kv_store_full_docs.json'), '{"a": 1}');
+  await expect(inspect()).rejects.toThrow(REFUSAL);
+  const allowed = await inspect({ allow_empty: true });
+  expect(allowed?.problems).toEqual([]);
+  expect(allowed?.warnings).toEqual([expect.stringContaining('it will be empty')]);
+  expect((await inspect({ mode: 'merge' }))?.problems).toEqual([]);
+});
+
+test('the mode "if_empty" refuses a target whose scope holds records, whatever the archive holds', async () => {
+  expect((await inspect({ mode: 'if_empty' }))?.problems).toEqual([]);
+  await writeFile(join(folder, 'kv_store_full_docs.json'), '{"a": 1}');
+  for (const allow_empty of [true, false]) {
+    await expect(inspect({ mode: 'if_empty', allow_empty })).rejects.toThrow(
+      /"default": kv: the target is not empty \(files 1\)[^;]*$/,
+    );
+  }
+});
+
+test('the mode "if_empty" looks again under the lock before it writes', async () => {
+  await inspect({ mode: 'if_empty' });
+  const execution_arn = await (await waitingMachine(environment.sfn)).start();
+  await inspect({ mode: 'if_empty' }, { execution_arn });
+  const { bucket, sfn } = environment;
+  await takeLock(bucket, sfn, { target: 'default', job_id: 'restore_empty', kind: 'restore', execution_arn });
+  const clear = () =>
+    restoreLeg(
+      environment,
+      { ...RestoreState.parse({ job_id: 'restore_empty', phase: 'clear', done: false }), store: 'kv' },
+      LEG,
+    );
+  expect(await clear()).toMatchObject({ phase: 'load' });
+  const file = join(folder, 'kv_store_full_docs.json');
+  await writeFile(file, '{"a": 1}');
+  await expect(clear()).rejects.toThrow(/Since the inspection, kv of target "default" has changed/);
+  expect(await readFile(file, 'utf8')).toBe('{"a": 1}');
+});
+
+test.each([
+  [{ overwrite: false }, 'if_empty'],
+  [{ overwrite: true }, 'replace'],
+  [{ overwrite: false, mode: 'if_empty' }, 'if_empty'],
+  [{ mode: 'merge' }, 'merge'],
+] as const)('the options %j have the mode %s', (options, mode) => {
+  expect(settleMode(RestoreOptions.parse(options))).toEqual(RestoreOptions.parse({ mode }));
+});
+
+test.each([
+  { overwrite: true, mode: 'if_empty' },
+  { overwrite: true, mode: 'merge' },
+  { overwrite: false, mode: 'merge' },
+])('the options %j contradict each other', (options) => {
+  expect(() => settleMode(RestoreOptions.parse(options))).toThrow(/contradicts/);
+});
+
+test('a rollback restores an empty store, and an empty target accepts an empty archive with a warning', async () => {
+  expect(await inspect()).toMatchObject({
+    problems: [],
+    warnings: [expect.stringContaining('it will be empty')],
+  });
+  await writeFile(join(folder, 'kv_store_full_docs.json'), '{"a": 1}');
+  expect((await inspect({}, { rollback_of: 'restore_that_failed' }))?.problems).toEqual([]);
+});
