@@ -10,13 +10,9 @@ import { chooseMode, MODES, type ModeChoice, modeChoice } from './mode.ts';
 import { NoticesBar, NoticesProvider } from './notices.tsx';
 import { Guard } from './parts/guard.tsx';
 import { Loading, Titled } from './parts/states.tsx';
-import { href, type Route, useRoute } from './router.ts';
+import type { PageProps } from './router.ts';
+import { href, useRoute } from './router.ts';
 import { SessionGate, SessionProvider, useMaybeSession } from './session.tsx';
-
-/** What every page is given. */
-export interface PageProps {
-  readonly route: Route;
-}
 
 /** The pages by the first part of their address; each is loaded when it is first opened. */
 const PAGES: Record<string, ComponentType<PageProps>> = {

@@ -54,3 +54,8 @@ function decode(part: string): string {
     return part;
   }
 }
+
+/** What every page is given. */
+export interface PageProps {
+  readonly route: Route;
+}

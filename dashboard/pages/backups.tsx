@@ -11,7 +11,6 @@ import { count } from '../../cli/format.ts';
 import type { BackupSummary } from '../../shared/catalog/summaries.ts';
 import type { BackupList, ListBackupsInput } from '../../shared/operations/list-backups.ts';
 import type { ApiClient } from '../api.ts';
-import type { PageProps } from '../app.tsx';
 import { COLUMNS } from '../backups/columns.tsx';
 import {
   FILTERING_PROPERTIES,
@@ -23,6 +22,7 @@ import {
 import { PAGE_SIZES, useTablePreferences } from '../backups/preferences.ts';
 import { Command, quoted } from '../parts/command.tsx';
 import { Empty, Problem } from '../parts/states.tsx';
+import type { PageProps } from '../router.ts';
 import { href, navigate } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';

@@ -5,7 +5,6 @@ import Header from '@cloudscape-design/components/header';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import type { JobView } from '../../shared/operations/show-job.ts';
-import type { PageProps } from '../app.tsx';
 import { CancelJob } from '../job/cancel-job.tsx';
 import { JobFacts } from '../job/facts.tsx';
 import { JobLog } from '../job/job-log.tsx';
@@ -16,6 +15,7 @@ import { StoreBars } from '../job/store-bars.tsx';
 import { useTitle } from '../job/title.ts';
 import { useJob } from '../job/use-job.ts';
 import { Show, Titled } from '../parts/states.tsx';
+import type { PageProps } from '../router.ts';
 import { href } from '../router.ts';
 
 /** One job: `#/job/<id>`. */

@@ -1,4 +1,4 @@
-import type { PageProps } from '../app.tsx';
+import type { PageProps } from '../router.ts';
 import { ChooseArchive } from './restore/choose-archive.tsx';
 import { RestoreJob } from './restore/restore-job.tsx';
 

@@ -1,6 +1,6 @@
 import SpaceBetween from '@cloudscape-design/components/space-between';
-import type { PageProps } from '../app.tsx';
 import { NoTargets, Show, Titled } from '../parts/states.tsx';
+import type { PageProps } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
 import { Retention } from './schedules/retention.tsx';

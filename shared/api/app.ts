@@ -8,11 +8,12 @@ import type { Json } from '../core/json.ts';
 import { NotFoundError } from '../core/refusals.ts';
 import { VERSION } from '../core/version.ts';
 import type { OperationsContext } from '../operations/context.ts';
-import { type Authenticator, type Caller, MethodNotAllowedError, type Role, requireRole } from './access.ts';
+import { type Authenticator, MethodNotAllowedError, requireRole } from './access.ts';
 import { docsPage } from './docs-page.ts';
 import { type Pages, pageRoutes } from './pages.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import { RateLimit } from './rate-limit.ts';
+import type { Api, RouteTools } from './route-tools.ts';
 import { backupRoutes } from './routes/backups.ts';
 import { deploymentRoutes } from './routes/deployment.ts';
 import { jobRoutes } from './routes/jobs.ts';
@@ -49,20 +50,6 @@ export interface ApiOptions {
   /** Where a request came from and its id, from what the platform says. */
   origin(env: unknown): { from: string; requestId: string };
   /** Milliseconds that are left for one answer. */
-  timeLeft(env: unknown): number;
-}
-
-export interface ApiVariables {
-  caller: Caller;
-  requestId: string;
-}
-export type Api = OpenAPIHono<{ Variables: ApiVariables }>;
-
-/** What route files work with. */
-export interface RouteTools {
-  readonly context: OperationsContext;
-  /** Throws ForbiddenError unless the caller has the role; with `costly`, counts the call. */
-  allow(caller: Caller, role: Role, costly?: 'costly'): void;
   timeLeft(env: unknown): number;
 }
 

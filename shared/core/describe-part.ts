@@ -1,7 +1,13 @@
-import type { Part } from './part.ts';
+/** Names that a part of a knowledge base has: `Part` without its schema, so that the dashboard needs no zod for it. */
+interface PartNames {
+  readonly label?: string | undefined;
+  readonly collections?: readonly string[] | undefined;
+  readonly namespaces?: readonly string[] | undefined;
+  readonly key_prefixes?: readonly string[] | undefined;
+}
 
 /** A part in words: `label Person; namespaces full_docs, text_chunks`. */
-export function describePart({ label, collections, namespaces, key_prefixes }: Part): string {
+export function describePart({ label, collections, namespaces, key_prefixes }: PartNames): string {
   return [
     ...(label === undefined ? [] : [`label ${label}`]),
     ...(collections === undefined ? [] : [`collections ${collections.join(', ')}`]),

@@ -1,7 +1,8 @@
 import { beforeAll, expect, test } from '@jest/globals';
 import { AccessList, Authenticator, newApiKey } from '../../shared/api/access.ts';
-import { type Api, documentOf, makeApi } from '../../shared/api/app.ts';
+import { documentOf, makeApi } from '../../shared/api/app.ts';
 import { Problem } from '../../shared/api/problem.ts';
+import type { Api } from '../../shared/api/route-tools.ts';
 import { fc } from '../fast-check.ts';
 import { freshContext } from '../operations/context.ts';
 

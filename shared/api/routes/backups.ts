@@ -13,7 +13,7 @@ import { showBackup } from '../../operations/show-backup.ts';
 import { StartBackupInput, StartedBackup, startBackup } from '../../operations/start-backup.ts';
 import { BackupChanges, updateBackup } from '../../operations/update-backup.ts';
 import { VerificationLeg, verifyBackup } from '../../operations/verify-backup.ts';
-import type { Api, RouteTools } from '../app.ts';
+import type { Api, RouteTools } from '../route-tools.ts';
 import { answer, BackupPath, body, Flag, IdempotencyHeader, ONCE, PROBLEMS } from './answers.ts';
 
 /** A leg of a verification ends so long before its answer is due, in milliseconds. */

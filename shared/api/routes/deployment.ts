@@ -2,7 +2,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { Deployment, describeDeployment } from '../../operations/describe-deployment.ts';
 import { Overview, overview } from '../../operations/overview.ts';
 import { type Authenticator, ROLES } from '../access.ts';
-import type { Api, RouteTools } from '../app.ts';
+import type { Api, RouteTools } from '../route-tools.ts';
 import { answer, PROBLEMS } from './answers.ts';
 
 export type { Deployment };

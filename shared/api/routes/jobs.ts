@@ -2,7 +2,7 @@ import { createRoute } from '@hono/zod-openapi';
 import { Cancellation, cancelJob } from '../../operations/cancel-job.ts';
 import { JobList, ListJobsInput, listJobs } from '../../operations/list-jobs.ts';
 import { JobView, showJob } from '../../operations/show-job.ts';
-import type { Api, RouteTools } from '../app.ts';
+import type { Api, RouteTools } from '../route-tools.ts';
 import { answer, JobPath, PROBLEMS } from './answers.ts';
 
 const list = createRoute({

@@ -23,7 +23,7 @@ import {
   UploadStatus,
 } from '../../operations/upload.ts';
 import { MultipartUpload, SingleUpload } from '../../workflows/restore/request.ts';
-import type { Api, RouteTools } from '../app.ts';
+import type { Api, RouteTools } from '../route-tools.ts';
 import { answer, body, IdempotencyHeader, JobPath, ONCE, PROBLEMS } from './answers.ts';
 import { keyOf } from './backups.ts';
 

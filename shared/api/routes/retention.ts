@@ -6,7 +6,7 @@ import {
   setRetention,
   showRetention,
 } from '../../operations/retention.ts';
-import type { Api, RouteTools } from '../app.ts';
+import type { Api, RouteTools } from '../route-tools.ts';
 import { answer, body, PROBLEMS } from './answers.ts';
 
 const path = '/api/v1/retention';

@@ -4,7 +4,7 @@ import { listSchedules, ScheduleList, ScheduleView, showSchedule } from '../../o
 import { runSchedule } from '../../operations/run-schedule.ts';
 import { StartedBackup } from '../../operations/start-backup.ts';
 import { CreateScheduleInput, ScheduleChanges, ScheduleName } from '../../schedules/schedule.ts';
-import type { Api, RouteTools } from '../app.ts';
+import type { Api, RouteTools } from '../route-tools.ts';
 import { answer, body, IdempotencyHeader, ONCE, PROBLEMS } from './answers.ts';
 import { keyOf } from './backups.ts';
 

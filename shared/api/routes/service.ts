@@ -1,7 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import { checkHealth, Health } from '../../operations/health.ts';
 import { metricsText } from '../../operations/metrics.ts';
-import type { Api, RouteTools } from '../app.ts';
+import type { Api, RouteTools } from '../route-tools.ts';
 import { answer, PROBLEMS } from './answers.ts';
 
 const health = createRoute({

@@ -1,8 +1,8 @@
 import type { Node, Relationship } from 'neo4j-driver';
 import type { Difference } from '../store.ts';
 import { canonicalNode, type NodeLine, placedRelationship, type RelationshipLine } from './lines.ts';
-import type { Site } from './load.ts';
 import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY } from './names.ts';
+import type { Site } from './site.ts';
 import type { Properties } from './values.ts';
 import { placesOf } from './write.ts';
 

@@ -4,8 +4,8 @@ import type { TallyBook } from '../tally-book.ts';
 import { commitBatch, type Run } from './auxiliary.ts';
 import { relationshipName } from './compare.ts';
 import { canonicalRelationship, type EndLine, placedRelationship, type RelationshipLine } from './lines.ts';
-import type { Site } from './load.ts';
 import { ID_PROPERTY, MERGED_PROPERTY, quote } from './names.ts';
+import type { Site } from './site.ts';
 import type { Properties } from './values.ts';
 import { groupBy, hasDynamicLabels } from './write.ts';
 

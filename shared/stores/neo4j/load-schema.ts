@@ -4,7 +4,6 @@ import { IntegrityError, NgbakError } from '../../core/errors.ts';
 import type { TallyBook } from '../tally-book.ts';
 import { WARNING_SAMPLES_MAX } from '../warning.ts';
 import { readArchivedSchema } from './entries.ts';
-import type { Site } from './load.ts';
 import { makeRoomFor } from './merge.ts';
 import { quote } from './names.ts';
 import {
@@ -19,6 +18,7 @@ import {
   schemaObstacle,
   servesOnly,
 } from './schema.ts';
+import type { Site } from './site.ts';
 
 /** Pause between two looks at indexes that are being filled, in milliseconds. */
 const INDEX_POLL_MS = 500;

@@ -1,10 +1,9 @@
 import { setImmediate as letOthersWork } from 'node:timers/promises';
 import { z } from 'zod';
-import type { EntryReader } from '../../archive/format/types.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import { mapOrdered } from '../../core/ordered.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions } from '../store.ts';
+import type { Cursor, Leg } from '../store.ts';
 import { TallyBook } from '../tally-book.ts';
 import { commitBatch, LANES, prepareLoad } from './auxiliary.ts';
 import { loadDangling } from './dangling.ts';
@@ -22,7 +21,7 @@ import { canonicalNode, canonicalRelationship, type NodeLine, type RelationshipL
 import { areIndexesFilled, loadSchema } from './load-schema.ts';
 import { checkNodes, indexKeys, mergeNodes, mergeRelationships } from './merge.ts';
 import type { ScopeText } from './scope.ts';
-import type { Neo4jServer, ServerVersion } from './server.ts';
+import type { Site } from './site.ts';
 import { attachable, createNodes, createRelationships } from './write.ts';
 
 /** Ids told of relationships that were left out. */
@@ -39,16 +38,6 @@ const LoadCursor = z.strictObject({
   done: z.number().int().nonnegative(),
 });
 type LoadCursor = z.infer<typeof LoadCursor>;
-
-/** What a leg of a restore works with. */
-export interface Site {
-  readonly server: Neo4jServer;
-  readonly scope: ScopeText;
-  readonly version: ServerVersion;
-  readonly archive: EntryReader;
-  readonly options: RestoreOptions;
-  readonly context: LegContext;
-}
 
 /**
  * Loads nodes, then the relationships between them, then constraints and indexes. Relationships that lead out of the

@@ -4,10 +4,10 @@ import { InvalidInputError } from '../../core/errors.ts';
 import type { Run } from './auxiliary.ts';
 import { nodeName, relationshipName } from './compare.ts';
 import { canonicalNode, type NodeLine, placedRelationship, type RelationshipLine } from './lines.ts';
-import type { Site } from './load.ts';
 import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY, quote, RESERVED_PREFIX } from './names.ts';
 import type { SchemaRow } from './schema.ts';
 import type { ScopeText } from './scope.ts';
+import type { Site } from './site.ts';
 import type { Properties } from './values.ts';
 import { createNodes, createRelationships, placesOf } from './write.ts';
 

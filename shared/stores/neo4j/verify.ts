@@ -14,13 +14,13 @@ import {
   START,
 } from './entries.ts';
 import { canonicalNode, canonicalRelationship, encodeRelationship, placedRelationship } from './lines.ts';
-import type { Site } from './load.ts';
 import { mayBeLeftOut, warnLeftOut } from './load-schema.ts';
 import { ID_PROPERTY } from './names.ts';
 import { PAGES_AT_ONCE, type PageSink, type ReadPage, readNodes, readRelationships } from './read-range.ts';
 import type { ReadNode, ReadRelationship } from './read-record.ts';
 import { canonicalSchema, readSchema, sameDefinition, servesOnly } from './schema.ts';
 import { Range, wholeRange } from './shards.ts';
+import type { Site } from './site.ts';
 
 /** Differences that a leg tells; all are counted. */
 const SAMPLES_MAX = 20;
