@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { parseInput, parseJson } from '../shared/core/input.ts';
+import { downloadFolder } from './data-folder.ts';
 
 /** What the CLI must know of a deployment, and its habits. Read from file, environment and flags, in that order. */
 export const Settings = z.strictObject({
@@ -22,8 +23,11 @@ export const Settings = z.strictObject({
   api_key: z.string().min(1).optional(),
   /** True: AWS credentials are used even where `api_url` is set. */
   direct: z.boolean().default(false),
-  /** Folder that downloads go to. */
-  download_folder: z.string().min(1).default('.'),
+  /** Folder that downloads go to, and that `list --local` and `restore` look in. */
+  download_folder: z
+    .string()
+    .min(1)
+    .default(() => downloadFolder()),
 });
 export type Settings = z.infer<typeof Settings>;
 

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { S3Client } from '@aws-sdk/client-s3';
 import { type ClosableSource, fileSource, s3Source } from '../../shared/archive/read/sources.ts';
 import { archiveKey } from '../../shared/aws/keys.ts';
@@ -7,8 +8,8 @@ import { Id } from '../../shared/core/ids.ts';
 import type { Settings } from '../settings.ts';
 
 /**
- * What `ngbak archive` reads: an `s3://` address, a file, or the id of a backup in the bucket that the
- * settings name; in that order, a file before an id. Settings are read for an id only, so files need no AWS.
+ * What `ngbak archive` reads: an `s3://` address, a file, a file of the download folder, or the id of a backup in the bucket
+ * that the settings name; in that order, a file before an id. Settings are read for an id only, so files need no AWS.
  */
 export async function resolveSource(
   reference: string,
@@ -16,8 +17,19 @@ export async function resolveSource(
 ): Promise<ClosableSource> {
   const address = /^s3:\/\/([^/]+)\/(.+)$/.exec(reference);
   if (address?.[1] !== undefined && address[2] !== undefined) return openObject(address[1], address[2]);
-  if (existsSync(reference) || !Id.safeParse(reference).success) return fileSource(reference);
+  if (existsSync(reference)) return fileSource(reference);
+  if (!Id.safeParse(reference).success) return fileSource(await findDownloaded(reference, settings));
   return openObject(await bucketOf(await settings(), reference), archiveKey(reference));
+}
+
+/** The path of an archive of that name in the download folder; without one, the name itself. */
+async function findDownloaded(
+  name: string,
+  settings: () => Promise<Pick<Settings, 'download_folder'>>,
+): Promise<string> {
+  if (name !== basename(name)) return name;
+  const path = join((await settings()).download_folder, name);
+  return existsSync(path) ? path : name;
 }
 
 async function openObject(bucket: string, key: string): Promise<ClosableSource> {

@@ -22,6 +22,7 @@ import { showTransfer } from '../bars.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { bytes, count, localTime, printable } from '../format.ts';
+import { recordVerified } from '../local-archives.ts';
 import { facts, table } from '../output.ts';
 
 const ARCHIVE = '<archive>';
@@ -270,6 +271,7 @@ async function verify(cli: Cli, reference: string): Promise<void> {
       progress.stop();
     }
     const is_valid = problems.length === 0;
+    if (is_valid && existsSync(source.name)) await recordVerified(cli.output, source.name);
     const found = { archive: source.name, is_valid, seekable, errors: problems, warnings };
     cli.output.result('verification', found, () =>
       [

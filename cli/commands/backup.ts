@@ -1,8 +1,10 @@
 import { type Command, Option } from 'commander';
+import { NgbakError } from '../../shared/core/errors.ts';
 import { parseInput } from '../../shared/core/input.ts';
 import { STORE_NAMES } from '../../shared/core/store-names.ts';
 import { StartBackupInput } from '../../shared/operations/start-backup.ts';
 import { cliOf } from '../cli.ts';
+import { downloadBackup } from '../download-backup.ts';
 import { reportEnd } from '../finish.ts';
 import { followJob } from '../follow.ts';
 import { facts } from '../output.ts';
@@ -25,6 +27,10 @@ export function backupCommand(program: Command): void {
     .option('--keep <retention>', 'retention: 30d, 2027-12-31 or permanent')
     .addOption(new Option('--codec <codec>', 'compression').choices(['gzip', 'zstd']))
     .option('-w, --wait', 'wait for completion')
+    .option(
+      '--download [folder]',
+      'wait for completion, then download the archive (default folder: download_folder of the configuration)',
+    )
     .action(async (options, command: Command) => {
       const cli = cliOf(command);
       const input = parseInput(
@@ -42,7 +48,7 @@ export function backupCommand(program: Command): void {
       );
       const client = await cli.client();
       const started = await client.startBackup(input);
-      if (!options.wait) {
+      if (!options.wait && options.download === undefined) {
         cli.output.result('started', started, () =>
           facts([
             ['job', started.job_id],
@@ -54,6 +60,16 @@ export function backupCommand(program: Command): void {
       }
       cli.output.event('started', started);
       cli.output.note(`Job ${started.job_id}`);
-      reportEnd(cli, await followJob(cli, client, started.job_id));
+      const job = await followJob(cli, client, started.job_id);
+      reportEnd(cli, job);
+      if (options.download === undefined) return;
+      const id = job.backup_id ?? started.backup_id;
+      if (id === undefined) {
+        throw new NgbakError(`Job ${job.job_id} does not state which backup it created.`, {
+          remedy: 'Find it with `ngbak list`, and download it with `ngbak download`.',
+        });
+      }
+      const folder = options.download === true ? undefined : options.download;
+      await downloadBackup(cli, client, id, { folder });
     });
 }

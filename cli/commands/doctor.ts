@@ -1,11 +1,15 @@
+import { constants } from 'node:fs';
+import { access, stat, statfs } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { explainAwsError } from '../../shared/aws/aws-error.ts';
 import pc from '../../shared/core/colors.ts';
 import { NgbakError } from '../../shared/core/errors.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
-import { printable } from '../format.ts';
+import { bytes, count, printable } from '../format.ts';
 import { openStores, proposalText, proposeByNames, tellStore } from '../known-stores.ts';
+import { listLocal } from '../local-archives.ts';
 import { settingsFile } from '../settings.ts';
 
 /** A clock that is further off makes AWS refuse signatures at 5 minutes; told well before, in milliseconds. */
@@ -23,7 +27,7 @@ export function doctorCommand(program: Command): void {
     .command('doctor')
     .summary('check configuration, permissions and services')
     .description(
-      'Checks configuration, credentials, permissions, bucket, workflows, clock and the age of the newest backup, and suggests remedies.',
+      'Checks configuration, download folder, credentials, permissions, bucket, workflows, clock and the age of the newest backup, and suggests remedies.',
     )
     .option(
       '--stores',
@@ -61,8 +65,11 @@ async function examine(cli: Cli): Promise<Finding[]> {
     return 'can be read';
   });
   if (!configuration.ok) return [configuration];
-  const access = await find('access', async () => (await cli.client()).where);
-  if (!access.ok) return [configuration, access];
+  const folder = await find('download folder', async () =>
+    describeFolder((await cli.settings()).download_folder),
+  );
+  const reached = await find('access', async () => (await cli.client()).where);
+  if (!reached.ok) return [configuration, folder, reached];
   const client = await cli.client();
   const [permissions, health, clock] = await Promise.all([
     find('permissions', () => client.permissions()),
@@ -72,7 +79,43 @@ async function examine(cli: Cli): Promise<Finding[]> {
     ),
     find('clock', () => tellClock(client.clockOffsetMs)),
   ]);
-  return [configuration, access, permissions, ...health, clock];
+  return [configuration, folder, reached, permissions, ...health, clock];
+}
+
+/** Where downloads go, how many archives are there, and how much room is left. */
+async function describeFolder(folder: string): Promise<string> {
+  const archives = await listLocal(folder);
+  const existing = await nearestExisting(folder);
+  await access(existing, constants.W_OK).catch((cause) => {
+    throw new NgbakError(`${existing} is not writable.`, {
+      remedy: 'Correct its permissions, or choose another folder: download_folder, NGBAK_DOWNLOAD_FOLDER.',
+      cause,
+    });
+  });
+  const { bavail, bsize } = await statfs(existing);
+  const size = archives.reduce((sum, archive) => sum + archive.bytes, 0);
+  const verified = archives.filter(({ verified_at }) => verified_at !== undefined).length;
+  const held =
+    archives.length === 0
+      ? 'no archives'
+      : `${count(archives.length)} archives (${count(verified)} verified), ${bytes(size)}`;
+  return `${folder}: ${held}; ${bytes(bavail * bsize)} free`;
+}
+
+/** The folder itself, or the first one above it that exists: downloads create the rest. */
+async function nearestExisting(folder: string): Promise<string> {
+  for (let at = resolve(folder); ; at = dirname(at)) {
+    const found = await stat(at).catch((error) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (found?.isDirectory()) return at;
+    if (found) {
+      throw new NgbakError(`${at} is not a folder.`, {
+        remedy: 'Choose another one: download_folder, NGBAK_DOWNLOAD_FOLDER.',
+      });
+    }
+  }
 }
 
 async function tellClock(offset: () => Promise<number>): Promise<string> {

@@ -1,14 +1,9 @@
-import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { parseInput } from '../../shared/core/input.ts';
 import { DownloadInput } from '../../shared/operations/download-backup.ts';
-import { downloadName } from '../../shared/workflows/job/names.ts';
-import { showTransfer } from '../bars.ts';
 import { cliOf } from '../cli.ts';
-import { ExitError } from '../exit-codes.ts';
-import { bytes } from '../format.ts';
+import { downloadBackup } from '../download-backup.ts';
 import { facts } from '../output.ts';
-import { downloadArchive } from '../transfer/download.ts';
 import { whole } from './options.ts';
 
 /** `ngbak download` and `ngbak link` */
@@ -20,41 +15,16 @@ export function downloadCommands(program: Command): void {
       'Downloads the archive of a backup as backup_YYYYMMDD_HHMMSS.ngbak, in parallel ranges. The file gets its final name once its checksum is verified. An interrupted download resumes where it stopped.',
     )
     .argument('<backup>', 'backup ID')
-    .option('--to <folder>', 'folder (default: download_folder of the configuration, or the current folder)')
+    .option('--to <folder>', 'folder (default: download_folder of the configuration)')
     .option('-o, --output <file>', 'path of the file, in place of the default name')
     .option('-f, --force', 'replace an existing file')
     .action(async (id: string, options, command: Command) => {
       const cli = cliOf(command);
-      const client = await cli.client();
-      const link = () => client.downloadBackup(id, DownloadInput.parse({}));
-      const folder = options.to ?? (await cli.settings()).download_folder;
-      const path = resolve(options.output ?? join(folder, downloadName(await client.showBackup(id))));
-      const abort = new AbortController();
-      const stop = () => abort.abort();
-      process.once('SIGINT', stop);
-      const bar = showTransfer(cli.output, 'download');
-      try {
-        const done = await downloadArchive({
-          link,
-          path,
-          force: options.force ?? false,
-          signal: abort.signal,
-          progress: bar.update,
-        });
-        bar.stop();
-        if (done.resumed > 0 && !done.existed) {
-          cli.output.note(`Resuming: ${bytes(done.resumed)} already transferred.`);
-        }
-        if (done.existed) cli.output.note('Already downloaded; the checksum matches.');
-        cli.output.result('downloaded', done, () => done.path);
-      } catch (error) {
-        bar.stop();
-        if (!abort.signal.aborted) throw error;
-        cli.output.note('Stopped. Run the same command again to resume.');
-        throw new ExitError('interrupted');
-      } finally {
-        process.off('SIGINT', stop);
-      }
+      await downloadBackup(cli, await cli.client(), id, {
+        folder: options.to,
+        output: options.output,
+        force: options.force,
+      });
     });
   program
     .command('link')

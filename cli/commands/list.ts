@@ -1,9 +1,11 @@
 import { type Command, Option } from 'commander';
 import type { BackupSummary } from '../../shared/catalog/summaries.ts';
+import { InvalidInputError } from '../../shared/core/errors.ts';
 import { parseInput } from '../../shared/core/input.ts';
 import { ListBackupsInput } from '../../shared/operations/list-backups.ts';
 import { type Cli, cliOf } from '../cli.ts';
-import { ago, bytes, count, localTime, stateText } from '../format.ts';
+import { ago, bytes, count, localTime, printable, stateText } from '../format.ts';
+import { type LocalArchive, listLocal } from '../local-archives.ts';
 import { table } from '../output.ts';
 import { time, whole } from './options.ts';
 
@@ -14,7 +16,7 @@ export function listCommand(program: Command): void {
     .alias('ls')
     .summary('list backups, newest first')
     .description(
-      'Lists the backups in the catalog, newest first. Reads catalog records only, never an archive.',
+      'Lists the backups in the catalog, newest first. Reads catalog records only, never an archive. With --local, lists the archives that were downloaded to this machine.',
     )
     .option('-t, --target <name>', 'only backups of this target')
     .addOption(new Option('--type <type>', 'only full or only partial backups').choices(['full', 'partial']))
@@ -33,9 +35,17 @@ export function listCommand(program: Command): void {
     .option('--until <time>', 'created before this date or time', time)
     .option('-n, --limit <count>', 'maximum number of backups, up to 1000', whole, 50)
     .option('--cursor <id>', 'start after this backup ID')
+    .option(
+      '--local [folder]',
+      'archives on this machine instead, by their manifests; needs no AWS (default folder: download_folder of the configuration)',
+    )
     .option('--rebuild', 'first rebuild missing catalog records from the archives; reads every archive')
-    .action(async ({ rebuild, ...options }, command: Command) => {
+    .action(async ({ rebuild, local, ...options }, command: Command) => {
       const cli = cliOf(command);
+      if (local !== undefined) {
+        const folder = local === true ? (await cli.settings()).download_folder : local;
+        return showLocal(cli, folder, { rebuild, ...options });
+      }
       if (rebuild) await rebuildRecords(cli);
       const input = parseInput(ListBackupsInput, options, 'The filters');
       const found = await (await cli.client()).listBackups(input);
@@ -53,6 +63,66 @@ export function listCommand(program: Command): void {
         );
       }
     });
+}
+
+/** What of the filters the catalog alone can answer: the manifest of an archive does not state it. */
+const CATALOG_ONLY = ['namespace', 'collection', 'state', 'cursor', 'rebuild'] as const;
+
+/** Shows the archives in a folder of this machine. */
+async function showLocal(cli: Cli, folder: string, options: Record<string, unknown>): Promise<void> {
+  const wrong = CATALOG_ONLY.find((name) => options[name] !== undefined);
+  if (wrong !== undefined) {
+    throw new InvalidInputError(`--${wrong} cannot be combined with --local.`, {
+      remedy: 'Leave it out: local archives are listed from their manifests alone.',
+    });
+  }
+  const { target, type, store, tag, since, until, limit } = parseInput(
+    ListBackupsInput,
+    options,
+    'The filters',
+  );
+  const all = await listLocal(folder);
+  const fits = all.filter(
+    (archive) =>
+      (target === undefined || archive.target === target) &&
+      (type === undefined || archive.type === type) &&
+      (store === undefined || archive.stores?.includes(store) === true) &&
+      (tag === undefined || archive.tags?.includes(tag) === true) &&
+      (since === undefined || timeOf(archive) >= Date.parse(since)) &&
+      (until === undefined || timeOf(archive) < Date.parse(until)),
+  );
+  const shown = fits.slice(0, limit);
+  for (const archive of shown) cli.output.event('local', archive);
+  cli.output.result('page', { folder, total: fits.length }, () =>
+    shown.length === 0 ? `No archives in ${printable(folder)}.` : table(LOCAL_HEAD, shown.map(localRow)),
+  );
+  for (const { file_name, problem } of shown) {
+    if (problem !== undefined)
+      cli.output.warn(`${printable(file_name)} cannot be read: ${printable(problem)}`);
+  }
+  if (shown.length < fits.length) cli.output.note(`${shown.length} of ${fits.length}. More with --limit.`);
+}
+
+/** Not a number, which is neither before nor after anything, if the manifest cannot be read. */
+const timeOf = ({ created_at = '' }: LocalArchive) => Date.parse(created_at);
+
+const LOCAL_HEAD = ['file', 'backup', 'created', 'target', 'type', 'size', 'state'];
+
+function localRow(archive: LocalArchive): string[] {
+  const { file_name, backup_id, created_at, target, type, stores, verified_at, problem } = archive;
+  return [
+    file_name,
+    backup_id ?? '',
+    created_at === undefined ? '' : `${localTime(created_at)} (${ago(created_at)})`,
+    target ?? '',
+    type === 'partial' ? (stores ?? []).join('+') : (type ?? ''),
+    bytes(archive.bytes),
+    problem !== undefined
+      ? 'UNREADABLE'
+      : verified_at === undefined
+        ? 'not verified'
+        : `verified ${ago(verified_at)}`,
+  ];
 }
 
 async function rebuildRecords(cli: Cli): Promise<void> {

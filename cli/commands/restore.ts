@@ -24,6 +24,7 @@ import { reportEnd } from '../finish.ts';
 import { followJob } from '../follow.ts';
 import { bytes } from '../format.ts';
 import { inspectionText } from '../job-text.ts';
+import { findLocal } from '../local-archives.ts';
 import { ask } from '../prompt.ts';
 import { uploadFile } from '../transfer/upload.ts';
 import { type HowFlags, howOf, howOptions } from './restore-parts.ts';
@@ -51,9 +52,9 @@ export function restoreCommands(program: Command): void {
     .command('restore')
     .summary('restore a backup, or an archive from this machine')
     .description(
-      'Restores a backup of the catalog, or uploads a .ngbak file and restores it. The archive is inspected and compared with the target first; then you confirm by typing the name of the target. The target is backed up before it is changed, and rolled back if the restore fails.',
+      'Restores a backup of the catalog, or uploads a .ngbak file and restores it. A name that is neither is looked for in the download folder. The archive is inspected and compared with the target first; then you confirm by typing the name of the target. The target is backed up before it is changed, and rolled back if the restore fails.',
     )
-    .argument('<backup-or-file>', 'backup ID, or path of a .ngbak file')
+    .argument('<backup-or-file>', 'backup ID, path of a .ngbak file, or name of one in the download folder')
     .option('-t, --target <name>', 'target to restore into (default: the one that was backed up)')
     .option(
       '--cypher-script',
@@ -73,8 +74,8 @@ export function restoreCommands(program: Command): void {
       ...howOf(flags),
     };
     const jobId = Id.safeParse(what).success
-      ? await startFromCatalog(client, what, options)
-      : await startFromFile(cli, client, what, options);
+      ? await startFromCatalog(cli, client, what, options)
+      : await startFromFile(cli, client, await findFile(cli, what), options);
     cli.output.note(`Job ${jobId}`);
     if (!flags.wait) {
       cli.output.result('started', { job_id: jobId }, () => jobId);
@@ -161,18 +162,55 @@ export function restoreCommands(program: Command): void {
     });
 }
 
-async function startFromCatalog(client: Client, id: string, options: object): Promise<string> {
+/** Starts the restore of a catalogued backup, or of an archive of it on this machine if the catalog does not have it. */
+async function startFromCatalog(
+  cli: Cli,
+  client: Client,
+  id: string,
+  options: { readonly target: string | undefined },
+): Promise<string> {
   const input = parseInput(RestoreBackupInput, { backup_id: id, ...options }, 'The restore');
-  return (await client.restoreBackup(input)).job_id;
+  try {
+    return (await client.restoreBackup(input)).job_id;
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error;
+    const folder = (await cli.settings()).download_folder;
+    const local = await findLocal(folder, id);
+    if (!local) {
+      throw new NotFoundError(
+        `There is no backup "${id}" in the catalog, and no archive of it in ${folder}.`,
+        {
+          remedy:
+            'List the backups with `ngbak list` and `ngbak list --local`, or give the path of an archive.',
+          cause: error,
+        },
+      );
+    }
+    cli.output.note(`The catalog has no backup "${id}". Restoring from ${local.path}.`);
+    // As of a catalogued backup: into the target that was backed up.
+    const target = options.target ?? local.target;
+    return startFromFile(cli, client, local.path, { ...options, target });
+  }
+}
+
+/** The path of a file, or of an archive of that name in the download folder. Throws InvalidInputError. */
+async function findFile(cli: Cli, path: string): Promise<string> {
+  const failed = await stat(path).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  if (failed === undefined) return path;
+  const folder = (await cli.settings()).download_folder;
+  const local = path === basename(path) ? await findLocal(folder, path) : undefined;
+  if (local) return local.path;
+  throw new InvalidInputError(`"${path}" is neither a backup ID nor a readable file, here or in ${folder}.`, {
+    remedy: 'List the backups with `ngbak list` and `ngbak list --local`, or give the path of a .ngbak file.',
+    cause: failed,
+  });
 }
 
 async function startFromFile(cli: Cli, client: Client, path: string, options: object): Promise<string> {
-  const found = await stat(path).catch((cause) => {
-    throw new InvalidInputError(`"${path}" is neither a backup ID nor a readable file.`, {
-      remedy: 'List the backups with `ngbak list`, or give the path of a .ngbak file.',
-      cause,
-    });
-  });
+  const found = await stat(path);
   if (!found.isFile()) {
     throw new InvalidInputError(`"${path}" is not a file.`, { remedy: 'Give the path of a .ngbak file.' });
   }

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { resolve } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../cli/main.ts');
@@ -38,7 +39,13 @@ export class Session {
     // Jest tells its workers to print colours; a user's pipe does not.
     const { FORCE_COLOR: _, ...own } = process.env;
     this.#child = spawn(program, rest, {
-      env: { ...own, XDG_CONFIG_HOME: '/nonexistent', ...environment },
+      env: {
+        ...own,
+        XDG_CONFIG_HOME: '/nonexistent',
+        // Of the run, and removed with it.
+        XDG_DATA_HOME: join(tmpdir(), 'ngbak-data'),
+        ...environment,
+      },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#child.stdout?.on('data', (data) => {

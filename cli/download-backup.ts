@@ -1,0 +1,62 @@
+import { join, resolve } from 'node:path';
+import { DownloadInput } from '../shared/operations/download-backup.ts';
+import { downloadName } from '../shared/workflows/job/names.ts';
+import { showTransfer } from './bars.ts';
+import type { Cli } from './cli.ts';
+import type { Client } from './client.ts';
+import { ExitError } from './exit-codes.ts';
+import { bytes } from './format.ts';
+import { recordVerified } from './local-archives.ts';
+import { downloadArchive } from './transfer/download.ts';
+
+export interface DownloadTo {
+  /** Left out: the configured download folder. */
+  readonly folder?: string | undefined;
+  /** Path of the file, in place of the default name in that folder. */
+  readonly output?: string | undefined;
+  readonly force?: boolean | undefined;
+}
+
+/** Downloads a backup with a progress bar and prints where it is. Ctrl-C stops it; the next call resumes. */
+export async function downloadBackup(
+  cli: Cli,
+  client: Client,
+  id: string,
+  { folder, output, force }: DownloadTo,
+): Promise<void> {
+  const record = await client.showBackup(id);
+  const path = resolve(
+    output ?? join(folder ?? (await cli.settings()).download_folder, downloadName(record)),
+  );
+  const abort = new AbortController();
+  const stop = () => abort.abort();
+  process.once('SIGINT', stop);
+  const bar = showTransfer(cli.output, 'download');
+  try {
+    const done = await downloadArchive({
+      link: () => client.downloadBackup(id, DownloadInput.parse({})),
+      path,
+      force: force ?? false,
+      signal: abort.signal,
+      progress: bar.update,
+    });
+    bar.stop();
+    // Its CRC-32 is that of the catalogued archive, of which every byte was verified.
+    if (record.verification.state === 'verified') await recordVerified(cli.output, done.path);
+    if (done.resumed > 0 && !done.existed) {
+      cli.output.note(`Resuming: ${bytes(done.resumed)} already transferred.`);
+    }
+    if (done.existed) cli.output.note('Already downloaded; the checksum matches.');
+    cli.output.result('downloaded', done, () => done.path);
+  } catch (error) {
+    bar.stop();
+    if (!abort.signal.aborted) throw error;
+    const where = folder === undefined ? '' : ` --to ${folder}`;
+    cli.output.note(
+      `Stopped. Resume with: ngbak download ${id}${output === undefined ? where : ` --output ${output}`}`,
+    );
+    throw new ExitError('interrupted');
+  } finally {
+    process.off('SIGINT', stop);
+  }
+}
