@@ -219,11 +219,12 @@ function explain(status: number, text: string, base: string): NgbakError {
   const problem = Problem.safeParse(parsed);
   const message = problem.success ? problem.data.detail : `${base} answered ${status}.`;
   const remedy = problem.success ? problem.data.remedy : 'Check the address of the API, and try again.';
-  if (status === 401 || status === 403) return new AccessDeniedError(message, { remedy });
-  if (status === 404) return new NotFoundError(message, { remedy });
-  if (status === 409) return new RefusedError(message, { remedy });
-  if (status === 422) return new IntegrityError(message, { remedy });
-  if (status === 400) return new InvalidInputError(message, { remedy });
-  if (status === 429 || status === 503) return new UnavailableError(message, { remedy });
-  return new NgbakError(message, { remedy });
+  const advice = { remedy, help: problem.success ? problem.data.help : undefined };
+  if (status === 401 || status === 403) return new AccessDeniedError(message, advice);
+  if (status === 404) return new NotFoundError(message, advice);
+  if (status === 409) return new RefusedError(message, advice);
+  if (status === 422) return new IntegrityError(message, advice);
+  if (status === 400) return new InvalidInputError(message, advice);
+  if (status === 429 || status === 503) return new UnavailableError(message, advice);
+  return new NgbakError(message, advice);
 }

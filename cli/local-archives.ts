@@ -7,6 +7,7 @@ import { isSeekable, openArchive } from '../shared/archive/read/open.ts';
 import { fileSource } from '../shared/archive/read/sources.ts';
 import { describeError, NgbakError } from '../shared/core/errors.ts';
 import { mapOrdered } from '../shared/core/ordered.ts';
+import type { BackupFilters } from '../shared/operations/list-backups.ts';
 import { dataFolder } from './data-folder.ts';
 import type { Output } from './output.ts';
 
@@ -52,6 +53,24 @@ export async function listLocal(folder: string): Promise<LocalArchive[]> {
   }
   const time = ({ created_at }: LocalArchive) => (created_at === undefined ? 0 : Date.parse(created_at));
   return archives.sort((a, b) => time(b) - time(a) || a.file_name.localeCompare(b.file_name));
+}
+
+/** Those archives that have what is wanted. One whose manifest cannot be read has nothing of it. */
+export function filterLocal(
+  archives: readonly LocalArchive[],
+  { target, type, store, tag, since, until }: BackupFilters,
+): LocalArchive[] {
+  // Not a number, which is neither before nor after anything, if the manifest cannot be read.
+  const time = ({ created_at = '' }: LocalArchive) => Date.parse(created_at);
+  return archives.filter(
+    (archive) =>
+      (target === undefined || archive.target === target) &&
+      (type === undefined || archive.type === type) &&
+      (store === undefined || archive.stores?.includes(store) === true) &&
+      (tag === undefined || archive.tags?.includes(tag) === true) &&
+      (since === undefined || time(archive) >= Date.parse(since)) &&
+      (until === undefined || time(archive) < Date.parse(until)),
+  );
 }
 
 /**

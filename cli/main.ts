@@ -1,7 +1,8 @@
 import { type Command, CommanderError } from 'commander';
 import { explainAwsError } from '../shared/aws/aws-error.ts';
 import pc from '../shared/core/colors.ts';
-import { NgbakError } from '../shared/core/errors.ts';
+import { helpOf, NgbakError } from '../shared/core/errors.ts';
+import { seeAlso } from '../shared/core/help.ts';
 import { EXIT_CODES, ExitError, exitCodeOf, PassedOnError } from './exit-codes.ts';
 import { printable } from './format.ts';
 import { makeProgram } from './program.ts';
@@ -33,11 +34,13 @@ function printError(error: unknown, json: boolean, debug: boolean): void {
   const message = error instanceof Error ? error.message : String(error);
   const remedy =
     error instanceof NgbakError ? error.remedy : 'Run the command again with --debug and report its output.';
+  const help = helpOf(error);
   if (json) {
-    const data = { name, message, remedy };
+    const data = { name, message, remedy, ...(help === undefined ? {} : { help }) };
     process.stdout.write(`${JSON.stringify({ type: 'error', time: new Date().toISOString(), data })}\n`);
   } else {
     process.stderr.write(`${pc.red('Error:')} ${printable(message)}\n${printable(remedy)}\n`);
+    if (help !== undefined) process.stderr.write(`${printable(seeAlso(help))}\n`);
   }
   if (debug) process.stderr.write(`${error instanceof Error ? chain(error) : ''}\n`);
 }

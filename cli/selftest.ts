@@ -9,6 +9,7 @@ import { bufferSource } from '../shared/archive/read/sources.ts';
 import { writeArchive } from '../shared/archive/write/write.ts';
 import { explainAwsError } from '../shared/aws/aws-error.ts';
 import { IntegrityError, NgbakError, UnavailableError } from '../shared/core/errors.ts';
+import { HELP } from '../shared/core/help.ts';
 import { relatedJobId } from '../shared/core/job-ids.ts';
 import { hasEnded, type JobState } from '../shared/core/job-state.ts';
 import { NotFoundError, RefusedError } from '../shared/core/refusals.ts';
@@ -302,6 +303,7 @@ class Selftest {
             {
               remedy:
                 'Check the rule "an archive was uploaded" in EventBridge, its dead-letter queue, and the concurrent executions of the account.',
+              help: HELP.uploadNotStarted,
             },
           );
         }
@@ -378,7 +380,10 @@ async function compareBackup(
   if (differing.length === 0) return bytes;
   throw new IntegrityError(
     `What was backed up is not what was restored. Files that differ: ${differing.join(', ')}.`,
-    { remedy: 'Do not rely on this deployment. Report it with the output of `ngbak selftest --json`.' },
+    {
+      remedy: 'Do not rely on this deployment. Report it with the output of `ngbak selftest --json`.',
+      help: HELP.selftestDiffers,
+    },
   );
 }
 

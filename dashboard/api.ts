@@ -3,6 +3,7 @@ import type { Problem } from '../shared/api/problem.ts';
 import type { Deployment, KeyList, Me } from '../shared/api/routes/deployment.ts';
 import type { Manifest } from '../shared/archive/format/manifest.ts';
 import type { BackupDetails } from '../shared/catalog/summaries.ts';
+import { seeAlso } from '../shared/core/help.ts';
 import type { AcknowledgeInput } from '../shared/operations/acknowledge.ts';
 import type { Cancellation } from '../shared/operations/cancel-job.ts';
 import type { Contents, ContentsInput } from '../shared/operations/contents.ts';
@@ -193,7 +194,7 @@ async function explain(answer: Response): Promise<ApiError> {
         status: answer.status,
         title: problem.title ?? 'Error',
         detail: problem.detail,
-        remedy: problem.remedy,
+        remedy: problem.help === undefined ? problem.remedy : `${problem.remedy} ${seeAlso(problem.help)}`,
       });
     }
   } catch (error) {

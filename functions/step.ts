@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import { explainAwsError } from '../shared/aws/aws-error.ts';
 import { redact, redactFields } from '../shared/aws/secrets.ts';
 import { describeError, NgbakError, UnavailableError } from '../shared/core/errors.ts';
+import { HELP } from '../shared/core/help.ts';
 import { parseInput } from '../shared/core/input.ts';
 import { type Environment, type Leg, readEnvironment } from '../shared/workflows/environment.ts';
 
@@ -81,6 +82,7 @@ export function step<Input, Output>(
           new UnavailableError(`${context.functionName} ran out of time.`, {
             remedy:
               'ngbak retries automatically. If it happens again, check the load of the store that it was reading or writing.',
+            help: HELP.outOfTime,
           }),
         ),
       Math.max(0, context.getRemainingTimeInMillis() - ABORT_MARGIN_MS),

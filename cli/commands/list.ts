@@ -5,7 +5,7 @@ import { parseInput } from '../../shared/core/input.ts';
 import { ListBackupsInput } from '../../shared/operations/list-backups.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ago, bytes, count, localTime, printable, stateText } from '../format.ts';
-import { type LocalArchive, listLocal } from '../local-archives.ts';
+import { filterLocal, type LocalArchive, listLocal } from '../local-archives.ts';
 import { table } from '../output.ts';
 import { time, whole } from './options.ts';
 
@@ -70,27 +70,15 @@ const CATALOG_ONLY = ['namespace', 'collection', 'state', 'cursor', 'rebuild'] a
 
 /** Shows the archives in a folder of this machine. */
 async function showLocal(cli: Cli, folder: string, options: Record<string, unknown>): Promise<void> {
+  const { rebuild: _, ...filters } = options;
   const wrong = CATALOG_ONLY.find((name) => options[name] !== undefined);
   if (wrong !== undefined) {
     throw new InvalidInputError(`--${wrong} cannot be combined with --local.`, {
       remedy: 'Leave it out: local archives are listed from their manifests alone.',
     });
   }
-  const { target, type, store, tag, since, until, limit } = parseInput(
-    ListBackupsInput,
-    options,
-    'The filters',
-  );
-  const all = await listLocal(folder);
-  const fits = all.filter(
-    (archive) =>
-      (target === undefined || archive.target === target) &&
-      (type === undefined || archive.type === type) &&
-      (store === undefined || archive.stores?.includes(store) === true) &&
-      (tag === undefined || archive.tags?.includes(tag) === true) &&
-      (since === undefined || timeOf(archive) >= Date.parse(since)) &&
-      (until === undefined || timeOf(archive) < Date.parse(until)),
-  );
+  const { limit, ...wanted } = parseInput(ListBackupsInput, filters, 'The filters');
+  const fits = filterLocal(await listLocal(folder), wanted);
   const shown = fits.slice(0, limit);
   for (const archive of shown) cli.output.event('local', archive);
   cli.output.result('page', { folder, total: fits.length }, () =>
@@ -102,9 +90,6 @@ async function showLocal(cli: Cli, folder: string, options: Record<string, unkno
   }
   if (shown.length < fits.length) cli.output.note(`${shown.length} of ${fits.length}. More with --limit.`);
 }
-
-/** Not a number, which is neither before nor after anything, if the manifest cannot be read. */
-const timeOf = ({ created_at = '' }: LocalArchive) => Date.parse(created_at);
 
 const LOCAL_HEAD = ['file', 'backup', 'created', 'target', 'type', 'size', 'state'];
 

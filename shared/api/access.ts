@@ -2,6 +2,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { NgbakError, UnavailableError } from '../core/errors.ts';
+import { HELP } from '../core/help.ts';
 import { Id } from '../core/ids.ts';
 
 /** What a caller may do; each role may do all that the ones before it may. */
@@ -183,6 +184,7 @@ export class Authenticator {
 function unknownCaller(): UnauthenticatedError {
   return new UnauthenticatedError('Missing or invalid API key.', {
     remedy: 'Send "Authorization: Bearer <key>" with a key that an administrator gave you.',
+    help: HELP.apiKey,
   });
 }
 

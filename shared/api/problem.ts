@@ -4,6 +4,7 @@ import { ConflictError } from '../aws/bucket.ts';
 import { redact } from '../aws/secrets.ts';
 import {
   AccessDeniedError,
+  helpOf,
   IntegrityError,
   InvalidInputError,
   NgbakError,
@@ -21,6 +22,8 @@ export const Problem = z.object({
   status: z.number().int(),
   detail: z.string(),
   remedy: z.string(),
+  /** Entry of the documentation about this error, where there is one: page and anchor, such as `docs/runbook.md#…`. */
+  help: z.string().optional(),
   /** The request's id, for the logs. */
   instance: z.string().optional(),
 });
@@ -58,6 +61,7 @@ export function problemOf(error: unknown, instance?: string): Problem {
       ...where,
     };
   }
+  const help = helpOf(explained);
   const [, status, title] = STATUSES.find(([kind]) => explained instanceof kind) ?? [
     undefined,
     500,
@@ -69,6 +73,7 @@ export function problemOf(error: unknown, instance?: string): Problem {
     status,
     detail: redact(explained.message),
     remedy: redact(explained.remedy),
+    ...(help === undefined ? {} : { help }),
     ...where,
   };
 }

@@ -1,3 +1,4 @@
+import { HELP } from '../core/help.ts';
 import { RateLimitedError } from './access.ts';
 
 /** Callers remembered at once; more, and the one that was seen longest ago is forgotten. */
@@ -35,6 +36,7 @@ export class RateLimit {
     const wait = Math.ceil((1 - tokens) * this.#seconds);
     throw new RateLimitedError('Too many requests of this kind.', {
       remedy: `Try again in ${wait} seconds.`,
+      help: HELP.requests,
       retryable: true,
     });
   }

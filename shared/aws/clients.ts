@@ -1,4 +1,5 @@
 import { UnavailableError } from '../core/errors.ts';
+import { HELP } from '../core/help.ts';
 
 /**
  * The one place where clients of AWS are made. By default, the SDK has no time-outs: an endpoint that drops packets, the
@@ -91,6 +92,7 @@ function silenceOf(service: Service, host: string, cause: unknown): UnavailableE
     `${SERVICES[service].name} can't be reached at ${host}: no connection was established.`,
     {
       remedy: `A function in a VPC needs ${kind}, or a NAT gateway; its own security group has to let port 443 out. docs/deploy.md, "Network", lists all endpoints.`,
+      help: HELP.endpoint,
       cause,
     },
   );

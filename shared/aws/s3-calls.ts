@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { S3ServiceException } from '@aws-sdk/client-s3';
 import { errorFields } from '../core/error-fields.ts';
 import { UnavailableError } from '../core/errors.ts';
+import { HELP } from '../core/help.ts';
 import { explainAwsCode, explainS3Error } from './s3-error.ts';
 
 /** Tries of one call, on top of the SDK's own three: S3 may throttle a new prefix for half a minute. */
@@ -65,6 +66,7 @@ export async function callS3<T>(
         if (!silent) throw explainS3Error(error, verb, where);
         throw new UnavailableError(`S3 did not ${verb} ${where} in time.`, {
           remedy: 'ngbak retries automatically. If the error persists, check endpoint and network.',
+          help: HELP.s3Silent,
           cause: error,
         });
       }

@@ -1,5 +1,6 @@
 import { type HeadObjectCommandOutput, S3ServiceException } from '@aws-sdk/client-s3';
 import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../core/errors.ts';
+import { HELP } from '../core/help.ts';
 
 /** An object lies in a storage class whose objects can't be read before they are restored from it. */
 export class ObjectArchivedError extends InvalidInputError {}
@@ -15,6 +16,7 @@ export function explainS3Error(error: unknown, verb: string, where: string): Err
     if (status === 403) {
       return new AccessDeniedError(`No permission to ${verb} ${where}: ${error.name}.`, {
         remedy: "Check this role's grants on the bucket and on its KMS key.",
+        help: HELP.noPermission,
         cause: error,
       });
     }
@@ -90,6 +92,7 @@ export function explainAwsCode(error: unknown, failed: string, where?: string): 
   if (EXPIRED.has(name)) {
     return new AccessDeniedError(`${failed}: the AWS session has expired (${name}).`, {
       remedy: 'Sign in again, for example with `aws sso login`, and repeat the command.',
+      help: HELP.session,
       cause: error,
     });
   }
@@ -97,6 +100,7 @@ export function explainAwsCode(error: unknown, failed: string, where?: string): 
     return new AccessDeniedError(`${failed}: the clock of this machine is ${skewOf(error)}.`, {
       remedy:
         'Set the clock, by NTP if possible, and try again: AWS refuses requests that are more than 5 to 15 minutes off.',
+      help: HELP.clock,
       cause: error,
     });
   }
@@ -108,6 +112,7 @@ export function explainAwsCode(error: unknown, failed: string, where?: string): 
       {
         remedy:
           'Enable the key, or cancel its deletion, in the KMS console. Without it nothing in the bucket can be read, backups included.',
+        help: HELP.keyUnusable,
         cause: error,
       },
     );
@@ -152,6 +157,7 @@ function archivedError(
     {
       remedy:
         'Run `aws s3api restore-object --restore-request Days=7` for it, wait until it is done (minutes to 48 hours), and try again. Remove the lifecycle rule that moves archives there.',
+      help: HELP.archivedObject,
       ...(cause === undefined ? {} : { cause }),
     },
   );

@@ -5,6 +5,7 @@ import {
 } from '@aws-sdk/client-secrets-manager';
 import type { z } from 'zod';
 import { AccessDeniedError, InvalidInputError, UnavailableError } from '../core/errors.ts';
+import { HELP } from '../core/help.ts';
 import { parseJson } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { awsClient } from './clients.ts';
@@ -105,17 +106,17 @@ export async function loadSecret<T>(
     if (name === 'AccessDeniedException') {
       throw new AccessDeniedError(message, {
         remedy: "Check this function's role and the secret's key policy.",
+        help: HELP.noPermission,
         cause,
       });
     }
     throw new UnavailableError(message, { remedy: 'ngbak retries automatically.', cause });
   }
-  const value: unknown = parseJson(
-    schema,
-    text ?? '',
-    `The secret of ${what} (${id})`,
-    'Fill it with `aws secretsmanager put-secret-value`: docs/deploy.md shows the shape for each store.',
-  );
+  const value: unknown = parseJson(schema, text ?? '', `The secret of ${what} (${id})`, {
+    remedy:
+      'Fill it with `aws secretsmanager put-secret-value`: docs/deploy.md shows the shape for each store.',
+    help: HELP.secret,
+  });
   remember(value);
   return value as T;
 }

@@ -1,3 +1,13 @@
+import { seeAlso } from './help.ts';
+
+/** What to do about an error, and where more about it is written. */
+export interface Advice {
+  /** What the operator should do next, as one sentence in the imperative. */
+  readonly remedy: string;
+  /** Entry of the documentation: one of `HELP`. Only what another deployment reports may be something else. */
+  readonly help?: string | undefined;
+}
+
 /**
  * The base of every error that ngbak throws on purpose.
  *
@@ -9,13 +19,16 @@
 export class NgbakError extends Error {
   /** What the operator should do next, as one sentence in the imperative. */
   readonly remedy: string;
+  /** Entry of the documentation about this error: page and anchor. */
+  readonly help: string | undefined;
   /** True where the same call may succeed later without anybody changing anything. */
   readonly retryable: boolean;
 
-  constructor(message: string, options: { remedy: string; retryable?: boolean; cause?: unknown }) {
+  constructor(message: string, options: Advice & { retryable?: boolean; cause?: unknown }) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = new.target.name;
     this.remedy = options.remedy;
+    this.help = options.help;
     this.retryable = options.retryable ?? false;
   }
 }
@@ -25,7 +38,7 @@ export class InvalidInputError extends NgbakError {}
 
 /** A backend or an AWS service did not answer, or answered that it is overloaded: worth another try. */
 export class UnavailableError extends NgbakError {
-  constructor(message: string, options: { remedy: string; cause?: unknown }) {
+  constructor(message: string, options: Advice & { cause?: unknown }) {
     super(message, { ...options, retryable: true });
   }
 }
@@ -35,10 +48,7 @@ export class AccessDeniedError extends NgbakError {
   /** True where the login itself was refused: with a password in rotation, that passes. */
   readonly isLogin: boolean;
 
-  constructor(
-    message: string,
-    { isLogin, ...options }: { remedy: string; cause?: unknown; isLogin?: boolean },
-  ) {
+  constructor(message: string, { isLogin, ...options }: Advice & { cause?: unknown; isLogin?: boolean }) {
     super(message, options);
     this.isLogin = isLogin ?? false;
   }
@@ -47,7 +57,7 @@ export class AccessDeniedError extends NgbakError {
 /** What was read back fails its integrity check. The worst thing that can happen, so it is never retried silently. */
 export class IntegrityError extends NgbakError {}
 
-/** One line for logs and records: the message, the chain of causes, then the remedy. */
+/** One line for logs and records: the message, the chain of causes, then the remedy and where more is written. */
 export function describeError(error: unknown): string {
   const parts: string[] = [];
   for (let current: unknown = error, depth = 0; current !== undefined && depth < 4; depth++) {
@@ -56,5 +66,15 @@ export function describeError(error: unknown): string {
     current = current instanceof Error ? current.cause : undefined;
   }
   const remedy = error instanceof NgbakError ? ` ${error.remedy}` : '';
-  return parts.join(': ') + remedy;
+  const help = helpOf(error);
+  return `${parts.join(': ')}${remedy}${help === undefined ? '' : ` ${seeAlso(help)}`}`;
+}
+
+/** The entry of the documentation about an error, or about what caused it. */
+export function helpOf(error: unknown): string | undefined {
+  for (let current = error, depth = 0; current instanceof Error && depth < 4; depth++) {
+    if (current instanceof NgbakError && current.help !== undefined) return current.help;
+    current = current.cause;
+  }
+  return undefined;
 }

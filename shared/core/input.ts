@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { InvalidInputError } from './errors.ts';
+import { type Advice, InvalidInputError } from './errors.ts';
 
 /**
  * Any JSON value, for whatever the API tells. `z.json()` refers to itself without a name, which sends the generator of
@@ -12,29 +12,38 @@ export const AnyJson = z.json().meta({ type: ['object', 'array', 'string', 'numb
  * Parses a value from outside with its schema. Throws InvalidInputError that names `what`, each offending field and
  * what is allowed there; values are not repeated, since they could be secrets.
  */
-export function parseInput<T>(schema: z.ZodType<T>, value: unknown, what: string, remedy?: string): T {
+export function parseInput<T>(
+  schema: z.ZodType<T>,
+  value: unknown,
+  what: string,
+  advice?: string | Advice,
+): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues
     .slice(0, 10)
     .map((issue) => `${issue.path.length > 0 ? issue.path.join('.') : 'value'}: ${issue.message}`);
   throw new InvalidInputError(`${what} is not valid: ${problems.join('; ')}.`, {
-    remedy: remedy ?? 'Correct the fields named above and try again.',
+    ...adviceOf(advice, 'Correct the fields named above and try again.'),
   });
 }
 
 /** Parses JSON text with its schema; throws InvalidInputError where it is not JSON or has another shape. */
-export function parseJson<T>(schema: z.ZodType<T>, text: string, what: string, remedy?: string): T {
+export function parseJson<T>(schema: z.ZodType<T>, text: string, what: string, advice?: string | Advice): T {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
     throw new InvalidInputError(`${what} is not JSON.`, {
-      remedy: remedy ?? 'Write it as one JSON value in UTF-8.',
+      ...adviceOf(advice, 'Write it as one JSON value in UTF-8.'),
       cause: cause instanceof SyntaxError ? undefined : cause,
     });
   }
-  return parseInput(schema, value, what, remedy);
+  return parseInput(schema, value, what, advice);
+}
+
+function adviceOf(advice: string | Advice | undefined, otherwise: string): Advice {
+  return typeof advice === 'object' ? advice : { remedy: advice ?? otherwise };
 }
 
 /** Whether two values are the same once they are JSON: a member that is undefined is absent, and order counts in lists only. */

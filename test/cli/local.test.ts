@@ -6,8 +6,10 @@ import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { dataFolder } from '../../cli/data-folder.ts';
+import { filterLocal, listLocal } from '../../cli/local-archives.ts';
 import type { ManifestDraft } from '../../shared/archive/format/manifest.ts';
 import { crc32Base64 } from '../../shared/core/crc32.ts';
+import type { BackupFilters } from '../../shared/operations/list-backups.ts';
 import { readJob } from '../../shared/workflows/job/record.ts';
 import { freshContext } from '../operations/context.ts';
 import { makeArchive } from '../support/archive.ts';
@@ -135,14 +137,19 @@ describe('list --local', () => {
 
   test('filters by what manifests state, and refuses what only the catalog knows', async () => {
     await putBoth();
-    const names = async (...args: string[]) => (await listed(...args)).map(({ file_name }) => file_name);
-    expect(await names('--target', 'wiki')).toEqual(['new.ngbak']);
-    expect(await names('--type', 'full')).toEqual(['old.ngbak']);
-    expect(await names('--store', 'graph')).toEqual(['old.ngbak']);
-    expect(await names('--tag', 'weekly')).toEqual(['old.ngbak']);
-    expect(await names('--since', '2026-01-15')).toEqual(['new.ngbak']);
-    expect(await names('--until', '2026-01-15')).toEqual(['old.ngbak']);
-    expect(await names('--limit', '1')).toEqual(['new.ngbak']);
+    const archives = await listLocal(folder);
+    const names = (filters: BackupFilters) =>
+      filterLocal(archives, filters).map(({ file_name }) => file_name);
+    expect(names({})).toEqual(['new.ngbak', 'old.ngbak']);
+    expect(names({ target: 'wiki' })).toEqual(['new.ngbak']);
+    expect(names({ type: 'full' })).toEqual(['old.ngbak']);
+    expect(names({ store: 'graph' })).toEqual(['old.ngbak']);
+    expect(names({ tag: 'weekly' })).toEqual(['old.ngbak']);
+    expect(names({ since: '2026-01-15T01:00:00+01:00' })).toEqual(['new.ngbak']);
+    expect(names({ until: '2026-01-15T00:00:00Z' })).toEqual(['old.ngbak']);
+    expect((await listed('--limit', '1', '--since', '2026-01-01')).map(({ file_name }) => file_name)).toEqual(
+      ['new.ngbak'],
+    );
     const refused = await ngbak(['list', '--local', '--namespace', 'docs']);
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('--namespace cannot')]);
   });

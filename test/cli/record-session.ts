@@ -26,7 +26,12 @@ function ngbak(folder: string, ...args: string[]): Promise<string> {
     execFile(
       'sh',
       ['-c', 'exec "$0" "$@" 2>&1', ...node],
-      { cwd: folder, env: { ...process.env, TZ: 'UTC' }, timeout: COMMAND_MS, maxBuffer: 1024 ** 2 },
+      {
+        cwd: folder,
+        env: { ...process.env, TZ: 'UTC', NGBAK_DOWNLOAD_FOLDER: folder },
+        timeout: COMMAND_MS,
+        maxBuffer: 1024 ** 2,
+      },
       (error, stdout) => {
         if (error) return fail(new Error(`ngbak ${args.join(' ')} failed:\n${stdout}`, { cause: error }));
         // Progress would be most of it, and how much of it there is depends on the machine.

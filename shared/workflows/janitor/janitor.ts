@@ -14,6 +14,7 @@ import {
 } from '../../aws/keys.ts';
 import { headArchive } from '../../catalog/head-archive.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
+import { HELP, seeAlso, withPlatformHelp } from '../../core/help.ts';
 import { relatedJobId } from '../../core/job-ids.ts';
 import { hasEnded, type JobState } from '../../core/job-state.ts';
 import type { StoreName } from '../../core/store-names.ts';
@@ -225,7 +226,7 @@ async function closeRollback(
       : ` Everything was verified, but the rollback ended with an error and may have left marks of its own, which the next restore removes: ${end.error?.message ?? status}`;
   const message = back
     ? `${reason.message} The target was rolled back to ${safety}.${untidy}`
-    : `${reason.message} The rollback failed as well: ${end.error?.message ?? status} Its previous contents are in ${safety}: restore it with \`ngbak restore ${safety}\`. Until then, the target is locked for backups.`;
+    : `${reason.message} The rollback failed as well: ${end.error?.message ?? status} Its previous contents are in ${safety}: restore it with \`ngbak restore ${safety}\`. Until then, the target is locked for backups. ${seeAlso(HELP.rollbackFailed)}`;
   if (back) await freeLock(bucket, job.target, executionArn);
   else await changeLock(bucket, job.target, executionArn, { kept: message });
   await closeJob(environment, undone, {
@@ -268,11 +269,13 @@ export function closing({ detail }: ExecutionEnded): Partial<JobRecord> {
       ? {
           error: {
             name: detail.error ?? detail.status,
-            message:
+            message: withPlatformHelp(
+              detail.error ?? '',
               detail.cause ??
-              (detail.status === 'TIMED_OUT'
-                ? 'The execution timed out. Start it again; raise the limit in cdk.json if the data needs it.'
-                : 'The execution failed without a cause. See its history in the Step Functions console.'),
+                (detail.status === 'TIMED_OUT'
+                  ? 'The execution timed out. Start it again; raise the limit in cdk.json if the data needs it.'
+                  : 'The execution failed without a cause. See its history in the Step Functions console.'),
+            ),
           },
         }
       : {}),

@@ -6,6 +6,7 @@ import { loadSecret } from '../../aws/secrets.ts';
 import type { Hook, HooksConfig } from '../../core/config.ts';
 import { findTarget } from '../../core/config.ts';
 import { NgbakError } from '../../core/errors.ts';
+import { HELP } from '../../core/help.ts';
 import type { Environment } from '../environment.ts';
 import { updateJob } from './record.ts';
 
@@ -74,6 +75,7 @@ async function callHook(hooks: HooksConfig, call: HookCall): Promise<void> {
             call.action === 'pause'
               ? 'Nothing was read or written yet. Correct the hook, or remove it from cdk.json, and start again.'
               : 'Resume the writers manually, then correct the hook.',
+          help: HELP.hook,
           cause,
         },
       );

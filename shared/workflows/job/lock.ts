@@ -3,7 +3,8 @@ import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
 import { ConflictError } from '../../aws/bucket.ts';
 import { lockKey } from '../../aws/keys.ts';
-import { NgbakError } from '../../core/errors.ts';
+import { type Advice, NgbakError } from '../../core/errors.ts';
+import { HELP } from '../../core/help.ts';
 import { Id } from '../../core/ids.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import { describeExecution } from './execution.ts';
@@ -20,7 +21,7 @@ export class TargetLockedError extends NgbakError {
   /** True where a job is at work there, which will end; false where the target waits for a person. */
   readonly inUse: boolean;
 
-  constructor(message: string, options: { remedy: string; inUse: boolean }) {
+  constructor(message: string, options: Advice & { inUse: boolean }) {
     super(message, options);
     this.inUse = options.inUse;
   }
@@ -59,6 +60,7 @@ export async function takeLock(
     if (held?.value.kept !== undefined && wanted.kind !== 'restore') {
       throw new TargetLockedError(`Target "${wanted.target}" can't be used: ${held.value.kept}`, {
         remedy: 'Restore a good backup into it first, which releases the lock.',
+        help: HELP.targetLocked,
         inUse: false,
       });
     }
@@ -66,7 +68,11 @@ export async function takeLock(
     if (held && isRunning(execution)) {
       throw new TargetLockedError(
         `Target "${wanted.target}" is in use by ${held.value.kind} job ${held.value.job_id} since ${held.value.since}.`,
-        { remedy: 'Wait until that job has ended, or cancel it, and start again.', inUse: true },
+        {
+          remedy: 'Wait until that job has ended, or cancel it, and start again.',
+          help: HELP.targetInUse,
+          inUse: true,
+        },
       );
     }
     if (held && wanted.kind !== 'restore' && (await isBeingCleanedUp(bucket, held.value))) {
@@ -77,13 +83,18 @@ export async function takeLock(
           `Target "${wanted.target}" is locked by restore job ${held.value.job_id}, which has ended ${execution?.stopDate ? `at ${execution.stopDate.toISOString()}` : 'long ago'} and was never cleaned up.`,
           {
             remedy: 'Check the log of the function "janitor" and correct the problem that it reports.',
+            help: HELP.restoreNotClosed,
             inUse: false,
           },
         );
       }
       throw new TargetLockedError(
         `Target "${wanted.target}" is in use by restore job ${held.value.job_id}, which has ended and is being cleaned up.`,
-        { remedy: 'Wait until that job is closed, and start again.', inUse: true },
+        {
+          remedy: 'Wait until that job is closed, and start again.',
+          help: HELP.targetInUse,
+          inUse: true,
+        },
       );
     }
     const taken_from = held?.value.job_id;
@@ -100,6 +111,7 @@ export async function takeLock(
   }
   throw new TargetLockedError(`Target "${wanted.target}" is requested by several jobs at the same time.`, {
     remedy: 'Start again in a minute.',
+    help: HELP.targetInUse,
     inUse: true,
   });
 }
@@ -144,7 +156,11 @@ export async function requireLock(bucket: Bucket, target: string, executionArn: 
       : held
         ? `Target "${target}" was taken over by ${held.value.kind} job ${held.value.job_id}.`
         : `The lock of target "${target}" no longer exists.`,
-    { remedy: 'Start again once no other job works on the target.', inUse: true },
+    {
+      remedy: 'Start again once no other job works on the target.',
+      help: HELP.targetInUse,
+      inUse: true,
+    },
   );
 }
 

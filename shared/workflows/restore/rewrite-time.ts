@@ -1,4 +1,5 @@
 import { InvalidInputError } from '../../core/errors.ts';
+import { HELP } from '../../core/help.ts';
 
 /**
  * Longest that the rewriting of an archive without an index may take, in milliseconds. It can't be divided into legs, and
@@ -32,6 +33,7 @@ export function refuseIfTooLong(
       {
         remedy:
           'Nothing was changed. Run `ngbak archive repack OLD NEW` on a computer, and upload the resulting archive.',
+        help: HELP.repackedTooLarge,
       },
     );
   };
