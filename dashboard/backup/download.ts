@@ -1,4 +1,5 @@
 import { type ApiClient, ApiError } from '../api.ts';
+import { saveLink } from '../download/save-link.ts';
 import { DamagedEntryError, unpackEntry } from './unpack-entry.ts';
 
 /** Largest entry that is unpacked in the browser, in bytes: it is held twice meanwhile. */
@@ -7,7 +8,7 @@ export const UNPACK_BYTES_MAX = 64 * 1024 ** 2;
 /** Downloads a whole archive: the browser does, straight from S3. */
 export async function downloadArchive(api: ApiClient, backupId: string): Promise<void> {
   const { url, file_name } = await api.downloadBackup(backupId);
-  save(url, file_name);
+  saveLink(url, file_name);
 }
 
 /** Downloads one entry, unpacked and checked. Throws ApiError. */
@@ -25,7 +26,7 @@ export async function downloadEntry(api: ApiClient, backupId: string, name: stri
   try {
     const content = await unpackEntry(entry, new Uint8Array(await answer.arrayBuffer()));
     const address = URL.createObjectURL(new Blob([content]));
-    save(address, name.split('/').at(-1) ?? name);
+    saveLink(address, name.split('/').at(-1) ?? name);
     // The browser has taken hold of it by then.
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
   } catch (error) {
@@ -46,12 +47,4 @@ function refused(detail: string): ApiError {
     detail,
     remedy: 'Check the network and that the CORS rules of the bucket list this origin. Then try again.',
   });
-}
-
-function save(url: string, fileName: string): void {
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = fileName;
-  link.rel = 'noreferrer';
-  link.click();
 }

@@ -11,6 +11,7 @@ import { bytes, duration } from '../../cli/format.ts';
 import type { Deployment } from '../../shared/operations/describe-deployment.ts';
 import { BackupFields } from '../backup-form/backup-fields.tsx';
 import { type BackupDraft, EMPTY_DRAFT, inputOf, lastOfScope, problemsOf } from '../backup-form/draft.ts';
+import { wantDownload } from '../download/running.ts';
 import { useNotices } from '../notices.tsx';
 import { blocked } from '../parts/blocked.ts';
 import { Loading, NoTargets, Problem, Show, Titled } from '../parts/states.tsx';
@@ -54,28 +55,29 @@ function CreateForm({ deployment, asked }: { deployment: Deployment; asked: stri
       '',
   }));
   const [tried, setTried] = useState(false);
-  const [busy, setBusy] = useState(false);
+  const [busy, setBusy] = useState<'start' | 'download'>();
   // One key for one draft: pressed twice, or sent again after a broken answer, it is the same job.
   const key = useRef({ of: draft, key: crypto.randomUUID() });
   const why = refusal('operator') ?? (draft.target === '' ? 'Choose a target first.' : undefined);
-  const start = async () => {
+  const start = async (download: boolean) => {
     setTried(true);
     if (why !== undefined || Object.keys(problemsOf(draft)).length > 0) return;
     if (key.current.of !== draft) key.current = { of: draft, key: crypto.randomUUID() };
-    setBusy(true);
+    setBusy(download ? 'download' : 'start');
     try {
       const { job_id } = await api.startBackup(inputOf(draft), key.current.key);
+      if (download) wantDownload(job_id);
       navigate(href(['job', job_id]));
     } catch (error) {
       fail('The backup could not be started', error);
-      setBusy(false);
+      setBusy(undefined);
     }
   };
   return (
     <form
       onSubmit={(event) => {
         event.preventDefault();
-        void start();
+        void start(false);
       }}
     >
       <Form
@@ -86,9 +88,18 @@ function CreateForm({ deployment, asked }: { deployment: Deployment; asked: stri
               Back
             </Button>
             <Button
+              formAction="none"
+              loading={busy === 'download'}
+              loadingText="Starting"
+              onClick={() => void start(true)}
+              {...blocked(why ?? (busy === 'start' ? 'The backup is being started.' : undefined))}
+            >
+              Back up now and download
+            </Button>
+            <Button
               variant="primary"
               formAction="submit"
-              loading={busy}
+              loading={busy === 'start'}
               loadingText="Starting"
               {...blocked(why)}
             >

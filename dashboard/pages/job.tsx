@@ -6,6 +6,7 @@ import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import { CancelJob } from '../job/cancel-job.tsx';
+import { DownloadAfterBackup } from '../job/download-bar.tsx';
 import { JobFacts } from '../job/facts.tsx';
 import { JobLog } from '../job/job-log.tsx';
 import { percentOfJob } from '../job/progress-numbers.ts';
@@ -72,6 +73,7 @@ function JobPage({ job, reload }: { job: JobView; reload: () => void }) {
           <StoreBars job={job} />
         </Container>
       )}
+      {job.kind === 'backup' && <DownloadAfterBackup job={job} />}
       <JobLog job={job} />
     </SpaceBetween>
   );
