@@ -83,7 +83,7 @@ export async function startBrowser() {
     };
   }
 
-  return { stack, root, visit, close };
+  return { stack, root, visit, newContext: () => browser.newContext(), close };
 }
 
 interface Violation {

@@ -68,6 +68,13 @@ const TARGETS: Record<string, TestTarget> = {
       kv: { prefix: 'ngbak-views:' },
     },
   },
+  transfers: {
+    scopes: {
+      graph: { label: 'Transfers', key_property: 'id' },
+      vectors: { collections: ['transfer_items'] },
+      kv: { prefix: 'transfers:' },
+    },
+  },
   dashboard: {
     scopes: {
       graph: { label: 'NgbakDashboard', key_property: 'id' },
