@@ -11,7 +11,7 @@ export interface Names {
 export const SCRATCH: Names = { label: 'Scratch', collection: 'scratch_items', prefix: 'scratch:' };
 export const AWS_CLI: Names = { label: 'AwsCli', collection: 'aws_cli_items', prefix: 'aws-cli:' };
 export const CLI: Names = { label: 'NgbakCli', collection: 'cli_items', prefix: 'ngbak-cli:' };
-export const TRANSFERS: Names = { label: 'Transfers', collection: 'transfer_items', prefix: 'transfers:' };
+export const MOVE: Names = { label: 'Move', collection: 'move_items', prefix: 'move:' };
 export const DASHBOARD: Names = {
   label: 'NgbakDashboard',
   collection: 'dashboard_items',

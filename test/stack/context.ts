@@ -15,8 +15,8 @@ export interface TestConnections {
 
 const USUAL_STORES = { graph: { kind: 'neo4j' }, vectors: { kind: 'qdrant' }, kv: { kind: 'redis' } };
 
-/** Name of the secret of one target's store, short since all have to fit into an environment variable. */
-export const secretName = (target: string, store: string) => `${target}-${store.charAt(0)}`;
+/** Name of the secret of one target's store: as short as can be, since all have to fit into an environment variable. */
+export const secretName = (target: string, store: string) => target.slice(0, 3) + store.charAt(0);
 
 /** Where target `nano` has its files: the bucket is the test's. */
 export const NANO_FILES = { bucket: 'nano-graphrag-files', prefix: 'kb' };
@@ -68,13 +68,8 @@ const TARGETS: Record<string, TestTarget> = {
       kv: { prefix: 'ngbak-views:' },
     },
   },
-  transfers: {
-    scopes: {
-      graph: { label: 'Transfers', key_property: 'id' },
-      vectors: { collections: ['transfer_items'] },
-      kv: { prefix: 'transfers:' },
-    },
-  },
+  // One store only: all targets together have to fit into an environment variable.
+  move: { stores: { kv: { kind: 'redis' } }, scopes: { kv: { prefix: 'move:' } } },
   dashboard: {
     scopes: {
       graph: { label: 'NgbakDashboard', key_property: 'id' },

@@ -11,11 +11,11 @@ import type { SingleUpload } from '../../shared/workflows/restore/request.ts';
 import { run } from '../cli/run.ts';
 import { missing, testUnless } from '../conditions.ts';
 import { startBrowser } from './browser.ts';
-import { fillTarget, readTarget, TRANSFERS } from './content.ts';
+import { fillTarget, readTarget, MOVE } from './content.ts';
 import { UPLOAD_BYTES_MAX } from './context.ts';
 
 const LONG_MS = 240_000;
-const TARGET = 'transfers';
+const TARGET = 'move';
 const exec = promisify(execFile);
 
 let browser: Awaited<ReturnType<typeof startBrowser>>;
@@ -28,8 +28,8 @@ let whole: unknown;
 beforeAll(async () => {
   browser = await startBrowser();
   folder = await mkdtemp(join(tmpdir(), 'ngbak-transfers-'));
-  await fillTarget(TRANSFERS);
-  whole = await readTarget(TRANSFERS);
+  await fillTarget(MOVE);
+  whole = await readTarget(MOVE);
 });
 afterAll(async () => {
   await browser?.close();
@@ -143,11 +143,11 @@ describe('ngbak', () => {
     'restores a backup that the catalog has lost from the archive on this machine, into its own target',
     async () => {
       await ngbak(['delete', backupId, '--yes']);
-      await fillTarget({ ...TRANSFERS, prefix: 'transfers:damage:' });
-      expect(await readTarget(TRANSFERS)).not.toEqual(whole);
+      await fillTarget({ ...MOVE, prefix: 'move:damage:' });
+      expect(await readTarget(MOVE)).not.toEqual(whole);
       const found = await ngbak(['restore', backupId, '--yes']);
       expect(found('job')).toMatchObject([{ state: 'completed', kind: 'restore', target: TARGET }]);
-      expect(await readTarget(TRANSFERS)).toEqual(whole);
+      expect(await readTarget(MOVE)).toEqual(whole);
       const none = await run(['restore', 'snapshot_none', '--yes'], api());
       expect([none.code, none.stderr]).toEqual([
         3,
