@@ -5,22 +5,20 @@
  * memory is a constant: the ratio should be near 1. One run differs from the next by a tenth, by when garbage is collected:
  * the median counts.
  */
-import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import prettyBytes from 'pretty-bytes';
-import { type Bundles, bundleFunctions } from '../infra/bundle.ts';
-import type { FunctionName } from '../infra/functions.ts';
+import { bundleFunctions } from '../infra/bundle.ts';
 import { lambdaCommandLine, PROCESS_SETTINGS } from '../infra/process-settings.ts';
 import { interruptible } from '../local/interrupt.ts';
 import { loadKnowledgeBase } from '../local/knowledge-base/load.ts';
 import { startStack } from '../local/stack.ts';
 import { connectionsOf, makeStores, STORES } from './bench-target.ts';
 import { median } from './median.ts';
+import { peakOfExport, runStep } from './step-process.ts';
 
 const BUCKET = 'bench-archives';
 
@@ -63,19 +61,12 @@ await interruptible(async (signal) => {
         const arn = `arn:aws:states:${stack.aws.region}:${stack.aws.accountId}:execution:bench:${name}`;
         // Names of backups hold the second in which they began.
         const start = new Date(Date.now() - run * 1000).toISOString();
-        const planned = await runStep(bundles, env, 'plan-backup', {
-          input: {},
-          execution: { name, arn, start },
-        });
+        const event = { input: {}, execution: { name, arn, start } };
+        const planned = await runStep(bundles, 'plan-backup', event, { env, commandLine });
         for (const store of STORES) {
-          let peak = 0;
-          for (let state of planned.output[store] as { done: boolean }[]) {
-            while (!state.done) {
-              const leg = await runStep(bundles, env, `export-${store}`, state);
-              peak = Math.max(peak, leg.peak_bytes);
-              state = leg.output as unknown as { done: boolean };
-            }
-          }
+          const peak = await peakOfExport(planned.output[store] as { done: boolean }[], (state) =>
+            runStep(bundles, `export-${store}`, state, { env, commandLine }),
+          );
           console.error(`${store}: ${prettyBytes(peak, { binary: true })}`);
           found[store].push(peak);
         }
@@ -93,29 +84,3 @@ await interruptible(async (signal) => {
     await rm(folder, { recursive: true, force: true });
   }
 });
-
-function runStep(
-  bundles: Bundles,
-  env: Record<string, string>,
-  name: FunctionName,
-  event: object,
-): Promise<{ output: Record<string, unknown>; peak_bytes: number }> {
-  return new Promise((resolve, reject) => {
-    const script = fileURLToPath(new URL('run-step.ts', import.meta.url));
-    const child = spawn(process.execPath, [...commandLine, script, join(bundles[name], 'index.mjs')], {
-      env: { ...process.env, ...env },
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    let text = '';
-    child.stdout.on('data', (chunk) => {
-      text += chunk;
-    });
-    child.on('error', reject);
-    child.on('close', (code) => {
-      const last = text.trim().split('\n').at(-1) ?? '';
-      if (code === 0) resolve(JSON.parse(last));
-      else reject(new Error(`${name} ended with ${code}: ${text}`));
-    });
-    child.stdin.end(JSON.stringify(event));
-  });
-}

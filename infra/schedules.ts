@@ -85,29 +85,27 @@ export class Schedules extends Construct {
 
   /** Lets a function list, make, change and remove the schedules of this group, each with this role and no other. */
   allowChanges(handler: StepHandler): void {
+    for (const statement of this.statements(handler)) handler.function.addToRolePolicy(statement);
+    handler.function.addEnvironment('NGBAK_SCHEDULE_GROUP', this.groupName);
+    handler.function.addEnvironment('NGBAK_SCHEDULE_ROLE_ARN', this.role.roleArn);
+  }
+
+  /** What changing schedules takes. @param scope  of the policy that gets it */
+  statements(scope: Construct): PolicyStatement[] {
     const ours = this.#arn('schedule', `${this.groupName}/*`);
     const all = this.#arn('schedule', '*/*');
-    handler.allow(
-      [
-        'scheduler:GetSchedule',
-        'scheduler:CreateSchedule',
-        'scheduler:UpdateSchedule',
-        'scheduler:DeleteSchedule',
-      ],
-      [ours],
-    );
-    handler.allow(['scheduler:ListSchedules'], [all]);
-    acceptWildcard(handler, ours, 'All schedules of our own group.');
-    acceptWildcard(handler, all, 'Scheduler checks lists against all schedules, also that of one group.');
-    handler.function.addToRolePolicy(
+    acceptWildcard(scope, ours, 'All schedules of our own group.');
+    acceptWildcard(scope, all, 'Scheduler checks lists against all schedules, also that of one group.');
+    const changes = ['GetSchedule', 'CreateSchedule', 'UpdateSchedule', 'DeleteSchedule'];
+    return [
+      new PolicyStatement({ actions: changes.map((name) => `scheduler:${name}`), resources: [ours] }),
+      new PolicyStatement({ actions: ['scheduler:ListSchedules'], resources: [all] }),
       new PolicyStatement({
         actions: ['iam:PassRole'],
         resources: [this.role.roleArn],
         conditions: { StringEquals: { 'iam:PassedToService': 'scheduler.amazonaws.com' } },
       }),
-    );
-    handler.function.addEnvironment('NGBAK_SCHEDULE_GROUP', this.groupName);
-    handler.function.addEnvironment('NGBAK_SCHEDULE_ROLE_ARN', this.role.roleArn);
+    ];
   }
 
   #arn(resource: 'schedule' | 'schedule-group', resourceName: string): string {

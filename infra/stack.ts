@@ -8,6 +8,7 @@ import type { Deployment } from './config.ts';
 import { DailyRules } from './daily-rules.ts';
 import { HttpApi } from './http-api.ts';
 import { Janitor } from './janitor.ts';
+import { OperatorPolicy } from './operator-policy.ts';
 import { Retention } from './retention.ts';
 import { SavedQueries } from './saved-queries.ts';
 import { Schedules } from './schedules.ts';
@@ -61,6 +62,7 @@ export class NgbakStack extends Stack {
       new DailyRules(this, 'DailyRules', { backup: backup.stateMachine, deployment });
     const api = handlers.api && new HttpApi(this, 'Api', { deployment, archive, handler: handlers.api });
     if (handlers.api) schedules?.allowChanges(handlers.api);
+    const operators = new OperatorPolicy(this, 'Operators', { archive, schedules, apiSecret: api?.secret });
     new SavedQueries(this, 'Queries', { handlers });
     if (deployment.alarms.enabled) {
       new Alarms(this, 'Alarms', {
@@ -89,6 +91,11 @@ export class NgbakStack extends Stack {
     output('ScheduleRoleArn', schedules?.role.roleArn, 'What schedules start backups with');
     output('ApiUrl', api?.url, 'Address of the HTTP API');
     output('ApiSecretArn', api?.secret.secretArn, 'Who may call the HTTP API');
+    output(
+      'OperatorPolicyArn',
+      operators.policy.managedPolicyArn,
+      'Policy for people and roles that use the CLI with AWS credentials',
+    );
     output(
       'UploadBytesMax',
       String(deployment.uploadBytesMax),

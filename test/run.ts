@@ -102,7 +102,7 @@ async function runGroup(
   });
   if (group !== 'stack') return outcome;
   const { calls, refused } = await lanes.evaluateCalls();
-  say(`stack: ${calls} different calls of functions, ${refused.length} of which no policy allows`);
+  say(`stack: ${calls} different calls, ${refused.length} of which no policy allows`);
   for (const call of refused) console.error(`  no policy allows ${call}`);
   return { ...outcome, failed: outcome.failed + (refused.length > 0 ? 1 : 0) };
 }

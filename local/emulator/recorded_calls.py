@@ -1,4 +1,4 @@
-"""Records the calls of functions: who called, the action, the resource, and what conditions of policies could depend on.
+"""Records the calls of functions and users: who called, the action, the resource, and what conditions of policies could depend on.
 
 One JSON object a line, in the file that `RECORDED_CALLS` names. Calls that differ only in ids are recorded once. The tests
 of the deployed stack evaluate them against the synthesized policies (test/runner/recorded-calls.ts).
@@ -27,7 +27,8 @@ def shape(resource):
 def record(path, access_key_id, action, resource, context):
     session = iam_evaluator.resolve_caller_identity(access_key_id) or {}
     principal = session.get("userArn", "")
-    if ":assumed-role/" not in principal:
+    # The account's root user is the test itself.
+    if ":assumed-role/" not in principal and ":user/" not in principal:
         return
     known = {key: value for key, value in (context or {}).items() if isinstance(value, str)}
     key = (principal, action, shape(resource), tuple(sorted(known)))

@@ -75,3 +75,61 @@ test('without kms:Decrypt, an upload in parts fails at its end', async () => {
 test('the documented permissions of an operator who uploads allow nothing outside of uploads', async () => {
   expect(await allows(documentedActions(), 's3:PutObject', `${BUCKET}/backups/x.ngbak`)).toBe(false);
 });
+
+/** The policy of the role that copies archives into another account, as docs/deploy.md has it. */
+function replicationPolicy(): object {
+  const page = readFileSync(new URL('../../docs/deploy.md', import.meta.url), 'utf8');
+  const block =
+    /<!-- test\/infra\/documented-policies\.test\.ts evaluates this policy -->\s*```json\n([\s\S]*?)```/.exec(
+      page,
+    )?.[1];
+  if (!block) throw new Error('docs/deploy.md has no block that names this test.');
+  const text = block
+    .replaceAll('$SOURCE_KEY', KEY)
+    .replaceAll('$COPY_KEY', COPY_KEY)
+    .replaceAll('arn:aws:s3:::$SOURCE', BUCKET)
+    .replaceAll('arn:aws:s3:::$COPY', COPY);
+  return JSON.parse(text) as object;
+}
+
+const COPY = 'arn:aws:s3:::copy';
+const COPY_KEY = 'arn:aws:kms:eu-central-1:444455556666:key/1b2c3d4e';
+
+/** As AWS decides within one account: the bucket of the copy allows the role what its own policies have to allow as well. */
+async function replicates(action: string, resource: string): Promise<boolean> {
+  const result = await runSimulation(
+    {
+      request: {
+        principal: `arn:aws:sts::${ACCOUNT}:assumed-role/replication/s3`,
+        action,
+        resource: { resource, accountId: ACCOUNT },
+        contextVariables: {},
+      },
+      sessionPolicy: undefined,
+      identityPolicies: [{ name: 'replication', policy: replicationPolicy() }],
+      ...(resource.startsWith('arn:aws:kms:') ? { resourcePolicy: KEY_POLICY } : {}),
+      serviceControlPolicies: [],
+      resourceControlPolicies: [],
+      permissionBoundaryPolicies: [],
+    },
+    {},
+  );
+  if (result.resultType === 'error') throw new Error(JSON.stringify(result.errors));
+  return result.overallResult === 'Allowed';
+}
+
+test('the documented replication copies archives and their records into another bucket', async () => {
+  expect(await replicates('s3:GetObjectVersionForReplication', `${BUCKET}/backups/a.ngbak`)).toBe(true);
+  expect(await replicates('s3:ReplicateObject', `${COPY}/backups/a.ngbak`)).toBe(true);
+  expect(await replicates('kms:Decrypt', KEY)).toBe(true);
+  expect(await replicates('kms:Encrypt', COPY_KEY)).toBe(true);
+});
+
+test.each([
+  ['s3:ReplicateDelete', `${COPY}/backups/a.ngbak`],
+  ['s3:DeleteObjectVersion', `${COPY}/backups/a.ngbak`],
+  ['s3:PutObject', `${COPY}/backups/a.ngbak`],
+  ['s3:GetObjectVersionForReplication', `${BUCKET}/jobs/a/confirmation.json`],
+])('the documented replication may not call %s on %s', async (action, resource) => {
+  expect(await replicates(action, resource)).toBe(false);
+});

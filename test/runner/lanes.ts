@@ -68,8 +68,8 @@ export class Lanes {
   }
 
   /**
-   * Evaluates every call that functions of the deployed stacks made against the policies of the template. Returns how many
-   * calls differ, and which of them no policy allows.
+   * Evaluates every call that functions and the CLI made in the deployed stacks, and those that services make for them,
+   * against the policies of the template. Returns how many calls differ, and which of them no policy allows.
    */
   async evaluateCalls(): Promise<{ calls: number; refused: string[] }> {
     const refused = new Set<string>();
@@ -93,6 +93,11 @@ export class Lanes {
       for (const call of await readRecordedCalls(recordedCallsOf(stack))) {
         calls++;
         const why = await policies.refusal(call);
+        if (why !== undefined) refused.add(why);
+      }
+      for (const call of policies.serviceCalls()) {
+        calls++;
+        const why = await policies.refusalOfService(call);
         if (why !== undefined) refused.add(why);
       }
       client.destroy();

@@ -3,8 +3,11 @@ import { type CloudFormationClient, paginateListStackResources } from '@aws-sdk/
 import { runSimulation } from '@cloud-copilot/iam-simulate';
 import { z } from 'zod';
 import { parseJson } from '../../shared/core/input.ts';
+import { OPERATOR_USER } from '../stack/operator.ts';
+import { type ServiceCall, serviceCalls } from './service-calls.ts';
+import { type PhysicalIds, TemplateModel } from './template-model.ts';
 
-/** A call of a function, as the emulator records it: local/emulator/recorded_calls.py. */
+/** A call of a function or an operator, as the emulator records it: local/emulator/recorded_calls.py. */
 const RecordedCall = z.object({
   principal: z.string(),
   action: z.string(),
@@ -12,17 +15,6 @@ const RecordedCall = z.object({
   context: z.record(z.string(), z.string()),
 });
 export type RecordedCall = z.infer<typeof RecordedCall>;
-
-const Template = z.object({
-  Resources: z.record(
-    z.string(),
-    z.object({ Type: z.string(), Properties: z.record(z.string(), z.json()).default({}) }),
-  ),
-});
-type Template = z.infer<typeof Template>;
-
-/** Physical ids of a stack's resources by their logical ids. */
-export type PhysicalIds = ReadonlyMap<string, string>;
 
 interface Policy {
   readonly name: string;
@@ -40,7 +32,7 @@ const KMS_ACTIONS: Readonly<Record<string, readonly string[]>> = {
 /**
  * Calls that the library evaluates against "*" only, since the service authorization reference names no resource for them.
  * AWS compares the ARN of the state machine (its AccessDenied messages name it), and of every schedule
- * (aws/aws-cdk#38201); so does the emulator.
+ * (aws/aws-cdk#38201); so does the emulator. They are evaluated here, against that ARN.
  */
 const NOT_IN_REFERENCE = new Set([
   'states:SendTaskSuccess',
@@ -50,47 +42,101 @@ const NOT_IN_REFERENCE = new Set([
 
 /** What the policies of a synthesized template say about calls, with the names that a deployment gave to its resources. */
 export class SynthesizedPolicies {
-  readonly #resources: Template['Resources'];
-  readonly #ids: PhysicalIds;
-  readonly #region: string;
-  readonly #account: string;
-  /** Policies of each function's role, by the function's name. */
+  readonly #template: TemplateModel;
+  /** Policies by who has them: names of functions, ARNs of roles. */
   readonly #identity = new Map<string, Policy[]>();
-  /** Policies of buckets and keys, by ARN. */
+  /** Policies of buckets, keys, queues, functions and roles, by ARN. */
   readonly #attached = new Map<string, object>();
   /** ARN of the key of each encrypted bucket, by the bucket's ARN. */
   readonly #keyOf = new Map<string, string>();
+  /** What the stack publishes for people. */
+  readonly #operator: Policy[] = [];
 
-  constructor(template: unknown, ids: PhysicalIds, { region, account }: { region: string; account: string }) {
-    this.#resources = Template.parse(template).Resources;
-    this.#ids = ids;
-    this.#region = region;
-    this.#account = account;
-    for (const [id, { Type, Properties }] of Object.entries(this.#resources)) {
-      const value = (name: string) => this.#resolve(Properties[name]);
-      if (Type === 'AWS::Lambda::Function') {
-        this.#identity.set(String(value('FunctionName')), this.#policiesOf(String(value('Role'))));
-      } else if (Type === 'AWS::S3::BucketPolicy') {
-        this.#attached.set(`arn:aws:s3:::${value('Bucket')}`, value('PolicyDocument') as object);
-      } else if (Type === 'AWS::KMS::Key') {
-        this.#attached.set(this.#arn(id), value('KeyPolicy') as object);
-      } else if (Type === 'AWS::S3::Bucket') {
-        const key = /"KMSMasterKeyID":"([^"]+)"/.exec(JSON.stringify(value('BucketEncryption') ?? null))?.[1];
-        if (key !== undefined) this.#keyOf.set(this.#arn(id), key);
+  constructor(template: unknown, ids: PhysicalIds, where: { region: string; account: string }) {
+    const model = new TemplateModel(template, ids, where);
+    this.#template = model;
+    for (const { id, arn, value } of model.ofType('AWS::IAM::Role')) {
+      this.#identity.set(arn, this.#policiesOf(arn));
+      // The policy of a role that says who may assume it names no resource.
+      const trust = value('AssumeRolePolicyDocument') as { Statement: object[] };
+      this.#attached.set(arn, {
+        ...trust,
+        Statement: trust.Statement.map((statement) => ({ ...statement, Sid: id, Resource: arn })),
+      });
+    }
+    for (const { value } of model.ofType('AWS::Lambda::Function')) {
+      this.#identity.set(String(value('FunctionName')), this.#policiesOf(String(value('Role'))));
+    }
+    for (const { id, value } of model.ofType('AWS::IAM::ManagedPolicy')) {
+      this.#operator.push({ name: id, policy: value('PolicyDocument') as object });
+    }
+    for (const { value } of model.ofType('AWS::S3::BucketPolicy')) {
+      this.#attached.set(`arn:aws:s3:::${value('Bucket')}`, value('PolicyDocument') as object);
+    }
+    for (const { arn, value } of model.ofType('AWS::KMS::Key')) {
+      this.#attached.set(arn, value('KeyPolicy') as object);
+    }
+    for (const { value } of model.ofType('AWS::SQS::QueuePolicy')) {
+      for (const queue of value('Queues') as string[]) {
+        const { region, account } = where;
+        const name = queue.split('/').at(-1);
+        this.#attached.set(`arn:aws:sqs:${region}:${account}:${name}`, value('PolicyDocument') as object);
       }
+    }
+    this.#attachPermissions();
+    for (const { arn, value } of model.ofType('AWS::S3::Bucket')) {
+      const key = /"KMSMasterKeyID":"([^"]+)"/.exec(JSON.stringify(value('BucketEncryption') ?? null))?.[1];
+      if (key !== undefined) this.#keyOf.set(arn, key);
     }
   }
 
   /** The functions whose roles the template has. */
   get functions(): string[] {
-    return [...this.#identity.keys()];
+    return [...this.#identity.keys()].filter((name) => !name.startsWith('arn:'));
   }
 
-  /** Why a call is not allowed; undefined if it is, or if its caller is not a function of the template. */
+  /** Why a call is not allowed, or that its caller is not known to the template; undefined if it is allowed. */
   async refusal({ principal, action, resource, context }: RecordedCall): Promise<string | undefined> {
     const caller = principal.split('/').at(-1) ?? '';
-    const identityPolicies = this.#identity.get(caller);
-    if (identityPolicies === undefined || NOT_IN_REFERENCE.has(action)) return undefined;
+    const identity = principal.endsWith(OPERATOR_USER) ? this.#operator : this.#identity.get(caller);
+    if (identity === undefined) return `${caller}: not a function of the template`;
+    return this.#evaluate({ caller, principal, action, resource, context, identity });
+  }
+
+  /** Why a call of a service, derived from the template, is not allowed. */
+  async refusalOfService({ by, action, resource, context = {} }: ServiceCall): Promise<string | undefined> {
+    const role = by.startsWith('arn:');
+    const identity = role ? this.#identity.get(by) : [];
+    if (identity === undefined) return `${by}: not a role of the template`;
+    const principal = role ? by.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/') : by;
+    return this.#evaluate({
+      caller: by,
+      principal: role ? `${principal}/session` : principal,
+      action,
+      resource,
+      context,
+      identity,
+    });
+  }
+
+  /** The calls of services that the template needs. */
+  serviceCalls(): ServiceCall[] {
+    return [...serviceCalls(this.#template)];
+  }
+
+  async #evaluate({
+    caller,
+    principal,
+    action,
+    resource,
+    context,
+    identity,
+  }: Call): Promise<string | undefined> {
+    if (NOT_IN_REFERENCE.has(action)) {
+      return allows(identity, action, resource)
+        ? undefined
+        : `${caller}: ${action} on ${resource}: not allowed`;
+    }
     const bucket = resource.split('/')[0] ?? '';
     const calls: [string, string, object | undefined][] = [
       [action, resource, this.#attached.get(resource) ?? this.#attached.get(bucket)],
@@ -105,11 +151,11 @@ export class SynthesizedPolicies {
           request: {
             principal,
             action: name,
-            resource: { resource: on, accountId: this.#account },
+            resource: { resource: on, accountId: this.#template.account },
             contextVariables: { 'aws:SecureTransport': 'true', 's3:TlsVersion': '1.3', ...context },
           },
           sessionPolicy: undefined,
-          identityPolicies,
+          identityPolicies: identity,
           ...(attached === undefined ? {} : { resourcePolicy: attached }),
           serviceControlPolicies: [],
           resourceControlPolicies: [],
@@ -124,66 +170,65 @@ export class SynthesizedPolicies {
     return undefined;
   }
 
+  /** Permissions of functions, as the policy that Lambda makes of them. */
+  #attachPermissions(): void {
+    const statements = new Map<string, object[]>();
+    for (const { id, value } of this.#template.ofType('AWS::Lambda::Permission')) {
+      const Resource = String(value('FunctionName'));
+      const statement = {
+        Sid: id,
+        Effect: 'Allow',
+        Principal: { Service: value('Principal') },
+        Action: value('Action'),
+        Resource,
+        Condition: { ArnLike: { 'aws:SourceArn': value('SourceArn') } },
+      };
+      statements.set(Resource, [...(statements.get(Resource) ?? []), statement]);
+    }
+    for (const [arn, Statement] of statements) this.#attached.set(arn, { Version: '2012-10-17', Statement });
+  }
+
   #policiesOf(roleArn: string): Policy[] {
-    return Object.entries(this.#resources).flatMap(([name, { Type, Properties }]): Policy[] => {
-      if (Type !== 'AWS::IAM::Policy') return [];
-      const roles = [this.#resolve(Properties.Roles)]
+    return [...this.#template.ofType('AWS::IAM::Policy')].flatMap(({ id, value }): Policy[] => {
+      const roles = [value('Roles')]
         .flat()
-        .map((role) => `arn:aws:iam::${this.#account}:role/${role}`);
-      return roles.includes(roleArn)
-        ? [{ name, policy: this.#resolve(Properties.PolicyDocument) as object }]
-        : [];
+        .map((role) => `arn:aws:iam::${this.#template.account}:role/${role}`);
+      return roles.includes(roleArn) ? [{ name: id, policy: value('PolicyDocument') as object }] : [];
     });
   }
+}
 
-  /** A value of the template with its references replaced by what the deployment made. */
-  #resolve(value: unknown): unknown {
-    if (Array.isArray(value)) return value.map((item) => this.#resolve(item));
-    if (typeof value !== 'object' || value === null) return value;
-    const [[name = '', inner] = ['', undefined], ...rest] = Object.entries(value);
-    if (rest.length === 0 && name === 'Ref') return this.#reference(String(inner));
-    if (rest.length === 0 && name === 'Fn::GetAtt') {
-      const [id = '', attribute = ''] = [inner].flat().map(String);
-      if (attribute === 'Arn') return this.#arn(id);
-      return `${id}.${attribute}`;
-    }
-    if (rest.length === 0 && name === 'Fn::Join') {
-      const [separator, parts] = inner as [string, unknown[]];
-      return parts.map((part) => String(this.#resolve(part))).join(separator);
-    }
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, this.#resolve(item)]));
-  }
+interface Call extends Omit<RecordedCall, 'context'> {
+  readonly caller: string;
+  readonly context: Readonly<Record<string, string>>;
+  readonly identity: Policy[];
+}
 
-  #reference(id: string): string {
-    const pseudo: Record<string, string> = {
-      'AWS::Partition': 'aws',
-      'AWS::Region': this.#region,
-      'AWS::AccountId': this.#account,
-    };
-    return pseudo[id] ?? this.#ids.get(id) ?? id;
-  }
+/** Whether a statement of the policies allows the action on the resource and none denies it; conditions are not expected. */
+function allows(policies: readonly Policy[], action: string, resource: string): boolean {
+  const statements = policies.flatMap(
+    ({ policy }) => [Reflect.get(policy, 'Statement')].flat() as Statement[],
+  );
+  const matching = statements.filter(
+    ({ Action, Resource }) =>
+      [Action].flat().some((pattern) => matchesGlob(pattern.toLowerCase(), action.toLowerCase())) &&
+      [Resource].flat().some((pattern) => matchesGlob(pattern, resource)),
+  );
+  const conditional = matching.find(({ Condition }) => Condition !== undefined);
+  if (conditional) throw new Error(`${action}: conditions are not evaluated for this action.`);
+  return matching.length > 0 && matching.every(({ Effect }) => Effect === 'Allow');
+}
 
-  #arn(id: string): string {
-    const physical = this.#reference(id);
-    if (physical.startsWith('arn:')) return physical;
-    const here = `${this.#region}:${this.#account}`;
-    switch (this.#resources[id]?.Type) {
-      case 'AWS::S3::Bucket':
-        return `arn:aws:s3:::${physical}`;
-      case 'AWS::IAM::Role':
-        return `arn:aws:iam::${this.#account}:role/${physical}`;
-      case 'AWS::KMS::Key':
-        return `arn:aws:kms:${here}:key/${physical}`;
-      case 'AWS::Lambda::Function':
-        return `arn:aws:lambda:${here}:function:${physical}`;
-      case 'AWS::SQS::Queue':
-        return `arn:aws:sqs:${here}:${physical.split('/').at(-1)}`;
-      case 'AWS::Logs::LogGroup':
-        return `arn:aws:logs:${here}:log-group:${physical}:*`;
-      default:
-        return physical;
-    }
-  }
+interface Statement {
+  readonly Effect: string;
+  readonly Action: string | string[];
+  readonly Resource: string | string[];
+  readonly Condition?: object;
+}
+
+function matchesGlob(pattern: string, text: string): boolean {
+  const escaped = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&');
+  return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`).test(text);
 }
 
 /** Physical ids of everything in a deployed stack. */

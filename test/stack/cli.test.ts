@@ -11,7 +11,8 @@ import { CLI, fillTarget, readTarget, withClients } from './content.ts';
 import { deployedStack } from './harness.ts';
 
 const stack = deployedStack();
-const environment = { NGBAK_STACK: 'NgbakTest', TERM: 'xterm', TZ: 'UTC' };
+/** With the policy that the stack publishes for operators: the emulator refuses everything else. */
+const environment = { NGBAK_STACK: 'NgbakTest', TERM: 'xterm', TZ: 'UTC', ...stack.operator() };
 let folder: string;
 let whole: unknown;
 

@@ -2,6 +2,7 @@ import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { deployStack } from '../../local/deploy.ts';
 import type { Stack } from '../../local/stack.ts';
 import { putTestKeys, putTestSecrets, STACK_NAME, testDeployment } from './context.ts';
+import { createOperator } from './operator.ts';
 
 /** What tests find in their environment: test/servers.ts reads it. */
 export function addressesAsEnvironment(stack: Stack): Record<string, string> {
@@ -54,5 +55,10 @@ export async function deployTestStack(
     folder: stack.folder,
   });
   const keys = await putTestKeys(client, outputs.ApiSecretArn ?? '');
-  return { NGBAK_TEST_OUTPUTS: JSON.stringify(outputs), NGBAK_TEST_KEYS: JSON.stringify(keys) };
+  const operator = await createOperator(aws.endpoint, outputs.OperatorPolicyArn ?? '');
+  return {
+    NGBAK_TEST_OUTPUTS: JSON.stringify(outputs),
+    NGBAK_TEST_KEYS: JSON.stringify(keys),
+    NGBAK_TEST_OPERATOR: JSON.stringify(operator),
+  };
 }

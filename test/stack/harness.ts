@@ -30,6 +30,8 @@ export function deployedStack() {
   /** A key of the HTTP API; test/run.ts made one of each role. */
   const apiKey = (role: Role): string =>
     (JSON.parse(process.env.NGBAK_TEST_KEYS ?? '{}') as Record<Role, string>)[role];
+  /** The credentials of a person who has the policy that the stack publishes for operators, and no other. */
+  const operator = (): Record<string, string> => JSON.parse(process.env.NGBAK_TEST_OPERATOR ?? '{}');
   /** Address of the HTTP API and the dashboard, without a slash at its end: the emulator has them at paths of its own. */
   const apiUrl = (): string => {
     const id = new URL(output('ApiUrl')).hostname.split('.')[0];
@@ -126,6 +128,7 @@ export function deployedStack() {
   return {
     output,
     apiKey,
+    operator,
     apiUrl,
     bucket,
     sfn,

@@ -19,7 +19,7 @@ import { deployedStack, sleep } from './harness.ts';
 /** Longest that a test waits for Scheduler and a backup, in milliseconds: a deadline for hangs. */
 const DEADLINE_MS = 100_000;
 const stack = deployedStack();
-const direct = { NGBAK_STACK: 'NgbakTest', TZ: 'UTC' };
+const direct = { NGBAK_STACK: 'NgbakTest', TZ: 'UTC', ...stack.operator() };
 const api = (role: 'viewer' | 'operator') => ({
   NGBAK_API_URL: stack.apiUrl(),
   NGBAK_API_KEY: stack.apiKey(role),

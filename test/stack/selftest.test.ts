@@ -8,7 +8,7 @@ import { run, Session } from '../cli/run.ts';
 import { deployedStack } from './harness.ts';
 
 const stack = deployedStack();
-const environment = { NGBAK_STACK: 'NgbakTest', TZ: 'UTC' };
+const environment = { NGBAK_STACK: 'NgbakTest', TZ: 'UTC', ...stack.operator() };
 const context = () => ({
   bucket: stack.bucket,
   sfn: stack.sfn,

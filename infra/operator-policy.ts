@@ -1,0 +1,86 @@
+import { ArnFormat, Stack } from 'aws-cdk-lib';
+import { ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
+import { Construct } from 'constructs';
+import { BACKUPS } from '../shared/bucket/layout.ts';
+import type { ArchiveBucket } from './archive-bucket.ts';
+import { SIZES } from './functions.ts';
+import type { HttpApi } from './http-api.ts';
+import type { Schedules } from './schedules.ts';
+import { acceptWildcard } from './wildcards.ts';
+import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
+
+export interface OperatorPolicyProps {
+  readonly archive: ArchiveBucket;
+  /** Absent without EventBridge Scheduler. */
+  readonly schedules: Schedules | undefined;
+  /** Absent without the HTTP API. */
+  readonly apiSecret: HttpApi['secret'] | undefined;
+}
+
+/**
+ * Everything that the CLI does with AWS credentials, as a policy that an administrator attaches to people or roles; the
+ * stack itself attaches it to nobody. In the bucket it is what the HTTP API may do on behalf of an admin.
+ */
+export class OperatorPolicy extends Construct {
+  readonly policy: ManagedPolicy;
+
+  constructor(scope: Construct, id: string, { archive, schedules, apiSecret }: OperatorPolicyProps) {
+    super(scope, id);
+    this.policy = new ManagedPolicy(this, 'Policy', {
+      description: 'Everything that the ngbak CLI does with AWS credentials',
+    });
+    this.#allowBucket(archive);
+    const machines = (['Backup', 'Restore'] as const).map((name) => stateMachineArn(this, name));
+    const executions = (['Backup', 'Restore'] as const).map((name) => executionArn(this, name));
+    this.#allow(['states:StartExecution', 'states:DescribeStateMachine', 'states:ListExecutions'], machines);
+    this.#allow(
+      ['states:DescribeExecution', 'states:StopExecution', 'states:GetExecutionHistory'],
+      executions,
+      'All executions of our own workflow.',
+    );
+    this.#allow(['states:SendTaskSuccess', 'states:SendTaskFailure'], [stateMachineArn(this, 'Restore')]);
+    // The outputs of the stack, which say where everything is.
+    const stack = Stack.of(this).formatArn({
+      service: 'cloudformation',
+      resource: 'stack',
+      resourceName: `${Stack.of(this).stackName}/*`,
+      arnFormat: ArnFormat.SLASH_RESOURCE_NAME,
+    });
+    this.#allow(['cloudformation:DescribeStacks'], [stack], 'Our own stack; its ARN ends in a random id.');
+    // `ngbak key` reads and writes the access list.
+    apiSecret?.grantRead(this.policy);
+    apiSecret?.grantWrite(this.policy);
+    if (schedules) this.policy.addStatements(...schedules.statements(this.policy));
+  }
+
+  #allowBucket({ bucket, key }: ArchiveBucket): void {
+    const { read, write, delete: remove } = SIZES.api.bucket;
+    const objects = (patterns: readonly string[]) => patterns.map((pattern) => bucket.arnForObjects(pattern));
+    const why = 'All objects of one prefix of the bucket.';
+    // Uploads that are continued are listed, and completed by their parts.
+    this.#allow(['s3:GetObject', 's3:GetObjectVersion'], objects(read), why);
+    this.#allow(
+      ['s3:PutObject', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts'],
+      objects(write),
+      why,
+    );
+    this.#allow(['s3:DeleteObject', 's3:DeleteObjectVersion'], objects(remove), why);
+    this.#allow(['s3:GetObjectRetention', 's3:GetObjectLegalHold'], objects([`${BACKUPS}*`]), why);
+    this.#allow(['s3:ListBucket'], [bucket.bucketArn]);
+    this.policy.addStatements(
+      new PolicyStatement({
+        actions: ['s3:ListBucketVersions'],
+        resources: [bucket.bucketArn],
+        conditions: { StringLike: { 's3:prefix': [...remove] } },
+      }),
+    );
+    this.#allow(['kms:Decrypt', 'kms:GenerateDataKey'], [key.keyArn]);
+  }
+
+  /** @param why  where the resources have wildcards */
+  #allow(actions: string[], resources: string[], why?: string): void {
+    this.policy.addStatements(new PolicyStatement({ actions, resources }));
+    if (why === undefined) return;
+    for (const resource of resources) acceptWildcard(this.policy, resource, why);
+  }
+}

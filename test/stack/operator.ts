@@ -1,0 +1,32 @@
+import { z } from 'zod';
+
+/** The IAM user of the emulator that stands for a person with AWS credentials. */
+export const OPERATOR_USER = 'user/test-operator';
+const UserName = 'test-operator';
+
+/**
+ * Creates an IAM user with the policy that the stack publishes for operators, and an access key. The emulator refuses what
+ * that policy does not allow. Returns what the CLI finds in its environment.
+ */
+export async function createOperator(endpoint: string, policyArn: string): Promise<Record<string, string>> {
+  const call = async (Action: string, parameters: Record<string, string> = {}) => {
+    const answer = await fetch(endpoint, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/x-www-form-urlencoded',
+        // The root user of the emulator: its signature is not checked.
+        authorization:
+          'AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0',
+      },
+      body: new URLSearchParams({ Action, Version: '2010-05-08', UserName, ...parameters }),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`${Action}: ${answer.status} ${text}`);
+    return text;
+  };
+  await call('CreateUser');
+  await call('AttachUserPolicy', { PolicyArn: policyArn });
+  const key = await call('CreateAccessKey');
+  const value = (name: string) => z.string().parse(new RegExp(`<${name}>([^<]+)</${name}>`).exec(key)?.[1]);
+  return { AWS_ACCESS_KEY_ID: value('AccessKeyId'), AWS_SECRET_ACCESS_KEY: value('SecretAccessKey') };
+}
