@@ -187,7 +187,8 @@ export const SIZES = {
       read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*'],
       write: ['jobs/*', 'locks/*'],
       delete: ['jobs/*', 'locks/*', 'staging/*', 'uploads/*', 'backups/*.ngbak'],
-      abort: ['backups/*.ngbak', 'staging/*'],
+      // Also of jobs that never began: the janitor removes what belongs to none.
+      abort: ['backups/*.ngbak', 'deferred/*', 'staging/*', 'uploads/*'],
     },
     describesExecutions: true,
     startsRestores: true,

@@ -1,7 +1,7 @@
 import { ArnFormat, Stack } from 'aws-cdk-lib';
 import { ManagedPolicy, PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
-import { BACKUPS } from '../shared/bucket/layout.ts';
+import { BACKUPS } from '../shared/aws/keys.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
 import { SIZES } from './functions.ts';
 import type { HttpApi } from './http-api.ts';

@@ -221,6 +221,15 @@ export class Bucket {
    */
   async abortUploads(prefix: string): Promise<number> {
     let aborted = 0;
+    for await (const { key, id } of this.uploads(prefix)) {
+      await this.abortUpload(key, id);
+      aborted++;
+    }
+    return aborted;
+  }
+
+  /** Every unfinished multipart upload below a prefix. */
+  async *uploads(prefix: string): AsyncGenerator<{ key: string; id: string; initiated: Date | undefined }> {
     let marker: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | undefined = {};
     do {
       const page: ListMultipartUploadsCommandOutput = await this.s3
@@ -228,21 +237,23 @@ export class Bucket {
         .catch((error) => {
           throw this.#explain(error, 'list the uploads of', prefix);
         });
-      for (const { Key, UploadId } of page.Uploads ?? []) {
-        if (Key === undefined || UploadId === undefined) continue;
-        await this.s3
-          .send(new AbortMultipartUploadCommand({ Bucket: this.name, Key, UploadId }))
-          .catch((error) => {
-            // Somebody else completed or aborted it.
-            if (!(error instanceof NoSuchUpload)) throw this.#explain(error, 'abort the upload of', Key);
-          });
-        aborted++;
+      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
+        if (Key !== undefined && UploadId !== undefined)
+          yield { key: Key, id: UploadId, initiated: Initiated };
       }
       marker = page.IsTruncated
         ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
         : undefined;
     } while (marker !== undefined);
-    return aborted;
+  }
+
+  /** Aborts an unfinished multipart upload. Idempotent. */
+  async abortUpload(key: string, id: string): Promise<void> {
+    const upload = { Bucket: this.name, Key: key, UploadId: id };
+    await this.s3.send(new AbortMultipartUploadCommand(upload)).catch((error) => {
+      // Somebody else completed or aborted it.
+      if (!(error instanceof NoSuchUpload)) throw this.#explain(error, 'abort the upload of', key);
+    });
   }
 
   /** Removes one version of an object, or the object in a bucket without versions. Idempotent. */

@@ -44,6 +44,9 @@ export const checkStateKey = (jobId: string, leg: number) =>
   `${STAGING}${jobId}/check/${String(leg).padStart(6, '0')}.json`;
 /** What the check of an archive found beside problems. */
 export const checkResultKey = (jobId: string) => `${STAGING}${jobId}/check/result.json`;
+/** What a step has begun in buckets of others. */
+export const leftoversPrefix = (jobId: string) => `${STAGING}${jobId}/leftovers/`;
+export const leftoverKey = (jobId: string, id: string) => `${leftoversPrefix(jobId)}${id}.json`;
 export const normalizedArchiveKey = (jobId: string) => `${STAGING}${jobId}/normalized.ngbak`;
 
 /** Records of restore legs sort as they ran. */

@@ -39,8 +39,20 @@ export interface LegContext {
    * often as needed, with the count and the names that are new.
    */
   warn(warning: StoreWarning): void;
+  /**
+   * Remembers what a leg has begun elsewhere and would leave if its function were killed, such as an unfinished upload into
+   * a bucket of the user. Given to `cleanup` when the job has ended. Absent where nothing is written.
+   */
+  readonly leftovers?: Leftovers;
   /** A line for the job's log. No data, no secrets. */
   log(message: string, fields?: Record<string, Json>): void;
+}
+
+export interface Leftovers {
+  /** Resolves once it is remembered. Written once more for the same id, it replaces the first. */
+  add(id: string, value: Json): Promise<void>;
+  /** Everything that legs of this job have added, whether or not it still exists. */
+  all(): AsyncIterable<unknown>;
 }
 
 /** What a store looks like right now, found out without reading its data. */
@@ -183,7 +195,10 @@ export interface Store {
   plan(context: LegContext, probe: StoreProbe): Promise<Shard[]>;
   /** Streams a shard from `cursor` (null: from the start), as pieces in archive order. Holds a bounded window only. */
   export(shard: Shard, cursor: Cursor | null, context: LegContext): AsyncIterable<ExportStep>;
-  /** Removes what an export left on the server (snapshots). Idempotent; also called after failures. */
+  /**
+   * Removes what an export left on the server (snapshots), and what legs of a restore had begun
+   * ({@link LegContext.leftovers}). Idempotent; also called after failures.
+   */
   cleanup(context: LegContext): Promise<void>;
 
   /** Checks, without writing, that this archive can be loaded here. Returns the reasons why it cannot, empty if it can. */

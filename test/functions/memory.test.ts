@@ -24,7 +24,7 @@ import { servers } from '../servers.ts';
 
 /** By how much the peak may grow with ten times the data. One run differs from the next by a tenth. */
 const RATIO_MAX = 1.3;
-const SCALE = 10;
+const SCALE = NIGHTLY ? 10 : 4;
 /** By day the store whose data is the largest by far, and whose pages are JSON that becomes objects. */
 const STORES = NIGHTLY ? (['graph', 'vectors', 'kv'] as const) : (['vectors'] as const);
 const MEMORY = { commandLine: lambdaCommandLine(DATA_MB) };

@@ -13,12 +13,12 @@ export const AWS_CLI: Names = { label: 'AwsCli', collection: 'aws_cli_items', pr
 export const CLI: Names = { label: 'NgbakCli', collection: 'cli_items', prefix: 'ngbak-cli:' };
 export const MOVE: Names = { label: 'Move', collection: 'move_items', prefix: 'move:' };
 export const DASHBOARD: Names = {
-  label: 'NgbakDashboard',
+  label: 'Dashboard',
   collection: 'dashboard_items',
-  prefix: 'ngbak-dashboard:',
+  prefix: 'dashboard:',
 };
 export const OPTIONS: Names = { label: 'Options', collection: 'option_items', prefix: 'options:' };
-export const VIEWS: Names = { label: 'NgbakViews', collection: 'views_items', prefix: 'ngbak-views:' };
+export const VIEWS: Names = { label: 'Views', collection: 'views_items', prefix: 'views:' };
 export const EMPTY_COLLECTION = 'empty_items';
 
 /** Runs `work` with a client of each store, and closes them. */

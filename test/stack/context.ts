@@ -63,18 +63,18 @@ const TARGETS: Record<string, TestTarget> = {
   },
   views: {
     scopes: {
-      graph: { label: 'NgbakViews', key_property: 'id' },
+      graph: { label: 'Views', key_property: 'id' },
       vectors: { collections: ['views_items'] },
-      kv: { prefix: 'ngbak-views:' },
+      kv: { prefix: 'views:' },
     },
   },
   // One store only: all targets together have to fit into an environment variable.
   move: { stores: { kv: { kind: 'redis' } }, scopes: { kv: { prefix: 'move:' } } },
   dashboard: {
     scopes: {
-      graph: { label: 'NgbakDashboard', key_property: 'id' },
+      graph: { label: 'Dashboard', key_property: 'id' },
       vectors: { collections: ['dashboard_items'] },
-      kv: { prefix: 'ngbak-dashboard:' },
+      kv: { prefix: 'dashboard:' },
     },
   },
   options: {

@@ -35,7 +35,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const damage = () => fillTarget({ ...DASHBOARD, prefix: 'ngbak-dashboard:damage:' });
+const damage = () => fillTarget({ ...DASHBOARD, prefix: 'dashboard:damage:' });
 const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
 const choose = (page: Page, path: string) => page.locator('input[type=file]').setInputFiles(path);
 const jobIn = (page: Page) => /#\/(?:restore|job)\/([^/?]+)/.exec(page.url())?.[1] ?? '';

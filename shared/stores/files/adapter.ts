@@ -114,9 +114,9 @@ class FilesStore implements Store {
     yield* exportFiles(this.#folder, files, cursor, context);
   }
 
-  /** Exports leave nothing behind. */
-  async cleanup(): Promise<void> {
-    return Promise.resolve();
+  /** Exports leave nothing behind; a restore whose function was killed may leave unfinished uploads. */
+  async cleanup({ leftovers }: LegContext): Promise<void> {
+    for await (const begun of leftovers?.all() ?? []) await this.#folder.discard(begun);
   }
 
   async admits(archive: EntryReader, options: RestoreOptions): Promise<readonly string[]> {

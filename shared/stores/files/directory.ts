@@ -129,6 +129,11 @@ export class Directory implements Folder {
     }
   }
 
+  /** Temporary files are found by their names: {@link tidy}. */
+  async discard(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async close(): Promise<void> {
     return Promise.resolve();
   }

@@ -1,3 +1,5 @@
+import type { Json } from '../../core/json.ts';
+
 /** One file of a knowledge base, as its folder lists it. */
 export interface FileInfo {
   /** Name within the folder: no `/`. */
@@ -20,6 +22,13 @@ export interface Listing {
   readonly others: readonly string[];
 }
 
+/** A write that was begun. */
+export interface BegunWrite {
+  /** Different for every write. */
+  readonly id: string;
+  readonly value: Json;
+}
+
 /** A folder that holds a knowledge base's files: mounted, or a prefix in S3. */
 export interface Folder {
   /** What to call it in messages. */
@@ -37,16 +46,23 @@ export interface Folder {
   read(file: FileInfo, offset: number, length: number): AsyncIterable<Uint8Array>;
   /**
    * Writes a file as a whole: readers see the old content or the new one. With `absent`, only where there is none;
-   * returns false where there is one. Nothing is written when `content` throws.
+   * returns false where there is one. Nothing is written when `content` throws. `onBegin` is awaited before the first byte
+   * of a write that would leave something behind if the process were killed, for {@link Folder.discard}.
    */
   write(
     name: string,
     content: AsyncIterable<Uint8Array>,
     size: number,
-    options: { absent: boolean; signal: AbortSignal },
+    options: {
+      absent: boolean;
+      signal: AbortSignal;
+      onBegin?: ((begun: BegunWrite) => Promise<void>) | undefined;
+    },
   ): Promise<boolean>;
   remove(name: string): Promise<void>;
   /** Removes what cut off writes left. */
   tidy(): Promise<void>;
+  /** Removes what is left of one write; does nothing if it was completed, or if it is not a write into this folder. */
+  discard(begun: unknown): Promise<void>;
   close(): Promise<void>;
 }

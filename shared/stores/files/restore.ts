@@ -8,7 +8,7 @@ import type { Cursor, Difference, Leg, LegContext, RestoreOptions, VerifyLeg } f
 import { type FilesScope, isIncluded } from './connection.ts';
 import { FileChangedError } from './errors.ts';
 import { FileDigest } from './file-digest.ts';
-import type { FileInfo, Folder } from './folder.ts';
+import type { BegunWrite, FileInfo, Folder } from './folder.ts';
 import { fileNameOf } from './names.ts';
 
 /** Samples of differences in one leg. */
@@ -86,7 +86,9 @@ export async function loadFiles(
     if (!existing) {
       const digest = new FileDigest(file, entry.size);
       const content = digest.watch(archive.open(entry));
-      const write = { absent: merging, signal: context.signal };
+      const { leftovers } = context;
+      const onBegin = leftovers && ((begun: BegunWrite) => leftovers.add(begun.id, begun.value));
+      const write = { absent: merging, signal: context.signal, onBegin };
       if (await folder.write(file, content, entry.size, write))
         tallies = addTallies(tallies, digest.tallies());
     }

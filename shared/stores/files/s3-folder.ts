@@ -1,5 +1,9 @@
+import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import {
+  AbortMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  type CreateMultipartUploadCommandOutput,
   DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
@@ -8,9 +12,10 @@ import {
   S3ServiceException,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
+import { z } from 'zod';
 import { awsClient } from '../../aws/clients.ts';
 import { FileChangedError, folderError } from './errors.ts';
-import type { FileInfo, Folder, Listing } from './folder.ts';
+import type { BegunWrite, FileInfo, Folder, Listing } from './folder.ts';
 
 /** Smallest part of a multipart upload, in bytes, and most parts that one has: limits of S3. */
 const PART_BYTES_MIN = 5 * 1024 ** 2;
@@ -106,10 +111,10 @@ export class S3Folder implements Folder {
     name: string,
     content: AsyncIterable<Uint8Array>,
     size: number,
-    { absent, signal }: { absent: boolean; signal: AbortSignal },
+    { absent, signal, onBegin }: Parameters<Folder['write']>[3],
   ): Promise<boolean> {
     const upload = new Upload({
-      client: this.#s3,
+      client: onBegin ? reportUploads(this.#s3, onBegin) : this.#s3,
       params: {
         Bucket: this.#bucket,
         Key: this.#prefix + name,
@@ -143,15 +148,43 @@ export class S3Folder implements Folder {
     }
   }
 
-  /** Uploads that were cut off are no objects; the bucket's lifecycle rule removes their parts. */
+  /** Uploads that were cut off are no objects: {@link discard} aborts them. */
   async tidy(): Promise<void> {
     return Promise.resolve();
+  }
+
+  async discard(begun: unknown): Promise<void> {
+    const { data } = BegunUpload.safeParse(begun);
+    if (data?.bucket !== this.#bucket || !data.key.startsWith(this.#prefix)) return;
+    const upload = { Bucket: data.bucket, Key: data.key, UploadId: data.upload_id };
+    await this.#s3.send(new AbortMultipartUploadCommand(upload)).catch((error) => {
+      // It was completed, or somebody else aborted it.
+      if (statusOf(error) !== 404) throw folderError(this.name, 'aborting an unfinished upload', error);
+    });
   }
 
   async close(): Promise<void> {
     this.#s3.destroy();
     return Promise.resolve();
   }
+}
+
+/** An upload in parts, as it is remembered until its job has ended. */
+const BegunUpload = z.object({ bucket: z.string(), key: z.string(), upload_id: z.string() });
+
+/** A client that reports every upload in parts before the first part of it. */
+function reportUploads(s3: S3Client, onBegin: (begun: BegunWrite) => Promise<void>): S3Client {
+  const send = async (command: object, ...rest: unknown[]): Promise<unknown> => {
+    const output: unknown = await Reflect.apply(s3.send, s3, [command, ...rest]);
+    if (command instanceof CreateMultipartUploadCommand) {
+      const { UploadId = '' } = output as CreateMultipartUploadCommandOutput;
+      const { Bucket: bucket = '', Key: key = '' } = command.input;
+      const id = createHash('sha256').update(UploadId).digest('hex').slice(0, 32);
+      await onBegin({ id, value: { bucket, key, upload_id: UploadId } });
+    }
+    return output;
+  };
+  return new Proxy(s3, { get: (client, name) => (name === 'send' ? send : Reflect.get(client, name)) });
 }
 
 function statusOf(error: unknown): number | undefined {

@@ -6,12 +6,15 @@ import { settleJobDays } from '../job/days.ts';
 import { cleanUpAfter, closeForgotten, ExecutionEnded } from './janitor.ts';
 import { OVERDUE_MS, overdueJobs } from './overdue.ts';
 import type { UndeliveredEvents } from './undelivered.ts';
+import { removeUnowned, type Unowned } from './unowned.ts';
 
 /** Input of the janitor by which it looks for what its events did not tell. */
 export const ReconcileInput = z.strictObject({
   reconcile: z.strictObject({
     /** For how long an execution must have ended, in seconds, before its event is taken for lost. */
     grace_seconds: z.number().int().min(0).optional(),
+    /** How old a leftover of no job must be, in seconds, before it is removed. */
+    unowned_seconds: z.number().int().min(0).optional(),
   }),
 });
 export type ReconcileInput = z.infer<typeof ReconcileInput>;
@@ -22,6 +25,8 @@ export interface Reconciled {
   readonly jobs: string[];
   /** Messages of the queue of undelivered events that were handled and removed. */
   readonly redriven: number;
+  /** What belonged to no job. */
+  readonly unowned: Unowned;
 }
 
 /** Jobs that had ended when this process last looked. */
@@ -29,12 +34,12 @@ const closed = new Set<string>();
 
 /**
  * Cleans up after every execution whose end was never handled, whether the event was lost or waits among the undelivered
- * ones. One that can't be cleaned up after does not keep the others from it. Throws NgbakError at the end that names all
+ * ones, and removes leftovers that belong to no job. One that can't be cleaned up after does not keep the others from it. Throws NgbakError at the end that names all
  * of these; they are tried again by the next call.
  */
 export async function reconcile(
   environment: Environment,
-  { reconcile: { grace_seconds } }: ReconcileInput,
+  { reconcile: { grace_seconds, unowned_seconds } }: ReconcileInput,
   leg: Leg,
   undelivered?: UndeliveredEvents,
 ): Promise<Reconciled> {
@@ -62,8 +67,14 @@ export async function reconcile(
       problems.push(`undelivered event of ${message.event.detail.name}: ${describeError(error)}`);
     }
   }
-  await settleJobDays(environment.bucket, () => leg.timeLeft());
-  if (problems.length === 0) return { jobs, redriven };
+  const timeLeft = () => leg.timeLeft();
+  await settleJobDays(environment.bucket, timeLeft);
+  const ageMs = unowned_seconds === undefined ? undefined : unowned_seconds * 1000;
+  const unowned = await removeUnowned(environment.bucket, timeLeft, { ageMs });
+  if (unowned.objects + unowned.uploads > 0) {
+    environment.log('Removed what belonged to no job.', { ...unowned });
+  }
+  if (problems.length === 0) return { jobs, redriven, unowned };
   throw new NgbakError(`Could not clean up after ${problems.length} executions: ${problems.join('; ')}`, {
     remedy: 'ngbak retries every 15 minutes. Correct the problems listed above.',
   });

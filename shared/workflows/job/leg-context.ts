@@ -1,6 +1,9 @@
+import { z } from 'zod';
+import type { Bucket } from '../../aws/bucket.ts';
+import { leftoverKey, leftoversPrefix } from '../../aws/keys.ts';
 import { isRollbackJob, isSafetyJob } from '../../core/job-ids.ts';
 import { warningText } from '../../stores/describe-warning.ts';
-import type { LegContext } from '../../stores/store.ts';
+import type { Leftovers, LegContext } from '../../stores/store.ts';
 import type { WarningCollector } from '../../stores/warning.ts';
 import type { Environment, Leg } from '../environment.ts';
 import type { ProgressWriter } from './progress.ts';
@@ -26,6 +29,20 @@ export function legContext(
       environment.log(warningText(warning), { warning: warning.code });
       warnings?.add(warning);
     },
+    leftovers: leftoversOf(environment.bucket, jobId),
     log: environment.log,
+  };
+}
+
+/** Records in the job's staging area, which is emptied after the clean-up. */
+function leftoversOf(bucket: Bucket, jobId: string): Leftovers {
+  return {
+    add: (id, value) => bucket.writeRecord(leftoverKey(jobId, id), { value }),
+    async *all() {
+      for await (const { key } of bucket.keys(leftoversPrefix(jobId))) {
+        const found = await bucket.readRecord(key, z.object({ value: z.unknown() }));
+        if (found) yield found.value.value;
+      }
+    },
   };
 }

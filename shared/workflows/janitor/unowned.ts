@@ -1,0 +1,119 @@
+import { ListPartsCommand, NoSuchUpload } from '@aws-sdk/client-s3';
+import type { Bucket } from '../../aws/bucket.ts';
+import {
+  archiveKey,
+  deferredKey,
+  restorePlanKey,
+  STAGING,
+  stagingPrefix,
+  UPLOADS,
+  uploadPrefix,
+} from '../../aws/keys.ts';
+import { InvalidInputError } from '../../core/errors.ts';
+import { hasEnded } from '../../core/job-state.ts';
+import { unsettledJobs } from '../job/days.ts';
+import { readJob } from '../job/record.ts';
+import { RestorePlan } from '../restore/plan.ts';
+
+/** How old a leftover is before it is removed, in milliseconds: whatever begins a job with it has done so by then. */
+export const UNOWNED_MS = 24 * 60 * 60 * 1000;
+
+/** How many leftovers were removed, every version of an object counted. */
+export interface Unowned {
+  readonly objects: number;
+  /** Unfinished multipart uploads. */
+  readonly uploads: number;
+}
+
+/**
+ * Removes what belongs to no job that runs or waits: staging objects, uploaded archives, and unfinished multipart uploads
+ * whose newest part is that old. The janitor removes them when a job ends; these are of jobs whose clean-up was cut off, or
+ * that never began. The lifecycle rules of the bucket are the second line, after days.
+ */
+export async function removeUnowned(
+  bucket: Bucket,
+  timeLeft: () => number,
+  { ageMs = UNOWNED_MS }: { ageMs?: number | undefined } = {},
+): Promise<Unowned> {
+  const before = Date.now() - ageMs;
+  const isOld = (time: Date | undefined) => time !== undefined && time.getTime() <= before;
+  const staged = new Map<string, boolean>();
+  for await (const { key, modified } of bucket.keys(STAGING)) {
+    const folder = key.slice(0, key.indexOf('/', STAGING.length) + 1);
+    staged.set(folder, (staged.get(folder) ?? true) && isOld(modified));
+  }
+  const folders = [...staged].filter(([, old]) => old).map(([folder]) => folder);
+  const archives: string[] = [];
+  for await (const { key, modified } of bucket.keys(UPLOADS)) if (isOld(modified)) archives.push(key);
+  const uploads: { key: string; id: string }[] = [];
+  for await (const { key, id, initiated } of bucket.uploads('')) {
+    if (isOld(initiated)) uploads.push({ key, id });
+  }
+  if (folders.length + archives.length + uploads.length === 0) return { objects: 0, uploads: 0 };
+  // Looked up after the leftovers were: a job that begins now does not begin with one of them.
+  const isOwned = await ownedKeys(bucket);
+  const removed = { objects: 0, uploads: 0 };
+  for (const folder of folders) {
+    if (timeLeft() <= 0) return removed;
+    if (folder !== STAGING && !isOwned(folder)) removed.objects += await bucket.removeAll(folder);
+  }
+  for (const key of archives) {
+    if (timeLeft() <= 0) return removed;
+    if (isOwned(key)) continue;
+    // Version by version: other archives may have names that begin with this one.
+    for await (const { versionId } of bucket.versions(key)) {
+      await bucket.removeVersion({ key, version_id: versionId });
+      removed.objects++;
+    }
+  }
+  for (const { key, id } of uploads) {
+    if (timeLeft() <= 0) return removed;
+    if (isOwned(key) || !isOld(await newestPart(bucket, key, id))) continue;
+    await bucket.abortUpload(key, id);
+    removed.uploads++;
+  }
+  return removed;
+}
+
+/** Which keys belong to a job that has not ended. */
+async function ownedKeys(bucket: Bucket): Promise<(key: string) => boolean> {
+  const prefixes = new Set<string>();
+  for await (const id of unsettledJobs(bucket)) {
+    const job = await readJob(bucket, id).catch(ifUnreadable);
+    if (job === undefined || (job !== 'unreadable' && hasEnded(job.state))) continue;
+    for (const prefix of [stagingPrefix(id), uploadPrefix(id), deferredKey(id)]) prefixes.add(prefix);
+    if (job === 'unreadable') continue;
+    if (job.backup_id !== undefined) prefixes.add(archiveKey(job.backup_id));
+    if (job.kind !== 'restore') continue;
+    const plan = await bucket.readRecord(restorePlanKey(id), RestorePlan).catch(ifUnreadable);
+    if (plan === 'unreadable') prefixes.add(UPLOADS);
+    else if (plan) prefixes.add(plan.value.source.key);
+  }
+  return (key) => [...prefixes].some((prefix) => key.startsWith(prefix));
+}
+
+/** What cannot be read is taken for that of a job that runs. */
+function ifUnreadable(error: unknown): 'unreadable' {
+  if (error instanceof InvalidInputError) return 'unreadable';
+  throw error;
+}
+
+/** When the newest part of an upload came, or long ago if none has; undefined if the upload is gone. */
+async function newestPart(bucket: Bucket, Key: string, UploadId: string): Promise<Date | undefined> {
+  let newest = new Date(0);
+  let marker: string | undefined;
+  do {
+    const page = await bucket.s3
+      .send(new ListPartsCommand({ Bucket: bucket.name, Key, UploadId, PartNumberMarker: marker }))
+      .catch((error: unknown) => {
+        if (error instanceof NoSuchUpload) return undefined;
+        throw error;
+      });
+    if (!page) return undefined;
+    for (const { LastModified } of page.Parts ?? []) {
+      if (LastModified && LastModified > newest) newest = LastModified;
+    }
+    marker = page.IsTruncated ? page.NextPartNumberMarker : undefined;
+  } while (marker !== undefined);
+  return newest;
+}
