@@ -1,9 +1,12 @@
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { CreateMultipartUploadCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeAll, expect, test } from '@jest/globals';
 import { relatedJobId } from '../../shared/core/job-ids.ts';
 import { hasEnded } from '../../shared/core/job-state.ts';
 import { readJob } from '../../shared/workflows/job/record.ts';
+import { cancelJob } from '../../shared/operations/cancel-job.ts';
+import { RequestRestoreInput, requestRestore } from '../../shared/operations/restore.ts';
 import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
 import { fillTarget, readTarget, SCRATCH } from './content.ts';
 import { deployedStack, sleep } from './harness.ts';
@@ -15,16 +18,18 @@ const target = 'scratch';
 const RUN = process.pid;
 
 /** Does what the schedule does, without waiting for an event that may still come. */
-async function reconcile(): Promise<{ jobs: string[] }> {
+async function reconcile(
+  more: object = {},
+): Promise<{ jobs: string[]; unowned: { objects: number; uploads: number } }> {
   const answer = await new LambdaClient({}).send(
     new InvokeCommand({
       FunctionName: 'NgbakTest-janitor',
-      Payload: JSON.stringify({ reconcile: { grace_seconds: 0 } }),
+      Payload: JSON.stringify({ reconcile: { grace_seconds: 0, ...more } }),
     }),
   );
   const text = Buffer.from(answer.Payload ?? []).toString('utf8');
   if (answer.FunctionError !== undefined) throw new Error(text);
-  return JSON.parse(text) as { jobs: string[] };
+  return JSON.parse(text);
 }
 
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
@@ -73,3 +78,40 @@ test('a backup, a failed restore and its rollback are cleaned up after though no
   expect(await readTarget()).toEqual(before);
   expect(await stack.keys(`locks/${target}.`)).toEqual([]);
 }, 300_000);
+
+test('staging objects, uploads and unfinished uploads that belong to no job are removed; those of a waiting job stay', async () => {
+  const { bucket } = stack;
+  const requested = await requestRestore(
+    { bucket, sfn: stack.sfn, stateMachines: { backup: '', restore: '' } },
+    RequestRestoreInput.parse({ target, file_name: 'later.ngbak' }),
+    { requestedBy: 'test' },
+  );
+  const put = (Key: string) => bucket.s3.send(new PutObjectCommand({ Bucket: bucket.name, Key, Body: '' }));
+  const begin = (Key: string) =>
+    bucket.s3.send(new CreateMultipartUploadCommand({ Bucket: bucket.name, Key }));
+  const waiting = `uploads/${requested.job_id}/part-of-it`;
+  // Empty objects are no uploads, so that no restore starts.
+  await put(waiting);
+  await put(`staging/never-was-${RUN}/segments/a`);
+  await put(`uploads/never-was-${RUN}/a`);
+  await begin(`${waiting}-unfinished`);
+  await begin(`uploads/never-was-${RUN}/b`);
+  const unfinished = async () => {
+    const keys: string[] = [];
+    for await (const { key } of bucket.uploads('uploads/')) keys.push(key);
+    return keys;
+  };
+  expect((await reconcile()).unowned).toEqual({ objects: 0, uploads: 0 });
+  const { unowned } = await reconcile({ unowned_seconds: 0 });
+  expect(unowned.objects).toBeGreaterThanOrEqual(2);
+  expect(unowned.uploads).toBeGreaterThanOrEqual(1);
+  expect(await stack.keys(`staging/never-was-${RUN}/`)).toEqual([]);
+  expect(await stack.keys(`uploads/never-was-${RUN}/`)).toEqual([]);
+  expect(await stack.keys(`uploads/${requested.job_id}/`)).toEqual([waiting]);
+  expect(await unfinished()).toEqual([`${waiting}-unfinished`]);
+  await cancelJob({ bucket, sfn: stack.sfn, stateMachines: { backup: '', restore: '' } }, requested.job_id, {
+    requestedBy: 'test',
+  });
+  await reconcile({ unowned_seconds: 0 });
+  expect(await unfinished()).toEqual([]);
+}, 120_000);

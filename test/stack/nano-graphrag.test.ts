@@ -5,16 +5,19 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { CreateFunctionCommand, DeleteFunctionCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import {
+  AbortMultipartUploadCommand,
   CreateBucketCommand,
+  CreateMultipartUploadCommand,
   DeleteBucketCommand,
   DeleteObjectCommand,
   GetObjectCommand,
+  ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
-import { catalogKey } from '../../shared/aws/keys.ts';
+import { catalogKey, leftoverKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { servers } from '../servers.ts';
 import { type PythonClient, pythonClient } from '../stores/clients/python-client.ts';
@@ -185,4 +188,33 @@ it('the writers of a backup that is stopped are resumed as well', async () => {
   );
   expect(await untilResumed(name)).toEqual(['pause', 'resume']);
   expect(await stack.waitForJob(name)).toMatchObject({ state: 'cancelled' });
+}, 300_000);
+
+it('uploads into the bucket of the user that a restore left are aborted by the janitor; those of others stay', async () => {
+  const { backup_id } = JSON.parse((await stack.run('Backup', { target: 'nano' })).output ?? '{}') as {
+    backup_id: string;
+  };
+  const begin = async (name: string) => {
+    const Key = `${prefix}/${name}`;
+    const { UploadId = '' } = await s3.send(new CreateMultipartUploadCommand({ Bucket, Key }));
+    return { Key, UploadId };
+  };
+  const own = await begin('vdb_entities.json');
+  const left = await begin('vdb_entities.json');
+  // As a step remembers it that was killed in the middle of the upload.
+  const name = `restore_left_uploads_${process.pid}`;
+  const value = { bucket: Bucket, key: left.Key, upload_id: left.UploadId };
+  await stack.bucket.writeRecord(leftoverKey(name, 'upload'), { value });
+  const restore = await stack.run('Restore', { backup_id, confirm: 'nano' }, name);
+  expect(restore.cause ?? restore.status).toBe('SUCCEEDED');
+  const unfinished = async () => {
+    const { Uploads = [] } = await s3.send(new ListMultipartUploadsCommand({ Bucket }));
+    return Uploads.map(({ UploadId }) => UploadId);
+  };
+  for (const deadline = Date.now() + 60_000; ; await sleep(200)) {
+    if (!(await unfinished()).includes(left.UploadId)) break;
+    if (Date.now() > deadline) throw new Error('The upload was not aborted.');
+  }
+  expect(await unfinished()).toEqual([own.UploadId]);
+  await s3.send(new AbortMultipartUploadCommand({ Bucket, ...own }));
 }, 300_000);

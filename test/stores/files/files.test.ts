@@ -12,13 +12,22 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CreateBucketCommand, DeleteBucketCommand, DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  AbortMultipartUploadCommand,
+  CreateBucketCommand,
+  CreateMultipartUploadCommand,
+  DeleteBucketCommand,
+  DeleteObjectCommand,
+  ListMultipartUploadsCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { openFolder } from '../../../shared/stores/files/connection.ts';
 import { entryNamesOf, fileNameOf } from '../../../shared/stores/files/names.ts';
 import type { Store } from '../../../shared/stores/store.ts';
 import { servers } from '../../servers.ts';
+import type { EntryReader, IndexEntry } from '../../../shared/archive/format/types.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 import { exportAll, legContext, REPLACE, restoreAll } from '../redis/support.ts';
 
@@ -220,6 +229,68 @@ describe.each(places)('files in %s', (_, create) => {
     await expect(open().load(broken, REPLACE, null, legContext())).rejects.toThrow();
     expect((await place.read())['a.json']?.toString()).toBe('old');
     expect(Object.keys(await place.read()).filter((name) => name.startsWith('.ngbak'))).toEqual([]);
+  });
+});
+
+describe('uploads of a restore into S3 that was killed', () => {
+  test('are aborted by the clean-up; those of others are not, under the same name neither', async () => {
+    const place = await bucket();
+    const s3 = new S3Client({ endpoint: servers.aws.endpoint });
+    const [, , Bucket = '', ...folders] = place.location.split('/');
+    const Key = `${folders.join('/')}/large.json`;
+    const unfinished = async () =>
+      (await s3.send(new ListMultipartUploadsCommand({ Bucket }))).Uploads?.map(({ UploadId }) => UploadId);
+    try {
+      // Of the user, who writes the same file.
+      const { UploadId: own } = await s3.send(new CreateMultipartUploadCommand({ Bucket, Key }));
+      const remembered = new Map<string, unknown>();
+      const leftovers = {
+        add: async (id: string, value: unknown) => void remembered.set(id, value),
+        async *all() {
+          yield* remembered.values();
+          // Of another bucket: never touched.
+          yield { bucket: 'of-somebody-else', key: Key, upload_id: own };
+        },
+      };
+      const content = Buffer.alloc(12 * 1024 ** 2, 'x');
+      const entry = {
+        name: 'kv/files/large.json',
+        size: content.length,
+        sha256: '0'.repeat(64),
+      } as IndexEntry;
+      const stop = new AbortController();
+      const archive = {
+        async *entries() {
+          yield entry;
+        },
+        async *open() {
+          yield content.subarray(0, 6 * 1024 ** 2);
+          // The process ends here: nothing is aborted, and nothing is ever written again.
+          await new Promise(() => undefined);
+        },
+      } as unknown as EntryReader;
+      const scope = filesAdapter.Scope.parse({});
+      const killed = filesAdapter.create({ location: place.location }, scope, { target: 'test' });
+      const options = { mode: 'replace', onConflict: 'overwrite' } as const;
+      void killed
+        .load(archive, options, null, { ...legContext(), leftovers, signal: stop.signal })
+        .catch(() => undefined);
+      const deadline = Date.now() + 20_000;
+      while (remembered.size === 0 || (await unfinished())?.length !== 2) {
+        if (Date.now() > deadline) throw new Error('The upload did not begin.');
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      const later = filesAdapter.create({ location: place.location }, scope, { target: 'test' });
+      for (let time = 0; time < 2; time++) {
+        await later.cleanup({ ...legContext(), leftovers });
+        expect(await unfinished()).toEqual([own]);
+      }
+      await s3.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId: own }));
+      await later.close();
+    } finally {
+      await place.destroy();
+      s3.destroy();
+    }
   });
 });
 

@@ -9,6 +9,7 @@ import { restorePlanKey } from '../../../shared/aws/keys.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
 import { createJob, type JobRecord } from '../../../shared/workflows/job/record.ts';
 import { removeUnowned } from '../../../shared/workflows/janitor/unowned.ts';
+import { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 
 let environment: Environment;
@@ -62,7 +63,7 @@ test('staging objects, uploaded archives and unfinished uploads of no job are re
     created_at: new Date().toISOString(),
     backup_id: 'snapshot_waiting',
     stores: [],
-    options: { mode: 'replace' },
+    options: RestoreOptions.parse({}),
     confirmed: false,
   });
   const kept = ['staging/running/plan.json', 'uploads/default/waiting.ngbak', 'uploads/requested/a.ngbak'];
