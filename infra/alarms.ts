@@ -20,7 +20,7 @@ import { metricsNamespace } from './step-handler.ts';
 import { handlersOf, type StepHandlers } from './step-handlers.ts';
 
 /** What did not match is counted apart from other errors: it is the worst thing that can happen. */
-const MISMATCHES = 'ChecksumMismatches';
+export const MISMATCHES = 'ChecksumMismatches';
 
 /** Requests that the API may reject within five minutes before somebody should look: a browser that retries has fewer. */
 const REJECTIONS_MAX = 1000;

@@ -151,6 +151,8 @@ export const Deployment = z.strictObject({
     .number()
     .refine((days) => LOG_RETENTION_DAYS.includes(days), `must be one of ${LOG_RETENTION_DAYS.join(', ')}`)
     .default(90),
+  /** A dashboard of CloudWatch. An account has three without charge. */
+  metricsDashboard: z.boolean().default(true),
   /** Origins of web pages that may upload to and download from the bucket by presigned URLs. */
   allowedOrigins: z.array(z.url({ protocol: /^https?$/ })).default([]),
   /** An existing bucket for S3's server access logs, in the same region and account. */

@@ -8,6 +8,7 @@ import type { Deployment } from './config.ts';
 import { DailyRules } from './daily-rules.ts';
 import { HttpApi } from './http-api.ts';
 import { Janitor } from './janitor.ts';
+import { MetricsDashboard } from './metrics-dashboard.ts';
 import { OperatorPolicy } from './operator-policy.ts';
 import { Retention } from './retention.ts';
 import { SavedQueries } from './saved-queries.ts';
@@ -64,16 +65,14 @@ export class NgbakStack extends Stack {
     if (handlers.api) schedules?.allowChanges(handlers.api);
     const operators = new OperatorPolicy(this, 'Operators', { archive, schedules, apiSecret: api?.secret });
     new SavedQueries(this, 'Queries', { handlers });
-    if (deployment.alarms.enabled) {
-      new Alarms(this, 'Alarms', {
-        deployment,
-        handlers,
-        api,
-        backup: backup.stateMachine,
-        restore: restore.stateMachine,
-        queues: { Ends: janitor.uncleaned, Uploads: uploads.unstarted },
-      });
-    }
+    const watched = {
+      deployment,
+      backup: backup.stateMachine,
+      restore: restore.stateMachine,
+      queues: { Ends: janitor.uncleaned, Uploads: uploads.unstarted },
+    };
+    if (deployment.alarms.enabled) new Alarms(this, 'Alarms', { ...watched, handlers, api });
+    if (deployment.metricsDashboard) new MetricsDashboard(this, 'MetricsDashboard', watched);
 
     const output = (name: string, value: string | undefined, description: string) =>
       value === undefined ? undefined : new CfnOutput(this, name, { value, description });

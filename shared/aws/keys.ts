@@ -68,6 +68,8 @@ export const jobDayKey = (day: string) => `${JOB_DAYS_PREFIX}${day}.json`;
 export const jobOfDayKey = (day: string, jobId: string) => `${JOB_DAYS_PREFIX}${day}/${jobId}`;
 /** Exists once every job is in the index. */
 export const JOB_DAYS_COMPLETE_KEY = `${JOB_DAYS_PREFIX}complete`;
+/** What the jobs of days add up to whose records have expired. */
+export const JOB_TOTALS_KEY = `${JOB_DAYS_PREFIX}totals`;
 export const jobProgressPrefix = (jobId: string) => `${JOBS}${jobId}/progress/`;
 /** Which steps of a restore are at work on a store. */
 export const leasePrefix = (jobId: string) => `${JOBS}${jobId}/leases/`;

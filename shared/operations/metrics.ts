@@ -2,8 +2,9 @@ import { SAFETY_TAG } from '../catalog/request.ts';
 import type { BackupSummary } from '../catalog/summaries.ts';
 import { SELFTEST_TARGET } from '../core/selftest.ts';
 import { VERSION } from '../core/version.ts';
-import { listedJobs } from '../workflows/job/days.ts';
-import { SKIPPED } from '../workflows/job/record.ts';
+import { listedJobs, pastTotals } from '../workflows/job/days.ts';
+import { dayOf, SKIPPED } from '../workflows/job/record.ts';
+import { addJob, addTotals, type JobTotals, noTotals } from '../workflows/job/totals.ts';
 import type { OperationsContext } from './context.ts';
 import { allBackups } from './good-backups.ts';
 import { listSchedules } from './list-schedules.ts';
@@ -13,7 +14,8 @@ type Sample = readonly [Labels, number];
 
 /**
  * What a Prometheus server scrapes: gauges over the catalog by target, counts of jobs (of the 90 days that job records
- * live), and the schedules. Text exposition format 0.0.4. A record that can't be read is counted, not left out silently.
+ * live), failures and durations since the deployment, and the schedules. They are computed from records, not observed by a
+ * process that lives, which is why no client library of Prometheus is used. Text exposition format 0.0.4. A record that can't be read is counted, not left out silently.
  */
 export async function metricsText(context: OperationsContext): Promise<string> {
   const [backups, jobs, schedules] = await Promise.all([
@@ -101,17 +103,26 @@ async function backupMetrics(context: OperationsContext) {
   return { text, unreadable };
 }
 
-async function jobMetrics({ bucket }: OperationsContext) {
+async function jobMetrics({ bucket, config }: OperationsContext) {
+  const totals = noTotals(Object.keys(config?.targets ?? {}));
+  const ofDays = new Map<string, JobTotals>();
   const jobs = new Tally();
   const mismatches = new Tally();
   let unreadable = 0;
   for await (const { job } of listedJobs(bucket)) {
     if (!job) unreadable++;
     if (!job || job.target === SELFTEST_TARGET) continue;
+    const day = dayOf(job);
+    const ofDay = ofDays.get(day) ?? noTotals();
+    ofDays.set(day, ofDay);
+    addJob(ofDay, job);
     const { target, kind } = job;
     jobs.add({ target, kind, state: job.error?.name === SKIPPED ? 'skipped' : job.state }, 1);
     mismatches.add({ target }, job.error?.name === 'IntegrityError' ? 1 : 0);
   }
+  const past = await pastTotals(bucket);
+  addTotals(totals, past.totals);
+  for (const [day, ofDay] of ofDays) if (day > past.through) addTotals(totals, ofDay);
   const text = [
     metric('ngbak_jobs', 'Jobs of the last 90 days.', jobs.samples()),
     metric(
@@ -119,8 +130,40 @@ async function jobMetrics({ bucket }: OperationsContext) {
       'Jobs of the last 90 days in which an integrity check failed.',
       mismatches.samples(),
     ),
+    metric(
+      'ngbak_backup_failures_total',
+      'Backups that have failed since the deployment.',
+      Object.entries(totals.targets).map(([target, { failures }]): Sample => [{ target }, failures]),
+      'counter',
+    ),
+    durations(totals),
   ];
   return { text, unreadable };
+}
+
+/** A histogram, from which Prometheus estimates quantiles. */
+function durations({ bounds, targets }: JobTotals): string {
+  const name = 'ngbak_backup_duration_seconds';
+  const lines = Object.entries(targets).flatMap(
+    ([
+      target,
+      {
+        durations: { counts, seconds },
+      },
+    ]) => {
+      let sum = 0;
+      const buckets = counts.map((count, index) => {
+        sum += count;
+        return `${name}_bucket{target="${target}",le="${bounds[index] ?? '+Inf'}"} ${sum}\n`;
+      });
+      return [
+        ...buckets,
+        `${name}_sum{target="${target}"} ${seconds}\n`,
+        `${name}_count{target="${target}"} ${sum}\n`,
+      ];
+    },
+  );
+  return `# HELP ${name} Duration of completed backups since the deployment.\n# TYPE ${name} histogram\n${lines.join('')}`;
 }
 
 async function scheduleMetrics(context: OperationsContext): Promise<string[]> {
@@ -163,12 +206,17 @@ class Tally {
   }
 }
 
-function metric(name: string, help: string, values: readonly Sample[]): string {
+function metric(
+  name: string,
+  help: string,
+  values: readonly Sample[],
+  type: 'gauge' | 'counter' = 'gauge',
+): string {
   const lines = values.map(([labels, value]) => {
     // Targets, kinds, states and names of schedules are ids: nothing in them needs escaping.
     const inner = Object.entries(labels).map(([label, text]) => `${label}="${text}"`);
     const told = value === Number.POSITIVE_INFINITY ? '+Inf' : String(value);
     return `${name}${inner.length > 0 ? `{${inner.join(',')}}` : ''} ${told}\n`;
   });
-  return `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${lines.join('')}`;
+  return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('')}`;
 }

@@ -22,6 +22,7 @@ describe('the configuration', () => {
       timeoutDays: 7,
       confirmationHours: 24,
       logRetentionDays: 90,
+      metricsDashboard: true,
       allowedOrigins: [],
       removal: 'retain',
       tags: {},

@@ -179,3 +179,25 @@ test('the janitor looks for lost events every 15 minutes, and may work off the q
   const policies = JSON.stringify(template.findResources('AWS::IAM::Policy'));
   expect(policies).toMatch(/"sqs:ReceiveMessage","sqs:DeleteMessage"/);
 });
+
+describe('the dashboard of CloudWatch', () => {
+  test('shows good backups, failures, and p50, p95 and p99 of durations of each target', () => {
+    const [{ DashboardName, DashboardBody } = {}] = all(synthesize(), 'AWS::CloudWatch::Dashboard');
+    expect(DashboardName).toBe('Ngbak');
+    const body = JSON.stringify(DashboardBody).replaceAll('\\', '');
+    for (const target of ['default', 'other']) {
+      for (const p of ['p50', 'p95', 'p99']) {
+        expect(body).toContain(
+          `["ngbak/Ngbak","BackupDuration","service","catalog-backup","target","${target}","type","full",{"label":"${p}","period":3600,"stat":"${p}"}]`,
+        );
+      }
+      expect(body).toContain(`"GoodBackups","service","catalog-backup","target","${target}"`);
+    }
+    expect(body).toContain('"ExecutionsFailed"');
+    expect(body).toContain('"ChecksumMismatches"');
+  });
+
+  test('can be left out', () => {
+    expect(all(synthesize({ metricsDashboard: false }), 'AWS::CloudWatch::Dashboard')).toEqual([]);
+  });
+});

@@ -9,6 +9,9 @@ export const GOOD_BACKUPS = 'GoodBackups';
 /** Metric that counts the warnings of backups that nobody has acknowledged; an alarm is about any. */
 export const BACKUP_WARNINGS = 'BackupWarnings';
 
+/** Metric of how long backups took. */
+export const BACKUP_DURATION = 'BackupDuration';
+
 /** The metrics sent to CloudWatch for a backup that is in the catalog: dimensions, and values with their units. */
 export interface Measures {
   readonly dimensions: Readonly<Record<string, string>>;
@@ -40,7 +43,7 @@ export function measuresOf({
       { name: GOOD_BACKUPS, unit: 'Count', value: good ? 1 : 0 },
       { name: BACKUP_WARNINGS, unit: 'Count', value: open_warnings },
       { name: 'BackupBytes', unit: 'Bytes', value: bytes },
-      { name: 'BackupDuration', unit: 'Seconds', value: duration_seconds },
+      { name: BACKUP_DURATION, unit: 'Seconds', value: duration_seconds },
     ],
   };
 }

@@ -1,12 +1,20 @@
 import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
-import { JOB_DAYS_COMPLETE_KEY, JOB_DAYS_PREFIX, JOBS, jobDayKey, jobOfDayKey } from '../../aws/keys.ts';
+import {
+  JOB_DAYS_COMPLETE_KEY,
+  JOB_DAYS_PREFIX,
+  JOB_TOTALS_KEY,
+  JOBS,
+  jobDayKey,
+  jobOfDayKey,
+} from '../../aws/keys.ts';
 import { describeError, InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import { mapOrdered } from '../../core/ordered.ts';
 import { addToDay, type JobRecord, readJob } from './record.ts';
 import { JobSummary, summarizeJob } from './summary.ts';
+import { addJob, JobTotals, noTotals } from './totals.ts';
 
 /**
  * The index of jobs by the day on which they were created, so that lists and metrics need not read every record of 90 days.
@@ -22,6 +30,9 @@ const READS_AT_ONCE = 32;
 const SETTLED_MS = 3 * 86_400_000;
 /** Size at which the object of a day takes no more jobs, in bytes: below the limit for records. */
 const DAY_BYTES_MAX = 3 * 1024 * 1024;
+
+/** Days that are older are added to the totals, in milliseconds: their records expire now. */
+const EXPIRED_MS = 90 * 86_400_000;
 
 const JobDay = z.object({ jobs: z.array(JobSummary) });
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
@@ -165,6 +176,40 @@ export async function settleJobDays(bucket: Bucket, timeLeft: () => number, now 
       await settleDay(bucket, day, entries);
     }
   }
+  // Oldest first, so that the day up to which the totals reach says which days are in them.
+  for (const [day, { folded, entries }] of [...days].reverse()) {
+    if (timeLeft() <= 0) return;
+    if (folded && entries.length === 0 && Date.parse(day) + EXPIRED_MS < now) await addToTotals(bucket, day);
+  }
+}
+
+/** Totals of the jobs of all days up to one. */
+const PastTotals = z.object({ through: z.string(), totals: JobTotals });
+type PastTotals = z.infer<typeof PastTotals>;
+
+/** Adds the jobs of a day to the totals, and removes its object. Idempotent. */
+async function addToTotals(bucket: Bucket, day: string): Promise<void> {
+  const found = await bucket.readRecord(JOB_TOTALS_KEY, PastTotals);
+  if (found === undefined || found.value.through < day) {
+    const totals = found?.value.totals ?? noTotals();
+    for (const job of await readDay(bucket, day)) addJob(totals, job);
+    const record = { through: day, totals };
+    await bucket.writeRecord(JOB_TOTALS_KEY, record, found ? { etag: found.etag } : { absent: true });
+  }
+  await bucket.removeVersion({ key: jobDayKey(day) });
+}
+
+/**
+ * What the jobs add up to of all days until one whose records have expired. To be read after the jobs were listed: those of
+ * such a day may have been among them, and are not to be counted twice.
+ */
+export async function pastTotals(bucket: Bucket): Promise<PastTotals> {
+  const found = await bucket.readRecord(JOB_TOTALS_KEY, PastTotals).catch((error: unknown) => {
+    // Of another version, or spoiled: counters start over, which Prometheus takes for a restart.
+    if (error instanceof InvalidInputError) return undefined;
+    throw error;
+  });
+  return found?.value ?? { through: '', totals: noTotals() };
 }
 
 async function settleDay(bucket: Bucket, day: string, entries: readonly string[]): Promise<void> {

@@ -65,12 +65,17 @@ export async function readJob(bucket: Bucket, jobId: string): Promise<JobRecord 
   return found && asItStands(found.value, new Date());
 }
 
+/** The day on which a job was created, in UTC: `2026-11-29`. */
+export function dayOf({ created_at }: Pick<JobRecord, 'created_at'>): string {
+  return created_at.slice(0, 10);
+}
+
 /** Adds a job to the index of jobs by day (shared/workflows/job/days.ts): before its record is written, so that none is without. */
 export async function addToDay(
   bucket: Bucket,
   { job_id, created_at }: Pick<JobRecord, 'job_id' | 'created_at'>,
 ): Promise<void> {
-  await bucket.writeRecord(jobOfDayKey(created_at.slice(0, 10), job_id), {});
+  await bucket.writeRecord(jobOfDayKey(dayOf({ created_at }), job_id), {});
 }
 
 /** Creates a job's record. Returns false, and changes nothing, where the job exists. */

@@ -115,6 +115,52 @@ test('a job whose record was never written, or has expired, is neither listed no
   expect(await open()).toEqual([]);
 });
 
+const lines = async (start: string) =>
+  (await metricsText(environment as never)).split('\n').filter((line) => line.startsWith(start));
+
+test('failures and durations are counted since the deployment: they do not fall when records expire', async () => {
+  const finished_at = (daysAgo: number, seconds: number) =>
+    new Date(Date.parse(at(daysAgo)) + seconds * 1000).toISOString();
+  await job('old', at(100), { finished_at: finished_at(100, 8) });
+  await job('old-failed', at(95), { state: 'failed' });
+  await job('slow', at(20), { finished_at: finished_at(20, 1000) });
+  await job('now', at(0), { finished_at: finished_at(0, 7) });
+  await job('failed', at(0), { state: 'failed' });
+  await job('skipped', at(0), { state: 'failed', error: { name: 'Skipped', message: '' } });
+  await job('restore', at(0), { state: 'failed', kind: 'restore' });
+  const all = async () => [
+    ...(await lines('ngbak_backup_failures_total')),
+    ...(await lines('ngbak_backup_duration_seconds')),
+  ];
+  const before = await all();
+  expect(before.filter((line) => !/le="([5-9]|\d{2,3})"/.test(line)).slice(0, 2)).toEqual([
+    'ngbak_backup_failures_total{target="default"} 2',
+    'ngbak_backup_duration_seconds_bucket{target="default",le="1200"} 3',
+  ]);
+  expect(before).toEqual(
+    expect.arrayContaining([
+      'ngbak_backup_duration_seconds_bucket{target="default",le="5"} 0',
+      'ngbak_backup_duration_seconds_bucket{target="default",le="10"} 2',
+      'ngbak_backup_duration_seconds_bucket{target="default",le="600"} 2',
+      'ngbak_backup_duration_seconds_bucket{target="default",le="+Inf"} 3',
+      'ngbak_backup_duration_seconds_sum{target="default"} 1015',
+      'ngbak_backup_duration_seconds_count{target="default"} 3',
+    ]),
+  );
+  const { bucket } = environment;
+  for (let time = 0; time < 2; time++) {
+    await settle();
+    expect(await all()).toEqual(before);
+  }
+  // The jobs of the days that have expired are not listed any more.
+  expect((await ids()).sort()).toEqual(['failed', 'now', 'restore', 'skipped', 'slow']);
+  for (const id of ['old', 'old-failed']) await bucket.removeAll(jobRecordKey(id));
+  expect(await all()).toEqual(before);
+  const text = await metricsText(environment as never);
+  expect(text).toContain('# TYPE ngbak_backup_failures_total counter\n');
+  expect(text).toContain('# TYPE ngbak_backup_duration_seconds histogram\n');
+});
+
 test('an object of a day that cannot be read is reported, and hides no other day', async () => {
   await job('a', at(10));
   await job('b', at(11));

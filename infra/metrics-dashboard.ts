@@ -1,0 +1,104 @@
+import { Duration, Stack } from 'aws-cdk-lib';
+import {
+  Color,
+  Dashboard,
+  GraphWidget,
+  type IMetric,
+  type IWidget,
+  Metric,
+  Stats,
+} from 'aws-cdk-lib/aws-cloudwatch';
+import type { IQueue } from 'aws-cdk-lib/aws-sqs';
+import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
+import { Construct } from 'constructs';
+import { BACKUP_DURATION, BACKUP_WARNINGS, GOOD_BACKUPS } from '../shared/workflows/backup/measures.ts';
+import { MISMATCHES } from './alarms.ts';
+import type { Deployment } from './config.ts';
+import { metricsNamespace } from './step-handler.ts';
+
+/** Width of one of three graphs in a row, of 24 units. */
+const THIRD = 8;
+/** Backups are rare: a point for each hour. */
+const PERIOD = Duration.hours(1);
+
+export interface MetricsDashboardProps {
+  readonly deployment: Pick<Deployment, 'targets'>;
+  readonly backup: IStateMachine;
+  readonly restore: IStateMachine;
+  /** Dead-letter queues. */
+  readonly queues: Readonly<Record<string, IQueue>>;
+}
+
+/** What `GET /api/v1/metrics` tells Prometheus, as a dashboard of CloudWatch with the name of the stack. */
+export class MetricsDashboard extends Construct {
+  readonly #namespace: string;
+
+  constructor(scope: Construct, id: string, { deployment, backup, restore, queues }: MetricsDashboardProps) {
+    super(scope, id);
+    this.#namespace = metricsNamespace(this);
+    const targets = Object.keys(deployment.targets);
+    const dashboard = new Dashboard(this, 'Dashboard', {
+      dashboardName: Stack.of(this).stackName,
+      defaultInterval: Duration.days(14),
+    });
+    dashboard.addWidgets(
+      graph(
+        'Good backups',
+        targets.map((target) => this.#ofBackups(GOOD_BACKUPS, target, Stats.SUM)),
+      ),
+      graph('Failures', [
+        failures(backup, 'Backups', Color.RED),
+        failures(restore, 'Restores', Color.ORANGE),
+        this.#metric(MISMATCHES, { label: 'Failed integrity checks', color: Color.PURPLE }),
+      ]),
+      graph(
+        'Events in dead-letter queues',
+        Object.entries(queues).map(([label, queue]) =>
+          queue.metricApproximateNumberOfMessagesVisible({ label, period: PERIOD }),
+        ),
+      ),
+    );
+    for (const target of targets) {
+      dashboard.addWidgets(
+        graph(
+          `Duration of backups of ${target} (seconds)`,
+          [50, 95, 99].map((p) => this.#ofBackups(BACKUP_DURATION, target, Stats.percentile(p), `p${p}`)),
+        ),
+        graph(`Size of archives of ${target} (bytes)`, [
+          this.#ofBackups('BackupBytes', target, Stats.MAXIMUM),
+        ]),
+        graph(`Warnings of backups of ${target}`, [this.#ofBackups(BACKUP_WARNINGS, target, Stats.MAXIMUM)]),
+      );
+    }
+  }
+
+  #metric(metricName: string, options: { label: string; color?: string }): IMetric {
+    return new Metric({
+      namespace: this.#namespace,
+      metricName,
+      statistic: Stats.SUM,
+      period: PERIOD,
+      ...options,
+    });
+  }
+
+  /** A metric that the function sends which records backups. */
+  #ofBackups(metricName: string, target: string, statistic: string, label = target): IMetric {
+    return new Metric({
+      namespace: this.#namespace,
+      metricName,
+      dimensionsMap: { service: 'catalog-backup', target, type: 'full' },
+      statistic,
+      period: PERIOD,
+      label,
+    });
+  }
+}
+
+function failures(machine: IStateMachine, label: string, color: string): IMetric {
+  return machine.metricFailed({ statistic: Stats.SUM, period: PERIOD, label, color });
+}
+
+function graph(title: string, left: IMetric[]): IWidget {
+  return new GraphWidget({ title, left, width: THIRD, leftYAxis: { min: 0 } });
+}
