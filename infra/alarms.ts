@@ -13,7 +13,7 @@ import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { InvalidInputError } from '../shared/core/errors.ts';
-import { BACKUP_WARNINGS, GOOD_BACKUPS } from '../shared/workflows/backup/measures.ts';
+import { BACKUP_TOO_OLD, BACKUP_WARNINGS } from '../shared/workflows/backup/measures.ts';
 import type { Deployment } from './config.ts';
 import type { HttpApi } from './http-api.ts';
 import { metricsNamespace } from './step-handler.ts';
@@ -52,7 +52,7 @@ export class Alarms extends Construct {
     { deployment, handlers, api, backup, restore, queues }: AlarmsProps,
   ) {
     super(scope, id);
-    const { topicArns, backupAgeHours } = deployment.alarms;
+    const { topicArns } = deployment.alarms;
     const { region } = Stack.of(this);
     const elsewhere = topicArns.find((arn) => !Token.isUnresolved(region) && arn.split(':')[3] !== region);
     if (elsewhere !== undefined) {
@@ -125,24 +125,19 @@ export class Alarms extends Construct {
     }
     if (!deployment.schedule.enabled) return;
     for (const target of Object.keys(deployment.targets)) {
-      const completed = new Metric({
+      const tooOld = new Metric({
         namespace: metricsNamespace(this),
-        metricName: GOOD_BACKUPS,
-        dimensionsMap: { service: 'catalog-backup', target, type: 'full' },
-        statistic: 'Sum',
+        metricName: BACKUP_TOO_OLD,
+        dimensionsMap: { service: 'watch-backups', target },
+        statistic: 'Maximum',
         period: Duration.hours(1),
       });
       this.#alarm(
         `No-backup-${target}`,
-        `"${target}" has had no good full backup for ${backupAgeHours} hours: verified, with records, not far smaller than before.`,
-        completed,
-        {
-          threshold: 1,
-          comparisonOperator: ComparisonOperator.LESS_THAN_THRESHOLD,
-          evaluationPeriods: backupAgeHours,
-          // No backup means no data points, which is what this alarm detects.
-          treatMissingData: TreatMissingData.BREACHING,
-        },
+        `The newest good full backup of "${target}" is older than its schedules allow, or there is none: verified, with records, not far smaller than before.`,
+        tooOld,
+        // Nobody measures: the alarm cannot say that all is well.
+        { ...ANY, treatMissingData: TreatMissingData.BREACHING },
       );
     }
   }

@@ -45,13 +45,13 @@ const Schedule = z.strictObject({
   timeZone: TimeZone.default('UTC'),
 });
 
-/** CloudWatch looks back 168 periods of an hour at most (PutMetricAlarm, EvaluationPeriods). */
-const ALARM_HOURS_MAX = 168;
-
 const Alarms = z.strictObject({
   enabled: z.boolean().default(true),
-  /** Hours without a full backup of a target, after which its alarm goes off; only where `schedule` is enabled. */
-  backupAgeHours: z.number().int().min(1).max(ALARM_HOURS_MAX).default(36),
+  /**
+   * How old the newest good backup of a target may be, in hours, for the alarm, health and the dashboard. Left out: derived
+   * from the schedules of the target.
+   */
+  backupAgeHours: z.number().int().min(1).optional(),
   /** ARNs of SNS topics that hear of every alarm, and of its end. */
   topicArns: z
     .array(z.string().regex(/^arn:[^:]+:sns:[^:]+:[0-9]{12}:.+$/, 'must be the ARN of an SNS topic'))
@@ -237,6 +237,9 @@ export function runtimeConfig(
       targets: Object.fromEntries(targets),
       retention: deployment.retention,
       upload_bytes_max: deployment.uploadBytesMax,
+      ...(deployment.alarms.backupAgeHours === undefined
+        ? {}
+        : { backup_age_hours: deployment.alarms.backupAgeHours }),
     },
     'Configuration of the functions',
   );

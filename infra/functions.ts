@@ -205,6 +205,16 @@ export const SIZES = {
       delete: ['backups/*'],
     },
   },
+  'watch-backups': {
+    description: 'Reports whether the newest good backup of each target is too old',
+    memoryMb: RECORDS_MB,
+    timeoutMinutes: 2,
+    stores: [],
+    bucket: {
+      read: ['backups/*.json', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY],
+      write: [CATALOG_CACHE_KEY],
+    },
+  },
   api: {
     description: 'Answers the HTTP API',
     memoryMb: ONE_CPU_MB,

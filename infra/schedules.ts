@@ -83,19 +83,37 @@ export class Schedules extends Construct {
     }
   }
 
+  /** Lets a function read the schedules of this group. */
+  allowReads(handler: StepHandler): void {
+    const [ours, all] = this.#arns(handler);
+    handler.allow(['scheduler:GetSchedule'], [ours]);
+    handler.allow(['scheduler:ListSchedules'], [all]);
+    this.#tell(handler);
+  }
+
   /** Lets a function list, make, change and remove the schedules of this group, each with this role and no other. */
   allowChanges(handler: StepHandler): void {
     for (const statement of this.statements(handler)) handler.function.addToRolePolicy(statement);
+    this.#tell(handler);
+  }
+
+  #tell(handler: StepHandler): void {
     handler.function.addEnvironment('NGBAK_SCHEDULE_GROUP', this.groupName);
     handler.function.addEnvironment('NGBAK_SCHEDULE_ROLE_ARN', this.role.roleArn);
   }
 
-  /** What changing schedules takes. @param scope  of the policy that gets it */
-  statements(scope: Construct): PolicyStatement[] {
+  /** The schedules of this group, and what lists of them are checked against. */
+  #arns(scope: Construct): [ours: string, all: string] {
     const ours = this.#arn('schedule', `${this.groupName}/*`);
     const all = this.#arn('schedule', '*/*');
     acceptWildcard(scope, ours, 'All schedules of our own group.');
     acceptWildcard(scope, all, 'Scheduler checks lists against all schedules, also that of one group.');
+    return [ours, all];
+  }
+
+  /** What changing schedules takes. @param scope  of the policy that gets it */
+  statements(scope: Construct): PolicyStatement[] {
+    const [ours, all] = this.#arns(scope);
     const changes = ['GetSchedule', 'CreateSchedule', 'UpdateSchedule', 'DeleteSchedule'];
     return [
       new PolicyStatement({ actions: changes.map((name) => `scheduler:${name}`), resources: [ours] }),

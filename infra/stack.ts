@@ -16,6 +16,7 @@ import { Schedules } from './schedules.ts';
 import { makeStepHandlers } from './step-handlers.ts';
 import { StoreSecrets } from './store-secrets.ts';
 import { UploadTrigger } from './upload-trigger.ts';
+import { Watch } from './watch.ts';
 import { BackupWorkflow } from './workflows/backup-workflow.ts';
 import { RestoreWorkflow } from './workflows/restore-workflow.ts';
 
@@ -63,6 +64,7 @@ export class NgbakStack extends Stack {
       new DailyRules(this, 'DailyRules', { backup: backup.stateMachine, deployment });
     const api = handlers.api && new HttpApi(this, 'Api', { deployment, archive, handler: handlers.api });
     if (handlers.api) schedules?.allowChanges(handlers.api);
+    new Watch(this, 'Watch', { handler: handlers['watch-backups'], schedules });
     const operators = new OperatorPolicy(this, 'Operators', { archive, schedules, apiSecret: api?.secret });
     new SavedQueries(this, 'Queries', { handlers });
     const watched = {

@@ -1,7 +1,5 @@
 import type { Overview } from '../../shared/operations/overview.ts';
 
-/** A good backup older than this is reported as a warning, in hours: the default schedule is daily. */
-const OLD_HOURS = 48;
 const HOUR_MS = 3_600_000;
 
 /** The answer to the one question: could this target be restored right now? */
@@ -15,7 +13,10 @@ export interface Verdict {
 type Target = Overview['targets'][number];
 
 /** @param now  milliseconds since 1970 */
-export function verdictOf({ newest, newest_good: good, damaged }: Target, now: number): Verdict {
+export function verdictOf(
+  { newest, newest_good: good, damaged, allowed_age_hours }: Target,
+  now: number,
+): Verdict {
   const broken =
     damaged === 0 ? '' : ` ${damaged === 1 ? 'One backup is' : `${damaged} backups are`} damaged.`;
   if (!good) {
@@ -30,7 +31,7 @@ export function verdictOf({ newest, newest_good: good, damaged }: Target, now: n
       ? ' A newer backup is empty or much smaller.'
       : '';
   const proof = `The latest good backup contains all stores and is verified.${doubtful}`;
-  if (hours > OLD_HOURS) {
+  if (hours > allowed_age_hours) {
     const days = Math.floor(hours / 24);
     return {
       grade: 'old',

@@ -71,6 +71,8 @@ export const NgbakConfig = z.strictObject({
    * that is older.
    */
   retention: RetentionPolicy.prefault({ keep_weekly: 4 }),
+  /** How old the newest good backup of a target may be, in hours. Left out: derived from the schedules. */
+  backup_age_hours: z.number().int().min(1).optional(),
   /** Largest archive that may be uploaded for a restore, in bytes. */
   upload_bytes_max: z.number().int().min(1).max(OBJECT_BYTES_MAX).default(OBJECT_BYTES_MAX),
 });

@@ -5,7 +5,7 @@ import { SELFTEST_TARGET } from '../core/selftest.ts';
 import type { OperationsContext } from './context.ts';
 
 /** Every backup of the catalog but those of self-tests, newest first, and what could not be read of it. */
-export async function* allBackups({ bucket }: OperationsContext): AsyncGenerator<ListedItem> {
+export async function* allBackups({ bucket }: Pick<OperationsContext, 'bucket'>): AsyncGenerator<ListedItem> {
   for await (const item of readListed(bucket, await catalogEntries(bucket))) {
     if (item.listed?.summary.target !== SELFTEST_TARGET) yield item;
   }
@@ -16,7 +16,7 @@ export async function* allBackups({ bucket }: OperationsContext): AsyncGenerator
  * in it too, and no more records are read than it takes to know.
  */
 export async function newestGood(
-  context: OperationsContext,
+  context: Pick<OperationsContext, 'bucket' | 'config'>,
 ): Promise<Map<string, BackupSummary | undefined>> {
   const configured = context.config && Object.keys(context.config.targets);
   const newest = new Map<string, BackupSummary | undefined>(configured?.map((target) => [target, undefined]));

@@ -5,18 +5,12 @@ import { archivedObject } from '../aws/s3-error.ts';
 import { headArchive } from '../catalog/head-archive.ts';
 import type { BackupSummary } from '../catalog/summaries.ts';
 import { describeError } from '../core/errors.ts';
-import { longestGapMs } from '../schedules/runs.ts';
 import { overdueJobs } from '../workflows/janitor/overdue.ts';
+import { type BackupAge, backupAges } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
-import { newestGood } from './good-backups.ts';
 import { listSchedules, type ScheduleView } from './list-schedules.ts';
 
 const HOUR_MS = 60 * 60 * 1000;
-/** A good backup older than this makes a deployment `degraded`, in milliseconds: the default schedule is daily. */
-const BACKUP_AGE_MAX_MS = 48 * HOUR_MS;
-/** Where the target's schedules are rarer than that, a backup may be older by this factor than they are apart. */
-const GAP_FACTOR = 2;
-
 export const Health = z.object({
   status: z.enum(['ok', 'degraded']),
   checks: z.array(z.object({ name: z.string(), ok: z.boolean(), message: z.string() })),
@@ -61,24 +55,21 @@ async function checkBackups(
   context: OperationsContext,
   schedules: Promise<ScheduleView[]>,
 ): Promise<Check[]> {
-  let newest: Map<string, BackupSummary | undefined>;
+  let ages: BackupAge[];
   try {
-    newest = await newestGood(context);
+    ages = await backupAges(context, schedules);
   } catch (error) {
     return [{ name: 'bucket', ok: false, message: describeError(error) }];
   }
-  const all = await schedules;
   const bucket = { name: 'bucket', ok: true, message: context.bucket.name };
-  if (newest.size === 0) return [bucket, { name: 'newest backup', ok: false, message: NONE }];
-  const targets = [...newest].map(async ([target, backup]): Promise<Check> => {
+  if (ages.length === 0) return [bucket, { name: 'newest backup', ok: false, message: NONE }];
+  const targets = ages.map(async ({ target, backup, age, tooOld }): Promise<Check> => {
     const name = `newest backup of ${target}`;
     if (!backup) return { name, ok: false, message: NONE };
-    const age = Date.now() - Date.parse(backup.created_at);
     const told = `${backup.backup_id}, ${Math.round(age / HOUR_MS)} hours old`;
-    const old = age > oldestAllowed(target, all);
     const unreadable = await whyUnreadable(context, backup).catch(describeError);
     if (unreadable !== undefined) return { name, ok: false, message: `${told}: ${unreadable}` };
-    return { name, ok: !old, message: old ? `${told}: older than allowed.` : told };
+    return { name, ok: !tooOld, message: tooOld ? `${told}: older than allowed.` : told };
   });
   return [bucket, ...(await Promise.all(targets))];
 }
@@ -95,15 +86,6 @@ async function whyUnreadable(
 }
 
 const NONE = 'There is no verified backup yet.';
-
-/** How old the newest good backup of a target may be, in milliseconds. */
-function oldestAllowed(target: string, schedules: readonly ScheduleView[]): number {
-  const gaps = schedules
-    .filter(({ enabled, backup }) => enabled && (backup.target ?? target) === target)
-    .map((schedule) => longestGapMs(schedule, new Date()))
-    .filter((gap) => gap !== undefined);
-  return gaps.length === 0 ? BACKUP_AGE_MAX_MS : Math.max(BACKUP_AGE_MAX_MS, GAP_FACTOR * Math.min(...gaps));
-}
 
 /** Jobs that had ended when this process last looked. */
 const closed = new Set<string>();

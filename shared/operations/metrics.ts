@@ -5,6 +5,7 @@ import { VERSION } from '../core/version.ts';
 import { listedJobs, pastTotals } from '../workflows/job/days.ts';
 import { dayOf, SKIPPED } from '../workflows/job/record.ts';
 import { addJob, addTotals, type JobTotals, noTotals } from '../workflows/job/totals.ts';
+import { allowedAges } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
 import { allBackups } from './good-backups.ts';
 import { listSchedules } from './list-schedules.ts';
@@ -38,7 +39,9 @@ async function backupMetrics(context: OperationsContext) {
   const newest = new Map<string, BackupSummary>();
   const latest = new Map<string, BackupSummary>();
   let unreadable = 0;
-  for (const target of Object.keys(context.config?.targets ?? {})) {
+  const targets = Object.keys(context.config?.targets ?? {});
+  const allowed = await allowedAges(context);
+  for (const target of targets) {
     for (const tally of [count, stored, damaged]) tally.add({ target }, 0);
   }
   for await (const { listed } of allBackups(context)) {
@@ -61,7 +64,7 @@ async function backupMetrics(context: OperationsContext) {
       return [{ target, type }, value(backup)];
     }),
     // Nothing is as old as what was never made: an alert on the age must see it.
-    ...Object.keys(context.config?.targets ?? {}).flatMap((target): Sample[] =>
+    ...targets.flatMap((target): Sample[] =>
       without === undefined || newest.has(`${target} full`) ? [] : [[{ target, type: 'full' }, without]],
     ),
   ];
@@ -83,6 +86,11 @@ async function backupMetrics(context: OperationsContext) {
       'ngbak_last_backup_age_seconds',
       'Age of the newest good backup; +Inf where there is none.',
       last(({ created_at }) => (Date.now() - Date.parse(created_at)) / 1000, Number.POSITIVE_INFINITY),
+    ),
+    metric(
+      'ngbak_last_backup_age_max_seconds',
+      'How old the newest good full backup may be, from the schedules of the target; health and alarms use the same.',
+      targets.map((target): Sample => [{ target }, allowed(target) / 1000]),
     ),
     metric(
       'ngbak_last_backup_duration_seconds',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { BackupSummary } from '../catalog/summaries.ts';
+import { allowedAges } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
 import { allBackups } from './good-backups.ts';
 
@@ -7,7 +8,8 @@ import { allBackups } from './good-backups.ts';
 const HISTORY_DAYS = 90;
 /** Backups in the history: each is about 200 bytes as JSON. */
 const HISTORY_MAX = 1000;
-const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 export const Overview = z.object({
   /** Every target that is configured or has backups. */
@@ -27,6 +29,8 @@ export const Overview = z.object({
        * backup of a restore, which holds what the restore was to repair.
        */
       newest_good: BackupSummary.optional(),
+      /** How old it may be, in hours: from the schedules of the target. Health and the alarm use the same. */
+      allowed_age_hours: z.number(),
     }),
   ),
   /** The backups of the last 90 days, newest first; the newest 1,000 at most. */
@@ -48,8 +52,11 @@ export type Overview = z.infer<typeof Overview>;
 /** What is there to come back from: for each target the newest good backup, storage used, and the history of 90 days. */
 export async function overview(context: OperationsContext, now = Date.now()): Promise<Overview> {
   const targets = new Map<string, Overview['targets'][number]>();
+  const allowed = await allowedAges(context);
   const of = (target: string) => {
-    const known = targets.get(target) ?? { target, backups: 0, bytes: 0, damaged: 0, with_warnings: 0 };
+    const allowed_age_hours = allowed(target) / HOUR_MS;
+    const nothing = { backups: 0, bytes: 0, damaged: 0, with_warnings: 0, allowed_age_hours };
+    const known = targets.get(target) ?? { target, ...nothing };
     targets.set(target, known);
     return known;
   };

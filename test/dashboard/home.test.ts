@@ -11,7 +11,8 @@ const backup = (created_at: string) =>
   summarize(catalogRecord({ backup_id: 'b1', created_at }), { find: () => undefined });
 
 describe('whether a target is recoverable', () => {
-  const target = { target: 'default', backups: 3, bytes: 1, damaged: 0, with_warnings: 0 };
+  const counts = { backups: 3, bytes: 1, damaged: 0, with_warnings: 0 };
+  const target = { target: 'default', ...counts, allowed_age_hours: 48 };
 
   test('yes, with a good backup of the last two days', () => {
     const newest_good = backup('2026-03-09T12:00:00.000Z');
@@ -31,6 +32,12 @@ describe('whether a target is recoverable', () => {
       NOW,
     );
     expect(verdict).toMatchObject({ grade: 'old', answer: 'Only as of 5 days ago' });
+  });
+
+  test('yes, with a backup of last week, if its schedules allow that age', () => {
+    const newest_good = backup('2026-03-05T12:00:00.000Z');
+    const weekly = { ...target, newest: newest_good, newest_good, allowed_age_hours: 14 * 24 };
+    expect(verdictOf(weekly, NOW).grade).toBe('yes');
   });
 
   test('no, without a complete and verified backup; damaged ones are reported', () => {

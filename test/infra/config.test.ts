@@ -11,7 +11,7 @@ describe('the configuration', () => {
     expect(rest).toEqual({
       stackName: 'Ngbak',
       schedule: { enabled: true, service: 'scheduler', time: '03:00', timeZone: 'UTC' },
-      alarms: { enabled: true, backupAgeHours: 36, topicArns: [] },
+      alarms: { enabled: true, topicArns: [] },
       // S3's limits: 10,000 parts of 5 GiB.
       uploadBytesMax: 10_000 * 5 * 1024 ** 3,
       exportersPerStore: 4,

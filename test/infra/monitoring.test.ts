@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
-import { BACKUP_COMPLETED, GOOD_BACKUPS, measuresOf } from '../../shared/workflows/backup/measures.ts';
+import { BACKUP_TOO_OLD, BACKUP_WARNINGS, measuresOf } from '../../shared/workflows/backup/measures.ts';
 import type { BackupResult } from '../../shared/workflows/backup/record.ts';
 import { synthesize, synthesizeIn } from './template.ts';
 
@@ -26,22 +26,38 @@ describe('alarms', () => {
   const named = (name: string, from = template) =>
     all(from, 'AWS::CloudWatch::Alarm').find(({ AlarmName }) => AlarmName === `Ngbak-${name}`);
 
-  test('go off where no good full backup of a target came for the configured hours, also where there is no data', () => {
+  test('go off where the newest good full backup of a target is too old, and where nobody measures that', () => {
+    const [{ Properties: watcher }] = Object.values(
+      template.findResources('AWS::Lambda::Function', {
+        Properties: { FunctionName: 'Ngbak-watch-backups' },
+      }),
+    ) as [{ Properties: { Environment: { Variables: Record<string, string> } } }];
+    expect(watcher.Environment.Variables).toMatchObject({
+      POWERTOOLS_SERVICE_NAME: 'watch-backups',
+      POWERTOOLS_METRICS_NAMESPACE: 'ngbak/Ngbak',
+      NGBAK_CONFIG: expect.anything(),
+    });
+    // Configured: health and the dashboard of the API rely on it as well.
+    expect(watcher.Environment.Variables.NGBAK_CONFIG).toContain('"backup_age_hours":30');
     for (const target of ['default', 'other']) {
       expect(named(`No-backup-${target}`)).toMatchObject({
         Namespace: 'ngbak/Ngbak',
-        MetricName: GOOD_BACKUPS,
-        Statistic: 'Sum',
+        MetricName: BACKUP_TOO_OLD,
+        Statistic: 'Maximum',
         Period: 3600,
-        EvaluationPeriods: 30,
-        ComparisonOperator: 'LessThanThreshold',
+        EvaluationPeriods: 1,
+        ComparisonOperator: 'GreaterThanOrEqualToThreshold',
         Threshold: 1,
         TreatMissingData: 'breaching',
+        Dimensions: [
+          { Name: 'service', Value: 'watch-backups' },
+          { Name: 'target', Value: target },
+        ],
       });
     }
   });
 
-  test('watch exactly what the function that records backups tells', () => {
+  test('of warnings watch exactly what the function that records backups tells', () => {
     const result = {
       job_id: 'j',
       target: 'default',
@@ -50,10 +66,10 @@ describe('alarms', () => {
       duration_seconds: 2,
     } as BackupResult;
     const { dimensions, values } = measuresOf(result) ?? { dimensions: {}, values: [] };
-    const watched = named('No-backup-default')?.Dimensions as { Name: string; Value: string }[];
+    const watched = named('Backup-warnings-default')?.Dimensions as { Name: string; Value: string }[];
     const told = { service: 'catalog-backup', ...dimensions };
     expect(Object.fromEntries(watched.map(({ Name, Value }) => [Name, Value]))).toEqual(told);
-    expect(values.map(({ name }) => name)).toContain(BACKUP_COMPLETED);
+    expect(values.map(({ name }) => name)).toContain(BACKUP_WARNINGS);
     const [{ Properties: recorder }] = Object.values(
       template.findResources('AWS::Lambda::Function', {
         Properties: { FunctionName: 'Ngbak-catalog-backup' },

@@ -128,7 +128,9 @@ describe('in the bucket', () => {
   test('what was set without a deployment is read by those who apply it only, and changed through the API only', () => {
     const all = (action: string) =>
       names.filter((name) => keys(name, action).some((key) => key.startsWith('settings/'))).sort();
-    expect(all('s3:GetObject')).toEqual(['api', 'apply-retention', 'catalog-backup', 'check-fences']);
+    expect(all('s3:GetObject')).toEqual([
+      ...['api', 'apply-retention', 'catalog-backup', 'check-fences', 'watch-backups'],
+    ]);
     const policy = names.filter((name) => keys(name, 's3:GetObject').includes(RETENTION_KEY));
     expect(policy.sort()).toEqual(['api', 'apply-retention']);
     expect(all('s3:PutObject')).toEqual(['api']);
@@ -147,7 +149,7 @@ describe('in the bucket', () => {
     const writers = names.filter((name) =>
       keys(name, 's3:PutObject').some((key) => 'cache/catalog.json'.startsWith(key.split('*')[0] ?? '')),
     );
-    expect(writers.sort()).toEqual(['api', 'apply-retention']);
+    expect(writers.sort()).toEqual(['api', 'apply-retention', 'watch-backups']);
   });
 
   test('no workflow writes into uploads', () => {

@@ -55,6 +55,7 @@ test('a configured target without backups is there; a record that can’t be rea
       bytes: 0,
       damaged: 0,
       with_warnings: 0,
+      allowed_age_hours: 48,
     })),
   );
   expect(targets.length).toBeGreaterThan(0);

@@ -4,10 +4,13 @@ import { CreateScheduleGroupCommand, SchedulerClient } from '@aws-sdk/client-sch
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { jobRecordKey } from '../../shared/aws/keys.ts';
 import { NgbakConfig } from '../../shared/core/config.ts';
+import { verdictOf } from '../../dashboard/home/verdict.ts';
+import { backupAges } from '../../shared/operations/backup-age.ts';
 import { createSchedule } from '../../shared/operations/change-schedules.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { checkHealth } from '../../shared/operations/health.ts';
 import { metricsText } from '../../shared/operations/metrics.ts';
+import { overview } from '../../shared/operations/overview.ts';
 import { CreateScheduleInput } from '../../shared/schedules/schedule.ts';
 import { Scheduler } from '../../shared/schedules/scheduler.ts';
 import { createJob, type JobRecord } from '../../shared/workflows/job/record.ts';
@@ -78,6 +81,32 @@ describe('health', () => {
     await createSchedule(context, CreateScheduleInput.parse(weekly), { requestedBy: 'ada' });
     expect(await failing()).toEqual([expect.stringMatching(/^newest backup of other/)]);
   });
+});
+
+test('health, the overview of the dashboard and the metric of the alarm agree on what is too old', async () => {
+  const hours = 24 * 8;
+  await backup(hours);
+  await backup(hours, { target: 'other' });
+  const weekly = { name: 'weekly', expression: 'cron(0 3 ? * SUN *)', backup: { target: 'default' } };
+  await createSchedule(context, CreateScheduleInput.parse(weekly), { requestedBy: 'ada' });
+  const answers = async () => {
+    const { checks } = await checkHealth(context);
+    const { targets } = await overview(context);
+    const now = Date.now();
+    const agesOf = new Map((await backupAges(context)).map(({ target, tooOld }) => [target, tooOld]));
+    return targets.map((found) => ({
+      target: found.target,
+      health: !checks.find(({ name }) => name === `newest backup of ${found.target}`)?.ok,
+      home: verdictOf(found, now).grade === 'old',
+      alarm: agesOf.get(found.target),
+    }));
+  };
+  const same = (target: string, tooOld: boolean) => ({ target, health: tooOld, home: tooOld, alarm: tooOld });
+  expect(await answers()).toEqual([same('default', false), same('other', true)]);
+  const { config } = context;
+  if (!config) throw new Error('The context has a configuration.');
+  context = { ...context, config: { ...config, backup_age_hours: 100 } };
+  expect(await answers()).toEqual([same('default', true), same('other', true)]);
 });
 
 describe('metrics', () => {

@@ -121,6 +121,19 @@ describe('a backup', () => {
   test('of a configured collection that does not exist fails and names the collection', async () => {
     const message = await failingBackup({ target: 'missing' });
     expect(message).toContain('no_such_collection');
+    // Prometheus counts it.
+    const failures = async () => {
+      const answer = await fetch(`${stack.apiUrl()}/api/v1/metrics`, {
+        headers: { authorization: `Bearer ${stack.apiKey('viewer')}` },
+      });
+      return /^ngbak_backup_failures_total\{target="missing"\} (\d+)$/m.exec(await answer.text())?.[1];
+    };
+    // The janitor closes the job after the end of its execution.
+    const deadline = Date.now() + 60_000;
+    while (!(Number(await failures()) >= 1)) {
+      if (Date.now() > deadline) throw new Error(`Failures of "missing": ${await failures()}.`);
+      await sleep(200);
+    }
   }, 180_000);
 
   test('of empty stores succeeds, is verified and can be restored', async () => {

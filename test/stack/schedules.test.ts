@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { CloudWatchLogsClient, FilterLogEventsCommand } from '@aws-sdk/client-cloudwatch-logs';
 import { GetFunctionCommand, InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { DescribeExecutionCommand, StartExecutionCommand, StopExecutionCommand } from '@aws-sdk/client-sfn';
+import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { archiveKey, catalogKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
@@ -297,4 +298,30 @@ describe('retention', () => {
     expect(JSON.parse(Buffer.from(Payload ?? []).toString())).toMatchObject({ deleted: 0, bytes_freed: 0 });
     expect(await stack.keys('backups/')).toEqual(before);
   });
+});
+
+test('whether backups are too old is measured by the deployed function as health reports it', async () => {
+  const answer = await new LambdaClient({}).send(
+    new InvokeCommand({ FunctionName: 'NgbakTest-watch-backups', Payload: '{}' }),
+  );
+  const text = Buffer.from(answer.Payload ?? []).toString('utf8');
+  expect([answer.FunctionError, text]).toEqual([undefined, expect.stringContaining('too_old')]);
+  const { too_old } = JSON.parse(text) as { too_old: string[] };
+  const health = await fetch(`${stack.apiUrl()}/api/v1/health`, {
+    headers: { authorization: `Bearer ${stack.apiKey('viewer')}` },
+  });
+  const { checks } = (await health.json()) as { checks: { name: string; ok: boolean }[] };
+  const old = checks.filter(({ name, ok }) => name.startsWith('newest backup of ') && !ok);
+  expect(old.map(({ name }) => name.slice('newest backup of '.length)).sort()).toEqual(too_old.sort());
+  // Nobody has ever backed it up.
+  expect(too_old).toContain('missing');
+  const { events = [] } = await new CloudWatchLogsClient({}).send(
+    new FilterLogEventsCommand({ logGroupName: '/aws/lambda/NgbakTest-watch-backups' }),
+  );
+  const measured = events.flatMap(({ message = '' }) =>
+    message.includes('"BackupTooOld"') ? [JSON.parse(message.slice(message.indexOf('{')))] : [],
+  );
+  expect(measured).toContainEqual(
+    expect.objectContaining({ service: 'watch-backups', target: 'missing', BackupTooOld: 1 }),
+  );
 });

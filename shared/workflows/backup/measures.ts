@@ -4,11 +4,15 @@ import type { BackupResult } from './record.ts';
 
 /** Metric that counts the backups that were completed. */
 export const BACKUP_COMPLETED = 'BackupCompleted';
-/** Metric that counts the good backups; an alarm is about its silence. */
+/** Metric that counts the good backups. */
 export const GOOD_BACKUPS = 'GoodBackups';
 /** Metric that counts the warnings of backups that nobody has acknowledged; an alarm is about any. */
 export const BACKUP_WARNINGS = 'BackupWarnings';
 
+/** Metric that is 1 while the newest good backup of a target is older than allowed; an alarm is about it. */
+export const BACKUP_TOO_OLD = 'BackupTooOld';
+/** Metric of the age of the newest good backup of a target. */
+export const BACKUP_AGE = 'BackupAge';
 /** Metric of how long backups took. */
 export const BACKUP_DURATION = 'BackupDuration';
 

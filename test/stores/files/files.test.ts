@@ -287,6 +287,7 @@ describe('uploads of a restore into S3 that was killed', () => {
       }
       await s3.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId: own }));
       await later.close();
+      await killed.close();
     } finally {
       await place.destroy();
       s3.destroy();

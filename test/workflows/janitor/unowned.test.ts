@@ -59,7 +59,7 @@ test('staging objects, uploaded archives and unfinished uploads of no job are re
     job_id: 'waiting',
     target: 'default',
     execution_arn: 'arn:aws:states:us-east-1:000000000000:execution:Restore:waiting',
-    source: { key: 'uploads/default/waiting.ngbak', version_id: 'v' },
+    source: { bucket: environment.bucket.name, key: 'uploads/default/waiting.ngbak', version_id: 'v' },
     created_at: new Date().toISOString(),
     backup_id: 'snapshot_waiting',
     stores: [],
