@@ -12,9 +12,7 @@ import { lambdaCommandLine, PROCESS_SETTINGS } from '../../infra/process-setting
 import { drawBlueprint } from '../../local/knowledge-base/blueprint.ts';
 import { loadKnowledgeBase } from '../../local/knowledge-base/load.ts';
 import { readInstalledPackages } from '../../local/knowledge-base/packages.ts';
-import { writeVectors } from '../../local/knowledge-base/write-vectors.ts';
 import { ownLayout, removeKnowledgeBase } from '../knowledge-base/small.ts';
-import { NIGHTLY } from '../nightly.ts';
 import { servers } from '../servers.ts';
 
 /**
@@ -24,9 +22,8 @@ import { servers } from '../servers.ts';
 
 /** By how much the peak may grow with ten times the data. One run differs from the next by a tenth. */
 const RATIO_MAX = 1.3;
-const SCALE = NIGHTLY ? 10 : 4;
-/** By day the store whose data is the largest by far, and whose pages are JSON that becomes objects. */
-const STORES = NIGHTLY ? (['graph', 'vectors', 'kv'] as const) : (['vectors'] as const);
+const SCALE = 10;
+const STORES = ['graph', 'vectors', 'kv'] as const;
 const MEMORY = { commandLine: lambdaCommandLine(DATA_MB) };
 
 const layout = ownLayout();
@@ -77,9 +74,7 @@ afterAll(async () => {
 
 async function load(scale: number): Promise<void> {
   const blueprint = await drawBlueprint(readInstalledPackages());
-  const { signal } = new AbortController();
-  if (NIGHTLY) await loadKnowledgeBase({ ...connections, namespace: own, layout, blueprint, scale });
-  else await writeVectors(connections.qdrant, blueprint, { scale, layout, signal, report: () => undefined });
+  await loadKnowledgeBase({ ...connections, namespace: own, layout, blueprint, scale });
 }
 
 /** Peak memory of the exporter of each store, in MiB. */
