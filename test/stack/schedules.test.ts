@@ -7,8 +7,7 @@ import { promisify } from 'node:util';
 import { CloudWatchLogsClient, FilterLogEventsCommand } from '@aws-sdk/client-cloudwatch-logs';
 import { DescribeExecutionCommand, StartExecutionCommand, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { GetFunctionCommand, InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
-import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
-
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { archiveKey, catalogKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { freeLock, takeLock } from '../../shared/workflows/job/lock.ts';
