@@ -13,6 +13,7 @@ import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { InvalidInputError } from '../shared/core/errors.ts';
+import { HELP } from '../shared/core/help.ts';
 import { BACKUP_TOO_OLD, BACKUP_WARNINGS } from '../shared/workflows/backup/measures.ts';
 import type { Deployment } from './config.ts';
 import type { HttpApi } from './http-api.ts';
@@ -59,6 +60,7 @@ export class Alarms extends Construct {
       throw new InvalidInputError(`ngbak.alarms.topicArns: ${elsewhere} is not in ${region}.`, {
         remedy:
           'CloudWatch publishes to topics of its own region only: name a topic of the region of the stack.',
+        help: HELP.topicRegion,
       });
     }
     this.#topics = topicArns.map((arn, index) => Topic.fromTopicArn(this, `Topic${index}`, arn));

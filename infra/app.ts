@@ -3,7 +3,8 @@ import { App, Tags, Validations } from 'aws-cdk-lib';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { buildDashboard } from '../dashboard/build.ts';
 import { DASHBOARD_FOLDER } from '../shared/api/pages.ts';
-import { NgbakError } from '../shared/core/errors.ts';
+import { helpOf, NgbakError } from '../shared/core/errors.ts';
+import { seeAlso } from '../shared/core/help.ts';
 import { bundleFunctions } from './bundle.ts';
 import { readDeployment } from './config.ts';
 import { NgbakStack } from './stack.ts';
@@ -26,6 +27,7 @@ try {
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app, { writeSuppressionsToCloudFormation: true }));
 } catch (error) {
   if (!(error instanceof NgbakError)) throw error;
-  console.error(`${error.message}\n${error.remedy}`);
+  const help = helpOf(error);
+  console.error(`${error.message}\n${error.remedy}${help === undefined ? '' : `\n${seeAlso(help)}`}`);
   process.exitCode = 1;
 }

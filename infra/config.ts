@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { HooksConfig, NgbakConfig, StoreConfig, TargetConfig } from '../shared/core/config.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
+import { HELP } from '../shared/core/help.ts';
 import { Id } from '../shared/core/ids.ts';
 import { parseInput, parseJson } from '../shared/core/input.ts';
 import { SELFTEST_TARGET } from '../shared/core/selftest.ts';
@@ -174,6 +175,7 @@ export function readDeployment(context: unknown): Deployment {
     throw new InvalidInputError(`${where} is missing.`, {
       remedy:
         'Add it to "context" in cdk.json, or give -c ngbak=\'{"targets": …}\'; docs/deploy.md shows all keys.',
+      help: HELP.configuration,
     });
   }
   const value = typeof context === 'string' ? parseJson(z.unknown(), context, where) : context;
@@ -185,6 +187,7 @@ export function readDeployment(context: unknown): Deployment {
     });
     throw new InvalidInputError(`${where} is not valid:\n  ${problems.join('\n  ')}\n`, {
       remedy: 'Correct these keys in cdk.json (or in -c ngbak=…); docs/deploy.md explains each one.',
+      help: HELP.configuration,
     });
   }
   const { network, fileSystem } = checked.data;
@@ -193,6 +196,7 @@ export function readDeployment(context: unknown): Deployment {
       'ngbak.fileSystem needs ngbak.network: Lambda mounts EFS within a VPC only.',
       {
         remedy: 'Add "network" with subnets that have a mount target of the file system.',
+        help: HELP.configuration,
       },
     );
   }
@@ -200,6 +204,7 @@ export function readDeployment(context: unknown): Deployment {
   if (service === 'rules' && timeZone !== 'UTC') {
     throw new InvalidInputError('ngbak.schedule.service "rules" needs "timeZone": "UTC".', {
       remedy: 'Rules of EventBridge know no other zone: give the time of day in UTC, or use "scheduler".',
+      help: HELP.configuration,
     });
   }
   checkStores(checked.data);

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Construct } from 'constructs';
 import { NgbakConfig, TargetConfig } from '../shared/core/config.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
+import { HELP } from '../shared/core/help.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
 import { type Deployment, runtimeConfig } from './config.ts';
@@ -100,6 +101,7 @@ function configText(deployment: Deployment, secrets: StoreSecrets): string {
     {
       remedy:
         'Deploy several stacks with fewer targets each (-c ngbak=… with another "stackName"), or shorten "configuration".',
+      help: HELP.configuration,
     },
   );
 }

@@ -6,6 +6,7 @@ export const HELP = {
   apiKey: 'docs/troubleshooting.md#api-key-refused',
   archivedObject: 'docs/troubleshooting.md#archive-in-glacier',
   clock: 'docs/troubleshooting.md#clock-wrong',
+  configuration: 'docs/troubleshooting.md#configuration-not-valid',
   concurrency: 'docs/troubleshooting.md#no-concurrent-execution',
   damagedArchive: 'docs/runbook.md#an-archive-is-damaged',
   endpoint: 'docs/troubleshooting.md#endpoint-unreachable',
@@ -27,6 +28,7 @@ export const HELP = {
   subnets: 'docs/troubleshooting.md#no-free-address',
   targetInUse: 'docs/troubleshooting.md#target-in-use',
   targetLocked: 'docs/runbook.md#a-target-stays-locked',
+  topicRegion: 'docs/troubleshooting.md#topic-in-another-region',
   uploadNotStarted: 'docs/troubleshooting.md#upload-not-started',
 } as const;
 export type Help = (typeof HELP)[keyof typeof HELP];

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from '@jest/globals';
 import { completionScript } from '../../cli/commands/completion.ts';
@@ -15,6 +16,30 @@ test('docs/cli.md lists every setting and every variable', async () => {
   const text = await readFile('docs/cli.md', 'utf8');
   for (const key of Object.keys(Settings.shape)) expect(text).toContain(`\`${key}\``);
   for (const name of Object.values(ENVIRONMENT)) expect(text).toContain(`\`${name}\``);
+});
+
+/** What follows the name of the product in templates that begin with it. */
+const SENTENCES = ['reads', 'retries', 'upload'];
+
+test('documentation, remedies and messages name commands of ngbak that exist', async () => {
+  const folders = ['docs', 'shared', 'cli', 'dashboard', 'infra', 'functions'];
+  const names = await Promise.all(
+    folders.map(async (folder) =>
+      (await readdir(folder, { recursive: true }))
+        .filter((name) => /\.(md|ts|tsx)$/.test(name))
+        .map((name) => join(folder, name)),
+    ),
+  );
+  const program = makeProgram();
+  const commands = new Set(program.commands.flatMap((command) => [command.name(), ...command.aliases()]));
+  const unknown: string[] = [];
+  for (const path of ['README.md', 'CHANGELOG.md', ...names.flat()]) {
+    // As code only: in a sentence, "ngbak" is the product.
+    for (const [, name = ''] of (await readFile(path, 'utf8')).matchAll(/`ngbak ([a-z]+)\b/g)) {
+      if (!commands.has(name) && !SENTENCES.includes(name)) unknown.push(`${path}: ngbak ${name}`);
+    }
+  }
+  expect(unknown).toEqual([]);
 });
 
 test.each(['bash', 'zsh', 'fish'] as const)('completion for %s knows every command', (shell) => {

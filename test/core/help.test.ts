@@ -43,7 +43,9 @@ describe('the entries that errors link to', () => {
   });
 
   test('are all linked to by an error', () => {
-    const code = ['shared', 'cli', 'functions'].flatMap((folder) => filesOf(folder, /\.ts$/)).map(read);
+    const code = ['shared', 'cli', 'functions', 'infra']
+      .flatMap((folder) => filesOf(folder, /\.ts$/))
+      .map(read);
     const unused = Object.keys(HELP).filter(
       (name) => !code.some((text) => new RegExp(`(help: |seeAlso\\(|: )HELP\\.${name}\\b`).test(text)),
     );
@@ -58,7 +60,7 @@ describe('the entries that errors link to', () => {
   });
 
   test('are given by name of the registry only, so that none can be misspelt', () => {
-    const literal = ['shared', 'cli', 'functions']
+    const literal = ['shared', 'cli', 'functions', 'infra']
       .flatMap((folder) => filesOf(folder, /\.ts$/))
       .filter((path) => /\bhelp: ['"`]/.test(read(path)));
     expect(literal).toEqual([]);

@@ -11,7 +11,7 @@ import type { SingleUpload } from '../../shared/workflows/restore/request.ts';
 import { run } from '../cli/run.ts';
 import { missing, testUnless } from '../conditions.ts';
 import { startBrowser } from './browser.ts';
-import { fillTarget, readTarget, MOVE } from './content.ts';
+import { fillTarget, MOVE, readTarget } from './content.ts';
 import { UPLOAD_BYTES_MAX } from './context.ts';
 
 const LONG_MS = 240_000;
@@ -113,11 +113,8 @@ describe('ngbak', () => {
 
   test('every link to an archive has its content type and a name with its time', async () => {
     const named = file.split('/').at(-1);
-    const presigned = await exec('aws', [
-      's3',
-      'presign',
-      `s3://${browser.stack.bucket.name}/backups/${backupId}.ngbak`,
-    ]);
+    const address = `s3://${browser.stack.bucket.name}/backups/${backupId}.ngbak`;
+    const presigned = await exec('aws', ['s3', 'presign', address], { env: process.env });
     const redirected = await fetch(`${browser.stack.apiUrl()}/api/v1/backup/${backupId}/download`, {
       headers: { authorization: `Bearer ${browser.stack.apiKey('operator')}` },
       redirect: 'manual',
