@@ -106,9 +106,15 @@ export function estimateBytes({ view }: CollectionState, count: number): number 
   return Math.ceil(count * (components * 12 + PAYLOAD_BYTES_GUESS));
 }
 
-/** REST calls that change no content, as telemetry tells them, those that a backup makes itself included. */
+/**
+ * REST calls that change no points, as telemetry names them, those that a backup makes itself included: it creates and
+ * removes empty collections to read the server's defaults. A collection that somebody else creates or removes is noticed by
+ * its name and its number of points.
+ */
 const REST_READS =
-  /^GET |^POST \S+\/(points|points\/(scroll|count|(search|query|recommend|discover)(\/\S+)?)|facet|aliases|snapshots)$|^DELETE \S+\/snapshots\/\{snapshot_name\}$/;
+  /^GET |^POST \S+\/(points|points\/(scroll|count|(search|query|recommend|discover)(\/\S+)?)|facet|aliases|snapshots)$|^DELETE \S+\/snapshots\/\{snapshot_name\}$|^(PUT|DELETE) \/collections\/\{\w+\}$/;
+/** Uploads change nothing if they are refused, and a backup asks with an empty one whether its snapshot could be loaded. */
+const REST_UPLOADS = /^(POST|PUT) \S+\/snapshots\/(upload|recover)$/;
 /** The same for gRPC, by the method's name. */
 const GRPC_READS =
   /(Get|List|Info|Exists|Scroll|Count|Search|Query|Recommend|Discover|Facet|Snapshot|Alias|Health|Check)/;
@@ -142,7 +148,9 @@ export async function countWrites(client: QdrantClient, signal: AbortSignal): Pr
   let writes = 0;
   for (const [endpoint, statuses] of Object.entries(requests.rest?.responses ?? {})) {
     if (REST_READS.test(endpoint)) continue;
-    for (const { count } of Object.values(statuses)) writes += count;
+    for (const [status, { count }] of Object.entries(statuses)) {
+      if (!(REST_UPLOADS.test(endpoint) && status.startsWith('4'))) writes += count;
+    }
   }
   for (const [endpoint, answer] of Object.entries(requests.grpc?.responses ?? {})) {
     if (!GRPC_READS.test(endpoint.split('/').at(-1) ?? '')) writes += sumCounts(answer);
