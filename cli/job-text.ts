@@ -6,6 +6,7 @@ import type { Inspection } from '../shared/workflows/restore/inspection.ts';
 import { bytes, count, duration, localTime, printable } from './format.ts';
 import { facts, table } from './output.ts';
 import { phaseText, progressText, storeText } from './progress-text.ts';
+import { roomText } from './room-text.ts';
 import { groupText, kindOf, talliesText } from './tally-text.ts';
 
 /** Things of one kind (collections, namespaces) and lines of one kind that are listed without `--verbose`. */
@@ -96,6 +97,10 @@ export function inspectionText(
     ...references.map(
       ({ reference, total, dangling, against }) =>
         `References ${printable(reference)}: ${count(total)} (dangling: ${count(dangling)} in ${against})`,
+    ),
+    ...named(
+      pc.cyan('Room:'),
+      stores.flatMap(({ store, room }) => (room ? [`${store} ${roomText(room)}`] : [])),
     ),
     ...named(
       pc.cyan('Change:'),

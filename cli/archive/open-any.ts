@@ -7,6 +7,7 @@ import type { ByteSource } from '../../shared/archive/format/types.ts';
 import { isSeekable, type OpenedArchive, openArchive } from '../../shared/archive/read/open.ts';
 import { fileSource } from '../../shared/archive/read/sources.ts';
 import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
+import { requireSpace } from '../transfer/disk-space.ts';
 
 export interface AnyArchive {
   readonly archive: OpenedArchive;
@@ -28,6 +29,7 @@ export async function openAny(
     return { archive: await openArchive(source), seekable: true, close: async () => undefined };
   }
   rewriting();
+  await requireSpace(tmpdir(), source.size, 'Free disk space there, or set TMPDIR to another folder.');
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-'));
   try {
     const path = join(folder, 'archive.ngbak');

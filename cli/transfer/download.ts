@@ -1,15 +1,5 @@
 import { createReadStream } from 'node:fs';
-import {
-  type FileHandle,
-  mkdir,
-  open,
-  readFile,
-  rename,
-  rm,
-  stat,
-  statfs,
-  writeFile,
-} from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
@@ -19,6 +9,7 @@ import { IntegrityError, NgbakError, UnavailableError } from '../../shared/core/
 import { mapOrdered } from '../../shared/core/ordered.ts';
 import { RefusedError } from '../../shared/core/refusals.ts';
 import type { Download } from '../../shared/operations/download-backup.ts';
+import { requireSpace } from './disk-space.ts';
 
 /** Bytes of one ranged GET: enough to be worth a round trip, little enough to lose. */
 const CHUNK_BYTES = 8 * 1024 ** 2;
@@ -88,7 +79,7 @@ export async function downloadArchive(options: DownloadOptions): Promise<Downloa
     length: Math.min(CHUNK_BYTES, bytes - number * CHUNK_BYTES),
   });
   const resumed = state.done.reduce((sum, number) => sum + chunk(number).length, 0);
-  await requireSpace(path, bytes - resumed);
+  await requireSpace(dirname(path), bytes - resumed, 'Free disk space, or choose another folder with --to.');
   // Archives hold whole knowledge bases: for the user's eyes only.
   const file = await open(part, state.done.length > 0 ? 'r+' : 'w+', 0o600);
   try {
@@ -216,14 +207,6 @@ async function readState(
   const same = backup_id === wanted.backup_id && bytes === wanted.bytes && crc === wanted.crc32;
   const end = done.every((number) => number * CHUNK_BYTES < Math.min(bytes, size));
   return same && end ? parsed.data : undefined;
-}
-
-async function requireSpace(path: string, bytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(dirname(path));
-  if (bavail * bsize >= bytes) return;
-  throw new NgbakError(`"${dirname(path)}" has ${bavail * bsize} bytes free; ${bytes} are needed.`, {
-    remedy: 'Free disk space, or choose another folder with --to.',
-  });
 }
 
 /**

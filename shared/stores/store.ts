@@ -44,6 +44,8 @@ export interface LegContext {
    * a bucket of the user. Given to `cleanup` when the job has ended. Absent where nothing is written.
    */
   readonly leftovers?: Leftovers;
+  /** What a load needs and the server has, told by `admits`; absent where nobody asks. */
+  room?(room: Room): void;
   /** A line for the job's log. No data, no secrets. */
   log(message: string, fields?: Record<string, Json>): void;
 }
@@ -53,6 +55,17 @@ export interface Leftovers {
   add(id: string, value: Json): Promise<void>;
   /** Everything that legs of this job have added, whether or not it still exists. */
   all(): AsyncIterable<unknown>;
+}
+
+/** Room that a load needs on a server. */
+export interface Room {
+  readonly of: 'disk' | 'memory';
+  /** Bytes that are needed, by estimate. */
+  readonly needed: number;
+  /** Bytes that are free, or will be once the scope is cleared; absent where the server does not report it. */
+  readonly free?: number | undefined;
+  /** Bytes in all, where a server reports its size and not what is free. */
+  readonly total?: number | undefined;
 }
 
 /** What a store looks like right now, found out without reading its data. */

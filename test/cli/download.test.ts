@@ -10,7 +10,9 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { downloadArchive } from '../../cli/transfer/download.ts';
 import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
+import { testUnless } from '../conditions.ts';
 import { freshContext } from '../operations/context.ts';
+import { SmallDisk, smallDiskMissing } from '../stores/small-disk.ts';
 import { catalogRecord, catalogue } from '../support/catalog.ts';
 import { environmentOf, run } from './run.ts';
 
@@ -51,6 +53,20 @@ describe('a download', () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     const again = await run(['download', ID, '--to', folder], environment);
     expect(again.stderr).toMatch(/Already downloaded/);
+  });
+
+  testUnless(smallDiskMissing(), 'that the disk has no room for is refused before it begins', async () => {
+    await put(ID, BYTES);
+    const disk = await SmallDisk.over(folder, 10);
+    try {
+      const ran = await run(['download', ID, '--to', disk.root], environment);
+      expect(ran.code).not.toBe(0);
+      expect(ran.stderr).toMatch(/has 10\.5 MB free \(10485760 bytes\); 21 MB \(20971520 bytes\) are needed/);
+      expect(ran.stderr).toContain('choose another folder with --to');
+      expect(await readdir(disk.root)).toEqual([]);
+    } finally {
+      disk.remove();
+    }
   });
 
   test('of one byte, and of exactly one chunk, is whole', async () => {

@@ -110,6 +110,27 @@ describe('an inspection', () => {
     ]);
   });
 
+  test('shows how much room the restore needs, and what is free where a server reports it', () => {
+    const needs = (name: string, of: string, room: object) => ({
+      ...store(name, { nodes: 1 }, { nodes: 1 }),
+      room: { of, needed_bytes: 2 * MB, ...room },
+    });
+    const text = inspectionText(
+      inspection({
+        stores: [
+          needs('graph', 'disk', {}),
+          needs('vectors', 'disk', { total_bytes: 9 * MB }),
+          needs('kv', 'memory', { free_bytes: 3 * MB }),
+        ],
+      }),
+    );
+    expect(text.split('\n').slice(-3)).toEqual([
+      'Room: graph needs about 2 MB of disk; the server does not report how much is free',
+      'Room: vectors needs about 2 MB of disk; the server does not report how much is free (it has 9 MB in all)',
+      'Room: kv needs about 2 MB of memory, 3 MB are free',
+    ]);
+  });
+
   test('counts dangling references', () => {
     const reference = {
       reference: 'kv a.b → graph nodes.id',

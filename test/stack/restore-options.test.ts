@@ -1,8 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
+import { readInspection } from '../../shared/workflows/restore/inspection.ts';
 import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
 import { servers } from '../servers.ts';
 import { type PythonClient, pythonClient } from '../stores/clients/python-client.ts';
@@ -58,7 +59,13 @@ describe('a restore with options, through the deployed stack', () => {
     // As values, since servers write the fields of a hash in any order.
     expect(JSON.parse(sorted(await bare(COPY)))).toEqual(JSON.parse(sorted(before)));
     expect(JSON.parse(await bare(OPTIONS))).toEqual(JSON.parse(before));
-    const result = JSON.parse(output ?? '') as { origin: { changes: string[] } };
+    const result = JSON.parse(output ?? '') as { job_id: string; origin: { changes: string[] } };
+    const { stores } = await readInspection(stack.bucket, result.job_id);
+    expect(stores.map(({ room }) => room)).toEqual([
+      { of: 'disk', needed_bytes: expect.any(Number) },
+      { of: 'disk', needed_bytes: expect.any(Number), total_bytes: expect.any(Number) },
+      { of: 'memory', needed_bytes: expect.any(Number), total_bytes: totalmem() },
+    ]);
     expect(result.origin).toMatchObject({ restored_from_backup: backupId, original_target: 'options' });
     expect(result.origin.changes).toEqual([
       'graph: label "Options" becomes "OptionsCopy"',

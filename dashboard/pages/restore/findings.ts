@@ -1,4 +1,5 @@
 import { ago, count } from '../../../cli/format.ts';
+import { roomText } from '../../../cli/room-text.ts';
 import type { Inspection } from '../../../shared/workflows/restore/inspection.ts';
 import type { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 
@@ -69,6 +70,7 @@ export function findings(inspection: Inspection, options: Chosen, now: number = 
             ),
           ]
         : [],
+      stores.flatMap(({ store, room }) => (room ? [info(`${store} ${roomText(room)}.`)] : [])),
       archive.normalized
         ? [info('The archive was packed by another tool. It was repacked first; the content is unchanged.')]
         : [],

@@ -20,7 +20,7 @@ import { checkFiles } from './check.ts';
 import { FilesConnection, FilesScope, isIncluded, openFolder } from './connection.ts';
 import { exportFiles } from './export.ts';
 import type { Folder, Listing } from './folder.ts';
-import { clearFiles, filesOf, loadFiles, requireNoConflicts, verifyFiles } from './restore.ts';
+import { clearFiles, filesOf, loadFiles, neededBytes, requireNoConflicts, verifyFiles } from './restore.ts';
 import { narrowFiles, routeFiles, viewFiles } from './view.ts';
 
 /** Name of a file of the scope, or `*` for all of them. */
@@ -119,14 +119,27 @@ class FilesStore implements Store {
     for await (const begun of leftovers?.all() ?? []) await this.#folder.discard(begun);
   }
 
-  async admits(archive: EntryReader, options: RestoreOptions): Promise<readonly string[]> {
-    await this.#list();
+  async admits(
+    archive: EntryReader,
+    options: RestoreOptions,
+    context: LegContext,
+  ): Promise<readonly string[]> {
+    const { files } = await this.#list();
     try {
       const count = await countFiles(filesOf(archive, this.#scope));
       if (options.mode === 'merge' && options.onConflict === 'fail') {
         await requireNoConflicts(this.#folder, this.#scope, archive);
       }
-      return count <= FILES_MAX ? [] : [`the archive holds ${count} files, at most ${FILES_MAX} are allowed`];
+      if (count > FILES_MAX) return [`the archive holds ${count} files, at most ${FILES_MAX} are allowed`];
+      const needed = await neededBytes(filesOf(archive, this.#scope), files, options);
+      const free = await this.#folder.free();
+      if (free === undefined) return [];
+      context.room?.({ of: 'disk', needed, free });
+      return needed <= free
+        ? []
+        : [
+            `the files of the archive need ${needed} bytes more than now, and ${this.#folder.name} has ${free} bytes free`,
+          ];
     } catch (error) {
       if (!(error instanceof NgbakError) || error.retryable) throw error;
       return [`${error.message} ${error.remedy}`];

@@ -1,12 +1,24 @@
 import { randomBytes } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { constants, type FileHandle, link, open, opendir, rename, stat, unlink } from 'node:fs/promises';
+import {
+  constants,
+  type FileHandle,
+  link,
+  open,
+  opendir,
+  rename,
+  stat,
+  statfs,
+  unlink,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, FileChangedError, folderError } from './errors.ts';
 import type { FileInfo, Folder, Listing } from './folder.ts';
 
 /** Bytes read in one go. */
 const READ_BYTES = 1024 ** 2;
+/** EFS grows by itself, and reports 8 EiB. */
+const UNLIMITED_BYTES = 1024 ** 6;
 /** What the names of files start with that are being written. */
 const TEMPORARY = '.ngbak-';
 
@@ -116,6 +128,16 @@ export class Directory implements Folder {
       await unlink(join(this.#path, name));
     } catch (error) {
       if (!isAbsent(error)) throw folderError(this.name, `deleting "${name}"`, error);
+    }
+  }
+
+  async free(): Promise<number | undefined> {
+    try {
+      const { bavail, bsize } = await statfs(this.#path);
+      const free = bavail * bsize;
+      return free < UNLIMITED_BYTES ? free : undefined;
+    } catch (error) {
+      throw folderError(this.name, 'asking for its free space', error);
     }
   }
 

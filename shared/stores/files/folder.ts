@@ -60,6 +60,8 @@ export interface Folder {
     },
   ): Promise<boolean>;
   remove(name: string): Promise<void>;
+  /** Bytes that are free there; undefined where there is no limit. */
+  free(): Promise<number | undefined>;
   /** Removes what cut off writes left. */
   tidy(): Promise<void>;
   /** Removes what is left of one write; does nothing if it was completed, or if it is not a write into this folder. */

@@ -60,6 +60,32 @@ export async function clearFiles(
   return { cursor: null, tallies: {} };
 }
 
+/**
+ * Most bytes that a folder gains while the files of an archive are written into it: each is written beside the one that it
+ * replaces.
+ */
+export async function neededBytes(
+  archived: ReturnType<typeof filesOf>,
+  present: readonly FileInfo[],
+  { mode, onConflict }: RestoreOptions,
+): Promise<number> {
+  const sizes = new Map(present.map(({ name, size }) => [name, size]));
+  const keeps = mode === 'merge' && onConflict !== 'overwrite';
+  let gained = 0;
+  let most = 0;
+  for await (const { file, entry } of archived) {
+    const replaced = sizes.get(file);
+    sizes.delete(file);
+    if (replaced !== undefined && keeps) continue;
+    gained += entry.size;
+    most = Math.max(most, gained);
+    gained -= replaced ?? 0;
+  }
+  // What the archive does not hold is deleted before.
+  const deleted = mode === 'replace' ? [...sizes.values()].reduce((sum, size) => sum + size, 0) : 0;
+  return Math.max(0, most - deleted);
+}
+
 /** Writes every file of the archive. Readers see the old file or the new one, never a part. */
 export async function loadFiles(
   folder: Folder,

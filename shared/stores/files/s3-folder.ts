@@ -148,6 +148,11 @@ export class S3Folder implements Folder {
     }
   }
 
+  /** Buckets have no limit. */
+  free(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   /** Uploads that were cut off are no objects: {@link discard} aborts them. */
   async tidy(): Promise<void> {
     return Promise.resolve();

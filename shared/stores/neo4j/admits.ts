@@ -16,6 +16,8 @@ import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 import { hasDynamicLabels } from './write.ts';
 
+/** Disk that a graph takes, as a multiple of its lines in the archive: the store, and the log of its transactions. */
+const DISK_SHARE = 2;
 /** Oldest version that a graph can be restored into. */
 const MAJOR_MIN = 5;
 
@@ -28,7 +30,7 @@ export async function admitGraph(
   scope: ScopeText,
   archive: EntryReader,
   options: RestoreOptions,
-  { signal, asIs, log }: LegContext,
+  { signal, asIs, log, room }: LegContext,
 ): Promise<string[]> {
   const version = await server.version(signal);
   if (version.major < MAJOR_MIN) {
@@ -51,6 +53,10 @@ export async function admitGraph(
     // The rest is held against the scope as it is loaded: archives are saved from one scope.
     break;
   }
+  // No procedure of Neo4j reports how much of its disk is free.
+  let bytes = 0;
+  for await (const { size } of archive.entries('graph/')) bytes += size;
+  room?.({ of: 'disk', needed: bytes * DISK_SHARE });
   const archived = (await readArchivedSchema(archive)) ?? [];
   const { rows: existing } = await readSchema(server, undefined, signal);
   const staying = existing.filter((row) => !(options.mode === 'replace' && servesOnly(row, scope)));

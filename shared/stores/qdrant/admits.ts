@@ -17,11 +17,13 @@ import { type ArchivedCollection, type ConfigEntry, readCollections } from './co
 import type { QdrantScope } from './connection.ts';
 import { defaultOnDisk, foreignAliases, leavesOnDiskOpen, ownedCollections } from './create.ts';
 import { countPoints } from './points.ts';
-import { countPeers, readVersion } from './probe.ts';
+import { countPeers, readDiskSize, readVersion } from './probe.ts';
 import { describeScope } from './scope.ts';
 import { readSnapshot, type SnapshotContent } from './snapshot-file.ts';
 import { UPLOAD_FRAME_BYTES, uploadPath } from './snapshots.ts';
 
+/** A snapshot is on the server's disk twice while it is loaded: as it was uploaded, and unpacked. */
+const SNAPSHOT_SHARE = 2;
 /** Last minor version of Qdrant 1.x that reads segments in RocksDB (release notes of 1.17). */
 const ROCKS_DB_MINOR_MAX = 16;
 
@@ -45,6 +47,7 @@ export async function admitQdrant(
   const owned = await ownedCollections(client, scope, collections, signal);
   const foreign = options.mode === 'replace' ? foreignAliases(aliases, collections, owned) : [];
   if (foreign.length > 0) context.warn(keptAliases(foreign));
+  await checkDisk(client, archive, context);
   const onDisk = collections.some(isOpenSnapshot) ? await defaultOnDisk(client, context) : undefined;
   for (const collection of collections) {
     const { name, config, snapshot } = collection;
@@ -101,6 +104,21 @@ export async function admitQdrant(
     }
   }
   return problems;
+}
+
+/** Tells how much disk the load needs, by estimate: collections are loaded beside those that they replace. */
+async function checkDisk(client: QdrantClient, archive: EntryReader, context: LegContext): Promise<void> {
+  let needed = 0;
+  for await (const { name, size } of archive.entries('vectors/')) {
+    needed += name.endsWith('.snapshot') ? size * SNAPSHOT_SHARE : size;
+  }
+  const total = await readDiskSize(client, context.signal);
+  context.room?.({ of: 'disk', needed, total });
+  if (total === undefined || needed <= total) return;
+  context.warn({
+    code: 'disk-too-small',
+    text: `The load needs about ${needed} bytes of disk, and the server reports disks of ${total} bytes in all; enlarge them unless its storage is elsewhere.`,
+  });
 }
 
 /** Why a snapshot cannot be loaded on any server, by its own content. */

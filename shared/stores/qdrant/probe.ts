@@ -19,6 +19,8 @@ import { findCollections } from './scope.ts';
 
 /** Points of each collection that the fence looks into. All others are guarded by the server's count of writes. */
 const FENCE_POINTS = 1000;
+/** Telemetry has sizes of disks in units of 1,000 bytes (crate sys-info, which Qdrant uses). */
+const TELEMETRY_UNIT_BYTES = 1000;
 /** Bytes of payload that a point is taken to have where nobody knows. */
 const PAYLOAD_BYTES_GUESS = 1024;
 
@@ -156,6 +158,25 @@ export async function countWrites(client: QdrantClient, signal: AbortSignal): Pr
     if (!GRPC_READS.test(endpoint.split('/').at(-1) ?? '')) writes += sumCounts(answer);
   }
   return `${writes} since ${app.startup}`;
+}
+
+/**
+ * Bytes of the server's disks in all, as its telemetry has them: no API of Qdrant reports how much is free. Undefined where
+ * the key may not read it, and for several servers.
+ */
+export async function readDiskSize(client: QdrantClient, signal: AbortSignal): Promise<number | undefined> {
+  if ((await countPeers(client, signal)) > 1) return undefined;
+  const Telemetry = z.looseObject({
+    app: z.looseObject({ system: z.looseObject({ disk_size: z.number().positive() }) }),
+  });
+  try {
+    const result = await client.call('GET', '/telemetry?details_level=1', { signal });
+    const size = Telemetry.safeParse(result).data?.app.system.disk_size;
+    return size === undefined ? undefined : size * TELEMETRY_UNIT_BYTES;
+  } catch (error) {
+    if (error instanceof AccessDeniedError) return undefined;
+    throw error;
+  }
 }
 
 function sumCounts(answer: unknown): number {

@@ -60,7 +60,8 @@ async function nameOnNode(client: RedisClient, space: KeySpace, node: Redis): Pr
 
 /**
  * Whether the server's memory limit leaves no room for at least that many bytes. Keys that the restore deletes first make
- * room. Warns where the server would rather evict keys than refuse writes, and the room may be too small.
+ * room. Warns where the server would rather evict keys than refuse writes, and the room may be too small; a server without
+ * a limit reports the memory of its machine, but not what is free of it.
  */
 export async function missingMemory(
   client: RedisClient,
@@ -72,28 +73,46 @@ export async function missingMemory(
   let limit = 0;
   let used = 0;
   let policy = 'noeviction';
+  let machines = 0;
+  let isLimited = true;
+  const wanted = needed * USUAL_OVERHEAD;
   for (const node of await client.nodes()) {
     const info = infoFields(await client.call(node, 'INFO', 'memory'));
     const maximum = Number(info.maxmemory ?? 0);
-    if (maximum === 0) return [];
+    isLimited &&= maximum > 0;
+    machines += Number(info.total_system_memory ?? 0);
     limit += maximum;
     used += Number(info.used_memory ?? 0);
     policy = info.maxmemory_policy ?? policy;
   }
+  if (!isLimited) {
+    context.room?.({ of: 'memory', needed: wanted, ...(machines > 0 ? { total: machines } : {}) });
+    if (machines > 0 && needed > machines) {
+      context.warn({
+        code: 'machine-too-small',
+        text: `The archive needs at least ${needed} bytes of memory, and the server's machine has ${machines}; use a larger one.`,
+      });
+    }
+    return [];
+  }
   const evicts = policy !== 'noeviction';
   let free = limit - used;
-  if (free < needed * USUAL_OVERHEAD && mode === 'replace') {
+  if (free < wanted && mode === 'replace') {
     const cleared = await memoryOf(client, space, context);
-    if (cleared === undefined) return [];
+    if (cleared === undefined) {
+      context.room?.({ of: 'memory', needed: wanted, total: limit });
+      return [];
+    }
     free = Math.min(limit, free + cleared);
   }
+  context.room?.({ of: 'memory', needed: wanted, free: Math.max(0, free) });
   if (free < needed) {
     const effect = evicts ? `, and would evict keys (maxmemory-policy ${policy})` : '';
     return [
       `the archive needs at least ${needed} bytes of memory, more than the ${Math.max(0, free)} bytes that are free of the server's maxmemory of ${limit} bytes${effect}`,
     ];
   }
-  if (evicts && free < needed * USUAL_OVERHEAD) {
+  if (evicts && free < wanted) {
     context.warn({
       code: 'keys-may-be-evicted',
       text: `The server evicts keys when it reaches maxmemory (policy ${policy}), and the restore may take more memory than is free; raise maxmemory, or set "maxmemory-policy" to "noeviction" for the restore.`,

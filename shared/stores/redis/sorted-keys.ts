@@ -1,4 +1,4 @@
-import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
+import { type FileHandle, mkdtemp, open, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InvalidInputError, NgbakError } from '../../core/errors.ts';
 import type { ByteString } from './scope.ts';
@@ -9,6 +9,9 @@ const NAMESPACES_MAX = 1_000;
 const BLOCK_BYTES = 16 * 1024;
 /** A key in the file: number of its namespace, length, bytes. */
 const HEAD_BYTES = 4;
+
+/** Disk that the file takes while its last keys are dropped, as a multiple of its size. */
+const FILE_SHARE = 1.5;
 
 /** A place in the order of all keys: by namespace, then by key, both compared as bytes. */
 export interface Position {
@@ -45,6 +48,8 @@ export class SortedKeys {
   /** Namespaces by their number in the file. */
   readonly #namespaces: string[] = [];
   #file: RunFile | null = null;
+  /** Bytes that the file may have; known once there is one. */
+  #fileBytes = 0;
   #bound: Position | null = null;
 
   /** @param owner  whose keys they are, for messages */
@@ -88,10 +93,31 @@ export class SortedKeys {
     const sorted = this.#takeSorted();
     if (sorted.length === 0) return;
     await this.#inFile(async () => {
-      this.#file ??= await RunFile.open(this.#limits.folder);
+      if (!this.#file) {
+        this.#fileBytes = await this.#roomForFile();
+        this.#file = await RunFile.open(this.#limits.folder);
+      }
       await this.#file.write([sorted], this.#namespaces);
-      if (this.#file.bytes >= this.#limits.fileBytes) await this.#dropLast();
+      if (this.#file.bytes >= this.#fileBytes) await this.#dropLast();
     });
+  }
+
+  /** As much as the limit, or as is free: with a smaller file, the server is only scanned more often. */
+  async #roomForFile(): Promise<number> {
+    const { folder, fileBytes, bytes } = this.#limits;
+    const { bavail, bsize } = await statfs(folder);
+    const free = bavail * bsize;
+    const room = Math.min(fileBytes, Math.floor((free - bytes) / FILE_SHARE));
+    // A file has to hold some more than what comes from memory at once.
+    if (room >= Math.min(fileBytes, 2 * bytes)) return room;
+    throw new NgbakError(
+      `The keys of ${this.#owner} can't be sorted: ${folder} has ${free} bytes free, and ${FILE_SHARE * 2 * bytes + bytes} are needed.`,
+      { remedy: `Make room there: up to ${this.#mebibytes} MiB are used.` },
+    );
+  }
+
+  get #mebibytes(): number {
+    return Math.ceil((FILE_SHARE * this.#limits.fileBytes) / 1024 ** 2);
   }
 
   /** Keeps the first keys, up to half of what the file may have. */
@@ -100,7 +126,7 @@ export class SortedKeys {
     if (!whole) return;
     let bound = this.#bound;
     let bytes = 0;
-    const { fileBytes } = this.#limits;
+    const fileBytes = this.#fileBytes;
     const first = async function* (merged: AsyncIterable<SpaceKeys>) {
       for await (const part of merged) {
         yield part;
@@ -160,7 +186,7 @@ export class SortedKeys {
       throw new NgbakError(
         `The keys of ${this.#owner} can't be sorted: a temporary file in ${this.#limits.folder} failed.`,
         {
-          remedy: `Make room there: it takes up to ${Math.ceil((1.5 * this.#limits.fileBytes) / 1024 ** 2)} MiB.`,
+          remedy: `Make room there: it takes up to ${this.#mebibytes} MiB.`,
           cause: error,
         },
       );

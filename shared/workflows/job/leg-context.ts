@@ -3,7 +3,7 @@ import type { Bucket } from '../../aws/bucket.ts';
 import { leftoverKey, leftoversPrefix } from '../../aws/keys.ts';
 import { isRollbackJob, isSafetyJob } from '../../core/job-ids.ts';
 import { warningText } from '../../stores/describe-warning.ts';
-import type { Leftovers, LegContext } from '../../stores/store.ts';
+import type { Leftovers, LegContext, Room } from '../../stores/store.ts';
 import type { WarningCollector } from '../../stores/warning.ts';
 import type { Environment, Leg } from '../environment.ts';
 import type { ProgressWriter } from './progress.ts';
@@ -16,7 +16,11 @@ export function legContext(
   environment: Environment,
   leg: Leg,
   jobId: string,
-  { progress, warnings }: { progress?: ProgressWriter; warnings?: WarningCollector } = {},
+  {
+    progress,
+    warnings,
+    room,
+  }: { progress?: ProgressWriter; warnings?: WarningCollector; room?: (room: Room) => void } = {},
 ): LegContext {
   return {
     jobId,
@@ -30,6 +34,7 @@ export function legContext(
       warnings?.add(warning);
     },
     leftovers: leftoversOf(environment.bucket, jobId),
+    ...(room === undefined ? {} : { room }),
     log: environment.log,
   };
 }

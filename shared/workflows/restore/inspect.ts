@@ -23,7 +23,7 @@ import { countReferences } from '../../profiles/references.ts';
 import { viewOf } from '../../profiles/view.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import { convertScript } from '../../stores/neo4j/script/convert.ts';
-import type { Store } from '../../stores/store.ts';
+import type { Room, Store } from '../../stores/store.ts';
 import { WarningCollector } from '../../stores/warning.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { checkLeg, readCheckResult } from '../job/check-leg.ts';
@@ -297,7 +297,13 @@ async function compareStore(
   const otherScope = scopeChange(config, plan, archive, name);
   const look = async (store: Store) => {
     const found = new WarningCollector();
-    const context = legContext(environment, leg, plan.job_id, { warnings: found });
+    let room: Room | undefined;
+    const context = legContext(environment, leg, plan.job_id, {
+      warnings: found,
+      room: (reported) => {
+        room = reported;
+      },
+    });
     const probe = await store.probe(context);
     const options = storeOptions(plan);
     const view = viewOf(config, plan, archive, name);
@@ -337,6 +343,7 @@ async function compareStore(
       ],
       changes: [...(route?.changes ?? []), ...(otherScope === undefined ? [] : [otherScope])],
       smoke: await askStore(config, plan, store, context),
+      ...(room === undefined ? {} : { room: roomRecord(room) }),
       problems: [
         ...problems,
         ...(holds === undefined ? [] : [holds]),
@@ -350,6 +357,15 @@ async function compareStore(
   };
   const open = plan.rollback_of === undefined ? withStore : withUsedStore;
   return open(config, plan.target, name, look, scopesOf(plan));
+}
+
+function roomRecord({ of, needed, free, total }: Room): Inspection['stores'][number]['room'] {
+  return {
+    of,
+    needed_bytes: needed,
+    ...(free === undefined ? {} : { free_bytes: free }),
+    ...(total === undefined ? {} : { total_bytes: total }),
+  };
 }
 
 /** Whether an archive has no records of a store. One whose writer counted nothing is empty only without entries. */

@@ -41,6 +41,16 @@ export const Inspection = z.object({
       changes: z.array(z.string()).default([]),
       /** Questions that are asked again after the restore, and the answers of now. */
       smoke: z.array(Answer).default([]),
+      /** What the load needs of the server, by estimate, and what is free there, where the server reports it. */
+      room: z
+        .object({
+          of: z.enum(['disk', 'memory']),
+          needed_bytes: z.number(),
+          free_bytes: z.number().optional(),
+          /** Where the server reports its size and not what is free. */
+          total_bytes: z.number().optional(),
+        })
+        .optional(),
       /** What prevents loading the archive here. */
       problems: z.array(z.string()),
     }),

@@ -25,11 +25,14 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { openFolder } from '../../../shared/stores/files/connection.ts';
 import { entryNamesOf, fileNameOf } from '../../../shared/stores/files/names.ts';
-import type { Store } from '../../../shared/stores/store.ts';
+import { neededBytes } from '../../../shared/stores/files/restore.ts';
+import type { Room, Store } from '../../../shared/stores/store.ts';
+import { testUnless } from '../../conditions.ts';
 import { servers } from '../../servers.ts';
 import type { EntryReader, IndexEntry } from '../../../shared/archive/format/types.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 import { exportAll, legContext, REPLACE, restoreAll } from '../redis/support.ts';
+import { SmallDisk, smallDiskMissing } from '../small-disk.ts';
 
 const OLD = new Date('2026-01-01T00:00:00Z');
 
@@ -457,6 +460,60 @@ describe('names', () => {
     'location %s is refused',
     (location) => {
       expect(filesAdapter.Connection.safeParse({ location }).success).toBe(false);
+    },
+  );
+});
+
+describe('room on the disk', () => {
+  const file = (name: string, size: number) => ({ name, size, version: '1', changedAt: 0 });
+  async function* archived(sizes: Record<string, number>) {
+    for (const [name, size] of Object.entries(sizes)) {
+      yield { file: name, entry: { name, size, sha256: '', offset: 0, length: 0 } };
+    }
+  }
+  test.each([
+    ['an empty folder needs all of it', { a: 3, b: 4 }, [], 'replace', 7],
+    ['a file is written beside the one that it replaces', { a: 5 }, [file('a', 5)], 'replace', 5],
+    ['what was replaced makes room', { a: 1, b: 5 }, [file('a', 5)], 'replace', 1],
+    ['what is deleted first makes room', { a: 5 }, [file('b', 4)], 'replace', 1],
+    ['a merge deletes nothing', { a: 5 }, [file('b', 4)], 'merge', 5],
+    ['what a merge keeps needs nothing', { a: 5 }, [file('a', 4)], 'merge', 0],
+  ] as const)('%s', async (_, sizes, present, mode, needed) => {
+    expect(await neededBytes(archived(sizes), present, { mode, onConflict: 'keep' })).toBe(needed);
+  });
+
+  testUnless(
+    smallDiskMissing(),
+    'that is too small refuses a restore before anything is written',
+    async () => {
+      const from = await directory();
+      const folder = await mkdtemp(join(tmpdir(), 'ngbak-small-'));
+      const disk = await SmallDisk.over(folder, 2);
+      const store = (location: string) =>
+        filesAdapter.create({ location }, { folder: '', include: ['*'] }, { target: 'test' });
+      try {
+        await from.put('large.json', randomBytes(1024 ** 2));
+        const { archive } = await exportAll(() => store(from.location));
+        const rooms: Room[] = [];
+        const context = { ...legContext(), room: (room: Room) => void rooms.push(room) };
+        expect(await store(disk.root).admits(archive, REPLACE, context)).toEqual([]);
+        await writeFile(join(disk.root, 'used.bin'), randomBytes(1.5 * 1024 ** 2));
+        const merge = { mode: 'merge', onConflict: 'keep' } as const;
+        expect(await store(disk.root).admits(archive, merge, context)).toEqual([
+          expect.stringMatching(/need 1048576 bytes more than now, and Folder .* has \d+ bytes free/),
+        ]);
+        // What a restore deletes first makes room.
+        expect(await store(disk.root).admits(archive, REPLACE, context)).toEqual([]);
+        expect(rooms.map(({ of, needed }) => [of, needed])).toEqual([
+          ['disk', 1024 ** 2],
+          ['disk', 1024 ** 2],
+          ['disk', 0],
+        ]);
+      } finally {
+        disk.remove();
+        await rm(folder, { recursive: true });
+        await from.destroy();
+      }
     },
   );
 });

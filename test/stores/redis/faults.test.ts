@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { connect as connectSocket, createServer, type Server, type Socket } from 'node:net';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -9,7 +10,7 @@ import { Redis } from 'ioredis';
 import { AccessDeniedError, UnavailableError } from '../../../shared/core/errors.ts';
 import { RedisConnection } from '../../../shared/stores/redis/client.ts';
 import { LIMITS } from '../../../shared/stores/redis/keys.ts';
-import type { VerifyLeg } from '../../../shared/stores/store.ts';
+import type { Room, VerifyLeg } from '../../../shared/stores/store.ts';
 import type { StoreWarning } from '../../../shared/stores/warning.ts';
 import { describeUnless, missing } from '../../conditions.ts';
 import { HookProxy } from './hook-proxy.ts';
@@ -346,10 +347,19 @@ describe('memory', () => {
   test('that is free counts, not all of it; what a restore deletes first becomes free', async () => {
     const { archive } = await big();
     await redis.rename('app:docs:big', 'other:big');
+    const rooms: Room[] = [];
+    const context = { ...legContext(), room: (room: Room) => void rooms.push(room) };
     await limitTo(MIB, 'noeviction');
-    expect((await open().admits(archive, REPLACE, legContext())).join()).toContain('needs at least');
+    expect((await open().admits(archive, REPLACE, context)).join()).toContain('needs at least');
     await redis.rename('other:big', 'app:docs:big');
-    expect(await open().admits(archive, REPLACE, legContext())).toEqual([]);
+    expect(await open().admits(archive, REPLACE, context)).toEqual([]);
+    for (const { of, needed } of rooms) expect([of, Math.round(needed / MIB)]).toEqual(['memory', 6]);
+    // About the megabyte that the limit leaves, and the three that the key takes now.
+    expect(rooms.map(({ free = 0 }) => Math.round(free / MIB))).toEqual([1, 4]);
+    await redis.config('SET', 'maxmemory', '0');
+    expect(await open().admits(archive, REPLACE, context)).toEqual([]);
+    expect(rooms.at(-1)).toEqual({ of: 'memory', needed: expect.any(Number), total: totalmem() });
+    await limitTo(MIB, 'noeviction');
     const merge = { mode: 'merge', onConflict: 'overwrite' } as const;
     expect((await open().admits(archive, merge, legContext())).join()).toContain('needs at least');
   });
