@@ -85,6 +85,7 @@ export function inspectionText(
     facts([
       ['archive', `${archive.backup_id}, ${localTime(archive.created_at)}, ${bytes(archive.bytes)}`],
       ['source target', archive.origin],
+      ['created by', originText(archive, stores)],
       ['restore into', target],
       ['integrity', 'all bytes verified'],
     ]),
@@ -110,6 +111,21 @@ export function inspectionText(
     ...named(pc.yellow('Warning:'), [...warnings, ...stores.flatMap((store) => store.warnings)]),
     ...named(pc.red('Problem:'), problems),
   ].join('\n');
+}
+
+/** Versions of what made the archive and of the servers that were saved, where the archive states them. */
+function originText(
+  { ngbak_version, system_version }: Inspection['archive'],
+  stores: Inspection['stores'],
+): string | undefined {
+  const parts = [
+    ...(ngbak_version === undefined ? [] : [`ngbak ${printable(ngbak_version)}`]),
+    ...(system_version === undefined ? [] : [`GraphRAG system ${printable(system_version)}`]),
+    ...stores.flatMap(({ kind, version, saved_version: saved }) =>
+      saved === undefined || saved === version ? [] : [`${kind} ${printable(saved)} (now ${version})`],
+    ),
+  ];
+  return parts.length === 0 ? undefined : parts.join(', ');
 }
 
 /** The rows of one store: what is in the archive, what is in the target now, and the change. */

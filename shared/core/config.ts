@@ -58,6 +58,8 @@ export const TargetConfig = z.strictObject({
   shrink_warning_percent: z.number().min(1).max(100).default(50),
   /** Called before the stores are read or written, and afterwards whatever happened. */
   hooks: HooksConfig.optional(),
+  /** Version of the GraphRAG system that uses the target, such as `1.5.2`: part of every backup, compared by restores. */
+  system_version: z.string().min(1).max(100).optional(),
   /** The system's effective configuration, saved in every backup for reference. Secrets are masked. */
   configuration: z.record(z.string(), z.json()).default({}),
 });

@@ -304,6 +304,8 @@ export interface StoreAdapter<Connection = unknown, Scope = unknown> {
   readonly Scope: z.ZodType<Scope>;
   /** A question for `smoke`, in this backend's own terms. It can't write, whatever it says. */
   readonly Smoke: z.ZodType;
+  /** What may differ on a server of another minor version than the one that was saved, in words. */
+  readonly versionNotes?: { readonly newer: string; readonly older: string };
   /** What is asked where the configuration has no questions. */
   questions(scope: Scope): readonly unknown[];
   create(connection: Connection, scope: Scope, dependencies: StoreDependencies): Store;

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { readInspection } from '../../shared/workflows/restore/inspection.ts';
 import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
+import { buildArchive, DRAFT } from '../archive/build.ts';
 import { servers } from '../servers.ts';
 import { type PythonClient, pythonClient } from '../stores/clients/python-client.ts';
 import { fillTarget, type Names, OPTIONS, readTarget, SCRATCH, withClients } from './content.ts';
@@ -147,6 +148,34 @@ describe('a restore with options, through the deployed stack', () => {
     expect(await bare(names)).toBe(restored);
     expect((await restore({ overwrite: false, mode: 'merge' })).cause).toContain('contradicts');
     await remove(names);
+  });
+
+  it('names what another ngbak, system or server made, and what may differ, before anything is written', async () => {
+    const stack = deployedStack();
+    const archive = await buildArchive([], {
+      draft: {
+        ...DRAFT,
+        ngbak_version: '99.0.0',
+        nano_graphrag_version: '1.4.9',
+        storage_backends: { kv: { kind: 'redis', version: '9.9.0', edition: 'valkey' } },
+        scope: { type: 'full', stores: ['kv'], target: 'options', profile: 'lightrag' },
+      },
+    });
+    const { job_id } = await stack.restoreByUpload('options', archive, { dry_run: true });
+    const { archive: inspected, stores, warnings } = await readInspection(stack.bucket, job_id);
+    expect(inspected).toMatchObject({ ngbak_version: '99.0.0', system_version: '1.4.9' });
+    expect(warnings).toEqual([
+      expect.stringContaining('created by a newer ngbak, 99.0.0'),
+      expect.stringContaining('profile "lightrag", and the target has profile "custom"'),
+      expect.stringContaining('version 1.4.9 of the GraphRAG system, and the target runs 2.0.0'),
+    ]);
+    expect(stores).toMatchObject([{ store: 'kv', saved_version: '9.9.0' }]);
+    expect(stores[0]?.warnings).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining('created from version 9.9.0, and the target is older: 7.0'),
+        expect.stringContaining('created from valkey, and the target is redis'),
+      ]),
+    );
   });
 
   it('refuses labels of origin where the backup holds a snapshot, which nothing can be written into', async () => {

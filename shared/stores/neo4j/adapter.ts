@@ -30,6 +30,11 @@ import { routeGraph, viewGraph } from './view.ts';
 /** The graph of a knowledge base in Neo4j 5 or later, over Bolt. `docs/stores/neo4j.md` says what is saved and how. */
 export const neo4jAdapter: StoreAdapter<Neo4jConnection, Neo4jScope> = {
   kind: 'neo4j',
+  versionNotes: {
+    newer: 'indexes are created by its own providers, with its defaults for what the archive does not state',
+    older:
+      'kinds of constraints, indexes and values that it does not have are refused or left out, which this inspection reports',
+  },
   name: 'graph',
   Connection: Neo4jConnection,
   Scope: Neo4jScope,

@@ -31,6 +31,10 @@ import { routeVectors, viewVectors } from './view.ts';
 /** Vectors in Qdrant 1.x; docs/stores/qdrant.md tells what is saved and what is proved. */
 export const qdrantAdapter: StoreAdapter<QdrantConnection, QdrantScope> = {
   kind: 'qdrant',
+  versionNotes: {
+    newer: 'settings that the archive does not state get its defaults',
+    older: 'settings that it does not know may be refused, and snapshots of a newer server do not load',
+  },
   name: 'vectors',
   Connection: QdrantConnection,
   Scope: QdrantScope,

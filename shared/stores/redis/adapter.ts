@@ -33,6 +33,10 @@ import { routeKeys, viewKeys } from './view.ts';
 /** Key-value data in Redis 6 and later, Valkey, and servers that speak like them; alone or as a cluster. */
 export const redisAdapter: StoreAdapter<RedisConnection, RedisScope> = {
   kind: 'redis',
+  versionNotes: {
+    newer: 'values and expiries are the same',
+    older: 'what it cannot hold, such as expiries of the fields of hashes, is refused by this inspection',
+  },
   name: 'kv',
   Connection: RedisConnection,
   Scope: RedisScope,

@@ -124,6 +124,7 @@ function draftManifest(
     backup_id: plan.backup_id,
     created_at: plan.created_at,
     ngbak_version: VERSION,
+    ...(target.system_version === undefined ? {} : { nano_graphrag_version: target.system_version }),
     storage_backends: Object.fromEntries(
       plan.stores.map(({ store, probe }) => [
         store,

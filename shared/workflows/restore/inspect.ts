@@ -12,13 +12,14 @@ import {
   UPLOADS,
 } from '../../aws/keys.ts';
 import { countRecords } from '../../catalog/record-counts.ts';
+import { findTarget } from '../../core/config.ts';
 import { describePart } from '../../core/describe-part.ts';
 import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import { HELP } from '../../core/help.ts';
 import { Id } from '../../core/ids.ts';
 import { storesNamed } from '../../core/part.ts';
 import type { StoreName } from '../../core/store-names.ts';
-import { openStore, storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
+import { openStore, settleStore, storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
 import { countReferences } from '../../profiles/references.ts';
 import { viewOf } from '../../profiles/view.ts';
 import { warningText } from '../../stores/describe-warning.ts';
@@ -38,6 +39,7 @@ import { RestoreOptions, settleMode } from './request.ts';
 import { REWRITE_MS, refuseIfTooLong } from './rewrite-time.ts';
 import { expiryWarnings, readThrough, reasonOf, routeStore, scopeChange } from './routes.ts';
 import { askStore } from './smoke.ts';
+import { originWarnings, serverWarnings } from './version-warnings.ts';
 
 /** Problems that an error tells; the inspection's record has all of them. */
 const PROBLEMS_TOLD_MAX = 5;
@@ -219,6 +221,7 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
       `the archive holds only a subset (${describePart(manifest.scope.only)}): the rest of these stores is left unchanged`,
     );
   }
+  warnings.push(...originWarnings(manifest, findTarget(environment.config, plan.target)));
   if (stores.length === 0) problems.push('archive and target have no store in common');
   const routes: NonNullable<RestorePlan['routes']> = {};
   const routed = { ...plan, routes };
@@ -244,6 +247,8 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
       ...(manifest.scope.only === undefined ? {} : { only: manifest.scope.only }),
       normalized: plan.archive !== undefined && plan.archive.key !== plan.source.key,
       lacks: manifest.lacks ?? [],
+      ...(manifest.ngbak_version === undefined ? {} : { ngbak_version: manifest.ngbak_version }),
+      ...(manifest.nano_graphrag_version == null ? {} : { system_version: manifest.nano_graphrag_version }),
     },
     stores: compared,
     references:
@@ -294,6 +299,9 @@ async function compareStore(
     refusals.push(reasonOf(error));
   }
   const route = plan.routes[name];
+  const saved = archive.manifest.storage_backends[name]?.version;
+  const versionNotes =
+    name === 'config' ? undefined : settleStore(config, plan.target, name).adapter.versionNotes;
   const otherScope = scopeChange(config, plan, archive, name);
   const look = async (store: Store) => {
     const found = new WarningCollector();
@@ -332,13 +340,14 @@ async function compareStore(
       store: name,
       kind: probe.kind,
       version: probe.version,
+      ...(saved === undefined ? {} : { saved_version: saved }),
       archive: counts,
       target: probe.counts,
       warnings: [
         ...[...probe.warnings, ...found.all()].map(warningText),
         ...(isRollback ? admitted : []),
         ...expiries,
-        ...versionWarnings(archive.manifest, name, probe.version),
+        ...serverWarnings(archive.manifest, name, probe, versionNotes),
         ...(empty && !refused ? ['the archive has no records of this store: it will be empty'] : []),
       ],
       changes: [...(route?.changes ?? []), ...(otherScope === undefined ? [] : [otherScope])],
@@ -378,17 +387,6 @@ async function isEmpty(
   if (archive.manifest.tallies[name] !== undefined) return countRecords(counts) === 0;
   for await (const _ of archive.entries(`${name}/`)) return false;
   return true;
-}
-
-/** Newer servers read what older ones wrote; the other way round, something may be missing there. */
-function versionWarnings({ storage_backends }: Manifest, name: StoreName, version: string): string[] {
-  const saved = storage_backends[name]?.version;
-  if (saved === undefined) return [];
-  const [from, to] = [saved, version].map((text) => text.split('.').map(Number));
-  const [major = 0, minor = 0] = from ?? [];
-  const [targetMajor = 0, targetMinor = 0] = to ?? [];
-  const older = targetMajor < major || (targetMajor === major && targetMinor < minor);
-  return older ? [`the backup was created from version ${saved}, and the target is older: ${version}`] : [];
 }
 
 /** What the archive says it holds of the parts that are restored, under the names of the destination. */

@@ -27,12 +27,17 @@ export const Inspection = z.object({
     normalized: z.boolean(),
     /** What an older or foreign format does not say, in words. */
     lacks: z.array(z.string()),
+    /** Version of ngbak that wrote it, and of the GraphRAG system, where the archive says. */
+    ngbak_version: z.string().optional(),
+    system_version: z.string().optional(),
   }),
   stores: z.array(
     z.object({
       store: z.enum(STORE_NAMES),
       kind: z.string(),
       version: z.string(),
+      /** Version of the server that was saved, where the archive says. */
+      saved_version: z.string().optional(),
       /** Counts by tally name in the archive, and in the target as it is now. */
       archive: z.record(z.string(), z.number()),
       target: z.record(z.string(), z.number()),

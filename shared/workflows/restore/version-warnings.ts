@@ -1,0 +1,93 @@
+import type { Manifest } from '../../archive/format/manifest.ts';
+import type { TargetConfig } from '../../core/config.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import { VERSION } from '../../core/version.ts';
+import type { StoreAdapter, StoreProbe } from '../../stores/store.ts';
+
+/** Characters of a version that an archive states which are shown. */
+const SHOWN_MAX = 50;
+
+/** What may differ because another ngbak, or another version of the GraphRAG system, made the backup. */
+export function originWarnings(
+  { ngbak_version: maker, nano_graphrag_version: saved, scope }: Manifest,
+  { profile, system_version: current }: TargetConfig,
+  ngbak: string = VERSION,
+): string[] {
+  const warnings: string[] = [];
+  const age = maker === undefined ? 'same' : relate(maker, ngbak);
+  if (maker !== undefined && age !== 'same') {
+    const effect =
+      age === 'older'
+        ? 'what that version did not save or count is not in it (CHANGELOG.md lists the differences)'
+        : 'what this version does not know is left unread, and entries of unknown kinds refuse the restore';
+    warnings.push(
+      `the backup was created by ${age === 'older' ? 'an older' : age === 'newer' ? 'a newer' : 'another'} ngbak, ${shown(maker)} (this is ${ngbak}): ${effect}`,
+    );
+  }
+  if (scope.profile !== undefined && scope.profile !== profile) {
+    warnings.push(
+      `the backup is of a system with profile "${shown(scope.profile)}", and the target has profile "${profile}": names and values may be laid out in another way than the target's system expects`,
+    );
+  }
+  if (saved != null && current !== undefined && relate(saved, current) !== 'same') {
+    warnings.push(
+      `the backup is of version ${shown(saved)} of the GraphRAG system, and the target runs ${current}: it may expect other fields, names or embeddings; check its release notes before you confirm`,
+    );
+  }
+  return warnings;
+}
+
+/**
+ * What may differ because the data was saved from another version or edition of the server. Versions that differ in what
+ * follows the minor version alone have the same data.
+ */
+export function serverWarnings(
+  { storage_backends }: Manifest,
+  name: StoreName,
+  { version, edition }: Pick<StoreProbe, 'version' | 'edition'>,
+  notes: StoreAdapter['versionNotes'],
+): string[] {
+  const saved = storage_backends[name];
+  if (saved === undefined) return [];
+  const warnings: string[] = [];
+  const target = saved.version === undefined ? 'same' : relate(minorOf(version), minorOf(saved.version));
+  if (saved.version !== undefined && (target === 'older' || target === 'newer')) {
+    const note = notes?.[target];
+    warnings.push(
+      `the backup was created from version ${shown(saved.version)}, and the target is ${target}: ${version}${note === undefined ? '' : `; ${note}`}`,
+    );
+  }
+  // Folders and buckets are editions of nothing that could lack a feature.
+  if (notes && saved.edition !== undefined && edition !== undefined && saved.edition !== edition) {
+    warnings.push(
+      `the backup was created from ${shown(saved.edition)}, and the target is ${edition}: features that only one of them has may be missing`,
+    );
+  }
+  return warnings;
+}
+
+/** How the first version stands to the second; `other` where one of them has no numbers to compare. */
+function relate(left: string, right: string): 'same' | 'older' | 'newer' | 'other' {
+  if (left === right) return 'same';
+  const [a, b] = [numbersOf(left), numbersOf(right)];
+  if (a.length === 0 || b.length === 0) return 'other';
+  for (let at = 0; at < Math.max(a.length, b.length); at++) {
+    const difference = (a[at] ?? 0) - (b[at] ?? 0);
+    if (difference !== 0) return difference < 0 ? 'older' : 'newer';
+  }
+  return 'same';
+}
+
+function numbersOf(version: string): number[] {
+  return (/\d+(\.\d+)*/.exec(version)?.[0].split('.') ?? []).map(Number);
+}
+
+function minorOf(version: string): string {
+  return numbersOf(version).slice(0, 2).join('.');
+}
+
+/** Text that an archive states, which may say anything. */
+function shown(text: string): string {
+  const plain = text.replaceAll(/[\p{C}\u2028\u2029]/gu, '\ufffd');
+  return plain.length <= SHOWN_MAX ? plain : `${plain.slice(0, SHOWN_MAX)}…`;
+}
