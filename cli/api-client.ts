@@ -75,7 +75,9 @@ export function apiClient(url: string, key: string | undefined): Client {
   }
   const query = (input: object) => {
     const given = Object.entries(input).filter(([, value]) => value !== undefined);
-    return `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
+    // A list is the same name several times.
+    const pairs = given.flatMap(([name, value]) => [value].flat().map((one) => [name, String(one)]));
+    return `?${new URLSearchParams(pairs)}`;
   };
   const at = (id: string) => encodeURIComponent(id);
 

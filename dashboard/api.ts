@@ -47,7 +47,7 @@ export class ApiError extends Error {
 }
 
 /** Query parameters; what is undefined is left out. */
-type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 type VerificationAnswer = Omit<VerificationLeg, 'cursor'> & { readonly cursor: string | null };
 
 export interface CallOptions {
@@ -76,7 +76,8 @@ export class ApiClient {
   async call<T>(method: string, path: string, options: CallOptions = {}): Promise<T> {
     const url = new URL(path, API_URL);
     for (const [name, value] of Object.entries(options.query ?? {})) {
-      if (value !== undefined) url.searchParams.set(name, String(value));
+      // A list is the same name several times.
+      if (value !== undefined) for (const one of [value].flat()) url.searchParams.append(name, String(one));
     }
     const { body, signal } = options;
     const answer = await send(url, {

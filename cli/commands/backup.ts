@@ -22,7 +22,7 @@ export function backupCommand(program: Command): void {
     .option('-t, --target <name>', 'configured target; required if there are several')
     .option('-s, --stores <names>', `only these stores, of ${STORE_NAMES.join(', ')}`, list);
   onlyOptions(command)
-    .option('--tag <tag...>', 'tags for the backup')
+    .option('--tag <tag...>', 'tags for the backup: plain ones, or key=value')
     .option('--note <text>', 'note for the backup')
     .option('--keep <retention>', 'retention: 30d, 2027-12-31 or permanent')
     .addOption(new Option('--codec <codec>', 'compression').choices(['gzip', 'zstd']))

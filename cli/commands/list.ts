@@ -30,7 +30,7 @@ export function listCommand(program: Command): void {
         'damaged',
       ]),
     )
-    .option('--tag <tag>', 'only backups with this tag')
+    .option('--tag <tag...>', 'only backups with all of these tags: name, key=value, or key for any value')
     .option('--since <time>', 'created at or after this date or time', time)
     .option('--until <time>', 'created before this date or time', time)
     .option('-n, --limit <count>', 'maximum number of backups, up to 1000', whole, 50)

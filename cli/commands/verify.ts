@@ -27,8 +27,8 @@ export function verifyCommand(program: Command): void {
       } finally {
         bar.stop();
       }
-      const { is_valid, errors } = leg;
-      cli.output.result('verification', { backup_id: id, is_valid, errors }, () =>
+      const { is_valid, errors, metadata } = leg;
+      cli.output.result('verification', { backup_id: id, is_valid, errors, metadata }, () =>
         is_valid
           ? `${id}: verified, no errors found.`
           : [`${id}: integrity check failed:`, ...errors.map((error) => `  ${printable(error)}`)].join('\n'),

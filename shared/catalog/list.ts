@@ -29,7 +29,7 @@ const CachedListed = Listed.extend({
   summary: BackupSummary.omit({ state: true, open_warnings: true, good: true }),
 });
 const Cache = z.object({
-  cache_version: z.literal(2),
+  cache_version: z.literal(3),
   backups: z.record(z.string(), z.object({ etag: z.string(), listed: CachedListed })),
 });
 type Cache = z.infer<typeof Cache>;
@@ -83,7 +83,7 @@ async function read(
     const holds = Object.entries(found.value.tallies).flatMap(([store, tallies]) =>
       Object.keys(tallies).map((name) => `${store} ${name}`),
     );
-    const listed = { summary: summarize(found.value, acknowledged), holds };
+    const listed = { summary: summarize(found.value, acknowledged, bucket.name), holds };
     fresh[id] = { etag: found.etag, listed };
     return { id, listed };
   } catch (error) {
@@ -115,7 +115,7 @@ async function writeCache(
     if (entry) backups[id] = entry;
   }
   try {
-    await bucket.writeRecord(CATALOG_CACHE_KEY, Cache.parse({ cache_version: 2, backups }));
+    await bucket.writeRecord(CATALOG_CACHE_KEY, Cache.parse({ cache_version: 3, backups }));
   } catch (error) {
     // Whoever may only read lists as well, at the speed of single records.
     if (!(error instanceof AccessDeniedError)) throw error;

@@ -42,6 +42,13 @@ export const CatalogRecord = z.looseObject({
     /** The manifest's `checksum`: SHA-256 over the sorted lines of `SHA256SUMS`. */
     checksum: z.string(),
   }),
+  /** Numbers of records and of files, and where they are kept; absent in records of earlier versions. */
+  record_count: z.number().int().nonnegative().optional(),
+  file_count: z.number().int().nonnegative().optional(),
+  includes_files: z.boolean().optional(),
+  storage_type: z.literal('s3').optional(),
+  storage_class: z.string().optional(),
+  storage_path: z.string().optional(),
   /** Seconds from the start of the execution to this record. */
   duration_seconds: z.number().nonnegative(),
   /** Uncompressed bytes of all entries. */
@@ -61,6 +68,8 @@ export const CatalogRecord = z.looseObject({
   /** References between the stores of the archive; absent where nobody counted them. */
   references: z.array(ReferenceCount).optional(),
   ngbak_version: z.string(),
+  /** Version of the GraphRAG system, where the target's configuration names it. */
+  system_version: z.string().optional(),
   tags: z.array(z.string()),
   note: z.string().optional(),
   retention: Retention.optional(),

@@ -3,6 +3,7 @@ import { Id } from '../core/ids.ts';
 import { Part } from '../core/part.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
 import { Scopes } from '../stores/scopes.ts';
+import { repeatedKey } from './tags.ts';
 
 /** How long to keep a backup: a number of days (`30d`), a date, or forever. */
 export const Retention = z.union([
@@ -17,6 +18,16 @@ export const SAFETY_TAG = 'pre-restore';
 const Tag = z.string().min(1).max(128);
 const TAGS_MAX = 50;
 
+/** Plain tags and pairs `key=value`. A key has one value. */
+const unambiguous = {
+  error: ({ input }: { input?: unknown }) =>
+    `key "${repeatedKey(Array.isArray(input) ? input.map(String) : [])}" has several values`,
+};
+const Tags = z
+  .array(Tag)
+  .max(TAGS_MAX)
+  .refine((tags) => repeatedKey(tags) === undefined, unambiguous);
+
 /** Tags that a person may give to a backup. */
 export const OwnTags = z
   .array(
@@ -24,7 +35,8 @@ export const OwnTags = z
       error: `"${SAFETY_TAG}" is reserved for the safety backups of restores`,
     }),
   )
-  .max(TAGS_MAX);
+  .max(TAGS_MAX)
+  .refine((tags) => repeatedKey(tags) === undefined, unambiguous);
 
 /** Input of the backup workflow: what `aws stepfunctions start-execution --input` takes. `{}` is a full backup. */
 export const BackupRequest = z.strictObject({
@@ -39,7 +51,8 @@ export const BackupRequest = z.strictObject({
    * are saved. Whatever it names must be there.
    */
   only: Part.optional(),
-  tags: z.array(Tag).max(TAGS_MAX).default([]),
+  /** Plain tags, and pairs `key=value`; each key has one value. */
+  tags: Tags.default([]),
   note: z.string().max(1000).optional(),
   retention: Retention.optional(),
   codec: z.enum(['gzip', 'zstd']).default('gzip'),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BackupMetadata, metadataOf } from './metadata.ts';
 import { CatalogRecord } from './record.ts';
 import { countRecords } from './record-counts.ts';
 import { SAFETY_TAG } from './request.ts';
@@ -49,6 +50,7 @@ export const BackupSummary = CatalogRecord.pick({
     /** Ids of its warnings, acknowledged or not. */
     warnings: z.array(z.string()),
   })
+  .extend(BackupMetadata.shape)
   .extend(Assessment.shape);
 export type BackupSummary = z.infer<typeof BackupSummary>;
 
@@ -60,7 +62,9 @@ export const BackupDetails = CatalogRecord.extend({
       acknowledged: Acknowledgement.pick({ by: true, at: true, note: true }).optional(),
     }),
   ),
-}).extend(Assessment.shape);
+})
+  .extend(BackupMetadata.shape)
+  .extend(Assessment.shape);
 export type BackupDetails = z.infer<typeof BackupDetails>;
 
 /** Judges a backup: the only place that says what a good one is. */
@@ -78,8 +82,12 @@ export function assess(
   };
 }
 
-/** The summary of a record. */
-export function summarize(record: CatalogRecord, acknowledged: Acknowledged): BackupSummary {
+/**
+ * The summary of a record.
+ *
+ * @param bucket  name of the bucket that the archive is in
+ */
+export function summarize(record: CatalogRecord, acknowledged: Acknowledged, bucket: string): BackupSummary {
   const { archive, consistency, duration_seconds, uncompressed_bytes, warnings = [] } = record;
   const optional = <Key extends 'only' | 'note' | 'retention' | 'requested_by'>(key: Key) =>
     record[key] === undefined ? {} : { [key]: record[key] };
@@ -102,6 +110,7 @@ export function summarize(record: CatalogRecord, acknowledged: Acknowledged): Ba
     records: Object.values(record.tallies).reduce((sum, tallies) => sum + countRecords(tallies), 0),
     warnings: warnings.map(warningId),
     tags: record.tags,
+    ...metadataOf(record, bucket),
     ...optional('only'),
     ...optional('note'),
     ...optional('retention'),
@@ -111,10 +120,11 @@ export function summarize(record: CatalogRecord, acknowledged: Acknowledged): Ba
 }
 
 /** The record with its assessment, and each warning with who acknowledged it. */
-export function detail(record: CatalogRecord, acknowledged: Acknowledged): BackupDetails {
-  const { state, open_warnings, good } = summarize(record, acknowledged);
+export function detail(record: CatalogRecord, acknowledged: Acknowledged, bucket: string): BackupDetails {
+  const { state, open_warnings, good } = summarize(record, acknowledged, bucket);
   return {
     ...record,
+    ...metadataOf(record, bucket),
     warnings: (record.warnings ?? []).map((warning) => {
       const id = warningId(warning);
       const found = acknowledged.find(record.target, id);

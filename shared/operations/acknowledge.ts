@@ -63,7 +63,7 @@ export async function acknowledgeWarnings(
     });
     return [...others, ...added].slice(-ACKNOWLEDGEMENTS_MAX);
   });
-  return detail(record, await readAcknowledged(context.bucket));
+  return detail(record, await readAcknowledged(context.bucket), context.bucket.name);
 }
 
 /** Changes the record by compare and swap. */

@@ -2,12 +2,15 @@ import { z } from 'zod';
 import { type Listed, readListed } from '../catalog/list.ts';
 import { catalogEntries } from '../catalog/read.ts';
 import { BackupSummary } from '../catalog/summaries.ts';
+import { hasTag } from '../catalog/tags.ts';
 import { Id } from '../core/ids.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
 import type { OperationsContext } from './context.ts';
 
 /** Backups in one page: each is about half a KiB as JSON. */
 const PAGE_MAX = 1000;
+
+const TagFilter = z.string().max(128);
 
 export const BackupFilters = z.strictObject({
   target: Id.optional(),
@@ -20,8 +23,8 @@ export const BackupFilters = z.strictObject({
   collection: z.string().max(200).optional(),
   /** Has this state. */
   state: BackupSummary.shape.state.optional(),
-  /** Has this tag. */
-  tag: z.string().max(128).optional(),
+  /** Has this tag, or all of several: a plain tag, `key=value`, or a key with any value (`key` or `key=`). */
+  tag: z.union([TagFilter, z.array(TagFilter).max(10)]).optional(),
   /** Made at this time or later, and before that one; ISO 8601. */
   since: z.iso.datetime({ offset: true }).optional(),
   until: z.iso.datetime({ offset: true }).optional(),
@@ -97,7 +100,7 @@ function matches({ summary, holds }: Listed, filters: BackupFilters): boolean {
     (namespace === undefined || holds.includes(`kv keys:${namespace}`)) &&
     (collection === undefined || holds.includes(`vectors points:${collection}`)) &&
     (state === undefined || summary.state === state) &&
-    (tag === undefined || summary.tags.includes(tag)) &&
+    [tag ?? []].flat().every((filter) => hasTag(summary.tags, filter)) &&
     (since === undefined || created >= Date.parse(since)) &&
     (until === undefined || created < Date.parse(until))
   );

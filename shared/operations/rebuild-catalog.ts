@@ -9,6 +9,7 @@ import { OWNER } from '../archive/write/compose.ts';
 import { ConflictError } from '../aws/bucket.ts';
 import { archiveKey, BACKUPS, catalogKey } from '../aws/keys.ts';
 import { explainS3Error } from '../aws/s3-error.ts';
+import { metadataOf } from '../catalog/metadata.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { Retention } from '../catalog/request.ts';
 import { describeError, IntegrityError, NgbakError } from '../core/errors.ts';
@@ -91,7 +92,7 @@ async function rebuild(
       remedy: `Rename it to ${archiveKey(manifest.backup_id)}.`,
     });
   }
-  const record = recordOf(manifest, head, key, await codecOf(source));
+  const record = recordOf(manifest, head, key, await codecOf(source), bucket.name);
   try {
     await bucket.writeRecord(catalogKey(backupId), record, { absent: true });
     return true;
@@ -106,6 +107,7 @@ function recordOf(
   head: HeadObjectCommandOutput,
   key: string,
   codec: CatalogRecord['archive']['codec'],
+  bucket: string,
 ): CatalogRecord {
   const created = new Date(manifest.created_at);
   const completed = head.LastModified ?? created;
@@ -138,17 +140,21 @@ function recordOf(
     verification: { state: 'verified', at: new Date().toISOString() },
     ...(manifest.warnings === undefined ? {} : { warnings: manifest.warnings }),
     ngbak_version: manifest.ngbak_version,
+    ...(manifest.nano_graphrag_version == null ? {} : { system_version: manifest.nano_graphrag_version }),
+    ...(head.StorageClass === undefined ? {} : { storage_class: head.StorageClass }),
     tags: manifest.tags,
     ...(manifest.note === undefined ? {} : { note: manifest.note }),
     ...(retention === undefined ? {} : { retention }),
     ...(requested_by === undefined ? {} : { requested_by }),
   };
-  return parseInput(
+  const parsed = parseInput(
     CatalogRecord,
     record,
     `The manifest of ${key}`,
     'It was not created by an ngbak backup. Restore it as an upload instead.',
   );
+  const { tag_pairs: _, ...metadata } = metadataOf(parsed, bucket);
+  return { ...parsed, ...metadata };
 }
 
 /** By the magic bytes of gzip (RFC 1952) and zstd (RFC 8878). */

@@ -1,7 +1,9 @@
 import { catalogKey } from '../aws/keys.ts';
+import { headArchive } from '../catalog/head-archive.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { type BackupDetails, detail } from '../catalog/summaries.ts';
 import { readAcknowledged } from '../catalog/warnings.ts';
+import { NgbakError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import { noSuchBackup } from '../core/refusals.ts';
@@ -9,8 +11,27 @@ import type { OperationsContext } from './context.ts';
 
 /** What the catalog knows of a backup, with its assessment. Throws NotFoundError. */
 export async function showBackup(context: OperationsContext, backupId: string): Promise<BackupDetails> {
+  const { bucket } = context;
   const { value } = await readCatalogued(context, backupId);
-  return detail(value, await readAcknowledged(context.bucket));
+  const details = detail(value, await readAcknowledged(bucket), bucket.name);
+  const storage_class = await storageClass(context, value);
+  return storage_class === undefined ? details : { ...details, storage_class };
+}
+
+/** The archive's storage class now, which rules of the bucket may have changed; undefined where S3 does not say. */
+async function storageClass(
+  { bucket }: OperationsContext,
+  record: CatalogRecord,
+): Promise<string | undefined> {
+  try {
+    const head = await headArchive(bucket, record);
+    // S3 leaves the standard class out.
+    return head && (head.StorageClass ?? 'STANDARD');
+  } catch (error) {
+    // The record can be shown without it, also to those who may not read archives.
+    if (error instanceof NgbakError) return undefined;
+    throw error;
+  }
 }
 
 /** The record with its ETag, for a conditional change. Throws NotFoundError. */

@@ -5,6 +5,7 @@ import type { CatalogRecord } from '../catalog/record.ts';
 import { BackupRequest, Retention, SAFETY_TAG } from '../catalog/request.ts';
 import { endOfRetention } from '../catalog/retention/plan.ts';
 import { type BackupDetails, detail } from '../catalog/summaries.ts';
+import { addTags } from '../catalog/tags.ts';
 import { readAcknowledged } from '../catalog/warnings.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import type { OperationsContext } from './context.ts';
@@ -49,7 +50,7 @@ export async function updateBackup(
       ...(newRetention === undefined ? {} : { retention: newRetention }),
     } as CatalogRecord;
   });
-  return detail(changed, await readAcknowledged(context.bucket));
+  return detail(changed, await readAcknowledged(context.bucket), context.bucket.name);
 }
 
 /**
@@ -65,7 +66,8 @@ function shortens({ created_at, retention: old }: CatalogRecord, { retention }: 
 
 function changeTags(tags: readonly string[], { tags: all, add_tags, remove_tags }: BackupChanges): string[] {
   const removed = new Set(remove_tags);
-  const changed = all ?? [...tags.filter((tag) => !removed.has(tag)), ...(add_tags ?? [])];
+  const kept = tags.filter((tag) => !removed.has(tag));
+  const changed = all ?? addTags(kept, add_tags ?? []);
   if (changed.includes(SAFETY_TAG) !== tags.includes(SAFETY_TAG)) {
     throw new InvalidInputError(
       `Tag "${SAFETY_TAG}" marks the safety backups of restores and cannot be added or removed.`,

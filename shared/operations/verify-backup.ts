@@ -3,6 +3,8 @@ import { s3Source } from '../archive/read/sources.ts';
 import { type Verification, type VerificationResult, verifyArchive } from '../archive/read/verify.ts';
 import { headArchive } from '../catalog/head-archive.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
+import { BackupDetails, detail } from '../catalog/summaries.ts';
+import { readAcknowledged } from '../catalog/warnings.ts';
 import { IntegrityError, InvalidInputError } from '../core/errors.ts';
 import { openBackup } from './contents.ts';
 import type { OperationsContext } from './context.ts';
@@ -19,6 +21,8 @@ export const VerificationLeg = z.object({
   is_valid: z.boolean().optional(),
   /** What is wrong, in words that name the entry. */
   errors: z.array(z.string()),
+  /** The backup as the catalog has it, with what this verification found; present once it is done. */
+  metadata: BackupDetails.optional(),
 });
 export type VerificationLeg = z.infer<typeof VerificationLeg>;
 
@@ -36,7 +40,7 @@ export async function verifyBackup(
   const { cursor, problems } = await readArchive(context, record, leg);
   if (cursor !== null) return { backup_id: id, done: false, cursor, errors: [...problems] };
   const errors = problems.length > 0 ? [...problems] : await compareWithRecord(context, record);
-  await changeRecord(context, id, (current) => ({
+  const changed = await changeRecord(context, id, (current) => ({
     ...current,
     verification: {
       state: errors.length === 0 ? 'verified' : 'damaged',
@@ -44,7 +48,9 @@ export async function verifyBackup(
       ...(errors.length === 0 ? {} : { problems: errors }),
     },
   }));
-  return { backup_id: id, done: true, cursor: null, is_valid: errors.length === 0, errors };
+  const { bucket } = context;
+  const metadata = detail(changed, await readAcknowledged(bucket), bucket.name);
+  return { backup_id: id, done: true, cursor: null, is_valid: errors.length === 0, errors, metadata };
 }
 
 async function readArchive(

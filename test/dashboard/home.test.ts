@@ -8,7 +8,7 @@ import { catalogRecord } from '../support/catalog.ts';
 
 const NOW = Date.parse('2026-03-10T12:00:00Z');
 const backup = (created_at: string) =>
-  summarize(catalogRecord({ backup_id: 'b1', created_at }), { find: () => undefined });
+  summarize(catalogRecord({ backup_id: 'b1', created_at }), { find: () => undefined }, 'bucket');
 
 describe('whether a target is recoverable', () => {
   const counts = { backups: 3, bytes: 1, damaged: 0, with_warnings: 0 };

@@ -95,10 +95,13 @@ describe('the list of backups', () => {
     [{ until: '2026-01-03T04:00:00+01:00' }, [2, 1]],
     [{ tag: 'weekly', until: '2026-01-03T00:00:00Z' }, [1]],
     [{ tag: 'no such tag' }, []],
+    [{ tag: 'env=prod' }, [4]],
+    [{ tag: 'env' }, [4, 1]],
+    [{ tag: ['env=', 'other'] }, [4]],
   ])('filtered by %j has exactly what matches', async (filters, days) => {
     const tally = { count: 1, digest: '0'.repeat(64) };
     const created = (number: number) => ({ created_at: `2026-01-0${number}T03:00:00.000Z` });
-    await catalogue(context.bucket, { backup_id: day(1), ...created(1), tags: ['weekly'] });
+    await catalogue(context.bucket, { backup_id: day(1), ...created(1), tags: ['weekly', 'env=dev'] });
     await catalogue(context.bucket, {
       backup_id: day(2),
       ...created(2),
@@ -112,7 +115,11 @@ describe('the list of backups', () => {
       stores: ['vectors'],
       tallies: { vectors: { 'points:chunks': tally } },
     });
-    await catalogue(context.bucket, { backup_id: day(4), ...created(4), tags: ['other', 'weekly'] });
+    await catalogue(context.bucket, {
+      backup_id: day(4),
+      ...created(4),
+      tags: ['other', 'weekly', 'env=prod'],
+    });
     const found = await list(BackupFilters.parse(filters));
     expect(found.backups.map(({ backup_id }) => backup_id)).toEqual(days.map(day));
     expect(found.total).toBe(days.length);
@@ -141,7 +148,17 @@ describe('the list of backups', () => {
 describe('a catalogued backup', () => {
   test('is shown as it was recorded; an unknown or invalid ID is refused', async () => {
     const record = await catalogue(context.bucket, { backup_id: day(1), note: 'before the upgrade' });
-    expect(await showBackup(context, day(1))).toEqual({ ...record, ...GOOD });
+    expect(await showBackup(context, day(1))).toEqual({
+      ...record,
+      ...GOOD,
+      record_count: 1,
+      file_count: 0,
+      includes_files: false,
+      storage_type: 's3',
+      storage_class: 'STANDARD',
+      storage_path: `s3://${context.bucket.name}/backups/${day(1)}.ngbak`,
+      tag_pairs: {},
+    });
     await expect(showBackup(context, day(2))).rejects.toThrow(/no backup/);
     await expect(showBackup(context, '../jobs/x')).rejects.toThrow(/backup id/);
   });

@@ -3,6 +3,7 @@ import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeEach, expect, test } from '@jest/globals';
 import { archiveKey, catalogKey } from '../../shared/aws/keys.ts';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
+import { metadataOf } from '../../shared/catalog/metadata.ts';
 import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { rebuildCatalog } from '../../shared/operations/rebuild-catalog.ts';
 import { showBackup } from '../../shared/operations/show-backup.ts';
@@ -78,7 +79,14 @@ test('a record that was lost is made again from the archive alone, but for times
   expect(await rebuildCatalog(context)).toEqual({ rebuilt: [ID], kept: 0, problems: [] });
   const rebuilt = await showBackup(context, ID);
   const { completed_at, duration_seconds, verification } = rebuilt;
-  expect(rebuilt).toEqual({ ...record, ...GOOD, completed_at, duration_seconds, verification });
+  expect(rebuilt).toEqual({
+    ...record,
+    ...metadataOf(record, context.bucket.name),
+    ...GOOD,
+    completed_at,
+    duration_seconds,
+    verification,
+  });
   expect(verification.state).toBe('verified');
   expect(await rebuildCatalog(context)).toEqual({ rebuilt: [], kept: 1, problems: [] });
 });

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { catalogKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { readInspection } from '../../shared/workflows/restore/inspection.ts';
 import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
@@ -18,6 +19,8 @@ const RENAME = {
   collections: { [OPTIONS.collection]: COPY.collection },
 };
 
+/** Nodes, relationships, points and keys that {@link fillTarget} makes. */
+const RECORDS = 20 + 19 + 20 + 22;
 let backupId: string;
 
 async function remove({ label, collection, prefix }: Names): Promise<void> {
@@ -40,7 +43,10 @@ const sorted = (text: string) => text.replaceAll('"Thing","LABEL"', '"LABEL","Th
 beforeAll(async () => {
   await remove(COPY);
   await fillTarget(OPTIONS);
-  const { output, cause } = await deployedStack().run('Backup', { target: 'options' });
+  const { output, cause } = await deployedStack().run('Backup', {
+    target: 'options',
+    tags: ['weekly', 'env=test'],
+  });
   expect(cause).toBeUndefined();
   backupId = (JSON.parse(output ?? '') as { backup_id: string }).backup_id;
 });
@@ -60,7 +66,13 @@ describe('a restore with options, through the deployed stack', () => {
     // As values, since servers write the fields of a hash in any order.
     expect(JSON.parse(sorted(await bare(COPY)))).toEqual(JSON.parse(sorted(before)));
     expect(JSON.parse(await bare(OPTIONS))).toEqual(JSON.parse(before));
-    const result = JSON.parse(output ?? '') as { job_id: string; origin: { changes: string[] } };
+    const result = JSON.parse(output ?? '') as {
+      job_id: string;
+      origin: { changes: string[] };
+      records_restored: number;
+      files_restored: number;
+    };
+    expect(result).toMatchObject({ records_restored: RECORDS, files_restored: 0 });
     const { stores } = await readInspection(stack.bucket, result.job_id);
     expect(stores.map(({ room }) => room)).toEqual([
       { of: 'disk', needed_bytes: expect.any(Number) },
@@ -125,6 +137,44 @@ describe('a restore with options, through the deployed stack', () => {
     expect(await refused({ only: { collections: ['nowhere'] } })).toContain('no collection "nowhere"');
     expect(await refused({ rename: { label: 'Thing' } })).toContain('could not be told apart');
     expect(JSON.parse(await bare(OPTIONS))).toEqual(JSON.parse(before));
+  });
+
+  it('is found by its tags, shown with its metadata, and verified with both', async () => {
+    const stack = deployedStack();
+    const call = async (method: string, path: string) => {
+      const answer = await fetch(`${stack.apiUrl()}/api/v1/${path}`, {
+        method,
+        headers: { authorization: `Bearer ${stack.apiKey('operator')}` },
+      });
+      expect(answer.status).toBe(200);
+      return answer.json();
+    };
+    const metadata = {
+      backup_id: backupId,
+      record_count: RECORDS,
+      file_count: 0,
+      includes_files: false,
+      storage_type: 's3',
+      storage_class: 'STANDARD',
+      storage_path: `s3://${stack.bucket.name}/backups/${backupId}.ngbak`,
+      tags: ['weekly', 'env=test'],
+      tag_pairs: { env: 'test' },
+    };
+    const list = (tag: string) => call('GET', `backup?target=options&${tag}`);
+    expect(await list('tag=env&tag=weekly')).toMatchObject({ backups: [metadata], total: 1 });
+    expect(await list('tag=env%3Dprod')).toMatchObject({ backups: [], total: 0 });
+    expect(await call('GET', `backup/${backupId}`)).toMatchObject({ ...metadata, system_version: '2.0.0' });
+    expect(await call('POST', `backup/${backupId}/verify`)).toMatchObject({
+      done: true,
+      is_valid: true,
+      errors: [],
+      metadata: { ...metadata, verification: { state: 'verified' } },
+    });
+    // In the bucket as well, for whoever reads the records there.
+    const { tag_pairs: _, ...recorded } = metadata;
+    expect((await stack.bucket.readRecord(catalogKey(backupId), CatalogRecord))?.value).toMatchObject(
+      recorded,
+    );
   });
 
   it('restores only into an empty target where that is requested, by either name of the option', async () => {

@@ -107,11 +107,13 @@ export class SortedKeys {
     const { folder, fileBytes, bytes } = this.#limits;
     const { bavail, bsize } = await statfs(folder);
     const free = bavail * bsize;
-    const room = Math.min(fileBytes, Math.floor((free - bytes) / FILE_SHARE));
+    // The last list goes beyond the limit before others are dropped, and so does the last part that is kept.
+    const reserve = 3 * bytes;
+    const room = Math.min(fileBytes, Math.floor((free - reserve) / FILE_SHARE));
     // A file has to hold some more than what comes from memory at once.
     if (room >= Math.min(fileBytes, 2 * bytes)) return room;
     throw new NgbakError(
-      `The keys of ${this.#owner} can't be sorted: ${folder} has ${free} bytes free, and ${FILE_SHARE * 2 * bytes + bytes} are needed.`,
+      `The keys of ${this.#owner} can't be sorted: ${folder} has ${free} bytes free, and ${FILE_SHARE * 2 * bytes + reserve} are needed.`,
       { remedy: `Make room there: up to ${this.#mebibytes} MiB are used.` },
     );
   }

@@ -1,9 +1,11 @@
 import { ConflictError } from '../../aws/bucket.ts';
 import { catalogKey, consistencyKey } from '../../aws/keys.ts';
 import { Consistency } from '../../catalog/consistency.ts';
+import { metadataOf } from '../../catalog/metadata.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
 import { type Assessment, detail } from '../../catalog/summaries.ts';
 import { type BackupWarning, readAcknowledged } from '../../catalog/warnings.ts';
+import { findTarget } from '../../core/config.ts';
 import { VERSION } from '../../core/version.ts';
 import type { Environment } from '../environment.ts';
 import { readCheckResult } from '../job/check-leg.ts';
@@ -20,6 +22,13 @@ export interface BackupResult {
   readonly archive: string;
   readonly type: 'full' | 'partial';
   readonly bytes: number;
+  /** Numbers of records and of files. */
+  readonly record_count: number;
+  readonly file_count: number;
+  readonly includes_files: boolean;
+  readonly storage_type: 's3';
+  readonly storage_class: string;
+  readonly storage_path: string;
   readonly duration_seconds: number;
   readonly checksum: string;
   readonly statistics: Record<string, number>;
@@ -49,6 +58,11 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
   const warnings = [...(await readWarnings(bucket, jobId)), ...checked.warnings];
   const now = new Date();
   const { tags, note, retention, requested_by, codec, only } = plan.request;
+  const { tag_pairs: _, ...metadata } = metadataOf(
+    { tallies: sealed.tallies, archive: { key: sealed.key }, tags },
+    bucket.name,
+  );
+  const { system_version } = findTarget(environment.config, plan.target);
   const record: CatalogRecord = {
     record_version: 1,
     backup_id: plan.backup_id,
@@ -68,6 +82,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
       crc32: sealed.crc32,
       checksum: sealed.checksum,
     },
+    ...metadata,
     duration_seconds: (now.getTime() - Date.parse(plan.created_at)) / 1000,
     uncompressed_bytes: sealed.uncompressed_bytes,
     statistics: sealed.statistics,
@@ -77,6 +92,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     ...(warnings.length === 0 ? {} : { warnings }),
     ...(checked.references === undefined ? {} : { references: checked.references }),
     ngbak_version: VERSION,
+    ...(system_version === undefined ? {} : { system_version }),
     tags,
     ...(note === undefined ? {} : { note }),
     ...(retention === undefined ? {} : { retention }),
@@ -89,7 +105,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     const other = await bucket.readRecord(catalogKey(plan.backup_id), CatalogRecord);
     if (other?.value.job_id !== jobId) throw error;
   }
-  const { state, open_warnings, good } = detail(record, await readAcknowledged(bucket));
+  const { state, open_warnings, good } = detail(record, await readAcknowledged(bucket), bucket.name);
   return {
     job_id: jobId,
     backup_id: plan.backup_id,
@@ -97,6 +113,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     archive: `s3://${bucket.name}/${sealed.key}`,
     type: plan.type,
     bytes: sealed.bytes,
+    ...metadata,
     duration_seconds: record.duration_seconds,
     checksum: sealed.checksum,
     statistics: sealed.statistics,

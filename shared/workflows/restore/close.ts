@@ -1,4 +1,5 @@
 import { jobProgressPrefix } from '../../aws/keys.ts';
+import { countContents } from '../../catalog/metadata.ts';
 import type { BackupWarning } from '../../catalog/warnings.ts';
 import type { Tallies } from '../../core/digest.ts';
 import { IntegrityError } from '../../core/errors.ts';
@@ -45,6 +46,9 @@ export interface RestoreResult {
     string,
     { loaded: Tallies; read_back: Tallies; differences: 0; smoke: readonly ComparedAnswer[] }
   >;
+  /** Nodes, relationships, points and keys that were written, and files. */
+  readonly records_restored: number;
+  readonly files_restored: number;
   /** False where only chosen namespaces, collections or labels of these stores were restored. */
   readonly all_of_stores: boolean;
   /** References between stores: how many led nowhere in the archive, and how many do in the target. */
@@ -101,6 +105,8 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
     const smoke = compareAnswers(plan, store, before, verified.smoke);
     stores[store] = { loaded: loaded.tallies, read_back: verified.tallies, differences: 0, smoke };
   }
+  const loaded = Object.entries(stores).map(([store, { loaded }]) => [store, loaded] as const);
+  const contents = countContents(Object.fromEntries(loaded));
   return {
     job_id: jobId,
     target: plan.target,
@@ -115,6 +121,8 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
     },
     ...danglingEnd(plan, stores.graph?.loaded),
     stores,
+    records_restored: contents.records,
+    files_restored: contents.files,
     all_of_stores: plan.options.only === undefined && inspection.archive.only === undefined,
     references,
     warnings: warnings.slice(0, WARNINGS_MAX),
