@@ -114,7 +114,10 @@ function partOptions(command: Command): Command {
         'dangling relationships: drop them, attach those whose other end exists in the target, or attach those and keep the others for `ngbak attach`',
       ).choices(['prune', 'stitch', 'defer']),
     )
-    .option('--label-origin', 'record on nodes and points which backup they come from');
+    .option(
+      '--label-origin',
+      'record on nodes and points, and beside keys and files, which backup they come from',
+    );
 }
 
 /** The options of a restore that the flags stand for. */

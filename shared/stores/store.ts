@@ -248,6 +248,13 @@ export interface Store {
     values: readonly string[],
     context: LegContext,
   ): Promise<readonly string[] | undefined>;
+  /**
+   * After the verification: writes the labels of origin (`route.origin`) of what they could not be loaded with. Absent
+   * where all that can have them was loaded with them.
+   *
+   * @param archive  as it looks at the destination
+   */
+  label?(archive: EntryReader, route: Route, cursor: Cursor | null, context: LegContext): Promise<Leg>;
   /** Removes every auxiliary thing of the load (temporary labels, properties, indexes, names). Idempotent. */
   finish(options: RestoreOptions, cursor: Cursor | null, context: LegContext): Promise<Leg>;
   close(): Promise<void>;
@@ -264,7 +271,7 @@ export interface Wishes {
     /** By name in the archive. */
     readonly collections?: Readonly<Record<string, string>> | undefined;
   };
-  /** Written onto every node and point, as `label_origin` asks for; by name of the property. */
+  /** Where the data comes from, as `label_origin` asks for: written onto nodes and points, and beside keys and files. */
   readonly origin?: Readonly<Record<string, string>> | undefined;
   /** True where archive and target have the same profile, so that names have the same places in its lists. */
   readonly sameProfile: boolean;
@@ -278,7 +285,7 @@ export interface Route<Scope = unknown> {
   readonly scope: Scope;
   /** Names in the archive → names at the destination, of what has names of its own (collections, the label). */
   readonly names: Readonly<Record<string, string>>;
-  /** Properties that every node and point gets: where it comes from. */
+  /** Labels of where the data comes from: on every node and point, and beside keys and files. */
   readonly origin?: Readonly<Record<string, string>> | undefined;
   /** What is other than in the archive, in words: `label "A" becomes "B"`. Empty in the normal case. */
   readonly changes: readonly string[];

@@ -228,14 +228,42 @@ describe('a restore with options, through the deployed stack', () => {
     );
   });
 
-  it('refuses labels of origin where the backup holds a snapshot, which nothing can be written into', async () => {
+  it('labels what it restored with its origin: nodes, points of a snapshot, and beside the keys', async () => {
     const stack = deployedStack();
     await fillTarget(SCRATCH);
     const { output } = await stack.run('Backup', { target: 'scratch' });
     const { backup_id } = JSON.parse(output ?? '') as { backup_id: string };
     const before = await readTarget(SCRATCH);
-    const { cause } = await stack.run('Restore', { backup_id, confirm: 'scratch', label_origin: true });
-    expect(cause).toContain('no labels of origin can be written');
+    const restore = { backup_id, confirm: 'scratch', label_origin: true };
+    expect((await stack.run('Restore', restore)).cause).toBeUndefined();
+    const { label, collection, prefix } = SCRATCH;
+    await withClients(async ({ cypher, qdrant, redis }) => {
+      expect(
+        await cypher(`MATCH (n:${label}) RETURN n.restored_from_backup AS backup, count(n) AS nodes`),
+      ).toMatchObject([{ backup: backup_id }]);
+      const filter = { must: [{ key: 'restored_from_backup', match: { value: backup_id } }] };
+      expect(
+        await qdrant('POST', `/collections/${collection}/points/count`, { filter, exact: true }),
+      ).toMatchObject({ result: { count: 20 } });
+      expect(await qdrant('GET', `/collections/${collection}/points/3`)).toMatchObject({
+        result: {
+          payload: {
+            entity_name: 'n3',
+            restored_from_backup: backup_id,
+            original_target: 'scratch',
+            original_collection: collection,
+          },
+        },
+      });
+      expect(await redis.hgetall(`${prefix}__ngbak:origin`)).toEqual({
+        restored_from_backup: backup_id,
+        backup_timestamp: expect.any(String),
+        original_target: 'scratch',
+        original_prefix: prefix,
+      });
+    });
+    // Without the option, what was said about the origin is no longer true, and goes.
+    expect((await stack.run('Restore', { backup_id, confirm: 'scratch' })).cause).toBeUndefined();
     expect(await readTarget(SCRATCH)).toEqual(before);
     await remove(SCRATCH);
   });

@@ -249,7 +249,7 @@ export function OptionsForm({
           </FormField>
           <FormField label="Origin">
             <Checkbox checked={labelOrigin} onChange={({ detail }) => setLabelOrigin(detail.checked)}>
-              Label nodes and points with the backup they come from
+              Record the backup that the data comes from
             </Checkbox>
           </FormField>
           <ExpandableSection headerText="Rename" defaultExpanded={rename !== undefined}>

@@ -9,6 +9,7 @@ import {
   type LegContext,
   NAMES_MAX,
   type RestoreOptions,
+  type Route,
   type Shard,
   type Store,
   type StoreAdapter,
@@ -20,6 +21,7 @@ import { checkFiles } from './check.ts';
 import { FilesConnection, FilesScope, isIncluded, openFolder } from './connection.ts';
 import { exportFiles } from './export.ts';
 import type { Folder, Listing } from './folder.ts';
+import { writeOrigin } from './origin.ts';
 import { clearFiles, filesOf, loadFiles, neededBytes, requireNoConflicts, verifyFiles } from './restore.ts';
 import { narrowFiles, routeFiles, viewFiles } from './view.ts';
 
@@ -192,6 +194,16 @@ class FilesStore implements Store {
       bytes += chunk.length;
     }
     return `${bytes} bytes`;
+  }
+
+  async label(
+    _archive: EntryReader,
+    route: Route,
+    _cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg> {
+    await writeOrigin(this.#folder, route.origin ?? {}, context);
+    return { cursor: null, tallies: {} };
   }
 
   async finish(): Promise<Leg> {

@@ -13,7 +13,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, FileChangedError, folderError } from './errors.ts';
-import type { FileInfo, Folder, Listing } from './folder.ts';
+import { type FileInfo, type Folder, type Listing, ORIGIN_FILE } from './folder.ts';
 
 /** Bytes read in one go. */
 const READ_BYTES = 1024 ** 2;
@@ -144,7 +144,8 @@ export class Directory implements Folder {
   async tidy(): Promise<void> {
     try {
       for await (const entry of await opendir(this.#path)) {
-        if (entry.isFile() && entry.name.startsWith(TEMPORARY)) await this.remove(entry.name);
+        if (!entry.isFile() || entry.name === ORIGIN_FILE) continue;
+        if (entry.name.startsWith(TEMPORARY)) await this.remove(entry.name);
       }
     } catch (error) {
       throw folderError(this.name, 'listing it', error);

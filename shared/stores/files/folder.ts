@@ -1,5 +1,8 @@
 import type { Json } from '../../core/json.ts';
 
+/** Name of the file that says where the others come from; ngbak's own, and no file of the knowledge base. */
+export const ORIGIN_FILE = '.ngbak-origin.json';
+
 /** One file of a knowledge base, as its folder lists it. */
 export interface FileInfo {
   /** Name within the folder: no `/`. */

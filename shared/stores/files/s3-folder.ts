@@ -15,7 +15,7 @@ import { Upload } from '@aws-sdk/lib-storage';
 import { z } from 'zod';
 import { awsClient } from '../../aws/clients.ts';
 import { FileChangedError, folderError } from './errors.ts';
-import type { BegunWrite, FileInfo, Folder, Listing } from './folder.ts';
+import { type BegunWrite, type FileInfo, type Folder, type Listing, ORIGIN_FILE } from './folder.ts';
 
 /** Smallest part of a multipart upload, in bytes, and most parts that one has: limits of S3. */
 const PART_BYTES_MIN = 5 * 1024 ** 2;
@@ -59,7 +59,7 @@ export class S3Folder implements Folder {
         for (const { Key = '', Size = 0, ETag = '', LastModified } of page.Contents ?? []) {
           const name = Key.slice(this.#prefix.length);
           // Consoles mark a folder by an empty object that has its name.
-          if (name !== '')
+          if (name !== '' && name !== ORIGIN_FILE)
             files.push({ name, size: Size, version: ETag, changedAt: LastModified?.getTime() ?? 0 });
         }
         token = page.NextContinuationToken;

@@ -32,12 +32,13 @@ export async function routeFiles(
   archive: EntryReader,
   saved: FilesScope | undefined,
   target: FilesScope,
-  { only, rename }: Wishes,
+  { only, rename, origin }: Wishes,
 ): Promise<Route<FilesScope>> {
   if (only.key_prefixes !== undefined || rename.key_prefix !== undefined) {
     throw refused('files have no key prefixes', 'Leave key prefixes out; choose namespaces instead.');
   }
-  if (only.namespaces === undefined) return { saved, scope: target, names: {}, changes: [] };
+  const labels = origin === undefined ? {} : { origin };
+  if (only.namespaces === undefined) return { saved, scope: target, names: {}, ...labels, changes: [] };
   const include = only.namespaces.map(fileOf);
   const held = new Set<string>();
   for await (const { name } of archive.entries(FOLDER)) held.add(fileNameOf(name) ?? '');
@@ -52,6 +53,7 @@ export async function routeFiles(
     saved,
     scope: { ...target, include },
     names: {},
+    ...labels,
     changes: [`only the files ${include.join(', ')}`],
   };
 }

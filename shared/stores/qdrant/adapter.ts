@@ -6,6 +6,7 @@ import {
   type LegContext,
   NAMES_MAX,
   type RestoreOptions,
+  type Route,
   type Shard,
   type Store,
   type StoreAdapter,
@@ -20,6 +21,7 @@ import { QdrantClient } from './client.ts';
 import { listCollections } from './collections.ts';
 import { QdrantConnection, QdrantScope } from './connection.ts';
 import { type ExportLimits, exportQdrant, planQdrant } from './export.ts';
+import { labelSnapshots } from './label.ts';
 import { loadQdrant } from './load.ts';
 import { probeQdrant, readVersion } from './probe.ts';
 import { vectorValues } from './references.ts';
@@ -131,6 +133,12 @@ export class QdrantStore implements Store {
 
   smoke(question: unknown, context: LegContext): Promise<string> {
     return askVectors(this.#client, question, context);
+  }
+
+  label(archive: EntryReader, route: Route, cursor: Cursor | null, context: LegContext): Promise<Leg> {
+    const scope = QdrantScope.parse(route.scope);
+    const saved = QdrantScope.safeParse(route.saved).data;
+    return labelSnapshots(this.#client, archive, { ...route, scope, saved }, cursor, context);
   }
 
   async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {

@@ -67,14 +67,7 @@ export async function routeVectors(
     changes.push(`only the collections ${Object.keys(names).join(', ')}`);
   }
   if (origin) {
-    const snapshot = archived.find(({ name, snapshot: file }) => file && names[name] !== undefined);
-    if (snapshot) {
-      throw refused(
-        `collection "${snapshot.name}" is a snapshot of the server, into which no labels of origin can be written`,
-        'Restore without labels of origin, or make a backup with "method": "points".',
-      );
-    }
-    changes.push(`every point gets ${Object.keys(origin).join(', ')}`);
+    changes.push(`every point gets ${Object.keys(originOf(origin, '')).join(', ')}`);
   }
   return {
     saved,
@@ -142,11 +135,7 @@ export function viewVectors(archive: EntryReader, route: Route<QdrantScope>): En
     return read;
   };
   const move = other ? pointMover(saved, scope) : undefined;
-  const label = route.origin && pointLabeller(route.origin);
-  const change = (point: PointText) => {
-    const moved = move ? move(point) : point;
-    return label ? label(moved) : moved;
-  };
+  const { origin } = route;
   return new ArchiveView(archive, FOLDER, async (entry) => {
     const parsed = parseEntryName(entry.name);
     const collection = parsed && (await byPart()).get(parsed.part);
@@ -157,8 +146,14 @@ export function viewVectors(archive: EntryReader, route: Route<QdrantScope>): En
     if (parsed.kind === 'config') {
       return [{ name, content: () => rewriteConfig(collection, to, scope, move !== undefined) }];
     }
-    const changes = parsed.kind === 'points' && (move ?? label);
-    return [changes ? changedPoints(archive, entry, name, change) : { name }];
+    // Points of snapshots are labelled once they are loaded.
+    if (parsed.kind !== 'points' || !(move || origin)) return [{ name }];
+    const label = origin && pointLabeller(originOf(origin, collection.name));
+    const change = (point: PointText) => {
+      const moved = move ? move(point) : point;
+      return label ? label(moved) : moved;
+    };
+    return [changedPoints(archive, entry, name, change)];
   });
 }
 
@@ -231,6 +226,14 @@ function pointMover(saved: QdrantScope, scope: QdrantScope) {
 function pointOf(id: string, members: Map<string, string>): PointText {
   const text = canonicalObject(members);
   return { id, raw: text, canonical: text };
+}
+
+/** The labels of the points of a collection, by its name in the archive. */
+export function originOf(
+  origin: Readonly<Record<string, string>>,
+  collection: string,
+): Readonly<Record<string, string>> {
+  return { ...origin, original_collection: collection };
 }
 
 /** Adds to the payload where a point comes from. */

@@ -7,6 +7,7 @@ import {
   type LegContext,
   NAMES_MAX,
   type RestoreOptions,
+  type Route,
   type Shard,
   type Store,
   type StoreAdapter,
@@ -21,6 +22,7 @@ import { RedisClient, RedisConnection } from './client.ts';
 import { exportKeys } from './export.ts';
 import { type Limits, scanKeys } from './keys.ts';
 import { loadKeys, requireNoConflicts } from './load.ts';
+import { writeOrigin } from './origin.ts';
 import { planKeys, probeKeys } from './probe.ts';
 import { KeyReader } from './read.ts';
 import { keyValues, missingKeys } from './references.ts';
@@ -162,7 +164,9 @@ export class RedisStore implements Store {
     this.#client.assumeUsable();
     await this.#open();
     const leg = await clearKeys(this.#client, this.#space, context);
-    return leg.cursor === null ? clearTemporary(this.#client, this.#space, context) : leg;
+    return leg.cursor === null
+      ? clearTemporary(this.#client, this.#space, context, { keepOrigin: false })
+      : leg;
   }
 
   async load(
@@ -213,10 +217,24 @@ export class RedisStore implements Store {
     return askKeys(this.#client, this.#space, question, context);
   }
 
+  async label(
+    _archive: EntryReader,
+    route: Route,
+    _cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg> {
+    this.#client.assumeUsable();
+    await this.#open();
+    const { prefix } = RedisScope.safeParse(route.saved).data ?? {};
+    const origin = { ...route.origin, ...(prefix === undefined ? {} : { original_prefix: prefix }) };
+    await writeOrigin(this.#client, this.#space, origin, context);
+    return { cursor: null, tallies: {} };
+  }
+
   async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {
     this.#client.assumeUsable();
     await this.#open();
-    return clearTemporary(this.#client, this.#space, context);
+    return clearTemporary(this.#client, this.#space, context, { keepOrigin: true });
   }
 
   async close(): Promise<void> {

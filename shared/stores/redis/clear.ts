@@ -14,16 +14,25 @@ export async function clearKeys(client: RedisClient, space: KeySpace, context: L
   });
 }
 
-/** Deletes what loads left behind under temporary names. */
+/**
+ * Deletes what loads left behind under temporary names.
+ *
+ * @param keepOrigin  whether what is said about the origin of the keys stays; not where other keys take their place
+ */
 export async function clearTemporary(
   client: RedisClient,
   space: KeySpace,
   context: LegContext,
+  { keepOrigin }: { keepOrigin: boolean },
 ): Promise<Leg> {
   return deleteKeys(client, context, async function* (node) {
     const pages = scanKeys(client, node, `${escapeGlob(space.temporary)}*`);
-    for await (const page of pages)
-      yield page.filter((key) => key.toString('latin1').startsWith(space.temporary));
+    for await (const page of pages) {
+      const names = page.map((key) => ({ key, name: key.toString('latin1') }));
+      yield names
+        .filter(({ name }) => name.startsWith(space.temporary) && !(keepOrigin && name === space.origin))
+        .map(({ key }) => key);
+    }
   });
 }
 

@@ -110,6 +110,8 @@ export function showKey(key: ByteString): string {
 export class KeySpace {
   /** Prefix of the keys that a load works on before they have their final name. Never part of the data. */
   readonly temporary: ByteString;
+  /** Name of the hash that says where the keys come from: the only one with that prefix that outlives a restore. */
+  readonly origin: ByteString;
   /** Glob pattern that covers every key of the scope, and possibly others; undefined where that is every key. */
   readonly pattern: ByteString | undefined;
   readonly #prefix: ByteString;
@@ -140,6 +142,7 @@ export class KeySpace {
     this.#onlyNamespaces = scope.only?.namespaces && new Set(scope.only.namespaces);
     this.#onlyPrefixes = scope.only?.prefixes?.map(toByteString);
     this.temporary = `${this.#prefix}__ngbak:`;
+    this.origin = `${this.temporary}origin`;
     const covered = [
       // Keys under the prefix that belong to no namespace are counted.
       ...(this.#others || this.#separator !== undefined || this.#prefix !== '' ? [this.#prefix] : []),

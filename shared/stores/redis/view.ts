@@ -22,7 +22,7 @@ export async function routeKeys(
   _archive: EntryReader,
   saved: RedisScope | undefined,
   target: RedisScope,
-  { only, rename }: Wishes,
+  { only, rename, origin }: Wishes,
 ): Promise<Route<RedisScope>> {
   const { only: _, ...from } = saved ?? target;
   if (rename.key_prefix !== undefined && saved === undefined) {
@@ -51,6 +51,7 @@ export async function routeKeys(
     saved,
     scope: limited ? { ...to, only: part } : to,
     names: {},
+    ...(origin === undefined ? {} : { origin }),
     changes: [
       ...mover.changes,
       ...(only.namespaces ? [`only the namespaces ${only.namespaces.join(', ')}`] : []),

@@ -9,12 +9,13 @@ import { findTarget } from '../../core/config.ts';
 import { addTallies, type Tallies } from '../../core/digest.ts';
 import { IntegrityError, NgbakError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
+import type { Json } from '../../core/json.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { withUsedStore } from '../../profiles/open.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { proveReferences } from '../../profiles/references.ts';
 import { viewOf } from '../../profiles/view.ts';
-import type { Store } from '../../stores/store.ts';
+import type { LegContext, Store } from '../../stores/store.ts';
 import { StoreWarning, WarningCollector } from '../../stores/warning.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
@@ -152,7 +153,10 @@ async function runPhase(
   const options = storeOptions(plan);
   // No archive needed, and none should be able to stand in the way of tidying up.
   if (state.phase === 'finish') {
-    return { ...(await store.finish(options, state.cursor, context)), differences: 0, samples: [] };
+    const labelled = await labelLeg(environment, plan, store, state.cursor, context);
+    if (labelled) return { ...labelled, differences: 0, samples: [] };
+    const cursor = LabelCursor.safeParse(state.cursor).success ? null : state.cursor;
+    return { ...(await store.finish(options, cursor, context)), differences: 0, samples: [] };
   }
   // Nothing is loaded before all of it is cleared: what the first leg finds was not restored by an earlier try of it.
   if (state.phase === 'clear' && state.leg === 0) await requireEmpty(plan, store, context);
@@ -175,6 +179,26 @@ async function runPhase(
   const paced = rate === undefined ? archive : throttle(archive, rate, leg.signal);
   const result = await store[state.phase](paced, options, state.cursor, context);
   return { ...result, differences: 0, samples: [] };
+}
+
+/** Where the labels of origin continue, in the phase that they are the first part of. */
+const LabelCursor = z.strictObject({ label: z.json() });
+
+/** Writes labels of origin, where the request asked for them; undefined once all are written. */
+async function labelLeg(
+  environment: Environment,
+  plan: RestorePlan,
+  store: Store,
+  cursor: Json,
+  context: LegContext,
+): Promise<{ cursor: Json; tallies: Tallies } | undefined> {
+  const route = plan.routes?.[store.name];
+  const from = LabelCursor.safeParse(cursor);
+  if (!plan.options.label_origin || !store.label || !route?.origin) return undefined;
+  if (cursor !== null && !from.success) return undefined;
+  const archive = viewOf(environment.config, plan, await openPlanned(environment, plan), store.name);
+  const leg = await store.label(archive, route, from.success ? (from.data.label as Json) : null, context);
+  return leg.cursor === null ? undefined : { ...leg, cursor: { label: leg.cursor } };
 }
 
 /** Opens the archive that was inspected. */

@@ -205,6 +205,29 @@ describe.each(places)('files in %s', (_, create) => {
     expect(await place.read()).toEqual(FILES);
   });
 
+  test('where the files come from is written beside them, and is never one of them', async () => {
+    const { archive } = await exportAll(() => open());
+    const labels = { restored_from_backup: 'snapshot_1' };
+    const route = { scope: {}, names: {}, origin: labels, changes: [] };
+    const folder = openFolder({ location: place.location }, { folder: '', include: ['*'] }, 'test');
+    const written = async () => {
+      const file = await folder.stat('.ngbak-origin.json');
+      if (!file) return undefined;
+      const parts: Uint8Array[] = [];
+      for await (const chunk of folder.read(file, 0, file.size)) parts.push(chunk);
+      return JSON.parse(Buffer.concat(parts).toString());
+    };
+    await open().label?.(archive, route, null, legContext());
+    await open().finish({ mode: 'replace', onConflict: 'fail' }, null, legContext());
+    expect(await written()).toEqual(labels);
+    expect((await open().probe(legContext())).counts.files).toBe(Object.keys(FILES).length);
+    expect((await open().verify(archive, REPLACE, null, legContext())).differences).toBe(0);
+    // Other files take their place, of which it is not true.
+    await restoreAll(open(), archive);
+    expect(await written()).toBeUndefined();
+    await folder.close();
+  });
+
   test('only what the scope includes is saved, cleared and restored', async () => {
     const scope = { include: ['kv_store_*.json'] };
     const probe = await open(scope).probe(legContext());

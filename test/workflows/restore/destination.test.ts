@@ -7,9 +7,9 @@ import { profileScopes } from '../../../shared/profiles/profiles.ts';
 import { neo4jAdapter } from '../../../shared/stores/neo4j/adapter.ts';
 import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../../../shared/stores/redis/adapter.ts';
-import type { RestoreOptions, Store, StoreAdapter, Wishes } from '../../../shared/stores/store.ts';
+import type { Cursor, RestoreOptions, Store, StoreAdapter, Wishes } from '../../../shared/stores/store.ts';
 import { servers } from '../../servers.ts';
-import { exportAll, restoreAll } from '../../stores/memory-archive.ts';
+import { exportAll, legContext, restoreAll } from '../../stores/memory-archive.ts';
 
 /** Restores into other names, and of parts, on the real servers: what `route` and `view` of each adapter promise. */
 
@@ -32,7 +32,21 @@ async function restoreInto(
   const kept = JSON.parse(JSON.stringify(route)) as typeof route;
   const scope = parse(kept.scope as object);
   const view = adapter.view(archive, { ...kept, scope });
-  const restored = await restoreAll(opener(adapter, connection, scope as object), view, { options });
+  const open = opener(adapter, connection, scope as object);
+  const restored = await restoreAll(open, view, { options });
+  const store = open();
+  try {
+    // A leg after each page, as if there were never time.
+    const context = { ...legContext(), timeLeft: () => 0 };
+    for (let cursor: Cursor | null = null, isFirst = true; route.origin && store.label; isFirst = false) {
+      if (!isFirst && cursor === null) break;
+      ({ cursor } = await store.label(view, kept, cursor, context));
+    }
+    // It comes after the labels.
+    await store.finish(options, null, legContext());
+  } finally {
+    await store.close();
+  }
   return { ...restored, changes: route.changes };
 }
 
@@ -319,18 +333,36 @@ describe('vectors', () => {
     expect(restored.samples).toEqual([]);
     const marked = (await points(one)).map((point) => ({
       ...point,
-      payload: { ...point.payload, ...origin },
+      payload: { ...point.payload, ...origin, original_collection: one },
     }));
     expect(await points(copy)).toEqual(marked);
   });
 
-  test('saved by snapshot are refused with labels of origin, which nobody can write into a file of the server', async () => {
+  test('saved by snapshot are labelled once they are loaded; labels of an earlier restore stay', async () => {
     const scope = { collections: [one], method: 'snapshot' };
+    const before = await points(one);
+    await ask('POST', `/collections/${one}/points/payload?wait=true`, {
+      payload: { restored_from_backup: 'snapshot_0' },
+      points: [7],
+    });
     const { archive } = await exportAll(opener(qdrantAdapter, connection(), scope));
     const origin = { restored_from_backup: 'snapshot_1', original_target: 'somewhere' };
-    await expect(restoreInto(qdrantAdapter, connection(), archive, scope, scope, { origin })).rejects.toThrow(
-      'no labels of origin can be written',
+    const restored = await restoreInto(qdrantAdapter, connection(), archive, scope, scope, {
+      rename: { collections: { [one]: copy } },
+      origin,
+    });
+    expect(restored.samples).toEqual([]);
+    const labels = { ...origin, original_collection: one };
+    expect(await points(copy)).toEqual(
+      before.map((point) => ({
+        ...point,
+        payload: { ...point.payload, ...(point.id === '7' ? { restored_from_backup: 'snapshot_0' } : labels) },
+      })),
     );
+    await ask('POST', `/collections/${one}/points/payload/delete?wait=true`, {
+      keys: ['restored_from_backup'],
+      points: [7],
+    });
   });
 
   test('of a workspace come back as another one: payload and ids as LightRAG makes them, the others untouched', async () => {

@@ -1,0 +1,18 @@
+import type { LegContext } from '../store.ts';
+import { type Folder, ORIGIN_FILE } from './folder.ts';
+
+/**
+ * Writes where the files of a folder come from, into a file of its own: their bytes are those of the archive. It is never
+ * listed as a file of the folder, and a restore that replaces the files removes it.
+ */
+export async function writeOrigin(
+  folder: Folder,
+  origin: Readonly<Record<string, string>>,
+  { signal }: Pick<LegContext, 'signal'>,
+): Promise<void> {
+  const bytes = Buffer.from(`${JSON.stringify(origin, null, 2)}\n`);
+  const content = (async function* () {
+    yield bytes;
+  })();
+  await folder.write(ORIGIN_FILE, content, bytes.length, { absent: false, signal });
+}

@@ -1,0 +1,32 @@
+import { AccessDeniedError } from '../../core/errors.ts';
+import type { LegContext } from '../store.ts';
+import type { Command, RedisClient } from './client.ts';
+import { type KeySpace, toBytes } from './scope.ts';
+
+/**
+ * Writes where the keys of a scope come from, into a hash of its own: labels cannot be put into values. Its name is not
+ * part of any scope, and a restore that replaces the keys removes it.
+ */
+export async function writeOrigin(
+  client: RedisClient,
+  space: KeySpace,
+  origin: Readonly<Record<string, string>>,
+  context: LegContext,
+): Promise<void> {
+  const name = toBytes(space.origin);
+  const commands: Command[] = [
+    ['UNLINK', name],
+    ['HSET', name, ...Object.entries(origin).flat()],
+  ];
+  try {
+    await client.sendAll(await client.nodeOf(name), commands);
+  } catch (error) {
+    // The keys are restored and verified: they do not go back because of a label.
+    if (!(error instanceof AccessDeniedError)) throw error;
+    context.warn({
+      code: 'origin-not-written',
+      text: `${client.name}: the hash with the labels of origin could not be written; allow HSET for it.`,
+      samples: [space.origin],
+    });
+  }
+}
