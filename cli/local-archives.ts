@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { Manifest } from '../shared/archive/format/manifest.ts';
 import { isSeekable, openArchive } from '../shared/archive/read/open.ts';
 import { fileSource } from '../shared/archive/read/sources.ts';
+import { hasTags } from '../shared/catalog/tags.ts';
 import { describeError, NgbakError } from '../shared/core/errors.ts';
 import { mapOrdered } from '../shared/core/ordered.ts';
 import type { BackupFilters } from '../shared/operations/list-backups.ts';
@@ -67,7 +68,7 @@ export function filterLocal(
       (target === undefined || archive.target === target) &&
       (type === undefined || archive.type === type) &&
       (store === undefined || archive.stores?.includes(store) === true) &&
-      (tag === undefined || archive.tags?.includes(tag) === true) &&
+      (tag === undefined || hasTags(archive.tags ?? [], tag)) &&
       (since === undefined || time(archive) >= Date.parse(since)) &&
       (until === undefined || time(archive) < Date.parse(until)),
   );

@@ -44,3 +44,8 @@ export function hasTag(tags: readonly string[], filter: string): boolean {
   const key = filter.endsWith('=') ? filter.slice(0, -1) : filter;
   return tags.some((tag) => keyOfTag(tag) === key);
 }
+
+/** Whether tags have all that a filter asks for; nothing is asked for without one. */
+export function hasTags(tags: readonly string[], filter: string | readonly string[] | undefined): boolean {
+  return [filter ?? []].flat().every((one) => hasTag(tags, one));
+}

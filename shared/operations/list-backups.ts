@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type Listed, readListed } from '../catalog/list.ts';
 import { catalogEntries } from '../catalog/read.ts';
 import { BackupSummary } from '../catalog/summaries.ts';
-import { hasTag } from '../catalog/tags.ts';
+import { hasTags } from '../catalog/tags.ts';
 import { Id } from '../core/ids.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
 import type { OperationsContext } from './context.ts';
@@ -100,7 +100,7 @@ function matches({ summary, holds }: Listed, filters: BackupFilters): boolean {
     (namespace === undefined || holds.includes(`kv keys:${namespace}`)) &&
     (collection === undefined || holds.includes(`vectors points:${collection}`)) &&
     (state === undefined || summary.state === state) &&
-    [tag ?? []].flat().every((filter) => hasTag(summary.tags, filter)) &&
+    hasTags(summary.tags, tag) &&
     (since === undefined || created >= Date.parse(since)) &&
     (until === undefined || created < Date.parse(until))
   );
