@@ -73,7 +73,7 @@ export function jobText(job: JobView, verbose = false): string {
 
 /** What an inspection found: the archive, and side by side what it holds and what the target holds now. */
 export function inspectionText(
-  { archive, target, stores, references, warnings, problems }: Inspection,
+  { archive, target, stores, configuration, references, warnings, problems }: Inspection,
   verbose = false,
 ): string {
   const named = (label: string, texts: readonly string[]) =>
@@ -107,10 +107,23 @@ export function inspectionText(
       pc.cyan('Change:'),
       stores.flatMap(({ store, changes }) => changes.map((change) => `${store}: ${change}`)),
     ),
+    ...configurationText(configuration, verbose),
     ...named(pc.yellow('Not in archive:'), archive.lacks),
     ...named(pc.yellow('Warning:'), [...warnings, ...stores.flatMap((store) => store.warnings)]),
     ...named(pc.red('Problem:'), problems),
   ].join('\n');
+}
+
+/** Settings of the GraphRAG system that are not the same in the archive and in the target. */
+function configurationText(configuration: Inspection['configuration'], verbose: boolean): string[] {
+  if (!configuration) return [];
+  const { differences, total } = configuration;
+  const lines = differences.map(
+    ({ setting, archive = 'not set', target = 'not set' }) =>
+      `${pc.cyan('Configuration:')} ${printable(`${setting}: ${archive} in the archive, ${target} now`)}`,
+  );
+  const more = total - differences.length;
+  return [...truncate(lines, verbose), ...(more > 0 && verbose ? [`… ${count(more)} more`] : [])];
 }
 
 /** Versions of what made the archive and of the servers that were saved, where the archive states them. */

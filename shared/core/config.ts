@@ -60,6 +60,11 @@ export const TargetConfig = z.strictObject({
   hooks: HooksConfig.optional(),
   /** Version of the GraphRAG system that uses the target, such as `1.5.2`: part of every backup, compared by restores. */
   system_version: z.string().min(1).max(100).optional(),
+  /**
+   * What the running system's own configuration is read from, beside the files that the profile knows: names of files in
+   * the folder of a files store, or of keys in Redis (text or a hash). Secrets are masked.
+   */
+  configuration_from: z.array(z.string().min(1).max(512)).max(20).optional(),
   /** The system's effective configuration, saved in every backup for reference. Secrets are masked. */
   configuration: z.record(z.string(), z.json()).default({}),
 });

@@ -7,6 +7,7 @@ export const custom: Profile<Record<string, never>> = {
   name: 'custom',
   Parameters: z.strictObject({}) as z.ZodType<Record<string, never>>,
   scopes: () => ({}),
+  configurationFiles: ['settings.yaml', 'settings.yml', '.env'],
   counts: NANO_COUNTS,
   references: [],
 };

@@ -62,6 +62,7 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
             },
     };
   },
+  configurationFiles: ['.env', 'config.ini'],
   counts: { documents: 'full_docs', chunks: 'text_chunks', cache_entries: 'llm_response_cache' },
   references: [
     {

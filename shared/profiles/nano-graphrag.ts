@@ -74,6 +74,7 @@ export const nanoGraphrag: Profile<z.infer<typeof Parameters>> = {
       kv: {},
     };
   },
+  configurationFiles: ['settings.yaml', 'settings.yml', '.env'],
   counts: NANO_COUNTS,
   references: NANO_REFERENCES,
 };

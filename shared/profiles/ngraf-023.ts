@@ -22,6 +22,7 @@ export const ngraf023: Profile<z.infer<typeof Parameters>> = {
     vectors: { collections },
     kv: kvKind === 'files' ? {} : { prefix: `${root}:`, separator: ':' },
   }),
+  configurationFiles: ['settings.yaml', 'settings.yml', '.env'],
   counts: NANO_COUNTS,
   references: NANO_REFERENCES,
   // The defaults of its Redis storage; the archives of its own backups have no expiries.

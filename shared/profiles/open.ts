@@ -12,6 +12,9 @@ import type { Scopes } from '../stores/scopes.ts';
 import type { Store, StoreAdapter } from '../stores/store.ts';
 import { findProfile, isCollectionOf, profileScopes } from './profiles.ts';
 
+/** What a job has read of the running system, in the place of a scope. */
+const RunningScope = z.object({ running: z.record(z.string(), z.json()).optional() });
+
 /** The stores that a target has, in the order of the archive. */
 export function storesOf(config: NgbakConfig, targetName: string): StoreName[] {
   const { stores } = findTarget(config, targetName);
@@ -78,7 +81,9 @@ export async function openStore(
 ): Promise<Store> {
   if (name === 'config') {
     const effective = findTarget(config, targetName);
-    return configAdapter.create({}, { target: targetName, effective }, { target: targetName });
+    const { running } = RunningScope.parse(scopes.config ?? {});
+    const scope = { target: targetName, effective, ...(running === undefined ? {} : { running }) };
+    return configAdapter.create({}, scope, { target: targetName });
   }
   const { adapter, scope: configured, secret } = settleStore(config, targetName, name);
   const other = scopes[name];

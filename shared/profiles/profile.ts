@@ -44,6 +44,8 @@ export interface Profile<Parameters = unknown> {
   /** Namespaces of keys by what they count as. */
   readonly counts: Readonly<Partial<Record<Statistic, string>>>;
   readonly references: readonly Reference[];
+  /** Files beside the data that configure the system, for targets with a files store. */
+  readonly configurationFiles?: readonly string[];
   /** After how many seconds the system lets the keys of a namespace expire, for archives that do not say so. */
   readonly expiries?: Readonly<Record<string, number>>;
 }

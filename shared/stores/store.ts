@@ -204,6 +204,15 @@ export interface Store {
    * files. Reads only; at most {@link NAMES_MAX}, a sample where there are more.
    */
   names(context: LegContext): Promise<readonly string[]>;
+  /**
+   * A small text, or the fields of a small record, that is not part of the data: a file or key by its name, wherever it is on
+   * the server. Undefined if there is none. Throws InvalidInputError if it is larger, or cannot be read as text.
+   */
+  setting?(
+    name: string,
+    bytesMax: number,
+    context: LegContext,
+  ): Promise<string | Readonly<Record<string, string>> | undefined>;
   /** Cuts the store into shards (at least one when there is anything to save, at most 64). */
   plan(context: LegContext, probe: StoreProbe): Promise<Shard[]>;
   /** Streams a shard from `cursor` (null: from the start), as pieces in archive order. Holds a bounded window only. */

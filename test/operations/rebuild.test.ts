@@ -2,8 +2,8 @@ import { crc32 } from 'node:zlib';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { beforeEach, expect, test } from '@jest/globals';
 import { archiveKey, catalogKey } from '../../shared/aws/keys.ts';
-import type { CatalogRecord } from '../../shared/catalog/record.ts';
 import { metadataOf } from '../../shared/catalog/metadata.ts';
+import type { CatalogRecord } from '../../shared/catalog/record.ts';
 import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { rebuildCatalog } from '../../shared/operations/rebuild-catalog.ts';
 import { showBackup } from '../../shared/operations/show-backup.ts';
@@ -95,7 +95,11 @@ test('a record that is there stays as it is', async () => {
   const record = { ...(await put(ID)), note: 'changed later' };
   await context.bucket.writeRecord(catalogKey(ID), record);
   expect(await rebuildCatalog(context)).toMatchObject({ rebuilt: [], kept: 1 });
-  expect(await showBackup(context, ID)).toEqual({ ...record, ...GOOD });
+  expect(await showBackup(context, ID)).toEqual({
+    ...record,
+    ...metadataOf(record, context.bucket.name),
+    ...GOOD,
+  });
 });
 
 test('a damaged archive, a wrong name and a file that is not an archive get no record, and are reported', async () => {

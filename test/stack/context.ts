@@ -35,7 +35,6 @@ interface TestTarget {
   /** Where it has not all of them, on the usual servers. */
   readonly stores?: Record<string, { readonly kind: string; readonly buckets?: readonly string[] }>;
   readonly hooks?: object;
-  readonly system_version?: string;
 }
 
 /** The knowledge bases of the deployed test stack, all on the same servers, apart by label, collections and prefix. */
@@ -79,7 +78,6 @@ const TARGETS: Record<string, TestTarget> = {
     },
   },
   options: {
-    system_version: '2.0.0',
     scopes: {
       graph: { label: 'Options', key_property: 'id' },
       // Points can be merged, a snapshot can't.

@@ -17,8 +17,12 @@ import {
 } from '@aws-sdk/client-s3';
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { openArchive } from '../../shared/archive/read/open.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
 import { catalogKey, leftoverKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
+import { readInspection } from '../../shared/workflows/restore/inspection.ts';
+import { readAll } from '../archive/build.ts';
 import { servers } from '../servers.ts';
 import { type PythonClient, pythonClient } from '../stores/clients/python-client.ts';
 import { withClients } from './content.ts';
@@ -158,16 +162,35 @@ it('what nano-graphrag wrote comes back through the deployed stack, and nano-gra
 }, 300_000);
 
 it('its writers are paused before anything is read, and resumed after the end of a backup and of a restore', async () => {
+  const settings = (size: number) =>
+    s3.send(
+      new PutObjectCommand({
+        Bucket,
+        Key: `${prefix}/settings.yaml`,
+        Body: `chunk: {size: ${size}}\napi_key: hunter2hunter2\n`,
+      }),
+    );
+  await settings(1200);
   const backup = await stack.run('Backup', { target: 'nano' });
   expect(backup.cause ?? backup.status).toBe('SUCCEEDED');
   expect(await untilResumed(backup.name ?? '')).toEqual(['pause', 'resume']);
   const { backup_id } = JSON.parse(backup.output ?? '') as { backup_id: string };
   const record = await stack.bucket.readRecord(catalogKey(backup_id), CatalogRecord);
   expect(record?.value.consistency.grade).toBe('quiesced');
+  // What nano-graphrag runs with is saved beside its data, and compared with what it runs with when it is restored.
+  const archive = await openArchive(bufferSource(backup_id, await stack.download(backup_id)));
+  expect(JSON.parse((await readAll(archive, 'config/effective.json')).toString())).toMatchObject({
+    running: { 'settings.yaml': { chunk: { size: 1200 }, api_key: '***' } },
+  });
+  await settings(800);
 
   const restore = await stack.run('Restore', { backup_id, confirm: 'nano' });
   expect(restore.cause ?? restore.status).toBe('SUCCEEDED');
   expect(await untilResumed(restore.name ?? '')).toEqual(['pause', 'resume']);
+  expect((await readInspection(stack.bucket, restore.name ?? '')).configuration).toEqual({
+    total: 1,
+    differences: [{ setting: 'running.settings.yaml.chunk.size', archive: '1200', target: '800' }],
+  });
 }, 300_000);
 
 it('a backup whose writers do not stop fails before it reads, names the function, and has them resumed', async () => {

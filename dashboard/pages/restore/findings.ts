@@ -71,6 +71,10 @@ export function findings(inspection: Inspection, options: Chosen, now: number = 
           ]
         : [],
       stores.flatMap(({ store, room }) => (room ? [info(`${store} ${roomText(room)}.`)] : [])),
+      (inspection.configuration?.differences ?? []).map(
+        ({ setting, archive: saved = 'not set', target: now = 'not set' }) =>
+          info(`Configuration ${setting}: ${saved} in the archive, ${now} now.`),
+      ),
       archive.normalized
         ? [info('The archive was packed by another tool. It was repacked first; the content is unchanged.')]
         : [],

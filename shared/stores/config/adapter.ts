@@ -22,7 +22,7 @@ import { SavedTallies } from '../tally-book.ts';
 import { maskSecrets } from './mask.ts';
 
 /** Name of the only entry. */
-const ENTRY = 'config/effective.json';
+export const ENTRY = 'config/effective.json';
 /** Most bytes of it: far more than a deployment can be configured with. */
 const ENTRY_BYTES_MAX = 16 * 1024 ** 2;
 
@@ -32,6 +32,8 @@ const ConfigScope = z.strictObject({
   target: z.string(),
   /** Its configuration, as it applies now: whatever JSON can say of it. */
   effective: z.unknown(),
+  /** Settings that the system runs with, masked, by the name of what they were read from. */
+  running: z.record(z.string(), z.json()).optional(),
 });
 type ConfigScope = z.infer<typeof ConfigScope>;
 
@@ -53,15 +55,29 @@ export const configAdapter: StoreAdapter<z.infer<typeof ConfigConnection>, Confi
 
 const NOTHING: Leg = { cursor: null, tallies: {} };
 
+/** What is saved of a target's configuration: the content of its entry. */
+export function maskedConfiguration(scope: ConfigScope): Json {
+  return new ConfigStore(scope).settings;
+}
+
 class ConfigStore implements Store {
   readonly name = 'config';
   readonly kind = 'config';
   readonly #settings: Json;
 
-  constructor({ target, effective }: ConfigScope) {
+  constructor({ target, effective, running }: ConfigScope) {
     this.#settings = sorted(
-      maskSecrets({ target, effective: JSON.parse(JSON.stringify(effective ?? null)) as Json }),
+      maskSecrets({
+        target,
+        effective: JSON.parse(JSON.stringify(effective ?? null)) as Json,
+        ...(running && Object.keys(running).length > 0 ? { running: running as Json } : {}),
+      }),
     );
+  }
+
+  /** What is saved, with its secrets masked. */
+  get settings(): Json {
+    return this.#settings;
   }
 
   async missing(): Promise<undefined> {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { EntryReader } from '../../archive/format/types.ts';
-import { NgbakError } from '../../core/errors.ts';
+import { InvalidInputError, NgbakError } from '../../core/errors.ts';
 import {
   type Cursor,
   type ExportStep,
@@ -104,6 +104,22 @@ class FilesStore implements Store {
   async names(): Promise<readonly string[]> {
     const { files } = await this.#folder.list();
     return files.slice(0, NAMES_MAX).map(({ name }) => name);
+  }
+
+  async setting(name: string, bytesMax: number): Promise<string | undefined> {
+    const file = /[/\\]/.test(name) ? undefined : await this.#folder.stat(name);
+    if (!file) return undefined;
+    if (file.size > bytesMax) {
+      throw new InvalidInputError(
+        `${this.#folder.name}: "${name}" has ${file.size} bytes; the limit is ${bytesMax}.`,
+        {
+          remedy: 'Leave it out of "configuration_from".',
+        },
+      );
+    }
+    const parts: Uint8Array[] = [];
+    for await (const chunk of this.#folder.read(file, 0, file.size)) parts.push(Buffer.from(chunk));
+    return Buffer.concat(parts).toString('utf8');
   }
 
   async plan(_context: LegContext, probe: StoreProbe): Promise<Shard[]> {

@@ -28,6 +28,7 @@ import { KeyReader } from './read.ts';
 import { keyValues, missingKeys } from './references.ts';
 import { KeySpace, narrowKeys, RedisScope } from './scope.ts';
 import { readFacts, type ServerFacts, serverNow } from './server.ts';
+import { readSetting } from './setting.ts';
 import { askKeys, KeysQuestion, keysQuestions } from './smoke.ts';
 import { verifyKeys } from './verify.ts';
 import { routeKeys, viewKeys } from './view.ts';
@@ -94,6 +95,11 @@ export class RedisStore implements Store {
       }
     }
     return found;
+  }
+
+  async setting(name: string, bytesMax: number): Promise<string | Record<string, string> | undefined> {
+    await this.#open();
+    return readSetting(this.#client, name, bytesMax);
   }
 
   async plan(_context: LegContext, probe: StoreProbe): Promise<Shard[]> {

@@ -4,7 +4,7 @@ import { withUsedStore } from '../../profiles/open.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 import { findWarnings } from './find-warnings.ts';
-import { readBackupPlan } from './plan.ts';
+import { readBackupPlan, storeScopes } from './plan.ts';
 import { sumSegments } from './tallies.ts';
 
 /** Differences told per store; more are only counted. */
@@ -43,7 +43,7 @@ export async function checkConsistency(
           const moved = compareFences(probe.fence, after.fence);
           if (moved.length > 0) changes[name] = moved;
         },
-        plan.scopes,
+        storeScopes(plan),
       ),
     ),
   );

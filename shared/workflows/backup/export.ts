@@ -12,7 +12,7 @@ import { WarningCollector } from '../../stores/warning.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 import { ProgressWriter, totalsOf } from '../job/progress.ts';
-import { BackupPlan, ExportState, readBackupPlan } from './plan.ts';
+import { BackupPlan, ExportState, readBackupPlan, storeScopes } from './plan.ts';
 import { writeExportWarnings } from './warnings.ts';
 
 /**
@@ -90,7 +90,7 @@ export async function exportLeg(
       }).finally(() => letGoIfEnded(environment, state.job_id, store, context));
       return { store: cursor, archive: record.carry };
     },
-    plan.scopes,
+    storeScopes(plan),
   );
   await writeExportWarnings(environment.bucket, state.job_id, segmentName(state), {
     store: state.store,

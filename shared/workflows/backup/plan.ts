@@ -6,9 +6,10 @@ import { Id } from '../../core/ids.ts';
 import { parseInput } from '../../core/input.ts';
 import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
 import { storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
+import { readRunningConfiguration } from '../../profiles/running-configuration.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import { Scopes } from '../../stores/scopes.ts';
-import { StoreWarning } from '../../stores/warning.ts';
+import { StoreWarning, WarningCollector } from '../../stores/warning.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { type ExecutionInfo, jobIdOf } from '../job/execution.ts';
 import { pauseWriters } from '../job/hooks.ts';
@@ -46,6 +47,8 @@ export const BackupPlan = z.object({
   quiesced: z.boolean(),
   /** Which part of each server is saved. */
   scopes: Scopes.default({}),
+  /** Settings that the target's system runs with, masked, by the name of what they were read from. */
+  running: z.record(z.string(), z.json()).optional(),
   stores: z.array(
     z.object({
       store: z.enum(STORE_NAMES),
@@ -55,6 +58,11 @@ export const BackupPlan = z.object({
   ),
 });
 export type BackupPlan = z.infer<typeof BackupPlan>;
+
+/** What each store is opened with: the part that is saved, and for the configuration what was read of it. */
+export function storeScopes({ scopes, running = {} }: Pick<BackupPlan, 'scopes' | 'running'>): Scopes {
+  return { ...scopes, config: { running } };
+}
 
 /** One chain of export legs, as it travels through the workflow's state. Never holds data or lists that grow. */
 export const ExportState = z.strictObject({
@@ -161,6 +169,15 @@ export async function planBackup(
   };
   // A restore has used the stores before its safety backup.
   const open = request.part_of ? withUsedStore : withStore;
+  const found = new WarningCollector();
+  const running = stores.includes('config')
+    ? await readRunningConfiguration(
+        environment.config,
+        target,
+        legContext(environment, leg, jobId, { warnings: found }),
+        { open, isNeeded: stores.includes('kv') },
+      )
+    : {};
   const planned = await Promise.all(
     stores.map((name) =>
       open(
@@ -169,11 +186,12 @@ export async function planBackup(
         name,
         async (store) => {
           const context = legContext(environment, leg, jobId);
-          const probe = await store.probe(context);
+          const probed = await store.probe(context);
+          const probe = name === 'config' ? { ...probed, warnings: found.all() } : probed;
           for (const warning of probe.warnings) environment.log(warningText(warning), { store: name });
           return { store: name, probe, shards: await store.plan(context, probe) };
         },
-        scopes,
+        storeScopes({ scopes, running }),
       ),
     ),
   );
@@ -188,6 +206,7 @@ export async function planBackup(
     request,
     quiesced,
     scopes,
+    ...(Object.keys(running).length === 0 ? {} : { running }),
     stores: planned.map(({ store, probe, shards }) => ({
       store,
       probe: ProbeRecord.parse(probe),

@@ -32,6 +32,7 @@ import { legContext } from '../job/leg-context.ts';
 import { ProgressWriter } from '../job/progress.ts';
 import { updateJob } from '../job/record.ts';
 import { chooseStores } from './choose-stores.ts';
+import { compareConfiguration } from './compare-configuration.ts';
 import { notEmpty } from './empty-target.ts';
 import type { Inspection } from './inspection.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
@@ -233,6 +234,12 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
   }
   // From here on, the plan is about the stores that archive and target have in common.
   await bucket.writeRecord(restorePlanKey(plan.job_id), { ...routed, stores });
+  const configuration = await compareConfiguration(
+    environment,
+    plan.target,
+    archive,
+    legContext(environment, leg, plan.job_id),
+  );
   return {
     job_id: plan.job_id,
     target: plan.target,
@@ -251,6 +258,7 @@ async function compareWithTarget(environment: Environment, plan: RestorePlan, le
       ...(manifest.nano_graphrag_version == null ? {} : { system_version: manifest.nano_graphrag_version }),
     },
     stores: compared,
+    ...(configuration === undefined ? {} : { configuration }),
     references:
       problems.length > 0 ? [] : await inspectReferences(environment, { ...routed, stores }, archive, leg),
     warnings,

@@ -5,6 +5,7 @@ import { Id } from '../../core/ids.ts';
 import { Part } from '../../core/part.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
+import { SettingDifference } from '../../stores/config/compare.ts';
 import { Answer } from './answer.ts';
 
 /** What the inspection found: `jobs/<job>/inspection.json`. */
@@ -60,6 +61,11 @@ export const Inspection = z.object({
       problems: z.array(z.string()),
     }),
   ),
+  /**
+   * Settings of the GraphRAG system that are not the same in the archive and in the target, secrets masked; absent where
+   * nothing differs, or the archive has no configuration.
+   */
+  configuration: z.object({ differences: z.array(SettingDifference), total: z.number().int() }).optional(),
   /** References between stores: how many lead where, and how many nowhere. */
   references: z.array(ReferenceCount).default([]),
   warnings: z.array(z.string()),

@@ -22,6 +22,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import type { EntryReader, IndexEntry } from '../../../shared/archive/format/types.ts';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { openFolder } from '../../../shared/stores/files/connection.ts';
 import { entryNamesOf, fileNameOf } from '../../../shared/stores/files/names.ts';
@@ -29,7 +30,6 @@ import { neededBytes } from '../../../shared/stores/files/restore.ts';
 import type { Room, Store } from '../../../shared/stores/store.ts';
 import { testUnless } from '../../conditions.ts';
 import { servers } from '../../servers.ts';
-import type { EntryReader, IndexEntry } from '../../../shared/archive/format/types.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 import { exportAll, legContext, REPLACE, restoreAll } from '../redis/support.ts';
 import { SmallDisk, smallDiskMissing } from '../small-disk.ts';

@@ -317,27 +317,23 @@ describe('windows of keys', () => {
       expect(found).toEqual(['p:a:1', 'p:a:2', 'p:a:3', 'p:b:1']);
     });
 
-    testUnless(
-      smallDiskMissing(),
-      'a file is no larger than the disk has room for, or is refused',
-      async () => {
-        const disk = await SmallDisk.over(folder, 1);
-        try {
-          const names = Array.from({ length: 3000 }, (_, n) => `p:a:${String(n).padStart(400, '0')}`);
-          const found: string[] = [];
-          const limits = { ...LIMITS, keys: 100, bytes: 64 * 1024, folder: disk.root };
-          const { signal } = new AbortController();
-          for await (const window of keyWindows(scripted([names]), space, null, signal, limits)) {
-            found.push(...window.keys.flatMap(({ keys }) => keys));
-          }
-          expect(found).toEqual(names);
-          disk.fill();
-          await expect(windows(disk.root).next()).rejects.toThrow(/has \d+ bytes free, and \d+ are needed/);
-        } finally {
-          disk.remove();
+    testUnless(smallDiskMissing(), 'a file fits onto the disk, or is refused', async () => {
+      const disk = await SmallDisk.over(folder, 1);
+      try {
+        const names = Array.from({ length: 3000 }, (_, n) => `p:a:${String(n).padStart(400, '0')}`);
+        const found: string[] = [];
+        const limits = { ...LIMITS, keys: 100, bytes: 64 * 1024, folder: disk.root };
+        const { signal } = new AbortController();
+        for await (const window of keyWindows(scripted([names]), space, null, signal, limits)) {
+          found.push(...window.keys.flatMap(({ keys }) => keys));
         }
-      },
-    );
+        expect(found).toEqual(names);
+        disk.fill();
+        await expect(windows(disk.root).next()).rejects.toThrow(/has \d+ bytes free, and \d+ are needed/);
+      } finally {
+        disk.remove();
+      }
+    });
 
     test('a disk that accepts no file is an error with a remedy', async () => {
       await expect(windows(join(folder, 'missing')).next()).rejects.toMatchObject({

@@ -356,7 +356,10 @@ describe('vectors', () => {
     expect(await points(copy)).toEqual(
       before.map((point) => ({
         ...point,
-        payload: { ...point.payload, ...(point.id === '7' ? { restored_from_backup: 'snapshot_0' } : labels) },
+        payload: {
+          ...point.payload,
+          ...(String(point.id) === '7' ? { restored_from_backup: 'snapshot_0' } : labels),
+        },
       })),
     );
     await ask('POST', `/collections/${one}/points/payload/delete?wait=true`, {
