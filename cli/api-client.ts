@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { Problem } from '../shared/api/problem.ts';
 import { BackupDetails } from '../shared/catalog/summaries.ts';
@@ -12,6 +11,7 @@ import {
 } from '../shared/core/errors.ts';
 import { parseInput } from '../shared/core/input.ts';
 import { NotFoundError, RefusedError } from '../shared/core/refusals.ts';
+import { retry } from '../shared/core/retry.ts';
 import { Cancellation } from '../shared/operations/cancel-job.ts';
 import { Contents } from '../shared/operations/contents.ts';
 import { Deletion } from '../shared/operations/delete-backup.ts';
@@ -36,9 +36,7 @@ const CALL_MS = 40_000;
 const ANSWER_BYTES_MAX = 8 * 1024 ** 2;
 
 /** Tries of a call that may be repeated. */
-const ATTEMPTS = 3;
-/** Wait before the second try, in milliseconds; doubled for each further one. */
-const FIRST_WAIT_MS = 500;
+const TRIES = { attempts: 3, firstMs: 500 };
 
 const Accepted = z.object({ job_id: z.string() });
 
@@ -61,17 +59,15 @@ export function apiClient(url: string, key: string | undefined): Client {
     idempotencyKey?: string,
   ): Promise<T> {
     const repeatable = method === 'GET' || idempotencyKey !== undefined;
-    for (let attempt = 1; ; attempt++) {
-      try {
+    return retry(
+      async () => {
         const answer = await send(`${base}${path}`, method, key ?? '', { body, idempotencyKey });
         const text = await readText(answer);
         if (answer.ok) return parseInput(schema, parseAnswer(text, base), `The answer of ${base}`);
         throw explain(answer.status, text, base);
-      } catch (error) {
-        if (!repeatable || !(error instanceof UnavailableError) || attempt >= ATTEMPTS) throw error;
-        await delay(FIRST_WAIT_MS * 2 ** (attempt - 1) * (0.5 + Math.random() / 2));
-      }
-    }
+      },
+      { ...TRIES, isTransient: (error) => repeatable && error instanceof UnavailableError },
+    );
   }
   const query = (input: object) => {
     const given = Object.entries(input).filter(([, value]) => value !== undefined);

@@ -1,13 +1,13 @@
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { IntegrityError, NgbakError, UnavailableError } from '../../shared/core/errors.ts';
 import { mapOrdered } from '../../shared/core/ordered.ts';
 import { RefusedError } from '../../shared/core/refusals.ts';
+import { backoff, sleep } from '../../shared/core/retry.ts';
 import type { Download } from '../../shared/operations/download-backup.ts';
 import { requireSpace } from './disk-space.ts';
 
@@ -17,8 +17,7 @@ const CHUNK_BYTES = 8 * 1024 ** 2;
 const CONNECTIONS = 4;
 /** Tries for each range in a row that bring no byte. */
 const ATTEMPTS = 6;
-/** Wait before the second try, in milliseconds; doubled for each further one. */
-const FIRST_WAIT_MS = 300;
+const WAITS = { firstMs: 300 };
 /** Longest that a connection may bring no byte, in milliseconds. How long a range takes as a whole depends on the line. */
 const STALL_MS = 60_000;
 
@@ -256,8 +255,7 @@ async function fetchRange(
     } catch (error) {
       if (signal.aborted) throw error;
       if (attempt >= ATTEMPTS) throw failed(link, error);
-      const wait = FIRST_WAIT_MS * 2 ** Math.max(0, attempt - 1);
-      await delay(wait / 2 + (Math.random() * wait) / 2, undefined, { signal });
+      await sleep(backoff(attempt, WAITS), signal);
     } finally {
       clearTimeout(timer);
     }

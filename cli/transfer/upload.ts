@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
 import { explainAwsError } from '../../shared/aws/aws-error.ts';
 import { InvalidInputError, NgbakError, UnavailableError } from '../../shared/core/errors.ts';
 import { mapOrdered } from '../../shared/core/ordered.ts';
+import { retry } from '../../shared/core/retry.ts';
 import type { PresignedParts } from '../../shared/operations/upload.ts';
 import {
   partLength,
@@ -16,9 +16,7 @@ import type { Client } from '../client.ts';
 /** Parts under way at once. Each is read from the file as it is sent: memory holds a few MiB. */
 const CONNECTIONS = 4;
 /** Tries for each part, and for each call. */
-const ATTEMPTS = 6;
-/** Wait before the second try, in milliseconds; doubled for each further one. */
-const FIRST_WAIT_MS = 300;
+const TRIES = { attempts: 6, firstMs: 300 };
 /** Longest that a part may wait without a byte being taken or answered, in milliseconds. */
 const STALL_MS = 60_000;
 /** Bytes that are read from the file at once. Each renews the time limit: above 5 kB/s, no connection counts as stalled. */
@@ -170,17 +168,16 @@ function changed(path: string): InvalidInputError {
 }
 
 /** Tries again, with growing waits, while a service does not answer. */
-async function persist<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await work();
-    } catch (error) {
-      const explained = explainAwsError(error);
-      if (signal.aborted || !(explained instanceof UnavailableError) || attempt >= ATTEMPTS) throw explained;
-      const wait = FIRST_WAIT_MS * 2 ** (attempt - 1);
-      await delay(wait / 2 + (Math.random() * wait) / 2, undefined, { signal });
-    }
-  }
+function persist<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  const explained = () =>
+    work().catch((error: unknown) => {
+      throw explainAwsError(error);
+    });
+  return retry(explained, {
+    ...TRIES,
+    signal,
+    isTransient: (error) => error instanceof UnavailableError,
+  });
 }
 
 function onlyOne(parts: PresignedParts['parts']): PresignedParts['parts'][number] {

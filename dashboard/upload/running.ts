@@ -1,5 +1,5 @@
+import { sleep } from '../../shared/core/retry.ts';
 import type { ApiClient } from '../api.ts';
-import { sleep } from './backoff.ts';
 import { UploadError } from './errors.ts';
 import { uploadApi } from './restore-upload.ts';
 import { sendPart } from './send-part.ts';

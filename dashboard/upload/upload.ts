@@ -1,4 +1,4 @@
-import { backoff, sleep } from './backoff.ts';
+import { retry } from '../../shared/core/retry.ts';
 import { sha256 } from './digest.ts';
 import { UploadError } from './errors.ts';
 import { cutIntoParts, type Part, type UploadedPart } from './parts.ts';
@@ -10,7 +10,7 @@ const PARTS_AT_ONCE = 4;
 /** Bytes held in memory by the parts that are being sent; one part is sent whatever its size. */
 const BYTES_AT_ONCE = 256 * 1024 * 1024;
 /** How often one part is tried before the upload pauses and asks the user to look: about a minute of waiting. */
-const ATTEMPTS = 8;
+const TRIES = { attempts: 8, firstMs: 500, longestMs: 30_000 };
 /** Progress is reported at most this often, in milliseconds. */
 const TELL_MS = 250;
 
@@ -226,20 +226,18 @@ export class Upload {
 
   /** Does something until it works, or fails in a way that waiting does not repair. */
   async #persist<T>(work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      signal.throwIfAborted();
-      try {
-        return await work(signal);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof UploadError) || !['retry', 'address'].includes(error.failure)) throw error;
-        if (attempt >= ATTEMPTS) throw error;
-        if (this.#state.phase === 'uploading' && this.#inFlight.size === 0) {
-          this.#set('waiting', { message: error.message, remedy: 'The upload retries automatically.' });
-        }
-        await (this.#options.wait ?? sleep)(backoff(attempt), signal);
-      }
-    }
+    const { wait } = this.#options;
+    return retry(() => work(signal), {
+      ...TRIES,
+      signal,
+      isTransient: (error) => error instanceof UploadError && ['retry', 'address'].includes(error.failure),
+      beforeWait: (error) => {
+        if (this.#state.phase !== 'uploading' || this.#inFlight.size > 0) return;
+        const message = error instanceof Error ? error.message : String(error);
+        this.#set('waiting', { message, remedy: 'The upload retries automatically.' });
+      },
+      ...(wait === undefined ? {} : { wait: (ms) => wait(ms, signal) }),
+    });
   }
 
   #tell(phase: 'checking' | 'uploading'): void {

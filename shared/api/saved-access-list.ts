@@ -10,13 +10,14 @@ import { ConflictError } from '../aws/bucket.ts';
 import { NgbakError } from '../core/errors.ts';
 import { parseJson } from '../core/input.ts';
 import { NotFoundError } from '../core/refusals.ts';
+import { retry } from '../core/retry.ts';
 import { AccessList, newApiKey, type Role } from './access.ts';
 
 /** Label of a version that is written, and not yet the current one. */
 const PENDING = 'ngbak-pending';
 const CURRENT = 'AWSCURRENT';
-/** How often a change is made again when somebody else was faster. */
-const ATTEMPTS = 5;
+/** Tries of a change where somebody else changes the list at the same time. */
+const SIMULTANEOUS = { attempts: 5, firstMs: 20 };
 
 type Entry = AccessList['keys'][number];
 
@@ -93,32 +94,37 @@ export class SavedAccessList {
   }
 
   async #change(change: (keys: readonly Entry[]) => Entry[]): Promise<void> {
-    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      const { list, version } = await this.#read();
-      const keys = AccessList.shape.keys.parse(change(list.keys));
-      const { VersionId } = await this.#client.send(
-        new PutSecretValueCommand({
-          SecretId: this.#id,
-          SecretString: JSON.stringify({ ...list, keys }),
-          ClientRequestToken: randomUUID(),
-          VersionStages: [PENDING],
-        }),
-      );
-      try {
-        await this.#client.send(
-          new UpdateSecretVersionStageCommand({
-            SecretId: this.#id,
-            VersionStage: CURRENT,
-            MoveToVersionId: VersionId,
-            RemoveFromVersionId: version,
-          }),
-        );
-        return;
-      } catch (error) {
-        if (!(error instanceof InvalidParameterException)) throw error;
-      }
+    try {
+      await retry(() => this.#tryChange(change), {
+        ...SIMULTANEOUS,
+        isTransient: (error) => error instanceof InvalidParameterException,
+      });
+    } catch (error) {
+      if (!(error instanceof InvalidParameterException)) throw error;
+      throw new ConflictError('The list of API keys was modified concurrently.', { remedy: 'Try again.' });
     }
-    throw new ConflictError('The list of API keys was modified concurrently.', { remedy: 'Try again.' });
+  }
+
+  /** Throws InvalidParameterException where somebody else has changed the list meanwhile. */
+  async #tryChange(change: (keys: readonly Entry[]) => Entry[]): Promise<void> {
+    const { list, version } = await this.#read();
+    const keys = AccessList.shape.keys.parse(change(list.keys));
+    const { VersionId } = await this.#client.send(
+      new PutSecretValueCommand({
+        SecretId: this.#id,
+        SecretString: JSON.stringify({ ...list, keys }),
+        ClientRequestToken: randomUUID(),
+        VersionStages: [PENDING],
+      }),
+    );
+    await this.#client.send(
+      new UpdateSecretVersionStageCommand({
+        SecretId: this.#id,
+        VersionStage: CURRENT,
+        MoveToVersionId: VersionId,
+        RemoveFromVersionId: version,
+      }),
+    );
   }
 }
 

@@ -1,15 +1,11 @@
 import {
-  AbortMultipartUploadCommand,
   DeleteObjectCommand,
   DeleteObjectsCommand,
   GetObjectCommand,
-  ListMultipartUploadsCommand,
-  type ListMultipartUploadsCommandOutput,
   ListObjectsV2Command,
   ListObjectVersionsCommand,
   type ListObjectVersionsCommandOutput,
   NoSuchKey,
-  NoSuchUpload,
   PutObjectCommand,
   S3Client,
   S3ServiceException,
@@ -19,13 +15,23 @@ import type { z } from 'zod';
 import { NgbakError } from '../core/errors.ts';
 import { parseJson } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
+import { retry } from '../core/retry.ts';
 import { awsClient } from './clients.ts';
-import { explainS3Error } from './s3-error.ts';
+import { abortMultiparts, listMultiparts, type MultipartUpload } from './multipart.ts';
+import { readS3Text, sendS3 } from './send-s3.ts';
 
 /** Largest JSON object that ngbak reads from its own bucket, in bytes: records are small by design. */
 const RECORD_BYTES_MAX = 4 * 1024 * 1024;
 /** S3's limit for one DeleteObjects call. */
 const DELETE_BATCH = 1000;
+
+/**
+ * Conditional calls. 412: the precondition failed. 409: another conditional write of the same key was under way. 404:
+ * If-Match of an object that is gone. Not repeated beyond the SDK's own tries.
+ */
+const CONDITIONAL = { attempts: 1, expected: [412, 409, 404] };
+/** How often a record is read and written again when others write it too. */
+const CONFLICTS = { attempts: 10, firstMs: 40, longestMs: 250 };
 
 /** A conditional write found the object in another state than its caller expected. */
 export class ConflictError extends NgbakError {}
@@ -56,19 +62,18 @@ export class Bucket {
     schema: z.ZodType<T>,
     bytesMax = RECORD_BYTES_MAX,
   ): Promise<{ value: T; etag: string } | undefined> {
-    try {
-      const answer = await this.s3.send(new GetObjectCommand({ Bucket: this.name, Key: key }));
-      if ((answer.ContentLength ?? 0) > bytesMax) {
-        throw new NgbakError(`Record s3://${this.name}/${key} has ${answer.ContentLength} bytes.`, {
-          remedy: `Records have at most ${bytesMax} bytes: find out who wrote this object.`,
-        });
-      }
-      const text = (await answer.Body?.transformToString('utf-8')) ?? '';
-      return { value: parseJson(schema, text, `Record s3://${this.name}/${key}`), etag: answer.ETag ?? '' };
-    } catch (error) {
-      if (error instanceof NoSuchKey) return undefined;
-      throw this.#explain(error, 'read', key);
+    const object = { Bucket: this.name, Key: key };
+    const found = await readS3Text(this.s3, object, { bytesMax, expected: ['NoSuchKey'] }).catch((error) => {
+      if (!(error instanceof NoSuchKey)) throw error;
+      return undefined;
+    });
+    if (!found) return undefined;
+    if (found.bytes > bytesMax) {
+      throw new NgbakError(`Record s3://${this.name}/${key} has ${found.bytes} bytes.`, {
+        remedy: `Records have at most ${bytesMax} bytes: find out who wrote this object.`,
+      });
     }
+    return { value: parseJson(schema, found.text, `Record s3://${this.name}/${key}`), etag: found.etag };
   }
 
   /** Reads a record that must be there. */
@@ -85,42 +90,55 @@ export class Bucket {
 
   /** Writes a record. With a precondition that does not hold it throws ConflictError and writes nothing. */
   async writeRecord(key: string, value: Json | object, precondition?: Precondition): Promise<void> {
-    try {
-      await this.s3.send(
-        new PutObjectCommand({
-          Bucket: this.name,
-          Key: key,
-          Body: `${JSON.stringify(value, null, 2)}\n`,
-          ContentType: 'application/json',
-          ...(precondition && 'absent' in precondition ? { IfNoneMatch: '*' } : {}),
-          ...(precondition && 'etag' in precondition ? { IfMatch: precondition.etag } : {}),
-        }),
-      );
-    } catch (error) {
-      const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
-      // 412: the precondition failed. 409: another conditional write of the same key was under way. 404: If-Match, gone.
-      if (precondition && (status === 412 || status === 409 || status === 404)) {
-        throw new ConflictError(`s3://${this.name}/${key} was modified concurrently.`, {
-          remedy: 'Reload it and try again.',
-          cause: error,
-        });
-      }
-      throw this.#explain(error, 'write', key);
-    }
+    const command = new PutObjectCommand({
+      Bucket: this.name,
+      Key: key,
+      Body: `${JSON.stringify(value, null, 2)}\n`,
+      ContentType: 'application/json',
+      ...(precondition && 'absent' in precondition ? { IfNoneMatch: '*' } : {}),
+      ...(precondition && 'etag' in precondition ? { IfMatch: precondition.etag } : {}),
+    });
+    if (precondition)
+      await sendS3(this.s3, 'write', command, CONDITIONAL).catch((error) => this.#conflict(error, key));
+    else await sendS3(this.s3, 'write', command);
+  }
+
+  /**
+   * Changes a record by compare and swap. `change` gets the record as it is, undefined where there is none, and may be called
+   * again when somebody else wrote meanwhile; it returns undefined to leave the record as it is. Returns the record as it
+   * then stands. Throws ConflictError where others write all the time.
+   */
+  async updateRecord<T extends object>(
+    key: string,
+    schema: z.ZodType<T>,
+    change: (record: T | undefined) => T | undefined,
+  ): Promise<T | undefined> {
+    return retry(
+      async () => {
+        const found = await this.readRecord(key, schema);
+        const changed = change(found?.value);
+        if (changed === undefined) return found?.value;
+        await this.writeRecord(key, changed, found ? { etag: found.etag } : { absent: true });
+        return changed;
+      },
+      { ...CONFLICTS, isTransient: (error) => error instanceof ConflictError },
+    );
   }
 
   /** Removes a record that still has that ETag; throws ConflictError, and removes nothing, where it has another. */
   async removeRecord(key: string, etag: string): Promise<void> {
-    try {
-      await this.s3.send(new DeleteObjectCommand({ Bucket: this.name, Key: key, IfMatch: etag }));
-    } catch (error) {
-      const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
-      if (status !== 412 && status !== 409 && status !== 404) throw this.#explain(error, 'delete', key);
-      throw new ConflictError(`s3://${this.name}/${key} was modified concurrently.`, {
-        remedy: 'Reload it and try again.',
-        cause: error,
-      });
-    }
+    const command = new DeleteObjectCommand({ Bucket: this.name, Key: key, IfMatch: etag });
+    await sendS3(this.s3, 'delete', command, CONDITIONAL).catch((error) => this.#conflict(error, key));
+  }
+
+  /** Names the reason why a conditional call was refused; other errors are thrown on. */
+  #conflict(error: unknown, key: string): never {
+    const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
+    if (!CONDITIONAL.expected.includes(status ?? 0)) throw error;
+    throw new ConflictError(`s3://${this.name}/${key} was modified concurrently.`, {
+      remedy: 'Reload it and try again.',
+      cause: error,
+    });
   }
 
   /** The keys below a prefix, page by page, in the order of their UTF-8 bytes. */
@@ -129,11 +147,12 @@ export class Bucket {
   ): AsyncGenerator<{ key: string; size: number; etag: string; modified: Date | undefined }> {
     let token: string | undefined;
     do {
-      const page = await this.s3
-        .send(new ListObjectsV2Command({ Bucket: this.name, Prefix: prefix, ContinuationToken: token }))
-        .catch((error) => {
-          throw this.#explain(error, 'list', prefix);
-        });
+      const command = new ListObjectsV2Command({
+        Bucket: this.name,
+        Prefix: prefix,
+        ContinuationToken: token,
+      });
+      const page = await sendS3(this.s3, 'list', command);
       for (const { Key, Size, ETag, LastModified } of page.Contents ?? []) {
         if (Key !== undefined) yield { key: Key, size: Size ?? 0, etag: ETag ?? '', modified: LastModified };
       }
@@ -145,18 +164,13 @@ export class Bucket {
   async *folders(prefix: string): AsyncGenerator<string> {
     let token: string | undefined;
     do {
-      const page = await this.s3
-        .send(
-          new ListObjectsV2Command({
-            Bucket: this.name,
-            Prefix: prefix,
-            Delimiter: '/',
-            ContinuationToken: token,
-          }),
-        )
-        .catch((error) => {
-          throw this.#explain(error, 'list', prefix);
-        });
+      const command = new ListObjectsV2Command({
+        Bucket: this.name,
+        Prefix: prefix,
+        Delimiter: '/',
+        ContinuationToken: token,
+      });
+      const page = await sendS3(this.s3, 'list', command);
       for (const { Prefix } of page.CommonPrefixes ?? []) {
         if (Prefix !== undefined) yield Prefix.slice(prefix.length, -1);
       }
@@ -168,11 +182,11 @@ export class Bucket {
   async *versions(key: string): AsyncGenerator<{ versionId: string | undefined; size: number }> {
     let marker: { KeyMarker?: string | undefined; VersionIdMarker?: string | undefined } | undefined = {};
     do {
-      const page: ListObjectVersionsCommandOutput = await this.s3
-        .send(new ListObjectVersionsCommand({ Bucket: this.name, Prefix: key, ...marker }))
-        .catch((error) => {
-          throw this.#explain(error, 'list', key);
-        });
+      const page: ListObjectVersionsCommandOutput = await sendS3(
+        this.s3,
+        'list',
+        new ListObjectVersionsCommand({ Bucket: this.name, Prefix: key, ...marker }),
+      );
       for (const { Key, VersionId, Size } of page.Versions ?? []) {
         if (Key === key) yield { versionId: VersionId, size: Size ?? 0 };
       }
@@ -189,21 +203,21 @@ export class Bucket {
   async removeAll(prefix: string): Promise<number> {
     let removed = 0;
     for (;;) {
-      const page = await this.s3
-        .send(new ListObjectVersionsCommand({ Bucket: this.name, Prefix: prefix, MaxKeys: DELETE_BATCH }))
-        .catch((error) => {
-          throw this.#explain(error, 'list', prefix);
-        });
+      const page = await sendS3(
+        this.s3,
+        'list',
+        new ListObjectVersionsCommand({ Bucket: this.name, Prefix: prefix, MaxKeys: DELETE_BATCH }),
+      );
       const Objects = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])].flatMap(
         ({ Key, VersionId }) =>
           Key === undefined ? [] : [{ Key, ...(VersionId === undefined ? {} : { VersionId }) }],
       );
       if (Objects.length === 0) return removed;
-      const answer = await this.s3
-        .send(new DeleteObjectsCommand({ Bucket: this.name, Delete: { Objects, Quiet: true } }))
-        .catch((error) => {
-          throw this.#explain(error, 'delete', prefix);
-        });
+      const answer = await sendS3(
+        this.s3,
+        'delete',
+        new DeleteObjectsCommand({ Bucket: this.name, Delete: { Objects, Quiet: true } }),
+      );
       const refused = answer.Errors?.[0];
       if (refused) {
         throw new NgbakError(
@@ -219,59 +233,25 @@ export class Bucket {
    * Aborts every unfinished multipart upload below a prefix, whose parts would be billed until the lifecycle rule. Returns
    * how many there were. Idempotent.
    */
-  async abortUploads(prefix: string): Promise<number> {
-    let aborted = 0;
-    for await (const { key, id } of this.uploads(prefix)) {
-      await this.abortUpload(key, id);
-      aborted++;
-    }
-    return aborted;
+  abortUploads(prefix: string): Promise<number> {
+    return abortMultiparts(this.s3, this.name, prefix);
   }
 
   /** Every unfinished multipart upload below a prefix. */
-  async *uploads(prefix: string): AsyncGenerator<{ key: string; id: string; initiated: Date | undefined }> {
-    let marker: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | undefined = {};
-    do {
-      const page: ListMultipartUploadsCommandOutput = await this.s3
-        .send(new ListMultipartUploadsCommand({ Bucket: this.name, Prefix: prefix, ...marker }))
-        .catch((error) => {
-          throw this.#explain(error, 'list the uploads of', prefix);
-        });
-      for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
-        if (Key !== undefined && UploadId !== undefined)
-          yield { key: Key, id: UploadId, initiated: Initiated };
-      }
-      marker = page.IsTruncated
-        ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
-        : undefined;
-    } while (marker !== undefined);
-  }
-
-  /** Aborts an unfinished multipart upload. Idempotent. */
-  async abortUpload(key: string, id: string): Promise<void> {
-    const upload = { Bucket: this.name, Key: key, UploadId: id };
-    await this.s3.send(new AbortMultipartUploadCommand(upload)).catch((error) => {
-      // Somebody else completed or aborted it.
-      if (!(error instanceof NoSuchUpload)) throw this.#explain(error, 'abort the upload of', key);
-    });
+  uploads(prefix: string): AsyncGenerator<MultipartUpload & { readonly initiated: Date | undefined }> {
+    return listMultiparts(this.s3, this.name, prefix);
   }
 
   /** Removes one version of an object, or the object in a bucket without versions. Idempotent. */
   async removeVersion({ key, version_id }: { key: string; version_id?: string | undefined }): Promise<void> {
-    await this.s3
-      .send(
-        new DeleteObjectCommand({
-          Bucket: this.name,
-          Key: key,
-          ...(version_id === undefined ? {} : { VersionId: version_id }),
-        }),
-      )
-      .catch((error) => {
-        throw this.#explain(error, 'delete', key);
-      });
-  }
-
-  #explain(error: unknown, verb: string, key: string): Error {
-    return explainS3Error(error, verb, `s3://${this.name}/${key}`);
+    await sendS3(
+      this.s3,
+      'delete',
+      new DeleteObjectCommand({
+        Bucket: this.name,
+        Key: key,
+        ...(version_id === undefined ? {} : { VersionId: version_id }),
+      }),
+    );
   }
 }

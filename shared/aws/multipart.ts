@@ -1,176 +1,186 @@
-import { crc32 } from 'node:zlib';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
+  type CompleteMultipartUploadCommandInput,
+  type CompleteMultipartUploadCommandOutput,
   CreateMultipartUploadCommand,
-  HeadObjectCommand,
-  PutObjectCommand,
+  type CreateMultipartUploadCommandInput,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandOutput,
+  ListPartsCommand,
   type S3Client,
   UploadPartCommand,
+  type UploadPartCommandInput,
+  UploadPartCopyCommand,
+  type UploadPartCopyCommandInput,
 } from '@aws-sdk/client-s3';
-import { BufferPool } from '../core/buffer-pool.ts';
-import { coalesce } from '../core/byte-reader.ts';
-import { crc32Base64 } from '../core/crc32.ts';
 import { errorFields } from '../core/error-fields.ts';
-import { mapOrdered } from '../core/ordered.ts';
-import { callS3, LONG_TIMEOUT } from './s3-calls.ts';
-import { explainS3Error } from './s3-error.ts';
+import { NgbakError } from '../core/errors.ts';
+import { type CallOptions, LONG_TIMEOUT, sendS3 } from './send-s3.ts';
 
-/** Size of a part, in bytes: the least that S3 takes. 10,000 of them are 48 GiB, well above any segment. */
-export const PART_BYTES = 5 * 1024 ** 2;
-/** Parts under way at once, each held in memory: S3 takes two far faster than a function can compress a third. */
-const PARTS_AT_ONCE = 2;
-
-export interface StreamUpload {
+/** A multipart upload that S3 has begun. Its id is of no use without credentials for the bucket. */
+export interface MultipartUpload {
   readonly s3: S3Client;
   readonly bucket: string;
   readonly key: string;
-  readonly chunks: AsyncIterable<Uint8Array>;
-  readonly contentType?: string;
-  /** Bytes of a part; 10,000 of them must hold the stream. */
-  readonly partBytes?: number;
-  /** Takes the memory of all parts at the start, also where the stream turns out to be shorter than one. */
-  readonly reserve?: boolean;
-  readonly signal?: AbortSignal | undefined;
-  /** Longest that one call may take before it is repeated, in milliseconds. */
-  readonly timeout?: number;
+  readonly uploadId: string;
 }
 
-export interface UploadedStream {
+/** What S3 has of one part. */
+export interface UploadedPart {
+  /** From 1. */
+  readonly number: number;
   readonly bytes: number;
-  readonly crc32: number;
-  readonly etag: string | undefined;
+  readonly etag: string;
+  /** Base64, as S3 calculated them; absent where the upload has another checksum. */
+  readonly crc32?: string;
+  readonly sha256?: string;
 }
 
-/**
- * Streams chunks of unknown total size into one object, which is there completely or not at all. S3 is given the
- * CRC-32 of the whole and refuses anything else. When a part fails, reading stops at once, and the upload is aborted
- * before the error is thrown (lib-storage's Upload reads its stream to the end first, and aborts in the background).
- * Memory: `PARTS_AT_ONCE` + 1 parts.
- */
-export async function uploadStream(upload: StreamUpload): Promise<UploadedStream> {
-  const pool = new BufferPool(upload.partBytes ?? PART_BYTES, upload.reserve ? PARTS_AT_ONCE + 1 : 0);
-  const parts = coalesce(upload.chunks, pool);
-  try {
-    return await sendParts(upload, parts, pool);
-  } finally {
-    // Lets go of whatever the chunks come from, also where not all of them were taken.
-    await parts.return(undefined);
-  }
+type Named = 'Bucket' | 'Key' | 'UploadId';
+type Options = Pick<CallOptions, 'signal' | 'timeout'>;
+
+const addressOf = ({ bucket: Bucket, key: Key, uploadId: UploadId }: MultipartUpload) => ({
+  Bucket,
+  Key,
+  UploadId,
+});
+
+/** Begins an upload. Nothing is visible under its key before it is completed. */
+export async function beginMultipart(
+  s3: S3Client,
+  input: CreateMultipartUploadCommandInput & { readonly Bucket: string; readonly Key: string },
+  options: Options = {},
+): Promise<MultipartUpload> {
+  const { UploadId } = await sendS3(s3, 'begin', new CreateMultipartUploadCommand(input), options);
+  if (UploadId !== undefined) return { s3, bucket: input.Bucket, key: input.Key, uploadId: UploadId };
+  throw new NgbakError(`S3 began an upload of s3://${input.Bucket}/${input.Key} without an id.`, {
+    remedy: 'Check the S3 endpoint: this is not a response of S3.',
+  });
 }
 
-async function sendParts(
-  upload: StreamUpload,
-  parts: AsyncGenerator<Buffer>,
-  pool: BufferPool,
-): Promise<UploadedStream> {
-  const { s3, bucket: Bucket, key: Key, signal } = upload;
-  const where = `s3://${Bucket}/${Key}`;
-  const patience = { signal, ...(upload.timeout === undefined ? {} : { timeout: upload.timeout }) };
-  const ContentType = upload.contentType ?? 'application/octet-stream';
-  const first = await parts.next();
-  const body = first.done ? Buffer.alloc(0) : first.value;
-  if (body.length < (upload.partBytes ?? PART_BYTES)) {
-    if (!first.done) await parts.next();
-    const crc = crc32(body);
-    const put = new PutObjectCommand({
-      Bucket,
-      Key,
-      Body: body,
-      ContentType,
-      ChecksumCRC32: crc32Base64(crc),
-    });
-    const { ETag } = await callS3('write', where, (abortSignal) => s3.send(put, { abortSignal }), patience);
-    return { bytes: body.length, crc32: crc, etag: ETag };
-  }
-  const { UploadId } = await callS3(
-    'write',
-    where,
-    (abortSignal) =>
-      s3.send(
-        new CreateMultipartUploadCommand({
-          Bucket,
-          Key,
-          ContentType,
-          ChecksumAlgorithm: 'CRC32',
-          ChecksumType: 'FULL_OBJECT',
-        }),
-        { abortSignal },
-      ),
-    patience,
-  );
-  try {
-    let bytes = 0;
-    let crc = 0;
-    const numbered = (async function* () {
-      let number = 0;
-      for (let next: IteratorResult<Buffer> = first; !next.done; next = await parts.next()) {
-        bytes += next.value.length;
-        crc = crc32(next.value, crc);
-        yield { PartNumber: ++number, Body: next.value };
-      }
-    })();
-    const Parts: { PartNumber: number; ETag: string | undefined; ChecksumCRC32: string | undefined }[] = [];
-    const sent = mapOrdered(numbered, PARTS_AT_ONCE, async ({ PartNumber, Body }) => {
-      const ChecksumCRC32 = crc32Base64(crc32(Body));
-      const part = new UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body, ChecksumCRC32 });
-      const { ETag } = await callS3(
-        `write part ${PartNumber} of`,
-        where,
-        (abortSignal) => s3.send(part, { abortSignal }),
-        patience,
-      );
-      // Should a socket that was given up still read it, then S3 refuses what it sends there: its CRC-32 differs.
-      pool.give(Body);
-      return { PartNumber, ETag, ChecksumCRC32 };
-    });
-    for await (const part of sent) Parts.push(part);
-    const complete = new CompleteMultipartUploadCommand({
-      Bucket,
-      Key,
-      UploadId,
-      MultipartUpload: { Parts },
-      ChecksumCRC32: crc32Base64(crc),
-      ChecksumType: 'FULL_OBJECT',
-    });
-    const ETag = await callS3(
-      'complete',
-      where,
-      (abortSignal) => s3.send(complete, { abortSignal, requestTimeout: LONG_TIMEOUT }),
-      {
-        signal,
-        timeout: LONG_TIMEOUT,
-        expected: ['NoSuchUpload'],
-      },
-    ).then(
-      (answer) => answer.ETag,
-      (error) => findCompleted(upload, bytes, crc, error),
-    );
-    return { bytes, crc32: crc, etag: ETag };
-  } catch (error) {
-    // Not with `signal`: what made us stop must not keep us from tidying up.
-    await callS3('abort the upload of', where, () =>
-      s3.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId })),
-    ).catch((second) => {
-      throw new AggregateError([error, second], `Uploading ${where} failed, and so did aborting it`);
-    });
-    throw error;
-  }
-}
-
-/**
- * The ETag of an upload that was completed by a call whose answer got lost: its repetition finds no upload any more.
- * Throws the error that led here where the object is not the one that was sent.
- */
-async function findCompleted(
-  { s3, bucket: Bucket, key: Key, signal }: StreamUpload,
-  bytes: number,
-  crc: number,
-  error: unknown,
+/** Sends a part; returns its ETag. The body is bytes, not a stream, so that the call can be repeated. */
+export async function sendPart(
+  upload: MultipartUpload,
+  part: Omit<UploadPartCommandInput, Named | 'Body'> & { readonly Body: Uint8Array },
+  options: Options = {},
 ): Promise<string | undefined> {
+  const command = new UploadPartCommand({ ...addressOf(upload), ...part });
+  return (await sendS3(upload.s3, `write part ${part.PartNumber} of`, command, options)).ETag;
+}
+
+/** Copies a part from another object, on S3's side. */
+export async function copyPart(
+  upload: MultipartUpload,
+  part: Omit<UploadPartCopyCommandInput, Named>,
+  options: Options = {},
+): Promise<void> {
+  const command = new UploadPartCopyCommand({ ...addressOf(upload), ...part });
+  await sendS3(upload.s3, `copy part ${part.PartNumber} of`, command, { timeout: LONG_TIMEOUT, ...options });
+}
+
+/** A page of the parts that S3 has, in the order of their numbers; undefined where it has no such upload (any more). */
+export async function listPartsPage(
+  upload: MultipartUpload,
+  after = 0,
+  options: Options = {},
+): Promise<{ parts: UploadedPart[]; next: number | undefined } | undefined> {
+  const PartNumberMarker = after === 0 ? undefined : String(after);
+  const command = new ListPartsCommand({ ...addressOf(upload), PartNumberMarker });
+  const page = await sendS3(upload.s3, 'list the parts of', command, {
+    ...options,
+    expected: ['NoSuchUpload'],
+  }).catch(unlessGone);
+  if (page === undefined) return undefined;
+  const parts = (page.Parts ?? []).map(
+    ({ PartNumber = 0, Size = 0, ETag = '', ChecksumCRC32, ChecksumSHA256 }) => ({
+      number: PartNumber,
+      bytes: Size,
+      etag: ETag,
+      ...(ChecksumCRC32 === undefined ? {} : { crc32: ChecksumCRC32 }),
+      ...(ChecksumSHA256 === undefined ? {} : { sha256: ChecksumSHA256 }),
+    }),
+  );
+  // By IsTruncated, not with the SDK's paginator: S3 sends a next marker on the last page, too.
+  return { parts, next: page.IsTruncated ? Number(page.NextPartNumberMarker) : undefined };
+}
+
+/** All parts that S3 has, by number: 10,000 at most. Undefined where it has no such upload (any more). */
+export async function listParts(
+  upload: MultipartUpload,
+  options: Options = {},
+): Promise<Map<number, UploadedPart> | undefined> {
+  const parts = new Map<number, UploadedPart>();
+  for (let after: number | undefined = 0; after !== undefined; ) {
+    const page = await listPartsPage(upload, after, options);
+    if (!page) return undefined;
+    for (const part of page.parts) parts.set(part.number, part);
+    after = page.next;
+  }
+  return parts;
+}
+
+/**
+ * Puts the parts together. Errors named in `expected` are thrown as they are: `NoSuchUpload` is one, since the answer to an
+ * earlier try may have been lost.
+ */
+export function completeMultipart(
+  upload: MultipartUpload,
+  input: Omit<CompleteMultipartUploadCommandInput, Named>,
+  { expected = [], ...options }: Options & Pick<CallOptions, 'expected'> = {},
+): Promise<CompleteMultipartUploadCommandOutput> {
+  const command = new CompleteMultipartUploadCommand({ ...addressOf(upload), ...input });
+  return sendS3(upload.s3, 'complete', command, {
+    ...options,
+    timeout: LONG_TIMEOUT,
+    expected: ['NoSuchUpload', ...expected],
+  });
+}
+
+/** Removes an upload with the parts that are there. Idempotent. */
+export async function abortMultipart(upload: MultipartUpload): Promise<void> {
+  const command = new AbortMultipartUploadCommand(addressOf(upload));
+  await sendS3(upload.s3, 'abort the upload of', command, { expected: ['NoSuchUpload'] }).catch(unlessGone);
+}
+
+/** Every unfinished upload whose key starts with `prefix`. */
+export async function* listMultiparts(
+  s3: S3Client,
+  bucket: string,
+  prefix: string,
+): AsyncGenerator<MultipartUpload & { readonly initiated: Date | undefined }> {
+  let marker: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | undefined = {};
+  while (marker !== undefined) {
+    const command = new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, ...marker });
+    const page: ListMultipartUploadsCommandOutput = await sendS3(s3, 'list the uploads of', command);
+    for (const { Key: key, UploadId: uploadId, Initiated: initiated } of page.Uploads ?? []) {
+      if (key !== undefined && uploadId !== undefined) yield { s3, bucket, key, uploadId, initiated };
+    }
+    marker = page.IsTruncated
+      ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }
+      : undefined;
+  }
+}
+
+/**
+ * Aborts every unfinished upload whose key starts with `prefix`, or of that key only, so that their parts are billed no
+ * longer. Returns how many there were. Idempotent.
+ */
+export async function abortMultiparts(
+  s3: S3Client,
+  bucket: string,
+  prefix: string,
+  { exact = false }: { readonly exact?: boolean } = {},
+): Promise<number> {
+  let aborted = 0;
+  for await (const upload of listMultiparts(s3, bucket, prefix)) {
+    if (exact && upload.key !== prefix) continue;
+    await abortMultipart(upload);
+    aborted++;
+  }
+  return aborted;
+}
+
+function unlessGone(error: unknown): undefined {
   if (errorFields(error).name !== 'NoSuchUpload') throw error;
-  const head = new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' });
-  const found = await callS3('read', `s3://${Bucket}/${Key}`, () => s3.send(head), { signal });
-  if (found.ContentLength === bytes && found.ChecksumCRC32 === crc32Base64(crc)) return found.ETag;
-  throw explainS3Error(error, 'complete', `s3://${Bucket}/${Key}`);
 }

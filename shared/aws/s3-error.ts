@@ -1,4 +1,5 @@
 import { type HeadObjectCommandOutput, S3ServiceException } from '@aws-sdk/client-s3';
+import { errorFields } from '../core/error-fields.ts';
 import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../core/errors.ts';
 import { HELP } from '../core/help.ts';
 
@@ -182,11 +183,28 @@ export function archivedObject(
   return archivedError(where, ArchiveStatus ?? StorageClass);
 }
 
-const NETWORK_CODES = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN']);
+const NETWORK_CODES = new Set([
+  'ECONNRESET',
+  'ECONNREFUSED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ERR_STREAM_PREMATURE_CLOSE',
+]);
 
-/** Whether no answer came at all. */
+/** Whether no answer came, or not the whole of it. */
 export function isNetworkError(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const code = 'code' in error ? String(error.code) : '';
-  return NETWORK_CODES.has(code) || error.name === 'TimeoutError';
+  const { name, code, message } = errorFields(error);
+  if (name === 'AbortError') return false;
+  if (name === 'TimeoutError' || message === 'aborted' || message === 'socket hang up') return true;
+  // Node's messages end with the code ("write EPIPE"), which is all that is left where the SDK wraps an error.
+  return NETWORK_CODES.has(code) || NETWORK_CODES.has(message.split(' ').at(-1) ?? '');
+}
+
+/** Whether the same call may go through later: throttled, failed on the side of AWS, or cut off on the way. */
+export function isTransient(error: unknown): boolean {
+  if (!(error instanceof S3ServiceException)) return isNetworkError(error);
+  // Another conditional write of the same key was under way: S3 asks for another try.
+  return error.name === 'ConditionalRequestConflict' || explainAwsCode(error, '')?.retryable === true;
 }

@@ -1,6 +1,6 @@
 import { HeadObjectCommand, type HeadObjectCommandOutput, S3ServiceException } from '@aws-sdk/client-s3';
 import type { Bucket } from '../aws/bucket.ts';
-import { explainS3Error } from '../aws/s3-error.ts';
+import { sendS3 } from '../aws/send-s3.ts';
 import type { CatalogRecord } from './record.ts';
 
 /**
@@ -11,18 +11,16 @@ export async function headArchive(
   bucket: Bucket,
   { archive }: { archive: Pick<CatalogRecord['archive'], 'key' | 'version_id'> },
 ): Promise<HeadObjectCommandOutput | undefined> {
-  try {
-    return await bucket.s3.send(
-      new HeadObjectCommand({
-        Bucket: bucket.name,
-        Key: archive.key,
-        ...(archive.version_id === undefined ? {} : { VersionId: archive.version_id }),
-      }),
-    );
-  } catch (error) {
-    if (error instanceof S3ServiceException && error.$metadata.httpStatusCode === 404) return undefined;
-    throw explainS3Error(error, 'look at', `s3://${bucket.name}/${archive.key}`);
-  }
+  const { key: Key, version_id } = archive;
+  const command = new HeadObjectCommand({
+    Bucket: bucket.name,
+    Key,
+    ...(version_id === undefined ? {} : { VersionId: version_id }),
+  });
+  return sendS3(bucket.s3, 'look at', command, { expected: [404] }).catch((error) => {
+    if (error instanceof S3ServiceException) return undefined;
+    throw error;
+  });
 }
 
 /** Why S3 would not delete the archive, in words; undefined where it would. */

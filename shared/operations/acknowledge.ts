@@ -1,13 +1,7 @@
 import { z } from 'zod';
-import { type Bucket, ConflictError } from '../aws/bucket.ts';
 import { ACKNOWLEDGED_KEY } from '../aws/keys.ts';
 import { type BackupDetails, detail } from '../catalog/summaries.ts';
-import {
-  AcknowledgedRecord,
-  type Acknowledgement,
-  readAcknowledged,
-  warningId,
-} from '../catalog/warnings.ts';
+import { AcknowledgedRecord, readAcknowledged, warningId } from '../catalog/warnings.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
@@ -52,37 +46,17 @@ export async function acknowledgeWarnings(
       .map(({ id }) => id),
   );
   const at = new Date().toISOString();
-  await change(context.bucket, (all) => {
+  await context.bucket.updateRecord(ACKNOWLEDGED_KEY, AcknowledgedRecord, (record) => {
+    const all = record?.acknowledged ?? [];
     const others = all.filter((one) => one.target !== target || !ids.has(one.warning));
-    if (!acknowledged) return others;
+    if (!acknowledged) return { acknowledged: others };
     const added = [...ids].map((warning) => {
       const before = all.find((one) => one.target === target && one.warning === warning);
       return before && note === undefined
         ? before
         : { target, warning, at, by: requestedBy, ...(note === undefined ? {} : { note }) };
     });
-    return [...others, ...added].slice(-ACKNOWLEDGEMENTS_MAX);
+    return { acknowledged: [...others, ...added].slice(-ACKNOWLEDGEMENTS_MAX) };
   });
   return detail(record, await readAcknowledged(context.bucket), context.bucket.name);
-}
-
-/** Changes the record by compare and swap. */
-async function change(
-  bucket: Bucket,
-  changed: (all: readonly Acknowledgement[]) => Acknowledgement[],
-): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    const found = await bucket.readRecord(ACKNOWLEDGED_KEY, AcknowledgedRecord);
-    try {
-      await bucket.writeRecord(
-        ACKNOWLEDGED_KEY,
-        { acknowledged: changed(found?.value.acknowledged ?? []) } satisfies AcknowledgedRecord,
-        found ? { etag: found.etag } : { absent: true },
-      );
-      return;
-    } catch (error) {
-      if (!(error instanceof ConflictError) || attempt >= 5) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20 * attempt + Math.random() * 50));
-    }
-  }
 }

@@ -1,8 +1,8 @@
+import type { BackupSummary } from '../catalog/summaries.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import { mapOrdered } from '../core/ordered.ts';
 import { type AgeSchedule, allowedAgeMs } from '../schedules/age.ts';
 import type { Scheduler } from '../schedules/scheduler.ts';
-import type { BackupSummary } from '../catalog/summaries.ts';
 import type { OperationsContext } from './context.ts';
 import { newestGood } from './good-backups.ts';
 

@@ -8,7 +8,7 @@ import { verifyArchive } from '../archive/read/verify.ts';
 import { OWNER } from '../archive/write/compose.ts';
 import { ConflictError } from '../aws/bucket.ts';
 import { archiveKey, BACKUPS, catalogKey } from '../aws/keys.ts';
-import { explainS3Error } from '../aws/s3-error.ts';
+import { sendS3 } from '../aws/send-s3.ts';
 import { metadataOf } from '../catalog/metadata.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { Retention } from '../catalog/request.ts';
@@ -70,11 +70,11 @@ async function rebuild(
 ): Promise<boolean> {
   const key = archiveKey(backupId);
   const where = `s3://${bucket.name}/${key}`;
-  const head = await bucket.s3
-    .send(new HeadObjectCommand({ Bucket: bucket.name, Key: key, ChecksumMode: 'ENABLED' }))
-    .catch((error) => {
-      throw explainS3Error(error, 'look at', where);
-    });
+  const head = await sendS3(
+    bucket.s3,
+    'look at',
+    new HeadObjectCommand({ Bucket: bucket.name, Key: key, ChecksumMode: 'ENABLED' }),
+  );
   const source = await s3Source(bucket.s3, bucket.name, key, head.VersionId);
   const { problems } = await verifyArchive(source, {
     cursor: null,

@@ -1,15 +1,16 @@
 import { z } from 'zod';
-import { ConflictError } from '../aws/bucket.ts';
 import { catalogKey } from '../aws/keys.ts';
-import type { CatalogRecord } from '../catalog/record.ts';
+import { CatalogRecord } from '../catalog/record.ts';
 import { BackupRequest, Retention, SAFETY_TAG } from '../catalog/request.ts';
 import { endOfRetention } from '../catalog/retention/plan.ts';
 import { type BackupDetails, detail } from '../catalog/summaries.ts';
 import { addTags } from '../catalog/tags.ts';
 import { readAcknowledged } from '../catalog/warnings.ts';
 import { InvalidInputError } from '../core/errors.ts';
+import { Id } from '../core/ids.ts';
+import { parseInput } from '../core/input.ts';
+import { noSuchBackup } from '../core/refusals.ts';
 import type { OperationsContext } from './context.ts';
-import { readCatalogued } from './show-backup.ts';
 
 const Tags = BackupRequest.shape.tags.unwrap();
 
@@ -83,15 +84,11 @@ export async function changeRecord(
   backupId: string,
   change: (record: CatalogRecord) => CatalogRecord,
 ): Promise<CatalogRecord> {
-  for (let attempt = 1; ; attempt++) {
-    const { value, etag } = await readCatalogued(context, backupId);
-    const changed = change(value);
-    try {
-      await context.bucket.writeRecord(catalogKey(value.backup_id), changed, { etag });
-      return changed;
-    } catch (error) {
-      if (!(error instanceof ConflictError) || attempt >= 5) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20 * attempt + Math.random() * 50));
-    }
-  }
+  const id = parseInput(Id, backupId, 'The backup id');
+  const changed = await context.bucket.updateRecord(catalogKey(id), CatalogRecord, (record) => {
+    if (!record) throw noSuchBackup(id);
+    return change(record);
+  });
+  if (!changed) throw noSuchBackup(id);
+  return changed;
 }

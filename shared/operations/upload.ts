@@ -10,7 +10,7 @@ import { readJob } from '../workflows/job/record.ts';
 import { RestoreOptions, UPLOAD_SECONDS, UploadRequest } from '../workflows/restore/request.ts';
 import {
   completeUpload,
-  listParts,
+  listUploadedParts,
   partLength,
   presignPart,
   UploadedPart,
@@ -106,7 +106,7 @@ export async function listUpload(
 ): Promise<UploadStatus> {
   const { multipart, ...request } = await readPending(bucket, jobId);
   const { upload_id, ...layout } = multipart;
-  const page = await listParts(bucket, { key: request.key, upload_id }, after);
+  const page = await listUploadedParts(bucket, { key: request.key, upload_id }, after);
   if (!page) throw gone(request.job_id);
   return {
     ...layout,

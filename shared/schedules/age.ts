@@ -1,5 +1,5 @@
-import type { Schedule } from './schedule.ts';
 import { longestGapMs } from './runs.ts';
+import type { Schedule } from './schedule.ts';
 
 const HOUR_MS = 60 * 60 * 1000;
 /** For a target whose schedules run at least daily, or that has none, in milliseconds: the default schedule is daily. */

@@ -17,7 +17,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { objectSource, s3Source } from '../../shared/archive/read/sources.ts';
-import { uploadStream } from '../../shared/aws/multipart.ts';
+import { uploadStream } from '../../shared/aws/upload-stream.ts';
 import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { NIGHTLY } from '../nightly.ts';
 import { collect } from './build.ts';

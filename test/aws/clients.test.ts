@@ -7,8 +7,8 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { z } from 'zod';
 import { Bucket } from '../../shared/aws/bucket.ts';
 import { awsClient } from '../../shared/aws/clients.ts';
-import { callS3 } from '../../shared/aws/s3-calls.ts';
 import { loadSecret } from '../../shared/aws/secrets.ts';
+import { sendS3 } from '../../shared/aws/send-s3.ts';
 import { UnavailableError } from '../../shared/core/errors.ts';
 
 const LIMIT_MS = 20_000;
@@ -65,11 +65,7 @@ test('an endpoint that nothing reaches, or that never answers, is reported withi
   });
   const [record, streamed, execution, secret, unanswered] = await Promise.all([
     fails(new Bucket('archive', s3()).readRecord('jobs/x/job.json', z.unknown())),
-    fails(
-      callS3('read', 's3://archive/x', (abortSignal) =>
-        s3().send(new GetObjectCommand({ Bucket: 'archive', Key: 'x' }), { abortSignal }),
-      ),
-    ),
+    fails(sendS3(s3(), 'read', new GetObjectCommand({ Bucket: 'archive', Key: 'x' }))),
     fails(
       sfn.send(new DescribeExecutionCommand({ executionArn: 'arn:aws:states:eu-central-1:1:execution:a:b' })),
     ),

@@ -5,8 +5,7 @@ import { DescribeExecutionCommand, SFNClient } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { explainAwsError } from '../../shared/aws/aws-error.ts';
 import { Bucket } from '../../shared/aws/bucket.ts';
-import { isTransient } from '../../shared/aws/s3-calls.ts';
-import { archivedObject, explainS3Error } from '../../shared/aws/s3-error.ts';
+import { archivedObject, explainS3Error, isTransient } from '../../shared/aws/s3-error.ts';
 import { NgbakError } from '../../shared/core/errors.ts';
 
 /** A server in place of S3 and Step Functions: the emulator has no KMS states, clocks, sessions or storage classes. */

@@ -6,7 +6,7 @@ import {
   beginUpload,
   completeUpload,
   layoutOf,
-  listParts,
+  listUploadedParts,
   partLength,
   presignPart,
 } from '../../shared/workflows/restore/upload-parts.ts';
@@ -45,7 +45,7 @@ describeS3Servers('addresses for uploads, at $name', ({ start }) => {
       const { url, headers } = await presignPart(bucket, upload, part, 900);
       expect(await put(url, headers, Buffer.alloc(body.length))).toBe(400);
       expect(await put(url, headers, body)).toBe(200);
-      const listed = (await listParts(bucket, upload))?.parts ?? [];
+      const listed = (await listUploadedParts(bucket, upload))?.parts ?? [];
       expect(listed[number - 1]).toMatchObject(part);
     }
     expect(await completeUpload(bucket, upload, layout)).toBe(true);

@@ -1,8 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { GetObjectCommand, HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
-import { callS3, isTransient } from '../../aws/s3-calls.ts';
-import { explainS3Error } from '../../aws/s3-error.ts';
+import { explainS3Error, isTransient } from '../../aws/s3-error.ts';
+import { sendS3 } from '../../aws/send-s3.ts';
 import { errorFields } from '../../core/error-fields.ts';
 import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import type { ByteSource } from '../format/types.ts';
@@ -84,7 +84,7 @@ export async function s3Source(
   const name = `s3://${bucket}/${key}`;
   const version = versionId === undefined ? {} : { VersionId: versionId };
   const head = new HeadObjectCommand({ Bucket: bucket, Key: key, ...version });
-  const { ContentLength: size, ETag } = await callS3('read', name, () => s3.send(head), {
+  const { ContentLength: size, ETag } = await sendS3(s3, 'read', head, {
     expected: ['NotFound', 'NoSuchKey'],
   }).catch((error) => {
     if (!['NotFound', 'NoSuchKey'].includes(errorFields(error).name)) throw error;
@@ -126,12 +126,7 @@ export function objectSource(
         const before = at;
         const get = new GetObjectCommand({ Bucket: bucket, Key: key, Range, IfMatch: ETag, ...version });
         try {
-          const { Body, ContentRange } = await callS3(
-            'read',
-            name,
-            (abortSignal) => s3.send(get, { abortSignal }),
-            { expected: ['PreconditionFailed'] },
-          );
+          const { Body, ContentRange } = await sendS3(s3, 'read', get, { expected: ['PreconditionFailed'] });
           if (!(Body instanceof Readable)) throw new TypeError('S3 answered without a body');
           // A server may answer with more than the range (RFC 9110, 14.2), then without saying which range it is.
           let position = ContentRange === undefined ? 0 : Number(/^bytes (\d+)-/.exec(ContentRange)?.[1]);

@@ -1,21 +1,20 @@
-import {
-  AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
-  ListMultipartUploadsCommand,
-  ListPartsCommand,
-  PutObjectCommand,
-  type S3Client,
-  UploadPartCommand,
-  UploadPartCopyCommand,
-} from '@aws-sdk/client-s3';
+import { HeadObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { z } from 'zod';
 import { ConflictError } from '../../aws/bucket.ts';
-import { uploadStream } from '../../aws/multipart.ts';
+import {
+  abortMultipart,
+  abortMultiparts,
+  beginMultipart,
+  completeMultipart,
+  copyPart,
+  listParts,
+  type MultipartUpload,
+  sendPart,
+  type UploadedPart,
+} from '../../aws/multipart.ts';
 import { PART_BYTES_MIN, type PlannedPart, planParts } from '../../aws/plan-parts.ts';
-import { callS3, LONG_TIMEOUT } from '../../aws/s3-calls.ts';
+import { readS3Text, sendS3 } from '../../aws/send-s3.ts';
+import { uploadStream } from '../../aws/upload-stream.ts';
 import { combineCrc32, crc32Base64 } from '../../core/crc32.ts';
 import { errorFields } from '../../core/error-fields.ts';
 import { IntegrityError } from '../../core/errors.ts';
@@ -96,21 +95,23 @@ export type CompositionResult =
  */
 export async function composeArchive(composition: Composition): Promise<CompositionResult> {
   const { cursor } = composition;
-  let upload: string;
+  let upload: MultipartUpload;
   if (cursor === null) {
     await stageTail(composition);
     await abortComposition(composition);
     upload = await createUpload(composition);
   } else {
-    upload = parseInput(ComposeCursor, cursor, 'The cursor of the composition').upload_id;
+    const { upload_id } = parseInput(ComposeCursor, cursor, 'The cursor of the composition');
+    const { s3, bucket, key } = composition;
+    upload = { s3, bucket, key, uploadId: upload_id };
   }
   const tail = await readTailRecord(composition);
   const sources = await listSources(composition);
   const plan = planParts(sources.map(({ bytes }) => bytes));
-  const there = await listParts(composition, upload);
-  if (there === null) return { cursor: null, archive: await findOwn(composition, tail) };
-  const done = await sendParts(composition, upload, plan, sources, there, tail.bytes);
-  if (!done) return { cursor: { upload_id: upload } };
+  const there = await listParts(upload, composition);
+  if (!there) return { cursor: null, archive: await findOwn(composition, tail) };
+  const done = await sendMissing(composition, upload, plan, sources, there, tail.bytes);
+  if (!done) return { cursor: { upload_id: upload.uploadId } };
   return { cursor: null, archive: await complete(composition, upload, plan, tail) };
 }
 
@@ -118,28 +119,7 @@ export async function composeArchive(composition: Composition): Promise<Composit
 export async function abortComposition(
   composition: Pick<Composition, 's3' | 'bucket' | 'key'>,
 ): Promise<void> {
-  const { s3, bucket: Bucket, key: Key } = composition;
-  const where = `s3://${Bucket}/${Key}`;
-  const list = new ListMultipartUploadsCommand({ Bucket, Prefix: Key });
-  const { Uploads } = await callS3('list the uploads of', where, () => s3.send(list));
-  for (const upload of Uploads ?? []) {
-    if (upload.Key !== Key || upload.UploadId === undefined) continue;
-    await abortUpload(composition, upload.UploadId);
-  }
-}
-
-async function abortUpload(
-  { s3, bucket: Bucket, key: Key }: Pick<Composition, 's3' | 'bucket' | 'key'>,
-  UploadId: string,
-): Promise<void> {
-  const abort = new AbortMultipartUploadCommand({ Bucket, Key, UploadId });
-  const where = `s3://${Bucket}/${Key}`;
-  await callS3('abort the upload of', where, () => s3.send(abort), { expected: ['NoSuchUpload'] }).catch(
-    (error) => {
-      // Gone already, which is what was wanted.
-      if (errorFields(error).name !== 'NoSuchUpload') throw error;
-    },
-  );
+  await abortMultiparts(composition.s3, composition.bucket, composition.key, { exact: true });
 }
 
 const tailKey = ({ work }: Composition) => `${work}tail.seg`;
@@ -181,22 +161,14 @@ async function stageTail(composition: Composition): Promise<void> {
     Body: JSON.stringify(record),
     ContentType: 'application/json',
   });
-  await callS3('write', `s3://${bucket}/${Key}`, (abortSignal) => s3.send(put, { abortSignal }), { signal });
+  await sendS3(s3, 'write', put, { signal });
 }
 
 async function readTailRecord(composition: Composition): Promise<TailRecord> {
   const { s3, bucket, signal } = composition;
   const Key = tailRecordKey(composition);
   const where = `s3://${bucket}/${Key}`;
-  const text = await callS3(
-    'read',
-    where,
-    async () => {
-      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key }));
-      return (await Body?.transformToString('utf8')) ?? '';
-    },
-    { signal },
-  );
+  const { text } = await readS3Text(s3, { Bucket: bucket, Key }, { signal });
   return parseJson(TailRecord, text, where, 'Start the backup again.');
 }
 
@@ -253,23 +225,21 @@ function replayable<T>(origin: () => AsyncIterable<T>, weigh: (item: T) => numbe
   };
 }
 
-async function createUpload(composition: Composition): Promise<string> {
+function createUpload(composition: Composition): Promise<MultipartUpload> {
   const { s3, bucket: Bucket, key: Key, owner, codec, fileName, signal } = composition;
-  const create = new CreateMultipartUploadCommand({
-    Bucket,
-    Key,
-    ContentType: mediaTypeOf(codec),
-    ...(fileName === undefined ? {} : { ContentDisposition: `attachment; filename="${fileName}"` }),
-    ChecksumAlgorithm: 'CRC32',
-    ChecksumType: 'FULL_OBJECT',
-    Metadata: { [OWNER]: owner },
-  });
-  const where = `s3://${Bucket}/${Key}`;
-  const { UploadId } = await callS3('begin', where, (abortSignal) => s3.send(create, { abortSignal }), {
-    signal,
-  });
-  if (UploadId === undefined) throw new TypeError(`S3 began ${where} without an upload id`);
-  return UploadId;
+  return beginMultipart(
+    s3,
+    {
+      Bucket,
+      Key,
+      ContentType: mediaTypeOf(codec),
+      ...(fileName === undefined ? {} : { ContentDisposition: `attachment; filename="${fileName}"` }),
+      ChecksumAlgorithm: 'CRC32',
+      ChecksumType: 'FULL_OBJECT',
+      Metadata: { [OWNER]: owner },
+    },
+    { signal },
+  );
 }
 
 async function listSources(composition: Composition): Promise<StoredSegment[]> {
@@ -282,50 +252,13 @@ async function listSources(composition: Composition): Promise<StoredSegment[]> {
   return sources;
 }
 
-interface SentPart {
-  readonly etag: string;
-  /** Base64, as S3 calculated it. */
-  readonly crc32: string | undefined;
-  readonly bytes: number;
-}
-
-/** The parts that S3 has, by number; null where there is no such upload any more. */
-async function listParts(
-  { s3, bucket: Bucket, key: Key, signal }: Composition,
-  UploadId: string,
-): Promise<Map<number, SentPart> | null> {
-  const where = `s3://${Bucket}/${Key}`;
-  return callS3(
-    'list the parts of',
-    where,
-    async () => {
-      const parts = new Map<number, SentPart>();
-      // By IsTruncated, not with the SDK's paginator: S3 sends a next marker on the last page, too.
-      for (let marker: string | undefined, more = true; more; ) {
-        const list = new ListPartsCommand({ Bucket, Key, UploadId, PartNumberMarker: marker });
-        const page = await s3.send(list);
-        for (const { PartNumber = 0, ETag = '', Size = 0, ChecksumCRC32 } of page.Parts ?? []) {
-          parts.set(PartNumber, { etag: ETag, bytes: Size, crc32: ChecksumCRC32 });
-        }
-        more = page.IsTruncated === true;
-        marker = page.NextPartNumberMarker;
-      }
-      return parts;
-    },
-    { signal, expected: ['NoSuchUpload'] },
-  ).catch((error) => {
-    if (error.name === 'NoSuchUpload') return null;
-    throw error;
-  });
-}
-
 /** Sends the parts that are not there yet, while time lasts. Returns whether all are there. */
-async function sendParts(
+async function sendMissing(
   composition: Composition,
-  upload: string,
+  upload: MultipartUpload,
   plan: readonly PlannedPart[],
   sources: readonly StoredSegment[],
-  there: ReadonlyMap<number, SentPart>,
+  there: ReadonlyMap<number, UploadedPart>,
   total: number,
 ): Promise<boolean> {
   const missing = plan.filter(({ number, length }) => there.get(number)?.bytes !== length);
@@ -340,7 +273,7 @@ async function sendParts(
     }
   })();
   const results = mapOrdered(inTime, PARTS_AT_ONCE, async (part) => {
-    await sendPart(composition, upload, part, sources);
+    await sendPlanned(composition, upload, part, sources);
     return part.length;
   });
   for await (const length of results) {
@@ -350,66 +283,52 @@ async function sendParts(
   return started === missing.length;
 }
 
-async function sendPart(
+async function sendPlanned(
   composition: Composition,
-  UploadId: string,
+  upload: MultipartUpload,
   part: PlannedPart,
   sources: readonly StoredSegment[],
 ): Promise<void> {
-  const { s3, bucket, key, work, signal } = composition;
+  const { s3, bucket, work, signal } = composition;
   const [first, ...others] = part.ranges;
   const source = first === undefined ? undefined : sources[first.source];
   if (first === undefined || source === undefined) throw new TypeError('a part without a source');
   // S3 copies ranges only of objects of more than 5 MiB.
   if (others.length === 0 && source.bytes > PART_BYTES_MIN) {
-    return copyPart(composition, UploadId, part, source, first.from);
+    return copyRange(upload, part, source, first.from, signal);
   }
   const chunks = readRanges(composition, part, sources);
   if (part.length > JOINED_IN_MEMORY) {
     const joined = `${work}joined-${String(part.number).padStart(5, '0')}`;
     const { etag = '' } = await uploadStream({ s3, bucket, key: joined, chunks, signal });
     const staged = { name: joined, key: joined, bytes: part.length, etag };
-    return copyPart(composition, UploadId, part, staged, 0);
+    return copyRange(upload, part, staged, 0, signal);
   }
   const parts: Uint8Array[] = [];
   for await (const chunk of chunks) parts.push(chunk);
-  const put = new UploadPartCommand({
-    Bucket: bucket,
-    Key: key,
-    UploadId,
-    PartNumber: part.number,
-    Body: Buffer.concat(parts),
-    ChecksumAlgorithm: 'CRC32',
-  });
-  await callS3(
-    `write part ${part.number} of`,
-    `s3://${bucket}/${key}`,
-    (abortSignal) => s3.send(put, { abortSignal }),
+  await sendPart(
+    upload,
+    { PartNumber: part.number, Body: Buffer.concat(parts), ChecksumAlgorithm: 'CRC32' },
     { signal },
   );
 }
 
-async function copyPart(
-  { s3, bucket, key, signal }: Composition,
-  UploadId: string,
+function copyRange(
+  upload: MultipartUpload,
   part: PlannedPart,
   source: StoredSegment,
   from: number,
+  signal: AbortSignal,
 ): Promise<void> {
-  const copy = new UploadPartCopyCommand({
-    Bucket: bucket,
-    Key: key,
-    UploadId,
-    PartNumber: part.number,
-    CopySource: `${bucket}/${source.key}`.split('/').map(encodeURIComponent).join('/'),
-    CopySourceRange: `bytes=${from}-${from + part.length - 1}`,
-    CopySourceIfMatch: source.etag,
-  });
-  await callS3(
-    `copy part ${part.number} of`,
-    `s3://${bucket}/${key}`,
-    (abortSignal) => s3.send(copy, { abortSignal, requestTimeout: LONG_TIMEOUT }),
-    { signal, timeout: LONG_TIMEOUT },
+  return copyPart(
+    upload,
+    {
+      PartNumber: part.number,
+      CopySource: `${upload.bucket}/${source.key}`.split('/').map(encodeURIComponent).join('/'),
+      CopySourceRange: `bytes=${from}-${from + part.length - 1}`,
+      CopySourceIfMatch: source.etag,
+    },
+    { signal },
   );
 }
 
@@ -436,14 +355,13 @@ async function* readRanges(
  */
 async function complete(
   composition: Composition,
-  UploadId: string,
+  upload: MultipartUpload,
   plan: readonly PlannedPart[],
   tail: TailRecord,
 ): Promise<ComposedArchive> {
-  const { s3, bucket: Bucket, key: Key, signal } = composition;
-  const where = `s3://${Bucket}/${Key}`;
-  const there = await listParts(composition, UploadId);
-  if (there === null) return findOwn(composition, tail);
+  const where = `s3://${composition.bucket}/${composition.key}`;
+  const there = await listParts(upload, composition);
+  if (!there) return findOwn(composition, tail);
   const Parts = plan.map(({ number, length }) => {
     const part = there.get(number);
     if (part?.bytes === length) {
@@ -460,26 +378,17 @@ async function complete(
       },
     );
   });
-  const command = new CompleteMultipartUploadCommand({
-    Bucket,
-    Key,
-    UploadId,
-    MultipartUpload: { Parts },
-    ChecksumCRC32: crc32Base64(tail.crc32),
-    ChecksumType: 'FULL_OBJECT',
-    MpuObjectSize: tail.bytes,
-    IfNoneMatch: '*',
-  });
   try {
-    const { VersionId } = await callS3(
-      'complete',
-      where,
-      (abortSignal) => s3.send(command, { abortSignal, requestTimeout: LONG_TIMEOUT }),
+    const { VersionId } = await completeMultipart(
+      upload,
       {
-        signal,
-        timeout: LONG_TIMEOUT,
-        expected: ['PreconditionFailed', 'NoSuchUpload', 'BadDigest'],
+        MultipartUpload: { Parts },
+        ChecksumCRC32: crc32Base64(tail.crc32),
+        ChecksumType: 'FULL_OBJECT',
+        MpuObjectSize: tail.bytes,
+        IfNoneMatch: '*',
       },
+      { signal: composition.signal, expected: ['PreconditionFailed', 'BadDigest'] },
     );
     return composed(tail, VersionId);
   } catch (error) {
@@ -492,7 +401,7 @@ async function complete(
     }
     if (name !== 'PreconditionFailed' && name !== 'NoSuchUpload') throw error;
     // Not completed and not needed: nothing may be left of it.
-    await abortUpload(composition, UploadId);
+    await abortMultipart(upload);
     return findOwn(composition, tail, error);
   }
 }
@@ -505,13 +414,9 @@ async function findOwn(
 ): Promise<ComposedArchive> {
   const { s3, bucket: Bucket, key: Key, owner, signal } = composition;
   const where = `s3://${Bucket}/${Key}`;
-  const head = await callS3(
-    'read',
-    where,
-    () => s3.send(new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' })),
-    { signal, expected: ['NotFound'] },
-  ).catch((error) => {
-    if (error.name !== 'NotFound') throw error;
+  const command = new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' });
+  const head = await sendS3(s3, 'read', command, { signal, expected: ['NotFound'] }).catch((error) => {
+    if (errorFields(error).name !== 'NotFound') throw error;
     throw new IntegrityError(`The upload of ${where} no longer exists, and there is no archive.`, {
       remedy: 'It was aborted, perhaps by a lifecycle rule: start the backup again.',
       cause: cause ?? error,

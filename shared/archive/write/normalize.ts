@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { S3Client } from '@aws-sdk/client-s3';
-import { PART_BYTES, uploadStream } from '../../aws/multipart.ts';
+import { PART_BYTES, uploadStream } from '../../aws/upload-stream.ts';
 import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import { type ArchiveLimits, LIMITS } from '../../core/limits.ts';

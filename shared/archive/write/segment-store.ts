@@ -1,12 +1,11 @@
 import {
   DeleteObjectCommand,
-  GetObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
-import { uploadStream } from '../../aws/multipart.ts';
-import { callS3 } from '../../aws/s3-calls.ts';
+import { readS3Text, sendS3 } from '../../aws/send-s3.ts';
+import { uploadStream } from '../../aws/upload-stream.ts';
 import type { Tallies } from '../../core/digest.ts';
 import { IntegrityError } from '../../core/errors.ts';
 import { parseJson } from '../../core/input.ts';
@@ -53,7 +52,7 @@ export async function uploadSegment(
     upload.tallies();
     for (const Key of [recordKey(prefix, name), segmentKey(prefix, name)]) {
       const remove = new DeleteObjectCommand({ Bucket: bucket, Key });
-      await callS3('delete', `s3://${bucket}/${Key}`, () => s3.send(remove), { signal });
+      await sendS3(s3, 'delete', remove, { signal });
     }
     return { carry, record: null };
   }
@@ -100,7 +99,7 @@ export async function uploadSegment(
     Body: JSON.stringify(record),
     ContentType: 'application/json',
   });
-  await callS3('write', `s3://${bucket}/${Key}`, () => s3.send(put), { signal });
+  await sendS3(s3, 'write', put, { signal });
   return { carry: carryOf(record), record };
 }
 
@@ -127,15 +126,7 @@ async function readRecord(
   signal?: AbortSignal,
 ): Promise<SegmentRecord> {
   const where = `s3://${bucket}/${Key}`;
-  const text = await callS3(
-    'read',
-    where,
-    async () => {
-      const { Body } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key }));
-      return (await Body?.transformToString('utf8')) ?? '';
-    },
-    { signal },
-  );
+  const { text } = await readS3Text(s3, { Bucket: bucket, Key }, { signal });
   return parseJson(SegmentRecord, text, where, 'Start the backup again.');
 }
 
@@ -157,7 +148,7 @@ export async function* listSegments(
   let token: string | undefined;
   do {
     const list = new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, ContinuationToken: token });
-    const page = await callS3('list', `s3://${bucket}/${prefix}`, () => s3.send(list));
+    const page = await sendS3(s3, 'list', list);
     for (const { Key = '', Size = 0, ETag = '' } of page.Contents ?? []) {
       if (!Key.endsWith('.seg')) continue;
       yield { name: Key.slice(prefix.length, -'.seg'.length), key: Key, bytes: Size, etag: ETag };

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import {
-  AbortMultipartUploadCommand,
   CreateMultipartUploadCommand,
   type CreateMultipartUploadCommandOutput,
   DeleteObjectCommand,
@@ -14,6 +13,8 @@ import {
 import { Upload } from '@aws-sdk/lib-storage';
 import { z } from 'zod';
 import { awsClient } from '../../aws/clients.ts';
+import { abortMultipart } from '../../aws/multipart.ts';
+import { sendS3 } from '../../aws/send-s3.ts';
 import { FileChangedError, folderError } from './errors.ts';
 import { type BegunWrite, type FileInfo, type Folder, type Listing, ORIGIN_FILE } from './folder.ts';
 
@@ -22,6 +23,8 @@ const PART_BYTES_MIN = 5 * 1024 ** 2;
 const PARTS_MAX = 10_000;
 /** Parts on their way at the same time. */
 const QUEUE_SIZE = 3;
+/** Refusals that {@link folderError} explains with the folder and its configuration. */
+const EXPLAINED = ['NoSuchBucket', 'AccessDenied', 'Forbidden', '403'];
 
 /** The objects right under a prefix in S3. */
 export class S3Folder implements Folder {
@@ -45,13 +48,16 @@ export class S3Folder implements Folder {
     let token: string | undefined;
     try {
       do {
-        const page = await this.#s3.send(
+        const page = await sendS3(
+          this.#s3,
+          'list',
           new ListObjectsV2Command({
             Bucket: this.#bucket,
             Prefix: this.#prefix,
             Delimiter: '/',
             ContinuationToken: token,
           }),
+          { expected: EXPLAINED },
         );
         for (const { Prefix = '' } of page.CommonPrefixes ?? []) {
           folders.push(Prefix.slice(this.#prefix.length).replace(/\/$/, ''));
@@ -73,8 +79,11 @@ export class S3Folder implements Folder {
 
   async stat(name: string): Promise<FileInfo | undefined> {
     try {
-      const head = await this.#s3.send(
+      const head = await sendS3(
+        this.#s3,
+        'look at',
         new HeadObjectCommand({ Bucket: this.#bucket, Key: this.#prefix + name }),
+        { expected: [404, ...EXPLAINED] },
       );
       const { ContentLength = 0, ETag = '', LastModified } = head;
       return { name, size: ContentLength, version: ETag, changedAt: LastModified?.getTime() ?? 0 };
@@ -87,13 +96,16 @@ export class S3Folder implements Folder {
   async *read(file: FileInfo, offset: number, length: number): AsyncGenerator<Uint8Array> {
     if (length === 0) return;
     try {
-      const { Body } = await this.#s3.send(
+      const { Body } = await sendS3(
+        this.#s3,
+        'read',
         new GetObjectCommand({
           Bucket: this.#bucket,
           Key: this.#prefix + file.name,
           IfMatch: file.version,
           Range: `bytes=${offset}-${offset + length - 1}`,
         }),
+        { expected: [404, 412, 416, ...EXPLAINED] },
       );
       let received = 0;
       for await (const chunk of Body as Readable) {
@@ -142,7 +154,12 @@ export class S3Folder implements Folder {
 
   async remove(name: string): Promise<void> {
     try {
-      await this.#s3.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: this.#prefix + name }));
+      await sendS3(
+        this.#s3,
+        'delete',
+        new DeleteObjectCommand({ Bucket: this.#bucket, Key: this.#prefix + name }),
+        { expected: EXPLAINED },
+      );
     } catch (error) {
       throw folderError(this.name, `deleting "${name}"`, error);
     }
@@ -161,10 +178,9 @@ export class S3Folder implements Folder {
   async discard(begun: unknown): Promise<void> {
     const { data } = BegunUpload.safeParse(begun);
     if (data?.bucket !== this.#bucket || !data.key.startsWith(this.#prefix)) return;
-    const upload = { Bucket: data.bucket, Key: data.key, UploadId: data.upload_id };
-    await this.#s3.send(new AbortMultipartUploadCommand(upload)).catch((error) => {
-      // It was completed, or somebody else aborted it.
-      if (statusOf(error) !== 404) throw folderError(this.name, 'aborting an unfinished upload', error);
+    const { bucket, key, upload_id: uploadId } = data;
+    await abortMultipart({ s3: this.#s3, bucket, key, uploadId }).catch((error) => {
+      throw folderError(this.name, 'aborting an unfinished upload', error);
     });
   }
 

@@ -1,15 +1,15 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import calculateSlot from 'cluster-key-slot';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import { z } from 'zod';
 import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../core/errors.ts';
+import { retry } from '../../core/retry.ts';
 
 /** Milliseconds to wait for a connection. */
 const CONNECT_MS = 5_000;
 /** Milliseconds to wait for one reply: a server that takes longer is blocked or gone. */
 const REPLY_MS = 60_000;
-/** Times that a batch is sent again after the connection was lost, with a growing pause in milliseconds. */
-const RETRY_PAUSES_MS = [100, 500, 2_000] as const;
+/** Tries of a batch whose connection was lost. */
+const TRIES = { attempts: 4, firstMs: 200, factor: 4 };
 
 /** Address and credentials of a server, as they lie in Secrets Manager. */
 export const RedisConnection = z
@@ -201,7 +201,7 @@ export class RedisClient {
   ): Promise<Reply[]> {
     let isReplica = false;
     const replies = await this.#retrying(async (attempt) => {
-      if (attempt > 0) await (isReplica && !this.isCluster ? this.#reconnect(node) : this.#connect(node));
+      if (attempt > 1) await (isReplica && !this.isCluster ? this.#reconnect(node) : this.#connect(node));
       const answers = await exchange(node, commands);
       const refusal = answers.find(isReadOnly);
       isReplica = refusal !== undefined;
@@ -257,17 +257,12 @@ export class RedisClient {
     return session;
   }
 
-  async #retrying<T>(work: (attempt: number) => Promise<T>): Promise<T> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await work(attempt);
-      } catch (error) {
-        const translated = this.#translate(error);
-        const pause = RETRY_PAUSES_MS[attempt];
-        if (pause === undefined || !(translated instanceof UnavailableError)) throw translated;
-        await sleep(pause);
-      }
-    }
+  #retrying<T>(work: (attempt: number) => Promise<T>): Promise<T> {
+    const translated = (attempt: number) =>
+      work(attempt).catch((error: unknown) => {
+        throw this.#translate(error);
+      });
+    return retry(translated, { ...TRIES, isTransient: (error) => error instanceof UnavailableError });
   }
 
   /** Sends commands of which none may fail. */

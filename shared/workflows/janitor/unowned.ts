@@ -9,6 +9,7 @@ import {
   UPLOADS,
   uploadPrefix,
 } from '../../aws/keys.ts';
+import { abortMultipart } from '../../aws/multipart.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import { unsettledJobs } from '../job/days.ts';
@@ -46,7 +47,7 @@ export async function removeUnowned(
   const archives: string[] = [];
   for await (const { key, modified } of bucket.keys(UPLOADS)) if (isOld(modified)) archives.push(key);
   const uploads: { key: string; id: string }[] = [];
-  for await (const { key, id, initiated } of bucket.uploads('')) {
+  for await (const { key, uploadId: id, initiated } of bucket.uploads('')) {
     if (isOld(initiated)) uploads.push({ key, id });
   }
   if (folders.length + archives.length + uploads.length === 0) return { objects: 0, uploads: 0 };
@@ -69,7 +70,7 @@ export async function removeUnowned(
   for (const { key, id } of uploads) {
     if (timeLeft() <= 0) return removed;
     if (isOwned(key) || !isOld(await newestPart(bucket, key, id))) continue;
-    await bucket.abortUpload(key, id);
+    await abortMultipart({ s3: bucket.s3, bucket: bucket.name, key, uploadId: id });
     removed.uploads++;
   }
   return removed;

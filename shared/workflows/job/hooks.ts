@@ -7,12 +7,12 @@ import type { Hook, HooksConfig } from '../../core/config.ts';
 import { findTarget } from '../../core/config.ts';
 import { NgbakError } from '../../core/errors.ts';
 import { HELP } from '../../core/help.ts';
+import { retry } from '../../core/retry.ts';
 import type { Environment } from '../environment.ts';
 import { updateJob } from './record.ts';
 
 /** A hook is called at most this often, with growing pauses between. */
-const ATTEMPTS_MAX = 3;
-const FIRST_PAUSE_MS = 500;
+const TRIES = { attempts: 3, firstMs: 500, factor: 4 };
 /** How much of a hook's answer an error tells, in characters. */
 const ANSWER_TOLD_MAX = 200;
 
@@ -57,29 +57,25 @@ export async function resumeWriters(environment: Environment, target: string, jo
 
 async function callHook(hooks: HooksConfig, call: HookCall): Promise<void> {
   const hook = hooks[call.action];
-  for (let attempt = 1; ; attempt++) {
-    try {
-      if ('lambda' in hook) await invokeFunction(hook.lambda, call, hooks.timeout_seconds);
-      else await postWebhook(hook, call, hooks.timeout_seconds);
-      return;
-    } catch (cause) {
-      if (attempt < ATTEMPTS_MAX) {
-        await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS * 4 ** (attempt - 1)));
-        continue;
-      }
-      const where = 'lambda' in hook ? hook.lambda : new URL(hook.url).origin;
-      throw new HookError(
-        `The writers of target "${call.target}" could not be ${call.action}d: ${where} failed ${ATTEMPTS_MAX} times.`,
-        {
-          remedy:
-            call.action === 'pause'
-              ? 'Nothing was read or written yet. Correct the hook, or remove it from cdk.json, and start again.'
-              : 'Resume the writers manually, then correct the hook.',
-          help: HELP.hook,
-          cause,
-        },
-      );
-    }
+  const attempt = () =>
+    'lambda' in hook
+      ? invokeFunction(hook.lambda, call, hooks.timeout_seconds)
+      : postWebhook(hook, call, hooks.timeout_seconds);
+  try {
+    await retry(attempt, { ...TRIES, isTransient: () => true });
+  } catch (cause) {
+    const where = 'lambda' in hook ? hook.lambda : new URL(hook.url).origin;
+    throw new HookError(
+      `The writers of target "${call.target}" could not be ${call.action}d: ${where} failed ${TRIES.attempts} times.`,
+      {
+        remedy:
+          call.action === 'pause'
+            ? 'Nothing was read or written yet. Correct the hook, or remove it from cdk.json, and start again.'
+            : 'Resume the writers manually, then correct the hook.',
+        help: HELP.hook,
+        cause,
+      },
+    );
   }
 }
 

@@ -7,6 +7,7 @@ import { type Advice, NgbakError } from '../../core/errors.ts';
 import { HELP } from '../../core/help.ts';
 import { Id } from '../../core/ids.ts';
 import { hasEnded } from '../../core/job-state.ts';
+import { retry } from '../../core/retry.ts';
 import { describeExecution } from './execution.ts';
 import { readJob } from './record.ts';
 
@@ -43,6 +44,9 @@ export const Lock = z.object({
 });
 export type Lock = z.infer<typeof Lock>;
 
+/** Tries where another job takes the same lock at the same time. */
+const SIMULTANEOUS = { attempts: 5, firstMs: 20 };
+
 /**
  * Takes the target's lock by a conditional write. A lock whose execution has ended is taken over; taking one's own
  * lock again is fine. Returns the job that it was taken over from, whose functions may still be at work. Throws
@@ -53,67 +57,72 @@ export async function takeLock(
   sfn: SFNClient,
   wanted: Pick<Lock, 'target' | 'job_id' | 'kind' | 'execution_arn'>,
 ): Promise<string | undefined> {
-  const key = lockKey(wanted.target);
-  for (let attempt = 1; attempt <= 5; attempt++) {
-    const held = await bucket.readRecord(key, Lock);
-    if (held?.value.execution_arn === wanted.execution_arn) return held.value.taken_from;
-    if (held?.value.kept !== undefined && wanted.kind !== 'restore') {
-      throw new TargetLockedError(`Target "${wanted.target}" can't be used: ${held.value.kept}`, {
-        remedy: 'Restore a good backup into it first, which releases the lock.',
-        help: HELP.targetLocked,
-        inUse: false,
-      });
-    }
-    const execution = held && (await describeExecution(sfn, held.value.execution_arn));
-    if (held && isRunning(execution)) {
-      throw new TargetLockedError(
-        `Target "${wanted.target}" is in use by ${held.value.kind} job ${held.value.job_id} since ${held.value.since}.`,
-        {
-          remedy: 'Wait until that job has ended, or cancel it, and start again.',
-          help: HELP.targetInUse,
-          inUse: true,
-        },
-      );
-    }
-    if (held && wanted.kind !== 'restore' && (await isBeingCleanedUp(bucket, held.value))) {
-      // Forgotten executions ended long ago.
-      const ended = execution ? (execution.stopDate?.getTime() ?? Date.now()) : 0;
-      if (Date.now() - ended > CLEAN_UP_MS) {
-        throw new TargetLockedError(
-          `Target "${wanted.target}" is locked by restore job ${held.value.job_id}, which has ended ${execution?.stopDate ? `at ${execution.stopDate.toISOString()}` : 'long ago'} and was never cleaned up.`,
-          {
-            remedy: 'Check the log of the function "janitor" and correct the problem that it reports.',
-            help: HELP.restoreNotClosed,
-            inUse: false,
-          },
-        );
-      }
-      throw new TargetLockedError(
-        `Target "${wanted.target}" is in use by restore job ${held.value.job_id}, which has ended and is being cleaned up.`,
-        {
-          remedy: 'Wait until that job is closed, and start again.',
-          help: HELP.targetInUse,
-          inUse: true,
-        },
-      );
-    }
-    const taken_from = held?.value.job_id;
-    try {
-      await bucket.writeRecord(
-        key,
-        { ...wanted, since: new Date().toISOString(), ...(taken_from === undefined ? {} : { taken_from }) },
-        held ? { etag: held.etag } : { absent: true },
-      );
-      return taken_from;
-    } catch (error) {
-      if (!(error instanceof ConflictError)) throw error;
-    }
+  try {
+    return await retry(() => tryLock(bucket, sfn, wanted), {
+      ...SIMULTANEOUS,
+      isTransient: (error) => error instanceof ConflictError,
+    });
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error;
+    throw new TargetLockedError(`Target "${wanted.target}" is requested by several jobs at the same time.`, {
+      remedy: 'Start again in a minute.',
+      help: HELP.targetInUse,
+      inUse: true,
+    });
   }
-  throw new TargetLockedError(`Target "${wanted.target}" is requested by several jobs at the same time.`, {
-    remedy: 'Start again in a minute.',
-    help: HELP.targetInUse,
-    inUse: true,
-  });
+}
+
+async function tryLock(
+  bucket: Bucket,
+  sfn: SFNClient,
+  wanted: Pick<Lock, 'target' | 'job_id' | 'kind' | 'execution_arn'>,
+): Promise<string | undefined> {
+  const key = lockKey(wanted.target);
+  const held = await bucket.readRecord(key, Lock);
+  if (held?.value.execution_arn === wanted.execution_arn) return held.value.taken_from;
+  if (held?.value.kept !== undefined && wanted.kind !== 'restore') {
+    throw new TargetLockedError(`Target "${wanted.target}" can't be used: ${held.value.kept}`, {
+      remedy: 'Restore a good backup into it first, which releases the lock.',
+      help: HELP.targetLocked,
+      inUse: false,
+    });
+  }
+  const execution = held && (await describeExecution(sfn, held.value.execution_arn));
+  if (held && isRunning(execution)) {
+    throw new TargetLockedError(
+      `Target "${wanted.target}" is in use by ${held.value.kind} job ${held.value.job_id} since ${held.value.since}.`,
+      {
+        remedy: 'Wait until that job has ended, or cancel it, and start again.',
+        help: HELP.targetInUse,
+        inUse: true,
+      },
+    );
+  }
+  if (held && wanted.kind !== 'restore' && (await isBeingCleanedUp(bucket, held.value))) {
+    // Forgotten executions ended long ago.
+    const ended = execution ? (execution.stopDate?.getTime() ?? Date.now()) : 0;
+    if (Date.now() - ended > CLEAN_UP_MS) {
+      throw new TargetLockedError(
+        `Target "${wanted.target}" is locked by restore job ${held.value.job_id}, which has ended ${execution?.stopDate ? `at ${execution.stopDate.toISOString()}` : 'long ago'} and was never cleaned up.`,
+        {
+          remedy: 'Check the log of the function "janitor" and correct the problem that it reports.',
+          help: HELP.restoreNotClosed,
+          inUse: false,
+        },
+      );
+    }
+    throw new TargetLockedError(
+      `Target "${wanted.target}" is in use by restore job ${held.value.job_id}, which has ended and is being cleaned up.`,
+      { remedy: 'Wait until that job is closed, and start again.', help: HELP.targetInUse, inUse: true },
+    );
+  }
+  const taken_from = held?.value.job_id;
+  await bucket.writeRecord(
+    key,
+    { ...wanted, since: new Date().toISOString(), ...(taken_from === undefined ? {} : { taken_from }) },
+    held ? { etag: held.etag } : { absent: true },
+  );
+  return taken_from;
 }
 
 /**

@@ -99,21 +99,15 @@ export async function updateJob(
   jobId: string,
   change: (record: JobRecord) => Partial<Omit<JobRecord, 'job_id' | 'created_at'>> | undefined,
 ): Promise<JobRecord | undefined> {
-  for (let attempt = 1; ; attempt++) {
-    const found = await bucket.readRecord(jobRecordKey(jobId), JobRecord);
-    if (!found) return undefined;
-    const stands = asItStands(found.value, new Date());
-    const changes = change(stands);
-    if (!changes) return stands;
-    const record: JobRecord = { ...stands, ...changes, updated_at: new Date().toISOString() };
-    try {
-      await bucket.writeRecord(jobRecordKey(jobId), record, { etag: found.etag });
-      return record;
-    } catch (error) {
-      if (!(error instanceof ConflictError) || attempt >= 10) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 20 * attempt + Math.random() * 50));
-    }
-  }
+  let stands = undefined as JobRecord | undefined;
+  await bucket.updateRecord(jobRecordKey(jobId), JobRecord, (found) => {
+    stands = found && asItStands(found, new Date());
+    const changes = stands && change(stands);
+    if (!stands || !changes) return undefined;
+    stands = { ...stands, ...changes, updated_at: new Date().toISOString() };
+    return stands;
+  });
+  return stands;
 }
 
 /** The job has ended while a function of it was still at work: stopping an execution does not stop its functions. */

@@ -4,7 +4,7 @@ import type { EntryPiece, EntryReader } from '../../archive/format/types.ts';
 import { wholeEntry } from '../../archive/format/whole-entry.ts';
 import { writeArchive } from '../../archive/write/write.ts';
 import { deferredKey } from '../../aws/keys.ts';
-import { uploadStream } from '../../aws/multipart.ts';
+import { uploadStream } from '../../aws/upload-stream.ts';
 import { VERSION } from '../../core/version.ts';
 import type { Environment, Leg } from '../environment.ts';
 import type { RestorePlan } from './plan.ts';

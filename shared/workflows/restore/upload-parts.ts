@@ -1,18 +1,18 @@
-import {
-  AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  ListPartsCommand,
-  type ListPartsCommandOutput,
-  NoSuchUpload,
-  UploadPartCommand,
-} from '@aws-sdk/client-s3';
+import { NoSuchUpload, UploadPartCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
+import {
+  abortMultipart,
+  beginMultipart,
+  completeMultipart,
+  listParts,
+  listPartsPage,
+  type MultipartUpload,
+  type UploadedPart as StoredPart,
+} from '../../aws/multipart.ts';
 import { PARTS_MAX } from '../../aws/plan-parts.ts';
-import { callS3, LONG_TIMEOUT } from '../../aws/s3-calls.ts';
-import { InvalidInputError, NgbakError } from '../../core/errors.ts';
+import { InvalidInputError } from '../../core/errors.ts';
 
 /**
  * Smallest part of a restore's upload, in bytes: above S3's 5 MiB, so that a signature and a round trip are worth it,
@@ -67,23 +67,15 @@ export function partLength({ bytes, part_bytes, part_count }: UploadLayout, numb
 }
 
 /** Begins an upload whose parts S3 takes with their SHA-256 only. */
-export async function beginUpload(bucket: Bucket, key: string): Promise<string> {
-  const { UploadId } = await callS3('write', `s3://${bucket.name}/${key}`, (abortSignal) =>
-    bucket.s3.send(
-      new CreateMultipartUploadCommand({
-        Bucket: bucket.name,
-        Key: key,
-        ContentType: 'application/octet-stream',
-        ChecksumAlgorithm: 'SHA256',
-        ChecksumType: 'COMPOSITE',
-      }),
-      { abortSignal },
-    ),
-  );
-  if (UploadId !== undefined) return UploadId;
-  throw new NgbakError(`S3 began an upload of s3://${bucket.name}/${key} without an id.`, {
-    remedy: 'Check the S3 endpoint: this is not a response of S3.',
+export async function beginUpload({ s3, name }: Bucket, key: string): Promise<string> {
+  const { uploadId } = await beginMultipart(s3, {
+    Bucket: name,
+    Key: key,
+    ContentType: 'application/octet-stream',
+    ChecksumAlgorithm: 'SHA256',
+    ChecksumType: 'COMPOSITE',
   });
+  return uploadId;
 }
 
 /**
@@ -119,42 +111,23 @@ export async function presignPart(
   return { url, headers: { 'x-amz-checksum-sha256': checksum } };
 }
 
+function multipartOf({ s3, name }: Bucket, { key, upload_id }: OpenUpload): MultipartUpload {
+  return { s3, bucket: name, key, uploadId: upload_id };
+}
+
 /** A page of the parts that S3 has, in the order of their numbers; undefined where it has no such upload (any more). */
-export async function listParts(
+export async function listUploadedParts(
   bucket: Bucket,
   upload: OpenUpload,
   after = 0,
 ): Promise<{ parts: UploadedPart[]; next: number | undefined } | undefined> {
-  let page: ListPartsCommandOutput;
-  try {
-    page = await callS3(
-      'list the parts of',
-      `s3://${bucket.name}/${upload.key}`,
-      (abortSignal) =>
-        bucket.s3.send(
-          new ListPartsCommand({
-            Bucket: bucket.name,
-            Key: upload.key,
-            UploadId: upload.upload_id,
-            ...(after === 0 ? {} : { PartNumberMarker: String(after) }),
-          }),
-          { abortSignal },
-        ),
-      { expected: ['NoSuchUpload'] },
-    );
-  } catch (error) {
-    if (error instanceof NoSuchUpload) return undefined;
-    throw error;
-  }
-  const parts = (page.Parts ?? []).map(({ PartNumber = 0, Size = 0, ETag = '', ChecksumSHA256 }) => ({
-    number: PartNumber,
-    bytes: Size,
-    etag: ETag,
-    ...(ChecksumSHA256 === undefined
-      ? {}
-      : { sha256: Buffer.from(ChecksumSHA256, 'base64').toString('hex') }),
-  }));
-  return { parts, next: page.IsTruncated ? Number(page.NextPartNumberMarker) : undefined };
+  const page = await listPartsPage(multipartOf(bucket, upload), after);
+  return page && { ...page, parts: page.parts.map(inHexadecimal) };
+}
+
+function inHexadecimal({ sha256, number, bytes, etag }: StoredPart): UploadedPart {
+  const digest = sha256 === undefined ? {} : { sha256: Buffer.from(sha256, 'base64').toString('hex') };
+  return { number, bytes, etag, ...digest };
 }
 
 /**
@@ -166,13 +139,9 @@ export async function completeUpload(
   upload: OpenUpload,
   layout: UploadLayout,
 ): Promise<boolean> {
-  const parts = new Map<number, UploadedPart>();
-  for (let after: number | undefined = 0; after !== undefined; ) {
-    const page = await listParts(bucket, upload, after);
-    if (!page) return false;
-    for (const part of page.parts) parts.set(part.number, part);
-    after = page.next;
-  }
+  const multipart = multipartOf(bucket, upload);
+  const parts = await listParts(multipart);
+  if (!parts) return false;
   const numbers = Array.from({ length: layout.part_count }, (_, index) => index + 1);
   const wrong = numbers.filter((number) => parts.get(number)?.bytes !== partLength(layout, number));
   if (wrong.length > 0) {
@@ -183,29 +152,12 @@ export async function completeUpload(
       { remedy: 'Upload these parts, then complete it.' },
     );
   }
-  const complete = new CompleteMultipartUploadCommand({
-    Bucket: bucket.name,
-    Key: upload.key,
-    UploadId: upload.upload_id,
-    ChecksumType: 'COMPOSITE',
-    MultipartUpload: {
-      Parts: numbers.map((number) => {
-        const { etag, sha256 } = parts.get(number) ?? {};
-        return {
-          PartNumber: number,
-          ETag: etag,
-          ...(sha256 === undefined ? {} : { ChecksumSHA256: Buffer.from(sha256, 'hex').toString('base64') }),
-        };
-      }),
-    },
+  const Parts = numbers.map((number) => {
+    const { etag, sha256 } = parts.get(number) ?? {};
+    return { PartNumber: number, ETag: etag, ...(sha256 === undefined ? {} : { ChecksumSHA256: sha256 }) };
   });
   try {
-    await callS3(
-      'complete the upload of',
-      `s3://${bucket.name}/${upload.key}`,
-      (abortSignal) => bucket.s3.send(complete, { abortSignal, requestTimeout: LONG_TIMEOUT }),
-      { timeout: LONG_TIMEOUT, expected: ['NoSuchUpload'] },
-    );
+    await completeMultipart(multipart, { ChecksumType: 'COMPOSITE', MultipartUpload: { Parts } });
     return true;
   } catch (error) {
     if (error instanceof NoSuchUpload) return false;
@@ -215,19 +167,5 @@ export async function completeUpload(
 
 /** Removes an upload with the parts that are there. Idempotent. */
 export async function abortUpload(bucket: Bucket, upload: OpenUpload): Promise<void> {
-  const abort = new AbortMultipartUploadCommand({
-    Bucket: bucket.name,
-    Key: upload.key,
-    UploadId: upload.upload_id,
-  });
-  try {
-    await callS3(
-      'abort the upload of',
-      `s3://${bucket.name}/${upload.key}`,
-      (abortSignal) => bucket.s3.send(abort, { abortSignal }),
-      { expected: ['NoSuchUpload'] },
-    );
-  } catch (error) {
-    if (!(error instanceof NoSuchUpload)) throw error;
-  }
+  await abortMultipart(multipartOf(bucket, upload));
 }

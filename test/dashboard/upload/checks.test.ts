@@ -1,7 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { expect, test } from '@jest/globals';
 import { checkContent, checkNameAndSize } from '../../../dashboard/upload/archive-file.ts';
-import { backoff } from '../../../dashboard/upload/backoff.ts';
 import { cutIntoParts } from '../../../dashboard/upload/parts.ts';
 import { explainAnswer } from '../../../dashboard/upload/send-part.ts';
 import { Speed } from '../../../dashboard/upload/speed.ts';
@@ -45,12 +44,6 @@ test('parts cover the file without gap or overlap, all but the last of one size'
       },
     ),
   );
-});
-
-test('pauses between attempts grow to half a minute, and are never the same for all', () => {
-  const longest = [1, 2, 3, 20].map((failed) => backoff(failed, () => 1));
-  expect(longest).toEqual([500, 1000, 2000, 30_000]);
-  expect(backoff(3, () => 0)).toBe(1000);
 });
 
 test('the rate is that of the last seconds; a pause or a part sent again does not spoil it', () => {

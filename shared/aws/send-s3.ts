@@ -1,0 +1,119 @@
+import {
+  type $Command,
+  GetObjectCommand,
+  type S3Client,
+  type S3ClientResolvedConfig,
+  S3ServiceException,
+  type ServiceInputTypes,
+  type ServiceOutputTypes,
+} from '@aws-sdk/client-s3';
+import { UnavailableError } from '../core/errors.ts';
+import { HELP } from '../core/help.ts';
+import { retry } from '../core/retry.ts';
+import { explainS3Error, isTransient } from './s3-error.ts';
+
+/** Tries of one call, on top of the SDK's own three: S3 may throttle a new prefix for half a minute. */
+const ATTEMPTS = 6;
+const FIRST_WAIT_MS = 400;
+
+/** Longest that a call may take, in milliseconds, where its caller does not say. */
+const CALL_TIMEOUT = 60_000;
+/** The same for calls that move gigabytes on S3's side: copies and completions. */
+export const LONG_TIMEOUT = 10 * 60_000;
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Names or HTTP statuses of service errors that are thrown as they are, and not repeated. */
+  readonly expected?: readonly (string | number)[];
+  /** Longest that one try may take, in milliseconds. */
+  readonly timeout?: number | undefined;
+  /** Most tries; 1 for conditional writes, whose repetition would find what the first try wrote. */
+  readonly attempts?: number;
+}
+
+/**
+ * Sends a command to S3: the only place that does. Repeats it, backing off with jitter, while S3 throttles or the network
+ * fails or is silent for too long. Throws UnavailableError, AccessDeniedError or NgbakError; service errors named in
+ * `expected` are thrown as they are.
+ *
+ * @param verb  what the call does, for errors: `read`, `write`, `list`
+ */
+export function sendS3<In extends ServiceInputTypes, Out extends ServiceOutputTypes>(
+  s3: S3Client,
+  verb: string,
+  command: $Command<In, Out, S3ClientResolvedConfig, ServiceInputTypes, ServiceOutputTypes>,
+  options: CallOptions = {},
+): Promise<Out> {
+  return call(verb, placeOf(command.input), options, (abortSignal) => {
+    const { timeout } = options;
+    return s3.send(command, { abortSignal, ...(timeout === undefined ? {} : { requestTimeout: timeout }) });
+  });
+}
+
+/** The text of a small object, and its ETag. */
+export function readS3Text(
+  s3: S3Client,
+  object: { Bucket: string; Key: string },
+  options: CallOptions & { readonly bytesMax?: number } = {},
+): Promise<{ text: string; etag: string; bytes: number }> {
+  // The body is read within the call, so that an answer which breaks off is asked for again.
+  return call('read', placeOf(object), options, async (abortSignal) => {
+    const {
+      Body,
+      ETag = '',
+      ContentLength: bytes = 0,
+    } = await s3.send(new GetObjectCommand(object), { abortSignal });
+    if (bytes > (options.bytesMax ?? Number.POSITIVE_INFINITY)) return { text: '', etag: ETag, bytes };
+    return { text: (await Body?.transformToString('utf-8')) ?? '', etag: ETag, bytes };
+  });
+}
+
+function placeOf(input: object): string {
+  const { Bucket = '', Key, Prefix = '' } = input as { Bucket?: string; Key?: string; Prefix?: string };
+  return `s3://${Bucket}/${Key ?? Prefix}`;
+}
+
+function call<T>(
+  verb: string,
+  where: string,
+  { signal, expected = [], timeout = CALL_TIMEOUT, attempts = ATTEMPTS }: CallOptions,
+  send: (abortSignal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const isExpected = (error: unknown) =>
+    error instanceof S3ServiceException &&
+    (expected.includes(error.name) || expected.includes(error.$metadata.httpStatusCode ?? 0));
+  return retry(
+    async () => {
+      // Not AbortSignal.timeout: once the call is through, its answer may be read for as long as it takes.
+      const silent = new AbortController();
+      const timer = setTimeout(() => silent.abort(), timeout);
+      try {
+        return await send(signal === undefined ? silent.signal : AbortSignal.any([signal, silent.signal]));
+      } catch (error) {
+        throw silent.signal.aborted ? silence(verb, where, error) : error;
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+    {
+      attempts,
+      firstMs: FIRST_WAIT_MS,
+      signal,
+      isTransient: (error) => !isExpected(error) && (error instanceof SilentS3Error || isTransient(error)),
+    },
+  ).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    throw isExpected(error) ? error : explainS3Error(error, verb, where);
+  });
+}
+
+/** S3 took longer for its answer than a call may take. */
+class SilentS3Error extends UnavailableError {}
+
+function silence(verb: string, where: string, cause: unknown): SilentS3Error {
+  return new SilentS3Error(`S3 did not ${verb} ${where} in time.`, {
+    remedy: 'ngbak retries automatically. If the error persists, check endpoint and network.',
+    help: HELP.s3Silent,
+    cause,
+  });
+}
