@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { Problem } from '../shared/api/problem.ts';
-import { BackupDetails } from '../shared/catalog/summaries.ts';
+import { CALLS, clientOf, requestOf } from '../shared/core/calls.ts';
 import {
   AccessDeniedError,
   IntegrityError,
@@ -12,21 +12,9 @@ import {
 import { parseInput } from '../shared/core/input.ts';
 import { NotFoundError, RefusedError } from '../shared/core/refusals.ts';
 import { retry } from '../shared/core/retry.ts';
-import { Cancellation } from '../shared/operations/cancel-job.ts';
-import { Contents } from '../shared/operations/contents.ts';
-import { Deletion } from '../shared/operations/delete-backup.ts';
-import { Download } from '../shared/operations/download-backup.ts';
-import { Health } from '../shared/operations/health.ts';
-import { BackupList } from '../shared/operations/list-backups.ts';
-import { JobList } from '../shared/operations/list-jobs.ts';
-import { ScheduleList, ScheduleView } from '../shared/operations/list-schedules.ts';
-import { Pruned } from '../shared/operations/prune.ts';
-import { RetentionSetting } from '../shared/operations/retention.ts';
-import { JobView } from '../shared/operations/show-job.ts';
+import type { Role } from '../shared/core/roles.ts';
 import { StartedJob } from '../shared/operations/start.ts';
-import { StartedBackup } from '../shared/operations/start-backup.ts';
-import { CompletedUpload, PresignedParts, UploadStatus } from '../shared/operations/upload.ts';
-import { VerificationLeg } from '../shared/operations/verify-backup.ts';
+import { OPERATIONS, type Client as Operations } from '../shared/operations/table.ts';
 import { MultipartUpload } from '../shared/workflows/restore/request.ts';
 import type { Client } from './client.ts';
 
@@ -37,8 +25,6 @@ const ANSWER_BYTES_MAX = 8 * 1024 ** 2;
 
 /** Tries of a call that may be repeated. */
 const TRIES = { attempts: 3, firstMs: 500 };
-
-const Accepted = z.object({ job_id: z.string() });
 
 /** Does everything through the HTTP API with a key; archives go between this machine and S3. */
 export function apiClient(url: string, key: string | undefined): Client {
@@ -69,65 +55,29 @@ export function apiClient(url: string, key: string | undefined): Client {
       { ...TRIES, isTransient: (error) => repeatable && error instanceof UnavailableError },
     );
   }
-  const query = (input: object) => {
-    const given = Object.entries(input).filter(([, value]) => value !== undefined);
-    // A list is the same name several times.
-    const pairs = given.flatMap(([name, value]) => [value].flat().map((one) => [name, String(one)]));
-    return `?${new URLSearchParams(pairs)}`;
-  };
-  const at = (id: string) => encodeURIComponent(id);
+  const operations = clientOf<Operations>((name, args) => {
+    const { method, path, body } = requestOf(name, args);
+    const key = 'once' in CALLS[name] ? newKey() : undefined;
+    return call<unknown>(OPERATIONS[name].output, method, path, body, key);
+  });
 
   return {
+    ...operations,
     where: base,
-    startBackup: (input) => call(StartedBackup, 'POST', '/backup', input, newKey()),
-    listBackups: (input) => call(BackupList, 'GET', `/backup${query(input)}`),
-    showBackup: (id) => call(BackupDetails, 'GET', `/backup/${at(id)}`),
-    listContents: (id, input) => call(Contents, 'GET', `/backup/${at(id)}/contents${query(input)}`),
-    downloadBackup: (id, input) =>
-      call(Download, 'GET', `/backup/${at(id)}/download${query({ ...input, redirect: false })}`),
-    updateBackup: (id, changes) => call(BackupDetails, 'PATCH', `/backup/${at(id)}`, changes),
-    acknowledgeWarnings: (id, input) => call(BackupDetails, 'POST', `/backup/${at(id)}/acknowledge`, input),
-    deleteBackup: (id) => call(Deletion, 'DELETE', `/backup/${at(id)}`),
-    verifyBackup: (id, { cursor }) => call(VerificationLeg, 'POST', `/backup/${at(id)}/verify`, { cursor }),
-    restoreBackup: (input) => call(StartedJob, 'POST', '/restore', input, newKey()),
+    downloadBackup: (id, input) => operations.downloadBackup(id, { ...input, redirect: 'false' }),
+    verifyBackup: (id, { cursor }) => operations.verifyBackup(id, { cursor }),
+    restoreBackup: async (input) => StartedJob.parse(await operations.restore(input)),
+    requestUpload: async (input) => MultipartUpload.parse(await operations.restore(input)),
     uploadLimit: async () => (await call(UploadLimits, 'GET', '/deployment')).upload?.max_bytes,
-    requestUpload: (input) => call(MultipartUpload, 'POST', '/restore', input, newKey()),
-    listUpload: (job, input) => call(UploadStatus, 'GET', `/restore/${at(job)}/parts${query(input)}`),
-    presignParts: (job, input) => call(PresignedParts, 'POST', `/restore/${at(job)}/parts`, input),
-    completeUpload: (job) => call(CompletedUpload, 'POST', `/restore/${at(job)}/complete`),
-    attachDeferred: (job, input) => call(StartedJob, 'POST', `/restore/${at(job)}/attach`, input, newKey()),
-    async confirmRestore(job, phrase, inspected_at) {
-      await call(Accepted, 'POST', `/restore/${at(job)}/confirm`, { phrase, inspected_at });
-    },
-    async changeRestoreOptions(job, input) {
-      await call(Accepted, 'POST', `/restore/${at(job)}/options`, input);
-    },
-    async rejectRestore(job, reason) {
-      await call(Accepted, 'POST', `/restore/${at(job)}/reject`, reason === undefined ? {} : { reason });
-    },
-    listJobs: (input) => call(JobList, 'GET', `/jobs${query(input)}`),
-    showJob: (job) => call(JobView, 'GET', `/jobs/${at(job)}`),
-    cancelJob: (job) => call(Cancellation, 'POST', `/jobs/${at(job)}/cancel`),
-    prune: (input) => call(Pruned, 'POST', '/backup/prune', input),
-    showRetention: () => call(RetentionSetting, 'GET', '/retention'),
-    setRetention: (input) => call(RetentionSetting, 'PUT', '/retention', input),
-    resetRetention: (version) => call(RetentionSetting, 'DELETE', `/retention${query({ version })}`),
-    listSchedules: () => call(ScheduleList, 'GET', '/schedules'),
-    showSchedule: (name) => call(ScheduleView, 'GET', `/schedules/${at(name)}`),
-    createSchedule: (input) => call(ScheduleView, 'POST', '/schedules', input),
-    changeSchedule: (name, changes) => call(ScheduleView, 'PATCH', `/schedules/${at(name)}`, changes),
-    removeSchedule: (name) => call(z.object({ name: z.string() }), 'DELETE', `/schedules/${at(name)}`),
-    runSchedule: (name) => call(StartedBackup, 'POST', `/schedules/${at(name)}/run`, undefined, newKey()),
     rebuildCatalog: () => {
       throw new InvalidInputError('Rebuilding the catalog needs AWS credentials: every archive is read.', {
         remedy: 'Add --direct.',
       });
     },
     async permissions() {
-      const { name, role } = await call(Me, 'GET', '/me');
+      const { name, role } = await operations.me();
       return `"${name}" is ${role}: ${MAY[role]}`;
     },
-    health: () => call(Health, 'GET', '/health'),
     async clockOffsetMs() {
       const { headers } = await send(`${base}/openapi.json`, 'GET', key);
       return Date.parse(headers.get('date') ?? '') - Date.now();
@@ -138,10 +88,8 @@ export function apiClient(url: string, key: string | undefined): Client {
 /** Of the deployment, what an upload needs; deployments of earlier versions do not state it. */
 const UploadLimits = z.object({ upload: z.object({ max_bytes: z.number() }).optional() });
 
-const Me = z.object({ name: z.string(), role: z.enum(['viewer', 'operator', 'admin']) });
-
 /** What each role may do: docs/api.md has it call by call. */
-const MAY: Record<z.infer<typeof Me>['role'], string> = {
+const MAY: Record<Role, string> = {
   viewer: 'may read everything and change nothing',
   operator: 'may back up, restore and download, but not delete backups',
   admin: 'may do everything',

@@ -208,7 +208,10 @@ class Selftest {
       const inspected = await this.#watch(jobId, (state) => state === 'awaiting_confirmation');
       if (hasEnded(inspected.state)) throw notCompleted(inspected);
       this.#filled = true;
-      await client.confirmRestore(jobId, SELFTEST_TARGET, inspected.inspection?.inspected_at);
+      await client.confirmRestore(jobId, {
+        phrase: SELFTEST_TARGET,
+        inspected_at: inspected.inspection?.inspected_at,
+      });
       return await this.#complete(jobId);
     } finally {
       await rm(folder, { recursive: true, force: true });

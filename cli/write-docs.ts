@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { apiDocument } from '../shared/api/document.ts';
 import { makeProgram } from './program.ts';
 
 /** docs/cli.md: what stands between these two lines is made from the program's own help. */
@@ -10,6 +11,7 @@ const END = '<!-- end of the generated part -->';
 const WIDTH = 100;
 
 const PATH = join(import.meta.dirname, '..', 'docs', 'cli.md');
+const OPENAPI_PATH = join(import.meta.dirname, '..', 'docs', 'openapi.json');
 
 /** The document as it should be, made from the one that is there. */
 export async function cliDocument(): Promise<string> {
@@ -54,4 +56,12 @@ function helpOfAll(): string {
   ].join('\n');
 }
 
-if (process.argv[1] === import.meta.filename) await writeFile(PATH, await cliDocument());
+/** docs/openapi.json as it should be. */
+export function openApiText(): string {
+  return `${JSON.stringify(apiDocument(), null, 2)}\n`;
+}
+
+if (process.argv[1] === import.meta.filename) {
+  await writeFile(PATH, await cliDocument());
+  await writeFile(OPENAPI_PATH, openApiText());
+}

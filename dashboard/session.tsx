@@ -1,7 +1,7 @@
 import { createContext, type ReactNode, use, useCallback, useMemo, useState } from 'react';
-import type { Role } from '../shared/api/access.ts';
-import type { Me } from '../shared/api/routes/deployment.ts';
-import { ApiClient } from './api.ts';
+import type { Role } from '../shared/core/roles.ts';
+import type { Me } from '../shared/operations/operation.ts';
+import { type ApiClient, apiClient } from './api.ts';
 import { SignIn } from './pages/sign-in.tsx';
 import { Loading, Problem, Titled } from './parts/states.tsx';
 import { useData } from './use-data.ts';
@@ -56,7 +56,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     setKey(null);
     setEnded(refused);
   }, []);
-  const api = useMemo(() => (key === null ? undefined : new ApiClient(key, () => leave(true))), [key, leave]);
+  const api = useMemo(() => (key === null ? undefined : apiClient(key, () => leave(true))), [key, leave]);
   const loaded = useData(api && `session ${signIns}`, async (signal) => api?.me(signal));
   const { data: me, error, reload } = loaded;
 

@@ -1,8 +1,9 @@
 import { Argument, type Command } from 'commander';
-import { newApiKey, ROLES, type Role } from '../../shared/api/access.ts';
+import { newApiKey } from '../../shared/api/access.ts';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 import { Id } from '../../shared/core/ids.ts';
 import { parseInput } from '../../shared/core/input.ts';
+import { ROLES, type Role } from '../../shared/core/roles.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { localTime } from '../format.ts';

@@ -141,7 +141,7 @@ export function restoreCommands(program: Command): void {
     .action(async (jobId: string, phrase: string, options, command: Command) => {
       const cli = cliOf(command);
       const client = await cli.client();
-      await client.confirmRestore(jobId, phrase, options.inspectedAt);
+      await client.confirmRestore(jobId, { phrase, inspected_at: options.inspectedAt });
       cli.output.result('confirmed', { job_id: jobId }, () => `Restore ${jobId} approved.`);
       if (options.wait) reportEnd(cli, await followConfirmed(cli, client, jobId));
     });
@@ -153,7 +153,7 @@ export function restoreCommands(program: Command): void {
     .option('--reason <text>', 'reason, for the audit log')
     .action(async (jobId: string, options, command: Command) => {
       const cli = cliOf(command);
-      await (await cli.client()).rejectRestore(jobId, options.reason);
+      await (await cli.client()).rejectRestore(jobId, { reason: options.reason });
       cli.output.result(
         'rejected',
         { job_id: jobId },
@@ -339,7 +339,10 @@ async function untilRecorded(
 /** True if the operator confirmed. Without a terminal, the job keeps waiting. */
 async function askForPhrase(cli: Cli, client: Client, job: JobView): Promise<boolean> {
   if (cli.yes) {
-    await client.confirmRestore(job.job_id, job.target, job.inspection?.inspected_at);
+    await client.confirmRestore(job.job_id, {
+      phrase: job.target,
+      inspected_at: job.inspection?.inspected_at,
+    });
     return true;
   }
   if (!cli.output.interactive) return false;
@@ -348,7 +351,7 @@ async function askForPhrase(cli: Cli, client: Client, job: JobView): Promise<boo
       `Target "${job.target}" will be overwritten. Type its name to continue, or press Enter to reject the restore: `,
     );
     if (phrase === job.target) {
-      await client.confirmRestore(job.job_id, phrase, job.inspection?.inspected_at);
+      await client.confirmRestore(job.job_id, { phrase, inspected_at: job.inspection?.inspected_at });
       return true;
     }
     if (phrase === undefined || phrase === '') {

@@ -129,7 +129,7 @@ export function retentionCommands(program: Command): void {
         const question = `${then} in place of ${policy ? policyText(policy) : 'the policy that was set'}?`;
         if (!(await confirm(cli, question))) throw new ExitError('refused');
       }
-      const setting = await client.resetRetention(version);
+      const setting = await client.resetRetention({ version });
       cli.output.result('retention', setting, () => settingText(setting));
     });
 }

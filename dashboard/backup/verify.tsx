@@ -19,8 +19,10 @@ export function VerifyButton({ backupId, done }: { backupId: string; done: () =>
     const id = `verify ${backupId}`;
     notify({ type: 'info', header: 'Verifying the archive…' }, id);
     try {
-      let leg = await api.verifyBackup(backupId, null, abort.signal);
-      while (!leg.done) leg = await api.verifyBackup(backupId, leg.cursor, abort.signal);
+      let leg = await api.verifyBackup(backupId, {}, abort.signal);
+      while (!leg.done) {
+        leg = await api.verifyBackup(backupId, { cursor: leg.cursor }, abort.signal);
+      }
       notify(
         leg.is_valid
           ? {

@@ -1,10 +1,11 @@
+import { backoff, sleep } from '../../shared/core/retry.ts';
 import type { Download } from '../../shared/operations/download-backup.ts';
 import { ApiError } from '../api.ts';
-import { backoff, sleep } from '../upload/backoff.ts';
 import { Crc32 } from './crc32.ts';
 
 /** Attempts in a row that bring no byte. */
 const ATTEMPTS = 8;
+const WAITS = { firstMs: 500, longestMs: 30_000 };
 
 /** Where the bytes go. */
 export interface Sink {
@@ -64,7 +65,7 @@ export async function fetchArchive({
       if (!(broken || error instanceof ApiError) || failures >= ATTEMPTS) {
         throw broken ? interrupted('The connection to S3 broke.') : error;
       }
-      await wait(backoff(failures), signal);
+      await wait(backoff(failures, WAITS), signal);
     }
   }
   if (link.crc32 === undefined || (done === link.bytes && crc.base64() === link.crc32)) return link;

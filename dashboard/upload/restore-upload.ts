@@ -1,4 +1,4 @@
-import type { CompletedUpload, PresignedParts, UploadStatus } from '../../shared/operations/upload.ts';
+import type { UploadStatus } from '../../shared/operations/upload.ts';
 import { type ApiClient, ApiError } from '../api.ts';
 import { UploadError, type UploadFailure } from './errors.ts';
 import type { UploadedPart } from './parts.ts';
@@ -6,7 +6,7 @@ import type { UploadApi } from './upload.ts';
 
 /** What S3 has of a job's upload, and how it was asked for; the first 1,000 parts. */
 export function uploadStatus(client: ApiClient, jobId: string, signal?: AbortSignal): Promise<UploadStatus> {
-  return client.call<UploadStatus>('GET', `restore/${encodeURIComponent(jobId)}/parts`, { signal });
+  return client.listUpload(jobId, {}, signal);
 }
 
 /**
@@ -15,15 +15,12 @@ export function uploadStatus(client: ApiClient, jobId: string, signal?: AbortSig
  * @param client   gives the client of whoever is signed in by then: a session may end during an upload
  */
 export function uploadApi(client: () => ApiClient, jobId: string, partBytes: number): UploadApi {
-  const path = (what: string) => `restore/${encodeURIComponent(jobId)}/${what}`;
   return {
     partBytes,
     async parts(signal) {
       const all: UploadedPart[] = [];
       for (let after: number | undefined = 0; after !== undefined; ) {
-        const page: UploadStatus = await explained(
-          client().call('GET', path('parts'), { query: { after }, signal }),
-        );
+        const page: UploadStatus = await explained(client().listUpload(jobId, { after }, signal));
         all.push(...page.parts);
         after = page.next_after;
       }
@@ -31,17 +28,14 @@ export function uploadApi(client: () => ApiClient, jobId: string, partBytes: num
     },
     async address({ number }, sha256, signal) {
       const { parts } = await explained(
-        client().call<PresignedParts>('POST', path('parts'), {
-          body: { parts: [{ number, sha256 }] },
-          signal,
-        }),
+        client().presignParts(jobId, { parts: [{ number, sha256 }] }, signal),
       );
       const [part] = parts;
       if (part) return { url: part.url, headers: part.headers };
       throw new UploadError('refused', `The API returned no URL for part ${number}.`);
     },
     async complete(signal) {
-      await explained(client().call<CompletedUpload>('POST', path('complete'), { signal }));
+      await explained(client().completeUpload(jobId, signal));
     },
     async abort() {
       await explained(client().cancelJob(jobId));

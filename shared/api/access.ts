@@ -4,10 +4,9 @@ import { z } from 'zod';
 import { NgbakError, UnavailableError } from '../core/errors.ts';
 import { HELP } from '../core/help.ts';
 import { Id } from '../core/ids.ts';
-
-/** What a caller may do; each role may do all that the ones before it may. */
-export const ROLES = ['viewer', 'operator', 'admin'] as const;
-export type Role = (typeof ROLES)[number];
+import { ROLES, type Role } from '../core/roles.ts';
+import type { KeyList } from '../operations/operation.ts';
+import type { Caller } from './api.ts';
 
 /** Who may call: the secret of the API, `{"keys": […], "jwt": …}`. Keys themselves are never stored, only their hashes. */
 export const AccessList = z.strictObject({
@@ -39,9 +38,16 @@ export const AccessList = z.strictObject({
 });
 export type AccessList = z.infer<typeof AccessList>;
 
-export interface Caller {
-  readonly name: string;
-  readonly role: Role;
+/** The list as those see it who may: keys without hashes, and in the order of the secret. */
+export function listKeys({ keys, jwt }: AccessList): KeyList {
+  return {
+    keys: keys.map(({ name, role, expires_at }) => ({
+      name,
+      role,
+      ...(expires_at === undefined ? {} : { expires_at }),
+    })),
+    ...(jwt ? { jwt: { issuer: jwt.issuer, audience: jwt.audience, role_claim: jwt.role_claim } } : {}),
+  };
 }
 
 /** Nobody knows who calls: no key, or one that does not count. */

@@ -6,21 +6,15 @@ import { secureHeaders } from 'hono/secure-headers';
 import { InvalidInputError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
 import { NotFoundError } from '../core/refusals.ts';
-import { VERSION } from '../core/version.ts';
 import type { OperationsContext } from '../operations/context.ts';
-import { type Authenticator, MethodNotAllowedError, requireRole } from './access.ts';
+import { type Authenticator, listKeys, MethodNotAllowedError, requireRole } from './access.ts';
+import type { Api } from './api.ts';
 import { docsPage } from './docs-page.ts';
+import { apiDocument } from './document.ts';
+import { mountOperations } from './mount.ts';
 import { type Pages, pageRoutes } from './pages.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import { RateLimit } from './rate-limit.ts';
-import type { Api, RouteTools } from './route-tools.ts';
-import { backupRoutes } from './routes/backups.ts';
-import { deploymentRoutes } from './routes/deployment.ts';
-import { jobRoutes } from './routes/jobs.ts';
-import { restoreRoutes } from './routes/restores.ts';
-import { retentionRoutes } from './routes/retention.ts';
-import { scheduleRoutes } from './routes/schedules.ts';
-import { serviceRoutes } from './routes/service.ts';
 
 /** Largest body of a request, in bytes: requests are small, archives go to S3. */
 const BODY_BYTES_MAX = 256 * 1024;
@@ -102,8 +96,8 @@ export function makeApi(options: ApiOptions): Api {
   api.use(bodyLimit({ maxSize: BODY_BYTES_MAX }));
   if (options.pages) pageRoutes(api, options.pages);
   // Built once, when first asked for: both are open to everybody, and building them takes as long as many requests.
-  const document = once(() => JSON.stringify(documentOf(api)));
-  const page = once(() => docsPage(documentOf(api)));
+  const document = once(() => JSON.stringify(apiDocument()));
+  const page = once(() => docsPage(apiDocument()));
   api.get('/api/v1/openapi.json', (c) => c.body(document(), 200, { 'Content-Type': 'application/json' }));
   api.get('/api/v1/docs', (c) => c.html(page()));
   api.use('/api/v1/*', async (c, next) => {
@@ -124,43 +118,16 @@ export function makeApi(options: ApiOptions): Api {
       request_id: requestId,
     });
   });
-  const tools: RouteTools = {
+  mountOperations(api, {
     context,
     allow(caller, role, costly) {
       requireRole(caller, role);
       if (costly) limit.take(caller.name);
     },
     timeLeft: options.timeLeft,
-  };
-  backupRoutes(api, tools);
-  restoreRoutes(api, tools);
-  jobRoutes(api, tools);
-  scheduleRoutes(api, tools);
-  retentionRoutes(api, tools);
-  serviceRoutes(api, tools);
-  deploymentRoutes(api, tools, authenticator);
-  api.openAPIRegistry.registerComponent('securitySchemes', 'key', {
-    type: 'http',
-    scheme: 'bearer',
-    description: 'A key (`ngbak_…`), or a JSON Web Token where one is configured.',
+    accessList: async () => listKeys(await authenticator.accessList()),
   });
   return api;
-}
-
-/** The OpenAPI 3.1 text, generated from the routes' own schemas. */
-export function documentOf(api: Api) {
-  return api.getOpenAPI31Document({
-    openapi: '3.1.0',
-    info: {
-      title: 'ngbak',
-      version: VERSION,
-      description:
-        'Backup and restore of GraphRAG systems. Every unsuccessful response is a problem document (RFC 9457).',
-      license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
-    },
-    servers: [{ url: '/' }],
-    security: [{ key: [] }],
-  });
 }
 
 /** The methods of the routes that have this path, `{…}` in theirs standing for any one segment. */

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { extname, join, sep } from 'node:path';
 import type { Context } from 'hono';
 import { NotFoundError } from '../core/refusals.ts';
-import type { Api } from './route-tools.ts';
+import type { Api } from './api.ts';
 
 /** Folder of the dashboard within the bundle of the API's function. */
 export const DASHBOARD_FOLDER = 'dashboard';

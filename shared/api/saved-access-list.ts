@@ -11,7 +11,8 @@ import { NgbakError } from '../core/errors.ts';
 import { parseJson } from '../core/input.ts';
 import { NotFoundError } from '../core/refusals.ts';
 import { retry } from '../core/retry.ts';
-import { AccessList, newApiKey, type Role } from './access.ts';
+import type { Role } from '../core/roles.ts';
+import { AccessList, newApiKey } from './access.ts';
 
 /** Label of a version that is written, and not yet the current one. */
 const PENDING = 'ngbak-pending';

@@ -1,8 +1,9 @@
 import { beforeAll, expect, test } from '@jest/globals';
 import { AccessList, Authenticator, newApiKey } from '../../shared/api/access.ts';
-import { documentOf, makeApi } from '../../shared/api/app.ts';
+import type { Api } from '../../shared/api/api.ts';
+import { makeApi } from '../../shared/api/app.ts';
+import { apiDocument } from '../../shared/api/document.ts';
 import { Problem } from '../../shared/api/problem.ts';
-import type { Api } from '../../shared/api/route-tools.ts';
 import { fc } from '../fast-check.ts';
 import { freshContext } from '../operations/context.ts';
 
@@ -53,7 +54,7 @@ const anyBody = fc.oneof(
 );
 
 test('no request makes it fail in a way that nobody expected, and every refusal is a problem document', async () => {
-  const routes = Object.entries(documentOf(api).paths ?? {}).flatMap(([path, methods]) =>
+  const routes = Object.entries(apiDocument().paths ?? {}).flatMap(([path, methods]) =>
     Object.keys(methods).map((method) => [method.toUpperCase(), path] as const),
   );
   await fc.assert(

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { brotliCompressSync } from 'node:zlib';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Api } from '../../shared/api/api.ts';
 import { pageRoutes } from '../../shared/api/pages.ts';
-import type { Api } from '../../shared/api/route-tools.ts';
 
 let folder: string;
 let api: Api;

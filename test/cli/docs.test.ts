@@ -6,10 +6,14 @@ import { expect, test } from '@jest/globals';
 import { completionScript } from '../../cli/commands/completion.ts';
 import { makeProgram } from '../../cli/program.ts';
 import { ENVIRONMENT, Settings } from '../../cli/settings.ts';
-import { cliDocument } from '../../cli/write-docs.ts';
+import { cliDocument, openApiText } from '../../cli/write-docs.ts';
 
 test('docs/cli.md shows the help of every command as it is (else run `node local/bootstrap.mjs cli/write-docs.ts`)', async () => {
   expect(await readFile('docs/cli.md', 'utf8')).toBe(await cliDocument());
+});
+
+test('docs/openapi.json is the document that the API gives out (else run `node local/bootstrap.mjs cli/write-docs.ts`)', async () => {
+  expect(await readFile('docs/openapi.json', 'utf8')).toBe(openApiText());
 });
 
 test('docs/cli.md lists every setting and every variable', async () => {

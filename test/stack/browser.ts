@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { expect } from '@jest/globals';
 import type { BrowserContext, Page } from 'playwright-core';
 import { startChromium } from '../../local/browser.ts';
-import type { Role } from '../../shared/api/access.ts';
+import type { Role } from '../../shared/core/roles.ts';
 import { deployedStack } from './harness.ts';
 
 /** Longest that a test waits for something on a page, in milliseconds: a deadline for hangs, of jobs as well. */

@@ -4,7 +4,8 @@ import {
   ResourceExistsException,
   type SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
-import { AccessList, newApiKey, ROLES, type Role } from '../../shared/api/access.ts';
+import { AccessList, newApiKey } from '../../shared/api/access.ts';
+import { ROLES, type Role } from '../../shared/core/roles.ts';
 
 /** How the test servers are reached: the shapes of the adapters' connections. */
 export interface TestConnections {

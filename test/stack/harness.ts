@@ -6,9 +6,9 @@ import {
   SFNClient,
   StartExecutionCommand,
 } from '@aws-sdk/client-sfn';
-import type { Role } from '../../shared/api/access.ts';
 import { Bucket } from '../../shared/aws/bucket.ts';
 import { hasEnded } from '../../shared/core/job-state.ts';
+import type { Role } from '../../shared/core/roles.ts';
 import { type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
 import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
 import { servers } from '../servers.ts';

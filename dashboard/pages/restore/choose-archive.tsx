@@ -7,7 +7,6 @@ import Select from '@cloudscape-design/components/select';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import Tiles from '@cloudscape-design/components/tiles';
 import { useRef, useState } from 'react';
-import type { MultipartUpload } from '../../../shared/workflows/restore/request.ts';
 import { useNotices } from '../../notices.tsx';
 import { blocked } from '../../parts/blocked.ts';
 import { NoTargets, Show } from '../../parts/states.tsx';
@@ -42,17 +41,17 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
   const begin = async (into: string | undefined) => {
     setBusy(true);
     try {
-      const headers = { 'idempotency-key': key.current.key };
       const where = into === undefined ? {} : { target: into };
       if (fromFile && file) {
-        const request = await api.call<MultipartUpload>('POST', 'restore', {
-          body: { file_name: file.name, bytes: file.size, upload: 'multipart', ...where },
-          headers,
-        });
+        const request = await api.restore(
+          { file_name: file.name, bytes: file.size, upload: 'multipart', ...where },
+          key.current.key,
+        );
+        if (!('multipart' in request)) throw new TypeError('the upload has no parts');
         startUpload(request.job_id, file, request.multipart.part_bytes, api);
         navigate(href(['restore', request.job_id]), { replace: true });
       } else if (backup !== undefined) {
-        const { job_id } = await api.restoreBackup({ backup_id: backup, ...where }, key.current.key);
+        const { job_id } = await api.restore({ backup_id: backup, ...where }, key.current.key);
         navigate(href(['restore', job_id]), { replace: true });
       }
     } catch (error) {

@@ -39,7 +39,8 @@ export function Confirm({
   const answer = async (what: 'confirm' | 'reject') => {
     setBusy(what);
     try {
-      if (what === 'confirm') await api.confirmRestore(job.job_id, phrase, inspection.inspected_at);
+      if (what === 'confirm')
+        await api.confirmRestore(job.job_id, { phrase, inspected_at: inspection.inspected_at });
       else {
         await api.rejectRestore(job.job_id);
         notify({ type: 'info', header: 'Rejected', content: 'Nothing was changed.' }, `job ${job.job_id}`);

@@ -88,7 +88,9 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
     try {
       // What is as in cdk.json follows cdk.json from now on.
       replace(
-        toDeployed ? await api.resetRetention(version) : await api.setRetention({ policy: wanted, version }),
+        toDeployed
+          ? await api.resetRetention({ version })
+          : await api.setRetention({ policy: wanted, version }),
       );
       notify({ type: 'success', header: 'Retention policy changed' });
     } catch (error) {

@@ -1,0 +1,136 @@
+import { createRoute, type RouteConfig, z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { CALLS, type CallName } from '../core/calls.ts';
+import type { Role } from '../core/roles.ts';
+import type { OperationsContext } from '../operations/context.ts';
+import type { KeyList, Operation } from '../operations/operation.ts';
+import { IdempotencyKey } from '../operations/start.ts';
+import { OPERATIONS } from '../operations/table.ts';
+import type { Api, ApiVariables, Caller } from './api.ts';
+import { PROBLEM_TYPE, Problem } from './problem.ts';
+
+const PREFIX = '/api/v1';
+
+/** What failed calls answer with; every route has these. */
+const problem = (description: string) => ({
+  description,
+  content: { [PROBLEM_TYPE]: { schema: Problem } },
+});
+const PROBLEMS = {
+  400: problem('The request is not valid.'),
+  401: problem('Missing or invalid API key.'),
+  403: problem('The role of the key does not permit this.'),
+  404: problem('Not found.'),
+  409: problem('The current state does not allow it.'),
+  422: problem('Integrity check failed.'),
+  429: problem('Too many requests of this kind.'),
+  500: problem('Internal error.'),
+  503: problem('AWS did not respond.'),
+} as const;
+
+/** What the routes have from the server that they are mounted in. */
+export interface RouteTools {
+  readonly context: OperationsContext;
+  /** Throws ForbiddenError unless the caller has the role; with `costly`, counts the call. */
+  allow(caller: Caller, role: Role, costly?: boolean): void;
+  timeLeft(env: unknown): number;
+  accessList(): Promise<KeyList>;
+}
+
+/** Any operation of the table: its input has been checked by its own schema when it is run. */
+type AnyOperation = Operation<z.ZodType, z.ZodType>;
+
+/** Adds a route for each operation of the table. */
+export function mountOperations(api: Api, tools: RouteTools): void {
+  for (const name of Object.keys(OPERATIONS) as CallName[]) {
+    mount(api, tools, name, OPERATIONS[name] as unknown as AnyOperation);
+  }
+}
+
+function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperation): void {
+  const call: { method: string; path: string; input?: string } = CALLS[name];
+  const handler = async (c: Context<{ Variables: ApiVariables }>) => {
+    const caller = c.get('caller');
+    const valid = c.req.valid as (from: string) => never;
+    const given: unknown = call.input === 'query' ? valid('query') : call.input && valid('json');
+    // A body that is left out stands for its defaults.
+    const input = operation.bodyOptional && given === undefined ? operation.input?.parse({}) : given;
+    const { role } = operation;
+    if (role !== false) {
+      tools.allow(caller, typeof role === 'function' ? role(input) : role, operation.costly);
+    }
+    const params: Record<string, string> = operation.id ? valid('param') : {};
+    const [id = ''] = Object.values(params);
+    const key = 'once' in CALLS[name] ? c.req.header('idempotency-key') : undefined;
+    const due = Date.now() + tools.timeLeft(c.env);
+    const output = await operation.run(
+      {
+        context: tools.context,
+        // Each caller has keys of its own: nobody learns of another's job by guessing.
+        by: {
+          requestedBy: caller.name,
+          ...(key === undefined ? {} : { idempotencyKey: `${caller.name}/${key}` }),
+        },
+        caller,
+        allow: (needed) => tools.allow(caller, needed),
+        timeLeft: () => due - Date.now(),
+        accessList: tools.accessList,
+      },
+      id,
+      input,
+    );
+    const elsewhere = operation.redirect?.(output, input);
+    if (elsewhere !== undefined) return c.redirect(elsewhere, 307);
+    if (operation.text !== undefined) {
+      return c.body(String(output), 200, { 'Content-Type': operation.text });
+    }
+    return c.json(output as object, operation.statusOf?.(input) ?? operation.status ?? 200);
+  };
+  // The library derives a handler's type from literal schemas; here they come from the table, which checks its own.
+  api.openapi(createRoute(routeOf(name, operation)), handler as never);
+}
+
+/** The route as OpenAPI describes it. */
+function routeOf(name: CallName, operation: AnyOperation) {
+  const call: { method: string; path: string; input?: string; once?: boolean } = CALLS[name];
+  const { summary, description, id, input, output, answer = '', status = 200, text } = operation;
+  const parameter = /\{(\w+)\}/.exec(call.path)?.[1];
+  const json = (schema: z.ZodType) => ({ content: { 'application/json': { schema } } });
+  const answers = operation.answers
+    ? Object.entries(operation.answers).map(([code, { answer, output }]) => [
+        code,
+        { description: answer, ...json(output) },
+      ])
+    : [
+        [
+          status,
+          {
+            description: answer,
+            ...(text === undefined
+              ? json(output)
+              : { content: { [text.split(';')[0] ?? text]: { schema: output } } }),
+          },
+        ],
+      ];
+  return {
+    method: call.method.toLowerCase() as RouteConfig['method'],
+    path: PREFIX + call.path,
+    summary,
+    ...(description === undefined ? {} : { description }),
+    request: {
+      ...(id && parameter ? { params: z.object({ [parameter]: id }) } : {}),
+      ...(call.input === 'query' ? { query: input as z.ZodObject } : {}),
+      ...(call.input === 'body' && input
+        ? { body: { required: operation.bodyOptional !== true, ...json(input) } }
+        : {}),
+      ...(call.once ? { headers: z.object({ 'idempotency-key': IdempotencyKey.optional() }) } : {}),
+    },
+    responses: {
+      ...Object.fromEntries(answers),
+      ...(operation.redirect
+        ? { 307: { description: answer, headers: z.object({ Location: z.string() }) } }
+        : {}),
+      ...PROBLEMS,
+    },
+  } satisfies RouteConfig;
+}

@@ -1,0 +1,95 @@
+import { z } from 'zod';
+import type { CallName, Calls } from '../core/calls.ts';
+import { ROLES, type Role } from '../core/roles.ts';
+import type { OperationsContext } from './context.ts';
+
+/** Who may call, without anything that could be used as a key. */
+export const KeyList = z.object({
+  /** In the order of the secret. Neither keys nor their hashes are shown. */
+  keys: z.array(
+    z.object({
+      name: z.string(),
+      role: z.enum(ROLES),
+      expires_at: z.iso.datetime({ offset: true }).optional(),
+    }),
+  ),
+  /** Whose JSON Web Tokens count as well. */
+  jwt: z.object({ issuer: z.string(), audience: z.string(), role_claim: z.string() }).optional(),
+});
+export type KeyList = z.infer<typeof KeyList>;
+
+/** Who calls. */
+export const Me = z.object({
+  /** The key's name, or `jwt:` with the token's subject. */
+  name: z.string(),
+  role: z.enum(ROLES),
+});
+export type Me = z.infer<typeof Me>;
+
+/** What an operation works with beside its input. */
+export interface Call {
+  readonly context: OperationsContext;
+  /** Who is recorded as having asked for it, and the idempotency key where there is one. */
+  readonly by: { readonly requestedBy: string; readonly idempotencyKey?: string | undefined };
+  readonly caller: Me;
+  /** Throws unless the caller has that role, where the input asks for more than the operation's own role allows. */
+  allow(role: Role): void;
+  /** Milliseconds until the answer is due. */
+  timeLeft(): number;
+  accessList(): Promise<KeyList>;
+  readonly signal?: AbortSignal;
+  progress?(done: number, total: number): void;
+}
+
+/** One operation: what it takes, who may call it, and what it does. Method and path are in `core/calls.ts`. */
+export interface Operation<In extends z.ZodType, Out extends z.ZodType> {
+  readonly summary: string;
+  readonly description?: string;
+  /** The part of the path in braces. */
+  readonly id?: z.ZodType<string>;
+  /** Query or body. */
+  readonly input?: In;
+  /** The body may be left out: everything in it has a sensible default. */
+  readonly bodyOptional?: boolean;
+  /** Who may call it; false: everybody with a valid key. */
+  readonly role: Role | false | ((input: z.output<In>) => Role);
+  /** Counted against the limit of calls that start work, delete or verify. */
+  readonly costly?: boolean;
+  readonly output: Out;
+  /** Status of a successful answer; 200 where absent. */
+  readonly status?: 200 | 201 | 202;
+  /** What the answer is, in words. */
+  readonly answer?: string;
+  /** In place of `status` and `answer` where there are several. */
+  readonly answers?: Readonly<Record<201 | 202, { readonly answer: string; readonly output: z.ZodType }>>;
+  statusOf?(input: z.output<In>): 201 | 202;
+  /** Content type of an answer that is text. */
+  readonly text?: string;
+  /** Where the answer redirects to; undefined where it is sent as JSON. */
+  redirect?(output: z.output<Out>, input: z.output<In>): string | undefined;
+  run(call: Call, id: string, input: z.output<In>): Promise<z.output<Out>> | z.output<Out>;
+}
+
+/** Gives the parts of an operation their types. */
+export function operation<Out extends z.ZodType, In extends z.ZodType = z.ZodUndefined>(
+  parts: Operation<In, Out>,
+): Operation<In, Out> {
+  return parts;
+}
+
+type Path<Name extends CallName> = Calls[Name]['path'] extends `${string}{${string}` ? [id: string] : [];
+type Input<Name extends CallName, In extends z.ZodType> = Calls[Name] extends { readonly input: string }
+  ? Record<never, never> extends z.input<In>
+    ? [input?: z.input<In>]
+    : [input: z.input<In>]
+  : [];
+type Last<Name extends CallName> = Calls[Name] extends { readonly once: true }
+  ? [idempotencyKey?: string]
+  : [signal?: AbortSignal];
+
+/** A function for each operation of a table: the id in its path, its input, and an idempotency key or a signal. */
+export type ClientOf<Table> = {
+  [Name in CallName & keyof Table]: Table[Name] extends Operation<infer In, infer Out>
+    ? (...args: [...Path<Name>, ...Input<Name, In>, ...Last<Name>]) => Promise<z.output<Out>>
+    : never;
+};

@@ -1,0 +1,469 @@
+import { z } from 'zod';
+import { Manifest } from '../archive/format/manifest.ts';
+import { BackupDetails } from '../catalog/summaries.ts';
+import type { CallName } from '../core/calls.ts';
+import { Id } from '../core/ids.ts';
+import { parseJson } from '../core/input.ts';
+import type { Json } from '../core/json.ts';
+import { CreateScheduleInput, ScheduleChanges, ScheduleName } from '../schedules/schedule.ts';
+import { MultipartUpload, SingleUpload } from '../workflows/restore/request.ts';
+import { AcknowledgeInput, acknowledgeWarnings } from './acknowledge.ts';
+import { AttachInput, attachDeferred } from './attach.ts';
+import { Cancellation, cancelJob } from './cancel-job.ts';
+import { changeSchedule, createSchedule, removeSchedule } from './change-schedules.ts';
+import { Contents, ContentsInput, listContents, showManifest } from './contents.ts';
+import { Deletion, deleteBackup } from './delete-backup.ts';
+import { Deployment, describeDeployment } from './describe-deployment.ts';
+import { Download, DownloadInput, downloadBackup } from './download-backup.ts';
+import { checkHealth, Health } from './health.ts';
+import { BackupList, ListBackupsInput, listBackups } from './list-backups.ts';
+import { JobList, ListJobsInput, listJobs } from './list-jobs.ts';
+import { listSchedules, ScheduleList, ScheduleView, showSchedule } from './list-schedules.ts';
+import { metricsText } from './metrics.ts';
+import { type ClientOf, KeyList, Me, operation } from './operation.ts';
+import { Overview, overview } from './overview.ts';
+import { Pruned, PruneInput, prune } from './prune.ts';
+import {
+  ChangeOptionsInput,
+  changeRestoreOptions,
+  confirmRestore,
+  RequestRestoreInput,
+  RestoreBackupInput,
+  rejectRestore,
+  requestRestore,
+  restoreBackup,
+} from './restore.ts';
+import {
+  RetentionSetting,
+  resetRetention,
+  SetRetentionInput,
+  setRetention,
+  showRetention,
+} from './retention.ts';
+import { runSchedule } from './run-schedule.ts';
+import { showBackup } from './show-backup.ts';
+import { JobView, showJob } from './show-job.ts';
+import { StartedJob } from './start.ts';
+import { StartBackupInput, StartedBackup, startBackup } from './start-backup.ts';
+import { BackupChanges, updateBackup } from './update-backup.ts';
+import {
+  CompletedUpload,
+  completeRestoreUpload,
+  ListUploadInput,
+  listUpload,
+  PresignedParts,
+  PresignPartsInput,
+  presignParts,
+  UploadStatus,
+} from './upload.ts';
+import { VerificationLeg, verifyBackup } from './verify-backup.ts';
+
+/** What operations say that start jobs and take the header. */
+const ONCE =
+  'With an `Idempotency-Key` header, repeating the call returns the job that it started; with a different body it is refused (409).';
+
+/** A leg of a verification ends so long before its answer is due, in milliseconds. */
+const VERIFY_MARGIN_MS = 5000;
+
+/** Where a verification continues is for us to know: callers hand it back as it is. */
+const CursorText = z.string().max(16_384);
+
+const Accepted = z.object({ job_id: Id });
+
+/**
+ * What each operation is: input, output, role and function, by the names of `core/calls.ts`. The API mounts it, both clients of
+ * the command line and the dashboard's have its types. To add an operation, write its function, and add a line there and an
+ * entry here.
+ */
+export const OPERATIONS = {
+  startBackup: operation({
+    summary: 'Start a backup',
+    description: ONCE,
+    input: StartBackupInput,
+    bodyOptional: true,
+    role: 'operator',
+    costly: true,
+    status: 202,
+    answer: 'The job that creates the backup.',
+    output: StartedBackup,
+    run: ({ context, by }, _id, input) => startBackup(context, input, by),
+  }),
+  listBackups: operation({
+    summary: 'List the backups, newest first',
+    input: ListBackupsInput,
+    role: 'viewer',
+    answer: 'One page.',
+    output: BackupList,
+    run: ({ context }, _id, input) => listBackups(context, input),
+  }),
+  prune: operation({
+    summary: 'Show or delete backups that no retention rule keeps',
+    description: 'Idempotent.',
+    input: PruneInput,
+    bodyOptional: true,
+    role: ({ dry_run }) => (dry_run ? 'viewer' : 'admin'),
+    costly: true,
+    answer: 'Each backup with the rule that keeps or drops it.',
+    output: Pruned,
+    run: ({ context }, _id, input) => prune(context, input),
+  }),
+  showBackup: operation({
+    summary: 'Show one backup',
+    id: Id,
+    role: 'viewer',
+    answer: 'Its catalog record, with its assessment.',
+    output: BackupDetails,
+    run: ({ context }, id) => showBackup(context, id),
+  }),
+  listContents: operation({
+    summary: 'List the entries of a backup',
+    id: Id,
+    input: ContentsInput,
+    role: 'viewer',
+    answer: 'One page of its entries.',
+    output: Contents,
+    run: ({ context }, id, input) => listContents(context, id, input),
+  }),
+  showManifest: operation({
+    summary: 'Show the manifest of a backup',
+    id: Id,
+    role: 'viewer',
+    answer: 'manifest.json of the archive.',
+    output: Manifest,
+    run: ({ context }, id) => showManifest(context, id),
+  }),
+  downloadBackup: operation({
+    summary: 'Download a backup, or one entry of it',
+    description:
+      'Redirects to a presigned URL. With `entry` or `redirect=false`, returns the URL and the headers to send with it.',
+    id: Id,
+    input: DownloadInput.extend({ redirect: z.enum(['true', 'false']).default('true') }),
+    role: 'operator',
+    answer: 'The download URL.',
+    output: Download,
+    redirect: ({ url }, { redirect, entry }) =>
+      redirect === 'true' && entry === undefined ? url : undefined,
+    run: ({ context }, id, { redirect: _redirect, ...input }) => downloadBackup(context, id, input),
+  }),
+  updateBackup: operation({
+    summary: "Change a backup's tags, note or retention",
+    description: 'Shortening or removing a retention requires the role admin.',
+    id: Id,
+    input: BackupChanges,
+    role: 'operator',
+    answer: 'The updated record.',
+    output: BackupDetails,
+    // Whoever may let a backup go earlier may delete it.
+    run: ({ context, allow }, id, input) => updateBackup(context, id, input, () => allow('admin')),
+  }),
+  acknowledgeWarnings: operation({
+    summary: 'Acknowledge warnings of a backup, for its target',
+    description:
+      'Acknowledged warnings stay visible, but no backup of the target is `complete_with_warnings` because of them. Idempotent; `"acknowledged": false` withdraws the acknowledgement.',
+    id: Id,
+    input: AcknowledgeInput,
+    bodyOptional: true,
+    role: 'operator',
+    answer: 'The backup with its warnings.',
+    output: BackupDetails,
+    run: ({ context, by }, id, input) => acknowledgeWarnings(context, id, input, by),
+  }),
+  deleteBackup: operation({
+    summary: 'Delete a backup permanently',
+    id: Id,
+    role: 'admin',
+    costly: true,
+    answer: 'The space that was freed.',
+    output: Deletion,
+    run: ({ context }, id) => deleteBackup(context, id),
+  }),
+  verifyBackup: operation({
+    summary: 'Verify every byte of a backup',
+    description:
+      'Works for some seconds. Until `done` is true, call it again with the `cursor` of the response. The result is recorded in the catalog.',
+    id: Id,
+    input: z.strictObject({ cursor: CursorText.nullable().optional() }),
+    bodyOptional: true,
+    role: 'operator',
+    costly: true,
+    answer: 'The result so far.',
+    output: VerificationLeg.extend({ cursor: CursorText.nullable() }),
+    async run({ context, timeLeft, signal, progress }, id, { cursor }) {
+      const leg = await verifyBackup(context, id, {
+        cursor: cursor == null ? null : (parseJson(z.json(), cursor, 'The cursor') as Json),
+        timeLeft: () => timeLeft() - VERIFY_MARGIN_MS,
+        ...(signal ? { signal } : {}),
+        ...(progress ? { progress } : {}),
+      });
+      return { ...leg, cursor: leg.cursor === null ? null : JSON.stringify(leg.cursor) };
+    },
+  }),
+  restore: operation({
+    summary: 'Restore a backup or an archive to be uploaded',
+    description: `With \`backup_id\` the restore starts (202). With \`file_name\` the response (201) says where to upload the archive; a completed upload starts the restore. With \`"upload": "multipart"\`, the archive is uploaded in parts. Without \`confirm\`, the restore waits for /confirm after its inspection. ${ONCE} For an upload, the URLs are renewed.`,
+    input: z.union([RestoreBackupInput, RequestRestoreInput]),
+    role: 'operator',
+    costly: true,
+    answers: {
+      201: { answer: 'Where to upload the archive.', output: z.union([SingleUpload, MultipartUpload]) },
+      202: { answer: 'The job that restores the backup.', output: StartedJob },
+    },
+    output: z.union([SingleUpload, MultipartUpload, StartedJob]),
+    statusOf: (input) => ('file_name' in input ? 201 : 202),
+    run: ({ context, by }, _id, input) =>
+      'file_name' in input ? requestRestore(context, input, by) : restoreBackup(context, input, by),
+  }),
+  listUpload: operation({
+    summary: 'List the uploaded parts, to resume an upload',
+    id: Id,
+    input: ListUploadInput,
+    role: 'viewer',
+    answer: 'The size of the parts, and which are uploaded.',
+    output: UploadStatus,
+    run: ({ context }, job, input) => listUpload(context, job, input),
+  }),
+  presignParts: operation({
+    summary: 'Get URLs for parts of an upload',
+    description:
+      'Each URL accepts a PUT of one part, with exactly the bytes whose SHA-256 was given, for 15 minutes. It can be requested again while the job waits for its upload.',
+    id: Id,
+    input: PresignPartsInput,
+    role: 'operator',
+    answer: 'The URLs. Treat them as credentials.',
+    output: PresignedParts,
+    run: ({ context }, job, input) => presignParts(context, job, input),
+  }),
+  completeUpload: operation({
+    summary: 'Complete an upload, which starts the restore',
+    description:
+      'Refused while parts are missing. Can be repeated: the restore starts once. To abandon the upload, cancel the job.',
+    id: Id,
+    role: 'operator',
+    status: 202,
+    answer: 'The upload is complete.',
+    output: CompletedUpload,
+    run: ({ context }, job) => completeRestoreUpload(context, job),
+  }),
+  confirmRestore: operation({
+    summary: 'Approve a pending restore',
+    description: 'A restore can be approved or rejected once. Repeated, the call is refused (409).',
+    id: Id,
+    input: z.strictObject({
+      /** The target's name. */
+      phrase: z.string().max(80),
+      /** `inspected_at` of the inspection that was looked at: refused if there is a newer one. */
+      inspected_at: z.iso.datetime().optional(),
+    }),
+    role: 'operator',
+    status: 202,
+    answer: 'The restore continues.',
+    output: Accepted,
+    async run({ context }, job, { phrase, inspected_at }) {
+      await confirmRestore(context, job, phrase, inspected_at);
+      return { job_id: job };
+    },
+  }),
+  changeRestoreOptions: operation({
+    summary: 'Inspect a pending restore again with other options',
+    description:
+      'Replaces all options. Nothing is written, and the restore waits for confirmation again. Refused (409) while an inspection is running.',
+    id: Id,
+    input: ChangeOptionsInput,
+    role: 'operator',
+    costly: true,
+    status: 202,
+    answer: 'The inspection has started.',
+    output: Accepted,
+    async run({ context }, job, input) {
+      await changeRestoreOptions(context, job, input);
+      return { job_id: job };
+    },
+  }),
+  attachDeferred: operation({
+    summary: 'Attach relationships that a restore deferred because their other node did not exist',
+    description: `For restores with \`"dangling": "defer"\`. Can be repeated: relationships that are already attached are left unchanged. ${ONCE}`,
+    id: Id,
+    input: AttachInput,
+    role: 'operator',
+    costly: true,
+    status: 202,
+    answer: 'The job that attaches them.',
+    output: StartedJob,
+    run: ({ context, by }, job, input) => attachDeferred(context, job, input, by),
+  }),
+  rejectRestore: operation({
+    summary: 'Reject a pending restore',
+    description: 'A restore can be approved or rejected once. Repeated, the call is refused (409).',
+    id: Id,
+    input: z.strictObject({ reason: z.string().max(1000).optional() }),
+    bodyOptional: true,
+    role: 'operator',
+    status: 202,
+    answer: 'The restore ends; nothing was changed.',
+    output: Accepted,
+    async run({ context }, job, { reason }) {
+      await rejectRestore(context, job, reason);
+      return { job_id: job };
+    },
+  }),
+  listJobs: operation({
+    summary: 'List jobs, newest first',
+    input: ListJobsInput,
+    role: 'viewer',
+    answer: 'The newest matching jobs.',
+    output: JobList,
+    run: ({ context }, _id, input) => listJobs(context, input),
+  }),
+  showJob: operation({
+    summary: 'Show one job: state, progress, rates, log',
+    id: Id,
+    role: 'viewer',
+    answer: 'The job.',
+    output: JobView,
+    run: ({ context }, job) => showJob(context, job),
+  }),
+  cancelJob: operation({
+    summary: 'Stop a job',
+    description: 'Can be repeated; refused (409) once the job has ended.',
+    id: Id,
+    role: 'operator',
+    costly: true,
+    status: 202,
+    answer: 'The job is being stopped.',
+    output: Cancellation,
+    run: ({ context, by }, job) => cancelJob(context, job, by),
+  }),
+  listSchedules: operation({
+    summary: 'List the schedules with their last, next and missed runs',
+    role: 'viewer',
+    answer: 'All of them, by name.',
+    output: ScheduleList,
+    run: ({ context }) => listSchedules(context),
+  }),
+  createSchedule: operation({
+    summary: 'Create a schedule',
+    description:
+      'Idempotent. `expression` is that of EventBridge Scheduler: `cron(0 3 * * ? *)`, `rate(6 hours)` or `at(2026-12-24T20:00:00)`.',
+    input: CreateScheduleInput,
+    role: 'operator',
+    costly: true,
+    status: 201,
+    answer: 'The schedule.',
+    output: ScheduleView,
+    run: ({ context, by }, _id, input) => createSchedule(context, input, by),
+  }),
+  showSchedule: operation({
+    summary: 'Show one schedule',
+    id: ScheduleName,
+    role: 'viewer',
+    answer: 'The schedule.',
+    output: ScheduleView,
+    run: ({ context }, name) => showSchedule(context, name),
+  }),
+  changeSchedule: operation({
+    summary: 'Change, pause or resume a schedule',
+    description:
+      'Omitted fields are unchanged; `backup` is replaced as a whole; `enabled` pauses and resumes.',
+    id: ScheduleName,
+    input: ScheduleChanges,
+    role: 'operator',
+    costly: true,
+    answer: 'The updated schedule.',
+    output: ScheduleView,
+    run: ({ context }, name, input) => changeSchedule(context, name, input),
+  }),
+  removeSchedule: operation({
+    summary: 'Remove a schedule; its backups are kept',
+    id: ScheduleName,
+    role: 'operator',
+    costly: true,
+    answer: 'The schedule was removed.',
+    output: z.object({ name: ScheduleName }),
+    run: ({ context }, name) => removeSchedule(context, name),
+  }),
+  runSchedule: operation({
+    summary: 'Start the backup of a schedule now',
+    description: ONCE,
+    id: ScheduleName,
+    role: 'operator',
+    costly: true,
+    status: 202,
+    answer: 'The job that creates the backup.',
+    output: StartedBackup,
+    run: ({ context, by }, name) => runSchedule(context, name, by),
+  }),
+  showRetention: operation({
+    summary: 'Show the retention policy and who set it',
+    role: 'viewer',
+    answer: 'The current policy.',
+    output: RetentionSetting,
+    run: ({ context }) => showRetention(context),
+  }),
+  // What it keeps no more is deleted later: whoever may set it may delete.
+  setRetention: operation({
+    summary: 'Set the retention policy',
+    description:
+      'The whole policy, for all targets, from the next run of retention on. Nothing is deleted by this call; `POST /api/v1/backup/prune` shows beforehand what it would keep and drop.',
+    input: SetRetentionInput,
+    role: 'admin',
+    costly: true,
+    answer: 'The updated policy.',
+    output: RetentionSetting,
+    run: ({ context, by }, _id, input) => setRetention(context, input, by),
+  }),
+  resetRetention: operation({
+    summary: 'Reset the retention policy to the one in cdk.json',
+    input: z.object({ version: SetRetentionInput.shape.version }),
+    role: 'admin',
+    costly: true,
+    answer: 'The updated policy.',
+    output: RetentionSetting,
+    run: ({ context }, _id, input) => resetRetention(context, input),
+  }),
+  health: operation({
+    summary: 'Check the bucket, the workflows and the age of the newest backup',
+    role: 'viewer',
+    answer: 'The checks, also if the deployment is degraded.',
+    output: Health,
+    run: ({ context }) => checkHealth(context),
+  }),
+  metrics: operation({
+    summary: 'Metrics for Prometheus',
+    role: 'viewer',
+    answer: 'Text exposition format 0.0.4.',
+    text: 'text/plain; version=0.0.4; charset=utf-8',
+    output: z.string(),
+    run: ({ context }) => metricsText(context),
+  }),
+  me: operation({
+    summary: 'Show the caller: name and role of the key',
+    role: false,
+    answer: 'The caller.',
+    output: Me,
+    run: ({ caller: { name, role } }) => ({ name, role }),
+  }),
+  keys: operation({
+    summary: 'List API keys and roles, without keys or hashes',
+    role: 'admin',
+    answer: 'Names, roles and expiry times.',
+    output: KeyList,
+    run: ({ accessList }) => accessList(),
+  }),
+  deployment: operation({
+    summary: 'Show what this deployment backs up, and its limitations',
+    role: 'viewer',
+    answer: 'Targets, retention and capabilities, without secrets.',
+    output: Deployment,
+    run: ({ context }) => describeDeployment(context),
+  }),
+  overview: operation({
+    summary: 'Show whether targets are recoverable: latest good backups, storage used, history',
+    role: 'viewer',
+    answer: 'By target, and the backups of the last 90 days.',
+    output: Overview,
+    run: ({ context }) => overview(context),
+  }),
+} satisfies Record<CallName, object>;
+
+/** A function for each operation, over whichever way. */
+export type Client = ClientOf<typeof OPERATIONS>;
