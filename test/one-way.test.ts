@@ -21,6 +21,11 @@ test.each([
   ['S3 is called', /\b#?s3\s*\.send\(/, 'shared/aws/send-s3.ts'],
   ['multipart uploads are made', /new \w*(Multipart|UploadPartCopy)\w*Command\(/, 'shared/aws/multipart.ts'],
   ['waits between tries are calculated', /Math\.random/, 'shared/core/retry.ts'],
+  [
+    'what to do with a damaged archive is said',
+    /Use another copy of the archive, or restore a different/,
+    'shared/core/errors.ts',
+  ],
   ['tallies are summed up', /class \w*TallyBook/, 'shared/stores/tally-book.ts'],
 ])('%s in one file', (_what, pattern, file) => {
   expect(filesWith(pattern)).toContain(file);

@@ -1,4 +1,4 @@
-import { seeAlso } from './help.ts';
+import { HELP, seeAlso } from './help.ts';
 
 /** What to do about an error, and where more about it is written. */
 export interface Advice {
@@ -56,6 +56,18 @@ export class AccessDeniedError extends NgbakError {
 
 /** What was read back fails its integrity check. The worst thing that can happen, so it is never retried silently. */
 export class IntegrityError extends NgbakError {}
+
+/** What to do where an archive is not what it should be. */
+export const ANOTHER_ARCHIVE = 'Use another copy of the archive, or restore a different backup.';
+
+/** The archive is damaged or was not made by ngbak: `message` names the entry and what is wrong with it. */
+export function damagedArchive(message: string, cause?: unknown): IntegrityError {
+  return new IntegrityError(message, {
+    remedy: ANOTHER_ARCHIVE,
+    help: HELP.damagedArchive,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
 
 /** One line for logs and records: the message, the chain of causes, then the remedy and where more is written. */
 export function describeError(error: unknown): string {

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { IntegrityError } from '../../core/errors.ts';
+import { damagedArchive, IntegrityError } from '../../core/errors.ts';
 import { type Codec, ZSTD_SKIPPABLE_MAGIC } from './codec.ts';
 
 /** Length and CRC-32 of a run of compressed bytes. */
@@ -115,7 +115,5 @@ function placeRegions(payload: Buffer, codec: Codec, size: number, where: string
 }
 
 function damaged(where: string, what: string): IntegrityError {
-  return new IntegrityError(`${where} is damaged: ${what}.`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
-  });
+  return damagedArchive(`${where} is damaged: ${what}.`);
 }

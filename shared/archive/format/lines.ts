@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { crc32Hex } from '../../core/crc32.ts';
-import { IntegrityError } from '../../core/errors.ts';
+import { damagedArchive, type IntegrityError } from '../../core/errors.ts';
 import type { ArchiveLimits } from '../../core/limits.ts';
 import type { IndexEntry } from './types.ts';
 
@@ -37,10 +37,7 @@ export function parseIndexLine(text: string, where: string): IndexLine {
 }
 
 function badLine(where: string, cause: unknown): IntegrityError {
-  return new IntegrityError(`${where} is damaged: index.jsonl has a line that is not an entry.`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
-    cause,
-  });
+  return damagedArchive(`${where} is damaged: index.jsonl has a line that is not an entry.`, cause);
 }
 
 /** One line of `SHA256SUMS` as `sha256sum` writes it in text mode, its line feed included. */
@@ -52,9 +49,7 @@ export function formatSumsLine({ name, sha256 }: { name: string; sha256: string 
 export function parseSumsLine(text: string, where: string): { name: string; sha256: string } {
   const match = /^([0-9a-f]{64}) [ *](?:\.\/)*(.+)$/.exec(text);
   if (match?.[1] !== undefined && match[2] !== undefined) return { sha256: match[1], name: match[2] };
-  throw new IntegrityError(`${where} is damaged: SHA256SUMS has a line that is not a digest.`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
-  });
+  throw damagedArchive(`${where} is damaged: SHA256SUMS has a line that is not a digest.`);
 }
 
 /** Cuts UTF-8 text into lines, without their line feeds. Holds one line; a longer one is an IntegrityError. */
@@ -72,11 +67,7 @@ export async function* readLines(
       throw tooBad('has a line that is not UTF-8', cause);
     }
   };
-  const tooBad = (what: string, cause?: unknown) =>
-    new IntegrityError(`${where} is damaged: it ${what}.`, {
-      remedy: 'Use another copy of the archive, or restore a different backup.',
-      cause,
-    });
+  const tooBad = (what: string, cause?: unknown) => damagedArchive(`${where} is damaged: it ${what}.`, cause);
   for await (const chunk of chunks) {
     let buffer = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk]);
     for (let end = buffer.indexOf(10); end >= 0; end = buffer.indexOf(10)) {

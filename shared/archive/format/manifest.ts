@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { InvalidInputError } from '../../core/errors.ts';
+import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { AnyJson, parseInput } from '../../core/input.ts';
 import type { ArchiveLimits } from '../../core/limits.ts';
@@ -90,12 +90,7 @@ const ManifestDraftSchema = Manifest.omit({ format_version: true, checksum: true
 export function parseManifest(bytes: Uint8Array, limits: ArchiveLimits, where: string): Manifest {
   const value = parseManifestJson(bytes, limits, where);
   checkVersion(value, where);
-  return parseInput(
-    Manifest,
-    value,
-    `manifest.json of ${where}`,
-    'Use another copy of the archive, or restore a different backup.',
-  );
+  return parseInput(Manifest, value, `manifest.json of ${where}`, ANOTHER_ARCHIVE);
 }
 
 /**
@@ -109,7 +104,7 @@ export function parseManifestJson(
 ): Record<string, unknown> {
   const wrong = (what: string, cause?: unknown) =>
     new InvalidInputError(`manifest.json of ${where} ${what}.`, {
-      remedy: 'Use another copy of the archive, or restore a different backup.',
+      remedy: ANOTHER_ARCHIVE,
       cause,
     });
   if (bytes.length > limits.manifestBytes) {
@@ -140,7 +135,7 @@ export function checkVersion(value: Record<string, unknown>, where: string): voi
     typeof version === 'string' ? /^([1-9][0-9]{0,3})\.[0-9]{1,4}$/.exec(version)?.[1] : undefined;
   if (major === undefined) {
     throw new InvalidInputError(`manifest.json of ${where} has no format version, such as "1.0".`, {
-      remedy: 'Use another copy of the archive, or restore a different backup.',
+      remedy: ANOTHER_ARCHIVE,
     });
   }
   if (major !== FORMAT_MAJOR) {

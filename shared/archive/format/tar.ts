@@ -1,5 +1,5 @@
 import type { ByteReader } from '../../core/byte-reader.ts';
-import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
+import { damagedArchive, type IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import type { ArchiveLimits } from '../../core/limits.ts';
 import { quoteName } from './names.ts';
 
@@ -263,9 +263,7 @@ function parseBase256(bytes: Buffer, where: string, field: string): number {
 }
 
 function damaged(where: string, what: string): IntegrityError {
-  return new IntegrityError(`${where} is damaged: ${what}.`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
-  });
+  return damagedArchive(`${where} is damaged: ${what}.`);
 }
 
 function hostile(where: string, what: string): InvalidInputError {

@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { ByteReader } from '../../core/byte-reader.ts';
-import { IntegrityError, InvalidInputError, NgbakError } from '../../core/errors.ts';
+import {
+  ANOTHER_ARCHIVE,
+  damagedArchive,
+  type IntegrityError,
+  InvalidInputError,
+  NgbakError,
+} from '../../core/errors.ts';
 import { type ArchiveLimits, LIMITS } from '../../core/limits.ts';
 import { type Codec, detectCodec, MemberError } from '../format/codec.ts';
 import { decodeFooter, type Footer } from '../format/footer.ts';
@@ -306,7 +312,7 @@ async function collect(chunks: AsyncIterable<Buffer>, max: number, where: string
     size += chunk.length;
     if (size > max) {
       throw new InvalidInputError(`manifest.json of ${where} has more than ${max} bytes.`, {
-        remedy: 'Use another copy of the archive, or restore a different backup.',
+        remedy: ANOTHER_ARCHIVE,
       });
     }
     parts.push(chunk);
@@ -315,8 +321,5 @@ async function collect(chunks: AsyncIterable<Buffer>, max: number, where: string
 }
 
 function damaged(where: string, what: string, cause?: unknown): IntegrityError {
-  return new IntegrityError(`${where} is damaged: ${what}.`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
-    cause,
-  });
+  return damagedArchive(`${where} is damaged: ${what}.`, cause);
 }

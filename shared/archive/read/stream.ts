@@ -3,7 +3,7 @@ import zlib from 'node:zlib';
 import { ByteReader } from '../../core/byte-reader.ts';
 import { collectGarbage } from '../../core/collect-garbage.ts';
 import { errorFields } from '../../core/error-fields.ts';
-import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
+import { damagedArchive, type IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import { type ArchiveLimits, LIMITS } from '../../core/limits.ts';
 import {
   type Codec,
@@ -208,8 +208,5 @@ function cutOff(where: string): IntegrityError {
 }
 
 function damaged(where: string, what: string, cause?: unknown): IntegrityError {
-  return new IntegrityError(`${where} is damaged: ${what}.`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
-    cause,
-  });
+  return damagedArchive(`${where} is damaged: ${what}.`, cause);
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { ByteReader } from '../../core/byte-reader.ts';
 import { crc32Hex } from '../../core/crc32.ts';
 import { MultisetDigest } from '../../core/digest.ts';
-import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
+import { damagedArchive, IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import type { Json } from '../../core/json.ts';
 import { type ArchiveLimits, LIMITS } from '../../core/limits.ts';
@@ -300,8 +300,5 @@ function hashFor(line: IndexLine, from: Within | null, resumeAbove: number) {
 }
 
 function damaged(where: string, what: string, cause?: unknown): IntegrityError {
-  return new IntegrityError(`${where} is damaged: ${what}.`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
-    cause,
-  });
+  return damagedArchive(`${where} is damaged: ${what}.`, cause);
 }

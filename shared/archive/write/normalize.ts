@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { PART_BYTES, uploadStream } from '../../aws/upload-stream.ts';
-import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
+import { ANOTHER_ARCHIVE, damagedArchive, type IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import { type ArchiveLimits, LIMITS } from '../../core/limits.ts';
 import type { Codec } from '../format/codec.ts';
@@ -133,7 +133,7 @@ class Reading {
       Manifest,
       manifest,
       `${MANIFEST_NAME} of ${where}`,
-      'Use another copy of the archive, or restore a different backup.',
+      ANOTHER_ARCHIVE,
     );
     if (this.#converted) throw damaged(where, 'it mixes files of ngbak and of NGRAF-023');
     const sums = this.#sums;
@@ -196,7 +196,7 @@ class Reading {
     if (size > this.#limits.manifestBytes) {
       throw new InvalidInputError(
         `${MANIFEST_NAME} of ${where} has ${size} bytes; the limit is ${this.#limits.manifestBytes}.`,
-        { remedy: 'Use another copy of the archive, or restore a different backup.' },
+        { remedy: ANOTHER_ARCHIVE },
       );
     }
     const parts: Buffer[] = [];
@@ -238,7 +238,5 @@ function noScript(where: string): InvalidInputError {
 }
 
 function damaged(where: string, what: string): IntegrityError {
-  return new IntegrityError(`${where} is damaged: ${what}.`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
-  });
+  return damagedArchive(`${where} is damaged: ${what}.`);
 }

@@ -4,7 +4,7 @@ import type { IndexEntry } from '../../archive/format/types.ts';
 import { wholeEntry } from '../../archive/format/whole-entry.ts';
 import { pulledSink } from '../../archive/read/pulled-sink.ts';
 import { MultisetDigest, type Tallies, type Tally } from '../../core/digest.ts';
-import { InvalidInputError } from '../../core/errors.ts';
+import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
 import type {
   ContentCheck,
@@ -186,7 +186,7 @@ class ConfigCheck implements ContentCheck {
 
 function invalid(problem: string, cause?: unknown): InvalidInputError {
   return new InvalidInputError(`Entry ${ENTRY} ${problem}.`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
+    remedy: ANOTHER_ARCHIVE,
     cause,
   });
 }

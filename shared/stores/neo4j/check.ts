@@ -2,7 +2,7 @@ import { setImmediate as letOthersWork } from 'node:timers/promises';
 import { z } from 'zod';
 import type { IndexEntry } from '../../archive/format/types.ts';
 import { pulledSink } from '../../archive/read/pulled-sink.ts';
-import { InvalidInputError } from '../../core/errors.ts';
+import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../store.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
@@ -89,7 +89,7 @@ class GraphCheck implements ContentCheck {
     return this.#sink(entry, parseSchemaLine, (row) => {
       if (++rows > SCHEMA_ROWS_MAX) {
         throw new InvalidInputError(`${SCHEMA_ENTRY} has more than ${SCHEMA_ROWS_MAX} lines.`, {
-          remedy: 'Use another copy of the archive, or restore a different backup.',
+          remedy: ANOTHER_ARCHIVE,
         });
       }
       this.#addSchema(row);

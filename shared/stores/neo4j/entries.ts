@@ -1,6 +1,6 @@
 import { setImmediate as letOthersWork } from 'node:timers/promises';
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
-import { InvalidInputError } from '../../core/errors.ts';
+import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import { LINE_BYTES_MAX } from './export.ts';
 import { type NodeLine, parseNodeLine, parseRelationshipLine, type RelationshipLine } from './lines.ts';
 import { parseSchemaLine, SCHEMA_ROWS_MAX, type SchemaRow } from './schema.ts';
@@ -64,7 +64,7 @@ export async function readArchivedSchema(archive: EntryReader): Promise<SchemaRo
     rows.push(...batch.records);
     if (rows.length > SCHEMA_ROWS_MAX) {
       throw new InvalidInputError(`${SCHEMA_ENTRY} has more than ${SCHEMA_ROWS_MAX} lines.`, {
-        remedy: 'Use another copy of the archive, or restore a different backup.',
+        remedy: ANOTHER_ARCHIVE,
       });
     }
   }
@@ -155,7 +155,7 @@ export async function* linesOf(
     pendingBytes += bytes.length - start;
     if (pendingBytes > LINE_BYTES_MAX) {
       throw new InvalidInputError(`${entry.name} has a line of more than ${LINE_BYTES_MAX} bytes.`, {
-        remedy: 'Use another copy of the archive, or restore a different backup.',
+        remedy: ANOTHER_ARCHIVE,
       });
     }
   }

@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../../core/errors.ts';
+import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { EncodedLine } from '../line-chunk.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import type { ReadEnd, ReadNode, ReadRelationship } from './read-record.ts';
@@ -227,6 +227,6 @@ function objectOf(value: unknown, what: string): Record<string, unknown> {
 
 function malformed(problem: string): InvalidInputError {
   return new InvalidInputError(problem, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
+    remedy: ANOTHER_ARCHIVE,
   });
 }

@@ -1,6 +1,6 @@
 import type { RecordShape } from 'neo4j-driver';
 import { z } from 'zod';
-import { InvalidInputError } from '../../core/errors.ts';
+import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import { parseJson } from '../../core/input.ts';
 import { quote, RESERVED_PREFIX } from './names.ts';
 import type { ScopeText } from './scope.ts';
@@ -267,15 +267,10 @@ export function servesOnly(
 
 /** Reads a line of `graph/schema.jsonl`. Throws InvalidInputError. */
 export function parseSchemaLine(text: string): SchemaRow {
-  const line = parseJson(
-    SchemaLine,
-    text,
-    'it',
-    'Use another copy of the archive, or restore a different backup.',
-  );
+  const line = parseJson(SchemaLine, text, 'it', ANOTHER_ARCHIVE);
   if (line.name.startsWith(RESERVED_PREFIX)) {
     throw new InvalidInputError(`its name starts with ${RESERVED_PREFIX}, which is reserved for ngbak`, {
-      remedy: 'Use another copy of the archive, or restore a different backup.',
+      remedy: ANOTHER_ARCHIVE,
     });
   }
   return {
@@ -348,7 +343,7 @@ function literal(name: string, value: unknown): string {
   throw new InvalidInputError(
     `Index setting ${JSON.stringify(name.slice(0, 100))} has a value that no index has.`,
     {
-      remedy: 'Use another copy of the archive, or restore a different backup.',
+      remedy: ANOTHER_ARCHIVE,
     },
   );
 }

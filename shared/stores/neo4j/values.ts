@@ -1,5 +1,5 @@
 import { Vector, type VectorType } from 'neo4j-driver';
-import { InvalidInputError } from '../../core/errors.ts';
+import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import { decodeScalar, encodeScalar, SCALAR_TYPES, type ScalarType } from './scalars.ts';
 
@@ -161,7 +161,7 @@ function decodeVector(value: unknown, type: string): unknown {
 
 function malformed(name: string, problem: string): InvalidInputError {
   return new InvalidInputError(`property ${quoted(name)} ${problem}`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
+    remedy: ANOTHER_ARCHIVE,
   });
 }
 

@@ -1,5 +1,5 @@
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
-import { IntegrityError } from '../../core/errors.ts';
+import { damagedArchive, type IntegrityError } from '../../core/errors.ts';
 import { compareIds, type PointText, parsePointLine } from './point-text.ts';
 import type { PointFilter } from './points.ts';
 
@@ -81,8 +81,5 @@ export async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGener
 }
 
 function bad(entry: IndexEntry, problem: string, cause?: unknown): IntegrityError {
-  return new IntegrityError(`Entry ${entry.name} of the archive ${problem}.`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
-    cause,
-  });
+  return damagedArchive(`Entry ${entry.name} of the archive ${problem}.`, cause);
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { pulledSink } from '../../archive/read/pulled-sink.ts';
 import { MultisetDigest, type Tallies } from '../../core/digest.ts';
-import { IntegrityError } from '../../core/errors.ts';
+import { damagedArchive, type IntegrityError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../store.ts';
 import { snapshotObstacles } from './admits.ts';
@@ -141,7 +141,5 @@ class VectorsCheck implements ContentCheck {
 }
 
 function bad(problem: string): IntegrityError {
-  return new IntegrityError(`${problem}.`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
-  });
+  return damagedArchive(`${problem}.`);
 }

@@ -1,7 +1,7 @@
 import { parse } from 'lossless-json';
 import { z } from 'zod';
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
-import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
+import { damagedArchive, type IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import { type ConfigView, type Lossless, losslessText, viewConfig } from './collections.ts';
 import { FOLDER, isReserved, parseEntryName } from './names.ts';
 import { isDotSegment } from './paths.ts';
@@ -188,7 +188,5 @@ function decodePart(part: string): string {
 }
 
 function missing(name: string, problem: string): IntegrityError {
-  return new IntegrityError(`Entry ${name} of the archive ${problem}.`, {
-    remedy: 'Use another copy of the archive, or restore a different backup.',
-  });
+  return damagedArchive(`Entry ${name} of the archive ${problem}.`);
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/read/view.ts';
-import { InvalidInputError } from '../../core/errors.ts';
+import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { Route, Wishes } from '../store.ts';
 import { splitLines } from './archived-points.ts';
 import { type ArchivedCollection, configEntryBytes, readCollections } from './config-entry.ts';
@@ -206,7 +206,7 @@ function pointMover(saved: QdrantScope, scope: QdrantScope) {
     if (payload.get(key) !== JSON.stringify(from.value)) {
       throw refused(
         `point ${point.id} has another ${to.key} than ${JSON.stringify(from.value)}`,
-        'Use another copy of the archive, or restore a different backup.',
+        ANOTHER_ARCHIVE,
       );
     }
     if (typeof text !== 'string' || derivedId(from.value, text) !== point.id) {

@@ -14,7 +14,7 @@ import {
 import { countRecords } from '../../catalog/record-counts.ts';
 import { findTarget } from '../../core/config.ts';
 import { describePart } from '../../core/describe-part.ts';
-import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
+import { ANOTHER_ARCHIVE, IntegrityError, InvalidInputError } from '../../core/errors.ts';
 import { HELP } from '../../core/help.ts';
 import { Id } from '../../core/ids.ts';
 import { storesNamed } from '../../core/part.ts';
@@ -100,10 +100,7 @@ export async function inspectArchive(
     if (problem !== undefined) {
       throw new IntegrityError(
         `The archive is damaged, or not what was saved, in ${others.length === 0 ? 'one place' : `${others.length + 1} places or more`}: ${problem}.`,
-        {
-          remedy: 'Nothing was changed. Use another copy of the archive, or restore a different backup.',
-          help: HELP.damagedArchive,
-        },
+        { remedy: `Nothing was changed. ${ANOTHER_ARCHIVE}`, help: HELP.damagedArchive },
       );
     }
     if (checked.cursor !== null) return next({ stage: 'digests', archive: checked.cursor });
