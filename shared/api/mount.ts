@@ -51,7 +51,7 @@ function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperat
   const call: { method: string; path: string; input?: string } = CALLS[name];
   const handler = async (c: Context<{ Variables: ApiVariables }>) => {
     const caller = c.get('caller');
-    const valid = c.req.valid as (from: string) => never;
+    const valid = (from: 'json' | 'param' | 'query') => c.req.valid(from as never);
     const given: unknown = call.input === 'query' ? valid('query') : call.input && valid('json');
     // A body that is left out stands for its defaults.
     const input = operation.bodyOptional && given === undefined ? operation.input?.parse({}) : given;
