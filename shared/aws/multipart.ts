@@ -35,6 +35,8 @@ export interface UploadedPart {
   /** Base64, as S3 calculated them; absent where the upload has another checksum. */
   readonly crc32?: string;
   readonly sha256?: string;
+  /** When it came. */
+  readonly modified?: Date;
 }
 
 type Named = 'Bucket' | 'Key' | 'UploadId';
@@ -93,12 +95,13 @@ export async function listPartsPage(
   }).catch(unlessGone);
   if (page === undefined) return undefined;
   const parts = (page.Parts ?? []).map(
-    ({ PartNumber = 0, Size = 0, ETag = '', ChecksumCRC32, ChecksumSHA256 }) => ({
+    ({ PartNumber = 0, Size = 0, ETag = '', ChecksumCRC32, ChecksumSHA256, LastModified }) => ({
       number: PartNumber,
       bytes: Size,
       etag: ETag,
       ...(ChecksumCRC32 === undefined ? {} : { crc32: ChecksumCRC32 }),
       ...(ChecksumSHA256 === undefined ? {} : { sha256: ChecksumSHA256 }),
+      ...(LastModified === undefined ? {} : { modified: LastModified }),
     }),
   );
   // By IsTruncated, not with the SDK's paginator: S3 sends a next marker on the last page, too.

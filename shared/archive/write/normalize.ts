@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { PART_BYTES, uploadStream } from '../../aws/upload-stream.ts';
-import { ANOTHER_ARCHIVE, damagedArchive, type IntegrityError, InvalidInputError } from '../../core/errors.ts';
+import {
+  ANOTHER_ARCHIVE,
+  damagedArchive,
+  type IntegrityError,
+  InvalidInputError,
+} from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import { type ArchiveLimits, LIMITS } from '../../core/limits.ts';
 import type { Codec } from '../format/codec.ts';

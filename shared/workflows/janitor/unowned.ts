@@ -1,4 +1,3 @@
-import { ListPartsCommand, NoSuchUpload } from '@aws-sdk/client-s3';
 import type { Bucket } from '../../aws/bucket.ts';
 import {
   archiveKey,
@@ -9,7 +8,7 @@ import {
   UPLOADS,
   uploadPrefix,
 } from '../../aws/keys.ts';
-import { abortMultipart } from '../../aws/multipart.ts';
+import { abortMultipart, listParts, type MultipartUpload } from '../../aws/multipart.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import { unsettledJobs } from '../job/days.ts';
@@ -46,10 +45,8 @@ export async function removeUnowned(
   const folders = [...staged].filter(([, old]) => old).map(([folder]) => folder);
   const archives: string[] = [];
   for await (const { key, modified } of bucket.keys(UPLOADS)) if (isOld(modified)) archives.push(key);
-  const uploads: { key: string; id: string }[] = [];
-  for await (const { key, uploadId: id, initiated } of bucket.uploads('')) {
-    if (isOld(initiated)) uploads.push({ key, id });
-  }
+  const uploads: MultipartUpload[] = [];
+  for await (const upload of bucket.uploads('')) if (isOld(upload.initiated)) uploads.push(upload);
   if (folders.length + archives.length + uploads.length === 0) return { objects: 0, uploads: 0 };
   // Looked up after the leftovers were: a job that begins now does not begin with one of them.
   const isOwned = await ownedKeys(bucket);
@@ -67,10 +64,10 @@ export async function removeUnowned(
       removed.objects++;
     }
   }
-  for (const { key, id } of uploads) {
+  for (const upload of uploads) {
     if (timeLeft() <= 0) return removed;
-    if (isOwned(key) || !isOld(await newestPart(bucket, key, id))) continue;
-    await abortMultipart({ s3: bucket.s3, bucket: bucket.name, key, uploadId: id });
+    if (isOwned(upload.key) || !isOld(await newestPart(upload))) continue;
+    await abortMultipart(upload);
     removed.uploads++;
   }
   return removed;
@@ -100,21 +97,9 @@ function ifUnreadable(error: unknown): 'unreadable' {
 }
 
 /** When the newest part of an upload came, or long ago if none has; undefined if the upload is gone. */
-async function newestPart(bucket: Bucket, Key: string, UploadId: string): Promise<Date | undefined> {
-  let newest = new Date(0);
-  let marker: string | undefined;
-  do {
-    const page = await bucket.s3
-      .send(new ListPartsCommand({ Bucket: bucket.name, Key, UploadId, PartNumberMarker: marker }))
-      .catch((error: unknown) => {
-        if (error instanceof NoSuchUpload) return undefined;
-        throw error;
-      });
-    if (!page) return undefined;
-    for (const { LastModified } of page.Parts ?? []) {
-      if (LastModified && LastModified > newest) newest = LastModified;
-    }
-    marker = page.IsTruncated ? page.NextPartNumberMarker : undefined;
-  } while (marker !== undefined);
-  return newest;
+async function newestPart(upload: MultipartUpload): Promise<Date | undefined> {
+  const parts = await listParts(upload);
+  if (!parts) return undefined;
+  const times = [...parts.values()].map(({ modified }) => modified?.getTime() ?? 0);
+  return new Date(Math.max(0, ...times));
 }
