@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { parseInput } from '../shared/core/input.ts';
 import { backupAges } from '../shared/operations/backup-age.ts';
 import { Scheduler } from '../shared/schedules/scheduler.ts';
-import { BACKUP_TOO_OLD, BACKUP_AGE } from '../shared/workflows/backup/measures.ts';
+import { BACKUP_AGE, BACKUP_TOO_OLD } from '../shared/workflows/backup/measures.ts';
 import { step } from './step.ts';
 
 const Settings = z.object({

@@ -7,8 +7,8 @@ import {
 import { beforeEach, expect, test } from '@jest/globals';
 import { restorePlanKey } from '../../../shared/aws/keys.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
-import { createJob, type JobRecord } from '../../../shared/workflows/job/record.ts';
 import { removeUnowned } from '../../../shared/workflows/janitor/unowned.ts';
+import { createJob, type JobRecord } from '../../../shared/workflows/job/record.ts';
 import { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 
