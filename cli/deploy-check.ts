@@ -12,6 +12,7 @@ import { loadSecret } from '../shared/aws/secrets.ts';
 import { describeError, InvalidInputError } from '../shared/core/errors.ts';
 import { parseJson } from '../shared/core/input.ts';
 import { findAdapter } from '../shared/stores/registry.ts';
+import { bucketChecks } from './bucket-check.ts';
 
 /** One line of the checklist. A warning does not keep the deployment from working. */
 export interface Checked {
@@ -37,6 +38,9 @@ interface Deployment {
   >;
   readonly network?: unknown;
   readonly schedule: { readonly service: string };
+  readonly archiveBucket?: { readonly name: string; readonly keyArn?: string | undefined } | undefined;
+  readonly allowedOrigins: readonly string[];
+  readonly api: { readonly enabled: boolean };
 }
 
 /**
@@ -85,7 +89,11 @@ export async function checkDeployment(config: string | undefined): Promise<Check
     });
   }
   if (!deployment) return checks;
-  const { stackName, targets, network } = deployment;
+  const { stackName, targets, network, archiveBucket, allowedOrigins, api } = deployment;
+  if (archiveBucket) {
+    const pages = api.enabled || allowedOrigins.length > 0;
+    for (const [name, look] of bucketChecks(archiveBucket, { pages })) await check(name, look);
+  }
   await check('stack', async () => {
     const state = await stackState(stackName);
     return state === undefined ? { warning: `${stackName} is not deployed yet` } : `${stackName}: ${state}`;

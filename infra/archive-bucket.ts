@@ -1,11 +1,12 @@
 import { Duration, Validations } from 'aws-cdk-lib';
-import { Key } from 'aws-cdk-lib/aws-kms';
+import { type IKey, Key } from 'aws-cdk-lib/aws-kms';
 import {
   BlockPublicAccess,
   Bucket,
   BucketEncryption,
   type CfnBucket,
   HttpMethods,
+  type IBucket,
   type LifecycleRule,
   ObjectOwnership,
 } from 'aws-cdk-lib/aws-s3';
@@ -36,25 +37,41 @@ export interface BucketAccess {
 
 export type ArchiveBucketProps = Pick<
   Deployment,
-  'timeoutDays' | 'allowedOrigins' | 'accessLogs' | 'removal'
+  'timeoutDays' | 'allowedOrigins' | 'accessLogs' | 'archiveBucket' | 'removal'
 >;
 
-/** The bucket that holds everything: archives, catalog, jobs, locks and what is on its way. */
+/**
+ * The bucket that holds everything: archives, catalog, jobs, locks and what is on its way. One that exists already is used as
+ * it is: `ngbak deploy --check` compares its settings with what they have to be.
+ */
 export class ArchiveBucket extends Construct {
-  readonly bucket: Bucket;
-  readonly key: Key;
+  readonly bucket: Bucket | IBucket;
+  /** Absent where an existing bucket is encrypted without a key of its own. */
+  readonly key: IKey | undefined;
+  /** The bucket, where this stack creates it. */
+  readonly #own: Bucket | undefined;
 
   constructor(scope: Construct, id: string, props: ArchiveBucketProps) {
     super(scope, id);
-    const removalPolicy = removalPolicyOf(props);
+    const { archiveBucket: existing } = props;
+    if (existing !== undefined) {
+      this.key = existing.keyArn === undefined ? undefined : Key.fromKeyArn(this, 'Key', existing.keyArn);
+      this.bucket = Bucket.fromBucketName(this, 'Bucket', existing.name);
+      return;
+    }
     this.key = new Key(this, 'Key', {
       description: 'Encrypts the archives of ngbak',
       enableKeyRotation: true,
-      removalPolicy,
+      removalPolicy: removalPolicyOf(props),
     });
-    this.bucket = new Bucket(this, 'Bucket', {
+    this.#own = this.#create(this.key, props);
+    this.bucket = this.#own;
+  }
+
+  #create(encryptionKey: IKey, props: ArchiveBucketProps): Bucket {
+    const bucket = new Bucket(this, 'Bucket', {
       encryption: BucketEncryption.KMS,
-      encryptionKey: this.key,
+      encryptionKey,
       // One data key for many objects: fewer and cheaper calls to KMS.
       bucketKeyEnabled: true,
       enforceSSL: true,
@@ -63,7 +80,7 @@ export class ArchiveBucket extends Construct {
       objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
       versioned: true,
       lifecycleRules: lifecycle(props.timeoutDays),
-      removalPolicy,
+      removalPolicy: removalPolicyOf(props),
       ...(props.accessLogs === undefined
         ? {}
         : {
@@ -71,13 +88,13 @@ export class ArchiveBucket extends Construct {
             serverAccessLogsPrefix: props.accessLogs.prefix,
           }),
     });
-    if (props.allowedOrigins.length > 0) this.allowPages(props.allowedOrigins);
+    if (props.allowedOrigins.length > 0) allowPages(bucket, props.allowedOrigins);
     // The property of the L2 construct would add a custom resource with a Lambda function of its own.
-    (this.bucket.node.defaultChild as CfnBucket).addPropertyOverride(
+    (bucket.node.defaultChild as CfnBucket).addPropertyOverride(
       'NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled',
       true,
     );
-    Validations.of(this.bucket).acknowledge(
+    Validations.of(bucket).acknowledge(
       props.accessLogs === undefined
         ? {
             id: 'AwsSolutions-S1',
@@ -90,17 +107,15 @@ export class ArchiveBucket extends Construct {
               'The log bucket belongs to somebody else; docs/deploy.md shows what its policy has to allow.',
           },
     );
+    return bucket;
   }
 
-  /** Lets web pages of these origins upload and download, with addresses that were presigned for them. */
+  /**
+   * Lets web pages of these origins upload and download, with addresses that were presigned for them. An existing bucket has
+   * to allow them itself.
+   */
   allowPages(origins: readonly string[]): void {
-    this.bucket.addCorsRule({
-      allowedOrigins: [...origins],
-      allowedMethods: [HttpMethods.GET, HttpMethods.HEAD, HttpMethods.PUT, HttpMethods.POST],
-      allowedHeaders: ['content-type', 'range', 'x-amz-checksum-sha256'],
-      exposedHeaders: ['ETag', 'Content-Range', 'x-amz-version-id'],
-      maxAge: 3600,
-    });
+    if (this.#own) allowPages(this.#own, origins);
   }
 
   /**
@@ -134,8 +149,18 @@ export class ArchiveBucket extends Construct {
       acceptWildcard(handler, this.bucket.arnForObjects(pattern), 'All objects of one prefix of the bucket.');
     }
     // Completing a multipart upload decrypts its parts, so writers need both.
-    this.key.grant(handler.function, 'kms:Decrypt', ...(write.length > 0 ? ['kms:GenerateDataKey'] : []));
+    this.key?.grant(handler.function, 'kms:Decrypt', ...(write.length > 0 ? ['kms:GenerateDataKey'] : []));
   }
+}
+
+function allowPages(bucket: Bucket, origins: readonly string[]): void {
+  bucket.addCorsRule({
+    allowedOrigins: [...origins],
+    allowedMethods: [HttpMethods.GET, HttpMethods.HEAD, HttpMethods.PUT, HttpMethods.POST],
+    allowedHeaders: ['content-type', 'range', 'x-amz-checksum-sha256'],
+    exposedHeaders: ['ETag', 'Content-Range', 'x-amz-version-id'],
+    maxAge: 3600,
+  });
 }
 
 /**

@@ -156,6 +156,19 @@ export const Deployment = z.strictObject({
   metricsDashboard: z.boolean().default(true),
   /** Origins of web pages that may upload to and download from the bucket by presigned URLs. */
   allowedOrigins: z.array(z.url({ protocol: /^https?$/ })).default([]),
+  /**
+   * An existing bucket for archives and everything else, in the same region and account, and its key where it is encrypted
+   * with one of its own. Left out: the stack creates both.
+   */
+  archiveBucket: z
+    .strictObject({
+      name: BucketName,
+      keyArn: z
+        .string()
+        .regex(/^arn:[^:]+:kms:[^:]+:[0-9]{12}:key\/.+$/, 'must be the ARN of a KMS key')
+        .optional(),
+    })
+    .optional(),
   /** An existing bucket for S3's server access logs, in the same region and account. */
   accessLogs: z.strictObject({ bucket: BucketName, prefix: z.string().default('ngbak/') }).optional(),
   /** What happens to bucket, key and secrets when the stack is deleted. `destroy` is for tests. */
@@ -199,6 +212,11 @@ export function readDeployment(context: unknown): Deployment {
         help: HELP.configuration,
       },
     );
+  }
+  if (checked.data.archiveBucket && checked.data.accessLogs) {
+    throw new InvalidInputError('ngbak.accessLogs is for the bucket of the stack, not for "archiveBucket".', {
+      remedy: 'Configure the access logs of the existing bucket where it was created.',
+    });
   }
   const { service, timeZone } = checked.data.schedule;
   if (service === 'rules' && timeZone !== 'UTC') {

@@ -74,7 +74,7 @@ export class OperatorPolicy extends Construct {
         conditions: { StringLike: { 's3:prefix': [...remove] } },
       }),
     );
-    this.#allow(['kms:Decrypt', 'kms:GenerateDataKey'], [key.keyArn]);
+    if (key) this.#allow(['kms:Decrypt', 'kms:GenerateDataKey'], [key.keyArn]);
   }
 
   /** @param why  where the resources have wildcards */

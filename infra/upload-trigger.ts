@@ -1,7 +1,7 @@
 import { Duration, Validations } from 'aws-cdk-lib';
 import { Rule } from 'aws-cdk-lib/aws-events';
 import { SfnStateMachine } from 'aws-cdk-lib/aws-events-targets';
-import type { Bucket } from 'aws-cdk-lib/aws-s3';
+import type { ArchiveBucket } from './archive-bucket.ts';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
@@ -11,7 +11,7 @@ import { UPLOADS } from '../shared/aws/keys.ts';
 const UNSTARTED_DAYS = 14;
 
 export interface UploadTriggerProps {
-  readonly bucket: Bucket;
+  readonly bucket: ArchiveBucket['bucket'];
   readonly restore: IStateMachine;
 }
 

@@ -1,7 +1,19 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import {
+  CreateBucketCommand,
+  type LifecycleRule,
+  PutBucketCorsCommand,
+  PutBucketEncryptionCommand,
+  PutBucketLifecycleConfigurationCommand,
+  PutBucketNotificationConfigurationCommand,
+  PutBucketVersioningCommand,
+  PutObjectCommand,
+  PutPublicAccessBlockCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Checked } from '../../cli/deploy-check.ts';
@@ -52,4 +64,87 @@ test('a wrong configuration fails the check', async () => {
   const { code, checks } = await check({ targets: { default: { stores: { graph: { kind: 'no-such' } } } } });
   expect(code).not.toBe(0);
   expect(checks[0]).toMatchObject({ name: 'configuration', state: 'failed' });
+}, 60_000);
+
+test('the settings of an existing bucket are checked one by one, each with what its owner does', async () => {
+  const s3 = new S3Client({});
+  const Bucket = `existing-${randomBytes(6).toString('hex')}`;
+  await s3.send(new CreateBucketCommand({ Bucket }));
+  const stores = { graph: { kind: 'neo4j' } };
+  const settings = (keyArn?: string) => ({
+    stackName: 'Check',
+    targets: { default: { profile: 'ngraf-023', parameters: { namespace: 'default' }, stores } },
+    archiveBucket: { name: Bucket, ...(keyArn ? { keyArn } : {}) },
+  });
+  const states = async (keyArn?: string) => {
+    const { checks } = await check(settings(keyArn));
+    return Object.fromEntries(
+      checks
+        .filter(({ name }) => name.startsWith('bucket: '))
+        .map(({ name, state }) => [name.slice(8), state]),
+    );
+  };
+  const bad = { versions: 'failed', events: 'failed', 'public access': 'failed' };
+  const doubtful = { lifecycle: 'warning', 'web pages': 'warning' };
+  expect(await states()).toMatchObject({ region: 'ok', contents: 'ok', ...bad, ...doubtful });
+
+  await s3.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration: { Status: 'Enabled' } }));
+  await s3.send(
+    new PutBucketNotificationConfigurationCommand({
+      Bucket,
+      NotificationConfiguration: { EventBridgeConfiguration: {} },
+    }),
+  );
+  const all = {
+    BlockPublicAcls: true,
+    BlockPublicPolicy: true,
+    IgnorePublicAcls: true,
+    RestrictPublicBuckets: true,
+  };
+  await s3.send(new PutPublicAccessBlockCommand({ Bucket, PublicAccessBlockConfiguration: all }));
+  const CORSRules = [{ AllowedMethods: ['GET', 'PUT', 'POST'], AllowedOrigins: ['*'] }];
+  await s3.send(new PutBucketCorsCommand({ Bucket, CORSConfiguration: { CORSRules } }));
+  const lifecycle = async (Prefix: string) => {
+    const Rules: LifecycleRule[] = [
+      { ID: 'old', Status: 'Enabled', Filter: { Prefix }, Expiration: { Days: 90 } },
+      {
+        ID: 'unfinished',
+        Status: 'Enabled',
+        Filter: { Prefix: '' },
+        AbortIncompleteMultipartUpload: { DaysAfterInitiation: 8 },
+      },
+    ];
+    await s3.send(new PutBucketLifecycleConfigurationCommand({ Bucket, LifecycleConfiguration: { Rules } }));
+  };
+  // A rule for the whole bucket would delete archives.
+  await lifecycle('');
+  expect(await states()).toMatchObject({ lifecycle: 'failed' });
+  await lifecycle('jobs/');
+  const good = await states();
+  expect(Object.entries(good).filter(([, state]) => state !== 'ok')).toEqual([]);
+  expect(Object.keys(good)).toHaveLength(8);
+
+  const keyArn = `arn:aws:kms:us-east-1:111122223333:key/${randomUUID()}`;
+  expect(await states(keyArn)).toMatchObject({ encryption: 'failed' });
+  const ApplyServerSideEncryptionByDefault = { SSEAlgorithm: 'aws:kms', KMSMasterKeyID: keyArn } as const;
+  await s3.send(
+    new PutBucketEncryptionCommand({
+      Bucket,
+      ServerSideEncryptionConfiguration: { Rules: [{ ApplyServerSideEncryptionByDefault }] },
+    }),
+  );
+  expect(await states(keyArn)).toMatchObject({ encryption: 'ok' });
+  expect(await states()).toMatchObject({ encryption: 'failed' });
+
+  await s3.send(new PutObjectCommand({ Bucket, Key: 'backups/mysql-2026.sql', Body: 'x' }));
+  expect(await states(keyArn)).toMatchObject({ contents: 'warning' });
+}, 120_000);
+
+test('an existing bucket that does not exist, or belongs to somebody else, fails the check', async () => {
+  const { code, checks } = await check({
+    targets: { default: { stores: { graph: { kind: 'neo4j', scope: { label: 'A' } } } } },
+    archiveBucket: { name: `no-such-${randomBytes(6).toString('hex')}` },
+  });
+  expect(code).not.toBe(0);
+  expect(checks.find(({ name }) => name === 'bucket: region')).toMatchObject({ state: 'failed' });
 }, 60_000);

@@ -121,3 +121,36 @@ describe('the archive bucket', () => {
     );
   });
 });
+
+describe('an existing bucket', () => {
+  const existing = (keyArn?: string) =>
+    synthesize({ archiveBucket: { name: 'the-archive-bucket', ...(keyArn ? { keyArn } : {}) } });
+  const KEY_ARN = 'arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0000-4000-8000-000000000000';
+
+  test('is used in place of a bucket and a key of the stack, which changes neither', () => {
+    const template = existing(KEY_ARN);
+    for (const type of ['AWS::S3::Bucket', 'AWS::S3::BucketPolicy', 'AWS::KMS::Key'])
+      template.resourceCountIs(type, 0);
+    template.hasOutput('BucketName', { Value: 'the-archive-bucket' });
+    template.hasResourceProperties('AWS::Events::Rule', {
+      EventPattern: { detail: { bucket: { name: ['the-archive-bucket'] } } },
+    });
+    for (const { Properties } of Object.values(template.findResources('AWS::Lambda::Function'))) {
+      expect(Properties.Environment.Variables.NGBAK_BUCKET).toBe('the-archive-bucket');
+    }
+  });
+
+  test('and its key are what roles and operators may use, and no other', () => {
+    const text = JSON.stringify(existing(KEY_ARN).toJSON());
+    expect(text).toContain(
+      `"Action":["kms:Decrypt","kms:GenerateDataKey"],"Effect":"Allow","Resource":"${KEY_ARN}"`,
+    );
+    expect(JSON.stringify(existing().toJSON())).not.toContain('"kms:');
+  });
+
+  test('has access logs of its own', () => {
+    expect(() =>
+      synthesize({ archiveBucket: { name: 'the-archive-bucket' }, accessLogs: { bucket: 'logs' } }),
+    ).toThrow(/accessLogs is for the bucket of the stack/);
+  });
+});

@@ -11,6 +11,12 @@ export const VARIANTS = {
     allowedOrigins: ['https://ops.example.com'],
     tags: { team: 'search' },
   },
+  'an existing bucket': {
+    archiveBucket: {
+      name: 'the-archive-bucket',
+      keyArn: 'arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d-0000-4000-8000-000000000000',
+    },
+  },
   'a network, hooks and files': {
     targets: {
       default: {

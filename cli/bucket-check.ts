@@ -1,0 +1,164 @@
+import {
+  GetBucketCorsCommand,
+  GetBucketEncryptionCommand,
+  GetBucketLifecycleConfigurationCommand,
+  GetBucketLocationCommand,
+  GetBucketNotificationConfigurationCommand,
+  GetBucketVersioningCommand,
+  GetPublicAccessBlockCommand,
+  ListObjectsV2Command,
+  S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3';
+import { BACKUPS, JOBS, LOCKS, STAGING, UPLOADS } from '../shared/aws/keys.ts';
+import { InvalidInputError } from '../shared/core/errors.ts';
+
+/** What a setting of the bucket has to be. */
+type Check = (call: Call) => Promise<string | { warning: string }>;
+type Call = { readonly s3: S3Client; readonly Bucket: string };
+
+/** S3's answers for a setting that a bucket does not have. */
+const NOT_SET = /^(NoSuch|ServerSideEncryptionConfigurationNotFound)/;
+
+/**
+ * What an existing bucket needs for archives, by name of the check. The stack cannot change the settings of a bucket that it
+ * did not create; each check says by which command its owner does. Reads only.
+ */
+export function bucketChecks(
+  { name: Bucket, keyArn }: { readonly name: string; readonly keyArn?: string | undefined },
+  { pages }: { readonly pages: boolean },
+): [name: string, look: () => Promise<string | { warning: string }>][] {
+  const s3 = new S3Client({});
+  const must = (holds: boolean, ok: string, problem: string, remedy: string): string => {
+    if (holds) return ok;
+    throw new InvalidInputError(`Bucket ${Bucket} ${problem}.`, { remedy });
+  };
+  const api = 'aws s3api';
+  const checks: Record<string, Check> = {
+    region: async ({ s3: client }) => {
+      const { LocationConstraint } = await client.send(new GetBucketLocationCommand({ Bucket }));
+      const [of, here] = [LocationConstraint || 'us-east-1', await client.config.region()];
+      return must(
+        of === here,
+        of,
+        `is in ${of}, not in ${here}`,
+        'Name a bucket of the region of the stack.',
+      );
+    },
+    versions: async ({ s3: client }) => {
+      const { Status = 'off' } = await client.send(new GetBucketVersioningCommand({ Bucket }));
+      const command = `${api} put-bucket-versioning --bucket ${Bucket} --versioning-configuration Status=Enabled`;
+      return must(Status === 'Enabled', 'enabled', `keeps no versions (${Status})`, `Run: ${command}`);
+    },
+    events: async ({ s3: client }) => {
+      const found = await client.send(new GetBucketNotificationConfigurationCommand({ Bucket }));
+      const on = found.EventBridgeConfiguration !== undefined;
+      const why = 'sends no events to EventBridge, so that uploads start no restore';
+      const remedy =
+        'Add "EventBridgeConfiguration": {} to its notifications: put-bucket-notification-configuration replaces all of them.';
+      return must(on, 'sent to EventBridge', why, remedy);
+    },
+    encryption: async ({ s3: client }) => {
+      const found = await optional(client.send(new GetBucketEncryptionCommand({ Bucket })));
+      const rule = found?.ServerSideEncryptionConfiguration?.Rules?.[0]?.ApplyServerSideEncryptionByDefault;
+      const key = rule?.KMSMasterKeyID;
+      if (rule?.SSEAlgorithm !== 'aws:kms' || key === undefined || key.endsWith('alias/aws/s3')) {
+        const why = 'is not encrypted with a key of its own, although "keyArn" is configured';
+        return must(
+          keyArn === undefined,
+          'S3 managed',
+          why,
+          'Set the key as its default encryption, or leave "keyArn" out.',
+        );
+      }
+      const why = `is encrypted with ${key}`;
+      const same = keyArn !== undefined && (key === keyArn || keyArn.endsWith(`/${key}`));
+      return must(
+        same,
+        key,
+        why,
+        `Set "archiveBucket": {"name": "${Bucket}", "keyArn": …} to the ARN of that key.`,
+      );
+    },
+    'public access': async ({ s3: client }) => {
+      const found = await optional(client.send(new GetPublicAccessBlockCommand({ Bucket })));
+      const { BlockPublicAcls, BlockPublicPolicy, IgnorePublicAcls, RestrictPublicBuckets } =
+        found?.PublicAccessBlockConfiguration ?? {};
+      const blocked = BlockPublicAcls && BlockPublicPolicy && IgnorePublicAcls && RestrictPublicBuckets;
+      return must(
+        blocked === true,
+        'blocked',
+        'does not block public access',
+        'Block all four kinds of public access.',
+      );
+    },
+    lifecycle: async ({ s3: client }) => {
+      const found = await optional(client.send(new GetBucketLifecycleConfigurationCommand({ Bucket })));
+      const rules = found?.Rules?.filter(({ Status }) => Status === 'Enabled') ?? [];
+      const prefixOf = ({ Filter, Prefix }: (typeof rules)[number]) =>
+        Filter?.Prefix ?? Filter?.And?.Prefix ?? Prefix ?? '';
+      const deleting = rules.find(
+        (rule) => rule.Expiration?.Days !== undefined && BACKUPS.startsWith(prefixOf(rule)),
+      );
+      if (deleting) {
+        const why = `deletes archives by the rule "${deleting.ID}"`;
+        return must(
+          false,
+          '',
+          why,
+          `Limit the rule to a prefix other than ${BACKUPS}: retention is for ngbak alone.`,
+        );
+      }
+      const uploads = rules.some((rule) => rule.AbortIncompleteMultipartUpload !== undefined);
+      const jobs = rules.some((rule) => rule.Expiration?.Days !== undefined && prefixOf(rule) === JOBS);
+      if (uploads && jobs) return 'set';
+      return {
+        warning: `Bucket ${Bucket} has no rules that remove job records after 90 days and unfinished uploads after 8 days: see "An existing bucket" in docs/deploy.md.`,
+      };
+    },
+    contents: async ({ s3: client }) => {
+      const { CommonPrefixes = [] } = await client.send(
+        new ListObjectsV2Command({ Bucket, Delimiter: '/', MaxKeys: 1000 }),
+      );
+      const ours = new Set([BACKUPS, JOBS, LOCKS, STAGING, UPLOADS]);
+      const taken = CommonPrefixes.flatMap(({ Prefix = '' }) => (ours.has(Prefix) ? [Prefix] : []));
+      if (taken.length === 0) return 'none of the folders of ngbak';
+      if (taken.includes(BACKUPS) && (await isCatalog(client, Bucket))) return 'backups of ngbak';
+      return {
+        warning: `Bucket ${Bucket} already has ${taken.join(', ')}: ngbak removes what it does not know from ${STAGING} and ${UPLOADS}.`,
+      };
+    },
+    ...(pages
+      ? {
+          'web pages': async ({ s3: client }: Call) => {
+            const found = await optional(client.send(new GetBucketCorsCommand({ Bucket })));
+            const methods = new Set(
+              (found?.CORSRules ?? []).flatMap(({ AllowedMethods = [] }) => AllowedMethods),
+            );
+            if (['GET', 'PUT', 'POST'].every((method) => methods.has(method))) return 'allowed';
+            return {
+              warning: `Bucket ${Bucket} does not let web pages upload and download (CORS): the dashboard cannot. See "An existing bucket" in docs/deploy.md.`,
+            };
+          },
+        }
+      : {}),
+  };
+  return Object.entries(checks).map(([check, look]) => [`bucket: ${check}`, () => look({ s3, Bucket })]);
+}
+
+async function isCatalog(s3: S3Client, Bucket: string): Promise<boolean> {
+  const { Contents = [] } = await s3.send(
+    new ListObjectsV2Command({ Bucket, Prefix: BACKUPS, MaxKeys: 100 }),
+  );
+  return Contents.every(({ Key = '' }) => /\.(ngbak|json)$/.test(Key));
+}
+
+/** A setting, or undefined if the bucket does not have it. */
+async function optional<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof S3ServiceException && NOT_SET.test(error.name)) return undefined;
+    throw error;
+  }
+}
