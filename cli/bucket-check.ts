@@ -5,6 +5,7 @@ import {
   GetBucketLocationCommand,
   GetBucketNotificationConfigurationCommand,
   GetBucketVersioningCommand,
+  GetObjectLockConfigurationCommand,
   GetPublicAccessBlockCommand,
   ListObjectsV2Command,
   S3Client,
@@ -18,7 +19,7 @@ type Check = (call: Call) => Promise<string | { warning: string }>;
 type Call = { readonly s3: S3Client; readonly Bucket: string };
 
 /** S3's answers for a setting that a bucket does not have. */
-const NOT_SET = /^(NoSuch|ServerSideEncryptionConfigurationNotFound)/;
+const NOT_SET = /^(NoSuch|ObjectLockConfigurationNotFound|ServerSideEncryptionConfigurationNotFound)/;
 
 /**
  * What an existing bucket needs for archives, by name of the check. The stack cannot change the settings of a bucket that it
@@ -26,7 +27,7 @@ const NOT_SET = /^(NoSuch|ServerSideEncryptionConfigurationNotFound)/;
  */
 export function bucketChecks(
   { name: Bucket, keyArn }: { readonly name: string; readonly keyArn?: string | undefined },
-  { pages }: { readonly pages: boolean },
+  { pages, locks }: { readonly pages: boolean; readonly locks: boolean },
 ): [name: string, look: () => Promise<string | { warning: string }>][] {
   const s3 = new S3Client({});
   const must = (holds: boolean, ok: string, problem: string, remedy: string): string => {
@@ -80,6 +81,28 @@ export function bucketChecks(
         `Set "archiveBucket": {"name": "${Bucket}", "keyArn": …} to the ARN of that key.`,
       );
     },
+    ...(locks
+      ? {
+          'Object Lock': async ({ s3: client }: Call) => {
+            const found = await optional(client.send(new GetObjectLockConfigurationCommand({ Bucket })));
+            const { ObjectLockEnabled, Rule } = found?.ObjectLockConfiguration ?? {};
+            const none = 'Enable it: aws s3api put-object-lock-configuration.';
+            must(
+              ObjectLockEnabled === 'Enabled',
+              '',
+              'has no Object Lock, although "objectLock" is configured',
+              none,
+            );
+            const remedy = 'Remove its default retention: ngbak locks archives and their records only.';
+            return must(
+              Rule === undefined,
+              'enabled',
+              'locks every object, job records and locks too',
+              remedy,
+            );
+          },
+        }
+      : {}),
     'public access': async ({ s3: client }) => {
       const found = await optional(client.send(new GetPublicAccessBlockCommand({ Bucket })));
       const { BlockPublicAcls, BlockPublicPolicy, IgnorePublicAcls, RestrictPublicBuckets } =

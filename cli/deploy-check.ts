@@ -39,6 +39,7 @@ interface Deployment {
   readonly network?: unknown;
   readonly schedule: { readonly service: string };
   readonly archiveBucket?: { readonly name: string; readonly keyArn?: string | undefined } | undefined;
+  readonly objectLock?: unknown;
   readonly allowedOrigins: readonly string[];
   readonly api: { readonly enabled: boolean };
 }
@@ -89,10 +90,14 @@ export async function checkDeployment(config: string | undefined): Promise<Check
     });
   }
   if (!deployment) return checks;
-  const { stackName, targets, network, archiveBucket, allowedOrigins, api } = deployment;
+  const { stackName, targets, network, archiveBucket, allowedOrigins, api, objectLock } = deployment;
   if (archiveBucket) {
     const pages = api.enabled || allowedOrigins.length > 0;
-    for (const [name, look] of bucketChecks(archiveBucket, { pages })) await check(name, look);
+    for (const [name, look] of bucketChecks(archiveBucket, {
+      pages,
+      locks: objectLock !== undefined,
+    }))
+      await check(name, look);
   }
   await check('stack', async () => {
     const state = await stackState(stackName);

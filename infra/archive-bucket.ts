@@ -33,11 +33,13 @@ export interface BucketAccess {
   readonly delete?: readonly string[];
   /** Finds multipart uploads that nobody completed, and aborts them. */
   readonly abort?: readonly string[];
+  /** Locks objects by Object Lock, where that is configured. */
+  readonly lock?: readonly string[];
 }
 
 export type ArchiveBucketProps = Pick<
   Deployment,
-  'timeoutDays' | 'allowedOrigins' | 'accessLogs' | 'archiveBucket' | 'removal'
+  'timeoutDays' | 'allowedOrigins' | 'accessLogs' | 'archiveBucket' | 'objectLock' | 'removal'
 >;
 
 /**
@@ -48,12 +50,15 @@ export class ArchiveBucket extends Construct {
   readonly bucket: Bucket | IBucket;
   /** Absent where an existing bucket is encrypted without a key of its own. */
   readonly key: IKey | undefined;
+  /** Whether archives are locked. */
+  readonly #locks: boolean;
   /** The bucket, where this stack creates it. */
   readonly #own: Bucket | undefined;
 
   constructor(scope: Construct, id: string, props: ArchiveBucketProps) {
     super(scope, id);
     const { archiveBucket: existing } = props;
+    this.#locks = props.objectLock !== undefined;
     if (existing !== undefined) {
       this.key = existing.keyArn === undefined ? undefined : Key.fromKeyArn(this, 'Key', existing.keyArn);
       this.bucket = Bucket.fromBucketName(this, 'Bucket', existing.name);
@@ -79,6 +84,8 @@ export class ArchiveBucket extends Construct {
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
       objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
       versioned: true,
+      // Without a default retention, which would lock jobs and locks as well: the function that records backups locks archives.
+      ...(props.objectLock === undefined ? {} : { objectLockEnabled: true }),
       lifecycleRules: lifecycle(props.timeoutDays),
       removalPolicy: removalPolicyOf(props),
       ...(props.accessLogs === undefined
@@ -125,6 +132,7 @@ export class ArchiveBucket extends Construct {
    */
   grant(handler: StepHandler, access: BucketAccess): void {
     const { read = [], write = [], delete: remove = [], abort = [] } = access;
+    const lock = this.#locks ? (access.lock ?? []) : [];
     const objects = (patterns: readonly string[]) => patterns.map((key) => this.bucket.arnForObjects(key));
     const names = [this.bucket.bucketArn];
     if (read.length > 0) {
@@ -145,7 +153,8 @@ export class ArchiveBucket extends Construct {
       handler.allow(['s3:DeleteObject', 's3:DeleteObjectVersion'], objects(remove));
       handler.allow(['s3:ListBucketVersions'], names, { StringLike: { 's3:prefix': [...remove] } });
     }
-    for (const pattern of new Set([...read, ...write, ...remove, ...abort])) {
+    if (lock.length > 0) handler.allow(['s3:PutObjectRetention'], objects(lock));
+    for (const pattern of new Set([...read, ...write, ...remove, ...abort, ...lock])) {
       acceptWildcard(handler, this.bucket.arnForObjects(pattern), 'All objects of one prefix of the bucket.');
     }
     // Completing a multipart upload decrypts its parts, so writers need both.

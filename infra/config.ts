@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { HooksConfig, NgbakConfig, StoreConfig, TargetConfig } from '../shared/core/config.ts';
+import { HooksConfig, NgbakConfig, ObjectLock, StoreConfig, TargetConfig } from '../shared/core/config.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { HELP } from '../shared/core/help.ts';
 import { Id } from '../shared/core/ids.ts';
@@ -169,6 +169,11 @@ export const Deployment = z.strictObject({
         .optional(),
     })
     .optional(),
+  /**
+   * Object Lock for archives and their records, for so many days from the beginning of each backup. The bucket of the stack has
+   * to be created with it.
+   */
+  objectLock: ObjectLock.optional(),
   /** An existing bucket for S3's server access logs, in the same region and account. */
   accessLogs: z.strictObject({ bucket: BucketName, prefix: z.string().default('ngbak/') }).optional(),
   /** What happens to bucket, key and secrets when the stack is deleted. `destroy` is for tests. */
@@ -260,6 +265,7 @@ export function runtimeConfig(
       targets: Object.fromEntries(targets),
       retention: deployment.retention,
       upload_bytes_max: deployment.uploadBytesMax,
+      ...(deployment.objectLock === undefined ? {} : { object_lock: deployment.objectLock }),
       ...(deployment.alarms.backupAgeHours === undefined
         ? {}
         : { backup_age_hours: deployment.alarms.backupAgeHours }),

@@ -132,7 +132,11 @@ export const SIZES = {
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
     stores: [],
-    bucket: { read: ['staging/*', 'backups/*.json', ACKNOWLEDGED_KEY], write: ['backups/*.json'] },
+    bucket: {
+      read: ['staging/*', 'backups/*.json', ACKNOWLEDGED_KEY],
+      write: ['backups/*.json'],
+      lock: ['backups/*'],
+    },
   },
   'admit-restore': {
     description: 'Makes one upload or request the job of exactly one execution',

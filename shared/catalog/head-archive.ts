@@ -1,6 +1,14 @@
-import { HeadObjectCommand, type HeadObjectCommandOutput, S3ServiceException } from '@aws-sdk/client-s3';
+import {
+  HeadObjectCommand,
+  type HeadObjectCommandOutput,
+  ObjectLockRetentionMode,
+  PutObjectRetentionCommand,
+  S3ServiceException,
+} from '@aws-sdk/client-s3';
 import type { Bucket } from '../aws/bucket.ts';
+import { explainS3Error } from '../aws/s3-error.ts';
 import { sendS3 } from '../aws/send-s3.ts';
+import { InvalidInputError } from '../core/errors.ts';
 import type { CatalogRecord } from './record.ts';
 
 /**
@@ -36,4 +44,35 @@ export async function objectLock(
     return `Object Lock (${ObjectLockMode.toLowerCase()}) keeps it until ${ObjectLockRetainUntilDate.toISOString()}`;
   }
   return undefined;
+}
+
+/**
+ * Has S3 keep one version of an object until a time: nobody deletes it before, whatever their permissions (`compliance`), or
+ * without one of their own for that (`governance`). Idempotent; a lock is never shortened.
+ */
+export async function lockObject(
+  bucket: Bucket,
+  { key, version_id }: { readonly key: string; readonly version_id?: string | undefined },
+  { mode, until }: { readonly mode: 'governance' | 'compliance'; readonly until: Date },
+): Promise<void> {
+  const Mode =
+    mode === 'governance' ? ObjectLockRetentionMode.GOVERNANCE : ObjectLockRetentionMode.COMPLIANCE;
+  const retention = new PutObjectRetentionCommand({
+    Bucket: bucket.name,
+    Key: key,
+    ...(version_id === undefined ? {} : { VersionId: version_id }),
+    Retention: { Mode, RetainUntilDate: until },
+  });
+  try {
+    await bucket.s3.send(retention);
+  } catch (error) {
+    if (error instanceof S3ServiceException && error.name === 'InvalidRequest') {
+      throw new InvalidInputError(`Bucket ${bucket.name} has no Object Lock: ${error.message}`, {
+        remedy:
+          'Enable Object Lock for the bucket, or remove "objectLock" from cdk.json and deploy: docs/deploy.md.',
+        cause: error,
+      });
+    }
+    throw explainS3Error(error, 'lock', `s3://${bucket.name}/${key}`);
+  }
 }

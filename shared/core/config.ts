@@ -70,6 +70,12 @@ export const TargetConfig = z.strictObject({
 });
 export type TargetConfig = z.infer<typeof TargetConfig>;
 
+/** S3 Object Lock for archives. Nobody can end one of mode `compliance` early. */
+export const ObjectLock = z.strictObject({
+  mode: z.enum(['governance', 'compliance']),
+  days: z.number().int().min(1).max(36_500),
+});
+
 /** What the functions know about the world, without a secret: environment variable `NGBAK_CONFIG`. */
 export const NgbakConfig = z.strictObject({
   targets: z.record(Id, TargetConfig),
@@ -78,6 +84,8 @@ export const NgbakConfig = z.strictObject({
    * that is older.
    */
   retention: RetentionPolicy.prefault({ keep_weekly: 4 }),
+  /** Has S3 keep each archive and its record for so many days from the beginning of the backup. Left out: no lock. */
+  object_lock: ObjectLock.optional(),
   /** How old the newest good backup of a target may be, in hours. Left out: derived from the schedules. */
   backup_age_hours: z.number().int().min(1).optional(),
   /** Largest archive that may be uploaded for a restore, in bytes. */

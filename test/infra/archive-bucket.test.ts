@@ -154,3 +154,29 @@ describe('an existing bucket', () => {
     ).toThrow(/accessLogs is for the bucket of the stack/);
   });
 });
+
+describe('Object Lock', () => {
+  const locking = (template: Template) =>
+    Object.entries(template.findResources('AWS::IAM::Policy'))
+      .filter(([, policy]) => JSON.stringify(policy).includes('s3:PutObjectRetention'))
+      .map(([id]) => id);
+
+  test('is enabled without a default retention, and one function may lock, objects of backups alone', () => {
+    const template = synthesize({ objectLock: { mode: 'compliance', days: 30 } });
+    template.hasResourceProperties('AWS::S3::Bucket', {
+      ObjectLockEnabled: true,
+      ObjectLockConfiguration: Match.absent(),
+    });
+    expect(locking(template)).toEqual([expect.stringContaining('catalogbackup')]);
+    const text = JSON.stringify(template.toJSON());
+    expect(text).toMatch(/"s3:PutObjectRetention","Effect":"Allow","Resource":\{[^}]*\}?,"\/backups\/\*"/);
+    for (const bypass of ['BypassGovernanceRetention', 'PutObjectLegalHold', 'PutBucketObjectLock'])
+      expect(text).not.toContain(bypass);
+  });
+
+  test('is off by default, and nobody may lock', () => {
+    const template = synthesize();
+    template.hasResourceProperties('AWS::S3::Bucket', { ObjectLockEnabled: Match.absent() });
+    expect(locking(template)).toEqual([]);
+  });
+});

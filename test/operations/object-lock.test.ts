@@ -7,12 +7,17 @@ import {
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Bucket } from '../../shared/aws/bucket.ts';
-import { archiveKey } from '../../shared/aws/keys.ts';
+import { archiveKey, backupPlanKey, catalogKey, consistencyKey, sealedKey } from '../../shared/aws/keys.ts';
+import { lockObject } from '../../shared/catalog/head-archive.ts';
+import { NgbakConfig } from '../../shared/core/config.ts';
+import { SELFTEST_TARGET } from '../../shared/core/selftest.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { deleteBackup } from '../../shared/operations/delete-backup.ts';
 import { PruneInput, prune } from '../../shared/operations/prune.ts';
 import { showBackup } from '../../shared/operations/show-backup.ts';
+import { recordBackup } from '../../shared/workflows/backup/record.ts';
 import { describeS3Servers, type S3Server, START_TIMEOUT_MS } from '../archive/s3-servers.ts';
+import { freshEnvironment } from '../support/aws.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
 
@@ -107,4 +112,70 @@ describeS3Servers('Object Lock, at $name', ({ start }) => {
     });
     await expect(context.bucket.s3.send(remove)).rejects.toThrow();
   });
+
+  /** The last step of a backup that has sealed its archive. */
+  async function record(jobId: string, backup_id: string, object_lock?: object, target = 'default') {
+    const { bucket } = context;
+    const Key = archiveKey(backup_id);
+    const put = new PutObjectCommand({
+      Bucket: bucket.name,
+      Key,
+      Body: 'archive',
+      ChecksumAlgorithm: 'CRC32',
+    });
+    const version_id = String((await bucket.s3.send(put)).VersionId);
+    const created_at = new Date().toISOString();
+    await bucket.writeRecord(backupPlanKey(jobId), {
+      ...{ job_id: jobId, backup_id, target, execution_arn: 'arn:x', created_at, type: 'full' },
+      ...{ request: {}, quiesced: false, stores: [] },
+    });
+    await bucket.writeRecord(sealedKey(jobId), {
+      ...{ key: Key, version_id, bytes: 7, crc32: 'AAAAAA==', checksum: '0'.repeat(64) },
+      ...{ entries: 1, uncompressed_bytes: 7, statistics: {}, tallies: {} },
+    });
+    await bucket.writeRecord(consistencyKey(jobId), { grade: 'unchanged', changes: {} });
+    const config = NgbakConfig.parse({ targets: { default: { stores: {} } }, object_lock });
+    const environment = { ...context, config, log: () => undefined };
+    await recordBackup(environment, jobId);
+    // A repeated step locks what is locked.
+    await recordBackup(environment, jobId);
+    return { Bucket: bucket.name, Key, VersionId: version_id, created_at };
+  }
+
+  test.each(['governance', 'compliance'])(
+    'with "objectLock" of mode %s, a backup and its record are locked before anybody can delete them',
+    async (mode) => {
+      const id = idAt(new Date(Date.now() - (mode === 'governance' ? 10 : 11) * 1000));
+      const { Bucket: name, Key, VersionId, created_at } = await record(`job-${mode}`, id, { mode, days: 3 });
+      const { s3 } = context.bucket;
+      await expect(s3.send(new DeleteObjectCommand({ Bucket: name, Key, VersionId }))).rejects.toThrow();
+      await expect(context.bucket.removeAll(catalogKey(id))).rejects.toThrow();
+      const until = new Date(Date.parse(created_at) + 3 * DAY).toISOString().slice(0, 19);
+      await expect(deleteBackup(context, id)).rejects.toThrow(
+        `Object Lock (${mode}) keeps it until ${until}`,
+      );
+      expect((await showBackup(context, id)).backup_id).toBe(id);
+    },
+  );
+
+  test('without it, and in a self-test, a backup can be deleted', async () => {
+    const id = idAt(new Date(Date.now() - 12_000));
+    const { Bucket: name, Key, VersionId } = await record('job-free', id);
+    await context.bucket.s3.send(new DeleteObjectCommand({ Bucket: name, Key, VersionId }));
+    const other = idAt(new Date(Date.now() - 13_000));
+    const lock = { mode: 'compliance', days: 1 };
+    const selftest = await record('job-selftest', other, lock, SELFTEST_TARGET);
+    await context.bucket.s3.send(
+      new DeleteObjectCommand({ Bucket: name, Key: selftest.Key, VersionId: selftest.VersionId }),
+    );
+  });
+});
+
+test('with "objectLock" and a bucket without it, a backup fails with what to do, instead of being unlocked', async () => {
+  const { bucket } = await freshEnvironment();
+  await bucket.writeRecord('backups/x', {});
+  const until = new Date(Date.now() + DAY);
+  await expect(lockObject(bucket, { key: 'backups/x' }, { mode: 'governance', until })).rejects.toThrow(
+    /has no Object Lock/,
+  );
 });

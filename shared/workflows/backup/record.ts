@@ -1,16 +1,18 @@
 import { ConflictError } from '../../aws/bucket.ts';
 import { catalogKey, consistencyKey } from '../../aws/keys.ts';
 import { Consistency } from '../../catalog/consistency.ts';
+import { lockObject } from '../../catalog/head-archive.ts';
 import { metadataOf } from '../../catalog/metadata.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
 import { type Assessment, detail } from '../../catalog/summaries.ts';
 import { type BackupWarning, readAcknowledged } from '../../catalog/warnings.ts';
 import { findTarget } from '../../core/config.ts';
+import { SELFTEST_TARGET } from '../../core/selftest.ts';
 import { VERSION } from '../../core/version.ts';
 import type { Environment } from '../environment.ts';
 import { readCheckResult } from '../job/check-leg.ts';
 import { readWarnings } from './find-warnings.ts';
-import { readBackupPlan } from './plan.ts';
+import { type BackupPlan, readBackupPlan } from './plan.ts';
 import { readSealed } from './verify.ts';
 
 /** Output of a backup: what an operator wants to see of it in the console. */
@@ -42,6 +44,7 @@ export interface BackupResult {
   readonly warnings: readonly Omit<BackupWarning, 'samples'>[];
 }
 
+const DAY_MS = 24 * 60 * 60 * 1000;
 /** Warnings in the output of a workflow, whose size is limited. */
 const WARNINGS_IN_RESULT_MAX = 20;
 
@@ -98,6 +101,9 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     ...(retention === undefined ? {} : { retention }),
     ...(requested_by === undefined ? {} : { requested_by }),
   };
+  const lock = lockOf(environment, plan);
+  // Before the backup is in the catalog: whatever is there, is locked.
+  if (lock) await lockObject(bucket, record.archive, lock);
   try {
     await bucket.writeRecord(catalogKey(plan.backup_id), record, { absent: true });
   } catch (error) {
@@ -105,6 +111,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     const other = await bucket.readRecord(catalogKey(plan.backup_id), CatalogRecord);
     if (other?.value.job_id !== jobId) throw error;
   }
+  if (lock) await lockObject(bucket, { key: catalogKey(plan.backup_id) }, lock);
   const { state, open_warnings, good } = detail(record, await readAcknowledged(bucket), bucket.name);
   return {
     job_id: jobId,
@@ -124,4 +131,11 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     good,
     warnings: warnings.slice(0, WARNINGS_IN_RESULT_MAX).map(({ samples: _, ...warning }) => warning),
   };
+}
+
+/** How long archive and record are locked; undefined without Object Lock, and for a self-test, which deletes its backups. */
+function lockOf({ config }: Environment, { target, created_at }: BackupPlan) {
+  if (config.object_lock === undefined || target === SELFTEST_TARGET) return undefined;
+  const { mode, days } = config.object_lock;
+  return { mode, until: new Date(Date.parse(created_at) + days * DAY_MS) };
 }
