@@ -84,6 +84,17 @@ test('the settings of an existing bucket are checked one by one, each with what 
         .map(({ name, state }) => [name.slice(8), state]),
     );
   };
+  const blockPublicAccess = (on: boolean) => {
+    const block = {
+      BlockPublicAcls: on,
+      BlockPublicPolicy: on,
+      IgnorePublicAcls: on,
+      RestrictPublicBuckets: on,
+    };
+    return s3.send(new PutPublicAccessBlockCommand({ Bucket, PublicAccessBlockConfiguration: block }));
+  };
+  // New buckets block it.
+  await blockPublicAccess(false);
   const bad = { versions: 'failed', events: 'failed', 'public access': 'failed' };
   const doubtful = { lifecycle: 'warning', 'web pages': 'warning' };
   expect(await states()).toMatchObject({ region: 'ok', contents: 'ok', ...bad, ...doubtful });
@@ -95,13 +106,7 @@ test('the settings of an existing bucket are checked one by one, each with what 
       NotificationConfiguration: { EventBridgeConfiguration: {} },
     }),
   );
-  const all = {
-    BlockPublicAcls: true,
-    BlockPublicPolicy: true,
-    IgnorePublicAcls: true,
-    RestrictPublicBuckets: true,
-  };
-  await s3.send(new PutPublicAccessBlockCommand({ Bucket, PublicAccessBlockConfiguration: all }));
+  await blockPublicAccess(true);
   const CORSRules = [{ AllowedMethods: ['GET', 'PUT', 'POST'], AllowedOrigins: ['*'] }];
   await s3.send(new PutBucketCorsCommand({ Bucket, CORSConfiguration: { CORSRules } }));
   const lifecycle = async (Prefix: string) => {

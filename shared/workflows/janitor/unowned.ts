@@ -10,6 +10,7 @@ import {
 } from '../../aws/keys.ts';
 import { abortMultipart, listParts, type MultipartUpload } from '../../aws/multipart.ts';
 import { InvalidInputError } from '../../core/errors.ts';
+import { Id } from '../../core/ids.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import { unsettledJobs } from '../job/days.ts';
 import { readJob } from '../job/record.ts';
@@ -49,15 +50,16 @@ export async function removeUnowned(
   for await (const upload of bucket.uploads('')) if (isOld(upload.initiated)) uploads.push(upload);
   if (folders.length + archives.length + uploads.length === 0) return { objects: 0, uploads: 0 };
   // Looked up after the leftovers were: a job that begins now does not begin with one of them.
-  const isOwned = await ownedKeys(bucket);
+  const inIndex = await ownedKeys(bucket);
+  const isOwned = async (key: string) => inIndex(key) || (await belongsToOpenJob(bucket, key));
   const removed = { objects: 0, uploads: 0 };
   for (const folder of folders) {
     if (timeLeft() <= 0) return removed;
-    if (folder !== STAGING && !isOwned(folder)) removed.objects += await bucket.removeAll(folder);
+    if (folder !== STAGING && !(await isOwned(folder))) removed.objects += await bucket.removeAll(folder);
   }
   for (const key of archives) {
     if (timeLeft() <= 0) return removed;
-    if (isOwned(key)) continue;
+    if (await isOwned(key)) continue;
     // Version by version: other archives may have names that begin with this one.
     for await (const { versionId } of bucket.versions(key)) {
       await bucket.removeVersion({ key, version_id: versionId });
@@ -66,7 +68,7 @@ export async function removeUnowned(
   }
   for (const upload of uploads) {
     if (timeLeft() <= 0) return removed;
-    if (isOwned(upload.key) || !isOld(await newestPart(upload))) continue;
+    if ((await isOwned(upload.key)) || !isOld(await newestPart(upload))) continue;
     await abortMultipart(upload);
     removed.uploads++;
   }
@@ -88,6 +90,17 @@ async function ownedKeys(bucket: Bucket): Promise<(key: string) => boolean> {
     else if (plan) prefixes.add(plan.value.source.key);
   }
   return (key) => [...prefixes].some((prefix) => key.startsWith(prefix));
+}
+
+/**
+ * Whether the second part of a key is a job that has not ended: the index lacks one that has run for longer than the entries of
+ * the index live.
+ */
+async function belongsToOpenJob(bucket: Bucket, key: string): Promise<boolean> {
+  const [, id = ''] = key.split('/');
+  if (!Id.safeParse(id).success) return false;
+  const job = await readJob(bucket, id).catch(ifUnreadable);
+  return job === 'unreadable' || (job !== undefined && !hasEnded(job.state));
 }
 
 /** What cannot be read is taken for that of a job that runs. */

@@ -5,10 +5,10 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { beforeEach, expect, test } from '@jest/globals';
-import { restorePlanKey } from '../../../shared/aws/keys.ts';
+import { JOB_DAYS_COMPLETE_KEY, jobOfDayKey, restorePlanKey } from '../../../shared/aws/keys.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
 import { removeUnowned } from '../../../shared/workflows/janitor/unowned.ts';
-import { createJob, type JobRecord } from '../../../shared/workflows/job/record.ts';
+import { createJob, type JobRecord, readJob } from '../../../shared/workflows/job/record.ts';
 import { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 
@@ -82,6 +82,16 @@ test('staging objects, uploaded archives and unfinished uploads of no job are re
   expect(await left()).toEqual(
     [...kept, 'backups/snapshot_a.json', ...keptUploads.map((key) => `unfinished ${key}`)].sort(),
   );
+});
+
+test('what belongs to a job that has run for longer than the index of jobs lives stays', async () => {
+  await job('endless', {});
+  await environment.bucket.writeRecord(JOB_DAYS_COMPLETE_KEY, {});
+  const { created_at = '' } = (await readJob(environment.bucket, 'endless')) ?? {};
+  await environment.bucket.removeVersion({ key: jobOfDayKey(created_at.slice(0, 10), 'endless') });
+  await put('staging/endless/segments/a');
+  await beginUpload('staging/endless/segments/b');
+  expect(await clean(0)).toEqual({ objects: 0, uploads: 0 });
 });
 
 test('nothing is removed before it is a day old, since its job may not have begun', async () => {
