@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { type RecordedCall, SynthesizedPolicies } from '../runner/recorded-calls.ts';
 import type { ServiceCall } from '../runner/service-calls.ts';
+import { TemplateModel } from '../runner/template-model.ts';
 import { OPERATOR_USER } from '../stack/operator.ts';
 import { synthesize } from './template.ts';
 import { VARIANTS } from './variants.ts';
@@ -128,4 +129,17 @@ describe('calls with the policy for operators', () => {
   ])('%s on %s is refused', async (action, resource) => {
     expect(await policies.refusal(operator(action, resource))).toMatch(/test-operator: /);
   });
+});
+
+test('the policy for operators fits into a managed policy, also with long names', () => {
+  // IAM counts no white space: "IAM and AWS STS quotas", managed policy size.
+  const long = synthesize({ stackName: 'N'.repeat(40) }).toJSON();
+  const model = new TemplateModel(long, new Map(), { region: 'ap-southeast-1', account: ACCOUNT });
+  const published = [...model.ofType('AWS::IAM::ManagedPolicy')].filter(({ value }) => !value('Roles'));
+  expect(published).toHaveLength(1);
+  for (const { value } of published) {
+    const size = JSON.stringify(value('PolicyDocument')).length;
+    // Without a deployment, the logical id stands for the name of the bucket, which has 63 characters at most.
+    expect(size + 30 * 40).toBeLessThan(6144);
+  }
 });

@@ -71,7 +71,8 @@ export class SynthesizedPolicies {
       this.#identity.set(String(value('FunctionName')), this.#policiesOf(String(value('Role'))));
     }
     for (const { id, value } of model.ofType('AWS::IAM::ManagedPolicy')) {
-      this.#operator.push({ name: id, policy: value('PolicyDocument') as object });
+      if (value('Roles') === undefined)
+        this.#operator.push({ name: id, policy: value('PolicyDocument') as object });
     }
     for (const { value } of model.ofType('AWS::S3::BucketPolicy')) {
       this.#attached.set(`arn:aws:s3:::${value('Bucket')}`, value('PolicyDocument') as object);
@@ -193,9 +194,13 @@ export class SynthesizedPolicies {
     for (const [arn, Statement] of statements) this.#attached.set(arn, { Version: '2012-10-17', Statement });
   }
 
+  /** The policies of a role. What is too long for one of its own, the CDK puts into managed policies that it attaches. */
   #policiesOf(roleArn: string): Policy[] {
-    return [...this.#template.ofType('AWS::IAM::Policy')].flatMap(({ id, value }): Policy[] => {
-      const roles = [value('Roles')]
+    const all = ['AWS::IAM::Policy', 'AWS::IAM::ManagedPolicy'].flatMap((type) => [
+      ...this.#template.ofType(type),
+    ]);
+    return all.flatMap(({ id, value }): Policy[] => {
+      const roles = [value('Roles') ?? []]
         .flat()
         .map((role) => `arn:aws:iam::${this.#template.account}:role/${role}`);
       return roles.includes(roleArn) ? [{ name: id, policy: value('PolicyDocument') as object }] : [];
