@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { parseInput } from '../shared/core/input.ts';
 import { backupAges } from '../shared/operations/backup-age.ts';
 import { Scheduler } from '../shared/schedules/scheduler.ts';
-import { BACKUP_AGE, BACKUP_TOO_OLD } from '../shared/workflows/backup/measures.ts';
+import { BACKUP_TOO_OLD } from '../shared/workflows/backup/measures.ts';
 import { step } from './step.ts';
 
 const Settings = z.object({
@@ -25,10 +25,9 @@ export const handler = step(z.unknown(), async (environment) => {
   } = settings;
   const scheduler = group && roleArn ? { scheduler: new Scheduler({ group, roleArn }, backup) } : {};
   const ages = await backupAges({ ...environment, ...scheduler });
-  for (const { target, age, tooOld } of ages) {
+  for (const { target, tooOld } of ages) {
     metrics.addDimensions({ target });
     metrics.addMetric(BACKUP_TOO_OLD, 'Count', tooOld ? 1 : 0);
-    if (Number.isFinite(age)) metrics.addMetric(BACKUP_AGE, 'Seconds', Math.round(age / 1000));
     metrics.publishStoredMetrics();
   }
   return { too_old: ages.filter(({ tooOld }) => tooOld).map(({ target }) => target) };

@@ -6,7 +6,6 @@ import {
   S3ServiceException,
 } from '@aws-sdk/client-s3';
 import type { Bucket } from '../aws/bucket.ts';
-import { explainS3Error } from '../aws/s3-error.ts';
 import { sendS3 } from '../aws/send-s3.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import type { CatalogRecord } from './record.ts';
@@ -63,16 +62,12 @@ export async function lockObject(
     ...(version_id === undefined ? {} : { VersionId: version_id }),
     Retention: { Mode, RetainUntilDate: until },
   });
-  try {
-    await bucket.s3.send(retention);
-  } catch (error) {
-    if (error instanceof S3ServiceException && error.name === 'InvalidRequest') {
-      throw new InvalidInputError(`Bucket ${bucket.name} has no Object Lock: ${error.message}`, {
-        remedy:
-          'Enable Object Lock for the bucket, or remove "objectLock" from cdk.json and deploy: docs/deploy.md.',
-        cause: error,
-      });
-    }
-    throw explainS3Error(error, 'lock', `s3://${bucket.name}/${key}`);
-  }
+  await sendS3(bucket.s3, 'lock', retention, { expected: ['InvalidRequest'] }).catch((error) => {
+    if (!(error instanceof S3ServiceException) || error.name !== 'InvalidRequest') throw error;
+    throw new InvalidInputError(`Bucket ${bucket.name} has no Object Lock: ${error.message}`, {
+      remedy:
+        'Enable Object Lock for the bucket, or remove "objectLock" from cdk.json and deploy: docs/deploy.md.',
+      cause: error,
+    });
+  });
 }

@@ -11,8 +11,6 @@ export const BACKUP_WARNINGS = 'BackupWarnings';
 
 /** Metric that is 1 while the newest good backup of a target is older than allowed; an alarm is about it. */
 export const BACKUP_TOO_OLD = 'BackupTooOld';
-/** Metric of the age of the newest good backup of a target. */
-export const BACKUP_AGE = 'BackupAge';
 /** Metric of how long backups took. */
 export const BACKUP_DURATION = 'BackupDuration';
 
