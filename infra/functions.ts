@@ -1,4 +1,10 @@
-import { ACKNOWLEDGED_KEY, CATALOG_CACHE_KEY, RETENTION_KEY } from '../shared/aws/keys.ts';
+import {
+  ACKNOWLEDGED_KEY,
+  CATALOG_CACHE_KEY,
+  RETENTION_KEY,
+  STAGING,
+  VERIFICATIONS,
+} from '../shared/aws/keys.ts';
 import { SELFTEST_PREFIX } from '../shared/core/selftest.ts';
 import { STORE_NAMES } from '../shared/core/store-names.ts';
 import type { BucketAccess } from './archive-bucket.ts';
@@ -25,6 +31,9 @@ export const STORES_WITH_SERVER = STORE_NAMES.filter((name) => name !== 'config'
 const PROGRESS_RECORDS = 'jobs/*/progress/*';
 /** The files of the built-in target of `ngbak selftest`. */
 const SELFTEST_FILES = `${SELFTEST_PREFIX}*`;
+
+/** What a verification that takes several calls has found so far. */
+const VERIFICATION_FILES = `${STAGING}${VERIFICATIONS}*`;
 
 /** Whether a function's memory is `exporterMemoryMb` of the configuration. */
 const DATA = 'exporterMemoryMb';
@@ -226,9 +235,15 @@ export const SIZES = {
     stores: [],
     // Besides records, what it may read and upload is what its presigned addresses may.
     bucket: {
-      read: ['backups/*', 'jobs/*', 'locks/*', 'runs/*', CATALOG_CACHE_KEY, RETENTION_KEY, ACKNOWLEDGED_KEY],
-      write: ['backups/*.json', 'jobs/*', 'uploads/*', CATALOG_CACHE_KEY, RETENTION_KEY, ACKNOWLEDGED_KEY],
-      delete: ['backups/*', 'uploads/*', RETENTION_KEY],
+      read: [
+        ...['backups/*', 'jobs/*', 'locks/*', 'runs/*', VERIFICATION_FILES],
+        ...[CATALOG_CACHE_KEY, RETENTION_KEY, ACKNOWLEDGED_KEY],
+      ],
+      write: [
+        ...['backups/*.json', 'jobs/*', 'uploads/*', VERIFICATION_FILES],
+        ...[CATALOG_CACHE_KEY, RETENTION_KEY, ACKNOWLEDGED_KEY],
+      ],
+      delete: ['backups/*', 'uploads/*', VERIFICATION_FILES, RETENTION_KEY],
     },
   },
 } as const satisfies Record<string, FunctionSize>;

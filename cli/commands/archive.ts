@@ -9,11 +9,11 @@ import { isSeekable, openArchive } from '../../shared/archive/read/open.ts';
 import { fileSource } from '../../shared/archive/read/sources.ts';
 import { verifyArchive } from '../../shared/archive/read/verify.ts';
 import { normalizeArchive } from '../../shared/archive/write/normalize.ts';
+import { countsByStore } from '../../shared/catalog/record-counts.ts';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 import type { Json } from '../../shared/core/json.ts';
 import { NotFoundError } from '../../shared/core/refusals.ts';
 import { type ArchiveCheckResult, checkArchive } from '../../shared/stores/check-archive.ts';
-import { warningText } from '../../shared/stores/describe-warning.ts';
 import { convertScript } from '../../shared/stores/neo4j/script/convert.ts';
 import { extractEntry } from '../archive/extract.ts';
 import { type AnyArchive, openAny } from '../archive/open-any.ts';
@@ -24,6 +24,7 @@ import { ExitError } from '../exit-codes.ts';
 import { bytes, count, localTime, printable } from '../format.ts';
 import { recordVerified } from '../local-archives.ts';
 import { facts, table } from '../output.ts';
+import { verificationText } from '../verification.ts';
 
 const ARCHIVE = '<archive>';
 const ARCHIVE_HELP = 'file, s3:// address, or backup ID';
@@ -252,6 +253,7 @@ async function verify(cli: Cli, reference: string): Promise<void> {
       cli.output.event('entry', { name, is_valid: problem === undefined, problem });
     let problems: readonly string[] = [];
     let warnings: ArchiveCheckResult['warnings'] = [];
+    let tallies: ArchiveCheckResult['tallies'] = {};
     const seekable = await isSeekable(source);
     try {
       if (seekable) {
@@ -259,7 +261,7 @@ async function verify(cli: Cli, reference: string): Promise<void> {
         let at: { cursor: Json; state: Json } = { cursor: null, state: null };
         do {
           const checked = await checkArchive(source, { ...leg, ...at });
-          ({ problems, warnings } = checked);
+          ({ problems, warnings, tallies } = checked);
           at = checked;
         } while (at.cursor !== null);
       } else {
@@ -272,20 +274,19 @@ async function verify(cli: Cli, reference: string): Promise<void> {
     }
     const is_valid = problems.length === 0;
     if (is_valid && existsSync(source.name)) await recordVerified(cli.output, source.name);
-    const found = { archive: source.name, is_valid, seekable, errors: problems, warnings };
+    const records = is_valid ? countsByStore(tallies) : {};
+    const found = {
+      ...{ archive: source.name, is_valid, seekable },
+      ...{ errors: [...problems], warnings: [...warnings], records },
+    };
     cli.output.result('verification', found, () =>
-      [
-        ...(is_valid
-          ? [
-              seekable
-                ? `${source.name}: verified, no errors found.`
-                : `${source.name}: every entry verified, no errors found. The archive was repacked and has no index: "ngbak archive repack" adds one.`,
-            ]
-          : [`${source.name}: integrity check failed:`, ...problems.map((problem) => `  ${problem}`)]),
-        ...warnings.map((warning) => `  Warning: ${warning.store}: ${warningText(warning)}`),
-      ]
-        .map(printable)
-        .join('\n'),
+      verificationText(
+        seekable
+          ? `${source.name}: verified, no errors found.`
+          : `${source.name}: every entry verified, no errors found. The archive was repacked and has no index: "ngbak archive repack" adds one.`,
+        `${source.name}: integrity check failed:`,
+        found,
+      ),
     );
     if (!is_valid) throw new ExitError('damaged');
   });

@@ -3,15 +3,15 @@ import { showTransfer } from '../bars.ts';
 import { cliOf } from '../cli.ts';
 import type { Client } from '../client.ts';
 import { ExitError } from '../exit-codes.ts';
-import { printable } from '../format.ts';
+import { verificationText } from '../verification.ts';
 
 /** `ngbak verify` */
 export function verifyCommand(program: Command): void {
   program
     .command('verify')
-    .summary('verify every byte of a backup')
+    .summary('verify every byte and every record of a backup')
     .description(
-      "Reads a backup's archive from S3 and compares every byte with the archive's own digests and with the catalog. The result is recorded in the catalog.",
+      "Reads a backup's archive from S3 and checks it as the backup did before it was added to the catalog: every byte, every record, and the counts and digests of the manifest. The result is recorded in the catalog. Exits with 7 if the integrity check fails.",
     )
     .argument('<backup>', 'backup ID')
     .action(async (id: string, _options, command: Command) => {
@@ -27,11 +27,10 @@ export function verifyCommand(program: Command): void {
       } finally {
         bar.stop();
       }
-      const { is_valid, errors, metadata } = leg;
-      cli.output.result('verification', { backup_id: id, is_valid, errors, metadata }, () =>
-        is_valid
-          ? `${id}: verified, no errors found.`
-          : [`${id}: integrity check failed:`, ...errors.map((error) => `  ${printable(error)}`)].join('\n'),
+      const { is_valid, errors, warnings, records, metadata } = leg;
+      const found = { backup_id: id, is_valid, errors, warnings, records, metadata };
+      cli.output.result('verification', found, () =>
+        verificationText(`${id}: verified, no errors found.`, `${id}: integrity check failed:`, found),
       );
       if (!is_valid) throw new ExitError('damaged');
     });

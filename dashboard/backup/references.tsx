@@ -10,6 +10,8 @@ export function References({ references }: { references: NonNullable<BackupDetai
   return (
     <Table
       variant="container"
+      // Values may be long, and nothing of them may be cut off.
+      wrapLines
       header={
         <Header
           variant="h2"
@@ -25,12 +27,14 @@ export function References({ references }: { references: NonNullable<BackupDetai
           id: 'reference',
           header: 'Reference',
           isRowHeader: true,
-          cell: ({ reference }) => <bdi>{reference}</bdi>,
+          minWidth: 200,
+          cell: ({ reference }) => <bdi className="anywhere">{reference}</bdi>,
         },
         { id: 'total', header: 'Values', cell: ({ total }) => count(total) },
         {
           id: 'dangling',
           header: 'Dangling',
+          minWidth: 180,
           cell: ({ dangling, checked, total, complete }) => (
             <StatusIndicator type={dangling > 0 ? 'warning' : 'success'}>
               {count(dangling)}
@@ -41,7 +45,7 @@ export function References({ references }: { references: NonNullable<BackupDetai
         {
           id: 'samples',
           header: 'Examples',
-          cell: ({ samples }) => <bdi>{samples.join(', ') || '–'}</bdi>,
+          cell: ({ samples }) => <bdi className="anywhere">{samples.join(', ') || '–'}</bdi>,
         },
       ]}
       empty={<Box>None</Box>}

@@ -1,9 +1,28 @@
 import Button from '@cloudscape-design/components/button';
 import { useEffect, useRef, useState } from 'react';
+import { recordsText } from '../../shared/catalog/record-counts.ts';
+import type { VerificationLeg } from '../../shared/operations/verify-backup.ts';
+import { warningText } from '../../shared/stores/describe-warning.ts';
 import { useNotices } from '../notices.tsx';
 import { useSession } from '../session.tsx';
 
-/** Reads a backup back, every byte of it, a leg after the other, and says what was found. */
+/** What a verification read and counted, and what it could not check. */
+function Verified({ leg: { records, warnings } }: { leg: Pick<VerificationLeg, 'records' | 'warnings'> }) {
+  const counted = Object.entries(records).map(([store, counts]) => `${store}: ${recordsText(counts)}`);
+  return (
+    <>
+      No errors found in any byte or record.
+      {counted.length > 0 && ` Compared with the manifest: ${counted.join('; ')}.`}
+      {warnings.map((warning) => (
+        <div key={`${warning.store} ${warning.code}`}>
+          Warning: {warning.store}: <bdi>{warningText(warning)}</bdi>
+        </div>
+      ))}
+    </>
+  );
+}
+
+/** Verifies a backup, every byte and every record of it, a leg after the other, and shows what was found. */
 export function VerifyButton({ backupId, done }: { backupId: string; done: () => void }) {
   const { api, refusal } = useSession();
   const { notify, fail } = useNotices();
@@ -26,9 +45,9 @@ export function VerifyButton({ backupId, done }: { backupId: string; done: () =>
       notify(
         leg.is_valid
           ? {
-              type: 'success',
-              header: 'Backup verified',
-              content: 'No errors found.',
+              type: leg.warnings.length > 0 ? 'warning' : 'success',
+              header: leg.warnings.length > 0 ? 'Backup verified, with warnings' : 'Backup verified',
+              content: <Verified leg={leg} />,
             }
           : { type: 'error', header: 'The backup is damaged', content: leg.errors.join('; ') },
         id,

@@ -7,6 +7,7 @@ import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import { useState } from 'react';
 import type { BackupDetails } from '../../shared/catalog/summaries.ts';
 import { warningText } from '../../shared/stores/describe-warning.ts';
+import { storeName } from '../job/store-bars.tsx';
 import { useNotices } from '../notices.tsx';
 import { blocked } from '../parts/blocked.ts';
 import { Time } from '../parts/time.tsx';
@@ -65,25 +66,26 @@ function OneWarning({
     }
   };
   return (
-    <div>
-      <Box float="right">
-        <Button loading={busy} {...blocked(refusal('operator'))} onClick={() => void acknowledge()}>
-          {acknowledged ? 'Undo acknowledgement' : 'Acknowledge'}
-        </Button>
-      </Box>
-      <StatusIndicator type={acknowledged ? 'info' : 'warning'}>
-        {store}: <bdi>{warningText(warning)}</bdi>
-      </StatusIndicator>
-      {acknowledged && (
-        <Box fontSize="body-s" color="text-body-secondary">
-          Acknowledged by <bdi>{acknowledged.by}</bdi>, <Time value={acknowledged.at} />
-          {acknowledged.note && (
-            <>
-              : <bdi>{acknowledged.note}</bdi>
-            </>
-          )}
-        </Box>
-      )}
+    <div className="beside">
+      <div>
+        <StatusIndicator type={acknowledged ? 'info' : 'warning'}>{storeName(store)}</StatusIndicator>
+        <div>
+          <bdi className="anywhere">{warningText(warning)}</bdi>
+        </div>
+        {acknowledged && (
+          <Box fontSize="body-s" color="text-body-secondary">
+            Acknowledged by <bdi>{acknowledged.by}</bdi>, <Time value={acknowledged.at} />
+            {acknowledged.note && (
+              <>
+                : <bdi>{acknowledged.note}</bdi>
+              </>
+            )}
+          </Box>
+        )}
+      </div>
+      <Button loading={busy} {...blocked(refusal('operator'))} onClick={() => void acknowledge()}>
+        {acknowledged ? 'Undo acknowledgement' : 'Acknowledge'}
+      </Button>
     </div>
   );
 }

@@ -5,7 +5,8 @@ it ends the warm process of the function. Here the worker answers with the error
 does, and the executor turns that value into a failed invocation.
 
 A worker that ends in the middle of an invocation, or before its first one, is told as Lambda tells it: Runtime.ExitError.
-ministack calls that Runtime.HandlerError or RuntimeError, which no Retry could know.
+ministack calls that Runtime.HandlerError, RuntimeError or, if it ended before it was told what to run, BrokenPipeError. No
+Retry could know these.
 """
 
 from ministack.core import lambda_runtime
@@ -18,6 +19,8 @@ EXIT_ERROR = "Runtime.ExitError"
 # own, for those that ended while they started.
 GAVE_NO_ANSWER = "Runtime.HandlerError"
 ENDED_AT_START = "Worker process exited"
+# Python's own name, of a write to a process that is gone.
+ENDED_BEFORE_START = "BrokenPipeError"
 
 # The two places of the worker where a handler has failed: by a rejected promise, and by an error thrown at once.
 FAILURES = {
@@ -35,7 +38,9 @@ ANSWER = """status: "ok", result: { %(mark)s: {
 
 
 def ended(body):
-    return body.get("errorType") == GAVE_NO_ANSWER or str(body.get("errorMessage")).startswith(ENDED_AT_START)
+    if body.get("errorType") in (GAVE_NO_ANSWER, ENDED_BEFORE_START):
+        return True
+    return str(body.get("errorMessage")).startswith(ENDED_AT_START)
 
 
 def apply():

@@ -22,12 +22,19 @@ export const RETENTION_KEY = 'settings/retention.json';
 /** Which warnings of which target were acknowledged. */
 export const ACKNOWLEDGED_KEY = 'settings/acknowledged-warnings.json';
 
+/** Servers on which a job may have left something, because they could not be reached when it ended. */
+export const UNCLEAN = `${JOBS}.unclean/`;
+
+export const uncleanKey = (jobId: string) => `${UNCLEAN}${jobId}.json`;
 export const deferredKey = (jobId: string) => `${DEFERRED}${jobId}.ngbak`;
 export const archiveKey = (backupId: string) => `${BACKUPS}${backupId}.ngbak`;
 /** A cache for long lists; whoever removes it loses nothing. */
 export const CATALOG_CACHE_KEY = `${CACHE}catalog.json`;
 export const catalogKey = (backupId: string) => `${BACKUPS}${backupId}.json`;
 
+/** Begins the id under which a verification that an operator asked for keeps, in `staging/`, what it has found so far. */
+export const VERIFICATIONS = 'verification_';
+export const verificationId = (unique: string) => `${VERIFICATIONS}${unique}`;
 export const stagingPrefix = (jobId: string) => `${STAGING}${jobId}/`;
 export const segmentsPrefix = (jobId: string) => `${STAGING}${jobId}/segments/`;
 export const exportWarningsPrefix = (jobId: string) => `${STAGING}${jobId}/warnings/`;

@@ -178,9 +178,9 @@ export const OPERATIONS = {
     run: ({ context }, id) => deleteBackup(context, id),
   }),
   verifyBackup: operation({
-    summary: 'Verify every byte of a backup',
+    summary: 'Verify every byte and every record of a backup',
     description:
-      'Works for some seconds. Until `done` is true, call it again with the `cursor` of the response. The result is recorded in the catalog.',
+      'Checks the archive as the backup did before it was added to the catalog. Works for some seconds. Until `done` is true, call it again with the `cursor` of the response. The result is recorded in the catalog; `records` has what was read and counted.',
     id: Id,
     input: z.strictObject({ cursor: CursorText.nullable().optional() }),
     bodyOptional: true,

@@ -1,11 +1,19 @@
+import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { s3Source } from '../archive/read/sources.ts';
-import { type Verification, type VerificationResult, verifyArchive } from '../archive/read/verify.ts';
+import { stagingPrefix, VERIFICATIONS, verificationId } from '../aws/keys.ts';
 import { headArchive } from '../catalog/head-archive.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
+import { countsByStore } from '../catalog/record-counts.ts';
 import { BackupDetails, detail } from '../catalog/summaries.ts';
-import { readAcknowledged } from '../catalog/warnings.ts';
+import { BackupWarning, readAcknowledged } from '../catalog/warnings.ts';
 import { IntegrityError, InvalidInputError } from '../core/errors.ts';
+import { Id } from '../core/ids.ts';
+import { parseInput } from '../core/input.ts';
+import type { Json } from '../core/json.ts';
+import { STORE_NAMES } from '../core/store-names.ts';
+import { lostEnds } from '../workflows/backup/verify.ts';
+import { type CheckLeg, checkLeg } from '../workflows/job/check-leg.ts';
 import { openBackup } from './contents.ts';
 import type { OperationsContext } from './context.ts';
 import { showBackup } from './show-backup.ts';
@@ -19,55 +27,104 @@ export const VerificationLeg = z.object({
   cursor: z.json(),
   /** Present once it is done. */
   is_valid: z.boolean().optional(),
-  /** What is wrong, in words that name the entry. */
+  /** What is wrong, in words that name the entry or the record. */
   errors: z.array(z.string()),
+  /** With a valid backup: what could not be checked, or should be looked at. */
+  warnings: z.array(BackupWarning).default([]),
+  /**
+   * With a valid backup, by store and kind: how many records were read, counted and found to be those of the manifest.
+   */
+  records: z.partialRecord(z.enum(STORE_NAMES), z.record(z.string(), z.number())).default({}),
   /** The backup as the catalog has it, with what this verification found; present once it is done. */
   metadata: BackupDetails.optional(),
 });
 export type VerificationLeg = z.infer<typeof VerificationLeg>;
 
+/** Where a verification continues: what it found so far lies in the bucket, since it may be megabytes. */
+const VerificationCursor = z.strictObject({
+  verification: Id.startsWith(VERIFICATIONS),
+  check: z.strictObject({ leg: z.int().positive() }),
+});
+
+/** How long one leg may work, and how others learn how far it is. */
+export interface VerificationTime {
+  /** What the leg before returned; null for the first one. */
+  readonly cursor: Json;
+  /** Milliseconds until the leg should have ended. */
+  timeLeft(): number;
+  readonly signal?: AbortSignal;
+  /** Bytes of the archive that were checked. */
+  progress?(bytesDone: number, bytesTotal: number): void;
+}
+
 /**
- * Reads a backup's archive back from S3, every byte of it, and holds it against its own digests and against the
- * catalog. Resumable. What was found is written into the catalog record, so that nobody trusts a damaged backup.
+ * Checks a backup's archive as the backup itself did before it was added to the catalog: every byte, every record, the
+ * counts and digests of the manifest, and that it is the one which was catalogued. Resumable. What was found is written
+ * into the catalog record, so that nobody trusts a damaged backup.
  */
 export async function verifyBackup(
   context: OperationsContext,
   backupId: string,
-  leg: Verification,
+  leg: VerificationTime,
 ): Promise<VerificationLeg> {
   const record = await showBackup(context, backupId);
   const id = record.backup_id;
-  const { cursor, problems } = await readArchive(context, record, leg);
-  if (cursor !== null) return { backup_id: id, done: false, cursor, errors: [...problems] };
-  const errors = problems.length > 0 ? [...problems] : await compareWithRecord(context, record);
+  const from =
+    leg.cursor === null
+      ? { verification: verificationId(randomUUID()), check: null }
+      : parseInput(VerificationCursor, leg.cursor, 'The cursor of the verification', 'Start it again.');
+  const checked = await checkCatalogued(context, record, leg, from);
+  if (checked.cursor !== null) {
+    const cursor = { verification: from.verification, check: checked.cursor };
+    return { backup_id: id, done: false, cursor, errors: [...checked.problems], warnings: [], records: {} };
+  }
+  // Whoever has the time for all of it in one leg, as the command line has, needs no access to what is staged.
+  if (from.check !== null) await context.bucket.removeAll(stagingPrefix(from.verification));
+  const errors =
+    checked.problems.length > 0
+      ? [...checked.problems]
+      : [...lostEnds(record.consistency, checked.warnings), ...(await compareWithRecord(context, record))];
+  const isValid = errors.length === 0;
   const changed = await changeRecord(context, id, (current) => ({
     ...current,
     verification: {
-      state: errors.length === 0 ? 'verified' : 'damaged',
+      state: isValid ? 'verified' : 'damaged',
       at: new Date().toISOString(),
-      ...(errors.length === 0 ? {} : { problems: errors }),
+      ...(isValid ? {} : { problems: errors }),
     },
   }));
-  const { bucket } = context;
-  const metadata = detail(changed, await readAcknowledged(bucket), bucket.name);
-  return { backup_id: id, done: true, cursor: null, is_valid: errors.length === 0, errors, metadata };
+  return {
+    backup_id: id,
+    done: true,
+    cursor: null,
+    is_valid: isValid,
+    errors,
+    warnings: isValid ? [...checked.warnings] : [],
+    records: isValid ? countsByStore(checked.tallies) : {},
+    metadata: detail(changed, await readAcknowledged(context.bucket), context.bucket.name),
+  };
 }
 
-async function readArchive(
+async function checkCatalogued(
   { bucket }: OperationsContext,
   record: CatalogRecord,
-  leg: Verification,
-): Promise<VerificationResult> {
+  leg: VerificationTime,
+  from: { readonly verification: string; readonly check: Json },
+): Promise<CheckLeg> {
   const { archive } = record;
-  if (!(await headArchive(bucket, record))) {
-    return { cursor: null, problems: [`s3://${bucket.name}/${archive.key} is gone`] };
-  }
+  const damaged = (problem: string) => ({ cursor: null, problems: [problem], warnings: [], tallies: {} });
+  if (!(await headArchive(bucket, record))) return damaged(`s3://${bucket.name}/${archive.key} is gone`);
+  const source = await s3Source(bucket.s3, bucket.name, archive.key, archive.version_id);
   try {
-    return await verifyArchive(await s3Source(bucket.s3, bucket.name, archive.key, archive.version_id), leg);
+    return await checkLeg(bucket, from.verification, source, {
+      cursor: from.check,
+      leg,
+      progress: (done, total) => leg.progress?.(done, total),
+    });
   } catch (error) {
     // What can't even be opened is damaged; that S3 does not answer says nothing about the archive.
     if (!(error instanceof IntegrityError || error instanceof InvalidInputError)) throw error;
-    return { cursor: null, problems: [error.message] };
+    return damaged(error.message);
   }
 }
 

@@ -50,6 +50,11 @@ export interface ArchiveCheckResult {
   readonly problems: readonly string[];
   /** With the last leg. */
   readonly warnings: readonly (StoreWarning & { readonly store: StoreName })[];
+  /**
+   * With the last leg: what was read and counted, and compared with the manifest. A store whose records could not all be
+   * counted is absent.
+   */
+  readonly tallies: Readonly<Partial<Record<StoreName, Tallies>>>;
 }
 
 /**
@@ -71,9 +76,9 @@ export async function checkArchive(source: ByteSource, check: ArchiveCheck): Pro
     entry: (name, problem) => check.entry?.(name, problem),
     open: (entry, resumed) => contents.open(entry, resumed),
   });
-  if (cursor !== null) return { cursor, state: await contents.save(), problems, warnings: [] };
+  if (cursor !== null) return { cursor, state: await contents.save(), problems, warnings: [], tallies: {} };
   // Where entries are damaged, that the counts differ says nothing more.
-  if (problems.length > 0) return { cursor: null, state: null, problems, warnings: [] };
+  if (problems.length > 0) return { cursor: null, state: null, problems, warnings: [], tallies: {} };
   const found = await contents.end();
   return { cursor: null, state: null, ...found, problems: found.problems.slice(0, PROBLEMS_MAX) };
 }
@@ -157,8 +162,9 @@ class Contents {
     };
   }
 
-  async end(): Promise<Pick<ArchiveCheckResult, 'problems' | 'warnings'>> {
+  async end(): Promise<Pick<ArchiveCheckResult, 'problems' | 'warnings' | 'tallies'>> {
     const problems: string[] = [];
+    const tallies: Partial<Record<StoreName, Tallies>> = {};
     const warnings: (StoreWarning & { store: StoreName })[] = [];
     for (const [store, check] of this.#checks) {
       try {
@@ -166,13 +172,16 @@ class Contents {
         problems.push(...found.problems.map((problem) => `${store}: ${problem}`));
         warnings.push(...found.warnings.map((warning) => ({ store, ...warning })));
         if (this.#partial.has(store)) warnings.push({ store, ...NOT_COUNTED });
-        else this.#compare(store, found.tallies, problems, warnings);
+        else {
+          this.#compare(store, found.tallies, problems, warnings);
+          tallies[store] = found.tallies;
+        }
       } catch (error) {
         if (!(error instanceof IntegrityError || error instanceof InvalidInputError)) throw error;
         problems.push(`${store}: ${error.message.replace(/\.$/, '')}`);
       }
     }
-    return { problems, warnings };
+    return { problems, warnings, tallies };
   }
 
   /** Holds what was counted against the manifest, where it says anything about the store. */

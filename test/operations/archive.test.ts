@@ -1,11 +1,14 @@
 import { execFile } from 'node:child_process';
 import { crc32 } from 'node:zlib';
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { openArchive } from '../../shared/archive/read/open.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
 import { crc32Base64 } from '../../shared/core/crc32.ts';
 import { ContentsInput, listContents } from '../../shared/operations/contents.ts';
 import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
 import { showBackup } from '../../shared/operations/show-backup.ts';
 import { verifyBackup } from '../../shared/operations/verify-backup.ts';
+import { buildArchive, DRAFT } from '../archive/build.ts';
 import { ENTRIES, makeArchive } from '../support/archive.ts';
 import { catalogRecord, catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';
@@ -35,6 +38,29 @@ async function put(made: { bytes: Buffer; checksum: string }, stored = made.byte
 
 const archive = (backup_id: string) => makeArchive({ backup_id });
 const verify = () => verifyBackup(context, ID, { cursor: null, timeLeft: () => 60_000 });
+
+/** An archive of three keys, whose manifest says that a namespace has so many. */
+async function counted(documents: number): Promise<{ bytes: Buffer; checksum: string }> {
+  const files = {
+    'kv/full_docs.json': '{"p:full_docs:1": {"a": 1}, "p:full_docs:2": {"a": 2}}',
+    'kv/text_chunks.json': '{"p:text_chunks:1": {}}',
+  };
+  const contents = Object.entries(files).map(([name, text]) => ({ name, data: Buffer.from(text) }));
+  const tally = (count: number) => ({ count, digest: '0'.repeat(64) });
+  const bytes = await buildArchive(contents, {
+    draft: {
+      ...DRAFT,
+      backup_id: ID,
+      // Its digests are not compared then.
+      ngbak_version: '0.0.9',
+      storage_backends: { kv: { kind: 'redis' } },
+      scope: { type: 'full', stores: ['kv'], scopes: { kv: { prefix: 'p:', separator: ':' } } },
+      tallies: { kv: { 'keys:full_docs': tally(documents), 'keys:text_chunks': tally(1) } },
+    },
+  });
+  const { manifest } = await openArchive(bufferSource('made.ngbak', bytes));
+  return { bytes, checksum: manifest.checksum };
+}
 
 beforeEach(async () => {
   context = await freshContext();
@@ -108,6 +134,64 @@ describe('verifying a backup', () => {
       state: 'damaged',
       problems: errors,
     });
+  });
+
+  test('counts the records, in as many legs as it takes, and leaves nothing in the bucket', async () => {
+    await put(await counted(2));
+    for (const timeLeft of [60_000, 0]) {
+      let cursor: Awaited<ReturnType<typeof verify>>['cursor'] = null;
+      for (let done = false; !done; ) {
+        const leg = await verifyBackup(context, ID, { cursor, timeLeft: () => timeLeft });
+        // As it travels through a client.
+        cursor = JSON.parse(JSON.stringify(leg.cursor));
+        done = leg.done;
+        if (!done) expect(JSON.stringify(cursor).length).toBeLessThan(200);
+        else
+          expect(leg).toMatchObject({
+            ...{ is_valid: true, errors: [] },
+            warnings: [expect.objectContaining({ code: 'digests-of-another-version' })],
+            records: { kv: { 'keys:full_docs': 2, 'keys:text_chunks': 1 } },
+          });
+      }
+      for await (const { key } of context.bucket.keys('staging/')) throw new Error(`${key} is left.`);
+    }
+  });
+
+  test('finds records that the manifest does not count, in an archive whose bytes are all correct', async () => {
+    await put(await counted(3));
+    for (const timeLeft of [60_000, 0]) {
+      let leg = await verifyBackup(context, ID, { cursor: null, timeLeft: () => timeLeft });
+      while (!leg.done)
+        leg = await verifyBackup(context, ID, { cursor: leg.cursor, timeLeft: () => timeLeft });
+      expect(leg).toMatchObject({ is_valid: false, records: {} });
+      expect(leg.errors).toEqual([
+        'kv: the manifest says that the archive holds 3 keys:full_docs, but it holds 2',
+      ]);
+      expect((await showBackup(context, ID)).verification.state).toBe('damaged');
+    }
+  });
+
+  test('does not continue the verification of another backup, and records nothing by that', async () => {
+    await put(await counted(2));
+    const { cursor } = await verifyBackup(context, ID, { cursor: null, timeLeft: () => 0 });
+    const other = `${ID}_2`;
+    const made = await makeArchive({ backup_id: other });
+    const { archive: stored } = catalogRecord({ backup_id: other });
+    await catalogue(
+      context.bucket,
+      { backup_id: other, archive: { ...stored, bytes: made.bytes.length, checksum: made.checksum } },
+      made.bytes,
+    );
+    const before = await showBackup(context, other);
+    await expect(verifyBackup(context, other, { cursor, timeLeft: () => 0 })).rejects.toThrow(
+      /The check that is to continue is of s3:/,
+    );
+    for (const forged of [{ verification: '../jobs', check: { leg: 1 } }, 'x', { check: { leg: 1 } }]) {
+      await expect(verifyBackup(context, ID, { cursor: forged, timeLeft: () => 0 })).rejects.toThrow(
+        /cursor of the verification/,
+      );
+    }
+    expect(await showBackup(context, other)).toEqual(before);
   });
 
   test('finds a sound archive that is not the one that was catalogued', async () => {

@@ -96,6 +96,34 @@ export class BusyModel {
     this.#work(paceMs, add);
   }
 
+  /**
+   * Begins to move a thing around a ring of `places`: it leaves one and is at the next by one step, so that each of them is
+   * a thing of its own that comes and goes.
+   *
+   * @param move  puts it at a place with a step, and takes it away from the one before (undefined at first)
+   */
+  async rotate(
+    thing: string,
+    paceMs: number,
+    places: number,
+    move: (to: { place: number; step: number }, from: number | undefined) => Promise<unknown>,
+  ): Promise<void> {
+    const histories = Array.from({ length: places }, (_, place) =>
+      this.#add(`${thing}${place}`, (step) => step % 2 === 1, false),
+    );
+    let turns = 0;
+    const turn = async () => {
+      const place = turns % places;
+      const [before, next] = [histories[(turns - 1) % places], histories[place]];
+      const from = turns === 0 ? undefined : (turns - 1) % places;
+      turns++;
+      const arrive = () => next?.next((step) => move({ place, step }, from)) ?? Promise.resolve();
+      await (before === undefined ? arrive() : before.next(arrive));
+    };
+    await turn();
+    this.#work(paceMs, turn);
+  }
+
   /** Ends all writers. Throws what one of them has thrown. */
   async stop(): Promise<void> {
     this.#isOver = true;

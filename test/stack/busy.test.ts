@@ -21,6 +21,11 @@ const ITEMS = 600;
 const GROWN = 300;
 /** Steps come so many milliseconds after each other: the test is about interleaving, not about load. */
 const PACE_MS = 15;
+/** Constraints and indexes come and go more slowly: each has to be filled. */
+const SCHEMA_PACE_MS = 20 * PACE_MS;
+/** Places that something moves around between. */
+const RING = 5;
+const ALIAS = 'scratch_alias';
 const FAR = 4_102_444_800_000;
 
 let driver: Driver;
@@ -30,17 +35,27 @@ let model: BusyModel;
 async function remove({ label, collection, prefix }: Names): Promise<void> {
   await withClients(async ({ cypher, redis: keys, qdrant }) => {
     await cypher(`MATCH (n:${label}) DETACH DELETE n`);
-    await cypher('DROP INDEX busy_step IF EXISTS');
+    const schema = await cypher(
+      'SHOW INDEXES YIELD name, labelsOrTypes, owningConstraint WHERE labelsOrTypes = [$label]',
+      { label },
+    );
+    for (const { name, owningConstraint } of schema) {
+      await cypher(`DROP ${owningConstraint === null ? 'INDEX' : 'CONSTRAINT'} ${name} IF EXISTS`);
+    }
     await qdrant('DELETE', `/collections/${collection}`);
     const old = await keys.keys(`${prefix}*`);
     if (old.length > 0) await keys.del(old);
   });
 }
 
-async function qdrant(method: string, path: string, body: object): Promise<{ result?: unknown }> {
+async function qdrant(method: string, path: string, body?: object): Promise<{ result?: unknown }> {
   const { url, apiKey } = servers.qdrant;
   const headers = { 'api-key': apiKey, 'content-type': 'application/json' };
-  const answer = await fetch(`${url}${path}`, { method, headers, body: JSON.stringify(body) });
+  const answer = await fetch(`${url}${path}`, {
+    method,
+    headers,
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
   if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
   return (await answer.json()) as { result?: unknown };
 }
@@ -157,11 +172,46 @@ async function startGraph(): Promise<void> {
         })
       : cypher(`MATCH (n:${label} {id: $id}) DETACH DELETE n`, { id: `appended ${number}` }),
   );
+  // Overwritten with a value of equal length, and one that is stored in many pieces.
+  await cypher(`CREATE (:${label} {id: 'text', text: '', list: []})`);
+  await model.start('node text', PACE_MS, (step) =>
+    cypher(`MATCH (n:${label} {id: 'text'}) SET n.text = $text`, {
+      text: String(step).padStart(8, '0').repeat(8000),
+    }),
+  );
+  await model.start('node list', PACE_MS, (step) =>
+    cypher(`MATCH (n:${label} {id: 'text'}) SET n.list = [i IN range(1, ${ITEMS}) | $step]`, { step }),
+  );
+  await cypher(`UNWIND range(0, ${RING - 1}) AS i CREATE (:${label} {id: 'ring ' + i, step: 0})`);
+  await model.rotate('relationship to ring ', PACE_MS, RING, ({ place, step }, from) =>
+    cypher(
+      `MATCH (a:${label} {id: 'a'}), (n:${label} {id: $to})
+       OPTIONAL MATCH (a)-[old:AT]->(:${label} {id: $from}) DELETE old
+       CREATE (a)-[:AT {step: $step}]->(n)`,
+      { to: `ring ${place}`, from: `ring ${from}`, step },
+    ),
+  );
+  // The driver repeats a statement that met a conflict; what it had done by then is there already.
   await model.start(
     'index',
-    20 * PACE_MS,
+    SCHEMA_PACE_MS,
     (step) =>
-      cypher(isOdd(step) ? 'DROP INDEX busy_step' : `CREATE INDEX busy_step FOR (n:${label}) ON (n.step)`),
+      cypher(
+        isOdd(step)
+          ? `DROP INDEX busy_index_${step - 1} IF EXISTS`
+          : `CREATE INDEX busy_index_${step} IF NOT EXISTS FOR (n:${label}) ON (n.step)`,
+      ),
+    { isAbsent: isOdd },
+  );
+  await model.start(
+    'constraint',
+    SCHEMA_PACE_MS,
+    (step) =>
+      cypher(
+        isOdd(step)
+          ? `DROP CONSTRAINT busy_constraint_${step - 1} IF EXISTS`
+          : `CREATE CONSTRAINT busy_constraint_${step} IF NOT EXISTS FOR (n:${label}) REQUIRE n.unique IS UNIQUE`,
+      ),
     { isAbsent: isOdd },
   );
 }
@@ -177,6 +227,42 @@ async function startPoints(): Promise<void> {
   await model.start('point 3', PACE_MS, (step) => (isOdd(step) ? drop(3) : put(3, step)), {
     isAbsent: isOdd,
   });
+  await model.rotate('point 2', PACE_MS, RING, async ({ place, step }, from) => {
+    const at = (ring: number) => Number(`2${ring}`);
+    const point = { id: at(place), vector: [step, step / 2, -step, 1], payload: { step } };
+    await qdrant('POST', `${path}/batch?wait=true`, {
+      operations: [
+        { upsert: { points: [point] } },
+        ...(from === undefined ? [] : [{ delete: { points: [at(from)] } }]),
+      ],
+    });
+  });
+  // Schema: a payload index, and an alias.
+  await model.start(
+    'payload index',
+    SCHEMA_PACE_MS,
+    (step) =>
+      isOdd(step)
+        ? qdrant('DELETE', `/collections/${SCRATCH.collection}/index/field_${step - 1}?wait=true`, {})
+        : qdrant('PUT', `/collections/${SCRATCH.collection}/index?wait=true`, {
+            field_name: `field_${step}`,
+            field_schema: 'integer',
+          }),
+    { isAbsent: isOdd },
+  );
+  await model.start(
+    'alias',
+    SCHEMA_PACE_MS,
+    (step) =>
+      qdrant('POST', '/collections/aliases', {
+        actions: [
+          isOdd(step)
+            ? { delete_alias: { alias_name: ALIAS } }
+            : { create_alias: { collection_name: SCRATCH.collection, alias_name: ALIAS } },
+        ],
+      }),
+    { isAbsent: isOdd },
+  );
   await model.append('point 10', PACE_MS, 30, (number, step) =>
     step === 0 ? put(Number(`10${number}`), 0) : drop(Number(`10${number}`)),
   );
@@ -244,10 +330,31 @@ async function readCopy(): Promise<Map<string, number | null>> {
     // One that expires soon may be gone between the two looks.
     if (step !== null || name !== 'expiring') found.set(`key ${name}`, step ?? null);
   }
-  const nodes = await cypher(`MATCH (n:${COPY.label}) RETURN n.id AS id, n.step AS step`);
-  for (const { id, step } of nodes) {
+  const nodes = await cypher(
+    `MATCH (n:${COPY.label}) RETURN n.id AS id, n.step AS step, n.text AS text, n.list AS list`,
+  );
+  expect(nodes.filter(({ id }) => id.startsWith('ring '))).toHaveLength(RING);
+  for (const { id, step, text, list } of nodes) {
+    if (id.startsWith('ring ')) continue;
     expect(found.has(`node ${id}`)).toBe(false);
-    found.set(`node ${id}`, step);
+    if (id === 'text') {
+      found.set('node text', numberOf(only(text.match(/.{8}/g) ?? [])));
+      found.set('node list', list.length === ITEMS ? (only<number>(list) ?? null) : null);
+    } else found.set(`node ${id}`, step);
+  }
+  const turning = await cypher(
+    `MATCH (:${COPY.label} {id: 'a'})-[r:AT]->(n) RETURN n.id AS id, collect(r.step) AS steps`,
+  );
+  for (const { id, steps } of turning) {
+    found.set(`relationship to ${id}`, steps.length === 1 ? steps[0] : null);
+  }
+  const schema = await cypher(
+    `SHOW INDEXES YIELD name, labelsOrTypes WHERE labelsOrTypes = ['${COPY.label}']`,
+  );
+  for (const { name } of schema) {
+    const [, kind = '', step] = /^busy_(index|constraint)_(\d+)_/.exec(name) ?? [];
+    expect(found.has(kind)).toBe(false);
+    found.set(kind, Number(step));
   }
   const relationships = await cypher(
     `MATCH (:${COPY.label} {id: 'a'})-[r:CHANGES]->() RETURN r.step AS step`,
@@ -257,6 +364,10 @@ async function readCopy(): Promise<Map<string, number | null>> {
     `MATCH (n:${COPY.label})-[:OF]->(a:${COPY.label}) RETURN n.id AS id, a.id AS of, count(*) AS times`,
   );
   for (const { id, of, times } of ends) expect({ id, of, times }).toEqual({ id, of: 'a', times: 1 });
+  const described = await qdrant('GET', `/collections/${COPY.collection}`);
+  const fields = Object.keys((described.result as Described).payload_schema);
+  expect(fields.length).toBeLessThan(2);
+  for (const field of fields) found.set('payload index', numberOf(field.split('_')[1]));
   const { result } = await qdrant('POST', `/collections/${COPY.collection}/points/scroll`, {
     limit: 1000,
     with_vector: true,
@@ -269,6 +380,9 @@ async function readCopy(): Promise<Map<string, number | null>> {
   }
   return found;
 }
+interface Described {
+  readonly payload_schema: Record<string, object>;
+}
 interface Scrolled {
   readonly points: { id: number; vector: number[]; payload: { step: number } }[];
 }
@@ -279,7 +393,13 @@ test(
     const stack = deployedStack();
     const failures: unknown[] = [];
     const sizes = new Map<string, number>();
+    let told = 0;
     for (let number = 0; number < BACKUPS && failures.length < 5; number++) {
+      // A run of hours says how far it is.
+      if (number % 10 === 9 || failures.length > told) {
+        process.stderr.write(`${number} of ${BACKUPS} backups; ${JSON.stringify(failures)}\n`);
+        told = failures.length;
+      }
       const from = Date.now();
       const backup = await stack.run('Backup', { target: 'scratch' });
       const to = Date.now();
@@ -295,8 +415,8 @@ test(
         continue;
       }
       const copy = await readCopy();
-      // The index is made under the name of the original, which is there.
-      const problems = model.problems(copy, from, to).filter((problem) => !problem.startsWith('index'));
+      // An alias stays with the collection that keeps its name, so the copy has none.
+      const problems = model.problems(copy, from, to).filter((problem) => !problem.startsWith('alias'));
       if (problems.length > 0) failures.push({ number, backup_id, problems });
       sizes.set(backup_id, copy.size);
     }

@@ -1,5 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
+import { addTallies } from '../../shared/core/digest.ts';
 import { HashSample } from '../../shared/core/hash-sample.ts';
+import { FileDigest, PIECE_BYTES } from '../../shared/stores/files/file-digest.ts';
 import { IdSet } from '../../shared/stores/neo4j/id-set.ts';
 import { KeySpace, RedisScope } from '../../shared/stores/redis/scope.ts';
 import { checkSealed } from './checked.ts';
@@ -215,6 +217,38 @@ describe('the check of keys', () => {
     const copy = new HashSample(JSON.parse(JSON.stringify(sample.save())));
     for (let i = 0; i < 500; i++) expect(copy.has(`${i}-0`)).toBe(sample.has(`${i}-0`));
   });
+});
+
+describe('the check of files', () => {
+  const files = { store: 'kv', kind: 'files', ngbakVersion: '0.0.9' } as const;
+
+  test('digests a file of several pieces as an export does, wherever its steps end', async () => {
+    const archive = new MemoryArchive();
+    const large = Buffer.alloc(PIECE_BYTES + 1_000_000, 'a text that repeats itself, ');
+    archive.set('kv/files/large.bin', large);
+    archive.set('kv/files/small.json', '{}');
+    // As an export: each piece by itself.
+    const exported = [0, PIECE_BYTES].map((offset) => {
+      const digest = new FileDigest('large.bin', large.length, offset);
+      digest.add(large.subarray(offset, offset + PIECE_BYTES));
+      return digest.tallies();
+    });
+    const small = new FileDigest('small.json', 2);
+    small.add(Buffer.from('{}'));
+    const tallies = [...exported, small.tallies()].reduce(addTallies);
+    expect(tallies.files?.count).toBe(2);
+    for (const legs of [false, true]) {
+      const found = await checkSealed(archive, { ...files, tallies }, { legs, resumeAbove: PIECE_BYTES });
+      expect(found).toMatchObject({ problems: [], warnings: [], tallies: { kv: { files: tallies.files } } });
+      if (legs) expect(found.legs).toBeGreaterThan(10);
+      const other = { files: { count: 2, digest: '0'.repeat(64) } };
+      expect(
+        await checkSealed(archive, { ...files, tallies: other }, { legs, resumeAbove: PIECE_BYTES }),
+      ).toMatchObject({
+        warnings: [{ code: 'digests-of-another-version' }],
+      });
+    }
+  }, 60_000);
 });
 
 describe('the check of an archive', () => {

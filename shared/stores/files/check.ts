@@ -1,10 +1,12 @@
+import { z } from 'zod';
 import type { IndexEntry } from '../../archive/format/types.ts';
-import { addTallies, type Tallies } from '../../core/digest.ts';
+import { addTallies, MultisetDigest, type Tallies } from '../../core/digest.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
+import { type ResumableSha256, resumableSha256 } from '../../core/sha256.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../store.ts';
 import { SavedTallies } from '../tally-book.ts';
-import { FileDigest } from './file-digest.ts';
+import { canonicalPiece, FileDigest, PIECE_BYTES } from './file-digest.ts';
 import { fileNameOf } from './names.ts';
 
 /** Checks the entries of a store of files, which are bytes with names: see `ContentCheck`. */
@@ -19,19 +21,21 @@ class FilesCheck implements ContentCheck {
     this.#tallies = from === undefined ? {} : SavedTallies.parse(from);
   }
 
-  open({ name, size }: IndexEntry): EntrySink {
+  open({ name, size }: IndexEntry, from?: Json): EntrySink {
     const file = fileNameOf(name);
     if (file === undefined) {
       throw new InvalidInputError(`${name.slice(0, 200)} is not an entry of a store of files.`, {
         remedy: 'Use an archive of a store of this kind; docs/stores/files.md has the format.',
       });
     }
+    const add = (tallies: Tallies) => {
+      this.#tallies = addTallies(this.#tallies, tallies);
+    };
+    if (size > PIECE_BYTES) return new LargeFile(file, add, from);
     const digest = new FileDigest(file, size);
     return {
       write: (chunk) => digest.add(chunk),
-      end: () => {
-        this.#tallies = addTallies(this.#tallies, digest.tallies());
-      },
+      end: () => add(digest.tallies()),
       abort: () => undefined,
     };
   }
@@ -42,5 +46,65 @@ class FilesCheck implements ContentCheck {
 
   async end(): Promise<ContentFindings> {
     return Promise.resolve({ tallies: this.#tallies, problems: [], warnings: [] });
+  }
+}
+
+const LargeFileState = z.object({
+  offset: z.number(),
+  /** Of the pieces so far. */
+  pieces: z.string(),
+  /** Of the piece that has begun. */
+  sha256: z.string(),
+});
+
+/** Digests a file of several pieces, as {@link FileDigest} does, and can be saved anywhere within it. */
+class LargeFile implements EntrySink {
+  readonly #file: string;
+  readonly #add: (tallies: Tallies) => void;
+  readonly #pieces = new MultisetDigest();
+  #offset: number;
+  #hash: Promise<ResumableSha256>;
+  /** The same once it is there: only a sink that was written to is saved. */
+  #begun: ResumableSha256 | undefined;
+
+  /** @param from  what {@link save} returned */
+  constructor(file: string, add: (tallies: Tallies) => void, from: Json | undefined) {
+    const state = from === undefined ? undefined : LargeFileState.parse(from);
+    this.#file = file;
+    this.#add = add;
+    this.#offset = state?.offset ?? 0;
+    if (state) this.#pieces.merge(state.pieces);
+    this.#hash = resumableSha256(state?.sha256);
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    for (let at = 0; at < chunk.length; ) {
+      this.#begun = await this.#hash;
+      const part = chunk.subarray(at, at + PIECE_BYTES - (this.#offset % PIECE_BYTES));
+      this.#begun.update(part);
+      this.#offset += part.length;
+      at += part.length;
+      if (this.#offset % PIECE_BYTES === 0) await this.#closePiece(this.#offset - PIECE_BYTES);
+    }
+  }
+
+  async end(): Promise<void> {
+    const open = this.#offset % PIECE_BYTES;
+    if (open > 0) await this.#closePiece(this.#offset - open);
+    this.#add({ files: { count: 1, digest: this.#pieces.hex() } });
+  }
+
+  abort(): void {
+    // Nothing to give back.
+  }
+
+  save(): Json {
+    return { offset: this.#offset, pieces: this.#pieces.hex(), sha256: this.#begun?.save() ?? '' };
+  }
+
+  async #closePiece(start: number): Promise<void> {
+    this.#pieces.add(canonicalPiece(this.#file, start, (await this.#hash).digest()));
+    this.#hash = resumableSha256();
+    this.#begun = await this.#hash;
   }
 }

@@ -6,6 +6,11 @@ import { canonicalString } from '../redis/record.ts';
 /** Files are read and digested in pieces of this many bytes: a leg can end between two. Tallies depend on it. */
 export const PIECE_BYTES = 64 * 1024 ** 2;
 
+/** What a piece of a file counts for, by the file's name, where the piece starts, and its SHA-256. */
+export function canonicalPiece(file: string, start: number, sha256: string): string {
+  return JSON.stringify([file, start, sha256]);
+}
+
 /**
  * What a file counts for, found out as its bytes go by: one file, with its last piece, digested by name, offset and
  * SHA-256 of each piece; and the keys of a `kv_store_<namespace>.json`, so that statistics can say how many documents
@@ -69,7 +74,7 @@ export class FileDigest {
   }
 
   #closePiece(): void {
-    this.#pieces.add(JSON.stringify([this.#file, this.#start, this.#hash.digest('hex')]));
+    this.#pieces.add(canonicalPiece(this.#file, this.#start, this.#hash.digest('hex')));
     this.#hash = createHash('sha256');
     this.#start = this.#offset;
   }

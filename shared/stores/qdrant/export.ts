@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parse } from 'lossless-json';
 import { z } from 'zod';
 import { wholeEntry } from '../../archive/format/whole-entry.ts';
 import { ByteReader } from '../../core/byte-reader.ts';
@@ -14,8 +15,10 @@ import {
   aliasesOf,
   type CollectionState,
   comparableText,
+  type Lossless,
   limitsOf,
   listAliases,
+  losslessText,
   readAgreement,
   readCollection,
   vectorLayout,
@@ -62,9 +65,14 @@ const OPTIMIZING_POLL_MS = 500;
 const SHARDS_MAX = 64;
 /** JSON characters of a shard's parameters (port: 4 KiB). */
 const PARAMS_CHARACTERS = 4000;
+/** JSON characters of settings that go with a cursor (port: 8 KiB, and names and digests are in it as well). */
+const SETTINGS_CHARACTERS = 4000;
 
 const Points = z.object({ count: z.number(), digest: z.string(), digested: z.number() });
 type Points = z.infer<typeof Points>;
+
+/** Configuration and payload indexes, numbers as text. */
+const Settings = z.tuple([z.custom<Lossless>(), z.record(z.string(), z.custom<Lossless>())]);
 
 const SnapshotState = z.object({ name: z.string(), size: z.number(), checksum: z.string().nullable() });
 
@@ -88,6 +96,8 @@ const ExportCursor = z.object({
         reason: z.string(),
         /** Digest of its settings and payload indexes when the snapshot was taken. */
         shape: z.string().default(''),
+        /** JSON text of them; null where it is too long to travel along: then they must not change until the end. */
+        settings: z.string().nullable().default(null),
         snapshot: SnapshotState,
         offset: z.number(),
         sha256: z.string(),
@@ -288,6 +298,7 @@ async function begin(job: CollectionExport): Promise<Within> {
         method: 'snapshot',
         reason: choice.reason,
         shape: after.shape,
+        settings: after.settings.length > SETTINGS_CHARACTERS ? null : after.settings,
         snapshot: { name: snapshot.name, size: snapshot.size, checksum: snapshot.checksum ?? null },
         offset: 0,
         sha256: '',
@@ -352,7 +363,7 @@ async function measure({
   name,
   state,
   context: { signal },
-}: CollectionExport): Promise<Points & { shape: string; writes: string | undefined }> {
+}: CollectionExport): Promise<Points & { shape: string; settings: string; writes: string | undefined }> {
   const now = await readCollection(client, name, signal);
   if (!now) throw deleted(name);
   const count = await countPoints(client, name, undefined, signal);
@@ -362,7 +373,8 @@ async function measure({
     signal,
   });
   const writes = count > points ? await countWrites(client, signal) : undefined;
-  return { count, digest, digested: points, shape: shapeOf(now).settings, writes };
+  const settings = losslessText([now.config, now.indexes]);
+  return { count, digest, digested: points, shape: shapeOf(now).settings, settings, writes };
 }
 
 /** `next` is "" at the start, where Qdrant has no id to begin with. */
@@ -525,9 +537,12 @@ async function exportConfig(
 ): Promise<Pick<ExportStep, 'piece' | 'tallies'>> {
   const state = await readCollection(client, name, context.signal);
   if (!state) throw deleted(name);
-  // Points are of one layout, and a snapshot holds the settings of its own instant.
+  // Points are of one layout. A snapshot holds the settings of its own instant.
+  const saved = within.method === 'snapshot' && within.settings !== null ? parse(within.settings) : undefined;
+  const [config, indexes] = saved === undefined ? [state.config, state.indexes] : Settings.parse(saved);
   const { layout, settings } = shapeOf(state);
-  if (within.shape !== '' && within.shape !== (within.method === 'points' ? layout : settings)) {
+  const shape = within.method === 'points' ? layout : settings;
+  if (saved === undefined && within.shape !== '' && within.shape !== shape) {
     throw new IntegrityError(
       `Collection "${name}" was recreated, or its settings were changed, during the backup.`,
       { remedy: 'Start the backup again when nobody changes the settings of collections.' },
@@ -545,8 +560,8 @@ async function exportConfig(
     points: within.points,
     chunks: within.method === 'points' ? within.chunks : 0,
     snapshot: within.method === 'snapshot' ? { size: within.snapshot.size, sha256: within.sha256 } : null,
-    config: state.config,
-    payload_indexes: state.indexes,
+    config,
+    payload_indexes: indexes,
     ...(within.method === 'snapshot' && fields.length > 0
       ? { references: { fields: [...fields], chunks: within.references.chunks } }
       : {}),

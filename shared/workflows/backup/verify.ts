@@ -48,7 +48,11 @@ export async function readBack(environment: Environment, state: VerifyState, leg
   }
   const part = { store: 'archive', shard: 'seal', phase: 'read-back' } as const;
   const progress = await ProgressWriter.open(bucket, state.job_id, part);
-  const result = await checkLeg(bucket, state.job_id, source, { cursor: state.cursor, leg, progress });
+  const result = await checkLeg(bucket, state.job_id, source, {
+    cursor: state.cursor,
+    leg,
+    progress: (done, total) => progress.report('bytes', done, total),
+  });
   await progress.close(result.cursor === null);
   const problems = [...result.problems, ...(await unexplained(bucket, state.job_id, result.warnings))];
   if (problems.length > 0) {
@@ -83,16 +87,23 @@ async function addReferences(
   await bucket.writeRecord(checkResultKey(jobId), { warnings, references });
 }
 
-/** While nothing changed, no relationship can have lost its ends. */
 async function unexplained(
   bucket: Bucket,
   jobId: string,
   warnings: readonly BackupWarning[],
 ): Promise<string[]> {
+  if (warnings.length === 0) return [];
+  const consistency = await bucket.requireRecord(consistencyKey(jobId), Consistency, 'Start a new backup.');
+  return lostEnds(consistency, warnings);
+}
+
+/** While nothing changed, no relationship can have lost its ends: what is wrong then, in words. */
+export function lostEnds(
+  { grade }: Pick<Consistency, 'grade'>,
+  warnings: readonly BackupWarning[],
+): string[] {
   const lost = warnings.find(({ code }) => code === RELATIONSHIPS_WITHOUT_ENDS);
-  if (!lost) return [];
-  const { grade } = await bucket.requireRecord(consistencyKey(jobId), Consistency, 'Start a new backup.');
-  if (grade === 'drifted') return [];
+  if (!lost || grade === 'drifted') return [];
   return [
     `graph: ${lost.count} nodes at the ends of relationships are not in it, although nothing changed (${lost.samples?.join(', ')})`,
   ];

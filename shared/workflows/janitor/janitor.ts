@@ -17,12 +17,9 @@ import { CatalogRecord } from '../../catalog/record.ts';
 import { HELP, seeAlso, withPlatformHelp } from '../../core/help.ts';
 import { relatedJobId } from '../../core/job-ids.ts';
 import { hasEnded, type JobState } from '../../core/job-state.ts';
-import type { StoreName } from '../../core/store-names.ts';
-import { withStore } from '../../profiles/open.ts';
 import { BackupPlan } from '../backup/plan.ts';
 import type { Environment, Leg } from '../environment.ts';
 import { resumeWriters } from '../job/hooks.ts';
-import { legContext } from '../job/leg-context.ts';
 import { changeLock, freeLock, Lock } from '../job/lock.ts';
 import { createJob, type JobRecord, parseResult, readJob, updateJob } from '../job/record.ts';
 import { untilStepsEnded } from '../restore/lease.ts';
@@ -35,6 +32,7 @@ import {
   uploadOfInput,
 } from '../restore/plan.ts';
 import { findSafetyBackup } from '../restore/safety.ts';
+import { cleanServers } from './unclean.ts';
 
 /** EventBridge's "Step Functions Execution Status Change", the part we use. */
 export const ExecutionEnded = z.object({
@@ -351,26 +349,4 @@ async function cleanUpRestore(
   await bucket.removeAll(uploadPrefix(job.job_id));
   await bucket.removeAll(confirmationKey(job.job_id));
   await emptyStaging(environment, job);
-}
-
-/** Removes what the job left on the servers. A server that is gone is logged and does not stop the rest. */
-async function cleanServers(
-  environment: Environment,
-  job: JobRecord,
-  stores: readonly StoreName[],
-  leg: Leg,
-): Promise<void> {
-  for (const name of stores) {
-    try {
-      await withStore(environment.config, job.target, name, (store) =>
-        store.cleanup(legContext(environment, leg, job.job_id)),
-      );
-    } catch (error) {
-      environment.log('Could not clean up on the server; leftovers have the name of the job.', {
-        store: name,
-        job_id: job.job_id,
-        error: error instanceof Error ? error.message : String(error),
-      });
-    }
-  }
 }

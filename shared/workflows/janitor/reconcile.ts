@@ -5,6 +5,7 @@ import type { Environment, Leg } from '../environment.ts';
 import { settleJobDays } from '../job/days.ts';
 import { cleanUpAfter, closeForgotten, ExecutionEnded } from './janitor.ts';
 import { OVERDUE_MS, overdueJobs } from './overdue.ts';
+import { cleanRemaining } from './unclean.ts';
 import type { UndeliveredEvents } from './undelivered.ts';
 import { removeUnowned, type Unowned } from './unowned.ts';
 
@@ -21,7 +22,7 @@ export type ReconcileInput = z.infer<typeof ReconcileInput>;
 
 /** The janitor's report of what it caught up on. */
 export interface Reconciled {
-  /** Jobs that were cleaned up after. */
+  /** Jobs that were cleaned up after, or whose servers could be cleaned at last. */
   readonly jobs: string[];
   /** Messages of the queue of undelivered events that were handled and removed. */
   readonly redriven: number;
@@ -56,6 +57,11 @@ export async function reconcile(
     } catch (error) {
       problems.push(`job ${job.job_id}: ${describeError(error)}`);
     }
+  }
+  try {
+    jobs.push(...(await cleanRemaining(environment, leg)));
+  } catch (error) {
+    problems.push(`servers that jobs left something on: ${describeError(error)}`);
   }
   let redriven = 0;
   for await (const message of undelivered?.receive(leg) ?? []) {

@@ -3,26 +3,37 @@ import type { ByteSource } from '../../archive/format/types.ts';
 import type { Bucket } from '../../aws/bucket.ts';
 import { checkResultKey, checkStateKey } from '../../aws/keys.ts';
 import { BackupWarning } from '../../catalog/warnings.ts';
+import { NgbakError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import type { Json } from '../../core/json.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { type ArchiveCheckResult, checkArchive } from '../../stores/check-archive.ts';
 import type { Leg } from '../environment.ts';
-import type { ProgressWriter } from './progress.ts';
 
+/** What to do about a check that can't continue. */
+const AGAIN = 'Start it again.';
 /** Most bytes of a check's state: ids of 100 million nodes, and what else it holds. */
 const STATE_BYTES_MAX = 64 * 1024 ** 2;
 
-/** Where a check continues, as it travels through a workflow's state; what it found so far is too large for that. */
-const CheckCursor = z.object({ leg: z.number().int().positive(), archive: z.json() });
+/** Where a check continues, as it travels through a workflow's state or a client: all else is in the bucket. */
+const CheckCursor = z.object({ leg: z.number().int().positive() });
+
+/** `staging/<job>/check/<leg>.json` */
+const CheckState = z.object({
+  /** What is checked: another archive cannot continue here. */
+  source: z.string(),
+  cursor: z.json(),
+  // Its shape is checked where it is used.
+  state: z.custom<Json>(),
+});
 
 /** What one leg of a check found. */
 export type CheckLeg = Omit<ArchiveCheckResult, 'state'>;
 
 /**
- * One leg of {@link checkArchive} for a job, which keeps what a leg found for the next one in the bucket. A leg that is
- * repeated begins where it began, and writes the same again.
+ * One leg of {@link checkArchive} for a job, which keeps what a leg found for the next one in the bucket, below
+ * `staging/<job>/`. A leg that is repeated begins where it began, and writes the same again.
  */
 export async function checkLeg(
   bucket: Bucket,
@@ -33,33 +44,36 @@ export async function checkLeg(
     leg,
     progress,
     stores,
-  }: { cursor: Json; leg: Leg; progress: ProgressWriter; stores?: readonly StoreName[] },
+  }: {
+    cursor: Json;
+    leg: Pick<Leg, 'timeLeft'> & { readonly signal?: AbortSignal | undefined };
+    progress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
+    stores?: readonly StoreName[];
+  },
 ): Promise<CheckLeg> {
   const from =
-    cursor === null
-      ? { leg: 0, archive: null }
-      : parseInput(CheckCursor, cursor, 'The cursor of the check', 'Start the job again.');
-  const state =
+    cursor === null ? { leg: 0 } : parseInput(CheckCursor, cursor, 'The cursor of the check', AGAIN);
+  const saved =
     from.leg === 0
-      ? null
-      : await bucket.requireRecord(
-          checkStateKey(jobId, from.leg),
-          // Its shape is checked where it is used.
-          z.custom<Json>(),
-          'Start the job again.',
-          STATE_BYTES_MAX,
-        );
-  const { state: next, ...result } = await checkArchive(source, {
-    cursor: from.archive,
-    state,
+      ? { source: source.name, cursor: null, state: null }
+      : await bucket.requireRecord(checkStateKey(jobId, from.leg), CheckState, AGAIN, STATE_BYTES_MAX);
+  if (saved.source !== source.name) {
+    throw new NgbakError(`The check that is to continue is of ${saved.source}, not of ${source.name}.`, {
+      remedy: AGAIN,
+    });
+  }
+  const { state, ...result } = await checkArchive(source, {
+    cursor: saved.cursor as Json,
+    state: saved.state,
     ...(stores === undefined ? {} : { stores }),
-    timeLeft: leg.timeLeft,
-    signal: leg.signal,
-    progress: (done, total) => progress.report('bytes', done, total),
+    timeLeft: () => leg.timeLeft(),
+    ...(leg.signal === undefined ? {} : { signal: leg.signal }),
+    ...(progress === undefined ? {} : { progress }),
   });
   if (result.cursor === null) return result;
-  await bucket.writeRecord(checkStateKey(jobId, from.leg + 1), { ...(next as object) });
-  return { ...result, cursor: { leg: from.leg + 1, archive: result.cursor } };
+  const next = from.leg + 1;
+  await bucket.writeRecord(checkStateKey(jobId, next), { source: source.name, cursor: result.cursor, state });
+  return { ...result, cursor: { leg: next } };
 }
 
 /** `staging/<job>/check/result.json` */

@@ -92,7 +92,7 @@ export async function inspectArchive(
     const checked = await checkLeg(bucket, plan.job_id, source, {
       cursor: cursor.archive,
       leg,
-      progress,
+      progress: (done, total) => progress.report('bytes', done, total),
       stores,
     });
     await progress.close(checked.cursor === null);

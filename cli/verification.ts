@@ -1,0 +1,24 @@
+import { recordsText } from '../shared/catalog/record-counts.ts';
+import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
+import { warningText } from '../shared/stores/describe-warning.ts';
+import { printable } from './format.ts';
+
+/** What a verification found, for people: the verdict, then the records that were counted, then warnings. */
+export function verificationText(
+  verified: string,
+  damaged: string,
+  {
+    is_valid,
+    errors,
+    warnings,
+    records,
+  }: Pick<VerificationLeg, 'is_valid' | 'errors' | 'warnings' | 'records'>,
+): string {
+  return [
+    ...(is_valid ? [verified] : [damaged, ...errors.map((error) => `  ${error}`)]),
+    ...Object.entries(records).map(([store, counts]) => `  ${store}: ${recordsText(counts)}`),
+    ...warnings.map((warning) => `  Warning: ${warning.store}: ${warningText(warning)}`),
+  ]
+    .map(printable)
+    .join('\n');
+}

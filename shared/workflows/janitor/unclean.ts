@@ -1,0 +1,115 @@
+import { z } from 'zod';
+import type { Bucket } from '../../aws/bucket.ts';
+import { UNCLEAN, uncleanKey } from '../../aws/keys.ts';
+import { describeError } from '../../core/errors.ts';
+import { Id } from '../../core/ids.ts';
+import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
+import { withStore } from '../../profiles/open.ts';
+import type { LegContext } from '../../stores/store.ts';
+import type { Environment, Leg } from '../environment.ts';
+import { legContext } from '../job/leg-context.ts';
+
+/** For how long servers that cannot be cleaned are tried, in milliseconds. */
+const TRIED_MS = 14 * 24 * 60 * 60 * 1000;
+/** Most things that steps have begun which are kept of a job. */
+const BEGUN_MAX = 1000;
+
+/** `jobs/.unclean/<job>.json`: the servers on which a job may have left something that could not be removed yet. */
+const UncleanServers = z.object({
+  job_id: Id,
+  target: z.string(),
+  stores: z.array(z.enum(STORE_NAMES)),
+  since: z.iso.datetime(),
+  /** What its steps have recorded as begun: the job's staging area is emptied. */
+  begun: z.array(z.json()).default([]),
+});
+type UncleanServers = z.infer<typeof UncleanServers>;
+
+/**
+ * Removes what a job left on the servers of its target. A server that does not answer, or refuses a login whose password is
+ * in rotation, does not stop the rest: it is recorded, and cleaned by {@link cleanRemaining}.
+ */
+export async function cleanServers(
+  environment: Environment,
+  { job_id, target }: { readonly job_id: string; readonly target: string },
+  stores: readonly StoreName[],
+  leg: Leg,
+): Promise<void> {
+  const context = legContext(environment, leg, job_id);
+  const left = await clean(environment, { target, stores }, context);
+  if (left.length === 0) return;
+  const { bucket } = environment;
+  const known = (await bucket.readRecord(uncleanKey(job_id), UncleanServers))?.value;
+  const begun = [...(known?.begun ?? [])];
+  for await (const value of context.leftovers?.all() ?? []) {
+    if (begun.length < BEGUN_MAX) begun.push(value as UncleanServers['begun'][number]);
+  }
+  await bucket.writeRecord(uncleanKey(job_id), {
+    job_id,
+    target,
+    stores: [...new Set([...(known?.stores ?? []), ...left])],
+    since: known?.since ?? new Date().toISOString(),
+    begun,
+  });
+}
+
+/** Tries once more to clean the servers that could not be cleaned when their job ended. Returns the ids of jobs that are done with. */
+export async function cleanRemaining(environment: Environment, leg: Leg): Promise<string[]> {
+  const { bucket, log } = environment;
+  const done: string[] = [];
+  for await (const record of listUnclean(bucket)) {
+    if (leg.timeLeft() <= 0) break;
+    const { job_id, since, begun } = record;
+    const all = async function* () {
+      yield* begun;
+    };
+    const leftovers = { add: () => Promise.resolve(), all };
+    const left = await clean(environment, record, { ...legContext(environment, leg, job_id), leftovers });
+    const isOver = Date.now() - Date.parse(since) > TRIED_MS;
+    if (left.length > 0 && isOver) {
+      log(
+        'Giving up: what a job left on these servers has to be removed by hand; it has the name of the job.',
+        {
+          job_id,
+          stores: [...left],
+        },
+      );
+    }
+    if (left.length === 0 || isOver) {
+      await bucket.removeAll(uncleanKey(job_id));
+      done.push(job_id);
+    } else if (left.length < record.stores.length) {
+      await bucket.writeRecord(uncleanKey(job_id), { ...record, stores: left });
+    }
+  }
+  return done;
+}
+
+async function* listUnclean(bucket: Bucket): AsyncGenerator<UncleanServers> {
+  for await (const { key } of bucket.keys(UNCLEAN)) {
+    const record = (await bucket.readRecord(key, UncleanServers))?.value;
+    if (record) yield record;
+  }
+}
+
+/** Returns the stores that could not be cleaned. */
+async function clean(
+  { config, log }: Environment,
+  { target, stores }: Pick<UncleanServers, 'target'> & { readonly stores: readonly StoreName[] },
+  context: LegContext,
+): Promise<StoreName[]> {
+  const left: StoreName[] = [];
+  for (const name of stores) {
+    try {
+      await withStore(config, target, name, (store) => store.cleanup(context));
+    } catch (error) {
+      left.push(name);
+      log('Could not clean up on the server; the next run of the janitor tries again.', {
+        store: name,
+        job_id: context.jobId,
+        error: describeError(error),
+      });
+    }
+  }
+  return left;
+}
