@@ -5,6 +5,7 @@ import { collectionsText, groupUnits, LISTED_MAX, unitText } from './progress-un
 const PHASES: Record<StoreProgress['phase'], string> = {
   export: 'export',
   inspect: 'inspection',
+  'test-load': 'test load',
   clear: 'clear',
   load: 'load',
   verify: 'verification',

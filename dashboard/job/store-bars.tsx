@@ -33,6 +33,7 @@ export function storeName(store: StoreProgress['store']): string {
 const PHASES: Record<StoreProgress['phase'], string> = {
   export: 'Exporting',
   inspect: 'Verifying archive',
+  'test-load': 'Testing snapshots',
   clear: 'Clearing',
   load: 'Loading',
   verify: 'Comparing with archive',

@@ -13,7 +13,7 @@ import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-stepfunctions-tasks
 import { Construct } from 'constructs';
 import { handlersOf, type StepHandlers } from '../step-handlers.ts';
 import { acceptWildcard } from '../wildcards.ts';
-import { BadEnds, CAUGHT, failAgain, REFUSALS, REJECTION, START_RETRY } from './errors.ts';
+import { BadEnds, CAUGHT, FIRST_LOOK_RETRY, failAgain, REFUSALS, REJECTION, START_RETRY } from './errors.ts';
 import { executionArn, makeStateMachine, stateMachineName, type WorkflowSettings } from './state-machine.ts';
 import { EXECUTION, endOfBranch, everyStore, JOB, question, repeat, step } from './steps.ts';
 
@@ -76,7 +76,19 @@ export class RestoreWorkflow extends Construct {
       handler: handlers['begin-restore'],
       comment: "Takes the target's lock and pauses its writers",
       payload: { job_id: JOB },
-      assign: { is_rollback: '{% $states.result.Payload.rollback %}' },
+      assign: {
+        is_rollback: '{% $states.result.Payload.rollback %}',
+        safety_backup: '{% $states.result.Payload.safety_backup %}',
+        safety_name: '{% $states.result.Payload.safety_name %}',
+        safety_input: '{% $states.result.Payload.safety_input %}',
+      },
+      outputs: { job_id: JOB, phase: 'test-load', cursor: null, leg: 0, done: false },
+    });
+    const testLoad = step(this, 'Test load of the vectors', {
+      handler: handlers['restore-vectors'],
+      comment:
+        'Loads snapshots into temporary collections, which only the server can check; replaces nothing',
+      retry: FIRST_LOOK_RETRY,
     });
     const save = StepFunctionsStartExecution.jsonata(this, 'Back up target', {
       comment: 'The safety backup: a backup of what the restore is about to replace',
@@ -86,8 +98,8 @@ export class RestoreWorkflow extends Construct {
         stateMachineName(this, 'Backup'),
       ),
       integrationPattern: IntegrationPattern.RUN_JOB,
-      name: '{% $states.input.safety_name %}',
-      input: TaskInput.fromText('{% $states.input.safety_input %}'),
+      name: '{% $safety_name %}',
+      input: TaskInput.fromText('{% $safety_input %}'),
       outputs: {},
     });
     save.addRetry(START_RETRY);
@@ -112,7 +124,7 @@ export class RestoreWorkflow extends Construct {
       }),
       { errors: ['States.Timeout'] },
     );
-    for (const state of [admit, inspect, confirm, begin, save, load, verify, finish, close])
+    for (const state of [admit, inspect, confirm, begin, testLoad, save, load, verify, finish, close])
       ends.catch(state);
 
     load
@@ -132,11 +144,10 @@ export class RestoreWorkflow extends Construct {
           )
           .otherwise(close.next(Succeed.jsonata(this, 'Restore complete', {}))),
       );
-    const beginning = begin.next(
-      Choice.jsonata(this, 'Back up the target first?')
-        .when(Condition.jsonata('{% $states.input.safety_backup %}'), save.next(load))
-        .otherwise(load),
-    );
+    const saving = Choice.jsonata(this, 'Back up the target first?')
+      .when(Condition.jsonata('{% $safety_backup %}'), save.next(load))
+      .otherwise(load);
+    const beginning = begin.next(repeat(this, 'Is the test load done?', testLoad, saving));
     const inspected = Choice.jsonata(this, 'May the restore begin?')
       .when(
         Condition.jsonata('{% $states.input.dry_run %}'),

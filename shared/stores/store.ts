@@ -225,6 +225,16 @@ export interface Store {
 
   /** Checks, without writing, that this archive can be loaded here. Returns the reasons why it cannot, empty if it can. */
   admits(archive: EntryReader, options: RestoreOptions, context: LegContext): Promise<readonly string[]>;
+  /**
+   * Finds what can only be found by loading: loads such entries beside what is there, compares what came of them with the
+   * archive, and removes it again. Absent where reading an entry proves as much. Throws what prevents a load.
+   */
+  testLoad?(
+    archive: EntryReader,
+    options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg>;
   /** Makes the room that the archive will be loaded into: empties the scope, in bounded transactions. */
   clear(
     archive: EntryReader,

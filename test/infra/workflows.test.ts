@@ -114,8 +114,8 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
       expect(Retry?.at(-1)).toMatchObject({
         ErrorEquals: TRANSIENT_ERRORS,
         JitterStrategy: 'FULL',
-        // Somebody may wait for the first look at the stores.
-        MaxAttempts: state === 'Plan backup' ? 3 : 7,
+        // Somebody may wait for the first look at the stores; a snapshot that kills its server is not tried for long.
+        MaxAttempts: ['Plan backup', 'Test load of the vectors'].includes(state) ? 3 : 7,
       });
       expect(TimeoutSeconds).toEqual(expect.any(Number));
     }
@@ -248,7 +248,12 @@ describe('a restore', () => {
       return seen;
     };
     expect(reach('Admit upload', '').has('Load stores')).toBe(true);
-    for (const gate of ['Inspect archive', 'May the restore begin?', 'Begin restore']) {
+    for (const gate of [
+      'Inspect archive',
+      'May the restore begin?',
+      'Begin restore',
+      'Test load of the vectors',
+    ]) {
       expect([gate, reach('Admit upload', gate).has('Load stores')]).toEqual([gate, false]);
     }
     for (const gate of ['Load stores', 'Verify stores', 'Finish stores', 'Close restore']) {

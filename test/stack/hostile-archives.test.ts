@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArchive } from '../../shared/archive/read/open.ts';
@@ -48,6 +49,28 @@ function bent(
     manifest: ({ checksum, index }) => ({ ...parts.manifest, ...manifest, checksum, index }),
     ...forgery,
   });
+}
+
+/** Changes snapshots, whose digests fit then, and the configurations beside them. */
+function withSnapshots(
+  change: (text: string) => string,
+  configuration: (text: string) => string = (text) => text,
+  manifest: Record<string, unknown> = {},
+): Promise<Buffer> {
+  const sha256 = (text: string) => createHash('sha256').update(text, 'latin1').digest('hex');
+  const digests = new Map<string, string>();
+  for (const { name, data } of parts.contents) {
+    if (!name.endsWith('.snapshot')) continue;
+    const text = Buffer.from(data).toString('latin1');
+    digests.set(sha256(text), sha256(change(text)));
+  }
+  return bent((text, name) => {
+    if (name.endsWith('.snapshot')) return change(text);
+    if (!/^vectors\/.*config\.json$/.test(name)) return text;
+    let changed = configuration(text);
+    for (const [before, after] of digests) changed = changed.replaceAll(before, after);
+    return changed;
+  }, manifest);
 }
 
 /** Changes the first line of the first entry whose name fits. */
@@ -153,6 +176,21 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
     'with a snapshot that breaks off',
     () => bent((text, name) => (name.endsWith('.snapshot') ? text.slice(0, text.length / 2) : text)),
     /snapshot.*breaks off/,
+  ],
+  [
+    'with snapshots whose segments are damaged where only the server looks',
+    () => withSnapshots((text) => text.replaceAll('"vector_data"', '"vector_dat_"')),
+    /snapshot/,
+  ],
+  [
+    'with snapshots of which the points are others than the archive states',
+    () =>
+      withSnapshots(
+        (text) => text,
+        (text) => text.replace(/"digest":\s*"[0-9a-f]{64}"/, `"digest":"${'0'.repeat(64)}"`),
+        { tallies: {} },
+      ),
+    /does not hold the points that the archive states/,
   ],
   [
     'with a collection that is not in the scope of the target',

@@ -5,7 +5,7 @@ import { hasEnded } from '../../job/states.tsx';
 export type Stage = 'upload' | 'inspection' | 'decision' | 'restore' | 'result';
 
 /** Phases that come after the confirmation only. */
-const WRITING = new Set(['clear', 'load', 'verify', 'finish']);
+const WRITING = new Set(['test-load', 'clear', 'load', 'verify', 'finish']);
 /** The workflow's state that comes first after the confirmation; infra/workflows/restore.ts names it. */
 const BEGIN = 'Begin restore';
 

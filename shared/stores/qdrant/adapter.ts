@@ -27,6 +27,7 @@ import { probeQdrant, readVersion } from './probe.ts';
 import { vectorValues } from './references.ts';
 import { narrowVectors } from './scope.ts';
 import { askVectors, VectorsQuestion, vectorsQuestions } from './smoke.ts';
+import { testLoadQdrant } from './test-load.ts';
 import { verifyQdrant } from './verify.ts';
 import { routeVectors, viewVectors } from './view.ts';
 
@@ -97,6 +98,15 @@ export class QdrantStore implements Store {
 
   admits(archive: EntryReader, options: RestoreOptions, context: LegContext): Promise<readonly string[]> {
     return admitQdrant(this.#client, this.#scope, archive, options, context);
+  }
+
+  testLoad(
+    archive: EntryReader,
+    _options: RestoreOptions,
+    cursor: Cursor | null,
+    context: LegContext,
+  ): Promise<Leg> {
+    return testLoadQdrant(this.#client, archive, cursor, context);
   }
 
   clear(

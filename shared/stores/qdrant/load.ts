@@ -102,7 +102,7 @@ interface LoadStep {
 }
 
 /** An upload can't be interrupted, so it starts with a fresh leg where this one may not last. */
-function hasTime({ snapshot }: ArchivedCollection, context: LegContext): boolean {
+export function hasTime({ snapshot }: ArchivedCollection, context: LegContext): boolean {
   const needed = snapshot ? (snapshot.size / UPLOAD_BYTES_PER_SECOND) * 1000 : 0;
   return context.timeLeft() > needed;
 }
@@ -111,22 +111,39 @@ function following({ at }: LoadCursor): LoadCursor {
   return { at: at + 1, chunks: null, into: null };
 }
 
-async function loadSnapshot(job: CollectionLoad, entry: IndexEntry, cursor: LoadCursor): Promise<LoadStep> {
-  const { client, archive, collection, context } = job;
-  const { name, config } = collection;
-  let sent = 0;
-  await replaceBySnapshot(job, {
+/** A snapshot that is uploaded. */
+export interface SnapshotFile {
+  readonly size: number;
+  readonly sha256: string;
+  /** Called again for each further try. */
+  open(): AsyncIterable<Uint8Array>;
+}
+
+/** The snapshot of an archive, whose bytes are reported as they are read. */
+export function snapshotFile(
+  archive: EntryReader,
+  entry: IndexEntry,
+  name: string,
+  context: LegContext,
+): SnapshotFile {
+  return {
     size: entry.size,
     sha256: entry.sha256,
-    open: async function* () {
-      sent = 0;
+    async *open() {
+      let sent = 0;
       for await (const chunk of archive.open(entry)) {
         sent += chunk.length;
         context.progress(`bytes:${name}`, sent, entry.size);
         yield chunk;
       }
     },
-  });
+  };
+}
+
+async function loadSnapshot(job: CollectionLoad, entry: IndexEntry, cursor: LoadCursor): Promise<LoadStep> {
+  const { client, archive, collection, context } = job;
+  const { name, config } = collection;
+  await replaceBySnapshot(job, snapshotFile(archive, entry, name, context));
   const count = await countPoints(client, name, undefined, context.signal);
   if (config && count !== config.points.count) throw incomplete(name, count, config.points.count);
   // The digest is what the archive says; the read-back compares it with what the server has.
@@ -137,7 +154,7 @@ async function loadSnapshot(job: CollectionLoad, entry: IndexEntry, cursor: Load
 /** Puts the content of a snapshot under the collection's name, in the place of what is there. */
 async function replaceBySnapshot(
   { client, collection: { name, config }, context }: CollectionLoad,
-  file: { size: number; sha256: string; open: () => AsyncIterable<Uint8Array> },
+  file: SnapshotFile,
 ): Promise<void> {
   const { signal } = context;
   const existing = await readCollection(client, name, signal);
@@ -156,7 +173,7 @@ async function replaceBySnapshot(
 }
 
 /** Whether a collection has what the archive says of its points, as far as that is digested. */
-async function hasContent(
+export async function hasContent(
   client: QdrantClient,
   name: string,
   { points }: ConfigEntry,

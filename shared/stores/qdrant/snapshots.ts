@@ -291,6 +291,7 @@ export async function uploadSnapshot(
   context: LegContext,
 ): Promise<void> {
   const name = uploadName(context.jobId);
+  const existed = (await listCollections(client, context.signal)).includes(collection);
   try {
     await client.upload(
       `${uploadPath(collection)}&checksum=${file.sha256}`,
@@ -303,7 +304,7 @@ export async function uploadSnapshot(
       await removeSnapshot(client, collection, name, context.signal);
       return;
     }
-    if (!context.signal.aborted) await discardRefused(client, collection, name, context);
+    if (!context.signal.aborted) await discardRefused(client, collection, { name, existed }, context);
     throw error;
   }
   await removeSnapshot(client, collection, name, context.signal);
@@ -319,7 +320,7 @@ async function isLoaded(
   const end = Date.now() + lastingMs(context);
   for (let idle = 0; Date.now() < end; ) {
     const busy = await isRecovering(client, collection, context.signal);
-    if (!busy && (await loaded())) return true;
+    if (!busy && (await isThere(loaded, context))) return true;
     idle = busy ? 0 : idle + 1;
     if (idle === IDLE_LOOKS_MAX) return false;
     await sleep(POLL_MS, undefined, { signal: context.signal });
@@ -327,20 +328,35 @@ async function isLoaded(
   return false;
 }
 
-/** After a failed upload. The failure itself matters more than what it left, so this one only tells. */
+/** A collection that was damaged by the load may answer nothing but errors: then its content is not there. */
+async function isThere(loaded: () => Promise<boolean>, { signal }: LegContext): Promise<boolean> {
+  try {
+    return await loaded();
+  } catch (error) {
+    if (signal.aborted || !(error instanceof UnavailableError || error instanceof QdrantRefusedError))
+      throw error;
+    return false;
+  }
+}
+
+/** After a failed upload. The failure itself matters more than what it left, so this one only logs. */
 async function discardRefused(
   client: QdrantClient,
   collection: string,
-  name: string,
+  { name, existed }: { readonly name: string; readonly existed: boolean },
   context: LegContext,
 ): Promise<void> {
   const { signal } = context;
   try {
-    const exists = (await listCollections(client, signal)).includes(collection);
-    // Without its collection no call reaches the file.
-    if (!exists) await client.call('PUT', collectionPath(collection), { body: '{}', signal });
+    if (existed) {
+      await removeSnapshot(client, collection, name, signal);
+      return;
+    }
+    // What became of the collection may be listed and yet know no snapshots; without a collection no call reaches the file.
+    await dropCollection(client, collection, signal);
+    await client.call('PUT', collectionPath(collection), { body: '{}', signal });
     await removeSnapshot(client, collection, name, signal);
-    if (!exists) await dropCollection(client, collection, signal);
+    await dropCollection(client, collection, signal);
   } catch (error) {
     context.log('Could not remove an uploaded snapshot from the server.', {
       collection,

@@ -9,6 +9,7 @@ const WRITE_INTERVAL_MS = 1000;
 export const PHASES = [
   'export',
   'inspect',
+  'test-load',
   'clear',
   'load',
   'verify',

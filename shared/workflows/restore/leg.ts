@@ -5,6 +5,7 @@ import { throttle } from '../../archive/read/throttle.ts';
 import type { Bucket } from '../../aws/bucket.ts';
 import { inspectionKey, restoreLegKey, restoreLegsPrefix } from '../../aws/keys.ts';
 import { TalliesRecord } from '../../catalog/record.ts';
+import { countRecords } from '../../catalog/record-counts.ts';
 import { findTarget } from '../../core/config.ts';
 import { addTallies, type Tallies } from '../../core/digest.ts';
 import { IntegrityError, NgbakError } from '../../core/errors.ts';
@@ -23,13 +24,16 @@ import { ProgressWriter, type Totals, totalsOf } from '../job/progress.ts';
 import { Answer } from './answer.ts';
 import { writeDeferred } from './deferred.ts';
 import { requireEmpty } from './empty-target.ts';
-import { Inspection } from './inspection.ts';
+import { Inspection, readInspection } from './inspection.ts';
 import { underLease } from './lease.ts';
 import { danglingOf, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
 import { askStore } from './smoke.ts';
 
-/** The stages of a store's restore. `clear` goes over into `load` by itself; the workflow starts the other two. */
-export const RESTORE_PHASES = ['clear', 'load', 'verify', 'finish'] as const;
+/**
+ * The stages of a store's restore. The workflow starts them, but for `load`: `clear` goes over into it by itself. `test-load`
+ * replaces nothing.
+ */
+export const RESTORE_PHASES = ['test-load', 'clear', 'load', 'verify', 'finish'] as const;
 
 /** Samples of differences that an error tells; all of them are counted. */
 const SAMPLES_TOLD_MAX = 5;
@@ -76,9 +80,22 @@ export async function restoreLeg(
 ): Promise<RestoreState> {
   const plan = await readRestorePlan(environment.bucket, state.job_id);
   if (!plan.stores.includes(name)) return { ...state, done: true };
+  if (state.phase === 'test-load' && !(await hasToBeTested(environment.bucket, plan))) {
+    return { ...state, done: true };
+  }
   return underLease(environment, plan, name, leg, (leased) =>
     writeLeg(environment, plan, name, state, leased),
   );
+}
+
+/**
+ * Whether a restore could destroy anything if an entry can't be loaded. Into empty stores it is loaded at once. A rollback
+ * has no choice: what it replaces is what the restore left.
+ */
+async function hasToBeTested(bucket: Bucket, plan: RestorePlan): Promise<boolean> {
+  if (plan.rollback_of !== undefined) return false;
+  const { stores } = await readInspection(bucket, plan.job_id);
+  return stores.some(({ store, target }) => plan.stores.includes(store) && countRecords(target) > 0);
 }
 
 async function writeLeg(
@@ -134,7 +151,7 @@ async function phaseTotals(
   phase: RestoreState['phase'],
 ): Promise<Totals> {
   // What a partial restore leaves out is counted in the archive, too.
-  if (phase === 'finish' || plan.options.only !== undefined) return {};
+  if (phase === 'finish' || phase === 'test-load' || plan.options.only !== undefined) return {};
   const inspection = await bucket.readRecord(inspectionKey(plan.job_id), Inspection);
   const store = inspection?.value.stores.find((other) => other.store === name);
   return totalsOf((phase === 'clear' ? store?.target : store?.archive) ?? {});
@@ -177,7 +194,11 @@ async function runPhase(
       ? undefined
       : findTarget(environment.config, plan.target).stores[store.name]?.load_bytes_per_second;
   const paced = rate === undefined ? archive : throttle(archive, rate, leg.signal);
-  const result = await store[state.phase](paced, options, state.cursor, context);
+  const nothing = { cursor: null, tallies: {} };
+  const result =
+    state.phase === 'test-load'
+      ? ((await store.testLoad?.(paced, options, state.cursor, context)) ?? nothing)
+      : await store[state.phase](paced, options, state.cursor, context);
   return { ...result, differences: 0, samples: [] };
 }
 

@@ -1,0 +1,79 @@
+import { z } from 'zod';
+import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
+import { IntegrityError, UnavailableError } from '../../core/errors.ts';
+import type { Cursor, Leg, LegContext } from '../store.ts';
+import type { QdrantClient } from './client.ts';
+import { dropCollection } from './collections.ts';
+import { type ArchivedCollection, readCollections } from './config-entry.ts';
+import { QdrantRefusedError } from './errors.ts';
+import { hasContent, hasTime, snapshotFile } from './load.ts';
+import { temporaryName } from './names.ts';
+import { uploadSnapshot } from './snapshots.ts';
+
+/** Collection that comes next, in the order of readCollections. */
+const TestCursor = z.object({ at: z.number().int().nonnegative() });
+
+/**
+ * Loads each snapshot of an archive into a collection of its own, compares what it holds with the archive, and removes it
+ * again. What only the server can find in a snapshot is found by this, before anything of the target is replaced. Throws
+ * IntegrityError, or what the server refuses it with.
+ */
+export async function testLoadQdrant(
+  client: QdrantClient,
+  archive: EntryReader,
+  from: Cursor | null,
+  context: LegContext,
+): Promise<Leg> {
+  const snapshots = (await readCollections(archive)).filter(({ snapshot }) => snapshot !== undefined);
+  const start = from === null ? 0 : TestCursor.parse(from).at;
+  for (let at = start; at < snapshots.length; at++) {
+    const collection = snapshots[at];
+    if (!collection?.snapshot) break;
+    if (at > start && !hasTime(collection, context)) return { cursor: { at }, tallies: {} };
+    await testLoad(client, archive, collection, collection.snapshot, context);
+  }
+  return { cursor: null, tallies: {} };
+}
+
+async function testLoad(
+  client: QdrantClient,
+  archive: EntryReader,
+  { name, config }: ArchivedCollection,
+  entry: IndexEntry,
+  context: LegContext,
+): Promise<void> {
+  const { signal } = context;
+  const beside = temporaryName(name, context.jobId);
+  // An attempt that was cut off may have left it, and with another content.
+  await dropCollection(client, beside, signal);
+  const isWhole = async () => config === undefined || (await hasContent(client, beside, config, signal));
+  try {
+    await uploadSnapshot(client, beside, snapshotFile(archive, entry, name, context), isWhole, context);
+    if (!(await isWhole())) throw notWhatItClaims(name);
+  } catch (error) {
+    throw signal.aborted ? error : notLoaded(name, error);
+  } finally {
+    // Where the step has to stop, the next attempt or the clean-up removes it.
+    if (!signal.aborted) await dropCollection(client, beside, signal);
+  }
+}
+
+/** Why a snapshot could not be loaded, by its collection's own name. An error that may pass by itself stays one. */
+function notLoaded(name: string, error: unknown): unknown {
+  if (!(error instanceof UnavailableError || error instanceof QdrantRefusedError)) return error;
+  const message = `The snapshot of collection "${name}" could not be loaded into a temporary collection; nothing was changed. ${error.message}`;
+  const remedy = `If the error persists, use another copy of the archive, restore a different backup, or leave out the vectors. ${error.remedy}`;
+  return error instanceof UnavailableError
+    ? new UnavailableError(message, { remedy, cause: error })
+    : new QdrantRefusedError(message, { remedy, cause: error });
+}
+
+function notWhatItClaims(name: string): IntegrityError {
+  return new IntegrityError(
+    `The snapshot of collection "${name}" was loaded into a temporary collection, and does not hold the points that the archive states.`,
+    {
+      remedy:
+        'Nothing was changed. Use another copy of the archive, restore a different backup, or leave out this collection.',
+    },
+  );
+}
