@@ -47,7 +47,7 @@ export function SignIn({ ended, signIn }: { ended: boolean; signIn: (key: string
             <FormField
               label="Key"
               description="Stored in this tab only, until you close it or sign out."
-              constraintText="An administrator creates one with “ngbak key NAME ROLE”."
+              constraintText="An administrator creates one with “ngbak key create NAME ROLE”."
               errorText={problem}
             >
               <Input
