@@ -55,6 +55,7 @@ class FilesStore implements Store {
   readonly kind = 'files';
   readonly #folder: Folder;
   readonly #scope: FilesScope;
+  #listing: Promise<Listing> | undefined;
 
   constructor(folder: Folder, scope: FilesScope) {
     this.#folder = folder;
@@ -62,7 +63,7 @@ class FilesStore implements Store {
   }
 
   async #list(): Promise<Listing & { leftOut: readonly string[] }> {
-    const { files, folders, others } = await this.#folder.list();
+    const { files, folders, others, hasOrigin } = await this.#folder.list();
     const included = files.filter(({ name }) => isIncluded(name, this.#scope));
     if (included.length > FILES_MAX) {
       throw new NgbakError(
@@ -73,7 +74,7 @@ class FilesStore implements Store {
       );
     }
     const leftOut = files.filter(({ name }) => !isIncluded(name, this.#scope)).map(({ name }) => name);
-    return { files: included, folders, others, leftOut };
+    return { files: included, folders, others, hasOrigin, leftOut };
   }
 
   async probe(context: LegContext): Promise<StoreProbe> {
@@ -107,7 +108,9 @@ class FilesStore implements Store {
   }
 
   async setting(name: string, bytesMax: number): Promise<string | undefined> {
-    const file = /[/\\]/.test(name) ? undefined : await this.#folder.stat(name);
+    // Listed once, and not asked for by name: S3 refuses that for a name that does not exist, unless all may be listed.
+    this.#listing ??= this.#folder.list();
+    const file = (await this.#listing).files.find((other) => other.name === name);
     if (!file) return undefined;
     if (file.size > bytesMax) {
       throw new InvalidInputError(
@@ -171,7 +174,7 @@ class FilesStore implements Store {
     context: LegContext,
   ): Promise<Leg> {
     if (options.mode === 'merge') return { cursor: null, tallies: {} };
-    return clearFiles(this.#folder, this.#scope, archive, (await this.#list()).files, context);
+    return clearFiles(this.#folder, this.#scope, archive, await this.#list(), context);
   }
 
   async load(

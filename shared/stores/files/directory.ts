@@ -37,10 +37,12 @@ export class Directory implements Folder {
     const files: FileInfo[] = [];
     const folders: string[] = [];
     const others: string[] = [];
+    let hasOrigin = false;
     try {
       for await (const entry of await opendir(this.#path)) {
         if (entry.isDirectory()) folders.push(entry.name);
         else if (!entry.isFile()) others.push(entry.name);
+        hasOrigin ||= entry.isFile() && entry.name === ORIGIN_FILE;
         if (!entry.isFile() || entry.name.startsWith(TEMPORARY)) continue;
         const info = await this.stat(entry.name);
         if (info) files.push(info);
@@ -49,7 +51,7 @@ export class Directory implements Folder {
       throw folderError(this.name, 'listing it', error);
     }
     files.sort((left, right) => (left.name < right.name ? -1 : 1));
-    return { files, folders: folders.sort(), others: others.sort() };
+    return { files, folders: folders.sort(), others: others.sort(), hasOrigin };
   }
 
   async stat(name: string): Promise<FileInfo | undefined> {

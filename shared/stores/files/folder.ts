@@ -23,6 +23,8 @@ export interface Listing {
   readonly folders: readonly string[];
   /** Names of what is neither: links, pipes, sockets, devices. */
   readonly others: readonly string[];
+  /** Whether {@link ORIGIN_FILE} is there. */
+  readonly hasOrigin: boolean;
 }
 
 /** A write that was begun. */

@@ -8,7 +8,7 @@ import type { Cursor, Difference, Leg, LegContext, RestoreOptions, VerifyLeg } f
 import { type FilesScope, isIncluded } from './connection.ts';
 import { FileChangedError } from './errors.ts';
 import { FileDigest } from './file-digest.ts';
-import { type BegunWrite, type FileInfo, type Folder, ORIGIN_FILE } from './folder.ts';
+import { type BegunWrite, type FileInfo, type Folder, type Listing, ORIGIN_FILE } from './folder.ts';
 import { fileNameOf } from './names.ts';
 
 /** Samples of differences in one leg. */
@@ -48,14 +48,14 @@ export async function clearFiles(
   folder: Folder,
   scope: FilesScope,
   archive: EntryReader,
-  present: readonly FileInfo[],
+  { files, hasOrigin }: Pick<Listing, 'files' | 'hasOrigin'>,
   context: LegContext,
 ): Promise<Leg> {
   const kept = new Set<string>();
   for await (const { file } of filesOf(archive, scope)) kept.add(file);
   // What it says is not true of other files.
-  await folder.remove(ORIGIN_FILE);
-  for (const { name } of present) {
+  if (hasOrigin) await folder.remove(ORIGIN_FILE);
+  for (const { name } of files) {
     context.signal.throwIfAborted();
     if (!kept.has(name)) await folder.remove(name);
   }

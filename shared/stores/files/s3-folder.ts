@@ -45,6 +45,7 @@ export class S3Folder implements Folder {
   async list(): Promise<Listing> {
     const files: FileInfo[] = [];
     const folders: string[] = [];
+    let hasOrigin = false;
     let token: string | undefined;
     try {
       do {
@@ -64,6 +65,7 @@ export class S3Folder implements Folder {
         }
         for (const { Key = '', Size = 0, ETag = '', LastModified } of page.Contents ?? []) {
           const name = Key.slice(this.#prefix.length);
+          hasOrigin ||= name === ORIGIN_FILE;
           // Consoles mark a folder by an empty object that has its name.
           if (name !== '' && name !== ORIGIN_FILE)
             files.push({ name, size: Size, version: ETag, changedAt: LastModified?.getTime() ?? 0 });
@@ -74,7 +76,7 @@ export class S3Folder implements Folder {
       throw folderError(this.name, 'listing it', error);
     }
     files.sort((left, right) => (left.name < right.name ? -1 : 1));
-    return { files, folders, others: [] };
+    return { files, folders, others: [], hasOrigin };
   }
 
   async stat(name: string): Promise<FileInfo | undefined> {

@@ -22,7 +22,7 @@ export async function writeOrigin(
     await client.sendAll(await client.nodeOf(name), commands);
   } catch (error) {
     // The keys are restored and verified: they do not go back because of a label.
-    if (!(error instanceof AccessDeniedError)) throw error;
+    if (!(error instanceof AccessDeniedError) || error.isLogin) throw error;
     context.warn({
       code: 'origin-not-written',
       text: `${client.name}: the hash with the labels of origin could not be written; allow HSET for it.`,
