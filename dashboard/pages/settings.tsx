@@ -250,7 +250,7 @@ function KeyTable({ list: { keys, jwt } }: { list: KeyList }) {
               too. The claim <code>{jwt.role_claim}</code> contains the role.
             </Box>
           )}
-          <Command line="ngbak key NAME ROLE" />
+          <Command line="ngbak key create NAME ROLE" />
         </SpaceBetween>
       }
     />
