@@ -26,6 +26,7 @@ test.each([
     /Use another copy of the archive, or restore a different/,
     'shared/core/errors.ts',
   ],
+  ['catalog records are made', /parseInput\(CatalogRecord/, 'shared/catalog/make-record.ts'],
   ['tallies are summed up', /class \w*TallyBook/, 'shared/stores/tally-book.ts'],
 ])('%s in one file', (_what, pattern, file) => {
   expect(filesWith(pattern)).toContain(file);

@@ -9,12 +9,11 @@ import { OWNER } from '../archive/write/compose.ts';
 import { ConflictError } from '../aws/bucket.ts';
 import { archiveKey, BACKUPS, catalogKey } from '../aws/keys.ts';
 import { sendS3 } from '../aws/send-s3.ts';
-import { metadataOf } from '../catalog/metadata.ts';
+import { makeRecord } from '../catalog/make-record.ts';
 import { CatalogRecord } from '../catalog/record.ts';
 import { Retention } from '../catalog/request.ts';
 import { describeError, IntegrityError, NgbakError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
-import { parseInput } from '../core/input.ts';
 import type { OperationsContext } from './context.ts';
 import { backupsBeingMade } from './in-use.ts';
 
@@ -113,48 +112,43 @@ function recordOf(
   const completed = head.LastModified ?? created;
   const { retention, requested_by } = Extra.parse(manifest);
   const versioned = head.VersionId !== undefined && head.VersionId !== 'null';
-  const record = {
-    record_version: 1,
-    backup_id: manifest.backup_id,
-    target: manifest.scope.target,
-    job_id: head.Metadata?.[OWNER],
-    type: manifest.scope.type,
-    stores: manifest.scope.stores,
-    ...(manifest.scope.only === undefined ? {} : { only: manifest.scope.only }),
-    created_at: created.toISOString(),
-    completed_at: completed.toISOString(),
-    archive: {
-      key,
-      ...(versioned ? { version_id: head.VersionId } : {}),
-      bytes: head.ContentLength,
-      entries: manifest.index.entries,
-      codec,
-      crc32: head.ChecksumCRC32,
-      checksum: manifest.checksum,
+  return makeRecord(
+    {
+      backup_id: manifest.backup_id,
+      target: manifest.scope.target,
+      job_id: head.Metadata?.[OWNER],
+      type: manifest.scope.type,
+      stores: manifest.scope.stores,
+      only: manifest.scope.only,
+      created_at: created.toISOString(),
+      completed_at: completed.toISOString(),
+      verified_at: new Date().toISOString(),
+      archive: {
+        key,
+        version_id: versioned ? head.VersionId : undefined,
+        bytes: head.ContentLength,
+        entries: manifest.index.entries,
+        codec,
+        crc32: head.ChecksumCRC32,
+        checksum: manifest.checksum,
+      },
+      storage_class: head.StorageClass,
+      uncompressed_bytes: manifest.index.bytes,
+      statistics: manifest.statistics,
+      tallies: manifest.tallies,
+      consistency: manifest.consistency,
+      warnings: manifest.warnings,
+      ngbak_version: manifest.ngbak_version,
+      system_version: manifest.nano_graphrag_version ?? undefined,
+      tags: manifest.tags,
+      note: manifest.note,
+      retention,
+      requested_by,
     },
-    duration_seconds: Math.max(0, (completed.getTime() - created.getTime()) / 1000),
-    uncompressed_bytes: manifest.index.bytes,
-    statistics: manifest.statistics,
-    tallies: manifest.tallies,
-    consistency: manifest.consistency,
-    verification: { state: 'verified', at: new Date().toISOString() },
-    ...(manifest.warnings === undefined ? {} : { warnings: manifest.warnings }),
-    ngbak_version: manifest.ngbak_version,
-    ...(manifest.nano_graphrag_version == null ? {} : { system_version: manifest.nano_graphrag_version }),
-    ...(head.StorageClass === undefined ? {} : { storage_class: head.StorageClass }),
-    tags: manifest.tags,
-    ...(manifest.note === undefined ? {} : { note: manifest.note }),
-    ...(retention === undefined ? {} : { retention }),
-    ...(requested_by === undefined ? {} : { requested_by }),
-  };
-  const parsed = parseInput(
-    CatalogRecord,
-    record,
+    bucket,
     `The manifest of ${key}`,
     'It was not created by an ngbak backup. Restore it as an upload instead.',
   );
-  const { tag_pairs: _, ...metadata } = metadataOf(parsed, bucket);
-  return { ...parsed, ...metadata };
 }
 
 /** By the magic bytes of gzip (RFC 1952) and zstd (RFC 8878). */

@@ -2,6 +2,7 @@ import { ConflictError } from '../../aws/bucket.ts';
 import { catalogKey, consistencyKey } from '../../aws/keys.ts';
 import { Consistency } from '../../catalog/consistency.ts';
 import { lockObject } from '../../catalog/head-archive.ts';
+import { makeRecord } from '../../catalog/make-record.ts';
 import { metadataOf } from '../../catalog/metadata.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
 import { type Assessment, detail } from '../../catalog/summaries.ts';
@@ -61,46 +62,44 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
   const warnings = [...(await readWarnings(bucket, jobId)), ...checked.warnings];
   const now = new Date();
   const { tags, note, retention, requested_by, codec, only } = plan.request;
-  const { tag_pairs: _, ...metadata } = metadataOf(
-    { tallies: sealed.tallies, archive: { key: sealed.key }, tags },
-    bucket.name,
-  );
   const { system_version } = findTarget(environment.config, plan.target);
-  const record: CatalogRecord = {
-    record_version: 1,
-    backup_id: plan.backup_id,
-    target: plan.target,
-    job_id: jobId,
-    type: plan.type,
-    stores: plan.stores.map(({ store }) => store),
-    ...(only === undefined ? {} : { only }),
-    created_at: plan.created_at,
-    completed_at: now.toISOString(),
-    archive: {
-      key: sealed.key,
-      ...(sealed.version_id === undefined ? {} : { version_id: sealed.version_id }),
-      bytes: sealed.bytes,
-      entries: sealed.entries,
-      codec,
-      crc32: sealed.crc32,
-      checksum: sealed.checksum,
+  const record = makeRecord(
+    {
+      backup_id: plan.backup_id,
+      target: plan.target,
+      job_id: jobId,
+      type: plan.type,
+      stores: plan.stores.map(({ store }) => store),
+      only,
+      created_at: plan.created_at,
+      completed_at: now.toISOString(),
+      verified_at: now.toISOString(),
+      archive: {
+        key: sealed.key,
+        version_id: sealed.version_id,
+        bytes: sealed.bytes,
+        entries: sealed.entries,
+        codec,
+        crc32: sealed.crc32,
+        checksum: sealed.checksum,
+      },
+      uncompressed_bytes: sealed.uncompressed_bytes,
+      statistics: sealed.statistics,
+      tallies: sealed.tallies,
+      consistency,
+      warnings,
+      references: checked.references,
+      ngbak_version: VERSION,
+      system_version,
+      tags,
+      note,
+      retention,
+      requested_by,
     },
-    ...metadata,
-    duration_seconds: (now.getTime() - Date.parse(plan.created_at)) / 1000,
-    uncompressed_bytes: sealed.uncompressed_bytes,
-    statistics: sealed.statistics,
-    tallies: sealed.tallies,
-    consistency,
-    verification: { state: 'verified', at: now.toISOString() },
-    ...(warnings.length === 0 ? {} : { warnings }),
-    ...(checked.references === undefined ? {} : { references: checked.references }),
-    ngbak_version: VERSION,
-    ...(system_version === undefined ? {} : { system_version }),
-    tags,
-    ...(note === undefined ? {} : { note }),
-    ...(retention === undefined ? {} : { retention }),
-    ...(requested_by === undefined ? {} : { requested_by }),
-  };
+    bucket.name,
+    `The records of job ${jobId}`,
+    'Start a new backup.',
+  );
   const lock = lockOf(environment, plan);
   // Before the backup is in the catalog: whatever is there, is locked.
   if (lock) await lockObject(bucket, record.archive, lock);
@@ -112,6 +111,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     if (other?.value.job_id !== jobId) throw error;
   }
   if (lock) await lockObject(bucket, { key: catalogKey(plan.backup_id) }, lock);
+  const { tag_pairs: _, ...metadata } = metadataOf(record, bucket.name);
   const { state, open_warnings, good } = detail(record, await readAcknowledged(bucket), bucket.name);
   return {
     job_id: jobId,

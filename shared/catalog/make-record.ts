@@ -1,0 +1,65 @@
+import { parseInput } from '../core/input.ts';
+import { metadataOf } from './metadata.ts';
+import { CatalogRecord } from './record.ts';
+
+/** What is known of a backup that was read back and found sound; what is undefined is left out of its record. */
+export interface BackupFacts {
+  readonly backup_id: string;
+  readonly target: string | undefined;
+  readonly job_id: string | undefined;
+  readonly type: string;
+  readonly stores: readonly string[];
+  readonly only: object | undefined;
+  /** ISO 8601 in UTC, as all times. */
+  readonly created_at: string;
+  readonly completed_at: string;
+  readonly verified_at: string;
+  readonly archive: {
+    readonly key: string;
+    readonly version_id: string | undefined;
+    readonly bytes: number | undefined;
+    readonly entries: number;
+    readonly codec: string;
+    readonly crc32: string | undefined;
+    readonly checksum: string;
+  };
+  readonly storage_class?: string | undefined;
+  readonly uncompressed_bytes: number;
+  readonly statistics: object;
+  readonly tallies: object | undefined;
+  readonly consistency: object | undefined;
+  readonly warnings: readonly object[] | undefined;
+  readonly references?: readonly object[] | undefined;
+  readonly ngbak_version: string | undefined;
+  readonly system_version: string | undefined;
+  readonly tags: readonly string[];
+  readonly note: string | undefined;
+  readonly retention: string | undefined;
+  readonly requested_by: string | undefined;
+}
+
+/**
+ * The catalog record of a backup: the only place that makes one. Throws InvalidInputError where facts are missing or wrong.
+ *
+ * @param bucket  name of the bucket that the archive is in
+ * @param source  where the facts come from, for the error
+ */
+export function makeRecord(
+  { verified_at, ...facts }: BackupFacts,
+  bucket: string,
+  source: string,
+  remedy: string,
+): CatalogRecord {
+  const seconds = (Date.parse(facts.completed_at) - Date.parse(facts.created_at)) / 1000;
+  const fields = {
+    record_version: 1,
+    ...facts,
+    ...(facts.warnings?.length === 0 ? { warnings: undefined } : {}),
+    duration_seconds: Math.max(0, seconds),
+    verification: { state: 'verified', at: verified_at },
+  };
+  // As JSON: what is undefined is not there.
+  const record = parseInput(CatalogRecord, JSON.parse(JSON.stringify(fields)), source, remedy);
+  const { tag_pairs: _, ...metadata } = metadataOf(record, bucket);
+  return { ...record, ...metadata };
+}
