@@ -11,7 +11,9 @@ import {
   S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3';
+import { awsClient } from '../shared/aws/clients.ts';
 import { BACKUPS, JOBS, LOCKS, STAGING, UPLOADS } from '../shared/aws/keys.ts';
+import { sendS3 } from '../shared/aws/send-s3.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
 
 /** What a setting of the bucket has to be. */
@@ -19,7 +21,15 @@ type Check = (call: Call) => Promise<string | { warning: string }>;
 type Call = { readonly s3: S3Client; readonly Bucket: string };
 
 /** S3's answers for a setting that a bucket does not have. */
-const NOT_SET = /^(NoSuch|ObjectLockConfigurationNotFound|ServerSideEncryptionConfigurationNotFound)/;
+const LOOK = {
+  expected: [
+    'NoSuchCORSConfiguration',
+    'NoSuchLifecycleConfiguration',
+    'NoSuchPublicAccessBlockConfiguration',
+    'ObjectLockConfigurationNotFoundError',
+    'ServerSideEncryptionConfigurationNotFoundError',
+  ],
+};
 
 /**
  * What an existing bucket needs for archives, by name of the check. The stack cannot change the settings of a bucket that it
@@ -29,7 +39,7 @@ export function bucketChecks(
   { name: Bucket, keyArn }: { readonly name: string; readonly keyArn?: string | undefined },
   { pages, locks }: { readonly pages: boolean; readonly locks: boolean },
 ): [name: string, look: () => Promise<string | { warning: string }>][] {
-  const s3 = new S3Client({});
+  const s3 = awsClient('s3', S3Client);
   const must = (holds: boolean, ok: string, problem: string, remedy: string): string => {
     if (holds) return ok;
     throw new InvalidInputError(`Bucket ${Bucket} ${problem}.`, { remedy });
@@ -37,7 +47,12 @@ export function bucketChecks(
   const api = 'aws s3api';
   const checks: Record<string, Check> = {
     region: async ({ s3: client }) => {
-      const { LocationConstraint } = await client.send(new GetBucketLocationCommand({ Bucket }));
+      const { LocationConstraint } = await sendS3(
+        client,
+        'look at',
+        new GetBucketLocationCommand({ Bucket }),
+        LOOK,
+      );
       const [of, here] = [LocationConstraint || 'us-east-1', await client.config.region()];
       return must(
         of === here,
@@ -47,12 +62,22 @@ export function bucketChecks(
       );
     },
     versions: async ({ s3: client }) => {
-      const { Status = 'off' } = await client.send(new GetBucketVersioningCommand({ Bucket }));
+      const { Status = 'off' } = await sendS3(
+        client,
+        'look at',
+        new GetBucketVersioningCommand({ Bucket }),
+        LOOK,
+      );
       const command = `${api} put-bucket-versioning --bucket ${Bucket} --versioning-configuration Status=Enabled`;
       return must(Status === 'Enabled', 'enabled', `keeps no versions (${Status})`, `Run: ${command}`);
     },
     events: async ({ s3: client }) => {
-      const found = await client.send(new GetBucketNotificationConfigurationCommand({ Bucket }));
+      const found = await sendS3(
+        client,
+        'look at',
+        new GetBucketNotificationConfigurationCommand({ Bucket }),
+        LOOK,
+      );
       const on = found.EventBridgeConfiguration !== undefined;
       const why = 'sends no events to EventBridge, so that uploads start no restore';
       const remedy =
@@ -60,7 +85,9 @@ export function bucketChecks(
       return must(on, 'sent to EventBridge', why, remedy);
     },
     encryption: async ({ s3: client }) => {
-      const found = await optional(client.send(new GetBucketEncryptionCommand({ Bucket })));
+      const found = await optional(
+        sendS3(client, 'look at', new GetBucketEncryptionCommand({ Bucket }), LOOK),
+      );
       const rule = found?.ServerSideEncryptionConfiguration?.Rules?.[0]?.ApplyServerSideEncryptionByDefault;
       const key = rule?.KMSMasterKeyID;
       if (rule?.SSEAlgorithm !== 'aws:kms' || key === undefined || key.endsWith('alias/aws/s3')) {
@@ -84,7 +111,9 @@ export function bucketChecks(
     ...(locks
       ? {
           'Object Lock': async ({ s3: client }: Call) => {
-            const found = await optional(client.send(new GetObjectLockConfigurationCommand({ Bucket })));
+            const found = await optional(
+              sendS3(client, 'look at', new GetObjectLockConfigurationCommand({ Bucket }), LOOK),
+            );
             const { ObjectLockEnabled, Rule } = found?.ObjectLockConfiguration ?? {};
             const none = 'Enable it: aws s3api put-object-lock-configuration.';
             must(
@@ -104,7 +133,9 @@ export function bucketChecks(
         }
       : {}),
     'public access': async ({ s3: client }) => {
-      const found = await optional(client.send(new GetPublicAccessBlockCommand({ Bucket })));
+      const found = await optional(
+        sendS3(client, 'look at', new GetPublicAccessBlockCommand({ Bucket }), LOOK),
+      );
       const { BlockPublicAcls, BlockPublicPolicy, IgnorePublicAcls, RestrictPublicBuckets } =
         found?.PublicAccessBlockConfiguration ?? {};
       const blocked = BlockPublicAcls && BlockPublicPolicy && IgnorePublicAcls && RestrictPublicBuckets;
@@ -116,7 +147,9 @@ export function bucketChecks(
       );
     },
     lifecycle: async ({ s3: client }) => {
-      const found = await optional(client.send(new GetBucketLifecycleConfigurationCommand({ Bucket })));
+      const found = await optional(
+        sendS3(client, 'look at', new GetBucketLifecycleConfigurationCommand({ Bucket }), LOOK),
+      );
       const rules = found?.Rules?.filter(({ Status }) => Status === 'Enabled') ?? [];
       const prefixOf = ({ Filter, Prefix }: (typeof rules)[number]) =>
         Filter?.Prefix ?? Filter?.And?.Prefix ?? Prefix ?? '';
@@ -140,8 +173,11 @@ export function bucketChecks(
       };
     },
     contents: async ({ s3: client }) => {
-      const { CommonPrefixes = [] } = await client.send(
+      const { CommonPrefixes = [] } = await sendS3(
+        client,
+        'look at',
         new ListObjectsV2Command({ Bucket, Delimiter: '/', MaxKeys: 1000 }),
+        LOOK,
       );
       const ours = new Set([BACKUPS, JOBS, LOCKS, STAGING, UPLOADS]);
       const taken = CommonPrefixes.flatMap(({ Prefix = '' }) => (ours.has(Prefix) ? [Prefix] : []));
@@ -154,7 +190,9 @@ export function bucketChecks(
     ...(pages
       ? {
           'web pages': async ({ s3: client }: Call) => {
-            const found = await optional(client.send(new GetBucketCorsCommand({ Bucket })));
+            const found = await optional(
+              sendS3(client, 'look at', new GetBucketCorsCommand({ Bucket }), LOOK),
+            );
             const methods = new Set(
               (found?.CORSRules ?? []).flatMap(({ AllowedMethods = [] }) => AllowedMethods),
             );
@@ -170,8 +208,11 @@ export function bucketChecks(
 }
 
 async function isCatalog(s3: S3Client, Bucket: string): Promise<boolean> {
-  const { Contents = [] } = await s3.send(
+  const { Contents = [] } = await sendS3(
+    s3,
+    'look at',
     new ListObjectsV2Command({ Bucket, Prefix: BACKUPS, MaxKeys: 100 }),
+    LOOK,
   );
   return Contents.every(({ Key = '' }) => /\.(ngbak|json)$/.test(Key));
 }
@@ -181,7 +222,7 @@ async function optional<T>(call: Promise<T>): Promise<T | undefined> {
   try {
     return await call;
   } catch (error) {
-    if (error instanceof S3ServiceException && NOT_SET.test(error.name)) return undefined;
+    if (error instanceof S3ServiceException && LOOK.expected.includes(error.name)) return undefined;
     throw error;
   }
 }
