@@ -145,7 +145,7 @@ describeS3Servers('Object Lock, at $name', ({ start }) => {
   test.each(['governance', 'compliance'])(
     'with "objectLock" of mode %s, a backup and its record are locked before anybody can delete them',
     async (mode) => {
-      const id = idAt(new Date(Date.now() - (mode === 'governance' ? 10 : 11) * 1000));
+      const id = idAt(new Date(Date.now() - (mode === 'governance' ? 1 : 2) * 3_600_000));
       const { Bucket: name, Key, VersionId, created_at } = await record(`job-${mode}`, id, { mode, days: 3 });
       const { s3 } = context.bucket;
       await expect(s3.send(new DeleteObjectCommand({ Bucket: name, Key, VersionId }))).rejects.toThrow();
@@ -159,10 +159,10 @@ describeS3Servers('Object Lock, at $name', ({ start }) => {
   );
 
   test('without it, and in a self-test, a backup can be deleted', async () => {
-    const id = idAt(new Date(Date.now() - 12_000));
+    const id = idAt(new Date(Date.now() - 3 * 3_600_000));
     const { Bucket: name, Key, VersionId } = await record('job-free', id);
     await context.bucket.s3.send(new DeleteObjectCommand({ Bucket: name, Key, VersionId }));
-    const other = idAt(new Date(Date.now() - 13_000));
+    const other = idAt(new Date(Date.now() - 4 * 3_600_000));
     const lock = { mode: 'compliance', days: 1 };
     const selftest = await record('job-selftest', other, lock, SELFTEST_TARGET);
     await context.bucket.s3.send(
