@@ -29,7 +29,7 @@ const PROBLEMS_MAX = 20;
 const PROBLEM_CHARACTERS = 300;
 /** Entries above this size, in bytes, are digested so that the check can stop within them. */
 const RESUMABLE_BYTES = 256 * 1024 ** 2;
-/** Content that a check is sure to get through in a second, in bytes: bench/verify.ts measures several times as much. */
+/** Content that a check is sure to get through in a second, in bytes: an assumption with a wide margin, not a measurement. */
 const SURE_BYTES_PER_SECOND = 16 * 1024 ** 2;
 
 /** Where a check continues. It holds no data: digests are put down at ends of their blocks only. */
