@@ -37,5 +37,6 @@ test('with the command line of Lambda’s runtime, the young generation of a fun
   // By itself, V8 lets it grow: otherwise this test would prove nothing.
   expect(await youngGeneration()).toBeGreaterThan(60);
   const step = fileURLToPath(new URL('../../functions/step.ts', import.meta.url));
-  expect(await youngGeneration(step)).toBeLessThan(20);
+  // It stays at the size that it has when the modules are loaded, 16 or 31 MiB.
+  expect(await youngGeneration(step)).toBeLessThan(40);
 }, 60_000);

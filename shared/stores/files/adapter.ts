@@ -108,7 +108,7 @@ class FilesStore implements Store {
   }
 
   async setting(name: string, bytesMax: number): Promise<string | undefined> {
-    // Listed once, and not asked for by name: S3 refuses that for a name that does not exist, unless all may be listed.
+    // Listed once, not requested by name: S3 refuses that for a name that does not exist unless the whole bucket may be listed.
     this.#listing ??= this.#folder.list();
     const file = (await this.#listing).files.find((other) => other.name === name);
     if (!file) return undefined;
