@@ -38,15 +38,27 @@ const python: Probe = async (environment) => {
     : undefined;
 };
 
-/** Prints the version, and how packages can be installed: by this Python's pip, or by one that venv brings along. */
+/**
+ * Prints the version, how packages can be installed (by this Python's pip, or by one that venv brings along), and where the
+ * interpreter is.
+ */
 const PYTHON_PROBE = `
-import importlib.util as u, platform
+import importlib.util as u, platform, sys
 print(platform.python_version(), "pip" if u.find_spec("pip") else "venv" if u.find_spec("ensurepip") and u.find_spec("venv") else "none")
+print(sys.executable)
 `;
 
-/** How Python packages are installed on this machine: `pip` of the system's Python, or a `venv`. */
-export async function pythonInstaller(environment: NodeJS.ProcessEnv): Promise<'pip' | 'venv'> {
-  return /\bpip\b/.test((await output('python3', ['-c', PYTHON_PROBE], environment)) ?? '') ? 'pip' : 'venv';
+/**
+ * How Python packages are installed on this machine: `pip` of the system's Python, or a `venv`. The interpreter itself is
+ * named and not `python3` of the PATH, which may be a script of a version manager: pyenv's writes all of its scripts again
+ * after each pip, and whoever calls one at that moment finds none.
+ */
+export async function pythonInstaller(
+  environment: NodeJS.ProcessEnv,
+): Promise<{ how: 'pip' | 'venv'; python: string }> {
+  const text = (await output('python3', ['-c', PYTHON_PROBE], environment)) ?? '';
+  const [first = '', python] = text.split('\n');
+  return { how: / pip$/.test(first) ? 'pip' : 'venv', python: python || 'python3' };
 }
 
 const PROBES = { neo4j: [java, maven], qdrant: [], redis: [], aws: [python] } as const;

@@ -23,10 +23,11 @@ async function installPackages(
 ): Promise<string> {
   const folder = await installed(`${id}-${process.platform}-${process.arch}`, context, async (half) => {
     const options = { cwd: half, remedy: 'See what pip says; it needs PyPI or a mirror of it.' };
-    let python = 'python3';
-    if ((await pythonInstaller(context.environment)) === 'venv') {
+    const installer = await pythonInstaller(context.environment);
+    let { python } = installer;
+    if (installer.how === 'venv') {
       // Only for the pip in it.
-      await runInstaller('python3', ['-m', 'venv', 'venv'], context, options);
+      await runInstaller(python, ['-m', 'venv', 'venv'], context, options);
       python = 'venv/bin/python';
     }
     const exact = [
