@@ -13,10 +13,8 @@ import { parseInput } from '../shared/core/input.ts';
 import { NotFoundError, RefusedError } from '../shared/core/refusals.ts';
 import { retry } from '../shared/core/retry.ts';
 import type { Role } from '../shared/core/roles.ts';
-import { StartedJob } from '../shared/operations/start.ts';
 import { OPERATIONS, type Client as Operations } from '../shared/operations/table.ts';
-import { MultipartUpload } from '../shared/workflows/restore/request.ts';
-import type { Client } from './client.ts';
+import { type Client, restoresOf } from './client.ts';
 
 /** Longest that one call may take, in milliseconds: API Gateway gives up after 30 seconds. */
 const CALL_MS = 40_000;
@@ -64,10 +62,8 @@ export function apiClient(url: string, key: string | undefined): Client {
   return {
     ...operations,
     where: base,
-    downloadBackup: (id, input) => operations.downloadBackup(id, { ...input, redirect: 'false' }),
     verifyBackup: (id, { cursor }) => operations.verifyBackup(id, { cursor }),
-    restoreBackup: async (input) => StartedJob.parse(await operations.restore(input)),
-    requestUpload: async (input) => MultipartUpload.parse(await operations.restore(input)),
+    ...restoresOf(operations),
     uploadLimit: async () => (await call(UploadLimits, 'GET', '/deployment')).upload?.max_bytes,
     rebuildCatalog: () => {
       throw new InvalidInputError('Rebuilding the catalog needs AWS credentials: every archive is read.', {

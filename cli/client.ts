@@ -1,9 +1,9 @@
 import type { RebuiltCatalog } from '../shared/operations/rebuild-catalog.ts';
 import type { RequestRestoreInput, RestoreBackupInput } from '../shared/operations/restore.ts';
-import type { StartedJob } from '../shared/operations/start.ts';
+import { StartedJob } from '../shared/operations/start.ts';
 import type { Client as Operations } from '../shared/operations/table.ts';
 import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
-import type { MultipartUpload } from '../shared/workflows/restore/request.ts';
+import { MultipartUpload } from '../shared/workflows/restore/request.ts';
 
 /** Everything that an operator does, over whichever way: AWS credentials (`--direct`) or the HTTP API. */
 export interface Client extends Omit<Operations, 'restore' | 'verifyBackup'> {
@@ -19,7 +19,7 @@ export interface Client extends Omit<Operations, 'restore' | 'verifyBackup'> {
     },
   ): Promise<Omit<VerificationLeg, 'cursor'> & { cursor: string | null }>;
   restoreBackup(input: RestoreBackupInput): Promise<StartedJob>;
-  /** Largest archive that may be uploaded, in bytes; undefined where nobody says. */
+  /** Largest archive that may be uploaded, in bytes; undefined where the deployment does not say. */
   uploadLimit(): Promise<number | undefined>;
   /** Prepares the restore of a file that is uploaded in parts. */
   requestUpload(input: RequestRestoreInput): Promise<MultipartUpload>;
@@ -29,4 +29,14 @@ export interface Client extends Omit<Operations, 'restore' | 'verifyBackup'> {
   permissions(): Promise<string>;
   /** How far the service's clock is ahead of this machine's, in milliseconds, to a second or so. */
   clockOffsetMs(): Promise<number>;
+}
+
+/** The two things that are asked of the one operation for restores. */
+export function restoresOf({
+  restore,
+}: Pick<Operations, 'restore'>): Pick<Client, 'restoreBackup' | 'requestUpload'> {
+  return {
+    restoreBackup: async (input) => StartedJob.parse(await restore(input)),
+    requestUpload: async (input) => MultipartUpload.parse(await restore(input)),
+  };
 }

@@ -9,10 +9,8 @@ import type { OperationsContext } from '../shared/operations/context.ts';
 import type { Call, Operation } from '../shared/operations/operation.ts';
 import { tellPermissions } from '../shared/operations/permissions.ts';
 import { rebuildCatalog } from '../shared/operations/rebuild-catalog.ts';
-import { StartedJob } from '../shared/operations/start.ts';
 import { OPERATIONS, type Client as Operations } from '../shared/operations/table.ts';
-import { MultipartUpload } from '../shared/workflows/restore/request.ts';
-import type { Client } from './client.ts';
+import { type Client, restoresOf } from './client.ts';
 
 /** Does everything with AWS credentials alone: S3 and Step Functions. */
 export function directClient(context: OperationsContext): Client {
@@ -42,8 +40,7 @@ export function directClient(context: OperationsContext): Client {
     where: `s3://${bucket.name}`,
     verifyBackup: (id, { cursor, ...leg }) =>
       run('verifyBackup', [id, { cursor }], leg) as ReturnType<Client['verifyBackup']>,
-    restoreBackup: async (input) => StartedJob.parse(await operations.restore(input)),
-    requestUpload: async (input) => MultipartUpload.parse(await operations.restore(input)),
+    ...restoresOf(operations),
     uploadLimit: async () => context.uploadBytesMax,
     rebuildCatalog: (options) => rebuildCatalog(context, options),
     permissions: () => tellPermissions(context),

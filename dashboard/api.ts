@@ -36,7 +36,7 @@ export type ApiClient = Client;
  */
 export function apiClient(key: string, refused: () => void): ApiClient {
   return clientOf<ApiClient>(async (name, args) => {
-    const { method, path, body, last } = requestOf(name, name === 'downloadBackup' ? linked(args) : args);
+    const { method, path, body, last } = requestOf(name, args);
     const signal = last instanceof AbortSignal ? [last] : [];
     const answer = await send(new URL(path.slice(1), API_URL), {
       method,
@@ -55,11 +55,6 @@ export function apiClient(key: string, refused: () => void): ApiClient {
     if (answer.status === 401) refused();
     throw await explain(answer);
   });
-}
-
-/** A download as an address to follow: a redirect would carry the key to S3. The address is a credential as well. */
-function linked([id, input, ...rest]: readonly unknown[]): unknown[] {
-  return [id, { ...(input as object | undefined), redirect: 'false' }, ...rest];
 }
 
 async function send(url: URL, init: RequestInit): Promise<Response> {

@@ -1,6 +1,6 @@
 import { createRoute, type RouteConfig, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { CALLS, type CallName } from '../core/calls.ts';
+import { CALLS, type CallName, type CallShape } from '../core/calls.ts';
 import type { Role } from '../core/roles.ts';
 import type { OperationsContext } from '../operations/context.ts';
 import type { KeyList, Operation } from '../operations/operation.ts';
@@ -48,7 +48,7 @@ export function mountOperations(api: Api, tools: RouteTools): void {
 }
 
 function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperation): void {
-  const call: { method: string; path: string; input?: string } = CALLS[name];
+  const call: CallShape = CALLS[name];
   const handler = async (c: Context<{ Variables: ApiVariables }>) => {
     const caller = c.get('caller');
     const valid = (from: 'json' | 'param' | 'query') => c.req.valid(from as never);
@@ -61,7 +61,7 @@ function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperat
     }
     const params: Record<string, string> = operation.id ? valid('param') : {};
     const [id = ''] = Object.values(params);
-    const key = 'once' in CALLS[name] ? c.req.header('idempotency-key') : undefined;
+    const key = call.once ? c.req.header('idempotency-key') : undefined;
     const due = Date.now() + tools.timeLeft(c.env);
     const output = await operation.run(
       {
@@ -92,7 +92,7 @@ function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperat
 
 /** The route as OpenAPI describes it. */
 function routeOf(name: CallName, operation: AnyOperation) {
-  const call: { method: string; path: string; input?: string; once?: boolean } = CALLS[name];
+  const call: CallShape = CALLS[name];
   const { summary, description, id, input, output, answer = '', status = 200, text } = operation;
   const parameter = /\{(\w+)\}/.exec(call.path)?.[1];
   const json = (schema: z.ZodType) => ({ content: { 'application/json': { schema } } });

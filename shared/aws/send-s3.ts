@@ -1,6 +1,7 @@
 import {
   type $Command,
   GetObjectCommand,
+  PutObjectCommand,
   type S3Client,
   type S3ClientResolvedConfig,
   S3ServiceException,
@@ -66,6 +67,17 @@ export function readS3Text(
     if (bytes > (options.bytesMax ?? Number.POSITIVE_INFINITY)) return { text: '', etag: ETag, bytes };
     return { text: (await Body?.transformToString('utf-8')) ?? '', etag: ETag, bytes };
   });
+}
+
+/** Writes a small object as JSON, over whatever has its key. */
+export async function writeS3Json(
+  s3: S3Client,
+  object: { Bucket: string; Key: string },
+  value: object,
+  options: CallOptions = {},
+): Promise<void> {
+  const body = { Body: JSON.stringify(value), ContentType: 'application/json' };
+  await sendS3(s3, 'write', new PutObjectCommand({ ...object, ...body }), options);
 }
 
 function placeOf(input: object): string {

@@ -10,7 +10,13 @@ export const CALLS = {
   showBackup: { method: 'GET', path: '/backup/{id}' },
   listContents: { method: 'GET', path: '/backup/{id}/contents', input: 'query' },
   showManifest: { method: 'GET', path: '/backup/{id}/manifest' },
-  downloadBackup: { method: 'GET', path: '/backup/{id}/download', input: 'query' },
+  // Not as a redirect: it would carry the key of the API to S3.
+  downloadBackup: {
+    method: 'GET',
+    path: '/backup/{id}/download',
+    input: 'query',
+    always: { redirect: 'false' },
+  },
   updateBackup: { method: 'PATCH', path: '/backup/{id}', input: 'body' },
   acknowledgeWarnings: { method: 'POST', path: '/backup/{id}/acknowledge', input: 'body' },
   deleteBackup: { method: 'DELETE', path: '/backup/{id}' },
@@ -43,11 +49,13 @@ export const CALLS = {
   overview: { method: 'GET', path: '/overview' },
 } as const satisfies Record<string, CallShape>;
 
-interface CallShape {
+export interface CallShape {
   readonly method: 'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT';
   readonly path: `/${string}`;
   readonly input?: 'body' | 'query';
   readonly once?: true;
+  /** What clients add to the query. */
+  readonly always?: Readonly<Record<string, string>>;
 }
 
 export type Calls = typeof CALLS;
@@ -85,10 +93,10 @@ export interface CallRequest {
 
 /** The request that the arguments of a client's function make. */
 export function requestOf(name: CallName, args: readonly unknown[]): CallRequest {
-  const { method, path, input: where }: CallShape = CALLS[name];
+  const { method, path, input: where, always }: CallShape = CALLS[name];
   const { id, input, last } = argumentsOf(name, args);
   const filled = path.replace(/\{\w+\}/, encodeURIComponent(id));
-  if (where === 'query') return { method, path: filled + queryOf(input ?? {}), last };
+  if (where === 'query') return { method, path: filled + queryOf({ ...input, ...always }), last };
   return { method, path: filled, ...(input === undefined ? {} : { body: input }), last };
 }
 

@@ -1,13 +1,9 @@
 import type { BackupSummary } from '../catalog/summaries.ts';
 import { InvalidInputError } from '../core/errors.ts';
-import { mapOrdered } from '../core/ordered.ts';
 import { type AgeSchedule, allowedAgeMs } from '../schedules/age.ts';
 import type { Scheduler } from '../schedules/scheduler.ts';
 import type { OperationsContext } from './context.ts';
 import { newestGood } from './good-backups.ts';
-
-/** Schedules read at once. */
-const READS_AT_ONCE = 10;
 
 type Context = Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>;
 
@@ -45,13 +41,8 @@ async function readableSchedules(scheduler: Scheduler | undefined): Promise<AgeS
   if (!scheduler) return [];
   const found: AgeSchedule[] = [];
   try {
-    for await (const schedule of mapOrdered(scheduler.names(), READS_AT_ONCE, (name) =>
-      scheduler.get(name).catch((error: unknown) => {
-        if (error instanceof InvalidInputError) return undefined;
-        throw error;
-      }),
-    )) {
-      if (schedule) found.push(schedule);
+    for await (const looked of scheduler.each(async (schedule) => schedule)) {
+      if (looked.found) found.push(looked.found);
     }
   } catch (error) {
     // Without a group of schedules there are none.

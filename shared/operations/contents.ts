@@ -4,7 +4,7 @@ import { openArchive } from '../archive/read/open.ts';
 import { s3Source } from '../archive/read/sources.ts';
 import type { CatalogRecord } from '../catalog/record.ts';
 import type { OperationsContext } from './context.ts';
-import { showBackup } from './show-backup.ts';
+import { readCatalogued } from './show-backup.ts';
 
 export const ContentsInput = z.strictObject({
   /** Only entries whose names start so. */
@@ -41,7 +41,7 @@ export async function listContents(
   backupId: string,
   { prefix, limit, offset }: ContentsInput,
 ): Promise<Contents> {
-  const archive = await openBackup(context, await showBackup(context, backupId));
+  const archive = await openBackup(context, (await readCatalogued(context, backupId)).value);
   const entries: Contents['entries'] = [];
   let place = 0;
   let more = false;
@@ -64,7 +64,7 @@ export async function listContents(
 
 /** The manifest of a backup's archive, read from the archive itself. */
 export async function showManifest(context: OperationsContext, backupId: string): Promise<Manifest> {
-  return (await openBackup(context, await showBackup(context, backupId))).manifest;
+  return (await openBackup(context, (await readCatalogued(context, backupId)).value)).manifest;
 }
 
 /** Opens the archive of a backup: exactly the version that was catalogued. */

@@ -10,7 +10,7 @@ import { NotFoundError } from '../core/refusals.ts';
 import { downloadName } from '../workflows/job/names.ts';
 import { openBackup } from './contents.ts';
 import type { OperationsContext } from './context.ts';
-import { showBackup } from './show-backup.ts';
+import { readCatalogued } from './show-backup.ts';
 
 /** Longest life of a download link, in seconds. */
 export const DOWNLOAD_SECONDS_MAX = 60 * 60;
@@ -49,7 +49,7 @@ export async function downloadBackup(
   { expires_in, entry }: DownloadInput,
 ): Promise<Download> {
   const { bucket } = context;
-  const record = await showBackup(context, backupId);
+  const { value: record } = await readCatalogued(context, backupId);
   const { archive } = record;
   const fileName = downloadName(record);
   const head = await headArchive(bucket, record);

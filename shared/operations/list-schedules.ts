@@ -1,18 +1,14 @@
 import { z } from 'zod';
-import { describeError, InvalidInputError } from '../core/errors.ts';
+import { InvalidInputError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import { JobState } from '../core/job-state.ts';
-import { mapOrdered } from '../core/ordered.ts';
-import { NotFoundError } from '../core/refusals.ts';
 import { listRuns, missedRuns, nextRun, ScheduledRun } from '../schedules/runs.ts';
 import { Schedule, ScheduleName } from '../schedules/schedule.ts';
 import type { Scheduler } from '../schedules/scheduler.ts';
 import { readJob, SKIPPED } from '../workflows/job/record.ts';
 import type { OperationsContext } from './context.ts';
 
-/** Schedules read at once: EventBridge Scheduler allows far more calls a second than these make. */
-const READS_AT_ONCE = 10;
 /** How far the clocks of Scheduler and Step Functions may be apart, in milliseconds. */
 const CLOCKS_MS = 60_000;
 /** Missed runs that are reported one by one. */
@@ -67,19 +63,10 @@ export async function listSchedules(context: OperationsContext): Promise<Schedul
   const scheduler = schedulerOf(context);
   const schedules: ScheduleView[] = [];
   const unreadable: ScheduleList['unreadable'] = [];
-  const views = mapOrdered(scheduler.names(), READS_AT_ONCE, async (name) => {
-    try {
-      return await view(context, await scheduler.get(name), now);
-    } catch (error) {
-      // Removed between the list and the look.
-      if (error instanceof NotFoundError) return undefined;
-      // One that somebody changed by hand must not hide the others.
-      if (!(error instanceof InvalidInputError)) throw error;
-      unreadable.push({ name, problem: describeError(error) });
-      return undefined;
-    }
-  });
-  for await (const found of views) if (found) schedules.push(found);
+  for await (const { name, found, problem } of scheduler.each((schedule) => view(context, schedule, now))) {
+    if (problem === undefined) schedules.push(found);
+    else unreadable.push({ name, problem });
+  }
   return { schedules: schedules.sort((a, b) => (a.name < b.name ? -1 : 1)), unreadable };
 }
 

@@ -1,7 +1,6 @@
 import { HeadObjectCommand, type HeadObjectCommandOutput } from '@aws-sdk/client-s3';
 import { z } from 'zod';
 import type { Manifest } from '../archive/format/manifest.ts';
-import type { ByteSource } from '../archive/format/types.ts';
 import { openArchive } from '../archive/read/open.ts';
 import { s3Source } from '../archive/read/sources.ts';
 import { verifyArchive } from '../archive/read/verify.ts';
@@ -85,13 +84,13 @@ async function rebuild(
       remedy: 'No record was created. Use another copy of the archive, or delete it.',
     });
   }
-  const { manifest } = await openArchive(source);
+  const { manifest, codec } = await openArchive(source);
   if (manifest.backup_id !== backupId) {
     throw new IntegrityError(`${where} contains backup ${manifest.backup_id}.`, {
       remedy: `Rename it to ${archiveKey(manifest.backup_id)}.`,
     });
   }
-  const record = recordOf(manifest, head, key, await codecOf(source), bucket.name);
+  const record = recordOf(manifest, head, key, codec, bucket.name);
   try {
     await bucket.writeRecord(catalogKey(backupId), record, { absent: true });
     return true;
@@ -149,11 +148,4 @@ function recordOf(
     `The manifest of ${key}`,
     'It was not created by an ngbak backup. Restore it as an upload instead.',
   );
-}
-
-/** By the magic bytes of gzip (RFC 1952) and zstd (RFC 8878). */
-async function codecOf(source: ByteSource): Promise<CatalogRecord['archive']['codec']> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of source.read(0, 4)) chunks.push(chunk);
-  return Buffer.concat(chunks).readUInt16BE() === 0x1f8b ? 'gzip' : 'zstd';
 }

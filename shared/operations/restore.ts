@@ -24,7 +24,7 @@ import {
   UploadRequest,
 } from '../workflows/restore/request.ts';
 import type { OperationsContext } from './context.ts';
-import { showBackup } from './show-backup.ts';
+import { readCatalogued } from './show-backup.ts';
 import { executionArn, newJobId, type StartedJob, startJob, usedKey } from './start.ts';
 
 /** Restore of a catalogued backup. */
@@ -62,7 +62,7 @@ export async function restoreBackup(
   input: RestoreBackupInput,
   by: Asker,
 ): Promise<StartedJob> {
-  const record = await showBackup(context, input.backup_id);
+  const { value: record } = await readCatalogued(context, input.backup_id);
   isConfirmed(input.confirm, input.target ?? record.target);
   settleMode(input);
   return startRestore(context, input, by);

@@ -16,7 +16,7 @@ import { lostEnds } from '../workflows/backup/verify.ts';
 import { type CheckLeg, checkLeg } from '../workflows/job/check-leg.ts';
 import { openBackup } from './contents.ts';
 import type { OperationsContext } from './context.ts';
-import { showBackup } from './show-backup.ts';
+import { readCatalogued } from './show-backup.ts';
 import { changeRecord } from './update-backup.ts';
 
 /** One leg of a verification, for callers whose time is limited: call again with `cursor` until `done`. */
@@ -67,7 +67,7 @@ export async function verifyBackup(
   backupId: string,
   leg: VerificationTime,
 ): Promise<VerificationLeg> {
-  const record = await showBackup(context, backupId);
+  const { value: record } = await readCatalogued(context, backupId);
   const id = record.backup_id;
   const from =
     leg.cursor === null

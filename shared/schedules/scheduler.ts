@@ -13,11 +13,20 @@ import {
   ValidationException,
 } from '@aws-sdk/client-scheduler';
 import { awsClient } from '../aws/clients.ts';
-import { InvalidInputError } from '../core/errors.ts';
+import { describeError, InvalidInputError } from '../core/errors.ts';
 import { parseInput } from '../core/input.ts';
-import { noSuchSchedule, RefusedError } from '../core/refusals.ts';
+import { mapOrdered } from '../core/ordered.ts';
+import { NotFoundError, noSuchSchedule, RefusedError } from '../core/refusals.ts';
 import { Schedule, type ScheduleSettings } from './schedule.ts';
 import { RETRY, readScheduledRequest, scheduledRequest } from './target.ts';
+
+/** Schedules read at once: EventBridge Scheduler allows far more calls a second than these make. */
+const READS_AT_ONCE = 10;
+
+/** What was made of a schedule, or why it cannot be read. */
+export type Looked<T> =
+  | { readonly name: string; readonly found: T; readonly problem?: undefined }
+  | { readonly name: string; readonly found?: undefined; readonly problem: string };
 
 /** Where the schedules of a deployment are. */
 export interface ScheduleGroup {
@@ -54,6 +63,24 @@ export class Scheduler {
       for (const { Name } of page.Schedules ?? []) if (Name !== undefined) yield Name;
       token = page.NextToken;
     } while (token !== undefined);
+  }
+
+  /**
+   * What `look` makes of every schedule, or why one cannot be read; without those that are removed meanwhile. In AWS's order,
+   * some at once.
+   */
+  async *each<T>(look: (schedule: Schedule) => Promise<T>): AsyncGenerator<Looked<T>> {
+    const read = async (name: string): Promise<Looked<T> | undefined> => {
+      try {
+        return { name, found: await look(await this.get(name)) };
+      } catch (error) {
+        if (error instanceof NotFoundError) return undefined;
+        // One that was changed by hand must not hide the others.
+        if (!(error instanceof InvalidInputError)) throw error;
+        return { name, problem: describeError(error) };
+      }
+    };
+    for await (const looked of mapOrdered(this.names(), READS_AT_ONCE, read)) if (looked) yield looked;
   }
 
   /** Reads one schedule. Throws NotFoundError; InvalidInputError where somebody else changed what it starts. */

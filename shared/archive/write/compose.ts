@@ -1,4 +1,4 @@
-import { HeadObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { z } from 'zod';
 import { ConflictError } from '../../aws/bucket.ts';
 import {
@@ -13,7 +13,7 @@ import {
   type UploadedPart,
 } from '../../aws/multipart.ts';
 import { PART_BYTES_MIN, type PlannedPart, planParts } from '../../aws/plan-parts.ts';
-import { readS3Text, sendS3 } from '../../aws/send-s3.ts';
+import { readS3Text, sendS3, writeS3Json } from '../../aws/send-s3.ts';
 import { uploadStream } from '../../aws/upload-stream.ts';
 import { combineCrc32, crc32Base64 } from '../../core/crc32.ts';
 import { errorFields } from '../../core/error-fields.ts';
@@ -154,14 +154,7 @@ async function stageTail(composition: Composition): Promise<void> {
     crc32: combineCrc32(crc, tail.crc32, tail.bytes),
     manifest: finished,
   };
-  const Key = tailRecordKey(composition);
-  const put = new PutObjectCommand({
-    Bucket: bucket,
-    Key,
-    Body: JSON.stringify(record),
-    ContentType: 'application/json',
-  });
-  await sendS3(s3, 'write', put, { signal });
+  await writeS3Json(s3, { Bucket: bucket, Key: tailRecordKey(composition) }, record, { signal });
 }
 
 async function readTailRecord(composition: Composition): Promise<TailRecord> {

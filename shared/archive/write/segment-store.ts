@@ -1,10 +1,5 @@
-import {
-  DeleteObjectCommand,
-  ListObjectsV2Command,
-  PutObjectCommand,
-  type S3Client,
-} from '@aws-sdk/client-s3';
-import { readS3Text, sendS3 } from '../../aws/send-s3.ts';
+import { DeleteObjectCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
+import { readS3Text, sendS3, writeS3Json } from '../../aws/send-s3.ts';
 import { uploadStream } from '../../aws/upload-stream.ts';
 import type { Tallies } from '../../core/digest.ts';
 import { IntegrityError } from '../../core/errors.ts';
@@ -92,14 +87,7 @@ export async function uploadSegment(
     });
   }
   const record: SegmentRecord = { ...encoded, tallies: upload.tallies() };
-  const Key = recordKey(prefix, name);
-  const put = new PutObjectCommand({
-    Bucket: bucket,
-    Key,
-    Body: JSON.stringify(record),
-    ContentType: 'application/json',
-  });
-  await sendS3(s3, 'write', put, { signal });
+  await writeS3Json(s3, { Bucket: bucket, Key: recordKey(prefix, name) }, record, { signal });
   return { carry: carryOf(record), record };
 }
 
