@@ -138,7 +138,7 @@ export class Alarms extends Construct {
         `No-backup-${target}`,
         `The newest good full backup of "${target}" is older than its schedules allow, or there is none: verified, with records, not far smaller than before.`,
         tooOld,
-        // Nobody measures: the alarm cannot say that all is well.
+        // Without a measurement, the alarm cannot say that all is well.
         { ...ANY, treatMissingData: TreatMissingData.BREACHING },
       );
     }

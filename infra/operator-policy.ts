@@ -19,7 +19,7 @@ export interface OperatorPolicyProps {
 
 /**
  * Everything that the CLI does with AWS credentials, as a policy that an administrator attaches to people or roles; the
- * stack itself attaches it to nobody. In the bucket it is what the HTTP API may do on behalf of an admin.
+ * stack itself does not attach it. In the bucket it is what the HTTP API may do on behalf of an admin.
  */
 export class OperatorPolicy extends Construct {
   readonly policy: ManagedPolicy;

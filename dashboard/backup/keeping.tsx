@@ -14,7 +14,7 @@ import { Tags } from '../parts/tags.tsx';
 import { useSession } from '../session.tsx';
 import { Editable } from './editable.tsx';
 
-/** Limits of shared/catalog/request.ts, told before the API refuses. */
+/** Limits of shared/catalog/request.ts, checked before the API refuses. */
 const NOTE_MAX = 1000;
 const TAG_MAX = 128;
 const TAGS_MAX = 50;

@@ -5,7 +5,7 @@ it ends the warm process of the function. Here the worker answers with the error
 does, and the executor turns that value into a failed invocation.
 
 A worker that ends in the middle of an invocation, or before its first one, is told as Lambda tells it: Runtime.ExitError.
-ministack calls that Runtime.HandlerError, RuntimeError or, if it ended before it was told what to run, BrokenPipeError. No
+ministack calls that Runtime.HandlerError, RuntimeError or, if it ended before its first invocation, BrokenPipeError. No
 Retry could know these.
 """
 

@@ -51,7 +51,7 @@ print(sys.executable)
 /**
  * How Python packages are installed on this machine: `pip` of the system's Python, or a `venv`. The interpreter itself is
  * named and not `python3` of the PATH, which may be a script of a version manager: pyenv's writes all of its scripts again
- * after each pip, and whoever calls one at that moment finds none.
+ * after each pip, so that a call at that moment finds none.
  */
 export async function pythonInstaller(
   environment: NodeJS.ProcessEnv,

@@ -66,7 +66,7 @@ function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperat
     const output = await operation.run(
       {
         context: tools.context,
-        // Each caller has keys of its own: nobody learns of another's job by guessing.
+        // Each caller has keys of its own, so that jobs of others cannot be found by guessing.
         by: {
           requestedBy: caller.name,
           ...(key === undefined ? {} : { idempotencyKey: `${caller.name}/${key}` }),

@@ -17,7 +17,7 @@ import { AccessList, newApiKey } from './access.ts';
 /** Label of a version that is written, and not yet the current one. */
 const PENDING = 'ngbak-pending';
 const CURRENT = 'AWSCURRENT';
-/** Tries of a change where somebody else changes the list at the same time. */
+/** Tries of a change while others change the list, too. */
 const SIMULTANEOUS = { attempts: 5, firstMs: 20 };
 
 type Entry = AccessList['keys'][number];
@@ -106,7 +106,7 @@ export class SavedAccessList {
     }
   }
 
-  /** Throws InvalidParameterException where somebody else has changed the list meanwhile. */
+  /** Throws InvalidParameterException where the list was changed meanwhile. */
   async #tryChange(change: (keys: readonly Entry[]) => Entry[]): Promise<void> {
     const { list, version } = await this.#read();
     const keys = AccessList.shape.keys.parse(change(list.keys));

@@ -105,7 +105,7 @@ export class Bucket {
 
   /**
    * Changes a record by compare and swap. `change` gets the record as it is, undefined where there is none, and may be called
-   * again when somebody else wrote meanwhile; it returns undefined to leave the record as it is. Returns the record as it
+   * again when the record was changed meanwhile; it returns undefined to leave the record as it is. Returns the record as it
    * then stands. Throws ConflictError where others write all the time.
    */
   async updateRecord<T extends object>(

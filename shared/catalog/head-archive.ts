@@ -46,7 +46,7 @@ export async function objectLock(
 }
 
 /**
- * Has S3 keep one version of an object until a time: nobody deletes it before, whatever their permissions (`compliance`), or
+ * Has S3 keep one version of an object until a time: it cannot be deleted before, whatever the permissions (`compliance`), or
  * without one of their own for that (`governance`). Idempotent; a lock is never shortened.
  */
 export async function lockObject(

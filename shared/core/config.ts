@@ -70,7 +70,7 @@ export const TargetConfig = z.strictObject({
 });
 export type TargetConfig = z.infer<typeof TargetConfig>;
 
-/** S3 Object Lock for archives. Nobody can end one of mode `compliance` early. */
+/** S3 Object Lock for archives. One of mode `compliance` cannot be ended early. */
 export const ObjectLock = z.strictObject({
   mode: z.enum(['governance', 'compliance']),
   days: z.number().int().min(1).max(36_500),

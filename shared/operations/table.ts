@@ -153,7 +153,7 @@ export const OPERATIONS = {
     role: 'operator',
     answer: 'The updated record.',
     output: BackupDetails,
-    // Whoever may let a backup go earlier may delete it.
+    // Letting a backup go earlier amounts to deleting it.
     run: ({ context, allow }, id, input) => updateBackup(context, id, input, () => allow('admin')),
   }),
   acknowledgeWarnings: operation({
@@ -399,7 +399,7 @@ export const OPERATIONS = {
     output: RetentionSetting,
     run: ({ context }) => showRetention(context),
   }),
-  // What it keeps no more is deleted later: whoever may set it may delete.
+  // Backups that the policy drops are deleted later: setting it needs the same role as deleting.
   setRetention: operation({
     summary: 'Set the retention policy',
     description:

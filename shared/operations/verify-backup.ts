@@ -60,7 +60,7 @@ export interface VerificationTime {
 /**
  * Checks a backup's archive as the backup itself did before it was added to the catalog: every byte, every record, the
  * counts and digests of the manifest, and that it is the one which was catalogued. Resumable. What was found is written
- * into the catalog record, so that nobody trusts a damaged backup.
+ * into the catalog record, so that a damaged backup is not relied on.
  */
 export async function verifyBackup(
   context: OperationsContext,
@@ -78,7 +78,7 @@ export async function verifyBackup(
     const cursor = { verification: from.verification, check: checked.cursor };
     return { backup_id: id, done: false, cursor, errors: [...checked.problems], warnings: [], records: {} };
   }
-  // Whoever has the time for all of it in one leg, as the command line has, needs no access to what is staged.
+  // Callers with time for all of it in one leg, such as the CLI, need no access to staging objects.
   if (from.check !== null) await context.bucket.removeAll(stagingPrefix(from.verification));
   const errors =
     checked.problems.length > 0

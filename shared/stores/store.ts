@@ -44,7 +44,7 @@ export interface LegContext {
    * a bucket of the user. Given to `cleanup` when the job has ended. Absent where nothing is written.
    */
   readonly leftovers?: Leftovers;
-  /** What a load needs and the server has, told by `admits`; absent where nobody asks. */
+  /** What a load needs and the server has, reported by `admits`; absent where the caller does not ask. */
   room?(room: Room): void;
   /** A line for the job's log. No data, no secrets. */
   log(message: string, fields?: Record<string, Json>): void;

@@ -105,7 +105,7 @@ describeS3Servers('on $name', ({ start }) => {
     } while (cursor !== null);
     expect(legs).toBeGreaterThan(1);
     expect(archive?.versionId).toBeDefined();
-    // What every link to the object gives, also one that somebody else presigned.
+    // What every link to the object gives, also one that was presigned elsewhere.
     expect(await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: 'backups/b.ngbak' }))).toMatchObject({
       ContentType: 'application/gzip',
       ContentDisposition: 'attachment; filename="backup_20260101_030000.ngbak"',

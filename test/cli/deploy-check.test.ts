@@ -145,7 +145,7 @@ test('the settings of an existing bucket are checked one by one, each with what 
   expect(await states(keyArn)).toMatchObject({ contents: 'warning' });
 }, 120_000);
 
-test('an existing bucket that does not exist, or belongs to somebody else, fails the check', async () => {
+test('an existing bucket that does not exist, or belongs to another account, fails the check', async () => {
   const { code, checks } = await check({
     targets: { default: { stores: { graph: { kind: 'neo4j', scope: { label: 'A' } } } } },
     archiveBucket: { name: `no-such-${randomBytes(6).toString('hex')}` },

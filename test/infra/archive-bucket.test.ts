@@ -174,7 +174,7 @@ describe('Object Lock', () => {
       expect(text).not.toContain(bypass);
   });
 
-  test('is off by default, and nobody may lock', () => {
+  test('is off by default, and no role may lock', () => {
     const template = synthesize();
     template.hasResourceProperties('AWS::S3::Bucket', { ObjectLockEnabled: Match.absent() });
     expect(locking(template)).toEqual([]);

@@ -26,7 +26,7 @@ describe('alarms', () => {
   const named = (name: string, from = template) =>
     all(from, 'AWS::CloudWatch::Alarm').find(({ AlarmName }) => AlarmName === `Ngbak-${name}`);
 
-  test('go off where the newest good full backup of a target is too old, and where nobody measures that', () => {
+  test('go off where the newest good full backup of a target is too old, and where that is not measured', () => {
     const [{ Properties: watcher }] = Object.values(
       template.findResources('AWS::Lambda::Function', {
         Properties: { FunctionName: 'Ngbak-watch-backups' },

@@ -114,7 +114,7 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
       expect(Retry?.at(-1)).toMatchObject({
         ErrorEquals: TRANSIENT_ERRORS,
         JitterStrategy: 'FULL',
-        // Somebody may wait for the first look at the stores; a snapshot that kills its server is not tried for long.
+        // A user may wait for the first look at the stores; a snapshot that kills its server is not tried for long.
         MaxAttempts: ['Plan backup', 'Test load of the vectors'].includes(state) ? 3 : 7,
       });
       expect(TimeoutSeconds).toEqual(expect.any(Number));

@@ -143,7 +143,7 @@ describeS3Servers('Object Lock, at $name', ({ start }) => {
   }
 
   test.each(['governance', 'compliance'])(
-    'with "objectLock" of mode %s, a backup and its record are locked before anybody can delete them',
+    'with "objectLock" of mode %s, a backup and its record are locked before they can be deleted',
     async (mode) => {
       const id = idAt(new Date(Date.now() - (mode === 'governance' ? 1 : 2) * 3_600_000));
       const { Bucket: name, Key, VersionId, created_at } = await record(`job-${mode}`, id, { mode, days: 3 });

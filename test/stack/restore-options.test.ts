@@ -173,7 +173,7 @@ describe('a restore with options, through the deployed stack', () => {
       errors: [],
       metadata: { ...metadata, verification: { state: 'verified' } },
     });
-    // In the bucket as well, for whoever reads the records there.
+    // In the bucket as well, for readers of the records there.
     const { tag_pairs: _, ...recorded } = metadata;
     expect((await stack.bucket.readRecord(catalogKey(backupId), CatalogRecord))?.value).toMatchObject(
       recorded,
@@ -264,7 +264,7 @@ describe('a restore with options, through the deployed stack', () => {
         original_prefix: prefix,
       });
     });
-    // Without the option, what was said about the origin is no longer true, and goes.
+    // Without the option, an earlier statement about the origin would be wrong: it is removed.
     expect((await stack.run('Restore', { backup_id, confirm: 'scratch' })).cause).toBeUndefined();
     expect(await readTarget(SCRATCH)).toEqual(before);
     await remove(SCRATCH);

@@ -312,7 +312,7 @@ test('whether backups are too old is measured by the deployed function as health
   const { checks } = (await health.json()) as { checks: { name: string; ok: boolean }[] };
   const old = checks.filter(({ name, ok }) => name.startsWith('newest backup of ') && !ok);
   expect(old.map(({ name }) => name.slice('newest backup of '.length)).sort()).toEqual(too_old.sort());
-  // Nobody has ever backed it up.
+  // It was never backed up.
   expect(too_old).toContain('missing');
   const { events = [] } = await new CloudWatchLogsClient({}).send(
     new FilterLogEventsCommand({ logGroupName: '/aws/lambda/NgbakTest-watch-backups' }),

@@ -362,7 +362,7 @@ describe('an upload by form', () => {
 
   test('after its policy has expired is refused, and nothing is stored', async () => {
     const wanted = await request();
-    // The request's own policy, signed by the same function, but with a time that is over: nobody waits for 15 minutes here.
+    // The request's own policy, signed by the same function, but with a time that is over, since the test cannot wait for 15 minutes.
     const expired = await createPresignedPost(browser.stack.bucket.s3, {
       Bucket: browser.stack.bucket.name,
       Key: wanted.key,

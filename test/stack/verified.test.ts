@@ -10,7 +10,7 @@ import { deployedStack } from './harness.ts';
 
 /*
  * What "verified" promises of a backup, through the deployed stack while writers are at work on all stores. What could have
- * been read of moving data is compared in busy.test.ts; this is about the records that nobody touches, and about warnings.
+ * been read of moving data is compared in busy.test.ts; this is about the records that stay untouched, and about warnings.
  */
 const COPY: Names = { label: 'ScratchCopy', collection: 'scratch_copy', prefix: 'scratch-copy:' };
 const RENAME = {
@@ -52,7 +52,7 @@ async function remove({ label, collection, prefix }: Names): Promise<void> {
   });
 }
 
-/** Everything that nobody changes: nodes with their dates, points and documents, each with its number. */
+/** Everything that stays unchanged: nodes with their dates, points and documents, each with its number. */
 function readStill({ label, collection, prefix }: Names) {
   return withClients(async ({ cypher, redis, qdrant }) => {
     const nodes = await cypher(

@@ -110,7 +110,7 @@ export function estimateBytes({ view }: CollectionState, count: number): number 
 
 /**
  * REST calls that change no points, as telemetry names them, those that a backup makes itself included: it creates and
- * removes empty collections to read the server's defaults. A collection that somebody else creates or removes is noticed by
+ * removes empty collections to read the server's defaults. A collection that another client creates or removes is noticed by
  * its name and its number of points.
  */
 const REST_READS =

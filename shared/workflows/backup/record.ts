@@ -37,7 +37,7 @@ export interface BackupResult {
   readonly statistics: Record<string, number>;
   readonly consistency: Consistency['grade'];
   readonly verified: true;
-  /** `complete_with_warnings` where it has a warning that nobody had acknowledged before. */
+  /** `complete_with_warnings` where it has a warning that had not been acknowledged before. */
   readonly state: Assessment['state'];
   readonly open_warnings: number;
   readonly good: boolean;
