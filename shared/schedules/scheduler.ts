@@ -23,7 +23,7 @@ import { RETRY, readScheduledRequest, scheduledRequest } from './target.ts';
 /** Schedules read at once: EventBridge Scheduler allows far more calls a second than these make. */
 const READS_AT_ONCE = 10;
 
-/** What was made of a schedule, or why it cannot be read. */
+/** The result for a schedule, or why it cannot be read. */
 export type Looked<T> =
   | { readonly name: string; readonly found: T; readonly problem?: undefined }
   | { readonly name: string; readonly found?: undefined; readonly problem: string };
@@ -66,7 +66,7 @@ export class Scheduler {
   }
 
   /**
-   * What `look` makes of every schedule, or why one cannot be read; without those that are removed meanwhile. In AWS's order,
+   * The result of `look` for every schedule, or why one cannot be read; without those that are removed meanwhile. In AWS's order,
    * some at once.
    */
   async *each<T>(look: (schedule: Schedule) => Promise<T>): AsyncGenerator<Looked<T>> {
