@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { Problem } from '../shared/api/problem.ts';
-import { CALLS, clientOf, requestOf } from '../shared/core/calls.ts';
+import { CALLS, type CallName, clientOf, requestOf } from '../shared/core/calls.ts';
 import {
   AccessDeniedError,
   IntegrityError,
@@ -13,7 +13,8 @@ import { parseInput } from '../shared/core/input.ts';
 import { NotFoundError, RefusedError } from '../shared/core/refusals.ts';
 import { retry } from '../shared/core/retry.ts';
 import type { Role } from '../shared/core/roles.ts';
-import { OPERATIONS, type Client as Operations } from '../shared/operations/table.ts';
+import { OPERATIONS } from '../shared/operations/table.ts';
+import { ANSWERS, type AnyOperations } from './answers.ts';
 import { type Client, restoresOf } from './client.ts';
 
 /** Longest that one call may take, in milliseconds: API Gateway gives up after 30 seconds. */
@@ -53,10 +54,11 @@ export function apiClient(url: string, key: string | undefined): Client {
       { ...TRIES, isTransient: (error) => repeatable && error instanceof UnavailableError },
     );
   }
-  const operations = clientOf<Operations>((name, args) => {
+  const operations = clientOf<AnyOperations>((name, args) => {
     const { method, path, body } = requestOf(name, args);
     const key = 'once' in CALLS[name] ? newKey() : undefined;
-    return call<unknown>(OPERATIONS[name].output, method, path, body, key);
+    const answers: Partial<Record<CallName, z.ZodType>> = ANSWERS;
+    return call<unknown>(answers[name] ?? OPERATIONS[name].output, method, path, body, key);
   });
 
   return {
@@ -64,7 +66,7 @@ export function apiClient(url: string, key: string | undefined): Client {
     where: base,
     verifyBackup: (id, { cursor }) => operations.verifyBackup(id, { cursor }),
     ...restoresOf(operations),
-    uploadLimit: async () => (await call(UploadLimits, 'GET', '/deployment')).upload?.max_bytes,
+    uploadLimit: async () => (await operations.deployment()).upload?.max_bytes,
     rebuildCatalog: () => {
       throw new InvalidInputError('Rebuilding the catalog needs AWS credentials: every archive is read.', {
         remedy: 'Add --direct.',
@@ -80,9 +82,6 @@ export function apiClient(url: string, key: string | undefined): Client {
     },
   };
 }
-
-/** Of the deployment, what an upload needs; deployments of earlier versions do not state it. */
-const UploadLimits = z.object({ upload: z.object({ max_bytes: z.number() }).optional() });
 
 /** What each role may do: docs/api.md has it call by call. */
 const MAY: Record<Role, string> = {

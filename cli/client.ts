@@ -1,12 +1,12 @@
 import type { RebuiltCatalog } from '../shared/operations/rebuild-catalog.ts';
 import type { RequestRestoreInput, RestoreBackupInput } from '../shared/operations/restore.ts';
 import { StartedJob } from '../shared/operations/start.ts';
-import type { Client as Operations } from '../shared/operations/table.ts';
 import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
 import { MultipartUpload } from '../shared/workflows/restore/request.ts';
+import type { AnyOperations } from './answers.ts';
 
 /** Everything that an operator does, over whichever way: AWS credentials (`--direct`) or the HTTP API. */
-export interface Client extends Omit<Operations, 'restore' | 'verifyBackup'> {
+export interface Client extends Omit<AnyOperations, 'restore' | 'verifyBackup'> {
   /** What it talks to, for messages. */
   readonly where: string;
   /** One leg of a verification; call again with its cursor until it is done. */
@@ -34,7 +34,7 @@ export interface Client extends Omit<Operations, 'restore' | 'verifyBackup'> {
 /** The two things that are asked of the one operation for restores. */
 export function restoresOf({
   restore,
-}: Pick<Operations, 'restore'>): Pick<Client, 'restoreBackup' | 'requestUpload'> {
+}: Pick<AnyOperations, 'restore'>): Pick<Client, 'restoreBackup' | 'requestUpload'> {
   return {
     restoreBackup: async (input) => StartedJob.parse(await restore(input)),
     requestUpload: async (input) => MultipartUpload.parse(await restore(input)),

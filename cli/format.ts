@@ -1,6 +1,6 @@
 import prettyBytes from 'pretty-bytes';
-import type { Assessment } from '../shared/catalog/summaries.ts';
 import type { RetentionPolicy } from '../shared/core/retention-policy.ts';
+import type { AnySummary } from './answers.ts';
 
 const SECOND_MS = 1000;
 
@@ -58,11 +58,19 @@ export function policyText(policy: RetentionPolicy): string {
   return texts.join(', ') || 'only the newest good one';
 }
 
-/** What a backup is worth, in words: `complete`, `complete with 2 warnings`, `DAMAGED`. */
-export function stateText({ state, open_warnings }: Pick<Assessment, 'state' | 'open_warnings'>): string {
+/**
+ * What a backup is worth, in words: `complete`, `complete with 2 warnings`, `DAMAGED`. Deployments of version 0.1.0 kept no
+ * warnings, and state no more than what the last verification found.
+ */
+export function stateText({
+  state,
+  open_warnings,
+  verification,
+}: Pick<AnySummary, 'state' | 'open_warnings' | 'verification'>): string {
+  if (state === undefined) return verification.state === 'damaged' ? 'DAMAGED' : 'verified';
   if (state === 'damaged') return 'DAMAGED';
   if (state === 'complete') return 'complete';
-  return `complete with ${open_warnings === 1 ? '1 warning' : `${open_warnings} warnings`}`;
+  return `complete with ${open_warnings === 1 ? '1 warning' : `${open_warnings ?? 'some'} warnings`}`;
 }
 
 /** Text from a server made safe for a terminal: control characters would move the cursor or change colours. */

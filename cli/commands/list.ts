@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander';
-import type { BackupSummary } from '../../shared/catalog/summaries.ts';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 import { parseInput } from '../../shared/core/input.ts';
 import { ListBackupsInput } from '../../shared/operations/list-backups.ts';
+import type { AnySummary } from '../answers.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ago, bytes, count, localTime, printable, stateText } from '../format.ts';
 import { filterLocal, type LocalArchive, listLocal } from '../local-archives.ts';
@@ -135,14 +135,14 @@ const HEAD = [
   'tags',
 ];
 
-function row(backup: BackupSummary): string[] {
+function row(backup: AnySummary): string[] {
   return [
     backup.backup_id,
     `${localTime(backup.created_at)} (${ago(backup.created_at)})`,
     backup.target,
     backup.type === 'full' ? 'full' : `${backup.only ? 'part of ' : ''}${backup.stores.join('+')}`,
     bytes(backup.bytes),
-    count(backup.records),
+    backup.records === undefined ? '' : count(backup.records),
     stateText(backup),
     backup.consistency,
     backup.retention ?? 'by policy',

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { BackupDetails } from '../../shared/catalog/summaries.ts';
+import type { AnyDetails } from '../answers.ts';
 import pc from '../../shared/core/colors.ts';
 import { describePart } from '../../shared/core/describe-part.ts';
 import { parseInput } from '../../shared/core/input.ts';
@@ -50,8 +51,8 @@ export function showCommands(program: Command): void {
 }
 
 /** The catalog record of a backup as text. */
-export function recordText(record: BackupDetails, verbose = false): string {
-  const { archive, verification, consistency } = record;
+export function recordText(record: AnyDetails, verbose = false): string {
+  const { archive, verification, consistency, warnings = [] } = record;
   const tallies = Object.entries(record.tallies).flatMap(([store, counts]) =>
     tallyRows(store, counts, verbose),
   );
@@ -68,9 +69,9 @@ export function recordText(record: BackupDetails, verbose = false): string {
         `${bytes(archive.bytes)} (${bytes(record.uncompressed_bytes)} uncompressed, ${archive.codec})`,
       ],
       ['entries', count(archive.entries)],
-      ['records', count(record.record_count)],
-      ['files', record.includes_files ? count(record.file_count) : undefined],
-      ['stored in', `${record.storage_path} (${record.storage_class})`],
+      ['records', record.record_count === undefined ? undefined : count(record.record_count)],
+      ['files', record.includes_files ? count(record.file_count ?? 0) : undefined],
+      ['stored in', record.storage_path && `${record.storage_path} (${record.storage_class})`],
       ['checksum', archive.checksum],
       ['state', stateText(record)],
       ['consistency', consistency.grade],
@@ -90,7 +91,7 @@ export function recordText(record: BackupDetails, verbose = false): string {
     '',
     table(['store', 'what', 'count', 'digest'], tallies),
     ...(record.references?.length ? ['', ...record.references.map(referenceLine)] : []),
-    ...(record.warnings.length === 0 ? [] : ['', ...record.warnings.map(warningLine)]),
+    ...(warnings.length === 0 ? [] : ['', ...warnings.map(warningLine)]),
   ].join('\n');
 }
 

@@ -31,7 +31,11 @@ const STATES = {
 } as const;
 
 /** What a backup is worth: complete, complete with warnings that nobody has acknowledged, or damaged. */
-export function StateSign({ backup }: { backup: Pick<BackupSummary, 'state' | 'open_warnings'> }) {
+export function StateSign({
+  backup,
+}: {
+  backup: Pick<BackupSummary, 'state' | 'open_warnings' | 'verification'>;
+}) {
   const text = stateText(backup);
   return (
     <StatusIndicator type={STATES[backup.state]}>

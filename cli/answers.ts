@@ -1,0 +1,57 @@
+import { z } from 'zod';
+import { BackupDetails, BackupSummary } from '../shared/catalog/summaries.ts';
+import { Deployment } from '../shared/operations/describe-deployment.ts';
+import { BackupList } from '../shared/operations/list-backups.ts';
+import { Overview } from '../shared/operations/overview.ts';
+import type { Client as Operations } from '../shared/operations/table.ts';
+
+/**
+ * What the CLI accepts from deployments of earlier versions. A deployment always sends all fields of its own version, and its
+ * schema requires them; what was added since a release is optional here. A test compares this with the answers of every release.
+ */
+const SINCE_0_1_0 = {
+  state: true,
+  open_warnings: true,
+  good: true,
+  warnings: true,
+  record_count: true,
+  file_count: true,
+  includes_files: true,
+  storage_type: true,
+  storage_class: true,
+  storage_path: true,
+  tag_pairs: true,
+} as const;
+
+const AnySummary = BackupSummary.partial({ ...SINCE_0_1_0, records: true });
+/** A backup in a list, from a deployment of this or an earlier version. */
+export type AnySummary = z.infer<typeof AnySummary>;
+
+const AnyDetails = BackupDetails.partial(SINCE_0_1_0);
+/** A backup with everything that a deployment of this or an earlier version knows. */
+export type AnyDetails = z.infer<typeof AnyDetails>;
+
+const { targets, history } = Overview.shape;
+
+/** The operations whose answers got new required fields since the first release. */
+export const ANSWERS = {
+  listBackups: BackupList.extend({ backups: z.array(AnySummary) }),
+  showBackup: AnyDetails,
+  updateBackup: AnyDetails,
+  deployment: Deployment.partial({ upload: true }),
+  overview: Overview.extend({
+    targets: z.array(
+      targets.element
+        .extend({ newest: AnySummary.optional(), newest_good: AnySummary.optional() })
+        .partial({ with_warnings: true, allowed_age_hours: true }),
+    ),
+    history: z.array(history.element.partial({ state: true })),
+  }),
+};
+
+/** A function for each operation, whose answers may be those of a deployment of an earlier version. */
+export type AnyOperations = {
+  [Name in keyof Operations]: Name extends keyof typeof ANSWERS
+    ? (...args: Parameters<Operations[Name]>) => Promise<z.infer<(typeof ANSWERS)[Name]>>
+    : Operations[Name];
+};
