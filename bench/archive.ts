@@ -121,7 +121,7 @@ async function benchThroughput(): Promise<void> {
     `python3 -c "import tarfile; t = tarfile.open('${out('python.tgz')}', '${mode}'); ${
       mode.startsWith('w') ? `t.add('${text}', '.')` : '[t.extractfile(m).read() for m in t if m.isfile()]'
     }; t.close()"`;
-  const ours = (...args: string[]) => shell(`'${process.execPath}' ${script} ${args.join(' ')}`);
+  const runNgbak = (...args: string[]) => shell(`'${process.execPath}' ${script} ${args.join(' ')}`);
   const works: Record<string, { write(): Promise<Cost>; read(): Promise<Cost>; file: string }> = {};
   for (const [codec, level] of [
     ['gzip', 6],
@@ -131,8 +131,8 @@ async function benchThroughput(): Promise<void> {
     const file = out(`ngbak-${codec}-${level}`);
     works[`ngbak ${codec} -${level}`] = {
       file,
-      write: () => ours('write', text, file, codec, String(level)),
-      read: () => ours('verify', file),
+      write: () => runNgbak('write', text, file, codec, String(level)),
+      read: () => runNgbak('verify', file),
     };
   }
   for (const level of [6, 1]) {

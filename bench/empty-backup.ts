@@ -49,12 +49,12 @@ await interruptible(async (signal) => {
       }
     }
     const [cold = 0, ...warm] = seconds;
-    const told = (value: number) => `${value.toFixed(1)} s`;
+    const formatted = (value: number) => `${value.toFixed(1)} s`;
     console.log('| empty system | time |');
     console.log('| --- | ---: |');
-    console.log(`| first backup, cold functions | ${told(cold)} |`);
-    console.log(`| later backups, median of ${warm.length} | ${told(median(warm))} |`);
-    console.log(`| later backups, slowest | ${told(Math.max(...warm))} |`);
+    console.log(`| first backup, cold functions | ${formatted(cold)} |`);
+    console.log(`| later backups, median of ${warm.length} | ${formatted(median(warm))} |`);
+    console.log(`| later backups, slowest | ${formatted(Math.max(...warm))} |`);
   } finally {
     await stack.stop();
   }

@@ -76,8 +76,8 @@ await interruptible(async (signal) => {
     console.log(`| exporter | ${scales.map((scale) => `scale ${scale}`).join(' | ')} | ratio |`);
     console.log(`| --- |${scales.map(() => ' ---: |').join('')} ---: |`);
     for (const [store, sizes] of peaks) {
-      const told = sizes.map((size) => prettyBytes(size, { binary: true })).join(' | ');
-      console.log(`| ${store} | ${told} | ${((sizes.at(-1) ?? 0) / (sizes[0] ?? 1)).toFixed(2)} |`);
+      const formatted = sizes.map((size) => prettyBytes(size, { binary: true })).join(' | ');
+      console.log(`| ${store} | ${formatted} | ${((sizes.at(-1) ?? 0) / (sizes[0] ?? 1)).toFixed(2)} |`);
     }
   } finally {
     await stack.stop();

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { interruptible } from '../local/interrupt.ts';
 import { startStack } from '../local/stack.ts';
 import { addressesAsEnvironment, deployTestStack } from '../test/stack/deploy.ts';
-import type { Blow, Outcome } from '../test/stack/kill-sweep.ts';
+import type { Kill, Outcome } from '../test/stack/kill-sweep.ts';
 
 /** Instants that hit nothing, because nothing ran, are drawn again: so many for each that is wanted. */
 const DRAWS_MAX = 3;
@@ -55,14 +55,19 @@ await interruptible(async (signal) => {
     Object.assign(process.env, addressesAsEnvironment(stack));
     const onProgress = (text: string) => console.error(text);
     Object.assign(process.env, await deployTestStack(stack, { signal, onProgress }));
-    const { killableStates, measure, randomNumbers, strike } = await import('../test/stack/kill-sweep.ts');
+    const {
+      killableStates,
+      measure,
+      randomNumbers,
+      killDuring: strike,
+    } = await import('../test/stack/kill-sweep.ts');
     const { prepareTrial } = await import('../test/stack/restore-trial.ts');
     const { trial, before, now, remove } = await prepareTrial();
     await measure(trial, before);
     const usual = await measure(trial, now);
     const random = randomNumbers(Number(values.seed));
     let sides = [now, before] as const;
-    const blow = async (row: Row, what: Blow): Promise<Outcome> => {
+    const killIn = async (row: Row, what: Kill): Promise<Outcome> => {
       signal.throwIfAborted();
       const [from, to] = sides;
       const outcome = await strike(trial, from, to, what);
@@ -79,7 +84,7 @@ await interruptible(async (signal) => {
       rows.push(row);
       for (let tries = 0; tries < TRIES_MAX && row.kills === 0; tries++) {
         const share = tries === 0 ? random() / 2 : 0;
-        await blow(row, { state: name, afterMs: share * (usual.states.get(seenAs) ?? 0) });
+        await killIn(row, { state: name, afterMs: share * (usual.states.get(seenAs) ?? 0) });
       }
     }
     const wanted = Number(values.instants);
@@ -88,7 +93,7 @@ await interruptible(async (signal) => {
     // A machine that is busier than at first takes longer, and its last states would never be hit.
     let usualMs = usual.total;
     for (let draws = 0; instants.kills < wanted && draws < DRAWS_MAX * wanted; draws++) {
-      const { hit, tookMs } = await blow(instants, {
+      const { hit, tookMs } = await killIn(instants, {
         atMs: random() * usualMs,
         choose: (running) => running[Math.floor(random() * running.length)] ?? '',
       });

@@ -59,9 +59,9 @@ async function startServer(folder: string) {
     up,
     async down() {
       if (!process_ || process_.exitCode !== null) return;
-      const gone = once(process_, 'exit');
+      const exited = once(process_, 'exit');
       process_.kill('SIGTERM');
-      await gone;
+      await exited;
     },
   };
 }
@@ -74,7 +74,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
 }
 
 /** Our export, into one file. */
-async function ours(uri: string, file: string): Promise<void> {
+async function exportWithNgbak(uri: string, file: string): Promise<void> {
   const context = legContext();
   const store = neo4jAdapter.create(
     { uri, username: 'neo4j', password: PASSWORD },
@@ -112,7 +112,7 @@ try {
   };
   for (let round = 0; round < Number(values.rounds); round++) {
     const file = join(folder, 'ours.jsonl');
-    note('ngbak', await timed(() => ours(uri, file)), (await stat(file)).size);
+    note('ngbak', await timed(() => exportWithNgbak(uri, file)), (await stat(file)).size);
     for (const kind of ['json', 'csv']) {
       const name = `all.${kind}`;
       const seconds = await timed(() => query(driver, `CALL apoc.export.${kind}.all('${name}', {})`));

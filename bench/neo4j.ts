@@ -78,10 +78,11 @@ async function secondsOf(work: Work, env: NodeJS.ProcessEnv, processes = 1): Pro
     }),
   );
   // A worker that ends early says nothing any more.
-  const told = () => Promise.race([Promise.all(workers.map((worker) => once(worker.stdout, 'data'))), ended]);
-  await told();
+  const nextLine = () =>
+    Promise.race([Promise.all(workers.map((worker) => once(worker.stdout, 'data'))), ended]);
+  await nextLine();
   const start = performance.now();
-  const done = told();
+  const done = nextLine();
   for (const worker of workers) worker.stdin.end('go');
   await done;
   const seconds = (performance.now() - start) / 1000;
@@ -96,7 +97,7 @@ const PLAIN = {
     'r, {id: id(a), labels: labels(a), key: a.id} AS start, {id: id(b), labels: labels(b), key: b.id} AS end',
 };
 /** What an export returns. */
-const OURS = { nodes: NODE_COLUMNS, relationships: relationshipColumns(scopeText(SCOPE)) };
+const NGBAK_QUERIES = { nodes: NODE_COLUMNS, relationships: relationshipColumns(scopeText(SCOPE)) };
 
 /** Streams all nodes and relationships, and throws them away. */
 async function throwAway(uri: string, password: string, returned: typeof PLAIN): Promise<void> {
@@ -124,7 +125,7 @@ async function beWorker(work: string, shard: string): Promise<void> {
 async function readerOf(work: string, shard: string): Promise<() => Promise<void>> {
   const { NEO4J_URI = '', NEO4J_PASSWORD = '' } = process.env;
   if (work !== 'export') {
-    const returned = work === 'same' ? OURS : PLAIN;
+    const returned = work === 'same' ? NGBAK_QUERIES : PLAIN;
     return () => throwAway(NEO4J_URI, NEO4J_PASSWORD, returned);
   }
   const open = opened(NEO4J_URI, NEO4J_PASSWORD);

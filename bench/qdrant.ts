@@ -151,10 +151,10 @@ try {
 
   const snapshots = open('snapshot');
   const megabytes = 1024 ** 2;
-  const made = await again(() => official.createSnapshot(name));
+  const created = await again(() => official.createSnapshot(name));
   const download = async () => {
     let bytes = 0;
-    const answer = await api(`/collections/${name}/snapshots/${made?.name}`);
+    const answer = await api(`/collections/${name}/snapshots/${created?.name}`);
     for await (const chunk of answer.body ?? []) bytes += chunk.length;
     return bytes / megabytes;
   };

@@ -148,7 +148,7 @@ async function firstOfProcess(): Promise<{ seconds: number; peakBytes: number }>
 
 async function compare(redis: Redis, keys: number, bytes: number): Promise<Record<string, number>> {
   await plant(redis, keys, bytes);
-  const ours: number[] = [];
+  const ngbakSeconds: number[] = [];
   const plain: number[] = [];
   const rdb: number[] = [];
   let archiveBytes = 0;
@@ -157,19 +157,19 @@ async function compare(redis: Redis, keys: number, bytes: number): Promise<Recor
     const exported = await exportAll();
     if (exported.keys !== keys) throw new Error(`exported ${exported.keys} of ${keys} keys`);
     archiveBytes = exported.bytes;
-    ours.push(exported.seconds);
+    ngbakSeconds.push(exported.seconds);
     plain.push((await plainScript(redis)).seconds);
     if (round >= ROUNDS_MIN) continue;
     const dumped = await rdbDump();
     if (dumped !== undefined) rdb.push(dumped);
   }
-  const seconds = best(ours);
+  const seconds = best(ngbakSeconds);
   const first = await firstOfProcess();
   return {
     keys,
     rounds,
     export_milliseconds: Math.round(seconds * 1000),
-    export_milliseconds_median: Math.round(median(ours) * 1000),
+    export_milliseconds_median: Math.round(median(ngbakSeconds) * 1000),
     export_milliseconds_first_of_process: Math.round(first.seconds * 1000),
     export_keys_per_second: Math.round(keys / seconds),
     export_megabytes_per_second: Math.round(archiveBytes / seconds / 1e5) / 10,

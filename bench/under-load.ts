@@ -87,9 +87,16 @@ async function main(signal: AbortSignal): Promise<void> {
       await once(child, 'exit');
       await traffic.close();
       for (const kind of ['reads', 'writes'] as const) {
-        const told = ({ p50, p99 }: Latencies) => `${p50.toFixed(1)} ms, ${p99.toFixed(1)} ms`;
+        const formatted = ({ p50, p99 }: Latencies) => `${p50.toFixed(1)} ms, ${p99.toFixed(1)} ms`;
         const errors = alone[kind].errors + during[kind].errors;
-        table.push([store, kind, told(alone[kind]), told(during[kind]), String(errors), String(exports)]);
+        table.push([
+          store,
+          kind,
+          formatted(alone[kind]),
+          formatted(during[kind]),
+          String(errors),
+          String(exports),
+        ]);
       }
     }
     process.stdout.write(`${table.toString()}\n`);

@@ -3,7 +3,7 @@ import { BackupDetails, BackupSummary } from '../shared/catalog/summaries.ts';
 import { Deployment } from '../shared/operations/describe-deployment.ts';
 import { BackupList } from '../shared/operations/list-backups.ts';
 import { Overview } from '../shared/operations/overview.ts';
-import type { Client as Operations } from '../shared/operations/table.ts';
+import type { OperationsClient as Operations } from '../shared/operations/table.ts';
 
 /**
  * What the CLI accepts from deployments of earlier versions. A deployment always sends all fields of its own version, and its

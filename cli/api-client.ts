@@ -15,7 +15,7 @@ import { retry } from '../shared/core/retry.ts';
 import type { Role } from '../shared/core/roles.ts';
 import { OPERATIONS } from '../shared/operations/table.ts';
 import { ANSWERS, type AnyOperations } from './answers.ts';
-import { type Client, restoresOf } from './client.ts';
+import { type CliClient, restoresOf } from './client.ts';
 
 /** Longest that one call may take, in milliseconds: API Gateway gives up after 30 seconds. */
 const CALL_MS = 40_000;
@@ -26,7 +26,7 @@ const ANSWER_BYTES_MAX = 8 * 1024 ** 2;
 const TRIES = { attempts: 3, firstMs: 500 };
 
 /** Does everything through the HTTP API with a key; archives go between this machine and S3. */
-export function apiClient(url: string, key: string | undefined): Client {
+export function apiClient(url: string, key: string | undefined): CliClient {
   if (key === undefined) {
     throw new InvalidInputError('No key for the HTTP API is configured.', {
       remedy:

@@ -179,8 +179,8 @@ export function bucketChecks(
         new ListObjectsV2Command({ Bucket, Delimiter: '/', MaxKeys: 1000 }),
         LOOK,
       );
-      const ours = new Set([BACKUPS, JOBS, LOCKS, STAGING, UPLOADS]);
-      const taken = CommonPrefixes.flatMap(({ Prefix = '' }) => (ours.has(Prefix) ? [Prefix] : []));
+      const prefixes = new Set([BACKUPS, JOBS, LOCKS, STAGING, UPLOADS]);
+      const taken = CommonPrefixes.flatMap(({ Prefix = '' }) => (prefixes.has(Prefix) ? [Prefix] : []));
       if (taken.length === 0) return 'none of the folders of ngbak';
       if (taken.includes(BACKUPS) && (await isCatalog(client, Bucket))) return 'backups of ngbak';
       return {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Client } from './client.ts';
+import type { CliClient } from './client.ts';
 import { Output } from './output.ts';
 import { readSettings, type Settings } from './settings.ts';
 
@@ -9,7 +9,7 @@ export interface Cli {
   /** True: questions are answered with yes. */
   readonly yes: boolean;
   settings(): Promise<Settings>;
-  client(): Promise<Client>;
+  client(): Promise<CliClient>;
 }
 
 interface GlobalOptions {
@@ -27,7 +27,7 @@ interface GlobalOptions {
 export function cliOf(command: Command): Cli {
   const options = command.optsWithGlobals<GlobalOptions>();
   let settings: Promise<Settings> | undefined;
-  let client: Promise<Client> | undefined;
+  let client: Promise<CliClient> | undefined;
   const readAll = () => {
     settings ??= readSettings({
       direct: options.direct,
@@ -53,7 +53,7 @@ export function cliOf(command: Command): Cli {
 }
 
 /** Loaded when needed: help and completion must not wait for the AWS SDK. */
-async function openClient(settings: Settings): Promise<Client> {
+async function openClient(settings: Settings): Promise<CliClient> {
   if (settings.api_url !== undefined && !settings.direct) {
     const { apiClient } = await import('./api-client.ts');
     return apiClient(settings.api_url, settings.api_key);

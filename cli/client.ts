@@ -2,11 +2,11 @@ import type { RebuiltCatalog } from '../shared/operations/rebuild-catalog.ts';
 import type { RequestRestoreInput, RestoreBackupInput } from '../shared/operations/restore.ts';
 import { StartedJob } from '../shared/operations/start.ts';
 import type { VerificationLeg } from '../shared/operations/verify-backup.ts';
-import { MultipartUpload } from '../shared/workflows/restore/request.ts';
+import { MultipartRequest } from '../shared/workflows/restore/request.ts';
 import type { AnyOperations } from './answers.ts';
 
 /** Everything that an operator does, over whichever way: AWS credentials (`--direct`) or the HTTP API. */
-export interface Client extends Omit<AnyOperations, 'restore' | 'verifyBackup'> {
+export interface CliClient extends Omit<AnyOperations, 'restore' | 'verifyBackup'> {
   /** What it talks to, for messages. */
   readonly where: string;
   /** One leg of a verification; call again with its cursor until it is done. */
@@ -22,7 +22,7 @@ export interface Client extends Omit<AnyOperations, 'restore' | 'verifyBackup'> 
   /** Largest archive that may be uploaded, in bytes; undefined where the deployment does not say. */
   uploadLimit(): Promise<number | undefined>;
   /** Prepares the restore of a file that is uploaded in parts. */
-  requestUpload(input: RequestRestoreInput): Promise<MultipartUpload>;
+  requestUpload(input: RequestRestoreInput): Promise<MultipartRequest>;
   /** Makes the catalog records that are missing, from the archives alone. With AWS credentials only. */
   rebuildCatalog(options: { signal: AbortSignal; progress(backupId: string): void }): Promise<RebuiltCatalog>;
   /** What the caller may do, in words. */
@@ -34,9 +34,9 @@ export interface Client extends Omit<AnyOperations, 'restore' | 'verifyBackup'> 
 /** The two things that are asked of the one operation for restores. */
 export function restoresOf({
   restore,
-}: Pick<AnyOperations, 'restore'>): Pick<Client, 'restoreBackup' | 'requestUpload'> {
+}: Pick<AnyOperations, 'restore'>): Pick<CliClient, 'restoreBackup' | 'requestUpload'> {
   return {
     restoreBackup: async (input) => StartedJob.parse(await restore(input)),
-    requestUpload: async (input) => MultipartUpload.parse(await restore(input)),
+    requestUpload: async (input) => MultipartRequest.parse(await restore(input)),
   };
 }

@@ -28,7 +28,7 @@ const CONCURRENCY_NEW = 10;
 const CONCURRENCY_GOOD = 100;
 
 /** What is read of the deployment's configuration: infra/config.ts checks the whole of it. */
-interface Deployment {
+interface DeploymentContext {
   readonly stackName: string;
   readonly targets: Readonly<
     Record<
@@ -65,7 +65,7 @@ export async function checkDeployment(config: string | undefined): Promise<Check
       return false;
     }
   };
-  let deployment: Deployment | undefined;
+  let deployment: DeploymentContext | undefined;
   await check('configuration', async () => {
     deployment = await readConfiguration(config);
     const targets = Object.keys(deployment.targets);
@@ -122,7 +122,7 @@ export async function checkDeployment(config: string | undefined): Promise<Check
   return checks;
 }
 
-async function readConfiguration(config: string | undefined): Promise<Deployment> {
+async function readConfiguration(config: string | undefined): Promise<DeploymentContext> {
   const text =
     config ??
     JSON.stringify(
@@ -134,7 +134,9 @@ async function readConfiguration(config: string | undefined): Promise<Deployment
     );
   // By its address, so that the package of the command line, which has no infra/, does not hold it.
   const address = pathToFileURL(join(ROOT, 'infra/config.ts')).href;
-  const { readDeployment } = (await import(address)) as { readDeployment: (context: unknown) => Deployment };
+  const { readDeployment } = (await import(address)) as {
+    readDeployment: (context: unknown) => DeploymentContext;
+  };
   return readDeployment(JSON.parse(text));
 }
 
@@ -142,13 +144,13 @@ async function concurrency(): Promise<string | { warning: string }> {
   const { AccountLimit } = await new LambdaClient({}).send(new GetAccountSettingsCommand({}));
   const total = AccountLimit?.ConcurrentExecutions ?? 0;
   const free = AccountLimit?.UnreservedConcurrentExecutions ?? total;
-  const told = `${total}, of which ${free} are not reserved`;
-  if (free >= CONCURRENCY_GOOD) return told;
+  const availability = `${total}, of which ${free} are not reserved`;
+  if (free >= CONCURRENCY_GOOD) return availability;
   const advice =
     free <= CONCURRENCY_NEW
       ? 'set "exportersPerStore" to 1, and request 1,000 in Service Quotas ("Concurrent executions")'
       : 'request 1,000 in Service Quotas ("Concurrent executions")';
-  return { warning: `${told}: ${advice}` };
+  return { warning: `${availability}: ${advice}` };
 }
 
 async function bootstrap(): Promise<string> {

@@ -7,13 +7,13 @@ import { NgbakError } from '../shared/core/errors.ts';
 import { parseInput } from '../shared/core/input.ts';
 import type { OperationsContext } from '../shared/operations/context.ts';
 import type { Call, Operation } from '../shared/operations/operation.ts';
-import { tellPermissions } from '../shared/operations/permissions.ts';
+import { describePermissions } from '../shared/operations/permissions.ts';
 import { rebuildCatalog } from '../shared/operations/rebuild-catalog.ts';
-import { OPERATIONS, type Client as Operations } from '../shared/operations/table.ts';
-import { type Client, restoresOf } from './client.ts';
+import { OPERATIONS, type OperationsClient as Operations } from '../shared/operations/table.ts';
+import { type CliClient, restoresOf } from './client.ts';
 
 /** Does everything with AWS credentials alone: S3 and Step Functions. */
-export function directClient(context: OperationsContext): Client {
+export function directClient(context: OperationsContext): CliClient {
   const requestedBy = `cli:${userInfo().username}`;
   const { bucket } = context;
   const call: Call = {
@@ -39,11 +39,11 @@ export function directClient(context: OperationsContext): Client {
     ...operations,
     where: `s3://${bucket.name}`,
     verifyBackup: (id, { cursor, ...leg }) =>
-      run('verifyBackup', [id, { cursor }], leg) as ReturnType<Client['verifyBackup']>,
+      run('verifyBackup', [id, { cursor }], leg) as ReturnType<CliClient['verifyBackup']>,
     ...restoresOf(operations),
     uploadLimit: async () => context.uploadBytesMax,
     rebuildCatalog: (options) => rebuildCatalog(context, options),
-    permissions: () => tellPermissions(context),
+    permissions: () => describePermissions(context),
     async clockOffsetMs() {
       // Any answer of S3 has its time, also the refusal that a wrong clock leads to.
       const url = await getSignedUrl(bucket.s3, new HeadBucketCommand({ Bucket: bucket.name }));

@@ -3,7 +3,7 @@ import { DownloadInput } from '../shared/operations/download-backup.ts';
 import { downloadName } from '../shared/workflows/job/names.ts';
 import { showTransfer } from './bars.ts';
 import type { Cli } from './cli.ts';
-import type { Client } from './client.ts';
+import type { CliClient } from './client.ts';
 import { ExitError } from './exit-codes.ts';
 import { bytes } from './format.ts';
 import { recordVerified } from './local-archives.ts';
@@ -20,7 +20,7 @@ export interface DownloadTo {
 /** Downloads a backup with a progress bar and prints where it is. Ctrl-C stops it; the next call resumes. */
 export async function downloadBackup(
   cli: Cli,
-  client: Client,
+  client: CliClient,
   id: string,
   { folder, output, force }: DownloadTo,
 ): Promise<void> {

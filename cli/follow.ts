@@ -5,7 +5,7 @@ import { hasEnded } from '../shared/core/job-state.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import { JobBars } from './bars.ts';
 import type { Cli } from './cli.ts';
-import type { Client } from './client.ts';
+import type { CliClient } from './client.ts';
 import { ExitError } from './exit-codes.ts';
 import { printable } from './format.ts';
 import { stateText } from './job-text.ts';
@@ -24,7 +24,7 @@ const PATIENCE_MS = 60_000;
  * Ctrl-C asks whether to cancel the job or only to stop watching; in a pipe it stops watching. Throws ExitError where
  * the operator stopped watching.
  */
-export async function followJob(cli: Cli, client: Client, jobId: string): Promise<JobView> {
+export async function followJob(cli: Cli, client: CliClient, jobId: string): Promise<JobView> {
   const shown = cli.output.interactive && !cli.output.quiet ? new JobBars() : undefined;
   const interrupt = new Interrupt();
   const printer = new ProgressPrinter(cli);
@@ -54,7 +54,7 @@ export async function followJob(cli: Cli, client: Client, jobId: string): Promis
 }
 
 /** The job as it is, or undefined if the service does not answer at the moment. */
-async function look(client: Client, jobId: string): Promise<JobView | undefined> {
+async function look(client: CliClient, jobId: string): Promise<JobView | undefined> {
   try {
     return await client.showJob(jobId);
   } catch (error) {
@@ -65,7 +65,7 @@ async function look(client: Client, jobId: string): Promise<JobView | undefined>
 }
 
 /** Asks at a terminal what Ctrl-C means. Returns to continue watching. */
-async function decide(cli: Cli, client: Client, jobId: string): Promise<void> {
+async function decide(cli: Cli, client: CliClient, jobId: string): Promise<void> {
   const answer = cli.output.interactive
     ? await ask('\nStop watching (Enter), cancel the job (c), or continue watching (w)? ')
     : undefined;

@@ -9,7 +9,7 @@ import { redisAdapter } from '../shared/stores/redis/adapter.ts';
 import type { LegContext, Store } from '../shared/stores/store.ts';
 
 /** Counts told of a store. */
-const COUNTS_TOLD_MAX = 8;
+const COUNTS_SHOWN_MAX = 8;
 /** Longest that the stores are looked at, in milliseconds. */
 const TIMEOUT_MS = 30_000;
 
@@ -39,12 +39,12 @@ export async function proposeByNames(
 }
 
 /** Reaches a store, with its credentials, and tells version and contents; closes it. Throws what the store throws. */
-export async function tellStore(store: Store): Promise<string> {
+export async function describeStore(store: Store): Promise<string> {
   try {
     const { kind, version, edition, counts, warnings } = await store.probe(lookingOnly());
     const held = Object.entries(counts).map(([name, count]) => `${name} ${count}`);
-    const more = held.length > COUNTS_TOLD_MAX ? [`and ${held.length - COUNTS_TOLD_MAX} more`] : [];
-    const contents = [...held.slice(0, COUNTS_TOLD_MAX), ...more].join(', ') || 'empty';
+    const more = held.length > COUNTS_SHOWN_MAX ? [`and ${held.length - COUNTS_SHOWN_MAX} more`] : [];
+    const contents = [...held.slice(0, COUNTS_SHOWN_MAX), ...more].join(', ') || 'empty';
     return [
       `${kind} ${version}${edition === undefined ? '' : ` (${edition})`}`,
       contents,

@@ -56,7 +56,7 @@ export class Output {
 /** A table without borders, which suits pipes and narrow terminals. Control characters in the cells are replaced. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const none = '';
-  const made = new Table({
+  const table = new Table({
     head: head.map((text) => pc.bold(text)),
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
     chars: Object.fromEntries(
@@ -65,8 +65,8 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
         .map((name) => [name, none]),
     ),
   });
-  made.push(...rows.map((row) => row.map(printable)));
-  return made
+  table.push(...rows.map((row) => row.map(printable)));
+  return table
     .toString()
     .split('\n')
     .map((line) => line.trimEnd())

@@ -87,7 +87,7 @@ async function sbom(): Promise<string> {
     metadata.component['bom-ref'],
     ...production.map((component) => component['bom-ref']),
   ]);
-  const made = {
+  const packageJson = {
     ...rest,
     // npm names the root component after the folder of the checkout.
     metadata: { ...metadata, component: { ...metadata.component, name: 'ngbak' } },
@@ -96,7 +96,7 @@ async function sbom(): Promise<string> {
       .filter(({ ref }) => kept.has(ref))
       .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((other) => kept.has(other)) })),
   };
-  return `${JSON.stringify(made, null, 2)}\n`;
+  return `${JSON.stringify(packageJson, null, 2)}\n`;
 }
 
 async function npm(...args: readonly string[]): Promise<string> {

@@ -19,7 +19,7 @@ import { RequestRestoreInput, RestoreBackupInput } from '../shared/operations/re
 import type { JobView } from '../shared/operations/show-job.ts';
 import { StartBackupInput } from '../shared/operations/start-backup.ts';
 import { entryNamesOf } from '../shared/stores/files/names.ts';
-import type { Client } from './client.ts';
+import type { CliClient } from './client.ts';
 import { uploadFile } from './transfer/upload.ts';
 
 /** Time between two looks at a job, in milliseconds. */
@@ -47,7 +47,7 @@ export interface SelftestStep {
 }
 
 export interface SelftestOptions {
-  readonly client: Client;
+  readonly client: CliClient;
   /** Aborted by Ctrl-C: the test stops, and cleans up. */
   readonly signal: AbortSignal;
   begin(step: string): void;
@@ -353,7 +353,7 @@ async function packFiles(files: ReadonlyMap<string, Buffer>): Promise<Buffer> {
 
 /** Downloads a backup and compares its files with what they should be. Returns their bytes; throws IntegrityError. */
 async function compareBackup(
-  client: Client,
+  client: CliClient,
   backupId: string,
   files: ReadonlyMap<string, Buffer>,
   signal: AbortSignal,
@@ -391,7 +391,7 @@ async function compareBackup(
 }
 
 /** Deletes a backup. Returns false if there is none: its job planned it and did not get to its end. */
-async function remove(client: Client, backupId: string): Promise<boolean> {
+async function remove(client: CliClient, backupId: string): Promise<boolean> {
   try {
     await client.deleteBackup(backupId);
     return true;

@@ -1,7 +1,7 @@
 import type { Problem } from '../shared/api/problem.ts';
 import { clientOf, requestOf } from '../shared/core/calls.ts';
 import { seeAlso } from '../shared/core/help.ts';
-import type { Client } from '../shared/operations/table.ts';
+import type { OperationsClient } from '../shared/operations/table.ts';
 
 /** Longest that one call may take, in milliseconds: API Gateway gives up after 30 seconds. */
 const CALL_MS = 40_000;
@@ -26,7 +26,7 @@ export class ApiError extends Error {
 }
 
 /** A function for each operation of the API; they throw ApiError, or the signal's reason. */
-export type ApiClient = Client;
+export type ApiClient = OperationsClient;
 
 /**
  * Calls the API of this deployment with one key. Its answers have passed the schemas of shared/ on their way out, so

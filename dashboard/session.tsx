@@ -71,8 +71,8 @@ export function SessionProvider({ children }: { children: ReactNode }) {
       return { instead: <SignIn ended={ended} signIn={signIn} /> };
     }
     if (me) return { session: makeSession(api, me, () => leave(false)), instead: null };
-    const standing = error ? <Problem error={error} retry={reload} /> : <Loading what="your role" />;
-    return { instead: <Titled title="Sign in">{standing}</Titled> };
+    const placeholder = error ? <Problem error={error} retry={reload} /> : <Loading what="your role" />;
+    return { instead: <Titled title="Sign in">{placeholder}</Titled> };
   }, [api, me, error, reload, ended, leave]);
   return <GateContext value={gate}>{children}</GateContext>;
 }

@@ -7,7 +7,7 @@ import { redact, redactFields } from '../shared/aws/secrets.ts';
 import { describeError, NgbakError, UnavailableError } from '../shared/core/errors.ts';
 import { HELP } from '../shared/core/help.ts';
 import { parseInput } from '../shared/core/input.ts';
-import { type Environment, type Leg, readEnvironment } from '../shared/workflows/environment.ts';
+import { type Environment, type LegLimits, readEnvironment } from '../shared/workflows/environment.ts';
 
 /** A step stops taking new work this long before the platform would kill it, in milliseconds. */
 const STOP_MARGIN_MS = 60_000;
@@ -29,13 +29,13 @@ let environment: Environment | undefined;
  * not. The first collection tells it how little is alive. Young objects: their space keeps its size; Lambda's runtime lets
  * it grow to 15 % of the function's memory, by a command line that wins over NODE_OPTIONS.
  */
-function settleHeap(): void {
+function limitYoungGeneration(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
   setFlagsFromString('--heap-growing-percent=20');
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
 }
-settleHeap();
+limitYoungGeneration();
 
 /**
  * Whether an error is only how aborted work ended: drivers and SDKs report an abort in words of their
@@ -68,7 +68,7 @@ function nameOf(error: unknown): string {
  */
 export function step<Input, Output>(
   schema: z.ZodType<Input>,
-  work: (environment: Environment, input: Input, leg: Leg) => Promise<Output>,
+  work: (environment: Environment, input: Input, leg: LegLimits) => Promise<Output>,
 ): (event: unknown, context: InvocationContext) => Promise<Output> {
   const logger = new Logger();
   return async (event, context) => {
@@ -101,11 +101,11 @@ export function step<Input, Output>(
     } catch (thrown) {
       // An SDK's own names are unknown to the workflows' retriers.
       const error = cutShort(thrown, abort.signal) ? abort.signal.reason : explainAwsError(thrown);
-      const told = new Error(redact(describeError(error)));
-      told.name = nameOf(error);
-      if (error instanceof Error && error.stack) told.stack = redact(error.stack);
-      logger.error(told.message, { error_name: told.name, stack: told.stack ?? '' });
-      throw told;
+      const redacted = new Error(redact(describeError(error)));
+      redacted.name = nameOf(error);
+      if (error instanceof Error && error.stack) redacted.stack = redact(error.stack);
+      logger.error(redacted.message, { error_name: redacted.name, stack: redacted.stack ?? '' });
+      throw redacted;
     } finally {
       clearTimeout(timer);
     }

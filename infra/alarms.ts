@@ -15,7 +15,7 @@ import { Construct } from 'constructs';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { HELP } from '../shared/core/help.ts';
 import { BACKUP_TOO_OLD, BACKUP_WARNINGS } from '../shared/workflows/backup/measures.ts';
-import type { Deployment } from './config.ts';
+import type { DeploymentConfig } from './config.ts';
 import type { HttpApi } from './http-api.ts';
 import { metricsNamespace } from './step-handler.ts';
 import { handlersOf, type StepHandlers } from './step-handlers.ts';
@@ -34,7 +34,7 @@ const ANY = {
 };
 
 export interface AlarmsProps {
-  readonly deployment: Pick<Deployment, 'alarms' | 'schedule' | 'targets'>;
+  readonly deployment: Pick<DeploymentConfig, 'alarms' | 'schedule' | 'targets'>;
   readonly handlers: StepHandlers;
   readonly api: Pick<HttpApi, 'rejections'> | undefined;
   readonly backup: IStateMachine;

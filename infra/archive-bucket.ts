@@ -13,7 +13,7 @@ import {
 import { Construct } from 'constructs';
 import { BACKUPS, CACHE, DEFERRED, JOBS, LOCKS, RUNS, STAGING, UPLOADS } from '../shared/aws/keys.ts';
 import { SELFTEST_PREFIX } from '../shared/core/selftest.ts';
-import type { Deployment } from './config.ts';
+import type { DeploymentConfig } from './config.ts';
 import { removalPolicyOf } from './removal.ts';
 import type { StepHandler } from './step-handler.ts';
 import { acceptWildcard } from './wildcards.ts';
@@ -38,7 +38,7 @@ export interface BucketAccess {
 }
 
 export type ArchiveBucketProps = Pick<
-  Deployment,
+  DeploymentConfig,
   'timeoutDays' | 'allowedOrigins' | 'accessLogs' | 'archiveBucket' | 'objectLock' | 'removal'
 >;
 

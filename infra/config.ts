@@ -5,7 +5,7 @@ import { HELP } from '../shared/core/help.ts';
 import { Id } from '../shared/core/ids.ts';
 import { parseInput, parseJson } from '../shared/core/input.ts';
 import { SELFTEST_TARGET } from '../shared/core/selftest.ts';
-import { settleStore } from '../shared/profiles/open.ts';
+import { resolveStore } from '../shared/profiles/open.ts';
 import { TimeZone } from '../shared/schedules/time-zone.ts';
 import { DATA_MB, STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
 
@@ -96,7 +96,7 @@ const FileSystem = z.strictObject({
 });
 
 /** Everything that can be configured: the key `ngbak` of the context, in cdk.json or as `-c ngbak='{…}'`. */
-export const Deployment = z.strictObject({
+export const DeploymentConfig = z.strictObject({
   /** Name of the CloudFormation stack, and prefix of the names of functions and state machines. */
   stackName: z
     .string()
@@ -181,13 +181,13 @@ export const Deployment = z.strictObject({
   /** Tags for every resource. */
   tags: z.record(z.string().min(1).max(128), z.string().max(256)).default({}),
 });
-export type Deployment = z.infer<typeof Deployment>;
+export type DeploymentConfig = z.infer<typeof DeploymentConfig>;
 
 /**
  * Checks the value of the context key `ngbak`: an object from cdk.json, or JSON text from the command line. Throws
  * InvalidInputError that names each wrong key, what it held, and what is allowed there.
  */
-export function readDeployment(context: unknown): Deployment {
+export function readDeployment(context: unknown): DeploymentConfig {
   const where = 'The context key "ngbak"';
   if (context === undefined) {
     throw new InvalidInputError(`${where} is missing.`, {
@@ -197,7 +197,7 @@ export function readDeployment(context: unknown): Deployment {
     });
   }
   const value = typeof context === 'string' ? parseJson(z.unknown(), context, where) : context;
-  const checked = Deployment.safeParse(value, { reportInput: true });
+  const checked = DeploymentConfig.safeParse(value, { reportInput: true });
   if (!checked.success) {
     const problems = checked.error.issues.map((issue) => {
       const at = ['ngbak', ...issue.path].join('.');
@@ -235,10 +235,10 @@ export function readDeployment(context: unknown): Deployment {
 }
 
 /** Lets a wrong kind, profile or scope fail here instead of in the first backup at night. */
-function checkStores(deployment: Deployment): void {
+function checkStores(deployment: DeploymentConfig): void {
   const config = runtimeConfig(deployment, () => 'not asked for');
   for (const [target, { stores }] of Object.entries(deployment.targets)) {
-    for (const store of STORES_WITH_SERVER) if (stores[store]) settleStore(config, target, store);
+    for (const store of STORES_WITH_SERVER) if (stores[store]) resolveStore(config, target, store);
   }
 }
 
@@ -248,7 +248,7 @@ function checkStores(deployment: Deployment): void {
  * @param secretOf  the ARN of a store's secret
  */
 export function runtimeConfig(
-  deployment: Deployment,
+  deployment: DeploymentConfig,
   secretOf: (target: string, store: StoreWithServer) => string,
 ): NgbakConfig {
   const targets = Object.entries(deployment.targets).map(([name, target]) => {

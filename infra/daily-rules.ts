@@ -3,14 +3,14 @@ import { EventField, Rule, RuleTargetInput, Schedule } from 'aws-cdk-lib/aws-eve
 import { SfnStateMachine } from 'aws-cdk-lib/aws-events-targets';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import { MADE_BY_DEPLOYMENT } from '../shared/schedules/schedule.ts';
+import { CREATED_BY_DEPLOYMENT } from '../shared/schedules/schedule.ts';
 import { RETRY, scheduledRequest } from '../shared/schedules/target.ts';
-import type { Deployment } from './config.ts';
+import type { DeploymentConfig } from './config.ts';
 import { dailyName } from './schedules.ts';
 
 export interface DailyRulesProps {
   readonly backup: IStateMachine;
-  readonly deployment: Pick<Deployment, 'schedule' | 'targets'>;
+  readonly deployment: Pick<DeploymentConfig, 'schedule' | 'targets'>;
 }
 
 /**
@@ -24,7 +24,7 @@ export class DailyRules extends Construct {
     if (!enabled) return;
     const [hour, minute] = time.split(':').map(Number);
     for (const target of Object.keys(deployment.targets)) {
-      const { schedule, ...request } = scheduledRequest(dailyName(target), { target }, MADE_BY_DEPLOYMENT);
+      const { schedule, ...request } = scheduledRequest(dailyName(target), { target }, CREATED_BY_DEPLOYMENT);
       new Rule(this, `Daily-${target}`, {
         description: `ngbak: daily backup of "${target}"`,
         schedule: Schedule.cron({ hour: String(hour), minute: String(minute) }),

@@ -1,12 +1,12 @@
 import { Arn, ArnFormat, Stack } from 'aws-cdk-lib';
 import type { CfnFunction } from 'aws-cdk-lib/aws-lambda';
-import type { Deployment } from './config.ts';
+import type { DeploymentConfig } from './config.ts';
 import type { FunctionSize } from './functions.ts';
 import type { StepHandler } from './step-handler.ts';
 import { acceptWildcard } from './wildcards.ts';
 
 /** Gives a function the buckets that hold the files of the stores it reaches; writing only where it restores them. */
-export function allowBuckets(handler: StepHandler, size: FunctionSize, { targets }: Deployment): void {
+export function allowBuckets(handler: StepHandler, size: FunctionSize, { targets }: DeploymentConfig): void {
   const names = Object.values(targets).flatMap(({ stores }) =>
     size.stores.flatMap((store) => stores[store]?.buckets ?? []),
   );
@@ -28,7 +28,7 @@ export function allowBuckets(handler: StepHandler, size: FunctionSize, { targets
 export function mountFileSystem(
   handler: StepHandler,
   size: FunctionSize,
-  { fileSystem, targets }: Deployment,
+  { fileSystem, targets }: DeploymentConfig,
 ): void {
   // Problems with the file system do not concern functions that reach other stores only.
   const files = size.stores.some((store) =>

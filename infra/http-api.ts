@@ -7,8 +7,8 @@ import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import type { ArchiveBucket } from './archive-bucket.ts';
-import type { Deployment } from './config.ts';
-import { allowDeletions, tellStateMachines } from './operator-access.ts';
+import type { DeploymentConfig } from './config.ts';
+import { allowDeletions, setStateMachineVariables } from './operator-access.ts';
 import { removalPolicyOf } from './removal.ts';
 import { deploymentSuffix, type StepHandler } from './step-handler.ts';
 import { existingSecret } from './store-secrets.ts';
@@ -35,7 +35,7 @@ const ACCESS_LOG_FORMAT = AccessLogFormat.custom(
 );
 
 export interface HttpApiProps {
-  readonly deployment: Pick<Deployment, 'allowedOrigins' | 'api' | 'logRetentionDays' | 'removal'>;
+  readonly deployment: Pick<DeploymentConfig, 'allowedOrigins' | 'api' | 'logRetentionDays' | 'removal'>;
   readonly archive: ArchiveBucket;
   readonly handler: StepHandler;
 }
@@ -61,7 +61,7 @@ export class HttpApi extends Construct {
     this.secret.grantRead(handler.function);
     handler.function.addEnvironment('NGBAK_API_SECRET', secretName);
     handler.function.addEnvironment('NGBAK_ALLOWED_ORIGINS', deployment.allowedOrigins.join(' '));
-    tellStateMachines(handler);
+    setStateMachineVariables(handler);
     allowDeletions(handler, archive);
     for (const workflow of ['Backup', 'Restore'] as const) {
       const machine = stateMachineArn(this, workflow);

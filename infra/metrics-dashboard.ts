@@ -13,7 +13,7 @@ import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { BACKUP_DURATION, BACKUP_WARNINGS, GOOD_BACKUPS } from '../shared/workflows/backup/measures.ts';
 import { MISMATCHES } from './alarms.ts';
-import type { Deployment } from './config.ts';
+import type { DeploymentConfig } from './config.ts';
 import { metricsNamespace } from './step-handler.ts';
 
 /** Width of one of three graphs in a row, of 24 units. */
@@ -22,7 +22,7 @@ const THIRD = 8;
 const PERIOD = Duration.hours(1);
 
 export interface MetricsDashboardProps {
-  readonly deployment: Pick<Deployment, 'targets'>;
+  readonly deployment: Pick<DeploymentConfig, 'targets'>;
   readonly backup: IStateMachine;
   readonly restore: IStateMachine;
   /** Dead-letter queues. */

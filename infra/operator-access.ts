@@ -16,7 +16,7 @@ export function allowDeletions(handler: StepHandler, archive: ArchiveBucket): vo
 }
 
 /** Tells a function which state machines are ngbak's. */
-export function tellStateMachines(handler: StepHandler): void {
+export function setStateMachineVariables(handler: StepHandler): void {
   for (const workflow of ['Backup', 'Restore'] as const) {
     handler.function.addEnvironment(
       `NGBAK_${workflow.toUpperCase()}_STATE_MACHINE_ARN`,

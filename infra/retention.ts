@@ -3,7 +3,7 @@ import { Rule, RuleTargetInput, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { Construct } from 'constructs';
 import type { ArchiveBucket } from './archive-bucket.ts';
-import { allowDeletions, tellStateMachines } from './operator-access.ts';
+import { allowDeletions, setStateMachineVariables } from './operator-access.ts';
 import type { StepHandler } from './step-handler.ts';
 import { stateMachineArn } from './workflows/state-machine.ts';
 
@@ -16,7 +16,7 @@ export interface RetentionProps {
 export class Retention extends Construct {
   constructor(scope: Construct, id: string, { archive, handler }: RetentionProps) {
     super(scope, id);
-    tellStateMachines(handler);
+    setStateMachineVariables(handler);
     allowDeletions(handler, archive);
     const target = new LambdaFunction(handler.function, {
       event: RuleTargetInput.fromObject({}),

@@ -5,9 +5,9 @@ import { Schedule, ScheduleExpression, ScheduleGroup, ScheduleTargetInput } from
 import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-scheduler-targets';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import { MADE_BY_DEPLOYMENT } from '../shared/schedules/schedule.ts';
+import { CREATED_BY_DEPLOYMENT } from '../shared/schedules/schedule.ts';
 import { RETRY, scheduledRequest } from '../shared/schedules/target.ts';
-import type { Deployment } from './config.ts';
+import type { DeploymentConfig } from './config.ts';
 import type { StepHandler } from './step-handler.ts';
 import { acceptWildcard } from './wildcards.ts';
 
@@ -24,7 +24,7 @@ export function dailyName(target: string): string {
 
 export interface SchedulesProps {
   readonly backup: IStateMachine;
-  readonly deployment: Pick<Deployment, 'schedule' | 'targets'>;
+  readonly deployment: Pick<DeploymentConfig, 'schedule' | 'targets'>;
 }
 
 /**
@@ -74,7 +74,7 @@ export class Schedules extends Construct {
         target: new StepFunctionsStartExecution(backup, {
           role: this.role,
           input: ScheduleTargetInput.fromObject(
-            scheduledRequest(scheduleName, { target }, MADE_BY_DEPLOYMENT),
+            scheduledRequest(scheduleName, { target }, CREATED_BY_DEPLOYMENT),
           ),
           retryAttempts: RETRY.attempts,
           maxEventAge: Duration.seconds(RETRY.seconds),
@@ -85,8 +85,8 @@ export class Schedules extends Construct {
 
   /** Lets a function read the schedules of this group. */
   allowReads(handler: StepHandler): void {
-    const [ours, all] = this.#arns(handler);
-    handler.allow(['scheduler:GetSchedule'], [ours]);
+    const [ownSchedules, all] = this.#arns(handler);
+    handler.allow(['scheduler:GetSchedule'], [ownSchedules]);
     handler.allow(['scheduler:ListSchedules'], [all]);
     this.#tell(handler);
   }
@@ -104,19 +104,19 @@ export class Schedules extends Construct {
 
   /** The schedules of this group, and what lists of them are checked against. */
   #arns(scope: Construct): [ours: string, all: string] {
-    const ours = this.#arn('schedule', `${this.groupName}/*`);
+    const ownSchedules = this.#arn('schedule', `${this.groupName}/*`);
     const all = this.#arn('schedule', '*/*');
-    acceptWildcard(scope, ours, 'All schedules of our own group.');
+    acceptWildcard(scope, ownSchedules, 'All schedules of our own group.');
     acceptWildcard(scope, all, 'Scheduler checks lists against all schedules, also that of one group.');
-    return [ours, all];
+    return [ownSchedules, all];
   }
 
   /** What changing schedules takes. @param scope  of the policy that gets it */
   statements(scope: Construct): PolicyStatement[] {
-    const [ours, all] = this.#arns(scope);
+    const [ownSchedules, all] = this.#arns(scope);
     const changes = ['GetSchedule', 'CreateSchedule', 'UpdateSchedule', 'DeleteSchedule'];
     return [
-      new PolicyStatement({ actions: changes.map((name) => `scheduler:${name}`), resources: [ours] }),
+      new PolicyStatement({ actions: changes.map((name) => `scheduler:${name}`), resources: [ownSchedules] }),
       new PolicyStatement({ actions: ['scheduler:ListSchedules'], resources: [all] }),
       new PolicyStatement({
         actions: ['iam:PassRole'],

@@ -4,7 +4,7 @@ import type { Construct } from 'constructs';
 import { Alarms } from './alarms.ts';
 import { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
-import type { Deployment } from './config.ts';
+import type { DeploymentConfig } from './config.ts';
 import { DailyRules } from './daily-rules.ts';
 import { HttpApi } from './http-api.ts';
 import { Janitor } from './janitor.ts';
@@ -21,7 +21,7 @@ import { BackupWorkflow } from './workflows/backup-workflow.ts';
 import { RestoreWorkflow } from './workflows/restore-workflow.ts';
 
 export interface NgbakStackProps extends StackProps {
-  readonly deployment: Deployment;
+  readonly deployment: DeploymentConfig;
   readonly bundles: Bundles;
 }
 

@@ -12,14 +12,14 @@ import { Architecture, Code, Function as LambdaFunction, Runtime } from 'aws-cdk
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { HANDLER } from './bundle.ts';
-import type { Deployment, Network } from './config.ts';
+import type { DeploymentConfig, Network } from './config.ts';
 import { type FunctionName, SIZES } from './functions.ts';
 import { PROCESS_SETTINGS } from './process-settings.ts';
 import { removalPolicyOf } from './removal.ts';
 import { acceptWildcard } from './wildcards.ts';
 
 /** Where functions run that reach the stores. */
-export interface Placement {
+export interface NetworkPlacement {
   readonly vpc: IVpc;
   readonly vpcSubnets: SubnetSelection;
   readonly securityGroups: ISecurityGroup[];
@@ -29,7 +29,7 @@ export interface Placement {
 }
 
 /** The network, subnets and security groups of the configured ids, without looking anything up. */
-export function placementOf(scope: Construct, network: Network): Placement {
+export function placementOf(scope: Construct, network: Network): NetworkPlacement {
   const { vpcId, subnetIds, securityGroupIds, ipv6, dualStackEndpoints } = network;
   Validations.of(scope).acknowledge({
     id: 'Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId',
@@ -57,9 +57,12 @@ export interface StepHandlerProps {
   readonly bundle: string;
   readonly environment: Record<string, string>;
   readonly memoryMb: number;
-  readonly deployment: Pick<Deployment, 'architecture' | 'logRetentionDays' | 'nodeVersion' | 'removal'>;
+  readonly deployment: Pick<
+    DeploymentConfig,
+    'architecture' | 'logRetentionDays' | 'nodeVersion' | 'removal'
+  >;
   /** @default - outside of any VPC */
-  readonly placement?: Placement | undefined;
+  readonly placement?: NetworkPlacement | undefined;
   /** @default - takes from the account's unreserved concurrency */
   readonly reservedConcurrency?: number | undefined;
 }

@@ -5,10 +5,10 @@ import { InvalidInputError } from '../shared/core/errors.ts';
 import { HELP } from '../shared/core/help.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
-import { type Deployment, runtimeConfig } from './config.ts';
+import { type DeploymentConfig, runtimeConfig } from './config.ts';
 import { allowBuckets, mountFileSystem } from './file-access.ts';
 import { FUNCTION_NAMES, type FunctionName, type FunctionSize, SIZES } from './functions.ts';
-import { type Placement, placementOf, StepHandler } from './step-handler.ts';
+import { type NetworkPlacement, placementOf, StepHandler } from './step-handler.ts';
 import type { StoreSecrets } from './store-secrets.ts';
 import { acceptWildcard } from './wildcards.ts';
 import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
@@ -33,7 +33,7 @@ export function handlersOf(handlers: StepHandlers): [FunctionName, StepHandler][
 }
 
 export interface StepHandlersProps {
-  readonly deployment: Deployment;
+  readonly deployment: DeploymentConfig;
   readonly archive: ArchiveBucket;
   readonly secrets: StoreSecrets;
   readonly bundles: Bundles;
@@ -45,7 +45,8 @@ export function makeStepHandlers(
   { deployment, archive, secrets, bundles }: StepHandlersProps,
 ): StepHandlers {
   const within = new Construct(scope, 'Functions');
-  const placement: Placement | undefined = deployment.network && placementOf(within, deployment.network);
+  const placement: NetworkPlacement | undefined =
+    deployment.network && placementOf(within, deployment.network);
   const environment = {
     NGBAK_BUCKET: archive.bucket.bucketName,
     NGBAK_CONFIG: configText(deployment, secrets),
@@ -90,7 +91,7 @@ export function makeStepHandlers(
 }
 
 /** The text of `NGBAK_CONFIG`. Throws InvalidInputError where Lambda would refuse it at the deployment. */
-function configText(deployment: Deployment, secrets: StoreSecrets): string {
+function configText(deployment: DeploymentConfig, secrets: StoreSecrets): string {
   const config = runtimeConfig(deployment, (target, store) => secrets.nameOf(target, store));
   const text = JSON.stringify(withoutDefaults(config));
   // The API function has the origins of web pages in its environment as well.
@@ -114,15 +115,15 @@ function withoutDefaults({ targets, ...rest }: NgbakConfig): object {
       Object.entries(value).filter(([key, member]) => !isDeepStrictEqual(member, known[key])),
     );
   };
-  const lean = Object.entries(targets).map(([name, { stores, ...target }]) => [
+  const reduced = Object.entries(targets).map(([name, { stores, ...target }]) => [
     name,
     { ...differing(target, TargetConfig.parse({ stores: {} })), stores },
   ]);
-  return { targets: Object.fromEntries(lean), ...differing(rest, NgbakConfig.parse({ targets: {} })) };
+  return { targets: Object.fromEntries(reduced), ...differing(rest, NgbakConfig.parse({ targets: {} })) };
 }
 
 /** Lets a function call the hooks of every target: functions by their ARN, webhooks by the secret that signs. */
-function allowHooks(handler: StepHandler, { targets }: Deployment, secrets: StoreSecrets): void {
+function allowHooks(handler: StepHandler, { targets }: DeploymentConfig, secrets: StoreSecrets): void {
   for (const { hooks } of Object.values(targets)) {
     for (const hook of hooks ? [hooks.pause, hooks.resume] : []) {
       if ('lambda' in hook) handler.allow(['lambda:InvokeFunction'], [hook.lambda]);

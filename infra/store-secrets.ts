@@ -1,7 +1,7 @@
 import { SecretValue, Stack, Validations } from 'aws-cdk-lib';
 import { type ISecret, Secret } from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
-import type { Deployment } from './config.ts';
+import type { DeploymentConfig } from './config.ts';
 import { STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
 import { removalPolicyOf } from './removal.ts';
 import type { StepHandler } from './step-handler.ts';
@@ -17,7 +17,11 @@ export class StoreSecrets extends Construct {
   readonly #secrets = new Map<string, { name: string; secret: Secret | ISecret; store: StoreWithServer }>();
   readonly #existing = new Map<string, ISecret>();
 
-  constructor(scope: Construct, id: string, { targets, removal }: Pick<Deployment, 'targets' | 'removal'>) {
+  constructor(
+    scope: Construct,
+    id: string,
+    { targets, removal }: Pick<DeploymentConfig, 'targets' | 'removal'>,
+  ) {
     super(scope, id);
     for (const [target, { stores }] of Object.entries(targets)) {
       for (const store of STORES_WITH_SERVER) {
@@ -61,7 +65,7 @@ export class StoreSecrets extends Construct {
     return found;
   }
 
-  #make(target: string, store: StoreWithServer, removal: Deployment['removal']): Secret {
+  #make(target: string, store: StoreWithServer, removal: DeploymentConfig['removal']): Secret {
     const secret = new Secret(this, `${target}-${store}`, {
       secretName: `${Stack.of(this).stackName}/${target}/${store}`,
       description: `Where ngbak finds the ${store} of "${target}": fill in address and credentials`,

@@ -38,15 +38,15 @@ const endFor = (reason: string) =>
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(name, () => endFor(`Ended by ${name}.`));
 
-let heard = true;
+let connected = true;
 // The asker may be gone before us; then nobody needs to be told.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', () => {
-    heard = false;
+    connected = false;
   });
 }
-function say(message: SupervisorMessage): void {
-  if (heard) process.stdout.write(`${JSON.stringify(message)}\n`);
+function report(message: SupervisorMessage): void {
+  if (connected) process.stdout.write(`${JSON.stringify(message)}\n`);
 }
 
 /** Makes the folder of the stack, which must not be there. Throws LocalStackError where the name is taken. */
@@ -90,14 +90,14 @@ async function startServices(request: StackRequest, folder: string, state: Stack
       folder,
       environment,
       signal: ending.signal,
-      progress: (text) => say({ type: 'progress', service, text }),
+      progress: (text) => report({ type: 'progress', service, text }),
       started(child, command) {
         if (child.pid !== undefined) state.processes[service] = child.pid;
         log(`${service}: ${command}, process ${child.pid}`);
         void ended(child).then((how) => {
           if (ending.signal.aborted) return;
           log(`${service} ended by itself (${how})`);
-          if (state.phase === 'ready') say({ type: 'lost', service, text: `ended by itself (${how})` });
+          if (state.phase === 'ready') report({ type: 'lost', service, text: `ended by itself (${how})` });
         });
       },
     };
@@ -166,7 +166,7 @@ async function main(): Promise<void> {
         if (line !== KEEP) continue;
         state.kept = true;
         await writeState(folder, state);
-        say({ type: 'kept' });
+        report({ type: 'kept' });
       }
       if (!state.kept) endFor('The process that asked for the stack has ended or let go of it.');
     })().catch((error: unknown) => ending.abort(error));
@@ -174,7 +174,7 @@ async function main(): Promise<void> {
     await startServices(request, folder, state);
     state.phase = 'ready';
     await writeState(folder, state);
-    say({ type: 'ready', state });
+    report({ type: 'ready', state });
     await new Promise<void>((resolve) => {
       if (ending.signal.aborted) resolve();
       ending.signal.addEventListener('abort', () => resolve(), { once: true });
@@ -198,7 +198,7 @@ try {
 } catch (error) {
   const remedy = error instanceof NgbakError ? error.remedy : '';
   const text = describeError(error);
-  say({
+  report({
     type: 'failed',
     message: remedy !== '' && text.endsWith(` ${remedy}`) ? text.slice(0, -remedy.length - 1) : text,
     remedy,

@@ -40,7 +40,7 @@ const RECORD = 'NGBAK_TEST_RECORD';
 const SLOW_FILES = join(ROOT, 'test/runner/slow-files.json');
 
 const started = Date.now();
-const say = (text: string) =>
+const log = (text: string) =>
   console.log(`[${((Date.now() - started) / 1000).toFixed(1).padStart(5)} s] ${text}`);
 
 /** The tier, by `--tier NAME` before everything else, and what is left for Jest. */
@@ -75,11 +75,11 @@ async function runGroup(
   const most = (options.alone ? WORKERS_ALONE : WORKERS)[group];
   const workers = Math.min(usesRunningServers() ? 1 : most, files.length);
   const startLane = (_: unknown, index: number): Promise<Lane> => {
-    const onProgress = (text: string) => say(`${group} ${index + 1}: ${text}`);
+    const onProgress = (text: string) => log(`${group} ${index + 1}: ${text}`);
     return group === 'stack' ? lanes.startDeployed(onProgress) : lanes.start(onProgress);
   };
   const servers = group === 'quick' ? [] : await Promise.all(Array.from({ length: workers }, startLane));
-  say(`${group}: running ${files.length} test files`);
+  log(`${group}: running ${files.length} test files`);
   let ended = 0;
   const outcome = await runJest({
     files,
@@ -96,13 +96,13 @@ async function runGroup(
     folder: await mkdtemp(join(options.folder, `${group}-`)),
     signal: options.signal,
     onLine(line) {
-      if (/^(PASS|FAIL) /.test(line)) say(`${group}: ${line} (${++ended} of ${files.length})`);
+      if (/^(PASS|FAIL) /.test(line)) log(`${group}: ${line} (${++ended} of ${files.length})`);
       else console.error(line);
     },
   });
   if (group !== 'stack') return outcome;
   const { calls, refused } = await lanes.evaluateCalls();
-  say(`stack: ${calls} different calls, ${refused.length} of which no policy allows`);
+  log(`stack: ${calls} different calls, ${refused.length} of which no policy allows`);
   for (const call of refused) console.error(`  no policy allows ${call}`);
   return { ...outcome, failed: outcome.failed + (refused.length > 0 ? 1 : 0) };
 }
@@ -147,12 +147,12 @@ async function addTools(folder: string, signal: AbortSignal): Promise<void> {
       environment: process.env,
       signal,
       log: join(folder, 'tools.log'),
-      onInstall: (what) => say(`installing ${what}`),
+      onInstall: (what) => log(`installing ${what}`),
     });
     if (tools !== undefined) process.env.PATH = `${process.env.PATH ?? ''}${delimiter}${tools}`;
   } catch (error) {
     if (!(error instanceof LocalStackError)) throw error;
-    say(describeError(error));
+    log(describeError(error));
   }
 }
 
@@ -161,7 +161,7 @@ async function main(interrupted: AbortSignal): Promise<Outcome> {
   const nightly = tier === 'nightly';
   const groups = [...(await selectTests(tier, args))];
   const seed = process.env[SEED] ?? String(randomInt(1, 2 ** 31));
-  say(`seed ${seed}; ${SEED}=${seed} repeats what is random`);
+  log(`seed ${seed}; ${SEED}=${seed} repeats what is random`);
   const folder = await mkdtemp(join(tmpdir(), 'test-run-'));
   await addTools(folder, interrupted);
   const lanes = new Lanes({ signal: interrupted, nightly, folder });

@@ -308,26 +308,31 @@ async function repack(cli: Cli, reference: string, file: string, options: Repack
         normalizeArchive(source, { ...how, script, progress: progress.update }),
         createWriteStream(unfinished, { flags: 'wx' }),
       );
-      const made = await fileSource(unfinished);
+      const repacked = await fileSource(unfinished);
       try {
-        const { problems } = await verifyArchive(made, {
+        const { problems } = await verifyArchive(repacked, {
           cursor: null,
           timeLeft: () => Number.POSITIVE_INFINITY,
         });
         if (problems.length > 0) throw new ExitError('damaged');
-        const { manifest } = await openArchive(made);
+        const { manifest } = await openArchive(repacked);
         await rename(unfinished, file);
-        const about = { file, bytes: made.size, checksum: manifest.checksum, lacks: manifest.lacks ?? [] };
+        const about = {
+          file,
+          bytes: repacked.size,
+          checksum: manifest.checksum,
+          lacks: manifest.lacks ?? [],
+        };
         cli.output.result('repacked', about, () =>
           [
-            `${file}: ${bytes(made.size)}, from ${bytes(source.size)}; checksum ${manifest.checksum}.`,
+            `${file}: ${bytes(repacked.size)}, from ${bytes(source.size)}; checksum ${manifest.checksum}.`,
             ...about.lacks.map((lack) => `Not in archive: ${lack}`),
           ]
             .map(printable)
             .join('\n'),
         );
       } finally {
-        await made.close();
+        await repacked.close();
       }
     } catch (error) {
       // A part file that somebody else is writing is theirs.

@@ -91,10 +91,10 @@ function fishScript(levels: readonly Level[]): string {
   const lines = levels.flatMap(({ path, words, values }) => {
     const at = `complete -c ngbak -n ${quote(`test (__ngbak_path) = ${quote(`/${path}`)}`)}`;
     return words.map(({ word, about }) => {
-      const told = about === '' ? '' : ` -d ${quote(about)}`;
-      if (!word.startsWith('--')) return `${at} -f -a ${word}${told}`;
+      const description = about === '' ? '' : ` -d ${quote(about)}`;
+      if (!word.startsWith('--')) return `${at} -f -a ${word}${description}`;
       const choices = values.find(({ flag }) => flag === word)?.values;
-      return `${at} -l ${word.slice(2)}${choices ? ` -x -a ${quote(choices.join(' '))}` : ''}${told}`;
+      return `${at} -l ${word.slice(2)}${choices ? ` -x -a ${quote(choices.join(' '))}` : ''}${description}`;
     });
   });
   return [

@@ -8,14 +8,14 @@ import { NgbakError } from '../../shared/core/errors.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { bytes, count, printable } from '../format.ts';
-import { openStores, proposalText, proposeByNames, tellStore } from '../known-stores.ts';
+import { describeStore, openStores, proposalText, proposeByNames } from '../known-stores.ts';
 import { listLocal } from '../local-archives.ts';
 import { settingsFile } from '../settings.ts';
 
 /** A clock that is further off makes AWS refuse signatures at 5 minutes; told well before, in milliseconds. */
 const CLOCK_OFF_MAX_MS = 60_000;
 
-interface Finding {
+interface CheckResult {
   readonly name: string;
   readonly ok: boolean;
   readonly message: string;
@@ -38,12 +38,12 @@ export function doctorCommand(program: Command): void {
       const cli = cliOf(command);
       const findings = await examine(cli);
       if (stores || files !== undefined) {
-        const looked = openStores(process.env, files).map((store) =>
-          find(`${store.name} store`, () => tellStore(store)),
+        const checks = openStores(process.env, files).map((store) =>
+          runCheck(`${store.name} store`, () => describeStore(store)),
         );
         findings.push(
-          ...(await Promise.all(looked)),
-          await find('profile', async () => proposalText(await proposeByNames(process.env, files))),
+          ...(await Promise.all(checks)),
+          await runCheck('profile', async () => proposalText(await proposeByNames(process.env, files))),
         );
       }
       const ok = findings.every((finding) => finding.ok);
@@ -59,25 +59,25 @@ export function doctorCommand(program: Command): void {
     });
 }
 
-async function examine(cli: Cli): Promise<Finding[]> {
-  const configuration = await find(`configuration (${settingsFile()}, NGBAK_…)`, async () => {
+async function examine(cli: Cli): Promise<CheckResult[]> {
+  const configuration = await runCheck(`configuration (${settingsFile()}, NGBAK_…)`, async () => {
     await cli.settings();
     return 'can be read';
   });
   if (!configuration.ok) return [configuration];
-  const folder = await find('download folder', async () =>
+  const folder = await runCheck('download folder', async () =>
     describeFolder((await cli.settings()).download_folder),
   );
-  const reached = await find('access', async () => (await cli.client()).where);
+  const reached = await runCheck('access', async () => (await cli.client()).where);
   if (!reached.ok) return [configuration, folder, reached];
   const client = await cli.client();
   const [permissions, health, clock] = await Promise.all([
-    find('permissions', () => client.permissions()),
+    runCheck('permissions', () => client.permissions()),
     client.health().then(
       ({ checks }) => checks,
       (error) => [{ name: 'health', ok: false, message: explain(error) }],
     ),
-    find('clock', () => tellClock(client.clockOffsetMs)),
+    runCheck('clock', () => describeClock(client.clockOffsetMs)),
   ]);
   return [configuration, folder, reached, permissions, ...health, clock];
 }
@@ -118,7 +118,7 @@ async function nearestExisting(folder: string): Promise<string> {
   }
 }
 
-async function tellClock(offset: () => Promise<number>): Promise<string> {
+async function describeClock(offset: () => Promise<number>): Promise<string> {
   const off = await offset();
   if (Math.abs(off) <= CLOCK_OFF_MAX_MS) return 'right';
   throw new Error(
@@ -126,7 +126,7 @@ async function tellClock(offset: () => Promise<number>): Promise<string> {
   );
 }
 
-async function find(name: string, look: () => Promise<string>): Promise<Finding> {
+async function runCheck(name: string, look: () => Promise<string>): Promise<CheckResult> {
   try {
     return { name, ok: true, message: await look() };
   } catch (error) {

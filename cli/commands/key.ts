@@ -44,13 +44,13 @@ export function keyCommand(program: Command): void {
           ? undefined
           : new Date(Date.now() + options.days * 24 * HOUR_MS).toISOString();
       if (options.save) {
-        const made = await (await savedList(cli, options.secret)).add(owner, role, expires_at);
-        cli.output.result('key', { key: made, name: owner, role, expires_at }, () => made);
+        const created = await (await savedList(cli, options.secret)).add(owner, role, expires_at);
+        cli.output.result('key', { key: created, name: owner, role, expires_at }, () => created);
         return;
       }
-      const made = newApiKey(owner, role);
-      const entry = { ...made.entry, ...(expires_at === undefined ? {} : { expires_at }) };
-      cli.output.result('key', { key: made.key, entry }, () => `${made.key}\n${JSON.stringify(entry)}`);
+      const created = newApiKey(owner, role);
+      const entry = { ...created.entry, ...(expires_at === undefined ? {} : { expires_at }) };
+      cli.output.result('key', { key: created.key, entry }, () => `${created.key}\n${JSON.stringify(entry)}`);
     });
   key
     .command('list')
@@ -104,8 +104,12 @@ export function keyCommand(program: Command): void {
     .action(async (name: string, options, command: Command) => {
       const cli = cliOf(command);
       const until = new Date(Date.now() + options.graceHours * HOUR_MS);
-      const { key: made, role } = await (await savedList(cli, options.secret)).rotate(name, until);
-      cli.output.result('key', { key: made, name, role, old_valid_until: until.toISOString() }, () => made);
+      const { key: created, role } = await (await savedList(cli, options.secret)).rotate(name, until);
+      cli.output.result(
+        'key',
+        { key: created, name, role, old_valid_until: until.toISOString() },
+        () => created,
+      );
       cli.output.note(`The old key is valid until ${localTime(until.toISOString())}.`);
     });
 }

@@ -18,7 +18,7 @@ import type { UploadStatus } from '../../shared/operations/upload.ts';
 import { requireSize, shownFileName } from '../../shared/workflows/restore/request.ts';
 import { showTransfer } from '../bars.ts';
 import { type Cli, cliOf } from '../cli.ts';
-import type { Client } from '../client.ts';
+import type { CliClient } from '../client.ts';
 import { ExitError } from '../exit-codes.ts';
 import { reportEnd } from '../finish.ts';
 import { followJob } from '../follow.ts';
@@ -165,7 +165,7 @@ export function restoreCommands(program: Command): void {
 /** Starts the restore of a catalogued backup, or of an archive of it on this machine if the catalog does not have it. */
 async function startFromCatalog(
   cli: Cli,
-  client: Client,
+  client: CliClient,
   id: string,
   options: { readonly target: string | undefined },
 ): Promise<string> {
@@ -209,7 +209,7 @@ async function findFile(cli: Cli, path: string): Promise<string> {
   });
 }
 
-async function startFromFile(cli: Cli, client: Client, path: string, options: object): Promise<string> {
+async function startFromFile(cli: Cli, client: CliClient, path: string, options: object): Promise<string> {
   const found = await stat(path);
   if (!found.isFile()) {
     throw new InvalidInputError(`"${path}" is not a file.`, { remedy: 'Give the path of a .ngbak file.' });
@@ -248,13 +248,13 @@ async function startFromFile(cli: Cli, client: Client, path: string, options: ob
   }
 }
 
-async function requestUpload(client: Client, input: RequestRestoreInput) {
+async function requestUpload(client: CliClient, input: RequestRestoreInput) {
   const { job_id, multipart } = await client.requestUpload(input);
   return { jobId: job_id, layout: multipart, there: [] };
 }
 
 /** An upload of the same file for the same restore that was interrupted; S3 itself knows which parts it has. */
-async function findUnfinished(client: Client, input: RequestRestoreInput) {
+async function findUnfinished(client: CliClient, input: RequestRestoreInput) {
   const { target, file_name, bytes: size, upload: _, confirm, ...options } = input;
   const fileName = shownFileName(file_name);
   const { jobs } = await client.listJobs(ListJobsInput.parse({ state: 'pending', kind: 'restore' }));
@@ -272,7 +272,7 @@ async function findUnfinished(client: Client, input: RequestRestoreInput) {
 }
 
 /** All that S3 has of an upload; undefined where it takes no more, or does not come in parts. */
-async function readUpload(client: Client, jobId: string): Promise<UploadStatus | undefined> {
+async function readUpload(client: CliClient, jobId: string): Promise<UploadStatus | undefined> {
   try {
     let status = await client.listUpload(jobId, { after: 0 });
     const parts = [...status.parts];
@@ -288,7 +288,7 @@ async function readUpload(client: Client, jobId: string): Promise<UploadStatus |
 }
 
 /** Asks what to do with an upload that Ctrl-C stopped. Without a terminal, its parts are kept. */
-async function leaveUpload(cli: Cli, client: Client, jobId: string): Promise<void> {
+async function leaveUpload(cli: Cli, client: CliClient, jobId: string): Promise<void> {
   const answer = cli.output.interactive
     ? await ask('\nKeep the uploaded parts and resume later (Enter), or cancel the job (c)? ')
     : undefined;
@@ -303,7 +303,7 @@ async function leaveUpload(cli: Cli, client: Client, jobId: string): Promise<voi
 }
 
 /** Follows a restore; where it waits, shows what was found and asks for the phrase. */
-async function guide(cli: Cli, client: Client, jobId: string): Promise<void> {
+async function guide(cli: Cli, client: CliClient, jobId: string): Promise<void> {
   const job = await followJob(cli, client, jobId);
   if (job.state !== 'awaiting_confirmation') return reportEnd(cli, job);
   cli.output.event('inspection', job.inspection);
@@ -337,7 +337,7 @@ async function untilRecorded(
 }
 
 /** True if the operator confirmed. Without a terminal, the job keeps waiting. */
-async function askForPhrase(cli: Cli, client: Client, job: JobView): Promise<boolean> {
+async function askForPhrase(cli: Cli, client: CliClient, job: JobView): Promise<boolean> {
   if (cli.yes) {
     await client.confirmRestore(job.job_id, {
       phrase: job.target,
@@ -364,7 +364,7 @@ async function askForPhrase(cli: Cli, client: Client, job: JobView): Promise<boo
 }
 
 /** Follows a job whose confirmation was just sent. */
-function followConfirmed(cli: Cli, client: Client, jobId: string): Promise<JobView> {
+function followConfirmed(cli: Cli, client: CliClient, jobId: string): Promise<JobView> {
   return untilRecorded(
     () => followJob(cli, client, jobId),
     ({ state }) => state !== 'awaiting_confirmation',

@@ -83,7 +83,7 @@ export function scheduleCommand(program: Command): void {
   )
     .option('--paused', 'create it paused')
     .addHelpText('after', TEACHING)
-    .action(async (name: string, options: Settings & { paused?: true }, command: Command) => {
+    .action(async (name: string, options: ScheduleFlags & { paused?: true }, command: Command) => {
       const cli = cliOf(command);
       const expression = expressionOf(options);
       if (expression === undefined) {
@@ -102,8 +102,8 @@ export function scheduleCommand(program: Command): void {
         },
         'The schedule',
       );
-      const made = await (await cli.client()).createSchedule(input);
-      cli.output.result('schedule', made, () => scheduleText(made));
+      const created = await (await cli.client()).createSchedule(input);
+      cli.output.result('schedule', created, () => scheduleText(created));
     });
   settings(
     schedule
@@ -118,7 +118,7 @@ export function scheduleCommand(program: Command): void {
     .action(
       async (
         name: string,
-        options: Settings & { retention?: boolean; allStores?: true },
+        options: ScheduleFlags & { retention?: boolean; allStores?: true },
         command: Command,
       ) => {
         const cli = cliOf(command);
@@ -203,7 +203,7 @@ export function scheduleCommand(program: Command): void {
     });
 }
 
-interface Settings extends OnlyFlags {
+interface ScheduleFlags extends OnlyFlags {
   readonly daily?: string;
   readonly cron?: string;
   readonly rate?: string;
@@ -247,7 +247,7 @@ function daily(text: string): string {
   return `cron(${Number(minute)} ${Number(hour)} * * ? *)`;
 }
 
-function expressionOf({ daily, cron, rate, at }: Settings): string | undefined {
+function expressionOf({ daily, cron, rate, at }: ScheduleFlags): string | undefined {
   if (daily !== undefined) return daily;
   if (cron !== undefined) return `cron(${bare('cron', cron)})`;
   if (rate !== undefined) return `rate(${bare('rate', rate)})`;
@@ -259,12 +259,12 @@ function bare(kind: string, text: string): string {
   return text.startsWith(`${kind}(`) && text.endsWith(')') ? text.slice(kind.length + 1, -1) : text.trim();
 }
 
-function timesOf({ zone, flexible, description }: Settings) {
+function timesOf({ zone, flexible, description }: ScheduleFlags) {
   return { time_zone: zone, flexible_minutes: flexible, description };
 }
 
 /** The parts of the backup that were given. */
-function backupOf({ target, stores, tag, note, keep, codec, ...part }: Settings) {
+function backupOf({ target, stores, tag, note, keep, codec, ...part }: ScheduleFlags) {
   const given = { target, stores, only: onlyOf(part), tags: tag, note, retention: keep, codec };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { showTransfer } from '../bars.ts';
 import { cliOf } from '../cli.ts';
-import type { Client } from '../client.ts';
+import type { CliClient } from '../client.ts';
 import { ExitError } from '../exit-codes.ts';
 import { verificationText } from '../verification.ts';
 
@@ -19,7 +19,7 @@ export function verifyCommand(program: Command): void {
       const client = await cli.client();
       const bar = showTransfer(cli.output, 'verify');
       const signal = new AbortController().signal;
-      let leg: Awaited<ReturnType<Client['verifyBackup']>> | undefined;
+      let leg: Awaited<ReturnType<CliClient['verifyBackup']>> | undefined;
       try {
         do {
           leg = await client.verifyBackup(id, { cursor: leg?.cursor ?? null, signal, progress: bar.update });

@@ -281,7 +281,7 @@ async function writeAt(
   length: number,
   body: ReadableStream<Uint8Array>,
   begins: number,
-  came: (bytes: number) => void,
+  onBytes: (bytes: number) => void,
 ): Promise<void> {
   let position = begins;
   let written = 0;
@@ -290,7 +290,7 @@ async function writeAt(
     position += bytes.length;
     if (wanted.length > 0) await file.write(wanted, 0, wanted.length, offset + written);
     written += wanted.length;
-    came(wanted.length);
+    onBytes(wanted.length);
     if (written === length) return;
   }
   throw new Error('fewer bytes than were asked for');

@@ -8,10 +8,10 @@ import { retry } from '../../shared/core/retry.ts';
 import type { PresignedParts } from '../../shared/operations/upload.ts';
 import {
   partLength,
-  type UploadedPart,
+  type ReceivedPart,
   type UploadLayout,
 } from '../../shared/workflows/restore/upload-parts.ts';
-import type { Client } from '../client.ts';
+import type { CliClient } from '../client.ts';
 
 /** Parts under way at once. Each is read from the file as it is sent: memory holds a few MiB. */
 const CONNECTIONS = 4;
@@ -23,11 +23,11 @@ const STALL_MS = 60_000;
 const READ_BYTES = 256 * 1024;
 
 export interface UploadOptions {
-  readonly client: Pick<Client, 'presignParts' | 'completeUpload'>;
+  readonly client: Pick<CliClient, 'presignParts' | 'completeUpload'>;
   readonly jobId: string;
   readonly layout: UploadLayout;
   /** What S3 has of an upload that was interrupted. */
-  readonly there: readonly UploadedPart[];
+  readonly there: readonly ReceivedPart[];
   readonly path: string;
   readonly signal: AbortSignal;
   progress(done: number, total: number): void;
@@ -115,12 +115,12 @@ async function putPart(
 ): Promise<void> {
   const stalled = new AbortController();
   const timer = setTimeout(() => stalled.abort(), STALL_MS);
-  let told = 0;
+  let reported = 0;
   async function* counted() {
     for await (const chunk of readPart(file, layout, part.number)) {
       yield chunk;
       timer.refresh();
-      told += chunk.length;
+      reported += chunk.length;
       advance(chunk.length);
     }
   }
@@ -135,7 +135,7 @@ async function putPart(
     const text = (await answer.text()).slice(0, 2000);
     if (!answer.ok) throw refused(path, part.number, answer.status, text);
   } catch (error) {
-    advance(-told);
+    advance(-reported);
     if (signal.aborted || error instanceof NgbakError) throw error;
     // Not with the address in it: a presigned URL is a credential.
     throw new UnavailableError(`The upload of part ${part.number} of ${path} was interrupted.`, {
@@ -151,11 +151,11 @@ function refused(path: string, number: number, status: number, body: string): Ng
   const code = /<Code>(\w{1,64})<\/Code>/.exec(body)?.[1] ?? '';
   const message = `S3 answered ${status} ${code} to part ${number} of ${path}.`;
   // What it got is not what was read a moment ago: spoiled on the way, or the file changes.
-  const spoiled = code === 'BadDigest' || code === 'XAmzContentChecksumMismatch';
+  const corrupted = code === 'BadDigest' || code === 'XAmzContentChecksumMismatch';
   // 403: the address has run out, so another one is asked for. Other refusals are refused again.
-  if (status === 403 || status === 408 || status === 429 || status >= 500 || spoiled) {
+  if (status === 403 || status === 408 || status === 429 || status >= 500 || corrupted) {
     return new UnavailableError(message, {
-      remedy: `Run the same command again: it resumes where it stopped.${spoiled ? ' The file must not change during the upload.' : ''}`,
+      remedy: `Run the same command again: it resumes where it stopped.${corrupted ? ' The file must not change during the upload.' : ''}`,
     });
   }
   return new NgbakError(message, { remedy: 'Cancel the job and start the restore again.' });

@@ -23,9 +23,9 @@ export function Contents({ backupId }: { backupId: string }) {
   const [prefix, setPrefix] = useState('');
   const [page, setPage] = useState(1);
   const [downloading, setDownloading] = useState<string>();
-  const asked = { prefix, limit: PAGE, offset: (page - 1) * PAGE };
-  const { data, error, reload } = useData(JSON.stringify([backupId, asked]), (signal) =>
-    api.listContents(backupId, asked, signal),
+  const query = { prefix, limit: PAGE, offset: (page - 1) * PAGE };
+  const { data, error, reload } = useData(JSON.stringify([backupId, query]), (signal) =>
+    api.listContents(backupId, query, signal),
   );
   const refused = refusal('operator');
   const download = async (name: string) => {

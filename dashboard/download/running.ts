@@ -78,7 +78,7 @@ export class ArchiveDownload {
 const running = new Map<string, ArchiveDownload>();
 
 /** Remembers that the archive of this job is to be downloaded once it has completed. */
-export function wantDownload(jobId: string): void {
+export function requestDownload(jobId: string): void {
   writeWanted([...readWanted(), jobId]);
 }
 
@@ -86,7 +86,7 @@ export function isWanted(jobId: string): boolean {
   return readWanted().includes(jobId);
 }
 
-export function forgetDownload(jobId: string): void {
+export function discardDownload(jobId: string): void {
   writeWanted(readWanted().filter((id) => id !== jobId));
 }
 
@@ -98,7 +98,7 @@ export function runningDownload(jobId: string): ArchiveDownload | undefined {
 /** Begins the download of a completed job if it is wanted and has not begun. Undefined if it is not wanted. */
 export function beginWanted(jobId: string, backupId: string, api: ApiClient): ArchiveDownload | undefined {
   if (!isWanted(jobId)) return undefined;
-  forgetDownload(jobId);
+  discardDownload(jobId);
   const download = new ArchiveDownload();
   running.set(jobId, download);
   void download.run(api, backupId);

@@ -2,7 +2,7 @@ import type { Overview } from '../../shared/operations/overview.ts';
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 
 /** One day of the strip, in the user's zone. */
-export interface Day {
+export interface DaySummary {
   /** `2026-01-02` */
   readonly date: string;
   readonly good: number;
@@ -17,7 +17,7 @@ export function strip(
   failures: readonly Pick<JobSummary, 'created_at'>[],
   count: number,
   today = new Date(),
-): Day[] {
+): DaySummary[] {
   const days = new Map<string, { good: number; damaged: number; failed: number }>();
   for (let back = count - 1; back >= 0; back--) {
     const date = new Date(today.getFullYear(), today.getMonth(), today.getDate() - back);
@@ -42,7 +42,7 @@ function localDate(date: Date): string {
 }
 
 /** What happened on a day, in words. */
-export function dayText({ date, good, damaged, failed }: Day): string {
+export function dayText({ date, good, damaged, failed }: DaySummary): string {
   const parts = [
     good > 0 ? `${good} good` : '',
     damaged > 0 ? `${damaged} damaged` : '',

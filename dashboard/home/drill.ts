@@ -25,7 +25,7 @@ export function drillOf(
       proved.backup_of === target &&
       needed.every((store) => proved.stores.includes(store)),
   );
-  const own = whole.find(({ proved }) => proved?.backup_id === good?.backup_id);
-  const job = own ?? whole[0];
-  return job && { job, newest: job === own };
+  const ofLatest = whole.find(({ proved }) => proved?.backup_id === good?.backup_id);
+  const job = ofLatest ?? whole[0];
+  return job && { job, newest: job === ofLatest };
 }

@@ -26,11 +26,11 @@ export function verdictOf(
     return { grade: 'no', answer: 'No', because: because + broken };
   }
   const hours = (now - Date.parse(good.created_at)) / HOUR_MS;
-  const doubtful =
+  const caveat =
     newest && newest.type === 'full' && !newest.good && newest.state === 'complete_with_warnings'
       ? ' A newer backup is empty or much smaller.'
       : '';
-  const proof = `The latest good backup contains all stores and is verified.${doubtful}`;
+  const proof = `The latest good backup contains all stores and is verified.${caveat}`;
   if (hours > allowed_age_hours) {
     const days = Math.floor(hours / 24);
     return {
@@ -39,12 +39,12 @@ export function verdictOf(
       because: `${proof}${broken}`,
     };
   }
-  if (good.open_warnings > 0 || doubtful !== '') {
-    const told =
+  if (good.open_warnings > 0 || caveat !== '') {
+    const warningText =
       good.open_warnings === 0
         ? ''
         : ` It has ${good.open_warnings === 1 ? 'a warning' : `${good.open_warnings} warnings`}: something was not saved or needs attention.`;
-    return { grade: 'warnings', answer: 'Yes, with warnings', because: proof + told + broken };
+    return { grade: 'warnings', answer: 'Yes, with warnings', because: proof + warningText + broken };
   }
   return { grade: 'yes', answer: 'Yes', because: proof + broken };
 }

@@ -11,7 +11,7 @@ import {
   type ArchiveDownload,
   beginWanted,
   type DownloadState,
-  forgetDownload,
+  discardDownload,
   isWanted,
   runningDownload,
 } from '../download/running.ts';
@@ -28,7 +28,7 @@ export function DownloadAfterBackup({ job }: { job: JobView }) {
   useEffect(() => {
     if (!wanted || !hasEnded(state)) return;
     if (state === 'completed' && backup_id !== undefined) beginWanted(job_id, backup_id, api);
-    else forgetDownload(job_id);
+    else discardDownload(job_id);
     refresh();
   }, [api, wanted, job_id, state, backup_id]);
   const download = runningDownload(job_id);
@@ -42,7 +42,7 @@ export function DownloadAfterBackup({ job }: { job: JobView }) {
           <ProgressBar value={0} label="Archive" description="Starts when the backup is verified." />
           <Button
             onClick={() => {
-              forgetDownload(job_id);
+              discardDownload(job_id);
               refresh();
             }}
           >

@@ -28,7 +28,7 @@ export function RestoreOutcome({ job }: { job: JobView }) {
     );
   }
   if (job.state === 'completed') return <Proof job={job} result={result} />;
-  const told = job.error && (
+  const errorText = job.error && (
     <>
       <strong>{job.error.name}:</strong> <bdi>{job.error.message}</bdi>
     </>
@@ -36,20 +36,20 @@ export function RestoreOutcome({ job }: { job: JobView }) {
   if (job.state === 'rolled_back') {
     return (
       <Alert type="warning" header={`Rolled back: ${job.target} has its previous contents`}>
-        {told}
+        {errorText}
       </Alert>
     );
   }
   if (job.state === 'cancelled') {
     return (
       <Alert type="info" header="Cancelled">
-        {told ?? 'Nothing was changed.'}
+        {errorText ?? 'Nothing was changed.'}
       </Alert>
     );
   }
   return (
     <Alert type="error" header="The restore failed">
-      {told}
+      {errorText}
     </Alert>
   );
 }

@@ -2,7 +2,7 @@ import Link from '@cloudscape-design/components/link';
 import { useEffect, useRef } from 'react';
 import type { JobState } from '../../shared/core/job-state.ts';
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
-import { beginWanted, forgetDownload, isWanted } from '../download/running.ts';
+import { beginWanted, discardDownload, isWanted } from '../download/running.ts';
 import { type Notice, useNotices } from '../notices.tsx';
 import { href, useRoute } from '../router.ts';
 import { useSession } from '../session.tsx';
@@ -27,7 +27,7 @@ export function JobWatcher() {
     for (const { job_id, state, backup_id } of data?.jobs ?? []) {
       if (!hasEnded(state) || !isWanted(job_id)) continue;
       if (state === 'completed' && backup_id !== undefined) beginWanted(job_id, backup_id, api);
-      else forgetDownload(job_id);
+      else discardDownload(job_id);
     }
   }, [data, api]);
   const known = useRef<Map<string, JobState>>(undefined);

@@ -47,12 +47,12 @@ export default function Backups({ route: { query } }: PageProps) {
   const page = Math.max(1, Math.trunc(Number(query.get('page'))) || 1);
   const cursor = query.get('cursor') ?? undefined;
   const { pageSize } = preferences;
-  const asked = whole
+  const request = whole
     ? filters
     : { ...filters, limit: pageSize, ...(cursor === undefined ? {} : { cursor }) };
   const loaded = useData(
-    JSON.stringify([whole, asked]),
-    (signal) => (whole ? listAll(api, filters, signal) : api.listBackups(asked, signal)),
+    JSON.stringify([whole, request]),
+    (signal) => (whole ? listAll(api, filters, signal) : api.listBackups(request, signal)),
     EVERY_MS,
   );
   const deployment = useData('deployment', api.deployment);

@@ -11,7 +11,7 @@ import { bytes, duration } from '../../cli/format.ts';
 import type { Deployment } from '../../shared/operations/describe-deployment.ts';
 import { BackupFields } from '../backup-form/backup-fields.tsx';
 import { type BackupDraft, EMPTY_DRAFT, inputOf, lastOfScope, problemsOf } from '../backup-form/draft.ts';
-import { wantDownload } from '../download/running.ts';
+import { requestDownload } from '../download/running.ts';
 import { useNotices } from '../notices.tsx';
 import { blocked } from '../parts/blocked.ts';
 import { Loading, NoTargets, Problem, Show, Titled } from '../parts/states.tsx';
@@ -66,7 +66,7 @@ function CreateForm({ deployment, asked }: { deployment: Deployment; asked: stri
     setBusy(download ? 'download' : 'start');
     try {
       const { job_id } = await api.startBackup(inputOf(draft), key.current.key);
-      if (download) wantDownload(job_id);
+      if (download) requestDownload(job_id);
       navigate(href(['job', job_id]));
     } catch (error) {
       fail('The backup could not be started', error);

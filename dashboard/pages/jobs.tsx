@@ -30,10 +30,10 @@ export default function Jobs({ route: { query } }: PageProps) {
   const state = JOB_STATES.find((known) => known === query.get('state'));
   const kind = (Object.keys(KINDS) as Kind[]).find((known) => known === query.get('kind'));
   const limit = Math.min(MOST, Math.max(STEP, Number(query.get('limit')) || STEP));
-  const asked = { limit, ...(state ? { state } : {}), ...(kind ? { kind } : {}) };
+  const request = { limit, ...(state ? { state } : {}), ...(kind ? { kind } : {}) };
   const loaded = useData(
-    JSON.stringify(asked),
-    (signal) => api.listJobs(asked, signal),
+    JSON.stringify(request),
+    (signal) => api.listJobs(request, signal),
     ({ jobs }) => (jobs.some((job) => !hasEnded(job.state)) ? EVERY_MS.running : EVERY_MS.quiet),
   );
   const go = (changed: { state?: JobState | undefined; kind?: Kind | undefined; limit?: number }) => {
@@ -128,7 +128,7 @@ export default function Jobs({ route: { query } }: PageProps) {
             minWidth: 130,
             cell: ({ created_at }) => <Ago value={created_at} />,
           },
-          { id: 'took', header: 'Duration', minWidth: 90, cell: tookText },
+          { id: 'took', header: 'Duration', minWidth: 90, cell: durationText },
           {
             id: 'by',
             header: 'Requested by',
@@ -160,7 +160,7 @@ export default function Jobs({ route: { query } }: PageProps) {
   );
 }
 
-function tookText({ created_at, finished_at }: JobSummary): string {
+function durationText({ created_at, finished_at }: JobSummary): string {
   return finished_at ? duration((Date.parse(finished_at) - Date.parse(created_at)) / 1000) : '';
 }
 

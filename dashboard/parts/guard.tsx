@@ -19,7 +19,7 @@ export function Guard({
   title?: string;
   children: ReactNode;
 }) {
-  const told = (
+  const fallback = (
     <Alert
       type="error"
       header={`${what} could not be displayed`}
@@ -31,7 +31,7 @@ export function Guard({
   return (
     <ErrorBoundary
       onError={({ error }) => console.error(error)}
-      renderFallback={() => (title === undefined ? told : <Titled title={title}>{told}</Titled>)}
+      renderFallback={() => (title === undefined ? fallback : <Titled title={title}>{fallback}</Titled>)}
     >
       {children}
     </ErrorBoundary>

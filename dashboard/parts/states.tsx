@@ -109,8 +109,8 @@ export function Show<T>({
   const { data, error, reload, loading } = loaded;
   const problem = error && <Problem error={error} retry={reload} retrying={loading} />;
   if (data === undefined) {
-    const standing = problem ?? <Loading what={what} />;
-    return title === undefined ? standing : <Titled title={title}>{standing}</Titled>;
+    const placeholder = problem ?? <Loading what={what} />;
+    return title === undefined ? placeholder : <Titled title={title}>{placeholder}</Titled>;
   }
   if (!problem) return children(data);
   return (

@@ -42,7 +42,7 @@ export function startUpload(jobId: string, file: File, partBytes: number, client
 }
 
 /** Forgets an upload: another file takes its place, or it is over. */
-export function forgetUpload(jobId: string): void {
+export function discardUpload(jobId: string): void {
   running.delete(jobId);
 }
 

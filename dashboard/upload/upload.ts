@@ -12,7 +12,7 @@ const BYTES_AT_ONCE = 256 * 1024 * 1024;
 /** How often one part is tried before the upload pauses and asks the user to look: about a minute of waiting. */
 const TRIES = { attempts: 8, firstMs: 500, longestMs: 30_000 };
 /** Progress is reported at most this often, in milliseconds. */
-const TELL_MS = 250;
+const NOTIFY_MS = 250;
 
 /** The multipart upload of one job, as the API has it. Methods reject with UploadError. */
 export interface UploadApi {
@@ -52,7 +52,7 @@ export interface UploadState {
 }
 
 /** What an upload needs of its surroundings. */
-export interface UploadOptions {
+export interface UploadEnvironment {
   readonly api: UploadApi;
   readonly file: Blob;
   readonly send: SendPart;
@@ -70,7 +70,7 @@ export interface UploadOptions {
  * says which parts it has, and their SHA-256 proves that they are of this file. Memory does not grow with the file.
  */
 export class Upload {
-  readonly #options: UploadOptions;
+  readonly #options: UploadEnvironment;
   readonly #now: () => number;
   readonly #parts: readonly Part[];
   readonly #listeners = new Set<() => void>();
@@ -84,7 +84,7 @@ export class Upload {
   #told = 0;
   #state: UploadState;
 
-  constructor(options: UploadOptions) {
+  constructor(options: UploadEnvironment) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.#parts = cutIntoParts(options.file.size, options.api.partBytes);
@@ -243,7 +243,7 @@ export class Upload {
   #tell(phase: 'checking' | 'uploading'): void {
     const now = this.#now();
     this.#speed.sample(this.#done(), now);
-    if (this.#state.phase === phase && now - this.#told < TELL_MS) return;
+    if (this.#state.phase === phase && now - this.#told < NOTIFY_MS) return;
     this.#told = now;
     this.#set(phase);
   }

@@ -8,7 +8,7 @@ import {
 } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { handlersOf, type StepHandlers } from '../step-handlers.ts';
-import { BadEnds, FIRST_LOOK_RETRY, REFUSALS } from './errors.ts';
+import { FailureEnds, FIRST_LOOK_RETRY, REFUSALS } from './errors.ts';
 import { makeStateMachine, type WorkflowSettings } from './state-machine.ts';
 import { EXECUTION, endOfBranch, everyStore, JOB, repeat, step } from './steps.ts';
 
@@ -32,7 +32,7 @@ export class BackupWorkflow extends Construct {
   constructor(scope: Construct, id: string, props: BackupWorkflowProps) {
     super(scope, id);
     const { handlers } = props;
-    const ends = new BadEnds(this, [
+    const ends = new FailureEnds(this, [
       {
         name: 'Backup refused',
         comment: 'Something has to be changed first: see the cause',

@@ -158,7 +158,7 @@ export function failAgain(scope: Construct, name: string, comment: string): Fail
 }
 
 /** One way in which a workflow ends badly. */
-export interface BadEnd {
+export interface FailureEnd {
   /** Name of the Fail state, as the console shows it. */
   readonly name: string;
   readonly comment: string;
@@ -167,11 +167,11 @@ export interface BadEnd {
 }
 
 /** How a workflow can end badly: leads errors, by name, to Fail states with a cause that an operator can read. */
-export class BadEnds {
+export class FailureEnds {
   readonly #ends: { errors: string[]; state: Fail }[];
 
   /** @param ends  most specific first; the last one takes `States.ALL` */
-  constructor(scope: Construct, ends: readonly BadEnd[]) {
+  constructor(scope: Construct, ends: readonly FailureEnd[]) {
     this.#ends = ends.map(({ name, comment, errors }) => ({
       errors,
       state: failAgain(scope, name, comment),

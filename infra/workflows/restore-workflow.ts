@@ -13,7 +13,15 @@ import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-stepfunctions-tasks
 import { Construct } from 'constructs';
 import { handlersOf, type StepHandlers } from '../step-handlers.ts';
 import { acceptWildcard } from '../wildcards.ts';
-import { BadEnds, CAUGHT, FIRST_LOOK_RETRY, failAgain, REFUSALS, REJECTION, START_RETRY } from './errors.ts';
+import {
+  CAUGHT,
+  FailureEnds,
+  FIRST_LOOK_RETRY,
+  failAgain,
+  REFUSALS,
+  REJECTION,
+  START_RETRY,
+} from './errors.ts';
 import { executionArn, makeStateMachine, stateMachineName, type WorkflowSettings } from './state-machine.ts';
 import { EXECUTION, endOfBranch, everyStore, JOB, question, repeat, step } from './steps.ts';
 
@@ -44,7 +52,7 @@ export class RestoreWorkflow extends Construct {
       comment: 'An operator said no; nothing was changed',
       errors: [REJECTION],
     };
-    const ends = new BadEnds(this, [
+    const ends = new FailureEnds(this, [
       rejected,
       {
         name: 'Restore refused',

@@ -65,16 +65,16 @@ async function damageVectors(
   // Taken from the text: an id of 64 bits does not survive JSON.parse.
   const ids = [...page.matchAll(/"id":(\d+)/g)].map((match) => match[1] ?? '');
   const third = Math.ceil(ids.length / 3);
-  const gone = ids.slice(0, third);
+  const deletedIds = ids.slice(0, third);
   const changed = ids.slice(third, 2 * third);
   const emptied = ids.slice(2 * third);
-  await ask('POST', `${points}/delete?wait=true`, `{"points":[${gone}]}`);
+  await ask('POST', `${points}/delete?wait=true`, `{"points":[${deletedIds}]}`);
   const noise = `[${Array.from({ length: 384 }, (_, at) => ((at % 7) - 3) / 10)}]`;
   const vectors = changed.map((id) => `{"id":${id},"vector":{"dense":${noise}}}`);
   await ask('PUT', `${points}/vectors?wait=true`, `{"points":[${vectors}]}`);
   await ask('PUT', `${points}/payload?wait=true`, `{"points":[${emptied}],"payload":{"entity_name":"lost"}}`);
   return [
-    `Qdrant  deleted collection "${collections.chunks}" and ${gone.length} points of "${collections.entities}",`,
+    `Qdrant  deleted collection "${collections.chunks}" and ${deletedIds.length} points of "${collections.entities}",`,
     `        overwrote ${changed.length} vectors and ${emptied.length} payloads`,
   ];
 }

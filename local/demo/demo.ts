@@ -26,7 +26,7 @@ export interface DemoResult {
   readonly seconds: Readonly<Record<string, number>>;
 }
 
-interface Surroundings {
+interface DemoEnvironment {
   readonly screen: Screen;
   /** A folder for what the demo downloads and notes; the caller removes it. */
   readonly folder: string;
@@ -42,7 +42,7 @@ type Step = <T>(name: string, title: string, work: (view: StepView) => Promise<T
  */
 export async function runDemo(
   options: DemoOptions,
-  { screen, folder, signal }: Surroundings,
+  { screen, folder, signal }: DemoEnvironment,
 ): Promise<DemoResult> {
   screen.print(`\n${pc.bold('ngbak')}  A real knowledge base: backed up, destroyed, restored, and verified.`);
   const seconds: Record<string, number> = {};

@@ -11,13 +11,13 @@ import { Screen } from './screen.ts';
 /** Exit code of a shell command that Ctrl-C ended. */
 const INTERRUPTED = 130;
 
-class InterruptedError extends NgbakError {}
+class DemoInterruptedError extends NgbakError {}
 
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     if (stop.signal.aborted) return;
-    stop.abort(new InterruptedError('Interrupted.', { remedy: 'Nothing was left behind.' }));
+    stop.abort(new DemoInterruptedError('Interrupted.', { remedy: 'Nothing was left behind.' }));
   });
 }
 

@@ -134,14 +134,14 @@ class Comparison {
   /** Compares all records of one key: usually one on each side, more for relationships between the same nodes. */
   compare(before: readonly ProofRecord[], after: readonly ProofRecord[]): void {
     const unmatched = [...after];
-    const lost: ProofRecord[] = [];
+    const missing: ProofRecord[] = [];
     for (const record of before) {
       const text = JSON.stringify(record.fields);
       const found = unmatched.findIndex((other) => JSON.stringify(other.fields) === text);
-      if (found < 0) lost.push(record);
+      if (found < 0) missing.push(record);
       else unmatched.splice(found, 1);
     }
-    for (const record of lost) {
+    for (const record of missing) {
       const other = unmatched.shift();
       if (other) this.#note('changed', record, describeChanges(record, other));
       else if (record.expiresAt !== undefined && record.expiresAt <= this.#after.keysReadAt) {

@@ -54,10 +54,10 @@ export function makeApi(options: ApiOptions): Api {
   const api: Api = new OpenAPIHono({
     defaultHook: (result) => {
       if (result.success) return;
-      const told = result.error.issues
+      const issues = result.error.issues
         .slice(0, 10)
         .map(({ path, message }) => `${path.join('.') || 'value'}: ${message}`);
-      throw new InvalidInputError(`The request is not valid: ${told.join('; ')}.`, {
+      throw new InvalidInputError(`The request is not valid: ${issues.join('; ')}.`, {
         remedy: 'GET /api/v1/openapi.json describes each request.',
       });
     },
@@ -120,9 +120,9 @@ export function makeApi(options: ApiOptions): Api {
   });
   mountOperations(api, {
     context,
-    allow(caller, role, costly) {
+    allow(caller, role, rateLimited) {
       requireRole(caller, role);
-      if (costly) limit.take(caller.name);
+      if (rateLimited) limit.take(caller.name);
     },
     timeLeft: options.timeLeft,
     accessList: async () => listKeys(await authenticator.accessList()),
@@ -158,9 +158,9 @@ function explainHttp(error: HTTPException): Error {
 
 /** A function that makes its value at the first call. */
 function once<T>(make: () => T): () => T {
-  let made: { readonly value: T } | undefined;
+  let cached: { readonly value: T } | undefined;
   return () => {
-    made ??= { value: make() };
-    return made.value;
+    cached ??= { value: make() };
+    return cached.value;
   };
 }

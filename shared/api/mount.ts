@@ -32,7 +32,7 @@ const PROBLEMS = {
 export interface RouteTools {
   readonly context: OperationsContext;
   /** Throws ForbiddenError unless the caller has the role; with `costly`, counts the call. */
-  allow(caller: Caller, role: Role, costly?: boolean): void;
+  allow(caller: Caller, role: Role, rateLimited?: boolean): void;
   timeLeft(env: unknown): number;
   accessList(): Promise<KeyList>;
 }
@@ -57,7 +57,7 @@ function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperat
     const input = operation.bodyOptional && given === undefined ? operation.input?.parse({}) : given;
     const { role } = operation;
     if (role !== false) {
-      tools.allow(caller, typeof role === 'function' ? role(input) : role, operation.costly);
+      tools.allow(caller, typeof role === 'function' ? role(input) : role, operation.rateLimited);
     }
     const params: Record<string, string> = operation.id ? valid('param') : {};
     const [id = ''] = Object.values(params);
@@ -93,19 +93,19 @@ function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperat
 /** The route as OpenAPI describes it. */
 function routeOf(name: CallName, operation: AnyOperation) {
   const call: CallShape = CALLS[name];
-  const { summary, description, id, input, output, answer = '', status = 200, text } = operation;
+  const { summary, description, id, input, output, returns = '', status = 200, text } = operation;
   const parameter = /\{(\w+)\}/.exec(call.path)?.[1];
   const json = (schema: z.ZodType) => ({ content: { 'application/json': { schema } } });
-  const answers = operation.answers
-    ? Object.entries(operation.answers).map(([code, { answer, output }]) => [
+  const responses = operation.responses
+    ? Object.entries(operation.responses).map(([code, { returns, output }]) => [
         code,
-        { description: answer, ...json(output) },
+        { description: returns, ...json(output) },
       ])
     : [
         [
           status,
           {
-            description: answer,
+            description: returns,
             ...(text === undefined
               ? json(output)
               : { content: { [text.split(';')[0] ?? text]: { schema: output } } }),
@@ -126,9 +126,9 @@ function routeOf(name: CallName, operation: AnyOperation) {
       ...(call.once ? { headers: z.object({ 'idempotency-key': IdempotencyKey.optional() }) } : {}),
     },
     responses: {
-      ...Object.fromEntries(answers),
+      ...Object.fromEntries(responses),
       ...(operation.redirect
-        ? { 307: { description: answer, headers: z.object({ Location: z.string() }) } }
+        ? { 307: { description: returns, headers: z.object({ Location: z.string() }) } }
         : {}),
       ...PROBLEMS,
     },

@@ -65,7 +65,7 @@ export class SavedAccessList {
    * NotFoundError, and NgbakError where keys of that name have several roles.
    */
   async rotate(name: string, until: Date): Promise<{ key: string; role: Role }> {
-    let made: { key: string; role: Role } | undefined;
+    let rotated: { key: string; role: Role } | undefined;
     await this.#change((keys) => {
       const old = keys.filter((entry) => entry.name === name);
       const [first] = old;
@@ -76,15 +76,15 @@ export class SavedAccessList {
         });
       }
       const { key, entry } = newApiKey(name, first.role);
-      made = { key, role: first.role };
-      const ending = (one: Entry): Entry => {
+      rotated = { key, role: first.role };
+      const expire = (one: Entry): Entry => {
         const ends = one.expires_at === undefined ? until : new Date(one.expires_at);
         return { ...one, expires_at: (ends < until ? ends : until).toISOString() };
       };
-      return [...keys.map((one) => (one.name === name ? ending(one) : one)), entry];
+      return [...keys.map((one) => (one.name === name ? expire(one) : one)), entry];
     });
-    if (!made) throw new TypeError('no change was made');
-    return made;
+    if (!rotated) throw new TypeError('no change was made');
+    return rotated;
   }
 
   async #read(): Promise<{ list: AccessList; version: string }> {

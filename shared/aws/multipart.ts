@@ -16,7 +16,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { errorFields } from '../core/error-fields.ts';
 import { NgbakError } from '../core/errors.ts';
-import { type CallOptions, LONG_TIMEOUT, sendS3 } from './send-s3.ts';
+import { LONG_TIMEOUT, type S3CallOptions, sendS3 } from './send-s3.ts';
 
 /** A multipart upload that S3 has begun. Its id is of no use without credentials for the bucket. */
 export interface MultipartUpload {
@@ -40,7 +40,7 @@ export interface UploadedPart {
 }
 
 type Named = 'Bucket' | 'Key' | 'UploadId';
-type Options = Pick<CallOptions, 'signal' | 'timeout'>;
+type Options = Pick<S3CallOptions, 'signal' | 'timeout'>;
 
 const addressOf = ({ bucket: Bucket, key: Key, uploadId: UploadId }: MultipartUpload) => ({
   Bucket,
@@ -130,7 +130,7 @@ export async function listParts(
 export function completeMultipart(
   upload: MultipartUpload,
   input: Omit<CompleteMultipartUploadCommandInput, Named>,
-  { expected = [], ...options }: Options & Pick<CallOptions, 'expected'> = {},
+  { expected = [], ...options }: Options & Pick<S3CallOptions, 'expected'> = {},
 ): Promise<CompleteMultipartUploadCommandOutput> {
   const command = new CompleteMultipartUploadCommand({ ...addressOf(upload), ...input });
   return sendS3(upload.s3, 'complete', command, {

@@ -136,12 +136,12 @@ function isServerFault(error: Error): boolean {
 
 /** By how much a clock is wrong, where the answer has the server's time. */
 function skewOf(error: Error): string {
-  const said = 'ServerTime' in error ? String(error.ServerTime) : undefined;
+  const serverTime = 'ServerTime' in error ? String(error.ServerTime) : undefined;
   const headers =
     '$response' in error
       ? (error.$response as { headers?: Record<string, string> } | undefined)?.headers
       : undefined;
-  const server = Date.parse(said ?? headers?.date ?? '');
+  const server = Date.parse(serverTime ?? headers?.date ?? '');
   if (Number.isNaN(server)) return 'wrong';
   const minutes = Math.round((Date.now() - server) / 60_000);
   const unit = Math.abs(minutes) === 1 ? 'minute' : 'minutes';

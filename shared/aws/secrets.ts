@@ -13,7 +13,7 @@ import { awsClient } from './clients.ts';
 /** Shorter values are no secrets worth masking: they would blot out ordinary words. */
 const SECRET_LENGTH_MIN = 4;
 /** Keys of connection secrets whose values are reported in messages, since an operator needs them to act. */
-const TOLD_KEYS = new Set(
+const PUBLIC_KEYS = new Set(
   ['uri', 'url', 'username', 'database', 'db', 'host', 'port'].concat(
     // What the access list of the HTTP API holds besides hashes: "admin" is a word that messages need.
     ['name', 'role', 'issuer', 'audience', 'jwks_uri', 'role_claim', 'expires_at'],
@@ -71,7 +71,7 @@ function formsOf(secret: string): string[] {
 
 function remember(value: unknown, key = ''): void {
   if (typeof value === 'string') {
-    if (TOLD_KEYS.has(key) || value.length < SECRET_LENGTH_MIN) return;
+    if (PUBLIC_KEYS.has(key) || value.length < SECRET_LENGTH_MIN) return;
     known = [...new Set([...known, ...formsOf(value)])].sort((one, other) => other.length - one.length);
   } else if (value !== null && typeof value === 'object') {
     for (const [name, inner] of Object.entries(value)) remember(inner, name);

@@ -22,7 +22,7 @@ const CALL_TIMEOUT = 60_000;
 /** The same for calls that move gigabytes on S3's side: copies and completions. */
 export const LONG_TIMEOUT = 10 * 60_000;
 
-export interface CallOptions {
+export interface S3CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Names or HTTP statuses of service errors that are thrown as they are, and not repeated. */
   readonly expected?: readonly (string | number)[];
@@ -43,7 +43,7 @@ export function sendS3<In extends ServiceInputTypes, Out extends ServiceOutputTy
   s3: S3Client,
   verb: string,
   command: $Command<In, Out, S3ClientResolvedConfig, ServiceInputTypes, ServiceOutputTypes>,
-  options: CallOptions = {},
+  options: S3CallOptions = {},
 ): Promise<Out> {
   return call(verb, placeOf(command.input), options, (abortSignal) => {
     const { timeout } = options;
@@ -55,7 +55,7 @@ export function sendS3<In extends ServiceInputTypes, Out extends ServiceOutputTy
 export function readS3Text(
   s3: S3Client,
   object: { Bucket: string; Key: string },
-  options: CallOptions & { readonly bytesMax?: number } = {},
+  options: S3CallOptions & { readonly bytesMax?: number } = {},
 ): Promise<{ text: string; etag: string; bytes: number }> {
   // The body is read within the call, so that an answer which breaks off is asked for again.
   return call('read', placeOf(object), options, async (abortSignal) => {
@@ -74,7 +74,7 @@ export async function writeS3Json(
   s3: S3Client,
   object: { Bucket: string; Key: string },
   value: object,
-  options: CallOptions = {},
+  options: S3CallOptions = {},
 ): Promise<void> {
   const body = { Body: JSON.stringify(value), ContentType: 'application/json' };
   await sendS3(s3, 'write', new PutObjectCommand({ ...object, ...body }), options);
@@ -88,7 +88,7 @@ function placeOf(input: object): string {
 function call<T>(
   verb: string,
   where: string,
-  { signal, expected = [], timeout = CALL_TIMEOUT, attempts = ATTEMPTS }: CallOptions,
+  { signal, expected = [], timeout = CALL_TIMEOUT, attempts = ATTEMPTS }: S3CallOptions,
   send: (abortSignal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const isExpected = (error: unknown) =>

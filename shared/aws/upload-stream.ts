@@ -59,7 +59,7 @@ async function sendParts(
 ): Promise<UploadedStream> {
   const { s3, bucket: Bucket, key: Key, signal } = upload;
   const where = `s3://${Bucket}/${Key}`;
-  const patience = { signal, ...(upload.timeout === undefined ? {} : { timeout: upload.timeout }) };
+  const callOptions = { signal, ...(upload.timeout === undefined ? {} : { timeout: upload.timeout }) };
   const ContentType = upload.contentType ?? 'application/octet-stream';
   const first = await parts.next();
   const body = first.done ? Buffer.alloc(0) : first.value;
@@ -73,13 +73,13 @@ async function sendParts(
       ContentType,
       ChecksumCRC32: crc32Base64(crc),
     });
-    const { ETag } = await sendS3(s3, 'write', put, patience);
+    const { ETag } = await sendS3(s3, 'write', put, callOptions);
     return { bytes: body.length, crc32: crc, etag: ETag };
   }
   const multipart = await beginMultipart(
     s3,
     { Bucket, Key, ContentType, ChecksumAlgorithm: 'CRC32', ChecksumType: 'FULL_OBJECT' },
-    patience,
+    callOptions,
   );
   try {
     let bytes = 0;
@@ -95,7 +95,7 @@ async function sendParts(
     const Parts: { PartNumber: number; ETag: string | undefined; ChecksumCRC32: string | undefined }[] = [];
     const sent = mapOrdered(numbered, PARTS_AT_ONCE, async ({ PartNumber, Body }) => {
       const ChecksumCRC32 = crc32Base64(crc32(Body));
-      const ETag = await sendPart(multipart, { PartNumber, Body, ChecksumCRC32 }, patience);
+      const ETag = await sendPart(multipart, { PartNumber, Body, ChecksumCRC32 }, callOptions);
       // Should a socket that was given up still read it, then S3 refuses what it sends there: its CRC-32 differs.
       pool.give(Body);
       return { PartNumber, ETag, ChecksumCRC32 };

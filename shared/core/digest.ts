@@ -35,9 +35,9 @@ export class MultisetDigest {
   /** Adds one record whose hash is there already, written by {@link writeHash}. */
   addHash(hashes: Uint8Array, offset: number): void {
     // Summed by limb: several times faster than a big integer for each record.
-    const limbs = this.#limbs;
+    const sums = this.#limbs;
     for (let limb = 0, at = offset; limb < LIMBS; limb++, at += 2) {
-      limbs[limb] = (limbs[limb] ?? 0) + (hashes[at] ?? 0) * 256 + (hashes[at + 1] ?? 0);
+      sums[limb] = (sums[limb] ?? 0) + (hashes[at] ?? 0) * 256 + (hashes[at + 1] ?? 0);
     }
   }
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 
 /** Texts that are held, as numbers of 48 bits; where there are more, a sample of them is. */
-const HELD_MAX = 1_000_000;
+const HASHES_MAX = 1_000_000;
 
 /**
  * A set of texts in bounded memory: their hashes; once there are too many, only those whose hash is a multiple of two,
@@ -21,7 +21,7 @@ export class HashSample {
     return { step: this.#step, hashes: [...this.#hashes] };
   }
 
-  add(value: string, max = HELD_MAX): void {
+  add(value: string, max = HASHES_MAX): void {
     const hashed = hashOf(value);
     if (hashed % this.#step === 0) this.#hashes.add(hashed);
     while (this.#hashes.size > max) {

@@ -37,15 +37,15 @@ export function storesNamed(part: Part | undefined): ('graph' | 'vectors' | 'kv'
  */
 export function withinPart(held: Part | undefined, wanted: Part | undefined): Part | undefined {
   if (!held || !wanted) return wanted ?? held;
-  const strangers = [
+  const missing = [
     ...missingOf('namespace', held.namespaces, wanted.namespaces, (one, other) => one === other),
     ...missingOf('keys that start with', held.key_prefixes, wanted.key_prefixes, (one, other) =>
       one.startsWith(other),
     ),
   ];
-  if (strangers.length > 0) {
+  if (missing.length > 0) {
     throw new InvalidInputError(
-      `The archive holds only a part of what was backed up (${describePart(held)}), and not ${strangers.join(', ')}.`,
+      `The archive holds only a part of what was backed up (${describePart(held)}), and not ${missing.join(', ')}.`,
       { remedy: 'Choose from what it holds, or take another backup.' },
     );
   }

@@ -6,7 +6,7 @@ import { noSuchJob } from '../core/refusals.ts';
 import { readJob } from '../workflows/job/record.ts';
 import { AttachRequest, isConfirmed } from '../workflows/restore/request.ts';
 import type { OperationsContext } from './context.ts';
-import { type Asker, startRestore } from './restore.ts';
+import { type Requester, startRestore } from './restore.ts';
 import type { StartedJob } from './start.ts';
 
 /** How relationships that were kept by an earlier restore are attached. */
@@ -21,7 +21,7 @@ export async function attachDeferred(
   context: OperationsContext,
   jobId: string,
   input: AttachInput,
-  by: Asker,
+  by: Requester,
 ): Promise<StartedJob> {
   const attach = parseInput(Id, jobId, 'The job id');
   const job = await readJob(context.bucket, attach);

@@ -5,8 +5,8 @@ import { parseInput } from '../core/input.ts';
 import { RefusedError } from '../core/refusals.ts';
 import { parseExpression } from '../schedules/expression.ts';
 import {
+  CREATED_BY_DEPLOYMENT,
   type CreateScheduleInput,
-  MADE_BY_DEPLOYMENT,
   type Schedule,
   type ScheduleChanges,
   ScheduledBackup,
@@ -29,7 +29,7 @@ export async function createSchedule(
 ): Promise<ScheduleView> {
   const scheduler = schedulerOf(context);
   checkTimes(settings);
-  const wanted = { ...settings, backup: settleBackup(context.config, settings.backup) };
+  const wanted = { ...settings, backup: resolveBackup(context.config, settings.backup) };
   try {
     await scheduler.create(name, wanted, by.requestedBy);
   } catch (error) {
@@ -56,7 +56,7 @@ export async function changeSchedule(
   const changed: ScheduleSettings = {
     ...settings,
     ...given,
-    ...(backup === undefined ? {} : { backup: settleBackup(context.config, backup) }),
+    ...(backup === undefined ? {} : { backup: resolveBackup(context.config, backup) }),
   };
   // One that is over may still be paused or described.
   if (changed.enabled && (changes.expression ?? changes.time_zone ?? changes.enabled) !== undefined) {
@@ -71,7 +71,7 @@ export async function removeSchedule(context: OperationsContext, name: string): 
   const scheduler = schedulerOf(context);
   const id = parseInput(ScheduleName, name, 'The name of the schedule');
   const { made_by } = await scheduler.get(id);
-  if (made_by === MADE_BY_DEPLOYMENT) {
+  if (made_by === CREATED_BY_DEPLOYMENT) {
     throw new RefusedError(
       `Schedule "${id}" belongs to the deployment, which cannot be updated without it.`,
       {
@@ -89,7 +89,7 @@ function split(schedule: Schedule): { settings: ScheduleSettings; madeBy: string
 }
 
 /** Names the target, so that the schedule means the same one when others are added, and checks target, stores and part. */
-function settleBackup(config: NgbakConfig | undefined, backup: ScheduledBackup): ScheduledBackup {
+function resolveBackup(config: NgbakConfig | undefined, backup: ScheduledBackup): ScheduledBackup {
   if (!config) return backup;
   const target = chooseTarget(config, backup.target);
   chooseScopes(config, target, chooseBackupStores(config, target, backup), backup.only);

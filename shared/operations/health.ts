@@ -35,8 +35,8 @@ export async function checkHealth(context: OperationsContext): Promise<Health> {
     checkBackups(context, schedules?.then((found) => found.schedules).catch(() => []) ?? Promise.resolve([])),
     check('backup workflow', () => machine(stateMachines.backup)),
     check('restore workflow', () => machine(stateMachines.restore)),
-    check('clean-up', () => tellOverdue(context)),
-    ...(schedules ? [check('schedules', async () => tellSchedules(await schedules))] : []),
+    check('clean-up', () => describeCleanup(context)),
+    ...(schedules ? [check('schedules', async () => describeSchedules(await schedules))] : []),
   ]);
   const checks = [...backups, ...others];
   return { status: checks.every(({ ok }) => ok) ? 'ok' : 'degraded', checks };
@@ -66,10 +66,10 @@ async function checkBackups(
   const targets = ages.map(async ({ target, backup, age, tooOld }): Promise<Check> => {
     const name = `newest backup of ${target}`;
     if (!backup) return { name, ok: false, message: NONE };
-    const told = `${backup.backup_id}, ${Math.round(age / HOUR_MS)} hours old`;
+    const description = `${backup.backup_id}, ${Math.round(age / HOUR_MS)} hours old`;
     const unreadable = await whyUnreadable(context, backup).catch(describeError);
-    if (unreadable !== undefined) return { name, ok: false, message: `${told}: ${unreadable}` };
-    return { name, ok: !tooOld, message: tooOld ? `${told}: older than allowed.` : told };
+    if (unreadable !== undefined) return { name, ok: false, message: `${description}: ${unreadable}` };
+    return { name, ok: !tooOld, message: tooOld ? `${description}: older than allowed.` : description };
   });
   return [bucket, ...(await Promise.all(targets))];
 }
@@ -93,7 +93,7 @@ const closed = new Set<string>();
 const OVERDUE_SHOWN = 5;
 
 /** Throws where the end of an execution has not been handled: lost events, and what the janitor could not do. */
-async function tellOverdue(context: OperationsContext): Promise<string> {
+async function describeCleanup(context: OperationsContext): Promise<string> {
   const jobs: string[] = [];
   for await (const { job } of overdueJobs(context, { closed })) jobs.push(job.job_id);
   if (jobs.length === 0) return 'every finished execution was cleaned up';
@@ -104,7 +104,7 @@ async function tellOverdue(context: OperationsContext): Promise<string> {
 }
 
 /** Throws where a schedule's newest planned run did not begin, or a schedule can't be read. */
-function tellSchedules({ schedules, unreadable }: Awaited<ReturnType<typeof listSchedules>>): string {
+function describeSchedules({ schedules, unreadable }: Awaited<ReturnType<typeof listSchedules>>): string {
   const problems = [
     ...schedules.flatMap(({ name, last_run, missed_runs: [missed] }) =>
       missed !== undefined && (last_run === undefined || Date.parse(last_run.at) < Date.parse(missed))

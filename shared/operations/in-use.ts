@@ -31,13 +31,13 @@ export async function backupsInUse(context: OperationsContext): Promise<Map<stri
 }
 
 /** The backups that running backup jobs are making: their archives may be there before their records are. */
-export async function backupsBeingMade(context: OperationsContext): Promise<Set<string>> {
-  const made = new Set<string>();
+export async function backupsInProgress(context: OperationsContext): Promise<Set<string>> {
+  const ids = new Set<string>();
   for await (const name of running(context, 'backup')) {
     const job = await readJob(context.bucket, name);
-    if (job?.backup_id !== undefined) made.add(job.backup_id);
+    if (job?.backup_id !== undefined) ids.add(job.backup_id);
   }
-  return made;
+  return ids;
 }
 
 /** Names of the executions of a workflow that are running. */

@@ -12,7 +12,7 @@ import type { OperationsContext } from './context.ts';
 /** How far the clocks of Scheduler and Step Functions may be apart, in milliseconds. */
 const CLOCKS_MS = 60_000;
 /** Missed runs that are reported one by one. */
-const MISSED_TOLD = 20;
+const MISSED_RUNS_MAX = 20;
 
 export const ScheduleView = Schedule.extend({
   /** Absent where it is paused, or over. With a flexible window, the beginning of the window. */
@@ -104,7 +104,7 @@ async function view({ bucket }: OperationsContext, schedule: Schedule, now: Date
           },
         }
       : {}),
-    missed_runs: missed.slice(0, MISSED_TOLD).map((at) => at.toISOString()),
+    missed_runs: missed.slice(0, MISSED_RUNS_MAX).map((at) => at.toISOString()),
     missed_total: missed.length,
   };
 }

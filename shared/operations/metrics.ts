@@ -33,9 +33,9 @@ export async function metricsText(context: OperationsContext): Promise<string> {
 }
 
 async function backupMetrics(context: OperationsContext) {
-  const count = new Tally();
-  const stored = new Tally();
-  const damaged = new Tally();
+  const count = new LabelledSums();
+  const stored = new LabelledSums();
+  const damaged = new LabelledSums();
   const newest = new Map<string, BackupSummary>();
   const latest = new Map<string, BackupSummary>();
   let unreadable = 0;
@@ -114,8 +114,8 @@ async function backupMetrics(context: OperationsContext) {
 async function jobMetrics({ bucket, config }: OperationsContext) {
   const totals = noTotals(Object.keys(config?.targets ?? {}));
   const ofDays = new Map<string, JobTotals>();
-  const jobs = new Tally();
-  const mismatches = new Tally();
+  const jobs = new LabelledSums();
+  const mismatches = new LabelledSums();
   let unreadable = 0;
   for await (const { job } of listedJobs(bucket)) {
     if (!job) unreadable++;
@@ -199,7 +199,7 @@ async function scheduleMetrics(context: OperationsContext): Promise<string[]> {
 }
 
 /** Sums by labels. */
-class Tally {
+class LabelledSums {
   readonly #sums = new Map<string, { labels: Labels; sum: number }>();
 
   add(labels: Labels, value: number): void {
@@ -223,8 +223,8 @@ function metric(
   const lines = values.map(([labels, value]) => {
     // Targets, kinds, states and names of schedules are ids: nothing in them needs escaping.
     const inner = Object.entries(labels).map(([label, text]) => `${label}="${text}"`);
-    const told = value === Number.POSITIVE_INFINITY ? '+Inf' : String(value);
-    return `${name}${inner.length > 0 ? `{${inner.join(',')}}` : ''} ${told}\n`;
+    const formatted = value === Number.POSITIVE_INFINITY ? '+Inf' : String(value);
+    return `${name}${inner.length > 0 ? `{${inner.join(',')}}` : ''} ${formatted}\n`;
   });
   return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('')}`;
 }

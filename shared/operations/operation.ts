@@ -54,14 +54,14 @@ export interface Operation<In extends z.ZodType, Out extends z.ZodType> {
   /** Who may call it; false: everybody with a valid key. */
   readonly role: Role | false | ((input: z.output<In>) => Role);
   /** Counted against the limit of calls that start work, delete or verify. */
-  readonly costly?: boolean;
+  readonly rateLimited?: boolean;
   readonly output: Out;
   /** Status of a successful answer; 200 where absent. */
   readonly status?: 200 | 201 | 202;
   /** What the answer is, in words. */
-  readonly answer?: string;
+  readonly returns?: string;
   /** In place of `status` and `answer` where there are several. */
-  readonly answers?: Readonly<Record<201 | 202, { readonly answer: string; readonly output: z.ZodType }>>;
+  readonly responses?: Readonly<Record<201 | 202, { readonly returns: string; readonly output: z.ZodType }>>;
   statusOf?(input: z.output<In>): 201 | 202;
   /** Content type of an answer that is text. */
   readonly text?: string;

@@ -16,8 +16,12 @@ const NO_ETAG = '"00000000000000000000000000000000"';
  * not: S3 looks at permissions before it looks at conditions, which are made not to hold. Whether a workflow may be
  * started can't be tried without starting it. Throws AccessDeniedError where not even backups may be read.
  */
-export async function tellPermissions({ bucket, sfn, stateMachines }: OperationsContext): Promise<string> {
-  const trials: [what: string, tried: () => Promise<unknown>][] = [
+export async function describePermissions({
+  bucket,
+  sfn,
+  stateMachines,
+}: OperationsContext): Promise<string> {
+  const probes: [what: string, tried: () => Promise<unknown>][] = [
     ['read backups and jobs', () => bucket.readRecord(jobRecordKey(NOBODY), z.unknown())],
     ['write requests and records', () => bucket.writeRecord(jobRecordKey(NOBODY), {}, { etag: NO_ETAG })],
     ['delete backups', () => bucket.removeRecord(catalogKey(NOBODY), NO_ETAG)],
@@ -32,7 +36,7 @@ export async function tellPermissions({ bucket, sfn, stateMachines }: Operations
     ],
   ];
   const outcomes = await Promise.all(
-    trials.map(async ([what, tried]) => ({ what, is: await isAllowed(tried) })),
+    probes.map(async ([what, tried]) => ({ what, is: await isAllowed(tried) })),
   );
   const may = outcomes.filter(({ is }) => is).map(({ what }) => what);
   const mayNot = outcomes.filter(({ is }) => !is).map(({ what }) => what);

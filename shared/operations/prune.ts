@@ -91,18 +91,18 @@ export async function prune(context: OperationsContext, input: PruneInput): Prom
   let freed = 0;
   for (const decision of decide(new Map([...inUse, ...locked]))) {
     const bytes = candidates.get(decision.backup_id)?.bytes ?? 0;
-    const told = { ...decision, reasons: [...decision.reasons], bytes };
+    const report = { ...decision, reasons: [...decision.reasons], bytes };
     if (decision.action === 'keep' || input.dry_run) {
       if (decision.action === 'drop') freed += bytes;
-      backups.push({ ...told, deleted: false });
+      backups.push({ ...report, deleted: false });
       continue;
     }
     try {
       freed += (await deleteBackup(context, decision.backup_id)).bytes_freed;
-      backups.push({ ...told, deleted: true });
+      backups.push({ ...report, deleted: true });
     } catch (error) {
       if (!(error instanceof NgbakError)) throw error;
-      backups.push({ ...told, deleted: false, error: describeError(error) });
+      backups.push({ ...report, deleted: false, error: describeError(error) });
     }
   }
   return { dry_run: input.dry_run, policy, backups, bytes_freed: freed, unreadable };

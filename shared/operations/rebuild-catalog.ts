@@ -14,7 +14,7 @@ import { Retention } from '../catalog/request.ts';
 import { describeError, IntegrityError, NgbakError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import type { OperationsContext } from './context.ts';
-import { backupsBeingMade } from './in-use.ts';
+import { backupsInProgress } from './in-use.ts';
 
 export const RebuiltCatalog = z.object({
   /** Backups whose record was made again. */
@@ -39,11 +39,11 @@ export async function rebuildCatalog(
   leg: { signal?: AbortSignal; progress?(backupId: string): void } = {},
 ): Promise<RebuiltCatalog> {
   const { bucket } = context;
-  const being = await backupsBeingMade(context);
+  const inProgress = await backupsInProgress(context);
   const result: RebuiltCatalog = { rebuilt: [], kept: 0, problems: [] };
   for await (const { key } of bucket.keys(BACKUPS)) {
     const backupId = key.endsWith('.ngbak') ? key.slice(BACKUPS.length, -'.ngbak'.length) : '';
-    if (!Id.safeParse(backupId).success || being.has(backupId)) continue;
+    if (!Id.safeParse(backupId).success || inProgress.has(backupId)) continue;
     leg.progress?.(backupId);
     try {
       if (await hasRecord(context, backupId)) result.kept++;

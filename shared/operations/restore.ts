@@ -17,10 +17,10 @@ import {
   createPartsRequest,
   createRestoreRequest,
   isConfirmed,
-  type MultipartUpload,
+  type MultipartRequest,
   RestoreOptions,
+  resolveMode,
   type SingleUpload,
-  settleMode,
   UploadRequest,
 } from '../workflows/restore/request.ts';
 import type { OperationsContext } from './context.ts';
@@ -51,7 +51,7 @@ export const ChangeOptionsInput = RestoreOptions.omit({ dry_run: true });
 export type ChangeOptionsInput = z.infer<typeof ChangeOptionsInput>;
 
 /** Who asks, and the key under which asking again is the same request. */
-export interface Asker {
+export interface Requester {
   readonly requestedBy: string;
   readonly idempotencyKey?: string | undefined;
 }
@@ -60,11 +60,11 @@ export interface Asker {
 export async function restoreBackup(
   context: OperationsContext,
   input: RestoreBackupInput,
-  by: Asker,
+  by: Requester,
 ): Promise<StartedJob> {
   const { value: record } = await readCatalogued(context, input.backup_id);
   isConfirmed(input.confirm, input.target ?? record.target);
-  settleMode(input);
+  resolveMode(input);
   return startRestore(context, input, by);
 }
 
@@ -72,7 +72,7 @@ export async function restoreBackup(
 export async function startRestore(
   { bucket, sfn, stateMachines }: OperationsContext,
   input: object,
-  by: Asker,
+  by: Requester,
 ): Promise<StartedJob> {
   const jobId = newJobId('restore', by.idempotencyKey);
   // The job of an upload has no execution yet that would be found.
@@ -90,8 +90,8 @@ export async function startRestore(
 export async function requestRestore(
   context: OperationsContext,
   input: RequestRestoreInput,
-  by: Asker,
-): Promise<SingleUpload | MultipartUpload> {
+  by: Requester,
+): Promise<SingleUpload | MultipartRequest> {
   const { bucket, config, uploadBytesMax } = context;
   const { target, file_name, bytes, upload, confirm, ...options } = input;
   const jobId = by.idempotencyKey === undefined ? undefined : newJobId('restore', by.idempotencyKey);
@@ -164,7 +164,7 @@ export async function changeRestoreOptions(
 ): Promise<void> {
   const job = await requireWaiting(context, jobId);
   const id = job.job_id;
-  const options = settleMode({ ...input, dry_run: false });
+  const options = resolveMode({ ...input, dry_run: false });
   // Said here, it leaves the job as it is; found out by the workflow, it would end it.
   if (context.config) chooseStores(context.config, job.target, options);
   const plan = await context.bucket.readRecord(restorePlanKey(id), RestorePlan);

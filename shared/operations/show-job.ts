@@ -120,7 +120,7 @@ async function readLog({ sfn }: OperationsContext, arn: string): Promise<JobView
       new GetExecutionHistoryCommand({ executionArn: arn, reverseOrder: true, maxResults: HISTORY_EVENTS }),
     );
     return events.reverse().flatMap((event) => {
-      const text = tell(event);
+      const text = describe(event);
       return text === undefined || !event.timestamp ? [] : [{ at: event.timestamp.toISOString(), text }];
     });
   } catch (error) {
@@ -134,7 +134,7 @@ async function readLog({ sfn }: OperationsContext, arn: string): Promise<JobView
 const INTERNAL_STATES: readonly string[] = ['ChoiceStateEntered', 'PassStateEntered'];
 
 /** An event of the history in words; undefined for those that say nothing to an operator. */
-function tell(event: HistoryEvent): string | undefined {
+function describe(event: HistoryEvent): string | undefined {
   if (INTERNAL_STATES.includes(event.type ?? '')) return undefined;
   if (event.stateEnteredEventDetails) return event.stateEnteredEventDetails.name;
   const failed =

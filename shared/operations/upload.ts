@@ -13,7 +13,7 @@ import {
   listUploadedParts,
   partLength,
   presignPart,
-  UploadedPart,
+  ReceivedPart,
   UploadLayout,
 } from '../workflows/restore/upload-parts.ts';
 import type { OperationsContext } from './context.ts';
@@ -69,7 +69,7 @@ export const UploadStatus = UploadLayout.extend({
   /** Whether the request carried the operator's confirmation. */
   confirmed: z.boolean(),
   /** What S3 has, in the order of the numbers; at most 1,000. */
-  parts: z.array(UploadedPart),
+  parts: z.array(ReceivedPart),
   /** Where the list continues: the value of `after` for the next page. */
   next_after: z.number().int().optional(),
 });
@@ -107,7 +107,7 @@ export async function listUpload(
   const { multipart, ...request } = await readPending(bucket, jobId);
   const { upload_id, ...layout } = multipart;
   const page = await listUploadedParts(bucket, { key: request.key, upload_id }, after);
-  if (!page) throw gone(request.job_id);
+  if (!page) throw uploadExpired(request.job_id);
   return {
     ...layout,
     job_id: request.job_id,
@@ -139,7 +139,7 @@ export async function completeRestoreUpload(
     // Completed by a call whose answer got lost, or aborted.
     const there = await bucket.keys(key).next();
     const now = await readJob(bucket, job_id);
-    if (there.done && now?.execution_arn === undefined) throw gone(job_id);
+    if (there.done && now?.execution_arn === undefined) throw uploadExpired(job_id);
   }
   return { job_id, state: (await readJob(bucket, job_id))?.state ?? 'pending' };
 }
@@ -174,7 +174,7 @@ function refused(jobId: string, state: string): RefusedError {
   });
 }
 
-function gone(jobId: string): RefusedError {
+function uploadExpired(jobId: string): RefusedError {
   return new RefusedError(`S3 has no open upload of job ${jobId}: it was aborted or has expired.`, {
     remedy: 'Request another upload.',
   });

@@ -33,7 +33,7 @@ export function storesOf(config: NgbakConfig, targetName: string): StoreName[] {
  *
  * @param parameters of the profile, in place of those that the target has
  */
-export function settleStore(
+export function resolveStore(
   config: NgbakConfig,
   targetName: string,
   name: Exclude<StoreName, 'config'>,
@@ -85,7 +85,7 @@ export async function openStore(
     const scope = { target: targetName, effective, ...(running === undefined ? {} : { running }) };
     return configAdapter.create({}, scope, { target: targetName });
   }
-  const { adapter, scope: configured, secret } = settleStore(config, targetName, name);
+  const { adapter, scope: configured, secret } = resolveStore(config, targetName, name);
   const other = scopes[name];
   const scope =
     other === undefined ? configured : parseInput(adapter.Scope, other, `The scope of ${targetName}/${name}`);

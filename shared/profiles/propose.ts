@@ -13,7 +13,7 @@ export interface Proposal {
 }
 
 /** Something that only one system names like that. */
-interface Clue {
+interface NamePattern {
   readonly store: keyof FoundNames;
   readonly pattern: RegExp;
   readonly words: string;
@@ -22,7 +22,7 @@ interface Clue {
 }
 
 /** What gives each system away, the surest parameters first; `docs/profiles.md` has the layouts. */
-const CLUES: Readonly<Record<string, readonly Clue[]>> = {
+const NAME_PATTERNS: Readonly<Record<string, readonly NamePattern[]>> = {
   'ngraf-023': [
     { store: 'graph', pattern: /^\(:GraphRAG_(.+)\)$/s, words: 'label', parameter: 'namespace' },
     {
@@ -65,7 +65,7 @@ const CLUES: Readonly<Record<string, readonly Clue[]>> = {
  * the configuration is what counts.
  */
 export function proposeProfile(found: FoundNames): Proposal {
-  const proposals = Object.entries(CLUES).map(([profile, clues]) => examine(profile, clues, found));
+  const proposals = Object.entries(NAME_PATTERNS).map(([profile, clues]) => examine(profile, clues, found));
   const [best] = proposals.toSorted((one, other) => other.reasons.length - one.reasons.length);
   if (best && best.reasons.length > 0) return best;
   return { profile: 'custom', parameters: {}, reasons: ['nothing that one of the known systems names'] };
@@ -74,18 +74,18 @@ export function proposeProfile(found: FoundNames): Proposal {
 /** Examples told of one clue. */
 const EXAMPLES_MAX = 3;
 
-function examine(profile: string, clues: readonly Clue[], found: FoundNames): Proposal {
+function examine(profile: string, patterns: readonly NamePattern[], found: FoundNames): Proposal {
   const parameters: Record<string, string> = {};
   const reasons: string[] = [];
-  for (const { store, pattern, words, parameter } of clues) {
+  for (const { store, pattern, words, parameter } of patterns) {
     const matches = (found[store] ?? []).map((name) => pattern.exec(name)).filter((match) => match !== null);
     const examples = new Map(matches.map((match) => [match[1] ?? '', match[0]]));
     if (examples.size === 0) continue;
     const [value] = examples.keys();
     if (parameter !== undefined && examples.size === 1 && value) parameters[parameter] = value;
-    const told = [...examples.values()].slice(0, EXAMPLES_MAX).join(', ');
+    const names = [...examples.values()].slice(0, EXAMPLES_MAX).join(', ');
     const several = parameter !== undefined && examples.size > 1 ? `: choose a ${parameter}` : '';
-    reasons.push(`${words} ${told}${several}`);
+    reasons.push(`${words} ${names}${several}`);
   }
   return { profile, parameters, reasons };
 }

@@ -3,7 +3,7 @@ import { findTarget, type NgbakConfig } from '../core/config.ts';
 import { HashSample } from '../core/hash-sample.ts';
 import type { StoreName } from '../core/store-names.ts';
 import type { LegContext, Store } from '../stores/store.ts';
-import { settleStore } from './open.ts';
+import { resolveStore } from './open.ts';
 import type { Reference } from './profile.ts';
 import { findProfile, isCollectionOf } from './profiles.ts';
 import type { ReferenceCount } from './reference-count.ts';
@@ -111,7 +111,7 @@ async function valuesOf(
   archive: SavedArchive,
   { store, thing, field }: Reference['from'],
 ): Promise<AsyncIterable<readonly string[]> | undefined> {
-  const { adapter, scope } = settleStore(config, plan.target, store);
+  const { adapter, scope } = resolveStore(config, plan.target, store);
   const route = plan.routes?.[store];
   const view = viewOf(config, plan, archive, store);
   const names = Object.entries(route?.names ?? {});
@@ -138,9 +138,9 @@ async function countInTarget(
   const lookUp = async (): Promise<boolean> => {
     const missing = await goal.missing(reference.to, [...new Set(batch)], context);
     if (!missing) return false;
-    const gone = new Set(missing);
+    const dangling = new Set(missing);
     counter.checked += batch.length;
-    for (const value of batch) if (gone.has(value)) counter.dangles(value);
+    for (const value of batch) if (dangling.has(value)) counter.dangles(value);
     batch = [];
     return true;
   };

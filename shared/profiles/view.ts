@@ -6,7 +6,7 @@ import type { StoreName } from '../core/store-names.ts';
 import { viewWholeKeys } from '../stores/redis/ngraf-023.ts';
 import type { StoreAdapter } from '../stores/store.ts';
 import { ngraf023 } from './ngraf-023.ts';
-import { settleStore } from './open.ts';
+import { resolveStore } from './open.ts';
 import type { Routes } from './routes-record.ts';
 
 /** An archive, with what it says about itself where it was opened as a whole. */
@@ -29,7 +29,7 @@ export function viewOf(
 ): EntryReader {
   const route = plan.routes?.[name];
   if (!route || name === 'config') return archive;
-  const { adapter } = settleStore(config, plan.target, name);
+  const { adapter } = resolveStore(config, plan.target, name);
   const scope: unknown = adapter.Scope.parse(route.scope);
   const whole = isNgraf023Keys(archive, adapter)
     ? viewWholeKeys(archive, defaultExpiries(plan, archive))

@@ -9,7 +9,7 @@ const MINUTE_MS = 60_000;
 const UNITS: Readonly<Record<string, number>> = { minute: 1, hour: 60, day: 24 * 60 };
 
 /** The times of a schedule. `rate` counts from a run, so its times are known only after one. */
-export type Timing =
+export type RunTimes =
   | {
       readonly kind: 'cron';
       /** The next `count` runs after a moment, oldest first. Fewer where the pattern ends. */
@@ -24,7 +24,7 @@ export type Timing =
  * Reads an expression of EventBridge Scheduler ("Schedule types" in its user guide) in a time zone, which counts for
  * `cron` and `at`. Throws InvalidInputError that says what is allowed.
  */
-export function parseExpression(expression: string, timeZone: string): Timing {
+export function parseExpression(expression: string, timeZone: string): RunTimes {
   const [, kind = '', inner = ''] = /^(cron|rate|at)\((.*)\)$/.exec(expression.trim()) ?? [];
   if (kind === 'cron') return parseCron(inner, timeZone);
   if (kind === 'rate') return parseRate(inner);
@@ -33,7 +33,7 @@ export function parseExpression(expression: string, timeZone: string): Timing {
 }
 
 /** `rate(6 hours)`; whole minutes, hours or days. */
-function parseRate(inner: string): Timing {
+function parseRate(inner: string): RunTimes {
   const [, value = '', unit = ''] = /^([1-9][0-9]{0,5}) (minute|hour|day)s?$/.exec(inner) ?? [];
   const minutes = UNITS[unit];
   if (minutes === undefined) throw wrong(`rate(${inner})`, 'a rate is "6 hours", "1 day" or "90 minutes"');
@@ -41,7 +41,7 @@ function parseRate(inner: string): Timing {
 }
 
 /** `at(2026-12-24T20:00:00)`, a wall clock's time in the zone. */
-function parseAt(inner: string, timeZone: string): Timing {
+function parseAt(inner: string, timeZone: string): RunTimes {
   const valid =
     z.iso.datetime({ local: true, precision: 0 }).safeParse(inner).success && !inner.endsWith('Z');
   const time = valid ? new Cron(inner, { timezone: timeZone }).nextRuns(1, new Date(0))[0] : undefined;
@@ -53,15 +53,15 @@ function parseAt(inner: string, timeZone: string): Timing {
  * Minutes, hours, day of the month, month, day of the week (1 to 7 or SUN to SAT), year. The library checks ranges; what
  * it takes and AWS does not is refused before.
  */
-function parseCron(inner: string, timeZone: string): Timing {
-  const told = `cron(${inner})`;
+function parseCron(inner: string, timeZone: string): RunTimes {
+  const expression = `cron(${inner})`;
   const fields = inner.split(' ');
   if (fields.length !== 6) {
-    throw wrong(told, 'it needs six fields: minutes, hours, day of month, month, day of week, year');
+    throw wrong(expression, 'it needs six fields: minutes, hours, day of month, month, day of week, year');
   }
   const [minutes = '', hours = '', dayOfMonth = '', month = '', dayOfWeek = '', year = ''] = fields;
   if ((dayOfMonth === '?') === (dayOfWeek === '?')) {
-    throw wrong(told, 'exactly one of day of month and day of week must be "?"');
+    throw wrong(expression, 'exactly one of day of month and day of week must be "?"');
   }
   for (const [name, value, allowed] of [
     ['minutes', minutes, /^[0-9,*/-]+$/],
@@ -71,7 +71,7 @@ function parseCron(inner: string, timeZone: string): Timing {
     ['day of week', dayOfWeek, /^(?:\?|L|(?:[1-7]|SUN|MON|TUE|WED|THU|FRI|SAT|[L,*/#-])+)$/],
     ['year', year, /^[0-9,*/-]+$/],
   ] as const) {
-    if (!allowed.test(value)) throw wrong(told, `"${value}" is no ${name}`);
+    if (!allowed.test(value)) throw wrong(expression, `"${value}" is no ${name}`);
   }
   // Alone, L is the last day of the week: Saturday.
   const pattern = ['0', minutes, hours, dayOfMonth, month, dayOfWeek === 'L' ? '7' : dayOfWeek, year].join(
@@ -89,7 +89,7 @@ function parseCron(inner: string, timeZone: string): Timing {
     });
   } catch (cause) {
     throw wrong(
-      told,
+      expression,
       cause instanceof Error ? cause.message.replace(/^CronPattern: /, '') : 'it cannot be parsed',
     );
   }

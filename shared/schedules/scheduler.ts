@@ -24,7 +24,7 @@ import { RETRY, readScheduledRequest, scheduledRequest } from './target.ts';
 const READS_AT_ONCE = 10;
 
 /** The result for a schedule, or why it cannot be read. */
-export type Looked<T> =
+export type ReadSchedule<T> =
   | { readonly name: string; readonly found: T; readonly problem?: undefined }
   | { readonly name: string; readonly found?: undefined; readonly problem: string };
 
@@ -69,8 +69,8 @@ export class Scheduler {
    * The result of `look` for every schedule, or why one cannot be read; without those that are removed meanwhile. In AWS's order,
    * some at once.
    */
-  async *each<T>(look: (schedule: Schedule) => Promise<T>): AsyncGenerator<Looked<T>> {
-    const read = async (name: string): Promise<Looked<T> | undefined> => {
+  async *each<T>(look: (schedule: Schedule) => Promise<T>): AsyncGenerator<ReadSchedule<T>> {
+    const read = async (name: string): Promise<ReadSchedule<T> | undefined> => {
       try {
         return { name, found: await look(await this.get(name)) };
       } catch (error) {

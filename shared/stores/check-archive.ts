@@ -192,18 +192,18 @@ class Contents {
     warnings: (StoreWarning & { store: StoreName })[],
   ): void {
     const { tallies, ngbak_version: version } = this.#archive.manifest;
-    const told = tallies[store];
-    if (told === undefined) return;
+    const expected = tallies[store];
+    if (expected === undefined) return;
     const others: string[] = [];
-    for (const name of new Set([...Object.keys(told), ...Object.keys(found)])) {
-      const [expected, read] = [told[name]?.count ?? 0, found[name]?.count ?? 0];
+    for (const name of new Set([...Object.keys(expected), ...Object.keys(found)])) {
+      const [count, read] = [expected[name]?.count ?? 0, found[name]?.count ?? 0];
       // A collection without points is still a collection.
-      const isGone = told[name] !== undefined && found[name] === undefined;
-      if (expected !== read || isGone) {
+      const isGone = expected[name] !== undefined && found[name] === undefined;
+      if (count !== read || isGone) {
         problems.push(
-          `${store}: the manifest says that the archive holds ${expected} ${name}, but it holds ${isGone ? 'nothing of that name' : read}`,
+          `${store}: the manifest says that the archive holds ${count} ${name}, but it holds ${isGone ? 'nothing of that name' : read}`,
         );
-      } else if (expected > 0 && told[name]?.digest !== found[name]?.digest) others.push(name);
+      } else if (count > 0 && expected[name]?.digest !== found[name]?.digest) others.push(name);
     }
     if (others.length === 0) return;
     if (version === VERSION) {

@@ -14,7 +14,7 @@ export interface Environment {
 }
 
 /** The limits of one invocation of a step. */
-export interface Leg {
+export interface LegLimits {
   /** Milliseconds until the step should have ended cleanly. */
   timeLeft(): number;
   /** Aborted shortly before the platform would kill the invocation. */

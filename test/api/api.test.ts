@@ -143,7 +143,7 @@ describe('who may call', () => {
 
   test('a list of keys that can not be read answers 503, names no secret, and is not read for every call', async () => {
     let reads = 0;
-    const told: unknown[] = [];
+    const logged: unknown[] = [];
     let now = 0;
     const list = new CachedAccessList(
       () => {
@@ -152,7 +152,7 @@ describe('who may call', () => {
           new InvalidInputError('The secret of the HTTP API (Ngbak/api) is not JSON.', { remedy: 'x' }),
         );
       },
-      (error) => told.push(error),
+      (error) => logged.push(error),
       () => now,
     );
     const calls = await Promise.allSettled(Array.from({ length: 50 }, () => list.read()));
@@ -165,7 +165,7 @@ describe('who may call', () => {
     });
     await expect(list.read()).rejects.toThrow();
     expect(reads).toBe(1);
-    expect(told).toHaveLength(1);
+    expect(logged).toHaveLength(1);
     now += 5_001;
     await expect(list.read()).rejects.toThrow();
     expect(reads).toBe(2);

@@ -9,7 +9,7 @@ import { pageRoutes } from '../../shared/api/pages.ts';
 
 let folder: string;
 let api: Api;
-let asked = 0;
+let requests = 0;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ngbak-pages-'));
@@ -24,7 +24,7 @@ beforeAll(async () => {
   pageRoutes(api, {
     folder: join(folder, 'dashboard'),
     connectTo: async () => {
-      asked++;
+      requests++;
       return ['https://bucket.example'];
     },
   });
@@ -42,7 +42,7 @@ describe('the dashboard’s files', () => {
     expect(policy).toContain("connect-src 'self' https://bucket.example;");
     expect(policy).not.toMatch(/unsafe|data:|\*/);
     await api.request('/');
-    expect(asked).toBe(1);
+    expect(requests).toBe(1);
   });
 
   test.each([

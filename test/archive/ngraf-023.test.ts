@@ -190,7 +190,7 @@ print(json.dumps([json.dumps({key: json.loads(json.dumps(value)) for key, value 
 });
 
 test('files of NGRAF-023 under a manifest of ours are refused', async () => {
-  const ours = {
+  const expected = {
     format_version: '1.0',
     backup_id: 'x',
     created_at: '2025-10-06T14:30:00Z',
@@ -202,7 +202,7 @@ test('files of NGRAF-023 under a manifest of ours are refused', async () => {
     checksum: '0'.repeat(64),
     index: { entries: 1, bytes: 1, sha256: '0'.repeat(64) },
   };
-  await expect(collect(normalizeArchive(bufferSource('x', fixture(FILES, ours))))).rejects.toThrow(
+  await expect(collect(normalizeArchive(bufferSource('x', fixture(FILES, expected))))).rejects.toThrow(
     /mixes files/,
   );
 });

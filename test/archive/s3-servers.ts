@@ -81,7 +81,7 @@ async function startVersitygw(): Promise<S3Server> {
       stdio: 'ignore',
     },
   );
-  const gone = new Promise<void>((done) => child.once('exit', () => done()));
+  const exited = new Promise<void>((done) => child.once('exit', () => done()));
   const endpoint = `http://127.0.0.1:${port}`;
   for (let tries = 0; ; tries++) {
     try {
@@ -94,7 +94,7 @@ async function startVersitygw(): Promise<S3Server> {
   }
   return server('versitygw', endpoint, credentials, async () => {
     child.kill('SIGTERM');
-    await gone;
+    await exited;
     rmSync(folder, { recursive: true, force: true });
   });
 }

@@ -96,8 +96,8 @@ test('the settings of an existing bucket are checked one by one, each with what 
   // New buckets block it.
   await blockPublicAccess(false);
   const bad = { versions: 'failed', events: 'failed', 'public access': 'failed' };
-  const doubtful = { lifecycle: 'warning', 'web pages': 'warning' };
-  expect(await states()).toMatchObject({ region: 'ok', contents: 'ok', ...bad, ...doubtful });
+  const warnings = { lifecycle: 'warning', 'web pages': 'warning' };
+  expect(await states()).toMatchObject({ region: 'ok', contents: 'ok', ...bad, ...warnings });
 
   await s3.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration: { Status: 'Enabled' } }));
   await s3.send(

@@ -152,17 +152,17 @@ describe('a download', () => {
   describe('over a bad line', () => {
     const KIB = 1024;
     /** What was asked for, as `Range` headers. */
-    const asked: string[] = [];
+    const ranges: string[] = [];
     /** Downloads from a server of our own, which answers as it likes. */
     async function from(
       bytes: Buffer,
       stallMs: number,
       answer: (range: Buffer, response: ServerResponse) => Promise<void>,
     ) {
-      asked.length = 0;
+      ranges.length = 0;
       const server = createServer((request: IncomingMessage, response) => {
         const { range = '' } = request.headers;
-        asked.push(range);
+        ranges.push(range);
         const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range) ?? [];
         response.writeHead(206);
         answer(bytes.subarray(Number(first), Number(last) + 1), response).catch(() => response.destroy());
@@ -201,7 +201,7 @@ describe('a download', () => {
         }
         response.end();
       });
-      expect(asked).toEqual([`bytes=0-${bytes.length - 1}`]);
+      expect(ranges).toEqual([`bytes=0-${bytes.length - 1}`]);
     });
 
     test('that stalls again and again, continues after the last byte that came', async () => {
@@ -210,8 +210,8 @@ describe('a download', () => {
         if (range.length <= 32 * KIB) response.end(range);
         else response.write(range.subarray(0, 32 * KIB), () => undefined);
       });
-      expect(asked.length).toBeGreaterThanOrEqual(8);
-      expect(asked.at(-1)).toBe(`bytes=${224 * KIB}-${bytes.length - 1}`);
+      expect(ranges.length).toBeGreaterThanOrEqual(8);
+      expect(ranges.at(-1)).toBe(`bytes=${224 * KIB}-${bytes.length - 1}`);
     });
   });
 

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { expect, test } from '@jest/globals';
-import type { Client } from '../../cli/client.ts';
+import type { CliClient } from '../../cli/client.ts';
 import { selfTest } from '../../cli/selftest.ts';
 import { UnavailableError } from '../../shared/core/errors.ts';
 import { NotFoundError } from '../../shared/core/refusals.ts';
@@ -30,7 +30,7 @@ test('a self-test whose upload starts no restore says so within its limit, cance
       state = 'cancelled';
       return Promise.resolve({});
     },
-  } as unknown as Client;
+  } as unknown as CliClient;
   const ended: string[] = [];
   try {
     const result = await selfTest({

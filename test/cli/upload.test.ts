@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Client } from '../../cli/client.ts';
+import type { CliClient } from '../../cli/client.ts';
 import { directClient } from '../../cli/direct-client.ts';
 import { uploadFile } from '../../cli/transfer/upload.ts';
 import { Bucket } from '../../shared/aws/bucket.ts';
@@ -22,7 +22,7 @@ const FILE = randomBytes(64 * MIB + 7);
 
 let context: Awaited<ReturnType<typeof freshContext>>;
 let environment: NodeJS.ProcessEnv;
-let client: Client;
+let client: CliClient;
 let folder: string;
 let proxy: FaultProxy;
 let path: string;
@@ -53,19 +53,19 @@ async function begin() {
 }
 
 /** The client, and the numbers of the parts that addresses were asked for. */
-function counting(base: Client = client, seen: (number: number) => void = () => undefined) {
-  const asked: number[] = [];
-  const counted: Pick<Client, 'presignParts' | 'completeUpload'> = {
+function counting(base: CliClient = client, seen: (number: number) => void = () => undefined) {
+  const requested: number[] = [];
+  const counted: Pick<CliClient, 'presignParts' | 'completeUpload'> = {
     presignParts(jobId, input) {
       for (const { number } of input.parts) {
-        asked.push(number);
+        requested.push(number);
         seen(number);
       }
       return base.presignParts(jobId, input);
     },
     completeUpload: (jobId) => base.completeUpload(jobId),
   };
-  return { asked, client: counted };
+  return { asked: requested, client: counted };
 }
 
 async function stored(jobId: string): Promise<Buffer> {
@@ -102,7 +102,7 @@ describe('an upload', () => {
     const first = await there(jobId);
     expect(first.length).toBeGreaterThan(0);
     expect(first.length).toBeLessThan(5);
-    const { asked, client: counted } = counting();
+    const { asked: requested, client: counted } = counting();
     const { resumed } = await uploadFile({
       client: counted,
       jobId,
@@ -113,7 +113,7 @@ describe('an upload', () => {
       progress,
     });
     expect(resumed).toBe(first.reduce((sum, { bytes }) => sum + bytes, 0));
-    expect(asked.length).toBe(5 - first.length);
+    expect(requested.length).toBe(5 - first.length);
     expect(FILE.equals(await stored(jobId))).toBe(true);
   });
 
@@ -147,7 +147,7 @@ describe('an upload', () => {
         ? undefined
         : { kind: 'refuse', status: code === 'AccessDenied' ? 403 : 503, code };
     };
-    const { asked, client: counted } = counting(
+    const { asked: requested, client: counted } = counting(
       directClient({
         ...context,
         bucket: new Bucket(
@@ -168,7 +168,7 @@ describe('an upload', () => {
         last = done;
       },
     });
-    expect(asked.length).toBe(5 + 3);
+    expect(requested.length).toBe(5 + 3);
     expect(last).toBe(FILE.length);
     expect(FILE.equals(await stored(jobId))).toBe(true);
   });

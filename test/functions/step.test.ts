@@ -4,7 +4,7 @@ import { step } from '../../functions/step.ts';
 import { TRANSIENT_ERRORS } from '../../infra/workflows/errors.ts';
 import { IntegrityError, NgbakError } from '../../shared/core/errors.ts';
 import { FileChangedError } from '../../shared/stores/files/errors.ts';
-import type { Leg } from '../../shared/workflows/environment.ts';
+import type { LegLimits } from '../../shared/workflows/environment.ts';
 
 /** A step lets go ten seconds before the platform would kill it: here, at once. */
 const ALMOST_OVER = { functionName: 'Ngbak-test', awsRequestId: '1', getRemainingTimeInMillis: () => 10_020 };
@@ -23,7 +23,7 @@ afterAll(() => {
 
 /** Runs work that never ends until it is aborted; `report` turns the abort into the error that the work throws. */
 async function cutShort(report: (signal: AbortSignal) => unknown): Promise<Error> {
-  const wait = ({ signal }: Leg) =>
+  const wait = ({ signal }: LegLimits) =>
     new Promise((_, reject) =>
       signal.addEventListener('abort', () => reject(report(signal)), { once: true }),
     );

@@ -67,8 +67,8 @@ describe('alarms', () => {
     } as BackupResult;
     const { dimensions, values } = measuresOf(result) ?? { dimensions: {}, values: [] };
     const watched = named('Backup-warnings-default')?.Dimensions as { Name: string; Value: string }[];
-    const told = { service: 'catalog-backup', ...dimensions };
-    expect(Object.fromEntries(watched.map(({ Name, Value }) => [Name, Value]))).toEqual(told);
+    const expected = { service: 'catalog-backup', ...dimensions };
+    expect(Object.fromEntries(watched.map(({ Name, Value }) => [Name, Value]))).toEqual(expected);
     expect(values.map(({ name }) => name)).toContain(BACKUP_WARNINGS);
     const [{ Properties: recorder }] = Object.values(
       template.findResources('AWS::Lambda::Function', {

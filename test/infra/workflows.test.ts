@@ -199,13 +199,13 @@ describe.each(['Backup', 'Restore'] as const)('the %s workflow', (name) => {
 
 test('a backup exports every store, each in legs, before it seals, reads back and records', () => {
   const { States } = machines.Backup;
-  const story: string[] = [];
+  const history: string[] = [];
   for (let at: string | undefined = machines.Backup.StartAt; at; ) {
-    story.push(at);
+    history.push(at);
     const state: State | undefined = States[at];
     at = state?.Next ?? state?.Choices?.[0]?.Next;
   }
-  expect(story).toEqual([
+  expect(history).toEqual([
     'Plan backup',
     'Is the target free?',
     'Export stores',

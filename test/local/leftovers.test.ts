@@ -63,12 +63,12 @@ describe('a test run leaves nothing in the temporary directory and in HOME', () 
   test('when it is interrupted', async () => {
     const child = startRun('test/archive/repacked.test.ts');
     child.stderr.resume();
-    const gone = ended(child);
+    const exited = ended(child);
     for await (const line of createInterface({ input: child.stdout })) {
       if (line.includes('running 1 test file')) break;
     }
     child.kill('SIGINT');
-    expect(await gone).toBe('code 130');
+    expect(await exited).toBe('code 130');
     expect(await leftBy(child)).toEqual([]);
   });
 });

@@ -67,10 +67,10 @@ describe('two local stacks at the same time', () => {
       expect(one.redis.password).not.toBe(two.redis.password);
       await clients[0]?.set('mine', 'one');
       expect(await clients[1]?.get('mine')).toBeNull();
-      const stranger = await fetch(`${one.qdrant.url}/collections`, {
+      const unauthenticated = await fetch(`${one.qdrant.url}/collections`, {
         headers: { 'api-key': two.qdrant.apiKey },
       });
-      expect(stranger.ok).toBe(false);
+      expect(unauthenticated.ok).toBe(false);
 
       const pids = await processesOf(one.folder);
       expect(pids.length).toBe(2);
@@ -169,7 +169,7 @@ describe('a server that runs already', () => {
   });
 
   test('is reported by name when it exits on its own', async () => {
-    const { promise: told, resolve } = Promise.withResolvers<string>();
+    const { promise: stopped, resolve } = Promise.withResolvers<string>();
     const stack = await startStack({
       services: ['redis'],
       environment,
@@ -177,7 +177,7 @@ describe('a server that runs already', () => {
     });
     try {
       process.kill((await readState(stack.folder))?.processes.redis ?? 0, 'SIGTERM');
-      expect(await told).toBe('redis ended by itself (code 0)');
+      expect(await stopped).toBe('redis ended by itself (code 0)');
     } finally {
       await stack.stop();
     }

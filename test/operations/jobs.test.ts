@@ -18,7 +18,7 @@ import {
 import { showJob } from '../../shared/operations/show-job.ts';
 import { StartBackupInput, startBackup } from '../../shared/operations/start-backup.ts';
 import {
-  asItStands,
+  applyUploadDeadline,
   createJob,
   type JobRecord,
   NEVER_UPLOADED,
@@ -132,7 +132,7 @@ describe('starting a restore', () => {
     const days = (Date.parse(until) - Date.parse(String(waiting?.created_at))) / 86_400_000;
     expect(days).toBe(wait === 'a day' ? 1 : 7);
     if (!waiting) throw new Error('no job');
-    expect(asItStands(waiting, new Date(Date.parse(until) - 1))).toEqual(waiting);
+    expect(applyUploadDeadline(waiting, new Date(Date.parse(until) - 1))).toEqual(waiting);
     await updateJob(context.bucket, job_id, ({ upload }) =>
       upload ? { upload: { ...upload, until: '2026-01-01T00:00:00.000Z' } } : undefined,
     );

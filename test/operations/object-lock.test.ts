@@ -79,12 +79,12 @@ describeS3Servers('Object Lock, at $name', ({ start }) => {
     const policy = { keep_last: 1, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, keep_yearly: 0 };
     for (const run of ['the first', 'the second']) {
       const { backups } = await prune(context, PruneInput.parse({ dry_run: false, policy }));
-      const told = Object.fromEntries(
+      const reasons = Object.fromEntries(
         backups.map(({ backup_id, deleted, reasons }) => [backup_id, { deleted, reasons }]),
       );
-      expect({ run, told }).toEqual({
+      expect({ run, reasons: reasons }).toEqual({
         run,
-        told: {
+        reasons: {
           [newest]: { deleted: false, reasons: expect.anything() },
           ...(run === 'the first' ? { [free]: { deleted: true, reasons: expect.anything() } } : {}),
           [held]: { deleted: false, reasons: ['it is under a legal hold'] },

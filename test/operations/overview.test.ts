@@ -63,16 +63,16 @@ test('a configured target without backups is there; a record that can’t be rea
 });
 
 test('a deployment tells its targets and what they can’t do, and no address or secret', () => {
-  const told = describeDeployment(context);
-  const text = JSON.stringify(told);
+  const description = describeDeployment(context);
+  const text = JSON.stringify(description);
   for (const target of Object.values(context.config?.targets ?? {})) {
     for (const store of Object.values(target.stores)) {
       if (store) expect(text).not.toContain(store.secret);
     }
   }
-  expect(told.targets.length).toBeGreaterThan(0);
-  expect(told.upload).toEqual({ max_bytes: 48.828125 * 1024 ** 4, max_single_bytes: 5 * 1024 ** 3 });
-  for (const { stores, hooks, limits } of told.targets) {
+  expect(description.targets.length).toBeGreaterThan(0);
+  expect(description.upload).toEqual({ max_bytes: 48.828125 * 1024 ** 4, max_single_bytes: 5 * 1024 ** 3 });
+  for (const { stores, hooks, limits } of description.targets) {
     expect(stores).toContainEqual({ store: 'config', kind: 'config' });
     const words = limits.join(' ');
     expect(words.includes('no hooks are configured')).toBe(!hooks);

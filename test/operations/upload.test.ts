@@ -6,7 +6,7 @@ import { cancelJob } from '../../shared/operations/cancel-job.ts';
 import { RequestRestoreInput, requestRestore, restoreBackup } from '../../shared/operations/restore.ts';
 import { completeRestoreUpload, listUpload, presignParts } from '../../shared/operations/upload.ts';
 import { readJob, updateJob } from '../../shared/workflows/job/record.ts';
-import { MultipartUpload, SingleUpload } from '../../shared/workflows/restore/request.ts';
+import { MultipartRequest, SingleUpload } from '../../shared/workflows/restore/request.ts';
 import { layoutOf, partLength } from '../../shared/workflows/restore/upload-parts.ts';
 import { catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';
@@ -30,7 +30,7 @@ const input = (changes: object = {}) =>
     ...changes,
   });
 const request = async (changes: object = {}, idempotencyKey?: string) =>
-  MultipartUpload.parse(await requestRestore(context, input(changes), { ...me, idempotencyKey }));
+  MultipartRequest.parse(await requestRestore(context, input(changes), { ...me, idempotencyKey }));
 const partOf = (number: number) => FILE.subarray((number - 1) * 16 * MIB, number * 16 * MIB);
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 

@@ -4,7 +4,7 @@ import neo4j, { type Driver } from 'neo4j-driver';
 import type { EntryReader } from '../../shared/archive/format/types.ts';
 import { NgbakConfig } from '../../shared/core/config.ts';
 import { HashSample } from '../../shared/core/hash-sample.ts';
-import { settleStore } from '../../shared/profiles/open.ts';
+import { resolveStore } from '../../shared/profiles/open.ts';
 import { countReferences, proveReferences } from '../../shared/profiles/references.ts';
 import type { Store } from '../../shared/stores/store.ts';
 import { RestorePlan } from '../../shared/workflows/restore/plan.ts';
@@ -39,7 +39,7 @@ const connections = {
 };
 type Name = keyof typeof connections;
 const open = (name: Name) => (): Store => {
-  const { adapter, scope } = settleStore(config, 'main', name);
+  const { adapter, scope } = resolveStore(config, 'main', name);
   return adapter.create(adapter.Connection.parse(connections[name]), scope, { target: 'main' });
 };
 const plan = (stores: Name[]) =>
@@ -105,7 +105,7 @@ afterAll(async () => {
   await qdrant('DELETE', `/collections/${collection}`);
 });
 
-const told = (counts: { reference: string; total: number; dangling: number; samples: string[] }[]) =>
+const summarize = (counts: { reference: string; total: number; dangling: number; samples: string[] }[]) =>
   Object.fromEntries(
     counts.map(({ reference, total, dangling, samples }) => [reference, [total, dangling, ...samples]]),
   );
@@ -130,7 +130,7 @@ describe('references between stores', () => {
       closed,
       legContext(),
     );
-    expect(told(counts)).toEqual(EXPECTED);
+    expect(summarize(counts)).toEqual(EXPECTED);
     expect(new Set(counts.map(({ against }) => against))).toEqual(new Set(['archive']));
   });
 
@@ -146,7 +146,9 @@ describe('references between stores', () => {
         legContext(),
       );
       await graph.close();
-      expect(told(counts)).toEqual({ 'vectors entities.entity_name → graph nodes.id': [3, 2, 'B', 'C'] });
+      expect(summarize(counts)).toEqual({
+        'vectors entities.entity_name → graph nodes.id': [3, 2, 'B', 'C'],
+      });
       expect(counts[0]?.against).toBe('target');
     } finally {
       await driver.executeQuery(`MATCH (n:GraphRAG_${RUN} {id: 'renamed'}) SET n.id = 'B'`);
@@ -157,7 +159,7 @@ describe('references between stores', () => {
     const all = plan(['graph', 'vectors', 'kv']);
     const prove = (name: Name) =>
       withStore(open(name), (store) => proveReferences(config, all, archive, store, legContext()));
-    expect({ ...told(await prove('graph')), ...told(await prove('kv')) }).toEqual(EXPECTED);
+    expect({ ...summarize(await prove('graph')), ...summarize(await prove('kv')) }).toEqual(EXPECTED);
     expect(await prove('vectors')).toEqual([]);
   });
 

@@ -70,9 +70,9 @@ export async function runJest(run: JestRun): Promise<Outcome> {
   });
   const kill = () => killGroup(jest.pid);
   run.signal.addEventListener('abort', kill, { once: true });
-  const gone = ended(jest);
+  const exited = ended(jest);
   for await (const line of createInterface({ input: jest.stderr })) run.onLine(line);
-  const how = await gone;
+  const how = await exited;
   run.signal.removeEventListener('abort', kill);
   run.signal.throwIfAborted();
   const result = parseJson(JestReport, await readFile(report, 'utf8'), "Jest's report");

@@ -45,7 +45,10 @@ export class Lanes {
 
   /** Starts real servers, deploys the stack, and puts the AWS CLI first on the PATH. */
   async startDeployed(onProgress: (text: string) => void): Promise<Lane> {
-    const [stack, made] = await Promise.all([this.#startStack(onProgress), this.#synthesize(onProgress)]);
+    const [stack, assembly_] = await Promise.all([
+      this.#startStack(onProgress),
+      this.#synthesize(onProgress),
+    ]);
     const signal = this.#signal;
     // A copy: the CDK CLI writes into what it deploys.
     const assembly = join(stack.folder, 'cdk.out', 'assembly');
@@ -56,7 +59,7 @@ export class Lanes {
         log: join(stack.logs, 'awscli.log'),
         onInstall: (what) => onProgress(`installing ${what}`),
       }),
-      cp(made, assembly, { recursive: true }),
+      cp(assembly_, assembly, { recursive: true }),
     ]);
     this.#deployed.push(stack);
     const deployed = await deployTestStack(stack, { signal, onProgress, assembly, nightly: this.#nightly });

@@ -11,11 +11,11 @@ const schedule = {
   changed_at: '2026-01-01T00:00:00.000Z',
 };
 const days = (...numbers: number[]) => numbers.map((day) => new Date(Date.UTC(2026, 10, day, 3)));
-const told = (missed: readonly Date[]) => missed.map((time) => time.toISOString().slice(0, 16));
+const minutes = (missed: readonly Date[]) => missed.map((time) => time.toISOString().slice(0, 16));
 
 describe('a missed run', () => {
   test('is a planned time of the last week at which nothing was started', () => {
-    expect(told(missedRuns(schedule, days(14, 15, 16, 18, 19, 21), NOW))).toEqual([
+    expect(minutes(missedRuns(schedule, days(14, 15, 16, 18, 19, 21), NOW))).toEqual([
       '2026-11-20T03:00',
       '2026-11-17T03:00',
     ]);
@@ -34,12 +34,12 @@ describe('a missed run', () => {
   test('is none where the run began within the flexible window', () => {
     const late = [...days(15, 16, 17, 18, 19, 20), new Date('2026-11-21T03:45:00Z')];
     expect(missedRuns({ ...schedule, flexible_minutes: 60 }, late, NOW)).toEqual([]);
-    expect(told(missedRuns(schedule, late, NOW))).toEqual(['2026-11-21T03:00']);
+    expect(minutes(missedRuns(schedule, late, NOW))).toEqual(['2026-11-21T03:00']);
   });
 
   test('is none before the schedule was last changed, and none while it is paused', () => {
     const changed = { ...schedule, changed_at: '2026-11-20T00:00:00.000Z' };
-    expect(told(missedRuns(changed, [], NOW))).toEqual(['2026-11-21T03:00', '2026-11-20T03:00']);
+    expect(minutes(missedRuns(changed, [], NOW))).toEqual(['2026-11-21T03:00', '2026-11-20T03:00']);
     expect(missedRuns({ ...schedule, enabled: false }, [], NOW)).toEqual([]);
   });
 
@@ -47,14 +47,20 @@ describe('a missed run', () => {
     const rate = { ...schedule, expression: 'rate(6 hours)', changed_at: '2026-11-20T00:00:00.000Z' };
     const at = (...hours: number[]) => hours.map((hour) => new Date(Date.UTC(2026, 10, 20, hour)));
     expect(missedRuns(rate, at(3, 9, 15, 21, 27, 33), NOW)).toEqual([]);
-    expect(told(missedRuns(rate, at(3, 21, 27, 33), NOW))).toEqual(['2026-11-20T15:00', '2026-11-20T09:00']);
-    expect(told(missedRuns(rate, at(3, 9, 15, 21), NOW))).toEqual(['2026-11-21T09:00', '2026-11-21T03:00']);
+    expect(minutes(missedRuns(rate, at(3, 21, 27, 33), NOW))).toEqual([
+      '2026-11-20T15:00',
+      '2026-11-20T09:00',
+    ]);
+    expect(minutes(missedRuns(rate, at(3, 9, 15, 21), NOW))).toEqual([
+      '2026-11-21T09:00',
+      '2026-11-21T03:00',
+    ]);
     expect(missedRuns(rate, [], NOW)).toHaveLength(5);
   });
 
   test('of a single time is that time', () => {
     const once = { ...schedule, expression: 'at(2026-11-21T09:00:00)', time_zone: 'Europe/Berlin' };
-    expect(told(missedRuns(once, [], NOW))).toEqual(['2026-11-21T08:00']);
+    expect(minutes(missedRuns(once, [], NOW))).toEqual(['2026-11-21T08:00']);
     expect(missedRuns(once, [new Date('2026-11-21T08:00:00Z')], NOW)).toEqual([]);
   });
 });

@@ -166,9 +166,9 @@ describe('a backup', () => {
       started.map(({ executionArn }) => stack.waitForExecution(executionArn ?? '')),
     );
     const winner = ended.find(({ status }) => status === 'SUCCEEDED');
-    const loser = ended.find(({ status }) => status === 'FAILED');
+    const rejected = ended.find(({ status }) => status === 'FAILED');
     expect(winner).toBeDefined();
-    expect(loser?.cause).toContain(winner?.name);
+    expect(rejected?.cause).toContain(winner?.name);
     for (const name of names) {
       await stack.waitForJob(name);
       await expectNothingLeft(name);

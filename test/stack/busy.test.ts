@@ -393,12 +393,12 @@ test(
     const stack = deployedStack();
     const failures: unknown[] = [];
     const sizes = new Map<string, number>();
-    let told = 0;
+    let reported = 0;
     for (let number = 0; number < BACKUPS && failures.length < 5; number++) {
       // A run of hours says how far it is.
-      if (number % 10 === 9 || failures.length > told) {
+      if (number % 10 === 9 || failures.length > reported) {
         process.stderr.write(`${number} of ${BACKUPS} backups; ${JSON.stringify(failures)}\n`);
-        told = failures.length;
+        reported = failures.length;
       }
       const from = Date.now();
       const backup = await stack.run('Backup', { target: 'scratch' });

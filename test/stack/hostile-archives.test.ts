@@ -6,7 +6,7 @@ import { bufferSource } from '../../shared/archive/read/sources.ts';
 import type { Content } from '../archive/build.ts';
 import { type Forgery, forge, rawArchive, rawEntry } from '../archive/forge.ts';
 import { withClients } from './content.ts';
-import { type Prepared, prepareTrial, readHeld, settled } from './restore-trial.ts';
+import { type Prepared, prepareTrial, readTarget, settled } from './restore-trial.ts';
 
 /** A sound archive of the target, taken apart: what is changed in it is all that is wrong with it. */
 interface Parts {
@@ -34,7 +34,7 @@ beforeAll(async () => {
 afterAll(() => prepared.remove());
 
 /** The sound archive with other contents or another manifest; every digest fits. */
-function bent(
+function modified(
   change: (text: string, name: string) => string = (text) => text,
   manifest: Record<string, unknown> = {},
   forgery: Forgery = {},
@@ -64,7 +64,7 @@ function withSnapshots(
     const text = Buffer.from(data).toString('latin1');
     digests.set(sha256(text), sha256(change(text)));
   }
-  return bent((text, name) => {
+  return modified((text, name) => {
     if (name.endsWith('.snapshot')) return change(text);
     if (!/^vectors\/.*config\.json$/.test(name)) return text;
     let changed = configuration(text);
@@ -76,7 +76,7 @@ function withSnapshots(
 /** Changes the first line of the first entry whose name fits. */
 function firstLine(pattern: RegExp, change: (line: Record<string, unknown>) => unknown) {
   let done = false;
-  return bent((text, name) => {
+  return modified((text, name) => {
     if (done || !pattern.test(name)) return text;
     done = true;
     const [line = '', ...rest] = text.split('\n');
@@ -93,15 +93,23 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
     () => Buffer.concat([parts.bytes, Buffer.alloc(100, 7)]),
     /archive|end|after/i,
   ],
-  ['of a newer format', () => bent(undefined, { format_version: '2.0' }), /2\.0.*newer|newer.*2\.0|version/i],
-  ['of a format that never was', () => bent(undefined, { format_version: '0.1' }), /0\.1|version/i],
-  ['without a format version', () => bent(undefined, { format_version: undefined }), /version|format/i],
-  ['whose id leads out of the bucket', () => bent(undefined, { backup_id: '../../x' }), /backup_id/],
-  ['whose manifest is not JSON', () => bent(undefined, {}, { manifestText: () => '{"format_' }), /manifest/],
+  [
+    'of a newer format',
+    () => modified(undefined, { format_version: '2.0' }),
+    /2\.0.*newer|newer.*2\.0|version/i,
+  ],
+  ['of a format that never was', () => modified(undefined, { format_version: '0.1' }), /0\.1|version/i],
+  ['without a format version', () => modified(undefined, { format_version: undefined }), /version|format/i],
+  ['whose id leads out of the bucket', () => modified(undefined, { backup_id: '../../x' }), /backup_id/],
+  [
+    'whose manifest is not JSON',
+    () => modified(undefined, {}, { manifestText: () => '{"format_' }),
+    /manifest/,
+  ],
   [
     'whose manifest counts other records than it holds',
     () =>
-      bent(undefined, {
+      modified(undefined, {
         tallies: JSON.parse(
           JSON.stringify(parts.manifest.tallies).replace(/"nodes":\{"count":(\d+)/, '"nodes":{"count":9$1'),
         ),
@@ -131,7 +139,7 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
   [
     'whose digests do not fit',
     () =>
-      bent(
+      modified(
         undefined,
         {},
         { index: (lines) => lines.map((line, i) => (i ? line : { ...line, sha256: '0'.repeat(64) })) },
@@ -140,13 +148,13 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
   ],
   [
     'with a node that is not JSON',
-    () => bent((text, name) => (/nodes-/.test(name) ? `{"type":${text}` : text)),
+    () => modified((text, name) => (/nodes-/.test(name) ? `{"type":${text}` : text)),
     /nodes-/,
   ],
   [
     'with nodes of another knowledge base',
     () =>
-      bent(
+      modified(
         (text, name) => (/nodes-/.test(name) ? text.replaceAll('GraphRAG_default', 'GraphRAG_other') : text),
         { tallies: {} },
       ),
@@ -160,7 +168,7 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
   [
     'with vectors of another dimension',
     () =>
-      bent((text, name) =>
+      modified((text, name) =>
         /^vectors\/.*config\.json$/.test(name)
           ? text.replaceAll('"size":384', '"size":768').replaceAll('"size": 384', '"size": 768')
           : text,
@@ -169,12 +177,12 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
   ],
   [
     'with a snapshot that is none',
-    () => bent((text, name) => (name.endsWith('.snapshot') ? 'not a snapshot' : text)),
+    () => modified((text, name) => (name.endsWith('.snapshot') ? 'not a snapshot' : text)),
     /snapshot/,
   ],
   [
     'with a snapshot that breaks off',
-    () => bent((text, name) => (name.endsWith('.snapshot') ? text.slice(0, text.length / 2) : text)),
+    () => modified((text, name) => (name.endsWith('.snapshot') ? text.slice(0, text.length / 2) : text)),
     /snapshot.*breaks off/,
   ],
   [
@@ -195,7 +203,7 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
   [
     'with a collection that is not in the scope of the target',
     () =>
-      bent(
+      modified(
         (text, name) =>
           /^vectors\/.*config\.json$/.test(name)
             ? text.replace(/"collection":\s*"entities"/, `"collection":"stranger"`)
@@ -207,11 +215,14 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
   [
     'with keys of another knowledge base',
     () =>
-      bent((text, name) => (/^kv\//.test(name) ? text.replaceAll('nano_graphrag:', 'someone_else:') : text), {
-        tallies: {},
-        // Of a scope that nobody knows.
-        scope: { ...(parts.manifest.scope as object), scopes: undefined },
-      }),
+      modified(
+        (text, name) => (/^kv\//.test(name) ? text.replaceAll('nano_graphrag:', 'someone_else:') : text),
+        {
+          tallies: {},
+          // Of a scope that nobody knows.
+          scope: { ...(parts.manifest.scope as object), scopes: undefined },
+        },
+      ),
     /key "someone_else:.* is not part of the target's scope/,
   ],
 ];
@@ -228,7 +239,7 @@ describe('an archive', () => {
       // A person who reads only this must know what to do, and that nothing is lost.
       process.stderr.write(`${_name}: ${job.state}: ${job.error?.message}\n`);
       expect(await settled(trial, job.job_id)).toEqual([]);
-      expect(await readHeld(trial)).toEqual(now.held);
+      expect(await readTarget(trial)).toEqual(now.held);
     },
   );
 });
@@ -238,7 +249,7 @@ describe('an archive that passes itself off as a safety backup whose scope was t
     ...(parts.manifest.scope as object),
     scopes: { graph: {}, vectors: {}, kv: { prefix: '' } },
   });
-  const seekable = () => bent(undefined, { tags: ['pre-restore'], scope: scope() });
+  const seekable = () => modified(undefined, { tags: ['pre-restore'], scope: scope() });
 
   test.each<[string, () => Promise<Buffer>]>([
     ['seekable', seekable],

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { NIGHTLY } from '../nightly.ts';
 import { SEED } from '../seed.ts';
-import { type Blow, killableStates, measure, type Outcome, randomNumbers, strike } from './kill-sweep.ts';
+import { type Kill, killableStates, killDuring, measure, type Outcome, randomNumbers } from './kill-sweep.ts';
 import { type Prepared, prepareTrial, type Side } from './restore-trial.ts';
 
 /** Some states end within the milliseconds between two looks: those are tried again, so often at most. */
@@ -27,12 +27,12 @@ beforeAll(async () => {
 afterAll(() => prepared.remove());
 
 /** Restores the other side, strikes, and expects the target to be one of the two; the sides change places if it came. */
-async function expectWhole(blow: Blow): Promise<Outcome> {
+async function expectWhole(kill: Kill): Promise<Outcome> {
   const [from, to] = sides;
-  const outcome = await strike(prepared.trial, from, to, blow);
+  const outcome = await killDuring(prepared.trial, from, to, kill);
   const target = outcome.job === 'completed' ? 'the archive' : 'as before';
-  process.stderr.write(`${JSON.stringify({ blow, outcome })}\n`);
-  expect({ blow, outcome }).toEqual({ blow, outcome: { ...outcome, target, left: [] } });
+  process.stderr.write(`${JSON.stringify({ blow: kill, outcome })}\n`);
+  expect({ blow: kill, outcome }).toEqual({ blow: kill, outcome: { ...outcome, target, left: [] } });
   if (target === 'the archive') sides = [to, from];
   return outcome;
 }

@@ -21,7 +21,7 @@ export const JANITOR = 'Janitor';
 const CONFIRMATION = 'Wait for confirmation';
 
 /** When to kill: while a state runs, so far into it; or so many milliseconds after the upload, whatever runs then. */
-export type Blow =
+export type Kill =
   | { readonly state: string; readonly afterMs: number }
   | { readonly atMs: number; readonly choose: (running: readonly string[]) => string };
 
@@ -78,34 +78,34 @@ export async function measure(
 }
 
 /** Restores `to` over `from`, kills a function meanwhile, lets the workflow continue and returns the outcome. */
-export async function strike(trial: Trial, from: Side, to: Side, blow: Blow): Promise<Outcome> {
+export async function killDuring(trial: Trial, from: Side, to: Side, kill: Kill): Promise<Outcome> {
   const { stack } = trial;
   const states = await killableStates(trial);
-  const wanted = 'state' in blow ? states.find(({ name }) => name === blow.state) : undefined;
-  if ('state' in blow && !wanted) throw new Error(`There is no state "${blow.state}".`);
+  const wanted = 'state' in kill ? states.find(({ name }) => name === kill.state) : undefined;
+  if ('state' in kill && !wanted) throw new Error(`There is no state "${kill.state}".`);
   // A state of a few milliseconds is only hit where its function has to be started first.
   if (wanted && wanted.name !== JANITOR) await killFunction(wanted.functionName);
   const asks = wanted?.name === CONFIRMATION;
   const started = Date.now();
   const followed = await begin(trial, to, !asks);
   const deadline = Date.now() + DEADLINE_MS;
-  let struck: { state: string | undefined; hit: boolean } | undefined;
-  while (!struck) {
-    if (Date.now() > deadline) throw new Error(`The restore never came to ${JSON.stringify(blow)}.`);
+  let killed: { state: string | undefined; hit: boolean } | undefined;
+  while (!killed) {
+    if (Date.now() > deadline) throw new Error(`The restore never came to ${JSON.stringify(kill)}.`);
     const looks = await look(trial, followed);
     const running = states.filter(({ seenAs }) => looks.running.has(seenAs));
     if (wanted?.name === JANITOR) {
-      if (looks.over) struck = { state: JANITOR, hit: await killWorking(wanted.functionName) };
+      if (looks.over) killed = { state: JANITOR, hit: await killWorking(wanted.functionName) };
     } else if (wanted && looks.running.has(wanted.seenAs)) {
-      await sleep('afterMs' in blow ? blow.afterMs : 0);
-      struck = { state: wanted.name, hit: await killUntilHit(trial, followed, wanted, looks.killed) };
-    } else if ('atMs' in blow && Date.now() - started >= blow.atMs) {
-      const chosen = running.length === 0 ? undefined : blow.choose(running.map(({ name }) => name));
+      await sleep('afterMs' in kill ? kill.afterMs : 0);
+      killed = { state: wanted.name, hit: await killUntilHit(trial, followed, wanted, looks.killed) };
+    } else if ('atMs' in kill && Date.now() - started >= kill.atMs) {
+      const chosen = running.length === 0 ? undefined : kill.choose(running.map(({ name }) => name));
       const state = running.find(({ name }) => name === chosen);
-      struck = { state: chosen, hit: state !== undefined && (await killOnce(trial, followed, state)) };
+      killed = { state: chosen, hit: state !== undefined && (await killOnce(trial, followed, state)) };
     }
-    if (!struck && looks.over) struck = { state: undefined, hit: false };
-    if (!struck) await sleep(LOOK_MS);
+    if (!killed && looks.over) killed = { state: undefined, hit: false };
+    if (!killed) await sleep(LOOK_MS);
   }
   if (asks) {
     await stack.waitForJob(followed.jobId, ({ state }) => state === 'awaiting_confirmation');
@@ -115,7 +115,7 @@ export async function strike(trial: Trial, from: Side, to: Side, blow: Blow): Pr
   const tookMs = Date.now() - started;
   const left = await settled(trial, followed.jobId);
   const target = await whichSide(trial, from, to);
-  return { ...struck, job: job.state, target, left, tookMs };
+  return { ...killed, job: job.state, target, left, tookMs };
 }
 
 /** What runs now of the restore and of its safety backup, and how many attempts have died so far. */

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import neo4j from 'neo4j-driver';
 import { servers } from '../servers.ts';
-import { type Prepared, prepareTrial, readHeld, settled } from './restore-trial.ts';
+import { type Prepared, prepareTrial, readTarget, settled } from './restore-trial.ts';
 
 /** Packs a folder as NGRAF-023 does, whose archives hold `./` and come in Python's order. */
 const PACK = `
@@ -93,7 +93,7 @@ afterAll(async () => {
 });
 
 /** The parts of what a target holds whose names fit. */
-function partsOf(held: Awaited<ReturnType<typeof readHeld>>, pattern: RegExp) {
+function partsOf(held: Awaited<ReturnType<typeof readTarget>>, pattern: RegExp) {
   return Object.fromEntries(Object.entries(held.parts).filter(([name]) => pattern.test(name)));
 }
 
@@ -115,7 +115,7 @@ describe('an archive of NGRAF-023', () => {
     expect(job.state).toBe('failed');
     expect(job.error?.message).toMatch(/graph\/neo4j\.dump, line 12: .*Nothing of the script is executed/s);
     expect(await settled(trial, job.job_id)).toEqual([]);
-    expect(await readHeld(trial)).toEqual(before.held);
+    expect(await readTarget(trial)).toEqual(before.held);
   });
 
   test('brings vectors and key-value data back, and leaves the graph alone unless its script is asked for', async () => {
@@ -123,7 +123,7 @@ describe('an archive of NGRAF-023', () => {
     const job = await trial.stack.restoreByUpload(trial.target, await pack(script));
     expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
     expect(await settled(trial, job.job_id)).toEqual([]);
-    const held = await readHeld(trial);
+    const held = await readTarget(trial);
     expect(partsOf(held, GRAPH)).toEqual(partsOf(before.held, GRAPH));
     expect(partsOf(held, VECTORS)).toEqual(partsOf(now.held, VECTORS));
     expect(await readKeys()).toEqual(keys);
@@ -161,7 +161,7 @@ describe('an archive of NGRAF-023', () => {
     } finally {
       await driver.close();
     }
-    expect(partsOf(await readHeld(trial), VECTORS)).toEqual(partsOf(now.held, VECTORS));
+    expect(partsOf(await readTarget(trial), VECTORS)).toEqual(partsOf(now.held, VECTORS));
     expect(await readKeys()).toEqual(keys);
   });
 });

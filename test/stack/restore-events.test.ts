@@ -19,7 +19,7 @@ import {
   LOOK_MS,
   type Prepared,
   prepareTrial,
-  readHeld,
+  readTarget,
   type Side,
   settled,
   whichSide,
@@ -50,7 +50,7 @@ async function untilIn(followed: Followed, state: string): Promise<void> {
 /** Expects that the job left the target as it was, and nothing in the bucket. */
 async function expectAsBefore(jobId: string): Promise<void> {
   expect(await settled(prepared.trial, jobId)).toEqual([]);
-  expect(await readHeld(prepared.trial)).toEqual(now.held);
+  expect(await readTarget(prepared.trial)).toEqual(now.held);
 }
 
 /** The event that S3 sends for an object that was written. */
@@ -106,7 +106,7 @@ test('a backup that is cancelled while it exports leaves nothing, although its f
   const functions = states.map(({ functionName }) => functionName);
   for (;;) {
     await untilIdle(functions);
-    const [left, held] = [await settled(prepared.trial, name), await readHeld(prepared.trial)];
+    const [left, held] = [await settled(prepared.trial, name), await readTarget(prepared.trial)];
     if ((left.length === 0 && isDeepStrictEqual(held, prepared.now.held)) || Date.now() > deadline) break;
   }
   await expectAsBefore(name);

@@ -23,7 +23,7 @@ import {
   LOOK_MS,
   type Prepared,
   prepareTrial,
-  readHeld,
+  readTarget,
   settled,
   whichSide,
 } from './restore-trial.ts';
@@ -130,7 +130,7 @@ async function untilRollbackBegins({ jobId }: Followed): Promise<void> {
 
 async function expectAsBefore({ jobId }: Followed): Promise<void> {
   expect(await settled(prepared.trial, jobId)).toEqual([]);
-  expect(await readHeld(prepared.trial)).toEqual(prepared.now.held);
+  expect(await readTarget(prepared.trial)).toEqual(prepared.now.held);
 }
 
 /** After a rollback that failed too: the target is locked, the remedy is named, and it works. */
@@ -183,7 +183,7 @@ describe('a restore whose store fails while it is loaded', () => {
     const followed = await restoreWhile(() => revoke().then(loseKey));
     const job = await prepared.trial.stack.waitForJob(followed.jobId).finally(grant);
     // The stores whose rollback was not refused have their data again.
-    const { parts } = await readHeld(prepared.trial);
+    const { parts } = await readTarget(prepared.trial);
     const ofOthers = (all: typeof parts) => Object.entries(all).filter(([part]) => !part.startsWith('keys '));
     expect(ofOthers(parts)).toEqual(ofOthers(prepared.now.held.parts));
     await expectWayBack(followed, job);
@@ -273,7 +273,7 @@ describe('a restore whose store fails while it is loaded', () => {
         const job = await trial.stack.waitForJob(followed.jobId);
         expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
         expect(await settled(trial, followed.jobId)).toEqual([]);
-        expect((await readHeld(trial)).parts).toEqual(before.held.parts);
+        expect((await readTarget(trial)).parts).toEqual(before.held.parts);
       } finally {
         await driver.close();
         await trial.stack.putSecret(secretName('default', 'graph'), graph);

@@ -21,7 +21,7 @@ export const LOOK_MS = 40;
 export const DEADLINE_MS = 120_000;
 
 /** All that a target holds, read independently of the product, and all that its servers list. */
-export interface Held {
+export interface TargetContents {
   readonly parts: Proof['parts'];
   readonly servers: Inventory;
 }
@@ -30,7 +30,7 @@ export interface Held {
 export interface Side {
   readonly name: string;
   readonly archive: Uint8Array;
-  readonly held: Held;
+  readonly held: TargetContents;
 }
 
 export interface Trial {
@@ -45,7 +45,7 @@ export interface Trial {
 }
 
 /** Reads what the target holds and what the servers list. */
-export async function readHeld({ connections, layout, folder }: Trial): Promise<Held> {
+export async function readTarget({ connections, layout, folder }: Trial): Promise<TargetContents> {
   const { parts } = await readEverything(connections, {
     folder: join(folder, 'held'),
     scope: {
@@ -62,7 +62,7 @@ export async function takeSide(trial: Trial, name: string): Promise<Side> {
   const { status, output, cause } = await trial.stack.run('Backup', { target: trial.target });
   if (status !== 'SUCCEEDED') throw new Error(`The backup that the trial starts from failed: ${cause}`);
   const { backup_id } = JSON.parse(output ?? '{}') as { backup_id: string };
-  return { name, archive: await trial.stack.download(backup_id), held: await readHeld(trial) };
+  return { name, archive: await trial.stack.download(backup_id), held: await readTarget(trial) };
 }
 
 export interface Prepared {
@@ -121,7 +121,7 @@ export async function whichSide(
   from: Side,
   to: Side,
 ): Promise<'the archive' | 'as before' | 'BETWEEN'> {
-  const held = await readHeld(trial);
+  const held = await readTarget(trial);
   if (isDeepStrictEqual(held, to.held)) return 'the archive';
   return isDeepStrictEqual(held, from.held) ? 'as before' : 'BETWEEN';
 }

@@ -47,7 +47,7 @@ test('a restore that is stopped after its safety backup is rolled back: the targ
   const rollback = await stack.waitForJob(relatedJobId('rollback', upload.job_id));
   expect(rollback.state).toBe('completed');
   // What the jobs of other tests are at is their business.
-  const ofOurs = [backup.name ?? '', upload.job_id, lockKey(target)];
-  const left = (await stack.keys()).filter((key) => ofOurs.some((part) => key.includes(part)));
+  const own = [backup.name ?? '', upload.job_id, lockKey(target)];
+  const left = (await stack.keys()).filter((key) => own.some((part) => key.includes(part)));
   expect(left.filter((key) => !key.startsWith('jobs/'))).toEqual([]);
 }, 300_000);

@@ -30,8 +30,8 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
   const target = query.get('target') ?? undefined;
   // One key for one choice: pressed twice, or sent again after a broken answer, it is the same job.
   const key = useRef({ of: '', key: '' });
-  const asked = JSON.stringify([fromFile, backup, target, file?.name, file?.size, file?.lastModified]);
-  if (key.current.of !== asked) key.current = { of: asked, key: crypto.randomUUID() };
+  const selection = JSON.stringify([fromFile, backup, target, file?.name, file?.size, file?.lastModified]);
+  if (key.current.of !== selection) key.current = { of: selection, key: crypto.randomUUID() };
 
   const go = (changed: Record<string, string | undefined>) => {
     const next = { from: fromFile ? 'file' : undefined, backup, target, ...changed };

@@ -37,10 +37,10 @@ export function linesOf(values: Readonly<Record<string, unknown>> = {}): string 
 
 /** What is left out when it says nothing, since the API refuses empty lists and objects. */
 export function withoutEmpty<T extends Record<string, unknown>>(fields: T): Partial<T> | undefined {
-  const said = Object.entries(fields).filter(([, value]) =>
+  const changed = Object.entries(fields).filter(([, value]) =>
     typeof value === 'object' && value !== null
       ? Object.keys(value).length > 0
       : value !== undefined && value !== '',
   );
-  return said.length === 0 ? undefined : (Object.fromEntries(said) as Partial<T>);
+  return changed.length === 0 ? undefined : (Object.fromEntries(changed) as Partial<T>);
 }

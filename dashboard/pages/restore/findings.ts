@@ -10,7 +10,7 @@ export interface Finding {
 }
 
 /** One count of the archive beside the same count of the target as it is now. */
-export interface Difference {
+export interface CountDifference {
   readonly store: string;
   readonly name: string;
   readonly archive: number;
@@ -18,7 +18,7 @@ export interface Difference {
 }
 
 /** What archive and target hold, side by side. */
-export function differences({ stores }: Pick<Inspection, 'stores'>): Difference[] {
+export function differences({ stores }: Pick<Inspection, 'stores'>): CountDifference[] {
   return stores.flatMap(({ store, archive, target }) =>
     [...new Set([...Object.keys(archive), ...Object.keys(target)])].map((name) => ({
       store,

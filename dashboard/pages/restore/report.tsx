@@ -13,7 +13,7 @@ import type { Inspection } from '../../../shared/workflows/restore/inspection.ts
 import type { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 import { Tally } from '../../job/restore-result.tsx';
 import { Time } from '../../parts/time.tsx';
-import { type Difference, differences, type Finding, findings } from './findings.ts';
+import { type CountDifference, differences, type Finding, findings } from './findings.ts';
 
 /** What the inspection found: the archive, what speaks against it, and the difference with the target. */
 export function Report({
@@ -89,7 +89,7 @@ export function Report({
   );
 }
 
-function changeText({ archive, target }: Difference): string {
+function changeText({ archive, target }: CountDifference): string {
   const change = archive - target;
   return change === 0 ? 'none' : `${change > 0 ? '+' : '−'}${count(Math.abs(change))}`;
 }

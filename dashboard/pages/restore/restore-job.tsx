@@ -15,7 +15,7 @@ import { useTitle } from '../../job/title.ts';
 import { useJob } from '../../job/use-job.ts';
 import { Show, Titled } from '../../parts/states.tsx';
 import { href } from '../../router.ts';
-import { forgetUpload } from '../../upload/running.ts';
+import { discardUpload } from '../../upload/running.ts';
 import { jobTitle, NoSuchJob } from '../job.tsx';
 import { Decision } from './decision.tsx';
 import { type StepName, WizardFrame } from './frame.tsx';
@@ -40,7 +40,7 @@ export function RestoreJob({ jobId, step }: { jobId: string; step: string | unde
     <Show loaded={loaded} what="the restore" title="Restore">
       {(job) =>
         job.kind === 'restore' ? (
-          <Standing job={job} step={step} reload={loaded.reload} />
+          <RestoreStatus job={job} step={step} reload={loaded.reload} />
         ) : (
           <Titled title="This job is a backup">
             <Link href={href(['job', job.job_id])}>Open the job</Link>
@@ -51,7 +51,15 @@ export function RestoreJob({ jobId, step }: { jobId: string; step: string | unde
   );
 }
 
-function Standing({ job, step, reload }: { job: JobView; step: string | undefined; reload: () => void }) {
+function RestoreStatus({
+  job,
+  step,
+  reload,
+}: {
+  job: JobView;
+  step: string | undefined;
+  reload: () => void;
+}) {
   /** When the inspection was made that the user has answered: until there is news, the answer is on its way. */
   const [answered, setAnswered] = useState<string>();
   const stage = stageOf(job);
@@ -100,7 +108,7 @@ function StageView({
   if (stage === 'upload') return <UploadStep job={job} reload={reload} />;
   if (stage === 'decision') return <Decision job={job} step={step} onAnswer={onAnswer} />;
   // The file is not needed any more: S3 has it.
-  forgetUpload(job.job_id);
+  discardUpload(job.job_id);
   if (stage === 'result') return <Result job={job} />;
   return (
     <SpaceBetween size="l">

@@ -14,7 +14,7 @@ import { blocked } from '../../parts/blocked.ts';
 import { Show } from '../../parts/states.tsx';
 import { useSession } from '../../session.tsx';
 import { uploadStatus } from '../../upload/restore-upload.ts';
-import { forgetUpload, isUploading, runningUpload, startUpload } from '../../upload/running.ts';
+import { discardUpload, isUploading, runningUpload, startUpload } from '../../upload/running.ts';
 import type { Upload, UploadPhase, UploadState } from '../../upload/upload.ts';
 import { useData } from '../../use-data.ts';
 import { FileChoice } from './file-choice.tsx';
@@ -96,7 +96,7 @@ function Uploading({
         {phase === 'paused' && (
           <Button
             onClick={() => {
-              forgetUpload(job.job_id);
+              discardUpload(job.job_id);
               onForget();
             }}
           >

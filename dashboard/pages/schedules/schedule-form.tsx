@@ -19,7 +19,7 @@ import { useNotices } from '../../notices.tsx';
 import { blocked } from '../../parts/blocked.ts';
 import { href, navigate } from '../../router.ts';
 import { useSession } from '../../session.tsx';
-import { DAILY, DAYS, dayName, expressionOf, problemOf, type Timing, timingOf } from './timing.ts';
+import { DAILY, DAYS, dayName, expressionOf, problemOf, type TimingDraft, timingOf } from './timing.ts';
 
 /** Longest flexible window, in minutes: AWS's limit is a day. */
 const FLEXIBLE_MAX = 1440;
@@ -30,7 +30,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
   const { notify, fail } = useNotices();
   const only = deployment.targets.length === 1 ? deployment.targets[0]?.name : undefined;
   const [name, setName] = useState(schedule?.name ?? '');
-  const [timing, setTiming] = useState<Timing>(() => (schedule ? timingOf(schedule.expression) : DAILY));
+  const [timing, setTiming] = useState<TimingDraft>(() => (schedule ? timingOf(schedule.expression) : DAILY));
   const [zone, setZone] = useState(schedule?.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone);
   const [flexible, setFlexible] = useState(String(schedule?.flexible_minutes ?? 0));
   const [description, setDescription] = useState(schedule?.description ?? '');
@@ -49,7 +49,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
         : `Enter a number of minutes from 0 to ${FLEXIBLE_MAX}.`,
     description: description.length > 512 ? 'At most 512 characters.' : undefined,
   };
-  const told = tried
+  const errors = tried
     ? problems
     : { name: undefined, timing: undefined, flexible: undefined, description: undefined };
   const wrong =
@@ -118,16 +118,16 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
           <Container header={<Header variant="h2">When</Header>}>
             <SpaceBetween size="l">
               {!schedule && (
-                <FormField label="Name" errorText={told.name}>
+                <FormField label="Name" errorText={errors.name}>
                   <Input value={name} spellcheck={false} onChange={({ detail }) => setName(detail.value)} />
                 </FormField>
               )}
-              <WhenFields timing={timing} problem={told.timing} onChange={setTiming} />
+              <WhenFields timing={timing} problem={errors.timing} onChange={setTiming} />
               {timing.kind !== 'rate' && <ZoneField zone={zone} onChange={setZone} />}
               <FormField
                 label="Flexible window, in minutes"
                 description="A run may start up to this much later, to spread load."
-                errorText={told.flexible}
+                errorText={errors.flexible}
               >
                 <Input
                   inputMode="numeric"
@@ -135,7 +135,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
                   onChange={({ detail }) => setFlexible(detail.value)}
                 />
               </FormField>
-              <FormField label="Description" errorText={told.description}>
+              <FormField label="Description" errorText={errors.description}>
                 <Input value={description} onChange={({ detail }) => setDescription(detail.value)} />
               </FormField>
               <Checkbox checked={enabled} onChange={({ detail }) => setEnabled(detail.checked)}>
@@ -152,25 +152,25 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
   );
 }
 
-const KINDS: readonly { value: Timing['kind']; label: string }[] = [
+const KINDS: readonly { value: TimingDraft['kind']; label: string }[] = [
   { value: 'daily', label: 'Every day' },
   { value: 'weekly', label: 'On selected days of the week' },
   { value: 'rate', label: 'At an interval' },
   { value: 'once', label: 'Once' },
   { value: 'own', label: 'Custom expression' },
 ];
-const UNITS: readonly Timing['unit'][] = ['minutes', 'hours', 'days'];
+const UNITS: readonly TimingDraft['unit'][] = ['minutes', 'hours', 'days'];
 
 function WhenFields({
   timing,
   problem,
   onChange,
 }: {
-  timing: Timing;
+  timing: TimingDraft;
   problem: string | undefined;
-  onChange: (timing: Timing) => void;
+  onChange: (timing: TimingDraft) => void;
 }) {
-  const set = (changes: Partial<Timing>) => onChange({ ...timing, ...changes });
+  const set = (changes: Partial<TimingDraft>) => onChange({ ...timing, ...changes });
   const { kind } = timing;
   const units = UNITS.map((value) => ({ value, label: value }));
   const days = DAYS.map((value) => ({ value, label: dayName(value) }));

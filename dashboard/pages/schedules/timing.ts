@@ -1,10 +1,10 @@
 /** When a schedule runs, as the form has it. */
-export interface Timing {
+export interface TimingDraft {
   readonly kind: 'daily' | 'weekly' | 'rate' | 'once' | 'own';
   /** Of the day, `03:00`; with `daily`, `weekly` and `once`. */
   readonly time: string;
   /** With `weekly`. */
-  readonly days: readonly Day[];
+  readonly days: readonly Weekday[];
   /** With `rate`: a whole number, as it was typed. */
   readonly every: string;
   readonly unit: 'minutes' | 'hours' | 'days';
@@ -15,9 +15,9 @@ export interface Timing {
 }
 
 export const DAYS = ['MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT', 'SUN'] as const;
-export type Day = (typeof DAYS)[number];
+export type Weekday = (typeof DAYS)[number];
 
-export const DAILY: Timing = {
+export const DAILY: TimingDraft = {
   kind: 'daily',
   time: '03:00',
   days: ['MON', 'TUE', 'WED', 'THU', 'FRI'],
@@ -28,7 +28,7 @@ export const DAILY: Timing = {
 };
 
 /** What is wrong with it; undefined where nothing is. An expression of the user's own is checked by the API. */
-export function problemOf({ kind, time, days, every, date, expression }: Timing): string | undefined {
+export function problemOf({ kind, time, days, every, date, expression }: TimingDraft): string | undefined {
   const clock = /^([01][0-9]|2[0-3]):[0-5][0-9]$/.test(time);
   switch (kind) {
     case 'daily':
@@ -49,7 +49,7 @@ export function problemOf({ kind, time, days, every, date, expression }: Timing)
 }
 
 /** The expression that EventBridge Scheduler takes ("Schedule types" in its user guide). */
-export function expressionOf({ kind, time, days, every, unit, date, expression }: Timing): string {
+export function expressionOf({ kind, time, days, every, unit, date, expression }: TimingDraft): string {
   const [hours, minutes] = time.split(':').map(Number);
   switch (kind) {
     case 'daily':
@@ -66,8 +66,8 @@ export function expressionOf({ kind, time, days, every, unit, date, expression }
 }
 
 /** The form that stands for an expression; one that the form has no fields for is shown as it is. */
-export function timingOf(expression: string): Timing {
-  const own: Timing = { ...DAILY, kind: 'own', expression };
+export function timingOf(expression: string): TimingDraft {
+  const own: TimingDraft = { ...DAILY, kind: 'own', expression };
   const cron = /^cron\((\d{1,2}) (\d{1,2}) (\*|\?) \* (\?|[A-Z,]+) \*\)$/.exec(expression);
   if (cron) {
     const [, minutes = '', hours = '', dayOfMonth, dayOfWeek = ''] = cron;
@@ -84,7 +84,7 @@ export function timingOf(expression: string): Timing {
   return own;
 }
 
-const DAY_NAMES: Record<Day, string> = {
+const DAY_NAMES: Record<Weekday, string> = {
   MON: 'Monday',
   TUE: 'Tuesday',
   WED: 'Wednesday',
@@ -94,7 +94,7 @@ const DAY_NAMES: Record<Day, string> = {
   SUN: 'Sunday',
 };
 
-export function dayName(day: Day): string {
+export function dayName(day: Weekday): string {
   return DAY_NAMES[day];
 }
 

@@ -131,14 +131,16 @@ const BACKENDS: Partial<Record<StoreName, string>> = {
 
 /** Where the old manifest counts another number of records than the script has: one of the two is not whole. */
 function disagreements(statistics: unknown, tallies: Tallies): string[] {
-  const told = numbersOf(statistics);
+  const expected = numbersOf(statistics);
   return [
     ['entities', 'nodes'],
     ['relationships', 'relationships'],
   ].flatMap(([name = '', tally = '']) => {
     const count = tallies[tally]?.count ?? 0;
-    if (told[name] === undefined || told[name] === count) return [];
-    return [`agreement with itself: its manifest counts ${told[name]} ${name}, and its script has ${count}`];
+    if (expected[name] === undefined || expected[name] === count) return [];
+    return [
+      `agreement with itself: its manifest counts ${expected[name]} ${name}, and its script has ${count}`,
+    ];
   });
 }
 

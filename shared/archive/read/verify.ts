@@ -30,7 +30,7 @@ const PROBLEM_CHARACTERS = 300;
 /** Entries above this size, in bytes, are digested so that the check can stop within them. */
 const RESUMABLE_BYTES = 256 * 1024 ** 2;
 /** Content that a check is sure to get through in a second, in bytes: an assumption with a wide margin, not a measurement. */
-const SURE_BYTES_PER_SECOND = 16 * 1024 ** 2;
+const BYTES_PER_SECOND_MIN = 16 * 1024 ** 2;
 
 /** Where a check continues. It holds no data: digests are put down at ends of their blocks only. */
 const VerifyCursor = z.strictObject({
@@ -198,7 +198,7 @@ class EntryChecker {
           problems,
         });
         // Some entries can only be checked in one go: they start with a fresh leg where this one may not last.
-        const neededMs = (line.size / SURE_BYTES_PER_SECOND) * 1000;
+        const neededMs = (line.size / BYTES_PER_SECOND_MIN) * 1000;
         if (number - 1 > this.#cursor.entries && timeLeft.call(this.#verification) <= neededMs) return stop();
         const result = await this.#check(line, within);
         if (typeof result === 'object') {

@@ -171,23 +171,23 @@ async function* indexLines(records: AsyncIterable<SegmentRecord>): AsyncGenerato
   // Where the next entry starts, or the one under way started: entries lie one behind the other.
   let position = 0;
   let open: { name: string; written: number } | null = null;
-  const misfit = (name: string, wanted: string) =>
+  const mismatch = (name: string, wanted: string) =>
     new IntegrityError(
       `Segment ${name} does not continue with ${wanted}: a segment before it is missing or was replaced.`,
       { remedy: 'Start the backup again.' },
     );
   for await (const { name, bytes, continues, entries, open: left } of records) {
     if (continues?.name !== open?.name || continues?.written !== open?.written) {
-      throw misfit(name, open === null ? 'a new entry' : `${quoteName(open.name)} at byte ${open.written}`);
+      throw mismatch(name, open === null ? 'a new entry' : `${quoteName(open.name)} at byte ${open.written}`);
     }
     for (const [number, entry] of entries.entries()) {
       const continued = number === 0 && continues !== null;
-      if (!continued && base + entry.offset !== position) throw misfit(name, quoteName(entry.name));
+      if (!continued && base + entry.offset !== position) throw mismatch(name, quoteName(entry.name));
       yield { ...entry, offset: position };
       position += entry.length;
     }
     base += bytes;
-    if (position + (left?.length ?? 0) !== base) throw misfit(name, 'the bytes that its record tells of');
+    if (position + (left?.length ?? 0) !== base) throw mismatch(name, 'the bytes that its record tells of');
     open = left === null ? null : { name: left.name, written: left.written };
   }
   if (open !== null) {

@@ -50,7 +50,7 @@ export async function* normalizeArchive(
   options: NormalizeOptions = {},
 ): AsyncGenerator<Buffer, Manifest> {
   const { signal, codec = 'gzip', level } = options;
-  const reading = new Reading(source, options);
+  const reading = new TarConversion(source, options);
   return yield* writeArchive(reading.pieces(), (entries) => reading.conclude(entries), {
     codec,
     ...(level === undefined ? {} : { level }),
@@ -76,7 +76,7 @@ export async function normalizeToS3(
 }
 
 /** What one pass over an archive finds out. */
-class Reading {
+class TarConversion {
   readonly #source: ByteSource;
   readonly #options: NormalizeOptions;
   readonly #limits: ArchiveLimits;

@@ -98,7 +98,7 @@ async function summarize({ entries, offset }: Tail): Promise<Summary> {
   let position = 0;
   for await (const entry of entries()) {
     names.add(entry.name);
-    if (entry.offset !== position) throw misplaced(entry.name, entry.offset, position);
+    if (entry.offset !== position) throw wrongOffset(entry.name, entry.offset, position);
     position += entry.length;
     count++;
     bytes += entry.size;
@@ -107,11 +107,11 @@ async function summarize({ entries, offset }: Tail): Promise<Summary> {
     indexBytes += Buffer.byteLength(line);
     sumsBytes += Buffer.byteLength(formatSumsLine(entry));
   }
-  if (position !== offset) throw misplaced('the last entry', offset, position);
+  if (position !== offset) throw wrongOffset('the last entry', offset, position);
   return { entries: count, bytes, indexBytes, indexSha256: hash.digest('hex'), sumsBytes };
 }
 
-function misplaced(what: string, is: number, expected: number): IntegrityError {
+function wrongOffset(what: string, is: number, expected: number): IntegrityError {
   return new IntegrityError(`In this backup, ${what} lies at byte ${is} instead of ${expected}.`, {
     remedy: 'Start the backup again, and report this as a bug in ngbak.',
   });

@@ -5,7 +5,7 @@ import { describePart } from '../../core/describe-part.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { type Part, storesNamed } from '../../core/part.ts';
 import type { StoreName } from '../../core/store-names.ts';
-import { settleStore, storesOf } from '../../profiles/open.ts';
+import { resolveStore, storesOf } from '../../profiles/open.ts';
 import type { Scopes } from '../../stores/scopes.ts';
 
 /**
@@ -62,7 +62,7 @@ export function chooseScopes(
   const scopes: Scopes = {};
   for (const store of stores) {
     if (store === 'config') continue;
-    const { adapter, scope } = settleStore(config, target, store);
+    const { adapter, scope } = resolveStore(config, target, store);
     scopes[store] = z.json().parse(only ? adapter.narrow(scope, only) : scope);
   }
   return scopes;

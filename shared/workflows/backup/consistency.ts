@@ -1,14 +1,14 @@
 import { consistencyKey } from '../../aws/keys.ts';
 import type { Consistency } from '../../catalog/consistency.ts';
 import { withUsedStore } from '../../profiles/open.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 import { findWarnings } from './find-warnings.ts';
 import { readBackupPlan, storeScopes } from './plan.ts';
 import { sumSegments } from './tallies.ts';
 
 /** Differences told per store; more are only counted. */
-const CHANGES_TOLD_MAX = 20;
+const CHANGES_SHOWN_MAX = 20;
 
 /** Says what differs between two fences of a store, in words; empty where nothing does. */
 export function compareFences(before: Record<string, string>, after: Record<string, string>): string[] {
@@ -16,9 +16,9 @@ export function compareFences(before: Record<string, string>, after: Record<stri
   const changes = names
     .filter((name) => before[name] !== after[name])
     .map((name) => `${name}: ${before[name] ?? 'absent'} → ${after[name] ?? 'absent'}`);
-  return changes.length <= CHANGES_TOLD_MAX
+  return changes.length <= CHANGES_SHOWN_MAX
     ? changes
-    : [...changes.slice(0, CHANGES_TOLD_MAX), `and ${changes.length - CHANGES_TOLD_MAX} more`];
+    : [...changes.slice(0, CHANGES_SHOWN_MAX), `and ${changes.length - CHANGES_SHOWN_MAX} more`];
 }
 
 /**
@@ -28,7 +28,7 @@ export function compareFences(before: Record<string, string>, after: Record<stri
 export async function checkConsistency(
   environment: Environment,
   jobId: string,
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<Consistency> {
   const plan = await readBackupPlan(environment, jobId);
   const changes: Record<string, string[]> = {};

@@ -9,7 +9,7 @@ import type { StoreName } from '../../core/store-names.ts';
 import { withUsedStore } from '../../profiles/open.ts';
 import type { Cursor, LegContext, Store } from '../../stores/store.ts';
 import { WarningCollector } from '../../stores/warning.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 import { ProgressWriter, totalsOf } from '../job/progress.ts';
 import { BackupPlan, ExportState, readBackupPlan, storeScopes } from './plan.ts';
@@ -34,7 +34,7 @@ export function exportStateOf(store: StoreName) {
 export async function exportLeg(
   environment: Environment,
   state: ExportState,
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<ExportState> {
   const plan = await readBackupPlan(environment, state.job_id);
   const planned = plan.stores.find(({ store }) => store === state.store);

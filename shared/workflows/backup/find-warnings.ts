@@ -11,7 +11,7 @@ import type { StoreName } from '../../core/store-names.ts';
 import { withUsedStore } from '../../profiles/open.ts';
 import { findProfile } from '../../profiles/profiles.ts';
 import { mergeWarnings, type StoreWarning, WARNING_SAMPLES_MAX } from '../../stores/warning.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 import type { BackupPlan } from './plan.ts';
 import { readExportWarnings } from './warnings.ts';
@@ -30,7 +30,7 @@ export async function findWarnings(
   environment: Environment,
   plan: BackupPlan,
   tallies: Readonly<Record<string, Tallies>>,
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<void> {
   const exported = await readExportWarnings(environment.bucket, plan.job_id);
   // A safety backup saves whatever is there: nobody expects it to be like the backups before.
@@ -41,7 +41,7 @@ export async function findWarnings(
     const contents =
       expected === undefined || store === 'config'
         ? []
-        : await judgeContents(environment, plan, store, recordCounts(tallies[store]), expected[store], leg);
+        : await compareContents(environment, plan, store, recordCounts(tallies[store]), expected[store], leg);
     for (const warning of mergeWarnings([contents, probe.warnings, exported[store] ?? []])) {
       warnings.push({ store, ...warning });
     }
@@ -81,22 +81,24 @@ async function readExpected(bucket: Bucket, plan: BackupPlan): Promise<Partial<R
 }
 
 /** What the counts of one store show. */
-async function judgeContents(
+async function compareContents(
   environment: Environment,
   plan: BackupPlan,
   store: StoreName,
   counts: Record<string, number>,
   expected: Expected | undefined,
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<StoreWarning[]> {
-  if (countRecords(counts) > 0) return expected ? judgeFall(environment, plan, counts, expected) : [];
-  const lost = expected ? Object.entries(expected.counts).filter(([, count]) => count > 0) : [];
-  if (expected && lost.length > 0) {
+  if (countRecords(counts) > 0) return expected ? compareCounts(environment, plan, counts, expected) : [];
+  const missing = expected ? Object.entries(expected.counts).filter(([, count]) => count > 0) : [];
+  if (expected && missing.length > 0) {
     return [
       {
         code: STORE_EMPTY,
         text: `No records were saved, but the last good backup, ${expected.backupId}, has some.`,
-        samples: lost.slice(0, WARNING_SAMPLES_MAX).map(([name, count]) => `${name}: 0 (before: ${count})`),
+        samples: missing
+          .slice(0, WARNING_SAMPLES_MAX)
+          .map(([name, count]) => `${name}: 0 (before: ${count})`),
       },
     ];
   }
@@ -115,7 +117,7 @@ async function judgeContents(
   ];
 }
 
-function judgeFall(
+function compareCounts(
   { config }: Environment,
   { target }: BackupPlan,
   counts: Record<string, number>,

@@ -10,7 +10,7 @@ import { readRunningConfiguration } from '../../profiles/running-configuration.t
 import { warningText } from '../../stores/describe-warning.ts';
 import { Scopes } from '../../stores/scopes.ts';
 import { StoreWarning, WarningCollector } from '../../stores/warning.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import { type ExecutionInfo, jobIdOf } from '../job/execution.ts';
 import { pauseWriters } from '../job/hooks.ts';
 import { legContext } from '../job/leg-context.ts';
@@ -101,7 +101,7 @@ export async function planBackup(
   environment: Environment,
   input: unknown,
   execution: ExecutionInfo,
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<PlannedBackup | SkippedBackup> {
   const request = parseInput(
     BackupRequest,

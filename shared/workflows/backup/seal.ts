@@ -11,7 +11,7 @@ import { IntegrityError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { VERSION } from '../../core/version.ts';
 import { profileStatistics } from '../../profiles/profiles.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import { downloadName } from '../job/names.ts';
 import { ProgressWriter } from '../job/progress.ts';
 import { readWarnings } from './find-warnings.ts';
@@ -46,7 +46,11 @@ export type Sealed = z.infer<typeof Sealed>;
  * One leg of composing all segments into `backups/<id>.ngbak`, on S3's side. Before it starts it holds what was
  * exported against what the stores had; throws IntegrityError where records are missing although nothing moved.
  */
-export async function sealBackup(environment: Environment, state: SealState, leg: Leg): Promise<SealState> {
+export async function sealBackup(
+  environment: Environment,
+  state: SealState,
+  leg: LegLimits,
+): Promise<SealState> {
   const { bucket } = environment;
   const plan = await readBackupPlan(environment, state.job_id);
   const consistency = await bucket.requireRecord(
@@ -95,16 +99,16 @@ export async function sealBackup(environment: Environment, state: SealState, leg
 
 /** Nothing moved while the stores were read, so what was exported must be what they said they had. */
 export function requireCompleteness(plan: BackupPlan, tallies: Record<string, Tallies>): void {
-  const lost: string[] = [];
+  const missing: string[] = [];
   for (const { store, probe } of plan.stores) {
     for (const [name, expected] of Object.entries(probe.counts)) {
       const exported = tallies[store]?.[name]?.count ?? 0;
-      if (exported !== expected) lost.push(`${store} ${name}: ${exported} exported of ${expected}`);
+      if (exported !== expected) missing.push(`${store} ${name}: ${exported} exported of ${expected}`);
     }
   }
-  if (lost.length === 0) return;
+  if (missing.length === 0) return;
   throw new IntegrityError(
-    `Export incomplete: counts differ although the store did not change: ${lost.join('; ')}.`,
+    `Export incomplete: counts differ although the store did not change: ${missing.join('; ')}.`,
     {
       remedy:
         'The unfinished backup was removed. Start it again, and report it as a bug in ngbak if it happens again.',

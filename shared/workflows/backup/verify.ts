@@ -10,7 +10,7 @@ import { IntegrityError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { countReferences } from '../../profiles/references.ts';
 import { RELATIONSHIPS_WITHOUT_ENDS } from '../../stores/neo4j/check.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import { checkLeg, readCheckResult } from '../job/check-leg.ts';
 import { legContext } from '../job/leg-context.ts';
 import { ProgressWriter } from '../job/progress.ts';
@@ -38,7 +38,11 @@ export function readSealed(bucket: Bucket, jobId: string): Promise<Sealed> {
  * does. Throws IntegrityError where a byte is not what the exporters wrote, or where the archive could not be restored:
  * then it is removed and never catalogued.
  */
-export async function readBack(environment: Environment, state: VerifyState, leg: Leg): Promise<VerifyState> {
+export async function readBack(
+  environment: Environment,
+  state: VerifyState,
+  leg: LegLimits,
+): Promise<VerifyState> {
   const { bucket } = environment;
   const sealed = await readSealed(bucket, state.job_id);
   const source = await s3Source(bucket.s3, bucket.name, sealed.key, sealed.version_id);
@@ -73,7 +77,7 @@ async function addReferences(
   environment: Environment,
   jobId: string,
   source: ByteSource,
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<void> {
   const { bucket, config } = environment;
   const { target, stores, request } = await readBackupPlan(environment, jobId);
@@ -102,9 +106,9 @@ export function lostEnds(
   { grade }: Pick<Consistency, 'grade'>,
   warnings: readonly BackupWarning[],
 ): string[] {
-  const lost = warnings.find(({ code }) => code === RELATIONSHIPS_WITHOUT_ENDS);
-  if (!lost || grade === 'drifted') return [];
+  const danglingWarning = warnings.find(({ code }) => code === RELATIONSHIPS_WITHOUT_ENDS);
+  if (!danglingWarning || grade === 'drifted') return [];
   return [
-    `graph: ${lost.count} nodes at the ends of relationships are not in it, although nothing changed (${lost.samples?.join(', ')})`,
+    `graph: ${danglingWarning.count} nodes at the ends of relationships are not in it, although nothing changed (${danglingWarning.samples?.join(', ')})`,
   ];
 }

@@ -18,7 +18,7 @@ import { HELP, seeAlso, withPlatformHelp } from '../../core/help.ts';
 import { relatedJobId } from '../../core/job-ids.ts';
 import { hasEnded, type JobState } from '../../core/job-state.ts';
 import { BackupPlan } from '../backup/plan.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import { resumeWriters } from '../job/hooks.ts';
 import { changeLock, freeLock, Lock } from '../job/lock.ts';
 import { createJob, type JobRecord, parseResult, readJob, updateJob } from '../job/record.ts';
@@ -53,7 +53,11 @@ export type ExecutionEnded = z.infer<typeof ExecutionEnded>;
  * what it left on servers and in the bucket, frees the target's lock and closes the job's record. The only place that
  * does so, since a `Catch` never runs in an execution that is stopped. Idempotent: events may come twice.
  */
-export async function cleanUpAfter(environment: Environment, event: ExecutionEnded, leg: Leg): Promise<void> {
+export async function cleanUpAfter(
+  environment: Environment,
+  event: ExecutionEnded,
+  leg: LegLimits,
+): Promise<void> {
   const { executionArn, name, input } = event.detail;
   const job = await findJob(environment, [...jobIdsOfInput(input), name], executionArn);
   if (!job) {
@@ -177,7 +181,11 @@ async function closeUnbegunRollback(
  * Closes a job whose execution Step Functions does not know any more, after 90 days or since the stack was created again:
  * nobody can say how it ended. What a restore may have left in its target is not touched, and keeps the lock.
  */
-export async function closeForgotten(environment: Environment, job: JobRecord, leg: Leg): Promise<void> {
+export async function closeForgotten(
+  environment: Environment,
+  job: JobRecord,
+  leg: LegLimits,
+): Promise<void> {
   const { bucket } = environment;
   const arn = job.execution_arn ?? '';
   const cause = 'Step Functions no longer has its execution, so its outcome is unknown.';
@@ -218,12 +226,12 @@ async function closeRollback(
   const reason = failed?.error ?? { name: 'Failed', message: 'The restore failed.' };
   const safety = job.backup_id ?? 'its safety backup';
   const back = status === 'SUCCEEDED' || intact;
-  const untidy =
+  const uncleanText =
     status === 'SUCCEEDED'
       ? ''
       : ` Everything was verified, but the rollback ended with an error and may have left marks of its own, which the next restore removes: ${end.error?.message ?? status}`;
   const message = back
-    ? `${reason.message} The target was rolled back to ${safety}.${untidy}`
+    ? `${reason.message} The target was rolled back to ${safety}.${uncleanText}`
     : `${reason.message} The rollback failed as well: ${end.error?.message ?? status} Its previous contents are in ${safety}: restore it with \`ngbak restore ${safety}\`. Until then, the target is locked for backups. ${seeAlso(HELP.rollbackFailed)}`;
   if (back) await freeLock(bucket, job.target, executionArn);
   else await changeLock(bucket, job.target, executionArn, { kept: message });
@@ -287,7 +295,7 @@ export function closing({ detail }: ExecutionEnded): Partial<JobRecord> {
 async function cleanUpBackup(
   environment: Environment,
   job: JobRecord,
-  leg: Leg,
+  leg: LegLimits,
   mayRun: boolean,
 ): Promise<void> {
   const { bucket } = environment;
@@ -339,7 +347,7 @@ async function cleanUpRestore(
   environment: Environment,
   job: JobRecord,
   plan: RestorePlan | undefined,
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<void> {
   const { bucket } = environment;
   if (plan) {

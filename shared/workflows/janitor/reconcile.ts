@@ -1,8 +1,8 @@
 import type { DescribeExecutionCommandOutput } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { describeError, NgbakError } from '../../core/errors.ts';
-import type { Environment, Leg } from '../environment.ts';
-import { settleJobDays } from '../job/days.ts';
+import type { Environment, LegLimits } from '../environment.ts';
+import { foldJobDays } from '../job/days.ts';
 import { cleanUpAfter, closeForgotten, ExecutionEnded } from './janitor.ts';
 import { OVERDUE_MS, overdueJobs } from './overdue.ts';
 import { cleanRemaining } from './unclean.ts';
@@ -41,7 +41,7 @@ const closed = new Set<string>();
 export async function reconcile(
   environment: Environment,
   { reconcile: { grace_seconds, unowned_seconds } }: ReconcileInput,
-  leg: Leg,
+  leg: LegLimits,
   undelivered?: UndeliveredEvents,
 ): Promise<Reconciled> {
   const jobs: string[] = [];
@@ -74,7 +74,7 @@ export async function reconcile(
     }
   }
   const timeLeft = () => leg.timeLeft();
-  await settleJobDays(environment.bucket, timeLeft);
+  await foldJobDays(environment.bucket, timeLeft);
   const ageMs = unowned_seconds === undefined ? undefined : unowned_seconds * 1000;
   const unowned = await removeUnowned(environment.bucket, timeLeft, { ageMs });
   if (unowned.objects + unowned.uploads > 0) {

@@ -6,7 +6,7 @@ import { Id } from '../../core/ids.ts';
 import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
 import { withStore } from '../../profiles/open.ts';
 import type { LegContext } from '../../stores/store.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 
 /** For how long servers that cannot be cleaned are tried, in milliseconds. */
@@ -33,7 +33,7 @@ export async function cleanServers(
   environment: Environment,
   { job_id, target }: { readonly job_id: string; readonly target: string },
   stores: readonly StoreName[],
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<void> {
   const context = legContext(environment, leg, job_id);
   const left = await clean(environment, { target, stores }, context);
@@ -54,7 +54,7 @@ export async function cleanServers(
 }
 
 /** Tries once more to clean the servers that could not be cleaned when their job ended. Returns the ids of jobs that are done with. */
-export async function cleanRemaining(environment: Environment, leg: Leg): Promise<string[]> {
+export async function cleanRemaining(environment: Environment, leg: LegLimits): Promise<string[]> {
   const { bucket, log } = environment;
   const done: string[] = [];
   for await (const record of listUnclean(bucket)) {

@@ -1,6 +1,6 @@
 import { DeleteMessageCommand, type Message, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { z } from 'zod';
-import type { Leg } from '../environment.ts';
+import type { LegLimits } from '../environment.ts';
 import { ExecutionEnded } from './janitor.ts';
 
 /** SQS's limit for one call. */
@@ -49,7 +49,7 @@ export class UndeliveredEvents {
    * Every event of the queue that nobody works on. One that is not removed comes back after the queue's visibility
    * time-out; a message that is not understood stays, and keeps the alarm on.
    */
-  async *receive(leg: Leg): AsyncGenerator<UndeliveredEvent> {
+  async *receive(leg: LegLimits): AsyncGenerator<UndeliveredEvent> {
     while (leg.timeLeft() > 0) {
       const { Messages = [] } = await this.#sqs.send(
         new ReceiveMessageCommand({ QueueUrl: this.#url, MaxNumberOfMessages: MESSAGES_MAX }),

@@ -9,7 +9,7 @@ import type { Json } from '../../core/json.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { type ArchiveCheckResult, checkArchive } from '../../stores/check-archive.ts';
-import type { Leg } from '../environment.ts';
+import type { LegLimits } from '../environment.ts';
 
 /** What to do about a check that can't continue. */
 const AGAIN = 'Start it again.';
@@ -46,7 +46,7 @@ export async function checkLeg(
     stores,
   }: {
     cursor: Json;
-    leg: Pick<Leg, 'timeLeft'> & { readonly signal?: AbortSignal | undefined };
+    leg: Pick<LegLimits, 'timeLeft'> & { readonly signal?: AbortSignal | undefined };
     progress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
     stores?: readonly StoreName[];
   },

@@ -42,7 +42,7 @@ export type ListedJob =
   | { readonly id: string; readonly job: JobSummary; readonly problem?: undefined }
   | { readonly id: string; readonly job?: undefined; readonly problem: string };
 
-interface Day {
+interface JobDay {
   /** Whether there is an object with jobs of this day that have ended. */
   folded: boolean;
   /** Jobs with entries of their own. */
@@ -50,13 +50,13 @@ interface Day {
 }
 
 /** The days of the index, newest first; undefined while the index lacks jobs that earlier versions created. */
-async function readIndex(bucket: Bucket): Promise<Map<string, Day> | undefined> {
+async function readIndex(bucket: Bucket): Promise<Map<string, JobDay> | undefined> {
   const { days, complete } = await listIndex(bucket);
   return complete ? days : undefined;
 }
 
-async function listIndex(bucket: Bucket): Promise<{ days: Map<string, Day>; complete: boolean }> {
-  const found = new Map<string, Day>();
+async function listIndex(bucket: Bucket): Promise<{ days: Map<string, JobDay>; complete: boolean }> {
+  const found = new Map<string, JobDay>();
   let complete = false;
   for await (const { key } of bucket.keys(JOB_DAYS_PREFIX)) {
     if (key === JOB_DAYS_COMPLETE_KEY) complete = true;
@@ -164,7 +164,7 @@ const indexed = new Set<string>();
  * Keeps the index small: moves jobs of past days that have ended into one object for each day. Also adds jobs that the
  * index lacks, which a version without it created. Idempotent; what it does not get to is left for the next call.
  */
-export async function settleJobDays(bucket: Bucket, timeLeft: () => number, now = Date.now()): Promise<void> {
+export async function foldJobDays(bucket: Bucket, timeLeft: () => number, now = Date.now()): Promise<void> {
   if (!indexed.has(bucket.name)) {
     await addMissing(bucket);
     indexed.add(bucket.name);
@@ -173,7 +173,7 @@ export async function settleJobDays(bucket: Bucket, timeLeft: () => number, now 
   for (const [day, { entries }] of days) {
     if (timeLeft() <= 0) return;
     if (entries.length > 0 && Date.parse(day) + SETTLED_MS < now) {
-      await settleDay(bucket, day, entries);
+      await foldDay(bucket, day, entries);
     }
   }
   // Oldest first, so that the day up to which the totals reach says which days are in them.
@@ -212,30 +212,30 @@ export async function pastTotals(bucket: Bucket): Promise<PastTotals> {
   return found?.value ?? { through: '', totals: noTotals() };
 }
 
-async function settleDay(bucket: Bucket, day: string, entries: readonly string[]): Promise<void> {
+async function foldDay(bucket: Bucket, day: string, entries: readonly string[]): Promise<void> {
   const found = await bucket.readRecord(jobDayKey(day), JobDay);
   const jobs = new Map(found?.value.jobs.map((job) => [job.job_id, job]));
   let bytes = JSON.stringify([...jobs.values()], null, 2).length;
-  const settled: string[] = [];
+  const folded: string[] = [];
   for await (const { id, job, problem } of readRecords(bucket, entries)) {
     if (problem !== undefined) continue;
     // The record has expired, or was never written.
-    if (job === undefined) settled.push(id);
+    if (job === undefined) folded.push(id);
     if (job === undefined || !isSettled(job)) continue;
     const summary = summarizeJob(job);
     bytes += JSON.stringify(summary, null, 2).length * 2;
     if (bytes > DAY_BYTES_MAX) break;
     // Another day's entry of a job that was requested twice.
     if (job.created_at.startsWith(day)) jobs.set(id, summary);
-    settled.push(id);
+    folded.push(id);
   }
-  if (settled.length === 0) return;
+  if (folded.length === 0) return;
   await bucket.writeRecord(
     jobDayKey(day),
     { jobs: [...jobs.values()] },
     found ? { etag: found.etag } : { absent: true },
   );
-  const removed = mapOrdered(settled, READS_AT_ONCE, (id) =>
+  const removed = mapOrdered(folded, READS_AT_ONCE, (id) =>
     bucket.removeVersion({ key: jobOfDayKey(day, id) }),
   );
   for await (const _ of removed);

@@ -14,7 +14,7 @@ import { updateJob } from './record.ts';
 /** A hook is called at most this often, with growing pauses between. */
 const TRIES = { attempts: 3, firstMs: 500, factor: 4 };
 /** How much of a hook's answer an error tells, in characters. */
-const ANSWER_TOLD_MAX = 200;
+const RESPONSE_CHARACTERS_MAX = 200;
 
 /** The writers of a target could not be paused or resumed. */
 export class HookError extends NgbakError {}
@@ -85,7 +85,7 @@ async function invokeFunction(name: string, call: HookCall, timeoutSeconds: numb
     { abortSignal: AbortSignal.timeout(timeoutSeconds * 1000) },
   );
   if (answer.FunctionError === undefined) return;
-  const text = new TextDecoder().decode(answer.Payload).slice(0, ANSWER_TOLD_MAX);
+  const text = new TextDecoder().decode(answer.Payload).slice(0, RESPONSE_CHARACTERS_MAX);
   throw new Error(`${answer.FunctionError}: ${text}`);
 }
 
@@ -113,7 +113,7 @@ async function postWebhook(
     signal: AbortSignal.timeout(timeoutSeconds * 1000),
   });
   const text = await answer.text();
-  if (!answer.ok) throw new Error(`HTTP ${answer.status}: ${text.slice(0, ANSWER_TOLD_MAX)}`);
+  if (!answer.ok) throw new Error(`HTTP ${answer.status}: ${text.slice(0, RESPONSE_CHARACTERS_MAX)}`);
 }
 
 /** The value of `x-ngbak-signature`. */

@@ -5,7 +5,7 @@ import { isRollbackJob, isSafetyJob } from '../../core/job-ids.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import type { Leftovers, LegContext, Room } from '../../stores/store.ts';
 import type { WarningCollector } from '../../stores/warning.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import type { ProgressWriter } from './progress.ts';
 
 /**
@@ -14,7 +14,7 @@ import type { ProgressWriter } from './progress.ts';
  */
 export function legContext(
   environment: Environment,
-  leg: Leg,
+  leg: LegLimits,
   jobId: string,
   {
     progress,

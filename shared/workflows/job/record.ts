@@ -50,7 +50,7 @@ export const NEVER_UPLOADED = 'NeverUploaded';
  * that down. Whoever reads a job, or claims it for an execution, sees the same, so an upload that comes later starts
  * nothing.
  */
-export function asItStands(record: JobRecord, now: Date): JobRecord {
+export function applyUploadDeadline(record: JobRecord, now: Date): JobRecord {
   const { state, execution_arn, upload } = record;
   const until = upload?.until;
   if (state !== 'pending' || execution_arn !== undefined || until === undefined) return record;
@@ -62,7 +62,7 @@ export function asItStands(record: JobRecord, now: Date): JobRecord {
 /** Reads a job's record; undefined where there is no such job. */
 export async function readJob(bucket: Bucket, jobId: string): Promise<JobRecord | undefined> {
   const found = await bucket.readRecord(jobRecordKey(jobId), JobRecord);
-  return found && asItStands(found.value, new Date());
+  return found && applyUploadDeadline(found.value, new Date());
 }
 
 /** The day on which a job was created, in UTC: `2026-11-29`. */
@@ -99,15 +99,15 @@ export async function updateJob(
   jobId: string,
   change: (record: JobRecord) => Partial<Omit<JobRecord, 'job_id' | 'created_at'>> | undefined,
 ): Promise<JobRecord | undefined> {
-  let stands = undefined as JobRecord | undefined;
+  let current = undefined as JobRecord | undefined;
   await bucket.updateRecord(jobRecordKey(jobId), JobRecord, (found) => {
-    stands = found && asItStands(found, new Date());
-    const changes = stands && change(stands);
-    if (!stands || !changes) return undefined;
-    stands = { ...stands, ...changes, updated_at: new Date().toISOString() };
-    return stands;
+    current = found && applyUploadDeadline(found, new Date());
+    const changes = current && change(current);
+    if (!current || !changes) return undefined;
+    current = { ...current, ...changes, updated_at: new Date().toISOString() };
+    return current;
   });
-  return stands;
+  return current;
 }
 
 /** The job has ended while a function of it was still at work: stopping an execution does not stop its functions. */

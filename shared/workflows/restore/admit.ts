@@ -19,7 +19,7 @@ import {
   isConfirmed,
   RestoreOptions,
   RollbackRequest,
-  settleMode,
+  resolveMode,
   UploadRequest,
 } from './request.ts';
 import { findSafetyBackup } from './safety.ts';
@@ -227,7 +227,7 @@ function makePlan(
     savedScopes?: boolean;
   },
 ): RestorePlan {
-  const options = settleMode(wanted.options);
+  const options = resolveMode(wanted.options);
   return {
     job_id: wanted.jobId,
     target: wanted.target,
@@ -264,6 +264,6 @@ async function claim({ bucket }: Environment, plan: RestorePlan): Promise<string
       : undefined,
   );
   if (job?.execution_arn === plan.execution_arn) return undefined;
-  const stands = job ?? (await readJob(bucket, plan.job_id));
-  return `Job ${plan.job_id} is already handled by execution ${stands?.execution_arn ?? 'none'}, and is ${stands?.state ?? 'gone'}.`;
+  const current = job ?? (await readJob(bucket, plan.job_id));
+  return `Job ${plan.job_id} is already handled by execution ${current?.execution_arn ?? 'none'}, and is ${current?.state ?? 'gone'}.`;
 }

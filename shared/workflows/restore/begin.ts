@@ -1,7 +1,7 @@
 import { restorePlanKey } from '../../aws/keys.ts';
 import type { BackupRequest } from '../../catalog/request.ts';
 import { relatedJobId } from '../../core/job-ids.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import { HookError, pauseWriters } from '../job/hooks.ts';
 import { freeLock, takeLock } from '../job/lock.ts';
 import { updateRunningJob } from '../job/record.ts';
@@ -21,7 +21,11 @@ export interface BegunRestore {
 }
 
 /** Takes the target's lock. Everything before only read; everything after may write to the target's stores. */
-export async function beginRestore(environment: Environment, jobId: string, leg: Leg): Promise<BegunRestore> {
+export async function beginRestore(
+  environment: Environment,
+  jobId: string,
+  leg: LegLimits,
+): Promise<BegunRestore> {
   const { bucket } = environment;
   const plan = await readRestorePlan(bucket, jobId);
   const takenFrom = await takeLock(bucket, environment.sfn, {

@@ -6,7 +6,7 @@ import { IntegrityError } from '../../core/errors.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { mergeWarnings } from '../../stores/warning.ts';
 import type { Environment } from '../environment.ts';
-import type { Answer } from './answer.ts';
+import type { SmokeAnswer } from './answer.ts';
 import { readInspection } from './inspection.ts';
 import { sumLegs } from './leg.ts';
 import { danglingOf, type RestorePlan, readRestorePlan } from './plan.ts';
@@ -169,8 +169,8 @@ function danglingEnd(plan: RestorePlan, loaded: Tallies | undefined): Pick<Resto
 function compareAnswers(
   plan: RestorePlan,
   store: string,
-  before: readonly Answer[],
-  after: readonly Answer[],
+  before: readonly SmokeAnswer[],
+  after: readonly SmokeAnswer[],
 ): ComparedAnswer[] {
   return after.map(({ question, answered, answer }) => {
     const earlier = before.find((other) => other.question === question);

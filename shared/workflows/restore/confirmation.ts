@@ -36,10 +36,10 @@ export async function askForConfirmation(
   await updateRunningJob(environment.bucket, jobId, { state: 'awaiting_confirmation' });
 }
 
-const TAKE_ANOTHER = 'List the jobs with `ngbak jobs` and take one that is awaiting_confirmation.';
+const CHOOSE_ANOTHER = 'List the jobs with `ngbak jobs` and take one that is awaiting_confirmation.';
 
 /** What can be said to a restore that waits. */
-export type Answer =
+export type RestoreDecision =
   /** Approves a restore: `phrase` is the target's name, `inspectedAt` says which inspection the operator has seen. */
   | { readonly confirm: true; readonly phrase: string; readonly inspectedAt?: string | undefined }
   | { readonly confirm: false; readonly reason?: string }
@@ -54,13 +54,13 @@ export type Answer =
 export async function answerConfirmation(
   { bucket, sfn }: { bucket: Bucket; sfn: SFNClient },
   jobId: string,
-  answer: Answer,
+  answer: RestoreDecision,
 ): Promise<void> {
   const job = await readJob(bucket, jobId);
   const question = (await bucket.readRecord(confirmationKey(jobId), Confirmation))?.value;
   if (!job || !question || job.state !== 'awaiting_confirmation') {
     if (job) throw waitsForNothing(job);
-    throw new InvalidInputError(`There is no job "${jobId}".`, { remedy: TAKE_ANOTHER });
+    throw new InvalidInputError(`There is no job "${jobId}".`, { remedy: CHOOSE_ANOTHER });
   }
   if ('confirm' in answer && answer.confirm) {
     isConfirmed(answer.phrase, job.target);
@@ -91,7 +91,7 @@ export async function answerConfirmation(
 /** Why a job can't be answered. */
 export function waitsForNothing({ job_id, state }: JobRecord): RefusedError {
   return new RefusedError(`Job ${job_id} is ${state}: it is not waiting for confirmation.`, {
-    remedy: TAKE_ANOTHER,
+    remedy: CHOOSE_ANOTHER,
   });
 }
 

@@ -6,7 +6,7 @@ import { writeArchive } from '../../archive/write/write.ts';
 import { deferredKey } from '../../aws/keys.ts';
 import { uploadStream } from '../../aws/upload-stream.ts';
 import { VERSION } from '../../core/version.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import type { RestorePlan } from './plan.ts';
 
 /** Entries of the archive are cut at this many bytes. */
@@ -23,7 +23,7 @@ export async function writeDeferred(
   plan: RestorePlan,
   manifest: Manifest,
   view: EntryReader,
-  { signal }: Leg,
+  { signal }: LegLimits,
 ): Promise<void> {
   const draft: ManifestDraft = {
     backup_id: manifest.backup_id,

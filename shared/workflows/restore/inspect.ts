@@ -19,14 +19,14 @@ import { HELP } from '../../core/help.ts';
 import { Id } from '../../core/ids.ts';
 import { storesNamed } from '../../core/part.ts';
 import type { StoreName } from '../../core/store-names.ts';
-import { openStore, settleStore, storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
+import { openStore, resolveStore, storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
 import { countReferences } from '../../profiles/references.ts';
 import { viewOf } from '../../profiles/view.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import { convertScript } from '../../stores/neo4j/script/convert.ts';
 import type { Room, Store } from '../../stores/store.ts';
 import { WarningCollector } from '../../stores/warning.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import { checkLeg, readCheckResult } from '../job/check-leg.ts';
 import { legContext } from '../job/leg-context.ts';
 import { ProgressWriter } from '../job/progress.ts';
@@ -36,26 +36,26 @@ import { compareConfiguration } from './compare-configuration.ts';
 import { notEmpty } from './empty-target.ts';
 import type { Inspection } from './inspection.ts';
 import { type ObjectVersion, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
-import { RestoreOptions, settleMode } from './request.ts';
+import { RestoreOptions, resolveMode } from './request.ts';
 import { REWRITE_MS, refuseIfTooLong } from './rewrite-time.ts';
 import { expiryWarnings, readThrough, reasonOf, routeStore, scopeChange } from './routes.ts';
 import { askStore } from './smoke.ts';
 import { originWarnings, serverWarnings } from './version-warnings.ts';
 
 /** Problems that an error tells; the inspection's record has all of them. */
-const PROBLEMS_TOLD_MAX = 5;
+const PROBLEMS_SHOWN_MAX = 5;
 
-const Cursor = z.discriminatedUnion('stage', [
+const InspectCursor = z.discriminatedUnion('stage', [
   z.object({ stage: z.literal('format') }),
   z.object({ stage: z.literal('digests'), archive: z.json() }),
   z.object({ stage: z.literal('target') }),
 ]);
-type Cursor = z.infer<typeof Cursor>;
+type InspectCursor = z.infer<typeof InspectCursor>;
 
 /** The inspection's loop, as it travels through the workflow's state. */
 export const InspectState = z.object({
   job_id: Id,
-  cursor: Cursor.nullable().default(null),
+  cursor: InspectCursor.nullable().default(null),
   done: z.boolean().default(false),
   /** Options that an operator tries in place of those that the job has. */
   options: RestoreOptions.optional(),
@@ -73,15 +73,19 @@ export type InspectResult = InspectState & { confirmed?: boolean; dry_run?: bool
 export async function inspectArchive(
   environment: Environment,
   state: InspectState,
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<InspectResult> {
   const { bucket } = environment;
-  const asked = await readRestorePlan(bucket, state.job_id);
-  const plan = state.options ? await changeOptions(environment, asked, state.options) : asked;
-  const cursor: Cursor = state.cursor ?? { stage: 'format' };
-  const next = (value: Cursor): InspectResult => ({ job_id: state.job_id, cursor: value, done: false });
+  const requested = await readRestorePlan(bucket, state.job_id);
+  const plan = state.options ? await changeOptions(environment, requested, state.options) : requested;
+  const cursor: InspectCursor = state.cursor ?? { stage: 'format' };
+  const next = (value: InspectCursor): InspectResult => ({
+    job_id: state.job_id,
+    cursor: value,
+    done: false,
+  });
   if (cursor.stage === 'format') {
-    await settleFormat(environment, plan, leg);
+    await resolveFormat(environment, plan, leg);
     return next({ stage: 'digests', archive: null });
   }
   const source = await openSource(bucket, plan.archive ?? plan.source);
@@ -112,10 +116,10 @@ export async function inspectArchive(
   const refused = inspection.problems.length > 0;
   // With options that are only tried, what prevents them is shown: others can be tried then.
   if (refused && !plan.options.dry_run && !state.options) {
-    const told = inspection.problems.slice(0, PROBLEMS_TOLD_MAX).join('; ').replace(/\.$/, '');
-    const more = inspection.problems.length - PROBLEMS_TOLD_MAX;
+    const shown = inspection.problems.slice(0, PROBLEMS_SHOWN_MAX).join('; ').replace(/\.$/, '');
+    const more = inspection.problems.length - PROBLEMS_SHOWN_MAX;
     throw new InvalidInputError(
-      `The archive can't be restored into target "${plan.target}": ${told}${more > 0 ? `; and ${more} more` : ''}.`,
+      `The archive can't be restored into target "${plan.target}": ${shown}${more > 0 ? `; and ${more} more` : ''}.`,
       { remedy: 'Nothing was changed. Correct these problems, or choose another target.' },
     );
   }
@@ -135,7 +139,7 @@ async function changeOptions(
   { routes: _, ...plan }: RestorePlan,
   wanted: RestoreOptions,
 ): Promise<RestorePlan> {
-  const options = settleMode(wanted);
+  const options = resolveMode(wanted);
   const changed = { ...plan, options, stores: chooseStores(config, plan.target, options) };
   await bucket.writeRecord(restorePlanKey(plan.job_id), changed);
   await updateJob(bucket, plan.job_id, () => ({ state: 'processing' }));
@@ -147,7 +151,7 @@ function openSource(bucket: Bucket, { bucket: name, key, version_id }: ObjectVer
 }
 
 /** Restores load seekable archives only: others are rewritten once, into `staging/`, while every byte is checked. */
-async function settleFormat(environment: Environment, plan: RestorePlan, leg: Leg): Promise<void> {
+async function resolveFormat(environment: Environment, plan: RestorePlan, leg: LegLimits): Promise<void> {
   const { bucket } = environment;
   if (plan.archive) return;
   const source = await openSource(bucket, plan.source);
@@ -187,7 +191,11 @@ async function settleFormat(environment: Environment, plan: RestorePlan, leg: Le
   await bucket.writeRecord(restorePlanKey(plan.job_id), { ...plan, archive });
 }
 
-async function compareWithTarget(environment: Environment, plan: RestorePlan, leg: Leg): Promise<Inspection> {
+async function compareWithTarget(
+  environment: Environment,
+  plan: RestorePlan,
+  leg: LegLimits,
+): Promise<Inspection> {
   const { bucket } = environment;
   const upload = await openSource(bucket, plan.source);
   const archive = await openArchive(await openSource(bucket, plan.archive ?? plan.source));
@@ -268,7 +276,7 @@ async function inspectReferences(
   environment: Environment,
   plan: RestorePlan,
   archive: OpenedArchive,
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<Inspection['references']> {
   const { config } = environment;
   const has = new Set(storesOf(config, plan.target));
@@ -294,7 +302,7 @@ async function compareStore(
   plan: RestorePlan & { routes: NonNullable<RestorePlan['routes']> },
   archive: OpenedArchive,
   name: StoreName,
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<Inspection['stores'][number]> {
   const { config } = environment;
   const refusals: string[] = [];
@@ -306,7 +314,7 @@ async function compareStore(
   const route = plan.routes[name];
   const saved = archive.manifest.storage_backends[name]?.version;
   const versionNotes =
-    name === 'config' ? undefined : settleStore(config, plan.target, name).adapter.versionNotes;
+    name === 'config' ? undefined : resolveStore(config, plan.target, name).adapter.versionNotes;
   const otherScope = scopeChange(config, plan, archive, name);
   const look = async (store: Store) => {
     const found = new WarningCollector();

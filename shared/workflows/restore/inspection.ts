@@ -6,7 +6,7 @@ import { Part } from '../../core/part.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { SettingDifference } from '../../stores/config/compare.ts';
-import { Answer } from './answer.ts';
+import { SmokeAnswer } from './answer.ts';
 
 /** What the inspection found: `jobs/<job>/inspection.json`. */
 export const Inspection = z.object({
@@ -46,7 +46,7 @@ export const Inspection = z.object({
       /** What is other at the destination than in the archive: names, and parts that are left out. In words. */
       changes: z.array(z.string()).default([]),
       /** Questions that are asked again after the restore, and the answers of now. */
-      smoke: z.array(Answer).default([]),
+      smoke: z.array(SmokeAnswer).default([]),
       /** What the load needs of the server, by estimate, and what is free there, where the server reports it. */
       room: z
         .object({

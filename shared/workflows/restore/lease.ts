@@ -5,7 +5,7 @@ import type { Bucket } from '../../aws/bucket.ts';
 import { leasePrefix, restoreLeaseKey } from '../../aws/keys.ts';
 import { UnavailableError } from '../../core/errors.ts';
 import type { StoreName } from '../../core/store-names.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import { requireLock, TargetLockedError } from '../job/lock.ts';
 import type { RestorePlan } from './plan.ts';
 
@@ -15,7 +15,7 @@ import type { RestorePlan } from './plan.ts';
  */
 const LEASE_MS = Number(process.env.NGBAK_LEASE_SECONDS ?? 10) * 1000;
 /** A step that writes to a store renews its lease, and checks that it still holds the lock, this often, in milliseconds. */
-const BEAT_MS = LEASE_MS / 5;
+const RENEW_MS = LEASE_MS / 5;
 /** Between two looks at a lease that somebody waits for, in milliseconds. */
 const LOOK_MS = LEASE_MS / 20;
 /** A lease that was not renewed for so many looks, one and a half times {@link LEASE_MS}, has expired. */
@@ -36,41 +36,41 @@ export async function underLease<T>(
   { bucket, log }: Environment,
   plan: RestorePlan,
   store: StoreName,
-  leg: Leg,
-  work: (leg: Leg) => Promise<T>,
+  leg: LegLimits,
+  work: (leg: LegLimits) => Promise<T>,
 ): Promise<T> {
   const key = restoreLeaseKey(plan.job_id, store);
   const invocation = randomUUID();
   const write = (ended: boolean) =>
     bucket.writeRecord(key, { invocation, at: new Date().toISOString(), ended });
-  const lost = new AbortController();
+  const leaseLost = new AbortController();
   let confirmed = Date.now();
-  const beat = async () => {
+  const renew = async () => {
     try {
       await requireLock(bucket, plan.target, plan.execution_arn);
       await write(false);
       confirmed = Date.now();
     } catch (error) {
-      if (error instanceof TargetLockedError) lost.abort(error);
-      else if (Date.now() - confirmed >= LEASE_MS) lost.abort(unconfirmed(plan, store, error));
+      if (error instanceof TargetLockedError) leaseLost.abort(error);
+      else if (Date.now() - confirmed >= LEASE_MS) leaseLost.abort(unconfirmed(plan, store, error));
     }
   };
 
   await requireLock(bucket, plan.target, plan.execution_arn);
   await untilEnded(bucket, key, leg);
   await write(false);
-  let beating = Promise.resolve();
+  let renewing = Promise.resolve();
   const timer = setInterval(() => {
-    beating = beating.then(beat);
-  }, BEAT_MS);
+    renewing = renewing.then(renew);
+  }, RENEW_MS);
   try {
-    return await work({ timeLeft: leg.timeLeft, signal: AbortSignal.any([leg.signal, lost.signal]) });
+    return await work({ timeLeft: leg.timeLeft, signal: AbortSignal.any([leg.signal, leaseLost.signal]) });
   } catch (error) {
-    lost.signal.throwIfAborted();
+    leaseLost.signal.throwIfAborted();
     throw error;
   } finally {
     clearInterval(timer);
-    await beating;
+    await renewing;
     await write(true).catch((error: unknown) => {
       // Nothing is lost by it but time: whoever waits for this step takes it for gone a little later.
       log('Could not record that a step has ended.', { store, error: String(error) });
@@ -82,11 +82,11 @@ export async function underLease<T>(
  * Waits until no step of that job works on a store any more. Steps that were killed say nothing: they count as gone
  * after a while of silence. Throws UnavailableError where one continues for longer than `leg` may wait.
  */
-export async function untilStepsEnded(bucket: Bucket, jobId: string, leg: Leg): Promise<void> {
+export async function untilStepsEnded(bucket: Bucket, jobId: string, leg: LegLimits): Promise<void> {
   for await (const { key } of bucket.keys(leasePrefix(jobId))) await untilEnded(bucket, key, leg);
 }
 
-async function untilEnded(bucket: Bucket, key: string, leg: Leg): Promise<void> {
+async function untilEnded(bucket: Bucket, key: string, leg: LegLimits): Promise<void> {
   let seen: { etag: string; looks: number } | undefined;
   for (;;) {
     const lease = await bucket.readRecord(key, Lease);

@@ -18,10 +18,10 @@ import { proveReferences } from '../../profiles/references.ts';
 import { viewOf } from '../../profiles/view.ts';
 import type { LegContext, Store } from '../../stores/store.ts';
 import { StoreWarning, WarningCollector } from '../../stores/warning.ts';
-import type { Environment, Leg } from '../environment.ts';
+import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 import { ProgressWriter, type Totals, totalsOf } from '../job/progress.ts';
-import { Answer } from './answer.ts';
+import { SmokeAnswer } from './answer.ts';
 import { writeDeferred } from './deferred.ts';
 import { requireEmpty } from './empty-target.ts';
 import { Inspection, readInspection } from './inspection.ts';
@@ -36,7 +36,7 @@ import { askStore } from './smoke.ts';
 export const RESTORE_PHASES = ['test-load', 'clear', 'load', 'verify', 'finish'] as const;
 
 /** Samples of differences that an error tells; all of them are counted. */
-const SAMPLES_TOLD_MAX = 5;
+const SAMPLES_SHOWN_MAX = 5;
 
 /** One chain of restore legs, as it travels through the workflow's state. */
 export const RestoreState = z.object({
@@ -57,7 +57,7 @@ const LegRecord = z.object({
   /** What the store warned about. */
   warnings: z.array(StoreWarning).default([]),
   /** With the last leg of a verification: what the store answered then. */
-  smoke: z.array(Answer).optional(),
+  smoke: z.array(SmokeAnswer).optional(),
   /** With the last leg of a verification: the references that lead to this store. */
   references: z.array(ReferenceCount).optional(),
 });
@@ -76,7 +76,7 @@ export function restoreStateOf(store: StoreName) {
 export async function restoreLeg(
   environment: Environment,
   { store: name, ...state }: RestoreState & { store: StoreName },
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<RestoreState> {
   const plan = await readRestorePlan(environment.bucket, state.job_id);
   if (!plan.stores.includes(name)) return { ...state, done: true };
@@ -103,7 +103,7 @@ async function writeLeg(
   plan: RestorePlan,
   name: StoreName,
   state: RestoreState,
-  leg: Leg,
+  leg: LegLimits,
 ): Promise<RestoreState> {
   const { phase } = state;
   const progress = await ProgressWriter.open(
@@ -162,7 +162,7 @@ async function runPhase(
   plan: RestorePlan,
   store: Store,
   state: RestoreState,
-  leg: Leg,
+  leg: LegLimits,
   progress: ProgressWriter,
   warnings: WarningCollector,
 ) {
@@ -234,7 +234,11 @@ async function openPlanned(environment: Environment, plan: RestorePlan): Promise
 }
 
 /** Keeps the relationships that found no other end, where the request asked for it. */
-async function deferRelationships(environment: Environment, plan: RestorePlan, leg: Leg): Promise<void> {
+async function deferRelationships(
+  environment: Environment,
+  plan: RestorePlan,
+  leg: LegLimits,
+): Promise<void> {
   if (danglingOf(plan) !== 'defer') return;
   const { tallies } = await sumLegs(environment, plan.job_id, 'graph', 'load');
   if ((tallies.left_out?.count ?? 0) === 0) return;
@@ -254,12 +258,12 @@ export async function sumLegs(
   jobId: string,
   store: StoreName,
   phase: RestoreState['phase'],
-): Promise<LegRecord & { legs: number; smoke: Answer[]; references: ReferenceCount[] }> {
+): Promise<LegRecord & { legs: number; smoke: SmokeAnswer[]; references: ReferenceCount[] }> {
   let legs = 0;
   let tallies: Tallies = {};
   let differences = 0;
   const samples: LegRecord['samples'] = [];
-  const smoke: Answer[] = [];
+  const smoke: SmokeAnswer[] = [];
   const references: ReferenceCount[] = [];
   const warnings = new WarningCollector();
   for await (const { key } of environment.bucket.keys(restoreLegsPrefix(jobId, store, phase))) {
@@ -270,7 +274,7 @@ export async function sumLegs(
     smoke.push(...(record.smoke ?? []));
     references.push(...(record.references ?? []));
     for (const warning of record.warnings) warnings.add(warning);
-    samples.push(...record.samples.slice(0, SAMPLES_TOLD_MAX - samples.length));
+    samples.push(...record.samples.slice(0, SAMPLES_SHOWN_MAX - samples.length));
   }
   return { legs, tallies, differences, samples, warnings: warnings.all(), smoke, references };
 }
@@ -294,9 +298,9 @@ export async function isVerified({ bucket }: Environment, plan: RestorePlan): Pr
 }
 
 function differs(plan: RestorePlan, store: StoreName, total: LegRecord): IntegrityError {
-  const told = total.samples.map(({ thing, problem }) => `${thing}: ${problem}`).join('; ');
+  const details = total.samples.map(({ thing, problem }) => `${thing}: ${problem}`).join('; ');
   return new IntegrityError(
-    `After the load, ${store} of target "${plan.target}" differs from the archive in ${total.differences} ${total.differences === 1 ? 'place' : 'places'}: ${told}.`,
+    `After the load, ${store} of target "${plan.target}" differs from the archive in ${total.differences} ${total.differences === 1 ? 'place' : 'places'}: ${details}.`,
     {
       remedy:
         'Make sure that nothing else writes to the store while it is restored, and restore again. The archive itself is verified.',

@@ -63,7 +63,7 @@ export type RestoreOptions = z.infer<typeof RestoreOptions>;
  * The options with `overwrite` settled into a mode. Throws InvalidInputError if `overwrite` and `mode` contradict each
  * other.
  */
-export function settleMode({ overwrite, ...options }: RestoreOptions): RestoreOptions {
+export function resolveMode({ overwrite, ...options }: RestoreOptions): RestoreOptions {
   if (overwrite === undefined) return options;
   const { mode } = options;
   if (mode === 'merge' || (mode === 'if_empty' && overwrite)) {
@@ -141,8 +141,8 @@ export const SingleUpload = Requested.extend({
 export type SingleUpload = z.infer<typeof SingleUpload>;
 
 /** How to upload in parts, whose addresses are asked for one by one. */
-export const MultipartUpload = Requested.omit({ expires_at: true }).extend({ multipart: UploadLayout });
-export type MultipartUpload = z.infer<typeof MultipartUpload>;
+export const MultipartRequest = Requested.omit({ expires_at: true }).extend({ multipart: UploadLayout });
+export type MultipartRequest = z.infer<typeof MultipartRequest>;
 
 /**
  * Turns a user's file name into the last part of an object key: only letters, digits, `.`, `_` and `-`, at most 100
@@ -155,13 +155,13 @@ export function sanitizeFileName(name: string): string {
       remedy: 'Upload an archive created by ngbak, under a name that ends in .ngbak.',
     });
   }
-  const stem = base
+  const baseName = base
     .slice(0, -'.ngbak'.length)
     .normalize('NFKD')
     .replaceAll(/[^a-zA-Z0-9._-]+/g, '-')
     .replaceAll(/^[.-]+/g, '')
     .slice(0, 94);
-  return `${stem || 'archive'}.ngbak`;
+  return `${baseName || 'archive'}.ngbak`;
 }
 
 /** A user's file name to be shown: its last part, in any script, without what steers terminals or turns other text around. */
@@ -215,7 +215,7 @@ export async function createRestoreRequest(bucket: Bucket, request: RestoreReque
 export async function createPartsRequest(
   bucket: Bucket,
   request: RestoreRequest & { bytes: number },
-): Promise<MultipartUpload> {
+): Promise<MultipartRequest> {
   requireSize(request.bytes, request.maxBytes ?? OBJECT_BYTES_MAX);
   const wanted = checkRequest(request);
   const layout = layoutOf(request.bytes);
@@ -252,7 +252,7 @@ function checkRequest(request: RestoreRequest): UploadRequest {
     target: request.target,
     key: `${uploadPrefix(jobId)}${sanitizeFileName(request.fileName)}`,
     file_name: shownFileName(request.fileName),
-    options: settleMode(parseInput(RestoreOptions, request.options ?? {}, 'The restore request')),
+    options: resolveMode(parseInput(RestoreOptions, request.options ?? {}, 'The restore request')),
     confirmed: isConfirmed(request.confirm, request.target),
     created_at: now,
     ...(request.requestedBy === undefined ? {} : { requested_by: request.requestedBy }),
@@ -301,11 +301,11 @@ async function recordRequest(
 
 /** Whether two requests ask for the same; when they did, and the id of their upload in S3, may differ. */
 function isSameRequest(one: UploadRequest, other: UploadRequest): boolean {
-  const essence = ({ created_at: _, multipart, ...rest }: UploadRequest) => ({
+  const withoutTime = ({ created_at: _, multipart, ...rest }: UploadRequest) => ({
     ...rest,
     multipart: multipart !== undefined,
   });
-  return isSameJson(essence(one), essence(other));
+  return isSameJson(withoutTime(one), withoutTime(other));
 }
 
 /** Signs the upload of a whole archive to one key. */

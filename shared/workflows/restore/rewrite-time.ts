@@ -7,7 +7,7 @@ import { HELP } from '../../core/help.ts';
  */
 export const REWRITE_MS = 13 * 60_000;
 /** How much of that is spent before the speed is judged. */
-const JUDGED_AFTER = 1 / 20;
+const MEASURED_AFTER = 1 / 20;
 /** By how much the estimate has to be over the limit: reading gets faster where less is compressed again. */
 const TOLERANCE = 1.25;
 
@@ -24,7 +24,7 @@ export function refuseIfTooLong(
   const began = now();
   return (bytesDone, bytesTotal) => {
     const elapsed = now() - began;
-    if (bytesDone === 0 || elapsed < limitMs * JUDGED_AFTER) return;
+    if (bytesDone === 0 || elapsed < limitMs * MEASURED_AFTER) return;
     const estimate = elapsed * (bytesTotal / bytesDone);
     if (elapsed < limitMs && estimate < limitMs * TOLERANCE) return;
     const minutes = (milliseconds: number) => Math.ceil(milliseconds / 60_000);

@@ -7,7 +7,7 @@ import { isSameJson } from '../../core/input.ts';
 import { withinPart } from '../../core/part.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { ngraf023 } from '../../profiles/ngraf-023.ts';
-import { settleStore } from '../../profiles/open.ts';
+import { resolveStore } from '../../profiles/open.ts';
 import { profileScopes } from '../../profiles/profiles.ts';
 import { RouteRecord } from '../../profiles/routes-record.ts';
 import { isNgraf023Keys, type SavedArchive } from '../../profiles/view.ts';
@@ -28,7 +28,7 @@ export async function routeStore(
   archive: OpenedArchive,
   name: Exclude<StoreName, 'config'>,
 ): Promise<RouteRecord> {
-  const { adapter, scope: configured } = settleStore(
+  const { adapter, scope: configured } = resolveStore(
     config,
     plan.target,
     name,
@@ -69,7 +69,7 @@ export function scopeChange(
   const saved: unknown = manifest.scope.scopes?.[name];
   if (saved === undefined || name === 'config' || manifest.scope.only !== undefined) return undefined;
   if (manifest.scope.target !== plan.target || restoresSavedScopes(plan)) return undefined;
-  const { scope, adapter } = settleStore(config, plan.target, name, plan.options.rename?.parameters);
+  const { scope, adapter } = resolveStore(config, plan.target, name, plan.options.rename?.parameters);
   const parsed = adapter.Scope.safeParse(saved);
   if (parsed.success && isSameJson({ scope: parsed.data }, { scope })) return undefined;
   return `the archive was saved from another scope than the target has now: ${showScope(saved)}; only the target's own scope is cleared and restored: ${showScope(scope)}`;
@@ -104,7 +104,7 @@ function savedScope(
   };
   if (scope.scopes?.[name] !== undefined) return parse(scope.scopes[name]);
   // Archives of earlier versions name profile and parameters only, and configuration may have overridden them.
-  if (scope.target === plan.target) return settleStore(config, plan.target, name).scope;
+  if (scope.target === plan.target) return resolveStore(config, plan.target, name).scope;
   if (scope.profile === undefined || scope.profile === 'custom') return undefined;
   try {
     return parse(profileScopes(scope.profile, scope.parameters ?? {}, storage_backends.kv?.kind)[name]);
@@ -125,7 +125,7 @@ export async function expiryWarnings(
   name: StoreName,
 ): Promise<string[]> {
   if (name !== 'kv') return [];
-  const { adapter } = settleStore(config, plan.target, name);
+  const { adapter } = resolveStore(config, plan.target, name);
   const chosen = plan.options.default_expiries;
   if (!isNgraf023Keys(archive, adapter)) {
     if (chosen === undefined) return [];
@@ -139,13 +139,13 @@ export async function expiryWarnings(
   const defaults = ngraf023.expiries ?? {};
   const namespaces = await namespacesOf(archive, Object.keys(defaults));
   if (namespaces.length === 0) return [];
-  const told = namespaces
+  const expiring = namespaces
     .map((namespace) => `${namespace} after ${(defaults[namespace] ?? 0) / 3600} hours`)
     .join(', ');
   return [
     chosen === undefined
-      ? `the archive states no expiries: keys that NGRAF-023 lets expire (${told}) stay for good, unless the restore sets its defaults, counted from the backup or from the restore (\`--default-expiries\`, "default_expiries")`
-      : `the archive states no expiries: those that are NGRAF-023's defaults are set, counted ${chosen === 'from-backup' ? 'from the backup' : 'from the restore'} (${told}); what has expired by then is not restored`,
+      ? `the archive states no expiries: keys that NGRAF-023 lets expire (${expiring}) stay for good, unless the restore sets its defaults, counted from the backup or from the restore (\`--default-expiries\`, "default_expiries")`
+      : `the archive states no expiries: those that are NGRAF-023's defaults are set, counted ${chosen === 'from-backup' ? 'from the backup' : 'from the restore'} (${expiring}); what has expired by then is not restored`,
   ];
 }
 

@@ -1,8 +1,8 @@
 import type { NgbakConfig } from '../../core/config.ts';
 import { describeError } from '../../core/errors.ts';
-import { settleStore } from '../../profiles/open.ts';
+import { resolveStore } from '../../profiles/open.ts';
 import type { LegContext, Store } from '../../stores/store.ts';
-import type { Answer } from './answer.ts';
+import type { SmokeAnswer } from './answer.ts';
 import type { RestorePlan } from './plan.ts';
 
 /**
@@ -14,14 +14,14 @@ export async function askStore(
   plan: RestorePlan,
   store: Store,
   context: LegContext,
-): Promise<Answer[]> {
+): Promise<SmokeAnswer[]> {
   const { name } = store;
   if (name === 'config') return [];
-  const { adapter, scope, questions } = settleStore(config, plan.target, name);
+  const { adapter, scope, questions } = resolveStore(config, plan.target, name);
   const route = plan.routes?.[name];
-  const asked = questions ?? adapter.questions(route ? adapter.Scope.parse(route.scope) : scope);
-  const answers: Answer[] = [];
-  for (const question of asked) {
+  const smokeQuestions = questions ?? adapter.questions(route ? adapter.Scope.parse(route.scope) : scope);
+  const answers: SmokeAnswer[] = [];
+  for (const question of smokeQuestions) {
     const there = questions === undefined ? question : atDestination(question, route?.names ?? {});
     const text = typeof there === 'string' ? there : JSON.stringify(there);
     try {

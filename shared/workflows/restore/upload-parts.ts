@@ -21,7 +21,7 @@ import { InvalidInputError } from '../../core/errors.ts';
 const PART_BYTES_LEAST = 16 * 1024 ** 2;
 const MIB = 1024 ** 2;
 /** Missing or wrong parts that an error names. */
-const PARTS_TOLD_MAX = 10;
+const PARTS_SHOWN_MAX = 10;
 
 /** How a file is cut: parts of one size, the last one shorter. They are numbered from 1. */
 export const UploadLayout = z.object({
@@ -40,14 +40,14 @@ export interface OpenUpload {
 }
 
 /** What S3 has of one part. */
-export const UploadedPart = z.object({
+export const ReceivedPart = z.object({
   number: z.number().int(),
   bytes: z.number().int(),
   etag: z.string(),
   /** SHA-256 of its bytes, hexadecimal, as S3 computed it. Absent where the server keeps none. */
   sha256: z.string().optional(),
 });
-export type UploadedPart = z.infer<typeof UploadedPart>;
+export type ReceivedPart = z.infer<typeof ReceivedPart>;
 
 /** Cuts so many bytes into parts of whole MiB, 10,000 at most (S3 user guide, "multipart upload limits"). */
 export function layoutOf(bytes: number): UploadLayout {
@@ -120,12 +120,12 @@ export async function listUploadedParts(
   bucket: Bucket,
   upload: OpenUpload,
   after = 0,
-): Promise<{ parts: UploadedPart[]; next: number | undefined } | undefined> {
+): Promise<{ parts: ReceivedPart[]; next: number | undefined } | undefined> {
   const page = await listPartsPage(multipartOf(bucket, upload), after);
   return page && { ...page, parts: page.parts.map(inHexadecimal) };
 }
 
-function inHexadecimal({ sha256, number, bytes, etag }: StoredPart): UploadedPart {
+function inHexadecimal({ sha256, number, bytes, etag }: StoredPart): ReceivedPart {
   const digest = sha256 === undefined ? {} : { sha256: Buffer.from(sha256, 'base64').toString('hex') };
   return { number, bytes, etag, ...digest };
 }
@@ -145,10 +145,10 @@ export async function completeUpload(
   const numbers = Array.from({ length: layout.part_count }, (_, index) => index + 1);
   const wrong = numbers.filter((number) => parts.get(number)?.bytes !== partLength(layout, number));
   if (wrong.length > 0) {
-    const told = wrong.slice(0, PARTS_TOLD_MAX).join(', ');
-    const more = wrong.length > PARTS_TOLD_MAX ? ` and ${wrong.length - PARTS_TOLD_MAX} more` : '';
+    const numbers = wrong.slice(0, PARTS_SHOWN_MAX).join(', ');
+    const more = wrong.length > PARTS_SHOWN_MAX ? ` and ${wrong.length - PARTS_SHOWN_MAX} more` : '';
     throw new InvalidInputError(
-      `The upload is incomplete: ${wrong.length} of ${layout.part_count} parts are missing or have another size: ${told}${more}.`,
+      `The upload is incomplete: ${wrong.length} of ${layout.part_count} parts are missing or have another size: ${numbers}${more}.`,
       { remedy: 'Upload these parts, then complete it.' },
     );
   }

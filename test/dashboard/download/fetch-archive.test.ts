@@ -20,7 +20,7 @@ afterEach(() => {
 /** Downloads from a server that answers the request of that number as it likes. */
 async function download(
   answer: (
-    range: { from: number; asked: string | undefined },
+    range: { from: number; ranges: string | undefined },
     response: ServerResponse,
     call: number,
   ) => void,
@@ -29,8 +29,12 @@ async function download(
   let calls = 0;
   let links = 0;
   const server = createServer((request, response) => {
-    const asked = request.headers.range;
-    answer({ from: Number(/^bytes=(\d+)-$/.exec(asked ?? '')?.[1] ?? 0), asked }, response, ++calls);
+    const ranges = request.headers.range;
+    answer(
+      { from: Number(/^bytes=(\d+)-$/.exec(ranges ?? '')?.[1] ?? 0), ranges: ranges },
+      response,
+      ++calls,
+    );
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   servers.push(() => {
@@ -89,9 +93,9 @@ test('an archive is fetched, checked, and its progress reported to the last byte
 });
 
 test('a connection that breaks is continued after the last byte', async () => {
-  const asked: (string | undefined)[] = [];
+  const ranges: (string | undefined)[] = [];
   const { result, bytes, calls } = await download((range, response, call) => {
-    asked.push(range.asked);
+    ranges.push(range.ranges);
     if (call > 2) return rest(range, response);
     response.writeHead(range.from === 0 ? 200 : 206, { 'content-length': BYTES.length - range.from });
     response.write(BYTES.subarray(range.from, range.from + 70_000), () => response.destroy());
@@ -99,8 +103,8 @@ test('a connection that breaks is continued after the last byte', async () => {
   await result;
   expect(bytes().equals(BYTES)).toBe(true);
   expect(calls()).toBe(3);
-  expect(asked[0]).toBeUndefined();
-  expect(asked[2]).toMatch(/^bytes=[1-9]\d*-$/);
+  expect(ranges[0]).toBeUndefined();
+  expect(ranges[2]).toMatch(/^bytes=[1-9]\d*-$/);
 });
 
 test('a link that has ended is replaced by a new one', async () => {

@@ -35,11 +35,11 @@ const inspection: Inspection = {
 } as Inspection;
 const options = { mode: 'replace', on_conflict: 'fail', safety_backup: true } as const;
 const now = Date.parse('2026-01-03T00:00:00Z');
-const told = (of: Inspection, chosen: Parameters<typeof findings>[1] = options) =>
+const texts = (of: Inspection, chosen: Parameters<typeof findings>[1] = options) =>
   findings(of, chosen, now).map(({ severity, text }) => `${severity} ${text}`);
 
 test('what is lost comes first, the largest share before the smaller, then warnings, then what is good to know', () => {
-  expect(told(inspection)).toEqual([
+  expect(texts(inspection)).toEqual([
     'warning graph relationships: all 30 are deleted; the archive has none.',
     'warning graph nodes: 100 now, 90 afterwards: 10 fewer.',
     'warning graph: the index is being built',
@@ -55,15 +55,15 @@ test('what makes a restore impossible is above everything, and told once', () =>
     problems: ['graph: constraints need Enterprise'],
     stores: store ? [{ ...store, problems: ['constraints need Enterprise', 'another problem'] }] : [],
   };
-  expect(told(refused).filter((text) => text.startsWith('error'))).toEqual([
+  expect(texts(refused).filter((text) => text.startsWith('error'))).toEqual([
     'error graph: constraints need Enterprise',
     'error graph: another problem',
   ]);
-  expect(told(refused)[0]).toMatch(/^error/);
+  expect(texts(refused)[0]).toMatch(/^error/);
 });
 
 test('without a safety backup, that is the first warning; a merge loses nothing', () => {
-  const merged = told(inspection, { mode: 'merge', on_conflict: 'overwrite', safety_backup: false });
+  const merged = texts(inspection, { mode: 'merge', on_conflict: 'overwrite', safety_backup: false });
   expect(merged[0]).toBe('warning prod is not backed up first: a failed restore can’t be rolled back.');
   expect(merged.join()).not.toContain('fewer');
   expect(merged.join()).toContain('are overwritten');
@@ -71,5 +71,5 @@ test('without a safety backup, that is the first warning; a merge loses nothing'
 
 test('an archive of another target is a warning', () => {
   const other = { ...inspection, archive: { ...inspection.archive, origin: 'staging' } };
-  expect(told(other)).toContain('warning The archive was created from staging, not from prod.');
+  expect(texts(other)).toContain('warning The archive was created from staging, not from prod.');
 });

@@ -3,13 +3,13 @@ import {
   DAILY,
   expressionOf,
   problemOf,
-  type Timing,
+  type TimingDraft,
   timingOf,
   timingText,
 } from '../../../dashboard/pages/schedules/timing.ts';
 import { parseExpression } from '../../../shared/schedules/expression.ts';
 
-const timings: [Partial<Timing>, string, string][] = [
+const timings: [Partial<TimingDraft>, string, string][] = [
   [{ kind: 'daily', time: '03:05' }, 'cron(5 3 * * ? *)', 'every day at 03:05'],
   [
     { kind: 'weekly', days: ['SUN', 'MON'], time: '23:59' },
@@ -46,5 +46,5 @@ test.each([
   [{ kind: 'once', date: '' }],
   [{ kind: 'own', expression: '0 3 * * *' }],
 ] as const)('%o is refused before it is sent', (changes) => {
-  expect(problemOf({ ...DAILY, ...changes } as Timing)).toBeDefined();
+  expect(problemOf({ ...DAILY, ...changes } as TimingDraft)).toBeDefined();
 });

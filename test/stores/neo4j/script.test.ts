@@ -239,9 +239,9 @@ test('a script with one character taken away, doubled or replaced is refused, or
       fc.integer({ min: 0, max: script.length - 1 }),
       fc.constantFrom('', ';', '`', '"', '\\', '{', ')', "'"),
       async (at, replacement) => {
-        const bent = `${script.slice(0, at)}${replacement}${script.slice(at + 1)}`;
+        const modified = `${script.slice(0, at)}${replacement}${script.slice(at + 1)}`;
         try {
-          const { result } = await convert(bent);
+          const { result } = await convert(modified);
           expect(result.tallies.nodes?.count).toBe(1);
           expect(result.tallies.relationships?.count).toBe(1);
         } catch (error) {

@@ -430,12 +430,12 @@ test('errors of the server say what to do: full disk, strict mode, overload, wro
   const strict = answerError(call, 403, 'Limit exceeded: strict mode');
   expect(strict.remedy).toContain('secret');
   expect(answerError(call, 503, 'overloaded')).toMatchObject({ name: 'UnavailableError', retryable: true });
-  const stranger = createServer((_, answer) => answer.end('<html>'));
-  await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));
-  const address = stranger.address();
+  const otherServer = createServer((_, answer) => answer.end('<html>'));
+  await new Promise<void>((resolve) => otherServer.listen(0, '127.0.0.1', resolve));
+  const address = otherServer.address();
   const url = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
   const error = await failure(openStore({ url, apiKey: 'k' }, {}).probe(legContext()));
-  stranger.close();
+  otherServer.close();
   expect(error).toMatchObject({ name: 'InvalidInputError', text: expect.stringContaining('not a Qdrant') });
 });
 

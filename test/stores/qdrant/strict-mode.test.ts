@@ -85,8 +85,8 @@ test.each([
     await relax(name);
     const before = await contentOf(server, name);
     // Everything gone, or a part that a merge brings back.
-    const gone = mode === 'replace' ? [3] : [5, 6, 7];
-    await ask(server, 'POST', `/collections/${name}/points/delete?wait=true`, { points: gone });
+    const missing = mode === 'replace' ? [3] : [5, 6, 7];
+    await ask(server, 'POST', `/collections/${name}/points/delete?wait=true`, { points: missing });
     await ask(server, 'PATCH', `/collections/${name}`, { strict_mode_config: LIMITS });
 
     const { problems, verified } = await restoreAll(store, archive, { mode, onConflict });

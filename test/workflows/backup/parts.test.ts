@@ -6,7 +6,7 @@ import type { OpenedArchive } from '../../../shared/archive/read/open.ts';
 import { NgbakConfig } from '../../../shared/core/config.ts';
 import type { Json } from '../../../shared/core/json.ts';
 import type { Part } from '../../../shared/core/part.ts';
-import { settleStore } from '../../../shared/profiles/open.ts';
+import { resolveStore } from '../../../shared/profiles/open.ts';
 import { viewOf } from '../../../shared/profiles/view.ts';
 import type { Store, StoreProbe } from '../../../shared/stores/store.ts';
 import { chooseBackupStores, chooseScopes } from '../../../shared/workflows/backup/choose-stores.ts';
@@ -52,7 +52,7 @@ function connectionTo(name: Name): object {
 }
 
 function opener(config: NgbakConfig, name: Name, scope: unknown): () => Store {
-  const { adapter } = settleStore(config, 'kb', name);
+  const { adapter } = resolveStore(config, 'kb', name);
   return () =>
     adapter.create(adapter.Connection.parse(connectionTo(name)), adapter.Scope.parse(scope), {
       target: 'kb',
@@ -141,8 +141,8 @@ describe('of the graph', () => {
     expect(await nodes()).toEqual(['p1=a', 'p2=b', 't1=changed', 't2=changed']);
     // Relationships to the rest are attached again; those within the rest were never touched.
     expect(await relationships()).toEqual(relationshipsBefore);
-    const stranger = await cypher(`MATCH (n:${RUN}Person {id: 'stranger'}) RETURN n.text AS text`);
-    expect(stranger).toEqual([{ text: 'of another knowledge base' }]);
+    const outside = await cypher(`MATCH (n:${RUN}Person {id: 'stranger'}) RETURN n.text AS text`);
+    expect(outside).toEqual([{ text: 'of another knowledge base' }]);
     expect(await cypher(`SHOW CONSTRAINTS YIELD name WHERE name = '${RUN}_id' RETURN name`)).toHaveLength(1);
   });
 

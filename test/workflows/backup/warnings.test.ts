@@ -139,8 +139,8 @@ describe('the warnings of a backup', () => {
 
   test('compare with the newest good backup only: not a suspicious, damaged, partial or safety one', async () => {
     await earlier(1, { 'keys:docs': 100 });
-    const fell = { store: 'kv' as const, code: 'records-fell', text: 'There are fewer.' };
-    await earlier(2, { 'keys:docs': 1 }, { warnings: [fell] });
+    const fewer = { store: 'kv' as const, code: 'records-fell', text: 'There are fewer.' };
+    await earlier(2, { 'keys:docs': 1 }, { warnings: [fewer] });
     await earlier(
       3,
       { 'keys:docs': 1 },

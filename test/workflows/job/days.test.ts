@@ -4,7 +4,7 @@ import { jobOfDayKey, jobRecordKey } from '../../../shared/aws/keys.ts';
 import { ListJobsInput, listJobs } from '../../../shared/operations/list-jobs.ts';
 import { metricsText } from '../../../shared/operations/metrics.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
-import { settleJobDays, unsettledJobs } from '../../../shared/workflows/job/days.ts';
+import { foldJobDays, unsettledJobs } from '../../../shared/workflows/job/days.ts';
 import { createJob, type JobRecord, updateJob } from '../../../shared/workflows/job/record.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 
@@ -14,7 +14,7 @@ let reads: string[] = [];
 const NOW = Date.parse('2026-11-29T12:00:00.000Z');
 const at = (daysAgo: number, minute = 0) =>
   new Date(NOW - daysAgo * 86_400_000 + minute * 60_000).toISOString();
-const settle = () => settleJobDays(environment.bucket, () => 60_000, NOW);
+const settle = () => foldJobDays(environment.bucket, () => 60_000, NOW);
 
 async function job(job_id: string, created_at: string, changes: Partial<JobRecord> = {}): Promise<void> {
   await createJob(environment.bucket, {

@@ -11,7 +11,7 @@ import { InspectState, inspectArchive } from '../../../shared/workflows/restore/
 import { readInspection } from '../../../shared/workflows/restore/inspection.ts';
 import { RestoreState, restoreLeg } from '../../../shared/workflows/restore/leg.ts';
 import { RestorePlan } from '../../../shared/workflows/restore/plan.ts';
-import { RestoreOptions, settleMode } from '../../../shared/workflows/restore/request.ts';
+import { RestoreOptions, resolveMode } from '../../../shared/workflows/restore/request.ts';
 import { buildArchive } from '../../archive/build.ts';
 import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
 
@@ -110,7 +110,7 @@ test.each([
   [{ overwrite: false, mode: 'if_empty' }, 'if_empty'],
   [{ mode: 'merge' }, 'merge'],
 ] as const)('the options %j have the mode %s', (options, mode) => {
-  expect(settleMode(RestoreOptions.parse(options))).toEqual(RestoreOptions.parse({ mode }));
+  expect(resolveMode(RestoreOptions.parse(options))).toEqual(RestoreOptions.parse({ mode }));
 });
 
 test.each([
@@ -118,7 +118,7 @@ test.each([
   { overwrite: true, mode: 'merge' },
   { overwrite: false, mode: 'merge' },
 ])('the options %j contradict each other', (options) => {
-  expect(() => settleMode(RestoreOptions.parse(options))).toThrow(/contradicts/);
+  expect(() => resolveMode(RestoreOptions.parse(options))).toThrow(/contradicts/);
 });
 
 test('a rollback restores an empty store, and an empty target accepts an empty archive with a warning', async () => {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { restoreLeaseKey } from '../../../shared/aws/keys.ts';
-import type { Environment, Leg } from '../../../shared/workflows/environment.ts';
+import type { Environment, LegLimits } from '../../../shared/workflows/environment.ts';
 import { changeLock, takeLock } from '../../../shared/workflows/job/lock.ts';
 import { underLease, untilStepsEnded } from '../../../shared/workflows/restore/lease.ts';
 import type { RestorePlan } from '../../../shared/workflows/restore/plan.ts';
@@ -9,12 +9,12 @@ import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
 
 let environment: Environment;
 let plan: RestorePlan;
-const leg = (ms = 60_000): Leg => {
+const leg = (ms = 60_000): LegLimits => {
   const end = Date.now() + ms;
   return { timeLeft: () => end - Date.now(), signal: new AbortController().signal };
 };
 const events: string[] = [];
-const work = (name: string, ms: number) => async (leased: Leg) => {
+const work = (name: string, ms: number) => async (leased: LegLimits) => {
   events.push(`${name} begins`);
   await sleep(ms, undefined, { signal: leased.signal }).catch(() => undefined);
   events.push(`${name} ${leased.signal.aborted ? 'stops' : 'ends'}`);
