@@ -16,15 +16,17 @@ import neo4j from 'neo4j-driver';
 import prettyBytes from 'pretty-bytes';
 import { PROCESS_SETTINGS } from '../infra/process-settings.ts';
 import { startStack } from '../local/stack.ts';
+import type { Shard } from '../shared/stores/export-step.ts';
 import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
 import { NODE_COLUMNS, relationshipColumns } from '../shared/stores/neo4j/read-record.ts';
 import { scopeText } from '../shared/stores/neo4j/scope.ts';
-import type { RestoreOptions, Shard, Store } from '../shared/stores/store.ts';
+import type { LoadOptions } from '../shared/stores/restore-leg.ts';
+import type { Store } from '../shared/stores/store.ts';
 import { exportAll, legContext, type MemoryArchive, withStore } from '../test/stores/memory-archive.ts';
 import { bareLoad, clear, LABEL } from './graph-sample.ts';
 
 const SCOPE = { label: LABEL, key_property: 'id' };
-const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
+const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
 
 const { values } = parseArgs({
   options: {
@@ -138,13 +140,17 @@ if (values.work !== undefined) await beWorker(values.work, values.shard);
 
 async function load(open: () => Store, archive: MemoryArchive): Promise<number> {
   const start = performance.now();
-  await withStore(open, (store) => store.load(archive, REPLACE, null, legContext()));
+  await withStore(open, (store) =>
+    store.load({ archive, options: REPLACE, cursor: null, context: legContext() }),
+  );
   return (performance.now() - start) / 1000;
 }
 
 async function verify(open: () => Store, archive: MemoryArchive): Promise<number> {
   const start = performance.now();
-  const leg = await withStore(open, (store) => store.verify(archive, REPLACE, null, legContext()));
+  const leg = await withStore(open, (store) =>
+    store.verify({ archive, options: REPLACE, cursor: null, context: legContext() }),
+  );
   if (leg.differences > 0) throw new Error(`verification found ${leg.differences} differences`);
   return (performance.now() - start) / 1000;
 }
@@ -178,7 +184,7 @@ try {
     await clear(driver);
     note('load', await load(open, archive));
     note('verify', await verify(open, archive));
-    await withStore(open, (store) => store.finish(REPLACE, null, legContext()));
+    await withStore(open, (store) => store.finish(legContext()));
     await clear(driver);
     note('bare load', await bareLoad(driver, nodes, relationships));
   }

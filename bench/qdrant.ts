@@ -6,8 +6,8 @@
  * `node bench/qdrant.ts [points = 20000] [dimensions = 384]`
  */
 import { QdrantClient as OfficialClient } from '@qdrant/js-client-rest';
+import type { LegContext } from '../shared/stores/leg.ts';
 import { qdrantAdapter } from '../shared/stores/qdrant/adapter.ts';
-import type { LegContext } from '../shared/stores/store.ts';
 import { MemoryArchive } from '../test/stores/qdrant/support.ts';
 
 const TURNS = 3;
@@ -195,7 +195,12 @@ try {
     await race({
       'load of points, checked line by line': async () => {
         await again(() => official.deleteCollection(name));
-        await store.load(archive, { mode: 'replace', onConflict: 'overwrite' }, null, context);
+        await store.load({
+          archive,
+          options: { mode: 'replace', onConflict: 'overwrite' },
+          cursor: null,
+          context,
+        });
         return count;
       },
       'bare upserts of the same lines, 500 each': async () => {

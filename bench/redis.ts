@@ -14,8 +14,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
+import type { LegContext } from '../shared/stores/leg.ts';
 import { redisAdapter } from '../shared/stores/redis/adapter.ts';
-import type { LegContext } from '../shared/stores/store.ts';
 import { median } from './median.ts';
 
 const ROUNDS_MIN = 3;
@@ -47,7 +47,7 @@ function openStore() {
 async function exportAll(): Promise<{ seconds: number; keys: number; bytes: number }> {
   const store = openStore();
   // Connecting is not part of the figure: an exporter connects once.
-  await store.finish({ mode: 'merge', onConflict: 'keep' }, null, context);
+  await store.finish(context);
   const start = performance.now();
   let keys = 0;
   let bytes = 0;

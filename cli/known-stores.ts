@@ -3,10 +3,11 @@ import { InvalidInputError } from '../shared/core/errors.ts';
 import { type FoundNames, type Proposal, proposeProfile } from '../shared/profiles/propose.ts';
 import { warningText } from '../shared/stores/describe-warning.ts';
 import { filesAdapter } from '../shared/stores/files/adapter.ts';
+import type { LegContext } from '../shared/stores/leg.ts';
 import { neo4jAdapter } from '../shared/stores/neo4j/adapter.ts';
 import { qdrantAdapter } from '../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../shared/stores/redis/adapter.ts';
-import type { LegContext, Store } from '../shared/stores/store.ts';
+import type { Store } from '../shared/stores/store.ts';
 
 /** Counts told of a store. */
 const COUNTS_SHOWN_MAX = 8;

@@ -164,7 +164,9 @@ describe('CONTRIBUTING', () => {
     const port = read('shared/stores/store.ts');
     const suite = read('test/stores/conformance.ts');
     const missing = [
-      ...members(port, 'Store').filter((member) => !text.includes(`\`${member}\``)),
+      ...['Exporter', 'Importer', 'Store']
+        .flatMap((name) => members(port, name))
+        .filter((member) => !text.includes(`\`${member}\``)),
       ...members(port, 'StoreAdapter').filter((member) => !new RegExp(`^ +${member}[:,]`, 'm').test(text)),
       ...members(suite, 'Conformance').filter((member) => !new RegExp(`^ +${member}:`, 'm').test(text)),
     ];

@@ -8,8 +8,8 @@ import { parseInput } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
 import { VERSION } from '../core/version.ts';
+import type { ContentCheck, EntrySink } from './content-check.ts';
 import { ADAPTERS } from './registry.ts';
-import type { ContentCheck, EntrySink } from './store.ts';
 import type { StoreWarning } from './warning.ts';
 
 /** Problems that are kept. */

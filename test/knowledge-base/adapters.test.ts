@@ -9,7 +9,8 @@ import type { EntryReader } from '../../shared/archive/format/types.ts';
 import { neo4jAdapter } from '../../shared/stores/neo4j/adapter.ts';
 import { qdrantAdapter } from '../../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../../shared/stores/redis/adapter.ts';
-import type { RestoreOptions, Store, StoreAdapter } from '../../shared/stores/store.ts';
+import type { LoadOptions } from '../../shared/stores/restore-leg.ts';
+import type { Store, StoreAdapter } from '../../shared/stores/store.ts';
 import { servers } from '../servers.ts';
 import { exportAll, legContext, restoreAll, withStore } from '../stores/memory-archive.ts';
 import { ownLayout, removeKnowledgeBase, smallBlueprint } from './small.ts';
@@ -74,8 +75,10 @@ const ADAPTERS = [
   },
 ];
 
-async function admitAndRestore(create: () => Store, archive: EntryReader, options: RestoreOptions) {
-  expect(await withStore(create, (store) => store.admits(archive, options, legContext()))).toEqual([]);
+async function admitAndRestore(create: () => Store, archive: EntryReader, options: LoadOptions) {
+  expect(
+    await withStore(create, (store) => store.admits({ archive, options, context: legContext() })),
+  ).toEqual([]);
   expect(await restoreAll(create, archive, { options })).toMatchObject({ differences: 0, samples: [] });
 }
 

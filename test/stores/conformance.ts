@@ -220,10 +220,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
 
     test('finishes twice, and after nothing, without harm', async () => {
       await site.seed();
-      const finish = () =>
-        withStore(site.open, (store) =>
-          store.finish({ mode: 'replace', onConflict: 'fail' }, null, legContext()),
-        );
+      const finish = () => withStore(site.open, (store) => store.finish(legContext()));
       expect((await finish()).cursor).toBeNull();
       expect((await finish()).cursor).toBeNull();
       expect(await site.content()).toBe(original);
@@ -232,7 +229,11 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
     test('admits an archive of its own', async () => {
       await site.seed();
       const problems = await withStore(site.open, (store) =>
-        store.admits(exported.archive, { mode: 'replace', onConflict: 'fail' }, legContext()),
+        store.admits({
+          archive: exported.archive,
+          options: { mode: 'replace', onConflict: 'fail' },
+          context: legContext(),
+        }),
       );
       expect(problems).toEqual([]);
       expect(await site.content()).toBe(original);

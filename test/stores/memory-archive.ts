@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { EntryPiece, EntryReader, IndexEntry } from '../../shared/archive/format/types.ts';
 import { addTallies, type Tallies } from '../../shared/core/digest.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions, Store } from '../../shared/stores/store.ts';
+import type { Cursor, LegContext, LegResult } from '../../shared/stores/leg.ts';
+import type { LoadOptions } from '../../shared/stores/restore-leg.ts';
+import type { Store } from '../../shared/stores/store.ts';
 
 /** An archive in memory, for tests of stores: what an export yields, as a restore reads it. */
 export class MemoryArchive implements EntryReader {
@@ -163,7 +165,7 @@ export interface Restored {
 }
 
 export interface RestoreHow {
-  readonly options?: RestoreOptions;
+  readonly options?: LoadOptions;
   /** Runs `clear`, `load`, `verify` and `finish` with no time left: every leg does the least it may. */
   readonly hurried?: boolean;
   /** Runs every leg twice from the same cursor, as after a time-out of the platform; the later result counts. */
@@ -185,7 +187,7 @@ export async function restoreAll(
   const options = how.options ?? { mode: 'replace', onConflict: 'fail' };
   const context = legContext({ ...(how.hurried ? { timeLeft: () => 0 } : {}), ...how.context });
   let legs = 0;
-  async function phase<T extends Leg>(
+  async function phase<T extends LegResult>(
     run: (store: Store, cursor: Cursor | null) => Promise<T>,
     each: (leg: T) => void = () => undefined,
   ): Promise<void> {
@@ -208,22 +210,22 @@ export async function restoreAll(
   let readBack: Tallies = {};
   let differences = 0;
   const samples: string[] = [];
-  await phase((store, cursor) => store.clear(archive, options, cursor, context));
+  await phase((store, cursor) => store.clear({ archive, options, cursor, context }));
   await phase(
-    (store, cursor) => store.load(archive, options, cursor, context),
+    (store, cursor) => store.load({ archive, options, cursor, context }),
     (leg) => {
       loaded = addTallies(loaded, leg.tallies);
     },
   );
   await how.beforeVerify?.();
   await phase(
-    (store, cursor) => store.verify(archive, options, cursor, context),
+    (store, cursor) => store.verify({ archive, options, cursor, context }),
     (leg) => {
       readBack = addTallies(readBack, leg.tallies);
       differences += leg.differences;
       samples.push(...leg.samples.map(({ thing, problem }) => `${thing}: ${problem}`));
     },
   );
-  if (!how.unfinished) await phase((store, cursor) => store.finish(options, cursor, context));
+  if (!how.unfinished) await phase((store) => store.finish(context));
   return { loaded, readBack, differences, samples, legs };
 }

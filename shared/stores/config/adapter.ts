@@ -6,18 +6,12 @@ import { pulledSink } from '../../archive/read/pulled-sink.ts';
 import { MultisetDigest, type Tallies, type Tally } from '../../core/digest.ts';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
-import type {
-  ContentCheck,
-  ContentFindings,
-  EntrySink,
-  ExportStep,
-  Leg,
-  Shard,
-  Store,
-  StoreAdapter,
-  StoreProbe,
-  VerifyLeg,
-} from '../store.ts';
+import { BaseStore } from '../base-store.ts';
+import type { ContentCheck, ContentFindings, EntrySink } from '../content-check.ts';
+import { defineAdapter } from '../define-adapter.ts';
+import type { ExportStep, StoreProbe } from '../export-step.ts';
+import { DONE, type LegResult } from '../leg.ts';
+import type { VerifyResult } from '../restore-leg.ts';
 import { SavedTallies } from '../tally-book.ts';
 import { maskSecrets } from './mask.ts';
 
@@ -38,34 +32,25 @@ const ConfigScope = z.strictObject({
 type ConfigScope = z.infer<typeof ConfigScope>;
 
 /** The target's effective configuration, saved for reference with its secrets masked. Restores do not load it. */
-export const configAdapter: StoreAdapter<z.infer<typeof ConfigConnection>, ConfigScope> = {
+export const configAdapter = defineAdapter({
   kind: 'config',
   name: 'config',
   Connection: ConfigConnection,
   Scope: ConfigScope,
   create: (_connection, scope) => new ConfigStore(scope),
-  narrow: (scope) => scope,
-  Smoke: z.never(),
-  questions: () => [],
-  route: async (_archive, saved, scope) => ({ saved, scope, names: {}, changes: [] }),
-  view: (archive) => archive,
   check: (_origin, from) => new ConfigCheck(from),
-  values: () => Promise.resolve(undefined),
-};
-
-const NOTHING: Leg = { cursor: null, tallies: {} };
+});
 
 /** What is saved of a target's configuration: the content of its entry. */
 export function maskedConfiguration(scope: ConfigScope): Json {
   return new ConfigStore(scope).settings;
 }
 
-class ConfigStore implements Store {
-  readonly name = 'config';
-  readonly kind = 'config';
+class ConfigStore extends BaseStore {
   readonly #settings: Json;
 
   constructor({ target, effective, running }: ConfigScope) {
+    super(configAdapter);
     this.#settings = sorted(
       maskSecrets({
         target,
@@ -80,15 +65,6 @@ class ConfigStore implements Store {
     return this.#settings;
   }
 
-  async missing(): Promise<undefined> {
-    return Promise.resolve(undefined);
-  }
-
-  /** Nothing is asked: restores do not load the configuration. */
-  async smoke(): Promise<string> {
-    return Promise.resolve('nothing');
-  }
-
   async probe(): Promise<StoreProbe> {
     const tally = tallyOf(this.#settings);
     return {
@@ -101,12 +77,8 @@ class ConfigStore implements Store {
     };
   }
 
-  async names(): Promise<readonly string[]> {
+  override async names(): Promise<readonly string[]> {
     return Promise.resolve([]);
-  }
-
-  async plan(): Promise<Shard[]> {
-    return [{ id: 'effective', params: {}, estimatedBytes: this.#bytes().length }];
   }
 
   async *export(): AsyncGenerator<ExportStep> {
@@ -121,32 +93,16 @@ class ConfigStore implements Store {
     return Buffer.from(`${JSON.stringify(this.#settings, null, 2)}\n`, 'utf8');
   }
 
-  async cleanup(): Promise<void> {
-    return Promise.resolve();
+  async clear(): Promise<LegResult> {
+    return DONE;
   }
 
-  async admits(): Promise<readonly string[]> {
-    return [];
+  async load(): Promise<LegResult> {
+    return DONE;
   }
 
-  async clear(): Promise<Leg> {
-    return NOTHING;
-  }
-
-  async load(): Promise<Leg> {
-    return NOTHING;
-  }
-
-  async verify(): Promise<VerifyLeg> {
-    return { ...NOTHING, differences: 0, samples: [] };
-  }
-
-  async finish(): Promise<Leg> {
-    return NOTHING;
-  }
-
-  async close(): Promise<void> {
-    return Promise.resolve();
+  async verify(): Promise<VerifyResult> {
+    return { ...DONE, differences: 0, samples: [] };
   }
 }
 

@@ -1,21 +1,12 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { EntryReader } from '../../archive/format/types.ts';
 import { InvalidInputError, NgbakError } from '../../core/errors.ts';
-import {
-  type Cursor,
-  type ExportStep,
-  type Leg,
-  type LegContext,
-  NAMES_MAX,
-  type RestoreOptions,
-  type Route,
-  type Shard,
-  type Store,
-  type StoreAdapter,
-  type StoreProbe,
-  type VerifyLeg,
-} from '../store.ts';
+import { BaseStore } from '../base-store.ts';
+import { defineAdapter } from '../define-adapter.ts';
+import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
+import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
+import { NAMES_MAX } from '../store.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { checkFiles } from './check.ts';
 import { FilesConnection, FilesScope, isIncluded, openFolder } from './connection.ts';
@@ -34,7 +25,7 @@ const FILES_MAX = 100_000;
  * Knowledge bases that keep their data in files: `kv_store_*.json`, `vdb_*.json`, GraphML, HNSW indexes and pickles, in
  * a mounted folder or in S3. They are copied as bytes; none is ever parsed to decide what to do, or executed.
  */
-export const filesAdapter: StoreAdapter<FilesConnection, FilesScope> = {
+export const filesAdapter = defineAdapter({
   kind: 'files',
   name: 'kv',
   Connection: FilesConnection,
@@ -46,18 +37,15 @@ export const filesAdapter: StoreAdapter<FilesConnection, FilesScope> = {
   route: routeFiles,
   view: viewFiles,
   check: checkFiles,
-  // Files are copied as bytes, never read for what they hold.
-  values: () => Promise.resolve(undefined),
-};
+});
 
-class FilesStore implements Store {
-  readonly name = 'kv';
-  readonly kind = 'files';
+class FilesStore extends BaseStore {
   readonly #folder: Folder;
   readonly #scope: FilesScope;
   #listing: Promise<Listing> | undefined;
 
   constructor(folder: Folder, scope: FilesScope) {
+    super(filesAdapter);
     this.#folder = folder;
     this.#scope = scope;
   }
@@ -102,7 +90,7 @@ class FilesStore implements Store {
     };
   }
 
-  async names(): Promise<readonly string[]> {
+  override async names(): Promise<readonly string[]> {
     const { files } = await this.#folder.list();
     return files.slice(0, NAMES_MAX).map(({ name }) => name);
   }
@@ -125,26 +113,17 @@ class FilesStore implements Store {
     return Buffer.concat(parts).toString('utf8');
   }
 
-  async plan(_context: LegContext, probe: StoreProbe): Promise<Shard[]> {
-    if (probe.counts.files === 0) return [];
-    return [{ id: 'files', params: {}, estimatedBytes: probe.estimatedBytes }];
-  }
-
   async *export(_shard: Shard, cursor: Cursor | null, context: LegContext): AsyncGenerator<ExportStep> {
     const { files } = await this.#list();
     yield* exportFiles(this.#folder, files, cursor, context);
   }
 
   /** Exports leave nothing behind; a restore whose function was killed may leave unfinished uploads. */
-  async cleanup({ leftovers }: LegContext): Promise<void> {
+  override async cleanup({ leftovers }: LegContext): Promise<void> {
     for await (const begun of leftovers?.all() ?? []) await this.#folder.discard(begun);
   }
 
-  async admits(
-    archive: EntryReader,
-    options: RestoreOptions,
-    context: LegContext,
-  ): Promise<readonly string[]> {
+  override async admits({ archive, options, context }: RestoreInput): Promise<readonly string[]> {
     const { files } = await this.#list();
     try {
       const count = await countFiles(filesOf(archive, this.#scope));
@@ -167,41 +146,22 @@ class FilesStore implements Store {
     }
   }
 
-  async clear(
-    archive: EntryReader,
-    options: RestoreOptions,
-    _cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<Leg> {
-    if (options.mode === 'merge') return { cursor: null, tallies: {} };
-    return clearFiles(this.#folder, this.#scope, archive, await this.#list(), context);
+  async clear(leg: RestoreLeg): Promise<LegResult> {
+    if (leg.options.mode === 'merge') return DONE;
+    return clearFiles(this.#folder, this.#scope, leg, await this.#list());
   }
 
-  async load(
-    archive: EntryReader,
-    options: RestoreOptions,
-    cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<Leg> {
-    return loadFiles(this.#folder, this.#scope, archive, options, cursor, context);
+  async load(leg: RestoreLeg): Promise<LegResult> {
+    return loadFiles(this.#folder, this.#scope, leg);
   }
 
-  async verify(
-    archive: EntryReader,
-    options: RestoreOptions,
-    cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<VerifyLeg> {
+  async verify(leg: RestoreLeg): Promise<VerifyResult> {
     const present = async () => (await this.#list()).files;
-    return verifyFiles(this.#folder, this.#scope, archive, options, present, cursor, context);
-  }
-
-  async missing(): Promise<undefined> {
-    return Promise.resolve(undefined);
+    return verifyFiles(this.#folder, this.#scope, leg, present);
   }
 
   /** How many files there are (`*`), or the size of one, read to its end. */
-  async smoke(question: unknown, context: LegContext): Promise<string> {
+  override async smoke(question: unknown, context: LegContext): Promise<string> {
     const name = FileQuestion.parse(question);
     const { files } = await this.#list();
     if (name === '*') return `${files.length} files`;
@@ -215,22 +175,17 @@ class FilesStore implements Store {
     return `${bytes} bytes`;
   }
 
-  async label(
-    _archive: EntryReader,
-    route: Route,
-    _cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<Leg> {
+  async label({ route, context }: LabelLeg): Promise<LegResult> {
     await writeOrigin(this.#folder, route.origin ?? {}, context);
-    return { cursor: null, tallies: {} };
+    return DONE;
   }
 
-  async finish(): Promise<Leg> {
+  override async finish(): Promise<LegResult> {
     await this.#folder.tidy();
-    return { cursor: null, tallies: {} };
+    return DONE;
   }
 
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     await this.#folder.close();
   }
 }

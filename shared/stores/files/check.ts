@@ -4,7 +4,7 @@ import { addTallies, MultisetDigest, type Tallies } from '../../core/digest.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
 import { type ResumableSha256, resumableSha256 } from '../../core/sha256.ts';
-import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../store.ts';
+import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
 import { SavedTallies } from '../tally-book.ts';
 import { canonicalPiece, FileDigest, PIECE_BYTES } from './file-digest.ts';
 import { fileNameOf } from './names.ts';

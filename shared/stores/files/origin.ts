@@ -1,4 +1,4 @@
-import type { LegContext } from '../store.ts';
+import type { LegContext } from '../leg.ts';
 import { type Folder, ORIGIN_FILE } from './folder.ts';
 
 /**

@@ -4,7 +4,8 @@ import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { addTallies, type Tallies } from '../../core/digest.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
-import type { Cursor, Difference, Leg, LegContext, RestoreOptions, VerifyLeg } from '../store.ts';
+import { type Cursor, DONE, type LegResult } from '../leg.ts';
+import type { Difference, LoadOptions, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { type FilesScope, isIncluded } from './connection.ts';
 import { FileChangedError } from './errors.ts';
 import { FileDigest } from './file-digest.ts';
@@ -47,10 +48,9 @@ export async function* filesOf(
 export async function clearFiles(
   folder: Folder,
   scope: FilesScope,
-  archive: EntryReader,
+  { archive, context }: RestoreLeg,
   { files, hasOrigin }: Pick<Listing, 'files' | 'hasOrigin'>,
-  context: LegContext,
-): Promise<Leg> {
+): Promise<LegResult> {
   const kept = new Set<string>();
   for await (const { file } of filesOf(archive, scope)) kept.add(file);
   // What it says is not true of other files.
@@ -59,7 +59,7 @@ export async function clearFiles(
     context.signal.throwIfAborted();
     if (!kept.has(name)) await folder.remove(name);
   }
-  return { cursor: null, tallies: {} };
+  return DONE;
 }
 
 /**
@@ -69,7 +69,7 @@ export async function clearFiles(
 export async function neededBytes(
   archived: ReturnType<typeof filesOf>,
   present: readonly FileInfo[],
-  { mode, onConflict }: RestoreOptions,
+  { mode, onConflict }: LoadOptions,
 ): Promise<number> {
   const sizes = new Map(present.map(({ name, size }) => [name, size]));
   const keeps = mode === 'merge' && onConflict !== 'overwrite';
@@ -92,11 +92,8 @@ export async function neededBytes(
 export async function loadFiles(
   folder: Folder,
   scope: FilesScope,
-  archive: EntryReader,
-  options: RestoreOptions,
-  cursor: Cursor | null,
-  context: LegContext,
-): Promise<Leg> {
+  { archive, options, cursor, context }: RestoreLeg,
+): Promise<LegResult> {
   let tallies: Tallies = {};
   let done = context.doneBefore?.('files') ?? 0;
   for await (const { file, entry } of afterCursor(filesOf(archive, scope), cursor)) {
@@ -152,12 +149,9 @@ async function requireSame(folder: Folder, file: FileInfo, entry: IndexEntry): P
 export async function verifyFiles(
   folder: Folder,
   scope: FilesScope,
-  archive: EntryReader,
-  options: RestoreOptions,
+  { archive, options, cursor, context }: RestoreLeg,
   present: () => Promise<readonly FileInfo[]>,
-  cursor: Cursor | null,
-  context: LegContext,
-): Promise<VerifyLeg> {
+): Promise<VerifyResult> {
   let tallies: Tallies = {};
   let done = context.doneBefore?.('files') ?? 0;
   const samples: Difference[] = [];

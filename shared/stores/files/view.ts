@@ -2,7 +2,7 @@ import type { EntryReader } from '../../archive/format/types.ts';
 import { ArchiveView } from '../../archive/read/view.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import type { Part } from '../../core/part.ts';
-import type { Route, Wishes } from '../store.ts';
+import type { Route, RouteRequest } from '../route.ts';
 import { type FilesScope, isIncluded } from './connection.ts';
 import { FOLDER, fileNameOf } from './names.ts';
 
@@ -32,7 +32,7 @@ export async function routeFiles(
   archive: EntryReader,
   saved: FilesScope | undefined,
   target: FilesScope,
-  { only, rename, origin }: Wishes,
+  { only, rename, origin }: RouteRequest,
 ): Promise<Route<FilesScope>> {
   if (only.key_prefixes !== undefined || rename.key_prefix !== undefined) {
     throw refused('files have no key prefixes', 'Leave key prefixes out; choose namespaces instead.');

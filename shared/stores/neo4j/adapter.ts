@@ -1,15 +1,8 @@
-import type { EntryReader } from '../../archive/format/types.ts';
-import type {
-  Cursor,
-  Leg,
-  LegContext,
-  RestoreOptions,
-  Shard,
-  Store,
-  StoreAdapter,
-  StoreProbe,
-  VerifyLeg,
-} from '../store.ts';
+import { BaseStore } from '../base-store.ts';
+import { defineAdapter } from '../define-adapter.ts';
+import type { Shard, StoreProbe } from '../export-step.ts';
+import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { admitGraph } from './admits.ts';
 import { tidyUp } from './auxiliary.ts';
 import { checkGraph } from './check.ts';
@@ -28,7 +21,7 @@ import { verifyGraph } from './verify.ts';
 import { routeGraph, viewGraph } from './view.ts';
 
 /** The graph of a knowledge base in Neo4j 5 or later, over Bolt. `docs/stores/neo4j.md` says what is saved and how. */
-export const neo4jAdapter: StoreAdapter<Neo4jConnection, Neo4jScope> = {
+export const neo4jAdapter = defineAdapter({
   kind: 'neo4j',
   versionNotes: {
     newer: 'indexes are created by its own providers, with its defaults for what the archive does not state',
@@ -47,15 +40,14 @@ export const neo4jAdapter: StoreAdapter<Neo4jConnection, Neo4jScope> = {
   view: viewGraph,
   check: checkGraph,
   values: async (archive, _scope, { thing, field }) => graphValues(archive, thing, field),
-};
+});
 
-class Neo4jStore implements Store {
-  readonly name = 'graph';
-  readonly kind = 'neo4j';
+class Neo4jStore extends BaseStore {
   readonly #server: Neo4jServer;
   readonly #scope: ScopeText;
 
   constructor(server: Neo4jServer, scope: ScopeText) {
+    super(neo4jAdapter);
     this.#server = server;
     this.#scope = scope;
   }
@@ -64,11 +56,11 @@ class Neo4jStore implements Store {
     return probeGraph(this.#server, this.#scope, context);
   }
 
-  names({ signal }: LegContext): Promise<readonly string[]> {
+  override names({ signal }: LegContext): Promise<readonly string[]> {
     return graphNames(this.#server, signal);
   }
 
-  plan(context: LegContext, probe: StoreProbe): Promise<Shard[]> {
+  override plan(context: LegContext, probe: StoreProbe): Promise<Shard[]> {
     return planShards(this.#server, this.#scope, probe, context.signal);
   }
 
@@ -76,55 +68,40 @@ class Neo4jStore implements Store {
     return exportShard(this.#server, this.#scope, shard, cursor, context);
   }
 
-  /** An export only reads: there is nothing to remove. */
-  async cleanup(_context: LegContext): Promise<void> {
-    return;
+  override admits(restore: RestoreInput): Promise<readonly string[]> {
+    return admitGraph(this.#server, this.#scope, restore);
   }
 
-  admits(archive: EntryReader, options: RestoreOptions, context: LegContext): Promise<readonly string[]> {
-    return admitGraph(this.#server, this.#scope, archive, options, context);
+  clear(leg: RestoreLeg): Promise<LegResult> {
+    return clearGraph(this.#server, this.#scope, leg);
   }
 
-  clear(archive: EntryReader, options: RestoreOptions, cursor: Cursor | null, context: LegContext) {
-    return clearGraph(this.#server, this.#scope, archive, options, cursor, context);
+  async load(leg: RestoreLeg): Promise<LegResult> {
+    return loadGraph(await this.#site(leg), leg.cursor);
   }
 
-  async load(
-    archive: EntryReader,
-    options: RestoreOptions,
-    cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<Leg> {
-    return loadGraph(await this.#site(archive, options, context), cursor);
+  async verify(leg: RestoreLeg): Promise<VerifyResult> {
+    return verifyGraph(await this.#site(leg), leg.cursor);
   }
 
-  async verify(
-    archive: EntryReader,
-    options: RestoreOptions,
-    cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<VerifyLeg> {
-    return verifyGraph(await this.#site(archive, options, context), cursor);
-  }
-
-  async missing({ field }: { field: string }, values: readonly string[], context: LegContext) {
+  override async missing({ field }: { field: string }, values: readonly string[], context: LegContext) {
     return missingNodes(this.#server, this.#scope, field, values, context);
   }
 
-  smoke(question: unknown, context: LegContext): Promise<string> {
+  override smoke(question: unknown, context: LegContext): Promise<string> {
     return askGraph(this.#server, this.#scope, question, context);
   }
 
-  async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {
+  override async finish(context: LegContext): Promise<LegResult> {
     const done = await tidyUp(this.#server, this.#scope, context);
-    return { cursor: done ? null : { tidying: true }, tallies: {} };
+    return done ? DONE : { ...DONE, cursor: { tidying: true } };
   }
 
-  close(): Promise<void> {
+  override close(): Promise<void> {
     return this.#server.close();
   }
 
-  async #site(archive: EntryReader, options: RestoreOptions, context: LegContext): Promise<Site> {
+  async #site({ archive, options, context }: RestoreInput): Promise<Site> {
     const version = await this.#server.version(context.signal);
     // Another leg, of another process, may have written last.
     await this.#server.catchUp(context.signal);

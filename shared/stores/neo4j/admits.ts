@@ -1,6 +1,5 @@
-import type { EntryReader } from '../../archive/format/types.ts';
 import { NgbakError } from '../../core/errors.ts';
-import type { LegContext, RestoreOptions } from '../store.ts';
+import type { RestoreInput } from '../restore-leg.ts';
 import { nodeBatches, readArchivedSchema, START } from './entries.ts';
 import {
   isInPlaceOf,
@@ -28,9 +27,7 @@ const MAJOR_MIN = 5;
 export async function admitGraph(
   server: Neo4jServer,
   scope: ScopeText,
-  archive: EntryReader,
-  options: RestoreOptions,
-  { signal, asIs, log, room }: LegContext,
+  { archive, options, context: { signal, asIs, log, room } }: RestoreInput,
 ): Promise<string[]> {
   const version = await server.version(signal);
   if (version.major < MAJOR_MIN) {

@@ -1,5 +1,5 @@
 import { IntegrityError } from '../../core/errors.ts';
-import type { LegContext } from '../store.ts';
+import type { LegContext } from '../leg.ts';
 import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY, quote } from './names.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer, Parameters } from './server.ts';

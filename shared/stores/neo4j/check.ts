@@ -4,7 +4,7 @@ import type { IndexEntry } from '../../archive/format/types.ts';
 import { pulledSink } from '../../archive/read/pulled-sink.ts';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
-import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../store.ts';
+import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { linesOf, parseNamed, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';

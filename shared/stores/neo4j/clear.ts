@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { EntryReader } from '../../archive/format/types.ts';
 import { parseInput } from '../../core/input.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions } from '../store.ts';
+import { DONE, type LegResult } from '../leg.ts';
+import type { RestoreLeg } from '../restore-leg.ts';
 import { forgetBatches } from './auxiliary.ts';
 import { readArchivedSchema } from './entries.ts';
 import { quote } from './names.ts';
@@ -24,12 +24,9 @@ const ClearCursor = z.strictObject({ cleared: z.number().int().nonnegative() });
 export async function clearGraph(
   server: Neo4jServer,
   scope: ScopeText,
-  archive: EntryReader,
-  { mode }: RestoreOptions,
-  cursor: Cursor | null,
-  context: LegContext,
-): Promise<Leg> {
-  if (mode === 'merge') return { cursor: null, tallies: {} };
+  { archive, options, cursor, context }: RestoreLeg,
+): Promise<LegResult> {
+  if (options.mode === 'merge') return DONE;
   const { cleared: before } =
     cursor === null
       ? { cleared: 0 }

@@ -1,5 +1,5 @@
 import type { Node, Relationship } from 'neo4j-driver';
-import type { Difference } from '../store.ts';
+import type { Difference } from '../restore-leg.ts';
 import { canonicalNode, type NodeLine, placedRelationship, type RelationshipLine } from './lines.ts';
 import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY } from './names.ts';
 import type { Site } from './site.ts';

@@ -1,5 +1,5 @@
 import type { Node, Relationship } from 'neo4j-driver';
-import type { Difference } from '../store.ts';
+import type { Difference } from '../restore-leg.ts';
 import type { TallyBook } from '../tally-book.ts';
 import { commitBatch, type Run } from './auxiliary.ts';
 import { relationshipName } from './compare.ts';

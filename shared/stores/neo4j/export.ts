@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
+import type { ExportStep, Shard } from '../export-step.ts';
+import type { Cursor, LegContext } from '../leg.ts';
 import { LineChunk } from '../line-chunk.ts';
-import type { Cursor, ExportStep, LegContext, Shard } from '../store.ts';
 import { EndDigests } from './end-digests.ts';
 import { type Encode, LinePage } from './line-page.ts';
 import { CHUNK_BYTES, CHUNK_ROOM_BYTES, encodeNode, encodeRelationship } from './lines.ts';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import { mapOrdered } from '../../core/ordered.ts';
-import type { Cursor, Leg } from '../store.ts';
+import type { Cursor, LegResult } from '../leg.ts';
 import { TallyBook } from '../tally-book.ts';
 import { commitBatch, LANES, prepareLoad } from './auxiliary.ts';
 import { loadDangling } from './dangling.ts';
@@ -44,7 +44,7 @@ type LoadCursor = z.infer<typeof LoadCursor>;
  * archive's scope are attached where that was asked for; the others are counted as `left_out`, like those whose ends
  * moved while the archive was made.
  */
-export async function loadGraph(site: Site, cursor: Cursor | null): Promise<Leg> {
+export async function loadGraph(site: Site, cursor: Cursor | null): Promise<LegResult> {
   const book = new TallyBook();
   let at: LoadCursor | null =
     cursor === null

@@ -1,7 +1,9 @@
 import type { Record as Neo4jRecord } from 'neo4j-driver';
 import { InvalidInputError } from '../../core/errors.ts';
+import type { StoreProbe } from '../export-step.ts';
+import type { LegContext } from '../leg.ts';
 import type { EncodedLine } from '../line-chunk.ts';
-import { type LegContext, NAMES_MAX, type StoreProbe } from '../store.ts';
+import { NAMES_MAX } from '../store.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { encodeNode, encodeRelationship } from './lines.ts';
 import { RESERVED_PREFIX } from './names.ts';

@@ -1,5 +1,5 @@
 import type { EntryReader } from '../../archive/format/types.ts';
-import type { LegContext } from '../store.ts';
+import type { LegContext } from '../leg.ts';
 import { nodeBatches, relationshipBatches, START } from './entries.ts';
 import { quote } from './names.ts';
 import type { ScopeText } from './scope.ts';

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { LegContext, Shard, StoreProbe } from '../store.ts';
+import type { Shard, StoreProbe } from '../export-step.ts';
+import type { LegContext } from '../leg.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 

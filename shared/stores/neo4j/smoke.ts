@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { tellAnswer } from '../answer.ts';
-import type { LegContext } from '../store.ts';
+import type { LegContext } from '../leg.ts';
 import type { Neo4jScope } from './connection.ts';
 import { type ScopeText, scopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { addTallies, type Tallies } from '../../core/digest.ts';
 import { parseInput } from '../../core/input.ts';
-import type { Cursor, Difference, LegContext, VerifyLeg } from '../store.ts';
+import type { Cursor, LegContext } from '../leg.ts';
+import type { Difference, VerifyResult } from '../restore-leg.ts';
 import { TallyBook } from '../tally-book.ts';
 import { type Comparison, compareNodes, compareRelationships } from './compare.ts';
 import { compareDangling } from './dangling.ts';
@@ -102,7 +103,7 @@ class PageFindings<T> implements PageSink<T> {
  * much. Only where they differ, each record is looked up, to say what is different. After a merge, each record of the
  * archive is looked up in any case, since the scope holds others as well.
  */
-export async function verifyGraph(site: Site, cursor: Cursor | null): Promise<VerifyLeg> {
+export async function verifyGraph(site: Site, cursor: Cursor | null): Promise<VerifyResult> {
   const findings = new Findings();
   const first: VerifyCursor['stage'] = site.options.mode === 'merge' ? 'compare-nodes' : 'nodes';
   let at: VerifyCursor | null =

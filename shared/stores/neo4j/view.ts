@@ -1,7 +1,7 @@
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/read/view.ts';
 import { InvalidInputError } from '../../core/errors.ts';
-import type { Route, Wishes } from '../store.ts';
+import type { Route, RouteRequest } from '../route.ts';
 import type { Neo4jScope } from './connection.ts';
 import { nodeBatches, parseNamed, readLines, START } from './entries.ts';
 import {
@@ -21,7 +21,7 @@ export async function routeGraph(
   archive: EntryReader,
   saved: Neo4jScope | undefined,
   target: Neo4jScope,
-  { only, rename, origin: wanted }: Wishes,
+  { only, rename, origin: wanted }: RouteRequest,
 ): Promise<Route<Neo4jScope>> {
   if (rename.label?.startsWith(RESERVED_PREFIX)) {
     throw refused(`a label can't be called "${rename.label}"`, 'Choose another name.');

@@ -1,19 +1,9 @@
-import type { EntryReader } from '../../archive/format/types.ts';
-import {
-  type Cursor,
-  type ExportStep,
-  type Leg,
-  type LegContext,
-  NAMES_MAX,
-  type RestoreOptions,
-  type Route,
-  type Shard,
-  type Store,
-  type StoreAdapter,
-  type StoreDependencies,
-  type StoreProbe,
-  type VerifyLeg,
-} from '../store.ts';
+import { BaseStore } from '../base-store.ts';
+import { defineAdapter } from '../define-adapter.ts';
+import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
+import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
+import { NAMES_MAX, type StoreDependencies } from '../store.ts';
 import { admitQdrant } from './admits.ts';
 import { checkVectors } from './check.ts';
 import { clearQdrant, removeTemporary } from './clear.ts';
@@ -32,7 +22,7 @@ import { verifyQdrant } from './verify.ts';
 import { routeVectors, viewVectors } from './view.ts';
 
 /** Vectors in Qdrant 1.x; docs/stores/qdrant.md tells what is saved and what is proved. */
-export const qdrantAdapter: StoreAdapter<QdrantConnection, QdrantScope> = {
+export const qdrantAdapter = defineAdapter({
   kind: 'qdrant',
   versionNotes: {
     newer: 'settings that the archive does not state get its defaults',
@@ -49,12 +39,10 @@ export const qdrantAdapter: StoreAdapter<QdrantConnection, QdrantScope> = {
   view: viewVectors,
   check: checkVectors,
   values: (archive, _scope, { field, isThing }) => vectorValues(archive, isThing, field),
-};
+});
 
 /** One Qdrant server as a store. `limits` are given by tests only, which have less data. */
-export class QdrantStore implements Store {
-  readonly name = 'vectors';
-  readonly kind = 'qdrant';
+export class QdrantStore extends BaseStore {
   readonly #client: QdrantClient;
   readonly #scope: QdrantScope;
   readonly #limits: ExportLimits | undefined;
@@ -66,6 +54,7 @@ export class QdrantStore implements Store {
     { target, referenceFields }: StoreDependencies,
     limits?: ExportLimits,
   ) {
+    super(qdrantAdapter);
     this.#limits = limits;
     this.#referenceFields = referenceFields;
     this.#client = new QdrantClient(connection, target);
@@ -76,11 +65,11 @@ export class QdrantStore implements Store {
     return probeQdrant(this.#client, this.#scope, context);
   }
 
-  async names({ signal }: LegContext): Promise<readonly string[]> {
+  override async names({ signal }: LegContext): Promise<readonly string[]> {
     return (await listCollections(this.#client, signal)).slice(0, NAMES_MAX);
   }
 
-  plan(context: LegContext, probe: StoreProbe): Promise<Shard[]> {
+  override plan(context: LegContext, probe: StoreProbe): Promise<Shard[]> {
     return planQdrant(this.#client, this.#scope, context, probe);
   }
 
@@ -92,71 +81,46 @@ export class QdrantStore implements Store {
     });
   }
 
-  cleanup(context: LegContext): Promise<void> {
+  override cleanup(context: LegContext): Promise<void> {
     return removeTemporary(this.#client, context);
   }
 
-  admits(archive: EntryReader, options: RestoreOptions, context: LegContext): Promise<readonly string[]> {
-    return admitQdrant(this.#client, this.#scope, archive, options, context);
+  override admits(restore: RestoreInput): Promise<readonly string[]> {
+    return admitQdrant(this.#client, this.#scope, restore);
   }
 
-  testLoad(
-    archive: EntryReader,
-    _options: RestoreOptions,
-    cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<Leg> {
-    return testLoadQdrant(this.#client, archive, cursor, context);
+  testLoad(leg: RestoreLeg): Promise<LegResult> {
+    return testLoadQdrant(this.#client, leg);
   }
 
-  clear(
-    archive: EntryReader,
-    options: RestoreOptions,
-    cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<Leg> {
-    return clearQdrant(this.#client, this.#scope, archive, options, cursor, context);
+  clear(leg: RestoreLeg): Promise<LegResult> {
+    return clearQdrant(this.#client, this.#scope, leg);
   }
 
-  load(
-    archive: EntryReader,
-    options: RestoreOptions,
-    cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<Leg> {
-    return loadQdrant(this.#client, this.#scope, archive, options, cursor, context);
+  load(leg: RestoreLeg): Promise<LegResult> {
+    return loadQdrant(this.#client, this.#scope, leg);
   }
 
-  verify(
-    archive: EntryReader,
-    options: RestoreOptions,
-    cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<VerifyLeg> {
-    return verifyQdrant(this.#client, this.#scope, archive, options, cursor, context);
+  verify(leg: RestoreLeg): Promise<VerifyResult> {
+    return verifyQdrant(this.#client, this.#scope, leg);
   }
 
-  /** No reference leads to points. */
-  async missing(): Promise<undefined> {
-    return Promise.resolve(undefined);
-  }
-
-  smoke(question: unknown, context: LegContext): Promise<string> {
+  override smoke(question: unknown, context: LegContext): Promise<string> {
     return askVectors(this.#client, question, context);
   }
 
-  label(archive: EntryReader, route: Route, cursor: Cursor | null, context: LegContext): Promise<Leg> {
+  label({ route, ...leg }: LabelLeg): Promise<LegResult> {
     const scope = QdrantScope.parse(route.scope);
     const saved = QdrantScope.safeParse(route.saved).data;
-    return labelSnapshots(this.#client, archive, { ...route, scope, saved }, cursor, context);
+    return labelSnapshots(this.#client, { ...leg, route: { ...route, scope, saved } });
   }
 
-  async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {
+  override async finish(context: LegContext): Promise<LegResult> {
     await removeTemporary(this.#client, context);
-    return { cursor: null, tallies: {} };
+    return DONE;
   }
 
-  close(): Promise<void> {
+  override close(): Promise<void> {
     return this.#client.close();
   }
 }

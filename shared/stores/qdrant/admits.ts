@@ -1,5 +1,6 @@
 import type { EntryReader } from '../../archive/format/types.ts';
-import type { LegContext, RestoreOptions } from '../store.ts';
+import type { LegContext } from '../leg.ts';
+import type { LoadOptions, RestoreInput } from '../restore-leg.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import type { QdrantClient } from './client.ts';
 import {
@@ -31,9 +32,7 @@ const ROCKS_DB_MINOR_MAX = 16;
 export async function admitQdrant(
   client: QdrantClient,
   scope: QdrantScope,
-  archive: EntryReader,
-  options: RestoreOptions,
-  context: LegContext,
+  { archive, options, context }: RestoreInput,
 ): Promise<string[]> {
   const { signal } = context;
   const collections = await readCollections(archive);
@@ -172,7 +171,7 @@ async function strictModeProblems(
   { filter }: QdrantScope,
   { collection: name, points, payload_indexes }: ConfigEntry,
   { view, indexes }: CollectionState,
-  options: RestoreOptions,
+  options: LoadOptions,
   signal: AbortSignal,
 ): Promise<string[]> {
   const strict = view.strict_mode_config;

@@ -4,7 +4,7 @@ import { pulledSink } from '../../archive/read/pulled-sink.ts';
 import { MultisetDigest, type Tallies } from '../../core/digest.ts';
 import { damagedArchive, type IntegrityError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
-import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../store.ts';
+import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
 import { snapshotObstacles } from './admits.ts';
 import { parsePoints } from './archived-points.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';

@@ -1,5 +1,5 @@
-import type { EntryReader } from '../../archive/format/types.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions } from '../store.ts';
+import { DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { RestoreLeg } from '../restore-leg.ts';
 import type { QdrantClient } from './client.ts';
 import { dropCollection, limitsOf, listCollections, readCollection } from './collections.ts';
 import { readCollections } from './config-entry.ts';
@@ -21,20 +21,16 @@ const DELETE_POINTS = 10_000;
 export async function clearQdrant(
   client: QdrantClient,
   scope: QdrantScope,
-  archive: EntryReader,
-  { mode }: RestoreOptions,
-  _from: Cursor | null,
-  context: LegContext,
-): Promise<Leg> {
-  const done: Leg = { cursor: null, tallies: {} };
-  if (mode === 'merge') return done;
+  { archive, options, context }: RestoreLeg,
+): Promise<LegResult> {
+  if (options.mode === 'merge') return DONE;
   const { signal } = context;
   const { names } = await findCollections(client, scope, signal);
   if (scope.filter) {
     for (const name of names) {
       if (!(await clearPoints(client, name, scope.filter, context))) return { cursor: {}, tallies: {} };
     }
-    return done;
+    return DONE;
   }
   const kept = new Set((await readCollections(archive)).map(({ name }) => name));
   for (const name of names) {
@@ -43,7 +39,7 @@ export async function clearQdrant(
     await dropCollection(client, name, signal);
     if (context.timeLeft() <= 0) return { cursor: {}, tallies: {} };
   }
-  return done;
+  return DONE;
 }
 
 /** True when no point of the filter is left, false when the time was up before. */

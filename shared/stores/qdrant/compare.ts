@@ -1,5 +1,5 @@
 import { isLosslessNumber } from 'lossless-json';
-import type { Difference } from '../store.ts';
+import type { Difference } from '../restore-leg.ts';
 import {
   type ConfigView,
   comparableText,

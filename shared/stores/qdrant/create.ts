@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import type { LegContext } from '../store.ts';
+import type { LegContext } from '../leg.ts';
 import type { QdrantClient } from './client.ts';
 import {
   type Alias,

@@ -7,8 +7,10 @@ import { ByteReader } from '../../core/byte-reader.ts';
 import { MultisetDigest, type Tallies } from '../../core/digest.ts';
 import { describeError, IntegrityError, InvalidInputError, UnavailableError } from '../../core/errors.ts';
 import { resumableSha256 } from '../../core/sha256.ts';
+import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
+import type { Cursor, LegContext } from '../leg.ts';
 import { LineChunk } from '../line-chunk.ts';
-import type { Cursor, ExportStep, LegContext, Shard, StoreDependencies, StoreProbe } from '../store.ts';
+import type { StoreDependencies } from '../store.ts';
 import type { StoreWarning } from '../warning.ts';
 import type { QdrantClient } from './client.ts';
 import {

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import type { EntryReader } from '../../archive/format/types.ts';
 import { parseInput } from '../../core/input.ts';
-import type { Cursor, Leg, LegContext, Route } from '../store.ts';
+import { DONE, type LegResult } from '../leg.ts';
+import type { LabelLeg } from '../restore-leg.ts';
+import type { Route } from '../route.ts';
 import type { QdrantClient } from './client.ts';
 import { limitsOf, readCollection } from './collections.ts';
 import { readCollections } from './config-entry.ts';
@@ -29,11 +30,8 @@ const Labelled = z.object({ payload: z.record(z.string(), z.unknown()).nullish()
  */
 export async function labelSnapshots(
   client: QdrantClient,
-  archive: EntryReader,
-  route: Route<QdrantScope>,
-  cursor: Cursor | null,
-  context: LegContext,
-): Promise<Leg> {
+  { archive, route, cursor, context }: LabelLeg & { readonly route: Route<QdrantScope> },
+): Promise<LegResult> {
   const { signal } = context;
   const from =
     cursor === null ? null : parseInput(LabelCursor, cursor, 'The cursor of the labels', 'Restore again.');
@@ -79,5 +77,5 @@ export async function labelSnapshots(
         return { cursor: { collection: name, from: next }, tallies: {} };
     }
   }
-  return { cursor: null, tallies: {} };
+  return DONE;
 }

@@ -3,7 +3,8 @@ import { z } from 'zod';
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { addTallies, MultisetDigest, type Tallies } from '../../core/digest.ts';
 import { IntegrityError } from '../../core/errors.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions } from '../store.ts';
+import type { LegContext, LegResult } from '../leg.ts';
+import type { LoadOptions, RestoreLeg } from '../restore-leg.ts';
 import { readArchivedPoints } from './archived-points.ts';
 import type { QdrantClient } from './client.ts';
 import {
@@ -53,15 +54,13 @@ type LoadCursor = z.infer<typeof LoadCursor>;
 export async function loadQdrant(
   client: QdrantClient,
   scope: QdrantScope,
-  archive: EntryReader,
-  options: RestoreOptions,
-  from: Cursor | null,
-  context: LegContext,
-): Promise<Leg> {
-  const start: LoadCursor = from === null ? { at: 0, chunks: null, into: null } : LoadCursor.parse(from);
+  leg: RestoreLeg,
+): Promise<LegResult> {
+  const { archive, options, context } = leg;
   const collections = await readCollections(archive);
   let tallies: Tallies = {};
-  let cursor = start;
+  let cursor: LoadCursor =
+    leg.cursor === null ? { at: 0, chunks: null, into: null } : LoadCursor.parse(leg.cursor);
   let worked = false;
   while (cursor.at < collections.length) {
     const collection = collections[cursor.at];
@@ -91,7 +90,7 @@ interface CollectionLoad {
   readonly client: QdrantClient;
   readonly scope: QdrantScope;
   readonly archive: EntryReader;
-  readonly options: RestoreOptions;
+  readonly options: LoadOptions;
   readonly collection: ArchivedCollection;
   readonly context: LegContext;
 }

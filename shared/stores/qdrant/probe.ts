@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { AccessDeniedError, InvalidInputError } from '../../core/errors.ts';
-import type { LegContext, StoreProbe } from '../store.ts';
+import type { StoreProbe } from '../export-step.ts';
+import type { LegContext } from '../leg.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import type { QdrantClient } from './client.ts';
 import {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { tellAnswer } from '../answer.ts';
-import type { LegContext } from '../store.ts';
+import type { LegContext } from '../leg.ts';
 import type { QdrantClient } from './client.ts';
 import type { QdrantScope } from './connection.ts';
 import { collectionPath } from './paths.ts';

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { BLOCK, paddingOf } from '../../archive/format/tar.ts';
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { IntegrityError } from '../../core/errors.ts';
-import type { LegContext } from '../store.ts';
+import type { LegContext } from '../leg.ts';
 import { type ConfigView, type Lossless, viewConfig } from './collections.ts';
 
 /** The file of a snapshot that says what the collection is, and the most bytes it may have. Real ones have some hundred. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { AccessDeniedError, describeError, IntegrityError, UnavailableError } from '../../core/errors.ts';
-import type { LegContext } from '../store.ts';
+import type { LegContext } from '../leg.ts';
 import type { QdrantClient } from './client.ts';
 import {
   type AliasAction,

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { IntegrityError, UnavailableError } from '../../core/errors.ts';
-import type { Cursor, Leg, LegContext } from '../store.ts';
+import { DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { RestoreLeg } from '../restore-leg.ts';
 import type { QdrantClient } from './client.ts';
 import { dropCollection } from './collections.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';
@@ -20,19 +21,17 @@ const TestCursor = z.object({ at: z.number().int().nonnegative() });
  */
 export async function testLoadQdrant(
   client: QdrantClient,
-  archive: EntryReader,
-  from: Cursor | null,
-  context: LegContext,
-): Promise<Leg> {
+  { archive, cursor, context }: RestoreLeg,
+): Promise<LegResult> {
   const snapshots = (await readCollections(archive)).filter(({ snapshot }) => snapshot !== undefined);
-  const start = from === null ? 0 : TestCursor.parse(from).at;
+  const start = cursor === null ? 0 : TestCursor.parse(cursor).at;
   for (let at = start; at < snapshots.length; at++) {
     const collection = snapshots[at];
     if (!collection?.snapshot) break;
     if (at > start && !hasTime(collection, context)) return { cursor: { at }, tallies: {} };
     await testLoad(client, archive, collection, collection.snapshot, context);
   }
-  return { cursor: null, tallies: {} };
+  return DONE;
 }
 
 async function testLoad(

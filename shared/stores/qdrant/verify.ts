@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { EntryReader } from '../../archive/format/types.ts';
 import { addTallies, MultisetDigest, type Tallies } from '../../core/digest.ts';
-import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../store.ts';
+import type { Cursor, LegContext } from '../leg.ts';
+import type { Difference, LoadOptions, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { readArchivedPoints } from './archived-points.ts';
 import type { QdrantClient } from './client.ts';
@@ -46,15 +47,14 @@ type VerifyCursor = z.infer<typeof VerifyCursor>;
 export async function verifyQdrant(
   client: QdrantClient,
   scope: QdrantScope,
-  archive: EntryReader,
-  options: RestoreOptions,
-  from: Cursor | null,
-  context: LegContext,
-): Promise<VerifyLeg> {
+  leg: RestoreLeg,
+): Promise<VerifyResult> {
+  const { archive, options, context } = leg;
   const collections = await readCollections(archive);
   const findings = new Findings();
-  let cursor: VerifyCursor = from === null ? { at: 0, chunks: null, next: '' } : VerifyCursor.parse(from);
-  if (from === null && options.mode === 'replace' && !scope.filter) {
+  let cursor: VerifyCursor =
+    leg.cursor === null ? { at: 0, chunks: null, next: '' } : VerifyCursor.parse(leg.cursor);
+  if (leg.cursor === null && options.mode === 'replace' && !scope.filter) {
     await findExtraCollections(client, scope, collections, findings, context);
   }
   const version = await readVersion(client, context.signal);
@@ -84,7 +84,7 @@ interface CollectionCheck {
   readonly client: QdrantClient;
   readonly scope: QdrantScope;
   readonly archive: EntryReader;
-  readonly options: RestoreOptions;
+  readonly options: LoadOptions;
   readonly version: string;
   readonly collections: readonly ArchivedCollection[];
   readonly collection: ArchivedCollection;
@@ -107,7 +107,7 @@ class Findings {
     this.#tallies = addTallies(this.#tallies, { [name]: { count, digest } });
   }
 
-  leg(cursor: Cursor | null): VerifyLeg {
+  leg(cursor: Cursor | null): VerifyResult {
     return { cursor, tallies: this.#tallies, differences: this.#differences, samples: this.#samples };
   }
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/read/view.ts';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
-import type { Route, Wishes } from '../store.ts';
+import type { Route, RouteRequest } from '../route.ts';
 import { splitLines } from './archived-points.ts';
 import { type ArchivedCollection, configEntryBytes, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
@@ -15,7 +15,7 @@ export async function routeVectors(
   archive: EntryReader,
   saved: QdrantScope | undefined,
   target: QdrantScope,
-  { only, rename, sameProfile, origin }: Wishes,
+  { only, rename, sameProfile, origin }: RouteRequest,
 ): Promise<Route<QdrantScope>> {
   const archived = await readCollections(archive);
   const has = (name: string) => archived.some((collection) => namesOf(collection).includes(name));

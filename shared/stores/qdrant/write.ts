@@ -1,6 +1,6 @@
 import { MultisetDigest, type Tally } from '../../core/digest.ts';
 import { InvalidInputError } from '../../core/errors.ts';
-import type { RestoreOptions } from '../store.ts';
+import type { LoadOptions } from '../restore-leg.ts';
 import type { QdrantClient } from './client.ts';
 import { type RequestLimits, runsOf } from './limits.ts';
 import { collectionPath } from './paths.ts';
@@ -15,7 +15,7 @@ const BATCH_POINTS = 2000;
 const REQUESTS = 2;
 
 export interface WriteOptions {
-  readonly options: RestoreOptions;
+  readonly options: LoadOptions;
   /** The part of the collection that may be written to; null for all of it. */
   readonly filter: PointFilter | null;
   /** What the collection's strict mode allows of one request. */
@@ -113,7 +113,7 @@ async function withoutKept(
     options: { onConflict },
     limits,
     signal,
-  }: { options: RestoreOptions; limits: RequestLimits; signal: AbortSignal },
+  }: { options: LoadOptions; limits: RequestLimits; signal: AbortSignal },
 ): Promise<readonly PointText[]> {
   if (onConflict === 'overwrite') return batch;
   const present = await retrieve(

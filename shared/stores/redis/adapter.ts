@@ -1,19 +1,10 @@
-import type { EntryReader } from '../../archive/format/types.ts';
 import { NgbakError } from '../../core/errors.ts';
-import {
-  type Cursor,
-  type ExportStep,
-  type Leg,
-  type LegContext,
-  NAMES_MAX,
-  type RestoreOptions,
-  type Route,
-  type Shard,
-  type Store,
-  type StoreAdapter,
-  type StoreProbe,
-  type VerifyLeg,
-} from '../store.ts';
+import { BaseStore } from '../base-store.ts';
+import { defineAdapter } from '../define-adapter.ts';
+import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
+import { type Cursor, DONE, type LegContext, type LegResult } from '../leg.ts';
+import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from '../restore-leg.ts';
+import { NAMES_MAX } from '../store.ts';
 import { MemoryNeed, missingMemory, refusedWrites } from './admits.ts';
 import { readArchive } from './archive-records.ts';
 import { checkKeys } from './check.ts';
@@ -27,14 +18,15 @@ import { planKeys, probeKeys } from './probe.ts';
 import { KeyReader } from './read.ts';
 import { keyValues, missingKeys } from './references.ts';
 import { KeySpace, narrowKeys, RedisScope } from './scope.ts';
-import { readFacts, type ServerFacts, serverNow } from './server.ts';
+import { readFacts, serverNow } from './server.ts';
 import { readSetting } from './setting.ts';
+import type { Site } from './site.ts';
 import { askKeys, KeysQuestion, keysQuestions } from './smoke.ts';
 import { verifyKeys } from './verify.ts';
 import { routeKeys, viewKeys } from './view.ts';
 
 /** Key-value data in Redis 6 and later, Valkey, and servers that speak like them; alone or as a cluster. */
-export const redisAdapter: StoreAdapter<RedisConnection, RedisScope> = {
+export const redisAdapter = defineAdapter({
   kind: 'redis',
   versionNotes: {
     newer: 'values and expiries are the same',
@@ -51,29 +43,25 @@ export const redisAdapter: StoreAdapter<RedisConnection, RedisScope> = {
   view: viewKeys,
   check: checkKeys,
   values: async (archive, scope, { thing, field }) => keyValues(archive, new KeySpace(scope), thing, field),
-};
+});
 
 /** The keys of one scope of one server or cluster. */
-export class RedisStore implements Store {
-  readonly name = 'kv';
-  readonly kind = 'redis';
+export class RedisStore extends BaseStore {
   readonly #client: RedisClient;
   readonly #space: KeySpace;
   readonly #limits: Limits | undefined;
-  #opened: Promise<{ reader: KeyReader; facts: ServerFacts }> | undefined;
+  #opened: Promise<Site> | undefined;
 
   /** @param limits smaller windows of keys, for tests */
   constructor(connection: RedisConnection, scope: RedisScope, target: string, limits?: Limits) {
+    super(redisAdapter);
     this.#client = new RedisClient(connection, target);
     this.#space = new KeySpace(scope);
     this.#limits = limits;
   }
 
-  #open(): Promise<{ reader: KeyReader; facts: ServerFacts }> {
-    this.#opened ??= readFacts(this.#client).then((facts) => ({
-      facts,
-      reader: new KeyReader(this.#client, facts, this.#limits?.changing),
-    }));
+  #open(): Promise<Site> {
+    this.#opened ??= this.#openSite();
     // A failure is not kept: the next call tries again.
     this.#opened.catch(() => {
       this.#opened = undefined;
@@ -81,12 +69,23 @@ export class RedisStore implements Store {
     return this.#opened;
   }
 
-  async probe(context: LegContext): Promise<StoreProbe> {
-    const { reader, facts } = await this.#open();
-    return probeKeys(this.#client, this.#space, reader, facts, context, this.#limits);
+  async #openSite(): Promise<Site> {
+    const facts = await readFacts(this.#client);
+    const reader = new KeyReader(this.#client, facts, this.#limits?.changing);
+    return { client: this.#client, space: this.#space, facts, reader, limits: this.#limits };
   }
 
-  async names(): Promise<readonly string[]> {
+  /** As {@link #open}, for steps of a job that has reached the server before. */
+  #openAgain(): Promise<Site> {
+    this.#client.assumeUsable();
+    return this.#open();
+  }
+
+  async probe(context: LegContext): Promise<StoreProbe> {
+    return probeKeys(await this.#open(), context);
+  }
+
+  override async names(): Promise<readonly string[]> {
     const found: string[] = [];
     for (const node of await this.#client.nodes()) {
       for await (const keys of scanKeys(this.#client, node, undefined)) {
@@ -102,31 +101,22 @@ export class RedisStore implements Store {
     return readSetting(this.#client, name, bytesMax);
   }
 
-  async plan(_context: LegContext, probe: StoreProbe): Promise<Shard[]> {
+  override async plan(_context: LegContext, probe: StoreProbe): Promise<Shard[]> {
     return planKeys(probe);
   }
 
   async *export(_shard: Shard, cursor: Cursor | null, context: LegContext): AsyncGenerator<ExportStep> {
-    this.#client.assumeUsable();
-    const { reader } = await this.#open();
-    yield* exportKeys(this.#client, this.#space, reader, cursor, context, this.#limits);
-  }
-
-  /** Exports leave nothing on the server. */
-  async cleanup(): Promise<void> {
-    return Promise.resolve();
+    yield* exportKeys(await this.#openAgain(), cursor, context);
   }
 
   /**
    * Reads every record as the load will, so that nothing is written where a later record can't be. An archive so large
    * that there is no time for that is checked as it is loaded. A merge that is to fail on conflicts is compared, too.
    */
-  async admits(
-    archive: EntryReader,
-    options: RestoreOptions,
-    context: LegContext,
-  ): Promise<readonly string[]> {
-    const { facts, reader } = await this.#open();
+  override async admits(restore: RestoreInput): Promise<readonly string[]> {
+    const { archive, options, context } = restore;
+    const site = await this.#open();
+    const { facts } = site;
     const problems = await refusedWrites(this.#client, this.#space);
     const need = new MemoryNeed();
     try {
@@ -151,7 +141,7 @@ export class RedisStore implements Store {
         ...(await missingMemory(this.#client, this.#space, Math.floor(need.bytes), options, context)),
       );
       if (options.mode === 'merge' && options.onConflict === 'fail') {
-        await requireNoConflicts(this.#client, this.#space, reader, facts, archive, options, context);
+        await requireNoConflicts(site, restore);
       }
     } catch (error) {
       if (!(error instanceof NgbakError) || error.retryable) throw error;
@@ -160,56 +150,24 @@ export class RedisStore implements Store {
     return problems;
   }
 
-  async clear(
-    _archive: EntryReader,
-    options: RestoreOptions,
-    _cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<Leg> {
-    if (options.mode === 'merge') return { cursor: null, tallies: {} };
-    this.#client.assumeUsable();
-    await this.#open();
+  async clear({ options, context }: RestoreLeg): Promise<LegResult> {
+    if (options.mode === 'merge') return DONE;
+    await this.#openAgain();
     const leg = await clearKeys(this.#client, this.#space, context);
     return leg.cursor === null
       ? clearTemporary(this.#client, this.#space, context, { keepOrigin: false })
       : leg;
   }
 
-  async load(
-    archive: EntryReader,
-    options: RestoreOptions,
-    cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<Leg> {
-    this.#client.assumeUsable();
-    const { reader, facts } = await this.#open();
-    return loadKeys(this.#client, this.#space, reader, facts, archive, options, cursor, context);
+  async load(leg: RestoreLeg): Promise<LegResult> {
+    return loadKeys(await this.#openAgain(), leg);
   }
 
-  async verify(
-    archive: EntryReader,
-    options: RestoreOptions,
-    cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<VerifyLeg> {
-    this.#client.assumeUsable();
-    const { reader, facts } = await this.#open();
-    return verifyKeys(
-      {
-        client: this.#client,
-        space: this.#space,
-        reader,
-        facts,
-        archive,
-        options,
-        leg: context,
-        limits: this.#limits,
-      },
-      cursor,
-    );
+  async verify(leg: RestoreLeg): Promise<VerifyResult> {
+    return verifyKeys(await this.#openAgain(), leg);
   }
 
-  async missing(
+  override async missing(
     { thing, field }: { thing: string; field: string },
     ids: readonly string[],
     context: LegContext,
@@ -219,31 +177,24 @@ export class RedisStore implements Store {
     return missingKeys(this.#client, this.#space, thing, ids, context);
   }
 
-  smoke(question: unknown, context: LegContext): Promise<string> {
+  override smoke(question: unknown, context: LegContext): Promise<string> {
     return askKeys(this.#client, this.#space, question, context);
   }
 
-  async label(
-    _archive: EntryReader,
-    route: Route,
-    _cursor: Cursor | null,
-    context: LegContext,
-  ): Promise<Leg> {
-    this.#client.assumeUsable();
-    await this.#open();
+  async label({ route, context }: LabelLeg): Promise<LegResult> {
+    await this.#openAgain();
     const { prefix } = RedisScope.safeParse(route.saved).data ?? {};
     const origin = { ...route.origin, ...(prefix === undefined ? {} : { original_prefix: prefix }) };
     await writeOrigin(this.#client, this.#space, origin, context);
-    return { cursor: null, tallies: {} };
+    return DONE;
   }
 
-  async finish(_options: RestoreOptions, _cursor: Cursor | null, context: LegContext): Promise<Leg> {
-    this.#client.assumeUsable();
-    await this.#open();
+  override async finish(context: LegContext): Promise<LegResult> {
+    await this.#openAgain();
     return clearTemporary(this.#client, this.#space, context, { keepOrigin: true });
   }
 
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     await this.#client.close();
   }
 }

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
-import type { LegContext, RestoreOptions } from '../store.ts';
+import type { LegContext } from '../leg.ts';
+import type { LoadOptions } from '../restore-leg.ts';
 import type { RedisClient } from './client.ts';
 import { scanScope } from './keys.ts';
 import type { Part } from './record.ts';
@@ -67,7 +68,7 @@ export async function missingMemory(
   client: RedisClient,
   space: KeySpace,
   needed: number,
-  { mode }: RestoreOptions,
+  { mode }: LoadOptions,
   context: LegContext,
 ): Promise<string[]> {
   let limit = 0;

@@ -3,7 +3,7 @@ import type { IndexEntry } from '../../archive/format/types.ts';
 import { pulledSink } from '../../archive/read/pulled-sink.ts';
 import { HashSample } from '../../core/hash-sample.ts';
 import type { Json } from '../../core/json.ts';
-import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../store.ts';
+import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { parseTyped, readExpiriesOf, readJson, requireKeyLength, wrong } from './archive-records.ts';
 import { expiryNameOf, parseEntryName } from './names.ts';

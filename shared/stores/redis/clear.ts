@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { Cursor, Leg, LegContext } from '../store.ts';
+import type { Cursor, LegContext, LegResult } from '../leg.ts';
 import type { Command, RedisClient } from './client.ts';
 import { scanKeys, scanScope } from './keys.ts';
 import { escapeGlob, type KeySpace, toBytes } from './scope.ts';
@@ -8,7 +8,11 @@ import { escapeGlob, type KeySpace, toBytes } from './scope.ts';
  * Deletes every key of the scope, and no other. A leg that is cut off starts over: what is deleted stays deleted, and
  * SCAN returns every key that is there from its beginning to its end.
  */
-export async function clearKeys(client: RedisClient, space: KeySpace, context: LegContext): Promise<Leg> {
+export async function clearKeys(
+  client: RedisClient,
+  space: KeySpace,
+  context: LegContext,
+): Promise<LegResult> {
   return deleteKeys(client, context, async function* (node) {
     for await (const page of scanScope(client, node, space)) yield page.map(({ key }) => toBytes(key));
   });
@@ -24,7 +28,7 @@ export async function clearTemporary(
   space: KeySpace,
   context: LegContext,
   { keepOrigin }: { keepOrigin: boolean },
-): Promise<Leg> {
+): Promise<LegResult> {
   return deleteKeys(client, context, async function* (node) {
     const pages = scanKeys(client, node, `${escapeGlob(space.temporary)}*`);
     for await (const page of pages) {
@@ -40,7 +44,7 @@ async function deleteKeys(
   client: RedisClient,
   context: LegContext,
   pagesOf: (node: Redis) => AsyncIterable<readonly Buffer[]>,
-): Promise<Leg> {
+): Promise<LegResult> {
   let deleted = 0;
   for (const node of await client.nodes()) {
     for await (const doomed of pagesOf(node)) {

@@ -6,15 +6,16 @@ import { collectGarbage } from '../../core/collect-garbage.ts';
 import { MultisetDigest, type Tallies } from '../../core/digest.ts';
 import { parseInput } from '../../core/input.ts';
 import { ReusableBuffer } from '../../core/reusable-buffer.ts';
-import type { Cursor, ExportStep, LegContext } from '../store.ts';
-import type { RedisClient } from './client.ts';
+import type { ExportStep } from '../export-step.ts';
+import type { Cursor, LegContext } from '../leg.ts';
 import { isJsonText } from './json-text.ts';
 import { keyWindows, LIMITS, type Limits } from './keys.ts';
 import type { LargePosition } from './large.ts';
 import { entryName } from './names.ts';
 import type { KeyReader, SmallReading } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type Part } from './record.ts';
-import { type ByteString, type KeySpace, toBytes } from './scope.ts';
+import { type ByteString, toBytes } from './scope.ts';
+import type { Site } from './site.ts';
 import { encodePart } from './typed-lines.ts';
 
 /** Room of an entry beyond the size that closes it, in bytes: the value that makes it full is whole. */
@@ -56,12 +57,9 @@ interface Large {
  * the last key that was archived, so a leg resumes exactly there, whatever was added or deleted meanwhile.
  */
 export async function* exportKeys(
-  client: RedisClient,
-  space: KeySpace,
-  reader: KeyReader,
+  { client, space, reader, limits = LIMITS }: Site,
   cursor: Cursor | null,
   context: LegContext,
-  limits: Limits = LIMITS,
 ): AsyncGenerator<ExportStep> {
   const from =
     cursor === null

@@ -1,18 +1,19 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import type { EntryReader } from '../../archive/format/types.ts';
 import type { Tallies } from '../../core/digest.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
-import type { Cursor, Leg, LegContext, RestoreOptions } from '../store.ts';
+import type { Cursor, LegResult } from '../leg.ts';
+import type { LoadOptions, RestoreInput, RestoreLeg } from '../restore-leg.ts';
 import { TallyBook } from '../tally-book.ts';
 import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import type { Command, RedisClient } from './client.ts';
 import { contentOf, type KeyReader } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString, type Part } from './record.ts';
-import { type ByteString, type KeySpace, showKey, toBytes } from './scope.ts';
+import { type ByteString, showKey, toBytes } from './scope.ts';
 import { type ServerFacts, serverNow } from './server.ts';
+import type { Site } from './site.ts';
 import { type IfExists, PartWriter, stringCommand } from './write.ts';
 
 /** Keys written in one go, and about the bytes of their values. */
@@ -49,24 +50,17 @@ export class KeyTallies {
 }
 
 /** Loads the archive's keys. Keys whose expiry has passed are not written: a restore revives nothing. */
-export async function loadKeys(
-  client: RedisClient,
-  space: KeySpace,
-  reader: KeyReader,
-  facts: ServerFacts,
-  archive: EntryReader,
-  options: RestoreOptions,
-  cursor: Cursor | null,
-  context: LegContext,
-): Promise<Leg> {
+export async function loadKeys(site: Site, leg: RestoreLeg): Promise<LegResult> {
+  const { client, space, facts } = site;
+  const { archive, cursor, context } = leg;
   const from =
     cursor === null ? null : parseInput(LoadCursor, cursor, 'The cursor of the Redis load', 'Restore again.');
-  const loader = new Loader(client, space, reader, facts, options, from?.digest ?? null);
+  const loader = new Loader(site, leg.options, { digest: from?.digest ?? null, writes: true });
   const before = context.doneBefore?.('keys') ?? 0;
   let expired = 0;
   let position: ArchivePosition | null = from;
   const evictedBefore = await evictedKeys(client);
-  const end = async (next: Cursor | null): Promise<Leg> => {
+  const end = async (next: Cursor | null): Promise<LegResult> => {
     const evicted = (await evictedKeys(client)) - evictedBefore;
     if (evicted > 0) context.warn({ ...EVICTED, count: evicted });
     return { cursor: next, tallies: loader.book.tallies() };
@@ -102,16 +96,11 @@ const EVICTED = {
  * first key that is there with other content; ends early when the time is up.
  */
 export async function requireNoConflicts(
-  client: RedisClient,
-  space: KeySpace,
-  reader: KeyReader,
-  facts: ServerFacts,
-  archive: EntryReader,
-  options: RestoreOptions,
-  context: LegContext,
+  site: Site,
+  { archive, options, context }: RestoreInput,
 ): Promise<void> {
-  const loader = new Loader(client, space, reader, facts, options, null, false);
-  for await (const record of readArchive(archive, space, null)) {
+  const loader = new Loader(site, options, { digest: null, writes: false });
+  for await (const record of readArchive(archive, site.space, null)) {
     context.signal.throwIfAborted();
     if (record.kind === 'json') loader.addString(record);
     else await loader.addPart(record.namespace, record.part);
@@ -135,23 +124,23 @@ class Loader {
   #digest: ContentDigest | null = null;
   readonly #resumed: string | null;
 
+  /**
+   * @param resumed.digest digest, so far, of a key whose other parts an earlier leg loaded
+   * @param resumed.writes false to look for conflicts only
+   */
   constructor(
-    client: RedisClient,
-    space: KeySpace,
-    reader: KeyReader,
-    facts: ServerFacts,
-    options: RestoreOptions,
-    digest: string | null,
-    writes = true,
+    { client, space, facts, reader }: Site,
+    { mode, onConflict }: LoadOptions,
+    { digest, writes }: { readonly digest: string | null; readonly writes: boolean },
   ) {
     this.#writes = writes;
     this.#client = client;
     this.#reader = reader;
     this.#facts = facts;
     this.#writer = new PartWriter(client, space, facts);
-    const merging = options.mode === 'merge';
-    this.#ifExists = merging && options.onConflict === 'keep' ? 'keep' : 'replace';
-    this.#failOnConflict = merging && options.onConflict === 'fail';
+    const merging = mode === 'merge';
+    this.#ifExists = merging && onConflict === 'keep' ? 'keep' : 'replace';
+    this.#failOnConflict = merging && onConflict === 'fail';
     this.#resumed = digest;
   }
 

@@ -1,5 +1,5 @@
 import { AccessDeniedError } from '../../core/errors.ts';
-import type { LegContext } from '../store.ts';
+import type { LegContext } from '../leg.ts';
 import type { Command, RedisClient } from './client.ts';
 import { type KeySpace, toBytes } from './scope.ts';
 

@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto';
 import { MultisetDigest } from '../../core/digest.ts';
-import type { LegContext, Shard, StoreProbe } from '../store.ts';
+import type { Shard, StoreProbe } from '../export-step.ts';
+import type { LegContext } from '../leg.ts';
 import type { StoreWarning } from '../warning.ts';
 import type { RedisClient } from './client.ts';
-import { keyWindows, type Limits } from './keys.ts';
+import { keyWindows } from './keys.ts';
 import type { LeftOut } from './left-out.ts';
 import { BATCH_KEYS, contentOf, type KeyReader } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString } from './record.ts';
-import { type ByteString, type KeySpace, toBytes } from './scope.ts';
+import { type ByteString, toBytes } from './scope.ts';
 import { infoFields, type ServerFacts } from './server.ts';
+import type { Site } from './site.ts';
 
 /** Keys whose content the fence digests. Scopes of up to so many keys are digested whole. */
 const SAMPLE_KEYS = 10_000;
@@ -31,12 +33,8 @@ interface Sampled {
  * as a whole, so that no change goes unseen. For larger ones the server's own counter of changes is part of it.
  */
 export async function probeKeys(
-  client: RedisClient,
-  space: KeySpace,
-  reader: KeyReader,
-  facts: ServerFacts,
+  { client, space, reader, facts, limits }: Site,
   context: LegContext,
-  limits?: Limits,
 ): Promise<StoreProbe> {
   const counts: Record<string, number> = {};
   const names = new Map<string, MultisetDigest>();

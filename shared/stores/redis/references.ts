@@ -1,5 +1,5 @@
 import type { EntryReader } from '../../archive/format/types.ts';
-import type { LegContext } from '../store.ts';
+import type { LegContext } from '../leg.ts';
 import type { RedisClient } from './client.ts';
 import { readMembers } from './json-entry.ts';
 import { parseEntryName } from './names.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { InvalidInputError } from '../../core/errors.ts';
 import { tellAnswer } from '../answer.ts';
-import type { LegContext } from '../store.ts';
+import type { LegContext } from '../leg.ts';
 import type { RedisClient } from './client.ts';
 import { scanScope } from './keys.ts';
 import { type KeySpace, showKey, toByteString, toBytes } from './scope.ts';

@@ -1,14 +1,12 @@
 import { z } from 'zod';
-import type { EntryReader } from '../../archive/format/types.ts';
 import { MultisetDigest } from '../../core/digest.ts';
 import { parseInput } from '../../core/input.ts';
-import type { Cursor, Difference, LegContext, RestoreOptions, VerifyLeg } from '../store.ts';
+import type { Difference, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
-import type { RedisClient } from './client.ts';
-import { type KeyWindow, keyWindows, type Limits } from './keys.ts';
+import { type KeyWindow, keyWindows } from './keys.ts';
 import { KeyTallies } from './load.ts';
-import { contentOf, type KeyReader, type Reading } from './read.ts';
+import { contentOf, type Reading } from './read.ts';
 import {
   ContentDigest,
   canonicalKey,
@@ -17,8 +15,9 @@ import {
   type Part,
   type StreamState,
 } from './record.ts';
-import { type ByteString, type KeySpace, showKey } from './scope.ts';
-import { type ServerFacts, serverNow } from './server.ts';
+import { type ByteString, showKey } from './scope.ts';
+import { serverNow } from './server.ts';
+import type { Site } from './site.ts';
 
 /** Keys read back in one go, and about the bytes of their archived values. */
 const BATCH_KEYS = 512;
@@ -61,16 +60,7 @@ type VerifyCursor = z.infer<typeof VerifyCursor>;
 type JsonRecord = Extract<ArchiveRecord, { kind: 'json' }>;
 
 /** What a verification works with. */
-export interface VerifyContext {
-  readonly client: RedisClient;
-  readonly space: KeySpace;
-  readonly reader: KeyReader;
-  readonly facts: ServerFacts;
-  readonly archive: EntryReader;
-  readonly options: RestoreOptions;
-  readonly leg: LegContext;
-  readonly limits?: Limits | undefined;
-}
+type VerifyJob = Site & RestoreLeg;
 
 /**
  * Reads the target back in three stages. First every record of the archive is compared with the target. Then, after a
@@ -78,14 +68,16 @@ export interface VerifyContext {
  * much. Only where they differ, the third stage looks for the keys that are, window by window; keys that merely expired
  * since show up as no difference.
  */
-export async function verifyKeys(context: VerifyContext, cursor: Cursor | null): Promise<VerifyLeg> {
+export async function verifyKeys(site: Site, leg: RestoreLeg): Promise<VerifyResult> {
+  const { cursor } = leg;
+  const job = { ...site, ...leg };
   const state: VerifyCursor =
     cursor === null
       ? { stage: 'records', entry: '', records: 0, digest: null, found: { count: 0, digest: '0'.repeat(64) } }
       : parseInput(VerifyCursor, cursor, 'The cursor of the Redis verification', 'Restore again.');
-  if (state.stage === 'records') return compareRecords(context, state);
-  if (state.stage === 'names') return compareNames(context, state);
-  return findExtra(context, state);
+  if (state.stage === 'records') return compareRecords(job, state);
+  if (state.stage === 'names') return compareNames(job, state);
+  return findExtra(job, state);
 }
 
 class Findings {
@@ -99,28 +91,28 @@ class Findings {
 }
 
 async function compareRecords(
-  context: VerifyContext,
+  job: VerifyJob,
   state: Extract<VerifyCursor, { stage: 'records' }>,
-): Promise<VerifyLeg> {
-  const before = context.leg.doneBefore?.('keys') ?? 0;
-  const comparison = new Comparison(context, state.digest, state.found, await evictedKeys(context.client));
+): Promise<VerifyResult> {
+  const before = job.context.doneBefore?.('keys') ?? 0;
+  const comparison = new Comparison(job, state.digest, state.found, await evictedKeys(job.client));
   const from = state.entry === '' ? null : { entry: state.entry, records: state.records };
   let position: ArchivePosition | null = from;
-  const result = (cursor: VerifyCursor | null): VerifyLeg => ({
+  const result = (cursor: VerifyCursor | null): VerifyResult => ({
     cursor,
     tallies: comparison.book.tallies(),
     differences: comparison.findings.differences,
     samples: comparison.findings.samples,
   });
-  for await (const record of readArchive(context.archive, context.space, from)) {
-    context.leg.signal.throwIfAborted();
+  for await (const record of readArchive(job.archive, job.space, from)) {
+    job.context.signal.throwIfAborted();
     if (record.kind === 'json') comparison.addString(record);
     else await comparison.addPart(record.namespace, record.part);
     position = record.next;
     if (!comparison.isFull && record.kind === 'json') continue;
     await comparison.flush();
-    context.leg.progress('keys', before + comparison.book.keys);
-    if (context.leg.timeLeft() <= 0) {
+    job.context.progress('keys', before + comparison.book.keys);
+    if (job.context.timeLeft() <= 0) {
       return result({
         stage: 'records',
         ...position,
@@ -130,7 +122,7 @@ async function compareRecords(
     }
   }
   await comparison.flush();
-  if (context.options.mode === 'merge') return result(null);
+  if (job.options.mode === 'merge') return result(null);
   const counted = { count: 0, digest: '0'.repeat(64) };
   return result({ stage: 'names', found: comparison.found, counted, after: null });
 }
@@ -138,7 +130,7 @@ async function compareRecords(
 class Comparison {
   readonly book = new KeyTallies();
   readonly findings = new Findings();
-  readonly #context: VerifyContext;
+  readonly #job: VerifyJob;
   readonly #resumed: string | null;
   readonly #names = new MultisetDigest();
   #count: number;
@@ -150,13 +142,13 @@ class Comparison {
   readonly #evicted: number;
 
   constructor(
-    context: VerifyContext,
+    job: VerifyJob,
     digest: string | null,
     found: { count: number; digest: string },
     evicted: number,
   ) {
     this.#evicted = evicted;
-    this.#context = context;
+    this.#job = job;
     this.#resumed = digest;
     this.#count = found.count;
     this.#names.merge(found.digest);
@@ -185,7 +177,7 @@ class Comparison {
     this.#bytes = 0;
     if (batch.length === 0) return;
     const readings = new Map<ByteString, Reading>();
-    for await (const reading of this.#context.reader.read(batch.map(({ key }) => key))) {
+    for await (const reading of this.#job.reader.read(batch.map(({ key }) => key))) {
       readings.set(reading.kind === 'whole' ? reading.part.key : reading.key, reading);
     }
     for (const { namespace, key, value, expiresAt } of batch) {
@@ -212,7 +204,7 @@ class Comparison {
     }
     const staying = this.#digest ?? new ContentDigest(part.type, this.#resumed ?? undefined);
     this.#digest = staying;
-    const { facts, reader } = this.#context;
+    const { facts, reader } = this.#job;
     staying.add(part.type === 'hash' ? this.#fading.take(part.items, serverNow(facts)) : part.items);
     if (!part.last) return;
     this.#digest = null;
@@ -254,7 +246,7 @@ class Comparison {
 
   /** With `keep`, the target's own content stands: that the key is there is all that was promised. */
   get #isKept(): boolean {
-    const { mode, onConflict } = this.#context.options;
+    const { mode, onConflict } = this.#job.options;
     return mode === 'merge' && onConflict === 'keep';
   }
 
@@ -264,7 +256,7 @@ class Comparison {
   }
 
   #missing(key: ByteString, expiresAt: number | null): void {
-    if (expiresAt !== null && expiresAt <= serverNow(this.#context.facts) + CLOCK_SKEW_MS) return;
+    if (expiresAt !== null && expiresAt <= serverNow(this.#job.facts) + CLOCK_SKEW_MS) return;
     const cause =
       this.#evicted > 0 ? `; the server has evicted ${this.#evicted} keys since it was started` : '';
     this.findings.add(key, `is missing in the target${cause}`);
@@ -272,7 +264,7 @@ class Comparison {
 
   #sameExpiry(found: number | null, expected: number | null): boolean {
     if (found === null || expected === null) return found === expected;
-    return Math.abs(found - expected) <= (this.#context.facts.hasExpireTime ? 0 : TIME_LEFT_ERROR_MS);
+    return Math.abs(found - expected) <= (this.#job.facts.hasExpireTime ? 0 : TIME_LEFT_ERROR_MS);
   }
 }
 
@@ -342,19 +334,19 @@ class FadingFields {
 }
 
 async function compareNames(
-  context: VerifyContext,
+  job: VerifyJob,
   state: Extract<VerifyCursor, { stage: 'names' }>,
-): Promise<VerifyLeg> {
+): Promise<VerifyResult> {
   const names = new MultisetDigest();
   names.merge(state.counted.digest);
   let count = state.counted.count;
-  for await (const window of windowsAfter(context, state.after)) {
+  for await (const window of windowsAfter(job, state.after)) {
     for (const { keys } of window.keys) {
       count += keys.length;
       for (const key of keys) names.add(Buffer.from(key, 'latin1'));
     }
     const after = endOf(window);
-    if (after !== null && context.leg.timeLeft() <= 0) {
+    if (after !== null && job.context.timeLeft() <= 0) {
       return unchanged({ ...state, counted: { count, digest: names.hex() }, after });
     }
   }
@@ -363,28 +355,28 @@ async function compareNames(
 }
 
 async function findExtra(
-  context: VerifyContext,
+  job: VerifyJob,
   state: Extract<VerifyCursor, { stage: 'extra' }>,
-): Promise<VerifyLeg> {
+): Promise<VerifyResult> {
   const findings = new Findings();
-  const tell = (cursor: VerifyCursor | null): VerifyLeg => {
+  const tell = (cursor: VerifyCursor | null): VerifyResult => {
     const { differences, samples } = findings;
     return { cursor, tallies: {}, differences, samples };
   };
   // The archive is read once for each lot of keys.
   let extra = new Set<ByteString>();
   const findIn = async () => {
-    for await (const record of readArchive(context.archive, context.space, null)) {
-      context.leg.signal.throwIfAborted();
+    for await (const record of readArchive(job.archive, job.space, null)) {
+      job.context.signal.throwIfAborted();
       extra.delete(record.kind === 'json' ? record.key : record.part.key);
     }
     for (const key of extra) findings.add(key, 'is in the target, but not in the archive');
     extra = new Set();
   };
-  for await (const window of windowsAfter(context, state.after)) {
+  for await (const window of windowsAfter(job, state.after)) {
     for (const { keys } of window.keys) for (const key of keys) extra.add(key);
     const after = endOf(window);
-    const isLate = after !== null && context.leg.timeLeft() <= 0;
+    const isLate = after !== null && job.context.timeLeft() <= 0;
     if (extra.size < LOT_KEYS && !isLate) continue;
     await findIn();
     if (isLate) return tell({ stage: 'extra', after });
@@ -393,20 +385,20 @@ async function findExtra(
   return tell(null);
 }
 
-function unchanged(cursor: VerifyCursor | null): VerifyLeg {
+function unchanged(cursor: VerifyCursor | null): VerifyResult {
   return { cursor, tallies: {}, differences: 0, samples: [] };
 }
 
 /** Positions travel in cursors, where keys are base64. */
 function windowsAfter(
-  { client, space, leg, limits }: VerifyContext,
+  { client, space, context, limits }: VerifyJob,
   after: { namespace: string; key: string } | null,
 ): AsyncGenerator<KeyWindow> {
   const position = after && {
     namespace: after.namespace,
     key: Buffer.from(after.key, 'base64').toString('latin1'),
   };
-  return keyWindows(client, space, position, leg.signal, limits);
+  return keyWindows(client, space, position, context.signal, limits);
 }
 
 /** Where the next leg continues; null after the last window, which is the only one without keys. */

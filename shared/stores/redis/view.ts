@@ -1,7 +1,7 @@
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { ArchiveView, type ViewedEntry } from '../../archive/read/view.ts';
 import { InvalidInputError } from '../../core/errors.ts';
-import type { Route, Wishes } from '../store.ts';
+import type { Route, RouteRequest } from '../route.ts';
 import { othersExpiryLine, readExpiries, readTyped } from './archive-records.ts';
 import { readMembers } from './json-entry.ts';
 import { parseEntryName } from './names.ts';
@@ -22,7 +22,7 @@ export async function routeKeys(
   _archive: EntryReader,
   saved: RedisScope | undefined,
   target: RedisScope,
-  { only, rename, origin }: Wishes,
+  { only, rename, origin }: RouteRequest,
 ): Promise<Route<RedisScope>> {
   const { only: _, ...from } = saved ?? target;
   if (rename.key_prefix !== undefined && saved === undefined) {

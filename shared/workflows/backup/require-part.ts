@@ -1,7 +1,7 @@
 import { InvalidInputError } from '../../core/errors.ts';
 import type { Part } from '../../core/part.ts';
 import type { StoreName } from '../../core/store-names.ts';
-import type { StoreProbe } from '../../stores/store.ts';
+import type { StoreProbe } from '../../stores/export-step.ts';
 
 /**
  * Whatever a request names must be there: a name that is mistaken would make a backup of nothing, cleanly. Throws

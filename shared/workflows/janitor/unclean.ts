@@ -5,7 +5,7 @@ import { describeError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
 import { withStore } from '../../profiles/open.ts';
-import type { LegContext } from '../../stores/store.ts';
+import type { LegContext } from '../../stores/leg.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 

@@ -5,7 +5,7 @@ import { readRunningConfiguration } from '../../profiles/running-configuration.t
 import { ENTRY, maskedConfiguration } from '../../stores/config/adapter.ts';
 import { compareConfigurations } from '../../stores/config/compare.ts';
 import { maskSecrets } from '../../stores/config/mask.ts';
-import type { LegContext } from '../../stores/store.ts';
+import type { LegContext } from '../../stores/leg.ts';
 import type { Environment } from '../environment.ts';
 import type { Inspection } from './inspection.ts';
 

@@ -1,6 +1,8 @@
 import { recordCounts } from '../../catalog/record-counts.ts';
 import { InvalidInputError } from '../../core/errors.ts';
-import type { LegContext, Store, StoreProbe } from '../../stores/store.ts';
+import type { StoreProbe } from '../../stores/export-step.ts';
+import type { LegContext } from '../../stores/leg.ts';
+import type { Store } from '../../stores/store.ts';
 import type { RestorePlan } from './plan.ts';
 
 /** Counts that the reason lists. */

@@ -24,7 +24,8 @@ import { countReferences } from '../../profiles/references.ts';
 import { viewOf } from '../../profiles/view.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import { convertScript } from '../../stores/neo4j/script/convert.ts';
-import type { Room, Store } from '../../stores/store.ts';
+import type { Room } from '../../stores/room.ts';
+import type { Store } from '../../stores/store.ts';
 import { WarningCollector } from '../../stores/warning.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { checkLeg, readCheckResult } from '../job/check-leg.ts';
@@ -339,7 +340,7 @@ async function compareStore(
     } catch (error) {
       refusals.push(reasonOf(error));
     }
-    const admitted = refusals.length > 0 ? [] : await store.admits(view, options, context);
+    const admitted = refusals.length > 0 ? [] : await store.admits({ archive: view, options, context });
     // A rollback that is refused leaves an incomplete target: what would refuse a restore is reported, and it is tried
     // all the same.
     const isRollback = plan.rollback_of !== undefined;

@@ -16,7 +16,8 @@ import { withUsedStore } from '../../profiles/open.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { proveReferences } from '../../profiles/references.ts';
 import { viewOf } from '../../profiles/view.ts';
-import type { LegContext, Store } from '../../stores/store.ts';
+import { DONE, type LegContext } from '../../stores/leg.ts';
+import type { Store } from '../../stores/store.ts';
 import { StoreWarning, WarningCollector } from '../../stores/warning.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
@@ -172,15 +173,14 @@ async function runPhase(
   if (state.phase === 'finish') {
     const labelled = await labelLeg(environment, plan, store, state.cursor, context);
     if (labelled) return { ...labelled, differences: 0, samples: [] };
-    const cursor = LabelCursor.safeParse(state.cursor).success ? null : state.cursor;
-    return { ...(await store.finish(options, cursor, context)), differences: 0, samples: [] };
+    return { ...(await store.finish(context)), differences: 0, samples: [] };
   }
   // Nothing is loaded before all of it is cleared: what the first leg finds was not restored by an earlier try of it.
   if (state.phase === 'clear' && state.leg === 0) await requireEmpty(plan, store, context);
   const opened = await openPlanned(environment, plan);
   const archive = viewOf(environment.config, plan, opened, store.name);
   if (state.phase === 'verify') {
-    const verified = await store.verify(archive, options, state.cursor, context);
+    const verified = await store.verify({ archive, options, cursor: state.cursor, context });
     if (verified.cursor !== null || verified.differences > 0) return verified;
     const { config } = environment;
     return {
@@ -194,11 +194,9 @@ async function runPhase(
       ? undefined
       : findTarget(environment.config, plan.target).stores[store.name]?.load_bytes_per_second;
   const paced = rate === undefined ? archive : throttle(archive, rate, leg.signal);
-  const nothing = { cursor: null, tallies: {} };
+  const step = { archive: paced, options, cursor: state.cursor, context };
   const result =
-    state.phase === 'test-load'
-      ? ((await store.testLoad?.(paced, options, state.cursor, context)) ?? nothing)
-      : await store[state.phase](paced, options, state.cursor, context);
+    state.phase === 'test-load' ? ((await store.testLoad?.(step)) ?? DONE) : await store[state.phase](step);
   return { ...result, differences: 0, samples: [] };
 }
 
@@ -218,7 +216,12 @@ async function labelLeg(
   if (!plan.options.label_origin || !store.label || !route?.origin) return undefined;
   if (cursor !== null && !from.success) return undefined;
   const archive = viewOf(environment.config, plan, await openPlanned(environment, plan), store.name);
-  const leg = await store.label(archive, route, from.success ? (from.data.label as Json) : null, context);
+  const leg = await store.label({
+    archive,
+    route,
+    cursor: from.success ? (from.data.label as Json) : null,
+    context,
+  });
   return leg.cursor === null ? undefined : { ...leg, cursor: { label: leg.cursor } };
 }
 

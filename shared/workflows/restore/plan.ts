@@ -5,8 +5,8 @@ import { restorePlanKey, UPLOADS } from '../../aws/keys.ts';
 import { Id } from '../../core/ids.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { Routes } from '../../profiles/routes-record.ts';
+import type { LoadOptions as StoreOptions } from '../../stores/restore-leg.ts';
 import type { Scopes } from '../../stores/scopes.ts';
-import type { RestoreOptions as StoreOptions } from '../../stores/store.ts';
 import { RestoreOptions, RollbackRequest } from './request.ts';
 
 /** One version of one object: what was inspected is what is loaded, whatever is uploaded meanwhile. */

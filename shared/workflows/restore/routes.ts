@@ -11,8 +11,10 @@ import { resolveStore } from '../../profiles/open.ts';
 import { profileScopes } from '../../profiles/profiles.ts';
 import { RouteRecord } from '../../profiles/routes-record.ts';
 import { isNgraf023Keys, type SavedArchive } from '../../profiles/view.ts';
+import type { LegContext } from '../../stores/leg.ts';
 import { namespacesOf } from '../../stores/redis/ngraf-023.ts';
-import type { LegContext, Route, StoreAdapter } from '../../stores/store.ts';
+import type { Route } from '../../stores/route.ts';
+import type { StoreAdapter } from '../../stores/store.ts';
 import type { RestorePlan } from './plan.ts';
 
 /** Characters of a scope that a change shows. */

@@ -1,7 +1,8 @@
 import type { NgbakConfig } from '../../core/config.ts';
 import { describeError } from '../../core/errors.ts';
 import { resolveStore } from '../../profiles/open.ts';
-import type { LegContext, Store } from '../../stores/store.ts';
+import type { LegContext } from '../../stores/leg.ts';
+import type { Store } from '../../stores/store.ts';
 import type { SmokeAnswer } from './answer.ts';
 import type { RestorePlan } from './plan.ts';
 

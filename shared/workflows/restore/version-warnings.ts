@@ -2,7 +2,8 @@ import type { Manifest } from '../../archive/format/manifest.ts';
 import type { TargetConfig } from '../../core/config.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { VERSION } from '../../core/version.ts';
-import type { StoreAdapter, StoreProbe } from '../../stores/store.ts';
+import type { StoreProbe } from '../../stores/export-step.ts';
+import type { StoreAdapter } from '../../stores/store.ts';
 
 /** Characters of a version that an archive states which are shown. */
 const SHOWN_MAX = 50;

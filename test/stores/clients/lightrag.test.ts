@@ -92,7 +92,7 @@ describe("LightRAG's own storage classes", () => {
       expect(tallies['keys:full_docs']?.count).toBe(25);
       expect(Object.keys(JSON.parse(archive.text('kv/full_docs.json') ?? ''))).toHaveLength(25);
       const store = open();
-      await store.clear(archive, REPLACE, null, legContext());
+      await store.clear({ archive, options: REPLACE, cursor: null, context: legContext() });
       expect(JSON.parse(await lightrag('read', 'redis', workspace)).full_docs[0]).toBeNull();
       await redis.set(`${workspace === '' ? '' : `${workspace}_`}full_docs:new`, '{}');
       const { differences, samples, readBack } = await restoreAll(open, archive);

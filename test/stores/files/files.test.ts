@@ -27,7 +27,8 @@ import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { openFolder } from '../../../shared/stores/files/connection.ts';
 import { entryNamesOf, fileNameOf } from '../../../shared/stores/files/names.ts';
 import { neededBytes } from '../../../shared/stores/files/restore.ts';
-import type { Room, Store } from '../../../shared/stores/store.ts';
+import type { Room } from '../../../shared/stores/room.ts';
+import type { Store } from '../../../shared/stores/store.ts';
 import { testUnless } from '../../conditions.ts';
 import { servers } from '../../servers.ts';
 import { MemoryArchive } from '../memory-archive.ts';
@@ -153,7 +154,7 @@ describe.each(places)('files in %s', (_, create) => {
     await place.put('kv_store_full_docs.json', Buffer.from('damaged'));
     await place.put('new.json', Buffer.from('{}'));
     const store = open();
-    expect(await store.admits(archive, REPLACE, legContext())).toEqual([]);
+    expect(await store.admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
     const { loaded, verified } = await restoreAll(store, archive);
     expect(verified).toMatchObject({ differences: 0, samples: [] });
     expect(await place.read()).toEqual(FILES);
@@ -178,7 +179,7 @@ describe.each(places)('files in %s', (_, create) => {
     await place.put('a.json', Buffer.from('smalL'));
     await place.remove('A.json');
     await place.put('extra', Buffer.from('1'));
-    const verified = await open().verify(archive, REPLACE, null, legContext());
+    const verified = await open().verify({ archive, options: REPLACE, cursor: null, context: legContext() });
     expect(verified.differences).toBe(3);
     expect(verified.samples.map(({ thing, problem }) => `${thing} ${problem}`).sort()).toEqual([
       'file A.json is missing in the target',
@@ -191,10 +192,19 @@ describe.each(places)('files in %s', (_, create) => {
     const { archive } = await exportAll(() => open());
     await place.put('a.json', Buffer.from('other'));
     await place.remove('A.json');
-    const refused = await open().admits(archive, { mode: 'merge', onConflict: 'fail' }, legContext());
+    const refused = await open().admits({
+      archive,
+      options: { mode: 'merge', onConflict: 'fail' },
+      context: legContext(),
+    });
     expect(refused.join()).toContain('has the file "a.json" with different content');
     await expect(
-      open().load(archive, { mode: 'merge', onConflict: 'fail' }, null, legContext()),
+      open().load({
+        archive,
+        options: { mode: 'merge', onConflict: 'fail' },
+        cursor: null,
+        context: legContext(),
+      }),
     ).rejects.toThrow('has the file "a.json" with different content');
     const keep = await restoreAll(open(), archive, { mode: 'merge', onConflict: 'keep' });
     expect(keep.loaded.files?.count ?? 0).toBeLessThanOrEqual(1);
@@ -217,11 +227,13 @@ describe.each(places)('files in %s', (_, create) => {
       for await (const chunk of folder.read(file, 0, file.size)) parts.push(chunk);
       return JSON.parse(Buffer.concat(parts).toString());
     };
-    await open().label?.(archive, route, null, legContext());
-    await open().finish({ mode: 'replace', onConflict: 'fail' }, null, legContext());
+    await open().label?.({ archive, route, cursor: null, context: legContext() });
+    await open().finish(legContext());
     expect(await written()).toEqual(labels);
     expect((await open().probe(legContext())).counts.files).toBe(Object.keys(FILES).length);
-    expect((await open().verify(archive, REPLACE, null, legContext())).differences).toBe(0);
+    expect(
+      (await open().verify({ archive, options: REPLACE, cursor: null, context: legContext() })).differences,
+    ).toBe(0);
     // Other files take their place, of which it is not true.
     await restoreAll(open(), archive);
     expect(await written()).toBeUndefined();
@@ -237,9 +249,9 @@ describe.each(places)('files in %s', (_, create) => {
     await place.put('kv_store_late.json', Buffer.from('{}'));
     await restoreAll(open(scope), archive);
     expect(await place.read()).toEqual(FILES);
-    expect(await open({ include: ['vdb_*'] }).admits(archive, REPLACE, legContext())).toEqual([
-      expect.stringContaining('not part of the target'),
-    ]);
+    expect(
+      await open({ include: ['vdb_*'] }).admits({ archive, options: REPLACE, context: legContext() }),
+    ).toEqual([expect.stringContaining('not part of the target')]);
   });
 
   test('an entry cut off in the archive leaves the old file as it was', async () => {
@@ -252,7 +264,9 @@ describe.each(places)('files in %s', (_, create) => {
     })();
     for (const [name, content] of archive.files) broken.files.set(name, content);
     await place.put('a.json', Buffer.from('old'));
-    await expect(open().load(broken, REPLACE, null, legContext())).rejects.toThrow();
+    await expect(
+      open().load({ archive: broken, options: REPLACE, cursor: null, context: legContext() }),
+    ).rejects.toThrow();
     expect((await place.read())['a.json']?.toString()).toBe('old');
     expect(Object.keys(await place.read()).filter((name) => name.startsWith('.ngbak'))).toEqual([]);
   });
@@ -299,7 +313,12 @@ describe('uploads of a restore into S3 that was killed', () => {
       const killed = filesAdapter.create({ location: place.location }, scope, { target: 'test' });
       const options = { mode: 'replace', onConflict: 'overwrite' } as const;
       void killed
-        .load(archive, options, null, { ...legContext(), leftovers, signal: stop.signal })
+        .load({
+          archive,
+          options,
+          cursor: null,
+          context: { ...legContext(), leftovers, signal: stop.signal },
+        })
         .catch(() => undefined);
       const deadline = Date.now() + 20_000;
       while (remembered.size === 0 || (await unfinished())?.length !== 2) {
@@ -519,14 +538,14 @@ describe('room on the disk', () => {
         const { archive } = await exportAll(() => store(from.location));
         const rooms: Room[] = [];
         const context = { ...legContext(), room: (room: Room) => void rooms.push(room) };
-        expect(await store(disk.root).admits(archive, REPLACE, context)).toEqual([]);
+        expect(await store(disk.root).admits({ archive, options: REPLACE, context })).toEqual([]);
         await writeFile(join(disk.root, 'used.bin'), randomBytes(1.5 * 1024 ** 2));
         const merge = { mode: 'merge', onConflict: 'keep' } as const;
-        expect(await store(disk.root).admits(archive, merge, context)).toEqual([
+        expect(await store(disk.root).admits({ archive, options: merge, context })).toEqual([
           expect.stringMatching(/need 1048576 bytes more than now, and Folder .* has \d+ bytes free/),
         ]);
         // What a restore deletes first makes room.
-        expect(await store(disk.root).admits(archive, REPLACE, context)).toEqual([]);
+        expect(await store(disk.root).admits({ archive, options: REPLACE, context })).toEqual([]);
         expect(rooms.map(({ of, needed }) => [of, needed])).toEqual([
           ['disk', 1024 ** 2],
           ['disk', 1024 ** 2],

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
-import type { RestoreOptions } from '../../../shared/stores/store.ts';
+import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
 import { exportAll, legContext, withStore } from '../memory-archive.ts';
 import { openGraph, plainDriver, run } from './graph.ts';
 import { OwnNeo4j } from './own-server.ts';
@@ -77,9 +77,11 @@ test('apoc.import.json takes dates as text and refuses lists of points, as the d
 test('an active trigger is found before a restore, and does not stop a rollback', async () => {
   await run(driver, "CREATE (:Entity {id: 'a'})");
   const { archive } = await exportAll(openGraph(server.address));
-  const options: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
+  const options: LoadOptions = { mode: 'replace', onConflict: 'fail' };
   const admits = (asIs: boolean) =>
-    withStore(openGraph(server.address), (store) => store.admits(archive, options, legContext({ asIs })));
+    withStore(openGraph(server.address), (store) =>
+      store.admits({ archive, options, context: legContext({ asIs }) }),
+    );
   const triggers = () =>
     run(driver, 'CALL apoc.trigger.list() YIELD name, paused WHERE NOT paused RETURN name');
   const until = async (count: number) => {

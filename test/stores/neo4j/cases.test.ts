@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
 import { InvalidInputError, UnavailableError } from '../../../shared/core/errors.ts';
-import type { Cursor, RestoreOptions, Shard, Store } from '../../../shared/stores/store.ts';
+import type { Shard } from '../../../shared/stores/export-step.ts';
+import type { Cursor } from '../../../shared/stores/leg.ts';
+import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
+import type { Store } from '../../../shared/stores/store.ts';
 import { startCutProxy } from '../cut-proxy.ts';
 import { exportAll, legContext, MemoryArchive, restoreAll, withStore } from '../memory-archive.ts';
 import {
@@ -17,7 +20,7 @@ import {
 } from './graph.ts';
 import { privateServer, stopPrivateServer } from './server.ts';
 
-const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
+const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
 
 // Deadlines for hangs, not for speed: many of these build indexes on a server that shares its machine.
 jest.setTimeout(300_000);
@@ -302,7 +305,12 @@ describe('clearing', () => {
     await run(driver, 'MATCH (h:Hub), (s:Stays) CREATE (s)-[:R]->(h)');
     const clear = (cursor: Cursor | null) =>
       withStore(keyed('Hub'), (store) =>
-        store.clear(new MemoryArchive(), REPLACE, cursor, legContext({ timeLeft: () => 0 })),
+        store.clear({
+          archive: new MemoryArchive(),
+          options: REPLACE,
+          cursor,
+          context: legContext({ timeLeft: () => 0 }),
+        }),
       );
     let leg = await clear(null);
     let legs = 1;
@@ -314,7 +322,12 @@ describe('clearing', () => {
   test('leaves everything where it is before a merge', async () => {
     await run(driver, 'CREATE (:M {id: 1})');
     await withStore(keyed('M'), (store) =>
-      store.clear(new MemoryArchive(), { mode: 'merge', onConflict: 'keep' }, null, legContext()),
+      store.clear({
+        archive: new MemoryArchive(),
+        options: { mode: 'merge', onConflict: 'keep' },
+        cursor: null,
+        context: legContext(),
+      }),
     );
     expect(await run(driver, 'MATCH (n:M) RETURN n.id AS id')).toEqual([{ id: 1n }]);
   });
@@ -335,10 +348,15 @@ describe('a restore', () => {
     const { archive } = await exportAll(keyed('Again'));
     const context = legContext({ jobId: 'one-that-died', timeLeft: () => 0 });
     await withStore(keyed('Again'), async (store) => {
-      await store.clear(archive, REPLACE, null, legContext({ jobId: 'one-that-died' }));
-      const { cursor } = await store.load(archive, REPLACE, null, context);
-      const next = await store.load(archive, REPLACE, cursor, context);
-      await store.load(archive, REPLACE, next.cursor, context);
+      await store.clear({
+        archive,
+        options: REPLACE,
+        cursor: null,
+        context: legContext({ jobId: 'one-that-died' }),
+      });
+      const { cursor } = await store.load({ archive, options: REPLACE, cursor: null, context });
+      const next = await store.load({ archive, options: REPLACE, cursor, context });
+      await store.load({ archive, options: REPLACE, cursor: next.cursor, context });
     });
     const { warnings } = await withStore(keyed('Again'), (store) => store.probe(legContext()));
     expect(warnings).toEqual([expect.objectContaining({ code: 'unfinished-restore' })]);
@@ -415,7 +433,7 @@ describe('a merge', () => {
     const before = await graphContent(driver, 'M');
     const options = { mode: 'merge', onConflict: 'fail' } as const;
     await expect(restoreAll(keyed('M'), archive, { options })).rejects.toThrow(/another node .*"a"/);
-    await withStore(keyed('M'), (store) => store.finish(options, null, legContext()));
+    await withStore(keyed('M'), (store) => store.finish(legContext()));
     expect(await graphContent(driver, 'M')).toBe(before);
   });
 
@@ -446,7 +464,7 @@ describe('a merge', () => {
 
   test('is refused where nobody said by what nodes are the same', async () => {
     const problems = await withStore(openGraph(server, { label: 'M' }), (store) =>
-      store.admits(archive, { mode: 'merge', onConflict: 'keep' }, legContext()),
+      store.admits({ archive, options: { mode: 'merge', onConflict: 'keep' }, context: legContext() }),
     );
     expect(problems).toEqual([expect.stringContaining('key_property')]);
   });
@@ -483,7 +501,9 @@ describe('the schema', () => {
       { name: 't', kind: 'RELATIONSHIP_PROPERTY_TYPE', entity: 'RELATIONSHIP', property_type: 'STRING' },
     ];
     archive.set('graph/schema.jsonl', kinds.map((kind) => `${lineOf(kind)}\n`).join(''));
-    const problems = await withStore(keyed('K'), (store) => store.admits(archive, REPLACE, legContext()));
+    const problems = await withStore(keyed('K'), (store) =>
+      store.admits({ archive, options: REPLACE, context: legContext() }),
+    );
     expect(problems.length).toBe(3);
     for (const problem of problems) expect(problem).toContain('Enterprise');
   });
@@ -492,7 +512,7 @@ describe('the schema', () => {
     await run(driver, 'CREATE INDEX k FOR (n:Foreign) ON (n.id)');
     const archive = new MemoryArchive();
     archive.set('graph/schema.jsonl', `${lineOf({ kind: 'UNIQUENESS' })}\n`);
-    const admits = (store: Store) => store.admits(archive, REPLACE, legContext());
+    const admits = (store: Store) => store.admits({ archive, options: REPLACE, context: legContext() });
     expect(await withStore(keyed('K'), admits)).toEqual([expect.stringContaining('"k"')]);
     // A restore of the whole database drops it before.
     expect(await withStore(openGraph(server), admits)).toEqual([]);
@@ -567,7 +587,9 @@ describe('a broken connection', () => {
         { label: 'Cut', key_property: 'id' },
       );
       const load = (cursor: Cursor | null, timeLeft: () => number) =>
-        withStore(open, (store) => store.load(archive, REPLACE, cursor, legContext({ timeLeft })));
+        withStore(open, (store) =>
+          store.load({ archive, options: REPLACE, cursor, context: legContext({ timeLeft }) }),
+        );
       // Each leg is cut somewhere, also between a commit and its answer; then it is repeated from its start.
       for (const bytes of [1_000, 4_000, 6_000, 9_000]) {
         proxy.cutAfter(bytes);
@@ -580,9 +602,11 @@ describe('a broken connection', () => {
       const leg = await load(null, () => 60_000);
       expect(leg.cursor).toBeNull();
       expect(leg.tallies).toEqual(tallies);
-      const verified = await withStore(open, (store) => store.verify(archive, REPLACE, null, legContext()));
+      const verified = await withStore(open, (store) =>
+        store.verify({ archive, options: REPLACE, cursor: null, context: legContext() }),
+      );
       expect([verified.samples, verified.differences, verified.tallies]).toEqual([[], 0, tallies]);
-      await withStore(open, (store) => store.finish(REPLACE, null, legContext()));
+      await withStore(open, (store) => store.finish(legContext()));
       expect(await graphLeftovers(driver)).toEqual([]);
     } finally {
       await proxy.close();

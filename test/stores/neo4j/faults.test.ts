@@ -2,12 +2,13 @@ import { afterAll, beforeAll, beforeEach, expect, jest, test } from '@jest/globa
 import type { Driver } from 'neo4j-driver';
 import { addTallies, type Tallies } from '../../../shared/core/digest.ts';
 import { UnavailableError } from '../../../shared/core/errors.ts';
-import type { Cursor, Leg, RestoreOptions } from '../../../shared/stores/store.ts';
+import type { Cursor, LegResult } from '../../../shared/stores/leg.ts';
+import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
 import { exportAll, legContext, MemoryArchive, withStore } from '../memory-archive.ts';
 import { graphLeftovers, openGraph, plainDriver, run } from './graph.ts';
 import { OwnNeo4j } from './own-server.ts';
 
-const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
+const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
 
 // A deadline for hangs: the server starts several times.
 jest.setTimeout(300_000);
@@ -84,8 +85,8 @@ test('the server is killed in the middle of a load and started again: every reco
     const kill =
       [1, 3, 6].includes(legs) && failures < 3 ? setTimeout(() => void server.kill(), 40) : undefined;
     try {
-      const leg: Leg = await withStore(open, (store) =>
-        store.load(archive, REPLACE, from, legContext({ timeLeft: () => 0 })),
+      const leg: LegResult = await withStore(open, (store) =>
+        store.load({ archive, options: REPLACE, cursor: from, context: legContext({ timeLeft: () => 0 }) }),
       );
       clearTimeout(kill);
       loaded = addTallies(loaded, leg.tallies);
@@ -100,9 +101,11 @@ test('the server is killed in the middle of a load and started again: every reco
   }
   expect(failures).toBeGreaterThan(0);
   expect(loaded).toEqual(tallies);
-  const verified = await withStore(open, (store) => store.verify(archive, REPLACE, null, legContext()));
+  const verified = await withStore(open, (store) =>
+    store.verify({ archive, options: REPLACE, cursor: null, context: legContext() }),
+  );
   expect([verified.samples, verified.differences, verified.tallies]).toEqual([[], 0, tallies]);
-  await withStore(open, (store) => store.finish(REPLACE, null, legContext()));
+  await withStore(open, (store) => store.finish(legContext()));
   expect(await graphLeftovers(driver)).toEqual([]);
 });
 
@@ -113,12 +116,16 @@ test('a database that may only be read is backed up; a restore is refused before
   await server.up(['server.databases.default_to_read_only=true']);
   try {
     expect((await exportAll(open)).tallies).toEqual(whole.tallies);
-    expect(await withStore(open, (store) => store.admits(whole.archive, REPLACE, legContext()))).toEqual([
-      expect.stringMatching(/^the database "neo4j" may only be read: .*default_to_read_only/),
-    ]);
+    expect(
+      await withStore(open, (store) =>
+        store.admits({ archive: whole.archive, options: REPLACE, context: legContext() }),
+      ),
+    ).toEqual([expect.stringMatching(/^the database "neo4j" may only be read: .*default_to_read_only/)]);
     // Where that came later, the first statement that writes is refused.
     await expect(
-      withStore(open, (store) => store.clear(whole.archive, REPLACE, null, legContext())),
+      withStore(open, (store) =>
+        store.clear({ archive: whole.archive, options: REPLACE, cursor: null, context: legContext() }),
+      ),
     ).rejects.toThrow('the database may only be read');
     expect((await exportAll(open)).tallies).toEqual(whole.tallies);
   } finally {

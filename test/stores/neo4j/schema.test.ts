@@ -3,7 +3,7 @@ import type { Driver } from 'neo4j-driver';
 import { readSchema } from '../../../shared/stores/neo4j/schema.ts';
 import { scopeText } from '../../../shared/stores/neo4j/scope.ts';
 import type { Neo4jServer } from '../../../shared/stores/neo4j/server.ts';
-import type { RestoreOptions } from '../../../shared/stores/store.ts';
+import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
 import type { StoreWarning } from '../../../shared/stores/warning.ts';
 import { exportAll, legContext, type MemoryArchive, restoreAll, withStore } from '../memory-archive.ts';
 import {
@@ -17,8 +17,8 @@ import {
 } from './graph.ts';
 import { privateServer, stopPrivateServer } from './server.ts';
 
-const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
-const MERGE: RestoreOptions = { mode: 'merge', onConflict: 'overwrite' };
+const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
+const MERGE: LoadOptions = { mode: 'merge', onConflict: 'overwrite' };
 /** More than a range index takes. */
 const TOO_LARGE = "reduce(s = '', x IN range(1, 2500) | s + 'abcdefgh')";
 
@@ -57,7 +57,7 @@ const probeWarnings = async () =>
   ]);
 
 const admits = (archive: MemoryArchive, options = REPLACE, asIs = false) =>
-  withStore(mine(), (store) => store.admits(archive, options, legContext({ asIs })));
+  withStore(mine(), (store) => store.admits({ archive, options, context: legContext({ asIs }) }));
 
 const stateOf = async (name: string) =>
   (await run(driver, 'SHOW INDEXES YIELD name, state WHERE name = $name RETURN state', { name }))[0]?.state;

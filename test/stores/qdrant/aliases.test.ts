@@ -144,7 +144,9 @@ test('a scope by alias is restored after everything is lost, and by a rollback',
   await ask(server, 'POST', '/collections/aliases', {
     actions: [{ delete_alias: { alias_name: 'current' } }],
   });
-  expect(await store.admits(archive, REPLACE, { ...legContext(), asIs: true })).toEqual([]);
+  expect(await store.admits({ archive, options: REPLACE, context: { ...legContext(), asIs: true } })).toEqual(
+    [],
+  );
 });
 
 test.each([
@@ -158,7 +160,7 @@ test.each([
   const store = openStore(server, { method: 'points' });
   const { archive } = await exportAll(store, legContext());
   edit(archive, 'plain', () => change);
-  await expect(store.admits(archive, REPLACE, legContext())).rejects.toMatchObject({
+  await expect(store.admits({ archive, options: REPLACE, context: legContext() })).rejects.toMatchObject({
     name: 'IntegrityError',
   });
 });

@@ -84,9 +84,9 @@ const scribble = (path: string) => writeFileSync(path, Buffer.alloc(statSync(pat
 async function testLoad(): Promise<unknown> {
   const store = openStore(server, {});
   const context = legContext();
-  expect(await store.admits(archive, REPLACE, context)).toEqual([]);
+  expect(await store.admits({ archive, options: REPLACE, context })).toEqual([]);
   try {
-    return await store.testLoad?.(archive, REPLACE, null, context);
+    return await store.testLoad?.({ archive, options: REPLACE, cursor: null, context });
   } catch (error) {
     return error;
   } finally {

@@ -128,12 +128,12 @@ test('a setting that the archive states and the server has otherwise is a differ
   const { archive } = await exportAll(store, legContext());
   await restoreAll(store, archive);
   await ask(stock, 'PATCH', '/collections/plain', { hnsw_config: { m: 4 } });
-  const { samples } = await store.verify(
+  const { samples } = await store.verify({
     archive,
-    { mode: 'replace', onConflict: 'overwrite' },
-    null,
-    legContext(),
-  );
+    options: { mode: 'replace', onConflict: 'overwrite' },
+    cursor: null,
+    context: legContext(),
+  });
   expect(samples).toEqual([
     { thing: 'setting plain.hnsw_config.m', problem: 'has another value than in the archive' },
   ]);

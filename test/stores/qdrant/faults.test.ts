@@ -8,8 +8,10 @@ import { createServer as createTlsServer } from 'node:tls';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { describeError, IntegrityError } from '../../../shared/core/errors.ts';
+import type { Cursor } from '../../../shared/stores/leg.ts';
 import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
 import { answerError } from '../../../shared/stores/qdrant/errors.ts';
+import type { RestoreLeg } from '../../../shared/stores/restore-leg.ts';
 import { missing, testUnless } from '../../conditions.ts';
 import { CuttingProxy, OwnServer, startMeddler } from './own-server.ts';
 import {
@@ -248,15 +250,23 @@ test('every leg of export, load and verification may be repeated', async () => {
   } while (cursor !== null);
   expect(archive.files.size).toBeGreaterThanOrEqual(4);
   for (const phase of ['clear', 'load'] as const) {
-    let next: Parameters<typeof store.load>[2] = null;
+    let next: Cursor | null = null;
     do {
-      await store[phase](archive, REPLACE, next, legContext(0, context.jobId));
-      next = (await store[phase](archive, REPLACE, next, legContext(0, context.jobId))).cursor;
+      const leg: RestoreLeg = {
+        archive,
+        options: REPLACE,
+        cursor: next,
+        context: legContext(0, context.jobId),
+      };
+      await store[phase](leg);
+      next = (await store[phase](leg)).cursor;
     } while (next !== null);
   }
-  await store.finish(REPLACE, null, context);
-  await store.finish(REPLACE, null, context);
-  const { verified } = { verified: [await store.verify(archive, REPLACE, null, legContext())] };
+  await store.finish(context);
+  await store.finish(context);
+  const { verified } = {
+    verified: [await store.verify({ archive, options: REPLACE, cursor: null, context: legContext() })],
+  };
   expect(differencesOf(verified)).toMatchObject({ differences: 0, samples: [] });
   expect(await contentOf(server, name)).toBe(before);
   expect(await server.strayFiles()).toEqual([]);
@@ -380,7 +390,7 @@ test('an archive that breaks off while it is loaded leaves the collection as it 
         throw new IntegrityError('The digest differs.', { remedy: 'Stop.' });
     };
     const context = legContext();
-    const error = await failure(store.load(broken, REPLACE, null, context));
+    const error = await failure(store.load({ archive: broken, options: REPLACE, cursor: null, context }));
     expect(error).toMatchObject({ name: 'IntegrityError', text: 'The digest differs. Stop.' });
     expect(await contentOf(server, name)).toBe(before);
     await store.cleanup(context);
@@ -400,8 +410,10 @@ test('a content that the server refuses as a snapshot leaves neither file nor co
   }
   const before = await contentOf(server, name);
   // The inspection finds this before: it is the load that must leave nothing.
-  await expect(store.admits(archive, REPLACE, legContext())).rejects.toThrow('is not a snapshot');
-  const load = () => store.load(archive, REPLACE, null, legContext());
+  await expect(store.admits({ archive, options: REPLACE, context: legContext() })).rejects.toThrow(
+    'is not a snapshot',
+  );
+  const load = () => store.load({ archive, options: REPLACE, cursor: null, context: legContext() });
   await expect(load()).rejects.toThrow('Qdrant of target "test"');
   expect(await contentOf(server, name)).toBe(before);
   await wipe(server, '');

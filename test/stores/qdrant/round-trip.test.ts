@@ -94,7 +94,12 @@ describe.each(['snapshot', 'points'] as const)('a collection saved as %s', (meth
     const path = `/collections/${encodeURIComponent(name)}`;
     const verify = async () =>
       differencesOf([
-        await store.verify(archive, { mode: 'replace', onConflict: 'overwrite' }, null, legContext()),
+        await store.verify({
+          archive,
+          options: { mode: 'replace', onConflict: 'overwrite' },
+          cursor: null,
+          context: legContext(),
+        }),
       ]);
     expect((await verify()).differences).toBe(0);
     await ask(server, 'POST', `${path}/points/payload?wait=true`, { payload: { n: 9.5 }, points: [7] });
@@ -183,7 +188,12 @@ test('half-precision vectors of cosine distance come back to the last bit but on
   const damage = async (id: number, changed: object) => {
     await ask(server, 'PUT', `${path}/points/vectors?wait=true`, { points: [{ id, vector: changed }] });
     const [leg] = [
-      await store.verify(archive, { mode: 'replace', onConflict: 'overwrite' }, null, legContext()),
+      await store.verify({
+        archive,
+        options: { mode: 'replace', onConflict: 'overwrite' },
+        cursor: null,
+        context: legContext(),
+      }),
     ];
     return leg.samples.map(({ thing }) => thing);
   };

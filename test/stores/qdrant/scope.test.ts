@@ -3,7 +3,7 @@ import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
-import type { RestoreOptions } from '../../../shared/stores/store.ts';
+import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
 import {
   ask,
   closeStores,
@@ -26,7 +26,7 @@ const server = sharedServer();
 afterEach(closeStores);
 afterAll(() => wipe(server, `ngbak-test`));
 
-const merge = (onConflict: RestoreOptions['onConflict']): RestoreOptions => ({ mode: 'merge', onConflict });
+const merge = (onConflict: LoadOptions['onConflict']): LoadOptions => ({ mode: 'merge', onConflict });
 const pathOf = (name: string) => `/collections/${encodeURIComponent(name)}`;
 
 /** All payloads by id, as JSON. */
@@ -114,7 +114,12 @@ describe('one workspace of a shared collection', () => {
     }
     const before = await contentOf(server, name);
     await expect(
-      mine.load(archive, { mode: 'replace', onConflict: 'overwrite' }, null, legContext()),
+      mine.load({
+        archive,
+        options: { mode: 'replace', onConflict: 'overwrite' },
+        cursor: null,
+        context: legContext(),
+      }),
     ).rejects.toThrow('does not belong');
     expect(await contentOf(server, name)).toBe(before);
   });
@@ -177,7 +182,7 @@ describe('an archive that does not fit is refused before anything is written', (
       legContext(),
     );
     const store = openStore(server, { collections: [name] });
-    const admits = async (changed = archive, options?: RestoreOptions) =>
+    const admits = async (changed = archive, options?: LoadOptions) =>
       (await restoreAll(store, changed, options)).problems;
     expect(await admits()).toEqual([expect.stringContaining('not in the target')]);
 
@@ -288,19 +293,19 @@ describe('a bare snapshot', () => {
     const [entry = ''] = archive.files.keys();
     return { name, store, archive, entry };
   }
-  const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'fail' };
+  const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'fail' };
 
   test('is refused where clients use vectors of another size, and admitted where nobody does', async () => {
     const { name, store, archive } = await bareSnapshot(16);
-    expect(await store.admits(archive, REPLACE, legContext())).toEqual([]);
+    expect(await store.admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
     await ask(server, 'DELETE', pathOf(name));
-    expect(await store.admits(archive, REPLACE, legContext())).toEqual([]);
+    expect(await store.admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
     await seedPlain(server, name, 3, { dimensions: 8 });
-    expect(await store.admits(archive, REPLACE, legContext())).toEqual([
+    expect(await store.admits({ archive, options: REPLACE, context: legContext() })).toEqual([
       expect.stringMatching(/\(unnamed\) 16 in the archive, but \(unnamed\) 8 on the server/),
     ]);
     await ask(server, 'POST', `${pathOf(name)}/points/delete?wait=true`, { points: [0, 1, 2] });
-    expect(await store.admits(archive, REPLACE, legContext())).toEqual([]);
+    expect(await store.admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
   });
 
   test('with files of many holes, as logs of servers have them, is understood as well', async () => {
@@ -321,7 +326,7 @@ describe('a bare snapshot', () => {
     expect(archive.files.get(entry)?.subarray(482, 483)).toEqual(Buffer.from([1]));
     await ask(server, 'DELETE', pathOf(name));
     await seedPlain(server, name, 3, { dimensions: 8 });
-    expect(await store.admits(archive, REPLACE, legContext())).toEqual([
+    expect(await store.admits({ archive, options: REPLACE, context: legContext() })).toEqual([
       expect.stringContaining('(unnamed) 16 in the archive'),
     ]);
   });

@@ -81,7 +81,9 @@ test('a snapshot that breaks off is refused before anything is written, wherever
   const store = openStore(server, {});
   for (const share of [0.1, 0.5, 0.9]) {
     archive.files.set(ENTRY, whole.subarray(0, Math.floor(whole.length * share)));
-    const problems = await store.admits(archive, REPLACE, legContext()).catch((error: Error) => [error.name]);
+    const problems = await store
+      .admits({ archive, options: REPLACE, context: legContext() })
+      .catch((error: Error) => [error.name]);
     expect(problems).toHaveLength(1);
   }
 });
@@ -91,7 +93,9 @@ test('segments in RocksDB are refused for servers that can not read them any mor
   const whole = archive.files.get(ENTRY) ?? Buffer.alloc(0);
   archive.files.set(ENTRY, withSegment(whole, ['CURRENT', 'MANIFEST-000004', '000012.sst']));
   expect((await look(archive))?.rocksDb).toBe(true);
-  expect(await openStore(server, {}).admits(archive, REPLACE, legContext())).toEqual([]);
+  expect(await openStore(server, {}).admits({ archive, options: REPLACE, context: legContext() })).toEqual(
+    [],
+  );
   // No server of that version is at hand: this one says that it is one.
   const meddler = await startMeddler(
     server,
@@ -101,9 +105,11 @@ test('segments in RocksDB are refused for servers that can not read them any mor
   );
   try {
     const newer = openStore({ url: meddler.url, apiKey: server.apiKey }, {});
-    expect(await newer.admits(archive, REPLACE, legContext())).toEqual([expect.stringContaining('RocksDB')]);
+    expect(await newer.admits({ archive, options: REPLACE, context: legContext() })).toEqual([
+      expect.stringContaining('RocksDB'),
+    ]);
     archive.files.set(ENTRY, withSegment(whole, ['segment.json']));
-    expect(await newer.admits(archive, REPLACE, legContext())).toEqual([]);
+    expect(await newer.admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
   } finally {
     await meddler.stop();
   }
@@ -114,7 +120,7 @@ test('a snapshot of other vectors than the archive says is refused', async () =>
   const config = archive.text('vectors/plain.config.json').replace('"size":16', '"size":17');
   archive.files.set('vectors/plain.config.json', Buffer.from(config));
   await wipe(server, '');
-  expect(await openStore(server, {}).admits(archive, REPLACE, legContext())).toEqual([
+  expect(await openStore(server, {}).admits({ archive, options: REPLACE, context: legContext() })).toEqual([
     expect.stringContaining('other vectors'),
   ]);
 });

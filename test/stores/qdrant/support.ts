@@ -1,19 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { EntryPiece, EntryReader, IndexEntry } from '../../../shared/archive/format/types.ts';
 import { addTallies, type Tallies } from '../../../shared/core/digest.ts';
+import type { Cursor, LegContext, LegResult } from '../../../shared/stores/leg.ts';
 import { QdrantStore, qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
-import type {
-  Cursor,
-  Leg,
-  LegContext,
-  RestoreOptions,
-  Store,
-  VerifyLeg,
-} from '../../../shared/stores/store.ts';
+import type { LoadOptions, VerifyResult } from '../../../shared/stores/restore-leg.ts';
+import type { Store } from '../../../shared/stores/store.ts';
 import type { StoreWarning } from '../../../shared/stores/warning.ts';
 import { servers } from '../../servers.ts';
 
-export const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'overwrite' };
+export const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'overwrite' };
 
 /** A server, as tests talk to it: by fetch, sharing no code with the adapter. */
 export interface Server {
@@ -256,7 +251,7 @@ export async function exportAll(
 }
 
 /** Runs a resumable phase to its end; a fresh context each leg. */
-export async function runLegs<L extends Leg>(
+export async function runLegs<L extends LegResult>(
   leg: (cursor: Cursor | null, context: LegContext) => Promise<L>,
   newContext: () => LegContext,
 ): Promise<L[]> {
@@ -274,12 +269,12 @@ export async function runLegs<L extends Leg>(
 export async function restoreAll(
   store: Store,
   archive: EntryReader,
-  options: RestoreOptions = REPLACE,
+  options: LoadOptions = REPLACE,
   looks = Number.POSITIVE_INFINITY,
 ): Promise<{
   problems: readonly string[];
-  verified: VerifyLeg[];
-  loaded: Leg[];
+  verified: VerifyResult[];
+  loaded: LegResult[];
   jobId: string;
   warned: StoreWarning[];
 }> {
@@ -289,17 +284,20 @@ export async function restoreAll(
     ...legContext(looks, jobId),
     warn: (warning: StoreWarning) => void warned.push(warning),
   });
-  const problems = await store.admits(archive, options, next());
+  const problems = await store.admits({ archive, options, context: next() });
   if (problems.length > 0) return { problems, verified: [], loaded: [], jobId, warned };
-  await runLegs((cursor, context) => store.clear(archive, options, cursor, context), next);
-  const loaded = await runLegs((cursor, context) => store.load(archive, options, cursor, context), next);
-  const verified = await runLegs((cursor, context) => store.verify(archive, options, cursor, context), next);
-  await runLegs((cursor, context) => store.finish(options, cursor, context), next);
+  await runLegs((cursor, context) => store.clear({ archive, options, cursor, context }), next);
+  const loaded = await runLegs((cursor, context) => store.load({ archive, options, cursor, context }), next);
+  const verified = await runLegs(
+    (cursor, context) => store.verify({ archive, options, cursor, context }),
+    next,
+  );
+  await runLegs((_cursor, context) => store.finish(context), next);
   return { problems, verified, loaded, jobId, warned };
 }
 
 /** All differences of all legs of a verification. */
-export function differencesOf(verified: readonly VerifyLeg[]): {
+export function differencesOf(verified: readonly VerifyResult[]): {
   differences: number;
   samples: string[];
   tallies: Tallies;

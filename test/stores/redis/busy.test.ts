@@ -120,7 +120,7 @@ test('a backup while writers are at work on keys of every type: each key comes b
     });
     await redis.flushall();
     const store = open();
-    expect(await store.admits(archive, REPLACE, legContext())).toEqual([]);
+    expect(await store.admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
     expect((await restoreAll(store, archive)).verified).toMatchObject({ differences: 0, tallies });
 
     expect(new Set((await redis.get('app:t:string')) ?? '').size).toBe(1);

@@ -101,9 +101,14 @@ test('a cluster of three masters: every key of every slot and type comes back, a
 test('an address of the cluster given as a single server is an error, not a partial backup', async () => {
   const single = openStore({ prefix: 'app:', separator: ':' }, undefined, servers[0]?.url ?? '');
   await expect(single.probe(legContext())).rejects.toThrow(/is a node of a cluster/);
-  await expect(single.load((await exportAll(open)).archive, REPLACE, null, legContext())).rejects.toThrow(
-    /cluster/,
-  );
+  await expect(
+    single.load({
+      archive: (await exportAll(open)).archive,
+      options: REPLACE,
+      cursor: null,
+      context: legContext(),
+    }),
+  ).rejects.toThrow(/cluster/);
 });
 
 test('a cluster is found by an IPv6 address', async () => {

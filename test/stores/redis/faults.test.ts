@@ -10,7 +10,8 @@ import { Redis } from 'ioredis';
 import { AccessDeniedError, UnavailableError } from '../../../shared/core/errors.ts';
 import { RedisConnection } from '../../../shared/stores/redis/client.ts';
 import { LIMITS } from '../../../shared/stores/redis/keys.ts';
-import type { Room, VerifyLeg } from '../../../shared/stores/store.ts';
+import type { VerifyResult } from '../../../shared/stores/restore-leg.ts';
+import type { Room } from '../../../shared/stores/room.ts';
 import type { StoreWarning } from '../../../shared/stores/warning.ts';
 import { describeUnless, missing } from '../../conditions.ts';
 import { HookProxy } from './hook-proxy.ts';
@@ -177,12 +178,12 @@ describe('a server that cannot be used is an error with a remedy', () => {
     const { archive } = await exportAll(open);
     await redis.call('REPLICAOF', '127.0.0.1', '1');
     try {
-      const problems = await open().admits(archive, REPLACE, legContext());
+      const problems = await open().admits({ archive, options: REPLACE, context: legContext() });
       expect(problems.join()).toMatch(/is a read-only replica.*primary's address/);
     } finally {
       await redis.call('REPLICAOF', 'NO', 'ONE');
     }
-    expect(await open().admits(archive, REPLACE, legContext())).toEqual([]);
+    expect(await open().admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
   });
 
   test('a server that becomes a replica during a restore: the step may be tried again', async () => {
@@ -191,7 +192,9 @@ describe('a server that cannot be used is an error with a remedy', () => {
     await redis.call('REPLICAOF', '127.0.0.1', '1');
     const store = open();
     try {
-      await expect(store.clear(archive, REPLACE, null, legContext())).rejects.toMatchObject({
+      await expect(
+        store.clear({ archive, options: REPLACE, cursor: null, context: legContext() }),
+      ).rejects.toMatchObject({
         name: 'UnavailableError',
         message: expect.stringContaining('read-only replica'),
       });
@@ -233,11 +236,13 @@ describe('a server that cannot be used is an error with a remedy', () => {
       await rm(gone, { recursive: true });
       await direct.set('x', '1');
       await until(async () => (await direct.info('persistence')).includes('rdb_last_bgsave_status:err'));
-      const problems = await open(own.url).admits(archive, REPLACE, legContext());
+      const problems = await open(own.url).admits({ archive, options: REPLACE, context: legContext() });
       expect(problems.join()).toMatch(
         /its last save to disk failed \(MISCONF\).*stop-writes-on-bgsave-error/,
       );
-      await expect(open(own.url).load(archive, REPLACE, null, legContext())).rejects.toMatchObject({
+      await expect(
+        open(own.url).load({ archive, options: REPLACE, cursor: null, context: legContext() }),
+      ).rejects.toMatchObject({
         name: 'UnavailableError',
         message: expect.stringContaining('MISCONF'),
       });
@@ -258,9 +263,11 @@ describe('a server that cannot be used is an error with a remedy', () => {
     const { archive } = await exportAll(open);
     await redis.config('SET', 'min-replicas-to-write', '1');
     try {
-      const problems = await open().admits(archive, REPLACE, legContext());
+      const problems = await open().admits({ archive, options: REPLACE, context: legContext() });
       expect(problems.join()).toContain('min-replicas-to-write');
-      await expect(open().load(archive, REPLACE, null, legContext())).rejects.toMatchObject({
+      await expect(
+        open().load({ archive, options: REPLACE, cursor: null, context: legContext() }),
+      ).rejects.toMatchObject({
         name: 'UnavailableError',
       });
     } finally {
@@ -286,7 +293,7 @@ describe('a server that cannot be used is an error with a remedy', () => {
       '+time',
     );
     const reader = open(server.url, { username: 'reader', password: 'pw-of-reader' });
-    expect((await reader.admits(archive, REPLACE, legContext())).join()).toContain(
+    expect((await reader.admits({ archive, options: REPLACE, context: legContext() })).join()).toContain(
       'refused the command unlink',
     );
   });
@@ -314,10 +321,12 @@ describe('a server that cannot be used is an error with a remedy', () => {
     await redis.flushall();
     await redis.config('SET', 'maxmemory', '1000');
     try {
-      expect((await open().admits(archive, REPLACE, legContext())).join()).toContain(
+      expect((await open().admits({ archive, options: REPLACE, context: legContext() })).join()).toContain(
         "free of the server's maxmemory",
       );
-      await expect(open().load(archive, REPLACE, null, legContext())).rejects.toThrow(/no memory left/);
+      await expect(
+        open().load({ archive, options: REPLACE, cursor: null, context: legContext() }),
+      ).rejects.toThrow(/no memory left/);
     } finally {
       await redis.config('SET', 'maxmemory', '0');
     }
@@ -350,18 +359,20 @@ describe('memory', () => {
     const rooms: Room[] = [];
     const context = { ...legContext(), room: (room: Room) => void rooms.push(room) };
     await limitTo(MIB, 'noeviction');
-    expect((await open().admits(archive, REPLACE, context)).join()).toContain('needs at least');
+    expect((await open().admits({ archive, options: REPLACE, context })).join()).toContain('needs at least');
     await redis.rename('other:big', 'app:docs:big');
-    expect(await open().admits(archive, REPLACE, context)).toEqual([]);
+    expect(await open().admits({ archive, options: REPLACE, context })).toEqual([]);
     for (const { of, needed } of rooms) expect([of, Math.round(needed / MIB)]).toEqual(['memory', 6]);
     // About the megabyte that the limit leaves, and the three that the key takes now.
     expect(rooms.map(({ free = 0 }) => Math.round(free / MIB))).toEqual([1, 4]);
     await redis.config('SET', 'maxmemory', '0');
-    expect(await open().admits(archive, REPLACE, context)).toEqual([]);
+    expect(await open().admits({ archive, options: REPLACE, context })).toEqual([]);
     expect(rooms.at(-1)).toEqual({ of: 'memory', needed: expect.any(Number), total: totalmem() });
     await limitTo(MIB, 'noeviction');
     const merge = { mode: 'merge', onConflict: 'overwrite' } as const;
-    expect((await open().admits(archive, merge, legContext())).join()).toContain('needs at least');
+    expect((await open().admits({ archive, options: merge, context: legContext() })).join()).toContain(
+      'needs at least',
+    );
   });
 
   test('of a server that evicts: refused where it is too small, a warning where it may be', async () => {
@@ -370,9 +381,11 @@ describe('memory', () => {
     const codes: string[] = [];
     const context = { ...legContext(), warn: ({ code }: { code: string }) => void codes.push(code) };
     await limitTo(MIB, 'allkeys-lru');
-    expect((await open().admits(archive, REPLACE, context)).join()).toContain('would evict keys');
+    expect((await open().admits({ archive, options: REPLACE, context })).join()).toContain(
+      'would evict keys',
+    );
     await limitTo(4 * MIB, 'allkeys-lru');
-    expect(await open().admits(archive, REPLACE, context)).toEqual([]);
+    expect(await open().admits({ archive, options: REPLACE, context })).toEqual([]);
     expect(codes).toEqual(['keys-may-be-evicted']);
   });
 
@@ -384,11 +397,11 @@ describe('memory', () => {
     await limitTo(2 * MIB, 'allkeys-random');
     const warnings: StoreWarning[] = [];
     const context = { ...legContext(), warn: (warning: StoreWarning) => void warnings.push(warning) };
-    await runLegs((cursor) => open().load(archive, REPLACE, cursor, context));
+    await runLegs((cursor) => open().load({ archive, options: REPLACE, cursor, context }));
     expect(warnings).toEqual([expect.objectContaining({ code: 'keys-evicted', count: expect.any(Number) })]);
     const verified = (await runLegs((cursor, leg) =>
-      open().verify(archive, REPLACE, cursor, leg),
-    )) as unknown as VerifyLeg;
+      open().verify({ archive, options: REPLACE, cursor, context: leg }),
+    )) as unknown as VerifyResult;
     expect(verified.differences).toBeGreaterThan(5);
     expect(verified.samples[0]?.problem).toMatch(/missing in the target; the server has evicted \d+ keys/);
   });
@@ -461,11 +474,15 @@ describe('a server that restarts', () => {
     await plant(1000);
     const { archive } = await exportAll(open);
     const store = open();
-    await store.clear(archive, REPLACE, null, legContext());
+    await store.clear({ archive, options: REPLACE, cursor: null, context: legContext() });
     await server.kill();
-    await expect(store.load(archive, REPLACE, null, legContext())).rejects.toBeInstanceOf(UnavailableError);
+    await expect(
+      store.load({ archive, options: REPLACE, cursor: null, context: legContext() }),
+    ).rejects.toBeInstanceOf(UnavailableError);
     await server.run();
-    const verified = await runLegs((cursor, context) => open().verify(archive, REPLACE, cursor, context));
+    const verified = await runLegs((cursor, context) =>
+      open().verify({ archive, options: REPLACE, cursor, context }),
+    );
     expect((verified as unknown as { differences: number }).differences).toBe(1001);
     expect((await restoreAll(open(), archive)).verified.differences).toBe(0);
   });

@@ -105,10 +105,12 @@ describe('work in legs', () => {
     await wipe(redis, root);
     const store = open();
     await runLegs(async (cursor, context) => {
-      await store.load(archive, REPLACE, cursor, legContext(0));
-      return store.load(archive, REPLACE, cursor, context);
+      await store.load({ archive, options: REPLACE, cursor, context: legContext(0) });
+      return store.load({ archive, options: REPLACE, cursor, context });
     }, 0);
-    const verified = await runLegs((cursor, context) => store.verify(archive, REPLACE, cursor, context));
+    const verified = await runLegs((cursor, context) =>
+      store.verify({ archive, options: REPLACE, cursor, context }),
+    );
     expect(verified).toMatchObject({ differences: 0, tallies });
   });
 

@@ -66,7 +66,7 @@ test('what was saved of one version comes back to the other, and back again', as
   await plant(older, root);
   const before = await contentOf(older, root);
   const { archive, tallies } = await exportAll(openOlder);
-  expect(await openNewer().admits(archive, REPLACE, legContext())).toEqual([]);
+  expect(await openNewer().admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
   const there = await restoreAll(openNewer(), archive);
   expect(there.verified).toMatchObject({ differences: 0, tallies });
 
@@ -101,10 +101,12 @@ test('fields of hashes keep their expiry; a server that has none refuses the arc
 
   const [known] = (await older.call('COMMAND', 'INFO', 'HPEXPIRE')) as unknown[];
   if (known !== null) return;
-  expect((await openOlder().admits(archive, REPLACE, legContext())).join()).toContain(
+  expect((await openOlder().admits({ archive, options: REPLACE, context: legContext() })).join()).toContain(
     'fields of hashes expire',
   );
-  await expect(openOlder().load(archive, REPLACE, null, legContext())).rejects.toThrow("can't do");
+  await expect(
+    openOlder().load({ archive, options: REPLACE, cursor: null, context: legContext() }),
+  ).rejects.toThrow("can't do");
   expect(await older.exists(`${root}h:1`)).toBe(0);
 });
 
@@ -158,7 +160,7 @@ test('fields that expire while they are compared are no difference; fields that 
     const context = legContext();
     await restoreAll(store, archive);
     // Between the look into the archive and the one at the target: the first ones go, as if by their time.
-    const verify = () => store.verify(archive, REPLACE, null, context);
+    const verify = () => store.verify({ archive, options: REPLACE, cursor: null, context });
     const gone = async (from: number) => {
       for (const [key, count] of [
         ['small', 5],

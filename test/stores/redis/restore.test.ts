@@ -65,14 +65,14 @@ describe('a restore', () => {
     expect(tallies['keys:cache']?.count).toBe(4);
     await new Promise((resolve) => setTimeout(resolve, 500));
     const store = open();
-    await store.clear(archive, REPLACE, null, legContext());
-    const load = await store.load(archive, REPLACE, null, legContext());
+    await store.clear({ archive, options: REPLACE, cursor: null, context: legContext() });
+    const load = await store.load({ archive, options: REPLACE, cursor: null, context: legContext() });
     expect(load.tallies['keys:cache']?.count).toBe(2);
     await new Promise((resolve) => setTimeout(resolve, 1200));
     let cursor = null;
     let differences = 0;
     do {
-      const leg = await store.verify(archive, REPLACE, cursor, legContext());
+      const leg = await store.verify({ archive, options: REPLACE, cursor, context: legContext() });
       cursor = leg.cursor;
       differences += leg.differences;
     } while (cursor !== null);
@@ -122,7 +122,7 @@ describe('a restore', () => {
     let cursor = null;
     let matching = 0;
     do {
-      const leg = await store.verify(archive, REPLACE, cursor, legContext());
+      const leg = await store.verify({ archive, options: REPLACE, cursor, context: legContext() });
       cursor = leg.cursor;
       matching += leg.tallies['keys:n']?.count ?? 0;
       samples.push(
@@ -164,7 +164,12 @@ describe('a restore', () => {
     expect(times(again.archive.text('kv/n.typed.jsonl'))).toEqual(delivered.map(String));
 
     await claim('3-0', (delivered[2] ?? 0) - 60_000);
-    const { samples } = await open().verify(archive, REPLACE, null, legContext());
+    const { samples } = await open().verify({
+      archive,
+      options: REPLACE,
+      cursor: null,
+      context: legContext(),
+    });
     expect(samples.map(({ problem }) => problem)).toEqual([
       'has entries that were delivered at another time',
     ]);
@@ -201,13 +206,13 @@ describe('a restore', () => {
 
     await change();
     const untouched = await redis.dumpBuffer(`${root}n:a`);
-    const refused = await open().admits(archive, merge('fail'), legContext());
+    const refused = await open().admits({ archive, options: merge('fail'), context: legContext() });
     expect(refused.join()).toMatch(/has the key ".*n:(a|set|large)" with different content/);
     expect(await redis.dumpBuffer(`${root}n:a`)).toEqual(untouched);
     expect(await redis.exists(`${root}n:b`)).toBe(0);
-    await expect(open().load(archive, merge('fail'), null, legContext())).rejects.toThrow(
-      /has the key ".*n:(a|set|large)" with different content/,
-    );
+    await expect(
+      open().load({ archive, options: merge('fail'), cursor: null, context: legContext() }),
+    ).rejects.toThrow(/has the key ".*n:(a|set|large)" with different content/);
     await redis.del(`${root}n:a`, `${root}n:set`, `${root}n:large`);
     for (let times = 0; times < 2; times++) await restoreAll(open(), archive, merge('fail'));
 
@@ -244,7 +249,7 @@ describe('a restore', () => {
     await redis.set(`${root}__ngbak:0123`, 'left over');
     const store = open();
     expect((await store.probe(legContext())).counts).toEqual({});
-    await store.finish(REPLACE, null, legContext());
+    await store.finish(legContext());
     expect(await redis.keys(`${root}*`)).toEqual([]);
   });
 });
@@ -312,10 +317,12 @@ describe('an archive that is not what it should be is refused before anything is
   ])('%s', async (_, name, text) => {
     await redis.set(`${root}live`, 'untouched');
     const archive = archiveOf({ [name]: text });
-    const problems = await open().admits(archive, REPLACE, legContext());
+    const problems = await open().admits({ archive, options: REPLACE, context: legContext() });
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain(name.slice(0, 60));
-    await expect(open().load(archive, REPLACE, null, legContext())).rejects.toThrow(name.slice(0, 60));
+    await expect(
+      open().load({ archive, options: REPLACE, cursor: null, context: legContext() }),
+    ).rejects.toThrow(name.slice(0, 60));
     expect(await redis.keys(`${root}*`)).toEqual([`${root}live`]);
   });
 
@@ -324,7 +331,7 @@ describe('an archive that is not what it should be is refused before anything is
       'kv/a.json': '{"ROOT:a": 1}',
       'kv/a.expiry.jsonl': '{"key":"ROOT:a","expires_at":"soon"}\n',
     });
-    expect((await open().admits(archive, REPLACE, legContext())).join()).toContain(
+    expect((await open().admits({ archive, options: REPLACE, context: legContext() })).join()).toContain(
       'kv/a.expiry.jsonl line 1',
     );
   });

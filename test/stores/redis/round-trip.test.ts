@@ -47,7 +47,7 @@ describe('a round trip through the archive', () => {
     );
     await wipe(redis, root);
     expect(await contentOf(redis, root)).toEqual({});
-    expect(await store.admits(archive, REPLACE, legContext())).toEqual([]);
+    expect(await store.admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
     const { loaded, verified } = await restoreAll(store, archive);
     expect(verified).toMatchObject({ differences: 0, samples: [] });
     expect(loaded).toEqual(tallies);

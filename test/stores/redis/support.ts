@@ -1,17 +1,12 @@
 import { Redis } from 'ioredis';
 import type { EntryReader } from '../../../shared/archive/format/types.ts';
 import { addTallies, type Tallies } from '../../../shared/core/digest.ts';
+import type { Cursor, LegContext, LegResult } from '../../../shared/stores/leg.ts';
 import { RedisStore } from '../../../shared/stores/redis/adapter.ts';
 import type { Limits } from '../../../shared/stores/redis/keys.ts';
 import { RedisScope } from '../../../shared/stores/redis/scope.ts';
-import type {
-  Cursor,
-  Leg,
-  LegContext,
-  RestoreOptions,
-  Store,
-  VerifyLeg,
-} from '../../../shared/stores/store.ts';
+import type { LoadOptions, VerifyResult } from '../../../shared/stores/restore-leg.ts';
+import type { Store } from '../../../shared/stores/store.ts';
 import { servers } from '../../servers.ts';
 import { MemoryArchive } from '../memory-archive.ts';
 
@@ -19,7 +14,7 @@ import { MemoryArchive } from '../memory-archive.ts';
 const { url, password } = servers.redis;
 export const REDIS_URL = Object.assign(new URL(url), { password }).toString();
 
-export const REPLACE: RestoreOptions = { mode: 'replace', onConflict: 'overwrite' };
+export const REPLACE: LoadOptions = { mode: 'replace', onConflict: 'overwrite' };
 
 /** A plain connection, for what a test puts there and looks at. */
 export function connect(url = REDIS_URL): Redis {
@@ -112,19 +107,19 @@ export async function exportAll(
 }
 
 /** Runs a step of a restore leg by leg. */
-export async function runLegs<T extends Leg>(
+export async function runLegs<T extends LegResult>(
   step: (cursor: Cursor | null, context: LegContext) => Promise<T>,
   looks = Number.POSITIVE_INFINITY,
 ): Promise<T & { legs: number }> {
   let cursor: Cursor | null = null;
   let tallies: Tallies = {};
   let differences = 0;
-  const samples: VerifyLeg['samples'][number][] = [];
+  const samples: VerifyResult['samples'][number][] = [];
   for (let legs = 1; ; legs++) {
     const leg: T = await step(cursor, legContext(looks));
     tallies = addTallies(tallies, leg.tallies);
     if ('differences' in leg) {
-      const verified = leg as unknown as VerifyLeg;
+      const verified = leg as unknown as VerifyResult;
       differences += verified.differences;
       samples.push(...verified.samples);
     }
@@ -137,12 +132,15 @@ export async function runLegs<T extends Leg>(
 export async function restoreAll(
   store: Store,
   archive: EntryReader,
-  options: RestoreOptions = REPLACE,
+  options: LoadOptions = REPLACE,
   looks = Number.POSITIVE_INFINITY,
-): Promise<{ loaded: Tallies; verified: VerifyLeg }> {
-  await runLegs((cursor, context) => store.clear(archive, options, cursor, context), looks);
-  const loaded = await runLegs((cursor, context) => store.load(archive, options, cursor, context), looks);
-  const verified = await runLegs((cursor, context) => store.verify(archive, options, cursor, context), looks);
-  await runLegs((cursor, context) => store.finish(options, cursor, context), looks);
+): Promise<{ loaded: Tallies; verified: VerifyResult }> {
+  await runLegs((cursor, context) => store.clear({ archive, options, cursor, context }), looks);
+  const loaded = await runLegs((cursor, context) => store.load({ archive, options, cursor, context }), looks);
+  const verified = await runLegs(
+    (cursor, context) => store.verify({ archive, options, cursor, context }),
+    looks,
+  );
+  await runLegs((_cursor, context) => store.finish(context), looks);
   return { loaded: loaded.tallies, verified };
 }

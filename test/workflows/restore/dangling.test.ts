@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import neo4j, { type Driver } from 'neo4j-driver';
 import { neo4jAdapter } from '../../../shared/stores/neo4j/adapter.ts';
-import type { RestoreOptions } from '../../../shared/stores/store.ts';
+import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
 import { servers } from '../../servers.ts';
 import { type Exported, exportAll, restoreAll } from '../../stores/memory-archive.ts';
 
@@ -47,9 +47,9 @@ describe('relationships that lead out of the archive', () => {
        CREATE (a)-[:IN {w: 1}]->(b), (a)-[:OUT {w: 1.5}]->(x), (a)-[:OUT {w: 1.5}]->(x), (y)-[:BACK {w: 2}]->(b), (b)-[:OUT {w: 3}]->(z)`,
     );
   };
-  const restore = (options: RestoreOptions, how: object = {}) =>
+  const restore = (options: LoadOptions, how: object = {}) =>
     restoreAll(open, exported.archive, { ...how, options });
-  const STITCH: RestoreOptions = { mode: 'replace', onConflict: 'fail', dangling: 'stitch' };
+  const STITCH: LoadOptions = { mode: 'replace', onConflict: 'fail', dangling: 'stitch' };
   const ALL = ['a OUT 1.5 x', 'a OUT 1.5 x', 'y BACK 2 b'];
 
   beforeAll(async () => {
@@ -101,7 +101,7 @@ describe('relationships that lead out of the archive', () => {
   });
 
   test('are attached once, however often the archive is merged', async () => {
-    const merge: RestoreOptions = { mode: 'merge', onConflict: 'keep', dangling: 'stitch' };
+    const merge: LoadOptions = { mode: 'merge', onConflict: 'keep', dangling: 'stitch' };
     await cypher(`MATCH (:${OURS})-[r]-(:${THEIRS}) DELETE r`);
     for (let time = 0; time < 3; time++) {
       const restored = await restore(merge);

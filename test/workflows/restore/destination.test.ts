@@ -4,17 +4,20 @@ import { Redis } from 'ioredis';
 import neo4j, { type Driver } from 'neo4j-driver';
 import type { EntryReader } from '../../../shared/archive/format/types.ts';
 import { profileScopes } from '../../../shared/profiles/profiles.ts';
+import type { Cursor } from '../../../shared/stores/leg.ts';
 import { neo4jAdapter } from '../../../shared/stores/neo4j/adapter.ts';
 import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
 import { redisAdapter } from '../../../shared/stores/redis/adapter.ts';
-import type { Cursor, RestoreOptions, Store, StoreAdapter, Wishes } from '../../../shared/stores/store.ts';
+import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
+import type { RouteRequest } from '../../../shared/stores/route.ts';
+import type { Store, StoreAdapter } from '../../../shared/stores/store.ts';
 import { servers } from '../../servers.ts';
 import { exportAll, legContext, restoreAll } from '../../stores/memory-archive.ts';
 
 /** Restores into other names, and of parts, on the real servers: what `route` and `view` of each adapter promise. */
 
 const RUN = `Dest${process.pid}`;
-const NOTHING: Wishes = { only: {}, rename: {}, sameProfile: true };
+const NOTHING: RouteRequest = { only: {}, rename: {}, sameProfile: true };
 
 /** Restores an archive saved from one scope into another one, as the workflow does. */
 async function restoreInto(
@@ -23,8 +26,8 @@ async function restoreInto(
   archive: EntryReader,
   saved: object | undefined,
   target: object,
-  wishes: Partial<Wishes> = {},
-  options: RestoreOptions = { mode: 'replace', onConflict: 'fail' },
+  wishes: Partial<RouteRequest> = {},
+  options: LoadOptions = { mode: 'replace', onConflict: 'fail' },
 ) {
   const parse = (scope: object) => adapter.Scope.parse(scope);
   const route = await adapter.route(archive, saved && parse(saved), parse(target), { ...NOTHING, ...wishes });
@@ -40,10 +43,10 @@ async function restoreInto(
     const context = { ...legContext(), timeLeft: () => 0 };
     for (let cursor: Cursor | null = null, isFirst = true; route.origin && store.label; isFirst = false) {
       if (!isFirst && cursor === null) break;
-      ({ cursor } = await store.label(view, kept, cursor, context));
+      ({ cursor } = await store.label({ archive: view, route: kept, cursor, context }));
     }
     // It comes after the labels.
-    await store.finish(options, null, legContext());
+    await store.finish(legContext());
   } finally {
     await store.close();
   }
@@ -152,9 +155,9 @@ describe('the graph', () => {
         warn: () => undefined,
         log: () => undefined,
       };
-      expect(await store.admits(archive, { mode: 'merge', onConflict: 'keep' }, context)).toEqual([
-        expect.stringContaining(`label "${to}"`),
-      ]);
+      expect(
+        await store.admits({ archive, options: { mode: 'merge', onConflict: 'keep' }, context }),
+      ).toEqual([expect.stringContaining(`label "${to}"`)]);
     } finally {
       await store.close();
     }

@@ -1,0 +1,76 @@
+import { NgbakError } from '../core/errors.ts';
+import type { StoreName } from '../core/store-names.ts';
+import type { ExportStep, Shard, StoreProbe } from './export-step.ts';
+import { type Cursor, DONE, type LegContext, type LegResult } from './leg.ts';
+import type { RestoreInput, RestoreLeg, VerifyResult } from './restore-leg.ts';
+import { NAMES_MAX, type Store, type StoreAdapter } from './store.ts';
+
+/**
+ * What most stores have in common: one shard, nothing to clean up, no questions. A backend implements what is abstract,
+ * and overrides what it does otherwise.
+ */
+export abstract class BaseStore implements Store {
+  readonly name: StoreName;
+  readonly kind: string;
+
+  /** @param adapter the adapter that creates it */
+  constructor({ name, kind }: Pick<StoreAdapter, 'name' | 'kind'>) {
+    this.name = name;
+    this.kind = kind;
+  }
+
+  abstract probe(context: LegContext): Promise<StoreProbe>;
+  abstract export(shard: Shard, cursor: Cursor | null, context: LegContext): AsyncIterable<ExportStep>;
+  abstract clear(leg: RestoreLeg): Promise<LegResult>;
+  abstract load(leg: RestoreLeg): Promise<LegResult>;
+  abstract verify(leg: RestoreLeg): Promise<VerifyResult>;
+
+  /** One shard, unless there is nothing to save. */
+  async plan(_context: LegContext, { counts, estimatedBytes }: StoreProbe): Promise<Shard[]> {
+    const isEmpty = Object.values(counts).every((count) => count === 0);
+    return isEmpty ? [] : [{ id: 'all', params: {}, estimatedBytes }];
+  }
+
+  /** Nothing: exports only read, and legs of a restore begin nothing elsewhere. */
+  async cleanup(_context: LegContext): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** What its counts are of. */
+  async names(context: LegContext): Promise<readonly string[]> {
+    return Object.keys((await this.probe(context)).counts).slice(0, NAMES_MAX);
+  }
+
+  /** No reason against an archive whose content was checked. */
+  async admits(_restore: RestoreInput): Promise<readonly string[]> {
+    return Promise.resolve([]);
+  }
+
+  /** No answer: {@link StoreAdapter.questions} has no question. */
+  async smoke(_question: unknown, _context: LegContext): Promise<string> {
+    return Promise.reject(
+      new NgbakError(`A store of the kind "${this.kind}" answers no smoke checks.`, {
+        remedy: 'Leave "smoke" out of its configuration.',
+      }),
+    );
+  }
+
+  /** No reference leads to its records. */
+  async missing(
+    _what: { readonly thing: string; readonly field: string },
+    _values: readonly string[],
+    _context: LegContext,
+  ): Promise<readonly string[] | undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  /** Nothing: loads leave nothing behind. */
+  async finish(_context: LegContext): Promise<LegResult> {
+    return Promise.resolve(DONE);
+  }
+
+  /** Nothing: no connection stays open. */
+  async close(): Promise<void> {
+    return Promise.resolve();
+  }
+}

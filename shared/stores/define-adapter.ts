@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { InvalidInputError } from '../core/errors.ts';
+import { type Part, storesNamed } from '../core/part.ts';
+import type { StoreAdapter } from './store.ts';
+
+/** What every backend has to state. */
+type RequiredMember = 'kind' | 'name' | 'Connection' | 'Scope' | 'create' | 'check';
+
+/**
+ * An adapter with defaults for what most backends do not have: no parts, no names that could be changed, no questions, no
+ * references to other stores.
+ */
+export function defineAdapter<Connection, Scope>(
+  members: Pick<StoreAdapter<Connection, Scope>, RequiredMember> & Partial<StoreAdapter<Connection, Scope>>,
+): StoreAdapter<Connection, Scope> {
+  const { name, kind } = members;
+  const refuseParts = (part: Part, problem: string): void => {
+    if (!storesNamed(part)?.some((named) => named === name)) return;
+    throw new InvalidInputError(`A store of the kind "${kind}" has ${problem}.`, {
+      remedy: `Choose ${name} as a whole, under the names that it has.`,
+    });
+  };
+  return {
+    Smoke: z.never(),
+    questions: () => [],
+    narrow: (scope, part) => {
+      refuseParts(part, 'no parts');
+      return scope;
+    },
+    route: async (_archive, saved, scope, { only, rename }) => {
+      refuseParts(only, 'no parts');
+      const { label, collections, key_prefix: prefix } = rename;
+      const renamed = { label, collections: collections && Object.keys(collections) };
+      refuseParts(
+        { ...renamed, key_prefixes: prefix === undefined ? undefined : [prefix] },
+        'no other names',
+      );
+      return { saved, scope, names: {}, changes: [] };
+    },
+    view: (archive) => archive,
+    values: () => Promise.resolve(undefined),
+    ...members,
+  };
+}
