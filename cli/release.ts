@@ -5,7 +5,8 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
@@ -18,16 +19,17 @@ const ROOT = resolve(import.meta.dirname, '..');
 /** The SBOM has one component for each dependency, about 2 KB each. */
 const SBOM_BYTES_MAX = 16 * 1024 ** 2;
 
-/** What is read of npm's SBOM: the component that it is about, and those that it depends on. */
+/** What is read of the lock file: which packages only development tools use. */
+const LockFile = z.looseObject({
+  packages: z.record(z.string(), z.looseObject({ dev: z.boolean().default(false) })),
+});
+
+/** What is read of npm's SBOM: the component that it is about. */
 const Sbom = z.looseObject({
   bomFormat: z.literal('CycloneDX'),
   metadata: z.looseObject({
     component: z.looseObject({ name: z.string(), version: z.string(), 'bom-ref': z.string() }),
   }),
-  components: z.array(
-    z.looseObject({ 'bom-ref': z.string(), properties: z.array(z.looseObject({ name: z.string() })) }),
-  ),
-  dependencies: z.array(z.object({ ref: z.string(), dependsOn: z.array(z.string()) })),
 });
 
 /**
@@ -65,7 +67,7 @@ export async function makeRelease(
   await mkdir(folder, { recursive: true });
   const built = join(folder, 'package');
   await buildCli(built, { repository });
-  await npm('pack', '--silent', '--pack-destination', folder, built);
+  await npm(ROOT, 'pack', '--silent', '--pack-destination', folder, built);
   await rm(built, { recursive: true });
   await writeFile(join(folder, `ngbak-${VERSION}.cdx.json`), await sbom());
   const files = (await readdir(folder)).sort();
@@ -77,30 +79,39 @@ export async function makeRelease(
 
 /** The dependencies of production code, at the versions and with the hashes of the lock file. */
 async function sbom(): Promise<string> {
-  // Not with --omit=dev: npm 11.19 then leaves out what development tools depend on as well.
-  const text = await npm('sbom', '--sbom-format=cyclonedx', '--package-lock-only');
-  const { metadata, components, dependencies, ...rest } = parseJson(Sbom, text, 'The SBOM of npm');
-  const production = components.filter(
-    ({ properties }) => !properties.some(({ name }) => name === 'cdx:npm:package:development'),
-  );
-  const kept = new Set([
-    metadata.component['bom-ref'],
-    ...production.map((component) => component['bom-ref']),
-  ]);
-  const packageJson = {
-    ...rest,
-    // npm names the root component after the folder of the checkout.
-    metadata: { ...metadata, component: { ...metadata.component, name: 'ngbak' } },
-    components: production,
-    dependencies: dependencies
-      .filter(({ ref }) => kept.has(ref))
-      .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((other) => kept.has(other)) })),
-  };
-  return `${JSON.stringify(packageJson, null, 2)}\n`;
+  // npm 11.19 confuses packages that development tools use or bundle as well (also with --omit=dev), so it gets a lock file
+  // without development tools.
+  const folder = await mkdtemp(join(tmpdir(), 'ngbak-sbom-'));
+  try {
+    const { packages, ...lock } = parseJson(
+      LockFile,
+      await readText('package-lock.json'),
+      'package-lock.json',
+    );
+    const used = Object.entries(packages).filter(([, { dev }]) => !dev);
+    const production = Object.fromEntries(used.map(([path, entry]) => [path, withoutTools(entry)]));
+    const root = withoutTools(parseJson(z.looseObject({}), await readText('package.json'), 'package.json'));
+    await writeFile(join(folder, 'package-lock.json'), JSON.stringify({ ...lock, packages: production }));
+    await writeFile(join(folder, 'package.json'), JSON.stringify(root));
+    const text = await npm(folder, 'sbom', '--sbom-format=cyclonedx', '--package-lock-only');
+    const { metadata, ...rest } = parseJson(Sbom, text, 'The SBOM of npm');
+    // npm names the root component after the folder.
+    const bom = { ...rest, metadata: { ...metadata, component: { ...metadata.component, name: 'ngbak' } } };
+    return `${JSON.stringify(bom, null, 2)}\n`;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 }
 
-async function npm(...args: readonly string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)('npm', args, { cwd: ROOT, maxBuffer: SBOM_BYTES_MAX });
+function withoutTools<T extends object>(entry: T): Omit<T, 'devDependencies'> {
+  const { devDependencies, ...rest } = entry as T & { devDependencies?: unknown };
+  return rest;
+}
+
+const readText = (name: string) => readFile(join(ROOT, name), 'utf8');
+
+async function npm(cwd: string, ...args: readonly string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)('npm', args, { cwd, maxBuffer: SBOM_BYTES_MAX });
   return stdout;
 }
 

@@ -1,13 +1,12 @@
-import { stripVTControlCharacters } from 'node:util';
+import cliTruncate from 'cli-truncate';
+import { createLogUpdate } from 'log-update';
+import stringWidth from 'string-width';
 import pc from '../../shared/core/colors.ts';
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const FRAME_MS = 100;
 const WIDTH_MAX = 100;
 const INDENT = '   ';
-
-const HIDE_CURSOR = '\x1b[?25l';
-const SHOW_CURSOR = '\x1b[?25h';
 
 /** What the work inside a step may show. */
 export interface StepView {
@@ -90,9 +89,9 @@ class LiveStep implements EndingStep {
   readonly #title: string;
   readonly #started = Date.now();
   readonly #lines: string[] = [];
+  readonly #update: ReturnType<typeof createLogUpdate>;
   readonly #timer: NodeJS.Timeout;
   #live: readonly string[] = [];
-  #drawn = 0;
   #frame = 0;
   #hasEnded = false;
 
@@ -100,7 +99,8 @@ class LiveStep implements EndingStep {
     this.#out = out;
     this.#number = number;
     this.#title = title;
-    out.write(`${HIDE_CURSOR}\n`);
+    out.write('\n');
+    this.#update = createLogUpdate(out);
     this.#draw();
     this.#timer = setInterval(() => this.#draw(), FRAME_MS);
   }
@@ -116,52 +116,37 @@ class LiveStep implements EndingStep {
   }
 
   log(): void {
-    // What is logged here, a terminal has seen in its live lines.
+    // A terminal has already shown this in its live lines.
   }
 
   end(succeeded: boolean): void {
     this.#hasEnded = true;
     clearInterval(this.#timer);
-    this.#live = [];
     const mark = succeeded ? pc.green('✔') : pc.red('✘');
-    this.#write([this.#header(mark), ...this.#lines.map((line) => INDENT + line)]);
-    this.#out.write(SHOW_CURSOR);
+    // Written in full, and not wrapped: what has scrolled away stays complete.
+    this.#update.clear();
+    this.#out.write(`${[this.#header(mark), ...this.#lines.map((line) => INDENT + line)].join('\n')}\n`);
+    this.#update.done();
   }
 
-  /** While the step runs, only what fits on the screen is drawn: what has scrolled away can't be redrawn. */
+  /** Draws the running step: its header stays visible, and of its lines the latest that fit on the screen. */
   #draw(): void {
-    // Work that was interrupted may report on; its step has ended, and other things stand below it.
+    // Interrupted work may report later; its step has ended, and other steps are below it.
     if (this.#hasEnded) return;
     this.#frame++;
     const spinner = pc.cyan(FRAMES[this.#frame % FRAMES.length] ?? '');
-    const room = Math.max(1, this.#out.rows - 3);
-    const body = [...this.#lines, ...this.#live].map((line) => INDENT + line).slice(-room);
+    const rows = Math.max(1, this.#out.rows - 3);
+    const body = [...this.#lines, ...this.#live].map((line) => INDENT + line).slice(-rows);
     const width = this.#out.columns;
-    this.#write([this.#header(spinner), ...body].map((line) => cut(line, width - 1)));
+    this.#update([this.#header(spinner), ...body].map((line) => cliTruncate(line, width - 1)).join('\n'));
   }
 
   #header(mark: string): string {
     const width = Math.min(this.#out.columns - 1, WIDTH_MAX);
     const left = `${mark}  ${pc.bold(`${this.#number}. ${this.#title}`)}`;
     const right = formatDuration(Date.now() - this.#started);
-    return `${left}${' '.repeat(Math.max(2, width - visible(left) - visible(right)))}${pc.dim(right)}`;
+    return `${left}${' '.repeat(Math.max(2, width - stringWidth(left) - stringWidth(right)))}${pc.dim(right)}`;
   }
-
-  #write(lines: readonly string[]): void {
-    const up = this.#drawn === 0 ? '' : `\x1b[${this.#drawn}A`;
-    // Everything below is cleared first, since the new picture may be shorter.
-    this.#out.write(`${up}\r\x1b[J${lines.join('\n')}\n`);
-    this.#drawn = lines.length;
-  }
-}
-
-function visible(text: string): number {
-  return stripVTControlCharacters(text).length;
-}
-
-/** A line that would wrap takes two rows, which the redraw does not know of. Colours are dropped where it is cut. */
-function cut(line: string, width: number): string {
-  return visible(line) <= width ? line : `${stripVTControlCharacters(line).slice(0, width - 1)}…`;
 }
 
 /** A bar of 24 cells; an unknown total is an empty one. */
@@ -186,12 +171,13 @@ export function formatCount(count: number): string {
 export function alignColumns(rows: readonly (readonly string[])[], left = 1): string[] {
   const widths: number[] = [];
   for (const row of rows) {
-    for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, visible(cell));
+    for (const [column, cell] of row.entries())
+      widths[column] = Math.max(widths[column] ?? 0, stringWidth(cell));
   }
   return rows.map((row) =>
     row
       .map((cell, column) => {
-        const space = ' '.repeat((widths[column] ?? 0) - visible(cell));
+        const space = ' '.repeat((widths[column] ?? 0) - stringWidth(cell));
         return column < left ? cell + space : space + cell;
       })
       .join('  ')

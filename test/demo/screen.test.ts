@@ -4,10 +4,12 @@ import { progressLines } from '../../local/demo/follow.ts';
 import { alignColumns, formatDuration, Screen } from '../../local/demo/screen.ts';
 import { Progress } from '../../shared/workflows/job/progress.ts';
 
-/** The sequences that control a terminal begin with this sign, which regular expressions are not to hold. */
+/** The first character of control sequences, and what stands for it below: regular expressions may not contain it. */
 const ESCAPE = '\u001b';
+/** A control sequence, a line feed, or text. */
+const TOKEN = /␛\[(\??)(\d*)([A-Za-z])|\n|[^␛\n]+/g;
 
-/** A stream that understands the sequences that the screen uses: up n rows, and clear from there. */
+/** A terminal that understands the sequences that redraw lines: the cursor moves up, down and left, lines are erased. */
 class FakeTerminal {
   readonly isTTY: boolean;
   readonly columns = 60;
@@ -27,20 +29,35 @@ class FakeTerminal {
     return this as unknown as NodeJS.WriteStream;
   }
 
-  /** What a person sees after all that. */
-  get picture(): string[] {
-    const lines: string[] = [''];
-    for (const token of this.written.replaceAll(ESCAPE, '␛').split(/(␛\[\d+A\r?␛\[J|\r?␛\[J|\n)/)) {
-      const up = /^␛\[(\d+)A/.exec(token);
-      if (up) lines.splice(lines.length - 1 - Number(up[1]), lines.length, '');
-      else if (token === '\n') lines.push('');
-      else if (!/^\r?␛\[J$/.test(token)) {
-        lines[lines.length - 1] += stripVTControlCharacters(
-          token.replaceAll(/␛\[\?25[lh]/g, '').replaceAll('␛', ESCAPE),
-        );
-      }
+  /** What a person sees, and how many times the cursor moved to a line that had scrolled away. */
+  #render(): { lines: string[]; lost: number } {
+    const lines = [''];
+    let [row, column, bottom, lost] = [0, 0, 0, 0];
+    for (const [token, mark, count, command] of this.written.replaceAll(ESCAPE, '␛').matchAll(TOKEN)) {
+      const before = (lines[row] ?? '').padEnd(column);
+      if (command === undefined && token !== '\n') {
+        lines[row] = before.slice(0, column) + token + before.slice(column + token.length);
+        column += token.length;
+      } else if (command === undefined) {
+        row++;
+        column = 0;
+      } else if (mark === '' && command === 'A') row -= Number(count || 1);
+      else if (mark === '' && command === 'B') row += Number(count || 1);
+      else if (mark === '' && command === 'G') column = 0;
+      else if (mark === '' && command === 'K') lines[row] = count === '2' ? '' : before.slice(0, column);
+      if (row < bottom - this.rows + 1) lost++;
+      bottom = Math.max(bottom, row);
+      while (lines.length <= row) lines.push('');
     }
-    return lines.map((line) => line.trimEnd());
+    return { lines: lines.slice(0, row + 1).map((line) => line.trimEnd()), lost };
+  }
+
+  get picture(): string[] {
+    return this.#render().lines;
+  }
+
+  get lost(): number {
+    return this.#render().lost;
   }
 }
 
@@ -65,16 +82,14 @@ describe('the screen of the demo', () => {
 
   it('never draws more than fits while a step runs, and everything at its end', async () => {
     const terminal = new FakeTerminal(true);
-    let highest = 0;
     const lines = Array.from({ length: 40 }, (_, at) => `line ${at} ${'x'.repeat(80)}`);
     await new Screen(terminal.stream).step('Long', async (view) => {
       for (const line of lines) view.line(line);
-      for (const [, up] of terminal.written.replaceAll(ESCAPE, '␛').matchAll(/␛\[(\d+)A/g))
-        highest = Math.max(highest, Number(up));
       const widest = Math.max(...terminal.picture.map((line) => line.length));
       expect(widest).toBeLessThan(terminal.columns);
+      expect(terminal.picture.slice(-terminal.rows)).toContainEqual(expect.stringContaining('1. Long'));
     });
-    expect(highest).toBeLessThan(terminal.rows);
+    expect(terminal.lost).toBe(0);
     expect(terminal.picture.slice(2, -1)).toEqual(lines.map((line) => `   ${line}`));
   });
 

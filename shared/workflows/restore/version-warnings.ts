@@ -1,3 +1,4 @@
+import semver, { type SemVer } from 'semver';
 import type { Manifest } from '../../archive/format/manifest.ts';
 import type { TargetConfig } from '../../core/config.ts';
 import type { StoreName } from '../../core/store-names.ts';
@@ -15,7 +16,8 @@ export function originWarnings(
   ngbak: string = VERSION,
 ): string[] {
   const warnings: string[] = [];
-  const age = maker === undefined ? 'same' : relate(maker, ngbak);
+  const age =
+    maker === undefined || maker === ngbak ? 'same' : relate(semver.parse(maker), semver.parse(ngbak));
   if (maker !== undefined && age !== 'same') {
     const effect =
       age === 'older'
@@ -30,7 +32,7 @@ export function originWarnings(
       `the backup is of a system with profile "${shown(scope.profile)}", and the target has profile "${profile}": names and values may be laid out in another way than the target's system expects`,
     );
   }
-  if (saved != null && current !== undefined && relate(saved, current) !== 'same') {
+  if (saved != null && current !== undefined && !isSameRelease(saved, current)) {
     warnings.push(
       `the backup is of version ${shown(saved)} of the GraphRAG system, and the target runs ${current}: it may expect other fields, names or embeddings; check its release notes before you confirm`,
     );
@@ -67,24 +69,26 @@ export function serverWarnings(
   return warnings;
 }
 
-/** How the first version stands to the second; `other` where one of them has no numbers to compare. */
-function relate(left: string, right: string): 'same' | 'older' | 'newer' | 'other' {
-  if (left === right) return 'same';
-  const [a, b] = [numbersOf(left), numbersOf(right)];
-  if (a.length === 0 || b.length === 0) return 'other';
-  for (let at = 0; at < Math.max(a.length, b.length); at++) {
-    const difference = (a[at] ?? 0) - (b[at] ?? 0);
-    if (difference !== 0) return difference < 0 ? 'older' : 'newer';
-  }
-  return 'same';
+type Relation = 'same' | 'older' | 'newer' | 'other';
+
+/** How the first version relates to the second; `other` if one of them is not a version. */
+function relate(left: SemVer | null, right: SemVer | null): Relation {
+  if (left === null || right === null) return 'other';
+  const order = semver.compare(left, right);
+  if (order === 0) return 'same';
+  return order < 0 ? 'older' : 'newer';
 }
 
-function numbersOf(version: string): number[] {
-  return (/\d+(\.\d+)*/.exec(version)?.[0].split('.') ?? []).map(Number);
+/** Major and minor version. Loose, because calendar versions have leading zeros (`2025.01.0`). */
+function minorOf(version: string): SemVer | null {
+  const found = semver.coerce(version, { loose: true });
+  return found && new semver.SemVer(`${found.major}.${found.minor}.0`);
 }
 
-function minorOf(version: string): string {
-  return numbersOf(version).slice(0, 2).join('.');
+/** GraphRAG systems are Python packages, whose versions may have four numbers: they are compared for equality only. */
+function isSameRelease(left: string, right: string): boolean {
+  const plain = (version: string) => version.replace(/^v/i, '').replace(/(\.0)+$/, '');
+  return plain(left) === plain(right);
 }
 
 /** Text that an archive states, which may say anything. */

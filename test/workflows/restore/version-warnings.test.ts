@@ -19,6 +19,7 @@ describe('what made a backup', () => {
       /^the backup was created by a newer ngbak, 0\.10\.1 .*: what this version does not know is left unread/,
     ],
     ['1.0.0-beta.1', /by a newer ngbak/],
+    ['0.10.0-rc.1', /by an older ngbak/],
     ['nightly', /by another ngbak, nightly/],
   ])('ngbak %s is named to ngbak 0.10.0', (ngbak_version, expected) => {
     expect(originWarnings(manifest({ ngbak_version }), target(), '0.10.0')).toEqual([
@@ -30,6 +31,7 @@ describe('what made a backup', () => {
     const same = { ngbak_version: '0.10.0', nano_graphrag_version: '1.5.2', scope: { profile: 'custom' } };
     expect(originWarnings(manifest(same), target({ system_version: 'v1.5.2' }), '0.10.0')).toEqual([]);
     expect(originWarnings(manifest(same), target(), '0.10.0')).toEqual([]);
+    expect(originWarnings(manifest(same), target({ system_version: '1.5.2.0' }), '0.10.0')).toEqual([]);
     expect(
       originWarnings(manifest({ nano_graphrag_version: null }), target({ system_version: '1' })),
     ).toEqual([]);
@@ -43,6 +45,11 @@ describe('what made a backup', () => {
         /version 1\.4\.9 of the GraphRAG system, and the target runs 1\.5\.2: it may expect other/,
       ),
     ]);
+  });
+
+  test('versions of Python packages may differ in their fourth number', () => {
+    const saved = manifest({ nano_graphrag_version: '0.0.8.2' });
+    expect(originWarnings(saved, target({ system_version: '0.0.8.3' }))).toHaveLength(1);
   });
 
   test('text of an archive is bounded, and cannot turn the line around', () => {
