@@ -68,7 +68,9 @@ test('the limits of docs/format.md are those of the code', () => {
   expect(number('data entries')).toBe(LIMITS.entries);
   expect(number('length of a name')).toBe(LIMITS.nameBytes);
   expect(number('names of all entries, folded for comparison') * 1024 ** 2).toBe(LIMITS.namesBytes);
-  expect(number('ratio of uncompressed to compressed size, after the first GiB of output')).toBe(LIMITS.ratio);
+  expect(number('ratio of uncompressed to compressed size, after the first GiB of output')).toBe(
+    LIMITS.ratio,
+  );
   expect(number('nesting of the manifest')).toBe(LIMITS.jsonDepth);
   expect(number('length of a line of index or sums')).toBe(LIMITS.lineBytes);
   expect(number('size of the manifest') * 1024 ** 2).toBe(LIMITS.manifestBytes);
