@@ -42,7 +42,11 @@ export const ANSWERS = {
   overview: Overview.extend({
     targets: z.array(
       targets.element
-        .extend({ newest: AnySummary.optional(), newest_good: AnySummary.optional() })
+        .extend({
+          newest: AnySummary.optional(),
+          newest_full: AnySummary.optional(),
+          newest_good: AnySummary.optional(),
+        })
         .partial({ with_warnings: true, allowed_age_hours: true }),
     ),
     history: z.array(history.element.partial({ state: true })),

@@ -21,6 +21,7 @@ export const EXIT_CODES = {
   damaged: [7, 'integrity check failed'],
   waiting: [8, 'the restore is waiting for confirmation: `ngbak confirm`'],
   cancelled: [9, 'the job was cancelled'],
+  unrecoverable: [10, '`ngbak status`: a target cannot be recovered'],
   interrupted: [130, 'stopped by Ctrl-C; a started job keeps running unless it was cancelled'],
   unread: [141, 'output pipe closed; a started job keeps running'],
 } as const satisfies Record<string, readonly [number, string]>;

@@ -16,6 +16,7 @@ import { retentionCommands } from './commands/retention.ts';
 import { scheduleCommand } from './commands/schedule.ts';
 import { selftestCommand } from './commands/selftest.ts';
 import { showCommands } from './commands/show.ts';
+import { statusCommand } from './commands/status.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { EXIT_CODES } from './exit-codes.ts';
 
@@ -49,6 +50,7 @@ export function makeProgram(): Command {
   jobCommands(program);
   scheduleCommand(program);
   archiveCommand(program);
+  statusCommand(program);
   doctorCommand(program);
   deployCommand(program);
   selftestCommand(program);
@@ -66,6 +68,7 @@ ${codes.join('\n')}
 
 Examples:
   ngbak backup --wait                     back up and wait for completion
+  ngbak status                            show whether each target is recoverable
   ngbak list --since 2026-01-01           list the backups of this year
   ngbak restore snapshot_2026-01-02T03-00-00Z
   ngbak restore backup_20260102_030000.ngbak --target staging

@@ -1,9 +1,9 @@
 import { Metrics } from '@aws-lambda-powertools/metrics';
 import { z } from 'zod';
 import { parseInput } from '../shared/core/input.ts';
-import { backupAges } from '../shared/operations/backup-age.ts';
+import { isTooOld, recoverability } from '../shared/operations/recoverability.ts';
 import { Scheduler } from '../shared/schedules/scheduler.ts';
-import { BACKUP_TOO_OLD } from '../shared/workflows/backup/measures.ts';
+import { BACKUP_TOO_OLD, NOT_RECOVERABLE } from '../shared/workflows/backup/measures.ts';
 import { step } from './step.ts';
 
 const Settings = z.object({
@@ -15,7 +15,7 @@ const Settings = z.object({
 
 const metrics = new Metrics();
 
-/** Tells CloudWatch of every target whether its newest good backup is older than its schedules allow. */
+/** Reports to CloudWatch for every target whether it is recoverable, and whether its newest good backup is too old. */
 export const handler = step(z.unknown(), async (environment) => {
   const settings = parseInput(Settings, process.env, 'The environment of the function');
   const {
@@ -24,11 +24,20 @@ export const handler = step(z.unknown(), async (environment) => {
     NGBAK_BACKUP_STATE_MACHINE_ARN: backup,
   } = settings;
   const scheduler = group && roleArn ? { scheduler: new Scheduler({ group, roleArn }, backup) } : {};
-  const ages = await backupAges({ ...environment, ...scheduler });
-  for (const { target, tooOld } of ages) {
+  const { targets } = await recoverability({ ...environment, ...scheduler });
+  const watched = targets
+    .filter(({ target }) => Object.hasOwn(environment.config.targets, target))
+    .map((verdict) => ({ ...verdict, tooOld: isTooOld(verdict) }));
+  for (const { target, tooOld, recoverable } of watched) {
     metrics.addDimensions({ target });
     metrics.addMetric(BACKUP_TOO_OLD, 'Count', tooOld ? 1 : 0);
+    metrics.addMetric(NOT_RECOVERABLE, 'Count', recoverable === 'no' ? 1 : 0);
     metrics.publishStoredMetrics();
   }
-  return { too_old: ages.filter(({ tooOld }) => tooOld).map(({ target }) => target) };
+  const named = (wanted: (verdict: (typeof watched)[number]) => boolean) =>
+    watched.filter(wanted).map(({ target }) => target);
+  return {
+    too_old: named(({ tooOld }) => tooOld),
+    not_recoverable: named(({ recoverable }) => recoverable === 'no'),
+  };
 });

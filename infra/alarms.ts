@@ -14,7 +14,7 @@ import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { HELP } from '../shared/core/help.ts';
-import { BACKUP_TOO_OLD, BACKUP_WARNINGS } from '../shared/workflows/backup/measures.ts';
+import { BACKUP_TOO_OLD, BACKUP_WARNINGS, NOT_RECOVERABLE } from '../shared/workflows/backup/measures.ts';
 import type { DeploymentConfig } from './config.ts';
 import type { HttpApi } from './http-api.ts';
 import { metricsNamespace } from './step-handler.ts';
@@ -127,18 +127,25 @@ export class Alarms extends Construct {
     }
     if (!deployment.schedule.enabled) return;
     for (const target of Object.keys(deployment.targets)) {
-      const tooOld = new Metric({
-        namespace: metricsNamespace(this),
-        metricName: BACKUP_TOO_OLD,
-        dimensionsMap: { service: 'watch-backups', target },
-        statistic: 'Maximum',
-        period: Duration.hours(1),
-      });
+      const measured = (metricName: string) =>
+        new Metric({
+          namespace: metricsNamespace(this),
+          metricName,
+          dimensionsMap: { service: 'watch-backups', target },
+          statistic: 'Maximum',
+          period: Duration.hours(1),
+        });
       this.#alarm(
         `No-backup-${target}`,
         `The newest good full backup of "${target}" is older than its schedules allow, or there is none: verified, with records, not far smaller than before.`,
-        tooOld,
+        measured(BACKUP_TOO_OLD),
         // Without a measurement, the alarm cannot say that all is well.
+        { ...ANY, treatMissingData: TreatMissingData.BREACHING },
+      );
+      this.#alarm(
+        `Not-recoverable-${target}`,
+        `"${target}" cannot be recovered: \`ngbak status ${target}\` says why.`,
+        measured(NOT_RECOVERABLE),
         { ...ANY, treatMissingData: TreatMissingData.BREACHING },
       );
     }

@@ -219,12 +219,13 @@ export const SIZES = {
     },
   },
   'watch-backups': {
-    description: 'Reports whether the newest good backup of each target is too old',
+    description: 'Reports whether each target is recoverable, and its newest good backup too old',
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
     stores: [],
     bucket: {
-      read: ['backups/*.json', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY],
+      // A byte of each archive that a restore would read, to see that it can be read.
+      read: ['backups/*', 'jobs/*', 'locks/*', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY],
       write: [CATALOG_CACHE_KEY],
     },
   },

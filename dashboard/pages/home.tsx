@@ -6,19 +6,19 @@ import Icon from '@cloudscape-design/components/icon';
 import KeyValuePairs from '@cloudscape-design/components/key-value-pairs';
 import Link from '@cloudscape-design/components/link';
 import SpaceBetween from '@cloudscape-design/components/space-between';
+import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import { lazy, Suspense, useEffect, useRef } from 'react';
-import { bytes, count } from '../../cli/format.ts';
+import { bytes, count, duration } from '../../cli/format.ts';
 import type { ScheduleList } from '../../shared/operations/list-schedules.ts';
 import type { Overview } from '../../shared/operations/overview.ts';
+import type { Grade, TargetRecoverability } from '../../shared/operations/recoverability.ts';
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 import { DayStrip } from '../home/day-strip.tsx';
 import { strip } from '../home/days.ts';
-import { drillOf } from '../home/drill.ts';
-import { verdictOf } from '../home/verdict.ts';
 import { hasEnded, JobStateSign } from '../job/states.tsx';
 import { Guard } from '../parts/guard.tsx';
 import { Empty, Loading, NoTargets, Problem, Show, UNKNOWN } from '../parts/states.tsx';
-import { Ago, Time, useNow } from '../parts/time.tsx';
+import { Ago, Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
@@ -44,14 +44,19 @@ export default function Home() {
   );
   const running = jobs.data?.jobs.filter(({ state }) => !hasEnded(state)) ?? [];
   const loaded = useData('overview', (signal) => api.overview(signal), QUIET_MS);
+  const verdicts = useData('recoverability', (signal) => api.recoverability({}, signal), QUIET_MS);
   const schedules = useData('schedules', api.listSchedules, QUIET_MS);
   const { reload } = loaded;
+  const { reload: judge } = verdicts;
   const before = useRef(0);
   useEffect(() => {
     // When a job has ended there may be a new backup.
-    if (running.length < before.current) reload();
+    if (running.length < before.current) {
+      reload();
+      judge();
+    }
     before.current = running.length;
-  }, [running.length, reload]);
+  }, [running.length, reload, judge]);
   return (
     <SpaceBetween size="l">
       <Header
@@ -73,12 +78,13 @@ export default function Home() {
         {(overview) => (
           <SpaceBetween size="l">
             {schedules.error && <Problem error={schedules.error} retry={schedules.reload} />}
+            {verdicts.error && <Problem error={verdicts.error} retry={verdicts.reload} />}
             {overview.targets.length === 0 && <NoTargets />}
             {overview.targets.map((target) => (
               <Target
                 key={target.target}
                 target={target}
-                jobs={jobs.data?.jobs}
+                verdict={verdicts.data?.targets.find((one) => one.target === target.target)}
                 next={nextRun(schedules.data, target.target, overview.targets.length)}
               />
             ))}
@@ -121,98 +127,126 @@ export default function Home() {
 
 const ICONS = {
   yes: 'status-positive',
-  warnings: 'status-warning',
-  old: 'status-warning',
+  yes_with_warnings: 'status-warning',
   no: 'status-negative',
 } as const;
 const COLORS = {
   yes: 'text-status-success',
-  warnings: 'text-status-warning',
-  old: 'text-status-warning',
+  yes_with_warnings: 'text-status-warning',
   no: 'text-status-error',
 } as const;
+const ANSWERS = { yes: 'Yes', yes_with_warnings: 'Yes, with warnings', no: 'No' } as const;
+const TYPES = { no: 'error', warning: 'warning', note: 'info' } as const;
 
 interface TargetProps {
   readonly target: Overview['targets'][number];
-  /** Undefined while they are not known. */
-  readonly jobs: readonly JobSummary[] | undefined;
+  /** Undefined while it is not known. */
+  readonly verdict: TargetRecoverability | undefined;
   /** When the next backup of it is planned: `none`, or undefined while that is not known. */
   readonly next: string | undefined;
 }
 
-function Target({ target, jobs, next }: TargetProps) {
-  const now = useNow(30_000);
-  const { grade, answer, because } = verdictOf(target, now);
+function Target({ target, verdict, next }: TargetProps) {
   const good = target.newest_good;
-  const drill = jobs && drillOf(target, jobs);
   return (
     <section aria-label={target.target}>
       <Container
         header={
-          <Header variant="h2" description={because}>
+          <Header variant="h2">
             <bdi>{target.target}</bdi>
           </Header>
         }
       >
-        <KeyValuePairs
-          columns={3}
-          minColumnWidth={150}
-          items={[
-            {
-              label: 'Recoverable?',
-              value: (
-                <Box fontSize="heading-l" fontWeight="bold" color={COLORS[grade]}>
-                  <Icon name={ICONS[grade]} size="inherit" /> {answer}
-                </Box>
-              ),
-            },
-            {
-              label: 'Latest good backup',
-              value: good ? (
-                <Link href={href(['backup', good.backup_id])}>
-                  <Ago value={good.created_at} />
-                </Link>
-              ) : (
-                'None'
-              ),
-            },
-            {
-              label: 'Last verified',
-              value: good ? <Ago value={good.verification.at} /> : 'Never',
-            },
-            {
-              label: 'Last restore drill',
-              value: drill ? (
-                <>
-                  {drill.newest ? 'Latest backup, ' : 'An earlier backup, '}
-                  <Link href={href(['job', drill.job.job_id])}>
-                    <Ago value={drill.job.finished_at ?? drill.job.updated_at} />
+        <SpaceBetween size="m">
+          <KeyValuePairs
+            columns={3}
+            minColumnWidth={150}
+            items={[
+              { label: 'Recoverable?', value: verdict ? <Answer grade={verdict.recoverable} /> : UNKNOWN },
+              {
+                label: 'Latest good backup',
+                value: good ? (
+                  <Link href={href(['backup', good.backup_id])}>
+                    <Ago value={good.created_at} />
                   </Link>
-                </>
-              ) : jobs ? (
-                'None in 90 days'
-              ) : (
-                UNKNOWN
-              ),
-            },
-            {
-              label: 'Backups',
-              value: <Link href={href(['backups'], { target: target.target })}>{count(target.backups)}</Link>,
-            },
-            { label: 'Storage used', value: bytes(target.bytes) },
-            {
-              label: 'Next scheduled backup',
-              value: (
-                <Link href={href(['schedules'])}>
-                  {next === undefined ? UNKNOWN : next === NONE ? 'None' : <Time value={next} />}
-                </Link>
-              ),
-            },
-          ]}
-        />
+                ) : (
+                  'None'
+                ),
+              },
+              {
+                label: 'Last verified',
+                value: good ? <Ago value={good.verification.at} /> : 'Never',
+              },
+              ...(verdict ? measures(verdict) : []),
+              {
+                label: 'Backups',
+                value: (
+                  <Link href={href(['backups'], { target: target.target })}>{count(target.backups)}</Link>
+                ),
+              },
+              { label: 'Storage used', value: bytes(target.bytes) },
+              {
+                label: 'Next scheduled backup',
+                value: (
+                  <Link href={href(['schedules'])}>
+                    {next === undefined ? UNKNOWN : next === NONE ? 'None' : <Time value={next} />}
+                  </Link>
+                ),
+              },
+            ]}
+          />
+          {verdict?.reasons.map(({ code, severity, text, remedy }) => (
+            <StatusIndicator key={code} type={TYPES[severity]} wrapText>
+              <bdi>{text}</bdi> {remedy}
+            </StatusIndicator>
+          ))}
+        </SpaceBetween>
       </Container>
     </section>
   );
+}
+
+function Answer({ grade }: { grade: Grade }) {
+  return (
+    <Box fontSize="heading-l" fontWeight="bold" color={COLORS[grade]}>
+      <Icon name={ICONS[grade]} size="inherit" /> {ANSWERS[grade]}
+    </Box>
+  );
+}
+
+/** What a restore now would lose, how long it would take, and when one was last rehearsed. */
+function measures({ backup, rpo_seconds, rpo_allowed_seconds, rto_seconds, drill }: TargetRecoverability) {
+  return [
+    {
+      label: 'A restore would lose',
+      value:
+        rpo_seconds === undefined ? (
+          'Everything'
+        ) : (
+          <>
+            The last {duration(rpo_seconds)}
+            {rpo_allowed_seconds !== undefined && ` (allowed: ${duration(rpo_allowed_seconds)})`}
+          </>
+        ),
+    },
+    {
+      label: 'A restore would take',
+      value: rto_seconds === undefined ? (backup ? 'Unknown' : '–') : `About ${duration(rto_seconds)}`,
+    },
+    {
+      label: 'Last restore drill',
+      value: drill ? (
+        <>
+          {drill.newest ? 'Latest backup, ' : 'An earlier backup, '}
+          <Link href={href(['job', drill.job_id])}>
+            <Ago value={drill.finished_at} />
+          </Link>
+        </>
+      ) : (
+        'None in 90 days'
+      ),
+    },
+  ];
 }
 
 function JobsBox({ title, jobs, none }: { title: string; jobs: readonly JobSummary[]; none: string }) {

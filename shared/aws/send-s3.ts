@@ -54,7 +54,7 @@ export function sendS3<In extends ServiceInputTypes, Out extends ServiceOutputTy
 /** The text of a small object, and its ETag. */
 export function readS3Text(
   s3: S3Client,
-  object: { Bucket: string; Key: string },
+  object: { Bucket: string; Key: string; Range?: string },
   options: S3CallOptions & { readonly bytesMax?: number } = {},
 ): Promise<{ text: string; etag: string; bytes: number }> {
   // The body is read within the call, so that an answer which breaks off is asked for again.

@@ -47,6 +47,7 @@ export const CALLS = {
   keys: { method: 'GET', path: '/keys' },
   deployment: { method: 'GET', path: '/deployment' },
   overview: { method: 'GET', path: '/overview' },
+  recoverability: { method: 'GET', path: '/recoverability', input: 'query' },
 } as const satisfies Record<string, CallShape>;
 
 export interface CallShape {

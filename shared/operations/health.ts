@@ -1,14 +1,11 @@
 import { DescribeStateMachineCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { archiveKey } from '../aws/keys.ts';
-import { archivedObject } from '../aws/s3-error.ts';
-import { headArchive } from '../catalog/head-archive.ts';
-import type { BackupSummary } from '../catalog/summaries.ts';
 import { describeError } from '../core/errors.ts';
 import { overdueJobs } from '../workflows/janitor/overdue.ts';
 import { type BackupAge, backupAges } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
 import { listSchedules, type ScheduleView } from './list-schedules.ts';
+import { whyUnreadable } from './recoverability.ts';
 
 const HOUR_MS = 60 * 60 * 1000;
 export const Health = z.object({
@@ -67,22 +64,11 @@ async function checkBackups(
     const name = `newest backup of ${target}`;
     if (!backup) return { name, ok: false, message: NONE };
     const description = `${backup.backup_id}, ${Math.round(age / HOUR_MS)} hours old`;
-    const unreadable = await whyUnreadable(context, backup).catch(describeError);
-    if (unreadable !== undefined) return { name, ok: false, message: `${description}: ${unreadable}` };
+    const unreadable = await whyUnreadable(context, backup);
+    if (unreadable) return { name, ok: false, message: `${description}: ${unreadable.text}` };
     return { name, ok: !tooOld, message: tooOld ? `${description}: older than allowed.` : description };
   });
   return [bucket, ...(await Promise.all(targets))];
-}
-
-/** Why the archive of a backup could not be read now; undefined where it could be. */
-async function whyUnreadable(
-  { bucket }: OperationsContext,
-  { backup_id }: BackupSummary,
-): Promise<string | undefined> {
-  const key = archiveKey(backup_id);
-  const head = await headArchive(bucket, { archive: { key } });
-  const archived = head && archivedObject(head, `s3://${bucket.name}/${key}`);
-  return archived && describeError(archived);
 }
 
 const NONE = 'There is no verified backup yet.';

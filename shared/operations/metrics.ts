@@ -4,11 +4,13 @@ import { SELFTEST_TARGET } from '../core/selftest.ts';
 import { VERSION } from '../core/version.ts';
 import { listedJobs, pastTotals } from '../workflows/job/days.ts';
 import { dayOf, SKIPPED } from '../workflows/job/record.ts';
+import type { JobSummary } from '../workflows/job/summary.ts';
 import { addJob, addTotals, type JobTotals, noTotals } from '../workflows/job/totals.ts';
 import { allowedAges } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
 import { allBackups } from './good-backups.ts';
 import { listSchedules } from './list-schedules.ts';
+import { type Grade, recoverability, type TargetRecoverability } from './recoverability.ts';
 
 type Labels = Record<string, string>;
 type Sample = readonly [Labels, number];
@@ -19,7 +21,8 @@ type Sample = readonly [Labels, number];
  * process that lives, which is why no client library of Prometheus is used. Text exposition format 0.0.4. A record that can't be read is counted, not left out silently.
  */
 export async function metricsText(context: OperationsContext): Promise<string> {
-  const [backups, jobs, schedules] = await Promise.all([
+  const [verdicts, backups, jobs, schedules] = await Promise.all([
+    verdictMetrics(context),
     backupMetrics(context),
     jobMetrics(context),
     context.scheduler ? scheduleMetrics(context) : [],
@@ -29,7 +32,41 @@ export async function metricsText(context: OperationsContext): Promise<string> {
     [{ kind: 'backup' }, backups.unreadable],
     [{ kind: 'job' }, jobs.unreadable],
   ]);
-  return [version, ...backups.text, ...jobs.text, ...schedules, unreadable].join('');
+  return [version, ...verdicts, ...backups.text, ...jobs.text, ...schedules, unreadable].join('');
+}
+
+/** `ngbak_recoverable` by the answer. */
+const GRADES: Readonly<Record<Grade, number>> = { yes: 1, yes_with_warnings: 0.5, no: 0 };
+
+async function verdictMetrics(context: OperationsContext): Promise<string[]> {
+  const { targets } = await recoverability(context);
+  const known = (value: (target: TargetRecoverability) => number | undefined): Sample[] =>
+    targets.flatMap((target): Sample[] => {
+      const found = value(target);
+      return found === undefined ? [] : [[{ target: target.target }, found]];
+    });
+  return [
+    metric(
+      'ngbak_recoverable',
+      'Whether the target is recoverable now: 1 yes, 0.5 yes with warnings, 0 no.',
+      known(({ recoverable }) => GRADES[recoverable]),
+    ),
+    metric(
+      'ngbak_rpo_seconds',
+      'Age of the backup that a restore would bring back; +Inf where there is none.',
+      known(({ rpo_seconds }) => rpo_seconds ?? Number.POSITIVE_INFINITY),
+    ),
+    metric(
+      'ngbak_rto_seconds',
+      'How long a restore would take, by the last one that was measured; absent where none was.',
+      known(({ rto_seconds }) => rto_seconds),
+    ),
+    metric(
+      'ngbak_last_drill_timestamp_seconds',
+      'When a restore of a whole backup last proved it, in the last 90 days; 0 where none did.',
+      known(({ drill }) => (drill ? Date.parse(drill.finished_at) / 1000 : 0)),
+    ),
+  ];
 }
 
 async function backupMetrics(context: OperationsContext) {
@@ -138,40 +175,43 @@ async function jobMetrics({ bucket, config }: OperationsContext) {
       'Jobs of the last 90 days in which an integrity check failed.',
       mismatches.samples(),
     ),
-    metric(
-      'ngbak_backup_failures_total',
-      'Backups that have failed since the deployment.',
-      Object.entries(totals.targets).map(([target, { failures }]): Sample => [{ target }, failures]),
-      'counter',
+    ...kindMetrics('backup', totals.bounds, totals.targets),
+    ...kindMetrics(
+      'restore',
+      totals.bounds,
+      Object.fromEntries(Object.entries(totals.targets).map(([target, { restores }]) => [target, restores])),
     ),
-    durations(totals),
   ];
   return { text, unreadable };
 }
 
-/** A histogram, from which Prometheus estimates quantiles. */
-function durations({ bounds, targets }: JobTotals): string {
-  const name = 'ngbak_backup_duration_seconds';
-  const lines = Object.entries(targets).flatMap(
-    ([
-      target,
-      {
-        durations: { counts, seconds },
-      },
-    ]) => {
-      let sum = 0;
-      const buckets = counts.map((count, index) => {
-        sum += count;
-        return `${name}_bucket{target="${target}",le="${bounds[index] ?? '+Inf'}"} ${sum}\n`;
-      });
-      return [
-        ...buckets,
-        `${name}_sum{target="${target}"} ${seconds}\n`,
-        `${name}_count{target="${target}"} ${sum}\n`,
-      ];
-    },
+/** The counter of failures, and a histogram of durations from which Prometheus estimates quantiles. */
+function kindMetrics(
+  kind: JobSummary['kind'],
+  bounds: readonly number[],
+  targets: Readonly<Record<string, Pick<JobTotals['targets'][string], 'failures' | 'durations'>>>,
+): string[] {
+  const failures = metric(
+    `ngbak_${kind}_failures_total`,
+    `${kind === 'backup' ? 'Backups that have failed' : 'Restores that have failed or were rolled back'} since the deployment.`,
+    Object.entries(targets).map(([target, totals]): Sample => [{ target }, totals.failures]),
+    'counter',
   );
-  return `# HELP ${name} Duration of completed backups since the deployment.\n# TYPE ${name} histogram\n${lines.join('')}`;
+  const name = `ngbak_${kind}_duration_seconds`;
+  const lines = Object.entries(targets).flatMap(([target, { durations }]) => {
+    let sum = 0;
+    const buckets = durations.counts.map((count, index) => {
+      sum += count;
+      return `${name}_bucket{target="${target}",le="${bounds[index] ?? '+Inf'}"} ${sum}\n`;
+    });
+    return [
+      ...buckets,
+      `${name}_sum{target="${target}"} ${durations.seconds}\n`,
+      `${name}_count{target="${target}"} ${sum}\n`,
+    ];
+  });
+  const help = `Duration of completed ${kind}s since the deployment${kind === 'restore' ? ', without the wait for confirmation' : ''}.`;
+  return [failures, `# HELP ${name} ${help}\n# TYPE ${name} histogram\n${lines.join('')}`];
 }
 
 async function scheduleMetrics(context: OperationsContext): Promise<string[]> {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SAFETY_TAG } from '../catalog/request.ts';
 import { BackupSummary } from '../catalog/summaries.ts';
 import { allowedAges } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
@@ -24,6 +25,8 @@ export const Overview = z.object({
       /** Backups with a warning that nobody has acknowledged. */
       with_warnings: z.number().int(),
       newest: BackupSummary.optional(),
+      /** The newest one of every store, good or not, that is not the safety backup of a restore. */
+      newest_full: BackupSummary.optional(),
       /**
        * The newest good one that holds every store: verified, with records, not suspiciously small, and not the safety
        * backup of a restore, which holds what the restore was to repair.
@@ -50,7 +53,10 @@ export const Overview = z.object({
 export type Overview = z.infer<typeof Overview>;
 
 /** What is there to come back from: for each target the newest good backup, storage used, and the history of 90 days. */
-export async function overview(context: OperationsContext, now = Date.now()): Promise<Overview> {
+export async function overview(
+  context: Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>,
+  now = Date.now(),
+): Promise<Overview> {
   const targets = new Map<string, Overview['targets'][number]>();
   const allowed = await allowedAges(context);
   const of = (target: string) => {
@@ -69,7 +75,7 @@ export async function overview(context: OperationsContext, now = Date.now()): Pr
       continue;
     }
     const { summary } = listed;
-    const { backup_id, target, created_at, type, duration_seconds, bytes } = summary;
+    const { backup_id, target, created_at, type, duration_seconds, bytes, tags } = summary;
     const verified = summary.verification.state === 'verified';
     const known = of(target);
     known.backups++;
@@ -77,6 +83,7 @@ export async function overview(context: OperationsContext, now = Date.now()): Pr
     if (!verified) known.damaged++;
     if (summary.state === 'complete_with_warnings') known.with_warnings++;
     known.newest ??= summary;
+    if (type === 'full' && !tags.includes(SAFETY_TAG)) known.newest_full ??= summary;
     if (type === 'full' && summary.good) known.newest_good ??= summary;
     if (history.length < HISTORY_MAX && now - Date.parse(created_at) < HISTORY_DAYS * DAY_MS) {
       history.push({

@@ -23,6 +23,7 @@ import { metricsText } from './metrics.ts';
 import { type ClientOf, KeyList, Me, operation } from './operation.ts';
 import { Overview, overview } from './overview.ts';
 import { Pruned, PruneInput, prune } from './prune.ts';
+import { Recoverability, RecoverabilityInput, recoverability } from './recoverability.ts';
 import {
   ChangeOptionsInput,
   changeRestoreOptions,
@@ -457,11 +458,19 @@ export const OPERATIONS = {
     run: ({ context }) => describeDeployment(context),
   }),
   overview: operation({
-    summary: 'Show whether targets are recoverable: latest good backups, storage used, history',
+    summary: 'Show latest good backups, storage used and history of each target',
     role: 'viewer',
     returns: 'By target, and the backups of the last 90 days.',
     output: Overview,
     run: ({ context }) => overview(context),
+  }),
+  recoverability: operation({
+    summary: 'Show whether each target is recoverable now, from which backup, and why not',
+    input: RecoverabilityInput,
+    role: 'viewer',
+    returns: 'The verdict for each target with its reasons, and the worst of them.',
+    output: Recoverability,
+    run: ({ context }, _id, input) => recoverability(context, input),
   }),
 } satisfies Record<CallName, object>;
 

@@ -392,7 +392,7 @@ describe('the API', () => {
   test('tells its health', async () => {
     expect((await call('viewer', 'GET', '/health')).body).toMatchObject({ status: 'degraded' });
     const now = new Date().toISOString();
-    await catalogue(context.bucket, { backup_id: 'b1', created_at: now });
+    await catalogue(context.bucket, { backup_id: 'b1', created_at: now }, Buffer.from('archive'));
     expect((await call('viewer', 'GET', '/health')).body).toMatchObject({ status: 'ok' });
   });
 
@@ -441,6 +441,7 @@ describe('the API', () => {
         'post /api/v1/jobs/{job}/cancel',
         'post /api/v1/restore',
         'get /api/v1/overview',
+        'get /api/v1/recoverability',
         'delete /api/v1/retention',
         'get /api/v1/retention',
         'put /api/v1/retention',

@@ -1,7 +1,12 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { Template } from 'aws-cdk-lib/assertions';
 import { FUNCTION_NAMES } from '../../infra/functions.ts';
-import { BACKUP_TOO_OLD, BACKUP_WARNINGS, measuresOf } from '../../shared/workflows/backup/measures.ts';
+import {
+  BACKUP_TOO_OLD,
+  BACKUP_WARNINGS,
+  measuresOf,
+  NOT_RECOVERABLE,
+} from '../../shared/workflows/backup/measures.ts';
 import type { BackupResult } from '../../shared/workflows/backup/record.ts';
 import { synthesize, synthesizeIn } from './template.ts';
 
@@ -26,7 +31,7 @@ describe('alarms', () => {
   const named = (name: string, from = template) =>
     all(from, 'AWS::CloudWatch::Alarm').find(({ AlarmName }) => AlarmName === `Ngbak-${name}`);
 
-  test('go off where the newest good full backup of a target is too old, and where that is not measured', () => {
+  test('go off where a target is not recoverable or its newest good backup too old, and where that is not measured', () => {
     const [{ Properties: watcher }] = Object.values(
       template.findResources('AWS::Lambda::Function', {
         Properties: { FunctionName: 'Ngbak-watch-backups' },
@@ -40,20 +45,25 @@ describe('alarms', () => {
     // Configured: health and the dashboard of the API rely on it as well.
     expect(watcher.Environment.Variables.NGBAK_CONFIG).toContain('"backup_age_hours":30');
     for (const target of ['default', 'other']) {
-      expect(named(`No-backup-${target}`)).toMatchObject({
-        Namespace: 'ngbak/Ngbak',
-        MetricName: BACKUP_TOO_OLD,
-        Statistic: 'Maximum',
-        Period: 3600,
-        EvaluationPeriods: 1,
-        ComparisonOperator: 'GreaterThanOrEqualToThreshold',
-        Threshold: 1,
-        TreatMissingData: 'breaching',
-        Dimensions: [
-          { Name: 'service', Value: 'watch-backups' },
-          { Name: 'target', Value: target },
-        ],
-      });
+      for (const [name, MetricName] of [
+        ['No-backup', BACKUP_TOO_OLD],
+        ['Not-recoverable', NOT_RECOVERABLE],
+      ]) {
+        expect(named(`${name}-${target}`)).toMatchObject({
+          Namespace: 'ngbak/Ngbak',
+          MetricName,
+          Statistic: 'Maximum',
+          Period: 3600,
+          EvaluationPeriods: 1,
+          ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+          Threshold: 1,
+          TreatMissingData: 'breaching',
+          Dimensions: [
+            { Name: 'service', Value: 'watch-backups' },
+            { Name: 'target', Value: target },
+          ],
+        });
+      }
     }
   });
 
@@ -155,7 +165,9 @@ describe('alarms', () => {
     expect(all(synthesize({ alarms: { enabled: false } }), 'AWS::CloudWatch::Alarm')).toEqual([]);
     const unscheduled = all(synthesize({ schedule: { enabled: false } }), 'AWS::CloudWatch::Alarm');
     expect(
-      unscheduled.map(({ AlarmName }) => AlarmName).filter((name) => name?.includes('No-backup')),
+      unscheduled
+        .map(({ AlarmName }) => AlarmName)
+        .filter((name) => /No-backup|Not-recoverable/.test(name ?? '')),
     ).toEqual([]);
     expect(unscheduled.length).toBeGreaterThan(5);
   });

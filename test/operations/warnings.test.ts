@@ -30,11 +30,11 @@ beforeEach(async () => {
 });
 
 const make = (hours: number, changes: Partial<CatalogRecord> = {}) =>
-  catalogue(context.bucket, {
-    backup_id: idAt(hoursAgo(hours)),
-    created_at: hoursAgo(hours).toISOString(),
-    ...changes,
-  });
+  catalogue(
+    context.bucket,
+    { backup_id: idAt(hoursAgo(hours)), created_at: hoursAgo(hours).toISOString(), ...changes },
+    Buffer.from('archive'),
+  );
 const list = async (input: object = {}) =>
   (await listBackups(context, ListBackupsInput.parse(input))).backups.map(
     ({ state, open_warnings, good }) => ({

@@ -1,16 +1,16 @@
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { CreateScheduleGroupCommand, SchedulerClient } from '@aws-sdk/client-scheduler';
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { verdictOf } from '../../dashboard/home/verdict.ts';
 import { jobRecordKey } from '../../shared/aws/keys.ts';
 import { NgbakConfig } from '../../shared/core/config.ts';
-import { backupAges } from '../../shared/operations/backup-age.ts';
 import { createSchedule } from '../../shared/operations/change-schedules.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
 import { checkHealth } from '../../shared/operations/health.ts';
 import { metricsText } from '../../shared/operations/metrics.ts';
-import { overview } from '../../shared/operations/overview.ts';
+import { isTooOld, recoverability } from '../../shared/operations/recoverability.ts';
 import { CreateScheduleInput } from '../../shared/schedules/schedule.ts';
 import { Scheduler } from '../../shared/schedules/scheduler.ts';
 import { createJob, type JobRecord } from '../../shared/workflows/job/record.ts';
@@ -22,7 +22,7 @@ const ago = (hours: number) => new Date(Date.now() - hours * 3_600_000).toISOStr
 const backup = (hours: number, changes: object = {}) => {
   const created_at = ago(hours);
   const id = `snapshot_${created_at.slice(0, 19).replaceAll(':', '-')}Z_${randomBytes(3).toString('hex')}`;
-  return catalogue(context.bucket, { backup_id: id, created_at, ...changes });
+  return catalogue(context.bucket, { backup_id: id, created_at, ...changes }, Buffer.from('archive'));
 };
 const job = (job_id: string, changes: Partial<JobRecord> = {}) =>
   createJob(context.bucket, {
@@ -83,7 +83,7 @@ describe('health', () => {
   });
 });
 
-test('health, the overview of the dashboard and the metric of the alarm agree on what is too old', async () => {
+test('health, and the verdict of dashboard, command line and alarms, agree on what is too old', async () => {
   const hours = 24 * 8;
   await backup(hours);
   await backup(hours, { target: 'other' });
@@ -91,17 +91,14 @@ test('health, the overview of the dashboard and the metric of the alarm agree on
   await createSchedule(context, CreateScheduleInput.parse(weekly), { requestedBy: 'ada' });
   const answers = async () => {
     const { checks } = await checkHealth(context);
-    const { targets } = await overview(context);
-    const now = Date.now();
-    const agesOf = new Map((await backupAges(context)).map(({ target, tooOld }) => [target, tooOld]));
+    const { targets } = await recoverability(context);
     return targets.map((found) => ({
       target: found.target,
       health: !checks.find(({ name }) => name === `newest backup of ${found.target}`)?.ok,
-      home: verdictOf(found, now).grade === 'old',
-      alarm: agesOf.get(found.target),
+      verdict: isTooOld(found),
     }));
   };
-  const same = (target: string, tooOld: boolean) => ({ target, health: tooOld, home: tooOld, alarm: tooOld });
+  const same = (target: string, tooOld: boolean) => ({ target, health: tooOld, verdict: tooOld });
   expect(await answers()).toEqual([same('default', false), same('other', true)]);
   const { config } = context;
   if (!config) throw new Error('The context has a configuration.');
@@ -175,4 +172,19 @@ describe('metrics', () => {
       'ngbak_schedule_missed_runs{schedule="nightly"} 0',
     ]);
   });
+});
+
+test('the dashboard for Grafana asks only for metrics that there are', async () => {
+  const text = await readFile(join(import.meta.dirname, '../../docs/grafana/ngbak.json'), 'utf8');
+  const { panels } = JSON.parse(text) as { panels: { title: string; targets: { expr: string }[] }[] };
+  const exported = new Set(
+    [...(await metricsText(context)).matchAll(/^# TYPE (\w+) (\w+)$/gm)].flatMap(([, name = '', type]) =>
+      type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
+    ),
+  );
+  expect(panels.length).toBeGreaterThan(10);
+  for (const { title, targets } of panels) {
+    const asked = targets.flatMap(({ expr }) => expr.match(/ngbak_\w+/g) ?? []);
+    expect([title, asked.length > 0, asked.filter((name) => !exported.has(name))]).toEqual([title, true, []]);
+  }
 });

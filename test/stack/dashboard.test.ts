@@ -127,9 +127,9 @@ test('Home shows for each target whether it is recoverable, and the last days', 
   await page.getByRole('heading', { name: PAST_TARGET }).waitFor();
   const target = (name: string) => page.getByRole('region', { name, exact: true });
   await target('views').getByText('Yes', { exact: true }).waitFor();
-  await target(PAST_TARGET).getByText('One backup is damaged', { exact: false }).waitFor();
+  await target(PAST_TARGET).getByText('1 backup failed verification.', { exact: false }).waitFor();
   // No backup of it ever succeeds.
-  await target('missing').getByText('There are no backups of this target.').waitFor();
+  await target('missing').getByText('The target has no backups.', { exact: false }).waitFor();
   const days = page.getByRole('list', { name: 'Backups of the last 30 days' }).getByRole('listitem');
   expect(await days.count()).toBe(30);
   expect(await days.nth(25).textContent()).toContain('1 damaged');

@@ -305,7 +305,7 @@ test('whether backups are too old is measured by the deployed function as health
   );
   const text = Buffer.from(answer.Payload ?? []).toString('utf8');
   expect([answer.FunctionError, text]).toEqual([undefined, expect.stringContaining('too_old')]);
-  const { too_old } = JSON.parse(text) as { too_old: string[] };
+  const { too_old, not_recoverable } = JSON.parse(text) as { too_old: string[]; not_recoverable: string[] };
   const health = await fetch(`${stack.apiUrl()}/api/v1/health`, {
     headers: { authorization: `Bearer ${stack.apiKey('viewer')}` },
   });
@@ -314,6 +314,13 @@ test('whether backups are too old is measured by the deployed function as health
   expect(old.map(({ name }) => name.slice('newest backup of '.length)).sort()).toEqual(too_old.sort());
   // It was never backed up.
   expect(too_old).toContain('missing');
+  const status = await fetch(`${stack.apiUrl()}/api/v1/recoverability`, {
+    headers: { authorization: `Bearer ${stack.apiKey('viewer')}` },
+  });
+  const { targets } = (await status.json()) as { targets: { target: string; recoverable: string }[] };
+  const lost = targets.filter(({ recoverable }) => recoverable === 'no').map(({ target }) => target);
+  expect(lost.sort()).toEqual(not_recoverable.sort());
+  expect(lost).toContain('missing');
   const { events = [] } = await new CloudWatchLogsClient({}).send(
     new FilterLogEventsCommand({ logGroupName: '/aws/lambda/NgbakTest-watch-backups' }),
   );
@@ -321,6 +328,11 @@ test('whether backups are too old is measured by the deployed function as health
     message.includes('"BackupTooOld"') ? [JSON.parse(message.slice(message.indexOf('{')))] : [],
   );
   expect(measured).toContainEqual(
-    expect.objectContaining({ service: 'watch-backups', target: 'missing', BackupTooOld: 1 }),
+    expect.objectContaining({
+      service: 'watch-backups',
+      target: 'missing',
+      BackupTooOld: 1,
+      NotRecoverable: 1,
+    }),
   );
 });

@@ -11,6 +11,8 @@ export const BACKUP_WARNINGS = 'BackupWarnings';
 
 /** Metric that is 1 while the newest good backup of a target is older than allowed; an alarm is about it. */
 export const BACKUP_TOO_OLD = 'BackupTooOld';
+/** Metric that is 1 while a target cannot be recovered; an alarm is about it. */
+export const NOT_RECOVERABLE = 'NotRecoverable';
 /** Metric of how long backups took. */
 export const BACKUP_DURATION = 'BackupDuration';
 

@@ -12,6 +12,10 @@ export const JobSummary = JobRecord.omit({ result: true }).extend({
       stores: z.array(z.string()),
       /** False where only a part of these stores was restored. */
       all_of_stores: z.boolean(),
+      /** How long it took without waiting for confirmation, in seconds; restores of earlier versions do not say. */
+      seconds: z.number().optional(),
+      /** Uncompressed bytes of what was restored. */
+      bytes: z.number().optional(),
     })
     .optional(),
 });
@@ -24,6 +28,8 @@ const Proof = z.object({
   origin: z.object({ original_target: z.string().optional() }),
   stores: z.record(z.string(), z.unknown()),
   all_of_stores: z.boolean(),
+  seconds: z.number().optional(),
+  bytes: z.number().optional(),
 });
 
 /** A job as lists show it. */
@@ -31,7 +37,8 @@ export function summarizeJob({ result, ...job }: JobRecord): JobSummary {
   if (job.kind !== 'restore' || job.state !== 'completed' || isRollbackJob(job.job_id)) return job;
   const proof = Proof.safeParse(result);
   if (!proof.success) return job;
-  const { backup_id, origin, stores, all_of_stores } = proof.data;
+  const { origin, stores, ...rest } = proof.data;
   const backup_of = origin.original_target ?? job.target;
-  return { ...job, proved: { backup_id, backup_of, stores: Object.keys(stores), all_of_stores } };
+  const { verified: _, ...measured } = rest;
+  return { ...job, proved: { ...measured, backup_of, stores: Object.keys(stores) } };
 }

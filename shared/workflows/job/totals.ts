@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isRollbackJob } from '../../core/job-ids.ts';
 import { SELFTEST_TARGET } from '../../core/selftest.ts';
 import { SKIPPED } from './record.ts';
 import type { JobSummary } from './summary.ts';
@@ -9,14 +10,17 @@ export const DURATION_BOUNDS = [
   ...[3600, 7200, 14_400, 28_800, 86_400, 172_800, 604_800],
 ] as const;
 
-/** What jobs of one target add up to since the deployment. */
-const TargetTotals = z.object({
-  /** Backups that failed. */
+/** What jobs of one kind add up to since the deployment. */
+const KindTotals = z.object({
+  /** How many failed. */
   failures: z.number().int(),
-  /** Durations of completed backups: how many in each bucket, the last one without a bound, and their sum in seconds. */
+  /** Durations of completed ones: how many in each bucket, the last one without a bound, and their sum in seconds. */
   durations: z.object({ counts: z.array(z.number().int()), seconds: z.number() }),
 });
-type TargetTotals = z.infer<typeof TargetTotals>;
+type KindTotals = z.infer<typeof KindTotals>;
+
+/** Of one target: its backups, and its restores, which totals of earlier versions do not have. */
+const TargetTotals = KindTotals.extend({ restores: KindTotals.prefault(noKindTotals) });
 
 /** Sums over jobs, by target. Counters of Prometheus: they never fall, unlike the number of records that exist. */
 export const JobTotals = z.object({
@@ -33,36 +37,51 @@ export function noTotals(targets: readonly string[] = []): JobTotals {
   };
 }
 
-function noTargetTotals(): TargetTotals {
+function noKindTotals(): KindTotals {
   return { failures: 0, durations: { counts: [...DURATION_BOUNDS, 0].map(() => 0), seconds: 0 } };
 }
 
-/** Adds a job; jobs that still run or did nothing add nothing. */
+function noTargetTotals() {
+  return { ...noKindTotals(), restores: noKindTotals() };
+}
+
+/** Adds a job; jobs that still run or did nothing add nothing. Rollbacks count as the failure of what they roll back. */
 export function addJob(totals: JobTotals, job: JobSummary): void {
-  if (job.kind !== 'backup' || job.target === SELFTEST_TARGET || job.error?.name === SKIPPED) return;
-  if (job.state !== 'failed' && job.state !== 'completed') return;
-  const of = totals.targets[job.target] ?? noTargetTotals();
-  totals.targets[job.target] = of;
-  if (job.state === 'failed') {
-    of.failures++;
-    return;
-  }
-  if (job.finished_at === undefined) return;
-  const seconds = Math.max(0, (Date.parse(job.finished_at) - Date.parse(job.created_at)) / 1000);
+  if (job.target === SELFTEST_TARGET || job.error?.name === SKIPPED || isRollbackJob(job.job_id)) return;
+  const failed = job.state === 'failed' || job.state === 'rolled_back';
+  if (!failed && job.state !== 'completed') return;
+  const target = totals.targets[job.target] ?? noTargetTotals();
+  totals.targets[job.target] = target;
+  const kind = job.kind === 'backup' ? target : target.restores;
+  if (failed) kind.failures++;
+  const seconds = failed ? undefined : secondsOf(job);
+  if (seconds === undefined) return;
   const bucket = DURATION_BOUNDS.findIndex((bound) => seconds <= bound);
   const index = bucket === -1 ? DURATION_BOUNDS.length : bucket;
-  of.durations.counts[index] = (of.durations.counts[index] ?? 0) + 1;
-  of.durations.seconds += seconds;
+  kind.durations.counts[index] = (kind.durations.counts[index] ?? 0) + 1;
+  kind.durations.seconds += seconds;
+}
+
+/** How long a job worked, in seconds. Of a restore without the wait for confirmation; undefined for a dry run. */
+function secondsOf({ kind, created_at, finished_at, proved }: JobSummary): number | undefined {
+  if (kind === 'restore') return proved?.seconds;
+  if (finished_at === undefined) return undefined;
+  return Math.max(0, (Date.parse(finished_at) - Date.parse(created_at)) / 1000);
 }
 
 /** Adds totals to others. Those of other bounds, which another version of ngbak wrote, cannot be added. */
 export function addTotals(totals: JobTotals, { bounds, targets }: JobTotals): void {
   if (String(bounds) !== String(totals.bounds)) return;
   for (const [target, added] of Object.entries(targets)) {
-    const of = totals.targets[target] ?? noTargetTotals();
-    totals.targets[target] = of;
-    of.failures += added.failures;
-    of.durations.seconds += added.durations.seconds;
-    of.durations.counts = of.durations.counts.map((count, i) => count + (added.durations.counts[i] ?? 0));
+    const to = totals.targets[target] ?? noTargetTotals();
+    totals.targets[target] = to;
+    addKind(to, added);
+    addKind(to.restores, added.restores);
   }
+}
+
+function addKind(to: KindTotals, { failures, durations }: KindTotals): void {
+  to.failures += failures;
+  to.durations.seconds += durations.seconds;
+  to.durations.counts = to.durations.counts.map((count, i) => count + (durations.counts[i] ?? 0));
 }

@@ -128,10 +128,26 @@ test('failures and durations are counted since the deployment: they do not fall 
   await job('now', at(0), { finished_at: finished_at(0, 7) });
   await job('failed', at(0), { state: 'failed' });
   await job('skipped', at(0), { state: 'failed', error: { name: 'Skipped', message: '' } });
-  await job('restore', at(0), { state: 'failed', kind: 'restore' });
+  const restore = (id: string, daysAgo: number, changes: object) =>
+    job(id, at(daysAgo), { kind: 'restore', ...changes });
+  const result = {
+    verified: true,
+    backup_id: 'b',
+    origin: {},
+    stores: {},
+    all_of_stores: true,
+    seconds: 50,
+    bytes: 1,
+  };
+  await restore('restore', 0, { state: 'failed' });
+  await restore('restored-long-ago', 95, { finished_at: finished_at(95, 9000), result });
+  await restore('rolled-back', 10, { state: 'rolled_back' });
+  await restore('rollback_of_x', 10, { result });
+  await restore('dry-run', 5, { finished_at: finished_at(5, 3), result: { dry_run: true } });
   const all = async () => [
     ...(await lines('ngbak_backup_failures_total')),
     ...(await lines('ngbak_backup_duration_seconds')),
+    ...(await lines('ngbak_restore_')),
   ];
   const before = await all();
   expect(before.filter((line) => !/le="([5-9]|\d{2,3})"/.test(line)).slice(0, 2)).toEqual([
@@ -146,6 +162,10 @@ test('failures and durations are counted since the deployment: they do not fall 
       'ngbak_backup_duration_seconds_bucket{target="default",le="+Inf"} 3',
       'ngbak_backup_duration_seconds_sum{target="default"} 1015',
       'ngbak_backup_duration_seconds_count{target="default"} 3',
+      'ngbak_restore_failures_total{target="default"} 2',
+      'ngbak_restore_duration_seconds_bucket{target="default",le="30"} 0',
+      'ngbak_restore_duration_seconds_bucket{target="default",le="60"} 1',
+      'ngbak_restore_duration_seconds_sum{target="default"} 50',
     ]),
   );
   const { bucket } = environment;
@@ -154,8 +174,10 @@ test('failures and durations are counted since the deployment: they do not fall 
     expect(await all()).toEqual(before);
   }
   // The jobs of the days that have expired are not listed any more.
-  expect((await ids()).sort()).toEqual(['failed', 'now', 'restore', 'skipped', 'slow']);
-  for (const id of ['old', 'old-failed']) await bucket.removeAll(jobRecordKey(id));
+  expect((await ids()).sort()).toEqual(
+    ['dry-run', 'failed', 'now', 'restore', 'rollback_of_x', 'rolled-back', 'skipped', 'slow'].sort(),
+  );
+  for (const id of ['old', 'old-failed', 'restored-long-ago']) await bucket.removeAll(jobRecordKey(id));
   expect(await all()).toEqual(before);
   const text = await metricsText(environment as never);
   expect(text).toContain('# TYPE ngbak_backup_failures_total counter\n');

@@ -1,0 +1,85 @@
+import type { Command } from 'commander';
+import pc from '../../shared/core/colors.ts';
+import type { Grade, Reason, TargetRecoverability } from '../../shared/operations/recoverability.ts';
+import { cliOf } from '../cli.ts';
+import { ExitError } from '../exit-codes.ts';
+import { ago, bytes, count, duration, localTime, printable } from '../format.ts';
+import { facts } from '../output.ts';
+
+/** `ngbak status` */
+export function statusCommand(program: Command): void {
+  program
+    .command('status')
+    .summary('show whether each target is recoverable now')
+    .description(
+      'Answers for each target: can it be restored right now, from which backup, to which moment, how long it would take, and what to do where the answer is not yes. The dashboard, metrics and alarms show the same answer. Reads a byte of each archive that it relies on. Ends with exit code 10 where a target cannot be recovered.',
+    )
+    .argument('[target]', 'only this target')
+    .action(async (target: string | undefined, _options, command: Command) => {
+      const cli = cliOf(command);
+      const found = await (await cli.client()).recoverability(target === undefined ? {} : { target });
+      const { targets, ...rest } = found;
+      for (const one of targets) cli.output.event('target', one);
+      cli.output.result('status', rest, () =>
+        targets.length === 0
+          ? 'No targets are configured, and there are no backups.'
+          : targets.map(targetText).join('\n\n'),
+      );
+      if (rest.recoverable === 'no') throw new ExitError('unrecoverable');
+    });
+}
+
+const ANSWERS: Readonly<Record<Grade, string>> = {
+  yes: pc.green('recoverable'),
+  yes_with_warnings: pc.yellow('recoverable, with warnings'),
+  no: pc.red('NOT RECOVERABLE'),
+};
+
+const MARKS: Readonly<Record<Reason['severity'], string>> = {
+  no: pc.red('✗'),
+  warning: pc.yellow('!'),
+  note: pc.dim('i'),
+};
+
+/** What is known of one target, most important first. */
+function targetText({
+  target,
+  recoverable,
+  reasons,
+  backup,
+  rpo_seconds,
+  rpo_allowed_seconds,
+  rto_seconds,
+  drill,
+}: TargetRecoverability): string {
+  return [
+    `${pc.bold(printable(target))}: ${ANSWERS[recoverable]}`,
+    ...reasons.map(
+      ({ severity, text, remedy }) => `${MARKS[severity]} ${printable(text)}\n  ${printable(remedy)}`,
+    ),
+    facts([
+      [
+        'latest good backup',
+        backup &&
+          `${backup.backup_id} of ${localTime(backup.created_at)}, ${count(backup.records)} records, ${bytes(backup.bytes)}, verified ${ago(backup.verified_at)}`,
+      ],
+      [
+        'data that a restore would lose',
+        rpo_seconds === undefined
+          ? undefined
+          : `the last ${duration(rpo_seconds)}${rpo_allowed_seconds === undefined ? '' : ` (allowed: ${duration(rpo_allowed_seconds)})`}`,
+      ],
+      [
+        'duration of a restore',
+        backup &&
+          (rto_seconds === undefined ? 'unknown' : `about ${duration(rto_seconds)}, by the last restore`),
+      ],
+      [
+        'last drill',
+        drill
+          ? `${ago(drill.finished_at)}, of ${drill.newest ? 'the latest good backup' : drill.backup_id} (job ${drill.job_id})`
+          : backup && 'none in 90 days',
+      ],
+    ]),
+  ].join('\n');
+}

@@ -1,0 +1,463 @@
+import { z } from 'zod';
+import { archiveKey, lockKey } from '../aws/keys.ts';
+import { archivedObject } from '../aws/s3-error.ts';
+import { readS3Text } from '../aws/send-s3.ts';
+import { headArchive } from '../catalog/head-archive.ts';
+import type { BackupSummary } from '../catalog/summaries.ts';
+import { AccessDeniedError, describeError } from '../core/errors.ts';
+import { Id } from '../core/ids.ts';
+import { isRollbackJob } from '../core/job-ids.ts';
+import { hasEnded } from '../core/job-state.ts';
+import { mapOrdered } from '../core/ordered.ts';
+import { NotFoundError } from '../core/refusals.ts';
+import { listedJobs } from '../workflows/job/days.ts';
+import { Lock } from '../workflows/job/lock.ts';
+import { SKIPPED } from '../workflows/job/record.ts';
+import type { JobSummary } from '../workflows/job/summary.ts';
+import type { OperationsContext } from './context.ts';
+import { type Overview, overview } from './overview.ts';
+
+/** Targets that are looked at simultaneously. */
+const LOOKS_AT_ONCE = 8;
+const HOUR_MS = 3_600_000;
+
+const Grade = z.enum(['yes', 'yes_with_warnings', 'no']);
+export type Grade = z.infer<typeof Grade>;
+
+const Reason = z.object({
+  /** Kebab-case, stable. */
+  code: z.string(),
+  /** `no`: the target cannot be recovered. `warning`: it can, with this restriction. `note`: worth knowing. */
+  severity: z.enum(['no', 'warning', 'note']),
+  /** Without data and secrets. */
+  text: z.string(),
+  /** What to do about it. */
+  remedy: z.string(),
+});
+export type Reason = z.infer<typeof Reason>;
+
+/** A restore of a whole backup that compared every record with it. */
+const Drill = z.object({
+  job_id: Id,
+  backup_id: z.string(),
+  finished_at: z.iso.datetime(),
+  /** Whether it proved the newest good backup; otherwise an earlier one. */
+  newest: z.boolean(),
+});
+
+export const TargetRecoverability = z.object({
+  target: z.string(),
+  recoverable: Grade,
+  /** Most severe first; empty where nothing restricts the answer. */
+  reasons: z.array(Reason),
+  /** The newest good backup: what a restore would bring back. */
+  backup: z
+    .object({
+      backup_id: z.string(),
+      created_at: z.iso.datetime(),
+      verified_at: z.iso.datetime(),
+      bytes: z.number(),
+      uncompressed_bytes: z.number(),
+      records: z.number().int(),
+    })
+    .optional(),
+  /** Age of that backup in seconds: what a restore now would lose. */
+  rpo_seconds: z.number().optional(),
+  /** How old it may be, in seconds, by the schedules of the target; absent where the catalog cannot be read. */
+  rpo_allowed_seconds: z.number().optional(),
+  /** How long a restore of that backup would take, in seconds, by the last measured restore. Absent where none was measured. */
+  rto_seconds: z.number().optional(),
+  /** The last restore that proved a whole backup of the target, in the last 90 days. */
+  drill: Drill.optional(),
+});
+export type TargetRecoverability = z.infer<typeof TargetRecoverability>;
+
+export const Recoverability = z.object({
+  /** The worst answer of all targets; `no` where there is no target. */
+  recoverable: Grade,
+  targets: z.array(TargetRecoverability),
+});
+export type Recoverability = z.infer<typeof Recoverability>;
+
+export const RecoverabilityInput = z.strictObject({
+  /** Left out: all targets. */
+  target: Id.optional(),
+});
+export type RecoverabilityInput = z.infer<typeof RecoverabilityInput>;
+
+/** Everything that the answer for one target depends on. */
+export interface Facts {
+  readonly target: Overview['targets'][number];
+  /** Stores with data that the target has by its configuration; undefined where that is not known. */
+  readonly stores: readonly string[] | undefined;
+  /** Records of the catalog that could not be read. */
+  readonly unreadable: number;
+  /** Jobs of the last 90 days, in any order, of any target. */
+  readonly jobs: readonly JobSummary[];
+  /** Why a failed restore keeps the target locked. */
+  readonly locked?: string | undefined;
+  /** Why the archive of the newest good backup cannot be read now, and whether it can be made readable within hours. */
+  readonly unreadableArchive?: { readonly text: string; readonly thaws: boolean } | undefined;
+}
+
+type Context = Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>;
+
+/** Whether each target can be recovered now, from what, to which moment, and how long it would take. */
+export async function recoverability(
+  context: Context,
+  input: RecoverabilityInput = {},
+  now = Date.now(),
+): Promise<Recoverability> {
+  let read: readonly [Overview, JobSummary[]];
+  try {
+    read = await Promise.all([overview(context, now), allJobs(context)]);
+  } catch (error) {
+    // A disabled key, for one: nothing in the bucket can be read, so nothing can be restored.
+    if (!(error instanceof AccessDeniedError) || !context.config) throw error;
+    const names = Object.keys(context.config.targets).filter((name) => (input.target ?? name) === name);
+    return { recoverable: 'no', targets: names.map((target) => unknowable(target, error)) };
+  }
+  const [{ targets, unreadable }, jobs] = read;
+  const asked = targets.filter(({ target }) => input.target === undefined || target === input.target);
+  const looked = mapOrdered(asked, LOOKS_AT_ONCE, async (target) => {
+    const stores = context.config?.targets[target.target]?.stores;
+    const [lock, unreadableArchive] = await Promise.all([
+      context.bucket.readRecord(lockKey(target.target), Lock),
+      target.newest_good && whyUnreadable(context, target.newest_good),
+    ]);
+    return judge(
+      {
+        target,
+        stores: stores && Object.keys(stores),
+        unreadable,
+        jobs,
+        locked: lock?.value.kept,
+        unreadableArchive,
+      },
+      now,
+    );
+  });
+  if (input.target !== undefined && asked.length === 0) {
+    throw new NotFoundError(`There is no target "${input.target}", and no backup of one.`, {
+      remedy: `Use one of: ${targets.map(({ target }) => target).join(', ') || 'none are configured'}.`,
+    });
+  }
+  const answers: TargetRecoverability[] = [];
+  for await (const answer of looked) answers.push(answer);
+  return { recoverable: worst(answers.map(({ recoverable }) => recoverable)), targets: answers };
+}
+
+function unknowable(target: string, { message, remedy }: AccessDeniedError): TargetRecoverability {
+  const text = `The catalog cannot be read: ${message}`;
+  return {
+    target,
+    recoverable: 'no',
+    reasons: [{ code: 'catalog-unreadable', severity: 'no', text, remedy }],
+  };
+}
+
+async function allJobs({ bucket }: Context): Promise<JobSummary[]> {
+  const jobs: JobSummary[] = [];
+  for await (const { job } of listedJobs(bucket)) if (job) jobs.push(job);
+  return jobs;
+}
+
+/** Reads a byte of a backup's archive: what a storage class, a disabled key or a lost object would refuse to a restore. */
+export async function whyUnreadable(
+  { bucket }: Pick<OperationsContext, 'bucket'>,
+  { backup_id }: BackupSummary,
+): Promise<Facts['unreadableArchive']> {
+  const key = archiveKey(backup_id);
+  const where = `s3://${bucket.name}/${key}`;
+  try {
+    const head = await headArchive(bucket, { archive: { key } });
+    if (!head) return { text: `${where} no longer exists.`, thaws: false };
+    const archived = archivedObject(head, where);
+    if (archived) return { text: archived.message, thaws: true };
+    await readS3Text(bucket.s3, { Bucket: bucket.name, Key: key, Range: 'bytes=-1' });
+    return undefined;
+  } catch (error) {
+    return { text: describeError(error), thaws: false };
+  }
+}
+
+/** The answer for one target. Pure: the only place that says whether a target is recoverable. */
+export function judge(facts: Facts, now: number): TargetRecoverability {
+  const { target, jobs } = facts;
+  const good = target.newest_good;
+  const reasons = reasonsOf(facts, now);
+  const drill = lastDrill(target, jobs);
+  const measured = drill && measuredRestore(drill.job);
+  return {
+    target: target.target,
+    recoverable: gradeOf(reasons),
+    reasons: reasons.sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity)),
+    ...(good && {
+      backup: {
+        backup_id: good.backup_id,
+        created_at: good.created_at,
+        verified_at: good.verification.at,
+        bytes: good.bytes,
+        uncompressed_bytes: good.uncompressed_bytes,
+        records: good.records,
+      },
+      rpo_seconds: Math.max(0, Math.round((now - Date.parse(good.created_at)) / 1000)),
+    }),
+    rpo_allowed_seconds: Math.round(target.allowed_age_hours * 3600),
+    ...(good && measured && { rto_seconds: scaled(measured, good) }),
+    ...(drill && {
+      drill: {
+        job_id: drill.job.job_id,
+        backup_id: drill.backup_id,
+        finished_at: drill.finished_at,
+        newest: drill.newest,
+      },
+    }),
+  };
+}
+
+/** Whether a target has no good backup as young as its schedules allow. */
+export function isTooOld({ backup, reasons }: TargetRecoverability): boolean {
+  return backup === undefined || reasons.some(({ code }) => code === TOO_OLD);
+}
+
+const TOO_OLD = 'backup-too-old';
+const SEVERITIES: readonly Reason['severity'][] = ['no', 'warning', 'note'];
+
+function gradeOf(reasons: readonly Reason[]): Grade {
+  if (reasons.some(({ severity }) => severity === 'no')) return 'no';
+  return reasons.some(({ severity }) => severity === 'warning') ? 'yes_with_warnings' : 'yes';
+}
+
+function worst(grades: readonly Grade[]): Grade {
+  if (grades.length === 0 || grades.includes('no')) return 'no';
+  return grades.includes('yes_with_warnings') ? 'yes_with_warnings' : 'yes';
+}
+
+const reason = (severity: Reason['severity'], code: string, text: string, remedy: string): Reason => ({
+  code,
+  severity,
+  text,
+  remedy,
+});
+
+function reasonsOf(facts: Facts, now: number): Reason[] {
+  const { good, ...found } = { good: facts.target.newest_good, ...facts };
+  return [
+    ...(good ? backupReasons(good, found, now) : [noBackup(found)]),
+    ...catalogReasons(found),
+    ...jobReasons(found),
+    ...(found.locked === undefined
+      ? []
+      : [
+          reason(
+            'warning',
+            'target-locked',
+            `A failed restore left the target locked: ${found.locked}`,
+            'Restore a good backup into it, which releases the lock.',
+          ),
+        ]),
+  ];
+}
+
+function noBackup({ target }: Facts): Reason {
+  return target.newest
+    ? reason(
+        'no',
+        'no-good-backup',
+        `None of the ${target.backups} backups is verified, contains every store, and has the expected number of records.`,
+        `Run \`ngbak show ${target.newest.backup_id}\` for what is wrong with the newest one, correct it, and back up.`,
+      )
+    : reason(
+        'no',
+        'no-backup',
+        'The target has no backups.',
+        `Run \`ngbak backup --target ${target.target} --wait\`.`,
+      );
+}
+
+/** What restricts a restore of the newest good backup. */
+function backupReasons(
+  good: BackupSummary,
+  { target, stores, unreadableArchive }: Facts,
+  now: number,
+): Reason[] {
+  const reasons: Reason[] = [];
+  const age = now - Date.parse(good.created_at);
+  if (unreadableArchive?.thaws === false) {
+    reasons.push(
+      reason(
+        'no',
+        'archive-unreadable',
+        `The archive of ${good.backup_id} cannot be read: ${unreadableArchive.text}`,
+        'Correct the cause, or restore an earlier backup: `ngbak list` shows them.',
+      ),
+    );
+  } else if (unreadableArchive) {
+    reasons.push(
+      reason(
+        'warning',
+        'archive-in-cold-storage',
+        unreadableArchive.text,
+        'Expect hours before a restore can begin, or back up now.',
+      ),
+    );
+  }
+  if (age > target.allowed_age_hours * HOUR_MS) {
+    reasons.push(
+      reason(
+        'warning',
+        TOO_OLD,
+        `The latest good backup is ${spanText(age)} old; its schedules allow ${spanText(target.allowed_age_hours * HOUR_MS)}.`,
+        'Run `ngbak jobs --state failed` for backups that failed, and `ngbak schedule list` for runs that were missed.',
+      ),
+    );
+  }
+  const missing = (stores ?? []).filter((store) => !good.stores.some((saved) => saved === store));
+  if (missing.length > 0) {
+    reasons.push(
+      reason(
+        'warning',
+        'store-missing',
+        `The latest good backup does not contain ${missing.join(' and ')}, which the target has now.`,
+        `Run \`ngbak backup --target ${target.target} --wait\`.`,
+      ),
+    );
+  }
+  if (good.open_warnings > 0) {
+    reasons.push(
+      reason(
+        'warning',
+        'open-warnings',
+        `The latest good backup has ${plural(good.open_warnings, 'warning')} that nobody has acknowledged: something was not saved or needs attention.`,
+        `Run \`ngbak show ${good.backup_id}\`, then correct the cause or acknowledge.`,
+      ),
+    );
+  }
+  const { newest_full: newest } = target;
+  // A damaged one is counted among all that are.
+  if (newest && newest.created_at > good.created_at && newest.verification.state !== 'damaged') {
+    reasons.push(
+      reason(
+        'warning',
+        'newer-backup-suspicious',
+        `A newer backup, ${newest.backup_id}, is empty or much smaller than expected.`,
+        `Run \`ngbak show ${newest.backup_id}\`: find out what happened to the data, or acknowledge the warning.`,
+      ),
+    );
+  }
+  return reasons;
+}
+
+function catalogReasons({ target, unreadable }: Facts): Reason[] {
+  const reasons: Reason[] = [];
+  if (target.damaged > 0) {
+    reasons.push(
+      reason(
+        'warning',
+        'backups-damaged',
+        `${plural(target.damaged, 'backup')} failed verification.`,
+        'Find out what changed them: `ngbak list --state damaged`. Delete them once that is known.',
+      ),
+    );
+  }
+  if (unreadable > 0) {
+    reasons.push(
+      reason(
+        'warning',
+        'records-unreadable',
+        `${plural(unreadable, 'catalog record')} cannot be read, so a newer backup may be unknown.`,
+        'Run `ngbak list` for their names, and `ngbak list --rebuild` once they are removed.',
+      ),
+    );
+  }
+  return reasons;
+}
+
+/** What the last backup, the last restore and the last proof say. */
+function jobReasons({ target, jobs }: Facts): Reason[] {
+  const reasons: Reason[] = [];
+  const own = jobs
+    .filter((job) => job.target === target.target && hasEnded(job.state) && job.error?.name !== SKIPPED)
+    .filter(({ state, job_id }) => state !== 'cancelled' && !isRollbackJob(job_id))
+    .sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+  const last = (kind: JobSummary['kind']) => own.find((job) => job.kind === kind);
+  for (const kind of ['backup', 'restore'] as const) {
+    const job = last(kind);
+    if (!job || job.state === 'completed') continue;
+    reasons.push(
+      reason(
+        'warning',
+        `last-${kind}-failed`,
+        `The last ${kind} ${job.state === 'rolled_back' ? 'failed and was rolled back' : 'failed'}: ${job.error?.message ?? job.job_id}`,
+        `Run \`ngbak job ${job.job_id}\`.`,
+      ),
+    );
+  }
+  const drill = target.newest_good && lastDrill(target, jobs);
+  if (target.newest_good && !drill) {
+    reasons.push(
+      reason(
+        'note',
+        'not-rehearsed',
+        'No restore of a whole backup was completed in the last 90 days, so its duration is unknown.',
+        'Rehearse: restore the latest backup into another target or under other names (docs/runbook.md).',
+      ),
+    );
+  }
+  return reasons;
+}
+
+/** A restore that proved a whole backup. */
+interface LastDrill {
+  readonly job: JobSummary;
+  readonly backup_id: string;
+  readonly finished_at: string;
+  readonly newest: boolean;
+}
+
+/**
+ * The newest restore that proved the newest good backup of a target, else the newest one that proved any backup of it,
+ * wherever it was restored. A dry run, a rollback, and the restore of a part prove nothing about the whole.
+ */
+function lastDrill(
+  { target, newest_good: good }: Facts['target'],
+  jobs: readonly JobSummary[],
+): LastDrill | undefined {
+  const needed = (good?.stores ?? []).filter((store) => store !== 'config');
+  const whole = jobs
+    .flatMap((job) => {
+      const { proved, finished_at } = job;
+      const all =
+        proved?.all_of_stores === true &&
+        proved.backup_of === target &&
+        needed.every((store) => proved.stores.includes(store));
+      if (!all || finished_at === undefined) return [];
+      return [
+        { job, backup_id: proved.backup_id, finished_at, newest: proved.backup_id === good?.backup_id },
+      ];
+    })
+    .sort((a, b) => (a.finished_at < b.finished_at ? 1 : -1));
+  return whole.find(({ newest }) => newest) ?? whole[0];
+}
+
+/** Seconds and uncompressed bytes of a restore, without the time that it waited for a confirmation. */
+function measuredRestore({ proved }: JobSummary): { seconds: number; bytes: number } | undefined {
+  if (proved?.seconds === undefined || proved.bytes === undefined) return undefined;
+  return { seconds: proved.seconds, bytes: proved.bytes };
+}
+
+/** How long a restore of a backup takes, by one that was measured: never less than that one, since small restores are mostly overhead. */
+function scaled(measured: { seconds: number; bytes: number }, { uncompressed_bytes }: BackupSummary): number {
+  return Math.ceil(measured.seconds * Math.max(1, uncompressed_bytes / Math.max(1, measured.bytes)));
+}
+
+/** A span of time in the unit that fits, rounded down: `5 days`, `36 hours`. */
+function spanText(ms: number): string {
+  const hours = Math.floor(ms / HOUR_MS);
+  return hours >= 3 * 24 ? plural(Math.floor(hours / 24), 'day') : plural(hours, 'hour');
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
