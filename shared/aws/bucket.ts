@@ -103,6 +103,15 @@ export class Bucket {
     else await sendS3(this.s3, 'write', command);
   }
 
+  /** Writes a record unless there is one already: what the first attempt of a step wrote stands. */
+  async writeOnce(key: string, value: Json | object): Promise<void> {
+    try {
+      await this.writeRecord(key, value, { absent: true });
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error;
+    }
+  }
+
   /**
    * Changes a record by compare and swap. `change` gets the record as it is, undefined where there is none, and may be called
    * again when the record was changed meanwhile; it returns undefined to leave the record as it is. Returns the record as it

@@ -82,8 +82,10 @@ export const jobProgressPrefix = (jobId: string) => `${JOBS}${jobId}/progress/`;
 export const leasePrefix = (jobId: string) => `${JOBS}${jobId}/leases/`;
 export const restoreLeaseKey = (jobId: string, store: string) => `${leasePrefix(jobId)}${store}.json`;
 export const restoreRequestKey = (jobId: string) => `${JOBS}${jobId}/request.json`;
-export const restorePlanKey = (jobId: string) => `${JOBS}${jobId}/restore.json`;
+/** What a restore was asked for, what its inspection found, and what it does once it has begun: each is written once. */
+export const admittedRestoreKey = (jobId: string) => `${JOBS}${jobId}/restore.json`;
 export const inspectionKey = (jobId: string) => `${JOBS}${jobId}/inspection.json`;
+export const restorePlanKey = (jobId: string) => `${JOBS}${jobId}/plan.json`;
 export const confirmationKey = (jobId: string) => `${JOBS}${jobId}/confirmation.json`;
 
 export const lockKey = (target: string) => `${LOCKS}${target}.json`;

@@ -1,10 +1,10 @@
 import { ExecutionDoesNotExist, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { restorePlanKey, restoreRequestKey, uploadPrefix } from '../aws/keys.ts';
+import { restoreRequestKey, uploadPrefix } from '../aws/keys.ts';
 import { hasEnded, JobState } from '../core/job-state.ts';
 import { RefusedError } from '../core/refusals.ts';
 import { updateJob } from '../workflows/job/record.ts';
-import { RestorePlan } from '../workflows/restore/plan.ts';
+import { findAdmitted } from '../workflows/restore/plan.ts';
 import { UploadRequest } from '../workflows/restore/request.ts';
 import { abortUpload } from '../workflows/restore/upload-parts.ts';
 import type { OperationsContext } from './context.ts';
@@ -30,8 +30,8 @@ export async function cancelJob(
   const { bucket, sfn } = context;
   const job = await showJob(context, jobId);
   if (hasEnded(job.state)) throw ended(job.job_id, job.state);
-  const plan = (await bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
-  if (plan?.rollback_of !== undefined) {
+  const restore = await findAdmitted(bucket, job.job_id);
+  if (restore?.rollback_of !== undefined) {
     throw new RefusedError(`Job ${job.job_id} is rolling back target "${job.target}".`, {
       remedy: 'Wait for it to finish: if it is stopped, the target is left incomplete.',
     });

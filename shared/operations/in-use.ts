@@ -1,14 +1,14 @@
 import { ListExecutionsCommand, type ListExecutionsCommandOutput } from '@aws-sdk/client-sfn';
-import { LOCKS, restorePlanKey } from '../aws/keys.ts';
+import { LOCKS } from '../aws/keys.ts';
 import { Lock } from '../workflows/job/lock.ts';
 import { readJob } from '../workflows/job/record.ts';
-import { RestorePlan } from '../workflows/restore/plan.ts';
+import { findAdmitted } from '../workflows/restore/plan.ts';
 import { findSafetyBackup } from '../workflows/restore/safety.ts';
 import type { OperationsContext } from './context.ts';
 
 /**
  * The backups that running restores need, with the reason in words: what they restore from, and the safety backups
- * that they would go back to. Reads the running executions, the locks and the plans behind them.
+ * that they would go back to. Reads the running executions, the locks and the records behind them.
  */
 export async function backupsInUse(context: OperationsContext): Promise<Map<string, string>> {
   const { bucket } = context;
@@ -22,8 +22,8 @@ export async function backupsInUse(context: OperationsContext): Promise<Map<stri
   }
   const used = new Map<string, string>();
   for (const job of jobs) {
-    const plan = (await bucket.readRecord(restorePlanKey(job), RestorePlan))?.value;
-    if (plan?.backup_id !== undefined) used.set(plan.backup_id, `restore ${job} reads it`);
+    const restore = await findAdmitted(bucket, job);
+    if (restore?.backup_id !== undefined) used.set(restore.backup_id, `restore ${job} reads it`);
     const safety = await findSafetyBackup(bucket, job);
     if (safety) used.set(safety.backup_id, `it is the safety backup of restore ${job}`);
   }

@@ -1,7 +1,7 @@
 import { DescribeExecutionCommand, ExecutionDoesNotExist } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { ConflictError } from '../aws/bucket.ts';
-import { restorePlanKey, restoreRequestKey } from '../aws/keys.ts';
+import { restoreRequestKey } from '../aws/keys.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
@@ -11,7 +11,7 @@ import { chooseTarget } from '../workflows/job/names.ts';
 import { type JobRecord, readJob } from '../workflows/job/record.ts';
 import { chooseStores } from '../workflows/restore/choose-stores.ts';
 import { answerConfirmation, waitsForNothing } from '../workflows/restore/confirmation.ts';
-import { RestorePlan } from '../workflows/restore/plan.ts';
+import { findAdmitted } from '../workflows/restore/plan.ts';
 import {
   CatalogRestore,
   createPartsRequest,
@@ -167,13 +167,13 @@ export async function changeRestoreOptions(
   const options = resolveMode({ ...input, dry_run: false });
   // Said here, it leaves the job as it is; found out by the workflow, it would end it.
   if (context.config) chooseStores(context.config, job.target, options);
-  const plan = await context.bucket.readRecord(restorePlanKey(id), RestorePlan);
-  if (plan?.value.attach_of !== undefined) {
+  const restore = await findAdmitted(context.bucket, id);
+  if (restore?.attach_of !== undefined) {
     throw new RefusedError(`Job ${id} attaches relationships and has no other options.`, {
       remedy: 'Confirm or reject it.',
     });
   }
-  if ((plan?.value.options.cypher_script ?? false) !== (options.cypher_script ?? false)) {
+  if ((restore?.options.cypher_script ?? false) !== (options.cypher_script ?? false)) {
     throw new RefusedError(`Whether job ${id} reads a Cypher script can no longer be changed.`, {
       remedy: 'Reject it, and restore the archive again with or without "cypher_script".',
     });

@@ -6,15 +6,14 @@ import {
   type HistoryEvent,
 } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
-import { inspectionKey, restorePlanKey } from '../aws/keys.ts';
 import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import { hasEnded, type JobState } from '../core/job-state.ts';
 import { noSuchJob } from '../core/refusals.ts';
 import { type Progress, readProgress } from '../workflows/job/progress.ts';
 import { JobRecord, readJob } from '../workflows/job/record.ts';
-import { Inspection } from '../workflows/restore/inspection.ts';
-import { RestorePlan } from '../workflows/restore/plan.ts';
+import { findInspection, Inspection } from '../workflows/restore/inspection.ts';
+import { findAdmitted } from '../workflows/restore/plan.ts';
 import { RestoreOptions } from '../workflows/restore/request.ts';
 import type { OperationsContext } from './context.ts';
 import { StoreProgress, summarizeProgress } from './job-progress.ts';
@@ -47,17 +46,18 @@ export async function showJob(context: OperationsContext, jobId: string): Promis
   const record = (await readJob(bucket, id)) ?? (await fromExecution(context, id));
   const arn = record.execution_arn;
   const isRestore = record.kind === 'restore';
-  const [progress, plan, inspection, log] = await Promise.all([
+  const [progress, restore, inspected, log] = await Promise.all([
     readProgress(bucket, id),
-    isRestore ? bucket.readRecord(restorePlanKey(id), RestorePlan) : undefined,
-    isRestore ? bucket.readRecord(inspectionKey(id), Inspection) : undefined,
+    isRestore ? findAdmitted(bucket, id) : undefined,
+    isRestore ? findInspection(bucket, id) : undefined,
     arn === undefined ? [] : readLog(context, arn),
   ]);
+  const options = inspected?.resolved?.options ?? restore?.options;
   return {
     ...record,
     progress: summarizeProgress(keepCurrent(progress, record)),
-    ...(plan ? { options: plan.value.options } : {}),
-    ...(inspection ? { inspection: inspection.value } : {}),
+    ...(options ? { options } : {}),
+    ...(inspected ? { inspection: Inspection.parse(inspected) } : {}),
     log,
     ...(arn === undefined ? {} : { console_url: consoleUrl(arn) }),
   };

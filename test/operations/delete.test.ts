@@ -1,12 +1,12 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { BACKUPS, restorePlanKey } from '../../shared/aws/keys.ts';
+import { admittedRestoreKey, BACKUPS } from '../../shared/aws/keys.ts';
 import { deleteBackup } from '../../shared/operations/delete-backup.ts';
 import { ListBackupsInput, listBackups } from '../../shared/operations/list-backups.ts';
 import { PruneInput, prune } from '../../shared/operations/prune.ts';
 import { RestoreBackupInput, restoreBackup } from '../../shared/operations/restore.ts';
-import type { RestorePlan } from '../../shared/workflows/restore/plan.ts';
+import type { AdmittedRestore } from '../../shared/workflows/restore/plan.ts';
 import { idAt } from '../support/backup-id.ts';
 import { catalogue } from '../support/catalog.ts';
 import { freshContext } from './context.ts';
@@ -25,7 +25,7 @@ async function runningRestore(backupId: string): Promise<string> {
   const started = await restoreBackup(context, RestoreBackupInput.parse({ backup_id: backupId }), {
     requestedBy: 'ada',
   });
-  const plan: RestorePlan = {
+  const restore: AdmittedRestore = {
     job_id: started.job_id,
     target: 'default',
     execution_arn: started.execution_arn,
@@ -41,7 +41,7 @@ async function runningRestore(backupId: string): Promise<string> {
     stores: ['graph'],
     confirmed: true,
   };
-  await context.bucket.writeRecord(restorePlanKey(started.job_id), plan);
+  await context.bucket.writeRecord(admittedRestoreKey(started.job_id), restore);
   return started.execution_arn;
 }
 

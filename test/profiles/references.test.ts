@@ -7,7 +7,7 @@ import { HashSample } from '../../shared/core/hash-sample.ts';
 import { resolveStore } from '../../shared/profiles/open.ts';
 import { countReferences, proveReferences } from '../../shared/profiles/references.ts';
 import type { Store } from '../../shared/stores/store.ts';
-import { RestorePlan } from '../../shared/workflows/restore/plan.ts';
+import { AdmittedRestore } from '../../shared/workflows/restore/plan.ts';
 import { servers } from '../servers.ts';
 import { exportAll, legContext, withStore } from '../stores/memory-archive.ts';
 
@@ -43,7 +43,7 @@ const open = (name: Name) => (): Store => {
   return adapter.create(adapter.Connection.parse(connections[name]), scope, { target: 'main' });
 };
 const plan = (stores: Name[]) =>
-  RestorePlan.parse({
+  AdmittedRestore.parse({
     job_id: 'job',
     target: 'main',
     execution_arn: 'arn',

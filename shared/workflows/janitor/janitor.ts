@@ -7,7 +7,6 @@ import {
   catalogKey,
   confirmationKey,
   lockKey,
-  restorePlanKey,
   stagingPrefix,
   UPLOADS,
   uploadPrefix,
@@ -25,9 +24,11 @@ import { createJob, type JobRecord, parseResult, readJob, updateJob } from '../j
 import { untilStepsEnded } from '../restore/lease.ts';
 import { isVerified } from '../restore/leg.ts';
 import {
+  type AdmittedRestore,
+  findAdmitted,
+  findRestorePlan,
   jobIdsOfInput,
   jobIdsOfUpload,
-  RestorePlan,
   rollbackOfInput,
   uploadOfInput,
 } from '../restore/plan.ts';
@@ -74,10 +75,11 @@ export async function cleanUpAfter(
   // The functions of an execution that was stopped continue to run: none of their writes may mix with what comes next.
   await changeLock(environment.bucket, job.target, executionArn, { ended: true });
   await untilStepsEnded(environment.bucket, job.job_id, leg);
-  const plan = (await environment.bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
-  const intact = plan?.rollback_of !== undefined && (await isVerified(environment, plan));
-  await cleanUpRestore(environment, job, plan, leg);
-  if (plan?.rollback_of !== undefined) await closeRollback(environment, job, plan.rollback_of, event, intact);
+  const restore = await findAdmitted(environment.bucket, job.job_id);
+  const undone = restore?.rollback_of;
+  const intact = undone !== undefined && (await isVerified(environment, job.job_id));
+  await cleanUpRestore(environment, job, restore, leg);
+  if (undone !== undefined) await closeRollback(environment, job, undone, event, intact);
   else if (!(await rollBack(environment, job, event))) await release(environment, job, event);
 }
 
@@ -196,9 +198,9 @@ export async function closeForgotten(
     await cleanUpBackup(environment, job, leg, false);
     return release(environment, job, event);
   }
-  const plan = (await bucket.readRecord(restorePlanKey(job.job_id), RestorePlan))?.value;
-  await cleanUpRestore(environment, job, plan, leg);
-  const safety = await findSafetyBackup(bucket, plan?.rollback_of ?? job.job_id);
+  const restore = await findAdmitted(bucket, job.job_id);
+  await cleanUpRestore(environment, job, restore, leg);
+  const safety = await findSafetyBackup(bucket, restore?.rollback_of ?? job.job_id);
   if (safety) {
     const kept = `Restore ${job.job_id} may have left it incomplete. Its previous contents are in ${safety.backup_id}: restore it with \`ngbak restore ${safety.backup_id}\`.`;
     await changeLock(bucket, job.target, arn, { kept });
@@ -346,13 +348,14 @@ async function removeOwnArchive({ bucket }: Environment, backupId: string, jobId
 async function cleanUpRestore(
   environment: Environment,
   job: JobRecord,
-  plan: RestorePlan | undefined,
+  restore: AdmittedRestore | undefined,
   leg: LegLimits,
 ): Promise<void> {
   const { bucket } = environment;
-  if (plan) {
-    await cleanServers(environment, job, plan.stores, leg);
-    if (plan.source.key.startsWith(UPLOADS)) await bucket.removeVersion(plan.source);
+  if (restore) {
+    const plan = await findRestorePlan(bucket, job.job_id);
+    await cleanServers(environment, job, plan?.stores ?? restore.stores, leg);
+    if (restore.source.key.startsWith(UPLOADS)) await bucket.removeVersion(restore.source);
   }
   await bucket.removeAll(uploadPrefix(job.job_id));
   await bucket.removeAll(confirmationKey(job.job_id));

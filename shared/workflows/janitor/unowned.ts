@@ -1,20 +1,12 @@
 import type { Bucket } from '../../aws/bucket.ts';
-import {
-  archiveKey,
-  deferredKey,
-  restorePlanKey,
-  STAGING,
-  stagingPrefix,
-  UPLOADS,
-  uploadPrefix,
-} from '../../aws/keys.ts';
+import { archiveKey, deferredKey, STAGING, stagingPrefix, UPLOADS, uploadPrefix } from '../../aws/keys.ts';
 import { abortMultipart, listParts, type MultipartUpload } from '../../aws/multipart.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import { unsettledJobs } from '../job/days.ts';
 import { readJob } from '../job/record.ts';
-import { RestorePlan } from '../restore/plan.ts';
+import { findAdmitted } from '../restore/plan.ts';
 
 /** How old a leftover is before it is removed, in milliseconds: whatever begins a job with it has done so by then. */
 export const UNOWNED_MS = 24 * 60 * 60 * 1000;
@@ -85,9 +77,9 @@ async function ownedKeys(bucket: Bucket): Promise<(key: string) => boolean> {
     if (job === 'unreadable') continue;
     if (job.backup_id !== undefined) prefixes.add(archiveKey(job.backup_id));
     if (job.kind !== 'restore') continue;
-    const plan = await bucket.readRecord(restorePlanKey(id), RestorePlan).catch(ifUnreadable);
-    if (plan === 'unreadable') prefixes.add(UPLOADS);
-    else if (plan) prefixes.add(plan.value.source.key);
+    const restore = await findAdmitted(bucket, id).catch(ifUnreadable);
+    if (restore === 'unreadable') prefixes.add(UPLOADS);
+    else if (restore) prefixes.add(restore.source.key);
   }
   return (key) => [...prefixes].some((prefix) => key.startsWith(prefix));
 }

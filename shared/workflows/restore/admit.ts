@@ -1,6 +1,5 @@
 import type { z } from 'zod';
-import { ConflictError } from '../../aws/bucket.ts';
-import { catalogKey, deferredKey, restorePlanKey, restoreRequestKey, UPLOADS } from '../../aws/keys.ts';
+import { admittedRestoreKey, catalogKey, deferredKey, restoreRequestKey, UPLOADS } from '../../aws/keys.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
@@ -12,7 +11,7 @@ import { type ExecutionInfo, jobIdOf } from '../job/execution.ts';
 import { chooseTarget } from '../job/names.ts';
 import { createJob, readJob, updateJob } from '../job/record.ts';
 import { chooseStores } from './choose-stores.ts';
-import { jobIdsOfUpload, type RestorePlan, readRestorePlan, UploadEvent } from './plan.ts';
+import { type AdmittedRestore, jobIdsOfUpload, readAdmitted, readRestorePlan, UploadEvent } from './plan.ts';
 import {
   AttachRequest,
   CatalogRestore,
@@ -42,36 +41,32 @@ export async function admitRestore(
   const event = UploadEvent.safeParse(input);
   const rollback = RollbackRequest.safeParse(input);
   const attach = AttachRequest.safeParse(input);
-  const plan = event.success
-    ? await planUpload(environment, event.data, execution)
+  const restore = event.success
+    ? await admitUpload(environment, event.data, execution)
     : rollback.success
-      ? await planRollback(environment, rollback.data.rollback_of, execution)
+      ? await admitRollback(environment, rollback.data.rollback_of, execution)
       : attach.success
-        ? await planAttach(environment, attach.data, execution)
-        : await planCatalogRestore(environment, input, execution);
-  const refusal = await claim(environment, plan);
+        ? await admitAttach(environment, attach.data, execution)
+        : await admitCatalogRestore(environment, input, execution);
+  const refusal = await claim(environment, restore);
   if (refusal !== undefined) return { admitted: false, reason: refusal };
-  try {
-    await environment.bucket.writeRecord(restorePlanKey(plan.job_id), plan, { absent: true });
-  } catch (error) {
-    // A repeated attempt of this execution: the plan of the first one stands.
-    if (!(error instanceof ConflictError)) throw error;
-  }
+  // What the first attempt of this execution wrote current.
+  await environment.bucket.writeOnce(admittedRestoreKey(restore.job_id), restore);
   return {
     admitted: true,
-    job_id: plan.job_id,
-    target: plan.target,
-    confirmed: plan.confirmed,
-    stores: plan.stores,
+    job_id: restore.job_id,
+    target: restore.target,
+    confirmed: restore.confirmed,
+    stores: restore.stores,
     cursor: null,
   };
 }
 
-async function planUpload(
+async function admitUpload(
   environment: Environment,
   event: UploadEvent,
   execution: ExecutionInfo,
-): Promise<RestorePlan> {
+): Promise<AdmittedRestore> {
   const { bucket, object } = event.detail;
   if (bucket.name !== environment.bucket.name) {
     throw new InvalidInputError(
@@ -92,7 +87,7 @@ async function planUpload(
     ...(version === undefined ? {} : { version_id: version }),
   };
   if (request && request.key === object.key) {
-    return makePlan(environment, execution, {
+    return makeRecord(environment, execution, {
       jobId: request.job_id,
       target: request.target,
       source,
@@ -103,7 +98,7 @@ async function planUpload(
   }
   // Put there by hand, say by `aws s3 cp`: `uploads/<target>/<file>.ngbak`, or without folder where that is clear.
   const folder = ids.requested;
-  return makePlan(environment, execution, {
+  return makeRecord(environment, execution, {
     jobId: ids.byHand,
     target: chooseTarget(
       environment.config,
@@ -116,11 +111,11 @@ async function planUpload(
   });
 }
 
-async function planCatalogRestore(
+async function admitCatalogRestore(
   environment: Environment,
   input: unknown,
   execution: ExecutionInfo,
-): Promise<RestorePlan> {
+): Promise<AdmittedRestore> {
   const { backup_id, target, confirm, requested_by, ...options } = parseInput(
     CatalogRestore,
     input,
@@ -134,7 +129,7 @@ async function planCatalogRestore(
     });
   }
   const wanted = target ?? found.value.target;
-  return makePlan(environment, execution, {
+  return makeRecord(environment, execution, {
     jobId: jobIdOf(execution),
     target: wanted,
     source: sourceOf(environment, found.value),
@@ -146,11 +141,11 @@ async function planCatalogRestore(
   });
 }
 
-async function planRollback(
+async function admitRollback(
   environment: Environment,
   jobId: string,
   execution: ExecutionInfo,
-): Promise<RestorePlan> {
+): Promise<AdmittedRestore> {
   const [failed, safety] = await Promise.all([
     readRestorePlan(environment.bucket, jobId),
     findSafetyBackup(environment.bucket, jobId),
@@ -160,7 +155,7 @@ async function planRollback(
       remedy: 'Restore the newest good backup of the target instead.',
     });
   }
-  const plan = makePlan(environment, execution, {
+  const restore = makeRecord(environment, execution, {
     jobId: jobIdOf(execution),
     target: failed.target,
     source: sourceOf(environment, safety),
@@ -170,16 +165,16 @@ async function planRollback(
     backupId: safety.backup_id,
     savedScopes: true,
   });
-  return { ...plan, rollback_of: jobId };
+  return { ...restore, rollback_of: jobId };
 }
 
-async function planAttach(
+async function admitAttach(
   environment: Environment,
   { attach, confirm, requested_by, ...options }: z.infer<typeof AttachRequest>,
   execution: ExecutionInfo,
-): Promise<RestorePlan> {
+): Promise<AdmittedRestore> {
   const { bucket } = environment;
-  const earlier = await readRestorePlan(bucket, attach);
+  const earlier = await readAdmitted(bucket, attach);
   let kept = false;
   for await (const { key } of bucket.keys(deferredKey(attach))) kept ||= key === deferredKey(attach);
   if (!kept) {
@@ -187,7 +182,7 @@ async function planAttach(
       remedy: 'Name a restore with "dangling": "defer" whose result reports deferred relationships.',
     });
   }
-  const plan = makePlan(environment, execution, {
+  const restore = makeRecord(environment, execution, {
     jobId: jobIdOf(execution),
     target: earlier.target,
     source: { bucket: bucket.name, key: deferredKey(attach) },
@@ -202,10 +197,10 @@ async function planAttach(
     requestedBy: requested_by,
     ...(earlier.backup_id === undefined ? {} : { backupId: earlier.backup_id }),
   });
-  return { ...plan, attach_of: attach };
+  return { ...restore, attach_of: attach };
 }
 
-function sourceOf({ bucket }: Environment, { archive }: CatalogRecord): RestorePlan['source'] {
+function sourceOf({ bucket }: Environment, { archive }: CatalogRecord): AdmittedRestore['source'] {
   return {
     bucket: bucket.name,
     key: archive.key,
@@ -213,20 +208,20 @@ function sourceOf({ bucket }: Environment, { archive }: CatalogRecord): RestoreP
   };
 }
 
-function makePlan(
+function makeRecord(
   environment: Environment,
   execution: ExecutionInfo,
   wanted: {
     jobId: string;
     target: string;
-    source: RestorePlan['source'];
+    source: AdmittedRestore['source'];
     options: RestoreOptions;
     confirmed: boolean;
     requestedBy: string | undefined;
     backupId?: string;
     savedScopes?: boolean;
   },
-): RestorePlan {
+): AdmittedRestore {
   const options = resolveMode(wanted.options);
   return {
     job_id: wanted.jobId,
@@ -244,26 +239,26 @@ function makePlan(
 }
 
 /** Makes the job this execution's, or says in words whose it is already. */
-async function claim({ bucket }: Environment, plan: RestorePlan): Promise<string | undefined> {
+async function claim({ bucket }: Environment, restore: AdmittedRestore): Promise<string | undefined> {
   const now = new Date().toISOString();
   const created = await createJob(bucket, {
-    job_id: plan.job_id,
+    job_id: restore.job_id,
     kind: 'restore',
-    target: plan.target,
+    target: restore.target,
     state: 'processing',
-    execution_arn: plan.execution_arn,
-    created_at: plan.created_at,
+    execution_arn: restore.execution_arn,
+    created_at: restore.created_at,
     updated_at: now,
-    ...(plan.backup_id === undefined ? {} : { backup_id: plan.backup_id }),
-    ...(plan.requested_by === undefined ? {} : { requested_by: plan.requested_by }),
+    ...(restore.backup_id === undefined ? {} : { backup_id: restore.backup_id }),
+    ...(restore.requested_by === undefined ? {} : { requested_by: restore.requested_by }),
   });
   if (created) return undefined;
-  const job = await updateJob(bucket, plan.job_id, (record) =>
+  const job = await updateJob(bucket, restore.job_id, (record) =>
     record.execution_arn === undefined && !hasEnded(record.state)
-      ? { execution_arn: plan.execution_arn, state: 'processing' }
+      ? { execution_arn: restore.execution_arn, state: 'processing' }
       : undefined,
   );
-  if (job?.execution_arn === plan.execution_arn) return undefined;
-  const current = job ?? (await readJob(bucket, plan.job_id));
-  return `Job ${plan.job_id} is already handled by execution ${current?.execution_arn ?? 'none'}, and is ${current?.state ?? 'gone'}.`;
+  if (job?.execution_arn === restore.execution_arn) return undefined;
+  const current = job ?? (await readJob(bucket, restore.job_id));
+  return `Job ${restore.job_id} is already handled by execution ${current?.execution_arn ?? 'none'}, and is ${current?.state ?? 'gone'}.`;
 }

@@ -5,8 +5,9 @@ import type { Environment, LegLimits } from '../environment.ts';
 import { HookError, pauseWriters } from '../job/hooks.ts';
 import { freeLock, takeLock } from '../job/lock.ts';
 import { updateRunningJob } from '../job/record.ts';
+import { readResolved } from './inspection.ts';
 import { untilStepsEnded } from './lease.ts';
-import { type RestorePlan, readRestorePlan } from './plan.ts';
+import { type AdmittedRestore, type ResolvedRestore, type RestorePlan, readAdmitted } from './plan.ts';
 import { safetyRequest } from './safety.ts';
 
 /** Output of the step: whether and how the workflow is to save the target before it is touched. */
@@ -20,14 +21,19 @@ export interface BegunRestore {
   readonly safety_input: Partial<BackupRequest>;
 }
 
-/** Takes the target's lock. Everything before only read; everything after may write to the target's stores. */
+/**
+ * Takes the target's lock, and records what the restore does: what was admitted, as it was last inspected. Everything before
+ * only read; everything after may write to the target's stores.
+ */
 export async function beginRestore(
   environment: Environment,
   jobId: string,
   leg: LegLimits,
 ): Promise<BegunRestore> {
   const { bucket } = environment;
-  const plan = await readRestorePlan(bucket, jobId);
+  const admitted = await readAdmitted(bucket, jobId);
+  const resolved = await readResolved(bucket, jobId);
+  const plan: RestorePlan = { ...admitted, ...resolved, safety: safetyOf(admitted, resolved) };
   const takenFrom = await takeLock(bucket, environment.sfn, {
     target: plan.target,
     job_id: jobId,
@@ -50,19 +56,20 @@ export async function beginRestore(
     if (!(error instanceof HookError) || plan.rollback_of === undefined) throw error;
     environment.log('The writers could not be paused again for the rollback.', { error: error.message });
   }
-  const safety = safetyOf(plan);
-  await bucket.writeRecord(restorePlanKey(jobId), { ...plan, safety });
-  if (safety !== 'taken') environment.log('No safety backup is taken.', { job_id: jobId, why: safety });
+  await bucket.writeOnce(restorePlanKey(jobId), plan);
+  if (plan.safety !== 'taken') {
+    environment.log('No safety backup is taken.', { job_id: jobId, why: plan.safety });
+  }
   return {
     job_id: jobId,
-    safety_backup: safety === 'taken',
+    safety_backup: plan.safety === 'taken',
     rollback: plan.rollback_of !== undefined,
     safety_name: relatedJobId('safety', jobId),
     safety_input: safetyRequest(plan),
   };
 }
 
-function safetyOf(plan: RestorePlan): NonNullable<RestorePlan['safety']> {
-  if (plan.rollback_of !== undefined) return 'not for a rollback';
-  return plan.options.safety_backup ? 'taken' : 'declined by the request';
+function safetyOf({ rollback_of }: AdmittedRestore, { options }: ResolvedRestore): RestorePlan['safety'] {
+  if (rollback_of !== undefined) return 'not for a rollback';
+  return options.safety_backup ? 'taken' : 'declined by the request';
 }

@@ -116,7 +116,7 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
       backup_timestamp: inspection.archive.created_at,
       ...(inspection.archive.origin === undefined ? {} : { original_target: inspection.archive.origin }),
       changes: plan.stores.flatMap((store) =>
-        (plan.routes?.[store]?.changes ?? []).map((change) => `${store}: ${change}`),
+        (plan.routes[store]?.changes ?? []).map((change) => `${store}: ${change}`),
       ),
     },
     ...danglingEnd(plan, stores.graph?.loaded),

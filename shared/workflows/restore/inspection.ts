@@ -1,14 +1,15 @@
 import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
-import { inspectionKey } from '../../aws/keys.ts';
+import { admittedRestoreKey, inspectionKey } from '../../aws/keys.ts';
 import { Id } from '../../core/ids.ts';
 import { Part } from '../../core/part.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { SettingDifference } from '../../stores/config/compare.ts';
 import { SmokeAnswer } from './answer.ts';
+import { ResolvedRestore } from './plan.ts';
 
-/** What the inspection found: `jobs/<job>/inspection.json`. */
+/** What the inspection of a restore found. */
 export const Inspection = z.object({
   job_id: Id,
   target: Id,
@@ -73,7 +74,25 @@ export const Inspection = z.object({
 });
 export type Inspection = z.infer<typeof Inspection>;
 
-/** Reads what the inspection of a job found. */
-export function readInspection(bucket: Bucket, jobId: string): Promise<Inspection> {
-  return bucket.requireRecord(inspectionKey(jobId), Inspection, 'Upload the archive again.');
+/**
+ * The record of an inspection: `jobs/<job>/inspection.json`, written as a whole by each inspection of the job. What it resolves is
+ * absent from the records of deployments before `plan.json`, which had it in `restore.json`.
+ */
+export const InspectionRecord = Inspection.extend({ resolved: ResolvedRestore.optional() });
+export type InspectionRecord = z.infer<typeof InspectionRecord>;
+
+/** Reads what the newest inspection of a job found; undefined if there was none. */
+export async function findInspection(bucket: Bucket, jobId: string): Promise<InspectionRecord | undefined> {
+  return (await bucket.readRecord(inspectionKey(jobId), InspectionRecord))?.value;
+}
+
+/** Reads what the newest inspection of a job found. */
+export function readInspection(bucket: Bucket, jobId: string): Promise<InspectionRecord> {
+  return bucket.requireRecord(inspectionKey(jobId), InspectionRecord, 'Restore again.');
+}
+
+/** Reads what the newest inspection of a job resolved. */
+export async function readResolved(bucket: Bucket, jobId: string): Promise<ResolvedRestore> {
+  const { resolved } = await readInspection(bucket, jobId);
+  return resolved ?? bucket.requireRecord(admittedRestoreKey(jobId), ResolvedRestore, 'Restore again.');
 }

@@ -3,12 +3,12 @@ import { type OpenedArchive, openArchive } from '../../archive/read/open.ts';
 import { s3Source } from '../../archive/read/sources.ts';
 import { throttle } from '../../archive/read/throttle.ts';
 import type { Bucket } from '../../aws/bucket.ts';
-import { inspectionKey, restoreLegKey, restoreLegsPrefix } from '../../aws/keys.ts';
+import { restoreLegKey, restoreLegsPrefix } from '../../aws/keys.ts';
 import { TalliesRecord } from '../../catalog/record.ts';
 import { countRecords } from '../../catalog/record-counts.ts';
 import { findTarget } from '../../core/config.ts';
 import { addTallies, type Tallies } from '../../core/digest.ts';
-import { IntegrityError, NgbakError } from '../../core/errors.ts';
+import { IntegrityError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import type { Json } from '../../core/json.ts';
 import type { StoreName } from '../../core/store-names.ts';
@@ -25,9 +25,16 @@ import { ProgressWriter, type Totals, totalsOf } from '../job/progress.ts';
 import { SmokeAnswer } from './answer.ts';
 import { writeDeferred } from './deferred.ts';
 import { requireEmpty } from './empty-target.ts';
-import { Inspection, readInspection } from './inspection.ts';
+import { findInspection, readInspection } from './inspection.ts';
 import { underLease } from './lease.ts';
-import { danglingOf, type RestorePlan, readRestorePlan, scopesOf, storeOptions } from './plan.ts';
+import {
+  danglingOf,
+  findRestorePlan,
+  type RestorePlan,
+  readRestorePlan,
+  scopesOf,
+  storeOptions,
+} from './plan.ts';
 import { askStore } from './smoke.ts';
 
 /**
@@ -153,8 +160,8 @@ async function phaseTotals(
 ): Promise<Totals> {
   // What a partial restore leaves out is counted in the archive, too.
   if (phase === 'finish' || phase === 'test-load' || plan.options.only !== undefined) return {};
-  const inspection = await bucket.readRecord(inspectionKey(plan.job_id), Inspection);
-  const store = inspection?.value.stores.find((other) => other.store === name);
+  const inspection = await findInspection(bucket, plan.job_id);
+  const store = inspection?.stores.find((other) => other.store === name);
   return totalsOf((phase === 'clear' ? store?.target : store?.archive) ?? {});
 }
 
@@ -211,7 +218,7 @@ async function labelLeg(
   cursor: Json,
   context: LegContext,
 ): Promise<{ cursor: Json; tallies: Tallies } | undefined> {
-  const route = plan.routes?.[store.name];
+  const route = plan.routes[store.name];
   const from = LabelCursor.safeParse(cursor);
   if (!plan.options.label_origin || !store.label || !route?.origin) return undefined;
   if (cursor !== null && !from.success) return undefined;
@@ -227,11 +234,6 @@ async function labelLeg(
 
 /** Opens the archive that was inspected. */
 async function openPlanned(environment: Environment, plan: RestorePlan): Promise<OpenedArchive> {
-  if (!plan.archive) {
-    throw new NgbakError(`Job ${plan.job_id} has no inspected archive.`, {
-      remedy: 'Upload the archive again.',
-    });
-  }
   const { bucket, key, version_id } = plan.archive;
   return openArchive(await s3Source(environment.bucket.s3, bucket, key, version_id));
 }
@@ -286,7 +288,9 @@ export async function sumLegs(
  * Whether a restore has read every store back and found what its archive holds, whatever came after that. What its legs
  * recorded is removed with the job's staged objects.
  */
-export async function isVerified({ bucket }: Environment, plan: RestorePlan): Promise<boolean> {
+export async function isVerified({ bucket }: Environment, jobId: string): Promise<boolean> {
+  const plan = await findRestorePlan(bucket, jobId);
+  if (!plan) return false;
   for (const store of plan.stores) {
     let complete = false;
     for await (const { key } of bucket.keys(restoreLegsPrefix(plan.job_id, store, 'verify'))) {

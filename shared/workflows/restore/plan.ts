@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
-import { restorePlanKey, UPLOADS } from '../../aws/keys.ts';
+import { admittedRestoreKey, restorePlanKey, UPLOADS } from '../../aws/keys.ts';
+import { NgbakError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { Routes } from '../../profiles/routes-record.ts';
@@ -17,24 +18,18 @@ export const ObjectVersion = z.object({
 });
 export type ObjectVersion = z.infer<typeof ObjectVersion>;
 
-/** What a restore is going to do: `jobs/<job>/restore.json`. */
-export const RestorePlan = z.object({
+/** What a restore was asked for: `jobs/<job>/restore.json`, written once by its first step. */
+export const AdmittedRestore = z.object({
   job_id: Id,
   target: Id,
   execution_arn: z.string(),
   created_at: z.iso.datetime(),
   /** Where the archive came from: an upload, or a catalogued backup. */
   source: ObjectVersion,
-  /** The seekable archive that is loaded: the source itself, or its normalized copy. Set by the inspection. */
-  archive: ObjectVersion.optional(),
   backup_id: z.string().optional(),
   options: RestoreOptions,
-  /** The stores that are restored: those asked for, or every store that the target has. */
+  /** The stores that the request names, or every store that the target has. */
   stores: z.array(z.enum(STORE_NAMES)),
-  /** Where the data of each store goes, and under which names. Set by the inspection. */
-  routes: Routes.optional(),
-  /** Whether the target is saved before it is touched; set when the restore begins to write. */
-  safety: z.enum(['taken', 'declined by the request', 'not for a rollback']).optional(),
   /**
    * True where a safety backup is restored into its own target: into the scopes that it was saved from, whatever the
    * configuration says by now. Read from the catalog record, since an archive's manifest says what its author likes.
@@ -48,17 +43,43 @@ export const RestorePlan = z.object({
   confirmed: z.boolean(),
   requested_by: z.string().optional(),
 });
+export type AdmittedRestore = z.infer<typeof AdmittedRestore>;
+
+/** What an inspection resolves of a restore; part of its record. An operator may request one with other options. */
+export const ResolvedRestore = z.object({
+  options: RestoreOptions,
+  /** The stores that archive and target have in common, of those that were asked for. */
+  stores: z.array(z.enum(STORE_NAMES)),
+  /** The seekable archive that is loaded: the source itself, or its normalized copy. */
+  archive: ObjectVersion,
+  /** Where the data of each store goes, and under which names. */
+  routes: Routes,
+});
+export type ResolvedRestore = z.infer<typeof ResolvedRestore>;
+
+/**
+ * What a restore does: `jobs/<job>/plan.json`, written once when it takes the lock of its target. Every later step reads
+ * this record only.
+ */
+export const RestorePlan = AdmittedRestore.extend({
+  ...ResolvedRestore.shape,
+  /** Whether the target is saved before it is touched. */
+  safety: z.enum(['taken', 'declined by the request', 'not for a rollback']),
+});
 export type RestorePlan = z.infer<typeof RestorePlan>;
 
 /** What becomes of relationships that lead out of the archive; see `RestoreOptions`. */
-export function danglingOf({ options, routes }: RestorePlan): 'prune' | 'stitch' | 'defer' {
+export function danglingOf({
+  options,
+  routes,
+}: Pick<ResolvedRestore, 'options' | 'routes'>): 'prune' | 'stitch' | 'defer' {
   if (options.dangling !== undefined) return options.dangling;
-  const [renamed] = Object.entries(routes?.graph?.names ?? {});
+  const [renamed] = Object.entries(routes.graph?.names ?? {});
   return renamed && renamed[0] !== renamed[1] ? 'prune' : 'stitch';
 }
 
 /** How the stores are to treat what the target holds. */
-export function storeOptions(plan: RestorePlan): StoreOptions {
+export function storeOptions(plan: Pick<ResolvedRestore, 'options' | 'routes'>): StoreOptions {
   return {
     // What `if_empty` refuses is refused before; an empty scope is then replaced.
     mode: plan.options.mode === 'merge' ? 'merge' : 'replace',
@@ -68,16 +89,43 @@ export function storeOptions(plan: RestorePlan): StoreOptions {
 }
 
 /** Which part of each server a restore works on. */
-export function scopesOf(plan: RestorePlan): Scopes {
-  return Object.fromEntries(Object.entries(plan.routes ?? {}).map(([name, { scope }]) => [name, scope]));
+export function scopesOf({ routes }: Pick<ResolvedRestore, 'routes'>): Scopes {
+  return Object.fromEntries(Object.entries(routes).map(([name, { scope }]) => [name, scope]));
 }
 
-/** Reads a running restore's plan. */
-export function readRestorePlan(bucket: Bucket, jobId: string): Promise<RestorePlan> {
+/** Reads what a restore was asked for. */
+export function readAdmitted(bucket: Bucket, jobId: string): Promise<AdmittedRestore> {
   return bucket.requireRecord(
-    restorePlanKey(jobId),
-    RestorePlan,
-    'The plan is written by the first step of the restore: upload the archive again.',
+    admittedRestoreKey(jobId),
+    AdmittedRestore,
+    'It is written by the first step of the restore: restore again.',
+  );
+}
+
+/** Reads what a restore was asked for; undefined for other jobs, and before its first step. */
+export async function findAdmitted(bucket: Bucket, jobId: string): Promise<AdmittedRestore | undefined> {
+  return (await bucket.readRecord(admittedRestoreKey(jobId), AdmittedRestore))?.value;
+}
+
+/**
+ * Reads the plan of a restore; undefined for one that has not begun. Restores that a deployment from before `plan.json`
+ * began have the whole plan in `restore.json`.
+ */
+export async function findRestorePlan(bucket: Bucket, jobId: string): Promise<RestorePlan | undefined> {
+  const plan = (await bucket.readRecord(restorePlanKey(jobId), RestorePlan))?.value;
+  if (plan) return plan;
+  return RestorePlan.safeParse((await bucket.readRecord(admittedRestoreKey(jobId), z.json()))?.value).data;
+}
+
+/** Reads the plan of a restore that has begun. */
+export async function readRestorePlan(bucket: Bucket, jobId: string): Promise<RestorePlan> {
+  const plan = await findRestorePlan(bucket, jobId);
+  if (plan) return plan;
+  throw new NgbakError(
+    `Restore ${jobId} has no plan: it has not begun, or began while ngbak was being deployed.`,
+    {
+      remedy: 'No store was written to. Restore again.',
+    },
   );
 }
 

@@ -60,7 +60,7 @@ export const RestoreOptions = z.strictObject({
 export type RestoreOptions = z.infer<typeof RestoreOptions>;
 
 /**
- * The options with `overwrite` settled into a mode. Throws InvalidInputError if `overwrite` and `mode` contradict each
+ * The options with `overwrite` resolved into a mode. Throws InvalidInputError if `overwrite` and `mode` contradict each
  * other.
  */
 export function resolveMode({ overwrite, ...options }: RestoreOptions): RestoreOptions {

@@ -15,7 +15,7 @@ import type { LegContext } from '../../stores/leg.ts';
 import { namespacesOf } from '../../stores/redis/ngraf-023.ts';
 import type { Route } from '../../stores/route.ts';
 import type { StoreAdapter } from '../../stores/store.ts';
-import type { RestorePlan } from './plan.ts';
+import type { AdmittedRestore } from './plan.ts';
 
 /** Characters of a scope that a change shows. */
 const SCOPE_SHOWN_MAX = 300;
@@ -26,7 +26,7 @@ const SCOPE_SHOWN_MAX = 300;
  */
 export async function routeStore(
   config: NgbakConfig,
-  plan: RestorePlan,
+  plan: AdmittedRestore,
   archive: OpenedArchive,
   name: Exclude<StoreName, 'config'>,
 ): Promise<RouteRecord> {
@@ -54,7 +54,7 @@ export async function routeStore(
  * Whether data go back into the scope that they were saved from, in place of the configured one. Only for archives that
  * ngbak itself keeps, and never because a manifest asks for it: what is cleared would be the choice of its author.
  */
-function restoresSavedScopes({ attach_of, rollback_of, saved_scopes }: RestorePlan): boolean {
+function restoresSavedScopes({ attach_of, rollback_of, saved_scopes }: AdmittedRestore): boolean {
   return attach_of !== undefined || rollback_of !== undefined || saved_scopes === true;
 }
 
@@ -64,7 +64,7 @@ function restoresSavedScopes({ attach_of, rollback_of, saved_scopes }: RestorePl
  */
 export function scopeChange(
   config: NgbakConfig,
-  plan: RestorePlan,
+  plan: AdmittedRestore,
   { manifest }: OpenedArchive,
   name: StoreName,
 ): string | undefined {
@@ -95,7 +95,7 @@ export function originOf({ backup_id, created_at, scope }: Manifest): Record<str
 /** The scope that the archive was saved from; undefined where it does not say, or not in this adapter's terms. */
 function savedScope(
   config: NgbakConfig,
-  plan: RestorePlan,
+  plan: AdmittedRestore,
   { scope, storage_backends }: Manifest,
   adapter: StoreAdapter,
   name: Exclude<StoreName, 'config'>,
@@ -122,7 +122,7 @@ function savedScope(
  */
 export async function expiryWarnings(
   config: NgbakConfig,
-  plan: RestorePlan,
+  plan: AdmittedRestore,
   archive: SavedArchive,
   name: StoreName,
 ): Promise<string[]> {

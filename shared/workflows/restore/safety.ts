@@ -23,7 +23,7 @@ export function safetyRequest(plan: RestorePlan): Partial<BackupRequest> {
     part_of: {
       job_id: plan.job_id,
       execution_arn: plan.execution_arn,
-      ...(plan.routes === undefined ? {} : { scopes: scopesOf(plan) }),
+      scopes: scopesOf(plan),
     },
   };
 }

@@ -12,14 +12,14 @@ import type { RestorePlan } from './plan.ts';
  */
 export async function askStore(
   config: NgbakConfig,
-  plan: RestorePlan,
+  plan: Pick<RestorePlan, 'target' | 'routes'>,
   store: Store,
   context: LegContext,
 ): Promise<SmokeAnswer[]> {
   const { name } = store;
   if (name === 'config') return [];
   const { adapter, scope, questions } = resolveStore(config, plan.target, name);
-  const route = plan.routes?.[name];
+  const route = plan.routes[name];
   const smokeQuestions = questions ?? adapter.questions(route ? adapter.Scope.parse(route.scope) : scope);
   const answers: SmokeAnswer[] = [];
   for (const question of smokeQuestions) {

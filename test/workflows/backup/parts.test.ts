@@ -12,7 +12,7 @@ import type { StoreProbe } from '../../../shared/stores/export-step.ts';
 import type { Store } from '../../../shared/stores/store.ts';
 import { chooseBackupStores, chooseScopes } from '../../../shared/workflows/backup/choose-stores.ts';
 import { requirePart } from '../../../shared/workflows/backup/require-part.ts';
-import { RestorePlan } from '../../../shared/workflows/restore/plan.ts';
+import { AdmittedRestore } from '../../../shared/workflows/restore/plan.ts';
 import { routeStore } from '../../../shared/workflows/restore/routes.ts';
 import { servers } from '../../servers.ts';
 import { exportAll, type MemoryArchive, restoreAll } from '../../stores/memory-archive.ts';
@@ -76,7 +76,7 @@ async function restore(
   saved: { archive: MemoryArchive; manifest: Manifest },
   options: object = {},
 ) {
-  const plan = RestorePlan.parse({
+  const plan = AdmittedRestore.parse({
     job_id: 'part',
     target: 'kb',
     execution_arn: 'arn:part',

@@ -14,13 +14,7 @@ import {
 import { CreateQueueCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { z } from 'zod';
-import {
-  archiveKey,
-  backupPlanKey,
-  lockKey,
-  restorePlanKey,
-  stagingPrefix,
-} from '../../../shared/aws/keys.ts';
+import { archiveKey, backupPlanKey, lockKey, stagingPrefix } from '../../../shared/aws/keys.ts';
 import { relatedJobId } from '../../../shared/core/job-ids.ts';
 import { checkHealth } from '../../../shared/operations/health.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
@@ -30,6 +24,7 @@ import { takeLock } from '../../../shared/workflows/job/lock.ts';
 import { createJob, type JobRecord, readJob } from '../../../shared/workflows/job/record.ts';
 import { freshEnvironment } from '../../support/aws.ts';
 import { catalogue } from '../../support/catalog.ts';
+import { begun } from '../../support/restore-records.ts';
 
 /** No rule tells anybody of the ends of these executions: every event is lost. */
 
@@ -185,17 +180,7 @@ describe('an execution whose end was not reported', () => {
       const name = newName('restore');
       const executionArn = await ended(name, end);
       await job(name, 'restore', executionArn);
-      const plan = {
-        job_id: name,
-        target: 'default',
-        execution_arn: executionArn,
-        created_at: new Date().toISOString(),
-        source: { bucket: bucket.name, key: 'backups/x.ngbak' },
-        options: {},
-        stores: [],
-        confirmed: true,
-      };
-      await bucket.writeRecord(restorePlanKey(name), plan);
+      await begun(environment, { job_id: name, execution_arn: executionArn, stores: [] });
       const safety = relatedJobId('safety', name);
       await job(safety, 'backup', 'arn:aws:states:us-east-1:000000000000:execution:x:gone', {
         backup_id: 'snapshot_safe',

@@ -5,7 +5,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { beforeEach, expect, test } from '@jest/globals';
-import { JOB_DAYS_COMPLETE_KEY, jobOfDayKey, restorePlanKey } from '../../../shared/aws/keys.ts';
+import { admittedRestoreKey, JOB_DAYS_COMPLETE_KEY, jobOfDayKey } from '../../../shared/aws/keys.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
 import { removeUnowned } from '../../../shared/workflows/janitor/unowned.ts';
 import { createJob, type JobRecord, readJob } from '../../../shared/workflows/job/record.ts';
@@ -55,7 +55,7 @@ test('staging objects, uploaded archives and unfinished uploads of no job are re
   await job('requested', { kind: 'restore', state: 'pending' });
   await job('waiting', { kind: 'restore', state: 'awaiting_confirmation' });
   // Uploaded by hand: its key does not have the name of the job.
-  await environment.bucket.writeRecord(restorePlanKey('waiting'), {
+  await environment.bucket.writeRecord(admittedRestoreKey('waiting'), {
     job_id: 'waiting',
     target: 'default',
     execution_arn: 'arn:aws:states:us-east-1:000000000000:execution:Restore:waiting',

@@ -6,7 +6,7 @@ import type { Environment } from '../../../shared/workflows/environment.ts';
 import { cleanUpAfter } from '../../../shared/workflows/janitor/janitor.ts';
 import { readJob, updateJob } from '../../../shared/workflows/job/record.ts';
 import { type Admission, admitRestore } from '../../../shared/workflows/restore/admit.ts';
-import { readRestorePlan } from '../../../shared/workflows/restore/plan.ts';
+import { readAdmitted } from '../../../shared/workflows/restore/plan.ts';
 import {
   createRestoreRequest,
   sanitizeFileName,
@@ -52,7 +52,7 @@ describe('an upload', () => {
       confirmed: true,
       stores: ['kv'],
     });
-    expect((await readRestorePlan(environment.bucket, upload.job_id)).options).toMatchObject({
+    expect((await readAdmitted(environment.bucket, upload.job_id)).options).toMatchObject({
       mode: 'merge',
       on_conflict: 'keep',
     });

@@ -4,16 +4,15 @@ import { join } from 'node:path';
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { restorePlanKey } from '../../../shared/aws/keys.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
-import { takeLock } from '../../../shared/workflows/job/lock.ts';
+import { beginRestore } from '../../../shared/workflows/restore/begin.ts';
 import { InspectState, inspectArchive } from '../../../shared/workflows/restore/inspect.ts';
 import { readInspection } from '../../../shared/workflows/restore/inspection.ts';
 import { RestoreState, restoreLeg } from '../../../shared/workflows/restore/leg.ts';
-import { RestorePlan } from '../../../shared/workflows/restore/plan.ts';
 import { RestoreOptions, resolveMode } from '../../../shared/workflows/restore/request.ts';
 import { buildArchive } from '../../archive/build.ts';
 import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
+import { admit } from '../../support/restore-records.ts';
 
 const KEY = 'backups/empty.ngbak';
 const LEG = { timeLeft: () => 60_000, signal: new AbortController().signal };
@@ -48,22 +47,10 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 async function inspect(options: object = {}, changes: object = {}) {
   const { bucket } = environment;
   const source = { bucket: bucket.name, key: KEY };
-  const plan = RestorePlan.parse({
-    job_id: 'restore_empty',
-    target: 'default',
-    execution_arn: 'arn:restore',
-    created_at: '2026-01-03T03:04:05.000Z',
-    source,
-    archive: source,
-    options,
-    stores: ['kv'],
-    confirmed: true,
-    ...changes,
-  });
-  await bucket.writeRecord(restorePlanKey(plan.job_id), plan);
-  const state = InspectState.parse({ job_id: plan.job_id, cursor: { stage: 'target' } });
+  await admit(environment, { job_id: 'restore_empty', source, options, ...changes });
+  const state = InspectState.parse({ job_id: 'restore_empty', cursor: { stage: 'target' } });
   await inspectArchive(environment, state, LEG);
-  return (await readInspection(bucket, plan.job_id)).stores[0];
+  return (await readInspection(bucket, 'restore_empty')).stores[0];
 }
 
 test('an archive without records of a store does not replace one that has some, unless that is allowed', async () => {
@@ -86,11 +73,9 @@ test('the mode "if_empty" refuses a target whose scope holds records, whatever t
 });
 
 test('the mode "if_empty" looks again under the lock before it writes', async () => {
-  await inspect({ mode: 'if_empty' });
   const execution_arn = await (await waitingMachine(environment.sfn)).start();
   await inspect({ mode: 'if_empty' }, { execution_arn });
-  const { bucket, sfn } = environment;
-  await takeLock(bucket, sfn, { target: 'default', job_id: 'restore_empty', kind: 'restore', execution_arn });
+  await beginRestore(environment, 'restore_empty', LEG);
   const clear = () =>
     restoreLeg(
       environment,

@@ -5,7 +5,7 @@ import { NgbakConfig } from '../../../shared/core/config.ts';
 import { relatedJobId } from '../../../shared/core/job-ids.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
 import { admitRestore } from '../../../shared/workflows/restore/admit.ts';
-import { type RestorePlan, readRestorePlan } from '../../../shared/workflows/restore/plan.ts';
+import { type AdmittedRestore, readAdmitted } from '../../../shared/workflows/restore/plan.ts';
 import { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 import { routeStore, scopeChange } from '../../../shared/workflows/restore/routes.ts';
 import { type Content, DRAFT } from '../../archive/build.ts';
@@ -32,7 +32,7 @@ const STORES = [
   ['kv', { prefix: '' }, TARGETS.mine.stores.kv.scope],
 ] as const;
 
-const plan = (changes: Partial<RestorePlan> = {}): RestorePlan => ({
+const plan = (changes: Partial<AdmittedRestore> = {}): AdmittedRestore => ({
   job_id: 'job',
   target: 'mine',
   execution_arn: 'arn:aws:states:eu-central-1:000000000000:execution:restore:job',
@@ -103,7 +103,7 @@ describe('whether a catalogued backup is a safety backup', () => {
       start: new Date().toISOString(),
     };
     await admitRestore(environment, { backup_id, target }, execution);
-    return (await readRestorePlan(environment.bucket, name)).saved_scopes;
+    return (await readAdmitted(environment.bucket, name)).saved_scopes;
   };
 
   test('is read from the job in its record, and neither from its tags nor for another target', async () => {

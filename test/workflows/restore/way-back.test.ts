@@ -13,7 +13,7 @@ import {
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
 import neo4j, { type Driver } from 'neo4j-driver';
-import { lockKey, restoreLegKey, restorePlanKey } from '../../../shared/aws/keys.ts';
+import { lockKey, restoreLegKey } from '../../../shared/aws/keys.ts';
 import { relatedJobId } from '../../../shared/core/job-ids.ts';
 import type { StoreName } from '../../../shared/core/store-names.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
@@ -24,11 +24,11 @@ import { beginRestore } from '../../../shared/workflows/restore/begin.ts';
 import { InspectState, inspectArchive } from '../../../shared/workflows/restore/inspect.ts';
 import { readInspection } from '../../../shared/workflows/restore/inspection.ts';
 import { RestoreState, restoreLeg } from '../../../shared/workflows/restore/leg.ts';
-import { RestorePlan } from '../../../shared/workflows/restore/plan.ts';
 import { buildArchive } from '../../archive/build.ts';
 import { servers } from '../../servers.ts';
 import { freshEnvironment, waitingMachine } from '../../support/aws.ts';
 import { catalogue } from '../../support/catalog.ts';
+import { admit, begun, inspected } from '../../support/restore-records.ts';
 
 const KEY = 'backups/empty.ngbak';
 const LEG = { timeLeft: () => 60_000, signal: new AbortController().signal };
@@ -113,23 +113,13 @@ async function putPassword(store: Served, password: string): Promise<void> {
   }
 }
 
-async function plan(jobId: string, changes: object = {}): Promise<void> {
-  const { bucket } = environment;
-  const source = { bucket: bucket.name, key: KEY };
-  const made = RestorePlan.parse({
-    job_id: jobId,
-    target: 'default',
-    execution_arn: executionArn,
-    created_at: '2026-01-03T03:04:05.000Z',
-    source,
-    archive: source,
-    options: { allow_empty: true },
-    stores: [...STORES],
-    confirmed: true,
-    ...changes,
-  });
-  await bucket.writeRecord(restorePlanKey(jobId), made);
-}
+const restore = (job_id: string, changes: object = {}) => ({
+  job_id,
+  execution_arn: executionArn,
+  source: { bucket: environment.bucket.name, key: KEY },
+  options: { allow_empty: true },
+  ...changes,
+});
 
 const lock = (job_id: string) =>
   takeLock(environment.bucket, environment.sfn, {
@@ -145,7 +135,7 @@ const inspect = (jobId: string) =>
 describe('a login that is refused while a password is changed', () => {
   test.each(STORES)('to the %s: steps of a restore and of its rollback may be repeated', async (store) => {
     for (const jobId of ['restore_a', relatedJobId('rollback', 'restore_a')]) {
-      await plan(jobId, { stores: [store] });
+      await begun(environment, restore(jobId, { stores: [store] }));
       await lock(jobId);
       const leg = () =>
         restoreLeg(
@@ -168,10 +158,10 @@ describe('a login that is refused while a password is changed', () => {
   test.each(STORES)('to the %s: refuses a restore at first sight, and not its rollback', async (store) => {
     for (const other of STORES) await putPassword(other, user.password);
     await putPassword(store, WRONG);
-    await plan('restore_b', { stores: [store] });
+    await admit(environment, restore('restore_b', { stores: [store] }));
     await expect(inspect('restore_b')).rejects.toMatchObject({ name: 'AccessDeniedError' });
     const rollback = relatedJobId('rollback', 'restore_b');
-    await plan(rollback, { stores: [store], rollback_of: 'restore_b' });
+    await admit(environment, restore(rollback, { stores: [store], rollback_of: 'restore_b' }));
     await expect(inspect(rollback)).rejects.toMatchObject({ name: 'UnavailableError' });
     await putPassword(store, user.password);
     expect(await inspect(rollback)).toMatchObject({ done: true, refused: false });
@@ -182,10 +172,10 @@ test('what the inspection finds refuses a restore, and is a warning of its rollb
   await putPassword('kv', user.password);
   await redis.acl('SETUSER', user.username, '-@write');
   try {
-    await plan('restore_c', { stores: ['kv'] });
+    await admit(environment, restore('restore_c'));
     await expect(inspect('restore_c')).rejects.toThrow(/refused the command unlink/);
     const rollback = relatedJobId('rollback', 'restore_c');
-    await plan(rollback, { stores: ['kv'], rollback_of: 'restore_c' });
+    await admit(environment, restore(rollback, { rollback_of: 'restore_c' }));
     expect(await inspect(rollback)).toMatchObject({ done: true, refused: false });
     const [kv] = (await readInspection(environment.bucket, rollback)).stores;
     expect(kv).toMatchObject({
@@ -201,7 +191,7 @@ test('writers that cannot be paused again do not stop a rollback', async () => {
   const now = new Date().toISOString();
   const begin = async (jobId: string, changes: object) => {
     await environment.bucket.removeAll('locks/');
-    await plan(jobId, { stores: ['kv'], ...changes });
+    await inspected(environment, restore(jobId, changes));
     const job = { target: 'default', state: 'pending', created_at: now, updated_at: now } as const;
     await createJob(environment.bucket, {
       ...job,
@@ -246,7 +236,7 @@ describe('a rollback that fails', () => {
       backup_id: 'snapshot_safe',
     });
     await catalogue(bucket, { backup_id: 'snapshot_safe', job_id: relatedJobId('safety', name) });
-    await plan(rollback, { stores: ['kv'], rollback_of: name, execution_arn: failed });
+    await begun(environment, restore(rollback, { rollback_of: name, execution_arn: failed }));
     const record = {
       job_id: rollback,
       target: 'default',

@@ -1,0 +1,332 @@
+import type { Manifest } from '../../archive/format/manifest.ts';
+import { type OpenedArchive, openArchive } from '../../archive/read/open.ts';
+import { s3Source } from '../../archive/read/sources.ts';
+import type { Bucket } from '../../aws/bucket.ts';
+import { countRecords } from '../../catalog/record-counts.ts';
+import { findTarget } from '../../core/config.ts';
+import { describePart } from '../../core/describe-part.ts';
+import { storesNamed } from '../../core/part.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import { openStore, resolveStore, storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
+import { countReferences } from '../../profiles/references.ts';
+import { viewOf } from '../../profiles/view.ts';
+import { warningText } from '../../stores/describe-warning.ts';
+import type { StoreProbe } from '../../stores/export-step.ts';
+import type { Room } from '../../stores/room.ts';
+import type { Store } from '../../stores/store.ts';
+import { WarningCollector } from '../../stores/warning.ts';
+import type { Environment, LegLimits } from '../environment.ts';
+import { readCheckResult } from '../job/check-leg.ts';
+import { legContext } from '../job/leg-context.ts';
+import { compareConfiguration } from './compare-configuration.ts';
+import { notEmpty } from './empty-target.ts';
+import type { Inspection, InspectionRecord } from './inspection.ts';
+import {
+  type AdmittedRestore,
+  type ObjectVersion,
+  type ResolvedRestore,
+  scopesOf,
+  storeOptions,
+} from './plan.ts';
+import { expiryWarnings, readThrough, reasonOf, routeStore, scopeChange } from './routes.ts';
+import { askStore } from './smoke.ts';
+import { originWarnings, serverWarnings } from './version-warnings.ts';
+
+type StoreInspection = Inspection['stores'][number];
+/** A restore as it would be, if it were approved. */
+type ProposedRestore = AdmittedRestore & ResolvedRestore;
+
+/** What can be said of archive and target without asking a store. */
+interface Findings {
+  readonly problems: string[];
+  readonly warnings: string[];
+}
+
+/**
+ * Compares a sound archive with the target it is for: whether every store can take it, what is there now, and where the
+ * data would go. Reads the stores and writes to none.
+ */
+export async function compareWithTarget(
+  environment: Environment,
+  restore: AdmittedRestore & Pick<ResolvedRestore, 'archive'>,
+  leg: LegLimits,
+): Promise<InspectionRecord> {
+  const { bucket } = environment;
+  const upload = await openSource(bucket, restore.source);
+  const archive = await openArchive(await openSource(bucket, restore.archive));
+  const { manifest } = archive;
+  const held = new Set<StoreName>(manifest.scope.stores);
+  const stores = restore.stores.filter((store) => held.has(store));
+  const { problems, warnings } = await compareScopes(environment, restore, manifest, stores);
+  const { routes, refusals } = await routeStores(environment, restore, archive, stores);
+  const proposed: ProposedRestore = { ...restore, stores, routes };
+  const compared = await Promise.all(
+    stores.map((name) => compareStore(environment, proposed, archive, name, refusals.get(name), leg)),
+  );
+  for (const { store, problems: found } of compared) {
+    problems.push(...found.map((problem) => `${store}: ${problem}`));
+  }
+  const context = legContext(environment, leg, restore.job_id);
+  const configuration = await compareConfiguration(environment, restore.target, archive, context);
+  return {
+    job_id: restore.job_id,
+    target: restore.target,
+    inspected_at: new Date().toISOString(),
+    archive: describeArchive(manifest, upload.size, restore),
+    stores: compared,
+    ...(configuration === undefined ? {} : { configuration }),
+    references: problems.length > 0 ? [] : await inspectReferences(environment, proposed, archive, leg),
+    warnings,
+    problems,
+    resolved: { options: restore.options, stores, archive: restore.archive, routes },
+  };
+}
+
+function openSource(bucket: Bucket, { bucket: name, key, version_id }: ObjectVersion) {
+  return s3Source(bucket.s3, name, key, version_id);
+}
+
+/** What the archive holds, what was asked for and what the target has, against each other. */
+async function compareScopes(
+  { bucket, config }: Environment,
+  { job_id, target, options, attach_of }: AdmittedRestore,
+  manifest: Manifest,
+  stores: readonly StoreName[],
+): Promise<Findings> {
+  const held = new Set<StoreName>(manifest.scope.stores);
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  const checked = await readCheckResult(bucket, job_id);
+  for (const { store, ...warning } of checked.warnings) {
+    warnings.push(`${store}: ${warningText(warning)}`);
+  }
+  const chosen = options.stores ?? storesNamed(options.only);
+  for (const store of chosen ?? []) {
+    if (!held.has(store)) problems.push(`the archive holds no ${store}, which was requested`);
+  }
+  for (const store of held) {
+    if (store !== 'config' && chosen === undefined && !stores.includes(store)) {
+      warnings.push(`the archive holds ${store}, which target "${target}" does not have: it is left out`);
+    }
+  }
+  if (attach_of !== undefined && options.mode !== 'merge') {
+    problems.push('deferred relationships can only be attached by merging');
+  }
+  if (manifest.scope.only) {
+    warnings.push(
+      `the archive holds only a subset (${describePart(manifest.scope.only)}): the rest of these stores is left unchanged`,
+    );
+  }
+  warnings.push(...originWarnings(manifest, findTarget(config, target)));
+  if (stores.length === 0) problems.push('archive and target have no store in common');
+  return { problems, warnings };
+}
+
+function describeArchive(
+  manifest: Manifest,
+  bytes: number,
+  { archive, source }: { archive: ObjectVersion; source: ObjectVersion },
+): Inspection['archive'] {
+  const { scope, ngbak_version, nano_graphrag_version: system_version } = manifest;
+  return {
+    backup_id: manifest.backup_id,
+    created_at: manifest.created_at,
+    bytes,
+    entries: manifest.index.entries,
+    checksum: manifest.checksum,
+    ...(scope.target === undefined ? {} : { origin: scope.target }),
+    ...(scope.only === undefined ? {} : { only: scope.only }),
+    normalized: archive.key !== source.key,
+    lacks: manifest.lacks ?? [],
+    ...(ngbak_version === undefined ? {} : { ngbak_version }),
+    ...(system_version == null ? {} : { system_version }),
+  };
+}
+
+/** Decides where the data of each store goes, and for stores whose names can't be rewritten, why not. */
+async function routeStores(
+  { config }: Environment,
+  restore: AdmittedRestore,
+  archive: OpenedArchive,
+  stores: readonly StoreName[],
+): Promise<{ routes: ResolvedRestore['routes']; refusals: Map<StoreName, string> }> {
+  const routes: ResolvedRestore['routes'] = {};
+  const refusals = new Map<StoreName, string>();
+  const route = async (name: StoreName) => {
+    try {
+      if (name !== 'config') routes[name] = await routeStore(config, restore, archive, name);
+    } catch (error) {
+      refusals.set(name, reasonOf(error));
+    }
+  };
+  await Promise.all(stores.map(route));
+  return { routes, refusals };
+}
+
+/** Counts references before anything is written; stores of the target that are not restored are asked. */
+async function inspectReferences(
+  environment: Environment,
+  proposed: ProposedRestore,
+  archive: OpenedArchive,
+  leg: LegLimits,
+): Promise<Inspection['references']> {
+  const { config } = environment;
+  const has = new Set(storesOf(config, proposed.target));
+  const opened = new Map<StoreName, Promise<Store>>();
+  const open = async (name: StoreName) => {
+    if (!has.has(name)) return undefined;
+    const store = opened.get(name) ?? openStore(config, proposed.target, name);
+    opened.set(name, store);
+    return store;
+  };
+  try {
+    const context = legContext(environment, leg, proposed.job_id);
+    return await countReferences(config, proposed, archive, open, context);
+  } finally {
+    for (const store of await Promise.allSettled(opened.values())) {
+      if (store.status === 'fulfilled') await store.value.close();
+    }
+  }
+}
+
+/**
+ * Asks one store of the target whether it can take its part of the archive, and what it holds now.
+ *
+ * @param unroutable  why there is no route for its data
+ */
+async function compareStore(
+  environment: Environment,
+  proposed: ProposedRestore,
+  archive: OpenedArchive,
+  name: StoreName,
+  unroutable: string | undefined,
+  leg: LegLimits,
+): Promise<StoreInspection> {
+  const { config } = environment;
+  const { manifest } = archive;
+  const saved = manifest.storage_backends[name]?.version;
+  const counts = countsAtDestination(manifest, proposed, name);
+  const otherScope = scopeChange(config, proposed, archive, name);
+  const look = async (store: Store): Promise<StoreInspection> => {
+    const found = new WarningCollector();
+    const rooms: Room[] = [];
+    const room = (reported: Room) => void rooms.push(reported);
+    const context = legContext(environment, leg, proposed.job_id, { warnings: found, room });
+    const probe = await store.probe(context);
+    const refusals = unroutable === undefined ? [] : [unroutable];
+    const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+      try {
+        return await work();
+      } catch (error) {
+        refusals.push(reasonOf(error));
+        return undefined;
+      }
+    };
+    const view = viewOf(config, proposed, archive, name);
+    const renamed = (proposed.routes[name]?.changes.length ?? 0) > 0;
+    if (renamed) await attempt(() => readThrough(view, name, context));
+    const expiries = (await attempt(() => expiryWarnings(config, proposed, archive, name))) ?? [];
+    const admitted =
+      refusals.length > 0
+        ? []
+        : await store.admits({ archive: view, options: storeOptions(proposed), context });
+    // A rollback that is refused leaves an incomplete target: what would refuse a restore is reported, and it is tried
+    // all the same.
+    const isRollback = proposed.rollback_of !== undefined;
+    const emptied = await emptiedStore(archive, proposed, probe, name, counts);
+    return {
+      store: name,
+      kind: probe.kind,
+      version: probe.version,
+      ...(saved === undefined ? {} : { saved_version: saved }),
+      archive: counts,
+      target: probe.counts,
+      warnings: [
+        ...[...probe.warnings, ...found.all()].map(warningText),
+        ...(isRollback ? admitted : []),
+        ...expiries,
+        ...serverWarnings(manifest, name, probe, versionNotesOf(environment, proposed.target, name)),
+        ...emptied.warnings,
+      ],
+      changes: [...(proposed.routes[name]?.changes ?? []), ...(otherScope === undefined ? [] : [otherScope])],
+      smoke: await askStore(config, proposed, store, context),
+      ...roomRecord(rooms.at(-1)),
+      problems: [...refusals, ...(isRollback ? [] : admitted), ...emptied.problems],
+    };
+  };
+  const open = proposed.rollback_of === undefined ? withStore : withUsedStore;
+  return open(config, proposed.target, name, look, scopesOf(proposed));
+}
+
+function versionNotesOf({ config }: Environment, target: string, name: StoreName) {
+  return name === 'config' ? undefined : resolveStore(config, target, name).adapter.versionNotes;
+}
+
+/** Problems with replacing what the target holds: it was to be empty, or the archive has no records to put in its place. */
+async function emptiedStore(
+  archive: OpenedArchive,
+  proposed: ProposedRestore,
+  probe: StoreProbe,
+  name: StoreName,
+  counts: Readonly<Record<string, number>>,
+): Promise<Findings> {
+  const held = notEmpty(proposed, probe);
+  if (held !== undefined) return { problems: [held], warnings: [] };
+  const empty = storeOptions(proposed).mode === 'replace' && (await isEmpty(archive, name, counts));
+  if (!empty) return { problems: [], warnings: [] };
+  const isAllowed = proposed.options.allow_empty || proposed.rollback_of !== undefined;
+  if (isAllowed || countRecords(probe.counts) === 0) {
+    return { problems: [], warnings: ['the archive has no records of this store: it will be empty'] };
+  }
+  return {
+    problems: [
+      'the archive has no records of this store, and the target has some, which would be deleted; leave the store out, or allow it (`--allow-empty`, "allow_empty": true)',
+    ],
+    warnings: [],
+  };
+}
+
+function roomRecord(room: Room | undefined): Pick<StoreInspection, 'room'> {
+  if (!room) return {};
+  const { of, needed, free, total } = room;
+  return {
+    room: {
+      of,
+      needed_bytes: needed,
+      ...(free === undefined ? {} : { free_bytes: free }),
+      ...(total === undefined ? {} : { total_bytes: total }),
+    },
+  };
+}
+
+/** Whether an archive has no records of a store. One whose writer counted nothing is empty only without entries. */
+async function isEmpty(
+  archive: OpenedArchive,
+  name: StoreName,
+  counts: Readonly<Record<string, number>>,
+): Promise<boolean> {
+  if (name === 'config') return false;
+  if (archive.manifest.tallies[name] !== undefined) return countRecords(counts) === 0;
+  for await (const _ of archive.entries(`${name}/`)) return false;
+  return true;
+}
+
+/** What the archive says it holds of the parts that are restored, under the names of the destination. */
+function countsAtDestination(
+  { tallies }: Manifest,
+  { options: { only }, routes }: ProposedRestore,
+  name: StoreName,
+): Record<string, number> {
+  const route = routes[name];
+  return Object.fromEntries(
+    Object.entries(tallies[name] ?? {}).flatMap(([tally, { count }]) => {
+      const [kind, thing] = [tally.slice(0, tally.indexOf(':') + 1), tally.slice(tally.indexOf(':') + 1)];
+      if (kind === 'points:' && route && route.changes.length > 0) {
+        const to = route.names[thing];
+        return to === undefined ? [] : [[`points:${to}`, count]];
+      }
+      if (kind === 'keys:' && only?.namespaces?.includes(thing) === false) return [];
+      return [[tally, count]];
+    }),
+  );
+}
