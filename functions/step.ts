@@ -24,14 +24,14 @@ interface InvocationContext {
 let environment: Environment | undefined;
 
 /**
- * Keeps the heap from following the size of the data. Objects that live longer: V8 collects them when they have grown by a
- * fifth since the last time; by itself it would wait for some hundred MB first, whether there is anything worth keeping or
+ * Keeps the heap from following the size of the data. Objects that live longer: V8 collects them when they have doubled
+ * since the last time; by itself it would wait for some hundred MB first, whether there is anything worth keeping or
  * not. The first collection tells it how little is alive. Young objects: their space keeps its size; Lambda's runtime lets
  * it grow to 15 % of the function's memory, by a command line that wins over NODE_OPTIONS.
  */
 function limitYoungGeneration(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
-  setFlagsFromString('--heap-growing-percent=20');
+  setFlagsFromString('--heap-growing-percent=100');
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
 }

@@ -84,10 +84,15 @@ export class QdrantClient {
 
   /** Calls and returns the text of the answer. Throws AnswerTooLargeError, and all that errors.ts names. */
   async text(method: Dispatcher.HttpMethod, path: string, options: CallOptions = {}): Promise<string> {
+    return (await this.answer(method, path, options)).toString('utf8');
+  }
+
+  /** As {@link text}, the bytes as they came. */
+  async answer(method: Dispatcher.HttpMethod, path: string, options: CallOptions = {}): Promise<Buffer> {
     const call = this.#describe(method, path);
     return this.#repeated(call, options, async () => {
       const { body } = await this.#send(method, path, options, options.body);
-      return readText(body, call);
+      return readAll(body, call);
     });
   }
 
@@ -167,7 +172,7 @@ export class QdrantClient {
         'content-type': `multipart/form-data; boundary=${boundary}`,
         'content-length': String(head.length + file.size + tail.length),
       });
-      await readText(body, call);
+      (await readAll(body, call)).toString('utf8');
     });
   }
 
@@ -254,7 +259,7 @@ export class QdrantClient {
     });
     if (answer.statusCode >= 200 && answer.statusCode < 300) return answer;
     const call = this.#describe(method, path);
-    const words = this.#withoutKey(wordsOf(await readText(answer.body, call)));
+    const words = this.#withoutKey(wordsOf((await readAll(answer.body, call)).toString('utf8')));
     const error = answerError(call, answer.statusCode, words);
     const seconds = Number(answer.headers['retry-after']);
     if (answer.statusCode === 429 && seconds > 0) {
@@ -289,7 +294,7 @@ function retryAfterOf(error: unknown): number | undefined {
   return typeof wait === 'number' ? wait : undefined;
 }
 
-async function readText(body: Dispatcher.ResponseData['body'], call: Call): Promise<string> {
+async function readAll(body: Dispatcher.ResponseData['body'], call: Call): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -303,7 +308,7 @@ async function readText(body: Dispatcher.ResponseData['body'], call: Call): Prom
     }
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks, size).toString('utf8');
+  return Buffer.concat(chunks, size);
 }
 
 /** The server's own words for an error: `status.error` of its JSON, or the text. */

@@ -6,7 +6,7 @@ import { wholeEntry } from '../../archive/format/whole-entry.ts';
 import { ByteReader } from '../../core/byte-reader.ts';
 import { MultisetDigest, type Tallies } from '../../core/digest.ts';
 import { describeError, IntegrityError, InvalidInputError, UnavailableError } from '../../core/errors.ts';
-import { resumableSha256 } from '../../core/sha256.ts';
+import { nativeSha256, resumableSha256 } from '../../core/sha256.ts';
 import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
 import type { Cursor, LegContext } from '../leg.ts';
 import { LineChunk } from '../line-chunk.ts';
@@ -51,10 +51,19 @@ export interface ExportLimits {
   readonly chunkBytes: number;
   /** Bytes of a snapshot that are read at a time, a multiple of SHA-256's block of 64: a leg can end after each. */
   readonly pieceBytes: number;
+  /**
+   * Bytes a second that a slow line is sure to have: a snapshot that the leg can read at that rate is one piece. Then Node's
+   * own SHA-256 does, several times faster than the one that can be put down between two pieces.
+   */
+  readonly sureBytesPerSecond: number;
 }
 
 /** Units that take some seconds on a slow line. */
-export const EXPORT_LIMITS: ExportLimits = { chunkBytes: 4 * 1024 ** 2, pieceBytes: 32 * 1024 ** 2 };
+export const EXPORT_LIMITS: ExportLimits = {
+  chunkBytes: 4 * 1024 ** 2,
+  pieceBytes: 32 * 1024 ** 2,
+  sureBytesPerSecond: 1024 ** 2,
+};
 /** Room of an entry beyond the size that closes it, in bytes: the page that makes it full is whole. */
 const ROOM_BEYOND_FULL = 2 * 1024 ** 2;
 /** Points whose content is digested where a collection is saved by snapshot; docs/stores/qdrant.md says what it proves. */
@@ -430,7 +439,9 @@ async function* exportSnapshot(
   const { snapshot, points } = from;
   if (from.offset >= snapshot.size) return;
   if (from.offset > 0) await findSnapshot(client, name, snapshot, context.signal);
-  const hash = await resumableSha256(from.sha256 === '' ? undefined : from.sha256);
+  const whole = from.offset === 0 && snapshot.size <= (context.timeLeft() / 1000) * limits.sureBytesPerSecond;
+  const resumable = whole ? undefined : await resumableSha256(from.sha256 === '' ? undefined : from.sha256);
+  const hash = resumable ?? nativeSha256();
   let within = from;
   // One answer for all pieces of a leg: where ranges are ignored, each further one would begin at the start again.
   const file = new ByteReader(
@@ -444,7 +455,7 @@ async function* exportSnapshot(
   try {
     while (within.offset < snapshot.size) {
       const { offset } = within;
-      const length = Math.min(limits.pieceBytes, snapshot.size - offset);
+      const length = whole ? snapshot.size : Math.min(limits.pieceBytes, snapshot.size - offset);
       const last = offset + length === snapshot.size;
       let read = 0;
       let sha256 = '';
@@ -452,9 +463,10 @@ async function* exportSnapshot(
         for await (const chunk of file.stream(length)) {
           hash.update(chunk);
           read += chunk.length;
+          context.progress(`bytes:${name}`, offset + read, snapshot.size);
           yield chunk;
         }
-        sha256 = last ? hash.digest() : hash.save();
+        sha256 = last ? hash.digest() : (resumable?.save() ?? '');
         if (last) checkSnapshot(name, snapshot, sha256);
       }
       // The cursor after this piece is known once the piece was read, which is before anybody looks at it.
@@ -476,7 +488,6 @@ async function* exportSnapshot(
         });
       }
       within = { ...within, offset: offset + length, sha256 };
-      context.progress(`bytes:${name}`, within.offset, snapshot.size);
     }
   } finally {
     await file.close();

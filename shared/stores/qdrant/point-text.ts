@@ -1,7 +1,9 @@
 import { IntegrityError } from '../../core/errors.ts';
 
 /** Depth at which Qdrant's own parser (serde_json) gives up. */
-const DEPTH_MAX = 128;
+export const DEPTH_MAX = 128;
+/** The rest of an array that holds numbers only, up to its closing bracket. */
+const NUMBERS = /[\d,.eE+-]*\]/y;
 
 /** One point, as the exact text that the server wrote, which is also what it takes back. */
 export interface PointText {
@@ -88,13 +90,10 @@ export class CompactJson {
     const { text } = this;
     const start = this.at;
     // Vectors: numbers and commas only, up to the closing bracket. Most of all bytes go this way.
-    for (let at = start + 1; ; at++) {
-      const code = text.charCodeAt(at);
-      if (code === 0x5d) {
-        this.at = at + 1;
-        return text.slice(start, this.at);
-      }
-      if (!isNumeric(code) && code !== 0x2c) break;
+    NUMBERS.lastIndex = start + 1;
+    if (NUMBERS.test(text)) {
+      this.at = NUMBERS.lastIndex;
+      return text.slice(start, this.at);
     }
     const parts: string[] = [];
     this.eachElement(() => parts.push(this.value(depth + 1)));
@@ -135,10 +134,32 @@ export class CompactJson {
   }
 
   #broken(problem: string): IntegrityError {
-    return new IntegrityError(`This is not the JSON of Qdrant points: ${problem}, at character ${this.at}.`, {
-      remedy: 'If it is from an archive, use another copy of it. If it is from a server, check its address.',
-    });
+    return notAPoint(problem, this.at);
   }
+}
+
+/** What is read is not JSON of points; `at` is the place in it. */
+export function notAPoint(problem: string, at: number): IntegrityError {
+  return new IntegrityError(`This is not the JSON of Qdrant points: ${problem}, at character ${at}.`, {
+    remedy: 'If it is from an archive, use another copy of it. If it is from a server, check its address.',
+  });
+}
+
+/** Whether this is the JSON text of a point's id. */
+export function isPointId(id: string | undefined): id is string {
+  return id !== undefined && /^(\d{1,20}|"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")$/.test(id);
+}
+
+/** Whether a point has a field of this name (JSON text). */
+export function isPointField(key: string): boolean {
+  return key === '"id"' || key === '"payload"' || key === '"vector"';
+}
+
+/** A point of a server that is newer than this code. */
+export function unknownField(id: string, key: string): IntegrityError {
+  return new IntegrityError(`Point ${id} has a field ${key.slice(0, 80)} that this version does not know.`, {
+    remedy: 'Save and restore the collection by snapshot.',
+  });
 }
 
 /** Canonical text of an object from the texts of its members. */
@@ -152,21 +173,13 @@ export function readPoint(json: CompactJson): PointText {
   const start = json.at;
   const members = json.object();
   const id = members.get('"id"');
-  if (id === undefined || !/^(\d{1,20}|"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")$/.test(id)) {
+  if (!isPointId(id)) {
     throw new IntegrityError('A point has no id, or one that is neither a number nor a UUID.', {
       remedy: 'Use another copy of the archive, or check the address of the server.',
     });
   }
-  for (const key of members.keys()) {
-    if (key !== '"id"' && key !== '"payload"' && key !== '"vector"') {
-      throw new IntegrityError(
-        `Point ${id} has a field ${key.slice(0, 80)} that this version does not know.`,
-        {
-          remedy: 'Save and restore the collection by snapshot.',
-        },
-      );
-    }
-  }
+  const unknown = [...members.keys()].find((key) => !isPointField(key));
+  if (unknown !== undefined) throw unknownField(id, unknown);
   return { id, raw: json.text.slice(start, json.at), canonical: canonicalObject(members) };
 }
 

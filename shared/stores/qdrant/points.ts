@@ -5,10 +5,11 @@ import { limitsOf, readCollection } from './collections.ts';
 import type { QdrantScope } from './connection.ts';
 import { AnswerTooLargeError, QdrantRefusedError } from './errors.ts';
 import { collectionPath } from './paths.ts';
+import { readPointBytes } from './point-bytes.ts';
 import { CompactJson, type PointText, readPoint } from './point-text.ts';
 
-/** Characters of JSON that one page should have. Large enough that round trips don't count, small enough for memory. */
-const PAGE_CHARACTERS = 1024 ** 2;
+/** Bytes of JSON that one page should have. Large enough that round trips don't count, small enough for memory. */
+const PAGE_BYTES = 1024 ** 2;
 /** Points in the first page, before their size is known. */
 const FIRST_PAGE_POINTS = 64;
 /** Points in a page at most, however small they are. */
@@ -45,11 +46,20 @@ export function filterJson({ key, value }: PointFilter): string {
  * Reads a collection's points with vectors and payload, in order of their ids, page by page; the next page is fetched
  * while the last one is worked on. Holds two pages of about 1 MiB. Page sizes follow the points' sizes.
  */
-export async function* scroll(
+export function scroll(
   client: QdrantClient,
   collection: string,
   options: ScrollOptions,
 ): AsyncGenerator<PointPage> {
+  return scrollPages(client, collection, options, (answer) => parsePage(answer.toString('utf8')));
+}
+
+async function* scrollPages<Page extends { readonly next: string | null }>(
+  client: QdrantClient,
+  collection: string,
+  options: ScrollOptions,
+  parse: (answer: Buffer) => Page,
+): AsyncGenerator<Page> {
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const max = Math.min(options.limit ?? PAGE_POINTS_MAX, PAGE_POINTS_MAX);
@@ -57,8 +67,8 @@ export async function* scroll(
   const fetchPage = async (from: string | null) => {
     for (;;) {
       try {
-        const text = await fetchPoints(client, collection, { ...options, from, signal }, limit);
-        return { text, asked: limit };
+        const answer = await fetchPoints(client, collection, { ...options, from, signal }, limit);
+        return { answer, asked: limit };
       } catch (error) {
         if (!(error instanceof AnswerTooLargeError) || limit === 1) throw error;
         limit = Math.max(1, Math.floor(limit / 8));
@@ -68,10 +78,10 @@ export async function* scroll(
   let pending: ReturnType<typeof fetchPage> | undefined = fetchPage(options.from);
   try {
     while (pending) {
-      const { text, asked } = await pending;
+      const { answer, asked } = await pending;
       pending = undefined;
-      const page = parsePage(text);
-      const fitting = Math.floor((asked * PAGE_CHARACTERS) / text.length);
+      const page = parse(answer);
+      const fitting = Math.floor((asked * PAGE_BYTES) / answer.length);
       limit = Math.max(1, Math.min(max, asked * 4, fitting));
       if (page.next !== null) {
         pending = fetchPage(page.next);
@@ -91,7 +101,7 @@ function fetchPoints(
   collection: string,
   { from, filter, fields, agreement = '', signal }: ScrollOptions,
   limit: number,
-): Promise<string> {
+): Promise<Buffer> {
   const parts = [
     `"limit":${limit}`,
     `"with_payload":${fields ? JSON.stringify(fields) : 'true'}`,
@@ -99,7 +109,7 @@ function fetchPoints(
   ];
   if (from !== null) parts.push(`"offset":${from}`);
   if (filter) parts.push(`"filter":${filterJson(filter)}`);
-  return client.text('POST', collectionPath(collection, `/points/scroll${agreement}`), {
+  return client.answer('POST', collectionPath(collection, `/points/scroll${agreement}`), {
     body: `{${parts.join(',')}}`,
     signal,
   });
@@ -132,10 +142,10 @@ export async function digestFirst(
 ): Promise<{ digest: string; points: number }> {
   const digest = new MultisetDigest();
   let points = 0;
-  for await (const page of scroll(client, collection, { ...options, from: null })) {
+  for await (const page of scrollPages(client, collection, { ...options, from: null }, readPointBytes)) {
     for (const point of page.points) {
       if (points === count) break;
-      digest.add(point.canonical);
+      digest.add(point);
       points++;
     }
     if (points === count) break;

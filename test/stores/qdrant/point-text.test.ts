@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { readPointBytes } from '../../../shared/stores/qdrant/point-bytes.ts';
 import { CompactJson, compareIds, parsePointLine } from '../../../shared/stores/qdrant/point-text.ts';
 import { fc } from '../../fast-check.ts';
 
@@ -99,4 +100,56 @@ test('ids are ordered as the server scrolls them', () => {
     '"6ba7b810-9dad-11d1-80b4-00c04fd430c8"',
   ];
   expect([...ordered].reverse().sort(compareIds)).toEqual(ordered);
+});
+
+describe('points that are digested and not kept', () => {
+  const answerOf = (...points: string[]) =>
+    Buffer.from(
+      `{"result":{"points":[${points.join(',')}],"next_page_offset":"0a"},"status":"ok","time":0.001}`,
+    );
+
+  test('have the canonical bytes of their canonical text, whatever they hold', () => {
+    const vector = fc.oneof(
+      fc.array(fc.double({ noNaN: true, noDefaultInfinity: true })),
+      fc.array(fc.array(fc.integer())),
+      fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue({ maxDepth: 3 })),
+    );
+    const payload = fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue({ maxDepth: 5 }));
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), payload, vector)),
+        (points) => {
+          const lines = points.map(
+            ([id, held, numbers]) =>
+              `{"id":${id},"payload":${JSON.stringify(held)},"vector":${JSON.stringify(numbers)}}`,
+          );
+          const page = readPointBytes(answerOf(...lines));
+          expect(page.points.map((bytes) => Buffer.from(bytes).toString('utf8'))).toEqual(
+            lines.map((line) => parsePointLine(line).canonical),
+          );
+          expect(page.next).toBe('"0a"');
+        },
+      ),
+    );
+  });
+
+  test('named vectors and payloads in any order are the same point', () => {
+    const [one, other] = [
+      '{"id":1,"payload":{"b":[{"y":1,"x":"]"}],"a":"\\\\"},"vector":{"sparse":{"values":[0.5],"indices":[3]},"dense":[1,2]}}',
+      '{"id":1,"payload":{"a":"\\\\","b":[{"x":"]","y":1}]},"vector":{"dense":[1,2],"sparse":{"indices":[3],"values":[0.5]}}}',
+    ].map((point) => Buffer.from(readPointBytes(answerOf(point)).points[0] ?? []).toString());
+    expect(one).toBe(other);
+  });
+
+  test.each([
+    ['a field that a newer server has', '{"id":1,"shard":2}'],
+    ['no id', '{"payload":{}}'],
+    ['another id', '{"id":-1}'],
+    ['a key twice', '{"id":1,"payload":{"a":1,"a":2}}'],
+    ['an end in the middle', '{"id":1,"vector":[1,2'],
+    ['too much depth', `{"id":1,"payload":{"a":${'['.repeat(200)}${']'.repeat(200)}}}`],
+  ])('are refused with %s', (_, point) => {
+    const answer = point.endsWith('2') ? Buffer.from(`{"result":{"points":[${point}`) : answerOf(point);
+    expect(() => readPointBytes(answer)).toThrow(expect.objectContaining({ name: 'IntegrityError' }));
+  });
 });

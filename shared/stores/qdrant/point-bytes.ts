@@ -1,0 +1,220 @@
+import type { IntegrityError } from '../../core/errors.ts';
+import { DEPTH_MAX, isPointField, isPointId, notAPoint, unknownField } from './point-text.ts';
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
+/** Bytes of a string that are looked at one by one before the rest of it is searched. */
+const SHORT_STRING_BYTES = 24;
+
+/**
+ * Walks over compact JSON in UTF-8 as it came from the server, without making text of it: for points that are digested and
+ * not kept. Vectors, which are most of the bytes, are searched for their end and never looked into. What it calls canonical
+ * is, byte by byte, the UTF-8 of what CompactJson calls so.
+ */
+class CompactBytes {
+  readonly bytes: Buffer;
+  at = 0;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  /** Steps over one value. Returns its canonical bytes if they are not those that stand there. */
+  value(depth = 0): Buffer | undefined {
+    const code = this.bytes[this.at];
+    if (code === OPEN_BRACE) return this.object(depth);
+    if (code === OPEN_BRACKET) return this.#array(depth);
+    if (code === QUOTE) this.string();
+    else this.#literal();
+    return undefined;
+  }
+
+  /** As {@link value}, for an object. Its members are reported, if asked for, with the JSON text of their keys. */
+  object(depth = 0, member?: (key: string, start: number, end: number) => void): Buffer | undefined {
+    if (depth > DEPTH_MAX) throw this.#broken(`it is nested deeper than ${DEPTH_MAX} levels`);
+    const members: Member[] = [];
+    let canonical = true;
+    this.expect(OPEN_BRACE);
+    if (!this.skip(CLOSE_BRACE)) {
+      do {
+        const start = this.at;
+        if (this.bytes[start] !== QUOTE) throw this.#broken('a key is missing');
+        this.string();
+        const key = this.bytes.toString('utf8', start, this.at);
+        this.expect(COLON);
+        const from = this.at;
+        const changed = this.value(depth + 1);
+        const last = members.at(-1);
+        if (changed !== undefined || (last !== undefined && last.key >= key)) canonical = false;
+        members.push({ key, value: changed ?? this.bytes.subarray(from, this.at) });
+        member?.(key, from, this.at);
+      } while (this.skip(COMMA));
+      this.expect(CLOSE_BRACE);
+    }
+    return canonical ? undefined : this.#sorted(members);
+  }
+
+  #sorted(members: Member[]): Buffer {
+    members.sort((left, right) => (left.key < right.key ? -1 : left.key > right.key ? 1 : 0));
+    const pieces: Uint8Array[] = [];
+    members.forEach(({ key, value }, index) => {
+      if (members[index - 1]?.key === key) throw this.#broken(`the key ${key.slice(0, 80)} is there twice`);
+      pieces.push(Buffer.from(`${index === 0 ? '{' : ','}${key}:`), value);
+    });
+    pieces.push(Buffer.from('}'));
+    return Buffer.concat(pieces);
+  }
+
+  /** Steps over an array; `element` must step over one element. */
+  eachElement(element: () => void): void {
+    this.expect(OPEN_BRACKET);
+    if (this.skip(CLOSE_BRACKET)) return;
+    do element();
+    while (this.skip(COMMA));
+    this.expect(CLOSE_BRACKET);
+  }
+
+  /** Steps over the byte that must come next. */
+  expect(byte: number): void {
+    if (!this.skip(byte)) throw this.#broken(`"${String.fromCharCode(byte)}" is missing`);
+  }
+
+  skip(byte: number): boolean {
+    if (this.bytes[this.at] !== byte) return false;
+    this.at++;
+    return true;
+  }
+
+  #array(depth: number): Buffer | undefined {
+    if (depth > DEPTH_MAX) throw this.#broken(`it is nested deeper than ${DEPTH_MAX} levels`);
+    const { bytes } = this;
+    const start = this.at;
+    // A vector: a number first, and no string, array or object before the closing bracket.
+    const first = bytes[start + 1] ?? 0;
+    if (first === 0x2d || (first >= 0x30 && first <= 0x39)) {
+      const end = bytes.indexOf(CLOSE_BRACKET, start);
+      if (end < 0) throw this.#broken('an array does not end');
+      const inner = bytes.subarray(start + 1, end);
+      if (!inner.includes(QUOTE) && !inner.includes(OPEN_BRACKET) && !inner.includes(OPEN_BRACE)) {
+        this.at = end + 1;
+        return undefined;
+      }
+    }
+    const elements: Uint8Array[] = [];
+    let canonical = true;
+    this.eachElement(() => {
+      const from = this.at;
+      const changed = this.value(depth + 1);
+      if (changed !== undefined) canonical = false;
+      elements.push(changed ?? bytes.subarray(from, this.at));
+    });
+    if (canonical) return undefined;
+    const pieces = elements.flatMap((element, index) => [Buffer.from(index === 0 ? '[' : ','), element]);
+    return Buffer.concat([...pieces, Buffer.from(']')]);
+  }
+
+  string(): void {
+    const { bytes } = this;
+    for (let at = this.at + 1; ; at++) {
+      const near = Math.min(at + SHORT_STRING_BYTES, bytes.length);
+      while (at < near && bytes[at] !== QUOTE) at++;
+      if (bytes[at] !== QUOTE) at = bytes.indexOf(QUOTE, at);
+      if (at < 0) throw this.#broken('a string does not end');
+      let slashes = 0;
+      while (bytes[at - 1 - slashes] === BACKSLASH) slashes++;
+      if (slashes % 2 === 0) {
+        this.at = at + 1;
+        return;
+      }
+    }
+  }
+
+  /** A number, true, false or null: all up to what ends it. */
+  #literal(): void {
+    const start = this.at;
+    for (;;) {
+      const code = this.bytes[this.at];
+      if (code === undefined || code === COMMA || code === CLOSE_BRACE || code === CLOSE_BRACKET) break;
+      this.at++;
+    }
+    if (this.at === start) throw this.#broken('a value is missing');
+  }
+
+  #broken(problem: string): IntegrityError {
+    return notAPoint(problem, this.at);
+  }
+}
+
+interface Member {
+  readonly key: string;
+  readonly value: Uint8Array;
+}
+
+/** A page of points of which only the canonical bytes are of interest. */
+export interface BytesPage {
+  /** The canonical bytes of each point, valid as long as the answer is. */
+  readonly points: readonly Uint8Array[];
+  /** JSON text of the id that the next page starts with; null where this is the last. */
+  readonly next: string | null;
+}
+
+/** Reads the answer to a request for points: the canonical bytes of each, in the order of the answer. */
+export function readPointBytes(answer: Buffer): BytesPage {
+  const json = new CompactBytes(answer);
+  const points: Uint8Array[] = [];
+  let next = 'null';
+  const member = (read: (key: string) => void) => {
+    json.expect(OPEN_BRACE);
+    if (json.skip(CLOSE_BRACE)) return;
+    do {
+      const start = json.at;
+      json.string();
+      const key = answer.toString('utf8', start, json.at);
+      json.expect(COLON);
+      read(key);
+    } while (json.skip(COMMA));
+    json.expect(CLOSE_BRACE);
+  };
+  const elements = () => json.eachElement(() => points.push(pointBytes(json)));
+  member((outer) => {
+    if (outer !== '"result"') {
+      json.value();
+      return;
+    }
+    // A page of a scroll is an object, points by their ids are a list.
+    if (answer[json.at] === OPEN_BRACKET) {
+      elements();
+      return;
+    }
+    member((key) => {
+      if (key === '"points"') {
+        elements();
+        return;
+      }
+      const start = json.at;
+      json.value();
+      if (key === '"next_page_offset"') next = answer.toString('utf8', start, json.at);
+    });
+  });
+  return { points, next: next === 'null' ? null : next };
+}
+
+function pointBytes(json: CompactBytes): Uint8Array {
+  const start = json.at;
+  let id: string | undefined;
+  let unknown: string | undefined;
+  const canonical = json.object(0, (key, from, to) => {
+    if (key === '"id"') id = json.bytes.toString('latin1', from, to);
+    else if (!isPointField(key)) unknown ??= key;
+  });
+  if (!isPointId(id)) throw notAPoint('a point has no id, or one that is neither a number nor a UUID', start);
+  if (unknown !== undefined) throw unknownField(id, unknown);
+  return canonical ?? json.bytes.subarray(start, json.at);
+}
