@@ -1,23 +1,31 @@
 import { z } from 'zod';
 import { MultisetDigest, type Tallies } from '../core/digest.ts';
+import type { Json } from '../core/json.ts';
 
 /** Tallies as they travel in the state of a check. */
 export const SavedTallies = z.record(z.string(), z.object({ count: z.number(), digest: z.string() }));
 
 /** Counts and digests by name, while records go by. */
 export class TallyBook {
+  #count = 0;
   readonly #entries = new Map<string, { count: number; digest: MultisetDigest }>();
 
   /** @param before  what another process counted before */
   constructor(before: Tallies = {}) {
-    for (const [name, { count, digest }] of Object.entries(before)) this.#merge(name, count, digest);
+    this.merge(before);
   }
 
   /** Adds one record, given as its canonical form. */
   add(name: string, canonical: string | Uint8Array): void {
     const entry = this.#entry(name);
     entry.count++;
+    this.#count++;
     entry.digest.add(canonical);
+  }
+
+  /** Adds records that were counted elsewhere. */
+  merge(tallies: Tallies): void {
+    for (const [name, { count, digest }] of Object.entries(tallies)) this.#merge(name, count, digest);
   }
 
   /** Adds all records of another book. */
@@ -25,9 +33,15 @@ export class TallyBook {
     for (const [name, { count, digest }] of other.#entries) this.#merge(name, count, digest.hex());
   }
 
+  /** Records so far, of all names. */
+  get count(): number {
+    return this.#count;
+  }
+
   #merge(name: string, count: number, digest: string): void {
     const entry = this.#entry(name);
     entry.count += count;
+    this.#count += count;
     entry.digest.merge(digest);
   }
 
@@ -38,6 +52,11 @@ export class TallyBook {
       this.#entries.set(name, entry);
     }
     return entry;
+  }
+
+  /** As it travels in the state of a check: see {@link SavedTallies}. */
+  saved(): Json {
+    return Object.fromEntries(Object.entries(this.tallies()).map(([name, tally]) => [name, { ...tally }]));
   }
 
   tallies(): Tallies {

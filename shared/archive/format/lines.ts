@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { crc32Hex } from '../../core/crc32.ts';
 import { damagedArchive, type IntegrityError } from '../../core/errors.ts';
 import type { ArchiveLimits } from '../../core/limits.ts';
+import type { LineRules } from '../../core/lines.ts';
 import type { IndexEntry } from './types.ts';
 
 /** An entry as the index has it, with the CRC-32 of its compressed bytes, so that every bit of a file is covered. */
@@ -52,33 +53,15 @@ export function parseSumsLine(text: string, where: string): { name: string; sha2
   throw damagedArchive(`${where} is damaged: SHA256SUMS has a line that is not a digest.`);
 }
 
-/** Cuts UTF-8 text into lines, without their line feeds. Holds one line; a longer one is an IntegrityError. */
-export async function* readLines(
-  chunks: AsyncIterable<Uint8Array>,
-  limits: ArchiveLimits,
-  where: string,
-): AsyncGenerator<string> {
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  let rest = Buffer.alloc(0);
-  const decode = (line: Buffer): string => {
-    try {
-      return decoder.decode(line);
-    } catch (cause) {
-      throw tooBad('has a line that is not UTF-8', cause);
-    }
-  };
+/** What the lines of an archive's own members have to be; anything else is an IntegrityError that names `where`. */
+export function lineRules({ lineBytes }: ArchiveLimits, where: string): LineRules {
   const tooBad = (what: string, cause?: unknown) => damagedArchive(`${where} is damaged: it ${what}.`, cause);
-  for await (const chunk of chunks) {
-    let buffer = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk]);
-    for (let end = buffer.indexOf(10); end >= 0; end = buffer.indexOf(10)) {
-      if (end > limits.lineBytes) throw tooBad(`has a line of more than ${limits.lineBytes} bytes`);
-      yield decode(buffer.subarray(0, end));
-      buffer = buffer.subarray(end + 1);
-    }
-    if (buffer.length > limits.lineBytes) throw tooBad(`has a line of more than ${limits.lineBytes} bytes`);
-    rest = Buffer.from(buffer);
-  }
-  if (rest.length > 0) throw tooBad('has a last line without a line feed');
+  return {
+    bytesMax: lineBytes,
+    tooLong: () => tooBad(`has a line of more than ${lineBytes} bytes`),
+    notUtf8: (cause) => tooBad('has a line that is not UTF-8', cause),
+    unfinished: () => tooBad('has a last line without a line feed'),
+  };
 }
 
 /** Order of the UTF-8 bytes of lines that start with a digest, which is all that most comparisons have to look at. */

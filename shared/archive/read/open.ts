@@ -9,9 +9,10 @@ import {
   NgbakError,
 } from '../../core/errors.ts';
 import { type ArchiveLimits, LIMITS } from '../../core/limits.ts';
+import { readLines } from '../../core/lines.ts';
 import { type Codec, detectCodec, MemberError } from '../format/codec.ts';
 import { decodeFooter, type Footer } from '../format/footer.ts';
-import { type IndexLine, parseIndexLine, readLines } from '../format/lines.ts';
+import { type IndexLine, lineRules, parseIndexLine } from '../format/lines.ts';
 import { type Manifest, parseManifest } from '../format/manifest.ts';
 import { decompressFrom, decompressMembers } from '../format/members.ts';
 import { checkEntryName, INDEX_NAME, MANIFEST_NAME, quoteName } from '../format/names.ts';
@@ -232,7 +233,7 @@ export async function* readIndex(
   let count = 0;
   let bytes = 0;
   let position = 0;
-  for await (const text of readLines(chunks, limits, `${INDEX_NAME} of ${where}`)) {
+  for await (const text of readLines(chunks, lineRules(limits, `${INDEX_NAME} of ${where}`))) {
     const line = parseIndexLine(text, where);
     checkEntryName(line.name, limits, where);
     count++;

@@ -8,14 +8,15 @@ import { damagedArchive, IntegrityError, InvalidInputError } from '../../core/er
 import { parseInput } from '../../core/input.ts';
 import type { Json } from '../../core/json.ts';
 import { type ArchiveLimits, LIMITS } from '../../core/limits.ts';
+import { readLines } from '../../core/lines.ts';
 import { nativeSha256, type ResumableSha256, resumableSha256, SHA256_BLOCK } from '../../core/sha256.ts';
 import { MemberError } from '../format/codec.ts';
 import {
   compareSumsLines,
   formatSumsLine,
   type IndexLine,
+  lineRules,
   parseSumsLine,
-  readLines,
 } from '../format/lines.ts';
 import { decompressMembers } from '../format/members.ts';
 import { INDEX_NAME, MANIFEST_NAME, NameRegister, quoteName, SUMS_NAME } from '../format/names.ts';
@@ -129,7 +130,7 @@ async function verifyStructure(
   let last = '';
   const offset = footer.offset + footer.index.length;
   const chunks = readRegion(source, footer, SUMS_NAME, offset, footer.sums, limits);
-  for await (const text of readLines(chunks, limits, `${SUMS_NAME} of ${where}`)) {
+  for await (const text of readLines(chunks, lineRules(limits, `${SUMS_NAME} of ${where}`))) {
     hash.update(`${text}\n`);
     if (last !== '' && compareSumsLines(last, text) >= 0)
       throw damaged(where, `the lines of ${SUMS_NAME} are not sorted`);

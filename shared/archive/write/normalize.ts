@@ -9,8 +9,9 @@ import {
 } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import { type ArchiveLimits, LIMITS } from '../../core/limits.ts';
+import { readLines } from '../../core/lines.ts';
 import type { Codec } from '../format/codec.ts';
-import { parseSumsLine, readLines } from '../format/lines.ts';
+import { lineRules, parseSumsLine } from '../format/lines.ts';
 import { checkVersion, Manifest, type ManifestDraft, parseManifestJson } from '../format/manifest.ts';
 import { INDEX_NAME, MANIFEST_NAME, quoteName, SUMS_NAME } from '../format/names.ts';
 import {
@@ -219,7 +220,7 @@ class TarConversion {
         yield chunk;
       }
     })();
-    for await (const text of readLines(hashed, this.#limits, `${SUMS_NAME} of ${where}`)) {
+    for await (const text of readLines(hashed, lineRules(this.#limits, `${SUMS_NAME} of ${where}`))) {
       const { name, sha256 } = parseSumsLine(text, where);
       if (digests.has(name) || digests.size >= this.#limits.entries) {
         throw damaged(where, `${SUMS_NAME} lists ${quoteName(name)} twice, or too many entries`);

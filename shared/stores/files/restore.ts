@@ -4,16 +4,14 @@ import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { addTallies, type Tallies } from '../../core/digest.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
+import { Findings } from '../findings.ts';
 import { type Cursor, DONE, type LegResult } from '../leg.ts';
-import type { Difference, LoadOptions, RestoreLeg, VerifyResult } from '../restore-leg.ts';
+import type { LoadOptions, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { type FilesScope, isIncluded } from './connection.ts';
 import { FileChangedError } from './errors.ts';
 import { FileDigest } from './file-digest.ts';
 import { type BegunWrite, type FileInfo, type Folder, type Listing, ORIGIN_FILE } from './folder.ts';
 import { fileNameOf } from './names.ts';
-
-/** Samples of differences in one leg. */
-const SAMPLES_MAX = 20;
 
 /** Restores go from file to file: a leg ends between two. */
 const RestoreCursor = z.strictObject({ after: z.string() });
@@ -152,15 +150,9 @@ export async function verifyFiles(
   { archive, options, cursor, context }: RestoreLeg,
   present: () => Promise<readonly FileInfo[]>,
 ): Promise<VerifyResult> {
-  let tallies: Tallies = {};
   let done = context.doneBefore?.('files') ?? 0;
-  const samples: Difference[] = [];
-  let differences = 0;
-  const differ = (file: string, problem: string) => {
-    differences++;
-    if (samples.length < SAMPLES_MAX) samples.push({ thing: `file ${file}`, problem });
-  };
-  const result = (next: Cursor | null) => ({ cursor: next, tallies, differences, samples });
+  const findings = new Findings();
+  const differ = (file: string, problem: string) => findings.add(`file ${file}`, problem);
   for await (const { file, entry } of afterCursor(filesOf(archive, scope), cursor)) {
     context.signal.throwIfAborted();
     const info = await folder.stat(file);
@@ -168,11 +160,11 @@ export async function verifyFiles(
     if (!info) differ(file, 'is missing in the target');
     else if (!kept) {
       const digest = new FileDigest(file, entry.size);
-      if (await isSame(folder, info, entry, digest)) tallies = addTallies(tallies, digest.tallies());
+      if (await isSame(folder, info, entry, digest)) findings.tallies.merge(digest.tallies());
       else differ(file, 'has different content');
     }
     context.progress('files', ++done);
-    if (context.timeLeft() <= 0) return result({ after: file });
+    if (context.timeLeft() <= 0) return findings.result({ after: file });
   }
   if (options.mode === 'replace') {
     const known = new Set<string>();
@@ -181,7 +173,7 @@ export async function verifyFiles(
       if (!known.has(name)) differ(name, 'is in the target, but not in the archive');
     }
   }
-  return result(null);
+  return findings.result(null);
 }
 
 async function* afterCursor<T extends { file: string }>(

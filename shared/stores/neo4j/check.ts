@@ -5,9 +5,10 @@ import { pulledSink } from '../../archive/read/pulled-sink.ts';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
 import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '../content-check.ts';
+import { linesOf } from '../entry-lines.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
-import { linesOf, parseNamed, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';
+import { parseNamed, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';
 import { IdSet } from './id-set.ts';
 import {
   canonicalNode,
@@ -129,7 +130,7 @@ class GraphCheck implements ContentCheck {
 
   save(): Json {
     return {
-      tallies: this.#sum.tallies() as unknown as Json,
+      tallies: this.#sum.saved(),
       nodes: this.#nodes.save(),
       ends: this.#ends.save(),
       problems: this.#problems,

@@ -1,7 +1,7 @@
 import { setImmediate as letOthersWork } from 'node:timers/promises';
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
-import { LINE_BYTES_MAX } from './export.ts';
+import { linesOf } from '../entry-lines.ts';
 import { type NodeLine, parseNodeLine, parseRelationshipLine, type RelationshipLine } from './lines.ts';
 import { parseSchemaLine, SCHEMA_ROWS_MAX, type SchemaRow } from './schema.ts';
 
@@ -99,7 +99,7 @@ async function* entryBatches<T>(
   let records: T[] = [];
   let bytes = 0;
   let line = 0;
-  for await (const text of readLines(archive, entry)) {
+  for await (const text of linesOf(archive.open(entry), entry)) {
     line++;
     if (line <= skip) continue;
     if (line % SLICE_RECORDS === 0) await letOthersWork();
@@ -127,45 +127,6 @@ export function parseNamed<T>(
     if (!(error instanceof InvalidInputError)) throw error;
     throw new InvalidInputError(`${entry.name}, line ${line}: ${error.message}`, { remedy: error.remedy });
   }
-}
-
-/** The lines of an entry. The reader checks the entry's digest after the last byte. */
-export function readLines(archive: EntryReader, entry: IndexEntry): AsyncGenerator<string> {
-  return linesOf(archive.open(entry), entry);
-}
-
-/** Cuts the content of an entry into lines, of which one at a time is held. */
-export async function* linesOf(
-  content: AsyncIterable<Uint8Array>,
-  entry: Pick<IndexEntry, 'name'>,
-): AsyncGenerator<string> {
-  let pending: Uint8Array[] = [];
-  let pendingBytes = 0;
-  for await (const bytes of content) {
-    let start = 0;
-    for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
-      pending.push(bytes.subarray(start, end));
-      yield textOf(pending);
-      pending = [];
-      pendingBytes = 0;
-      start = end + 1;
-    }
-    if (start === bytes.length) continue;
-    pending.push(bytes.subarray(start));
-    pendingBytes += bytes.length - start;
-    if (pendingBytes > LINE_BYTES_MAX) {
-      throw new InvalidInputError(`${entry.name} has a line of more than ${LINE_BYTES_MAX} bytes.`, {
-        remedy: ANOTHER_ARCHIVE,
-      });
-    }
-  }
-  if (pendingBytes > 0) yield textOf(pending);
-}
-
-function textOf(parts: readonly Uint8Array[]): string {
-  const [only = new Uint8Array(0), ...more] = parts;
-  const bytes = more.length === 0 ? only : Buffer.concat(parts);
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
 
 /** Reads and parses the next batch while the server works on the one before. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
+import { LINE_BYTES_MAX } from '../entry-lines.ts';
 import type { ExportStep, Shard } from '../export-step.ts';
 import type { Cursor, LegContext } from '../leg.ts';
 import { LineChunk } from '../line-chunk.ts';
@@ -13,9 +14,6 @@ import { encodeSchema, readSchema } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 import { type Range, ShardPlan } from './shards.ts';
-
-/** Longest line, in bytes: what a restore takes into memory for one record. */
-export const LINE_BYTES_MAX = 64 * 1024 ** 2;
 
 const ExportCursor = z.strictObject({
   stage: z.enum(['nodes', 'relationships', 'schema']),

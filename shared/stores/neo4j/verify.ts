@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { addTallies, type Tallies } from '../../core/digest.ts';
 import { parseInput } from '../../core/input.ts';
+import { Findings } from '../findings.ts';
 import type { Cursor, LegContext } from '../leg.ts';
-import type { Difference, VerifyResult } from '../restore-leg.ts';
+import type { VerifyResult } from '../restore-leg.ts';
 import { TallyBook } from '../tally-book.ts';
 import { type Comparison, compareNodes, compareRelationships } from './compare.ts';
 import { compareDangling } from './dangling.ts';
@@ -22,9 +23,6 @@ import type { ReadNode, ReadRelationship } from './read-record.ts';
 import { canonicalSchema, readSchema, sameDefinition, servesOnly } from './schema.ts';
 import { Range, wholeRange } from './shards.ts';
 import type { Site } from './site.ts';
-
-/** Differences that a leg tells; all are counted. */
-const SAMPLES_MAX = 20;
 
 const STAGES = [
   'nodes',
@@ -54,36 +52,24 @@ const VerifyCursor = z.strictObject({
 type VerifyCursor = z.infer<typeof VerifyCursor>;
 
 /** What a leg found out. */
-class Findings {
-  /** What was read back of the target: the same tallies as an export of it would have. */
-  readonly tallies = new TallyBook();
+class GraphFindings extends Findings {
   /** Records with the archive's ids: `target nodes`, `archive nodes`, … */
   readonly sums = new TallyBook();
-  readonly samples: Difference[] = [];
-  differences = 0;
 
-  differs(difference: Difference): void {
-    this.differences++;
-    if (this.samples.length < SAMPLES_MAX) this.samples.push(difference);
-  }
-
-  /** Adds what was found out elsewhere. */
-  addAll(other: Findings): void {
-    this.tallies.addAll(other.tallies);
+  override addAll(other: GraphFindings): void {
+    super.addAll(other);
     this.sums.addAll(other.sums);
-    this.differences += other.differences;
-    this.samples.push(...other.samples.slice(0, SAMPLES_MAX - this.samples.length));
   }
 }
 
 /** What was found out of a page. Each record is looked at when it comes; nobody keeps it. */
 class PageFindings<T> implements PageSink<T> {
-  readonly #look: (record: T, findings: Findings) => string | null;
-  findings = new Findings();
+  readonly #look: (record: T, findings: GraphFindings) => string | null;
+  findings = new GraphFindings();
   bytes = 0;
 
   /** @param look  returns the record's canonical text; null where the record is none of the scope's */
-  constructor(look: (record: T, findings: Findings) => string | null) {
+  constructor(look: (record: T, findings: GraphFindings) => string | null) {
     this.#look = look;
   }
 
@@ -92,7 +78,7 @@ class PageFindings<T> implements PageSink<T> {
   }
 
   clear(): void {
-    this.findings = new Findings();
+    this.findings = new GraphFindings();
     this.bytes = 0;
   }
 }
@@ -104,7 +90,7 @@ class PageFindings<T> implements PageSink<T> {
  * archive is looked up in any case, since the scope holds others as well.
  */
 export async function verifyGraph(site: Site, cursor: Cursor | null): Promise<VerifyResult> {
-  const findings = new Findings();
+  const findings = new GraphFindings();
   const first: VerifyCursor['stage'] = site.options.mode === 'merge' ? 'compare-nodes' : 'nodes';
   let at: VerifyCursor | null =
     cursor === null
@@ -117,19 +103,12 @@ export async function verifyGraph(site: Site, cursor: Cursor | null): Promise<Ve
     // What this leg added is in `findings` until it ends.
     if (site.context.timeLeft() <= 0) break;
   }
-  return {
-    cursor:
-      at === null
-        ? null
-        : {
-            ...at,
-            sums: mutable(addTallies(sums, findings.sums.tallies())),
-            differences: differences + findings.differences,
-          },
-    tallies: findings.tallies.tallies(),
-    differences: findings.differences,
-    samples: findings.samples,
-  };
+  if (at === null) return findings.result(null);
+  return findings.result({
+    ...at,
+    sums: mutable(addTallies(sums, findings.sums.tallies())),
+    differences: differences + findings.differences,
+  });
 }
 
 function mutable(tallies: Tallies): Record<string, { count: number; digest: string }> {
@@ -145,7 +124,7 @@ function startOf(
 }
 
 /** Works on a stage: returns the cursor where the time is up, the start of the next stage, or null after the last. */
-async function runStage(site: Site, at: VerifyCursor, findings: Findings): Promise<VerifyCursor | null> {
+async function runStage(site: Site, at: VerifyCursor, findings: GraphFindings): Promise<VerifyCursor | null> {
   const { archive, context } = site;
   const next = (stage: VerifyCursor['stage']) => startOf(stage, at.sums, at.differences);
   const sums = () => addTallies(at.sums, findings.sums.tallies());
@@ -211,10 +190,10 @@ async function runStage(site: Site, at: VerifyCursor, findings: Findings): Promi
       const { 'target relationships': target, placed } = sums();
       const same = target?.count === placed?.count && target?.digest === placed?.digest;
       if (site.options.mode !== 'merge' && !same && at.differences + findings.differences === 0) {
-        findings.differs({
-          thing: 'relationships',
-          problem: `are ${target?.count ?? 0} in the target and ${placed?.count ?? 0} in the archive, or parallel ones differ`,
-        });
+        findings.add(
+          'relationships',
+          `are ${target?.count ?? 0} in the target and ${placed?.count ?? 0} in the archive, or parallel ones differ`,
+        );
       }
       return next('dangling');
     }
@@ -223,7 +202,7 @@ async function runStage(site: Site, at: VerifyCursor, findings: Findings): Promi
       const batches = danglingBatches(archive, at.position);
       const rest = await eachBatch(site, at, batches, async (lines) => {
         for (const difference of await compareDangling(site, lines, findings.tallies)) {
-          findings.differs(difference);
+          findings.add(difference.thing, difference.problem);
         }
       });
       return rest ?? next('schema');
@@ -235,8 +214,8 @@ async function runStage(site: Site, at: VerifyCursor, findings: Findings): Promi
   }
 }
 
-function note({ differences }: Comparison, findings: Findings): void {
-  for (const difference of differences) findings.differs(difference);
+function note({ differences }: Comparison, findings: GraphFindings): void {
+  for (const difference of differences) findings.add(difference.thing, difference.problem);
 }
 
 async function eachBatch<T>(
@@ -258,7 +237,7 @@ async function eachBatch<T>(
 async function readBackNodes(
   { server, scope, context }: Site,
   from: VerifyCursor,
-  findings: Findings,
+  findings: GraphFindings,
 ): Promise<VerifyCursor | null> {
   const { signal } = context;
   const range = from.range ?? (await wholeRange(server, scope, 'nodes', signal));
@@ -269,19 +248,19 @@ async function readBackNodes(
   return readBack(context, { ...from, range }, pages, findings);
 }
 
-function lookAtNode(node: ReadNode, findings: Findings): string {
+function lookAtNode(node: ReadNode, findings: GraphFindings): string {
   const canonical = canonicalNode(node);
   findings.tallies.add('nodes', canonical);
   const id = node.properties[ID_PROPERTY];
   if (typeof id === 'string') findings.sums.add('target nodes', `${id} ${canonical}`);
-  else findings.differs({ thing: `node with internal id ${node.id}`, problem: 'is not of the archive' });
+  else findings.add(`node with internal id ${node.id}`, 'is not of the archive');
   return canonical;
 }
 
 async function readBackRelationships(
   { server, scope, context }: Site,
   from: VerifyCursor,
-  findings: Findings,
+  findings: GraphFindings,
 ): Promise<VerifyCursor | null> {
   const { signal } = context;
   const range = from.range ?? (await wholeRange(server, scope, 'relationships', signal));
@@ -294,7 +273,7 @@ async function readBackRelationships(
 }
 
 function lookAtRelationship(keyProperty: string | undefined) {
-  return (relationship: ReadRelationship, findings: Findings): string | null => {
+  return (relationship: ReadRelationship, findings: GraphFindings): string | null => {
     const { id, type, properties, start, end, inside } = relationship;
     if (!inside) return null;
     const { canonical } = encodeRelationship(relationship, keyProperty);
@@ -304,7 +283,7 @@ function lookAtRelationship(keyProperty: string | undefined) {
       findings.sums.add('target relationships', placed);
     } else {
       const thing = `relationship with internal id ${id}`;
-      findings.differs({ thing, problem: 'leads to a node that is not of the archive' });
+      findings.add(thing, 'leads to a node that is not of the archive');
     }
     return canonical;
   };
@@ -315,7 +294,7 @@ async function readBack<T>(
   context: LegContext,
   from: VerifyCursor,
   pages: AsyncGenerator<ReadPage<PageFindings<T>>>,
-  findings: Findings,
+  findings: GraphFindings,
 ): Promise<VerifyCursor | null> {
   let { done } = from;
   for await (const { sink, count, last } of pages) {
@@ -328,7 +307,7 @@ async function readBack<T>(
 }
 
 /** Everything of the archive must be there; where the scope was replaced, nothing else may be. */
-async function compareSchema(site: Site, findings: Findings) {
+async function compareSchema(site: Site, findings: GraphFindings) {
   const { server, scope, archive, options, context } = site;
   const archived = await readArchivedSchema(archive);
   if (archived === undefined) return;
@@ -340,10 +319,7 @@ async function compareSchema(site: Site, findings: Findings) {
     } else if (mayBeLeftOut(row, site)) {
       leftOut.push(row.name);
     } else {
-      findings.differs({
-        thing: `${row.type} "${row.name}"`,
-        problem: 'is missing in the target, or defined otherwise',
-      });
+      findings.add(`${row.type} "${row.name}"`, 'is missing in the target, or defined otherwise');
     }
   }
   warnLeftOut(leftOut, site);
@@ -351,7 +327,7 @@ async function compareSchema(site: Site, findings: Findings) {
   for (const row of existing) {
     if (!servesOnly(row, scope)) continue;
     if (!archived.some((other) => sameDefinition(other, row))) {
-      findings.differs({ thing: `${row.type} "${row.name}"`, problem: 'is not of the archive' });
+      findings.add(`${row.type} "${row.name}"`, 'is not of the archive');
     }
   }
 }

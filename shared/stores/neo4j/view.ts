@@ -1,9 +1,10 @@
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { ArchiveView, rewriteLines, type ViewedEntry } from '../../archive/read/view.ts';
 import { InvalidInputError } from '../../core/errors.ts';
+import { linesOf } from '../entry-lines.ts';
 import type { Route, RouteRequest } from '../route.ts';
 import type { Neo4jScope } from './connection.ts';
-import { nodeBatches, parseNamed, readLines, START } from './entries.ts';
+import { nodeBatches, parseNamed, START } from './entries.ts';
 import {
   type EndLine,
   nodeText,
@@ -112,7 +113,7 @@ interface GraphView {
 
 function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): ViewedEntry[] {
   const lines = (rewrite: (line: string, number: number) => string | undefined) => () =>
-    rewriteLines(readLines(archive, entry), rewrite);
+    rewriteLines(linesOf(archive.open(entry), entry), rewrite);
   const relationships = (keep: (inside: number) => boolean) =>
     lines((text, number) => {
       const line = parseNamed(text, parseRelationshipLine, entry, number);

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { EntryReader } from '../../archive/format/types.ts';
-import { addTallies, MultisetDigest, type Tallies } from '../../core/digest.ts';
-import type { Cursor, LegContext } from '../leg.ts';
+import { MultisetDigest } from '../../core/digest.ts';
+import { Findings } from '../findings.ts';
+import type { LegContext } from '../leg.ts';
 import type { Difference, LoadOptions, RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { readArchivedPoints } from './archived-points.ts';
@@ -27,8 +28,6 @@ import { retrieve } from './write.ts';
 
 /** Points that one request looks up. */
 const LOOK_UP_POINTS = 500;
-/** Differences that a leg tells; all are counted. */
-const SAMPLES_MAX = 20;
 
 const VerifyCursor = z.object({
   at: z.number().int().nonnegative(),
@@ -75,9 +74,9 @@ export async function verifyQdrant(
     if (cursor.chunks === null) cursor = await checkCollection(job, cursor);
     else if (collection.config?.rewritten_ids) cursor = await checkById(job, cursor);
     else cursor = await checkPoints(job, cursor);
-    if (context.timeLeft() <= 0 && cursor.at < collections.length) return findings.leg(cursor);
+    if (context.timeLeft() <= 0 && cursor.at < collections.length) return findings.result(cursor);
   }
-  return findings.leg(null);
+  return findings.result(null);
 }
 
 interface CollectionCheck {
@@ -90,26 +89,6 @@ interface CollectionCheck {
   readonly collection: ArchivedCollection;
   readonly context: LegContext;
   readonly findings: Findings;
-}
-
-/** What a leg found. */
-class Findings {
-  #differences = 0;
-  readonly #samples: Difference[] = [];
-  #tallies: Tallies = {};
-
-  add(thing: string, problem: string, count = 1): void {
-    this.#differences += count;
-    if (this.#samples.length < SAMPLES_MAX) this.#samples.push({ thing, problem });
-  }
-
-  tally(name: string, count: number, digest: string): void {
-    this.#tallies = addTallies(this.#tallies, { [name]: { count, digest } });
-  }
-
-  leg(cursor: Cursor | null): VerifyResult {
-    return { cursor, tallies: this.#tallies, differences: this.#differences, samples: this.#samples };
-  }
 }
 
 async function findExtraCollections(
@@ -139,11 +118,12 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
   }
   if (!config) {
     // A bare snapshot says nothing of its own content.
-    findings.tally(
-      `points:${name}`,
-      await countPoints(client, name, undefined, signal),
-      new MultisetDigest().hex(),
-    );
+    findings.tallies.merge({
+      [`points:${name}`]: {
+        count: await countPoints(client, name, undefined, signal),
+        digest: new MultisetDigest().hex(),
+      },
+    });
     return following;
   }
   const shared = options.mode === 'merge' || scope.filter !== undefined;
@@ -191,7 +171,7 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
     agreement: readAgreement(state.view),
     signal,
   });
-  findings.tally(`points:${name}`, count, read.digest);
+  findings.tallies.merge({ [`points:${name}`]: { count, digest: read.digest } });
   if (count !== points.count) {
     findings.add(
       `collection ${name}`,
@@ -248,7 +228,7 @@ async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<
     findings.add(`point ${point.id} of collection ${name}`, 'is not in the archive');
   };
   const end = (next: VerifyCursor): VerifyCursor => {
-    findings.tally(`points:${name}`, count, digest.hex());
+    findings.tallies.merge({ [`points:${name}`]: { count, digest: digest.hex() } });
     context.progress(`points:${name}`, count, config?.points.count);
     return next;
   };
@@ -302,7 +282,7 @@ async function checkById(job: CollectionCheck, cursor: VerifyCursor): Promise<Ve
   const digest = new MultisetDigest();
   let count = 0;
   const end = (next: VerifyCursor): VerifyCursor => {
-    findings.tally(`points:${name}`, count, digest.hex());
+    findings.tallies.merge({ [`points:${name}`]: { count, digest: digest.hex() } });
     return next;
   };
   const compare = async (batch: readonly PointText[]) => {

@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 import { InvalidInputError, NgbakError } from '../../core/errors.ts';
+import { type LineRules, readLines } from '../../core/lines.ts';
+import { LINE_BYTES_MAX } from '../entry-lines.ts';
 import { readMembers } from './json-entry.ts';
 import { expiryNameOf, parseEntryName } from './names.ts';
 import { type Part, STRING_BLOCK_BYTES } from './record.ts';
 import { type ByteString, KEY_BYTES_MAX, type KeySpace, showKey } from './scope.ts';
-import { decodePart, LINE_BYTES_MAX } from './typed-lines.ts';
+import { decodePart } from './typed-lines.ts';
 
 /** Largest entry of expiries, in bytes: it is held as a whole beside the JSON entry that it belongs to. */
 const EXPIRY_ENTRY_BYTES_MAX = 64 * 1024 ** 2;
@@ -81,6 +83,12 @@ export function requireKeyLength(place: string, key: ByteString): void {
     throw wrong(place, `a key has ${key.length} bytes, at most ${KEY_BYTES_MAX} are allowed`);
 }
 
+/** How an entry is cut into lines. */
+const LINES: LineRules = {
+  bytesMax: LINE_BYTES_MAX,
+  tooLong: () => new Error(`the line is longer than ${LINE_BYTES_MAX} bytes`),
+};
+
 /** The keys of a JSON entry. */
 export async function* readJson(content: AsyncIterable<Uint8Array>, entry: IndexEntry, expiries: Expiries) {
   try {
@@ -107,8 +115,9 @@ export function readTyped(archive: EntryReader, entry: IndexEntry) {
 export async function* parseTyped(content: AsyncIterable<Uint8Array>, entry: IndexEntry) {
   let number = 0;
   try {
-    for await (const line of readLines(content)) {
+    for await (const line of readLines(content, LINES)) {
       number++;
+      if (line === '') continue;
       const part = decodePart(line);
       const block = part.items[0]?.[0]?.length ?? 0;
       if (part.type === 'string' && !part.last && block !== STRING_BLOCK_BYTES) {
@@ -141,8 +150,9 @@ export async function readExpiries(archive: EntryReader, entry: IndexEntry): Pro
   }
   let number = 0;
   try {
-    for await (const line of readLines(archive.open(entry))) {
+    for await (const line of readLines(archive.open(entry), LINES)) {
       number++;
+      if (line === '') continue;
       const parsed = z.union([ExpiryLine, OthersExpiryLine]).parse(JSON.parse(line));
       if ('others' in parsed) others = parsed.expires_at;
       else byKey.set(Buffer.from(parsed.key, 'utf8').toString('latin1'), parsed.expires_at);
@@ -154,27 +164,6 @@ export async function readExpiries(archive: EntryReader, entry: IndexEntry): Pro
     );
   }
   return { byKey, others };
-}
-
-/** Lines of UTF-8 text, without their line feeds; empty ones are left out. */
-async function* readLines(content: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  let parts: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of content) {
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
-    let start = 0;
-    for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, start)) {
-      parts.push(bytes.subarray(start, end));
-      if (length + end - start > 0) yield Buffer.concat(parts).toString('utf8');
-      parts = [];
-      length = 0;
-      start = end + 1;
-    }
-    length += bytes.length - start;
-    if (length > LINE_BYTES_MAX) throw new Error(`the line is longer than ${LINE_BYTES_MAX} bytes`);
-    parts.push(Buffer.from(bytes.subarray(start)));
-  }
-  if (length > 0) yield Buffer.concat(parts).toString('utf8');
 }
 
 /** Errors of the archive and of the server stay as they are; those about content get their place. */

@@ -156,7 +156,7 @@ class KeysCheck implements ContentCheck {
   save(): Json {
     const { key, type, digest, ids } = this.#open ?? {};
     return {
-      tallies: this.#sum.tallies() as unknown as Json,
+      tallies: this.#sum.saved(),
       cut: this.#isCut,
       open:
         key === undefined || type === undefined

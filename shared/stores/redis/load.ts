@@ -1,6 +1,5 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import type { Tallies } from '../../core/digest.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
 import type { Cursor, LegResult } from '../leg.ts';
@@ -29,26 +28,6 @@ const LoadCursor = z.strictObject({
 
 type JsonRecord = Extract<ArchiveRecord, { kind: 'json' }>;
 
-/** Counts and digests of keys by namespace. */
-export class KeyTallies {
-  readonly #book = new TallyBook();
-  #keys = 0;
-
-  /** Keys so far, of all namespaces. */
-  get keys(): number {
-    return this.#keys;
-  }
-
-  add(namespace: string, record: Buffer): void {
-    this.#book.add(`keys:${namespace}`, record);
-    this.#keys++;
-  }
-
-  tallies(): Tallies {
-    return this.#book.tallies();
-  }
-}
-
 /** Loads the archive's keys. Keys whose expiry has passed are not written: a restore revives nothing. */
 export async function loadKeys(site: Site, leg: RestoreLeg): Promise<LegResult> {
   const { client, space, facts } = site;
@@ -74,13 +53,13 @@ export async function loadKeys(site: Site, leg: RestoreLeg): Promise<LegResult> 
     position = record.next;
     if (!loader.isFull && record.kind === 'json') continue;
     await loader.flush();
-    context.progress('keys', before + loader.book.keys);
+    context.progress('keys', before + loader.book.count);
     if (context.timeLeft() <= 0) {
       return end({ ...position, digest: loader.openDigest });
     }
   }
   await loader.flush();
-  context.progress('keys', before + loader.book.keys);
+  context.progress('keys', before + loader.book.count);
   if (expired > 0) context.log('keys whose expiry has passed were not restored', { records: expired });
   return end(null);
 }
@@ -111,7 +90,7 @@ export async function requireNoConflicts(
 }
 
 class Loader {
-  readonly book = new KeyTallies();
+  readonly book = new TallyBook();
   readonly #client: RedisClient;
   readonly #reader: KeyReader;
   readonly #facts: ServerFacts;
@@ -181,7 +160,10 @@ class Loader {
       );
       for (const [index, { record }] of group.entries()) {
         if (replies[index] === null) continue;
-        this.book.add(record.namespace, canonicalString(record.key, record.value, record.expiresAt));
+        this.book.add(
+          `keys:${record.namespace}`,
+          canonicalString(record.key, record.value, record.expiresAt),
+        );
       }
     }
   }
@@ -223,7 +205,7 @@ class Loader {
             part.expiresAt,
             part.stream,
           );
-    this.book.add(namespace, record);
+    this.book.add(`keys:${namespace}`, record);
   }
 
   /** Throws where the target has this key with other content than the archive's, which is digested by now. */

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import { InvalidInputError } from '../../core/errors.ts';
+import { LINE_BYTES_MAX } from '../entry-lines.ts';
 import { canonicalScore, type Item, KEY_TYPES, type Part, type StreamState } from './record.ts';
 import { type ByteString, showKey, toBytes } from './scope.ts';
 
@@ -74,10 +75,10 @@ const TypedLine = z.strictObject({
 });
 type TypedLine = z.infer<typeof TypedLine>;
 
-/** Longest line in bytes: a reader holds one of them. Elements of collections beyond about half of it can't be saved. */
-export const LINE_BYTES_MAX = 64 * 1024 ** 2;
-
-/** A part as one line, with its line feed. Throws InvalidInputError where it is longer than {@link LINE_BYTES_MAX}. */
+/**
+ * A part as one line, with its line feed. Throws InvalidInputError where it is longer than {@link LINE_BYTES_MAX}: elements of
+ * collections beyond about half of it can't be saved.
+ */
 export function encodePart(part: Part): Buffer {
   const line: TypedLine = {
     key: encodeBytes(toBytes(part.key)),

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { MultisetDigest } from '../../core/digest.ts';
 import { parseInput } from '../../core/input.ts';
-import type { Difference, RestoreLeg, VerifyResult } from '../restore-leg.ts';
+import { Findings } from '../findings.ts';
+import type { RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import { type KeyWindow, keyWindows } from './keys.ts';
-import { KeyTallies } from './load.ts';
 import { contentOf, type Reading } from './read.ts';
 import {
   ContentDigest,
@@ -24,8 +24,6 @@ const BATCH_KEYS = 512;
 const BATCH_BYTES = 4 * 1024 ** 2;
 /** Keys of the target that are looked for in the archive at once. */
 const LOT_KEYS = 250_000;
-/** Samples of differences in one leg. */
-const SAMPLES_MAX = 20;
 /** How exactly the server's clock is known, in ms: a key that expires so soon may be gone already. */
 const CLOCK_SKEW_MS = 2_000;
 /** How exactly servers before Redis 7.0 tell when a key expires, in ms: they tell the time left, and that takes its time. */
@@ -80,14 +78,9 @@ export async function verifyKeys(site: Site, leg: RestoreLeg): Promise<VerifyRes
   return findExtra(job, state);
 }
 
-class Findings {
-  differences = 0;
-  readonly samples: Difference[] = [];
-
-  add(key: ByteString, problem: string): void {
-    this.differences++;
-    if (this.samples.length < SAMPLES_MAX) this.samples.push({ thing: `key ${showKey(key)}`, problem });
-  }
+/** A key in the words of a difference. */
+function thingOf(key: ByteString): string {
+  return `key ${showKey(key)}`;
 }
 
 async function compareRecords(
@@ -98,12 +91,7 @@ async function compareRecords(
   const comparison = new Comparison(job, state.digest, state.found, await evictedKeys(job.client));
   const from = state.entry === '' ? null : { entry: state.entry, records: state.records };
   let position: ArchivePosition | null = from;
-  const result = (cursor: VerifyCursor | null): VerifyResult => ({
-    cursor,
-    tallies: comparison.book.tallies(),
-    differences: comparison.findings.differences,
-    samples: comparison.findings.samples,
-  });
+  const { findings } = comparison;
   for await (const record of readArchive(job.archive, job.space, from)) {
     job.context.signal.throwIfAborted();
     if (record.kind === 'json') comparison.addString(record);
@@ -111,9 +99,9 @@ async function compareRecords(
     position = record.next;
     if (!comparison.isFull && record.kind === 'json') continue;
     await comparison.flush();
-    job.context.progress('keys', before + comparison.book.keys);
+    job.context.progress('keys', before + findings.tallies.count);
     if (job.context.timeLeft() <= 0) {
-      return result({
+      return findings.result({
         stage: 'records',
         ...position,
         digest: comparison.openDigest,
@@ -122,13 +110,12 @@ async function compareRecords(
     }
   }
   await comparison.flush();
-  if (job.options.mode === 'merge') return result(null);
+  if (job.options.mode === 'merge') return findings.result(null);
   const counted = { count: 0, digest: '0'.repeat(64) };
-  return result({ stage: 'names', found: comparison.found, counted, after: null });
+  return findings.result({ stage: 'names', found: comparison.found, counted, after: null });
 }
 
 class Comparison {
-  readonly book = new KeyTallies();
   readonly findings = new Findings();
   readonly #job: VerifyJob;
   readonly #resumed: string | null;
@@ -189,11 +176,10 @@ class Comparison {
       this.#see(key);
       if (this.#isKept) continue;
       if (reading.kind !== 'string')
-        this.findings.add(key, 'is a string in the archive and another type in the target');
-      else if (!reading.value.equals(value)) this.findings.add(key, 'has another value');
-      else if (!this.#sameExpiry(reading.expiresAt, expiresAt))
-        this.findings.add(key, 'expires at another time');
-      else this.book.add(namespace, canonicalString(key, value, expiresAt));
+        this.#differ(key, 'is a string in the archive and another type in the target');
+      else if (!reading.value.equals(value)) this.#differ(key, 'has another value');
+      else if (!this.#sameExpiry(reading.expiresAt, expiresAt)) this.#differ(key, 'expires at another time');
+      else this.findings.tallies.add(`keys:${namespace}`, canonicalString(key, value, expiresAt));
     }
   }
 
@@ -226,22 +212,20 @@ class Comparison {
       content.kind === 'string'
         ? canonicalString(key, value, expiresAt)
         : canonicalKey(key, type, digest, expiresAt, stream);
-    if (foundType !== type)
-      this.findings.add(key, `is a ${type} in the archive and a ${foundType} in the target`);
+    if (foundType !== type) this.#differ(key, `is a ${type} in the archive and a ${foundType} in the target`);
     else if (content.kind === 'string' ? !content.value.equals(value) : content.digest !== digest.hex()) {
-      this.findings.add(key, `has different content (${type})`);
+      this.#differ(key, `has different content (${type})`);
     } else if (
       content.kind === 'digest' &&
       !canonicalKey(key, type, digest, null, stream).equals(
         canonicalKey(key, type, digest, null, content.stream),
       )
     ) {
-      this.findings.add(key, 'has other last ids, groups or pending entries');
+      this.#differ(key, 'has other last ids, groups or pending entries');
     } else if (content.kind === 'digest' && !sameDeliveries(content.stream, stream)) {
-      this.findings.add(key, 'has entries that were delivered at another time');
-    } else if (!this.#sameExpiry(content.expiresAt, expiresAt))
-      this.findings.add(key, 'expires at another time');
-    else this.book.add(namespace, record);
+      this.#differ(key, 'has entries that were delivered at another time');
+    } else if (!this.#sameExpiry(content.expiresAt, expiresAt)) this.#differ(key, 'expires at another time');
+    else this.findings.tallies.add(`keys:${namespace}`, record);
   }
 
   /** With `keep`, the target's own content stands: that the key is there is all that was promised. */
@@ -255,11 +239,15 @@ class Comparison {
     this.#names.add(Buffer.from(key, 'latin1'));
   }
 
+  #differ(key: ByteString, problem: string): void {
+    this.findings.add(thingOf(key), problem);
+  }
+
   #missing(key: ByteString, expiresAt: number | null): void {
     if (expiresAt !== null && expiresAt <= serverNow(this.#job.facts) + CLOCK_SKEW_MS) return;
     const cause =
       this.#evicted > 0 ? `; the server has evicted ${this.#evicted} keys since it was started` : '';
-    this.findings.add(key, `is missing in the target${cause}`);
+    this.#differ(key, `is missing in the target${cause}`);
   }
 
   #sameExpiry(found: number | null, expected: number | null): boolean {
@@ -347,11 +335,11 @@ async function compareNames(
     }
     const after = endOf(window);
     if (after !== null && job.context.timeLeft() <= 0) {
-      return unchanged({ ...state, counted: { count, digest: names.hex() }, after });
+      return new Findings().result({ ...state, counted: { count, digest: names.hex() }, after });
     }
   }
   const equal = count === state.found.count && names.hex() === state.found.digest;
-  return unchanged(equal ? null : { stage: 'extra', after: null });
+  return new Findings().result(equal ? null : { stage: 'extra', after: null });
 }
 
 async function findExtra(
@@ -359,10 +347,6 @@ async function findExtra(
   state: Extract<VerifyCursor, { stage: 'extra' }>,
 ): Promise<VerifyResult> {
   const findings = new Findings();
-  const tell = (cursor: VerifyCursor | null): VerifyResult => {
-    const { differences, samples } = findings;
-    return { cursor, tallies: {}, differences, samples };
-  };
   // The archive is read once for each lot of keys.
   let extra = new Set<ByteString>();
   const findIn = async () => {
@@ -370,7 +354,7 @@ async function findExtra(
       job.context.signal.throwIfAborted();
       extra.delete(record.kind === 'json' ? record.key : record.part.key);
     }
-    for (const key of extra) findings.add(key, 'is in the target, but not in the archive');
+    for (const key of extra) findings.add(thingOf(key), 'is in the target, but not in the archive');
     extra = new Set();
   };
   for await (const window of windowsAfter(job, state.after)) {
@@ -379,14 +363,10 @@ async function findExtra(
     const isLate = after !== null && job.context.timeLeft() <= 0;
     if (extra.size < LOT_KEYS && !isLate) continue;
     await findIn();
-    if (isLate) return tell({ stage: 'extra', after });
+    if (isLate) return findings.result({ stage: 'extra', after });
   }
   if (extra.size > 0) await findIn();
-  return tell(null);
-}
-
-function unchanged(cursor: VerifyCursor | null): VerifyResult {
-  return { cursor, tallies: {}, differences: 0, samples: [] };
+  return findings.result(null);
 }
 
 /** Positions travel in cursors, where keys are base64. */
