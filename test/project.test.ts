@@ -145,8 +145,8 @@ describe('CONTRIBUTING', () => {
   const text = read('CONTRIBUTING.md');
 
   test('names files and folders that exist', () => {
-    // The examples add these.
-    const invented = ['mongodb', 'annotate-backups'];
+    // The example adds it.
+    const invented = ['annotate-backups'];
     const named = [...text.matchAll(/`((?:[\w.-]+\/)+[\w.-]*)`/g)].map(([, path]) => path ?? '');
     const wanted = named.filter(
       (path) => path !== 'dist/release' && !invented.some((name) => path.includes(name)),
@@ -163,15 +163,23 @@ describe('CONTRIBUTING', () => {
     };
     const port = read('shared/stores/store.ts');
     const suite = read('test/stores/conformance.ts');
+    const named = ['Exporter', 'Importer', 'Store', 'StoreAdapter'].flatMap((name) => members(port, name));
+    expect(named.length).toBeGreaterThan(20);
     const missing = [
-      ...['Exporter', 'Importer', 'Store']
-        .flatMap((name) => members(port, name))
-        .filter((member) => !text.includes(`\`${member}\``)),
-      ...members(port, 'StoreAdapter').filter((member) => !new RegExp(`^ +${member}[:,]`, 'm').test(text)),
-      ...members(suite, 'Conformance').filter((member) => !new RegExp(`^ +${member}:`, 'm').test(text)),
+      ...named.filter((member) => !text.includes(`\`${member}\``)),
+      ...members(suite, 'Conformance').filter((member) => !new RegExp(`^ +${member}[:,]`, 'm').test(text)),
     ];
-    // Every store has a name and a kind: those of its adapter.
-    expect(missing.filter((member) => member !== 'name' && member !== 'kind')).toEqual([]);
+    expect(missing).toEqual([]);
+  });
+
+  test('shows an example of a store, with its test, as they are compiled and run', () => {
+    const shown = [...text.matchAll(/<!-- (\S+\.ts) -->\n```ts\n([\s\S]*?)```\n/g)];
+    expect(shown.map(([, path]) => path)).toEqual([
+      'test/stores/example/sqlite.ts',
+      'test/stores/example.test.ts',
+    ]);
+    for (const [, path = '', code] of shown) expect(code).toBe(read(path));
+    expect(read('test/stores/example/sqlite.ts').split('\n').length).toBeLessThanOrEqual(150);
   });
 
   test('names every tier of tests', () => {

@@ -41,9 +41,10 @@ export abstract class BaseStore implements Store {
     return Object.keys((await this.probe(context)).counts).slice(0, NAMES_MAX);
   }
 
-  /** No reason against an archive whose content was checked. */
-  async admits(_restore: RestoreInput): Promise<readonly string[]> {
-    return Promise.resolve([]);
+  /** What passed the check of its content can be loaded, unless it is to be merged: that needs an implementation. */
+  async admits({ options }: RestoreInput): Promise<readonly string[]> {
+    if (options.mode !== 'merge') return Promise.resolve([]);
+    return Promise.resolve([`a store of the kind "${this.kind}" cannot merge: use the mode "replace"`]);
   }
 
   /** No answer: {@link StoreAdapter.questions} has no question. */

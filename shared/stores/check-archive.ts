@@ -10,6 +10,7 @@ import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
 import { VERSION } from '../core/version.ts';
 import type { ContentCheck, EntrySink } from './content-check.ts';
 import { ADAPTERS } from './registry.ts';
+import type { StoreAdapter } from './store.ts';
 import type { StoreWarning } from './warning.ts';
 
 /** Problems that are kept. */
@@ -36,6 +37,8 @@ const NOT_COUNTED: StoreWarning = {
 export interface ArchiveCheck extends Omit<Verification, 'open'> {
   /** The stores whose content is checked; absent for all of them. */
   readonly stores?: readonly StoreName[];
+  /** The backends that can be checked. If omitted: those of the registry. */
+  readonly adapters?: readonly StoreAdapter[];
   /** What the leg before returned; null for the first one. */
   readonly state: Json;
 }
@@ -68,7 +71,7 @@ export async function checkArchive(source: ByteSource, check: ArchiveCheck): Pro
     check.state === null
       ? { stores: {}, within: null, partial: [] }
       : parseInput(CheckState, check.state, 'The state of the check');
-  const contents = new Contents(archive, state, check.stores ?? STORE_NAMES);
+  const contents = new Contents(archive, state, check);
   const { cursor, problems } = await verifyArchive(source, {
     ...check,
     timeLeft: () => check.timeLeft(),
@@ -92,7 +95,11 @@ class Contents {
   /** The entry that is being read. */
   #open: { readonly store: StoreName; readonly sink: EntrySink } | undefined;
 
-  constructor(archive: OpenedArchive, state: CheckState, stores: readonly StoreName[]) {
+  constructor(
+    archive: OpenedArchive,
+    state: CheckState,
+    { stores = STORE_NAMES, adapters = ADAPTERS }: Pick<ArchiveCheck, 'stores' | 'adapters'>,
+  ) {
     this.#archive = archive;
     this.#state = state;
     this.#partial = new Set(state.partial);
@@ -100,7 +107,7 @@ class Contents {
     for (const store of stores) {
       const backend = backends[store];
       // What no adapter knows, no restore loads.
-      const adapter = ADAPTERS.find(({ name, kind }) => name === store && kind === backend?.kind);
+      const adapter = adapters.find(({ name, kind }) => name === store && kind === backend?.kind);
       if (!adapter || !scope.stores.includes(store)) continue;
       const origin = {
         archive,

@@ -3,6 +3,7 @@ import type { Tallies } from '../../shared/core/digest.ts';
 import type { Json } from '../../shared/core/json.ts';
 import type { StoreName } from '../../shared/core/store-names.ts';
 import { type ArchiveCheckResult, checkArchive } from '../../shared/stores/check-archive.ts';
+import type { StoreAdapter } from '../../shared/stores/store.ts';
 import { buildArchive, DRAFT } from '../archive/build.ts';
 import type { MemoryArchive } from './memory-archive.ts';
 
@@ -14,6 +15,8 @@ export interface Sealed {
   readonly version?: string;
   readonly edition?: string;
   readonly scope?: Json;
+  /** The adapter of the store, where the registry does not list it. */
+  readonly adapter?: StoreAdapter | undefined;
   /** Written into the manifest as the version of ngbak; this one where not given. */
   readonly ngbakVersion?: string;
 }
@@ -24,7 +27,7 @@ export interface Sealed {
  */
 export async function checkSealed(
   { files }: MemoryArchive,
-  { store, kind, tallies, version, edition, scope, ngbakVersion }: Sealed,
+  { store, kind, tallies, version, edition, scope, ngbakVersion, adapter }: Sealed,
   { legs = false, resumeAbove }: { legs?: boolean; resumeAbove?: number } = {},
 ): Promise<ArchiveCheckResult & { legs: number }> {
   const draft = {
@@ -54,6 +57,7 @@ export async function checkSealed(
       cursor: JSON.parse(JSON.stringify(cursor)),
       state: JSON.parse(JSON.stringify(state)),
       timeLeft: () => (legs ? 0 : 1000),
+      ...(adapter === undefined ? {} : { adapters: [adapter] }),
       ...(resumeAbove === undefined ? {} : { resumeAbove }),
     });
     if (result.cursor === null) return { ...result, legs: count };

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { AccessDeniedError, UnavailableError } from '../../shared/core/errors.ts';
-import { NAMES_MAX, type Store } from '../../shared/stores/store.ts';
+import { NAMES_MAX, type Store, type StoreAdapter } from '../../shared/stores/store.ts';
 import { checkSealed } from './checked.ts';
 import {
   type Exported,
@@ -15,6 +15,8 @@ import {
 export interface Conformance {
   /** A store on the scope that the test uses. Every call opens a new one; the suite closes it. */
   open(): Store;
+  /** Its adapter, where the registry does not list it. */
+  adapter?: StoreAdapter;
   /** A store with the right address and a wrong password; undefined where the backend has none. */
   openWithWrongPassword?: (() => Store) | undefined;
   /** The wrong password, which no message may repeat. */
@@ -117,7 +119,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
 
     test('exports what passes the check of a sealed archive, in one leg and in many', async () => {
       const { name: store, kind: backend } = site.open();
-      const sealed = { store, kind: backend, tallies: exported.tallies };
+      const sealed = { store, kind: backend, tallies: exported.tallies, adapter: site.adapter };
       expect(await checkSealed(exported.archive, sealed)).toMatchObject({
         problems: [],
         warnings: [],
@@ -133,7 +135,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
 
     test('exports nothing whose loss the check of a sealed archive would not find', async () => {
       const { name: store, kind: backend } = site.open();
-      const sealed = { store, kind: backend, tallies: exported.tallies };
+      const sealed = { store, kind: backend, tallies: exported.tallies, adapter: site.adapter };
       for (const name of exported.archive.names()) {
         const without = new MemoryArchive();
         for (const [other, content] of exported.archive.files)

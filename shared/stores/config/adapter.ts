@@ -93,6 +93,11 @@ class ConfigStore extends BaseStore {
     return Buffer.from(`${JSON.stringify(this.#settings, null, 2)}\n`, 'utf8');
   }
 
+  /** Restores do not load it, whatever their mode. */
+  override async admits(): Promise<readonly string[]> {
+    return Promise.resolve([]);
+  }
+
   async clear(): Promise<LegResult> {
     return DONE;
   }

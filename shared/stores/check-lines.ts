@@ -1,0 +1,72 @@
+import { z } from 'zod';
+import type { IndexEntry } from '../archive/format/types.ts';
+import { InvalidInputError } from '../core/errors.ts';
+import type { Json } from '../core/json.ts';
+import { LineSplitter } from '../core/lines.ts';
+import type { ContentCheck, ContentFindings, EntrySink } from './content-check.ts';
+import { entryLineRules } from './entry-lines.ts';
+import type { StoreAdapter } from './store.ts';
+import { SavedTallies, TallyBook } from './tally-book.ts';
+
+/** A record as it is counted: the name of its tally, and the text that its digest is taken over. */
+export interface CountedRecord {
+  readonly tally: string;
+  readonly canonical: string;
+}
+
+/** Throws InvalidInputError where the line is not a record. */
+type ReadRecord = (line: string, entry: IndexEntry) => CountedRecord;
+
+/** Where a check stands within an entry. */
+const SavedSink = z.object({ rest: z.string(), line: z.number() });
+
+/** The check of a store whose entries consist of lines, each of them a record. */
+export function checkLines(read: ReadRecord): StoreAdapter['check'] {
+  return (_origin, from) => new LinesCheck(read, from);
+}
+
+class LinesCheck implements ContentCheck {
+  readonly #read: ReadRecord;
+  readonly #book: TallyBook;
+
+  constructor(read: ReadRecord, from: Json | undefined) {
+    this.#read = read;
+    this.#book = new TallyBook(from === undefined ? {} : SavedTallies.parse(from));
+  }
+
+  open(entry: IndexEntry, from?: Json): EntrySink {
+    const saved = from === undefined ? { rest: '', line: 0 } : SavedSink.parse(from);
+    const splitter = new LineSplitter(entryLineRules(entry), Buffer.from(saved.rest, 'base64'));
+    let { line } = saved;
+    const take = (lines: Iterable<string>): void => {
+      for (const text of lines) {
+        line++;
+        const { tally, canonical } = this.#parse(text, entry, line);
+        this.#book.add(tally, canonical);
+      }
+    };
+    return {
+      write: (chunk) => take(splitter.push(chunk)),
+      end: () => take(splitter.end()),
+      abort: () => undefined,
+      save: () => ({ rest: splitter.rest.toString('base64'), line }),
+    };
+  }
+
+  #parse(text: string, entry: IndexEntry, line: number): CountedRecord {
+    try {
+      return this.#read(text, entry);
+    } catch (error) {
+      if (!(error instanceof InvalidInputError)) throw error;
+      throw new InvalidInputError(`${entry.name}, line ${line}: ${error.message}`, { remedy: error.remedy });
+    }
+  }
+
+  save(): Json {
+    return this.#book.saved();
+  }
+
+  async end(): Promise<ContentFindings> {
+    return Promise.resolve({ tallies: this.#book.tallies(), problems: [], warnings: [] });
+  }
+}
