@@ -2,12 +2,13 @@ import { z } from 'zod';
 import pc from '../shared/core/colors.ts';
 import type { JobView } from '../shared/operations/show-job.ts';
 import { warningText } from '../shared/stores/describe-warning.ts';
+import { kindOf } from '../shared/stores/known-facts.ts';
 import type { Inspection } from '../shared/workflows/restore/inspection.ts';
 import { bytes, count, duration, localTime, printable } from './format.ts';
 import { facts, table } from './output.ts';
 import { phaseText, progressText, storeText } from './progress-text.ts';
 import { roomText } from './room-text.ts';
-import { groupText, kindOf, talliesText } from './tally-text.ts';
+import { groupText, talliesText } from './tally-text.ts';
 
 /** Things of one kind (collections, namespaces) and lines of one kind that are listed without `--verbose`. */
 const LISTED_MAX = 10;

@@ -1,15 +1,16 @@
 import type { Command } from 'commander';
 import type { BackupDetails } from '../../shared/catalog/summaries.ts';
-import type { AnyDetails } from '../answers.ts';
 import pc from '../../shared/core/colors.ts';
 import { describePart } from '../../shared/core/describe-part.ts';
 import { parseInput } from '../../shared/core/input.ts';
 import { ContentsInput } from '../../shared/operations/contents.ts';
 import { warningText } from '../../shared/stores/describe-warning.ts';
+import { kindOf } from '../../shared/stores/known-facts.ts';
+import type { AnyDetails } from '../answers.ts';
 import { cliOf } from '../cli.ts';
 import { bytes, count, duration, localTime, printable, stateText } from '../format.ts';
 import { facts, table } from '../output.ts';
-import { groupText, kindOf } from '../tally-text.ts';
+import { groupText } from '../tally-text.ts';
 import { whole } from './options.ts';
 
 /** `ngbak show` and `ngbak contents` */

@@ -4,7 +4,8 @@ import { catalogEntries } from '../catalog/read.ts';
 import { BackupSummary } from '../catalog/summaries.ts';
 import { hasTags } from '../catalog/tags.ts';
 import { Id } from '../core/ids.ts';
-import { STORE_NAMES } from '../core/store-names.ts';
+import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
+import { talliesOf } from '../stores/known-facts.ts';
 import type { OperationsContext } from './context.ts';
 
 /** Backups in one page: each is about half a KiB as JSON. */
@@ -97,11 +98,20 @@ function matches({ summary, holds }: Listed, filters: BackupFilters): boolean {
     (target === undefined || summary.target === target) &&
     (type === undefined || summary.type === type) &&
     (store === undefined || summary.stores.includes(store)) &&
-    (namespace === undefined || holds.includes(`kv keys:${namespace}`)) &&
-    (collection === undefined || holds.includes(`vectors points:${collection}`)) &&
+    (namespace === undefined || holdsThing(holds, 'kv', 'namespaces', namespace)) &&
+    (collection === undefined || holdsThing(holds, 'vectors', 'collections', collection)) &&
     (state === undefined || summary.state === state) &&
     hasTags(summary.tags, tag) &&
     (since === undefined || created >= Date.parse(since)) &&
     (until === undefined || created < Date.parse(until))
   );
+}
+
+function holdsThing(
+  holds: readonly string[],
+  store: StoreName,
+  field: 'collections' | 'namespaces',
+  thing: string,
+): boolean {
+  return talliesOf(store, field, thing).some((tally) => holds.includes(`${store} ${tally}`));
 }

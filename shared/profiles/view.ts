@@ -3,7 +3,7 @@ import type { Manifest } from '../archive/format/manifest.ts';
 import type { EntryReader } from '../archive/format/types.ts';
 import type { NgbakConfig } from '../core/config.ts';
 import type { StoreName } from '../core/store-names.ts';
-import { viewWholeKeys } from '../stores/redis/ngraf-023.ts';
+import { namespacesOf, viewWholeKeys } from '../stores/redis/ngraf-023.ts';
 import type { StoreAdapter } from '../stores/store.ts';
 import { ngraf023 } from './ngraf-023.ts';
 import { resolveStore } from './open.ts';
@@ -40,6 +40,11 @@ export function viewOf(
 /** Whether keys come from an archive of NGRAF-023, which has neither their prefix nor their expiries. */
 export function isNgraf023Keys({ manifest }: SavedArchive, { kind }: StoreAdapter): boolean {
   return manifest?.ngraf_023 !== undefined && kind === 'redis';
+}
+
+/** Namespaces of an archive of NGRAF-023 whose keys expired on its server. */
+export function expiringNamespaces(archive: EntryReader): Promise<string[]> {
+  return namespacesOf(archive, Object.keys(ngraf023.expiries ?? {}));
 }
 
 /** When keys expire by the option `default_expiries`: by namespace, in ms since 1970. */

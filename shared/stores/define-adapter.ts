@@ -4,7 +4,7 @@ import { type Part, storesNamed } from '../core/part.ts';
 import type { StoreAdapter } from './store.ts';
 
 /** What every backend has to state. */
-type RequiredMember = 'kind' | 'name' | 'Connection' | 'Scope' | 'create' | 'check';
+type RequiredMember = 'facts' | 'Connection' | 'Scope' | 'create' | 'check';
 
 /**
  * An adapter with defaults for what most backends do not have: no parts, no names that could be changed, no questions, no
@@ -13,7 +13,7 @@ type RequiredMember = 'kind' | 'name' | 'Connection' | 'Scope' | 'create' | 'che
 export function defineAdapter<Connection, Scope>(
   members: Pick<StoreAdapter<Connection, Scope>, RequiredMember> & Partial<StoreAdapter<Connection, Scope>>,
 ): StoreAdapter<Connection, Scope> {
-  const { name, kind } = members;
+  const { name, kind } = members.facts;
   const refuseParts = (part: Part, problem: string): void => {
     if (!storesNamed(part)?.some((named) => named === name)) return;
     throw new InvalidInputError(`A store of the kind "${kind}" has ${problem}.`, {
@@ -21,12 +21,16 @@ export function defineAdapter<Connection, Scope>(
     });
   };
   return {
+    kind,
+    name,
     Smoke: z.never(),
     questions: () => [],
+    renameQuestion: (question) => question,
     narrow: (scope, part) => {
       refuseParts(part, 'no parts');
       return scope;
     },
+    lacks: () => [],
     route: async (_archive, saved, scope, { only, rename }) => {
       refuseParts(only, 'no parts');
       const { label, collections, key_prefix: prefix } = rename;

@@ -5,6 +5,7 @@ import type { Part } from '../core/part.ts';
 import type { StoreName } from '../core/store-names.ts';
 import type { ContentCheck, ContentOrigin } from './content-check.ts';
 import type { ExportStep, Shard, StoreProbe } from './export-step.ts';
+import type { StoreFacts } from './facts.ts';
 import type { Cursor, LegContext, LegResult } from './leg.ts';
 import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from './restore-leg.ts';
 import type { Route, RouteRequest } from './route.ts';
@@ -102,6 +103,8 @@ export interface StoreDependencies {
  * profile and configuration, and holds no secret.
  */
 export interface StoreAdapter<Connection = unknown, Scope = unknown> {
+  readonly facts: StoreFacts;
+  /** That of its facts, as is its name. */
   readonly kind: string;
   readonly name: StoreName;
   readonly Connection: z.ZodType<Connection>;
@@ -112,9 +115,13 @@ export interface StoreAdapter<Connection = unknown, Scope = unknown> {
   readonly versionNotes?: { readonly newer: string; readonly older: string };
   /** What is asked where the configuration has no questions. */
   questions(scope: Scope): readonly unknown[];
+  /** A question of the configuration as it is asked where a restore gave things other names: `names` of its route. */
+  renameQuestion(question: unknown, names: Readonly<Record<string, string>>): unknown;
   create(connection: Connection, scope: Scope, dependencies: StoreDependencies): Store;
   /** The scope of a part of it. Throws InvalidInputError where the scope has no such part. */
   narrow(scope: Scope, part: Part): Scope;
+  /** What of that part a store with these counts does not hold, in words: `key of namespace "docs"`. */
+  lacks(part: Part, counts: Readonly<Record<string, number>>): readonly string[];
   /**
    * Where a restore puts the data of `archive`, by the scope that it was saved from (undefined where the archive does
    * not say), the target's own and what was asked for. Throws InvalidInputError that gives the reason where a name can't

@@ -1,11 +1,14 @@
+import { thingsAmong } from '../../../shared/stores/known-facts.ts';
 import type { Inspection } from '../../../shared/workflows/restore/inspection.ts';
 
-/** The names of one store's tallies after a prefix: `points:chunks` → `chunks`. */
-export function namesIn(inspection: Inspection, store: string, prefix: string): string[] {
+/** The names in the archive of one store among which a subset can choose: `points:chunks` → `chunks`. */
+export function namesIn(
+  inspection: Inspection,
+  store: string,
+  field: 'collections' | 'namespaces',
+): string[] {
   const found = inspection.stores.find((one) => one.store === store);
-  return Object.keys(found?.archive ?? {})
-    .filter((name) => name.startsWith(prefix))
-    .map((name) => name.slice(prefix.length));
+  return thingsAmong(Object.keys(found?.archive ?? {}), field);
 }
 
 /** Words of one text field: separated by commas or lines, without spaces around them. */

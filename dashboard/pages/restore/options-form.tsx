@@ -122,8 +122,8 @@ export function OptionsForm({
   };
   const option = (value: string) => ({ value, label: value });
   const known = {
-    collections: [...new Set([...namesIn(inspection, 'vectors', 'points:'), ...collections])],
-    namespaces: [...new Set([...namesIn(inspection, 'kv', 'keys:'), ...namespaces])],
+    collections: [...new Set([...namesIn(inspection, 'vectors', 'collections'), ...collections])],
+    namespaces: [...new Set([...namesIn(inspection, 'kv', 'namespaces'), ...namespaces])],
   };
   return (
     <SpaceBetween size="l">

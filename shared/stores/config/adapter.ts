@@ -13,6 +13,7 @@ import type { ExportStep, StoreProbe } from '../export-step.ts';
 import { DONE, type LegResult } from '../leg.ts';
 import type { VerifyResult } from '../restore-leg.ts';
 import { SavedTallies } from '../tally-book.ts';
+import { configFacts } from './facts.ts';
 import { maskSecrets } from './mask.ts';
 
 /** Name of the only entry. */
@@ -33,8 +34,7 @@ type ConfigScope = z.infer<typeof ConfigScope>;
 
 /** The target's effective configuration, saved for reference with its secrets masked. Restores do not load it. */
 export const configAdapter = defineAdapter({
-  kind: 'config',
-  name: 'config',
+  facts: configFacts,
   Connection: ConfigConnection,
   Scope: ConfigScope,
   create: (_connection, scope) => new ConfigStore(scope),

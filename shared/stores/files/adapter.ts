@@ -11,6 +11,7 @@ import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { checkFiles } from './check.ts';
 import { FilesConnection, FilesScope, isIncluded, openFolder } from './connection.ts';
 import { exportFiles } from './export.ts';
+import { filesFacts } from './facts.ts';
 import type { Folder, Listing } from './folder.ts';
 import { writeOrigin } from './origin.ts';
 import { clearFiles, filesOf, loadFiles, neededBytes, requireNoConflicts, verifyFiles } from './restore.ts';
@@ -26,12 +27,15 @@ const FILES_MAX = 100_000;
  * a mounted folder or in S3. They are copied as bytes; none is ever parsed to decide what to do, or executed.
  */
 export const filesAdapter = defineAdapter({
-  kind: 'files',
-  name: 'kv',
+  facts: filesFacts,
   Connection: FilesConnection,
   Scope: FilesScope,
   create: (connection, scope, { target }) => new FilesStore(openFolder(connection, scope, target), scope),
   narrow: narrowFiles,
+  lacks: ({ namespaces }, { files }) =>
+    namespaces && files !== namespaces.length
+      ? [`file for one of the namespaces ${namespaces.join(', ')}`]
+      : [],
   Smoke: FileQuestion,
   questions: () => ['*'],
   route: routeFiles,

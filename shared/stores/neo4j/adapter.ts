@@ -9,6 +9,7 @@ import { checkGraph } from './check.ts';
 import { clearGraph } from './clear.ts';
 import { Neo4jConnection, Neo4jScope } from './connection.ts';
 import { exportShard } from './export.ts';
+import { neo4jFacts } from './facts.ts';
 import { loadGraph } from './load.ts';
 import { graphNames, probeGraph } from './probe.ts';
 import { graphValues, missingNodes } from './references.ts';
@@ -22,18 +23,18 @@ import { routeGraph, viewGraph } from './view.ts';
 
 /** The graph of a knowledge base in Neo4j 5 or later, over Bolt. `docs/stores/neo4j.md` says what is saved and how. */
 export const neo4jAdapter = defineAdapter({
-  kind: 'neo4j',
+  facts: neo4jFacts,
   versionNotes: {
     newer: 'indexes are created by its own providers, with its defaults for what the archive does not state',
     older:
       'kinds of constraints, indexes and values that it does not have are refused or left out, which this inspection reports',
   },
-  name: 'graph',
   Connection: Neo4jConnection,
   Scope: Neo4jScope,
   create: (connection, scope, { target }) =>
     new Neo4jStore(new Neo4jServer(connection, target), scopeText(scope)),
   narrow: narrowGraph,
+  lacks: ({ label }, { nodes }) => (label !== undefined && !nodes ? [`node with label "${label}"`] : []),
   Smoke: GraphQuestion,
   questions: graphQuestions,
   route: routeGraph,

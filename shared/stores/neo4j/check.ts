@@ -9,6 +9,7 @@ import { linesOf } from '../entry-lines.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { parseNamed, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';
+import { RELATIONSHIPS_WITHOUT_ENDS } from './facts.ts';
 import { IdSet } from './id-set.ts';
 import {
   canonicalNode,
@@ -34,9 +35,6 @@ const State = z.object({
   ends: SavedIds,
   problems: z.array(z.string()),
 });
-
-/** Relationships whose ends are not in the archive: a restore leaves them out. */
-export const RELATIONSHIPS_WITHOUT_ENDS = 'relationships-without-ends';
 
 /** Checks the entries of a graph: see {@link ContentCheck}. */
 export function checkGraph({ version, edition }: ContentOrigin, from?: Json): ContentCheck {

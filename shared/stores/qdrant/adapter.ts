@@ -11,30 +11,31 @@ import { QdrantClient } from './client.ts';
 import { listCollections } from './collections.ts';
 import { QdrantConnection, QdrantScope } from './connection.ts';
 import { type ExportLimits, exportQdrant, planQdrant } from './export.ts';
+import { qdrantFacts } from './facts.ts';
 import { labelSnapshots } from './label.ts';
 import { loadQdrant } from './load.ts';
 import { probeQdrant, readVersion } from './probe.ts';
 import { vectorValues } from './references.ts';
 import { narrowVectors } from './scope.ts';
-import { askVectors, VectorsQuestion, vectorsQuestions } from './smoke.ts';
+import { askVectors, renameVectorsQuestion, VectorsQuestion, vectorsQuestions } from './smoke.ts';
 import { testLoadQdrant } from './test-load.ts';
 import { verifyQdrant } from './verify.ts';
 import { routeVectors, viewVectors } from './view.ts';
 
 /** Vectors in Qdrant 1.x; docs/stores/qdrant.md tells what is saved and what is proved. */
 export const qdrantAdapter = defineAdapter({
-  kind: 'qdrant',
+  facts: qdrantFacts,
   versionNotes: {
     newer: 'settings that the archive does not state get its defaults',
     older: 'settings that it does not know may be refused, and snapshots of a newer server do not load',
   },
-  name: 'vectors',
   Connection: QdrantConnection,
   Scope: QdrantScope,
   create: (connection, scope, dependencies) => new QdrantStore(connection, scope, dependencies),
   narrow: narrowVectors,
   Smoke: VectorsQuestion,
   questions: vectorsQuestions,
+  renameQuestion: renameVectorsQuestion,
   route: routeVectors,
   view: viewVectors,
   check: checkVectors,

@@ -22,6 +22,15 @@ export function vectorsQuestions({ collections = [], filter }: QdrantScope): unk
   ]);
 }
 
+/** The question about the collection that has another name at the destination. */
+export function renameVectorsQuestion(question: unknown, names: Readonly<Record<string, string>>): unknown {
+  if (typeof question !== 'object' || question === null || !('collection' in question)) return question;
+  const { collection } = question;
+  return typeof collection === 'string' && Object.hasOwn(names, collection)
+    ? { ...question, collection: names[collection] }
+    : question;
+}
+
 /** Asks, and tells the answer without its data. */
 export async function askVectors(
   client: QdrantClient,

@@ -11,13 +11,14 @@ import { checkKeys } from './check.ts';
 import { clearKeys, clearTemporary } from './clear.ts';
 import { RedisClient, RedisConnection } from './client.ts';
 import { exportKeys } from './export.ts';
+import { redisFacts } from './facts.ts';
 import { type Limits, scanKeys } from './keys.ts';
 import { loadKeys, requireNoConflicts } from './load.ts';
 import { writeOrigin } from './origin.ts';
 import { planKeys, probeKeys } from './probe.ts';
 import { KeyReader } from './read.ts';
 import { keyValues, missingKeys } from './references.ts';
-import { KeySpace, narrowKeys, RedisScope } from './scope.ts';
+import { KeySpace, lacksKeys, narrowKeys, RedisScope } from './scope.ts';
 import { readFacts, serverNow } from './server.ts';
 import { readSetting } from './setting.ts';
 import type { Site } from './site.ts';
@@ -27,16 +28,16 @@ import { routeKeys, viewKeys } from './view.ts';
 
 /** Key-value data in Redis 6 and later, Valkey, and servers that speak like them; alone or as a cluster. */
 export const redisAdapter = defineAdapter({
-  kind: 'redis',
+  facts: redisFacts,
   versionNotes: {
     newer: 'values and expiries are the same',
     older: 'what it cannot hold, such as expiries of the fields of hashes, is refused by this inspection',
   },
-  name: 'kv',
   Connection: RedisConnection,
   Scope: RedisScope,
   create: (connection, scope, { target }) => new RedisStore(connection, scope, target),
   narrow: narrowKeys,
+  lacks: lacksKeys,
   Smoke: KeysQuestion,
   questions: keysQuestions,
   route: routeKeys,

@@ -56,6 +56,20 @@ export const RedisScope = z
   );
 export type RedisScope = z.infer<typeof RedisScope>;
 
+/** Which names of a part have no keys: see `StoreAdapter.lacks`. */
+export function lacksKeys(
+  { namespaces = [], key_prefixes: prefixes }: Part,
+  counts: Readonly<Record<string, number>>,
+): string[] {
+  const isEmpty = Object.values(counts).every((count) => count === 0);
+  return [
+    ...namespaces.filter((name) => !counts[`keys:${name}`]).map((name) => `key of namespace "${name}"`),
+    ...(prefixes && isEmpty
+      ? [`key that starts with ${prefixes.map((prefix) => `"${prefix}"`).join(' or ')}`]
+      : []),
+  ];
+}
+
 /** Some namespaces or prefixes of a scope: see `StoreAdapter.narrow`. */
 export function narrowKeys(scope: RedisScope, { namespaces, key_prefixes: prefixes }: Part): RedisScope {
   const { only } = scope;

@@ -10,6 +10,7 @@ import type { Tallies } from '../../core/digest.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { withUsedStore } from '../../profiles/open.ts';
 import { findProfile } from '../../profiles/profiles.ts';
+import { talliesOf } from '../../stores/known-facts.ts';
 import { mergeWarnings, type StoreWarning, WARNING_SAMPLES_MAX } from '../../stores/warning.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
@@ -125,10 +126,10 @@ function compareCounts(
 ): StoreWarning[] {
   const { profile, shrink_warning_percent: percent } = findTarget(config, target);
   // Caches are emptied as a matter of course.
-  const cache = `keys:${findProfile(profile).counts.cache_entries}`;
+  const caches = talliesOf('kv', 'namespaces', findProfile(profile).counts.cache_entries ?? '');
   const fallen = Object.entries(before).filter(
     ([name, count]) =>
-      name !== cache && count >= COUNT_MIN && (counts[name] ?? 0) < count * (1 - percent / 100),
+      !caches.includes(name) && count >= COUNT_MIN && (counts[name] ?? 0) < count * (1 - percent / 100),
   );
   if (fallen.length === 0) return [];
   return [

@@ -9,7 +9,7 @@ import type { BackupWarning } from '../../catalog/warnings.ts';
 import { IntegrityError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { countReferences } from '../../profiles/references.ts';
-import { RELATIONSHIPS_WITHOUT_ENDS } from '../../stores/neo4j/check.ts';
+import { FACTS } from '../../stores/known-facts.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { checkLeg, readCheckResult } from '../job/check-leg.ts';
 import { legContext } from '../job/leg-context.ts';
@@ -101,14 +101,17 @@ async function unexplained(
   return lostEnds(consistency, warnings);
 }
 
-/** While nothing changed, no relationship can have lost its ends: what is wrong then, in words. */
+/** While nothing changed, nothing can have been lost that records belong to: what is wrong then, in words. */
 export function lostEnds(
   { grade }: Pick<Consistency, 'grade'>,
   warnings: readonly BackupWarning[],
 ): string[] {
-  const danglingWarning = warnings.find(({ code }) => code === RELATIONSHIPS_WITHOUT_ENDS);
-  if (!danglingWarning || grade === 'drifted') return [];
-  return [
-    `graph: ${danglingWarning.count} nodes at the ends of relationships are not in it, although nothing changed (${danglingWarning.samples?.join(', ')})`,
-  ];
+  if (grade === 'drifted') return [];
+  return FACTS.flatMap(({ name, driftWarnings = {} }) =>
+    warnings.flatMap(({ code, count, samples }) =>
+      Object.hasOwn(driftWarnings, code)
+        ? [`${name}: ${count} ${driftWarnings[code]}, although nothing changed (${samples?.join(', ')})`]
+        : [],
+    ),
+  );
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
 import { jobProgressPrefix } from '../../aws/keys.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
+import { tallyKind } from '../../stores/known-facts.ts';
 
 /** Progress objects are rewritten at most this often, in milliseconds. */
 const WRITE_INTERVAL_MS = 1000;
@@ -37,14 +38,14 @@ export type Progress = z.infer<typeof Progress>;
 export type Totals = Readonly<Record<string, number>>;
 
 /**
- * Totals by unit of progress, from counts by tally: `nodes`, `points:<collection>` as they are, and `keys` and `files`,
- * which progress counts without their namespaces, as sums.
+ * Totals by unit of progress, from counts by tally: `nodes`, `points:<collection>` as they are, and those that progress
+ * counts as one, `keys`, as sums.
  */
 export function totalsOf(counts: Readonly<Record<string, number>>): Totals {
   const totals: Record<string, number> = { ...counts };
   for (const [tally, count] of Object.entries(counts)) {
-    const unit = tally.slice(0, Math.max(0, tally.indexOf(':')));
-    if (unit === 'keys' || unit === 'files') totals[unit] = (totals[unit] ?? 0) + count;
+    const kind = tallyKind(tally);
+    if (kind?.things?.areSummed) totals[kind.name] = (totals[kind.name] ?? 0) + count;
   }
   return totals;
 }

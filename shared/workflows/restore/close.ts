@@ -4,6 +4,7 @@ import type { BackupWarning } from '../../catalog/warnings.ts';
 import type { Tallies } from '../../core/digest.ts';
 import { IntegrityError } from '../../core/errors.ts';
 import type { StoreName } from '../../core/store-names.ts';
+import { tallyKind } from '../../stores/known-facts.ts';
 import { mergeWarnings } from '../../stores/warning.ts';
 import type { Environment } from '../environment.ts';
 import type { SmokeAnswer } from './answer.ts';
@@ -147,9 +148,10 @@ function requireCounts(
   const changed = (found.stitched?.count ?? 0) + (found.left_out?.count ?? 0) > 0;
   for (const [tally, count] of Object.entries(saved)) {
     const read = found[tally]?.count ?? 0;
-    const exact = tally === 'nodes' || tally.startsWith('points:') || (tally === 'relationships' && !changed);
-    // Keys that have expired since the backup do not come back; more than were saved must not.
-    const wrong = exact ? read !== count : tally.startsWith('keys:') && read > count;
+    const restored = tallyKind(tally)?.records?.restored;
+    const exact = restored === 'all' || (restored === 'attached' && !changed);
+    // What has expired since the backup does not come back; more than was saved must not.
+    const wrong = exact ? read !== count : restored === 'unexpired' && read > count;
     if (!wrong) continue;
     throw new IntegrityError(
       `The archive says that it holds ${count} ${tally} of the ${store}, but ${read} came back to target "${plan.target}".`,

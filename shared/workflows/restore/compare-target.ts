@@ -12,6 +12,7 @@ import { countReferences } from '../../profiles/references.ts';
 import { viewOf } from '../../profiles/view.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import type { StoreProbe } from '../../stores/export-step.ts';
+import { kindOf, tallyKind, thingOf } from '../../stores/known-facts.ts';
 import type { Room } from '../../stores/room.ts';
 import type { Store } from '../../stores/store.ts';
 import { WarningCollector } from '../../stores/warning.ts';
@@ -320,13 +321,13 @@ function countsAtDestination(
   const route = routes[name];
   return Object.fromEntries(
     Object.entries(tallies[name] ?? {}).flatMap(([tally, { count }]) => {
-      const [kind, thing] = [tally.slice(0, tally.indexOf(':') + 1), tally.slice(tally.indexOf(':') + 1)];
-      if (kind === 'points:' && route && route.changes.length > 0) {
+      const [things, thing] = [tallyKind(tally)?.things, thingOf(tally)];
+      if (things === undefined || thing === undefined) return [[tally, count]];
+      if (things.areRenamed && route && route.changes.length > 0) {
         const to = route.names[thing];
-        return to === undefined ? [] : [[`points:${to}`, count]];
+        return to === undefined ? [] : [[`${kindOf(tally)}:${to}`, count]];
       }
-      if (kind === 'keys:' && only?.namespaces?.includes(thing) === false) return [];
-      return [[tally, count]];
+      return only?.[things.field]?.includes(thing) === false ? [] : [[tally, count]];
     }),
   );
 }

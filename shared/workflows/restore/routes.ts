@@ -10,9 +10,9 @@ import { ngraf023 } from '../../profiles/ngraf-023.ts';
 import { resolveStore } from '../../profiles/open.ts';
 import { profileScopes } from '../../profiles/profiles.ts';
 import { RouteRecord } from '../../profiles/routes-record.ts';
-import { isNgraf023Keys, type SavedArchive } from '../../profiles/view.ts';
+import { expiringNamespaces, isNgraf023Keys, type SavedArchive } from '../../profiles/view.ts';
+import { FACTS } from '../../stores/known-facts.ts';
 import type { LegContext } from '../../stores/leg.ts';
-import { namespacesOf } from '../../stores/redis/ngraf-023.ts';
 import type { Route } from '../../stores/route.ts';
 import type { StoreAdapter } from '../../stores/store.ts';
 import type { AdmittedRestore } from './plan.ts';
@@ -139,7 +139,7 @@ export async function expiryWarnings(
     );
   }
   const defaults = ngraf023.expiries ?? {};
-  const namespaces = await namespacesOf(archive, Object.keys(defaults));
+  const namespaces = await expiringNamespaces(archive);
   if (namespaces.length === 0) return [];
   const expiring = namespaces
     .map((namespace) => `${namespace} after ${(defaults[namespace] ?? 0) / 3600} hours`)
@@ -156,9 +156,10 @@ export async function expiryWarnings(
  * An archive for which there is no time for that is reported when it is loaded, and rolled back.
  */
 export async function readThrough(view: EntryReader, name: StoreName, context: LegContext): Promise<void> {
+  const opaque = FACTS.flatMap(({ opaqueEntries }) => opaqueEntries ?? []);
   for await (const entry of view.entries(`${name}/`)) {
     // The server's own files are loaded as they are.
-    if (entry.name.endsWith('.snapshot')) continue;
+    if (opaque.some((end) => entry.name.endsWith(end))) continue;
     for await (const _chunk of view.open(entry)) context.signal.throwIfAborted();
     if (context.timeLeft() > 0) continue;
     context.log('The remaining entries are checked while they are loaded.', { entry: entry.name });

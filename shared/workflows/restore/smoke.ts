@@ -23,7 +23,7 @@ export async function askStore(
   const smokeQuestions = questions ?? adapter.questions(route ? adapter.Scope.parse(route.scope) : scope);
   const answers: SmokeAnswer[] = [];
   for (const question of smokeQuestions) {
-    const there = questions === undefined ? question : atDestination(question, route?.names ?? {});
+    const there = questions === undefined ? question : adapter.renameQuestion(question, route?.names ?? {});
     const text = typeof there === 'string' ? there : JSON.stringify(there);
     try {
       answers.push({ question: text, answered: true, answer: await store.smoke(there, context) });
@@ -33,12 +33,4 @@ export async function askStore(
     }
   }
   return answers;
-}
-
-function atDestination(question: unknown, names: Readonly<Record<string, string>>): unknown {
-  if (typeof question !== 'object' || question === null || !('collection' in question)) return question;
-  const { collection } = question;
-  return typeof collection === 'string' && Object.hasOwn(names, collection)
-    ? { ...question, collection: names[collection] }
-    : question;
 }

@@ -26,8 +26,7 @@ const PAGE = 500;
 
 /** Documents in a table of SQLite. */
 export const sqliteAdapter = defineAdapter({
-  kind: 'sqlite',
-  name: 'kv',
+  facts: { kind: 'sqlite', name: 'kv', tallies: [{ name: 'documents', records: { restored: 'all' } }] },
   /** The secret of the store in Secrets Manager. */
   Connection: z.strictObject({ path: z.string() }),
   /** Which part of the server belongs to the target. */

@@ -8,7 +8,6 @@ import type { Json } from '../../../shared/core/json.ts';
 import type { Part } from '../../../shared/core/part.ts';
 import { resolveStore } from '../../../shared/profiles/open.ts';
 import { viewOf } from '../../../shared/profiles/view.ts';
-import type { StoreProbe } from '../../../shared/stores/export-step.ts';
 import type { Store } from '../../../shared/stores/store.ts';
 import { chooseBackupStores, chooseScopes } from '../../../shared/workflows/backup/choose-stores.ts';
 import { requirePart } from '../../../shared/workflows/backup/require-part.ts';
@@ -283,13 +282,13 @@ describe('a request', () => {
   });
 
   test.each([
-    ['graph', { label: 'Twon' }, { nodes: 0 }, 'node with label "Twon"'],
-    ['kv', { namespaces: ['docs', 'dosc'] }, { 'keys:docs': 3 }, 'key of namespace "dosc"'],
-    ['kv', { key_prefixes: ['x'] }, {}, 'key that starts with "x"'],
+    ['graph', 'neo4j', { label: 'Twon' }, { nodes: 0 }, 'node with label "Twon"'],
+    ['kv', 'redis', { namespaces: ['docs', 'dosc'] }, { 'keys:docs': 3 }, 'key of namespace "dosc"'],
+    ['kv', 'redis', { key_prefixes: ['x'] }, {}, 'key that starts with "x"'],
   ] as const)(
     'for something of the %s that is not there is no backup of nothing',
-    (store, only, counts, problem) => {
-      const probe = { kind: 'any', counts } as unknown as StoreProbe;
+    (store, kind, only, counts, problem) => {
+      const probe = { kind, counts };
       expect(() => requirePart(only as Part, [{ store, probe }])).toThrow(problem);
     },
   );

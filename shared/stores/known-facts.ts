@@ -1,0 +1,57 @@
+import type { Part } from '../core/part.ts';
+import type { StoreName } from '../core/store-names.ts';
+import { configFacts } from './config/facts.ts';
+import type { StoreFacts, TallyKind } from './facts.ts';
+import { filesFacts } from './files/facts.ts';
+import { neo4jFacts } from './neo4j/facts.ts';
+import { qdrantFacts } from './qdrant/facts.ts';
+import { redisFacts } from './redis/facts.ts';
+
+/** The facts about every backend that the registry lists. */
+export const FACTS: readonly StoreFacts[] = [neo4jFacts, qdrantFacts, redisFacts, filesFacts, configFacts];
+
+const KINDS: ReadonlyMap<string, TallyKind> = new Map(
+  FACTS.flatMap(({ tallies }) => tallies.map((kind) => [kind.name, kind])),
+);
+
+/** `points:chunks` → `points`; a name without a colon as it is. */
+export function kindOf(tally: string): string {
+  return tally.split(':', 1)[0] ?? '';
+}
+
+/** `points:chunks` → `chunks`; undefined for a name without a colon. */
+export function thingOf(tally: string): string | undefined {
+  const at = tally.indexOf(':');
+  return at < 0 ? undefined : tally.slice(at + 1);
+}
+
+/** What is known of a tally, by its name or by its kind's. */
+export function tallyKind(tally: string): TallyKind | undefined {
+  return KINDS.get(kindOf(tally));
+}
+
+/** The names of tallies of a store about a thing that a subset chooses by `field`: `chunks` → `points:chunks`. */
+export function talliesOf(
+  store: StoreName,
+  field: 'collections' | 'namespaces',
+  thing: string,
+): readonly string[] {
+  return FACTS.filter(({ name }) => name === store)
+    .flatMap(({ tallies }) => tallies)
+    .filter(({ things }) => things?.field === field)
+    .map(({ name }) => `${name}:${thing}`);
+}
+
+/** The things among the tallies of a store that a subset chooses by `field`. */
+export function thingsAmong(tallies: Iterable<string>, field: keyof Part): string[] {
+  return [...tallies]
+    .filter((tally) => tallyKind(tally)?.things?.field === field)
+    .map((tally) => thingOf(tally) ?? '');
+}
+
+/** What a tally counts, for one of it and for several. */
+export function nounOf(tally: string, count: number): string {
+  const kind = kindOf(tally);
+  const [one, several] = tallyKind(kind)?.nouns ?? [kind.replace(/s$/, ''), kind];
+  return (count === 1 ? one : several).replaceAll('_', ' ');
+}

@@ -1,0 +1,15 @@
+import type { StoreFacts } from '../facts.ts';
+
+/** Relationships whose ends are not in the archive: a restore leaves them out. */
+export const RELATIONSHIPS_WITHOUT_ENDS = 'relationships-without-ends';
+
+export const neo4jFacts: StoreFacts = {
+  kind: 'neo4j',
+  name: 'graph',
+  tallies: [
+    { name: 'nodes', records: { restored: 'all' } },
+    { name: 'relationships', records: { restored: 'attached' } },
+    { name: 'schema', nouns: ['schema item', 'schema items'] },
+  ],
+  driftWarnings: { [RELATIONSHIPS_WITHOUT_ENDS]: 'nodes at the ends of relationships are not in it' },
+};
