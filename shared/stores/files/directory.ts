@@ -12,11 +12,14 @@ import {
   unlink,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, FileChangedError, folderError } from './errors.ts';
 import { type FileInfo, type Folder, type Listing, ORIGIN_FILE } from './folder.ts';
 
 /** Bytes read in one go. */
 const READ_BYTES = 1024 ** 2;
+/** Times of change advance in steps, of up to 10 ms: two changes within one of them have the same time. */
+const CLOCK_STEP_MS = 20;
 /** EFS grows by itself, and reports 8 EiB. */
 const UNLIMITED_BYTES = 1024 ** 6;
 /** What the names of files start with that are being written. */
@@ -26,6 +29,7 @@ const TEMPORARY = '.ngbak-';
 export class Directory implements Folder {
   readonly name: string;
   readonly edition = 'directory';
+  readonly writesAreAtomic = false;
   readonly #path: string;
 
   constructor(path: string, target: string) {
@@ -67,6 +71,8 @@ export class Directory implements Folder {
     let handle: FileHandle | undefined;
     try {
       handle = await open(join(this.#path, file.name), constants.O_RDONLY | constants.O_NOFOLLOW);
+      // A change that is made from now on has another time than the one that made this version.
+      if (Date.now() - file.changedAt < CLOCK_STEP_MS) await sleep(CLOCK_STEP_MS);
       if (infoOf(file.name, await handle.stat({ bigint: true })).version !== file.version)
         throw new FileChangedError(this.name, file.name);
       for (let at = 0; at < length; ) {

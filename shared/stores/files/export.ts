@@ -16,6 +16,8 @@ const WHOLE_BYTES = 8 * 1024 ** 2;
 const SETTLE_MS = 1_000;
 /** Times that a file is looked at again because it changes. */
 const CHANGED_TRIES = 5;
+/** Code of the warning about files that were never still. */
+const KEPT_CHANGING = 'files-kept-changing';
 
 const FilesCursor = z.strictObject({
   /** File that continues, or after which the export continues if `offset` is null. */
@@ -49,28 +51,58 @@ export async function* exportFiles(
     const entry = names.get(listed.name) ?? '';
     const last = listed === todo.at(-1);
     if (start > 0 && listed.version !== from?.version) throw new FileBegunError(folder.name, listed.name);
-    const settled = start > 0 ? listed : await settle(folder, listed, context);
+    // Small ones are read again if they changed since they were listed.
+    const found = start === 0 && listed.size > WHOLE_BYTES ? await folder.stat(listed.name) : listed;
+    const settled = start > 0 ? { file: listed, isStill: true } : await settle(folder, found, context);
     if (!settled) continue;
-    if (settled.size <= WHOLE_BYTES) yield await wholeFile(folder, settled, entry, last);
-    else yield* pieces(folder, settled, entry, start, last);
+    const whole =
+      settled.file.size <= WHOLE_BYTES ? await wholeFile(folder, settled, entry, context) : undefined;
+    const { file, isStill } = whole ?? settled;
+    if (!whole && file.size <= WHOLE_BYTES) continue;
+    // Before its content, since a leg may end with that.
+    if (!isStill) {
+      const text = `Files of ${folder.name} kept changing: each was saved as it was at one instant, which may be in the middle of a write. Pause their writers by a hook.`;
+      context.warn({ code: KEPT_CHANGING, text, count: 1, samples: [file.name] });
+    }
+    if (whole) {
+      const next = last ? null : { file: file.name, offset: null, version: '' };
+      yield { piece: whole.piece, tallies: whole.tallies, next };
+    } else yield* pieces(folder, file, entry, start, last);
     context.progress('files', ++done, files.length);
   }
 }
 
-/** Waits until a file has not changed for a moment; undefined where it is gone. */
-async function settle(folder: Folder, listed: FileInfo, context: LegContext): Promise<FileInfo | undefined> {
-  // Small ones are read again if they changed since they were listed.
-  let file = listed.size > WHOLE_BYTES ? await folder.stat(listed.name) : listed;
-  for (let tries = 0; file && Date.now() - file.changedAt < SETTLE_MS && tries < CHANGED_TRIES; tries++) {
-    context.signal.throwIfAborted();
-    await sleep(SETTLE_MS - Math.min(SETTLE_MS - 1, Math.max(0, Date.now() - file.changedAt)));
-    file = await folder.stat(listed.name);
-  }
-  return file;
+/** A file as it is read. */
+interface Settled {
+  readonly file: FileInfo;
+  /** False where a writer may be in the middle of a write. */
+  readonly isStill: boolean;
 }
 
-async function wholeFile(folder: Folder, listed: FileInfo, name: string, last: boolean): Promise<ExportStep> {
-  let file = listed;
+/** Waits until a file has not changed for a moment, where a write can be seen half done; undefined where it is gone. */
+async function settle(
+  folder: Folder,
+  found: FileInfo | undefined,
+  context: LegContext,
+): Promise<Settled | undefined> {
+  let file = found;
+  const isStill = () => folder.writesAreAtomic || !file || Date.now() - file.changedAt >= SETTLE_MS;
+  for (let tries = 0; file && !isStill() && tries < CHANGED_TRIES; tries++) {
+    context.signal.throwIfAborted();
+    await sleep(SETTLE_MS - Math.min(SETTLE_MS - 1, Math.max(0, Date.now() - file.changedAt)));
+    file = await folder.stat(file.name);
+  }
+  return file && { file, isStill: isStill() };
+}
+
+/** Reads a small file, again if it changes meanwhile; undefined where it was deleted since it was listed. */
+async function wholeFile(
+  folder: Folder,
+  settled: Settled,
+  entry: string,
+  context: LegContext,
+): Promise<(Settled & Pick<ExportStep, 'piece' | 'tallies'>) | undefined> {
+  let { file, isStill } = settled;
   for (let tries = 0; ; tries++) {
     try {
       const chunks: Uint8Array[] = [];
@@ -78,22 +110,13 @@ async function wholeFile(folder: Folder, listed: FileInfo, name: string, last: b
       const content = Buffer.concat(chunks);
       const digest = new FileDigest(file.name, content.length);
       digest.add(content);
-      return {
-        piece: wholeEntry(name, content),
-        tallies: digest.tallies(),
-        next: last ? null : { file: file.name, offset: null, version: '' },
-      };
+      return { file, isStill, piece: wholeEntry(entry, content), tallies: digest.tallies() };
     } catch (error) {
-      const again = await folder.stat(listed.name);
-      if (
-        !(error instanceof FileChangedError) ||
-        tries >= CHANGED_TRIES ||
-        !again ||
-        again.size > WHOLE_BYTES
-      )
-        throw error;
-      await sleep(SETTLE_MS);
-      file = (await folder.stat(listed.name)) ?? again;
+      if (!(error instanceof FileChangedError)) throw error;
+      const again = await settle(folder, await folder.stat(file.name), context);
+      if (!again) return undefined;
+      if (tries >= CHANGED_TRIES || again.file.size > WHOLE_BYTES) throw error;
+      ({ file, isStill } = again);
     }
   }
 }

@@ -40,6 +40,8 @@ export interface Folder {
   readonly name: string;
   /** What it is: `directory` or `s3`. */
   readonly edition: string;
+  /** Whether every write, by whomever, appears as a whole: an object of S3 does, and no reader sees a part of it. */
+  readonly writesAreAtomic: boolean;
   /** What lies right in it. */
   list(): Promise<Listing>;
   /** The file of that name, or undefined. */

@@ -30,6 +30,7 @@ const EXPLAINED = ['NoSuchBucket', 'AccessDenied', 'Forbidden', '403'];
 export class S3Folder implements Folder {
   readonly name: string;
   readonly edition = 's3';
+  readonly writesAreAtomic = true;
   readonly #s3: S3Client;
   readonly #bucket: string;
   readonly #prefix: string;
