@@ -12,7 +12,7 @@ import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
-import { lostEnds } from '../workflows/backup/verify.ts';
+import { lostEnds, misfits } from '../workflows/backup/verify.ts';
 import { type CheckLeg, checkLeg } from '../workflows/job/check-leg.ts';
 import { openBackup } from './contents.ts';
 import type { OperationsContext } from './context.ts';
@@ -83,7 +83,11 @@ export async function verifyBackup(
   const errors =
     checked.problems.length > 0
       ? [...checked.problems]
-      : [...lostEnds(record.consistency, checked.warnings), ...(await compareWithRecord(context, record))];
+      : [
+          ...lostEnds(record.consistency, checked.warnings),
+          ...misfits(checked.warnings),
+          ...(await compareWithRecord(context, record)),
+        ];
   const isValid = errors.length === 0;
   const changed = await changeRecord(context, id, (current) => ({
     ...current,

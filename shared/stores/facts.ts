@@ -42,6 +42,8 @@ export interface StoreFacts {
    * wrong otherwise, to follow their count.
    */
   readonly driftWarnings?: Readonly<Record<string, string>>;
+  /** Warnings of a check, by their code, of archives that are intact and could not be restored. */
+  readonly refusedFor?: readonly string[];
   /** How the names of entries end that are loaded as they are, whatever the route. */
   readonly opaqueEntries?: string;
 }

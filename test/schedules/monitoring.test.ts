@@ -8,6 +8,7 @@ import { jobRecordKey } from '../../shared/aws/keys.ts';
 import { NgbakConfig } from '../../shared/core/config.ts';
 import { createSchedule } from '../../shared/operations/change-schedules.ts';
 import type { OperationsContext } from '../../shared/operations/context.ts';
+import { DownloadInput, downloadBackup } from '../../shared/operations/download-backup.ts';
 import { checkHealth } from '../../shared/operations/health.ts';
 import { metricsText } from '../../shared/operations/metrics.ts';
 import { isTooOld, recoverability } from '../../shared/operations/recoverability.ts';
@@ -64,6 +65,24 @@ describe('health', () => {
       expect.stringMatching(/^newest backup of default: .* 60 hours old: older than allowed/),
       'newest backup of other: There is no verified backup yet.',
     ]);
+  });
+
+  test('says that an archive lies in Glacier before somebody needs it, and so does its download', async () => {
+    const { backup_id, archive } = await backup(5);
+    await backup(5, { target: 'other' });
+    await context.bucket.s3.send(
+      new PutObjectCommand({
+        ...{ Bucket: context.bucket.name, Key: archive.key, Body: 'an archive', StorageClass: 'GLACIER' },
+      }),
+    );
+    expect(await failing()).toEqual([
+      expect.stringMatching(
+        /^newest backup of default: .*\.ngbak is in the storage class GLACIER and cannot be read .*restore-object/,
+      ),
+    ]);
+    await expect(downloadBackup(context, backup_id, DownloadInput.parse({}))).rejects.toMatchObject({
+      name: 'ObjectArchivedError',
+    });
   });
 
   test('counts neither damaged nor partial backups, nor safety backups of restores', async () => {

@@ -96,6 +96,73 @@ describe('the check of a graph', () => {
     expect(found.warnings).toContainEqual(expect.objectContaining({ code: 'ends-not-checked' }));
   });
 
+  describe('of an archive with nodes that were deleted and created again while it was made', () => {
+    const unique = {
+      ...{ type: 'constraint', name: 'only_one', kind: 'UNIQUENESS', entity: 'NODE' },
+      ...{ tokens: ['A'], properties: ['name'], config: {} },
+    };
+    const again = (id: string, name: unknown) => ({ ...node(id), properties: { name } });
+    const nodes = {
+      'graph/nodes-00001.jsonl': lines(node('1'), again('2', 1), again('3', '1'), node('70')),
+      'graph/nodes-01-00001.jsonl': lines(again('71', '70'), again('72', 'other'), again('73', '70')),
+    };
+    const check = async (archive: MemoryArchive, scope: { label: string; key_property?: string }) => {
+      const { counts } = await talliesOf(archive, { ...graph, scope });
+      const tallies = Object.fromEntries(
+        Object.entries(counts).map(([name, count]) => [name, { count, digest: '0'.repeat(64) }]),
+      );
+      const sealed = { ...graph, scope, tallies, ngbakVersion: '0.0.9' };
+      const [whole, legs] = [
+        await checkSealed(archive, sealed),
+        await checkSealed(archive, sealed, { legs: true }),
+      ];
+      expect(legs.warnings).toEqual(whole.warnings);
+      expect(whole.problems).toEqual([]);
+      return whole.warnings.filter(({ code }) => code !== 'digests-of-another-version');
+    };
+
+    test.each(['before', 'behind'])('finds a constraint that they break, %s the nodes', async (place) => {
+      const schema = { 'graph/schema.jsonl': lines(unique) };
+      const archive = archiveOf(place === 'before' ? { ...schema, ...nodes } : { ...nodes, ...schema });
+      expect(await check(archive, { label: 'A', key_property: 'name' })).toEqual([
+        {
+          ...{ store: 'graph', code: 'constraint-broken', count: 3, samples: ['3', '71', '73'] },
+          text: expect.stringContaining('the constraint "only_one" allows only once'),
+        },
+      ]);
+    });
+
+    test('names their keys where no constraint says that there is one of each', async () => {
+      expect(await check(archiveOf(nodes), { label: 'A', key_property: 'name' })).toEqual([
+        expect.objectContaining({ code: 'nodes-with-equal-keys', count: 3, samples: ['1', '70', '70'] }),
+      ]);
+      expect(await check(archiveOf(nodes), { label: 'A' })).toEqual([]);
+    });
+
+    test('takes constraints of other labels, and of several properties, for what they are', async () => {
+      const others = lines(
+        { ...unique, name: 'elsewhere', tokens: ['B'] },
+        { ...unique, name: 'two', properties: ['name', 'missing'] },
+        { ...unique, name: 'index', type: 'index', kind: 'RANGE' },
+      );
+      const archive = archiveOf({ ...nodes, 'graph/schema.jsonl': others });
+      expect(await check(archive, { label: 'A' })).toEqual([]);
+    });
+
+    test('finds relationships that break a constraint', async () => {
+      const rows = { ...unique, kind: 'RELATIONSHIP_UNIQUENESS', entity: 'RELATIONSHIP', tokens: ['R'] };
+      const two = ['5', '6'].map((id) => ({ ...relationship(id, '1', '70'), properties: { name: 'x' } }));
+      const archive = archiveOf({
+        ...nodes,
+        'graph/relationships-00001.jsonl': lines(...two),
+        'graph/schema.jsonl': lines(rows),
+      });
+      expect(await check(archive, { label: 'A' })).toEqual([
+        expect.objectContaining({ code: 'constraint-broken', count: 1, samples: ['6'] }),
+      ]);
+    });
+  });
+
   test('refuses a constraint that the server which was saved could not have had', async () => {
     const row = {
       ...{ type: 'constraint', name: 'c', kind: 'NODE_KEY', entity: 'NODE' },

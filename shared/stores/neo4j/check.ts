@@ -8,8 +8,9 @@ import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '..
 import { linesOf } from '../entry-lines.ts';
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
-import { parseNamed, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';
-import { RELATIONSHIPS_WITHOUT_ENDS } from './facts.ts';
+import { Neo4jScope } from './connection.ts';
+import { parseNamed, readArchivedSchema, SCHEMA_ENTRY, SLICE_RECORDS } from './entries.ts';
+import { CONSTRAINT_BROKEN, RELATIONSHIPS_WITHOUT_ENDS } from './facts.ts';
 import { IdSet } from './id-set.ts';
 import {
   canonicalNode,
@@ -27,18 +28,23 @@ import {
   schemaObstacle,
 } from './schema.ts';
 import type { ServerVersion } from './server.ts';
+import { KEY_RULE, keyRule, SavedUniqueValues, UniqueValues, uniqueRules } from './unique-values.ts';
 
 const SavedIds = z.object({ complete: z.boolean(), pages: z.record(z.string(), z.string()) });
 const State = z.object({
   tallies: SavedTallies,
   nodes: SavedIds,
   ends: SavedIds,
+  unique: SavedUniqueValues.optional(),
   problems: z.array(z.string()),
 });
 
+/** Characters of a name or key that are shown. */
+const NAME_CHARACTERS = 200;
+
 /** Checks the entries of a graph: see {@link ContentCheck}. */
-export function checkGraph({ version, edition }: ContentOrigin, from?: Json): ContentCheck {
-  return new GraphCheck(serverOf(version, edition), from);
+export function checkGraph(origin: ContentOrigin, from?: Json): ContentCheck {
+  return new GraphCheck(origin, from);
 }
 
 /** The server that a graph was saved from; undefined where the archive does not say. */
@@ -55,10 +61,17 @@ class GraphCheck implements ContentCheck {
   readonly #nodes: IdSet;
   readonly #ends: IdSet;
   readonly #problems: string[];
+  readonly #origin: ContentOrigin;
+  readonly #savedUnique: z.infer<typeof SavedUniqueValues> | undefined;
+  #unique: Promise<UniqueValues> | undefined;
+  /** The same once it is there: only a check that has read a line is saved. */
+  #begun: UniqueValues | undefined;
 
-  constructor(server: ServerVersion | undefined, from: Json | undefined) {
+  constructor(origin: ContentOrigin, from: Json | undefined) {
     const state = from === undefined ? undefined : State.parse(from);
-    this.#server = server;
+    this.#origin = origin;
+    this.#server = serverOf(origin.version, origin.edition);
+    this.#savedUnique = state?.unique;
     this.#sum = new TallyBook(state?.tallies);
     this.#nodes = new IdSet(state?.nodes);
     this.#ends = new IdSet(state?.ends);
@@ -68,13 +81,18 @@ class GraphCheck implements ContentCheck {
   open(entry: IndexEntry): EntrySink | undefined {
     const { name } = entry;
     if (name.startsWith('graph/nodes-')) {
-      return this.#sink(entry, parseNodeLine, (node) => {
-        this.#nodes.add(node.id);
+      return this.#sink(entry, parseNodeLine, (node, unique) => {
+        const { id, labels, properties } = node;
+        this.#nodes.add(id);
+        unique.add('NODE', labels, properties, ({ name, properties: [key = ''] }) =>
+          name === KEY_RULE ? String(properties[key]).slice(0, NAME_CHARACTERS) : id,
+        );
         this.#sum.add('nodes', canonicalNode(node));
       });
     }
     if (name.startsWith('graph/relationships-')) {
-      return this.#sink(entry, parseRelationshipLine, (line) => {
+      return this.#sink(entry, parseRelationshipLine, (line, unique) => {
+        unique.add('RELATIONSHIP', [line.type], line.properties, () => line.id);
         this.#ends.add(line.start.id);
         this.#ends.add(line.end.id);
         this.#add('relationships', line);
@@ -109,15 +127,38 @@ class GraphCheck implements ContentCheck {
     }
   }
 
-  #sink<T>(entry: IndexEntry, parse: (line: string) => T, take: (record: T) => void): EntrySink {
+  /** What should be unique: the constraints are read before the first record, wherever the archive has them. */
+  async #readRules(): Promise<UniqueValues> {
+    const { archive, scope } = this.#origin;
+    // Lines that cannot be read are reported where they are checked themselves.
+    const rows = (await readArchivedSchema(archive).catch(() => undefined)) ?? [];
+    const { label, key_property: key } = Neo4jScope.safeParse(scope).data ?? {};
+    const rules = uniqueRules(rows);
+    const isStated = rules.some(
+      ({ entity, token, properties }) =>
+        entity === 'NODE' && token === label && properties.length === 1 && properties[0] === key,
+    );
+    // Of a whole database, nodes of other kinds may have the same key.
+    if (label !== undefined && key !== undefined && !isStated) rules.push(keyRule(key));
+    this.#begun = new UniqueValues(rules, this.#savedUnique);
+    return this.#begun;
+  }
+
+  #sink<T>(
+    entry: IndexEntry,
+    parse: (line: string) => T,
+    take: (record: T, unique: UniqueValues) => void,
+  ): EntrySink {
     return pulledSink(async (content) => {
+      this.#unique ??= this.#readRules();
+      const unique = await this.#unique;
       let line = 0;
       for await (const text of linesOf(content, entry)) {
         if (++line % SLICE_RECORDS === 0) await letOthersWork();
         parseNamed(
           text,
           (whole) => {
-            take(parse(whole));
+            take(parse(whole), unique);
           },
           entry,
           line,
@@ -132,12 +173,46 @@ class GraphCheck implements ContentCheck {
       nodes: this.#nodes.save(),
       ends: this.#ends.save(),
       problems: this.#problems,
+      ...(this.#begun
+        ? { unique: this.#begun.save() }
+        : this.#savedUnique
+          ? { unique: this.#savedUnique }
+          : {}),
     };
+  }
+
+  /** What should be unique in this archive and is not. */
+  #repeated(): StoreWarning[] {
+    const warnings: StoreWarning[] = [];
+    for (const { name } of this.#begun?.rules ?? []) {
+      const found = this.#begun?.repeated(name);
+      if (!found) continue;
+      warnings.push({
+        ...(name === KEY_RULE
+          ? {
+              code: 'nodes-with-equal-keys',
+              text: 'Nodes have the same key as another node: while the backup was made, a node was deleted and created again or a key moved, and both nodes were read; or the key property does not tell nodes apart. A restore brings back all of them.',
+            }
+          : {
+              code: CONSTRAINT_BROKEN,
+              text: `Nodes or relationships have values that the constraint "${name.slice(0, NAME_CHARACTERS)}" allows only once, because they changed while the backup was made. They are named by their internal ids.`,
+            }),
+        count: found.count,
+        samples: [...found.samples],
+      });
+    }
+    if (this.#begun?.isComplete === false && this.#begun.rules.some(({ name }) => name !== KEY_RULE)) {
+      warnings.push({
+        code: 'uniqueness-not-checked',
+        text: 'The graph has more values that should be unique than are held in memory, so it was not checked that the uniqueness constraints can be created again. All records were read, counted and digested.',
+      });
+    }
+    return warnings;
   }
 
   async end(): Promise<ContentFindings> {
     const { count, samples } = this.#ends.missingIn(this.#nodes, WARNING_SAMPLES_MAX);
-    const warnings: StoreWarning[] = [];
+    const warnings = this.#repeated();
     if (this.#nodes.complete && count > 0) {
       warnings.push({
         code: RELATIONSHIPS_WITHOUT_ENDS,

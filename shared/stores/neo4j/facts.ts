@@ -3,6 +3,9 @@ import type { StoreFacts } from '../facts.ts';
 /** Relationships whose ends are not in the archive: a restore leaves them out. */
 export const RELATIONSHIPS_WITHOUT_ENDS = 'relationships-without-ends';
 
+/** Records that a uniqueness constraint of the same archive forbids: it cannot be created. */
+export const CONSTRAINT_BROKEN = 'constraint-broken';
+
 export const neo4jFacts: StoreFacts = {
   kind: 'neo4j',
   name: 'graph',
@@ -12,4 +15,5 @@ export const neo4jFacts: StoreFacts = {
     { name: 'schema', nouns: ['schema item', 'schema items'] },
   ],
   driftWarnings: { [RELATIONSHIPS_WITHOUT_ENDS]: 'nodes at the ends of relationships are not in it' },
+  refusedFor: [CONSTRAINT_BROKEN],
 };

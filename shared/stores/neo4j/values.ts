@@ -62,7 +62,7 @@ function sortedNames(values: Readonly<Properties>): readonly PropertyName[] {
   return lastSorted;
 }
 
-function encodeNamed(name: string, value: unknown): { json: string; type: string | undefined } {
+export function encodeNamed(name: string, value: unknown): { json: string; type: string | undefined } {
   try {
     return encodeValue(value);
   } catch (error) {

@@ -6,9 +6,10 @@ import type { Bucket } from '../../aws/bucket.ts';
 import { checkResultKey, consistencyKey, sealedKey } from '../../aws/keys.ts';
 import { Consistency } from '../../catalog/consistency.ts';
 import type { BackupWarning } from '../../catalog/warnings.ts';
-import { IntegrityError } from '../../core/errors.ts';
+import { IntegrityError, NgbakError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { countReferences } from '../../profiles/references.ts';
+import { warningText } from '../../stores/describe-warning.ts';
 import { FACTS } from '../../stores/known-facts.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { checkLeg, readCheckResult } from '../job/check-leg.ts';
@@ -64,6 +65,13 @@ export async function readBack(
       remedy: 'The unfinished backup was removed. Start it again, and report it as a bug in ngbak.',
     });
   }
+  const [misfit] = misfits(result.warnings);
+  if (misfit !== undefined) {
+    throw new NgbakError(`The sealed archive can't be restored: ${misfit}.`, {
+      remedy:
+        'The unfinished backup was removed. Start it again, at a time with fewer changes or with a hook that pauses the writers.',
+    });
+  }
   if (result.cursor !== null) return { job_id: state.job_id, cursor: result.cursor, done: false };
   await bucket.writeRecord(checkResultKey(state.job_id), { warnings: result.warnings });
   return { job_id: state.job_id, cursor: REFERENCES, done: false };
@@ -89,6 +97,15 @@ async function addReferences(
   const references = await countReferences(config, plan, archive, async () => undefined, context);
   const { warnings } = await readCheckResult(bucket, jobId);
   await bucket.writeRecord(checkResultKey(jobId), { warnings, references });
+}
+
+/** Why an archive can't be restored although it is intact: what it holds of different instants does not fit together. */
+export function misfits(warnings: readonly BackupWarning[]): string[] {
+  return warnings.filter(isMisfit).map(({ store, ...warning }) => `${store}: ${warningText(warning)}`);
+}
+
+export function isMisfit({ code }: Pick<BackupWarning, 'code'>): boolean {
+  return FACTS.some(({ refusedFor = [] }) => refusedFor.includes(code));
 }
 
 async function unexplained(

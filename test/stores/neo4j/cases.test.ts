@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Driver } from 'neo4j-driver';
+import type { Tallies } from '../../../shared/core/digest.ts';
 import { InvalidInputError, UnavailableError } from '../../../shared/core/errors.ts';
 import type { Shard } from '../../../shared/stores/export-step.ts';
 import type { Cursor } from '../../../shared/stores/leg.ts';
 import type { LoadOptions } from '../../../shared/stores/restore-leg.ts';
 import type { Store } from '../../../shared/stores/store.ts';
+import { checkSealed } from '../checked.ts';
 import { startCutProxy } from '../cut-proxy.ts';
 import { exportAll, legContext, MemoryArchive, restoreAll, withStore } from '../memory-archive.ts';
 import {
@@ -116,6 +118,59 @@ describe('a graph archive', () => {
     expect(stopped.archive.names()).toEqual(names);
     for (const name of names) expect(stopped.archive.text(name)).toBe(whole.archive.text(name));
     expect(stopped.legs).toBe(names.length);
+  });
+
+  test('says which nodes have a key that moved to another one while it was made, and when a constraint forbids that', async () => {
+    const checkOf = async (archive: MemoryArchive, tallies: Tallies) => {
+      const scope = { label: 'Twice', key_property: 'id' };
+      const sealed = { store: 'graph', kind: 'neo4j', version: '5.26.30', edition: 'community' } as const;
+      const { problems, warnings } = await checkSealed(archive, { ...sealed, scope, tallies });
+      expect(problems).toEqual([]);
+      return warnings;
+    };
+    // The one with the lowest internal id is read first, whichever ids the server gives.
+    await run(
+      driver,
+      `UNWIND range(1, 3) AS i CREATE (n:Twice) WITH n ORDER BY id(n) WITH collect(n) AS nodes
+       UNWIND range(0, 2) AS i WITH i, nodes[i] AS n
+       SET n.id = ['first', 'second', 'third'][i], n.text = reduce(t = 'x', j IN range(1, 22) | t + t)`,
+    );
+    const move = async (from: string, to: string) => {
+      await run(driver, 'MATCH (n:Twice {id: $to}) SET n.id = randomUUID()', { to });
+      await run(driver, 'MATCH (n:Twice {id: $from}) SET n.id = $to', { from, to });
+    };
+    const whileItRuns = (atSecond: () => Promise<void>) => {
+      const open = keyed('Twice');
+      return exportAll(() => {
+        const store = open();
+        const start = store.export.bind(store);
+        store.export = async function* (shard, cursor, context) {
+          if (cursor !== null && Object(cursor).chunk === 2) await atSecond();
+          yield* start(shard, cursor, context);
+        };
+        return store;
+      }, 1);
+    };
+    const free = await whileItRuns(() => move('third', 'first'));
+    expect(await checkOf(free.archive, free.tallies)).toMatchObject([
+      { code: 'nodes-with-equal-keys', count: 1, samples: ['first'] },
+    ]);
+
+    await run(driver, 'CREATE CONSTRAINT once FOR (n:Twice) REQUIRE n.id IS UNIQUE');
+    const still = await exportAll(keyed('Twice'), 1);
+    expect(await checkOf(still.archive, still.tallies)).toEqual([]);
+    const broken = await whileItRuns(async () => {
+      const [row] = await run(driver, 'MATCH (n:Twice) WITH n ORDER BY id(n) LIMIT 1 RETURN n.id AS key');
+      await move('first', String(row?.key));
+    });
+    expect(await checkOf(broken.archive, broken.tallies)).toMatchObject([
+      { code: 'constraint-broken', count: 1, text: expect.stringContaining('"once" allows only once') },
+    ]);
+
+    // Without the constraint, all of it comes back, both of them too.
+    await run(driver, 'DROP CONSTRAINT once');
+    const restored = await restoreAll(keyed('Twice'), free.archive);
+    expect([restored.samples, restored.readBack]).toEqual([[], free.tallies]);
   });
 
   test('has the same tallies where the server sorts instead of seeking', async () => {
