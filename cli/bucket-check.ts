@@ -79,7 +79,7 @@ export function bucketChecks(
         LOOK,
       );
       const on = found.EventBridgeConfiguration !== undefined;
-      const why = 'sends no events to EventBridge, so that uploads start no restore';
+      const why = 'sends no events to EventBridge, so uploads do not start restores';
       const remedy =
         'Add "EventBridgeConfiguration": {} to its notifications: put-bucket-notification-configuration replaces all of them.';
       return must(on, 'sent to EventBridge', why, remedy);

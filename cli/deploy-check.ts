@@ -76,7 +76,8 @@ export async function checkDeployment(config: string | undefined): Promise<Check
   checks.push({
     name: 'Lambda: memory',
     state: 'ok',
-    message: 'no API shows the limit of an account; functions stay within 3,008 MB, which new accounts allow',
+    message:
+      'the limit of the account cannot be read; functions need at most 3,008 MB, the limit of a new account',
   });
   await check('CDK bootstrap', bootstrap);
   await check('Step Functions', async () => {
@@ -116,7 +117,7 @@ export async function checkDeployment(config: string | undefined): Promise<Check
       name: 'network',
       state: 'warning',
       message:
-        'Functions run in your VPC: it needs a way to S3, Secrets Manager and Step Functions (endpoints or NAT), which cannot be seen from here. The first backup shows it.',
+        'Functions run in your VPC, which must reach S3, Secrets Manager and Step Functions (endpoints or NAT). This cannot be checked from here; the first backup reports it.',
     });
   }
   return checks;

@@ -382,7 +382,7 @@ async function compareBackup(
   differing.push(...wanted.values());
   if (differing.length === 0) return bytes;
   throw new IntegrityError(
-    `What was backed up is not what was restored. Files that differ: ${differing.join(', ')}.`,
+    `The backup differs from the restored data. Differing files: ${differing.join(', ')}.`,
     {
       remedy: 'Do not rely on this deployment. Report it with the output of `ngbak selftest --json`.',
       help: HELP.selftestDiffers,

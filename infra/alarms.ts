@@ -73,11 +73,7 @@ export class Alarms extends Construct {
         `A ${name.toLowerCase()} has failed: \`ngbak jobs\` says why.`,
         machine.metricFailed(),
       );
-      this.#any(
-        `${name}-timed-out`,
-        `A ${name.toLowerCase()} ran into its time limit.`,
-        machine.metricTimedOut(),
-      );
+      this.#any(`${name}-timed-out`, `A ${name.toLowerCase()} has timed out.`, machine.metricTimedOut());
     }
     this.#any(
       'Retention-failed',
@@ -117,7 +113,7 @@ export class Alarms extends Construct {
     for (const target of Object.keys(deployment.targets)) {
       this.#any(
         `Backup-warnings-${target}`,
-        `A full backup of "${target}" has warnings that nobody has acknowledged: \`ngbak show\` lists them.`,
+        `A full backup of "${target}" has unacknowledged warnings: \`ngbak show\` lists them.`,
         new Metric({
           namespace: metricsNamespace(this),
           metricName: BACKUP_WARNINGS,

@@ -93,7 +93,8 @@ const importer = (what: string, store: StoreWithServer): FunctionSize => ({
 /** Every function, with its size and all it may do: the files in `functions/`, by name. */
 export const SIZES = {
   'plan-backup': {
-    description: 'Checks a backup request, locks the target, measures the stores, cuts them into shards',
+    description:
+      'Validates a backup request, locks the target, measures the stores and divides them into shards',
     memoryMb: ONE_CPU_MB,
     timeoutMinutes: LEG_MINUTES,
     stores: STORES_WITH_SERVER,
@@ -109,7 +110,7 @@ export const SIZES = {
   'export-kv': exporter('the key-value data', ['kv']),
   'export-config': exporter('the configuration', []),
   'check-fences': {
-    description: 'Measures every store again after the export and grades how well the copies agree',
+    description: 'Measures every store again after the export and determines the consistency of the copies',
     memoryMb: ONE_CPU_MB,
     timeoutMinutes: LEG_MINUTES,
     stores: STORES_WITH_SERVER,
@@ -137,7 +138,7 @@ export const SIZES = {
     bucket: { read: ['staging/*', 'backups/*', PROGRESS_RECORDS], write: ['staging/*', 'jobs/*'] },
   },
   'catalog-backup': {
-    description: 'Writes the catalog record: from here on, the backup is there',
+    description: 'Writes the catalog record, which adds the backup to the catalog',
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
     stores: [],
@@ -148,14 +149,14 @@ export const SIZES = {
     },
   },
   'admit-restore': {
-    description: 'Makes one upload or request the job of exactly one execution',
+    description: 'Assigns an upload or request to the job of exactly one execution',
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
     stores: [],
     bucket: { read: ['jobs/*', 'backups/*.json', 'deferred/*'], write: ['jobs/*'] },
   },
   'inspect-restore': {
-    description: 'Checks an archive as a whole and holds it against the target; writes to no store',
+    description: 'Verifies an archive and compares it with the target; writes to no store',
     memoryMb: DATA,
     timeoutMinutes: LEG_MINUTES,
     stores: STORES_WITH_SERVER,

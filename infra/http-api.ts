@@ -110,7 +110,7 @@ export class HttpApi extends Construct {
   #makeAccessList(secretName: string, deployment: HttpApiProps['deployment']): Secret {
     const secret = new Secret(this, 'Keys', {
       secretName,
-      description: 'Who may call the HTTP API of ngbak: hashes of keys, and the issuer of tokens',
+      description: 'Callers of the HTTP API of ngbak: hashes of keys, and the issuer of tokens',
       // It never changes: CloudFormation would write the changed text over the keys that were put there.
       secretStringValue: SecretValue.unsafePlainText('{"keys":[]}'),
       removalPolicy: removalPolicyOf(deployment),

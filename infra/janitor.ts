@@ -44,7 +44,7 @@ export class Janitor extends Construct {
       onFailure: new SqsDestination(this.uncleaned),
     });
     new Rule(this, 'ExecutionEnded', {
-      description: 'ngbak: an execution of a workflow has ended, well or badly',
+      description: 'ngbak: an execution of a workflow has ended',
       eventPattern: {
         source: ['aws.states'],
         detailType: ['Step Functions Execution Status Change'],

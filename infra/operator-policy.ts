@@ -27,7 +27,7 @@ export class OperatorPolicy extends Construct {
   constructor(scope: Construct, id: string, { archive, schedules, apiSecret }: OperatorPolicyProps) {
     super(scope, id);
     this.policy = new ManagedPolicy(this, 'Policy', {
-      description: 'Everything that the ngbak CLI does with AWS credentials',
+      description: 'Permissions of the ngbak CLI with AWS credentials',
     });
     this.#allowBucket(archive);
     const machines = (['Backup', 'Restore'] as const).map((name) => stateMachineArn(this, name));

@@ -24,7 +24,7 @@ export class Retention extends Construct {
       maxEventAge: Duration.hours(6),
     });
     new Rule(this, 'AfterBackup', {
-      description: 'ngbak: a backup was made, older ones may go',
+      description: 'ngbak: a backup was created, retention applies',
       eventPattern: {
         source: ['aws.states'],
         detailType: ['Step Functions Execution Status Change'],
@@ -33,7 +33,7 @@ export class Retention extends Construct {
       targets: [target],
     });
     new Rule(this, 'Daily', {
-      description: 'ngbak: retentions that ended today',
+      description: 'ngbak: daily retention run',
       schedule: Schedule.rate(Duration.days(1)),
       targets: [target],
     });

@@ -46,7 +46,7 @@ export class Schedules extends Construct {
       removalPolicy: RemovalPolicy.DESTROY,
     });
     this.role = new Role(this, 'Role', {
-      description: 'What the schedules of ngbak may do: start a backup',
+      description: 'Lets the schedules of ngbak start a backup',
       assumedBy: new ServicePrincipal('scheduler.amazonaws.com', {
         conditions: {
           StringEquals: {
@@ -107,7 +107,7 @@ export class Schedules extends Construct {
     const ownSchedules = this.#arn('schedule', `${this.groupName}/*`);
     const all = this.#arn('schedule', '*/*');
     acceptWildcard(scope, ownSchedules, 'All schedules of our own group.');
-    acceptWildcard(scope, all, 'Scheduler checks lists against all schedules, also that of one group.');
+    acceptWildcard(scope, all, 'Scheduler authorizes lists against all schedules, even a list of one group.');
     return [ownSchedules, all];
   }
 

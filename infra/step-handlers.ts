@@ -98,7 +98,7 @@ function configText(deployment: DeploymentConfig, secrets: StoreSecrets): string
   const bytes = Buffer.byteLength(text) + Buffer.byteLength(deployment.allowedOrigins.join(' '));
   if (bytes <= CONFIG_BYTES_MAX) return text;
   throw new InvalidInputError(
-    `The configuration of the targets, with "allowedOrigins", has ${bytes} bytes; a function's environment has room for ${CONFIG_BYTES_MAX}.`,
+    `The configuration of the targets, with "allowedOrigins", has ${bytes} bytes; a function's environment can hold ${CONFIG_BYTES_MAX}.`,
     {
       remedy:
         'Deploy several stacks with fewer targets each (-c ngbak=… with another "stackName"), or shorten "configuration".',

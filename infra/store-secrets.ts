@@ -68,7 +68,7 @@ export class StoreSecrets extends Construct {
   #make(target: string, store: StoreWithServer, removal: DeploymentConfig['removal']): Secret {
     const secret = new Secret(this, `${target}-${store}`, {
       secretName: `${Stack.of(this).stackName}/${target}/${store}`,
-      description: `Where ngbak finds the ${store} of "${target}": fill in address and credentials`,
+      description: `Connection of ngbak to the ${store} of "${target}": fill in address and credentials`,
       secretObjectValue: { ngbak: SecretValue.unsafePlainText(PLACEHOLDER.ngbak) },
       removalPolicy: removalPolicyOf({ removal }),
     });

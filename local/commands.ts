@@ -102,7 +102,7 @@ async function down({ name }: Arguments): Promise<void> {
     const supervised = await isSupervised(state);
     if (name === undefined && supervised && !state.kept) {
       console.log(
-        `Stack "${each}" belongs to a program that runs, and is left alone: it ends with that, or by --name.`,
+        `Stack "${each}" belongs to a running program and is not stopped: it ends with that program, or with --name.`,
       );
       continue;
     }

@@ -57,7 +57,7 @@ async function cdk(
       log: join(logs, log),
       signal,
       timeoutMs: CDK_TIMEOUT_MS,
-      remedy: `Read ${join(logs, log)} and, for the emulator's side, aws.log beside it.`,
+      remedy: `Read ${join(logs, log)} and, for the emulator, aws.log next to it.`,
     },
   );
 }

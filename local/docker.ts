@@ -37,7 +37,7 @@ export async function usesDocker(
       return false;
     case '1':
       if (await dockerAnswers(environment)) return true;
-      throw new LocalStackError('NGBAK_LOCAL_DOCKER=1, but no Docker engine with Compose answers.', {
+      throw new LocalStackError('NGBAK_LOCAL_DOCKER=1, but Docker with Compose does not respond.', {
         remedy:
           'Start Docker, see what `docker version` and `docker compose version` say, or unset the variable.',
       });

@@ -122,7 +122,7 @@ async function describeClock(offset: () => Promise<number>): Promise<string> {
   const off = await offset();
   if (Math.abs(off) <= CLOCK_OFF_MAX_MS) return 'right';
   throw new Error(
-    `It is ${Math.round(off / 1000)} seconds off: set it, or AWS refuses what is signed with it.`,
+    `It is ${Math.round(off / 1000)} seconds off. Set it; otherwise AWS rejects signed requests.`,
   );
 }
 

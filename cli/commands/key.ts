@@ -34,7 +34,7 @@ export function keyCommand(program: Command): void {
     .argument('<name>', 'name of its owner')
     .addArgument(new Argument('<role>', 'role of the key').choices(ROLES))
     .option('--save', 'add it to the secret of the API')
-    .option('--days <number>', 'let it expire after so many days', whole)
+    .option('--days <number>', 'number of days after which it expires', whole)
     .option(...SECRET)
     .action(async (name: string, role: Role, options, command: Command) => {
       const cli = cliOf(command);

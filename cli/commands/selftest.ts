@@ -12,7 +12,7 @@ export function selftestCommand(program: Command): void {
     .command('selftest')
     .summary('test the deployment with a backup and restores of a tiny built-in target')
     .description(
-      'Runs the deployed workflows on a built-in target, whose data are a few files in the archive bucket: uploads and restores an archive with random content, backs up what was restored, compares the backup byte by byte with what was uploaded, restores a backup from the catalog, and deletes everything it made, also after an error or Ctrl-C. Your targets, their schedules, retention, health and alarms are not involved, and the servers of your stores are not reached. With an API key, it needs the role "admin".',
+      'Runs the deployed workflows on a built-in target, whose data is a few files in the archive bucket: uploads and restores an archive with random content, backs up what was restored, compares the backup byte by byte with what was uploaded, restores a backup from the catalog, and deletes everything it created, including after an error or Ctrl-C. Your targets, their schedules, retention, health and alarms are not involved, and the servers of your stores are not reached. With an API key, it needs the role "admin".',
     )
     .action(async (_options, command: Command) => {
       const cli = cliOf(command);
@@ -49,7 +49,7 @@ export function selftestCommand(program: Command): void {
         cli.output.result('selftest', { ok, clean, steps }, () =>
           ok
             ? 'Self-test passed. The servers of your stores were not reached: back up each target once with `ngbak backup --wait`.'
-            : `Self-test ${abort.signal.aborted ? 'interrupted' : 'failed'}. ${clean ? 'Nothing was left behind.' : 'Not everything could be cleaned up. What is left expires by itself: backups after a day, files within two.'}`,
+            : `Self-test ${abort.signal.aborted ? 'interrupted' : 'failed'}. ${clean ? 'Nothing was left behind.' : 'Not everything could be cleaned up. Leftovers expire automatically: backups after a day, files within two.'}`,
         );
         if (abort.signal.aborted) throw new ExitError('interrupted');
         if (!ok) throw error;

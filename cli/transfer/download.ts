@@ -293,7 +293,7 @@ async function writeAt(
     onBytes(wanted.length);
     if (written === length) return;
   }
-  throw new Error('fewer bytes than were asked for');
+  throw new Error('fewer bytes than requested');
 }
 
 async function fileCrc32(path: string, signal: AbortSignal): Promise<string> {

@@ -86,7 +86,7 @@ async function* readPart(file: FileHandle, layout: UploadLayout, number: number)
   while (position < end) {
     const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, end - position));
     const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
-    if (bytesRead === 0) throw new Error('The file ended before its end.');
+    if (bytesRead === 0) throw new Error('The file ended early.');
     position += bytesRead;
     yield chunk.subarray(0, bytesRead);
   }
@@ -183,7 +183,7 @@ function persist<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
 function onlyOne(parts: PresignedParts['parts']): PresignedParts['parts'][number] {
   const [part] = parts;
   if (part && parts.length === 1) return part;
-  throw new NgbakError(`${parts.length} addresses were given for one part.`, {
-    remedy: 'Check that ngbak here and the deployment are of one version.',
+  throw new NgbakError(`${parts.length} URLs were returned for one part.`, {
+    remedy: 'Check that ngbak and the deployment have the same version.',
   });
 }

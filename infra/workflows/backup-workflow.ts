@@ -35,14 +35,14 @@ export class BackupWorkflow extends Construct {
     const ends = new FailureEnds(this, [
       {
         name: 'Backup refused',
-        comment: 'Something has to be changed first: see the cause',
+        comment: 'The request must be corrected: see the cause',
         errors: REFUSALS,
       },
-      { name: 'Backup failed', comment: 'The cause says what and where', errors: ['States.ALL'] },
+      { name: 'Backup failed', comment: 'The cause names the problem and its place', errors: ['States.ALL'] },
     ]);
     const plan = step(this, 'Plan backup', {
       handler: handlers['plan-backup'],
-      comment: 'Checks the request, locks the target, measures its stores, cuts them into shards',
+      comment: 'Validates the request, locks the target, measures its stores and divides them into shards',
       payload: { input: '{% $states.input %}', execution: EXECUTION },
       assign: { job_id: '{% $states.result.Payload.job_id %}' },
       retry: FIRST_LOOK_RETRY,
@@ -50,12 +50,12 @@ export class BackupWorkflow extends Construct {
     const exports = everyStore(
       this,
       'Export stores',
-      'Every store at the same time, every shard in legs, each leg into a segment of its own',
+      'All stores in parallel, every shard in legs, each leg into its own segment',
       BRANCHES.map((branch) => this.#export(branch, props)),
     );
     const fences = step(this, 'Check consistency', {
       handler: handlers['check-fences'],
-      comment: 'Measures the stores again and grades how well their copies agree',
+      comment: 'Measures the stores again and determines the consistency of their copies',
       payload: { job_id: JOB },
       outputs: { job_id: JOB, cursor: null, done: false },
     });
@@ -69,7 +69,7 @@ export class BackupWorkflow extends Construct {
     });
     const record = step(this, 'Record in catalog', {
       handler: handlers['catalog-backup'],
-      comment: 'From here on, the backup is there',
+      comment: 'Adds the backup to the catalog',
       payload: { job_id: JOB },
     });
     for (const state of [plan, exports, fences, seal, readBack, record]) ends.catch(state);
@@ -78,7 +78,7 @@ export class BackupWorkflow extends Construct {
     const reading = repeat(this, 'Is all of it verified?', readBack, recording);
     const sealing = repeat(this, 'Is the archive complete?', seal, reading);
     const skipped = Succeed.jsonata(this, 'Backup skipped', {
-      comment: 'The run of a schedule that found another job at work; the job says which',
+      comment: 'A scheduled run while another job was running; the record of the job names it',
     });
     const free = Choice.jsonata(this, 'Is the target free?')
       .when(
@@ -89,7 +89,7 @@ export class BackupWorkflow extends Construct {
     this.stateMachine = makeStateMachine(
       this,
       'Backup',
-      'ngbak: saves the stores of a target in one archive and proves it by reading it back',
+      'ngbak: backs up the stores of a target into one archive and verifies it',
       plan.next(free),
       { ...props, handlers: handlersOf(handlers).map(([, handler]) => handler) },
     );

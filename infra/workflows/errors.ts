@@ -140,7 +140,7 @@ const MESSAGE = `(${PARSE}
     : $cause;
   $exists($told) and $told != ""
     ? $told
-    : "The step ended without saying why. Its history in the Step Functions console shows where."
+    : "The step ended without a message. See its history in the Step Functions console."
 )`;
 
 const jsonata = (text: string) => `{% ${text.replaceAll(/\s+/g, ' ')} %}`;

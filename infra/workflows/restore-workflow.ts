@@ -49,21 +49,25 @@ export class RestoreWorkflow extends Construct {
     const { handlers } = props;
     const rejected = {
       name: 'Restore rejected',
-      comment: 'An operator said no; nothing was changed',
+      comment: 'Rejected by an operator; nothing was changed',
       errors: [REJECTION],
     };
     const ends = new FailureEnds(this, [
       rejected,
       {
         name: 'Restore refused',
-        comment: 'Something has to be changed first: see the cause',
+        comment: 'The request must be corrected: see the cause',
         errors: REFUSALS,
       },
-      { name: 'Restore failed', comment: 'The cause says what and where', errors: ['States.ALL'] },
+      {
+        name: 'Restore failed',
+        comment: 'The cause names the problem and its place',
+        errors: ['States.ALL'],
+      },
     ]);
     const admit = step(this, 'Admit upload', {
       handler: handlers['admit-restore'],
-      comment: 'Makes the upload or request the job of this execution, unless another one has it',
+      comment: 'Assigns the upload or request to this execution, unless another one has it',
       payload: { input: '{% $states.input %}', execution: EXECUTION },
       assign: {
         job_id: '{% $states.result.Payload.admitted ? $states.result.Payload.job_id : "" %}',
@@ -71,7 +75,7 @@ export class RestoreWorkflow extends Construct {
     });
     const inspect = step(this, 'Inspect archive', {
       handler: handlers['inspect-restore'],
-      comment: 'Reads every byte, holds the archive against the target, writes to no store',
+      comment: 'Reads every byte, compares the archive with the target, writes to no store',
     });
     const confirm = question(this, 'Wait for confirmation', {
       handler: handlers['await-confirmation'],
@@ -99,7 +103,7 @@ export class RestoreWorkflow extends Construct {
       retry: FIRST_LOOK_RETRY,
     });
     const save = StepFunctionsStartExecution.jsonata(this, 'Back up target', {
-      comment: 'The safety backup: a backup of what the restore is about to replace',
+      comment: 'The safety backup: a backup of the contents that the restore will replace',
       stateMachine: StateMachine.fromStateMachineName(
         this,
         'BackupWorkflow',
@@ -118,10 +122,15 @@ export class RestoreWorkflow extends Construct {
       'Reads each store back and compares every record',
       handlers,
     );
-    const finish = this.#phase('Finish', 'finish', 'Removes what the load needed from each store', handlers);
+    const finish = this.#phase(
+      'Finish',
+      'finish',
+      'Removes auxiliary data of the load from each store',
+      handlers,
+    );
     const close = step(this, 'Close restore', {
       handler: handlers['close-restore'],
-      comment: 'Puts together what came back and how that was proved',
+      comment: 'Records what was restored and how it was verified',
       payload: { job_id: JOB },
     });
     confirm.addCatch(
@@ -172,7 +181,7 @@ export class RestoreWorkflow extends Construct {
       .otherwise(
         confirm.next(
           Choice.jsonata(this, 'With other options?', {
-            comment: 'An operator who waits may try others, as often as they like; nothing is written',
+            comment: 'While the restore waits, an operator can try other options; nothing is written',
           })
             .when(Condition.jsonata('{% $exists($states.input.options) %}'), inspect)
             .otherwise(begin),
@@ -185,13 +194,13 @@ export class RestoreWorkflow extends Construct {
       )
       .otherwise(
         Succeed.jsonata(this, 'Nothing to do', {
-          comment: 'Another execution has this job: events come twice',
+          comment: 'Another execution handles this job: events may be delivered twice',
         }),
       );
     this.stateMachine = makeStateMachine(
       this,
       'Restore',
-      'ngbak: inspects an archive, loads it into a target and proves that all of it came back',
+      'ngbak: inspects an archive, loads it into a target and verifies every record',
       admit.next(admitted),
       { ...props, handlers: handlersOf(handlers).map(([, handler]) => handler) },
     );

@@ -38,7 +38,7 @@ async function damageGraph(connection: Connections['neo4j'], name: string): Prom
     await run(`CREATE (:${label}:INTRUDER {id: '"INTRUDER"'})`);
     return [
       `Neo4j   deleted ${countOf(deleted)} packages with every relationship, dropped the constraint,`,
-      `        rewrote ${countOf(rewritten)} keywords and took their label, added an intruder`,
+      `        rewrote ${countOf(rewritten)} keywords and removed their label, added an intruder`,
     ];
   } finally {
     await driver.close();
@@ -103,7 +103,7 @@ async function damageKeys(connection: Connections['redis'], prefix: string): Pro
     });
     await redis.set(`${prefix}:full_docs:doc-intruder`, '{"content": "intruder"}');
     return [
-      `Redis   deleted ${deleted} documents, overwrote ${changed} chunks, took the expiry of ${kept} answers,`,
+      `Redis   deleted ${deleted} documents, overwrote ${changed} chunks, removed the expiry time of ${kept} answers,`,
       `        turned ${retyped} reports into lists, added an intruder`,
     ];
   } finally {

@@ -137,7 +137,7 @@ async function damage(stage: Stage, before: Proof, view: StepView): Promise<{ pr
   const { total, identical, differences } = await compareProofs(before, proof, SAMPLES);
   if (identical) {
     throw new DemoFailedError('The proof found no difference after all three stores were damaged.', {
-      remedy: 'The proof is broken: nothing that it says can be believed.',
+      remedy: 'The proof is broken: its results cannot be trusted.',
     });
   }
   view.line(

@@ -59,8 +59,7 @@ export async function followRestore(
       progress.length > 0 && progress.every((one) => one.store === 'archive' && one.finished);
     // Between the inspection and the first write, the workflow waits for a backup of what is there now.
     const safety = isInspected ? await readProgress(bucket, relatedJobId('safety', jobId)) : [];
-    const shown =
-      safety.length > 0 ? ['safety backup of the target as it is:', ...progressLines(safety)] : [];
+    const shown = safety.length > 0 ? ['safety backup of the target:', ...progressLines(safety)] : [];
     view.live([...progressLines(progress), ...shown]);
     if (job && hasEnded(job.state)) {
       if (job.state === 'completed') return job;

@@ -56,7 +56,7 @@ export async function restore(stage: Stage, bucket: Bucket, path: string, view: 
   }
   view.line(`uploaded to ${upload.key}`);
   const job = await followRestore(bucket, upload.job_id, view, stage.signal);
-  view.line('inspected as a whole, target saved, cleared, loaded, then compared record by record:');
+  view.line('archive verified, target backed up, cleared and loaded, then compared record by record:');
   const { stores } = job.result as unknown as RestoreResult;
   const rows = Object.entries(stores).map(([store, { read_back }]) => [store, formatTallies(read_back)]);
   for (const line of alignColumns(rows, 2)) view.line(line);

@@ -21,7 +21,7 @@ npm run ngbak -- list
 npm run ngbak -- backup
 npm run ngbak -- restore ${backupId}
 
-${pc.dim('# or by the AWS CLI (pip install awscli), one job after the other: back up, and see how it goes')}
+${pc.dim('# or by the AWS CLI (pip install awscli), one job after the other: back up, and follow it')}
 aws stepfunctions start-execution --state-machine-arn ${outputs.BackupStateMachineArn} --input '{}'
 aws stepfunctions list-executions --state-machine-arn ${outputs.BackupStateMachineArn}
 ${pc.dim('# look, download, share')}
@@ -31,7 +31,7 @@ aws s3 presign s3://${bucket}/backups/${backupId}.ngbak --expires-in 3600
 ${pc.dim('# restore from the catalog')}
 aws stepfunctions start-execution --state-machine-arn ${outputs.RestoreStateMachineArn} \\
   --input '{"backup_id":"${backupId}","confirm":"default"}'
-${pc.dim('# or by an upload, which waits until its job is confirmed')}
+${pc.dim('# or by an upload, which waits for confirmation')}
 aws s3 cp ${backupId}.ngbak s3://${bucket}/uploads/default/
 npm run ngbak -- jobs
 npm run ngbak -- confirm JOB default

@@ -21,7 +21,7 @@ Step Functions, destroys it, uploads the archive to a presigned URL, and proves 
   --scale N    N copies of the knowledge base, 1 to ${SCALE_MAX} (1: about 1,500 entities)
   --keep       leave everything running, and print the next steps
   --name NAME  name of the local stack
-  --json       one JSON object on the standard output at the end; what people read goes to the standard error
+  --json       one JSON object on stdout at the end; all other output on stderr
   --help       this text
 `;
 

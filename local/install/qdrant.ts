@@ -13,7 +13,7 @@ export async function installQdrant(context: InstallContext): Promise<string> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new LocalStackError(`There is no pinned Qdrant for ${process.platform} on ${process.arch}.`, {
       remedy:
-        'Start Docker, which runs it in a container, or set QDRANT_URL and QDRANT_API_KEY to a server of yours.',
+        'Start Docker, which runs it in a container, or set QDRANT_URL and QDRANT_API_KEY to your own server.',
     });
   }
   const folder = await installed(`qdrant-${VERSIONS.qdrant}`, context, async (half) => {

@@ -26,6 +26,6 @@ export async function askQdrant(
   const text = await answer.text();
   if (answer.ok) return text;
   throw new NgbakError(`Qdrant answered ${answer.status} to ${method} ${path}: ${text.slice(0, 300)}`, {
-    remedy: 'See the log of the Qdrant server.',
+    remedy: 'Check the log of the Qdrant server.',
   });
 }

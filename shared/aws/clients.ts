@@ -87,11 +87,11 @@ function silenceOf(service: Service, host: string, cause: unknown): UnavailableE
   const kind =
     service === 's3'
       ? 'a gateway endpoint for S3 in the route tables of its subnets'
-      : `an interface endpoint for "${service}" whose security group lets port 443 in from the functions`;
+      : `an interface endpoint for "${service}" whose security group allows port 443 from the functions`;
   return new UnavailableError(
     `${SERVICES[service].name} can't be reached at ${host}: no connection was established.`,
     {
-      remedy: `A function in a VPC needs ${kind}, or a NAT gateway; its own security group has to let port 443 out. docs/deploy.md, "Network", lists all endpoints.`,
+      remedy: `A function in a VPC needs ${kind}, or a NAT gateway; its own security group must allow outbound port 443. docs/deploy.md, "Network", lists all endpoints.`,
       help: HELP.endpoint,
       cause,
     },

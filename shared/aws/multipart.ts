@@ -56,7 +56,7 @@ export async function beginMultipart(
 ): Promise<MultipartUpload> {
   const { UploadId } = await sendS3(s3, 'begin', new CreateMultipartUploadCommand(input), options);
   if (UploadId !== undefined) return { s3, bucket: input.Bucket, key: input.Key, uploadId: UploadId };
-  throw new NgbakError(`S3 began an upload of s3://${input.Bucket}/${input.Key} without an id.`, {
+  throw new NgbakError(`S3 started an upload of s3://${input.Bucket}/${input.Key} without an ID.`, {
     remedy: 'Check the S3 endpoint: this is not a response of S3.',
   });
 }

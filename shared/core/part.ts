@@ -45,8 +45,8 @@ export function withinPart(held: Part | undefined, wanted: Part | undefined): Pa
   ];
   if (missing.length > 0) {
     throw new InvalidInputError(
-      `The archive holds only a part of what was backed up (${describePart(held)}), and not ${missing.join(', ')}.`,
-      { remedy: 'Choose from what it holds, or take another backup.' },
+      `The archive contains only a subset (${describePart(held)}), without ${missing.join(', ')}.`,
+      { remedy: 'Choose from its contents, or use another backup.' },
     );
   }
   return {

@@ -8,18 +8,18 @@ export class RefusedError extends NgbakError {}
 
 export function noSuchBackup(id: string): NotFoundError {
   return new NotFoundError(`There is no backup "${id}" in the catalog.`, {
-    remedy: 'List the backups with `ngbak list` and take an id from there.',
+    remedy: 'List the backups with `ngbak list` and use an ID from that list.',
   });
 }
 
 export function noSuchJob(id: string): NotFoundError {
   return new NotFoundError(`There is no job "${id}".`, {
-    remedy: 'List the jobs with `ngbak jobs` and take an id from there.',
+    remedy: 'List the jobs with `ngbak jobs` and use an ID from that list.',
   });
 }
 
 export function noSuchSchedule(name: string): NotFoundError {
   return new NotFoundError(`There is no schedule "${name}".`, {
-    remedy: 'List the schedules with `ngbak schedule list` and take a name from there.',
+    remedy: 'List the schedules with `ngbak schedule list` and use a name from that list.',
   });
 }

@@ -27,7 +27,7 @@ export async function attachDeferred(
   const job = await readJob(context.bucket, attach);
   if (!job) throw noSuchJob(attach);
   if (job.kind !== 'restore') {
-    throw new InvalidInputError(`Job ${attach} is a ${job.kind}, which keeps no relationships.`, {
+    throw new InvalidInputError(`Job ${attach} is a ${job.kind}, which does not keep relationships.`, {
       remedy: 'Name a restore that deferred relationships.',
     });
   }

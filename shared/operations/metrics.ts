@@ -53,17 +53,17 @@ async function verdictMetrics(context: OperationsContext): Promise<string[]> {
     ),
     metric(
       'ngbak_rpo_seconds',
-      'Age of the backup that a restore would bring back; +Inf where there is none.',
+      'Age of the backup that a restore would use; +Inf if there is none.',
       known(({ rpo_seconds }) => rpo_seconds ?? Number.POSITIVE_INFINITY),
     ),
     metric(
       'ngbak_rto_seconds',
-      'How long a restore would take, by the last one that was measured; absent where none was.',
+      'Expected duration of a restore, from the last measured one; absent if there is none.',
       known(({ rto_seconds }) => rto_seconds),
     ),
     metric(
       'ngbak_last_drill_timestamp_seconds',
-      'When a restore of a whole backup last proved it, in the last 90 days; 0 where none did.',
+      'Time of the last restore of a whole backup in the last 90 days; 0 if there is none.',
       known(({ drill }) => (drill ? Date.parse(drill.finished_at) / 1000 : 0)),
     ),
   ];
@@ -111,22 +111,22 @@ async function backupMetrics(context: OperationsContext) {
     metric('ngbak_backups_damaged', 'Backups that a verification found damaged.', damaged.samples()),
     metric(
       'ngbak_last_backup_warnings',
-      'Warnings of the newest full backup that nobody has acknowledged.',
+      'Unacknowledged warnings of the newest full backup.',
       [...latest].map(([target, { open_warnings }]): Sample => [{ target }, open_warnings]),
     ),
     metric(
       'ngbak_last_backup_timestamp_seconds',
-      'When the newest good backup was made: verified, with records, not suspiciously small, and not the safety backup of a restore.',
+      'Creation time of the newest good backup: verified, with records, not much smaller than before, and not the safety backup of a restore.',
       last(({ created_at }) => Date.parse(created_at) / 1000, 0),
     ),
     metric(
       'ngbak_last_backup_age_seconds',
-      'Age of the newest good backup; +Inf where there is none.',
+      'Age of the newest good backup; +Inf if there is none.',
       last(({ created_at }) => (Date.now() - Date.parse(created_at)) / 1000, Number.POSITIVE_INFINITY),
     ),
     metric(
       'ngbak_last_backup_age_max_seconds',
-      'How old the newest good full backup may be, from the schedules of the target; health and alarms use the same.',
+      'Maximum age of the newest good full backup, from the schedules of the target; also used by health and alarms.',
       targets.map((target): Sample => [{ target }, allowed(target) / 1000]),
     ),
     metric(
@@ -219,7 +219,7 @@ async function scheduleMetrics(context: OperationsContext): Promise<string[]> {
   return [
     metric(
       'ngbak_schedule_enabled',
-      '1 where a schedule is enabled, 0 where it is paused.',
+      '1 if a schedule is enabled, 0 if it is paused.',
       schedules.map(({ name, enabled }): Sample => [{ schedule: name }, enabled ? 1 : 0]),
     ),
     metric(
@@ -229,7 +229,7 @@ async function scheduleMetrics(context: OperationsContext): Promise<string[]> {
     ),
     metric(
       'ngbak_schedule_next_run_timestamp_seconds',
-      'When a schedule runs next.',
+      'Time of the next run of a schedule.',
       schedules.flatMap(({ name, next_run }): Sample[] =>
         next_run === undefined ? [] : [[{ schedule: name }, Date.parse(next_run) / 1000]],
       ),

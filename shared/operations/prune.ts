@@ -56,7 +56,7 @@ export async function prune(context: OperationsContext, input: PruneInput): Prom
   const policy = input.policy ?? (await showRetention(context)).policy;
   if (!policy) {
     // A guess could delete what the deployment's own policy keeps.
-    throw new InvalidInputError('The retention policy of the deployment is not known here.', {
+    throw new InvalidInputError('The retention policy of the deployment is unknown.', {
       remedy: 'State what to keep, for example `--keep-last 7 --keep-monthly 12`.',
     });
   }

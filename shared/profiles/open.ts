@@ -62,7 +62,7 @@ export function resolveStore(
       z.array(adapter.Smoke),
       settings.smoke,
       `"smoke" of targets.${targetName}.stores.${name}`,
-      'Correct it in cdk.json and deploy; docs/restore.md shows what may be asked.',
+      'Correct it in cdk.json and deploy; docs/restore.md describes smoke checks.',
     );
   return { adapter, scope, secret: settings.secret, questions };
 }

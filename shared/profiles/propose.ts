@@ -68,7 +68,7 @@ export function proposeProfile(found: FoundNames): Proposal {
   const proposals = Object.entries(NAME_PATTERNS).map(([profile, clues]) => examine(profile, clues, found));
   const [best] = proposals.toSorted((one, other) => other.reasons.length - one.reasons.length);
   if (best && best.reasons.length > 0) return best;
-  return { profile: 'custom', parameters: {}, reasons: ['nothing that one of the known systems names'] };
+  return { profile: 'custom', parameters: {}, reasons: ['no names of a known system'] };
 }
 
 /** Examples told of one clue. */

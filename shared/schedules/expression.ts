@@ -29,7 +29,7 @@ export function parseExpression(expression: string, timeZone: string): RunTimes 
   if (kind === 'cron') return parseCron(inner, timeZone);
   if (kind === 'rate') return parseRate(inner);
   if (kind === 'at') return parseAt(inner, timeZone);
-  throw wrong(expression, 'it is none of cron(…), rate(…) and at(…)');
+  throw wrong(expression, 'it is not cron(…), rate(…) or at(…)');
 }
 
 /** `rate(6 hours)`; whole minutes, hours or days. */
@@ -71,7 +71,7 @@ function parseCron(inner: string, timeZone: string): RunTimes {
     ['day of week', dayOfWeek, /^(?:\?|L|(?:[1-7]|SUN|MON|TUE|WED|THU|FRI|SAT|[L,*/#-])+)$/],
     ['year', year, /^[0-9,*/-]+$/],
   ] as const) {
-    if (!allowed.test(value)) throw wrong(expression, `"${value}" is no ${name}`);
+    if (!allowed.test(value)) throw wrong(expression, `"${value}" is not a valid ${name}`);
   }
   // Alone, L is the last day of the week: Saturday.
   const pattern = ['0', minutes, hours, dayOfMonth, month, dayOfWeek === 'L' ? '7' : dayOfWeek, year].join(

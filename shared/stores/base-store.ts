@@ -50,7 +50,7 @@ export abstract class BaseStore implements Store {
   /** No answer: {@link StoreAdapter.questions} has no question. */
   async smoke(_question: unknown, _context: LegContext): Promise<string> {
     return Promise.reject(
-      new NgbakError(`A store of the kind "${this.kind}" answers no smoke checks.`, {
+      new NgbakError(`A store of the kind "${this.kind}" does not support smoke checks.`, {
         remedy: 'Leave "smoke" out of its configuration.',
       }),
     );

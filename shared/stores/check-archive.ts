@@ -30,7 +30,7 @@ type CheckState = z.infer<typeof CheckState>;
 /** Of a store with an entry that took more than one leg. */
 const NOT_COUNTED: StoreWarning = {
   code: 'counts-not-compared',
-  text: 'An entry was too large to be checked in one step, so the records of this store were not counted and compared with the manifest. Every byte is the one that was written.',
+  text: 'An entry was too large to be checked in one step, so the records of this store were not counted and compared with the manifest. All bytes are verified.',
 };
 
 /** One leg of {@link checkArchive}. */
@@ -208,22 +208,20 @@ class Contents {
       const isGone = expected[name] !== undefined && found[name] === undefined;
       if (count !== read || isGone) {
         problems.push(
-          `${store}: the manifest says that the archive holds ${count} ${name}, but it holds ${isGone ? 'nothing of that name' : read}`,
+          `${store}: the manifest states ${count} ${name}, but the archive contains ${isGone ? 'nothing of that name' : read}`,
         );
       } else if (count > 0 && expected[name]?.digest !== found[name]?.digest) others.push(name);
     }
     if (others.length === 0) return;
     if (version === VERSION) {
-      problems.push(
-        ...others.map((name) => `${store}: ${name} differ from those whose digest the manifest has`),
-      );
+      problems.push(...others.map((name) => `${store}: the digest of ${name} differs from the manifest`));
       return;
     }
     // Another version may digest the same record in another form.
     warnings.push({
       store,
       code: 'digests-of-another-version',
-      text: 'Records have other digests than in the manifest, which another version of ngbak wrote. Their counts are the same, and every byte is the one that was written.',
+      text: 'Digests of records differ from the manifest, which another version of ngbak wrote. Their counts are equal, and all bytes are verified.',
       count: others.length,
       samples: others.slice(0, 20),
     });

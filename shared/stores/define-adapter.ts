@@ -17,7 +17,7 @@ export function defineAdapter<Connection, Scope>(
   const refuseParts = (part: Part, problem: string): void => {
     if (!storesNamed(part)?.some((named) => named === name)) return;
     throw new InvalidInputError(`A store of the kind "${kind}" has ${problem}.`, {
-      remedy: `Choose ${name} as a whole, under the names that it has.`,
+      remedy: `Choose ${name} as a whole, without renaming.`,
     });
   };
   return {

@@ -66,7 +66,7 @@ export class WarningCollector {
         : [
             {
               code: FURTHER,
-              text: 'There are further warnings that are not listed; the log of the job has all of them.',
+              text: 'There are further warnings that are not listed; the log of the job contains all of them.',
               count: this.#further,
             },
           ];

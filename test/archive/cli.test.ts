@@ -86,7 +86,7 @@ test('verify finds content that is not what it claims to be, and what the manife
   writeFileSync(join(folder, 'short.ngbak'), await buildArchive(contents, { draft: { ...DRAFT, tallies } }));
   expect(await ngbak('verify', '@/short.ngbak')).toMatchObject({
     code: 7,
-    stdout: expect.stringContaining('the archive holds 749 nodes, but it holds 750'),
+    stdout: expect.stringContaining('the manifest states 749 nodes, but the archive contains 750'),
   });
 });
 

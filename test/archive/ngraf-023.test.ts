@@ -125,7 +125,7 @@ test('its Cypher script becomes the graph where that is asked for, and is held a
     tallies: { graph: { nodes: { count: 1 } } },
   });
   const lacks = result.lacks?.join('\n');
-  expect(lacks).toContain('its manifest counts 4 entities, and its script has 1');
+  expect(lacks).toContain('its manifest states 4 entities, and its script has 1');
   expect(lacks).not.toContain('not executed');
   expect(
     (await verifyArchive(bufferSource('n', bytes), { cursor: null, timeLeft: () => 1 })).problems,

@@ -60,7 +60,7 @@ describe('without a terminal', () => {
     [['list', '--type', 'half'], 2, /Allowed choices/],
     [['nonsense'], 2, /unknown command/],
     [['backup', '--keep', 'a while'], 2, /retention/],
-    [['prune'], 2, /policy of the deployment is not known/],
+    [['prune'], 2, /policy of the deployment is unknown/],
     [['restore', 'no-such-file.ngbak'], 2, /neither a backup ID nor a readable file/],
   ])('%j ends with %d and says why and what to do, without a stack trace', async (args, code, text) => {
     const ran = await ngbak(...args);

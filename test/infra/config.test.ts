@@ -119,7 +119,7 @@ describe('the configuration', () => {
     const configuration = { prompt: 'x'.repeat(4000) };
     expect(() =>
       synthesize({ targets: { default: { stores: { kv: { kind: 'redis' } }, configuration } } }),
-    ).toThrow(/has \d+ bytes; a function's environment has room for \d+/);
+    ).toThrow(/has \d+ bytes; a function's environment can hold \d+/);
     const allowedOrigins = Array.from({ length: 100 }, (_, index) => `https://page-${index}.ops.example.com`);
     expect(() => synthesize({ allowedOrigins })).toThrow(/with "allowedOrigins", has \d+ bytes/);
   });

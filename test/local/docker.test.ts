@@ -44,7 +44,7 @@ describe('the stores run in Docker', () => {
 
   test('and a request that cannot be met, or that is not one, is an error with a remedy', async () => {
     for (const [environment, text] of [
-      [{ ...noEngine, NGBAK_LOCAL_DOCKER: '1' }, /no Docker engine with Compose answers.*Start Docker/],
+      [{ ...noEngine, NGBAK_LOCAL_DOCKER: '1' }, /Docker with Compose does not respond.*Start Docker/],
       [{ ...engine, NGBAK_LOCAL_DOCKER: 'yes' }, /NGBAK_LOCAL_DOCKER is "yes".*Set it to 1/],
     ] as const) {
       expect(await usesDocker(environment, 'linux-x64').catch(describeError)).toMatch(text);

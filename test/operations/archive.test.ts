@@ -164,9 +164,7 @@ describe('verifying a backup', () => {
       while (!leg.done)
         leg = await verifyBackup(context, ID, { cursor: leg.cursor, timeLeft: () => timeLeft });
       expect(leg).toMatchObject({ is_valid: false, records: {} });
-      expect(leg.errors).toEqual([
-        'kv: the manifest says that the archive holds 3 keys:full_docs, but it holds 2',
-      ]);
+      expect(leg.errors).toEqual(['kv: the manifest states 3 keys:full_docs, but the archive contains 2']);
       expect((await showBackup(context, ID)).verification.state).toBe('damaged');
     }
   });

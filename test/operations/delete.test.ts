@@ -112,9 +112,7 @@ describe('pruning', () => {
 
   test('does not guess a policy where the deployment’s is not known', async () => {
     const { config: _, ...without } = context;
-    await expect(prune(without, PruneInput.parse({}))).rejects.toThrow(
-      /policy of the deployment is not known/,
-    );
+    await expect(prune(without, PruneInput.parse({}))).rejects.toThrow(/policy of the deployment is unknown/);
   });
 
   test('leaves what a running restore reads', async () => {

@@ -104,7 +104,7 @@ describe('starting a restore', () => {
   test('with a wrong confirmation, or of a backup that is not there, starts nothing', async () => {
     await catalogue(context.bucket, { backup_id: 'snapshot_1', target: 'legal' });
     const wrong = RestoreBackupInput.parse({ backup_id: 'snapshot_1', confirm: 'default' });
-    await expect(restoreBackup(context, wrong, me)).rejects.toThrow(/not the name of the target/);
+    await expect(restoreBackup(context, wrong, me)).rejects.toThrow(/does not match the name of the target/);
     const gone = RestoreBackupInput.parse({ backup_id: 'snapshot_2' });
     await expect(restoreBackup(context, gone, me)).rejects.toThrow(/no backup/);
   });

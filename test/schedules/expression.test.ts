@@ -106,7 +106,7 @@ test('rates are intervals, and at is a time on the clock of the zone', () => {
 });
 
 test.each([
-  ['0 3 * * *', 'none of'],
+  ['0 3 * * *', 'it is not cron'],
   ['cron(0 3 * * *)', 'six fields'],
   ['cron(0 3 * * * *)', 'exactly one'],
   ['cron(0 3 ? * ? *)', 'exactly one'],

@@ -138,7 +138,7 @@ describe('a restore with options, through the deployed stack', () => {
     const refused = async (options: object) =>
       (await stack.run('Restore', { backup_id: backupId, confirm: 'options', ...options })).cause;
     expect(await refused({ only: { collections: ['nowhere'] } })).toContain('no collection "nowhere"');
-    expect(await refused({ rename: { label: 'Thing' } })).toContain('could not be told apart');
+    expect(await refused({ rename: { label: 'Thing' } })).toContain('could not be distinguished');
     expect(JSON.parse(await bare(OPTIONS))).toEqual(JSON.parse(before));
   });
 

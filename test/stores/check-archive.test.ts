@@ -25,7 +25,7 @@ const relationship = (id: string, start: string, end: string) => ({
 async function talliesOf(archive: MemoryArchive, sealed: Omit<Parameters<typeof checkSealed>[1], 'tallies'>) {
   const { problems } = await checkSealed(archive, { ...sealed, tallies: {} });
   const counts = problems.flatMap((problem) => {
-    const [, name, count] = /holds 0 (.*), but it holds (\d+)$/.exec(problem) ?? [];
+    const [, name, count] = /states 0 (.*), but the archive contains (\d+)$/.exec(problem) ?? [];
     return name === undefined ? [] : [[name, Number(count)] as const];
   });
   return { counts: Object.fromEntries(counts), problems };
@@ -66,9 +66,9 @@ describe('the check of a graph', () => {
       // The same version has no excuse.
       const same = await checkSealed(archive, { ...graph, tallies }, { legs });
       expect(same.problems).toEqual([
-        'graph: nodes differ from those whose digest the manifest has',
-        'graph: relationships differ from those whose digest the manifest has',
-        'graph: dangling differ from those whose digest the manifest has',
+        'graph: the digest of nodes differs from the manifest',
+        'graph: the digest of relationships differs from the manifest',
+        'graph: the digest of dangling differs from the manifest',
       ]);
     }
   });
@@ -172,7 +172,7 @@ describe('the check of a graph', () => {
     const { counts, problems } = await talliesOf(archive, graph);
     expect(counts).toEqual({ schema: 1 });
     expect(problems).toContainEqual(
-      expect.stringMatching(/the server that was saved could not have it: .*Enterprise/),
+      expect.stringMatching(/the source server could not have it: .*Enterprise/),
     );
     expect((await talliesOf(archive, { ...graph, edition: 'enterprise' })).problems).not.toContainEqual(
       expect.stringContaining('could not have it'),
@@ -215,7 +215,7 @@ describe('the check of keys', () => {
     });
     for (const legs of [false, true]) {
       const { problems } = await checkSealed(archive, { ...keys, tallies: {} }, { legs });
-      expect(problems).toEqual(['kv: the manifest says that the archive holds 0 keys:a, but it holds 2']);
+      expect(problems).toEqual(['kv: the manifest states 0 keys:a, but the archive contains 2']);
     }
   });
 
@@ -252,11 +252,11 @@ describe('the check of keys', () => {
         });
       const check = async (pending: string) =>
         (await checkSealed(parts(pending), { ...keys, tallies: {} }, { legs })).problems;
-      const counted = 'kv: the manifest says that the archive holds 0 keys:a, but it holds 1';
+      const counted = 'kv: the manifest states 0 keys:a, but the archive contains 1';
       expect(await check('1-0')).toEqual([counted]);
       expect(await check('2-0')).toEqual([counted]);
       expect(await check('3-0')).toEqual([
-        expect.stringMatching(/the stream "p:a:1" has a pending entry 3-0 that it does not hold/),
+        expect.stringMatching(/the stream "p:a:1" has a pending entry 3-0 that it does not contain/),
       ]);
     },
   );

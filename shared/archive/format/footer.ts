@@ -74,7 +74,7 @@ export function decodeFooter(tail: Buffer, size: number, where: string): Footer 
       !bytes.subarray(0, before.length).equals(before) ||
       !bytes.subarray(before.length + PAYLOAD_BYTES).equals(after)
     ) {
-      throw damaged(where, 'its footer is not framed as it must be');
+      throw damaged(where, 'its footer has a wrong frame');
     }
     const at = PAYLOAD_BYTES - 4;
     if (crc32(payload.subarray(0, at)) !== payload.readUInt32LE(at)) {
@@ -109,7 +109,7 @@ function placeRegions(payload: Buffer, codec: Codec, size: number, where: string
   const { offset, index, sums, manifest, end } = footer;
   const total = offset + index.length + sums.length + manifest.length + end.length + FOOTER_BYTES[codec];
   if (total !== size) {
-    throw damaged(where, `it is ${size} bytes long, and its footer is that of ${total} bytes`);
+    throw damaged(where, `it is ${size} bytes long, but its footer describes ${total} bytes`);
   }
   return footer;
 }

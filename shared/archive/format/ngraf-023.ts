@@ -65,8 +65,8 @@ export function convertManifest(
   graph?: ConvertedScript,
 ): ManifestDraft {
   const lacks = [
-    'counts and digests of records: what is restored can only be compared with the archive itself',
-    'a grade of consistency between the stores, and a check of references across them',
+    'counts and digests of records: restored data can only be compared with the archive itself',
+    'the consistency of the stores, and a check of references between them',
   ];
   const has = (pattern: RegExp) => names.some((name) => pattern.test(name));
   const stores: StoreName[] = [];
@@ -75,20 +75,20 @@ export function convertManifest(
     lacks.push(...graph.lacks, ...disagreements(old.statistics, graph.tallies));
   } else if (names.includes(SCRIPT_NAME)) {
     lacks.push(
-      `the graph as data: ${SCRIPT_NAME} is a Cypher script, which is kept and not executed; it is read where the restore is asked for with "cypher_script"`,
+      `the graph as data: ${SCRIPT_NAME} is a Cypher script, which is kept and not executed; it is read if the restore is requested with "cypher_script"`,
     );
   }
   if (has(/^vectors\//)) {
     stores.push('vectors');
     lacks.push(
       'aliases of collections, which are not part of Qdrant snapshots',
-      'the number of its vectors, and the model that made them; their size stands in the snapshots, and is compared with that of the target',
+      'the number of its vectors, and their embedding model; their size is read from the snapshots, and compared with that of the target',
     );
   }
   if (has(/^kv\//)) {
     stores.push('kv');
     lacks.push(
-      'the prefix of its keys, for which the one of NGRAF-023 is taken: nano_graphrag:<namespace>:',
+      'the prefix of its keys; that of NGRAF-023 is used: nano_graphrag:<namespace>:',
       'expiry times of keys, and values of other types than strings',
     );
   }
@@ -138,9 +138,7 @@ function disagreements(statistics: unknown, tallies: Tallies): string[] {
   ].flatMap(([name = '', tally = '']) => {
     const count = tallies[tally]?.count ?? 0;
     if (expected[name] === undefined || expected[name] === count) return [];
-    return [
-      `agreement with itself: its manifest counts ${expected[name]} ${name}, and its script has ${count}`,
-    ];
+    return [`consistent counts: its manifest states ${expected[name]} ${name}, and its script has ${count}`];
   });
 }
 
@@ -165,7 +163,7 @@ function createdAt(value: unknown, lacks: string[], where: string): string {
       remedy: 'Set it to a time such as "2025-10-06T14:30:00Z", and pack the archive again.',
     });
   }
-  if (match[4] === undefined) lacks.push('the time zone of created_at, which was taken for UTC');
+  if (match[4] === undefined) lacks.push('the time zone of created_at; UTC is assumed');
   return time.toISOString();
 }
 

@@ -91,15 +91,15 @@ export async function readTarHeader(
     const block = await takeBlock(reader, where);
     if (isZero(block)) {
       if (longName !== undefined || pax !== undefined) {
-        throw damaged(where, 'a name header stands at its end without a file');
+        throw damaged(where, 'there is a name header without a file at its end');
       }
       if (!isZero(await takeBlock(reader, where)))
-        throw damaged(where, 'a lone zero block stands before a header');
+        throw damaged(where, 'there is a single zero block before a header');
       return null;
     }
     const stored = parseOctal(block, 148, 8, where, 'checksum');
     if (stored !== checksumOf(block)) throw damaged(where, 'a tar header has a wrong checksum');
-    if (extended > 8) throw hostile(where, 'more than 8 extended headers stand before one file');
+    if (extended > 8) throw hostile(where, 'there are more than 8 extended headers before one file');
     const type = String.fromCharCode(block[156] ?? 0);
     const ownName = headerName(block, where);
     if (type === 'x' || type === 'g') {
@@ -267,7 +267,7 @@ function damaged(where: string, what: string): IntegrityError {
 }
 
 function hostile(where: string, what: string): InvalidInputError {
-  return new InvalidInputError(`${where}: ${what}, which no ngbak archive holds.`, {
+  return new InvalidInputError(`${where}: ${what}, which ngbak archives never contain.`, {
     remedy: 'Do not unpack or restore it. Use another copy, or create it again with ngbak.',
   });
 }

@@ -261,7 +261,7 @@ export async function* readIndex(
   const { index } = manifest;
   if (position !== footer.offset) throw damaged(where, 'its index does not cover all of its data');
   if (count !== index.entries || bytes !== index.bytes || hash.digest('hex') !== index.sha256) {
-    throw damaged(where, 'its index is not the one that the manifest tells of');
+    throw damaged(where, 'its index does not match the manifest');
   }
 }
 
@@ -287,11 +287,11 @@ export async function* readRegion(
   );
   try {
     const header = await readTarHeader(plain, limits, where);
-    if (header?.name !== name) throw damaged(where, 'another entry stands in its place');
+    if (header?.name !== name) throw damaged(where, 'another entry is in its place');
     yield* plain.stream(header.size);
     await readPadding(plain, header.size, where);
     if (!(await plain.ended()) || crc !== region.crc32) {
-      throw damaged(where, 'its bytes are not those that the footer tells of');
+      throw damaged(where, 'its bytes do not match the footer');
     }
   } catch (error) {
     if (error instanceof MemberError) throw damaged(where, error.message, error);

@@ -53,7 +53,7 @@ class PulledSink implements ContentSink {
   }
 
   async abort(): Promise<void> {
-    this.#next.reject(new Error('The content breaks off.'));
+    this.#next.reject(new Error('The content is incomplete.'));
     await this.#reading.catch(() => undefined);
   }
 }

@@ -34,7 +34,9 @@ export async function fileSource(path: string): Promise<ClosableSource> {
   const stat = await file.stat();
   if (!stat.isFile()) {
     await file.close();
-    throw new InvalidInputError(`${path} is not a file.`, { remedy: 'Name an archive (.ngbak).' });
+    throw new InvalidInputError(`${path} is not a file.`, {
+      remedy: 'Give the path of an archive (.ngbak).',
+    });
   }
   return {
     name: path,
@@ -127,7 +129,7 @@ export function objectSource(
         const get = new GetObjectCommand({ Bucket: bucket, Key: key, Range, IfMatch: ETag, ...version });
         try {
           const { Body, ContentRange } = await sendS3(s3, 'read', get, { expected: ['PreconditionFailed'] });
-          if (!(Body instanceof Readable)) throw new TypeError('S3 answered without a body');
+          if (!(Body instanceof Readable)) throw new TypeError('S3 responded without a body');
           // A server may answer with more than the range (RFC 9110, 14.2), then without saying which range it is.
           let position = ContentRange === undefined ? 0 : Number(/^bytes (\d+)-/.exec(ContentRange)?.[1]);
           for await (const chunk of notSilent(Body, silence)) {
@@ -138,7 +140,7 @@ export function objectSource(
             if (wanted.length > 0) yield wanted;
             if (at === end && ContentRange === undefined) return;
           }
-          if (at < end) throw Object.assign(new Error('S3 ended its answer early'), { code: 'ECONNRESET' });
+          if (at < end) throw Object.assign(new Error('S3 ended its response early'), { code: 'ECONNRESET' });
         } catch (error) {
           if (errorFields(error).name === 'PreconditionFailed') {
             throw new IntegrityError(`${name} was replaced while it was read.`, {

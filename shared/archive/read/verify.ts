@@ -138,7 +138,7 @@ async function verifyStructure(
     summed.add(formatSumsLine(parseSumsLine(text, where)));
   }
   if (hash.digest('hex') !== manifest.checksum) {
-    throw damaged(where, `${SUMS_NAME} is not the one whose checksum the manifest tells`);
+    throw damaged(where, `${SUMS_NAME} does not match the checksum in the manifest`);
   }
   if (summed.hex() !== indexed.hex()) throw damaged(where, `${SUMS_NAME} and ${INDEX_NAME} differ`);
   const endAt = offset + footer.sums.length + footer.manifest.length;
@@ -260,7 +260,7 @@ class EntryChecker {
       if (position + plain.length > end) throw new MemberError('there are bytes after its end');
       const headerPart = plain.subarray(0, Math.max(0, header.length - position));
       if (!headerPart.equals(header.subarray(position, position + headerPart.length))) {
-        throw new MemberError('its tar header is not the one that its index entry makes');
+        throw new MemberError('its tar header does not match its index entry');
       }
       const contentPart = plain.subarray(
         headerPart.length,

@@ -187,7 +187,7 @@ async function* indexLines(records: AsyncIterable<SegmentRecord>): AsyncGenerato
       position += entry.length;
     }
     base += bytes;
-    if (position + (left?.length ?? 0) !== base) throw mismatch(name, 'the bytes that its record tells of');
+    if (position + (left?.length ?? 0) !== base) throw mismatch(name, 'the bytes stated in its record');
     open = left === null ? null : { name: left.name, written: left.written };
   }
   if (open !== null) {
@@ -387,7 +387,7 @@ async function complete(
   } catch (error) {
     const { name } = errorFields(error);
     if (name === 'BadDigest') {
-      throw new IntegrityError(`The bytes of ${where} are not those that the exporters wrote.`, {
+      throw new IntegrityError(`The bytes of ${where} differ from those that the exporters wrote.`, {
         remedy: 'The unfinished backup was removed. Start it again, and report this as a bug in ngbak.',
         cause: error,
       });

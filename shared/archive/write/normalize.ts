@@ -145,9 +145,9 @@ class TarConversion {
     const sums = this.#sums;
     if (!sums) throw damaged(where, `${SUMS_NAME} is missing`);
     if (sums.sha256 !== checksum)
-      throw damaged(where, `${SUMS_NAME} is not the one whose checksum the manifest tells`);
+      throw damaged(where, `${SUMS_NAME} does not match the checksum in the manifest`);
     if (this.#indexSha256 !== undefined && this.#indexSha256 !== index.sha256) {
-      throw damaged(where, `${INDEX_NAME} is not the one that the manifest tells of`);
+      throw damaged(where, `${INDEX_NAME} does not match the manifest`);
     }
     for (const { name, sha256 } of entries) {
       const listed = sums.digests.get(name);

@@ -82,7 +82,7 @@ export async function uploadSegment(
     signal,
   });
   if (encoded === undefined || sent.bytes !== encoded.bytes || sent.crc32 !== encoded.crc32) {
-    throw new IntegrityError(`What was uploaded as segment ${name} is not what was encoded.`, {
+    throw new IntegrityError(`The uploaded segment ${name} differs from the encoded one.`, {
       remedy: 'Start the backup again, and report this as a bug in ngbak.',
     });
   }

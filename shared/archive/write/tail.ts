@@ -112,7 +112,7 @@ async function summarize({ entries, offset }: Tail): Promise<Summary> {
 }
 
 function wrongOffset(what: string, is: number, expected: number): IntegrityError {
-  return new IntegrityError(`In this backup, ${what} lies at byte ${is} instead of ${expected}.`, {
+  return new IntegrityError(`In this backup, ${what} is at byte ${is} instead of ${expected}.`, {
     remedy: 'Start the backup again, and report this as a bug in ngbak.',
   });
 }

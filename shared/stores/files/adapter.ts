@@ -134,7 +134,7 @@ class FilesStore extends BaseStore {
       if (options.mode === 'merge' && options.onConflict === 'fail') {
         await requireNoConflicts(this.#folder, this.#scope, archive);
       }
-      if (count > FILES_MAX) return [`the archive holds ${count} files, at most ${FILES_MAX} are allowed`];
+      if (count > FILES_MAX) return [`the archive contains ${count} files; at most ${FILES_MAX} are allowed`];
       const needed = await neededBytes(filesOf(archive, this.#scope), files, options);
       const free = await this.#folder.free();
       if (free === undefined) return [];

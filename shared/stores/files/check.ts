@@ -24,7 +24,7 @@ class FilesCheck implements ContentCheck {
   open({ name, size }: IndexEntry, from?: Json): EntrySink {
     const file = fileNameOf(name);
     if (file === undefined) {
-      throw new InvalidInputError(`${name.slice(0, 200)} is not an entry of a store of files.`, {
+      throw new InvalidInputError(`${name.slice(0, 200)} is not an entry of a files store.`, {
         remedy: 'Use an archive of a store of this kind; docs/stores/files.md has the format.',
       });
     }

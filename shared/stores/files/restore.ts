@@ -26,11 +26,11 @@ export async function* filesOf(
     const file = fileNameOf(entry.name);
     const problem =
       file === undefined
-        ? 'is not an entry of a file store'
+        ? 'is not an entry of a files store'
         : !isIncluded(file, scope)
           ? 'is not part of the target\'s scope ("include")'
           : seen.has(file)
-            ? 'holds a file that another entry holds too'
+            ? 'contains a file that another entry contains as well'
             : undefined;
     if (file === undefined || problem !== undefined) {
       throw new InvalidInputError(`The archive can't be restored: ${entry.name.slice(0, 200)} ${problem}.`, {

@@ -46,7 +46,7 @@ export async function routeFiles(
   if (missing !== undefined || include.some((file) => file.includes('*'))) {
     throw refused(
       `the archive, or the target's scope, has no file "${missing ?? include.find((file) => file.includes('*'))}"`,
-      'Choose from the namespaces that the archive holds: `ngbak archive list` shows them.',
+      'Choose from the namespaces in the archive: `ngbak archive list` shows them.',
     );
   }
   return {

@@ -25,9 +25,10 @@ import { routeGraph, viewGraph } from './view.ts';
 export const neo4jAdapter = defineAdapter({
   facts: neo4jFacts,
   versionNotes: {
-    newer: 'indexes are created by its own providers, with its defaults for what the archive does not state',
+    newer:
+      'indexes are created with its own providers, and its defaults for settings that the archive does not contain',
     older:
-      'kinds of constraints, indexes and values that it does not have are refused or left out, which this inspection reports',
+      'constraints, indexes and values that it does not support are refused or left out, as this inspection reports',
   },
   Connection: Neo4jConnection,
   Scope: Neo4jScope,

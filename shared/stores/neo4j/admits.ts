@@ -36,16 +36,14 @@ export async function admitGraph(
   const problems: string[] = await readOnly(server, signal);
   if (problems.length === 0) await server.tryWriting(signal);
   if (options.mode === 'merge' && scope.keyProperty === undefined) {
-    problems.push(
-      'merging needs "key_property" in the scope, which says by what property nodes are the same',
-    );
+    problems.push('merging needs "key_property" in the scope, the property that identifies nodes');
   }
   if (options.mode === 'merge' && !hasDynamicLabels(version)) {
     problems.push(`merging needs Neo4j 5.26 or later, and the target is ${version.version}`);
   }
   for await (const { records } of nodeBatches(archive, START)) {
     if (records.some(({ labels }) => !scope.holds(labels))) {
-      problems.push(`nodes of the archive have not the ${scope.words} of the target's scope`);
+      problems.push(`nodes of the archive do not have the ${scope.words} of the target's scope`);
     }
     // The rest is held against the scope as it is loaded: archives are saved from one scope.
     break;
@@ -75,7 +73,7 @@ function obstacleOf(row: SchemaRow, staying: readonly ServerRow[]): string | und
   const named = staying.find(({ name }) => name === row.name);
   // Left behind by a constraint whose making was cut off: it is removed.
   if (named && !isInPlaceOf(row, named)) {
-    return `the target has another ${named.type} by the name of "${row.name}": rename or drop it`;
+    return `the target has a different ${named.type} with the name "${row.name}": rename or drop it`;
   }
   const other = staying.find(
     (found) => found.name !== row.name && (isInPlaceOf(row, found) || isInPlaceOf(found, row)),
@@ -99,7 +97,7 @@ async function readOnly(server: Neo4jServer, signal: AbortSignal): Promise<strin
   );
   if (rows.length === 0 || rows.some(({ access }) => access === 'read-write')) return [];
   return [
-    `the database "${name}" may only be read: look at server.databases.default_to_read_only and server.databases.read_only, or name another database`,
+    `the database "${name}" is read-only: check server.databases.default_to_read_only and server.databases.read_only, or use another database`,
   ];
 }
 
@@ -145,7 +143,7 @@ async function activeTriggers(server: Neo4jServer, signal: AbortSignal): Promise
     const triggers = await server.read(doing, cypher, {}, signal);
     return triggers.map(
       ({ name }) =>
-        `the APOC trigger "${name}" is active and would change what is loaded: stop it with apoc.trigger.stop until the restore has ended`,
+        `the APOC trigger "${name}" is active and would change loaded data: stop it with apoc.trigger.stop until the restore has ended`,
     );
   } catch (error) {
     // APOC throws where its triggers are switched off, which is the default.

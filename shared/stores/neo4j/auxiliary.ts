@@ -83,8 +83,8 @@ export async function commitBatch<T>(
     const [found] = await run(`${marker} RETURN m.batches AS batches`, parameters);
     if (Number(found?.batches ?? -1) > before) return undefined;
     throw new IntegrityError(
-      `Neo4j of target "${server.target}" lost batches of this restore: it has ${found?.batches ?? 'none'} of a lane, and ${before} were loaded.`,
-      { remedy: 'Look whether the server was set back to an older state, and start the restore again.' },
+      `Neo4j of target "${server.target}" lost batches of this restore: it has ${found?.batches ?? 'none'} of a lane, but ${before} were loaded.`,
+      { remedy: 'Check whether the server was reset to an older state, and start the restore again.' },
     );
   });
 }

@@ -123,7 +123,7 @@ class GraphCheck implements ContentCheck {
     createStatement(row);
     const obstacle = this.#server && schemaObstacle(row, this.#server);
     if (obstacle !== undefined) {
-      this.#problems.push(`the server that was saved could not have it: ${obstacle}`);
+      this.#problems.push(`the source server could not have it: ${obstacle}`);
     }
   }
 

@@ -84,8 +84,8 @@ async function* batches<T>(
     if (reached) yield* entryBatches(archive, entry, isFirst ? from.line : 0, parse);
   }
   if (!reached) {
-    throw new InvalidInputError(`The archive has no entry ${from.entry}, which the restore had come to.`, {
-      remedy: 'Start the restore again: the archive is not the one that it was started with.',
+    throw new InvalidInputError(`The archive has no entry ${from.entry}, which the restore had reached.`, {
+      remedy: 'Start the restore again: the archive has changed since it was started.',
     });
   }
 }

@@ -49,26 +49,29 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
   const where = `Neo4j of target "${target}": ${doing} failed`;
   if (CONNECTION_CODES.has(code) || (VAGUE_CODES.has(code) && LOST.test(error.message))) {
     if (/certificate|TLS|SSL|wrong version number|self.signed/i.test(error.message)) {
-      return new InvalidInputError(`${where}: no trusted encrypted connection.`, {
+      return new InvalidInputError(`${where}: the encrypted connection is not trusted.`, {
         remedy: 'Check the scheme of "uri" (neo4j+s, bolt+s, …) and "ca" in the connection secret.',
         cause: error,
       });
     }
-    return new UnavailableError(`${where}: the server can't be reached, or the connection broke.`, {
+    return new UnavailableError(`${where}: the server cannot be reached, or the connection was lost.`, {
       remedy:
         'Check that it runs and that its Bolt address can be reached from here. ngbak retries automatically.',
       cause: error,
     });
   }
   if (code === 'Neo.ClientError.Security.AuthenticationRateLimit') {
-    return new AccessDeniedError(`${where}: too many wrong passwords, the server refuses more for a while.`, {
-      remedy:
-        'Correct "username" and "password" in the connection secret, wait some seconds and start again.',
-      isLogin: true,
-    });
+    return new AccessDeniedError(
+      `${where}: too many failed logins: the server rejects further ones for a while.`,
+      {
+        remedy:
+          'Correct "username" and "password" in the connection secret, wait some seconds and start again.',
+        isLogin: true,
+      },
+    );
   }
   if (/^Neo\.ClientError\.Security\.(Unauthorized|CredentialsExpired|TokenExpired|AuthProvider)/.test(code)) {
-    return new AccessDeniedError(`${where}: the server refuses username or password (${code}).`, {
+    return new AccessDeniedError(`${where}: the server rejects the username or password (${code}).`, {
       remedy: 'Correct "username" and "password" in the connection secret of this store.',
       isLogin: true,
     });
@@ -80,9 +83,9 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
     });
   }
   if (code === 'Neo.ClientError.General.WriteOnReadOnlyAccessDatabase') {
-    return new AccessDeniedError(`${where}: the database may only be read (${code}).`, {
+    return new AccessDeniedError(`${where}: the database is read-only (${code}).`, {
       remedy:
-        'Look at server.databases.default_to_read_only and server.databases.read_only of the server, or name another database in the connection secret.',
+        'Check server.databases.default_to_read_only and server.databases.read_only of the server, or use another database in the connection secret.',
       cause: error,
     });
   }
@@ -106,7 +109,7 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
     });
   }
   if (code.startsWith('Neo.TransientError.') || OVERLOAD_CODES.has(code) || error.retryable) {
-    return new UnavailableError(`${where}: the server can't do it right now (${code}).`, {
+    return new UnavailableError(`${where}: the server cannot do this at the moment (${code}).`, {
       remedy:
         code === TIMED_OUT
           ? `ngbak retries automatically. If the error persists: ${TIMED_OUT_REMEDY}`
@@ -115,7 +118,7 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
     });
   }
   if (/^Neo\.DatabaseError\.|^Neo\.ClientError\.Database\.DatabaseUnavailable/.test(code)) {
-    return new UnavailableError(`${where}: an error inside the server (${code}).`, {
+    return new UnavailableError(`${where}: internal error of the server (${code}).`, {
       remedy:
         'Check the log of the server. After a full disk, free space and restart the server. ngbak retries automatically.',
       cause: error,

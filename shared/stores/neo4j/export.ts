@@ -154,7 +154,7 @@ function checkLength(server: Neo4jServer, stage: string, id: bigint, line: strin
   const bytes = Buffer.byteLength(line);
   if (bytes <= LINE_BYTES_MAX) return;
   throw new InvalidInputError(
-    `Neo4j of target "${server.target}": record ${id} of its ${stage} has ${bytes} bytes as a line; the limit is ${LINE_BYTES_MAX}.`,
+    `Neo4j of target "${server.target}": record ${id} of its ${stage} has ${bytes} bytes in the archive; the limit is ${LINE_BYTES_MAX}.`,
     { remedy: 'Keep such large values outside of the graph.' },
   );
 }

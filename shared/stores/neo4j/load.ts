@@ -164,9 +164,9 @@ async function loadNodes(
 
 function outside(scope: ScopeText, { id }: NodeLine): InvalidInputError {
   return new InvalidInputError(
-    `Node ${id} of the archive has not the ${scope.words} of the target's scope.`,
+    `Node ${id} of the archive does not have the ${scope.words} of the target's scope.`,
     {
-      remedy: 'Restore into a target whose scope is the one that was saved, or say how the label is renamed.',
+      remedy: 'Restore into a target with the scope that was saved, or rename the label.',
     },
   );
 }

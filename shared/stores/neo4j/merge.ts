@@ -15,7 +15,7 @@ import { createNodes, createRelationships, placesOf } from './write.ts';
 const INDEX_WAIT_SECONDS = 600n;
 
 const MERGE_REMEDY =
-  'Merge with "on_conflict" keep or overwrite, or replace the graph. What was merged so far is taken back by the safety backup.';
+  'Merge with "on_conflict" keep or overwrite, or replace the graph. Changes merged so far are rolled back from the safety backup.';
 
 /**
  * Makes sure that nodes can be looked up by label and key: without an index, every look-up would read the whole label.
@@ -32,7 +32,7 @@ export async function indexKeys(
   if (missing.length === 0) return;
   for (const label of missing) {
     await server.schema(
-      'making the index that a merge needs',
+      'creating the index that a merge needs',
       `CREATE INDEX ${quote(keyIndexName(scope, label))} IF NOT EXISTS
        FOR (n:${quote(label)}) ON (n.${quote(key)})`,
       context.signal,
@@ -68,7 +68,7 @@ export async function makeRoomFor({ server, scope, context }: Site, row: SchemaR
   if (!isLikeOurs || label === undefined || property !== scope.keyProperty) return;
   if (row.type === 'index' && row.kind !== 'RANGE') return;
   await server.schema(
-    'removing the index that a merge needed',
+    'removing the auxiliary index of a merge',
     `DROP INDEX ${quote(keyIndexName(scope, label))} IF EXISTS`,
     context.signal,
   );
@@ -223,7 +223,7 @@ function matchLabel(scopeLabel: string | undefined, node: NodeLine): string {
   const label = scopeLabel ?? [...node.labels].sort().find((name) => !name.startsWith(RESERVED_PREFIX));
   if (label !== undefined) return label;
   throw new InvalidInputError(
-    `Node ${node.id} of the archive has no label, so it can't be found in the target.`,
+    `Node ${node.id} of the archive has no label, so it cannot be matched in the target.`,
     {
       remedy: 'Replace the graph instead of merging.',
     },
@@ -234,7 +234,7 @@ function keyOf(node: NodeLine, keyProperty: string): string | bigint {
   const key = Object.hasOwn(node.properties, keyProperty) ? node.properties[keyProperty] : undefined;
   if (typeof key === 'string' || typeof key === 'bigint') return key;
   throw new InvalidInputError(
-    `Node ${node.id} of the archive has no text or integer in "${keyProperty}", so it can't be found in the target.`,
+    `Node ${node.id} of the archive has no text or integer in "${keyProperty}", so it cannot be matched in the target.`,
     {
       remedy:
         'Set "key_property" in the scope to one that every node has, or replace the graph instead of merging.',
@@ -254,11 +254,13 @@ function isSame(node: NodeLine, other: Node<bigint>): boolean {
 }
 
 function conflict(thing: string): InvalidInputError {
-  return new InvalidInputError(`The target has another ${thing} than the archive.`, { remedy: MERGE_REMEDY });
+  return new InvalidInputError(`The target has a different ${thing} than the archive.`, {
+    remedy: MERGE_REMEDY,
+  });
 }
 
 function ambiguous(thing: string, where: string): InvalidInputError {
-  return new InvalidInputError(`There are two of ${thing} in ${where}, so it can't be merged.`, {
+  return new InvalidInputError(`There are two of ${thing} in ${where}, so it cannot be merged.`, {
     remedy: 'Make the key unique, or replace the graph instead of merging.',
   });
 }

@@ -54,7 +54,7 @@ function unfinished(scope: ScopeText, leftovers: number): StoreWarning[] {
   return [
     {
       code: 'unfinished-restore',
-      text: `Nodes of ${scope.words} still carry the mark of a restore that did not finish; the graph may be incomplete.`,
+      text: `Nodes of ${scope.words} still carry the auxiliary label of an unfinished restore; the graph may be incomplete.`,
       count: leftovers,
     },
   ];

@@ -326,7 +326,7 @@ class PageRows {
 
 function notAsked(server: Neo4jServer, kind: string): IntegrityError {
   return new IntegrityError(
-    `Neo4j of target "${server.target}" returned other ${kind}, or more, or in another order than asked for.`,
+    `Neo4j of target "${server.target}" returned other ${kind} than requested, more of them, or in another order.`,
     {
       remedy:
         'The unfinished backup is removed. Report it as a bug in ngbak, with the version of the server.',

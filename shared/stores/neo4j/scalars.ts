@@ -93,7 +93,7 @@ function encodeObject(value: unknown): EncodedScalar {
 function dateTimeText(value: DateTime): EncodedScalar {
   if (isZoneKnown(value.timeZoneOffsetSeconds)) return text(value, 'datetime');
   throw new InvalidInputError('a date-time with a zone in a year that JavaScript cannot compute', {
-    remedy: 'Change it to one with an offset instead of a zone, or to a year below 2,000,000.',
+    remedy: 'Change it to a date-time with an offset instead of a zone, or to a year before 2,000,000.',
   });
 }
 

@@ -147,7 +147,7 @@ async function typesInScope(
   );
   if (scope.label === undefined || types.size === 0) return types;
   const found = await server.read(
-    'reading which of its relationships have constraints or indexes',
+    'reading the constraints and indexes of its relationships',
     `MATCH ${scope.node('a')}-[r:${[...types].map(quote).join('|')}]->(b) WHERE ${scope.contains('b')}
      RETURN DISTINCT type(r) AS type`,
     {},
@@ -184,7 +184,7 @@ function foundRow(type: SchemaRow['type'], row: RecordShape): FoundRow {
 /** What of a row of a known kind this version can't express; undefined if nothing. */
 function unknownShape({ kind, tokens, properties, propertyType }: SchemaRow): string | undefined {
   if (kind === 'VECTOR' && (tokens.length !== 1 || properties.length !== 1)) {
-    return 'on several labels or with properties to filter by';
+    return 'on several labels or with filter properties';
   }
   return propertyType !== undefined && /\bVECTOR\b/.test(propertyType)
     ? `of type ${propertyType}`
@@ -341,7 +341,7 @@ function literal(name: string, value: unknown): string {
   if (typeof value === 'string' && /^[A-Za-z0-9_.+ -]{0,200}$/.test(value)) return `'${value}'`;
   if (Array.isArray(value)) return `[${value.map((element) => literal(name, element)).join(', ')}]`;
   throw new InvalidInputError(
-    `Index setting ${JSON.stringify(name.slice(0, 100))} has a value that no index has.`,
+    `Index setting ${JSON.stringify(name.slice(0, 100))} has a value that is not valid for an index.`,
     {
       remedy: ANOTHER_ARCHIVE,
     },

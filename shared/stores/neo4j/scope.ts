@@ -43,14 +43,14 @@ export function scopeText({ label, also_label: also, key_property: keyProperty }
 export function narrowGraph(scope: Neo4jScope, { label }: Part): Neo4jScope {
   if (label === undefined || label === scope.label || label === scope.also_label) return scope;
   if (label.startsWith(RESERVED_PREFIX)) {
-    throw new InvalidInputError(`Label "${label}" is one of ngbak itself.`, {
+    throw new InvalidInputError(`Label "${label}" is reserved for ngbak.`, {
       remedy: 'Choose another label.',
     });
   }
   if (scope.label === undefined) return { ...scope, label };
   if (scope.also_label === undefined) return { ...scope, also_label: label };
   throw new InvalidInputError(
-    `The target's scope is the nodes of ${scopeText(scope).words}: one more label, "${label}", can't be asked for.`,
+    `The target's scope is the nodes of ${scopeText(scope).words}: one more label, "${label}", cannot be selected.`,
     { remedy: 'Leave the label out.' },
   );
 }

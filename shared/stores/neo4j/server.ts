@@ -346,7 +346,8 @@ export class Neo4jServer {
   /** Retryable: a step that stopped itself before the platform's limit continues from its last leg. */
   #stopped(signal: AbortSignal): UnavailableError {
     return new UnavailableError(`Neo4j of target "${this.target}": the step had to stop.`, {
-      remedy: 'It continues from its last leg if the platform stopped it; start it again if you stopped it.',
+      remedy:
+        'It continues after its last leg if the platform stopped it. If you stopped it, start it again.',
       cause: signal.reason,
     });
   }

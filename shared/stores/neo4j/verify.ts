@@ -192,7 +192,7 @@ async function runStage(site: Site, at: VerifyCursor, findings: GraphFindings): 
       if (site.options.mode !== 'merge' && !same && at.differences + findings.differences === 0) {
         findings.add(
           'relationships',
-          `are ${target?.count ?? 0} in the target and ${placed?.count ?? 0} in the archive, or parallel ones differ`,
+          `occur ${target?.count ?? 0} times in the target and ${placed?.count ?? 0} times in the archive, or parallel ones differ`,
         );
       }
       return next('dangling');
@@ -253,7 +253,7 @@ function lookAtNode(node: ReadNode, findings: GraphFindings): string {
   findings.tallies.add('nodes', canonical);
   const id = node.properties[ID_PROPERTY];
   if (typeof id === 'string') findings.sums.add('target nodes', `${id} ${canonical}`);
-  else findings.add(`node with internal id ${node.id}`, 'is not of the archive');
+  else findings.add(`node with internal id ${node.id}`, 'is not in the archive');
   return canonical;
 }
 
@@ -283,7 +283,7 @@ function lookAtRelationship(keyProperty: string | undefined) {
       findings.sums.add('target relationships', placed);
     } else {
       const thing = `relationship with internal id ${id}`;
-      findings.add(thing, 'leads to a node that is not of the archive');
+      findings.add(thing, 'refers to a node that is not in the archive');
     }
     return canonical;
   };
@@ -319,7 +319,7 @@ async function compareSchema(site: Site, findings: GraphFindings) {
     } else if (mayBeLeftOut(row, site)) {
       leftOut.push(row.name);
     } else {
-      findings.add(`${row.type} "${row.name}"`, 'is missing in the target, or defined otherwise');
+      findings.add(`${row.type} "${row.name}"`, 'is missing in the target, or has a different definition');
     }
   }
   warnLeftOut(leftOut, site);
@@ -327,7 +327,7 @@ async function compareSchema(site: Site, findings: GraphFindings) {
   for (const row of existing) {
     if (!servesOnly(row, scope)) continue;
     if (!archived.some((other) => sameDefinition(other, row))) {
-      findings.add(`${row.type} "${row.name}"`, 'is not of the archive');
+      findings.add(`${row.type} "${row.name}"`, 'is not in the archive');
     }
   }
 }

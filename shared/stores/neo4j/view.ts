@@ -33,13 +33,13 @@ export async function routeGraph(
   const others = [part, target.also_label].filter((label) => label !== undefined && label !== also);
   if (others.length > 0) {
     throw refused(
-      `the archive holds the nodes of ${scopeText(saved ?? {}).words} only, not of "${others.join('", "')}"`,
-      'Leave the label out, or restore into a target whose scope is the one that was saved.',
+      `the archive contains only nodes of ${scopeText(saved ?? {}).words}, not of "${others.join('", "')}"`,
+      'Leave the label out, or restore into a target with the scope that was saved.',
     );
   }
   if (rename.label !== undefined && saved === undefined && only.label === undefined) {
     throw refused(
-      'the archive does not say which label its nodes were saved by, so that the label can be renamed',
+      'the archive does not state the label of its nodes, so the label cannot be renamed',
       'Name it as the label to restore (only.label), or restore into a target with the same label.',
     );
   }
@@ -48,7 +48,7 @@ export async function routeGraph(
     rename.label ?? target.label ?? (only.label === undefined && also === undefined ? undefined : from);
   if (rename.label !== undefined && from === undefined) {
     throw refused(
-      'the archive holds a whole database, and one label of it has to be named to be renamed',
+      'the archive contains a whole database; name the label to be renamed',
       'Name the label to restore (only.label).',
     );
   }
@@ -81,7 +81,7 @@ async function requireNode(archive: EntryReader, labels: readonly (string | unde
       return;
   }
   throw refused(
-    `the archive holds no node of label ${[...new Set(labels)].map((label) => `"${label}"`).join(' and ')}`,
+    `the archive contains no node with label ${[...new Set(labels)].map((label) => `"${label}"`).join(' and ')}`,
     'Choose a label that some of its nodes have.',
   );
 }
@@ -127,8 +127,8 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
       if (!isWanted(node.labels, view)) return undefined;
       if (!isOf(node.labels, view)) {
         throw refused(
-          `node ${node.id} of the archive has no label "${view.from}", which it is to be found by`,
-          'Restore into a target whose scope is the one that was saved.',
+          `node ${node.id} of the archive has no label "${view.from}", by which it is identified`,
+          'Restore into a target with the scope that was saved.',
         );
       }
       const taken = Object.keys(view.origin ?? {}).find((property) =>
@@ -181,7 +181,7 @@ function renameLabels(labels: readonly string[], { from, to }: GraphView): reado
   if (from === undefined || to === undefined || from === to) return labels;
   if (labels.includes(to)) {
     throw refused(
-      `a node of the archive has the label "${to}" beside "${from}", so that the two could not be told apart any more`,
+      `a node of the archive has the label "${to}" beside "${from}", so the two could not be distinguished any more`,
       'Choose another name for the label.',
     );
   }

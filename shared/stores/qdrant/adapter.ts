@@ -26,8 +26,8 @@ import { routeVectors, viewVectors } from './view.ts';
 export const qdrantAdapter = defineAdapter({
   facts: qdrantFacts,
   versionNotes: {
-    newer: 'settings that the archive does not state get its defaults',
-    older: 'settings that it does not know may be refused, and snapshots of a newer server do not load',
+    newer: 'settings that the archive does not contain get its defaults',
+    older: 'unknown settings may be rejected, and snapshots of a newer server cannot be loaded',
   },
   Connection: QdrantConnection,
   Scope: QdrantScope,

@@ -53,7 +53,7 @@ export async function admitQdrant(
     if (snapshot) problems.push(...snapshotProblems(collection, version, peers));
     if (onDisk !== undefined && isOpenSnapshot(collection)) {
       problems.push(
-        `the snapshot of collection "${name}" does not say whether its vectors are on disk, and the server's own default for that (storage.collection.vectors.on_disk) makes it refuse such snapshots: make a backup with "method": "points", or remove the default`,
+        `the snapshot of collection "${name}" does not specify whether its vectors are on disk, and with a default for this (storage.collection.vectors.on_disk) the server rejects such snapshots: create a backup with "method": "points", or remove the default`,
       );
     }
     if (
@@ -61,12 +61,12 @@ export async function admitQdrant(
       !(await client.acceptsBody(uploadPath(name), snapshot.size + UPLOAD_FRAME_BYTES, signal))
     ) {
       problems.push(
-        `the snapshot of collection "${name}" has ${snapshot.size} bytes, more than a proxy in front of Qdrant lets through (413): raise its limit (client_max_body_size in nginx), let ngbak reach Qdrant directly, or make a backup with "method": "points"`,
+        `the snapshot of collection "${name}" has ${snapshot.size} bytes, more than a proxy in front of Qdrant accepts (413): raise its limit (client_max_body_size in nginx), let ngbak reach Qdrant directly, or create a backup with "method": "points"`,
       );
     }
     if (snapshot && options.mode === 'merge' && present.includes(name)) {
       problems.push(
-        `collection "${name}" exists, and the archive holds it as a snapshot, which can't be merged into it: restore with mode replace, or make a backup with "method": "points"`,
+        `collection "${name}" exists, and the archive contains it as a snapshot, which cannot be merged: restore with mode replace, or create a backup with "method": "points"`,
       );
     }
     const alias = aliases.find((entry) => entry.alias === name);
@@ -98,7 +98,7 @@ export async function admitQdrant(
     // Whoever searches there now would fail from then on. Where nothing is stored, nobody does.
     else if ((await countPoints(client, name, undefined, signal)) > 0) {
       problems.push(
-        `${differ}, where clients with another embedding model use them: delete the collection first if the model goes back as well`,
+        `${differ}, and clients may use them with another embedding model: if you also return to the old model, delete the collection first`,
       );
     }
   }
@@ -116,17 +116,17 @@ async function checkDisk(client: QdrantClient, archive: EntryReader, context: Le
   if (total === undefined || needed <= total) return;
   context.warn({
     code: 'disk-too-small',
-    text: `The load needs about ${needed} bytes of disk, and the server reports disks of ${total} bytes in all; enlarge them unless its storage is elsewhere.`,
+    text: `The load needs about ${needed} bytes of disk, and the server reports disks with ${total} bytes in total; enlarge them unless its storage is elsewhere.`,
   });
 }
 
 /** Why a snapshot cannot be loaded on any server, by its own content. */
 export function snapshotObstacles({ name, config }: ArchivedCollection, { view }: SnapshotContent): string[] {
   if (!view)
-    return [`the snapshot of collection "${name}" holds no configuration, so that no server can load it`];
+    return [`the snapshot of collection "${name}" contains no configuration, so no server can load it`];
   if (!config || vectorLayout(view) === vectorLayout(config.view)) return [];
   return [
-    `the vectors of collection "${name}" are ${vectorLayout(config.view)} in the archive, but other vectors in its own snapshot: ${vectorLayout(view)}`,
+    `the vectors of collection "${name}" are ${vectorLayout(config.view)} in the archive, but differ in its own snapshot: ${vectorLayout(view)}`,
   ];
 }
 
@@ -140,7 +140,7 @@ function contentProblems(
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (content.view && content.rocksDb && (major > 1 || minor > ROCKS_DB_MINOR_MAX)) {
     problems.push(
-      `the snapshot of collection "${collection.name}" has segments in RocksDB, which Qdrant ${version} can't read: make a backup with "method": "points", or let the old server optimize the collection first`,
+      `the snapshot of collection "${collection.name}" has segments in RocksDB, which Qdrant ${version} cannot read: create a backup with "method": "points", or let the old server optimize the collection first`,
     );
   }
   return problems;
@@ -154,7 +154,7 @@ function isOpenSnapshot({ config, snapshot }: ArchivedCollection): boolean {
 function keptAliases(aliases: readonly Alias[]): StoreWarning {
   return {
     code: 'aliases-kept',
-    text: 'These aliases are part of the archive, but lead to other collections on the server, which this restore does not touch: they stay as they are. Turn them yourself afterwards if the restored collections are to be used by them.',
+    text: 'These aliases are part of the archive, but refer to other collections on the server, which this restore does not change: they are left unchanged. To use them for the restored collections, change them afterwards.',
     count: aliases.length,
     samples: aliases
       .slice(0, WARNING_SAMPLES_MAX)
@@ -193,7 +193,7 @@ async function strictModeProblems(
   }
   const fields = new Set([...Object.keys(indexes), ...Object.keys(payload_indexes)]);
   if (fields.size > Math.max(strict.max_payload_index_count ?? fields.size, Object.keys(indexes).length)) {
-    refuse('max_payload_index_count', `allows fewer payload indexes than there would be (${fields.size})`);
+    refuse('max_payload_index_count', `allows fewer payload indexes than required (${fields.size})`);
   }
   const { max_points_count: most, max_collection_vector_size_bytes: mostBytes } = strict;
   if (most == null && mostBytes == null) return problems;
@@ -246,7 +246,7 @@ function snapshotProblems({ name, config }: ArchivedCollection, version: string,
   const problems: string[] = [];
   if (peers > 1) {
     problems.push(
-      `collection "${name}" is a snapshot of one server, and the target is a cluster of ${peers}: make a backup with "method": "points"`,
+      `collection "${name}" is a snapshot of one server, and the target is a cluster of ${peers}: create a backup with "method": "points"`,
     );
   }
   if (!config) return problems;
@@ -254,7 +254,7 @@ function snapshotProblems({ name, config }: ArchivedCollection, version: string,
   const [targetMajor = 0, targetMinor = 0] = version.split('.').map(Number);
   if (major !== targetMajor || targetMinor < minor || targetMinor > minor + 1) {
     problems.push(
-      `the snapshot of collection "${name}" is of Qdrant ${config.server_version}, which loads into ${major}.${minor} or ${major}.${minor + 1}, but the server is ${version}: make a backup with "method": "points"`,
+      `the snapshot of collection "${name}" is of Qdrant ${config.server_version}, which loads into ${major}.${minor} or ${major}.${minor + 1}, but the server is ${version}: create a backup with "method": "points"`,
     );
   }
   return problems;

@@ -119,7 +119,7 @@ class VectorsCheck implements ContentCheck {
       const { count, digest } = config.points;
       if (snapshot) {
         if (snapshot.size !== config.snapshot?.size || snapshot.sha256 !== config.snapshot.sha256) {
-          problems.push(`the snapshot of collection "${name}" is not the one that its configuration names`);
+          problems.push(`the snapshot of collection "${name}" does not match its configuration`);
         }
         const chunks = config.references?.chunks ?? 0;
         if ((this.#references.get(part) ?? 0) !== chunks) {

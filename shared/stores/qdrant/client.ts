@@ -135,11 +135,11 @@ export class QdrantClient {
           before -= sent.length - chunk.length;
           if (chunk.length === 0) continue;
           at += chunk.length;
-          if (at > end) throw answerError(call, statusCode, 'more bytes than asked for');
+          if (at > end) throw answerError(call, statusCode, 'more bytes than requested');
           failures = 0;
           yield chunk;
         }
-        if (at < end) throw Object.assign(new Error('The answer ended early.'), { code: 'UND_ERR_SOCKET' });
+        if (at < end) throw Object.assign(new Error('The response ended early.'), { code: 'UND_ERR_SOCKET' });
       } catch (error) {
         const pause = PAUSES_MS[failures++];
         if (signal?.aborted || !isConnectionError(error)) throw error;
@@ -282,7 +282,7 @@ export class QdrantClient {
 
   #notQdrant(method: string, path: string, cause?: unknown): InvalidInputError {
     return new InvalidInputError(
-      `What answers at ${this.#base} for target "${this.#target}" is not a Qdrant server (${method} ${path}).`,
+      `The server at ${this.#base} for target "${this.#target}" is not a Qdrant server (${method} ${path}).`,
       { remedy: 'Correct "url" in the secret: the address of the REST interface.', cause },
     );
   }
@@ -302,8 +302,8 @@ async function readAll(body: Dispatcher.ResponseData['body'], call: Call): Promi
     // Leaving the loop destroys the body, and with it the connection.
     if (size > ANSWER_BYTES_MAX) {
       throw new AnswerTooLargeError(
-        `The answer of Qdrant of target "${call.target}" to ${call.what} is larger than ${ANSWER_BYTES_MAX} bytes.`,
-        { remedy: 'See whether a single point is that large; such points can only be saved by snapshot.' },
+        `The response of Qdrant of target "${call.target}" to ${call.what} is larger than ${ANSWER_BYTES_MAX} bytes.`,
+        { remedy: 'Check whether a single point is that large; such points can only be saved by snapshot.' },
       );
     }
     chunks.push(chunk);

@@ -222,7 +222,7 @@ export async function dropCollection(client: QdrantClient, name: string, signal:
 function strange(name: string, error: z.ZodError): IntegrityError {
   const where = error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).slice(0, 3);
   return new IntegrityError(
-    `The configuration of collection "${name}" is not what Qdrant 1.x has: ${where.join('; ')}.`,
+    `The configuration of collection "${name}" is not valid for Qdrant 1.x: ${where.join('; ')}.`,
     {
       remedy: 'Check the version of the Qdrant server against docs/stores/qdrant.md.',
     },

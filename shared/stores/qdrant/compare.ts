@@ -130,13 +130,13 @@ export function compareSettings(
       if (!isUnset(right)) adopted.push(name);
     } else if (isUnset(right)) {
       if (otherVersion) adopted.push(name);
-      else differences.push({ thing: name, problem: 'is set in the archive, and not on the server' });
+      else differences.push({ thing: name, problem: 'is set in the archive, but not on the server' });
     } else if (isObject(left) && isObject(right)) {
       for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
         compare(name === '' ? key : `${name}.${key}`, left[key], right[key]);
       }
     } else if (comparableText(left) !== comparableText(right)) {
-      differences.push({ thing: name, problem: 'has another value than in the archive' });
+      differences.push({ thing: name, problem: 'has a different value than in the archive' });
     }
   };
   compare('', archived, present);
@@ -158,7 +158,7 @@ export function compareIndexes(
     }
     const found = compareSettings(definition(index), definition(present[field]), { otherVersion });
     if (found.differences.length > 0)
-      differences.push({ thing: field, problem: 'is defined otherwise than in the archive' });
+      differences.push({ thing: field, problem: 'has a different definition than in the archive' });
     adopted.push(...found.adopted.map((name) => `${field}.${name}`));
   }
   for (const field of Object.keys(present)) {

@@ -89,8 +89,8 @@ export async function readCollections(archive: EntryReader): Promise<ArchivedCol
     let parts = found.get(parsed.part);
     if (!parts) {
       if (found.size === COLLECTIONS_MAX) {
-        throw new InvalidInputError(`The archive holds more than ${COLLECTIONS_MAX} collections.`, {
-          remedy: 'Restore it in parts.',
+        throw new InvalidInputError(`The archive contains more than ${COLLECTIONS_MAX} collections.`, {
+          remedy: 'Restore subsets of it.',
         });
       }
       parts = { chunks: 0 };
@@ -115,10 +115,7 @@ export async function readCollections(archive: EntryReader): Promise<ArchivedCol
     }
     if (config.method === 'snapshot' && !snapshot) throw missing(`${FOLDER}${part}.snapshot`, 'is missing');
     if (config.chunks !== chunks) {
-      throw missing(
-        `${FOLDER}${part}.points-…`,
-        `is there ${chunks} times and should be ${config.chunks} times`,
-      );
+      throw missing(`${FOLDER}${part}.points-…`, `occurs ${chunks} times instead of ${config.chunks} times`);
     }
     collections.push({
       name: config.collection,

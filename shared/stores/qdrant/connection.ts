@@ -10,7 +10,7 @@ export const QdrantConnection = z.strictObject({
   url: z.url({ protocol: /^https?$/ }).refine((url) => {
     const { username, password, search, hash } = new URL(url);
     return username === '' && password === '' && search === '' && hash === '';
-  }, 'must hold no user, password, query or fragment; the key belongs into "api_key"'),
+  }, 'must not contain a user, password, query or fragment; put the key into "api_key"'),
   /** A key that may read, write and manage every collection of the scope. */
   api_key: z
     .string()

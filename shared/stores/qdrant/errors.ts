@@ -46,7 +46,7 @@ export function answerError(call: Call, status: number, words: string): NgbakErr
   const message = `Qdrant of target "${call.target}" at ${call.server} answered ${status} to ${call.what}: ${told.replace(/\.$/, '')}.`;
   if (status === 401 || status === 403) {
     return new AccessDeniedError(message, {
-      remedy: `Put a key that may read, write and manage the collections into "api_key" of the secret of target "${call.target}".`,
+      remedy: `Put a key with permission to read, write and manage the collections into "api_key" of the secret of target "${call.target}".`,
       // By the status alone: older versions answer 403 to a wrong key, and what a key may do is in the key itself.
       isLogin: true,
     });
@@ -80,10 +80,10 @@ export function answerError(call: Call, status: number, words: string): NgbakErr
   }
   if (status >= 500 || status === 429 || status === 408) {
     return new UnavailableError(message, {
-      remedy: 'See the log of the Qdrant server; start again when it is well.',
+      remedy: 'Check the log of the Qdrant server; start again when it is healthy.',
     });
   }
-  return new QdrantRefusedError(message, { remedy: 'See the log of the Qdrant server.' });
+  return new QdrantRefusedError(message, { remedy: 'Check the log of the Qdrant server.' });
 }
 
 /** True where an answer says: not now, but the request itself was fine. */
@@ -94,7 +94,7 @@ export function isBusy(status: number): boolean {
 /** The error for a call that got no answer at all. */
 export function connectionError(call: Call, cause: unknown): NgbakError {
   const code = codeOf(cause);
-  const message = `Qdrant of target "${call.target}" at ${call.server} gave no answer to ${call.what} (${code})`;
+  const message = `Qdrant of target "${call.target}" at ${call.server} did not respond to ${call.what} (${code})`;
   if (CERTIFICATE_CODES.has(code)) {
     return new InvalidInputError(`${message}: its certificate is not trusted.`, {
       remedy: `Put the PEM of its certificate authority into "ca" of the secret of target "${call.target}".`,
@@ -103,7 +103,7 @@ export function connectionError(call: Call, cause: unknown): NgbakError {
   }
   return new UnavailableError(`${message}.`, {
     remedy:
-      'Check that the server runs, and that address, port, security groups and subnets let us reach it.',
+      'Check that the server runs, and that it can be reached: address, port, security groups, subnets.',
     cause,
   });
 }

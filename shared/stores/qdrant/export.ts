@@ -323,11 +323,11 @@ async function begin(job: CollectionExport): Promise<Within> {
   }
   if (onlySnapshot) {
     throw new IntegrityError(
-      `Collection "${name}" changed during each of ${SNAPSHOT_TRIES} snapshots, so nobody could say what they hold.`,
+      `Collection "${name}" changed during each of ${SNAPSHOT_TRIES} snapshots, so their contents are undefined.`,
       { remedy: 'Pause its writers (docs/hooks.md), or set "method" to "auto" in the scope.' },
     );
   }
-  return pointsFromStart('it is being written to, and a snapshot of it could not be proved', shape);
+  return pointsFromStart('it is being written to, so a snapshot of it could not be verified', shape);
 }
 
 /** A collection that hides points from readers until they are optimized would be saved without them. */
@@ -348,7 +348,7 @@ async function untilOptimized({ client, name, state, context }: CollectionExport
 function writtenDuring(name: string): StoreWarning {
   return {
     code: 'written-during-snapshot',
-    text: `The server was written to while snapshots of these collections were taken: beyond their first ${DIGESTED_POINTS} points, what they hold is proved by checksum and count only.`,
+    text: `The server was written to while snapshots of these collections were taken: beyond their first ${DIGESTED_POINTS} points, their contents are verified by checksum and count only.`,
     count: 1,
     samples: [name],
   };
@@ -521,14 +521,14 @@ async function* exportReferences(
 
 function unreachable(name: string, offset: number): QdrantRefusedError {
   return new QdrantRefusedError(
-    `The snapshot of collection "${name}" can only be read from its beginning, and one step has no time to get to byte ${offset}.`,
+    `The snapshot of collection "${name}" can only be read from its beginning, and one step has no time to reach byte ${offset}.`,
     { remedy: 'Set "method" to "points" in the scope of the vectors.' },
   );
 }
 
 function disordered(name: string, id: string): IntegrityError {
   return new IntegrityError(`Qdrant listed point ${id} of collection "${name}" out of order, or twice.`, {
-    remedy: 'Start the backup again; see the log of the Qdrant server if it comes back.',
+    remedy: 'Start the backup again; if the error persists, check the log of the Qdrant server.',
   });
 }
 
@@ -540,7 +540,10 @@ function checkSnapshot(
   if (checksum === null || checksum === sha256) return;
   throw new IntegrityError(
     `Snapshot ${name} of collection "${collection}" has SHA-256 ${sha256} as it was read, but the server says ${checksum}.`,
-    { remedy: 'Start the backup again; see the disk and the log of the Qdrant server if it comes back.' },
+    {
+      remedy:
+        'Start the backup again; if the error persists, check the disk and the log of the Qdrant server.',
+    },
   );
 }
 
@@ -558,7 +561,7 @@ async function exportConfig(
   if (saved === undefined && within.shape !== '' && within.shape !== shape) {
     throw new IntegrityError(
       `Collection "${name}" was recreated, or its settings were changed, during the backup.`,
-      { remedy: 'Start the backup again when nobody changes the settings of collections.' },
+      { remedy: 'Start the backup again when the settings of collections are not being changed.' },
     );
   }
   const aliases = aliasesOf(await listAliases(client, context.signal), name);
@@ -589,6 +592,6 @@ async function exportConfig(
 
 function deleted(name: string): IntegrityError {
   return new IntegrityError(`Collection "${name}" was deleted while it was being saved.`, {
-    remedy: 'Start the backup again when nobody removes collections.',
+    remedy: 'Start the backup again when collections are not being removed.',
   });
 }

@@ -159,9 +159,12 @@ async function replaceBySnapshot(
   const existing = await readCollection(client, name, signal);
   // Over a collection of another configuration the server would keep that one's, or refuse.
   if (existing && (!config || comparableText(existing.config) !== comparableText(config.config))) {
-    context.log('The collection has another configuration: it is removed before its snapshot is loaded.', {
-      collection: name,
-    });
+    context.log(
+      'The collection has a different configuration: it is removed before its snapshot is loaded.',
+      {
+        collection: name,
+      },
+    );
     await dropCollection(client, name, signal);
   }
   const loaded = async () => config !== undefined && (await hasContent(client, name, config, signal));

@@ -59,9 +59,9 @@ export function chooseMethod(
   { view, bytes, peers }: MethodFacts,
 ): { method: 'snapshot' | 'points'; reason: string } {
   const against = scope.filter
-    ? 'only the points of one part of it are wanted, and a snapshot holds all'
+    ? 'only a part of its points is in the scope, and a snapshot contains all'
     : peers > 1
-      ? `the cluster has ${peers} servers, and a snapshot holds the shards of one`
+      ? `the cluster has ${peers} servers, and a snapshot contains the shards of one`
       : Buffer.byteLength(collection) > SNAPSHOT_NAME_BYTES_MAX
         ? `its name is longer than ${SNAPSHOT_NAME_BYTES_MAX} bytes, too long for the file of a snapshot`
         : undefined;
@@ -77,7 +77,7 @@ export function chooseMethod(
   const points = scope.method === 'points' || against !== undefined;
   if (points && custom) {
     throw new InvalidInputError(
-      `Collection "${collection}" has shard keys of its own (sharding_method custom), which points entries can't hold${against ? `; and ${against}` : ''}.`,
+      `Collection "${collection}" has shard keys of its own (sharding_method custom), which points entries cannot represent${against ? `; and ${against}` : ''}.`,
       {
         remedy:
           'Set "method" to "snapshot" where the cluster has one server; otherwise leave the collection out.',
@@ -86,7 +86,7 @@ export function chooseMethod(
   }
   if (points && unknown) {
     throw new InvalidInputError(
-      `Collection "${collection}" has vectors of type "${unknown.datatype}", which a server may change when it takes them back as points${against ? `; and ${against}` : ''}.`,
+      `Collection "${collection}" has vectors of type "${unknown.datatype}", which a server may change when they are loaded as points${against ? `; and ${against}` : ''}.`,
       { remedy: 'Set "method" to "snapshot" or "auto" in the scope of the vectors.' },
     );
   }
@@ -95,10 +95,10 @@ export function chooseMethod(
   const whole = custom || unknown !== undefined;
   if ((scope.method === 'snapshot' || whole) && bytes > UPLOAD_BYTES_PER_SECOND * CALL_SECONDS_MAX) {
     throw new InvalidInputError(
-      `Collection "${collection}" has about ${Math.ceil(bytes / 1024 ** 3)} GiB, more than a server is sure to write as a snapshot, or to load from one, within ${CALL_SECONDS_MAX / 60} minutes, which is as long as one call may take.`,
+      `Collection "${collection}" has about ${Math.ceil(bytes / 1024 ** 3)} GiB, more than a server can reliably write as a snapshot, or load from one, within ${CALL_SECONDS_MAX / 60} minutes, the time limit of a call.`,
       {
         remedy: whole
-          ? 'Leave it out of the scope, and save it by the means of Qdrant itself: points can not hold it.'
+          ? 'Exclude it from the scope, and back it up with the tools of Qdrant: it cannot be saved as points.'
           : 'Set "method" to "points" (or "auto") in the scope of the vectors.',
       },
     );

@@ -65,7 +65,7 @@ class CompactBytes {
     members.sort((left, right) => (left.key < right.key ? -1 : left.key > right.key ? 1 : 0));
     const pieces: Uint8Array[] = [];
     members.forEach(({ key, value }, index) => {
-      if (members[index - 1]?.key === key) throw this.#broken(`the key ${key.slice(0, 80)} is there twice`);
+      if (members[index - 1]?.key === key) throw this.#broken(`the key ${key.slice(0, 80)} occurs twice`);
       pieces.push(Buffer.from(`${index === 0 ? '{' : ','}${key}:`), value);
     });
     pieces.push(Buffer.from('}'));

@@ -44,7 +44,7 @@ export class CompactJson {
   object(depth = 0): Map<string, string> {
     const members = new Map<string, string>();
     this.eachMember(depth, (key) => {
-      if (members.has(key)) throw this.#broken(`the key ${key.slice(0, 80)} is there twice`);
+      if (members.has(key)) throw this.#broken(`the key ${key.slice(0, 80)} occurs twice`);
       members.set(key, this.value(depth + 1));
     });
     return members;

@@ -96,7 +96,7 @@ export async function probeQdrant(
     else {
       warnings.push({
         code: 'telemetry-unreadable',
-        text: `The API key may not read Qdrant's telemetry: changes beyond the first ${FENCE_POINTS} points that keep the number of points are not noticed.`,
+        text: `The API key has no permission to read Qdrant's telemetry: changes beyond the first ${FENCE_POINTS} points that keep the number of points are not detected.`,
       });
     }
   }

@@ -43,7 +43,7 @@ export async function readSnapshot(
     context.signal.throwIfAborted();
     walk.write(chunk);
     if (context.timeLeft() > 0 && Date.now() < end) continue;
-    context.log('There was no time to look through a snapshot.', { collection });
+    context.log('There was no time to examine a snapshot.', { collection });
     return undefined;
   }
   return walk.end();
@@ -119,9 +119,7 @@ export class SnapshotWalk {
     if (part !== 'end' && !isBetweenFiles) {
       throw strange(
         this.#where,
-        part === 'header' && segment === null
-          ? 'it is not a tar file'
-          : 'it breaks off in the middle of a file',
+        part === 'header' && segment === null ? 'it is not a tar file' : 'it ends in the middle of a file',
       );
     }
     if (text === null) return { segments, rocksDb };
@@ -204,7 +202,7 @@ export class SnapshotWalk {
     if (segment !== null) {
       segment.rocksDb ||= ROCKS_DB.test(name);
       if (state.position + length > segment.end) {
-        throw strange(this.#where, `its ${segment.name} breaks off`);
+        throw strange(this.#where, `its ${segment.name} is truncated`);
       }
       this.#skip(length);
       return;

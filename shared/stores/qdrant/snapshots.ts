@@ -107,7 +107,7 @@ export async function createSnapshot(
   const snapshot = await write(client, collection, before, newest, context);
   if (timeOf(snapshot.name) === '0') {
     throw new QdrantRefusedError(
-      `Qdrant named a snapshot of collection "${collection}" in a way that we do not know: ${snapshot.name}.`,
+      `Qdrant named a snapshot of collection "${collection}" in an unknown way: ${snapshot.name}.`,
       { remedy: 'Remove it on the server, and set "method" to "points" in the scope.' },
     );
   }
@@ -122,7 +122,7 @@ export async function createSnapshot(
   // Within one second the server gives the same name twice: then the file is somebody else's as well.
   if (before.some(({ name }) => name === snapshot.name)) {
     throw new QdrantRefusedError(
-      `Somebody else took a snapshot of collection "${collection}" in the same second.`,
+      `Another client took a snapshot of collection "${collection}" in the same second.`,
       { remedy: 'Start the backup again.' },
     );
   }
@@ -150,7 +150,7 @@ async function write(
     return Snapshot.parse(result);
   } catch (error) {
     if (signal.aborted || !(error instanceof UnavailableError)) throw error;
-    context.log('Nobody waited for a snapshot to its end: looking for it on the server.', {
+    context.log('The call that creates a snapshot was interrupted: looking for the snapshot on the server.', {
       collection,
       error: describeError(error),
     });
@@ -209,7 +209,7 @@ export async function removeSnapshots(
       state === 'is' ? timeOf(name) === time : timeOf(name) > time,
     );
     if (ours.length > 1) {
-      context.log('Snapshots may be ours or not: left alone.', {
+      context.log('Snapshots may belong to other clients: not deleted.', {
         collection: mark.collection,
         snapshots: ours.map(({ name }) => name).slice(0, 10),
       });
@@ -241,9 +241,12 @@ async function untilWritten(client: QdrantClient, collection: string, context: L
   const end = Date.now() + Math.min(UNTIL_WRITTEN_MS, Math.max(0, context.timeLeft()));
   while (await isWriting(client, collection, context.signal)) {
     if (Date.now() >= end) {
-      throw new UnavailableError(`The Qdrant server still writes a snapshot of collection "${collection}".`, {
-        remedy: `When it is done, remove the snapshot and the alias "${markPrefix(context.jobId, collection)}…".`,
-      });
+      throw new UnavailableError(
+        `The Qdrant server is still writing a snapshot of collection "${collection}".`,
+        {
+          remedy: `When it is done, remove the snapshot and the alias "${markPrefix(context.jobId, collection)}…".`,
+        },
+      );
     }
     await sleep(POLL_MS, undefined, { signal: context.signal });
   }
@@ -392,6 +395,6 @@ export async function findSnapshot(
   if (found?.size === wanted.size) return;
   throw new IntegrityError(
     `Snapshot ${wanted.name} of collection "${collection}" ${found ? 'changed its size' : 'vanished from the server'} while it was being saved.`,
-    { remedy: 'See who removes snapshots on the server, then start the backup again.' },
+    { remedy: 'Find out what removes snapshots on the server, then start the backup again.' },
   );
 }

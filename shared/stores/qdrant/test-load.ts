@@ -69,7 +69,7 @@ function notLoaded(name: string, error: unknown): unknown {
 
 function notWhatItClaims(name: string): IntegrityError {
   return new IntegrityError(
-    `The snapshot of collection "${name}" was loaded into a temporary collection, and does not hold the points that the archive states.`,
+    `The snapshot of collection "${name}" was loaded into a temporary collection, but does not contain the points stated in the archive.`,
     {
       remedy:
         'Nothing was changed. Use another copy of the archive, restore a different backup, or leave out this collection.',

@@ -132,7 +132,7 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
   if (vectorLayout(state.view) !== vectorLayout(config.view)) {
     differences.push({
       thing: `vectors of collection ${name}`,
-      problem: 'have another layout than in the archive',
+      problem: 'have a different layout than in the archive',
     });
   }
   const unknown = new Set(unknownSettings(config.config));
@@ -158,7 +158,7 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
   const foreign = new Set(foreignAliases(present, job.collections, owned).map(({ alias }) => alias));
   for (const alias of config.aliases) {
     if (!aliases.includes(alias) && !foreign.has(alias) && !shared) {
-      differences.push({ thing: `alias ${alias}`, problem: `does not lead to collection ${name}` });
+      differences.push({ thing: `alias ${alias}`, problem: `does not refer to collection ${name}` });
     }
   }
   for (const { thing, problem } of differences) findings.add(thing, problem);
@@ -192,7 +192,7 @@ function minorOf(version: string): string {
 function adoptedSettings(collection: string, names: readonly string[]): StoreWarning {
   return {
     code: 'settings-of-the-server',
-    text: `Collection "${collection}" has settings that the archive leaves open or that this server's version does not have: the server's own apply.`,
+    text: `Collection "${collection}" has settings that the archive does not contain or that this server's version does not support: the server's defaults apply.`,
     count: names.length,
     samples: names.slice(0, WARNING_SAMPLES_MAX),
   };
@@ -251,7 +251,10 @@ async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<
         // What was there before a merge may be different where the operator said to keep it.
         if (merge && options.onConflict === 'keep') continue;
         if (!samePoint(archived, present, changed)) {
-          findings.add(`point ${archived.id} of collection ${name}`, 'has other vectors or another payload');
+          findings.add(
+            `point ${archived.id} of collection ${name}`,
+            'has different vectors or a different payload',
+          );
         }
       }
       if (context.timeLeft() <= 0) {
@@ -298,7 +301,8 @@ async function checkById(job: CollectionCheck, cursor: VerifyCursor): Promise<Ve
       count++;
       digest.add(found.canonical);
       if (options.mode === 'merge' && options.onConflict === 'keep') continue;
-      if (found.canonical !== archived.canonical) findings.add(point, 'has other vectors or another payload');
+      if (found.canonical !== archived.canonical)
+        findings.add(point, 'has different vectors or a different payload');
     }
     context.progress(`points:${name}`, count, config?.points.count);
   };

@@ -24,7 +24,7 @@ export async function routeVectors(
   );
   if (unknown !== undefined) {
     throw refused(
-      `the archive holds no collection "${unknown}"`,
+      `the archive contains no collection "${unknown}"`,
       `Choose from: ${archived.map(({ name }) => name).join(', ')}.`,
     );
   }
@@ -36,7 +36,7 @@ export async function routeVectors(
     const twin = Object.keys(names).find((other) => names[other] === to);
     if (twin !== undefined) {
       throw refused(
-        `collections "${twin}" and "${name}" would both be called "${to}"`,
+        `collections "${twin}" and "${name}" would both be named "${to}"`,
         'Give them two names.',
       );
     }
@@ -98,8 +98,8 @@ function nameAt(
     return counterpart;
   }
   throw refused(
-    `collection "${name}" of the archive is not in the target's scope (${target.collections.join(', ')}), and nothing says which of these it is to become`,
-    'Say what it is to be called (rename.collections), or leave it out (only.collections).',
+    `collection "${name}" of the archive is not in the target's scope (${target.collections.join(', ')}), and the request does not say which of these it becomes`,
+    'Rename it (rename.collections), or leave it out (only.collections).',
   );
 }
 
@@ -108,7 +108,7 @@ function checkFilters(saved: QdrantScope | undefined, target: QdrantScope): void
   const [from, to] = [saved.filter, target.filter];
   if (from.key !== to.key) {
     throw refused(
-      `points were saved by "${from.key}" of their payload, and the target tells them apart by "${to.key}"`,
+      `points were saved by "${from.key}" of their payload, and the target distinguishes them by "${to.key}"`,
       'Restore into a target of the same profile.',
     );
   }
@@ -118,7 +118,7 @@ function checkFilters(saved: QdrantScope | undefined, target: QdrantScope): void
   }
   if (!target.point_ids) {
     throw refused(
-      `nothing says how ids of points derive from ${from.key}, so that those of ${JSON.stringify(to.value)} could take the place of others`,
+      `the scope does not define how point IDs derive from ${from.key}, so those of ${JSON.stringify(to.value)} could replace others`,
       'Set "point_ids" in the scope of the vectors, or restore under the name that was saved.',
     );
   }
@@ -205,13 +205,13 @@ function pointMover(saved: QdrantScope, scope: QdrantScope) {
     const text: unknown = JSON.parse(payload.get(JSON.stringify(ids.field)) ?? 'null');
     if (payload.get(key) !== JSON.stringify(from.value)) {
       throw refused(
-        `point ${point.id} has another ${to.key} than ${JSON.stringify(from.value)}`,
+        `point ${point.id} has a different ${to.key} than ${JSON.stringify(from.value)}`,
         ANOTHER_ARCHIVE,
       );
     }
     if (typeof text !== 'string' || derivedId(from.value, text) !== point.id) {
       throw refused(
-        `the id of point ${point.id} does not derive from ${to.key} and "${ids.field}" as the profile says`,
+        `the id of point ${point.id} does not derive from ${to.key} and "${ids.field}" as the profile defines`,
         'Restore under the name that was saved.',
       );
     }

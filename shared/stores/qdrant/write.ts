@@ -99,8 +99,7 @@ async function refuseForeignIds(
   throw new InvalidInputError(
     `${taken} points of the archive have ids that other parts of collection "${collection}" use, outside of ${filter.key} ${JSON.stringify(filter.value)}.`,
     {
-      remedy:
-        'Restore into a collection of its own: ids must differ between the parts of a shared collection.',
+      remedy: 'Restore into a separate collection: IDs must be unique in a shared collection.',
     },
   );
 }
@@ -128,7 +127,7 @@ async function withoutKept(
     );
     if (other) {
       throw new InvalidInputError(
-        `Point ${other.id} of collection "${collection}" exists with another content.`,
+        `Point ${other.id} of collection "${collection}" exists with different content.`,
         {
           remedy: 'Restore with "on_conflict" keep or overwrite, or with mode replace.',
         },

@@ -31,7 +31,8 @@ export const redisAdapter = defineAdapter({
   facts: redisFacts,
   versionNotes: {
     newer: 'values and expiries are the same',
-    older: 'what it cannot hold, such as expiries of the fields of hashes, is refused by this inspection',
+    older:
+      'data that it does not support, such as expiry times of hash fields, is refused by this inspection',
   },
   Connection: RedisConnection,
   Scope: RedisScope,

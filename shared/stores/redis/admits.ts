@@ -56,7 +56,7 @@ async function nameOnNode(client: RedisClient, space: KeySpace, node: Redis): Pr
     const name = toBytes(`${space.temporary}check:${number}`);
     if (!client.isCluster || (await client.nodeOf(name)) === node) return name;
   }
-  throw new Error('No key would be on this node of the cluster.');
+  throw new Error('This node of the cluster holds no keys.');
 }
 
 /**

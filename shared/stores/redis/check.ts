@@ -131,7 +131,7 @@ class KeysCheck implements ContentCheck {
       if (lost) {
         throw wrong(
           entry.name,
-          `the stream "${showKey(key)}" has a pending entry ${lost[0]} that it does not hold`,
+          `the stream "${showKey(key)}" has a pending entry ${lost[0]} that it does not contain`,
         );
       }
     }

@@ -49,7 +49,7 @@ const PASSING: Readonly<Record<string, { readonly problem: string; readonly reme
   },
   NOREPLICAS: {
     problem: 'refuses writes, because fewer replicas than "min-replicas-to-write" are connected',
-    remedy: 'Bring the replicas back, or lower "min-replicas-to-write".',
+    remedy: 'Reconnect the replicas, or lower "min-replicas-to-write".',
   },
 };
 
@@ -305,7 +305,7 @@ export class RedisClient {
       return new AccessDeniedError(problem, { remedy, isLogin: true });
     }
     if (code === 'OOM') {
-      return new RedisReplyError(`${this.#name} has no memory left: it reached "maxmemory".`, {
+      return new RedisReplyError(`${this.#name} is out of memory: it reached "maxmemory".`, {
         remedy: 'Raise maxmemory or take a larger node, then restore again.',
       });
     }
@@ -434,12 +434,9 @@ function isReplyError(error: unknown): boolean {
 export function integerOf(reply: Reply | undefined): number {
   const value = typeof reply === 'number' ? reply : Number(String(reply));
   if (reply === null || reply === undefined || !Number.isSafeInteger(value)) {
-    throw new RedisReplyError(
-      `Redis answered "${String(reply).slice(0, 80)}" where a whole number was expected.`,
-      {
-        remedy: 'Report this with the version of the server.',
-      },
-    );
+    throw new RedisReplyError(`Redis answered "${String(reply).slice(0, 80)}" instead of a whole number.`, {
+      remedy: 'Report this with the version of the server.',
+    });
   }
   return value;
 }
@@ -448,7 +445,7 @@ export function integerOf(reply: Reply | undefined): number {
 export function listOf(reply: Reply | undefined): Reply[] {
   if (Array.isArray(reply)) return reply;
   if (reply instanceof Error) throw reply;
-  throw new RedisReplyError('Redis answered no list where one was expected.', {
+  throw new RedisReplyError('Redis did not return a list.', {
     remedy: 'Report this with the version of the server.',
   });
 }
@@ -457,7 +454,7 @@ export function listOf(reply: Reply | undefined): Reply[] {
 export function bytesOf(reply: Reply | undefined): Buffer {
   if (Buffer.isBuffer(reply)) return reply;
   if (reply instanceof Error) throw reply;
-  throw new RedisReplyError('Redis answered no bytes where some were expected.', {
+  throw new RedisReplyError('Redis did not return bytes.', {
     remedy: 'Report this with the version of the server.',
   });
 }

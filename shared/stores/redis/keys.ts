@@ -154,7 +154,7 @@ async function scanInto(
             `${client.name} has a key of ${key.length} bytes, "${showKey(key)}"; at most ${KEY_BYTES_MAX} can be saved.`,
             {
               remedy:
-                'Give it a shorter name, or set "unsupported" of the scope to "skip" to leave out what can\'t be saved, with a warning.',
+                'Give it a shorter name, or set "unsupported" of the scope to "skip" to leave out such keys with a warning.',
             },
           );
         }

@@ -165,7 +165,7 @@ export class LargeReader {
 
   #changing(key: ByteString, type: KeyType): UnavailableError {
     return new UnavailableError(
-      `${this.#client.name}: the ${type} "${showKey(key)}" changed each time that it was read, and is too large to be read in one command.`,
+      `${this.#client.name}: the ${type} "${showKey(key)}" changed each time that it was read, and is too large to be read with one command.`,
       { remedy: 'Pause what writes to it while the backup runs (a pause hook does that), and try again.' },
     );
   }
@@ -279,7 +279,7 @@ export class LargeReader {
   #requireTime(key: ByteString, type: KeyType, began: number, { timeLeft }: LargeOptions): void {
     if (!timeLeft || timeLeft() > 0 || Date.now() - began < CATCH_UP_MS) return;
     throw new InvalidInputError(
-      `${this.#client.name}: the ${type} "${showKey(key)}" can't be read within the time of one function, so nothing would prove that it did not change meanwhile.`,
+      `${this.#client.name}: the ${type} "${showKey(key)}" cannot be read within the time limit of a function, so it could change unnoticed meanwhile.`,
       { remedy: 'Divide it into several keys, or narrow the scope so that it is left out.' },
     );
   }

@@ -12,7 +12,7 @@ const TEXTS: Record<LeftOutReason, { readonly code: string; readonly text: strin
   },
   unsupported: {
     code: 'keys-unsupported',
-    text: 'keys of types that server modules made, or with names of more than 2,048 bytes, are left out, as "unsupported" of the scope says; save them by other means.',
+    text: 'keys of types that server modules made, or with names of more than 2,048 bytes, are left out, as "unsupported" of the scope says; back them up with other tools.',
   },
 };
 

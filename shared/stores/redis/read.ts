@@ -280,10 +280,10 @@ export class KeyReader {
   #requireType(key: ByteString, type: string): KeyType {
     if (isKeyType(type)) return type;
     throw new InvalidInputError(
-      `${this.#client.name} has a key of type "${type}", "${showKey(key)}", which a server module made; its content can't be saved in a form that other servers read.`,
+      `${this.#client.name} has a key of type "${type}", "${showKey(key)}", which a server module made; its content cannot be saved in a portable form.`,
       {
         remedy:
-          'Narrow the scope so that it is left out, or set "unsupported" of the scope to "skip" to leave out what can\'t be saved, with a warning; save it by the means of that module.',
+          'Narrow the scope so that it is left out, or set "unsupported" of the scope to "skip" to leave out such keys with a warning; back them up with the tools of that module.',
       },
     );
   }

@@ -78,7 +78,7 @@ export function narrowKeys(scope: RedisScope, { namespaces, key_prefixes: prefix
   const stranger = namespaces?.find((name) => listed?.includes(name) === false);
   if (stranger !== undefined) {
     throw new InvalidInputError(`The target's scope has no namespace "${stranger}".`, {
-      remedy: `Choose from: ${listed?.join(', ')}; or choose keys by what they start with.`,
+      remedy: `Choose from: ${listed?.join(', ')}; or choose keys by their prefix.`,
     });
   }
   const outside = prefixes?.find(

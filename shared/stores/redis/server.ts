@@ -39,10 +39,10 @@ async function readClock(client: RedisClient, node: Redis): Promise<number> {
 /** Asks the server what it is. Every master of a cluster is taken to be of the same version. */
 export async function readFacts(client: RedisClient): Promise<ServerFacts> {
   const [node] = await client.nodes();
-  if (!node) throw new Error('A cluster without masters can not be connected.');
+  if (!node) throw new Error('Cannot connect to a cluster without masters.');
   const info = infoFields(await client.call(node, 'INFO', 'server'));
   if ((info.server_mode ?? info.redis_mode) === 'cluster' && !client.isCluster) {
-    throw new InvalidInputError(`${client.name} is a node of a cluster, and holds only a part of the keys.`, {
+    throw new InvalidInputError(`${client.name} is a node of a cluster, and holds only some of the keys.`, {
       remedy: 'Set "cluster": true in the secret of the store.',
     });
   }

@@ -45,7 +45,7 @@ export async function askKeys(
   if (key === undefined) return anyKey(client, space, signal);
   if (space.namespaceOf(toByteString(key)) === undefined) {
     throw new InvalidInputError(`Key "${showKey(toByteString(key))}" is not part of the scope.`, {
-      remedy: 'Ask for a key that belongs to the knowledge base.',
+      remedy: 'Use a key that belongs to the knowledge base.',
     });
   }
   const reply = await client.call(await client.nodeOf(Buffer.from(key)), command, key, ...rest);

@@ -114,7 +114,7 @@ export class SortedKeys {
     if (room >= Math.min(fileBytes, 2 * bytes)) return room;
     throw new NgbakError(
       `The keys of ${this.#owner} can't be sorted: ${folder} has ${free} bytes free, and ${FILE_SHARE * 2 * bytes + reserve} are needed.`,
-      { remedy: `Make room there: up to ${this.#mebibytes} MiB are used.` },
+      { remedy: `Free some space there: up to ${this.#mebibytes} MiB are used.` },
     );
   }
 
@@ -188,7 +188,7 @@ export class SortedKeys {
       throw new NgbakError(
         `The keys of ${this.#owner} can't be sorted: a temporary file in ${this.#limits.folder} failed.`,
         {
-          remedy: `Make room there: it takes up to ${this.#mebibytes} MiB.`,
+          remedy: `Free some space there: up to ${this.#mebibytes} MiB are used.`,
           cause: error,
         },
       );

@@ -9,7 +9,7 @@ import { type ByteString, showKey, toBytes } from './scope.ts';
  * Bytes in JSON lines: a JSON string where they are UTF-8 that a person could read, else `{"base64": "…"}`. Both ways
  * lead to exactly the same bytes again.
  */
-const Text = z.string().refine((text) => text.isWellFormed(), 'must be text that UTF-8 can say');
+const Text = z.string().refine((text) => text.isWellFormed(), 'must be text that can be encoded in UTF-8');
 const Bytes = z.union([Text, z.strictObject({ base64: z.base64() })]);
 type Bytes = z.infer<typeof Bytes>;
 

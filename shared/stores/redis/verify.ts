@@ -176,7 +176,7 @@ class Comparison {
       this.#see(key);
       if (this.#isKept) continue;
       if (reading.kind !== 'string')
-        this.#differ(key, 'is a string in the archive and another type in the target');
+        this.#differ(key, 'is a string in the archive and has a different type in the target');
       else if (!reading.value.equals(value)) this.#differ(key, 'has another value');
       else if (!this.#sameExpiry(reading.expiresAt, expiresAt)) this.#differ(key, 'expires at another time');
       else this.findings.tallies.add(`keys:${namespace}`, canonicalString(key, value, expiresAt));
@@ -221,7 +221,7 @@ class Comparison {
         canonicalKey(key, type, digest, null, content.stream),
       )
     ) {
-      this.#differ(key, 'has other last ids, groups or pending entries');
+      this.#differ(key, 'has different last IDs, groups or pending entries');
     } else if (content.kind === 'digest' && !sameDeliveries(content.stream, stream)) {
       this.#differ(key, 'has entries that were delivered at another time');
     } else if (!this.#sameExpiry(content.expiresAt, expiresAt)) this.#differ(key, 'expires at another time');
@@ -245,8 +245,7 @@ class Comparison {
 
   #missing(key: ByteString, expiresAt: number | null): void {
     if (expiresAt !== null && expiresAt <= serverNow(this.#job.facts) + CLOCK_SKEW_MS) return;
-    const cause =
-      this.#evicted > 0 ? `; the server has evicted ${this.#evicted} keys since it was started` : '';
+    const cause = this.#evicted > 0 ? `; the server has evicted ${this.#evicted} keys since its start` : '';
     this.#differ(key, `is missing in the target${cause}`);
   }
 

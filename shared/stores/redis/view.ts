@@ -27,7 +27,7 @@ export async function routeKeys(
   const { only: _, ...from } = saved ?? target;
   if (rename.key_prefix !== undefined && saved === undefined) {
     throw refused(
-      'the archive does not say which prefix its keys were saved by, so that it can be renamed',
+      'the archive does not state the prefix of its keys, so the prefix cannot be renamed',
       'Restore into a target with the same prefix.',
     );
   }
@@ -88,7 +88,7 @@ function withPrefix(scope: RedisScope, prefix: string): RedisScope {
 function checkNamespaces(from: RedisScope, to: RedisScope): void {
   if (from.separator !== to.separator) {
     throw refused(
-      'archive and target read the namespace from keys in two ways ("separator")',
+      'archive and target derive the namespace of keys differently ("separator")',
       'Restore into a target of the same profile.',
     );
   }

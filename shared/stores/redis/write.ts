@@ -81,7 +81,7 @@ export class PartWriter {
       // This leg is repeated, and the first time it came to the end of the key.
       if (await this.exists(node, name)) return part.last ? 'written' : 'more';
       throw new RedisReplyError(
-        `Earlier parts of "${showKey(part.key)}" are gone from ${this.#client.name}.`,
+        `Earlier parts of "${showKey(part.key)}" no longer exist on ${this.#client.name}.`,
         {
           remedy: 'Make sure that nothing else deletes keys during a restore, and restore again.',
         },

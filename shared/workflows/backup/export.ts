@@ -115,7 +115,7 @@ async function letGoIfEnded(
   if (await bucket.readRecord(backupPlanKey(jobId), BackupPlan)) return;
   await store.cleanup(context);
   await bucket.removeAll(stagingPrefix(jobId));
-  throw new NgbakError(`Backup ${jobId} has ended while this leg was at work.`, {
+  throw new NgbakError(`Backup ${jobId} has ended while this leg was running.`, {
     remedy: 'Start a new backup.',
   });
 }

@@ -231,7 +231,7 @@ async function closeRollback(
   const uncleanText =
     status === 'SUCCEEDED'
       ? ''
-      : ` Everything was verified, but the rollback ended with an error and may have left marks of its own, which the next restore removes: ${end.error?.message ?? status}`;
+      : ` Everything was verified, but the rollback ended with an error and may have left auxiliary marks, which the next restore removes: ${end.error?.message ?? status}`;
   const message = back
     ? `${reason.message} The target was rolled back to ${safety}.${uncleanText}`
     : `${reason.message} The rollback failed as well: ${end.error?.message ?? status} Its previous contents are in ${safety}: restore it with \`ngbak restore ${safety}\`. Until then, the target is locked for backups. ${seeAlso(HELP.rollbackFailed)}`;

@@ -61,7 +61,7 @@ export async function reconcile(
   try {
     jobs.push(...(await cleanRemaining(environment, leg)));
   } catch (error) {
-    problems.push(`servers that jobs left something on: ${describeError(error)}`);
+    problems.push(`servers with leftovers of jobs: ${describeError(error)}`);
   }
   let redriven = 0;
   for await (const message of undelivered?.receive(leg) ?? []) {
@@ -78,7 +78,7 @@ export async function reconcile(
   const ageMs = unowned_seconds === undefined ? undefined : unowned_seconds * 1000;
   const unowned = await removeUnowned(environment.bucket, timeLeft, { ageMs });
   if (unowned.objects + unowned.uploads > 0) {
-    environment.log('Removed what belonged to no job.', { ...unowned });
+    environment.log('Removed objects that belonged to no job.', { ...unowned });
   }
   if (problems.length === 0) return { jobs, redriven, unowned };
   throw new NgbakError(`Could not clean up after ${problems.length} executions: ${problems.join('; ')}`, {

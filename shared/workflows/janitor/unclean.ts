@@ -68,7 +68,7 @@ export async function cleanRemaining(environment: Environment, leg: LegLimits): 
     const isOver = Date.now() - Date.parse(since) > TRIED_MS;
     if (left.length > 0 && isOver) {
       log(
-        'Giving up: what a job left on these servers has to be removed by hand; it has the name of the job.',
+        'Giving up: the leftovers of a job on these servers must be removed manually; their names contain the name of the job.',
         {
           job_id,
           stores: [...left],
@@ -104,7 +104,7 @@ async function clean(
       await withStore(config, target, name, (store) => store.cleanup(context));
     } catch (error) {
       left.push(name);
-      log('Could not clean up on the server; the next run of the janitor tries again.', {
+      log('Could not clean up on the server; the next run of the janitor retries.', {
         store: name,
         job_id: context.jobId,
         error: describeError(error),

@@ -125,7 +125,7 @@ async function admitCatalogRestore(
   const found = await environment.bucket.readRecord(catalogKey(backup_id), CatalogRecord);
   if (!found) {
     throw new InvalidInputError(`There is no backup "${backup_id}" in the catalog.`, {
-      remedy: 'List the backups with `ngbak list` and take an id from there.',
+      remedy: 'List the backups with `ngbak list` and use an ID from that list.',
     });
   }
   const wanted = target ?? found.value.target;

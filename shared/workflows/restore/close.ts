@@ -154,7 +154,7 @@ function requireCounts(
     const wrong = exact ? read !== count : restored === 'unexpired' && read > count;
     if (!wrong) continue;
     throw new IntegrityError(
-      `The archive says that it holds ${count} ${tally} of the ${store}, but ${read} came back to target "${plan.target}".`,
+      `The archive states ${count} ${tally} of the ${store}, but ${read} were restored into target "${plan.target}".`,
       { remedy: 'Use another backup: this archive does not match what was backed up.' },
     );
   }
@@ -178,7 +178,7 @@ function compareAnswers(
     const earlier = before.find((other) => other.question === question);
     if (earlier?.answered && !answered) {
       throw new IntegrityError(
-        `After the restore, ${store} of target "${plan.target}" does not answer "${question}", which it did before: ${answer}`,
+        `After the restore, ${store} of target "${plan.target}" does not answer the smoke check "${question}", which it answered before: ${answer}`,
         { remedy: 'Check the server, and restore again.' },
       );
     }

@@ -105,11 +105,11 @@ async function compareScopes(
   }
   const chosen = options.stores ?? storesNamed(options.only);
   for (const store of chosen ?? []) {
-    if (!held.has(store)) problems.push(`the archive holds no ${store}, which was requested`);
+    if (!held.has(store)) problems.push(`the archive does not contain ${store}, which was requested`);
   }
   for (const store of held) {
     if (store !== 'config' && chosen === undefined && !stores.includes(store)) {
-      warnings.push(`the archive holds ${store}, which target "${target}" does not have: it is left out`);
+      warnings.push(`the archive contains ${store}, which target "${target}" does not have: it is left out`);
     }
   }
   if (attach_of !== undefined && options.mode !== 'merge') {
@@ -117,7 +117,7 @@ async function compareScopes(
   }
   if (manifest.scope.only) {
     warnings.push(
-      `the archive holds only a subset (${describePart(manifest.scope.only)}): the rest of these stores is left unchanged`,
+      `the archive contains only a subset (${describePart(manifest.scope.only)}): the rest of these stores is left unchanged`,
     );
   }
   warnings.push(...originWarnings(manifest, findTarget(config, target)));

@@ -40,7 +40,7 @@ export async function writeDeferred(
     },
     tallies: {},
     tags: ['deferred'],
-    note: `Relationships of ${manifest.backup_id} whose other end was not there when job ${plan.job_id} restored it.`,
+    note: `Relationships of ${manifest.backup_id} whose other node did not exist when job ${plan.job_id} restored it.`,
   };
   await uploadStream({
     s3: bucket.s3,

@@ -36,7 +36,7 @@ export async function requireEmpty(plan: RestorePlan, store: Store, context: Leg
     `Since the inspection, ${store.name} of target "${plan.target}" has changed: ${reason}.`,
     {
       remedy:
-        'Find out what writes to the target, then restore again, with another mode if its records may go.',
+        'Find out what writes to the target, then restore again, with another mode if its records may be deleted.',
     },
   );
 }

@@ -155,7 +155,7 @@ async function normalizeUpload(
   const max = environment.config.upload_bytes_max;
   if (restore.source.key.startsWith(UPLOADS) && source.size > max) {
     throw new InvalidInputError(
-      `The upload has ${source.size} bytes; this deployment takes ${max} at most.`,
+      `The upload has ${source.size} bytes; this deployment accepts at most ${max}.`,
       {
         remedy:
           'Nothing was changed. Raise ngbak.uploadBytesMax in cdk.json if the archive is to be trusted.',

@@ -69,7 +69,7 @@ export function resolveMode({ overwrite, ...options }: RestoreOptions): RestoreO
   if (mode === 'merge' || (mode === 'if_empty' && overwrite)) {
     throw new InvalidInputError(`"overwrite": ${overwrite} contradicts "mode": "${mode}".`, {
       remedy:
-        'Leave "overwrite" out: "mode" replaces it, and "on_conflict" decides over existing records in a merge.',
+        'Leave "overwrite" out: "mode" replaces it, and "on_conflict" applies to existing records in a merge.',
     });
   }
   return { ...options, mode: overwrite ? 'replace' : 'if_empty' };
@@ -174,7 +174,7 @@ export function shownFileName(name: string): string {
 export function isConfirmed(phrase: string | undefined, target: string): boolean {
   if (phrase === undefined) return false;
   if (phrase === target) return true;
-  throw new InvalidInputError('The confirmation is not the name of the target.', {
+  throw new InvalidInputError('The confirmation does not match the name of the target.', {
     remedy: `To confirm that target "${target}" may be overwritten, give its name.`,
   });
 }

@@ -74,7 +74,7 @@ export function scopeChange(
   const { scope, adapter } = resolveStore(config, plan.target, name, plan.options.rename?.parameters);
   const parsed = adapter.Scope.safeParse(saved);
   if (parsed.success && isSameJson({ scope: parsed.data }, { scope })) return undefined;
-  return `the archive was saved from another scope than the target has now: ${showScope(saved)}; only the target's own scope is cleared and restored: ${showScope(scope)}`;
+  return `the archive was saved from a different scope than the target's current one: ${showScope(saved)}; only the target's own scope is cleared and restored: ${showScope(scope)}`;
 }
 
 /** A scope in one line. An archive may say anything there: bounded, and without characters that turn text around. */
@@ -132,7 +132,7 @@ export async function expiryWarnings(
   if (!isNgraf023Keys(archive, adapter)) {
     if (chosen === undefined) return [];
     throw new InvalidInputError(
-      '"default_expiries" is for keys of NGRAF-023; this archive states its expiries.',
+      '"default_expiries" is for keys of NGRAF-023; this archive contains its expiry times.',
       {
         remedy: 'Leave "default_expiries" out.',
       },
@@ -146,8 +146,8 @@ export async function expiryWarnings(
     .join(', ');
   return [
     chosen === undefined
-      ? `the archive states no expiries: keys that NGRAF-023 lets expire (${expiring}) stay for good, unless the restore sets its defaults, counted from the backup or from the restore (\`--default-expiries\`, "default_expiries")`
-      : `the archive states no expiries: those that are NGRAF-023's defaults are set, counted ${chosen === 'from-backup' ? 'from the backup' : 'from the restore'} (${expiring}); what has expired by then is not restored`,
+      ? `the archive contains no expiry times: keys that expire in NGRAF-023 (${expiring}) never expire, unless the restore sets its defaults, counted from the backup or from the restore (\`--default-expiries\`, "default_expiries")`
+      : `the archive contains no expiry times: NGRAF-023's defaults are set, counted ${chosen === 'from-backup' ? 'from the backup' : 'from the restore'} (${expiring}); keys that have expired by then are not restored`,
   ];
 }
 

@@ -21,15 +21,15 @@ export function originWarnings(
   if (maker !== undefined && age !== 'same') {
     const effect =
       age === 'older'
-        ? 'what that version did not save or count is not in it (CHANGELOG.md lists the differences)'
-        : 'what this version does not know is left unread, and entries of unknown kinds refuse the restore';
+        ? 'data that this version did not save or count is missing (CHANGELOG.md lists the differences)'
+        : 'unknown fields are ignored, and entries of unknown kinds refuse the restore';
     warnings.push(
       `the backup was created by ${age === 'older' ? 'an older' : age === 'newer' ? 'a newer' : 'another'} ngbak, ${shown(maker)} (this is ${ngbak}): ${effect}`,
     );
   }
   if (scope.profile !== undefined && scope.profile !== profile) {
     warnings.push(
-      `the backup is of a system with profile "${shown(scope.profile)}", and the target has profile "${profile}": names and values may be laid out in another way than the target's system expects`,
+      `the backup is of a system with profile "${shown(scope.profile)}", and the target has profile "${profile}": names and values may differ from what the target's system expects`,
     );
   }
   if (saved != null && current !== undefined && !isSameRelease(saved, current)) {

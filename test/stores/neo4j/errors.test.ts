@@ -21,7 +21,7 @@ test.each([
   const error = ofDriver(code, message);
   expect(error).toBeInstanceOf(UnavailableError);
   expect((error as Error).message).toBe(
-    'Neo4j of target "tests": reading nodes failed: the server can\'t be reached, or the connection broke.',
+    'Neo4j of target "tests": reading nodes failed: the server cannot be reached, or the connection was lost.',
   );
 });
 

@@ -120,13 +120,13 @@ test('a database that may only be read is backed up; a restore is refused before
       await withStore(open, (store) =>
         store.admits({ archive: whole.archive, options: REPLACE, context: legContext() }),
       ),
-    ).toEqual([expect.stringMatching(/^the database "neo4j" may only be read: .*default_to_read_only/)]);
+    ).toEqual([expect.stringMatching(/^the database "neo4j" is read-only: .*default_to_read_only/)]);
     // Where that came later, the first statement that writes is refused.
     await expect(
       withStore(open, (store) =>
         store.clear({ archive: whole.archive, options: REPLACE, cursor: null, context: legContext() }),
       ),
-    ).rejects.toThrow('the database may only be read');
+    ).rejects.toThrow('the database is read-only');
     expect((await exportAll(open)).tallies).toEqual(whole.tallies);
   } finally {
     await server.kill();

@@ -222,7 +222,7 @@ test('a script that lost its end is refused, although each of its statements is 
   const script = scripts['without-constraint'] ?? '';
   const ends = [...script.matchAll(/:commit\n/g)].map(({ index }) => index + ':commit\n'.length);
   for (const end of ends.slice(0, -1)) {
-    await expect(convert(script.slice(0, end))).rejects.toThrow(/makes no node|ends too early/);
+    await expect(convert(script.slice(0, end))).rejects.toThrow(/creates no nodes|ends early/);
   }
 });
 

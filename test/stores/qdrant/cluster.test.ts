@@ -51,7 +51,7 @@ test('a collection that lies on two servers is saved and restored whole, as poin
     reason: expect.stringContaining('2 servers'),
   });
   const forced = exportAll(openStore(first, { method: 'snapshot' }), legContext());
-  await expect(forced).rejects.toThrow('holds the shards of one');
+  await expect(forced).rejects.toThrow('contains the shards of one');
 
   await ask(first, 'DELETE', '/collections/spread');
   const { verified } = await restoreAll(openStore(second, {}), archive);

@@ -135,7 +135,7 @@ test('a setting that the archive states and the server has otherwise is a differ
     context: legContext(),
   });
   expect(samples).toEqual([
-    { thing: 'setting plain.hnsw_config.m', problem: 'has another value than in the archive' },
+    { thing: 'setting plain.hnsw_config.m', problem: 'has a different value than in the archive' },
   ]);
 });
 

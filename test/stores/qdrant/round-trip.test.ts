@@ -112,13 +112,13 @@ describe.each(['snapshot', 'points'] as const)('a collection saved as %s', (meth
     if (method === 'points') {
       expect(samples).toEqual([
         `point 3 of collection ${name} is missing`,
-        `point 7 of collection ${name} has other vectors or another payload`,
+        `point 7 of collection ${name} has different vectors or a different payload`,
         `point 1000 of collection ${name} is not in the archive`,
       ]);
     } else expect(differences).toBe(1);
     await ask(server, 'PATCH', path, { hnsw_config: { m: 40 } });
     expect((await verify()).samples).toContain(
-      `setting ${name}.hnsw_config.m has another value than in the archive`,
+      `setting ${name}.hnsw_config.m has a different value than in the archive`,
     );
   });
 

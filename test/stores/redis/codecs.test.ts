@@ -339,7 +339,7 @@ describe('windows of keys', () => {
       await expect(windows(join(folder, 'missing')).next()).rejects.toMatchObject({
         name: 'NgbakError',
         message: `The keys of a server of the test can't be sorted: a temporary file in ${folder}/missing failed.`,
-        remedy: expect.stringContaining('Make room there'),
+        remedy: expect.stringContaining('Free some space there'),
         cause: expect.objectContaining({ code: 'ENOENT' }),
       });
     });

@@ -164,7 +164,7 @@ describe('of the graph', () => {
     expect(await nodes()).toEqual(['p1=changed', 'p2=changed', 't1=c', 't2=d']);
     expect(await relationships()).toEqual(['p1>p2 1', 'p1>t1 2', 't1>t2 3']);
     await expect(restore(CONFIG, 'graph', all, { only: { label: 'Twon' } })).rejects.toThrow(
-      'no node of label',
+      'no node with label',
     );
     expect(await nodes()).toHaveLength(4);
   });
@@ -207,7 +207,7 @@ describe('of key-value data', () => {
   test('what the archive does not hold is refused, before anything is cleared', async () => {
     const saved = await save(CONFIG, 'kv', { namespaces: ['docs'] });
     await expect(restore(CONFIG, 'kv', saved, { only: { namespaces: ['cache'] } })).rejects.toThrow(
-      'holds only a part',
+      'contains only a subset',
     );
     expect(await content()).toHaveLength(3);
   });
@@ -251,7 +251,7 @@ describe('of vectors', () => {
 describe('a request', () => {
   test.each([
     [{ collections: ['nowhere'] }, 'no collection "nowhere"'],
-    [{ namespaces: ['docs'], label: '__ngbak_loaded' }, 'one of ngbak itself'],
+    [{ namespaces: ['docs'], label: '__ngbak_loaded' }, 'is reserved for ngbak'],
   ])('for %j, which the target has not, is refused before anything starts', (only, problem) => {
     const stores = chooseBackupStores(CONFIG, 'kb', { only });
     expect(() => chooseScopes(CONFIG, 'kb', stores, only)).toThrow(problem);

@@ -139,7 +139,7 @@ describe('the graph', () => {
     await cypher(`MATCH (n:${from} {id: 'n3'}) REMOVE n:${RUN}Twin`);
     await expect(
       restoreInto(neo4jAdapter, connection(), archive, scope(from), scope(`${RUN}Twin`)),
-    ).rejects.toThrow('could not be told apart');
+    ).rejects.toThrow('could not be distinguished');
     expect(await cypher(`MATCH (n:${RUN}Twin) RETURN n`)).toEqual([]);
   });
 
@@ -241,7 +241,7 @@ describe('key-value data', () => {
     const { archive } = await exportAll(opener(redisAdapter, connection, scope('a')));
     await expect(
       restoreInto(redisAdapter, connection, archive, scope('a'), { prefix: `${RUN}e:` }),
-    ).rejects.toThrow('two ways');
+    ).rejects.toThrow('derive the namespace of keys differently');
   });
 });
 
@@ -400,7 +400,7 @@ describe('vectors', () => {
     const scope = (value: string) => ({ collections: [shared], filter: { key: 'workspace_id', value } });
     const { archive } = await exportAll(opener(qdrantAdapter, connection(), scope('a')));
     await expect(restoreInto(qdrantAdapter, connection(), archive, scope('a'), scope('d'))).rejects.toThrow(
-      'nothing says how ids of points derive',
+      'the scope does not define how point IDs derive',
     );
   });
 
@@ -411,7 +411,7 @@ describe('vectors', () => {
       restoreInto(qdrantAdapter, connection(), archive, scope, scope, {
         rename: { collections: { [one]: two } },
       }),
-    ).rejects.toThrow('would both be called');
+    ).rejects.toThrow('would both be named');
     await expect(
       restoreInto(
         qdrantAdapter,
@@ -421,6 +421,6 @@ describe('vectors', () => {
         { collections: [copy] },
         { sameProfile: false },
       ),
-    ).rejects.toThrow('nothing says which of these it is to become');
+    ).rejects.toThrow('the request does not say which of these it becomes');
   });
 });

@@ -58,7 +58,7 @@ describe('an uploaded archive that passes itself off as a safety backup of its t
     const { scope } = await routeStore(config, plan(), archive, store);
     expect(scope).toMatchObject(configured);
     expect(scopeChange(config, plan(), archive, store)).toMatch(
-      /saved from another scope than the target has now: .*only the target's own scope is cleared/,
+      /saved from a different scope than the target's current one: .*only the target's own scope is cleared/,
     );
   });
 

@@ -80,7 +80,7 @@ class Conversion {
   *add(parsed: Parsed): Generator<EntryPiece> {
     if (parsed.kind === 'begin' || parsed.kind === 'commit') {
       if (this.#isInTransaction === (parsed.kind === 'begin'))
-        throw this.#refuse('the other of begin and commit had to come');
+        throw this.#refuse('expected the other of begin and commit');
       this.#isInTransaction = parsed.kind === 'begin';
     } else if (parsed.kind === 'numbered') {
       this.#isNumbered = true;
@@ -91,7 +91,7 @@ class Conversion {
         throw this.#refuse(`it has more than ${SCHEMA_ROWS_MAX} constraints and indexes`);
       this.#schema.push(parsed.row);
     } else if (parsed.kind === 'nodes') {
-      if (this.#stage !== 'nodes') throw this.#refuse('all nodes have to come before the first relationship');
+      if (this.#stage !== 'nodes') throw this.#refuse('nodes must precede the first relationship');
       for (const node of parsed.nodes) yield* this.#addNode(node);
     } else if (parsed.kind === 'relationships') {
       if (this.#stage === 'nodes') {
@@ -105,9 +105,9 @@ class Conversion {
 
   *end(line: number): Generator<EntryPiece, ConvertedScript> {
     this.#line = line;
-    if (this.#isInTransaction) throw this.#refuse('a commit had to come before the end of the file');
-    if (this.#isNumbered) throw this.#refuse('it ends too early: its auxiliary data is not removed');
-    if (this.#labelsById.size === 0) throw this.#refuse('it makes no node');
+    if (this.#isInTransaction) throw this.#refuse('a commit must precede the end of the file');
+    if (this.#isNumbered) throw this.#refuse('it ends early: its auxiliary data is not removed');
+    if (this.#labelsById.size === 0) throw this.#refuse('it creates no nodes');
     yield* this.#close();
     const label = this.#label();
     const rows = this.#schema.filter(({ entity, tokens }) =>
@@ -123,7 +123,7 @@ class Conversion {
 
   *#addNode({ key, labels, properties }: ScriptNode): Generator<EntryPiece> {
     const id = idOf(key);
-    if (this.#labelsById.has(id)) throw this.#refuse('it makes a node twice');
+    if (this.#labelsById.has(id)) throw this.#refuse('it creates a node twice');
     if (this.#labelsById.size >= NODES_MAX) throw this.#refuse(`it has more than ${NODES_MAX} nodes`);
     const known = this.#common === undefined ? new Set(labels) : this.#common;
     this.#common = new Set(labels.filter((label) => known.has(label)));
@@ -151,7 +151,7 @@ class Conversion {
   #end(key: NodeKey): EndLine {
     const id = idOf(key);
     const labels = this.#labelsById.get(id);
-    if (!labels) throw this.#refuse('a relationship leads to a node that the script does not make');
+    if (!labels) throw this.#refuse('a relationship refers to a node that the script does not create');
     const isOne = !key.isNumbered && Object.keys(key.properties).length === 1;
     return { id, labels, properties: isOne ? key.properties : {}, digest: undefined };
   }
@@ -204,7 +204,7 @@ class Conversion {
       ...(left === 0
         ? []
         : [
-            `${left} of the script's constraints and indexes, which are not about its label or its relationships: create them by hand`,
+            `${left} of the script's constraints and indexes, which do not belong to its label or its relationships: create them manually`,
           ]),
     ];
   }

@@ -83,7 +83,7 @@ export class Scanner {
   /** The error that says what had to come here. It tells the place, not what stands there: that may be data. */
   refuse(expected: string): InvalidInputError {
     const lines = this.#text.slice(0, this.#at).split('\n').length - 1;
-    return refusedScript(this.#line + lines, `${expected.slice(0, 200)} had to come`);
+    return refusedScript(this.#line + lines, `expected ${expected.slice(0, 200)}`);
   }
 }
 

@@ -24,7 +24,7 @@ export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncG
     try {
       return decoder.decode(chunk, { stream: chunk !== undefined });
     } catch {
-      throw refusedScript(line, 'text in UTF-8 had to come');
+      throw refusedScript(line, 'expected text in UTF-8');
     }
   };
   /** Takes the first `length` characters of `rest` away as a statement; undefined where they are white space. */
@@ -46,12 +46,12 @@ export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncG
       const statement = take(end, 1);
       if (statement) yield statement;
     }
-    if (rest.length > STATEMENT_CHARACTERS_MAX) throw refusedScript(line, 'a shorter statement had to come');
+    if (rest.length > STATEMENT_CHARACTERS_MAX) throw refusedScript(line, 'expected a shorter statement');
   }
   rest += decode();
   const last = take(rest.length, 0);
   if (last?.text.startsWith(':')) yield last;
-  else if (last) throw refusedScript(last.line, 'a semicolon had to come before the end of the file');
+  else if (last) throw refusedScript(last.line, 'expected a semicolon before the end of the file');
 
   /** Where the statement ends; -1 where a quote was opened on the way, undefined where more has to be read. */
   function findEnd(): number | undefined {
