@@ -74,8 +74,12 @@ describe('a restore with options, through the deployed stack', () => {
       origin: { changes: string[] };
       records_restored: number;
       files_restored: number;
+      seconds?: number;
+      bytes?: number;
     };
     expect(result).toMatchObject({ records_restored: RECORDS, files_restored: 0 });
+    const { seconds = -1, bytes = 0 } = result;
+    expect([seconds >= 0, bytes > 0]).toEqual([true, true]);
     const { stores } = await readInspection(stack.bucket, result.job_id);
     expect(stores.map(({ room }) => room)).toEqual([
       { of: 'disk', needed_bytes: expect.any(Number) },

@@ -33,7 +33,12 @@ export async function beginRestore(
   const { bucket } = environment;
   const admitted = await readAdmitted(bucket, jobId);
   const resolved = await readResolved(bucket, jobId);
-  const plan: RestorePlan = { ...admitted, ...resolved, safety: safetyOf(admitted, resolved) };
+  const plan: RestorePlan = {
+    ...admitted,
+    ...resolved,
+    safety: safetyOf(admitted, resolved),
+    begun_at: new Date().toISOString(),
+  };
   const takenFrom = await takeLock(bucket, environment.sfn, {
     target: plan.target,
     job_id: jobId,

@@ -8,7 +8,7 @@ import { tallyKind } from '../../stores/known-facts.ts';
 import { mergeWarnings } from '../../stores/warning.ts';
 import type { Environment } from '../environment.ts';
 import type { SmokeAnswer } from './answer.ts';
-import { readInspection } from './inspection.ts';
+import { type Inspection, readInspection } from './inspection.ts';
 import { sumLegs } from './leg.ts';
 import { danglingOf, type RestorePlan, readRestorePlan } from './plan.ts';
 
@@ -57,6 +57,13 @@ export interface RestoreResult {
   /** What the stores warned about while they were cleared, loaded, verified and finished: what was left out, for one. */
   readonly warnings: readonly BackupWarning[];
   readonly verified: true;
+  /**
+   * How long it took without the wait for confirmation, in seconds: from its request to the end of the inspection, and from
+   * the lock of the target to the end of the verification.
+   */
+  readonly seconds?: number;
+  /** Uncompressed bytes of the archive. */
+  readonly bytes?: number;
   readonly finished_at: string;
 }
 
@@ -108,6 +115,7 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
   }
   const loaded = Object.entries(stores).map(([store, { loaded }]) => [store, loaded] as const);
   const contents = countContents(Object.fromEntries(loaded));
+  const now = new Date();
   return {
     job_id: jobId,
     target: plan.target,
@@ -128,7 +136,22 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
     references,
     warnings: warnings.slice(0, WARNINGS_MAX),
     verified: true,
-    finished_at: new Date().toISOString(),
+    ...measuresOf(plan, inspection, now),
+    finished_at: now.toISOString(),
+  };
+}
+
+function measuresOf(
+  { created_at, begun_at }: RestorePlan,
+  { inspected_at, archive }: Inspection,
+  now: Date,
+): Pick<RestoreResult, 'seconds' | 'bytes'> {
+  if (begun_at === undefined || archive.uncompressed_bytes === undefined) return {};
+  const inspection = Date.parse(inspected_at) - Date.parse(created_at);
+  const restore = now.getTime() - Date.parse(begun_at);
+  return {
+    seconds: Math.max(0, Math.round((inspection + restore) / 1000)),
+    bytes: archive.uncompressed_bytes,
   };
 }
 

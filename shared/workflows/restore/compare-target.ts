@@ -136,6 +136,7 @@ function describeArchive(
     created_at: manifest.created_at,
     bytes,
     entries: manifest.index.entries,
+    uncompressed_bytes: manifest.index.bytes,
     checksum: manifest.checksum,
     ...(scope.target === undefined ? {} : { origin: scope.target }),
     ...(scope.only === undefined ? {} : { only: scope.only }),

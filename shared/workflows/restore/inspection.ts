@@ -20,6 +20,8 @@ export const Inspection = z.object({
     /** Size of the upload in bytes. */
     bytes: z.number(),
     entries: z.number(),
+    /** Uncompressed bytes of its entries; inspections of earlier versions do not say. */
+    uncompressed_bytes: z.number().optional(),
     checksum: z.string(),
     /** The target that the backup was made from, where the archive says. */
     origin: z.string().optional(),

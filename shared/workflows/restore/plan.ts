@@ -65,6 +65,8 @@ export const RestorePlan = AdmittedRestore.extend({
   ...ResolvedRestore.shape,
   /** Whether the target is saved before it is touched. */
   safety: z.enum(['taken', 'declined by the request', 'not for a rollback']),
+  /** When it took the lock; plans of earlier versions do not say. */
+  begun_at: z.iso.datetime().optional(),
 });
 export type RestorePlan = z.infer<typeof RestorePlan>;
 
