@@ -5,6 +5,7 @@ import { damagedArchive, type IntegrityError, InvalidInputError } from '../../co
 import { type ConfigView, type Lossless, losslessText, viewConfig } from './collections.ts';
 import { FOLDER, isReserved, parseEntryName } from './names.ts';
 import { isDotSegment } from './paths.ts';
+import { isPointId } from './point-text.ts';
 
 /** Bytes that a collection's configuration may have; real ones have a few thousand. */
 const CONFIG_BYTES_MAX = 4 * 1024 ** 2;
@@ -36,6 +37,13 @@ const ConfigEntryView = z.looseObject({
     digest: Sha256,
     digested: Count,
   }),
+  /** Of a snapshot with more points than are digested: some by chance, with JSON texts of their ids. */
+  sample: z
+    .looseObject({
+      ids: z.array(z.string().refine(isPointId, 'is not the id of a point')).max(1000),
+      digest: Sha256,
+    })
+    .optional(),
   /** Number of points entries; 0 for a snapshot. */
   chunks: Count,
   snapshot: z.looseObject({ size: Count, sha256: Sha256 }).nullable(),

@@ -34,6 +34,7 @@ import { configEntryName, pointsEntryName, referencesEntryName, snapshotEntryNam
 import { compareIds } from './point-text.ts';
 import { countPoints, digestFirst, scroll } from './points.ts';
 import { countPeers, countWrites } from './probe.ts';
+import { chooseSample, digestSample, type ReadOptions, type Sample } from './sample.ts';
 import { findCollections } from './scope.ts';
 import {
   createSnapshot,
@@ -56,6 +57,8 @@ export interface ExportLimits {
    * own SHA-256 does, several times faster than the one that can be put down between two pieces.
    */
   readonly sureBytesPerSecond: number;
+  /** Points whose content is digested where a collection is saved by snapshot; docs/stores/qdrant.md says what it proves. */
+  readonly digestedPoints: number;
 }
 
 /** Units that take some seconds on a slow line. */
@@ -63,11 +66,10 @@ export const EXPORT_LIMITS: ExportLimits = {
   chunkBytes: 4 * 1024 ** 2,
   pieceBytes: 32 * 1024 ** 2,
   sureBytesPerSecond: 1024 ** 2,
+  digestedPoints: 20_000,
 };
 /** Room of an entry beyond the size that closes it, in bytes: the page that makes it full is whole. */
 const ROOM_BEYOND_FULL = 2 * 1024 ** 2;
-/** Points whose content is digested where a collection is saved by snapshot; docs/stores/qdrant.md says what it proves. */
-export const DIGESTED_POINTS = 20_000;
 /** Times that a snapshot is taken of a collection that keeps changing. */
 const SNAPSHOT_TRIES = 3;
 /** Milliseconds between two looks at a collection that is being optimized. */
@@ -113,6 +115,11 @@ const ExportCursor = z.object({
         offset: z.number(),
         sha256: z.string(),
         points: Points,
+        /** Points beyond those that are digested, where there are any. */
+        sample: z
+          .object({ ids: z.array(z.string()), digest: z.string() })
+          .nullable()
+          .default(null),
         /** Entries of references so far, and JSON text of the next point; null where all are out. */
         references: z
           .object({ next: z.string().nullable(), chunks: z.number() })
@@ -271,8 +278,11 @@ async function begin(job: CollectionExport): Promise<Within> {
         'Set "method" to "auto" or "points" in the scope of the vectors, or remove storage.collection.vectors.on_disk from the configuration of the server.',
     });
   }
-  for (let tries = 0; tries < SNAPSHOT_TRIES; tries++) {
-    const before = await measure(job);
+  let before = await measure(job);
+  // Where the server counts writes, one reading proves as much as two: nothing was written between the two counts.
+  let read = before.writes === undefined ? await digestPoints(job) : undefined;
+  const triesMax = read ? SNAPSHOT_TRIES : SNAPSHOT_TRIES + 1;
+  for (let tries = 1; tries <= triesMax; tries++) {
     let snapshot: Snapshot;
     try {
       snapshot = await createSnapshot(client, name, context);
@@ -283,11 +293,16 @@ async function begin(job: CollectionExport): Promise<Within> {
       await removeSnapshots(client, context, name);
       return pointsFromStart('the server did not write a snapshot of it', shape);
     }
-    const after = await measure(job);
+    const points = await digestPoints(job);
+    const after = await measure(job, before.sample.ids);
+    const unwritten = before.writes !== undefined && before.writes === after.writes;
     const same =
-      before.count === after.count && before.digest === after.digest && before.shape === after.shape;
+      before.count === after.count &&
+      before.shape === after.shape &&
+      before.sample.digest === after.sample.digest &&
+      (unwritten || read?.digest === points.digest);
     // Beyond the points that are digested, only the server's own count of writes can tell.
-    const unseen = after.count > after.digested && before.writes !== after.writes;
+    const unseen = after.count > points.digested && !unwritten;
     if (same && !(unseen && !onlySnapshot)) {
       if (!(await client.acceptsBody(uploadPath(name), snapshot.size + UPLOAD_FRAME_BYTES, signal))) {
         if (!onlySnapshot) {
@@ -304,7 +319,7 @@ async function begin(job: CollectionExport): Promise<Within> {
           samples: [name],
         });
       }
-      if (unseen) context.warn(writtenDuring(name));
+      if (unseen) context.warn(writtenDuring(name, points.digested));
       return {
         method: 'snapshot',
         reason: choice.reason,
@@ -314,16 +329,20 @@ async function begin(job: CollectionExport): Promise<Within> {
         offset: 0,
         sha256: '',
         references: { next: '', chunks: 0 },
-        points: { count: after.count, digest: after.digest, digested: after.digested },
+        points: { ...points, count: after.count },
+        sample:
+          after.count > points.digested ? { ids: [...after.sample.ids], digest: after.sample.digest } : null,
       };
     }
     // What a snapshot of a moving collection holds is known to nobody, so no restore could prove it.
     await removeSnapshots(client, context, name);
-    context.log('The collection changed while its snapshot was taken.', { collection: name, try: tries + 1 });
+    context.log('The server was written to while a snapshot was taken.', { collection: name, try: tries });
+    before = after;
+    read = points;
   }
   if (onlySnapshot) {
     throw new IntegrityError(
-      `Collection "${name}" changed during each of ${SNAPSHOT_TRIES} snapshots, so their contents are undefined.`,
+      `Collection "${name}" changed during each of ${triesMax} snapshots, so their contents are undefined.`,
       { remedy: 'Pause its writers (docs/hooks.md), or set "method" to "auto" in the scope.' },
     );
   }
@@ -345,10 +364,10 @@ async function untilOptimized({ client, name, state, context }: CollectionExport
   }
 }
 
-function writtenDuring(name: string): StoreWarning {
+function writtenDuring(name: string, digested: number): StoreWarning {
   return {
     code: 'written-during-snapshot',
-    text: `The server was written to while snapshots of these collections were taken: beyond their first ${DIGESTED_POINTS} points, their contents are verified by checksum and count only.`,
+    text: `The server was written to while snapshots of these collections were taken: beyond their first ${digested} points, their contents are verified by checksum, count and a sample only.`,
     count: 1,
     samples: [name],
   };
@@ -369,23 +388,52 @@ function pointsFromStart(reason: string, { layout }: Shape): PointsState {
   return { method: 'points', reason, shape: layout, next: '', chunks: 0, points };
 }
 
-async function measure({
-  client,
-  name,
-  state,
-  context: { signal },
-}: CollectionExport): Promise<Points & { shape: string; settings: string; writes: string | undefined }> {
+/** What is known of a collection at a price that does not grow with it. */
+interface Measure {
+  /** Exact number of points. */
+  readonly count: number;
+  readonly shape: string;
+  readonly settings: string;
+  readonly sample: Sample;
+  /** The server's count of writes; undefined where the key may not read it. Read last. */
+  readonly writes: string | undefined;
+}
+
+/** @param sampled ids of the points to look at; by default, some are chosen at random */
+async function measure(job: CollectionExport, sampled?: readonly string[]): Promise<Measure> {
+  const { client, name, context } = job;
+  const { signal } = context;
   const now = await readCollection(client, name, signal);
   if (!now) throw deleted(name);
   const count = await countPoints(client, name, undefined, signal);
-  const { digest, points } = await digestFirst(client, name, DIGESTED_POINTS, {
+  const options = readOptions(job);
+  const ids = sampled ?? (await chooseSample(client, name, options));
+  return {
+    count,
+    shape: shapeOf(now).settings,
+    settings: losslessText([now.config, now.indexes]),
+    sample: { ids, digest: await digestSample(client, name, ids, options) },
+    writes: await countWrites(client, signal),
+  };
+}
+
+/** Reads the points that a snapshot has a digest of. */
+async function digestPoints(job: CollectionExport): Promise<Omit<Points, 'count'>> {
+  const { digest, points } = await digestFirst(
+    job.client,
+    job.name,
+    job.limits.digestedPoints,
+    readOptions(job),
+  );
+  return { digest, digested: points };
+}
+
+function readOptions({ state, context }: CollectionExport): ReadOptions {
+  return {
     limit: limitsOf(state.view).read,
     agreement: readAgreement(state.view),
-    signal,
-  });
-  const writes = count > points ? await countWrites(client, signal) : undefined;
-  const settings = losslessText([now.config, now.indexes]);
-  return { count, digest, digested: points, shape: shapeOf(now).settings, settings, writes };
+    signal: context.signal,
+  };
 }
 
 /** `next` is "" at the start, where Qdrant has no id to begin with. */
@@ -578,6 +626,7 @@ async function exportConfig(
     snapshot: within.method === 'snapshot' ? { size: within.snapshot.size, sha256: within.sha256 } : null,
     config,
     payload_indexes: indexes,
+    ...(within.method === 'snapshot' && within.sample ? { sample: within.sample } : {}),
     ...(within.method === 'snapshot' && fields.length > 0
       ? { references: { fields: [...fields], chunks: within.references.chunks } }
       : {}),

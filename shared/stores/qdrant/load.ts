@@ -30,6 +30,7 @@ import { UPLOAD_BYTES_PER_SECOND } from './method.ts';
 import { pointsEntries, temporaryName } from './names.ts';
 import { countPoints, digestFirst } from './points.ts';
 import { countPeers } from './probe.ts';
+import { digestSample } from './sample.ts';
 import { createSnapshot, removeSnapshots, snapshotPath, uploadPath, uploadSnapshot } from './snapshots.ts';
 import { writePoints } from './write.ts';
 
@@ -178,7 +179,7 @@ async function replaceBySnapshot(
 export async function hasContent(
   client: QdrantClient,
   name: string,
-  { points }: ConfigEntry,
+  { points, sample }: ConfigEntry,
   signal: AbortSignal,
 ): Promise<boolean> {
   const state = await readCollection(client, name, signal);
@@ -188,7 +189,8 @@ export async function hasContent(
     agreement: readAgreement(state.view),
     signal,
   };
-  return (await digestFirst(client, name, points.digested, options)).digest === points.digest;
+  if ((await digestFirst(client, name, points.digested, options)).digest !== points.digest) return false;
+  return !sample || (await digestSample(client, name, sample.ids, options)) === sample.digest;
 }
 
 async function loadPoints(job: CollectionLoad, cursor: LoadCursor): Promise<LoadStep> {

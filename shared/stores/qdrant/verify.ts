@@ -23,6 +23,7 @@ import { pointsEntries } from './names.ts';
 import { compareIds, type PointText } from './point-text.ts';
 import { countPoints, digestFirst, scroll } from './points.ts';
 import { readVersion } from './probe.ts';
+import { digestSample } from './sample.ts';
 import { findCollections } from './scope.ts';
 import { retrieve } from './write.ts';
 
@@ -165,12 +166,9 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
   if (!snapshot) return { at: cursor.at, chunks: 0, next: '' };
 
   const count = await countPoints(client, name, undefined, signal);
-  const { points } = config;
-  const read = await digestFirst(client, name, points.digested, {
-    limit: limitsOf(state.view).read,
-    agreement: readAgreement(state.view),
-    signal,
-  });
+  const { points, sample } = config;
+  const reading = { limit: limitsOf(state.view).read, agreement: readAgreement(state.view), signal };
+  const read = await digestFirst(client, name, points.digested, reading);
   findings.tallies.merge({ [`points:${name}`]: { count, digest: read.digest } });
   if (count !== points.count) {
     findings.add(
@@ -180,6 +178,8 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
     );
   } else if (read.digest !== points.digest) {
     findings.add(`collection ${name}`, `differs from the archive within its first ${points.digested} points`);
+  } else if (sample && (await digestSample(client, name, sample.ids, reading)) !== sample.digest) {
+    findings.add(`collection ${name}`, `differs from the archive in a sample of ${sample.ids.length} points`);
   }
   return following;
 }

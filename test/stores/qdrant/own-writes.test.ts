@@ -1,6 +1,17 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { OwnServer } from './own-server.ts';
-import { ask, closeStores, exportAll, freshName, legContext, openStore } from './support.ts';
+import { readCollections } from '../../../shared/stores/qdrant/config-entry.ts';
+import { OwnServer, startMeddler } from './own-server.ts';
+import {
+  ask,
+  closeStores,
+  differencesOf,
+  exportAll,
+  freshName,
+  legContext,
+  openStore,
+  REPLACE,
+  restoreAll,
+} from './support.ts';
 
 /** More than the consistency check digests: of the rest, only the server's count of writes tells whether it changed. */
 const POINTS = 1100;
@@ -37,4 +48,131 @@ test('what a backup itself asks of the server is not a change of its collections
     points: [{ id: POINTS - 1, vector: [0, 0, 0, 0] }],
   });
   expect((await fence()).writes).not.toBe(before.writes);
+});
+
+/** Exports one collection through a proxy that does something before, or notes, each call, or refuses to tell the telemetry. */
+async function exportThrough(
+  collection: string,
+  before: (method: string, path: string) => Promise<void>,
+  telemetry = true,
+) {
+  const meddler = await startMeddler(
+    server,
+    before,
+    (_method, path, answer) => (telemetry || !path.startsWith('/telemetry') ? answer : '{}'),
+    403,
+  );
+  try {
+    const store = openStore({ url: meddler.url, apiKey: server.apiKey }, { collections: [collection] });
+    const { archive } = await exportAll(store, legContext());
+    const config = JSON.parse(archive.text(`vectors/${collection}.config.json`)) as {
+      method: string;
+      points: object;
+    };
+    return { archive, config };
+  } finally {
+    await meddler.stop();
+  }
+}
+
+const isSnapshot = (method: string, path: string) => method === 'POST' && /\/snapshots(\?|$)/.test(path);
+
+test('points are read once, after the snapshot, while the server counts no write', async () => {
+  const name = await seed();
+  const order: string[] = [];
+  const { config } = await exportThrough(name, async (method, path) => {
+    if (isSnapshot(method, path)) order.push('snapshot');
+    else if (path.includes('/points/scroll') && order.length > 0 && order.at(-1) !== 'read')
+      order.push('read');
+  });
+  expect(config).toMatchObject({ method: 'snapshot', points: { count: POINTS, digested: POINTS } });
+  expect(order).toEqual(['snapshot', 'read']);
+});
+
+test('while others write to another collection, points are read before and after a snapshot, which counts then', async () => {
+  const [name, other] = [await seed(), await seed()];
+  let snapshots = 0;
+  const { config, archive } = await exportThrough(name, async (method, path) => {
+    if (!isSnapshot(method, path)) return;
+    snapshots++;
+    await ask(server, 'PUT', `/collections/${other}/points?wait=true`, {
+      points: [{ id: snapshots, vector: [0, 0, 0, 0] }],
+    });
+  });
+  expect(config).toMatchObject({ method: 'snapshot', points: { count: POINTS, digested: POINTS } });
+  expect(snapshots).toBe(2);
+  const { verified } = await restoreAll(openStore(server, { collections: [name] }), archive);
+  expect(differencesOf(verified)).toMatchObject({ differences: 0, samples: [] });
+});
+
+test.each([
+  ['the server counts writes', true, 4],
+  ['the key may not read what the server counts', false, 3],
+])('a write during a snapshot is noticed where %s', async (_, telemetry, tries) => {
+  const name = await seed();
+  let snapshots = 0;
+  const { config } = await exportThrough(
+    name,
+    async (method, path) => {
+      if (!isSnapshot(method, path)) return;
+      // The same number of points.
+      await ask(server, 'PUT', `/collections/${name}/points?wait=true`, {
+        points: [{ id: 500, vector: [snapshots++, 0, 0, 0] }],
+      });
+    },
+    telemetry,
+  );
+  expect(config).toMatchObject({ method: 'points', points: { count: POINTS, digested: POINTS } });
+  expect(snapshots).toBe(tries);
+});
+
+test('beyond the points that are digested, a sample chosen at random is compared by test load and verification', async () => {
+  const name = await seed();
+  const limits = { chunkBytes: 50_000, pieceBytes: 64 * 1024, sureBytesPerSecond: 0, digestedPoints: 10 };
+  const store = openStore(server, { collections: [name] }, limits);
+  const { archive, cursorCharacters } = await exportAll(store, legContext(), { stepsPerLeg: 1 });
+  const entry = `vectors/${name}.config.json`;
+  const config = JSON.parse(archive.text(entry)) as { sample: { ids: string[]; digest: string } };
+  expect(config).toMatchObject({ method: 'snapshot', points: { count: POINTS, digested: 10 } });
+  expect(new Set(config.sample.ids).size).toBe(50);
+  expect(cursorCharacters).toBeLessThan(8 * 1024);
+  expect(differencesOf((await restoreAll(store, archive)).verified)).toMatchObject({ differences: 0 });
+
+  // None of the points that are digested, and the same number of them.
+  const last = config.sample.ids
+    .map(Number)
+    .sort((one, other) => one - other)
+    .at(-1);
+  await ask(server, 'PUT', `/collections/${name}/points?wait=true`, {
+    points: [{ id: last, vector: [0, 0, 0, 0], payload: { n: last } }],
+  });
+  const verified = await store.verify({ archive, options: REPLACE, cursor: null, context: legContext() });
+  expect(differencesOf([verified]).samples).toEqual([
+    `collection ${name} differs from the archive in a sample of 50 points`,
+  ]);
+
+  const other = { ...config, sample: { ...config.sample, digest: '0'.repeat(64) } };
+  archive.files.set(entry, Buffer.from(JSON.stringify(other)));
+  await expect(
+    store.testLoad?.({ archive, options: REPLACE, cursor: null, context: legContext() }),
+  ).rejects.toMatchObject({
+    name: 'IntegrityError',
+    message: expect.stringContaining('does not hold the points that the archive states'),
+  });
+  await store.finish(legContext());
+
+  // Archives of earlier versions have no sample.
+  const { sample: _, ...earlier } = config;
+  archive.files.set(entry, Buffer.from(JSON.stringify(earlier)));
+  expect(differencesOf((await restoreAll(store, archive)).verified)).toMatchObject({ differences: 0 });
+});
+
+test('an archive cannot ask for anything but points by their ids', async () => {
+  const name = await seed();
+  const { archive } = await exportAll(openStore(server, { collections: [name] }), legContext());
+  const entry = `vectors/${name}.config.json`;
+  const config = JSON.parse(archive.text(entry)) as object;
+  const sample = { ids: ['1],"with_payload":false,"ids":[2'], digest: '0'.repeat(64) };
+  archive.files.set(entry, Buffer.from(JSON.stringify({ ...config, sample })));
+  await expect(readCollections(archive)).rejects.toMatchObject({ name: 'IntegrityError' });
 });

@@ -132,7 +132,12 @@ export async function closeStores(): Promise<void> {
 }
 
 /** Units of work small enough that little data makes many of them. */
-export const SMALL = { chunkBytes: 50_000, pieceBytes: 64 * 1024, sureBytesPerSecond: 0 };
+export const SMALL = {
+  chunkBytes: 50_000,
+  pieceBytes: 64 * 1024,
+  sureBytesPerSecond: 0,
+  digestedPoints: 20_000,
+};
 
 export function openStore(server: Server, scope: object, limits?: typeof SMALL): Store {
   const connection = { url: server.url, ...(server.apiKey === undefined ? {} : { api_key: server.apiKey }) };

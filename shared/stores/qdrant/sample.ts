@@ -1,0 +1,72 @@
+import { MultisetDigest } from '../../core/digest.ts';
+import type { QdrantClient } from './client.ts';
+import { AnswerTooLargeError, QdrantNotFoundError, QdrantRefusedError } from './errors.ts';
+import { runsOf } from './limits.ts';
+import { collectionPath } from './paths.ts';
+import { readPointBytes } from './point-bytes.ts';
+import { scrollIds } from './points.ts';
+
+/** Points of a sample, however many the collection has. Their ids travel in the cursor of an export. */
+const SAMPLE_POINTS = 50;
+
+/** Points by their ids (JSON texts), and the digest of all of them. */
+export interface Sample {
+  readonly ids: readonly string[];
+  readonly digest: string;
+}
+
+/** How a collection is read: see `limitsOf` and `readAgreement`. */
+export interface ReadOptions {
+  readonly limit: number;
+  readonly agreement: string;
+  readonly signal: AbortSignal;
+}
+
+/** JSON texts of the ids of points that the server chooses at random; the first ones where it knows no such request (1.10). */
+export async function chooseSample(
+  client: QdrantClient,
+  collection: string,
+  { limit, agreement, signal }: ReadOptions,
+): Promise<string[]> {
+  const size = Math.min(SAMPLE_POINTS, limit);
+  try {
+    const answer = await client.text('POST', collectionPath(collection, `/points/query${agreement}`), {
+      body: `{"query":{"sample":"random"},"limit":${size},"with_payload":false,"with_vector":false}`,
+      signal,
+    });
+    // Ids have 64 bits, and are all that is asked for.
+    return [...answer.matchAll(/"id":(\d+|"[0-9a-f-]{36}")/g)].map(([, id = '']) => id);
+  } catch (error) {
+    if (!(error instanceof QdrantRefusedError || error instanceof QdrantNotFoundError)) throw error;
+  }
+  for await (const ids of scrollIds(client, collection, { filter: undefined, limit: size, signal })) {
+    return [...ids];
+  }
+  return [];
+}
+
+/** Digest of the points with these ids, as far as they are there. */
+export async function digestSample(
+  client: QdrantClient,
+  collection: string,
+  ids: readonly string[],
+  options: ReadOptions,
+): Promise<string> {
+  const digest = new MultisetDigest();
+  const read = async (run: readonly string[]): Promise<void> => {
+    let answer: Buffer;
+    try {
+      answer = await client.answer('POST', collectionPath(collection, `/points${options.agreement}`), {
+        body: `{"ids":[${run.join(',')}],"with_payload":true,"with_vector":true}`,
+        signal: options.signal,
+      });
+    } catch (error) {
+      if (!(error instanceof AnswerTooLargeError) || run.length === 1) throw error;
+      for (const half of runsOf(run, Math.ceil(run.length / 2))) await read(half);
+      return;
+    }
+    for (const point of readPointBytes(answer).points) digest.add(point);
+  };
+  for (const run of runsOf(ids, options.limit)) await read(run);
+  return digest.hex();
+}
