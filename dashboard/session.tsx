@@ -1,20 +1,27 @@
 import { createContext, type ReactNode, use, useCallback, useMemo, useState } from 'react';
-import type { Role } from '../shared/core/roles.ts';
+import type { StatefulCall, SubjectOf } from '../shared/core/allowed.ts';
+import type { CallName } from '../shared/core/calls.ts';
 import type { Me } from '../shared/operations/operation.ts';
 import { type ApiClient, apiClient } from './api.ts';
 import { SignIn } from './pages/sign-in.tsx';
+import { refusalText } from './parts/refusal.ts';
 import { Loading, Problem, Titled } from './parts/states.tsx';
 import { useData } from './use-data.ts';
 
 /** The key lives as long as the tab: a closed tab has forgotten it, and no other tab sees it. */
 const STORAGE_KEY = 'ngbak.key';
-const ROLES: readonly Role[] = ['viewer', 'operator', 'admin'];
 
 export interface Session {
   readonly api: ApiClient;
   readonly me: Me;
-  /** Why the user may not do what needs this role, as text for a disabled control; undefined where they may. */
-  refusal(needed: Role): string | undefined;
+  /**
+   * Why the user may not do something with a thing, as text for a disabled control: the words that the API would refuse it with.
+   * Undefined where they may.
+   */
+  refusal<Name extends CallName>(
+    name: Name,
+    subject?: Name extends StatefulCall ? SubjectOf<Name> : never,
+  ): string | undefined;
   signOut(): void;
 }
 
@@ -81,10 +88,7 @@ function makeSession(api: ApiClient, me: Me, signOut: () => void): Session {
   return {
     api,
     me,
-    refusal: (needed) =>
-      ROLES.indexOf(me.role) >= ROLES.indexOf(needed)
-        ? undefined
-        : `This requires the role ${needed}; your key has the role ${me.role}.`,
+    refusal: (name, subject) => refusalText(me, name, subject),
     signOut,
   };
 }

@@ -3,7 +3,7 @@ import { EventField, Rule, RuleTargetInput, Schedule } from 'aws-cdk-lib/aws-eve
 import { SfnStateMachine } from 'aws-cdk-lib/aws-events-targets';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import { CREATED_BY_DEPLOYMENT } from '../shared/schedules/schedule.ts';
+import { CREATED_BY_DEPLOYMENT } from '../shared/core/allowed.ts';
 import { RETRY, scheduledRequest } from '../shared/schedules/target.ts';
 import type { DeploymentConfig } from './config.ts';
 import { dailyName } from './schedules.ts';

@@ -5,7 +5,7 @@ import { Schedule, ScheduleExpression, ScheduleGroup, ScheduleTargetInput } from
 import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-scheduler-targets';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
-import { CREATED_BY_DEPLOYMENT } from '../shared/schedules/schedule.ts';
+import { CREATED_BY_DEPLOYMENT } from '../shared/core/allowed.ts';
 import { RETRY, scheduledRequest } from '../shared/schedules/target.ts';
 import type { DeploymentConfig } from './config.ts';
 import type { StepHandler } from './step-handler.ts';

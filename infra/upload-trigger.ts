@@ -1,11 +1,11 @@
 import { Duration, Validations } from 'aws-cdk-lib';
 import { Rule } from 'aws-cdk-lib/aws-events';
 import { SfnStateMachine } from 'aws-cdk-lib/aws-events-targets';
-import type { ArchiveBucket } from './archive-bucket.ts';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { UPLOADS } from '../shared/aws/keys.ts';
+import type { ArchiveBucket } from './archive-bucket.ts';
 
 /** How long an upload that could not start a restore waits for a person, in days. */
 const UNSTARTED_DAYS = 14;

@@ -6,6 +6,7 @@ import TextFilter from '@cloudscape-design/components/text-filter';
 import { useState } from 'react';
 import { bytes, count } from '../../cli/format.ts';
 import { useNotices } from '../notices.tsx';
+import { blocked } from '../parts/blocked.ts';
 import { Command, Copyable, quoted } from '../parts/command.tsx';
 import { Empty, Problem } from '../parts/states.tsx';
 import { useSession } from '../session.tsx';
@@ -27,7 +28,7 @@ export function Contents({ backupId }: { backupId: string }) {
   const { data, error, reload } = useData(JSON.stringify([backupId, query]), (signal) =>
     api.listContents(backupId, query, signal),
   );
-  const refused = refusal('operator');
+  const refused = refusal('downloadBackup');
   const download = async (name: string) => {
     setDownloading(name);
     try {
@@ -110,7 +111,7 @@ export function Contents({ backupId }: { backupId: string }) {
                 ariaLabel={`Download ${name}`}
                 loading={downloading === name}
                 onClick={() => void download(name)}
-                {...(why === undefined ? {} : { disabled: true, disabledReason: why })}
+                {...blocked(why)}
               />
             );
           },

@@ -8,6 +8,7 @@ import { useState } from 'react';
 import { bytes } from '../../cli/format.ts';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
 import { useNotices } from '../notices.tsx';
+import { blocked } from '../parts/blocked.ts';
 import { Command } from '../parts/command.tsx';
 import { Question } from '../parts/question.tsx';
 import { Time } from '../parts/time.tsx';
@@ -23,7 +24,7 @@ export function DeleteButton({ record }: { record: CatalogRecord }) {
   const [typed, setTyped] = useState('');
   const [deleting, setDeleting] = useState(false);
   const [problem, setProblem] = useState('');
-  const refused = refusal('admin');
+  const refused = refusal('deleteBackup', record);
   const close = () => {
     setOpen(false);
     setTyped('');
@@ -48,10 +49,7 @@ export function DeleteButton({ record }: { record: CatalogRecord }) {
   };
   return (
     <>
-      <Button
-        onClick={() => setOpen(true)}
-        {...(refused === undefined ? {} : { disabled: true, disabledReason: refused })}
-      >
+      <Button onClick={() => setOpen(true)} {...blocked(refused)}>
         Delete
       </Button>
       <Question

@@ -3,6 +3,7 @@ import Button from '@cloudscape-design/components/button';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import { type ReactNode, useState } from 'react';
 import { useNotices } from '../notices.tsx';
+import { blocked } from '../parts/blocked.ts';
 import { useSession } from '../session.tsx';
 
 export interface EditableProps<T> {
@@ -24,7 +25,7 @@ export function Editable<T>({ label, value, children, editor, problem, save }: E
   const [draft, setDraft] = useState<{ value: T }>();
   const [saving, setSaving] = useState(false);
   const wrong = draft && problem?.(draft.value);
-  const refused = refusal('operator');
+  const refused = refusal('updateBackup');
   const submit = async () => {
     if (!draft || wrong !== undefined) return;
     setSaving(true);
@@ -47,7 +48,7 @@ export function Editable<T>({ label, value, children, editor, problem, save }: E
             iconName="edit"
             ariaLabel={`Change: ${label}`}
             onClick={() => setDraft({ value })}
-            {...(refused === undefined ? {} : { disabled: true, disabledReason: refused })}
+            {...blocked(refused)}
           />
         </Box>
         {children}

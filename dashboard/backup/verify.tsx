@@ -4,6 +4,7 @@ import { recordsText } from '../../shared/catalog/record-counts.ts';
 import type { VerificationLeg } from '../../shared/operations/verify-backup.ts';
 import { warningText } from '../../shared/stores/describe-warning.ts';
 import { useNotices } from '../notices.tsx';
+import { blocked } from '../parts/blocked.ts';
 import { useSession } from '../session.tsx';
 
 /** What a verification read and counted, and what it could not check. */
@@ -30,7 +31,7 @@ export function VerifyButton({ backupId, done }: { backupId: string; done: () =>
   const latest = useRef(running);
   latest.current = running;
   useEffect(() => () => latest.current?.abort(), []);
-  const refused = refusal('operator');
+  const refused = refusal('verifyBackup');
 
   const verify = async () => {
     const abort = new AbortController();
@@ -63,10 +64,7 @@ export function VerifyButton({ backupId, done }: { backupId: string; done: () =>
   };
   if (running) return <Button onClick={() => running.abort()}>Stop verifying</Button>;
   return (
-    <Button
-      onClick={() => void verify()}
-      {...(refused === undefined ? {} : { disabled: true, disabledReason: refused })}
-    >
+    <Button onClick={() => void verify()} {...blocked(refused)}>
       Verify
     </Button>
   );

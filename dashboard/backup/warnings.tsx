@@ -83,7 +83,7 @@ function OneWarning({
           </Box>
         )}
       </div>
-      <Button loading={busy} {...blocked(refusal('operator'))} onClick={() => void acknowledge()}>
+      <Button loading={busy} {...blocked(refusal('acknowledgeWarnings'))} onClick={() => void acknowledge()}>
         {acknowledged ? 'Undo acknowledgement' : 'Acknowledge'}
       </Button>
     </div>

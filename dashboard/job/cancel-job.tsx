@@ -1,6 +1,7 @@
 import Alert from '@cloudscape-design/components/alert';
 import Button from '@cloudscape-design/components/button';
 import { useState } from 'react';
+import { isRollbackJob } from '../../shared/core/job-kinds.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import { useNotices } from '../notices.tsx';
 import { blocked } from '../parts/blocked.ts';
@@ -13,7 +14,7 @@ export function CancelJob({ job, onCancelled }: { job: JobView; onCancelled: () 
   const { notify, fail } = useNotices();
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);
-  const why = refusal('operator');
+  const why = refusal('cancelJob', { ...job, isRollback: isRollbackJob(job.job_id) });
   const cancel = async () => {
     setBusy(true);
     try {

@@ -6,6 +6,7 @@ import ProgressBar from '@cloudscape-design/components/progress-bar';
 import SpaceBetween from '@cloudscape-design/components/space-between';
 import { useEffect, useReducer, useSyncExternalStore } from 'react';
 import { bytes, duration } from '../../cli/format.ts';
+import { hasEnded } from '../../shared/core/job-state.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import {
   type ArchiveDownload,
@@ -17,7 +18,6 @@ import {
 } from '../download/running.ts';
 import { useSession } from '../session.tsx';
 import { asApiError } from '../use-data.ts';
-import { hasEnded } from './states.tsx';
 
 /** The download that follows a backup, if one was requested with it. */
 export function DownloadAfterBackup({ job }: { job: JobView }) {

@@ -12,9 +12,9 @@ import {
   type NamedUnit,
   unitText,
 } from '../../cli/progress-units.ts';
+import { hasEnded } from '../../shared/core/job-state.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import { percentOf } from './progress-numbers.ts';
-import { hasEnded } from './states.tsx';
 
 type StoreProgress = JobView['progress'][number];
 

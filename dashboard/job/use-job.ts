@@ -1,7 +1,7 @@
+import { hasEnded } from '../../shared/core/job-state.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import { useSession } from '../session.tsx';
 import { type Loaded, useData } from '../use-data.ts';
-import { hasEnded } from './states.tsx';
 
 /** How often a running job is polled, in milliseconds; its progress is written once a second. */
 const RUNNING_MS = 1500;

@@ -1,13 +1,12 @@
 import Link from '@cloudscape-design/components/link';
 import { useEffect, useRef } from 'react';
-import type { JobState } from '../../shared/core/job-state.ts';
+import { hasEnded, type JobState } from '../../shared/core/job-state.ts';
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 import { beginWanted, discardDownload, isWanted } from '../download/running.ts';
 import { type Notice, useNotices } from '../notices.tsx';
 import { href, useRoute } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
-import { hasEnded } from './states.tsx';
 
 /** Jobs that are looked at: more at once would be no news but noise. */
 const NEWEST = 20;

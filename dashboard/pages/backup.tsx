@@ -17,6 +17,7 @@ import { InATerminal } from '../backup/terminal.tsx';
 import { VerifyButton } from '../backup/verify.tsx';
 import { Warnings } from '../backup/warnings.tsx';
 import { useNotices } from '../notices.tsx';
+import { blocked } from '../parts/blocked.ts';
 import { Show, Titled } from '../parts/states.tsx';
 import { Time } from '../parts/time.tsx';
 import type { PageProps } from '../router.ts';
@@ -47,7 +48,7 @@ export default function Backup({ route: { parts } }: PageProps) {
 function Details({ record, loaded }: { record: BackupDetails; loaded: Loaded<BackupDetails> }) {
   const { refusal } = useSession();
   const id = record.backup_id;
-  const refused = refusal('operator');
+  const refused = refusal('restore');
   return (
     <SpaceBetween size="l">
       <Header
@@ -58,11 +59,7 @@ function Details({ record, loaded }: { record: BackupDetails; loaded: Loaded<Bac
             <DeleteButton record={record} />
             <VerifyButton backupId={id} done={loaded.reload} />
             <DownloadButton backupId={id} />
-            <Button
-              variant="primary"
-              href={href(['restore'], { backup: id })}
-              {...(refused === undefined ? {} : { disabled: true, disabledReason: refused })}
-            >
+            <Button variant="primary" href={href(['restore'], { backup: id })} {...blocked(refused)}>
               Restore
             </Button>
           </SpaceBetween>
@@ -86,7 +83,7 @@ function DownloadButton({ backupId }: { backupId: string }) {
   const { api, refusal } = useSession();
   const { fail } = useNotices();
   const [asking, setAsking] = useState(false);
-  const refused = refusal('operator');
+  const refused = refusal('downloadBackup');
   const download = async () => {
     setAsking(true);
     try {
@@ -98,12 +95,7 @@ function DownloadButton({ backupId }: { backupId: string }) {
     }
   };
   return (
-    <Button
-      iconName="download"
-      loading={asking}
-      onClick={() => void download()}
-      {...(refused === undefined ? {} : { disabled: true, disabledReason: refused })}
-    >
+    <Button iconName="download" loading={asking} onClick={() => void download()} {...blocked(refused)}>
       Download
     </Button>
   );

@@ -20,6 +20,7 @@ import {
   tokensOf,
 } from '../backups/filters.ts';
 import { PAGE_SIZES, useTablePreferences } from '../backups/preferences.ts';
+import { blocked } from '../parts/blocked.ts';
 import { Command, quoted } from '../parts/command.tsx';
 import { Empty, Problem } from '../parts/states.tsx';
 import type { PageProps } from '../router.ts';
@@ -146,17 +147,12 @@ export default function Backups({ route: { query } }: PageProps) {
                 </Button>
                 <Button
                   href={href(['restore'], chosen ? { backup: chosen.backup_id } : {})}
-                  disabled={!chosen || refusal('operator') !== undefined}
-                  {...reason(refusal('operator'))}
+                  disabled={!chosen}
+                  {...blocked(refusal('restore'))}
                 >
                   Restore
                 </Button>
-                <Button
-                  variant="primary"
-                  href={href(['create-backup'])}
-                  disabled={refusal('operator') !== undefined}
-                  {...reason(refusal('operator'))}
-                >
+                <Button variant="primary" href={href(['create-backup'])} {...blocked(refusal('startBackup'))}>
                   Create backup
                 </Button>
               </SpaceBetween>
@@ -220,7 +216,7 @@ export default function Backups({ route: { query } }: PageProps) {
             <Empty
               title="No backups yet"
               action={
-                <Button href={href(['create-backup'])} disabled={refusal('operator') !== undefined}>
+                <Button href={href(['create-backup'])} {...blocked(refusal('startBackup'))}>
                   Create backup
                 </Button>
               }
@@ -268,8 +264,4 @@ function commandOf(filters: Record<string, string>): string {
   return ['ngbak list', ...Object.entries(filters).map(([name, value]) => `--${name} ${quoted(value)}`)].join(
     ' ',
   );
-}
-
-function reason(disabledReason: string | undefined) {
-  return disabledReason === undefined ? {} : { disabledReason };
 }

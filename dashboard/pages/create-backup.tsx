@@ -58,7 +58,7 @@ function CreateForm({ deployment, asked }: { deployment: Deployment; asked: stri
   const [busy, setBusy] = useState<'start' | 'download'>();
   // One key for one draft: pressed twice, or sent again after a broken answer, it is the same job.
   const key = useRef({ of: draft, key: crypto.randomUUID() });
-  const why = refusal('operator') ?? (draft.target === '' ? 'Choose a target first.' : undefined);
+  const why = refusal('startBackup') ?? (draft.target === '' ? 'Choose a target first.' : undefined);
   const start = async (download: boolean) => {
     setTried(true);
     if (why !== undefined || Object.keys(problemsOf(draft)).length > 0) return;

@@ -9,13 +9,15 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import { lazy, Suspense, useEffect, useRef } from 'react';
 import { bytes, count, duration } from '../../cli/format.ts';
+import { hasEnded } from '../../shared/core/job-state.ts';
 import type { ScheduleList } from '../../shared/operations/list-schedules.ts';
 import type { Overview } from '../../shared/operations/overview.ts';
 import type { Grade, TargetRecoverability } from '../../shared/operations/recoverability.ts';
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 import { DayStrip } from '../home/day-strip.tsx';
 import { strip } from '../home/days.ts';
-import { hasEnded, JobStateSign } from '../job/states.tsx';
+import { JobStateSign } from '../job/states.tsx';
+import { blocked } from '../parts/blocked.ts';
 import { Guard } from '../parts/guard.tsx';
 import { Empty, Loading, NoTargets, Problem, Show, UNKNOWN } from '../parts/states.tsx';
 import { Ago, Time } from '../parts/time.tsx';
@@ -63,10 +65,10 @@ export default function Home() {
         variant="h1"
         actions={
           <SpaceBetween direction="horizontal" size="xs">
-            <Button href={href(['restore'])} {...disabled(refusal('operator'))}>
+            <Button href={href(['restore'])} {...blocked(refusal('restore'))}>
               Restore
             </Button>
-            <Button variant="primary" href={href(['create-backup'])} {...disabled(refusal('operator'))}>
+            <Button variant="primary" href={href(['create-backup'])} {...blocked(refusal('startBackup'))}>
               Create backup
             </Button>
           </SpaceBetween>
@@ -300,6 +302,3 @@ function nextRun(list: ScheduleList | undefined, target: string, targets: number
 }
 
 /** What a button needs that the user may not press, and why. */
-function disabled(reason: string | undefined) {
-  return reason === undefined ? {} : { disabled: true, disabledReason: reason };
-}

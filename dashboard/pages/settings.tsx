@@ -180,7 +180,7 @@ function Deployment({ deployment }: { deployment: TheDeployment }) {
 
 function Keys() {
   const { api, me, refusal, signOut } = useSession();
-  const refused = refusal('admin');
+  const refused = refusal('keys');
   const keys = useData(refused === undefined ? 'keys' : undefined, api.keys);
   return (
     <SpaceBetween size="l">

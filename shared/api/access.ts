@@ -1,6 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
+import { refusedByRole } from '../core/allowed.ts';
 import { NgbakError, UnavailableError } from '../core/errors.ts';
 import { HELP } from '../core/help.ts';
 import { Id } from '../core/ids.ts';
@@ -196,8 +197,6 @@ function unknownCaller(): UnauthenticatedError {
 
 /** Throws ForbiddenError where the caller's role does not reach as far as `needed`. */
 export function requireRole(caller: Caller, needed: Role): void {
-  if (ROLES.indexOf(caller.role) >= ROLES.indexOf(needed)) return;
-  throw new ForbiddenError(`This requires the role ${needed}; ${caller.name} is ${caller.role}.`, {
-    remedy: 'Ask an administrator for a key with that role.',
-  });
+  const refusal = refusedByRole(needed, caller);
+  if (refusal) throw new ForbiddenError(refusal.message, { remedy: refusal.remedy });
 }

@@ -55,10 +55,7 @@ function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperat
     const given: unknown = call.input === 'query' ? valid('query') : call.input && valid('json');
     // A body that is left out stands for its defaults.
     const input = operation.bodyOptional && given === undefined ? operation.input?.parse({}) : given;
-    const { role } = operation;
-    if (role !== false) {
-      tools.allow(caller, typeof role === 'function' ? role(input) : role, operation.rateLimited);
-    }
+    if (call.role) tools.allow(caller, call.role, operation.rateLimited);
     const params: Record<string, string> = operation.id ? valid('param') : {};
     const [id = ''] = Object.values(params);
     const key = call.once ? c.req.header('idempotency-key') : undefined;

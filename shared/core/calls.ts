@@ -1,58 +1,69 @@
+import type { Role } from './roles.ts';
+
 /**
- * Every operation of the HTTP API by name: its method and path below `/api/v1`, where its input travels, and whether it takes
- * an idempotency key. The API, both clients of the command line and the dashboard's client take them from here; what an
+ * Every operation of the HTTP API by name: its method and path below `/api/v1`, who may call it, where its input travels, and
+ * whether it takes an idempotency key. The API, both clients of the command line and the dashboard's client take them from here; what an
  * operation does, and the types of its input and output, are in `operations/table.ts`.
  */
 export const CALLS = {
-  startBackup: { method: 'POST', path: '/backup', input: 'body', once: true },
-  listBackups: { method: 'GET', path: '/backup', input: 'query' },
-  prune: { method: 'POST', path: '/backup/prune', input: 'body' },
-  showBackup: { method: 'GET', path: '/backup/{id}' },
-  listContents: { method: 'GET', path: '/backup/{id}/contents', input: 'query' },
-  showManifest: { method: 'GET', path: '/backup/{id}/manifest' },
+  startBackup: { method: 'POST', path: '/backup', input: 'body', once: true, role: 'operator' },
+  listBackups: { method: 'GET', path: '/backup', input: 'query', role: 'viewer' },
+  prune: { method: 'POST', path: '/backup/prune', input: 'body', role: 'viewer' },
+  showBackup: { method: 'GET', path: '/backup/{id}', role: 'viewer' },
+  listContents: { method: 'GET', path: '/backup/{id}/contents', input: 'query', role: 'viewer' },
+  showManifest: { method: 'GET', path: '/backup/{id}/manifest', role: 'viewer' },
   // Not as a redirect: it would carry the key of the API to S3.
   downloadBackup: {
     method: 'GET',
     path: '/backup/{id}/download',
     input: 'query',
     always: { redirect: 'false' },
+    role: 'operator',
   },
-  updateBackup: { method: 'PATCH', path: '/backup/{id}', input: 'body' },
-  acknowledgeWarnings: { method: 'POST', path: '/backup/{id}/acknowledge', input: 'body' },
-  deleteBackup: { method: 'DELETE', path: '/backup/{id}' },
-  verifyBackup: { method: 'POST', path: '/backup/{id}/verify', input: 'body' },
-  restore: { method: 'POST', path: '/restore', input: 'body', once: true },
-  listUpload: { method: 'GET', path: '/restore/{job}/parts', input: 'query' },
-  presignParts: { method: 'POST', path: '/restore/{job}/parts', input: 'body' },
-  completeUpload: { method: 'POST', path: '/restore/{job}/complete' },
-  confirmRestore: { method: 'POST', path: '/restore/{job}/confirm', input: 'body' },
-  changeRestoreOptions: { method: 'POST', path: '/restore/{job}/options', input: 'body' },
-  attachDeferred: { method: 'POST', path: '/restore/{job}/attach', input: 'body', once: true },
-  rejectRestore: { method: 'POST', path: '/restore/{job}/reject', input: 'body' },
-  listJobs: { method: 'GET', path: '/jobs', input: 'query' },
-  showJob: { method: 'GET', path: '/jobs/{job}' },
-  cancelJob: { method: 'POST', path: '/jobs/{job}/cancel' },
-  listSchedules: { method: 'GET', path: '/schedules' },
-  createSchedule: { method: 'POST', path: '/schedules', input: 'body' },
-  showSchedule: { method: 'GET', path: '/schedules/{name}' },
-  changeSchedule: { method: 'PATCH', path: '/schedules/{name}', input: 'body' },
-  removeSchedule: { method: 'DELETE', path: '/schedules/{name}' },
-  runSchedule: { method: 'POST', path: '/schedules/{name}/run', once: true },
-  showRetention: { method: 'GET', path: '/retention' },
-  setRetention: { method: 'PUT', path: '/retention', input: 'body' },
-  resetRetention: { method: 'DELETE', path: '/retention', input: 'query' },
-  health: { method: 'GET', path: '/health' },
-  metrics: { method: 'GET', path: '/metrics' },
+  updateBackup: { method: 'PATCH', path: '/backup/{id}', input: 'body', role: 'operator' },
+  acknowledgeWarnings: { method: 'POST', path: '/backup/{id}/acknowledge', input: 'body', role: 'operator' },
+  deleteBackup: { method: 'DELETE', path: '/backup/{id}', role: 'admin' },
+  verifyBackup: { method: 'POST', path: '/backup/{id}/verify', input: 'body', role: 'operator' },
+  restore: { method: 'POST', path: '/restore', input: 'body', once: true, role: 'operator' },
+  listUpload: { method: 'GET', path: '/restore/{job}/parts', input: 'query', role: 'viewer' },
+  presignParts: { method: 'POST', path: '/restore/{job}/parts', input: 'body', role: 'operator' },
+  completeUpload: { method: 'POST', path: '/restore/{job}/complete', role: 'operator' },
+  confirmRestore: { method: 'POST', path: '/restore/{job}/confirm', input: 'body', role: 'operator' },
+  changeRestoreOptions: { method: 'POST', path: '/restore/{job}/options', input: 'body', role: 'operator' },
+  attachDeferred: {
+    method: 'POST',
+    path: '/restore/{job}/attach',
+    input: 'body',
+    once: true,
+    role: 'operator',
+  },
+  rejectRestore: { method: 'POST', path: '/restore/{job}/reject', input: 'body', role: 'operator' },
+  listJobs: { method: 'GET', path: '/jobs', input: 'query', role: 'viewer' },
+  showJob: { method: 'GET', path: '/jobs/{job}', role: 'viewer' },
+  cancelJob: { method: 'POST', path: '/jobs/{job}/cancel', role: 'operator' },
+  listSchedules: { method: 'GET', path: '/schedules', role: 'viewer' },
+  createSchedule: { method: 'POST', path: '/schedules', input: 'body', role: 'operator' },
+  showSchedule: { method: 'GET', path: '/schedules/{name}', role: 'viewer' },
+  changeSchedule: { method: 'PATCH', path: '/schedules/{name}', input: 'body', role: 'operator' },
+  removeSchedule: { method: 'DELETE', path: '/schedules/{name}', role: 'operator' },
+  runSchedule: { method: 'POST', path: '/schedules/{name}/run', once: true, role: 'operator' },
+  showRetention: { method: 'GET', path: '/retention', role: 'viewer' },
+  setRetention: { method: 'PUT', path: '/retention', input: 'body', role: 'admin' },
+  resetRetention: { method: 'DELETE', path: '/retention', input: 'query', role: 'admin' },
+  health: { method: 'GET', path: '/health', role: 'viewer' },
+  metrics: { method: 'GET', path: '/metrics', role: 'viewer' },
   me: { method: 'GET', path: '/me' },
-  keys: { method: 'GET', path: '/keys' },
-  deployment: { method: 'GET', path: '/deployment' },
-  overview: { method: 'GET', path: '/overview' },
-  recoverability: { method: 'GET', path: '/recoverability', input: 'query' },
+  keys: { method: 'GET', path: '/keys', role: 'admin' },
+  deployment: { method: 'GET', path: '/deployment', role: 'viewer' },
+  overview: { method: 'GET', path: '/overview', role: 'viewer' },
+  recoverability: { method: 'GET', path: '/recoverability', input: 'query', role: 'viewer' },
 } as const satisfies Record<string, CallShape>;
 
 export interface CallShape {
   readonly method: 'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT';
   readonly path: `/${string}`;
+  /** Who may call it; absent: everybody with a valid key. Some inputs need more: `Call.allow`. */
+  readonly role?: Role;
   readonly input?: 'body' | 'query';
   readonly once?: true;
   /** What clients add to the query. */

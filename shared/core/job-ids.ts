@@ -10,13 +10,3 @@ export function relatedJobId(relation: 'safety' | 'rollback', jobId: string): st
   const hash = createHash('sha256').update(jobId).digest('hex').slice(0, 16);
   return `${name.slice(0, NAME_LENGTH_MAX - 17)}_${hash}`;
 }
-
-/** True for the job of a safety backup: it saves a target that may be damaged. */
-export function isSafetyJob(jobId: string): boolean {
-  return jobId.startsWith('safety_');
-}
-
-/** True for the job that puts a target back after a restore that failed. */
-export function isRollbackJob(jobId: string): boolean {
-  return jobId.startsWith('rollback_');
-}

@@ -1,5 +1,3 @@
-import { z } from 'zod';
-
 /** States of a job, in the order in which it can pass through them; the last four are ends. */
 export const JOB_STATES = [
   'pending',
@@ -10,8 +8,7 @@ export const JOB_STATES = [
   'rolled_back',
   'cancelled',
 ] as const;
-export const JobState = z.enum(JOB_STATES);
-export type JobState = z.infer<typeof JobState>;
+export type JobState = (typeof JOB_STATES)[number];
 
 /** Whether a job in this state has come to its end. */
 export function hasEnded(state: JobState): boolean {

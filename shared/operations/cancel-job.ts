@@ -1,8 +1,8 @@
 import { ExecutionDoesNotExist, StopExecutionCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { restoreRequestKey, uploadPrefix } from '../aws/keys.ts';
-import { hasEnded, JobState } from '../core/job-state.ts';
-import { RefusedError } from '../core/refusals.ts';
+import { hasEnded, JOB_STATES } from '../core/job-state.ts';
+import { requireAllowed } from '../core/refusals.ts';
 import { updateJob } from '../workflows/job/record.ts';
 import { findAdmitted } from '../workflows/restore/plan.ts';
 import { UploadRequest } from '../workflows/restore/request.ts';
@@ -13,7 +13,7 @@ import { showJob } from './show-job.ts';
 export const Cancellation = z.object({
   job_id: z.string(),
   /** `cancelled` at once for a job that waited for its upload; otherwise what the job is until it is cleaned up. */
-  state: JobState,
+  state: z.enum(JOB_STATES),
   message: z.string(),
 });
 export type Cancellation = z.infer<typeof Cancellation>;
@@ -29,13 +29,9 @@ export async function cancelJob(
 ): Promise<Cancellation> {
   const { bucket, sfn } = context;
   const job = await showJob(context, jobId);
-  if (hasEnded(job.state)) throw ended(job.job_id, job.state);
   const restore = await findAdmitted(bucket, job.job_id);
-  if (restore?.rollback_of !== undefined) {
-    throw new RefusedError(`Job ${job.job_id} is rolling back target "${job.target}".`, {
-      remedy: 'Wait for it to finish: if it is stopped, the target is left incomplete.',
-    });
-  }
+  const isRollback = restore?.rollback_of !== undefined;
+  requireAllowed('cancelJob', { ...job, isRollback });
   if (job.execution_arn === undefined) {
     const changed = await updateJob(bucket, job.job_id, (record) =>
       record.execution_arn === undefined && !hasEnded(record.state)
@@ -66,8 +62,8 @@ export async function cancelJob(
       }),
     );
   } catch (error) {
-    if (error instanceof ExecutionDoesNotExist) throw ended(job.job_id, 'gone');
-    throw error;
+    if (!(error instanceof ExecutionDoesNotExist)) throw error;
+    requireAllowed('cancelJob', { ...job, state: 'gone', isRollback });
   }
   return {
     job_id: job.job_id,
@@ -77,10 +73,4 @@ export async function cancelJob(
         ? 'The job is being stopped. If it had started to write, its target is rolled back.'
         : 'The job is being stopped; the unfinished backup is removed.',
   };
-}
-
-function ended(jobId: string, state: string): RefusedError {
-  return new RefusedError(`Job ${jobId} is ${state}: there is nothing to cancel.`, {
-    remedy: 'List running jobs with `ngbak jobs --state processing`.',
-  });
 }

@@ -2,10 +2,9 @@ import { isDeepStrictEqual } from 'node:util';
 import type { NgbakConfig } from '../core/config.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import { parseInput } from '../core/input.ts';
-import { RefusedError } from '../core/refusals.ts';
+import { RefusedError, requireAllowed } from '../core/refusals.ts';
 import { parseExpression } from '../schedules/expression.ts';
 import {
-  CREATED_BY_DEPLOYMENT,
   type CreateScheduleInput,
   type Schedule,
   type ScheduleChanges,
@@ -71,14 +70,7 @@ export async function removeSchedule(context: OperationsContext, name: string): 
   const scheduler = schedulerOf(context);
   const id = parseInput(ScheduleName, name, 'The name of the schedule');
   const { made_by } = await scheduler.get(id);
-  if (made_by === CREATED_BY_DEPLOYMENT) {
-    throw new RefusedError(
-      `Schedule "${id}" belongs to the deployment, which cannot be updated without it.`,
-      {
-        remedy: `Pause it with \`ngbak schedule pause ${id}\`; or set "schedule": {"enabled": false} in cdk.json and deploy.`,
-      },
-    );
-  }
+  requireAllowed('removeSchedule', { name: id, made_by });
   await scheduler.remove(id);
   return { name: id };
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { archiveKey, catalogKey } from '../aws/keys.ts';
 import { headArchive, objectLock } from '../catalog/head-archive.ts';
-import { RefusedError } from '../core/refusals.ts';
+import { requireAllowed } from '../core/refusals.ts';
 import type { OperationsContext } from './context.ts';
 import { backupsInUse } from './in-use.ts';
 import { readCatalogued } from './show-backup.ts';
@@ -27,25 +27,13 @@ export async function deleteBackup(
 ): Promise<Deletion> {
   const { bucket } = context;
   const { value: record, etag } = await readCatalogued(context, backupId);
-  if (record.retention === 'permanent') {
-    throw new RefusedError(`Backup ${record.backup_id} is kept forever.`, {
-      remedy: `Remove its retention first: \`ngbak tag ${record.backup_id} --no-retention\`.`,
-    });
-  }
-  const use = (inUse ?? (await backupsInUse(context))).get(record.backup_id);
-  if (use !== undefined) {
-    throw new RefusedError(`Backup ${record.backup_id} is in use: ${use}.`, {
-      remedy: 'Wait until that restore has ended, or cancel it.',
-    });
-  }
-  const lock = await objectLock(bucket, record);
-  if (lock !== undefined) {
-    throw new RefusedError(`Backup ${record.backup_id} can't be deleted: ${lock}.`, {
-      remedy: 'Wait until the lock ends. A legal hold must be removed in S3.',
-    });
-  }
-  const archive = archiveKey(record.backup_id);
-  const key = catalogKey(record.backup_id);
+  const { backup_id, retention } = record;
+  requireAllowed('deleteBackup', { backup_id, retention });
+  const use = (inUse ?? (await backupsInUse(context))).get(backup_id);
+  const lock = use === undefined ? await objectLock(bucket, record) : undefined;
+  requireAllowed('deleteBackup', { backup_id, use, lock });
+  const archive = archiveKey(backup_id);
+  const key = catalogKey(backup_id);
   let bytes = 0;
   for (const object of [archive, key]) {
     for await (const { size } of bucket.versions(object)) bytes += size;
@@ -58,5 +46,5 @@ export async function deleteBackup(
     throw error;
   }
   await bucket.removeAll(key);
-  return { backup_id: record.backup_id, bytes_freed: bytes };
+  return { backup_id, bytes_freed: bytes };
 }

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { Id } from '../core/ids.ts';
-import { JobState } from '../core/job-state.ts';
+import { JOB_STATES } from '../core/job-state.ts';
 import { listedJobs } from '../workflows/job/days.ts';
 import { JobRecord } from '../workflows/job/record.ts';
 import { JobSummary } from '../workflows/job/summary.ts';
 import type { OperationsContext } from './context.ts';
 
 export const ListJobsInput = z.strictObject({
-  state: JobState.optional(),
+  state: z.enum(JOB_STATES).optional(),
   kind: JobRecord.shape.kind.optional(),
   target: Id.optional(),
   limit: z.coerce.number().int().min(1).max(500).default(50),

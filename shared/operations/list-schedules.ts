@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { InvalidInputError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
-import { JobState } from '../core/job-state.ts';
+import { JOB_STATES } from '../core/job-state.ts';
 import { listRuns, missedRuns, nextRun, ScheduledRun } from '../schedules/runs.ts';
 import { Schedule, ScheduleName } from '../schedules/schedule.ts';
 import type { Scheduler } from '../schedules/scheduler.ts';
@@ -24,7 +24,7 @@ export const ScheduleView = Schedule.extend({
       at: z.iso.datetime(),
       by_hand: z.boolean(),
       /** Absent where the job's record is gone: those live for 90 days. */
-      state: JobState.optional(),
+      state: z.enum(JOB_STATES).optional(),
       /** True where it found another job at work and did nothing. */
       skipped: z.boolean(),
       /** Why it was skipped, or failed. */

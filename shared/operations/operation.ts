@@ -41,7 +41,7 @@ export interface Call {
   progress?(done: number, total: number): void;
 }
 
-/** One operation: what it takes, who may call it, and what it does. Method and path are in `core/calls.ts`. */
+/** One operation: what it takes, and what it does. Method, path and role are in `core/calls.ts`. */
 export interface Operation<In extends z.ZodType, Out extends z.ZodType> {
   readonly summary: string;
   readonly description?: string;
@@ -51,8 +51,6 @@ export interface Operation<In extends z.ZodType, Out extends z.ZodType> {
   readonly input?: In;
   /** The body may be left out: everything in it has a sensible default. */
   readonly bodyOptional?: boolean;
-  /** Who may call it; false: everybody with a valid key. */
-  readonly role: Role | false | ((input: z.output<In>) => Role);
   /** Counted against the limit of calls that start work, delete or verify. */
   readonly rateLimited?: boolean;
   readonly output: Out;

@@ -6,7 +6,7 @@ import { headArchive } from '../catalog/head-archive.ts';
 import type { BackupSummary } from '../catalog/summaries.ts';
 import { AccessDeniedError, describeError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
-import { isRollbackJob } from '../core/job-ids.ts';
+import { isRollbackJob } from '../core/job-kinds.ts';
 import { hasEnded } from '../core/job-state.ts';
 import { mapOrdered } from '../core/ordered.ts';
 import { NotFoundError } from '../core/refusals.ts';

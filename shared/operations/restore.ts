@@ -6,11 +6,11 @@ import { InvalidInputError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
 import { OBJECT_BYTES_MAX } from '../core/limits.ts';
-import { noSuchJob, RefusedError } from '../core/refusals.ts';
+import { noSuchJob, RefusedError, requireAllowed } from '../core/refusals.ts';
 import { chooseTarget } from '../workflows/job/names.ts';
 import { type JobRecord, readJob } from '../workflows/job/record.ts';
 import { chooseStores } from '../workflows/restore/choose-stores.ts';
-import { answerConfirmation, waitsForNothing } from '../workflows/restore/confirmation.ts';
+import { answerConfirmation } from '../workflows/restore/confirmation.ts';
 import { findAdmitted } from '../workflows/restore/plan.ts';
 import {
   CatalogRestore,
@@ -168,11 +168,7 @@ export async function changeRestoreOptions(
   // Said here, it leaves the job as it is; found out by the workflow, it would end it.
   if (context.config) chooseStores(context.config, job.target, options);
   const restore = await findAdmitted(context.bucket, id);
-  if (restore?.attach_of !== undefined) {
-    throw new RefusedError(`Job ${id} attaches relationships and has no other options.`, {
-      remedy: 'Confirm or reject it.',
-    });
-  }
+  requireAllowed('changeRestoreOptions', { ...job, attaches: restore?.attach_of !== undefined });
   if ((restore?.options.cypher_script ?? false) !== (options.cypher_script ?? false)) {
     throw new RefusedError(`Whether job ${id} reads a Cypher script can no longer be changed.`, {
       remedy: 'Reject it, and restore the archive again with or without "cypher_script".',
@@ -199,6 +195,6 @@ async function requireWaiting({ bucket }: OperationsContext, jobId: string): Pro
   const id = parseInput(Id, jobId, 'The job id');
   const job = await readJob(bucket, id);
   if (!job) throw noSuchJob(id);
-  if (job.state === 'awaiting_confirmation') return job;
-  throw waitsForNothing(job);
+  requireAllowed('confirmRestore', job);
+  return job;
 }

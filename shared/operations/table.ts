@@ -82,7 +82,6 @@ export const OPERATIONS = {
     description: ONCE,
     input: StartBackupInput,
     bodyOptional: true,
-    role: 'operator',
     rateLimited: true,
     status: 202,
     returns: 'The job that creates the backup.',
@@ -92,7 +91,6 @@ export const OPERATIONS = {
   listBackups: operation({
     summary: 'List the backups, newest first',
     input: ListBackupsInput,
-    role: 'viewer',
     returns: 'One page.',
     output: BackupList,
     run: ({ context }, _id, input) => listBackups(context, input),
@@ -102,16 +100,17 @@ export const OPERATIONS = {
     description: 'Idempotent.',
     input: PruneInput,
     bodyOptional: true,
-    role: ({ dry_run }) => (dry_run ? 'viewer' : 'admin'),
     rateLimited: true,
     returns: 'Each backup with the rule that keeps or drops it.',
     output: Pruned,
-    run: ({ context }, _id, input) => prune(context, input),
+    run: ({ context, allow }, _id, input) => {
+      if (!input.dry_run) allow('admin');
+      return prune(context, input);
+    },
   }),
   showBackup: operation({
     summary: 'Show one backup',
     id: Id,
-    role: 'viewer',
     returns: 'Its catalog record, with its assessment.',
     output: BackupDetails,
     run: ({ context }, id) => showBackup(context, id),
@@ -120,7 +119,6 @@ export const OPERATIONS = {
     summary: 'List the entries of a backup',
     id: Id,
     input: ContentsInput,
-    role: 'viewer',
     returns: 'One page of its entries.',
     output: Contents,
     run: ({ context }, id, input) => listContents(context, id, input),
@@ -128,7 +126,6 @@ export const OPERATIONS = {
   showManifest: operation({
     summary: 'Show the manifest of a backup',
     id: Id,
-    role: 'viewer',
     returns: 'manifest.json of the archive.',
     output: Manifest,
     run: ({ context }, id) => showManifest(context, id),
@@ -139,7 +136,6 @@ export const OPERATIONS = {
       'Redirects to a presigned URL. With `entry` or `redirect=false`, returns the URL and the headers to send with it.',
     id: Id,
     input: DownloadInput.extend({ redirect: z.enum(['true', 'false']).default('true') }),
-    role: 'operator',
     returns: 'The download URL.',
     output: Download,
     redirect: ({ url }, { redirect, entry }) =>
@@ -151,7 +147,6 @@ export const OPERATIONS = {
     description: 'Shortening or removing a retention requires the role admin.',
     id: Id,
     input: BackupChanges,
-    role: 'operator',
     returns: 'The updated record.',
     output: BackupDetails,
     // Letting a backup go earlier amounts to deleting it.
@@ -164,7 +159,6 @@ export const OPERATIONS = {
     id: Id,
     input: AcknowledgeInput,
     bodyOptional: true,
-    role: 'operator',
     returns: 'The backup with its warnings.',
     output: BackupDetails,
     run: ({ context, by }, id, input) => acknowledgeWarnings(context, id, input, by),
@@ -172,7 +166,6 @@ export const OPERATIONS = {
   deleteBackup: operation({
     summary: 'Delete a backup permanently',
     id: Id,
-    role: 'admin',
     rateLimited: true,
     returns: 'The space that was freed.',
     output: Deletion,
@@ -185,7 +178,6 @@ export const OPERATIONS = {
     id: Id,
     input: z.strictObject({ cursor: CursorText.nullable().optional() }),
     bodyOptional: true,
-    role: 'operator',
     rateLimited: true,
     returns: 'The result so far.',
     output: VerificationLeg.extend({ cursor: CursorText.nullable() }),
@@ -203,7 +195,6 @@ export const OPERATIONS = {
     summary: 'Restore a backup or an archive to be uploaded',
     description: `With \`backup_id\` the restore starts (202). With \`file_name\` the response (201) says where to upload the archive; a completed upload starts the restore. With \`"upload": "multipart"\`, the archive is uploaded in parts. Without \`confirm\`, the restore waits for /confirm after its inspection. ${ONCE} For an upload, the URLs are renewed.`,
     input: z.union([RestoreBackupInput, RequestRestoreInput]),
-    role: 'operator',
     rateLimited: true,
     responses: {
       201: { returns: 'Where to upload the archive.', output: z.union([SingleUpload, MultipartRequest]) },
@@ -218,7 +209,6 @@ export const OPERATIONS = {
     summary: 'List the uploaded parts, to resume an upload',
     id: Id,
     input: ListUploadInput,
-    role: 'viewer',
     returns: 'The size of the parts, and which are uploaded.',
     output: UploadStatus,
     run: ({ context }, job, input) => listUpload(context, job, input),
@@ -229,7 +219,6 @@ export const OPERATIONS = {
       'Each URL accepts a PUT of one part, with exactly the bytes whose SHA-256 was given, for 15 minutes. It can be requested again while the job waits for its upload.',
     id: Id,
     input: PresignPartsInput,
-    role: 'operator',
     returns: 'The URLs. Treat them as credentials.',
     output: PresignedParts,
     run: ({ context }, job, input) => presignParts(context, job, input),
@@ -239,7 +228,6 @@ export const OPERATIONS = {
     description:
       'Refused while parts are missing. Can be repeated: the restore starts once. To abandon the upload, cancel the job.',
     id: Id,
-    role: 'operator',
     status: 202,
     returns: 'The upload is complete.',
     output: CompletedUpload,
@@ -255,7 +243,6 @@ export const OPERATIONS = {
       /** `inspected_at` of the inspection that was looked at: refused if there is a newer one. */
       inspected_at: z.iso.datetime().optional(),
     }),
-    role: 'operator',
     status: 202,
     returns: 'The restore continues.',
     output: Accepted,
@@ -270,7 +257,6 @@ export const OPERATIONS = {
       'Replaces all options. Nothing is written, and the restore waits for confirmation again. Refused (409) while an inspection is running.',
     id: Id,
     input: ChangeOptionsInput,
-    role: 'operator',
     rateLimited: true,
     status: 202,
     returns: 'The inspection has started.',
@@ -285,7 +271,6 @@ export const OPERATIONS = {
     description: `For restores with \`"dangling": "defer"\`. Can be repeated: relationships that are already attached are left unchanged. ${ONCE}`,
     id: Id,
     input: AttachInput,
-    role: 'operator',
     rateLimited: true,
     status: 202,
     returns: 'The job that attaches them.',
@@ -298,7 +283,6 @@ export const OPERATIONS = {
     id: Id,
     input: z.strictObject({ reason: z.string().max(1000).optional() }),
     bodyOptional: true,
-    role: 'operator',
     status: 202,
     returns: 'The restore ends; nothing was changed.',
     output: Accepted,
@@ -310,7 +294,6 @@ export const OPERATIONS = {
   listJobs: operation({
     summary: 'List jobs, newest first',
     input: ListJobsInput,
-    role: 'viewer',
     returns: 'The newest matching jobs.',
     output: JobList,
     run: ({ context }, _id, input) => listJobs(context, input),
@@ -318,7 +301,6 @@ export const OPERATIONS = {
   showJob: operation({
     summary: 'Show one job: state, progress, rates, log',
     id: Id,
-    role: 'viewer',
     returns: 'The job.',
     output: JobView,
     run: ({ context }, job) => showJob(context, job),
@@ -327,7 +309,6 @@ export const OPERATIONS = {
     summary: 'Stop a job',
     description: 'Can be repeated; refused (409) once the job has ended.',
     id: Id,
-    role: 'operator',
     rateLimited: true,
     status: 202,
     returns: 'The job is being stopped.',
@@ -336,7 +317,6 @@ export const OPERATIONS = {
   }),
   listSchedules: operation({
     summary: 'List the schedules with their last, next and missed runs',
-    role: 'viewer',
     returns: 'All of them, by name.',
     output: ScheduleList,
     run: ({ context }) => listSchedules(context),
@@ -346,7 +326,6 @@ export const OPERATIONS = {
     description:
       'Idempotent. `expression` is that of EventBridge Scheduler: `cron(0 3 * * ? *)`, `rate(6 hours)` or `at(2026-12-24T20:00:00)`.',
     input: CreateScheduleInput,
-    role: 'operator',
     rateLimited: true,
     status: 201,
     returns: 'The schedule.',
@@ -356,7 +335,6 @@ export const OPERATIONS = {
   showSchedule: operation({
     summary: 'Show one schedule',
     id: ScheduleName,
-    role: 'viewer',
     returns: 'The schedule.',
     output: ScheduleView,
     run: ({ context }, name) => showSchedule(context, name),
@@ -367,7 +345,6 @@ export const OPERATIONS = {
       'Omitted fields are unchanged; `backup` is replaced as a whole; `enabled` pauses and resumes.',
     id: ScheduleName,
     input: ScheduleChanges,
-    role: 'operator',
     rateLimited: true,
     returns: 'The updated schedule.',
     output: ScheduleView,
@@ -376,7 +353,6 @@ export const OPERATIONS = {
   removeSchedule: operation({
     summary: 'Remove a schedule; its backups are kept',
     id: ScheduleName,
-    role: 'operator',
     rateLimited: true,
     returns: 'The schedule was removed.',
     output: z.object({ name: ScheduleName }),
@@ -386,7 +362,6 @@ export const OPERATIONS = {
     summary: 'Start the backup of a schedule now',
     description: ONCE,
     id: ScheduleName,
-    role: 'operator',
     rateLimited: true,
     status: 202,
     returns: 'The job that creates the backup.',
@@ -395,7 +370,6 @@ export const OPERATIONS = {
   }),
   showRetention: operation({
     summary: 'Show the retention policy and who set it',
-    role: 'viewer',
     returns: 'The current policy.',
     output: RetentionSetting,
     run: ({ context }) => showRetention(context),
@@ -406,7 +380,6 @@ export const OPERATIONS = {
     description:
       'The whole policy, for all targets, from the next run of retention on. Nothing is deleted by this call; `POST /api/v1/backup/prune` shows beforehand what it would keep and drop.',
     input: SetRetentionInput,
-    role: 'admin',
     rateLimited: true,
     returns: 'The updated policy.',
     output: RetentionSetting,
@@ -415,7 +388,6 @@ export const OPERATIONS = {
   resetRetention: operation({
     summary: 'Reset the retention policy to the one in cdk.json',
     input: z.object({ version: SetRetentionInput.shape.version }),
-    role: 'admin',
     rateLimited: true,
     returns: 'The updated policy.',
     output: RetentionSetting,
@@ -423,14 +395,12 @@ export const OPERATIONS = {
   }),
   health: operation({
     summary: 'Check the bucket, the workflows and the age of the newest backup',
-    role: 'viewer',
     returns: 'The checks, also if the deployment is degraded.',
     output: Health,
     run: ({ context }) => checkHealth(context),
   }),
   metrics: operation({
     summary: 'Metrics for Prometheus',
-    role: 'viewer',
     returns: 'Text exposition format 0.0.4.',
     text: 'text/plain; version=0.0.4; charset=utf-8',
     output: z.string(),
@@ -438,28 +408,24 @@ export const OPERATIONS = {
   }),
   me: operation({
     summary: 'Show the caller: name and role of the key',
-    role: false,
     returns: 'The caller.',
     output: Me,
     run: ({ caller: { name, role } }) => ({ name, role }),
   }),
   keys: operation({
     summary: 'List API keys and roles, without keys or hashes',
-    role: 'admin',
     returns: 'Names, roles and expiry times.',
     output: KeyList,
     run: ({ accessList }) => accessList(),
   }),
   deployment: operation({
     summary: 'Show what this deployment backs up, and its limitations',
-    role: 'viewer',
     returns: 'Targets, retention and capabilities, without secrets.',
     output: Deployment,
     run: ({ context }) => describeDeployment(context),
   }),
   overview: operation({
     summary: 'Show latest good backups, storage used and history of each target',
-    role: 'viewer',
     returns: 'By target, and the backups of the last 90 days.',
     output: Overview,
     run: ({ context }) => overview(context),
@@ -467,7 +433,6 @@ export const OPERATIONS = {
   recoverability: operation({
     summary: 'Show whether each target is recoverable now, from which backup, and why not',
     input: RecoverabilityInput,
-    role: 'viewer',
     returns: 'The verdict for each target with its reasons, and the worst of them.',
     output: Recoverability,
     run: ({ context }, _id, input) => recoverability(context, input),

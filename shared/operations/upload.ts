@@ -4,8 +4,8 @@ import { PARTS_MAX } from '../aws/plan-parts.ts';
 import { presignedUntil } from '../aws/presign.ts';
 import { Id } from '../core/ids.ts';
 import { parseInput } from '../core/input.ts';
-import { JobState } from '../core/job-state.ts';
-import { NotFoundError, RefusedError } from '../core/refusals.ts';
+import { JOB_STATES } from '../core/job-state.ts';
+import { NotFoundError, RefusedError, requireAllowed } from '../core/refusals.ts';
 import { readJob } from '../workflows/job/record.ts';
 import { RestoreOptions, UPLOAD_SECONDS, UploadRequest } from '../workflows/restore/request.ts';
 import {
@@ -75,7 +75,7 @@ export const UploadStatus = UploadLayout.extend({
 });
 export type UploadStatus = z.infer<typeof UploadStatus>;
 
-export const CompletedUpload = z.object({ job_id: Id, state: JobState });
+export const CompletedUpload = z.object({ job_id: Id, state: z.enum(JOB_STATES) });
 export type CompletedUpload = z.infer<typeof CompletedUpload>;
 
 /** Addresses for some parts, valid for 15 minutes; new ones may be asked for while the job waits for its upload. */
@@ -132,7 +132,7 @@ export async function completeRestoreUpload(
   const { job_id, key, multipart } = await readMultipart(bucket, jobId);
   const job = await readJob(bucket, job_id);
   if (job && (job.execution_arn !== undefined || job.state !== 'pending')) {
-    if (job.execution_arn === undefined) throw refused(job_id, job.state);
+    if (job.execution_arn === undefined) requireAllowed('completeUpload', job);
     return { job_id, state: job.state };
   }
   if (!(await completeUpload(bucket, { key, upload_id: multipart.upload_id }, multipart))) {
@@ -164,14 +164,12 @@ async function readMultipart(bucket: OperationsContext['bucket'], jobId: string)
 async function readPending(bucket: OperationsContext['bucket'], jobId: string): Promise<Multipart> {
   const request = await readMultipart(bucket, jobId);
   const job = await readJob(bucket, request.job_id);
-  if (job?.state === 'pending' && job.execution_arn === undefined) return request;
-  throw refused(request.job_id, job?.state ?? 'gone');
-}
-
-function refused(jobId: string, state: string): RefusedError {
-  return new RefusedError(`Job ${jobId} is ${state}: it is not waiting for an upload.`, {
-    remedy: `Show it with \`ngbak job ${jobId}\`; for another restore, request another upload.`,
+  requireAllowed('presignParts', {
+    job_id: request.job_id,
+    state: job?.state ?? 'gone',
+    started: job?.execution_arn !== undefined,
   });
+  return request;
 }
 
 function uploadExpired(jobId: string): RefusedError {

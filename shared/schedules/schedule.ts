@@ -7,9 +7,6 @@ import { TimeZone } from './time-zone.ts';
 /** EventBridge Scheduler's limit for names of schedules is 64 characters. */
 export const ScheduleName = Id.max(64);
 
-/** Who made a schedule that comes from cdk.json: CloudFormation owns it, so it can be changed but not removed. */
-export const CREATED_BY_DEPLOYMENT = 'deployment';
-
 /** What a schedule backs up, with tags, note and retention of its own: a backup request without what only workflows say. */
 export const ScheduledBackup = BackupRequest.omit({
   part_of: true,

@@ -60,7 +60,7 @@ export function ChooseArchive({ query }: { query: URLSearchParams }) {
     }
   };
   const why =
-    refusal('operator') ??
+    refusal('restore') ??
     (fromFile && !file
       ? 'Choose a file first.'
       : !fromFile && !backup

@@ -35,7 +35,7 @@ export function Confirm({
   const [busy, setBusy] = useState<'confirm' | 'reject'>();
   const matches = phrase === job.target;
   const impossible = inspection.problems.length > 0 ? 'The problems above prevent this restore.' : undefined;
-  const why = refusal('operator') ?? impossible;
+  const why = refusal('confirmRestore', job) ?? impossible;
   const answer = async (what: 'confirm' | 'reject') => {
     setBusy(what);
     try {
@@ -120,7 +120,7 @@ export function Confirm({
             <Button
               formAction="none"
               loading={busy === 'reject'}
-              {...blocked(refusal('operator'))}
+              {...blocked(refusal('rejectRestore', job))}
               onClick={() => answer('reject')}
             >
               Reject

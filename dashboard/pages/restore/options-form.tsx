@@ -107,7 +107,7 @@ export function OptionsForm({
   const { dry_run: _, ...before } = options;
   const changed = sorted(chosen) !== sorted(before);
   const why =
-    refusal('operator') ??
+    refusal('changeRestoreOptions', job) ??
     (mistyped ? 'Correct the marked lines.' : changed ? undefined : 'No options have changed.');
   const inspect = async () => {
     setBusy(true);

@@ -1,5 +1,5 @@
+import { hasEnded } from '../../../shared/core/job-state.ts';
 import type { JobView } from '../../../shared/operations/show-job.ts';
-import { hasEnded } from '../../job/states.tsx';
 
 /** Where a restore stands, as its wizard shows it. */
 export type Stage = 'upload' | 'inspection' | 'decision' | 'restore' | 'result';

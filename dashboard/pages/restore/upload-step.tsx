@@ -69,7 +69,7 @@ function Uploading({
   useEffect(() => {
     if (phase === 'completed' || phase === 'cancelled') reload();
   }, [phase, reload]);
-  const why = refusal('operator');
+  const why = refusal('presignParts');
   const going = phase === 'checking' || phase === 'uploading' || phase === 'waiting';
   const cancel = () =>
     upload.cancel().catch((error: unknown) => fail('The upload could not be cancelled', error));
@@ -157,7 +157,9 @@ function Interrupted({
           file && file.size !== status.bytes
             ? `The upload was started with a file of ${status.bytes} bytes; this one has ${file.size}. Choose that file, or cancel the upload and start again.`
             : undefined;
-        const why = refusal('operator') ?? (file ? wrong : 'Choose the file first.');
+        const why =
+          refusal('presignParts', { ...job, started: job.execution_arn !== undefined }) ??
+          (file ? wrong : 'Choose the file first.');
         return (
           <SpaceBetween size="m">
             <ProgressBar
@@ -185,7 +187,11 @@ function Interrupted({
                   >
                     Resume
                   </Button>
-                  <Button loading={busy} {...blocked(refusal('operator'))} onClick={cancel}>
+                  <Button
+                    loading={busy}
+                    {...blocked(refusal('cancelJob', { ...job, isRollback: false }))}
+                    onClick={cancel}
+                  >
                     Cancel upload
                   </Button>
                 </SpaceBetween>

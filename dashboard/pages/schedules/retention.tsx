@@ -65,7 +65,7 @@ function PolicyForm({ setting: { data: setting, reload, replace }, policy }: Pol
   const previewed = found?.of === JSON.stringify(wanted) ? found.pruned : undefined;
   const going = previewed?.backups.filter(({ action }) => action === 'drop').length ?? 0;
   const why =
-    refusal('admin') ??
+    refusal('setRetention') ??
     (same(policy) && !(toDeployed && source === 'set')
       ? 'This is the current policy.'
       : previewed === undefined

@@ -55,7 +55,7 @@ export function ScheduleForm({ deployment, schedule }: { deployment: Deployment;
   const wrong =
     Object.values(problems).some((problem) => problem !== undefined) ||
     Object.keys(problemsOf(draft)).length > 0;
-  const why = refusal('operator') ?? (draft.target === '' ? 'Choose a target first.' : undefined);
+  const why = refusal('createSchedule') ?? (draft.target === '' ? 'Choose a target first.' : undefined);
   const save = async () => {
     setTried(true);
     if (wrong || why !== undefined) return;

@@ -22,9 +22,6 @@ import { timingText } from './timing.ts';
 
 /** How often the list is read, in milliseconds: a run by hand shows soon. */
 const EVERY_MS = 10_000;
-/** What the API says of a schedule that comes from cdk.json. */
-const BY_DEPLOYMENT = 'deployment';
-
 /** The schedules, with their last and next runs, and what can be done with each. */
 export function ScheduleTable() {
   const { api, refusal } = useSession();
@@ -33,7 +30,7 @@ export function ScheduleTable() {
   const [busy, setBusy] = useState<string>();
   const loaded = useData('schedules', api.listSchedules, EVERY_MS);
   const { data, error, reload } = loaded;
-  const why = refusal('operator');
+  const why = refusal('createSchedule');
   const act = async (name: string, what: string, work: () => Promise<unknown>, done: string) => {
     setBusy(name);
     try {
@@ -180,18 +177,15 @@ export function ScheduleTable() {
                 expandToViewport
                 loading={busy === schedule.name}
                 items={[
-                  { id: 'edit', text: 'Edit' },
-                  { id: 'toggle', text: schedule.enabled ? 'Pause' : 'Resume' },
-                  { id: 'run', text: 'Run now' },
-                  { id: 'remove', text: 'Remove' },
-                ].map((item) => {
-                  const reason =
-                    why ??
-                    (item.id === 'remove' && schedule.made_by === BY_DEPLOYMENT
-                      ? 'It is defined in cdk.json. Pause it here, or change it there.'
-                      : undefined);
-                  return { ...item, ...blocked(reason) };
-                })}
+                  { id: 'edit', text: 'Edit', refused: refusal('changeSchedule') },
+                  {
+                    id: 'toggle',
+                    text: schedule.enabled ? 'Pause' : 'Resume',
+                    refused: refusal('changeSchedule'),
+                  },
+                  { id: 'run', text: 'Run now', refused: refusal('runSchedule') },
+                  { id: 'remove', text: 'Remove', refused: refusal('removeSchedule', schedule) },
+                ].map(({ refused, ...item }) => ({ ...item, ...blocked(refused) }))}
                 onItemClick={({ detail }) => choose(schedule, detail.id)}
               />
             ),

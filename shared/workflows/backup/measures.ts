@@ -1,4 +1,4 @@
-import { isSafetyJob } from '../../core/job-ids.ts';
+import { isSafetyJob } from '../../core/job-kinds.ts';
 import { SELFTEST_TARGET } from '../../core/selftest.ts';
 import type { BackupResult } from './record.ts';
 

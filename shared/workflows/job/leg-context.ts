@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
 import { leftoverKey, leftoversPrefix } from '../../aws/keys.ts';
-import { isRollbackJob, isSafetyJob } from '../../core/job-ids.ts';
+import { isRollbackJob, isSafetyJob } from '../../core/job-kinds.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import type { Leftovers, LegContext } from '../../stores/leg.ts';
 import type { Room } from '../../stores/room.ts';

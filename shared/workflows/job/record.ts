@@ -5,7 +5,7 @@ import { jobOfDayKey, jobRecordKey } from '../../aws/keys.ts';
 import { NgbakError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { AnyJson } from '../../core/input.ts';
-import { hasEnded, JobState } from '../../core/job-state.ts';
+import { hasEnded, JOB_STATES } from '../../core/job-state.ts';
 import type { Json } from '../../core/json.ts';
 
 /** What is known of a job: `jobs/<job>/job.json`. Times are ISO 8601 in UTC. */
@@ -13,7 +13,7 @@ export const JobRecord = z.object({
   job_id: Id,
   kind: z.enum(['backup', 'restore']),
   target: Id,
-  state: JobState,
+  state: z.enum(JOB_STATES),
   /** ARN of the Step Functions execution that does the work. Absent while the job waits for its upload. */
   execution_arn: z.string().optional(),
   created_at: z.iso.datetime(),

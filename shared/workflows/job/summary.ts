@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isRollbackJob } from '../../core/job-ids.ts';
+import { isRollbackJob } from '../../core/job-kinds.ts';
 import { JobRecord } from './record.ts';
 
 export const JobSummary = JobRecord.omit({ result: true }).extend({

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isRollbackJob } from '../../core/job-ids.ts';
+import { isRollbackJob } from '../../core/job-kinds.ts';
 import { SELFTEST_TARGET } from '../../core/selftest.ts';
 import { SKIPPED } from './record.ts';
 import type { JobSummary } from './summary.ts';

@@ -3,7 +3,7 @@ import { admittedRestoreKey, catalogKey, deferredKey, restoreRequestKey, UPLOADS
 import { CatalogRecord } from '../../catalog/record.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { parseInput } from '../../core/input.ts';
-import { isSafetyJob } from '../../core/job-ids.ts';
+import { isSafetyJob } from '../../core/job-kinds.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import type { Environment } from '../environment.ts';

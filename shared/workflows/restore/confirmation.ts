@@ -11,9 +11,9 @@ import type { Bucket } from '../../aws/bucket.ts';
 import { confirmationKey } from '../../aws/keys.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
-import { RefusedError } from '../../core/refusals.ts';
+import { noSuchJob, RefusedError, requireAllowed } from '../../core/refusals.ts';
 import type { Environment } from '../environment.ts';
-import { type JobRecord, readJob, updateRunningJob } from '../job/record.ts';
+import { readJob, updateRunningJob } from '../job/record.ts';
 import type { InspectState } from './inspect.ts';
 import { readInspection } from './inspection.ts';
 import { isConfirmed, type RestoreOptions } from './request.ts';
@@ -36,8 +36,6 @@ export async function askForConfirmation(
   await updateRunningJob(environment.bucket, jobId, { state: 'awaiting_confirmation' });
 }
 
-const CHOOSE_ANOTHER = 'List the jobs with `ngbak jobs` and take one that is awaiting_confirmation.';
-
 /** What can be said to a restore that waits. */
 export type RestoreDecision =
   /** Approves a restore: `phrase` is the target's name, `inspectedAt` says which inspection the operator has seen. */
@@ -58,10 +56,9 @@ export async function answerConfirmation(
 ): Promise<void> {
   const job = await readJob(bucket, jobId);
   const question = (await bucket.readRecord(confirmationKey(jobId), Confirmation))?.value;
-  if (!job || !question || job.state !== 'awaiting_confirmation') {
-    if (job) throw waitsForNothing(job);
-    throw new InvalidInputError(`There is no job "${jobId}".`, { remedy: CHOOSE_ANOTHER });
-  }
+  if (!job) throw noSuchJob(jobId);
+  requireAllowed('confirmRestore', job);
+  if (!question) throw noLongerWaiting(jobId);
   if ('confirm' in answer && answer.confirm) {
     isConfirmed(answer.phrase, job.target);
     await requireInspection(bucket, jobId, answer.inspectedAt);
@@ -81,18 +78,15 @@ export async function answerConfirmation(
     }
   } catch (error) {
     if (![TaskTimedOut, TaskDoesNotExist, InvalidToken].some((kind) => error instanceof kind)) throw error;
-    throw new RefusedError(
-      `Job ${jobId} is no longer waiting: it was already approved or rejected, has timed out, or was stopped.`,
-      { remedy: `Show it with \`ngbak job ${jobId}\`.`, cause: error },
-    );
+    throw noLongerWaiting(jobId, error);
   }
 }
 
-/** Why a job can't be answered. */
-export function waitsForNothing({ job_id, state }: JobRecord): RefusedError {
-  return new RefusedError(`Job ${job_id} is ${state}: it is not waiting for confirmation.`, {
-    remedy: CHOOSE_ANOTHER,
-  });
+function noLongerWaiting(jobId: string, cause?: unknown): RefusedError {
+  return new RefusedError(
+    `Job ${jobId} is no longer waiting: it was already approved or rejected, has timed out, or was stopped.`,
+    { remedy: `Show it with \`ngbak job ${jobId}\`.`, cause },
+  );
 }
 
 /** Options may have been changed by somebody else since an operator looked: nobody confirms what they have not seen. */
