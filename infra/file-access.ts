@@ -13,7 +13,11 @@ export function allowBuckets(handler: StepHandler, size: FunctionSize, { targets
   for (const name of new Set(names)) {
     const bucket = Arn.format({ service: 's3', region: '', account: '', resource: name }, Stack.of(handler));
     const objects = `${bucket}/*`;
-    handler.allow(['s3:ListBucket'], [bucket]);
+    handler.allow(
+      // Unfinished uploads of a restore that was killed are found by their key.
+      size.writesStores ? ['s3:ListBucket', 's3:ListBucketMultipartUploads'] : ['s3:ListBucket'],
+      [bucket],
+    );
     handler.allow(
       size.writesStores
         ? ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', 's3:AbortMultipartUpload']

@@ -17,7 +17,7 @@ import { parseJson } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { retry } from '../core/retry.ts';
 import { awsClient } from './clients.ts';
-import { abortMultiparts, listMultiparts, type MultipartUpload } from './multipart.ts';
+import { abortMultiparts, listMultiparts, type UnfinishedUpload } from './multipart.ts';
 import { readS3Text, sendS3 } from './send-s3.ts';
 
 /** Largest JSON object that ngbak reads from its own bucket, in bytes: records are small by design. */
@@ -247,7 +247,7 @@ export class Bucket {
   }
 
   /** Every unfinished multipart upload below a prefix. */
-  uploads(prefix: string): AsyncGenerator<MultipartUpload & { readonly initiated: Date | undefined }> {
+  uploads(prefix: string): AsyncGenerator<UnfinishedUpload> {
     return listMultiparts(this.s3, this.name, prefix);
   }
 

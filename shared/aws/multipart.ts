@@ -146,18 +146,26 @@ export async function abortMultipart(upload: MultipartUpload): Promise<void> {
   await sendS3(upload.s3, 'abort the upload of', command, { expected: ['NoSuchUpload'] }).catch(unlessGone);
 }
 
+/** An upload that nobody has completed or aborted yet. */
+export interface UnfinishedUpload extends MultipartUpload {
+  readonly initiated: Date | undefined;
+  /** Who began it: an ARN, or the id of an account. */
+  readonly initiator: string | undefined;
+}
+
 /** Every unfinished upload whose key starts with `prefix`. */
 export async function* listMultiparts(
   s3: S3Client,
   bucket: string,
   prefix: string,
-): AsyncGenerator<MultipartUpload & { readonly initiated: Date | undefined }> {
+): AsyncGenerator<UnfinishedUpload> {
   let marker: { KeyMarker?: string | undefined; UploadIdMarker?: string | undefined } | undefined = {};
   while (marker !== undefined) {
     const command = new ListMultipartUploadsCommand({ Bucket: bucket, Prefix: prefix, ...marker });
     const page: ListMultipartUploadsCommandOutput = await sendS3(s3, 'list the uploads of', command);
-    for (const { Key: key, UploadId: uploadId, Initiated: initiated } of page.Uploads ?? []) {
-      if (key !== undefined && uploadId !== undefined) yield { s3, bucket, key, uploadId, initiated };
+    for (const { Key: key, UploadId: uploadId, Initiated: initiated, Initiator } of page.Uploads ?? []) {
+      if (key === undefined || uploadId === undefined) continue;
+      yield { s3, bucket, key, uploadId, initiated, initiator: Initiator?.ID };
     }
     marker = page.IsTruncated
       ? { KeyMarker: page.NextKeyMarker, UploadIdMarker: page.NextUploadIdMarker }

@@ -232,12 +232,11 @@ describe('stores that are files', () => {
 
   test('in a bucket are read by the functions of that store, and written only by its restore and the janitor', () => {
     const all = permissions(files());
-    const who = (action: string) =>
+    const who = (action: string, resource = 'arn:aws:s3:::graphrag-files/*') =>
       [...all]
         .filter(([, statements]) =>
           statements.some(
-            ({ actions, resources }) =>
-              actions.includes(action) && resources.includes('arn:aws:s3:::graphrag-files/*'),
+            ({ actions, resources }) => actions.includes(action) && resources.includes(resource),
           ),
         )
         .map(([name]) => name)
@@ -252,6 +251,11 @@ describe('stores that are files', () => {
     ]);
     expect(who('s3:PutObject')).toEqual(['janitor', 'restore-kv']);
     expect(who('s3:DeleteObject')).toEqual(['janitor', 'restore-kv']);
+    expect(who('s3:AbortMultipartUpload')).toEqual(['janitor', 'restore-kv']);
+    expect(who('s3:ListBucketMultipartUploads', 'arn:aws:s3:::graphrag-files')).toEqual([
+      'janitor',
+      'restore-kv',
+    ]);
   });
 
   test('in a file system are mounted where a store of files is reached, and nowhere else', () => {

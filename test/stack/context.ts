@@ -29,8 +29,12 @@ export const NANO_WORKING_DIR = 'nano-kb';
 /** Largest archive that the test deployment accepts, in bytes: little, so that a test can exceed it. */
 export const UPLOAD_BYTES_MAX = 100 * 1024 ** 2;
 
+/** Version of the GraphRAG system of target `options`. */
+export const SYSTEM_VERSION = '1.5.2';
+
 interface TestTarget {
   readonly profile?: string;
+  readonly system_version?: string;
   readonly parameters?: object;
   readonly scopes?: Record<string, object>;
   /** Where it has not all of them, on the usual servers. */
@@ -79,6 +83,7 @@ const TARGETS: Record<string, TestTarget> = {
     },
   },
   options: {
+    system_version: SYSTEM_VERSION,
     scopes: {
       graph: { label: 'Options', key_property: 'id' },
       // Points can be merged, a snapshot can't.

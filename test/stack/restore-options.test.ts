@@ -10,6 +10,7 @@ import { buildArchive, DRAFT } from '../archive/build.ts';
 import { servers } from '../servers.ts';
 import { type PythonClient, pythonClient } from '../stores/clients/python-client.ts';
 import { fillTarget, type Names, OPTIONS, readTarget, SCRATCH, withClients } from './content.ts';
+import { SYSTEM_VERSION } from './context.ts';
 import { deployedStack } from './harness.ts';
 
 const COPY: Names = { label: 'OptionsCopy', collection: 'options_copy', prefix: 'options-copy:' };
@@ -224,6 +225,9 @@ describe('a restore with options, through the deployed stack', () => {
     expect(warnings).toEqual([
       expect.stringContaining('created by a newer ngbak, 99.0.0'),
       expect.stringContaining('profile "lightrag", and the target has profile "custom"'),
+      expect.stringContaining(
+        `is of version 1.4.9 of the GraphRAG system, and the target runs ${SYSTEM_VERSION}`,
+      ),
     ]);
     expect(stores).toMatchObject([{ store: 'kv', saved_version: '9.9.0' }]);
     expect(stores[0]?.warnings).toEqual(
@@ -232,6 +236,11 @@ describe('a restore with options, through the deployed stack', () => {
         expect.stringContaining('created from valkey, and the target is redis'),
       ]),
     );
+    // Its own backups state its version, and are not warned about.
+    const own = await stack.run('Restore', { backup_id: backupId, confirm: 'options', dry_run: true });
+    const inspection = await readInspection(stack.bucket, own.name ?? '');
+    expect(inspection.archive).toMatchObject({ system_version: SYSTEM_VERSION });
+    expect(inspection.warnings ?? []).toEqual([]);
   });
 
   it('labels what it restored with its origin: nodes, points of a snapshot, and beside the keys', async () => {

@@ -54,7 +54,8 @@ export interface Folder {
   /**
    * Writes a file as a whole: readers see the old content or the new one. With `absent`, only where there is none;
    * returns false where there is one. Nothing is written when `content` throws. `onBegin` is awaited before the first byte
-   * of a write that would leave something behind if the process were killed, for {@link Folder.discard}.
+   * of a write that would leave something behind if the process were killed, for {@link Folder.discard}; and again, with the same
+   * id, once more is known of it.
    */
   write(
     name: string,

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import {
   CreateMultipartUploadCommand,
@@ -13,8 +13,10 @@ import {
 import { Upload } from '@aws-sdk/lib-storage';
 import { z } from 'zod';
 import { awsClient } from '../../aws/clients.ts';
-import { abortMultipart } from '../../aws/multipart.ts';
+import { abortMultipart, listMultiparts } from '../../aws/multipart.ts';
 import { sendS3 } from '../../aws/send-s3.ts';
+import { AccessDeniedError } from '../../core/errors.ts';
+import type { Json } from '../../core/json.ts';
 import { FileChangedError, folderError } from './errors.ts';
 import { type BegunWrite, type FileInfo, type Folder, type Listing, ORIGIN_FILE } from './folder.ts';
 
@@ -181,10 +183,17 @@ export class S3Folder implements Folder {
   async discard(begun: unknown): Promise<void> {
     const { data } = BegunUpload.safeParse(begun);
     if (data?.bucket !== this.#bucket || !data.key.startsWith(this.#prefix)) return;
-    const { bucket, key, upload_id: uploadId } = data;
-    await abortMultipart({ s3: this.#s3, bucket, key, uploadId }).catch((error) => {
+    const { bucket, key, upload_id: uploadId, others, by } = data;
+    try {
+      if (uploadId !== undefined) await abortMultipart({ s3: this.#s3, bucket, key, uploadId });
+      if (others === undefined) return;
+      for await (const upload of listMultiparts(this.#s3, bucket, key)) {
+        const isOther = upload.key !== key || others.includes(upload.uploadId);
+        if (!isOther && !isBegunByOther(upload.initiator, by)) await abortMultipart(upload);
+      }
+    } catch (error) {
       throw folderError(this.name, 'aborting an unfinished upload', error);
-    });
+    }
   }
 
   async close(): Promise<void> {
@@ -193,22 +202,68 @@ export class S3Folder implements Folder {
   }
 }
 
-/** An upload in parts, as it is remembered until its job has ended. */
-const BegunUpload = z.object({ bucket: z.string(), key: z.string(), upload_id: z.string() });
+/**
+ * An upload in parts, as it is remembered until its job has ended. Its id is known once S3 has answered; what was begun under a
+ * key and lost its answer is found by `others`: the uploads of that key that were there before.
+ */
+const BegunUpload = z.object({
+  bucket: z.string(),
+  key: z.string(),
+  upload_id: z.string().optional(),
+  others: z.array(z.string()).optional(),
+  /** Name of the function that began it. */
+  by: z.string().optional(),
+});
 
-/** A client that reports every upload in parts before the first part of it. */
+/** Most unfinished uploads of one key that are remembered: the records of a job are read together. */
+const OTHERS_MAX = 10;
+
+/**
+ * A client that reports every upload in parts twice: before it begins, so that one whose answer is lost can be found, and
+ * with its id before the first part of it.
+ */
 function reportUploads(s3: S3Client, onBegin: (begun: BegunWrite) => Promise<void>): S3Client {
   const send = async (command: object, ...rest: unknown[]): Promise<unknown> => {
-    const output: unknown = await Reflect.apply(s3.send, s3, [command, ...rest]);
-    if (command instanceof CreateMultipartUploadCommand) {
-      const { UploadId = '' } = output as CreateMultipartUploadCommandOutput;
-      const { Bucket: bucket = '', Key: key = '' } = command.input;
-      const id = createHash('sha256').update(UploadId).digest('hex').slice(0, 32);
-      await onBegin({ id, value: { bucket, key, upload_id: UploadId } });
-    }
+    const call = (): Promise<unknown> => Reflect.apply(s3.send, s3, [command, ...rest]);
+    if (!(command instanceof CreateMultipartUploadCommand)) return call();
+    const { Bucket: bucket = '', Key: key = '' } = command.input;
+    const id = randomBytes(16).toString('hex');
+    const report = (begun: Record<string, Json>) => onBegin({ id, value: { bucket, key, ...begun } });
+    const others = await unfinishedUploads(s3, bucket, key);
+    const by = process.env.AWS_LAMBDA_FUNCTION_NAME;
+    const sought = others && { others, ...(by === undefined ? {} : { by }) };
+    if (sought) await report(sought);
+    const output = (await call()) as CreateMultipartUploadCommandOutput;
+    // Of several attempts, an earlier one may have begun an upload as well.
+    const isOnly = output.$metadata.attempts === 1;
+    await report({ upload_id: output.UploadId ?? '', ...(isOnly ? {} : sought) });
     return output;
   };
   return new Proxy(s3, { get: (client, name) => (name === 'send' ? send : Reflect.get(client, name)) });
+}
+
+/** The unfinished uploads of a key; undefined if they cannot be listed, or are too many to be remembered. */
+async function unfinishedUploads(s3: S3Client, bucket: string, key: string): Promise<string[] | undefined> {
+  const found: string[] = [];
+  try {
+    for await (const upload of listMultiparts(s3, bucket, key)) {
+      if (upload.key === key) found.push(upload.uploadId);
+      if (found.length > OTHERS_MAX) return undefined;
+    }
+  } catch (error) {
+    // Of no importance for the restore, and the policy of somebody else's bucket may lack it.
+    if (error instanceof AccessDeniedError) return undefined;
+    throw error;
+  }
+  return found;
+}
+
+/** Whether S3 names another principal than that function as the one who began an upload. */
+function isBegunByOther(initiator: string | undefined, by: string | undefined): boolean {
+  if (initiator === undefined || by === undefined) return false;
+  // The session of a function's role has the name of the function. S3 may also state an account alone.
+  const session = /:assumed-role\/[^/]+\/(.+)$/.exec(initiator)?.[1];
+  return session === undefined ? /:user\//.test(initiator) : session !== by;
 }
 
 function statusOf(error: unknown): number | undefined {

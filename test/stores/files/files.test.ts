@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   mkdir,
@@ -10,6 +11,8 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -22,7 +25,6 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import type { EntryReader, IndexEntry } from '../../../shared/archive/format/types.ts';
 import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { openFolder } from '../../../shared/stores/files/connection.ts';
 import { entryNamesOf, fileNameOf } from '../../../shared/stores/files/names.ts';
@@ -273,72 +275,140 @@ describe.each(places)('files in %s', (_, create) => {
 });
 
 describe('uploads of a restore into S3 that was killed', () => {
-  test('are aborted by the clean-up; those of others are not, under the same name neither', async () => {
+  /** Uploads of a user under the key of the file that is restored, and under one that begins with it. */
+  async function withUploads(
+    work: (found: {
+      location: string;
+      Bucket: string;
+      Key: string;
+      own: string[];
+      begin(Key: string): Promise<string>;
+      unfinished(): Promise<(string | undefined)[]>;
+    }) => Promise<void>,
+  ): Promise<void> {
     const place = await bucket();
     const s3 = new S3Client({ endpoint: servers.aws.endpoint });
     const [, , Bucket = '', ...folders] = place.location.split('/');
     const Key = `${folders.join('/')}/large.json`;
-    const unfinished = async () =>
-      (await s3.send(new ListMultipartUploadsCommand({ Bucket }))).Uploads?.map(({ UploadId }) => UploadId);
+    const begin = async (key: string) => {
+      const { UploadId = '' } = await s3.send(new CreateMultipartUploadCommand({ Bucket, Key: key }));
+      return UploadId;
+    };
+    const unfinished = async () => {
+      const { Uploads = [] } = await s3.send(new ListMultipartUploadsCommand({ Bucket }));
+      return Uploads.map(({ UploadId }) => UploadId).sort();
+    };
     try {
-      // Of the user, who writes the same file.
-      const { UploadId: own } = await s3.send(new CreateMultipartUploadCommand({ Bucket, Key }));
-      const remembered = new Map<string, unknown>();
-      const leftovers = {
-        add: async (id: string, value: unknown) => void remembered.set(id, value),
-        async *all() {
-          yield* remembered.values();
-          // Of another bucket: never touched.
-          yield { bucket: 'of-somebody-else', key: Key, upload_id: own };
-        },
-      };
-      const content = Buffer.alloc(12 * 1024 ** 2, 'x');
-      const entry = {
-        name: 'kv/files/large.json',
-        size: content.length,
-        sha256: '0'.repeat(64),
-      } as IndexEntry;
-      const stop = new AbortController();
-      const archive = {
-        async *entries() {
-          yield entry;
-        },
-        async *open() {
-          yield content.subarray(0, 6 * 1024 ** 2);
-          // The process ends here: nothing is aborted, and nothing is ever written again.
-          await new Promise(() => undefined);
-        },
-      } as unknown as EntryReader;
-      const scope = filesAdapter.Scope.parse({});
-      const killed = filesAdapter.create({ location: place.location }, scope, { target: 'test' });
-      const options = { mode: 'replace', onConflict: 'overwrite' } as const;
-      void killed
-        .load({
-          archive,
-          options,
-          cursor: null,
-          context: { ...legContext(), leftovers, signal: stop.signal },
-        })
-        .catch(() => undefined);
-      const deadline = Date.now() + 20_000;
-      while (remembered.size === 0 || (await unfinished())?.length !== 2) {
-        if (Date.now() > deadline) throw new Error('The upload did not begin.');
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-      const later = filesAdapter.create({ location: place.location }, scope, { target: 'test' });
-      for (let time = 0; time < 2; time++) {
-        await later.cleanup({ ...legContext(), leftovers });
-        expect(await unfinished()).toEqual([own]);
-      }
-      await s3.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId: own }));
-      await later.close();
-      await killed.close();
+      const own = [await begin(Key), await begin(`${Key}.2`)].sort();
+      await work({ location: place.location, Bucket, Key, own, begin, unfinished });
     } finally {
+      const { Uploads = [] } = await s3.send(new ListMultipartUploadsCommand({ Bucket }));
+      for (const { Key: key, UploadId } of Uploads)
+        await s3.send(new AbortMultipartUploadCommand({ Bucket, Key: key, UploadId }));
       await place.destroy();
       s3.destroy();
     }
+  }
+
+  const cleanUp = async (location: string, remembered: readonly unknown[]) => {
+    const store = filesAdapter.create({ location }, filesAdapter.Scope.parse({}), { target: 'test' });
+    const leftovers = {
+      add: () => Promise.resolve(),
+      async *all() {
+        yield* remembered;
+      },
+    };
+    // What was cleaned up may be cleaned up once more.
+    for (let time = 0; time < 2; time++) await store.cleanup({ ...legContext(), leftovers });
+    await store.close();
+  };
+
+  test.each([
+    ['before it began', 1, 0],
+    ['between the answer of S3 and the record of its id', 2, 1],
+    ['in the middle of it', 3, 1],
+  ])('are aborted if it was killed %s; those of users stay', async (_, killedAt, left) => {
+    await withUploads(async ({ location, Bucket, Key, own, begin, unfinished }) => {
+      const { signal, records } = await killedRestore(location, killedAt);
+      expect([signal, records.length]).toEqual(['SIGKILL', killedAt === 3 ? 2 : 1]);
+      expect(await unfinished()).toHaveLength(own.length + left);
+      // The latest of each id, as they are stored.
+      const latest = [...new Map(records.map(({ id, value }) => [id, value])).values()];
+      // Of another bucket: never touched.
+      const foreign = { bucket: 'of-somebody-else', key: Key, upload_id: own[0] };
+      await cleanUp(location, [...latest, foreign]);
+      expect(await unfinished()).toEqual(own);
+      if (killedAt < 3) return;
+      // The record has the id: what a user begins later under the same key is not ours.
+      const later = await begin(Key);
+      await cleanUp(location, latest);
+      expect(await unfinished()).toEqual([...own, later].sort());
+      expect(latest).toEqual([{ bucket: Bucket, key: Key, upload_id: expect.any(String) }]);
+    });
+  });
+
+  test('are told by the principal that began them from those that users begin meanwhile', async () => {
+    const aborted: string[] = [];
+    // The emulator states the same initiator for every upload.
+    const upload = (id: string, initiator: string) =>
+      `<Upload><Key>kb/a.json</Key><UploadId>${id}</UploadId><Initiator><ID>${initiator}</ID></Initiator></Upload>`;
+    const s3 = createServer((request, response) => {
+      const { searchParams } = new URL(request.url ?? '', 'http://localhost');
+      if (request.method === 'DELETE') {
+        aborted.push(searchParams.get('uploadId') ?? '');
+        response.writeHead(204).end();
+        return;
+      }
+      response
+        .writeHead(200, { 'content-type': 'application/xml' })
+        .end(
+          `<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>${[
+            upload('earlier', 'arn:aws:sts::111122223333:assumed-role/role/Ngbak-restore-kv'),
+            upload('ours', 'arn:aws:sts::111122223333:assumed-role/role/Ngbak-restore-kv'),
+            upload('by-role', 'arn:aws:sts::111122223333:assumed-role/role/indexer'),
+            upload('by-user', 'arn:aws:iam::111122223333:user/indexer'),
+            upload('by-account', '111122223333'),
+          ].join('')}</ListMultipartUploadsResult>`,
+        );
+    });
+    await new Promise<void>((done) => s3.listen(0, '127.0.0.1', done));
+    const { AWS_ENDPOINT_URL } = process.env;
+    process.env.AWS_ENDPOINT_URL = `http://127.0.0.1:${(s3.address() as AddressInfo).port}`;
+    try {
+      const begun = { bucket: 'user', key: 'kb/a.json', others: ['earlier'], by: 'Ngbak-restore-kv' };
+      await cleanUp('s3://user/kb', [begun]);
+      expect([...new Set(aborted)]).toEqual(['ours', 'by-account']);
+    } finally {
+      if (AWS_ENDPOINT_URL === undefined) delete process.env.AWS_ENDPOINT_URL;
+      else process.env.AWS_ENDPOINT_URL = AWS_ENDPOINT_URL;
+      s3.closeAllConnections();
+      await new Promise((done) => s3.close(done));
+    }
   });
 });
+
+/**
+ * Restores a large file in a process that kills itself: instead of the first or second record of what it has begun, or, with
+ * 3, in the middle of the file. Returns the records that it made.
+ */
+async function killedRestore(
+  location: string,
+  killedAt: number,
+): Promise<{ signal: NodeJS.Signals | null; records: { id: string; value: unknown }[] }> {
+  const script = join(import.meta.dirname, 'killed-restore.ts');
+  const child = spawn(process.execPath, [script, location, String(killedAt)], {
+    // The servers of this test's lane are in Jest's copy of the environment.
+    env: process.env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  child.stdout.on('data', (data) => {
+    output += data;
+  });
+  const signal = await new Promise<NodeJS.Signals | null>((done) => child.on('close', (_, by) => done(by)));
+  const lines = output.split('\n').filter((line) => line !== '');
+  return { signal, records: lines.map((line) => JSON.parse(line)) };
+}
 
 describe('a mounted folder', () => {
   let place: Place;
