@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { HooksConfig, NgbakConfig, ObjectLock, StoreConfig, TargetConfig } from '../shared/core/config.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
+import { placeOf } from '../shared/core/files-location.ts';
 import { HELP } from '../shared/core/help.ts';
 import { Id } from '../shared/core/ids.ts';
 import { parseInput, parseJson } from '../shared/core/input.ts';
@@ -214,6 +215,17 @@ export function readDeployment(context: unknown): DeploymentConfig {
       'ngbak.fileSystem needs ngbak.network: Lambda mounts EFS within a VPC only.',
       {
         remedy: 'Add "network" with subnets that have a mount target of the file system.',
+        help: HELP.configuration,
+      },
+    );
+  }
+  for (const [name, { configuration_folder: folder }] of Object.entries(checked.data.targets)) {
+    if (folder === undefined || placeOf(folder.location).bucket !== undefined) continue;
+    if (fileSystem && `${folder.location}/`.startsWith(`${fileSystem.mountPath}/`)) continue;
+    throw new InvalidInputError(
+      `ngbak.targets.${name}.configuration_folder is a folder that the functions do not have: ${folder.location}.`,
+      {
+        remedy: `Name s3://bucket/prefix, or a folder of "fileSystem"${fileSystem ? `, below ${fileSystem.mountPath}` : ', which is not configured'}.`,
         help: HELP.configuration,
       },
     );

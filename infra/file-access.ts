@@ -1,5 +1,7 @@
 import { Arn, ArnFormat, Stack } from 'aws-cdk-lib';
 import type { CfnFunction } from 'aws-cdk-lib/aws-lambda';
+import { placeOf } from '../shared/core/files-location.ts';
+import { sourcesInFolder } from '../shared/profiles/running-configuration.ts';
 import type { DeploymentConfig } from './config.ts';
 import type { FunctionSize } from './functions.ts';
 import type { StepHandler } from './step-handler.ts';
@@ -28,15 +30,39 @@ export function allowBuckets(handler: StepHandler, size: FunctionSize, { targets
   }
 }
 
-/** Mounts the configured EFS access point, for stores whose files are in a folder there. */
+/**
+ * Lets a function read the configuration of running systems from S3: exactly the files that may be read, and the listing of
+ * nothing but their names, without which S3 answers 403 for one that does not exist.
+ */
+export function allowConfiguration(handler: StepHandler, size: FunctionSize, { targets }: DeploymentConfig): void {
+  if (!size.readsConfiguration) return;
+  for (const target of Object.values(targets)) {
+    const { configuration_folder: folder } = target;
+    const { bucket: name, path } = placeOf(folder?.location ?? '');
+    if (folder === undefined || name === undefined) continue;
+    const bucket = Arn.format({ service: 's3', region: '', account: '', resource: name }, Stack.of(handler));
+    const keys = sourcesInFolder(target, folder).names.map((file) =>
+      path === '' ? file : `${path}/${file}`,
+    );
+    handler.allow(['s3:ListBucket'], [bucket], { StringEquals: { 's3:prefix': keys } });
+    handler.allow(
+      ['s3:GetObject'],
+      keys.map((key) => `${bucket}/${key}`),
+    );
+  }
+}
+
+/** Mounts the configured EFS access point, for stores and configuration whose files are in a folder there. */
 export function mountFileSystem(
   handler: StepHandler,
   size: FunctionSize,
   { fileSystem, targets }: DeploymentConfig,
 ): void {
   // Problems with the file system do not concern functions that reach other stores only.
-  const files = size.stores.some((store) =>
-    Object.values(targets).some(({ stores }) => stores[store]?.kind === 'files'),
+  const files = Object.values(targets).some(
+    ({ stores, configuration_folder: folder }) =>
+      size.stores.some((store) => stores[store]?.kind === 'files') ||
+      (size.readsConfiguration && folder !== undefined && placeOf(folder.location).bucket === undefined),
   );
   if (fileSystem === undefined || !files) return;
   handler.allow(

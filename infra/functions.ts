@@ -55,6 +55,8 @@ export interface FunctionSize {
   readonly startsRestores?: true;
   /** Calls the hooks that pause and resume writers. */
   readonly callsHooks?: true;
+  /** Reads the configuration of running systems, where that is in a folder of its own. */
+  readonly readsConfiguration?: true;
 }
 
 /** Exporters compress on a second CPU while the first one reads, which is why they get more than one. */
@@ -104,6 +106,7 @@ export const SIZES = {
     },
     describesExecutions: true,
     callsHooks: true,
+    readsConfiguration: true,
   },
   'export-graph': exporter('the graph', ['graph']),
   'export-vectors': exporter('the vectors', ['vectors']),
@@ -164,6 +167,7 @@ export const SIZES = {
       read: ['backups/*', 'deferred/*', 'uploads/*', 'staging/*', 'jobs/*', SELFTEST_FILES],
       write: ['staging/*', 'jobs/*'],
     },
+    readsConfiguration: true,
   },
   'await-confirmation': {
     description: 'Records the token with which an operator confirms or rejects a restore',

@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Construct } from 'constructs';
-import { NgbakConfig, TargetConfig } from '../shared/core/config.ts';
+import { HooksConfig, NgbakConfig, TargetConfig } from '../shared/core/config.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { HELP } from '../shared/core/help.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
 import type { Bundles } from './bundle.ts';
 import { type DeploymentConfig, runtimeConfig } from './config.ts';
-import { allowBuckets, mountFileSystem } from './file-access.ts';
+import { allowBuckets, allowConfiguration, mountFileSystem } from './file-access.ts';
 import { FUNCTION_NAMES, type FunctionName, type FunctionSize, SIZES } from './functions.ts';
 import { type NetworkPlacement, placementOf, StepHandler } from './step-handler.ts';
 import type { StoreSecrets } from './store-secrets.ts';
@@ -76,6 +76,7 @@ export function makeStepHandlers(
     archive.grant(handler, size.bucket);
     for (const store of size.stores) secrets.grantRead(handler, store);
     allowBuckets(handler, size, deployment);
+    allowConfiguration(handler, size, deployment);
     mountFileSystem(handler, size, deployment);
     if (size.describesExecutions) {
       const executions = [executionArn(scope, 'Backup'), executionArn(scope, 'Restore')];
@@ -115,9 +116,14 @@ function withoutDefaults({ targets, ...rest }: NgbakConfig): object {
       Object.entries(value).filter(([key, member]) => !isDeepStrictEqual(member, known[key])),
     );
   };
-  const reduced = Object.entries(targets).map(([name, { stores, ...target }]) => [
+  const timeout_seconds = HooksConfig.shape.timeout_seconds.parse(undefined);
+  const reduced = Object.entries(targets).map(([name, { stores, hooks, ...target }]) => [
     name,
-    { ...differing(target, TargetConfig.parse({ stores: {} })), stores },
+    {
+      ...differing(target, TargetConfig.parse({ stores: {} })),
+      ...(hooks === undefined ? {} : { hooks: differing(hooks, { timeout_seconds }) }),
+      stores,
+    },
   ]);
   return { targets: Object.fromEntries(reduced), ...differing(rest, NgbakConfig.parse({ targets: {} })) };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { InvalidInputError } from './errors.ts';
+import { FilesLocation } from './files-location.ts';
 import { Id } from './ids.ts';
 import { parseJson } from './input.ts';
 import { OBJECT_BYTES_MAX } from './limits.ts';
@@ -40,6 +41,24 @@ export const HooksConfig = z.strictObject({
 });
 export type HooksConfig = z.infer<typeof HooksConfig>;
 
+/** Name of a file right in a folder. */
+const FileName = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^(?!\.{1,2}$)[^/\0]+$/, 'must be the name of a file, without a folder');
+
+/** Where files lie that configure the running system, apart from its data. */
+export const ConfigurationFolder = z.strictObject({
+  /** `s3://bucket/prefix`, or a folder of the mounted file system. */
+  location: FilesLocation,
+  /** Region of the bucket, if it differs from that of the deployment. */
+  region: z.string().min(1).max(30).optional(),
+  /** Names of files there that are read beside those that the profile knows. */
+  files: z.array(FileName).min(1).max(20).optional(),
+});
+export type ConfigurationFolder = z.infer<typeof ConfigurationFolder>;
+
 /** A knowledge base that can be backed up and restored: one named set of stores. */
 export const TargetConfig = z.strictObject({
   /** How the GraphRAG system lays out its data; see docs/profiles.md. */
@@ -65,6 +84,11 @@ export const TargetConfig = z.strictObject({
    * the folder of a files store, or of keys in Redis (text or a hash). Secrets are masked.
    */
   configuration_from: z.array(z.string().min(1).max(512)).max(20).optional(),
+  /**
+   * A folder with the running system's own configuration (`settings.yaml`, `.env`), for systems that keep their data elsewhere:
+   * the files that the profile knows, and others by name. Secrets are masked.
+   */
+  configuration_folder: ConfigurationFolder.optional(),
   /** The system's effective configuration, saved in every backup for reference. Secrets are masked. */
   configuration: z.record(z.string(), z.json()).default({}),
 });

@@ -1,9 +1,10 @@
-import { findTarget, type NgbakConfig } from '../core/config.ts';
+import { type ConfigurationFolder, findTarget, type NgbakConfig, type TargetConfig } from '../core/config.ts';
 import { NgbakError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
 import { maskSecrets } from '../stores/config/mask.ts';
+import { openFolder } from '../stores/files/connection.ts';
+import { readSetting } from '../stores/files/read-setting.ts';
 import type { LegContext } from '../stores/leg.ts';
-import type { Store } from '../stores/store.ts';
 import { withStore } from './open.ts';
 import { findProfile } from './profiles.ts';
 import { parseSettings } from './setting-text.ts';
@@ -15,10 +16,19 @@ const ALL_BYTES_MAX = 256 * 1024;
 /** Settings of a running system, masked, by the name of what they were read from. */
 export type RunningConfiguration = Record<string, Json>;
 
+/** The text of a source, or its fields; undefined if it does not exist. */
+type Read = (name: string) => Promise<string | Readonly<Record<string, string>> | undefined>;
+
+/** Names of sources in one place, and those of them that should exist. */
+interface Sources {
+  readonly names: readonly string[];
+  readonly expected: readonly string[];
+}
+
 /**
- * Reads the configuration that the target's system runs with: the files that its profile knows, where they exist, and what
- * `configuration_from` names, from files and keys of its key-value store. Secrets are masked. What cannot be read is a
- * warning: a backup of the data does not fail because of it.
+ * Reads the configuration that the target's system runs with: the files that its profile knows, where they exist, from
+ * `configuration_folder` or else its files store, and what `configuration_from` names, from files and keys of its key-value
+ * store. Secrets are masked. What cannot be read is a warning: a backup of the data does not fail because of it.
  *
  * @param options.isNeeded  whether the job needs the store in any case, so that it fails if the store cannot be reached
  */
@@ -29,54 +39,120 @@ export async function readRunningConfiguration(
   { open = withStore, isNeeded }: { open?: typeof withStore; isNeeded: boolean },
 ): Promise<RunningConfiguration> {
   const target = findTarget(config, targetName);
-  const { kv } = target.stores;
-  const named = target.configuration_from ?? [];
-  const known = kv?.kind === 'files' ? (findProfile(target.profile).configurationFiles ?? []) : [];
-  const sources = [...new Set([...named, ...known])];
-  if (!kv || sources.length === 0) return {};
-  const leaveOutAll = (error: unknown): RunningConfiguration => {
-    if (isNeeded || !(error instanceof NgbakError)) throw error;
-    context.warn({
-      code: 'configuration-left-out',
-      text: `The configuration of the running system cannot be read: ${error.message}`,
-      count: sources.length,
-      samples: sources,
+  const read = new ReadSources(context);
+  const inStore = sourcesInStore(target);
+  if (target.stores.kv && inStore.names.length > 0) {
+    await open(config, targetName, 'kv', (store) =>
+      read.all(inStore, async (name) => store.setting?.(name, SOURCE_BYTES_MAX, context)),
+    ).catch((error) => {
+      if (isNeeded) throw error;
+      read.leaveOut(inStore, error);
     });
-    return {};
-  };
-  const readAll = async (store: Store): Promise<RunningConfiguration> => {
-    const read: Record<string, Json> = {};
-    let bytes = 0;
-    for (const name of sources) {
-      const leaveOut = (text: string) =>
-        context.warn({ code: 'configuration-left-out', text, count: 1, samples: [name] });
-      let found: string | Readonly<Record<string, string>> | undefined;
+  }
+  if (target.configuration_folder) {
+    const inFolder = sourcesInFolder(target, target.configuration_folder);
+    await readFolder(target.configuration_folder, targetName, inFolder, read).catch((error) =>
+      read.leaveOut(inFolder, error),
+    );
+  }
+  return read.settings;
+}
+
+function sourcesInStore(target: TargetConfig): Sources {
+  const { configuration_from: named = [], configuration_folder: folder, stores } = target;
+  const hasKnown = folder === undefined && stores.kv?.kind === 'files';
+  const known = hasKnown ? (findProfile(target.profile).configurationFiles ?? []) : [];
+  return { names: [...new Set([...named, ...known])], expected: named };
+}
+
+/** The files of a configuration folder that may be read: no other one, which the policy of the functions relies on. */
+export function sourcesInFolder(
+  { profile }: Pick<TargetConfig, 'profile'>,
+  { files = [] }: ConfigurationFolder,
+): Sources {
+  const known = findProfile(profile).configurationFiles ?? [];
+  return { names: [...new Set([...files, ...known])], expected: files };
+}
+
+async function readFolder(
+  { location, region }: ConfigurationFolder,
+  targetName: string,
+  sources: Sources,
+  read: ReadSources,
+): Promise<void> {
+  const connection = { location, ...(region === undefined ? {} : { region }) };
+  const folder = openFolder(connection, { folder: '', include: ['*'] }, targetName);
+  try {
+    const remedy = 'Leave it out of "configuration_folder".';
+    const found = await read.all(sources, (name) => readSetting(folder, name, SOURCE_BYTES_MAX, remedy));
+    // A folder that was named and holds none of them is a mistake in its name.
+    if (found === 0 && sources.expected.length === 0)
+      read.warn(`${folder.name} has no files of settings.`, sources.names);
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Collects settings within their limits, and warns of what is left out. */
+class ReadSources {
+  readonly settings: RunningConfiguration = {};
+  readonly #context: LegContext;
+  #bytes = 0;
+
+  constructor(context: LegContext) {
+    this.#context = context;
+  }
+
+  warn(text: string, samples: readonly string[]): void {
+    this.#context.warn({
+      code: 'configuration-left-out',
+      text,
+      count: samples.length,
+      samples: [...samples],
+    });
+  }
+
+  /** Warns of sources whose place cannot be reached. */
+  leaveOut({ names }: Sources, error: unknown): void {
+    if (!(error instanceof NgbakError)) throw error;
+    this.warn(`The configuration of the running system cannot be read: ${error.message}`, names);
+  }
+
+  /** Reads sources of one place. Returns how many exist. */
+  async all({ names, expected }: Sources, read: Read): Promise<number> {
+    let existing = 0;
+    for (const name of names) {
+      let found: Awaited<ReturnType<Read>>;
       try {
-        found = await store.setting?.(name, SOURCE_BYTES_MAX, context);
+        found = await read(name);
       } catch (error) {
         if (!(error instanceof NgbakError) || error.retryable) throw error;
-        leaveOut(`The configuration cannot be read: ${error.message}`);
+        this.warn(`The configuration cannot be read: ${error.message}`, [name]);
+        existing++;
         continue;
       }
-      if (found === undefined) {
-        if (named.includes(name)) leaveOut('Sources of the configuration do not exist.');
-        continue;
-      }
-      const settings = typeof found === 'string' ? parseSettings(name, found) : { ...found };
-      // What has no names of settings cannot be masked by them.
-      if (settings === undefined) {
-        leaveOut('Sources of the configuration are neither JSON, YAML, INI nor NAME=value lines.');
-        continue;
-      }
-      const masked = maskSecrets(settings);
-      bytes += Buffer.byteLength(JSON.stringify(masked));
-      if (bytes > ALL_BYTES_MAX) {
-        leaveOut(`The configuration is larger than ${ALL_BYTES_MAX} bytes in all.`);
-        break;
-      }
-      read[name] = masked;
+      if (found !== undefined) existing++;
+      else if (expected.includes(name)) this.warn('Sources of the configuration do not exist.', [name]);
+      if (found !== undefined && !this.#add(name, found)) break;
     }
-    return read;
-  };
-  return open(config, targetName, 'kv', readAll).catch(leaveOutAll);
+    return existing;
+  }
+
+  /** Returns false once there is no room for more. */
+  #add(name: string, found: string | Readonly<Record<string, string>>): boolean {
+    const settings = typeof found === 'string' ? parseSettings(name, found) : { ...found };
+    // What has no names of settings cannot be masked by them.
+    if (settings === undefined) {
+      this.warn('Sources of the configuration are neither JSON, YAML, INI nor NAME=value lines.', [name]);
+      return true;
+    }
+    const masked = maskSecrets(settings);
+    this.#bytes += Buffer.byteLength(JSON.stringify(masked));
+    if (this.#bytes > ALL_BYTES_MAX) {
+      this.warn(`The configuration is larger than ${ALL_BYTES_MAX} bytes in all.`, [name]);
+      return false;
+    }
+    this.settings[name] = masked;
+    return true;
+  }
 }

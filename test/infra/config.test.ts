@@ -96,6 +96,24 @@ describe('the configuration', () => {
     expect(withRest({ fileSystem })).toThrow(/fileSystem needs ngbak\.network/);
   });
 
+  test('refuses a configuration folder that the functions do not have, or that leads elsewhere', () => {
+    const withFolder = (location: string, rest: object = {}) =>
+      withRest({
+        targets: { default: { stores: { kv: { kind: 'redis' } }, configuration_folder: { location } } },
+        ...rest,
+      });
+    expect(withFolder('/mnt/graphrag/settings')).toThrow(
+      /configuration_folder is a folder that the functions/,
+    );
+    expect(withFolder('/mnt/x/../../etc')).toThrow(/location: must be s3:/);
+    const files = { location: 's3://settings/kb', files: ['../.env'] };
+    expect(
+      withRest({
+        targets: { default: { stores: { kv: { kind: 'redis' } }, configuration_folder: files } },
+      }),
+    ).toThrow(/must be the name of a file/);
+  });
+
   test('reaches the functions with names of secrets and without what only the stack needs', () => {
     const deployment = readDeployment({
       targets: { default: { stores: { kv: { kind: 'files', buckets: ['graphrag-files'] } } } },

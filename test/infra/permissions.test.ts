@@ -211,6 +211,43 @@ test('hooks: only the functions that call them may, and only the configured ones
   expect(signers.map(([name]) => name).sort()).toEqual(['begin-restore', 'janitor', 'plan-backup']);
 });
 
+test('the configuration of a running system is read by those who save and compare it, and no other file beside it', () => {
+  const location = 's3://team-settings/kb';
+  const configured = permissions(
+    synthesize({
+      targets: {
+        default: {
+          profile: 'lightrag',
+          parameters: { workspace: 'a' },
+          stores: { kv: { kind: 'redis' } },
+          configuration_folder: { location, files: ['prompts.yaml'] },
+        },
+      },
+    }),
+  );
+  const found = [...configured].flatMap(([name, statements]) =>
+    statements
+      .filter(({ resources }) => resources.some((resource) => resource.includes('team-settings')))
+      .map(({ actions, resources, condition }) => ({ name, actions, resources, condition })),
+  );
+  const keys = ['kb/prompts.yaml', 'kb/.env', 'kb/config.ini'];
+  const expected = ['inspect-restore', 'plan-backup'].flatMap((name) => [
+    {
+      name,
+      actions: ['s3:ListBucket'],
+      resources: ['arn:aws:s3:::team-settings'],
+      condition: { StringEquals: { 's3:prefix': keys } },
+    },
+    {
+      name,
+      actions: ['s3:GetObject'],
+      resources: keys.map((key) => `arn:aws:s3:::team-settings/${key}`),
+      condition: undefined,
+    },
+  ]);
+  expect(found.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))).toEqual(expected);
+});
+
 describe('stores that are files', () => {
   const files = () =>
     synthesize({

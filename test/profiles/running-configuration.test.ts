@@ -2,9 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CreateBucketCommand, DeleteBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { CreateSecretCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Redis } from 'ioredis';
+import { Bucket } from '../../shared/aws/bucket.ts';
 import { NgbakConfig } from '../../shared/core/config.ts';
 import { readRunningConfiguration } from '../../shared/profiles/running-configuration.ts';
 import type { StoreWarning } from '../../shared/stores/warning.ts';
@@ -83,6 +85,85 @@ test('settings are read from the files that the profile knows, where they exist,
     'config.ini': { neo4j: { uri: 'neo4j://x', password: '***' } },
   });
   expect(found.warnings).toMatchObject([{ code: 'configuration-left-out', samples: ['../secrets.env'] }]);
+});
+
+describe('a folder of its own, beside a key-value store in Redis', () => {
+  const bucket = `settings-${id}`;
+  const s3 = new S3Client({});
+  const put = (Key: string, Body: string) => s3.send(new PutObjectCommand({ Bucket: bucket, Key, Body }));
+  const target = (location: string, more: object = {}, folderMore: object = {}) => ({
+    profile: 'ngraf-023',
+    parameters: { namespace: id },
+    stores: { kv: { kind: 'redis', secret: `settings-kv-${id}` } },
+    configuration_folder: { location, ...folderMore },
+    ...more,
+  });
+  const files: Record<string, string> = {
+    'settings.yaml': 'models:\n  chat:\n    model: gpt-x\n    api_key: hunter2\nchunks: 1200\n',
+    '.env': 'OPENAI_API_KEY=hunter2\nTOP_K=60\n',
+    'prompts.json': '{"limit": 3}',
+    'other.json': '{"never": "read"}',
+  };
+  const EXPECTED = {
+    'settings.yaml': { models: { chat: { model: 'gpt-x', api_key: '***' } }, chunks: 1200 },
+    '.env': { OPENAI_API_KEY: '***', TOP_K: '60' },
+    'prompts.json': { limit: 3 },
+  };
+
+  beforeAll(async () => {
+    await s3.send(new CreateBucketCommand({ Bucket: bucket }));
+    for (const [name, text] of Object.entries(files)) {
+      await put(`kb/${name}`, text);
+      await writeFile(join(folder, name), text);
+    }
+    await put('kb/settings.yml.bak', 'not: this');
+  });
+  afterAll(async () => {
+    await new Bucket(bucket, s3).removeAll('');
+    await s3.send(new DeleteBucketCommand({ Bucket: bucket }));
+    s3.destroy();
+  });
+
+  test.each([
+    ['a prefix in S3', () => `s3://${bucket}/kb`],
+    ['a mounted folder', () => folder],
+  ])('in %s: the files that the profile knows and those that are named, masked', async (_, location) => {
+    const found = await read(target(location(), {}, { files: ['prompts.json', 'absent.json'] }));
+    expect(found.read).toEqual(EXPECTED);
+    expect(found.warnings).toEqual([
+      expect.objectContaining({ code: 'configuration-left-out', count: 1, samples: ['absent.json'] }),
+    ]);
+  });
+
+  test.each([
+    ['an empty prefix', () => `s3://${bucket}/nothing`, /has no files of settings/],
+    ['a bucket that does not exist', () => `s3://none-${id}/kb`, /cannot be read: .*NoSuchBucket/],
+    ['a folder that does not exist', () => join(folder, 'none'), /cannot be read: .*ENOENT/],
+  ])('%s is a warning, and does not fail the job', async (_, location, text) => {
+    const found = await read(target(location()));
+    expect(found.read).toEqual({});
+    // Warnings of the same text are merged by those who collect them.
+    expect([...new Set(found.warnings.map((warning) => warning.text))]).toEqual([
+      expect.stringMatching(text),
+    ]);
+    expect(found.warnings.flatMap(({ samples }) => samples)).toEqual([
+      'settings.yaml',
+      'settings.yml',
+      '.env',
+    ]);
+  });
+
+  test('keys of Redis are read as well; all of it is bounded', async () => {
+    const [text = ''] = FROM;
+    await redis.set(text, '{"model": "a"}');
+    await put('kb/large.json', JSON.stringify({ text: 'x'.repeat(70_000) }));
+    for (const name of ['a', 'b', 'c', 'd', 'e'])
+      await put(`kb/${name}.json`, JSON.stringify({ text: 'y'.repeat(60_000) }));
+    const named = ['large.json', 'a.json', 'b.json', 'c.json', 'd.json', 'e.json'];
+    const found = await read(target(`s3://${bucket}/kb`, { configuration_from: [text] }, { files: named }));
+    expect(Object.keys(found.read)).toEqual([text, 'a.json', 'b.json', 'c.json', 'd.json']);
+    expect(found.warnings.map(({ samples }) => samples)).toEqual([['large.json'], ['e.json']]);
+  });
 });
 
 test('a store that cannot be reached fails only a job that needs it in any case', async () => {

@@ -29,12 +29,14 @@ export const NANO_WORKING_DIR = 'nano-kb';
 /** Largest archive that the test deployment accepts, in bytes: little, so that a test can exceed it. */
 export const UPLOAD_BYTES_MAX = 100 * 1024 ** 2;
 
-/** Version of the GraphRAG system of target `options`. */
+/** Version of the GraphRAG system of target `options`, and where it has its configuration, beside keys in Redis. */
 export const SYSTEM_VERSION = '1.5.2';
+export const SETTINGS = { bucket: 'settings', prefix: 'kb' };
 
 interface TestTarget {
   readonly profile?: string;
   readonly system_version?: string;
+  readonly configuration_folder?: object;
   readonly parameters?: object;
   readonly scopes?: Record<string, object>;
   /** Where it has not all of them, on the usual servers. */
@@ -84,6 +86,7 @@ const TARGETS: Record<string, TestTarget> = {
   },
   options: {
     system_version: SYSTEM_VERSION,
+    configuration_folder: { location: `s3://${SETTINGS.bucket}/${SETTINGS.prefix}` },
     scopes: {
       graph: { label: 'Options', key_property: 'id' },
       // Points can be merged, a snapshot can't.
@@ -108,7 +111,7 @@ const TARGETS: Record<string, TestTarget> = {
   missing: {
     scopes: {
       graph: { label: 'None' },
-      vectors: { collections: ['no_such_collection'] },
+      vectors: { collections: ['no_such_items'] },
       kv: { prefix: 'none:' },
     },
   },

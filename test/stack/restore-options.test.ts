@@ -1,16 +1,20 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { CreateBucketCommand, DeleteBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { openArchive } from '../../shared/archive/read/open.ts';
+import { bufferSource } from '../../shared/archive/read/sources.ts';
+import { Bucket } from '../../shared/aws/bucket.ts';
 import { catalogKey } from '../../shared/aws/keys.ts';
 import { CatalogRecord } from '../../shared/catalog/record.ts';
 import { readInspection } from '../../shared/workflows/restore/inspection.ts';
 import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
-import { buildArchive, DRAFT } from '../archive/build.ts';
+import { buildArchive, DRAFT, readAll } from '../archive/build.ts';
 import { servers } from '../servers.ts';
 import { type PythonClient, pythonClient } from '../stores/clients/python-client.ts';
 import { fillTarget, type Names, OPTIONS, readTarget, SCRATCH, withClients } from './content.ts';
-import { SYSTEM_VERSION } from './context.ts';
+import { SETTINGS, SYSTEM_VERSION } from './context.ts';
 import { deployedStack } from './harness.ts';
 
 const COPY: Names = { label: 'OptionsCopy', collection: 'options_copy', prefix: 'options-copy:' };
@@ -43,7 +47,17 @@ async function bare(names: Names): Promise<string> {
 
 const sorted = (text: string) => text.replaceAll('"Thing","LABEL"', '"LABEL","Thing"');
 
+const SETTINGS_YAML = 'models:\n  chat:\n    model: gpt-x\n    api_key: hunter2\n';
+/** As the operators of the system store them. */
+const putSettings = (name: string, Body: string) =>
+  deployedStack().bucket.s3.send(
+    new PutObjectCommand({ Bucket: SETTINGS.bucket, Key: `${SETTINGS.prefix}/${name}`, Body }),
+  );
+
 beforeAll(async () => {
+  await deployedStack().bucket.s3.send(new CreateBucketCommand({ Bucket: SETTINGS.bucket }));
+  await putSettings('settings.yaml', SETTINGS_YAML);
+  await putSettings('.env', 'OPENAI_API_KEY=hunter2\nTOP_K=60\n');
   await remove(COPY);
   await fillTarget(OPTIONS);
   original = await bare(OPTIONS);
@@ -58,6 +72,9 @@ beforeAll(async () => {
 afterAll(async () => {
   await remove(COPY);
   await remove(OPTIONS);
+  const { s3 } = deployedStack().bucket;
+  await new Bucket(SETTINGS.bucket, s3).removeAll('');
+  await s3.send(new DeleteBucketCommand({ Bucket: SETTINGS.bucket }));
 });
 
 describe('a restore with options, through the deployed stack', () => {
@@ -241,6 +258,26 @@ describe('a restore with options, through the deployed stack', () => {
     const inspection = await readInspection(stack.bucket, own.name ?? '');
     expect(inspection.archive).toMatchObject({ system_version: SYSTEM_VERSION });
     expect(inspection.warnings ?? []).toEqual([]);
+  });
+
+  it('shows how the settings of the running system, in S3 beside keys in Redis, differ from those of the backup', async () => {
+    const stack = deployedStack();
+    const archive = await openArchive(bufferSource('own.ngbak', await stack.download(backupId)));
+    const saved = (await readAll(archive, 'config/effective.json')).toString('utf8');
+    expect(saved).not.toContain('hunter2');
+    expect(JSON.parse(saved).running).toEqual({
+      'settings.yaml': { models: { chat: { model: 'gpt-x', api_key: '***' } } },
+      '.env': { OPENAI_API_KEY: '***', TOP_K: '60' },
+    });
+    await putSettings('settings.yaml', SETTINGS_YAML.replace('gpt-x', 'gpt-y'));
+    const { name } = await stack.run('Restore', { backup_id: backupId, confirm: 'options', dry_run: true });
+    expect((await readInspection(stack.bucket, name ?? '')).configuration).toEqual({
+      total: 1,
+      differences: [
+        { setting: 'running.settings.yaml.models.chat.model', archive: '"gpt-x"', target: '"gpt-y"' },
+      ],
+    });
+    await putSettings('settings.yaml', SETTINGS_YAML);
   });
 
   it('labels what it restored with its origin: nodes, points of a snapshot, and beside the keys', async () => {

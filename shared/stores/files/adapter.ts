@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { InvalidInputError, NgbakError } from '../../core/errors.ts';
+import { NgbakError } from '../../core/errors.ts';
 import { BaseStore } from '../base-store.ts';
 import { defineAdapter } from '../define-adapter.ts';
 import type { ExportStep, Shard, StoreProbe } from '../export-step.ts';
@@ -14,6 +14,7 @@ import { exportFiles } from './export.ts';
 import { filesFacts } from './facts.ts';
 import type { Folder, Listing } from './folder.ts';
 import { writeOrigin } from './origin.ts';
+import { readSetting } from './read-setting.ts';
 import { clearFiles, filesOf, loadFiles, neededBytes, requireNoConflicts, verifyFiles } from './restore.ts';
 import { narrowFiles, routeFiles, viewFiles } from './view.ts';
 
@@ -46,7 +47,6 @@ export const filesAdapter = defineAdapter({
 class FilesStore extends BaseStore {
   readonly #folder: Folder;
   readonly #scope: FilesScope;
-  #listing: Promise<Listing> | undefined;
 
   constructor(folder: Folder, scope: FilesScope) {
     super(filesAdapter);
@@ -99,22 +99,8 @@ class FilesStore extends BaseStore {
     return files.slice(0, NAMES_MAX).map(({ name }) => name);
   }
 
-  async setting(name: string, bytesMax: number): Promise<string | undefined> {
-    // Listed once, not requested by name: S3 refuses that for a name that does not exist unless the whole bucket may be listed.
-    this.#listing ??= this.#folder.list();
-    const file = (await this.#listing).files.find((other) => other.name === name);
-    if (!file) return undefined;
-    if (file.size > bytesMax) {
-      throw new InvalidInputError(
-        `${this.#folder.name}: "${name}" has ${file.size} bytes; the limit is ${bytesMax}.`,
-        {
-          remedy: 'Leave it out of "configuration_from".',
-        },
-      );
-    }
-    const parts: Uint8Array[] = [];
-    for await (const chunk of this.#folder.read(file, 0, file.size)) parts.push(Buffer.from(chunk));
-    return Buffer.concat(parts).toString('utf8');
+  setting(name: string, bytesMax: number): Promise<string | undefined> {
+    return readSetting(this.#folder, name, bytesMax, 'Leave it out of "configuration_from".');
   }
 
   async *export(_shard: Shard, cursor: Cursor | null, context: LegContext): AsyncGenerator<ExportStep> {

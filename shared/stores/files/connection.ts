@@ -1,27 +1,16 @@
 import { z } from 'zod';
+import { FilesLocation, placeOf } from '../../core/files-location.ts';
 import { Directory } from './directory.ts';
 import type { Folder } from './folder.ts';
 import { S3Folder } from './s3-folder.ts';
 
 /** Where the files are, as it lies in Secrets Manager. Access to S3 comes with the function's role. */
 export const FilesConnection = z.strictObject({
-  /** `s3://bucket/prefix`, or the path of a mounted folder. */
-  location: z
-    .string()
-    .max(1024)
-    .refine(
-      (location) =>
-        /^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](\/.*)?$/.test(location) || isPlainPath(location),
-      'must be s3://bucket/prefix or an absolute path without ".." parts',
-    ),
+  location: FilesLocation,
   /** Region of the bucket, where it is another one than the function's. */
   region: z.string().optional(),
 });
 export type FilesConnection = z.infer<typeof FilesConnection>;
-
-function isPlainPath(path: string): boolean {
-  return path.startsWith('/') && path.length > 1 && !path.split('/').includes('..');
-}
 
 /** Which files of the location belong to the knowledge base. */
 export const FilesScope = z.strictObject({
@@ -43,8 +32,8 @@ export function openFolder(
   { folder }: FilesScope,
   target: string,
 ): Folder {
-  const [, bucket, prefix = ''] = /^s3:\/\/([^/]+)\/?(.*)$/.exec(location) ?? [];
-  const parts = [(bucket === undefined ? location : prefix).replace(/\/+$/, ''), folder];
+  const { bucket, path: root } = placeOf(location);
+  const parts = [root, folder];
   const path = parts.filter((part) => part !== '').join('/');
   if (bucket === undefined) return new Directory(path, target);
   return new S3Folder(bucket, path === '' ? '' : `${path}/`, target, region);

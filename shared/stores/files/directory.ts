@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import {
+  access,
   constants,
   type FileHandle,
   link,
+  lstat,
   open,
   opendir,
   rename,
@@ -14,7 +16,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, FileChangedError, folderError } from './errors.ts';
-import { type FileInfo, type Folder, type Listing, ORIGIN_FILE } from './folder.ts';
+import { type FileInfo, type Folder, isPlainName, type Listing, ORIGIN_FILE } from './folder.ts';
 
 /** Bytes read in one go. */
 const READ_BYTES = 1024 ** 2;
@@ -56,6 +58,21 @@ export class Directory implements Folder {
     }
     files.sort((left, right) => (left.name < right.name ? -1 : 1));
     return { files, folders: folders.sort(), others: others.sort(), hasOrigin };
+  }
+
+  async find(name: string): Promise<FileInfo | undefined> {
+    if (!isPlainName(name)) return undefined;
+    try {
+      const info = await lstat(join(this.#path, name), { bigint: true });
+      return info.isFile() ? infoOf(name, info) : undefined;
+    } catch (error) {
+      if (!isAbsent(error)) throw folderError(this.name, `looking at "${name}"`, error);
+    }
+    // A folder that is not mounted has to be told from a file that does not exist.
+    await access(this.#path).catch((error: unknown) => {
+      throw folderError(this.name, 'looking into it', error);
+    });
+    return undefined;
   }
 
   async stat(name: string): Promise<FileInfo | undefined> {

@@ -27,6 +27,11 @@ export interface Listing {
   readonly hasOrigin: boolean;
 }
 
+/** Whether a name can be that of a file right in a folder. */
+export function isPlainName(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..' && !name.includes('/') && !name.includes('\0');
+}
+
 /** A write that was begun. */
 export interface BegunWrite {
   /** Different for every write. */
@@ -44,6 +49,11 @@ export interface Folder {
   readonly writesAreAtomic: boolean;
   /** What lies right in it. */
   list(): Promise<Listing>;
+  /**
+   * A file that lies right in the folder, or undefined: links, and names that lead elsewhere, are not followed. In S3 it is listed,
+   * since a request for an object that does not exist is refused unless the whole bucket may be listed.
+   */
+  find(name: string): Promise<FileInfo | undefined>;
   /** The file of that name, or undefined. */
   stat(name: string): Promise<FileInfo | undefined>;
   /**

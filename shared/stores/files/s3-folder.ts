@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import {
+  type _Object,
   CreateMultipartUploadCommand,
   type CreateMultipartUploadCommandOutput,
   DeleteObjectCommand,
@@ -18,7 +19,14 @@ import { sendS3 } from '../../aws/send-s3.ts';
 import { AccessDeniedError } from '../../core/errors.ts';
 import type { Json } from '../../core/json.ts';
 import { FileChangedError, folderError } from './errors.ts';
-import { type BegunWrite, type FileInfo, type Folder, type Listing, ORIGIN_FILE } from './folder.ts';
+import {
+  type BegunWrite,
+  type FileInfo,
+  type Folder,
+  isPlainName,
+  type Listing,
+  ORIGIN_FILE,
+} from './folder.ts';
 
 /** Smallest part of a multipart upload, in bytes, and most parts that one has: limits of S3. */
 const PART_BYTES_MIN = 5 * 1024 ** 2;
@@ -66,12 +74,11 @@ export class S3Folder implements Folder {
         for (const { Prefix = '' } of page.CommonPrefixes ?? []) {
           folders.push(Prefix.slice(this.#prefix.length).replace(/\/$/, ''));
         }
-        for (const { Key = '', Size = 0, ETag = '', LastModified } of page.Contents ?? []) {
-          const name = Key.slice(this.#prefix.length);
-          hasOrigin ||= name === ORIGIN_FILE;
+        for (const object of page.Contents ?? []) {
+          const file = this.#infoOf(object);
+          hasOrigin ||= file.name === ORIGIN_FILE;
           // Consoles mark a folder by an empty object that has its name.
-          if (name !== '' && name !== ORIGIN_FILE)
-            files.push({ name, size: Size, version: ETag, changedAt: LastModified?.getTime() ?? 0 });
+          if (file.name !== '' && file.name !== ORIGIN_FILE) files.push(file);
         }
         token = page.NextContinuationToken;
       } while (token !== undefined);
@@ -80,6 +87,25 @@ export class S3Folder implements Folder {
     }
     files.sort((left, right) => (left.name < right.name ? -1 : 1));
     return { files, folders, others: [], hasOrigin };
+  }
+
+  async find(name: string): Promise<FileInfo | undefined> {
+    if (!isPlainName(name)) return undefined;
+    const key = this.#prefix + name;
+    try {
+      // Of all keys that begin with it, its own is the first one.
+      const command = new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: key, MaxKeys: 1 });
+      const { Contents = [] } = await sendS3(this.#s3, 'list', command, { expected: EXPLAINED });
+      const found = Contents[0];
+      return found?.Key === key ? this.#infoOf(found) : undefined;
+    } catch (error) {
+      throw folderError(this.name, `looking for "${name}"`, error);
+    }
+  }
+
+  #infoOf({ Key = '', Size = 0, ETag = '', LastModified }: _Object): FileInfo {
+    const name = Key.slice(this.#prefix.length);
+    return { name, size: Size, version: ETag, changedAt: LastModified?.getTime() ?? 0 };
   }
 
   async stat(name: string): Promise<FileInfo | undefined> {
