@@ -36,10 +36,19 @@ const LOOK = {
  * did not create; each check says by which command its owner does. Reads only.
  */
 export function bucketChecks(
-  { name: Bucket, keyArn }: { readonly name: string; readonly keyArn?: string | undefined },
+  {
+    name: Bucket,
+    keyArn,
+    prefix: folders,
+  }: {
+    readonly name: string;
+    readonly keyArn?: string | undefined;
+    readonly prefix?: string | undefined;
+  },
   { pages, locks }: { readonly pages: boolean; readonly locks: boolean },
 ): [name: string, look: () => Promise<string | { warning: string }>][] {
   const s3 = awsClient('s3', S3Client);
+  const prefix = folders === undefined ? '' : `${folders}/`;
   const must = (holds: boolean, ok: string, problem: string, remedy: string): string => {
     if (holds) return ok;
     throw new InvalidInputError(`Bucket ${Bucket} ${problem}.`, { remedy });
@@ -154,7 +163,7 @@ export function bucketChecks(
       const prefixOf = ({ Filter, Prefix }: (typeof rules)[number]) =>
         Filter?.Prefix ?? Filter?.And?.Prefix ?? Prefix ?? '';
       const deleting = rules.find(
-        (rule) => rule.Expiration?.Days !== undefined && BACKUPS.startsWith(prefixOf(rule)),
+        (rule) => rule.Expiration?.Days !== undefined && (prefix + BACKUPS).startsWith(prefixOf(rule)),
       );
       if (deleting) {
         const why = `deletes archives by the rule "${deleting.ID}"`;
@@ -162,29 +171,35 @@ export function bucketChecks(
           false,
           '',
           why,
-          `Limit the rule to a prefix other than ${BACKUPS}: retention is for ngbak alone.`,
+          `Limit the rule to a prefix other than ${prefix}${BACKUPS}: retention is for ngbak alone.`,
         );
       }
-      const uploads = rules.some((rule) => rule.AbortIncompleteMultipartUpload !== undefined);
-      const jobs = rules.some((rule) => rule.Expiration?.Days !== undefined && prefixOf(rule) === JOBS);
+      const uploads = rules.some(
+        (rule) => rule.AbortIncompleteMultipartUpload !== undefined && prefix.startsWith(prefixOf(rule)),
+      );
+      const jobs = rules.some(
+        (rule) => rule.Expiration?.Days !== undefined && prefixOf(rule) === prefix + JOBS,
+      );
       if (uploads && jobs) return 'set';
       return {
-        warning: `Bucket ${Bucket} has no rules that remove job records after 90 days and unfinished uploads after 8 days: see "An existing bucket" in docs/deploy.md.`,
+        warning: `Bucket ${Bucket} has no rules ${prefix === '' ? '' : `for ${prefix} `}that remove job records after 90 days and unfinished uploads after 8 days: see "An existing bucket" in docs/deploy.md.`,
       };
     },
     contents: async ({ s3: client }) => {
       const { CommonPrefixes = [] } = await sendS3(
         client,
         'look at',
-        new ListObjectsV2Command({ Bucket, Delimiter: '/', MaxKeys: 1000 }),
+        new ListObjectsV2Command({ Bucket, Prefix: prefix, Delimiter: '/', MaxKeys: 1000 }),
         LOOK,
       );
-      const prefixes = new Set([BACKUPS, JOBS, LOCKS, STAGING, UPLOADS]);
-      const taken = CommonPrefixes.flatMap(({ Prefix = '' }) => (prefixes.has(Prefix) ? [Prefix] : []));
+      const taken = CommonPrefixes.map(({ Prefix = '' }) => Prefix.slice(prefix.length)).filter((folder) =>
+        [BACKUPS, JOBS, LOCKS, STAGING, UPLOADS].includes(folder),
+      );
       if (taken.length === 0) return 'none of the folders of ngbak';
-      if (taken.includes(BACKUPS) && (await isCatalog(client, Bucket))) return 'backups of ngbak';
+      if (taken.includes(BACKUPS) && (await isCatalog(client, Bucket, prefix + BACKUPS)))
+        return 'backups of ngbak';
       return {
-        warning: `Bucket ${Bucket} already has ${taken.join(', ')}: ngbak removes what it does not know from ${STAGING} and ${UPLOADS}.`,
+        warning: `s3://${Bucket}/${prefix} already has ${taken.join(', ')}: ngbak removes what it does not know from ${STAGING} and ${UPLOADS}.`,
       };
     },
     ...(pages
@@ -207,11 +222,11 @@ export function bucketChecks(
   return Object.entries(checks).map(([check, look]) => [`bucket: ${check}`, () => look({ s3, Bucket })]);
 }
 
-async function isCatalog(s3: S3Client, Bucket: string): Promise<boolean> {
+async function isCatalog(s3: S3Client, Bucket: string, Prefix: string): Promise<boolean> {
   const { Contents = [] } = await sendS3(
     s3,
     'look at',
-    new ListObjectsV2Command({ Bucket, Prefix: BACKUPS, MaxKeys: 100 }),
+    new ListObjectsV2Command({ Bucket, Prefix, MaxKeys: 100 }),
     LOOK,
   );
   return Contents.every(({ Key = '' }) => /\.(ngbak|json)$/.test(Key));

@@ -38,7 +38,7 @@ interface DeploymentContext {
   >;
   readonly network?: unknown;
   readonly schedule: { readonly service: string };
-  readonly archiveBucket?: { readonly name: string; readonly keyArn?: string | undefined } | undefined;
+  readonly archiveBucket?: Parameters<typeof bucketChecks>[0] | undefined;
   readonly objectLock?: unknown;
   readonly allowedOrigins: readonly string[];
   readonly api: { readonly enabled: boolean };

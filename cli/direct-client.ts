@@ -37,7 +37,7 @@ export function directClient(context: OperationsContext): CliClient {
   const operations = clientOf<Operations>((name, args) => run(name, args));
   return {
     ...operations,
-    where: `s3://${bucket.name}`,
+    where: `s3://${bucket.place}`,
     verifyBackup: (id, { cursor, ...leg }) =>
       run('verifyBackup', [id, { cursor }], leg) as ReturnType<CliClient['verifyBackup']>,
     ...restoresOf(operations),

@@ -21,10 +21,12 @@ export async function discoverContext(settings: Settings): Promise<OperationsCon
       remedy: 'Give the name of the stack of ngbak: `--stack NAME`, or NGBAK_STACK.',
     });
   };
+  const prefix =
+    bucket === undefined && outputs.BucketPrefix ? `/${outputs.BucketPrefix.replace(/\/$/, '')}` : '';
   const group = settings.schedule_group ?? outputs.ScheduleGroupName;
   const roleArn = settings.schedule_role_arn ?? outputs.ScheduleRoleArn;
   return operationsContext({
-    bucket: need(bucket, 'BucketName'),
+    bucket: `${need(bucket, 'BucketName')}${prefix}`,
     stateMachines: {
       backup: need(backup_state_machine_arn, 'BackupStateMachineArn'),
       restore: need(restore_state_machine_arn, 'RestoreStateMachineArn'),

@@ -29,7 +29,7 @@ export function makeProgram(): Command {
     .version(VERSION)
     .option('--direct', 'use AWS credentials (S3 and Step Functions), not the HTTP API')
     .option('--stack <name>', 'CloudFormation stack of ngbak, whose outputs name its resources')
-    .option('--bucket <name>', 'the archive bucket')
+    .option('--bucket <name>', 'the archive bucket, or bucket/prefix')
     .option('--api-url <url>', 'address of the HTTP API; the key is read from NGBAK_API_KEY')
     .option('--json', 'one JSON object on each line of stdout')
     .option('-q, --quiet', 'print results and errors only')

@@ -8,7 +8,7 @@ import { downloadFolder } from './data-folder.ts';
 
 /** What the CLI must know of a deployment, and its habits. Read from file, environment and flags, in that order. */
 export const Settings = z.strictObject({
-  /** Name of the archive bucket. */
+  /** Name of the archive bucket, with the prefix of the deployment if it has one: `name/prefix`. */
   bucket: z.string().min(3).optional(),
   /** ARNs of the two workflows. */
   backup_state_machine_arn: z.string().startsWith('arn:').optional(),

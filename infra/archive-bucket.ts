@@ -50,6 +50,8 @@ export class ArchiveBucket extends Construct {
   readonly bucket: Bucket | IBucket;
   /** Absent where an existing bucket is encrypted without a key of its own. */
   readonly key: IKey | undefined;
+  /** What all keys begin with: '', or a prefix that ends in `/`. */
+  readonly prefix: string;
   /** Whether archives are locked. */
   readonly #locks: boolean;
   /** The bucket, where this stack creates it. */
@@ -59,6 +61,7 @@ export class ArchiveBucket extends Construct {
     super(scope, id);
     const { archiveBucket: existing } = props;
     this.#locks = props.objectLock !== undefined;
+    this.prefix = existing?.prefix === undefined ? '' : `${existing.prefix}/`;
     if (existing !== undefined) {
       this.key = existing.keyArn === undefined ? undefined : Key.fromKeyArn(this, 'Key', existing.keyArn);
       this.bucket = Bucket.fromBucketName(this, 'Bucket', existing.name);
@@ -71,6 +74,26 @@ export class ArchiveBucket extends Construct {
     });
     this.#own = this.#create(this.key, props);
     this.bucket = this.#own;
+  }
+
+  /** The bucket with the prefix, as functions and the CLI get to know it. */
+  get place(): string {
+    return `${this.bucket.bucketName}/${this.prefix}`.replace(/\/$/, '');
+  }
+
+  /** The objects whose keys match these patterns, such as `staging/*`. */
+  arnsOf(patterns: readonly string[]): string[] {
+    return patterns.map((pattern) => this.bucket.arnForObjects(this.prefix + pattern));
+  }
+
+  /** The condition that a listing begins with one of these patterns. */
+  ofPrefixes(patterns: readonly string[]): Record<string, object> {
+    return { StringLike: { 's3:prefix': patterns.map((pattern) => this.prefix + pattern) } };
+  }
+
+  /** The condition of listing names: none for a whole bucket, where that makes S3 answer 404 for what does not exist. */
+  get listed(): Record<string, object> | undefined {
+    return this.prefix === '' ? undefined : this.ofPrefixes(['*']);
   }
 
   #create(encryptionKey: IKey, props: ArchiveBucketProps): Bucket {
@@ -128,16 +151,17 @@ export class ArchiveBucket extends Construct {
   /**
    * Gives a function what it needs of the bucket, by key pattern, and of its key. Reading includes listing the names in
    * the bucket: without that permission S3 answers 403 instead of 404 for a record that does not exist, and a condition
-   * on the prefix would refuse exactly this case, since a GetObject request carries none.
+   * on the prefix would refuse exactly this case, since a GetObject request carries none. In a bucket that ngbak shares with
+   * others, the names of others are none of its business: there the S3 client looks up what is missing.
    */
   grant(handler: StepHandler, access: BucketAccess): void {
     const { read = [], write = [], delete: remove = [], abort = [] } = access;
     const lock = this.#locks ? (access.lock ?? []) : [];
-    const objects = (patterns: readonly string[]) => patterns.map((key) => this.bucket.arnForObjects(key));
+    const objects = (patterns: readonly string[]) => this.arnsOf(patterns);
     const names = [this.bucket.bucketArn];
     if (read.length > 0) {
       handler.allow(['s3:GetObject', 's3:GetObjectVersion'], objects(read));
-      handler.allow(['s3:ListBucket'], names);
+      handler.allow(['s3:ListBucket'], names, this.listed);
     }
     if (write.length > 0) {
       handler.allow(
@@ -151,11 +175,11 @@ export class ArchiveBucket extends Construct {
     }
     if (remove.length > 0) {
       handler.allow(['s3:DeleteObject', 's3:DeleteObjectVersion'], objects(remove));
-      handler.allow(['s3:ListBucketVersions'], names, { StringLike: { 's3:prefix': [...remove] } });
+      handler.allow(['s3:ListBucketVersions'], names, this.ofPrefixes(remove));
     }
     if (lock.length > 0) handler.allow(['s3:PutObjectRetention'], objects(lock));
-    for (const pattern of new Set([...read, ...write, ...remove, ...abort, ...lock])) {
-      acceptWildcard(handler, this.bucket.arnForObjects(pattern), 'All objects of one prefix of the bucket.');
+    for (const arn of this.arnsOf([...new Set([...read, ...write, ...remove, ...abort, ...lock])])) {
+      acceptWildcard(handler, arn, 'All objects of one prefix of the bucket.');
     }
     // Completing a multipart upload decrypts its parts, so writers need both.
     this.key?.grant(handler.function, 'kms:Decrypt', ...(write.length > 0 ? ['kms:GenerateDataKey'] : []));

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { KeyPrefix } from '../shared/aws/key-prefix.ts';
 import { HooksConfig, NgbakConfig, ObjectLock, StoreConfig, TargetConfig } from '../shared/core/config.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { placeOf } from '../shared/core/files-location.ts';
@@ -164,6 +165,8 @@ export const DeploymentConfig = z.strictObject({
   archiveBucket: z
     .strictObject({
       name: BucketName,
+      /** What all keys of ngbak begin with, where the bucket holds other things as well, or several deployments. */
+      prefix: KeyPrefix.optional(),
       keyArn: z
         .string()
         .regex(/^arn:[^:]+:kms:[^:]+:[0-9]{12}:key\/.+$/, 'must be the ARN of a KMS key')

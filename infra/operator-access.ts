@@ -9,10 +9,7 @@ import { stateMachineArn } from './workflows/state-machine.ts';
  */
 export function allowDeletions(handler: StepHandler, archive: ArchiveBucket): void {
   handler.allow(['states:ListExecutions'], [stateMachineArn(handler, 'Restore')]);
-  handler.allow(
-    ['s3:GetObjectRetention', 's3:GetObjectLegalHold'],
-    [archive.bucket.arnForObjects(`${BACKUPS}*`)],
-  );
+  handler.allow(['s3:GetObjectRetention', 's3:GetObjectLegalHold'], archive.arnsOf([`${BACKUPS}*`]));
 }
 
 /** Tells a function which state machines are ngbak's. */

@@ -53,9 +53,10 @@ export class OperatorPolicy extends Construct {
     if (schedules) this.policy.addStatements(...schedules.statements(this.policy));
   }
 
-  #allowBucket({ bucket, key }: ArchiveBucket): void {
+  #allowBucket(archive: ArchiveBucket): void {
+    const { bucket, key } = archive;
     const { read, write, delete: remove } = SIZES.api.bucket;
-    const objects = (patterns: readonly string[]) => patterns.map((pattern) => bucket.arnForObjects(pattern));
+    const objects = (patterns: readonly string[]) => archive.arnsOf(patterns);
     const why = 'All objects of one prefix of the bucket.';
     // Uploads that are continued are listed, and completed by their parts.
     this.#allow(['s3:GetObject', 's3:GetObjectVersion'], objects(read), why);
@@ -66,12 +67,16 @@ export class OperatorPolicy extends Construct {
     );
     this.#allow(['s3:DeleteObject', 's3:DeleteObjectVersion'], objects(remove), why);
     this.#allow(['s3:GetObjectRetention', 's3:GetObjectLegalHold'], objects([`${BACKUPS}*`]), why);
-    this.#allow(['s3:ListBucket'], [bucket.bucketArn]);
     this.policy.addStatements(
+      new PolicyStatement({
+        actions: ['s3:ListBucket'],
+        resources: [bucket.bucketArn],
+        ...(archive.listed ? { conditions: archive.listed } : {}),
+      }),
       new PolicyStatement({
         actions: ['s3:ListBucketVersions'],
         resources: [bucket.bucketArn],
-        conditions: { StringLike: { 's3:prefix': [...remove] } },
+        conditions: archive.ofPrefixes(remove),
       }),
     );
     if (key) this.#allow(['kms:Decrypt', 'kms:GenerateDataKey'], [key.keyArn]);

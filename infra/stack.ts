@@ -51,7 +51,7 @@ export class NgbakStack extends Stack {
       confirmationHours: deployment.confirmationHours,
     });
     const uploads = new UploadTrigger(this, 'Uploads', {
-      bucket: archive.bucket,
+      archive,
       restore: restore.stateMachine,
     });
     const janitor = new Janitor(this, 'Janitor', { handler: handlers.janitor });
@@ -82,6 +82,7 @@ export class NgbakStack extends Stack {
       ? 'default'
       : (Object.keys(deployment.targets)[0] ?? '');
     output('BucketName', archive.bucket.bucketName, 'Archives, catalog and jobs');
+    output('BucketPrefix', archive.prefix || undefined, 'What all keys in the bucket begin with');
     output('BackupStateMachineArn', backup.stateMachine.stateMachineArn, 'Start it to back up');
     output('RestoreStateMachineArn', restore.stateMachine.stateMachineArn, 'Start it to restore a backup');
     output(

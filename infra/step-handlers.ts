@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Construct } from 'constructs';
 import { HooksConfig, NgbakConfig, TargetConfig } from '../shared/core/config.ts';
+import { configText } from '../shared/core/config-text.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { HELP } from '../shared/core/help.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
@@ -48,8 +49,8 @@ export function makeStepHandlers(
   const placement: NetworkPlacement | undefined =
     deployment.network && placementOf(within, deployment.network);
   const environment = {
-    NGBAK_BUCKET: archive.bucket.bucketName,
-    NGBAK_CONFIG: configText(deployment, secrets),
+    NGBAK_BUCKET: archive.place,
+    NGBAK_CONFIG: settingsOf(deployment, secrets),
     ...(deployment.legSeconds === undefined ? {} : { NGBAK_LEG_SECONDS: String(deployment.legSeconds) }),
     ...(deployment.leaseSeconds === undefined
       ? {}
@@ -92,14 +93,15 @@ export function makeStepHandlers(
 }
 
 /** The text of `NGBAK_CONFIG`. Throws InvalidInputError where Lambda would refuse it at the deployment. */
-function configText(deployment: DeploymentConfig, secrets: StoreSecrets): string {
+function settingsOf(deployment: DeploymentConfig, secrets: StoreSecrets): string {
   const config = runtimeConfig(deployment, (target, store) => secrets.nameOf(target, store));
-  const text = JSON.stringify(withoutDefaults(config));
   // The API function has the origins of web pages in its environment as well.
-  const bytes = Buffer.byteLength(text) + Buffer.byteLength(deployment.allowedOrigins.join(' '));
+  const origins = Buffer.byteLength(deployment.allowedOrigins.join(' '));
+  const text = configText(withoutDefaults(config), CONFIG_BYTES_MAX - origins);
+  const bytes = Buffer.byteLength(text) + origins;
   if (bytes <= CONFIG_BYTES_MAX) return text;
   throw new InvalidInputError(
-    `The configuration of the targets, with "allowedOrigins", has ${bytes} bytes; a function's environment can hold ${CONFIG_BYTES_MAX}.`,
+    `The configuration of the targets, compressed, has ${bytes} bytes with "allowedOrigins"; a function's environment can hold ${CONFIG_BYTES_MAX}.`,
     {
       remedy:
         'Deploy several stacks with fewer targets each (-c ngbak=… with another "stackName"), or shorten "configuration".',

@@ -11,7 +11,7 @@ import type { ArchiveBucket } from './archive-bucket.ts';
 const UNSTARTED_DAYS = 14;
 
 export interface UploadTriggerProps {
-  readonly bucket: ArchiveBucket['bucket'];
+  readonly archive: ArchiveBucket;
   readonly restore: IStateMachine;
 }
 
@@ -20,7 +20,7 @@ export class UploadTrigger extends Construct {
   /** Uploads whose restore EventBridge could not start, after every retry. Empty in the normal case. */
   readonly unstarted: Queue;
 
-  constructor(scope: Construct, id: string, { bucket, restore }: UploadTriggerProps) {
+  constructor(scope: Construct, id: string, { archive, restore }: UploadTriggerProps) {
     super(scope, id);
     this.unstarted = new Queue(this, 'Unstarted', {
       encryption: QueueEncryption.SQS_MANAGED,
@@ -37,9 +37,9 @@ export class UploadTrigger extends Construct {
         source: ['aws.s3'],
         detailType: ['Object Created'],
         detail: {
-          bucket: { name: [bucket.bucketName] },
+          bucket: { name: [archive.bucket.bucketName] },
           // A console that makes a "folder" makes an empty object: it is not an upload.
-          object: { key: [{ prefix: UPLOADS }], size: [{ numeric: ['>', 0] }] },
+          object: { key: [{ prefix: archive.prefix + UPLOADS }], size: [{ numeric: ['>', 0] }] },
         },
       },
       targets: [

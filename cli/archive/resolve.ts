@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { S3Client } from '@aws-sdk/client-s3';
 import { type ClosableSource, fileSource, s3Source } from '../../shared/archive/read/sources.ts';
+import { Bucket } from '../../shared/aws/bucket.ts';
 import { archiveKey } from '../../shared/aws/keys.ts';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 import { Id } from '../../shared/core/ids.ts';
@@ -16,10 +16,11 @@ export async function resolveSource(
   settings: () => Promise<Settings>,
 ): Promise<ClosableSource> {
   const address = /^s3:\/\/([^/]+)\/(.+)$/.exec(reference);
-  if (address?.[1] !== undefined && address[2] !== undefined) return openObject(address[1], address[2]);
+  if (address?.[1] !== undefined && address[2] !== undefined)
+    return openObject(new Bucket(address[1]), address[2]);
   if (existsSync(reference)) return fileSource(reference);
   if (!Id.safeParse(reference).success) return fileSource(await findDownloaded(reference, settings));
-  return openObject(await bucketOf(await settings(), reference), archiveKey(reference));
+  return openObject(new Bucket(await bucketOf(await settings(), reference)), archiveKey(reference));
 }
 
 /** The path of an archive of that name in the download folder; without one, the name itself. */
@@ -32,10 +33,9 @@ async function findDownloaded(
   return existsSync(path) ? path : name;
 }
 
-async function openObject(bucket: string, key: string): Promise<ClosableSource> {
-  const s3 = new S3Client({});
+async function openObject({ s3, name }: Bucket, key: string): Promise<ClosableSource> {
   try {
-    return { ...(await s3Source(s3, bucket, key)), close: async () => s3.destroy() };
+    return { ...(await s3Source(s3, name, key)), close: async () => s3.destroy() };
   } catch (error) {
     s3.destroy();
     throw error;
@@ -46,7 +46,7 @@ async function bucketOf(settings: Settings, reference: string): Promise<string> 
   if (settings.bucket) return settings.bucket;
   const { discoverContext } = await import('../discover.ts');
   try {
-    return (await discoverContext(settings)).bucket.name;
+    return (await discoverContext(settings)).bucket.place;
   } catch (cause) {
     throw new InvalidInputError(
       `There is no file "${reference}", and no bucket is configured to look for a backup.`,

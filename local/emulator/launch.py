@@ -22,6 +22,7 @@ if __name__ == "__main__":
     import faults
     import lambda_errors
     import lost_events
+    import missing_objects
     import multipart
     import nested_executions
     import node_command_line
@@ -43,6 +44,7 @@ if __name__ == "__main__":
         faults,
         lambda_errors,
         lost_events,
+        missing_objects,
         multipart,
         nested_executions,
         node_command_line,

@@ -13,10 +13,11 @@ import {
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { z } from 'zod';
 import { NgbakError } from '../core/errors.ts';
-import { parseJson } from '../core/input.ts';
+import { parseInput, parseJson } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { retry } from '../core/retry.ts';
 import { awsClient } from './clients.ts';
+import { KeyPrefix, putPrefix } from './key-prefix.ts';
 import { abortMultiparts, listMultiparts, type UnfinishedUpload } from './multipart.ts';
 import { readS3Text, sendS3 } from './send-s3.ts';
 
@@ -42,11 +43,34 @@ export type Precondition = { absent: true } | { etag: string };
 /** The archive bucket: small JSON records with conditional writes, and removal of whole prefixes. */
 export class Bucket {
   readonly name: string;
+  /** Puts {@link prefix} in front of all keys of this bucket, and takes it off the keys in answers. */
   readonly s3: S3Client;
+  /** What all keys of the deployment begin with in S3: '', or a prefix that ends in `/`. */
+  readonly prefix: string;
 
-  constructor(name: string, s3: S3Client = awsClient('s3', S3Client)) {
+  /** @param place  name of the bucket, or `name/prefix` */
+  constructor(place: string, s3: S3Client = awsClient('s3', S3Client)) {
+    const [name = '', ...folders] = place.split('/');
     this.name = name;
     this.s3 = s3;
+    this.prefix =
+      folders.length === 0 ? '' : `${parseInput(KeyPrefix, folders.join('/'), 'The prefix in the bucket')}/`;
+    if (this.prefix !== '') putPrefix(s3, name, this.prefix);
+  }
+
+  /** The bucket with the prefix: what stands before `/` and a key in an `s3://` address. */
+  get place(): string {
+    return `${this.name}/${this.prefix}`.replace(/\/$/, '');
+  }
+
+  /** A key as S3 knows it, for what does not go through {@link s3}. */
+  fullKey(key: string): string {
+    return this.prefix + key;
+  }
+
+  /** The key that something outside of ngbak names by its full key; undefined where it is not below the prefix. */
+  ownKey(fullKey: string): string | undefined {
+    return fullKey.startsWith(this.prefix) ? fullKey.slice(this.prefix.length) : undefined;
   }
 
   /** Scheme and host of its presigned URLs: what a web page must be allowed to call. */
@@ -69,11 +93,11 @@ export class Bucket {
     });
     if (!found) return undefined;
     if (found.bytes > bytesMax) {
-      throw new NgbakError(`Record s3://${this.name}/${key} has ${found.bytes} bytes.`, {
+      throw new NgbakError(`Record s3://${this.place}/${key} has ${found.bytes} bytes.`, {
         remedy: `Records have at most ${bytesMax} bytes: find out who wrote this object.`,
       });
     }
-    return { value: parseJson(schema, found.text, `Record s3://${this.name}/${key}`), etag: found.etag };
+    return { value: parseJson(schema, found.text, `Record s3://${this.place}/${key}`), etag: found.etag };
   }
 
   /** Reads a record that must be there. */
@@ -85,7 +109,7 @@ export class Bucket {
   ): Promise<T> {
     const record = await this.readRecord(key, schema, bytesMax);
     if (record) return record.value;
-    throw new NgbakError(`s3://${this.name}/${key} does not exist.`, { remedy });
+    throw new NgbakError(`s3://${this.place}/${key} does not exist.`, { remedy });
   }
 
   /** Writes a record. With a precondition that does not hold it throws ConflictError and writes nothing. */
@@ -144,7 +168,7 @@ export class Bucket {
   #conflict(error: unknown, key: string): never {
     const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
     if (!CONDITIONAL.expected.includes(status ?? 0)) throw error;
-    throw new ConflictError(`s3://${this.name}/${key} was modified concurrently.`, {
+    throw new ConflictError(`s3://${this.place}/${key} was modified concurrently.`, {
       remedy: 'Reload it and try again.',
       cause: error,
     });
@@ -230,7 +254,7 @@ export class Bucket {
       const refused = answer.Errors?.[0];
       if (refused) {
         throw new NgbakError(
-          `s3://${this.name}/${refused.Key} can't be deleted: ${refused.Code} ${refused.Message}.`,
+          `s3://${this.place}/${refused.Key} can't be deleted: ${refused.Code} ${refused.Message}.`,
           { remedy: 'Check Object Lock and the permissions of this function.' },
         );
       }

@@ -1,5 +1,6 @@
 /**
- * Where everything lives in the bucket: the one place that knows object keys.
+ * Where everything lives in the bucket: the one place that knows object keys. A deployment may have a prefix in front of all of
+ * them, which only the S3 client of the bucket knows: key-prefix.ts.
  *
  * `backups/`  archives and their catalog records        `staging/`  what a running job has made so far
  * `uploads/`  archives on their way into a restore      `jobs/`     what is known about each job
@@ -7,6 +8,8 @@
  * `runs/`     which job each run of a schedule was       `settings/` what was set without a deployment
  * `cache/`    what is derived from other objects        `selftest/` files of the target of `ngbak selftest`
  */
+import { SELFTEST_PREFIX } from '../core/selftest.ts';
+
 export const BACKUPS = 'backups/';
 /** Relationships whose other end is not there yet: an archive for each restore that keeps some. */
 export const DEFERRED = 'deferred/';
@@ -21,6 +24,12 @@ export const CACHE = 'cache/';
 export const RETENTION_KEY = 'settings/retention.json';
 /** Which warnings of which target were acknowledged. */
 export const ACKNOWLEDGED_KEY = 'settings/acknowledged-warnings.json';
+
+/** The folders that a deployment uses, at the top of its bucket or below its prefix. */
+export const OWN_FOLDERS: readonly string[] = [
+  ...[BACKUPS, DEFERRED, STAGING, UPLOADS, JOBS, LOCKS, RUNS, CACHE],
+  ...['settings/', SELFTEST_PREFIX],
+];
 
 /** Servers on which a job may have left something, because they could not be reached when it ended. */
 export const UNCLEAN = `${JOBS}.unclean/`;

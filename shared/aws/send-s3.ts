@@ -11,6 +11,7 @@ import {
 import { UnavailableError } from '../core/errors.ts';
 import { HELP } from '../core/help.ts';
 import { retry } from '../core/retry.ts';
+import { addressOf } from './address.ts';
 import { explainS3Error, isTransient } from './s3-error.ts';
 
 /** Tries of one call, on top of the SDK's own three: S3 may throttle a new prefix for half a minute. */
@@ -45,7 +46,7 @@ export function sendS3<In extends ServiceInputTypes, Out extends ServiceOutputTy
   command: $Command<In, Out, S3ClientResolvedConfig, ServiceInputTypes, ServiceOutputTypes>,
   options: S3CallOptions = {},
 ): Promise<Out> {
-  return call(verb, placeOf(command.input), options, (abortSignal) => {
+  return call(verb, placeOf(s3, command.input), options, (abortSignal) => {
     const { timeout } = options;
     return s3.send(command, { abortSignal, ...(timeout === undefined ? {} : { requestTimeout: timeout }) });
   });
@@ -58,7 +59,7 @@ export function readS3Text(
   options: S3CallOptions & { readonly bytesMax?: number } = {},
 ): Promise<{ text: string; etag: string; bytes: number }> {
   // The body is read within the call, so that an answer which breaks off is asked for again.
-  return call('read', placeOf(object), options, async (abortSignal) => {
+  return call('read', placeOf(s3, object), options, async (abortSignal) => {
     const {
       Body,
       ETag = '',
@@ -80,9 +81,9 @@ export async function writeS3Json(
   await sendS3(s3, 'write', new PutObjectCommand({ ...object, ...body }), options);
 }
 
-function placeOf(input: object): string {
+function placeOf(s3: S3Client, input: object): string {
   const { Bucket = '', Key, Prefix = '' } = input as { Bucket?: string; Key?: string; Prefix?: string };
-  return `s3://${Bucket}/${Key ?? Prefix}`;
+  return addressOf(s3, Bucket, Key ?? Prefix);
 }
 
 function call<T>(

@@ -5,6 +5,7 @@ import { coalesce } from '../core/byte-reader.ts';
 import { crc32Base64 } from '../core/crc32.ts';
 import { errorFields } from '../core/error-fields.ts';
 import { mapOrdered } from '../core/ordered.ts';
+import { addressOf } from './address.ts';
 import { abortMultipart, beginMultipart, completeMultipart, sendPart } from './multipart.ts';
 import { explainS3Error } from './s3-error.ts';
 import { sendS3 } from './send-s3.ts';
@@ -58,7 +59,7 @@ async function sendParts(
   pool: BufferPool,
 ): Promise<UploadedStream> {
   const { s3, bucket: Bucket, key: Key, signal } = upload;
-  const where = `s3://${Bucket}/${Key}`;
+  const where = addressOf(s3, Bucket, Key);
   const callOptions = { signal, ...(upload.timeout === undefined ? {} : { timeout: upload.timeout }) };
   const ContentType = upload.contentType ?? 'application/octet-stream';
   const first = await parts.next();
@@ -137,5 +138,5 @@ async function findCompleted(
   const head = new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' });
   const found = await sendS3(s3, 'read', head, { signal });
   if (found.ContentLength === bytes && found.ChecksumCRC32 === crc32Base64(crc)) return found.ETag;
-  throw explainS3Error(error, 'complete', `s3://${Bucket}/${Key}`);
+  throw explainS3Error(error, 'complete', addressOf(s3, Bucket, Key));
 }

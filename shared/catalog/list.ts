@@ -83,7 +83,7 @@ async function read(
     const holds = Object.entries(found.value.tallies).flatMap(([store, tallies]) =>
       Object.keys(tallies).map((name) => `${store} ${name}`),
     );
-    const listed = { summary: summarize(found.value, acknowledged, bucket.name), holds };
+    const listed = { summary: summarize(found.value, acknowledged, bucket.place), holds };
     fresh[id] = { etag: found.etag, listed };
     return { id, listed };
   } catch (error) {

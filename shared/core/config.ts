@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { InvalidInputError } from './errors.ts';
 import { FilesLocation } from './files-location.ts';
 import { Id } from './ids.ts';
-import { parseJson } from './input.ts';
 import { OBJECT_BYTES_MAX } from './limits.ts';
 import { RetentionPolicy } from './retention-policy.ts';
 import { SELFTEST_SETTINGS, SELFTEST_TARGET } from './selftest.ts';
@@ -116,16 +115,6 @@ export const NgbakConfig = z.strictObject({
   upload_bytes_max: z.number().int().min(1).max(OBJECT_BYTES_MAX).default(OBJECT_BYTES_MAX),
 });
 export type NgbakConfig = z.infer<typeof NgbakConfig>;
-
-/** Reads the configuration that the stack gave to this function. Throws InvalidInputError. */
-export function readConfig(environment: NodeJS.ProcessEnv = process.env): NgbakConfig {
-  return parseJson(
-    NgbakConfig,
-    environment.NGBAK_CONFIG ?? '',
-    'Configuration in NGBAK_CONFIG',
-    'Deploy the stack again: it writes this variable from the "ngbak" key of cdk.json.',
-  );
-}
 
 /**
  * The configured target of that name, or the built-in one of `ngbak selftest`. Throws InvalidInputError that lists the

@@ -58,5 +58,5 @@ export async function acknowledgeWarnings(
     });
     return { acknowledged: [...others, ...added].slice(-ACKNOWLEDGEMENTS_MAX) };
   });
-  return detail(record, await readAcknowledged(context.bucket), context.bucket.name);
+  return detail(record, await readAcknowledged(context.bucket), context.bucket.place);
 }

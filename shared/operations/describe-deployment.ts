@@ -37,7 +37,7 @@ export function describeDeployment({ bucket, stateMachines, config }: Operations
     version: VERSION,
     region,
     account,
-    bucket: bucket.name,
+    bucket: bucket.place,
     upload: { max_bytes: maxBytes, max_single_bytes: Math.min(maxBytes, SINGLE_UPLOAD_BYTES_MAX) },
     targets: Object.entries(config?.targets ?? {}).map(([name, target]) => ({
       name,
@@ -52,7 +52,8 @@ export function describeDeployment({ bucket, stateMachines, config }: Operations
   };
 }
 
-function limitsOf({ profile, stores, hooks, configuration }: TargetConfig): string[] {
+function limitsOf(target: TargetConfig): string[] {
+  const { profile, stores, hooks, configuration, configuration_from, configuration_folder } = target;
   const missing = STORE_NAMES.filter((store) => store !== 'config' && stores[store] === undefined);
   return [
     ...missing.map(
@@ -68,7 +69,7 @@ function limitsOf({ profile, stores, hooks, configuration }: TargetConfig): stri
           'References between the stores are not checked, and documents and chunks are not counted: the profile "custom" does not know the layout of the data.',
         ]
       : []),
-    ...(Object.keys(configuration).length === 0
+    ...(Object.keys(configuration).length === 0 && !configuration_from && !configuration_folder
       ? ['The configuration of the system is not backed up: "configuration" is empty.']
       : []),
   ];

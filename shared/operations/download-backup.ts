@@ -53,7 +53,7 @@ export async function downloadBackup(
   const { archive } = record;
   const fileName = downloadName(record);
   const head = await headArchive(bucket, record);
-  const archived = head && archivedObject(head, `s3://${bucket.name}/${archive.key}`);
+  const archived = head && archivedObject(head, `s3://${bucket.place}/${archive.key}`);
   if (archived) throw archived;
   const part = entry === undefined ? undefined : await findEntry(context, record, entry);
   const range = part && `bytes=${part.offset}-${part.offset + part.length - 1}`;

@@ -58,7 +58,7 @@ async function checkBackups(
   } catch (error) {
     return [{ name: 'bucket', ok: false, message: describeError(error) }];
   }
-  const bucket = { name: 'bucket', ok: true, message: context.bucket.name };
+  const bucket = { name: 'bucket', ok: true, message: context.bucket.place };
   if (ages.length === 0) return [bucket, { name: 'newest backup', ok: false, message: NONE }];
   const targets = ages.map(async ({ target, backup, age, tooOld }): Promise<Check> => {
     const name = `newest backup of ${target}`;

@@ -67,7 +67,7 @@ async function rebuild(
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   const key = archiveKey(backupId);
-  const where = `s3://${bucket.name}/${key}`;
+  const where = `s3://${bucket.place}/${key}`;
   const head = await sendS3(
     bucket.s3,
     'look at',
@@ -90,7 +90,7 @@ async function rebuild(
       remedy: `Rename it to ${archiveKey(manifest.backup_id)}.`,
     });
   }
-  const record = recordOf(manifest, head, key, codec, bucket.name);
+  const record = recordOf(manifest, head, key, codec, bucket.place);
   try {
     await bucket.writeRecord(catalogKey(backupId), record, { absent: true });
     return true;

@@ -13,7 +13,7 @@ import type { OperationsContext } from './context.ts';
 export async function showBackup(context: OperationsContext, backupId: string): Promise<BackupDetails> {
   const { bucket } = context;
   const { value } = await readCatalogued(context, backupId);
-  const details = detail(value, await readAcknowledged(bucket), bucket.name);
+  const details = detail(value, await readAcknowledged(bucket), bucket.place);
   const storage_class = await storageClass(context, value);
   return storage_class === undefined ? details : { ...details, storage_class };
 }

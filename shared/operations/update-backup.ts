@@ -51,7 +51,7 @@ export async function updateBackup(
       ...(newRetention === undefined ? {} : { retention: newRetention }),
     } as CatalogRecord;
   });
-  return detail(changed, await readAcknowledged(context.bucket), context.bucket.name);
+  return detail(changed, await readAcknowledged(context.bucket), context.bucket.place);
 }
 
 /**

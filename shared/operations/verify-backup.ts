@@ -105,7 +105,7 @@ export async function verifyBackup(
     errors,
     warnings: isValid ? [...checked.warnings] : [],
     records: isValid ? countsByStore(checked.tallies) : {},
-    metadata: detail(changed, await readAcknowledged(context.bucket), context.bucket.name),
+    metadata: detail(changed, await readAcknowledged(context.bucket), context.bucket.place),
   };
 }
 
@@ -117,7 +117,7 @@ async function checkCatalogued(
 ): Promise<CheckLeg> {
   const { archive } = record;
   const damaged = (problem: string) => ({ cursor: null, problems: [problem], warnings: [], tallies: {} });
-  if (!(await headArchive(bucket, record))) return damaged(`s3://${bucket.name}/${archive.key} is gone`);
+  if (!(await headArchive(bucket, record))) return damaged(`s3://${bucket.place}/${archive.key} is gone`);
   const source = await s3Source(bucket.s3, bucket.name, archive.key, archive.version_id);
   try {
     return await checkLeg(bucket, from.verification, source, {

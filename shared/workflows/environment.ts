@@ -1,7 +1,8 @@
 import { SFNClient } from '@aws-sdk/client-sfn';
 import { Bucket } from '../aws/bucket.ts';
 import { awsClient } from '../aws/clients.ts';
-import { type NgbakConfig, readConfig } from '../core/config.ts';
+import type { NgbakConfig } from '../core/config.ts';
+import { readConfig } from '../core/config-text.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
 

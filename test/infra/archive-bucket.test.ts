@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { Match, type Template } from 'aws-cdk-lib/assertions';
-import { synthesize } from './template.ts';
+import { statementsOf, synthesize } from './template.ts';
 
 let template: Template;
 
@@ -148,12 +148,67 @@ describe('an existing bucket', () => {
     expect(JSON.stringify(existing().toJSON())).not.toContain('"kms:');
   });
 
+  test('with a prefix, is used below it: by every role, by operators, and by what starts restores', () => {
+    const template = synthesize({
+      archiveBucket: { name: 'the-archive-bucket', prefix: 'team/ngbak/', keyArn: KEY_ARN },
+      objectLock: { mode: 'governance', days: 1 },
+      // Neither reads a store, so that the archive bucket is all that roles have of S3.
+      targets: { default: { stores: { kv: { kind: 'redis' } } } },
+    });
+    template.hasOutput('BucketName', { Value: 'the-archive-bucket' });
+    template.hasOutput('BucketPrefix', { Value: 'team/ngbak/' });
+    template.hasResourceProperties('AWS::Events::Rule', {
+      EventPattern: {
+        detail: {
+          bucket: { name: ['the-archive-bucket'] },
+          object: { key: [{ prefix: 'team/ngbak/uploads/' }] },
+        },
+      },
+    });
+    for (const { Properties } of Object.values(template.findResources('AWS::Lambda::Function'))) {
+      expect(Properties.Environment.Variables.NGBAK_BUCKET).toBe('the-archive-bucket/team/ngbak');
+    }
+    const policies = ['AWS::IAM::Policy', 'AWS::IAM::ManagedPolicy'].flatMap((type) =>
+      Object.values(template.findResources(type)).flatMap(({ Properties }) => statementsOf(Properties)),
+    );
+    const ofS3 = policies.filter(({ actions }) => actions.some((action) => action.startsWith('s3:')));
+    expect(ofS3.length).toBeGreaterThan(40);
+    for (const { actions, resources, condition } of ofS3) {
+      for (const resource of resources) {
+        const [, key] = /^arn:aws:s3:::the-archive-bucket(?:\/(.*))?$/.exec(resource) ?? ['', 'elsewhere'];
+        if (key !== undefined) expect(key).toMatch(/^team\/ngbak\//);
+        // S3 knows no condition for the listing of uploads: names of unfinished ones, which the janitor reads.
+        else if (actions.includes('s3:ListBucketMultipartUploads')) expect(actions).toHaveLength(1);
+        else
+          expect(prefixesOf(condition)).toEqual(
+            expect.arrayContaining([expect.stringMatching(/^team\/ngbak\//)]),
+          );
+      }
+      for (const prefix of prefixesOf(condition)) expect(prefix).toMatch(/^team\/ngbak\//);
+    }
+  });
+
+  test.each(['../other', 'team//x', 'team/*', 'team/uploads', 'staging'])(
+    'refuses the prefix "%s"',
+    (prefix) => {
+      expect(() => synthesize({ archiveBucket: { name: 'the-archive-bucket', prefix } })).toThrow(
+        /archiveBucket\.prefix: must/,
+      );
+    },
+  );
+
   test('has access logs of its own', () => {
     expect(() =>
       synthesize({ archiveBucket: { name: 'the-archive-bucket' }, accessLogs: { bucket: 'logs' } }),
     ).toThrow(/accessLogs is for the bucket of the stack/);
   });
 });
+
+/** What a statement lets its caller list. */
+function prefixesOf(condition: unknown): string[] {
+  const { StringLike } = (condition ?? {}) as { StringLike?: { 's3:prefix'?: string | string[] } };
+  return [StringLike?.['s3:prefix'] ?? []].flat();
+}
 
 describe('Object Lock', () => {
   const locking = (template: Template) =>

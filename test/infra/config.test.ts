@@ -1,5 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { readDeployment, runtimeConfig } from '../../infra/config.ts';
+import { readConfig } from '../../shared/core/config-text.ts';
+import { InvalidInputError } from '../../shared/core/errors.ts';
 import { DEPLOYMENT, synthesize } from './template.ts';
 
 const withRest = (rest: object) => () => readDeployment({ ...DEPLOYMENT, ...rest });
@@ -134,12 +137,38 @@ describe('the configuration', () => {
   });
 
   test('that is too large for the environment of a function is refused before the deployment', () => {
-    const configuration = { prompt: 'x'.repeat(4000) };
+    // Text that cannot be compressed to a fraction.
+    const configuration = { prompt: randomBytes(4000).toString('base64') };
+    const tooLarge = /compressed, has \d+ bytes with "allowedOrigins"; .* can hold \d+/;
     expect(() =>
       synthesize({ targets: { default: { stores: { kv: { kind: 'redis' } }, configuration } } }),
-    ).toThrow(/has \d+ bytes; a function's environment can hold \d+/);
+    ).toThrow(tooLarge);
     const allowedOrigins = Array.from({ length: 100 }, (_, index) => `https://page-${index}.ops.example.com`);
-    expect(() => synthesize({ allowedOrigins })).toThrow(/with "allowedOrigins", has \d+ bytes/);
+    expect(() => synthesize({ allowedOrigins })).toThrow(tooLarge);
+  });
+
+  test('of many targets is compressed for the environment, and read by the functions as it was', () => {
+    const targets = Object.fromEntries(
+      Array.from({ length: 40 }, (_, index) => [
+        `team-${index}`,
+        {
+          profile: 'ngraf-023',
+          parameters: { namespace: `team-${index}` },
+          stores: { graph: { kind: 'neo4j' }, vectors: { kind: 'qdrant' }, kv: { kind: 'redis' } },
+        },
+      ]),
+    );
+    const found = Object.values(synthesize({ targets }).findResources('AWS::Lambda::Function'));
+    const texts = new Set(found.map(({ Properties }) => Properties.Environment.Variables.NGBAK_CONFIG));
+    expect(texts.size).toBe(1);
+    const [text] = texts;
+    expect(text).toMatch(/^gzip:/);
+    const deployment = readDeployment({ targets });
+    const expected = runtimeConfig(deployment, (target, store) => `Ngbak/${target}/${store}`);
+    expect(readConfig({ NGBAK_CONFIG: text })).toEqual(expected);
+    for (const damaged of ['gzip:', 'gzip:AAAA', `${text.slice(0, 100)}`]) {
+      expect(() => readConfig({ NGBAK_CONFIG: damaged })).toThrow(InvalidInputError);
+    }
   });
 
   test('with rules for the schedule in another zone than UTC is refused with the reason', () => {

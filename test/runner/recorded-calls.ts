@@ -40,8 +40,11 @@ const NOT_IN_REFERENCE = new Set([
   'scheduler:ListSchedules',
 ]);
 
-/** Who else calls: the CDK CLI that deploys, and users of the tests of `doctor` who are meant to be refused. */
-const NOT_NGBAK = /^(aws-cdk-|doctor-)/;
+/**
+ * Who else calls: the CDK CLI that deploys, users of the tests of `doctor` who are meant to be refused, and the functions of the
+ * stack below a prefix, whose own template is not here.
+ */
+const NOT_NGBAK = /^(aws-cdk-|doctor-|NgbakPrefix-)/;
 
 /** What the policies of a synthesized template say about calls, with the names that a deployment gave to its resources. */
 export class SynthesizedPolicies {

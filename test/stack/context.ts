@@ -120,7 +120,7 @@ const TARGETS: Record<string, TestTarget> = {
 export const STACK_NAME = 'NgbakTest';
 
 /** A time of day that is hours away, so that no daily backup holds a target while tests run. */
-function farTimeOfDay(): string {
+export function farTimeOfDay(): string {
   const hour = new Date().getUTCHours();
   return hour >= 12 ? '06:00' : '18:00';
 }

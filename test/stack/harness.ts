@@ -16,12 +16,16 @@ import { servers } from '../servers.ts';
 /** Longest that a test waits for a workflow, in milliseconds: a deadline for hangs, not an assertion on speed. */
 const DEADLINE_MS = 300_000;
 
-/** The deployed stack that test/run.ts made: its outputs, and clients that reach it. */
-export function deployedStack() {
+/** The outputs of the stack that test/run.ts deployed. */
+function testOutputs(): Record<string, string> {
   const text = process.env.NGBAK_TEST_OUTPUTS;
   if (!text)
     throw new Error('NGBAK_TEST_OUTPUTS is not set: run these tests by `npm test`, which deploys the stack.');
-  const outputs = JSON.parse(text) as Record<string, string>;
+  return JSON.parse(text) as Record<string, string>;
+}
+
+/** A deployed stack: its outputs, and clients that reach it. By default, the one that test/run.ts made. */
+export function deployedStack(outputs = testOutputs()) {
   const output = (name: string): string => {
     const value = outputs[name];
     if (value === undefined) throw new Error(`The stack has no output ${name}.`);
@@ -38,7 +42,8 @@ export function deployedStack() {
     return `${servers.aws.endpoint}/_aws/execute-api/${id}/$default`;
   };
   const sfn = new SFNClient({});
-  const bucket = new Bucket(output('BucketName'));
+  const { BucketPrefix } = outputs;
+  const bucket = new Bucket(`${output('BucketName')}${BucketPrefix === undefined ? '' : `/${BucketPrefix}`}`);
   const secrets = new SecretsManagerClient({});
 
   /** Starts a workflow; its name is the job's id, unless the input names another. */

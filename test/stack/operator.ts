@@ -2,13 +2,21 @@ import { z } from 'zod';
 
 /** The IAM user of the emulator that stands for a person with AWS credentials. */
 export const OPERATOR_USER = 'user/test-operator';
-const UserName = 'test-operator';
 
 /**
  * Creates an IAM user with the policy that the stack publishes for operators, and an access key. The emulator refuses what
  * that policy does not allow. Returns what the CLI finds in its environment.
  */
-export async function createOperator(endpoint: string, policyArn: string): Promise<Record<string, string>> {
+export function createOperator(endpoint: string, policyArn: string): Promise<Record<string, string>> {
+  return createUser(endpoint, 'test-operator', ['AttachUserPolicy', { PolicyArn: policyArn }]);
+}
+
+/** Creates an IAM user with an access key; `grant` is the call that gives it its policy. */
+export async function createUser(
+  endpoint: string,
+  UserName: string,
+  grant: [action: string, parameters: Record<string, string>],
+): Promise<Record<string, string>> {
   const call = async (Action: string, parameters: Record<string, string> = {}) => {
     const answer = await fetch(endpoint, {
       method: 'POST',
@@ -25,7 +33,7 @@ export async function createOperator(endpoint: string, policyArn: string): Promi
     return text;
   };
   await call('CreateUser');
-  await call('AttachUserPolicy', { PolicyArn: policyArn });
+  await call(...grant);
   const key = await call('CreateAccessKey');
   const value = (name: string) => z.string().parse(new RegExp(`<${name}>([^<]+)</${name}>`).exec(key)?.[1]);
   return { AWS_ACCESS_KEY_ID: value('AccessKeyId'), AWS_SECRET_ACCESS_KEY: value('SecretAccessKey') };

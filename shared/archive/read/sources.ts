@@ -1,6 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { GetObjectCommand, HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { addressOf } from '../../aws/address.ts';
 import { explainS3Error, isTransient } from '../../aws/s3-error.ts';
 import { sendS3 } from '../../aws/send-s3.ts';
 import { errorFields } from '../../core/error-fields.ts';
@@ -83,7 +84,7 @@ export async function s3Source(
   key: string,
   versionId?: string,
 ): Promise<ByteSource> {
-  const name = `s3://${bucket}/${key}`;
+  const name = addressOf(s3, bucket, key);
   const version = versionId === undefined ? {} : { VersionId: versionId };
   const head = new HeadObjectCommand({ Bucket: bucket, Key: key, ...version });
   const { ContentLength: size, ETag } = await sendS3(s3, 'read', head, {
@@ -115,7 +116,7 @@ export function objectSource(
   },
 ): ByteSource {
   const { bucket, key, versionId, size, etag: ETag, silence = SILENCE } = object;
-  const name = `s3://${bucket}/${key}`;
+  const name = addressOf(s3, bucket, key);
   const version = versionId === undefined ? {} : { VersionId: versionId };
   return {
     name,

@@ -12,6 +12,7 @@ import {
   sendPart,
   type UploadedPart,
 } from '../../aws/multipart.ts';
+import { addressOf } from '../../aws/address.ts';
 import { PART_BYTES_MIN, type PlannedPart, planParts } from '../../aws/plan-parts.ts';
 import { readS3Text, sendS3, writeS3Json } from '../../aws/send-s3.ts';
 import { uploadStream } from '../../aws/upload-stream.ts';
@@ -160,7 +161,7 @@ async function stageTail(composition: Composition): Promise<void> {
 async function readTailRecord(composition: Composition): Promise<TailRecord> {
   const { s3, bucket, signal } = composition;
   const Key = tailRecordKey(composition);
-  const where = `s3://${bucket}/${Key}`;
+  const where = addressOf(s3, bucket, Key);
   const { text } = await readS3Text(s3, { Bucket: bucket, Key }, { signal });
   return parseJson(TailRecord, text, where, 'Start the backup again.');
 }
@@ -352,7 +353,7 @@ async function complete(
   plan: readonly PlannedPart[],
   tail: TailRecord,
 ): Promise<ComposedArchive> {
-  const where = `s3://${composition.bucket}/${composition.key}`;
+  const where = addressOf(composition.s3, composition.bucket, composition.key);
   const there = await listParts(upload, composition);
   if (!there) return findOwn(composition, tail);
   const Parts = plan.map(({ number, length }) => {
@@ -406,7 +407,7 @@ async function findOwn(
   cause?: unknown,
 ): Promise<ComposedArchive> {
   const { s3, bucket: Bucket, key: Key, owner, signal } = composition;
-  const where = `s3://${Bucket}/${Key}`;
+  const where = addressOf(s3, Bucket, Key);
   const command = new HeadObjectCommand({ Bucket, Key, ChecksumMode: 'ENABLED' });
   const head = await sendS3(s3, 'read', command, { signal, expected: ['NotFound'] }).catch((error) => {
     if (errorFields(error).name !== 'NotFound') throw error;

@@ -1,4 +1,5 @@
 import { DeleteObjectCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3';
+import { addressOf } from '../../aws/address.ts';
 import { readS3Text, sendS3, writeS3Json } from '../../aws/send-s3.ts';
 import { uploadStream } from '../../aws/upload-stream.ts';
 import type { Tallies } from '../../core/digest.ts';
@@ -113,7 +114,7 @@ async function readRecord(
   Key: string,
   signal?: AbortSignal,
 ): Promise<SegmentRecord> {
-  const where = `s3://${bucket}/${Key}`;
+  const where = addressOf(s3, bucket, Key);
   const { text } = await readS3Text(s3, { Bucket: bucket, Key }, { signal });
   return parseJson(SegmentRecord, text, where, 'Start the backup again.');
 }
@@ -155,7 +156,7 @@ export async function* listSegmentRecords(
     const record = await readRecord(s3, bucket, recordKey(prefix, segment.name));
     if (record.name === segment.name && record.bytes === segment.bytes) return record;
     throw new IntegrityError(
-      `Segment s3://${bucket}/${segment.key} is ${segment.bytes} bytes; its record says ${record.bytes} of ${record.name}.`,
+      `Segment ${addressOf(s3, bucket, segment.key)} is ${segment.bytes} bytes; its record says ${record.bytes} of ${record.name}.`,
       { remedy: 'Start the backup again.' },
     );
   });

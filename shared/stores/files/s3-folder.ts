@@ -6,7 +6,6 @@ import {
   type CreateMultipartUploadCommandOutput,
   DeleteObjectCommand,
   GetObjectCommand,
-  HeadObjectCommand,
   ListObjectsV2Command,
   S3Client,
   S3ServiceException,
@@ -99,7 +98,7 @@ export class S3Folder implements Folder {
       const found = Contents[0];
       return found?.Key === key ? this.#infoOf(found) : undefined;
     } catch (error) {
-      throw folderError(this.name, `looking for "${name}"`, error);
+      throw folderError(this.name, 'listing it', error);
     }
   }
 
@@ -108,20 +107,8 @@ export class S3Folder implements Folder {
     return { name, size: Size, version: ETag, changedAt: LastModified?.getTime() ?? 0 };
   }
 
-  async stat(name: string): Promise<FileInfo | undefined> {
-    try {
-      const head = await sendS3(
-        this.#s3,
-        'look at',
-        new HeadObjectCommand({ Bucket: this.#bucket, Key: this.#prefix + name }),
-        { expected: [404, ...EXPLAINED] },
-      );
-      const { ContentLength = 0, ETag = '', LastModified } = head;
-      return { name, size: ContentLength, version: ETag, changedAt: LastModified?.getTime() ?? 0 };
-    } catch (error) {
-      if (statusOf(error) === 404) return undefined;
-      throw folderError(this.name, `looking at "${name}"`, error);
-    }
+  stat(name: string): Promise<FileInfo | undefined> {
+    return this.find(name);
   }
 
   async *read(file: FileInfo, offset: number, length: number): AsyncGenerator<Uint8Array> {

@@ -71,7 +71,7 @@ async function readExpected(bucket: Bucket, plan: BackupPlan): Promise<Partial<R
   const ids = (await catalogEntries(bucket)).map(({ id }) => id);
   for await (const { backupId, record } of readCatalog(bucket, ids)) {
     if (!record || record.target !== plan.target || JSON.stringify(record.only ?? null) !== part) continue;
-    if (!summarize(record, acknowledged, bucket.name).good) continue;
+    if (!summarize(record, acknowledged, bucket.place).good) continue;
     for (const store of record.stores) {
       if (missing.delete(store)) expected[store] = { backupId, counts: recordCounts(record.tallies[store]) };
     }

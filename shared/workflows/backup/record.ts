@@ -96,7 +96,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
       retention,
       requested_by,
     },
-    bucket.name,
+    bucket.place,
     `The records of job ${jobId}`,
     'Start a new backup.',
   );
@@ -111,13 +111,13 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     if (other?.value.job_id !== jobId) throw error;
   }
   if (lock) await lockObject(bucket, { key: catalogKey(plan.backup_id) }, lock);
-  const { tag_pairs: _, ...metadata } = metadataOf(record, bucket.name);
-  const { state, open_warnings, good } = detail(record, await readAcknowledged(bucket), bucket.name);
+  const { tag_pairs: _, ...metadata } = metadataOf(record, bucket.place);
+  const { state, open_warnings, good } = detail(record, await readAcknowledged(bucket), bucket.place);
   return {
     job_id: jobId,
     backup_id: plan.backup_id,
     target: plan.target,
-    archive: `s3://${bucket.name}/${sealed.key}`,
+    archive: `s3://${bucket.place}/${sealed.key}`,
     type: plan.type,
     bytes: sealed.bytes,
     ...metadata,

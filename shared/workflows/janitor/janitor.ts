@@ -60,7 +60,7 @@ export async function cleanUpAfter(
   leg: LegLimits,
 ): Promise<void> {
   const { executionArn, name, input } = event.detail;
-  const job = await findJob(environment, [...jobIdsOfInput(input), name], executionArn);
+  const job = await findJob(environment, [...jobIdsOfInput(environment.bucket, input), name], executionArn);
   if (!job) {
     const undone = rollbackOfInput(input);
     if (undone !== undefined) return closeUnbegunRollback(environment, undone, event);
@@ -90,7 +90,7 @@ export async function cleanUpAfter(
 async function closeUnclaimed(environment: Environment, event: ExecutionEnded): Promise<void> {
   const { bucket } = environment;
   const failed = event.detail.status !== 'SUCCEEDED';
-  for (const id of jobIdsOfInput(event.detail.input)) {
+  for (const id of jobIdsOfInput(bucket, event.detail.input)) {
     const job = await updateJob(bucket, id, (record) =>
       failed && record.execution_arn === undefined && !hasEnded(record.state) ? closing(event) : undefined,
     );
@@ -104,7 +104,7 @@ async function closeUnclaimed(environment: Environment, event: ExecutionEnded): 
  * put it there finds the reason among the jobs, and the upload goes.
  */
 async function recordRefusedUpload({ bucket }: Environment, event: ExecutionEnded): Promise<void> {
-  const upload = uploadOfInput(event.detail.input);
+  const upload = uploadOfInput(bucket, event.detail.input);
   if (!upload || event.detail.status === 'SUCCEEDED') return;
   const { requested, byHand } = jobIdsOfUpload(upload);
   if ((requested !== undefined && (await readJob(bucket, requested))) || (await readJob(bucket, byHand)))

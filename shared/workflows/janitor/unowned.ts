@@ -1,5 +1,14 @@
 import type { Bucket } from '../../aws/bucket.ts';
-import { archiveKey, deferredKey, STAGING, stagingPrefix, UPLOADS, uploadPrefix } from '../../aws/keys.ts';
+import {
+  archiveKey,
+  BACKUPS,
+  DEFERRED,
+  deferredKey,
+  STAGING,
+  stagingPrefix,
+  UPLOADS,
+  uploadPrefix,
+} from '../../aws/keys.ts';
 import { abortMultipart, listParts, type MultipartUpload } from '../../aws/multipart.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
@@ -20,7 +29,7 @@ export interface Unowned {
 
 /**
  * Removes what belongs to no job that runs or waits: staging objects, uploaded archives, and unfinished multipart uploads
- * whose newest part is that old. The janitor removes them when a job ends; these are of jobs whose clean-up was cut off, or
+ * whose newest part is that old. A bucket may hold uploads of others, under other keys, which are left alone. The janitor removes them when a job ends; these are of jobs whose clean-up was cut off, or
  * that never began. The lifecycle rules of the bucket are the second line, after days.
  */
 export async function removeUnowned(
@@ -39,7 +48,9 @@ export async function removeUnowned(
   const archives: string[] = [];
   for await (const { key, modified } of bucket.keys(UPLOADS)) if (isOld(modified)) archives.push(key);
   const uploads: MultipartUpload[] = [];
-  for await (const upload of bucket.uploads('')) if (isOld(upload.initiated)) uploads.push(upload);
+  for (const folder of [BACKUPS, DEFERRED, STAGING, UPLOADS]) {
+    for await (const upload of bucket.uploads(folder)) if (isOld(upload.initiated)) uploads.push(upload);
+  }
   if (folders.length + archives.length + uploads.length === 0) return { objects: 0, uploads: 0 };
   // Looked up after the leftovers were: a job that begins now does not begin with one of them.
   const inIndex = await ownedKeys(bucket);

@@ -165,9 +165,9 @@ const indexed = new Set<string>();
  * index lacks, which a version without it created. Idempotent; what it does not get to is left for the next call.
  */
 export async function foldJobDays(bucket: Bucket, timeLeft: () => number, now = Date.now()): Promise<void> {
-  if (!indexed.has(bucket.name)) {
+  if (!indexed.has(bucket.place)) {
     await addMissing(bucket);
-    indexed.add(bucket.name);
+    indexed.add(bucket.place);
   }
   const { days } = await listIndex(bucket);
   for (const [day, { entries }] of days) {

@@ -11,7 +11,14 @@ import { type ExecutionInfo, jobIdOf } from '../job/execution.ts';
 import { chooseTarget } from '../job/names.ts';
 import { createJob, readJob, updateJob } from '../job/record.ts';
 import { chooseStores } from './choose-stores.ts';
-import { type AdmittedRestore, jobIdsOfUpload, readAdmitted, readRestorePlan, UploadEvent } from './plan.ts';
+import {
+  type AdmittedRestore,
+  jobIdsOfUpload,
+  readAdmitted,
+  readRestorePlan,
+  type UploadEvent,
+  uploadOf,
+} from './plan.ts';
 import {
   AttachRequest,
   CatalogRestore,
@@ -38,11 +45,11 @@ export async function admitRestore(
   input: unknown,
   execution: ExecutionInfo,
 ): Promise<Admission> {
-  const event = UploadEvent.safeParse(input);
+  const event = uploadOf(environment.bucket, input);
   const rollback = RollbackRequest.safeParse(input);
   const attach = AttachRequest.safeParse(input);
-  const restore = event.success
-    ? await admitUpload(environment, event.data, execution)
+  const restore = event
+    ? await admitUpload(environment, event, execution)
     : rollback.success
       ? await admitRollback(environment, rollback.data.rollback_of, execution)
       : attach.success
@@ -72,7 +79,7 @@ async function admitUpload(
     throw new InvalidInputError(
       `The upload is in bucket "${bucket.name}", which is not the archive bucket.`,
       {
-        remedy: `Upload to s3://${environment.bucket.name}/${UPLOADS}.`,
+        remedy: `Upload to s3://${environment.bucket.place}/${UPLOADS}.`,
       },
     );
   }

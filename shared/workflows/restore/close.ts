@@ -86,7 +86,7 @@ export async function closeRestore(environment: Environment, jobId: string): Pro
     const verified = await sumLegs(environment, jobId, store, 'verify');
     if (verified.legs === 0 || verified.differences > 0) {
       throw new IntegrityError(`The ${store} of target "${plan.target}" was not verified.`, {
-        remedy: `Restore again; the records of the steps are under s3://${environment.bucket.name}/${jobProgressPrefix(jobId)}.`,
+        remedy: `Restore again; the records of the steps are under s3://${environment.bucket.place}/${jobProgressPrefix(jobId)}.`,
       });
     }
     for (const { reference, total, dangling, complete, samples } of verified.references) {

@@ -96,7 +96,7 @@ async function untilEnded(bucket: Bucket, key: string, leg: LegLimits): Promise<
     else if (++seen.looks >= SILENT_LOOKS_MAX) return;
     if (leg.timeLeft() <= 0) {
       throw new UnavailableError(
-        `An earlier step is still running: s3://${bucket.name}/${key} is rewritten.`,
+        `An earlier step is still running: s3://${bucket.place}/${key} is rewritten.`,
         {
           remedy: 'Wait until its function has timed out, 15 minutes at most.',
         },

@@ -137,7 +137,7 @@ export const UploadEvent = z.object({
   detail: z.object({
     bucket: z.object({ name: z.string() }),
     object: z.object({
-      key: z.string().startsWith(UPLOADS),
+      key: z.string(),
       size: z.number().optional(),
       etag: z.string().optional(),
       'version-id': z.string().optional(),
@@ -159,9 +159,22 @@ export function jobIdsOfUpload(event: UploadEvent): { requested: string | undefi
   return { requested: requested ? folder : undefined, byHand: `upload_${hash.slice(0, 16)}` };
 }
 
+/**
+ * The upload that an event reports, with its key as ngbak knows it; undefined for other inputs. An upload into another bucket
+ * keeps its key: it is refused by name.
+ */
+export function uploadOf(bucket: Bucket, input: unknown): UploadEvent | undefined {
+  const event = UploadEvent.safeParse(input).data;
+  if (!event) return undefined;
+  const { detail } = event;
+  const key = detail.bucket.name === bucket.name ? bucket.ownKey(detail.object.key) : detail.object.key;
+  if (!key?.startsWith(UPLOADS)) return undefined;
+  return { ...event, detail: { ...detail, object: { ...detail.object, key } } };
+}
+
 /** The upload that an execution was started by, read from its input; undefined for other inputs. */
-export function uploadOfInput(input: string | null | undefined): UploadEvent | undefined {
-  return UploadEvent.safeParse(parsed(input)).data;
+export function uploadOfInput(bucket: Bucket, input: string | null | undefined): UploadEvent | undefined {
+  return uploadOf(bucket, parsed(input));
 }
 
 /** The restore that an execution was started to roll back, read from its input; undefined for other inputs. */
@@ -181,8 +194,8 @@ function parsed(input: string | null | undefined): unknown {
  * The ids that the job of an execution may have, read from the execution's input: for an upload the requested job and
  * the one made by hand; none for other inputs, whose job is named after the execution.
  */
-export function jobIdsOfInput(input: string | null | undefined): string[] {
-  const event = uploadOfInput(input);
+export function jobIdsOfInput(bucket: Bucket, input: string | null | undefined): string[] {
+  const event = uploadOfInput(bucket, input);
   if (!event) return [];
   const { requested, byHand } = jobIdsOfUpload(event);
   return requested === undefined ? [byHand] : [requested, byHand];

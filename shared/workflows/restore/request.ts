@@ -121,6 +121,7 @@ export type UploadRequest = z.infer<typeof UploadRequest>;
 
 const Requested = z.object({
   job_id: Id,
+  /** The object's key in S3, with the prefix of the deployment. */
   key: z.string(),
   /** Until when these addresses take an upload, ISO 8601. */
   expires_at: z.iso.datetime(),
@@ -208,7 +209,7 @@ export async function createRestoreRequest(bucket: Bucket, request: RestoreReque
   const wanted = checkRequest(request);
   const { record, replayed } = await recordRequest(bucket, wanted);
   const addresses = await presignWhole(bucket, record.key, { bytes: request.bytes, max });
-  return { job_id: record.job_id, key: record.key, replayed, ...addresses };
+  return { job_id: record.job_id, key: bucket.fullKey(record.key), replayed, ...addresses };
 }
 
 /** The same for an archive that comes in parts: begins the multipart upload. `bytes` is its size. */
@@ -229,7 +230,7 @@ export async function createPartsRequest(
     throw error;
   });
   if (replayed) await unused();
-  return { job_id: record.job_id, key: record.key, replayed, multipart: layout };
+  return { job_id: record.job_id, key: bucket.fullKey(record.key), replayed, multipart: layout };
 }
 
 /** Refuses an archive that is larger than the deployment or one PUT accepts. Throws InvalidInputError. */
@@ -310,10 +311,11 @@ function isSameRequest(one: UploadRequest, other: UploadRequest): boolean {
 
 /** Signs the upload of a whole archive to one key. */
 async function presignWhole(
-  { name: Bucket, s3 }: Bucket,
+  bucket: Bucket,
   Key: string,
   { bytes, max }: { bytes: number | undefined; max: number },
 ): Promise<Pick<SingleUpload, 'put' | 'post' | 'expires_at'>> {
+  const { name: Bucket, s3 } = bucket;
   const contentType = 'application/octet-stream';
   const expires_at = await presignedUntil(s3, UPLOAD_SECONDS);
   const put = new PutObjectCommand({
@@ -337,9 +339,10 @@ async function presignWhole(
       expiresIn: UPLOAD_SECONDS,
       signableHeaders: new Set(['content-type', 'host', 'content-length']),
     }),
+    // Signed without the client's middleware.
     createPresignedPost(s3, {
       Bucket,
-      Key,
+      Key: bucket.fullKey(Key),
       Expires: UPLOAD_SECONDS,
       Fields: { 'Content-Type': contentType },
       Conditions: [['content-length-range', bytes ?? 1, bytes ?? max]],

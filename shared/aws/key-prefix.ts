@@ -1,0 +1,135 @@
+/**
+ * A prefix for all keys of ngbak in a bucket that it shares with others. It is put in front of keys, and taken off again, by the
+ * S3 client of the archive bucket: everything else knows keys without it, as if the prefix were a bucket of its own
+ * (docs/adr/0011-prefix-in-the-client.md).
+ */
+import {
+  ListObjectsV2Command,
+  NoSuchKey,
+  NotFound,
+  type S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3';
+import { z } from 'zod';
+import { notePrefix } from './address.ts';
+import { OWN_FOLDERS } from './keys.ts';
+import { sendS3 } from './send-s3.ts';
+
+/** Folders of characters that mean themselves in URLs, policies, event patterns and lifecycle rules. */
+const FOLDERS = /^[A-Za-z0-9_.-]+(\/[A-Za-z0-9_.-]+)*$/;
+const PREFIX_MAX = 256;
+
+/** A prefix as it is configured: folders separated by `/`, with or without one at the end; without one in use. */
+export const KeyPrefix = z
+  .string()
+  .max(PREFIX_MAX)
+  .transform((prefix) => prefix.replace(/\/$/, ''))
+  .refine(
+    (prefix) => FOLDERS.test(prefix),
+    'must be folders of letters, digits, "_", "." and "-", such as "team/ngbak"',
+  )
+  .refine(
+    (prefix) =>
+      !prefix.split('/').some((folder) => /^\.+$/.test(folder) || OWN_FOLDERS.includes(`${folder}/`)),
+    `must not have a folder that is named "..", or as one that ngbak uses itself: ${OWN_FOLDERS.join(' ')}`,
+  );
+
+/** Fields of requests and answers that hold keys, or beginnings of keys. */
+const KEY_FIELDS = ['Key', 'Prefix', 'StartAfter', 'KeyMarker', 'NextKeyMarker'] as const;
+/** Lists in answers, and in the request to delete objects, whose members have such fields. */
+const LISTS = [
+  'Contents',
+  'CommonPrefixes',
+  'Versions',
+  'DeleteMarkers',
+  'Uploads',
+  'Deleted',
+  'Errors',
+] as const;
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Has a client put a prefix in front of all keys of a bucket, for calls and for presigned addresses alike. */
+export function putPrefix(s3: S3Client, bucket: string, prefix: string): void {
+  notePrefix(s3, { bucket, prefix });
+  s3.middlewareStack.add(
+    (next, { commandName }) =>
+      async (args) => {
+        const given = args.input as Fields;
+        if (given.Bucket !== bucket) return next(args);
+        try {
+          const result = await next({
+            ...args,
+            input: withPrefix(given, bucket, prefix) as typeof args.input,
+          });
+          const output = withoutPrefix(result.output as unknown as Fields, prefix);
+          return { ...result, output: output as unknown as typeof result.output };
+        } catch (error) {
+          throw await absentOrRefused(s3, commandName ?? '', given, error);
+        }
+      },
+    { step: 'initialize', name: 'ngbakKeyPrefix' },
+  );
+}
+
+function withPrefix(input: Fields, bucket: string, prefix: string): Fields {
+  const changed: Record<string, unknown> = { ...input };
+  for (const field of KEY_FIELDS) {
+    const value = input[field];
+    if (typeof value === 'string') changed[field] = prefix + value;
+  }
+  // A list of everything is one of everything below the prefix. Calls about the bucket itself take no notice.
+  changed.Prefix ??= prefix;
+  if (typeof input.CopySource === 'string' && input.CopySource.startsWith(`${bucket}/`)) {
+    changed.CopySource = `${bucket}/${prefix}${input.CopySource.slice(bucket.length + 1)}`;
+  }
+  const { Objects } = (input.Delete ?? {}) as { Objects?: readonly Fields[] };
+  if (Objects) {
+    const prefixed = Objects.map((object) => ({ ...object, Key: `${prefix}${object.Key}` }));
+    changed.Delete = { ...(input.Delete as Fields), Objects: prefixed };
+  }
+  return changed;
+}
+
+function withoutPrefix(output: Fields, prefix: string): Fields {
+  const strip = (fields: Fields): Fields => {
+    const changed: Record<string, unknown> = { ...fields };
+    for (const field of KEY_FIELDS) {
+      const value = fields[field];
+      if (typeof value === 'string' && value.startsWith(prefix)) changed[field] = value.slice(prefix.length);
+    }
+    return changed;
+  };
+  const stripped: Record<string, unknown> = { ...strip(output) };
+  for (const list of LISTS) {
+    const members = output[list];
+    if (Array.isArray(members)) stripped[list] = members.map((member) => strip(member as Fields));
+  }
+  return stripped;
+}
+
+/** Calls that ask for an object of a key, which may not exist. */
+const OF_ONE_OBJECT = ['GetObjectCommand', 'HeadObjectCommand', 'PutObjectCommand', 'DeleteObjectCommand'];
+
+/**
+ * Without the permission to list a whole bucket, S3 answers 403 for an object that does not exist (S3 user guide, "GetObject",
+ * "Permissions"). Here it may be listed below the prefix only, which does not count: so the listing is asked.
+ */
+async function absentOrRefused(
+  s3: S3Client,
+  commandName: string,
+  { Bucket, Key }: Fields,
+  error: unknown,
+): Promise<unknown> {
+  const isRefused = error instanceof S3ServiceException && error.$metadata.httpStatusCode === 403;
+  if (!isRefused || !OF_ONE_OBJECT.includes(commandName)) return error;
+  if (typeof Bucket !== 'string' || typeof Key !== 'string') return error;
+  const command = new ListObjectsV2Command({ Bucket, Prefix: Key, MaxKeys: 1 });
+  // Where it may not be listed either, the first refusal is the one to be reported.
+  const listed = await sendS3(s3, 'list', command).catch(() => undefined);
+  if (listed === undefined || listed.Contents?.[0]?.Key === Key) return error;
+  const absent = {
+    message: 'The object does not exist.',
+    $metadata: { ...error.$metadata, httpStatusCode: 404 },
+  };
+  return commandName === 'HeadObjectCommand' ? new NotFound(absent) : new NoSuchKey(absent);
+}
