@@ -34,7 +34,11 @@ export function allowBuckets(handler: StepHandler, size: FunctionSize, { targets
  * Lets a function read the configuration of running systems from S3: exactly the files that may be read, and the listing of
  * nothing but their names, without which S3 answers 403 for one that does not exist.
  */
-export function allowConfiguration(handler: StepHandler, size: FunctionSize, { targets }: DeploymentConfig): void {
+export function allowConfiguration(
+  handler: StepHandler,
+  size: FunctionSize,
+  { targets }: DeploymentConfig,
+): void {
   if (!size.readsConfiguration) return;
   for (const target of Object.values(targets)) {
     const { configuration_folder: folder } = target;

@@ -168,7 +168,7 @@ export async function whyUnreadable(
   { backup_id }: BackupSummary,
 ): Promise<Facts['unreadableArchive']> {
   const key = archiveKey(backup_id);
-  const where = `s3://${bucket.name}/${key}`;
+  const where = `s3://${bucket.place}/${key}`;
   try {
     const head = await headArchive(bucket, { archive: { key } });
     if (!head) return { text: `${where} no longer exists.`, thaws: false };
