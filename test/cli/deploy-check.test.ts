@@ -71,13 +71,13 @@ test('the settings of an existing bucket are checked one by one, each with what 
   const Bucket = `existing-${randomBytes(6).toString('hex')}`;
   await s3.send(new CreateBucketCommand({ Bucket }));
   const stores = { graph: { kind: 'neo4j' } };
-  const settings = (keyArn?: string) => ({
+  const settings = (keyArn?: string, prefix?: string) => ({
     stackName: 'Check',
     targets: { default: { profile: 'ngraf-023', parameters: { namespace: 'default' }, stores } },
-    archiveBucket: { name: Bucket, ...(keyArn ? { keyArn } : {}) },
+    archiveBucket: { name: Bucket, ...(keyArn ? { keyArn } : {}), ...(prefix ? { prefix } : {}) },
   });
-  const states = async (keyArn?: string) => {
-    const { checks } = await check(settings(keyArn));
+  const states = async (keyArn?: string, prefix?: string) => {
+    const { checks } = await check(settings(keyArn, prefix));
     return Object.fromEntries(
       checks
         .filter(({ name }) => name.startsWith('bucket: '))
@@ -143,6 +143,15 @@ test('the settings of an existing bucket are checked one by one, each with what 
 
   await s3.send(new PutObjectCommand({ Bucket, Key: 'backups/mysql-2026.sql', Body: 'x' }));
   expect(await states(keyArn)).toMatchObject({ contents: 'warning' });
+
+  // Below a prefix, other objects and rules matter.
+  expect(await states(keyArn, 'team/kb')).toMatchObject({ contents: 'ok', lifecycle: 'warning' });
+  await lifecycle('team/');
+  expect(await states(keyArn, 'team/kb')).toMatchObject({ lifecycle: 'failed' });
+  await lifecycle('team/kb/jobs/');
+  expect(await states(keyArn, 'team/kb')).toMatchObject({ lifecycle: 'ok' });
+  await s3.send(new PutObjectCommand({ Bucket, Key: 'team/kb/uploads/x', Body: 'x' }));
+  expect(await states(keyArn, 'team/kb')).toMatchObject({ contents: 'warning' });
 }, 120_000);
 
 test('an existing bucket that does not exist, or belongs to another account, fails the check', async () => {
