@@ -347,7 +347,7 @@ describe('uploads of a restore into S3 that was killed', () => {
     });
   });
 
-  test('are told by the principal that began them from those that users begin meanwhile', async () => {
+  test('are recognized by their initiator, and uploads that users begin later stay', async () => {
     const aborted: string[] = [];
     // The emulator states the same initiator for every upload.
     const upload = (id: string, initiator: string) =>
