@@ -157,7 +157,7 @@ test('beyond the points that are digested, a sample chosen at random is compared
     store.testLoad?.({ archive, options: REPLACE, cursor: null, context: legContext() }),
   ).rejects.toMatchObject({
     name: 'IntegrityError',
-    message: expect.stringContaining('does not hold the points that the archive states'),
+    message: expect.stringContaining('does not contain the points stated in the archive'),
   });
   await store.finish(legContext());
 
