@@ -28,7 +28,7 @@ const WRITES_PER_SECOND = 25;
 const WARM_UP_SECONDS = 10;
 const NAMESPACE = 'bench';
 const KINDS = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' } as const;
-type StoreName = keyof typeof KINDS;
+type BenchStore = keyof typeof KINDS;
 
 const { values } = parseArgs({
   options: {
@@ -40,7 +40,7 @@ const { values } = parseArgs({
 });
 const seconds = Number(values.seconds);
 
-if (values.export !== undefined) await exportForEver(values.export as StoreName);
+if (values.export !== undefined) await exportForEver(values.export as BenchStore);
 else await interruptible(main);
 
 /** What a knowledge base's readers and writers do, by store; `at` counts the calls. */
@@ -76,7 +76,7 @@ async function main(signal: AbortSignal): Promise<void> {
       console.error(`${store}: warming up`);
       await drive(traffic, WARM_UP_SECONDS, signal);
       const alone = await drive(traffic, seconds, signal);
-      const child = startExports(store, connections[store as StoreName]);
+      const child = startExports(store, connections[store as BenchStore]);
       let exports = 0;
       child.stdout?.on('data', (text) => {
         exports += String(text).length;
@@ -114,7 +114,7 @@ function startExports(store: string, connection: object): ChildProcess {
   });
 }
 
-async function exportForEver(name: StoreName): Promise<never> {
+async function exportForEver(name: BenchStore): Promise<never> {
   const adapter = findAdapter(KINDS[name], name);
   const connection = parseInput(
     adapter.Connection,
@@ -186,7 +186,7 @@ async function trafficOf({
   graph,
   vectors,
   kv,
-}: ReturnType<typeof connectionsOf>): Promise<Record<StoreName, Traffic>> {
+}: ReturnType<typeof connectionsOf>): Promise<Record<BenchStore, Traffic>> {
   const driver = neo4j.driver(graph.uri, neo4j.auth.basic(graph.username, graph.password), {
     maxConnectionPoolSize: 50,
   });

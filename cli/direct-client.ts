@@ -6,7 +6,7 @@ import { argumentsOf, type CallName, clientOf } from '../shared/core/calls.ts';
 import { NgbakError } from '../shared/core/errors.ts';
 import { parseInput } from '../shared/core/input.ts';
 import type { OperationsContext } from '../shared/operations/context.ts';
-import type { Call, Operation } from '../shared/operations/operation.ts';
+import type { Operation, OperationCall } from '../shared/operations/operation.ts';
 import { describePermissions } from '../shared/operations/permissions.ts';
 import { rebuildCatalog } from '../shared/operations/rebuild-catalog.ts';
 import { OPERATIONS, type OperationsClient as Operations } from '../shared/operations/table.ts';
@@ -16,7 +16,7 @@ import { type CliClient, restoresOf } from './client.ts';
 export function directClient(context: OperationsContext): CliClient {
   const requestedBy = `cli:${userInfo().username}`;
   const { bucket } = context;
-  const call: Call = {
+  const call: OperationCall = {
     context,
     by: { requestedBy },
     caller: { name: requestedBy, role: 'admin' },
@@ -28,7 +28,11 @@ export function directClient(context: OperationsContext): CliClient {
       throw new NgbakError('API keys are listed by `ngbak key list`.', { remedy: 'Use that command.' });
     },
   };
-  async function run(name: CallName, args: readonly unknown[], more: Partial<Call> = {}): Promise<unknown> {
+  async function run(
+    name: CallName,
+    args: readonly unknown[],
+    more: Partial<OperationCall> = {},
+  ): Promise<unknown> {
     const operation = OPERATIONS[name] as unknown as Operation<z.ZodType, z.ZodType>;
     const { id, input } = argumentsOf(name, args);
     const checked = operation.input && parseInput(operation.input, input ?? {}, 'The request');

@@ -5,7 +5,7 @@ import { warningText } from '../shared/stores/describe-warning.ts';
 import { kindOf } from '../shared/stores/known-facts.ts';
 import type { Inspection } from '../shared/workflows/restore/inspection.ts';
 import { bytes, count, duration, localTime, printable } from './format.ts';
-import { facts, table } from './output.ts';
+import { fields, table } from './output.ts';
 import { phaseText, progressText, storeText } from './progress-text.ts';
 import { roomText } from './room-text.ts';
 import { groupText, talliesText } from './tally-text.ts';
@@ -43,7 +43,7 @@ export function jobText(job: JobView, verbose = false): string {
     ),
   ];
   const parts = [
-    facts([
+    fields([
       ['job', job.job_id],
       ['kind', job.kind],
       ['target', job.target],
@@ -55,7 +55,7 @@ export function jobText(job: JobView, verbose = false): string {
       ['state', job.state.replaceAll('_', ' ')],
     ]),
     ...(job.error ? [`${pc.red(printable(job.error.name))}: ${printable(job.error.message)}`] : []),
-    ...(stores.length > 0 ? ['', facts(stores)] : []),
+    ...(stores.length > 0 ? ['', fields(stores)] : []),
     ...warningsText(job.result),
     ...(found.length > 0 ? ['', ...found] : []),
     // A restore's result compares the references with what the inspection found.
@@ -83,7 +83,7 @@ export function inspectionText(
       verbose,
     );
   return [
-    facts([
+    fields([
       ['archive', `${archive.backup_id}, ${localTime(archive.created_at)}, ${bytes(archive.bytes)}`],
       ['source target', archive.origin],
       ['created by', originText(archive, stores)],

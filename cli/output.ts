@@ -74,7 +74,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 }
 
 /** Labels and values, one pair on each line: `Target:  default`. A row without a label continues the one above. */
-export function facts(rows: readonly (readonly [string, string | undefined])[]): string {
+export function fields(rows: readonly (readonly [string, string | undefined])[]): string {
   const shown = rows.flatMap(([name, value]): [string, string][] =>
     value === undefined || value === '' ? [] : [[labelOf(name), value]],
   );

@@ -1,7 +1,7 @@
 import { useSyncExternalStore } from 'react';
 
 /** Where the user is: `#/backups/snapshot_…?entry=graph` has the parts `backups` and `snapshot_…`. */
-export interface Route {
+export interface PageRoute {
   readonly parts: readonly string[];
   readonly query: URLSearchParams;
   /** The whole of it, as an `href`: to tell one from another. */
@@ -25,7 +25,7 @@ export function navigate(to: string, { replace = false } = {}): void {
 }
 
 /** The current page; a component that calls it is drawn again when the user goes elsewhere. */
-export function useRoute(): Route {
+export function useRoute(): PageRoute {
   return parse(useSyncExternalStore(subscribe, () => location.hash));
 }
 
@@ -34,7 +34,7 @@ function subscribe(listener: () => void): () => void {
   return () => removeEventListener('hashchange', listener);
 }
 
-function parse(hash: string): Route {
+function parse(hash: string): PageRoute {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?');
   return {
     parts: path
@@ -57,5 +57,5 @@ function decode(part: string): string {
 
 /** What every page is given. */
 export interface PageProps {
-  readonly route: Route;
+  readonly route: PageRoute;
 }

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { Id } from '../shared/core/ids.ts';
-import { askForConfirmation } from '../shared/workflows/restore/confirmation.ts';
+import { requestConfirmation } from '../shared/workflows/restore/confirmation.ts';
 import { step } from './step.ts';
 
 /** Records the token with which somebody confirms or rejects the restore; the workflow waits for it. */
 export const handler = step(
   z.object({ job_id: Id, task_token: z.string().min(1) }),
-  (environment, { job_id, task_token }) => askForConfirmation(environment, job_id, task_token),
+  (environment, { job_id, task_token }) => requestConfirmation(environment, job_id, task_token),
 );

@@ -88,16 +88,16 @@ export class Schedules extends Construct {
     const [ownSchedules, all] = this.#arns(handler);
     handler.allow(['scheduler:GetSchedule'], [ownSchedules]);
     handler.allow(['scheduler:ListSchedules'], [all]);
-    this.#tell(handler);
+    this.#setVariables(handler);
   }
 
   /** Lets a function list, make, change and remove the schedules of this group, each with this role and no other. */
   allowChanges(handler: StepHandler): void {
     for (const statement of this.statements(handler)) handler.function.addToRolePolicy(statement);
-    this.#tell(handler);
+    this.#setVariables(handler);
   }
 
-  #tell(handler: StepHandler): void {
+  #setVariables(handler: StepHandler): void {
     handler.function.addEnvironment('NGBAK_SCHEDULE_GROUP', this.groupName);
     handler.function.addEnvironment('NGBAK_SCHEDULE_ROLE_ARN', this.role.roleArn);
   }

@@ -23,7 +23,7 @@ import { type Cli, cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { bytes, count, localTime, printable } from '../format.ts';
 import { recordVerified } from '../local-archives.ts';
-import { facts, table } from '../output.ts';
+import { fields, table } from '../output.ts';
 import { verificationText } from '../verification.ts';
 
 const ARCHIVE = '<archive>';
@@ -198,7 +198,7 @@ async function list(
     lacks: manifest.lacks ?? [],
   };
   cli.output.result('archive', about, () =>
-    facts([
+    fields([
       ['backup', manifest.backup_id],
       ['created', localTime(manifest.created_at)],
       ['size', `${bytes(source.size)} (${bytes(manifest.index.bytes)} uncompressed)`],

@@ -7,7 +7,7 @@ import { cliOf } from '../cli.ts';
 import { downloadBackup } from '../download-backup.ts';
 import { reportEnd } from '../finish.ts';
 import { followJob } from '../follow.ts';
-import { facts } from '../output.ts';
+import { fields } from '../output.ts';
 import { list } from './options.ts';
 import { onlyOf, onlyOptions } from './restore-parts.ts';
 
@@ -50,7 +50,7 @@ export function backupCommand(program: Command): void {
       const started = await client.startBackup(input);
       if (!options.wait && options.download === undefined) {
         cli.output.result('started', started, () =>
-          facts([
+          fields([
             ['job', started.job_id],
             ['backup', started.backup_id],
           ]),

@@ -8,7 +8,7 @@ import { InvalidInputError } from '../../shared/core/errors.ts';
 import { parseJson } from '../../shared/core/input.ts';
 import { type Cli, cliOf } from '../cli.ts';
 import { ExitError, PassedOnError } from '../exit-codes.ts';
-import { facts } from '../output.ts';
+import { fields } from '../output.ts';
 import { requireCheckout, runProgram } from '../run-program.ts';
 
 /** What `cdk deploy --outputs-file` writes: outputs by stack. */
@@ -81,7 +81,7 @@ async function deploy(cli: Cli, context: readonly string[]): Promise<void> {
     await cdk('deploy', [...context, ...approval, '--outputs-file', file]);
     const stacks = parseJson(Outputs, await readFile(file, 'utf8'), 'The outputs of the CDK');
     for (const [stack, outputs] of Object.entries(stacks)) {
-      cli.output.result('deployed', { stack, outputs }, () => facts(Object.entries({ stack, ...outputs })));
+      cli.output.result('deployed', { stack, outputs }, () => fields(Object.entries({ stack, ...outputs })));
     }
   } finally {
     await rm(folder, { recursive: true });

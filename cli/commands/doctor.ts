@@ -15,7 +15,7 @@ import { settingsFile } from '../settings.ts';
 /** A clock that is further off makes AWS refuse signatures at 5 minutes; told well before, in milliseconds. */
 const CLOCK_OFF_MAX_MS = 60_000;
 
-interface CheckResult {
+interface DoctorCheck {
   readonly name: string;
   readonly ok: boolean;
   readonly message: string;
@@ -59,7 +59,7 @@ export function doctorCommand(program: Command): void {
     });
 }
 
-async function examine(cli: Cli): Promise<CheckResult[]> {
+async function examine(cli: Cli): Promise<DoctorCheck[]> {
   const configuration = await runCheck(`configuration (${settingsFile()}, NGBAK_…)`, async () => {
     await cli.settings();
     return 'can be read';
@@ -126,7 +126,7 @@ async function describeClock(offset: () => Promise<number>): Promise<string> {
   );
 }
 
-async function runCheck(name: string, look: () => Promise<string>): Promise<CheckResult> {
+async function runCheck(name: string, look: () => Promise<string>): Promise<DoctorCheck> {
   try {
     return { name, ok: true, message: await look() };
   } catch (error) {

@@ -3,7 +3,7 @@ import { parseInput } from '../../shared/core/input.ts';
 import { DownloadInput } from '../../shared/operations/download-backup.ts';
 import { cliOf } from '../cli.ts';
 import { downloadBackup } from '../download-backup.ts';
-import { facts } from '../output.ts';
+import { fields } from '../output.ts';
 import { whole } from './options.ts';
 
 /** `ngbak download` and `ngbak link` */
@@ -46,7 +46,7 @@ export function downloadCommands(program: Command): void {
       cli.output.result('link', link, () => link.url);
       const { range } = link.headers;
       if (range !== undefined) {
-        cli.output.note(facts([['use', `curl -sH 'Range: ${range}' URL | tar -xz`]]));
+        cli.output.note(fields([['use', `curl -sH 'Range: ${range}' URL | tar -xz`]]));
       }
     });
 }

@@ -7,7 +7,7 @@ import { type RetentionSetting, SetRetentionInput } from '../../shared/operation
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { bytes, localTime, policyText } from '../format.ts';
-import { facts, table } from '../output.ts';
+import { fields, table } from '../output.ts';
 import { confirm } from '../prompt.ts';
 import { whole } from './options.ts';
 
@@ -154,7 +154,7 @@ function policyOf(options: Record<string, unknown>): Partial<RetentionPolicy> {
 
 function settingText({ policy, source, deployed, changed_at, changed_by }: RetentionSetting): string {
   const unknown = 'unknown with AWS credentials alone: use the HTTP API';
-  return facts([
+  return fields([
     ['policy', policy ? policyText(policy) : unknown],
     [
       'set by',

@@ -1,9 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { describePart } from '../../shared/core/describe-part.ts';
+import { describeSubset } from '../../shared/core/describe-subset.ts';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 import { parseInput } from '../../shared/core/input.ts';
-import { storesNamed } from '../../shared/core/part.ts';
 import { STORE_NAMES } from '../../shared/core/store-names.ts';
+import { storesNamed } from '../../shared/core/subset.ts';
 import type { ScheduleView } from '../../shared/operations/list-schedules.ts';
 import { CreateScheduleInput, ScheduleChanges } from '../../shared/schedules/schedule.ts';
 import { cliOf } from '../cli.ts';
@@ -11,7 +11,7 @@ import { ExitError } from '../exit-codes.ts';
 import { reportEnd } from '../finish.ts';
 import { followJob } from '../follow.ts';
 import { localTime } from '../format.ts';
-import { facts, table } from '../output.ts';
+import { fields, table } from '../output.ts';
 import { confirm } from '../prompt.ts';
 import { list, whole } from './options.ts';
 import { type OnlyFlags, onlyOf, onlyOptions } from './restore-parts.ts';
@@ -194,7 +194,7 @@ export function scheduleCommand(program: Command): void {
         return reportEnd(cli, await followJob(cli, client, started.job_id));
       }
       cli.output.result('started', started, () =>
-        facts([
+        fields([
           ['job', started.job_id],
           ['backup', started.backup_id],
         ]),
@@ -279,7 +279,7 @@ function row(schedule: ScheduleView): string[] {
     [
       backup.target ?? 'the default target',
       ...(backup.stores ? [`(${backup.stores.join('+')})`] : []),
-      ...(backup.only ? [`(${describePart(backup.only)})`] : []),
+      ...(backup.only ? [`(${describeSubset(backup.only)})`] : []),
     ].join(' '),
     enabled ? (next_run === undefined ? 'expired' : 'enabled') : 'paused',
     lastText(schedule),
@@ -302,7 +302,7 @@ function lastText({ last_run }: ScheduleView): string {
 function scheduleText(schedule: ScheduleView): string {
   const { backup, last_run, missed_runs, missed_total } = schedule;
   const missed = missed_runs.map((at): [string, string] => ['', localTime(at)]);
-  return facts([
+  return fields([
     ['schedule', schedule.name],
     ['description', schedule.description],
     ['when', whenText(schedule)],
@@ -314,7 +314,7 @@ function scheduleText(schedule: ScheduleView): string {
     ...missed,
     ['target', backup.target ?? 'default'],
     ['stores', backup.stores?.join(', ') ?? storesNamed(backup.only)?.join(', ') ?? 'all'],
-    ['only', backup.only && describePart(backup.only)],
+    ['only', backup.only && describeSubset(backup.only)],
     ['retention', backup.retention ?? 'by policy'],
     ['tags', backup.tags.join(' ')],
     ['note', backup.note],

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { BackupDetails } from '../../shared/catalog/summaries.ts';
 import pc from '../../shared/core/colors.ts';
-import { describePart } from '../../shared/core/describe-part.ts';
+import { describeSubset } from '../../shared/core/describe-subset.ts';
 import { parseInput } from '../../shared/core/input.ts';
 import { ContentsInput } from '../../shared/operations/contents.ts';
 import { warningText } from '../../shared/stores/describe-warning.ts';
@@ -9,7 +9,7 @@ import { kindOf } from '../../shared/stores/known-facts.ts';
 import type { AnyDetails } from '../answers.ts';
 import { cliOf } from '../cli.ts';
 import { bytes, count, duration, localTime, printable, stateText } from '../format.ts';
-import { facts, table } from '../output.ts';
+import { fields, table } from '../output.ts';
 import { groupText } from '../tally-text.ts';
 import { whole } from './options.ts';
 
@@ -58,11 +58,11 @@ export function recordText(record: AnyDetails, verbose = false): string {
     tallyRows(store, counts, verbose),
   );
   return [
-    facts([
+    fields([
       ['backup', record.backup_id],
       ['target', record.target],
       ['type', record.type === 'full' ? 'full' : `partial: ${record.stores.join(', ')}`],
-      ['only', record.only && describePart(record.only)],
+      ['only', record.only && describeSubset(record.only)],
       ['created', localTime(record.created_at)],
       ['duration', duration(record.duration_seconds)],
       [

@@ -4,7 +4,7 @@ import type { Grade, Reason, TargetRecoverability } from '../../shared/operation
 import { cliOf } from '../cli.ts';
 import { ExitError } from '../exit-codes.ts';
 import { ago, bytes, count, duration, localTime, printable } from '../format.ts';
-import { facts } from '../output.ts';
+import { fields } from '../output.ts';
 
 /** `ngbak status` */
 export function statusCommand(program: Command): void {
@@ -57,7 +57,7 @@ function targetText({
     ...reasons.map(
       ({ severity, text, remedy }) => `${MARKS[severity]} ${printable(text)}\n  ${printable(remedy)}`,
     ),
-    facts([
+    fields([
       [
         'latest good backup',
         backup &&

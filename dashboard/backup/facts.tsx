@@ -13,7 +13,7 @@ import { Time } from '../parts/time.tsx';
 import { href } from '../router.ts';
 
 /** What is known of a backup: where it came from, what is in it, how it was proved. */
-export function Facts({ record }: { record: BackupDetails }) {
+export function BackupProperties({ record }: { record: BackupDetails }) {
   const { archive, consistency, verification } = record;
   const changes = Object.entries(consistency.changes).filter(([, what]) => what.length > 0);
   return (

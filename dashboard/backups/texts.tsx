@@ -3,7 +3,7 @@ import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import { stateText } from '../../cli/format.ts';
 import type { CatalogRecord } from '../../shared/catalog/record.ts';
 import type { BackupSummary } from '../../shared/catalog/summaries.ts';
-import { describePart } from '../../shared/core/describe-part.ts';
+import { describeSubset } from '../../shared/core/describe-subset.ts';
 import { Ago } from '../parts/time.tsx';
 
 /** Whether an archive was last read back unchanged. */
@@ -47,7 +47,7 @@ export function StateSign({
 /** What of its target a backup holds: all stores, some, or only a part of them. */
 export function scopeText({ type, stores, only }: Pick<BackupSummary, 'type' | 'stores' | 'only'>): string {
   if (type === 'full') return 'All stores';
-  return only ? `${stores.join(', ')}: only ${describePart(only)}` : stores.join(', ');
+  return only ? `${stores.join(', ')}: only ${describeSubset(only)}` : stores.join(', ');
 }
 
 type Grade = BackupSummary['consistency'];

@@ -7,7 +7,7 @@ import { href } from '../router.ts';
 import { JobStateSign } from './states.tsx';
 
 /** The facts of a job in short. */
-export function JobFacts({ job }: { job: JobView }) {
+export function JobProperties({ job }: { job: JobView }) {
   const now = useNow(1000);
   const end = job.finished_at ? Date.parse(job.finished_at) : now;
   const items: KeyValuePairsProps.Item[] = [

@@ -8,7 +8,7 @@ import type { BackupDetails } from '../../shared/catalog/summaries.ts';
 import { Contents } from '../backup/contents.tsx';
 import { DeleteButton } from '../backup/delete.tsx';
 import { downloadArchive } from '../backup/download.ts';
-import { Facts } from '../backup/facts.tsx';
+import { BackupProperties } from '../backup/facts.tsx';
 import { Keeping } from '../backup/keeping.tsx';
 import { ManifestSection } from '../backup/manifest.tsx';
 import { References } from '../backup/references.tsx';
@@ -68,7 +68,7 @@ function Details({ record, loaded }: { record: BackupDetails; loaded: Loaded<Bac
         <bdi>{record.target}</bdi>, <Time value={record.created_at} />
       </Header>
       {record.warnings.length > 0 && <Warnings record={record} changed={loaded.replace} />}
-      <Facts record={record} />
+      <BackupProperties record={record} />
       <Keeping record={record} changed={loaded.replace} />
       <Contents backupId={id} />
       <Tallies tallies={record.tallies} />

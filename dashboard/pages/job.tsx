@@ -8,7 +8,7 @@ import { hasEnded } from '../../shared/core/job-state.ts';
 import type { JobView } from '../../shared/operations/show-job.ts';
 import { CancelJob } from '../job/cancel-job.tsx';
 import { DownloadAfterBackup } from '../job/download-bar.tsx';
-import { JobFacts } from '../job/facts.tsx';
+import { JobProperties } from '../job/facts.tsx';
 import { JobLog } from '../job/job-log.tsx';
 import { percentOfJob } from '../job/progress-numbers.ts';
 import { BackupOutcome, RestoreOutcome } from '../job/restore-result.tsx';
@@ -67,7 +67,7 @@ function JobPage({ job, reload }: { job: JobView; reload: () => void }) {
       </Header>
       {ended && (job.kind === 'restore' ? <RestoreOutcome job={job} /> : <BackupOutcome job={job} />)}
       <Container>
-        <JobFacts job={job} />
+        <JobProperties job={job} />
       </Container>
       {(job.progress.length > 0 || !ended) && (
         <Container header={<Header variant="h2">Stores</Header>}>

@@ -1,5 +1,5 @@
 /** One part of a multipart upload: a range of the file. */
-export interface Part {
+export interface FilePart {
   /** From 1 to 10,000. */
   readonly number: number;
   /** Where it starts in the file, in bytes. */
@@ -8,7 +8,7 @@ export interface Part {
 }
 
 /** A part that S3 has. */
-export interface UploadedPart {
+export interface RemotePart {
   readonly number: number;
   readonly bytes: number;
   /** Hexadecimal; absent where the server keeps none. */
@@ -16,8 +16,8 @@ export interface UploadedPart {
 }
 
 /** Cuts a file of `size` bytes into parts of `partBytes`; only the last one may be shorter. */
-export function cutIntoParts(size: number, partBytes: number): Part[] {
-  const parts: Part[] = [];
+export function cutIntoParts(size: number, partBytes: number): FilePart[] {
+  const parts: FilePart[] = [];
   for (let offset = 0; offset < size; offset += partBytes) {
     parts.push({ number: parts.length + 1, offset, bytes: Math.min(partBytes, size - offset) });
   }

@@ -1,7 +1,7 @@
 import type { UploadStatus } from '../../shared/operations/upload.ts';
 import { type ApiClient, ApiError } from '../api.ts';
 import { UploadError, type UploadFailure } from './errors.ts';
-import type { UploadedPart } from './parts.ts';
+import type { RemotePart } from './parts.ts';
 import type { UploadApi } from './upload.ts';
 
 /** What S3 has of a job's upload, and how it was asked for; the first 1,000 parts. */
@@ -18,7 +18,7 @@ export function uploadApi(client: () => ApiClient, jobId: string, partBytes: num
   return {
     partBytes,
     async parts(signal) {
-      const all: UploadedPart[] = [];
+      const all: RemotePart[] = [];
       for (let after: number | undefined = 0; after !== undefined; ) {
         const page: UploadStatus = await explained(client().listUpload(jobId, { after }, signal));
         all.push(...page.parts);

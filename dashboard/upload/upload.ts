@@ -1,7 +1,7 @@
 import { retry } from '../../shared/core/retry.ts';
 import { sha256 } from './digest.ts';
 import { UploadError } from './errors.ts';
-import { cutIntoParts, type Part, type UploadedPart } from './parts.ts';
+import { cutIntoParts, type FilePart, type RemotePart } from './parts.ts';
 import type { PartAddress, SendPart } from './send-part.ts';
 import { Speed } from './speed.ts';
 
@@ -19,9 +19,9 @@ export interface UploadApi {
   /** Bytes of each part but the last one. */
   readonly partBytes: number;
   /** The parts that S3 has. */
-  parts(signal: AbortSignal): Promise<readonly UploadedPart[]>;
+  parts(signal: AbortSignal): Promise<readonly RemotePart[]>;
   /** Where to send one part with this SHA-256 (hexadecimal). */
-  address(part: Part, sha256: string, signal: AbortSignal): Promise<PartAddress>;
+  address(part: FilePart, sha256: string, signal: AbortSignal): Promise<PartAddress>;
   /** Puts the parts together, which starts the restore. Calling it again does no harm. */
   complete(signal: AbortSignal): Promise<void>;
   /** Throws away what is uploaded, and ends the job. */
@@ -72,7 +72,7 @@ export interface UploadEnvironment {
 export class Upload {
   readonly #options: UploadEnvironment;
   readonly #now: () => number;
-  readonly #parts: readonly Part[];
+  readonly #parts: readonly FilePart[];
   readonly #listeners = new Set<() => void>();
   readonly #speed = new Speed();
   /** Bytes of whole parts that S3 has. */
@@ -81,7 +81,7 @@ export class Upload {
   readonly #inFlight = new Map<number, number>();
   #work: AbortController | undefined;
   #run: Promise<void> = Promise.resolve();
-  #told = 0;
+  #notifiedAt = 0;
   #state: UploadState;
 
   constructor(options: UploadEnvironment) {
@@ -164,9 +164,9 @@ export class Upload {
   }
 
   /** The parts that S3 lacks or has in another size. Throws where S3 has parts of another file. */
-  async #missing(there: readonly UploadedPart[], signal: AbortSignal): Promise<Part[]> {
+  async #missing(there: readonly RemotePart[], signal: AbortSignal): Promise<FilePart[]> {
     const known = new Map(there.map((part) => [part.number, part]));
-    const missing: Part[] = [];
+    const missing: FilePart[] = [];
     for (const part of this.#parts) {
       const uploaded = known.get(part.number);
       if (uploaded?.bytes !== part.bytes) {
@@ -180,13 +180,13 @@ export class Upload {
       }
       signal.throwIfAborted();
       this.#bytesThere += part.bytes;
-      this.#tell('checking');
+      this.#notify('checking');
     }
     return missing;
   }
 
   /** Sends one part, and tries again until S3 has it. */
-  async #send(part: Part, signal: AbortSignal): Promise<void> {
+  async #send(part: FilePart, signal: AbortSignal): Promise<void> {
     const { api, send } = this.#options;
     // What was hashed is what is sent, even if somebody changes the file in between.
     const data = await this.#read(part);
@@ -198,7 +198,7 @@ export class Upload {
           onProgress: (bytes) => {
             if (s.aborted) return;
             this.#inFlight.set(part.number, Math.min(bytes, part.bytes));
-            this.#tell('uploading');
+            this.#notify('uploading');
           },
         });
       } catch (error) {
@@ -209,10 +209,10 @@ export class Upload {
     signal.throwIfAborted();
     this.#inFlight.delete(part.number);
     this.#bytesThere += part.bytes;
-    this.#tell('uploading');
+    this.#notify('uploading');
   }
 
-  async #read({ offset, bytes }: Part): Promise<ArrayBuffer> {
+  async #read({ offset, bytes }: FilePart): Promise<ArrayBuffer> {
     try {
       return await this.#options.file.slice(offset, offset + bytes).arrayBuffer();
     } catch (cause) {
@@ -240,11 +240,11 @@ export class Upload {
     });
   }
 
-  #tell(phase: 'checking' | 'uploading'): void {
+  #notify(phase: 'checking' | 'uploading'): void {
     const now = this.#now();
     this.#speed.sample(this.#done(), now);
-    if (this.#state.phase === phase && now - this.#told < NOTIFY_MS) return;
-    this.#told = now;
+    if (this.#state.phase === phase && now - this.#notifiedAt < NOTIFY_MS) return;
+    this.#notifiedAt = now;
     this.#set(phase);
   }
 

@@ -13,7 +13,15 @@ import type { DemoOptions } from './options.ts';
 import { deploy, load, startServers } from './prepare.ts';
 import { proofTable, verdict } from './report.ts';
 import { formatCount, type Screen, type StepView } from './screen.ts';
-import { connectionsOf, countThings, LAYOUT, output, readStores, SAMPLES, type Stage } from './stage.ts';
+import {
+  connectionsOf,
+  countThings,
+  type DemoContext,
+  LAYOUT,
+  output,
+  readStores,
+  SAMPLES,
+} from './stage.ts';
 
 /** What `--json` prints. Durations are in seconds. */
 export interface DemoResult {
@@ -70,7 +78,7 @@ export async function runDemo(
 }
 
 async function play(
-  stage: Stage,
+  stage: DemoContext,
   {
     screen,
     step,
@@ -121,7 +129,7 @@ async function play(
   };
 }
 
-async function readForProof(stage: Stage, view: StepView): Promise<Proof> {
+async function readForProof(stage: DemoContext, view: StepView): Promise<Proof> {
   const proof = await readStores(stage, 'before');
   const aspects = Object.values(proof.parts).flatMap((part) => Object.values(part.aspects));
   const fields = aspects.reduce((sum, aspect) => sum + aspect.count, 0);
@@ -131,7 +139,11 @@ async function readForProof(stage: Stage, view: StepView): Promise<Proof> {
 }
 
 /** Damages everything and reads again. Throws DemoFailedError when the proof notices nothing. */
-async function damage(stage: Stage, before: Proof, view: StepView): Promise<{ proof: Proof; total: number }> {
+async function damage(
+  stage: DemoContext,
+  before: Proof,
+  view: StepView,
+): Promise<{ proof: Proof; total: number }> {
   for (const line of await damageEverything(stage.connections, LAYOUT)) view.line(line);
   const proof = await readStores(stage, 'damaged');
   const { total, identical, differences } = await compareProofs(before, proof, SAMPLES);

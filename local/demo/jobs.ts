@@ -10,11 +10,11 @@ import type { RestoreResult } from '../../shared/workflows/restore/close.ts';
 import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
 import { DemoFailedError, followExecution, followRestore } from './follow.ts';
 import { alignColumns, formatCount, type StepView } from './screen.ts';
-import { type Stage, TARGET } from './stage.ts';
+import { type DemoContext, TARGET } from './stage.ts';
 
 /** Starts the backup workflow as anybody would, by StartExecution, and follows it to its end. */
 export async function backUp(
-  stage: Stage,
+  stage: DemoContext,
   bucket: Bucket,
   stateMachineArn: string,
   view: StepView,
@@ -37,7 +37,12 @@ export async function backUp(
 }
 
 /** Uploads an archive to a presigned URL, and follows the restore that S3's event starts. */
-export async function restore(stage: Stage, bucket: Bucket, path: string, view: StepView): Promise<void> {
+export async function restore(
+  stage: DemoContext,
+  bucket: Bucket,
+  path: string,
+  view: StepView,
+): Promise<void> {
   const upload = await createRestoreRequest(bucket, {
     target: TARGET,
     fileName: basename(path),

@@ -5,7 +5,7 @@ import type { RecordCounts } from '../knowledge-base/copies.ts';
 import { type LoadProgress, loadKnowledgeBase } from '../knowledge-base/load.ts';
 import { type Stack, startStack } from '../stack.ts';
 import { alignColumns, bar, formatCount, type StepView } from './screen.ts';
-import { NAMESPACE, output, type Stage, TARGET } from './stage.ts';
+import { type DemoContext, NAMESPACE, output, TARGET } from './stage.ts';
 
 /** Name of the CloudFormation stack. */
 const STACK = 'Ngbak';
@@ -37,7 +37,7 @@ export async function startServers(
 }
 
 /** Deploys the CDK app, and fills in how its functions reach the stores. Gives back the outputs of the stack. */
-export async function deploy(stage: Stage, view: StepView): Promise<Record<string, string>> {
+export async function deploy(stage: DemoContext, view: StepView): Promise<Record<string, string>> {
   const { stack, connections } = stage;
   // From here on, the AWS SDK of this process means the emulator.
   Object.assign(process.env, stack.aws.env);
@@ -73,7 +73,7 @@ export async function deploy(stage: Stage, view: StepView): Promise<Record<strin
 }
 
 /** Writes the knowledge base into the empty stores. */
-export async function load(stage: Stage, view: StepView): Promise<RecordCounts> {
+export async function load(stage: DemoContext, view: StepView): Promise<RecordCounts> {
   const units = new Map<string, LoadProgress>();
   const counts = await loadKnowledgeBase({
     ...stage.connections,

@@ -14,7 +14,7 @@ export const LAYOUT = ngraf023Layout(NAMESPACE);
 export const SAMPLES = 5;
 
 /** What every step of the demo works with. */
-export interface Stage {
+export interface DemoContext {
   readonly stack: Stack;
   readonly connections: Connections;
   readonly scale: number;
@@ -33,7 +33,7 @@ export function connectionsOf({ neo4j, qdrant, redis }: Stack): Connections {
 }
 
 /** Reads all three stores independently; the details are kept under that name. */
-export function readStores(stage: Stage, name: string): Promise<Proof> {
+export function readStores(stage: DemoContext, name: string): Promise<Proof> {
   return readEverything(stage.connections, { folder: join(stage.folder, name) });
 }
 

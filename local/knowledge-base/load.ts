@@ -24,7 +24,7 @@ export interface LoadProgress {
   readonly total: number;
 }
 
-export interface LoadOptions extends Connections {
+export interface KnowledgeBaseOptions extends Connections {
   /** Name of the knowledge base: its label is `GraphRAG_<namespace>`. */
   readonly namespace: string;
   /** How many copies of the installed packages to write; 1 is about 1,500 entities. */
@@ -41,7 +41,7 @@ export interface LoadOptions extends Connections {
  * Builds the knowledge base of the installed packages and writes it to all three stores at once. Writing it again
  * changes nothing but the keys' time to live. Memory does not grow with the scale.
  */
-export async function loadKnowledgeBase(options: LoadOptions): Promise<RecordCounts> {
+export async function loadKnowledgeBase(options: KnowledgeBaseOptions): Promise<RecordCounts> {
   const scale = options.scale ?? 1;
   if (!Number.isSafeInteger(scale) || scale < 1)
     throw new RangeError(`Scale ${scale} is not a whole number from 1 on.`);

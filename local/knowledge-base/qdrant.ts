@@ -1,6 +1,6 @@
 import { NgbakError } from '../../shared/core/errors.ts';
 
-export interface QdrantConnection {
+export interface QdrantEndpoint {
   readonly url: string;
   readonly api_key?: string | undefined;
 }
@@ -10,7 +10,7 @@ export interface QdrantConnection {
  * neither JSON.stringify nor JSON.parse keep. Throws NgbakError when the server refuses.
  */
 export async function askQdrant(
-  connection: QdrantConnection,
+  connection: QdrantEndpoint,
   request: { method: string; path: string; body?: string; signal?: AbortSignal },
 ): Promise<string> {
   const { method, path, body, signal } = request;

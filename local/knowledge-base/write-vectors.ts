@@ -3,14 +3,14 @@ import type { Blueprint } from './blueprint.ts';
 import { chunkPoints, entityPoints, type PointRecord } from './copies.ts';
 import { DIMENSIONS } from './embedding.ts';
 import type { Layout } from './layout.ts';
-import { askQdrant, type QdrantConnection } from './qdrant.ts';
+import { askQdrant, type QdrantEndpoint } from './qdrant.ts';
 
 /** Points in one request: about 1.5 MB of JSON. */
 const BATCH = 256;
 
 /** Writes both collections, created as the fork creates them: `dense` with cosine distance, `sparse`, `sparse_name`. */
 export async function writeVectors(
-  connection: QdrantConnection,
+  connection: QdrantEndpoint,
   blueprint: Blueprint,
   options: {
     scale: number;
@@ -36,7 +36,7 @@ export async function writeVectors(
 }
 
 async function createCollection(
-  connection: QdrantConnection,
+  connection: QdrantEndpoint,
   name: string,
   sparse: readonly string[],
   signal: AbortSignal,

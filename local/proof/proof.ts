@@ -3,12 +3,12 @@ import neo4j from 'neo4j-driver';
 import { Ledger, type PartProof, type ProofRecord, readBuckets } from './ledger.ts';
 import { readGraph } from './read-graph.ts';
 import { readKeys } from './read-keys.ts';
-import { type QdrantAddress, readVectors } from './read-vectors.ts';
+import { type QdrantServer, readVectors } from './read-vectors.ts';
 
 /** How the three stores are reached. */
 export interface ProofConnections {
   readonly neo4j: { uri: string; username: string; password: string; database?: string | undefined };
-  readonly qdrant: QdrantAddress;
+  readonly qdrant: QdrantServer;
   readonly redis: { url: string; username?: string | undefined; password?: string | undefined };
 }
 

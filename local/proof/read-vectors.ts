@@ -3,7 +3,7 @@ import { digestOf, type Ledger } from './ledger.ts';
 /** Points in one page. */
 const PAGE = 256;
 
-export interface QdrantAddress {
+export interface QdrantServer {
   readonly url: string;
   readonly api_key?: string | undefined;
 }
@@ -23,7 +23,7 @@ interface Page<Point> {
 
 /** Reads every collection with its settings, payload indexes, aliases and points, or the collections named. */
 export async function readVectors(
-  server: QdrantAddress,
+  server: QdrantServer,
   ledger: Ledger,
   options: { collections?: readonly string[] | undefined },
 ): Promise<void> {
@@ -40,7 +40,7 @@ export async function readVectors(
 }
 
 async function readCollection(
-  server: QdrantAddress,
+  server: QdrantServer,
   ledger: Ledger,
   name: string,
   aliases: readonly string[],
@@ -65,7 +65,7 @@ async function readCollection(
  * Reads ids and payloads with every number's own text, and vectors by the fast way: a 32-bit float survives JSON's
  * decimal form bit for bit, while an id of 64 bits does not survive a JavaScript number.
  */
-async function readPoints(server: QdrantAddress, ledger: Ledger, name: string): Promise<void> {
+async function readPoints(server: QdrantServer, ledger: Ledger, name: string): Promise<void> {
   const path = `/collections/${encodeURIComponent(name)}/points/scroll`;
   for (let offset = 'null'; ; ) {
     const page = (wanted: string) => `{"limit":${PAGE},"offset":${offset},${wanted}}`;
@@ -139,7 +139,7 @@ function canonicalJson(value: unknown): string {
 }
 
 async function ask(
-  server: QdrantAddress,
+  server: QdrantServer,
   method: string,
   path: string,
   body?: string,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Id } from '../core/ids.ts';
-import { Part } from '../core/part.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
+import { Subset } from '../core/subset.ts';
 import { ReferenceCount } from '../profiles/reference-count.ts';
 import { Consistency } from './consistency.ts';
 import { Retention } from './request.ts';
@@ -25,7 +25,7 @@ export const CatalogRecord = z.looseObject({
   type: z.enum(['full', 'partial']),
   stores: z.array(z.enum(STORE_NAMES)),
   /** The part of these stores that was asked for; absent where it was all of them. */
-  only: Part.optional(),
+  only: Subset.optional(),
   created_at: z.iso.datetime(),
   completed_at: z.iso.datetime(),
   archive: z.object({

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { Id } from '../core/ids.ts';
-import { Part } from '../core/part.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
+import { Subset } from '../core/subset.ts';
 import { Scopes } from '../stores/scopes.ts';
 import { repeatedKey } from './tags.ts';
 
@@ -50,7 +50,7 @@ export const BackupRequest = z.strictObject({
    * Only this part of the target; makes the backup `partial`. Without `stores`, only stores that it names something of
    * are saved. Whatever it names must be there.
    */
-  only: Part.optional(),
+  only: Subset.optional(),
   /** Plain tags, and pairs `key=value`; each key has one value. */
   tags: Tags.default([]),
   note: z.string().max(1000).optional(),

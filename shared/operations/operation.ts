@@ -27,7 +27,7 @@ export const Me = z.object({
 export type Me = z.infer<typeof Me>;
 
 /** What an operation works with beside its input. */
-export interface Call {
+export interface OperationCall {
   readonly context: OperationsContext;
   /** Who is recorded as having asked for it, and the idempotency key where there is one. */
   readonly by: { readonly requestedBy: string; readonly idempotencyKey?: string | undefined };
@@ -65,7 +65,7 @@ export interface Operation<In extends z.ZodType, Out extends z.ZodType> {
   readonly text?: string;
   /** Where the answer redirects to; undefined where it is sent as JSON. */
   redirect?(output: z.output<Out>, input: z.output<In>): string | undefined;
-  run(call: Call, id: string, input: z.output<In>): Promise<z.output<Out>> | z.output<Out>;
+  run(call: OperationCall, id: string, input: z.output<In>): Promise<z.output<Out>> | z.output<Out>;
 }
 
 /** Gives the parts of an operation their types. */

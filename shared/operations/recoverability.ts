@@ -118,8 +118,8 @@ export async function recoverability(
     return { recoverable: 'no', targets: names.map((target) => unknowable(target, error)) };
   }
   const [{ targets, unreadable }, jobs] = read;
-  const asked = targets.filter(({ target }) => input.target === undefined || target === input.target);
-  const looked = mapOrdered(asked, LOOKS_AT_ONCE, async (target) => {
+  const selected = targets.filter(({ target }) => input.target === undefined || target === input.target);
+  const checked = mapOrdered(selected, LOOKS_AT_ONCE, async (target) => {
     const stores = context.config?.targets[target.target]?.stores;
     const [lock, unreadableArchive] = await Promise.all([
       context.bucket.readRecord(lockKey(target.target), Lock),
@@ -137,13 +137,13 @@ export async function recoverability(
       now,
     );
   });
-  if (input.target !== undefined && asked.length === 0) {
+  if (input.target !== undefined && selected.length === 0) {
     throw new NotFoundError(`There is no target "${input.target}", and no backup of one.`, {
       remedy: `Use one of: ${targets.map(({ target }) => target).join(', ') || 'none are configured'}.`,
     });
   }
   const answers: TargetRecoverability[] = [];
-  for await (const answer of looked) answers.push(answer);
+  for await (const answer of checked) answers.push(answer);
   return { recoverable: worst(answers.map(({ recoverable }) => recoverable)), targets: answers };
 }
 

@@ -15,7 +15,7 @@ export const STATISTICS = [
 export type Statistic = (typeof STATISTICS)[number];
 
 /** Scopes of the stores, in the terms of their adapters; without those that a profile says nothing about. */
-export type Scopes = Partial<Record<StoreName, Record<string, Json>>>;
+export type ProfileScopes = Partial<Record<StoreName, Record<string, Json>>>;
 
 /** A field of the data of one store, such as `source_id` of nodes. */
 export interface Field {
@@ -40,7 +40,7 @@ export interface Profile<Parameters = unknown> {
   /** The parameters that a target gives in its configuration. */
   readonly Parameters: z.ZodType<Parameters>;
   /** Which part of each store belongs to the knowledge base; `kvKind` is the adapter of the key-value data. */
-  scopes(parameters: Parameters, kvKind: string): Scopes;
+  scopes(parameters: Parameters, kvKind: string): ProfileScopes;
   /** Namespaces of keys by what they count as. */
   readonly counts: Readonly<Partial<Record<Statistic, string>>>;
   readonly references: readonly Reference[];

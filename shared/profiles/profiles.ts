@@ -5,11 +5,11 @@ import { custom } from './custom.ts';
 import { lightrag } from './lightrag.ts';
 import { nanoGraphrag } from './nano-graphrag.ts';
 import { ngraf023 } from './ngraf-023.ts';
-import { type Profile, type Scopes, STATISTICS, type Statistic } from './profile.ts';
+import { type Profile, type ProfileScopes, STATISTICS, type Statistic } from './profile.ts';
 
 /** A profile whose parameters are checked by whoever uses it. */
 interface AnyProfile extends Omit<Profile, 'scopes' | 'Parameters'> {
-  scopes(parameters: unknown, kvKind: string): Scopes;
+  scopes(parameters: unknown, kvKind: string): ProfileScopes;
 }
 
 function anyProfile<P>(profile: Profile<P>): AnyProfile {
@@ -59,7 +59,7 @@ export function isCollectionOf(collection: string, thing: string): boolean {
  * @param kvKind     adapter of the key-value data: `redis` or `files`
  * @returns scopes by store; empty for a store that the profile says nothing about
  */
-export function profileScopes(name: string, parameters: unknown, kvKind = 'redis'): Scopes {
+export function profileScopes(name: string, parameters: unknown, kvKind = 'redis'): ProfileScopes {
   return findProfile(name).scopes(parameters, kvKind);
 }
 

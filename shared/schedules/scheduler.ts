@@ -57,7 +57,7 @@ export class Scheduler {
   async *names(): AsyncGenerator<string> {
     let token: string | undefined;
     do {
-      const page: ListSchedulesCommandOutput = await this.#told(
+      const page: ListSchedulesCommandOutput = await this.#explained(
         this.#client.send(new ListSchedulesCommand({ GroupName: this.#where.group, NextToken: token })),
       );
       for (const { Name } of page.Schedules ?? []) if (Name !== undefined) yield Name;
@@ -85,7 +85,7 @@ export class Scheduler {
 
   /** Reads one schedule. Throws NotFoundError; InvalidInputError where somebody else changed what it starts. */
   async get(name: string): Promise<Schedule> {
-    const found = await this.#told(
+    const found = await this.#explained(
       this.#client.send(new GetScheduleCommand({ GroupName: this.#where.group, Name: name })),
       name,
     );
@@ -111,7 +111,7 @@ export class Scheduler {
 
   /** Throws RefusedError, and changes nothing, where there is one of that name. */
   async create(name: string, settings: ScheduleSettings, madeBy: string): Promise<void> {
-    await this.#told(
+    await this.#explained(
       this.#client.send(new CreateScheduleCommand(this.#request(name, settings, madeBy))),
       name,
     );
@@ -119,7 +119,7 @@ export class Scheduler {
 
   /** Replaces all settings of a schedule. Throws NotFoundError. */
   async update(name: string, settings: ScheduleSettings, madeBy: string | undefined): Promise<void> {
-    await this.#told(
+    await this.#explained(
       this.#client.send(new UpdateScheduleCommand(this.#request(name, settings, madeBy))),
       name,
     );
@@ -127,7 +127,7 @@ export class Scheduler {
 
   /** Throws NotFoundError. */
   async remove(name: string): Promise<void> {
-    await this.#told(
+    await this.#explained(
       this.#client.send(new DeleteScheduleCommand({ GroupName: this.#where.group, Name: name })),
       name,
     );
@@ -157,7 +157,7 @@ export class Scheduler {
     };
   }
 
-  async #told<T>(call: Promise<T>, name?: string): Promise<T> {
+  async #explained<T>(call: Promise<T>, name?: string): Promise<T> {
     try {
       return await call;
     } catch (error) {

@@ -7,20 +7,20 @@ const INTERNAL = new Set(['identity', 'elementId', 'start', 'end', 'startNodeEle
  * The answer to a smoke question in words that hold no data, and that are the same for the same answer: numbers as they
  * are, everything else as its size and the start of its SHA-256.
  */
-export function tellAnswer(answer: unknown): string {
+export function summarizeAnswer(answer: unknown): string {
   if (answer === null || answer === undefined) return 'nothing';
   if (typeof answer === 'number' || typeof answer === 'bigint' || typeof answer === 'boolean') {
     return String(answer);
   }
-  if (Array.isArray(answer) && answer.length === 1) return tellRow(answer[0]);
+  if (Array.isArray(answer) && answer.length === 1) return summarizeRow(answer[0]);
   const text = comparable(answer);
   const size = Array.isArray(answer) ? `${answer.length} rows` : `${text.length} characters`;
   return `${size}, ${digestOf(text)}`;
 }
 
 /** One row: `count 42, name 12 characters, sha256 …`. */
-function tellRow(row: unknown): string {
-  if (typeof row !== 'object' || row === null || Array.isArray(row)) return tellAnswer(row);
+function summarizeRow(row: unknown): string {
+  if (typeof row !== 'object' || row === null || Array.isArray(row)) return summarizeAnswer(row);
   const entries = Object.entries(row);
   const plain = entries.every(([, value]) => typeof value === 'number' || typeof value === 'bigint');
   if (plain && entries.length > 0) return entries.map(([name, value]) => `${name} ${value}`).join(', ');

@@ -71,7 +71,7 @@ export async function checkArchive(source: ByteSource, check: ArchiveCheck): Pro
     check.state === null
       ? { stores: {}, within: null, partial: [] }
       : parseInput(CheckState, check.state, 'The state of the check');
-  const contents = new Contents(archive, state, check);
+  const contents = new ContentChecks(archive, state, check);
   const { cursor, problems } = await verifyArchive(source, {
     ...check,
     timeLeft: () => check.timeLeft(),
@@ -87,7 +87,7 @@ export async function checkArchive(source: ByteSource, check: ArchiveCheck): Pro
 }
 
 /** The checks of an archive's stores. */
-class Contents {
+class ContentChecks {
   readonly #archive: OpenedArchive;
   readonly #state: CheckState;
   readonly #checks = new Map<StoreName, ContentCheck>();

@@ -1,5 +1,5 @@
-import type { Part } from '../core/part.ts';
 import type { StoreName } from '../core/store-names.ts';
+import type { Subset } from '../core/subset.ts';
 
 /** What a backend counts under one name, `nodes`, or under one for each thing that it holds, `points:<collection>`. */
 export interface TallyKind {
@@ -11,7 +11,7 @@ export interface TallyKind {
   readonly things?: {
     readonly nouns: readonly [one: string, several: string];
     /** The list of a subset that chooses among them. */
-    readonly field: keyof Part & ('collections' | 'namespaces');
+    readonly field: keyof Subset & ('collections' | 'namespaces');
     /** True where a restore can give each of them another name: see `Route.names`. */
     readonly areRenamed?: boolean;
     /** True where progress counts them as one. */

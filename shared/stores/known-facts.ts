@@ -1,5 +1,5 @@
-import type { Part } from '../core/part.ts';
 import type { StoreName } from '../core/store-names.ts';
+import type { Subset } from '../core/subset.ts';
 import { configFacts } from './config/facts.ts';
 import type { StoreFacts, TallyKind } from './facts.ts';
 import { filesFacts } from './files/facts.ts';
@@ -43,7 +43,7 @@ export function talliesOf(
 }
 
 /** The things among the tallies of a store that a subset chooses by `field`. */
-export function thingsAmong(tallies: Iterable<string>, field: keyof Part): string[] {
+export function thingsAmong(tallies: Iterable<string>, field: keyof Subset): string[] {
   return [...tallies]
     .filter((tally) => tallyKind(tally)?.things?.field === field)
     .map((tally) => thingOf(tally) ?? '');

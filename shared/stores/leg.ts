@@ -1,6 +1,6 @@
 import type { Tallies } from '../core/digest.ts';
 import type { Json } from '../core/json.ts';
-import type { Room } from './room.ts';
+import type { SpaceEstimate } from './room.ts';
 import type { StoreWarning } from './warning.ts';
 
 /** Where a resumable step continues. Written and read by one adapter only; at most 8 KiB as JSON. */
@@ -41,7 +41,7 @@ export interface LegContext {
    */
   readonly leftovers?: Leftovers;
   /** What a load needs and the server has, reported by `admits`; absent where the caller does not ask. */
-  room?(room: Room): void;
+  room?(room: SpaceEstimate): void;
   /** A line for the job's log. No data, no secrets. */
   log(message: string, fields?: Record<string, Json>): void;
 }

@@ -1,5 +1,5 @@
 /** Room that a load needs on a server. */
-export interface Room {
+export interface SpaceEstimate {
   readonly of: 'disk' | 'memory';
   /** Bytes that are needed, by estimate. */
   readonly needed: number;

@@ -1,9 +1,9 @@
-import type { Part } from '../core/part.ts';
+import type { Subset } from '../core/subset.ts';
 
 /** What a restore asks for beside whole stores. Names are those that the archive uses. */
 export interface RouteRequest {
   /** Only this part of the data; an absent list does not limit anything. */
-  readonly only: Part;
+  readonly only: Subset;
   /** Names at the destination, in place of those that the target has. */
   readonly rename: {
     readonly label?: string | undefined;

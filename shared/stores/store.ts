@@ -1,8 +1,8 @@
 import type { z } from 'zod';
 import type { EntryReader } from '../archive/format/types.ts';
 import type { Json } from '../core/json.ts';
-import type { Part } from '../core/part.ts';
 import type { StoreName } from '../core/store-names.ts';
+import type { Subset } from '../core/subset.ts';
 import type { ContentCheck, ContentOrigin } from './content-check.ts';
 import type { ExportStep, Shard, StoreProbe } from './export-step.ts';
 import type { StoreFacts } from './facts.ts';
@@ -119,9 +119,9 @@ export interface StoreAdapter<Connection = unknown, Scope = unknown> {
   renameQuestion(question: unknown, names: Readonly<Record<string, string>>): unknown;
   create(connection: Connection, scope: Scope, dependencies: StoreDependencies): Store;
   /** The scope of a part of it. Throws InvalidInputError where the scope has no such part. */
-  narrow(scope: Scope, part: Part): Scope;
+  narrow(scope: Scope, part: Subset): Scope;
   /** What of that part a store with these counts does not hold, in words: `key of namespace "docs"`. */
-  lacks(part: Part, counts: Readonly<Record<string, number>>): readonly string[];
+  lacks(part: Subset, counts: Readonly<Record<string, number>>): readonly string[];
   /**
    * Where a restore puts the data of `archive`, by the scope that it was saved from (undefined where the archive does
    * not say), the target's own and what was asked for. Throws InvalidInputError that gives the reason where a name can't

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { ProgressPrinter } from '../../cli/follow.ts';
 import { inspectionText, jobText } from '../../cli/job-text.ts';
-import { facts } from '../../cli/output.ts';
+import { fields } from '../../cli/output.ts';
 import { progressText } from '../../cli/progress-text.ts';
 import { JobView } from '../../shared/operations/show-job.ts';
 import { Inspection } from '../../shared/workflows/restore/inspection.ts';
@@ -285,7 +285,7 @@ describe('following a job without a terminal', () => {
 
 test('labels and values are aligned, and empty values left out', () => {
   expect(
-    facts([
+    fields([
       ['target', 'default'],
       ['note', ''],
       ['requested by', undefined],

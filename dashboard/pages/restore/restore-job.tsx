@@ -7,7 +7,7 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import { useState } from 'react';
 import type { JobView } from '../../../shared/operations/show-job.ts';
 import { CancelJob } from '../../job/cancel-job.tsx';
-import { JobFacts } from '../../job/facts.tsx';
+import { JobProperties } from '../../job/facts.tsx';
 import { JobLog } from '../../job/job-log.tsx';
 import { RestoreOutcome } from '../../job/restore-result.tsx';
 import { StoreBars } from '../../job/store-bars.tsx';
@@ -20,10 +20,10 @@ import { jobTitle, NoSuchJob } from '../job.tsx';
 import { Decision } from './decision.tsx';
 import { type StepName, WizardFrame } from './frame.tsx';
 import { Report } from './report.tsx';
-import { type Stage, stageOf } from './stages.ts';
+import { type RestoreStage, stageOf } from './stages.ts';
 import { UploadStep } from './upload-step.tsx';
 
-const STEPS: Record<Stage, StepName> = {
+const STEPS: Record<RestoreStage, StepName> = {
   upload: 'Upload',
   inspection: 'Inspection',
   decision: 'Decision',
@@ -65,7 +65,7 @@ function RestoreStatus({
   const stage = stageOf(job);
   const inspectedAt = job.inspection?.inspected_at;
   const onItsWay = stage === 'decision' && answered !== undefined && answered === inspectedAt;
-  const shown: Stage = onItsWay ? 'inspection' : stage;
+  const shown: RestoreStage = onItsWay ? 'inspection' : stage;
   const onAnswer = () => {
     setAnswered(inspectedAt);
     reload();
@@ -100,7 +100,7 @@ function StageView({
   onAnswer,
 }: {
   job: JobView;
-  stage: Stage;
+  stage: RestoreStage;
   step: string | undefined;
   reload: () => void;
   onAnswer: () => void;
@@ -143,7 +143,7 @@ function Result({ job }: { job: JobView }) {
     <SpaceBetween size="l">
       <RestoreOutcome job={job} />
       <Container>
-        <JobFacts job={job} />
+        <JobProperties job={job} />
       </Container>
       {job.inspection && job.options && <Report inspection={job.inspection} options={job.options} ended />}
       <JobLog job={job} />

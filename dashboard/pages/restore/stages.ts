@@ -2,7 +2,7 @@ import { hasEnded } from '../../../shared/core/job-state.ts';
 import type { JobView } from '../../../shared/operations/show-job.ts';
 
 /** Where a restore stands, as its wizard shows it. */
-export type Stage = 'upload' | 'inspection' | 'decision' | 'restore' | 'result';
+export type RestoreStage = 'upload' | 'inspection' | 'decision' | 'restore' | 'result';
 
 /** Phases that come after the confirmation only. */
 const WRITING = new Set(['test-load', 'clear', 'load', 'verify', 'finish']);
@@ -10,7 +10,7 @@ const WRITING = new Set(['test-load', 'clear', 'load', 'verify', 'finish']);
 const BEGIN = 'Begin restore';
 
 /** Finds out from a job alone where it stands: so its address is all that has to be kept. */
-export function stageOf(job: JobView): Stage {
+export function stageOf(job: JobView): RestoreStage {
   if (hasEnded(job.state)) return 'result';
   if (job.state === 'awaiting_confirmation') return 'decision';
   if (job.state === 'pending' && job.upload !== undefined && job.execution_arn === undefined) return 'upload';

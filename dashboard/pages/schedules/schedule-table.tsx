@@ -7,7 +7,7 @@ import SpaceBetween from '@cloudscape-design/components/space-between';
 import StatusIndicator from '@cloudscape-design/components/status-indicator';
 import Table from '@cloudscape-design/components/table';
 import { useState } from 'react';
-import { describePart } from '../../../shared/core/describe-part.ts';
+import { describeSubset } from '../../../shared/core/describe-subset.ts';
 import type { ScheduleView } from '../../../shared/operations/list-schedules.ts';
 import { JobStateSign } from '../../job/states.tsx';
 import { useNotices } from '../../notices.tsx';
@@ -129,7 +129,7 @@ export function ScheduleTable() {
               <bdi>
                 {backup.target ?? 'the only target'}
                 {backup.stores ? `: ${backup.stores.join(', ')}` : ''}
-                {backup.only ? `, only ${describePart(backup.only)}` : ''}
+                {backup.only ? `, only ${describeSubset(backup.only)}` : ''}
               </bdi>
             ),
           },

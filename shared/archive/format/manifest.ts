@@ -3,8 +3,8 @@ import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 import { AnyJson, parseInput } from '../../core/input.ts';
 import type { ArchiveLimits } from '../../core/limits.ts';
-import { Part } from '../../core/part.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
+import { Subset } from '../../core/subset.ts';
 import { VERSION } from '../../core/version.ts';
 
 /** Version that this code writes: `major.minor`. A new minor adds fields, a new major changes what fields mean. */
@@ -38,7 +38,7 @@ export const Manifest = z.looseObject({
     profile: z.string().optional(),
     parameters: z.record(z.string(), AnyJson).optional(),
     /** The part that was asked for; absent where it was all of these stores. */
-    only: Part.optional(),
+    only: Subset.optional(),
     /** By store: the labels, prefixes and collections that were saved, in the terms of its adapter. */
     scopes: z.partialRecord(z.enum(STORE_NAMES), AnyJson).optional(),
   }),

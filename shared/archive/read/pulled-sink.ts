@@ -11,12 +11,12 @@ class PulledSink implements ContentSink {
   /** Resolved with the next chunk; with undefined at the end. */
   #next = Promise.withResolvers<Uint8Array | undefined>();
   /** Resolved once the reader asks for the next chunk, so that it does not need the one before any more. */
-  #asked = Promise.withResolvers<void>();
+  #requested = Promise.withResolvers<void>();
 
   constructor(read: (content: AsyncIterable<Uint8Array>) => Promise<void>) {
     this.#reading = read(this.#chunks()).finally(() => {
       this.#settled = true;
-      this.#asked.resolve();
+      this.#requested.resolve();
     });
     // Whoever writes next learns about a failure.
     this.#reading.catch(() => undefined);
@@ -25,7 +25,7 @@ class PulledSink implements ContentSink {
 
   async *#chunks(): AsyncGenerator<Uint8Array> {
     for (;;) {
-      this.#asked.resolve();
+      this.#requested.resolve();
       const chunk = await this.#next.promise;
       if (chunk === undefined) return;
       this.#next = Promise.withResolvers();
@@ -35,19 +35,19 @@ class PulledSink implements ContentSink {
   }
 
   async write(chunk: Uint8Array): Promise<void> {
-    await this.#asked.promise;
+    await this.#requested.promise;
     if (this.#settled) {
       await this.#reading;
       return;
     }
-    this.#asked = Promise.withResolvers();
+    this.#requested = Promise.withResolvers();
     this.#next.resolve(chunk);
-    await this.#asked.promise;
+    await this.#requested.promise;
     if (this.#settled) await this.#reading;
   }
 
   async end(): Promise<void> {
-    await this.#asked.promise;
+    await this.#requested.promise;
     this.#next.resolve(undefined);
     await this.#reading;
   }

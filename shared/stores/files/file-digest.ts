@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { MultisetDigest, type Tallies } from '../../core/digest.ts';
-import { MemberError, MemberScanner } from '../redis/json-entry.ts';
+import { JsonMemberError, MemberScanner } from '../redis/json-entry.ts';
 import { canonicalString } from '../redis/record.ts';
 
 /** Files are read and digested in pieces of this many bytes: a leg can end between two. Tallies depend on it. */
@@ -84,7 +84,7 @@ export class FileDigest {
     try {
       work(this.#scanner);
     } catch (error) {
-      if (!(error instanceof MemberError)) throw error;
+      if (!(error instanceof JsonMemberError)) throw error;
       this.#scanner = undefined;
     }
   }

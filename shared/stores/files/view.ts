@@ -1,13 +1,13 @@
 import type { EntryReader } from '../../archive/format/types.ts';
 import { ArchiveView } from '../../archive/read/view.ts';
 import { InvalidInputError } from '../../core/errors.ts';
-import type { Part } from '../../core/part.ts';
+import type { Subset } from '../../core/subset.ts';
 import type { Route, RouteRequest } from '../route.ts';
 import { type FilesScope, isIncluded } from './connection.ts';
 import { FOLDER, fileNameOf } from './names.ts';
 
 /** The files of some namespaces: see `StoreAdapter.narrow`. */
-export function narrowFiles(scope: FilesScope, { namespaces, key_prefixes: prefixes }: Part): FilesScope {
+export function narrowFiles(scope: FilesScope, { namespaces, key_prefixes: prefixes }: Subset): FilesScope {
   if (prefixes !== undefined) {
     throw new InvalidInputError('Files have no key prefixes.', {
       remedy: 'Leave key prefixes out; choose namespaces instead.',
@@ -15,9 +15,9 @@ export function narrowFiles(scope: FilesScope, { namespaces, key_prefixes: prefi
   }
   if (namespaces === undefined) return scope;
   const include = namespaces.map(fileOf);
-  const stranger = include.find((file) => file.includes('*') || !isIncluded(file, scope));
-  if (stranger === undefined) return { ...scope, include };
-  throw new InvalidInputError(`The target's scope has no file "${stranger}".`, {
+  const unknown = include.find((file) => file.includes('*') || !isIncluded(file, scope));
+  if (unknown === undefined) return { ...scope, include };
+  throw new InvalidInputError(`The target's scope has no file "${unknown}".`, {
     remedy: `Choose namespaces whose files "include" names: ${scope.include.join(', ')}.`,
   });
 }

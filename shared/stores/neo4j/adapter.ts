@@ -16,8 +16,8 @@ import { graphValues, missingNodes } from './references.ts';
 import { narrowGraph, type ScopeText, scopeText } from './scope.ts';
 import { Neo4jServer } from './server.ts';
 import { planShards } from './shards.ts';
-import type { Site } from './site.ts';
-import { askGraph, GraphQuestion, graphQuestions } from './smoke.ts';
+import type { Neo4jSite } from './site.ts';
+import { GraphQuestion, graphQuestions, queryGraph } from './smoke.ts';
 import { verifyGraph } from './verify.ts';
 import { routeGraph, viewGraph } from './view.ts';
 
@@ -91,7 +91,7 @@ class Neo4jStore extends BaseStore {
   }
 
   override smoke(question: unknown, context: LegContext): Promise<string> {
-    return askGraph(this.#server, this.#scope, question, context);
+    return queryGraph(this.#server, this.#scope, question, context);
   }
 
   override async finish(context: LegContext): Promise<LegResult> {
@@ -103,7 +103,7 @@ class Neo4jStore extends BaseStore {
     return this.#server.close();
   }
 
-  async #site({ archive, options, context }: RestoreInput): Promise<Site> {
+  async #site({ archive, options, context }: RestoreInput): Promise<Neo4jSite> {
     const version = await this.#server.version(context.signal);
     // Another leg, of another process, may have written last.
     await this.#server.catchUp(context.signal);

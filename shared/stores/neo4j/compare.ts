@@ -2,12 +2,12 @@ import type { Node, Relationship } from 'neo4j-driver';
 import type { Difference } from '../restore-leg.ts';
 import { canonicalNode, type NodeLine, placedRelationship, type RelationshipLine } from './lines.ts';
 import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY } from './names.ts';
-import type { Site } from './site.ts';
+import type { Neo4jSite } from './site.ts';
 import type { Properties } from './values.ts';
 import { placesOf } from './write.ts';
 
 /** What is different about a batch, and which of its records count. */
-export interface Comparison {
+export interface GraphComparison {
   readonly differences: readonly Difference[];
   /** Numbers, within the batch, of the records that were found as the archive has them. */
   readonly found: ReadonlySet<number>;
@@ -17,9 +17,9 @@ export interface Comparison {
 
 /** Looks up the nodes of a batch by the ids that the load gave them, and compares each with its line. */
 export async function compareNodes(
-  { server, scope, context }: Site,
+  { server, scope, context }: Neo4jSite,
   nodes: readonly NodeLine[],
-): Promise<Comparison> {
+): Promise<GraphComparison> {
   const rows = await server.read(
     'reading nodes back',
     `UNWIND $ids AS i MATCH (n:${scope.names.loaded} {${ID_PROPERTY}: i}) RETURN i, n`,
@@ -52,9 +52,9 @@ export async function compareNodes(
  * with the same content count as often as the batch has them.
  */
 export async function compareRelationships(
-  { server, scope, context, options }: Site,
+  { server, scope, context, options }: Neo4jSite,
   relationships: readonly RelationshipLine[],
-): Promise<Comparison> {
+): Promise<GraphComparison> {
   const { match, column, rows } = placesOf(scope, relationships, ({ type }, index) => ({
     index: BigInt(index),
     type,
@@ -124,7 +124,8 @@ function nodeProblem(node: NodeLine, other: Node<bigint>): string {
 /** A node in words: labels and key, else its id within the archive. */
 export function nodeName({ id, labels, properties }: NodeLine, keyProperty: string | undefined): string {
   const key = keyProperty === undefined ? undefined : properties[keyProperty];
-  const name = typeof key === 'string' || typeof key === 'bigint' ? told(key) : `number ${id} of the archive`;
+  const name =
+    typeof key === 'string' || typeof key === 'bigint' ? quoteKey(key) : `number ${id} of the archive`;
   return `node ${labels.length === 0 ? '' : `:${labels.join(':')} `}${name}`;
 }
 
@@ -132,11 +133,11 @@ export function nodeName({ id, labels, properties }: NodeLine, keyProperty: stri
 export function relationshipName({ type, start, end }: RelationshipLine): string {
   const name = ({ id, properties }: RelationshipLine['start']) => {
     const [key] = Object.values(properties);
-    return typeof key === 'string' || typeof key === 'bigint' ? told(key) : `node ${id} of the archive`;
+    return typeof key === 'string' || typeof key === 'bigint' ? quoteKey(key) : `node ${id} of the archive`;
   };
   return `relationship ${type} ${name(start)} → ${name(end)}`;
 }
 
-function told(key: string | bigint): string {
+function quoteKey(key: string | bigint): string {
   return JSON.stringify(String(key).slice(0, 100));
 }

@@ -5,7 +5,7 @@ import { commitBatch, type Run } from './auxiliary.ts';
 import { relationshipName } from './compare.ts';
 import { canonicalRelationship, type EndLine, placedRelationship, type RelationshipLine } from './lines.ts';
 import { ID_PROPERTY, MERGED_PROPERTY, quote } from './names.ts';
-import type { Site } from './site.ts';
+import type { Neo4jSite } from './site.ts';
 import type { Properties } from './values.ts';
 import { groupBy, hasDynamicLabels } from './write.ts';
 
@@ -20,7 +20,7 @@ interface Ends {
  * node of the database, by labels and key; the others, and all with `prune`, are counted as `left_out`.
  */
 export async function loadDangling(
-  site: Site,
+  site: Neo4jSite,
   lines: readonly RelationshipLine[],
   batch: number,
   book: TallyBook,
@@ -48,7 +48,7 @@ export async function loadDangling(
 
 /** Reads a batch back: whatever could be attached must be there. */
 export async function compareDangling(
-  site: Site,
+  site: Neo4jSite,
   lines: readonly RelationshipLine[],
   book: TallyBook,
 ): Promise<Difference[]> {
@@ -75,7 +75,7 @@ export async function compareDangling(
 /** By number of the line: both ends, where each is exactly one node. */
 async function findEnds(
   run: Run,
-  site: Site,
+  site: Neo4jSite,
   lines: readonly RelationshipLine[],
 ): Promise<Map<number, Ends>> {
   const { scope } = site;
@@ -144,7 +144,7 @@ function endName(end: EndLine): string {
 
 async function attach(
   run: Run,
-  site: Site,
+  site: Neo4jSite,
   lines: readonly RelationshipLine[],
   ends: ReadonlyMap<number, Ends>,
 ): Promise<void> {

@@ -8,7 +8,7 @@ import type { Neo4jServer, RowSink } from './server.ts';
 /** Digests that are kept, about 150 bytes each. A node with many relationships stays among them; others are asked again. */
 const KEPT_MAX = 50_000;
 /** Nodes asked for in one query. */
-const ASKED_MAX = 5000;
+const BATCH_MAX = 5000;
 /** Nodes with a line of this length are digested when they are exported: they need not be read a second time. */
 const LARGE_LENGTH = 64 * 1024;
 /** Nodes after which there may be garbage to collect. */
@@ -65,8 +65,8 @@ export class EndDigests {
       }
     }
     const missing = [...digests].filter(([, digest]) => digest === undefined).map(([id]) => id);
-    for (let at = 0; at < missing.length; at += ASKED_MAX) {
-      await this.#ask(missing.slice(at, at + ASKED_MAX), digests);
+    for (let at = 0; at < missing.length; at += BATCH_MAX) {
+      await this.#ask(missing.slice(at, at + BATCH_MAX), digests);
     }
     for (const [id, digest] of digests) if (digest !== undefined) this.#keep(id, digest);
     const named = (end: ReadEnd) => (end.key === null ? { ...end, digest: digests.get(end.id) } : end);

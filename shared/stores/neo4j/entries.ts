@@ -18,31 +18,31 @@ export const SLICE_RECORDS = 100;
 export const SCHEMA_ENTRY = 'graph/schema.jsonl';
 
 /** Where a walk over the entries of one kind stands. */
-export interface Position {
+export interface EntryPosition {
   /** Entry of the next line; null before the first. */
   readonly entry: string | null;
   /** Number of the next line within it, from 0. */
   readonly line: number;
 }
 
-export const START: Position = { entry: null, line: 0 };
+export const START: EntryPosition = { entry: null, line: 0 };
 
 /** Records that are loaded or compared together; they never span entries, so batches are the same in every leg. */
 export interface Batch<T> {
   readonly records: readonly T[];
   /** Where the walk continues after this batch. */
-  readonly next: Position;
+  readonly next: EntryPosition;
 }
 
 /** The nodes of an archive from a position on, in batches. Throws InvalidInputError that names entry and line. */
-export function nodeBatches(archive: EntryReader, from: Position): AsyncGenerator<Batch<NodeLine>> {
+export function nodeBatches(archive: EntryReader, from: EntryPosition): AsyncGenerator<Batch<NodeLine>> {
   return batches(archive, 'graph/nodes-', from, parseNodeLine);
 }
 
 /** The relationships of an archive from a position on, in batches. */
 export function relationshipBatches(
   archive: EntryReader,
-  from: Position,
+  from: EntryPosition,
 ): AsyncGenerator<Batch<RelationshipLine>> {
   return batches(archive, 'graph/relationships-', from, parseRelationshipLine);
 }
@@ -50,7 +50,7 @@ export function relationshipBatches(
 /** The relationships that lead out of the archive's scope from a position on, in batches. */
 export function danglingBatches(
   archive: EntryReader,
-  from: Position,
+  from: EntryPosition,
 ): AsyncGenerator<Batch<RelationshipLine>> {
   return batches(archive, 'graph/dangling-', from, parseRelationshipLine);
 }
@@ -74,7 +74,7 @@ export async function readArchivedSchema(archive: EntryReader): Promise<SchemaRo
 async function* batches<T>(
   archive: EntryReader,
   prefix: string,
-  from: Position,
+  from: EntryPosition,
   parse: (line: string) => T,
 ): AsyncGenerator<Batch<T>> {
   let reached = from.entry === null;

@@ -18,7 +18,7 @@ import {
   schemaObstacle,
   servesOnly,
 } from './schema.ts';
-import type { Site } from './site.ts';
+import type { Neo4jSite } from './site.ts';
 
 /** Pause between two looks at indexes that are being filled, in milliseconds. */
 const INDEX_POLL_MS = 500;
@@ -33,7 +33,7 @@ const DATA_TOO_LARGE = /too large to index/;
  * Creates the constraints and indexes that are not there yet. What must not stop the restore is left out with a warning:
  * in a rollback everything, since data come first; otherwise what other scopes of the database may have as well.
  */
-export async function loadSchema(site: Site, book: TallyBook): Promise<void> {
+export async function loadSchema(site: Neo4jSite, book: TallyBook): Promise<void> {
   const { server, archive, context } = site;
   const archived = (await readArchivedSchema(archive)) ?? [];
   for (const row of archived) {
@@ -45,12 +45,15 @@ export async function loadSchema(site: Site, book: TallyBook): Promise<void> {
 }
 
 /** Whether a constraint or index may be missing after a restore: it is reported then. */
-export function mayBeLeftOut(row: SchemaRow, { scope, context }: Pick<Site, 'scope' | 'context'>): boolean {
+export function mayBeLeftOut(
+  row: SchemaRow,
+  { scope, context }: Pick<Neo4jSite, 'scope' | 'context'>,
+): boolean {
   return context.asIs === true || isOfOthersToo(row, scope);
 }
 
 /** Reports constraints and indexes that the target does not have after a restore. */
-export function warnLeftOut(names: readonly string[], { context }: Pick<Site, 'context'>): void {
+export function warnLeftOut(names: readonly string[], { context }: Pick<Neo4jSite, 'context'>): void {
   if (names.length === 0) return;
   context.warn({
     code: 'graph-schema-left-out',
@@ -60,7 +63,11 @@ export function warnLeftOut(names: readonly string[], { context }: Pick<Site, 'c
   });
 }
 
-async function createOrLeaveOut(site: Site, row: SchemaRow, existing: readonly ServerRow[]): Promise<void> {
+async function createOrLeaveOut(
+  site: Neo4jSite,
+  row: SchemaRow,
+  existing: readonly ServerRow[],
+): Promise<void> {
   const { server, options, version, context } = site;
   const canWait = mayBeLeftOut(row, site);
   if (canWait && schemaObstacle(row, version) !== undefined) return;
@@ -95,13 +102,13 @@ function codeOf({ cause }: NgbakError): string | undefined {
 }
 
 /** Creates it as the archive states it; with less where the server does not know a provider or setting. */
-async function create({ server, context }: Site, row: SchemaRow): Promise<void> {
+async function create({ server, context }: Neo4jSite, row: SchemaRow): Promise<void> {
   const { provider: _, ...usual } = row;
   const config = Object.fromEntries(
     Object.entries(row.config).filter(([name]) => row.kind !== 'VECTOR' || VECTOR_SETTINGS.includes(name)),
   );
-  const wishes = [row, usual, { ...row, config }, { ...usual, config }];
-  const statements = [...new Set(wishes.map(createStatement))];
+  const variants = [row, usual, { ...row, config }, { ...usual, config }];
+  const statements = [...new Set(variants.map(createStatement))];
   for (const [index, statement] of statements.entries()) {
     try {
       await server.schema(`creating ${row.type} "${row.name}"`, statement, context.signal);
@@ -122,7 +129,7 @@ async function create({ server, context }: Site, row: SchemaRow): Promise<void> 
   }
 }
 
-function warnProviders(names: readonly string[], { context }: Pick<Site, 'context'>): void {
+function warnProviders(names: readonly string[], { context }: Pick<Neo4jSite, 'context'>): void {
   if (names.length === 0) return;
   context.warn({
     code: 'graph-index-provider',
@@ -136,7 +143,7 @@ function warnProviders(names: readonly string[], { context }: Pick<Site, 'contex
  * Whether the indexes that this restore made are filled; false where another leg has to wait for them. Indexes of others
  * are none of its business, whatever their state. One that could not be filled where it was saved need not be here.
  */
-export async function areIndexesFilled(site: Site): Promise<boolean> {
+export async function areIndexesFilled(site: Neo4jSite): Promise<boolean> {
   const { server, scope, archive, options, context } = site;
   const own = ((await readArchivedSchema(archive)) ?? []).filter(
     (row) => row.type === 'index' && servesOnly(row, scope),
@@ -188,7 +195,7 @@ export async function areIndexesFilled(site: Site): Promise<boolean> {
   }
 }
 
-function warnFailed(names: readonly string[], { context }: Pick<Site, 'context'>): void {
+function warnFailed(names: readonly string[], { context }: Pick<Neo4jSite, 'context'>): void {
   if (names.length === 0) return;
   context.warn({
     code: 'graph-index-failed',

@@ -10,8 +10,8 @@ import { loadDangling } from './dangling.ts';
 import {
   type Batch,
   danglingBatches,
+  type EntryPosition,
   nodeBatches,
-  type Position,
   readAhead,
   relationshipBatches,
   SLICE_RECORDS,
@@ -21,11 +21,11 @@ import { canonicalNode, canonicalRelationship, type NodeLine, type RelationshipL
 import { areIndexesFilled, loadSchema } from './load-schema.ts';
 import { checkNodes, indexKeys, mergeNodes, mergeRelationships } from './merge.ts';
 import type { ScopeText } from './scope.ts';
-import type { Site } from './site.ts';
+import type { Neo4jSite } from './site.ts';
 import { attachable, createNodes, createRelationships } from './write.ts';
 
 /** Ids told of relationships that were left out. */
-const IDS_TOLD_MAX = 5;
+const IDS_SHOWN_MAX = 5;
 
 const STAGES = ['prepare', 'check', 'nodes', 'relationships', 'dangling', 'schema', 'indexes'] as const;
 
@@ -44,7 +44,7 @@ type LoadCursor = z.infer<typeof LoadCursor>;
  * archive's scope are attached where that was asked for; the others are counted as `left_out`, like those whose ends
  * moved while the archive was made.
  */
-export async function loadGraph(site: Site, cursor: Cursor | null): Promise<LegResult> {
+export async function loadGraph(site: Neo4jSite, cursor: Cursor | null): Promise<LegResult> {
   const book = new TallyBook();
   let at: LoadCursor | null =
     cursor === null
@@ -58,7 +58,7 @@ export async function loadGraph(site: Site, cursor: Cursor | null): Promise<LegR
 }
 
 /** Works on a stage: returns the cursor where the time is up, the start of the next stage, or null after the last. */
-async function runStage(site: Site, at: LoadCursor, book: TallyBook): Promise<LoadCursor | null> {
+async function runStage(site: Neo4jSite, at: LoadCursor, book: TallyBook): Promise<LoadCursor | null> {
   const { archive, context } = site;
   // What is merged may be the same in two batches: there, the later one has to see what the earlier one did.
   const lanes = site.options.mode === 'merge' ? 1 : LANES;
@@ -97,7 +97,7 @@ async function runStage(site: Site, at: LoadCursor, book: TallyBook): Promise<Lo
 }
 
 /** Before a merge writes anything, every node of the archive is looked up. */
-async function checkMerge(site: Site, from: LoadCursor): Promise<LoadCursor | null> {
+async function checkMerge(site: Neo4jSite, from: LoadCursor): Promise<LoadCursor | null> {
   const indexed = new Set<string>();
   const done = await eachBatch(site, from, nodeBatches(site.archive, from.position), async (nodes) => {
     await indexKeys(site, nodes, indexed);
@@ -117,7 +117,7 @@ function nextStage({ stage, batch }: LoadCursor): LoadCursor | null {
  * under way are finished: the cursor stands behind the last one.
  */
 async function eachBatch<T>(
-  { context }: Site,
+  { context }: Neo4jSite,
   from: LoadCursor,
   batches: AsyncGenerator<Batch<T>>,
   work: (records: readonly T[], batch: number) => Promise<void>,
@@ -138,7 +138,7 @@ async function eachBatch<T>(
     return batch;
   });
   for await (const { records, next } of done) {
-    const position: Position = next;
+    const position: EntryPosition = next;
     at = { ...at, position, batch: at.batch + 1, done: at.done + records.length };
     context.progress(at.stage, at.done);
   }
@@ -146,15 +146,15 @@ async function eachBatch<T>(
 }
 
 async function loadNodes(
-  site: Site,
+  site: Neo4jSite,
   nodes: readonly NodeLine[],
   batch: number,
   book: TallyBook,
 ): Promise<void> {
   const { server, scope, version, options, context } = site;
   // Nothing would find or clear such a node again.
-  const stranger = nodes.find(({ labels }) => !scope.holds(labels));
-  if (stranger) throw outside(scope, stranger);
+  const wrongNode = nodes.find(({ labels }) => !scope.holds(labels));
+  if (wrongNode) throw outside(scope, wrongNode);
   const committed = commitBatch(server, scope, context, batch, (run) =>
     options.mode === 'merge' ? mergeNodes(run, site, nodes) : createNodes(run, scope, version, nodes),
   );
@@ -172,7 +172,7 @@ function outside(scope: ScopeText, { id }: NodeLine): InvalidInputError {
 }
 
 async function loadRelationships(
-  site: Site,
+  site: Neo4jSite,
   relationships: readonly RelationshipLine[],
   batch: number,
   book: TallyBook,
@@ -198,7 +198,7 @@ async function loadRelationships(
   if (left.length > 0) {
     context.log('Relationships are left out: a node at their ends changed while the backup was made.', {
       relationships: left.length,
-      ids: left.slice(0, IDS_TOLD_MAX),
+      ids: left.slice(0, IDS_SHOWN_MAX),
     });
   }
 }

@@ -7,7 +7,7 @@ import { canonicalNode, type NodeLine, placedRelationship, type RelationshipLine
 import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY, quote, RESERVED_PREFIX } from './names.ts';
 import type { SchemaRow } from './schema.ts';
 import type { ScopeText } from './scope.ts';
-import type { Site } from './site.ts';
+import type { Neo4jSite } from './site.ts';
 import type { Properties } from './values.ts';
 import { createNodes, createRelationships, placesOf } from './write.ts';
 
@@ -22,7 +22,7 @@ const MERGE_REMEDY =
  * The index is ours and goes with `finish`; where the target has one of its own, that one serves.
  */
 export async function indexKeys(
-  { server, scope, context }: Site,
+  { server, scope, context }: Neo4jSite,
   nodes: readonly NodeLine[],
   indexed: Set<string>,
 ): Promise<void> {
@@ -42,13 +42,13 @@ export async function indexKeys(
   // By name: waiting for all of the database's would wait for those of others, and fail with them.
   for (const label of missing) {
     const name = keyIndexName(scope, label);
-    const [ours] = await server.read(
+    const [existing] = await server.read(
       'looking for the index that a merge needs',
       'SHOW INDEXES YIELD name WHERE name = $name RETURN name',
       { name },
       context.signal,
     );
-    if (!ours) continue;
+    if (!existing) continue;
     await server.read(
       'waiting for the index that a merge needs',
       'CALL db.awaitIndex($name, $seconds)',
@@ -62,10 +62,10 @@ export async function indexKeys(
  * Removes our index where a constraint or index of the archive is about to take its place: the server does not have two
  * of one label and property, and refuses the constraint.
  */
-export async function makeRoomFor({ server, scope, context }: Site, row: SchemaRow): Promise<void> {
+export async function makeRoomFor({ server, scope, context }: Neo4jSite, row: SchemaRow): Promise<void> {
   const [label, property] = [row.tokens[0], row.properties[0]];
-  const isLikeOurs = row.entity === 'NODE' && row.tokens.length === 1 && row.properties.length === 1;
-  if (!isLikeOurs || label === undefined || property !== scope.keyProperty) return;
+  const isKeyIndex = row.entity === 'NODE' && row.tokens.length === 1 && row.properties.length === 1;
+  if (!isKeyIndex || label === undefined || property !== scope.keyProperty) return;
   if (row.type === 'index' && row.kind !== 'RANGE') return;
   await server.schema(
     'removing the auxiliary index of a merge',
@@ -80,7 +80,7 @@ function keyIndexName(scope: ScopeText, label: string): string {
 }
 
 /** Throws where a batch of nodes can't be merged, before anything was written. */
-export async function checkNodes({ server, scope, options, context }: Site, nodes: readonly NodeLine[]) {
+export async function checkNodes({ server, scope, options, context }: Neo4jSite, nodes: readonly NodeLine[]) {
   const matches = await server.write('looking for nodes to merge with', context.signal, (run) =>
     findMatches(run, scope.label, keyPropertyOf(scope.keyProperty), nodes),
   );
@@ -92,7 +92,7 @@ export async function checkNodes({ server, scope, options, context }: Site, node
 }
 
 /** Merges a batch of nodes: creates those that are not there, and treats the others as `onConflict` says. */
-export async function mergeNodes(run: Run, site: Site, nodes: readonly NodeLine[]): Promise<void> {
+export async function mergeNodes(run: Run, site: Neo4jSite, nodes: readonly NodeLine[]): Promise<void> {
   const { scope, version, options } = site;
   const matches = await findMatches(run, scope.label, keyPropertyOf(scope.keyProperty), nodes);
   const created: NodeLine[] = [];
@@ -144,7 +144,7 @@ export async function mergeNodes(run: Run, site: Site, nodes: readonly NodeLine[
  */
 export async function mergeRelationships(
   run: Run,
-  { scope, version, options }: Site,
+  { scope, version, options }: Neo4jSite,
   relationships: readonly RelationshipLine[],
 ): Promise<Set<number>> {
   const { match, column, rows } = placesOf(scope, relationships, ({ type }, index) => ({

@@ -10,7 +10,7 @@ import { RESERVED_PREFIX } from './names.ts';
 import { NODE_COLUMNS, named, parseNode, parseRelationship, relationshipColumns } from './read-record.ts';
 import { readSchema, type ServerSchema } from './schema.ts';
 import type { ScopeText } from './scope.ts';
-import { MadeRows, type Neo4jServer } from './server.ts';
+import { MappedRows, type Neo4jServer } from './server.ts';
 
 /** Records read to estimate the size of all. */
 const SAMPLE_RECORDS = 100;
@@ -148,7 +148,7 @@ async function estimateBytes(
   const parameters = { records: BigInt(SAMPLE_RECORDS) };
   const bytesOf = ({ line }: EncodedLine) => Buffer.byteLength(line) + 1;
   const sample = async (kind: string, cypher: string, encode: (row: Neo4jRecord) => EncodedLine) => {
-    const sizes = new MadeRows((row) => bytesOf(encode(row)));
+    const sizes = new MappedRows((row) => bytesOf(encode(row)));
     await server.page(`reading a sample of its ${kind}`, cypher, parameters, signal, sizes);
     return mean(sizes.all);
   };

@@ -11,7 +11,7 @@ import {
   relationshipColumns,
 } from './read-record.ts';
 import type { ScopeText } from './scope.ts';
-import { MadeRows, type Neo4jServer, type RowSink } from './server.ts';
+import { MappedRows, type Neo4jServer, type RowSink } from './server.ts';
 import type { Range } from './shards.ts';
 
 /** Bytes of a page, roughly: with the average size of a record they give its rows. Each page costs the server milliseconds. */
@@ -111,7 +111,7 @@ export function readRelationships<Sink extends PageSink<ReadRelationship>>(
   });
 }
 
-interface Reading<T, Sink> {
+interface RangeReading<T, Sink> {
   readonly server: Neo4jServer;
   /** What is read, for messages. */
   readonly kind: string;
@@ -123,7 +123,7 @@ interface Reading<T, Sink> {
   readonly from: bigint;
   readonly signal: AbortSignal;
   readonly parse: (row: Neo4jRecord) => T;
-  /** False for a record that lacks something which {@link Reading.complete} looks up. Absent: none does. */
+  /** False for a record that lacks something which {@link RangeReading.complete} looks up. Absent: none does. */
   readonly isComplete?: (record: T) => boolean;
   /** Looks up what records lack. Records that are gone by now are left out. */
   readonly complete?: (records: readonly T[]) => Promise<readonly T[]>;
@@ -132,7 +132,7 @@ interface Reading<T, Sink> {
 }
 
 async function* readPages<T extends { readonly id: bigint }, Sink extends PageSink<T>>(
-  reading: Reading<T, Sink>,
+  reading: RangeReading<T, Sink>,
 ): AsyncGenerator<ReadPage<Sink>> {
   const { server, kind, sorted, range, signal } = reading;
   const rows = new PageRows();
@@ -145,7 +145,7 @@ async function* readPages<T extends { readonly id: bigint }, Sink extends PageSi
   for (let more = from <= last; more; ) {
     const cypher = `${sorted} RETURN id(x) AS id ORDER BY id LIMIT $rows`;
     const parameters = { from, last, rows: BigInt(SORTED_IDS) };
-    const ids = new MadeRows<bigint>((row) => row.get(0));
+    const ids = new MappedRows<bigint>((row) => row.get(0));
     await server.page(`listing ${kind}`, cypher, parameters, signal, ids);
     yield* readSpan(reading, from, ids.all, rows);
     from = (ids.all.at(-1) ?? last) + 1n;
@@ -155,7 +155,7 @@ async function* readPages<T extends { readonly id: bigint }, Sink extends PageSi
 
 /** A page that was asked for, of the ids from `from` to the one before `end`. */
 class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implements RowSink {
-  readonly #reading: Reading<T, Sink>;
+  readonly #reading: RangeReading<T, Sink>;
   readonly from: bigint;
   readonly end: bigint;
   /** Most records that it may have: where it has as many, more of its ids may follow. */
@@ -170,7 +170,7 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
   /** Id of its last record so far: the next one must be greater. */
   #last: bigint;
 
-  constructor(reading: Reading<T, Sink>, from: bigint, end: bigint, limit: number, sink: Sink) {
+  constructor(reading: RangeReading<T, Sink>, from: bigint, end: bigint, limit: number, sink: Sink) {
     this.#reading = reading;
     this.from = from;
     this.end = end;
@@ -227,7 +227,7 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
 
 /** Looks up the records with these ids, or with any id of the range. While a page is worked on, the server makes the next ones. */
 async function* readSpan<T extends { readonly id: bigint }, Sink extends PageSink<T>>(
-  reading: Reading<T, Sink>,
+  reading: RangeReading<T, Sink>,
   from: bigint,
   ids: readonly bigint[] | null,
   rows: PageRows,
@@ -236,7 +236,7 @@ async function* readSpan<T extends { readonly id: bigint }, Sink extends PageSin
   const to = BigInt(range.to);
   let at = from;
   let index = 0;
-  const ask = (first: bigint, end: bigint, listed?: readonly bigint[]) => {
+  const request = (first: bigint, end: bigint, listed?: readonly bigint[]) => {
     const sink = sinks.pop();
     if (sink === undefined) throw new TypeError('more pages at once than sinks');
     const page = new Page(reading, first, end, rows.next(), sink);
@@ -254,39 +254,40 @@ async function* readSpan<T extends { readonly id: bigint }, Sink extends PageSin
     done.catch(() => undefined);
     return { page, done };
   };
-  const askNext = () => {
+  const requestNext = () => {
     const first = at;
     if (ids === null) {
       const end = first + BigInt(rows.nextIds());
       at = end < to ? end : to;
-      return ask(first, at);
+      return request(first, at);
     }
     const listed = ids.slice(index, index + rows.next());
     index += listed.length;
     at = (listed.at(-1) ?? to) + 1n;
-    return ask(first, at, listed);
+    return request(first, at, listed);
   };
-  const asked: ReturnType<typeof ask>[] = [];
-  const askAhead = () => {
+  const requests: ReturnType<typeof request>[] = [];
+  const requestAhead = () => {
     const most = rows.isKnown ? PAGES_AHEAD : 1;
-    while (asked.length < most && (ids === null ? at < to : index < ids.length)) asked.push(askNext());
+    while (requests.length < most && (ids === null ? at < to : index < ids.length))
+      requests.push(requestNext());
   };
   try {
-    askAhead();
-    for (let next = asked.shift(); next !== undefined; next = asked.shift()) {
+    requestAhead();
+    for (let next = requests.shift(); next !== undefined; next = requests.shift()) {
       const { page, done } = next;
       await done;
       const rest = ids === null ? page.rest() : null;
       rows.took(page.count, Number((rest ?? page.end) - page.from), page.sink.bytes);
-      if (rest !== null) asked.unshift(ask(rest, page.end));
-      else askAhead();
+      if (rest !== null) requests.unshift(request(rest, page.end));
+      else requestAhead();
       if (page.count > 0) yield page.read();
       sinks.push(page.sink);
       collectGarbage();
     }
   } finally {
     // Their sessions are to be closed before the store is.
-    await Promise.allSettled(asked.map(({ done }) => done));
+    await Promise.allSettled(requests.map(({ done }) => done));
   }
 }
 

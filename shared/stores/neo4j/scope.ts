@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../../core/errors.ts';
-import type { Part } from '../../core/part.ts';
+import type { Subset } from '../../core/subset.ts';
 import type { Neo4jScope } from './connection.ts';
 import { type AuxiliaryNames, auxiliaryNames, quote, RESERVED_PREFIX } from './names.ts';
 
@@ -40,7 +40,7 @@ export function scopeText({ label, also_label: also, key_property: keyProperty }
 }
 
 /** The nodes of a scope that have a label: see `StoreAdapter.narrow`. */
-export function narrowGraph(scope: Neo4jScope, { label }: Part): Neo4jScope {
+export function narrowGraph(scope: Neo4jScope, { label }: Subset): Neo4jScope {
   if (label === undefined || label === scope.label || label === scope.also_label) return scope;
   if (label.startsWith(RESERVED_PREFIX)) {
     throw new InvalidInputError(`Label "${label}" is reserved for ngbak.`, {

@@ -52,24 +52,24 @@ export interface RowSink {
 }
 
 /** Keeps the result of each row. */
-export class MadeRows<T> implements RowSink {
+export class MappedRows<T> implements RowSink {
   readonly #make: (row: Neo4jRecord) => T;
-  #made: T[] = [];
+  #rows: T[] = [];
 
   constructor(make: (row: Neo4jRecord) => T) {
     this.#make = make;
   }
 
   get all(): readonly T[] {
-    return this.#made;
+    return this.#rows;
   }
 
   add(row: Neo4jRecord): void {
-    this.#made.push(this.#make(row));
+    this.#rows.push(this.#make(row));
   }
 
   clear(): void {
-    this.#made = [];
+    this.#rows = [];
   }
 }
 

@@ -3,7 +3,7 @@ import type { ScopeText } from './scope.ts';
 import type { Neo4jServer, ServerVersion } from './server.ts';
 
 /** What a leg of a restore works with. */
-export interface Site extends RestoreInput {
+export interface Neo4jSite extends RestoreInput {
   readonly server: Neo4jServer;
   readonly scope: ScopeText;
   readonly version: ServerVersion;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { tellAnswer } from '../answer.ts';
+import { summarizeAnswer } from '../answer.ts';
 import type { LegContext } from '../leg.ts';
 import type { Neo4jScope } from './connection.ts';
 import { type ScopeText, scopeText } from './scope.ts';
@@ -18,12 +18,14 @@ export function graphQuestions(scope: Neo4jScope): string[] {
 }
 
 /** Asks in a read transaction, in which the server refuses whatever would write. */
-export async function askGraph(
+export async function queryGraph(
   server: Neo4jServer,
   { label }: ScopeText,
   question: unknown,
   { signal }: LegContext,
 ): Promise<string> {
   const cypher = GraphQuestion.parse(question);
-  return tellAnswer(await server.read('asking a smoke question', cypher, { label: label ?? null }, signal));
+  return summarizeAnswer(
+    await server.read('asking a smoke question', cypher, { label: label ?? null }, signal),
+  );
 }

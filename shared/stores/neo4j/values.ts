@@ -55,9 +55,9 @@ function sortedNames(values: Readonly<Properties>): readonly PropertyName[] {
   let same = 0;
   while (same < names.length && names[same] === lastNames[same]) same++;
   if (same < names.length || same < lastNames.length) {
-    const ours = names.filter((name) => !name.startsWith(RESERVED_PREFIX)).sort();
+    const own = names.filter((name) => !name.startsWith(RESERVED_PREFIX)).sort();
     lastNames = names;
-    lastSorted = ours.map((name) => ({ name, key: `${nameText(name)}:`, next: `,${nameText(name)}:` }));
+    lastSorted = own.map((name) => ({ name, key: `${nameText(name)}:`, next: `,${nameText(name)}:` }));
   }
   return lastSorted;
 }

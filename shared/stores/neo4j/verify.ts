@@ -5,7 +5,7 @@ import { Findings } from '../findings.ts';
 import type { Cursor, LegContext } from '../leg.ts';
 import type { VerifyResult } from '../restore-leg.ts';
 import { TallyBook } from '../tally-book.ts';
-import { type Comparison, compareNodes, compareRelationships } from './compare.ts';
+import { compareNodes, compareRelationships, type GraphComparison } from './compare.ts';
 import { compareDangling } from './dangling.ts';
 import {
   type Batch,
@@ -22,7 +22,7 @@ import { PAGES_AT_ONCE, type PageSink, type ReadPage, readNodes, readRelationshi
 import type { ReadNode, ReadRelationship } from './read-record.ts';
 import { canonicalSchema, readSchema, sameDefinition, servesOnly } from './schema.ts';
 import { Range, wholeRange } from './shards.ts';
-import type { Site } from './site.ts';
+import type { Neo4jSite } from './site.ts';
 
 const STAGES = [
   'nodes',
@@ -89,7 +89,7 @@ class PageFindings<T> implements PageSink<T> {
  * much. Only where they differ, each record is looked up, to say what is different. After a merge, each record of the
  * archive is looked up in any case, since the scope holds others as well.
  */
-export async function verifyGraph(site: Site, cursor: Cursor | null): Promise<VerifyResult> {
+export async function verifyGraph(site: Neo4jSite, cursor: Cursor | null): Promise<VerifyResult> {
   const findings = new GraphFindings();
   const first: VerifyCursor['stage'] = site.options.mode === 'merge' ? 'compare-nodes' : 'nodes';
   let at: VerifyCursor | null =
@@ -124,7 +124,11 @@ function startOf(
 }
 
 /** Works on a stage: returns the cursor where the time is up, the start of the next stage, or null after the last. */
-async function runStage(site: Site, at: VerifyCursor, findings: GraphFindings): Promise<VerifyCursor | null> {
+async function runStage(
+  site: Neo4jSite,
+  at: VerifyCursor,
+  findings: GraphFindings,
+): Promise<VerifyCursor | null> {
   const { archive, context } = site;
   const next = (stage: VerifyCursor['stage']) => startOf(stage, at.sums, at.differences);
   const sums = () => addTallies(at.sums, findings.sums.tallies());
@@ -214,12 +218,12 @@ async function runStage(site: Site, at: VerifyCursor, findings: GraphFindings): 
   }
 }
 
-function note({ differences }: Comparison, findings: GraphFindings): void {
+function note({ differences }: GraphComparison, findings: GraphFindings): void {
   for (const difference of differences) findings.add(difference.thing, difference.problem);
 }
 
 async function eachBatch<T>(
-  { context }: Site,
+  { context }: Neo4jSite,
   from: VerifyCursor,
   batches: AsyncGenerator<Batch<T>>,
   work: (records: readonly T[]) => Promise<void>,
@@ -235,7 +239,7 @@ async function eachBatch<T>(
 }
 
 async function readBackNodes(
-  { server, scope, context }: Site,
+  { server, scope, context }: Neo4jSite,
   from: VerifyCursor,
   findings: GraphFindings,
 ): Promise<VerifyCursor | null> {
@@ -258,7 +262,7 @@ function lookAtNode(node: ReadNode, findings: GraphFindings): string {
 }
 
 async function readBackRelationships(
-  { server, scope, context }: Site,
+  { server, scope, context }: Neo4jSite,
   from: VerifyCursor,
   findings: GraphFindings,
 ): Promise<VerifyCursor | null> {
@@ -307,7 +311,7 @@ async function readBack<T>(
 }
 
 /** Everything of the archive must be there; where the scope was replaced, nothing else may be. */
-async function compareSchema(site: Site, findings: GraphFindings) {
+async function compareSchema(site: Neo4jSite, findings: GraphFindings) {
   const { server, scope, archive, options, context } = site;
   const archived = await readArchivedSchema(archive);
   if (archived === undefined) return;

@@ -87,7 +87,7 @@ async function requireNode(archive: EntryReader, labels: readonly (string | unde
 }
 
 /** Entries of relationships that lead out of what an archive holds. */
-const LED_OUT = 'graph/dangling-';
+const DANGLING_PREFIX = 'graph/dangling-';
 
 /** The graph as it looks at its destination: other labels, or the nodes of one label of a whole database. */
 export function viewGraph(archive: EntryReader, route: Route<Neo4jScope>): EntryReader {
@@ -151,10 +151,10 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
   if (name.startsWith('graph/relationships-')) {
     const inside: ViewedEntry = { name, content: relationships((ends) => ends === 2) };
     if (view.wanted === undefined) return [inside];
-    const dangling = name.replace('graph/relationships-', `${LED_OUT}inside-`);
+    const dangling = name.replace('graph/relationships-', `${DANGLING_PREFIX}inside-`);
     return [inside, { name: dangling, content: relationships((ends) => ends === 1) }];
   }
-  if (name.startsWith(LED_OUT)) return [{ name, content: relationships((ends) => ends > 0) }];
+  if (name.startsWith(DANGLING_PREFIX)) return [{ name, content: relationships((ends) => ends > 0) }];
   if (name.startsWith('graph/schema')) {
     const content = lines((text, number) => {
       const row = parseNamed(text, parseSchemaLine, entry, number);

@@ -17,7 +17,7 @@ import { loadQdrant } from './load.ts';
 import { probeQdrant, readVersion } from './probe.ts';
 import { vectorValues } from './references.ts';
 import { narrowVectors } from './scope.ts';
-import { askVectors, renameVectorsQuestion, VectorsQuestion, vectorsQuestions } from './smoke.ts';
+import { queryVectors, renameVectorsQuestion, VectorsQuestion, vectorsQuestions } from './smoke.ts';
 import { testLoadQdrant } from './test-load.ts';
 import { verifyQdrant } from './verify.ts';
 import { routeVectors, viewVectors } from './view.ts';
@@ -107,7 +107,7 @@ export class QdrantStore extends BaseStore {
   }
 
   override smoke(question: unknown, context: LegContext): Promise<string> {
-    return askVectors(this.#client, question, context);
+    return queryVectors(this.#client, question, context);
   }
 
   label({ route, ...leg }: LabelLeg): Promise<LegResult> {

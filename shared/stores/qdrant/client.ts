@@ -7,11 +7,11 @@ import type { QdrantConnection } from './connection.ts';
 import {
   AnswerTooLargeError,
   answerError,
-  type Call,
   connectionError,
   isBusy,
   isCertificateError,
   isConnectionError,
+  type QdrantCall,
 } from './errors.ts';
 
 /** Pauses before further tries, in milliseconds: long enough for a server that restarts. */
@@ -212,7 +212,7 @@ export class QdrantClient {
     await this.#agent.destroy();
   }
 
-  async #repeated<T>(call: Call, options: CallOptions, send: () => Promise<T>): Promise<T> {
+  async #repeated<T>(call: QdrantCall, options: CallOptions, send: () => Promise<T>): Promise<T> {
     let ratePauses = 0;
     for (let failures = 0; ; ) {
       try {
@@ -270,7 +270,7 @@ export class QdrantClient {
     throw busy ? Object.assign(error, { busy: answer.statusCode }) : error;
   }
 
-  #describe(method: string, path: string): Call {
+  #describe(method: string, path: string): QdrantCall {
     return { what: `${method} ${path.replace(/\?.*/, '')}`, server: this.#base, target: this.#target };
   }
 
@@ -294,7 +294,7 @@ function retryAfterOf(error: unknown): number | undefined {
   return typeof wait === 'number' ? wait : undefined;
 }
 
-async function readAll(body: Dispatcher.ResponseData['body'], call: Call): Promise<Buffer> {
+async function readAll(body: Dispatcher.ResponseData['body'], call: QdrantCall): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {

@@ -67,7 +67,7 @@ function pick(settings: Readonly<Record<string, Lossless>>, keys: readonly strin
 
 /**
  * Creates a collection as the archive describes it, under a name that may be another, without building vector indexes
- * yet and without strict mode, whatever the server's default is: `settleCollection` sets both when the points are in.
+ * yet and without strict mode, whatever the server's default is: `finishCollection` sets both when the points are in.
  */
 export async function createCollection(
   client: QdrantClient,
@@ -136,7 +136,7 @@ export function leavesOnDiskOpen(view: ConfigView): boolean {
 }
 
 /** Sets what `createCollection` left out, and the payload indexes. May be repeated. */
-export async function settleCollection(
+export async function finishCollection(
   client: QdrantClient,
   name: string,
   config: NonNullable<ArchivedCollection['config']>,

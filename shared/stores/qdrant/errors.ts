@@ -31,7 +31,7 @@ const CERTIFICATE_CODES = new Set([
 ]);
 
 /** What a failed call was about, for the message. */
-export interface Call {
+export interface QdrantCall {
   /** Method and path, such as `GET /collections/entities`. */
   readonly what: string;
   /** Address of the server. */
@@ -41,9 +41,9 @@ export interface Call {
 }
 
 /** The error for an answer that is none of success. `words` is the server's text, free of secrets. */
-export function answerError(call: Call, status: number, words: string): NgbakError {
-  const told = words.length > WORDS_MAX ? `${words.slice(0, WORDS_MAX)}…` : words;
-  const message = `Qdrant of target "${call.target}" at ${call.server} answered ${status} to ${call.what}: ${told.replace(/\.$/, '')}.`;
+export function answerError(call: QdrantCall, status: number, words: string): NgbakError {
+  const shown = words.length > WORDS_MAX ? `${words.slice(0, WORDS_MAX)}…` : words;
+  const message = `Qdrant of target "${call.target}" at ${call.server} answered ${status} to ${call.what}: ${shown.replace(/\.$/, '')}.`;
   if (status === 401 || status === 403) {
     return new AccessDeniedError(message, {
       remedy: `Put a key with permission to read, write and manage the collections into "api_key" of the secret of target "${call.target}".`,
@@ -92,7 +92,7 @@ export function isBusy(status: number): boolean {
 }
 
 /** The error for a call that got no answer at all. */
-export function connectionError(call: Call, cause: unknown): NgbakError {
+export function connectionError(call: QdrantCall, cause: unknown): NgbakError {
   const code = codeOf(cause);
   const message = `Qdrant of target "${call.target}" at ${call.server} did not respond to ${call.what} (${code})`;
   if (CERTIFICATE_CODES.has(code)) {

@@ -20,10 +20,10 @@ import type { QdrantScope } from './connection.ts';
 import {
   createCollection,
   disableStrictMode,
+  finishCollection,
   ownedCollections,
   reconcileAliases,
   reconcileIndexes,
-  settleCollection,
 } from './create.ts';
 import { NO_LIMITS } from './limits.ts';
 import { UPLOAD_BYTES_PER_SECOND } from './method.ts';
@@ -229,7 +229,7 @@ async function loadPoints(job: CollectionLoad, cursor: LoadCursor): Promise<Load
     await reconcileIndexes(client, name, config.payload_indexes, { drop: false, signal });
     return { cursor: following(cursor), tallies };
   }
-  await settleCollection(client, into, config, signal);
+  await finishCollection(client, into, config, signal);
   const count = await countPoints(client, into, undefined, signal);
   if (count !== config.points.count) throw incomplete(into, count, config.points.count);
   if (into !== name) await swapIn(job, into);
@@ -246,7 +246,7 @@ async function prepare(
   if (!exists) {
     await createCollection(client, name, config, signal);
     // In a collection that others share, nothing may stay switched off.
-    if (scope.filter || options.mode === 'merge') await settleCollection(client, name, config, signal);
+    if (scope.filter || options.mode === 'merge') await finishCollection(client, name, config, signal);
     return name;
   }
   if (scope.filter || options.mode === 'merge') return name;

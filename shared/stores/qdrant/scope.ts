@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../../core/errors.ts';
-import type { Part } from '../../core/part.ts';
+import type { Subset } from '../../core/subset.ts';
 import type { QdrantClient } from './client.ts';
 import { type Alias, listAliases, listCollections } from './collections.ts';
 import type { QdrantScope } from './connection.ts';
@@ -35,11 +35,11 @@ export async function findCollections(
 }
 
 /** Some collections of a scope: see `StoreAdapter.narrow`. */
-export function narrowVectors(scope: QdrantScope, { collections }: Part): QdrantScope {
+export function narrowVectors(scope: QdrantScope, { collections }: Subset): QdrantScope {
   if (collections === undefined) return scope;
-  const stranger = collections.find((name) => scope.collections?.includes(name) === false);
-  if (stranger === undefined) return { ...scope, collections };
-  throw new InvalidInputError(`The target's scope has no collection "${stranger}".`, {
+  const unknown = collections.find((name) => scope.collections?.includes(name) === false);
+  if (unknown === undefined) return { ...scope, collections };
+  throw new InvalidInputError(`The target's scope has no collection "${unknown}".`, {
     remedy: `Choose from: ${scope.collections?.join(', ')}.`,
   });
 }

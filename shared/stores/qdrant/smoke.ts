@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { tellAnswer } from '../answer.ts';
+import { summarizeAnswer } from '../answer.ts';
 import type { LegContext } from '../leg.ts';
 import type { QdrantClient } from './client.ts';
 import type { QdrantScope } from './connection.ts';
@@ -32,7 +32,7 @@ export function renameVectorsQuestion(question: unknown, names: Readonly<Record<
 }
 
 /** Asks, and tells the answer without its data. */
-export async function askVectors(
+export async function queryVectors(
   client: QdrantClient,
   question: unknown,
   { signal }: LegContext,
@@ -41,9 +41,11 @@ export async function askVectors(
   const path = collectionPath(collection, `/points/${points}`);
   if (points === 'count' && body.exact === true) {
     const filter = body.filter === undefined ? undefined : JSON.stringify(body.filter);
-    return tellAnswer([{ count: await countMatching(client, collection, filter, signal) }]);
+    return summarizeAnswer([{ count: await countMatching(client, collection, filter, signal) }]);
   }
   const result = await client.call('POST', path, { body: JSON.stringify(body), signal });
-  if (points === 'count') return tellAnswer([result]);
-  return tellAnswer(Array.isArray(result) ? result : ((result as { points?: unknown }).points ?? result));
+  if (points === 'count') return summarizeAnswer([result]);
+  return summarizeAnswer(
+    Array.isArray(result) ? result : ((result as { points?: unknown }).points ?? result),
+  );
 }

@@ -205,16 +205,16 @@ export async function removeSnapshots(
     unfinished ||= state !== 'is';
     if (state !== 'is') await untilWritten(client, mark.collection, context);
     const snapshots = await listSnapshots(client, mark.collection, context.signal);
-    const ours = snapshots.filter(({ name }) =>
+    const owned = snapshots.filter(({ name }) =>
       state === 'is' ? timeOf(name) === time : timeOf(name) > time,
     );
-    if (ours.length > 1) {
+    if (owned.length > 1) {
       context.log('Snapshots may belong to other clients: not deleted.', {
         collection: mark.collection,
-        snapshots: ours.map(({ name }) => name).slice(0, 10),
+        snapshots: owned.map(({ name }) => name).slice(0, 10),
       });
     } else {
-      for (const { name } of ours) await removeSnapshot(client, mark.collection, name, context.signal);
+      for (const { name } of owned) await removeSnapshot(client, mark.collection, name, context.signal);
     }
     const actions: AliasAction[] = [{ delete_alias: { alias_name: mark.alias } }];
     await changeAliases(client, actions, context.signal);

@@ -33,10 +33,10 @@ export async function routeVectors(
     const { name } = collection;
     if (only.collections && !namesOf(collection).some((known) => only.collections?.includes(known))) continue;
     const to = rename.collections?.[name] ?? nameAt(collection, saved, target, sameProfile);
-    const twin = Object.keys(names).find((other) => names[other] === to);
-    if (twin !== undefined) {
+    const duplicate = Object.keys(names).find((other) => names[other] === to);
+    if (duplicate !== undefined) {
       throw refused(
-        `collections "${twin}" and "${name}" would both be named "${to}"`,
+        `collections "${duplicate}" and "${name}" would both be named "${to}"`,
         'Give them two names.',
       );
     }
@@ -53,9 +53,9 @@ export async function routeVectors(
     : target.collections?.map((name) => rename.collections?.[name] ?? name);
   const changes = renamed.map(([from, to]) => `collection "${from}" becomes "${to}"`);
   for (const { name, config } of archived) {
-    const lost = config?.aliases ?? [];
-    if (names[name] !== undefined && names[name] !== name && lost.length > 0) {
-      changes.push(`aliases of "${name}" (${lost.join(', ')}) stay with the collection of that name`);
+    const remaining = config?.aliases ?? [];
+    if (names[name] !== undefined && names[name] !== name && remaining.length > 0) {
+      changes.push(`aliases of "${name}" (${remaining.join(', ')}) stay with the collection of that name`);
     }
   }
   if (saved?.filter && target.filter && saved.filter.value !== target.filter.value) {

@@ -14,7 +14,7 @@ const BATCH_POINTS = 2000;
 /** Requests under way at once: one is being sent while the server works on the other. */
 const REQUESTS = 2;
 
-export interface WriteOptions {
+export interface UpsertOptions {
   readonly options: LoadOptions;
   /** The part of the collection that may be written to; null for all of it. */
   readonly filter: PointFilter | null;
@@ -34,7 +34,7 @@ export async function writePoints(
   client: QdrantClient,
   collection: string,
   points: AsyncIterable<PointText>,
-  { options, filter, limits, order, signal }: WriteOptions,
+  { options, filter, limits, order, signal }: UpsertOptions,
 ): Promise<Tally> {
   const digest = new MultisetDigest();
   let count = 0;

@@ -21,8 +21,8 @@ import { keyValues, missingKeys } from './references.ts';
 import { KeySpace, lacksKeys, narrowKeys, RedisScope } from './scope.ts';
 import { readFacts, serverNow } from './server.ts';
 import { readSetting } from './setting.ts';
-import type { Site } from './site.ts';
-import { askKeys, KeysQuestion, keysQuestions } from './smoke.ts';
+import type { RedisSite } from './site.ts';
+import { KeysQuestion, keysQuestions, queryKeys } from './smoke.ts';
 import { verifyKeys } from './verify.ts';
 import { routeKeys, viewKeys } from './view.ts';
 
@@ -52,7 +52,7 @@ export class RedisStore extends BaseStore {
   readonly #client: RedisClient;
   readonly #space: KeySpace;
   readonly #limits: Limits | undefined;
-  #opened: Promise<Site> | undefined;
+  #opened: Promise<RedisSite> | undefined;
 
   /** @param limits smaller windows of keys, for tests */
   constructor(connection: RedisConnection, scope: RedisScope, target: string, limits?: Limits) {
@@ -62,7 +62,7 @@ export class RedisStore extends BaseStore {
     this.#limits = limits;
   }
 
-  #open(): Promise<Site> {
+  #open(): Promise<RedisSite> {
     this.#opened ??= this.#openSite();
     // A failure is not kept: the next call tries again.
     this.#opened.catch(() => {
@@ -71,14 +71,14 @@ export class RedisStore extends BaseStore {
     return this.#opened;
   }
 
-  async #openSite(): Promise<Site> {
+  async #openSite(): Promise<RedisSite> {
     const facts = await readFacts(this.#client);
     const reader = new KeyReader(this.#client, facts, this.#limits?.changing);
     return { client: this.#client, space: this.#space, facts, reader, limits: this.#limits };
   }
 
   /** As {@link #open}, for steps of a job that has reached the server before. */
-  #openAgain(): Promise<Site> {
+  #openAgain(): Promise<RedisSite> {
     this.#client.assumeUsable();
     return this.#open();
   }
@@ -180,7 +180,7 @@ export class RedisStore extends BaseStore {
   }
 
   override smoke(question: unknown, context: LegContext): Promise<string> {
-    return askKeys(this.#client, this.#space, question, context);
+    return queryKeys(this.#client, this.#space, question, context);
   }
 
   async label({ route, context }: LabelLeg): Promise<LegResult> {

@@ -3,7 +3,7 @@ import type { LegContext } from '../leg.ts';
 import type { LoadOptions } from '../restore-leg.ts';
 import type { RedisClient } from './client.ts';
 import { scanScope } from './keys.ts';
-import type { Part } from './record.ts';
+import type { KeyPart } from './record.ts';
 import { type KeySpace, toBytes } from './scope.ts';
 import { infoFields } from './server.ts';
 
@@ -28,7 +28,7 @@ export class MemoryNeed {
     this.#bytes += key.length + value.length + KEY_OVERHEAD_BYTES;
   }
 
-  addPart({ key, type, offset, items }: Part): void {
+  addPart({ key, type, offset, items }: KeyPart): void {
     if (offset === 0) this.#bytes += key.length + KEY_OVERHEAD_BYTES;
     const share = type === 'string' ? 1 : ELEMENT_SHARE;
     for (const item of items) for (const part of item) this.#bytes += part.length * share;

@@ -5,7 +5,7 @@ import { type LineRules, readLines } from '../../core/lines.ts';
 import { LINE_BYTES_MAX } from '../entry-lines.ts';
 import { readMembers } from './json-entry.ts';
 import { expiryNameOf, parseEntryName } from './names.ts';
-import { type Part, STRING_BLOCK_BYTES } from './record.ts';
+import { type KeyPart, STRING_BLOCK_BYTES } from './record.ts';
 import { type ByteString, KEY_BYTES_MAX, type KeySpace, showKey } from './scope.ts';
 import { decodePart } from './typed-lines.ts';
 
@@ -26,7 +26,7 @@ export type ArchiveRecord = { readonly namespace: string; readonly next: Archive
       readonly value: Buffer;
       readonly expiresAt: number | null;
     }
-  | { readonly kind: 'part'; readonly part: Part }
+  | { readonly kind: 'part'; readonly part: KeyPart }
 );
 
 const expires_at = z.number().int().positive().max(Number.MAX_SAFE_INTEGER);

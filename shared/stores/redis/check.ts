@@ -7,11 +7,11 @@ import type { ContentCheck, ContentFindings, ContentOrigin, EntrySink } from '..
 import { SavedTallies, TallyBook } from '../tally-book.ts';
 import { parseTyped, readExpiriesOf, readJson, requireKeyLength, wrong } from './archive-records.ts';
 import { expiryNameOf, parseEntryName } from './names.ts';
-import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type Part } from './record.ts';
+import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type KeyPart } from './record.ts';
 import { type ByteString, KeySpace, RedisScope, showKey } from './scope.ts';
 
 /** Ids of a stream's entries that are held; of longer streams a sample. */
-const IDS_HELD_MAX = 250_000;
+const IDS_MAX = 250_000;
 
 const State = z.object({
   tallies: SavedTallies,
@@ -37,7 +37,7 @@ export function checkKeys(origin: ContentOrigin, from?: Json): ContentCheck {
 /** A key of which some parts have come. */
 interface OpenKey {
   readonly key: ByteString;
-  readonly type: Part['type'];
+  readonly type: KeyPart['type'];
   readonly digest: ContentDigest;
   readonly ids: HashSample;
 }
@@ -112,7 +112,7 @@ class KeysCheck implements ContentCheck {
     }
   }
 
-  #addPart(entry: IndexEntry, part: Part, named: string): void {
+  #addPart(entry: IndexEntry, part: KeyPart, named: string): void {
     const { key, type, offset, last, items, expiresAt, stream } = part;
     const namespace = this.#namespaceOf(entry, key, named);
     const isOpen = this.#open?.key === key && this.#open.type === type;
@@ -123,15 +123,15 @@ class KeysCheck implements ContentCheck {
     const open = this.#open;
     if (!open) return;
     open.digest.add(items);
-    if (type === 'stream') for (const [id] of items) open.ids.add(String(id), IDS_HELD_MAX);
+    if (type === 'stream') for (const [id] of items) open.ids.add(String(id), IDS_MAX);
     if (!last) return;
     this.#open = undefined;
     for (const { pending } of stream?.groups ?? []) {
-      const lost = pending.find(([id]) => open.ids.has(id) === false);
-      if (lost) {
+      const missing = pending.find(([id]) => open.ids.has(id) === false);
+      if (missing) {
         throw wrong(
           entry.name,
-          `the stream "${showKey(key)}" has a pending entry ${lost[0]} that it does not contain`,
+          `the stream "${showKey(key)}" has a pending entry ${missing[0]} that it does not contain`,
         );
       }
     }

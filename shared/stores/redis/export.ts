@@ -13,9 +13,9 @@ import { keyWindows, LIMITS, type Limits } from './keys.ts';
 import type { LargePosition } from './large.ts';
 import { entryName } from './names.ts';
 import type { KeyReader, SmallReading } from './read.ts';
-import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type Part } from './record.ts';
+import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type KeyPart } from './record.ts';
 import { type ByteString, toBytes } from './scope.ts';
-import type { Site } from './site.ts';
+import type { RedisSite } from './site.ts';
 import { encodePart } from './typed-lines.ts';
 
 /** Room of an entry beyond the size that closes it, in bytes: the value that makes it full is whole. */
@@ -57,7 +57,7 @@ interface Large {
  * the last key that was archived, so a leg resumes exactly there, whatever was added or deleted meanwhile.
  */
 export async function* exportKeys(
-  { client, space, reader, limits = LIMITS }: Site,
+  { client, space, reader, limits = LIMITS }: RedisSite,
   cursor: Cursor | null,
   context: LegContext,
 ): AsyncGenerator<ExportStep> {
@@ -106,7 +106,7 @@ async function* readLarge(
   reader: KeyReader,
   chunk: Chunk,
   key: ByteString,
-  type: Part['type'],
+  type: KeyPart['type'],
   from: LargePosition | null,
   context: LegContext,
 ): AsyncGenerator<ExportStep> {
@@ -223,7 +223,7 @@ class Chunk {
   }
 
   /** Adds a part of a key; `digest` is that of its content up to here. */
-  addPart(part: Part, digest: ContentDigest): void {
+  addPart(part: KeyPart, digest: ContentDigest): void {
     this.#makeRoom();
     this.#data.typed.append(encodePart(part));
     if (part.last)

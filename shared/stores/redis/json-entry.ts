@@ -20,14 +20,14 @@ export interface Member {
 }
 
 /** The bytes are no JSON object of the kind that is read here. */
-export class MemberError extends Error {}
+export class JsonMemberError extends Error {}
 
 /**
  * The members of one JSON object, streamed, in their order. Values are cut out, not parsed and written again, so that
  * the exact bytes come back: spacing, order of fields, spelling of numbers. Takes any JSON object, not only those that
  * ngbak wrote; holds one member at a time.
  *
- * Throws {@link MemberError}, whose message says what is wrong and where, without data.
+ * Throws {@link JsonMemberError}, whose message says what is wrong and where, without data.
  */
 export async function* readMembers(content: AsyncIterable<Uint8Array>): AsyncGenerator<Member> {
   const scanner = new MemberScanner();
@@ -38,7 +38,7 @@ export async function* readMembers(content: AsyncIterable<Uint8Array>): AsyncGen
 
 type State = 'start' | 'first' | 'key' | 'in-key' | 'colon' | 'value' | 'in-value' | 'after' | 'end';
 
-/** The scanner behind {@link readMembers}, fed by hand. Its errors are {@link MemberError}s. */
+/** The scanner behind {@link readMembers}, fed by hand. Its errors are {@link JsonMemberError}s. */
 export class MemberScanner {
   #state: State = 'start';
   /** Parts of the key or value that began in earlier chunks. */
@@ -165,8 +165,8 @@ export class MemberScanner {
     if (this.#state !== 'end') throw this.#wrong('the object is not complete', 0);
   }
 
-  #wrong(problem: string, at: number, cause?: unknown): MemberError {
-    return new MemberError(`at byte ${this.#base + at}: ${problem}`, { cause });
+  #wrong(problem: string, at: number, cause?: unknown): JsonMemberError {
+    return new JsonMemberError(`at byte ${this.#base + at}: ${problem}`, { cause });
   }
 }
 

@@ -44,19 +44,19 @@ export async function* scanKeys(
   pattern: ByteString | undefined,
 ): AsyncGenerator<Buffer[]> {
   const match = pattern === undefined ? [] : ['MATCH', Buffer.from(pattern, 'latin1')];
-  const ask = (cursor: string) => {
+  const scan = (cursor: string) => {
     const page = client.call(node, 'SCAN', cursor, ...match, 'COUNT', SCAN_COUNT);
     // A failure is met where the page is taken; until then nobody listens.
     page.catch(() => undefined);
     return page;
   };
   // The server looks for the next page while this one is worked on.
-  let ahead: ReturnType<typeof ask> | undefined = ask('0');
+  let ahead: ReturnType<typeof scan> | undefined = scan('0');
   try {
     while (ahead) {
       const [next, keys] = listOf(await ahead);
       const cursor = String(bytesOf(next));
-      ahead = cursor === '0' ? undefined : ask(cursor);
+      ahead = cursor === '0' ? undefined : scan(cursor);
       const page = listOf(keys).map(bytesOf);
       if (page.length > 0) yield page;
     }

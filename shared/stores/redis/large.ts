@@ -15,8 +15,8 @@ import { itemsOf, LENGTH } from './items.ts';
 import {
   ContentDigest,
   type Item,
+  type KeyPart,
   type KeyType,
-  type Part,
   STRING_BLOCK_BYTES,
   type StreamState,
 } from './record.ts';
@@ -73,7 +73,7 @@ export interface LargePosition {
 
 /** A part of a large key with the digest of its content up to there, and the position after it: null after the last. */
 export interface LargePart {
-  readonly part: Part;
+  readonly part: KeyPart;
   readonly digest: string;
   readonly next: LargePosition | null;
 }
@@ -445,7 +445,7 @@ class Parts {
 
   #partOf(items: readonly Item[]): LargePart & { readonly next: LargePosition } {
     const { type, expiresAt } = this.#head;
-    const part: Part = { key: this.#key, type, expiresAt, offset: this.#offset, last: false, items };
+    const part: KeyPart = { key: this.#key, type, expiresAt, offset: this.#offset, last: false, items };
     this.pass(items);
     const digest = this.digest;
     return { part, digest, next: { ...this.#head, offset: this.#offset, digest } };

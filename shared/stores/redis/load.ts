@@ -9,10 +9,10 @@ import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import type { Command, RedisClient } from './client.ts';
 import { contentOf, type KeyReader } from './read.ts';
-import { ContentDigest, canonicalKey, canonicalString, type Part } from './record.ts';
+import { ContentDigest, canonicalKey, canonicalString, type KeyPart } from './record.ts';
 import { type ByteString, showKey, toBytes } from './scope.ts';
 import { type ServerFacts, serverNow } from './server.ts';
-import type { Site } from './site.ts';
+import type { RedisSite } from './site.ts';
 import { type IfExists, PartWriter, stringCommand } from './write.ts';
 
 /** Keys written in one go, and about the bytes of their values. */
@@ -29,7 +29,7 @@ const LoadCursor = z.strictObject({
 type JsonRecord = Extract<ArchiveRecord, { kind: 'json' }>;
 
 /** Loads the archive's keys. Keys whose expiry has passed are not written: a restore revives nothing. */
-export async function loadKeys(site: Site, leg: RestoreLeg): Promise<LegResult> {
+export async function loadKeys(site: RedisSite, leg: RestoreLeg): Promise<LegResult> {
   const { client, space, facts } = site;
   const { archive, cursor, context } = leg;
   const from =
@@ -75,7 +75,7 @@ const EVICTED = {
  * first key that is there with other content; ends early when the time is up.
  */
 export async function requireNoConflicts(
-  site: Site,
+  site: RedisSite,
   { archive, options, context }: RestoreInput,
 ): Promise<void> {
   const loader = new Loader(site, options, { digest: null, writes: false });
@@ -108,7 +108,7 @@ class Loader {
    * @param resumed.writes false to look for conflicts only
    */
   constructor(
-    { client, space, facts, reader }: Site,
+    { client, space, facts, reader }: RedisSite,
     { mode, onConflict }: LoadOptions,
     { digest, writes }: { readonly digest: string | null; readonly writes: boolean },
   ) {
@@ -177,7 +177,7 @@ class Loader {
     }
   }
 
-  async addPart(namespace: string, part: Part): Promise<void> {
+  async addPart(namespace: string, part: KeyPart): Promise<void> {
     if (part.offset === 0) this.#digest = new ContentDigest(part.type);
     this.#digest ??= new ContentDigest(part.type, this.#resumed ?? undefined);
     this.#digest.add(part.items);
@@ -193,7 +193,7 @@ class Loader {
     if (part.last) this.#digest = null;
   }
 
-  #count(namespace: string, part: Part): void {
+  #count(namespace: string, part: KeyPart): void {
     const [item] = part.items;
     const record =
       part.type === 'string' && part.offset === 0
@@ -209,7 +209,7 @@ class Loader {
   }
 
   /** Throws where the target has this key with other content than the archive's, which is digested by now. */
-  async #requireSame(part: Part): Promise<void> {
+  async #requireSame(part: KeyPart): Promise<void> {
     const found = await contentOf(this.#reader, part.key, part.offset > 0);
     if (found === undefined) return;
     const item = part.items[0]?.[0] ?? Buffer.alloc(0);

@@ -10,7 +10,7 @@ import { BATCH_KEYS, contentOf, type KeyReader } from './read.ts';
 import { ContentDigest, canonicalKey, canonicalString } from './record.ts';
 import { type ByteString, toBytes } from './scope.ts';
 import { infoFields, type ServerFacts } from './server.ts';
-import type { Site } from './site.ts';
+import type { RedisSite } from './site.ts';
 
 /** Keys whose content the fence digests. Scopes of up to so many keys are digested whole. */
 const SAMPLE_KEYS = 10_000;
@@ -33,7 +33,7 @@ interface Sampled {
  * as a whole, so that no change goes unseen. For larger ones the server's own counter of changes is part of it.
  */
 export async function probeKeys(
-  { client, space, reader, facts, limits }: Site,
+  { client, space, reader, facts, limits }: RedisSite,
   context: LegContext,
 ): Promise<StoreProbe> {
   const counts: Record<string, number> = {};

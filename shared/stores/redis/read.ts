@@ -11,7 +11,7 @@ import {
   type LargePosition,
   LargeReader,
 } from './large.ts';
-import { ContentDigest, type KeyType, type Part, type StreamState } from './record.ts';
+import { ContentDigest, type KeyPart, type KeyType, type StreamState } from './record.ts';
 import { type ByteString, showKey, toBytes } from './scope.ts';
 import { type ServerFacts, serverNow } from './server.ts';
 import { readWhole, type Unread, type Whole } from './whole.ts';
@@ -70,16 +70,16 @@ interface ScriptAnswer {
 }
 
 /** What a key holds: a string, a small collection, or something that has to be read part by part. */
-export type Reading =
+export type KeyReading =
   | {
       readonly kind: 'string';
       readonly key: ByteString;
       readonly value: Buffer;
       readonly expiresAt: number | null;
     }
-  | { readonly kind: 'whole'; readonly part: Part }
+  | { readonly kind: 'whole'; readonly part: KeyPart }
   | { readonly kind: 'large'; readonly key: ByteString; readonly type: KeyType };
-export type SmallReading = Exclude<Reading, { kind: 'large' }>;
+export type SmallReading = Exclude<KeyReading, { kind: 'large' }>;
 
 /** Reads keys of one scope: types, contents, expiries. Writes nothing. */
 export class KeyReader {
@@ -100,16 +100,16 @@ export class KeyReader {
    */
   async *readAll(
     keys: readonly ByteString[],
-  ): AsyncGenerator<{ batch: readonly ByteString[]; runs: AsyncIterable<readonly Reading[]> }> {
-    const asked = mapOrdered(batchesOf(keys), BATCHES_UNDER_WAY, async (batch) => ({
+  ): AsyncGenerator<{ batch: readonly ByteString[]; runs: AsyncIterable<readonly KeyReading[]> }> {
+    const read = mapOrdered(batchesOf(keys), BATCHES_UNDER_WAY, async (batch) => ({
       batch,
       answer: await this.#byScript(batch),
     }));
-    for await (const { batch, answer } of asked) yield { batch, runs: this.#runs(batch, answer) };
+    for await (const { batch, answer } of read) yield { batch, runs: this.#runs(batch, answer) };
   }
 
   /** Reads up to {@link BATCH_KEYS} keys, in their order. Keys that are gone meanwhile are left out. */
-  async *read(keys: readonly ByteString[]): AsyncGenerator<Reading> {
+  async *read(keys: readonly ByteString[]): AsyncGenerator<KeyReading> {
     if (keys.length === 0) return;
     for await (const run of this.#runs(keys, await this.#byScript(keys))) yield* run;
   }
@@ -121,13 +121,13 @@ export class KeyReader {
   async *#runs(
     keys: readonly ByteString[],
     answer: ScriptAnswer | undefined,
-  ): AsyncGenerator<readonly Reading[]> {
+  ): AsyncGenerator<readonly KeyReading[]> {
     if (!answer) {
       for await (const reading of this.#byCommands(keys)) yield [reading];
       return;
     }
     const { facts, values, at } = answer;
-    let strings: Reading[] = [];
+    let strings: KeyReading[] = [];
     let rest: ByteString[] = [];
     let taken = 0;
     for (const [index, key] of keys.entries()) {
@@ -171,7 +171,7 @@ export class KeyReader {
     return { facts, values, at: serverNow(this.#facts) };
   }
 
-  async *#byCommands(keys: readonly ByteString[]): AsyncGenerator<Reading> {
+  async *#byCommands(keys: readonly ByteString[]): AsyncGenerator<KeyReading> {
     const lengths = new Map<ByteString, Reply>();
     for (const [node, group] of await this.#byNode(keys)) {
       const replies = await this.#client.send(
@@ -214,8 +214,8 @@ export class KeyReader {
     return typeof memory === 'number' ? memory : 0;
   }
 
-  async *#strings(keys: readonly ByteString[]): AsyncGenerator<Reading> {
-    const found = new Map<ByteString, Reading>();
+  async *#strings(keys: readonly ByteString[]): AsyncGenerator<KeyReading> {
+    const found = new Map<ByteString, KeyReading>();
     const changed: ByteString[] = [];
     for (const [node, group] of await this.#byNode(keys)) {
       const pairs = await this.#valuesAndExpiries(node, group);
@@ -267,7 +267,7 @@ export class KeyReader {
   }
 
   /** Keys that are no short strings. */
-  async *#others(keys: readonly ByteString[]): AsyncGenerator<Reading> {
+  async *#others(keys: readonly ByteString[]): AsyncGenerator<KeyReading> {
     const types = await this.#each(keys, (name) => ['TYPE', name]);
     for (const [index, key] of keys.entries()) {
       const type = String(types[index]);
@@ -288,7 +288,7 @@ export class KeyReader {
     );
   }
 
-  async #other(key: ByteString, type: KeyType): Promise<Reading | undefined> {
+  async #other(key: ByteString, type: KeyType): Promise<KeyReading | undefined> {
     const name = toBytes(key);
     for (let now = type, tries = 0; tries < CHANGED_TRIES; tries++) {
       const node = await this.#client.nodeOf(name);
@@ -368,7 +368,7 @@ export class KeyReader {
       const outcome = yield* this.#large.read(key, now, position, options);
       if (outcome !== 'retyped') return;
       if (tries >= CHANGED_TRIES) throw this.#changing(key);
-      let reading: Reading | undefined;
+      let reading: KeyReading | undefined;
       for await (const found of this.read([key])) reading = found;
       if (!reading) return;
       if (reading.kind !== 'large') {
@@ -421,7 +421,7 @@ function oddRun(keys: readonly ByteString[], start: number, lengths: ReadonlyMap
   return end - start;
 }
 
-function keyOf(reading: Reading): ByteString {
+function keyOf(reading: KeyReading): ByteString {
   return reading.kind === 'whole' ? reading.part.key : reading.key;
 }
 

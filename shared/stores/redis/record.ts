@@ -34,7 +34,7 @@ export interface StreamGroup {
 }
 
 /** A run of a key's content; small keys are one part. */
-export interface Part {
+export interface KeyPart {
   readonly key: ByteString;
   readonly type: KeyType;
   /** When the key expires, in ms since 1970; null for never. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { InvalidInputError } from '../../core/errors.ts';
-import type { Part } from '../../core/part.ts';
+import type { Subset } from '../../core/subset.ts';
 import { Glob } from './glob.ts';
 
 /** Namespace of the keys that belong to no other one: they are saved like all the rest. */
@@ -58,7 +58,7 @@ export type RedisScope = z.infer<typeof RedisScope>;
 
 /** Which names of a part have no keys: see `StoreAdapter.lacks`. */
 export function lacksKeys(
-  { namespaces = [], key_prefixes: prefixes }: Part,
+  { namespaces = [], key_prefixes: prefixes }: Subset,
   counts: Readonly<Record<string, number>>,
 ): string[] {
   const isEmpty = Object.values(counts).every((count) => count === 0);
@@ -71,13 +71,13 @@ export function lacksKeys(
 }
 
 /** Some namespaces or prefixes of a scope: see `StoreAdapter.narrow`. */
-export function narrowKeys(scope: RedisScope, { namespaces, key_prefixes: prefixes }: Part): RedisScope {
+export function narrowKeys(scope: RedisScope, { namespaces, key_prefixes: prefixes }: Subset): RedisScope {
   const { only } = scope;
   const known = [...(scope.namespaces ?? []).map(({ name }) => name), OTHER_NAMESPACE];
   const listed = only?.namespaces ?? (scope.separator ? undefined : known);
-  const stranger = namespaces?.find((name) => listed?.includes(name) === false);
-  if (stranger !== undefined) {
-    throw new InvalidInputError(`The target's scope has no namespace "${stranger}".`, {
+  const unknown = namespaces?.find((name) => listed?.includes(name) === false);
+  if (unknown !== undefined) {
+    throw new InvalidInputError(`The target's scope has no namespace "${unknown}".`, {
       remedy: `Choose from: ${listed?.join(', ')}; or choose keys by their prefix.`,
     });
   }

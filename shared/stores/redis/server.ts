@@ -27,11 +27,11 @@ const CLOCK_TOLERANCE_MS = 1_000;
 
 /** How far the clock of a server is ahead of ours, in ms. */
 async function readClock(client: RedisClient, node: Redis): Promise<number> {
-  const asked = Date.now();
+  const requestedAt = Date.now();
   const [seconds, microseconds] = listOf(await client.call(node, 'TIME')).map((part) =>
     Number(bytesOf(part)),
   );
-  const here = (asked + Date.now()) / 2;
+  const here = (requestedAt + Date.now()) / 2;
   const ahead = Math.round((seconds ?? 0) * 1_000 + (microseconds ?? 0) / 1_000 - here);
   return Math.abs(ahead) < CLOCK_TOLERANCE_MS ? 0 : ahead;
 }

@@ -5,7 +5,7 @@ import type { KeySpace } from './scope.ts';
 import type { ServerFacts } from './server.ts';
 
 /** The keys of a target, on a server that was asked what it can do. */
-export interface Site {
+export interface RedisSite {
   readonly client: RedisClient;
   readonly space: KeySpace;
   readonly facts: ServerFacts;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { InvalidInputError } from '../../core/errors.ts';
-import { tellAnswer } from '../answer.ts';
+import { summarizeAnswer } from '../answer.ts';
 import type { LegContext } from '../leg.ts';
 import type { RedisClient } from './client.ts';
 import { scanScope } from './keys.ts';
@@ -35,7 +35,7 @@ export function keysQuestions(): unknown[] {
 }
 
 /** Asks, and tells the answer without its data. */
-export async function askKeys(
+export async function queryKeys(
   client: RedisClient,
   space: KeySpace,
   question: unknown,
@@ -49,7 +49,7 @@ export async function askKeys(
     });
   }
   const reply = await client.call(await client.nodeOf(Buffer.from(key)), command, key, ...rest);
-  return tellAnswer(Buffer.isBuffer(reply) ? reply.toString('latin1') : reply);
+  return summarizeAnswer(Buffer.isBuffer(reply) ? reply.toString('latin1') : reply);
 }
 
 async function anyKey(client: RedisClient, space: KeySpace, signal: AbortSignal): Promise<string> {

@@ -167,8 +167,8 @@ async function readPendingPage(
 ): Promise<{ pending: StreamGroup['pending']; isLast: boolean } | undefined> {
   let most = PENDING_PAGE;
   for (let tries = 0; tries < CLOCK_TRIES; tries++) {
-    const ask: Command = ['XPENDING', name, Buffer.from(group, 'latin1'), from, '+', most];
-    const [first, reply, second] = await session.send([['TIME'], ask, ['TIME']], isGone);
+    const command: Command = ['XPENDING', name, Buffer.from(group, 'latin1'), from, '+', most];
+    const [first, reply, second] = await session.send([['TIME'], command, ['TIME']], isGone);
     if (reply instanceof Error) return undefined;
     const before = microseconds(first);
     const now = Math.floor(before / 1_000);

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import { InvalidInputError } from '../../core/errors.ts';
 import { LINE_BYTES_MAX } from '../entry-lines.ts';
-import { canonicalScore, type Item, KEY_TYPES, type Part, type StreamState } from './record.ts';
+import { canonicalScore, type Item, KEY_TYPES, type KeyPart, type StreamState } from './record.ts';
 import { type ByteString, showKey, toBytes } from './scope.ts';
 
 /**
@@ -79,7 +79,7 @@ type TypedLine = z.infer<typeof TypedLine>;
  * A part as one line, with its line feed. Throws InvalidInputError where it is longer than {@link LINE_BYTES_MAX}: elements of
  * collections beyond about half of it can't be saved.
  */
-export function encodePart(part: Part): Buffer {
+export function encodePart(part: KeyPart): Buffer {
   const line: TypedLine = {
     key: encodeBytes(toBytes(part.key)),
     type: part.type,
@@ -102,7 +102,7 @@ export function encodePart(part: Part): Buffer {
   return bytes;
 }
 
-function encodeContent({ type, items }: Part): Partial<TypedLine> {
+function encodeContent({ type, items }: KeyPart): Partial<TypedLine> {
   const first = (item: Item) => encodeBytes(item[0] ?? Buffer.alloc(0));
   const second = (item: Item) => encodeBytes(item[1] ?? Buffer.alloc(0));
   switch (type) {
@@ -149,7 +149,7 @@ function encodeStream(stream: StreamState): z.infer<typeof Stream> {
 }
 
 /** Reads one line. Throws an error whose message says what is wrong with it, without its data. */
-export function decodePart(line: string): Part {
+export function decodePart(line: string): KeyPart {
   const parsed = TypedLine.safeParse(parse(line));
   if (!parsed.success) {
     const issue = parsed.error.issues[0];

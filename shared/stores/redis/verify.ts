@@ -6,18 +6,18 @@ import type { RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import { type KeyWindow, keyWindows } from './keys.ts';
-import { contentOf, type Reading } from './read.ts';
+import { contentOf, type KeyReading } from './read.ts';
 import {
   ContentDigest,
   canonicalKey,
   canonicalString,
   type Item,
-  type Part,
+  type KeyPart,
   type StreamState,
 } from './record.ts';
 import { type ByteString, showKey } from './scope.ts';
 import { serverNow } from './server.ts';
-import type { Site } from './site.ts';
+import type { RedisSite } from './site.ts';
 
 /** Keys read back in one go, and about the bytes of their archived values. */
 const BATCH_KEYS = 512;
@@ -58,7 +58,7 @@ type VerifyCursor = z.infer<typeof VerifyCursor>;
 type JsonRecord = Extract<ArchiveRecord, { kind: 'json' }>;
 
 /** What a verification works with. */
-type VerifyJob = Site & RestoreLeg;
+type VerifyJob = RedisSite & RestoreLeg;
 
 /**
  * Reads the target back in three stages. First every record of the archive is compared with the target. Then, after a
@@ -66,7 +66,7 @@ type VerifyJob = Site & RestoreLeg;
  * much. Only where they differ, the third stage looks for the keys that are, window by window; keys that merely expired
  * since show up as no difference.
  */
-export async function verifyKeys(site: Site, leg: RestoreLeg): Promise<VerifyResult> {
+export async function verifyKeys(site: RedisSite, leg: RestoreLeg): Promise<VerifyResult> {
   const { cursor } = leg;
   const job = { ...site, ...leg };
   const state: VerifyCursor =
@@ -88,7 +88,7 @@ async function compareRecords(
   state: Extract<VerifyCursor, { stage: 'records' }>,
 ): Promise<VerifyResult> {
   const before = job.context.doneBefore?.('keys') ?? 0;
-  const comparison = new Comparison(job, state.digest, state.found, await evictedKeys(job.client));
+  const comparison = new KeyComparison(job, state.digest, state.found, await evictedKeys(job.client));
   const from = state.entry === '' ? null : { entry: state.entry, records: state.records };
   let position: ArchivePosition | null = from;
   const { findings } = comparison;
@@ -115,7 +115,7 @@ async function compareRecords(
   return findings.result({ stage: 'names', found: comparison.found, counted, after: null });
 }
 
-class Comparison {
+class KeyComparison {
   readonly findings = new Findings();
   readonly #job: VerifyJob;
   readonly #resumed: string | null;
@@ -163,7 +163,7 @@ class Comparison {
     this.#batch = [];
     this.#bytes = 0;
     if (batch.length === 0) return;
-    const readings = new Map<ByteString, Reading>();
+    const readings = new Map<ByteString, KeyReading>();
     for await (const reading of this.#job.reader.read(batch.map(({ key }) => key))) {
       readings.set(reading.kind === 'whole' ? reading.part.key : reading.key, reading);
     }
@@ -183,7 +183,7 @@ class Comparison {
     }
   }
 
-  async addPart(namespace: string, part: Part): Promise<void> {
+  async addPart(namespace: string, part: KeyPart): Promise<void> {
     if (part.offset === 0) {
       this.#digest = new ContentDigest(part.type);
       this.#fading.clear();

@@ -35,9 +35,9 @@ export async function routeKeys(
   checkNamespaces(from, to);
   const mover = new KeyMover(from, to);
   const known = new Set(from.namespaces?.map(({ name }) => name));
-  const stranger = only.namespaces?.find((name) => !from.separator && !known.has(name) && name !== '_other');
-  if (stranger !== undefined) {
-    throw refused(`the archive has no namespace "${stranger}"`, `Choose from: ${[...known].join(', ')}.`);
+  const unknown = only.namespaces?.find((name) => !from.separator && !known.has(name) && name !== '_other');
+  if (unknown !== undefined) {
+    throw refused(`the archive has no namespace "${unknown}"`, `Choose from: ${[...known].join(', ')}.`);
   }
   const prefixes = only.key_prefixes?.map((prefix) =>
     toBytes(mover.move(toByteString(prefix))).toString('utf8'),
@@ -93,10 +93,10 @@ function checkNamespaces(from: RedisScope, to: RedisScope): void {
     );
   }
   const names = new Set(to.namespaces?.map(({ name }) => name));
-  const lost = from.namespaces?.find(({ name }) => !names.has(name));
-  if (lost && JSON.stringify(from) !== JSON.stringify(to)) {
+  const missing = from.namespaces?.find(({ name }) => !names.has(name));
+  if (missing && JSON.stringify(from) !== JSON.stringify(to)) {
     throw refused(
-      `the target has no namespace "${lost.name}"`,
+      `the target has no namespace "${missing.name}"`,
       'Add it to the scope of the target, or restore into a target of the same profile.',
     );
   }

@@ -3,7 +3,7 @@ import calculateSlot from 'cluster-key-slot';
 import type { Redis } from 'ioredis';
 import { InvalidInputError } from '../../core/errors.ts';
 import { type Argument, type Command, type RedisClient, RedisReplyError } from './client.ts';
-import { type Item, type Part, STRING_BLOCK_BYTES, type StreamState } from './record.ts';
+import { type Item, type KeyPart, STRING_BLOCK_BYTES, type StreamState } from './record.ts';
 import { type ByteString, type KeySpace, showKey, toBytes } from './scope.ts';
 import { type ServerFacts, serverNow } from './server.ts';
 
@@ -56,7 +56,7 @@ export class PartWriter {
   }
 
   /** Writes a key of one part in one transaction. False where it exists and is to be kept. */
-  async writeWhole(part: Part, ifExists: IfExists): Promise<boolean> {
+  async writeWhole(part: KeyPart, ifExists: IfExists): Promise<boolean> {
     const name = toBytes(part.key);
     const node = await this.#client.nodeOf(name);
     if (ifExists === 'keep' && (await this.exists(node, name))) return false;
@@ -73,7 +73,7 @@ export class PartWriter {
    * Writes one part of a key of several, under its temporary name; the last one gives it its own. Returns 'written'
    * after the last part, 'kept' where the key exists and is to be kept, else 'more'.
    */
-  async writePart(part: Part, ifExists: IfExists): Promise<'more' | 'written' | 'kept'> {
+  async writePart(part: KeyPart, ifExists: IfExists): Promise<'more' | 'written' | 'kept'> {
     const name = toBytes(part.key);
     const temporary = toBytes(this.temporaryOf(part.key));
     const node = await this.#client.nodeOf(name);
@@ -115,18 +115,18 @@ export class PartWriter {
     return (await this.#client.call(node, 'EXISTS', name)) === 1;
   }
 
-  async #transact(node: Redis, part: Part, commands: readonly Command[]): Promise<void> {
+  async #transact(node: Redis, part: KeyPart, commands: readonly Command[]): Promise<void> {
     const what = `the ${part.type} "${showKey(part.key)}"`;
     const tolerates = (error: Error) => isThereAlready(error, part) || isGone(error, part);
     await this.#client.transact(node, [commands], tolerates, what);
   }
 
   /** Takes back what an earlier, cut off try of the same part may have added, where adding twice would double it. */
-  #cutting(name: Buffer, { type, offset }: Part): Command[] {
+  #cutting(name: Buffer, { type, offset }: KeyPart): Command[] {
     return type === 'list' ? [['LTRIM', name, 0, offset - 1]] : [];
   }
 
-  #adding(name: Buffer, { key, type, items, offset }: Part): Command[] {
+  #adding(name: Buffer, { key, type, items, offset }: KeyPart): Command[] {
     const flat = items.flat();
     switch (type) {
       case 'string':
@@ -208,11 +208,11 @@ export class PartWriter {
 }
 
 /** All fields of a hash have expired by now. */
-function isGone(error: Error, { type, last }: Part): boolean {
+function isGone(error: Error, { type, last }: KeyPart): boolean {
   return type === 'hash' && last && /no such key/.test(error.message);
 }
 
 /** Entries and groups of a stream that a cut off try of the same part has made already. */
-function isThereAlready(error: Error, { type, offset }: Part): boolean {
+function isThereAlready(error: Error, { type, offset }: KeyPart): boolean {
   return type === 'stream' && offset > 0 && /equal or smaller|^BUSYGROUP/.test(error.message);
 }

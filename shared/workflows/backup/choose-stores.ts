@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type { BackupRequest } from '../../catalog/request.ts';
 import type { NgbakConfig } from '../../core/config.ts';
-import { describePart } from '../../core/describe-part.ts';
+import { describeSubset } from '../../core/describe-subset.ts';
 import { InvalidInputError } from '../../core/errors.ts';
-import { type Part, storesNamed } from '../../core/part.ts';
 import type { StoreName } from '../../core/store-names.ts';
+import { type Subset, storesNamed } from '../../core/subset.ts';
 import { resolveStore, storesOf } from '../../profiles/open.ts';
 import type { Scopes } from '../../stores/scopes.ts';
 
@@ -32,7 +32,7 @@ export function chooseBackupStores(
   const unsaved = stores && named?.find((store) => !stores.includes(store));
   if (unsaved && only) {
     throw new InvalidInputError(
-      `A subset of ${unsaved} is requested (${describePart(only)}), but not that store.`,
+      `A subset of ${unsaved} is requested (${describeSubset(only)}), but not that store.`,
       {
         remedy: `Add "${unsaved}" to the stores, or leave that subset out.`,
       },
@@ -57,7 +57,7 @@ export function chooseScopes(
   config: NgbakConfig,
   target: string,
   stores: readonly StoreName[],
-  only: Part | undefined,
+  only: Subset | undefined,
 ): Scopes {
   const scopes: Scopes = {};
   for (const store of stores) {

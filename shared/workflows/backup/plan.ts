@@ -18,7 +18,7 @@ import { requireLock, takeLock } from '../job/lock.ts';
 import { chooseTarget, freeBackupId } from '../job/names.ts';
 import { createJob, type JobRecord, readJob, SKIPPED, updateJob } from '../job/record.ts';
 import { chooseBackupStores, chooseScopes } from './choose-stores.ts';
-import { requirePart } from './require-part.ts';
+import { requireSubset } from './require-subset.ts';
 import { lockOrSkip } from './skip.ts';
 
 /** zlib's best compression. */
@@ -195,7 +195,7 @@ export async function planBackup(
       ),
     ),
   );
-  if (request.only && !request.part_of) requirePart(request.only, planned);
+  if (request.only && !request.part_of) requireSubset(request.only, planned);
   const plan: BackupPlan = {
     job_id: jobId,
     backup_id: backupId,

@@ -4,7 +4,7 @@ import { leftoverKey, leftoversPrefix } from '../../aws/keys.ts';
 import { isRollbackJob, isSafetyJob } from '../../core/job-kinds.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import type { Leftovers, LegContext } from '../../stores/leg.ts';
-import type { Room } from '../../stores/room.ts';
+import type { SpaceEstimate } from '../../stores/room.ts';
 import type { WarningCollector } from '../../stores/warning.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import type { ProgressWriter } from './progress.ts';
@@ -21,7 +21,7 @@ export function legContext(
     progress,
     warnings,
     room,
-  }: { progress?: ProgressWriter; warnings?: WarningCollector; room?: (room: Room) => void } = {},
+  }: { progress?: ProgressWriter; warnings?: WarningCollector; room?: (room: SpaceEstimate) => void } = {},
 ): LegContext {
   return {
     jobId,

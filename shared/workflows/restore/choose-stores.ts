@@ -1,7 +1,7 @@
 import { findTarget, type NgbakConfig } from '../../core/config.ts';
 import { InvalidInputError } from '../../core/errors.ts';
-import { storesNamed } from '../../core/part.ts';
 import type { StoreName } from '../../core/store-names.ts';
+import { storesNamed } from '../../core/subset.ts';
 import { storesOf } from '../../profiles/open.ts';
 import type { RestoreOptions } from './request.ts';
 

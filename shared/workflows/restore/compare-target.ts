@@ -4,16 +4,16 @@ import { s3Source } from '../../archive/read/sources.ts';
 import type { Bucket } from '../../aws/bucket.ts';
 import { countRecords } from '../../catalog/record-counts.ts';
 import { findTarget } from '../../core/config.ts';
-import { describePart } from '../../core/describe-part.ts';
-import { storesNamed } from '../../core/part.ts';
+import { describeSubset } from '../../core/describe-subset.ts';
 import type { StoreName } from '../../core/store-names.ts';
+import { storesNamed } from '../../core/subset.ts';
 import { openStore, resolveStore, storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
 import { countReferences } from '../../profiles/references.ts';
 import { viewOf } from '../../profiles/view.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import type { StoreProbe } from '../../stores/export-step.ts';
 import { kindOf, tallyKind, thingOf } from '../../stores/known-facts.ts';
-import type { Room } from '../../stores/room.ts';
+import type { SpaceEstimate } from '../../stores/room.ts';
 import type { Store } from '../../stores/store.ts';
 import { WarningCollector } from '../../stores/warning.ts';
 import { isMisfit, misfits } from '../backup/verify.ts';
@@ -31,7 +31,7 @@ import {
   storeOptions,
 } from './plan.ts';
 import { expiryWarnings, readThrough, reasonOf, routeStore, scopeChange } from './routes.ts';
-import { askStore } from './smoke.ts';
+import { runSmokeChecks } from './smoke.ts';
 import { originWarnings, serverWarnings } from './version-warnings.ts';
 
 type StoreInspection = Inspection['stores'][number];
@@ -39,7 +39,7 @@ type StoreInspection = Inspection['stores'][number];
 type ProposedRestore = AdmittedRestore & ResolvedRestore;
 
 /** What can be said of archive and target without asking a store. */
-interface Findings {
+interface InspectionFindings {
   readonly problems: string[];
   readonly warnings: string[];
 }
@@ -94,7 +94,7 @@ async function compareScopes(
   { job_id, target, options, attach_of }: AdmittedRestore,
   manifest: Manifest,
   stores: readonly StoreName[],
-): Promise<Findings> {
+): Promise<InspectionFindings> {
   const held = new Set<StoreName>(manifest.scope.stores);
   const problems: string[] = [];
   const warnings: string[] = [];
@@ -117,7 +117,7 @@ async function compareScopes(
   }
   if (manifest.scope.only) {
     warnings.push(
-      `the archive contains only a subset (${describePart(manifest.scope.only)}): the rest of these stores is left unchanged`,
+      `the archive contains only a subset (${describeSubset(manifest.scope.only)}): the rest of these stores is left unchanged`,
     );
   }
   warnings.push(...originWarnings(manifest, findTarget(config, target)));
@@ -213,8 +213,8 @@ async function compareStore(
   const otherScope = scopeChange(config, proposed, archive, name);
   const look = async (store: Store): Promise<StoreInspection> => {
     const found = new WarningCollector();
-    const rooms: Room[] = [];
-    const room = (reported: Room) => void rooms.push(reported);
+    const rooms: SpaceEstimate[] = [];
+    const room = (reported: SpaceEstimate) => void rooms.push(reported);
     const context = legContext(environment, leg, proposed.job_id, { warnings: found, room });
     const probe = await store.probe(context);
     const refusals = unroutable === undefined ? [] : [unroutable];
@@ -253,7 +253,7 @@ async function compareStore(
         ...emptied.warnings,
       ],
       changes: [...(proposed.routes[name]?.changes ?? []), ...(otherScope === undefined ? [] : [otherScope])],
-      smoke: await askStore(config, proposed, store, context),
+      smoke: await runSmokeChecks(config, proposed, store, context),
       ...roomRecord(rooms.at(-1)),
       problems: [...refusals, ...(isRollback ? [] : admitted), ...emptied.problems],
     };
@@ -273,7 +273,7 @@ async function emptiedStore(
   probe: StoreProbe,
   name: StoreName,
   counts: Readonly<Record<string, number>>,
-): Promise<Findings> {
+): Promise<InspectionFindings> {
   const held = notEmpty(proposed, probe);
   if (held !== undefined) return { problems: [held], warnings: [] };
   const empty = storeOptions(proposed).mode === 'replace' && (await isEmpty(archive, name, counts));
@@ -290,7 +290,7 @@ async function emptiedStore(
   };
 }
 
-function roomRecord(room: Room | undefined): Pick<StoreInspection, 'room'> {
+function roomRecord(room: SpaceEstimate | undefined): Pick<StoreInspection, 'room'> {
   if (!room) return {};
   const { of, needed, free, total } = room;
   return {

@@ -22,7 +22,7 @@ import { isConfirmed, type RestoreOptions } from './request.ts';
 const Confirmation = z.object({ job_id: Id, task_token: z.string(), asked_at: z.iso.datetime() });
 
 /** Records the workflow's task token, with which somebody confirms or rejects, and says so in the job. */
-export async function askForConfirmation(
+export async function requestConfirmation(
   environment: Environment,
   jobId: string,
   token: string,

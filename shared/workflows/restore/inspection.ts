@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { Bucket } from '../../aws/bucket.ts';
 import { admittedRestoreKey, inspectionKey } from '../../aws/keys.ts';
 import { Id } from '../../core/ids.ts';
-import { Part } from '../../core/part.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
+import { Subset } from '../../core/subset.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { SettingDifference } from '../../stores/config/compare.ts';
 import { SmokeAnswer } from './answer.ts';
@@ -26,7 +26,7 @@ export const Inspection = z.object({
     /** The target that the backup was made from, where the archive says. */
     origin: z.string().optional(),
     /** The part of the target that the archive holds, where that is not all of these stores. */
-    only: Part.optional(),
+    only: Subset.optional(),
     /** True where it had to be rewritten into a seekable archive first. */
     normalized: z.boolean(),
     /** What an older or foreign format does not say, in words. */

@@ -35,7 +35,7 @@ import {
   scopesOf,
   storeOptions,
 } from './plan.ts';
-import { askStore } from './smoke.ts';
+import { runSmokeChecks } from './smoke.ts';
 
 /**
  * The stages of a store's restore. The workflow starts them, but for `load`: `clear` goes over into it by itself. `test-load`
@@ -192,7 +192,7 @@ async function runPhase(
     const { config } = environment;
     return {
       ...verified,
-      smoke: await askStore(config, plan, store, context),
+      smoke: await runSmokeChecks(config, plan, store, context),
       references: await proveReferences(config, plan, opened, store, context),
     };
   }

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { AnyJson } from '../../core/input.ts';
-import { Part } from '../../core/part.ts';
+import { Subset } from '../../core/subset.ts';
 
 const Name = z.string().min(1).max(255);
 
 /** What a restore takes of an archive and what it is called afterwards: fields of `RestoreOptions`. */
 export const PARTS = {
   /** Only this part of the archive, in the archive's own names. Stores that it says nothing about are left alone. */
-  only: Part.optional(),
+  only: Subset.optional(),
   /** Names at the destination, in place of those that the target is configured with. Connections stay the target's. */
   rename: z
     .strictObject({

@@ -4,8 +4,8 @@ import type { OpenedArchive } from '../../archive/read/open.ts';
 import { findTarget, type NgbakConfig } from '../../core/config.ts';
 import { InvalidInputError, NgbakError } from '../../core/errors.ts';
 import { isSameJson } from '../../core/input.ts';
-import { withinPart } from '../../core/part.ts';
 import type { StoreName } from '../../core/store-names.ts';
+import { withinSubset } from '../../core/subset.ts';
 import { ngraf023 } from '../../profiles/ngraf-023.ts';
 import { resolveStore } from '../../profiles/open.ts';
 import { profileScopes } from '../../profiles/profiles.ts';
@@ -44,7 +44,7 @@ export async function routeStore(
   const { rename = {} } = plan.options;
   const only = goesBack
     ? (plan.options.only ?? {})
-    : (withinPart(manifest.scope.only, plan.options.only) ?? {});
+    : (withinSubset(manifest.scope.only, plan.options.only) ?? {});
   const origin = plan.options.label_origin ? originOf(manifest) : undefined;
   const route: Route = await adapter.route(archive, saved, target, { only, rename, sameProfile, origin });
   return RouteRecord.parse(JSON.parse(JSON.stringify(route)));

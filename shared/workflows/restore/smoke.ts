@@ -10,7 +10,7 @@ import type { RestorePlan } from './plan.ts';
  * Asks a store the questions that the configuration has for it, or the adapter's own. Where collections are renamed, the
  * questions are about those of the destination. What can't be answered is an answer, too.
  */
-export async function askStore(
+export async function runSmokeChecks(
   config: NgbakConfig,
   plan: Pick<RestorePlan, 'target' | 'routes'>,
   store: Store,

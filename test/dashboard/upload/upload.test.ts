@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { sha256 } from '../../../dashboard/upload/digest.ts';
 import { UploadError } from '../../../dashboard/upload/errors.ts';
-import type { Part } from '../../../dashboard/upload/parts.ts';
+import type { FilePart } from '../../../dashboard/upload/parts.ts';
 import type { SendPart } from '../../../dashboard/upload/send-part.ts';
 import { Upload, type UploadApi, type UploadState } from '../../../dashboard/upload/upload.ts';
 
@@ -32,7 +32,7 @@ class FakeBucket implements UploadApi {
       })),
     );
   }
-  address(part: Part, digest: string) {
+  address(part: FilePart, digest: string) {
     return Promise.resolve({ url: `part:${part.number}`, headers: { digest } });
   }
   complete() {

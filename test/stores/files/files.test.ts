@@ -29,7 +29,7 @@ import { filesAdapter } from '../../../shared/stores/files/adapter.ts';
 import { openFolder } from '../../../shared/stores/files/connection.ts';
 import { entryNamesOf, fileNameOf } from '../../../shared/stores/files/names.ts';
 import { neededBytes } from '../../../shared/stores/files/restore.ts';
-import type { Room } from '../../../shared/stores/room.ts';
+import type { SpaceEstimate } from '../../../shared/stores/room.ts';
 import type { Store } from '../../../shared/stores/store.ts';
 import { testUnless } from '../../conditions.ts';
 import { servers } from '../../servers.ts';
@@ -606,8 +606,8 @@ describe('room on the disk', () => {
       try {
         await from.put('large.json', randomBytes(1024 ** 2));
         const { archive } = await exportAll(() => store(from.location));
-        const rooms: Room[] = [];
-        const context = { ...legContext(), room: (room: Room) => void rooms.push(room) };
+        const rooms: SpaceEstimate[] = [];
+        const context = { ...legContext(), room: (room: SpaceEstimate) => void rooms.push(room) };
         expect(await store(disk.root).admits({ archive, options: REPLACE, context })).toEqual([]);
         await writeFile(join(disk.root, 'used.bin'), randomBytes(1.5 * 1024 ** 2));
         const merge = { mode: 'merge', onConflict: 'keep' } as const;

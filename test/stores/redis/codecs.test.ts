@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis';
 import { readMembers } from '../../../shared/stores/redis/json-entry.ts';
 import { type KeyWindow, keyWindows, LIMITS } from '../../../shared/stores/redis/keys.ts';
 import { entryName, parseEntryName } from '../../../shared/stores/redis/names.ts';
-import { canonicalScore, type Part, STRING_BLOCK_BYTES } from '../../../shared/stores/redis/record.ts';
+import { canonicalScore, type KeyPart, STRING_BLOCK_BYTES } from '../../../shared/stores/redis/record.ts';
 import { KeySpace, RedisScope, toByteString } from '../../../shared/stores/redis/scope.ts';
 import type { Position } from '../../../shared/stores/redis/sorted-keys.ts';
 import { decodePart, encodePart } from '../../../shared/stores/redis/typed-lines.ts';
@@ -39,28 +39,28 @@ const group = fc.record({
 });
 
 /** Parts of every type. */
-const part: fc.Arbitrary<Part> = fc
+const part: fc.Arbitrary<KeyPart> = fc
   .tuple(key, expiresAt, fc.nat(), fc.boolean())
   .chain(([name, expiry, offset, last]) => {
     const base = { key: name, expiresAt: expiry, offset, last };
     const lists = { maxLength: 5 };
     return fc.oneof(
-      anyBytes.map((value): Part => ({ ...base, type: 'string', items: [[value]] })),
+      anyBytes.map((value): KeyPart => ({ ...base, type: 'string', items: [[value]] })),
       fc
         .array(anyBytes, lists)
-        .map((items): Part => ({ ...base, type: 'list', items: items.map((item) => [item]) })),
+        .map((items): KeyPart => ({ ...base, type: 'list', items: items.map((item) => [item]) })),
       fc
         .array(anyBytes, lists)
-        .map((items): Part => ({ ...base, type: 'set', items: items.map((item) => [item]) })),
+        .map((items): KeyPart => ({ ...base, type: 'set', items: items.map((item) => [item]) })),
       fc.array(fc.tuple(anyBytes, score), lists).map(
-        (items): Part => ({
+        (items): KeyPart => ({
           ...base,
           type: 'zset',
           items: items.map(([member, text]) => [member, Buffer.from(text)]),
         }),
       ),
       fc.array(fc.tuple(anyBytes, anyBytes, fc.option(fc.integer({ min: 1, max: 2 ** 52 }))), lists).map(
-        (items): Part => ({
+        (items): KeyPart => ({
           ...base,
           type: 'hash',
           items: items.map(([field, value, time]) => [
@@ -84,7 +84,7 @@ const part: fc.Arbitrary<Part> = fc
           }),
         )
         .map(
-          ([entries, stream]): Part => ({
+          ([entries, stream]): KeyPart => ({
             ...base,
             type: 'stream',
             items: entries.map(([id, fields]) => [Buffer.from(id), ...fields.flat()]),
@@ -117,7 +117,7 @@ describe('typed lines', () => {
 
   test('a block of a long string is never split by its encoding', () => {
     const block = Buffer.alloc(STRING_BLOCK_BYTES, '😀');
-    const original: Part = {
+    const original: KeyPart = {
       key: 'k',
       type: 'string',
       expiresAt: null,

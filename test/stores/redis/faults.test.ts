@@ -11,7 +11,7 @@ import { AccessDeniedError, UnavailableError } from '../../../shared/core/errors
 import { RedisConnection } from '../../../shared/stores/redis/client.ts';
 import { LIMITS } from '../../../shared/stores/redis/keys.ts';
 import type { VerifyResult } from '../../../shared/stores/restore-leg.ts';
-import type { Room } from '../../../shared/stores/room.ts';
+import type { SpaceEstimate } from '../../../shared/stores/room.ts';
 import type { StoreWarning } from '../../../shared/stores/warning.ts';
 import { describeUnless, missing } from '../../conditions.ts';
 import { HookProxy } from './hook-proxy.ts';
@@ -356,8 +356,8 @@ describe('memory', () => {
   test('that is free counts, not all of it; what a restore deletes first becomes free', async () => {
     const { archive } = await big();
     await redis.rename('app:docs:big', 'other:big');
-    const rooms: Room[] = [];
-    const context = { ...legContext(), room: (room: Room) => void rooms.push(room) };
+    const rooms: SpaceEstimate[] = [];
+    const context = { ...legContext(), room: (room: SpaceEstimate) => void rooms.push(room) };
     await limitTo(MIB, 'noeviction');
     expect((await open().admits({ archive, options: REPLACE, context })).join()).toContain('needs at least');
     await redis.rename('other:big', 'app:docs:big');

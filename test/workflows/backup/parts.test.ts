@@ -5,12 +5,12 @@ import type { Manifest } from '../../../shared/archive/format/manifest.ts';
 import type { OpenedArchive } from '../../../shared/archive/read/open.ts';
 import { NgbakConfig } from '../../../shared/core/config.ts';
 import type { Json } from '../../../shared/core/json.ts';
-import type { Part } from '../../../shared/core/part.ts';
+import type { Subset } from '../../../shared/core/subset.ts';
 import { resolveStore } from '../../../shared/profiles/open.ts';
 import { viewOf } from '../../../shared/profiles/view.ts';
 import type { Store } from '../../../shared/stores/store.ts';
 import { chooseBackupStores, chooseScopes } from '../../../shared/workflows/backup/choose-stores.ts';
-import { requirePart } from '../../../shared/workflows/backup/require-part.ts';
+import { requireSubset } from '../../../shared/workflows/backup/require-subset.ts';
 import { AdmittedRestore } from '../../../shared/workflows/restore/plan.ts';
 import { routeStore } from '../../../shared/workflows/restore/routes.ts';
 import { servers } from '../../servers.ts';
@@ -60,7 +60,7 @@ function opener(config: NgbakConfig, name: Name, scope: unknown): () => Store {
 }
 
 /** Saves a part of a store of the target as the workflow does. */
-async function save(config: NgbakConfig, name: Name, only: Part) {
+async function save(config: NgbakConfig, name: Name, only: Subset) {
   const scopes = chooseScopes(config, 'kb', [name], only);
   const { archive } = await exportAll(opener(config, name, scopes[name]));
   const scope = { type: 'partial', stores: [name], target: 'kb', profile: 'custom', only, scopes };
@@ -289,7 +289,7 @@ describe('a request', () => {
     'for something of the %s that is not there is no backup of nothing',
     (store, kind, only, counts, problem) => {
       const probe = { kind, counts };
-      expect(() => requirePart(only as Part, [{ store, probe }])).toThrow(problem);
+      expect(() => requireSubset(only as Subset, [{ store, probe }])).toThrow(problem);
     },
   );
 });

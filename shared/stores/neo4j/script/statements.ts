@@ -18,7 +18,7 @@ export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncG
   let line = 1;
   let rest = '';
   /** How far `rest` was looked through, and the quote that is open there. */
-  let looked = 0;
+  let scanned = 0;
   let open = '';
   const decode = (chunk?: Uint8Array) => {
     try {
@@ -34,7 +34,7 @@ export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncG
     const first = line + countLines(raw.slice(0, raw.length - raw.trimStart().length));
     line += countLines(rest.slice(0, length + behind));
     rest = rest.slice(length + behind);
-    looked = 0;
+    scanned = 0;
     return text === '' ? undefined : { text, line: first };
   };
   for await (const chunk of chunks) {
@@ -55,9 +55,9 @@ export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncG
 
   /** Where the statement ends; -1 where a quote was opened on the way, undefined where more has to be read. */
   function findEnd(): number | undefined {
-    MARKS.lastIndex = looked;
+    MARKS.lastIndex = scanned;
     for (let mark = MARKS.exec(rest); mark; mark = MARKS.exec(rest)) {
-      looked = MARKS.lastIndex;
+      scanned = MARKS.lastIndex;
       if (mark[0] === ';') return mark.index;
       if (mark[0] !== '\n') {
         open = mark[0];
@@ -66,28 +66,28 @@ export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncG
       // Commands of the shell end with their line.
       if (rest.slice(0, mark.index).trimStart().startsWith(':')) return mark.index;
     }
-    looked = rest.length;
+    scanned = rest.length;
     return undefined;
   }
 
   /** -1 where the open quote was closed, undefined where more has to be read. */
   function closeQuote(): number | undefined {
     const stop = open === '`' ? /`/g : new RegExp(`\\\\|${open}`, 'g');
-    stop.lastIndex = looked;
+    stop.lastIndex = scanned;
     for (let found = stop.exec(rest); found; found = stop.exec(rest)) {
       if (found[0] !== '\\') {
-        looked = stop.lastIndex;
+        scanned = stop.lastIndex;
         open = '';
         return -1;
       }
       // What follows a backslash is never the end, and may be in the next chunk.
       if (found.index + 1 >= rest.length) {
-        looked = found.index;
+        scanned = found.index;
         return undefined;
       }
       stop.lastIndex = found.index + 2;
     }
-    looked = rest.length;
+    scanned = rest.length;
     return undefined;
   }
 }

@@ -53,8 +53,8 @@ function readScalar(scanner: Scanner): unknown {
   const temporal = scanner.match(TEMPORAL);
   if (!temporal) throw scanner.refuse('a value');
   const [, type, value = ''] = temporal;
-  const ours = type === 'duration' ? durationOf(value) : padded(value);
-  return known(scanner, ours === undefined ? undefined : decodeScalar(ours, type as ScalarType));
+  const normalized = type === 'duration' ? durationOf(value) : padded(value);
+  return known(scanner, normalized === undefined ? undefined : decodeScalar(normalized, type as ScalarType));
 }
 
 /** `point({x: 1.5, y: -2.0, crs: 'cartesian'})`, whatever coordinate system it is of. */

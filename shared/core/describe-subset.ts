@@ -7,7 +7,7 @@ interface PartNames {
 }
 
 /** A part in words: `label Person; namespaces full_docs, text_chunks`. */
-export function describePart({ label, collections, namespaces, key_prefixes }: PartNames): string {
+export function describeSubset({ label, collections, namespaces, key_prefixes }: PartNames): string {
   return [
     ...(label === undefined ? [] : [`label ${label}`]),
     ...(collections === undefined ? [] : [`collections ${collections.join(', ')}`]),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { describePart } from './describe-part.ts';
+import { describeSubset } from './describe-subset.ts';
 import { InvalidInputError } from './errors.ts';
 
 const Name = z.string().min(1).max(255);
@@ -8,7 +8,7 @@ const Name = z.string().min(1).max(255);
  * A part of a knowledge base, in its own names: what a backup saves or a restore brings back, where that is not all.
  * Stores that it says nothing about are left alone.
  */
-export const Part = z
+export const Subset = z
   .strictObject({
     /** Only nodes with this label: the label of a knowledge base, or one that some of its nodes have, such as a type. */
     label: Name.optional(),
@@ -18,10 +18,10 @@ export const Part = z
     key_prefixes: z.array(Name).min(1).max(64).optional(),
   })
   .refine((part) => Object.values(part).some((value) => value !== undefined), 'must name something');
-export type Part = z.infer<typeof Part>;
+export type Subset = z.infer<typeof Subset>;
 
 /** The stores that a part names something of; undefined where it does not limit the stores. */
-export function storesNamed(part: Part | undefined): ('graph' | 'vectors' | 'kv')[] | undefined {
+export function storesNamed(part: Subset | undefined): ('graph' | 'vectors' | 'kv')[] | undefined {
   if (!part) return undefined;
   return [
     ...(part.label === undefined ? [] : (['graph'] as const)),
@@ -35,7 +35,7 @@ export function storesNamed(part: Part | undefined): ('graph' | 'vectors' | 'kv'
  * of which the archive says nothing. Throws InvalidInputError where something else is wanted of it. Whether it holds the
  * label and the collections is found out by the stores' adapters, which know what they are called there.
  */
-export function withinPart(held: Part | undefined, wanted: Part | undefined): Part | undefined {
+export function withinSubset(held: Subset | undefined, wanted: Subset | undefined): Subset | undefined {
   if (!held || !wanted) return wanted ?? held;
   const missing = [
     ...missingOf('namespace', held.namespaces, wanted.namespaces, (one, other) => one === other),
@@ -45,7 +45,7 @@ export function withinPart(held: Part | undefined, wanted: Part | undefined): Pa
   ];
   if (missing.length > 0) {
     throw new InvalidInputError(
-      `The archive contains only a subset (${describePart(held)}), without ${missing.join(', ')}.`,
+      `The archive contains only a subset (${describeSubset(held)}), without ${missing.join(', ')}.`,
       { remedy: 'Choose from its contents, or use another backup.' },
     );
   }

@@ -1,6 +1,6 @@
 import { InvalidInputError } from '../../core/errors.ts';
-import type { Part } from '../../core/part.ts';
 import type { StoreName } from '../../core/store-names.ts';
+import type { Subset } from '../../core/subset.ts';
 import type { StoreProbe } from '../../stores/export-step.ts';
 import { findAdapter } from '../../stores/registry.ts';
 
@@ -8,8 +8,8 @@ import { findAdapter } from '../../stores/registry.ts';
  * Whatever a request names must be there: a name that is mistaken would make a backup of nothing, cleanly. Throws
  * InvalidInputError.
  */
-export function requirePart(
-  part: Part,
+export function requireSubset(
+  part: Subset,
   planned: readonly { store: StoreName; probe: Pick<StoreProbe, 'kind' | 'counts'> }[],
 ): void {
   const missing = planned.flatMap(({ store, probe }) =>
