@@ -107,8 +107,8 @@ function withoutPrefix(output: Fields, prefix: string): Fields {
   return stripped;
 }
 
-/** Calls that ask for an object of a key, which may not exist. */
-const OF_ONE_OBJECT = ['GetObjectCommand', 'HeadObjectCommand', 'PutObjectCommand', 'DeleteObjectCommand'];
+/** Calls that read an object of a key, which may not exist. Conditional writes look at their condition: S3 answers as usual. */
+const READS = ['GetObjectCommand', 'HeadObjectCommand'];
 
 /**
  * Without the permission to list a whole bucket, S3 answers 403 for an object that does not exist (S3 user guide, "GetObject",
@@ -121,7 +121,7 @@ async function absentOrRefused(
   error: unknown,
 ): Promise<unknown> {
   const isRefused = error instanceof S3ServiceException && error.$metadata.httpStatusCode === 403;
-  if (!isRefused || !OF_ONE_OBJECT.includes(commandName)) return error;
+  if (!isRefused || !READS.includes(commandName)) return error;
   if (typeof Bucket !== 'string' || typeof Key !== 'string') return error;
   const command = new ListObjectsV2Command({ Bucket, Prefix: Key, MaxKeys: 1 });
   // Where it may not be listed either, the first refusal is the one to be reported.

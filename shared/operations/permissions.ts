@@ -1,8 +1,8 @@
 import { ListExecutionsCommand } from '@aws-sdk/client-sfn';
 import { z } from 'zod';
 import { explainAwsError } from '../aws/aws-error.ts';
-import { ConflictError } from '../aws/bucket.ts';
-import { catalogKey, jobRecordKey } from '../aws/keys.ts';
+import { type Bucket, ConflictError } from '../aws/bucket.ts';
+import { BACKUPS, catalogKey, jobRecordKey } from '../aws/keys.ts';
 import { AccessDeniedError } from '../core/errors.ts';
 import type { OperationsContext } from './context.ts';
 
@@ -22,7 +22,7 @@ export async function describePermissions({
   stateMachines,
 }: OperationsContext): Promise<string> {
   const probes: [what: string, tried: () => Promise<unknown>][] = [
-    ['read backups and jobs', () => bucket.readRecord(jobRecordKey(NOBODY), z.unknown())],
+    ['read backups and jobs', () => readAny(bucket)],
     ['write requests and records', () => bucket.writeRecord(jobRecordKey(NOBODY), {}, { etag: NO_ETAG })],
     ['delete backups', () => bucket.removeRecord(catalogKey(NOBODY), NO_ETAG)],
     [
@@ -48,6 +48,19 @@ export async function describePermissions({
   }
   const refused = mayNot.length === 0 ? '' : `; may not ${mayNot.join(', ')}`;
   return `may ${may.join(', ')}${refused}; permission to start workflows is checked when one is started`;
+}
+
+/**
+ * Reads a record that exists, if there is one: below a prefix, a record that does not exist is found missing also by those who may
+ * only list.
+ */
+async function readAny(bucket: Bucket): Promise<void> {
+  for await (const { key } of bucket.keys(BACKUPS)) {
+    if (!key.endsWith('.json')) continue;
+    await bucket.readRecord(key, z.unknown());
+    return;
+  }
+  await bucket.readRecord(jobRecordKey(NOBODY), z.unknown());
 }
 
 async function isAllowed(tried: () => Promise<unknown>): Promise<boolean> {

@@ -16,6 +16,7 @@ import { openArchive } from '../../shared/archive/read/open.ts';
 import { s3Source } from '../../shared/archive/read/sources.ts';
 import { Bucket } from '../../shared/aws/bucket.ts';
 import { KeyPrefix } from '../../shared/aws/key-prefix.ts';
+import { AccessDeniedError } from '../../shared/core/errors.ts';
 import { UNOWNED_MS, removeUnowned } from '../../shared/workflows/janitor/unowned.ts';
 import { createRestoreRequest } from '../../shared/workflows/restore/request.ts';
 import { beginUpload } from '../../shared/workflows/restore/upload-parts.ts';
@@ -136,7 +137,8 @@ test('who may list and read below the prefix only finds what is missing, and not
   const PolicyDocument = JSON.stringify({
     Version: '2012-10-17',
     Statement: [
-      { Effect: 'Allow', Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'], Resource: objects },
+      { Effect: 'Allow', Action: 's3:GetObject', Resource: objects },
+      { Effect: 'Allow', Action: 's3:PutObject', Resource: objects.replace('*', 'locks/*') },
       {
         Effect: 'Allow',
         Action: 's3:ListBucket',
@@ -158,6 +160,9 @@ test('who may list and read below the prefix only finds what is missing, and not
   await expect(limited.s3.send(new HeadObjectCommand({ Bucket: name, Key: 'none' }))).rejects.toMatchObject({
     name: 'NotFound',
   });
+  // What may not be written is refused, and not taken for missing.
+  await expect(limited.writeRecord('jobs/one.json', {}, { etag: '"0"' })).rejects.toThrow(AccessDeniedError);
+  await expect(limited.removeRecord('locks/none.json', '"0"')).rejects.toThrow(AccessDeniedError);
   const outside = new S3Client({ credentials });
   await whole.s3.send(new PutObjectCommand({ Bucket: name, Key: 'jobs/x', Body: 'x' }));
   for (const call of [
