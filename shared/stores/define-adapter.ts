@@ -27,17 +27,17 @@ export function defineAdapter<Connection, Scope>(
     questions: () => [],
     renameQuestion: (question) => question,
     narrow: (scope, part) => {
-      refuseParts(part, 'no parts');
+      refuseParts(part, 'no parts that can be chosen');
       return scope;
     },
     lacks: () => [],
     route: async (_archive, saved, scope, { only, rename }) => {
-      refuseParts(only, 'no parts');
+      refuseParts(only, 'no parts that can be chosen');
       const { label, collections, key_prefix: prefix } = rename;
       const renamed = { label, collections: collections && Object.keys(collections) };
       refuseParts(
         { ...renamed, key_prefixes: prefix === undefined ? undefined : [prefix] },
-        'no other names',
+        'no names that can be changed',
       );
       return { saved, scope, names: {}, changes: [] };
     },

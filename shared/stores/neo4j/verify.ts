@@ -3,9 +3,9 @@ import { addTallies, type Tallies } from '../../core/digest.ts';
 import { parseInput } from '../../core/input.ts';
 import { Findings } from '../findings.ts';
 import type { Cursor, LegContext } from '../leg.ts';
-import type { VerifyResult } from '../restore-leg.ts';
+import type { Difference, VerifyResult } from '../restore-leg.ts';
 import { TallyBook } from '../tally-book.ts';
-import { compareNodes, compareRelationships, type GraphComparison } from './compare.ts';
+import { compareNodes, compareRelationships } from './compare.ts';
 import { compareDangling } from './dangling.ts';
 import {
   type Batch,
@@ -98,7 +98,7 @@ export async function verifyGraph(site: Neo4jSite, cursor: Cursor | null): Promi
       : parseInput(VerifyCursor, cursor, 'The cursor of verifying the graph', 'Start the restore again.');
   const { sums, differences } = at;
   while (at !== null) {
-    at = await runStage(site, at, findings);
+    at = await RUN[at.stage]({ site, at, findings });
     if (at === null) break;
     // What this leg added is in `findings` until it ends.
     if (site.context.timeLeft() <= 0) break;
@@ -123,108 +123,123 @@ function startOf(
   return { stage, range: null, at: '0', position: START, sums, done: 0, differences };
 }
 
-/** Works on a stage: returns the cursor where the time is up, the start of the next stage, or null after the last. */
-async function runStage(
-  site: Neo4jSite,
-  at: VerifyCursor,
-  findings: GraphFindings,
-): Promise<VerifyCursor | null> {
-  const { archive, context } = site;
-  const next = (stage: VerifyCursor['stage']) => startOf(stage, at.sums, at.differences);
-  const sums = () => addTallies(at.sums, findings.sums.tallies());
-  const isEqual = (kind: string) => {
-    const [target, archived] = [sums()[`target ${kind}`], sums()[`archive ${kind}`]];
-    return target?.count === archived?.count && target?.digest === archived?.digest;
-  };
-  switch (at.stage) {
-    case 'nodes':
-      return (await readBackNodes(site, at, findings)) ?? next('relationships');
-    case 'relationships':
-      return (await readBackRelationships(site, at, findings)) ?? next('archived-nodes');
-    case 'archived-nodes': {
-      const rest = await eachBatch(site, at, nodeBatches(archive, at.position), async (nodes) => {
-        for (const node of nodes) findings.sums.add('archive nodes', `${node.id} ${canonicalNode(node)}`);
-      });
-      return rest ?? next('archived-relationships');
-    }
-    case 'archived-relationships': {
-      const rest = await eachBatch(
-        site,
-        at,
-        relationshipBatches(archive, at.position),
-        async (relationships) => {
-          for (const { type, properties, start, end } of relationships) {
-            findings.sums.add(
-              'archive relationships',
-              placedRelationship(type, properties, start.id, end.id),
-            );
-          }
-        },
-      );
-      if (rest !== null) return rest;
-      return next(isEqual('nodes') && isEqual('relationships') ? 'dangling' : 'compare-nodes');
-    }
-    case 'compare-nodes': {
-      const rest = await eachBatch(site, at, nodeBatches(archive, at.position), async (nodes) => {
-        const compared = await compareNodes(site, nodes);
-        note(compared, findings);
-        if (site.options.mode !== 'merge') return;
-        for (const index of compared.found) {
-          const node = nodes[index];
-          if (node) findings.tallies.add('nodes', canonicalNode(node));
-        }
-      });
-      return rest ?? next('compare-relationships');
-    }
-    case 'compare-relationships': {
-      const batches = relationshipBatches(archive, at.position);
-      const rest = await eachBatch(site, at, batches, async (relationships) => {
-        const compared = await compareRelationships(site, relationships);
-        note(compared, findings);
-        for (const [index, line] of relationships.entries()) {
-          if (compared.unplaced.has(index)) continue;
-          const { type, properties, start, end } = line;
-          findings.sums.add('placed', placedRelationship(type, properties, start.id, end.id));
-          if (site.options.mode === 'merge' && compared.found.has(index)) {
-            findings.tallies.add('relationships', canonicalRelationship(line));
-          }
-        }
-      });
-      if (rest !== null) return rest;
-      const { 'target relationships': target, placed } = sums();
-      const same = target?.count === placed?.count && target?.digest === placed?.digest;
-      if (site.options.mode !== 'merge' && !same && at.differences + findings.differences === 0) {
-        findings.add(
-          'relationships',
-          `occur ${target?.count ?? 0} times in the target and ${placed?.count ?? 0} times in the archive, or parallel ones differ`,
-        );
-      }
-      return next('dangling');
-    }
-    case 'dangling': {
-      if (site.options.dangling !== 'stitch') return next('schema');
-      const batches = danglingBatches(archive, at.position);
-      const rest = await eachBatch(site, at, batches, async (lines) => {
-        for (const difference of await compareDangling(site, lines, findings.tallies)) {
-          findings.add(difference.thing, difference.problem);
-        }
-      });
-      return rest ?? next('schema');
-    }
-    case 'schema':
-      await compareSchema(site, findings);
-      context.progress('schema', 1, 1);
-      return null;
-  }
+/** A stage that a leg works on. */
+interface StageRun {
+  readonly site: Neo4jSite;
+  readonly at: VerifyCursor;
+  readonly findings: GraphFindings;
 }
 
-function note({ differences }: GraphComparison, findings: GraphFindings): void {
-  for (const difference of differences) findings.add(difference.thing, difference.problem);
+/** Works on a stage: returns the cursor where the time is up, the start of the next stage, or null after the last. */
+type Stage = (run: StageRun) => Promise<VerifyCursor | null>;
+
+const RUN: Readonly<Record<VerifyCursor['stage'], Stage>> = {
+  nodes: async (run) =>
+    (await readBackNodes(run.site, run.at, run.findings)) ?? startAfter(run, 'relationships'),
+  relationships: async (run) =>
+    (await readBackRelationships(run.site, run.at, run.findings)) ?? startAfter(run, 'archived-nodes'),
+  'archived-nodes': sumArchivedNodes,
+  'archived-relationships': sumArchivedRelationships,
+  'compare-nodes': findDifferentNodes,
+  'compare-relationships': findDifferentRelationships,
+  dangling: findDifferentDangling,
+  schema: async ({ site, findings }) => {
+    await compareSchema(site, findings);
+    site.context.progress('schema', 1, 1);
+    return null;
+  },
+};
+
+function startAfter({ at }: StageRun, stage: VerifyCursor['stage']): VerifyCursor {
+  return startOf(stage, at.sums, at.differences);
+}
+
+/** Whether two of the sums so far are of the same records. */
+function isSameSum(run: StageRun, one: string, other: string): boolean {
+  const { [one]: left, [other]: right } = sumsOf(run);
+  return left?.count === right?.count && left?.digest === right?.digest;
+}
+
+function sumsOf({ at, findings }: StageRun): Tallies {
+  return addTallies(at.sums, findings.sums.tallies());
+}
+
+async function sumArchivedNodes(run: StageRun): Promise<VerifyCursor> {
+  const { site, at, findings } = run;
+  const rest = await eachBatch(run, nodeBatches(site.archive, at.position), async (nodes) => {
+    for (const node of nodes) findings.sums.add('archive nodes', `${node.id} ${canonicalNode(node)}`);
+  });
+  return rest ?? startAfter(run, 'archived-relationships');
+}
+
+async function sumArchivedRelationships(run: StageRun): Promise<VerifyCursor> {
+  const { site, at, findings } = run;
+  const rest = await eachBatch(run, relationshipBatches(site.archive, at.position), async (relationships) => {
+    for (const { type, properties, start, end } of relationships) {
+      findings.sums.add('archive relationships', placedRelationship(type, properties, start.id, end.id));
+    }
+  });
+  if (rest !== null) return rest;
+  const isSame = ['nodes', 'relationships'].every((kind) =>
+    isSameSum(run, `target ${kind}`, `archive ${kind}`),
+  );
+  return startAfter(run, isSame ? 'dangling' : 'compare-nodes');
+}
+
+async function findDifferentNodes(run: StageRun): Promise<VerifyCursor> {
+  const { site, at, findings } = run;
+  const rest = await eachBatch(run, nodeBatches(site.archive, at.position), async (nodes) => {
+    const { found, differences } = await compareNodes(site, nodes);
+    note(differences, findings);
+    if (site.options.mode !== 'merge') return;
+    for (const [index, node] of nodes.entries()) {
+      if (found.has(index)) findings.tallies.add('nodes', canonicalNode(node));
+    }
+  });
+  return rest ?? startAfter(run, 'compare-relationships');
+}
+
+async function findDifferentRelationships(run: StageRun): Promise<VerifyCursor> {
+  const { site, at, findings } = run;
+  const rest = await eachBatch(run, relationshipBatches(site.archive, at.position), async (relationships) => {
+    const { found, unplaced, differences } = await compareRelationships(site, relationships);
+    note(differences, findings);
+    for (const [index, line] of relationships.entries()) {
+      if (unplaced.has(index)) continue;
+      const { type, properties, start, end } = line;
+      findings.sums.add('placed', placedRelationship(type, properties, start.id, end.id));
+      if (site.options.mode === 'merge' && found.has(index)) {
+        findings.tallies.add('relationships', canonicalRelationship(line));
+      }
+    }
+  });
+  if (rest !== null) return rest;
+  const isSame = site.options.mode === 'merge' || isSameSum(run, 'target relationships', 'placed');
+  if (!isSame && at.differences + findings.differences === 0) {
+    const { 'target relationships': target, placed } = sumsOf(run);
+    findings.add(
+      'relationships',
+      `occur ${target?.count ?? 0} times in the target and ${placed?.count ?? 0} times in the archive, or parallel ones differ`,
+    );
+  }
+  return startAfter(run, 'dangling');
+}
+
+async function findDifferentDangling(run: StageRun): Promise<VerifyCursor> {
+  const { site, at, findings } = run;
+  if (site.options.dangling !== 'stitch') return startAfter(run, 'schema');
+  const rest = await eachBatch(run, danglingBatches(site.archive, at.position), async (lines) => {
+    note(await compareDangling(site, lines, findings.tallies), findings);
+  });
+  return rest ?? startAfter(run, 'schema');
+}
+
+function note(differences: readonly Difference[], findings: GraphFindings): void {
+  for (const { thing, problem } of differences) findings.add(thing, problem);
 }
 
 async function eachBatch<T>(
-  { context }: Neo4jSite,
-  from: VerifyCursor,
+  { site: { context }, at: from }: StageRun,
   batches: AsyncGenerator<Batch<T>>,
   work: (records: readonly T[]) => Promise<void>,
 ): Promise<VerifyCursor | null> {

@@ -22,56 +22,97 @@ export async function routeGraph(
   archive: EntryReader,
   saved: Neo4jScope | undefined,
   target: Neo4jScope,
-  { only, rename, origin: wanted }: RouteRequest,
+  request: RouteRequest,
 ): Promise<Route<Neo4jScope>> {
-  if (rename.label?.startsWith(RESERVED_PREFIX)) {
-    throw refused(`a label can't be called "${rename.label}"`, 'Choose another name.');
-  }
-  // Beside the label that an archive was saved by, another one may be named: nodes that have both.
+  const labels = labelsOf(saved, target, request);
+  const { from, to, part, also } = labels;
+  const refusal = refusalOf(saved, target, request, labels);
+  if (refusal) throw refused(...refusal);
+  const isOfWhole = saved !== undefined && saved.label === undefined;
+  const sought = part ?? (isOfWhole ? request.only.label : undefined);
+  if (sought !== undefined && sought !== saved?.also_label) await requireNode(archive, [from, sought]);
+  const isKnown = from !== undefined && to !== undefined;
+  const origin = request.origin && {
+    ...request.origin,
+    ...(from !== undefined && from !== to ? { original_label: from } : {}),
+  };
+  const changes: readonly [applies: boolean, text: string][] = [
+    [isKnown && isOfWhole, `of the whole database, only the nodes of label "${from}"`],
+    [
+      isKnown && part !== undefined && part !== saved?.also_label,
+      `of the nodes of label "${from}", only those of label "${part}"`,
+    ],
+    [isKnown && from !== to, `label "${from}" becomes "${to}"`],
+    [origin !== undefined, `every node gets ${Object.keys(origin ?? {}).join(', ')}`],
+  ];
+  return {
+    saved,
+    scope: {
+      ...target,
+      ...(to === undefined ? {} : { label: to }),
+      ...(also === undefined ? {} : { also_label: also }),
+    },
+    names: isKnown ? { [from]: to } : {},
+    ...(origin === undefined ? {} : { origin }),
+    changes: changes.filter(([applies]) => applies).map(([, text]) => text),
+  };
+}
+
+/** The labels of a route; undefined for a whole database. */
+interface RouteLabels {
+  /** In the archive, and at the destination. */
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+  /** Beside the label that an archive was saved by, another one may be named: nodes that have both. */
+  readonly part: string | undefined;
+  /** The label that nodes of the scope have as well. */
+  readonly also: string | undefined;
+}
+
+function labelsOf(
+  saved: Neo4jScope | undefined,
+  target: Neo4jScope,
+  { only, rename }: RouteRequest,
+): RouteLabels {
   const part = only.label === saved?.label || saved?.label === undefined ? undefined : only.label;
   const also = saved?.also_label ?? part;
-  const others = [part, target.also_label].filter((label) => label !== undefined && label !== also);
-  if (others.length > 0) {
-    throw refused(
+  const from = saved?.label ?? only.label ?? target.label;
+  const isWhole = only.label === undefined && also === undefined;
+  return { from, to: rename.label ?? target.label ?? (isWhole ? undefined : from), part, also };
+}
+
+/** Why the label can't be rewritten safely, and what to do: the first reason that applies. */
+function refusalOf(
+  saved: Neo4jScope | undefined,
+  target: Neo4jScope,
+  { only, rename: { label } }: RouteRequest,
+  { from, part, also }: RouteLabels,
+): readonly [problem: string, remedy: string] | undefined {
+  const others = [part, target.also_label].filter((other) => other !== undefined && other !== also);
+  const reasons: readonly [applies: boolean, problem: string, remedy: string][] = [
+    [
+      label?.startsWith(RESERVED_PREFIX) === true,
+      `a label can't be called "${label}"`,
+      'Choose another name.',
+    ],
+    [
+      others.length > 0,
       `the archive contains only nodes of ${scopeText(saved ?? {}).words}, not of "${others.join('", "')}"`,
       'Leave the label out, or restore into a target with the scope that was saved.',
-    );
-  }
-  if (rename.label !== undefined && saved === undefined && only.label === undefined) {
-    throw refused(
+    ],
+    [
+      label !== undefined && saved === undefined && only.label === undefined,
       'the archive does not state the label of its nodes, so the label cannot be renamed',
       'Name it as the label to restore (only.label), or restore into a target with the same label.',
-    );
-  }
-  const from = saved?.label ?? only.label ?? target.label;
-  const to =
-    rename.label ?? target.label ?? (only.label === undefined && also === undefined ? undefined : from);
-  if (rename.label !== undefined && from === undefined) {
-    throw refused(
+    ],
+    [
+      label !== undefined && from === undefined,
       'the archive contains a whole database; name the label to be renamed',
       'Name the label to restore (only.label).',
-    );
-  }
-  const scope: Neo4jScope = {
-    ...target,
-    ...(to === undefined ? {} : { label: to }),
-    ...(also === undefined ? {} : { also_label: also }),
-  };
-  const sought = part ?? (saved !== undefined && saved.label === undefined ? only.label : undefined);
-  if (sought !== undefined && sought !== saved?.also_label) await requireNode(archive, [from, sought]);
-  const changes: string[] = [];
-  if (from !== undefined && to !== undefined) {
-    if (saved !== undefined && saved.label === undefined)
-      changes.push(`of the whole database, only the nodes of label "${from}"`);
-    if (part !== undefined && part !== saved?.also_label)
-      changes.push(`of the nodes of label "${from}", only those of label "${part}"`);
-    if (from !== to) changes.push(`label "${from}" becomes "${to}"`);
-  }
-  const renamed = from !== undefined && from !== to ? { original_label: from } : {};
-  const origin = wanted && { ...wanted, ...renamed };
-  if (origin) changes.push(`every node gets ${Object.keys(origin).join(', ')}`);
-  const names = from === undefined || to === undefined ? {} : { [from]: to };
-  return { saved, scope, names, ...(origin === undefined ? {} : { origin }), changes };
+    ],
+  ];
+  const reason = reasons.find(([applies]) => applies);
+  return reason && [reason[1], reason[2]];
 }
 
 /** A label by mistake would put nothing in the place of what is there: some node has to have these labels. */
