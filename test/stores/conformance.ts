@@ -147,7 +147,7 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
         const others = { ...exported.tallies, [name]: { ...tally, count: tally.count + 1 } };
         const { problems } = await checkSealed(exported.archive, { ...sealed, tallies: others });
         expect(problems).toContainEqual(
-          expect.stringContaining(`${tally.count + 1} ${name}, but it holds ${tally.count}`),
+          expect.stringContaining(`${tally.count + 1} ${name}, but the archive contains ${tally.count}`),
         );
       }
     });

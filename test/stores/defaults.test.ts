@@ -38,7 +38,7 @@ test('a store without questions, references and leftovers says so', async () => 
   const context = legContext();
   expect(sqliteAdapter.questions(SCOPE)).toEqual([]);
   expect(sqliteAdapter.Smoke.safeParse('anything').success).toBe(false);
-  await expect(store.smoke('anything', context)).rejects.toThrow('answers no smoke checks');
+  await expect(store.smoke('anything', context)).rejects.toThrow('does not support smoke checks');
   expect(await store.missing({ thing: 'documents', field: 'id' }, ['1'], context)).toBeUndefined();
   expect(await store.finish(context)).toEqual(DONE);
   await store.cleanup(context);
