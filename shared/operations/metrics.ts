@@ -10,7 +10,7 @@ import { allowedAges } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
 import { allBackups } from './good-backups.ts';
 import { listSchedules } from './list-schedules.ts';
-import { type Grade, recoverability, type TargetRecoverability } from './recoverability.ts';
+import { DecisiveJobs, type Grade, recoverability, type TargetRecoverability } from './recoverability.ts';
 
 type Labels = Record<string, string>;
 type Sample = readonly [Labels, number];
@@ -21,12 +21,12 @@ type Sample = readonly [Labels, number];
  * process that lives, which is why no client library of Prometheus is used. Text exposition format 0.0.4. A record that can't be read is counted, not left out silently.
  */
 export async function metricsText(context: OperationsContext): Promise<string> {
-  const [verdicts, backups, jobs, schedules] = await Promise.all([
-    verdictMetrics(context),
+  const [backups, jobs, schedules] = await Promise.all([
     backupMetrics(context),
     jobMetrics(context),
     context.scheduler ? scheduleMetrics(context) : [],
   ]);
+  const verdicts = await verdictMetrics(context, jobs.decisive);
   const version = metric('ngbak_info', 'Version of ngbak.', [[{ version: VERSION }, 1]]);
   const unreadable = metric('ngbak_records_unreadable', 'Records that cannot be read.', [
     [{ kind: 'backup' }, backups.unreadable],
@@ -38,8 +38,8 @@ export async function metricsText(context: OperationsContext): Promise<string> {
 /** `ngbak_recoverable` by the answer. */
 const GRADES: Readonly<Record<Grade, number>> = { yes: 1, yes_with_warnings: 0.5, no: 0 };
 
-async function verdictMetrics(context: OperationsContext): Promise<string[]> {
-  const { targets } = await recoverability(context);
+async function verdictMetrics(context: OperationsContext, jobs: readonly JobSummary[]): Promise<string[]> {
+  const { targets } = await recoverability(context, {}, Date.now(), jobs);
   const known = (value: (target: TargetRecoverability) => number | undefined): Sample[] =>
     targets.flatMap((target): Sample[] => {
       const found = value(target);
@@ -153,10 +153,12 @@ async function jobMetrics({ bucket, config }: OperationsContext) {
   const ofDays = new Map<string, JobTotals>();
   const jobs = new LabelledSums();
   const mismatches = new LabelledSums();
+  const decisive = new DecisiveJobs();
   let unreadable = 0;
   for await (const { job } of listedJobs(bucket)) {
     if (!job) unreadable++;
     if (!job || job.target === SELFTEST_TARGET) continue;
+    decisive.add(job);
     const day = dayOf(job);
     const ofDay = ofDays.get(day) ?? noTotals();
     ofDays.set(day, ofDay);
@@ -182,7 +184,7 @@ async function jobMetrics({ bucket, config }: OperationsContext) {
       Object.fromEntries(Object.entries(totals.targets).map(([target, { restores }]) => [target, restores])),
     ),
   ];
-  return { text, unreadable };
+  return { text, unreadable, decisive: decisive.all() };
 }
 
 /** The counter of failures, and a histogram of durations from which Prometheus estimates quantiles. */

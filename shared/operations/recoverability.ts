@@ -102,15 +102,20 @@ export interface Facts {
 
 type Context = Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>;
 
-/** Whether each target can be recovered now, from what, to which moment, and how long it would take. */
+/**
+ * Whether each target can be recovered now, from what, to which moment, and how long it would take.
+ *
+ * @param known  the decisive jobs, where the caller has read them
+ */
 export async function recoverability(
   context: Context,
   input: RecoverabilityInput = {},
   now = Date.now(),
+  known?: readonly JobSummary[],
 ): Promise<Recoverability> {
-  let read: readonly [Overview, JobSummary[]];
+  let read: readonly [Overview, readonly JobSummary[]];
   try {
-    read = await Promise.all([overview(context, now), allJobs(context)]);
+    read = await Promise.all([overview(context, now), known ?? decisiveJobs(context)]);
   } catch (error) {
     // A disabled key, for one: nothing in the bucket can be read, so nothing can be restored.
     if (!(error instanceof AccessDeniedError) || !context.config) throw error;
@@ -156,10 +161,29 @@ function unknowable(target: string, { message, remedy }: AccessDeniedError): Tar
   };
 }
 
-async function allJobs({ bucket }: Context): Promise<JobSummary[]> {
-  const jobs: JobSummary[] = [];
-  for await (const { job } of listedJobs(bucket)) if (job) jobs.push(job);
-  return jobs;
+/** Keeps of all jobs those that a verdict depends on. */
+export class DecisiveJobs {
+  readonly #last = new Map<string, JobSummary>();
+  readonly #proofs: JobSummary[] = [];
+
+  add(job: JobSummary): void {
+    if (job.proved?.all_of_stores) this.#proofs.push(job);
+    const { state, error, job_id, target, kind, created_at } = job;
+    if (!hasEnded(state) || state === 'cancelled' || error?.name === SKIPPED || isRollbackJob(job_id)) return;
+    const known = this.#last.get(`${target} ${kind}`);
+    if (!known || known.created_at < created_at) this.#last.set(`${target} ${kind}`, job);
+  }
+
+  /** The newest one of a target and kind that did its work or failed, and every one that proved a whole backup. */
+  all(): JobSummary[] {
+    return [...new Set([...this.#last.values(), ...this.#proofs])];
+  }
+}
+
+async function decisiveJobs({ bucket }: Context): Promise<JobSummary[]> {
+  const decisive = new DecisiveJobs();
+  for await (const { job } of listedJobs(bucket)) if (job) decisive.add(job);
+  return decisive.all();
 }
 
 /** Reads a byte of a backup's archive: what a storage class, a disabled key or a lost object would refuse to a restore. */
