@@ -192,7 +192,7 @@ export function tail(log: string): string {
 /** Appends one line with the time to a log. */
 export function logger(path: string): (line: string) => void {
   const stream = createWriteStream(path, { flags: 'a', mode: 0o600 });
-  // The folder may have been removed by the clean-up that a last line tells of.
+  // The folder may have been removed by the clean-up that the last line names.
   stream.on('error', (error) => console.error(`${path}: ${error.message}`));
   return (line) => stream.write(`${new Date().toISOString()} ${line}\n`);
 }

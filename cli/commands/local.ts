@@ -41,7 +41,7 @@ export function localCommand(program: Command): void {
     .command('demo')
     .summary('back up, destroy and restore a knowledge base')
     .description(
-      'Builds a knowledge base in real servers, backs it up, destroys it, restores it, and proves that all of it came back.',
+      'Builds a knowledge base in real servers, backs it up, destroys it, restores it, and verifies that everything is restored.',
     )
     .option(...NAME)
     .option('--scale <count>', 'number of copies of the knowledge base')

@@ -12,7 +12,7 @@ export function statusCommand(program: Command): void {
     .command('status')
     .summary('show whether each target is recoverable now')
     .description(
-      'Answers for each target: can it be restored right now, from which backup, to which moment, how long it would take, and what to do where the answer is not yes. The dashboard, metrics and alarms show the same answer. Reads a byte of each archive that it relies on. Ends with exit code 10 where a target cannot be recovered.',
+      'Shows for each target whether it can be restored now, from which backup and to which point in time, how long it would take, and what to do if it cannot. The dashboard, metrics and alarms show the same answer. Reads a byte of each archive that it relies on. Exits with 10 if a target cannot be recovered.',
     )
     .argument('[target]', 'only this target')
     .action(async (target: string | undefined, _options, command: Command) => {

@@ -106,7 +106,7 @@ async function digest(
   return hash.digest('hex');
 }
 
-/** Sends one part. What it told `advance` is taken back where it fails. */
+/** Sends one part. Progress reported to `advance` is withdrawn if it fails. */
 async function putPart(
   file: FileHandle,
   { path, layout, signal }: UploadOptions,

@@ -8,7 +8,7 @@ import { Empty } from '../parts/states.tsx';
 /** Digits of a digest that are shown; all of them are copied. */
 const DIGEST_SHOWN = 12;
 
-/** What was counted in each store, with the digest that a restore is held against. */
+/** What was counted in each store, with the digest that a restore is checked against. */
 export function Tallies({ tallies }: Pick<CatalogRecord, 'tallies'>) {
   const rows = Object.entries(tallies).flatMap(([store, kinds]) =>
     Object.entries(kinds).map(([kind, tally]) => ({ store, kind, ...tally })),

@@ -96,10 +96,10 @@ export async function readEverything(
 export async function compareProofs(before: Proof, after: Proof, samples = 20): Promise<ProofComparison> {
   const comparison = new Comparison(before, after, samples);
   for await (const [left = [], right = []] of readBuckets([before.folder, after.folder])) {
-    const lefts = Map.groupBy(left, identity);
+    const leftGroups = Map.groupBy(left, identity);
     const rights = Map.groupBy(right, identity);
-    for (const [key, records] of lefts) comparison.compare(records, rights.get(key) ?? []);
-    for (const [key, records] of rights) if (!lefts.has(key)) comparison.compare([], records);
+    for (const [key, records] of leftGroups) comparison.compare(records, rights.get(key) ?? []);
+    for (const [key, records] of rights) if (!leftGroups.has(key)) comparison.compare([], records);
   }
   return comparison.result();
 }

@@ -58,7 +58,7 @@ export function readS3Text(
   object: { Bucket: string; Key: string; Range?: string },
   options: S3CallOptions & { readonly bytesMax?: number } = {},
 ): Promise<{ text: string; etag: string; bytes: number }> {
-  // The body is read within the call, so that an answer which breaks off is asked for again.
+  // The body is read within the call, so that a truncated response is requested again.
   return call('read', placeOf(s3, object), options, async (abortSignal) => {
     const {
       Body,

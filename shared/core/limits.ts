@@ -1,6 +1,6 @@
 /**
  * What a reader accepts and a writer keeps to: `docs/format.md`, "Limits". Everything that comes from an archive is
- * held against these before it is used.
+ * checked against these before it is used.
  */
 export interface ArchiveLimits {
   /** Data entries in one archive. */

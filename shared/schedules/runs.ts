@@ -7,7 +7,7 @@ import type { Schedule } from './schedule.ts';
 
 /** How far back missed runs are looked for, in milliseconds: a week. */
 const LOOK_BACK_MS = 7 * 24 * 60 * 60 * 1000;
-/** At most so many planned times are held against the runs: a schedule of each hour has 168 in a week. */
+/** At most so many planned times are checked against the runs: a schedule of each hour has 168 in a week. */
 const PLANNED_MAX = 500;
 /** A run may still come so long after its window: Scheduler starts within a minute, and tries again for a while. */
 const GRACE_MS = 15 * 60 * 1000;

@@ -145,7 +145,7 @@ export const FORGERIES: readonly Hostile<Forgery>[] = [
     /does not match the checksum in the manifest/,
   ],
   [
-    'a manifest that tells of more entries',
+    'a manifest with more entries',
     { manifest: (m) => ({ ...m, index: { ...(m.index as object), entries: 3 } }) },
     /does not match the manifest/,
   ],

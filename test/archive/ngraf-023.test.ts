@@ -103,7 +103,7 @@ CREATE (n:GraphRAG_demo{id: row.id}) SET n += row.properties SET n:PERSON;
 :commit
 `;
 
-test('its Cypher script becomes the graph where that is asked for, and is held against what its manifest counts', async () => {
+test('its Cypher script becomes the graph where that is asked for, and is checked against what its manifest counts', async () => {
   const files = { ...FILES, 'graph/neo4j.dump': SCRIPT };
   const { bytes, result } = await collect(
     normalizeArchive(bufferSource('old.ngbak', fixture(files, MANIFEST)), { script: convertScript }),

@@ -65,7 +65,7 @@ function counting(base: CliClient = client, seen: (number: number) => void = () 
     },
     completeUpload: (jobId) => base.completeUpload(jobId),
   };
-  return { asked: requested, client: counted };
+  return { requested, client: counted };
 }
 
 async function stored(jobId: string): Promise<Buffer> {
@@ -102,7 +102,7 @@ describe('an upload', () => {
     const first = await there(jobId);
     expect(first.length).toBeGreaterThan(0);
     expect(first.length).toBeLessThan(5);
-    const { asked: requested, client: counted } = counting();
+    const { requested, client: counted } = counting();
     const { resumed } = await uploadFile({
       client: counted,
       jobId,
@@ -147,7 +147,7 @@ describe('an upload', () => {
         ? undefined
         : { kind: 'refuse', status: code === 'AccessDenied' ? 403 : 503, code };
     };
-    const { asked: requested, client: counted } = counting(
+    const { requested, client: counted } = counting(
       directClient({
         ...context,
         bucket: new Bucket(

@@ -125,8 +125,8 @@ describe('starting a restore', () => {
   test.each([
     ['a day', { file_name: 'x.ngbak' }],
     ['a week', { file_name: 'x.ngbak', upload: 'multipart', bytes: 20_000_000 }],
-  ])('waits for %s, and is cancelled then with the reason, in the list as well', async (wait, asked) => {
-    const { job_id } = await requestRestore(context, RequestRestoreInput.parse(asked), me);
+  ])('waits for %s, and is cancelled then with the reason, in the list as well', async (wait, input) => {
+    const { job_id } = await requestRestore(context, RequestRestoreInput.parse(input), me);
     const waiting = await readJob(context.bucket, job_id);
     const until = String(waiting?.upload?.until);
     const days = (Date.parse(until) - Date.parse(String(waiting?.created_at))) / 86_400_000;

@@ -336,33 +336,33 @@ interface EmptyView {
   readonly path: string;
   /** What a deployment answers that has nothing yet. */
   readonly answers: Record<string, object>;
-  readonly told: string;
+  readonly message: string;
   readonly wayOn?: string;
 }
 const EMPTY: EmptyView[] = [
-  { path: '', answers: NO_JOBS, told: 'No jobs are running.', wayOn: 'All jobs' },
-  { path: '', answers: NO_TARGETS, told: 'No targets configured' },
-  { path: 'backups', answers: NO_BACKUPS, told: 'No backups yet', wayOn: 'Create backup' },
-  { path: 'restore', answers: NO_BACKUPS, told: 'No backups yet', wayOn: 'Create a backup' },
+  { path: '', answers: NO_JOBS, message: 'No jobs are running.', wayOn: 'All jobs' },
+  { path: '', answers: NO_TARGETS, message: 'No targets configured' },
+  { path: 'backups', answers: NO_BACKUPS, message: 'No backups yet', wayOn: 'Create backup' },
+  { path: 'restore', answers: NO_BACKUPS, message: 'No backups yet', wayOn: 'Create a backup' },
   {
     path: 'create-backup?target=views',
     answers: NO_BACKUPS,
-    told: 'There is no earlier backup of this scope',
+    message: 'There is no earlier backup of this scope',
   },
-  { path: 'jobs', answers: NO_JOBS, told: 'No jobs yet', wayOn: 'Create a backup' },
-  { path: 'jobs?state=failed', answers: NO_JOBS, told: 'No matching jobs', wayOn: 'Show all' },
+  { path: 'jobs', answers: NO_JOBS, message: 'No jobs yet', wayOn: 'Create a backup' },
+  { path: 'jobs?state=failed', answers: NO_JOBS, message: 'No matching jobs', wayOn: 'Show all' },
   {
     path: 'schedules',
     answers: { schedules: { schedules: [], unreadable: [] } },
-    told: 'No schedules',
+    message: 'No schedules',
     wayOn: 'Create schedule',
   },
-  { path: 'settings', answers: { keys: { keys: [] } }, told: 'No API keys' },
+  { path: 'settings', answers: { keys: { keys: [] } }, message: 'No API keys' },
 ];
 
 test.each(EMPTY)(
-  '“$path” says “$told” where there is nothing yet',
-  async ({ path, answers, told, wayOn }) => {
+  '“$path” says “$message” where there is nothing yet',
+  async ({ path, answers, message, wayOn }) => {
     const only = new RegExp(`^(${Object.keys(answers).join('|')})$`);
     await apiAnswers(
       (route) => {
@@ -372,7 +372,7 @@ test.each(EMPTY)(
       { only },
     );
     await openAnew(path);
-    await page.getByText(told).first().waitFor();
+    await page.getByText(message).first().waitFor();
     if (wayOn) {
       const named = { name: wayOn };
       await page.getByRole('link', named).or(page.getByRole('button', named)).first().waitFor();

@@ -21,7 +21,7 @@ export interface FunctionState {
   readonly name: string;
   /** The deployed function, such as `NgbakTest-restore-graph`. */
   readonly functionName: string;
-  /** The state that the emulator's history tells of: the outermost one around it, which has it as a branch. */
+  /** The state in the emulator's history: the outermost one around it, which has it as a branch. */
   readonly seenAs: string;
 }
 

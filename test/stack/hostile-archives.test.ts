@@ -181,7 +181,7 @@ const corpus: [string, () => Promise<Buffer> | Buffer, RegExp][] = [
     /snapshot/,
   ],
   [
-    'with a snapshot that breaks off',
+    'with a truncated snapshot',
     () => modified((text, name) => (name.endsWith('.snapshot') ? text.slice(0, text.length / 2) : text)),
     /snapshot.*(truncated|ends in the middle)/,
   ],

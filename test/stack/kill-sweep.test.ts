@@ -31,8 +31,8 @@ async function expectWhole(kill: Kill): Promise<Outcome> {
   const [from, to] = sides;
   const outcome = await killDuring(prepared.trial, from, to, kill);
   const target = outcome.job === 'completed' ? 'the archive' : 'as before';
-  process.stderr.write(`${JSON.stringify({ blow: kill, outcome })}\n`);
-  expect({ blow: kill, outcome }).toEqual({ blow: kill, outcome: { ...outcome, target, left: [] } });
+  process.stderr.write(`${JSON.stringify({ kill, outcome })}\n`);
+  expect({ kill, outcome }).toEqual({ kill, outcome: { ...outcome, target, left: [] } });
   if (target === 'the archive') sides = [to, from];
   return outcome;
 }

@@ -157,7 +157,7 @@ async function killOnce(trial: Trial, followed: Followed, state: FunctionState):
   return (await look(trial, followed)).killed > before;
 }
 
-/** Waits until a function's process works, which no history tells of the janitor, and kills it. */
+/** Waits until a function's process works, which the history does not show for the janitor, and kills it. */
 async function killWorking(functionName: string): Promise<boolean> {
   const idle = await processorTime(functionName);
   const deadline = Date.now() + 5_000;

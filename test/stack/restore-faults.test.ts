@@ -10,7 +10,7 @@ import { findSafetyBackup } from '../../shared/workflows/restore/safety.ts';
 import { testUnless } from '../conditions.ts';
 import { servers } from '../servers.ts';
 import { OwnNeo4j } from '../stores/neo4j/own-server.ts';
-import { OwnServer, startMeddler } from '../stores/qdrant/own-server.ts';
+import { OwnServer, startInterceptor } from '../stores/qdrant/own-server.ts';
 import { smallDiskMissing } from '../stores/small-disk.ts';
 import { secretName } from './context.ts';
 import { progressOf } from './follow.ts';
@@ -154,7 +154,7 @@ const revoke = async () => {
 const grant = () => redis.acl('SETUSER', user.username, '+@all');
 
 describe('a restore whose store fails while it is loaded', () => {
-  test('for want of memory is rolled back, and says what to do', async () => {
+  test('without memory is rolled back, and says what to do', async () => {
     const [, maximum = '0'] = (await redis.config('GET', 'maxmemory')) as string[];
     const followed = await restoreWhile(() => redis.config('SET', 'maxmemory', '1mb'));
     await untilRollbackBegins(followed).finally(() => redis.config('SET', 'maxmemory', maximum));
@@ -164,7 +164,7 @@ describe('a restore whose store fails while it is loaded', () => {
     await expectAsBefore(followed);
   });
 
-  test('for want of rights is rolled back once they are there again', async () => {
+  test('without permissions is rolled back once they are there again', async () => {
     const followed = await restoreWhile(revoke);
     await untilRollbackBegins(followed).finally(grant);
     const job = await prepared.trial.stack.waitForJob(followed.jobId);
@@ -219,13 +219,13 @@ describe('a restore whose store fails while it is loaded', () => {
       const { trial, before, now } = prepared;
       const { putSecret } = trial.stack;
       let uploads = 0;
-      const meddler = await startMeddler(qdrant, async (_method, path) => {
+      const interceptor = await startInterceptor(qdrant, async (_method, path) => {
         if (!path.includes('/snapshots/upload')) return;
         if (++uploads === 1) qdrant.disk.fill();
         else qdrant.disk.free();
       });
       try {
-        await putSecret(secretName('default', 'vectors'), { url: meddler.url, api_key: qdrant.apiKey });
+        await putSecret(secretName('default', 'vectors'), { url: interceptor.url, api_key: qdrant.apiKey });
         const followed = await begin(trial, before);
         const job = await trial.stack.waitForJob(followed.jobId);
         expect({ state: job.state, error: job.error }).toEqual({ state: 'completed', error: undefined });
@@ -236,7 +236,7 @@ describe('a restore whose store fails while it is loaded', () => {
       } finally {
         qdrant.disk.free();
         await putSecret(secretName('default', 'vectors'), { url: qdrant.url, api_key: qdrant.apiKey });
-        await meddler.stop();
+        await interceptor.stop();
       }
       await trial.stack.restoreByUpload(trial.target, now.archive);
     },

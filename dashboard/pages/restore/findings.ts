@@ -44,7 +44,7 @@ export function findings(inspection: Inspection, options: Chosen, now: number = 
     ...new Set(inspection.problems),
     ...stores.flatMap(({ store, problems }) =>
       problems
-        .filter((text) => !inspection.problems.some((told) => told.includes(text)))
+        .filter((text) => !inspection.problems.some((problem) => problem.includes(text)))
         .map((text) => `${store}: ${text}`),
     ),
   ]

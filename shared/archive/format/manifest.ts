@@ -94,7 +94,7 @@ export function parseManifest(bytes: Uint8Array, limits: ArchiveLimits, where: s
 }
 
 /**
- * Parses JSON from an archive, held against size and depth first. Throws InvalidInputError where it is too large, too
+ * Parses JSON from an archive, checked against size and depth first. Throws InvalidInputError where it is too large, too
  * deep, or no JSON object in UTF-8.
  */
 export function parseManifestJson(

@@ -91,7 +91,7 @@ export interface VerificationResult {
 /**
  * One leg of checking every byte of a seekable archive. The first leg checks its structure: footer, manifest, index
  * and sums, names, limits, that they agree with each other and leave no byte of the file unaccounted for. Then each
- * entry's compressed bytes are held against the index's CRC-32, its tar header, size, padding and SHA-256 against the
+ * entry's compressed bytes are checked against the index's CRC-32, its tar header, size, padding and SHA-256 against the
  * index. Throws IntegrityError or InvalidInputError where the structure is wrong; an entry's damage is a problem in
  * the result.
  */
@@ -186,7 +186,7 @@ class EntryChecker {
 
   async run(): Promise<VerificationResult> {
     const { footer, manifest } = this.#archive;
-    const { signal, timeLeft, progress, entry: tell } = this.#verification;
+    const { signal, timeLeft, progress, entry: onEntry } = this.#verification;
     const problems = [...this.#cursor.problems];
     let within = this.#cursor.within;
     let number = 0;
@@ -208,7 +208,7 @@ class EntryChecker {
           return stop();
         }
         within = null;
-        tell?.call(this.#verification, line.name, result);
+        onEntry?.call(this.#verification, line.name, result);
         if (result !== undefined) problems.push(result.slice(0, PROBLEM_CHARACTERS));
         if (problems.length >= PROBLEMS_MAX) return { cursor: null, problems };
         progress?.call(this.#verification, line.offset + line.length, this.#source.size);

@@ -1,5 +1,6 @@
 import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { z } from 'zod';
+import { addressOf } from '../../aws/address.ts';
 import { ConflictError } from '../../aws/bucket.ts';
 import {
   abortMultipart,
@@ -12,7 +13,6 @@ import {
   sendPart,
   type UploadedPart,
 } from '../../aws/multipart.ts';
-import { addressOf } from '../../aws/address.ts';
 import { PART_BYTES_MIN, type PlannedPart, planParts } from '../../aws/plan-parts.ts';
 import { readS3Text, sendS3, writeS3Json } from '../../aws/send-s3.ts';
 import { uploadStream } from '../../aws/upload-stream.ts';
@@ -344,7 +344,7 @@ async function* readRanges(
 }
 
 /**
- * Completes the upload. The list of parts is asked of S3: their sizes are held against the plan, and the CRC-32 of the
+ * Completes the upload. The list of parts is asked of S3: their sizes are checked against the plan, and the CRC-32 of the
  * whole, which S3 checks, against every byte; no list of ours has to travel from leg to leg.
  */
 async function complete(

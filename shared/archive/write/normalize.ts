@@ -42,7 +42,7 @@ export interface NormalizeOptions {
 
 /**
  * Rewrites any archive (packed again by a user, of NGRAF-023, or one of ours that gets another codec) into a seekable
- * one, front to back, in one pass and bounded memory. Every entry is held against `SHA256SUMS`, and that against the
+ * one, front to back, in one pass and bounded memory. Every entry is checked against `SHA256SUMS`, and that against the
  * manifest: the stream ends with an error where anything is damaged, missing or too much, so what came out of it so
  * far must be thrown away then. Returns the new manifest, whose `lacks` tells what an old archive does not say.
  */

@@ -42,9 +42,9 @@ const PERIODS: readonly Period[] = [
  *
  * - A backup with a retention of its own (`30d`, a date, `permanent`) follows that alone: it is not counted by the
  *   policy, so that safety backups with `14d` don't push regular ones out.
- * - All others of the same target, the same set of stores and the same part of them are held against the policy
+ * - All others of the same target, the same set of stores and the same part of them are checked against the policy
  *   together: the backup of one store, or of a part, must not take a full backup's place.
- * - Only good backups count. Others that are verified (empty, or far smaller than the last good one) are held against
+ * - Only good backups count. Others that are verified (empty, or far smaller than the last good one) are checked against
  *   the policy among themselves: a run of them pushes no good backup out, and they do not pile up either.
  * - The newest good backup of each such group is never dropped, whatever its retention, nor the newest verified one
  *   where none is good; nor is one that `protectedBy` names (in use, under Object Lock).

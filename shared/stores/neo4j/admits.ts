@@ -45,7 +45,7 @@ export async function admitGraph(
     if (records.some(({ labels }) => !scope.holds(labels))) {
       problems.push(`nodes of the archive do not have the ${scope.words} of the target's scope`);
     }
-    // The rest is held against the scope as it is loaded: archives are saved from one scope.
+    // The rest is checked against the scope as it is loaded: archives are saved from one scope.
     break;
   }
   // No procedure of Neo4j reports how much of its disk is free.

@@ -68,7 +68,7 @@ async function* scrollPages<Page extends { readonly next: string | null }>(
     for (;;) {
       try {
         const answer = await fetchPoints(client, collection, { ...options, from, signal }, limit);
-        return { answer, asked: limit };
+        return { answer, requested: limit };
       } catch (error) {
         if (!(error instanceof AnswerTooLargeError) || limit === 1) throw error;
         limit = Math.max(1, Math.floor(limit / 8));
@@ -78,11 +78,11 @@ async function* scrollPages<Page extends { readonly next: string | null }>(
   let pending: ReturnType<typeof fetchPage> | undefined = fetchPage(options.from);
   try {
     while (pending) {
-      const { answer, asked } = await pending;
+      const { answer, requested } = await pending;
       pending = undefined;
       const page = parse(answer);
-      const fitting = Math.floor((asked * PAGE_BYTES) / answer.length);
-      limit = Math.max(1, Math.min(max, asked * 4, fitting));
+      const fitting = Math.floor((requested * PAGE_BYTES) / answer.length);
+      limit = Math.max(1, Math.min(max, requested * 4, fitting));
       if (page.next !== null) {
         pending = fetchPage(page.next);
         // Awaited on the next turn, or given up below: until then its failure is nobody's yet.

@@ -29,7 +29,7 @@ export interface SnapshotContent {
 
 /**
  * Looks through a snapshot, no longer than there is time: then the log says so, and the result is undefined. Throws
- * IntegrityError if it is not a snapshot, or breaks off.
+ * IntegrityError if it is not a snapshot, or is truncated.
  */
 export async function readSnapshot(
   archive: EntryReader,
@@ -112,7 +112,7 @@ export class SnapshotWalk {
     }
   }
 
-  /** What the snapshot holds, after its last byte. Throws IntegrityError where it breaks off. */
+  /** What the snapshot holds, after its last byte. Throws IntegrityError if it is truncated. */
   end(): SnapshotContent {
     const { part, left, segment, segments, rocksDb, config: text } = this.#state;
     const isBetweenFiles = part === 'header' && left === BLOCK && segment === null;

@@ -72,7 +72,7 @@ const WARNINGS_MAX = 20;
 const SAMPLES_MAX = 5;
 
 /**
- * Last step of a restore: puts together what the legs recorded. The verification of every store must have been
+ * Last step of a restore: combines the records of its legs. The verification of every store must have been
  * recorded, with no difference; a restore is never reported without it.
  */
 export async function closeRestore(environment: Environment, jobId: string): Promise<RestoreResult> {

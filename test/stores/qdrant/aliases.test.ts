@@ -170,8 +170,8 @@ test('refuses dot segments as names in a scope and as new names', async () => {
   await seedPlain(server, 'plain', 3);
   const { archive } = await exportAll(openStore(server, { method: 'points' }), legContext());
   const scope = qdrantAdapter.Scope.parse({});
-  const wishes = { only: {}, rename: { collections: { plain: '..' } }, sameProfile: true };
-  await expect(qdrantAdapter.route(archive, scope, scope, wishes)).rejects.toThrow("can't be the name");
+  const request = { only: {}, rename: { collections: { plain: '..' } }, sameProfile: true };
+  await expect(qdrantAdapter.route(archive, scope, scope, request)).rejects.toThrow("can't be the name");
 });
 
 test('no name becomes another address', () => {

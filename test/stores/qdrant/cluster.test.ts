@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { freePorts } from '../../../local/ports.ts';
-import { OwnServer, startMeddler } from './own-server.ts';
+import { OwnServer, startInterceptor } from './own-server.ts';
 import {
   ask,
   closeStores,
@@ -71,12 +71,12 @@ test('a collection with replicas is read as the majority has it, and written in 
   await ask(first, 'PUT', '/collections/twice', replicated);
   await seedPlain(first, 'twice', 300, { create: false });
   const calls: string[] = [];
-  const meddler = await startMeddler(first, async (method, path) => {
+  const interceptor = await startInterceptor(first, async (method, path) => {
     calls.push(`${method} ${path}`);
   });
   try {
     const scope = { collections: ['twice'] };
-    const seen = { url: meddler.url, apiKey: first.apiKey };
+    const seen = { url: interceptor.url, apiKey: first.apiKey };
     const { archive, tallies } = await exportAll(openStore(seen, scope), legContext());
     await ask(first, 'POST', '/collections/twice/points/delete?wait=true', { points: [1, 2, 3] });
     const { verified } = await restoreAll(openStore(seen, scope), archive);
@@ -93,6 +93,6 @@ test('a collection with replicas is read as the majority has it, and written in 
       [],
     );
   } finally {
-    await meddler.stop();
+    await interceptor.stop();
   }
 });

@@ -13,7 +13,7 @@ import { qdrantAdapter } from '../../../shared/stores/qdrant/adapter.ts';
 import { answerError } from '../../../shared/stores/qdrant/errors.ts';
 import type { RestoreLeg } from '../../../shared/stores/restore-leg.ts';
 import { missing, testUnless } from '../../conditions.ts';
-import { CuttingProxy, OwnServer, startMeddler } from './own-server.ts';
+import { CuttingProxy, OwnServer, startInterceptor } from './own-server.ts';
 import {
   ask,
   closeStores,
@@ -178,7 +178,7 @@ test('an export that is killed while the server writes its snapshot leaves nothi
   const context = legContext();
   // The server begins its work, but the answer is lost: a snapshot is created whose name nobody received.
   let creation: Promise<string> | undefined;
-  const meddler = await startMeddler(server, async (method, called) => {
+  const interceptor = await startInterceptor(server, async (method, called) => {
     if (method !== 'POST' || !called.includes('/snapshots')) return;
     creation = ask(server, 'POST', path);
     await until(async () => {
@@ -190,9 +190,9 @@ test('an export that is killed while the server writes its snapshot leaves nothi
       );
       return running || (await result<unknown[]>(server, 'GET', path)).length > 1;
     });
-    await meddler.stop();
+    await interceptor.stop();
   });
-  const cut = openStore({ url: meddler.url, apiKey: server.apiKey }, { method: 'snapshot' });
+  const cut = openStore({ url: interceptor.url, apiKey: server.apiKey }, { method: 'snapshot' });
   const [shard] = await cut.plan(context, await cut.probe(context));
   if (!shard) throw new Error('no shard');
   const error = await failure(
@@ -305,7 +305,7 @@ test('a collection that is being written to is saved as points instead, which ca
   await seedPlain(server, name, 500, { dimensions: 16 });
   const path = `/collections/${encodeURIComponent(name)}`;
   let writes = 0;
-  const meddler = await startMeddler(server, async (method, called) => {
+  const interceptor = await startInterceptor(server, async (method, called) => {
     if (method !== 'POST' || !called.includes('/snapshots')) return;
     await ask(server, 'POST', `${path}/points/payload?wait=true`, {
       payload: { n: `w${writes++}` },
@@ -313,7 +313,7 @@ test('a collection that is being written to is saved as points instead, which ca
     });
   });
   try {
-    const busy = { url: meddler.url, apiKey: server.apiKey };
+    const busy = { url: interceptor.url, apiKey: server.apiKey };
     const context = legContext();
     const { archive } = await exportAll(openStore(busy, {}), context);
     // Once to learn that the server is written to, and three times between two readings of its points.
@@ -334,7 +334,7 @@ test('a collection that is being written to is saved as points instead, which ca
     await strict.cleanup(context);
     expect(await server.strayFiles()).toEqual([]);
   } finally {
-    await meddler.stop();
+    await interceptor.stop();
   }
 });
 
@@ -373,7 +373,7 @@ test('work that is aborted stops at once, and nothing of it stays after the clea
   expect(await server.strayFiles()).toEqual([]);
 });
 
-test('an archive that breaks off while it is loaded leaves the collection as it was', async () => {
+test('an archive that is truncated while it is loaded leaves the collection as it was', async () => {
   const name = freshName();
   await seedPlain(server, name, 500, { dimensions: 64 });
   for (const method of ['snapshot', 'points']) {
@@ -512,7 +512,7 @@ test('a snapshot whose checksum comes late is exported all the same, and checked
   await seedLarge(name);
   let blanked = 0;
   // The server does this by itself, about once in two thousand times.
-  const meddler = await startMeddler(
+  const interceptor = await startInterceptor(
     server,
     async () => undefined,
     (method, path, answer) => {
@@ -522,7 +522,7 @@ test('a snapshot whose checksum comes late is exported all the same, and checked
     },
   );
   try {
-    const store = openStore({ url: meddler.url, apiKey: server.apiKey }, { method: 'snapshot' });
+    const store = openStore({ url: interceptor.url, apiKey: server.apiKey }, { method: 'snapshot' });
     const { archive } = await exportAll(store, legContext());
     expect(blanked).toBe(1);
     const before = await contentOf(server, name);
@@ -530,6 +530,6 @@ test('a snapshot whose checksum comes late is exported all the same, and checked
     await restoreAll(openStore(server, {}), archive);
     expect(await contentOf(server, name)).toEqual(before);
   } finally {
-    await meddler.stop();
+    await interceptor.stop();
   }
 });

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { samePoint } from '../../../shared/stores/qdrant/compare.ts';
 import { chooseMethod, snapshotBytes } from '../../../shared/stores/qdrant/method.ts';
 import { parsePointLine } from '../../../shared/stores/qdrant/point-text.ts';
-import { OwnServer, startGateway, startMeddler } from './own-server.ts';
+import { OwnServer, startGateway, startInterceptor } from './own-server.ts';
 import {
   ask,
   closeStores,
@@ -91,7 +91,7 @@ test('a server that can not write a snapshot is saved as points', async () => {
   await seedPlain(server, 'plain', 30);
   const before = await contentOf(server, 'plain');
   // A disk without room; the answer is the server's own.
-  const meddler = await startMeddler(
+  const interceptor = await startInterceptor(
     server,
     async () => undefined,
     (method, path, answer) => {
@@ -101,7 +101,7 @@ test('a server that can not write a snapshot is saved as points', async () => {
     500,
   );
   try {
-    const store = openStore({ url: meddler.url, apiKey: server.apiKey }, {});
+    const store = openStore({ url: interceptor.url, apiKey: server.apiKey }, {});
     const context = legContext();
     const { archive } = await exportAll(store, context);
     await store.cleanup(context);
@@ -111,7 +111,7 @@ test('a server that can not write a snapshot is saved as points', async () => {
     });
     await expectWhole('plain', archive, before);
   } finally {
-    await meddler.stop();
+    await interceptor.stop();
   }
 });
 
@@ -129,9 +129,9 @@ test('a gateway that limits requests: collections are saved as points, and loade
       method: 'points',
       reason: expect.stringContaining('proxy'),
     });
-    const asked = legContext();
-    await exportAll(openStore(limited, { method: 'snapshot' }), asked);
-    expect(asked.warned).toContainEqual(expect.objectContaining({ code: 'upload-too-large' }));
+    const limitedContext = legContext();
+    await exportAll(openStore(limited, { method: 'snapshot' }), limitedContext);
+    expect(limitedContext.warned).toContainEqual(expect.objectContaining({ code: 'upload-too-large' }));
     // A snapshot is refused while nothing was touched.
     expect((await restoreAll(store, snapshots)).problems).toEqual([
       expect.stringMatching(/snapshot of collection "plain".*proxy.*413/),
@@ -187,7 +187,7 @@ test('a collection that hides points until they are optimized is waited for', as
   await seedPlain(server, 'plain', 30);
   let looks = 0;
   // The setting came with Qdrant 1.17; the server here is older, so its answers are given it.
-  const meddler = await startMeddler(
+  const interceptor = await startInterceptor(
     server,
     async () => undefined,
     (method, path, answer) => {
@@ -200,7 +200,7 @@ test('a collection that hides points until they are optimized is waited for', as
     },
   );
   try {
-    const store = openStore({ url: meddler.url, apiKey: server.apiKey }, { method: 'points' });
+    const store = openStore({ url: interceptor.url, apiKey: server.apiKey }, { method: 'points' });
     const { tallies } = await exportAll(store, legContext());
     expect(looks).toBeGreaterThan(3);
     expect(tallies['points:plain']?.count).toBe(30);
@@ -208,7 +208,7 @@ test('a collection that hides points until they are optimized is waited for', as
     const impatient = exportAll(store, legContext(0));
     await expect(impatient).rejects.toMatchObject({ name: 'UnavailableError', retryable: true });
   } finally {
-    await meddler.stop();
+    await interceptor.stop();
   }
 });
 

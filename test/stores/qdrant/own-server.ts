@@ -187,7 +187,7 @@ export class CuttingProxy {
  * A proxy that lets something happen right before a call reaches the server, so that "meanwhile" does not depend on luck,
  * and that may change answers of the server. Returns its address, and how to stop it.
  */
-export async function startMeddler(
+export async function startInterceptor(
   target: Server,
   before: (method: string, path: string) => Promise<void>,
   rewrite?: (method: string, path: string, answer: string) => string,

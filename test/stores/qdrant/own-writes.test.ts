@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { readCollections } from '../../../shared/stores/qdrant/config-entry.ts';
-import { OwnServer, startMeddler } from './own-server.ts';
+import { OwnServer, startInterceptor } from './own-server.ts';
 import {
   ask,
   closeStores,
@@ -56,14 +56,14 @@ async function exportThrough(
   before: (method: string, path: string) => Promise<void>,
   telemetry = true,
 ) {
-  const meddler = await startMeddler(
+  const interceptor = await startInterceptor(
     server,
     before,
     (_method, path, answer) => (telemetry || !path.startsWith('/telemetry') ? answer : '{}'),
     403,
   );
   try {
-    const store = openStore({ url: meddler.url, apiKey: server.apiKey }, { collections: [collection] });
+    const store = openStore({ url: interceptor.url, apiKey: server.apiKey }, { collections: [collection] });
     const { archive } = await exportAll(store, legContext());
     const config = JSON.parse(archive.text(`vectors/${collection}.config.json`)) as {
       method: string;
@@ -71,7 +71,7 @@ async function exportThrough(
     };
     return { archive, config };
   } finally {
-    await meddler.stop();
+    await interceptor.stop();
   }
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { readSnapshot } from '../../../shared/stores/qdrant/snapshot-file.ts';
-import { OwnServer, startMeddler } from './own-server.ts';
+import { OwnServer, startInterceptor } from './own-server.ts';
 import {
   closeStores,
   exportAll,
@@ -75,7 +75,7 @@ test('a snapshot of a server is looked through to its end', async () => {
   expect((await look(all.archive, 'vectors/everything.snapshot'))?.view).toBeDefined();
 });
 
-test('a snapshot that breaks off is refused before anything is written, wherever it breaks off', async () => {
+test('a snapshot is refused before anything is written, wherever it is truncated', async () => {
   const archive = await saved();
   const whole = archive.files.get(ENTRY) ?? Buffer.alloc(0);
   const store = openStore(server, {});
@@ -97,21 +97,21 @@ test('segments in RocksDB are refused for servers that can not read them any mor
     [],
   );
   // No server of that version is at hand: this one says that it is one.
-  const meddler = await startMeddler(
+  const interceptor = await startInterceptor(
     server,
     async () => undefined,
     (_method, path, answer) =>
       path === '/' ? answer.replace(/"version":"1\.\d+/, '"version":"1.17') : answer,
   );
   try {
-    const newer = openStore({ url: meddler.url, apiKey: server.apiKey }, {});
+    const newer = openStore({ url: interceptor.url, apiKey: server.apiKey }, {});
     expect(await newer.admits({ archive, options: REPLACE, context: legContext() })).toEqual([
       expect.stringContaining('RocksDB'),
     ]);
     archive.files.set(ENTRY, withSegment(whole, ['segment.json']));
     expect(await newer.admits({ archive, options: REPLACE, context: legContext() })).toEqual([]);
   } finally {
-    await meddler.stop();
+    await interceptor.stop();
   }
 });
 

@@ -116,8 +116,8 @@ test('points that get other ids are looked up within the limits as well', async 
   const [saved, target] = ['a', 'c'].map((value) => qdrantAdapter.Scope.parse(scope(value)));
   if (!saved || !target) throw new Error('no scopes');
   await ask(server, 'PATCH', `/collections/${name}`, { strict_mode_config: { max_query_limit: 7 } });
-  const wishes = { only: {}, rename: {}, sameProfile: true };
-  const route = await qdrantAdapter.route(archive, saved, target, wishes);
+  const request = { only: {}, rename: {}, sameProfile: true };
+  const route = await qdrantAdapter.route(archive, saved, target, request);
   const { verified } = await restoreAll(openStore(server, scope('c')), qdrantAdapter.view(archive, route));
   expect(differencesOf(verified)).toMatchObject({ differences: 0, samples: [] });
   expect(Object.values(differencesOf(verified).tallies)[0]?.count).toBe(30);

@@ -26,11 +26,14 @@ async function restoreInto(
   archive: EntryReader,
   saved: object | undefined,
   target: object,
-  wishes: Partial<RouteRequest> = {},
+  request: Partial<RouteRequest> = {},
   options: LoadOptions = { mode: 'replace', onConflict: 'fail' },
 ) {
   const parse = (scope: object) => adapter.Scope.parse(scope);
-  const route = await adapter.route(archive, saved && parse(saved), parse(target), { ...NOTHING, ...wishes });
+  const route = await adapter.route(archive, saved && parse(saved), parse(target), {
+    ...NOTHING,
+    ...request,
+  });
   // Plans keep routes as JSON.
   const kept = JSON.parse(JSON.stringify(route)) as typeof route;
   const scope = parse(kept.scope as object);
