@@ -14,7 +14,7 @@ try {
   const deployment = readDeployment(app.node.tryGetContext('ngbak'));
   const bundles = bundleFunctions(join(app.outdir, 'functions'), deployment.nodeVersion);
   // The API serves it: one origin, one deployment.
-  await buildDashboard(join(bundles.api, DASHBOARD_FOLDER));
+  if (deployment.api.enabled) await buildDashboard(join(bundles.api, DASHBOARD_FOLDER));
   const { CDK_DEFAULT_ACCOUNT: account, CDK_DEFAULT_REGION: region } = process.env;
   new NgbakStack(app, deployment.stackName, {
     deployment,
