@@ -65,7 +65,10 @@ async function checkBackups(
     if (!backup) return { name, ok: false, message: NONE };
     const description = `${backup.backup_id}, ${Math.round(age / HOUR_MS)} hours old`;
     const unreadable = await whyUnreadable(context, backup);
-    if (unreadable) return { name, ok: false, message: `${description}: ${unreadable.text}` };
+    if (unreadable) {
+      const { text, remedy = '' } = unreadable;
+      return { name, ok: false, message: `${description}: ${text} ${remedy}`.trimEnd() };
+    }
     return { name, ok: !tooOld, message: tooOld ? `${description}: older than allowed.` : description };
   });
   return [bucket, ...(await Promise.all(targets))];

@@ -97,7 +97,9 @@ export interface Facts {
   /** Why a failed restore keeps the target locked. */
   readonly locked?: string | undefined;
   /** Why the archive of the newest good backup cannot be read now, and whether it can be made readable within hours. */
-  readonly unreadableArchive?: { readonly text: string; readonly thaws: boolean } | undefined;
+  readonly unreadableArchive?:
+    | { readonly text: string; readonly thaws: boolean; readonly remedy?: string }
+    | undefined;
 }
 
 type Context = Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>;
@@ -197,7 +199,7 @@ export async function whyUnreadable(
     const head = await headArchive(bucket, { archive: { key } });
     if (!head) return { text: `${where} no longer exists.`, thaws: false };
     const archived = archivedObject(head, where);
-    if (archived) return { text: archived.message, thaws: true };
+    if (archived) return { text: archived.message, thaws: true, remedy: archived.remedy };
     await readS3Text(bucket.s3, { Bucket: bucket.name, Key: key, Range: 'bytes=-1' });
     return undefined;
   } catch (error) {
@@ -323,7 +325,7 @@ function backupReasons(
         'warning',
         'archive-in-cold-storage',
         unreadableArchive.text,
-        'Expect hours before a restore can begin, or back up now.',
+        `Expect hours before a restore can begin, or back up now. ${unreadableArchive.remedy ?? ''}`.trimEnd(),
       ),
     );
   }

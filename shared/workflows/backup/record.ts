@@ -41,13 +41,15 @@ export interface BackupResult {
   readonly state: Assessment['state'];
   readonly open_warnings: number;
   readonly good: boolean;
-  /** The first of its warnings, without the names of what they are about: the catalog has all of them. */
-  readonly warnings: readonly Omit<BackupWarning, 'samples'>[];
+  /** The first of its warnings, each with a few names: the catalog has all of them. */
+  readonly warnings: readonly BackupWarning[];
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Warnings in the output of a workflow, whose size is limited. */
 const WARNINGS_IN_RESULT_MAX = 20;
+/** Names of each of them there; the catalog record has more. */
+const SAMPLES_IN_RESULT_MAX = 3;
 
 /**
  * Last step of a backup: writes the catalog record, after which the backup is there. The record is written only if
@@ -129,7 +131,10 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     state,
     open_warnings,
     good,
-    warnings: warnings.slice(0, WARNINGS_IN_RESULT_MAX).map(({ samples: _, ...warning }) => warning),
+    warnings: warnings.slice(0, WARNINGS_IN_RESULT_MAX).map(({ samples, ...warning }) => ({
+      ...warning,
+      ...(samples === undefined ? {} : { samples: samples.slice(0, SAMPLES_IN_RESULT_MAX) }),
+    })),
   };
 }
 
