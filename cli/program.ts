@@ -7,6 +7,7 @@ import { completionCommand } from './commands/completion.ts';
 import { deployCommand } from './commands/deploy.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { downloadCommands } from './commands/download.ts';
+import { drillCommands } from './commands/drills.ts';
 import { jobCommands } from './commands/jobs.ts';
 import { keyCommand } from './commands/key.ts';
 import { listCommand } from './commands/list.ts';
@@ -47,6 +48,7 @@ export function makeProgram(): Command {
   restoreCommands(program);
   changeCommands(program);
   retentionCommands(program);
+  drillCommands(program);
   jobCommands(program);
   scheduleCommand(program);
   archiveCommand(program);

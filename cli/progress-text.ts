@@ -10,6 +10,7 @@ const PHASES: Record<StoreProgress['phase'], string> = {
   load: 'load',
   verify: 'verification',
   finish: 'cleanup',
+  remove: 'removal',
   seal: 'composition',
   'read-back': 'verification',
 };

@@ -12,6 +12,7 @@ import { type ITopic, Topic } from 'aws-cdk-lib/aws-sns';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import { backedUpTargets } from '../shared/core/config.ts';
 import { InvalidInputError } from '../shared/core/errors.ts';
 import { HELP } from '../shared/core/help.ts';
 import { BACKUP_TOO_OLD, BACKUP_WARNINGS, NOT_RECOVERABLE } from '../shared/workflows/backup/measures.ts';
@@ -110,7 +111,7 @@ export class Alarms extends Construct {
       'An integrity check failed. See `ngbak jobs` and `ngbak list`.',
       new Metric({ namespace: metricsNamespace(this), metricName: MISMATCHES }),
     );
-    for (const target of Object.keys(deployment.targets)) {
+    for (const target of backedUpTargets(deployment)) {
       this.#any(
         `Backup-warnings-${target}`,
         `A full backup of "${target}" has unacknowledged warnings: \`ngbak show\` lists them.`,
@@ -122,7 +123,7 @@ export class Alarms extends Construct {
       );
     }
     if (!deployment.schedule.enabled) return;
-    for (const target of Object.keys(deployment.targets)) {
+    for (const target of backedUpTargets(deployment)) {
       const measured = (metricName: string) =>
         new Metric({
           namespace: metricsNamespace(this),

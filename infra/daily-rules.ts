@@ -4,6 +4,7 @@ import { SfnStateMachine } from 'aws-cdk-lib/aws-events-targets';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { CREATED_BY_DEPLOYMENT } from '../shared/core/allowed.ts';
+import { backedUpTargets } from '../shared/core/config.ts';
 import { RETRY, scheduledRequest } from '../shared/schedules/target.ts';
 import type { DeploymentConfig } from './config.ts';
 import { dailyName } from './schedules.ts';
@@ -23,7 +24,7 @@ export class DailyRules extends Construct {
     const { enabled, time } = deployment.schedule;
     if (!enabled) return;
     const [hour, minute] = time.split(':').map(Number);
-    for (const target of Object.keys(deployment.targets)) {
+    for (const target of backedUpTargets(deployment)) {
       const { schedule, ...request } = scheduledRequest(dailyName(target), { target }, CREATED_BY_DEPLOYMENT);
       new Rule(this, `Daily-${target}`, {
         description: `ngbak: daily backup of "${target}"`,

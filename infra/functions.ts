@@ -156,7 +156,10 @@ export const SIZES = {
     memoryMb: RECORDS_MB,
     timeoutMinutes: 2,
     stores: [],
-    bucket: { read: ['jobs/*', 'backups/*.json', 'deferred/*'], write: ['jobs/*'] },
+    bucket: {
+      read: ['jobs/*', 'backups/*.json', 'deferred/*', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY],
+      write: ['jobs/*'],
+    },
   },
   'inspect-restore': {
     description: 'Verifies an archive and compares it with the target; writes to no store',
@@ -203,7 +206,7 @@ export const SIZES = {
     writesStores: true,
     bucket: {
       read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*'],
-      write: ['jobs/*', 'locks/*'],
+      write: ['jobs/*', 'locks/*', 'drills/*'],
       delete: ['jobs/*', 'locks/*', 'staging/*', 'uploads/*', 'backups/*.ngbak'],
       // Also of jobs that never began: the janitor removes what belongs to none.
       abort: ['backups/*.ngbak', 'deferred/*', 'staging/*', 'uploads/*'],
@@ -242,7 +245,7 @@ export const SIZES = {
     // Besides records, what it may read and upload is what its presigned addresses may.
     bucket: {
       read: [
-        ...['backups/*', 'jobs/*', 'locks/*', 'runs/*', VERIFICATION_FILES],
+        ...['backups/*', 'jobs/*', 'locks/*', 'runs/*', 'drills/*', VERIFICATION_FILES],
         ...[CATALOG_CACHE_KEY, RETENTION_KEY, ACKNOWLEDGED_KEY],
       ],
       write: [

@@ -11,6 +11,7 @@ import {
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
+import { backedUpTargets } from '../shared/core/config.ts';
 import { BACKUP_DURATION, BACKUP_WARNINGS, GOOD_BACKUPS } from '../shared/workflows/backup/measures.ts';
 import { MISMATCHES } from './alarms.ts';
 import type { DeploymentConfig } from './config.ts';
@@ -36,7 +37,7 @@ export class MetricsDashboard extends Construct {
   constructor(scope: Construct, id: string, { deployment, backup, restore, queues }: MetricsDashboardProps) {
     super(scope, id);
     this.#namespace = metricsNamespace(this);
-    const targets = Object.keys(deployment.targets);
+    const targets = backedUpTargets(deployment);
     const dashboard = new Dashboard(this, 'Dashboard', {
       dashboardName: Stack.of(this).stackName,
       defaultInterval: Duration.days(14),

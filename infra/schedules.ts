@@ -6,6 +6,7 @@ import { StepFunctionsStartExecution } from 'aws-cdk-lib/aws-scheduler-targets';
 import type { IStateMachine } from 'aws-cdk-lib/aws-stepfunctions';
 import { Construct } from 'constructs';
 import { CREATED_BY_DEPLOYMENT } from '../shared/core/allowed.ts';
+import { backedUpTargets } from '../shared/core/config.ts';
 import { RETRY, scheduledRequest } from '../shared/schedules/target.ts';
 import type { DeploymentConfig } from './config.ts';
 import type { StepHandler } from './step-handler.ts';
@@ -60,7 +61,7 @@ export class Schedules extends Construct {
     const { enabled, time, timeZone } = deployment.schedule;
     if (!enabled) return;
     const [hour, minute] = time.split(':').map(Number);
-    for (const target of Object.keys(deployment.targets)) {
+    for (const target of backedUpTargets(deployment)) {
       const scheduleName = dailyName(target);
       new Schedule(this, `Daily-${target}`, {
         scheduleName,

@@ -21,7 +21,7 @@ const ROOMS = [
 const INSIDE: Record<string, readonly string[]> = {
   archive: ['format', 'read', 'write'],
   catalog: ['.', 'retention'],
-  workflows: ['.', 'job', 'backup', 'restore', 'janitor'],
+  workflows: ['.', 'job', 'drill', 'backup', 'restore', 'janitor'],
 };
 
 interface Import {

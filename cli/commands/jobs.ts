@@ -17,10 +17,10 @@ import { whole } from './options.ts';
 export function jobCommands(program: Command): void {
   program
     .command('jobs')
-    .summary('list backup and restore jobs, newest first')
+    .summary('list backup, restore and drill jobs, newest first')
     .description('Lists the jobs of the last 90 days, newest first.')
     .addOption(new Option('--state <state>', 'only jobs in this state').choices([...JOB_STATES]))
-    .addOption(new Option('--kind <kind>', 'only jobs of this kind').choices(['backup', 'restore']))
+    .addOption(new Option('--kind <kind>', 'only jobs of this kind').choices(['backup', 'restore', 'drill']))
     .option('-t, --target <name>', 'only jobs of this target')
     .option('-n, --limit <count>', 'maximum number of jobs, up to 500', whole, 20)
     .action(async (options, command: Command) => {

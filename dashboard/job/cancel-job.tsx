@@ -42,7 +42,9 @@ export function CancelJob({ job, onCancelled }: { job: JobView; onCancelled: () 
         <Alert type={job.kind === 'restore' ? 'warning' : 'info'}>
           {job.kind === 'restore'
             ? 'If the restore has started to write, the target is rolled back to the safety backup. Without a safety backup, the target is left as it is at that moment.'
-            : 'The unfinished backup is removed. Existing backups are not affected.'}
+            : job.kind === 'drill'
+              ? 'What the drill has restored is removed. No target is affected.'
+              : 'The unfinished backup is removed. Existing backups are not affected.'}
         </Alert>
       </Question>
     </>

@@ -38,6 +38,7 @@ const PHASES: Record<StoreProgress['phase'], string> = {
   load: 'Loading',
   verify: 'Comparing with archive',
   finish: 'Cleaning up',
+  remove: 'Removing what was restored',
   seal: 'Composing archive',
   'read-back': 'Verifying archive',
 };

@@ -7,6 +7,7 @@ import { type Notice, useNotices } from '../notices.tsx';
 import { href, useRoute } from '../router.ts';
 import { useSession } from '../session.tsx';
 import { useData } from '../use-data.ts';
+import { KIND_OF } from './kinds.ts';
 
 /** Jobs that are looked at: more at once would be no news but noise. */
 const NEWEST = 20;
@@ -50,7 +51,7 @@ export function JobWatcher() {
 
 /** What is reported about a job in this state; undefined if there is nothing to report. */
 function noticeOf(job: JobSummary): Notice | undefined {
-  const what = job.kind === 'backup' ? `Backup of ${job.target}` : `Restore into ${job.target}`;
+  const what = `${KIND_OF[job.kind]} ${job.target}`;
   const link = (
     <Link color="inverted" href={href([job.kind === 'restore' ? 'restore' : 'job', job.job_id])}>
       Open

@@ -16,6 +16,7 @@ import type { Grade, TargetRecoverability } from '../../shared/operations/recove
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
 import { DayStrip } from '../home/day-strip.tsx';
 import { strip } from '../home/days.ts';
+import { KIND_OF } from '../job/kinds.ts';
 import { JobStateSign } from '../job/states.tsx';
 import { blocked } from '../parts/blocked.ts';
 import { Guard } from '../parts/guard.tsx';
@@ -269,7 +270,7 @@ function JobsBox({ title, jobs, none }: { title: string; jobs: readonly JobSumma
               <SpaceBetween direction="horizontal" size="m">
                 <JobStateSign state={job.state} />
                 <Link href={href(['job', job.job_id])}>
-                  {job.kind === 'backup' ? 'Backup of' : 'Restore into'} <bdi>{job.target}</bdi>
+                  {KIND_OF[job.kind]} <bdi>{job.target}</bdi>
                 </Link>
                 <Ago value={job.created_at} />
               </SpaceBetween>

@@ -10,6 +10,7 @@ import { CancelJob } from '../job/cancel-job.tsx';
 import { DownloadAfterBackup } from '../job/download-bar.tsx';
 import { JobProperties } from '../job/facts.tsx';
 import { JobLog } from '../job/job-log.tsx';
+import { KIND_OF } from '../job/kinds.ts';
 import { percentOfJob } from '../job/progress-numbers.ts';
 import { BackupOutcome, RestoreOutcome } from '../job/restore-result.tsx';
 import { stateText } from '../job/states.tsx';
@@ -36,7 +37,7 @@ export default function Job({ route }: PageProps) {
 /** `42 % backup of default`, for the tab. */
 export function jobTitle(job: JobView): string {
   const percent = percentOfJob(job.progress);
-  const what = job.kind === 'backup' ? `backup of ${job.target}` : `restore into ${job.target}`;
+  const what = `${KIND_OF[job.kind].toLowerCase()} ${job.target}`;
   if (job.state !== 'processing') return `${stateText(job.state)}: ${what}`;
   return `${percent === undefined ? '…' : `${percent} %`} ${what}`;
 }
@@ -62,10 +63,9 @@ function JobPage({ job, reload }: { job: JobView; reload: () => void }) {
           </SpaceBetween>
         }
       >
-        {job.kind === 'backup' ? 'Backup of ' : 'Restore into '}
-        <bdi>{job.target}</bdi>
+        {KIND_OF[job.kind]} <bdi>{job.target}</bdi>
       </Header>
-      {ended && (job.kind === 'restore' ? <RestoreOutcome job={job} /> : <BackupOutcome job={job} />)}
+      {ended && (job.kind === 'backup' ? <BackupOutcome job={job} /> : <RestoreOutcome job={job} />)}
       <Container>
         <JobProperties job={job} />
       </Container>

@@ -8,6 +8,7 @@ import Table from '@cloudscape-design/components/table';
 import { duration } from '../../cli/format.ts';
 import { hasEnded, JOB_STATES, type JobState } from '../../shared/core/job-state.ts';
 import type { JobSummary } from '../../shared/workflows/job/summary.ts';
+import { KIND_OF } from '../job/kinds.ts';
 import { JobStateSign, stateText } from '../job/states.tsx';
 import { Empty, Problem } from '../parts/states.tsx';
 import { Ago } from '../parts/time.tsx';
@@ -22,7 +23,7 @@ const MOST = 500;
 const EVERY_MS = { running: 3000, quiet: 15_000 };
 
 type Kind = JobSummary['kind'];
-const KINDS: Record<Kind, string> = { backup: 'Backup', restore: 'Restore' };
+const KINDS: Record<Kind, string> = { backup: 'Backup', restore: 'Restore', drill: 'Drill' };
 
 /** The jobs, newest first: `#/jobs?state=failed&kind=restore&limit=100`. Filters are in the address. */
 export default function Jobs({ route: { query } }: PageProps) {
@@ -106,7 +107,7 @@ export default function Jobs({ route: { query } }: PageProps) {
             cell: (job) => (
               <>
                 <Link href={href(['job', job.job_id])}>
-                  {KINDS[job.kind]} {job.kind === 'backup' ? 'of' : 'into'} <bdi>{job.target}</bdi>
+                  {KIND_OF[job.kind]} <bdi>{job.target}</bdi>
                 </Link>
                 {job.error && (
                   <Box fontSize="body-s" color="text-body-secondary">

@@ -7,6 +7,7 @@
  * `locks/`    one object for each target in use          `deferred/` relationships that wait for their other end
  * `runs/`     which job each run of a schedule was       `settings/` what was set without a deployment
  * `cache/`    what is derived from other objects        `selftest/` files of the target of `ngbak selftest`
+ * `drills/`   one record for each drill
  */
 import { SELFTEST_PREFIX } from '../core/selftest.ts';
 
@@ -25,9 +26,13 @@ export const RETENTION_KEY = 'settings/retention.json';
 /** Which warnings of which target were acknowledged. */
 export const ACKNOWLEDGED_KEY = 'settings/acknowledged-warnings.json';
 
+/** The records of drills, which outlive their jobs. No rule of the bucket removes them. */
+export const DRILLS = 'drills/';
+export const drillKey = (jobId: string) => `${DRILLS}${jobId}.json`;
+
 /** The folders that a deployment uses, at the top of its bucket or below its prefix. */
 export const OWN_FOLDERS: readonly string[] = [
-  ...[BACKUPS, DEFERRED, STAGING, UPLOADS, JOBS, LOCKS, RUNS, CACHE],
+  ...[BACKUPS, DEFERRED, STAGING, UPLOADS, JOBS, LOCKS, RUNS, DRILLS, CACHE],
   ...['settings/', SELFTEST_PREFIX],
 ];
 
@@ -96,6 +101,10 @@ export const admittedRestoreKey = (jobId: string) => `${JOBS}${jobId}/restore.js
 export const inspectionKey = (jobId: string) => `${JOBS}${jobId}/inspection.json`;
 export const restorePlanKey = (jobId: string) => `${JOBS}${jobId}/plan.json`;
 export const confirmationKey = (jobId: string) => `${JOBS}${jobId}/confirmation.json`;
+
+/** Where a drill loads each store, recorded before anything is created there. */
+export const scratchPrefix = (jobId: string) => `${JOBS}${jobId}/scratch/`;
+export const scratchKey = (jobId: string, store: string) => `${scratchPrefix(jobId)}${store}.json`;
 
 export const lockKey = (target: string) => `${LOCKS}${target}.json`;
 

@@ -74,6 +74,11 @@ export const TargetConfig = z.strictObject({
    * percent.
    */
   shrink_warning_percent: z.number().min(1).max(100).default(50),
+  /**
+   * The targets whose drills restore into this one. Its stores are for that alone: they are empty between drills, and
+   * neither backed up nor restored into otherwise.
+   */
+  drills_of: z.array(Id).min(1).max(50).optional(),
   /** Called before the stores are read or written, and afterwards whatever happened. */
   hooks: HooksConfig.optional(),
   /** Version of the GraphRAG system that uses the target, such as `1.5.2`: part of every backup, compared by restores. */
@@ -115,6 +120,15 @@ export const NgbakConfig = z.strictObject({
   upload_bytes_max: z.number().int().min(1).max(OBJECT_BYTES_MAX).default(OBJECT_BYTES_MAX),
 });
 export type NgbakConfig = z.infer<typeof NgbakConfig>;
+
+/** The names of the targets that are backed up: all but those that are there for drills. */
+export function backedUpTargets({
+  targets,
+}: {
+  readonly targets: Readonly<Record<string, { readonly drills_of?: readonly string[] | undefined }>>;
+}): string[] {
+  return Object.entries(targets).flatMap(([name, { drills_of }]) => (drills_of ? [] : [name]));
+}
 
 /**
  * The configured target of that name, or the built-in one of `ngbak selftest`. Throws InvalidInputError that lists the

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { restoreRequestKey, uploadPrefix } from '../aws/keys.ts';
 import { hasEnded, JOB_STATES } from '../core/job-state.ts';
 import { requireAllowed } from '../core/refusals.ts';
-import { updateJob } from '../workflows/job/record.ts';
+import { type JobRecord, updateJob } from '../workflows/job/record.ts';
 import { findAdmitted } from '../workflows/restore/plan.ts';
 import { UploadRequest } from '../workflows/restore/request.ts';
 import { abortUpload } from '../workflows/restore/upload-parts.ts';
@@ -17,6 +17,13 @@ export const Cancellation = z.object({
   message: z.string(),
 });
 export type Cancellation = z.infer<typeof Cancellation>;
+
+/** What becomes of the work of a job that is stopped. */
+const EFFECTS: Readonly<Record<JobRecord['kind'], string>> = {
+  backup: '; the unfinished backup is removed',
+  restore: '. If it had started to write, its target is rolled back',
+  drill: '; what it has restored is removed',
+};
 
 /**
  * Stops a job. The janitor cleans up after it, and rolls a restore back that had begun to write. Refused (RefusedError)
@@ -68,9 +75,6 @@ export async function cancelJob(
   return {
     job_id: job.job_id,
     state: job.state,
-    message:
-      job.kind === 'restore'
-        ? 'The job is being stopped. If it had started to write, its target is rolled back.'
-        : 'The job is being stopped; the unfinished backup is removed.',
+    message: `The job is being stopped${EFFECTS[job.kind]}.`,
   };
 }

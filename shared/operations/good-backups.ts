@@ -1,6 +1,7 @@
 import { type ListedItem, readListed } from '../catalog/list.ts';
 import { catalogEntries } from '../catalog/read.ts';
 import type { BackupSummary } from '../catalog/summaries.ts';
+import { backedUpTargets } from '../core/config.ts';
 import { SELFTEST_TARGET } from '../core/selftest.ts';
 import type { OperationsContext } from './context.ts';
 
@@ -18,7 +19,7 @@ export async function* allBackups({ bucket }: Pick<OperationsContext, 'bucket'>)
 export async function newestGood(
   context: Pick<OperationsContext, 'bucket' | 'config'>,
 ): Promise<Map<string, BackupSummary | undefined>> {
-  const configured = context.config && Object.keys(context.config.targets);
+  const configured = context.config && backedUpTargets(context.config);
   const newest = new Map<string, BackupSummary | undefined>(configured?.map((target) => [target, undefined]));
   for await (const { listed } of allBackups(context)) {
     if (listed?.summary.type !== 'full' || !listed.summary.good) continue;

@@ -1,5 +1,6 @@
 import { SAFETY_TAG } from '../catalog/request.ts';
 import type { BackupSummary } from '../catalog/summaries.ts';
+import { backedUpTargets } from '../core/config.ts';
 import { SELFTEST_TARGET } from '../core/selftest.ts';
 import { VERSION } from '../core/version.ts';
 import { listedJobs, pastTotals } from '../workflows/job/days.ts';
@@ -76,7 +77,7 @@ async function backupMetrics(context: OperationsContext) {
   const newest = new Map<string, BackupSummary>();
   const latest = new Map<string, BackupSummary>();
   let unreadable = 0;
-  const targets = Object.keys(context.config?.targets ?? {});
+  const targets = context.config ? backedUpTargets(context.config) : [];
   const allowed = await allowedAges(context);
   for (const target of targets) {
     for (const tally of [count, stored, damaged]) tally.add({ target }, 0);
@@ -149,7 +150,7 @@ async function backupMetrics(context: OperationsContext) {
 }
 
 async function jobMetrics({ bucket, config }: OperationsContext) {
-  const totals = noTotals(Object.keys(config?.targets ?? {}));
+  const totals = noTotals(config ? backedUpTargets(config) : []);
   const ofDays = new Map<string, JobTotals>();
   const jobs = new LabelledSums();
   const mismatches = new LabelledSums();

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { SAFETY_TAG } from '../catalog/request.ts';
 import { BackupSummary } from '../catalog/summaries.ts';
+import { backedUpTargets } from '../core/config.ts';
 import { allowedAges } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
 import { allBackups } from './good-backups.ts';
@@ -66,7 +67,7 @@ export async function overview(
     targets.set(target, known);
     return known;
   };
-  for (const name of Object.keys(context.config?.targets ?? {})) of(name);
+  for (const name of context.config ? backedUpTargets(context.config) : []) of(name);
   const history: Overview['history'] = [];
   let unreadable = 0;
   for await (const { listed } of allBackups(context)) {

@@ -4,6 +4,7 @@ import { archivedObject } from '../aws/s3-error.ts';
 import { readS3Text } from '../aws/send-s3.ts';
 import { headArchive } from '../catalog/head-archive.ts';
 import type { BackupSummary } from '../catalog/summaries.ts';
+import { backedUpTargets } from '../core/config.ts';
 import { AccessDeniedError, describeError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { isRollbackJob } from '../core/job-kinds.ts';
@@ -121,7 +122,7 @@ export async function recoverability(
   } catch (error) {
     // A disabled key, for one: nothing in the bucket can be read, so nothing can be restored.
     if (!(error instanceof AccessDeniedError) || !context.config) throw error;
-    const names = Object.keys(context.config.targets).filter((name) => (input.target ?? name) === name);
+    const names = backedUpTargets(context.config).filter((name) => (input.target ?? name) === name);
     return { recoverable: 'no', targets: names.map((target) => unknowable(target, error)) };
   }
   const [{ targets, unreadable }, jobs] = read;
@@ -408,7 +409,7 @@ function jobReasons({ target, jobs }: Facts): Reason[] {
     .filter(({ state, job_id }) => state !== 'cancelled' && !isRollbackJob(job_id))
     .sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
   const last = (kind: JobSummary['kind']) => own.find((job) => job.kind === kind);
-  for (const kind of ['backup', 'restore'] as const) {
+  for (const kind of ['backup', 'restore', 'drill'] as const) {
     const job = last(kind);
     if (!job || job.state === 'completed') continue;
     reasons.push(
@@ -427,7 +428,7 @@ function jobReasons({ target, jobs }: Facts): Reason[] {
         'note',
         'not-rehearsed',
         'No restore of a whole backup was completed in the last 90 days, so its duration is unknown.',
-        'Rehearse: restore the latest backup into another target or under other names (docs/runbook.md).',
+        `Run \`ngbak drill --target ${target.target} --wait\` (docs/drills.md).`,
       ),
     );
   }

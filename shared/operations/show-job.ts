@@ -45,7 +45,7 @@ export async function showJob(context: OperationsContext, jobId: string): Promis
   const id = parseInput(Id, jobId, 'The job id');
   const record = (await readJob(bucket, id)) ?? (await fromExecution(context, id));
   const arn = record.execution_arn;
-  const isRestore = record.kind === 'restore';
+  const isRestore = record.kind !== 'backup';
   const [progress, restore, inspected, log] = await Promise.all([
     readProgress(bucket, id),
     isRestore ? findAdmitted(bucket, id) : undefined,
@@ -90,8 +90,8 @@ async function fromExecution({ sfn, stateMachines }: OperationsContext, jobId: s
     const request = Request.safeParse(parseJsonOrNothing(found.input));
     return {
       job_id: jobId,
-      kind,
-      target: (request.success && request.data.target) || 'default',
+      kind: request.data?.drill ? 'drill' : kind,
+      target: request.data?.drill?.target ?? request.data?.target ?? 'default',
       state: states[found.status ?? ''] ?? 'failed',
       execution_arn: arn,
       created_at: created,
@@ -103,7 +103,7 @@ async function fromExecution({ sfn, stateMachines }: OperationsContext, jobId: s
   throw noSuchJob(jobId);
 }
 
-const Request = z.object({ target: Id.optional() });
+const Request = z.object({ target: Id.optional(), drill: z.object({ target: Id.optional() }).optional() });
 
 /** The input of an execution is whatever somebody started it with. */
 function parseJsonOrNothing(text: string | undefined): unknown {

@@ -25,7 +25,7 @@ export const StartedJob = z.object({
 export type StartedJob = z.infer<typeof StartedJob>;
 
 /** `backup_2026-11-21T03-00-00Z_1a2b3c4d`; with an idempotency key, a name that only the key decides. */
-export function newJobId(kind: 'backup' | 'restore', key?: string): string {
+export function newJobId(kind: 'backup' | 'restore' | 'drill', key?: string): string {
   if (key !== undefined) return `${kind}_${createHash('sha256').update(key).digest('hex').slice(0, 32)}`;
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(':', '-');
   return `${kind}_${stamp}Z_${randomBytes(4).toString('hex')}`;

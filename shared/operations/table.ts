@@ -6,6 +6,7 @@ import { Id } from '../core/ids.ts';
 import { parseJson } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { CreateScheduleInput, ScheduleChanges, ScheduleName } from '../schedules/schedule.ts';
+import { DrillRecord } from '../workflows/drill/record.ts';
 import { MultipartRequest, SingleUpload } from '../workflows/restore/request.ts';
 import { AcknowledgeInput, acknowledgeWarnings } from './acknowledge.ts';
 import { AttachInput, attachDeferred } from './attach.ts';
@@ -15,6 +16,7 @@ import { Contents, ContentsInput, listContents, showManifest } from './contents.
 import { Deletion, deleteBackup } from './delete-backup.ts';
 import { Deployment, describeDeployment } from './describe-deployment.ts';
 import { Download, DownloadInput, downloadBackup } from './download-backup.ts';
+import { DrillList, ListDrillsInput, listDrills, StartDrillInput, showDrill, startDrill } from './drills.ts';
 import { checkHealth, Health } from './health.ts';
 import { BackupList, ListBackupsInput, listBackups } from './list-backups.ts';
 import { JobList, ListJobsInput, listJobs } from './list-jobs.ts';
@@ -290,6 +292,32 @@ export const OPERATIONS = {
       await rejectRestore(context, job, reason);
       return { job_id: job };
     },
+  }),
+  startDrill: operation({
+    summary: 'Start a drill: restore a backup to a scratch place, verify it, and remove it',
+    description: `Without \`backup_id\`, the newest good backup of the target. Where it is restored to is part of the configuration: scratch names on the servers of the target, or another target. Nothing of any target is changed. ${ONCE}`,
+    input: StartDrillInput,
+    bodyOptional: true,
+    rateLimited: true,
+    status: 202,
+    returns: 'The job that does the drill.',
+    output: StartedJob,
+    run: ({ context, by }, _id, input) => startDrill(context, input, by),
+  }),
+  listDrills: operation({
+    summary: 'List what drills have proved, newest first',
+    input: ListDrillsInput,
+    returns: 'The newest matching drills.',
+    output: DrillList,
+    run: ({ context }, _id, input) => listDrills(context, input),
+  }),
+  showDrill: operation({
+    summary: 'Show what one drill has proved',
+    description: 'The record is written when the drill has ended, and kept until somebody deletes it.',
+    id: Id,
+    returns: 'Its record.',
+    output: DrillRecord,
+    run: ({ context }, job) => showDrill(context, job),
   }),
   listJobs: operation({
     summary: 'List jobs, newest first',

@@ -1,9 +1,21 @@
+import type { EntryReader } from '../archive/format/types.ts';
 import { NgbakError } from '../core/errors.ts';
 import type { StoreName } from '../core/store-names.ts';
 import type { ExportStep, Shard, StoreProbe } from './export-step.ts';
 import { type Cursor, DONE, type LegContext, type LegResult } from './leg.ts';
 import type { RestoreInput, RestoreLeg, VerifyResult } from './restore-leg.ts';
 import { NAMES_MAX, type Store, type StoreAdapter } from './store.ts';
+
+const none: AsyncIterable<never> = {
+  [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: undefined }) }),
+};
+
+/** An archive without entries. */
+const NOTHING: EntryReader = {
+  entries: () => none,
+  find: () => Promise.resolve(undefined),
+  open: () => none,
+};
 
 /**
  * What most stores have in common: one shard, nothing to clean up, no questions. A backend implements what is abstract,
@@ -63,6 +75,19 @@ export abstract class BaseStore implements Store {
     _context: LegContext,
   ): Promise<readonly string[] | undefined> {
     return Promise.resolve(undefined);
+  }
+
+  /** The records that a probe counts. */
+  async occupied(context: LegContext): Promise<readonly string[]> {
+    const { counts } = await this.probe(context);
+    return Object.entries(counts).flatMap(([name, count]) => (count === 0 ? [] : [`${name} ${count}`]));
+  }
+
+  /** What a restore of nothing would clear. */
+  async remove(context: LegContext): Promise<LegResult> {
+    const options = { mode: 'replace', onConflict: 'fail' } as const;
+    const cleared = await this.clear({ archive: NOTHING, options, cursor: null, context });
+    return cleared.cursor === null ? this.finish(context) : cleared;
   }
 
   /** Nothing: loads leave nothing behind. */

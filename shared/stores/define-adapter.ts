@@ -4,7 +4,7 @@ import { type Subset, storesNamed } from '../core/subset.ts';
 import type { StoreAdapter } from './store.ts';
 
 /** What every backend has to state. */
-type RequiredMember = 'facts' | 'Connection' | 'Scope' | 'create' | 'check';
+type RequiredMember = 'facts' | 'Connection' | 'Scope' | 'create' | 'overlaps' | 'check';
 
 /**
  * An adapter with defaults for what most backends do not have: no parts, no names that could be changed, no questions, no

@@ -1,3 +1,4 @@
+import type { EntryReader } from '../archive/format/types.ts';
 import type { Subset } from '../core/subset.ts';
 
 /** What a restore asks for beside whole stores. Names are those that the archive uses. */
@@ -29,4 +30,21 @@ export interface Route<Scope = unknown> {
   readonly origin?: Readonly<Record<string, string>> | undefined;
   /** What is other than in the archive, in words: `label "A" becomes "B"`. Empty in the normal case. */
   readonly changes: readonly string[];
+}
+
+/** A part of a server: how it is reached, and which records of it. */
+export interface Place<Connection = unknown, Scope = unknown> {
+  readonly connection: Connection;
+  readonly scope: Scope;
+}
+
+/** Scratch names: names on the server of a target that only one drill has. */
+export interface Scratch<Scope = unknown> {
+  /**
+   * The way of an archive's data into scratch names, which derive from the id of a job. Throws InvalidInputError that gives
+   * the reason if the records of the scope can't be renamed safely.
+   */
+  route(archive: EntryReader, saved: Scope | undefined, target: Scope, id: string): Promise<Route<Scope>>;
+  /** A smoke question about the same records under their scratch names; undefined if it can't be put that way. */
+  question(question: unknown, target: Scope, route: Route<Scope>): unknown;
 }

@@ -8,7 +8,7 @@ import type { ExportStep, Shard, StoreProbe } from './export-step.ts';
 import type { StoreFacts } from './facts.ts';
 import type { Cursor, LegContext, LegResult } from './leg.ts';
 import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from './restore-leg.ts';
-import type { Route, RouteRequest } from './route.ts';
+import type { Place, Route, RouteRequest, Scratch } from './route.ts';
 
 /** Most names that {@link Exporter.names} returns. */
 export const NAMES_MAX = 1000;
@@ -74,6 +74,13 @@ export interface Importer {
    * where all that can have them was loaded with them.
    */
   label?(leg: LabelLeg): Promise<LegResult>;
+  /**
+   * What the server has under the names of the scope, in words: records, and what a probe does not count, such as empty
+   * collections, constraints and temporary names. Empty if there is nothing.
+   */
+  occupied(context: LegContext): Promise<readonly string[]>;
+  /** Removes everything that {@link occupied} reports. Only for a scope that a drill has created. Idempotent. */
+  remove(context: LegContext): Promise<LegResult>;
   /** Removes every auxiliary thing of the load (temporary labels, properties, indexes, names). Idempotent. */
   finish(context: LegContext): Promise<LegResult>;
 }
@@ -138,6 +145,10 @@ export interface StoreAdapter<Connection = unknown, Scope = unknown> {
    * read this, so that what is compared is what was to be written. Sizes in its index are those of the archive.
    */
   view(archive: EntryReader, route: Route<Scope>): EntryReader;
+  /** Whether a record could belong to both places. Servers are the same if their addresses are. */
+  overlaps(one: Place<Connection, Scope>, other: Place<Connection, Scope>): boolean;
+  /** Absent if the records have no names that could be changed. */
+  readonly scratch?: Scratch<Scope>;
   /** Begins to check what the archive holds of this store; `from` is what an earlier part of the check saved. */
   check(origin: ContentOrigin, from?: Json): ContentCheck;
   /**

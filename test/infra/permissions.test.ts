@@ -129,12 +129,19 @@ describe('in the bucket', () => {
     const all = (action: string) =>
       names.filter((name) => keys(name, action).some((key) => key.startsWith('settings/'))).sort();
     expect(all('s3:GetObject')).toEqual([
-      ...['api', 'apply-retention', 'catalog-backup', 'check-fences', 'watch-backups'],
+      ...['admit-restore', 'api', 'apply-retention', 'catalog-backup', 'check-fences', 'watch-backups'],
     ]);
     const policy = names.filter((name) => keys(name, 's3:GetObject').includes(RETENTION_KEY));
     expect(policy.sort()).toEqual(['api', 'apply-retention']);
     expect(all('s3:PutObject')).toEqual(['api']);
     expect(all('s3:DeleteObject')).toEqual(['api']);
+  });
+
+  test('the records of drills are written by the janitor, read by the API, and deleted by nobody', () => {
+    const all = (action: string) => names.filter((name) => keys(name, action).includes('drills/*')).sort();
+    expect(all('s3:GetObject')).toEqual(['api']);
+    expect(all('s3:PutObject')).toEqual(['janitor']);
+    expect(all('s3:DeleteObject')).toEqual([]);
   });
 
   test('the files of the self-test are read by the functions that reach key-value stores, and written by the importer only', () => {

@@ -109,6 +109,17 @@ export function conformsToPort(kind: string, setUp: () => Promise<Conformance>):
       expect(await site.content()).toBe(before);
     });
 
+    test('removes everything that it reports to be there', async () => {
+      await site.seed();
+      await withStore(site.open, async (store) => {
+        expect((await store.occupied(legContext())).length).toBeGreaterThan(0);
+        while ((await store.remove(legContext())).cursor !== null);
+        expect(await store.occupied(legContext())).toEqual([]);
+        const { counts } = await store.probe(legContext());
+        expect(Object.values(counts).filter((count) => count > 0)).toEqual([]);
+      });
+    });
+
     test('exports the same where every leg ends after one step', async () => {
       await site.seed();
       const stopped = await exportAll(site.open, 1);

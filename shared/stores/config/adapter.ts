@@ -38,6 +38,7 @@ export const configAdapter = defineAdapter({
   Connection: ConfigConnection,
   Scope: ConfigScope,
   create: (_connection, scope) => new ConfigStore(scope),
+  overlaps: () => false,
   check: (_origin, from) => new ConfigCheck(from),
 });
 

@@ -9,7 +9,7 @@ import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from '../restor
 import { NAMES_MAX } from '../store.ts';
 import { type StoreWarning, WARNING_SAMPLES_MAX } from '../warning.ts';
 import { checkFiles } from './check.ts';
-import { FilesConnection, FilesScope, isIncluded, openFolder } from './connection.ts';
+import { FilesConnection, FilesScope, isIncluded, openFolder, pathOf } from './connection.ts';
 import { exportFiles } from './export.ts';
 import { filesFacts } from './facts.ts';
 import type { Folder, Listing } from './folder.ts';
@@ -41,6 +41,8 @@ export const filesAdapter = defineAdapter({
   questions: () => ['*'],
   route: routeFiles,
   view: viewFiles,
+  // Files in folders below are not part of a folder.
+  overlaps: (one, other) => pathOf(one.connection, one.scope) === pathOf(other.connection, other.scope),
   check: checkFiles,
 });
 
@@ -168,6 +170,11 @@ class FilesStore extends BaseStore {
   async label({ route, context }: LabelLeg): Promise<LegResult> {
     await writeOrigin(this.#folder, route.origin ?? {}, context);
     return DONE;
+  }
+
+  override async occupied(): Promise<readonly string[]> {
+    const { files, hasOrigin } = await this.#list();
+    return [...files.map(({ name }) => `file "${name}"`), ...(hasOrigin ? ['the file of its origin'] : [])];
   }
 
   override async finish(): Promise<LegResult> {

@@ -39,6 +39,11 @@ export function openFolder(
   return new S3Folder(bucket, path === '' ? '' : `${path}/`, target, region);
 }
 
+/** The whole address of a folder. */
+export function pathOf({ location }: FilesConnection, { folder }: FilesScope): string {
+  return [location.replace(/\/+$/, ''), folder].filter((part) => part !== '').join('/');
+}
+
 /** Whether a file of this name is part of the scope. */
 export function isIncluded(name: string, { include }: FilesScope): boolean {
   return include.some((pattern) => {

@@ -14,6 +14,7 @@ import { loadGraph } from './load.ts';
 import { graphNames, probeGraph } from './probe.ts';
 import { graphValues, missingNodes } from './references.ts';
 import { narrowGraph, type ScopeText, scopeText } from './scope.ts';
+import { graphScratch, graphsOverlap, occupiedGraph, removeGraph } from './scratch.ts';
 import { Neo4jServer } from './server.ts';
 import { planShards } from './shards.ts';
 import type { Neo4jSite } from './site.ts';
@@ -40,6 +41,8 @@ export const neo4jAdapter = defineAdapter({
   questions: graphQuestions,
   route: routeGraph,
   view: viewGraph,
+  overlaps: graphsOverlap,
+  scratch: graphScratch,
   check: checkGraph,
   values: async (archive, _scope, { thing, field }) => graphValues(archive, thing, field),
 });
@@ -92,6 +95,14 @@ class Neo4jStore extends BaseStore {
 
   override smoke(question: unknown, context: LegContext): Promise<string> {
     return queryGraph(this.#server, this.#scope, question, context);
+  }
+
+  override occupied(context: LegContext): Promise<readonly string[]> {
+    return occupiedGraph(this.#server, this.#scope, context);
+  }
+
+  override remove(context: LegContext): Promise<LegResult> {
+    return removeGraph(this.#server, this.#scope, context);
   }
 
   override async finish(context: LegContext): Promise<LegResult> {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseInput } from '../../core/input.ts';
-import { DONE, type LegResult } from '../leg.ts';
+import { DONE, type LegContext, type LegResult } from '../leg.ts';
 import type { RestoreLeg } from '../restore-leg.ts';
 import { forgetBatches } from './auxiliary.ts';
 import { readArchivedSchema } from './entries.ts';
@@ -33,16 +33,26 @@ export async function clearGraph(
       : parseInput(ClearCursor, cursor, 'The cursor of clearing the graph', 'Start the restore again.');
   // What this job loaded before goes, so nothing may count as loaded: the restore starts again from here.
   await forgetBatches(server, scope, context.signal);
-  let cleared = before;
-  for (let emptied = false; !emptied; ) {
-    const deleted = await clearSome(server, scope, context.signal);
-    cleared += deleted.nodes;
-    context.progress('nodes', cleared);
-    emptied = deleted.emptied;
-    if (!emptied && context.timeLeft() <= 0) return { cursor: { cleared }, tallies: {} };
-  }
+  const { cleared, emptied } = await clearNodes(server, scope, context, before);
+  if (!emptied) return { cursor: { cleared }, tallies: {} };
   if ((await readArchivedSchema(archive)) !== undefined) await dropSchema(server, scope, context.signal);
   return { cursor: null, tallies: {} };
+}
+
+/** Deletes the nodes of the scope until none is left or the time is up. */
+export async function clearNodes(
+  server: Neo4jServer,
+  scope: ScopeText,
+  context: LegContext,
+  before = 0,
+): Promise<{ cleared: number; emptied: boolean }> {
+  let cleared = before;
+  for (;;) {
+    const { nodes, emptied } = await clearSome(server, scope, context.signal);
+    cleared += nodes;
+    context.progress('nodes', cleared);
+    if (emptied || context.timeLeft() <= 0) return { cleared, emptied };
+  }
 }
 
 async function clearSome(

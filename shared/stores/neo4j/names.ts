@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 
 /** Labels, properties, indexes and constraints whose names start like this are ours and never part of a backup. */
 export const RESERVED_PREFIX = '__ngbak_';
+/** The labels of nodes that a drill has loaded under scratch names start like this. */
+export const SCRATCH_PREFIX = 'ngbak_drill_';
 /** Property that holds a node's id within the archive, from its load until `finish`. */
 export const ID_PROPERTY = `${RESERVED_PREFIX}id`;
 /** Set on nodes that a merge found in the target and left as they were. */

@@ -13,12 +13,26 @@ import {
   type RelationshipLine,
   relationshipText,
 } from './lines.ts';
-import { RESERVED_PREFIX } from './names.ts';
+import { RESERVED_PREFIX, SCRATCH_PREFIX } from './names.ts';
 import { encodeSchema, parseSchemaLine, type SchemaRow } from './schema.ts';
 import { scopeText } from './scope.ts';
 
 /** Which label the graph was saved under, and which it gets: see `StoreAdapter.route`. */
 export async function routeGraph(
+  archive: EntryReader,
+  saved: Neo4jScope | undefined,
+  target: Neo4jScope,
+  request: RouteRequest,
+): Promise<Route<Neo4jScope>> {
+  const { label } = request.rename;
+  if (label?.startsWith(SCRATCH_PREFIX)) {
+    throw refused(`a label can't be called "${label}"`, 'Choose another name.');
+  }
+  return routeLabels(archive, saved, target, request);
+}
+
+/** The same for drills, which give names that nobody else may give. */
+export async function routeLabels(
   archive: EntryReader,
   saved: Neo4jScope | undefined,
   target: Neo4jScope,
@@ -200,6 +214,8 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
     const content = lines((text, number) => {
       const row = parseNamed(text, parseSchemaLine, entry, number);
       const serves = row.entity === 'NODE' && isOf(row.tokens, view);
+      // Relationship types keep their names, so theirs would apply to the relationships of others.
+      if (!serves && view.to?.startsWith(SCRATCH_PREFIX)) return undefined;
       if (!serves) return view.wanted === undefined ? text : undefined;
       return encodeSchema(renameSchema(row, view)).line;
     });
@@ -226,7 +242,13 @@ function renameLabels(labels: readonly string[], { from, to }: GraphView): reado
       'Choose another name for the label.',
     );
   }
-  return labels.map((label) => (label === from ? to : label));
+  return labels.map((label) => renameLabel(label, { from, to }));
+}
+
+/** Under scratch names, every label has another name: no query of others may find these nodes, and no constraint apply to them. */
+function renameLabel(label: string, { from, to }: { from: string; to: string }): string {
+  if (label === from) return to;
+  return to.startsWith(SCRATCH_PREFIX) ? `${SCRATCH_PREFIX}of_${label}` : label;
 }
 
 /** The other end of a relationship that leads out of the scope has not the label, and stays as it is. */
@@ -240,7 +262,7 @@ function renameEnds(line: RelationshipLine, view: GraphView): RelationshipLine {
 function renameSchema(row: SchemaRow, { from, to }: GraphView): SchemaRow {
   if (from === undefined || to === undefined || from === to) return row;
   const name = row.name.includes(from) ? row.name.replaceAll(from, to) : `${row.name}_${to}`;
-  return { ...row, name, tokens: row.tokens.map((token) => (token === from ? to : token)) };
+  return { ...row, name, tokens: row.tokens.map((token) => renameLabel(token, { from, to })) };
 }
 
 function refused(problem: string, remedy: string): InvalidInputError {

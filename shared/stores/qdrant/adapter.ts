@@ -17,6 +17,7 @@ import { loadQdrant } from './load.ts';
 import { probeQdrant, readVersion } from './probe.ts';
 import { vectorValues } from './references.ts';
 import { narrowVectors } from './scope.ts';
+import { occupiedCollections, removeCollections, vectorsOverlap, vectorsScratch } from './scratch.ts';
 import { queryVectors, renameVectorsQuestion, VectorsQuestion, vectorsQuestions } from './smoke.ts';
 import { testLoadQdrant } from './test-load.ts';
 import { verifyQdrant } from './verify.ts';
@@ -38,6 +39,8 @@ export const qdrantAdapter = defineAdapter({
   renameQuestion: renameVectorsQuestion,
   route: routeVectors,
   view: viewVectors,
+  overlaps: vectorsOverlap,
+  scratch: vectorsScratch,
   check: checkVectors,
   values: (archive, _scope, { field, isThing }) => vectorValues(archive, isThing, field),
 });
@@ -114,6 +117,14 @@ export class QdrantStore extends BaseStore {
     const scope = QdrantScope.parse(route.scope);
     const saved = QdrantScope.safeParse(route.saved).data;
     return labelSnapshots(this.#client, { ...leg, route: { ...route, scope, saved } });
+  }
+
+  override occupied(context: LegContext): Promise<readonly string[]> {
+    return occupiedCollections(this.#client, this.#scope, context);
+  }
+
+  override remove(context: LegContext): Promise<LegResult> {
+    return removeCollections(this.#client, this.#scope, context);
   }
 
   override async finish(context: LegContext): Promise<LegResult> {

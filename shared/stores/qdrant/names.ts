@@ -98,6 +98,14 @@ export function isTemporary(collection: string): boolean {
   return collection.startsWith(TEMPORARY);
 }
 
+/** What the scratch names of drills start with. */
+export const SCRATCH = 'ngbak-drill.';
+
+/** True for collections of drills. */
+export function isScratch(collection: string): boolean {
+  return collection.startsWith(SCRATCH);
+}
+
 /** True for names that only jobs of ours give, to aliases and collections that are removed again. */
 export function isReserved(name: string): boolean {
   return name.startsWith(MARK) || name.startsWith(TEMPORARY);

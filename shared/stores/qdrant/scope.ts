@@ -3,11 +3,11 @@ import type { Subset } from '../../core/subset.ts';
 import type { QdrantClient } from './client.ts';
 import { type Alias, listAliases, listCollections } from './collections.ts';
 import type { QdrantScope } from './connection.ts';
-import { isTemporary } from './names.ts';
+import { isScratch, isTemporary } from './names.ts';
 
 /** The collections of a scope, as they are on the server now. */
 export interface ScopedCollections {
-  /** Real names, sorted; aliases are followed. Collections that a restore of ours is building are left out. */
+  /** Real names, sorted; aliases are followed. Collections that a restore or drill of ours is building are left out. */
   readonly names: readonly string[];
   /** What the scope names and the server has not, neither as collection nor as alias. */
   readonly missing: readonly string[];
@@ -23,7 +23,9 @@ export async function findCollections(
 ): Promise<ScopedCollections> {
   const [all, aliases] = await Promise.all([listCollections(client, signal), listAliases(client, signal)]);
   const present = new Set(all.filter((name) => !isTemporary(name)));
-  if (!scope.collections) return { names: [...present].sort(), missing: [], aliases };
+  if (!scope.collections) {
+    return { names: [...present].filter((name) => !isScratch(name)).sort(), missing: [], aliases };
+  }
   const names = new Set<string>();
   const missing: string[] = [];
   for (const wanted of scope.collections) {

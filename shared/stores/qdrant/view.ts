@@ -6,12 +6,25 @@ import type { Route, RouteRequest } from '../route.ts';
 import { splitLines } from './archived-points.ts';
 import { type ArchivedCollection, configEntryBytes, readCollections } from './config-entry.ts';
 import type { QdrantScope } from './connection.ts';
-import { entryPart, FOLDER, isReserved, parseEntryName } from './names.ts';
+import { entryPart, FOLDER, isReserved, isScratch, parseEntryName } from './names.ts';
 import { isDotSegment } from './paths.ts';
 import { CompactJson, canonicalObject, compareIds, type PointText, parsePointLine } from './point-text.ts';
 
 /** Which collections are restored, and under which names: see `StoreAdapter.route`. */
 export async function routeVectors(
+  archive: EntryReader,
+  saved: QdrantScope | undefined,
+  target: QdrantScope,
+  request: RouteRequest,
+): Promise<Route<QdrantScope>> {
+  const route = await routeCollections(archive, saved, target, request);
+  const taken = Object.values(route.names).find((name) => isReserved(name) || isScratch(name));
+  if (taken === undefined) return route;
+  throw refused(`"${taken}" can't be the name of a collection`, 'Choose another name.');
+}
+
+/** The same for drills, which give names that nobody else may give. */
+export async function routeCollections(
   archive: EntryReader,
   saved: QdrantScope | undefined,
   target: QdrantScope,
@@ -40,7 +53,7 @@ export async function routeVectors(
         'Give them two names.',
       );
     }
-    if (isDotSegment(to) || isReserved(to)) {
+    if (isDotSegment(to)) {
       throw refused(`"${to}" can't be the name of a collection`, 'Choose another name.');
     }
     names[name] = to;

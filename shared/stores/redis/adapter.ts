@@ -19,6 +19,7 @@ import { planKeys, probeKeys } from './probe.ts';
 import { KeyReader } from './read.ts';
 import { keyValues, missingKeys } from './references.ts';
 import { KeySpace, lacksKeys, narrowKeys, RedisScope } from './scope.ts';
+import { keysOverlap, keysScratch, occupiedKeys } from './scratch.ts';
 import { readFacts, serverNow } from './server.ts';
 import { readSetting } from './setting.ts';
 import type { RedisSite } from './site.ts';
@@ -43,6 +44,8 @@ export const redisAdapter = defineAdapter({
   questions: keysQuestions,
   route: routeKeys,
   view: viewKeys,
+  overlaps: keysOverlap,
+  scratch: keysScratch,
   check: checkKeys,
   values: async (archive, scope, { thing, field }) => keyValues(archive, new KeySpace(scope), thing, field),
 });
@@ -189,6 +192,11 @@ export class RedisStore extends BaseStore {
     const origin = { ...route.origin, ...(prefix === undefined ? {} : { original_prefix: prefix }) };
     await writeOrigin(this.#client, this.#space, origin, context);
     return DONE;
+  }
+
+  override async occupied(context: LegContext): Promise<readonly string[]> {
+    await this.#openAgain();
+    return occupiedKeys(this.#client, this.#space, context);
   }
 
   override async finish(context: LegContext): Promise<LegResult> {

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import type { Cursor, LegContext, LegResult } from '../leg.ts';
 import type { Command, RedisClient } from './client.ts';
 import { scanKeys, scanScope } from './keys.ts';
-import { escapeGlob, type KeySpace, toBytes } from './scope.ts';
+import { type ByteString, escapeGlob, type KeySpace, toBytes } from './scope.ts';
 
 /**
  * Deletes every key of the scope, and no other. A leg that is cut off starts over: what is deleted stays deleted, and
@@ -30,14 +30,23 @@ export async function clearTemporary(
   { keepOrigin }: { keepOrigin: boolean },
 ): Promise<LegResult> {
   return deleteKeys(client, context, async function* (node) {
-    const pages = scanKeys(client, node, `${escapeGlob(space.temporary)}*`);
-    for await (const page of pages) {
-      const names = page.map((key) => ({ key, name: key.toString('latin1') }));
-      yield names
-        .filter(({ name }) => name.startsWith(space.temporary) && !(keepOrigin && name === space.origin))
-        .map(({ key }) => key);
+    for await (const page of scanTemporary(client, node, space)) {
+      yield page.filter((name) => !(keepOrigin && name === space.origin)).map(toBytes);
     }
   });
+}
+
+/** The temporary names of a scope, without those of drills, which remove them themselves. */
+export async function* scanTemporary(
+  client: RedisClient,
+  node: Redis,
+  space: KeySpace,
+): AsyncGenerator<ByteString[]> {
+  for await (const page of scanKeys(client, node, `${escapeGlob(space.temporary)}*`)) {
+    yield page
+      .map((key) => key.toString('latin1'))
+      .filter((name) => name.startsWith(space.temporary) && !name.startsWith(space.drills));
+  }
 }
 
 async function deleteKeys(

@@ -126,6 +126,8 @@ export class KeySpace {
   readonly temporary: ByteString;
   /** Name of the hash that says where the keys come from: the only one with that prefix that outlives a restore. */
   readonly origin: ByteString;
+  /** Prefix of the scratch names of drills, which are among the temporary ones. */
+  readonly drills: ByteString;
   /** Glob pattern that covers every key of the scope, and possibly others; undefined where that is every key. */
   readonly pattern: ByteString | undefined;
   readonly #prefix: ByteString;
@@ -157,6 +159,7 @@ export class KeySpace {
     this.#onlyPrefixes = scope.only?.prefixes?.map(toByteString);
     this.temporary = `${this.#prefix}__ngbak:`;
     this.origin = `${this.temporary}origin`;
+    this.drills = `${this.temporary}drill:`;
     const covered = [
       // Keys under the prefix that belong to no namespace are counted.
       ...(this.#others || this.#separator !== undefined || this.#prefix !== '' ? [this.#prefix] : []),

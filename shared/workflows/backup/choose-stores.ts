@@ -7,6 +7,7 @@ import type { StoreName } from '../../core/store-names.ts';
 import { type Subset, storesNamed } from '../../core/subset.ts';
 import { resolveStore, storesOf } from '../../profiles/open.ts';
 import type { Scopes } from '../../stores/scopes.ts';
+import { refuseDrillTarget } from '../drill/destination.ts';
 
 /**
  * The stores of a target that a backup saves: those that were wanted, those of which a part is, or all. Throws
@@ -17,6 +18,7 @@ export function chooseBackupStores(
   target: string,
   { type, stores, only }: Pick<BackupRequest, 'type' | 'stores' | 'only'>,
 ): StoreName[] {
+  refuseDrillTarget(config, target);
   const isPart = stores !== undefined || only !== undefined;
   if (type !== undefined && isPart !== (type === 'partial')) {
     throw new InvalidInputError(

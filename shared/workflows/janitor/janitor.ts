@@ -17,10 +17,12 @@ import { HELP, seeAlso, withPlatformHelp } from '../../core/help.ts';
 import { relatedJobId } from '../../core/job-ids.ts';
 import { hasEnded, type JobState } from '../../core/job-state.ts';
 import { BackupPlan } from '../backup/plan.ts';
+import { lockNameOf } from '../drill/destination.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { resumeWriters } from '../job/hooks.ts';
 import { changeLock, freeLock, Lock } from '../job/lock.ts';
 import { createJob, type JobRecord, parseResult, readJob, updateJob } from '../job/record.ts';
+import { writeDrillRecord } from '../restore/drill-record.ts';
 import { untilStepsEnded } from '../restore/lease.ts';
 import { isVerified } from '../restore/leg.ts';
 import {
@@ -72,6 +74,7 @@ export async function cleanUpAfter(
     await release(environment, job, event);
     return;
   }
+  if (job.kind === 'drill') return closeDrill(environment, job, event, leg);
   // The functions of an execution that was stopped continue to run: none of their writes may mix with what comes next.
   await changeLock(environment.bucket, job.target, executionArn, { ended: true });
   await untilStepsEnded(environment.bucket, job.job_id, leg);
@@ -81,6 +84,35 @@ export async function cleanUpAfter(
   await cleanUpRestore(environment, job, restore, leg);
   if (undone !== undefined) await closeRollback(environment, job, undone, event, intact);
   else if (!(await rollBack(environment, job, event))) await release(environment, job, event);
+}
+
+/**
+ * Ends a drill: removes what it has loaded, records what it has proved, and frees its lock. There is nothing to roll back: it
+ * has not written to any target.
+ */
+async function closeDrill(
+  environment: Environment,
+  job: JobRecord,
+  event: ExecutionEnded,
+  leg: LegLimits,
+): Promise<void> {
+  const { bucket } = environment;
+  const { executionArn } = event.detail;
+  const end = closing(event);
+  const restore = await findAdmitted(bucket, job.job_id);
+  if (restore?.drill) {
+    const { drill, target } = restore;
+    const lock = lockNameOf(restore);
+    // The functions of an execution that was stopped continue to run: none may load while this removes.
+    await changeLock(bucket, lock, executionArn, { ended: true });
+    await untilStepsEnded(bucket, job.job_id, leg);
+    const plan = await findRestorePlan(bucket, job.job_id);
+    await cleanServers(environment, { job_id: job.job_id, target }, plan?.stores ?? restore.stores, leg);
+    await writeDrillRecord(environment, job, { ...restore, drill }, { state: 'failed', ...end });
+    await freeLock(bucket, lock, executionArn);
+  }
+  await emptyStaging(environment, job);
+  await closeJob(environment, job.job_id, end);
 }
 
 /**
@@ -198,6 +230,7 @@ export async function closeForgotten(
     await cleanUpBackup(environment, job, leg, false);
     return release(environment, job, event);
   }
+  if (job.kind === 'drill') return closeDrill(environment, job, event, leg);
   const restore = await findAdmitted(bucket, job.job_id);
   await cleanUpRestore(environment, job, restore, leg);
   const safety = await findSafetyBackup(bucket, restore?.rollback_of ?? job.job_id);

@@ -6,6 +6,7 @@ import { Id } from '../../core/ids.ts';
 import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
 import { withStore } from '../../profiles/open.ts';
 import type { LegContext } from '../../stores/leg.ts';
+import { removeLeftScratch } from '../drill/scratch.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 
@@ -94,14 +95,16 @@ async function* listUnclean(bucket: Bucket): AsyncGenerator<UncleanServers> {
 
 /** Returns the stores that could not be cleaned. */
 async function clean(
-  { config, log }: Environment,
+  environment: Environment,
   { target, stores }: Pick<UncleanServers, 'target'> & { readonly stores: readonly StoreName[] },
   context: LegContext,
 ): Promise<StoreName[]> {
+  const { config, log } = environment;
   const left: StoreName[] = [];
   for (const name of stores) {
     try {
       await withStore(config, target, name, (store) => store.cleanup(context));
+      await removeLeftScratch(environment, context.jobId, name, context);
     } catch (error) {
       left.push(name);
       log('Could not clean up on the server; the next run of the janitor retries.', {

@@ -28,9 +28,9 @@ export class TargetLockedError extends NgbakError {
   }
 }
 
-/** One writer for each target: `locks/<target>.json`. */
+/** One writer for each target: `locks/<target>.json`; drills have `locks/drill.<target>.json`. */
 export const Lock = z.object({
-  target: Id,
+  target: z.string(),
   job_id: Id,
   kind: z.string(),
   execution_arn: z.string(),
@@ -175,7 +175,7 @@ export async function requireLock(bucket: Bucket, target: string, executionArn: 
 
 /** Whether the janitor has yet to decide what becomes of a restore's target: it may be about to be rolled back. */
 async function isBeingCleanedUp(bucket: Bucket, { kind, job_id }: Lock): Promise<boolean> {
-  if (kind !== 'restore') return false;
+  if (kind === 'backup') return false;
   const job = await readJob(bucket, job_id);
   return job !== undefined && !hasEnded(job.state);
 }

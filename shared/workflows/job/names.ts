@@ -1,6 +1,6 @@
 import type { Bucket } from '../../aws/bucket.ts';
 import { BACKUPS } from '../../aws/keys.ts';
-import { findTarget, type NgbakConfig } from '../../core/config.ts';
+import { backedUpTargets, findTarget, type NgbakConfig } from '../../core/config.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 
 /** Backups of one target that may begin in the same second, one after the other: more than there is time for. */
@@ -39,7 +39,7 @@ export async function freeBackupId(bucket: Bucket, target: string, start: string
 
 /** The target a request means. Throws InvalidInputError where it names none and there are several. */
 export function chooseTarget(config: NgbakConfig, wanted: string | undefined): string {
-  const names = Object.keys(config.targets);
+  const names = backedUpTargets(config);
   const name = wanted ?? (names.includes('default') ? 'default' : names.length === 1 ? names[0] : undefined);
   if (name === undefined) {
     throw new InvalidInputError('The request names no target, and this deployment has several.', {

@@ -15,6 +15,7 @@ export const PHASES = [
   'load',
   'verify',
   'finish',
+  'remove',
   'seal',
   'read-back',
 ] as const;

@@ -11,7 +11,8 @@ import type { Json } from '../../core/json.ts';
 /** What is known of a job: `jobs/<job>/job.json`. Times are ISO 8601 in UTC. */
 export const JobRecord = z.object({
   job_id: Id,
-  kind: z.enum(['backup', 'restore']),
+  kind: z.enum(['backup', 'restore', 'drill']),
+  /** The target that is backed up or restored into; of a drill, the one whose backup it restores. */
   target: Id,
   state: z.enum(JOB_STATES),
   /** ARN of the Step Functions execution that does the work. Absent while the job waits for its upload. */

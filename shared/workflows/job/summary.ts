@@ -34,7 +34,7 @@ const Proof = z.object({
 
 /** A job as lists show it. */
 export function summarizeJob({ result, ...job }: JobRecord): JobSummary {
-  if (job.kind !== 'restore' || job.state !== 'completed' || isRollbackJob(job.job_id)) return job;
+  if (job.kind === 'backup' || job.state !== 'completed' || isRollbackJob(job.job_id)) return job;
   const proof = Proof.safeParse(result);
   if (!proof.success) return job;
   const { origin, stores, ...rest } = proof.data;

@@ -48,6 +48,8 @@ function noTargetTotals() {
 /** Adds a job; jobs that still run or did nothing add nothing. Rollbacks count as the failure of what they roll back. */
 export function addJob(totals: JobTotals, job: JobSummary): void {
   if (job.target === SELFTEST_TARGET || job.error?.name === SKIPPED || isRollbackJob(job.job_id)) return;
+  // A rehearsal may be throttled, and its failure leaves every target as it was.
+  if (job.kind === 'drill') return;
   const failed = job.state === 'failed' || job.state === 'rolled_back';
   if (!failed && job.state !== 'completed') return;
   const target = totals.targets[job.target] ?? noTargetTotals();

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { admittedRestoreKey, catalogKey, deferredKey, restoreRequestKey, UPLOADS } from '../../aws/keys.ts';
 import { CatalogRecord } from '../../catalog/record.ts';
 import { InvalidInputError } from '../../core/errors.ts';
@@ -6,6 +6,9 @@ import { parseInput } from '../../core/input.ts';
 import { isSafetyJob } from '../../core/job-kinds.ts';
 import { hasEnded } from '../../core/job-state.ts';
 import type { StoreName } from '../../core/store-names.ts';
+import { chooseBackup } from '../drill/choose-backup.ts';
+import { type DrillPlace, drillDestination, refuseDrillTarget } from '../drill/destination.ts';
+import { DrillRequest } from '../drill/request.ts';
 import type { Environment } from '../environment.ts';
 import { type ExecutionInfo, jobIdOf } from '../job/execution.ts';
 import { chooseTarget } from '../job/names.ts';
@@ -48,13 +51,16 @@ export async function admitRestore(
   const event = uploadOf(environment.bucket, input);
   const rollback = RollbackRequest.safeParse(input);
   const attach = AttachRequest.safeParse(input);
+  const isDrill = z.looseObject({ drill: z.unknown() }).safeParse(input).success;
   const restore = event
     ? await admitUpload(environment, event, execution)
     : rollback.success
       ? await admitRollback(environment, rollback.data.rollback_of, execution)
       : attach.success
         ? await admitAttach(environment, attach.data, execution)
-        : await admitCatalogRestore(environment, input, execution);
+        : isDrill
+          ? await admitDrill(environment, input, execution)
+          : await admitCatalogRestore(environment, input, execution);
   const refusal = await claim(environment, restore);
   if (refusal !== undefined) return { admitted: false, reason: refusal };
   // What the first attempt of this execution wrote current.
@@ -207,6 +213,28 @@ async function admitAttach(
   return { ...restore, attach_of: attach };
 }
 
+/** A drill is a restore to where nothing is; see shared/workflows/drill. */
+async function admitDrill(
+  environment: Environment,
+  input: unknown,
+  execution: ExecutionInfo,
+): Promise<AdmittedRestore> {
+  const request = parseInput(DrillRequest, input, 'The drill', 'See docs/drills.md for its fields.');
+  const backup = await chooseBackup(environment, request.drill);
+  const { target, drill } = drillDestination(environment.config, backup.target);
+  return makeRecord(environment, execution, {
+    jobId: jobIdOf(execution),
+    target,
+    source: sourceOf(environment, backup),
+    // Nothing is there that could be lost, and what is there by then refuses the drill.
+    options: RestoreOptions.parse({ mode: 'if_empty', safety_backup: false }),
+    confirmed: true,
+    requestedBy: request.requested_by,
+    backupId: backup.backup_id,
+    drill,
+  });
+}
+
 function sourceOf({ bucket }: Environment, { archive }: CatalogRecord): AdmittedRestore['source'] {
   return {
     bucket: bucket.name,
@@ -227,9 +255,11 @@ function makeRecord(
     requestedBy: string | undefined;
     backupId?: string;
     savedScopes?: boolean;
+    drill?: DrillPlace;
   },
 ): AdmittedRestore {
   const options = resolveMode(wanted.options);
+  if (!wanted.drill) refuseDrillTarget(environment.config, wanted.target);
   return {
     job_id: wanted.jobId,
     target: wanted.target,
@@ -241,6 +271,7 @@ function makeRecord(
     stores: chooseStores(environment.config, wanted.target, options),
     confirmed: wanted.confirmed,
     ...(wanted.savedScopes ? { saved_scopes: true } : {}),
+    ...(wanted.drill ? { drill: wanted.drill } : {}),
     ...(wanted.requestedBy === undefined ? {} : { requested_by: wanted.requestedBy }),
   };
 }
@@ -250,8 +281,8 @@ async function claim({ bucket }: Environment, restore: AdmittedRestore): Promise
   const now = new Date().toISOString();
   const created = await createJob(bucket, {
     job_id: restore.job_id,
-    kind: 'restore',
-    target: restore.target,
+    kind: restore.drill ? 'drill' : 'restore',
+    target: restore.drill?.of ?? restore.target,
     state: 'processing',
     execution_arn: restore.execution_arn,
     created_at: restore.created_at,

@@ -1,6 +1,7 @@
 import { restorePlanKey } from '../../aws/keys.ts';
 import type { BackupRequest } from '../../catalog/request.ts';
 import { relatedJobId } from '../../core/job-ids.ts';
+import { lockNameOf } from '../drill/destination.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { HookError, pauseWriters } from '../job/hooks.ts';
 import { freeLock, takeLock } from '../job/lock.ts';
@@ -40,22 +41,22 @@ export async function beginRestore(
     begun_at: new Date().toISOString(),
   };
   const takenFrom = await takeLock(bucket, environment.sfn, {
-    target: plan.target,
+    target: lockNameOf(plan),
     job_id: jobId,
-    kind: 'restore',
+    kind: plan.drill ? 'drill' : 'restore',
     execution_arn: plan.execution_arn,
   });
   try {
     await updateRunningJob(bucket, jobId, { state: 'processing' });
   } catch (error) {
     // The janitor was here before us and will not come again: nobody else would free it.
-    await freeLock(bucket, plan.target, plan.execution_arn);
+    await freeLock(bucket, lockNameOf(plan), plan.execution_arn);
     throw error;
   }
   // Functions of a job that ended without being cleaned up notice that the lock is gone, and stop.
   if (takenFrom !== undefined) await untilStepsEnded(bucket, takenFrom, leg);
   try {
-    await pauseWriters(environment, plan.target, jobId);
+    if (!plan.drill) await pauseWriters(environment, plan.target, jobId);
   } catch (error) {
     // The restore has paused them, and data come first.
     if (!(error instanceof HookError) || plan.rollback_of === undefined) throw error;
@@ -74,7 +75,11 @@ export async function beginRestore(
   };
 }
 
-function safetyOf({ rollback_of }: AdmittedRestore, { options }: ResolvedRestore): RestorePlan['safety'] {
+function safetyOf(
+  { rollback_of, drill }: AdmittedRestore,
+  { options }: ResolvedRestore,
+): RestorePlan['safety'] {
+  if (drill !== undefined) return 'not for a drill';
   if (rollback_of !== undefined) return 'not for a rollback';
   return options.safety_backup ? 'taken' : 'declined by the request';
 }

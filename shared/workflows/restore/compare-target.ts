@@ -17,6 +17,7 @@ import type { SpaceEstimate } from '../../stores/room.ts';
 import type { Store } from '../../stores/store.ts';
 import { WarningCollector } from '../../stores/warning.ts';
 import { isMisfit, misfits } from '../backup/verify.ts';
+import { scratchProblems } from '../drill/scratch.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { readCheckResult } from '../job/check-leg.ts';
 import { legContext } from '../job/leg-context.ts';
@@ -31,7 +32,7 @@ import {
   storeOptions,
 } from './plan.ts';
 import { expiryWarnings, readThrough, reasonOf, routeStore, scopeChange } from './routes.ts';
-import { runSmokeChecks } from './smoke.ts';
+import { checkTargetOfDrill, runSmokeChecks } from './smoke.ts';
 import { originWarnings, serverWarnings } from './version-warnings.ts';
 
 type StoreInspection = Inspection['stores'][number];
@@ -91,7 +92,7 @@ function openSource(bucket: Bucket, { bucket: name, key, version_id }: ObjectVer
 /** What the archive holds, what was asked for and what the target has, against each other. */
 async function compareScopes(
   { bucket, config }: Environment,
-  { job_id, target, options, attach_of }: AdmittedRestore,
+  { job_id, target, options, attach_of, drill }: AdmittedRestore,
   manifest: Manifest,
   stores: readonly StoreName[],
 ): Promise<InspectionFindings> {
@@ -109,8 +110,12 @@ async function compareScopes(
   }
   for (const store of held) {
     if (store !== 'config' && chosen === undefined && !stores.includes(store)) {
+      if (drill) problems.push(`target "${target}", which is there for the drill, has no ${store}`);
       warnings.push(`the archive contains ${store}, which target "${target}" does not have: it is left out`);
     }
+  }
+  if (drill && findTarget(config, target).profile !== findTarget(config, drill.of).profile) {
+    problems.push(`target "${target}", which is there for the drill, has another profile`);
   }
   if (attach_of !== undefined && options.mode !== 'merge') {
     problems.push('deferred relationships can only be attached by merging');
@@ -237,6 +242,12 @@ async function compareStore(
     // A rollback that is refused leaves an incomplete target: what would refuse a restore is reported, and it is tried
     // all the same.
     const isRollback = proposed.rollback_of !== undefined;
+    const { drill } = proposed;
+    const scope = proposed.routes[name]?.scope;
+    const occupied =
+      drill && scope !== undefined
+        ? await scratchProblems(environment, { ...proposed, drill, scope }, store, context)
+        : [];
     const emptied = await emptiedStore(archive, proposed, probe, name, counts);
     return {
       store: name,
@@ -253,9 +264,11 @@ async function compareStore(
         ...emptied.warnings,
       ],
       changes: [...(proposed.routes[name]?.changes ?? []), ...(otherScope === undefined ? [] : [otherScope])],
-      smoke: await runSmokeChecks(config, proposed, store, context),
+      smoke: drill
+        ? await checkTargetOfDrill(config, { ...proposed, drill }, name, context)
+        : await runSmokeChecks(config, proposed, store, context),
       ...roomRecord(rooms.at(-1)),
-      problems: [...refusals, ...(isRollback ? [] : admitted), ...emptied.problems],
+      problems: [...refusals, ...(isRollback ? [] : admitted), ...emptied.problems, ...occupied],
     };
   };
   const open = proposed.rollback_of === undefined ? withStore : withUsedStore;

@@ -5,6 +5,7 @@ import type { Bucket } from '../../aws/bucket.ts';
 import { leasePrefix, restoreLeaseKey } from '../../aws/keys.ts';
 import { UnavailableError } from '../../core/errors.ts';
 import type { StoreName } from '../../core/store-names.ts';
+import { lockNameOf } from '../drill/destination.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { requireLock, TargetLockedError } from '../job/lock.ts';
 import type { RestorePlan } from './plan.ts';
@@ -47,7 +48,7 @@ export async function underLease<T>(
   let confirmed = Date.now();
   const renew = async () => {
     try {
-      await requireLock(bucket, plan.target, plan.execution_arn);
+      await requireLock(bucket, lockNameOf(plan), plan.execution_arn);
       await write(false);
       confirmed = Date.now();
     } catch (error) {
@@ -56,7 +57,7 @@ export async function underLease<T>(
     }
   };
 
-  await requireLock(bucket, plan.target, plan.execution_arn);
+  await requireLock(bucket, lockNameOf(plan), plan.execution_arn);
   await untilEnded(bucket, key, leg);
   await write(false);
   let renewing = Promise.resolve();

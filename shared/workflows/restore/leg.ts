@@ -8,8 +8,9 @@ import { TalliesRecord } from '../../catalog/record.ts';
 import { countRecords } from '../../catalog/record-counts.ts';
 import { findTarget } from '../../core/config.ts';
 import { addTallies, type Tallies } from '../../core/digest.ts';
-import { IntegrityError } from '../../core/errors.ts';
+import { IntegrityError, NgbakError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
+import { isSameJson } from '../../core/input.ts';
 import type { Json } from '../../core/json.ts';
 import type { StoreName } from '../../core/store-names.ts';
 import { withUsedStore } from '../../profiles/open.ts';
@@ -19,6 +20,8 @@ import { viewOf } from '../../profiles/view.ts';
 import { DONE, type LegContext } from '../../stores/leg.ts';
 import type { Store } from '../../stores/store.ts';
 import { StoreWarning, WarningCollector } from '../../stores/warning.ts';
+import type { DrillPlace } from '../drill/destination.ts';
+import { claimScratch, findScratch, removeScratch } from '../drill/scratch.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 import { ProgressWriter, type Totals, totalsOf } from '../job/progress.ts';
@@ -35,16 +38,20 @@ import {
   scopesOf,
   storeOptions,
 } from './plan.ts';
-import { runSmokeChecks } from './smoke.ts';
+import { checkCopyOfDrill, runSmokeChecks } from './smoke.ts';
 
 /**
- * The stages of a store's restore. The workflow starts them, but for `load`: `clear` goes over into it by itself. `test-load`
- * replaces nothing.
+ * The stages of a store's restore. The workflow starts them, except for two that follow by themselves: `load` follows
+ * `clear`, and in a drill `remove` follows `finish`. `test-load` replaces nothing.
  */
-export const RESTORE_PHASES = ['test-load', 'clear', 'load', 'verify', 'finish'] as const;
+export const RESTORE_PHASES = ['test-load', 'clear', 'load', 'verify', 'finish', 'remove'] as const;
 
+/** How fast a drill loads at most on servers that it shares with its target, if nothing is configured, in bytes a second. */
+const DRILL_BYTES_PER_SECOND = 8 * 1024 ** 2;
 /** Samples of differences that an error tells; all of them are counted. */
 const SAMPLES_SHOWN_MAX = 5;
+
+export type RestorePhase = (typeof RESTORE_PHASES)[number];
 
 /** One chain of restore legs, as it travels through the workflow's state. */
 export const RestoreState = z.object({
@@ -66,6 +73,9 @@ const LegRecord = z.object({
   warnings: z.array(StoreWarning).default([]),
   /** With the last leg of a verification: what the store answered then. */
   smoke: z.array(SmokeAnswer).optional(),
+  /** Absent in records of earlier versions. */
+  began_at: z.iso.datetime().optional(),
+  ended_at: z.iso.datetime().optional(),
   /** With the last leg of a verification: the references that lead to this store. */
   references: z.array(ReferenceCount).optional(),
 });
@@ -101,7 +111,7 @@ export async function restoreLeg(
  * has no choice: what it replaces is what the restore left.
  */
 async function hasToBeTested(bucket: Bucket, plan: RestorePlan): Promise<boolean> {
-  if (plan.rollback_of !== undefined) return false;
+  if (plan.rollback_of !== undefined || plan.drill) return false;
   const { stores } = await readInspection(bucket, plan.job_id);
   return stores.some(({ store, target }) => plan.stores.includes(store) && countRecords(target) > 0);
 }
@@ -121,6 +131,7 @@ async function writeLeg(
     await phaseTotals(environment.bucket, plan, name, phase),
   );
   const warnings = new WarningCollector();
+  const began_at = new Date().toISOString();
   const result = await withUsedStore(
     environment.config,
     plan.target,
@@ -129,6 +140,8 @@ async function writeLeg(
     scopesOf(plan),
   );
   const record: LegRecord = {
+    began_at,
+    ended_at: new Date().toISOString(),
     tallies: result.tallies,
     differences: result.differences,
     samples: [...result.samples],
@@ -144,6 +157,7 @@ async function writeLeg(
   await progress.close(phaseDone);
   if (!phaseDone) return { ...state, cursor: result.cursor, leg: state.leg + 1 };
   if (state.phase === 'clear') return { ...state, phase: 'load', cursor: null, leg: 0 };
+  if (state.phase === 'finish' && plan.drill) return { ...state, phase: 'remove', cursor: null, leg: 0 };
   if (state.phase === 'verify') {
     const total = await sumLegs(environment, state.job_id, name, 'verify');
     if (total.differences > 0) throw differs(plan, name, total);
@@ -176,6 +190,11 @@ async function runPhase(
 ) {
   const context = legContext(environment, leg, state.job_id, { progress, warnings });
   const options = storeOptions(plan);
+  if (plan.drill) await claimOf(environment, plan, plan.drill, store, state, context);
+  if (state.phase === 'remove') {
+    const leg = await removeScratch(environment, plan.job_id, store, context);
+    return { ...leg, differences: 0, samples: [] };
+  }
   // No archive needed, and none should be able to stand in the way of tidying up.
   if (state.phase === 'finish') {
     const labelled = await labelLeg(environment, plan, store, state.cursor, context);
@@ -192,19 +211,57 @@ async function runPhase(
     const { config } = environment;
     return {
       ...verified,
-      smoke: await runSmokeChecks(config, plan, store, context),
+      smoke: plan.drill
+        ? await checkCopyOfDrill(config, { ...plan, drill: plan.drill }, store, context)
+        : await runSmokeChecks(config, plan, store, context),
       references: await proveReferences(config, plan, opened, store, context),
     };
   }
-  const rate =
-    store.name === 'config'
-      ? undefined
-      : findTarget(environment.config, plan.target).stores[store.name]?.load_bytes_per_second;
+  const rate = loadRateOf(environment, plan, store.name);
   const paced = rate === undefined ? archive : throttle(archive, rate, leg.signal);
   const step = { archive: paced, options, cursor: state.cursor, context };
   const result =
     state.phase === 'test-load' ? ((await store.testLoad?.(step)) ?? DONE) : await store[state.phase](step);
   return { ...result, differences: 0, samples: [] };
+}
+
+/** Limit of a load, in uncompressed bytes a second; undefined if there is none. */
+export function loadRateOf(
+  { config }: Pick<Environment, 'config'>,
+  { target, drill }: Pick<RestorePlan, 'target' | 'drill'>,
+  name: StoreName,
+): number | undefined {
+  if (name === 'config') return undefined;
+  const configured = findTarget(config, target).stores[name]?.load_bytes_per_second;
+  return configured ?? (drill?.place === 'names' ? DRILL_BYTES_PER_SECOND : undefined);
+}
+
+/**
+ * Makes sure that a drill works only on what it has claimed, and claims it before its first step. Throws InvalidInputError if
+ * something is there, NgbakError if the drill has not claimed that scope.
+ */
+async function claimOf(
+  environment: Environment,
+  plan: RestorePlan,
+  drill: DrillPlace,
+  store: Store,
+  state: RestoreState,
+  context: LegContext,
+): Promise<void> {
+  const scope = plan.routes[store.name]?.scope;
+  if (scope !== undefined && state.phase === 'clear' && state.leg === 0) {
+    await claimScratch(
+      environment,
+      { job_id: plan.job_id, target: plan.target, drill, scope },
+      store,
+      context,
+    );
+  }
+  const claimed = await findScratch(environment.bucket, plan.job_id, store.name);
+  if (scope !== undefined && claimed && isSameJson({ scope: claimed.scope }, { scope })) return;
+  throw new NgbakError(`Drill ${plan.job_id} has not claimed what it would write to in ${store.name}.`, {
+    remedy: 'Nothing was written. Start the drill again.',
+  });
 }
 
 /** Where the labels of origin continue, in the phase that they are the first part of. */
@@ -258,15 +315,26 @@ async function deferRelationships(
 }
 
 /** All legs of one phase of one store together. */
+export interface LegSum extends LegRecord {
+  readonly legs: number;
+  readonly smoke: SmokeAnswer[];
+  readonly references: ReferenceCount[];
+  /** True of a verification whose last leg has ended. */
+  readonly complete: boolean;
+}
+
+/** All legs of one phase of one store together. */
 export async function sumLegs(
   environment: Environment,
   jobId: string,
   store: StoreName,
-  phase: RestoreState['phase'],
-): Promise<LegRecord & { legs: number; smoke: SmokeAnswer[]; references: ReferenceCount[] }> {
+  phase: RestorePhase,
+): Promise<LegSum> {
   let legs = 0;
   let tallies: Tallies = {};
   let differences = 0;
+  let complete = false;
+  const times: { began_at?: string | undefined; ended_at?: string | undefined } = {};
   const samples: LegRecord['samples'] = [];
   const smoke: SmokeAnswer[] = [];
   const references: ReferenceCount[] = [];
@@ -276,12 +344,16 @@ export async function sumLegs(
     legs++;
     tallies = addTallies(tallies, record.tallies);
     differences += record.differences;
+    complete ||= record.smoke !== undefined;
+    times.began_at ??= record.began_at;
+    times.ended_at = record.ended_at ?? times.ended_at;
     smoke.push(...(record.smoke ?? []));
     references.push(...(record.references ?? []));
     for (const warning of record.warnings) warnings.add(warning);
     samples.push(...record.samples.slice(0, SAMPLES_SHOWN_MAX - samples.length));
   }
-  return { legs, tallies, differences, samples, warnings: warnings.all(), smoke, references };
+  const all = { legs, tallies, differences, samples, warnings: warnings.all(), smoke, references };
+  return { ...all, ...times, complete };
 }
 
 /**

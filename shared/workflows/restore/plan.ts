@@ -8,6 +8,7 @@ import { STORE_NAMES } from '../../core/store-names.ts';
 import { Routes } from '../../profiles/routes-record.ts';
 import type { LoadOptions as StoreOptions } from '../../stores/restore-leg.ts';
 import type { Scopes } from '../../stores/scopes.ts';
+import { DrillPlace } from '../drill/destination.ts';
 import { RestoreOptions, RollbackRequest } from './request.ts';
 
 /** One version of one object: what was inspected is what is loaded, whatever is uploaded meanwhile. */
@@ -35,6 +36,8 @@ export const AdmittedRestore = z.object({
    * configuration says by now. Read from the catalog record, since an archive's manifest says what its author likes.
    */
   saved_scopes: z.boolean().optional(),
+  /** Present in a drill: whose backup is restored, and where. */
+  drill: DrillPlace.optional(),
   /** The restore that this one rolls back. */
   rollback_of: Id.optional(),
   /** The restore whose deferred relationships this one attaches. */
@@ -64,7 +67,7 @@ export type ResolvedRestore = z.infer<typeof ResolvedRestore>;
 export const RestorePlan = AdmittedRestore.extend({
   ...ResolvedRestore.shape,
   /** Whether the target is saved before it is touched. */
-  safety: z.enum(['taken', 'declined by the request', 'not for a rollback']),
+  safety: z.enum(['taken', 'declined by the request', 'not for a rollback', 'not for a drill']),
   /** When it took the lock; plans of earlier versions do not say. */
   begun_at: z.iso.datetime().optional(),
 });

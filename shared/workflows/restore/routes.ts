@@ -38,6 +38,7 @@ export async function routeStore(
   );
   const { manifest } = archive;
   const saved = savedScope(config, plan, manifest, adapter, name);
+  if (plan.drill?.place === 'names') return routeScratch(plan, archive, name, adapter, { saved, configured });
   const goesBack = restoresSavedScopes(plan);
   const target = goesBack && plan.options.rename === undefined && saved !== undefined ? saved : configured;
   const sameProfile = manifest.scope.profile === findTarget(config, plan.target).profile;
@@ -48,6 +49,32 @@ export async function routeStore(
   const origin = plan.options.label_origin ? originOf(manifest) : undefined;
   const route: Route = await adapter.route(archive, saved, target, { only, rename, sameProfile, origin });
   return RouteRecord.parse(JSON.parse(JSON.stringify(route)));
+}
+
+/** The way into scratch names, for a drill. Throws InvalidInputError if the records have no names that could be changed. */
+async function routeScratch(
+  { target, job_id }: AdmittedRestore,
+  archive: OpenedArchive,
+  name: Exclude<StoreName, 'config'>,
+  { kind, scratch }: StoreAdapter,
+  { saved, configured }: { readonly saved: unknown; readonly configured: unknown },
+): Promise<RouteRecord> {
+  const remedy = `Configure a target for drills of "${target}", with stores of its own and "drills_of": ["${target}"] (docs/drills.md).`;
+  try {
+    if (scratch === undefined) {
+      throw new InvalidInputError(`A store of kind "${kind}" has no names that could be changed.`, {
+        remedy,
+      });
+    }
+    const route: Route = await scratch.route(archive, saved, configured, job_id);
+    return RouteRecord.parse(JSON.parse(JSON.stringify(route)));
+  } catch (error) {
+    if (!(error instanceof InvalidInputError)) throw error;
+    throw new InvalidInputError(`There is no scratch place for the ${name}: ${error.message}`, {
+      remedy,
+      cause: error,
+    });
+  }
 }
 
 /**

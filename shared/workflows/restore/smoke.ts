@@ -1,10 +1,14 @@
 import type { NgbakConfig } from '../../core/config.ts';
 import { describeError } from '../../core/errors.ts';
-import { resolveStore } from '../../profiles/open.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import { resolveStore, withStore } from '../../profiles/open.ts';
 import type { LegContext } from '../../stores/leg.ts';
 import type { Store } from '../../stores/store.ts';
+import type { DrillPlace } from '../drill/destination.ts';
 import type { SmokeAnswer } from './answer.ts';
 import type { RestorePlan } from './plan.ts';
+
+type Asked = Pick<RestorePlan, 'target' | 'routes'>;
 
 /**
  * Asks a store the questions that the configuration has for it, or the adapter's own. Where collections are renamed, the
@@ -12,7 +16,7 @@ import type { RestorePlan } from './plan.ts';
  */
 export async function runSmokeChecks(
   config: NgbakConfig,
-  plan: Pick<RestorePlan, 'target' | 'routes'>,
+  plan: Asked,
   store: Store,
   context: LegContext,
 ): Promise<SmokeAnswer[]> {
@@ -24,13 +28,77 @@ export async function runSmokeChecks(
   const answers: SmokeAnswer[] = [];
   for (const question of smokeQuestions) {
     const there = questions === undefined ? question : adapter.renameQuestion(question, route?.names ?? {});
-    const text = typeof there === 'string' ? there : JSON.stringify(there);
-    try {
-      answers.push({ question: text, answered: true, answer: await store.smoke(there, context) });
-    } catch (error) {
-      context.signal.throwIfAborted();
-      answers.push({ question: text, answered: false, answer: describeError(error) });
-    }
+    answers.push(await ask(store, textOf(there), there, context));
   }
   return answers;
+}
+
+async function ask(store: Store, text: string, question: unknown, context: LegContext): Promise<SmokeAnswer> {
+  try {
+    return { question: text, answered: true, answer: await store.smoke(question, context) };
+  } catch (error) {
+    context.signal.throwIfAborted();
+    return { question: text, answered: false, answer: describeError(error) };
+  }
+}
+
+function textOf(question: unknown): string {
+  return typeof question === 'string' ? question : JSON.stringify(question);
+}
+
+/**
+ * Asks the target of a drill the questions that its copy is asked as well, on the target's own names. Those that can't be put
+ * to the copy are not asked.
+ */
+export async function checkTargetOfDrill(
+  config: NgbakConfig,
+  plan: Asked & { readonly drill: DrillPlace },
+  name: StoreName,
+  context: LegContext,
+): Promise<SmokeAnswer[]> {
+  if (name === 'config') return [];
+  return withStore(config, plan.drill.of, name, async (store) => {
+    const answers: SmokeAnswer[] = [];
+    for (const { question, text, there } of drillQuestions(config, plan, name)) {
+      const answer = 'not asked: the question names records that have other names in a drill';
+      answers.push(
+        there === undefined
+          ? { question: text, answered: false, answer }
+          : await ask(store, text, question, context),
+      );
+    }
+    return answers;
+  });
+}
+
+/** Asks the copy that a drill has restored. The answers have the texts of the target's questions. */
+export async function checkCopyOfDrill(
+  config: NgbakConfig,
+  plan: Asked & { readonly drill: DrillPlace },
+  store: Store,
+  context: LegContext,
+): Promise<SmokeAnswer[]> {
+  if (store.name === 'config') return [];
+  const answers: SmokeAnswer[] = [];
+  for (const { text, there } of drillQuestions(config, plan, store.name)) {
+    if (there !== undefined) answers.push(await ask(store, text, there, context));
+  }
+  return answers;
+}
+
+/** The questions of a drill: as they are put to the target, and to the copy, if they can be. */
+function drillQuestions(
+  config: NgbakConfig,
+  { drill, routes }: Asked & { readonly drill: DrillPlace },
+  name: Exclude<StoreName, 'config'>,
+): { question: unknown; text: string; there: unknown }[] {
+  const { adapter, scope, questions } = resolveStore(config, drill.of, name);
+  const record = routes[name];
+  if (!record) return [];
+  const route = { ...record, scope: adapter.Scope.parse(record.scope) };
+  return (questions ?? adapter.questions(scope)).map((question) => ({
+    question,
+    text: textOf(question),
+    there: adapter.scratch ? adapter.scratch.question(question, scope, route) : question,
+  }));
 }

@@ -32,6 +32,7 @@ export const sqliteAdapter = defineAdapter({
   /** Which part of the server belongs to the target. */
   Scope: z.strictObject({ collection: z.string() }),
   create: ({ path }, { collection }) => new SqliteStore(path, collection),
+  overlaps: ({ scope: one }, { scope: other }) => one.collection === other.collection,
   check: checkLines((line) => ({ tally: 'documents', canonical: lineOf(parseLine(line)) })),
 });
 

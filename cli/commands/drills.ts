@@ -1,0 +1,100 @@
+import { type Command, Option } from 'commander';
+import { parseInput } from '../../shared/core/input.ts';
+import { ListDrillsInput, StartDrillInput } from '../../shared/operations/drills.ts';
+import { type Cli, cliOf } from '../cli.ts';
+import type { CliClient } from '../client.ts';
+import { drillText, verdictText } from '../drill-text.ts';
+import { ExitError } from '../exit-codes.ts';
+import { followJob } from '../follow.ts';
+import { ago, duration, localTime } from '../format.ts';
+import { jobText } from '../job-text.ts';
+import { fields, table } from '../output.ts';
+import { whole } from './options.ts';
+
+/** `ngbak drill` and `ngbak drills` */
+export function drillCommands(program: Command): void {
+  program
+    .command('drill')
+    .summary('rehearse a restore: restore a backup to a scratch place, verify it, remove it')
+    .description(
+      'Restores a backup to a scratch place, compares every record with the archive, asks the smoke questions there and of the target, removes what it restored, and records the result. Nothing of any target is changed. docs/drills.md describes where a drill restores to.',
+    )
+    .argument('[backup]', 'ID of a backup (default: the newest good backup of the target)')
+    .option(
+      '-t, --target <name>',
+      'target whose backup is restored; required if there are several, without a backup',
+    )
+    .option('-w, --wait', 'wait for completion')
+    .action(async (backup: string | undefined, options, command: Command) => {
+      const cli = cliOf(command);
+      const input = parseInput(StartDrillInput, { backup_id: backup, target: options.target }, 'The drill');
+      const client = await cli.client();
+      const started = await client.startDrill(input);
+      if (!options.wait) {
+        cli.output.result('started', started, () => fields([['job', started.job_id]]));
+        cli.output.note(`Follow it with: ngbak job ${started.job_id} --wait`);
+        return;
+      }
+      cli.output.event('started', started);
+      cli.output.note(`Job ${started.job_id}`);
+      await reportDrill(cli, client, started.job_id);
+    });
+  program
+    .command('drills')
+    .summary('list what drills have proved, or show one of them')
+    .description('Lists the records of drills, newest first, or shows the record of one drill.')
+    .argument('[drill]', 'ID of a drill')
+    .option('-t, --target <name>', 'only drills of this target')
+    .addOption(
+      new Option('--verdict <verdict>', 'only drills with this verdict').choices([
+        'passed',
+        'failed',
+        'cancelled',
+      ]),
+    )
+    .option('-n, --limit <count>', 'maximum number of drills, up to 500', whole, 20)
+    .action(async (id: string | undefined, options, command: Command) => {
+      const cli = cliOf(command);
+      const client = await cli.client();
+      if (id !== undefined) {
+        const drill = await client.showDrill(id);
+        cli.output.result('drill', drill, () => drillText(drill, cli.output.verbose));
+        return;
+      }
+      const { drills, ...rest } = await client.listDrills(
+        parseInput(ListDrillsInput, options, 'The filters'),
+      );
+      for (const drill of drills) cli.output.event('drill', drill);
+      cli.output.result('page', rest, () =>
+        drills.length === 0
+          ? 'No drills. Start one with: ngbak drill'
+          : table(
+              ['drill', 'started', 'target', 'backup', 'verdict', 'restored and verified in'],
+              drills.map((drill) => [
+                drill.job_id,
+                `${localTime(drill.started_at)} (${ago(drill.started_at)})`,
+                drill.target,
+                drill.backup_id ?? '',
+                verdictText(drill.verdict),
+                drill.restore_seconds === undefined ? '' : duration(drill.restore_seconds),
+              ]),
+            ),
+      );
+      for (const { job_id, problem } of rest.unreadable) {
+        cli.output.warn(`The record of drill ${job_id} cannot be read: ${problem}`);
+      }
+    });
+}
+
+/** Follows a drill and shows what it has proved. Throws ExitError unless it passed. */
+async function reportDrill(cli: Cli, client: CliClient, jobId: string): Promise<void> {
+  const job = await followJob(cli, client, jobId);
+  // Its record is written before the job ends; a drill that was refused before it began has none.
+  const { drills } = job.kind === 'drill' ? await client.listDrills({ limit: 50 }) : { drills: [] };
+  const drill = drills.find(({ job_id }) => job_id === jobId);
+  if (!drill) cli.output.result('job', job, () => jobText(job, cli.output.verbose));
+  else cli.output.result('drill', drill, () => drillText(drill, cli.output.verbose));
+  if (drill?.verdict === 'passed') return;
+  if (job.state === 'cancelled') throw new ExitError('cancelled');
+  throw new ExitError(job.error?.name === 'IntegrityError' ? 'damaged' : 'failed');
+}

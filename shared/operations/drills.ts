@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { Id } from '../core/ids.ts';
+import { parseInput } from '../core/input.ts';
+import { NotFoundError } from '../core/refusals.ts';
+import { chooseBackup } from '../workflows/drill/choose-backup.ts';
+import { drillDestination } from '../workflows/drill/destination.ts';
+import { DrillRecord, readDrill, readDrills } from '../workflows/drill/record.ts';
+import { DrillInput } from '../workflows/drill/request.ts';
+import type { OperationsContext } from './context.ts';
+import type { Requester } from './restore.ts';
+import { readCatalogued } from './show-backup.ts';
+import { newJobId, type StartedJob, startJob } from './start.ts';
+
+export const StartDrillInput = DrillInput;
+export type StartDrillInput = z.infer<typeof StartDrillInput>;
+
+export const ListDrillsInput = z.strictObject({
+  target: Id.optional(),
+  verdict: DrillRecord.shape.verdict.optional(),
+  limit: z.coerce.number().int().min(1).max(500).default(50),
+});
+export type ListDrillsInput = z.infer<typeof ListDrillsInput>;
+
+export const DrillList = z.object({
+  drills: z.array(DrillRecord),
+  /** How many drills match. */
+  total: z.number().int(),
+  unreadable: z.array(z.object({ job_id: z.string(), problem: z.string() })),
+});
+export type DrillList = z.infer<typeof DrillList>;
+
+/** Starts a drill. Throws NotFoundError, InvalidInputError or RefusedError. */
+export async function startDrill(
+  context: OperationsContext,
+  input: StartDrillInput,
+  by: Requester,
+): Promise<StartedJob> {
+  const { bucket, sfn, config, stateMachines } = context;
+  // Found out here, it is reported at once; the workflow looks again.
+  if (input.backup_id !== undefined) await readCatalogued(context, input.backup_id);
+  if (config) drillDestination(config, (await chooseBackup({ bucket, config }, input)).target);
+  const jobId = newJobId('drill', by.idempotencyKey);
+  return startJob(sfn, stateMachines.restore, jobId, { drill: input, requested_by: by.requestedBy });
+}
+
+/** The newest drills that match, newest first. */
+export async function listDrills({ bucket }: OperationsContext, input: ListDrillsInput): Promise<DrillList> {
+  const drills: DrillRecord[] = [];
+  const unreadable: DrillList['unreadable'] = [];
+  let total = 0;
+  for await (const { id, drill, problem } of readDrills(bucket)) {
+    if (problem !== undefined) unreadable.push({ job_id: id, problem });
+    if (!drill || (input.target !== undefined && drill.target !== input.target)) continue;
+    if (input.verdict !== undefined && drill.verdict !== input.verdict) continue;
+    total++;
+    if (drills.length < input.limit) drills.push(drill);
+  }
+  return { drills, total, unreadable };
+}
+
+/** The record of one drill. Throws NotFoundError. */
+export async function showDrill({ bucket }: OperationsContext, jobId: string): Promise<DrillRecord> {
+  const id = parseInput(Id, jobId, 'The ID of the drill');
+  const drill = await readDrill(bucket, id);
+  if (drill) return drill;
+  throw new NotFoundError(`There is no record of a drill "${id}".`, {
+    remedy: `List the drills with \`ngbak drills\`. A drill that is still running: \`ngbak job ${id}\`.`,
+  });
+}

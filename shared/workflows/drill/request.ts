@@ -1,0 +1,18 @@
+import { z } from 'zod';
+import { Id } from '../../core/ids.ts';
+
+/** What can be asked of a drill. */
+export const DrillInput = z.strictObject({
+  /** The backup to restore; left out: the newest good backup of the target. */
+  backup_id: Id.optional(),
+  /** The target whose backup is restored, never the destination; may be left out if there is only one, or with a backup. */
+  target: Id.optional(),
+});
+export type DrillInput = z.infer<typeof DrillInput>;
+
+/** Input of the restore workflow that makes it a drill. */
+export const DrillRequest = z.strictObject({
+  drill: DrillInput,
+  requested_by: z.string().max(200).optional(),
+});
+export type DrillRequest = z.infer<typeof DrillRequest>;

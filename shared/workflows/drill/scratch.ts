@@ -1,0 +1,151 @@
+import { z } from 'zod';
+import type { Bucket } from '../../aws/bucket.ts';
+import { scratchKey } from '../../aws/keys.ts';
+import { IntegrityError, InvalidInputError } from '../../core/errors.ts';
+import { Id } from '../../core/ids.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import { withStore } from '../../profiles/open.ts';
+import type { LegContext, LegResult } from '../../stores/leg.ts';
+import type { Store } from '../../stores/store.ts';
+import type { Environment } from '../environment.ts';
+import { DrillPlace } from './destination.ts';
+import { targetsAt } from './separate.ts';
+
+type ServedStore = Exclude<StoreName, 'config'>;
+/** Things that a message lists. */
+const SHOWN_MAX = 5;
+
+/**
+ * Where a drill loads a store: `jobs/<job>/scratch/<store>.json`, written once nothing was found there and before anything is
+ * created. Only what such a record names is ever removed.
+ */
+const ScratchRecord = z.object({
+  job_id: Id,
+  /** The configured target by which the server is reached. */
+  target: Id,
+  drill: DrillPlace,
+  scope: z.json(),
+  claimed_at: z.iso.datetime(),
+  /** When all of it had been removed again. */
+  removed_at: z.iso.datetime().optional(),
+});
+type ScratchRecord = z.infer<typeof ScratchRecord>;
+
+/** What a drill is about to load a store into. */
+export interface ScratchScope {
+  readonly job_id: string;
+  readonly target: string;
+  readonly drill: DrillPlace;
+  readonly scope: unknown;
+}
+
+/** Why a drill may not load a store into that scope; empty if it may. Reads only. */
+export async function scratchProblems(
+  { config }: Pick<Environment, 'config'>,
+  scratch: ScratchScope,
+  store: Store,
+  context: LegContext,
+): Promise<string[]> {
+  const others = await targetsAt(config, scratch, store.name as ServedStore);
+  const occupied = others.length > 0 ? [] : await store.occupied(context);
+  return [
+    ...(others.length === 0
+      ? []
+      : [
+          `what the drill would create also belongs to target ${others.map((name) => `"${name}"`).join(', ')}; configure a target on other servers for drills, with "drills_of"`,
+        ]),
+    ...(occupied.length === 0
+      ? []
+      : [`a drill restores only to where nothing is, and there is ${shorten(occupied)}`]),
+  ];
+}
+
+/**
+ * Makes sure, under the lock, that a drill may load a store into that scope, and records that it does. A repeated call
+ * finds the record of the first one, and what that may have loaded. Throws InvalidInputError.
+ */
+export async function claimScratch(
+  environment: Environment,
+  scratch: ScratchScope,
+  store: Store,
+  context: LegContext,
+): Promise<void> {
+  const { bucket } = environment;
+  const key = scratchKey(scratch.job_id, store.name);
+  if (await bucket.readRecord(key, ScratchRecord)) return;
+  const problems = await scratchProblems(environment, scratch, store, context);
+  if (problems.length > 0) {
+    throw new InvalidInputError(`The drill can't load ${store.name}: ${problems.join('; ')}.`, {
+      remedy: 'Nothing was changed. Find out what writes there, and start the drill again.',
+    });
+  }
+  const record = { ...scratch, claimed_at: new Date().toISOString() };
+  await bucket.writeRecord(key, record, { absent: true });
+}
+
+/**
+ * Removes what a drill has loaded into a store, and makes sure that nothing is left. Does nothing if it never claimed a
+ * scope there. Throws IntegrityError if something is left, InvalidInputError if the scope belongs to a target by now.
+ */
+export async function removeScratch(
+  environment: Environment,
+  jobId: string,
+  store: Store,
+  context: LegContext,
+): Promise<LegResult> {
+  const { bucket, config } = environment;
+  const key = scratchKey(jobId, store.name);
+  const record = (await bucket.readRecord(key, ScratchRecord))?.value;
+  if (!record) return { cursor: null, tallies: {} };
+  const others = await targetsAt(config, record, store.name as ServedStore);
+  if (others.length > 0) {
+    throw new InvalidInputError(
+      `What drill ${jobId} has created in ${store.name} now belongs to target ${others.map((name) => `"${name}"`).join(', ')} and is not removed.`,
+      { remedy: 'Change the scope of that target in cdk.json and deploy; the janitor then removes it.' },
+    );
+  }
+  const leg = await store.remove(context);
+  if (leg.cursor !== null) return leg;
+  const left = await store.occupied(context);
+  if (left.length > 0) {
+    throw new IntegrityError(
+      `After drill ${jobId} was removed from ${store.name}, there is still ${shorten(left)}.`,
+      { remedy: 'Find out what writes there. The janitor tries again to remove it.' },
+    );
+  }
+  await bucket.writeRecord(key, { ...record, removed_at: new Date().toISOString() });
+  return leg;
+}
+
+/** Removes what an ended drill has left in a store, in one go; does nothing if all of it was removed before. */
+export async function removeLeftScratch(
+  environment: Environment,
+  jobId: string,
+  name: StoreName,
+  context: LegContext,
+): Promise<void> {
+  const { bucket, config } = environment;
+  const record = await findScratch(bucket, jobId, name);
+  if (!record || record.removed_at !== undefined) return;
+  const work = async (store: Store) => {
+    await store.cleanup(context);
+    while ((await removeScratch(environment, jobId, store, context)).cursor !== null) {
+      context.signal.throwIfAborted();
+    }
+  };
+  await withStore(config, record.target, name, work, { [name]: record.scope });
+}
+
+/** What a drill has recorded of a store; undefined if it has not created anything there. */
+export async function findScratch(
+  bucket: Bucket,
+  jobId: string,
+  store: StoreName,
+): Promise<ScratchRecord | undefined> {
+  return (await bucket.readRecord(scratchKey(jobId, store), ScratchRecord))?.value;
+}
+
+function shorten(things: readonly string[]): string {
+  const more = things.length - SHOWN_MAX;
+  return `${things.slice(0, SHOWN_MAX).join(', ')}${more > 0 ? `, and ${more} more` : ''}`;
+}

@@ -1,0 +1,219 @@
+import { drillKey } from '../../aws/keys.ts';
+import type { BackupWarning } from '../../catalog/warnings.ts';
+import type { StoreName } from '../../core/store-names.ts';
+import { VERSION } from '../../core/version.ts';
+import type { ReferenceCount } from '../../profiles/reference-count.ts';
+import type { DrillPlace } from '../drill/destination.ts';
+import { DRILL_PHASES, type DrillRecord } from '../drill/record.ts';
+import { findScratch } from '../drill/scratch.ts';
+import type { Environment } from '../environment.ts';
+import type { JobRecord } from '../job/record.ts';
+import type { SmokeAnswer } from './answer.ts';
+import { findInspection, type InspectionRecord } from './inspection.ts';
+import { type LegSum, loadRateOf, type RestorePhase, sumLegs } from './leg.ts';
+import { type AdmittedRestore, findRestorePlan } from './plan.ts';
+
+/** Steps of a restore by the phase of a drill that they belong to. */
+const STEPS: Record<Exclude<(typeof DRILL_PHASES)[number], 'inspect'>, readonly (keyof Sums)[]> = {
+  load: ['clear', 'load'],
+  verify: ['verify'],
+  remove: ['finish', 'remove'],
+};
+/** Warnings and notes of a record: it is kept for years and read by people. */
+const NOTES_MAX = 100;
+
+/** How a drill ended, from the record that its job gets. */
+export type DrillEnd = Pick<JobRecord, 'state' | 'error'>;
+
+/**
+ * Writes what a drill has proved, from what its steps have recorded; to be called once its servers were cleaned and before its
+ * staged objects are removed. A record that exists stays as it is. Written for a drill that failed as well.
+ */
+export async function writeDrillRecord(
+  environment: Environment,
+  job: JobRecord,
+  admitted: AdmittedRestore & { readonly drill: DrillPlace },
+  end: DrillEnd,
+): Promise<void> {
+  const record = await describeDrill(environment, job, admitted, end);
+  await environment.bucket.writeOnce(drillKey(job.job_id), record);
+}
+
+async function describeDrill(
+  environment: Environment,
+  { job_id, created_at, requested_by }: JobRecord,
+  admitted: AdmittedRestore & { readonly drill: DrillPlace },
+  end: DrillEnd,
+): Promise<DrillRecord> {
+  const { bucket } = environment;
+  const { drill, target, backup_id } = admitted;
+  const inspection = await findInspection(bucket, job_id);
+  const plan = await findRestorePlan(bucket, job_id);
+  const names = plan?.stores ?? inspection?.resolved?.stores ?? [];
+  const times = new Times();
+  if (inspection) times.add('inspect', { began_at: created_at, ended_at: inspection.inspected_at });
+  const stores: DrillRecord['stores'] = {};
+  const references: ReferenceCount[] = [];
+  const warnings: BackupWarning[] = [];
+  for (const name of names) {
+    const sums = await sumSteps(environment, job_id, name);
+    for (const phase of ['load', 'verify', 'remove'] as const) {
+      for (const step of STEPS[phase]) times.add(phase, sums[step]);
+    }
+    references.push(...sums.verify.references);
+    for (const sum of Object.values(sums)) {
+      warnings.push(...sum.warnings.map((warning) => ({ store: name, ...warning })));
+    }
+    const scratch = await findScratch(bucket, job_id, name);
+    const isRemoved = scratch === undefined || scratch.removed_at !== undefined;
+    const store = describeStore(inspection, name, sums, isRemoved);
+    if (store) stores[name] = store;
+  }
+  const all = Object.values(stores);
+  const isProved =
+    end.state === 'completed' && all.length > 0 && all.every(({ verified, removed }) => verified && removed);
+  const finished_at = new Date().toISOString();
+  const verifiedAt = times.endOf('verify');
+  return {
+    drill_version: 1,
+    job_id,
+    verdict: isProved ? 'passed' : end.state === 'cancelled' ? 'cancelled' : 'failed',
+    target: drill.of,
+    destination: { target, place: drill.place },
+    started_at: created_at,
+    finished_at,
+    ...(all.length > 0 && all.every(({ verified }) => verified) && verifiedAt !== undefined
+      ? { restore_seconds: secondsBetween(created_at, verifiedAt) }
+      : {}),
+    ...(requested_by === undefined ? {} : { requested_by }),
+    ...(backup_id === undefined ? {} : { backup_id }),
+    ...archiveOf(inspection),
+    ngbak_version: VERSION,
+    phases: times.phases(),
+    load_bytes_per_second: Object.fromEntries(
+      names.flatMap((name) => {
+        const rate = loadRateOf(environment, admitted, name);
+        return rate === undefined ? [] : [[name, rate]];
+      }),
+    ),
+    stores,
+    references,
+    differences: Object.entries(stores).flatMap(([name, { smoke }]) =>
+      smoke.flatMap(({ question, target: there, drill: copy, same }) =>
+        same || copy === undefined
+          ? []
+          : [`${name}, "${question}": the target answers ${there}, the restored backup ${copy}`],
+      ),
+    ),
+    warnings: warnings.slice(0, NOTES_MAX),
+    notes: notesOf(inspection).slice(0, NOTES_MAX),
+    ...(end.error === undefined ? {} : { error: end.error }),
+  };
+}
+
+type Sums = Record<'clear' | 'load' | 'verify' | 'finish' | 'remove', LegSum>;
+
+async function sumSteps(environment: Environment, jobId: string, name: StoreName): Promise<Sums> {
+  const sum = (phase: RestorePhase) => sumLegs(environment, jobId, name, phase);
+  const [clear, load, verify, finish, remove] = await Promise.all([
+    sum('clear'),
+    sum('load'),
+    sum('verify'),
+    sum('finish'),
+    sum('remove'),
+  ]);
+  return { clear, load, verify, finish, remove };
+}
+
+function describeStore(
+  inspection: InspectionRecord | undefined,
+  name: StoreName,
+  { load, verify }: Sums,
+  removed: boolean,
+): DrillRecord['stores'][StoreName] {
+  const found = inspection?.stores.find(({ store }) => store === name);
+  if (!found) return undefined;
+  return {
+    kind: found.kind,
+    version: found.version,
+    ...(found.saved_version === undefined ? {} : { saved_version: found.saved_version }),
+    in_archive: found.archive,
+    loaded: load.tallies,
+    read_back: verify.tallies,
+    // Only the last leg of a verification asks the smoke questions and counts the references.
+    verified: verify.complete && verify.differences === 0,
+    differences: verify.differences,
+    samples: verify.samples,
+    smoke: found.smoke.map((before) => compareSmoke(before, verify.smoke)),
+    removed,
+  };
+}
+
+function compareSmoke(before: SmokeAnswer, copy: readonly SmokeAnswer[]) {
+  const after = copy.find(({ question }) => question === before.question);
+  return {
+    question: before.question,
+    target: before.answer,
+    ...(after ? { drill: after.answer } : {}),
+    same: after !== undefined && before.answered && after.answered && before.answer === after.answer,
+  };
+}
+
+function archiveOf(inspection: InspectionRecord | undefined): Pick<DrillRecord, 'archive'> {
+  if (!inspection) return {};
+  const { bytes, entries, checksum, created_at, ngbak_version, system_version, only } = inspection.archive;
+  return {
+    archive: {
+      bytes,
+      entries,
+      checksum,
+      created_at,
+      ...(ngbak_version === undefined ? {} : { ngbak_version }),
+      ...(system_version === undefined ? {} : { system_version }),
+      partial: only !== undefined,
+    },
+  };
+}
+
+function notesOf(inspection: InspectionRecord | undefined): string[] {
+  if (!inspection) return [];
+  return [
+    ...inspection.warnings,
+    ...inspection.stores.flatMap(({ store, warnings, changes }) =>
+      [...changes, ...warnings].map((text) => `${store}: ${text}`),
+    ),
+    ...inspection.problems,
+  ];
+}
+
+/** When the phases began and ended, over all stores. */
+class Times {
+  readonly #spans = new Map<(typeof DRILL_PHASES)[number], { began_at: string; ended_at: string }>();
+
+  add(
+    phase: (typeof DRILL_PHASES)[number],
+    { began_at, ended_at }: { began_at?: string | undefined; ended_at?: string | undefined },
+  ): void {
+    if (began_at === undefined || ended_at === undefined) return;
+    const known = this.#spans.get(phase) ?? { began_at, ended_at };
+    this.#spans.set(phase, {
+      began_at: began_at < known.began_at ? began_at : known.began_at,
+      ended_at: ended_at > known.ended_at ? ended_at : known.ended_at,
+    });
+  }
+
+  endOf(phase: (typeof DRILL_PHASES)[number]): string | undefined {
+    return this.#spans.get(phase)?.ended_at;
+  }
+
+  phases(): DrillRecord['phases'] {
+    return DRILL_PHASES.flatMap((phase) => {
+      const span = this.#spans.get(phase);
+      return span ? [{ phase, seconds: secondsBetween(span.began_at, span.ended_at) }] : [];
+    });
+  }
+}
+
+function secondsBetween(from: string, to: string): number {
+  return Math.max(0, Date.parse(to) - Date.parse(from)) / 1000;
+}

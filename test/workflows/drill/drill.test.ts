@@ -1,0 +1,328 @@
+import { PutObjectCommand } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { archiveKey, lockKey } from '../../../shared/aws/keys.ts';
+import { NgbakConfig } from '../../../shared/core/config.ts';
+import { readDrill } from '../../../shared/workflows/drill/record.ts';
+import type { Environment } from '../../../shared/workflows/environment.ts';
+import { Lock } from '../../../shared/workflows/job/lock.ts';
+import { readJob } from '../../../shared/workflows/job/record.ts';
+import { admitRestore } from '../../../shared/workflows/restore/admit.ts';
+import { fillTarget, type Names, readTarget, withClients } from '../../stack/content.ts';
+import { freshEnvironment } from '../../support/aws.ts';
+import {
+  BACKUP,
+  backUp,
+  connections,
+  Drill,
+  leftovers,
+  putSecrets,
+  rememberLeftovers,
+  STORES,
+  targetOf,
+} from './stage.ts';
+
+jest.setTimeout(180_000);
+
+const RUN = `Drill${process.pid}`;
+const LIVE: Names = { label: RUN, collection: `${RUN}_items`, prefix: `${RUN}:` };
+const OTHER: Names = { label: `${RUN}O`, collection: `${RUN}_other`, prefix: `${RUN}o:` };
+
+let secrets: string;
+let environment: Environment;
+/** What the live target holds. */
+let live: unknown;
+
+async function removeTarget({ label, collection, prefix }: Names): Promise<void> {
+  await withClients(async ({ cypher, redis, qdrant }) => {
+    await cypher(`MATCH (n:${label}) DETACH DELETE n`);
+    await qdrant('DELETE', `/collections/${collection}`);
+    for (const key of await redis.keys(`${prefix}*`)) await redis.del(key);
+  });
+}
+
+beforeAll(async () => {
+  await rememberLeftovers();
+  secrets = await putSecrets();
+  await fillTarget(LIVE);
+  await withClients(async ({ cypher }) => {
+    await cypher(`CREATE CONSTRAINT ${RUN}_id IF NOT EXISTS FOR (n:${RUN}) REQUIRE n.id IS UNIQUE`);
+    await cypher(`CREATE INDEX ${RUN}_related IF NOT EXISTS FOR ()-[r:RELATED]-() ON (r.order)`);
+    // What leads out of the scope belongs to others.
+    await cypher(`MATCH (n:${RUN} {id: 'n1'}) MERGE (x:${RUN}Elsewhere {id: 'x'}) MERGE (n)-[:OUT]->(x)`);
+  });
+  live = await readTarget(LIVE);
+});
+beforeEach(async () => {
+  environment = await freshEnvironment({ default: targetOf(LIVE, secrets) });
+});
+afterAll(async () => {
+  await withClients(async ({ cypher }) => {
+    await cypher(`DROP CONSTRAINT ${RUN}_id IF EXISTS`);
+    await cypher(`DROP INDEX ${RUN}_related IF EXISTS`);
+    await cypher(`MATCH (n:${RUN}Elsewhere) DETACH DELETE n`);
+  });
+  await removeTarget(LIVE);
+});
+
+/** No drill may leave anything, or change what its target holds. */
+async function expectUntouched(): Promise<void> {
+  expect(await leftovers()).toEqual([]);
+  expect(await readTarget(LIVE)).toEqual(live);
+}
+
+const use = (targets: object) => {
+  environment = { ...environment, config: NgbakConfig.parse({ targets }) };
+};
+
+const record = async (drill: Drill) => {
+  const found = await readDrill(environment.bucket, drill.jobId);
+  if (!found) throw new Error('The drill has no record.');
+  return found;
+};
+
+describe('a drill under scratch names', () => {
+  test('restores the newest good backup beside the target, verifies it, and removes it', async () => {
+    await backUp(environment, 'default');
+    const drill = await Drill.start(environment);
+    expect(await drill.run()).toBeUndefined();
+    await expectUntouched();
+    const proved = await record(drill);
+    expect(proved).toMatchObject({
+      verdict: 'passed',
+      target: 'default',
+      destination: { target: 'default', place: 'names' },
+      backup_id: BACKUP,
+      archive: { checksum: expect.stringMatching(/^[0-9a-f]{64}$/), partial: false },
+      // The copy lacks what leads out of the scope.
+      differences: [expect.stringMatching(/relationships 20, the restored backup relationships 19$/)],
+    });
+    expect(proved.phases.map(({ phase }) => phase)).toEqual(['inspect', 'load', 'verify', 'remove']);
+    for (const store of STORES) {
+      const { loaded, read_back, verified, removed, smoke, in_archive } = proved.stores[store] ?? {};
+      expect({ verified, removed }).toEqual({ verified: true, removed: true });
+      expect(Object.keys(read_back ?? {}).length).toBeGreaterThan(0);
+      expect(loaded).toMatchObject(read_back ?? {});
+      expect(Object.values(in_archive ?? {}).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0);
+      expect(smoke?.length).toBeGreaterThan(0);
+      expect(smoke?.filter(({ same }) => !same).length).toBe(store === 'graph' ? 1 : 0);
+    }
+    expect(proved.stores.graph?.read_back.nodes?.count).toBe(20);
+    expect(await readJob(environment.bucket, drill.jobId)).toMatchObject({
+      kind: 'drill',
+      state: 'completed',
+    });
+    expect(await environment.bucket.readRecord(lockKey('drill.default'), Lock)).toBeUndefined();
+  });
+
+  test('finds a backup whose archive is damaged, and creates nothing', async () => {
+    const bytes = await backUp(environment, 'default');
+    const damaged = Buffer.from(bytes);
+    const at = Math.floor(damaged.length / 3);
+    damaged[at] = (damaged[at] ?? 0) ^ 0xff;
+    const { bucket } = environment;
+    await bucket.s3.send(
+      new PutObjectCommand({ Bucket: bucket.name, Key: archiveKey(BACKUP), Body: damaged }),
+    );
+    const drill = await Drill.start(environment);
+    expect(await drill.run()).toMatchObject({ name: expect.stringMatching(/IntegrityError|MemberError/) });
+    expect(await record(drill)).toMatchObject({
+      verdict: 'failed',
+      stores: {},
+      error: { name: expect.any(String) },
+    });
+    await expectUntouched();
+  });
+
+  test('refuses scratch names that exist, and does not remove what it has not created', async () => {
+    await backUp(environment, 'default');
+    const jobId = `drill_taken_${process.pid}`;
+    const key = `${LIVE.prefix}__ngbak:drill:${jobId}:docs:mine`;
+    await withClients(({ redis }) => redis.set(key, 'of somebody'));
+    try {
+      const drill = await Drill.start(environment, {}, jobId);
+      expect(await drill.run()).toMatchObject({
+        name: 'InvalidInputError',
+        message: expect.stringContaining('kv: a drill restores only to where nothing is, and there is 1 key'),
+      });
+      expect(await leftovers()).toEqual([`key ${key}`]);
+    } finally {
+      await withClients(({ redis }) => redis.del(key));
+    }
+    await expectUntouched();
+  });
+
+  test('looks again before it writes: what has come since the inspection is neither used nor removed', async () => {
+    await backUp(environment, 'default');
+    const jobId = `drill_late_${process.pid}`;
+    const key = `${LIVE.prefix}__ngbak:drill:${jobId}:docs:mine`;
+    const drill = await Drill.start(environment, {}, jobId);
+    try {
+      const failed = async () => {
+        for await (const step of drill.steps()) {
+          if (step === 'begun') await withClients(({ redis }) => redis.set(key, 'of somebody'));
+        }
+      };
+      await expect(failed()).rejects.toThrow(/The drill can't load kv/);
+      await drill.end('FAILED', new Error('as above'));
+      expect(await leftovers()).toEqual([`key ${key}`]);
+    } finally {
+      await withClients(({ redis }) => redis.del(key));
+    }
+    await expectUntouched();
+  });
+
+  // In this order: what was loaded differs most between these moments.
+  test.each(['inspected', 'begun', 'load of graph', 'load of kv', 'verify of vectors', 'remove of graph'])(
+    'that is killed after the step "%s" is removed by the janitor, once and again',
+    async (last) => {
+      await backUp(environment, 'default');
+      const drill = await Drill.start(environment);
+      const done: string[] = [];
+      for await (const step of drill.steps()) if (done.push(step) && step === last) break;
+      expect(done.at(-1)).toBe(last);
+      await drill.end('ABORTED');
+      await drill.end('ABORTED');
+      await expectUntouched();
+      expect((await record(drill)).verdict).toBe('cancelled');
+    },
+  );
+
+  test('that is killed in the middle of a step is removed, and the next one is not disturbed', async () => {
+    await backUp(environment, 'default');
+    const drill = await Drill.start(environment);
+    const killed = new AbortController();
+    let legs = 0;
+    // A leg after each unit of work, and the last one ends while it works.
+    const timeLeft = () => {
+      if (++legs === 12) setImmediate(() => killed.abort(new Error('killed')));
+      return 0;
+    };
+    const run = async () => {
+      for await (const _step of drill.steps({ timeLeft, signal: killed.signal }));
+    };
+    await expect(run()).rejects.toThrow();
+    expect(await leftovers()).not.toEqual([]);
+    const next = await Drill.start(environment);
+    await expect(next.run()).resolves.toMatchObject({ name: 'TargetLockedError' });
+    await drill.end('ABORTED');
+    expect(await leftovers()).toEqual([]);
+    const last = await Drill.start(environment);
+    expect(await last.run()).toBeUndefined();
+    expect((await record(last)).verdict).toBe('passed');
+    await expectUntouched();
+  });
+
+  test('is refused beside a target whose scope has its names, whoever configured it', async () => {
+    await backUp(environment, 'default');
+    const jobId = `drill_hostile_${process.pid}`;
+    const refusal = async (other: object) => {
+      use({ default: targetOf(LIVE, secrets), other });
+      const drill = await Drill.start(environment, { target: 'default' }, jobId);
+      const error = await drill.run();
+      await environment.bucket.removeAll(`jobs/${jobId}/`);
+      return error?.message ?? 'no error';
+    };
+    const store = (kind: string, name: string, scope: object) => ({
+      stores: { [name]: { kind, secret: `${secrets}-${name}`, scope } },
+    });
+    // A whole database, and scopes at the very names of this drill.
+    for (const other of [
+      store('neo4j', 'graph', {}),
+      store('neo4j', 'graph', { label: `ngbak_drill_${jobId}` }),
+      store('redis', 'kv', { prefix: `${LIVE.prefix}__ngbak:drill:` }),
+      store('redis', 'kv', {
+        namespaces: [{ name: 'a', prefix: `${LIVE.prefix}__ngbak:drill:${jobId}:docs:` }],
+      }),
+      store('redis', 'kv', { prefix: LIVE.prefix.slice(0, 3) }),
+    ]) {
+      const message = await refusal(other);
+      expect([other, message]).toEqual([other, expect.stringContaining('also belongs to target "other"')]);
+    }
+    // A whole database without what is temporary, another server, and other names.
+    await expectUntouched();
+  });
+
+  test('states what to configure if its target has no names that could be changed', async () => {
+    await backUp(environment, 'default');
+    const stores = targetOf(LIVE, secrets).stores;
+    use({ default: { stores: { ...stores, graph: { ...stores.graph, scope: {} } } } });
+    const drill = await Drill.start(environment);
+    expect(await drill.run()).toMatchObject({
+      name: 'InvalidInputError',
+      message: expect.stringContaining('"drills_of": ["default"]'),
+    });
+    await expectUntouched();
+  });
+
+  test('tells what a server refuses, and leaves nothing on the others', async () => {
+    const user = { username: `drill${process.pid}`, password: 'only-reads-and-deletes' };
+    await withClients(({ redis }) =>
+      redis.acl('SETUSER', user.username, 'on', `>${user.password}`, '~*', '&*', '+@all', '-set', '-restore'),
+    );
+    try {
+      const limited = await putSecrets({ kv: { ...connections().kv, ...user } });
+      use({ default: targetOf(LIVE, limited) });
+      await backUp(environment, 'default');
+      const drill = await Drill.start(environment);
+      expect((await drill.run())?.message).toMatch(/refuse|permission|NOPERM/i);
+      expect((await record(drill)).verdict).toBe('failed');
+    } finally {
+      await withClients(({ redis }) => redis.acl('DELUSER', user.username));
+    }
+    await expectUntouched();
+  });
+});
+
+describe('a drill into a target that is there for drills', () => {
+  const targets = (other: Names = OTHER) => ({
+    default: targetOf(LIVE, secrets),
+    there: { ...targetOf(other, secrets), drills_of: ['default'] },
+  });
+  afterAll(() => removeTarget(OTHER));
+
+  test('restores there, and leaves it empty', async () => {
+    use(targets());
+    await backUp(environment, 'default');
+    const drill = await Drill.start(environment, { target: 'default' });
+    expect(await drill.run()).toBeUndefined();
+    expect(await record(drill)).toMatchObject({
+      verdict: 'passed',
+      target: 'default',
+      destination: { target: 'there', place: 'target' },
+    });
+    await expectUntouched();
+    expect(await readTarget(OTHER)).toMatchObject({ nodes: [], points: null, values: [] });
+  });
+
+  test('is refused while something is there, and does not remove it', async () => {
+    use(targets());
+    await backUp(environment, 'default');
+    await withClients(({ redis }) => redis.set(`${OTHER.prefix}docs:kept`, 'of somebody'));
+    const drill = await Drill.start(environment, { target: 'default' });
+    expect((await drill.run())?.message).toContain('a drill restores only to where nothing is');
+    expect(await withClients(({ redis }) => redis.get(`${OTHER.prefix}docs:kept`))).toBe('of somebody');
+    await expectUntouched();
+  });
+
+  test('is refused if what is there belongs to another target, too', async () => {
+    use(targets({ ...OTHER, label: LIVE.label }));
+    await backUp(environment, 'default');
+    const drill = await Drill.start(environment, { target: 'default' });
+    expect((await drill.run())?.message).toContain(
+      'graph: what the drill would create also belongs to target "default"',
+    );
+    await expectUntouched();
+  });
+
+  test('is the only thing that may write there', async () => {
+    use(targets());
+    await backUp(environment, 'default');
+    const execution = { name: 'restore_there', arn: 'arn:restore', start: new Date().toISOString() };
+    const restore = admitRestore(
+      environment,
+      { backup_id: BACKUP, target: 'there', confirm: 'there' },
+      execution,
+    );
+    await expect(restore).rejects.toThrow('Target "there" is there for drills only');
+  });
+});
