@@ -23,6 +23,7 @@ const PAGES: Record<string, ComponentType<PageProps>> = {
   restore: lazy(() => import('./pages/restore.tsx')),
   jobs: lazy(() => import('./pages/jobs.tsx')),
   job: lazy(() => import('./pages/job.tsx')),
+  drills: lazy(() => import('./pages/drills.tsx')),
   schedules: lazy(() => import('./pages/schedules.tsx')),
   settings: lazy(() => import('./pages/settings.tsx')),
 };
@@ -33,6 +34,7 @@ const NAVIGATION: SideNavigationProps.Item[] = [
   { type: 'link', text: 'Create backup', href: href(['create-backup']) },
   { type: 'link', text: 'Restore', href: href(['restore']) },
   { type: 'link', text: 'Jobs', href: href(['jobs']) },
+  { type: 'link', text: 'Drills', href: href(['drills']) },
   { type: 'link', text: 'Schedules and retention', href: href(['schedules']) },
   { type: 'divider' },
   { type: 'link', text: 'Settings', href: href(['settings']) },
