@@ -41,6 +41,16 @@ export function scheduleCommand(program: Command): void {
     .description(
       'Scheduled backups. Schedules are kept in EventBridge Scheduler: changing one needs no deployment, and running one needs no machine of yours.',
     );
+  listCommand(schedule);
+  showCommand(schedule);
+  createCommand(schedule);
+  changeCommand(schedule);
+  pauseCommands(schedule);
+  removeCommand(schedule);
+  runCommand(schedule);
+}
+
+function listCommand(schedule: Command): void {
   schedule
     .command('list')
     .summary('list schedules with their last, next and missed runs')
@@ -64,6 +74,9 @@ export function scheduleCommand(program: Command): void {
         cli.output.warn(`Schedule ${name} cannot be read: ${problem}`);
       }
     });
+}
+
+function showCommand(schedule: Command): void {
   schedule
     .command('show')
     .summary('show one schedule')
@@ -74,6 +87,9 @@ export function scheduleCommand(program: Command): void {
       const found = await (await cli.client()).showSchedule(name);
       cli.output.result('schedule', found, () => scheduleText(found));
     });
+}
+
+function createCommand(schedule: Command): void {
   settings(
     schedule
       .command('create')
@@ -105,6 +121,9 @@ export function scheduleCommand(program: Command): void {
       const created = await (await cli.client()).createSchedule(input);
       cli.output.result('schedule', created, () => scheduleText(created));
     });
+}
+
+function changeCommand(schedule: Command): void {
   settings(
     schedule
       .command('change')
@@ -146,6 +165,9 @@ export function scheduleCommand(program: Command): void {
         cli.output.result('schedule', now, () => scheduleText(now));
       },
     );
+}
+
+function pauseCommands(schedule: Command): void {
   for (const [verb, enabled, summary] of [
     ['pause', false, 'pause a schedule until it is resumed'],
     ['resume', true, 'resume a paused schedule'],
@@ -161,6 +183,9 @@ export function scheduleCommand(program: Command): void {
         cli.output.result('schedule', now, () => scheduleText(now));
       });
   }
+}
+
+function removeCommand(schedule: Command): void {
   schedule
     .command('remove')
     .alias('rm')
@@ -176,6 +201,9 @@ export function scheduleCommand(program: Command): void {
       const removed = await client.removeSchedule(name);
       cli.output.result('removed', removed, () => `Schedule ${name} removed; its backups are kept.`);
     });
+}
+
+function runCommand(schedule: Command): void {
   schedule
     .command('run')
     .summary('start the backup of a schedule now')

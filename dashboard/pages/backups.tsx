@@ -1,6 +1,8 @@
 import Alert from '@cloudscape-design/components/alert';
 import Button from '@cloudscape-design/components/button';
-import CollectionPreferences from '@cloudscape-design/components/collection-preferences';
+import CollectionPreferences, {
+  type CollectionPreferencesProps,
+} from '@cloudscape-design/components/collection-preferences';
 import Header from '@cloudscape-design/components/header';
 import Pagination from '@cloudscape-design/components/pagination';
 import PropertyFilter from '@cloudscape-design/components/property-filter';
@@ -19,7 +21,7 @@ import {
   parametersOf,
   tokensOf,
 } from '../backups/filters.ts';
-import { PAGE_SIZES, useTablePreferences } from '../backups/preferences.ts';
+import { PAGE_SIZES, type TablePreferences, useTablePreferences } from '../backups/preferences.ts';
 import { blocked } from '../parts/blocked.ts';
 import { Command, quoted } from '../parts/command.tsx';
 import { Empty, Problem } from '../parts/states.tsx';
@@ -37,7 +39,7 @@ const BY_TIME = 'time';
 
 /** All backups: `#/backups?target=default&tag=weekly&page=2&cursor=…&sort=size`. Filters, order and page are in the address. */
 export default function Backups({ route: { query } }: PageProps) {
-  const { api, refusal } = useSession();
+  const { api } = useSession();
   const [preferences, setPreferences] = useTablePreferences();
   const [selected, setSelected] = useState<readonly BackupSummary[]>([]);
   const filters = filtersOf(query);
@@ -95,7 +97,6 @@ export default function Backups({ route: { query } }: PageProps) {
   }, [data, whole, sort, descending, page, pageSize]);
   const total = data?.total ?? 0;
   const filtered = Object.keys(parameters).length > 0;
-  const chosen = selected[0];
   return (
     <SpaceBetween size="m">
       {error && <Problem error={error} retry={loaded.reload} />}
@@ -136,31 +137,7 @@ export default function Backups({ route: { query } }: PageProps) {
           selectionGroupLabel: 'Choose a backup',
           itemSelectionLabel: (_, { backup_id }) => `Choose ${backup_id}`,
         }}
-        header={
-          <Header
-            variant="h1"
-            {...(data ? { counter: `(${count(total)})` } : {})}
-            actions={
-              <SpaceBetween direction="horizontal" size="xs">
-                <Button href={href(['backup', chosen?.backup_id ?? ''])} disabled={!chosen}>
-                  Details
-                </Button>
-                <Button
-                  href={href(['restore'], chosen ? { backup: chosen.backup_id } : {})}
-                  disabled={!chosen}
-                  {...blocked(refusal('restore'))}
-                >
-                  Restore
-                </Button>
-                <Button variant="primary" href={href(['create-backup'])} {...blocked(refusal('startBackup'))}>
-                  Create backup
-                </Button>
-              </SpaceBetween>
-            }
-          >
-            Backups
-          </Header>
-        }
+        header={<ListHeader total={data && total} chosen={selected[0]} />}
         filter={
           <PropertyFilter
             query={tokensOf(query)}
@@ -184,50 +161,90 @@ export default function Backups({ route: { query } }: PageProps) {
             onChange={({ detail }) => go({ page: detail.currentPageIndex })}
           />
         }
-        preferences={
-          <CollectionPreferences
-            title="Preferences"
-            confirmLabel="Confirm"
-            cancelLabel="Cancel"
-            preferences={preferences}
-            onConfirm={({ detail }) => setPreferences(detail)}
-            pageSizePreference={{
-              title: 'Page size',
-              options: PAGE_SIZES.map((value) => ({ value, label: `${value} backups` })),
-            }}
-            wrapLinesPreference={{ label: 'Wrap lines', description: 'Show the full text of each cell' }}
-            contentDisplayPreference={{
-              title: 'Columns',
-              options: COLUMNS.map(({ id, header }) => ({
-                id,
-                label: header,
-                alwaysVisible: id === BY_TIME,
-              })),
-            }}
-          />
-        }
-        empty={
-          error ? undefined : filtered ? (
-            <Empty
-              title="No matching backups"
-              action={<Button onClick={() => go({ filters: {} })}>Show all</Button>}
-            />
-          ) : (
-            <Empty
-              title="No backups yet"
-              action={
-                <Button href={href(['create-backup'])} {...blocked(refusal('startBackup'))}>
-                  Create backup
-                </Button>
-              }
-            >
-              Without a backup, nothing can be restored.
-            </Empty>
-          )
-        }
+        preferences={<Preferences value={preferences} onChange={setPreferences} />}
+        empty={error ? undefined : <NoBackups filtered={filtered} showAll={() => go({ filters: {} })} />}
         footer={<Command line={commandOf(parameters)} />}
       />
     </SpaceBetween>
+  );
+}
+
+function ListHeader({ total, chosen }: { total: number | undefined; chosen: BackupSummary | undefined }) {
+  const { refusal } = useSession();
+  return (
+    <Header
+      variant="h1"
+      {...(total === undefined ? {} : { counter: `(${count(total)})` })}
+      actions={
+        <SpaceBetween direction="horizontal" size="xs">
+          <Button href={href(['backup', chosen?.backup_id ?? ''])} disabled={!chosen}>
+            Details
+          </Button>
+          <Button
+            href={href(['restore'], chosen ? { backup: chosen.backup_id } : {})}
+            disabled={!chosen}
+            {...blocked(refusal('restore'))}
+          >
+            Restore
+          </Button>
+          <Button variant="primary" href={href(['create-backup'])} {...blocked(refusal('startBackup'))}>
+            Create backup
+          </Button>
+        </SpaceBetween>
+      }
+    >
+      Backups
+    </Header>
+  );
+}
+
+function Preferences({
+  value,
+  onChange,
+}: {
+  value: TablePreferences;
+  onChange: (chosen: CollectionPreferencesProps.Preferences) => void;
+}) {
+  return (
+    <CollectionPreferences
+      title="Preferences"
+      confirmLabel="Confirm"
+      cancelLabel="Cancel"
+      preferences={value}
+      onConfirm={({ detail }) => onChange(detail)}
+      pageSizePreference={{
+        title: 'Page size',
+        options: PAGE_SIZES.map((value) => ({ value, label: `${value} backups` })),
+      }}
+      wrapLinesPreference={{ label: 'Wrap lines', description: 'Show the full text of each cell' }}
+      contentDisplayPreference={{
+        title: 'Columns',
+        options: COLUMNS.map(({ id, header }) => ({
+          id,
+          label: header,
+          alwaysVisible: id === BY_TIME,
+        })),
+      }}
+    />
+  );
+}
+
+function NoBackups({ filtered, showAll }: { filtered: boolean; showAll: () => void }) {
+  const { refusal } = useSession();
+  if (filtered) {
+    return <Empty title="No matching backups" action={<Button onClick={showAll}>Show all</Button>} />;
+  }
+  return (
+    <Empty
+      title="No backups yet"
+      action={
+        <Button href={href(['create-backup'])} {...blocked(refusal('startBackup'))}>
+          Create backup
+        </Button>
+      }
+    >
+      Without a backup, nothing can be restored.
+    </Empty>
   );
 }
 

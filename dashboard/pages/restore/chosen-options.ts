@@ -1,5 +1,107 @@
 import { thingsAmong } from '../../../shared/stores/known-facts.ts';
 import type { Inspection } from '../../../shared/workflows/restore/inspection.ts';
+import type { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
+
+export type ChosenStore = 'graph' | 'vectors' | 'kv';
+export const STORES: readonly ChosenStore[] = ['graph', 'vectors', 'kv'];
+
+/** Options as they are typed and chosen. */
+export interface OptionsDraft {
+  readonly mode: RestoreOptions['mode'];
+  readonly onConflict: RestoreOptions['on_conflict'];
+  /** Empty: all. */
+  readonly stores: readonly ChosenStore[];
+  readonly safety: boolean;
+  readonly allowEmpty: boolean;
+  readonly label: string;
+  readonly collections: readonly string[];
+  readonly namespaces: readonly string[];
+  /** Separated by commas. */
+  readonly prefixes: string;
+  readonly toLabel: string;
+  readonly toPrefix: string;
+  /** Lines such as `old = new`. */
+  readonly toCollections: string;
+  readonly toParameters: string;
+  readonly dangling: RestoreOptions['dangling'];
+  readonly labelOrigin: boolean;
+}
+
+/** The options that a restore has, to be changed. */
+export function draftOf({ only, rename, ...options }: RestoreOptions): OptionsDraft {
+  return {
+    mode: options.mode,
+    onConflict: options.on_conflict,
+    stores: STORES.filter((store) => options.stores?.includes(store)),
+    safety: options.safety_backup,
+    allowEmpty: options.allow_empty ?? false,
+    label: only?.label ?? '',
+    collections: only?.collections ?? [],
+    namespaces: only?.namespaces ?? [],
+    prefixes: (only?.key_prefixes ?? []).join(', '),
+    toLabel: rename?.label ?? '',
+    toPrefix: rename?.key_prefix ?? '',
+    toCollections: linesOf(rename?.collections),
+    toParameters: linesOf(rename?.parameters),
+    dangling: options.dangling,
+    labelOrigin: options.label_origin ?? false,
+  };
+}
+
+/** The subset that a draft is limited to; undefined for everything. */
+export function onlyOf({ label, collections, namespaces, prefixes }: OptionsDraft) {
+  return withoutEmpty({
+    label,
+    collections: [...collections],
+    namespaces: [...namespaces],
+    key_prefixes: words(prefixes),
+  });
+}
+
+/** The new names of a draft; undefined if nothing is renamed. */
+export function renameOf({ toLabel, toPrefix, toCollections, toParameters }: OptionsDraft) {
+  return withoutEmpty({
+    label: toLabel,
+    key_prefix: toPrefix,
+    collections: pairs(toCollections),
+    parameters: pairs(toParameters),
+  });
+}
+
+/** What a draft asks for in place of the options that the restore has. */
+export function chosenOptions(draft: OptionsDraft, options: RestoreOptions) {
+  const only = onlyOf(draft);
+  const rename = renameOf(draft);
+  const { stores, dangling, allowEmpty, labelOrigin } = draft;
+  return {
+    mode: draft.mode,
+    on_conflict: draft.onConflict,
+    safety_backup: draft.safety,
+    ...(allowEmpty || options.allow_empty !== undefined ? { allow_empty: allowEmpty } : {}),
+    ...(stores.length === 0 ? {} : { stores: [...stores] }),
+    ...(only ? { only } : {}),
+    ...(rename ? { rename } : {}),
+    ...(dangling === undefined ? {} : { dangling }),
+    // What the archive was read with stays as it is.
+    ...(options.cypher_script === undefined ? {} : { cypher_script: options.cypher_script }),
+    ...(options.default_expiries === undefined ? {} : { default_expiries: options.default_expiries }),
+    ...(labelOrigin || options.label_origin !== undefined ? { label_origin: labelOrigin } : {}),
+  };
+}
+
+/** Whether what was chosen differs from the options that the restore has, in whatever order they were set. */
+export function isChanged(chosen: object, { dry_run: _, ...before }: RestoreOptions): boolean {
+  return sorted(chosen) !== sorted(before);
+}
+
+/** Says the same of two objects with the same content, in whatever order it was set. */
+function sorted(value: object): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}
 
 /** The names in the archive of one store among which a subset can choose: `points:chunks` → `chunks`. */
 export function namesIn(

@@ -1,4 +1,4 @@
-import { HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { HeadObjectCommand } from '@aws-sdk/client-s3';
 import { z } from 'zod';
 import { addressOf } from '../../aws/address.ts';
 import { ConflictError } from '../../aws/bucket.ts';
@@ -7,72 +7,27 @@ import {
   abortMultiparts,
   beginMultipart,
   completeMultipart,
-  copyPart,
   listParts,
   type MultipartUpload,
-  sendPart,
-  type UploadedPart,
 } from '../../aws/multipart.ts';
-import { PART_BYTES_MIN, type PlannedPart, planParts } from '../../aws/plan-parts.ts';
-import { readS3Text, sendS3, writeS3Json } from '../../aws/send-s3.ts';
-import { uploadStream } from '../../aws/upload-stream.ts';
-import { combineCrc32, crc32Base64 } from '../../core/crc32.ts';
+import { type PlannedPart, planParts } from '../../aws/plan-parts.ts';
+import { sendS3 } from '../../aws/send-s3.ts';
+import { crc32Base64 } from '../../core/crc32.ts';
 import { errorFields } from '../../core/error-fields.ts';
 import { IntegrityError } from '../../core/errors.ts';
-import { parseInput, parseJson } from '../../core/input.ts';
+import { parseInput } from '../../core/input.ts';
 import type { Json } from '../../core/json.ts';
-import { mapOrdered } from '../../core/ordered.ts';
-import { type Codec, mediaTypeOf } from '../format/codec.ts';
-import type { IndexLine } from '../format/lines.ts';
-import { Manifest, type ManifestDraft } from '../format/manifest.ts';
-import { quoteName } from '../format/names.ts';
-import { objectSource } from '../read/sources.ts';
-import type { SegmentRecord } from './segment.ts';
-import { listSegmentRecords, listSegments, type StoredSegment } from './segment-store.ts';
-import { encodeTail } from './tail.ts';
+import { mediaTypeOf } from '../format/codec.ts';
+import type { Manifest } from '../format/manifest.ts';
+import type { Composition } from './composition.ts';
+import { listSegments, type StoredSegment } from './segment-store.ts';
+import { sendMissing } from './send-parts.ts';
+import { readTailRecord, stageTail, type TailRecord, tailKey } from './stage-tail.ts';
 
-/** Parts under way at once. Copies cost us nothing but waiting. */
-const PARTS_AT_ONCE = 8;
-/** Joined parts up to this size, in bytes, are held in memory; larger ones take a detour over a staged object. */
-const JOINED_IN_MEMORY = 16 * 1024 ** 2;
-/** Entries whose records are kept between the passes over them; with more, the records are read again. */
-const LINES_KEPT = 50_000;
 /** Name of the owner in the archive's metadata. */
 export const OWNER = 'ngbak-owner';
 
 const ComposeCursor = z.strictObject({ upload_id: z.string() });
-
-/** What the first leg found out: `<work>tail.json`. */
-const TailRecord = z.object({
-  /** Size and CRC-32 of the whole archive. */
-  bytes: z.int().positive(),
-  crc32: z.int().nonnegative(),
-  manifest: Manifest,
-});
-type TailRecord = z.infer<typeof TailRecord>;
-
-export interface Composition {
-  readonly s3: S3Client;
-  readonly bucket: string;
-  /** Prefix of the segments and their records, ending with `/`. */
-  readonly segments: string;
-  /** Prefix for what the composition keeps between legs, ending with `/`. */
-  readonly work: string;
-  /** Key of the archive. */
-  readonly key: string;
-  /** Whose archive it is: where the key exists already, a leg that was cut off recognises its own by it. */
-  readonly owner: string;
-  readonly codec: Codec;
-  /** The name that a browser saves the archive under, whatever link it follows. */
-  readonly fileName?: string;
-  readonly manifest: ManifestDraft;
-  /** What the leg before returned; null for the first one. */
-  readonly cursor: Json;
-  /** Milliseconds until the leg should have ended. */
-  timeLeft(): number;
-  readonly signal: AbortSignal;
-  progress?(bytesDone: number, bytesTotal: number): void;
-}
 
 export interface ComposedArchive {
   /** In bytes. */
@@ -123,102 +78,6 @@ export async function abortComposition(
   await abortMultiparts(composition.s3, composition.bucket, composition.key, { exact: true });
 }
 
-const tailKey = ({ work }: Composition) => `${work}tail.seg`;
-const tailRecordKey = ({ work }: Composition) => `${work}tail.json`;
-
-async function stageTail(composition: Composition): Promise<void> {
-  const { s3, bucket, codec, manifest, signal } = composition;
-  let bytes = 0;
-  let crc = 0;
-  const records = replayable(
-    () => listSegmentRecords(s3, bucket, composition.segments),
-    ({ entries }) => 1 + entries.length,
-  );
-  for await (const record of records()) {
-    if (record.codec !== codec) {
-      throw new IntegrityError(`Segment ${record.name} is compressed with ${record.codec}, not ${codec}.`, {
-        remedy: 'Start the backup again.',
-      });
-    }
-    bytes += record.bytes;
-    crc = combineCrc32(crc, record.crc32, record.bytes);
-  }
-  let finished: Manifest | undefined;
-  const entries = () => indexLines(records());
-  const chunks = (async function* () {
-    finished = yield* encodeTail({ codec, entries, offset: bytes, manifest });
-  })();
-  const tail = await uploadStream({ s3, bucket, key: tailKey(composition), chunks, signal });
-  if (finished === undefined) throw new TypeError('the tail ended without a manifest');
-  const record: TailRecord = {
-    bytes: bytes + tail.bytes,
-    crc32: combineCrc32(crc, tail.crc32, tail.bytes),
-    manifest: finished,
-  };
-  await writeS3Json(s3, { Bucket: bucket, Key: tailRecordKey(composition) }, record, { signal });
-}
-
-async function readTailRecord(composition: Composition): Promise<TailRecord> {
-  const { s3, bucket, signal } = composition;
-  const Key = tailRecordKey(composition);
-  const where = addressOf(s3, bucket, Key);
-  const { text } = await readS3Text(s3, { Bucket: bucket, Key }, { signal });
-  return parseJson(TailRecord, text, where, 'Start the backup again.');
-}
-
-/** The archive's index, from the segments' records. Throws IntegrityError where one does not continue with the other. */
-async function* indexLines(records: AsyncIterable<SegmentRecord>): AsyncGenerator<IndexLine> {
-  let base = 0;
-  // Where the next entry starts, or the one under way started: entries lie one behind the other.
-  let position = 0;
-  let open: { name: string; written: number } | null = null;
-  const mismatch = (name: string, wanted: string) =>
-    new IntegrityError(
-      `Segment ${name} does not continue with ${wanted}: a segment before it is missing or was replaced.`,
-      { remedy: 'Start the backup again.' },
-    );
-  for await (const { name, bytes, continues, entries, open: left } of records) {
-    if (continues?.name !== open?.name || continues?.written !== open?.written) {
-      throw mismatch(name, open === null ? 'a new entry' : `${quoteName(open.name)} at byte ${open.written}`);
-    }
-    for (const [number, entry] of entries.entries()) {
-      const continued = number === 0 && continues !== null;
-      if (!continued && base + entry.offset !== position) throw mismatch(name, quoteName(entry.name));
-      yield { ...entry, offset: position };
-      position += entry.length;
-    }
-    base += bytes;
-    if (position + (left?.length ?? 0) !== base) throw mismatch(name, 'the bytes stated in its record');
-    open = left === null ? null : { name: left.name, written: left.written };
-  }
-  if (open !== null) {
-    throw new IntegrityError(
-      `The last segment ends within ${quoteName(open.name)}, after ${open.written} bytes.`,
-      { remedy: 'Start the backup again.' },
-    );
-  }
-}
-
-/** A stream that can be asked for again: from memory where it weighs little, from its origin where it does not. */
-function replayable<T>(origin: () => AsyncIterable<T>, weigh: (item: T) => number): () => AsyncIterable<T> {
-  let kept: T[] | undefined;
-  return async function* () {
-    if (kept) {
-      yield* kept;
-      return;
-    }
-    const seen: T[] = [];
-    let weight = 0;
-    for await (const item of origin()) {
-      weight += weigh(item);
-      if (weight <= LINES_KEPT) seen.push(item);
-      else seen.length = 0;
-      yield item;
-    }
-    if (weight <= LINES_KEPT) kept = seen;
-  };
-}
-
 function createUpload(composition: Composition): Promise<MultipartUpload> {
   const { s3, bucket: Bucket, key: Key, owner, codec, fileName, signal } = composition;
   return beginMultipart(
@@ -244,103 +103,6 @@ async function listSources(composition: Composition): Promise<StoredSegment[]> {
     if (segment.key === tailKey(composition)) sources.push(segment);
   }
   return sources;
-}
-
-/** Sends the parts that are not there yet, while time lasts. Returns whether all are there. */
-async function sendMissing(
-  composition: Composition,
-  upload: MultipartUpload,
-  plan: readonly PlannedPart[],
-  sources: readonly StoredSegment[],
-  there: ReadonlyMap<number, UploadedPart>,
-  total: number,
-): Promise<boolean> {
-  const missing = plan.filter(({ number, length }) => there.get(number)?.bytes !== length);
-  let done = total - missing.reduce((sum, { length }) => sum + length, 0);
-  let started = 0;
-  const inTime = (function* () {
-    for (const part of missing) {
-      // At least one in each leg, so that every leg gets on.
-      if (started > 0 && composition.timeLeft() <= 0) return;
-      started++;
-      yield part;
-    }
-  })();
-  const results = mapOrdered(inTime, PARTS_AT_ONCE, async (part) => {
-    await sendPlanned(composition, upload, part, sources);
-    return part.length;
-  });
-  for await (const length of results) {
-    done += length;
-    composition.progress?.(done, total);
-  }
-  return started === missing.length;
-}
-
-async function sendPlanned(
-  composition: Composition,
-  upload: MultipartUpload,
-  part: PlannedPart,
-  sources: readonly StoredSegment[],
-): Promise<void> {
-  const { s3, bucket, work, signal } = composition;
-  const [first, ...others] = part.ranges;
-  const source = first === undefined ? undefined : sources[first.source];
-  if (first === undefined || source === undefined) throw new TypeError('a part without a source');
-  // S3 copies ranges only of objects of more than 5 MiB.
-  if (others.length === 0 && source.bytes > PART_BYTES_MIN) {
-    return copyRange(upload, part, source, first.from, signal);
-  }
-  const chunks = readRanges(composition, part, sources);
-  if (part.length > JOINED_IN_MEMORY) {
-    const joined = `${work}joined-${String(part.number).padStart(5, '0')}`;
-    const { etag = '' } = await uploadStream({ s3, bucket, key: joined, chunks, signal });
-    const staged = { name: joined, key: joined, bytes: part.length, etag };
-    return copyRange(upload, part, staged, 0, signal);
-  }
-  const parts: Uint8Array[] = [];
-  for await (const chunk of chunks) parts.push(chunk);
-  await sendPart(
-    upload,
-    { PartNumber: part.number, Body: Buffer.concat(parts), ChecksumAlgorithm: 'CRC32' },
-    { signal },
-  );
-}
-
-function copyRange(
-  upload: MultipartUpload,
-  part: PlannedPart,
-  source: StoredSegment,
-  from: number,
-  signal: AbortSignal,
-): Promise<void> {
-  return copyPart(
-    upload,
-    {
-      PartNumber: part.number,
-      CopySource: `${upload.bucket}/${source.key}`.split('/').map(encodeURIComponent).join('/'),
-      CopySourceRange: `bytes=${from}-${from + part.length - 1}`,
-      CopySourceIfMatch: source.etag,
-    },
-    { signal },
-  );
-}
-
-async function* readRanges(
-  { s3, bucket, signal }: Composition,
-  part: PlannedPart,
-  sources: readonly StoredSegment[],
-): AsyncGenerator<Uint8Array> {
-  for (const { source: number, from, length } of part.ranges) {
-    const segment = sources[number];
-    if (segment === undefined) throw new TypeError('a part without a source');
-    const { key, bytes: size, etag } = segment;
-    const source = objectSource(s3, { bucket, key, size, etag });
-    for await (const chunk of source.read(from, length)) {
-      signal.throwIfAborted();
-      yield chunk;
-    }
-  }
 }
 
 /**

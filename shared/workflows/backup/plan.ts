@@ -9,6 +9,7 @@ import { storesOf, withStore, withUsedStore } from '../../profiles/open.ts';
 import { readRunningConfiguration } from '../../profiles/running-configuration.ts';
 import { warningText } from '../../stores/describe-warning.ts';
 import { Scopes } from '../../stores/scopes.ts';
+import type { Store } from '../../stores/store.ts';
 import { StoreWarning, WarningCollector } from '../../stores/warning.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { type ExecutionInfo, jobIdOf } from '../job/execution.ts';
@@ -16,7 +17,7 @@ import { pauseWriters } from '../job/hooks.ts';
 import { legContext } from '../job/leg-context.ts';
 import { requireLock, takeLock } from '../job/lock.ts';
 import { chooseTarget, freeBackupId } from '../job/names.ts';
-import { createJob, type JobRecord, readJob, SKIPPED, updateJob } from '../job/record.ts';
+import { createJob, readJob, SKIPPED, updateJob } from '../job/record.ts';
 import { chooseBackupStores, chooseScopes } from './choose-stores.ts';
 import { requireSubset } from './require-subset.ts';
 import { lockOrSkip } from './skip.ts';
@@ -103,6 +104,52 @@ export async function planBackup(
   execution: ExecutionInfo,
   leg: LegLimits,
 ): Promise<PlannedBackup | SkippedBackup> {
+  const request = readRequest(input);
+  const { bucket, config } = environment;
+  const jobId = jobIdOf(execution);
+  const target = chooseTarget(config, request.target);
+  const stores = chooseBackupStores(config, target, request);
+  const backup: BegunBackup = { jobId, target, stores, request, execution };
+  const skipped = (await claimJob(environment, backup)) ?? (await lockTarget(environment, backup));
+  if (skipped !== undefined) return { job_id: jobId, target, skipped };
+  const backupId = await freeBackupId(bucket, target, execution.start);
+  await updateJob(bucket, jobId, () => ({ backup_id: backupId }));
+  // A backup inside a restore finds the writers paused already.
+  const quiesced = request.part_of === undefined && (await pauseWriters(environment, target, jobId));
+  const scopes: Scopes = {
+    ...chooseScopes(config, target, stores, request.part_of ? undefined : request.only),
+    ...request.part_of?.scopes,
+  };
+  const measured = await measureStores(environment, backup, scopes, leg);
+  if (request.only && !request.part_of) requireSubset(request.only, measured.stores);
+  const plan: BackupPlan = {
+    job_id: jobId,
+    backup_id: backupId,
+    target,
+    execution_arn: execution.arn,
+    created_at: new Date(execution.start).toISOString(),
+    type: isEverything(environment, target, stores, request) ? 'full' : 'partial',
+    request,
+    quiesced,
+    scopes,
+    ...(Object.keys(measured.running).length === 0 ? {} : { running: measured.running }),
+    stores: measured.stores,
+  };
+  await bucket.writeRecord(backupPlanKey(jobId), plan);
+  return { job_id: jobId, backup_id: backupId, target, ...chainsOf(plan) };
+}
+
+/** What the steps of the planning know of the backup. */
+interface BegunBackup {
+  readonly jobId: string;
+  readonly target: string;
+  readonly stores: readonly StoreName[];
+  readonly request: BackupRequest;
+  readonly execution: ExecutionInfo;
+}
+
+/** Checks a request. Throws InvalidInputError. */
+function readRequest(input: unknown): BackupRequest {
   const request = parseInput(
     BackupRequest,
     input,
@@ -119,11 +166,16 @@ export async function planBackup(
       remedy: 'Choose another tag.',
     });
   }
-  const jobId = jobIdOf(execution);
-  const target = chooseTarget(environment.config, request.target);
-  const stores = chooseBackupStores(environment.config, target, request);
+  return request;
+}
+
+/** Records the job as this execution's. Returns why it was skipped, where an earlier attempt of this step skipped it. */
+async function claimJob(
+  { bucket }: Environment,
+  { jobId, target, request, execution }: BegunBackup,
+): Promise<string | undefined> {
   const now = new Date().toISOString();
-  const job: JobRecord = {
+  const created = await createJob(bucket, {
     job_id: jobId,
     kind: 'backup',
     target,
@@ -132,105 +184,77 @@ export async function planBackup(
     created_at: now,
     updated_at: now,
     ...(request.requested_by === undefined ? {} : { requested_by: request.requested_by }),
-  };
-  if (!(await createJob(environment.bucket, job))) {
-    const other = await readJob(environment.bucket, jobId);
-    if (other?.execution_arn !== execution.arn) {
-      throw new InvalidInputError(`There is already a job "${jobId}".`, {
-        remedy: 'Start the execution with another name, or without one.',
-      });
-    }
-    if (other.error?.name === SKIPPED) return { job_id: jobId, target, skipped: other.error.message };
+  });
+  if (created) return undefined;
+  const other = await readJob(bucket, jobId);
+  if (other?.execution_arn !== execution.arn) {
+    throw new InvalidInputError(`There is already a job "${jobId}".`, {
+      remedy: 'Start the execution with another name, or without one.',
+    });
   }
-  if (request.part_of) {
-    await requireLock(environment.bucket, target, request.part_of.execution_arn);
-  } else {
-    const lock = () =>
-      takeLock(environment.bucket, environment.sfn, {
-        target,
-        job_id: jobId,
-        kind: 'backup',
-        execution_arn: execution.arn,
-      });
-    if (request.schedule === undefined) await lock();
-    else {
-      const skipped = await lockOrSkip(environment, request.schedule, jobId, execution.start, lock);
-      if (skipped !== undefined) return { job_id: jobId, target, skipped };
-    }
-  }
-  const backupId = await freeBackupId(environment.bucket, target, execution.start);
-  await updateJob(environment.bucket, jobId, () => ({ backup_id: backupId }));
-  // A backup inside a restore finds the writers paused already.
-  const quiesced = request.part_of === undefined && (await pauseWriters(environment, target, jobId));
+  return other.error?.name === SKIPPED ? other.error.message : undefined;
+}
 
-  const scopes: Scopes = {
-    ...chooseScopes(environment.config, target, stores, request.part_of ? undefined : request.only),
-    ...request.part_of?.scopes,
-  };
+/** Takes the target's lock; a safety backup runs under that of its restore. Returns why a scheduled run is skipped. */
+async function lockTarget(
+  environment: Environment,
+  { jobId, target, request, execution }: BegunBackup,
+): Promise<string | undefined> {
+  const { bucket, sfn } = environment;
+  if (request.part_of) {
+    await requireLock(bucket, target, request.part_of.execution_arn);
+    return undefined;
+  }
+  const lock = () =>
+    takeLock(bucket, sfn, { target, job_id: jobId, kind: 'backup', execution_arn: execution.arn });
+  if (request.schedule !== undefined) {
+    return lockOrSkip(environment, request.schedule, jobId, execution.start, lock);
+  }
+  await lock();
+  return undefined;
+}
+
+/** Measures every store, cuts it into shards, and reads the configuration that the target's system runs with. */
+async function measureStores(
+  environment: Environment,
+  { jobId, target, stores, request }: BegunBackup,
+  scopes: Scopes,
+  leg: LegLimits,
+): Promise<{ running: NonNullable<BackupPlan['running']>; stores: BackupPlan['stores'] }> {
+  const { config } = environment;
   // A restore has used the stores before its safety backup.
   const open = request.part_of ? withUsedStore : withStore;
-  const found = new WarningCollector();
+  const warnings = new WarningCollector();
   const running = stores.includes('config')
-    ? await readRunningConfiguration(
-        environment.config,
-        target,
-        legContext(environment, leg, jobId, { warnings: found }),
-        { open, isNeeded: stores.includes('kv') },
-      )
+    ? await readRunningConfiguration(config, target, legContext(environment, leg, jobId, { warnings }), {
+        open,
+        isNeeded: stores.includes('kv'),
+      })
     : {};
-  const planned = await Promise.all(
-    stores.map((name) =>
-      open(
-        environment.config,
-        target,
-        name,
-        async (store) => {
-          const context = legContext(environment, leg, jobId);
-          const probed = await store.probe(context);
-          const probe = name === 'config' ? { ...probed, warnings: found.all() } : probed;
-          for (const warning of probe.warnings) environment.log(warningText(warning), { store: name });
-          return { store: name, probe, shards: await store.plan(context, probe) };
-        },
-        storeScopes({ scopes, running }),
-      ),
-    ),
-  );
-  if (request.only && !request.part_of) requireSubset(request.only, planned);
-  const plan: BackupPlan = {
-    job_id: jobId,
-    backup_id: backupId,
-    target,
-    execution_arn: execution.arn,
-    created_at: new Date(execution.start).toISOString(),
-    type: isEverything(environment, target, stores, request) ? 'full' : 'partial',
-    request,
-    quiesced,
-    scopes,
-    ...(Object.keys(running).length === 0 ? {} : { running }),
-    stores: planned.map(({ store, probe, shards }) => ({
-      store,
-      probe: ProbeRecord.parse(probe),
-      shards: [...shards],
-    })),
+  const measure = async (store: Store): Promise<BackupPlan['stores'][number]> => {
+    const { name } = store;
+    const context = legContext(environment, leg, jobId);
+    const probed = await store.probe(context);
+    const probe = name === 'config' ? { ...probed, warnings: warnings.all() } : probed;
+    for (const warning of probe.warnings) environment.log(warningText(warning), { store: name });
+    const shards = await store.plan(context, probe);
+    return { store: name, probe: ProbeRecord.parse(probe), shards: [...shards] };
   };
-  await environment.bucket.writeRecord(backupPlanKey(jobId), plan);
+  const narrowed = storeScopes({ scopes, running });
+  const measured = stores.map((name) => open(config, target, name, measure, narrowed));
+  return { running, stores: await Promise.all(measured) };
+}
 
+/** A chain of legs for each shard, by store. */
+function chainsOf({ job_id, stores }: BackupPlan): Record<StoreName, ExportState[]> {
   const chains: Record<StoreName, ExportState[]> = { graph: [], vectors: [], kv: [], config: [] };
   let order = 0;
-  for (const { store, shards } of plan.stores) {
-    for (const shard of shards) {
-      chains[store].push({
-        job_id: jobId,
-        store,
-        shard: shard.id,
-        order: order++,
-        leg: 0,
-        cursor: null,
-        done: false,
-      });
+  for (const { store, shards } of stores) {
+    for (const { id: shard } of shards) {
+      chains[store].push({ job_id, store, shard, order: order++, leg: 0, cursor: null, done: false });
     }
   }
-  return { job_id: jobId, backup_id: backupId, target, ...chains };
+  return chains;
 }
 
 function isEverything(

@@ -1,5 +1,13 @@
 import { expect, test } from '@jest/globals';
-import { linesOf, pairs, withoutEmpty, words } from '../../../dashboard/pages/restore/chosen-options.ts';
+import {
+  chosenOptions,
+  draftOf,
+  isChanged,
+  linesOf,
+  pairs,
+  withoutEmpty,
+  words,
+} from '../../../dashboard/pages/restore/chosen-options.ts';
 import { RestoreOptions } from '../../../shared/workflows/restore/request.ts';
 
 test('lines of names become an object and come back; an incomplete line is reported', () => {
@@ -19,4 +27,36 @@ test('what is left empty is not sent, since the API refuses empty parts', () => 
   expect(only).toEqual({ namespaces: ['chunks'], key_prefixes: ['a:', 'b:'] });
   expect(withoutEmpty({ label: '', collections: {}, parameters: {} })).toBeUndefined();
   expect(RestoreOptions.safeParse({ only }).error).toBeUndefined();
+});
+
+test.each([
+  {},
+  { mode: 'merge', on_conflict: 'keep', safety_backup: false },
+  {
+    stores: ['kv', 'graph'],
+    only: { namespaces: ['chunks'], key_prefixes: ['a:', 'b:'] },
+    allow_empty: false,
+  },
+  { rename: { label: 'Copy', collections: { a: 'b' } }, dangling: 'defer', label_origin: true },
+  { cypher_script: true, default_expiries: 'from-backup', dry_run: true },
+])('a form that nobody has touched asks for the options that the restore has: %j', (given) => {
+  const options = RestoreOptions.parse(given);
+  const { dry_run: _, ...same } = options;
+  const chosen = chosenOptions(draftOf(options), options);
+  expect({ ...chosen, stores: chosen.stores?.toSorted() }).toEqual({
+    ...same,
+    stores: same.stores?.toSorted(),
+  });
+  expect(isChanged(chosen, { ...options, ...(chosen.stores ? { stores: chosen.stores } : {}) })).toBe(false);
+});
+
+test('a changed form asks for what was changed, and for the rest as it was', () => {
+  const options = RestoreOptions.parse({ only: { label: 'Kept' }, default_expiries: 'from-restore' });
+  const chosen = chosenOptions({ ...draftOf(options), mode: 'merge', toCollections: 'a = b' }, options);
+  expect(isChanged(chosen, options)).toBe(true);
+  expect(RestoreOptions.parse(chosen)).toEqual({
+    ...options,
+    mode: 'merge',
+    rename: { collections: { a: 'b' } },
+  });
 });

@@ -1,0 +1,108 @@
+import { copyPart, type MultipartUpload, sendPart, type UploadedPart } from '../../aws/multipart.ts';
+import { PART_BYTES_MIN, type PlannedPart } from '../../aws/plan-parts.ts';
+import { uploadStream } from '../../aws/upload-stream.ts';
+import { mapOrdered } from '../../core/ordered.ts';
+import { objectSource } from '../read/sources.ts';
+import type { Composition } from './composition.ts';
+import type { StoredSegment } from './segment-store.ts';
+
+/** Parts under way at once. Copies cost us nothing but waiting. */
+const PARTS_AT_ONCE = 8;
+/** Joined parts up to this size, in bytes, are held in memory; larger ones take a detour over a staged object. */
+const JOINED_IN_MEMORY = 16 * 1024 ** 2;
+/** Sends the parts that are not there yet, while time lasts. Returns whether all are there. */
+export async function sendMissing(
+  composition: Composition,
+  upload: MultipartUpload,
+  plan: readonly PlannedPart[],
+  sources: readonly StoredSegment[],
+  there: ReadonlyMap<number, UploadedPart>,
+  total: number,
+): Promise<boolean> {
+  const missing = plan.filter(({ number, length }) => there.get(number)?.bytes !== length);
+  let done = total - missing.reduce((sum, { length }) => sum + length, 0);
+  let started = 0;
+  const inTime = (function* () {
+    for (const part of missing) {
+      // At least one in each leg, so that every leg gets on.
+      if (started > 0 && composition.timeLeft() <= 0) return;
+      started++;
+      yield part;
+    }
+  })();
+  const results = mapOrdered(inTime, PARTS_AT_ONCE, async (part) => {
+    await sendPlanned(composition, upload, part, sources);
+    return part.length;
+  });
+  for await (const length of results) {
+    done += length;
+    composition.progress?.(done, total);
+  }
+  return started === missing.length;
+}
+
+async function sendPlanned(
+  composition: Composition,
+  upload: MultipartUpload,
+  part: PlannedPart,
+  sources: readonly StoredSegment[],
+): Promise<void> {
+  const { s3, bucket, work, signal } = composition;
+  const [first, ...others] = part.ranges;
+  const source = first === undefined ? undefined : sources[first.source];
+  if (first === undefined || source === undefined) throw new TypeError('a part without a source');
+  // S3 copies ranges only of objects of more than 5 MiB.
+  if (others.length === 0 && source.bytes > PART_BYTES_MIN) {
+    return copyRange(upload, part, source, first.from, signal);
+  }
+  const chunks = readRanges(composition, part, sources);
+  if (part.length > JOINED_IN_MEMORY) {
+    const joined = `${work}joined-${String(part.number).padStart(5, '0')}`;
+    const { etag = '' } = await uploadStream({ s3, bucket, key: joined, chunks, signal });
+    const staged = { name: joined, key: joined, bytes: part.length, etag };
+    return copyRange(upload, part, staged, 0, signal);
+  }
+  const parts: Uint8Array[] = [];
+  for await (const chunk of chunks) parts.push(chunk);
+  await sendPart(
+    upload,
+    { PartNumber: part.number, Body: Buffer.concat(parts), ChecksumAlgorithm: 'CRC32' },
+    { signal },
+  );
+}
+
+function copyRange(
+  upload: MultipartUpload,
+  part: PlannedPart,
+  source: StoredSegment,
+  from: number,
+  signal: AbortSignal,
+): Promise<void> {
+  return copyPart(
+    upload,
+    {
+      PartNumber: part.number,
+      CopySource: `${upload.bucket}/${source.key}`.split('/').map(encodeURIComponent).join('/'),
+      CopySourceRange: `bytes=${from}-${from + part.length - 1}`,
+      CopySourceIfMatch: source.etag,
+    },
+    { signal },
+  );
+}
+
+async function* readRanges(
+  { s3, bucket, signal }: Composition,
+  part: PlannedPart,
+  sources: readonly StoredSegment[],
+): AsyncGenerator<Uint8Array> {
+  for (const { source: number, from, length } of part.ranges) {
+    const segment = sources[number];
+    if (segment === undefined) throw new TypeError('a part without a source');
+    const { key, bytes: size, etag } = segment;
+    const source = objectSource(s3, { bucket, key, size, etag });
+    for await (const chunk of source.read(from, length)) {
+      signal.throwIfAborted();
+      yield chunk;
+    }
+  }
+}
