@@ -12,10 +12,12 @@ import { isJsonText } from './json-text.ts';
 import { keyWindows, LIMITS, type Limits } from './keys.ts';
 import type { LargePosition } from './large.ts';
 import { entryName } from './names.ts';
-import type { KeyReader, SmallReading } from './read.ts';
+import type { KeyReader } from './read.ts';
+import type { KeyReading, SmallReading } from './reading.ts';
 import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type KeyPart } from './record.ts';
 import { type ByteString, toBytes } from './scope.ts';
 import type { RedisSite } from './site.ts';
+import type { Position } from './sorted-keys.ts';
 import { encodePart } from './typed-lines.ts';
 
 /** Room of an entry beyond the size that closes it, in bytes: the value that makes it full is whole. */
@@ -57,7 +59,7 @@ interface Large {
  * the last key that was archived, so a leg resumes exactly there, whatever was added or deleted meanwhile.
  */
 export async function* exportKeys(
-  { client, space, reader, limits = LIMITS }: RedisSite,
+  site: RedisSite,
   cursor: Cursor | null,
   context: LegContext,
 ): AsyncGenerator<ExportStep> {
@@ -65,48 +67,70 @@ export async function* exportKeys(
     cursor === null
       ? null
       : parseInput(ExportCursor, cursor, 'The cursor of the Redis export', 'Start a new backup.');
+  const { reader, limits = LIMITS } = site;
   const data = new EntryData(limits);
   let chunk = from ? new Chunk(from.namespace, from.part, keyOfCursor(from), data) : undefined;
   const before = context.doneBefore?.('keys') ?? 0;
   let done = 0;
   if (from?.large && chunk) {
     const { key, position } = from.large;
-    yield* readLarge(reader, chunk, decodeKey(key), position.type, position, context);
+    yield* readLarge(reader, chunk, { key: decodeKey(key), type: position.type }, position, context);
   }
   const after = from ? { namespace: from.namespace, key: chunk?.after ?? '' } : null;
-  for await (const window of keyWindows(client, space, after, context.signal, limits)) {
-    for (const { namespace, keys } of window.keys) {
-      if (chunk?.namespace !== namespace) {
-        if (chunk && !chunk.isEmpty) yield chunk.flush();
-        chunk = new Chunk(namespace, 1, undefined, data);
-      }
-      for await (const { batch, runs } of reader.readAll(keys)) {
-        context.signal.throwIfAborted();
-        for await (const run of runs) {
-          for (const reading of run) {
-            if (reading.kind === 'large')
-              yield* readLarge(reader, chunk, reading.key, reading.type, null, context);
-            else chunk.add(reading);
-            if (chunk.isFull) yield chunk.flush();
-          }
-        }
-        chunk.after = batch.at(-1);
-        done += batch.length;
-        collectGarbage();
-        context.progress('keys', before + done);
-        if (context.timeLeft() <= 0 && !chunk.isEmpty) yield chunk.flush();
-      }
+  for await (const { namespace, batch, runs } of batchesAfter(site, after, context.signal)) {
+    if (chunk?.namespace !== namespace) {
+      if (chunk && !chunk.isEmpty) yield chunk.flush();
+      chunk = new Chunk(namespace, 1, undefined, data);
     }
+    context.signal.throwIfAborted();
+    yield* addAll(reader, chunk, runs, context);
+    chunk.after = batch.at(-1);
+    done += batch.length;
+    collectGarbage();
+    context.progress('keys', before + done);
+    if (context.timeLeft() <= 0 && !chunk.isEmpty) yield chunk.flush();
   }
   if (chunk && !chunk.isEmpty) yield { ...chunk.flush(), next: null };
+}
+
+/** The keys behind a position, in their order, with what is read of them: in batches, each of one namespace. */
+async function* batchesAfter(
+  { client, space, reader, limits }: RedisSite,
+  after: Position | null,
+  signal: AbortSignal,
+): AsyncGenerator<{
+  namespace: string;
+  batch: readonly ByteString[];
+  runs: AsyncIterable<readonly KeyReading[]>;
+}> {
+  for await (const window of keyWindows(client, space, after, signal, limits)) {
+    for (const { namespace, keys } of window.keys) {
+      for await (const { batch, runs } of reader.readAll(keys)) yield { namespace, batch, runs };
+    }
+  }
+}
+
+/** Adds what was read, closing entries as they fill up. */
+async function* addAll(
+  reader: KeyReader,
+  chunk: Chunk,
+  runs: AsyncIterable<readonly KeyReading[]>,
+  context: LegContext,
+): AsyncGenerator<ExportStep> {
+  for await (const run of runs) {
+    for (const reading of run) {
+      if (reading.kind !== 'large') chunk.add(reading);
+      else yield* readLarge(reader, chunk, reading, null, context);
+      if (chunk.isFull) yield chunk.flush();
+    }
+  }
 }
 
 /** Adds a large key part by part, closing entries as they fill up. */
 async function* readLarge(
   reader: KeyReader,
   chunk: Chunk,
-  key: ByteString,
-  type: KeyPart['type'],
+  { key, type }: Pick<KeyPart, 'key' | 'type'>,
   from: LargePosition | null,
   context: LegContext,
 ): AsyncGenerator<ExportStep> {

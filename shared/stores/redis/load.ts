@@ -8,7 +8,9 @@ import { TallyBook } from '../tally-book.ts';
 import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
 import type { Command, RedisClient } from './client.ts';
-import { contentOf, type KeyReader } from './read.ts';
+import { contentOf } from './content.ts';
+import type { KeyReader } from './read.ts';
+import { keyOf } from './reading.ts';
 import { ContentDigest, canonicalKey, canonicalString, type KeyPart } from './record.ts';
 import { type ByteString, showKey, toBytes } from './scope.ts';
 import { type ServerFacts, serverNow } from './server.ts';
@@ -171,7 +173,7 @@ class Loader {
   async #requireNoConflict(batch: readonly JsonRecord[]): Promise<void> {
     const wanted = new Map(batch.map(({ key, value }) => [key, value]));
     for await (const found of this.#reader.read([...wanted.keys()])) {
-      const key = found.kind === 'whole' ? found.part.key : found.key;
+      const key = keyOf(found);
       const value = wanted.get(key);
       if (value && (found.kind !== 'string' || !found.value.equals(value))) throw conflict(this.#client, key);
     }

@@ -5,8 +5,9 @@ import { Findings } from '../findings.ts';
 import type { RestoreLeg, VerifyResult } from '../restore-leg.ts';
 import { evictedKeys } from './admits.ts';
 import { type ArchivePosition, type ArchiveRecord, readArchive } from './archive-records.ts';
+import { contentOf } from './content.ts';
 import { type KeyWindow, keyWindows } from './keys.ts';
-import { contentOf, type KeyReading } from './read.ts';
+import { type KeyReading, keyOf } from './reading.ts';
 import {
   ContentDigest,
   canonicalKey,
@@ -165,7 +166,7 @@ class KeyComparison {
     if (batch.length === 0) return;
     const readings = new Map<ByteString, KeyReading>();
     for await (const reading of this.#job.reader.read(batch.map(({ key }) => key))) {
-      readings.set(reading.kind === 'whole' ? reading.part.key : reading.key, reading);
+      readings.set(keyOf(reading), reading);
     }
     for (const { namespace, key, value, expiresAt } of batch) {
       const reading = readings.get(key);
