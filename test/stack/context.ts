@@ -23,6 +23,8 @@ export const secretName = (target: string, store: string) => target.slice(0, 3) 
 export const NANO_FILES = { bucket: 'nano-graphrag-files', prefix: 'kb' };
 /** The function that stands for who writes to it. Tests make it. */
 export const NANO_WRITERS = 'arn:aws:lambda:us-east-1:000000000000:function:stop';
+/** The bucket of target `busy`, whose files tests write all the time: its secret says where. */
+export const BUSY_FILES = 'busy-files';
 /** Its working directory, as nano-graphrag itself names it. */
 export const NANO_WORKING_DIR = 'nano-kb';
 
@@ -101,6 +103,7 @@ const TARGETS: Record<string, TestTarget> = {
     stores: { graph: { kind: 'neo4j' }, kv: { kind: 'files', buckets: [NANO_FILES.bucket] } },
     hooks: { pause: { lambda: NANO_WRITERS }, resume: { lambda: NANO_WRITERS } },
   },
+  busy: { stores: { kv: { kind: 'files', buckets: [BUSY_FILES] } } },
   empty: {
     scopes: {
       graph: { label: 'None' },
@@ -111,7 +114,7 @@ const TARGETS: Record<string, TestTarget> = {
   missing: {
     scopes: {
       graph: { label: 'None' },
-      vectors: { collections: ['no_such_items'] },
+      vectors: { collections: ['no_such'] },
       kv: { prefix: 'none:' },
     },
   },
