@@ -478,6 +478,7 @@ describe('the API', () => {
     }
     expect(starting.sort()).toEqual([
       '/api/v1/backup',
+      '/api/v1/drills',
       '/api/v1/restore',
       '/api/v1/restore/{job}/attach',
       '/api/v1/schedules/{name}/run',

@@ -1,6 +1,7 @@
 import { PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { archiveKey, lockKey } from '../../../shared/aws/keys.ts';
+import { archiveKey, catalogKey, lockKey } from '../../../shared/aws/keys.ts';
+import { CatalogRecord } from '../../../shared/catalog/record.ts';
 import { NgbakConfig } from '../../../shared/core/config.ts';
 import { readDrill } from '../../../shared/workflows/drill/record.ts';
 import type { Environment } from '../../../shared/workflows/environment.ts';
@@ -112,6 +113,23 @@ describe('a drill under scratch names', () => {
       state: 'completed',
     });
     expect(await environment.bucket.readRecord(lockKey('drill.default'), Lock)).toBeUndefined();
+  });
+
+  test('leaves no trace in a backup of the target at the same time', async () => {
+    await backUp(environment, 'default');
+    const drill = await Drill.start(environment);
+    const id = 'snapshot_2026-01-03T03-04-05Z';
+    let isBackedUp = false;
+    for await (const step of drill.steps()) {
+      if (step !== 'verify of kv' || isBackedUp) continue;
+      isBackedUp = true;
+      await backUp(environment, 'default', id);
+    }
+    await drill.end('SUCCEEDED');
+    const read = async (backup: string) =>
+      (await environment.bucket.readRecord(catalogKey(backup), CatalogRecord))?.value.tallies;
+    expect(await read(id)).toEqual(await read(BACKUP));
+    await expectUntouched();
   });
 
   test('finds a backup whose archive is damaged, and creates nothing', async () => {
@@ -271,6 +289,66 @@ describe('a drill under scratch names', () => {
     }
     await expectUntouched();
   });
+});
+
+test('workspaces of LightRAG, which share collections, are drilled in collections of their own', async () => {
+  const workspace = `ws${process.pid}`;
+  const collections = ['entities', 'relationships', 'chunks'].map((name) => `lightrag_vdb_${name}_drill`);
+  const keys = ['full_docs:d1', 'text_chunks:c1', 'doc_status:d1', 'doc_status__sched:s'].map(
+    (key) => `${workspace}_${key}`,
+  );
+  const points = () =>
+    withClients(({ qdrant }) =>
+      Promise.all(
+        collections.map(async (name) => {
+          const body = { limit: 10, with_vector: true };
+          return (await qdrant('POST', `/collections/${name}/points/scroll`, body)).result;
+        }),
+      ),
+    );
+  await withClients(async ({ cypher, qdrant, redis }) => {
+    await cypher(`UNWIND ['a', 'b'] AS id CREATE (:${workspace}:Person {entity_id: id, source_id: 'c1'})`);
+    await cypher(
+      `MATCH (a:${workspace} {entity_id: 'a'}), (b:${workspace} {entity_id: 'b'}) CREATE (a)-[:DIRECTED]->(b)`,
+    );
+    for (const name of collections) {
+      await qdrant('PUT', `/collections/${name}`, { vectors: { size: 2, distance: 'Dot' } });
+      await qdrant('PUT', `/collections/${name}/points?wait=true`, {
+        points: [1, 2, 3].map((id) => ({
+          id,
+          vector: [id, 1],
+          payload: { workspace_id: id === 3 ? 'others' : workspace, entity_name: 'a', full_doc_id: 'd1' },
+        })),
+      });
+    }
+    for (const key of keys) await redis.set(key, '{"full_doc_id": "d1"}');
+  });
+  try {
+    const { stores } = targetOf(LIVE, secrets);
+    const served = Object.entries(stores).map(([name, { scope: _, ...store }]) => [name, store]);
+    const parameters = { workspace, model_suffix: 'drill' };
+    use({ default: { profile: 'lightrag', parameters, stores: Object.fromEntries(served) } });
+    await backUp(environment, 'default');
+    const before = await points();
+    const drill = await Drill.start(environment);
+    expect(await drill.run()).toBeUndefined();
+    const proved = await record(drill);
+    expect(proved).toMatchObject({ verdict: 'passed', differences: [] });
+    expect(Object.values(proved.stores.vectors?.read_back ?? {}).map(({ count }) => count)).toEqual([
+      2, 2, 2,
+    ]);
+    expect(proved.references.filter(({ total }) => total > 0).map(({ dangling }) => dangling)).not.toEqual(
+      [],
+    );
+    expect(await points()).toEqual(before);
+    await expectUntouched();
+  } finally {
+    await withClients(async ({ cypher, qdrant, redis }) => {
+      await cypher(`MATCH (n:${workspace}) DETACH DELETE n`);
+      for (const name of collections) await qdrant('DELETE', `/collections/${name}`);
+      await redis.del(keys);
+    });
+  }
 });
 
 describe('a drill into a target that is there for drills', () => {
