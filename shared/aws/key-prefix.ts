@@ -1,7 +1,7 @@
 /**
  * A prefix for all keys of ngbak in a bucket that it shares with others. It is put in front of keys, and taken off again, by the
  * S3 client of the archive bucket: everything else knows keys without it, as if the prefix were a bucket of its own
- * (docs/adr/0011-prefix-in-the-client.md).
+ * (docs/adr/0012-prefix-in-the-client.md).
  */
 import {
   ListObjectsV2Command,
