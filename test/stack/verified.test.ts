@@ -1,10 +1,16 @@
+import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { CloudWatchLogsClient, FilterLogEventsCommand } from '@aws-sdk/client-cloudwatch-logs';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { Manifest } from '../../shared/archive/format/manifest.ts';
 import type { BackupDetails } from '../../shared/catalog/summaries.ts';
 import type { BackupList } from '../../shared/operations/list-backups.ts';
 import type { Pruned } from '../../shared/operations/prune.ts';
 import type { VerificationLeg } from '../../shared/operations/verify-backup.ts';
+import type { JobRecord } from '../../shared/workflows/job/record.ts';
+import { run } from '../cli/run.ts';
+import { startBrowser } from './browser.ts';
 import { fillTarget, type Names, SCRATCH, withClients } from './content.ts';
 import { deployedStack } from './harness.ts';
 
@@ -38,6 +44,86 @@ async function backUp(): Promise<BackupDetails> {
   expect(cause ?? status).toBe('SUCCEEDED');
   const { backup_id } = JSON.parse(output ?? '') as { backup_id: string };
   return callApi('GET', `backup/${backup_id}`);
+}
+
+const ALARM = 'NgbakTest-Backup-warnings-scratch';
+/** Of the policy that the stack publishes for operators. */
+const environment = { NGBAK_STACK: 'NgbakTest', TZ: 'UTC', ...stack.operator() };
+
+/** What `ngbak` prints for people. */
+async function ngbak(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(args, environment);
+  expect([code, stderr]).toEqual([0, '']);
+  return stdout.replaceAll(/\s+/g, ' ');
+}
+
+/** The line that the function logged about a backup, of which CloudWatch makes metrics. */
+async function measuresOf(jobId: string): Promise<EmbeddedMetrics> {
+  const job = await stack.waitForJob(jobId);
+  const { events = [] } = await new CloudWatchLogsClient({}).send(
+    new FilterLogEventsCommand({
+      logGroupName: '/aws/lambda/NgbakTest-catalog-backup',
+      startTime: Date.parse(job.created_at),
+    }),
+  );
+  const lines = events.flatMap(({ message = '' }) =>
+    message.includes('"BackupWarnings"')
+      ? [JSON.parse(message.slice(message.indexOf('{'))) as EmbeddedMetrics]
+      : [],
+  );
+  const line = lines.filter(({ target }) => target === 'scratch').at(-1);
+  if (!line) throw new Error(`No metrics were logged for ${jobId}.`);
+  return line;
+}
+interface EmbeddedMetrics extends Readonly<Record<string, unknown>> {
+  readonly _aws: {
+    readonly CloudWatchMetrics: readonly {
+      readonly Namespace: string;
+      readonly Dimensions: readonly (readonly string[])[];
+      readonly Metrics: readonly { readonly Name: string }[];
+    }[];
+  };
+}
+interface DeployedAlarm {
+  readonly Namespace: string;
+  readonly MetricName: string;
+  readonly Dimensions: readonly { readonly Name: string; readonly Value: string }[];
+  readonly Statistic: string;
+  readonly Threshold: number;
+  readonly ComparisonOperator: string;
+  readonly TreatMissingData: string;
+}
+
+async function deployedAlarm(): Promise<DeployedAlarm> {
+  const args = ['cloudwatch', 'describe-alarms', '--alarm-names', ALARM, '--output', 'json'];
+  const { stdout } = await promisify(execFile)('aws', args, { env: { ...process.env } });
+  const [alarm, ...others] = (JSON.parse(stdout) as { MetricAlarms: DeployedAlarm[] }).MetricAlarms;
+  if (!alarm || others.length > 0) throw new Error(`${ALARM} is not deployed once.`);
+  return alarm;
+}
+
+/**
+ * Whether CloudWatch would raise an alarm for such a line. The emulator makes no metrics of lines, so what CloudWatch does is
+ * done here: a metric has the namespace and exactly the dimensions that the line states.
+ */
+function isRaised(alarm: DeployedAlarm, { _aws, ...line }: EmbeddedMetrics): boolean {
+  const dimensions = new Map(alarm.Dimensions.map(({ Name, Value }) => [Name, Value]));
+  const isMeant = _aws.CloudWatchMetrics.some(
+    ({ Namespace, Dimensions, Metrics }) =>
+      Namespace === alarm.Namespace &&
+      Metrics.some(({ Name }) => Name === alarm.MetricName) &&
+      Dimensions.some(
+        (names) =>
+          names.length === dimensions.size && names.every((name) => line[name] === dimensions.get(name)),
+      ),
+  );
+  expect(isMeant).toBe(true);
+  expect(alarm).toMatchObject({
+    Statistic: 'Sum',
+    ComparisonOperator: 'GreaterThanOrEqualToThreshold',
+    TreatMissingData: 'notBreaching',
+  });
+  return Number(line[alarm.MetricName]) >= alarm.Threshold;
 }
 
 /** Ends the names of a copy, with all indexes. */
@@ -139,6 +225,38 @@ test('an index that has failed is named everywhere, keeps no backup from its res
   const { backups } = await callApi<BackupList>('GET', 'backup?target=scratch&limit=1');
   expect(backups[0]).toMatchObject({ backup_id: backup.backup_id, open_warnings: 1 });
 
+  // In the job, in what the CLI prints, on the dashboard, in the metrics and in an alarm.
+  await stack.waitForJob(backup.job_id);
+  const job = await callApi<JobRecord>('GET', `jobs/${backup.job_id}`);
+  expect(job.result).toMatchObject({ warnings: [warning] });
+  for (const command of [
+    ['job', backup.job_id],
+    ['show', backup.backup_id],
+  ])
+    expect(await ngbak(...command)).toMatch(/Indexes are in state FAILED.*scratch_failed/);
+  expect(await ngbak('list', '--target', 'scratch', '--limit', '1')).toContain('complete with 1 warning');
+  const browser = await startBrowser();
+  try {
+    const { page, open } = await browser.visit({ role: 'viewer' });
+    await open('backups');
+    await page.getByText('1 warning').first().waitFor();
+    await open(path);
+    await page.getByRole('heading', { name: 'Warnings (1)' }).waitFor();
+    await page
+      .getByText(/scratch_failed/)
+      .first()
+      .waitFor();
+    await open(`job/${backup.job_id}`);
+    await page
+      .getByText(/scratch_failed/)
+      .first()
+      .waitFor();
+  } finally {
+    await browser.close();
+  }
+  const alarm = await deployedAlarm();
+  expect(isRaised(alarm, await measuresOf(backup.job_id))).toBe(true);
+
   // The same check as before it was added to the catalog, with all counts.
   let leg = await callApi<VerificationLeg>('POST', `${path}/verify`, {});
   while (!leg.done) leg = await callApi('POST', `${path}/verify`, { cursor: leg.cursor });
@@ -162,7 +280,9 @@ test('an index that has failed is named everywhere, keeps no backup from its res
     warnings: [backup.warnings[0]?.id],
   });
   expect(acknowledged).toMatchObject({ state: 'complete', open_warnings: 0 });
-  expect(await backUp()).toMatchObject({ state: 'complete', warnings: [warning] });
+  const next = await backUp();
+  expect(next).toMatchObject({ state: 'complete', warnings: [warning] });
+  expect(isRaised(alarm, await measuresOf(next.job_id))).toBe(false);
 }, 240_000);
 
 test('a store that is emptied is a finding, takes no good backup’s place, and empties nothing by a restore', async () => {
