@@ -88,7 +88,7 @@ test('local:down without a name leaves the stacks of running programs alone', as
   await symlink(installFolder(environment), installFolder(own));
   const stack = await startStack({ services: ['redis'], environment: own });
   try {
-    expect((await bootstrap(['local/commands.ts', 'down'], own)).stdout).toContain('left alone');
+    expect((await bootstrap(['local/commands.ts', 'down'], own)).stdout).toContain('is not stopped');
     expect(existsSync(stack.folder)).toBe(true);
   } finally {
     await stack.stop();

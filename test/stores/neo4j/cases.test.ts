@@ -487,7 +487,7 @@ describe('a merge', () => {
   test('with "fail" says what is different before it writes anything', async () => {
     const before = await graphContent(driver, 'M');
     const options = { mode: 'merge', onConflict: 'fail' } as const;
-    await expect(restoreAll(keyed('M'), archive, { options })).rejects.toThrow(/another node .*"a"/);
+    await expect(restoreAll(keyed('M'), archive, { options })).rejects.toThrow(/a different node .*"a"/);
     await withStore(keyed('M'), (store) => store.finish(legContext()));
     expect(await graphContent(driver, 'M')).toBe(before);
   });

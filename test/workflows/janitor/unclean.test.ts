@@ -81,6 +81,6 @@ test('a server that can not be cleaned for two weeks is given up, and the log na
   const logged: string[] = [];
   const log = (message: string, fields = {}) => void logged.push(`${message} ${JSON.stringify(fields)}`);
   expect(await reconcile({ ...environment, log }, NOW, leg)).toMatchObject({ jobs: [job_id], redriven: 0 });
-  expect(logged.join()).toMatch(new RegExp(`by hand.*${job_id}`));
+  expect(logged.join()).toMatch(new RegExp(`removed manually.*${job_id}`));
   expect(await recorded()).toEqual([]);
 });
