@@ -22,7 +22,9 @@ import { GraphQuestion, graphQuestions, queryGraph } from './smoke.ts';
 import { verifyGraph } from './verify.ts';
 import { routeGraph, viewGraph } from './view.ts';
 
-/** The graph of a knowledge base in Neo4j 5 or later, over Bolt. `docs/stores/neo4j.md` says what is saved and how. */
+/**
+ * The graph of a knowledge base in Neo4j 5 or later, over Bolt. See `docs/stores/neo4j.md` for what is saved and how.
+ */
 export const neo4jAdapter = defineAdapter({
   facts: neo4jFacts,
   versionNotes: {
@@ -116,7 +118,7 @@ class Neo4jStore extends BaseStore {
 
   async #site({ archive, options, context }: RestoreInput): Promise<Neo4jSite> {
     const version = await this.#server.version(context.signal);
-    // Another leg, of another process, may have written last.
+    // The last write may be from another leg, in another process.
     await this.#server.catchUp(context.signal);
     return { server: this.#server, scope: this.#scope, version, archive, options, context };
   }

@@ -15,14 +15,14 @@ import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 import { hasDynamicLabels } from './write.ts';
 
-/** Disk that a graph takes, as a multiple of its lines in the archive: the store, and the log of its transactions. */
+/** Disk space that a graph needs, as a multiple of its lines in the archive: the store and the transaction log. */
 const DISK_SHARE = 2;
 /** Oldest version that a graph can be restored into. */
 const MAJOR_MIN = 5;
 
 /**
- * The reasons why this archive cannot be loaded here; nothing is written. In the rollback of a failed restore, what
- * prevents constraints and indexes is only logged: data come first.
+ * The reasons why this archive cannot be loaded here; writes nothing. In the rollback of a failed restore, obstacles to
+ * constraints and indexes are only logged, because the data take priority.
  */
 export async function admitGraph(
   server: Neo4jServer,
@@ -45,10 +45,10 @@ export async function admitGraph(
     if (records.some(({ labels }) => !scope.holds(labels))) {
       problems.push(`nodes of the archive do not have the ${scope.words} of the target's scope`);
     }
-    // The rest is checked against the scope as it is loaded: archives are saved from one scope.
+    // Further nodes are checked against the scope during the load; each archive was saved from a single scope.
     break;
   }
-  // No procedure of Neo4j reports how much of its disk is free.
+  // Neo4j has no procedure that reports free disk space.
   let bytes = 0;
   for await (const { size } of archive.entries('graph/')) bytes += size;
   room?.({ of: 'disk', needed: bytes * DISK_SHARE });
@@ -57,7 +57,7 @@ export async function admitGraph(
   const staying = existing.filter((row) => !(options.mode === 'replace' && servesOnly(row, scope)));
   const obstacles = [
     ...archived.flatMap((row) => schemaObstacle(row, version) ?? []),
-    // What other labels have as well is created if it can be.
+    // A constraint or index that also applies to other labels is created only if possible.
     ...archived.flatMap((row) => (isOfOthersToo(row, scope) ? [] : (obstacleOf(row, staying) ?? []))),
     ...(await unknownAnalyzers(server, archived, signal)),
     ...(await activeTriggers(server, signal)),
@@ -67,11 +67,11 @@ export async function admitGraph(
   return problems;
 }
 
-/** What stays in the target and stands in the way of a constraint or index. */
+/** Objects that stay in the target and prevent a constraint or index. */
 function obstacleOf(row: SchemaRow, staying: readonly ServerRow[]): string | undefined {
   if (staying.some((other) => sameDefinition(row, other))) return undefined;
   const named = staying.find(({ name }) => name === row.name);
-  // Left behind by a constraint whose making was cut off: it is removed.
+  // An index in the place of the constraint is left over from an interrupted creation; the load removes it.
   if (named && !isInPlaceOf(row, named)) {
     return `the target has a different ${named.type} with the name "${row.name}": rename or drop it`;
   }
@@ -84,7 +84,9 @@ function obstacleOf(row: SchemaRow, staying: readonly ServerRow[]): string | und
   );
 }
 
-/** What prevents all writes. A cluster has a row for each of its servers; without the right to see them, none. */
+/**
+ * Reasons that prevent all writes. A cluster returns a row for each server; without the privilege to see them, none.
+ */
 async function readOnly(server: Neo4jServer, signal: AbortSignal): Promise<string[]> {
   const doing = 'asking whether the database may be written';
   const [info] = await server.read(doing, 'CALL db.info() YIELD name RETURN name', {}, signal);
@@ -101,7 +103,7 @@ async function readOnly(server: Neo4jServer, signal: AbortSignal): Promise<strin
   ];
 }
 
-/** Analyzers of full-text indexes that the server does not have: those of a plugin, or of another version. */
+/** Analyzers of full-text indexes that the server lacks: those of a plugin or of another version. */
 async function unknownAnalyzers(
   server: Neo4jServer,
   archived: readonly SchemaRow[],
@@ -127,7 +129,7 @@ async function unknownAnalyzers(
     );
 }
 
-/** Triggers of APOC run within our transactions and change what is loaded. */
+/** APOC triggers run within ngbak's transactions and change the loaded data. */
 async function activeTriggers(server: Neo4jServer, signal: AbortSignal): Promise<string[]> {
   const doing = 'looking for triggers';
   const procedures = await server.read(
@@ -146,7 +148,7 @@ async function activeTriggers(server: Neo4jServer, signal: AbortSignal): Promise
         `the APOC trigger "${name}" is active and would change loaded data: stop it with apoc.trigger.stop until the restore has ended`,
     );
   } catch (error) {
-    // APOC throws where its triggers are switched off, which is the default.
+    // APOC throws if triggers are disabled, which is the default.
     if (!(error instanceof NgbakError) || error.cause === undefined) throw error;
     if (!/ProcedureCallFailed|Security/.test(error.message)) throw error;
     return [];

@@ -4,21 +4,25 @@ import { ID_PROPERTY, KEPT_PROPERTY, MERGED_PROPERTY, quote } from './names.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer, Parameters } from './server.ts';
 
-/** Records that one transaction rids of our marks. */
+/** Records whose marks are removed in one transaction. */
 const TIDY_RECORDS = 10_000n;
 
-/** Batches under way at once, each in a lane: the server works on one while the other's rows travel and its commit is written. */
+/**
+ * Number of concurrent batches, each in its own lane: the server works on one while the rows of the other are sent and
+ * committed.
+ */
 export const LANES = 2;
 
-/** What the marker of a job's lane is called. Batches take the lanes in turn. */
+/** Identifies the marker of a job's lane. Batches are assigned to lanes in turn. */
 const laneName = (jobId: string, lane: number) => `${jobId}/${lane}`;
 
-/** What runs a query within a write transaction. */
+/** Runs a query within a write transaction. */
 export type Run = (cypher: string, parameters?: Parameters) => Promise<Record<string, unknown>[]>;
 
 /**
- * Makes what a load needs on the server: the index by which relationships find their ends, and the markers. What an
- * earlier restore of the same scope left is removed first. Returns false if that has to continue in another leg.
+ * Creates the auxiliary objects of a load on the server: the index for finding the ends of relationships, and the
+ * markers. First removes those left by an earlier restore of the same scope. Returns false if another leg has to
+ * continue.
  */
 export async function prepareLoad(
   server: Neo4jServer,
@@ -55,12 +59,13 @@ export async function prepareLoad(
 }
 
 /**
- * Loads one batch exactly once: the marker of its lane says how many of the lane's batches are committed, and moves on in
- * the batch's own transaction. A leg that is repeated, or a step that outlived its time-out, finds the batch done and
- * leaves it. Batches of different lanes may be under way at once, those of one lane only one after the other.
+ * Loads one batch exactly once: the marker of its lane records how many of the lane's batches are committed, and is
+ * updated in the batch's own transaction. A repeated leg, or a step that outlived its timeout, finds the batch
+ * committed and skips it. Batches of different lanes may run concurrently; those of one lane must run one after the
+ * other.
  *
  * @param batch number of the batch, from 0, the same in every leg
- * @returns what `work` returned, or undefined where the batch was committed before
+ * @returns the result of `work`, or undefined if the batch was already committed
  */
 export async function commitBatch<T>(
   server: Neo4jServer,
@@ -69,12 +74,12 @@ export async function commitBatch<T>(
   batch: number,
   work: (run: Run) => Promise<T>,
 ): Promise<T | undefined> {
-  // How many of its lane come before it.
+  // Number of earlier batches in its lane.
   const before = Math.floor(batch / LANES);
   const parameters = { job: laneName(context.jobId, batch % LANES), batch: BigInt(before) };
   const marker = `MATCH (m:${scope.names.marker} {job: $job})`;
   return server.write('loading a batch', context.signal, async (run) => {
-    // The first SET takes the lock, so that the number is read after any other writer has committed.
+    // The first SET takes the lock, so the counter is read only after other writers have committed.
     const [moved] = await run(
       `${marker} SET m.lock = true WITH m WHERE m.batches = $batch SET m.batches = $batch + 1 RETURN m.batches AS batches`,
       parameters,
@@ -89,10 +94,12 @@ export async function commitBatch<T>(
   });
 }
 
-/** Removes every mark, index and constraint of ours from the scope. Returns false if it has to continue in another leg. */
+/**
+ * Removes all of ngbak's marks, indexes and constraints from the scope. Returns false if another leg has to continue.
+ */
 export async function tidyUp(server: Neo4jServer, scope: ScopeText, context: LegContext): Promise<boolean> {
   const { names } = scope;
-  // Marked relationships are found from the loaded nodes, so those go last.
+  // Marked relationships are found through the loaded nodes, so the marks on nodes are removed last.
   const work = [
     `MATCH (:${names.loaded})-[r]->() WHERE r.${MERGED_PROPERTY} IS NOT NULL WITH r LIMIT $records
      REMOVE r.${MERGED_PROPERTY} RETURN count(r) AS found`,
@@ -113,7 +120,7 @@ export async function tidyUp(server: Neo4jServer, scope: ScopeText, context: Leg
   return true;
 }
 
-/** Removes the markers: no batch counts as committed any more. */
+/** Removes the markers: all batches are considered uncommitted again. */
 export async function forgetBatches(
   server: Neo4jServer,
   { names }: ScopeText,

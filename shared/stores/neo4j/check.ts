@@ -39,7 +39,7 @@ const State = z.object({
   problems: z.array(z.string()),
 });
 
-/** Characters of a name or key that are shown. */
+/** Maximum length of a name or key in messages, in characters. */
 const NAME_CHARACTERS = 200;
 
 /** Checks the entries of a graph: see {@link ContentCheck}. */
@@ -47,7 +47,7 @@ export function checkGraph(origin: ContentOrigin, from?: Json): ContentCheck {
   return new GraphCheck(origin, from);
 }
 
-/** The server that a graph was saved from; undefined where the archive does not say. */
+/** The server that a graph was saved from; undefined if the archive does not state it. */
 function serverOf(version: string | undefined, edition: string | undefined): ServerVersion | undefined {
   const [major, minor] = (version ?? '').split('.').map(Number);
   if (version === undefined || !Number.isInteger(major) || !Number.isInteger(minor)) return undefined;
@@ -57,14 +57,14 @@ function serverOf(version: string | undefined, edition: string | undefined): Ser
 class GraphCheck implements ContentCheck {
   readonly #server: ServerVersion | undefined;
   readonly #sum: TallyBook;
-  /** Ids of nodes, and of the ends of relationships between them. */
+  /** IDs of nodes, and IDs referenced as relationship ends. */
   readonly #nodes: IdSet;
   readonly #ends: IdSet;
   readonly #problems: string[];
   readonly #origin: ContentOrigin;
   readonly #savedUnique: z.infer<typeof SavedUniqueValues> | undefined;
   #unique: Promise<UniqueValues> | undefined;
-  /** The same once it is there: only a check that has read a line is saved. */
+  /** The result of `#unique`, once resolved. State is saved only after at least one line was read. */
   #begun: UniqueValues | undefined;
 
   constructor(origin: ContentOrigin, from: Json | undefined) {
@@ -119,7 +119,7 @@ class GraphCheck implements ContentCheck {
 
   #addSchema(row: SchemaRow): void {
     this.#sum.add('schema', canonicalSchema(row));
-    // Throws where a setting has a value that can't be written into a statement.
+    // Throws if a setting has a value that cannot be written into a statement.
     createStatement(row);
     const obstacle = this.#server && schemaObstacle(row, this.#server);
     if (obstacle !== undefined) {
@@ -127,10 +127,10 @@ class GraphCheck implements ContentCheck {
     }
   }
 
-  /** What should be unique: the constraints are read before the first record, wherever the archive has them. */
+  /** The uniqueness rules: constraints are read before the first record, wherever they are in the archive. */
   async #readRules(): Promise<UniqueValues> {
     const { archive, scope } = this.#origin;
-    // Lines that cannot be read are reported where they are checked themselves.
+    // Unreadable lines are reported when their own entry is checked.
     const rows = (await readArchivedSchema(archive).catch(() => undefined)) ?? [];
     const { label, key_property: key } = Neo4jScope.safeParse(scope).data ?? {};
     const rules = uniqueRules(rows);
@@ -138,7 +138,7 @@ class GraphCheck implements ContentCheck {
       ({ entity, token, properties }) =>
         entity === 'NODE' && token === label && properties.length === 1 && properties[0] === key,
     );
-    // Of a whole database, nodes of other kinds may have the same key.
+    // In a whole database, nodes of different kinds may share a key.
     if (label !== undefined && key !== undefined && !isStated) rules.push(keyRule(key));
     this.#begun = new UniqueValues(rules, this.#savedUnique);
     return this.#begun;
@@ -181,7 +181,7 @@ class GraphCheck implements ContentCheck {
     };
   }
 
-  /** What should be unique in this archive and is not. */
+  /** Reports the duplicates in this archive among values that must be unique. */
   #repeated(): StoreWarning[] {
     const warnings: StoreWarning[] = [];
     for (const { name } of this.#begun?.rules ?? []) {

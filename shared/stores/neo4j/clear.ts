@@ -9,17 +9,17 @@ import { readSchema, servesOnly } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 
-/** Nodes looked at for one transaction. */
+/** Nodes examined per transaction. */
 const CLEAR_NODES = 2000n;
-/** Relationships deleted in one transaction: keeps its memory on the server small, whatever a node's degree. */
+/** Relationships deleted per transaction: bounds its memory on the server, whatever the degree of a node. */
 const CLEAR_RELATIONSHIPS = 20_000n;
 
 const ClearCursor = z.strictObject({ cleared: z.number().int().nonnegative() });
 
 /**
- * Empties the scope, in transactions of bounded size: its nodes with all their relationships, also those that lead out.
- * Where the archive holds a schema that will come back, constraints and indexes are dropped too, but for those that
- * serve other labels as well. A merge clears nothing.
+ * Empties the scope in transactions of bounded size: deletes its nodes with all their relationships, including those to
+ * nodes outside the scope. If the archive contains a schema that will be restored, also drops constraints and indexes,
+ * except those that serve other labels as well. A merge clears nothing.
  */
 export async function clearGraph(
   server: Neo4jServer,
@@ -31,7 +31,8 @@ export async function clearGraph(
     cursor === null
       ? { cleared: 0 }
       : parseInput(ClearCursor, cursor, 'The cursor of clearing the graph', 'Start the restore again.');
-  // What this job loaded before goes, so nothing may count as loaded: the restore starts again from here.
+  // Records loaded earlier by this job are deleted too, so the markers must be reset: the load starts again from the
+  // beginning.
   await forgetBatches(server, scope, context.signal);
   const { cleared, emptied } = await clearNodes(server, scope, context, before);
   if (!emptied) return { cursor: { cleared }, tallies: {} };
@@ -39,7 +40,7 @@ export async function clearGraph(
   return { cursor: null, tallies: {} };
 }
 
-/** Deletes the nodes of the scope until none is left or the time is up. */
+/** Deletes the nodes of the scope until none remain or the time is up. */
 export async function clearNodes(
   server: Neo4jServer,
   scope: ScopeText,

@@ -6,16 +6,16 @@ import type { Neo4jSite } from './site.ts';
 import type { Properties } from './values.ts';
 import { placesOf } from './write.ts';
 
-/** What is different about a batch, and which of its records count. */
+/** The differences found in a batch, and which of its records match. */
 export interface GraphComparison {
   readonly differences: readonly Difference[];
-  /** Numbers, within the batch, of the records that were found as the archive has them. */
+  /** Indexes within the batch of the records found as in the archive. */
   readonly found: ReadonlySet<number>;
-  /** Numbers of the relationships that have no place here, because an end is not loaded. */
+  /** Indexes of the relationships that cannot exist in the target because one of their ends is not loaded. */
   readonly unplaced: ReadonlySet<number>;
 }
 
-/** Looks up the nodes of a batch by the ids that the load gave them, and compares each with its line. */
+/** Looks up the nodes of a batch by the IDs that the load assigned, and compares each with its line. */
 export async function compareNodes(
   { server, scope, context }: Neo4jSite,
   nodes: readonly NodeLine[],
@@ -34,7 +34,7 @@ export async function compareNodes(
     if (other === undefined) {
       differences.push({ thing: nodeName(node, scope.keyProperty), problem: 'is missing in the target' });
     } else if (
-      // A merge that keeps what is there says so on the node.
+      // A merge with `keep` marks the nodes that it left unchanged.
       other.properties[KEPT_PROPERTY] !== true &&
       canonicalNode(other) !== canonicalNode(node)
     ) {
@@ -48,8 +48,8 @@ export async function compareNodes(
 }
 
 /**
- * Looks for each relationship of a batch between the nodes that the load gave its ends' ids to. Parallel relationships
- * with the same content count as often as the batch has them.
+ * Looks up each relationship of a batch between the nodes that the load assigned its end IDs to. Parallel relationships
+ * with the same content must occur as often as in the batch.
  */
 export async function compareRelationships(
   { server, scope, context, options }: Neo4jSite,
@@ -60,7 +60,7 @@ export async function compareRelationships(
     type,
   }));
   const placed = new Set<number>();
-  /** By ends and type: how often each content is there, and whether something was there before a merge. */
+  /** By ends and type: how often each content occurs, and whether any relationship existed before the merge. */
   const groups = new Map<string, { contents: Map<string, number>; hasOlder: boolean }>();
   const answer = await server.read(
     'reading relationships back',
@@ -94,7 +94,7 @@ export async function compareRelationships(
     const group = groups.get(groupKey(line.start.id, line.end.id, line.type));
     const content = placedRelationship(line.type, line.properties, line.start.id, line.end.id);
     const left = group?.contents.get(content) ?? 0;
-    // A merge takes what was there for the same, however often the archive has it.
+    // A merge accepts equal relationships that existed before for every copy in the archive.
     if (left > 0 || (group?.hasOlder && group.contents.has(content) && options.mode === 'merge')) {
       group?.contents.set(content, left - 1);
       found.add(index);
@@ -121,7 +121,7 @@ function nodeProblem(node: NodeLine, other: Node<bigint>): string {
     : 'has other labels in the target';
 }
 
-/** A node in words: labels and key, else its id within the archive. */
+/** Describes a node: labels and key, otherwise its ID in the archive. */
 export function nodeName({ id, labels, properties }: NodeLine, keyProperty: string | undefined): string {
   const key = keyProperty === undefined ? undefined : properties[keyProperty];
   const name =
@@ -129,7 +129,7 @@ export function nodeName({ id, labels, properties }: NodeLine, keyProperty: stri
   return `node ${labels.length === 0 ? '' : `:${labels.join(':')} `}${name}`;
 }
 
-/** A relationship in words: type and the keys of its ends. */
+/** Describes a relationship: its type and the keys of its ends. */
 export function relationshipName({ type, start, end }: RelationshipLine): string {
   const name = ({ id, properties }: RelationshipLine['start']) => {
     const [key] = Object.values(properties);

@@ -16,8 +16,8 @@ interface Ends {
 }
 
 /**
- * Loads a batch of relationships that lead out of the scope: `stitch` attaches those whose two ends are each exactly one
- * node of the database, by labels and key; the others, and all with `prune`, are counted as `left_out`.
+ * Loads a batch of dangling relationships. `stitch` attaches those whose ends each match exactly one node of the
+ * database by labels and key; the others, and all of them with `prune`, are counted as `left_out`.
  */
 export async function loadDangling(
   site: Neo4jSite,
@@ -46,7 +46,7 @@ export async function loadDangling(
   }
 }
 
-/** Reads a batch back: whatever could be attached must be there. */
+/** Verifies a batch: every relationship that could be attached must exist. */
 export async function compareDangling(
   site: Neo4jSite,
   lines: readonly RelationshipLine[],
@@ -72,7 +72,7 @@ export async function compareDangling(
   return differences;
 }
 
-/** By number of the line: both ends, where each is exactly one node. */
+/** Both ends by line number, for relationships whose ends each match exactly one node. */
 async function findEnds(
   run: Run,
   site: Neo4jSite,
@@ -106,7 +106,7 @@ async function findEnds(
   return found;
 }
 
-/** Nodes of the whole database by labels and key; without those that are not exactly one. */
+/** Finds nodes in the whole database by labels and key. Omits those with no match or several. */
 async function findByKey(run: Run, ends: readonly EndLine[]): Promise<Map<string, bigint>> {
   const found = new Map<string, bigint>();
   const named = new Map(ends.filter((end) => keyOf(end) !== undefined).map((end) => [endName(end), end]));
@@ -117,7 +117,7 @@ async function findByKey(run: Run, ends: readonly EndLine[]): Promise<Map<string
     const [property] = Object.keys(first?.properties ?? {});
     if (!first || property === undefined) continue;
     const labels = first.labels.map((label) => `:${quote(label)}`).join('');
-    // One look at the label for the whole batch, whether or not it has an index on the key.
+    // One scan of the label for the whole batch, whether or not the key is indexed.
     const answer = await run(
       `MATCH (n${labels}) WHERE n.${quote(property)} IN $keys
        WITH n.${quote(property)} AS key, collect(id(n))[..2] AS ids RETURN key, ids`,
@@ -150,7 +150,7 @@ async function attach(
 ): Promise<void> {
   const { scope, version, options } = site;
   const merging = options.mode === 'merge';
-  // What was there before this merge is the same, however often the archive has it: twice is once.
+  // Equal relationships that existed before this merge satisfy every copy in the archive: copies are not created again.
   const older = merging
     ? await readContents(run, lines, ends, `AND r.${MERGED_PROPERTY} IS NULL`)
     : new Map<number, Set<string>>();
@@ -161,7 +161,7 @@ async function attach(
     const properties = merging ? { ...line.properties, [MERGED_PROPERTY]: true } : line.properties;
     rows.push({ type: line.type, start, end, properties });
   }
-  // The mark on the start is how `finish` finds the mark on the relationship.
+  // `finish` finds marked relationships through their marked start nodes.
   const mark = merging ? `SET s:${scope.names.loaded}` : '';
   const create = (type: string) =>
     `UNWIND $rows AS row MATCH (s) WHERE id(s) = row.start MATCH (e) WHERE id(e) = row.end
@@ -173,7 +173,7 @@ async function attach(
       await run(create(key), { rows: group });
 }
 
-/** By number of the line: what relationships of its type between its ends hold. */
+/** By line number: the contents of the relationships of the same type between the same ends. */
 async function readContents(
   run: Run,
   lines: readonly RelationshipLine[],

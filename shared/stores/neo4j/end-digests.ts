@@ -5,26 +5,29 @@ import { canonicalNode } from './lines.ts';
 import type { ReadEnd, ReadNode, ReadRelationship } from './read-record.ts';
 import type { Neo4jServer, RowSink } from './server.ts';
 
-/** Digests that are kept, about 150 bytes each. A node with many relationships stays among them; others are asked again. */
+/**
+ * Maximum number of cached digests, about 150 bytes each. Nodes with many relationships stay in the cache; others are
+ * queried again.
+ */
 const KEPT_MAX = 50_000;
-/** Nodes asked for in one query. */
+/** Nodes per query. */
 const BATCH_MAX = 5000;
-/** Nodes with a line of this length are digested when they are exported: they need not be read a second time. */
+/** Nodes whose line is at least this long are digested while they are exported, so that they need not be read again. */
 const LARGE_LENGTH = 64 * 1024;
-/** Nodes after which there may be garbage to collect. */
+/** Nodes after which garbage is collected. */
 const COLLECT_NODES = 100;
 
 /**
- * What the archive names an end by that has no key: a digest of its labels and of those of its properties that are not
- * lists. Those properties may be large, and a node may have many relationships, so they are read once for each node and
- * never with a relationship: work and memory of the server follow the number of records.
+ * Digests that identify relationship ends without a key: a digest of the node's labels and non-list properties. These
+ * properties may be large, and a node may have many relationships, so they are read once per node and never along with
+ * a relationship: the work and memory of the server stay proportional to the number of records.
  */
 export class EndDigests {
   readonly #server: Neo4jServer;
   readonly #signal: AbortSignal;
-  /** By internal id, the least recently used first. */
+  /** By internal ID, least recently used first. */
   readonly #kept = new Map<bigint, string>();
-  /** Lookups run one after the other: two pages would ask for the same node otherwise. */
+  /** Lookups run one at a time; otherwise two pages could query the same node. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(server: Neo4jServer, signal: AbortSignal) {
@@ -32,11 +35,11 @@ export class EndDigests {
     this.#signal = signal;
   }
 
-  /** Keeps the digest of a large node that was just read. `canonical` is the text that {@link canonicalNode} makes of it. */
+  /** Caches the digest of a large node that was just read. `canonical` is the text from {@link canonicalNode}. */
   keepLarge({ id, labels, properties }: ReadNode, canonical: string): void {
     if (canonical.length < LARGE_LENGTH) return;
     const values = Object.entries(properties);
-    // Which of the two a vector is to the server depends on its version.
+    // Whether the server treats a vector as a list depends on its version.
     if (values.some(([, value]) => value instanceof Vector)) return;
     const scalars = values.filter(([, value]) => !Array.isArray(value));
     const isAll = scalars.length === values.length;
@@ -47,12 +50,12 @@ export class EndDigests {
   }
 
   /**
-   * The relationships with the digests of their ends. A relationship is left out if an end was deleted meanwhile: it was
-   * deleted before.
+   * Returns the relationships with the digests of their ends. Omits a relationship if an end was deleted in the
+   * meantime, because the relationship was deleted before it.
    */
   complete(records: readonly ReadRelationship[]): Promise<ReadRelationship[]> {
     const completed = this.#last.then(() => this.#complete(records));
-    // A failure belongs to the page that asked; the next lookup does not depend on it.
+    // A failure is reported to the page that requested the lookup; the next lookup does not depend on it.
     this.#last = completed.catch(() => undefined);
     return completed;
   }
@@ -84,7 +87,7 @@ export class EndDigests {
     }
   }
 
-  /** A digest that was kept; it becomes the most recently used. */
+  /** A cached digest; marks it as most recently used. */
   #take(id: bigint): string | undefined {
     const digest = this.#kept.get(id);
     if (digest !== undefined) this.#kept.delete(id);
@@ -105,17 +108,17 @@ export class EndDigests {
   }
 }
 
-/** True if the archive can name the end: by a key or by a digest. */
+/** True if the archive can identify the end by a key or a digest. */
 export function isNamed({ key, digest }: ReadEnd): boolean {
   return key !== null || digest !== undefined;
 }
 
-/** The digest of a node's canonical text, without its braces. */
+/** The digest of a node's canonical text, without the braces. */
 function digestOf(canonical: string): string {
   return createHash('sha256').update(canonical.slice(1, -1)).digest('hex').slice(0, 32);
 }
 
-/** Digests each node as it arrives: its properties are not held. */
+/** Digests each node as it arrives, so that its properties are not held in memory. */
 class DigestSink implements RowSink {
   readonly #digests: Map<bigint, string | undefined>;
   #count = 0;
@@ -131,7 +134,7 @@ class DigestSink implements RowSink {
     if (++this.#count % COLLECT_NODES === 0) collectGarbage();
   }
 
-  /** A repeated query overwrites what the first one found. */
+  /** A retried query overwrites the results of the previous attempt. */
   clear(): void {
     this.#count = 0;
   }

@@ -5,32 +5,32 @@ import { linesOf } from '../entry-lines.ts';
 import { type NodeLine, parseNodeLine, parseRelationshipLine, type RelationshipLine } from './lines.ts';
 import { parseSchemaLine, SCHEMA_ROWS_MAX, type SchemaRow } from './schema.ts';
 
-/** Records of one batch: what one transaction loads, or one query looks up. */
+/** Records per batch: loaded in one transaction, or looked up in one query. */
 const BATCH_RECORDS = 2000;
-/** Bytes of lines of one batch; a larger line is a batch of its own. */
+/** Bytes of lines per batch; a longer line forms a batch by itself. */
 const BATCH_BYTES = 4 * 1024 ** 2;
 /**
- * Records worked on at a stretch, one or two milliseconds: in between, what the server answered is looked at, or it would
- * have nothing to do while we prepare its next batch.
+ * Records processed without yielding, one or two milliseconds: in between, responses of the server are handled;
+ * otherwise the server would be idle while the next batch is prepared.
  */
 export const SLICE_RECORDS = 100;
-/** The name of the entry that holds constraints and indexes. */
+/** The name of the entry with constraints and indexes. */
 export const SCHEMA_ENTRY = 'graph/schema.jsonl';
 
-/** Where a walk over the entries of one kind stands. */
+/** Position in the entries of one kind. */
 export interface EntryPosition {
   /** Entry of the next line; null before the first. */
   readonly entry: string | null;
-  /** Number of the next line within it, from 0. */
+  /** Index of the next line within it, from 0. */
   readonly line: number;
 }
 
 export const START: EntryPosition = { entry: null, line: 0 };
 
-/** Records that are loaded or compared together; they never span entries, so batches are the same in every leg. */
+/** Records that are loaded or compared together; a batch never spans entries, so batches are the same in every leg. */
 export interface Batch<T> {
   readonly records: readonly T[];
-  /** Where the walk continues after this batch. */
+  /** Position after this batch. */
   readonly next: EntryPosition;
 }
 
@@ -47,7 +47,7 @@ export function relationshipBatches(
   return batches(archive, 'graph/relationships-', from, parseRelationshipLine);
 }
 
-/** The relationships that lead out of the archive's scope from a position on, in batches. */
+/** The dangling relationships of an archive from a position on, in batches. */
 export function danglingBatches(
   archive: EntryReader,
   from: EntryPosition,
@@ -55,7 +55,7 @@ export function danglingBatches(
   return batches(archive, 'graph/dangling-', from, parseRelationshipLine);
 }
 
-/** Constraints and indexes of the archive; undefined where it has no schema entry. */
+/** The constraints and indexes of the archive; undefined if it has no schema entry. */
 export async function readArchivedSchema(archive: EntryReader): Promise<SchemaRow[] | undefined> {
   const entry = await archive.find(SCHEMA_ENTRY);
   if (!entry) return undefined;
@@ -114,7 +114,7 @@ async function* entryBatches<T>(
   if (records.length > 0) yield { records, next: { entry: entry.name, line } };
 }
 
-/** Parses a line; errors name its place. */
+/** Parses a line; errors state entry and line. */
 export function parseNamed<T>(
   text: string,
   parse: (line: string) => T,
@@ -129,7 +129,7 @@ export function parseNamed<T>(
   }
 }
 
-/** Reads and parses the next batch while the server works on the one before. */
+/** Reads and parses the next batch while the current one is processed by the server. */
 export async function* readAhead<T>(batches: AsyncGenerator<Batch<T>>): AsyncGenerator<Batch<T>> {
   let next = Promise.allSettled([batches.next()]);
   try {

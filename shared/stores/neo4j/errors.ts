@@ -7,14 +7,14 @@ import {
   UnavailableError,
 } from '../../core/errors.ts';
 
-/** Codes of the driver, not of the server, for connections that can't be made or broke. */
+/** Codes of the driver, not of the server, for connections that failed or were lost. */
 const CONNECTION_CODES = new Set([neo4j.error.SERVICE_UNAVAILABLE, neo4j.error.SESSION_EXPIRED]);
 
-/** Codes of the driver that say nothing of the cause, such as that of a connection that is lost while it is reset. */
+/** Codes of the driver that do not indicate the cause, for example if a connection is lost while it is reset. */
 const VAGUE_CODES = new Set<string>(['N/A', neo4j.error.PROTOCOL_ERROR]);
 /**
- * What the driver says under those where a connection is lost, or where it or a transaction had ended before the driver knew
- * why: another batch, or the one before, has the reason.
+ * The driver's messages under those codes if a connection was lost, or if a connection or transaction ended before the
+ * driver knew why: another batch, possibly the previous one, reports the cause.
  */
 const LOST =
   /Failed to connect to server|Connection was closed by server|Connection acquisition timed out|No connection available|rolled back either because of an error|Ignored either because of an error/;
@@ -23,7 +23,7 @@ const TIMED_OUT = 'Neo.ClientError.Transaction.TransactionTimedOut';
 const TIMED_OUT_REMEDY =
   'Raise db.transaction.timeout of the server (it can be changed while the server runs), or give the server less load.';
 
-/** Status codes of the server (Neo4j "Status codes for errors and notifications") that mean its limits, for now. */
+/** Status codes of the server (Neo4j "Status codes for errors and notifications") for temporary limits. */
 const OVERLOAD_CODES = new Set([
   TIMED_OUT,
   'Neo.ClientError.Transaction.TransactionTimedOutClientConfiguration',
@@ -33,15 +33,15 @@ const OVERLOAD_CODES = new Set([
   'Neo.DatabaseError.Database.DatabaseLimitReached',
 ]);
 
-/** The server's words for data that a constraint forbids. */
+/** The server's messages for data that violates a constraint. */
 const VIOLATED = /\bBoth (Node|Relationship)\(|\b(must|does not) have\b|\bis required\b/;
 
 /**
- * Turns what the driver threw into the error that a workflow and an operator can act on. Messages name the target and
- * the server's status code; the server's own text is left out where it repeats data.
+ * Converts an error of the driver into one that a workflow and an operator can act on. Messages name the target and the
+ * server's status code; the server's own text is omitted if it repeats data.
  *
  * @param target name of the target in configuration
- * @param doing  what was being done, as in "Neo4j of target x: <doing> failed"
+ * @param doing  the operation, as in "Neo4j of target x: <doing> failed"
  */
 export function toNgbakError(error: unknown, target: string, doing: string): unknown {
   if (error instanceof NgbakError || !isNeo4jError(error)) return error;
@@ -95,14 +95,14 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
       cause: error,
     });
   }
-  // As an error inside the server, it may be a full disk as well.
+  // With this internal error, only the message distinguishes violations from other causes such as a full disk.
   const isBroken =
     code === 'Neo.DatabaseError.Schema.ConstraintCreationFailed' && VIOLATED.test(error.message);
   if (
     isBroken ||
     /^Neo\.ClientError\.Schema\.(ConstraintV|ConstraintCreationFailed|ConstraintVerif)/.test(code)
   ) {
-    // Its text repeats property values, so it is not passed on as cause.
+    // The server's message repeats property values, so it is not passed on as cause.
     return new IntegrityError(`${where}: the data violates a constraint (${code}).`, {
       remedy:
         'Compare the constraints of the target with those of the archive (graph/schema.jsonl), drop those that the archive does not have, and restore again.',
@@ -131,8 +131,8 @@ export function toNgbakError(error: unknown, target: string, doing: string): unk
 }
 
 /**
- * The error for a query that walks a whole scope and ran into the server's limit for transactions: it would do so each time,
- * so it is not tried again. Undefined for all others.
+ * The error for a query over a whole scope that exceeded the server's transaction timeout: it would do so every time,
+ * so it is not retried. Undefined for all other errors.
  */
 export function tooLong(error: unknown, target: string, doing: string): NgbakError | undefined {
   if (!isNeo4jError(error) || error.code !== TIMED_OUT) return undefined;

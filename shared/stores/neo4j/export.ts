@@ -17,19 +17,19 @@ import { type Range, ShardPlan } from './shards.ts';
 
 const ExportCursor = z.strictObject({
   stage: z.enum(['nodes', 'relationships', 'schema']),
-  /** Next internal id. */
+  /** Next internal ID. */
   at: z.string().regex(/^\d{1,19}$/),
   /** Number of the next entry, from 1. */
   chunk: z.number().int().positive(),
-  /** Records of the stage so far, for progress. */
+  /** Number of records of the stage so far, for progress. */
   done: z.number().int().nonnegative(),
 });
 type ExportCursor = z.infer<typeof ExportCursor>;
 
 /**
- * Streams a shard: nodes, then relationships with the dangling ones beside them, then the schema. Every entry ends at
- * an internal id, where any other leg can continue: what is added or deleted meanwhile is there or not, but what stays is
- * never lost or doubled.
+ * Streams a shard: nodes, then relationships including the dangling ones, then the schema. Every entry ends at an
+ * internal ID, where any leg can resume: records that are added or deleted during the backup may or may not be
+ * included, but records that persist are never lost or duplicated.
  */
 export async function* exportShard(
   server: Neo4jServer,
@@ -55,10 +55,10 @@ export async function* exportShard(
   if (at?.stage === 'schema') yield await exportSchema(server, scope, context);
 }
 
-/** What a shard is read into, one stage after the other. */
+/** Buffers for reading a shard, reused by all stages. */
 interface Room {
   readonly inside: LineChunk;
-  /** Relationships that lead out of the scope. */
+  /** Dangling relationships. */
   readonly dangling: LineChunk;
   readonly pages: LinePage[];
   readonly digests: EndDigests;
@@ -87,7 +87,7 @@ function hasKey({ properties }: ReadNode, { keyProperty }: ScopeText): boolean {
   return keyProperty !== undefined && Object.hasOwn(properties, keyProperty);
 }
 
-/** Where a stage starts; where the shard has nothing for it, where the next one does. Null after the last. */
+/** The start of a stage, or of the next one if the shard has no records for it. Null after the last stage. */
 function firstOf(plan: ShardPlan, stage: ExportCursor['stage']): ExportCursor | null {
   if (stage === 'nodes' && plan.nodes) return { stage, at: plan.nodes.from, chunk: 1, done: 0 };
   if (stage !== 'schema' && plan.relationships) {
@@ -125,7 +125,8 @@ async function* exportRange(
     number++;
     return { piece, companions, tallies, next };
   };
-  // A chunk is handed on once the next record is there, so that the last one carries the cursor of the next stage.
+  // A chunk is emitted only once the next record has arrived, so that the last chunk carries the cursor of the next
+  // stage.
   const from = BigInt(cursor.at);
   const reading =
     stage === 'nodes'
@@ -149,7 +150,7 @@ async function* exportRange(
 }
 
 function checkLength(server: Neo4jServer, stage: string, id: bigint, line: string): void {
-  // Three bytes of UTF-8 for each unit of UTF-16 at most: few lines need to be measured.
+  // A UTF-16 code unit takes at most three bytes in UTF-8, so few lines need to be measured.
   if (line.length * 3 <= LINE_BYTES_MAX) return;
   const bytes = Buffer.byteLength(line);
   if (bytes <= LINE_BYTES_MAX) return;

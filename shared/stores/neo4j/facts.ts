@@ -3,7 +3,7 @@ import type { StoreFacts } from '../facts.ts';
 /** Relationships whose ends are not in the archive: a restore leaves them out. */
 export const RELATIONSHIPS_WITHOUT_ENDS = 'relationships-without-ends';
 
-/** Records that a uniqueness constraint of the same archive forbids: it cannot be created. */
+/** Records that violate a uniqueness constraint of the same archive, so that the constraint cannot be created. */
 export const CONSTRAINT_BROKEN = 'constraint-broken';
 
 export const neo4jFacts: StoreFacts = {

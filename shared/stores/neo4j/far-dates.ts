@@ -1,16 +1,17 @@
-/** What a `Date` can be, in milliseconds from the epoch on (ECMA-262, "Time Values and Time Range"). */
+/** Largest absolute value of a `Date`, in milliseconds since the epoch (ECMA-262, "Time Values and Time Range"). */
 const TIME_MAX = 8.64e15;
-/** Up to here a number holds every multiple of 1,000 exactly. */
+/** Up to this value, a number represents every multiple of 1,000 exactly. */
 const EXACT_MAX = 2 ** 56;
-/** The Gregorian calendar repeats itself after 400 years, days of the week and so rules of zones included. */
+/** The Gregorian calendar repeats after 400 years, including the days of the week and therefore time-zone rules. */
 const CYCLE_YEARS = 400;
 const CYCLE_MS = 146_097 * 86_400_000;
 
 /**
- * Neo4j's years go to 999,999,999, those of JavaScript to 275,760. The driver asks `Intl` for the local time of every
- * date-time with a zone while it decodes what the socket received, where an exception ends the process. So `Intl` answers
- * for such times as for those of an earlier cycle of the calendar; for what a number can't hold exactly it gives a year far
- * off, which makes an offset that no zone has: see {@link isZoneKnown}. Other calls are not touched: they threw before.
+ * Neo4j supports years up to 999,999,999, JavaScript up to 275,760. For every date-time with a zone, the driver calls
+ * `Intl` for the local time while it decodes data from the socket, where an exception ends the process. This patch
+ * makes `Intl` return the result for an earlier cycle of the calendar. For values that a number cannot represent
+ * exactly it returns a year far off, which results in an offset that no zone has: see {@link isZoneKnown}. Other calls
+ * are unaffected: the patch applies only where `Intl` threw before.
  */
 export function answerForFarDates(): void {
   const { prototype } = Intl.DateTimeFormat;
@@ -22,14 +23,14 @@ export function answerForFarDates(): void {
     const parts = native.call(this, cycles === 0 ? 0 : time - cycles * CYCLE_MS);
     const year = Number(parts.find(({ type }) => type === 'year')?.value) + cycles * CYCLE_YEARS;
     return parts.map((part) => {
-      // Years before the first one are counted from 1 BC on.
+      // Years before year 1 are counted backwards from 1 BC.
       if (part.type === 'year') return { ...part, value: String(year > 0 ? year : 1 - year) };
       return part.type === 'era' && year <= 0 ? { ...part, value: 'B' } : part;
     });
   };
 }
 
-/** Offsets of zones, in seconds: Neo4j has none beyond 18 hours. */
+/** Maximum offset of a zone in Neo4j: 18 hours, in seconds. */
 const OFFSET_MAX = 18 * 3600;
 
 /** False for a date-time whose local time could not be computed. */

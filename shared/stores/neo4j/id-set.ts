@@ -1,17 +1,17 @@
-/** Ids of one page: those with the same leading digits. */
+/** IDs per page: those with the same leading digits. */
 const PAGE_IDS = 1000;
 const PAGE_DIGITS = 3;
 const PAGE_BYTES = Math.ceil(PAGE_IDS / 8);
-/** Pages that are held, about 30 MB of them: enough for 10^8 nodes, since internal ids are close to each other. */
+/** Maximum number of pages, about 30 MB: enough for 10^8 nodes, since internal IDs are dense. */
 const PAGES_MAX = 100_000;
 
-/** A set of internal ids, as digits. Ids that are close to each other share a page, and take a bit each. */
+/** A set of internal IDs, as digits. Neighboring IDs share a page and take one bit each. */
 export class IdSet {
   readonly #pages: Map<string, Buffer>;
-  /** False once there were more pages than are held: then nothing is known about other ids. */
+  /** False once the maximum number of pages was exceeded: the set is then incomplete. */
   complete: boolean;
 
-  /** @param from what {@link save} returned */
+  /** @param from the result of {@link save} */
   constructor(
     from: { readonly complete: boolean; readonly pages: Readonly<Record<string, string>> } = {
       complete: true,
@@ -25,7 +25,7 @@ export class IdSet {
   }
 
   save(): { complete: boolean; pages: Record<string, string> } {
-    // With a letter in front: an object would put names that are numbers in another order.
+    // Prefixed with a letter, because objects reorder numeric keys.
     const pages = [...this.#pages].map(([page, bits]) => [`p${page}`, bits.toString('base64')] as const);
     return { complete: this.complete, pages: Object.fromEntries(pages) };
   }
@@ -45,7 +45,7 @@ export class IdSet {
     page[at >> 3] = (page[at >> 3] ?? 0) | (1 << (at & 7));
   }
 
-  /** How many ids of this set another one lacks, with some of them. */
+  /** Counts the IDs of this set that another one lacks, with samples. */
   missingIn(other: IdSet, samplesMax: number): { count: number; samples: string[] } {
     const none = Buffer.alloc(PAGE_BYTES);
     const samples: string[] = [];

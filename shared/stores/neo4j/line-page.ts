@@ -4,21 +4,22 @@ import type { EncodedLine, LineChunk } from '../line-chunk.ts';
 import { PAGE_BYTES, PAGE_ROWS_MAX, type PageSink } from './read-range.ts';
 import type { ReadNode, ReadRelationship } from './read-record.ts';
 
-/** Room for the lines of a page, in bytes: estimates are seldom off by more. */
+/** Capacity for the lines of a page, in bytes: estimates are rarely off by more. */
 const ROOM_BYTES = 1.5 * PAGE_BYTES;
 
-/** Encodes a record that the server handed out. */
+/** Encodes a record returned by the server. */
 export type Encode = (record: ReadNode | ReadRelationship) => EncodedLine;
 
 /**
- * The lines of a page, on their way into entries. Each is written and hashed when its record comes: no object of a record
- * outlives that, so the page costs its bytes, and next to no collection of garbage.
+ * The lines of a page, before they are copied into entries. Each line is written and hashed when its record arrives,
+ * and the record's objects are not kept, so a page takes little more memory than its bytes and causes almost no garbage
+ * collection.
  */
 export class LinePage implements PageSink<ReadNode | ReadRelationship> {
   readonly #encode: Encode;
   readonly #lines = new ReusableBuffer(ROOM_BYTES, PAGE_BYTES);
   readonly #ids = new BigInt64Array(PAGE_ROWS_MAX);
-  /** Where each line ends. */
+  /** The end offset of each line. */
   readonly #ends = new Float64Array(PAGE_ROWS_MAX);
   readonly #hashes = Buffer.allocUnsafeSlow(PAGE_ROWS_MAX * HASH_BYTES);
   readonly #isDangling = new Uint8Array(PAGE_ROWS_MAX);
@@ -48,13 +49,13 @@ export class LinePage implements PageSink<ReadNode | ReadRelationship> {
     this.#count = 0;
   }
 
-  /** Internal id of the record at `index`. */
+  /** Internal ID of the record at `index`. */
   idAt(index: number): bigint {
     return this.#ids[index] ?? 0n;
   }
 
   /**
-   * Copies the line at `index`, and those of its kind right behind it, into the entry that they belong to, until both entries
+   * Copies the line at `index`, and the directly following lines of the same kind, into their entry, until both entries
    * together have `full` bytes. Returns the index of the next line.
    */
   copyTo(index: number, inside: LineChunk, dangling: LineChunk, full: number): number {

@@ -4,9 +4,9 @@ import { RESERVED_PREFIX } from './names.ts';
 import type { ReadEnd, ReadNode, ReadRelationship } from './read-record.ts';
 import { decodeProperties, encodeProperties, encodeValue, nameText, type Properties } from './values.ts';
 
-/** A node as a line of the archive holds it. `docs/stores/neo4j.md` describes the lines. */
+/** A node as stored in a line of the archive. `docs/stores/neo4j.md` describes the lines. */
 export interface NodeLine {
-  /** Id within the archive: the source's internal id. */
+  /** ID within the archive: the source's internal ID. */
   readonly id: string;
   readonly labels: readonly string[];
   readonly properties: Properties;
@@ -16,9 +16,9 @@ export interface NodeLine {
 export interface EndLine {
   readonly id: string;
   readonly labels: readonly string[];
-  /** The scope's key property and its value; empty where the node has none. */
+  /** The scope's key property and its value; empty if the node has no key. */
   readonly properties: Properties;
-  /** If the node has no key: digest of its labels and of its properties that are not lists. */
+  /** If the node has no key: digest of its labels and non-list properties. */
   readonly digest: string | undefined;
 }
 
@@ -30,21 +30,23 @@ export interface RelationshipLine {
   readonly end: EndLine;
 }
 
-/** An entry of lines is closed once it has this many bytes, uncompressed: a few seconds of work, and all that is held. */
+/**
+ * Size in bytes, uncompressed, at which an entry of lines is closed: a few seconds of work, and the bound on memory.
+ */
 export const CHUNK_BYTES = 4 * 1024 ** 2;
-/** Room of a chunk, in bytes: the line that makes it full is whole. */
+/** Capacity of a chunk in bytes: includes the line that crosses the limit, which is never split. */
 export const CHUNK_ROOM_BYTES = CHUNK_BYTES + 256 * 1024;
 
-/** Stands in for a digest where only the length of a line matters. */
+/** Placeholder for a digest if only the length of a line matters. */
 const NO_DIGEST = '0'.repeat(32);
 
-/** Encodes a node that the server handed out: one JSON object, digested without its internal id. */
+/** Encodes a node returned by the server: one JSON object, whose digest excludes the internal ID. */
 export function encodeNode(node: ReadNode): EncodedLine {
   const body = nodeBody(node.labels, node.properties);
   return { line: `{"type":"node","id":"${node.id}",${body}}`, canonical: `{${body}}` };
 }
 
-/** Encodes a relationship that the server handed out, with its ends. */
+/** Encodes a relationship returned by the server, with its ends. */
 export function encodeRelationship(
   { id, type, properties, start, end }: ReadRelationship,
   keyProperty: string | undefined,
@@ -58,29 +60,29 @@ export function encodeRelationship(
   };
 }
 
-/** A node's line again, after it was changed. */
+/** Encodes a node's line again after a change. */
 export function nodeText(node: NodeLine): string {
   return `{"type":"node","id":"${node.id}",${nodeBody(node.labels, node.properties)}}`;
 }
 
-/** A relationship's line again, after it was changed. */
+/** Encodes a relationship's line again after a change. */
 export function relationshipText({ id, type, properties, start, end }: RelationshipLine): string {
   const endText = (line: EndLine) => `{"id":"${line.id}",${endBody(line)}}`;
   return `{"type":"relationship","id":"${id}",${relationshipBody(type, properties)},"start":${endText(start)},"end":${endText(end)}}`;
 }
 
-/** The text that a node's digest is taken over. */
+/** The canonical text of a node, from which its digest is computed. */
 export function canonicalNode(node: Pick<NodeLine, 'labels' | 'properties'>): string {
   return `{${nodeBody(node.labels, node.properties)}}`;
 }
 
-/** The text that a relationship's digest is taken over: its ends named by labels and key, not by internal ids. */
+/** The canonical text of a relationship: its ends are identified by labels and key, not by internal IDs. */
 export function canonicalRelationship(line: RelationshipLine): string {
   const body = relationshipBody(line.type, line.properties);
   return `{${body},"start":{${endBody(line.start)}},"end":{${endBody(line.end)}}}`;
 }
 
-/** The text of a relationship between two nodes of one archive, whose ids it names. */
+/** The text of a relationship between two nodes of one archive, identified by their archive IDs. */
 export function placedRelationship(
   type: string,
   properties: Properties,
@@ -108,18 +110,18 @@ function propertiesBody(values: Properties): string {
   return types === undefined ? `"properties":${properties}` : `"properties":${properties},"types":${types}`;
 }
 
-/** Sets of labels whose text is kept: graphs have few, and every record repeats one. */
+/** Number of label sets whose text is cached: graphs have few, and every record repeats one. */
 const LABELS_KEPT_MAX = 1000;
 const labelTexts = new Map<string, string>();
 let lastLabels: readonly string[] = [];
 let lastLabelsText = '[]';
 
 function labelsJson(labels: readonly string[]): string {
-  // Most often they are those of the record before, and comparing is faster than looking them up.
+  // The labels usually equal those of the previous record, and comparing is faster than a lookup.
   if (labels.length === lastLabels.length && labels.every((label, at) => label === lastLabels[at])) {
     return lastLabelsText;
   }
-  // U+0000 is the one character that no label holds.
+  // U+0000 is the one character that a label cannot contain.
   const name = labels.join('\0');
   let text = labelTexts.get(name);
   if (text === undefined) {
@@ -131,7 +133,7 @@ function labelsJson(labels: readonly string[]): string {
   return text;
 }
 
-/** As {@link endBody}, without the detour over an object: this is done twice for every relationship. */
+/** Equals {@link endBody} without the intermediate object: this runs twice per relationship. */
 function readEndBody(end: ReadEnd, keyProperty: string | undefined): string {
   const labels = `"labels":${labelsJson(end.labels)}`;
   if (keyProperty !== undefined && end.key !== null) {
@@ -140,17 +142,17 @@ function readEndBody(end: ReadEnd, keyProperty: string | undefined): string {
     const types = type === undefined ? '' : `,"types":{${name}:"${type}"}`;
     return `${labels},"properties":{${name}:${json}}${types}`;
   }
-  // An end that nobody looked up is only measured.
+  // An end without a digest yet is only measured.
   return `${labels},"properties":{},"digest":"${end.digest ?? NO_DIGEST}"`;
 }
 
-/** Reads a node's line back. Throws InvalidInputError that says what is wrong with it. */
+/** Parses a node's line. Throws InvalidInputError with the reason. */
 export function parseNodeLine(text: string): NodeLine {
   const line = parseLine(text, 'node');
   return { id: idOf(line), labels: labelsOf(line), properties: propertiesOf(line) };
 }
 
-/** Reads a relationship's line back. Throws InvalidInputError that says what is wrong with it. */
+/** Parses a relationship's line. Throws InvalidInputError with the reason. */
 export function parseRelationshipLine(text: string): RelationshipLine {
   const line = parseLine(text, 'relationship');
   if (typeof line.label !== 'string' || line.label === '') throw malformed('"label" is not a name');
@@ -167,7 +169,7 @@ function parseLine(text: string, type: string): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(text);
-    // Only lines that say so hold integers that a JSON number of JavaScript can't.
+    // Only lines marked accordingly contain integers that exceed the precision of a JavaScript number.
     if (/"(integer(\[\])?|vector INT64)"/.test(text)) value = JSON.parse(text, exactIntegers);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
@@ -178,7 +180,7 @@ function parseLine(text: string, type: string): Record<string, unknown> {
   return line;
 }
 
-/** Gives integers beyond 2^53 as bigint, read from the text of the line. */
+/** Returns integers beyond 2^53 as bigint, parsed from the text of the line. */
 function exactIntegers(_key: string, value: unknown, context?: { source?: string }): unknown {
   const isLarge = typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value);
   const source = context?.source ?? '';
@@ -209,7 +211,7 @@ function labelsOf({ labels }: Record<string, unknown>): string[] {
   return labels;
 }
 
-/** Neo4j takes no empty names and none with U+0000. */
+/** Neo4j rejects empty names and names that contain U+0000. */
 function isLabel(label: unknown): label is string {
   return typeof label === 'string' && label !== '' && !label.includes('\0');
 }

@@ -20,18 +20,20 @@ import {
 } from './schema.ts';
 import type { Neo4jSite } from './site.ts';
 
-/** Pause between two looks at indexes that are being filled, in milliseconds. */
+/** Polling interval while indexes are being populated, in milliseconds. */
 const INDEX_POLL_MS = 500;
-/** What every version's vector indexes have. */
+/** Settings that vector indexes have in every version. */
 const VECTOR_SETTINGS = ['vector.dimensions', 'vector.similarity_function'];
-/** How the server refuses a provider or a setting that it does not know. */
+/** The server's error code for an unknown provider or setting. */
 const UNKNOWN_OPTION = 'Neo.ClientError.General.InvalidArguments';
-/** The server's words for data that an index can't hold: the same data had no working index where it was saved. */
+/**
+ * The server's message for data that an index cannot hold: the source had no working index for the same data either.
+ */
 const DATA_TOO_LARGE = /too large to index/;
 
 /**
- * Creates the constraints and indexes that are not there yet. What must not stop the restore is left out with a warning:
- * in a rollback everything, since data come first; otherwise what other scopes of the database may have as well.
+ * Creates missing constraints and indexes. Those that must not fail the restore are skipped with a warning: all of them
+ * in a rollback, where the data take priority; otherwise those that other scopes of the database may share.
  */
 export async function loadSchema(site: Neo4jSite, book: TallyBook): Promise<void> {
   const { server, archive, context } = site;
@@ -44,7 +46,7 @@ export async function loadSchema(site: Neo4jSite, book: TallyBook): Promise<void
   }
 }
 
-/** Whether a constraint or index may be missing after a restore: it is reported then. */
+/** Whether a constraint or index may be missing after a restore, in which case it is reported. */
 export function mayBeLeftOut(
   row: SchemaRow,
   { scope, context }: Pick<Neo4jSite, 'scope' | 'context'>,
@@ -52,7 +54,7 @@ export function mayBeLeftOut(
   return context.asIs === true || isOfOthersToo(row, scope);
 }
 
-/** Reports constraints and indexes that the target does not have after a restore. */
+/** Reports constraints and indexes that the target lacks after a restore. */
 export function warnLeftOut(names: readonly string[], { context }: Pick<Neo4jSite, 'context'>): void {
   if (names.length === 0) return;
   context.warn({
@@ -73,7 +75,7 @@ async function createOrLeaveOut(
   if (canWait && schemaObstacle(row, version) !== undefined) return;
   try {
     if (options.mode === 'merge') await makeRoomFor(site, row);
-    // Cut off while it was made, a constraint leaves its index behind, which nothing else removes.
+    // An interrupted constraint creation leaves its index behind, which nothing else removes.
     const orphan = existing.find((other) => other.name === row.name && isInPlaceOf(row, other));
     if (orphan) {
       await server.schema(
@@ -84,16 +86,16 @@ async function createOrLeaveOut(
     }
     await create(site, row);
   } catch (error) {
-    // What is missing is reported when the target is verified, whichever leg found it out.
+    // Missing constraints and indexes are reported by the verification, whichever leg skipped them.
     if (!canWait || !isRefusal(error)) throw error;
     context.log(`${row.type} "${row.name}" is left out: ${error.message}`);
   }
 }
 
-/** True for what the server says about this constraint or index; false where it can't be reached or is overloaded. */
+/** True if the server rejects this constraint or index; false if it is unreachable or overloaded. */
 function isRefusal(error: unknown): error is NgbakError {
   if (!(error instanceof NgbakError)) return false;
-  // An unknown analyzer is an error inside the server, in its own words.
+  // The server reports an unknown analyzer as an internal error, with a code of its own.
   return !error.retryable || codeOf(error) === 'Neo.DatabaseError.Statement.ExecutionFailed';
 }
 
@@ -101,7 +103,10 @@ function codeOf({ cause }: NgbakError): string | undefined {
   return cause instanceof Neo4jError ? cause.code : undefined;
 }
 
-/** Creates it as the archive states it; with less where the server does not know a provider or setting. */
+/**
+ * Creates a constraint or index as defined in the archive, without the provider or settings that the server does not
+ * know.
+ */
 async function create({ server, context }: Neo4jSite, row: SchemaRow): Promise<void> {
   const { provider: _, ...usual } = row;
   const config = Object.fromEntries(
@@ -140,8 +145,8 @@ function warnProviders(names: readonly string[], { context }: Pick<Neo4jSite, 'c
 }
 
 /**
- * Whether the indexes that this restore made are filled; false where another leg has to wait for them. Indexes of others
- * are none of its business, whatever their state. One that could not be filled where it was saved need not be here.
+ * Whether the indexes created by this restore are populated; false if another leg has to wait for them. Ignores other
+ * indexes, whatever their state. An index that could not be populated on the source may also fail here.
  */
 export async function areIndexesFilled(site: Neo4jSite): Promise<boolean> {
   const { server, scope, archive, options, context } = site;
@@ -159,7 +164,7 @@ export async function areIndexesFilled(site: Neo4jSite): Promise<boolean> {
     const unexpected = failed.find(
       ({ archived, row }) =>
         !archived.hasFailed &&
-        // A merge does not know what the target's own index was like.
+        // A merge does not know the state of the index in the target before the restore.
         options.mode === 'replace' &&
         context.asIs !== true &&
         !DATA_TOO_LARGE.test(row.failure),

@@ -24,7 +24,7 @@ import type { ScopeText } from './scope.ts';
 import type { Neo4jSite } from './site.ts';
 import { attachable, createNodes, createRelationships } from './write.ts';
 
-/** Ids told of relationships that were left out. */
+/** Number of IDs logged for relationships that were left out. */
 const IDS_SHOWN_MAX = 5;
 
 const STAGES = ['prepare', 'check', 'nodes', 'relationships', 'dangling', 'schema', 'indexes'] as const;
@@ -32,17 +32,16 @@ const STAGES = ['prepare', 'check', 'nodes', 'relationships', 'dangling', 'schem
 const LoadCursor = z.strictObject({
   stage: z.enum(STAGES),
   position: z.strictObject({ entry: z.string().nullable(), line: z.number().int().nonnegative() }),
-  /** Batches committed so far: the number of the next one. */
+  /** Number of committed batches, which is the number of the next one. */
   batch: z.number().int().nonnegative(),
-  /** Records of this stage so far, for progress. */
+  /** Number of records of this stage so far, for progress. */
   done: z.number().int().nonnegative(),
 });
 type LoadCursor = z.infer<typeof LoadCursor>;
 
 /**
- * Loads nodes, then the relationships between them, then constraints and indexes. Relationships that lead out of the
- * archive's scope are attached where that was asked for; the others are counted as `left_out`, like those whose ends
- * moved while the archive was made.
+ * Loads nodes, then the relationships between them, then constraints and indexes. Dangling relationships are attached
+ * if requested; the others are counted as `left_out`, as are relationships whose ends changed during the backup.
  */
 export async function loadGraph(site: Neo4jSite, cursor: Cursor | null): Promise<LegResult> {
   const book = new TallyBook();
@@ -57,10 +56,10 @@ export async function loadGraph(site: Neo4jSite, cursor: Cursor | null): Promise
   return { cursor: at, tallies: book.tallies() };
 }
 
-/** Works on a stage: returns the cursor where the time is up, the start of the next stage, or null after the last. */
+/** Runs a stage. Returns the cursor if the time is up, the start of the next stage, or null after the last stage. */
 async function runStage(site: Neo4jSite, at: LoadCursor, book: TallyBook): Promise<LoadCursor | null> {
   const { archive, context } = site;
-  // What is merged may be the same in two batches: there, the later one has to see what the earlier one did.
+  // In a merge, two batches may contain the same record: the later one has to see the writes of the earlier one.
   const lanes = site.options.mode === 'merge' ? 1 : LANES;
   switch (at.stage) {
     case 'prepare':
@@ -96,14 +95,14 @@ async function runStage(site: Neo4jSite, at: LoadCursor, book: TallyBook): Promi
   }
 }
 
-/** Before a merge writes anything, every node of the archive is looked up. */
+/** Looks up every node of the archive before a merge writes anything. */
 async function checkMerge(site: Neo4jSite, from: LoadCursor): Promise<LoadCursor | null> {
   const indexed = new Set<string>();
   const done = await eachBatch(site, from, nodeBatches(site.archive, from.position), async (nodes) => {
     await indexKeys(site, nodes, indexed);
     await checkNodes(site, nodes);
   });
-  // Nothing was committed, so the numbers of batches start after this stage.
+  // Nothing was committed, so this stage does not advance the batch number.
   return done === null ? null : { ...done, batch: from.batch };
 }
 
@@ -113,8 +112,8 @@ function nextStage({ stage, batch }: LoadCursor): LoadCursor | null {
 }
 
 /**
- * Works on batches in their order, up to `lanes` of them at once. Where the time is up, none is begun any more, and those
- * under way are finished: the cursor stands behind the last one.
+ * Processes batches in order, up to `lanes` of them concurrently. When the time is up, no further batch is started and
+ * those in progress are completed: the cursor points after the last one.
  */
 async function eachBatch<T>(
   { context }: Neo4jSite,
@@ -152,7 +151,7 @@ async function loadNodes(
   book: TallyBook,
 ): Promise<void> {
   const { server, scope, version, options, context } = site;
-  // Nothing would find or clear such a node again.
+  // A node without the label of the scope would never be found or cleared again.
   const wrongNode = nodes.find(({ labels }) => !scope.holds(labels));
   if (wrongNode) throw outside(scope, wrongNode);
   const committed = commitBatch(server, scope, context, batch, (run) =>
@@ -203,7 +202,7 @@ async function loadRelationships(
   }
 }
 
-/** The texts that digests are taken over, made while the server works. */
+/** The canonical texts for the digests, computed while the server works. */
 async function canonicalTexts<T>(records: readonly T[], canonical: (record: T) => string): Promise<string[]> {
   const texts: string[] = [];
   for (const record of records) {

@@ -11,15 +11,15 @@ import type { Neo4jSite } from './site.ts';
 import type { Properties } from './values.ts';
 import { createNodes, createRelationships, placesOf } from './write.ts';
 
-/** Longest wait for the index that a merge finds nodes by, in seconds. */
+/** Maximum wait for the index that a merge uses to find nodes, in seconds. */
 const INDEX_WAIT_SECONDS = 600n;
 
 const MERGE_REMEDY =
   'Merge with "on_conflict" keep or overwrite, or replace the graph. Changes merged so far are rolled back from the safety backup.';
 
 /**
- * Makes sure that nodes can be looked up by label and key: without an index, every look-up would read the whole label.
- * The index is ours and goes with `finish`; where the target has one of its own, that one serves.
+ * Ensures that nodes can be looked up by label and key: without an index, every lookup would scan the whole label.
+ * `finish` drops the index that ngbak creates; if the target already has a suitable one, that is used.
  */
 export async function indexKeys(
   { server, scope, context }: Neo4jSite,
@@ -39,7 +39,8 @@ export async function indexKeys(
     );
     indexed.add(label);
   }
-  // By name: waiting for all of the database's would wait for those of others, and fail with them.
+  // Awaits the index by name: awaiting all indexes of the database would include those of other applications, and fail
+  // if one of them fails.
   for (const label of missing) {
     const name = keyIndexName(scope, label);
     const [existing] = await server.read(
@@ -59,8 +60,8 @@ export async function indexKeys(
 }
 
 /**
- * Removes our index where a constraint or index of the archive is about to take its place: the server does not have two
- * of one label and property, and refuses the constraint.
+ * Drops ngbak's index if the archive has a constraint or index for the same label and property: the server does not
+ * allow both, and would reject the constraint.
  */
 export async function makeRoomFor({ server, scope, context }: Neo4jSite, row: SchemaRow): Promise<void> {
   const [label, property] = [row.tokens[0], row.properties[0]];
@@ -79,7 +80,7 @@ function keyIndexName(scope: ScopeText, label: string): string {
   return `${scope.names.schemaPrefix}key_${hash}`;
 }
 
-/** Throws where a batch of nodes can't be merged, before anything was written. */
+/** Throws if a batch of nodes cannot be merged, before anything is written. */
 export async function checkNodes({ server, scope, options, context }: Neo4jSite, nodes: readonly NodeLine[]) {
   const matches = await server.write('looking for nodes to merge with', context.signal, (run) =>
     findMatches(run, scope.label, keyPropertyOf(scope.keyProperty), nodes),
@@ -91,7 +92,7 @@ export async function checkNodes({ server, scope, options, context }: Neo4jSite,
   }
 }
 
-/** Merges a batch of nodes: creates those that are not there, and treats the others as `onConflict` says. */
+/** Merges a batch of nodes: creates new ones, and handles existing ones according to `onConflict`. */
 export async function mergeNodes(run: Run, site: Neo4jSite, nodes: readonly NodeLine[]): Promise<void> {
   const { scope, version, options } = site;
   const matches = await findMatches(run, scope.label, keyPropertyOf(scope.keyProperty), nodes);
@@ -138,9 +139,9 @@ export async function mergeNodes(run: Run, site: Neo4jSite, nodes: readonly Node
 }
 
 /**
- * Merges a batch of relationships, and returns the numbers of those whose ends are loaded. All relationships of one type
- * from one node to another are one record: where the target had any, `keep` leaves them alone, `overwrite` puts the
- * archive's in their place, and `fail` fails unless the same is there.
+ * Merges a batch of relationships, and returns the indexes of those whose ends are loaded. All relationships of one
+ * type from one node to another are treated as one record: if the target has any, `keep` leaves them unchanged,
+ * `overwrite` replaces them with those of the archive, and `fail` fails unless they are equal.
  */
 export async function mergeRelationships(
   run: Run,
@@ -183,7 +184,7 @@ function content({ type, properties }: { type: string; properties: object }): st
   return placedRelationship(type, properties as Properties, '', '');
 }
 
-/** The nodes of the target that have the label and the key of a line, by the line's number. */
+/** The nodes of the target with the label and key of a line, by the line's index. */
 async function findMatches(
   run: Run,
   scopeLabel: string | undefined,
@@ -218,7 +219,7 @@ async function findMatches(
   return matches;
 }
 
-/** The label by which a node is looked up: the scope's, or in a whole database its first one. */
+/** The label for looking up a node: the scope's, or for a whole database the node's first label. */
 function matchLabel(scopeLabel: string | undefined, node: NodeLine): string {
   const label = scopeLabel ?? [...node.labels].sort().find((name) => !name.startsWith(RESERVED_PREFIX));
   if (label !== undefined) return label;

@@ -12,13 +12,13 @@ import { readSchema, type ServerSchema } from './schema.ts';
 import type { ScopeText } from './scope.ts';
 import { MappedRows, type Neo4jServer } from './server.ts';
 
-/** Records read to estimate the size of all. */
+/** Records read to estimate the total size. */
 const SAMPLE_RECORDS = 100;
 
 /**
  * Measures the graph. Counts of a whole database come from the server's count store; relationships of a label are
- * counted by walking along them. The fence holds the counts and the bookmark, which names the database's last
- * transaction: where it is the same, nothing at all was committed, whatever part of the database it touched.
+ * counted by traversing them. The fence consists of the counts and the bookmark, which identifies the database's last
+ * transaction: an equal bookmark proves that nothing was committed in the whole database.
  */
 export async function probeGraph(
   server: Neo4jServer,
@@ -60,7 +60,7 @@ function unfinished(scope: ScopeText, leftovers: number): StoreWarning[] {
   ];
 }
 
-/** Constraints and indexes that are not saved, or that are saved although they do not work. */
+/** Reports constraints and indexes that are not saved, or that are saved although they do not work. */
 function schemaWarnings({ rows, unsaved }: ServerSchema): StoreWarning[] {
   const failed = rows.filter(({ hasFailed }) => hasFailed);
   const warnings: StoreWarning[] = [];
@@ -83,7 +83,7 @@ function schemaWarnings({ rows, unsaved }: ServerSchema): StoreWarning[] {
   return warnings;
 }
 
-/** Nodes and relationships of the scope; with a label, also the relationships that lead out of it. */
+/** Counts nodes and relationships of the scope; with a label, also the dangling relationships. */
 export async function countGraph(
   server: Neo4jServer,
   scope: ScopeText,
@@ -111,13 +111,15 @@ export async function countGraph(
   return { nodes: all, relationships: within, dangling: Number(out?.found ?? 0) - within + incoming };
 }
 
-/** The number that a counting query returns as `found`. */
+/** The result of a counting query, in its column `found`. */
 export async function count(server: Neo4jServer, cypher: string, signal: AbortSignal): Promise<number> {
   const [row] = await server.read('counting', cypher, {}, signal);
   return Number(row?.found ?? 0);
 }
 
-/** The driver puts properties into an object whose `__proto__` is not a property like others: it would be lost. */
+/**
+ * The driver puts properties into an object, where `__proto__` is not an ordinary property: its value would be lost.
+ */
 async function refuseUnreadableNames(server: Neo4jServer, signal: AbortSignal): Promise<void> {
   const known = await server.read(
     'listing its property names',
@@ -176,7 +178,7 @@ function mean(values: readonly number[]): number {
   return values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Labels and types of relationships that are in use: tokens of records that are gone stay known, and are left out. */
+/** Labels and relationship types in use. Their tokens outlive deleted records, so unused ones are omitted. */
 export async function graphNames(server: Neo4jServer, signal: AbortSignal): Promise<string[]> {
   const rows = await server.read(
     'listing its labels',

@@ -14,43 +14,46 @@ import type { ScopeText } from './scope.ts';
 import { MappedRows, type Neo4jServer, type RowSink } from './server.ts';
 import type { Range } from './shards.ts';
 
-/** Bytes of a page, roughly: with the average size of a record they give its rows. Each page costs the server milliseconds. */
+/**
+ * Approximate page size in bytes: with the average size of a record, it determines the number of rows. Each page costs
+ * the server milliseconds.
+ */
 export const PAGE_BYTES = 2 * 1024 ** 2;
-/** Pages that the server makes while one is worked on. */
+/** Pages that the server prepares while one is processed. */
 const PAGES_AHEAD = 2;
-/** Pages that are held at once. */
+/** Pages held in memory at once. */
 export const PAGES_AT_ONCE = PAGES_AHEAD + 1;
-/** Records after which there may be garbage to collect, within a page: there are many small ones in it. */
+/** Number of records within a page after which garbage is collected. */
 const COLLECT_ROWS = 500;
 const PAGE_ROWS_MIN = 10;
 export const PAGE_ROWS_MAX = 10_000;
-/** Ids that are tried for a page at most: some hundredths of a second of the server. */
+/** Maximum number of IDs looked up per page: some hundredths of a second on the server. */
 const PAGE_IDS_MAX = 100_000;
-/** Before the size of the records is known; the server makes no further page then. */
+/** Page size before the size of records is known; until then, no further page is prefetched. */
 const PAGE_ROWS_FIRST = 20;
-/** Ids that are asked for at once where they are too sparse to try each: the server scans the scope for every such list. */
+/** Number of IDs listed at once if they are too sparse to look up each: the server scans the scope for every list. */
 const SORTED_IDS = 100_000;
 
-/** Takes the records of a page as they come, and keeps what they are turned into. Reused for every page. */
+/** Receives the records of a page as they arrive, and stores their converted form. Reused for every page. */
 export interface PageSink<T> {
-  /** Bytes of what was made so far, roughly: they tell how many records the next pages may have. */
+  /** Approximate bytes of the converted records so far: they determine the number of records of the next pages. */
   readonly bytes: number;
   add(record: T): void;
   clear(): void;
 }
 
-/** A page of records, by ascending internal id; at least one. */
+/** A page of records in ascending order of internal ID; at least one record. */
 export interface ReadPage<Sink> {
-  /** What the records were turned into; valid until the next page is requested. */
+  /** The converted records; valid until the next page is requested. */
   readonly sink: Sink;
   readonly count: number;
-  /** Internal id of the last record. */
+  /** Internal ID of the last record. */
   readonly last: bigint;
 }
 
 /**
- * The nodes of a range, from the internal id `from` on, by ascending id, page by page, each in one of {@link PAGES_AT_ONCE}
- * sinks.
+ * Reads the nodes of a range from the internal ID `from` on, in ascending order, page by page, each in one of {@link
+ * PAGES_AT_ONCE} sinks.
  */
 export function readNodes<Sink extends PageSink<ReadNode>>(
   server: Neo4jServer,
@@ -75,8 +78,8 @@ export function readNodes<Sink extends PageSink<ReadNode>>(
 }
 
 /**
- * The relationships of a range with an end in the scope, from the internal id `from` on, as {@link readNodes}. With
- * `archiveIds`, ends have the ids that they have in the archive that is being restored, too.
+ * Reads the relationships of a range that have an end in the scope, from the internal ID `from` on, as {@link
+ * readNodes} does. With `archiveIds`, ends include their IDs in the archive that is being restored.
  */
 export function readRelationships<Sink extends PageSink<ReadRelationship>>(
   server: Neo4jServer,
@@ -90,7 +93,7 @@ export function readRelationships<Sink extends PageSink<ReadRelationship>>(
     digests = new EndDigests(server, signal),
   }: {
     readonly archiveIds?: boolean;
-    /** Digests of ends that are known already. */
+    /** Cache of known digests of ends. */
     readonly digests?: EndDigests;
   } = {},
 ): AsyncGenerator<ReadPage<Sink>> {
@@ -113,21 +116,21 @@ export function readRelationships<Sink extends PageSink<ReadRelationship>>(
 
 interface RangeReading<T, Sink> {
   readonly server: Neo4jServer;
-  /** What is read, for messages. */
+  /** The kind of records, for messages. */
   readonly kind: string;
-  /** Finds every record `x` of the scope with an id from `$from` to `$last`. */
+  /** Query part that finds every record `x` of the scope with an ID from `$from` to `$last`. */
   readonly sorted: string;
-  /** Returns the record with the id `i`, where it is there and in the scope. */
+  /** Query part that returns the record with the ID `i`, if it exists and is in the scope. */
   readonly seek: string;
   readonly range: Range;
   readonly from: bigint;
   readonly signal: AbortSignal;
   readonly parse: (row: Neo4jRecord) => T;
-  /** False for a record that lacks something which {@link RangeReading.complete} looks up. Absent: none does. */
+  /** False if a record lacks data that {@link RangeReading.complete} looks up. If absent, no record does. */
   readonly isComplete?: (record: T) => boolean;
-  /** Looks up what records lack. Records that are gone by now are left out. */
+  /** Looks up missing data of records. Omits records that have been deleted in the meantime. */
   readonly complete?: (records: readonly T[]) => Promise<readonly T[]>;
-  /** Those that no page is in. */
+  /** Sinks not in use by a page. */
   readonly sinks: Sink[];
 }
 
@@ -153,21 +156,21 @@ async function* readPages<T extends { readonly id: bigint }, Sink extends PageSi
   }
 }
 
-/** A page that was asked for, of the ids from `from` to the one before `end`. */
+/** A requested page, with the IDs from `from` up to but excluding `end`. */
 class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implements RowSink {
   readonly #reading: RangeReading<T, Sink>;
   readonly from: bigint;
   readonly end: bigint;
-  /** Most records that it may have: where it has as many, more of its ids may follow. */
+  /** Maximum number of records: if the page reaches it, its range may contain more. */
   readonly limit: number;
   readonly sink: Sink;
   /** Records in the sink. */
   count = 0;
-  /** Records that the server returned. */
+  /** Number of records returned by the server. */
   #returned = 0;
-  /** From the first record on that lacks something: they keep their order. */
+  /** Records from the first incomplete one on, which keeps their order. */
   #incomplete: T[] = [];
-  /** Id of its last record so far: the next one must be greater. */
+  /** ID of the last record so far: the next one must be greater. */
   #last: bigint;
 
   constructor(reading: RangeReading<T, Sink>, from: bigint, end: bigint, limit: number, sink: Sink) {
@@ -193,7 +196,7 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
     }
   }
 
-  /** Looks up what records lack; to be called after the last one. */
+  /** Looks up missing data of the records; must be called after the last one. */
   async complete(): Promise<void> {
     if (this.#incomplete.length === 0) return;
     const records = (await this.#reading.complete?.(this.#incomplete)) ?? this.#incomplete;
@@ -214,7 +217,7 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
     this.sink.clear();
   }
 
-  /** Where the rest begins if there were more records than it may have; null if it is complete. */
+  /** Start of the remainder if the limit cut the page off; null if the page is complete. */
   rest(): bigint | null {
     const next = this.#last + 1n;
     return this.#returned === this.limit && next < this.end ? next : null;
@@ -225,7 +228,10 @@ class Page<T extends { readonly id: bigint }, Sink extends PageSink<T>> implemen
   }
 }
 
-/** Looks up the records with these ids, or with any id of the range. While a page is worked on, the server makes the next ones. */
+/**
+ * Looks up the records with these IDs, or with any ID of the range. The server prepares the next pages while one is
+ * processed.
+ */
 async function* readSpan<T extends { readonly id: bigint }, Sink extends PageSink<T>>(
   reading: RangeReading<T, Sink>,
   from: bigint,
@@ -250,7 +256,7 @@ async function* readSpan<T extends { readonly id: bigint }, Sink extends PageSin
         page,
       )
       .then(() => page.complete());
-    // A failure is thrown when the page is requested; if it never is, nobody needs to know.
+    // A failure is thrown when the page is requested; if it never is, the failure does not matter.
     done.catch(() => undefined);
     return { page, done };
   };
@@ -286,17 +292,20 @@ async function* readSpan<T extends { readonly id: bigint }, Sink extends PageSin
       collectGarbage();
     }
   } finally {
-    // Their sessions are to be closed before the store is.
+    // Their sessions must be closed before the store is.
     await Promise.allSettled(requests.map(({ done }) => done));
   }
 }
 
-/** How many rows make a page of about {@link PAGE_BYTES}, by the pages that were read so far, the latest first of all. */
+/**
+ * Determines how many rows make a page of about {@link PAGE_BYTES}, from the pages read so far; the latest has the most
+ * weight.
+ */
 class PageRows {
   #records = 0;
-  /** Ids that were tried for these records. */
+  /** Number of IDs looked up for these records. */
   #ids = 0;
-  /** Bytes of what these records were turned into. */
+  /** Bytes of these records in converted form. */
   #bytes = 0;
 
   /** True once the size of records is known. */
@@ -310,13 +319,13 @@ class PageRows {
     return Math.min(PAGE_ROWS_MAX, Math.max(PAGE_ROWS_MIN, fitting));
   }
 
-  /** How many ids in a row are tried for a page, by how many of those tried so far were there. */
+  /** How many consecutive IDs to look up for a page, given the share of IDs found so far. */
   nextIds(): number {
     const wanted = this.isKnown ? (this.next() * this.#ids) / this.#records : PAGE_ROWS_FIRST + this.#ids;
     return Math.min(PAGE_IDS_MAX, Math.ceil(wanted));
   }
 
-  /** A page that has records counts as much as all those before it. */
+  /** A page with records has as much weight as all earlier pages together. */
   took(records: number, ids: number, bytes: number): void {
     const weight = records > 0 ? 0.5 : 1;
     this.#records = this.#records * weight + records;

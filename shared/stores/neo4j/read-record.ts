@@ -12,15 +12,15 @@ export interface ReadNode {
   readonly properties: Properties;
 }
 
-/** An end of a relationship: its labels, and the value of its key or a digest. */
+/** One end of a relationship: its labels, and either its key value or a digest. */
 export interface ReadEnd {
   readonly id: bigint;
   readonly labels: readonly string[];
-  /** Value of the scope's key property; null where there is none. */
+  /** Value of the scope's key property; null if the node has none. */
   readonly key: unknown;
-  /** If `key` is null: digest of the labels and of the properties that are not lists; undefined until it was looked up. */
+  /** If `key` is null: digest of the labels and the non-list properties; undefined until it has been looked up. */
   readonly digest: string | undefined;
-  /** The node's id within the archive that is being restored; null outside of restores. */
+  /** The node's ID in the archive that is being restored; null outside restores. */
   readonly loaded: unknown;
 }
 
@@ -32,25 +32,25 @@ export interface ReadRelationship {
   readonly properties: Properties;
   readonly start: ReadEnd;
   readonly end: ReadEnd;
-  /** False where one end is outside of the scope. */
+  /** False if one end is outside the scope. */
   readonly inside: boolean;
 }
 
 /**
- * What a query returns of a node `n`. Plain columns: a node itself comes with texts of ids, and a map with its names in
- * every row, and decoding such texts is most of the driver's work.
+ * The columns that a query returns for a node `n`. Plain columns, because a node value carries its ID as text and a map
+ * repeats its keys in every row, and decoding these strings is most of the driver's work.
  */
 export const NODE_COLUMNS = 'id(n), labels(n), properties(n)';
 
-/** Reads a row of {@link NODE_COLUMNS}. */
+/** Parses a row of {@link NODE_COLUMNS}. */
 export function parseNode(row: Neo4jRecord): ReadNode {
   return { id: row.get(0), labels: row.get(1), properties: row.get(2) };
 }
 
 /**
- * What a query returns of a relationship `r` from `a` to `b`: as few columns as possible, since each costs the server
- * a tenth of what the relationship itself does. No property of an end but its key: see {@link EndDigests}. `archiveIds`
- * asks for the ids that a restore gave the ends, too.
+ * The columns that a query returns for a relationship `r` from `a` to `b`: as few as possible, since each costs the
+ * server a tenth of the cost of the relationship itself. Of the ends' properties only the key is returned: see {@link
+ * EndDigests}. With `archiveIds`, the columns include the archive IDs that a restore set on the ends.
  */
 export function relationshipColumns(scope: ScopeText, { archiveIds = false } = {}): string {
   const ids = archiveIds ? [`a.${ID_PROPERTY}`, `b.${ID_PROPERTY}`] : [];
@@ -64,7 +64,7 @@ function endColumns(variable: string, { keyProperty }: ScopeText): string {
     : `${columns}, ${variable}.${quote(keyProperty)} AS ${variable}Key`;
 }
 
-/** Reads a row of {@link relationshipColumns}. Ends without a key have no digest yet. */
+/** Parses a row of {@link relationshipColumns}. Ends without a key have no digest yet. */
 export function parseRelationship(row: Neo4jRecord, scope: ScopeText): ReadRelationship {
   const width = scope.keyProperty === undefined ? 2 : 3;
   const start = parseEnd(row, 3, width, 3 + 2 * width);
@@ -89,7 +89,7 @@ function parseEnd(row: Neo4jRecord, at: number, width: number, loadedAt: number)
   };
 }
 
-/** Says which record it is that can't be encoded. */
+/** Names the record that cannot be encoded. */
 export function named<T>(target: string, record: ReadNode | ReadRelationship, encode: () => T): T {
   try {
     return encode();

@@ -5,7 +5,10 @@ import { quote } from './names.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 
-/** The texts that nodes or relationships of the archive have in a property, in runs; lists count element by element. */
+/**
+ * The texts in a property of the archive's nodes or relationships, in batches; each element of a list counts
+ * separately.
+ */
 export async function* graphValues(
   archive: EntryReader,
   thing: string,
@@ -21,7 +24,7 @@ function textsOf(value: unknown): string[] {
   return values.filter((inner) => typeof inner === 'string');
 }
 
-/** Which of these texts no node of the scope has in that property. */
+/** Returns those of the texts that no node of the scope has in that property. */
 export async function missingNodes(
   server: Neo4jServer,
   scope: ScopeText,
@@ -29,7 +32,7 @@ export async function missingNodes(
   values: readonly string[],
   { signal }: LegContext,
 ): Promise<string[]> {
-  // One look at the label for all values, whether or not the property has an index.
+  // One scan of the label for all values, whether or not the property is indexed.
   const [row] = await server.read(
     'looking for what references lead to',
     `MATCH ${scope.node('n')} WHERE n.${quote(field)} IN $values RETURN collect(DISTINCT n.${quote(field)}) AS found`,

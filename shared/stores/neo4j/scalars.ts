@@ -12,7 +12,7 @@ import { InvalidInputError } from '../../core/errors.ts';
 import { isZoneKnown } from './far-dates.ts';
 import { durationText, parseDuration, parseTemporal, toBigInt } from './temporal.ts';
 
-/** A value that is not a list, as JSON text, with the name of its type where the text alone would be read as another. */
+/** A scalar value as JSON text, with the name of its type if the text alone would be ambiguous. */
 export interface EncodedScalar {
   readonly json: string;
   readonly type: ScalarType | undefined;
@@ -33,7 +33,7 @@ export const SCALAR_TYPES = [
 ] as const;
 export type ScalarType = (typeof SCALAR_TYPES)[number];
 
-/** Names of the coordinate systems that Neo4j has (Cypher manual, "Spatial values"), by their SRID. */
+/** Names of Neo4j's coordinate systems by SRID (Cypher manual, "Spatial values"). */
 const CRS_NAMES = new Map([
   [4326n, 'wgs-84'],
   [4979n, 'wgs-84-3d'],
@@ -45,7 +45,7 @@ const SRIDS = new Map([...CRS_NAMES].map(([srid, name]) => [name, srid]));
 const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
 
-/** Encodes a value that the driver handed out. Throws InvalidInputError for a type that ngbak does not know. */
+/** Encodes a value returned by the driver. Throws InvalidInputError for a type unknown to ngbak. */
 export function encodeScalar(value: unknown): EncodedScalar {
   switch (typeof value) {
     case 'string':
@@ -62,8 +62,8 @@ export function encodeScalar(value: unknown): EncodedScalar {
 }
 
 /**
- * A float is known by its fraction or exponent; `1.0` is read as 1 by many, so it is named. JavaScript writes the
- * shortest decimal that reads back as the same float.
+ * A float is recognized by its fraction or exponent. Many parsers read `1.0` as the integer 1, so it gets a type name.
+ * JavaScript writes the shortest decimal that parses to the same float.
  */
 function encodeFloat(value: number): EncodedScalar {
   if (!Number.isFinite(value)) return { json: `"${value}"`, type: 'float' };
@@ -106,7 +106,7 @@ function typeName(value: unknown): string {
   return value === null || value === undefined ? 'null' : (value.constructor?.name ?? typeof value);
 }
 
-/** As `apoc.export.json` writes points. */
+/** The format in which `apoc.export.json` writes points. */
 function pointJson(point: Point): string {
   const crs = CRS_NAMES.get(toBigInt(point.srid));
   if (crs === undefined) {
@@ -145,8 +145,8 @@ function parseFloatValue(value: unknown): number | undefined {
 }
 
 /**
- * Reads a value of a line back into what the driver takes as a parameter: integers as bigint, floats as number.
- * Undefined where JSON value and type do not fit each other.
+ * Parses a value of a line into a driver parameter: integers as bigint, floats as number. Undefined if the JSON value
+ * does not match the type.
  */
 export function decodeScalar(value: unknown, type: ScalarType | undefined): unknown {
   if (type === undefined) return decodePlain(value);

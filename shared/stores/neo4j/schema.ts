@@ -7,12 +7,12 @@ import type { ScopeText } from './scope.ts';
 import type { Neo4jServer, ServerVersion } from './server.ts';
 import { decodeProperties, encodeProperties, type Properties } from './values.ts';
 
-/** Rows that a schema may have: far more than servers bear (each index costs files and memory). */
+/** Maximum number of constraints and indexes: far more than a server can handle (each index costs files and memory). */
 export const SCHEMA_ROWS_MAX = 10_000;
 
 const Names = z.array(z.string().min(1)).max(1000);
 
-/** What each kind needs of a server: first version, and whether Community Edition has it (Neo4j release notes). */
+/** Server requirements of each kind: first version, and whether Community Edition supports it (Neo4j release notes). */
 const KINDS = {
   UNIQUENESS: { minor: 0, community: true },
   RELATIONSHIP_UNIQUENESS: { minor: 7, community: true },
@@ -30,7 +30,10 @@ const KINDS = {
 } as const;
 type Kind = keyof typeof KINDS;
 
-/** A constraint or an index as a line of `graph/schema.jsonl` holds it. Statements are built from it, never run as given. */
+/**
+ * A constraint or an index as stored in a line of `graph/schema.jsonl`. Statements are built from it; none from the
+ * archive is run.
+ */
 const SchemaLine = z.object({
   type: z.enum(['constraint', 'index']),
   name: z.string().min(1),
@@ -39,7 +42,7 @@ const SchemaLine = z.object({
   /** Labels or relationship types. */
   tokens: Names.min(1),
   properties: Names.min(1),
-  /** For type constraints, in Cypher's words: `LIST<STRING NOT NULL>`. */
+  /** For type constraints, in Cypher syntax: `LIST<STRING NOT NULL>`. */
   property_type: z
     .string()
     .regex(/^[A-Za-z0-9 <>|(),]{1,500}$/)
@@ -52,9 +55,9 @@ const SchemaLine = z.object({
     .string()
     .regex(/^[A-Za-z0-9.+-]{1,50}$/)
     .optional(),
-  /** State of an index that was not usable when it was saved. */
+  /** State of an index that was not usable at the time of the backup. */
   state: z.literal('FAILED').optional(),
-  /** The statement that would make it, for people. */
+  /** The statement that would create it, for people to read. */
   statement: z.string().optional(),
 });
 
@@ -67,46 +70,47 @@ export interface SchemaRow {
   readonly tokens: readonly string[];
   readonly properties: readonly string[];
   readonly propertyType: string | undefined;
-  /** Settings that are stated; a server may have more, with defaults. */
+  /** The settings in the archive; a server may have more, with default values. */
   readonly config: Properties;
-  /** Provider of a vector or text index; what it keeps of an index depends on it. */
+  /** Provider of a vector or text index; it determines what the index stores. */
   readonly provider?: string | undefined;
-  /** True for an index that could not be filled where it was saved: queries did not use it. */
+  /** True for an index that could not be populated on the source: queries did not use it. */
   readonly hasFailed?: boolean;
 }
 
-/** A constraint or an index as the server has it. */
+/** A constraint or an index on the server. */
 export interface ServerRow extends SchemaRow {
   /** `ONLINE`, `POPULATING`, `FAILED`; undefined for constraints. */
   readonly state: string | undefined;
-  /** Why an index failed: the first line of what the server says. */
+  /** Why an index failed: the first line of the server's message. */
   readonly failure: string;
 }
 
-/** A constraint or an index that ngbak can't save. */
+/** A constraint or an index that ngbak cannot save. */
 export interface UnsavedRow {
   readonly type: SchemaRow['type'];
   readonly name: string;
-  /** Its kind in the server's words, and what of it can't be saved. */
+  /** Its kind as reported by the server, and which property of it cannot be saved. */
   readonly kind: string;
 }
 
-/** Constraints and indexes of a scope. */
+/** The constraints and indexes of a scope. */
 export interface ServerSchema {
   readonly rows: readonly ServerRow[];
   readonly unsaved: readonly UnsavedRow[];
 }
 
 /**
- * What the server has of the scope, without what is ours and without what a constraint brings along. Of a label's scope
- * are also constraints and indexes of relationship types that occur between its nodes. Without a scope: all.
+ * Reads the constraints and indexes of the scope, except ngbak's own and indexes that belong to a constraint. The scope
+ * of a label includes constraints and indexes on relationship types that occur between its nodes. Without a scope: all
+ * of the database.
  */
 export async function readSchema(
   server: Neo4jServer,
   scope: ScopeText | undefined,
   signal: AbortSignal,
 ): Promise<ServerSchema> {
-  // No column is named that older 5.x servers lack.
+  // `YIELD *`: older 5.x servers lack some of the columns.
   const constraints = await server.read('reading its constraints', 'SHOW CONSTRAINTS YIELD *', {}, signal);
   const indexes = await server.read('reading its indexes', 'SHOW INDEXES YIELD *', {}, signal);
   const found = [
@@ -135,7 +139,7 @@ export async function readSchema(
   return { rows, unsaved };
 }
 
-/** Which of the relationship types that have constraints or indexes occur between nodes of the scope. */
+/** The relationship types with constraints or indexes that occur between nodes of the scope. */
 async function typesInScope(
   server: Neo4jServer,
   scope: ScopeText,
@@ -156,11 +160,11 @@ async function typesInScope(
   return new Set(found.map(({ type }) => String(type)));
 }
 
-/** A row of the server, whose kind may be unknown to this version. */
+/** A row of the server, whose kind may be unknown to this version of ngbak. */
 type FoundRow = Omit<ServerRow, 'kind'> & { readonly kind: string };
 
 function foundRow(type: SchemaRow['type'], row: RecordShape): FoundRow {
-  // 2025.x says NODE_PROPERTY_UNIQUENESS for what 5.x calls UNIQUENESS.
+  // 2025.x reports NODE_PROPERTY_UNIQUENESS for what 5.x calls UNIQUENESS.
   const kind = String(row.type)
     .replace('NODE_PROPERTY_UNIQUENESS', 'UNIQUENESS')
     .replace('RELATIONSHIP_PROPERTY_UNIQUENESS', 'RELATIONSHIP_UNIQUENESS');
@@ -181,7 +185,7 @@ function foundRow(type: SchemaRow['type'], row: RecordShape): FoundRow {
   };
 }
 
-/** What of a row of a known kind this version can't express; undefined if nothing. */
+/** The property of a row of a known kind that this version of ngbak cannot express; undefined if there is none. */
 function unknownShape({ kind, tokens, properties, propertyType }: SchemaRow): string | undefined {
   if (kind === 'VECTOR' && (tokens.length !== 1 || properties.length !== 1)) {
     return 'on several labels or with filter properties';
@@ -191,7 +195,7 @@ function unknownShape({ kind, tokens, properties, propertyType }: SchemaRow): st
     : undefined;
 }
 
-/** The line of a row, and the text that its digest is taken over: the same without statement, provider and state. */
+/** The line of a row and its canonical text, which omits statement, provider and state. */
 export function encodeSchema(row: SchemaRow): { line: string; canonical: string } {
   const canonical = canonicalSchema(row);
   const more = [
@@ -202,7 +206,7 @@ export function encodeSchema(row: SchemaRow): { line: string; canonical: string 
   return { line: `${canonical.slice(0, -1)},${more.join(',')}}`, canonical };
 }
 
-/** The text that a row's digest is taken over. */
+/** The canonical text of a row, from which its digest is computed. */
 export function canonicalSchema(row: SchemaRow): string {
   const { properties, types } = encodeProperties(row.config);
   const head = {
@@ -219,8 +223,8 @@ export function canonicalSchema(row: SchemaRow): string {
 }
 
 /**
- * Whether the server has what the archive states, whatever it is called. Settings that only the server has are defaults of
- * its version; settings that it lacks are unknown to it. Neither is a difference.
+ * Whether the server has a constraint or index of the archive, under any name. Settings that only the server has are
+ * defaults of its version; settings that it lacks are unknown to it. Neither is a difference.
  */
 export function sameDefinition(archived: SchemaRow, existing: SchemaRow): boolean {
   const bare = (row: SchemaRow) => canonicalSchema({ ...row, name: '', config: {} });
@@ -229,7 +233,7 @@ export function sameDefinition(archived: SchemaRow, existing: SchemaRow): boolea
       Object.fromEntries(
         Object.entries(row.config)
           .filter(([name]) => Object.hasOwn(other.config, name))
-          // Some versions report `COSINE` for what others report as `cosine`.
+          // Some versions report `COSINE`, others `cosine`.
           .map(([name, value]) => [name, typeof value === 'string' ? value.toLowerCase() : value]),
       ),
     );
@@ -239,7 +243,7 @@ export function sameDefinition(archived: SchemaRow, existing: SchemaRow): boolea
   );
 }
 
-/** Whether an index is in the place of a constraint: of the same name, or where it would need its own. */
+/** Whether an index occupies the place of a constraint's own index: same entity, label or type, and properties. */
 export function isInPlaceOf(constraint: SchemaRow, index: SchemaRow): boolean {
   return (
     constraint.type === 'constraint' &&
@@ -251,12 +255,12 @@ export function isInPlaceOf(constraint: SchemaRow, index: SchemaRow): boolean {
   );
 }
 
-/** Whether a row is on relationships, whose types other scopes of the database may have as well. */
+/** Whether a row applies to relationships, whose types may also occur in other scopes of the database. */
 export function isOfOthersToo({ entity }: SchemaRow, { label }: Pick<ScopeText, 'label'>): boolean {
   return entity === 'RELATIONSHIP' && label !== undefined;
 }
 
-/** Whether a row is about the scope and nothing else: a restore may drop it. Every row is about a whole database. */
+/** Whether a row applies only to the scope, so that a restore may drop it. Always true for a whole database. */
 export function servesOnly(
   { entity, tokens }: SchemaRow,
   { label, isWholeLabel }: Pick<ScopeText, 'label' | 'isWholeLabel'>,
@@ -265,7 +269,7 @@ export function servesOnly(
   return isWholeLabel && entity === 'NODE' && tokens.length === 1 && tokens[0] === label;
 }
 
-/** Reads a line of `graph/schema.jsonl`. Throws InvalidInputError. */
+/** Parses a line of `graph/schema.jsonl`. Throws InvalidInputError. */
 export function parseSchemaLine(text: string): SchemaRow {
   const line = parseJson(SchemaLine, text, 'it', ANOTHER_ARCHIVE);
   if (line.name.startsWith(RESERVED_PREFIX)) {
@@ -303,7 +307,7 @@ export function schemaObstacle(row: SchemaRow, server: ServerVersion): string | 
   return undefined;
 }
 
-/** The statement that makes a constraint or an index. All names are quoted, all settings are literals. */
+/** The statement that creates a constraint or an index. All names are quoted, all settings are literals. */
 export function createStatement(row: SchemaRow): string {
   const variable = row.entity === 'NODE' ? 'n' : 'r';
   const tokens = row.tokens.map(quote).join('|');

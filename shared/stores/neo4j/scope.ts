@@ -3,18 +3,21 @@ import type { Subset } from '../../core/subset.ts';
 import type { Neo4jScope } from './connection.ts';
 import { type AuxiliaryNames, auxiliaryNames, quote, RESERVED_PREFIX } from './names.ts';
 
-/** Fragments of Cypher for one scope. */
+/** Cypher fragments for one scope. */
 export interface ScopeText {
-  /** Label of the knowledge base; undefined for a whole database. */
+  /** Label of the knowledge base; undefined if the scope is a whole database. */
   readonly label: string | undefined;
-  /** False where the scope is only a part of the nodes of its label: what serves the label serves others too. */
+  /**
+   * False if the scope covers only some of the nodes with its label, so that an index on the label also serves other
+   * nodes.
+   */
   readonly isWholeLabel: boolean;
   readonly keyProperty: string | undefined;
-  /** A node of the scope, for MATCH: `(n:Label)` or `(n)`; the marker of a restore is never one. */
+  /** Pattern for a node of the scope in MATCH: `(n:Label)` or `(n)`. Never matches the marker of a restore. */
   node(variable: string): string;
   /** A condition that is true for nodes of the scope. */
   contains(variable: string): string;
-  /** Whether a node with these labels is one of the scope. */
+  /** Whether a node with these labels belongs to the scope. */
   holds(labels: readonly string[]): boolean;
   readonly names: AuxiliaryNames;
   /** For messages: `label "X"` or `the whole database`. */
@@ -39,7 +42,7 @@ export function scopeText({ label, also_label: also, key_property: keyProperty }
   };
 }
 
-/** The nodes of a scope that have a label: see `StoreAdapter.narrow`. */
+/** Restricts a scope to its nodes with a given label: see `StoreAdapter.narrow`. */
 export function narrowGraph(scope: Neo4jScope, { label }: Subset): Neo4jScope {
   if (label === undefined || label === scope.label || label === scope.also_label) return scope;
   if (label.startsWith(RESERVED_PREFIX)) {

@@ -12,7 +12,10 @@ import type { Neo4jServer } from './server.ts';
 import { GraphQuestion } from './smoke.ts';
 import { routeLabels } from './view.ts';
 
-/** Scratch names of a graph: a label of its own, and other names for all other labels, so that no query finds the nodes. */
+/**
+ * Scratch names of a graph: a separate label for the scope, and a new name for every other label, so that no query
+ * finds the nodes.
+ */
 export const graphScratch: Scratch<Neo4jScope> = {
   async route(
     archive: EntryReader,
@@ -40,23 +43,24 @@ export const graphScratch: Scratch<Neo4jScope> = {
   question(question: unknown, target: Neo4jScope, { scope }: Route<Neo4jScope>): unknown {
     const cypher = GraphQuestion.parse(question);
     const { label } = target;
-    // Those that are asked by default name the label of the scope; others have it as a parameter.
+    // The default smoke checks name the label of the scope; others take it as a parameter.
     const text = label === undefined ? cypher : cypher.replaceAll(quote(label), quote(scope.label ?? ''));
     const isOfScope = text !== cypher || /\$label\b/.test(text);
-    // A label that is written out has another name there, and a query without any label is about the whole database.
+    // A label spelled out in the query has a different name in the drill, and a query without any label covers the
+    // whole database.
     const rest = text.replaceAll(quote(scope.label ?? ''), '').replaceAll(/-\s*\[[^\]]*\]/g, '');
     const namesOther = /:\s*[!%(\p{L}_]|:\s*`/u.test(rest);
     return isOfScope && !namesOther ? text : undefined;
   },
 };
 
-/** Whether a node could belong to two scopes, by their labels. */
+/** Whether a node could belong to both scopes, judged by their labels. */
 export function graphsOverlap(
   one: Place<Neo4jConnection, Neo4jScope>,
   other: Place<Neo4jConnection, Neo4jScope>,
 ): boolean {
   if (addressOf(one.connection) !== addressOf(other.connection)) return false;
-  // Without a name, it is the home database of the user, whichever that is.
+  // A connection without a database name uses the user's home database, which may be any database.
   const [a, b] = [one.connection.database, other.connection.database];
   if (a !== undefined && b !== undefined && a !== b) return false;
   const labels = ({ label, also_label }: Neo4jScope) =>
@@ -71,7 +75,7 @@ function addressOf({ uri }: Neo4jConnection): string {
   return /:\d+$/.test(address) ? address : `${address}:7687`;
 }
 
-/** Nodes, constraints and indexes of the scope, and what loads have beside them. */
+/** Nodes, constraints and indexes of the scope, and the auxiliary objects of loads. */
 export async function occupiedGraph(
   server: Neo4jServer,
   scope: ScopeText,
@@ -92,14 +96,14 @@ export async function occupiedGraph(
   ];
 }
 
-/** Constraints and indexes of nodes with the label. Those of relationship types belong to others, too. */
+/** Constraints and indexes on nodes with the label. Those on relationship types may belong to other scopes as well. */
 async function namesOfSchema(server: Neo4jServer, scope: ScopeText, signal: AbortSignal) {
   const { rows, unsaved } = await readSchema(server, scope, signal);
   const own = rows.filter(({ entity }) => scope.label === undefined || entity === 'NODE');
   return [...own, ...(scope.label === undefined ? unsaved : [])].map(({ type, name }) => ({ type, name }));
 }
 
-/** Removes them. */
+/** Removes what {@link occupiedGraph} finds. */
 export async function removeGraph(
   server: Neo4jServer,
   scope: ScopeText,

@@ -16,27 +16,27 @@ import type { Neo4jConnection } from './connection.ts';
 import { toNgbakError, tooLong } from './errors.ts';
 import { answerForFarDates } from './far-dates.ts';
 
-/** Longest wait for a TCP connection and its handshake, in milliseconds. */
+/** Timeout for a TCP connection and its handshake, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Longest wait for a free connection of the pool, in milliseconds. */
+/** Timeout for a free connection from the pool, in milliseconds. */
 const ACQUIRE_TIMEOUT_MS = 30_000;
-/** Time within which a transaction that met a passing error is tried again, in milliseconds. */
+/** How long a transaction is retried after transient errors, in milliseconds. */
 const RETRY_TIME_MS = 30_000;
-/** A connection that was idle for longer is tested before it is used, in milliseconds. */
+/** A connection that was idle for longer is tested before use, in milliseconds. */
 const LIVENESS_CHECK_MS = 30_000;
-/** Bookmarks that are kept: more than transactions that are under way at once. */
+/** Number of bookmarks kept: more than the number of concurrent transactions. */
 const BOOKMARKS_MAX = 4;
-/** Connections at once: a backup must not drown the server. */
+/** Maximum number of connections: a backup must not overload the server. */
 const POOL_SIZE = 4;
 
 answerForFarDates();
 
-/** Parameters of a query. Integers are bigint: a number is a float to Neo4j. */
+/** Parameters of a query. Integers are bigint: Neo4j treats a number as a float. */
 export type Parameters = Record<string, unknown>;
 
 /** Version and edition of a server. */
 export interface ServerVersion {
-  /** Such as `5.26.30`. */
+  /** For example `5.26.30`. */
   readonly version: string;
   readonly major: number;
   readonly minor: number;
@@ -44,14 +44,14 @@ export interface ServerVersion {
   readonly edition: string;
 }
 
-/** Takes the rows of a query as they come. */
+/** Receives the rows of a query as they arrive. */
 export interface RowSink {
   add(row: Neo4jRecord): void;
-  /** Forgets all rows so far: the query begins, or begins again. */
+  /** Discards all rows so far: the query starts, or is retried. */
   clear(): void;
 }
 
-/** Keeps the result of each row. */
+/** Collects the mapped value of each row. */
 export class MappedRows<T> implements RowSink {
   readonly #make: (row: Neo4jRecord) => T;
   #rows: T[] = [];
@@ -73,7 +73,7 @@ export class MappedRows<T> implements RowSink {
   }
 }
 
-/** One Neo4j database: connects lazily, maps every error, holds no more than a few connections. */
+/** One Neo4j database: connects lazily, maps every error, uses only a few connections. */
 export class Neo4jServer {
   readonly target: string;
   readonly #connection: Neo4jConnection;
@@ -81,7 +81,7 @@ export class Neo4jServer {
   #trustFolder: string | undefined;
   #version: Promise<ServerVersion> | undefined;
   #takesLanguage: Promise<boolean> | undefined;
-  /** Names of the latest transactions that were written here: in a cluster, whoever reads waits for them. */
+  /** Bookmarks of the latest transactions written here: in a cluster, a read waits for them. */
   #bookmarks: readonly string[] = [];
   readonly #bookmarkManager = {
     getBookmarks: async () => this.#bookmarks,
@@ -93,7 +93,7 @@ export class Neo4jServer {
     this.target = target;
   }
 
-  /** Version and edition, asked for once. */
+  /** Version and edition, requested once. */
   version(signal: AbortSignal): Promise<ServerVersion> {
     this.#version ??= this.#askVersion(signal).catch((error: unknown) => {
       this.#version = undefined;
@@ -119,9 +119,9 @@ export class Neo4jServer {
   }
 
   /**
-   * Hands the rows of a read query that limits them to `sink`, one by one as they come: thousands a second come this way,
-   * and none of them has to be there for longer. The beginning of the transaction and the query are sent together.
-   * Passing errors are retried by the driver, after {@link RowSink.clear}.
+   * Passes the rows of a read query with LIMIT to `sink`, one by one as they arrive: this handles thousands of rows a
+   * second, and no row stays in memory. The start of the transaction and the query are sent together. The driver
+   * retries transient errors, after {@link RowSink.clear}.
    */
   async page(
     doing: string,
@@ -148,7 +148,7 @@ export class Neo4jServer {
     }
   }
 
-  /** The rows of a read query that has few. Passing errors are retried by the driver. */
+  /** The rows of a read query with a small result. The driver retries transient errors. */
   async read(
     doing: string,
     cypher: string,
@@ -158,7 +158,7 @@ export class Neo4jServer {
     return (await this.readMarked(doing, cypher, parameters, signal)).rows;
   }
 
-  /** As {@link read}, with the bookmark: the server's name for the last transaction that the query could see. */
+  /** As {@link read}, with the bookmark: it identifies the last transaction visible to the query. */
   async readMarked(
     doing: string,
     cypher: string,
@@ -181,7 +181,7 @@ export class Neo4jServer {
     }
   }
 
-  /** One write transaction; `work` runs again from its start where the driver retries a passing error. */
+  /** Runs one write transaction; `work` runs again from its start if the driver retries a transient error. */
   async write<T>(
     doing: string,
     signal: AbortSignal,
@@ -212,17 +212,17 @@ export class Neo4jServer {
     }
   }
 
-  /** Lets every later read see what was committed until now, whichever server of a cluster answers it. */
+  /** Makes everything committed so far visible to later reads, whichever server of a cluster answers them. */
   async catchUp(signal: AbortSignal): Promise<void> {
     await this.write('asking for its last transaction', signal, (run) => run('RETURN 1'));
   }
 
-  /** One change of constraints or indexes, in a transaction of its own as Neo4j demands. */
+  /** Runs one schema change in its own transaction, as Neo4j requires. */
   async schema(doing: string, cypher: string, signal: AbortSignal): Promise<void> {
     await this.write(doing, signal, (run) => run(cypher));
   }
 
-  /** Throws unless the server takes a write: one that is rolled back, so nothing is written. */
+  /** Throws unless the server accepts a write, which is rolled back. */
   async tryWriting(signal: AbortSignal): Promise<void> {
     const prefix = await this.#language('', signal);
     const session = this.#session(neo4j.session.WRITE);
@@ -260,7 +260,7 @@ export class Neo4jServer {
     });
   }
 
-  /** The database that the connection names; without one, the driver takes the user's home database. */
+  /** The database named in the connection; without one, the driver uses the user's home database. */
   #database(): { database?: string } {
     const { database } = this.#connection;
     return database === undefined ? {} : { database };
@@ -281,11 +281,12 @@ export class Neo4jServer {
       maxConnectionPoolSize: POOL_SIZE,
       userAgent: `ngbak/${VERSION}`,
       telemetryDisabled: true,
-      // Integers come as bigint, exact over all 64 bits.
+      // Integers arrive as bigint, exact over all 64 bits.
       useBigInt: true,
     };
     if (ca === undefined) return neo4j.driver(uri, neo4j.auth.basic(username, password), config);
-    // The driver takes authorities from files only, and only for addresses whose scheme says nothing about trust.
+    // The driver accepts CA certificates only as files, and only for URI schemes that do not specify the trust
+    // themselves.
     this.#trustFolder = mkdtempSync(join(tmpdir(), 'ngbak-neo4j-'));
     const file = join(this.#trustFolder, 'ca.pem');
     writeFileSync(file, ca, { mode: 0o600 });
@@ -298,8 +299,8 @@ export class Neo4jServer {
   }
 
   /**
-   * The query with its language, which is Cypher 5. A database may have another default, whatever the server's version is
-   * called, and servers of before 5.21 do not know the prefix: so the server is asked once.
+   * Prefixes the query with its language, Cypher 5: a database may have a different default, whatever the version of
+   * its server. Servers before 5.21 reject the prefix, so ngbak checks once whether it is supported.
    */
   async #language(cypher: string, signal: AbortSignal): Promise<string> {
     this.#takesLanguage ??= this.#askLanguage(signal).catch((error: unknown) => {
@@ -323,7 +324,10 @@ export class Neo4jServer {
     }
   }
 
-  /** Begins work of the driver unless the step has to stop, and waits for it no longer than until then. */
+  /**
+   * Starts an operation of the driver unless the step is already aborted, and stops waiting for it when the step is
+   * aborted.
+   */
   #guard<T>(begin: () => PromiseLike<T>, signal: AbortSignal): Promise<T> {
     if (signal.aborted) return Promise.reject(this.#stopped(signal));
     return new Promise((resolve, reject) => {
@@ -352,20 +356,26 @@ export class Neo4jServer {
     });
   }
 
-  /** Closing waits for the server to let go of a query; a step that must stop at once does not wait for that. */
+  /** Closing a session waits until the server releases its query; an aborted step does not wait. */
   async #release(session: Session, signal: AbortSignal): Promise<void> {
     const closed = session.close();
     if (!signal.aborted) return closed.catch((error: unknown) => this.#forget(error));
     closed.catch((error: unknown) => this.#forget(error));
   }
 
-  /** A session that can't be closed has a broken connection, which the pool throws away; the query told its error. */
+  /**
+   * A session that cannot be closed has a broken connection, which the pool discards; the query itself has reported the
+   * error.
+   */
   #forget(error: unknown): void {
     if (!(error instanceof neo4j.Neo4jError)) throw error;
   }
 }
 
-/** Pours a result into a sink. An error of the sink is thrown once the server has sent the rest, and the connection is free. */
+/**
+ * Passes a result to a sink. Rethrows an error of the sink only after the server has sent the rest, when the connection
+ * is free.
+ */
 function pour(result: Result, sink: RowSink): Promise<void> {
   sink.clear();
   return new Promise((resolve, reject) => {

@@ -4,13 +4,13 @@ import type { LegContext } from '../leg.ts';
 import type { ScopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 
-/** Below this many bytes of export a further chain of legs does not pay. */
+/** Below this export size in bytes, another chain of legs is not worthwhile. */
 const SHARD_BYTES = 2 * 1024 ** 3;
-/** A backup must not take more of the server than this many readers at once. */
+/** Maximum number of concurrent readers, to limit the load on the server. */
 const SHARDS_MAX = 8;
 /**
- * Looking up an id that is not there costs about a hundredth of reading a node (measured: 5 to 7 million a second
- * against 60,000). Where ids are sparser than one in this many, sorted pages are cheaper.
+ * Looking up a missing ID costs about a hundredth of reading a node (measured: 5 to 7 million a second against 60,000).
+ * If fewer than one ID in this many is in use, sorted pages are cheaper.
  */
 const SPARSE_FACTOR = 200n;
 
@@ -20,16 +20,16 @@ export const Range = z.strictObject({
   from: Id,
   /** The internal id after the last one. */
   to: Id,
-  /** `seek` looks up every id of the range; `sort` lets the server sort what it finds in the range. */
+  /** `seek` looks up every ID of the range; `sort` lets the server sort the records that it finds in the range. */
   access: z.enum(['seek', 'sort']),
-  /** Records in the range, roughly: for progress only. */
+  /** Approximate number of records in the range, for progress only. */
   records: z.number().int().nonnegative(),
 });
 export type Range = z.infer<typeof Range>;
 
-/** What a shard exports. */
+/** The content of a shard. */
 export const ShardPlan = z.strictObject({
-  /** Part of the entries' names, such as `s01-`; empty where there is one shard. */
+  /** Part of the entries' names, such as `s01-`; empty if there is only one shard. */
   infix: z.string().regex(/^(s\d\d-)?$/),
   nodes: Range.nullable(),
   relationships: Range.nullable(),
@@ -37,7 +37,10 @@ export const ShardPlan = z.strictObject({
 });
 export type ShardPlan = z.infer<typeof ShardPlan>;
 
-/** Cuts the graph into ranges of internal ids. There is always a shard, since even an empty graph has a schema. */
+/**
+ * Divides the graph into ranges of internal IDs. There is always at least one shard, since even an empty graph has a
+ * schema.
+ */
 export async function planShards(
   server: Neo4jServer,
   scope: ScopeText,
@@ -59,10 +62,10 @@ export async function planShards(
   });
 }
 
-/** The lowest and the highest internal id, and the number of records; null where there is none. */
+/** The lowest and highest internal ID, and the number of records; null if there are no records. */
 type Span = { readonly low: bigint; readonly high: bigint; readonly found: bigint } | null;
 
-/** The whole range of internal ids as it is now; null where there is no record. */
+/** The current range of internal IDs; null if there are no records. */
 export async function wholeRange(
   server: Neo4jServer,
   scope: ScopeText,
@@ -78,7 +81,7 @@ async function findSpan(
   kind: 'nodes' | 'relationships',
   signal: AbortSignal,
 ): Promise<Span> {
-  // A relationship within the scope is met from either end: it is counted from its start.
+  // The pattern matches a relationship within the scope from both ends: it is counted at its start node.
   const [pattern, records] =
     kind === 'nodes'
       ? [scope.node('x'), 'count(x)']
@@ -99,7 +102,7 @@ async function findSpan(
   return { low, high, found };
 }
 
-/** The range of the shard with that index, of `count` shards that share the ids evenly. */
+/** The range of the shard with that index, if `count` shards share the IDs evenly. */
 function cut(span: Span, index: number, count: number): Range | null {
   if (span === null) return null;
   const { low, high, found } = span;

@@ -5,10 +5,10 @@ import type { Neo4jScope } from './connection.ts';
 import { type ScopeText, scopeText } from './scope.ts';
 import type { Neo4jServer } from './server.ts';
 
-/** A Cypher query that only reads; `$label` is the label of the scope, or null. */
+/** A read-only Cypher query; `$label` is the label of the scope, or null. */
 export const GraphQuestion = z.string().min(1).max(2000);
 
-/** What is asked where the configuration asks nothing. */
+/** The query used if the configuration contains none. */
 export function graphQuestions(scope: Neo4jScope): string[] {
   const { node } = scopeText(scope);
   return [
@@ -17,7 +17,7 @@ export function graphQuestions(scope: Neo4jScope): string[] {
   ];
 }
 
-/** Asks in a read transaction, in which the server refuses whatever would write. */
+/** Runs the query in a read transaction, in which the server rejects every write. */
 export async function queryGraph(
   server: Neo4jServer,
   { label }: ScopeText,

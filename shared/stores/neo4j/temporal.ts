@@ -8,7 +8,7 @@ import {
   Time,
 } from 'neo4j-driver';
 
-/** Types whose text has fields of date and time. */
+/** Types whose text has date and time fields. */
 export type TemporalType = 'date' | 'time' | 'localtime' | 'datetime' | 'localdatetime';
 
 const DATE = /(?<year>[+-]\d{4,9}|\d{4})-(?<month>\d{2})-(?<day>\d{2})/.source;
@@ -27,24 +27,26 @@ const PATTERNS: Record<TemporalType, RegExp> = {
 const NANOSECONDS = 1_000_000_000n;
 
 /**
- * Reads the text that the driver's own `toString` makes of a temporal value; undefined where it is another text. The
- * driver's `fromString` is not the inverse: it multiplies fractions of seconds as floats, and loses a nanosecond of some.
+ * Parses the text that the driver's own `toString` produces for a temporal value; undefined for any other text. The
+ * driver's `fromString` is not its inverse: it multiplies fractions of seconds as floats, and is off by a nanosecond
+ * for some.
  */
 export function parseTemporal(text: string, type: TemporalType): unknown {
   const fields = PATTERNS[type].exec(text)?.groups;
   if (!fields) return undefined;
   const value = buildKnown(type, fields);
   if (value === undefined) return undefined;
-  // A field out of its range, or written in another way, would not come back as the same text.
+  // A field out of range or in a different notation would not produce the same text again.
   if (value.toString() !== text) return undefined;
   if (!(value instanceof DateTime) || fields.zone === undefined) return value;
   return inRuntimeZone(value as DateTime<bigint>);
 }
 
 /**
- * The same instant and zone with the local time that this runtime's time-zone tables give. The rules of zones change, and the
- * archive may have been written with other tables: the driver hands out what servers keep, instant and zone, in these
- * terms, and what is compared has to be in the same ones. A zone or year that the tables do not have stays as written.
+ * Returns the same instant and zone with the local time according to this runtime's time-zone tables. Time-zone rules
+ * change, and the archive may have been written with other tables: servers store instant and zone, and the driver
+ * converts them with these tables, so values must be compared in the same form. A zone or year that is not in the
+ * tables is left unchanged.
  */
 function inRuntimeZone(value: DateTime<bigint>): DateTime<bigint> {
   const { timeZoneId, timeZoneOffsetSeconds: offset } = value;
@@ -81,17 +83,17 @@ function utcMilliseconds(
   second: number,
 ): number {
   const date = new Date(0);
-  // Unlike Date.UTC, this takes years below 100 as they are.
+  // Unlike Date.UTC, this does not interpret years below 100 as 19xx.
   date.setUTCFullYear(year, month - 1, day);
   date.setUTCHours(hour, minute, second);
   return date.getTime();
 }
 
-/** Zones whose formatter is kept. */
+/** Number of zones whose formatter is cached. */
 const ZONES_KEPT_MAX = 600;
 const formatters = new Map<string, Intl.DateTimeFormat | undefined>();
 
-/** Seconds by which local time is ahead of UTC there and then; undefined where the runtime does not know. */
+/** Offset of the zone from UTC at that instant, in seconds; undefined if unknown to the runtime. */
 function offsetAt(zone: string, instant: number): number | undefined {
   if (!Number.isFinite(instant)) return undefined;
   if (!formatters.has(zone) && formatters.size < ZONES_KEPT_MAX) formatters.set(zone, formatterOf(zone));
@@ -111,7 +113,7 @@ function offsetAt(zone: string, instant: number): number | undefined {
   return Math.round((local - Math.floor(instant / 1000) * 1000) / 1000);
 }
 
-/** As the driver asks for it. */
+/** Uses the same options as the driver. */
 function formatterOf(zone: string): Intl.DateTimeFormat | undefined {
   try {
     return new Intl.DateTimeFormat('en-US', {
@@ -131,7 +133,7 @@ function formatterOf(zone: string): Intl.DateTimeFormat | undefined {
   }
 }
 
-/** Undefined for a zone that this runtime does not know: the driver would refuse to send it, and could not read it. */
+/** Undefined for a zone unknown to this runtime: the driver would refuse to send it, and could not read it. */
 function buildKnown(type: TemporalType, fields: Readonly<Record<string, string | undefined>>) {
   try {
     return build(type, fields);
@@ -161,7 +163,7 @@ function build(type: TemporalType, fields: Readonly<Record<string, string | unde
   }
 }
 
-/** Months and days apart from seconds, as Neo4j keeps them; the driver's own text folds seconds into hours. */
+/** Keeps months and days apart from seconds, as Neo4j does; the driver's own text converts seconds to hours. */
 export function durationText(duration: Duration): string {
   const nanoseconds = toBigInt(duration.seconds) * NANOSECONDS + toBigInt(duration.nanoseconds);
   const magnitude = nanoseconds < 0n ? -nanoseconds : nanoseconds;
@@ -170,20 +172,20 @@ export function durationText(duration: Duration): string {
   return `P${toBigInt(duration.months)}M${toBigInt(duration.days)}DT${seconds}S`;
 }
 
-/** Reads what {@link durationText} wrote; undefined for any other text. */
+/** Parses the text from {@link durationText}; undefined for any other text. */
 export function parseDuration(text: string): Duration<bigint> | undefined {
   const match = /^P(-?\d{1,19})M(-?\d{1,19})DT(-?)(\d{1,19})\.(\d{9})S$/.exec(text);
   if (!match) return undefined;
   const [, months = '', days = '', sign, whole = '', fraction = ''] = match;
   const magnitude = BigInt(whole) * NANOSECONDS + BigInt(fraction);
   const total = sign === '-' ? -magnitude : magnitude;
-  // Neo4j keeps nanoseconds from 0 on, below the second.
+  // Neo4j stores nanoseconds as a non-negative fraction of a second.
   const nanoseconds = ((total % NANOSECONDS) + NANOSECONDS) % NANOSECONDS;
   const seconds = (total - nanoseconds) / NANOSECONDS;
   return new Duration(BigInt(months), BigInt(days), seconds, nanoseconds);
 }
 
-/** The driver hands out members of temporal values and points as bigint, number or its own Integer. */
+/** The driver returns components of temporal values and points as bigint, number or its own Integer. */
 export function toBigInt(value: unknown): bigint {
   return typeof value === 'bigint' ? value : BigInt(String(value));
 }

@@ -4,55 +4,58 @@ import { WARNING_SAMPLES_MAX } from '../warning.ts';
 import type { SchemaRow } from './schema.ts';
 import { encodeNamed, type Properties } from './values.ts';
 
-/** Values that are held: 128 MB of them at most. */
+/** Maximum number of values held: 128 MB. */
 const VALUES_MAX = 8_000_000;
 const SLOTS_MIN = 1024;
 
 const Found = z.object({ count: z.number(), samples: z.array(z.string()) });
 export const SavedUniqueValues = z.object({
-  /** In base64, 8 bytes for each. */
+  /** Base64, 8 bytes per value. */
   values: z.string(),
   complete: z.boolean(),
-  /** By the rule's name. */
+  /** By rule name. */
   repeated: z.record(z.string(), Found),
 });
 
-/** What may be there once only: the values of some properties, of all nodes with a label or all relationships of a type. */
+/**
+ * A uniqueness rule: values of certain properties must be unique among all nodes with a label or relationships of a
+ * type.
+ */
 interface Rule {
   readonly name: string;
   readonly entity: SchemaRow['entity'];
-  /** A label or type; undefined for every record. */
+  /** A label or type; undefined if the rule applies to every record. */
   readonly token: string | undefined;
   readonly properties: readonly string[];
 }
 
-/** The rules that the constraints of an archive state. */
+/** The rules stated by the constraints of an archive. */
 export function uniqueRules(rows: readonly SchemaRow[]): Rule[] {
   return rows
     .filter(({ type, kind }) => type === 'constraint' && /UNIQUENESS|KEY$/.test(kind))
     .map(({ name, entity, tokens, properties }) => ({ name, entity, token: tokens[0], properties }));
 }
 
-/** Name of {@link keyRule}, which no constraint has. */
+/** Name of {@link keyRule}. No constraint can have this name. */
 export const KEY_RULE = '';
 
-/** The rule that the key property of a scope tells its nodes apart. */
+/** The rule that the key property identifies each node of a scope. */
 export function keyRule(property: string): Rule {
   return { name: KEY_RULE, entity: 'NODE', token: undefined, properties: [property] };
 }
 
 /**
- * Finds values that should be unique and are not. Records of an archive are of different instants: a node that was deleted
- * and created again meanwhile may have been read twice. Holds a hash of 64 bits for each value, which two among some
- * million share by chance once in a hundred thousand archives.
+ * Finds duplicates among values that must be unique. The records of an archive are read at different times, so a node
+ * that was deleted and recreated during the backup may have been read twice. Holds a 64-bit hash of each value; among a
+ * few million values, the probability of a collision is about one in a hundred thousand archives.
  */
 export class UniqueValues {
   readonly rules: readonly Rule[];
   readonly #repeated: Map<string, { count: number; samples: string[] }>;
-  /** Open addressing, two numbers for each value; 0 and 0 is a free slot. */
+  /** Hash table with open addressing, two numbers per value; an empty slot holds 0 and 0. */
   #slots = new Uint32Array(2 * SLOTS_MIN);
   #size = 0;
-  /** False once there were more values than are held. */
+  /** False once the limit of held values was exceeded. */
   #isComplete = true;
 
   constructor(rules: readonly Rule[], from: z.infer<typeof SavedUniqueValues> | undefined) {
@@ -68,7 +71,9 @@ export class UniqueValues {
     return this.#isComplete;
   }
 
-  /** @param tokens labels of a node, or the type of a relationship. @param sample how a repeated one is named */
+  /**
+   * @param tokens labels of a node, or the type of a relationship. @param sample how to name a duplicate in messages
+   */
   add(
     entity: SchemaRow['entity'],
     tokens: readonly string[],
@@ -77,7 +82,7 @@ export class UniqueValues {
   ): void {
     for (const rule of this.rules) {
       if (rule.entity !== entity || (rule.token !== undefined && !tokens.includes(rule.token))) continue;
-      // What lacks a property is not under the constraint.
+      // A record without one of the properties is exempt from the constraint.
       if (!rule.properties.every((name) => Object.hasOwn(properties, name))) continue;
       let text = rule.name;
       for (const name of rule.properties) {
@@ -93,7 +98,7 @@ export class UniqueValues {
     }
   }
 
-  /** Of a rule: how many records repeat the values of another one, with samples. */
+  /** For each rule: the number of records that duplicate an earlier value, with samples. */
   repeated(name: string): { readonly count: number; readonly samples: readonly string[] } | undefined {
     return this.#repeated.get(name);
   }
@@ -113,7 +118,7 @@ export class UniqueValues {
     };
   }
 
-  /** False where the value is there already. The first half of it is never 0. */
+  /** Returns false if the value is already in the set. The first half of a hash is never 0. */
   #add(first: number, second: number): boolean {
     if (4 * (this.#size + 1) > this.#slots.length) this.#grow();
     const slot = this.#slotOf(first, second);
@@ -128,7 +133,7 @@ export class UniqueValues {
     return true;
   }
 
-  /** Where a value is, or would be. */
+  /** The slot of a value, or the one where it would be inserted. */
   #slotOf(first: number, second: number): number {
     const mask = this.#slots.length - 2;
     let slot = (2 * second) & mask;

@@ -3,17 +3,17 @@ import { ANOTHER_ARCHIVE, InvalidInputError } from '../../core/errors.ts';
 import { RESERVED_PREFIX } from './names.ts';
 import { decodeScalar, encodeScalar, SCALAR_TYPES, type ScalarType } from './scalars.ts';
 
-/** Property values as the driver hands them out and takes them: integers as bigint, floats as number. */
+/** Property values as the driver returns and accepts them: integers as bigint, floats as number. */
 export type Properties = Record<string, unknown>;
 
-/** Properties as text of two JSON objects with sorted members; `types` is undefined where JSON loses no type. */
+/** Properties as the text of two JSON objects with sorted members; `types` is undefined if JSON loses no type. */
 export interface EncodedProperties {
   readonly properties: string;
   readonly types: string | undefined;
 }
 
 const SCALARS = new Map<string, ScalarType>(SCALAR_TYPES.map((type) => [type, type]));
-/** Element types of Neo4j's vectors, with the array that the driver wants for them. */
+/** Element types of Neo4j vectors, with the typed array that the driver expects. */
 const VECTOR_ARRAYS = {
   INT8: Int8Array,
   INT16: Int16Array,
@@ -24,9 +24,9 @@ const VECTOR_ARRAYS = {
 } as const;
 
 /**
- * Encodes the properties of a node or relationship, sorted by name, without those of ours. The text is the same
- * whenever types and values are the same, so digests are taken over it. Throws InvalidInputError that names the
- * property whose type is not known.
+ * Encodes the properties of a node or relationship, sorted by name, excluding ngbak's own. Equal types and values
+ * always produce equal text, so digests are computed from it. Throws InvalidInputError that names the property if its
+ * type is unknown.
  */
 export function encodeProperties(values: Readonly<Properties>): EncodedProperties {
   let properties = '';
@@ -39,7 +39,7 @@ export function encodeProperties(values: Readonly<Properties>): EncodedPropertie
   return { properties: `{${properties}}`, types: types === '' ? undefined : `{${types}}` };
 }
 
-/** A property's name with its JSON text, as it stands before the first value and before the others. */
+/** A property's name as JSON text, in the forms before the first value and before later values. */
 interface PropertyName {
   readonly name: string;
   readonly key: string;
@@ -49,7 +49,10 @@ interface PropertyName {
 let lastNames: readonly string[] = [];
 let lastSorted: readonly PropertyName[] = [];
 
-/** Names without those of ours, sorted. Record after record has the same ones: they are sorted when they change. */
+/**
+ * Names except ngbak's own, sorted. Consecutive records usually have the same names, so they are sorted only when they
+ * change.
+ */
 function sortedNames(values: Readonly<Properties>): readonly PropertyName[] {
   const names = Object.keys(values);
   let same = 0;
@@ -71,7 +74,7 @@ export function encodeNamed(name: string, value: unknown): { json: string; type:
   }
 }
 
-/** Names whose text is kept: graphs have few, and every record repeats them. */
+/** Number of names whose text is cached: graphs have few, and every record repeats them. */
 const NAMES_KEPT_MAX = 10_000;
 const nameTexts = new Map<string, string>();
 
@@ -96,7 +99,7 @@ export function encodeValue(value: unknown): { json: string; type: string | unde
   return encodeScalar(value);
 }
 
-/** Stored lists are of one type; one element that needs its type named names it for all. */
+/** Stored lists have a single element type; if one element needs a type name, it applies to all. */
 function encodeList(list: readonly unknown[]): { json: string; type: string | undefined } {
   let type: ScalarType | undefined;
   const elements = list.map((element) => {
@@ -108,8 +111,8 @@ function encodeList(list: readonly unknown[]): { json: string; type: string | un
 }
 
 /**
- * Reads the `properties` and `types` of a line back. Throws InvalidInputError that names the property whose value does
- * not fit its type, or that is one of ours.
+ * Parses the `properties` and `types` of a line. Throws InvalidInputError that names a property if its value does not
+ * match its type, or if the name is reserved for ngbak.
  */
 export function decodeProperties(
   values: Readonly<Record<string, unknown>>,
@@ -123,11 +126,11 @@ export function decodeProperties(
     if (decoded === undefined) throw malformed(name, 'has a value that does not fit its type');
     return [name, decoded];
   });
-  // Unlike an assignment, this makes a member of any name, `__proto__` too.
+  // Unlike an assignment, this creates a member for any name, including `__proto__`.
   return Object.fromEntries(entries);
 }
 
-/** Reads one value back; undefined where it does not fit the type. */
+/** Parses one value; undefined if it does not match the type. */
 export function decodeValue(value: unknown, type: unknown): unknown {
   if (type === undefined) {
     return Array.isArray(value) ? decodeList(value, undefined) : decodeScalar(value, undefined);
@@ -165,7 +168,7 @@ function malformed(name: string, problem: string): InvalidInputError {
   });
 }
 
-/** A name for messages, cut to a readable length. */
+/** A name for messages, truncated to a readable length. */
 export function quoted(name: string): string {
   return JSON.stringify(name.length <= 100 ? name : `${name.slice(0, 100)}…`);
 }

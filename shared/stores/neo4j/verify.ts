@@ -36,24 +36,24 @@ const STAGES = [
 ] as const;
 
 const Sum = z.strictObject({ count: z.number(), digest: z.string().regex(/^[0-9a-f]{64}$/) });
-/** Sums over records that name the archive's ids: equal sums mean the same nodes in the same places. */
+/** Sums over records identified by their archive IDs: equal sums prove that the same nodes are in the same places. */
 const VerifyCursor = z.strictObject({
   stage: z.enum(STAGES),
-  /** While the target is read: the range of internal ids, and the next one. */
+  /** While reading the target: the range of internal IDs, and the next one. */
   range: Range.nullable(),
   at: z.string().regex(/^\d{1,19}$/),
-  /** While the archive is read. */
+  /** While reading the archive. */
   position: z.strictObject({ entry: z.string().nullable(), line: z.number().int().nonnegative() }),
   sums: z.record(z.string(), Sum),
   done: z.number().int().nonnegative(),
-  /** Differences that earlier legs and stages found. */
+  /** Number of differences found by earlier legs and stages. */
   differences: z.number().int().nonnegative(),
 });
 type VerifyCursor = z.infer<typeof VerifyCursor>;
 
-/** What a leg found out. */
+/** The findings of one leg. */
 class GraphFindings extends Findings {
-  /** Records with the archive's ids: `target nodes`, `archive nodes`, … */
+  /** Tallies of records identified by archive IDs: `target nodes`, `archive nodes`, … */
   readonly sums = new TallyBook();
 
   override addAll(other: GraphFindings): void {
@@ -62,13 +62,13 @@ class GraphFindings extends Findings {
   }
 }
 
-/** What was found out of a page. Each record is looked at when it comes; nobody keeps it. */
+/** The findings for one page. Each record is examined on arrival and not kept. */
 class PageFindings<T> implements PageSink<T> {
   readonly #look: (record: T, findings: GraphFindings) => string | null;
   findings = new GraphFindings();
   bytes = 0;
 
-  /** @param look  returns the record's canonical text; null where the record is none of the scope's */
+  /** @param look  returns the record's canonical text; null if the record is outside the scope */
   constructor(look: (record: T, findings: GraphFindings) => string | null) {
     this.#look = look;
   }
@@ -84,10 +84,10 @@ class PageFindings<T> implements PageSink<T> {
 }
 
 /**
- * Reads the loaded graph back, before `finish`. After a replacing load, everything in the scope is read once and summed
- * by the archive's ids, and so is the archive: equal sums mean that every record is there, in its place, and none too
- * much. Only where they differ, each record is looked up, to say what is different. After a merge, each record of the
- * archive is looked up in any case, since the scope holds others as well.
+ * Verifies the loaded graph, before `finish`. After a load with `replace`, everything in the scope is read once and
+ * summed by archive ID, and so is the archive: equal sums prove that every record exists, in its place, and that there
+ * are no others. Only if the sums differ, each record is looked up to report the differences. After a merge, each
+ * record of the archive is always looked up, because the scope also contains other records.
  */
 export async function verifyGraph(site: Neo4jSite, cursor: Cursor | null): Promise<VerifyResult> {
   const findings = new GraphFindings();
@@ -100,7 +100,7 @@ export async function verifyGraph(site: Neo4jSite, cursor: Cursor | null): Promi
   while (at !== null) {
     at = await RUN[at.stage]({ site, at, findings });
     if (at === null) break;
-    // What this leg added is in `findings` until it ends.
+    // Until the leg ends, the sums and differences it adds are in `findings`.
     if (site.context.timeLeft() <= 0) break;
   }
   if (at === null) return findings.result(null);
@@ -123,14 +123,14 @@ function startOf(
   return { stage, range: null, at: '0', position: START, sums, done: 0, differences };
 }
 
-/** A stage that a leg works on. */
+/** One stage, as processed by a leg. */
 interface StageRun {
   readonly site: Neo4jSite;
   readonly at: VerifyCursor;
   readonly findings: GraphFindings;
 }
 
-/** Works on a stage: returns the cursor where the time is up, the start of the next stage, or null after the last. */
+/** Runs a stage. Returns the cursor if the time is up, the start of the next stage, or null after the last stage. */
 type Stage = (run: StageRun) => Promise<VerifyCursor | null>;
 
 const RUN: Readonly<Record<VerifyCursor['stage'], Stage>> = {
@@ -154,7 +154,7 @@ function startAfter({ at }: StageRun, stage: VerifyCursor['stage']): VerifyCurso
   return startOf(stage, at.sums, at.differences);
 }
 
-/** Whether two of the sums so far are of the same records. */
+/** Whether two of the sums so far cover the same records. */
 function isSameSum(run: StageRun, one: string, other: string): boolean {
   const { [one]: left, [other]: right } = sumsOf(run);
   return left?.count === right?.count && left?.digest === right?.digest;
@@ -308,7 +308,7 @@ function lookAtRelationship(keyProperty: string | undefined) {
   };
 }
 
-/** Takes in page after page; the cursor of the rest where the time is up. */
+/** Reads pages and collects their findings; returns the cursor for the remainder if the time is up. */
 async function readBack<T>(
   context: LegContext,
   from: VerifyCursor,
@@ -325,7 +325,7 @@ async function readBack<T>(
   return null;
 }
 
-/** Everything of the archive must be there; where the scope was replaced, nothing else may be. */
+/** The schema must contain everything in the archive and, if the scope was replaced, nothing else. */
 async function compareSchema(site: Neo4jSite, findings: GraphFindings) {
   const { server, scope, archive, options, context } = site;
   const archived = await readArchivedSchema(archive);

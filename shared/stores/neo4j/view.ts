@@ -17,7 +17,7 @@ import { RESERVED_PREFIX, SCRATCH_PREFIX } from './names.ts';
 import { encodeSchema, parseSchemaLine, type SchemaRow } from './schema.ts';
 import { scopeText } from './scope.ts';
 
-/** Which label the graph was saved under, and which it gets: see `StoreAdapter.route`. */
+/** Maps the label that the graph was saved under to the label at the destination: see `StoreAdapter.route`. */
 export async function routeGraph(
   archive: EntryReader,
   saved: Neo4jScope | undefined,
@@ -31,7 +31,7 @@ export async function routeGraph(
   return routeLabels(archive, saved, target, request);
 }
 
-/** The same for drills, which give names that nobody else may give. */
+/** The same for drills, which use reserved names that no request may specify. */
 export async function routeLabels(
   archive: EntryReader,
   saved: Neo4jScope | undefined,
@@ -74,12 +74,15 @@ export async function routeLabels(
 
 /** The labels of a route; undefined for a whole database. */
 interface RouteLabels {
-  /** In the archive, and at the destination. */
+  /** The label in the archive (`from`) and at the destination (`to`). */
   readonly from: string | undefined;
   readonly to: string | undefined;
-  /** Beside the label that an archive was saved by, another one may be named: nodes that have both. */
+  /**
+   * A second label, if the request selects only the nodes that have both this label and the one the archive was saved
+   * by.
+   */
   readonly part: string | undefined;
-  /** The label that nodes of the scope have as well. */
+  /** A second label that all nodes of the scope have. */
   readonly also: string | undefined;
 }
 
@@ -95,7 +98,7 @@ function labelsOf(
   return { from, to: rename.label ?? target.label ?? (isWhole ? undefined : from), part, also };
 }
 
-/** Why the label can't be rewritten safely, and what to do: the first reason that applies. */
+/** Why the label cannot be rewritten safely, and the remedy: the first reason that applies. */
 function refusalOf(
   saved: Neo4jScope | undefined,
   target: Neo4jScope,
@@ -129,7 +132,10 @@ function refusalOf(
   return reason && [reason[1], reason[2]];
 }
 
-/** A label by mistake would put nothing in the place of what is there: some node has to have these labels. */
+/**
+ * Rejects a mistyped label, which would replace the data of the target with nothing: at least one node must have these
+ * labels.
+ */
 async function requireNode(archive: EntryReader, labels: readonly (string | undefined)[]): Promise<void> {
   for await (const { records } of nodeBatches(archive, START)) {
     if (records.some((node) => labels.every((label) => label === undefined || node.labels.includes(label))))
@@ -141,10 +147,12 @@ async function requireNode(archive: EntryReader, labels: readonly (string | unde
   );
 }
 
-/** Entries of relationships that lead out of what an archive holds. */
+/** Prefix of the entries with dangling relationships. */
 const DANGLING_PREFIX = 'graph/dangling-';
 
-/** The graph as it looks at its destination: other labels, or the nodes of one label of a whole database. */
+/**
+ * The graph as it will be at its destination: with other labels, or only the nodes with one label of a whole database.
+ */
 export function viewGraph(archive: EntryReader, route: Route<Neo4jScope>): EntryReader {
   if (route.changes.length === 0) return archive;
   const [names] = Object.entries(route.names);
@@ -157,12 +165,12 @@ export function viewGraph(archive: EntryReader, route: Route<Neo4jScope>): Entry
 }
 
 interface GraphView {
-  /** Undefined both for a whole database that comes back as one. */
+  /** Both are undefined if a whole database is restored as a whole. */
   readonly from: string | undefined;
   readonly to: string | undefined;
-  /** Properties that every node gets. */
+  /** Properties added to every node. */
   readonly origin: Readonly<Record<string, string>> | undefined;
-  /** The label of the nodes that are wanted, where the archive holds others as well. */
+  /** The label of the selected nodes, if the archive also contains others. */
   readonly wanted: string | undefined;
 }
 
@@ -214,7 +222,7 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
     const content = lines((text, number) => {
       const row = parseNamed(text, parseSchemaLine, entry, number);
       const serves = row.entity === 'NODE' && isOf(row.tokens, view);
-      // Relationship types keep their names, so theirs would apply to the relationships of others.
+      // Relationship types are not renamed, so their constraints would also apply to relationships outside the scope.
       if (!serves && view.to?.startsWith(SCRATCH_PREFIX)) return undefined;
       if (!serves) return view.wanted === undefined ? text : undefined;
       return encodeSchema(renameSchema(row, view)).line;
@@ -224,12 +232,12 @@ function lookAt(archive: EntryReader, entry: IndexEntry, view: GraphView): Viewe
   return [{ name }];
 }
 
-/** Whether a node with these labels is restored, of an archive that holds others as well. */
+/** Whether a node with these labels is selected for the restore. */
 function isWanted(labels: readonly string[], view: GraphView): boolean {
   return view.wanted === undefined || (isOf(labels, view) && labels.includes(view.wanted));
 }
 
-/** Whether these labels have the one that the archive was saved by. */
+/** Whether these labels include the one the archive was saved by. */
 function isOf(labels: readonly string[], { from }: GraphView): boolean {
   return from === undefined || labels.includes(from);
 }
@@ -245,20 +253,23 @@ function renameLabels(labels: readonly string[], { from, to }: GraphView): reado
   return labels.map((label) => renameLabel(label, { from, to }));
 }
 
-/** Under scratch names, every label has another name: no query of others may find these nodes, and no constraint apply to them. */
+/**
+ * Under scratch names every label is renamed, so that other clients' queries don't find these nodes and no constraint
+ * applies to them.
+ */
 function renameLabel(label: string, { from, to }: { from: string; to: string }): string {
   if (label === from) return to;
   return to.startsWith(SCRATCH_PREFIX) ? `${SCRATCH_PREFIX}of_${label}` : label;
 }
 
-/** The other end of a relationship that leads out of the scope has not the label, and stays as it is. */
+/** The outer end of a dangling relationship does not have the label of the scope, and is not changed. */
 function renameEnds(line: RelationshipLine, view: GraphView): RelationshipLine {
   const rename = (end: EndLine): EndLine =>
     isOf(end.labels, view) ? { ...end, labels: renameLabels(end.labels, view) } : end;
   return { ...line, start: rename(line.start), end: rename(line.end) };
 }
 
-/** Names of constraints and indexes are the whole database's, so those of a renamed label get another name, too. */
+/** Names of constraints and indexes are unique in a database, so those of a renamed label are renamed as well. */
 function renameSchema(row: SchemaRow, { from, to }: GraphView): SchemaRow {
   if (from === undefined || to === undefined || from === to) return row;
   const name = row.name.includes(from) ? row.name.replaceAll(from, to) : `${row.name}_${to}`;

@@ -4,10 +4,10 @@ import { ID_PROPERTY, MERGED_PROPERTY, quote } from './names.ts';
 import type { ScopeText } from './scope.ts';
 import type { ServerVersion } from './server.ts';
 
-/** First version of Neo4j 5 that takes labels and types as values (Cypher manual, "Dynamic labels"). */
+/** First version of Neo4j 5 that accepts labels and types as values (Cypher manual, "Dynamic labels"). */
 const DYNAMIC_LABELS_MINOR = 26;
 
-/** Whether labels and types can be values of a query. */
+/** Whether labels and types can be passed as query values. */
 export function hasDynamicLabels({ major, minor }: ServerVersion): boolean {
   return major > 5 || (major === 5 && minor >= DYNAMIC_LABELS_MINOR);
 }
@@ -35,11 +35,11 @@ export async function createNodes(
 }
 
 /**
- * Creates relationships between loaded nodes, and returns the numbers of those created within `relationships`. Missing
- * are those whose end is not loaded or has another key than it had when the relationship was saved: then writers moved
- * the graph under the backup, and the relationship belongs to no saved node.
+ * Creates relationships between loaded nodes, and returns the indexes of those created within `relationships`. A
+ * relationship is not created if an end is not loaded or its key differs from the one saved with the relationship: in
+ * that case the graph changed during the backup, and the relationship belongs to no saved node.
  *
- * @param merged marks them as created by this merge
+ * @param merged marks the relationships as created by this merge
  */
 export async function createRelationships(
   run: Run,
@@ -62,12 +62,12 @@ export async function createRelationships(
     const [row] = await run(create(group.key), { rows: group.rows.map((index) => rows[index]) });
     created += Number(row?.created);
   }
-  // Which ones is asked for only where some are missing: naming thousands of rows is work for both sides.
+  // Queried only if some are missing: returning thousands of row numbers is work for both sides.
   if (created === rows.length) return new Set(rows.keys());
   return attachable(run, scope, relationships);
 }
 
-/** The numbers of those relationships whose ends are loaded. */
+/** The indexes of the relationships whose ends are loaded. */
 export async function attachable(
   run: Run,
   scope: ScopeText,
@@ -79,20 +79,20 @@ export async function attachable(
   return new Set(found.map(({ index }) => Number(index)));
 }
 
-/** Where relationships go. */
+/** Query parts that locate the ends of relationships. */
 export interface Places<Column extends string> {
-  /** Finds the loaded nodes `s` and `e` that each row of `$rows` is to lie between. */
+  /** MATCH clauses that find the loaded nodes `s` and `e`, the ends of each row of `$rows`. */
   readonly match: string;
-  /** One row for each relationship. They are lists: maps name every column in every row, work for both sides. */
+  /** One row per relationship. Rows are lists: maps would repeat every column name in every row. */
   readonly rows: readonly (readonly unknown[])[];
-  /** What `row` holds in a column, as an expression. */
+  /** Expression for a column of `row`. */
   readonly column: (name: Column | 'start' | 'end') => string;
 }
 
 /**
- * How the ends of relationships are found: by the ids of the archive, and only with the keys that they had.
+ * Locates the ends of relationships by their archive IDs, and only if their keys are unchanged.
  *
- * @param own  further columns that the caller's query reads, the same ones for every relationship
+ * @param own  further columns that the caller's query reads, the same for every relationship
  */
 export function placesOf<Own extends Record<string, unknown>>(
   { names }: ScopeText,
@@ -104,7 +104,7 @@ export function placesOf<Own extends Record<string, unknown>>(
     const [endKey, endValue] = Object.entries(end.properties)[0] ?? [null, null];
     return { start: start.id, startValue, end: end.id, endValue, startKey, endKey };
   });
-  // A scope has one key. Named in the query, it is found at half the price of a name that each row brings along.
+  // A scope has a single key property. As a constant in the query it costs half as much as a property name in each row.
   const keys = new Set(
     ends.flatMap(({ startKey, endKey }) => [startKey, endKey]).filter((key) => key !== null),
   );
@@ -130,7 +130,7 @@ export function placesOf<Own extends Record<string, unknown>>(
   };
 }
 
-/** Rows that have the same key, together. */
+/** Groups rows by key. */
 export function groupBy<T>(rows: readonly T[], keyOf: (row: T) => string): { key: string; rows: T[] }[] {
   return [...Map.groupBy(rows, keyOf)].map(([key, grouped]) => ({ key, rows: grouped }));
 }

@@ -26,19 +26,19 @@ import { refusedScript } from './scanner.ts';
 import { readStatements } from './statements.ts';
 
 /**
- * Nodes that a script may have: their ids are held in memory, about 100 bytes each. NGRAF-023 itself held whole scripts
- * in memory, and sent each to the server as one parameter.
+ * Maximum number of nodes in a script: their IDs are held in memory, about 100 bytes each. NGRAF-023 itself held whole
+ * scripts in memory and sent each to the server as one parameter.
  */
 const NODES_MAX = 2_000_000;
 
-/** Kinds of indexes whose settings scripts leave out. */
+/** Kinds of indexes whose settings scripts omit. */
 const WITHOUT_SETTINGS = ['FULLTEXT', 'POINT'];
 
 /**
- * Makes entries of the graph out of a Cypher script that `apoc.export.cypher` wrote, front to back, in bounded memory:
- * the nodes and relationships that its statements would make, and the constraints and indexes of their label. No
- * statement is executed. Throws InvalidInputError that names the line of whatever the exporter does not write, of a node
- * that is there twice, and of a relationship whose ends are not there.
+ * Converts a Cypher script written by `apoc.export.cypher` into graph entries, sequentially and in bounded memory: the
+ * nodes and relationships that its statements would create, and the constraints and indexes of their label. No
+ * statement is executed. Throws InvalidInputError with the line of anything that the exporter does not write, of a
+ * duplicate node, or of a relationship whose ends do not exist.
  */
 export async function* convertScript(
   script: AsyncIterable<Uint8Array>,
@@ -72,7 +72,7 @@ class Conversion {
   #isNumbered = false;
   #hasNumbers = false;
 
-  /** The line of what comes next, for messages. */
+  /** Sets the line number used in messages. */
   begin(line: number): void {
     this.#line = line;
   }
@@ -156,7 +156,7 @@ class Conversion {
     return { id, labels, properties: isOne ? key.properties : {}, digest: undefined };
   }
 
-  /** One label and property that nodes are found by, where all that have a key of their own agree. */
+  /** Determines the single label and property by which nodes are found, if all nodes with their own key agree on it. */
   #noteKey({ labels, properties }: NodeKey): void {
     const [property, ...more] = Object.keys(properties);
     if (labels.length !== 1 || more.length > 0) return;
@@ -176,7 +176,7 @@ class Conversion {
     this.#number++;
   }
 
-  /** The label of the knowledge base: the exporter was asked for the nodes of one. */
+  /** The label of the knowledge base: the export was restricted to the nodes of one label. */
   #label(): string | undefined {
     const common = [...(this.#common ?? [])];
     if (this.#keyLabel !== undefined && common.includes(this.#keyLabel)) return this.#keyLabel;
@@ -185,7 +185,7 @@ class Conversion {
     return more.length === 0 ? only : undefined;
   }
 
-  /** In the terms of `Neo4jScope`: the label, and the property that tells all of its nodes apart. */
+  /** As a `Neo4jScope`: the label, and the property that identifies each of its nodes. */
   #scope(label: string | undefined): ConvertedScript['scope'] {
     if (label === undefined) return undefined;
     const key = label === this.#keyLabel && !this.#hasNumbers ? this.#keyProperty : undefined;
@@ -214,7 +214,7 @@ class Conversion {
   }
 }
 
-/** A number for a node, from what the script finds it by: 63 bits of a SHA-256. Two of one number are refused. */
+/** An ID for a node, derived from its key in the script: 63 bits of a SHA-256. Duplicates are rejected. */
 function idOf({ labels, properties, isNumbered }: NodeKey): string {
   const pairs = Object.entries(properties).map(([name, value]) => [name, typeof value, String(value)]);
   const text = JSON.stringify([isNumbered, [...labels].sort(), pairs.sort()]);
@@ -224,7 +224,7 @@ function idOf({ labels, properties, isNumbered }: NodeKey): string {
 const LABELS_KEPT_MAX = 10_000;
 const keptLabels = new Map<string, readonly string[]>();
 
-/** The same array for the same labels: there are few sets of labels, and many nodes. */
+/** Returns the same array for equal labels: there are few label sets and many nodes. */
 function internLabels(labels: readonly string[]): readonly string[] {
   const name = labels.join('\0');
   const kept = keptLabels.get(name);
@@ -233,7 +233,7 @@ function internLabels(labels: readonly string[]): readonly string[] {
   return labels;
 }
 
-/** A row with a name where the script has none. */
+/** Adds a name to a row if the script has none. */
 function named(row: Extract<Parsed, { kind: 'schema' }>['row']): SchemaRow {
   const { kind, entity, tokens, properties } = row;
   const hash = createHash('sha256')

@@ -4,21 +4,23 @@ import { Scanner } from './scanner.ts';
 import type { Statement } from './statements.ts';
 import { readProperties, readValue } from './values.ts';
 
-/** What the exporter finds nodes by that no constraint makes unique; it takes both away at the end of its script. */
+/**
+ * Label and property that the exporter adds to nodes without a unique key; it removes both at the end of its script.
+ */
 const IMPORT_LABEL = 'UNIQUE IMPORT LABEL';
 const IMPORT_ID = 'UNIQUE IMPORT ID';
 const IMPORT_CONSTRAINT = 'UNIQUE_IMPORT_NAME';
-/** What a row calls {@link IMPORT_ID}. */
+/** The name of {@link IMPORT_ID} in a row. */
 const ROW_ID = '_id';
 const NUMBER = /\d{1,9}/y;
 const CONSTRAINT_RULE = /IS (UNIQUE|NODE KEY|RELATIONSHIP KEY|NOT NULL)/y;
 const INDEX_KIND = /CREATE (RANGE|TEXT|POINT|FULLTEXT) INDEX/y;
 
-/** How a script finds a node again: by labels and properties that only this one has. */
+/** How a script identifies a node: by labels and properties that no other node shares. */
 export interface NodeKey {
   readonly labels: readonly string[];
   readonly properties: Properties;
-  /** True where the exporter numbered the node, which has no key of its own then. */
+  /** True if the exporter numbered the node because it has no unique key. */
   readonly isNumbered: boolean;
 }
 
@@ -35,7 +37,7 @@ export interface ScriptRelationship {
   readonly properties: Properties;
 }
 
-/** What a statement says; all that a script can hold. */
+/** The content of a statement; scripts contain nothing else. */
 export type Parsed =
   | { readonly kind: 'begin' | 'commit' | 'nothing' | 'numbered' | 'unnumbered' }
   | {
@@ -49,8 +51,8 @@ export type Parsed =
   | { readonly kind: 'relationships'; readonly relationships: readonly ScriptRelationship[] };
 
 /**
- * Reads one statement of a script that `apoc.export.cypher` wrote for Cypher Shell in batches (`UNWIND_BATCH`). Nothing
- * is ever executed; whatever has another form is refused, by its line. Throws InvalidInputError.
+ * Parses one statement of a script that `apoc.export.cypher` wrote for Cypher Shell in batches (`UNWIND_BATCH`).
+ * Nothing is ever executed; any other form is rejected with its line number. Throws InvalidInputError.
  */
 export function parseStatement({ text, line }: Statement): Parsed {
   const scanner = new Scanner(text, line);
@@ -84,7 +86,7 @@ function parse(scanner: Scanner): Parsed {
   throw scanner.refuse('one of the statements of such scripts');
 }
 
-/** A row of a batch: values by name, and {@link PropertyMap}s. */
+/** A row of a batch: values and {@link PropertyMap}s by name. */
 type Row = ReadonlyMap<string, unknown>;
 
 function parseRows(scanner: Scanner): Parsed {
@@ -95,7 +97,7 @@ function parseRows(scanner: Scanner): Parsed {
   return parseRelationships(scanner, rows);
 }
 
-/** Members of a row are values, but for `properties`, `start` and `end` where braces open. */
+/** Members of a row are values, except `properties`, `start` and `end` if they start with a brace. */
 function readRow(scanner: Scanner): Row {
   scanner.expect('{');
   const members = scanner.list('}', (): [string, unknown] => {
@@ -109,7 +111,7 @@ function readRow(scanner: Scanner): Row {
   return map;
 }
 
-/** Properties that stand in braces within a row; no value of a property is such a thing. */
+/** Properties in braces within a row; a property value never has this form. */
 class PropertyMap {
   readonly properties: Properties;
 
@@ -163,14 +165,14 @@ function parseRelationships(scanner: Scanner, rows: readonly Row[]): Parsed {
   return { kind: 'relationships', relationships };
 }
 
-/** Labels and names of properties by which a statement finds or makes a node. */
+/** Labels and property names by which a statement finds or creates a node. */
 interface Pattern {
   readonly labels: readonly string[];
   readonly keys: readonly string[];
   readonly isNumbered: boolean;
 }
 
-/** `:Label{key: row.key}`, whose values are those of the row. */
+/** `:Label{key: row.key}`, with the values from the row. */
 function readPattern(scanner: Scanner, row: string): Pattern {
   const labels = scanner.labels();
   const isNumbered = labels.length === 1 && labels[0] === IMPORT_LABEL;
@@ -187,7 +189,7 @@ function readPattern(scanner: Scanner, row: string): Pattern {
   return { labels, keys, isNumbered };
 }
 
-/** The key that a row gives a node; besides the key, the row must have these members and no others. */
+/** The key of a node in a row; the row must have the key, these members and no others. */
 function keyOf(scanner: Scanner, pattern: Pattern, members: Row, others: readonly string[]): NodeKey {
   const values = pattern.keys.map((key): [string, unknown] => [key, members.get(key)]);
   const isComplete = values.every(
@@ -268,7 +270,7 @@ function parseIndex(scanner: Scanner, kind: 'RANGE' | 'TEXT' | 'POINT' | 'FULLTE
   };
 }
 
-/** `OPTIONS {indexConfig: {…}}`, which scripts may have had added by hand: the exporter leaves settings out. */
+/** `OPTIONS {indexConfig: {…}}`. The exporter omits settings, but they may have been added to a script by hand. */
 function readIndexConfig(scanner: Scanner): Properties | undefined {
   if (!scanner.has('OPTIONS')) return undefined;
   scanner.expect('{', 'indexConfig', ':');

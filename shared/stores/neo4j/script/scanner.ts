@@ -1,15 +1,15 @@
 import { InvalidInputError } from '../../../core/errors.ts';
 import { RESERVED_PREFIX } from '../names.ts';
 
-/** Longest name that is taken, in characters. */
+/** Maximum length of a name, in characters. */
 const NAME_CHARACTERS_MAX = 16_000;
-/** A name that the exporter leaves without back-ticks, because it is an identifier of Java. */
+/** A name that the exporter writes without backticks, because it is a Java identifier. */
 const PLAIN_NAME = /[\p{L}\p{Nl}\p{Sc}\p{Pc}][\p{L}\p{Nl}\p{Sc}\p{Pc}\p{Mn}\p{Mc}\p{Nd}]*/uy;
-/** The exporter escapes neither back-ticks nor backslashes within names, so names that hold one can't be told apart. */
+/** The exporter escapes neither backticks nor backslashes in names, so names that contain one are ambiguous. */
 const QUOTED_NAME = /`([^`\\\0]+)`/y;
 const SPACE = /\s*/y;
 
-/** Reads one statement from left to right, and refuses it where it is not what has to come. */
+/** Parses one statement from left to right, and rejects it at the first unexpected token. */
 export class Scanner {
   readonly #text: string;
   readonly #line: number;
@@ -21,7 +21,7 @@ export class Scanner {
     this.#line = line;
   }
 
-  /** The text that a sticky expression finds here, behind white space; undefined where it finds none. */
+  /** Matches a sticky expression at the current position, after white space; undefined if it does not match. */
   match(expression: RegExp): RegExpExecArray | undefined {
     SPACE.lastIndex = this.#at;
     SPACE.exec(this.#text);
@@ -32,7 +32,7 @@ export class Scanner {
     return found;
   }
 
-  /** Whether exactly this text comes here; it is taken then. */
+  /** Consumes this literal text if it comes next, and returns whether it did. */
   has(literal: string): boolean {
     SPACE.lastIndex = this.#at;
     SPACE.exec(this.#text);
@@ -41,7 +41,7 @@ export class Scanner {
     return true;
   }
 
-  /** Takes these texts, with or without white space between them. */
+  /** Requires these texts in order, with or without white space between them. */
   expect(...literals: readonly string[]): void {
     for (const literal of literals) if (!this.has(literal)) throw this.refuse(`"${literal}"`);
   }
@@ -56,7 +56,7 @@ export class Scanner {
     return name;
   }
 
-  /** Labels as a pattern has them: `:A:B`; at least one. */
+  /** Labels in pattern syntax: `:A:B`; at least one. */
   labels(): string[] {
     const labels: string[] = [];
     this.expect(':');
@@ -65,7 +65,7 @@ export class Scanner {
     return labels;
   }
 
-  /** Things with commas between them, up to `end`; none where `end` comes at once. */
+  /** Items separated by commas, up to `end`; none if `end` follows immediately. */
   list<T>(end: string, read: () => T): T[] {
     const items: T[] = [];
     if (this.has(end)) return items;
@@ -75,19 +75,19 @@ export class Scanner {
     return items;
   }
 
-  /** Nothing may come any more. */
+  /** Requires the end of the statement. */
   end(): void {
     if (this.#text.slice(this.#at).trim() !== '') throw this.refuse('the end of the statement');
   }
 
-  /** The error that says what had to come here. It tells the place, not what stands there: that may be data. */
+  /** The error for an unexpected token. It states the position, not the text found there, which may be data. */
   refuse(expected: string): InvalidInputError {
     const lines = this.#text.slice(0, this.#at).split('\n').length - 1;
     return refusedScript(this.#line + lines, `expected ${expected.slice(0, 200)}`);
   }
 }
 
-/** The error for a script that is none of the exporter's; `line` counts from 1. */
+/** The error for a script that the exporter did not write; `line` counts from 1. */
 export function refusedScript(line: number, problem: string): InvalidInputError {
   return new InvalidInputError(
     `graph/neo4j.dump, line ${line}: this is not what apoc.export.cypher writes: ${problem}.`,

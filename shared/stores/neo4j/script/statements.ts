@@ -1,8 +1,8 @@
 import { refusedScript } from './scanner.ts';
 
-/** Longest statement, in characters: the exporter puts twenty records into one. */
+/** Maximum length of a statement, in characters: the exporter combines twenty records in one. */
 const STATEMENT_CHARACTERS_MAX = 64 * 1024 ** 2;
-/** What a statement may end with, or what hides such an end: quotes, back-ticks, semicolons, ends of lines. */
+/** Characters that may end a statement, or start a quoted part: quotes, backticks, semicolons, line ends. */
 const MARKS = /["'`;\n]/g;
 
 /** A statement without its semicolon, or a command of Cypher Shell, such as `:begin`. */
@@ -12,12 +12,15 @@ export interface Statement {
   readonly line: number;
 }
 
-/** Cuts a script into statements, one at a time. Throws InvalidInputError if it is not UTF-8 or ends within a statement. */
+/**
+ * Splits a script into statements, one at a time. Throws InvalidInputError if it is not UTF-8 or ends within a
+ * statement.
+ */
 export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Statement> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let line = 1;
   let rest = '';
-  /** How far `rest` was looked through, and the quote that is open there. */
+  /** How far `rest` has been scanned, and the quote that is open at that position. */
   let scanned = 0;
   let open = '';
   const decode = (chunk?: Uint8Array) => {
@@ -27,7 +30,9 @@ export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncG
       throw refusedScript(line, 'expected text in UTF-8');
     }
   };
-  /** Takes the first `length` characters of `rest` away as a statement; undefined where they are white space. */
+  /**
+   * Removes the first `length` characters of `rest` and returns them as a statement; undefined if they are white space.
+   */
   const take = (length: number, behind: number): Statement | undefined => {
     const raw = rest.slice(0, length);
     const text = raw.trim();
@@ -53,7 +58,7 @@ export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncG
   if (last?.text.startsWith(':')) yield last;
   else if (last) throw refusedScript(last.line, 'expected a semicolon before the end of the file');
 
-  /** Where the statement ends; -1 where a quote was opened on the way, undefined where more has to be read. */
+  /** The end of the statement; -1 if a quote was opened first, undefined if more input is needed. */
   function findEnd(): number | undefined {
     MARKS.lastIndex = scanned;
     for (let mark = MARKS.exec(rest); mark; mark = MARKS.exec(rest)) {
@@ -63,14 +68,14 @@ export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncG
         open = mark[0];
         return -1;
       }
-      // Commands of the shell end with their line.
+      // Commands of Cypher Shell end at the end of the line.
       if (rest.slice(0, mark.index).trimStart().startsWith(':')) return mark.index;
     }
     scanned = rest.length;
     return undefined;
   }
 
-  /** -1 where the open quote was closed, undefined where more has to be read. */
+  /** Returns -1 if the open quote was closed, undefined if more input is needed. */
   function closeQuote(): number | undefined {
     const stop = open === '`' ? /`/g : new RegExp(`\\\\|${open}`, 'g');
     stop.lastIndex = scanned;
@@ -80,7 +85,7 @@ export async function* readStatements(chunks: AsyncIterable<Uint8Array>): AsyncG
         open = '';
         return -1;
       }
-      // What follows a backslash is never the end, and may be in the next chunk.
+      // The character after a backslash never closes the quote; it may be in the next chunk.
       if (found.index + 1 >= rest.length) {
         scanned = found.index;
         return undefined;

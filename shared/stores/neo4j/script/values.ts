@@ -2,7 +2,7 @@ import { decodeScalar, type ScalarType } from '../scalars.ts';
 import type { Properties } from '../values.ts';
 import type { Scanner } from './scanner.ts';
 
-/** The exporter escapes these five characters of a text, and no other. */
+/** The exporter escapes only these five characters in strings. */
 const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\', n: '\n', r: '\r', t: '\t', '"': '"' };
 const TEXT = /"((?:[^"\\]|\\[\\nrt"])*)"/y;
 const FLOAT = /-?(?:\d+\.\d+(?:E-?\d+)?|Infinity)|NaN/y;
@@ -13,7 +13,7 @@ const TEMPORAL = /(date|time|localtime|datetime|localdatetime|duration)\('([^'\\
 const DURATION =
   /^P(?:(-?\d{1,19})Y)?(?:(-?\d{1,19})M)?(?:(-?\d{1,19})D)?(?:T(?:(-?\d{1,19})H)?(?:(-?\d{1,19})M)?(?:(-?)(\d{1,19})(?:\.(\d{1,9}))?S)?)?$/;
 
-/** Properties between braces: `{a:1, b:"x"}`. */
+/** Properties in braces: `{a:1, b:"x"}`. */
 export function readProperties(scanner: Scanner): Properties {
   scanner.expect('{');
   const members = scanner.list('}', (): [string, unknown] => {
@@ -24,11 +24,14 @@ export function readProperties(scanner: Scanner): Properties {
   if (new Set(members.map(([name]) => name)).size < members.length) {
     throw scanner.refuse('properties of different names');
   }
-  // Unlike an assignment, this makes a member of any name, `__proto__` too.
+  // Unlike an assignment, this creates a member for any name, including `__proto__`.
   return Object.fromEntries(members);
 }
 
-/** A value as the driver takes it: integers as bigint, floats as number. Lists hold one type, and no lists. */
+/**
+ * A value as the driver accepts it: integers as bigint, floats as number. Lists have a single type, and contain no
+ * lists.
+ */
 export function readValue(scanner: Scanner): unknown {
   if (!scanner.has('[')) return readScalar(scanner);
   const list = scanner.list(']', () => readScalar(scanner));
@@ -57,7 +60,7 @@ function readScalar(scanner: Scanner): unknown {
   return known(scanner, normalized === undefined ? undefined : decodeScalar(normalized, type as ScalarType));
 }
 
-/** `point({x: 1.5, y: -2.0, crs: 'cartesian'})`, whatever coordinate system it is of. */
+/** `point({x: 1.5, y: -2.0, crs: 'cartesian'})`, in any coordinate system. */
 function readPoint(scanner: Scanner): unknown {
   const axis = (name: string) => {
     scanner.expect(name, ':');
@@ -81,14 +84,14 @@ function known(scanner: Scanner, value: unknown): unknown {
   return value;
 }
 
-/** Neo4j writes years and fractions as short as it may; the archive's lines pad them to six and nine digits. */
+/** Neo4j writes years and fractions in their shortest form; the archive's lines pad them to six and nine digits. */
 function padded(text: string): string {
   return text
     .replace(/^([+-])(\d{4,9})-/, (_all, sign, year: string) => `${sign}${year.padStart(6, '0')}-`)
     .replace(/\.(\d{1,9})/, (_all, digits: string) => `.${digits.padEnd(9, '0')}`);
 }
 
-/** A duration as the archive's lines write it: months, days and seconds only. */
+/** A duration in the form of the archive's lines: months, days and seconds only. */
 function durationOf(text: string): string | undefined {
   const match = DURATION.exec(text);
   if (!match) return undefined;
