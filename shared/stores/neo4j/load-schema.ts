@@ -95,7 +95,7 @@ async function createOrLeaveOut(
 /** True if the server rejects this constraint or index; false if it is unreachable or overloaded. */
 function isRefusal(error: unknown): error is NgbakError {
   if (!(error instanceof NgbakError)) return false;
-  // The server reports an unknown analyzer as an internal error, with a code of its own.
+  // The server reports an unknown analyzer as an internal error, which would otherwise be retryable.
   return !error.retryable || codeOf(error) === 'Neo.DatabaseError.Statement.ExecutionFailed';
 }
 

@@ -27,7 +27,7 @@ import { KeysQuestion, keysQuestions, queryKeys } from './smoke.ts';
 import { verifyKeys } from './verify.ts';
 import { routeKeys, viewKeys } from './view.ts';
 
-/** Key-value data in Redis 6 and later, Valkey, and servers that speak like them; alone or as a cluster. */
+/** Key-value data in Redis 6 and later, Valkey, and compatible servers; standalone or as a cluster. */
 export const redisAdapter = defineAdapter({
   facts: redisFacts,
   versionNotes: {
@@ -57,7 +57,7 @@ export class RedisStore extends BaseStore {
   readonly #limits: Limits | undefined;
   #opened: Promise<RedisSite> | undefined;
 
-  /** @param limits smaller windows of keys, for tests */
+  /** @param limits smaller key windows, for tests */
   constructor(connection: RedisConnection, scope: RedisScope, target: string, limits?: Limits) {
     super(redisAdapter);
     this.#client = new RedisClient(connection, target);
@@ -67,7 +67,7 @@ export class RedisStore extends BaseStore {
 
   #open(): Promise<RedisSite> {
     this.#opened ??= this.#openSite();
-    // A failure is not kept: the next call tries again.
+    // A failure is not cached: the next call tries again.
     this.#opened.catch(() => {
       this.#opened = undefined;
     });
@@ -115,8 +115,9 @@ export class RedisStore extends BaseStore {
   }
 
   /**
-   * Reads every record as the load will, so that nothing is written where a later record can't be. An archive so large
-   * that there is no time for that is checked as it is loaded. A merge that is to fail on conflicts is compared, too.
+   * Reads every record as the load will, so that an unreadable record is found before anything is written. The records
+   * of an archive too large for this are checked during the load. For a merge with `fail`, the records are also
+   * compared with the target.
    */
   override async admits(restore: RestoreInput): Promise<readonly string[]> {
     const { archive, options, context } = restore;

@@ -7,16 +7,16 @@ import type { KeyPart } from './record.ts';
 import { type KeySpace, toBytes } from './scope.ts';
 import { infoFields } from './server.ts';
 
-/** What Redis needs for any key besides its name and its value, in bytes, at least. */
+/** Minimum overhead of a key in Redis besides its name and value, in bytes. */
 const KEY_OVERHEAD_BYTES = 56;
-/** Numbers in collections take less than their digits. */
+/** Numbers in collections take less memory than their digits. */
 const ELEMENT_SHARE = 0.5;
-/** Memory a restore takes in practice, as a multiple of the least that it can take. */
+/** Typical memory usage of a restore, as a multiple of the minimum. */
 const USUAL_OVERHEAD = 2;
-/** Most names tried for a key of a certain node: one of three masters has each third. */
+/** Maximum number of names tried to find a key on a given node: each of three masters holds a third of the slots. */
 const NAMES_TRIED = 100_000;
 
-/** Counts the least memory that records can take on a server, in bytes. */
+/** Sums the minimum memory that records need on a server, in bytes. */
 export class MemoryNeed {
   #bytes = 0;
 
@@ -36,8 +36,8 @@ export class MemoryNeed {
 }
 
 /**
- * Why the server would not take writes now: it is a replica, its last save failed, it lacks replicas, or the user may not
- * write. Found out by a write that does nothing: a key that does not exist is deleted.
+ * Checks whether the server accepts writes: it may be a replica, its last save may have failed, it may lack replicas,
+ * or the user may lack permission. Tests this with a write that has no effect: it deletes a key that does not exist.
  */
 export async function refusedWrites(client: RedisClient, space: KeySpace): Promise<string[]> {
   const refusals: string[] = [];
@@ -60,9 +60,9 @@ async function nameOnNode(client: RedisClient, space: KeySpace, node: Redis): Pr
 }
 
 /**
- * Whether the server's memory limit leaves no room for at least that many bytes. Keys that the restore deletes first make
- * room. Warns where the server would rather evict keys than refuse writes, and the room may be too small; a server without
- * a limit reports the memory of its machine, but not what is free of it.
+ * Checks whether the server's memory limit leaves room for at least that many bytes, including the room freed by the
+ * keys that the restore deletes first. Warns if the server evicts keys instead of rejecting writes and the room may be
+ * too small. A server without a limit reports the total memory of its machine, but not how much is free.
  */
 export async function missingMemory(
   client: RedisClient,
@@ -122,7 +122,7 @@ export async function missingMemory(
   return [];
 }
 
-/** Memory that the keys of a scope take, in bytes; undefined where the server does not tell, or time is up. */
+/** Memory used by the keys of a scope, in bytes; undefined if the server does not report it or the time is up. */
 async function memoryOf(
   client: RedisClient,
   space: KeySpace,
@@ -147,7 +147,7 @@ async function memoryOf(
   return bytes;
 }
 
-/** How many keys the servers have evicted since they were started. */
+/** Number of keys that the servers have evicted since their start. */
 export async function evictedKeys(client: RedisClient): Promise<number> {
   let evicted = 0;
   for (const node of await client.nodes())

@@ -9,16 +9,16 @@ import { type KeyPart, STRING_BLOCK_BYTES } from './record.ts';
 import { type ByteString, KEY_BYTES_MAX, type KeySpace, showKey } from './scope.ts';
 import { decodePart } from './typed-lines.ts';
 
-/** Largest entry of expiries, in bytes: it is held as a whole beside the JSON entry that it belongs to. */
+/** Maximum size of an expiry entry in bytes: it is held in memory along with the JSON entry it belongs to. */
 const EXPIRY_ENTRY_BYTES_MAX = 64 * 1024 ** 2;
 
-/** Where the reading of an archive continues: so many records into an entry. */
+/** Position in an archive: an entry and the number of its records already read. */
 export interface ArchivePosition {
   readonly entry: string;
   readonly records: number;
 }
 
-/** One record of an archive, and where the reading continues after it. */
+/** One record of an archive, and the position after it. */
 export type ArchiveRecord = { readonly namespace: string; readonly next: ArchivePosition } & (
   | {
       readonly kind: 'json';
@@ -31,20 +31,20 @@ export type ArchiveRecord = { readonly namespace: string; readonly next: Archive
 
 const expires_at = z.number().int().positive().max(Number.MAX_SAFE_INTEGER);
 const ExpiryLine = z.strictObject({ key: z.string(), expires_at });
-/** When the keys expire of which no other line says so: only in views of archives that lack expiries. */
+/** Expiry time of all keys without a line of their own: only in views of archives that lack expiry times. */
 const OthersExpiryLine = z.strictObject({ others: z.literal(true), expires_at });
 
-/** When the keys of one JSON entry expire, in ms since 1970. */
+/** Expiry times of the keys of one JSON entry, in ms since 1970. */
 export interface Expiries {
   readonly byKey: ReadonlyMap<ByteString, number>;
-  /** Of all other keys; null: they do not expire. */
+  /** Of all other keys; null if they do not expire. */
   readonly others: number | null;
 }
 
 /**
- * Every record of an archive's key-value entries, in their order, checked: shape, limits, and that its key is part of
- * the scope, so that nothing is ever written where a restore does not belong. Throws InvalidInputError that names the
- * entry and the place within it.
+ * Reads every record of an archive's key-value entries in order. Checks shape and limits, and that the key is in the
+ * scope, so that a restore never writes outside it. Throws InvalidInputError that names the entry and the place within
+ * it.
  */
 export async function* readArchive(
   archive: EntryReader,
@@ -83,7 +83,7 @@ export function requireKeyLength(place: string, key: ByteString): void {
     throw wrong(place, `a key has ${key.length} bytes, at most ${KEY_BYTES_MAX} are allowed`);
 }
 
-/** How an entry is cut into lines. */
+/** Line limits for splitting an entry. */
 const LINES: LineRules = {
   bytesMax: LINE_BYTES_MAX,
   tooLong: () => new Error(`the line is longer than ${LINE_BYTES_MAX} bytes`),
@@ -130,18 +130,18 @@ export async function* parseTyped(content: AsyncIterable<Uint8Array>, entry: Ind
   }
 }
 
-/** When the keys of a JSON entry expire; none where the archive has no entry that says so. */
+/** Expiry times for a JSON entry; none if the archive has no expiry entry for it. */
 export async function readExpiriesOf(archive: EntryReader, json: IndexEntry): Promise<Expiries> {
   const entry = await archive.find(expiryNameOf(json.name));
   return entry ? readExpiries(archive, entry) : { byKey: new Map(), others: null };
 }
 
-/** The line of an expiry entry for all keys that have none of their own. */
+/** The line of an expiry entry that applies to all keys without a line of their own. */
 export function othersExpiryLine(expiresAt: number): Buffer {
   return Buffer.from(`${JSON.stringify({ others: true, expires_at: expiresAt })}\n`);
 }
 
-/** When keys of a JSON entry expire, in ms since 1970, from the entry beside it that says so. */
+/** Expiry times of the keys of a JSON entry, in ms since 1970, from its expiry entry. */
 export async function readExpiries(archive: EntryReader, entry: IndexEntry): Promise<Expiries> {
   const byKey = new Map<ByteString, number>();
   let others: number | null = null;
@@ -166,13 +166,13 @@ export async function readExpiries(archive: EntryReader, entry: IndexEntry): Pro
   return { byKey, others };
 }
 
-/** Errors of the archive and of the server stay as they are; those about content get their place. */
+/** Passes on errors of the archive and the server; adds the place to errors about content. */
 function located(place: string, error: unknown): unknown {
   if (error instanceof NgbakError || !(error instanceof Error)) return error;
   return wrong(place, error.message, error);
 }
 
-/** The archive can't be restored because of what is in that place. */
+/** The error for content that makes the archive impossible to restore. */
 export function wrong(place: string, problem: string, cause?: unknown): InvalidInputError {
   return new InvalidInputError(`The archive can't be restored: ${place}: ${problem}.`, {
     remedy:

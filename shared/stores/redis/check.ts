@@ -10,20 +10,20 @@ import { expiryNameOf, parseEntryName } from './names.ts';
 import { ContentDigest, canonicalKey, canonicalString, KEY_TYPES, type KeyPart } from './record.ts';
 import { type ByteString, KeySpace, RedisScope, showKey } from './scope.ts';
 
-/** Ids of a stream's entries that are held; of longer streams a sample. */
+/** Maximum number of stream entry IDs held; longer streams are sampled. */
 const IDS_MAX = 250_000;
 
 const State = z.object({
   tallies: SavedTallies,
-  /** Whether the end of an entry could not be read: the next one may continue a key that began there. */
+  /** Whether the end of an entry could not be read: the next entry may continue a key that started there. */
   cut: z.boolean(),
-  /** The key whose parts continue in the next entry. */
+  /** The key that continues in the next entry. */
   open: z
     .object({
       key: z.string(),
       type: z.enum(KEY_TYPES),
       digest: z.string(),
-      /** Ids of a stream's entries. */
+      /** IDs of a stream's entries. */
       ids: z.object({ step: z.number(), hashes: z.array(z.number()) }),
     })
     .nullable(),
@@ -34,7 +34,7 @@ export function checkKeys(origin: ContentOrigin, from?: Json): ContentCheck {
   return new KeysCheck(origin, from);
 }
 
-/** A key of which some parts have come. */
+/** A key of which only some parts have been read. */
 interface OpenKey {
   readonly key: ByteString;
   readonly type: KeyPart['type'];
@@ -47,8 +47,8 @@ class KeysCheck implements ContentCheck {
   readonly #space: KeySpace | undefined;
   readonly #sum: TallyBook;
   /**
-   * Undefined between two keys. A key whose reading was begun again, since it had changed, has parts in front that belong
-   * to no key: a part with offset 0 starts it over.
+   * Undefined between two keys. If the export restarted reading a key because it had changed, abandoned parts precede
+   * the key: a part with offset 0 starts it again.
    */
   #open: OpenKey | undefined;
   #isCut: boolean;
@@ -74,7 +74,7 @@ class KeysCheck implements ContentCheck {
     const name = parseEntryName(entry.name);
     if (!name) throw wrong(entry.name, 'it is not an entry of a Redis store');
     const { namespace } = name;
-    // Expiries are read with the entry that they belong to.
+    // Expiry times are read together with the JSON entry they belong to.
     if (name.form === 'expiry') return pulledSink(() => this.#requireJson(entry));
     if (name.form === 'json') return pulledSink((content) => this.#readJson(entry, content, namespace));
     const sink = pulledSink(async (content) => {
@@ -102,7 +102,7 @@ class KeysCheck implements ContentCheck {
     let expiring = 0;
     for await (const { key, value } of readJson(content, entry, expiries)) {
       const namespace = this.#namespaceOf(entry, key, named);
-      // Without those that only a view of the archive has: the manifest does not know them.
+      // Excludes expiry times added by a view of the archive, which the manifest does not include.
       const expiresAt = expiries.byKey.get(key) ?? null;
       if (expiresAt !== null) expiring++;
       this.#sum.add(`keys:${namespace}`, canonicalString(key, value, expiresAt));
@@ -144,7 +144,7 @@ class KeysCheck implements ContentCheck {
     );
   }
 
-  /** The namespace that a key was counted in. */
+  /** The namespace under which a key was counted. */
   #namespaceOf({ name }: IndexEntry, key: ByteString, named: string): string {
     requireKeyLength(name, key);
     if (this.#space === undefined) return named;

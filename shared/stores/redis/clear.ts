@@ -5,8 +5,8 @@ import { scanKeys, scanScope } from './keys.ts';
 import { type ByteString, escapeGlob, type KeySpace, toBytes } from './scope.ts';
 
 /**
- * Deletes every key of the scope, and no other. A leg that is cut off starts over: what is deleted stays deleted, and
- * SCAN returns every key that is there from its beginning to its end.
+ * Deletes every key of the scope, and no other. An interrupted leg starts over: deleted keys stay deleted, and SCAN
+ * returns every key that exists throughout the scan.
  */
 export async function clearKeys(
   client: RedisClient,
@@ -19,9 +19,10 @@ export async function clearKeys(
 }
 
 /**
- * Deletes what loads left behind under temporary names.
+ * Deletes keys that loads left under temporary names.
  *
- * @param keepOrigin  whether what is said about the origin of the keys stays; not where other keys take their place
+ * @param keepOrigin  whether to keep the hash that states the origin of the keys; false if the keys are replaced by
+ * others
  */
 export async function clearTemporary(
   client: RedisClient,
@@ -36,7 +37,7 @@ export async function clearTemporary(
   });
 }
 
-/** The temporary names of a scope, without those of drills, which remove them themselves. */
+/** The temporary names of a scope, except those of drills, which drills remove themselves. */
 export async function* scanTemporary(
   client: RedisClient,
   node: Redis,
@@ -67,12 +68,12 @@ async function deleteKeys(
   return { cursor: null, tallies: {} };
 }
 
-/** There is no position to resume from: the next leg scans again. */
+/** There is no position to resume from: the next leg scans again from the start. */
 const AGAIN: Cursor = { again: true };
 
 async function unlink(client: RedisClient, node: Redis, keys: readonly Buffer[]): Promise<void> {
   if (keys.length === 0) return;
-  // Keys of a cluster's node lie in different hash slots, which one command can't span.
+  // In a cluster, the keys of a node are in different hash slots, which a single command cannot span.
   const commands: Command[] = client.isCluster ? keys.map((key) => ['UNLINK', key]) : [['UNLINK', ...keys]];
   await client.sendAll(node, commands);
 }

@@ -4,25 +4,25 @@ import { z } from 'zod';
 import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../core/errors.ts';
 import { retry } from '../../core/retry.ts';
 
-/** Milliseconds to wait for a connection. */
+/** Connection timeout in ms. */
 const CONNECT_MS = 5_000;
-/** Milliseconds to wait for one reply: a server that takes longer is blocked or gone. */
+/** Reply timeout in ms: a server that takes longer is blocked or down. */
 const REPLY_MS = 60_000;
-/** Tries of a batch whose connection was lost. */
+/** Number of attempts for a batch whose connection was lost. */
 const TRIES = { attempts: 4, firstMs: 200, factor: 4 };
 
-/** Address and credentials of a server, as they lie in Secrets Manager. */
+/** Address and credentials of a server, as stored in Secrets Manager. */
 export const RedisConnection = z
   .strictObject({
-    /** `redis://host:port`, or `rediss://host:port` for TLS. Credentials belong into the fields below. */
+    /** `redis://host:port`, or `rediss://host:port` for TLS. Credentials belong in the fields below. */
     url: z.string().regex(/^rediss?:\/\/[^@]+$/, 'must be redis://host:port or rediss://host:port'),
     username: z.string().optional(),
     password: z.string().optional(),
-    /** Number of the database; a cluster has only 0. */
+    /** Database number; a cluster only has database 0. */
     db: z.number().int().nonnegative().optional(),
-    /** PEM certificates of the authority that signed the server's, where no public one did. */
+    /** PEM certificates of the server's CA, if it is not a public one. */
     ca: z.string().optional(),
-    /** True where the address is one node of a cluster. */
+    /** True if the address is that of a cluster node. */
     cluster: z.boolean().optional(),
   })
   .refine(({ cluster, db }) => cluster !== true || db === undefined || db === 0, {
@@ -31,7 +31,7 @@ export const RedisConnection = z
   });
 export type RedisConnection = z.infer<typeof RedisConnection>;
 
-/** States of a server that end by themselves, or once somebody has seen to the server, by the code of its reply. */
+/** Server states that pass by themselves or once an operator has intervened, by the error code of the reply. */
 const PASSING: Readonly<Record<string, { readonly problem: string; readonly remedy: string }>> = {
   ...Object.fromEntries(
     ['LOADING', 'BUSY', 'CLUSTERDOWN', 'TRYAGAIN', 'MASTERDOWN', 'MOVED', 'ASK'].map((code) => [
@@ -53,19 +53,19 @@ const PASSING: Readonly<Record<string, { readonly problem: string; readonly reme
   },
 };
 
-/** A failure that the server answered, such as `OOM` or `WRONGTYPE`. */
+/** An error returned by the server, such as `OOM` or `WRONGTYPE`. */
 export class RedisReplyError extends NgbakError {}
 
 export type Argument = string | number | Buffer;
 /** One command: its name, then its arguments. */
 export type Command = readonly [name: string, ...args: Argument[]];
-/** A reply as it comes: strings are buffers. Errors inside transactions and pipelines are values. */
+/** A raw reply: strings are buffers. Errors inside transactions and pipelines are values. */
 export type Reply = Buffer | number | null | Error | Reply[];
 
 /**
- * Connection to one server or to the masters of one cluster. Nothing is connected before the first call. Lost
- * connections are opened again and the whole batch is sent again, so every batch must have the same effect when it is
- * done twice; that is why ioredis must not resend single commands by itself.
+ * Connection to one server or to the masters of one cluster, opened on the first call. After a lost connection, the
+ * client reconnects and sends the whole batch again, so every batch must be idempotent; for this reason ioredis must
+ * not resend single commands itself.
  */
 export class RedisClient {
   readonly #connection: RedisConnection;
@@ -80,12 +80,15 @@ export class RedisClient {
     this.#name = `Redis of target "${target}" at ${new URL(connection.url).host}`;
   }
 
-  /** What to call it in messages. */
+  /** Name of the server for messages. */
   get name(): string {
     return this.#name;
   }
 
-  /** Says that a job has used this server successfully before. If it is a replica now, a failover is in progress, which passes. */
+  /**
+   * Records that a job has already used this server successfully. If it is a replica now, a failover is in progress,
+   * and the error is transient.
+   */
   assumeUsable(): void {
     this.#isUsedBefore = true;
   }
@@ -124,12 +127,13 @@ export class RedisClient {
       return [redis];
     }
     const { hostname, port } = new URL(url);
-    // A URL has IPv6 addresses in brackets, a socket has none.
+    // URLs write IPv6 addresses in brackets, sockets do not.
     const host = hostname.replace(/^\[(.*)\]$/, '$1');
     const cluster = new Cluster([{ host, port: Number(port || 6379) }], {
       lazyConnect: true,
       clusterRetryStrategy: () => null,
-      // Addresses that a managed cluster announces are names that its certificate covers.
+      // A managed cluster announces host names that its certificate covers, so they must not be resolved to IP
+      // addresses.
       dnsLookup: (address, callback) => callback(null, address),
       slotsRefreshTimeout: CONNECT_MS,
       redisOptions: options,
@@ -156,7 +160,7 @@ export class RedisClient {
   async #connect(client: Redis | Cluster): Promise<void> {
     if (client.status === 'ready') return;
     let first: unknown;
-    // ioredis reports the reason of a refused connection as an event only.
+    // ioredis reports the reason for a refused connection only as an event.
     const remember = (error: unknown) => {
       first ??= error;
     };
@@ -175,7 +179,7 @@ export class RedisClient {
     }
   }
 
-  /** Reconnects: after a failover, the same name leads to another server. */
+  /** Reconnects: after a failover, the same name resolves to another server. */
   async #reconnect(node: Redis): Promise<void> {
     if (node.status !== 'end') {
       await new Promise<void>((resolve) => {
@@ -187,11 +191,11 @@ export class RedisClient {
   }
 
   /**
-   * Sends commands in one go and returns their replies in order. Errors that the server answered are thrown, in words
-   * that help, but for those that `tolerates` lets pass as values. After a lost connection the whole batch is sent
+   * Sends commands in one batch and returns their replies in order. Errors returned by the server are thrown with an
+   * explanation, except those that `tolerates` accepts as values. After a lost connection, the whole batch is sent
    * again.
    *
-   * @param what  what the commands are about, for messages
+   * @param what  subject of the commands, for messages
    */
   async send(
     node: Redis,
@@ -215,8 +219,8 @@ export class RedisClient {
   }
 
   /**
-   * Sends groups of commands, each as one transaction: nothing changes between its commands. Returns the replies of
-   * each group. Errors as in {@link send}.
+   * Sends groups of commands, each as one transaction: no other client's commands run in between. Returns the replies
+   * of each group. Errors as in {@link send}.
    */
   async transact(
     node: Redis,
@@ -225,7 +229,7 @@ export class RedisClient {
     what?: string,
   ): Promise<Reply[][]> {
     const commands = groups.flatMap((group): Command[] => [['MULTI'], ...group, ['EXEC']]);
-    // A refused command is reported in its place; EXEC then only says that there was one.
+    // A rejected command is reported in its place; the EXECABORT that follows adds nothing.
     const replies = await this.send(node, commands, (error) => error.message.startsWith('EXECABORT'), what);
     let end = -1;
     return groups.map((group) => {
@@ -240,15 +244,15 @@ export class RedisClient {
   }
 
   /**
-   * A connection of one's own to a server, for WATCH. Return it with {@link RedisSession.end}, also after errors. Throws
-   * UnavailableError and AccessDeniedError.
+   * A dedicated connection to a server, for WATCH. Must be returned with {@link RedisSession.end}, also after errors.
+   * Throws UnavailableError and AccessDeniedError.
    */
   async session(node: Redis): Promise<RedisSession> {
     for (const session of this.#sessions) if (session.take(node)) return session;
     const session = await this.#retrying(async () => {
       const connection = node.duplicate({ enableOfflineQueue: false, retryStrategy: () => null });
       await this.#connect(connection);
-      // A lost connection is found by the next command, which fails.
+      // A lost connection is detected by the next command, which fails.
       connection.on('error', () => undefined);
       return new RedisSession(node, connection, (error, what) => this.#translate(error, what));
     });
@@ -265,7 +269,7 @@ export class RedisClient {
     return retry(translated, { ...TRIES, isTransient: (error) => error instanceof UnavailableError });
   }
 
-  /** Sends commands of which none may fail. */
+  /** Sends commands; throws on any error reply. */
   async sendAll(node: Redis, commands: readonly Command[]): Promise<Exclude<Reply, Error>[]> {
     return (await this.send(node, commands, () => false)) as Exclude<Reply, Error>[];
   }
@@ -277,9 +281,9 @@ export class RedisClient {
   }
 
   /**
-   * The error as one that says what to do; errors of ours stay as they are.
+   * Converts an error into one with a remedy; NgbakErrors are returned unchanged.
    *
-   * @param isLogin  while connecting: what the server refuses then is the login
+   * @param isLogin  true while connecting, when errors of the server concern the login
    */
   #translate(error: unknown, what?: string, isLogin = false): NgbakError {
     if (error instanceof NgbakError) return error;
@@ -325,7 +329,7 @@ export class RedisClient {
     );
   }
 
-  /** What a refusal means that was tolerated, and what to do about it. */
+  /** Converts an error reply that was tolerated into an error with a remedy. */
   explain(error: Error): NgbakError {
     return this.#translate(error);
   }
@@ -340,8 +344,8 @@ export class RedisClient {
 }
 
 /**
- * One connection that is never opened again: whatever WATCH found out would be lost with it. Used by one reader at a time,
- * and by the next one afterwards.
+ * A connection that never reconnects, because the state of WATCH would be lost. Used by one reader at a time, and then
+ * reused by the next.
  */
 export class RedisSession {
   readonly #node: Redis;
@@ -355,14 +359,14 @@ export class RedisSession {
     this.#translate = translate;
   }
 
-  /** True where it is free, open and of this server; it is the caller's then. */
+  /** Acquires the session if it is free, open and belongs to this server; returns whether it did. */
   take(node: Redis): boolean {
     if (this.#isTaken || node !== this.#node || this.#connection.status !== 'ready') return false;
     this.#isTaken = true;
     return true;
   }
 
-  /** As {@link RedisClient.send}, but for lost connections: they are UnavailableError at once. */
+  /** As {@link RedisClient.send}, except that a lost connection throws UnavailableError immediately. */
   async send(
     commands: readonly Command[],
     tolerates: (error: Error, index: number) => boolean = isWrongType,
@@ -379,18 +383,18 @@ export class RedisSession {
     return replies;
   }
 
-  /** Whether nothing has touched the watched keys since WATCH. Ends the watch. */
+  /** Whether the watched keys are unchanged since WATCH. Ends the watch. */
   async isUntouched(): Promise<boolean> {
     const [, reply] = await this.send([['MULTI'], ['EXEC']], () => false);
     return reply !== null;
   }
 
-  /** Gives the connection back, without any watch. */
+  /** Returns the connection for reuse, without any watch. */
   async end(): Promise<void> {
     try {
       await this.send([['UNWATCH']]);
     } catch {
-      // A lost connection watches nothing either, and is not taken again.
+      // A lost connection has no watch either, and is not reused.
       this.disconnect();
     }
     this.#isTaken = false;
@@ -401,7 +405,7 @@ export class RedisSession {
   }
 }
 
-/** Sends commands in one go; what the server refuses is a value, everything else is thrown. */
+/** Sends commands in one batch; errors returned by the server are values, all others are thrown. */
 async function exchange(connection: Redis, commands: readonly Command[]): Promise<Reply[]> {
   const pipeline = connection.pipeline();
   for (const [name, ...args] of commands) pipeline.callBuffer(name, args);
@@ -412,12 +416,12 @@ async function exchange(connection: Redis, commands: readonly Command[]): Promis
   });
 }
 
-/** The command is for another type of key than the one that is there. */
+/** The command does not apply to the type of the existing key. */
 function isWrongType(error: Error): boolean {
   return error.message.startsWith('WRONGTYPE');
 }
 
-/** A write that was sent to a replica. */
+/** A write was sent to a replica. */
 function isReadOnly(reply: Reply): reply is Error {
   return reply instanceof Error && reply.message.startsWith('READONLY');
 }
@@ -430,7 +434,7 @@ function isReplyError(error: unknown): boolean {
   return error instanceof Error && error.name === 'ReplyError';
 }
 
-/** A reply that must be a whole number, such as a length. */
+/** Requires an integer reply, such as a length. */
 export function integerOf(reply: Reply | undefined): number {
   const value = typeof reply === 'number' ? reply : Number(String(reply));
   if (reply === null || reply === undefined || !Number.isSafeInteger(value)) {
@@ -441,7 +445,7 @@ export function integerOf(reply: Reply | undefined): number {
   return value;
 }
 
-/** A reply that must be a list. Throws the error that stands in its place. */
+/** Requires a list reply. Throws an error reply. */
 export function listOf(reply: Reply | undefined): Reply[] {
   if (Array.isArray(reply)) return reply;
   if (reply instanceof Error) throw reply;
@@ -450,7 +454,7 @@ export function listOf(reply: Reply | undefined): Reply[] {
   });
 }
 
-/** A reply that must be bytes. */
+/** Requires a reply of bytes. */
 export function bytesOf(reply: Reply | undefined): Buffer {
   if (Buffer.isBuffer(reply)) return reply;
   if (reply instanceof Error) throw reply;

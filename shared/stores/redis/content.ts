@@ -5,7 +5,7 @@ import type { SmallReading } from './reading.ts';
 import { ContentDigest, type KeyType, type StreamState } from './record.ts';
 import type { ByteString } from './scope.ts';
 
-/** A key's content for comparison: a short string as it is, everything else as type and digest. */
+/** A key's content for comparison: the bytes of a short string, otherwise type and digest. */
 export type Content = { readonly expiresAt: number | null } & (
   | { readonly kind: 'string'; readonly value: Buffer }
   | {
@@ -17,9 +17,9 @@ export type Content = { readonly expiresAt: number | null } & (
 );
 
 /**
- * Reads a key for comparison; undefined where there is none.
+ * Reads a key for comparison; undefined if it does not exist.
  *
- * @param asBlocks strings of any length as digest of their blocks
+ * @param asBlocks represent strings of any length by the digest of their blocks
  */
 export async function contentOf(
   reader: KeyReader,

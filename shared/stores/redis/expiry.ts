@@ -2,16 +2,16 @@ import { type Command, integerOf, type Reply } from './client.ts';
 import type { Item } from './record.ts';
 import { type ServerFacts, serverNow } from './server.ts';
 
-/** The command for the expiry of a key: PEXPIRETIME, or PTTL where the server has no such thing. */
+/** The command for the expiry of a key: PEXPIRETIME, or PTTL if the server does not support it. */
 export function expiryCommand(facts: ServerFacts, name: Buffer): Command {
   return [facts.hasExpireTime ? 'PEXPIRETIME' : 'PTTL', name];
 }
 
 /**
- * Absolute expiry in ms since 1970 from the reply to {@link expiryCommand}, null for none, undefined where there is no such
- * key.
+ * Absolute expiry in ms since 1970 from the reply to {@link expiryCommand}; null if the key does not expire, undefined
+ * if it does not exist.
  *
- * @param at  when the reply came, by the server's clock
+ * @param at  when the reply arrived, by the server's clock
  */
 export function expiryOf(
   facts: ServerFacts,
@@ -25,12 +25,12 @@ export function expiryOf(
   return facts.hasExpireTime ? value : at + value;
 }
 
-/** The command for the expiries of some fields of a hash. */
+/** The command for the expiry times of some fields of a hash. */
 export function fieldExpiryCommand(name: Buffer, fields: readonly Buffer[]): Command {
   return ['HPEXPIRETIME', name, 'FIELDS', fields.length, ...fields];
 }
 
-/** Adds expiries to the fields of a hash, in the same order. Fields that are gone are left out. */
+/** Adds expiry times to the fields of a hash, in the same order. Omits fields that no longer exist. */
 export function withExpiries(items: readonly Item[], expiries: readonly Reply[]): Item[] {
   return items.flatMap((item, index): Item[] => {
     const expiry = integerOf(expiries[index] ?? -2);

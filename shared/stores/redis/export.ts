@@ -20,14 +20,17 @@ import type { RedisSite } from './site.ts';
 import type { Position } from './sorted-keys.ts';
 import { encodePart } from './typed-lines.ts';
 
-/** Room of an entry beyond the size that closes it, in bytes: the value that makes it full is whole. */
+/**
+ * Capacity of an entry beyond the size that closes it, in bytes: includes the value that crosses the limit, which is
+ * never split.
+ */
 const ROOM_BEYOND_FULL = 256 * 1024;
-/** Records of up to this many bytes need no memory of their own. */
+/** Records up to this many bytes share one buffer. */
 const RECORD_BYTES = 64 * 1024;
 
 const ExportCursor = z.strictObject({
   namespace: z.string(),
-  /** Last key that is in the archive, base64; null before the first one of the namespace. */
+  /** Last archived key in base64; null before the first key of the namespace. */
   after: z.string().nullable(),
   /** Number of the namespace's next entries. */
   part: z.number().int().positive(),
@@ -48,15 +51,15 @@ const ExportCursor = z.strictObject({
 });
 type ExportCursor = z.infer<typeof ExportCursor>;
 
-/** A large key on its way, and where its reading continues. */
+/** A large key that is being read, and the position from which reading resumes. */
 interface Large {
   readonly key: ByteString;
   readonly position: LargePosition;
 }
 
 /**
- * Streams every key of the scope, in order of namespace and key, in entries of bounded size. The cursor is
- * the last key that was archived, so a leg resumes exactly there, whatever was added or deleted meanwhile.
+ * Streams every key of the scope, ordered by namespace and key, in entries of bounded size. The cursor is the last
+ * archived key, so a leg resumes exactly there, whatever was added or deleted in the meantime.
  */
 export async function* exportKeys(
   site: RedisSite,
@@ -93,7 +96,7 @@ export async function* exportKeys(
   if (chunk && !chunk.isEmpty) yield { ...chunk.flush(), next: null };
 }
 
-/** The keys behind a position, in their order, with what is read of them: in batches, each of one namespace. */
+/** Reads the keys after a position in order, in batches of one namespace each. */
 async function* batchesAfter(
   { client, space, reader, limits }: RedisSite,
   after: Position | null,
@@ -110,7 +113,7 @@ async function* batchesAfter(
   }
 }
 
-/** Adds what was read, closing entries as they fill up. */
+/** Adds readings, closing entries as they fill up. */
 async function* addAll(
   reader: KeyReader,
   chunk: Chunk,
@@ -149,16 +152,16 @@ async function* readLarge(
     isComplete = part.last;
     if (next && chunk.isFull) yield chunk.flush({ key, position: next });
   }
-  // It was deleted: what was read of it is discarded.
+  // The key was deleted: the parts read so far are discarded.
   if (!isComplete) chunk.takeBack();
 }
 
-/** Bytes of the entries that are being filled, the same memory for all entries of a leg. */
+/** Buffers of the entries being filled, reused for all entries of a leg. */
 class EntryData {
   readonly json: ReusableBuffer;
   readonly expiry: ReusableBuffer;
   readonly typed: ReusableBuffer;
-  /** For the record that is worked on. */
+  /** Buffer for the current record. */
   readonly record = Buffer.allocUnsafeSlow(RECORD_BYTES);
   readonly #full: number;
 
@@ -183,7 +186,7 @@ class EntryData {
   }
 }
 
-/** The entries of one number that are being filled: JSON members, their expiries, typed lines. */
+/** The entries being filled that share a number: JSON members, their expiry times, typed lines. */
 class Chunk {
   readonly namespace: string;
   /** Last key that is complete in this or an earlier chunk. */
@@ -191,12 +194,12 @@ class Chunk {
   #number: number;
   readonly #data: EntryData;
   #isFlushed = false;
-  /** Where the parts of the present large key begin in the typed entry. */
+  /** Offset in the typed entry at which the parts of the current large key start. */
   #begin = 0;
   #count = 0;
   #digest = new MultisetDigest();
 
-  /** What `data` holds of an earlier chunk must have been taken. */
+  /** The content of `data` from an earlier chunk must have been consumed. */
   constructor(namespace: string, number: number, after: ByteString | undefined, data: EntryData) {
     this.namespace = namespace;
     this.#number = number;
@@ -234,13 +237,13 @@ class Chunk {
     if (expiresAt !== null) expiry.write(`{"key":${quoted},"expires_at":${expiresAt}}\n`);
   }
 
-  /** Marks the place where the parts of a large key begin. */
+  /** Marks the start of the parts of a large key. */
   begin(): void {
     this.#makeRoom();
     this.#begin = this.#data.typed.length;
   }
 
-  /** Takes parts back that were added since {@link begin}, but for those in entries that are closed already. */
+  /** Removes the parts added since {@link begin}, except those in entries that are already closed. */
   takeBack(): void {
     this.#makeRoom();
     this.#data.typed.cutTo(this.#begin);
@@ -260,7 +263,7 @@ class Chunk {
     this.after = key;
   }
 
-  /** What was flushed has been taken by the time that more is added. */
+  /** Flushed entries have been consumed by the time more is added. */
   #makeRoom(): void {
     if (!this.#isFlushed) return;
     this.#isFlushed = false;
@@ -270,7 +273,10 @@ class Chunk {
     this.#digest = new MultisetDigest();
   }
 
-  /** The step that closes the entries of this number, to be taken before more is added; the next ones follow it. */
+  /**
+   * The step that closes the entries with this number, which must be consumed before more is added; later ones get the
+   * next number.
+   */
   flush(large?: Large): ExportStep {
     if (this.#data.json.length > 0) this.#data.json.write('\n}\n');
     const entries: EntryPiece[] = [];
@@ -298,7 +304,7 @@ class Chunk {
 
 /** A key as a JSON string; undefined where it is not UTF-8. */
 function quote(key: ByteString): string | undefined {
-  // Most keys are ASCII without quotes, and stand as they are.
+  // Most keys are ASCII without quotes and need no escaping.
   if (/^[ !#-[\]-~]*$/.test(key)) return `"${key}"`;
   const name = toBytes(key);
   return isUtf8(name) ? JSON.stringify(name.toString('utf8')) : undefined;

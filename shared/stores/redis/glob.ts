@@ -1,10 +1,10 @@
-/** One place of a pattern: any number of bytes, one byte, or one byte of a set. */
+/** One element of a pattern: any number of bytes, one byte, or one byte of a set. */
 type Token = { readonly kind: 'many' } | { readonly kind: 'one'; fits(byte: number): boolean };
 
 /**
- * A Redis glob pattern (https://redis.io/docs/latest/commands/keys/) over byte strings: `*`, `?`, `[abc]`, `[a-z]`, `[^a]` and
- * `\` as escape. Matching takes time in proportion to pattern × text at most, whoever wrote either: where a text does not fit,
- * only the last `*` takes one byte more.
+ * A Redis glob pattern (https://redis.io/docs/latest/commands/keys/) over byte strings: `*`, `?`, `[abc]`, `[a-z]`,
+ * `[^a]` and `\` as escape. Matching takes at most time proportional to pattern × text, even for hostile input: on a
+ * mismatch, only the last `*` consumes another byte.
  */
 export class Glob {
   readonly #tokens: readonly Token[];
@@ -56,7 +56,7 @@ function parse(pattern: string): Token[] {
   return tokens;
 }
 
-/** A set from behind its bracket, as Redis reads it: it may lack its end, and ranges may be the wrong way round. */
+/** Parses a set after its bracket as Redis does: the closing bracket may be missing, and ranges may be reversed. */
 function parseSet(pattern: string, start: number): { token: Token; end: number } {
   const isNegated = pattern.charAt(start) === '^';
   const ranges: { from: number; to: number }[] = [];

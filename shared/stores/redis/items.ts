@@ -15,7 +15,10 @@ export function isKeyType(type: string): type is KeyType {
   return Object.hasOwn(LENGTH, type);
 }
 
-/** Replies of a whole or paged collection as items, those without an order sorted, so that archives compare well. */
+/**
+ * Converts replies of a complete or paged collection to items. Unordered types are sorted, so that archives can be
+ * compared.
+ */
 export function itemsOf(type: KeyType, replies: readonly Reply[]): Item[] {
   const parts = replies.map(bytesOf);
   if (type === 'list') return parts.map((part): Item => [part]);
@@ -38,7 +41,7 @@ function byFirst(left: Item, right: Item): number {
   return Buffer.compare(left[0] ?? Buffer.alloc(0), right[0] ?? Buffer.alloc(0));
 }
 
-/** A string as items: blocks of one size, and the rest. */
+/** A string as items: blocks of a fixed size, and the remainder. */
 export function blocksOf(value: Buffer): Item[] {
   const blocks: Item[] = [];
   for (let at = 0; at < value.length; at += STRING_BLOCK_BYTES)

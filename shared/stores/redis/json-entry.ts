@@ -1,9 +1,12 @@
 import { isUtf8 } from 'node:buffer';
 import { isJsonText } from './json-text.ts';
 
-/** Longest key in a JSON entry, in bytes of its JSON text. */
+/** Maximum length of a key in a JSON entry, in bytes of its JSON text. */
 const KEY_TEXT_BYTES_MAX = 64 * 1024;
-/** Longest value in a JSON entry, in bytes. Archives of ours hold at most 8 MiB; kept whole while it is read. */
+/**
+ * Maximum length of a value in a JSON entry, in bytes; it is held in memory while it is read. Archives written by ngbak
+ * contain at most 8 MiB.
+ */
 export const VALUE_BYTES_MAX = 64 * 1024 ** 2;
 
 const QUOTE = 0x22;
@@ -13,21 +16,21 @@ const CLOSE = 0x7d;
 const COLON = 0x3a;
 const COMMA = 0x2c;
 
-/** One member of the object: the key's bytes, and the value's JSON text exactly as it stands there. */
+/** One member of the object: the key's bytes, and the value's exact JSON text. */
 export interface Member {
   readonly key: Buffer;
   readonly value: Buffer;
 }
 
-/** The bytes are no JSON object of the kind that is read here. */
+/** The bytes are not a JSON object that this reader accepts. */
 export class JsonMemberError extends Error {}
 
 /**
- * The members of one JSON object, streamed, in their order. Values are cut out, not parsed and written again, so that
- * the exact bytes come back: spacing, order of fields, spelling of numbers. Takes any JSON object, not only those that
- * ngbak wrote; holds one member at a time.
+ * Streams the members of one JSON object in order. Values are cut out, not parsed and serialized again, so that the
+ * bytes are restored exactly: white space, order of fields, notation of numbers. Accepts any JSON object, not only
+ * those that ngbak wrote; holds one member at a time.
  *
- * Throws {@link JsonMemberError}, whose message says what is wrong and where, without data.
+ * Throws {@link JsonMemberError}, whose message states what is wrong and where, without data.
  */
 export async function* readMembers(content: AsyncIterable<Uint8Array>): AsyncGenerator<Member> {
   const scanner = new MemberScanner();
@@ -38,10 +41,10 @@ export async function* readMembers(content: AsyncIterable<Uint8Array>): AsyncGen
 
 type State = 'start' | 'first' | 'key' | 'in-key' | 'colon' | 'value' | 'in-value' | 'after' | 'end';
 
-/** The scanner behind {@link readMembers}, fed by hand. Its errors are {@link JsonMemberError}s. */
+/** The push parser behind {@link readMembers}. Its errors are {@link JsonMemberError}s. */
 export class MemberScanner {
   #state: State = 'start';
-  /** Parts of the key or value that began in earlier chunks. */
+  /** Fragments of the current key or value from earlier chunks. */
   #parts: Buffer[] = [];
   #length = 0;
   #key: Buffer = Buffer.alloc(0);
@@ -54,7 +57,7 @@ export class MemberScanner {
   /** The members that end within this chunk. */
   *feed(bytes: Uint8Array): Generator<Member> {
     const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    // Where the key or value that is being read starts within this chunk.
+    // Start of the current key or value within this chunk.
     let start = 0;
     for (let at = 0; at < chunk.length; at++) {
       const byte = chunk[at] as number;
@@ -93,7 +96,7 @@ export class MemberScanner {
     this.#base += chunk.length;
   }
 
-  /** Everything outside of keys and values. */
+  /** Handles everything outside keys and values. */
   #structure(byte: number, at: number): void {
     switch (this.#state) {
       case 'start':
@@ -124,7 +127,7 @@ export class MemberScanner {
   #keep(part: Buffer, limit: number): void {
     this.#length += part.length;
     if (this.#length > limit) throw this.#wrong(`a key or value is longer than ${limit} bytes`, part.length);
-    // A copy: the chunk may belong to a buffer that its owner uses again.
+    // Copied, because the owner of the chunk's buffer may reuse it.
     this.#parts.push(Buffer.from(part));
   }
 
@@ -160,7 +163,7 @@ export class MemberScanner {
     return { key: this.#key, value };
   }
 
-  /** Throws where the object is not complete. */
+  /** Throws if the object is incomplete. */
   end(): void {
     if (this.#state !== 'end') throw this.#wrong('the object is not complete', 0);
   }

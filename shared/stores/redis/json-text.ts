@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer';
 
-/** Deepest nesting of a value that is embedded in a JSON entry; Python's reader gives up near 1,000. */
+/** Maximum nesting depth of a value embedded in a JSON entry; Python's parser fails near 1,000. */
 export const JSON_DEPTH_MAX = 256;
 
 /**
- * Whether these bytes can stand inside a JSON document as they are and be cut out again exactly: UTF-8, one JSON value
- * (RFC 8259), nothing around it, not nested too deeply.
+ * Whether these bytes can be embedded in a JSON document unchanged and extracted exactly: UTF-8, one JSON value (RFC
+ * 8259) without surrounding white space, not nested too deeply.
  */
 export function isJsonText(bytes: Buffer): boolean {
   if (isSpace(bytes[0]) || isSpace(bytes[bytes.length - 1]) || !isUtf8(bytes)) return false;
@@ -21,7 +21,7 @@ export function isJsonText(bytes: Buffer): boolean {
   return text.length <= 2 * JSON_DEPTH_MAX || !isDeeper(value, JSON_DEPTH_MAX);
 }
 
-/** True for JSON's white space, and where there is no byte at all. */
+/** True for JSON white space, and for a missing byte. */
 function isSpace(byte: number | undefined): boolean {
   return byte === undefined || byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }

@@ -8,36 +8,36 @@ import { LeftOut } from './left-out.ts';
 import { type ByteString, KEY_BYTES_MAX, type KeySpace, showKey, toBytes } from './scope.ts';
 import { isBehind, type Position, SortedKeys, type SortLimits, type SpaceKeys } from './sorted-keys.ts';
 
-/** Keys that one SCAN call looks at. */
+/** COUNT argument of SCAN. */
 const SCAN_COUNT = 2_000;
-/** The next keys in order, without duplicates; none only where there are none at all. */
+/** The next keys in order, without duplicates; empty only if there are no more keys. */
 export interface KeyWindow {
   readonly keys: SpaceKeys;
-  /** Keys under the prefix that are not part of the scope; counted over the whole database. */
+  /** Keys under the prefix that are not in the scope; counted over the whole database. */
   readonly leftOut: LeftOut;
 }
 
-/** How much is held in memory, in a temporary file, and in an entry of the archive; smaller in tests. */
+/** Limits for memory, the temporary file, and entries of the archive; smaller in tests. */
 export interface Limits extends SortLimits {
-  /** An entry is closed once it holds this many bytes. */
+  /** Size in bytes at which an entry is closed. */
   readonly entryBytes: number;
-  /** How keys that keep changing are read. */
+  /** Limits for reading keys that keep changing. */
   readonly changing?: ChangingLimits;
 }
 
 export const LIMITS: Limits = {
   keys: 16_000,
   bytes: 2 * 1024 ** 2,
-  // And half as much again while the last keys are dropped: less than half of a function's disk.
+  // Plus half as much while the last keys are dropped: in total less than half of a function's disk.
   fileBytes: 128 * 1024 ** 2,
   folder: tmpdir(),
   entryBytes: 4 * 1024 ** 2,
 };
 
-/** What of a client reading keys needs. */
+/** The methods of a client that reading keys needs. */
 type Scanner = Pick<RedisClient, 'nodes' | 'call' | 'sendAll' | 'name'>;
 
-/** Every key of a scope that SCAN returns from one server, in the server's order and with its duplicates. */
+/** Every key that SCAN returns for a pattern from one server, in the server's order and with duplicates. */
 export async function* scanKeys(
   client: Scanner,
   node: Redis,
@@ -46,11 +46,11 @@ export async function* scanKeys(
   const match = pattern === undefined ? [] : ['MATCH', Buffer.from(pattern, 'latin1')];
   const scan = (cursor: string) => {
     const page = client.call(node, 'SCAN', cursor, ...match, 'COUNT', SCAN_COUNT);
-    // A failure is met where the page is taken; until then nobody listens.
+    // A failure is thrown when the page is awaited; until then, nothing handles it.
     page.catch(() => undefined);
     return page;
   };
-  // The server looks for the next page while this one is worked on.
+  // The server prepares the next page while this one is processed.
   let ahead: ReturnType<typeof scan> | undefined = scan('0');
   try {
     while (ahead) {
@@ -66,10 +66,10 @@ export async function* scanKeys(
 }
 
 /**
- * The keys of a scope that SCAN returns from one server, in its order and with its duplicates. With `unsupported: 'skip'`,
- * those that can't be saved are not part of it: they are neither saved nor cleared nor compared.
+ * The keys of a scope that SCAN returns from one server, in its order and with duplicates. With `unsupported: 'skip'`,
+ * keys that cannot be saved are not in the scope: they are not saved, cleared or compared.
  *
- * @param leftOut  counts keys that are not part of the scope, though under its prefix
+ * @param leftOut  counts keys that have the prefix of the scope but are not in it
  */
 export async function* scanScope(
   client: Scanner,
@@ -102,14 +102,14 @@ export async function* scanScope(
 }
 
 /**
- * The keys after `after`, in order. SCAN returns keys in the order of the server's hash table, some of them twice when the
- * table shrinks meanwhile, and its cursor says nothing about which keys came already. So each key is sorted: duplicates
- * meet and go, a key that was there all the time is there, and the position of the last key is all that the next leg needs
- * to know. One SCAN does for millions of keys; where they are too many for the temporary file as well, the first of them
- * are handed out, and another SCAN finds the next ones.
+ * The keys after `after`, in order. SCAN returns keys in the order of the server's hash table, some of them twice if
+ * the table shrinks during the scan, and its cursor does not reveal which keys were already returned. Therefore all
+ * keys are sorted: this removes duplicates, includes every key that existed throughout the scan, and lets the next leg
+ * resume from the last key alone. A single SCAN suffices for millions of keys. If there are more than the temporary
+ * file can hold, the first of them are returned, and another SCAN finds the next ones.
  *
- * Throws InvalidInputError where a key or the number of namespaces is beyond the limits, and NgbakError where the temporary
- * file can't be written.
+ * Throws InvalidInputError if a key or the number of namespaces exceeds the limits, and NgbakError if the temporary
+ * file cannot be written.
  */
 export async function* keyWindows(
   client: Scanner,
@@ -136,7 +136,7 @@ export async function* keyWindows(
   }
 }
 
-/** Adds every key behind `from`; returns those that are left out. */
+/** Adds every key after `from`; returns those that are left out. */
 async function scanInto(
   sorted: SortedKeys,
   client: Scanner,

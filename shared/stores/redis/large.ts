@@ -33,15 +33,15 @@ import {
 } from './stream.ts';
 import { isOtherKey, readWhole, type Unread } from './whole.ts';
 
-/** Most elements of one page and of one part, and about the bytes that either should have. */
+/** Maximum number of elements per page and per part, and approximate size of either in bytes. */
 const PAGE_ITEMS = 512;
 const PAGE_BYTES = 1024 ** 2;
-/** How keys that keep changing are read; other values in tests. */
+/** Limits for reading keys that keep changing; different in tests. */
 export interface ChangingLimits {
-  /** What a reply may have at most, in bytes and elements, where a key that changed is read again in one command. */
+  /** Maximum size of a reply, in bytes and elements, for reading a changed key again in a single command. */
   readonly replyBytes: number;
   readonly replyItems: number;
-  /** Pauses in ms before a key that changed is read once more; after the last one it is an error. */
+  /** Pauses in ms before reading a changed key again; if it changes after the last one, reading fails. */
   readonly pausesMs: readonly number[];
 }
 export const CHANGING_LIMITS: ChangingLimits = {
@@ -49,59 +49,65 @@ export const CHANGING_LIMITS: ChangingLimits = {
   replyItems: 250_000,
   pausesMs: [100, 400, 1_600, 6_400],
 };
-/** Pauses in ms before the reading continues on another connection where one was lost. */
+/** Pauses in ms before reading resumes on another connection after one was lost. */
 const LOST_PAUSES_MS = [100, 500, 2_000] as const;
-/** More pending ids are asked for than there are: others may come meanwhile. */
+/** Factor by which more pending IDs are requested than exist, because others may be added in the meantime. */
 const PENDING_MARGIN = 1.1;
-/** How long what an earlier leg read may be read again, in ms, before the leg has to come further in the time left. */
+/**
+ * How long a leg may spend, in ms, on reading again what an earlier leg read, before it must make progress in the time
+ * left.
+ */
 const CATCH_UP_MS = 60_000;
-/** How exactly servers before Redis 7.0 tell when a key expires, in ms: they tell the time left. */
+/** Precision of expiry times on servers before Redis 7.0, in ms: they only report the remaining time. */
 const TIME_LEFT_ERROR_MS = 2_000;
 
-/** Where the reading of a large key continues. */
+/** Position from which reading of a large key resumes. */
 export interface LargePosition {
   readonly type: KeyType;
   readonly expiresAt: number | null;
-  /** Items so far, and their {@link ContentDigest}. */
+  /** Number of items so far, and their {@link ContentDigest}. */
   readonly offset: number;
   readonly digest: string;
-  /** Elements to ask for in one go. */
+  /** Number of elements to request at once. */
   readonly page: number;
-  /** Times that the key has been read from its start because it changed. */
+  /** How often reading of the key was restarted because it had changed. */
   readonly tries: number;
 }
 
-/** A part of a large key with the digest of its content up to there, and the position after it: null after the last. */
+/**
+ * A part of a large key, with the digest of its content up to there and the next position: null after the last part.
+ */
 export interface LargePart {
   readonly part: KeyPart;
   readonly digest: string;
   readonly next: LargePosition | null;
 }
 
-/** How a key is read. */
+/** Options for reading a key. */
 export interface LargeOptions {
   /**
-   * `proven`: every part is of one instant, or the key is read again from its start (a part with offset 0). `once`: the key
-   * is read once, whatever happens to it meanwhile; good enough to tell whether something has changed.
+   * `proven`: all parts are from one instant; otherwise the key is read again from its start (a part with offset 0).
+   * `once`: the key is read once, even if it changes in the meantime; sufficient to detect changes.
    */
   readonly as: 'proven' | 'once';
   readonly signal?: AbortSignal;
   timeLeft?(): number;
 }
 
-/** What ended an attempt to read a key. After 'changed', another one makes sense. */
+/** How an attempt to read a key ended. After 'changed', it makes sense to try again. */
 type Outcome = 'complete' | Unread;
 
 /**
- * Reads keys that are too large for one reply, part by part. Proof that all parts are of one instant:
+ * Reads keys that are too large for one reply, part by part. Proves as follows that all parts are from one instant:
  *
- * - The key is watched (WATCH) on the connection that reads it, from before the first page until after the last one. An
- *   EXEC that comes through says that nothing touched it in between.
- * - Where something did, it starts again: keys of up to {@link ChangingLimits.replyBytes} are read in one command then, larger ones in pages.
- * - Streams may grow meanwhile. What they were at the beginning comes from one command, and their entries of that time can
- *   only become fewer: where as many as there were have been read, they are the same ones.
- * - A watch ends with its connection, and with the leg. What was read before is read again on the next connection, and its
- *   digest compared, before the reading continues from there.
+ * - The key is watched (WATCH) on the connection that reads it, from before the first page until after the last one. A
+ *   successful EXEC proves that the key was not modified in between.
+ * - If it was modified, reading restarts: keys of up to {@link ChangingLimits.replyBytes} are then read in one command,
+ *   larger ones in pages.
+ * - Streams may grow while they are read. Their initial state comes from one command, and the entries it covers can
+ *   only be deleted: if their number read equals the initial number, they are the same entries.
+ * - A watch ends with its connection and with the leg. Everything read before is read again on the next connection, and
+ *   its digest compared, before reading continues from there.
  */
 export class LargeReader {
   readonly #client: RedisClient;
@@ -115,8 +121,8 @@ export class LargeReader {
   }
 
   /**
-   * Reads a key of that type from a position. Returns 'complete' after a last part, else why there was none. Throws
-   * UnavailableError where it changed each time.
+   * Reads a key of that type from a position. Returns 'complete' after the last part, otherwise the reason why there is
+   * none. Throws UnavailableError if the key changed on every attempt.
    */
   async *read(
     key: ByteString,
@@ -177,7 +183,7 @@ export class LargeReader {
       type,
     );
     const bytes = type === 'string' ? length : Math.max(memory ?? 0, seen);
-    // A server that does not tell sizes: what was read of it before says how large it is.
+    // If the server does not report sizes, the bytes read so far are the estimate.
     return (
       bytes > 0 &&
       bytes <= this.#limits.replyBytes &&
@@ -245,7 +251,7 @@ export class LargeReader {
     }
   }
 
-  /** Whether what was read is what the key was when the reading began. */
+  /** Checks that the content read equals the state of the key when reading began. */
   async #prove(
     session: RedisSession,
     name: Buffer,
@@ -253,7 +259,7 @@ export class LargeReader {
     count: number,
     { length, expiresAt, cut, mayGrow }: Start,
   ): Promise<Outcome> {
-    // Fields of hashes that expired are counted for a while.
+    // Expired fields of hashes are included in the length for a while.
     const isComplete =
       type === 'hash' && this.#facts.hasFieldExpiry
         ? count <= length
@@ -308,7 +314,7 @@ export class LargeReader {
     if (type !== 'stream') return start;
     const [groups] = await session.send([['XINFO', 'GROUPS', name]], isOtherKey);
     if (groups instanceof Error) return 'changed';
-    // As many entries come along as pending ids are asked for; where that is too much, these are read in pages.
+    // The reply includes as many entries as pending IDs; if that is too large, pending IDs are read in pages.
     const most = Math.ceil(mostPendingOf(groups) * PENDING_MARGIN);
     const isOneReply = most * itemBytes <= this.#limits.replyBytes;
     const count = isOneReply ? Math.max(start.page, most) : start.page;
@@ -321,7 +327,7 @@ export class LargeReader {
     return state ? { ...start, length: cut.length, cut: { ...cut, state }, mayGrow: false } : 'changed';
   }
 
-  /** The content of a key, page by page; undefined where it is no longer what it was. */
+  /** The content of a key, page by page; undefined if the key has changed. */
   async *#pages(
     session: RedisSession,
     name: Buffer,
@@ -379,17 +385,17 @@ export class LargeReader {
   }
 }
 
-/** What a key is when its reading begins. */
+/** State of a key when reading begins. */
 interface Start {
   readonly expiresAt: number | null;
   readonly length: number;
   readonly page: number;
-  /** Of streams: what they were at one instant, and whether what comes after it does no harm. */
+  /** For streams: the state at one instant, and whether later additions are harmless. */
   readonly cut?: StreamCut;
   readonly mayGrow?: boolean;
 }
 
-/** Length of a key, 0 where it is of another type, and what it takes on the server, where that tells. */
+/** Length of a key, 0 if it has another type, and its memory usage if the server reports it. */
 async function measure(
   send: (commands: readonly Command[]) => Promise<Reply[]>,
   name: Buffer,
@@ -405,7 +411,7 @@ async function measure(
   };
 }
 
-/** Cuts content into parts, and holds the last one back until it is known to be the last. */
+/** Splits content into parts, and holds each part back until it is known whether it is the last. */
 class Parts {
   readonly #key: ByteString;
   readonly #head: Omit<LargePosition, 'offset' | 'digest'>;
@@ -423,7 +429,7 @@ class Parts {
     return this.#digest.hex();
   }
 
-  /** Takes note of items that an earlier leg has handed out. */
+  /** Counts and digests items that were already emitted by an earlier leg. */
   pass(items: readonly Item[]): void {
     this.#digest.add(items);
     this.#offset += items.length;

@@ -16,7 +16,7 @@ const TEXTS: Record<LeftOutReason, { readonly code: string; readonly text: strin
   },
 };
 
-/** Counts keys that are under the prefix of a scope, but not part of it, with the names of some. */
+/** Counts keys that have the prefix of a scope but are not in it, and keeps samples of their names. */
 export class LeftOut {
   readonly #counts = new Map<LeftOutReason, { count: number; samples: string[] }>();
 
@@ -31,7 +31,7 @@ export class LeftOut {
     return this.#counts.get(reason)?.count ?? 0;
   }
 
-  /** @param server  what to call the server */
+  /** @param server  name of the server for messages */
   warnings(server: string): StoreWarning[] {
     return [...this.#counts].map(([reason, { count, samples }]) => ({
       code: TEXTS[reason].code,

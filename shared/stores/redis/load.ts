@@ -17,20 +17,20 @@ import { type ServerFacts, serverNow } from './server.ts';
 import type { RedisSite } from './site.ts';
 import { type IfExists, PartWriter, stringCommand } from './write.ts';
 
-/** Keys written in one go, and about the bytes of their values. */
+/** Number of keys to write at once, and approximate bytes of their values. */
 const BATCH_KEYS = 512;
 const BATCH_BYTES = 4 * 1024 ** 2;
 
 const LoadCursor = z.strictObject({
   entry: z.string(),
   records: z.number().int().nonnegative(),
-  /** Digest of the content, so far, of a key with more parts to come. */
+  /** Digest so far of the content of a key with further parts. */
   digest: z.string().nullable(),
 });
 
 type JsonRecord = Extract<ArchiveRecord, { kind: 'json' }>;
 
-/** Loads the archive's keys. Keys whose expiry has passed are not written: a restore revives nothing. */
+/** Loads the archive's keys. Keys whose expiry has passed are not written, so that expired data does not reappear. */
 export async function loadKeys(site: RedisSite, leg: RestoreLeg): Promise<LegResult> {
   const { client, space, facts } = site;
   const { archive, cursor, context } = leg;
@@ -66,15 +66,15 @@ export async function loadKeys(site: RedisSite, leg: RestoreLeg): Promise<LegRes
   return end(null);
 }
 
-/** The server ran out of memory during a load, and made room. */
+/** The server ran out of memory during a load and evicted keys. */
 const EVICTED = {
   code: 'keys-evicted',
   text: 'The server evicted keys during the restore, those of this restore or others: its "evicted_keys" rose. Raise maxmemory, or set "maxmemory-policy" to "noeviction", and restore again.',
 };
 
 /**
- * Compares with the target, without writing, for a merge that is to fail on conflicts. Throws InvalidInputError at the
- * first key that is there with other content; ends early when the time is up.
+ * Compares with the target without writing, for a merge with `fail`. Throws InvalidInputError at the first existing key
+ * with different content; ends early if the time is up.
  */
 export async function requireNoConflicts(
   site: RedisSite,
@@ -106,8 +106,8 @@ class Loader {
   readonly #resumed: string | null;
 
   /**
-   * @param resumed.digest digest, so far, of a key whose other parts an earlier leg loaded
-   * @param resumed.writes false to look for conflicts only
+   * @param resumed.digest digest so far of a key whose earlier parts a previous leg loaded
+   * @param resumed.writes false to only look for conflicts
    */
   constructor(
     { client, space, facts, reader }: RedisSite,
@@ -125,7 +125,7 @@ class Loader {
     this.#resumed = digest;
   }
 
-  /** Digest, so far, of the key whose parts are being loaded. */
+  /** Digest so far of the key whose parts are being loaded. */
   get openDigest(): string | null {
     return this.#digest?.hex() ?? null;
   }
@@ -139,7 +139,7 @@ class Loader {
     this.#bytes += record.value.length;
   }
 
-  /** Writes the strings that were added. */
+  /** Writes the strings added so far. */
   async flush(): Promise<void> {
     const batch = this.#batch;
     this.#batch = [];
@@ -210,7 +210,7 @@ class Loader {
     this.book.add(`keys:${namespace}`, record);
   }
 
-  /** Throws where the target has this key with other content than the archive's, which is digested by now. */
+  /** Throws if the target has this key with content other than the archive's, which has been digested by now. */
   async #requireSame(part: KeyPart): Promise<void> {
     const found = await contentOf(this.#reader, part.key, part.offset > 0);
     if (found === undefined) return;

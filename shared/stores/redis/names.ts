@@ -2,8 +2,8 @@
  * Names of the archive's entries for a key-value namespace, format 1:
  *
  * - `kv/<namespace>.json`, `kv/<namespace>-00002.json`, …: a JSON object `{key: value}` for strings that are JSON;
- * - the same with `.expiry.jsonl`: when keys of the JSON entry of that number expire;
- * - the same with `.typed.jsonl`: everything that JSON can't say.
+ * - the same with `.expiry.jsonl`: expiry times of the keys in the JSON entry with that number;
+ * - the same with `.typed.jsonl`: everything that JSON cannot represent.
  */
 export type EntryForm = 'json' | 'expiry' | 'typed';
 
@@ -15,8 +15,9 @@ const SUFFIXES: Record<EntryForm, string> = {
 const FOLDER = 'kv/';
 
 /**
- * A namespace as part of an entry name. Readers may fold case and need plain ASCII, so whatever is not lower-case
- * letter, digit, `_`, `-` or `.` is percent-encoded; so are a leading dot, dots before dots, and a hyphen that would look like a number's.
+ * A namespace as part of an entry name. Readers may fold case and may support only ASCII, so everything except
+ * lower-case letters, digits, `_`, `-` and `.` is percent-encoded; so are a leading dot, dots before dots, and a hyphen
+ * that could be mistaken for the one before the number.
  */
 function encodeNamespace(namespace: string): string {
   const encoded = Buffer.from(namespace, 'utf8')
@@ -35,7 +36,7 @@ export function entryName(namespace: string, form: EntryForm, part: number): str
   return `${FOLDER}${encodeNamespace(namespace)}${number}${SUFFIXES[form]}`;
 }
 
-/** What an entry of `kv/` holds; undefined for names that this format does not know. */
+/** Parses the name of a `kv/` entry; undefined for names that are not part of this format. */
 export function parseEntryName(
   name: string,
 ): { namespace: string; form: EntryForm; part: number } | undefined {
@@ -54,7 +55,7 @@ export function parseEntryName(
   return undefined;
 }
 
-/** Name of the entry that says when the keys of a JSON entry expire. */
+/** Name of the entry with the expiry times for a JSON entry. */
 export function expiryNameOf(jsonName: string): string {
   return jsonName.replace(/\.json$/, SUFFIXES.expiry);
 }

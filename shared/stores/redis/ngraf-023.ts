@@ -4,7 +4,7 @@ import { othersExpiryLine } from './archive-records.ts';
 import { readMembers } from './json-entry.ts';
 import { expiryNameOf, parseEntryName } from './names.ts';
 
-/** What keys of NGRAF-023 start with on its server: `nano_graphrag:<namespace>:<id>`. Its archives hold ids alone. */
+/** Root of the keys of NGRAF-023 on its server: `nano_graphrag:<namespace>:<id>`. Its archives contain only the IDs. */
 const ROOT = 'nano_graphrag';
 
 const QUOTE = 0x22;
@@ -14,10 +14,10 @@ const COMMA = 0x2c;
 const SPACE = 0x20;
 
 /**
- * The key-value files of an archive of NGRAF-023 as ngbak's own hold them: under the keys that they had on the server,
- * with values as its client writes them (`json.dumps`), where the files have them indented.
+ * Presents the key-value files of an NGRAF-023 archive in ngbak's own form: with the full keys they had on the server,
+ * and with values as its client writes them (`json.dumps`), because the files have them indented.
  *
- * @param expiries  when the keys of a namespace expire, in ms since 1970: the archives do not say so
+ * @param expiries  expiry of the keys of each namespace, in ms since 1970, which the archives do not contain
  */
 export function viewWholeKeys(
   archive: EntryReader,
@@ -34,7 +34,7 @@ export function viewWholeKeys(
   });
 }
 
-/** Namespaces of these whose keys an archive of NGRAF-023 holds, by the names of its entries. */
+/** Returns those of the namespaces whose keys an archive of NGRAF-023 contains, judged by its entry names. */
 export async function namespacesOf(archive: EntryReader, names: readonly string[]): Promise<string[]> {
   const found = new Set<string>();
   for await (const { name } of archive.entries('kv/')) {
@@ -63,8 +63,8 @@ async function* wholeKeys(
 }
 
 /**
- * JSON text with the white space of Python's `json.dumps` and no other: one space behind each comma and colon. What
- * stands in between, the spelling of numbers and texts, is Python's already.
+ * Normalizes JSON text to the white space of Python's `json.dumps`: one space after each comma and colon, and none
+ * elsewhere. The text in between, including the notation of numbers and strings, is already Python's.
  */
 function asPythonWrites(value: Buffer): Buffer {
   const written = Buffer.alloc(value.length * 2);

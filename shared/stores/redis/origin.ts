@@ -4,8 +4,8 @@ import type { Command, RedisClient } from './client.ts';
 import { type KeySpace, toBytes } from './scope.ts';
 
 /**
- * Writes where the keys of a scope come from, into a hash of its own: labels cannot be put into values. Its name is not
- * part of any scope, and a restore that replaces the keys removes it.
+ * Writes the origin of a scope's keys into a separate hash, because values cannot carry labels. Its name is not part of
+ * any scope, and a restore that replaces the keys removes it.
  */
 export async function writeOrigin(
   client: RedisClient,
@@ -21,7 +21,7 @@ export async function writeOrigin(
   try {
     await client.sendAll(await client.nodeOf(name), commands);
   } catch (error) {
-    // The keys are restored and verified: they do not go back because of a label.
+    // The keys are restored and verified: a missing label must not trigger a rollback.
     if (!(error instanceof AccessDeniedError) || error.isLogin) throw error;
     context.warn({
       code: 'origin-not-written',

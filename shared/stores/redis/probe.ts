@@ -13,13 +13,13 @@ import { type ByteString, toBytes } from './scope.ts';
 import { infoFields, type ServerFacts } from './server.ts';
 import type { RedisSite } from './site.ts';
 
-/** Keys whose content the fence digests. Scopes of up to so many keys are digested whole. */
+/** Number of keys whose content the fence digests. Scopes of up to this many keys are digested completely. */
 const SAMPLE_KEYS = 10_000;
-/** Namespaces with a fence value of their own; the others share one. */
+/** Number of namespaces with a fence value of their own; the others share one. */
 const FENCE_NAMESPACES = 32;
-/** A server's clock that is off by so much, in ms, is a warning. */
+/** Clock difference in ms from which a warning is reported. */
 const CLOCK_WARNING_MS = 60_000;
-/** Bytes per key to expect where nothing could be sampled. */
+/** Estimated bytes per key if nothing could be sampled. */
 const KEY_BYTES_GUESS = 1_024;
 
 interface Sampled {
@@ -29,9 +29,9 @@ interface Sampled {
 }
 
 /**
- * Measures the scope: exact counts by namespace, and a fence. The fence digests the names of all keys and the content
- * of a sample that is the same each time (those keys whose names hash lowest); scopes small enough are in the sample
- * as a whole, so that no change goes unseen. For larger ones the server's own counter of changes is part of it.
+ * Measures the scope: exact counts by namespace, and a fence. The fence digests the names of all keys and the contents
+ * of a fixed sample (the keys whose names have the lowest hashes). Small scopes are sampled completely, so that every
+ * change is detected; for larger ones, the fence also includes the server's own change counter.
  */
 export async function probeKeys(
   { client, space, reader, facts, limits }: RedisSite,
@@ -77,7 +77,7 @@ export async function probeKeys(
   };
 }
 
-/** What about the server itself may leave records out. */
+/** Reports properties of the server that may cause records to be missing. */
 async function serverWarnings(client: RedisClient, facts: ServerFacts): Promise<StoreWarning[]> {
   const warnings: StoreWarning[] = [];
   if (facts.hidesFieldExpiry) {
@@ -95,7 +95,7 @@ async function serverWarnings(client: RedisClient, facts: ServerFacts): Promise<
   return warnings;
 }
 
-/** One shard: a server answers one command at a time, so more readers would only wait for each other. */
+/** One shard: a server processes one command at a time, so additional readers would only wait for each other. */
 export function planKeys(probe: StoreProbe): Shard[] {
   const keys = Object.values(probe.counts).reduce((sum, count) => sum + count, 0);
   return keys === 0 ? [] : [{ id: 'keys', params: {}, estimatedBytes: probe.estimatedBytes }];
@@ -146,7 +146,7 @@ async function digestSample(
   return { keys, bytes, digests };
 }
 
-/** One readable value for each namespace: number of keys, digest of names and sampled contents. */
+/** One readable value per namespace: number of keys, digest of names and sampled contents. */
 function fenceOf(
   counts: Record<string, number>,
   names: ReadonlyMap<string, MultisetDigest>,
@@ -167,7 +167,7 @@ function fenceOf(
   return fence;
 }
 
-/** What the servers count themselves: changes since the last save to disk, and when that was. */
+/** The servers' own counters: changes since the last save to disk, and the time of that save. */
 async function readChanges(client: RedisClient): Promise<string> {
   const counters: string[] = [];
   for (const node of await client.nodes()) {

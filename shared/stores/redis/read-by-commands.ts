@@ -9,20 +9,20 @@ import { type ByteString, showKey, toBytes } from './scope.ts';
 import type { ServerFacts } from './server.ts';
 import { readWhole, type Unread, type Whole } from './whole.ts';
 
-/** Collections up to this many elements are read whole, in one transaction; larger ones page by page. */
+/** Collections up to this many elements are read as a whole, in one transaction; larger ones page by page. */
 const WHOLE_ITEMS = 512;
-/** Collections that take more memory than this on the server, in bytes, are read page by page as well. */
+/** Collections that use more memory than this on the server, in bytes, are also read page by page. */
 const WHOLE_COLLECTION_BYTES = 4 * 1024 ** 2;
 
-/** What a key takes on the server. Some servers don't allow the question; then sizes are guessed from lengths. */
+/** Queries the memory usage of a key. Some servers do not allow the command; sizes are then estimated from lengths. */
 const MEMORY_USAGE = (name: Buffer): Command => ['MEMORY', 'USAGE', name];
 
-/** The length of a key that is of another type by now, and whatever is answered about memory. */
+/** Tolerates errors for keys whose type has changed, and any error of the memory query. */
 function isUnimportant(error: Error, index: number): boolean {
   return index === 1 || error.message.startsWith('WRONGTYPE');
 }
 
-/** Reads keys of any type by commands, in one go where they are small. Writes nothing. */
+/** Reads keys of any type by commands, small ones as a whole. Writes nothing. */
 export class CommandReader {
   readonly #client: RedisClient;
   readonly #facts: ServerFacts;
@@ -32,7 +32,7 @@ export class CommandReader {
     this.#facts = facts;
   }
 
-  /** Reads keys in their order. Keys that are gone meanwhile are left out. */
+  /** Reads keys in order. Omits keys that no longer exist. */
   async *read(keys: readonly ByteString[]): AsyncGenerator<KeyReading> {
     const lengths = new Map<ByteString, Reply>();
     for (const [node, group] of await this.#byNode(keys)) {
@@ -46,7 +46,7 @@ export class CommandReader {
     }
     let start = 0;
     while (start < keys.length) {
-      // A run of strings that are read together, then whatever ended it.
+      // A sequence of strings that are read together, then the keys that ended it.
       let end = start;
       for (let bytes = 0; end < keys.length; end++) {
         const length = lengths.get(keys[end] ?? '');
@@ -65,7 +65,7 @@ export class CommandReader {
     }
   }
 
-  /** About the bytes that a key takes on the server; 0 where it does not tell. */
+  /** Approximate memory usage of a key in bytes; 0 if the server does not report it. */
   async sizeOf(key: ByteString): Promise<number> {
     const name = toBytes(key);
     const [memory] = await this.#client.send(
@@ -88,7 +88,7 @@ export class CommandReader {
         else found.set(key, { kind: 'string', key, value, expiresAt });
       });
     }
-    // They became another type between two commands.
+    // Their type changed between two commands.
     if (changed.length > 0)
       for await (const reading of this.#others(changed)) found.set(keyOf(reading), reading);
     for (const key of keys) {
@@ -97,14 +97,14 @@ export class CommandReader {
     }
   }
 
-  /** Value (null: no string) and expiry (undefined: no such key) of each key, both of the same instant. */
+  /** Value (null: not a string) and expiry (undefined: key does not exist) of each key, both from the same instant. */
   async #valuesAndExpiries(
     node: Redis,
     keys: readonly ByteString[],
   ): Promise<{ value: Buffer | null; expiresAt: number | null | undefined }[]> {
     const names = keys.map(toBytes);
     if (this.#client.isCluster) {
-      // A transaction of a cluster has to stay within one hash slot.
+      // In a cluster, a transaction must stay within one hash slot.
       const groups = await this.#client.transact(
         node,
         names.map((name) => [['GET', name], expiryCommand(this.#facts, name)]),
@@ -128,7 +128,7 @@ export class CommandReader {
     });
   }
 
-  /** Keys that are no short strings. */
+  /** Reads keys that are not short strings. */
   async *#others(keys: readonly ByteString[]): AsyncGenerator<KeyReading> {
     const types = await this.#each(keys, (name) => ['TYPE', name]);
     for (const [index, key] of keys.entries()) {
@@ -184,7 +184,7 @@ export class CommandReader {
     throw this.changing(key);
   }
 
-  /** The reply to one command for each key; errors are thrown. */
+  /** The reply to one command per key; throws on errors. */
   async #each(keys: readonly ByteString[], command: (name: Buffer) => Command): Promise<Reply[]> {
     const replies = new Map<ByteString, Reply>();
     for (const [node, group] of await this.#byNode(keys)) {
@@ -214,7 +214,7 @@ export class CommandReader {
     return groups;
   }
 
-  /** The error about a key that changed each time. */
+  /** The error for a key that changed on every attempt. */
   changing(key: ByteString): UnavailableError {
     return new UnavailableError(
       `${this.#client.name}: the key "${showKey(key)}" changed each time that it was read.`,

@@ -15,12 +15,12 @@ import type { ByteString } from './scope.ts';
 import type { ServerFacts } from './server.ts';
 import { FACT_BYTES, type ScriptAnswer, StringScript } from './string-script.ts';
 
-/** Keys whose types and lengths are asked for in one go. */
+/** Number of keys whose types and lengths are requested at once. */
 export const BATCH_KEYS = 256;
-/** Batches that are read at once: one is worked on while the server reads the next. */
+/** Number of batches read concurrently: one is processed while the server reads the next. */
 const BATCHES_UNDER_WAY = 2;
 
-/** Reads keys of one scope: types, contents, expiries. Writes nothing. */
+/** Reads keys of one scope: types, contents, expiry times. Writes nothing. */
 export class KeyReader {
   readonly #facts: ServerFacts;
   readonly #script: StringScript;
@@ -35,8 +35,8 @@ export class KeyReader {
   }
 
   /**
-   * Reads any number of keys, in their order, {@link BATCH_KEYS} at a time; the server reads the next ones while those
-   * before are worked on. Keys that are gone meanwhile are left out.
+   * Reads any number of keys in order, {@link BATCH_KEYS} at a time; the server reads the next ones while the current
+   * ones are processed. Omits keys that no longer exist.
    */
   async *readAll(
     keys: readonly ByteString[],
@@ -48,15 +48,15 @@ export class KeyReader {
     for await (const { batch, answer } of read) yield { batch, runs: this.#runs(batch, answer) };
   }
 
-  /** Reads up to {@link BATCH_KEYS} keys, in their order. Keys that are gone meanwhile are left out. */
+  /** Reads up to {@link BATCH_KEYS} keys in order. Omits keys that no longer exist. */
   async *read(keys: readonly ByteString[]): AsyncGenerator<KeyReading> {
     if (keys.length === 0) return;
     for await (const run of this.#runs(keys, await this.#script.ask(keys))) yield* run;
   }
 
   /**
-   * What the replies to the script say, and for keys of which they say nothing, those of further commands. Many at once:
-   * handing over each by itself would take longer than reading it.
+   * Returns the results of the script, and runs further commands for the keys without a result. Returns many readings
+   * at once: passing them on one by one would take longer than reading them.
    */
   async *#runs(
     keys: readonly ByteString[],
@@ -89,15 +89,15 @@ export class KeyReader {
     if (rest.length > 0) for await (const reading of this.#commands.read(rest)) yield [reading];
   }
 
-  /** About the bytes that a key takes on the server; 0 where it does not tell. */
+  /** Approximate memory usage of a key in bytes; 0 if the server does not report it. */
   sizeOf(key: ByteString): Promise<number> {
     return this.#commands.sizeOf(key);
   }
 
   /**
-   * Reads a large key part by part. Where it is a small key by now, it comes as a whole; nothing comes where it is gone. A
-   * part with offset 0 starts the key over, whatever came before: it changed meanwhile. Throws UnavailableError where it
-   * changed each time.
+   * Reads a large key part by part. If the key is small by now, it is returned as a whole; if it no longer exists,
+   * nothing is returned. A part with offset 0 restarts the key because it changed; earlier parts are void. Throws
+   * UnavailableError if it changed on every attempt.
    */
   async *readLarge(
     key: ByteString,

@@ -1,14 +1,17 @@
 import type { KeyPart, KeyType } from './record.ts';
 import type { ByteString } from './scope.ts';
 
-/** Most bytes of values asked for in one go. */
+/** Maximum number of value bytes per request. */
 export const VALUES_BYTES = 2 * 1024 ** 2;
-/** Strings up to this many bytes are read whole; longer ones in blocks. */
+/** Strings up to this many bytes are read as a whole; longer ones in blocks. */
 export const WHOLE_STRING_BYTES = 8 * 1024 ** 2;
-/** Times that a key is looked at because it was deleted and made again, as another type perhaps, between two commands. */
+/**
+ * Maximum number of attempts to read a key that is deleted and recreated, possibly with another type, between two
+ * commands.
+ */
 export const CHANGED_TRIES = 20;
 
-/** What a key holds: a string, a small collection, or something that has to be read part by part. */
+/** Content of a key: a string, a small collection, or a large key that must be read part by part. */
 export type KeyReading =
   | {
       readonly kind: 'string';
@@ -20,7 +23,7 @@ export type KeyReading =
   | { readonly kind: 'large'; readonly key: ByteString; readonly type: KeyType };
 export type SmallReading = Exclude<KeyReading, { kind: 'large' }>;
 
-/** The key that was read. */
+/** The key of a reading. */
 export function keyOf(reading: KeyReading): ByteString {
   return reading.kind === 'whole' ? reading.part.key : reading.key;
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { MultisetDigest } from '../../core/digest.ts';
 import type { ByteString } from './scope.ts';
 
-/** The types of keys that the portable form can say. */
+/** The key types that the portable format supports. */
 export const KEY_TYPES = ['string', 'hash', 'list', 'set', 'zset', 'stream'] as const;
 export type KeyType = (typeof KEY_TYPES)[number];
 
@@ -10,12 +10,12 @@ export type KeyType = (typeof KEY_TYPES)[number];
 export const STRING_BLOCK_BYTES = 1024 ** 2;
 
 /**
- * One element of a key's content, by type: string: `[block]`; list and set: `[element]`; sorted set:
- * `[member, score]`; hash: `[field, value]` or `[field, value, expiry in ms]`; stream: `[id, field, value, …]`.
+ * One element of a key's content, by type: string: `[block]`; list and set: `[element]`; sorted set: `[member, score]`;
+ * hash: `[field, value]` or `[field, value, expiry in ms]`; stream: `[id, field, value, …]`.
  */
 export type Item = readonly Buffer[];
 
-/** What a stream has besides its entries. Names are byte strings, ids are `<ms>-<sequence>`. */
+/** State of a stream besides its entries. Names are byte strings, IDs are `<ms>-<sequence>`. */
 export interface StreamState {
   readonly last_id: string;
   readonly max_deleted_id?: string;
@@ -26,28 +26,28 @@ export interface StreamState {
 export interface StreamGroup {
   readonly name: ByteString;
   readonly last_id: string;
-  /** Absent where the server doesn't know it. */
+  /** Absent if the server does not report it. */
   readonly entries_read?: number;
   readonly consumers: readonly ByteString[];
   /** Delivered and not acknowledged: id, consumer, time of delivery in ms, number of deliveries. */
   readonly pending: readonly (readonly [id: string, consumer: ByteString, time: number, count: number])[];
 }
 
-/** A run of a key's content; small keys are one part. */
+/** A part of a key's content; small keys have a single part. */
 export interface KeyPart {
   readonly key: ByteString;
   readonly type: KeyType;
   /** When the key expires, in ms since 1970; null for never. */
   readonly expiresAt: number | null;
-  /** Items of this key in earlier parts. A part with offset 0 starts the key over, whatever came before it. */
+  /** Number of items in earlier parts of this key. A part with offset 0 restarts the key and discards earlier parts. */
   readonly offset: number;
   readonly last: boolean;
   readonly items: readonly Item[];
-  /** With the last part of a stream. */
+  /** Only with the last part of a stream. */
   readonly stream?: StreamState;
 }
 
-/** Digest of one key's content, fed item by item, in pieces of any size: its state is 64 hexadecimal digits. */
+/** Digest of one key's content, updated item by item in batches of any size. Its state has 64 hexadecimal digits. */
 export class ContentDigest {
   readonly #ordered: boolean;
   #state: string;
@@ -57,7 +57,7 @@ export class ContentDigest {
     this.#state = state;
   }
 
-  /** Adds items, in order where the type has one. */
+  /** Adds items, in order if the type is ordered. */
   add(items: Iterable<Item>): void {
     if (this.#ordered) {
       for (const item of items) {
@@ -78,7 +78,7 @@ export class ContentDigest {
   }
 }
 
-/** Each part with its length in front, so that no two different lists give the same bytes. */
+/** Prefixes each part with its length, so that different lists never produce the same bytes. */
 function framed(item: Item): Buffer[] {
   const parts: Buffer[] = [];
   for (const part of item) parts.push(Buffer.from(`${part.length}:`), part);
@@ -88,10 +88,10 @@ function framed(item: Item): Buffer[] {
 const NO_MEMORY = Buffer.alloc(0);
 
 /**
- * Canonical form of a short string key, for tallies: `string`, key, expiry and value, each with its length in front.
- * Longer and other contents stand as their {@link ContentDigest}: {@link canonicalKey}.
+ * Canonical form of a short string key, for tallies: `string`, key, expiry and value, each prefixed with its length.
+ * For longer strings and other types the form contains a {@link ContentDigest}: see {@link canonicalKey}.
  *
- * @param memory  where it is written if it has room there
+ * @param memory  buffer to write to if it is large enough
  */
 export function canonicalString(
   key: ByteString,
@@ -108,7 +108,7 @@ export function canonicalString(
   return record;
 }
 
-/** Canonical form of every other key. */
+/** Canonical form of all other keys. */
 export function canonicalKey(
   key: ByteString,
   type: KeyType,
@@ -127,7 +127,7 @@ export function canonicalKey(
   );
 }
 
-/** Times of delivery are left out: servers tell them as an age, and some by a clock that is behind. */
+/** Delivery times are omitted: servers report them as an age, some of them relative to an outdated clock. */
 function canonicalStream(stream: StreamState): Buffer {
   const groups = stream.groups.map(({ pending, ...group }) => ({
     ...group,
@@ -138,8 +138,8 @@ function canonicalStream(stream: StreamState): Buffer {
 }
 
 /**
- * A sorted set's score in one spelling, whatever the server's version prints: the shortest decimal that gives the same
- * double again, `inf`, `-inf` or `-0`.
+ * A sorted set's score in one notation, whatever the server's version prints: the shortest decimal that parses to the
+ * same double, `inf`, `-inf` or `-0`.
  */
 export function canonicalScore(text: string): string {
   if (/^[+]?inf(inity)?$/i.test(text)) return 'inf';

@@ -5,12 +5,12 @@ import { readMembers } from './json-entry.ts';
 import { parseEntryName } from './names.ts';
 import type { KeySpace } from './scope.ts';
 
-/** Keys whose values are handed on together. */
+/** Number of keys whose values are passed on together. */
 const RUN_KEYS = 1000;
 
 /**
- * The texts that JSON values of a namespace of the archive have in a field, in runs; `id` is what follows the
- * namespace's prefix in the key.
+ * The texts in a field of the JSON values of an archived namespace, in batches; `id` is the key without the prefix of
+ * the namespace.
  */
 export async function* keyValues(
   archive: EntryReader,
@@ -46,7 +46,7 @@ function textsOf(value: Buffer, field: string): string[] {
   return values.filter((inner) => typeof inner === 'string');
 }
 
-/** Which of these ids have no key in the namespace. */
+/** Returns those of the IDs that have no key in the namespace. */
 export async function missingKeys(
   client: RedisClient,
   space: KeySpace,

@@ -3,45 +3,51 @@ import { InvalidInputError } from '../../core/errors.ts';
 import type { Subset } from '../../core/subset.ts';
 import { Glob } from './glob.ts';
 
-/** Namespace of the keys that belong to no other one: they are saved like all the rest. */
+/** Namespace for keys that belong to no other namespace; they are saved like all others. */
 export const OTHER_NAMESPACE = '_other';
-/** Longest name of a namespace in bytes, so that entry names stay short. Longer ones go to {@link OTHER_NAMESPACE}. */
+/**
+ * Maximum length of a namespace name in bytes, to keep entry names short. Longer names are grouped in {@link
+ * OTHER_NAMESPACE}.
+ */
 const NAMESPACE_BYTES_MAX = 64;
 
-/** A glob; few wildcards, so that matching takes no time to speak of, whoever wrote it. */
+/** A glob with few wildcards, so that matching is fast even for hostile patterns. */
 const Pattern = z
   .string()
   .min(1)
   .max(512)
   .refine((pattern) => (pattern.match(/\*/g)?.length ?? 0) <= 4, 'must have at most 4 "*"');
 
-/** Which keys of a server belong to the knowledge base, and how they are grouped. */
+/** The keys of a server that belong to the knowledge base, and how they are grouped. */
 export const RedisScope = z
   .strictObject({
-    /** Every key of the scope starts with it; '' means the whole database. */
+    /** Common prefix of the scope's keys; '' means the whole database. */
     prefix: z.string().max(512).default(''),
-    /** Groups of keys by prefix; the longest prefix that fits wins. */
+    /** Groups of keys by prefix; the longest matching prefix wins. */
     namespaces: z
       .array(
         z.strictObject({
           name: z.string().min(1).max(NAMESPACE_BYTES_MAX),
-          /** Whole prefix of its keys, including the scope's. */
+          /** Full prefix of its keys, including the scope's prefix. */
           prefix: z.string().min(1).max(512),
-          /** Glob patterns, as Redis knows them, of keys elsewhere that belong to it. */
+          /** Redis glob patterns of keys outside this prefix that belong to the namespace. */
           also: z.array(Pattern).max(16).optional(),
         }),
       )
       .max(256)
       .optional(),
-    /** With it, the namespace of a key `<prefix><namespace><separator><id>` is read from the key. */
+    /** If set, namespaces are derived from keys of the form `<prefix><namespace><separator><id>`. */
     separator: z.string().min(1).max(8).optional(),
-    /** Whether keys under the prefix that belong to no namespace are part of the scope. */
+    /** Whether keys under the prefix that belong to no namespace are in the scope. */
     others: z.enum(['include', 'exclude']).default('include'),
-    /** Glob patterns of keys that are not part of the scope, whatever else says so. */
+    /** Glob patterns of keys that are excluded from the scope; takes precedence over all other rules. */
     exclude: z.array(Pattern).max(64).optional(),
-    /** Whether a key that can't be saved (of a type that a module made, or with a very long name) fails the backup (the default). */
+    /**
+     * Whether a key that cannot be saved (its type comes from a module, or its name is too long) fails the backup,
+     * which is the default.
+     */
     unsupported: z.enum(['fail', 'skip']).optional(),
-    /** Only a part of all that: what a restore of some namespaces or prefixes works on. */
+    /** Restricts the scope further: used by a restore of selected namespaces or prefixes. */
     only: z
       .strictObject({
         namespaces: z.array(z.string().min(1).max(512)).min(1).max(256).optional(),
@@ -56,7 +62,7 @@ export const RedisScope = z
   );
 export type RedisScope = z.infer<typeof RedisScope>;
 
-/** Which names of a part have no keys: see `StoreAdapter.lacks`. */
+/** The requested names that match no keys: see `StoreAdapter.lacks`. */
 export function lacksKeys(
   { namespaces = [], key_prefixes: prefixes }: Subset,
   counts: Readonly<Record<string, number>>,
@@ -70,7 +76,7 @@ export function lacksKeys(
   ];
 }
 
-/** Some namespaces or prefixes of a scope: see `StoreAdapter.narrow`. */
+/** Restricts a scope to some namespaces or prefixes: see `StoreAdapter.narrow`. */
 export function narrowKeys(scope: RedisScope, { namespaces, key_prefixes: prefixes }: Subset): RedisScope {
   const { only } = scope;
   const known = [...(scope.namespaces ?? []).map(({ name }) => name), OTHER_NAMESPACE];
@@ -97,13 +103,13 @@ export function narrowKeys(scope: RedisScope, { namespaces, key_prefixes: prefix
   return Object.keys(narrowed).length === 0 ? scope : { ...scope, only: narrowed };
 }
 
-/** Longest key in bytes: a cursor of at most 8 KiB has to hold two, in base64. */
+/** Maximum key length in bytes: a cursor of at most 8 KiB has to hold two keys in base64. */
 export const KEY_BYTES_MAX = 2_048;
 
 /** Why a key under the prefix is not part of the scope. */
 export type LeftOutReason = 'outside' | 'excluded' | 'unsupported';
 
-/** Bytes of a key or a pattern as a string of characters 0 to 255: compact, and ordered like the bytes. */
+/** Bytes of a key or a pattern as a string of characters 0 to 255: compact, and sorted in byte order. */
 export type ByteString = string;
 
 export function toByteString(text: string): ByteString {
@@ -114,21 +120,24 @@ export function toBytes(bytes: ByteString): Buffer {
   return Buffer.from(bytes, 'latin1');
 }
 
-/** A key as an operator reads it in messages: at most 120 characters, unprintable ones escaped. */
+/** A key for messages: at most 120 characters, unprintable ones escaped. */
 export function showKey(key: ByteString): string {
   const text = JSON.stringify(toBytes(key).toString('utf8')).slice(1, -1);
   return text.length <= 120 ? text : `${text.slice(0, 119)}…`;
 }
 
-/** Sorts keys into namespaces, and says what to ask the server for. */
+/** Assigns keys to namespaces, and provides the pattern for SCAN. */
 export class KeySpace {
-  /** Prefix of the keys that a load works on before they have their final name. Never part of the data. */
+  /** Prefix of keys that a load writes before renaming them to their final name. Never part of the data. */
   readonly temporary: ByteString;
-  /** Name of the hash that says where the keys come from: the only one with that prefix that outlives a restore. */
+  /**
+   * Name of the hash that states the origin of the keys: the only key with the temporary prefix that remains after a
+   * restore.
+   */
   readonly origin: ByteString;
-  /** Prefix of the scratch names of drills, which are among the temporary ones. */
+  /** Prefix of the scratch names of drills, within the temporary prefix. */
   readonly drills: ByteString;
-  /** Glob pattern that covers every key of the scope, and possibly others; undefined where that is every key. */
+  /** Glob pattern that matches every key of the scope, and possibly others; undefined if it would match all keys. */
   readonly pattern: ByteString | undefined;
   readonly #prefix: ByteString;
   readonly #separator: ByteString | undefined;
@@ -136,7 +145,7 @@ export class KeySpace {
   readonly #prefixes: readonly { name: string; prefix: ByteString }[];
   readonly #globs: readonly { name: string; glob: Glob }[];
   readonly #excluded: readonly Glob[];
-  /** True where keys that can't be saved are left out. */
+  /** True if keys that cannot be saved are skipped. */
   readonly skipsUnsupported: boolean;
   readonly #onlyNamespaces: ReadonlySet<string> | undefined;
   readonly #onlyPrefixes: readonly ByteString[] | undefined;
@@ -161,7 +170,7 @@ export class KeySpace {
     this.origin = `${this.temporary}origin`;
     this.drills = `${this.temporary}drill:`;
     const covered = [
-      // Keys under the prefix that belong to no namespace are counted.
+      // All keys under the prefix are scanned, so that those outside every namespace can be counted.
       ...(this.#others || this.#separator !== undefined || this.#prefix !== '' ? [this.#prefix] : []),
       ...this.#prefixes.map(({ prefix }) => prefix),
       ...patterns.map(({ pattern }) => literalHead(pattern)),
@@ -170,7 +179,7 @@ export class KeySpace {
     this.pattern = common === '' ? undefined : `${escapeGlob(common)}*`;
   }
 
-  /** The namespace of a key, or undefined where the key is not part of the scope. */
+  /** The namespace of a key, or undefined if the key is not in the scope. */
   namespaceOf(key: ByteString): string | undefined {
     const namespace = this.#groupOf(key);
     if (namespace === undefined || this.#isExcluded(key) || this.#isSkipped(key)) return undefined;
@@ -192,7 +201,7 @@ export class KeySpace {
     return this.#others ? OTHER_NAMESPACE : undefined;
   }
 
-  /** What the keys of a namespace start with; undefined where nothing says so. */
+  /** The key prefix of a namespace; undefined if it cannot be derived. */
   prefixOf(namespace: string): string | undefined {
     const listed = this.#prefixes.find(({ name }) => name === namespace);
     if (listed) return toBytes(listed.prefix).toString('utf8');
@@ -204,12 +213,12 @@ export class KeySpace {
     return this.#excluded.some((glob) => glob.matches(key));
   }
 
-  /** Its name is too long for a cursor. */
+  /** True if the key is too long for a cursor, and such keys are skipped. */
   #isSkipped(key: ByteString): boolean {
     return this.skipsUnsupported && key.length > KEY_BYTES_MAX;
   }
 
-  /** Why a key that one would expect in the scope is not part of it; undefined for all others. */
+  /** Why a key that an operator would expect in the scope is not in it; undefined for all other keys. */
   reasonOf(key: ByteString): LeftOutReason | undefined {
     if (key.startsWith(this.temporary)) return undefined;
     if (this.#groupOf(key) !== undefined) {
@@ -226,13 +235,13 @@ function commonPrefix(left: ByteString, right: ByteString): ByteString {
   return left.slice(0, length);
 }
 
-/** What everything that a pattern fits starts with. */
+/** The literal prefix of everything that a pattern matches. */
 export function literalHead(pattern: ByteString): ByteString {
   const head = /^(?:[^*?[\\]|\\.)*/s.exec(pattern)?.[0] ?? '';
   return head.replaceAll(/\\(.)/gs, '$1');
 }
 
-/** A pattern that fits exactly this text. */
+/** A pattern that matches exactly this text. */
 export function escapeGlob(text: ByteString): ByteString {
   return text.replaceAll(/[\\*?[\]]/g, '\\$&');
 }

@@ -9,12 +9,12 @@ import { KeySpace, literalHead, type RedisScope, toByteString } from './scope.ts
 import { KeysQuestion } from './smoke.ts';
 import { routeKeys } from './view.ts';
 
-/** What the scratch names of a job start with. {@link KeySpace.drills} covers it. */
+/** Prefix of a job's scratch names. {@link KeySpace.drills} covers it. */
 function scratchPrefix({ prefix }: RedisScope, id: string): string {
   return `${prefix}__ngbak:drill:${id}:`;
 }
 
-/** Scratch names of keys: another prefix, among the names that are never part of the target's own scope. */
+/** Scratch names of keys: another prefix, among the temporary names that never belong to the target's own scope. */
 export const keysScratch: Scratch<RedisScope> = {
   async route(
     archive: EntryReader,
@@ -40,13 +40,13 @@ export const keysScratch: Scratch<RedisScope> = {
   question(question: unknown, target: RedisScope, { scope }: Route<RedisScope>): unknown {
     const [command, key, ...rest] = KeysQuestion.parse(question);
     if (key === undefined) return [command];
-    // Keys of namespaces that are elsewhere are not found by the prefix.
+    // Keys of namespaces outside the prefix cannot be mapped.
     if (!key.startsWith(target.prefix)) return undefined;
     return [command, scope.prefix + key.slice(target.prefix.length), ...rest];
   },
 };
 
-/** Whether a key could belong to two scopes. A scope's own temporary names are no part of it. */
+/** Whether a key could belong to both scopes. A scope's own temporary names are not part of it. */
 export function keysOverlap(
   one: Place<RedisConnection, RedisScope>,
   other: Place<RedisConnection, RedisScope>,
@@ -58,7 +58,7 @@ export function keysOverlap(
 
 interface Head {
   readonly head: string;
-  /** What the keys do not start with. */
+  /** Temporary prefix, which the keys never start with. */
   readonly temporary: string;
 }
 
@@ -84,7 +84,7 @@ function addressOf({ url, db = 0 }: RedisConnection): string {
   return `${hostname.toLowerCase()}:${port || 6379}/${db}`;
 }
 
-/** The keys of the scope, and what loads have under temporary names. */
+/** The keys of the scope, and the keys of loads under temporary names. */
 export async function occupiedKeys(
   client: RedisClient,
   space: KeySpace,

@@ -2,30 +2,30 @@ import type { Redis } from 'ioredis';
 import { InvalidInputError } from '../../core/errors.ts';
 import { bytesOf, listOf, type RedisClient, type Reply } from './client.ts';
 
-/** What a server is and can do, as far as backups care. */
+/** Properties and capabilities of a server that matter for backups. */
 export interface ServerFacts {
   readonly version: string;
   /** `redis`, `valkey`, … */
   readonly edition: string;
-  /** PEXPIRETIME, since Redis 7.0: the exact time at which a key expires. */
+  /** Whether it supports PEXPIRETIME, since Redis 7.0: the exact time at which a key expires. */
   readonly hasExpireTime: boolean;
-  /** HPEXPIRETIME, since Redis 7.4 and Valkey 9.0: fields of hashes that expire. */
+  /** Whether it supports HPEXPIRETIME, since Redis 7.4 and Valkey 9.0: hash fields that expire. */
   readonly hasFieldExpiry: boolean;
-  /** True where fields of hashes may expire, but no command tells when. */
+  /** True if hash fields may expire, but no command reports when. */
   readonly hidesFieldExpiry: boolean;
-  /** How far the server's clock is ahead of ours, in ms; negative where it is behind, 0 where they agree. */
+  /** Offset of the server's clock from the local clock in ms; negative if it is behind, 0 if they agree. */
   readonly clockAheadMs: number;
 }
 
-/** The time by the server's clock, which decides what has expired, in ms since 1970. */
+/** Current time by the server's clock, which determines expiry, in ms since 1970. */
 export function serverNow({ clockAheadMs }: ServerFacts): number {
   return Date.now() + clockAheadMs;
 }
 
-/** Clocks that differ by less than this, in ms, agree: it may be the time that a reply took. */
+/** Clock differences below this value, in ms, are treated as zero: they may be due to the latency of a reply. */
 const CLOCK_TOLERANCE_MS = 1_000;
 
-/** How far the clock of a server is ahead of ours, in ms. */
+/** Offset of the server's clock from the local clock, in ms. */
 async function readClock(client: RedisClient, node: Redis): Promise<number> {
   const requestedAt = Date.now();
   const [seconds, microseconds] = listOf(await client.call(node, 'TIME')).map((part) =>
@@ -36,7 +36,7 @@ async function readClock(client: RedisClient, node: Redis): Promise<number> {
   return Math.abs(ahead) < CLOCK_TOLERANCE_MS ? 0 : ahead;
 }
 
-/** Asks the server what it is. Every master of a cluster is taken to be of the same version. */
+/** Determines the properties of a server. Assumes that all masters of a cluster run the same version. */
 export async function readFacts(client: RedisClient): Promise<ServerFacts> {
   const [node] = await client.nodes();
   if (!node) throw new Error('Cannot connect to a cluster without masters.');

@@ -1,10 +1,10 @@
 import { InvalidInputError } from '../../core/errors.ts';
 import { bytesOf, listOf, type RedisClient } from './client.ts';
 
-/** Fields that a hash with settings may have. */
+/** Maximum number of fields in a hash with settings. */
 const FIELDS_MAX = 1000;
 
-/** A string or a hash of settings by its name; see `Store.setting`. */
+/** Reads a string or a hash of settings by its name; see `Store.setting`. */
 export async function readSetting(
   client: RedisClient,
   name: string,

@@ -4,12 +4,12 @@ import type { KeyReader } from './read.ts';
 import type { KeySpace } from './scope.ts';
 import type { ServerFacts } from './server.ts';
 
-/** The keys of a target, on a server that was asked what it can do. */
+/** The keys of a target, with the capabilities of their server. */
 export interface RedisSite {
   readonly client: RedisClient;
   readonly space: KeySpace;
   readonly facts: ServerFacts;
   readonly reader: KeyReader;
-  /** Smaller windows of keys, in tests. */
+  /** Smaller key windows, for tests. */
   readonly limits: Limits | undefined;
 }

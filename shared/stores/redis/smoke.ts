@@ -6,7 +6,7 @@ import type { RedisClient } from './client.ts';
 import { scanScope } from './keys.ts';
 import { type KeySpace, showKey, toByteString, toBytes } from './scope.ts';
 
-/** Commands that read one key, and nothing else. */
+/** Commands that only read a single key. */
 const COMMANDS = [
   'GET',
   'EXISTS',
@@ -29,12 +29,12 @@ export const KeysQuestion = z.union([
   z.tuple([z.enum(COMMANDS), z.string().min(1).max(2048)]).rest(z.string().max(2048)),
 ]);
 
-/** What is asked where the configuration asks nothing: whether there is a key that can be read. */
+/** The default smoke check: whether any key can be read. */
 export function keysQuestions(): unknown[] {
   return [['ANY']];
 }
 
-/** Asks, and tells the answer without its data. */
+/** Runs the command, and returns its result without data. */
 export async function queryKeys(
   client: RedisClient,
   space: KeySpace,
@@ -58,7 +58,7 @@ async function anyKey(client: RedisClient, space: KeySpace, signal: AbortSignal)
       signal.throwIfAborted();
       if (!first) continue;
       const key = toBytes(first.key);
-      // Proves that single keys can be read. One that expires at this moment was found all the same.
+      // Proves that single keys can be read. A key that expires at this moment still counts as found.
       await client.call(node, 'EXISTS', key);
       return 'key found';
     }

@@ -3,40 +3,40 @@ import { join } from 'node:path';
 import { InvalidInputError, NgbakError } from '../../core/errors.ts';
 import type { ByteString } from './scope.ts';
 
-/** Most namespaces in one scope: each of them is at least one entry of the archive. */
+/** Maximum number of namespaces in a scope: each adds at least one entry to the archive. */
 const NAMESPACES_MAX = 1_000;
-/** Bytes of a run that are read or written at once. */
+/** Block size in bytes for reading and writing runs. */
 const BLOCK_BYTES = 16 * 1024;
-/** A key in the file: number of its namespace, length, bytes. */
+/** Header size of a key in the file: namespace number and length precede its bytes. */
 const HEAD_BYTES = 4;
 
-/** Disk that the file takes while its last keys are dropped, as a multiple of its size. */
+/** Disk space that the file takes while its last keys are dropped, as a multiple of its size. */
 const FILE_SHARE = 1.5;
 
-/** A place in the order of all keys: by namespace, then by key, both compared as bytes. */
+/** A position in the order of all keys: by namespace, then by key, both compared as bytes. */
 export interface Position {
   readonly namespace: string;
   readonly key: ByteString;
 }
 
-/** Keys in order, by namespace. */
+/** Sorted keys, grouped by namespace. */
 export type SpaceKeys = readonly { readonly namespace: string; readonly keys: readonly ByteString[] }[];
 
-/** How much of what is held where; smaller in tests. */
+/** Limits for memory and disk; smaller in tests. */
 export interface SortLimits {
-  /** Keys in memory. */
+  /** Maximum number of keys in memory. */
   readonly keys: number;
-  /** Bytes of keys in memory. */
+  /** Maximum number of key bytes in memory. */
   readonly bytes: number;
-  /** Bytes of keys in the temporary file. */
+  /** Maximum number of key bytes in the temporary file. */
   readonly fileBytes: number;
-  /** Where that file is. */
+  /** Folder of that file. */
   readonly folder: string;
 }
 
 /**
- * Sorts keys and drops duplicates, in memory that does not grow with them: lists of sorted keys go to a temporary file,
- * and are merged when they are read. Where the file grows too large as well, the keys that come first are kept, and
+ * Sorts keys and removes duplicates in bounded memory (external merge sort): sorted runs are written to a temporary
+ * file and merged when they are read. If the file would exceed its limit, only the first keys in order are kept, and
  * {@link bound} is the last of them.
  */
 export class SortedKeys {
@@ -45,30 +45,30 @@ export class SortedKeys {
   #keys = new Map<string, ByteString[]>();
   #count = 0;
   #bytes = 0;
-  /** Namespaces by their number in the file. */
+  /** Namespaces, indexed by their number in the file. */
   readonly #namespaces: string[] = [];
   #file: RunFile | null = null;
-  /** Bytes that the file may have; known once there is one. */
+  /** Size limit of the file in bytes; set when it is created. */
   #fileBytes = 0;
   #bound: Position | null = null;
 
-  /** @param owner  whose keys they are, for messages */
+  /** @param owner  owner of the keys, for messages */
   constructor(owner: string, limits: SortLimits) {
     this.#owner = owner;
     this.#limits = limits;
   }
 
-  /** Keys behind it were dropped; null if none were. */
+  /** Keys after this position were dropped; null if none were. */
   get bound(): Position | null {
     return this.#bound;
   }
 
-  /** True where {@link spill} has to be called before more keys come. */
+  /** True if {@link spill} must be called before more keys are added. */
   get isFull(): boolean {
     return this.#count >= this.#limits.keys || this.#bytes >= this.#limits.bytes;
   }
 
-  /** Throws InvalidInputError where there are too many namespaces. */
+  /** Throws InvalidInputError if there are too many namespaces. */
   add(namespace: string, key: ByteString): void {
     if (this.#bound && isBehind(namespace, key, this.#bound)) return;
     const keys = this.#keys.get(namespace);
@@ -88,7 +88,7 @@ export class SortedKeys {
     });
   }
 
-  /** Moves what is in memory to the file. Throws NgbakError where that can't be written. */
+  /** Writes the keys in memory to the file. Throws NgbakError if that fails. */
   async spill(): Promise<void> {
     const sorted = this.#takeSorted();
     if (sorted.length === 0) return;
@@ -102,15 +102,18 @@ export class SortedKeys {
     });
   }
 
-  /** As much as the limit, or as is free: with a smaller file, the server is only scanned more often. */
+  /**
+   * Size limit for the file: the configured limit, or less if disk space is short. A smaller file only means more scans
+   * of the server.
+   */
   async #roomForFile(): Promise<number> {
     const { folder, fileBytes, bytes } = this.#limits;
     const { bavail, bsize } = await statfs(folder);
     const free = bavail * bsize;
-    // The last list goes beyond the limit before others are dropped, and so does the last part that is kept.
+    // The last run may exceed the limit before keys are dropped, and so may the last part that is kept.
     const reserve = 3 * bytes;
     const room = Math.min(fileBytes, Math.floor((free - reserve) / FILE_SHARE));
-    // A file has to hold some more than what comes from memory at once.
+    // The file must hold somewhat more than the keys spilled from memory at once.
     if (room >= Math.min(fileBytes, 2 * bytes)) return room;
     throw new NgbakError(
       `The keys of ${this.#owner} can't be sorted: ${folder} has ${free} bytes free, and ${FILE_SHARE * 2 * bytes + reserve} are needed.`,
@@ -122,7 +125,7 @@ export class SortedKeys {
     return Math.ceil((FILE_SHARE * this.#limits.fileBytes) / 1024 ** 2);
   }
 
-  /** Keeps the first keys, up to half of what the file may have. */
+  /** Keeps the first keys in order, up to half of the file's size limit. */
   async #dropLast(): Promise<void> {
     const whole = this.#file;
     if (!whole) return;
@@ -149,7 +152,7 @@ export class SortedKeys {
     this.#bound = bound;
   }
 
-  /** All keys up to the bound, in order, a number of them at a time. */
+  /** All keys up to the bound, in order and in batches. */
   async *read(): AsyncGenerator<SpaceKeys> {
     if (!this.#file) {
       const sorted = this.#takeSorted();
@@ -196,7 +199,7 @@ export class SortedKeys {
   }
 }
 
-/** Sorted lists of keys, one behind the other, in a file that is gone with the process. */
+/** Sorted runs of keys, stored consecutively in a file that is deleted with the process. */
 class RunFile {
   readonly #handle: FileHandle;
   readonly #runs: { readonly from: number; readonly to: number }[] = [];
@@ -211,7 +214,7 @@ class RunFile {
     try {
       return new RunFile(await open(join(folder, 'keys'), 'wx+', 0o600));
     } finally {
-      // The open file stays until it is closed; without a name, nothing of it survives a killed process.
+      // The open file remains until it is closed; because it has no name, nothing remains after the process is killed.
       await rm(folder, { recursive: true, force: true });
     }
   }
@@ -220,7 +223,7 @@ class RunFile {
     return this.#bytes;
   }
 
-  /** Adds one sorted list. */
+  /** Appends one sorted run. */
   async write(
     parts: Iterable<SpaceKeys> | AsyncIterable<SpaceKeys>,
     namespaces: readonly string[],
@@ -229,7 +232,7 @@ class RunFile {
     const block = Buffer.allocUnsafe(BLOCK_BYTES);
     let used = 0;
     const flush = async () => {
-      // Unlike a single write, which a disk that fills up cuts short without an error.
+      // `writeFile` fails on a full disk, whereas a single write may be cut short without an error.
       await this.#handle.appendFile(block.subarray(0, used));
       this.#bytes += used;
       used = 0;
@@ -249,7 +252,7 @@ class RunFile {
     this.#runs.push({ from, to: this.#bytes });
   }
 
-  /** The keys of all lists in order, each once, up to `most` at a time. */
+  /** Merges all runs: the keys in order, each once, in batches of up to `most`. */
   async *merged(namespaces: readonly string[], most: number): AsyncGenerator<SpaceKeys> {
     const order = [...namespaces].sort(compare);
     const ranks = namespaces.map((namespace) => order.indexOf(namespace));
@@ -286,22 +289,22 @@ class RunFile {
   }
 }
 
-/** Reads one sorted list. */
+/** Reads one sorted run. */
 class RunReader {
   readonly #handle: FileHandle;
   readonly #ranks: readonly number[];
   readonly #block = Buffer.allocUnsafe(BLOCK_BYTES);
-  /** Where in the block the next key starts, and where the block ends. */
+  /** Offsets in the block of the next key and of the end of the data. */
   #at = 0;
   #end = 0;
-  /** What of the file was not read yet. */
+  /** Range of the file that has not been read yet. */
   #from: number;
   readonly #to: number;
-  /** Rank of the key's namespace. */
+  /** Rank of the current key's namespace. */
   rank = 0;
   key: ByteString = '';
 
-  /** @param ranks  places of the namespaces in their order, by number */
+  /** @param ranks  rank of each namespace in sorted order, by its number */
   constructor(handle: FileHandle, from: number, to: number, ranks: readonly number[]) {
     this.#handle = handle;
     this.#from = from;
@@ -309,7 +312,9 @@ class RunReader {
     this.#ranks = ranks;
   }
 
-  /** Advances to the next key; false where there is none. No promise where it is in memory already. */
+  /**
+   * Advances to the next key; false if there are no more. Returns a promise only if data must be read from the file.
+   */
   next(): boolean | Promise<boolean> {
     const left = this.#end - this.#at;
     if (left < HEAD_BYTES) return this.#readMore();

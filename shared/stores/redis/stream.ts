@@ -3,28 +3,34 @@ import { bytesOf, type Command, integerOf, listOf, type RedisSession, type Reply
 import type { Item, StreamGroup, StreamState } from './record.ts';
 import { showKey } from './scope.ts';
 
-/** Pending ids asked for in one go, at most. */
+/** Maximum number of pending IDs per request. */
 const PENDING_PAGE = 1_000;
-/** How far into its millisecond the server's clock must be before ages are asked for, in µs: it may read it earlier. */
+/**
+ * How far into its millisecond the server's clock must be before ages are requested, in µs: the server may have read it
+ * earlier.
+ */
 const SETTLED_US = 200;
-/** Times that a page is asked for until its ages are of one millisecond; more than half of them should do. */
+/**
+ * Maximum number of requests per page until all ages are relative to the same millisecond; more than half of them
+ * should be.
+ */
 const CLOCK_TRIES = 100;
 
-/** A stream as one command described it, so all of it is of one instant. */
+/** A stream as reported by a single command, so all of it is from one instant. */
 export interface StreamCut {
-  /** Pending ids may lack their entries: {@link PendingFilter}. */
+  /** Pending IDs may refer to deleted entries: {@link PendingFilter}. */
   readonly state: StreamState;
-  /** Entries at that instant. */
+  /** Number of entries at that instant. */
   readonly length: number;
-  /** The first of these entries, as many as were asked for. */
+  /** The first of these entries, as many as requested. */
   readonly entries: readonly Item[];
-  /** False where a group has more pending ids than were asked for. */
+  /** False if a group has more pending IDs than requested. */
   readonly hasAllPending: boolean;
 }
 
 /**
- * What `XINFO STREAM … FULL` replied: last ids, groups, consumers, what was delivered to them and when, and entries. Groups
- * and consumers are sorted, so that equal streams have equal states.
+ * Parses the reply to `XINFO STREAM … FULL`: last IDs, groups, consumers, pending entries with delivery times, and
+ * entries. Groups and consumers are sorted, so that equal streams have equal states.
  */
 export function streamCutOf(reply: Reply): StreamCut {
   const fields = pairs(reply);
@@ -76,19 +82,19 @@ export function entriesOf(reply: Reply | undefined): Item[] {
   });
 }
 
-/** Number of pending ids of the group that has most of them, from what `XINFO GROUPS` replied. */
+/** Largest number of pending IDs of any group, from the reply to `XINFO GROUPS`. */
 export function mostPendingOf(groups: Reply | undefined): number {
   const counts = listOf(groups).map((group) => integerOf(pairs(group).get('pending')));
   return counts.reduce((most, count) => Math.max(most, count), 0);
 }
 
 /**
- * Leaves out pending ids whose entries were deleted: no command can make them again, and readers get nothing for them. What
- * is kept has its entry in the archive.
+ * Removes pending IDs whose entries were deleted: no command can recreate them, and consumers receive nothing for them.
+ * The remaining ones have their entry in the archive.
  */
 export class PendingFilter {
   readonly #state: StreamState;
-  /** Pending ids whose entries have not been seen. */
+  /** Pending IDs whose entries have not been seen yet. */
   readonly #unseen: Set<string>;
 
   constructor(state: StreamState) {
@@ -101,7 +107,7 @@ export class PendingFilter {
     for (const [id] of entries) this.#unseen.delete(String(id));
   }
 
-  /** The state, once every entry has been seen. */
+  /** The state, after every entry has been seen. */
   state(): StreamState {
     if (this.#unseen.size === 0) return this.#state;
     const groups = this.#state.groups.map((group) => ({
@@ -113,8 +119,8 @@ export class PendingFilter {
 }
 
 /**
- * Whether a stream may be the one that a cut was taken from, later: its ids and counters never fall. A stream that was deleted
- * and created again starts over.
+ * Whether a stream may be a later state of the one in `cut`: IDs and counters never decrease, but restart in a stream
+ * that was deleted and recreated.
  */
 export function isLaterThan(cut: StreamState, later: StreamState): boolean {
   return (
@@ -130,8 +136,8 @@ function compareIds(left: string, right: string): number {
 }
 
 /**
- * Reads the pending ids of every group page by page, without a transaction, so that a watch stays. Undefined where a group
- * has gone.
+ * Reads the pending IDs of every group page by page, without a transaction, which would end the watch. Undefined if a
+ * group no longer exists.
  */
 export async function readPending(
   session: RedisSession,
@@ -155,8 +161,8 @@ export async function readPending(
 }
 
 /**
- * XPENDING replies an age and no time of delivery, so a page is asked for until the server's clock shows the same
- * millisecond before and after.
+ * XPENDING replies with an age instead of a delivery time, so a page is requested again until the server's clock shows
+ * the same millisecond before and after.
  */
 async function readPendingPage(
   session: RedisSession,
@@ -192,13 +198,13 @@ function isGone(error: Error): boolean {
   return /^(WRONGTYPE|NOGROUP|ERR no such key)/.test(error.message);
 }
 
-/** What TIME replies, in µs since 1970. */
+/** Parses the reply to TIME, in µs since 1970. */
 function microseconds(reply: Reply | undefined): number {
   const [seconds, rest] = listOf(reply).map((part) => Number(bytesOf(part).toString()));
   return (seconds ?? Number.NaN) * 1_000_000 + (rest ?? Number.NaN);
 }
 
-/** A flat list of names and values as a map. */
+/** Converts a flat list of names and values to a map. */
 function pairs(reply: Reply | undefined): Map<string, Reply> {
   const list = listOf(reply);
   const fields = new Map<string, Reply>();

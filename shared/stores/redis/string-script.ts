@@ -5,11 +5,12 @@ import { type ByteString, toBytes } from './scope.ts';
 import { type ServerFacts, serverNow } from './server.ts';
 
 /**
- * Reads strings with their expiries, all of the same instant, in one command: the client's own work for each command and each
- * reply is most of what reading small values costs. KEYS: the keys; ARGV: longest value, bytes of all values, command for the
- * expiry. Replies the values, and before them all expiries in one string, each with 1 where there is a value (doubles,
- * little-endian; joining the values as well would keep the server busy for longer than all the rest). Keys that are no
- * strings, too long, or beyond the budget of this call have no value.
+ * Reads strings with their expiry times, all from the same instant, in one command: for small values, most of the time
+ * would otherwise go into handling each command and reply in the client. KEYS: the keys; ARGV: maximum value length,
+ * bytes of all values, command for the expiry. Replies with the values, preceded by all expiry times in one string,
+ * each with a 1 if there is a value (doubles, little-endian; joining the values as well would keep the server busy
+ * longer than everything else). Keys that are not strings, are too long, or exceed the budget of this call have no
+ * value.
  */
 const READ_STRINGS = `
 local longest, budget, expire = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
@@ -32,17 +33,17 @@ for index, key in ipairs(KEYS) do
 end
 replies[1] = table.concat(facts)
 return replies`;
-/** Bytes that say expiry of one key, and whether there is a value. */
+/** Bytes per key for its expiry and whether there is a value. */
 export const FACT_BYTES = 16;
 
-/** What the script replied, and when that came, in ms since 1970: some servers tell only what time is left. */
+/** The reply of the script, and the time it arrived, in ms since 1970: some servers only report the remaining time. */
 export interface ScriptAnswer {
   readonly facts: Buffer;
   readonly values: readonly Reply[];
   readonly at: number;
 }
 
-/** Reads the strings among keys by a script. Writes nothing. */
+/** Reads the strings among keys with a script. Writes nothing. */
 export class StringScript {
   readonly #client: RedisClient;
   readonly #facts: ServerFacts;
@@ -53,11 +54,11 @@ export class StringScript {
     this.#facts = facts;
   }
 
-  /** Undefined where the server lets nobody run scripts, or keys lie on several servers. */
+  /** Undefined if the server does not allow scripts, or keys are spread over several servers. */
   async ask(keys: readonly ByteString[]): Promise<ScriptAnswer | undefined> {
     if (!this.#mayRunScripts || this.#client.isCluster) return undefined;
     const [node] = await this.#client.nodes();
-    // The read-only form came together with PEXPIRETIME; replicas and readers may run it.
+    // The read-only form was introduced together with PEXPIRETIME; replicas and read-only users may run it.
     const command = this.#facts.hasExpireTime ? 'EVAL_RO' : 'EVAL';
     const limits = [WHOLE_STRING_BYTES, VALUES_BYTES, this.#facts.hasExpireTime ? 'PEXPIRETIME' : 'PTTL'];
     const [reply] = await this.#client.send(
@@ -76,13 +77,13 @@ export class StringScript {
   }
 }
 
-/** A key as the client sends it fastest: plain text where it is ASCII. */
+/** A key in the form the client sends fastest: plain text if it is ASCII. */
 function argumentOf(key: ByteString): string | Buffer {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the range of ASCII
   return /^[\u0000-\u007f]*$/.test(key) ? key : toBytes(key);
 }
 
-/** Scripts are not allowed, not known, or the server's script engine is off. */
+/** True if scripts are not allowed or not known, or the server's script engine is disabled. */
 function isScriptRefusal(error: Error): boolean {
   return /^(NOPERM|ERR|CROSSSLOT)\b/.test(error.message);
 }

@@ -6,8 +6,8 @@ import { canonicalScore, type Item, KEY_TYPES, type KeyPart, type StreamState } 
 import { type ByteString, showKey, toBytes } from './scope.ts';
 
 /**
- * Bytes in JSON lines: a JSON string where they are UTF-8 that a person could read, else `{"base64": "…"}`. Both ways
- * lead to exactly the same bytes again.
+ * Bytes in JSON lines: a JSON string if they are readable UTF-8, otherwise `{"base64": "…"}`. Both forms decode to
+ * exactly the same bytes.
  */
 const Text = z.string().refine((text) => text.isWellFormed(), 'must be text that can be encoded in UTF-8');
 const Bytes = z.union([Text, z.strictObject({ base64: z.base64() })]);
@@ -16,7 +16,7 @@ type Bytes = z.infer<typeof Bytes>;
 function encodeBytes(bytes: Buffer): Bytes {
   if (!isUtf8(bytes)) return { base64: bytes.toString('base64') };
   const text = bytes.toString('utf8');
-  // A control character takes six bytes of JSON: where there are many, base64 is shorter.
+  // A control character takes six bytes in JSON: if there are many, base64 is shorter.
   const isLong = CONTROL.test(text) && JSON.stringify(text).length > 2 * bytes.length;
   return isLong ? { base64: bytes.toString('base64') } : text;
 }
@@ -61,7 +61,7 @@ const TypedLine = z.strictObject({
   type: z.enum(KEY_TYPES),
   /** When the key expires, in ms since 1970. */
   expires_at: Milliseconds.optional(),
-  /** Where a key takes several lines: number of items in the earlier ones. */
+  /** If a key takes several lines: number of items in the earlier ones. */
   offset: Count.optional(),
   /** False on every line of a key but its last. */
   last: z.literal(false).optional(),
@@ -76,8 +76,8 @@ const TypedLine = z.strictObject({
 type TypedLine = z.infer<typeof TypedLine>;
 
 /**
- * A part as one line, with its line feed. Throws InvalidInputError where it is longer than {@link LINE_BYTES_MAX}: elements of
- * collections beyond about half of it can't be saved.
+ * Encodes a part as one line, including the line feed. Throws InvalidInputError if it is longer than {@link
+ * LINE_BYTES_MAX}: collection elements larger than about half of that cannot be saved.
  */
 export function encodePart(part: KeyPart): Buffer {
   const line: TypedLine = {
@@ -148,7 +148,7 @@ function encodeStream(stream: StreamState): z.infer<typeof Stream> {
   };
 }
 
-/** Reads one line. Throws an error whose message says what is wrong with it, without its data. */
+/** Parses one line. Throws an error whose message states what is wrong, without data. */
 export function decodePart(line: string): KeyPart {
   const parsed = TypedLine.safeParse(parse(line));
   if (!parsed.success) {

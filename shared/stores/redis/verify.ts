@@ -20,16 +20,19 @@ import { type ByteString, showKey } from './scope.ts';
 import { serverNow } from './server.ts';
 import type { RedisSite } from './site.ts';
 
-/** Keys read back in one go, and about the bytes of their archived values. */
+/** Number of keys to read at once, and approximate bytes of their archived values. */
 const BATCH_KEYS = 512;
 const BATCH_BYTES = 4 * 1024 ** 2;
-/** Keys of the target that are looked for in the archive at once. */
+/** Number of keys of the target to look up in the archive at once. */
 const LOT_KEYS = 250_000;
-/** How exactly the server's clock is known, in ms: a key that expires so soon may be gone already. */
+/** Uncertainty of the server's clock, in ms: a key that expires this soon may already be deleted. */
 const CLOCK_SKEW_MS = 2_000;
-/** How exactly servers before Redis 7.0 tell when a key expires, in ms: they tell the time left, and that takes its time. */
+/**
+ * Precision of expiry times on servers before Redis 7.0, in ms: they report the remaining time, and the reply has
+ * latency.
+ */
 const TIME_LEFT_ERROR_MS = 2_000;
-/** How exactly servers tell when an entry of a stream was delivered, in ms: some tell its age by a clock that is behind. */
+/** Precision of delivery times of stream entries, in ms: some servers report an age relative to an outdated clock. */
 const DELIVERY_ERROR_MS = 2_000;
 
 const Names = z.strictObject({ count: z.number(), digest: z.string() });
@@ -38,9 +41,9 @@ const VerifyCursor = z.discriminatedUnion('stage', [
     stage: z.literal('records'),
     entry: z.string(),
     records: z.number().int().nonnegative(),
-    /** Digest of the content, so far, of a key with more parts to come. */
+    /** Digest so far of the content of a key with further parts. */
     digest: z.string().nullable(),
-    /** Names of the keys that were found so far. */
+    /** Count and digest of the names of the keys found so far. */
     found: Names,
   }),
   z.strictObject({
@@ -58,14 +61,14 @@ type VerifyCursor = z.infer<typeof VerifyCursor>;
 
 type JsonRecord = Extract<ArchiveRecord, { kind: 'json' }>;
 
-/** What a verification works with. */
+/** Everything a verification works with. */
 type VerifyJob = RedisSite & RestoreLeg;
 
 /**
- * Reads the target back in three stages. First every record of the archive is compared with the target. Then, after a
- * `replace`, the names of all keys there are digested and compared with those just found: equal means nothing is too
- * much. Only where they differ, the third stage looks for the keys that are, window by window; keys that merely expired
- * since show up as no difference.
+ * Verifies the target in three stages. First, every record of the archive is compared with the target. Then, after a
+ * `replace`, the names of all keys in the target are digested and compared with those just found: if they are equal,
+ * there are no extra keys. Only if they differ, the third stage looks for extra keys, window by window; keys that have
+ * merely expired since are not reported.
  */
 export async function verifyKeys(site: RedisSite, leg: RestoreLeg): Promise<VerifyResult> {
   const { cursor } = leg;
@@ -79,7 +82,7 @@ export async function verifyKeys(site: RedisSite, leg: RestoreLeg): Promise<Veri
   return findExtra(job, state);
 }
 
-/** A key in the words of a difference. */
+/** Describes a key in a difference. */
 function thingOf(key: ByteString): string {
   return `key ${showKey(key)}`;
 }
@@ -200,7 +203,7 @@ class KeyComparison {
     const found = content?.kind === 'digest' ? content.digest : NOTHING;
     const expected = this.#fading.expectedFor(found, staying.hex(), serverNow(facts) + CLOCK_SKEW_MS);
     if (!content) {
-      // A hash is gone with its last field.
+      // A hash is deleted with its last field.
       if (type !== 'hash' || expected !== NOTHING) this.#missing(key, expiresAt);
       return;
     }
@@ -229,7 +232,7 @@ class KeyComparison {
     else this.findings.tallies.add(`keys:${namespace}`, record);
   }
 
-  /** With `keep`, the target's own content stands: that the key is there is all that was promised. */
+  /** With `keep`, existing content is preserved, so a key only has to exist. */
   get #isKept(): boolean {
     const { mode, onConflict } = this.#job.options;
     return mode === 'merge' && onConflict === 'keep';
@@ -256,7 +259,7 @@ class KeyComparison {
   }
 }
 
-/** Whether the pending entries of two streams that are alike in all else were delivered when they say. */
+/** Whether the pending entries of two otherwise equal streams have the same delivery times. */
 function sameDeliveries(found: StreamState | undefined, expected: StreamState | undefined): boolean {
   const times = (stream: StreamState | undefined) =>
     stream?.groups.flatMap(({ pending }) => pending.map(([, , time]) => time)) ?? [];
@@ -266,16 +269,16 @@ function sameDeliveries(found: StreamState | undefined, expected: StreamState | 
   );
 }
 
-/** The digest of no content. */
+/** The digest of empty content. */
 const NOTHING = new ContentDigest('hash').hex();
-/** Fields that expire later than this, in ms, are taken to be there until they are compared: longer than a leg. */
+/** Fields that expire later than this, in ms, are expected to exist until they are compared: longer than a leg. */
 const FADING_MS = 20 * 60_000;
-/** Most fields of one hash that are held because they expire soon. */
+/** Maximum number of soon-expiring fields held per hash. */
 const FADING_MAX = 10_000;
 
 /**
- * The fields of one hash that may expire between the look into the archive and the look at the target. That they are gone is no
- * difference, as long as those with less time left are gone as well.
+ * The fields of one hash that may expire between reading the archive and reading the target. A missing field is not a
+ * difference, provided that all fields that expire before it are missing as well.
  */
 class FadingFields {
   #fields: { readonly expiry: number; readonly item: Item }[] = [];
@@ -284,7 +287,7 @@ class FadingFields {
     this.#fields = [];
   }
 
-  /** Keeps those that expire soon, leaves out those that have expired, and returns the others. */
+  /** Holds the fields that expire soon, drops those that have expired, and returns the others. */
   take(items: readonly Item[], now: number): readonly Item[] {
     return items.filter((item) => {
       const expiry = item[2] === undefined ? Number.POSITIVE_INFINITY : Number(item[2]);
@@ -295,7 +298,7 @@ class FadingFields {
     });
   }
 
-  /** The digest of a hash with these fields, from that of its others. */
+  /** The digest of a hash including these fields, given the digest of its other fields. */
   withAll(staying: string): string {
     const digest = new ContentDigest('hash', staying);
     digest.add(this.#fields.map(({ item }) => item));
@@ -303,8 +306,8 @@ class FadingFields {
   }
 
   /**
-   * What the content of the hash is expected to be: `found`, if that is what remains once the first of these fields have
-   * expired; otherwise, the content with all of them.
+   * The expected digest of the hash: `found`, if it matches the fields that remain after the earliest ones expired;
+   * otherwise the digest with all of them.
    *
    * @param staying  digest of the fields that do not expire soon
    */
@@ -347,7 +350,7 @@ async function findExtra(
   state: Extract<VerifyCursor, { stage: 'extra' }>,
 ): Promise<VerifyResult> {
   const findings = new Findings();
-  // The archive is read once for each lot of keys.
+  // The archive is read once per batch of keys.
   let extra = new Set<ByteString>();
   const findIn = async () => {
     for await (const record of readArchive(job.archive, job.space, null)) {
@@ -369,7 +372,7 @@ async function findExtra(
   return findings.result(null);
 }
 
-/** Positions travel in cursors, where keys are base64. */
+/** Cursors contain positions with base64 keys. */
 function windowsAfter(
   { client, space, context, limits }: VerifyJob,
   after: { namespace: string; key: string } | null,

@@ -17,7 +17,7 @@ import {
 } from './scope.ts';
 import { encodePart } from './typed-lines.ts';
 
-/** Which keys are restored, and what they are called: see `StoreAdapter.route`. */
+/** Selects the keys to restore, and maps their names: see `StoreAdapter.route`. */
 export async function routeKeys(
   _archive: EntryReader,
   saved: RedisScope | undefined,
@@ -60,7 +60,7 @@ export async function routeKeys(
   };
 }
 
-/** The same scope under another prefix. */
+/** The same scope with another prefix. */
 function withPrefix(scope: RedisScope, prefix: string): RedisScope {
   const swap = (text: string, from: string, to: string) => {
     if (text.startsWith(from)) return to + text.slice(from.length);
@@ -102,9 +102,9 @@ function checkNamespaces(from: RedisScope, to: RedisScope): void {
   }
 }
 
-/** Gives keys of one scope the names that they have in another one. */
+/** Renames keys of one scope to their names in another scope. */
 class KeyMover {
-  /** From the longest to the shortest: what keys start with, here and there. */
+  /** Prefixes at the source and destination, longest first. */
   readonly #prefixes: readonly { from: ByteString; to: ByteString }[];
   readonly #from: KeySpace;
   readonly #to: KeySpace;
@@ -132,13 +132,13 @@ class KeyMover {
         : [describe([from.prefix, to.prefix])];
   }
 
-  /** A key, or the start of keys, under its name at the destination. */
+  /** Maps a key, or a key prefix, to its name at the destination. */
   move(key: ByteString): ByteString {
     for (const { from, to } of this.#prefixes) if (key.startsWith(from)) return to + key.slice(from.length);
     throw refused(`"${showKey(key)}" is not part of the scope that was saved`, REMEDY);
   }
 
-  /** As {@link move}, for whole keys, which must stay in their namespace. */
+  /** As {@link move}, for complete keys, which must stay in their namespace. */
   moveKey(key: ByteString): ByteString {
     const moved = this.move(key);
     const [before, after] = [this.#from.namespaceOf(key), this.#to.namespaceOf(moved)];
@@ -156,7 +156,7 @@ function describe([from, to]: [string, string]): string {
   return `keys "${from}…" become "${to}…"`;
 }
 
-/** The keys as they look at their destination: those that are restored, under their new names. */
+/** The archive as it will be at its destination: only the selected keys, with their new names. */
 export function viewKeys(archive: EntryReader, { saved, scope, changes }: Route<RedisScope>): EntryReader {
   if (changes.length === 0) return archive;
   const { only: _, ...from } = saved ?? scope;

@@ -6,20 +6,20 @@ import type { Item, KeyType, StreamState } from './record.ts';
 import type { ServerFacts } from './server.ts';
 import { mostPendingOf, PendingFilter, streamCutOf } from './stream.ts';
 
-/** Entries and pending ids that may come to a stream between the question for their number and that for themselves. */
+/** Margin for entries and pending IDs added to a stream between querying their number and reading them. */
 const STREAM_SLACK = 256;
 
-/** Everything about a key, of one instant. */
+/** The complete content of a key at one instant. */
 export interface Whole {
   readonly expiresAt: number | null;
   readonly items: readonly Item[];
   readonly stream?: StreamState;
 }
 
-/** Why a key could not be read: it is gone, it has another type by now, or it changed between two commands. */
+/** Why a key could not be read: it no longer exists, it has another type now, or it changed between two commands. */
 export type Unread = 'gone' | 'retyped' | 'changed';
 
-/** Reads a key as of one instant, whatever others write. The server makes one reply of it. */
+/** Reads a key as of one instant, regardless of concurrent writes. The server sends it in a single reply. */
 export async function readWhole(
   client: RedisClient,
   facts: ServerFacts,
@@ -47,7 +47,10 @@ const WHOLE = {
   zset: (name: Buffer): Command => ['ZRANGE', name, 0, -1, 'WITHSCORES'],
 } as const;
 
-/** A hash whose fields may expire on their own. Expiries are read by name, so the names are read before. */
+/**
+ * Reads a hash whose fields may expire individually. Expiry times are requested by field name, so the names are read
+ * first.
+ */
 async function readHash(
   client: RedisClient,
   facts: ServerFacts,
@@ -109,7 +112,7 @@ async function readWholeStream(
   return { expiresAt, items: cut.entries, stream: pending.state() };
 }
 
-/** The key is gone, or of another type. */
+/** The key no longer exists, or has another type. */
 export function isOtherKey(error: Error): boolean {
   return /^(WRONGTYPE|ERR no such key)/.test(error.message);
 }

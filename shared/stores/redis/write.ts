@@ -8,15 +8,15 @@ import { type ByteString, type KeySpace, showKey, toBytes } from './scope.ts';
 import { type ServerFacts, serverNow } from './server.ts';
 
 /**
- * A field that holds a hash of several parts in being while it grows, as the server deletes a hash whose fields have all
- * expired. Removed when the hash gets its name.
+ * A placeholder field in a hash that is written in several parts: the server deletes a hash once all its fields have
+ * expired. Removed when the hash is renamed to its final name.
  */
 const HOLDING_FIELD = '__ngbak:incomplete';
 
-/** How a key that exists already is treated: written over, or left as it is. */
+/** How to treat an existing key: replace it or keep it. */
 export type IfExists = 'replace' | 'keep';
 
-/** The command that writes a whole string. With 'keep' its reply is null where the key exists. */
+/** The command that writes a complete string. With 'keep', its reply is null if the key exists. */
 export function stringCommand(
   key: ByteString,
   value: Buffer,
@@ -25,14 +25,14 @@ export function stringCommand(
   facts: ServerFacts,
 ): Command {
   const options: Argument[] = ifExists === 'keep' ? ['NX'] : [];
-  // PXAT came a little before PEXPIRETIME; servers without the one are treated as having neither.
+  // PXAT was introduced shortly before PEXPIRETIME; servers that lack the latter are assumed to lack both.
   if (expiresAt !== null && facts.hasExpireTime) options.push('PXAT', expiresAt);
   if (expiresAt !== null && !facts.hasExpireTime)
     options.push('PX', Math.max(1, expiresAt - serverNow(facts)));
   return ['SET', toBytes(key), value, ...options];
 }
 
-/** Writes keys that come as parts. Every call may be repeated and has the same effect then. */
+/** Writes keys that arrive in parts. Every call is idempotent. */
 export class PartWriter {
   readonly #client: RedisClient;
   readonly #space: KeySpace;
@@ -44,7 +44,7 @@ export class PartWriter {
     this.#facts = facts;
   }
 
-  /** The key under which a key of several parts grows until it is complete; in the same hash slot as that key. */
+  /** The temporary name of a key that is written in several parts; in the same hash slot as the key. */
   temporaryOf(key: ByteString): ByteString {
     const name = `${this.#space.temporary}${createHash('sha256').update(key, 'latin1').digest('hex').slice(0, 32)}`;
     if (!this.#client.isCluster) return name;
@@ -55,7 +55,7 @@ export class PartWriter {
     }
   }
 
-  /** Writes a key of one part in one transaction. False where it exists and is to be kept. */
+  /** Writes a key with a single part in one transaction. Returns false if it exists and must be kept. */
   async writeWhole(part: KeyPart, ifExists: IfExists): Promise<boolean> {
     const name = toBytes(part.key);
     const node = await this.#client.nodeOf(name);
@@ -70,15 +70,15 @@ export class PartWriter {
   }
 
   /**
-   * Writes one part of a key of several, under its temporary name; the last one gives it its own. Returns 'written'
-   * after the last part, 'kept' where the key exists and is to be kept, else 'more'.
+   * Writes one of several parts of a key under its temporary name; after the last part, renames it to its final name.
+   * Returns 'written' after the last part, 'kept' if the key exists and must be kept, otherwise 'more'.
    */
   async writePart(part: KeyPart, ifExists: IfExists): Promise<'more' | 'written' | 'kept'> {
     const name = toBytes(part.key);
     const temporary = toBytes(this.temporaryOf(part.key));
     const node = await this.#client.nodeOf(name);
     if (part.offset > 0 && !(await this.exists(node, temporary))) {
-      // This leg is repeated, and the first time it came to the end of the key.
+      // This leg is a repetition, and its first run already completed the key.
       if (await this.exists(node, name)) return part.last ? 'written' : 'more';
       throw new RedisReplyError(
         `Earlier parts of "${showKey(part.key)}" no longer exist on ${this.#client.name}.`,
@@ -121,7 +121,9 @@ export class PartWriter {
     await this.#client.transact(node, [commands], tolerates, what);
   }
 
-  /** Takes back what an earlier, cut off try of the same part may have added, where adding twice would double it. */
+  /**
+   * Undoes an earlier, interrupted attempt to write the same part, for types where adding again would duplicate items.
+   */
   #cutting(name: Buffer, { type, offset }: KeyPart): Command[] {
     return type === 'list' ? [['LTRIM', name, 0, offset - 1]] : [];
   }
@@ -145,7 +147,7 @@ export class PartWriter {
         return this.#addingFields(name, key, items);
       case 'stream':
         return [
-          // The only way to an empty stream: a group that makes it, and goes again.
+          // The only way to create an empty stream: create it with a group, and destroy the group.
           ...(offset === 0
             ? [
                 ['XGROUP', 'CREATE', name, '__ngbak', '0', 'MKSTREAM'] as const,
@@ -176,7 +178,7 @@ export class PartWriter {
     ];
   }
 
-  /** What makes a stream complete after its entries. */
+  /** Commands that set the state of a stream after its entries are written. */
   #completing(name: Buffer, stream: StreamState): Command[] {
     const hasCounters = this.#facts.hasExpireTime;
     const counters: Argument[] =
@@ -207,12 +209,12 @@ export class PartWriter {
   }
 }
 
-/** All fields of a hash have expired by now. */
+/** True if all fields of a hash have expired in the meantime. */
 function isGone(error: Error, { type, last }: KeyPart): boolean {
   return type === 'hash' && last && /no such key/.test(error.message);
 }
 
-/** Entries and groups of a stream that a cut off try of the same part has made already. */
+/** True for stream entries and groups that an interrupted attempt to write the same part already created. */
 function isThereAlready(error: Error, { type, offset }: KeyPart): boolean {
   return type === 'stream' && offset > 0 && /equal or smaller|^BUSYGROUP/.test(error.message);
 }
