@@ -65,7 +65,7 @@ class GraphCheck implements ContentCheck {
   readonly #savedUnique: z.infer<typeof SavedUniqueValues> | undefined;
   #unique: Promise<UniqueValues> | undefined;
   /** The result of `#unique`, once resolved. State is saved only after at least one line was read. */
-  #begun: UniqueValues | undefined;
+  #uniqueValues: UniqueValues | undefined;
 
   constructor(origin: ContentOrigin, from: Json | undefined) {
     const state = from === undefined ? undefined : State.parse(from);
@@ -140,8 +140,8 @@ class GraphCheck implements ContentCheck {
     );
     // In a whole database, nodes of different kinds may share a key.
     if (label !== undefined && key !== undefined && !isStated) rules.push(keyRule(key));
-    this.#begun = new UniqueValues(rules, this.#savedUnique);
-    return this.#begun;
+    this.#uniqueValues = new UniqueValues(rules, this.#savedUnique);
+    return this.#uniqueValues;
   }
 
   #sink<T>(
@@ -173,8 +173,8 @@ class GraphCheck implements ContentCheck {
       nodes: this.#nodes.save(),
       ends: this.#ends.save(),
       problems: this.#problems,
-      ...(this.#begun
-        ? { unique: this.#begun.save() }
+      ...(this.#uniqueValues
+        ? { unique: this.#uniqueValues.save() }
         : this.#savedUnique
           ? { unique: this.#savedUnique }
           : {}),
@@ -184,8 +184,8 @@ class GraphCheck implements ContentCheck {
   /** Reports the duplicates in this archive among values that must be unique. */
   #repeated(): StoreWarning[] {
     const warnings: StoreWarning[] = [];
-    for (const { name } of this.#begun?.rules ?? []) {
-      const found = this.#begun?.repeated(name);
+    for (const { name } of this.#uniqueValues?.rules ?? []) {
+      const found = this.#uniqueValues?.repeated(name);
       if (!found) continue;
       warnings.push({
         ...(name === KEY_RULE
@@ -201,7 +201,10 @@ class GraphCheck implements ContentCheck {
         samples: [...found.samples],
       });
     }
-    if (this.#begun?.isComplete === false && this.#begun.rules.some(({ name }) => name !== KEY_RULE)) {
+    if (
+      this.#uniqueValues?.isComplete === false &&
+      this.#uniqueValues.rules.some(({ name }) => name !== KEY_RULE)
+    ) {
       warnings.push({
         code: 'uniqueness-not-checked',
         text: 'The graph has more values that should be unique than are held in memory, so it was not checked that the uniqueness constraints can be created again. All records were read, counted and digested.',

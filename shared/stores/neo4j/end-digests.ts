@@ -9,7 +9,7 @@ import type { Neo4jServer, RowSink } from './server.ts';
  * Maximum number of cached digests, about 150 bytes each. Nodes with many relationships stay in the cache; others are
  * queried again.
  */
-const KEPT_MAX = 50_000;
+const CACHE_MAX = 50_000;
 /** Nodes per query. */
 const BATCH_MAX = 5000;
 /** Nodes whose line is at least this long are digested while they are exported, so that they need not be read again. */
@@ -26,7 +26,7 @@ export class EndDigests {
   readonly #server: Neo4jServer;
   readonly #signal: AbortSignal;
   /** By internal ID, least recently used first. */
-  readonly #kept = new Map<bigint, string>();
+  readonly #cache = new Map<bigint, string>();
   /** Lookups run one at a time; otherwise two pages could query the same node. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -69,7 +69,7 @@ export class EndDigests {
     }
     const missing = [...digests].filter(([, digest]) => digest === undefined).map(([id]) => id);
     for (let at = 0; at < missing.length; at += BATCH_MAX) {
-      await this.#ask(missing.slice(at, at + BATCH_MAX), digests);
+      await this.#query(missing.slice(at, at + BATCH_MAX), digests);
     }
     for (const [id, digest] of digests) if (digest !== undefined) this.#keep(id, digest);
     const named = (end: ReadEnd) => (end.key === null ? { ...end, digest: digests.get(end.id) } : end);
@@ -79,22 +79,22 @@ export class EndDigests {
   }
 
   #keep(id: bigint, digest: string): void {
-    this.#kept.set(id, digest);
-    if (this.#kept.size <= KEPT_MAX) return;
-    for (const oldest of this.#kept.keys()) {
-      this.#kept.delete(oldest);
+    this.#cache.set(id, digest);
+    if (this.#cache.size <= CACHE_MAX) return;
+    for (const oldest of this.#cache.keys()) {
+      this.#cache.delete(oldest);
       return;
     }
   }
 
   /** A cached digest; marks it as most recently used. */
   #take(id: bigint): string | undefined {
-    const digest = this.#kept.get(id);
-    if (digest !== undefined) this.#kept.delete(id);
+    const digest = this.#cache.get(id);
+    if (digest !== undefined) this.#cache.delete(id);
     return digest;
   }
 
-  async #ask(ids: readonly bigint[], digests: Map<bigint, string | undefined>): Promise<void> {
+  async #query(ids: readonly bigint[], digests: Map<bigint, string | undefined>): Promise<void> {
     // `toStringOrNull` is null for lists only.
     const sink: RowSink = new DigestSink(digests);
     await this.#server.page(

@@ -152,7 +152,7 @@ export async function mergeRelationships(
     index: BigInt(index),
     type,
   }));
-  const answer = await run(
+  const found = await run(
     `${match}
      OPTIONAL MATCH (s)-[r]->(e) WHERE type(r) = ${column('type')} AND r.${MERGED_PROPERTY} IS NULL
      RETURN ${column('index')} AS index, collect(r) AS older`,
@@ -160,7 +160,7 @@ export async function mergeRelationships(
   );
   const created: RelationshipLine[] = [];
   const deleted = new Set<bigint>();
-  for (const { index, older } of answer) {
+  for (const { index, older } of found) {
     const line = relationships[Number(index)];
     const found = older as Relationship<bigint>[];
     if (line === undefined) continue;
@@ -177,7 +177,7 @@ export async function mergeRelationships(
     await run('UNWIND $ids AS i MATCH ()-[r]->() WHERE id(r) = i DELETE r', { ids: [...deleted] });
   }
   if (created.length > 0) await createRelationships(run, scope, version, created, true);
-  return new Set(answer.map(({ index }) => Number(index)));
+  return new Set(found.map(({ index }) => Number(index)));
 }
 
 function content({ type, properties }: { type: string; properties: object }): string {

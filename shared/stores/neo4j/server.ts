@@ -138,7 +138,7 @@ export class Neo4jServer {
             ...this.#database(),
             routing: neo4j.routing.READ,
             bookmarkManager: this.#bookmarkManager,
-            resultTransformer: (result) => pour(result, sink),
+            resultTransformer: (result) => streamInto(result, sink),
             signal,
           }),
         signal,
@@ -303,14 +303,14 @@ export class Neo4jServer {
    * its server. Servers before 5.21 reject the prefix, so ngbak checks once whether it is supported.
    */
   async #language(cypher: string, signal: AbortSignal): Promise<string> {
-    this.#takesLanguage ??= this.#askLanguage(signal).catch((error: unknown) => {
+    this.#takesLanguage ??= this.#checkLanguage(signal).catch((error: unknown) => {
       this.#takesLanguage = undefined;
       throw error;
     });
     return (await this.#takesLanguage) ? `CYPHER 5 ${cypher}` : cypher;
   }
 
-  async #askLanguage(signal: AbortSignal): Promise<boolean> {
+  async #checkLanguage(signal: AbortSignal): Promise<boolean> {
     const session = this.#session(neo4j.session.READ);
     try {
       await this.#guard(() => session.run('CYPHER 5 RETURN 1'), signal);
@@ -359,15 +359,15 @@ export class Neo4jServer {
   /** Closing a session waits until the server releases its query; an aborted step does not wait. */
   async #release(session: Session, signal: AbortSignal): Promise<void> {
     const closed = session.close();
-    if (!signal.aborted) return closed.catch((error: unknown) => this.#forget(error));
-    closed.catch((error: unknown) => this.#forget(error));
+    if (!signal.aborted) return closed.catch((error: unknown) => this.#ignoreDriverError(error));
+    closed.catch((error: unknown) => this.#ignoreDriverError(error));
   }
 
   /**
    * A session that cannot be closed has a broken connection, which the pool discards; the query itself has reported the
    * error.
    */
-  #forget(error: unknown): void {
+  #ignoreDriverError(error: unknown): void {
     if (!(error instanceof neo4j.Neo4jError)) throw error;
   }
 }
@@ -376,7 +376,7 @@ export class Neo4jServer {
  * Passes a result to a sink. Rethrows an error of the sink only after the server has sent the rest, when the connection
  * is free.
  */
-function pour(result: Result, sink: RowSink): Promise<void> {
+function streamInto(result: Result, sink: RowSink): Promise<void> {
   sink.clear();
   return new Promise((resolve, reject) => {
     let hasFailed = false;

@@ -75,15 +75,15 @@ export function encodeNamed(name: string, value: unknown): { json: string; type:
 }
 
 /** Number of names whose text is cached: graphs have few, and every record repeats them. */
-const NAMES_KEPT_MAX = 10_000;
+const NAME_TEXTS_MAX = 10_000;
 const nameTexts = new Map<string, string>();
 
 /** A name as JSON text. */
 export function nameText(name: string): string {
-  const kept = nameTexts.get(name);
-  if (kept !== undefined) return kept;
+  const known = nameTexts.get(name);
+  if (known !== undefined) return known;
   const text = JSON.stringify(name);
-  if (nameTexts.size < NAMES_KEPT_MAX) nameTexts.set(name, text);
+  if (nameTexts.size < NAME_TEXTS_MAX) nameTexts.set(name, text);
   return text;
 }
 

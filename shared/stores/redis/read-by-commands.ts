@@ -56,8 +56,8 @@ export class CommandReader {
       }
       if (end > start) yield* this.#strings(keys.slice(start, end));
       const odd = keys[end];
-      if (odd !== undefined && isOdd(lengths.get(odd))) {
-        const next = keys.slice(end, end + oddRun(keys, end, lengths));
+      if (odd !== undefined && needsOwnRead(lengths.get(odd))) {
+        const next = keys.slice(end, end + runLength(keys, end, lengths));
         yield* this.#others(next);
         end += next.length;
       }
@@ -188,12 +188,12 @@ export class CommandReader {
   async #each(keys: readonly ByteString[], command: (name: Buffer) => Command): Promise<Reply[]> {
     const replies = new Map<ByteString, Reply>();
     for (const [node, group] of await this.#byNode(keys)) {
-      const answers = await this.#client.sendAll(
+      const responses = await this.#client.sendAll(
         node,
         group.map((key) => command(toBytes(key))),
       );
       group.forEach((key, index) => {
-        replies.set(key, answers[index] ?? null);
+        replies.set(key, responses[index] ?? null);
       });
     }
     return keys.map((key) => replies.get(key) ?? null);
@@ -223,12 +223,16 @@ export class CommandReader {
   }
 }
 
-function isOdd(length: Reply | undefined): boolean {
+function needsOwnRead(length: Reply | undefined): boolean {
   return typeof length !== 'number' || length > WHOLE_STRING_BYTES;
 }
 
-function oddRun(keys: readonly ByteString[], start: number, lengths: ReadonlyMap<ByteString, Reply>): number {
+function runLength(
+  keys: readonly ByteString[],
+  start: number,
+  lengths: ReadonlyMap<ByteString, Reply>,
+): number {
   let end = start;
-  while (end < keys.length && isOdd(lengths.get(keys[end] ?? ''))) end++;
+  while (end < keys.length && needsOwnRead(lengths.get(keys[end] ?? ''))) end++;
   return end - start;
 }

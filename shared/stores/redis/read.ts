@@ -18,7 +18,7 @@ import { FACT_BYTES, type ScriptAnswer, StringScript } from './string-script.ts'
 /** Number of keys whose types and lengths are requested at once. */
 export const BATCH_KEYS = 256;
 /** Number of batches read concurrently: one is processed while the server reads the next. */
-const BATCHES_UNDER_WAY = 2;
+const BATCHES_CONCURRENT = 2;
 
 /** Reads keys of one scope: types, contents, expiry times. Writes nothing. */
 export class KeyReader {
@@ -41,7 +41,7 @@ export class KeyReader {
   async *readAll(
     keys: readonly ByteString[],
   ): AsyncGenerator<{ batch: readonly ByteString[]; runs: AsyncIterable<readonly KeyReading[]> }> {
-    const read = mapOrdered(batchesOf(keys), BATCHES_UNDER_WAY, async (batch) => ({
+    const read = mapOrdered(batchesOf(keys), BATCHES_CONCURRENT, async (batch) => ({
       batch,
       answer: await this.#script.ask(batch),
     }));

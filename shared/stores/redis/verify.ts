@@ -128,7 +128,7 @@ class KeyComparison {
   #batch: JsonRecord[] = [];
   #bytes = 0;
   #digest: ContentDigest | null = null;
-  readonly #fading = new FadingFields();
+  readonly #expiring = new FadingFields();
 
   readonly #evicted: number;
 
@@ -146,7 +146,7 @@ class KeyComparison {
   }
 
   get openDigest(): string | null {
-    return this.#digest && this.#fading.withAll(this.#digest.hex());
+    return this.#digest && this.#expiring.withAll(this.#digest.hex());
   }
 
   get found(): { count: number; digest: string } {
@@ -190,18 +190,18 @@ class KeyComparison {
   async addPart(namespace: string, part: KeyPart): Promise<void> {
     if (part.offset === 0) {
       this.#digest = new ContentDigest(part.type);
-      this.#fading.clear();
+      this.#expiring.clear();
     }
     const staying = this.#digest ?? new ContentDigest(part.type, this.#resumed ?? undefined);
     this.#digest = staying;
     const { facts, reader } = this.#job;
-    staying.add(part.type === 'hash' ? this.#fading.take(part.items, serverNow(facts)) : part.items);
+    staying.add(part.type === 'hash' ? this.#expiring.take(part.items, serverNow(facts)) : part.items);
     if (!part.last) return;
     this.#digest = null;
     const { key, type, expiresAt, stream } = part;
     const content = await contentOf(reader, key, part.offset > 0);
     const found = content?.kind === 'digest' ? content.digest : NOTHING;
-    const expected = this.#fading.expectedFor(found, staying.hex(), serverNow(facts) + CLOCK_SKEW_MS);
+    const expected = this.#expiring.expectedFor(found, staying.hex(), serverNow(facts) + CLOCK_SKEW_MS);
     if (!content) {
       // A hash is deleted with its last field.
       if (type !== 'hash' || expected !== NOTHING) this.#missing(key, expiresAt);

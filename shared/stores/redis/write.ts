@@ -11,7 +11,7 @@ import { type ServerFacts, serverNow } from './server.ts';
  * A placeholder field in a hash that is written in several parts: the server deletes a hash once all its fields have
  * expired. Removed when the hash is renamed to its final name.
  */
-const HOLDING_FIELD = '__ngbak:incomplete';
+const PLACEHOLDER_FIELD = '__ngbak:incomplete';
 
 /** How to treat an existing key: replace it or keep it. */
 export type IfExists = 'replace' | 'keep';
@@ -62,7 +62,7 @@ export class PartWriter {
     if (ifExists === 'keep' && (await this.exists(node, name))) return false;
     await this.#transact(node, part, [
       ['DEL', name],
-      ...this.#adding(name, part),
+      ...this.#itemCommands(name, part),
       ...(part.stream ? this.#completing(name, part.stream) : []),
       ...(part.expiresAt === null ? [] : [['PEXPIREAT', name, part.expiresAt] as const]),
     ]);
@@ -88,13 +88,13 @@ export class PartWriter {
       );
     }
     const completing: Command[] = part.last && part.stream ? this.#completing(temporary, part.stream) : [];
-    const adding = [...this.#adding(temporary, part), ...completing];
+    const adding = [...this.#itemCommands(temporary, part), ...completing];
     const emptying: Command[] =
       part.offset > 0
-        ? this.#cutting(temporary, part)
+        ? this.#trimming(temporary, part)
         : [
             ['DEL', temporary],
-            ...(part.type === 'hash' ? [['HSET', temporary, HOLDING_FIELD, ''] as const] : []),
+            ...(part.type === 'hash' ? [['HSET', temporary, PLACEHOLDER_FIELD, ''] as const] : []),
           ];
     await this.#transact(node, part, [...emptying, ...adding]);
     if (!part.last) return 'more';
@@ -105,7 +105,7 @@ export class PartWriter {
     await this.#transact(node, part, [
       ['DEL', name],
       ...(part.expiresAt === null ? [] : [['PEXPIREAT', temporary, part.expiresAt] as const]),
-      ...(part.type === 'hash' ? [['HDEL', temporary, HOLDING_FIELD] as const] : []),
+      ...(part.type === 'hash' ? [['HDEL', temporary, PLACEHOLDER_FIELD] as const] : []),
       ['RENAME', temporary, name],
     ]);
     return 'written';
@@ -124,11 +124,11 @@ export class PartWriter {
   /**
    * Undoes an earlier, interrupted attempt to write the same part, for types where adding again would duplicate items.
    */
-  #cutting(name: Buffer, { type, offset }: KeyPart): Command[] {
+  #trimming(name: Buffer, { type, offset }: KeyPart): Command[] {
     return type === 'list' ? [['LTRIM', name, 0, offset - 1]] : [];
   }
 
-  #adding(name: Buffer, { key, type, items, offset }: KeyPart): Command[] {
+  #itemCommands(name: Buffer, { key, type, items, offset }: KeyPart): Command[] {
     const flat = items.flat();
     switch (type) {
       case 'string':

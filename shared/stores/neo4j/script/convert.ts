@@ -227,8 +227,8 @@ const keptLabels = new Map<string, readonly string[]>();
 /** Returns the same array for equal labels: there are few label sets and many nodes. */
 function internLabels(labels: readonly string[]): readonly string[] {
   const name = labels.join('\0');
-  const kept = keptLabels.get(name);
-  if (kept) return kept;
+  const cached = keptLabels.get(name);
+  if (cached) return cached;
   if (keptLabels.size < LABELS_KEPT_MAX) keptLabels.set(name, labels);
   return labels;
 }
