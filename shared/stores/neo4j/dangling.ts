@@ -9,7 +9,7 @@ import type { Neo4jSite } from './site.ts';
 import type { Properties } from './values.ts';
 import { groupBy, hasDynamicLabels } from './write.ts';
 
-/** Internal ids of the two ends of a relationship. */
+/** Internal IDs of the two ends of a relationship. */
 interface Ends {
   readonly start: bigint;
   readonly end: bigint;

@@ -6,7 +6,7 @@ import type { Properties } from './values.ts';
 
 /** A node as {@link NODE_COLUMNS} return it. */
 export interface ReadNode {
-  /** Internal id. */
+  /** Internal ID. */
   readonly id: bigint;
   readonly labels: readonly string[];
   readonly properties: Properties;
@@ -26,7 +26,7 @@ export interface ReadEnd {
 
 /** A relationship as {@link relationshipColumns} return it. */
 export interface ReadRelationship {
-  /** Internal id. */
+  /** Internal ID. */
   readonly id: bigint;
   readonly type: string;
   readonly properties: Properties;

@@ -16,9 +16,9 @@ const SPARSE_FACTOR = 200n;
 
 const Id = z.string().regex(/^\d{1,19}$/);
 export const Range = z.strictObject({
-  /** First internal id. */
+  /** First internal ID. */
   from: Id,
-  /** The internal id after the last one. */
+  /** The internal ID after the last one. */
   to: Id,
   /** `seek` looks up every ID of the range; `sort` lets the server sort the records that it finds in the range. */
   access: z.enum(['seek', 'sort']),

@@ -302,7 +302,7 @@ class Chunk {
   }
 }
 
-/** A key as a JSON string; undefined where it is not UTF-8. */
+/** A key as a JSON string; undefined if it is not UTF-8. */
 function quote(key: ByteString): string | undefined {
   // Most keys are ASCII without quotes and need no escaping.
   if (/^[ !#-[\]-~]*$/.test(key)) return `"${key}"`;

@@ -29,7 +29,7 @@ export interface StreamGroup {
   /** Absent if the server does not report it. */
   readonly entries_read?: number;
   readonly consumers: readonly ByteString[];
-  /** Delivered and not acknowledged: id, consumer, time of delivery in ms, number of deliveries. */
+  /** Delivered and not acknowledged: ID, consumer, delivery time in ms, number of deliveries. */
   readonly pending: readonly (readonly [id: string, consumer: ByteString, time: number, count: number])[];
 }
 

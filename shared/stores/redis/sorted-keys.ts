@@ -232,7 +232,7 @@ class RunFile {
     const block = Buffer.allocUnsafe(BLOCK_BYTES);
     let used = 0;
     const flush = async () => {
-      // `writeFile` fails on a full disk, whereas a single write may be cut short without an error.
+      // `appendFile` fails on a full disk, whereas a single write may be cut short without an error.
       await this.#handle.appendFile(block.subarray(0, used));
       this.#bytes += used;
       used = 0;
