@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { NANO_COUNTS } from './nano-graphrag.ts';
 import type { Profile } from './profile.ts';
 
-/** Everything that the servers hold, or what the stores' own `scope` in the configuration says. */
+/** Everything on the servers, or what each store's own `scope` in the configuration selects. */
 export const custom: Profile<Record<string, never>> = {
   name: 'custom',
   Parameters: z.strictObject({}) as z.ZodType<Record<string, never>>,

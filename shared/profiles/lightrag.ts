@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { CHUNK_REFERENCES } from './nano-graphrag.ts';
 import type { Profile } from './profile.ts';
 
-/** Namespaces of keys in lightrag-hku 1.5 (`lightrag/namespace.py`). */
+/** Key namespaces of lightrag-hku 1.5 (`lightrag/namespace.py`). */
 const NAMESPACES = [
   'full_docs',
   'text_chunks',
@@ -16,20 +16,23 @@ const NAMESPACES = [
 const COLLECTIONS = ['entities', 'relationships', 'chunks'] as const;
 
 const Parameters = z.strictObject({
-  /** Tells knowledge bases on the same servers apart; '' where LightRAG runs without one. */
+  /** Separates knowledge bases on the same servers; '' if LightRAG runs without a workspace. */
   workspace: z.string().default(''),
-  /** The workspace of one store, where LightRAG overrides it: `NEO4J_WORKSPACE`, `QDRANT_WORKSPACE`, `REDIS_WORKSPACE`. */
+  /**
+   * The workspace of a single store, if LightRAG overrides it: `NEO4J_WORKSPACE`, `QDRANT_WORKSPACE`,
+   * `REDIS_WORKSPACE`.
+   */
   graph_workspace: z.string().optional(),
   vectors_workspace: z.string().optional(),
   kv_workspace: z.string().optional(),
-  /** What follows `lightrag_vdb_<namespace>_` in the names of the Qdrant collections: `<model>_<dimension>d`. */
+  /** The part after `lightrag_vdb_<namespace>_` in the names of the Qdrant collections: `<model>_<dimension>d`. */
   model_suffix: z.string().min(1).optional(),
 });
 
 /**
- * LightRAG (lightrag-hku 1.5). All workspaces share the Qdrant collections, told apart by a payload field. Redis keys
- * of workspace `a` start like those of `a_b`: so exactly the known namespaces make the scope, and nothing else that
- * has the workspace's prefix.
+ * LightRAG (lightrag-hku 1.5). All workspaces share the Qdrant collections and are distinguished by a payload field.
+ * The Redis keys of workspace `a` share a prefix with those of `a_b`, so the scope lists exactly the known namespaces
+ * instead of everything with the workspace's prefix.
  */
 export const lightrag: Profile<z.infer<typeof Parameters>> = {
   name: 'lightrag',
@@ -56,7 +59,7 @@ export const lightrag: Profile<z.infer<typeof Parameters>> = {
               namespaces: NAMESPACES.map((name) => ({
                 name,
                 prefix: `${prefix}${name}:`,
-                // The scheduling index beside the status records: both or neither.
+                // The scheduling index belongs to the status records: select both or neither.
                 ...(name === 'doc_status' ? { also: [`${escapeGlob(prefix)}doc_status__sched:*`] } : {}),
               })),
             },

@@ -2,10 +2,10 @@ import { z } from 'zod';
 import { InvalidInputError } from '../core/errors.ts';
 import type { Profile, Reference } from './profile.ts';
 
-/** What nano-graphrag puts between chunk ids in `source_id`. */
+/** Separator of the chunk IDs in nano-graphrag's `source_id`. */
 const SEPARATOR = '<SEP>';
 
-/** Namespaces of keys by what they count as, in nano-graphrag and its forks. */
+/** Key namespaces by the statistic that they provide, in nano-graphrag and its forks. */
 export const NANO_COUNTS = {
   documents: 'full_docs',
   chunks: 'text_chunks',
@@ -13,7 +13,7 @@ export const NANO_COUNTS = {
   cache_entries: 'llm_response_cache',
 } as const;
 
-/** Where chunks and documents are named, in nano-graphrag, its forks and LightRAG alike. */
+/** Fields that refer to chunks and documents, common to nano-graphrag, its forks and LightRAG. */
 export const CHUNK_REFERENCES: readonly Reference[] = [
   {
     from: { store: 'graph', thing: 'nodes', field: 'source_id' },
@@ -31,7 +31,7 @@ export const CHUNK_REFERENCES: readonly Reference[] = [
   },
 ];
 
-/** How the stores of nano-graphrag and its forks refer to each other. */
+/** References between the stores of nano-graphrag and its forks. */
 export const NANO_REFERENCES: readonly Reference[] = [
   {
     from: { store: 'vectors', thing: 'entities', field: 'entity_name' },
@@ -49,9 +49,9 @@ export const NANO_REFERENCES: readonly Reference[] = [
 ];
 
 const Parameters = z.strictObject({
-  /** Working directory as the application names it; the graph's label is made from it. */
+  /** Working directory, as the application names it. The graph's label is derived from it. */
   working_dir: z.string().min(1).optional(),
-  /** Collections of vectors, where they are in Qdrant. */
+  /** Collections of vectors, if they are in Qdrant. */
   collections: z.array(z.string().min(1)).min(1).default(['entities']),
 });
 
@@ -80,8 +80,8 @@ export const nanoGraphrag: Profile<z.infer<typeof Parameters>> = {
 };
 
 /**
- * The label of every node, as nano-graphrag's Neo4j storage makes it from the working directory. Versions from before
- * March 2025 kept a colon, which their own Cypher could not write: only the form without it has data.
+ * The label of every node, as nano-graphrag's Neo4j storage derives it from the working directory. Versions before
+ * March 2025 kept a colon, which their own Cypher could not write, so only the form without it occurs in data.
  */
 function graphLabel(workingDir: string): string {
   const path = workingDir

@@ -12,10 +12,10 @@ import type { Scopes } from '../stores/scopes.ts';
 import type { Store, StoreAdapter } from '../stores/store.ts';
 import { findProfile, isCollectionOf, profileScopes } from './profiles.ts';
 
-/** What a job has read of the running system, in the place of a scope. */
+/** The settings that a job has read from the running system, in place of a scope. */
 const RunningScope = z.object({ running: z.record(z.string(), z.json()).optional() });
 
-/** The stores that a target has, in the order of the archive. */
+/** The stores of a target, in archive order. */
 export function storesOf(config: NgbakConfig, targetName: string): StoreName[] {
   const { stores } = findTarget(config, targetName);
   return [
@@ -27,11 +27,11 @@ export function storesOf(config: NgbakConfig, targetName: string): StoreName[] {
 }
 
 /**
- * What the configuration says about a store with a server: its adapter, from the registry, and its scope, from the
- * profile with the configuration's overrides. Reaches nothing, so that a deployment can be checked by it. Throws
+ * Resolves the configuration of a store that has a server: its adapter, from the registry, and its scope, from the
+ * profile with the configuration's overrides. Makes no connections, so it can also check a deployment. Throws
  * InvalidInputError.
  *
- * @param parameters of the profile, in place of those that the target has
+ * @param parameters parameters for the profile, replacing those of the target
  */
 export function resolveStore(
   config: NgbakConfig,
@@ -68,10 +68,10 @@ export function resolveStore(
 }
 
 /**
- * Opens one store of a configured target, with its connection from Secrets Manager. The caller closes it. Nothing is
- * connected before the first call.
+ * Opens one store of a configured target, with its connection from Secrets Manager. The caller closes it. Connects on
+ * the first call.
  *
- * @param scopes which part of the server, where it is not the one that is configured
+ * @param scopes the part of the server to use, if it is not the configured one
  */
 export async function openStore(
   config: NgbakConfig,
@@ -106,7 +106,7 @@ export async function openStore(
   });
 }
 
-/** Opens a store, hands it to `work`, and closes it whatever happens. */
+/** Opens a store, passes it to `work`, and always closes it. */
 export async function withStore<T>(
   config: NgbakConfig,
   targetName: string,
@@ -123,9 +123,9 @@ export async function withStore<T>(
 }
 
 /**
- * As {@link withStore}, for a server that has accepted the login before in this job. A login that is refused now is an
- * UnavailableError, so that the step is repeated, which reads the secret again: a rotation changes the password on the server
- * some seconds before the secret has it, and neither a restore nor its rollback may end by that.
+ * Like {@link withStore}, for a server that has already accepted the login in this job. A rejected login is an
+ * UnavailableError here, so that the step is retried and reads the secret again: a rotation changes the password on the
+ * server some seconds before it updates the secret, and must not make a restore or its rollback fail.
  */
 export async function withUsedStore<T>(...args: Parameters<typeof withStore<T>>): Promise<T> {
   try {

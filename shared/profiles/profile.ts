@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { Json } from '../core/json.ts';
 import type { StoreName } from '../core/store-names.ts';
 
-/** The counts by which people know a knowledge base; statistics of the manifest. */
+/** The counts that users know a knowledge base by; they are the statistics in the manifest. */
 export const STATISTICS = [
   'documents',
   'chunks',
@@ -14,10 +14,10 @@ export const STATISTICS = [
 ] as const;
 export type Statistic = (typeof STATISTICS)[number];
 
-/** Scopes of the stores, in the terms of their adapters; without those that a profile says nothing about. */
+/** Scopes by store, as defined by the stores' adapters. Stores that the profile does not define are absent. */
 export type ProfileScopes = Partial<Record<StoreName, Record<string, Json>>>;
 
-/** A field of the data of one store, such as `source_id` of nodes. */
+/** A data field of one store, such as `source_id` of nodes. */
 export interface Field {
   readonly store: 'graph' | 'vectors' | 'kv';
   /** `nodes`, `relationships`, a collection, or a namespace of keys. */
@@ -25,27 +25,29 @@ export interface Field {
   readonly field: string;
 }
 
-/** A promise that stores make each other: each value of `from` is found as a value of `to`. */
+/** A reference between stores: each value of `from` should exist as a value of `to`. */
 export interface Reference {
   readonly from: Field;
-  /** Where a field holds several values: what stands between them. Lists need none. */
+  /** The separator, if the field holds several values in one string. Lists need none. */
   readonly separator?: string;
-  /** `id` as field of keys is what follows the namespace's prefix. */
+  /** For keys, the field `id` is the part after the namespace's prefix. */
   readonly to: Field;
 }
 
-/** How one GraphRAG system lays out its data. Pure: it derives names, and reaches nothing. */
+/** The data layout of one GraphRAG system. Pure: it derives names and makes no connections. */
 export interface Profile<Parameters = unknown> {
   readonly name: string;
-  /** The parameters that a target gives in its configuration. */
+  /** Schema of the parameters that a target sets in its configuration. */
   readonly Parameters: z.ZodType<Parameters>;
-  /** Which part of each store belongs to the knowledge base; `kvKind` is the adapter of the key-value data. */
+  /**
+   * Returns the part of each store that belongs to the knowledge base. `kvKind` is the adapter of the key-value data.
+   */
   scopes(parameters: Parameters, kvKind: string): ProfileScopes;
-  /** Namespaces of keys by what they count as. */
+  /** Key namespaces by the statistic that they provide. */
   readonly counts: Readonly<Partial<Record<Statistic, string>>>;
   readonly references: readonly Reference[];
-  /** Files beside the data that configure the system, for targets with a files store. */
+  /** Files next to the data that configure the system, for targets with a files store. */
   readonly configurationFiles?: readonly string[];
-  /** After how many seconds the system lets the keys of a namespace expire, for archives that do not say so. */
+  /** Seconds after which the system expires the keys of a namespace, for archives that do not record expiries. */
   readonly expiries?: Readonly<Record<string, number>>;
 }

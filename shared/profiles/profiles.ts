@@ -7,7 +7,7 @@ import { nanoGraphrag } from './nano-graphrag.ts';
 import { ngraf023 } from './ngraf-023.ts';
 import { type Profile, type ProfileScopes, STATISTICS, type Statistic } from './profile.ts';
 
-/** A profile whose parameters are checked by whoever uses it. */
+/** A profile whose parameters are validated by its user. */
 interface AnyProfile extends Omit<Profile, 'scopes' | 'Parameters'> {
   scopes(parameters: unknown, kvKind: string): ProfileScopes;
 }
@@ -31,10 +31,10 @@ const PROFILES: readonly AnyProfile[] = [
   anyProfile(custom),
 ];
 
-/** Names of the profiles that a target can have. */
+/** Names of the profiles that a target can use. */
 export const PROFILE_NAMES: readonly string[] = PROFILES.map(({ name }) => name);
 
-/** The profile of that name. Throws InvalidInputError that lists those that exist. */
+/** Finds a profile by name. Throws InvalidInputError, listing the existing ones. */
 export function findProfile(name: string): Omit<Profile, 'Parameters'> {
   const profile = PROFILES.find((candidate) => candidate.name === name);
   if (profile) return profile;
@@ -44,28 +44,28 @@ export function findProfile(name: string): Omit<Profile, 'Parameters'> {
 }
 
 /**
- * Whether a collection is what a reference calls `thing`: of that name, or one of LightRAG's, whose names continue with the
- * embedding model.
+ * Whether a collection is the `thing` of a reference: it has that name, or is one of LightRAG's, whose names end with
+ * the embedding model.
  */
 export function isCollectionOf(collection: string, thing: string): boolean {
   return collection === thing || `${collection}_`.startsWith(`lightrag_vdb_${thing}_`);
 }
 
 /**
- * Which part of each store belongs to a knowledge base, in the terms of the stores' adapters.
+ * Returns the part of each store that belongs to a knowledge base, as defined by the stores' adapters.
  *
  * @param name       name of the profile
- * @param parameters what the target's configuration gives it
+ * @param parameters its parameters in the target's configuration
  * @param kvKind     adapter of the key-value data: `redis` or `files`
- * @returns scopes by store; empty for a store that the profile says nothing about
+ * @returns scopes by store; stores that the profile does not define are absent
  */
 export function profileScopes(name: string, parameters: unknown, kvKind = 'redis'): ProfileScopes {
   return findProfile(name).scopes(parameters, kvKind);
 }
 
 /**
- * The counts by which people know a knowledge base, from what was exported. A count that the stores of this backup
- * can't give is left out.
+ * Computes the statistics of a knowledge base from what was exported. Counts that the stores of this backup can't
+ * provide are absent.
  *
  * @param tallies what was exported, by store and name of the tally
  */
@@ -80,7 +80,7 @@ export function profileStatistics(
   for (const statistic of STATISTICS) {
     const namespace = counts[statistic];
     const tally = kv?.[`keys:${namespace}`];
-    // Keys in large files are not counted: nothing is said about them then.
+    // Keys in large files are not counted, so report no statistic for them.
     if (namespace !== undefined && kv && (tally || !kv.files)) statistics[statistic] = tally?.count ?? 0;
   }
   if (graph) {

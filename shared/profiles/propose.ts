@@ -1,27 +1,29 @@
 import type { StoreName } from '../core/store-names.ts';
 
-/** Names of what the stores hold, as `Store.names` tells them; without the stores that nobody looked at. */
+/** Names found in the stores, from `Store.names`. Stores that were not examined are absent. */
 export type FoundNames = Partial<Record<Exclude<StoreName, 'config'>, readonly string[]>>;
 
-/** A profile for a target, with the reasons for it. */
+/** A proposed profile for a target, with reasons. */
 export interface Proposal {
   readonly profile: string;
-  /** Parameters of the profile as far as the names tell them. */
+  /** Parameters of the profile, as far as they can be derived from the names. */
   readonly parameters: Readonly<Record<string, string>>;
-  /** What was found, in words, in the order of the stores. */
+  /** Descriptions of what was found, in store order. */
   readonly reasons: readonly string[];
 }
 
-/** Something that only one system names like that. */
+/** A naming pattern that only one system uses. */
 interface NamePattern {
   readonly store: keyof FoundNames;
   readonly pattern: RegExp;
   readonly words: string;
-  /** The parameter that the pattern's first group is the value of, where it has one. */
+  /** The parameter whose value is the pattern's first group, if any. */
   readonly parameter?: string;
 }
 
-/** What gives each system away, the surest parameters first; `docs/profiles.md` has the layouts. */
+/**
+ * Naming patterns by system, the most reliable sources of parameters first; `docs/profiles.md` describes the layouts.
+ */
 const NAME_PATTERNS: Readonly<Record<string, readonly NamePattern[]>> = {
   'ngraf-023': [
     { store: 'graph', pattern: /^\(:GraphRAG_(.+)\)$/s, words: 'label', parameter: 'namespace' },
@@ -60,9 +62,9 @@ const NAME_PATTERNS: Readonly<Record<string, readonly NamePattern[]>> = {
 };
 
 /**
- * The profile that most names speak for, or `custom` where none does. Where a parameter has several values, several
- * knowledge bases share the servers: it is left to the operator, and the reasons name them. Nothing is decided by this:
- * the configuration is what counts.
+ * Proposes the profile that matches the most names, or `custom` if none matches. If a parameter has several values,
+ * several knowledge bases share the servers: the parameter is left to the operator, and the reasons list the values.
+ * This is only a proposal; the configuration decides.
  */
 export function proposeProfile(found: FoundNames): Proposal {
   const proposals = Object.entries(NAME_PATTERNS).map(([profile, clues]) => examine(profile, clues, found));
@@ -71,7 +73,7 @@ export function proposeProfile(found: FoundNames): Proposal {
   return { profile: 'custom', parameters: {}, reasons: ['no names of a known system'] };
 }
 
-/** Examples told of one clue. */
+/** Maximum number of examples in one reason. */
 const EXAMPLES_MAX = 3;
 
 function examine(profile: string, patterns: readonly NamePattern[], found: FoundNames): Proposal {

@@ -1,20 +1,20 @@
 import { z } from 'zod';
 
-/** What was counted of one reference between stores. */
+/** Counts of one reference between stores. */
 export const ReferenceCount = z.object({
-  /** Such as `vectors entities.entity_name → graph nodes.id`. */
+  /** For example `vectors entities.entity_name → graph nodes.id`. */
   reference: z.string(),
-  /** Where the other ends were looked for. */
+  /** Where the referenced records were looked up. */
   against: z.enum(['archive', 'target']),
-  /** Values that refer. */
+  /** Number of referring values. */
   total: z.number().int().nonnegative(),
-  /** How many of them were looked up: all, or in very large archives those that a sample holds. */
+  /** How many of them were looked up: all, or a sample in very large archives. */
   checked: z.number().int().nonnegative(),
   /** How many of those are dangling. */
   dangling: z.number().int().nonnegative(),
-  /** False where the time was up before the end. */
+  /** False if the time ran out before the end. */
   complete: z.boolean(),
-  /** Up to five values that are dangling. */
+  /** Up to five dangling values. */
   samples: z.array(z.string()),
 });
 export type ReferenceCount = z.infer<typeof ReferenceCount>;

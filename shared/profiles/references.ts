@@ -11,14 +11,17 @@ import type { ReferenceCount } from './reference-count.ts';
 import type { Routes } from './routes-record.ts';
 import { type SavedArchive, viewOf } from './view.ts';
 
-/** Values that are looked up with one question. */
+/** Number of values looked up in one query. */
 const LOOK_UP_VALUES = 2000;
-/** Longest that one step counts references, in milliseconds: they are information, and must not cost a restore its time. */
+/**
+ * Maximum time that one step spends on counting references, in milliseconds. The counts are informational and must not
+ * take time away from the restore.
+ */
 const COUNTING_MS_MAX = 5 * 60 * 1000;
 const SAMPLES_MAX = 5;
 const SAMPLE_CHARACTERS = 100;
 
-/** Whose references are counted: the stores of a target, under the names that a restore gives them. */
+/** What determines the references to count: the stores of a target, under the names that a restore gives them. */
 export interface ReferringPlan {
   readonly target: string;
   readonly stores: readonly StoreName[];
@@ -26,10 +29,11 @@ export interface ReferringPlan {
 }
 
 /**
- * Counts the references of what is restored, from the archive as it looks at the destination: against the archive where
- * the other end is restored too, against the target where it is not. Reads only; stops when the time is up.
+ * Counts the references in the restored data, from the archive as viewed at the destination. The referenced records are
+ * looked up in the archive if their store is restored too, otherwise in the target. Only reads; stops when the time
+ * runs out.
  *
- * @param open gives a store of the target that is not restored; undefined where it has none
+ * @param open opens a store of the target that is not restored; returns undefined if the target has none
  */
 export async function countReferences(
   config: NgbakConfig,
@@ -77,8 +81,8 @@ export async function countReferences(
 }
 
 /**
- * After a store was loaded: looks the references that lead to it up in the store itself. Values come from the archive
- * as it looks at the destination, which the verification has found to be what the target holds.
+ * After a store was loaded: looks up the references to it in the store itself. The values come from the archive as
+ * viewed at the destination, which the verification has found equal to the target's data.
  */
 export async function proveReferences(
   config: NgbakConfig,
@@ -120,8 +124,8 @@ async function valuesOf(
     const saved = names.find(([, to]) => to === collection)?.[0] ?? collection;
     return isCollectionOf(saved, thing);
   };
-  const there = route ? adapter.Scope.parse(route.scope) : scope;
-  return adapter.values(view, there, { thing, field, isThing });
+  const routedScope = route ? adapter.Scope.parse(route.scope) : scope;
+  return adapter.values(view, routedScope, { thing, field, isThing });
 }
 
 async function countInTarget(
@@ -200,7 +204,7 @@ class Counter {
   }
 }
 
-/** The values of a field; those that were read before the time was up. */
+/** The values of a field; if the time runs out, those read so far. */
 async function sampleOf(
   values: AsyncIterable<readonly string[]>,
   context: LegContext,

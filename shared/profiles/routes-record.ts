@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { STORE_NAMES } from '../core/store-names.ts';
 
-/** The way of one store's data, as a plan keeps it; see `Route` of the stores' port. */
+/** The route of one store's data, as recorded in a plan; see `Route`. */
 export const RouteRecord = z.object({
   saved: z.json().optional(),
   scope: z.json(),

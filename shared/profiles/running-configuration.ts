@@ -9,28 +9,29 @@ import { withStore } from './open.ts';
 import { findProfile } from './profiles.ts';
 import { parseSettings } from './setting-text.ts';
 
-/** Most bytes of one source, and of all that is kept of them. */
+/** Maximum size in bytes of one source, and of what is kept from all sources. */
 const SOURCE_BYTES_MAX = 64 * 1024;
 const ALL_BYTES_MAX = 256 * 1024;
 
-/** Settings of a running system, masked, by the name of what they were read from. */
+/** Masked settings of a running system, by the name of their source. */
 export type RunningConfiguration = Record<string, Json>;
 
-/** The text of a source, or its fields; undefined if it does not exist. */
+/** Reads a source as text or as fields; undefined if it does not exist. */
 type Read = (name: string) => Promise<string | Readonly<Record<string, string>> | undefined>;
 
-/** Names of sources in one place, and those of them that should exist. */
+/** Names of sources in one location, and those among them that should exist. */
 interface Sources {
   readonly names: readonly string[];
   readonly expected: readonly string[];
 }
 
 /**
- * Reads the configuration that the target's system runs with: the files that its profile knows, where they exist, from
- * `configuration_folder` or else its files store, and what `configuration_from` names, from files and keys of its key-value
- * store. Secrets are masked. What cannot be read is a warning: a backup of the data does not fail because of it.
+ * Reads the configuration that the target's system runs with: the files that its profile knows, if they exist, from
+ * `configuration_folder` or else from the files store; and the files and keys that `configuration_from` names, from the
+ * key-value store. Secrets are masked. Unreadable sources only cause a warning, because they must not fail a backup of
+ * the data.
  *
- * @param options.isNeeded  whether the job needs the store in any case, so that it fails if the store cannot be reached
+ * @param options.isNeeded  whether the job needs the store anyway, and therefore fails if it cannot be reached
  */
 export async function readRunningConfiguration(
   config: NgbakConfig,
@@ -65,7 +66,7 @@ function sourcesInStore(target: TargetConfig): Sources {
   return { names: [...new Set([...named, ...known])], expected: named };
 }
 
-/** The files of a configuration folder that may be read: no other one, which the policy of the functions relies on. */
+/** The only files that may be read from a configuration folder. The IAM policy of the functions relies on this. */
 export function sourcesInFolder(
   { profile }: Pick<TargetConfig, 'profile'>,
   { files = [] }: ConfigurationFolder,
@@ -85,7 +86,7 @@ async function readFolder(
   try {
     const remedy = 'Leave it out of "configuration_folder".';
     const found = await read.all(sources, (name) => readSetting(folder, name, SOURCE_BYTES_MAX, remedy));
-    // A folder that was named and holds none of them is a mistake in its name.
+    // If a configured folder contains none of the files, its name is probably wrong.
     if (found === 0 && sources.expected.length === 0)
       read.warn(`${folder.name} has no files of settings.`, sources.names);
   } finally {
@@ -93,7 +94,7 @@ async function readFolder(
   }
 }
 
-/** Collects settings within their limits, and warns of what is left out. */
+/** Collects settings within the size limits, and warns about those left out. */
 class ReadSources {
   readonly settings: RunningConfiguration = {};
   readonly #context: LegContext;
@@ -112,13 +113,13 @@ class ReadSources {
     });
   }
 
-  /** Warns of sources whose place cannot be reached. */
+  /** Warns about sources whose location cannot be reached. */
   leaveOut({ names }: Sources, error: unknown): void {
     if (!(error instanceof NgbakError)) throw error;
     this.warn(`The configuration of the running system cannot be read: ${error.message}`, names);
   }
 
-  /** Reads sources of one place. Returns how many exist. */
+  /** Reads the sources in one location. Returns how many exist. */
   async all({ names, expected }: Sources, read: Read): Promise<number> {
     let existing = 0;
     for (const name of names) {
@@ -138,10 +139,10 @@ class ReadSources {
     return existing;
   }
 
-  /** Returns false once there is no room for more. */
+  /** Returns false once there is no space left. */
   #add(name: string, found: string | Readonly<Record<string, string>>): boolean {
     const settings = typeof found === 'string' ? parseSettings(name, found) : { ...found };
-    // What has no names of settings cannot be masked by them.
+    // Masking depends on the names of settings, so text without them is left out.
     if (settings === undefined) {
       this.warn('Sources of the configuration are neither JSON, YAML, INI nor NAME=value lines.', [name]);
       return true;

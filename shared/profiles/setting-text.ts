@@ -1,12 +1,16 @@
 import { parse, YAMLError } from 'yaml';
 import type { Json } from '../core/json.ts';
 
-/** Aliases that a YAML document may resolve: enough for anchors of settings, too few for a bomb. */
+/**
+ * Maximum number of aliases that a YAML document may resolve: enough for anchors in settings, too few for an alias
+ * bomb.
+ */
 const YAML_ALIASES_MAX = 100;
 
 /**
- * Settings in a text, as a structure whose names show what is a secret. The ending of the name decides how it is read: JSON,
- * YAML, INI or `NAME=value` lines; without a known ending, whichever it is. Undefined if it is none of these.
+ * Parses settings into a structure whose names reveal which values are secrets. The file extension determines the
+ * format: JSON, YAML, INI or `NAME=value` lines. Without a known extension, each format is tried. Undefined if the text
+ * has none of these formats.
  */
 export function parseSettings(name: string, text: string): Json | undefined {
   const ending = /(?:^|[./:])(json|ya?ml|ini|cfg|toml|env)$/i.exec(name)?.[1]?.toLowerCase();
@@ -29,7 +33,7 @@ function parseJsonText(text: string): Json | undefined {
 function parseYamlText(text: string): Json | undefined {
   try {
     const value: unknown = parse(text, { maxAliasCount: YAML_ALIASES_MAX, logLevel: 'error' });
-    // Dates and large numbers as text, which is what a reader compares.
+    // Dates and large numbers become text, which is what readers compare.
     return structureOf(JSON.parse(JSON.stringify(value ?? null)));
   } catch (error) {
     // The library throws ReferenceError for too many aliases.
@@ -39,12 +43,12 @@ function parseYamlText(text: string): Json | undefined {
   }
 }
 
-/** Only objects and lists: a single value has no name that would show whether it is a secret. */
+/** Accepts only objects and lists: a single value has no name that would show whether it is a secret. */
 function structureOf(value: unknown): Json | undefined {
   return typeof value === 'object' && value !== null ? (value as Json) : undefined;
 }
 
-/** `NAME=value` lines, with `[sections]` and comments; undefined where a line is none of these. */
+/** Parses `NAME=value` lines, with `[sections]` and comments; undefined if any other line occurs. */
 function parseLines(text: string): Json | undefined {
   const settings: { [name: string]: Json } = Object.create(null);
   let section = settings;

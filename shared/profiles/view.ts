@@ -9,10 +9,13 @@ import { ngraf023 } from './ngraf-023.ts';
 import { resolveStore } from './open.ts';
 import type { Routes } from './routes-record.ts';
 
-/** An archive, with what it says about itself where it was opened as a whole. */
+/** An archive, with its manifest if it was opened completely. */
 export type SavedArchive = EntryReader & { readonly manifest?: Manifest };
 
-/** What a restore says about how its archive is read; without options, expiries that the archive lacks stay unknown. */
+/**
+ * The parts of a restore plan that determine how its archive is read. Without options, expiries missing from the
+ * archive stay unknown.
+ */
 interface ViewedPlan {
   readonly target: string;
   readonly routes?: z.infer<typeof Routes> | undefined;
@@ -20,7 +23,7 @@ interface ViewedPlan {
   readonly created_at?: string;
 }
 
-/** The archive as one store's restore reads it. */
+/** The archive as the restore of one store reads it. */
 export function viewOf(
   config: NgbakConfig,
   plan: ViewedPlan,
@@ -31,23 +34,23 @@ export function viewOf(
   if (!route || name === 'config') return archive;
   const { adapter } = resolveStore(config, plan.target, name);
   const scope: unknown = adapter.Scope.parse(route.scope);
-  const whole = isNgraf023Keys(archive, adapter)
+  const complete = isNgraf023Keys(archive, adapter)
     ? viewWholeKeys(archive, defaultExpiries(plan, archive))
     : archive;
-  return adapter.view(whole, { ...route, scope });
+  return adapter.view(complete, { ...route, scope });
 }
 
-/** Whether keys come from an archive of NGRAF-023, which has neither their prefix nor their expiries. */
+/** Whether keys come from an archive of NGRAF-023, which contains neither their prefix nor their expiries. */
 export function isNgraf023Keys({ manifest }: SavedArchive, { kind }: StoreAdapter): boolean {
   return manifest?.ngraf_023 !== undefined && kind === 'redis';
 }
 
-/** Namespaces of an archive of NGRAF-023 whose keys expired on its server. */
+/** Namespaces of an NGRAF-023 archive whose keys expired on its server. */
 export function expiringNamespaces(archive: EntryReader): Promise<string[]> {
   return namespacesOf(archive, Object.keys(ngraf023.expiries ?? {}));
 }
 
-/** When keys expire by the option `default_expiries`: by namespace, in ms since 1970. */
+/** Expiry times according to the option `default_expiries`: by namespace, in ms since 1970. */
 function defaultExpiries(
   { options, created_at }: ViewedPlan,
   { manifest }: SavedArchive,
