@@ -16,18 +16,18 @@ import { SavedTallies } from '../tally-book.ts';
 import { configFacts } from './facts.ts';
 import { maskSecrets } from './mask.ts';
 
-/** Name of the only entry. */
+/** Name of the single entry. */
 export const ENTRY = 'config/effective.json';
-/** Most bytes of it: far more than a deployment can be configured with. */
+/** Maximum size of the entry in bytes: far more than a deployment's configuration can have. */
 const ENTRY_BYTES_MAX = 16 * 1024 ** 2;
 
 const ConfigConnection = z.strictObject({});
 const ConfigScope = z.strictObject({
   /** Name of the target. */
   target: z.string(),
-  /** Its configuration, as it applies now: whatever JSON can say of it. */
+  /** Its configuration as currently in effect: any JSON value. */
   effective: z.unknown(),
-  /** Settings that the system runs with, masked, by the name of what they were read from. */
+  /** Masked settings that the system runs with, by the name of their source. */
   running: z.record(z.string(), z.json()).optional(),
 });
 type ConfigScope = z.infer<typeof ConfigScope>;
@@ -42,7 +42,7 @@ export const configAdapter = defineAdapter({
   check: (_origin, from) => new ConfigCheck(from),
 });
 
-/** What is saved of a target's configuration: the content of its entry. */
+/** The content of the entry: what is saved of a target's configuration. */
 export function maskedConfiguration(scope: ConfigScope): Json {
   return new ConfigStore(scope).settings;
 }
@@ -61,7 +61,7 @@ class ConfigStore extends BaseStore {
     );
   }
 
-  /** What is saved, with its secrets masked. */
+  /** The settings to save, with secrets masked. */
   get settings(): Json {
     return this.#settings;
   }
@@ -94,7 +94,7 @@ class ConfigStore extends BaseStore {
     return Buffer.from(`${JSON.stringify(this.#settings, null, 2)}\n`, 'utf8');
   }
 
-  /** Restores do not load it, whatever their mode. */
+  /** Always empty: restores do not load the configuration, whatever their mode. */
   override async admits(): Promise<readonly string[]> {
     return Promise.resolve([]);
   }
@@ -125,7 +125,7 @@ class ConfigCheck implements ContentCheck {
     if (size > ENTRY_BYTES_MAX) throw invalid(`has ${size} bytes; the limit is ${ENTRY_BYTES_MAX}`);
     return pulledSink(async (content) => {
       const parts: Uint8Array[] = [];
-      // Copies: the chunks may belong to buffers that their owner uses again.
+      // Copy the chunks: their owner may reuse the buffers.
       for await (const chunk of content) parts.push(Buffer.from(chunk));
       let settings: Json;
       try {
@@ -153,7 +153,7 @@ function invalid(problem: string, cause?: unknown): InvalidInputError {
   });
 }
 
-/** The same value with sorted names, so that equal configurations have equal bytes. */
+/** Returns the value with sorted names, so that equal configurations have equal bytes. */
 function sorted(value: Json): Json {
   if (Array.isArray(value)) return value.map(sorted);
   if (value === null || typeof value !== 'object') return value;
@@ -164,7 +164,7 @@ function sorted(value: Json): Json {
   );
 }
 
-/** Counts single values, each digested with the path that leads to it. */
+/** Counts the single values, each digested with its path. */
 function tallyOf(settings: Json): Tally {
   const digest = new MultisetDigest();
   let count = 0;

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import type { Json } from '../../core/json.ts';
 
-/** Differences that are kept, and characters of each value. */
+/** Maximum number of differences to keep, and of characters per value. */
 const DIFFERENCES_MAX = 50;
 const VALUE_CHARACTERS_MAX = 200;
-/** Settings that are compared; a walk through an archive's ends there. */
+/** Maximum number of settings to compare, which also bounds the traversal of an archive's configuration. */
 const SETTINGS_MAX = 20_000;
 
-/** A setting that is not the same in an archive and in a target; absent where there is none. Secrets are masked. */
+/** A setting that differs between an archive and a target; a side without the setting is absent. Secrets are masked. */
 export const SettingDifference = z.object({
   setting: z.string(),
   archive: z.string().optional(),
@@ -15,7 +15,10 @@ export const SettingDifference = z.object({
 });
 export type SettingDifference = z.infer<typeof SettingDifference>;
 
-/** Members of the configuration entry that say how the system works; names of secrets and stores say where it is. */
+/**
+ * Members of the configuration entry that describe how the system works. Names of secrets and stores only say where it
+ * runs.
+ */
 const COMPARED = [
   ['effective', 'profile'],
   ['effective', 'parameters'],
@@ -24,7 +27,9 @@ const COMPARED = [
   ['running'],
 ] as const;
 
-/** How the configuration of an archive differs from that of a target: at most 50 settings, and the number of all. */
+/**
+ * Compares the configuration of an archive with that of a target. Returns at most 50 settings, and the total number.
+ */
 export function compareConfigurations(
   archive: Json,
   target: Json,
@@ -46,7 +51,7 @@ export function compareConfigurations(
   return { differences, total };
 }
 
-/** Single values by their path, such as `running settings.yaml models.chat.model`. */
+/** Single values by path, such as `running settings.yaml models.chat.model`. */
 function settingsOf(configuration: Json): Map<string, string> {
   const settings = new Map<string, string>();
   const walk = (value: Json, path: string): void => {

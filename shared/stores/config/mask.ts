@@ -1,23 +1,23 @@
 import type { Json } from '../../core/json.ts';
 
-/** What stands in the place of a secret. */
+/** Replaces a secret. */
 export const MASK = '***';
 
 /**
- * Names of settings whose values are secrets. Compared without case, separators and numbers at the end, so that
- * `OPENAI_API_KEY`, `openaiApiKey` and `api-key-2` are all found.
+ * Names of settings whose values are secrets. Case, separators and trailing digits are ignored, so that
+ * `OPENAI_API_KEY`, `openaiApiKey` and `api-key-2` all match.
  */
 const SECRET_NAME =
   /(password|passwd|passphrase|pwd|secret|token|apikey|accesskey|privatekey|signingkey|encryptionkey|credential|authorization|cookie|connectionstring|dsn|webhookurl|sasurl)s?$|^(auth|pass|pw|key|sig|signature|bearer)$/;
-/** Names that end like secrets and hold none: what they say is needed to understand a configuration. */
+/** Names that look like those of secrets but are not. Their values are needed to understand a configuration. */
 const NO_SECRET =
   /(max|min|num|count|total|chunk|context|overlap|limit|size|input|output|prompt|completion)(imum)?tokens?$|^(max|min)?tokens$|(token|secret|password|key)(count|limit|size|name|id|arn|rotation|ttl|expiry|path|file)s?$/;
 
-/** Secrets that tell by their shape, whatever they are called. */
+/** Secrets that are recognizable by their form, whatever their name. */
 const SECRET_PATTERNS: readonly RegExp[] = [
-  // Keys of OpenAI, Anthropic and others who took over the form.
+  // Keys of OpenAI, Anthropic and other services with the same format.
   /\bsk-[A-Za-z0-9_-]{16,}/g,
-  // AWS access key ids, long-lived and temporary.
+  // AWS access key IDs, long-term and temporary.
   /\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g,
   // GitHub, GitLab, Slack, Hugging Face, Google, npm, PyPI, Stripe.
   /\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_-]{16,}/g,
@@ -31,9 +31,9 @@ const SECRET_PATTERNS: readonly RegExp[] = [
   // Authorization headers.
   /(?<=\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}/gi,
 ];
-/** Credentials in the address of a server: `scheme://user:password@host`. */
+/** Credentials in a server's address: `scheme://user:password@host`. */
 const ADDRESS_LOGIN = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi;
-/** Credentials in query strings, as in presigned addresses. */
+/** Credentials in query strings, as in presigned URLs. */
 const QUERY_SECRET =
   /([?&;](?:[a-z0-9_.-]*(?:key|token|secret|password|signature|credential|sig|auth))=)[^&;#\s"']+/gi;
 
@@ -46,7 +46,10 @@ export function isSecretName(name: string): boolean {
   return SECRET_NAME.test(plain) && !NO_SECRET.test(plain);
 }
 
-/** A text without the secrets that are recognizable by their shape. Catches slips; credentials must not be logged even so. */
+/**
+ * Masks the secrets in a text that are recognizable by their form. A safety net only: credentials must not be logged in
+ * any case.
+ */
 export function maskText(text: string): string {
   let masked = text;
   for (const pattern of SECRET_PATTERNS) masked = masked.replaceAll(pattern, MASK);
@@ -54,9 +57,9 @@ export function maskText(text: string): string {
 }
 
 /**
- * A configuration without its secrets: values under names of secrets are masked as a whole (empty ones, null and
- * booleans stay, since they say that nothing is set), all other texts by pattern. Lists of `{name, value}` pairs, as
- * container definitions have them, are understood. The argument is not changed.
+ * Masks the secrets in a configuration: values whose names denote secrets are masked completely (except empty values,
+ * null and booleans, which show that nothing is set), and all other texts by pattern. Lists of `{name, value}` pairs,
+ * as in container definitions, are supported. The argument is not modified.
  */
 export function maskSecrets(value: Json): Json {
   if (typeof value === 'string') return maskEmbedded(value);
@@ -73,12 +76,12 @@ export function maskSecrets(value: Json): Json {
   );
 }
 
-/** Numbers of tokens are settings of a model; whatever else goes by that name may be credentials. */
+/** Token counts are settings of a model; any other value with such a name may be a credential. */
 function isTokenText(name: string, value: Json): boolean {
   return /tokens$/i.test(name) && typeof value !== 'number' && !/^\d{1,9}$/.test(String(value));
 }
 
-/** Settings are often JSON inside of a text: it is masked by its names too, and stays a text. */
+/** Settings often embed JSON in a string. It is masked by its names too, and stays a string. */
 function maskEmbedded(text: string): string {
   if (!/^\s*[[{]/.test(text)) return maskText(text);
   let value: Json;

@@ -18,14 +18,15 @@ import { readSetting } from './read-setting.ts';
 import { clearFiles, filesOf, loadFiles, neededBytes, requireNoConflicts, verifyFiles } from './restore.ts';
 import { narrowFiles, routeFiles, viewFiles } from './view.ts';
 
-/** Name of a file of the scope, or `*` for all of them. */
+/** The name of a file in the scope, or `*` for all files. */
 const FileQuestion = z.string().min(1).max(255);
-/** Most files of one scope: they are listed as a whole. */
+/** Maximum number of files in a scope, because they are listed at once. */
 const FILES_MAX = 100_000;
 
 /**
  * Knowledge bases that keep their data in files: `kv_store_*.json`, `vdb_*.json`, GraphML, HNSW indexes and pickles, in
- * a mounted folder or in S3. They are copied as bytes; none is ever parsed to decide what to do, or executed.
+ * a mounted folder or in S3. Files are copied byte by byte. They are never parsed to make decisions, and never
+ * executed.
  */
 export const filesAdapter = defineAdapter({
   facts: filesFacts,
@@ -41,7 +42,7 @@ export const filesAdapter = defineAdapter({
   questions: () => ['*'],
   route: routeFiles,
   view: viewFiles,
-  // Files in folders below are not part of a folder.
+  // A folder does not include its subfolders.
   overlaps: (one, other) => pathOf(one.connection, one.scope) === pathOf(other.connection, other.scope),
   check: checkFiles,
 });
@@ -110,7 +111,7 @@ class FilesStore extends BaseStore {
     yield* exportFiles(this.#folder, files, cursor, context);
   }
 
-  /** Exports leave nothing behind; a restore whose function was killed may leave unfinished uploads. */
+  /** Exports leave nothing behind, but a restore whose function was killed may leave unfinished uploads. */
   override async cleanup({ leftovers }: LegContext): Promise<void> {
     for await (const begun of leftovers?.all() ?? []) await this.#folder.discard(begun);
   }
@@ -152,7 +153,7 @@ class FilesStore extends BaseStore {
     return verifyFiles(this.#folder, this.#scope, leg, present);
   }
 
-  /** How many files there are (`*`), or the size of one, read to its end. */
+  /** Reports the number of files (`*`), or the size of one file after reading it completely. */
   override async smoke(question: unknown, context: LegContext): Promise<string> {
     const name = FileQuestion.parse(question);
     const { files } = await this.#list();
@@ -187,7 +188,7 @@ class FilesStore extends BaseStore {
   }
 }
 
-/** Reads to the end, which is where the last wrong name would show. */
+/** Reads to the end, so that an invalid name anywhere is found. */
 async function countFiles(files: AsyncIterable<unknown>): Promise<number> {
   let count = 0;
   for await (const _file of files) count++;

@@ -9,7 +9,7 @@ import { SavedTallies } from '../tally-book.ts';
 import { canonicalPiece, FileDigest, PIECE_BYTES } from './file-digest.ts';
 import { fileNameOf } from './names.ts';
 
-/** Checks the entries of a store of files, which are bytes with names: see `ContentCheck`. */
+/** Checks the entries of a files store, which are plain bytes with names: see `ContentCheck`. */
 export function checkFiles(_origin: ContentOrigin, from?: Json): ContentCheck {
   return new FilesCheck(from);
 }
@@ -51,23 +51,23 @@ class FilesCheck implements ContentCheck {
 
 const LargeFileState = z.object({
   offset: z.number(),
-  /** Of the pieces so far. */
+  /** Digest state of the completed pieces. */
   pieces: z.string(),
-  /** Of the piece that has begun. */
+  /** Digest state of the current piece. */
   sha256: z.string(),
 });
 
-/** Digests a file of several pieces, as {@link FileDigest} does, and can be saved anywhere within it. */
+/** Digests a file of several pieces like {@link FileDigest}; its state can be saved at any position. */
 class LargeFile implements EntrySink {
   readonly #file: string;
   readonly #add: (tallies: Tallies) => void;
   readonly #pieces = new MultisetDigest();
   #offset: number;
   #hash: Promise<ResumableSha256>;
-  /** The same once it is there: only a sink that was written to is saved. */
+  /** The digest of the current piece once it has been created: only a sink that was written to is saved. */
   #begun: ResumableSha256 | undefined;
 
-  /** @param from  what {@link save} returned */
+  /** @param from  state returned by {@link save} */
   constructor(file: string, add: (tallies: Tallies) => void, from: Json | undefined) {
     const state = from === undefined ? undefined : LargeFileState.parse(from);
     this.#file = file;
@@ -95,7 +95,7 @@ class LargeFile implements EntrySink {
   }
 
   abort(): void {
-    // Nothing to give back.
+    // No resources to release.
   }
 
   save(): Json {

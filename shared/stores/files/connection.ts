@@ -4,29 +4,29 @@ import { Directory } from './directory.ts';
 import type { Folder } from './folder.ts';
 import { S3Folder } from './s3-folder.ts';
 
-/** Where the files are, as it lies in Secrets Manager. Access to S3 comes with the function's role. */
+/** Location of the files, as stored in Secrets Manager. Access to S3 is granted by the function's role. */
 export const FilesConnection = z.strictObject({
   location: FilesLocation,
-  /** Region of the bucket, where it is another one than the function's. */
+  /** Region of the bucket, if it differs from the function's. */
   region: z.string().optional(),
 });
 export type FilesConnection = z.infer<typeof FilesConnection>;
 
-/** Which files of the location belong to the knowledge base. */
+/** Which files in the location belong to the knowledge base. */
 export const FilesScope = z.strictObject({
-  /** Folder below the location, such as a LightRAG workspace; '' for the location itself. */
+  /** Folder within the location, such as a LightRAG workspace; '' for the location itself. */
   folder: z
     .string()
     .max(255)
     .regex(/^[^/\\]*$/, 'must be one folder name')
     .refine((name) => name !== '.' && name !== '..', 'must be the name of a folder below')
     .default(''),
-  /** Names of files, with `*` for any characters. Folders inside are never part of it. */
+  /** File names, with `*` matching any characters. Subfolders are never included. */
   include: z.array(z.string().min(1).max(255)).min(1).max(64).default(['*']),
 });
 export type FilesScope = z.infer<typeof FilesScope>;
 
-/** Opens the folder; nothing is reached before its first method is called. */
+/** Opens the folder. Nothing is accessed before the first method call. */
 export function openFolder(
   { location, region }: FilesConnection,
   { folder }: FilesScope,
@@ -39,7 +39,7 @@ export function openFolder(
   return new S3Folder(bucket, path === '' ? '' : `${path}/`, target, region);
 }
 
-/** The whole address of a folder. */
+/** The full address of a folder. */
 export function pathOf({ location }: FilesConnection, { folder }: FilesScope): string {
   return [location.replace(/\/+$/, ''), folder].filter((part) => part !== '').join('/');
 }

@@ -18,13 +18,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, FileChangedError, folderError } from './errors.ts';
 import { type FileInfo, type Folder, isPlainName, type Listing, ORIGIN_FILE } from './folder.ts';
 
-/** Bytes read in one go. */
+/** Number of bytes per read. */
 const READ_BYTES = 1024 ** 2;
-/** Times of change advance in steps, of up to 10 ms: two changes within one of them have the same time. */
+/** File timestamps advance in steps of up to 10 ms: two changes within one step have the same timestamp. */
 const CLOCK_STEP_MS = 20;
-/** EFS grows by itself, and reports 8 EiB. */
+/** EFS grows automatically and reports 8 EiB. */
 const UNLIMITED_BYTES = 1024 ** 6;
-/** What the names of files start with that are being written. */
+/** Name prefix of files that are being written. */
 const TEMPORARY = '.ngbak-';
 
 /** A mounted folder, such as an EFS access point. Links are not followed: they could lead out of the folder. */
@@ -68,7 +68,7 @@ export class Directory implements Folder {
     } catch (error) {
       if (!isAbsent(error)) throw folderError(this.name, `looking at "${name}"`, error);
     }
-    // A folder that is not mounted has to be told from a file that does not exist.
+    // Distinguish a folder that is not mounted from a file that does not exist.
     await access(this.#path).catch((error: unknown) => {
       throw folderError(this.name, 'looking into it', error);
     });
@@ -88,7 +88,7 @@ export class Directory implements Folder {
     let handle: FileHandle | undefined;
     try {
       handle = await open(join(this.#path, file.name), constants.O_RDONLY | constants.O_NOFOLLOW);
-      // A change that is made from now on has another time than the one that made this version.
+      // Wait, so that any later change gets a timestamp different from this version's.
       if (Date.now() - file.changedAt < CLOCK_STEP_MS) await sleep(CLOCK_STEP_MS);
       if (infoOf(file.name, await handle.stat({ bigint: true })).version !== file.version)
         throw new FileChangedError(this.name, file.name);
@@ -99,7 +99,7 @@ export class Directory implements Folder {
         at += bytesRead;
         yield buffer.subarray(0, bytesRead);
       }
-      // A writer that replaces the file leaves what we have opened as it was; one that writes into it is seen here.
+      // A writer that replaces the file does not affect our open handle; one that writes into it is detected here.
       if (infoOf(file.name, await handle.stat({ bigint: true })).version !== file.version)
         throw new FileChangedError(this.name, file.name);
     } catch (error) {
@@ -132,7 +132,7 @@ export class Directory implements Folder {
         await rename(temporary, join(this.#path, name));
         return true;
       }
-      // A link, unlike a rename, never replaces a file that came to be meanwhile.
+      // Unlike a rename, a link never replaces a file created in the meantime.
       try {
         await link(temporary, join(this.#path, name));
         return true;
@@ -177,7 +177,7 @@ export class Directory implements Folder {
     }
   }
 
-  /** Temporary files are found by their names: {@link tidy}. */
+  /** Does nothing: {@link tidy} finds temporary files by their names. */
   async discard(): Promise<void> {
     return Promise.resolve();
   }
@@ -188,8 +188,8 @@ export class Directory implements Folder {
 }
 
 /**
- * Nanoseconds, since a writer may be back within a millisecond; and the time of the last change of any kind, which
- * nobody can set back, as tools that keep modification times do with those.
+ * Nanoseconds, because a writer may write again within a millisecond; and the ctime, because tools that preserve
+ * modification times can set back the mtime, but not the ctime.
  */
 function infoOf(name: string, { size, mtimeNs, ctimeNs, ino }: BigIntStats): FileInfo {
   const changed = mtimeNs > ctimeNs ? mtimeNs : ctimeNs;

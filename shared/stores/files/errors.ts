@@ -4,14 +4,14 @@ import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } fr
 const PAUSE_WRITERS =
   'Pause what writes to it while the backup runs (a pause hook does that), and try again.';
 
-/** A file became another one while it was read. Worth another try, when what writes to it has finished. */
+/** A file changed while it was read. Can be retried once its writer has finished. */
 export class FileChangedError extends UnavailableError {
   constructor(folder: string, file: string) {
     super(`${folder}: file "${file}" changed while it was read.`, { remedy: PAUSE_WRITERS });
   }
 }
 
-/** A file became another one although an earlier step has archived its beginning: only a new backup can have all of it. */
+/** A file changed after an earlier step had archived its beginning. Only a new backup can contain it completely. */
 export class FileBegunError extends NgbakError {
   constructor(folder: string, file: string) {
     super(`${folder}: file "${file}" changed after its first part was archived by an earlier step.`, {
@@ -20,7 +20,9 @@ export class FileBegunError extends NgbakError {
   }
 }
 
-/** Failures of the file system or of S3 in words that help; errors of ours stay as they are. */
+/**
+ * Translates failures of the file system or S3 into understandable errors. ngbak's own errors are returned unchanged.
+ */
 export function folderError(folder: string, what: string, error: unknown): NgbakError {
   if (error instanceof NgbakError) return error;
   const code = codeOf(error);
@@ -47,7 +49,7 @@ export function folderError(folder: string, what: string, error: unknown): Ngbak
   });
 }
 
-/** The code of a failure, such as `ENOENT`; for those without one their name. */
+/** The code of a failure, such as `ENOENT`, or else its name. */
 export function codeOf(error: unknown): string {
   if (!isNativeError(error)) return String(error);
   if ('code' in error && typeof error.code === 'string') return error.code;

@@ -10,25 +10,25 @@ import { FileDigest, PIECE_BYTES } from './file-digest.ts';
 import type { FileInfo, Folder } from './folder.ts';
 import { entryNamesOf } from './names.ts';
 
-/** Files up to this many bytes are held as a whole before they go into the archive, and read again if they changed. */
+/** Files up to this size in bytes are held in memory before they are archived, and read again if they changed. */
 const WHOLE_BYTES = 8 * 1024 ** 2;
-/** A file that changed more recently than this, in ms, may be in the middle of being written. */
+/** A file that changed more recently than this, in ms, may still be in the middle of a write. */
 const SETTLE_MS = 1_000;
-/** Times that a file is looked at again because it changes. */
+/** How often a changing file is checked again. */
 const CHANGED_TRIES = 5;
-/** Code of the warning about files that were never still. */
+/** Code of the warning about files that kept changing. */
 const KEPT_CHANGING = 'files-kept-changing';
 
 const FilesCursor = z.strictObject({
-  /** File that continues, or after which the export continues if `offset` is null. */
+  /** The file to continue with; or, if `offset` is null, the last file that was completed. */
   file: z.string(),
   offset: z.number().int().nonnegative().nullable(),
-  /** Version of the file that continues. */
+  /** Version of the file to continue with. */
   version: z.string(),
 });
 type FilesCursor = z.infer<typeof FilesCursor>;
 
-/** Streams every file as it is, in the order of names. The cursor is a file and a place within it. */
+/** Streams every file unmodified, in name order. The cursor is a file and an offset within it. */
 export async function* exportFiles(
   folder: Folder,
   files: readonly FileInfo[],
@@ -40,18 +40,18 @@ export async function* exportFiles(
       ? null
       : parseInput(FilesCursor, cursor, 'The cursor of the file export', 'Start a new backup.');
   const names = entryNamesOf(files.map(({ name }) => name));
-  const todo = files.filter(
+  const remaining = files.filter(
     ({ name }) => !from || (from.offset === null ? name > from.file : name >= from.file),
   );
-  if (from && from.offset !== null && todo[0]?.name !== from.file)
+  if (from && from.offset !== null && remaining[0]?.name !== from.file)
     throw new FileBegunError(folder.name, from.file);
-  let done = files.length - todo.length;
-  for (const listed of todo) {
+  let done = files.length - remaining.length;
+  for (const listed of remaining) {
     const start = listed.name === from?.file ? (from.offset ?? 0) : 0;
     const entry = names.get(listed.name) ?? '';
-    const last = listed === todo.at(-1);
+    const last = listed === remaining.at(-1);
     if (start > 0 && listed.version !== from?.version) throw new FileBegunError(folder.name, listed.name);
-    // Small ones are read again if they changed since they were listed.
+    // Small files are read again later if they changed since they were listed.
     const found = start === 0 && listed.size > WHOLE_BYTES ? await folder.stat(listed.name) : listed;
     const settled = start > 0 ? { file: listed, isStill: true } : await settle(folder, found, context);
     if (!settled) continue;
@@ -59,7 +59,7 @@ export async function* exportFiles(
       settled.file.size <= WHOLE_BYTES ? await wholeFile(folder, settled, entry, context) : undefined;
     const { file, isStill } = whole ?? settled;
     if (!whole && file.size <= WHOLE_BYTES) continue;
-    // Before its content, since a leg may end with that.
+    // Warn before the content is exported, since a leg may end with it.
     if (!isStill) {
       const text = `Files of ${folder.name} kept changing: each was saved as it was at one instant, which may be in the middle of a write. Pause their writers by a hook.`;
       context.warn({ code: KEPT_CHANGING, text, count: 1, samples: [file.name] });
@@ -72,14 +72,17 @@ export async function* exportFiles(
   }
 }
 
-/** A file as it is read. */
+/** A file and its state before it is read. */
 interface Settled {
   readonly file: FileInfo;
-  /** False where a writer may be in the middle of a write. */
+  /** False if a writer may be in the middle of a write. */
   readonly isStill: boolean;
 }
 
-/** Waits until a file has not changed for a moment, where a write can be seen half done; undefined where it is gone. */
+/**
+ * If half-finished writes are visible, waits until the file has not changed for a moment; undefined if it no longer
+ * exists.
+ */
 async function settle(
   folder: Folder,
   found: FileInfo | undefined,
@@ -95,7 +98,7 @@ async function settle(
   return file && { file, isStill: isStill() };
 }
 
-/** Reads a small file, again if it changes meanwhile; undefined where it was deleted since it was listed. */
+/** Reads a small file, again if it changes meanwhile; undefined if it was deleted after it was listed. */
 async function wholeFile(
   folder: Folder,
   settled: Settled,
@@ -113,10 +116,10 @@ async function wholeFile(
       return { file, isStill, piece: wholeEntry(entry, content), tallies: digest.tallies() };
     } catch (error) {
       if (!(error instanceof FileChangedError)) throw error;
-      const again = await settle(folder, await folder.stat(file.name), context);
-      if (!again) return undefined;
-      if (tries >= CHANGED_TRIES || again.file.size > WHOLE_BYTES) throw error;
-      ({ file, isStill } = again);
+      const current = await settle(folder, await folder.stat(file.name), context);
+      if (!current) return undefined;
+      if (tries >= CHANGED_TRIES || current.file.size > WHOLE_BYTES) throw error;
+      ({ file, isStill } = current);
     }
   }
 }
@@ -143,7 +146,7 @@ async function* pieces(
         : { file: file.name, offset: null, version: '' };
     yield {
       piece: { name, size: file.size, offset, length, data: data() },
-      // Filled in as the piece is read, which is before anybody adds it up.
+      // Filled while the piece is read, which is before the tallies are used.
       tallies,
       next: last && end === file.size ? null : next,
     };

@@ -3,19 +3,22 @@ import { MultisetDigest, type Tallies } from '../../core/digest.ts';
 import { JsonMemberError, MemberScanner } from '../redis/json-entry.ts';
 import { canonicalString } from '../redis/record.ts';
 
-/** Files are read and digested in pieces of this many bytes: a leg can end between two. Tallies depend on it. */
+/**
+ * Files are read and digested in pieces of this many bytes, and a leg can end between two pieces. Tallies depend on
+ * this value.
+ */
 export const PIECE_BYTES = 64 * 1024 ** 2;
 
-/** What a piece of a file counts for, by the file's name, where the piece starts, and its SHA-256. */
+/** Canonical record of a piece of a file: the file's name, the piece's offset and its SHA-256. */
 export function canonicalPiece(file: string, start: number, sha256: string): string {
   return JSON.stringify([file, start, sha256]);
 }
 
 /**
- * What a file counts for, found out as its bytes go by: one file, with its last piece, digested by name, offset and
- * SHA-256 of each piece; and the keys of a `kv_store_<namespace>.json`, so that statistics can say how many documents
- * and chunks there are. Keys are counted in files of one piece, since counting needs every byte in order; a file
- * that is not a JSON object counts as a file only.
+ * Computes the tallies of a file while its bytes are read. A file counts as one, with its last piece, and is digested
+ * by the name, offset and SHA-256 of each piece. The keys of a `kv_store_<namespace>.json` are counted too, so that
+ * statistics can include the number of documents and chunks. Keys are counted only in files of one piece, because
+ * counting needs every byte in order; a file that is not a JSON object counts only as a file.
  */
 export class FileDigest {
   readonly #file: string;
@@ -29,7 +32,7 @@ export class FileDigest {
   #start: number;
   #hash = createHash('sha256');
 
-  /** @param offset where the bytes start within the file: at the start of a piece */
+  /** @param offset where the bytes start within the file: must be the start of a piece */
   constructor(file: string, size: number, offset = 0) {
     this.#file = file;
     this.#size = size;
@@ -39,7 +42,7 @@ export class FileDigest {
     if (this.#namespace !== undefined && size <= PIECE_BYTES) this.#scanner = new MemberScanner();
   }
 
-  /** Takes in bytes, in order, in chunks of any size. */
+  /** Adds bytes, in order, in chunks of any size. */
   add(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.length; ) {
       const part = chunk.subarray(at, at + PIECE_BYTES - (this.#offset - this.#start));
@@ -56,7 +59,7 @@ export class FileDigest {
     });
   }
 
-  /** Passes content on as it is, and takes it in. */
+  /** Passes content through unmodified, and adds it. */
   async *watch(content: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const chunk of content) {
       this.add(chunk);
@@ -64,7 +67,7 @@ export class FileDigest {
     }
   }
 
-  /** The tallies, once all bytes have gone by. */
+  /** Returns the tallies, after all bytes have been added. */
   tallies(): Tallies {
     if (this.#offset > this.#start || this.#size === 0) this.#closePiece();
     this.#scan((scanner) => scanner.end());

@@ -1,12 +1,12 @@
-/** Folder of the archive that holds the files as they are. */
+/** Folder of the archive that holds the unmodified files. */
 export const FOLDER = 'kv/files/';
-/** Longest file name in bytes, as Linux has it. */
+/** Maximum length of a file name in bytes, as in Linux. */
 const NAME_BYTES_MAX = 255;
 
 /**
- * Entry names for files. Letters, digits, `_`, `-` and `.` stand for themselves, all other bytes of the name's UTF-8 as
- * `%XX`, as does a dot before a dot. Where two names differ only in case, which some readers take for one, the capitals of all but the first are
- * written as `%XX` too; reading a name back is the same either way.
+ * Entry names for files. Letters, digits, `_`, `-` and `.` stand for themselves; all other bytes of the name's UTF-8
+ * are written as `%XX`, as is a dot before a dot. If names differ only in case, which some readers treat as equal, the
+ * capitals of all but the first are written as `%XX` too. Decoding is the same in both cases.
  */
 export function entryNamesOf(files: readonly string[]): Map<string, string> {
   const names = new Map<string, string>();
@@ -28,7 +28,7 @@ function encode(file: string, special: RegExp): string {
     .replaceAll(/\.(?=\.)|^\.$/g, percent);
 }
 
-/** The file that an entry holds; undefined where its name is none that {@link entryNamesOf} makes. */
+/** The file that an entry holds; undefined if {@link entryNamesOf} does not produce the entry's name. */
 export function fileNameOf(entry: string): string | undefined {
   const name = entry.slice(FOLDER.length);
   if (!entry.startsWith(FOLDER) || !/^(?:[A-Za-z0-9_.-]|%[0-9A-F]{2})+$/.test(name)) return undefined;

@@ -2,8 +2,8 @@ import type { LegContext } from '../leg.ts';
 import { type Folder, ORIGIN_FILE } from './folder.ts';
 
 /**
- * Writes where the files of a folder come from, into a file of its own: their bytes are those of the archive. It is never
- * listed as a file of the folder, and a restore that replaces the files removes it.
+ * Records the origin of a folder's files in a separate file, because their own bytes must be those of the archive. The
+ * file is never listed as a file of the folder, and a restore that replaces the files removes it.
  */
 export async function writeOrigin(
   folder: Folder,

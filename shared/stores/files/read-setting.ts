@@ -1,7 +1,7 @@
 import { InvalidInputError } from '../../core/errors.ts';
 import type { Folder } from './folder.ts';
 
-/** The text of a file with settings; undefined if there is none of that name. Throws InvalidInputError if it is larger. */
+/** Reads a file with settings as text; undefined if it does not exist. Throws InvalidInputError if it is too large. */
 export async function readSetting(
   folder: Folder,
   name: string,

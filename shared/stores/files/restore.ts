@@ -13,10 +13,12 @@ import { FileDigest } from './file-digest.ts';
 import { type BegunWrite, type FileInfo, type Folder, type Listing, ORIGIN_FILE } from './folder.ts';
 import { fileNameOf } from './names.ts';
 
-/** Restores go from file to file: a leg ends between two. */
+/** Restores proceed file by file: a leg ends between two files. */
 const RestoreCursor = z.strictObject({ after: z.string() });
 
-/** The files of an archive with their entries. Throws InvalidInputError for an entry that is not a file of this scope. */
+/**
+ * The files of an archive, with their entries. Throws InvalidInputError for an entry that is not a file in this scope.
+ */
 export async function* filesOf(
   archive: EntryReader,
   scope: FilesScope,
@@ -42,7 +44,7 @@ export async function* filesOf(
   }
 }
 
-/** Deletes the files of the scope that the archive does not hold. Those that it holds are replaced one by one. */
+/** Deletes the files in the scope that the archive does not contain. The others are replaced one by one. */
 export async function clearFiles(
   folder: Folder,
   scope: FilesScope,
@@ -51,7 +53,7 @@ export async function clearFiles(
 ): Promise<LegResult> {
   const kept = new Set<string>();
   for await (const { file } of filesOf(archive, scope)) kept.add(file);
-  // What it says is not true of other files.
+  // The recorded origin does not apply to other files.
   if (hasOrigin) await folder.remove(ORIGIN_FILE);
   for (const { name } of files) {
     context.signal.throwIfAborted();
@@ -61,8 +63,8 @@ export async function clearFiles(
 }
 
 /**
- * Most bytes that a folder gains while the files of an archive are written into it: each is written beside the one that it
- * replaces.
+ * Upper bound of the bytes that a folder gains while the files of an archive are written: each new file exists next to
+ * the one that it replaces.
  */
 export async function neededBytes(
   archived: ReturnType<typeof filesOf>,
@@ -81,12 +83,12 @@ export async function neededBytes(
     most = Math.max(most, gained);
     gained -= replaced ?? 0;
   }
-  // What the archive does not hold is deleted before.
+  // Files that the archive does not contain are deleted first.
   const deleted = mode === 'replace' ? [...sizes.values()].reduce((sum, size) => sum + size, 0) : 0;
   return Math.max(0, most - deleted);
 }
 
-/** Writes every file of the archive. Readers see the old file or the new one, never a part. */
+/** Writes every file of the archive. Readers see the old file or the new one, never a partial one. */
 export async function loadFiles(
   folder: Folder,
   scope: FilesScope,
@@ -121,7 +123,7 @@ export async function loadFiles(
   return { cursor: null, tallies };
 }
 
-/** For a merge that is to fail on conflicts: throws InvalidInputError at a file that is there with other content. */
+/** For a merge that fails on conflicts: throws InvalidInputError if a file exists with different content. */
 export async function requireNoConflicts(
   folder: Folder,
   scope: FilesScope,
@@ -143,7 +145,7 @@ async function requireSame(folder: Folder, file: FileInfo, entry: IndexEntry): P
   );
 }
 
-/** Reads every file back and compares size and SHA-256; after a `replace`, no other file may be there. */
+/** Reads every file back and compares size and SHA-256. After a `replace`, no other files may exist. */
 export async function verifyFiles(
   folder: Folder,
   scope: FilesScope,
@@ -152,16 +154,16 @@ export async function verifyFiles(
 ): Promise<VerifyResult> {
   let done = context.doneBefore?.('files') ?? 0;
   const findings = new Findings();
-  const differ = (file: string, problem: string) => findings.add(`file ${file}`, problem);
+  const report = (file: string, problem: string) => findings.add(`file ${file}`, problem);
   for await (const { file, entry } of afterCursor(filesOf(archive, scope), cursor)) {
     context.signal.throwIfAborted();
     const info = await folder.stat(file);
     const kept = options.mode === 'merge' && options.onConflict === 'keep';
-    if (!info) differ(file, 'is missing in the target');
+    if (!info) report(file, 'is missing in the target');
     else if (!kept) {
       const digest = new FileDigest(file, entry.size);
       if (await isSame(folder, info, entry, digest)) findings.tallies.merge(digest.tallies());
-      else differ(file, 'has different content');
+      else report(file, 'has different content');
     }
     context.progress('files', ++done);
     if (context.timeLeft() <= 0) return findings.result({ after: file });
@@ -170,7 +172,7 @@ export async function verifyFiles(
     const known = new Set<string>();
     for await (const { file } of filesOf(archive, scope)) known.add(file);
     for (const { name } of await present()) {
-      if (!known.has(name)) differ(name, 'is in the target, but not in the archive');
+      if (!known.has(name)) report(name, 'is in the target, but not in the archive');
     }
   }
   return findings.result(null);

@@ -27,15 +27,15 @@ import {
   ORIGIN_FILE,
 } from './folder.ts';
 
-/** Smallest part of a multipart upload, in bytes, and most parts that one has: limits of S3. */
+/** Minimum size of a part of a multipart upload in bytes, and maximum number of parts: limits of S3. */
 const PART_BYTES_MIN = 5 * 1024 ** 2;
 const PARTS_MAX = 10_000;
-/** Parts on their way at the same time. */
+/** Number of parts uploaded concurrently. */
 const QUEUE_SIZE = 3;
-/** Refusals that {@link folderError} explains with the folder and its configuration. */
+/** Errors that {@link folderError} explains in terms of the folder and its configuration. */
 const EXPLAINED = ['NoSuchBucket', 'AccessDenied', 'Forbidden', '403'];
 
-/** The objects right under a prefix in S3. */
+/** The objects directly under a prefix in S3. */
 export class S3Folder implements Folder {
   readonly name: string;
   readonly edition = 's3';
@@ -76,7 +76,7 @@ export class S3Folder implements Folder {
         for (const object of page.Contents ?? []) {
           const file = this.#infoOf(object);
           hasOrigin ||= file.name === ORIGIN_FILE;
-          // Consoles mark a folder by an empty object that has its name.
+          // Consoles represent a folder as an empty object with its name.
           if (file.name !== '' && file.name !== ORIGIN_FILE) files.push(file);
         }
         token = page.NextContinuationToken;
@@ -92,7 +92,7 @@ export class S3Folder implements Folder {
     if (!isPlainName(name)) return undefined;
     const key = this.#prefix + name;
     try {
-      // Of all keys that begin with it, its own is the first one.
+      // The key itself sorts before all other keys that begin with it.
       const command = new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: key, MaxKeys: 1 });
       const { Contents = [] } = await sendS3(this.#s3, 'list', command, { expected: EXPLAINED });
       const found = Contents[0];
@@ -155,7 +155,7 @@ export class S3Folder implements Folder {
       queueSize: QUEUE_SIZE,
     });
     const abort = () => {
-      // Whether the abortion worked shows in the upload's own promise, which is awaited below.
+      // A failed abort surfaces in the upload's own promise, which is awaited below.
       upload.abort().catch(() => undefined);
     };
     signal.addEventListener('abort', abort, { once: true });
@@ -188,7 +188,7 @@ export class S3Folder implements Folder {
     return Promise.resolve(undefined);
   }
 
-  /** Uploads that were cut off are no objects: {@link discard} aborts them. */
+  /** Does nothing: interrupted uploads are not objects. {@link discard} aborts them. */
   async tidy(): Promise<void> {
     return Promise.resolve();
   }
@@ -216,24 +216,24 @@ export class S3Folder implements Folder {
 }
 
 /**
- * An upload in parts, as it is remembered until its job has ended. Its id is known once S3 has answered; what was begun under a
- * key and lost its answer is found by `others`: the uploads of that key that were there before.
+ * A multipart upload, recorded until its job has ended. Its ID is known once S3 has answered. If the answer is lost,
+ * the upload is found by its key: it is the one that is not in `others`, the uploads of that key that already existed.
  */
 const BegunUpload = z.object({
   bucket: z.string(),
   key: z.string(),
   upload_id: z.string().optional(),
   others: z.array(z.string()).optional(),
-  /** Name of the function that began it. */
+  /** Name of the function that started it. */
   by: z.string().optional(),
 });
 
-/** Most unfinished uploads of one key that are remembered: the records of a job are read together. */
+/** Maximum number of unfinished uploads of one key to record, because the records of a job are read together. */
 const OTHERS_MAX = 10;
 
 /**
- * A client that reports every upload in parts twice: before it begins, so that one whose answer is lost can be found, and
- * with its id before the first part of it.
+ * Creates a client that reports every multipart upload twice: before it starts, so that it can be found if the answer
+ * is lost, and with its ID before the first part is sent.
  */
 function reportUploads(s3: S3Client, onBegin: (begun: BegunWrite) => Promise<void>): S3Client {
   const send = async (command: object, ...rest: unknown[]): Promise<unknown> => {
@@ -244,18 +244,18 @@ function reportUploads(s3: S3Client, onBegin: (begun: BegunWrite) => Promise<voi
     const report = (begun: Record<string, Json>) => onBegin({ id, value: { bucket, key, ...begun } });
     const others = await unfinishedUploads(s3, bucket, key);
     const by = process.env.AWS_LAMBDA_FUNCTION_NAME;
-    const sought = others && { others, ...(by === undefined ? {} : { by }) };
-    if (sought) await report(sought);
+    const identity = others && { others, ...(by === undefined ? {} : { by }) };
+    if (identity) await report(identity);
     const output = (await call()) as CreateMultipartUploadCommandOutput;
-    // Of several attempts, an earlier one may have begun an upload as well.
+    // If there were several attempts, an earlier one may also have started an upload.
     const isOnly = output.$metadata.attempts === 1;
-    await report({ upload_id: output.UploadId ?? '', ...(isOnly ? {} : sought) });
+    await report({ upload_id: output.UploadId ?? '', ...(isOnly ? {} : identity) });
     return output;
   };
   return new Proxy(s3, { get: (client, name) => (name === 'send' ? send : Reflect.get(client, name)) });
 }
 
-/** The unfinished uploads of a key; undefined if they cannot be listed, or are too many to be remembered. */
+/** The unfinished uploads of a key; undefined if they cannot be listed, or are too many to record. */
 async function unfinishedUploads(s3: S3Client, bucket: string, key: string): Promise<string[] | undefined> {
   const found: string[] = [];
   try {
@@ -264,17 +264,17 @@ async function unfinishedUploads(s3: S3Client, bucket: string, key: string): Pro
       if (found.length > OTHERS_MAX) return undefined;
     }
   } catch (error) {
-    // Of no importance for the restore, and the policy of somebody else's bucket may lack it.
+    // Not essential to the restore, and the policy of a user's bucket may not allow it.
     if (error instanceof AccessDeniedError) return undefined;
     throw error;
   }
   return found;
 }
 
-/** Whether S3 names another principal than that function as the one who began an upload. */
+/** Whether S3 names a principal other than that function as the initiator of an upload. */
 function isBegunByOther(initiator: string | undefined, by: string | undefined): boolean {
   if (initiator === undefined || by === undefined) return false;
-  // The session of a function's role has the name of the function. S3 may also state an account alone.
+  // The session name of a function's role is the name of the function. S3 may also report only an account.
   const session = /:assumed-role\/[^/]+\/(.+)$/.exec(initiator)?.[1];
   return session === undefined ? /:user\//.test(initiator) : session !== by;
 }

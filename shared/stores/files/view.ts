@@ -6,7 +6,7 @@ import type { Route, RouteRequest } from '../route.ts';
 import { type FilesScope, isIncluded } from './connection.ts';
 import { FOLDER, fileNameOf } from './names.ts';
 
-/** The files of some namespaces: see `StoreAdapter.narrow`. */
+/** Selects the files of some namespaces: see `StoreAdapter.narrow`. */
 export function narrowFiles(scope: FilesScope, { namespaces, key_prefixes: prefixes }: Subset): FilesScope {
   if (prefixes !== undefined) {
     throw new InvalidInputError('Files have no key prefixes.', {
@@ -22,12 +22,14 @@ export function narrowFiles(scope: FilesScope, { namespaces, key_prefixes: prefi
   });
 }
 
-/** Where nano-graphrag and LightRAG keep a namespace. */
+/** The file in which nano-graphrag and LightRAG keep a namespace. */
 function fileOf(namespace: string): string {
   return `kv_store_${namespace}.json`;
 }
 
-/** Which files are restored: see `StoreAdapter.route`. A namespace is the file `kv_store_<namespace>.json`. */
+/**
+ * Determines which files are restored: see `StoreAdapter.route`. A namespace is the file `kv_store_<namespace>.json`.
+ */
 export async function routeFiles(
   archive: EntryReader,
   saved: FilesScope | undefined,
@@ -58,7 +60,7 @@ export async function routeFiles(
   };
 }
 
-/** The files of the scope; the others of the archive are left out where only some were asked for. */
+/** The files in the scope. If only some were selected, the view leaves out the archive's other files. */
 export function viewFiles(archive: EntryReader, { scope, changes }: Route<FilesScope>): EntryReader {
   if (changes.length === 0) return archive;
   return new ArchiveView(archive, 'kv/', async ({ name }) => {
