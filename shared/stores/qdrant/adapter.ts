@@ -23,7 +23,7 @@ import { testLoadQdrant } from './test-load.ts';
 import { verifyQdrant } from './verify.ts';
 import { routeVectors, viewVectors } from './view.ts';
 
-/** Vectors in Qdrant 1.x; docs/stores/qdrant.md tells what is saved and what is proved. */
+/** Vectors in Qdrant 1.x. docs/stores/qdrant.md describes what is saved and what is proved. */
 export const qdrantAdapter = defineAdapter({
   facts: qdrantFacts,
   versionNotes: {
@@ -45,7 +45,7 @@ export const qdrantAdapter = defineAdapter({
   values: (archive, _scope, { field, isThing }) => vectorValues(archive, isThing, field),
 });
 
-/** One Qdrant server as a store. `limits` are given by tests only, which have less data. */
+/** One Qdrant server as a store. Only tests pass `limits`, because they have less data. */
 export class QdrantStore extends BaseStore {
   readonly #client: QdrantClient;
   readonly #scope: QdrantScope;

@@ -23,12 +23,12 @@ import { describeScope } from './scope.ts';
 import { readSnapshot, type SnapshotContent } from './snapshot-file.ts';
 import { UPLOAD_FRAME_BYTES, uploadPath } from './snapshots.ts';
 
-/** A snapshot is on the server's disk twice while it is loaded: as it was uploaded, and unpacked. */
+/** A snapshot occupies the server's disk twice while it is loaded: as the uploaded file, and unpacked. */
 const SNAPSHOT_SHARE = 2;
-/** Last minor version of Qdrant 1.x that reads segments in RocksDB (release notes of 1.17). */
+/** The last minor version of Qdrant 1.x that reads RocksDB segments (release notes of 1.17). */
 const ROCKS_DB_MINOR_MAX = 16;
 
-/** The reasons why the archive cannot be loaded here: versions, scope, layouts, names. Reads only. */
+/** Returns the reasons why the archive cannot be loaded here: versions, scope, layouts, names. Only reads. */
 export async function admitQdrant(
   client: QdrantClient,
   scope: QdrantScope,
@@ -93,19 +93,19 @@ export async function admitQdrant(
     const inPlace = scope.filter !== undefined || options.mode === 'merge';
     const layoutOf = inPlace ? vectorLayout : vectorSizes;
     if (layoutOf(existing.view) === layoutOf(saved)) continue;
-    const differ = `the vectors of collection "${name}" are ${layoutOf(saved)} in the archive, but ${layoutOf(existing.view)} on the server`;
-    if (inPlace) problems.push(differ);
-    // Whoever searches there now would fail from then on. Where nothing is stored, nobody does.
+    const difference = `the vectors of collection "${name}" are ${layoutOf(saved)} in the archive, but ${layoutOf(existing.view)} on the server`;
+    if (inPlace) problems.push(difference);
+    // Clients that search there now would fail afterwards. An empty collection has no such clients.
     else if ((await countPoints(client, name, undefined, signal)) > 0) {
       problems.push(
-        `${differ}, and clients may use them with another embedding model: if you also return to the old model, delete the collection first`,
+        `${difference}, and clients may use them with another embedding model: if you also return to the old model, delete the collection first`,
       );
     }
   }
   return problems;
 }
 
-/** Tells how much disk the load needs, by estimate: collections are loaded beside those that they replace. */
+/** Estimates the disk space that the load needs, since collections are loaded next to those that they replace. */
 async function checkDisk(client: QdrantClient, archive: EntryReader, context: LegContext): Promise<void> {
   let needed = 0;
   for await (const { name, size } of archive.entries('vectors/')) {
@@ -120,7 +120,7 @@ async function checkDisk(client: QdrantClient, archive: EntryReader, context: Le
   });
 }
 
-/** Why a snapshot cannot be loaded on any server, by its own content. */
+/** Reasons in the snapshot's own content why no server can load it. */
 export function snapshotObstacles({ name, config }: ArchivedCollection, { view }: SnapshotContent): string[] {
   if (!view)
     return [`the snapshot of collection "${name}" contains no configuration, so no server can load it`];
@@ -130,7 +130,7 @@ export function snapshotObstacles({ name, config }: ArchivedCollection, { view }
   ];
 }
 
-/** Why a snapshot cannot be loaded on a server of that version, by its own content. */
+/** Reasons in the snapshot's own content why a server of that version cannot load it. */
 function contentProblems(
   collection: ArchivedCollection,
   content: SnapshotContent,
@@ -146,7 +146,7 @@ function contentProblems(
   return problems;
 }
 
-/** True for a snapshot whose vectors leave it to the server whether they are on disk. */
+/** Whether a snapshot's vectors leave `on_disk` to the server's default. */
 function isOpenSnapshot({ config, snapshot }: ArchivedCollection): boolean {
   return snapshot !== undefined && config !== undefined && leavesOnDiskOpen(config.view);
 }
@@ -163,8 +163,8 @@ function keptAliases(aliases: readonly Alias[]): StoreWarning {
 }
 
 /**
- * Which limits of a collection's strict mode prevent loading into it as it is. Sizes of requests are no
- * matter: they follow the limits.
+ * Returns the strict-mode limits of a collection that prevent loading into it in place. Limits on request sizes do not,
+ * because requests are cut to fit them.
  */
 async function strictModeProblems(
   client: QdrantClient,
@@ -186,7 +186,7 @@ async function strictModeProblems(
         refuse(limit, `forbids to filter by "${filter.key}", which has no payload index: create one`);
     }
   }
-  // An id and the part of the collection that it must belong to.
+  // One condition for the IDs and one for the filter.
   const conditions = 2;
   if (filter && (strict.filter_max_conditions ?? conditions) < conditions) {
     refuse('filter_max_conditions', `must allow ${conditions} conditions`);
@@ -199,7 +199,7 @@ async function strictModeProblems(
   if (most == null && mostBytes == null) return problems;
   const all = await countPoints(client, name, undefined, signal);
   const cleared = filter && options.mode === 'replace' ? await countPoints(client, name, filter, signal) : 0;
-  // A merge may find all of them there.
+  // In a merge, all of the archive's points may already exist.
   const after = options.mode === 'merge' ? Math.max(all, points.count) : all - cleared + points.count;
   if (most != null && after > Math.max(most, all)) {
     refuse('max_points_count', `allows ${most} points, and there would be ${after}`);
@@ -212,9 +212,9 @@ async function strictModeProblems(
 }
 
 /**
- * Collections must be in the scope by their own name, or by an alias that leads to them on the server: what an archive
- * says of aliases proves nothing. Where the server has neither, nothing is replaced by it. `trusted` is our own safety
- * backup, whose restore may find aliases gone.
+ * A collection must be in the scope by its own name, or by an alias that points to it on the server. Aliases recorded
+ * in the archive prove nothing, unless the server does not have the collection, so that nothing is replaced. `trusted`
+ * is our own safety backup, whose restore may find that aliases are gone.
  */
 function scopeProblems(
   scope: QdrantScope,

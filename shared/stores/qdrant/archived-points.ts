@@ -3,12 +3,15 @@ import { damagedArchive, type IntegrityError } from '../../core/errors.ts';
 import { compareIds, type PointText, parsePointLine } from './point-text.ts';
 import type { PointFilter } from './points.ts';
 
-/** Bytes that one points entry may have: several times what an export writes, for points that are large themselves. */
+/**
+ * Maximum size of a points entry in bytes: several times what an export writes, to allow for points that are large
+ * themselves.
+ */
 const CHUNK_BYTES_MAX = 256 * 1024 ** 2;
 
 /**
- * Reads the points of one entry, checked: each line is one point and nothing else, ids ascend, and every point belongs
- * to the filter's part, so that no archive can write outside of the scope. Throws IntegrityError that names the entry.
+ * Reads and validates the points of one entry: each line is exactly one point, IDs ascend, and every point matches the
+ * filter, so that no archive can write outside of the scope. Throws IntegrityError, naming the entry.
  */
 export function readArchivedPoints(
   archive: EntryReader,
@@ -18,7 +21,7 @@ export function readArchivedPoints(
   return parsePoints(archive.open(entry), entry, filter);
 }
 
-/** The points in the content of an entry, checked as {@link readArchivedPoints} does. */
+/** Parses the points in the content of an entry, and validates them like {@link readArchivedPoints}. */
 export async function* parsePoints(
   content: AsyncIterable<Uint8Array>,
   entry: IndexEntry,
@@ -28,7 +31,7 @@ export async function* parsePoints(
     throw bad(entry, `has ${entry.size} bytes; the limit is ${CHUNK_BYTES_MAX}`);
   let last: string | undefined;
   let number = 0;
-  // Split by hand: node:readline would also split at U+2028, which stands unescaped in Qdrant's strings.
+  // Not node:readline, which also splits at U+2028; Qdrant does not escape that character in strings.
   for await (const line of splitLines(content)) {
     number++;
     let point: PointText;
@@ -50,7 +53,10 @@ export async function* parsePoints(
   }
 }
 
-/** Whether the payload has the filter's value at its key (a path with dots), or an array with it, as Qdrant matches. */
+/**
+ * Whether the payload has the filter's value at its key (a path with dots), or an array that contains it, as Qdrant
+ * matches.
+ */
 function belongsTo({ raw }: PointText, { key, value }: PointFilter): boolean {
   const { payload } = JSON.parse(raw) as { payload?: unknown };
   let found: unknown = payload;
@@ -63,7 +69,7 @@ function belongsTo({ raw }: PointText, { key, value }: PointFilter): boolean {
   return Array.isArray(found) ? found.includes(value) : found === value;
 }
 
-/** Lines of text, split at line feeds and nowhere else. */
+/** Splits text into lines, at line feeds only. */
 export async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   let rest: Buffer[] = [];
   for await (const chunk of chunks) {
@@ -74,7 +80,7 @@ export async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGener
       rest = [];
       start = end + 1;
     }
-    // A copy: the reader may use its buffer again.
+    // Copy: the reader may reuse its buffer.
     if (start < bytes.length) rest.push(Buffer.from(bytes.subarray(start)));
   }
   if (rest.length > 0) yield Buffer.concat(rest).toString('utf8');

@@ -15,13 +15,13 @@ import { SnapshotWalk } from './snapshot-file.ts';
 const Points = z.object({
   count: z.number(),
   digest: z.string(),
-  /** JSON text of the last id. */
+  /** JSON text of the last ID. */
   last: z.string(),
 });
 const State = z.object({
-  /** What was read of points entries, by their part of entry names. */
+  /** What was read from points entries, by collection (as encoded in entry names). */
   points: z.record(z.string(), Points),
-  /** Entries of references, by the same. */
+  /** Number of references entries, by the same key. */
   references: z.record(z.string(), z.number()),
   problems: z.array(z.string()),
 });
@@ -68,7 +68,8 @@ class VectorsCheck implements ContentCheck {
     let count = before?.count ?? 0;
     let last = before?.last ?? '';
     for await (const { id, canonical } of parsePoints(content, entry, config?.filter ?? null)) {
-      if (last !== '' && compareIds(last, id) >= 0) throw bad(`Entry ${entry.name} is not in order of ids`);
+      if (last !== '' && compareIds(last, id) >= 0)
+        throw damaged(`Entry ${entry.name} is not in order of ids`);
       last = id;
       digest.add(canonical);
       count++;
@@ -88,10 +89,11 @@ class VectorsCheck implements ContentCheck {
     };
   }
 
-  /** The collection behind a part of entry names. Read with the first entry that needs it. */
+  /** Returns the collection for its encoded name. Its configuration is read with the first entry that needs it. */
   async #collection(part: string): Promise<ArchivedCollection> {
     const collection = (await this.#all()).get(part);
-    if (!collection) throw bad(`The archive has entries of a collection without a configuration: ${part}`);
+    if (!collection)
+      throw damaged(`The archive has entries of a collection without a configuration: ${part}`);
     return collection;
   }
 
@@ -140,6 +142,6 @@ class VectorsCheck implements ContentCheck {
   }
 }
 
-function bad(problem: string): IntegrityError {
+function damaged(problem: string): IntegrityError {
   return damagedArchive(`${problem}.`);
 }

@@ -11,12 +11,12 @@ import { countPoints, filterJson, type PointFilter, scrollIds } from './points.t
 import { findCollections } from './scope.ts';
 import { listSnapshots, removeSnapshot, removeSnapshots } from './snapshots.ts';
 
-/** Points that one request looks up to be deleted, where the collection sets no limit. */
+/** Number of points looked up for deletion per request, if the collection sets no limit. */
 const DELETE_POINTS = 10_000;
 
 /**
- * Makes room for the archive. Collections of the scope that the archive has not are removed; those that it has stay in
- * use until the load replaces them at one instant. Of a filtered scope, its points are deleted, bounded runs at a time.
+ * Makes room for the archive. Collections in the scope that the archive lacks are removed; the others stay in use until
+ * the load replaces them atomically. If the scope has a filter, its points are deleted in bounded batches.
  */
 export async function clearQdrant(
   client: QdrantClient,
@@ -42,7 +42,7 @@ export async function clearQdrant(
   return DONE;
 }
 
-/** True when no point of the filter is left, false when the time was up before. */
+/** Returns true once no point matches the filter, and false if the time ran out before. */
 async function clearPoints(
   client: QdrantClient,
   name: string,
@@ -60,7 +60,7 @@ async function clearPoints(
   let deleted = 0;
   for await (const page of pages) {
     for (const ids of runsOf(page, condition)) {
-      // Both conditions: a point that was written again for another part meanwhile is not ours to delete.
+      // Both conditions, so that a point that was meanwhile rewritten outside of the filter is not deleted.
       const body = `{"filter":{"must":[{"has_id":[${ids.join(',')}]},${filterJson(filter)}]}}`;
       await client.call('POST', collectionPath(name, '/points/delete?wait=true'), { body, signal });
       deleted += ids.length;
@@ -71,7 +71,7 @@ async function clearPoints(
   return (await countPoints(client, name, filter, signal)) === 0;
 }
 
-/** Removes every snapshot and collection that this job made for a while. Idempotent. */
+/** Removes all temporary snapshots and collections of this job. Idempotent. */
 export async function removeTemporary(client: QdrantClient, context: LegContext): Promise<void> {
   await removeSnapshots(client, context);
   const prefix = temporaryPrefix(context.jobId);

@@ -14,38 +14,42 @@ import {
   type QdrantCall,
 } from './errors.ts';
 
-/** Pauses before further tries, in milliseconds: long enough for a server that restarts. */
+/** Delays before retries, in milliseconds: long enough for a server to restart. */
 const PAUSES_MS = [100, 400, 1000, 2500];
-/** Status of a proxy that limits the bytes of a request. */
+/** Status from a proxy that limits the size of requests. */
 const CONTENT_TOO_LARGE = 413;
-/** Milliseconds that an answer to `Expect: 100-continue` is waited for. */
+/** Time to wait for an answer to `Expect: 100-continue`, in milliseconds. */
 const EXPECT_TIMEOUT_MS = 5_000;
-/** Status of a proxy that waited too long for the server. */
+/** Status from a proxy that waited too long for the server. */
 const GATEWAY_TIMEOUT = 504;
-/** Longest that one pause of a rate limit is waited for, in milliseconds, and how often: limits are per minute. */
+/**
+ * Maximum duration in milliseconds of a delay that a rate limit requests, and maximum number of such delays. Rate
+ * limits apply per minute.
+ */
 const RATE_PAUSE_MS_MAX = 60_000;
 const RATE_PAUSES_MAX = 5;
-/** Milliseconds until a connection must be there. */
+/** Timeout for establishing a connection, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Largest answer that is taken into memory, in bytes. Pages of points are cut to fit. */
+/** Maximum size of a response held in memory, in bytes. Pages of points are sized to fit. */
 export const ANSWER_BYTES_MAX = 64 * 1024 ** 2;
 
 export interface CallOptions {
   /** JSON text. */
   readonly body?: string;
   readonly signal?: AbortSignal;
-  /** Milliseconds without a sign of life; the connection's own limit by default. */
+  /** Inactivity timeout in milliseconds. Default: the limit of the connection. */
   readonly timeoutMs?: number;
-  /** False for calls that must not be sent twice. True by default: every other call of ours may be repeated. */
+  /** False for calls that must not be sent twice. Default: true, because all other calls are idempotent. */
   readonly repeat?: boolean;
-  /** False where an answer of 504 must be handed to the caller. True by default. */
+  /** False if a 504 response must be reported to the caller without a retry. Default: true. */
   readonly repeatTimeouts?: boolean;
 }
 
 /**
- * The REST interface of one Qdrant server. The official client serves control calls well, but parses bulk answers
- * slowly, hides the exact text of numbers, and takes no certificate authority, so all calls go through here instead.
- * Calls that may be repeated are, after a cut or stale connection or an overloaded server.
+ * Client for the REST API of one Qdrant server. The official client handles control calls well, but it parses bulk
+ * responses slowly, loses the exact text of numbers, and does not accept a certificate authority, so all calls use this
+ * client instead. Idempotent calls are retried after interrupted or stale connections, and while the server is
+ * overloaded.
  */
 export class QdrantClient {
   readonly #connection: QdrantConnection;
@@ -63,7 +67,7 @@ export class QdrantClient {
     });
   }
 
-  /** Calls and returns the `result` of the answer, parsed with JavaScript's numbers: for control calls only. */
+  /** Sends a request and returns the `result` of the response, with JavaScript numbers. For control calls only. */
   async call(method: Dispatcher.HttpMethod, path: string, options: CallOptions = {}): Promise<unknown> {
     const answer = await this.json(method, path, options);
     if (typeof answer !== 'object' || answer === null || !('result' in answer)) {
@@ -72,7 +76,7 @@ export class QdrantClient {
     return answer.result;
   }
 
-  /** Calls and returns the whole answer, parsed. Throws InvalidInputError if it is not JSON. */
+  /** Sends a request and returns the whole response, parsed. Throws InvalidInputError if it is not JSON. */
   async json(method: Dispatcher.HttpMethod, path: string, options: CallOptions = {}): Promise<unknown> {
     const text = await this.text(method, path, options);
     try {
@@ -82,12 +86,12 @@ export class QdrantClient {
     }
   }
 
-  /** Calls and returns the text of the answer. Throws AnswerTooLargeError, and all that errors.ts names. */
+  /** Sends a request and returns the text of the response. Throws AnswerTooLargeError, and the errors in errors.ts. */
   async text(method: Dispatcher.HttpMethod, path: string, options: CallOptions = {}): Promise<string> {
     return (await this.answer(method, path, options)).toString('utf8');
   }
 
-  /** As {@link text}, the bytes as they came. */
+  /** Like {@link text}, but returns the raw bytes. */
   async answer(method: Dispatcher.HttpMethod, path: string, options: CallOptions = {}): Promise<Buffer> {
     const call = this.#describe(method, path);
     return this.#repeated(call, options, async () => {
@@ -97,10 +101,10 @@ export class QdrantClient {
   }
 
   /**
-   * Streams `length` bytes of a file from `offset`, by ranges; continues where a cut connection stopped, so the bytes
-   * come exactly once. Where ranges are ignored (snapshots in object storage, some proxies), the file is read from its
-   * beginning and what is before is skipped; `skipping` is called meanwhile, and may throw. Throws when the
-   * server has fewer bytes.
+   * Streams `length` bytes of a file from `offset`, with range requests. Resumes after an interrupted connection, so
+   * that every byte is delivered exactly once. If the server ignores ranges (snapshots in object storage, some
+   * proxies), the file is read from its beginning and the bytes before `offset` are skipped; meanwhile `skipping` is
+   * called, which may throw. Throws if the server has fewer bytes.
    */
   async *bytes(
     path: string,
@@ -127,7 +131,7 @@ export class QdrantClient {
           body.destroy();
           throw answerError(call, statusCode, 'this is not a file');
         }
-        // 200 stands for the file from its beginning: the start must not be taken for the middle.
+        // A 200 response contains the file from its beginning, not from the requested offset.
         let before = statusCode === 206 ? 0 : at;
         for await (const sent of body as AsyncIterable<Buffer>) {
           if (before > 0) skipping?.();
@@ -149,7 +153,7 @@ export class QdrantClient {
     }
   }
 
-  /** Sends a file of known size as `multipart/form-data`, streamed. `open` is called again for each further try. */
+  /** Streams a file of known size as `multipart/form-data`. `open` is called again for each retry. */
   async upload(
     path: string,
     file: { name: string; size: number; open: () => AsyncIterable<Uint8Array> },
@@ -166,7 +170,8 @@ export class QdrantClient {
       yield* file.open();
       yield tail;
     }
-    // A proxy that gives up waiting (504) says nothing of the server, which may be loading the file: see the caller.
+    // A 504 from a proxy does not mean that the server failed: it may still be loading the file. The caller handles
+    // this.
     await this.#repeated(call, { ...options, repeatTimeouts: false }, async () => {
       const { body } = await this.#send('POST', path, options, parts(), {
         'content-type': `multipart/form-data; boundary=${boundary}`,
@@ -177,8 +182,8 @@ export class QdrantClient {
   }
 
   /**
-   * Whether a body of so many bytes may be sent: asks with `Expect: 100-continue`, and sends none. A proxy that limits
-   * bodies refuses at once, by the announced length. True also where nobody answers the question.
+   * Whether a request body of this size would be accepted. Sends `Expect: 100-continue` without a body: a proxy that
+   * limits bodies rejects the announced length at once. Also true if nothing answers the question.
    */
   acceptsBody(path: string, size: number, signal: AbortSignal): Promise<boolean> {
     const { api_key, ca } = this.#connection;
@@ -219,7 +224,7 @@ export class QdrantClient {
         return await send();
       } catch (error) {
         if (isCertificateError(error)) throw connectionError(call, error);
-        // Refused before anything was done: so every call may be repeated.
+        // The request was rejected before anything was done, so every call can be retried.
         const wait = retryAfterOf(error);
         if (wait !== undefined && ratePauses++ < RATE_PAUSES_MAX && !options.signal?.aborted) {
           await sleep(wait, undefined, options.signal === undefined ? {} : { signal: options.signal });
@@ -253,19 +258,20 @@ export class QdrantClient {
         ...(this.#connection.api_key === undefined ? {} : { 'api-key': this.#connection.api_key }),
         ...headers,
       },
-      // undici's types know no async iterables, although it takes them (fetch's BodyInit does).
+      // undici's types do not allow async iterables for the body, although undici accepts them (as does fetch's
+      // BodyInit).
       ...(body === undefined ? {} : { body: body as string }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     if (answer.statusCode >= 200 && answer.statusCode < 300) return answer;
     const call = this.#describe(method, path);
-    const words = this.#withoutKey(wordsOf((await readAll(answer.body, call)).toString('utf8')));
-    const error = answerError(call, answer.statusCode, words);
+    const message = this.#withoutKey(messageOf((await readAll(answer.body, call)).toString('utf8')));
+    const error = answerError(call, answer.statusCode, message);
     const seconds = Number(answer.headers['retry-after']);
     if (answer.statusCode === 429 && seconds > 0) {
       Object.assign(error, { retryAfterMs: Math.min(seconds * 1000, RATE_PAUSE_MS_MAX) });
     }
-    // A request that is larger than a rate limit allows in a minute never passes.
+    // A request larger than the allowance of a whole minute can never pass the rate limit.
     const busy = isBusy(answer.statusCode) && error.retryable;
     throw busy ? Object.assign(error, { busy: answer.statusCode }) : error;
   }
@@ -274,7 +280,7 @@ export class QdrantClient {
     return { what: `${method} ${path.replace(/\?.*/, '')}`, server: this.#base, target: this.#target };
   }
 
-  /** Proxies in front of a server like to repeat a request's headers in their error pages. */
+  /** Removes the API key, because proxies in front of a server may repeat request headers in their error pages. */
   #withoutKey(text: string): string {
     const { api_key } = this.#connection;
     return api_key === undefined ? text : text.replaceAll(api_key, '***');
@@ -288,7 +294,7 @@ export class QdrantClient {
   }
 }
 
-/** How long a server that limits the rate of requests asks us to wait, in milliseconds. */
+/** The delay that a rate-limiting server requests, in milliseconds. */
 function retryAfterOf(error: unknown): number | undefined {
   const wait = error instanceof Error && 'retryAfterMs' in error ? error.retryAfterMs : undefined;
   return typeof wait === 'number' ? wait : undefined;
@@ -311,8 +317,8 @@ async function readAll(body: Dispatcher.ResponseData['body'], call: QdrantCall):
   return Buffer.concat(chunks, size);
 }
 
-/** The server's own words for an error: `status.error` of its JSON, or the text. */
-function wordsOf(text: string): string {
+/** The server's own error message: `status.error` of its JSON, or the text. */
+function messageOf(text: string): string {
   try {
     const parsed: unknown = JSON.parse(text);
     const status = (parsed as { status?: { error?: unknown } } | null)?.status?.error;

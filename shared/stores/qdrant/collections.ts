@@ -7,7 +7,9 @@ import { type RequestLimits, requestLimits, StrictMode } from './limits.ts';
 import { MARK } from './names.ts';
 import { collectionPath } from './paths.ts';
 
-/** JSON whose numbers keep their text (lossless-json): part of a configuration, stored and sent back as it is. */
+/**
+ * JSON whose numbers keep their exact text (lossless-json): a part of a configuration, saved and sent back unmodified.
+ */
 export type Lossless = unknown;
 
 const Vector = z.looseObject({
@@ -18,7 +20,7 @@ const Vector = z.looseObject({
   multivector_config: z.unknown().optional(),
 });
 
-/** What we look at ourselves in a collection's configuration. All the rest is carried along unread. */
+/** The fields of a collection's configuration that ngbak evaluates. All others are passed through unread. */
 const ConfigView = z.looseObject({
   params: z.looseObject({
     vectors: z.union([Vector, z.record(z.string(), Vector)]).nullish(),
@@ -37,12 +39,12 @@ export type ConfigView = z.infer<typeof ConfigView>;
 
 /** A collection without its points. */
 export interface CollectionState {
-  /** `config` as the server tells it, numbers as text. */
+  /** `config` as reported by the server, numbers as text. */
   readonly config: Lossless;
   readonly view: ConfigView;
-  /** `green` where no optimization is pending. */
+  /** `green` if no optimization is pending. */
   readonly status: string | undefined;
-  /** Payload indexes by field: what creates them again. */
+  /** Payload indexes by field, in the form that creates them again. */
   readonly indexes: Readonly<Record<string, Lossless>>;
 }
 
@@ -55,7 +57,7 @@ const Info = z.looseObject({
   ),
 });
 
-/** Reads configuration and payload indexes; undefined where there is no such collection. */
+/** Reads configuration and payload indexes; undefined if the collection does not exist. */
 export async function readCollection(
   client: QdrantClient,
   name: string,
@@ -81,24 +83,24 @@ export async function readCollection(
   return { config, view: viewConfig(name, config), status, indexes };
 }
 
-/** The typed view of a configuration. Throws IntegrityError where it is none. */
+/** Returns a typed view of a configuration. Throws IntegrityError if it is not valid. */
 export function viewConfig(name: string, config: Lossless): ConfigView {
   const view = ConfigView.safeParse(JSON.parse(losslessText(config)));
   if (!view.success) throw strange(name, view.error);
   return view.data;
 }
 
-/** JSON text of a lossless value. */
+/** Serializes a lossless value as JSON. */
 export function losslessText(value: Lossless): string {
   return stringify(value) ?? 'null';
 }
 
-/** JSON text with sorted keys and without nulls: equal for configurations that mean the same. */
+/** JSON text with sorted keys and without nulls: equal for equivalent configurations. */
 export function comparableText(value: Lossless): string {
   return losslessText(tidy(value));
 }
 
-/** The same value with sorted keys; without nulls, which mean "not set" everywhere but in users' metadata. */
+/** Sorts keys, and removes nulls, which mean "not set" everywhere except in users' metadata. */
 export function tidy(value: Lossless, keepNulls = false): Lossless {
   if (Array.isArray(value)) return value.map((inner) => tidy(inner, keepNulls));
   if (typeof value !== 'object' || value === null || isLosslessNumber(value)) return value;
@@ -110,7 +112,7 @@ export function tidy(value: Lossless, keepNulls = false): Lossless {
   );
 }
 
-/** The dense vectors by name; the unnamed one has the name "". */
+/** The dense vectors by name. The unnamed vector has the name "". */
 export function denseVectors(view: ConfigView): Record<string, z.infer<typeof Vector>> {
   const { vectors } = view.params;
   if (!vectors) return {};
@@ -118,7 +120,7 @@ export function denseVectors(view: ConfigView): Record<string, z.infer<typeof Ve
   return single.success ? { '': single.data } : (vectors as Record<string, z.infer<typeof Vector>>);
 }
 
-/** Vectors of a collection in words that tell whether points fit: names, sizes, distances, types. */
+/** Describes the vectors of a collection (names, sizes, distances, types). Points fit if the descriptions are equal. */
 export function vectorLayout(view: ConfigView): string {
   const dense = Object.entries(denseVectors(view)).map(
     ([name, { size, distance, datatype, multivector_config }]) =>
@@ -128,7 +130,7 @@ export function vectorLayout(view: ConfigView): string {
   return [...dense, ...sparse].sort().join(', ') || 'no vectors';
 }
 
-/** Names and sizes of a collection's dense vectors, in words: what a client must know to search in it. */
+/** Describes the names and sizes of a collection's dense vectors: what a client must know to search in it. */
 export function vectorSizes(view: ConfigView): string {
   const sizes = Object.entries(denseVectors(view)).map(
     ([name, { size }]) => `${name || '(unnamed)'} ${size}`,
@@ -140,20 +142,23 @@ function isReplicated({ params }: ConfigView): boolean {
   return (params.replication_factor ?? 1) > 1;
 }
 
-/** Query of a read that replicas must agree on: one that lags behind does not answer for all. Empty without replicas. */
+/**
+ * Query parameter that makes replicas agree on a read, so that one that lags behind cannot answer for all. Empty
+ * without replicas.
+ */
 export function readAgreement(view: ConfigView): string {
   return isReplicated(view) ? '?consistency=majority' : '';
 }
 
-/** Further query of a write that all replicas must apply in one order. Empty without replicas. */
+/** Query parameter that makes all replicas apply writes in the same order. Empty without replicas. */
 export function writeOrder(view: ConfigView): string {
   return isReplicated(view) ? '&ordering=strong' : '';
 }
 
-/** Bytes of a component, by type of the vector. */
+/** Bytes per component, by vector type. */
 const COMPONENT_BYTES: Readonly<Record<string, number>> = { float16: 2, uint8: 1 };
 
-/** Bytes that the dense vectors of one point take; a multi-vector counts as one. */
+/** Size of a point's dense vectors in bytes. A multivector counts as one vector. */
 export function vectorBytes(view: ConfigView): number {
   return Object.values(denseVectors(view)).reduce(
     (sum, { size, datatype }) => sum + size * (COMPONENT_BYTES[datatype ?? ''] ?? 4),
@@ -161,7 +166,7 @@ export function vectorBytes(view: ConfigView): number {
   );
 }
 
-/** Largest requests that a collection accepts. */
+/** The largest requests that a collection accepts. */
 export function limitsOf({ strict_mode_config: strict }: ConfigView): RequestLimits {
   return requestLimits(strict);
 }
@@ -180,7 +185,7 @@ export interface Alias {
   readonly collection: string;
 }
 
-/** All aliases of the server, those that we made for a while included. */
+/** All aliases on the server, including our temporary ones. */
 export async function listAliases(client: QdrantClient, signal: AbortSignal): Promise<Alias[]> {
   const result = await client.call('GET', '/aliases', { signal });
   const { aliases } = z
@@ -192,7 +197,7 @@ export async function listAliases(client: QdrantClient, signal: AbortSignal): Pr
   }));
 }
 
-/** The aliases that users made, of one collection, sorted. */
+/** The aliases of a collection that users created, sorted. */
 export function aliasesOf(aliases: readonly Alias[], collection: string): string[] {
   return aliases
     .filter((entry) => entry.collection === collection && !entry.alias.startsWith(MARK))
@@ -204,7 +209,7 @@ export type AliasAction =
   | { create_alias: { collection_name: string; alias_name: string } }
   | { delete_alias: { alias_name: string } };
 
-/** Changes aliases, all of them at one instant. */
+/** Changes several aliases atomically. */
 export async function changeAliases(
   client: QdrantClient,
   actions: readonly AliasAction[],
@@ -214,7 +219,7 @@ export async function changeAliases(
   await client.call('POST', '/collections/aliases', { body: JSON.stringify({ actions }), signal });
 }
 
-/** Removes a collection; nothing happens where there is none. */
+/** Removes a collection. Does nothing if it does not exist. */
 export async function dropCollection(client: QdrantClient, name: string, signal: AbortSignal): Promise<void> {
   await client.call('DELETE', collectionPath(name), { signal });
 }

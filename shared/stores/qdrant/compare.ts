@@ -10,17 +10,17 @@ import {
 } from './collections.ts';
 import { CompactJson, type PointText } from './point-text.ts';
 
-/** Smallest step of a 16-bit float relative to its value, and near zero (IEEE 754 binary16). */
+/** Resolution of a 16-bit float, relative to its value and near zero (IEEE 754 binary16). */
 const HALF_STEP = 2 ** -10;
 const HALF_TINY = 2 ** -24;
-/** Farthest that a vector of single precision is from unit length, or from another one that is computed otherwise. */
+/** Maximum deviation of a single-precision vector from unit length, or from the same vector computed differently. */
 const UNIT_STEP = 1e-5;
 
-/** Names of the vectors that a server may change when they are written back. */
+/** Names of the vectors that a server may change when they are written again. */
 export interface ChangedVectors {
-  /** Rounded again: with cosine distance Qdrant makes vectors unit length before it rounds them to 16 bits. */
+  /** Rounded again: for cosine distance, Qdrant normalizes vectors before it rounds them to 16 bits. */
   readonly half: ReadonlySet<string>;
-  /** Made unit length, where an old version stored them as they came. */
+  /** Normalized now, although an old version stored them unmodified. */
   readonly cosine: ReadonlySet<string>;
 }
 
@@ -34,8 +34,9 @@ export function changedVectors(view: ConfigView): ChangedVectors {
 }
 
 /**
- * Whether a point of the archive is the one on the server: to the last digit, but for the last bit of vectors that are
- * rounded again, and the length of vectors of cosine distance that were not of unit length.
+ * Whether a point on the server equals the archived one. Numbers must be equal to the last digit, with two exceptions:
+ * the last bit of vectors that are rounded again, and the length of vectors with cosine distance that were not of unit
+ * length.
  */
 export function samePoint(archived: PointText, present: PointText, changed: ChangedVectors): boolean {
   if (archived.canonical === present.canonical) return true;
@@ -58,7 +59,7 @@ function sameVectors(left: string, right: string, changed: ChangedVectors): bool
   );
 }
 
-/** Whether `right` is `left` made unit length. Vectors that are of unit length already don't change by it. */
+/** Whether `right` is `left` normalized. Normalization does not change vectors that already have unit length. */
 function isNormalised(left: string, right: string): boolean {
   const [rows, others] = [rowsOf(left), rowsOf(right)];
   return (
@@ -76,7 +77,7 @@ function isNormalised(left: string, right: string): boolean {
   );
 }
 
-/** The vectors of a dense or multi-vector. */
+/** The rows of a dense vector or multivector. */
 function rowsOf(text: string): number[][] {
   return [...text.matchAll(/\[([^[\]]*)\]/g)].map(([, row = '']) => row.split(',').map(Number));
 }
@@ -86,7 +87,7 @@ function membersOf(text: string): Map<string, string> {
 }
 
 function near(left: string, right: string): boolean {
-  // Dense or multi vectors: the brackets must agree, and the numbers one by one.
+  // For dense vectors and multivectors, the brackets must be equal, and the numbers are compared one by one.
   const [one, other] = [left, right].map((text) =>
     text
       .split(/[[\],]+/)
@@ -101,18 +102,18 @@ function near(left: string, right: string): boolean {
   });
 }
 
-/** What a comparison of settings found. */
+/** Result of comparing settings. */
 export interface SettingsComparison {
-  /** Settings that the archive states and the server has otherwise. */
+  /** Settings in the archive that have a different value on the server. */
   readonly differences: readonly Difference[];
-  /** Settings that follow the server: its own default, or one that its version does not have. By name. */
+  /** Names of the settings that follow the server: its own default applies, or its version lacks the setting. */
   readonly adopted: readonly string[];
 }
 
 /**
- * Compares settings where the archive states them. What it leaves open is the server's to decide, such as a default of
- * another server or of a newer version; `otherVersion` says that the server may lack settings of the one that was saved.
- * Users' own metadata has no defaults, and is compared as a whole.
+ * Compares the settings that the archive specifies. Those that it leaves open may differ, such as a default of another
+ * server or of a newer version. `otherVersion` means that the server may lack settings of the version that was saved.
+ * Users' metadata has no defaults and is compared as a whole.
  */
 export function compareSettings(
   archived: Lossless,
@@ -143,7 +144,7 @@ export function compareSettings(
   return { differences, adopted };
 }
 
-/** Compares payload indexes: those that are missing or defined otherwise, and with `exact` those that are too many. */
+/** Compares payload indexes: reports missing and different ones and, with `exact`, extra ones. */
 export function compareIndexes(
   archived: Readonly<Record<string, Lossless>>,
   present: Readonly<Record<string, Lossless>>,
@@ -168,12 +169,12 @@ export function compareIndexes(
   return { differences, adopted };
 }
 
-/** An index without parameters is written as its type alone. */
+/** An index without parameters is written as its type only. */
 function definition(index: Lossless): Lossless {
   return typeof index === 'string' ? { type: index } : index;
 }
 
-/** Nothing, or an object of which nothing is set. */
+/** Whether a value is empty, or an object in which nothing is set. */
 function isUnset(value: Lossless): boolean {
   return value == null || (isObject(value) && Object.values(value).every(isUnset));
 }

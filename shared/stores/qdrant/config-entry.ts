@@ -7,23 +7,23 @@ import { FOLDER, isReserved, parseEntryName } from './names.ts';
 import { isDotSegment } from './paths.ts';
 import { isPointId } from './point-text.ts';
 
-/** Bytes that a collection's configuration may have; real ones have a few thousand. */
+/** Maximum size of a collection's configuration entry in bytes. Typical ones have a few thousand. */
 const CONFIG_BYTES_MAX = 4 * 1024 ** 2;
-/** Collections that one archive may hold. */
+/** Maximum number of collections in an archive. */
 const COLLECTIONS_MAX = 10_000;
 
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const Count = z.number().int().nonnegative();
-/** Names that would lead to another address, or be taken for something that a job of ours made for a while. */
+/** Rejects names that would change the address of a request, or that are reserved for temporary objects of jobs. */
 const isUsable = (name: string) => !isDotSegment(name) && !isReserved(name);
 const UNUSABLE = 'is reserved';
 
-/** What we read ourselves of `vectors/<collection>.config.json`; docs/stores/qdrant.md describes it. */
+/** The fields that ngbak evaluates in `vectors/<collection>.config.json`; docs/stores/qdrant.md describes the entry. */
 const ConfigEntryView = z.looseObject({
   entry_version: z.literal(1),
   collection: z.string().min(1).max(255).refine(isUsable, UNUSABLE),
   method: z.enum(['snapshot', 'points']),
-  /** Why that method was taken. */
+  /** Why this method was chosen. */
   reason: z.string(),
   server_version: z.string(),
   aliases: z.array(z.string().min(1).max(512).refine(isUsable, UNUSABLE)).max(1000),
@@ -33,11 +33,11 @@ const ConfigEntryView = z.looseObject({
   points: z.strictObject({
     /** Exact number of points. */
     count: Count,
-    /** Digest over the first `digested` points in order of their ids. */
+    /** Digest of the first `digested` points in ID order. */
     digest: Sha256,
     digested: Count,
   }),
-  /** Of a snapshot with more points than are digested: some by chance, with JSON texts of their ids. */
+  /** For a snapshot with more points than were digested: a random sample, with JSON texts of the IDs. */
   sample: z
     .looseObject({
       ids: z.array(z.string().refine(isPointId, 'is not the id of a point')).max(1000),
@@ -47,17 +47,17 @@ const ConfigEntryView = z.looseObject({
   /** Number of points entries; 0 for a snapshot. */
   chunks: Count,
   snapshot: z.looseObject({ size: Count, sha256: Sha256 }).nullable(),
-  /** Of a snapshot: which fields of payloads are beside it in entries of their own, and in how many. */
+  /** For a snapshot: which payload fields are saved in separate references entries, and how many entries there are. */
   references: z
     .looseObject({ fields: z.array(z.string().min(1).max(255)).max(100), chunks: Count })
     .optional(),
-  /** Never in an archive: set while points get other ids on their way, which are then in order within entries only. */
+  /** Never set in an archive. Set by views that rewrite point IDs, which are then ordered only within each entry. */
   rewritten_ids: z.boolean().optional(),
 });
 
 /** A collection's configuration entry. */
 export interface ConfigEntry extends z.infer<typeof ConfigEntryView> {
-  /** As the server told it, numbers as text. */
+  /** As reported by the server, numbers as text. */
   readonly config: Lossless;
   readonly payload_indexes: Readonly<Record<string, Lossless>>;
 }
@@ -65,22 +65,22 @@ export interface ConfigEntry extends z.infer<typeof ConfigEntryView> {
 /** A collection in an archive. */
 export interface ArchivedCollection {
   readonly name: string;
-  /** Its part of entry names. */
+  /** Its encoded name in entry names. */
   readonly part: string;
-  /** Absent in archives of others, which hold a bare snapshot. */
+  /** Absent in archives of other tools, which contain a bare snapshot. */
   readonly config?: ConfigEntry & { view: ConfigView };
-  /** Its snapshot, where it was saved as one. */
+  /** Its snapshot, if it was saved by snapshot. */
   readonly snapshot?: IndexEntry;
 }
 
-/** Bytes of a configuration entry. */
+/** Serializes a configuration entry. */
 export function configEntryBytes(entry: ConfigEntry): Uint8Array {
   return Buffer.from(`${losslessText(entry)}\n`);
 }
 
 /**
- * The collections of an archive, sorted by name, checked against each other: Throws IntegrityError or
- * InvalidInputError where entries are missing, too many, or of another form.
+ * Reads the collections of an archive, sorted by name, and validates that their entries are consistent. Throws
+ * IntegrityError or InvalidInputError for missing, extra or malformed entries.
  */
 export async function readCollections(archive: EntryReader): Promise<ArchivedCollection[]> {
   const found = new Map<string, { snapshot?: IndexEntry; config?: IndexEntry; chunks: number }>();
@@ -106,7 +106,7 @@ export async function readCollections(archive: EntryReader): Promise<ArchivedCol
     }
     if (parsed.kind === 'points') {
       parts.chunks++;
-      // Entries come in the order of the archive, which must be the order of the ids in them.
+      // Entries are listed in archive order, which must be the order of the IDs in them.
       if (parsed.number !== parts.chunks)
         throw missing(`${FOLDER}${parsed.part}.points-…`, 'is not numbered without gaps');
     } else parts[parsed.kind] = entry;

@@ -23,12 +23,14 @@ import { temporaryPrefix } from './names.ts';
 import { collectionPath, pathSegment } from './paths.ts';
 import { findCollections } from './scope.ts';
 
-/** Milliseconds that the server may take to build a payload index over a large collection. */
+/** Timeout for building a payload index on a large collection, in milliseconds. */
 const INDEX_TIMEOUT_MS = 10 * 60_000;
 
 const Parts = z.looseObject({ params: z.looseObject({}), optimizer_config: z.looseObject({}) });
 
-/** Settings of an archive that a new collection is given. Everything else would be an instruction, such as `init_from`. */
+/**
+ * Archived settings that are applied to a new collection. Any others could act as instructions, such as `init_from`.
+ */
 const CREATED_WITH = {
   params: [
     'vectors',
@@ -41,12 +43,12 @@ const CREATED_WITH = {
   ],
   config: ['hnsw_config', 'wal_config', 'quantization_config', 'metadata'],
 };
-/** Settings in `params` that can only be changed on a collection that exists. */
+/** Settings in `params` that can only be changed on an existing collection. */
 const CHANGED_LATER = ['read_fan_out_factor', 'read_fan_out_delay_ms'];
-/** Settings in `config` that are written in another way, or read only. */
+/** Settings in `config` that are written differently, or are read-only. */
 const ELSEWHERE = ['params', 'optimizer_config', 'strict_mode_config', 'uuid'];
 
-/** Settings of a collection in an archive that this version does not know, and does not write. */
+/** Archived settings of a collection that this version of ngbak does not know and does not write. */
 export function unknownSettings(config: Lossless): string[] {
   const { params, ...rest } = Parts.parse(config);
   const known = { params: new Set([...CREATED_WITH.params, ...CHANGED_LATER]) };
@@ -66,8 +68,8 @@ function pick(settings: Readonly<Record<string, Lossless>>, keys: readonly strin
 }
 
 /**
- * Creates a collection as the archive describes it, under a name that may be another, without building vector indexes
- * yet and without strict mode, whatever the server's default is: `finishCollection` sets both when the points are in.
+ * Creates a collection as described in the archive, possibly under another name. Vector indexes are not built yet and
+ * strict mode is off, regardless of the server's default; `finishCollection` sets both once the points are loaded.
  */
 export async function createCollection(
   client: QdrantClient,
@@ -79,7 +81,7 @@ export async function createCollection(
   const deferred = {
     ...optimizer_config,
     ...(defersIndexing(view) ? { indexing_threshold: 0 } : {}),
-    // Without an index, writes would wait for an optimization that never comes.
+    // Without an index, writes would wait for an optimization that never happens.
     ...(view.optimizer_config.prevent_unoptimized ? { prevent_unoptimized: false } : {}),
   };
   const body = losslessText(
@@ -93,7 +95,7 @@ export async function createCollection(
   await disableStrictMode(client, name, signal);
 }
 
-/** Switches strict mode off where the server's default has switched it on for a new collection. */
+/** Turns strict mode off if the server's default turned it on for a new collection. */
 export async function disableStrictMode(
   client: QdrantClient,
   name: string,
@@ -106,16 +108,16 @@ export async function disableStrictMode(
 }
 
 /**
- * Whether vectors of a new collection are on disk where nobody says so. It is a setting of the server, which no call
- * tells, so an empty collection is created and removed again. Snapshots depend on it: a server refuses one whose
- * vectors leave the setting open while its own default is set (Qdrant 1.16).
+ * Determines whether the server puts vectors on disk if a new collection does not specify it. No API reports this
+ * server setting, so an empty collection is created and removed again. It matters for snapshots: if the server sets a
+ * default, it rejects snapshots whose vectors leave the setting open (Qdrant 1.16).
  */
 export async function defaultOnDisk(
   client: QdrantClient,
   { jobId, signal }: LegContext,
 ): Promise<boolean | undefined> {
-  // A name of its own: steps for other collections of the same job ask at the same time. One that a killed step leaves
-  // is removed with everything else that begins like this.
+  // A unique name, because steps for other collections of the same job query this concurrently. A collection left by a
+  // killed step is removed with everything else that has this prefix.
   const name = `${temporaryPrefix(jobId)}defaults-${randomUUID()}`;
   try {
     await client.call('PUT', collectionPath(name), {
@@ -130,12 +132,12 @@ export async function defaultOnDisk(
   }
 }
 
-/** True where the vectors of a collection leave it to the server whether they are on disk. */
+/** Whether the vectors of a collection leave `on_disk` to the server's default. */
 export function leavesOnDiskOpen(view: ConfigView): boolean {
   return Object.values(denseVectors(view)).some((vector) => vector.on_disk == null);
 }
 
-/** Sets what `createCollection` left out, and the payload indexes. May be repeated. */
+/** Applies the settings that `createCollection` left out, and creates the payload indexes. Idempotent. */
 export async function finishCollection(
   client: QdrantClient,
   name: string,
@@ -162,12 +164,12 @@ export async function finishCollection(
   await client.call('PATCH', collectionPath(name), { body: losslessText(tidy(changes)), signal });
 }
 
-/** Where no threshold is reported, none could be restored. */
+/** Deferring sets the threshold to 0. If the archive records no threshold, it could not be set again afterwards. */
 function defersIndexing(view: NonNullable<ArchivedCollection['config']>['view']): boolean {
   return view.optimizer_config.indexing_threshold != null;
 }
 
-/** Creates the payload indexes that are missing or different, and drops those that are too many if told to. */
+/** Creates missing or different payload indexes and, if requested, drops extra ones. */
 export async function reconcileIndexes(
   client: QdrantClient,
   name: string,
@@ -189,8 +191,8 @@ export async function reconcileIndexes(
 }
 
 /**
- * Aliases that the archive has of its collections and that lead to a collection on the server which is none of the
- * restore's business: somebody turned them since, or never knew of ours. They stay as they are.
+ * Returns the archive's aliases that point to a collection on the server which the restore may not change: someone else
+ * has moved or created them. They are left unchanged.
  *
  * @param owned collections that the restore may change
  */
@@ -203,7 +205,10 @@ export function foreignAliases(
   return present.filter(({ alias, collection }) => wanted.has(alias) && !owned.has(collection));
 }
 
-/** The collections that a restore may change: those of the archive, and those that the scope has on the server. */
+/**
+ * Returns the collections that a restore may change: those of the archive, and those on the server that are in the
+ * scope.
+ */
 export async function ownedCollections(
   client: QdrantClient,
   scope: QdrantScope,
@@ -215,8 +220,8 @@ export async function ownedCollections(
 }
 
 /**
- * Brings the aliases of the restore's collections to what the archive says, all of them at one instant; with `exact`
- * those that the archive does not have are removed. An alias that leads to any other collection is not touched.
+ * Changes the aliases of the restored collections to those in the archive, atomically. With `exact`, aliases that the
+ * archive does not contain are removed. Aliases that point to other collections are not changed.
  */
 export async function reconcileAliases(
   client: QdrantClient,

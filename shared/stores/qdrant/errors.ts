@@ -1,25 +1,28 @@
 import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../../core/errors.ts';
 
-/** The server has no such collection, snapshot or alias. */
+/** The server does not have such a collection, snapshot or alias. */
 export class QdrantNotFoundError extends NgbakError {}
 
-/** The server refused a request, or failed at it in a way that trying again does not help. */
+/** The server rejected a request, or failed in a way that a retry does not resolve. */
 export class QdrantRefusedError extends NgbakError {}
 
 /** A request is larger than the server, or a proxy in front of it, accepts. */
 export class QdrantTooLargeError extends QdrantRefusedError {}
 
-/** An answer is larger than we take into memory. */
+/** A response is too large to be held in memory. */
 export class AnswerTooLargeError extends NgbakError {}
 
-/** What the server says of a file that came whole, by its checksum, and is not a snapshot that it can load (Qdrant 1.16). */
+/**
+ * The server's messages about a file whose checksum is correct, but which is not a snapshot that it can load (Qdrant
+ * 1.16).
+ */
 const UNREADABLE_SNAPSHOT = /failed to (read snapshot archive|unpack)|-recovery-[^/`]*\/config\.json/i;
 
-/** What the server says where a request exceeds a limit of the collection's strict mode (Qdrant 1.13 to 1.16). */
+/** The server's messages about requests that exceed a limit of the collection's strict mode (Qdrant 1.13 to 1.16). */
 const STRICT_MODE = /strict mode|\. help: |larger than rate limiter capacity/i;
 
-/** Characters of the server's own words that a message repeats. */
-const WORDS_MAX = 300;
+/** Maximum number of characters of the server's own message that an error repeats. */
+const SERVER_MESSAGE_MAX = 300;
 
 const CERTIFICATE_CODES = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
@@ -30,24 +33,25 @@ const CERTIFICATE_CODES = new Set([
   'ERR_TLS_CERT_ALTNAME_INVALID',
 ]);
 
-/** What a failed call was about, for the message. */
+/** Describes a failed call, for error messages. */
 export interface QdrantCall {
   /** Method and path, such as `GET /collections/entities`. */
   readonly what: string;
   /** Address of the server. */
   readonly server: string;
-  /** Name of the target in configuration. */
+  /** Name of the target in the configuration. */
   readonly target: string;
 }
 
-/** The error for an answer that is none of success. `words` is the server's text, free of secrets. */
+/** Creates the error for an unsuccessful response. `words` is the server's text, without secrets. */
 export function answerError(call: QdrantCall, status: number, words: string): NgbakError {
-  const shown = words.length > WORDS_MAX ? `${words.slice(0, WORDS_MAX)}…` : words;
+  const shown = words.length > SERVER_MESSAGE_MAX ? `${words.slice(0, SERVER_MESSAGE_MAX)}…` : words;
   const message = `Qdrant of target "${call.target}" at ${call.server} answered ${status} to ${call.what}: ${shown.replace(/\.$/, '')}.`;
   if (status === 401 || status === 403) {
     return new AccessDeniedError(message, {
       remedy: `Put a key with permission to read, write and manage the collections into "api_key" of the secret of target "${call.target}".`,
-      // By the status alone: older versions answer 403 to a wrong key, and what a key may do is in the key itself.
+      // Decided by the status alone: older versions answer 403 to a wrong key, and the permissions of a key are in the
+      // key itself.
       isLogin: true,
     });
   }
@@ -86,12 +90,12 @@ export function answerError(call: QdrantCall, status: number, words: string): Ng
   return new QdrantRefusedError(message, { remedy: 'Check the log of the Qdrant server.' });
 }
 
-/** True where an answer says: not now, but the request itself was fine. */
+/** Whether a status means that the server is busy, but the request itself was valid. */
 export function isBusy(status: number): boolean {
   return status === 429 || status === 502 || status === 503 || status === 504;
 }
 
-/** The error for a call that got no answer at all. */
+/** Creates the error for a call that got no response. */
 export function connectionError(call: QdrantCall, cause: unknown): NgbakError {
   const code = codeOf(cause);
   const message = `Qdrant of target "${call.target}" at ${call.server} did not respond to ${call.what} (${code})`;
@@ -108,19 +112,21 @@ export function connectionError(call: QdrantCall, cause: unknown): NgbakError {
   });
 }
 
-/** True where the server's certificate is not trusted: trying again does not help. */
+/** Whether the server's certificate is not trusted, so that retries do not help. */
 export function isCertificateError(error: unknown): boolean {
   return CERTIFICATE_CODES.has(codeOf(error));
 }
 
-/** True for errors of the connection, after which the same call may work: cut, stale, refused, timed out. */
+/** Whether the connection failed in a way that the same call may survive: interrupted, stale, refused, timed out. */
 export function isConnectionError(error: unknown): boolean {
   return /^(UND_ERR_(SOCKET|CONNECT_TIMEOUT|HEADERS_TIMEOUT|BODY_TIMEOUT)|ECONN|EPIPE|ETIMEDOUT|EHOST|ENET|EAI_AGAIN|ENOTFOUND|HPE_)/.test(
     codeOf(error),
   );
 }
 
-/** The first code in an error's chain of causes; not by `instanceof`, which fails for errors of another realm. */
+/**
+ * The first code in an error's chain of causes. Does not use `instanceof`, which fails for errors from another realm.
+ */
 function codeOf(error: unknown): string {
   let current = error as { code?: unknown; errors?: unknown[]; cause?: unknown; name?: unknown } | undefined;
   for (let depth = 0; typeof current === 'object' && current !== null && depth < 4; depth++) {

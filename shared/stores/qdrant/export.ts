@@ -46,39 +46,44 @@ import {
   uploadPath,
 } from './snapshots.ts';
 
-/** What bounds the units of work. */
+/** Limits on the units of work. */
 export interface ExportLimits {
-  /** Bytes of points entries. A leg can end after each; a restore repeats at most one. */
+  /** Size of points entries in bytes. A leg can end after each; a restore repeats at most one. */
   readonly chunkBytes: number;
-  /** Bytes of a snapshot that are read at a time, a multiple of SHA-256's block of 64: a leg can end after each. */
+  /**
+   * Number of bytes of a snapshot read at a time, a multiple of SHA-256's block size of 64. A leg can end after each.
+   */
   readonly pieceBytes: number;
   /**
-   * Bytes a second that a slow line is sure to have: a snapshot that the leg can read at that rate is one piece. Then Node's
-   * own SHA-256 does, several times faster than the one that can be put down between two pieces.
+   * Bytes per second that even a slow connection delivers. A snapshot that the leg can read at that rate becomes one
+   * piece, hashed with Node's own SHA-256, which is several times faster than the one whose state can be saved between
+   * two pieces.
    */
   readonly sureBytesPerSecond: number;
-  /** Points whose content is digested where a collection is saved by snapshot; docs/stores/qdrant.md says what it proves. */
+  /**
+   * Number of points to digest if a collection is saved by snapshot; docs/stores/qdrant.md describes what this proves.
+   */
   readonly digestedPoints: number;
 }
 
-/** Units that take some seconds on a slow line. */
+/** Units that take a few seconds on a slow connection. */
 export const EXPORT_LIMITS: ExportLimits = {
   chunkBytes: 4 * 1024 ** 2,
   pieceBytes: 32 * 1024 ** 2,
   sureBytesPerSecond: 1024 ** 2,
   digestedPoints: 20_000,
 };
-/** Room of an entry beyond the size that closes it, in bytes: the page that makes it full is whole. */
+/** Buffer space beyond the size at which an entry is closed, in bytes, because the last page is added completely. */
 const ROOM_BEYOND_FULL = 2 * 1024 ** 2;
-/** Times that a snapshot is taken of a collection that keeps changing. */
+/** Number of attempts to take a snapshot of a collection that keeps changing. */
 const SNAPSHOT_TRIES = 3;
-/** Milliseconds between two looks at a collection that is being optimized. */
+/** Polling interval while a collection is being optimized, in milliseconds. */
 const OPTIMIZING_POLL_MS = 500;
-/** Shards that a plan may have (port). */
+/** Maximum number of shards in a plan (see `Exporter.plan`). */
 const SHARDS_MAX = 64;
-/** JSON characters of a shard's parameters (port: 4 KiB). */
+/** Maximum number of JSON characters in a shard's parameters (limit: 4 KiB, see `Shard`). */
 const PARAMS_CHARACTERS = 4000;
-/** JSON characters of settings that go with a cursor (port: 8 KiB, and names and digests are in it as well). */
+/** Maximum number of JSON characters of settings in a cursor (limit: 8 KiB, which includes names and digests). */
 const SETTINGS_CHARACTERS = 4000;
 
 const Points = z.object({ count: z.number(), digest: z.string(), digested: z.number() });
@@ -89,7 +94,7 @@ const Settings = z.tuple([z.custom<Lossless>(), z.record(z.string(), z.custom<Lo
 
 const SnapshotState = z.object({ name: z.string(), size: z.number(), checksum: z.string().nullable() });
 
-/** Where the export of a shard continues: which of its collections, and where within it. */
+/** Where the export of a shard continues: the collection, and the position within it. */
 const ExportCursor = z.object({
   at: z.number().int().nonnegative(),
   within: z
@@ -99,7 +104,7 @@ const ExportCursor = z.object({
         reason: z.string(),
         /** Digest of the layout of its vectors. */
         shape: z.string().default(''),
-        /** JSON text of the next id; null where all points are out. */
+        /** JSON text of the next ID; null if all points are exported. */
         next: z.string().nullable(),
         chunks: z.number(),
         points: Points,
@@ -107,20 +112,22 @@ const ExportCursor = z.object({
       z.object({
         method: z.literal('snapshot'),
         reason: z.string(),
-        /** Digest of its settings and payload indexes when the snapshot was taken. */
+        /** Digest of the settings and payload indexes at the time of the snapshot. */
         shape: z.string().default(''),
-        /** JSON text of them; null where it is too long to travel along: then they must not change until the end. */
+        /**
+         * JSON text of them; null if it is too long for the cursor, in which case they must not change until the end.
+         */
         settings: z.string().nullable().default(null),
         snapshot: SnapshotState,
         offset: z.number(),
         sha256: z.string(),
         points: Points,
-        /** Points beyond those that are digested, where there are any. */
+        /** Sample of the points beyond the digested ones, if there are any. */
         sample: z
           .object({ ids: z.array(z.string()), digest: z.string() })
           .nullable()
           .default(null),
-        /** Entries of references so far, and JSON text of the next point; null where all are out. */
+        /** Number of references entries so far, and JSON text of the next point; null if all are exported. */
         references: z
           .object({ next: z.string().nullable(), chunks: z.number() })
           .default({ next: '', chunks: 0 }),
@@ -139,7 +146,7 @@ type SnapshotProgress = Extract<Within, { method: 'snapshot' }>;
 
 const ShardParams = z.object({ collections: z.array(z.string()) });
 
-/** One shard for each collection; several share one where there are more than a plan may have. */
+/** Plans one shard per collection. Collections share shards if there are more than a plan may contain. */
 export async function planQdrant(
   client: QdrantClient,
   scope: QdrantScope,
@@ -232,7 +239,7 @@ export async function* exportQdrant(
       }
     }
     yield { ...(await exportConfig(job, last)), next: after };
-    // A repeat of this leg would need the snapshot of an earlier one again: those stay until the job's clean-up.
+    // A repeated leg would need the snapshot of an earlier leg again, so that one stays until the job's cleanup.
     if (last.method === 'snapshot' && resumed === null) await removeSnapshots(client, context, name);
   }
 }
@@ -243,7 +250,7 @@ interface CollectionExport {
   readonly version: string;
   readonly name: string;
   readonly state: CollectionState;
-  /** Fields of payloads that refer to other stores. */
+  /** Payload fields that refer to other stores. */
   readonly fields: readonly string[];
   readonly context: LegContext;
   readonly limits: ExportLimits;
@@ -251,11 +258,11 @@ interface CollectionExport {
 
 type CollectionStep = Pick<ExportStep, 'piece' | 'tallies'> & { within: Within };
 
-/** Chooses the method; for a snapshot, has the server write it. */
+/** Chooses the method. For a snapshot, makes the server write it. */
 async function begin(job: CollectionExport): Promise<Within> {
   const { client, scope, name, state, context } = job;
   const { signal } = context;
-  // What an attempt of this job left behind that was cut off.
+  // Remove what an interrupted attempt of this job left behind.
   const { unfinished } = await removeSnapshots(client, context, name);
   await untilOptimized(job);
   const shape = shapeOf(state);
@@ -279,7 +286,7 @@ async function begin(job: CollectionExport): Promise<Within> {
     });
   }
   let before = await measure(job);
-  // Where the server counts writes, one reading proves as much as two: nothing was written between the two counts.
+  // If the server counts writes, one reading proves as much as two: nothing was written between the two counts.
   let read = before.writes === undefined ? await digestPoints(job) : undefined;
   const triesMax = read ? SNAPSHOT_TRIES : SNAPSHOT_TRIES + 1;
   for (let tries = 1; tries <= triesMax; tries++) {
@@ -287,23 +294,23 @@ async function begin(job: CollectionExport): Promise<Within> {
     try {
       snapshot = await createSnapshot(client, name, context);
     } catch (error) {
-      const passing = error instanceof UnavailableError || error instanceof QdrantRefusedError;
-      if (onlySnapshot || !passing || signal.aborted) throw error;
+      const acceptable = error instanceof UnavailableError || error instanceof QdrantRefusedError;
+      if (onlySnapshot || !acceptable || signal.aborted) throw error;
       context.log('The server did not write a snapshot.', { collection: name, error: describeError(error) });
       await removeSnapshots(client, context, name);
       return pointsFromStart('the server did not write a snapshot of it', shape);
     }
     const points = await digestPoints(job);
     const after = await measure(job, before.sample.ids);
-    const unwritten = before.writes !== undefined && before.writes === after.writes;
+    const isUnwritten = before.writes !== undefined && before.writes === after.writes;
     const same =
       before.count === after.count &&
       before.shape === after.shape &&
       before.sample.digest === after.sample.digest &&
-      (unwritten || read?.digest === points.digest);
-    // Beyond the points that are digested, only the server's own count of writes can tell.
-    const unseen = after.count > points.digested && !unwritten;
-    if (same && !(unseen && !onlySnapshot)) {
+      (isUnwritten || read?.digest === points.digest);
+    // For the points beyond the digested ones, only the server's write count can prove that nothing changed.
+    const unverified = after.count > points.digested && !isUnwritten;
+    if (same && !(unverified && !onlySnapshot)) {
       if (!(await client.acceptsBody(uploadPath(name), snapshot.size + UPLOAD_FRAME_BYTES, signal))) {
         if (!onlySnapshot) {
           await removeSnapshots(client, context, name);
@@ -319,7 +326,7 @@ async function begin(job: CollectionExport): Promise<Within> {
           samples: [name],
         });
       }
-      if (unseen) context.warn(writtenDuring(name, points.digested));
+      if (unverified) context.warn(writtenDuring(name, points.digested));
       return {
         method: 'snapshot',
         reason: choice.reason,
@@ -334,7 +341,7 @@ async function begin(job: CollectionExport): Promise<Within> {
           after.count > points.digested ? { ids: [...after.sample.ids], digest: after.sample.digest } : null,
       };
     }
-    // What a snapshot of a moving collection holds is known to nobody, so no restore could prove it.
+    // The contents of a snapshot of a changing collection are undefined, so no restore could verify it.
     await removeSnapshots(client, context, name);
     context.log('The server was written to while a snapshot was taken.', { collection: name, try: tries });
     before = after;
@@ -349,7 +356,10 @@ async function begin(job: CollectionExport): Promise<Within> {
   return pointsFromStart('it is being written to, so a snapshot of it could not be verified', shape);
 }
 
-/** A collection that hides points from readers until they are optimized would be saved without them. */
+/**
+ * Waits until a collection that hides unoptimized points from readers is optimized, because those points would be
+ * missing from the backup.
+ */
 async function untilOptimized({ client, name, state, context }: CollectionExport): Promise<void> {
   if (!state.view.optimizer_config.prevent_unoptimized) return;
   for (let status = state.status; status !== 'green'; ) {
@@ -373,13 +383,13 @@ function writtenDuring(name: string, digested: number): StoreWarning {
   };
 }
 
-/** Digests of what an export relies on: the layout of vectors, and all settings and payload indexes. */
+/** Digests of what an export depends on: the vector layout, and all settings and payload indexes. */
 function shapeOf({ view, config, indexes }: CollectionState): Shape {
   const digest = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);
   return { layout: digest(vectorLayout(view)), settings: digest(comparableText([config, indexes])) };
 }
 
-/** Why a server's own defaults may prevent a snapshot: see {@link defaultOnDisk}. */
+/** Reason why a server's default may prevent a snapshot: see {@link defaultOnDisk}. */
 const UNLOADABLE =
   "it is older than the server's default for vectors.on_disk, and a snapshot of it could not be loaded again";
 
@@ -388,18 +398,18 @@ function pointsFromStart(reason: string, { layout }: Shape): PointsState {
   return { method: 'points', reason, shape: layout, next: '', chunks: 0, points };
 }
 
-/** What is known of a collection at a price that does not grow with it. */
+/** Properties of a collection that can be measured at a cost independent of its size. */
 interface Measure {
   /** Exact number of points. */
   readonly count: number;
   readonly shape: string;
   readonly settings: string;
   readonly sample: Sample;
-  /** The server's count of writes; undefined where the key may not read it. Read last. */
+  /** The server's write count; undefined if the key may not read it. Read last. */
   readonly writes: string | undefined;
 }
 
-/** @param sampled ids of the points to look at; by default, some are chosen at random */
+/** @param sampled IDs of the points to read. Default: a random sample */
 async function measure(job: CollectionExport, sampled?: readonly string[]): Promise<Measure> {
   const { client, name, context } = job;
   const { signal } = context;
@@ -417,7 +427,7 @@ async function measure(job: CollectionExport, sampled?: readonly string[]): Prom
   };
 }
 
-/** Reads the points that a snapshot has a digest of. */
+/** Reads and digests the points that a snapshot's digest covers. */
 async function digestPoints(job: CollectionExport): Promise<Omit<Points, 'count'>> {
   const { digest, points } = await digestFirst(
     job.client,
@@ -436,7 +446,7 @@ function readOptions({ state, context }: CollectionExport): ReadOptions {
   };
 }
 
-/** `next` is "" at the start, where Qdrant has no id to begin with. */
+/** Exports points. `next` is "" at the start, because Qdrant has no ID to start from. */
 async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGenerator<CollectionStep> {
   const { client, scope, name, state, context, limits } = job;
   if (from.next === null) return;
@@ -452,7 +462,7 @@ async function* exportPoints(job: CollectionExport, from: PointsState): AsyncGen
   let last: string | undefined;
   for await (const { points, next } of pages) {
     for (const { id, raw: line, canonical } of points) {
-      if (last !== undefined && compareIds(last, id) >= 0) throw disordered(name, id);
+      if (last !== undefined && compareIds(last, id) >= 0) throw unordered(name, id);
       last = id;
       chunk.add({ line, canonical });
     }
@@ -491,7 +501,8 @@ async function* exportSnapshot(
   const resumable = whole ? undefined : await resumableSha256(from.sha256 === '' ? undefined : from.sha256);
   const hash = resumable ?? nativeSha256();
   let within = from;
-  // One answer for all pieces of a leg: where ranges are ignored, each further one would begin at the start again.
+  // One response for all pieces of a leg: if ranges are ignored, each further request would start at the beginning
+  // again.
   const file = new ByteReader(
     client.bytes(snapshotPath(name, snapshot.name), from.offset, snapshot.size - from.offset, {
       signal: context.signal,
@@ -517,7 +528,7 @@ async function* exportSnapshot(
         sha256 = last ? hash.digest() : (resumable?.save() ?? '');
         if (last) checkSnapshot(name, snapshot, sha256);
       }
-      // The cursor after this piece is known once the piece was read, which is before anybody looks at it.
+      // `sha256` is known once the piece has been read, which is before the cursor is used.
       const next: SnapshotProgress = {
         ...within,
         offset: offset + length,
@@ -542,7 +553,10 @@ async function* exportSnapshot(
   }
 }
 
-/** What a snapshot's points refer to by their payloads, which only the server could read out of it. */
+/**
+ * Exports the payload fields by which a snapshot's points refer to other stores, since only the server could read them
+ * from the snapshot.
+ */
 async function* exportReferences(
   { client, name, state, fields, context, limits }: CollectionExport,
   from: SnapshotProgress,
@@ -574,7 +588,7 @@ function unreachable(name: string, offset: number): QdrantRefusedError {
   );
 }
 
-function disordered(name: string, id: string): IntegrityError {
+function unordered(name: string, id: string): IntegrityError {
   return new IntegrityError(`Qdrant listed point ${id} of collection "${name}" out of order, or twice.`, {
     remedy: 'Start the backup again; if the error persists, check the log of the Qdrant server.',
   });
@@ -601,7 +615,7 @@ async function exportConfig(
 ): Promise<Pick<ExportStep, 'piece' | 'tallies'>> {
   const state = await readCollection(client, name, context.signal);
   if (!state) throw deleted(name);
-  // Points are of one layout. A snapshot holds the settings of its own instant.
+  // Points depend on the vector layout only. A snapshot contains the settings of the time when it was taken.
   const saved = within.method === 'snapshot' && within.settings !== null ? parse(within.settings) : undefined;
   const [config, indexes] = saved === undefined ? [state.config, state.indexes] : Settings.parse(saved);
   const { layout, settings } = shapeOf(state);
@@ -631,7 +645,7 @@ async function exportConfig(
       ? { references: { fields: [...fields], chunks: within.references.chunks } }
       : {}),
   };
-  // A collection without points has no other entry that could tell its tally.
+  // A collection without points has no other entry that could report its tally.
   const tallies: Tallies =
     within.points.count === 0 && within.method === 'points'
       ? { [`points:${name}`]: { count: 0, digest: within.points.digest } }

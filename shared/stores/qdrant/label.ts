@@ -11,22 +11,22 @@ import { collectionPath } from './paths.ts';
 import { scroll } from './points.ts';
 import { originOf } from './view.ts';
 
-/** Points that one request labels. */
+/** Number of points labelled per request. */
 const LABEL_POINTS = 1000;
 
 const LabelCursor = z.strictObject({
   collection: z.string(),
-  /** JSON text of the id that the next page starts with; null for the beginning. */
+  /** JSON text of the ID at which the next page starts; null for the beginning. */
   from: z.string().nullable(),
 });
 
-/** Of a point, as a page has it. */
+/** The part of a point that a page contains. */
 const Labelled = z.object({ payload: z.record(z.string(), z.unknown()).nullish() });
 
 /**
- * Labels the points of collections that were loaded from snapshots, into which nothing could be written before. Points of
- * other collections were loaded with their labels. A point that has other labels, from an earlier restore, keeps them: a
- * backup's data is not changed. Page by page, so that a repeated leg changes nothing more.
+ * Labels the points of collections that were loaded from snapshots, which cannot be modified before they are loaded.
+ * Points of other collections were loaded with their labels. A point that already has labels from an earlier restore
+ * keeps them, because the data of a backup is not changed. Works page by page, and is idempotent.
  */
 export async function labelSnapshots(
   client: QdrantClient,
@@ -51,16 +51,16 @@ export async function labelSnapshots(
     });
     let done = 0;
     for await (const { points, next } of pages) {
-      const bare: string[] = [];
+      const unlabelled: string[] = [];
       let others = 0;
       for (const { id, canonical } of points) {
         const payload = Labelled.parse(JSON.parse(canonical)).payload ?? {};
         const present = Object.keys(origin).filter((field) => payload[field] !== undefined);
-        if (present.length === 0) bare.push(id);
+        if (present.length === 0) unlabelled.push(id);
         else if (Object.entries(origin).some(([field, value]) => payload[field] !== value)) others++;
       }
-      if (bare.length > 0) {
-        const body = `{"payload":${JSON.stringify(origin)},"points":[${bare.join(',')}]}`;
+      if (unlabelled.length > 0) {
+        const body = `{"payload":${JSON.stringify(origin)},"points":[${unlabelled.join(',')}]}`;
         await client.call('POST', collectionPath(name, '/points/payload?wait=true'), { body, signal });
       }
       if (others > 0) {

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
-/** A limit of strict mode; zero or less is treated as one, so that a page never is empty. */
+/** A limit in strict mode. Zero or less is treated as one, so that a page is never empty. */
 const Limit = z.number().nullish();
 
-/** What of a collection's strict mode matters to the requests of backups and restores. */
+/** The strict-mode settings of a collection that affect the requests of backups and restores. */
 export const StrictMode = z.looseObject({
   enabled: z.boolean().nullish(),
   max_query_limit: Limit,
@@ -20,13 +20,15 @@ export const StrictMode = z.looseObject({
 });
 export type StrictMode = z.infer<typeof StrictMode>;
 
-/** Largest requests that a collection accepts; `Infinity` where it sets no limit (Qdrant documentation, "Strict mode"). */
+/**
+ * The largest requests that a collection accepts; `Infinity` if it sets no limit (Qdrant documentation, "Strict mode").
+ */
 export interface RequestLimits {
-  /** Points that one request may read, by scrolling or by their ids. */
+  /** Maximum number of points in one read request, by scrolling or by ID. */
   readonly read: number;
-  /** Points that one request may write. */
+  /** Maximum number of points in one write request. */
   readonly write: number;
-  /** Ids in one condition of a filter. */
+  /** Maximum number of IDs in one filter condition. */
   readonly condition: number;
 }
 
@@ -36,11 +38,11 @@ export const NO_LIMITS: RequestLimits = {
   condition: Number.POSITIVE_INFINITY,
 };
 
-/** The limits of a collection, by its strict mode. */
+/** Derives the limits of a collection from its strict mode. */
 export function requestLimits(strict: StrictMode | null | undefined): RequestLimits {
   if (!strict?.enabled) return NO_LIMITS;
   return {
-    // A request costs as many units of the rate as it has points: a larger one than a minute's allowance never passes.
+    // Each point in a request counts toward the rate limit: a request larger than a minute's allowance can never pass.
     read: smallest(strict.max_query_limit, strict.read_rate_limit),
     write: smallest(strict.upsert_max_batchsize, strict.write_rate_limit),
     condition: smallest(strict.condition_max_size),
@@ -51,7 +53,7 @@ function smallest(...limits: readonly (number | null | undefined)[]): number {
   return Math.max(1, Math.min(...limits.map((limit) => limit ?? Number.POSITIVE_INFINITY)));
 }
 
-/** Cuts a list into runs of at most `size`. */
+/** Splits a list into batches of at most `size`. */
 export function* runsOf<T>(list: readonly T[], size: number): Generator<readonly T[]> {
   for (let at = 0; at < list.length; at += size) yield list.slice(at, at + size);
 }

@@ -34,23 +34,24 @@ import { digestSample } from './sample.ts';
 import { createSnapshot, removeSnapshots, snapshotPath, uploadPath, uploadSnapshot } from './snapshots.ts';
 import { writePoints } from './write.ts';
 
-/** Bytes that a snapshot may have beyond the points' own: files of segments are allocated ahead. */
+/** Allowance for a snapshot's size beyond its points, in bytes, because the files of segments are preallocated. */
 const UPLOAD_OVERHEAD_BYTES = 32 * 1024 ** 2;
 
 const LoadCursor = z.object({
-  /** Collection, in the order of readCollections. */
+  /** Index of the collection, in the order of readCollections. */
   at: z.number().int().nonnegative(),
-  /** Number of points entries that are in; null before the first. */
+  /** Number of points entries that have been loaded; null before the first. */
   chunks: z.number().int().nonnegative().nullable(),
-  /** Name of the collection that the points go to. */
+  /** Name of the collection that receives the points. */
   into: z.string().nullable(),
 });
 type LoadCursor = z.infer<typeof LoadCursor>;
 
 /**
- * Loads the collections of an archive, one after the other, aliases last. A collection that readers use is replaced at
- * one instant by the server itself: a snapshot is uploaded over it; points are loaded into a collection beside it,
- * whose snapshot then takes its place. Points of a filtered scope, and merges, go into the collection as it is.
+ * Loads the collections of an archive one after another, and their aliases last. The server itself replaces collections
+ * in use atomically: a snapshot is uploaded over the collection; points are loaded into a temporary collection, whose
+ * snapshot then replaces the original. Points of a filtered scope, and merges, are written into the existing
+ * collection.
  */
 export async function loadQdrant(
   client: QdrantClient,
@@ -62,12 +63,12 @@ export async function loadQdrant(
   let tallies: Tallies = {};
   let cursor: LoadCursor =
     leg.cursor === null ? { at: 0, chunks: null, into: null } : LoadCursor.parse(leg.cursor);
-  let worked = false;
+  let loadedAny = false;
   while (cursor.at < collections.length) {
     const collection = collections[cursor.at];
     if (!collection) break;
-    if (worked && !hasTime(collection, context)) return { cursor, tallies };
-    worked = true;
+    if (loadedAny && !hasTime(collection, context)) return { cursor, tallies };
+    loadedAny = true;
     const job: CollectionLoad = { client, scope, archive, options, collection, context };
     const step = collection.snapshot
       ? await loadSnapshot(job, collection.snapshot, cursor)
@@ -101,7 +102,7 @@ interface LoadStep {
   readonly tallies: Tallies;
 }
 
-/** An upload can't be interrupted, so it starts with a fresh leg where this one may not last. */
+/** Whether enough time is left for an upload. Uploads can't be interrupted, so a long one starts in a new leg. */
 export function hasTime({ snapshot }: ArchivedCollection, context: LegContext): boolean {
   const needed = snapshot ? (snapshot.size / UPLOAD_BYTES_PER_SECOND) * 1000 : 0;
   return context.timeLeft() > needed;
@@ -111,15 +112,15 @@ function following({ at }: LoadCursor): LoadCursor {
   return { at: at + 1, chunks: null, into: null };
 }
 
-/** A snapshot that is uploaded. */
+/** A snapshot to upload. */
 export interface SnapshotFile {
   readonly size: number;
   readonly sha256: string;
-  /** Called again for each further try. */
+  /** Called again for each retry. */
   open(): AsyncIterable<Uint8Array>;
 }
 
-/** The snapshot of an archive, whose bytes are reported as they are read. */
+/** The snapshot in an archive. Reports progress while it is read. */
 export function snapshotFile(
   archive: EntryReader,
   entry: IndexEntry,
@@ -146,19 +147,19 @@ async function loadSnapshot(job: CollectionLoad, entry: IndexEntry, cursor: Load
   await replaceBySnapshot(job, snapshotFile(archive, entry, name, context));
   const count = await countPoints(client, name, undefined, context.signal);
   if (config && count !== config.points.count) throw incomplete(name, count, config.points.count);
-  // The digest is what the archive says; the read-back compares it with what the server has.
+  // This is the digest from the archive. The verification compares it with the server's data.
   const digest = config?.points.digest ?? new MultisetDigest().hex();
   return { cursor: following(cursor), tallies: { [`points:${name}`]: { count, digest } } };
 }
 
-/** Puts the content of a snapshot under the collection's name, in the place of what is there. */
+/** Replaces the collection with the content of a snapshot. */
 async function replaceBySnapshot(
   { client, collection: { name, config }, context }: CollectionLoad,
   file: SnapshotFile,
 ): Promise<void> {
   const { signal } = context;
   const existing = await readCollection(client, name, signal);
-  // Over a collection of another configuration the server would keep that one's, or refuse.
+  // If the configuration differs, the server would keep the existing one, or reject the snapshot.
   if (existing && (!config || comparableText(existing.config) !== comparableText(config.config))) {
     context.log(
       'The collection has a different configuration: it is removed before its snapshot is loaded.',
@@ -170,12 +171,12 @@ async function replaceBySnapshot(
   }
   const loaded = async () => config !== undefined && (await hasContent(client, name, config, signal));
   await uploadSnapshot(client, name, file, loaded, context);
-  // A collection that is created by its snapshot gets the server's default where it had no strict mode itself.
+  // A collection created from its snapshot gets the server's default if it had no strict mode itself.
   if (config && !config.view.strict_mode_config?.enabled) await disableStrictMode(client, name, signal);
   if (config) await reconcileIndexes(client, name, config.payload_indexes, { drop: true, signal });
 }
 
-/** Whether a collection has what the archive says of its points, as far as that is digested. */
+/** Whether a collection contains the points recorded in the archive, as far as their digests cover them. */
 export async function hasContent(
   client: QdrantClient,
   name: string,
@@ -236,7 +237,7 @@ async function loadPoints(job: CollectionLoad, cursor: LoadCursor): Promise<Load
   return { cursor: following(cursor), tallies };
 }
 
-/** Makes the collection that the points go to, where there is none, and returns its name. */
+/** Creates the collection that receives the points, if needed, and returns its name. */
 async function prepare(
   { client, scope, archive, options, collection: { name, part }, context }: CollectionLoad,
   config: NonNullable<ArchivedCollection['config']>,
@@ -245,13 +246,13 @@ async function prepare(
   const exists = (await readCollection(client, name, signal)) !== undefined;
   if (!exists) {
     await createCollection(client, name, config, signal);
-    // In a collection that others share, nothing may stay switched off.
+    // In a collection shared with others, nothing may stay disabled.
     if (scope.filter || options.mode === 'merge') await finishCollection(client, name, config, signal);
     return name;
   }
   if (scope.filter || options.mode === 'merge') return name;
   if ((await countPeers(client, signal)) > 1) {
-    // A snapshot holds one server's shards only, so nothing could be exchanged for the whole at one instant.
+    // A snapshot contains only one server's shards, so the whole collection can't be replaced atomically.
     context.log('The collection is removed before its points are loaded: the cluster has several servers.', {
       collection: name,
     });
@@ -273,24 +274,25 @@ async function prepare(
     await createCollection(client, name, config, signal);
     return name;
   }
-  const beside = temporaryName(name, context.jobId);
-  await dropCollection(client, beside, signal);
-  await createCollection(client, beside, config, signal);
-  return beside;
+  const temp = temporaryName(name, context.jobId);
+  await dropCollection(client, temp, signal);
+  await createCollection(client, temp, config, signal);
+  return temp;
 }
 
-/** Lets the collection that was built beside take the place of the one that readers use. */
-async function swapIn(job: CollectionLoad, beside: string): Promise<void> {
+/** Replaces the collection in use with the temporary one. */
+async function swapIn(job: CollectionLoad, temp: string): Promise<void> {
   const { client, context } = job;
-  // The collection beside stays until `finish`: a repeat of this leg would need it again.
-  await removeSnapshots(client, context, beside);
-  const snapshot = await createSnapshot(client, beside, context);
+  // The temporary collection stays until `finish`, because a repeated leg would need it again.
+  await removeSnapshots(client, context, temp);
+  const snapshot = await createSnapshot(client, temp, context);
   const { signal } = context;
-  const open = () => client.bytes(snapshotPath(beside, snapshot.name), 0, snapshot.size, { signal });
-  // Object storage keeps no checksums: then what is read first stands for what is read next.
+  const open = () => client.bytes(snapshotPath(temp, snapshot.name), 0, snapshot.size, { signal });
+  // Object storage keeps no checksums. Then the file is read twice, and the second reading is checked against the
+  // first.
   const sha256 = snapshot.checksum ?? (await digestOf(open()));
   await replaceBySnapshot(job, { size: snapshot.size, sha256, open });
-  await removeSnapshots(client, context, beside);
+  await removeSnapshots(client, context, temp);
 }
 
 async function digestOf(chunks: AsyncIterable<Uint8Array>): Promise<string> {

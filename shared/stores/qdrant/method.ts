@@ -2,31 +2,37 @@ import { InvalidInputError } from '../../core/errors.ts';
 import { type ConfigView, denseVectors, vectorBytes } from './collections.ts';
 import type { QdrantScope } from './connection.ts';
 
-/** Bytes that a server is sure to write or to take of a snapshot each second. */
+/** Assumed minimum rate at which a server writes or receives a snapshot, in bytes per second. */
 export const UPLOAD_BYTES_PER_SECOND = 20 * 1024 ** 2;
-/** Seconds that one call may take: a Lambda function lives 15 minutes, and needs one for its own. */
+/**
+ * Maximum duration of one call in seconds: a Lambda function may run for 15 minutes, one of which it needs for itself.
+ */
 const CALL_SECONDS_MAX = 14 * 60;
 
 /**
- * Largest collection that is saved as a snapshot where we may choose, in estimated bytes. Loading a snapshot is one
- * request, which has to fit into one invocation of 15 minutes (AWS Lambda quota); at 20 MB/s this takes under 7.
+ * Maximum estimated size in bytes of a collection that is saved by snapshot when the method can be chosen freely.
+ * Loading a snapshot is a single request, which must fit into one invocation of 15 minutes (AWS Lambda quota); at 20
+ * MB/s, this size takes less than 7 minutes.
  */
 const SNAPSHOT_BYTES_MAX = 8 * 1024 ** 3;
 
-/** Bytes of a collection's name with which the server can still make the names of its snapshot's files. */
+/** Maximum length of a collection's name, in bytes, for which the server can form the file names of a snapshot. */
 const SNAPSHOT_NAME_BYTES_MAX = 128;
 
-/** Types of vectors that come back as they were, or with a rounding that is known (see compare.ts). */
+/** Vector types that are restored exactly, or with a known rounding (see compare.ts). */
 const EXACT_TYPES = new Set(['float32', 'float16', 'uint8']);
 
-/** Bytes of a point in a snapshot beside its vectors and their links, where nobody knows. */
+/** Assumed size in bytes of a point in a snapshot, not counting its vectors and their links. */
 const PAYLOAD_BYTES_GUESS = 1024;
-/** Bytes of one link of the vector index, and links of a point for each `m` (HNSW: twice in its lowest layer). */
+/**
+ * Bytes per link of the vector index, and links per point for each unit of `m` (HNSW has twice as many in its lowest
+ * layer).
+ */
 const LINK_BYTES = 4;
 const LINKS_PER_M = 2.5;
 const M_DEFAULT = 16;
 
-/** Bytes of a snapshot of a collection, roughly: vectors, the links of their index, and payload. */
+/** Estimates the size of a collection's snapshot in bytes: vectors, the links of their index, and payload. */
 export function snapshotBytes(view: ConfigView, count: number): number {
   const vectors = Object.keys(denseVectors(view)).length;
   const m = view.hnsw_config?.m ?? M_DEFAULT;
@@ -35,16 +41,16 @@ export function snapshotBytes(view: ConfigView, count: number): number {
   );
 }
 
-/** What decides how a collection can be saved. */
+/** Facts that determine how a collection can be saved. */
 export interface MethodFacts {
   readonly view: ConfigView;
-  /** Estimated bytes of a snapshot of it. */
+  /** Estimated size of its snapshot. */
   readonly bytes: number;
-  /** Servers in the cluster. */
+  /** Number of servers in the cluster. */
   readonly peers: number;
 }
 
-/** Whether points entries can hold a collection. */
+/** Whether a collection can be saved as points entries. */
 export function canBePoints(view: ConfigView): boolean {
   const exact = Object.values(denseVectors(view)).every(
     ({ datatype }) => datatype == null || EXACT_TYPES.has(datatype),
@@ -52,7 +58,10 @@ export function canBePoints(view: ConfigView): boolean {
   return exact && view.params.sharding_method !== 'custom';
 }
 
-/** How a collection is saved, and why. Throws InvalidInputError where the configuration asks for what can't be. */
+/**
+ * Chooses how a collection is saved, with the reason. Throws InvalidInputError if the configured method is not
+ * possible.
+ */
 export function chooseMethod(
   scope: QdrantScope,
   collection: string,
@@ -92,12 +101,15 @@ export function chooseMethod(
   }
   if (scope.method === 'points') return { method: 'points', reason: 'the configuration asks for points' };
   if (against) return { method: 'points', reason: against };
-  const whole = custom || unknown !== undefined;
-  if ((scope.method === 'snapshot' || whole) && bytes > UPLOAD_BYTES_PER_SECOND * CALL_SECONDS_MAX) {
+  const snapshotRequired = custom || unknown !== undefined;
+  if (
+    (scope.method === 'snapshot' || snapshotRequired) &&
+    bytes > UPLOAD_BYTES_PER_SECOND * CALL_SECONDS_MAX
+  ) {
     throw new InvalidInputError(
       `Collection "${collection}" has about ${Math.ceil(bytes / 1024 ** 3)} GiB, more than a server can reliably write as a snapshot, or load from one, within ${CALL_SECONDS_MAX / 60} minutes, the time limit of a call.`,
       {
-        remedy: whole
+        remedy: snapshotRequired
           ? 'Exclude it from the scope, and back it up with the tools of Qdrant: it cannot be saved as points.'
           : 'Set "method" to "points" (or "auto") in the scope of the vectors.',
       },
@@ -105,7 +117,7 @@ export function chooseMethod(
   }
   if (scope.method === 'snapshot')
     return { method: 'snapshot', reason: 'the configuration asks for snapshots' };
-  if (bytes > SNAPSHOT_BYTES_MAX && !whole) {
+  if (bytes > SNAPSHOT_BYTES_MAX && !snapshotRequired) {
     return {
       method: 'points',
       reason: `it has about ${Math.ceil(bytes / 1024 ** 3)} GiB, too much to load a snapshot of it in one request`,

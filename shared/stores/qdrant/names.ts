@@ -4,16 +4,18 @@ import type { EntryReader, IndexEntry } from '../../archive/format/types.ts';
 
 /** Folder of the archive. */
 export const FOLDER = 'vectors/';
-/** Characters of an encoded name that an entry carries; an archive allows 512 bytes for a whole entry name. */
+/**
+ * Maximum number of characters of an encoded name in an entry name; an archive allows 512 bytes for a whole entry name.
+ */
 const PART_LENGTH_MAX = 400;
-/** What the aliases start with that mark our snapshots. */
+/** Prefix of the aliases that mark our snapshots. */
 export const MARK = 'ngbak-snapshot.';
-/** What the names of collections start with that a restore builds. */
+/** Prefix of the names of temporary collections that a restore creates. */
 const TEMPORARY = 'ngbak-restore.';
 
 /**
- * A collection's name as part of an entry name; decodeURIComponent gives it back. A name that gets too long by it is
- * replaced by its hash, and stands in the collection's `.config.json` only.
+ * Encodes a collection's name for use in an entry name; decodeURIComponent decodes it. If the result is too long, it is
+ * replaced by a hash, and the name itself is recorded only in the collection's `.config.json`.
  */
 export function entryPart(collection: string): string {
   const part = encodeNamePart(collection);
@@ -29,14 +31,14 @@ export function snapshotEntryName(collection: string): string {
   return `${FOLDER}${entryPart(collection)}.snapshot`;
 }
 
-/** Name of the entry that holds the `number`th run of points, from 1. */
+/** Name of the entry that contains the `number`th batch of points, counting from 1. */
 export function pointsEntryName(collection: string, number: number): string {
   return `${FOLDER}${entryPart(collection)}.points-${String(number).padStart(5, '0')}.jsonl`;
 }
 
 const ENTRY = /^vectors\/(.+)\.(?:(snapshot)|(config)\.json|points-(\d{5,10})\.jsonl)$/s;
 
-/** What an entry's name says about it; undefined if it is not an entry of ours. */
+/** Parses an entry name; undefined if it does not belong to this store. */
 export function parseEntryName(
   name: string,
 ):
@@ -59,17 +61,17 @@ export async function* pointsEntries(archive: EntryReader, part: string): AsyncG
   }
 }
 
-/** A folder of its own, which versions that do not know it leave unread (docs/format.md, "Versions"). */
+/** A separate folder, which versions that do not know it ignore (docs/format.md, "Versions"). */
 function referencesPrefix(part: string): string {
   return `references/${FOLDER}${part}.references-`;
 }
 
-/** The part of entry names of the collection whose references an entry holds; undefined for other entries. */
+/** The encoded name of the collection whose references an entry contains; undefined for other entries. */
 export function parseReferencesName(name: string): string | undefined {
   return /^references\/vectors\/(.+)\.references-\d{5,10}\.jsonl$/s.exec(name)?.[1];
 }
 
-/** The entries that hold the references of one collection's snapshot, in order. */
+/** The entries with the references of one collection's snapshot, in order. */
 export async function* referencesEntries(archive: EntryReader, part: string): AsyncGenerator<IndexEntry> {
   const prefix = referencesPrefix(part);
   for await (const entry of archive.entries(prefix)) {
@@ -77,41 +79,41 @@ export async function* referencesEntries(archive: EntryReader, part: string): As
   }
 }
 
-/** Name of the entry that holds the `number`th run of a snapshot's references, from 1. */
+/** Name of the entry that contains the `number`th batch of a snapshot's references, counting from 1. */
 export function referencesEntryName(collection: string, number: number): string {
   return `${referencesPrefix(entryPart(collection))}${String(number).padStart(5, '0')}.jsonl`;
 }
 
-/** Name under which a restore builds a collection beside the one that readers use. */
+/** Name under which a restore builds a temporary collection next to the one in use. */
 export function temporaryName(collection: string, jobId: string): string {
   const hash = createHash('sha256').update(collection).digest('hex').slice(0, 16);
   return `${temporaryPrefix(jobId)}${hash}`;
 }
 
-/** What the names of all such collections of a job start with. */
+/** Prefix of the names of all such collections of a job. */
 export function temporaryPrefix(jobId: string): string {
   return `${TEMPORARY}${jobId}.`;
 }
 
-/** True for collections that a restore of ours is building, of any job. */
+/** Whether a collection is a temporary one that a restore by any ngbak job is building. */
 export function isTemporary(collection: string): boolean {
   return collection.startsWith(TEMPORARY);
 }
 
-/** What the scratch names of drills start with. */
+/** Prefix of the scratch names of drills. */
 export const SCRATCH = 'ngbak-drill.';
 
-/** True for collections of drills. */
+/** Whether a collection belongs to a drill. */
 export function isScratch(collection: string): boolean {
   return collection.startsWith(SCRATCH);
 }
 
-/** True for names that only jobs of ours give, to aliases and collections that are removed again. */
+/** Whether a name is reserved for the temporary aliases and collections of ngbak jobs. */
 export function isReserved(name: string): boolean {
   return name.startsWith(MARK) || name.startsWith(TEMPORARY);
 }
 
-/** File name of the snapshots that a restore uploads: Qdrant keeps an uploaded file until somebody deletes it. */
+/** File name of the snapshots that a restore uploads. Qdrant keeps uploaded files until a client deletes them. */
 export function uploadName(jobId: string): string {
   return `${temporaryPrefix(jobId)}snapshot`;
 }

@@ -1,11 +1,14 @@
 import { InvalidInputError } from '../../core/errors.ts';
 
-/** True for names that can't be part of an address: URLs drop them, and another address is left (WHATWG URL, "dot segments"). */
+/**
+ * Whether a name can't be part of a URL: URL parsers remove dot segments, which results in another address (WHATWG URL,
+ * "dot segments").
+ */
 export function isDotSegment(name: string): boolean {
   return name === '.' || name === '..';
 }
 
-/** A name as one segment of a path. Throws InvalidInputError where it would lead elsewhere. */
+/** Encodes a name as one path segment. Throws InvalidInputError if it would change the address. */
 export function pathSegment(name: string): string {
   if (!isDotSegment(name)) return encodeURIComponent(name);
   throw new InvalidInputError(`"${name}" can't be the name of a collection, snapshot or payload index.`, {
@@ -13,7 +16,7 @@ export function pathSegment(name: string): string {
   });
 }
 
-/** Path of a collection, or below it. */
+/** Path of a collection, or of something below it. */
 export function collectionPath(collection: string, below = ''): string {
   return `/collections/${pathSegment(collection)}${below}`;
 }

@@ -10,13 +10,13 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/** Bytes of a string that are looked at one by one before the rest of it is searched. */
+/** Number of bytes of a string that are examined one by one before the rest of it is searched. */
 const SHORT_STRING_BYTES = 24;
 
 /**
- * Walks over compact JSON in UTF-8 as it came from the server, without making text of it: for points that are digested and
- * not kept. Vectors, which are most of the bytes, are searched for their end and never looked into. What it calls canonical
- * is, byte by byte, the UTF-8 of what CompactJson calls so.
+ * Walks over compact JSON in UTF-8 as received from the server, without decoding it to a string. Used for points that
+ * are digested but not kept. Vectors, which make up most of the bytes, are only searched for their end. Canonical bytes
+ * are the UTF-8 encoding of the canonical text of CompactJson.
  */
 class CompactBytes {
   readonly bytes: Buffer;
@@ -26,7 +26,7 @@ class CompactBytes {
     this.bytes = bytes;
   }
 
-  /** Steps over one value. Returns its canonical bytes if they are not those that stand there. */
+  /** Steps over one value. Returns its canonical bytes if they differ from the original bytes. */
   value(depth = 0): Buffer | undefined {
     const code = this.bytes[this.at];
     if (code === OPEN_BRACE) return this.object(depth);
@@ -36,7 +36,7 @@ class CompactBytes {
     return undefined;
   }
 
-  /** As {@link value}, for an object. Its members are reported, if asked for, with the JSON text of their keys. */
+  /** Like {@link value}, for an object. Reports its members to `member`, if given, with the JSON text of their keys. */
   object(depth = 0, member?: (key: string, start: number, end: number) => void): Buffer | undefined {
     if (depth > DEPTH_MAX) throw this.#broken(`it is nested deeper than ${DEPTH_MAX} levels`);
     const members: Member[] = [];
@@ -72,7 +72,7 @@ class CompactBytes {
     return Buffer.concat(pieces);
   }
 
-  /** Steps over an array; `element` must step over one element. */
+  /** Steps over an array. `element` must step over one element. */
   eachElement(element: () => void): void {
     this.expect(OPEN_BRACKET);
     if (this.skip(CLOSE_BRACKET)) return;
@@ -96,7 +96,7 @@ class CompactBytes {
     if (depth > DEPTH_MAX) throw this.#broken(`it is nested deeper than ${DEPTH_MAX} levels`);
     const { bytes } = this;
     const start = this.at;
-    // A vector: a number first, and no string, array or object before the closing bracket.
+    // A vector: it starts with a number, and contains no string, array or object before the closing bracket.
     const first = bytes[start + 1] ?? 0;
     if (first === 0x2d || (first >= 0x30 && first <= 0x39)) {
       const end = bytes.indexOf(CLOSE_BRACKET, start);
@@ -136,7 +136,7 @@ class CompactBytes {
     }
   }
 
-  /** A number, true, false or null: all up to what ends it. */
+  /** Steps over a number, true, false or null: everything up to a delimiter. */
   #literal(): void {
     const start = this.at;
     for (;;) {
@@ -157,15 +157,15 @@ interface Member {
   readonly value: Uint8Array;
 }
 
-/** A page of points of which only the canonical bytes are of interest. */
+/** A page of points of which only the canonical bytes are needed. */
 export interface BytesPage {
-  /** The canonical bytes of each point, valid as long as the answer is. */
+  /** The canonical bytes of each point, valid as long as the response is. */
   readonly points: readonly Uint8Array[];
-  /** JSON text of the id that the next page starts with; null where this is the last. */
+  /** JSON text of the ID at which the next page starts; null if this is the last page. */
   readonly next: string | null;
 }
 
-/** Reads the answer to a request for points: the canonical bytes of each, in the order of the answer. */
+/** Parses the response to a request for points: returns the canonical bytes of each, in response order. */
 export function readPointBytes(answer: Buffer): BytesPage {
   const json = new CompactBytes(answer);
   const points: Uint8Array[] = [];
@@ -188,7 +188,7 @@ export function readPointBytes(answer: Buffer): BytesPage {
       json.value();
       return;
     }
-    // A page of a scroll is an object, points by their ids are a list.
+    // A page of a scroll is an object; points requested by ID are a list.
     if (answer[json.at] === OPEN_BRACKET) {
       elements();
       return;

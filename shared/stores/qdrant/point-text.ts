@@ -1,25 +1,28 @@
 import { IntegrityError } from '../../core/errors.ts';
 
-/** Depth at which Qdrant's own parser (serde_json) gives up. */
+/** Maximum depth that Qdrant's own parser (serde_json) accepts. */
 export const DEPTH_MAX = 128;
-/** The rest of an array that holds numbers only, up to its closing bracket. */
+/** The rest of an array that contains only numbers, up to its closing bracket. */
 const NUMBERS = /[\d,.eE+-]*\]/y;
 
-/** One point, as the exact text that the server wrote, which is also what it takes back. */
+/** A point as the exact text that the server wrote, which the server also accepts. */
 export interface PointText {
-  /** JSON text of the id: digits, or a UUID in quotes. */
+  /** JSON text of the ID: digits, or a UUID in quotes. */
   readonly id: string;
-  /** The point as JSON text on one line. Numbers are never parsed, so none can lose a digit. */
+  /** The point as JSON text on one line. Numbers are never parsed, so no digits are lost. */
   readonly raw: string;
-  /** The same with the keys of all objects sorted: equal for equal points, whatever order a server writes them in. */
+  /**
+   * The same with the keys of all objects sorted: equal for equal points, regardless of the order in which a server
+   * writes them.
+   */
   readonly canonical: string;
 }
 
 /**
- * Walks over compact JSON (no blanks between tokens), as Qdrant writes it, without making values of it: for canonical
- * text, keys are sorted and everything else stays as it is. Faster than JSON.parse where most of the text is numbers,
- * and exact where JSON.parse is not (integers beyond 2^53, 1.0 against 1).
- * Throws IntegrityError where the text is no such JSON.
+ * Walks over compact JSON (no whitespace between tokens), as Qdrant writes it, without creating values. The canonical
+ * text has sorted keys; everything else stays unchanged. Faster than JSON.parse if most of the text consists of
+ * numbers, and exact where JSON.parse is not (integers beyond 2^53, 1.0 versus 1). Throws IntegrityError for any other
+ * text.
  */
 export class CompactJson {
   readonly text: string;
@@ -40,7 +43,7 @@ export class CompactJson {
     return this.text.slice(start, this.at);
   }
 
-  /** Steps over an object; returns the canonical texts of its values by the JSON text of their keys. */
+  /** Steps over an object. Returns the canonical texts of its values by the JSON text of their keys. */
   object(depth = 0): Map<string, string> {
     const members = new Map<string, string>();
     this.eachMember(depth, (key) => {
@@ -50,7 +53,7 @@ export class CompactJson {
     return members;
   }
 
-  /** Steps over an object; `member` must step over the value of the key that it is given (JSON text, with quotes). */
+  /** Steps over an object. `member` must step over the value of the key that it receives (JSON text, with quotes). */
   eachMember(depth: number, member: (key: string) => void): void {
     if (depth > DEPTH_MAX) throw this.#broken(`it is nested deeper than ${DEPTH_MAX} levels`);
     this.expect('{');
@@ -66,7 +69,7 @@ export class CompactJson {
     this.expect('}');
   }
 
-  /** Steps over an array; `element` must step over one element. */
+  /** Steps over an array. `element` must step over one element. */
   eachElement(element: () => void): void {
     this.expect('[');
     if (this.#skip(']')) return;
@@ -80,7 +83,7 @@ export class CompactJson {
     if (!this.#skip(character)) throw this.#broken(`"${character}" is missing`);
   }
 
-  /** Throws where anything follows. */
+  /** Throws if anything follows. */
   end(): void {
     if (this.at !== this.text.length) throw this.#broken('something follows its end');
   }
@@ -89,7 +92,7 @@ export class CompactJson {
     if (depth > DEPTH_MAX) throw this.#broken(`it is nested deeper than ${DEPTH_MAX} levels`);
     const { text } = this;
     const start = this.at;
-    // Vectors: numbers and commas only, up to the closing bracket. Most of all bytes go this way.
+    // Vectors contain only numbers and commas, up to the closing bracket. They make up most of the bytes.
     NUMBERS.lastIndex = start + 1;
     if (NUMBERS.test(text)) {
       this.at = NUMBERS.lastIndex;
@@ -138,37 +141,37 @@ export class CompactJson {
   }
 }
 
-/** What is read is not JSON of points; `at` is the place in it. */
+/** Error for text that is not the JSON of points. `at` is the position in the text. */
 export function notAPoint(problem: string, at: number): IntegrityError {
   return new IntegrityError(`This is not the JSON of Qdrant points: ${problem}, at character ${at}.`, {
     remedy: 'If it is from an archive, use another copy of it. If it is from a server, check its address.',
   });
 }
 
-/** Whether this is the JSON text of a point's id. */
+/** Whether a text is the JSON text of a point's ID. */
 export function isPointId(id: string | undefined): id is string {
   return id !== undefined && /^(\d{1,20}|"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")$/.test(id);
 }
 
-/** Whether a point has a field of this name (JSON text). */
+/** Whether points have a field of this name (JSON text). */
 export function isPointField(key: string): boolean {
   return key === '"id"' || key === '"payload"' || key === '"vector"';
 }
 
-/** A point of a server that is newer than this code. */
+/** Error for a point from a server that is newer than this code. */
 export function unknownField(id: string, key: string): IntegrityError {
   return new IntegrityError(`Point ${id} has a field ${key.slice(0, 80)} that this version does not know.`, {
     remedy: 'Save and restore the collection by snapshot.',
   });
 }
 
-/** Canonical text of an object from the texts of its members. */
+/** Builds the canonical text of an object from the texts of its members. */
 export function canonicalObject(members: Map<string, string>): string {
   const keys = [...members.keys()].sort();
   return `{${keys.map((key) => `${key}:${members.get(key)}`).join(',')}}`;
 }
 
-/** Steps over one point. Throws IntegrityError where it has no id, or another field than a point has. */
+/** Steps over one point. Throws IntegrityError if it has no ID, or a field that points do not have. */
 export function readPoint(json: CompactJson): PointText {
   const start = json.at;
   const members = json.object();
@@ -183,7 +186,7 @@ export function readPoint(json: CompactJson): PointText {
   return { id, raw: json.text.slice(start, json.at), canonical: canonicalObject(members) };
 }
 
-/** Reads one line of a points entry. Throws IntegrityError where it is not exactly one point. */
+/** Parses one line of a points entry. Throws IntegrityError if it is not exactly one point. */
 export function parsePointLine(line: string): PointText {
   const json = new CompactJson(line);
   const point = readPoint(json);
@@ -191,7 +194,10 @@ export function parsePointLine(line: string): PointText {
   return point;
 }
 
-/** Order of ids, as Qdrant scrolls: numbers before UUIDs, each ascending. Negative, zero or positive. */
+/**
+ * Compares IDs in Qdrant's scroll order: numbers before UUIDs, each ascending. Returns a negative number, zero or a
+ * positive number.
+ */
 export function compareIds(left: string, right: string): number {
   const leftText = left.startsWith('"');
   if (leftText !== right.startsWith('"')) return leftText ? 1 : -1;
@@ -199,7 +205,7 @@ export function compareIds(left: string, right: string): number {
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
-/** Digits and what else a number may hold: `+ - . E e`. */
+/** Whether a character can be part of a number: digits and `+ - . E e`. */
 function isNumeric(code: number): boolean {
   return (
     (code >= 0x30 && code <= 0x39) ||

@@ -8,43 +8,44 @@ import { collectionPath } from './paths.ts';
 import { readPointBytes } from './point-bytes.ts';
 import { CompactJson, type PointText, readPoint } from './point-text.ts';
 
-/** Bytes of JSON that one page should have. Large enough that round trips don't count, small enough for memory. */
+/** Target size of a page in bytes of JSON: large enough that round trips do not matter, small enough for memory. */
 const PAGE_BYTES = 1024 ** 2;
-/** Points in the first page, before their size is known. */
+/** Number of points in the first page, before their size is known. */
 const FIRST_PAGE_POINTS = 64;
-/** Points in a page at most, however small they are. */
+/** Maximum number of points in a page, however small they are. */
 const PAGE_POINTS_MAX = 10_000;
 
 export type PointFilter = NonNullable<QdrantScope['filter']>;
 
-/** A run of points in order of their ids. */
+/** A batch of points in ID order. */
 export interface PointPage {
   readonly points: readonly PointText[];
-  /** JSON text of the id that the next page starts with; null where this is the last. */
+  /** JSON text of the ID at which the next page starts; null if this is the last page. */
   readonly next: string | null;
 }
 
 export interface ScrollOptions {
-  /** JSON text of the id to start with; null for the beginning. */
+  /** JSON text of the ID to start from; null for the beginning. */
   readonly from: string | null;
   readonly filter?: PointFilter | undefined;
-  /** Only these fields of the payload, and no vectors. */
+  /** Read only these payload fields, and no vectors. */
   readonly fields?: readonly string[];
   /** How many replicas must agree: see `readAgreement`. */
   readonly agreement?: string;
-  /** Points in a page at most, where the collection's strict mode sets a limit. */
+  /** Maximum number of points in a page, if the collection's strict mode sets a limit. */
   readonly limit?: number;
   readonly signal: AbortSignal;
 }
 
-/** A filter in Qdrant's words. */
+/** A filter in Qdrant's syntax. */
 export function filterJson({ key, value }: PointFilter): string {
   return JSON.stringify({ must: [{ key, match: { value } }] });
 }
 
 /**
- * Reads a collection's points with vectors and payload, in order of their ids, page by page; the next page is fetched
- * while the last one is worked on. Holds two pages of about 1 MiB. Page sizes follow the points' sizes.
+ * Reads a collection's points with vectors and payload, page by page in ID order. The next page is fetched while the
+ * current one is processed. Holds two pages of about 1 MiB in memory; the number of points per page adapts to their
+ * size.
  */
 export function scroll(
   client: QdrantClient,
@@ -85,7 +86,8 @@ async function* scrollPages<Page extends { readonly next: string | null }>(
       limit = Math.max(1, Math.min(max, requested * 4, fitting));
       if (page.next !== null) {
         pending = fetchPage(page.next);
-        // Awaited on the next turn, or given up below: until then its failure is nobody's yet.
+        // Awaited in the next iteration or discarded below. Until then, a failure must not become an unhandled
+        // rejection.
         pending.catch(() => undefined);
       }
       yield page;
@@ -133,7 +135,7 @@ function parsePage(text: string): PointPage {
   return { points, next: next === 'null' ? null : next };
 }
 
-/** Digest of the first `count` points in order of their ids, and how many that were. */
+/** Digests the first `count` points in ID order. Returns the digest and their actual number. */
 export async function digestFirst(
   client: QdrantClient,
   collection: string,
@@ -153,7 +155,7 @@ export async function digestFirst(
   return { digest: digest.hex(), points };
 }
 
-/** Exact number of points. A collection whose strict mode forbids exact requests is counted by its ids. */
+/** Exact number of points. If the collection's strict mode forbids exact counts, counts the IDs instead. */
 export function countPoints(
   client: QdrantClient,
   collection: string,
@@ -163,7 +165,7 @@ export function countPoints(
   return countMatching(client, collection, filter && filterJson(filter), signal);
 }
 
-/** As {@link countPoints}, for a filter in Qdrant's words. */
+/** Like {@link countPoints}, for a filter in Qdrant's syntax. */
 export async function countMatching(
   client: QdrantClient,
   collection: string,
@@ -184,7 +186,7 @@ export async function countMatching(
   return count;
 }
 
-/** The JSON texts of the ids of a collection's points, page by page; `filter` in Qdrant's words. */
+/** The JSON texts of the IDs of a collection's points, page by page. `filter` is in Qdrant's syntax. */
 export async function* scrollIds(
   client: QdrantClient,
   collection: string,

@@ -18,14 +18,14 @@ import type { QdrantScope } from './connection.ts';
 import { countPoints, digestFirst } from './points.ts';
 import { findCollections } from './scope.ts';
 
-/** Points of each collection that the fence looks into. All others are guarded by the server's count of writes. */
+/** Number of points per collection that the fence reads. The server's write count covers all others. */
 const FENCE_POINTS = 1000;
-/** Telemetry has sizes of disks in units of 1,000 bytes (crate sys-info, which Qdrant uses). */
+/** Telemetry reports disk sizes in units of 1,000 bytes (crate sys-info, which Qdrant uses). */
 const TELEMETRY_UNIT_BYTES = 1000;
-/** Bytes of payload that a point is taken to have where nobody knows. */
+/** Assumed payload size of a point in bytes. */
 const PAYLOAD_BYTES_GUESS = 1024;
 
-/** Reads the server's version. Throws InvalidInputError where no Qdrant answers, or one older than 1.7. */
+/** Reads the server's version. Throws InvalidInputError if the server is not Qdrant, or is older than 1.7. */
 export async function readVersion(client: QdrantClient, signal: AbortSignal): Promise<string> {
   const root = await client.json('GET', '/', { signal });
   const parsed = z.looseObject({ title: z.string(), version: z.string() }).safeParse(root);
@@ -40,7 +40,7 @@ export async function readVersion(client: QdrantClient, signal: AbortSignal): Pr
   );
 }
 
-/** Number of servers in the cluster; 1 where it is none. */
+/** Number of servers in the cluster; 1 if it is not a cluster. */
 export async function countPeers(client: QdrantClient, signal: AbortSignal): Promise<number> {
   const result = await client.call('GET', '/cluster', { signal });
   const cluster = z
@@ -49,7 +49,7 @@ export async function countPeers(client: QdrantClient, signal: AbortSignal): Pro
   return Math.max(1, Object.keys(cluster.peers ?? {}).length);
 }
 
-/** Measures the scope: exact counts, estimate, fence. A collection that is missing is a warning here. */
+/** Measures the scope: exact counts, estimated size, fence. Here, a missing collection is only a warning. */
 export async function probeQdrant(
   client: QdrantClient,
   scope: QdrantScope,
@@ -73,7 +73,7 @@ export async function probeQdrant(
   let sampled = false;
   for (const name of names) {
     const state = await readCollection(client, name, signal);
-    // Deleted since the list was read.
+    // Deleted after it was listed.
     if (!state) continue;
     const count = await countPoints(client, name, scope.filter, signal);
     counts[`points:${name}`] = count;
@@ -103,29 +103,29 @@ export async function probeQdrant(
   return { kind: 'qdrant', version, counts, estimatedBytes, fence, warnings };
 }
 
-/** Bytes that a collection's points take as JSON, roughly: 12 characters a component. */
+/** Estimates the size of a collection's points as JSON in bytes: 12 characters per component. */
 export function estimateBytes({ view }: CollectionState, count: number): number {
   const components = Object.values(denseVectors(view)).reduce((sum, { size }) => sum + size, 0);
   return Math.ceil(count * (components * 12 + PAYLOAD_BYTES_GUESS));
 }
 
 /**
- * REST calls that change no points, as telemetry names them, those that a backup makes itself included: it creates and
- * removes empty collections to read the server's defaults. A collection that another client creates or removes is noticed by
- * its name and its number of points.
+ * REST calls that do not change points, as named in telemetry. They include those of a backup itself, which creates and
+ * removes empty collections to read the server's defaults. A collection that another client creates or removes is
+ * detected by its name and its number of points.
  */
 const REST_READS =
   /^GET |^POST \S+\/(points|points\/(scroll|count|(search|query|recommend|discover)(\/\S+)?)|facet|aliases|snapshots)$|^DELETE \S+\/snapshots\/\{snapshot_name\}$|^(PUT|DELETE) \/collections\/\{\w+\}$/;
-/** Uploads change nothing if they are refused, and a backup asks with an empty one whether its snapshot could be loaded. */
+/** A rejected upload changes nothing, and a backup sends an empty one to check whether its snapshot could be loaded. */
 const REST_UPLOADS = /^(POST|PUT) \S+\/snapshots\/(upload|recover)$/;
-/** The same for gRPC, by the method's name. */
+/** The same for gRPC, by method name. */
 const GRPC_READS =
   /(Get|List|Info|Exists|Scroll|Count|Search|Query|Recommend|Discover|Facet|Snapshot|Alias|Health|Check)/;
 
 /**
- * Number of writes to the whole server since its start, as fence of collections that are too large to read twice:
- * Qdrant keeps no such number for a collection. It can only make a backup look less quiet than it was. Undefined where
- * the key may not read it.
+ * Number of writes to the whole server since its start. Serves as the fence of collections that are too large to read
+ * twice, because Qdrant has no such count per collection. Writes to other collections can only make a backup seem less
+ * consistent than it is. Undefined if the key may not read it.
  */
 export async function countWrites(client: QdrantClient, signal: AbortSignal): Promise<string | undefined> {
   const Responses = z
@@ -162,8 +162,8 @@ export async function countWrites(client: QdrantClient, signal: AbortSignal): Pr
 }
 
 /**
- * Bytes of the server's disks in all, as its telemetry has them: no API of Qdrant reports how much is free. Undefined where
- * the key may not read it, and for several servers.
+ * Total size of the server's disks in bytes, from its telemetry; no Qdrant API reports free space. Undefined if the key
+ * may not read it, and for clusters.
  */
 export async function readDiskSize(client: QdrantClient, signal: AbortSignal): Promise<number | undefined> {
   if ((await countPeers(client, signal)) > 1) return undefined;

@@ -3,12 +3,12 @@ import { readArchivedPoints } from './archived-points.ts';
 import { type ArchivedCollection, readCollections } from './config-entry.ts';
 import { pointsEntries, referencesEntries } from './names.ts';
 
-/** Points whose values are handed on together. */
+/** Number of values returned per batch. */
 const RUN_POINTS = 1000;
 
 /**
- * The texts that points of the archive's collections have at a key of their payload, in runs. Undefined where one of
- * the collections is a snapshot, which only the server can read, and its references are not beside it.
+ * The texts that points of the archive's collections have at a payload key, in batches. Undefined if one of the
+ * collections is a snapshot, which only the server can read, without saved references.
  */
 export async function vectorValues(
   archive: EntryReader,
@@ -39,7 +39,10 @@ export async function vectorValues(
   })();
 }
 
-/** Whether the references of a snapshot are beside it: archives from before have none, and views under other names. */
+/**
+ * Whether the references of a snapshot were saved with it. Older archives have none, and neither do views that rename
+ * the collection.
+ */
 async function hasReferences(
   archive: EntryReader,
   { part, config }: ArchivedCollection,

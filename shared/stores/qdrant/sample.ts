@@ -6,23 +6,28 @@ import { collectionPath } from './paths.ts';
 import { readPointBytes } from './point-bytes.ts';
 import { scrollIds } from './points.ts';
 
-/** Points of a sample, however many the collection has. Their ids travel in the cursor of an export. */
+/**
+ * Number of points in a sample, regardless of the collection's size. Their IDs are stored in the cursor of an export.
+ */
 const SAMPLE_POINTS = 50;
 
-/** Points by their ids (JSON texts), and the digest of all of them. */
+/** IDs of points (JSON texts), and a digest of all of them. */
 export interface Sample {
   readonly ids: readonly string[];
   readonly digest: string;
 }
 
-/** How a collection is read: see `limitsOf` and `readAgreement`. */
+/** Options for reading a collection: see `limitsOf` and `readAgreement`. */
 export interface ReadOptions {
   readonly limit: number;
   readonly agreement: string;
   readonly signal: AbortSignal;
 }
 
-/** JSON texts of the ids of points that the server chooses at random; the first ones where it knows no such request (1.10). */
+/**
+ * JSON texts of the IDs of points that the server chooses at random; the first points if its version (1.10) does not
+ * support random sampling.
+ */
 export async function chooseSample(
   client: QdrantClient,
   collection: string,
@@ -34,7 +39,7 @@ export async function chooseSample(
       body: `{"query":{"sample":"random"},"limit":${size},"with_payload":false,"with_vector":false}`,
       signal,
     });
-    // Ids have 64 bits, and are all that is asked for.
+    // Not parsed as JSON, which would round 64-bit IDs. The response contains only IDs.
     return [...answer.matchAll(/"id":(\d+|"[0-9a-f-]{36}")/g)].map(([, id = '']) => id);
   } catch (error) {
     if (!(error instanceof QdrantRefusedError || error instanceof QdrantNotFoundError)) throw error;
@@ -45,7 +50,7 @@ export async function chooseSample(
   return [];
 }
 
-/** Digest of the points with these ids, as far as they are there. */
+/** Digest of the existing points among those with these IDs. */
 export async function digestSample(
   client: QdrantClient,
   collection: string,

@@ -5,17 +5,17 @@ import { type Alias, listAliases, listCollections } from './collections.ts';
 import type { QdrantScope } from './connection.ts';
 import { isScratch, isTemporary } from './names.ts';
 
-/** The collections of a scope, as they are on the server now. */
+/** The collections in a scope that currently exist on the server. */
 export interface ScopedCollections {
-  /** Real names, sorted; aliases are followed. Collections that a restore or drill of ours is building are left out. */
+  /** Real names, sorted, with aliases resolved. Temporary collections of restores and drills are left out. */
   readonly names: readonly string[];
-  /** What the scope names and the server has not, neither as collection nor as alias. */
+  /** Names in the scope that are neither a collection nor an alias on the server. */
   readonly missing: readonly string[];
-  /** All aliases of the server. */
+  /** All aliases on the server. */
   readonly aliases: readonly Alias[];
 }
 
-/** Finds the collections that belong to the scope. */
+/** Finds the collections in the scope. */
 export async function findCollections(
   client: QdrantClient,
   scope: QdrantScope,
@@ -36,7 +36,7 @@ export async function findCollections(
   return { names: [...names].sort(), missing, aliases };
 }
 
-/** Some collections of a scope: see `StoreAdapter.narrow`. */
+/** Selects some collections of a scope: see `StoreAdapter.narrow`. */
 export function narrowVectors(scope: QdrantScope, { collections }: Subset): QdrantScope {
   if (collections === undefined) return scope;
   const unknown = collections.find((name) => scope.collections?.includes(name) === false);
@@ -46,7 +46,7 @@ export function narrowVectors(scope: QdrantScope, { collections }: Subset): Qdra
   });
 }
 
-/** The scope in words, for messages. */
+/** Describes the scope, for messages. */
 export function describeScope({ collections, filter }: QdrantScope): string {
   const which = collections ? `collections ${collections.join(', ')}` : 'all collections';
   return filter ? `${which} where ${filter.key} is ${JSON.stringify(filter.value)}` : which;

@@ -11,7 +11,7 @@ import { isScratch, SCRATCH, temporaryPrefix } from './names.ts';
 import { VectorsQuestion } from './smoke.ts';
 import { routeCollections } from './view.ts';
 
-/** Scratch names of vectors: collections of their own, which no scope has that does not name them. */
+/** Scratch names of vectors: separate collections, which only belong to scopes that name them. */
 export const vectorsScratch: Scratch<QdrantScope> = {
   async route(
     archive: EntryReader,
@@ -22,7 +22,7 @@ export const vectorsScratch: Scratch<QdrantScope> = {
     const archived = await readCollections(archive);
     const collections = Object.fromEntries(archived.map(({ name }) => [name, scratchName(name, id)]));
     const request = { only: {}, rename: { collections }, sameProfile: true };
-    // By name: the target's own collections, which the archive may lack, must not be part of the scope.
+    // Only named collections: the target's own ones, which the archive may lack, must not be in the scope.
     const { collections: _, ...rest } = target;
     const route = await routeCollections(archive, saved, rest, request);
     const names = Object.values(collections);
@@ -44,7 +44,7 @@ function scratchName(collection: string, id: string): string {
   return `${SCRATCH}${id}.${hash}`;
 }
 
-/** Whether a point could belong to two scopes; collections with scratch names belong only to scopes that name them. */
+/** Whether a point could belong to both scopes. Collections with scratch names belong only to scopes that name them. */
 export function vectorsOverlap(
   one: Place<QdrantConnection, QdrantScope>,
   other: Place<QdrantConnection, QdrantScope>,
@@ -55,7 +55,7 @@ export function vectorsOverlap(
   if (right === undefined) return left.some((name) => !isScratch(name));
   const shared = left.some((name) => right.includes(name));
   const [a, b] = [one.scope.filter, other.scope.filter];
-  // Two values of one field are two sets of points.
+  // Different values of the same field select disjoint sets of points.
   return shared && !(a && b && a.key === b.key && a.value !== b.value);
 }
 
@@ -64,7 +64,7 @@ function addressOf({ url }: QdrantConnection): string {
   return `${hostname.toLowerCase()}:${port || (protocol === 'https:' ? 443 : 80)}${pathname.replace(/\/+$/, '')}`;
 }
 
-/** The collections of the scope, and those that this job has under temporary names. */
+/** The collections in the scope, and the temporary collections of this job. */
 export async function occupiedCollections(
   client: QdrantClient,
   { collections }: QdrantScope,
@@ -79,7 +79,7 @@ export async function occupiedCollections(
     .map((name) => `collection "${name}"`);
 }
 
-/** Drops them. */
+/** Removes them. */
 export async function removeCollections(
   client: QdrantClient,
   { collections }: QdrantScope,

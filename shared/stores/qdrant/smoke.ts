@@ -6,14 +6,14 @@ import type { QdrantScope } from './connection.ts';
 import { collectionPath } from './paths.ts';
 import { countMatching } from './points.ts';
 
-/** A question to one collection: the operations of Qdrant's REST interface that only read points. */
+/** A query to one collection, limited to the operations of Qdrant's REST API that only read points. */
 export const VectorsQuestion = z.strictObject({
   collection: z.string().min(1).max(255),
   points: z.enum(['count', 'scroll', 'search', 'query', 'recommend', 'discover']),
   body: z.record(z.string(), z.json()).default({}),
 });
 
-/** What is asked where the configuration asks nothing: how many points, and the first few of them. */
+/** Default smoke checks: the number of points, and the first few of them. */
 export function vectorsQuestions({ collections = [], filter }: QdrantScope): unknown[] {
   const condition = filter ? { filter: { must: [{ key: filter.key, match: { value: filter.value } }] } } : {};
   return collections.flatMap((collection) => [
@@ -22,7 +22,7 @@ export function vectorsQuestions({ collections = [], filter }: QdrantScope): unk
   ]);
 }
 
-/** The question about the collection that has another name at the destination. */
+/** The same query for a collection that has another name at the destination. */
 export function renameVectorsQuestion(question: unknown, names: Readonly<Record<string, string>>): unknown {
   if (typeof question !== 'object' || question === null || !('collection' in question)) return question;
   const { collection } = question;
@@ -31,7 +31,7 @@ export function renameVectorsQuestion(question: unknown, names: Readonly<Record<
     : question;
 }
 
-/** Asks, and tells the answer without its data. */
+/** Runs the query and summarizes the answer without revealing data. */
 export async function queryVectors(
   client: QdrantClient,
   question: unknown,

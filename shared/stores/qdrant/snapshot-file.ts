@@ -6,30 +6,32 @@ import { IntegrityError } from '../../core/errors.ts';
 import type { LegContext } from '../leg.ts';
 import { type ConfigView, type Lossless, viewConfig } from './collections.ts';
 
-/** The file of a snapshot that says what the collection is, and the most bytes it may have. Real ones have some hundred. */
+/**
+ * The file in a snapshot that describes the collection, and its maximum size in bytes. Typical ones have a few hundred.
+ */
 const CONFIG_NAME = 'config.json';
 const CONFIG_BYTES_MAX = 4 * 1024 ** 2;
-/** Longest that one snapshot is looked through, in milliseconds: inspections have more to do. */
+/** Maximum time to examine one snapshot, in milliseconds, because an inspection has more to do. */
 const LOOK_MS_MAX = 3 * 60_000;
-/** A segment, which is a tar file within the snapshot (Qdrant from 1.7 on). */
+/** A segment: a tar file within the snapshot (Qdrant 1.7 and later). */
 const SEGMENT = /(^|\/)segments\/[^/]+\.tar$/;
-/** A file that only segments in RocksDB have. */
+/** Files that only occur in RocksDB segments. */
 const ROCKS_DB = /(^|\/)(CURRENT|MANIFEST-\d+|\d+\.sst)$/;
 
-/** What a snapshot says of itself. */
+/** What a snapshot contains. */
 export interface SnapshotContent {
-  /** Configuration of the collection; absent where the snapshot holds none. */
+  /** Configuration of the collection; absent if the snapshot does not contain one. */
   readonly config?: Lossless;
   readonly view?: ConfigView;
-  /** Segments. */
+  /** Number of segments. */
   readonly segments: number;
-  /** Whether a segment is stored in RocksDB, which Qdrant reads until 1.16 only. */
+  /** Whether a segment is stored in RocksDB, which Qdrant reads only up to version 1.16. */
   readonly rocksDb: boolean;
 }
 
 /**
- * Looks through a snapshot, no longer than there is time: then the log says so, and the result is undefined. Throws
- * IntegrityError if it is not a snapshot, or is truncated.
+ * Examines a snapshot. If the time runs out, logs this and returns undefined. Throws IntegrityError if it is not a
+ * snapshot, or is truncated.
  */
 export async function readSnapshot(
   archive: EntryReader,
@@ -49,17 +51,17 @@ export async function readSnapshot(
   return walk.end();
 }
 
-/** A file within the segment that is being read ends a segment where `end` is reached. */
+/** The segment being read, which ends at `end`. */
 const Segment = z.object({ name: z.string(), end: z.number(), padding: z.number(), rocksDb: z.boolean() });
 
 const WalkState = z.object({
-  /** What the next bytes are: a header, a further header of a sparse file, the configuration, or nothing of interest. */
+  /** The type of the next bytes: a header, a further header of a sparse file, the configuration, or skipped content. */
   part: z.enum(['header', 'further-header', 'config', 'skipped', 'end']),
-  /** Bytes of this part that are still to come. */
+  /** Bytes of this part still to be read. */
   left: z.number(),
-  /** Bytes of it that have come, where they are needed. */
+  /** Bytes of this part read so far, if they are needed. */
   held: z.base64(),
-  /** Bytes of the snapshot so far. */
+  /** Bytes of the snapshot read so far. */
   position: z.number(),
   file: z.object({ name: z.string(), size: z.number(), sparse: z.boolean() }).nullable(),
   segment: Segment.nullable(),
@@ -70,8 +72,8 @@ const WalkState = z.object({
 type WalkState = z.infer<typeof WalkState>;
 
 /**
- * Walks through a snapshot as its bytes go by: a tar file whose segments are tar files as well, in which Qdrant puts
- * `config.json` behind the segments (the server's version is not in it). Holds one header or the configuration; its
+ * Walks through a snapshot as it is streamed: a tar file whose segments are tar files themselves, with `config.json`
+ * after the segments (it does not contain the server's version). Holds one header or the configuration in memory; its
  * state can be saved between any two chunks.
  */
 export class SnapshotWalk {
@@ -80,7 +82,7 @@ export class SnapshotWalk {
   readonly #state: Omit<WalkState, 'held'>;
   #held: Buffer[];
 
-  /** @param from what {@link save} returned */
+  /** @param from state returned by {@link save} */
   constructor(where: string, collection: string, from?: unknown) {
     const state = from === undefined ? START : WalkState.parse(from);
     this.#where = where;
@@ -98,7 +100,7 @@ export class SnapshotWalk {
     return this.#state.part === 'end';
   }
 
-  /** Takes in the next bytes. Throws IntegrityError if this is not a snapshot. */
+  /** Adds the next bytes. Throws IntegrityError if this is not a snapshot. */
   write(chunk: Uint8Array): void {
     const state = this.#state;
     for (let at = 0; at < chunk.length && !this.#isOver; ) {
@@ -106,18 +108,18 @@ export class SnapshotWalk {
       at += taken.length;
       state.position += taken.length;
       state.left -= taken.length;
-      // A copy: the chunk may belong to a buffer that its owner uses again.
+      // Copy: the chunk may belong to a buffer that its owner reuses.
       if (state.part !== 'skipped') this.#held.push(Buffer.from(taken));
       while (state.left === 0 && !this.#isOver) this.#finishPart();
     }
   }
 
-  /** What the snapshot holds, after its last byte. Throws IntegrityError if it is truncated. */
+  /** Returns the content, after the last byte. Throws IntegrityError if the snapshot is truncated. */
   end(): SnapshotContent {
     const { part, left, segment, segments, rocksDb, config: text } = this.#state;
     const isBetweenFiles = part === 'header' && left === BLOCK && segment === null;
     if (part !== 'end' && !isBetweenFiles) {
-      throw strange(
+      throw invalid(
         this.#where,
         part === 'header' && segment === null ? 'it is not a tar file' : 'it ends in the middle of a file',
       );
@@ -136,7 +138,7 @@ export class SnapshotWalk {
         this.#takeHeader(held);
         return;
       case 'further-header':
-        // Where a sparse file has more pieces than its header holds, further blocks list them.
+        // If a sparse file has more pieces than fit in its header, further blocks list them.
         if (held[504] === 1) state.left = BLOCK;
         else this.#enter();
         return;
@@ -150,7 +152,7 @@ export class SnapshotWalk {
     }
   }
 
-  /** After a file: the next one, or the end of the segment that it was in. */
+  /** Continues after a file: with the next one, or after the end of the enclosing segment. */
   #next(): void {
     const state = this.#state;
     const { segment } = state;
@@ -170,18 +172,21 @@ export class SnapshotWalk {
     this.#state.left = bytes;
   }
 
-  /** Plain and GNU sparse files (GNU tar manual, "Basic Tar Format", "Storing Sparse Files"). Extended headers are files to us. */
+  /**
+   * Parses headers of plain and GNU sparse files (GNU tar manual, "Basic Tar Format", "Storing Sparse Files"). Extended
+   * headers are treated as files.
+   */
   #takeHeader(block: Buffer): void {
     const state = this.#state;
     if (block.every((byte) => byte === 0)) {
-      // Two empty blocks and padding end a tar.
+      // A tar file ends with two empty blocks and padding.
       if (state.segment === null) state.part = 'end';
       else this.#skip(Math.max(0, state.segment.end - state.position));
       return;
     }
     const size = sizeOf(block);
     if (!Number.isSafeInteger(size) || block.toString('latin1', 257, 262) !== 'ustar') {
-      throw strange(this.#where, 'it is not a tar file');
+      throw invalid(this.#where, 'it is not a tar file');
     }
     const sparse = block[156] === 'S'.charCodeAt(0);
     const end = block.indexOf(0);
@@ -192,7 +197,7 @@ export class SnapshotWalk {
     } else this.#enter();
   }
 
-  /** Begins the content of the file whose headers have been read. */
+  /** Starts the content of the file whose headers have been read. */
   #enter(): void {
     const state = this.#state;
     const { file, segment } = state;
@@ -202,14 +207,14 @@ export class SnapshotWalk {
     if (segment !== null) {
       segment.rocksDb ||= ROCKS_DB.test(name);
       if (state.position + length > segment.end) {
-        throw strange(this.#where, `its ${segment.name} is truncated`);
+        throw invalid(this.#where, `its ${segment.name} is truncated`);
       }
       this.#skip(length);
       return;
     }
     if (name === CONFIG_NAME) {
       if (size > CONFIG_BYTES_MAX) {
-        throw strange(this.#where, `its ${CONFIG_NAME} has ${size} bytes; the limit is ${CONFIG_BYTES_MAX}`);
+        throw invalid(this.#where, `its ${CONFIG_NAME} has ${size} bytes; the limit is ${CONFIG_BYTES_MAX}`);
       }
       state.part = 'config';
       state.left = size;
@@ -236,7 +241,7 @@ const START: WalkState = {
   config: null,
 };
 
-/** Octal digits, or for 8 GiB and more a binary number. */
+/** Parses a size: octal digits or, from 8 GiB on, a binary number. */
 function sizeOf(block: Buffer): number {
   const field = block.subarray(124, 136);
   if ((field[0] ?? 0) & 0x80) return Number(field.readBigUInt64BE(4));
@@ -252,11 +257,11 @@ function parseJson(text: string, where: string): unknown {
     return parse(text);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    throw strange(where, `its ${CONFIG_NAME} is not JSON`);
+    throw invalid(where, `its ${CONFIG_NAME} is not JSON`);
   }
 }
 
-function strange(where: string, problem: string): IntegrityError {
+function invalid(where: string, problem: string): IntegrityError {
   return new IntegrityError(`Entry ${where} is not a snapshot of a Qdrant collection: ${problem}.`, {
     remedy: 'Use another copy of the archive, or leave out the vectors.',
   });

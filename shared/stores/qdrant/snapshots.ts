@@ -15,34 +15,45 @@ import { QdrantNotFoundError, QdrantRefusedError } from './errors.ts';
 import { MARK, uploadName } from './names.ts';
 import { collectionPath, pathSegment } from './paths.ts';
 
-/** Milliseconds that a clean-up waits for a server that still writes a snapshot, and between two looks at it. */
+/**
+ * Maximum time that a cleanup waits for a server that is still writing a snapshot, and the polling interval, in
+ * milliseconds.
+ */
 const UNTIL_WRITTEN_MS = 5 * 60_000;
 const POLL_MS = 500;
-/** Milliseconds beyond a leg's time that its last call may take: a Lambda function aborts 50 s after it (functions/step.ts). */
+/**
+ * How long a leg's last call may exceed the leg's time, in milliseconds: a Lambda function is
+ * aborted 50 s after it (functions/step.ts).
+ */
 const GRACE_MS = 40_000;
-/** Looks at a server that neither writes a snapshot nor lists it before it is taken for given up. */
+/**
+ * Number of consecutive checks finding a server that neither works on a snapshot nor has it, after which the snapshot
+ * is considered failed.
+ */
 const IDLE_LOOKS_MAX = 6;
-/** How often the list of snapshots is asked for a checksum that the answer lacked. */
+/** How often the list of snapshots is read to get a checksum that was missing from the response. */
 const CHECKSUM_LOOKS_MAX = 4;
 
 const Snapshot = z.looseObject({
   name: z.string().min(1).max(512),
   size: z.number().int().positive(),
-  // The server answers before the file with it is written: about one in thousands is an empty text (Qdrant 1.16).
+  // The server may respond before it has written the checksum file: about one response in thousands has an empty text
+  // (Qdrant 1.16).
   checksum: z
     .string()
     .regex(/^[0-9a-f]{64}$/)
     .nullish()
     .catch(undefined),
 });
-/** A snapshot that lies on the server: name, size in bytes, SHA-256. */
+/** A snapshot on the server: name, size in bytes, SHA-256. */
 export type Snapshot = z.infer<typeof Snapshot>;
 
 /**
- * The server chooses a snapshot's name, so a process that dies before it reads the answer would leave a file that
- * nobody knows. Therefore an alias is put on the collection first, `ngbak-snapshot.<job>.<collection's hash>.after.<t>`
- * where t is the time in the newest snapshot's name so far, and replaced by `….is.<t>` once the new one's name is
- * known. Aliases survive crashes of ours and of the server, can't be mistaken, and are part of no snapshot.
+ * The server chooses a snapshot's name, so a process that dies before it reads the response would leave an unknown file
+ * behind. Therefore an alias is first added to the collection, `ngbak-snapshot.<job>.<collection's hash>.after.<t>`,
+ * where t is the time in the name of the newest existing snapshot. It is replaced by `….is.<t>` once the name of the
+ * new snapshot is known. Aliases survive crashes of ngbak and of the server, are unambiguous, and are not part of
+ * snapshots.
  */
 function markPrefix(jobId: string, collection?: string): string {
   const hash =
@@ -50,12 +61,12 @@ function markPrefix(jobId: string, collection?: string): string {
   return `${MARK}${jobId}.${hash}`;
 }
 
-/** The time in a snapshot's name, as the server writes it: `2025-10-06-14-30-00`; `0` where there is none. */
+/** The time in a snapshot's name, as the server writes it: `2025-10-06-14-30-00`; `0` if there is none. */
 function timeOf(snapshotName: string): string {
   return /-(\d{4}(?:-\d\d){5})\.snapshot$/.exec(snapshotName)?.[1] ?? '0';
 }
 
-/** The snapshots of a collection; none where the collection is gone. */
+/** The snapshots of a collection; empty if the collection does not exist. */
 export async function listSnapshots(
   client: QdrantClient,
   collection: string,
@@ -70,15 +81,17 @@ export async function listSnapshots(
   }
 }
 
-/** Milliseconds that one call may take, which nothing can interrupt: as long as the leg lasts. */
-function lastingMs(context: LegContext): number {
+/**
+ * Timeout of a call that cannot be interrupted, in milliseconds: the remaining time of the leg, plus the grace period.
+ */
+function callMs(context: LegContext): number {
   return Math.max(0, context.timeLeft()) + GRACE_MS;
 }
 
-/** Bytes of an upload beside its file. */
+/** Size of an upload in addition to its file, in bytes. */
 export const UPLOAD_FRAME_BYTES = 1024;
 
-/** Path by which snapshots are uploaded. */
+/** Path for uploading snapshots. */
 export function uploadPath(collection: string): string {
   return collectionPath(collection, '/snapshots/upload?priority=snapshot&wait=true');
 }
@@ -88,7 +101,7 @@ export function snapshotPath(collection: string, name: string): string {
   return collectionPath(collection, `/snapshots/${pathSegment(name)}`);
 }
 
-/** Has the server write a snapshot, in a way that `removeSnapshots` finds it whatever happens. */
+/** Makes the server write a snapshot, marked so that `removeSnapshots` finds it after any failure. */
 export async function createSnapshot(
   client: QdrantClient,
   collection: string,
@@ -119,7 +132,7 @@ export async function createSnapshot(
     ],
     signal,
   );
-  // Within one second the server gives the same name twice: then the file is somebody else's as well.
+  // The server reuses a name within the same second: then the file is also another client's snapshot.
   if (before.some(({ name }) => name === snapshot.name)) {
     throw new QdrantRefusedError(
       `Another client took a snapshot of collection "${collection}" in the same second.`,
@@ -130,8 +143,8 @@ export async function createSnapshot(
 }
 
 /**
- * One call that waits for the snapshot. A proxy may give up waiting before the server does: then the snapshot is looked
- * for as long as the server is at work. Throws UnavailableError where none comes to be, or the time is up.
+ * Makes one call that waits for the snapshot. If a proxy times out before the server is done, polls for the snapshot as
+ * long as the server is working on it. Throws UnavailableError if no snapshot appears, or the time runs out.
  */
 async function write(
   client: QdrantClient,
@@ -144,7 +157,7 @@ async function write(
   try {
     const result = await client.call('POST', collectionPath(collection, '/snapshots?wait=true'), {
       signal,
-      timeoutMs: lastingMs(context),
+      timeoutMs: callMs(context),
       repeat: false,
     });
     return Snapshot.parse(result);
@@ -155,13 +168,14 @@ async function write(
       error: describeError(error),
     });
     const known = new Set(before.map(({ name }) => name));
-    const end = Date.now() + lastingMs(context);
+    const end = Date.now() + callMs(context);
     for (let idle = 0; idle < IDLE_LOOKS_MAX && Date.now() < end; ) {
       const writing = await isWriting(client, collection, signal);
       const [found, another] = (await listSnapshots(client, collection, signal)).filter(
         ({ name }) => !known.has(name) && timeOf(name) > newest,
       );
-      // The file is listed while it grows; its checksum is written last. Two of them could both be ours.
+      // The file is listed while it grows; its checksum is written last. If there are two new files, either could be
+      // ours.
       if (found && !another && !writing && (found.checksum || idle > 0)) return found;
       idle = writing ? 0 : idle + 1;
       await sleep(POLL_MS, undefined, { signal });
@@ -170,7 +184,7 @@ async function write(
   }
 }
 
-/** Looks up the checksum that the answer lacked. A server that has none does not get one by it. */
+/** Looks up the checksum that was missing from the response. It stays missing if the server stores no checksums. */
 async function withChecksum(
   client: QdrantClient,
   collection: string,
@@ -187,9 +201,9 @@ async function withChecksum(
 }
 
 /**
- * Removes the snapshots that this job had made, of one collection or of all, with their marks. Idempotent. Snapshots
- * of others stay: where a crash left several that could be ours, none is touched and the log names them. Says whether an
- * attempt was among them that was cut off before its snapshot was there.
+ * Removes this job's snapshots, of one collection or of all, and their marks. Idempotent. Snapshots of other clients
+ * are kept: if several could be ours after a crash, none is removed and the log lists them. `unfinished` is true if an
+ * attempt was interrupted before its snapshot was complete.
  */
 export async function removeSnapshots(
   client: QdrantClient,
@@ -201,7 +215,7 @@ export async function removeSnapshots(
   const marks = (await listAliases(client, context.signal)).filter(({ alias }) => alias.startsWith(prefix));
   for (const mark of marks) {
     const [, state, time = '0'] = /\.(is|after)\.([0-9-]+)$/.exec(mark.alias) ?? [];
-    // The server continues to write when nobody waits for its answer any more.
+    // The server continues to write a snapshot after the client has disconnected.
     unfinished ||= state !== 'is';
     if (state !== 'is') await untilWritten(client, mark.collection, context);
     const snapshots = await listSnapshots(client, mark.collection, context.signal);
@@ -236,7 +250,7 @@ const Running = z.looseObject({
   }),
 });
 
-/** Waits while the server writes a snapshot of the collection. Throws UnavailableError where that takes too long. */
+/** Waits while the server is writing a snapshot of the collection. Throws UnavailableError if that takes too long. */
 async function untilWritten(client: QdrantClient, collection: string, context: LegContext): Promise<void> {
   const end = Date.now() + Math.min(UNTIL_WRITTEN_MS, Math.max(0, context.timeLeft()));
   while (await isWriting(client, collection, context.signal)) {
@@ -260,7 +274,7 @@ async function isRecovering(client: QdrantClient, collection: string, signal: Ab
   return ((await running(client, collection, signal)).running_snapshot_recovery ?? 0) > 0;
 }
 
-/** What the server does with snapshots of a collection right now. */
+/** The snapshot operations that the server is currently running for a collection. */
 async function running(
   client: QdrantClient,
   collection: string,
@@ -271,7 +285,7 @@ async function running(
   try {
     result = await client.call('GET', '/telemetry?details_level=2', { signal });
   } catch (error) {
-    // A key that may take snapshots, but may not read this: then nobody can tell.
+    // A key may have permission to take snapshots but not to read telemetry: then the state is unknown.
     if (error instanceof AccessDeniedError) return nothing;
     throw error;
   }
@@ -280,9 +294,9 @@ async function running(
 }
 
 /**
- * Loads a snapshot of ours over a collection, or makes the collection from it. The server answers when readers see the
- * new content; the file that it keeps of every upload is removed, also where it refused the content. Where a proxy gave
- * up waiting, the server is waited for.
+ * Loads one of our snapshots over a collection, or creates the collection from it. The server responds when readers see
+ * the new content. It keeps every uploaded file, even if it rejected the content, so the file is removed afterwards. If
+ * a proxy times out, waits for the server.
  *
  * @param loaded whether the collection has the content of the file
  */
@@ -299,11 +313,11 @@ export async function uploadSnapshot(
     await client.upload(
       `${uploadPath(collection)}&checksum=${file.sha256}`,
       { name, size: file.size, open: file.open },
-      { timeoutMs: lastingMs(context), signal: context.signal },
+      { timeoutMs: callMs(context), signal: context.signal },
     );
   } catch (error) {
-    const waits = error instanceof UnavailableError && !context.signal.aborted;
-    if (waits && (await isLoaded(client, collection, loaded, context))) {
+    const canPoll = error instanceof UnavailableError && !context.signal.aborted;
+    if (canPoll && (await isLoaded(client, collection, loaded, context))) {
       await removeSnapshot(client, collection, name, context.signal);
       return;
     }
@@ -313,14 +327,14 @@ export async function uploadSnapshot(
   await removeSnapshot(client, collection, name, context.signal);
 }
 
-/** Waits while the server loads a snapshot that nobody waits for any more, and says whether its content is there. */
+/** Waits while the server loads a snapshot after the connection was lost. Returns whether the content was loaded. */
 async function isLoaded(
   client: QdrantClient,
   collection: string,
   loaded: () => Promise<boolean>,
   context: LegContext,
 ): Promise<boolean> {
-  const end = Date.now() + lastingMs(context);
+  const end = Date.now() + callMs(context);
   for (let idle = 0; Date.now() < end; ) {
     const busy = await isRecovering(client, collection, context.signal);
     if (!busy && (await isThere(loaded, context))) return true;
@@ -331,7 +345,7 @@ async function isLoaded(
   return false;
 }
 
-/** A collection that was damaged by the load may answer nothing but errors: then its content is not there. */
+/** A collection damaged by the load may answer every request with an error: then the content was not loaded. */
 async function isThere(loaded: () => Promise<boolean>, { signal }: LegContext): Promise<boolean> {
   try {
     return await loaded();
@@ -342,7 +356,7 @@ async function isThere(loaded: () => Promise<boolean>, { signal }: LegContext): 
   }
 }
 
-/** After a failed upload. The failure itself matters more than what it left, so this one only logs. */
+/** Cleans up after a failed upload. Only logs its own failures, because the failure of the upload is more important. */
 async function discardRefused(
   client: QdrantClient,
   collection: string,
@@ -355,7 +369,8 @@ async function discardRefused(
       await removeSnapshot(client, collection, name, signal);
       return;
     }
-    // What became of the collection may be listed and yet know no snapshots; without a collection no call reaches the file.
+    // The failed collection may be listed without having any snapshots, and the file cannot be accessed without a
+    // collection. Therefore create it again, empty, to remove the file.
     await dropCollection(client, collection, signal);
     await client.call('PUT', collectionPath(collection), { body: '{}', signal });
     await removeSnapshot(client, collection, name, signal);
@@ -369,7 +384,7 @@ async function discardRefused(
   }
 }
 
-/** Removes a snapshot's file; nothing happens where there is none. */
+/** Removes a snapshot's file. Does nothing if it does not exist. */
 export async function removeSnapshot(
   client: QdrantClient,
   collection: string,
@@ -379,12 +394,11 @@ export async function removeSnapshot(
   try {
     await client.call('DELETE', `${snapshotPath(collection, name)}?wait=true`, { signal });
   } catch (error) {
-    // Gone already: what was to be reached.
     if (!(error instanceof QdrantNotFoundError)) throw error;
   }
 }
 
-/** The snapshot of an earlier leg. Throws IntegrityError where the server has lost it. */
+/** Checks that the snapshot of an earlier leg still exists. Throws IntegrityError if the server has lost it. */
 export async function findSnapshot(
   client: QdrantClient,
   collection: string,

@@ -11,13 +11,13 @@ import { hasContent, hasTime, snapshotFile } from './load.ts';
 import { temporaryName } from './names.ts';
 import { uploadSnapshot } from './snapshots.ts';
 
-/** Collection that comes next, in the order of readCollections. */
+/** Index of the next collection, in the order of readCollections. */
 const TestCursor = z.object({ at: z.number().int().nonnegative() });
 
 /**
- * Loads each snapshot of an archive into a collection of its own, compares what it holds with the archive, and removes it
- * again. What only the server can find in a snapshot is found by this, before anything of the target is replaced. Throws
- * IntegrityError, or what the server refuses it with.
+ * Loads each snapshot of an archive into a temporary collection, compares its content with the archive, and removes it
+ * again. This detects problems in a snapshot that only the server can find, before anything in the target is replaced.
+ * Throws IntegrityError, or the error with which the server rejects the snapshot.
  */
 export async function testLoadQdrant(
   client: QdrantClient,
@@ -43,7 +43,7 @@ async function testLoad(
 ): Promise<void> {
   const { signal } = context;
   const beside = temporaryName(name, context.jobId);
-  // An attempt that was cut off may have left it, and with another content.
+  // An interrupted attempt may have left it behind, with different content.
   await dropCollection(client, beside, signal);
   const isWhole = async () => config === undefined || (await hasContent(client, beside, config, signal));
   try {
@@ -52,12 +52,15 @@ async function testLoad(
   } catch (error) {
     throw signal.aborted ? error : notLoaded(name, error);
   } finally {
-    // Where the step has to stop, the next attempt or the clean-up removes it.
+    // If the step must stop, the next attempt or the cleanup removes it.
     if (!signal.aborted) await dropCollection(client, beside, signal);
   }
 }
 
-/** Why a snapshot could not be loaded, by its collection's own name. An error that may pass by itself stays one. */
+/**
+ * Translates the error into one that names the archived collection instead of the temporary one. Retryable errors stay
+ * retryable.
+ */
 function notLoaded(name: string, error: unknown): unknown {
   if (!(error instanceof UnavailableError || error instanceof QdrantRefusedError)) return error;
   const message = `The snapshot of collection "${name}" could not be loaded into a temporary collection; nothing was changed. ${error.message}`;

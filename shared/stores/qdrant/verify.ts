@@ -27,22 +27,22 @@ import { digestSample } from './sample.ts';
 import { findCollections } from './scope.ts';
 import { retrieve } from './write.ts';
 
-/** Points that one request looks up. */
+/** Number of points looked up per request. */
 const LOOK_UP_POINTS = 500;
 
 const VerifyCursor = z.object({
   at: z.number().int().nonnegative(),
-  /** Points entries that were compared; null before the collection itself was. */
+  /** Number of points entries compared so far; null before the collection itself was compared. */
   chunks: z.number().int().nonnegative().nullable(),
-  /** JSON text of the next id on the server; "" for the first, null where there are no more. */
+  /** JSON text of the next ID on the server; "" for the first, null if there are no more. */
   next: z.string().nullable(),
 });
 type VerifyCursor = z.infer<typeof VerifyCursor>;
 
 /**
- * Reads the collections back and compares them with the archive: settings, payload indexes, aliases; for points
- * entries every point with its counterpart, both in order of ids; for snapshots the exact count and the digest over
- * the points that the archive has one for.
+ * Reads the collections back and compares them with the archive: settings, payload indexes and aliases. For points
+ * entries, compares every point with its counterpart, both in ID order. For snapshots, compares the exact count and the
+ * digests recorded in the archive.
  */
 export async function verifyQdrant(
   client: QdrantClient,
@@ -106,7 +106,7 @@ async function findExtraCollections(
   }
 }
 
-/** Compares all but the points; for a snapshot, count and digest as well. */
+/** Compares everything except the points; for a snapshot, also count and digest. */
 async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Promise<VerifyCursor> {
   const { client, scope, options, version, findings } = job;
   const { name, config, snapshot } = job.collection;
@@ -118,7 +118,7 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
     return following;
   }
   if (!config) {
-    // A bare snapshot says nothing of its own content.
+    // A bare snapshot records nothing about its content.
     findings.tallies.merge({
       [`points:${name}`]: {
         count: await countPoints(client, name, undefined, signal),
@@ -184,7 +184,7 @@ async function checkCollection(job: CollectionCheck, cursor: VerifyCursor): Prom
   return following;
 }
 
-/** Major and minor number of a version: settings do not change with the patch. */
+/** Major and minor number of a version. Settings do not change in patch releases. */
 function minorOf(version: string): string {
   return version.split('.', 2).join('.');
 }
@@ -198,7 +198,7 @@ function adoptedSettings(collection: string, names: readonly string[]): StoreWar
   };
 }
 
-/** Compares points entries with the server's points, until the time is up or all are through. */
+/** Compares points entries with the server's points, until the time runs out or all are compared. */
 async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<VerifyCursor> {
   const { client, scope, archive, options, context, findings } = job;
   const { name, part, config } = job.collection;
@@ -248,7 +248,7 @@ async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<
         }
         take(present);
         onServer.step();
-        // What was there before a merge may be different where the operator said to keep it.
+        // In a merge with `keep`, points that already existed may differ.
         if (merge && options.onConflict === 'keep') continue;
         if (!samePoint(archived, present, changed)) {
           findings.add(
@@ -276,8 +276,8 @@ async function checkPoints(job: CollectionCheck, cursor: VerifyCursor): Promise<
 }
 
 /**
- * As {@link checkPoints}, for points that got other ids on their way: those are in order within an entry only, so each
- * is looked up, and the exact count says whether the server has more.
+ * Like {@link checkPoints}, for points whose IDs were rewritten. They are ordered only within an entry, so each one is
+ * looked up, and the exact count reveals extra points on the server.
  */
 async function checkById(job: CollectionCheck, cursor: VerifyCursor): Promise<VerifyCursor> {
   const { client, scope, archive, options, context, findings } = job;
@@ -329,7 +329,7 @@ async function checkById(job: CollectionCheck, cursor: VerifyCursor): Promise<Ve
   return end({ at: cursor.at + 1, chunks: null, next: '' });
 }
 
-/** Looks at the points of pages one by one. */
+/** Reads the points of pages one by one. */
 class Reader {
   readonly #pages: AsyncIterator<{ points: readonly PointText[] }> | Iterator<never>;
   #points: readonly PointText[] = [];
@@ -340,7 +340,7 @@ class Reader {
     this.#pages = Symbol.asyncIterator in pages ? pages[Symbol.asyncIterator]() : pages[Symbol.iterator]();
   }
 
-  /** The next point, without stepping over it; undefined after the last. */
+  /** Returns the next point without consuming it; undefined after the last. */
   async peek(): Promise<PointText | undefined> {
     while (this.#at === this.#points.length && !this.#ended) {
       const { done, value } = await this.#pages.next();

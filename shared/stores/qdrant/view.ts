@@ -10,7 +10,7 @@ import { entryPart, FOLDER, isReserved, isScratch, parseEntryName } from './name
 import { isDotSegment } from './paths.ts';
 import { CompactJson, canonicalObject, compareIds, type PointText, parsePointLine } from './point-text.ts';
 
-/** Which collections are restored, and under which names: see `StoreAdapter.route`. */
+/** Determines which collections are restored, and under which names: see `StoreAdapter.route`. */
 export async function routeVectors(
   archive: EntryReader,
   saved: QdrantScope | undefined,
@@ -23,7 +23,7 @@ export async function routeVectors(
   throw refused(`"${taken}" can't be the name of a collection`, 'Choose another name.');
 }
 
-/** The same for drills, which give names that nobody else may give. */
+/** The same for drills, which use reserved names. */
 export async function routeCollections(
   archive: EntryReader,
   saved: QdrantScope | undefined,
@@ -95,7 +95,7 @@ function namesOf({ name, config }: ArchivedCollection): string[] {
   return [name, ...(config?.aliases ?? [])];
 }
 
-/** What the target calls a collection: the same, or what stands at the same place of the profile's list. */
+/** The target's name for a collection: the same name, or the one at the same position in the profile's list. */
 function nameAt(
   collection: ArchivedCollection,
   saved: QdrantScope | undefined,
@@ -137,7 +137,7 @@ function checkFilters(saved: QdrantScope | undefined, target: QdrantScope): void
   }
 }
 
-/** The vectors as they look at their destination: other collections, another value of the filter with other ids. */
+/** Views the vectors as they look at the destination: other collections, another filter value with other IDs. */
 export function viewVectors(archive: EntryReader, route: Route<QdrantScope>): EntryReader {
   const { saved, scope, names } = route;
   if (route.changes.length === 0) return archive;
@@ -159,7 +159,7 @@ export function viewVectors(archive: EntryReader, route: Route<QdrantScope>): En
     if (parsed.kind === 'config') {
       return [{ name, content: () => rewriteConfig(collection, to, scope, move !== undefined) }];
     }
-    // Points of snapshots are labelled once they are loaded.
+    // Points in snapshots are labelled after they are loaded.
     if (parsed.kind !== 'points' || !(move || origin)) return [{ name }];
     const label = origin && pointLabeller(originOf(origin, collection.name));
     const change = (point: PointText) => {
@@ -181,7 +181,7 @@ async function* rewriteConfig(
   yield configEntryBytes({
     ...entry,
     collection: to,
-    // An alias leads to one collection of the server: the one that keeps its name keeps its aliases.
+    // An alias points to a single collection on the server, so only a collection that keeps its name keeps its aliases.
     aliases: to === name ? entry.aliases : [],
     ...(moved && filter ? { filter: { key: filter.key, value: filter.value }, rewritten_ids: true } : {}),
   });
@@ -194,7 +194,7 @@ function changedPoints(
   change: (point: PointText) => PointText,
 ): ViewedEntry {
   const content = async function* () {
-    // One entry's points are held and sorted: readers rely on their order within an entry.
+    // Holds and sorts the points of one entry, because readers rely on ID order within an entry.
     const changed: PointText[] = [];
     for await (const line of splitLines(archive.open(entry))) changed.push(change(parsePointLine(line)));
     changed.sort((left, right) => compareIds(left.id, right.id));
@@ -207,7 +207,7 @@ async function* linesOf(points: readonly PointText[]): AsyncGenerator<string> {
   for (const { raw } of points) yield raw;
 }
 
-/** Gives a point the new value of the filter, and the id that derives from it. */
+/** Rewrites a point to the new value of the filter, and to the ID derived from it. */
 function pointMover(saved: QdrantScope, scope: QdrantScope) {
   const [from, to, ids] = [saved.filter, scope.filter, scope.point_ids];
   if (!from || !to || !ids) throw new TypeError('points are moved between two values of a filter');
@@ -241,7 +241,7 @@ function pointOf(id: string, members: Map<string, string>): PointText {
   return { id, raw: text, canonical: text };
 }
 
-/** The labels of the points of a collection, by its name in the archive. */
+/** The origin labels for the points of a collection, by its name in the archive. */
 export function originOf(
   origin: Readonly<Record<string, string>>,
   collection: string,
@@ -249,7 +249,7 @@ export function originOf(
   return { ...origin, original_collection: collection };
 }
 
-/** Adds to the payload where a point comes from. */
+/** Adds the origin of a point to its payload. */
 function pointLabeller(origin: Readonly<Record<string, string>>) {
   return (point: PointText): PointText => {
     const members = new CompactJson(point.canonical).object();
@@ -269,7 +269,10 @@ function pointLabeller(origin: Readonly<Record<string, string>>) {
   };
 }
 
-/** As LightRAG derives ids (`compute_mdhash_id_for_qdrant`): JSON text of a UUID derived from SHA-256, marked as version 4. */
+/**
+ * Derives an ID as LightRAG does (`compute_mdhash_id_for_qdrant`): JSON text of a UUID derived from SHA-256, marked as
+ * version 4.
+ */
 export function derivedId(value: string | number | boolean, text: string): string {
   const bytes = createHash('sha256').update(`${value}${text}`).digest().subarray(0, 16);
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;

@@ -7,28 +7,27 @@ import { collectionPath } from './paths.ts';
 import { CompactJson, type PointText, readPoint } from './point-text.ts';
 import { countMatching, filterJson, type PointFilter } from './points.ts';
 
-/** Characters of one request. Qdrant takes 32 MiB (`service.max_request_size_mb`) unless told otherwise. */
+/** Maximum size of a request in characters. Qdrant accepts 32 MiB by default (`service.max_request_size_mb`). */
 const BATCH_CHARACTERS = 2 * 1024 ** 2;
-/** Points of one request. */
+/** Maximum number of points in a request. */
 const BATCH_POINTS = 2000;
-/** Requests under way at once: one is being sent while the server works on the other. */
+/** Number of concurrent requests: one is sent while the server processes the other. */
 const REQUESTS = 2;
 
 export interface UpsertOptions {
   readonly options: LoadOptions;
-  /** The part of the collection that may be written to; null for all of it. */
+  /** The only part of the collection that may be written to; null for all of it. */
   readonly filter: PointFilter | null;
-  /** What the collection's strict mode allows of one request. */
+  /** What the collection's strict mode allows per request. */
   readonly limits: RequestLimits;
-  /** Further query of the request: see `writeOrder`. */
+  /** Further query parameters of the request: see `writeOrder`. */
   readonly order: string;
   readonly signal: AbortSignal;
 }
 
 /**
- * Writes points into a collection and returns what they count for. Repeating it changes nothing. Throws
- * InvalidInputError where a point's id is taken by another part of the collection, or by another content and the
- * options say `fail`.
+ * Writes points into a collection and returns their tally. Idempotent. Throws InvalidInputError if a point's ID already
+ * belongs to a point outside of the filter, or to one with different content and the options are `fail`.
  */
 export async function writePoints(
   client: QdrantClient,
@@ -54,14 +53,14 @@ export async function writePoints(
       for (const point of batch) digest.add(point.canonical);
       count += batch.length;
       const request = write(batch);
-      // Awaited below, in order; until then its failure is nobody's yet.
+      // Awaited below, in order. Until then, a failure must not become an unhandled rejection.
       request.catch(() => undefined);
       running.push(request);
       if (running.length >= REQUESTS) await running.shift();
     }
     while (running.length > 0) await running.shift();
   } finally {
-    // After a failure: nothing of this leg may still write when the next one starts.
+    // After a failure, no request of this leg may still be writing when the next leg starts.
     await Promise.allSettled(running);
   }
   return { count, digest: digest.hex() };
@@ -82,7 +81,10 @@ async function* batches(points: AsyncIterable<PointText>, most: number): AsyncGe
   if (batch.length > 0) yield batch;
 }
 
-/** Ids are shared by all parts of a collection: a point of another part must not be overwritten. */
+/**
+ * Rejects IDs of points outside of the filter. IDs are shared by the whole collection, and those points must not be
+ * overwritten.
+ */
 async function refuseForeignIds(
   client: QdrantClient,
   collection: string,
@@ -137,7 +139,7 @@ async function withoutKept(
   return batch.filter(({ id }) => !present.has(id));
 }
 
-/** The points that exist of those with these ids, by id. */
+/** Retrieves the existing points among those with these IDs, by ID. */
 export async function retrieve(
   client: QdrantClient,
   collection: string,
