@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 
-/** Fields by which servers name records internally: other ones after every restore. */
+/** Fields that hold a server's internal record IDs, which differ after every restore. */
 const INTERNAL = new Set(['identity', 'elementId', 'start', 'end', 'startNodeElementId', 'endNodeElementId']);
 
 /**
- * The answer to a smoke question in words that hold no data, and that are the same for the same answer: numbers as they
- * are, everything else as its size and the start of its SHA-256.
+ * Summarizes the answer to a smoke check without revealing data. Equal answers give equal summaries: numbers are shown
+ * as they are, everything else as its size and the first digits of its SHA-256.
  */
 export function summarizeAnswer(answer: unknown): string {
   if (answer === null || answer === undefined) return 'nothing';
@@ -18,7 +18,7 @@ export function summarizeAnswer(answer: unknown): string {
   return `${size}, ${digestOf(text)}`;
 }
 
-/** One row: `count 42, name 12 characters, sha256 …`. */
+/** Summarizes one row: `count 42, name 12 characters, sha256 …`. */
 function summarizeRow(row: unknown): string {
   if (typeof row !== 'object' || row === null || Array.isArray(row)) return summarizeAnswer(row);
   const entries = Object.entries(row);

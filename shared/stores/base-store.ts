@@ -18,8 +18,8 @@ const NOTHING: EntryReader = {
 };
 
 /**
- * What most stores have in common: one shard, nothing to clean up, no questions. A backend implements what is abstract,
- * and overrides what it does otherwise.
+ * Defaults that suit most stores: one shard, nothing to clean up, no smoke checks. A backend implements the abstract
+ * methods and overrides the defaults that do not fit.
  */
 export abstract class BaseStore implements Store {
   readonly name: StoreName;
@@ -37,29 +37,29 @@ export abstract class BaseStore implements Store {
   abstract load(leg: RestoreLeg): Promise<LegResult>;
   abstract verify(leg: RestoreLeg): Promise<VerifyResult>;
 
-  /** One shard, unless there is nothing to save. */
+  /** Plans one shard, or none if there is nothing to save. */
   async plan(_context: LegContext, { counts, estimatedBytes }: StoreProbe): Promise<Shard[]> {
     const isEmpty = Object.values(counts).every((count) => count === 0);
     return isEmpty ? [] : [{ id: 'all', params: {}, estimatedBytes }];
   }
 
-  /** Nothing: exports only read, and legs of a restore begin nothing elsewhere. */
+  /** Does nothing: exports only read, and the legs of a restore start nothing outside the store. */
   async cleanup(_context: LegContext): Promise<void> {
     return Promise.resolve();
   }
 
-  /** What its counts are of. */
+  /** Returns the names of what is counted. */
   async names(context: LegContext): Promise<readonly string[]> {
     return Object.keys((await this.probe(context)).counts).slice(0, NAMES_MAX);
   }
 
-  /** What passed the check of its content can be loaded, unless it is to be merged: that needs an implementation. */
+  /** Admits any archive whose content check passed, unless it is to be merged: merging needs an implementation. */
   async admits({ options }: RestoreInput): Promise<readonly string[]> {
     if (options.mode !== 'merge') return Promise.resolve([]);
     return Promise.resolve([`a store of the kind "${this.kind}" cannot merge: use the mode "replace"`]);
   }
 
-  /** No answer: {@link StoreAdapter.questions} has no question. */
+  /** Always throws, because {@link StoreAdapter.questions} offers no questions. */
   async smoke(_question: unknown, _context: LegContext): Promise<string> {
     return Promise.reject(
       new NgbakError(`A store of the kind "${this.kind}" does not support smoke checks.`, {
@@ -68,7 +68,7 @@ export abstract class BaseStore implements Store {
     );
   }
 
-  /** No reference leads to its records. */
+  /** Returns undefined: no references point to the records of this store. */
   async missing(
     _what: { readonly thing: string; readonly field: string },
     _values: readonly string[],
@@ -77,25 +77,25 @@ export abstract class BaseStore implements Store {
     return Promise.resolve(undefined);
   }
 
-  /** The records that a probe counts. */
+  /** Reports the records that a probe counts. */
   async occupied(context: LegContext): Promise<readonly string[]> {
     const { counts } = await this.probe(context);
     return Object.entries(counts).flatMap(([name, count]) => (count === 0 ? [] : [`${name} ${count}`]));
   }
 
-  /** What a restore of nothing would clear. */
+  /** Clears what a restore of an empty archive would clear. */
   async remove(context: LegContext): Promise<LegResult> {
     const options = { mode: 'replace', onConflict: 'fail' } as const;
     const cleared = await this.clear({ archive: NOTHING, options, cursor: null, context });
     return cleared.cursor === null ? this.finish(context) : cleared;
   }
 
-  /** Nothing: loads leave nothing behind. */
+  /** Does nothing: loads leave nothing behind. */
   async finish(_context: LegContext): Promise<LegResult> {
     return Promise.resolve(DONE);
   }
 
-  /** Nothing: no connection stays open. */
+  /** Does nothing: no connection stays open. */
   async close(): Promise<void> {
     return Promise.resolve();
   }

@@ -13,57 +13,57 @@ import { ADAPTERS } from './registry.ts';
 import type { StoreAdapter } from './store.ts';
 import type { StoreWarning } from './warning.ts';
 
-/** Problems that are kept. */
+/** Maximum number of problems to keep. */
 const PROBLEMS_MAX = 20;
 
-/** Where the content of an archive has been checked up to. Larger than a cursor may be. */
+/** How far the content of an archive has been checked. May be larger than the limit for a cursor. */
 const CheckState = z.object({
-  /** By store: what its check saved. */
+  /** The saved state of each store's check. */
   stores: z.partialRecord(z.enum(STORE_NAMES), z.json()),
-  /** The entry that continues in the next leg, and what its sink saved. */
+  /** The entry that the next leg continues with, and the saved state of its sink. */
   within: z.object({ store: z.enum(STORE_NAMES), sink: z.json() }).nullable(),
-  /** Stores with an entry that could not be read in one go: their records were not all counted. */
+  /** Stores with an entry that could not be read within one leg, so that not all of their records were counted. */
   partial: z.array(z.enum(STORE_NAMES)),
 });
 type CheckState = z.infer<typeof CheckState>;
 
-/** Of a store with an entry that took more than one leg. */
+/** Reported for a store with an entry that took more than one leg. */
 const NOT_COUNTED: StoreWarning = {
   code: 'counts-not-compared',
   text: 'An entry was too large to be checked in one step, so the records of this store were not counted and compared with the manifest. All bytes are verified.',
 };
 
-/** One leg of {@link checkArchive}. */
+/** Input of one leg of {@link checkArchive}. */
 export interface ArchiveCheck extends Omit<Verification, 'open'> {
-  /** The stores whose content is checked; absent for all of them. */
+  /** The stores whose content is checked. Default: all of them. */
   readonly stores?: readonly StoreName[];
-  /** The backends that can be checked. If omitted: those of the registry. */
+  /** The backends that can be checked. Default: those of the registry. */
   readonly adapters?: readonly StoreAdapter[];
-  /** What the leg before returned; null for the first one. */
+  /** The state that the previous leg returned; null for the first leg. */
   readonly state: Json;
 }
 
-/** What one leg of {@link checkArchive} found. */
+/** Result of one leg of {@link checkArchive}. */
 export interface ArchiveCheckResult {
-  /** Where the next leg continues; null after the last. */
+  /** Where the next leg continues; null after the last one. */
   readonly cursor: Json;
-  /** Goes to the next leg with the cursor. May have some megabytes. */
+  /** Passed to the next leg along with the cursor. May be several megabytes. */
   readonly state: Json;
-  /** What is wrong, in words that name the entry or the record; of all legs so far, at most 20. */
+  /** Descriptions of what is wrong, naming the entry or record: at most 20, from all legs so far. */
   readonly problems: readonly string[];
-  /** With the last leg. */
+  /** Returned by the last leg. */
   readonly warnings: readonly (StoreWarning & { readonly store: StoreName })[];
   /**
-   * With the last leg: what was read and counted, and compared with the manifest. A store whose records could not all be
-   * counted is absent.
+   * Returned by the last leg: what was read, counted and compared with the manifest. Stores whose records could not all
+   * be counted are absent.
    */
   readonly tallies: Readonly<Partial<Record<StoreName, Tallies>>>;
 }
 
 /**
- * One leg of proving that an archive can be restored, with no server and in one pass: every byte is the one that was
- * written, every line is the record that it claims to be, records that belong together are there, and counts and digests
- * are those of the manifest. Backups check what they have sealed this way, and restores what they are about to load.
+ * Runs one leg of the proof that an archive can be restored, in one pass and without a server: every byte is intact,
+ * every line is a valid record, records that belong together are present, and counts and digests match the manifest. A
+ * backup checks its sealed archive this way, and a restore the archive that it is about to load.
  */
 export async function checkArchive(source: ByteSource, check: ArchiveCheck): Promise<ArchiveCheckResult> {
   const archive = await openArchive(source, check.limits);
@@ -80,7 +80,7 @@ export async function checkArchive(source: ByteSource, check: ArchiveCheck): Pro
     open: (entry, resumed) => contents.open(entry, resumed),
   });
   if (cursor !== null) return { cursor, state: await contents.save(), problems, warnings: [], tallies: {} };
-  // Where entries are damaged, that the counts differ says nothing more.
+  // If entries are damaged, differing counts add no information.
   if (problems.length > 0) return { cursor: null, state: null, problems, warnings: [], tallies: {} };
   const found = await contents.end();
   return { cursor: null, state: null, ...found, problems: found.problems.slice(0, PROBLEMS_MAX) };
@@ -92,7 +92,7 @@ class ContentChecks {
   readonly #state: CheckState;
   readonly #checks = new Map<StoreName, ContentCheck>();
   readonly #partial: Set<StoreName>;
-  /** The entry that is being read. */
+  /** The entry being read. */
   #open: { readonly store: StoreName; readonly sink: EntrySink } | undefined;
 
   constructor(
@@ -106,12 +106,12 @@ class ContentChecks {
     const { storage_backends: backends, scope, ngraf_023: converted } = archive.manifest;
     for (const store of stores) {
       const backend = backends[store];
-      // What no adapter knows, no restore loads.
+      // A restore does not load entries that no adapter knows.
       const adapter = adapters.find(({ name, kind }) => name === store && kind === backend?.kind);
       if (!adapter || !scope.stores.includes(store)) continue;
       const origin = {
         archive,
-        // Keys of NGRAF-023's archives lack the prefix that the scope of such an archive tells.
+        // Keys in NGRAF-023's archives lack the prefix that the recorded scope of such an archive has.
         scope: converted === undefined ? scope.scopes?.[store] : undefined,
         version: backend?.version,
         edition: backend?.edition,
@@ -136,7 +136,7 @@ class ContentChecks {
     try {
       sink = check.open(entry, saved);
     } catch (error) {
-      return failing(error);
+      return failingSink(error);
     }
     if (!sink) return undefined;
     const inner = sink;
@@ -154,7 +154,7 @@ class ContentChecks {
     };
   }
 
-  /** Between two entries, or within one. */
+  /** Saves the state, between two entries or within one. */
   async save(): Promise<Json> {
     const open = this.#open;
     const within = open?.sink.save ? { store: open.store, sink: open.sink.save() } : null;
@@ -191,7 +191,7 @@ class ContentChecks {
     return { problems, warnings, tallies };
   }
 
-  /** Holds what was counted against the manifest, where it says anything about the store. */
+  /** Compares the counted records with the manifest, if the manifest covers the store. */
   #compare(
     store: StoreName,
     found: Tallies,
@@ -201,34 +201,34 @@ class ContentChecks {
     const { tallies, ngbak_version: version } = this.#archive.manifest;
     const expected = tallies[store];
     if (expected === undefined) return;
-    const others: string[] = [];
+    const differing: string[] = [];
     for (const name of new Set([...Object.keys(expected), ...Object.keys(found)])) {
       const [count, read] = [expected[name]?.count ?? 0, found[name]?.count ?? 0];
       // A collection without points is still a collection.
-      const isGone = expected[name] !== undefined && found[name] === undefined;
-      if (count !== read || isGone) {
+      const isMissing = expected[name] !== undefined && found[name] === undefined;
+      if (count !== read || isMissing) {
         problems.push(
-          `${store}: the manifest states ${count} ${name}, but the archive contains ${isGone ? 'nothing of that name' : read}`,
+          `${store}: the manifest states ${count} ${name}, but the archive contains ${isMissing ? 'nothing of that name' : read}`,
         );
-      } else if (count > 0 && expected[name]?.digest !== found[name]?.digest) others.push(name);
+      } else if (count > 0 && expected[name]?.digest !== found[name]?.digest) differing.push(name);
     }
-    if (others.length === 0) return;
+    if (differing.length === 0) return;
     if (version === VERSION) {
-      problems.push(...others.map((name) => `${store}: the digest of ${name} differs from the manifest`));
+      problems.push(...differing.map((name) => `${store}: the digest of ${name} differs from the manifest`));
       return;
     }
-    // Another version may digest the same record in another form.
+    // Another version may digest the same record in a different form.
     warnings.push({
       store,
       code: 'digests-of-another-version',
       text: 'Digests of records differ from the manifest, which another version of ngbak wrote. Their counts are equal, and all bytes are verified.',
-      count: others.length,
-      samples: others.slice(0, 20),
+      count: differing.length,
+      samples: differing.slice(0, 20),
     });
   }
 }
 
-function failing(error: unknown): ContentSink {
+function failingSink(error: unknown): ContentSink {
   const fail = () => Promise.reject(error);
   return { write: fail, end: fail, abort: () => undefined };
 }

@@ -8,19 +8,19 @@ import { entryLineRules } from './entry-lines.ts';
 import type { StoreAdapter } from './store.ts';
 import { SavedTallies, TallyBook } from './tally-book.ts';
 
-/** A record as it is counted: the name of its tally, and the text that its digest is taken over. */
+/** A record for counting: the name of its tally, and the text from which its digest is computed. */
 export interface CountedRecord {
   readonly tally: string;
   readonly canonical: string;
 }
 
-/** Throws InvalidInputError where the line is not a record. */
+/** Reads a line. Throws InvalidInputError if the line is not a record. */
 type ReadRecord = (line: string, entry: IndexEntry) => CountedRecord;
 
-/** Where a check stands within an entry. */
+/** The position of a check within an entry. */
 const SavedSink = z.object({ rest: z.string(), line: z.number() });
 
-/** The check of a store whose entries consist of lines, each of them a record. */
+/** Creates the content check of a store whose entries consist of lines, one record per line. */
 export function checkLines(read: ReadRecord): StoreAdapter['check'] {
   return (_origin, from) => new LinesCheck(read, from);
 }

@@ -4,39 +4,45 @@ import type { Tallies } from '../core/digest.ts';
 import type { Json } from '../core/json.ts';
 import type { StoreWarning } from './warning.ts';
 
-/** What an archive says about the server that one store's entries were saved from. */
+/** What an archive records about the server from which one store's entries were saved. */
 export interface ContentOrigin {
   readonly archive: EntryReader;
-  /** The scope that was saved, unchecked; undefined where the archive does not say. */
+  /** The scope that was saved, not validated; undefined if the archive does not record it. */
   readonly scope: unknown;
   readonly version: string | undefined;
   readonly edition: string | undefined;
 }
 
-/** A sink of one entry's content. */
+/** Receives the content of one entry. */
 export interface EntrySink extends ContentSink {
-  /** What another process needs to continue within the entry; absent where it has to be read in one go. */
+  /**
+   * Returns the state from which another process can continue within the entry. Absent if the entry must be read in one
+   * leg.
+   */
   save?(): Json;
 }
 
-/** What the entries of one store hold, once all of them have been read. */
+/** What the entries of one store contain, known once all of them have been read. */
 export interface ContentFindings {
-  /** Counts and digests of the records, as the exports counted them. */
+  /** Counts and digests of the records, computed as in the exports. */
   readonly tallies: Tallies;
-  /** Why the archive can't be restored. */
+  /** Reasons why the archive can't be restored. */
   readonly problems: readonly string[];
   readonly warnings: readonly StoreWarning[];
 }
 
 /**
- * Reads the entries of one store as a load would, in the order of the archive, without a server: every record must be
- * what it claims to be. Holds a bounded part of what it read.
+ * Reads the entries of one store as a load would, in archive order but without a server, and validates every record.
+ * Memory use is bounded.
  */
 export interface ContentCheck {
-  /** Where the content of an entry goes; undefined for entries that no restore reads. `from` is what a sink saved. */
+  /**
+   * Returns the sink for the content of an entry; undefined for entries that no restore reads. `from` is the saved
+   * state of a sink.
+   */
   open(entry: IndexEntry, from?: Json): EntrySink | undefined;
-  /** What another process needs to continue between two entries. */
+  /** Returns the state from which another process can continue between two entries. */
   save(): Json;
-  /** After the last entry. Throws IntegrityError or InvalidInputError where entries are missing. */
+  /** Called after the last entry. Throws IntegrityError or InvalidInputError if entries are missing. */
   end(): Promise<ContentFindings>;
 }

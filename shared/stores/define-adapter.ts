@@ -3,12 +3,12 @@ import { InvalidInputError } from '../core/errors.ts';
 import { type Subset, storesNamed } from '../core/subset.ts';
 import type { StoreAdapter } from './store.ts';
 
-/** What every backend has to state. */
+/** What every backend must define. */
 type RequiredMember = 'facts' | 'Connection' | 'Scope' | 'create' | 'overlaps' | 'check';
 
 /**
- * An adapter with defaults for what most backends do not have: no parts, no names that could be changed, no questions, no
- * references to other stores.
+ * Completes an adapter with defaults for what most backends do not have: subsets, names that can be changed, smoke
+ * checks, and references to other stores.
  */
 export function defineAdapter<Connection, Scope>(
   members: Pick<StoreAdapter<Connection, Scope>, RequiredMember> & Partial<StoreAdapter<Connection, Scope>>,

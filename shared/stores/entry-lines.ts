@@ -2,10 +2,10 @@ import type { IndexEntry } from '../archive/format/types.ts';
 import { ANOTHER_ARCHIVE, InvalidInputError } from '../core/errors.ts';
 import { type LineRules, readLines } from '../core/lines.ts';
 
-/** Most bytes of a line of an entry: what is longer is neither saved nor read. */
+/** Maximum length of a line in an entry, in bytes. Longer lines are neither saved nor read. */
 export const LINE_BYTES_MAX = 64 * 1024 ** 2;
 
-/** What the lines of an entry have to be; anything else is an InvalidInputError. */
+/** Rules for the lines of an entry. A violation is an InvalidInputError. */
 export function entryLineRules({ name }: Pick<IndexEntry, 'name'>): LineRules {
   return {
     bytesMax: LINE_BYTES_MAX,
@@ -16,7 +16,7 @@ export function entryLineRules({ name }: Pick<IndexEntry, 'name'>): LineRules {
   };
 }
 
-/** The lines in the content of an entry, of which one at a time is held. */
+/** Splits the content of an entry into lines, holding one at a time in memory. */
 export function linesOf(
   content: AsyncIterable<Uint8Array>,
   entry: Pick<IndexEntry, 'name'>,

@@ -1,49 +1,52 @@
 import type { StoreName } from '../core/store-names.ts';
 import type { Subset } from '../core/subset.ts';
 
-/** What a backend counts under one name, `nodes`, or under one for each thing that it holds, `points:<collection>`. */
+/**
+ * What a backend counts: under one name (`nodes`), or under one name for each thing that it holds
+ * (`points:<collection>`).
+ */
 export interface TallyKind {
-  /** The name of the tally; with {@link things}, what stands before the colon. */
+  /** The name of the tally; with {@link things}, the part before the colon. */
   readonly name: string;
-  /** What it counts, one and several; if omitted, its name without the last letter, and its name. */
+  /** Singular and plural of what it counts. Default: the name without its last letter, and the name. */
   readonly nouns?: readonly [one: string, several: string];
-  /** What the name after the colon is of. Absent for a single tally. */
+  /** What the part after the colon names. Absent for a single tally. */
   readonly things?: {
     readonly nouns: readonly [one: string, several: string];
-    /** The list of a subset that chooses among them. */
+    /** The list of a subset that selects among them. */
     readonly field: keyof Subset & ('collections' | 'namespaces');
-    /** True where a restore can give each of them another name: see `Route.names`. */
+    /** True if a restore can rename each of them: see `Route.names`. */
     readonly areRenamed?: boolean;
-    /** True where progress counts them as one. */
+    /** True if progress reports sum them up. */
     readonly areSummed?: boolean;
   };
-  /** Absent for what is not a record: schema statements, settings, what a load leaves out. */
+  /** Absent for what is not a record: schema statements, settings, and what a load leaves out. */
   readonly records?: {
     /**
-     * How many a restore of everything brings back: `all`; `attached`, all but those with an end outside of the archive;
-     * `unexpired`, all but those that have expired. Absent: is not compared.
+     * How many of them a full restore restores: `all`; `attached`, all except those with an end outside of the archive;
+     * `unexpired`, all except those that have expired. If absent, the count is not compared.
      */
     readonly restored?: 'all' | 'attached' | 'unexpired';
   };
 }
 
 /**
- * What programs know of a backend without its adapter: everything here is plain data, so that CLI and dashboard import it
- * and generic code names no backend.
+ * What is known about a backend without its adapter. It is plain data, so that CLI and dashboard can import it, and so
+ * that generic code does not have to name backends.
  */
 export interface StoreFacts {
-  /** As in the configuration: `neo4j`. */
+  /** As in the configuration, such as `neo4j`. */
   readonly kind: string;
   /** The store that it serves. */
   readonly name: StoreName;
   readonly tallies: readonly TallyKind[];
   /**
-   * Warnings of a check, by their code, that can only be true where the store changed during the export; each with what is
-   * wrong otherwise, to follow their count.
+   * Check warnings, by code, that can only occur if the store changed during the export. Each value is the text that
+   * follows the count when the store did not change and the warning therefore means damage.
    */
   readonly driftWarnings?: Readonly<Record<string, string>>;
-  /** Warnings of a check, by their code, of archives that are intact and could not be restored. */
+  /** Codes of check warnings about archives that are intact but could not be restored. */
   readonly refusedFor?: readonly string[];
-  /** How the names of entries end that are loaded as they are, whatever the route. */
+  /** Suffix of the names of entries that are loaded unmodified, whatever the route. */
   readonly opaqueEntries?: string;
 }

@@ -2,12 +2,12 @@ import type { Cursor } from './leg.ts';
 import type { Difference, VerifyResult } from './restore-leg.ts';
 import { TallyBook } from './tally-book.ts';
 
-/** Differences that one leg keeps as samples; all of them are counted. */
+/** Maximum number of differences that one leg keeps as samples. All differences are counted. */
 const SAMPLES_MAX = 20;
 
-/** What a leg of a verification found. */
+/** Collects the results of one leg of a verification. */
 export class Findings {
-  /** What was read back of the target: the same tallies as an export of it would have. */
+  /** What was read back from the target: the same tallies as an export of the target would have. */
   readonly tallies = new TallyBook();
   readonly #samples: Difference[] = [];
   #differences = 0;
@@ -19,21 +19,21 @@ export class Findings {
   /**
    * Adds a difference.
    *
-   * @param count of how many records it is one
+   * @param count number of records that it affects
    */
   add(thing: string, problem: string, count = 1): void {
     this.#differences += count;
     if (this.#samples.length < SAMPLES_MAX) this.#samples.push({ thing, problem });
   }
 
-  /** Adds what was found elsewhere. */
+  /** Adds the results of another collection. */
   addAll(other: Findings): void {
     this.tallies.addAll(other.tallies);
     this.#differences += other.#differences;
     this.#samples.push(...other.#samples.slice(0, SAMPLES_MAX - this.#samples.length));
   }
 
-  /** The end of the leg; `cursor` null at the end of the verification. */
+  /** Returns the result of the leg; `cursor` is null at the end of the verification. */
   result(cursor: Cursor | null): VerifyResult {
     return {
       cursor,

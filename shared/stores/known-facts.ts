@@ -14,7 +14,7 @@ const KINDS: ReadonlyMap<string, TallyKind> = new Map(
   FACTS.flatMap(({ tallies }) => tallies.map((kind) => [kind.name, kind])),
 );
 
-/** `points:chunks` → `points`; a name without a colon as it is. */
+/** `points:chunks` → `points`; a name without a colon is returned unchanged. */
 export function kindOf(tally: string): string {
   return tally.split(':', 1)[0] ?? '';
 }
@@ -25,12 +25,12 @@ export function thingOf(tally: string): string | undefined {
   return at < 0 ? undefined : tally.slice(at + 1);
 }
 
-/** What is known of a tally, by its name or by its kind's. */
+/** Looks up the facts about a tally, by its name or by its kind's name. */
 export function tallyKind(tally: string): TallyKind | undefined {
   return KINDS.get(kindOf(tally));
 }
 
-/** The names of tallies of a store about a thing that a subset chooses by `field`: `chunks` → `points:chunks`. */
+/** The tallies of a store about a thing that a subset selects by `field`: `chunks` → `points:chunks`. */
 export function talliesOf(
   store: StoreName,
   field: 'collections' | 'namespaces',
@@ -42,14 +42,14 @@ export function talliesOf(
     .map(({ name }) => `${name}:${thing}`);
 }
 
-/** The things among the tallies of a store that a subset chooses by `field`. */
+/** The things among the tallies of a store that a subset selects by `field`. */
 export function thingsAmong(tallies: Iterable<string>, field: keyof Subset): string[] {
   return [...tallies]
     .filter((tally) => tallyKind(tally)?.things?.field === field)
     .map((tally) => thingOf(tally) ?? '');
 }
 
-/** What a tally counts, for one of it and for several. */
+/** The noun for what a tally counts, in singular or plural. */
 export function nounOf(tally: string, count: number): string {
   const kind = kindOf(tally);
   const [one, several] = tallyKind(kind)?.nouns ?? [kind.replace(/s$/, ''), kind];

@@ -3,26 +3,29 @@ import { wholeEntry } from '../archive/format/whole-entry.ts';
 import { HASH_BYTES, MultisetDigest, type Tally } from '../core/digest.ts';
 import { ReusableBuffer } from '../core/reusable-buffer.ts';
 
-/** A record as the archive holds it. */
+/** A record as stored in the archive. */
 export interface EncodedLine {
-  /** Its text, without the line's end. */
+  /** Its text, without the line ending. */
   readonly line: string;
-  /** The text that its digest is taken over. */
+  /** The text from which its digest is computed. */
   readonly canonical: string;
 }
 
-/** Lines on their way into one entry after the other, with the tally of their records. */
+/** Buffers the lines of one entry after another, with the tally of their records. */
 export class LineChunk {
   readonly #lines: ReusableBuffer;
   #count = 0;
   #digest = new MultisetDigest();
 
-  /** Parameters are those of {@link ReusableBuffer}; what an entry takes beyond its room is given back by {@link clear}. */
+  /**
+   * Takes the parameters of {@link ReusableBuffer}. Memory that an entry takes beyond `room` is released by
+   * {@link clear}.
+   */
   constructor(room: number, taken = 0) {
     this.#lines = new ReusableBuffer(room, taken);
   }
 
-  /** Bytes so far. */
+  /** Number of bytes so far. */
   get bytes(): number {
     return this.#lines.length;
   }
@@ -38,7 +41,7 @@ export class LineChunk {
     this.#digest.add(canonical);
   }
 
-  /** Adds lines that are written already, each with its end, and their hashes, one behind the other. */
+  /** Adds encoded lines, each with its line ending, and their hashes, concatenated. */
   addWritten(lines: Uint8Array, hashes: Uint8Array): void {
     this.#lines.append(lines);
     for (let at = 0; at < hashes.length; at += HASH_BYTES) {
@@ -51,12 +54,12 @@ export class LineChunk {
     return { count: this.#count, digest: this.#digest.hex() };
   }
 
-  /** The whole entry; its data is there until {@link clear}. */
+  /** Returns the whole entry. Its data is valid until {@link clear}. */
   piece(name: string): EntryPiece {
     return wholeEntry(name, this.#lines.view());
   }
 
-  /** Makes room for the next entry. */
+  /** Resets the buffer for the next entry. */
   clear(): void {
     this.#lines.clear();
     this.#count = 0;

@@ -7,7 +7,7 @@ import { qdrantAdapter } from './qdrant/adapter.ts';
 import { redisAdapter } from './redis/adapter.ts';
 import type { StoreAdapter } from './store.ts';
 
-/** Every backend that ngbak knows: a new one is one folder and one line here. */
+/** Every backend that ngbak knows. A new backend is one folder and one line here. */
 export const ADAPTERS: readonly StoreAdapter[] = [
   neo4jAdapter,
   qdrantAdapter,
@@ -17,10 +17,10 @@ export const ADAPTERS: readonly StoreAdapter[] = [
 ];
 
 /**
- * The adapter of a kind, for a store. Throws InvalidInputError that lists the kinds that the store can have.
+ * Returns the adapter of a kind for a store. Throws InvalidInputError, listing the kinds that the store can have.
  *
  * @param kind as in the configuration: `neo4j`, `qdrant`, `redis`, `files`
- * @param name the store that it is to serve
+ * @param name the store that it serves
  */
 export function findAdapter(kind: string, name: StoreName): StoreAdapter {
   const adapter = ADAPTERS.find((candidate) => candidate.kind === kind && candidate.name === name);

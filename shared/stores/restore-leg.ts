@@ -2,47 +2,47 @@ import type { EntryReader } from '../archive/format/types.ts';
 import type { Cursor, LegContext, LegResult } from './leg.ts';
 import type { Route } from './route.ts';
 
-/** How a load treats what the target holds already. */
+/** How a load treats existing records of the target. */
 export interface LoadOptions {
-  /** `replace` empties the scope first; `merge` keeps what is there. */
+  /** `replace` empties the scope first; `merge` keeps existing records. */
   readonly mode: 'replace' | 'merge';
-  /** With `merge`: what happens to a record whose id exists in the target with other content. */
+  /** With `merge`: what happens to a record whose ID exists in the target with different content. */
   readonly onConflict: 'keep' | 'overwrite' | 'fail';
   /**
-   * Relationships that lead out of what the archive holds: `stitch` attaches them where the node at the other end is
-   * there, `prune` and absence leave them out.
+   * What happens to dangling relationships: `stitch` attaches them if the node at the other end exists in the target;
+   * `prune`, the default, leaves them out.
    */
   readonly dangling?: 'prune' | 'stitch';
 }
 
-/** What a restore brings to a store. */
+/** What a restore loads into a store. */
 export interface RestoreInput {
-  /** As it looks at the destination: only what is restored, under its new names. */
+  /** The archive as viewed at the destination: only what is restored, under its new names. */
   readonly archive: EntryReader;
   readonly options: LoadOptions;
   readonly context: LegContext;
 }
 
-/** One leg of a step of a restore. */
+/** Input of one leg of a restore step. */
 export interface RestoreLeg extends RestoreInput {
-  /** Where the step continues; null for its first leg. */
+  /** Where the step continues; null for the first leg. */
   readonly cursor: Cursor | null;
 }
 
-/** One leg of labelling what was loaded with where it comes from. */
+/** Input of one leg that labels loaded records with their origin. */
 export interface LabelLeg extends Omit<RestoreLeg, 'options'> {
   readonly route: Route;
 }
 
-/** One difference between the archive and the target, in words. */
+/** Describes one difference between the archive and the target. */
 export interface Difference {
-  /** The thing, such as `relationship RELATED "A" → "B"` or `key nano_graphrag:full_docs:doc-1`. */
+  /** The affected record, such as `relationship RELATED "A" → "B"` or `key nano_graphrag:full_docs:doc-1`. */
   readonly thing: string;
-  /** What is different, without data. */
+  /** What differs, without revealing data. */
   readonly problem: string;
 }
 
-/** How a leg of a verification ended. */
+/** Result of a leg of a verification. */
 export interface VerifyResult extends LegResult {
   /** Number of differences found in this leg. */
   readonly differences: number;

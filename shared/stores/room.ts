@@ -1,10 +1,10 @@
-/** Room that a load needs on a server. */
+/** Disk or memory space that a load needs on a server. */
 export interface SpaceEstimate {
   readonly of: 'disk' | 'memory';
-  /** Bytes that are needed, by estimate. */
+  /** Estimated number of bytes needed. */
   readonly needed: number;
-  /** Bytes that are free, or will be once the scope is cleared; absent where the server does not report it. */
+  /** Bytes that are free, or will be once the scope is cleared. Absent if the server does not report it. */
   readonly free?: number | undefined;
-  /** Bytes in all, where a server reports its size and not what is free. */
+  /** Total bytes, if a server reports its size but not its free space. */
   readonly total?: number | undefined;
 }

@@ -1,50 +1,50 @@
 import type { EntryReader } from '../archive/format/types.ts';
 import type { Subset } from '../core/subset.ts';
 
-/** What a restore asks for beside whole stores. Names are those that the archive uses. */
+/** What a restore requests other than whole stores. Names are those that the archive uses. */
 export interface RouteRequest {
-  /** Only this part of the data; an absent list does not limit anything. */
+  /** Restores only this part of the data. An absent list means no limit. */
   readonly only: Subset;
-  /** Names at the destination, in place of those that the target has. */
+  /** Names at the destination, instead of those of the target. */
   readonly rename: {
     readonly label?: string | undefined;
     readonly key_prefix?: string | undefined;
     /** By name in the archive. */
     readonly collections?: Readonly<Record<string, string>> | undefined;
   };
-  /** Where the data comes from, as `label_origin` asks for: written onto nodes and points, and beside keys and files. */
+  /** Origin of the data, requested by `label_origin`: written onto nodes and points, and next to keys and files. */
   readonly origin?: Readonly<Record<string, string>> | undefined;
-  /** True where archive and target have the same profile, so that names have the same places in its lists. */
+  /** True if archive and target have the same profile, so that names have the same positions in its lists. */
   readonly sameProfile: boolean;
 }
 
-/** The way of one store's data from where it was saved to where a restore puts it; small, and travels as JSON. */
+/** Maps one store's data from where it was saved to where a restore puts it. Small, and serialized as JSON. */
 export interface Route<Scope = unknown> {
-  /** The scope that it was saved from, where the archive says. */
+  /** The scope from which it was saved, if the archive records it. */
   readonly saved?: Scope | undefined;
   /** The scope that is cleared, loaded and verified. */
   readonly scope: Scope;
-  /** Names in the archive → names at the destination, of what has names of its own (collections, the label). */
+  /** Names in the archive → names at the destination, for what has names (collections, the label). */
   readonly names: Readonly<Record<string, string>>;
-  /** Labels of where the data comes from: on every node and point, and beside keys and files. */
+  /** Origin labels: written onto every node and point, and next to keys and files. */
   readonly origin?: Readonly<Record<string, string>> | undefined;
-  /** What is other than in the archive, in words: `label "A" becomes "B"`. Empty in the normal case. */
+  /** Describes what differs from the archive: `label "A" becomes "B"`. Normally empty. */
   readonly changes: readonly string[];
 }
 
-/** A part of a server: how it is reached, and which records of it. */
+/** A part of a server: its connection, and which of its records belong to it. */
 export interface Place<Connection = unknown, Scope = unknown> {
   readonly connection: Connection;
   readonly scope: Scope;
 }
 
-/** Scratch names: names on the server of a target that only one drill has. */
+/** Scratch names: names on the server of a target that belong to a single drill. */
 export interface Scratch<Scope = unknown> {
   /**
-   * The way of an archive's data into scratch names, which derive from the id of a job. Throws InvalidInputError that gives
+   * Routes an archive's data to scratch names, which are derived from the ID of a job. Throws InvalidInputError with
    * the reason if the records of the scope can't be renamed safely.
    */
   route(archive: EntryReader, saved: Scope | undefined, target: Scope, id: string): Promise<Route<Scope>>;
-  /** A smoke question about the same records under their scratch names; undefined if it can't be put that way. */
+  /** Rewrites a smoke check to query the same records under their scratch names; undefined if that is not possible. */
   question(question: unknown, target: Scope, route: Route<Scope>): unknown;
 }

@@ -10,31 +10,31 @@ import type { Cursor, LegContext, LegResult } from './leg.ts';
 import type { LabelLeg, RestoreInput, RestoreLeg, VerifyResult } from './restore-leg.ts';
 import type { Place, Route, RouteRequest, Scratch } from './route.ts';
 
-/** Most names that {@link Exporter.names} returns. */
+/** Maximum number of names that {@link Exporter.names} returns. */
 export const NAMES_MAX = 1000;
 
-/** What backups need of a store. */
+/** What a backup needs from a store. */
 export interface Exporter {
-  /** Reaches the server and measures it. Throws UnavailableError, AccessDeniedError or InvalidInputError. */
+  /** Connects to the server and measures it. Throws UnavailableError, AccessDeniedError or InvalidInputError. */
   probe(context: LegContext): Promise<StoreProbe>;
-  /** Cuts the store into shards (at least one when there is anything to save, at most 64). */
+  /** Divides the store into shards: at least one if there is anything to save, at most 64. */
   plan(context: LegContext, probe: StoreProbe): Promise<Shard[]>;
-  /** Streams a shard from `cursor` (null: from the start), as pieces in archive order. Holds a bounded window only. */
+  /** Streams a shard from `cursor` (null: from the start), as pieces in archive order. Memory use is bounded. */
   export(shard: Shard, cursor: Cursor | null, context: LegContext): AsyncIterable<ExportStep>;
   /**
-   * Removes what an export left on the server (snapshots), and what legs of a restore had begun
+   * Removes what an export left on the server (snapshots), and what the legs of a restore had started
    * ({@link LegContext.leftovers}). Idempotent; also called after failures.
    */
   cleanup(context: LegContext): Promise<void>;
   /**
-   * Names by which people know what the server holds, whatever the scope: `(:Label)` and `[:TYPE]`, collections, keys,
-   * files. Reads only; at most {@link NAMES_MAX}, a sample where there are more.
+   * Names that identify the contents of the server to its users, regardless of the scope: `(:Label)` and `[:TYPE]`,
+   * collections, keys, files. Only reads. Returns at most {@link NAMES_MAX} names, a sample if there are more.
    */
   names(context: LegContext): Promise<readonly string[]>;
   /**
-   * A small text, or the fields of a small record, that is not part of the data: a file or key by its name, wherever it is on
-   * the server. Undefined if there is none. Throws InvalidInputError if it is larger, or cannot be read as text. Absent where
-   * no settings are kept.
+   * Reads a small text, or the fields of a small record, that is not part of the data: a file or key by its name,
+   * anywhere on the server. Undefined if it does not exist. Throws InvalidInputError if it is too large or cannot be
+   * read as text. Absent if the backend stores no settings.
    */
   setting?(
     name: string,
@@ -43,52 +43,56 @@ export interface Exporter {
   ): Promise<string | Readonly<Record<string, string>> | undefined>;
 }
 
-/** What restores need of a store, in the order of a restore. */
+/** What a restore needs from a store, in the order of a restore. */
 export interface Importer {
-  /** Checks, without writing, that this archive can be loaded here. Returns the reasons why it cannot, empty if it can. */
+  /** Checks, without writing, that this archive can be loaded here. Returns the reasons why not; empty if it can. */
   admits(restore: RestoreInput): Promise<readonly string[]>;
   /**
-   * Finds what can only be found by loading: loads such entries beside what is there, compares what came of them with the
-   * archive, and removes it again. Absent where reading an entry proves as much. Throws what prevents a load.
+   * Detects problems that only loading reveals: loads the entries in question next to the existing data, compares the
+   * result with the archive, and removes it again. Absent if reading an entry proves as much. Throws the reason if a
+   * load would fail.
    */
   testLoad?(leg: RestoreLeg): Promise<LegResult>;
-  /** Makes the room that the archive will be loaded into: empties the scope, in bounded transactions. */
+  /** Makes room for the archive: empties the scope, in bounded transactions. */
   clear(leg: RestoreLeg): Promise<LegResult>;
   /** Loads the archive's entries of this store. */
   load(leg: RestoreLeg): Promise<LegResult>;
-  /** Reads the target back and compares it with the archive, record by record; nothing may be missing or too much. */
+  /**
+   * Reads the target back and compares it with the archive, record by record. Missing and extra records are
+   * differences.
+   */
   verify(leg: RestoreLeg): Promise<VerifyResult>;
   /**
-   * Asks one read-only question, as a reader of the data would, and returns the answer in words that hold no data and
-   * are the same for the same answer. Throws where the store does not answer it.
+   * Runs one read-only query, as a client of the data would, and returns a summary of the answer that reveals no data
+   * and is equal for equal answers. Throws if the store does not answer the query.
    */
   smoke(question: unknown, context: LegContext): Promise<string>;
-  /** Which of these texts no record of the target has in a field; undefined where it can't be asked. */
+  /** Returns those of the texts that no record of the target has in a field; undefined if that can't be queried. */
   missing(
     what: { readonly thing: string; readonly field: string },
     values: readonly string[],
     context: LegContext,
   ): Promise<readonly string[] | undefined>;
   /**
-   * After the verification: writes the labels of origin (`route.origin`) of what they could not be loaded with. Absent
-   * where all that can have them was loaded with them.
+   * After the verification: writes the origin labels (`route.origin`) of records that could not be loaded with them.
+   * Absent if all records that can have labels were loaded with them.
    */
   label?(leg: LabelLeg): Promise<LegResult>;
   /**
-   * What the server has under the names of the scope, in words: records, and what a probe does not count, such as empty
-   * collections, constraints and temporary names. Empty if there is nothing.
+   * Describes what the server holds under the names of the scope: records, and what a probe does not count, such as
+   * empty collections, constraints and temporary names. Empty if there is nothing.
    */
   occupied(context: LegContext): Promise<readonly string[]>;
-  /** Removes everything that {@link occupied} reports. Only for a scope that a drill has created. Idempotent. */
+  /** Removes everything that {@link occupied} reports. Only for a scope that a drill created. Idempotent. */
   remove(context: LegContext): Promise<LegResult>;
-  /** Removes every auxiliary thing of the load (temporary labels, properties, indexes, names). Idempotent. */
+  /** Removes all auxiliary objects of the load (temporary labels, properties, indexes, names). Idempotent. */
   finish(context: LegContext): Promise<LegResult>;
 }
 
 /**
- * One backend, behind the only interface that backups and restores know. Adapters are created with their connection
- * and scope, connect lazily, and must be closed. Every method may be called again after it was cut off at any instant:
- * a repeated leg (same cursor) must have the same effect as one.
+ * One backend, behind the only interface that backups and restores use. Adapters create it with its connection and
+ * scope; it connects lazily and must be closed. Every method may be called again after it was interrupted at any point:
+ * a repeated leg (same cursor) must have the same effect as a single one.
  */
 export interface Store extends Exporter, Importer {
   readonly name: StoreName;
@@ -96,43 +100,46 @@ export interface Store extends Exporter, Importer {
   close(): Promise<void>;
 }
 
-/** Everything outside the adapter's own folder that it may use. */
+/** Everything outside its own folder that an adapter may use. */
 export interface StoreDependencies {
-  /** Name of the target in configuration, for messages. */
+  /** Name of the target in the configuration, for messages. */
   readonly target: string;
-  /** Fields of a thing's records that refer to other stores, by the target's profile; for what only the server can read. */
+  /**
+   * Fields of a thing's records that refer to other stores, according to the target's profile. Needed for records that
+   * only the server can read.
+   */
   referenceFields?(thing: string): readonly string[];
 }
 
 /**
- * What a backend's folder exports, and the registry lists. `Connection` is the shape of its secret in Secrets
- * Manager (address and credentials); `Scope` says which part of the server belongs to the knowledge base, comes from
- * profile and configuration, and holds no secret.
+ * What a backend's folder exports and the registry lists. `Connection` is the schema of its secret in Secrets Manager
+ * (address and credentials). `Scope` defines which part of the server belongs to the knowledge base; it comes from
+ * profile and configuration, and contains no secrets.
  */
 export interface StoreAdapter<Connection = unknown, Scope = unknown> {
   readonly facts: StoreFacts;
-  /** That of its facts, as is its name. */
+  /** Kind and name are those of its facts. */
   readonly kind: string;
   readonly name: StoreName;
   readonly Connection: z.ZodType<Connection>;
   readonly Scope: z.ZodType<Scope>;
-  /** A question for `smoke`, in this backend's own terms. It can't write, whatever it says. */
+  /** A query for `smoke`, in this backend's own terms. It can never write, whatever it contains. */
   readonly Smoke: z.ZodType;
-  /** What may differ on a server of another minor version than the one that was saved, in words. */
+  /** Describes what may differ on a server of another minor version than the one that was saved. */
   readonly versionNotes?: { readonly newer: string; readonly older: string };
-  /** What is asked where the configuration has no questions. */
+  /** The default smoke checks, for a configuration without any. */
   questions(scope: Scope): readonly unknown[];
-  /** A question of the configuration as it is asked where a restore gave things other names: `names` of its route. */
+  /** Adapts a configured smoke check to a restore that renames things. `names` are those of its route. */
   renameQuestion(question: unknown, names: Readonly<Record<string, string>>): unknown;
   create(connection: Connection, scope: Scope, dependencies: StoreDependencies): Store;
-  /** The scope of a part of it. Throws InvalidInputError where the scope has no such part. */
+  /** Narrows a scope to a part of it. Throws InvalidInputError if the scope has no such part. */
   narrow(scope: Scope, part: Subset): Scope;
-  /** What of that part a store with these counts does not hold, in words: `key of namespace "docs"`. */
+  /** Describes what a store with these counts lacks of that part: `key of namespace "docs"`. */
   lacks(part: Subset, counts: Readonly<Record<string, number>>): readonly string[];
   /**
-   * Where a restore puts the data of `archive`, by the scope that it was saved from (undefined where the archive does
-   * not say), the target's own and what was asked for. Throws InvalidInputError that gives the reason where a name can't
-   * be rewritten safely.
+   * Decides where a restore puts the data of `archive`, from the scope that was saved (undefined if the archive does
+   * not record it), the target's own scope and the request. Throws InvalidInputError with the reason if a name can't be
+   * rewritten safely.
    */
   route(
     archive: EntryReader,
@@ -141,19 +148,23 @@ export interface StoreAdapter<Connection = unknown, Scope = unknown> {
     request: RouteRequest,
   ): Promise<Route<Scope>>;
   /**
-   * The archive as it looks at the destination: only what is restored, under its new names. Load and verification both
-   * read this, so that what is compared is what was to be written. Sizes in its index are those of the archive.
+   * Views the archive as it looks at the destination: only what is restored, under its new names. Load and verification
+   * both read this view, so that the comparison uses exactly what was to be written. Sizes in its index are those of
+   * the archive.
    */
   view(archive: EntryReader, route: Route<Scope>): EntryReader;
-  /** Whether a record could belong to both places. Servers are the same if their addresses are. */
+  /** Whether a record could belong to both places. Servers with equal addresses are the same server. */
   overlaps(one: Place<Connection, Scope>, other: Place<Connection, Scope>): boolean;
   /** Absent if the records have no names that could be changed. */
   readonly scratch?: Scratch<Scope>;
-  /** Begins to check what the archive holds of this store; `from` is what an earlier part of the check saved. */
+  /**
+   * Starts to check the archive's content of this store. `from` is the state that an earlier part of the check saved.
+   */
   check(origin: ContentOrigin, from?: Json): ContentCheck;
   /**
-   * The texts that records of an archive of that scope have in a field, in runs, to prove references with: of `nodes`,
-   * `relationships`, the collections that `isThing` knows, or a namespace of keys. Undefined where they can't be read.
+   * Reads the texts that records of an archive of that scope have in a field, in batches, to prove references: of
+   * `nodes`, of `relationships`, of the collections that `isThing` accepts, or of a namespace of keys. Undefined if
+   * they can't be read.
    */
   values(
     archive: EntryReader,

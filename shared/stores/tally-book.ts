@@ -2,20 +2,20 @@ import { z } from 'zod';
 import { MultisetDigest, type Tallies } from '../core/digest.ts';
 import type { Json } from '../core/json.ts';
 
-/** Tallies as they travel in the state of a check. */
+/** Tallies as serialized in the state of a check. */
 export const SavedTallies = z.record(z.string(), z.object({ count: z.number(), digest: z.string() }));
 
-/** Counts and digests by name, while records go by. */
+/** Accumulates counts and digests by name. */
 export class TallyBook {
   #count = 0;
   readonly #entries = new Map<string, { count: number; digest: MultisetDigest }>();
 
-  /** @param before  what another process counted before */
+  /** @param before  counts from another process, to continue from */
   constructor(before: Tallies = {}) {
     this.merge(before);
   }
 
-  /** Adds one record, given as its canonical form. */
+  /** Adds one record, in canonical form. */
   add(name: string, canonical: string | Uint8Array): void {
     const entry = this.#entry(name);
     entry.count++;
@@ -33,7 +33,7 @@ export class TallyBook {
     for (const [name, { count, digest }] of other.#entries) this.#merge(name, count, digest.hex());
   }
 
-  /** Records so far, of all names. */
+  /** Number of records so far, of all names. */
   get count(): number {
     return this.#count;
   }
@@ -54,7 +54,7 @@ export class TallyBook {
     return entry;
   }
 
-  /** As it travels in the state of a check: see {@link SavedTallies}. */
+  /** Returns the tallies for the state of a check: see {@link SavedTallies}. */
   saved(): Json {
     return Object.fromEntries(Object.entries(this.tallies()).map(([name, tally]) => [name, { ...tally }]));
   }

@@ -1,22 +1,22 @@
 import { z } from 'zod';
 
-/** Names that a warning keeps as samples. */
+/** Maximum number of names that a warning keeps as samples. */
 export const WARNING_SAMPLES_MAX = 20;
-/** Distinct warnings that are kept of one store; what exceeds them is counted in one more. */
+/** Maximum number of distinct warnings per store. Further ones are counted in one additional warning. */
 export const WARNINGS_MAX = 100;
-/** Characters of a sample, such as a key's name, that are kept. */
+/** Maximum length of a sample, such as a key's name, in characters. */
 const SAMPLE_CHARACTERS = 200;
 const TEXT_CHARACTERS = 1000;
-/** Code of the entry that stands for warnings beyond the limit. */
+/** Code of the additional warning that counts those beyond the limit. */
 const FURTHER = 'further-warnings';
 
-/** Something a backup did not save, or an operator should look at. Holds names, never data or secrets. */
+/** Something that a backup did not save, or that an operator should look at. Contains names, never data or secrets. */
 export const StoreWarning = z.object({
-  /** What kind of warning this is, for programs: stays the same between versions. */
+  /** The kind of warning, for programs. Stable between versions. */
   code: z.string().regex(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/),
-  /** One sentence with what happened and what to do; the same for every record it is about, so that they can be merged. */
+  /** One sentence: what happened and what to do. The same for every affected record, so that warnings can be merged. */
   text: z.string().max(TEXT_CHARACTERS),
-  /** Number of records it is about. */
+  /** Number of affected records. */
   count: z.int().nonnegative().optional(),
   /** Names of some of them. */
   samples: z.array(z.string().max(SAMPLE_CHARACTERS)).max(WARNING_SAMPLES_MAX).optional(),
@@ -24,8 +24,8 @@ export const StoreWarning = z.object({
 export type StoreWarning = z.infer<typeof StoreWarning>;
 
 /**
- * Collects warnings in bounded memory. Warnings with the same code and text become one: their counts are added (each
- * without a count stands for the names it gives, or for nothing countable), and the first samples are kept.
+ * Collects warnings in bounded memory. Warnings with the same code and text are merged: their counts are added (a
+ * missing count adds nothing), and the first samples are kept.
  */
 export class WarningCollector {
   readonly #warnings = new Map<string, StoreWarning>();
@@ -58,7 +58,7 @@ export class WarningCollector {
     });
   }
 
-  /** The warnings so far, in the order in which each was first added. */
+  /** Returns the warnings, in the order in which each was first added. */
   all(): StoreWarning[] {
     const further: StoreWarning[] =
       this.#further === 0
@@ -74,7 +74,7 @@ export class WarningCollector {
   }
 }
 
-/** Several lists of warnings as one, merged and bounded. */
+/** Merges several lists of warnings into one bounded list. */
 export function mergeWarnings(lists: Iterable<readonly StoreWarning[]>): StoreWarning[] {
   const collector = new WarningCollector();
   for (const list of lists) for (const warning of list) collector.add(warning);
@@ -87,6 +87,6 @@ function sum(one: number | undefined, other: number | undefined): number | undef
 
 function cut(text: string, characters: number): string {
   if (text.length <= characters) return text;
-  // Not in the middle of a surrogate pair.
+  // Do not cut a surrogate pair in half.
   return `${text.slice(0, characters - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 }
