@@ -6,7 +6,7 @@ import { readConfig } from '../core/config-text.ts';
 import { InvalidInputError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
 
-/** What every step of a workflow works with: made once for each function instance. */
+/** What every step of a workflow uses. Created once per function instance. */
 export interface Environment {
   readonly bucket: Bucket;
   readonly sfn: SFNClient;
@@ -22,7 +22,7 @@ export interface LegLimits {
   readonly signal: AbortSignal;
 }
 
-/** Reads `NGBAK_BUCKET` and `NGBAK_CONFIG`, which the stack sets. Throws InvalidInputError. */
+/** Reads `NGBAK_BUCKET` and `NGBAK_CONFIG`, which are set by the stack. Throws InvalidInputError. */
 export function readEnvironment(log: Environment['log']): Environment {
   const name = process.env.NGBAK_BUCKET;
   if (!name) {

@@ -10,8 +10,8 @@ import type { Scopes } from '../../stores/scopes.ts';
 import { refuseDrillTarget } from '../drill/destination.ts';
 
 /**
- * The stores of a target that a backup saves: those that were wanted, those of which a part is, or all. Throws
- * InvalidInputError where the target has not all of them, or what is wanted contradicts itself.
+ * The stores of a target that a backup saves: the requested ones, the stores of the requested subset, or all. Throws
+ * InvalidInputError if the target lacks one of them, or if the request contradicts itself.
  */
 export function chooseBackupStores(
   config: NgbakConfig,
@@ -52,8 +52,8 @@ export function chooseBackupStores(
 }
 
 /**
- * Which part of each server a backup of these stores saves, where it is to be a part of the target only. Reaches
- * nothing. Throws InvalidInputError where the target has no such part.
+ * The scope of each store for a backup of a subset. Makes no network calls. Throws InvalidInputError if the target has
+ * no such subset.
  */
 export function chooseScopes(
   config: NgbakConfig,

@@ -7,10 +7,10 @@ import { findWarnings } from './find-warnings.ts';
 import { readBackupPlan, storeScopes } from './plan.ts';
 import { sumSegments } from './tallies.ts';
 
-/** Differences told per store; more are only counted. */
+/** Differences listed per store. Further ones are only counted. */
 const CHANGES_SHOWN_MAX = 20;
 
-/** Says what differs between two fences of a store, in words; empty where nothing does. */
+/** Describes the differences between two fences of a store. Empty if they are equal. */
 export function compareFences(before: Record<string, string>, after: Record<string, string>): string[] {
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
   const changes = names
@@ -22,7 +22,7 @@ export function compareFences(before: Record<string, string>, after: Record<stri
 }
 
 /**
- * After the last exporter: measures every store again and records what the archive may claim about consistency, and the
+ * Runs after the last exporter: measures every store again, and records the consistency grade of the archive and the
  * warnings of the backup.
  */
 export async function checkConsistency(
@@ -47,8 +47,8 @@ export async function checkConsistency(
       ),
     ),
   );
-  const unmoved = plan.quiesced ? 'quiesced' : 'unchanged';
-  const grade = Object.keys(changes).length === 0 ? unmoved : 'drifted';
+  const steady = plan.quiesced ? 'quiesced' : 'unchanged';
+  const grade = Object.keys(changes).length === 0 ? steady : 'drifted';
   const consistency: Consistency = { grade, changes };
   await environment.bucket.writeRecord(consistencyKey(jobId), consistency);
   await findWarnings(environment, plan, await sumSegments(environment, jobId), leg);

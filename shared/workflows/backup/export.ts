@@ -17,20 +17,20 @@ import { BackupPlan, ExportState, readBackupPlan, storeScopes } from './plan.ts'
 import { writeExportWarnings } from './warnings.ts';
 
 /**
- * A leg ends its segment at this many uncompressed bytes. Far below what one upload can hold in 10,000 parts, small
- * enough that a leg that has to be repeated does not cost an hour.
+ * A leg ends its segment after this many uncompressed bytes. This is far below the limit of 10,000 parts of an upload,
+ * and small enough that repeating a leg does not cost an hour.
  */
 const SEGMENT_BYTES_MAX = 16 * 1024 ** 3;
 
-/** Input and output of an exporter that may work on one store only. */
+/** Input and output of an exporter that is restricted to one store. */
 export function exportStateOf(store: StoreName) {
   return ExportState.extend({ store: z.literal(store) });
 }
 
 /**
  * One leg of an export: streams the shard from the cursor into one segment under `staging/<job>/segments/`, until the
- * shard ends, the time is up or the segment is full. A repeated leg overwrites its own segment, so nothing is counted
- * twice. Returns the state for the next leg; `done` where the shard is finished.
+ * shard ends, time runs out or the segment is full. A repeated leg overwrites its own segment, so nothing is counted
+ * twice. Returns the state for the next leg, with `done` set if the shard is finished.
  */
 export async function exportLeg(
   environment: Environment,
@@ -49,7 +49,7 @@ export async function exportLeg(
     environment.bucket,
     state.job_id,
     { store: state.store, shard: state.shard, phase: 'export' },
-    // What is divided among shards has a total of its own in each.
+    // Totals are known per store and per collection, so not for one of several shards of the same data.
     planned?.shards.length === 1 || state.store === 'vectors' ? totalsOf(planned?.probe.counts ?? {}) : {},
   );
   const warnings = new WarningCollector();
@@ -103,8 +103,9 @@ export async function exportLeg(
 }
 
 /**
- * Stopping an execution does not stop its functions. The janitor removes the plan with everything else: a leg that finds
- * it gone takes away what it has left since, in the bucket and on the server. Throws NgbakError then.
+ * Stopping an execution does not stop its functions. The janitor removes the plan with the job's other staged objects.
+ * A leg that no longer finds the plan therefore removes whatever it has created since, in the bucket and on the server,
+ * and throws NgbakError.
  */
 async function letGoIfEnded(
   { bucket }: Environment,
@@ -120,7 +121,7 @@ async function letGoIfEnded(
   });
 }
 
-/** Segments sort in the order in which the archive holds them: shard by shard, leg by leg. */
+/** Names sort segments in archive order: by shard, then by leg. */
 function segmentName({ order, store, shard, leg }: ExportState): string {
   return `${String(order).padStart(4, '0')}-${store}-${shard}-${String(leg).padStart(6, '0')}`;
 }

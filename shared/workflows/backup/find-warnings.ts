@@ -17,15 +17,15 @@ import { legContext } from '../job/leg-context.ts';
 import type { BackupPlan } from './plan.ts';
 import { readExportWarnings } from './warnings.ts';
 
-/** Counts below this come and go: that they fall says nothing. */
+/** Counts below this fluctuate, so a drop is not significant. */
 const COUNT_MIN = 10;
 
 /** `staging/<job>/warnings.json` */
 const Found = z.object({ warnings: z.array(BackupWarning) });
 
 /**
- * Puts together the warnings of a backup whose exports have ended: those of the stores and of the exports, and what its
- * counts show beside the server and the last good backup. Written once, before the archive is sealed.
+ * Collects the warnings of a backup after all exports: those of the stores, those of the exports, and those that result
+ * from comparing its counts with the server and with the last good backup. Written once, before the archive is sealed.
  */
 export async function findWarnings(
   environment: Environment,
@@ -34,7 +34,7 @@ export async function findWarnings(
   leg: LegLimits,
 ): Promise<void> {
   const exported = await readExportWarnings(environment.bucket, plan.job_id);
-  // A safety backup saves whatever is there: nobody expects it to be like the backups before.
+  // A safety backup saves the current state, which may legitimately differ from earlier backups.
   const expected =
     plan.request.part_of === undefined ? await readExpected(environment.bucket, plan) : undefined;
   const warnings: BackupWarning[] = [];
@@ -50,7 +50,7 @@ export async function findWarnings(
   await environment.bucket.writeRecord(backupWarningsKey(plan.job_id), { warnings });
 }
 
-/** What {@link findWarnings} found; empty for a job of an earlier version, which is still running. */
+/** The result of {@link findWarnings}. Empty for a job that an earlier version started and that is still running. */
 export async function readWarnings(bucket: Bucket, jobId: string): Promise<BackupWarning[]> {
   return (await bucket.readRecord(backupWarningsKey(jobId), Found))?.value.warnings ?? [];
 }
@@ -61,7 +61,7 @@ interface Expected {
   readonly counts: Record<string, number>;
 }
 
-/** By store: the newest good backup of the same target and the same part of it. */
+/** By store: the newest good backup of the same target and the same subset. */
 async function readExpected(bucket: Bucket, plan: BackupPlan): Promise<Partial<Record<StoreName, Expected>>> {
   const acknowledged = await readAcknowledged(bucket);
   const missing = new Set(plan.stores.map(({ store }) => store));
@@ -75,13 +75,13 @@ async function readExpected(bucket: Bucket, plan: BackupPlan): Promise<Partial<R
     for (const store of record.stores) {
       if (missing.delete(store)) expected[store] = { backupId, counts: recordCounts(record.tallies[store]) };
     }
-    // In the normal case the newest record has all of them.
+    // Normally the newest record covers every store.
     if (missing.size === 0) break;
   }
   return expected;
 }
 
-/** What the counts of one store show. */
+/** Warnings that result from the counts of one store. */
 async function compareContents(
   environment: Environment,
   plan: BackupPlan,
@@ -103,7 +103,7 @@ async function compareContents(
       },
     ];
   }
-  // What was requested by name was looked for when the backup was planned.
+  // The planning step has already checked that the requested subset exists.
   if (plan.request.only) return [];
   const others = await withUsedStore(environment.config, plan.target, store, (opened) =>
     opened.names(legContext(environment, leg, plan.job_id)),
@@ -125,19 +125,19 @@ function compareCounts(
   { backupId, counts: before }: Expected,
 ): StoreWarning[] {
   const { profile, shrink_warning_percent: percent } = findTarget(config, target);
-  // Caches are emptied as a matter of course.
+  // Caches may be empty at any time.
   const caches = talliesOf('kv', 'namespaces', findProfile(profile).counts.cache_entries ?? '');
-  const fallen = Object.entries(before).filter(
+  const fewer = Object.entries(before).filter(
     ([name, count]) =>
       !caches.includes(name) && count >= COUNT_MIN && (counts[name] ?? 0) < count * (1 - percent / 100),
   );
-  if (fallen.length === 0) return [];
+  if (fewer.length === 0) return [];
   return [
     {
       code: RECORDS_FELL,
       text: `There are fewer records than in the last good backup, ${backupId}, by more than ${percent} %.`,
-      count: fallen.length,
-      samples: fallen
+      count: fewer.length,
+      samples: fewer
         .slice(0, WARNING_SAMPLES_MAX)
         .map(([name, count]) => `${name}: ${counts[name] ?? 0} (before: ${count})`),
     },

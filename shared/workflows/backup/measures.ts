@@ -2,21 +2,21 @@ import { isSafetyJob } from '../../core/job-kinds.ts';
 import { SELFTEST_TARGET } from '../../core/selftest.ts';
 import type { BackupResult } from './record.ts';
 
-/** Metric that counts the backups that were completed. */
+/** Metric: number of completed backups. */
 export const BACKUP_COMPLETED = 'BackupCompleted';
-/** Metric that counts the good backups. */
+/** Metric: number of good backups. */
 export const GOOD_BACKUPS = 'GoodBackups';
-/** Metric that counts the warnings of backups that nobody has acknowledged; an alarm is about any. */
+/** Metric: number of unacknowledged warnings of a backup. An alarm fires on any. */
 export const BACKUP_WARNINGS = 'BackupWarnings';
 
-/** Metric that is 1 while the newest good backup of a target is older than allowed; an alarm is about it. */
+/** Metric: 1 while the newest good backup of a target is older than allowed. An alarm fires on it. */
 export const BACKUP_TOO_OLD = 'BackupTooOld';
-/** Metric that is 1 while a target cannot be recovered; an alarm is about it. */
+/** Metric: 1 while a target cannot be recovered. An alarm fires on it. */
 export const NOT_RECOVERABLE = 'NotRecoverable';
-/** Metric of how long backups took. */
+/** Metric: duration of backups. */
 export const BACKUP_DURATION = 'BackupDuration';
 
-/** The metrics sent to CloudWatch for a backup that is in the catalog: dimensions, and values with their units. */
+/** The metrics sent to CloudWatch for a catalogued backup: dimensions, and values with their units. */
 export interface Measures {
   readonly dimensions: Readonly<Record<string, string>>;
   readonly values: readonly {
@@ -27,8 +27,9 @@ export interface Measures {
 }
 
 /**
- * The measures of a backup; undefined for the safety backup of a restore: it saves a target that may be damaged, and is
- * not the good backup that somebody waits for. Nor for those of a self-test, which are deleted when it ends.
+ * The metrics of a backup. Undefined for the safety backup of a restore: it saves a target that may be damaged, so it
+ * does not count as the good backup that operators expect. Undefined for backups of self-tests too, which are deleted
+ * at the end of the test.
  */
 export function measuresOf({
   job_id,

@@ -35,7 +35,7 @@ const ProbeRecord = z.object({
   warnings: z.array(StoreWarning),
 });
 
-/** What a backup is going to do: `staging/<job>/plan.json`, written once, read by every later step. */
+/** The plan of a backup: `staging/<job>/plan.json`, written once, read by every later step. */
 export const BackupPlan = z.object({
   job_id: Id,
   backup_id: Id,
@@ -44,11 +44,11 @@ export const BackupPlan = z.object({
   created_at: z.iso.datetime(),
   type: z.enum(['full', 'partial']),
   request: BackupRequest,
-  /** True where a hook paused the writers before the stores were measured. */
+  /** True if a hook paused the writers before the stores were measured. */
   quiesced: z.boolean(),
-  /** Which part of each server is saved. */
+  /** The scope of each store. */
   scopes: Scopes.default({}),
-  /** Settings that the target's system runs with, masked, by the name of what they were read from. */
+  /** Settings of the target's running system, masked, by the name of their source. */
   running: z.record(z.string(), z.json()).optional(),
   stores: z.array(
     z.object({
@@ -60,43 +60,45 @@ export const BackupPlan = z.object({
 });
 export type BackupPlan = z.infer<typeof BackupPlan>;
 
-/** What each store is opened with: the part that is saved, and for the configuration what was read of it. */
+/** The scope that each store is opened with. For the configuration, also the settings that were read. */
 export function storeScopes({ scopes, running = {} }: Pick<BackupPlan, 'scopes' | 'running'>): Scopes {
   return { ...scopes, config: { running } };
 }
 
-/** One chain of export legs, as it travels through the workflow's state. Never holds data or lists that grow. */
+/**
+ * One chain of export legs, as passed through the workflow's state. Must not contain data, or lists that grow with it.
+ */
 export const ExportState = z.strictObject({
   job_id: Id,
   store: z.enum(STORE_NAMES),
   shard: Id,
-  /** Place of the shard in the archive, counted over all stores. */
+  /** Position of the shard in the archive, counted over all stores. */
   order: z.number().int().nonnegative(),
   /** Number of the next leg, from 0. */
   leg: z.number().int().nonnegative(),
-  /** Where the next leg continues: the adapter's cursor and the archive's open entry. */
+  /** Where the next leg continues: the adapter's cursor and the open entry of the archive. */
   cursor: z.object({ store: z.json(), archive: z.json() }).nullable(),
   done: z.boolean(),
 });
 export type ExportState = z.infer<typeof ExportState>;
 
-/** Output of the first step: the chains that the exporters' branches work off. */
+/** Output of the first step: the chains of legs for the exporters' branches. */
 export type PlannedBackup = { job_id: string; backup_id: string; target: string } & Record<
   StoreName,
   ExportState[]
 >;
 
-/** Output of the first step where nothing is backed up: the run of a schedule that found another job at work. */
+/** Output of the first step if the backup is skipped: a scheduled run that found another job running. */
 export interface SkippedBackup {
   readonly job_id: string;
   readonly target: string;
-  /** Why, in words. */
+  /** The reason, as text. */
   readonly skipped: string;
 }
 
 /**
- * First step of a backup: checks the request, takes the target's lock, measures every store, cuts it into shards and
- * records the job and the plan. The job's id is the execution's name. Reads the stores, writes nothing to them.
+ * First step of a backup: checks the request, takes the target's lock, measures every store, divides it into shards,
+ * and records the job and the plan. The job's id is the execution's name. Only reads from the stores.
  */
 export async function planBackup(
   environment: Environment,
@@ -114,7 +116,7 @@ export async function planBackup(
   if (skipped !== undefined) return { job_id: jobId, target, skipped };
   const backupId = await freeBackupId(bucket, target, execution.start);
   await updateJob(bucket, jobId, () => ({ backup_id: backupId }));
-  // A backup inside a restore finds the writers paused already.
+  // The restore has already paused the writers for its safety backup.
   const quiesced = request.part_of === undefined && (await pauseWriters(environment, target, jobId));
   const scopes: Scopes = {
     ...chooseScopes(config, target, stores, request.part_of ? undefined : request.only),
@@ -139,7 +141,7 @@ export async function planBackup(
   return { job_id: jobId, backup_id: backupId, target, ...chainsOf(plan) };
 }
 
-/** What the steps of the planning know of the backup. */
+/** The state shared by the planning functions. */
 interface BegunBackup {
   readonly jobId: string;
   readonly target: string;
@@ -148,7 +150,7 @@ interface BegunBackup {
   readonly execution: ExecutionInfo;
 }
 
-/** Checks a request. Throws InvalidInputError. */
+/** Validates a request. Throws InvalidInputError. */
 function readRequest(input: unknown): BackupRequest {
   const request = parseInput(
     BackupRequest,
@@ -169,7 +171,10 @@ function readRequest(input: unknown): BackupRequest {
   return request;
 }
 
-/** Records the job as this execution's. Returns why it was skipped, where an earlier attempt of this step skipped it. */
+/**
+ * Records this execution as the owner of the job. Returns the reason if an earlier attempt of this step skipped the
+ * job.
+ */
 async function claimJob(
   { bucket }: Environment,
   { jobId, target, request, execution }: BegunBackup,
@@ -195,7 +200,10 @@ async function claimJob(
   return other.error?.name === SKIPPED ? other.error.message : undefined;
 }
 
-/** Takes the target's lock; a safety backup runs under that of its restore. Returns why a scheduled run is skipped. */
+/**
+ * Takes the target's lock. A safety backup runs under the lock of its restore. Returns the reason if a scheduled run is
+ * skipped.
+ */
 async function lockTarget(
   environment: Environment,
   { jobId, target, request, execution }: BegunBackup,
@@ -214,7 +222,7 @@ async function lockTarget(
   return undefined;
 }
 
-/** Measures every store, cuts it into shards, and reads the configuration that the target's system runs with. */
+/** Measures every store, divides it into shards, and reads the configuration of the target's running system. */
 async function measureStores(
   environment: Environment,
   { jobId, target, stores, request }: BegunBackup,
@@ -222,7 +230,7 @@ async function measureStores(
   leg: LegLimits,
 ): Promise<{ running: NonNullable<BackupPlan['running']>; stores: BackupPlan['stores'] }> {
   const { config } = environment;
-  // A restore has used the stores before its safety backup.
+  // The restore has already opened these stores before its safety backup.
   const open = request.part_of ? withUsedStore : withStore;
   const warnings = new WarningCollector();
   const running = stores.includes('config')

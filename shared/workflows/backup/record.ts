@@ -16,7 +16,7 @@ import { readWarnings } from './find-warnings.ts';
 import { type BackupPlan, readBackupPlan } from './plan.ts';
 import { readSealed } from './verify.ts';
 
-/** Output of a backup: what an operator wants to see of it in the console. */
+/** Output of a backup, as shown to operators in the Step Functions console. */
 export interface BackupResult {
   readonly job_id: string;
   readonly backup_id: string;
@@ -37,23 +37,23 @@ export interface BackupResult {
   readonly statistics: Record<string, number>;
   readonly consistency: Consistency['grade'];
   readonly verified: true;
-  /** `complete_with_warnings` where it has a warning that had not been acknowledged before. */
+  /** `complete_with_warnings` if it has a warning that was not already acknowledged. */
   readonly state: Assessment['state'];
   readonly open_warnings: number;
   readonly good: boolean;
-  /** The first of its warnings, each with a few names: the catalog has all of them. */
+  /** The first warnings, each with a few samples. The catalog record has all of them. */
   readonly warnings: readonly BackupWarning[];
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** Warnings in the output of a workflow, whose size is limited. */
+/** Warnings in the output of a workflow, the size of which is limited. */
 const WARNINGS_IN_RESULT_MAX = 20;
-/** Names of each of them there; the catalog record has more. */
+/** Samples of each warning in the output. The catalog record has more. */
 const SAMPLES_IN_RESULT_MAX = 3;
 
 /**
- * Last step of a backup: writes the catalog record, after which the backup is there. The record is written only if
- * there is none; a repeated attempt finds its own.
+ * Last step of a backup: writes the catalog record, which adds the backup to the catalog. The record is created only if
+ * it does not exist; a repeated attempt finds its own.
  */
 export async function recordBackup(environment: Environment, jobId: string): Promise<BackupResult> {
   const { bucket } = environment;
@@ -103,7 +103,7 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
     'Start a new backup.',
   );
   const lock = lockOf(environment, plan);
-  // Before the backup is in the catalog: whatever is there, is locked.
+  // Locked first, so that every catalogued backup is locked.
   if (lock) await lockObject(bucket, record.archive, lock);
   try {
     await bucket.writeRecord(catalogKey(plan.backup_id), record, { absent: true });
@@ -138,7 +138,10 @@ export async function recordBackup(environment: Environment, jobId: string): Pro
   };
 }
 
-/** How long archive and record are locked; undefined without Object Lock, and for a self-test, which deletes its backups. */
+/**
+ * How long archive and record are locked. Undefined without Object Lock, and for self-tests, which delete their
+ * backups.
+ */
 function lockOf({ config }: Environment, { target, created_at }: BackupPlan) {
   if (config.object_lock === undefined || target === SELFTEST_TARGET) return undefined;
   const { mode, days } = config.object_lock;

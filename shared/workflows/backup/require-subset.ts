@@ -5,8 +5,8 @@ import type { StoreProbe } from '../../stores/export-step.ts';
 import { findAdapter } from '../../stores/registry.ts';
 
 /**
- * Whatever a request names must be there: a name that is mistaken would make a backup of nothing, cleanly. Throws
- * InvalidInputError.
+ * Everything that a request names must exist: a misspelled name would otherwise produce an empty backup that looks
+ * successful. Throws InvalidInputError.
  */
 export function requireSubset(
   part: Subset,

@@ -18,7 +18,7 @@ import { readWarnings } from './find-warnings.ts';
 import { type BackupPlan, readBackupPlan } from './plan.ts';
 import { sumSegments } from './tallies.ts';
 
-/** The seal's loop, as it travels through the workflow's state. */
+/** The state of the sealing loop, as passed through the workflow's state. */
 export const SealState = z.object({
   job_id: Id,
   cursor: z.json().default(null),
@@ -26,7 +26,7 @@ export const SealState = z.object({
 });
 export type SealState = z.infer<typeof SealState>;
 
-/** What was sealed: `staging/<job>/sealed.json`. */
+/** The sealed archive: `staging/<job>/sealed.json`. */
 export const Sealed = z.object({
   key: z.string(),
   version_id: z.string().optional(),
@@ -43,8 +43,8 @@ export const Sealed = z.object({
 export type Sealed = z.infer<typeof Sealed>;
 
 /**
- * One leg of composing all segments into `backups/<id>.ngbak`, on S3's side. Before it starts it holds what was
- * exported against what the stores had; throws IntegrityError where records are missing although nothing moved.
+ * One leg of composing all segments into `backups/<id>.ngbak` within S3. Before the first leg, compares the exported
+ * counts with those of the stores; throws IntegrityError if records are missing although the stores did not change.
  */
 export async function sealBackup(
   environment: Environment,
@@ -97,7 +97,7 @@ export async function sealBackup(
   return { job_id: state.job_id, cursor: null, done: true };
 }
 
-/** Nothing moved while the stores were read, so what was exported must be what they said they had. */
+/** If no store changed during the export, the exported counts must equal those that the stores reported. */
 export function requireCompleteness(plan: BackupPlan, tallies: Record<string, Tallies>): void {
   const missing: string[] = [];
   for (const { store, probe } of plan.stores) {
@@ -147,7 +147,7 @@ function draftManifest(
       profile: target.profile,
       parameters: target.parameters,
       ...(plan.request.only === undefined ? {} : { only: plan.request.only }),
-      // Which names the data has where it was saved, so that a restore can give it others.
+      // The names that the data has in the source, so that a restore can rename it.
       scopes: plan.scopes,
     },
     consistency,
@@ -155,7 +155,7 @@ function draftManifest(
     ...(warnings.length === 0 ? {} : { warnings: [...warnings] }),
     tags: plan.request.tags,
     ...(plan.request.note === undefined ? {} : { note: plan.request.note }),
-    // Not needed to restore, but to rebuild the catalog from the archives alone.
+    // Not needed for a restore, but for rebuilding the catalog from the archives alone.
     ...(plan.request.retention === undefined ? {} : { retention: plan.request.retention }),
     ...(plan.request.requested_by === undefined ? {} : { requested_by: plan.request.requested_by }),
   };

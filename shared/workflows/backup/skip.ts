@@ -5,12 +5,12 @@ import { TargetLockedError } from '../job/lock.ts';
 import { SKIPPED, updateJob } from '../job/record.ts';
 
 /**
- * Takes the target's lock for the run of a schedule. Where another job is at work there, or Scheduler has started this
- * run twice, the run is skipped: its job is closed as cancelled, with the reason, and nothing fails that somebody would
- * have to look at. A target that waits for a person still fails the run (TargetLockedError).
+ * Takes the target's lock for a scheduled run. If another job is running there, or if Scheduler started this run twice,
+ * the run is skipped: its job is closed as cancelled, with the reason, and nothing fails that would need attention. A
+ * target that waits for an operator still fails the run (TargetLockedError).
  *
  * @param start  when the execution began
- * @returns why the run is skipped; undefined where it has the lock
+ * @returns the reason if the run is skipped; undefined if it holds the lock
  */
 export async function lockOrSkip(
   { bucket }: Pick<Environment, 'bucket'>,

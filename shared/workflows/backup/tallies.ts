@@ -3,7 +3,7 @@ import { segmentsPrefix } from '../../aws/keys.ts';
 import { addTallies, type Tallies } from '../../core/digest.ts';
 import type { Environment } from '../environment.ts';
 
-/** What the exports of a job wrote: the tallies of all segments together, by store. */
+/** The tallies of everything that the exports of a job wrote, summed over all segments, by store. */
 export async function sumSegments(
   { bucket }: Pick<Environment, 'bucket'>,
   jobId: string,

@@ -18,7 +18,7 @@ import { ProgressWriter } from '../job/progress.ts';
 import { readBackupPlan } from './plan.ts';
 import { Sealed } from './seal.ts';
 
-/** The read-back's loop, as it travels through the workflow's state. */
+/** The state of the verification loop, as passed through the workflow's state. */
 export const VerifyState = z.object({
   job_id: Id,
   cursor: z.json().default(null),
@@ -26,18 +26,18 @@ export const VerifyState = z.object({
 });
 export type VerifyState = z.infer<typeof VerifyState>;
 
-/** The cursor of the leg that counts references, after the check. */
+/** The cursor of the leg that counts references, which follows the check. */
 const REFERENCES = 'references';
 
-/** What a running backup sealed. */
+/** Reads the record of the archive that a running backup has sealed. */
 export function readSealed(bucket: Bucket, jobId: string): Promise<Sealed> {
   return bucket.requireRecord(sealedKey(jobId), Sealed, 'Start a new backup.');
 }
 
 /**
- * One leg of reading the sealed archive back from S3, every byte and every record of it, as the inspection of a restore
- * does. Throws IntegrityError where a byte is not what the exporters wrote, or where the archive could not be restored:
- * then it is removed and never catalogued.
+ * One leg of verifying the sealed archive: reads every byte and every record back from S3, as the inspection of a
+ * restore does. Throws IntegrityError if a byte differs from what the exporters wrote, or if the archive could not be
+ * restored. Such an archive is removed and never catalogued.
  */
 export async function readBack(
   environment: Environment,
@@ -78,8 +78,8 @@ export async function readBack(
 }
 
 /**
- * Counts the references between the stores of the archive, which says in time that one of them was saved without the other.
- * Not of a backup of chosen labels, namespaces or collections: what these refer to was left out on purpose.
+ * Counts the references between the stores of the archive, so that a store that was saved without its counterpart is
+ * noticed at backup time. Skipped for subsets, whose references to omitted records dangle by design.
  */
 async function addReferences(
   environment: Environment,
@@ -92,14 +92,14 @@ async function addReferences(
   if (request.only !== undefined) return;
   const plan = { target, stores: stores.map(({ store }) => store) };
   const archive = await openArchive(source);
-  // What refers to a store that is not in the archive is not counted: this step has no access to servers.
+  // References to a store that is not in the archive are not counted, because this step cannot reach any server.
   const context = legContext(environment, leg, jobId);
   const references = await countReferences(config, plan, archive, async () => undefined, context);
   const { warnings } = await readCheckResult(bucket, jobId);
   await bucket.writeRecord(checkResultKey(jobId), { warnings, references });
 }
 
-/** Why an archive can't be restored although it is intact: what it holds of different instants does not fit together. */
+/** Why an intact archive can't be restored: it contains data of different points in time that does not fit together. */
 export function misfits(warnings: readonly BackupWarning[]): string[] {
   return warnings.filter(isMisfit).map(({ store, ...warning }) => `${store}: ${warningText(warning)}`);
 }
@@ -118,7 +118,7 @@ async function unexplained(
   return lostEnds(consistency, warnings);
 }
 
-/** While nothing changed, nothing can have been lost that records belong to: what is wrong then, in words. */
+/** If no store changed during the backup, warnings about records that disappeared indicate an error. Describes each. */
 export function lostEnds(
   { grade }: Pick<Consistency, 'grade'>,
   warnings: readonly BackupWarning[],

@@ -4,13 +4,13 @@ import { exportWarningsKey, exportWarningsPrefix } from '../../aws/keys.ts';
 import { STORE_NAMES, type StoreName } from '../../core/store-names.ts';
 import { mergeWarnings, StoreWarning } from '../../stores/warning.ts';
 
-/** What one leg of an export warned about: `staging/<job>/warnings/<segment>.json`. */
+/** The warnings of one leg of an export: `staging/<job>/warnings/<segment>.json`. */
 const ExportWarnings = z.object({ store: z.enum(STORE_NAMES), warnings: z.array(StoreWarning) });
 type ExportWarnings = z.infer<typeof ExportWarnings>;
 
 /**
- * Keeps what a leg warned about. Written by every leg, also without warnings: a repeated leg overwrites what its first
- * attempt wrote.
+ * Stores the warnings of a leg. Every leg writes a record, even without warnings, so that a repeated leg overwrites
+ * that of its first attempt.
  */
 export async function writeExportWarnings(
   bucket: Bucket,
@@ -21,7 +21,7 @@ export async function writeExportWarnings(
   await bucket.writeRecord(exportWarningsKey(jobId, segment), record);
 }
 
-/** What the legs of all exports warned about, merged by store. */
+/** The warnings of all legs of all exports, merged by store. */
 export async function readExportWarnings(
   bucket: Bucket,
   jobId: string,

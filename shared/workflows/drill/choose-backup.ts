@@ -9,7 +9,7 @@ import { chooseTarget } from '../job/names.ts';
 import type { DrillInput } from './request.ts';
 
 /**
- * The backup that a drill restores: the one that is named, or the newest good full backup of the target. Throws
+ * The backup that a drill restores: the requested one, or the newest good full backup of the target. Throws
  * InvalidInputError if there is none.
  */
 export async function chooseBackup(

@@ -3,23 +3,26 @@ import { findTarget, type NgbakConfig } from '../../core/config.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 import { Id } from '../../core/ids.ts';
 
-/** Whose backup a drill restores, and where. */
+/** The source target and the destination of a drill. */
 export const DrillPlace = z.object({
   /** The target whose backup is restored. */
   of: Id,
-  /** `names`: under scratch names on the servers of that target. `target`: into a target that is there for drills. */
+  /**
+   * `names`: under scratch names on the servers of that target. `target`: into a target that is dedicated to drills.
+   */
   place: z.enum(['names', 'target']),
 });
 export type DrillPlace = z.infer<typeof DrillPlace>;
 
-/** Whether a target is there for drills only. */
+/** Whether a target is dedicated to drills. */
 export function isForDrills(config: NgbakConfig, target: string): boolean {
   return findTarget(config, target).drills_of !== undefined;
 }
 
 /**
- * Where drills of a target restore to: the target that names it in `drills_of`, otherwise scratch names on its own servers.
- * Throws InvalidInputError for a target that is itself for drills, and if several targets are for its drills.
+ * The destination for drills of a target: the target that lists it in `drills_of`, otherwise scratch names on its own
+ * servers. Throws InvalidInputError for a target that is itself dedicated to drills, or if several targets are
+ * dedicated to its drills.
  */
 export function drillDestination(
   config: NgbakConfig,
@@ -44,7 +47,9 @@ export function drillDestination(
     : { target: name, drill: { of: target, place: 'target' } };
 }
 
-/** Throws InvalidInputError if a target is there for drills only: nothing else may write to it or keep what it holds. */
+/**
+ * Throws InvalidInputError if a target is dedicated to drills: nothing else may write to it, or back up its contents.
+ */
 export function refuseDrillTarget(config: NgbakConfig, target: string): void {
   if (!isForDrills(config, target)) return;
   throw new InvalidInputError(`Target "${target}" is there for drills only ("drills_of").`, {
@@ -53,8 +58,8 @@ export function refuseDrillTarget(config: NgbakConfig, target: string): void {
 }
 
 /**
- * What a job holds the lock of. A drill has one of its own, so that it keeps no backup or restore of the target waiting; no
- * target has such a name.
+ * The name of the lock that a job holds. Drills have a separate one, so that they do not block backups and restores of
+ * the target. No target can have that name.
  */
 export function lockNameOf({
   target,

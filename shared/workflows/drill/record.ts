@@ -9,27 +9,27 @@ import { STORE_NAMES } from '../../core/store-names.ts';
 import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { DrillPlace } from './destination.ts';
 
-/** Phases of a drill whose times are measured, in their order. */
+/** Phases of a drill that are timed, in order. */
 export const DRILL_PHASES = ['inspect', 'load', 'verify', 'remove'] as const;
 
-/** A smoke question that both sides were asked. */
+/** A smoke check that was run against both the target and the restored copy. */
 const ComparedSmoke = z.object({
   question: z.string(),
-  /** What the target answered before the drill. */
+  /** The target's answer before the drill. */
   target: z.string(),
-  /** What the restored copy answered; absent if it was not asked, for the reason in `target`. */
+  /** The restored copy's answer. Absent if it was not queried; `target` then states why. */
   drill: z.string().optional(),
   same: z.boolean(),
 });
 
 const DrilledStore = z.object({
   kind: z.string(),
-  /** Version of the server, and of the one that was saved, if the archive states it. */
+  /** Version of the server, and of the source server if the archive states it. */
   version: z.string(),
   saved_version: z.string().optional(),
   /** Counts in the archive. */
   in_archive: z.record(z.string(), z.number()),
-  /** Counts and digests of what was loaded, and of what was then read back. */
+  /** Counts and digests of the loaded records, and of the records read back. */
   loaded: TalliesRecord,
   read_back: TalliesRecord,
   /** True if every record was read back. */
@@ -38,25 +38,26 @@ const DrilledStore = z.object({
   differences: z.number().int().nonnegative(),
   samples: z.array(z.object({ thing: z.string(), problem: z.string() })),
   smoke: z.array(ComparedSmoke),
-  /** False while something that the drill has created is still there. */
+  /** False while anything created by the drill still exists. */
   removed: z.boolean(),
 });
 
 /**
- * What one drill has proved: `drills/<job>.json`, written once at its end, however it ended. No rule of the bucket removes it.
+ * The result of one drill: `drills/<job>.json`, written once at the end of the drill, whatever its outcome. No
+ * lifecycle rule of the bucket removes it.
  */
 export const DrillRecord = z.object({
   drill_version: z.literal(1),
   job_id: Id,
-  /** `passed`: all of the backup was restored, read back and found equal, and everything was removed. */
+  /** `passed`: the whole backup was restored, read back and found equal, and everything was removed. */
   verdict: z.enum(['passed', 'failed', 'cancelled']),
   /** The target whose backup was restored. */
   target: Id,
-  /** Where it was restored: a configured target, under scratch names or as it is. */
+  /** The destination: a configured target, under scratch names or under its own. */
   destination: DrillPlace.omit({ of: true }).extend({ target: Id }),
   started_at: z.iso.datetime(),
   finished_at: z.iso.datetime(),
-  /** From the start to the end of the verification, in seconds; absent if it was not verified. */
+  /** Seconds from the start to the end of the verification. Absent if it was not verified. */
   restore_seconds: z.number().nonnegative().optional(),
   requested_by: z.string().optional(),
   backup_id: z.string().optional(),
@@ -74,23 +75,23 @@ export const DrillRecord = z.object({
     })
     .optional(),
   ngbak_version: z.string(),
-  /** How long each phase took: from the first store that began to the last one that ended. */
+  /** Duration of each phase: from the first store that started it to the last one that finished. */
   phases: z.array(z.object({ phase: z.enum(DRILL_PHASES), seconds: z.number().nonnegative() })),
-  /** By store: the limit of the load, in uncompressed bytes a second. */
+  /** By store: the rate limit of the load, in uncompressed bytes per second. */
   load_bytes_per_second: z.partialRecord(z.enum(STORE_NAMES), z.number()),
   stores: z.partialRecord(z.enum(STORE_NAMES), DrilledStore),
   /** References in the restored copy. */
   references: z.array(ReferenceCount),
-  /** What is not the same on both sides, in words. Data that changed since the backup is a usual reason. */
+  /** Differences between the target and the copy, as text. Often the data has changed since the backup. */
   differences: z.array(z.string()),
   warnings: z.array(BackupWarning),
-  /** What the inspection reported. */
+  /** Notes of the inspection. */
   notes: z.array(z.string()),
   error: z.object({ name: z.string(), message: z.string() }).optional(),
 });
 export type DrillRecord = z.infer<typeof DrillRecord>;
 
-/** Records read for a list at most. */
+/** Maximum number of records that a list reads. */
 const READ_MAX = 1000;
 
 /** A record, or why it can't be read. */
@@ -116,7 +117,7 @@ export async function* readDrills(bucket: Bucket): AsyncGenerator<ListedDrill> {
       const drill = await readDrill(bucket, id);
       if (drill) yield { id, drill };
     } catch (error) {
-      // One record that somebody spoiled must not hide the others.
+      // One corrupt record must not hide the others.
       if (!(error instanceof InvalidInputError)) throw error;
       yield { id, problem: describeError(error) };
     }

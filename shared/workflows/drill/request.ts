@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { Id } from '../../core/ids.ts';
 
-/** What can be asked of a drill. */
+/** Options of a drill. */
 export const DrillInput = z.strictObject({
-  /** The backup to restore; left out: the newest good backup of the target. */
+  /** The backup to restore. Default: the newest good backup of the target. */
   backup_id: Id.optional(),
-  /** The target whose backup is restored, never the destination; may be left out if there is only one, or with a backup. */
+  /**
+   * The target whose backup is restored, never the destination. Optional if there is only one, or if a backup is given.
+   */
   target: Id.optional(),
 });
 export type DrillInput = z.infer<typeof DrillInput>;

@@ -12,26 +12,26 @@ import { DrillPlace } from './destination.ts';
 import { targetsAt } from './separate.ts';
 
 type ServedStore = Exclude<StoreName, 'config'>;
-/** Things that a message lists. */
+/** Items that a message lists. */
 const SHOWN_MAX = 5;
 
 /**
- * Where a drill loads a store: `jobs/<job>/scratch/<store>.json`, written once nothing was found there and before anything is
- * created. Only what such a record names is ever removed.
+ * The scope into which a drill loads a store: `jobs/<job>/scratch/<store>.json`, written after the scope was found
+ * empty and before anything is created there. Cleanup removes only what such a record names.
  */
 const ScratchRecord = z.object({
   job_id: Id,
-  /** The configured target by which the server is reached. */
+  /** The configured target whose connection is used. */
   target: Id,
   drill: DrillPlace,
   scope: z.json(),
   claimed_at: z.iso.datetime(),
-  /** When all of it had been removed again. */
+  /** When everything in it had been removed. */
   removed_at: z.iso.datetime().optional(),
 });
 type ScratchRecord = z.infer<typeof ScratchRecord>;
 
-/** What a drill is about to load a store into. */
+/** The scope into which a drill is about to load a store. */
 export interface ScratchScope {
   readonly job_id: string;
   readonly target: string;
@@ -39,7 +39,7 @@ export interface ScratchScope {
   readonly scope: unknown;
 }
 
-/** Why a drill may not load a store into that scope; empty if it may. Reads only. */
+/** The reasons why a drill may not load a store into that scope. Empty if it may. Read-only. */
 export async function scratchProblems(
   { config }: Pick<Environment, 'config'>,
   scratch: ScratchScope,
@@ -61,8 +61,8 @@ export async function scratchProblems(
 }
 
 /**
- * Makes sure, under the lock, that a drill may load a store into that scope, and records that it does. A repeated call
- * finds the record of the first one, and what that may have loaded. Throws InvalidInputError.
+ * Checks, while holding the lock, that a drill may load a store into that scope, and records the claim. A repeated call
+ * finds the record of the first one, and possibly data that it loaded. Throws InvalidInputError.
  */
 export async function claimScratch(
   environment: Environment,
@@ -84,8 +84,9 @@ export async function claimScratch(
 }
 
 /**
- * Removes what a drill has loaded into a store, and makes sure that nothing is left. Does nothing if it never claimed a
- * scope there. Throws IntegrityError if something is left, InvalidInputError if the scope belongs to a target by now.
+ * Removes what a drill loaded into a store, and checks that nothing remains. Does nothing if the drill never claimed a
+ * scope there. Throws IntegrityError if something remains, InvalidInputError if the scope has since been configured for
+ * a target.
  */
 export async function removeScratch(
   environment: Environment,
@@ -106,10 +107,10 @@ export async function removeScratch(
   }
   const leg = await store.remove(context);
   if (leg.cursor !== null) return leg;
-  const left = await store.occupied(context);
-  if (left.length > 0) {
+  const leftover = await store.occupied(context);
+  if (leftover.length > 0) {
     throw new IntegrityError(
-      `After drill ${jobId} was removed from ${store.name}, there is still ${shorten(left)}.`,
+      `After drill ${jobId} was removed from ${store.name}, there is still ${shorten(leftover)}.`,
       { remedy: 'Find out what writes there. The janitor tries again to remove it.' },
     );
   }
@@ -117,7 +118,7 @@ export async function removeScratch(
   return leg;
 }
 
-/** Removes what an ended drill has left in a store, in one go; does nothing if all of it was removed before. */
+/** Removes what an ended drill left in a store, in a single call. Does nothing if it was already removed. */
 export async function removeLeftScratch(
   environment: Environment,
   jobId: string,
@@ -136,7 +137,7 @@ export async function removeLeftScratch(
   await withStore(config, record.target, name, work, { [name]: record.scope });
 }
 
-/** What a drill has recorded of a store; undefined if it has not created anything there. */
+/** The scratch record of a store. Undefined if the drill has not created anything there. */
 export async function findScratch(
   bucket: Bucket,
   jobId: string,

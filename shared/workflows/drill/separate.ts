@@ -6,8 +6,8 @@ import { resolveStore } from '../../profiles/open.ts';
 import type { DrillPlace } from './destination.ts';
 
 /**
- * The configured targets to which records could belong that a drill creates in this scope; none if it may load there. A target
- * whose server can't be told from its secret is taken to be on the same one.
+ * The configured targets that records created by a drill in this scope could belong to. Empty if the drill may load
+ * there. If the server of a target can't be determined from its secret, it is assumed to be the same one.
  */
 export async function targetsAt(
   config: NgbakConfig,
@@ -39,7 +39,7 @@ async function connectionOf<T>(
   try {
     return await loadSecret(secret, schema, what);
   } catch (error) {
-    // Another target may be broken without any harm to this one.
+    // An invalid configuration of another target does not affect this one.
     if (!(error instanceof NgbakError)) throw error;
     return otherwise;
   }

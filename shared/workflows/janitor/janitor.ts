@@ -37,7 +37,7 @@ import {
 import { findSafetyBackup } from '../restore/safety.ts';
 import { cleanServers } from './unclean.ts';
 
-/** EventBridge's "Step Functions Execution Status Change", the part we use. */
+/** EventBridge's "Step Functions Execution Status Change" event: the fields that ngbak uses. */
 export const ExecutionEnded = z.object({
   detail: z.object({
     executionArn: z.string(),
@@ -53,8 +53,9 @@ export type ExecutionEnded = z.infer<typeof ExecutionEnded>;
 
 /**
  * Cleans up after one execution of either workflow, whether it succeeded, failed, timed out or was stopped: removes
- * what it left on servers and in the bucket, frees the target's lock and closes the job's record. The only place that
- * does so, since a `Catch` never runs in an execution that is stopped. Idempotent: events may come twice.
+ * what it left on servers and in the bucket, frees the target's lock and closes the job's record. This is the only
+ * place that does so, because a `Catch` never runs in an execution that is stopped. Idempotent, since events may be
+ * delivered twice.
  */
 export async function cleanUpAfter(
   environment: Environment,
@@ -66,7 +67,7 @@ export async function cleanUpAfter(
   if (!job) {
     const undone = rollbackOfInput(input);
     if (undone !== undefined) return closeUnbegunRollback(environment, undone, event);
-    // Another execution owns the job (a second event of the same upload), or the job was refused before it began.
+    // Another execution owns the job (a second event for the same upload), or the job was refused before it began.
     return closeUnclaimed(environment, event);
   }
   if (job.kind === 'backup') {
@@ -75,7 +76,7 @@ export async function cleanUpAfter(
     return;
   }
   if (job.kind === 'drill') return closeDrill(environment, job, event, leg);
-  // The functions of an execution that was stopped continue to run: none of their writes may mix with what comes next.
+  // The functions of a stopped execution continue to run. Their writes must not interleave with those of the next job.
   await changeLock(environment.bucket, job.target, executionArn, { ended: true });
   await untilStepsEnded(environment.bucket, job.job_id, leg);
   const restore = await findAdmitted(environment.bucket, job.job_id);
@@ -87,8 +88,8 @@ export async function cleanUpAfter(
 }
 
 /**
- * Ends a drill: removes what it has loaded, records what it has proved, and frees its lock. There is nothing to roll back: it
- * has not written to any target.
+ * Ends a drill: removes what it loaded, records its result, and frees its lock. There is nothing to roll back, because
+ * a drill does not write to any target.
  */
 async function closeDrill(
   environment: Environment,
@@ -103,7 +104,7 @@ async function closeDrill(
   if (restore?.drill) {
     const { drill, target } = restore;
     const lock = lockNameOf(restore);
-    // The functions of an execution that was stopped continue to run: none may load while this removes.
+    // The functions of a stopped execution continue to run. They must not load data during the removal.
     await changeLock(bucket, lock, executionArn, { ended: true });
     await untilStepsEnded(bucket, job.job_id, leg);
     const plan = await findRestorePlan(bucket, job.job_id);
@@ -116,8 +117,8 @@ async function closeDrill(
 }
 
 /**
- * Closes a requested job whose execution ended badly before it could make the job its own, and removes an upload that
- * came when its job had ended: nobody will ever ask for it.
+ * Closes a requested job whose execution ended unsuccessfully before it could claim the job, and removes an upload that
+ * arrived after its job had ended, which no job will use.
  */
 async function closeUnclaimed(environment: Environment, event: ExecutionEnded): Promise<void> {
   const { bucket } = environment;
@@ -132,8 +133,8 @@ async function closeUnclaimed(environment: Environment, event: ExecutionEnded): 
 }
 
 /**
- * Makes a failed job of an upload by hand that could become none, as where nothing says which target it is for: whoever
- * put it there finds the reason among the jobs, and the upload goes.
+ * Records a failed job for a manual upload that could not become a job, for example because its target is ambiguous.
+ * The uploader finds the reason in the list of jobs, and the upload is removed.
  */
 async function recordRefusedUpload({ bucket }: Environment, event: ExecutionEnded): Promise<void> {
   const upload = uploadOfInput(bucket, event.detail.input);
@@ -142,7 +143,7 @@ async function recordRefusedUpload({ bucket }: Environment, event: ExecutionEnde
   if ((requested !== undefined && (await readJob(bucket, requested))) || (await readJob(bucket, byHand)))
     return;
   const { key, 'version-id': version_id } = upload.detail.object;
-  // Before the record, which tells a repeated call that all of this was done.
+  // Removed before the record is written, because a repeated call takes the record as proof that everything was done.
   await bucket.removeVersion({ key, version_id });
   const now = new Date().toISOString();
   await createJob(bucket, {
@@ -157,11 +158,11 @@ async function recordRefusedUpload({ bucket }: Environment, event: ExecutionEnde
   });
 }
 
-/** Lets go of the target: lock, job record, writers. */
+/** Releases the target: lock, job record, writers. */
 async function release(environment: Environment, job: JobRecord, event: ExecutionEnded): Promise<void> {
   await freeLock(environment.bucket, job.target, event.detail.executionArn);
   await closeJob(environment, job.job_id, closing(event));
-  // Last, since only this may fail for good: then the function fails, and everything else is done.
+  // Last, because only this step can fail permanently. The function then fails, but everything else is done.
   await resumeWriters(environment, job.target, job.job_id);
 }
 
@@ -170,9 +171,9 @@ async function closeJob(environment: Environment, jobId: string, changes: Partia
 }
 
 /**
- * Starts the rollback of a restore that ended badly once it could have written, however it ended: from its safety
- * backup, under its lock. Returns false, having done nothing, where there is nothing to go back from or to. The job
- * stays open, with the reason of the failure, until the rollback has ended.
+ * Starts the rollback of a restore that failed, timed out or was stopped after it may have written: restores its safety
+ * backup, under the lock of the restore. Does nothing and returns false if nothing was written or there is no safety
+ * backup. The job stays open, with the reason of the failure, until the rollback has ended.
  */
 async function rollBack(environment: Environment, job: JobRecord, event: ExecutionEnded): Promise<boolean> {
   const { bucket, sfn } = environment;
@@ -194,7 +195,7 @@ async function rollBack(environment: Environment, job: JobRecord, event: Executi
   return true;
 }
 
-/** Closes a restore whose rollback ended before it could make a job of its own. */
+/** Closes a restore whose rollback ended before it could create its own job. */
 async function closeUnbegunRollback(
   environment: Environment,
   undone: string,
@@ -212,8 +213,9 @@ async function closeUnbegunRollback(
 }
 
 /**
- * Closes a job whose execution Step Functions does not know any more, after 90 days or since the stack was created again:
- * nobody can say how it ended. What a restore may have left in its target is not touched, and keeps the lock.
+ * Closes a job whose execution is unknown to Step Functions, because it is older than 90 days or the stack was
+ * recreated, so that its outcome cannot be determined. Whatever a restore may have left in its target is not touched,
+ * and the target stays locked.
  */
 export async function closeForgotten(
   environment: Environment,
@@ -243,9 +245,10 @@ export async function closeForgotten(
 }
 
 /**
- * Ends a rollback and the restore that it undid: both reasons are reported, and a target that may hold neither is locked.
+ * Closes a rollback and the restore that it undid: both errors are reported, and the target stays locked if its
+ * contents may be incomplete.
  *
- * @param intact  whether the rollback has read everything back, even if it failed afterwards
+ * @param intact  whether the rollback has verified everything, even if it failed afterwards
  */
 async function closeRollback(
   environment: Environment,
@@ -260,18 +263,18 @@ async function closeRollback(
   const failed = await readJob(bucket, undone);
   const reason = failed?.error ?? { name: 'Failed', message: 'The restore failed.' };
   const safety = job.backup_id ?? 'its safety backup';
-  const back = status === 'SUCCEEDED' || intact;
+  const restored = status === 'SUCCEEDED' || intact;
   const uncleanText =
     status === 'SUCCEEDED'
       ? ''
       : ` Everything was verified, but the rollback ended with an error and may have left auxiliary marks, which the next restore removes: ${end.error?.message ?? status}`;
-  const message = back
+  const message = restored
     ? `${reason.message} The target was rolled back to ${safety}.${uncleanText}`
     : `${reason.message} The rollback failed as well: ${end.error?.message ?? status} Its previous contents are in ${safety}: restore it with \`ngbak restore ${safety}\`. Until then, the target is locked for backups. ${seeAlso(HELP.rollbackFailed)}`;
-  if (back) await freeLock(bucket, job.target, executionArn);
+  if (restored) await freeLock(bucket, job.target, executionArn);
   else await changeLock(bucket, job.target, executionArn, { kept: message });
   await closeJob(environment, undone, {
-    state: back ? 'rolled_back' : 'failed',
+    state: restored ? 'rolled_back' : 'failed',
     finished_at: new Date().toISOString(),
     error: { name: reason.name, message },
   });
@@ -292,7 +295,7 @@ async function findJob(
   return undefined;
 }
 
-/** How the job's record ends, read from how its execution ended. */
+/** The final state of the job's record, derived from how its execution ended. */
 export function closing({ detail }: ExecutionEnded): Partial<JobRecord> {
   const now = new Date().toISOString();
   const states: Record<typeof detail.status, JobState> = {
@@ -326,7 +329,9 @@ export function closing({ detail }: ExecutionEnded): Partial<JobRecord> {
   };
 }
 
-/** @param mayRun  whether exporters of the job may still be running: those of an execution that failed or was stopped */
+/**
+ * @param mayRun  whether exporters of the job may still be running, as after an execution that failed or was stopped
+ */
 async function cleanUpBackup(
   environment: Environment,
   job: JobRecord,
@@ -335,7 +340,7 @@ async function cleanUpBackup(
 ): Promise<void> {
   const { bucket } = environment;
   const plan = (await bucket.readRecord(backupPlanKey(job.job_id), BackupPlan))?.value;
-  // Without a plan no exporter ran, or an earlier call of the janitor got as far as removing it.
+  // Without a plan, no exporter ran, or an earlier call of the janitor has already removed the plan.
   const stores = plan?.stores.map(({ store }) => store) ?? [];
   await cleanServers(environment, job, stores, leg);
   if (plan) {
@@ -346,20 +351,20 @@ async function cleanUpBackup(
     }
   }
   await emptyStaging(environment, job);
-  // An exporter that ended since the first look found its plan, and left its traces to us; one that ends from now on finds
-  // none, and removes them itself.
+  // An exporter that ended since the first pass still found its plan and relied on this cleanup. One that ends from now
+  // on finds no plan, and cleans up after itself.
   if (mayRun) await cleanServers(environment, job, stores, leg);
 }
 
-/** Removes the job's staged objects, and what killed functions had begun to upload there. */
+/** Removes the job's staged objects, and unfinished uploads of killed functions. */
 async function emptyStaging({ bucket }: Environment, { job_id }: JobRecord): Promise<void> {
   await bucket.abortUploads(stagingPrefix(job_id));
   await bucket.removeAll(stagingPrefix(job_id));
 }
 
 /**
- * Gives up the composition of an archive that was cut off: its parts are up to the whole archive. A backup that began in
- * the same second may have the same id: it then holds the lock of the target.
+ * Aborts the multipart upload of an interrupted composition, whose parts can be as large as the whole archive. A backup
+ * that began in the same second may have the same id; in that case it holds the lock of the target.
  */
 async function abortSeal({ bucket }: Environment, job: JobRecord, backupId: string): Promise<void> {
   const lock = (await bucket.readRecord(lockKey(job.target), Lock))?.value;
@@ -369,8 +374,8 @@ async function abortSeal({ bucket }: Environment, job: JobRecord, backupId: stri
 }
 
 /**
- * Removes the archive of a backup that did not get into the catalog, where this job made it: a backup that began in
- * the same second, after this one had ended, may have got the id of an archive that was never made.
+ * Removes the archive of a backup that was not catalogued, if this job created it. A backup that began in the same
+ * second, after this one had ended, may have reused the id if this job never created an archive.
  */
 async function removeOwnArchive({ bucket }: Environment, backupId: string, jobId: string): Promise<void> {
   const key = archiveKey(backupId);

@@ -8,26 +8,28 @@ import { unsettledJobs } from '../job/days.ts';
 import { describeExecution } from '../job/execution.ts';
 import { type JobRecord, readJob } from '../job/record.ts';
 
-/** Records read at once. */
+/** Records read concurrently. */
 const READS_AT_ONCE = 16;
-/** By now the event of the end should have come and been handled, in milliseconds. */
+/** Time after which the event about the end of an execution should have been handled, in milliseconds. */
 export const OVERDUE_MS = 5 * 60 * 1000;
 
-/** An execution that is unknown and began at least so long ago is forgotten, in milliseconds. */
+/** Age after which an execution that Step Functions does not know is considered forgotten, in milliseconds. */
 const FORGOTTEN_MS = 24 * 60 * 60 * 1000;
 
-/** A job that is still open, though its execution has ended. */
+/** A job that is still open although its execution has ended. */
 export interface OverdueJob {
   readonly job: JobRecord;
-  /** How its execution ended; undefined where Step Functions does not know the execution any more. */
+  /** How its execution ended. Undefined if Step Functions no longer knows the execution. */
   readonly ended: DescribeExecutionCommandOutput | undefined;
 }
 
 /**
- * Jobs whose execution has ended for at least `graceMs`, and that nobody has closed: EventBridge delivers the events of
- * Step Functions by best effort only. A restore that is being rolled back is not among them: its rollback is.
+ * Jobs that are still open although their execution ended at least `graceMs` ago: EventBridge delivers the events of
+ * Step Functions on a best-effort basis only. Excludes a restore while its rollback is in progress; the rollback is
+ * checked instead.
  *
- * @param closed ids of jobs that are known to have ended; added to, so that a caller who keeps it reads each job once
+ * @param closed  ids of jobs that are known to have ended. New ones are added, so that a caller who keeps the set reads
+ *   each job once
  */
 export async function* overdueJobs(
   { bucket, sfn }: { readonly bucket: Bucket; readonly sfn: SFNClient },
@@ -36,7 +38,7 @@ export async function* overdueJobs(
   const open = mapOrdered(unsettledJobs(bucket), READS_AT_ONCE, async (id) => {
     if (closed.has(id)) return undefined;
     const job = await readJob(bucket, id).catch((error: unknown) => {
-      // A record that can't be read is shown by the list of jobs, and must not hide the others.
+      // The list of jobs reports records that can't be read. They must not hide the others.
       if (!(error instanceof InvalidInputError)) throw error;
       return undefined;
     });
@@ -57,7 +59,7 @@ async function isOverdue(
 ): Promise<OverdueJob | undefined> {
   const arn = job.execution_arn ?? '';
   const ended = await describeExecution(sfn, arn);
-  // A young execution may not be found yet: reads of Step Functions are eventually consistent.
+  // A recent execution may not be visible yet: reads of Step Functions are eventually consistent.
   if (!ended && Date.now() - Date.parse(job.created_at) < FORGOTTEN_MS) return undefined;
   if (!hasStopped(ended, before)) return undefined;
   if (job.kind !== 'restore') return { job, ended };
@@ -66,7 +68,7 @@ async function isOverdue(
   const rollback = await describeExecution(sfn, `${arn.slice(0, arn.lastIndexOf(':') + 1)}${name}`);
   if (!rollback) return { job, ended };
   const own = await readJob(bucket, name);
-  // Its own record is among the open jobs.
+  // The rollback's own record is checked as an open job.
   if (!hasStopped(rollback, before) || (own && !hasEnded(own.state))) return undefined;
   return { job, ended: rollback };
 }

@@ -9,34 +9,34 @@ import { cleanRemaining } from './unclean.ts';
 import type { UndeliveredEvents } from './undelivered.ts';
 import { removeUnowned, type Unowned } from './unowned.ts';
 
-/** Input of the janitor by which it looks for what its events did not tell. */
+/** Input that makes the janitor look for executions whose events were lost. */
 export const ReconcileInput = z.strictObject({
   reconcile: z.strictObject({
-    /** For how long an execution must have ended, in seconds, before its event is taken for lost. */
+    /** Seconds after the end of an execution until its event is considered lost. */
     grace_seconds: z.number().int().min(0).optional(),
-    /** How old a leftover of no job must be, in seconds, before it is removed. */
+    /** Age in seconds at which leftovers that belong to no job are removed. */
     unowned_seconds: z.number().int().min(0).optional(),
   }),
 });
 export type ReconcileInput = z.infer<typeof ReconcileInput>;
 
-/** The janitor's report of what it caught up on. */
+/** The result of a reconciliation. */
 export interface Reconciled {
-  /** Jobs that were cleaned up after, or whose servers could be cleaned at last. */
+  /** Jobs that were cleaned up, or whose servers could finally be cleaned. */
   readonly jobs: string[];
-  /** Messages of the queue of undelivered events that were handled and removed. */
+  /** Messages of the dead-letter queue that were handled and removed. */
   readonly redriven: number;
-  /** What belonged to no job. */
+  /** Leftovers that belonged to no job. */
   readonly unowned: Unowned;
 }
 
-/** Jobs that had ended when this process last looked. */
+/** Jobs known to have ended, cached for the lifetime of this process. */
 const closed = new Set<string>();
 
 /**
- * Cleans up after every execution whose end was never handled, whether the event was lost or waits among the undelivered
- * ones, and removes leftovers that belong to no job. One that can't be cleaned up after does not keep the others from it. Throws NgbakError at the end that names all
- * of these; they are tried again by the next call.
+ * Cleans up after every execution whose end was never handled, whether its event was lost or is in the dead-letter
+ * queue, and removes leftovers that belong to no job. A failed cleanup does not prevent the others. At the end, throws
+ * an NgbakError that names all failed ones; the next call retries them.
  */
 export async function reconcile(
   environment: Environment,
@@ -86,7 +86,7 @@ export async function reconcile(
   });
 }
 
-/** The event that EventBridge sends of the end of an execution, from what Step Functions says of it. */
+/** The event that EventBridge sends when an execution ends, reconstructed from its description. */
 function eventOf(ended: DescribeExecutionCommandOutput): ExecutionEnded {
   const { executionArn, name, status, input, output, error, cause } = ended;
   return ExecutionEnded.parse({ detail: { executionArn, name, status, input, output, error, cause } });

@@ -10,25 +10,26 @@ import { removeLeftScratch } from '../drill/scratch.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import { legContext } from '../job/leg-context.ts';
 
-/** For how long servers that cannot be cleaned are tried, in milliseconds. */
+/** How long the cleanup of a server is retried, in milliseconds. */
 const TRIED_MS = 14 * 24 * 60 * 60 * 1000;
-/** Most things that steps have begun which are kept of a job. */
+/** Maximum number of begun operations that are kept per job. */
 const BEGUN_MAX = 1000;
 
-/** `jobs/.unclean/<job>.json`: the servers on which a job may have left something that could not be removed yet. */
+/** `jobs/.unclean/<job>.json`: the servers on which a job may have left data that could not be removed yet. */
 const UncleanServers = z.object({
   job_id: Id,
   target: z.string(),
   stores: z.array(z.enum(STORE_NAMES)),
   since: z.iso.datetime(),
-  /** What its steps have recorded as begun: the job's staging area is emptied. */
+  /** Operations that its steps recorded as begun, copied here because the job's staging area is emptied. */
   begun: z.array(z.json()).default([]),
 });
 type UncleanServers = z.infer<typeof UncleanServers>;
 
 /**
- * Removes what a job left on the servers of its target. A server that does not answer, or refuses a login whose password is
- * in rotation, does not stop the rest: it is recorded, and cleaned by {@link cleanRemaining}.
+ * Removes what a job left on the servers of its target. If a server does not respond, or rejects the login during a
+ * password rotation, the others are still cleaned; the failed one is recorded and cleaned later by
+ * {@link cleanRemaining}.
  */
 export async function cleanServers(
   environment: Environment,
@@ -37,8 +38,8 @@ export async function cleanServers(
   leg: LegLimits,
 ): Promise<void> {
   const context = legContext(environment, leg, job_id);
-  const left = await clean(environment, { target, stores }, context);
-  if (left.length === 0) return;
+  const remaining = await clean(environment, { target, stores }, context);
+  if (remaining.length === 0) return;
   const { bucket } = environment;
   const known = (await bucket.readRecord(uncleanKey(job_id), UncleanServers))?.value;
   const begun = [...(known?.begun ?? [])];
@@ -48,13 +49,13 @@ export async function cleanServers(
   await bucket.writeRecord(uncleanKey(job_id), {
     job_id,
     target,
-    stores: [...new Set([...(known?.stores ?? []), ...left])],
+    stores: [...new Set([...(known?.stores ?? []), ...remaining])],
     since: known?.since ?? new Date().toISOString(),
     begun,
   });
 }
 
-/** Tries once more to clean the servers that could not be cleaned when their job ended. Returns the ids of jobs that are done with. */
+/** Retries the cleanup of servers that could not be cleaned when their job ended. Returns the ids of finished jobs. */
 export async function cleanRemaining(environment: Environment, leg: LegLimits): Promise<string[]> {
   const { bucket, log } = environment;
   const done: string[] = [];
@@ -65,22 +66,25 @@ export async function cleanRemaining(environment: Environment, leg: LegLimits): 
       yield* begun;
     };
     const leftovers = { add: () => Promise.resolve(), all };
-    const left = await clean(environment, record, { ...legContext(environment, leg, job_id), leftovers });
+    const remaining = await clean(environment, record, {
+      ...legContext(environment, leg, job_id),
+      leftovers,
+    });
     const isOver = Date.now() - Date.parse(since) > TRIED_MS;
-    if (left.length > 0 && isOver) {
+    if (remaining.length > 0 && isOver) {
       log(
         'Giving up: the leftovers of a job on these servers must be removed manually; their names contain the name of the job.',
         {
           job_id,
-          stores: [...left],
+          stores: [...remaining],
         },
       );
     }
-    if (left.length === 0 || isOver) {
+    if (remaining.length === 0 || isOver) {
       await bucket.removeAll(uncleanKey(job_id));
       done.push(job_id);
-    } else if (left.length < record.stores.length) {
-      await bucket.writeRecord(uncleanKey(job_id), { ...record, stores: left });
+    } else if (remaining.length < record.stores.length) {
+      await bucket.writeRecord(uncleanKey(job_id), { ...record, stores: remaining });
     }
   }
   return done;
@@ -100,13 +104,13 @@ async function clean(
   context: LegContext,
 ): Promise<StoreName[]> {
   const { config, log } = environment;
-  const left: StoreName[] = [];
+  const remaining: StoreName[] = [];
   for (const name of stores) {
     try {
       await withStore(config, target, name, (store) => store.cleanup(context));
       await removeLeftScratch(environment, context.jobId, name, context);
     } catch (error) {
-      left.push(name);
+      remaining.push(name);
       log('Could not clean up on the server; the next run of the janitor retries.', {
         store: name,
         job_id: context.jobId,
@@ -114,5 +118,5 @@ async function clean(
       });
     }
   }
-  return left;
+  return remaining;
 }

@@ -3,24 +3,24 @@ import { z } from 'zod';
 import type { LegLimits } from '../environment.ts';
 import { ExecutionEnded } from './janitor.ts';
 
-/** SQS's limit for one call. */
+/** Limit of SQS for one call. */
 const MESSAGES_MAX = 10;
 
-/** What Lambda sends to the destination of an asynchronous call that failed: the event is inside. */
+/** What Lambda sends to the destination of a failed asynchronous invocation, including the event. */
 const DestinationEnvelope = z.object({ requestPayload: ExecutionEnded });
 
-/** The periodic look for lost events, which failed: the next one has looked again since. */
-const FailedLook = z.object({ requestPayload: z.object({ reconcile: z.unknown() }) });
+/** A failed periodic reconciliation. The next one has repeated it since. */
+const FailedRun = z.object({ requestPayload: z.object({ reconcile: z.unknown() }) });
 
-/** An event from the queue, and how it leaves the queue. */
+/** An event from the queue, and a function that removes it. */
 export interface UndeliveredEvent {
   readonly event: ExecutionEnded;
   remove(): Promise<void>;
 }
 
 /**
- * The event of a message, whoever put it there: EventBridge, which could not reach the function, or Lambda, whose function
- * failed every time. Undefined for anything else.
+ * The event of a message, whether sent by EventBridge, which could not reach the function, or by Lambda, where every
+ * attempt of the function failed. Undefined for anything else.
  */
 export function readUndelivered(body: string | undefined): ExecutionEnded | 'a look' | undefined {
   let value: unknown;
@@ -29,7 +29,7 @@ export function readUndelivered(body: string | undefined): ExecutionEnded | 'a l
   } catch {
     return undefined;
   }
-  if (FailedLook.safeParse(value).success) return 'a look';
+  if (FailedRun.safeParse(value).success) return 'a look';
   return ExecutionEnded.safeParse(value).data ?? DestinationEnvelope.safeParse(value).data?.requestPayload;
 }
 
@@ -46,8 +46,8 @@ export class UndeliveredEvents {
   }
 
   /**
-   * Every event of the queue that nobody works on. One that is not removed comes back after the queue's visibility
-   * time-out; a message that is not understood stays, and keeps the alarm on.
+   * Every visible event of the queue. One that is not removed reappears after the queue's visibility timeout. A message
+   * that cannot be parsed stays in the queue, and keeps the alarm active.
    */
   async *receive(leg: LegLimits): AsyncGenerator<UndeliveredEvent> {
     while (leg.timeLeft() > 0) {

@@ -17,10 +17,12 @@ import { unsettledJobs } from '../job/days.ts';
 import { readJob } from '../job/record.ts';
 import { findAdmitted } from '../restore/plan.ts';
 
-/** How old a leftover is before it is removed, in milliseconds: whatever begins a job with it has done so by then. */
+/**
+ * Age at which a leftover is removed, in milliseconds: long enough for any client to have started the job that uses it.
+ */
 export const UNOWNED_MS = 24 * 60 * 60 * 1000;
 
-/** How many leftovers were removed, every version of an object counted. */
+/** Number of removed leftovers. Every version of an object is counted. */
 export interface Unowned {
   readonly objects: number;
   /** Unfinished multipart uploads. */
@@ -28,9 +30,10 @@ export interface Unowned {
 }
 
 /**
- * Removes what belongs to no job that runs or waits: staging objects, uploaded archives, and unfinished multipart uploads
- * whose newest part is that old. A bucket may hold uploads of others, under other keys, which are left alone. The janitor removes them when a job ends; these are of jobs whose clean-up was cut off, or
- * that never began. The lifecycle rules of the bucket are the second line, after days.
+ * Removes what belongs to no running or waiting job: staging objects, uploaded archives, and unfinished multipart
+ * uploads whose newest part is older than `ageMs`. Uploads under keys that ngbak does not use are left alone. Normally
+ * the janitor removes these when a job ends; the remaining ones come from interrupted cleanups and from jobs that never
+ * began. The lifecycle rules of the bucket are a second safeguard, after several days.
  */
 export async function removeUnowned(
   bucket: Bucket,
@@ -52,7 +55,7 @@ export async function removeUnowned(
     for await (const upload of bucket.uploads(folder)) if (isOld(upload.initiated)) uploads.push(upload);
   }
   if (folders.length + archives.length + uploads.length === 0) return { objects: 0, uploads: 0 };
-  // Looked up after the leftovers were: a job that begins now does not begin with one of them.
+  // Read after the leftovers were listed: a job that begins now cannot own one of them.
   const inIndex = await ownedKeys(bucket);
   const isOwned = async (key: string) => inIndex(key) || (await belongsToOpenJob(bucket, key));
   const removed = { objects: 0, uploads: 0 };
@@ -63,7 +66,7 @@ export async function removeUnowned(
   for (const key of archives) {
     if (timeLeft() <= 0) return removed;
     if (await isOwned(key)) continue;
-    // Version by version: other archives may have names that begin with this one.
+    // Version by version, because other archives may have names with this prefix.
     for await (const { versionId } of bucket.versions(key)) {
       await bucket.removeVersion({ key, version_id: versionId });
       removed.objects++;
@@ -78,7 +81,7 @@ export async function removeUnowned(
   return removed;
 }
 
-/** Which keys belong to a job that has not ended. */
+/** A predicate for keys that belong to a job that has not ended. */
 async function ownedKeys(bucket: Bucket): Promise<(key: string) => boolean> {
   const prefixes = new Set<string>();
   for await (const id of unsettledJobs(bucket)) {
@@ -96,8 +99,8 @@ async function ownedKeys(bucket: Bucket): Promise<(key: string) => boolean> {
 }
 
 /**
- * Whether the second part of a key is a job that has not ended: the index lacks one that has run for longer than the entries of
- * the index live.
+ * Whether the second segment of a key is a job that has not ended. Needed for jobs that have run for longer than index
+ * entries live.
  */
 async function belongsToOpenJob(bucket: Bucket, key: string): Promise<boolean> {
   const [, id = ''] = key.split('/');
@@ -106,13 +109,15 @@ async function belongsToOpenJob(bucket: Bucket, key: string): Promise<boolean> {
   return job === 'unreadable' || (job !== undefined && !hasEnded(job.state));
 }
 
-/** What cannot be read is taken for that of a job that runs. */
+/** A record that cannot be read is assumed to belong to a running job. */
 function ifUnreadable(error: unknown): 'unreadable' {
   if (error instanceof InvalidInputError) return 'unreadable';
   throw error;
 }
 
-/** When the newest part of an upload came, or long ago if none has; undefined if the upload is gone. */
+/**
+ * The time of the newest part of an upload, or the epoch if it has no parts. Undefined if the upload no longer exists.
+ */
 async function newestPart(upload: MultipartUpload): Promise<Date | undefined> {
   const parts = await listParts(upload);
   if (!parts) return undefined;

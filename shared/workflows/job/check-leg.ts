@@ -11,29 +11,31 @@ import { ReferenceCount } from '../../profiles/reference-count.ts';
 import { type ArchiveCheckResult, checkArchive } from '../../stores/check-archive.ts';
 import type { LegLimits } from '../environment.ts';
 
-/** What to do about a check that can't continue. */
+/** Remedy for a check that can't continue. */
 const AGAIN = 'Start it again.';
-/** Most bytes of a check's state: ids of 100 million nodes, and what else it holds. */
+/** Maximum size of a check's state in bytes: enough for the ids of 100 million nodes and everything else in it. */
 const STATE_BYTES_MAX = 64 * 1024 ** 2;
 
-/** Where a check continues, as it travels through a workflow's state or a client: all else is in the bucket. */
+/**
+ * Where a check continues, as passed through a workflow's state or a client. Everything else is stored in the bucket.
+ */
 const CheckCursor = z.object({ leg: z.number().int().positive() });
 
 /** `staging/<job>/check/<leg>.json` */
 const CheckState = z.object({
-  /** What is checked: another archive cannot continue here. */
+  /** Identifies the checked archive, so that the check of another one cannot continue from this state. */
   source: z.string(),
   cursor: z.json(),
-  // Its shape is checked where it is used.
+  // Validated by its user.
   state: z.custom<Json>(),
 });
 
-/** What one leg of a check found. */
+/** The findings of one leg of a check. */
 export type CheckLeg = Omit<ArchiveCheckResult, 'state'>;
 
 /**
- * One leg of {@link checkArchive} for a job, which keeps what a leg found for the next one in the bucket, below
- * `staging/<job>/`. A leg that is repeated begins where it began, and writes the same again.
+ * One leg of {@link checkArchive} for a job. Its findings are stored for the next leg in the bucket, under
+ * `staging/<job>/`. A repeated leg starts from the same state and writes the same result.
  */
 export async function checkLeg(
   bucket: Bucket,
@@ -83,7 +85,7 @@ const CheckResult = z.object({
 });
 export type CheckResult = z.infer<typeof CheckResult>;
 
-/** What the check of a job's archive found; nothing for a job of an earlier version. */
+/** The findings of the check of a job's archive. Empty for a job of an earlier version. */
 export async function readCheckResult(bucket: Bucket, jobId: string): Promise<CheckResult> {
   return (await bucket.readRecord(checkResultKey(jobId), CheckResult))?.value ?? { warnings: [] };
 }

@@ -17,39 +17,44 @@ import { JobSummary, summarizeJob } from './summary.ts';
 import { addJob, JobTotals, noTotals } from './totals.ts';
 
 /**
- * The index of jobs by the day on which they were created, so that lists and metrics need not read every record of 90 days.
- * Ids do not tell the day: those of scheduled runs are chosen by EventBridge Scheduler.
+ * The index of jobs by creation day, so that lists and metrics need not read every record of 90 days. The day cannot be
+ * derived from the ids: EventBridge Scheduler chooses those of scheduled runs.
  *
- * Every job has an entry, which is written before its record. Two days later, the reconciler moves what lists need of the
- * jobs that have ended into one object for the day, and removes their entries.
+ * Every job has an entry, which is written before its record. Two days later, the reconciler moves the data that lists
+ * need about finished jobs into one object per day, and removes their entries.
  */
 
-/** Records read at once. */
+/** Records read concurrently. */
 const READS_AT_ONCE = 32;
-/** How long after its beginning the jobs of a day are moved into one object, in milliseconds: two days after its end. */
+/**
+ * Time from the start of a day until its jobs are moved into one object, in milliseconds: two days after the end of the
+ * day.
+ */
 const SETTLED_MS = 3 * 86_400_000;
-/** Size at which the object of a day takes no more jobs, in bytes: below the limit for records. */
+/** Size in bytes at which no more jobs are added to the object of a day. Below the limit for records. */
 const DAY_BYTES_MAX = 3 * 1024 * 1024;
 
-/** Days that are older are added to the totals, in milliseconds: their records expire now. */
+/** Age at which days are added to the totals, in milliseconds. Their job records expire at that time. */
 const EXPIRED_MS = 90 * 86_400_000;
 
 const JobDay = z.object({ jobs: z.array(JobSummary) });
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
 
-/** A job of a list, or why its record cannot be read. */
+/** A job in a list, or the reason why its record cannot be read. */
 export type ListedJob =
   | { readonly id: string; readonly job: JobSummary; readonly problem?: undefined }
   | { readonly id: string; readonly job?: undefined; readonly problem: string };
 
 interface JobDay {
-  /** Whether there is an object with jobs of this day that have ended. */
+  /** Whether there is an object with finished jobs of this day. */
   folded: boolean;
-  /** Jobs with entries of their own. */
+  /** Jobs that have individual entries. */
   readonly entries: string[];
 }
 
-/** The days of the index, newest first; undefined while the index lacks jobs that earlier versions created. */
+/**
+ * The days of the index, newest first. Undefined while jobs that earlier versions created are missing from the index.
+ */
 async function readIndex(bucket: Bucket): Promise<Map<string, JobDay> | undefined> {
   const { days, complete } = await listIndex(bucket);
   return complete ? days : undefined;
@@ -70,7 +75,10 @@ async function listIndex(bucket: Bucket): Promise<{ days: Map<string, JobDay>; c
   return { days: new Map([...found].sort(([a], [b]) => (a < b ? 1 : -1))), complete };
 }
 
-/** Every job of the last 90 days, newest day first. Reads a record only where no object of a day has the job. */
+/**
+ * Every job of the last 90 days, newest day first. Reads the record of a job only if no object of a day contains the
+ * job.
+ */
 export async function* listedJobs(bucket: Bucket): AsyncGenerator<ListedJob> {
   const days = await readIndex(bucket);
   if (!days) {
@@ -109,7 +117,10 @@ async function* allIds(bucket: Bucket): AsyncGenerator<string> {
   for await (const id of bucket.folders(JOBS)) if (Id.safeParse(id).success) yield id;
 }
 
-/** What lists need of these jobs. With a day, without jobs that were created on another one: a repeated request has two entries. */
+/**
+ * The list data of these jobs. With a day, jobs that were created on another day are omitted: a repeated request has
+ * two entries.
+ */
 async function* readAll(
   bucket: Bucket,
   ids: AsyncIterable<string> | Iterable<string>,
@@ -121,7 +132,7 @@ async function* readAll(
   }
 }
 
-/** One spoiled record must not hide the others. */
+/** One corrupt record must not hide the others. */
 async function* readRecords(bucket: Bucket, ids: AsyncIterable<string> | Iterable<string>) {
   yield* mapOrdered(ids, READS_AT_ONCE, async (id) => {
     const job = await readJob(bucket, id).catch(unreadable);
@@ -138,7 +149,7 @@ async function readDay(bucket: Bucket, day: string): Promise<JobSummary[]> {
   return (await bucket.readRecord(jobDayKey(day), JobDay))?.value.jobs ?? [];
 }
 
-/** Gives every job an entry in the index that has none. */
+/** Adds an index entry for every job that has none. */
 async function addMissing(bucket: Bucket): Promise<void> {
   const { days, complete } = await listIndex(bucket);
   const known = new Set<string>();
@@ -151,18 +162,18 @@ async function addMissing(bucket: Bucket): Promise<void> {
   }
   for await (const { id, job } of readRecords(bucket, missing())) {
     if (job) await addToDay(bucket, job);
-    // A record that cannot be read is listed as such, on the day that it was found.
+    // A record that cannot be read is listed as unreadable, on the day that it was found.
     else await addToDay(bucket, { job_id: id, created_at: new Date().toISOString() });
   }
   if (!complete) await bucket.writeRecord(JOB_DAYS_COMPLETE_KEY, {});
 }
 
-/** Buckets whose jobs this process has added to the index. */
+/** Buckets whose jobs this process has already added to the index. */
 const indexed = new Set<string>();
 
 /**
- * Keeps the index small: moves jobs of past days that have ended into one object for each day. Also adds jobs that the
- * index lacks, which a version without it created. Idempotent; what it does not get to is left for the next call.
+ * Keeps the index small: moves finished jobs of past days into one object per day. Also adds jobs of versions without
+ * an index. Idempotent; remaining work is left for the next call.
  */
 export async function foldJobDays(bucket: Bucket, timeLeft: () => number, now = Date.now()): Promise<void> {
   if (!indexed.has(bucket.place)) {
@@ -176,14 +187,14 @@ export async function foldJobDays(bucket: Bucket, timeLeft: () => number, now = 
       await foldDay(bucket, day, entries);
     }
   }
-  // Oldest first, so that the day up to which the totals reach says which days are in them.
+  // Oldest first: the totals store only the last day that they include.
   for (const [day, { folded, entries }] of [...days].reverse()) {
     if (timeLeft() <= 0) return;
     if (folded && entries.length === 0 && Date.parse(day) + EXPIRED_MS < now) await addToTotals(bucket, day);
   }
 }
 
-/** Totals of the jobs of all days up to one. */
+/** Totals of the jobs of all days up to and including `through`. */
 const PastTotals = z.object({ through: z.string(), totals: JobTotals });
 type PastTotals = z.infer<typeof PastTotals>;
 
@@ -200,12 +211,12 @@ async function addToTotals(bucket: Bucket, day: string): Promise<void> {
 }
 
 /**
- * What the jobs add up to of all days until one whose records have expired. To be read after the jobs were listed: those of
- * such a day may have been among them, and are not to be counted twice.
+ * Totals over all days whose job records have expired. Read them after listing the jobs: a day that was moved into the
+ * totals in between is in both, and `through` allows the caller not to count it twice.
  */
 export async function pastTotals(bucket: Bucket): Promise<PastTotals> {
   const found = await bucket.readRecord(JOB_TOTALS_KEY, PastTotals).catch((error: unknown) => {
-    // Of another version, or spoiled: counters start over, which Prometheus takes for a restart.
+    // Written by another version, or corrupt: the counters start over, which Prometheus treats as a restart.
     if (error instanceof InvalidInputError) return undefined;
     throw error;
   });
@@ -225,7 +236,7 @@ async function foldDay(bucket: Bucket, day: string, entries: readonly string[]):
     const summary = summarizeJob(job);
     bytes += JSON.stringify(summary, null, 2).length * 2;
     if (bytes > DAY_BYTES_MAX) break;
-    // Another day's entry of a job that was requested twice.
+    // Skips the entry of a job that was requested twice and was created on another day.
     if (job.created_at.startsWith(day)) jobs.set(id, summary);
     folded.push(id);
   }
@@ -241,7 +252,7 @@ async function foldDay(bucket: Bucket, day: string, entries: readonly string[]):
   for await (const _ of removed);
 }
 
-/** Nothing will change this record: it has ended, and its writers are not waiting to be resumed. */
+/** Whether this record is final: the job has ended, and its writers are not waiting to be resumed. */
 function isSettled({ state, writers }: JobRecord): boolean {
   return hasEnded(state) && writers !== 'paused';
 }

@@ -12,12 +12,12 @@ import { parseInput } from '../../core/input.ts';
 export const ExecutionInfo = z.object({ name: z.string(), arn: z.string(), start: z.iso.datetime() });
 export type ExecutionInfo = z.infer<typeof ExecutionInfo>;
 
-/** The id of a job that is named after its execution. Throws InvalidInputError where that name is not an id. */
+/** The id of a job that is named after its execution. Throws InvalidInputError if that name is not a valid id. */
 export function jobIdOf({ name }: ExecutionInfo): string {
   return parseInput(Id, name, `The execution name "${name}", which names the job,`);
 }
 
-/** What Step Functions knows of an execution; undefined where it knows of none: it forgets them after 90 days. */
+/** Describes an execution. Undefined if Step Functions does not know it: executions are forgotten after 90 days. */
 export async function describeExecution(
   sfn: SFNClient,
   executionArn: string,

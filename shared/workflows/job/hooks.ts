@@ -11,9 +11,9 @@ import { retry } from '../../core/retry.ts';
 import type { Environment } from '../environment.ts';
 import { updateJob } from './record.ts';
 
-/** A hook is called at most this often, with growing pauses between. */
+/** Attempts to call a hook, with exponential backoff. */
 const TRIES = { attempts: 3, firstMs: 500, factor: 4 };
-/** How much of a hook's answer an error tells, in characters. */
+/** Characters of a hook's response that an error quotes. */
 const RESPONSE_CHARACTERS_MAX = 200;
 
 /** The writers of a target could not be paused or resumed. */
@@ -31,8 +31,8 @@ export interface HookCall {
 const SigningKey = z.object({ signing_key: z.string().min(16) });
 
 /**
- * Asks the target's owner to stop writing, where the configuration names hooks. The job remembers it before the call,
- * so that the janitor resumes the writers whatever happens next. Returns whether writers are paused. Throws HookError.
+ * Calls the hook that pauses the writers of the target, if one is configured. The job records this before the call, so
+ * that the janitor resumes the writers in any case. Returns whether writers are paused. Throws HookError.
  */
 export async function pauseWriters(
   environment: Environment,

@@ -9,10 +9,7 @@ import type { WarningCollector } from '../../stores/warning.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import type { ProgressWriter } from './progress.ts';
 
-/**
- * The context that store adapters work in, for one leg of a job. Warnings are logged, and collected in `warnings` where the
- * leg keeps them.
- */
+/** The context of store adapters for one leg of a job. Warnings are logged, and collected in `warnings` if given. */
 export function legContext(
   environment: Environment,
   leg: LegLimits,
@@ -40,7 +37,7 @@ export function legContext(
   };
 }
 
-/** Records in the job's staging area, which is emptied after the clean-up. */
+/** Records leftovers in the job's staging area, which is emptied after the cleanup. */
 function leftoversOf(bucket: Bucket, jobId: string): Leftovers {
   return {
     add: (id, value) => bucket.writeRecord(leftoverKey(jobId, id), { value }),

@@ -12,14 +12,14 @@ import { describeExecution } from './execution.ts';
 import { readJob } from './record.ts';
 
 /**
- * How long cleaning up after an execution may take before somebody should look, in milliseconds: the janitor looks for
- * ends that it was not told of every 15 minutes, and has 15 minutes each time.
+ * How long the cleanup after an execution may take before an operator should intervene, in milliseconds: the janitor
+ * looks for lost events every 15 minutes, and may run for 15 minutes each time.
  */
 const CLEAN_UP_MS = 60 * 60 * 1000;
 
-/** Somebody else works on the target. */
+/** Another job uses the target. */
 export class TargetLockedError extends NgbakError {
-  /** True where a job is at work there, which will end; false where the target waits for a person. */
+  /** True if a running job holds the lock, so that it will be freed. False if the target waits for an operator. */
   readonly inUse: boolean;
 
   constructor(message: string, options: Advice & { inUse: boolean }) {
@@ -28,29 +28,32 @@ export class TargetLockedError extends NgbakError {
   }
 }
 
-/** One writer for each target: `locks/<target>.json`; drills have `locks/drill.<target>.json`. */
+/** Exclusive use of a target: `locks/<target>.json`. Drills use `locks/drill.<target>.json`. */
 export const Lock = z.object({
   target: z.string(),
   job_id: Id,
   kind: z.string(),
   execution_arn: z.string(),
   since: z.iso.datetime(),
-  /** Why the lock outlives its execution: the target holds a part of something. Only another restore may take it. */
+  /**
+   * Why the lock is kept after its execution has ended: the contents of the target are incomplete. Only another restore
+   * may take it over.
+   */
   kept: z.string().optional(),
-  /** The execution has ended: steps of it that still run stop by themselves. */
+  /** True if the execution has ended. Steps of it that still run stop by themselves. */
   ended: z.boolean().optional(),
   /** The job whose lock was taken over. */
   taken_from: Id.optional(),
 });
 export type Lock = z.infer<typeof Lock>;
 
-/** Tries where another job takes the same lock at the same time. */
+/** Attempts while other jobs try to take the same lock. */
 const SIMULTANEOUS = { attempts: 5, firstMs: 20 };
 
 /**
- * Takes the target's lock by a conditional write. A lock whose execution has ended is taken over; taking one's own
- * lock again is fine. Returns the job that it was taken over from, whose functions may still be at work. Throws
- * TargetLockedError that names the holder.
+ * Takes the target's lock with a conditional write. A lock whose execution has ended is taken over; taking a lock that
+ * this execution already holds succeeds. Returns the job that the lock was taken over from, whose functions may still
+ * be running. Throws TargetLockedError, which names the holder.
  */
 export async function takeLock(
   bucket: Bucket,
@@ -99,7 +102,7 @@ async function tryLock(
     );
   }
   if (held && wanted.kind !== 'restore' && (await isBeingCleanedUp(bucket, held.value))) {
-    // Forgotten executions ended long ago.
+    // Unknown executions have ended long ago.
     const ended = execution ? (execution.stopDate?.getTime() ?? Date.now()) : 0;
     if (Date.now() - ended > CLEAN_UP_MS) {
       throw new TargetLockedError(
@@ -126,8 +129,8 @@ async function tryLock(
 }
 
 /**
- * Frees the target's lock if that execution holds it. Idempotent. The delete is conditional: between our look and our
- * delete, another job may have taken the lock over.
+ * Frees the target's lock if that execution holds it. Idempotent. The delete is conditional, because another job may
+ * take the lock over between the read and the delete.
  */
 export async function freeLock(bucket: Bucket, target: string, executionArn: string): Promise<void> {
   const key = lockKey(target);
@@ -141,8 +144,8 @@ export async function freeLock(bucket: Bucket, target: string, executionArn: str
 }
 
 /**
- * Gives the target's lock from an execution that has ended to another one, or keeps it for a reason. Does nothing
- * where the first does not hold it. Idempotent.
+ * Transfers the target's lock from an ended execution to another one, or marks it as kept for a reason. Does nothing if
+ * the former does not hold it. Idempotent.
  */
 export async function changeLock(
   bucket: Bucket,
@@ -155,7 +158,7 @@ export async function changeLock(
   await bucket.writeRecord(lockKey(target), { ...held.value, ...change }, { etag: held.etag });
 }
 
-/** Makes sure that this execution still holds the target's lock, before it writes. Throws TargetLockedError. */
+/** Checks that this execution still holds the target's lock. Call it before a write. Throws TargetLockedError. */
 export async function requireLock(bucket: Bucket, target: string, executionArn: string): Promise<void> {
   const held = await bucket.readRecord(lockKey(target), Lock);
   if (held?.value.execution_arn === executionArn && !held.value.ended) return;
@@ -173,7 +176,7 @@ export async function requireLock(bucket: Bucket, target: string, executionArn: 
   );
 }
 
-/** Whether the janitor has yet to decide what becomes of a restore's target: it may be about to be rolled back. */
+/** Whether the janitor has not finished with an ended restore yet: the target may be about to be rolled back. */
 async function isBeingCleanedUp(bucket: Bucket, { kind, job_id }: Lock): Promise<boolean> {
   if (kind === 'backup') return false;
   const job = await readJob(bucket, job_id);

@@ -3,12 +3,15 @@ import { BACKUPS } from '../../aws/keys.ts';
 import { backedUpTargets, findTarget, type NgbakConfig } from '../../core/config.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 
-/** Backups of one target that may begin in the same second, one after the other: more than there is time for. */
+/**
+ * Maximum number of backups of one target that can begin in the same second, one after another. More than can occur in
+ * practice.
+ */
 const IDS_OF_A_SECOND = 100;
 
 /**
- * `snapshot_2025-10-06T14-30-00Z`; backups of other targets than `default` carry the target's name as well. The second,
- * third, … of the same second has `-2`, `-3`, … after the `Z`, which no target's name can be mistaken for.
+ * `snapshot_2025-10-06T14-30-00Z`. Backups of targets other than `default` also contain the target's name. The second,
+ * third, … backup of the same second has `-2`, `-3`, … after the `Z`, which cannot be confused with a target's name.
  */
 export function backupIdOf(target: string, start: string, number = 1): string {
   const second = new Date(start).toISOString().slice(0, 19).replaceAll(':', '-');
@@ -23,8 +26,8 @@ export function downloadName({ created_at }: { readonly created_at: string }): s
 }
 
 /**
- * The first id of that second that no archive and no catalog record has. To be called under the target's lock, so that
- * nobody else takes it. Throws InvalidInputError where a hundred are taken.
+ * The first id of that second that neither an archive nor a catalog record uses. The caller must hold the target's
+ * lock, so that no other job takes the id. Throws InvalidInputError if all hundred are in use.
  */
 export async function freeBackupId(bucket: Bucket, target: string, start: string): Promise<string> {
   for (let number = 1; number <= IDS_OF_A_SECOND; number++) {
@@ -37,7 +40,7 @@ export async function freeBackupId(bucket: Bucket, target: string, start: string
   });
 }
 
-/** The target a request means. Throws InvalidInputError where it names none and there are several. */
+/** The target of a request. Throws InvalidInputError if none is named and there are several. */
 export function chooseTarget(config: NgbakConfig, wanted: string | undefined): string {
   const names = backedUpTargets(config);
   const name = wanted ?? (names.includes('default') ? 'default' : names.length === 1 ? names[0] : undefined);

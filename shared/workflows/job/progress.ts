@@ -4,7 +4,7 @@ import { jobProgressPrefix } from '../../aws/keys.ts';
 import { STORE_NAMES } from '../../core/store-names.ts';
 import { tallyKind } from '../../stores/known-facts.ts';
 
-/** Progress objects are rewritten at most this often, in milliseconds. */
+/** Minimum interval between writes of a progress object, in milliseconds. */
 const WRITE_INTERVAL_MS = 1000;
 
 export const PHASES = [
@@ -20,14 +20,14 @@ export const PHASES = [
   'read-back',
 ] as const;
 
-/** How far one shard of one store has come in one phase: `jobs/<job>/progress/<store>-<shard>.json`. */
+/** The progress of one shard of one store in one phase: `jobs/<job>/progress/<store>-<shard>.json`. */
 export const Progress = z.object({
   store: z.enum([...STORE_NAMES, 'archive']),
   shard: z.string(),
   phase: z.enum(PHASES),
-  /** By unit (`nodes`, `relationships`, `points`, `keys`, `bytes`): how many are done, of how many where that is known. */
+  /** By unit (`nodes`, `relationships`, `points`, `keys`, `bytes`): the number done, and the total if known. */
   units: z.record(z.string(), z.object({ done: z.number(), total: z.number().optional() })),
-  /** By unit: what had been done when the last leg ended cleanly. A leg that is repeated begins there. */
+  /** By unit: the number done when the last leg ended cleanly. A repeated leg starts from there. */
   at_last_leg: z.record(z.string(), z.number()).default({}),
   started_at: z.iso.datetime(),
   updated_at: z.iso.datetime(),
@@ -35,12 +35,12 @@ export const Progress = z.object({
 });
 export type Progress = z.infer<typeof Progress>;
 
-/** How many of each unit there are in all. */
+/** The total by unit. */
 export type Totals = Readonly<Record<string, number>>;
 
 /**
- * Totals by unit of progress, from counts by tally: `nodes`, `points:<collection>` as they are, and those that progress
- * counts as one, `keys`, as sums.
+ * Totals by unit of progress, from counts by tally: `nodes` and `points:<collection>` unchanged, and `keys`, which
+ * progress counts as one unit, as a sum.
  */
 export function totalsOf(counts: Readonly<Record<string, number>>): Totals {
   const totals: Record<string, number> = { ...counts };
@@ -51,7 +51,7 @@ export function totalsOf(counts: Readonly<Record<string, number>>): Totals {
   return totals;
 }
 
-/** Writes one progress object, at most each second while the work continues, and once at the end. */
+/** Writes one progress object, at most once per second while the work continues, and once at the end. */
 export class ProgressWriter {
   readonly #bucket: Bucket;
   readonly #key: string;
@@ -69,7 +69,7 @@ export class ProgressWriter {
 
   /**
    * Continues the progress of an earlier leg of the same phase, so that units that this leg does not touch stay visible
-   * and rates are those of the whole phase. Progress is for watching: a record that cannot be read starts over.
+   * and rates refer to the whole phase. Progress is informational: a record that cannot be read is replaced.
    *
    * @param totals  by unit, for units whose reporter does not know the total
    */
@@ -98,12 +98,12 @@ export class ProgressWriter {
     );
   }
 
-  /** Records how far the work has come. Cheap: most calls only update memory. */
+  /** Records the progress of a unit. Cheap: most calls only update memory. */
   report(unit: string, done: number, total: number | undefined = this.#totals[unit]): void {
-    // NaN would become null in JSON, and the record could not be read: such a total counts as unknown.
+    // NaN would become null in JSON and make the record unreadable, so such a total is treated as unknown.
     this.#state.units[unit] = total === undefined || !Number.isFinite(total) ? { done } : { done, total };
     if (this.#writing === undefined && Date.now() - this.#writtenAt >= WRITE_INTERVAL_MS) {
-      // Progress is for watching: a write that fails must not stop a backup, and the next second tries again.
+      // Progress is informational: a failed write must not stop a backup. The next write retries.
       this.#writing = this.#write()
         .catch(() => undefined)
         .finally(() => {
@@ -112,12 +112,12 @@ export class ProgressWriter {
     }
   }
 
-  /** How many of a unit earlier legs of the phase had done. */
+  /** The number of a unit that earlier legs of the phase completed. */
   doneBefore(unit: string): number {
     return this.#state.at_last_leg[unit] ?? 0;
   }
 
-  /** Writes the last state of this leg; `finished` where the phase is done for this shard. */
+  /** Writes the final state of this leg. `finished` if the phase is complete for this shard. */
   async close(finished: boolean): Promise<void> {
     await this.#writing;
     this.#state.finished = finished;

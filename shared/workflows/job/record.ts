@@ -8,47 +8,47 @@ import { AnyJson } from '../../core/input.ts';
 import { hasEnded, JOB_STATES } from '../../core/job-state.ts';
 import type { Json } from '../../core/json.ts';
 
-/** What is known of a job: `jobs/<job>/job.json`. Times are ISO 8601 in UTC. */
+/** The record of a job: `jobs/<job>/job.json`. Times are ISO 8601 in UTC. */
 export const JobRecord = z.object({
   job_id: Id,
   kind: z.enum(['backup', 'restore', 'drill']),
-  /** The target that is backed up or restored into; of a drill, the one whose backup it restores. */
+  /** The target that is backed up or restored into. For a drill, the target whose backup is restored. */
   target: Id,
   state: z.enum(JOB_STATES),
-  /** ARN of the Step Functions execution that does the work. Absent while the job waits for its upload. */
+  /** ARN of the Step Functions execution that runs the job. Absent while the job waits for its upload. */
   execution_arn: z.string().optional(),
   created_at: z.iso.datetime(),
   updated_at: z.iso.datetime(),
   finished_at: z.iso.datetime().optional(),
   requested_by: z.string().optional(),
-  /** Whether a hook paused the target's writers for this job, and whether it resumed them. */
+  /** Whether a hook has paused the target's writers for this job, and whether they were resumed. */
   writers: z.enum(['paused', 'resumed']).optional(),
   backup_id: Id.optional(),
-  /** The archive that is uploaded for it: the name of the user's file, and its size where it is known. */
+  /** The archive to be uploaded: the user's file name, and the size if known. */
   upload: z
     .object({
       file_name: z.string(),
       bytes: z.number().int().optional(),
-      /** Until when the job waits for it; records of earlier versions do not say. */
+      /** Deadline for the upload. Absent in records of earlier versions. */
       until: z.iso.datetime().optional(),
     })
     .optional(),
-  /** Why it failed: error name, and a text for the operator. */
+  /** Why the job failed: error name, and a message for the operator. */
   error: z.object({ name: z.string(), message: z.string() }).optional(),
-  /** What came out of it: the output of the workflow. */
+  /** The output of the workflow. */
   result: AnyJson.optional(),
 });
 export type JobRecord = z.infer<typeof JobRecord>;
 
-/** Name of the `error` of a cancelled job that never began, since another one was at work. */
+/** Name of the `error` of a cancelled job that was skipped because another one was running. */
 export const SKIPPED = 'Skipped';
 
-/** Name of the `error` of a cancelled job whose upload did not come in its time. */
+/** Name of the `error` of a cancelled job whose upload did not arrive in time. */
 export const NEVER_UPLOADED = 'NeverUploaded';
 
 /**
- * A job as it stands at a time: one that has waited for its upload too long is cancelled, without anybody who writes
- * that down. Whoever reads a job, or claims it for an execution, sees the same, so an upload that comes later starts
+ * The state of a job at a given time: a job whose upload deadline has passed is cancelled, although its record is not
+ * rewritten. Every reader of a job, and every execution that claims one, applies this, so that a late upload starts
  * nothing.
  */
 export function applyUploadDeadline(record: JobRecord, now: Date): JobRecord {
@@ -60,7 +60,7 @@ export function applyUploadDeadline(record: JobRecord, now: Date): JobRecord {
   return { ...record, state: 'cancelled', finished_at: until, error: { name: NEVER_UPLOADED, message } };
 }
 
-/** Reads a job's record; undefined where there is no such job. */
+/** Reads a job's record. Undefined if the job does not exist. */
 export async function readJob(bucket: Bucket, jobId: string): Promise<JobRecord | undefined> {
   const found = await bucket.readRecord(jobRecordKey(jobId), JobRecord);
   return found && applyUploadDeadline(found.value, new Date());
@@ -71,7 +71,10 @@ export function dayOf({ created_at }: Pick<JobRecord, 'created_at'>): string {
   return created_at.slice(0, 10);
 }
 
-/** Adds a job to the index of jobs by day (shared/workflows/job/days.ts): before its record is written, so that none is without. */
+/**
+ * Adds a job to the index of jobs by day (shared/workflows/job/days.ts). Call it before the record is written, so that
+ * every record has an entry.
+ */
 export async function addToDay(
   bucket: Bucket,
   { job_id, created_at }: Pick<JobRecord, 'job_id' | 'created_at'>,
@@ -79,7 +82,7 @@ export async function addToDay(
   await bucket.writeRecord(jobOfDayKey(dayOf({ created_at }), job_id), {});
 }
 
-/** Creates a job's record. Returns false, and changes nothing, where the job exists. */
+/** Creates a job's record. Returns false, and changes nothing, if the job exists. */
 export async function createJob(bucket: Bucket, record: JobRecord): Promise<boolean> {
   await addToDay(bucket, record);
   try {
@@ -92,8 +95,8 @@ export async function createJob(bucket: Bucket, record: JobRecord): Promise<bool
 }
 
 /**
- * Changes a job's record by compare and swap; `change` may be called again when somebody else wrote in between, and
- * returns undefined to leave the record as it is. Returns the record as it then stands.
+ * Changes a job's record by compare-and-swap. `change` is called again after a concurrent write, and returns undefined
+ * to leave the record unchanged. Returns the resulting record.
  */
 export async function updateJob(
   bucket: Bucket,
@@ -111,10 +114,10 @@ export async function updateJob(
   return current;
 }
 
-/** The job has ended while a function of it was still at work: stopping an execution does not stop its functions. */
+/** The job ended while one of its functions was still running: stopping an execution does not stop its functions. */
 export class JobEndedError extends NgbakError {}
 
-/** Changes the record of a job that has not ended. Throws JobEndedError, and changes nothing, where it has ended. */
+/** Changes the record of a job that has not ended. Throws JobEndedError, and changes nothing, if it has. */
 export async function updateRunningJob(
   bucket: Bucket,
   jobId: string,
@@ -126,7 +129,7 @@ export async function updateRunningJob(
   }
 }
 
-/** The output of a workflow as the job's result, or nothing where it is not JSON. */
+/** The output of a workflow as the job's result. Undefined if it is not JSON. */
 export function parseResult(output: string | null | undefined): Json | undefined {
   if (typeof output !== 'string') return undefined;
   try {

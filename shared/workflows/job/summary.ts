@@ -3,25 +3,28 @@ import { isRollbackJob } from '../../core/job-kinds.ts';
 import { JobRecord } from './record.ts';
 
 export const JobSummary = JobRecord.omit({ result: true }).extend({
-  /** What a restore proved: which data came back, every record of it read back and compared. Absent for dry runs and rollbacks. */
+  /**
+   * What a restore proved: which data was restored, with every record read back and compared. Absent for dry runs and
+   * rollbacks.
+   */
   proved: z
     .object({
       backup_id: z.string(),
-      /** The target that the backup was made from, which need not be where it was restored. */
+      /** The source target of the backup, which may differ from the target of the restore. */
       backup_of: z.string(),
       stores: z.array(z.string()),
-      /** False where only a part of these stores was restored. */
+      /** False if only a subset of these stores was restored. */
       all_of_stores: z.boolean(),
-      /** How long it took without waiting for confirmation, in seconds; restores of earlier versions do not say. */
+      /** Duration without the wait for confirmation, in seconds. Absent for restores of earlier versions. */
       seconds: z.number().optional(),
-      /** Uncompressed bytes of what was restored. */
+      /** Uncompressed bytes that were restored. */
       bytes: z.number().optional(),
     })
     .optional(),
 });
 export type JobSummary = z.infer<typeof JobSummary>;
 
-/** What is read of the output of a restore: shared/workflows/restore/close.ts writes it. */
+/** The fields that are read from the output of a restore, which shared/workflows/restore/close.ts writes. */
 const Proof = z.object({
   verified: z.literal(true),
   backup_id: z.string(),

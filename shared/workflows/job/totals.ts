@@ -10,26 +10,34 @@ export const DURATION_BOUNDS = [
   ...[3600, 7200, 14_400, 28_800, 86_400, 172_800, 604_800],
 ] as const;
 
-/** What jobs of one kind add up to since the deployment. */
+/** Totals of the jobs of one kind since the deployment. */
 const KindTotals = z.object({
-  /** How many failed. */
+  /** Number of failed jobs. */
   failures: z.number().int(),
-  /** Durations of completed ones: how many in each bucket, the last one without a bound, and their sum in seconds. */
+  /**
+   * Durations of completed jobs: the number in each bucket, of which the last one is unbounded, and the sum in seconds.
+   */
   durations: z.object({ counts: z.array(z.number().int()), seconds: z.number() }),
 });
 type KindTotals = z.infer<typeof KindTotals>;
 
-/** Of one target: its backups, and its restores, which totals of earlier versions do not have. */
+/** Totals of one target: backups, and restores, which are absent in totals of earlier versions. */
 const TargetTotals = KindTotals.extend({ restores: KindTotals.prefault(noKindTotals) });
 
-/** Sums over jobs, by target. Counters of Prometheus: they never fall, unlike the number of records that exist. */
+/**
+ * Sums over jobs, by target. These are Prometheus counters: they never decrease, unlike the number of existing records.
+ */
 export const JobTotals = z.object({
   bounds: z.array(z.number()),
   targets: z.record(z.string(), TargetTotals),
 });
 export type JobTotals = z.infer<typeof JobTotals>;
 
-/** Nothing yet. @param targets  that are reported even so */
+/**
+ * Empty totals.
+ *
+ * @param targets  targets to report even without jobs
+ */
 export function noTotals(targets: readonly string[] = []): JobTotals {
   return {
     bounds: [...DURATION_BOUNDS],
@@ -45,10 +53,13 @@ function noTargetTotals() {
   return { ...noKindTotals(), restores: noKindTotals() };
 }
 
-/** Adds a job; jobs that still run or did nothing add nothing. Rollbacks count as the failure of what they roll back. */
+/**
+ * Adds a job. Jobs that are running or did nothing are ignored. A rollback is not counted itself: the restore that it
+ * undoes counts as failed.
+ */
 export function addJob(totals: JobTotals, job: JobSummary): void {
   if (job.target === SELFTEST_TARGET || job.error?.name === SKIPPED || isRollbackJob(job.job_id)) return;
-  // A rehearsal may be throttled, and its failure leaves every target as it was.
+  // A drill may be throttled, and its failure leaves every target unchanged.
   if (job.kind === 'drill') return;
   const failed = job.state === 'failed' || job.state === 'rolled_back';
   if (!failed && job.state !== 'completed') return;
@@ -64,14 +75,14 @@ export function addJob(totals: JobTotals, job: JobSummary): void {
   kind.durations.seconds += seconds;
 }
 
-/** How long a job worked, in seconds. Of a restore without the wait for confirmation; undefined for a dry run. */
+/** Duration of a job in seconds. For a restore, without the wait for confirmation; undefined for a dry run. */
 function secondsOf({ kind, created_at, finished_at, proved }: JobSummary): number | undefined {
   if (kind === 'restore') return proved?.seconds;
   if (finished_at === undefined) return undefined;
   return Math.max(0, (Date.parse(finished_at) - Date.parse(created_at)) / 1000);
 }
 
-/** Adds totals to others. Those of other bounds, which another version of ngbak wrote, cannot be added. */
+/** Adds totals to others. Totals with different bounds, written by another version of ngbak, are ignored. */
 export function addTotals(totals: JobTotals, { bounds, targets }: JobTotals): void {
   if (String(bounds) !== String(totals.bounds)) return;
   for (const [target, added] of Object.entries(targets)) {

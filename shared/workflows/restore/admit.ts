@@ -39,9 +39,9 @@ export type Admission =
   | { admitted: true; job_id: string; target: string; confirmed: boolean; stores: StoreName[]; cursor: null };
 
 /**
- * First step of a restore: finds out what is asked for and makes it the job of exactly one execution. S3's events
- * come at least once and in any order, so the job is claimed by a conditional write: whoever comes later finds it taken
- * and ends. Reads and writes the bucket only.
+ * First step of a restore: determines the request, and makes it the job of exactly one execution. S3 delivers events at
+ * least once and in any order, so the job is claimed with a conditional write: later executions find it claimed and
+ * end. Reads and writes the bucket only.
  */
 export async function admitRestore(
   environment: Environment,
@@ -63,7 +63,7 @@ export async function admitRestore(
           : await admitCatalogRestore(environment, input, execution);
   const refusal = await claim(environment, restore);
   if (refusal !== undefined) return { admitted: false, reason: refusal };
-  // What the first attempt of this execution wrote current.
+  // The record of the first attempt of this execution takes precedence.
   await environment.bucket.writeOnce(admittedRestoreKey(restore.job_id), restore);
   return {
     admitted: true,
@@ -109,7 +109,8 @@ async function admitUpload(
       requestedBy: request.requested_by,
     });
   }
-  // Put there by hand, say by `aws s3 cp`: `uploads/<target>/<file>.ngbak`, or without folder where that is clear.
+  // Uploaded manually, for example with `aws s3 cp`: `uploads/<target>/<file>.ngbak`, or without a folder if the target
+  // is unambiguous.
   const folder = ids.requested;
   return makeRecord(environment, execution, {
     jobId: ids.byHand,
@@ -213,7 +214,7 @@ async function admitAttach(
   return { ...restore, attach_of: attach };
 }
 
-/** A drill is a restore to where nothing is; see shared/workflows/drill. */
+/** A drill is a restore into an empty scope; see shared/workflows/drill. */
 async function admitDrill(
   environment: Environment,
   input: unknown,
@@ -226,7 +227,7 @@ async function admitDrill(
     jobId: jobIdOf(execution),
     target,
     source: sourceOf(environment, backup),
-    // Nothing is there that could be lost, and what is there by then refuses the drill.
+    // The scope is empty, so there is nothing to save. If it contains data when the load starts, the drill is refused.
     options: RestoreOptions.parse({ mode: 'if_empty', safety_backup: false }),
     confirmed: true,
     requestedBy: request.requested_by,
@@ -276,7 +277,7 @@ function makeRecord(
   };
 }
 
-/** Makes the job this execution's, or says in words whose it is already. */
+/** Claims the job for this execution. Returns undefined, or a message that names the execution that owns the job. */
 async function claim({ bucket }: Environment, restore: AdmittedRestore): Promise<string | undefined> {
   const now = new Date().toISOString();
   const created = await createJob(bucket, {

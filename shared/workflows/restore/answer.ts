@@ -1,9 +1,9 @@
 import { z } from 'zod';
 
-/** A question and what the store answered, in words that hold no data. */
+/** A smoke check and its result, described without any data. */
 export const SmokeAnswer = z.object({
   question: z.string(),
-  /** False where the store did not answer; `answer` is the reason then. */
+  /** False if the store did not answer. `answer` is then the reason. */
   answered: z.boolean(),
   answer: z.string(),
 });

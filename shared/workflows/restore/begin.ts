@@ -11,11 +11,11 @@ import { untilStepsEnded } from './lease.ts';
 import { type AdmittedRestore, type ResolvedRestore, type RestorePlan, readAdmitted } from './plan.ts';
 import { safetyRequest } from './safety.ts';
 
-/** Output of the step: whether and how the workflow is to save the target before it is touched. */
+/** Output of the step: whether and how the workflow takes a safety backup first. */
 export interface BegunRestore {
   readonly job_id: string;
   readonly safety_backup: boolean;
-  /** Whether this restore is the rollback of another one, which loads every store that it can. */
+  /** Whether this restore is a rollback, which loads as many stores as it can. */
   readonly rollback: boolean;
   /** Name and input of the safety backup's execution. */
   readonly safety_name: string;
@@ -23,8 +23,8 @@ export interface BegunRestore {
 }
 
 /**
- * Takes the target's lock, and records what the restore does: what was admitted, as it was last inspected. Everything before
- * only read; everything after may write to the target's stores.
+ * Takes the target's lock, and records the plan of the restore: the admitted request with the results of the last
+ * inspection. Earlier steps only read; later ones may write to the target's stores.
  */
 export async function beginRestore(
   environment: Environment,
@@ -49,16 +49,17 @@ export async function beginRestore(
   try {
     await updateRunningJob(bucket, jobId, { state: 'processing' });
   } catch (error) {
-    // The janitor was here before us and will not come again: nobody else would free it.
+    // The janitor has already handled the end of this job and will not run for it again, so nothing else would free the
+    // lock.
     await freeLock(bucket, lockNameOf(plan), plan.execution_arn);
     throw error;
   }
-  // Functions of a job that ended without being cleaned up notice that the lock is gone, and stop.
+  // Functions of a job that ended without cleanup notice that they have lost the lock, and stop.
   if (takenFrom !== undefined) await untilStepsEnded(bucket, takenFrom, leg);
   try {
     if (!plan.drill) await pauseWriters(environment, plan.target, jobId);
   } catch (error) {
-    // The restore has paused them, and data come first.
+    // The restore has already paused them, and restoring the data has priority.
     if (!(error instanceof HookError) || plan.rollback_of === undefined) throw error;
     environment.log('The writers could not be paused again for the rollback.', { error: error.message });
   }

@@ -6,12 +6,12 @@ import { storesOf } from '../../profiles/open.ts';
 import type { RestoreOptions } from './request.ts';
 
 /**
- * The stores of a target that a restore with these options works on. Throws InvalidInputError where the target, or a
- * store that was asked for, does not exist.
+ * The stores of a target that a restore with these options covers. Throws InvalidInputError if the target, or a
+ * requested store, does not exist.
  */
 export function chooseStores(config: NgbakConfig, target: string, options: RestoreOptions): StoreName[] {
   findTarget(config, target);
-  // Configuration is in the archive to be read by people; nothing loads it.
+  // The configuration in an archive is for human readers. It is never loaded.
   const available = storesOf(config, target).filter((store) => store !== 'config');
   const chosen = options.stores ?? storesNamed(options.only);
   const missing = chosen?.find((store) => !available.some((name) => name === store));

@@ -12,54 +12,56 @@ import { type Inspection, readInspection } from './inspection.ts';
 import { sumLegs } from './leg.ts';
 import { danglingOf, type RestorePlan, readRestorePlan } from './plan.ts';
 
-/** A smoke question with what the store answered before the restore and after it, in words that hold no data. */
+/** A smoke check with the answers of the store before and after the restore, described without any data. */
 export interface ComparedAnswer {
   readonly question: string;
   readonly before: string;
   readonly after: string;
 }
 
-/** A reference between stores, as the inspection found it in the archive and the verification in the target. */
+/**
+ * A reference between stores: the counts of the inspection in the archive, and those of the verification in the target.
+ */
 export interface ComparedReference {
   readonly reference: string;
-  /** Values that refer. */
+  /** Number of referring values. */
   readonly total: number;
-  /** How many of them led nowhere; null where the archive alone did not tell. */
+  /** How many of them were dangling before the restore. Null if the archive alone did not suffice to tell. */
   readonly before: number | null;
   readonly after: number;
-  /** False where the time was up before all were looked up. */
+  /** False if time ran out before all were looked up. */
   readonly complete: boolean;
-  /** Up to five values that are dangling. */
+  /** Up to five dangling values. */
   readonly samples: readonly string[];
 }
 
-/** Output of a restore: what came back, and how that was proved. */
+/** Output of a restore: what was restored, and how that was verified. */
 export interface RestoreResult {
   readonly job_id: string;
   readonly target: string;
   readonly backup_id: string;
-  /** Where the data comes from: id and time of the backup, the target and the names that it had there. */
+  /** Origin of the data: id and time of the backup, the source target and the names there. */
   readonly origin: { readonly [label: string]: string | readonly string[] };
-  /** Relationships that lead out of the archive: how many were attached, left out, and whether those were kept. */
+  /** Dangling relationships of the archive: how many were attached and left out, and whether the latter were kept. */
   readonly dangling?: { attached: number; left_out: number; kept: boolean };
-  /** By store: what was loaded, and what was then read back from the target and found equal to the archive. */
+  /** By store: the records loaded, and the records read back from the target and found equal to the archive. */
   readonly stores: Record<
     string,
     { loaded: Tallies; read_back: Tallies; differences: 0; smoke: readonly ComparedAnswer[] }
   >;
-  /** Nodes, relationships, points and keys that were written, and files. */
+  /** Number of nodes, relationships, points and keys written, and number of files. */
   readonly records_restored: number;
   readonly files_restored: number;
-  /** False where only chosen namespaces, collections or labels of these stores were restored. */
+  /** False if only a subset of these stores was restored: certain namespaces, collections or labels. */
   readonly all_of_stores: boolean;
-  /** References between stores: how many led nowhere in the archive, and how many do in the target. */
+  /** References between stores: how many were dangling in the archive, and how many are in the target. */
   readonly references: readonly ComparedReference[];
-  /** What the stores warned about while they were cleared, loaded, verified and finished: what was left out, for one. */
+  /** Warnings of the stores during clear, load, verification and finish, for example about what was left out. */
   readonly warnings: readonly BackupWarning[];
   readonly verified: true;
   /**
-   * How long it took without the wait for confirmation, in seconds: from its request to the end of the inspection, and from
-   * the lock of the target to the end of the verification.
+   * Duration without the wait for confirmation, in seconds: from the request to the end of the inspection, plus from
+   * taking the target's lock to the end of the verification.
    */
   readonly seconds?: number;
   /** Uncompressed bytes of the archive. */
@@ -67,13 +69,13 @@ export interface RestoreResult {
   readonly finished_at: string;
 }
 
-/** Warnings, and samples of each, in the output of a workflow, whose size is limited. */
+/** Warnings, and samples of each, in the output of a workflow, the size of which is limited. */
 const WARNINGS_MAX = 20;
 const SAMPLES_MAX = 5;
 
 /**
- * Last step of a restore: combines the records of its legs. The verification of every store must have been
- * recorded, with no difference; a restore is never reported without it.
+ * Last step of a restore: combines the records of its legs. Requires a recorded verification of every store, without
+ * differences; a restore never succeeds without it.
  */
 export async function closeRestore(environment: Environment, jobId: string): Promise<RestoreResult> {
   const plan = await readRestorePlan(environment.bucket, jobId);
@@ -156,8 +158,8 @@ function measuresOf(
 }
 
 /**
- * Throws IntegrityError where another number of records came back than the archive's manifest says were saved: every
- * byte of the archive may be sound, and the archive still not be what was backed up.
+ * Throws IntegrityError if the number of restored records differs from the archive's manifest: an archive can be intact
+ * byte by byte and still not match the data that was backed up.
  */
 function requireCounts(
   plan: RestorePlan,
@@ -166,14 +168,14 @@ function requireCounts(
   found: Tallies,
 ): void {
   const { mode, only } = plan.options;
-  // A part of an archive, or one that is merged, has other counts for good reasons; what is renamed has not.
+  // The counts of a subset or of a merge legitimately differ; those of renamed data do not.
   if (mode === 'merge' || only !== undefined) return;
   const changed = (found.stitched?.count ?? 0) + (found.left_out?.count ?? 0) > 0;
   for (const [tally, count] of Object.entries(saved)) {
     const read = found[tally]?.count ?? 0;
     const restored = tallyKind(tally)?.records?.restored;
     const exact = restored === 'all' || (restored === 'attached' && !changed);
-    // What has expired since the backup does not come back; more than was saved must not.
+    // Keys that have expired since the backup are not restored. There must never be more than were saved.
     const wrong = exact ? read !== count : restored === 'unexpired' && read > count;
     if (!wrong) continue;
     throw new IntegrityError(
@@ -190,7 +192,7 @@ function danglingEnd(plan: RestorePlan, loaded: Tallies | undefined): Pick<Resto
   return { dangling: { attached, left_out: leftOut, kept: leftOut > 0 && danglingOf(plan) === 'defer' } };
 }
 
-/** Throws IntegrityError where a question that was answered before is not any more. */
+/** Throws IntegrityError if a smoke check that was answered before the restore is not answered after it. */
 function compareAnswers(
   plan: RestorePlan,
   store: string,

@@ -13,8 +13,9 @@ import type { Inspection } from './inspection.ts';
 const ENTRY_BYTES_MAX = 1024 ** 2;
 
 /**
- * How the configuration that was saved differs from the target's own, which is read again; undefined where it does not, or the
- * archive has none that can be read. For information: it is never loaded, and never refuses a restore.
+ * Differences between the saved configuration and the target's current one, which is read again. Undefined if there are
+ * none, or if the archive has no readable configuration. Informational: configuration is never loaded, and never a
+ * reason to refuse a restore.
  */
 export async function compareConfiguration(
   { config }: Environment,
@@ -35,7 +36,7 @@ export async function compareConfiguration(
   }
   const running = await readRunningConfiguration(config, target, context, { isNeeded: false });
   const now = maskedConfiguration({ target, effective: findTarget(config, target), running });
-  // Archives of others may have masked less.
+  // Archives of other writers may mask fewer secrets.
   const compared = compareConfigurations(maskSecrets(saved), now);
   return compared.total === 0 ? undefined : compared;
 }

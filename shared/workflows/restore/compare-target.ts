@@ -36,18 +36,18 @@ import { checkTargetOfDrill, runSmokeChecks } from './smoke.ts';
 import { originWarnings, serverWarnings } from './version-warnings.ts';
 
 type StoreInspection = Inspection['stores'][number];
-/** A restore as it would be, if it were approved. */
+/** A restore as it would run if it were approved. */
 type ProposedRestore = AdmittedRestore & ResolvedRestore;
 
-/** What can be said of archive and target without asking a store. */
+/** Findings about archive and target that do not require a connection to a store. */
 interface InspectionFindings {
   readonly problems: string[];
   readonly warnings: string[];
 }
 
 /**
- * Compares a sound archive with the target it is for: whether every store can take it, what is there now, and where the
- * data would go. Reads the stores and writes to none.
+ * Compares a verified archive with its target: whether every store can load it, what the target holds now, and where
+ * the data would go. Reads the stores and writes to none.
  */
 export async function compareWithTarget(
   environment: Environment,
@@ -89,7 +89,7 @@ function openSource(bucket: Bucket, { bucket: name, key, version_id }: ObjectVer
   return s3Source(bucket.s3, name, key, version_id);
 }
 
-/** What the archive holds, what was asked for and what the target has, against each other. */
+/** Compares the contents of the archive, the request and the target with each other. */
 async function compareScopes(
   { bucket, config }: Environment,
   { job_id, target, options, attach_of, drill }: AdmittedRestore,
@@ -152,7 +152,7 @@ function describeArchive(
   };
 }
 
-/** Decides where the data of each store goes, and for stores whose names can't be rewritten, why not. */
+/** Determines the destination of each store's data, or the reason why its names can't be rewritten. */
 async function routeStores(
   { config }: Environment,
   restore: AdmittedRestore,
@@ -172,7 +172,7 @@ async function routeStores(
   return { routes, refusals };
 }
 
-/** Counts references before anything is written; stores of the target that are not restored are asked. */
+/** Counts references before anything is written. Target stores that are not restored are queried. */
 async function inspectReferences(
   environment: Environment,
   proposed: ProposedRestore,
@@ -180,10 +180,10 @@ async function inspectReferences(
   leg: LegLimits,
 ): Promise<Inspection['references']> {
   const { config } = environment;
-  const has = new Set(storesOf(config, proposed.target));
+  const configured = new Set(storesOf(config, proposed.target));
   const opened = new Map<StoreName, Promise<Store>>();
   const open = async (name: StoreName) => {
-    if (!has.has(name)) return undefined;
+    if (!configured.has(name)) return undefined;
     const store = opened.get(name) ?? openStore(config, proposed.target, name);
     opened.set(name, store);
     return store;
@@ -199,7 +199,7 @@ async function inspectReferences(
 }
 
 /**
- * Asks one store of the target whether it can take its part of the archive, and what it holds now.
+ * Inspects one store of the target: whether it can load its part of the archive, and what it holds now.
  *
  * @param unroutable  why there is no route for its data
  */
@@ -239,8 +239,8 @@ async function compareStore(
       refusals.length > 0
         ? []
         : await store.admits({ archive: view, options: storeOptions(proposed), context });
-    // A rollback that is refused leaves an incomplete target: what would refuse a restore is reported, and it is tried
-    // all the same.
+    // Refusing a rollback would leave an incomplete target: problems that would refuse a restore are reported, and the
+    // rollback is attempted anyway.
     const isRollback = proposed.rollback_of !== undefined;
     const { drill } = proposed;
     const scope = proposed.routes[name]?.scope;
@@ -248,7 +248,7 @@ async function compareStore(
       drill && scope !== undefined
         ? await scratchProblems(environment, { ...proposed, drill, scope }, store, context)
         : [];
-    const emptied = await emptiedStore(archive, proposed, probe, name, counts);
+    const replacement = await checkReplacement(archive, proposed, probe, name, counts);
     return {
       store: name,
       kind: probe.kind,
@@ -261,14 +261,14 @@ async function compareStore(
         ...(isRollback ? admitted : []),
         ...expiries,
         ...serverWarnings(manifest, name, probe, versionNotesOf(environment, proposed.target, name)),
-        ...emptied.warnings,
+        ...replacement.warnings,
       ],
       changes: [...(proposed.routes[name]?.changes ?? []), ...(otherScope === undefined ? [] : [otherScope])],
       smoke: drill
         ? await checkTargetOfDrill(config, { ...proposed, drill }, name, context)
         : await runSmokeChecks(config, proposed, store, context),
       ...roomRecord(rooms.at(-1)),
-      problems: [...refusals, ...(isRollback ? [] : admitted), ...emptied.problems, ...occupied],
+      problems: [...refusals, ...(isRollback ? [] : admitted), ...replacement.problems, ...occupied],
     };
   };
   const open = proposed.rollback_of === undefined ? withStore : withUsedStore;
@@ -279,8 +279,11 @@ function versionNotesOf({ config }: Environment, target: string, name: StoreName
   return name === 'config' ? undefined : resolveStore(config, target, name).adapter.versionNotes;
 }
 
-/** Problems with replacing what the target holds: it was to be empty, or the archive has no records to put in its place. */
-async function emptiedStore(
+/**
+ * Problems with replacing the contents of the target: it was required to be empty, or the archive has no records to
+ * replace them with.
+ */
+async function checkReplacement(
   archive: OpenedArchive,
   proposed: ProposedRestore,
   probe: StoreProbe,
@@ -316,7 +319,10 @@ function roomRecord(room: SpaceEstimate | undefined): Pick<StoreInspection, 'roo
   };
 }
 
-/** Whether an archive has no records of a store. One whose writer counted nothing is empty only without entries. */
+/**
+ * Whether an archive has no records of a store. If its writer did not count records, the store is empty only if it has
+ * no entries.
+ */
 async function isEmpty(
   archive: OpenedArchive,
   name: StoreName,
@@ -328,7 +334,7 @@ async function isEmpty(
   return true;
 }
 
-/** What the archive says it holds of the parts that are restored, under the names of the destination. */
+/** The counts that the archive states for the restored parts, under the names of the destination. */
 function countsAtDestination(
   { tallies }: Manifest,
   { options: { only }, routes }: ProposedRestore,

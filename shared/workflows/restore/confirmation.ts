@@ -18,10 +18,10 @@ import type { InspectState } from './inspect.ts';
 import { readInspection } from './inspection.ts';
 import { isConfirmed, type RestoreOptions } from './request.ts';
 
-/** The question that a restore waits with: `jobs/<job>/confirmation.json`. */
+/** A pending confirmation: `jobs/<job>/confirmation.json`. */
 const Confirmation = z.object({ job_id: Id, task_token: z.string(), asked_at: z.iso.datetime() });
 
-/** Records the workflow's task token, with which somebody confirms or rejects, and says so in the job. */
+/** Records the workflow's task token, which is needed to confirm or reject, and updates the state of the job. */
 export async function requestConfirmation(
   environment: Environment,
   jobId: string,
@@ -36,18 +36,21 @@ export async function requestConfirmation(
   await updateRunningJob(environment.bucket, jobId, { state: 'awaiting_confirmation' });
 }
 
-/** What can be said to a restore that waits. */
+/** A decision about a pending restore. */
 export type RestoreDecision =
-  /** Approves a restore: `phrase` is the target's name, `inspectedAt` says which inspection the operator has seen. */
+  /**
+   * Approves a restore: `phrase` is the target's name, `inspectedAt` identifies the inspection that the operator has
+   * seen.
+   */
   | { readonly confirm: true; readonly phrase: string; readonly inspectedAt?: string | undefined }
   | { readonly confirm: false; readonly reason?: string }
-  /** Inspect again with other options, and then wait again. */
+  /** Inspects again with other options, and then waits again. */
   | { readonly options: RestoreOptions };
 
 /**
- * Answers a restore that waits. Throws RefusedError where the job waits for no answer, InvalidInputError where the phrase
- * is not the target's name, or where the newest inspection refuses it or is not the one that the operator has
- * seen. Of answers at the same moment one counts: RefusedError for the others.
+ * Decides a pending restore. Throws RefusedError if the job is not waiting for a decision, InvalidInputError if the
+ * phrase is not the target's name, or if the newest inspection refuses the restore or is not the one that the operator
+ * has seen. Of concurrent decisions, one takes effect; the others get a RefusedError.
  */
 export async function answerConfirmation(
   { bucket, sfn }: { bucket: Bucket; sfn: SFNClient },
@@ -67,9 +70,9 @@ export async function answerConfirmation(
     const taskToken = question.task_token;
     if ('options' in answer) {
       const { options } = answer;
-      // The archive is sound in every byte already: only the comparison with the target is made again.
-      const again: z.input<typeof InspectState> = { job_id: jobId, cursor: { stage: 'target' }, options };
-      await sfn.send(new SendTaskSuccessCommand({ taskToken, output: JSON.stringify(again) }));
+      // The archive has already been verified. Only the comparison with the target is repeated.
+      const state: z.input<typeof InspectState> = { job_id: jobId, cursor: { stage: 'target' }, options };
+      await sfn.send(new SendTaskSuccessCommand({ taskToken, output: JSON.stringify(state) }));
     } else if (answer.confirm) {
       await sfn.send(new SendTaskSuccessCommand({ taskToken, output: JSON.stringify({ job_id: jobId }) }));
     } else {
@@ -89,7 +92,10 @@ function noLongerWaiting(jobId: string, cause?: unknown): RefusedError {
   );
 }
 
-/** Options may have been changed by somebody else since an operator looked: nobody confirms what they have not seen. */
+/**
+ * The options may have been changed since the operator looked at them. Only an inspection that was seen can be
+ * confirmed.
+ */
 async function requireInspection(
   bucket: Bucket,
   jobId: string,

@@ -9,14 +9,14 @@ import { VERSION } from '../../core/version.ts';
 import type { Environment, LegLimits } from '../environment.ts';
 import type { RestorePlan } from './plan.ts';
 
-/** Entries of the archive are cut at this many bytes. */
+/** Size in bytes of the pieces into which entries of the archive are divided. */
 const CHUNK_BYTES = 4 * 1024 ** 2;
-/** The entries that hold relationships which lead out of the archive. */
+/** Prefix of the entries that hold dangling relationships. */
 const PREFIX = 'graph/dangling-';
 
 /**
- * Keeps the relationships that lead out of an archive in `deferred/<job>.ngbak`, as they look at the destination: an
- * archive like any other, whose restore attaches them. Repeating it writes the same again.
+ * Stores the dangling relationships of an archive, rewritten for the destination, in `deferred/<job>.ngbak`: an
+ * ordinary archive, whose restore attaches them. A repeated call writes the same again.
  */
 export async function writeDeferred(
   { bucket, log }: Environment,
@@ -53,7 +53,7 @@ export async function writeDeferred(
   log('Dangling relationships were kept.', { key: deferredKey(plan.job_id) });
 }
 
-/** The entries again, in pieces of known size that end with a line. */
+/** The entries, in pieces of known size that end at a line break. */
 async function* pieces(view: EntryReader): AsyncGenerator<EntryPiece> {
   let number = 0;
   const piece = (data: Buffer) => wholeEntry(`${PREFIX}${String(++number).padStart(5, '0')}.jsonl`, data);
@@ -67,7 +67,7 @@ async function* pieces(view: EntryReader): AsyncGenerator<EntryPiece> {
         parts = [];
         bytes = 0;
       }
-      // A copy: the reader may use its buffer again.
+      // A copy, because the reader may reuse its buffer.
       parts.push(Buffer.from(chunk.subarray(end)));
       bytes += chunk.length - end;
     }

@@ -13,21 +13,21 @@ import { findInspection, type InspectionRecord } from './inspection.ts';
 import { type LegSum, loadRateOf, type RestorePhase, sumLegs } from './leg.ts';
 import { type AdmittedRestore, findRestorePlan } from './plan.ts';
 
-/** Steps of a restore by the phase of a drill that they belong to. */
+/** The phases of a restore that each phase of a drill comprises. */
 const STEPS: Record<Exclude<(typeof DRILL_PHASES)[number], 'inspect'>, readonly (keyof Sums)[]> = {
   load: ['clear', 'load'],
   verify: ['verify'],
   remove: ['finish', 'remove'],
 };
-/** Warnings and notes of a record: it is kept for years and read by people. */
+/** Maximum number of warnings and notes in a record, which is kept for years and read by people. */
 const NOTES_MAX = 100;
 
-/** How a drill ended, from the record that its job gets. */
+/** The outcome of a drill, as in the record of its job. */
 export type DrillEnd = Pick<JobRecord, 'state' | 'error'>;
 
 /**
- * Writes what a drill has proved, from what its steps have recorded; to be called once its servers were cleaned and before its
- * staged objects are removed. A record that exists stays as it is. Written for a drill that failed as well.
+ * Writes the result of a drill, from the records of its steps. Call it after its servers were cleaned and before its
+ * staged objects are removed. An existing record is left unchanged. Failed drills are recorded too.
  */
 export async function writeDrillRecord(
   environment: Environment,
@@ -99,10 +99,10 @@ async function describeDrill(
     stores,
     references,
     differences: Object.entries(stores).flatMap(([name, { smoke }]) =>
-      smoke.flatMap(({ question, target: there, drill: copy, same }) =>
+      smoke.flatMap(({ question, target: answer, drill: copy, same }) =>
         same || copy === undefined
           ? []
-          : [`${name}, "${question}": the target answers ${there}, the restored backup ${copy}`],
+          : [`${name}, "${question}": the target answers ${answer}, the restored backup ${copy}`],
       ),
     ),
     warnings: warnings.slice(0, NOTES_MAX),
@@ -140,7 +140,7 @@ function describeStore(
     in_archive: found.archive,
     loaded: load.tallies,
     read_back: verify.tallies,
-    // Only the last leg of a verification asks the smoke questions and counts the references.
+    // Only the last leg of a verification runs the smoke checks and counts the references.
     verified: verify.complete && verify.differences === 0,
     differences: verify.differences,
     samples: verify.samples,

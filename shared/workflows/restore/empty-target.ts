@@ -9,7 +9,7 @@ import type { RestorePlan } from './plan.ts';
 const COUNTS_SHOWN_MAX = 5;
 
 /**
- * Why a restore with the mode `if_empty` refuses a store: its scope holds records. Undefined if it is empty, and for other
+ * Why a restore in mode `if_empty` refuses a store: its scope holds records. Undefined if it is empty, and for other
  * modes. Collections without points, constraints and indexes are not records.
  */
 export function notEmpty(
@@ -25,8 +25,8 @@ export function notEmpty(
 }
 
 /**
- * Looks once more before the first write, under the lock: the inspection may be a day old. Throws InvalidInputError if the
- * scope holds records by now.
+ * Checks again before the first write, under the lock, because the inspection may be a day old. Throws
+ * InvalidInputError if the scope now holds records.
  */
 export async function requireEmpty(plan: RestorePlan, store: Store, context: LegContext): Promise<void> {
   if (plan.options.mode !== 'if_empty') return;

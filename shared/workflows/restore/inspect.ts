@@ -19,7 +19,7 @@ import { type AdmittedRestore, type ObjectVersion, readAdmitted } from './plan.t
 import { RestoreOptions, resolveMode } from './request.ts';
 import { REWRITE_MS, refuseIfTooLong } from './rewrite-time.ts';
 
-/** Problems that an error tells; the inspection's record has all of them. */
+/** Problems that an error lists. The inspection's record has all of them. */
 const PROBLEMS_SHOWN_MAX = 5;
 
 const InspectCursor = z.discriminatedUnion('stage', [
@@ -29,23 +29,24 @@ const InspectCursor = z.discriminatedUnion('stage', [
 ]);
 type InspectCursor = z.infer<typeof InspectCursor>;
 
-/** The inspection's loop, as it travels through the workflow's state. */
+/** The state of the inspection loop, as passed through the workflow's state. */
 export const InspectState = z.object({
   job_id: Id,
   cursor: InspectCursor.nullable().default(null),
   done: z.boolean().default(false),
-  /** Options that an operator tries in place of those that the job has. */
+  /** Options that an operator tries instead of those of the job. */
   options: RestoreOptions.optional(),
 });
 export type InspectState = z.infer<typeof InspectState>;
 
-/** Output of one leg of the inspection; the last three are there once it is done. */
+/** Output of one leg of the inspection. The last three fields are present once it is done. */
 export type InspectResult = InspectState & { confirmed?: boolean; dry_run?: boolean; refused?: boolean };
 
 /**
- * One leg of the inspection, the only gate before a restore writes: is it a whole, sound archive in every byte; can
- * this target hold it; what is there now. Reads the stores and writes to none. Throws InvalidInputError or
- * IntegrityError that says what prevents the restore; in a dry run, that is reported in the result instead.
+ * One leg of the inspection, which is the only check before a restore writes: whether the archive is complete and every
+ * byte of it intact, whether this target can hold it, and what the target contains now. Reads the stores and writes to
+ * none. Throws InvalidInputError or IntegrityError, which states what prevents the restore; a dry run reports that in
+ * its result instead.
  */
 export async function inspectArchive(
   environment: Environment,
@@ -75,7 +76,7 @@ export async function inspectArchive(
   const inspected = await compareWithTarget(environment, { ...restore, archive: loaded }, leg);
   await bucket.writeRecord(inspectionKey(state.job_id), inspected);
   const { problems } = inspected;
-  // With options that are only tried, what prevents them is shown: others can be tried then.
+  // Problems of tentative options are only reported, so that the operator can try others.
   if (problems.length > 0 && !restore.options.dry_run && !state.options) throw refusal(restore, problems);
   return {
     job_id: state.job_id,
@@ -87,7 +88,7 @@ export async function inspectArchive(
   };
 }
 
-/** The restore with other options in place of those that it was asked for with. What they lead to is found out again. */
+/** The restore with other options instead of the requested ones. Everything that depends on them is resolved again. */
 async function withOptions(
   { bucket, config }: Environment,
   admitted: AdmittedRestore,
@@ -109,7 +110,10 @@ async function loadedArchive(bucket: Bucket, { job_id, source }: AdmittedRestore
   return { bucket: bucket.name, key: normalizedArchiveKey(job_id) };
 }
 
-/** Reads on in the archive, and compares every byte and record with its digests. Throws IntegrityError for a damaged one. */
+/**
+ * Continues to read the archive, and compares every byte and record with its digests. Throws IntegrityError if it is
+ * damaged.
+ */
 async function checkArchive(
   { bucket }: Environment,
   { job_id, stores }: AdmittedRestore,
@@ -144,7 +148,7 @@ function refusal({ target }: AdmittedRestore, problems: readonly string[]): Inva
   );
 }
 
-/** Restores load seekable archives only: others are rewritten once, into `staging/`, while every byte is checked. */
+/** Only seekable archives can be loaded. Others are rewritten once, into `staging/`, while every byte is checked. */
 async function normalizeUpload(
   environment: Environment,
   restore: AdmittedRestore,

@@ -11,27 +11,31 @@ import { requireLock, TargetLockedError } from '../job/lock.ts';
 import type { RestorePlan } from './plan.ts';
 
 /**
- * A step that could not confirm its lease for this long stops, in milliseconds. `NGBAK_LEASE_SECONDS` shortens it in
- * deployments for tests.
+ * A step that has not been able to confirm its lease for this long stops, in milliseconds. `NGBAK_LEASE_SECONDS`
+ * shortens it in test deployments.
  */
 const LEASE_MS = Number(process.env.NGBAK_LEASE_SECONDS ?? 10) * 1000;
-/** A step that writes to a store renews its lease, and checks that it still holds the lock, this often, in milliseconds. */
+/**
+ * Interval at which a step that writes to a store renews its lease and checks that it still holds the lock, in
+ * milliseconds.
+ */
 const RENEW_MS = LEASE_MS / 5;
-/** Between two looks at a lease that somebody waits for, in milliseconds. */
+/** Interval at which the lease of another step is polled, in milliseconds. */
 const LOOK_MS = LEASE_MS / 20;
-/** A lease that was not renewed for so many looks, one and a half times {@link LEASE_MS}, has expired. */
+/** A lease that was not renewed during this many polls, one and a half times {@link LEASE_MS}, has expired. */
 const SILENT_LOOKS_MAX = 30;
 
-/** A step at work on one store: `jobs/<job>/leases/<store>.json`, rewritten while it works. */
+/** A step that is working on one store: `jobs/<job>/leases/<store>.json`, rewritten while it works. */
 const Lease = z.object({ invocation: z.string(), at: z.iso.datetime(), ended: z.boolean() });
 
 /**
- * Lets a step write to a store for as long as its execution holds the target's lock, and no other step of this job works
- * on that store. Stopping an execution does not stop its functions, and one that was given up may still run: whoever
- * continues with the target, be it a rollback, waits for `untilStepsEnded`, and this makes the wait short.
+ * Lets a step write to a store as long as its execution holds the target's lock, and no other step of this job works on
+ * that store. Stopping an execution does not stop its functions, and a function that was given up may still run. The
+ * next user of the target, such as a rollback, therefore waits with `untilStepsEnded`; the lease keeps this wait short.
  *
- * `work` gets a leg whose signal is aborted when the lock is lost. Throws TargetLockedError then, and UnavailableError
- * where the bucket could not be asked for too long, or an earlier attempt continues for longer than this leg may wait.
+ * `work` gets a leg whose signal is aborted when the lock is lost. Throws TargetLockedError in that case, and
+ * UnavailableError if the bucket was unreachable for too long, or if an earlier attempt runs for longer than this leg
+ * may wait.
  */
 export async function underLease<T>(
   { bucket, log }: Environment,
@@ -73,15 +77,15 @@ export async function underLease<T>(
     clearInterval(timer);
     await renewing;
     await write(true).catch((error: unknown) => {
-      // Nothing is lost by it but time: whoever waits for this step takes it for gone a little later.
+      // This costs only time: a job that waits for this step considers it ended a little later.
       log('Could not record that a step has ended.', { store, error: String(error) });
     });
   }
 }
 
 /**
- * Waits until no step of that job works on a store any more. Steps that were killed say nothing: they count as gone
- * after a while of silence. Throws UnavailableError where one continues for longer than `leg` may wait.
+ * Waits until no step of that job works on a store. Killed steps do not report their end; they are considered ended
+ * once their lease expires. Throws UnavailableError if a step runs for longer than `leg` may wait.
  */
 export async function untilStepsEnded(bucket: Bucket, jobId: string, leg: LegLimits): Promise<void> {
   for await (const { key } of bucket.keys(leasePrefix(jobId))) await untilEnded(bucket, key, leg);
@@ -92,7 +96,7 @@ async function untilEnded(bucket: Bucket, key: string, leg: LegLimits): Promise<
   for (;;) {
     const lease = await bucket.readRecord(key, Lease);
     if (!lease || lease.value.ended) return;
-    // Looks and no times: clocks differ, and a machine that stood still finds its clock gone on.
+    // Counts polls instead of comparing times: clocks differ, and the clock of a suspended machine jumps.
     if (seen?.etag !== lease.etag) seen = { etag: lease.etag, looks: 0 };
     else if (++seen.looks >= SILENT_LOOKS_MAX) return;
     if (leg.timeLeft() <= 0) {

@@ -41,19 +41,19 @@ import {
 import { checkCopyOfDrill, runSmokeChecks } from './smoke.ts';
 
 /**
- * The stages of a store's restore. The workflow starts them, except for two that follow by themselves: `load` follows
+ * The phases of a store's restore. The workflow starts them, except for two that follow automatically: `load` follows
  * `clear`, and in a drill `remove` follows `finish`. `test-load` replaces nothing.
  */
 export const RESTORE_PHASES = ['test-load', 'clear', 'load', 'verify', 'finish', 'remove'] as const;
 
-/** How fast a drill loads at most on servers that it shares with its target, if nothing is configured, in bytes a second. */
+/** Default rate limit for drills that load into servers shared with their target, in bytes per second. */
 const DRILL_BYTES_PER_SECOND = 8 * 1024 ** 2;
-/** Samples of differences that an error tells; all of them are counted. */
+/** Samples of differences that an error lists. All differences are counted. */
 const SAMPLES_SHOWN_MAX = 5;
 
 export type RestorePhase = (typeof RESTORE_PHASES)[number];
 
-/** One chain of restore legs, as it travels through the workflow's state. */
+/** One chain of restore legs, as passed through the workflow's state. */
 export const RestoreState = z.object({
   job_id: Id,
   phase: z.enum(RESTORE_PHASES),
@@ -64,32 +64,35 @@ export const RestoreState = z.object({
 });
 export type RestoreState = z.infer<typeof RestoreState>;
 
-/** What one leg did: `staging/<job>/legs/…json`. A repeated leg overwrites its own record, so nothing counts twice. */
+/**
+ * The record of one leg: `staging/<job>/legs/…json`. A repeated leg overwrites its own record, so nothing is counted
+ * twice.
+ */
 const LegRecord = z.object({
   tallies: TalliesRecord,
   differences: z.number().int().nonnegative(),
   samples: z.array(z.object({ thing: z.string(), problem: z.string() })),
-  /** What the store warned about. */
+  /** Warnings of the store. */
   warnings: z.array(StoreWarning).default([]),
-  /** With the last leg of a verification: what the store answered then. */
+  /** Set by the last leg of a verification: the answers to the smoke checks. */
   smoke: z.array(SmokeAnswer).optional(),
   /** Absent in records of earlier versions. */
   began_at: z.iso.datetime().optional(),
   ended_at: z.iso.datetime().optional(),
-  /** With the last leg of a verification: the references that lead to this store. */
+  /** Set by the last leg of a verification: the references that point to this store. */
   references: z.array(ReferenceCount).optional(),
 });
 type LegRecord = z.infer<typeof LegRecord>;
 
-/** Input of a function that may restore one store only. */
+/** Input of a function that is restricted to one store. */
 export function restoreStateOf(store: StoreName) {
   return RestoreState.transform((state) => ({ ...state, store }));
 }
 
 /**
- * One leg of clearing, loading, verifying or finishing one store. Returns the state for the next leg; `done` where the
- * phase, or for `clear` the load that follows it, is complete. A store that this restore leaves alone is done at once.
- * Throws IntegrityError where the read-back differs from the archive.
+ * One leg of clearing, loading, verifying or finishing one store. Returns the state for the next leg, with `done` set
+ * if the phase, or for `clear` the load that follows it, is complete. For a store that is not part of this restore,
+ * that is at once. Throws IntegrityError if the data read back differs from the archive.
  */
 export async function restoreLeg(
   environment: Environment,
@@ -107,8 +110,8 @@ export async function restoreLeg(
 }
 
 /**
- * Whether a restore could destroy anything if an entry can't be loaded. Into empty stores it is loaded at once. A rollback
- * has no choice: what it replaces is what the restore left.
+ * Whether a restore could destroy data if an entry can't be loaded. Not if the stores are empty, and not in a drill. A
+ * rollback is never tested: it has no alternative to replacing what the failed restore left.
  */
 async function hasToBeTested(bucket: Bucket, plan: RestorePlan): Promise<boolean> {
   if (plan.rollback_of !== undefined || plan.drill) return false;
@@ -148,7 +151,7 @@ async function writeLeg(
     warnings: warnings.all(),
     ...('smoke' in result ? { smoke: result.smoke, references: result.references } : {}),
   };
-  // What a step did that had to stop counts for nothing.
+  // The work of a step that was aborted must not be recorded.
   leg.signal.throwIfAborted();
   await environment.bucket.writeRecord(restoreLegKey(state.job_id, name, state.phase, state.leg), record);
   const phaseDone = result.cursor === null;
@@ -165,14 +168,14 @@ async function writeLeg(
   return { ...state, cursor: null, done: true };
 }
 
-/** How many records a phase has to work through, for progress only; nothing where the inspection does not say. */
+/** The number of records that a phase processes, for progress only. Empty if the inspection does not state it. */
 async function phaseTotals(
   bucket: Bucket,
   plan: RestorePlan,
   name: StoreName,
   phase: RestoreState['phase'],
 ): Promise<Totals> {
-  // What a partial restore leaves out is counted in the archive, too.
+  // The counts of the archive include what a partial restore leaves out.
   if (phase === 'finish' || phase === 'test-load' || plan.options.only !== undefined) return {};
   const inspection = await findInspection(bucket, plan.job_id);
   const store = inspection?.stores.find((other) => other.store === name);
@@ -195,13 +198,14 @@ async function runPhase(
     const leg = await removeScratch(environment, plan.job_id, store, context);
     return { ...leg, differences: 0, samples: [] };
   }
-  // No archive needed, and none should be able to stand in the way of tidying up.
+  // Does not need the archive, and a problem with the archive must not prevent the cleanup.
   if (state.phase === 'finish') {
     const labelled = await labelLeg(environment, plan, store, state.cursor, context);
     if (labelled) return { ...labelled, differences: 0, samples: [] };
     return { ...(await store.finish(context)), differences: 0, samples: [] };
   }
-  // Nothing is loaded before all of it is cleared: what the first leg finds was not restored by an earlier try of it.
+  // Loading starts only after everything is cleared, so records that the first leg finds do not come from an earlier
+  // attempt of it.
   if (state.phase === 'clear' && state.leg === 0) await requireEmpty(plan, store, context);
   const opened = await openPlanned(environment, plan);
   const archive = viewOf(environment.config, plan, opened, store.name);
@@ -218,14 +222,14 @@ async function runPhase(
     };
   }
   const rate = loadRateOf(environment, plan, store.name);
-  const paced = rate === undefined ? archive : throttle(archive, rate, leg.signal);
-  const step = { archive: paced, options, cursor: state.cursor, context };
+  const throttled = rate === undefined ? archive : throttle(archive, rate, leg.signal);
+  const step = { archive: throttled, options, cursor: state.cursor, context };
   const result =
     state.phase === 'test-load' ? ((await store.testLoad?.(step)) ?? DONE) : await store[state.phase](step);
   return { ...result, differences: 0, samples: [] };
 }
 
-/** Limit of a load, in uncompressed bytes a second; undefined if there is none. */
+/** Rate limit of a load, in uncompressed bytes per second. Undefined if there is none. */
 export function loadRateOf(
   { config }: Pick<Environment, 'config'>,
   { target, drill }: Pick<RestorePlan, 'target' | 'drill'>,
@@ -237,8 +241,8 @@ export function loadRateOf(
 }
 
 /**
- * Makes sure that a drill works only on what it has claimed, and claims it before its first step. Throws InvalidInputError if
- * something is there, NgbakError if the drill has not claimed that scope.
+ * Ensures that a drill works only in a scope that it has claimed, and claims it before the first step. Throws
+ * InvalidInputError if the scope is not empty, NgbakError if the drill has not claimed it.
  */
 async function claimOf(
   environment: Environment,
@@ -264,10 +268,10 @@ async function claimOf(
   });
 }
 
-/** Where the labels of origin continue, in the phase that they are the first part of. */
+/** Where the writing of origin labels continues, as the first part of its phase. */
 const LabelCursor = z.strictObject({ label: z.json() });
 
-/** Writes labels of origin, where the request asked for them; undefined once all are written. */
+/** Writes origin labels, if the request includes them. Undefined once all are written. */
 async function labelLeg(
   environment: Environment,
   plan: RestorePlan,
@@ -295,7 +299,7 @@ async function openPlanned(environment: Environment, plan: RestorePlan): Promise
   return openArchive(await s3Source(environment.bucket.s3, bucket, key, version_id));
 }
 
-/** Keeps the relationships that found no other end, where the request asked for it. */
+/** Stores the relationships whose other end does not exist, if the request asks for it. */
 async function deferRelationships(
   environment: Environment,
   plan: RestorePlan,
@@ -319,7 +323,7 @@ export interface LegSum extends LegRecord {
   readonly legs: number;
   readonly smoke: SmokeAnswer[];
   readonly references: ReferenceCount[];
-  /** True of a verification whose last leg has ended. */
+  /** True if the last leg of a verification has ended. */
   readonly complete: boolean;
 }
 
@@ -357,8 +361,8 @@ export async function sumLegs(
 }
 
 /**
- * Whether a restore has read every store back and found what its archive holds, whatever came after that. What its legs
- * recorded is removed with the job's staged objects.
+ * Whether a restore has verified every store against its archive, regardless of what followed. The records of its legs
+ * are removed with the job's staged objects.
  */
 export async function isVerified({ bucket }: Environment, jobId: string): Promise<boolean> {
   const plan = await findRestorePlan(bucket, jobId);
@@ -368,7 +372,7 @@ export async function isVerified({ bucket }: Environment, jobId: string): Promis
     for await (const { key } of bucket.keys(restoreLegsPrefix(plan.job_id, store, 'verify'))) {
       const record = (await bucket.readRecord(key, LegRecord))?.value;
       if (!record || record.differences > 0) return false;
-      // Only the last leg of a verification asks the store.
+      // Only the last leg of a verification runs the smoke checks.
       complete ||= record.smoke !== undefined;
     }
     if (!complete) return false;

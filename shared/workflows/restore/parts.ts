@@ -4,14 +4,20 @@ import { Subset } from '../../core/subset.ts';
 
 const Name = z.string().min(1).max(255);
 
-/** What a restore takes of an archive and what it is called afterwards: fields of `RestoreOptions`. */
+/** The parts of an archive that a restore loads, and their names at the destination: fields of `RestoreOptions`. */
 export const PARTS = {
-  /** Only this part of the archive, in the archive's own names. Stores that it says nothing about are left alone. */
+  /** Only this subset of the archive, in the archive's own names. Stores that it does not mention are left alone. */
   only: Subset.optional(),
-  /** Names at the destination, in place of those that the target is configured with. Connections stay the target's. */
+  /**
+   * Names at the destination, instead of those in the target's configuration. The connections remain those of the
+   * target.
+   */
   rename: z
     .strictObject({
-      /** Of the target's profile, such as `{"namespace": "copy"}` or `{"workspace": "b"}`: all that they name follows. */
+      /**
+       * Parameters of the target's profile, such as `{"namespace": "copy"}` or `{"workspace": "b"}`. All names that
+       * depend on them change accordingly.
+       */
       parameters: z.record(z.string(), AnyJson).optional(),
       label: Name.optional(),
       key_prefix: Name.optional(),
@@ -20,11 +26,11 @@ export const PARTS = {
     })
     .optional(),
   /**
-   * Relationships that lead out of what the archive holds. `stitch` attaches them where the node at the other end is
-   * there, `prune` drops them, `defer` attaches what it can and keeps the others for `ngbak attach`. Left out: `stitch`,
-   * but `prune` where the label is renamed, so that a copy leaves the original's neighbours alone.
+   * Dangling relationships. `stitch` attaches them if the node at the other end exists, `prune` drops them, `defer`
+   * attaches those it can and keeps the others for `ngbak attach`. Default: `stitch`, but `prune` if the label is
+   * renamed, so that a copy does not connect to the original's neighbours.
    */
   dangling: z.enum(['prune', 'stitch', 'defer']).optional(),
-  /** Writes onto nodes and points where they come from: `restored_from_backup`, `backup_timestamp`, `original_…`. */
+  /** Writes the origin onto nodes and points: `restored_from_backup`, `backup_timestamp`, `original_…`. */
   label_origin: z.boolean().optional(),
 } as const;

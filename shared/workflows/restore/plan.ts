@@ -11,7 +11,7 @@ import type { Scopes } from '../../stores/scopes.ts';
 import { DrillPlace } from '../drill/destination.ts';
 import { RestoreOptions, RollbackRequest } from './request.ts';
 
-/** One version of one object: what was inspected is what is loaded, whatever is uploaded meanwhile. */
+/** One version of one object, so that exactly the inspected object is loaded, regardless of later uploads. */
 export const ObjectVersion = z.object({
   bucket: z.string(),
   key: z.string(),
@@ -19,61 +19,65 @@ export const ObjectVersion = z.object({
 });
 export type ObjectVersion = z.infer<typeof ObjectVersion>;
 
-/** What a restore was asked for: `jobs/<job>/restore.json`, written once by its first step. */
+/** The admitted request of a restore: `jobs/<job>/restore.json`, written once by its first step. */
 export const AdmittedRestore = z.object({
   job_id: Id,
   target: Id,
   execution_arn: z.string(),
   created_at: z.iso.datetime(),
-  /** Where the archive came from: an upload, or a catalogued backup. */
+  /** The archive: an upload, or a catalogued backup. */
   source: ObjectVersion,
   backup_id: z.string().optional(),
   options: RestoreOptions,
-  /** The stores that the request names, or every store that the target has. */
+  /** The stores that the request names, or every store of the target. */
   stores: z.array(z.enum(STORE_NAMES)),
   /**
-   * True where a safety backup is restored into its own target: into the scopes that it was saved from, whatever the
-   * configuration says by now. Read from the catalog record, since an archive's manifest says what its author likes.
+   * True if a safety backup is restored into its own target: into the scopes that it was saved from, even if the
+   * configuration has changed since. Read from the catalog record, because the author of an archive controls its
+   * manifest.
    */
   saved_scopes: z.boolean().optional(),
-  /** Present in a drill: whose backup is restored, and where. */
+  /** Set for a drill: source target and destination. */
   drill: DrillPlace.optional(),
   /** The restore that this one rolls back. */
   rollback_of: Id.optional(),
   /** The restore whose deferred relationships this one attaches. */
   attach_of: Id.optional(),
-  /** True where the request carried the operator's confirmation. */
+  /** True if the request included the operator's confirmation. */
   confirmed: z.boolean(),
   requested_by: z.string().optional(),
 });
 export type AdmittedRestore = z.infer<typeof AdmittedRestore>;
 
-/** What an inspection resolves of a restore; part of its record. An operator may request one with other options. */
+/**
+ * The parts of a restore that an inspection resolves, stored in its record. An operator may request another inspection
+ * with other options.
+ */
 export const ResolvedRestore = z.object({
   options: RestoreOptions,
-  /** The stores that archive and target have in common, of those that were asked for. */
+  /** The requested stores that both archive and target have. */
   stores: z.array(z.enum(STORE_NAMES)),
   /** The seekable archive that is loaded: the source itself, or its normalized copy. */
   archive: ObjectVersion,
-  /** Where the data of each store goes, and under which names. */
+  /** The destination of each store's data, and the names there. */
   routes: Routes,
 });
 export type ResolvedRestore = z.infer<typeof ResolvedRestore>;
 
 /**
- * What a restore does: `jobs/<job>/plan.json`, written once when it takes the lock of its target. Every later step reads
- * this record only.
+ * The plan of a restore: `jobs/<job>/plan.json`, written once when it takes the lock of its target. Later steps read
+ * only this record.
  */
 export const RestorePlan = AdmittedRestore.extend({
   ...ResolvedRestore.shape,
-  /** Whether the target is saved before it is touched. */
+  /** Whether a safety backup is taken. */
   safety: z.enum(['taken', 'declined by the request', 'not for a rollback', 'not for a drill']),
-  /** When it took the lock; plans of earlier versions do not say. */
+  /** When it took the lock. Absent in plans of earlier versions. */
   begun_at: z.iso.datetime().optional(),
 });
 export type RestorePlan = z.infer<typeof RestorePlan>;
 
-/** What becomes of relationships that lead out of the archive; see `RestoreOptions`. */
+/** How dangling relationships are treated; see `RestoreOptions`. */
 export function danglingOf({
   options,
   routes,
@@ -83,22 +87,22 @@ export function danglingOf({
   return renamed && renamed[0] !== renamed[1] ? 'prune' : 'stitch';
 }
 
-/** How the stores are to treat what the target holds. */
+/** How the stores treat existing records of the target. */
 export function storeOptions(plan: Pick<ResolvedRestore, 'options' | 'routes'>): StoreOptions {
   return {
-    // What `if_empty` refuses is refused before; an empty scope is then replaced.
+    // `if_empty` has already been enforced. An empty scope is then replaced.
     mode: plan.options.mode === 'merge' ? 'merge' : 'replace',
     onConflict: plan.options.on_conflict,
     dangling: danglingOf(plan) === 'prune' ? 'prune' : 'stitch',
   };
 }
 
-/** Which part of each server a restore works on. */
+/** The scope of each store that a restore works on. */
 export function scopesOf({ routes }: Pick<ResolvedRestore, 'routes'>): Scopes {
   return Object.fromEntries(Object.entries(routes).map(([name, { scope }]) => [name, scope]));
 }
 
-/** Reads what a restore was asked for. */
+/** Reads the admitted request of a restore. */
 export function readAdmitted(bucket: Bucket, jobId: string): Promise<AdmittedRestore> {
   return bucket.requireRecord(
     admittedRestoreKey(jobId),
@@ -107,14 +111,14 @@ export function readAdmitted(bucket: Bucket, jobId: string): Promise<AdmittedRes
   );
 }
 
-/** Reads what a restore was asked for; undefined for other jobs, and before its first step. */
+/** Reads the admitted request of a restore. Undefined for other jobs, and before its first step. */
 export async function findAdmitted(bucket: Bucket, jobId: string): Promise<AdmittedRestore | undefined> {
   return (await bucket.readRecord(admittedRestoreKey(jobId), AdmittedRestore))?.value;
 }
 
 /**
- * Reads the plan of a restore; undefined for one that has not begun. Restores that a deployment from before `plan.json`
- * began have the whole plan in `restore.json`.
+ * Reads the plan of a restore. Undefined if it has not begun. Restores that a version before `plan.json` began have the
+ * whole plan in `restore.json`.
  */
 export async function findRestorePlan(bucket: Bucket, jobId: string): Promise<RestorePlan | undefined> {
   const plan = (await bucket.readRecord(restorePlanKey(jobId), RestorePlan))?.value;
@@ -134,7 +138,7 @@ export async function readRestorePlan(bucket: Bucket, jobId: string): Promise<Re
   );
 }
 
-/** The part of EventBridge's "Object Created" event of S3 that we use. The key is not URL-encoded. */
+/** EventBridge's "Object Created" event of S3: the fields that ngbak uses. The key is not URL-encoded. */
 export const UploadEvent = z.object({
   'detail-type': z.literal('Object Created'),
   detail: z.object({
@@ -150,8 +154,9 @@ export const UploadEvent = z.object({
 export type UploadEvent = z.infer<typeof UploadEvent>;
 
 /**
- * The job that an upload may belong to: the folder it was uploaded into. Where that is not a requested job, the job of an
- * upload made by hand, whose id is derived from the object's version, so that an event that comes twice names it twice.
+ * The jobs that an upload may belong to: the one named by its folder and, if that is not a requested job, the job of a
+ * manual upload. The id of the latter is derived from the object's version, so that a repeated event yields the same
+ * id.
  */
 export function jobIdsOfUpload(event: UploadEvent): { requested: string | undefined; byHand: string } {
   const { bucket, object } = event.detail;
@@ -163,8 +168,8 @@ export function jobIdsOfUpload(event: UploadEvent): { requested: string | undefi
 }
 
 /**
- * The upload that an event reports, with its key as ngbak knows it; undefined for other inputs. An upload into another bucket
- * keeps its key: it is refused by name.
+ * The upload that an event reports, with its key relative to the deployment's prefix. Undefined for other inputs. An
+ * upload into another bucket keeps its key, and is refused with an error that names it.
  */
 export function uploadOf(bucket: Bucket, input: unknown): UploadEvent | undefined {
   const event = UploadEvent.safeParse(input).data;
@@ -175,12 +180,12 @@ export function uploadOf(bucket: Bucket, input: unknown): UploadEvent | undefine
   return { ...event, detail: { ...detail, object: { ...detail.object, key } } };
 }
 
-/** The upload that an execution was started by, read from its input; undefined for other inputs. */
+/** The upload that started an execution, read from its input. Undefined for other inputs. */
 export function uploadOfInput(bucket: Bucket, input: string | null | undefined): UploadEvent | undefined {
   return uploadOf(bucket, parsed(input));
 }
 
-/** The restore that an execution was started to roll back, read from its input; undefined for other inputs. */
+/** The restore that an execution rolls back, read from its input. Undefined for other inputs. */
 export function rollbackOfInput(input: string | null | undefined): string | undefined {
   return RollbackRequest.safeParse(parsed(input)).data?.rollback_of;
 }
@@ -194,8 +199,8 @@ function parsed(input: string | null | undefined): unknown {
 }
 
 /**
- * The ids that the job of an execution may have, read from the execution's input: for an upload the requested job and
- * the one made by hand; none for other inputs, whose job is named after the execution.
+ * The ids that the job of an execution may have, read from its input: for an upload, the requested job and the job of a
+ * manual upload. Empty for other inputs, whose job is named after the execution.
  */
 export function jobIdsOfInput(bucket: Bucket, input: string | null | undefined): string[] {
   const event = uploadOfInput(bucket, input);

@@ -16,52 +16,52 @@ import { createJob, readJob } from '../job/record.ts';
 import { PARTS } from './parts.ts';
 import { abortUpload, beginUpload, layoutOf, UploadLayout } from './upload-parts.ts';
 
-/** How long a presigned upload, or that of one part, may begin, in seconds. */
+/** Seconds within which a presigned upload, or that of one part, must begin. */
 export const UPLOAD_SECONDS = 15 * 60;
 /**
- * How long a job waits for its upload, in seconds: one that began in time continues after its address has expired, and
- * 5 GiB take a day at half a megabit a second; parts get a new address each, for archives that take days.
+ * How long a job waits for its upload, in seconds. An upload that began in time continues after its URL has expired,
+ * and 5 GiB take a day at half a megabit per second. Each part gets a new URL, for archives that take days.
  */
 const WAIT_SECONDS = { whole: 24 * 60 * 60, parts: 7 * 24 * 60 * 60 } as const;
-/** Largest object that one PUT or POST may carry, in bytes: a limit of S3. */
+/** Largest object that one PUT or POST can upload, in bytes: a limit of S3. */
 export const SINGLE_UPLOAD_BYTES_MAX = 5 * 1024 ** 3;
 
-/** How a restore is to be done, whatever way its archive takes. */
+/** Options of a restore, whatever the source of its archive. */
 export const RestoreOptions = z.strictObject({
   /**
-   * `replace` empties the target's scope first; `merge` keeps what is there; `if_empty` refuses a target whose scope holds
-   * records.
+   * `replace` clears the target's scope first; `merge` keeps existing records; `if_empty` refuses a target whose scope
+   * holds records.
    */
   mode: z.enum(['replace', 'merge', 'if_empty']).default('replace'),
-  /** The flag of NGRAF-023: `false` stands for the mode `if_empty`, `true` for `replace`. */
+  /** The flag of NGRAF-023: `false` is equivalent to the mode `if_empty`, `true` to `replace`. */
   overwrite: z.boolean().optional(),
-  /** With `merge`: what happens to a record whose id exists in the target with other content. */
+  /** With `merge`: the treatment of a record whose id exists in the target with different content. */
   on_conflict: z.enum(['keep', 'overwrite', 'fail']).default('fail'),
-  /** Only these stores; left out: every store that both archive and target have. */
+  /** Only these stores. Default: every store that both archive and target have. */
   stores: z.array(z.enum(STORE_NAMES)).min(1).optional(),
   ...PARTS,
   /**
-   * Reads the graph of an archive of NGRAF-023 out of its Cypher script. Only what its exporter writes is understood, and
-   * none of it is executed.
+   * Reads the graph of an NGRAF-023 archive from its Cypher script. Only statements that its exporter writes are
+   * understood, and none are executed.
    */
   cypher_script: z.boolean().optional(),
   /**
-   * Gives the keys of an archive of NGRAF-023, which states no expiries, those that NGRAF-023 sets by default, counted from
-   * the time of the backup or from that of the restore. Left out: they do not expire.
+   * Sets expiries on the keys of an NGRAF-023 archive, which states none: the defaults of NGRAF-023, counted from the
+   * time of the backup or of the restore. Default: the keys do not expire.
    */
   default_expiries: z.enum(['from-backup', 'from-restore']).optional(),
-  /** Lets `replace` clear a store that holds records, although the archive has none of it. */
+  /** Allows `replace` to clear a store that holds records although the archive contains none for it. */
   allow_empty: z.boolean().optional(),
   /** Ends after the inspection. */
   dry_run: z.boolean().default(false),
-  /** Saves what the target holds before touching it, so that a failed restore can be rolled back. */
+  /** Takes a safety backup of the target first, so that a failed restore can be rolled back. */
   safety_backup: z.boolean().default(true),
 });
 export type RestoreOptions = z.infer<typeof RestoreOptions>;
 
 /**
- * The options with `overwrite` resolved into a mode. Throws InvalidInputError if `overwrite` and `mode` contradict each
- * other.
+ * The options with `overwrite` translated into a mode. Throws InvalidInputError if `overwrite` and `mode` contradict
+ * each other.
  */
 export function resolveMode({ overwrite, ...options }: RestoreOptions): RestoreOptions {
   if (overwrite === undefined) return options;
@@ -75,20 +75,23 @@ export function resolveMode({ overwrite, ...options }: RestoreOptions): RestoreO
   return { ...options, mode: overwrite ? 'replace' : 'if_empty' };
 }
 
-/** Input of the restore workflow for a catalogued backup: what `aws stepfunctions start-execution --input` takes. */
+/** Input of the restore workflow for a catalogued backup, as for `aws stepfunctions start-execution --input`. */
 export const CatalogRestore = RestoreOptions.extend({
   backup_id: Id,
-  /** The configured target to restore into; left out: the one that the backup was made from. */
+  /** The configured target to restore into. Default: the source target of the backup. */
   target: Id.optional(),
-  /** The target's name, as the operator's confirmation. Left out: the workflow waits for it after the inspection. */
+  /**
+   * The target's name, as the operator's confirmation. If absent, the workflow waits for confirmation after the
+   * inspection.
+   */
   confirm: z.string().optional(),
   requested_by: z.string().max(200).optional(),
 });
 export type CatalogRestore = z.infer<typeof CatalogRestore>;
 
-/** Input of the restore workflow that attaches the relationships which an earlier restore deferred. */
+/** Input of the restore workflow for attaching the relationships that an earlier restore deferred. */
 export const AttachRequest = z.strictObject({
-  /** Job of the restore that kept them. */
+  /** Job of the restore that deferred them. */
   attach: Id,
   dry_run: z.boolean().default(false),
   safety_backup: z.boolean().default(true),
@@ -97,24 +100,24 @@ export const AttachRequest = z.strictObject({
   requested_by: z.string().max(200).optional(),
 });
 
-/** Input of the restore workflow that puts a target back to what it was before a restore that failed. */
+/** Input of the restore workflow for rolling back a failed restore. */
 export const RollbackRequest = z.strictObject({ rollback_of: Id });
 
-/** What somebody asked for before uploading: `jobs/<job>/request.json`. */
+/** The request that precedes an upload: `jobs/<job>/request.json`. */
 export const UploadRequest = z.object({
   job_id: Id,
   target: Id,
   /** The only key whose upload starts this job. */
   key: z.string(),
-  /** The file's name as the user knows it. */
+  /** The user's file name. */
   file_name: z.string().max(255),
   options: RestoreOptions,
   confirmed: z.boolean(),
   created_at: z.iso.datetime(),
   requested_by: z.string().optional(),
-  /** Size of the archive, where it is known. */
+  /** Size of the archive, if known. */
   bytes: z.number().int().positive().optional(),
-  /** The multipart upload in S3, where the archive is to come in parts. */
+  /** The multipart upload in S3, if the archive is uploaded in parts. */
   multipart: UploadLayout.extend({ upload_id: z.string() }).optional(),
 });
 export type UploadRequest = z.infer<typeof UploadRequest>;
@@ -123,25 +126,25 @@ const Requested = z.object({
   job_id: Id,
   /** The object's key in S3, with the prefix of the deployment. */
   key: z.string(),
-  /** Until when these addresses take an upload, ISO 8601. */
+  /** When these URLs expire, ISO 8601. */
   expires_at: z.iso.datetime(),
-  /** True where an earlier request with the same idempotency key had made the job already. */
+  /** True if an earlier request with the same idempotency key had already created the job. */
   replayed: z.boolean(),
 });
 
-/** Where and how to upload at once. The addresses are credentials: they go to the person who asked and nowhere else. */
+/** How to upload an archive in one request. The URLs are credentials: they must be given to the requester only. */
 export const SingleUpload = Requested.extend({
   put: z.object({
     url: z.string(),
     method: z.literal('PUT'),
     headers: z.record(z.string(), z.string()),
   }),
-  /** For forms: every field goes before the field `file`. */
+  /** For HTML forms: every field precedes the field `file`. */
   post: z.object({ url: z.string(), fields: z.record(z.string(), z.string()) }),
 });
 export type SingleUpload = z.infer<typeof SingleUpload>;
 
-/** How to upload in parts, whose addresses are asked for one by one. */
+/** How to upload an archive in parts. The URLs of the parts are requested separately. */
 export const MultipartRequest = Requested.omit({ expires_at: true }).extend({ multipart: UploadLayout });
 export type MultipartRequest = z.infer<typeof MultipartRequest>;
 
@@ -165,13 +168,19 @@ export function sanitizeFileName(name: string): string {
   return `${baseName || 'archive'}.ngbak`;
 }
 
-/** A user's file name to be shown: its last part, in any script, without what steers terminals or turns other text around. */
+/**
+ * A user's file name for display: the last part of its path, in any script, without terminal control characters and
+ * without characters that change the direction of text.
+ */
 export function shownFileName(name: string): string {
   const base = name.split(/[\\/]/).at(-1) ?? '';
   return base.replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, '').slice(0, 255);
 }
 
-/** Whether `phrase` confirms a restore into `target`: it is the target's name, exactly. Throws where it is another. */
+/**
+ * Whether `phrase` confirms a restore into `target`: it must be exactly the target's name. Throws if it is a different
+ * name.
+ */
 export function isConfirmed(phrase: string | undefined, target: string): boolean {
   if (phrase === undefined) return false;
   if (phrase === target) return true;
@@ -180,28 +189,28 @@ export function isConfirmed(phrase: string | undefined, target: string): boolean
   });
 }
 
-/** A restore that is asked for before its archive is there. */
+/** A restore that is requested before its archive is uploaded. */
 export interface RestoreRequest {
   /** Name of the configured target. */
   readonly target: string;
-  /** The user's file name; only its sanitized last part becomes a part of a key. */
+  /** The user's file name. Only its sanitized last part is used in a key. */
   readonly fileName: string;
   readonly options?: z.input<typeof RestoreOptions>;
-  /** The target's name, where the operator confirms already now. */
+  /** The target's name, if the operator confirms in advance. */
   readonly confirm?: string | undefined;
   readonly requestedBy?: string | undefined;
   /** Size of the archive. */
   readonly bytes?: number | undefined;
   /** Largest archive accepted, in bytes. */
   readonly maxBytes?: number | undefined;
-  /** The job's id, where an idempotency key decides it. */
+  /** The job's id, if derived from an idempotency key. */
   readonly jobId?: string | undefined;
 }
 
 /**
- * Prepares a restore of an archive that is still to be uploaded at once: records the request and its job, and presigns
- * the upload of exactly one key, as PUT and as form POST. Throws InvalidInputError; ConflictError where the job id is
- * that of another request.
+ * Prepares a restore of an archive that will be uploaded in one request: records the request and its job, and presigns
+ * the upload of exactly one key, as PUT and as form POST. Throws InvalidInputError; ConflictError if the job id belongs
+ * to another request.
  */
 export async function createRestoreRequest(bucket: Bucket, request: RestoreRequest): Promise<SingleUpload> {
   const max = Math.min(request.maxBytes ?? SINGLE_UPLOAD_BYTES_MAX, SINGLE_UPLOAD_BYTES_MAX);
@@ -212,7 +221,10 @@ export async function createRestoreRequest(bucket: Bucket, request: RestoreReque
   return { job_id: record.job_id, key: bucket.fullKey(record.key), replayed, ...addresses };
 }
 
-/** The same for an archive that comes in parts: begins the multipart upload. `bytes` is its size. */
+/**
+ * Like {@link createRestoreRequest}, for an archive that will be uploaded in parts: begins the multipart upload.
+ * `bytes` is the size of the archive.
+ */
 export async function createPartsRequest(
   bucket: Bucket,
   request: RestoreRequest & { bytes: number },
@@ -233,7 +245,7 @@ export async function createPartsRequest(
   return { job_id: record.job_id, key: bucket.fullKey(record.key), replayed, multipart: layout };
 }
 
-/** Refuses an archive that is larger than the deployment or one PUT accepts. Throws InvalidInputError. */
+/** Refuses an archive that exceeds the limit of the deployment or of one PUT. Throws InvalidInputError. */
 export function requireSize(bytes: number | undefined, max: number): void {
   if (bytes === undefined || bytes <= max) return;
   throw new InvalidInputError(`The archive has ${bytes} bytes; the limit is ${max}.`, {
@@ -261,7 +273,7 @@ function checkRequest(request: RestoreRequest): UploadRequest {
   };
 }
 
-/** Records a request and its job, or finds the one that was recorded for the same job id. */
+/** Records a request and its job, or finds the existing one of the same job id. */
 async function recordRequest(
   bucket: Bucket,
   wanted: UploadRequest,
@@ -293,14 +305,14 @@ async function recordRequest(
     ...(record.requested_by === undefined ? {} : { requested_by: record.requested_by }),
   });
   const job = created ? undefined : await readJob(bucket, record.job_id);
-  const waits = job === undefined || job.execution_arn !== undefined || !hasEnded(job.state);
-  if (created || (replayed && waits)) return { record, replayed };
+  const isOpen = job === undefined || job.execution_arn !== undefined || !hasEnded(job.state);
+  if (created || (replayed && isOpen)) return { record, replayed };
   throw new ConflictError(`There is a job ${record.job_id} already${job ? `, which is ${job.state}` : ''}.`, {
     remedy: 'Use another idempotency key.',
   });
 }
 
-/** Whether two requests ask for the same; when they did, and the id of their upload in S3, may differ. */
+/** Whether two requests are the same. Their times and the ids of their uploads in S3 may differ. */
 function isSameRequest(one: UploadRequest, other: UploadRequest): boolean {
   const withoutTime = ({ created_at: _, multipart, ...rest }: UploadRequest) => ({
     ...rest,
@@ -324,7 +336,7 @@ async function presignWhole(
     ContentType: contentType,
     ...(bytes === undefined ? {} : { ContentLength: bytes }),
   });
-  // The SDK signs the checksum of an empty body along, which other servers than S3 hold against what is sent.
+  // The SDK also signs the checksum of an empty body, which servers other than S3 compare with the uploaded data.
   put.middlewareStack.add(
     (next) => (args) => {
       const { headers } = args.request as { headers: Record<string, string> };
@@ -339,7 +351,7 @@ async function presignWhole(
       expiresIn: UPLOAD_SECONDS,
       signableHeaders: new Set(['content-type', 'host', 'content-length']),
     }),
-    // Signed without the client's middleware.
+    // Not affected by the client's middleware.
     createPresignedPost(s3, {
       Bucket,
       Key: bucket.fullKey(Key),

@@ -2,18 +2,20 @@ import { InvalidInputError } from '../../core/errors.ts';
 import { HELP } from '../../core/help.ts';
 
 /**
- * Longest that the rewriting of an archive without an index may take, in milliseconds. It can't be divided into legs, and
- * no function runs for more than 15 minutes (Lambda quotas).
+ * Maximum time for rewriting an archive without an index, in milliseconds. Rewriting can't be divided into legs, and no
+ * function runs for more than 15 minutes (Lambda quotas).
  */
 export const REWRITE_MS = 13 * 60_000;
-/** How much of that is spent before the speed is judged. */
+/** Fraction of that time after which the speed is judged. */
 const MEASURED_AFTER = 1 / 20;
-/** By how much the estimate has to be over the limit: reading gets faster where less is compressed again. */
+/**
+ * Factor by which the estimate must exceed the limit: the speed rises in parts where less data has to be recompressed.
+ */
 const TOLERANCE = 1.25;
 
 /**
- * Reports progress of the rewriting to something that ends it as soon as it is clear that the time does not suffice,
- * instead of a quarter of an hour later, and again with every retry. Throws InvalidInputError.
+ * Monitors the progress of the rewriting, and ends it as soon as the time clearly does not suffice, instead of failing
+ * after a quarter of an hour, and again with every retry. Throws InvalidInputError.
  *
  * @param now  milliseconds of a clock
  */

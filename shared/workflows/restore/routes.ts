@@ -21,8 +21,8 @@ import type { AdmittedRestore } from './plan.ts';
 const SCOPE_SHOWN_MAX = 300;
 
 /**
- * Where a restore puts the data of one store, from what the archive, the configuration and the request say. Throws
- * InvalidInputError that gives the reason where a name can't be rewritten safely.
+ * Determines the destination of one store's data from the archive, the configuration and the request. Throws
+ * InvalidInputError with the reason if a name can't be rewritten safely.
  */
 export async function routeStore(
   config: NgbakConfig,
@@ -51,7 +51,10 @@ export async function routeStore(
   return RouteRecord.parse(JSON.parse(JSON.stringify(route)));
 }
 
-/** The way into scratch names, for a drill. Throws InvalidInputError if the records have no names that could be changed. */
+/**
+ * The route into scratch names, for a drill. Throws InvalidInputError if the records have no names that could be
+ * changed.
+ */
 async function routeScratch(
   { target, job_id }: AdmittedRestore,
   archive: OpenedArchive,
@@ -78,16 +81,16 @@ async function routeScratch(
 }
 
 /**
- * Whether data go back into the scope that they were saved from, in place of the configured one. Only for archives that
- * ngbak itself keeps, and never because a manifest asks for it: what is cleared would be the choice of its author.
+ * Whether data is restored into the scope that it was saved from instead of the configured one. Only for archives that
+ * ngbak itself stores, and never based on a manifest: otherwise the author of an archive could choose what is cleared.
  */
 function restoresSavedScopes({ attach_of, rollback_of, saved_scopes }: AdmittedRestore): boolean {
   return attach_of !== undefined || rollback_of !== undefined || saved_scopes === true;
 }
 
 /**
- * Says that an archive of this target was saved from another scope than the one which is restored; undefined where it
- * is the same one.
+ * Reports that an archive of this target was saved from a scope other than the destination. Undefined if the scopes are
+ * the same.
  */
 export function scopeChange(
   config: NgbakConfig,
@@ -104,13 +107,16 @@ export function scopeChange(
   return `the archive was saved from a different scope than the target's current one: ${showScope(saved)}; only the target's own scope is cleared and restored: ${showScope(scope)}`;
 }
 
-/** A scope in one line. An archive may say anything there: bounded, and without characters that turn text around. */
+/**
+ * A scope on one line. The text of an archive is untrusted: it is truncated, and stripped of characters that change the
+ * direction of text.
+ */
 function showScope(scope: unknown): string {
   const text = JSON.stringify(scope).replaceAll(/[\p{C}\u2028\u2029]/gu, '\ufffd');
   return text.length <= SCOPE_SHOWN_MAX ? text : `${text.slice(0, SCOPE_SHOWN_MAX)}…`;
 }
 
-/** Where restored data comes from, as it is reported in the job and, on request, on the data. */
+/** The origin of restored data, as reported in the job and, on request, written onto the data. */
 export function originOf({ backup_id, created_at, scope }: Manifest): Record<string, string> {
   return {
     restored_from_backup: backup_id,
@@ -119,7 +125,7 @@ export function originOf({ backup_id, created_at, scope }: Manifest): Record<str
   };
 }
 
-/** The scope that the archive was saved from; undefined where it does not say, or not in this adapter's terms. */
+/** The scope that the archive was saved from. Undefined if it states none, or not in this adapter's format. */
 function savedScope(
   config: NgbakConfig,
   plan: AdmittedRestore,
@@ -132,7 +138,7 @@ function savedScope(
     return parsed.success ? parsed.data : undefined;
   };
   if (scope.scopes?.[name] !== undefined) return parse(scope.scopes[name]);
-  // Archives of earlier versions name profile and parameters only, and configuration may have overridden them.
+  // Archives of earlier versions state profile and parameters only, which the configuration may have overridden.
   if (scope.target === plan.target) return resolveStore(config, plan.target, name).scope;
   if (scope.profile === undefined || scope.profile === 'custom') return undefined;
   try {
@@ -144,8 +150,8 @@ function savedScope(
 }
 
 /**
- * What to know about expiries that the archive of a store does not state: in words, with the option that sets them. Throws
- * InvalidInputError where that option is given for an archive that states them.
+ * Warnings about expiries that the archive of a store does not state, which name the option that sets them. Throws
+ * InvalidInputError if that option is given for an archive that states its expiries.
  */
 export async function expiryWarnings(
   config: NgbakConfig,
@@ -179,13 +185,13 @@ export async function expiryWarnings(
 }
 
 /**
- * Reads what a view rewrites to its end, so that a record which can't be rewritten is reported before anything is written.
- * An archive for which there is no time for that is reported when it is loaded, and rolled back.
+ * Reads all entries that a view rewrites, so that a record that can't be rewritten is reported before anything is
+ * written. If time does not suffice, such a record is found during the load, which is then rolled back.
  */
 export async function readThrough(view: EntryReader, name: StoreName, context: LegContext): Promise<void> {
   const opaque = FACTS.flatMap(({ opaqueEntries }) => opaqueEntries ?? []);
   for await (const entry of view.entries(`${name}/`)) {
-    // The server's own files are loaded as they are.
+    // Files in the server's own format are loaded unchanged.
     if (opaque.some((end) => entry.name.endsWith(end))) continue;
     for await (const _chunk of view.open(entry)) context.signal.throwIfAborted();
     if (context.timeLeft() > 0) continue;
@@ -194,7 +200,7 @@ export async function readThrough(view: EntryReader, name: StoreName, context: L
   }
 }
 
-/** The reason why a route is refused, in words; other errors are thrown on. */
+/** The reason why a route is refused, as text. Rethrows other errors. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof NgbakError) || error.retryable) throw error;
   return `${error.message} ${error.remedy}`;

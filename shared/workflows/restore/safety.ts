@@ -7,9 +7,9 @@ import { SELFTEST_RETENTION, SELFTEST_TARGET } from '../../core/selftest.ts';
 import { readJob } from '../job/record.ts';
 import { type RestorePlan, scopesOf } from './plan.ts';
 
-/** How long a safety backup is kept, unless somebody changes it. */
+/** Default retention of a safety backup. */
 const SAFETY_RETENTION = '14d';
-/** Input of the backup workflow that saves what the restore is about to touch. It runs under the restore's lock. */
+/** Input of the backup workflow for the safety backup of a restore. It runs under the restore's lock. */
 export function safetyRequest(plan: RestorePlan): Partial<BackupRequest> {
   const { only, rename } = plan.options;
   return {
@@ -28,11 +28,12 @@ export function safetyRequest(plan: RestorePlan): Partial<BackupRequest> {
   };
 }
 
-/** The catalogued safety backup of a restore; undefined where none was taken or it did not get to its end. */
+/** The catalogued safety backup of a restore. Undefined if none was taken or it was not completed. */
 export async function findSafetyBackup(bucket: Bucket, jobId: string): Promise<CatalogRecord | undefined> {
   const job = await readJob(bucket, relatedJobId('safety', jobId));
   if (job?.backup_id === undefined) return undefined;
   const record = (await bucket.readRecord(catalogKey(job.backup_id), CatalogRecord))?.value;
-  // The id of a backup is a second of a clock: only the record of this very job is ours.
+  // The id of a backup is derived from a time in seconds, so it is not proof: only a record of this very job is its
+  // safety backup.
   return record?.job_id === job.job_id ? record : undefined;
 }

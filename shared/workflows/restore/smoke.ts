@@ -11,8 +11,8 @@ import type { RestorePlan } from './plan.ts';
 type Asked = Pick<RestorePlan, 'target' | 'routes'>;
 
 /**
- * Asks a store the questions that the configuration has for it, or the adapter's own. Where collections are renamed, the
- * questions are about those of the destination. What can't be answered is an answer, too.
+ * Runs the smoke checks of a store: those in the configuration, or the adapter's own. If collections are renamed, the
+ * checks query those of the destination. A failed check is recorded as an answer, too.
  */
 export async function runSmokeChecks(
   config: NgbakConfig,
@@ -27,8 +27,8 @@ export async function runSmokeChecks(
   const smokeQuestions = questions ?? adapter.questions(route ? adapter.Scope.parse(route.scope) : scope);
   const answers: SmokeAnswer[] = [];
   for (const question of smokeQuestions) {
-    const there = questions === undefined ? question : adapter.renameQuestion(question, route?.names ?? {});
-    answers.push(await ask(store, textOf(there), there, context));
+    const renamed = questions === undefined ? question : adapter.renameQuestion(question, route?.names ?? {});
+    answers.push(await ask(store, textOf(renamed), renamed, context));
   }
   return answers;
 }
@@ -47,8 +47,8 @@ function textOf(question: unknown): string {
 }
 
 /**
- * Asks the target of a drill the questions that its copy is asked as well, on the target's own names. Those that can't be put
- * to the copy are not asked.
+ * Runs the smoke checks of a drill against the source target, under its own names. Checks that can't be run against the
+ * copy are skipped.
  */
 export async function checkTargetOfDrill(
   config: NgbakConfig,
@@ -71,7 +71,10 @@ export async function checkTargetOfDrill(
   });
 }
 
-/** Asks the copy that a drill has restored. The answers have the texts of the target's questions. */
+/**
+ * Runs the smoke checks against the copy that a drill has restored. The answers carry the texts of the target's
+ * questions.
+ */
 export async function checkCopyOfDrill(
   config: NgbakConfig,
   plan: Asked & { readonly drill: DrillPlace },
@@ -86,7 +89,7 @@ export async function checkCopyOfDrill(
   return answers;
 }
 
-/** The questions of a drill: as they are put to the target, and to the copy, if they can be. */
+/** The questions of a drill: for the target, and for the copy if they can be translated. */
 function drillQuestions(
   config: NgbakConfig,
   { drill, routes }: Asked & { readonly drill: DrillPlace },

@@ -15,19 +15,19 @@ import { PARTS_MAX } from '../../aws/plan-parts.ts';
 import { InvalidInputError } from '../../core/errors.ts';
 
 /**
- * Smallest part of a restore's upload, in bytes: above S3's 5 MiB, so that a signature and a round trip are worth it,
- * and little enough for a browser to hold some at once.
+ * Minimum size of a part of an upload, in bytes: above S3's 5 MiB, to justify a signature and a round trip, and small
+ * enough for a browser to hold several parts in memory.
  */
 const PART_BYTES_LEAST = 16 * 1024 ** 2;
 const MIB = 1024 ** 2;
-/** Missing or wrong parts that an error names. */
+/** Missing or invalid parts that an error lists. */
 const PARTS_SHOWN_MAX = 10;
 
-/** How a file is cut: parts of one size, the last one shorter. They are numbered from 1. */
+/** How a file is divided: parts of equal size, except for a shorter last one. They are numbered from 1. */
 export const UploadLayout = z.object({
-  /** Size of the whole, in bytes. */
+  /** Size of the file in bytes. */
   bytes: z.number().int().positive(),
-  /** Size of every part but the last, in bytes. */
+  /** Size of every part except the last, in bytes. */
   part_bytes: z.number().int().positive(),
   part_count: z.number().int().min(1).max(PARTS_MAX),
 });
@@ -39,24 +39,24 @@ export interface OpenUpload {
   readonly upload_id: string;
 }
 
-/** What S3 has of one part. */
+/** A part that S3 has received. */
 export const ReceivedPart = z.object({
   number: z.number().int(),
   bytes: z.number().int(),
   etag: z.string(),
-  /** SHA-256 of its bytes, hexadecimal, as S3 computed it. Absent where the server keeps none. */
+  /** SHA-256 of its bytes in hexadecimal, as computed by S3. Absent if the server does not keep it. */
   sha256: z.string().optional(),
 });
 export type ReceivedPart = z.infer<typeof ReceivedPart>;
 
-/** Cuts so many bytes into parts of whole MiB, 10,000 at most (S3 user guide, "multipart upload limits"). */
+/** Divides a file of this size into parts of whole MiB, at most 10,000 (S3 user guide, "multipart upload limits"). */
 export function layoutOf(bytes: number): UploadLayout {
   const least = Math.ceil(bytes / PARTS_MAX / MIB) * MIB;
   const part_bytes = Math.max(PART_BYTES_LEAST, least);
   return { bytes, part_bytes, part_count: Math.ceil(bytes / part_bytes) };
 }
 
-/** Size of part `number`, in bytes. Throws InvalidInputError where the layout has no such part. */
+/** Size of part `number` in bytes. Throws InvalidInputError if the layout has no such part. */
 export function partLength({ bytes, part_bytes, part_count }: UploadLayout, number: number): number {
   if (!Number.isInteger(number) || number < 1 || number > part_count) {
     throw new InvalidInputError(`There is no part ${number} of this upload.`, {
@@ -66,7 +66,7 @@ export function partLength({ bytes, part_bytes, part_count }: UploadLayout, numb
   return number < part_count ? part_bytes : bytes - (part_count - 1) * part_bytes;
 }
 
-/** Begins an upload whose parts S3 takes with their SHA-256 only. */
+/** Begins an upload of which S3 accepts parts only with their SHA-256. */
 export async function beginUpload({ s3, name }: Bucket, key: string): Promise<string> {
   const { uploadId } = await beginMultipart(s3, {
     Bucket: name,
@@ -79,7 +79,7 @@ export async function beginUpload({ s3, name }: Bucket, key: string): Promise<st
 }
 
 /**
- * Signs the PUT of one part: this number, of exactly these many bytes with this SHA-256, and nothing else.
+ * Presigns the PUT of one part: exactly this number, this many bytes and this SHA-256.
  *
  * @param sha256   hexadecimal
  * @param seconds  how long the upload of the part may begin
@@ -104,7 +104,7 @@ export async function presignPart(
     {
       expiresIn: seconds,
       signableHeaders: new Set(['host', 'content-length', 'x-amz-checksum-sha256']),
-      // Kept as a header: S3 does not look at the value of a checksum in the query.
+      // Kept as a header, because S3 ignores the value of a checksum in the query.
       unhoistableHeaders: new Set(['x-amz-checksum-sha256']),
     },
   );
@@ -115,7 +115,10 @@ function multipartOf({ s3, name }: Bucket, { key, upload_id }: OpenUpload): Mult
   return { s3, bucket: name, key, uploadId: upload_id };
 }
 
-/** A page of the parts that S3 has, in the order of their numbers; undefined where it has no such upload (any more). */
+/**
+ * A page of the parts that S3 has received, in the order of their numbers. Undefined if there is no such upload, or no
+ * longer.
+ */
 export async function listUploadedParts(
   bucket: Bucket,
   upload: OpenUpload,
@@ -131,8 +134,8 @@ function inHexadecimal({ sha256, number, bytes, etag }: StoredPart): ReceivedPar
 }
 
 /**
- * Puts the parts together, having checked that S3 has every one in its size. Returns false where S3 has no such upload
- * (any more). Throws InvalidInputError that names the parts that are missing or have another size.
+ * Completes the upload after checking that S3 has every part with the right size. Returns false if there is no such
+ * upload, or no longer. Throws InvalidInputError, which names the parts that are missing or have another size.
  */
 export async function completeUpload(
   bucket: Bucket,
@@ -165,7 +168,7 @@ export async function completeUpload(
   }
 }
 
-/** Removes an upload with the parts that are there. Idempotent. */
+/** Aborts an upload and removes its parts. Idempotent. */
 export async function abortUpload(bucket: Bucket, upload: OpenUpload): Promise<void> {
   await abortMultipart(multipartOf(bucket, upload));
 }

@@ -6,10 +6,10 @@ import { VERSION } from '../../core/version.ts';
 import type { StoreProbe } from '../../stores/export-step.ts';
 import type { StoreAdapter } from '../../stores/store.ts';
 
-/** Characters of a version that an archive states which are shown. */
+/** Characters shown of a version that an archive states. */
 const SHOWN_MAX = 50;
 
-/** What may differ because another ngbak, or another version of the GraphRAG system, made the backup. */
+/** Possible differences because another version of ngbak or of the GraphRAG system made the backup. */
 export function originWarnings(
   { ngbak_version: maker, nano_graphrag_version: saved, scope }: Manifest,
   { profile, system_version: current }: TargetConfig,
@@ -41,8 +41,8 @@ export function originWarnings(
 }
 
 /**
- * What may differ because the data was saved from another version or edition of the server. Versions that differ in what
- * follows the minor version alone have the same data.
+ * Possible differences because the data was saved from another version or edition of the server. Versions that differ
+ * only after the minor version are treated as having the same data format.
  */
 export function serverWarnings(
   { storage_backends }: Manifest,
@@ -60,7 +60,7 @@ export function serverWarnings(
       `the backup was created from version ${shown(saved.version)}, and the target is ${target}: ${version}${note === undefined ? '' : `; ${note}`}`,
     );
   }
-  // Folders and buckets are editions of nothing that could lack a feature.
+  // Not for folders and buckets, whose editions do not differ in features.
   if (notes && saved.edition !== undefined && edition !== undefined && saved.edition !== edition) {
     warnings.push(
       `the backup was created from ${shown(saved.edition)}, and the target is ${edition}: features that only one of them has may be missing`,
@@ -91,7 +91,7 @@ function isSameRelease(left: string, right: string): boolean {
   return plain(left) === plain(right);
 }
 
-/** Text that an archive states, which may say anything. */
+/** Untrusted text of an archive, for display. */
 function shown(text: string): string {
   const plain = text.replaceAll(/[\p{C}\u2028\u2029]/gu, '\ufffd');
   return plain.length <= SHOWN_MAX ? plain : `${plain.slice(0, SHOWN_MAX)}…`;
