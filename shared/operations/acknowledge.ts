@@ -6,11 +6,11 @@ import { InvalidInputError } from '../core/errors.ts';
 import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
 
-/** Acknowledgements that are kept, of all targets; the oldest go first. */
+/** Maximum number of acknowledgements that are kept, for all targets together. The oldest are removed first. */
 const ACKNOWLEDGEMENTS_MAX = 2000;
 
 export const AcknowledgeInput = z.strictObject({
-  /** Ids or codes of warnings of this backup; left out: all of them. */
+  /** Ids or codes of warnings of this backup. Default: all of them. */
   warnings: z.array(z.string().min(1).max(200)).min(1).max(500).optional(),
   /** False withdraws an acknowledgement. */
   acknowledged: z.boolean().default(true),
@@ -19,8 +19,8 @@ export const AcknowledgeInput = z.strictObject({
 export type AcknowledgeInput = z.infer<typeof AcknowledgeInput>;
 
 /**
- * Acknowledges warnings of a backup, for its target: they stay visible, but no backup of the target is "with warnings"
- * because of them. Idempotent. Throws NotFoundError, and InvalidInputError where the backup has no such warning.
+ * Acknowledges warnings of a backup, for its target: they stay visible, but no longer give any backup of the target the
+ * state "with warnings". Idempotent. Throws NotFoundError, and InvalidInputError if the backup has no such warning.
  */
 export async function acknowledgeWarnings(
   context: OperationsContext,

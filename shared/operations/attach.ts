@@ -9,13 +9,14 @@ import type { OperationsContext } from './context.ts';
 import { type Requester, startRestore } from './restore.ts';
 import type { StartedJob } from './start.ts';
 
-/** How relationships that were kept by an earlier restore are attached. */
+/** Options for attaching relationships that an earlier restore deferred. */
 export const AttachInput = AttachRequest.omit({ attach: true, requested_by: true });
 export type AttachInput = z.infer<typeof AttachInput>;
 
 /**
- * Starts the job that attaches the relationships which a restore with `dangling: defer` kept. It may be started as often
- * as there may be new nodes: what is attached already stays as it is. Throws NotFoundError or InvalidInputError.
+ * Starts the job that attaches the relationships that a restore with `dangling: defer` kept. It can be repeated
+ * whenever new nodes may exist: relationships that are already attached stay unchanged. Throws NotFoundError or
+ * InvalidInputError.
  */
 export async function attachDeferred(
   context: OperationsContext,

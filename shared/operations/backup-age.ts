@@ -7,17 +7,19 @@ import { newestGood } from './good-backups.ts';
 
 type Context = Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>;
 
-/** How old the newest good backup of a target is, and may be. */
+/** The age of the newest good backup of a target, and the maximum allowed. */
 export interface BackupAge {
   readonly target: string;
-  /** Absent where there is no good backup. */
+  /** Absent if there is no good backup. */
   readonly backup: BackupSummary | undefined;
-  /** In milliseconds; infinite where there is no good backup. */
+  /** In milliseconds. Infinite if there is no good backup. */
   readonly age: number;
   readonly tooOld: boolean;
 }
 
-/** The age of the newest good backup of every target. Where the targets are not known: of those with a good backup. */
+/**
+ * The age of the newest good backup of every target. If the targets are not known, of every target with a good backup.
+ */
 export async function backupAges(
   context: Context,
   schedules: Promise<readonly AgeSchedule[]> = readableSchedules(context.scheduler),
@@ -30,7 +32,7 @@ export async function backupAges(
   });
 }
 
-/** How old the newest good backup of a target may be, in milliseconds, for each target that is asked for. */
+/** Returns a function that gives the maximum age of the newest good backup of a target, in milliseconds. */
 export async function allowedAges(context: Context): Promise<(target: string) => number> {
   const all = await readableSchedules(context.scheduler);
   return (target) => allowedAgeMs(target, all, context.config?.backup_age_hours);
@@ -41,11 +43,11 @@ async function readableSchedules(scheduler: Scheduler | undefined): Promise<AgeS
   if (!scheduler) return [];
   const found: AgeSchedule[] = [];
   try {
-    for await (const looked of scheduler.each(async (schedule) => schedule)) {
-      if (looked.found) found.push(looked.found);
+    for await (const item of scheduler.each(async (schedule) => schedule)) {
+      if (item.found) found.push(item.found);
     }
   } catch (error) {
-    // Without a group of schedules there are none.
+    // A deployment without a schedule group has no schedules.
     if (!(error instanceof InvalidInputError)) throw error;
   }
   return found;

@@ -12,13 +12,16 @@ import { showJob } from './show-job.ts';
 
 export const Cancellation = z.object({
   job_id: z.string(),
-  /** `cancelled` at once for a job that waited for its upload; otherwise what the job is until it is cleaned up. */
+  /**
+   * `cancelled` immediately for a job that was waiting for its upload. Otherwise the current state, which changes after
+   * the cleanup.
+   */
   state: z.enum(JOB_STATES),
   message: z.string(),
 });
 export type Cancellation = z.infer<typeof Cancellation>;
 
-/** What becomes of the work of a job that is stopped. */
+/** The effect of stopping a job, by kind. */
 const EFFECTS: Readonly<Record<JobRecord['kind'], string>> = {
   backup: '; the unfinished backup is removed',
   restore: '. If it had started to write, its target is rolled back',
@@ -26,8 +29,8 @@ const EFFECTS: Readonly<Record<JobRecord['kind'], string>> = {
 };
 
 /**
- * Stops a job. The janitor cleans up after it, and rolls a restore back that had begun to write. Refused (RefusedError)
- * for jobs that have ended, and for rollbacks, which would leave the target with half of what it held.
+ * Stops a job. The janitor cleans up after it, and rolls back a restore that had begun to write. Throws RefusedError
+ * for jobs that have ended, and for rollbacks, which would leave the target with incomplete data.
  */
 export async function cancelJob(
   context: OperationsContext,
@@ -57,7 +60,7 @@ export async function cancelJob(
       await bucket.removeAll(uploadPrefix(job.job_id));
       return { job_id: job.job_id, state: 'cancelled', message: 'The job was cancelled before its upload.' };
     }
-    // The upload came in between: the job runs now.
+    // The upload arrived in the meantime, so the job is now running.
     return cancelJob(context, jobId, by);
   }
   try {

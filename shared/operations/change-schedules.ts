@@ -18,8 +18,8 @@ import type { OperationsContext } from './context.ts';
 import { type ScheduleView, schedulerOf, showSchedule } from './list-schedules.ts';
 
 /**
- * Makes a schedule. The same one again is not an error: its name is what makes it one. Throws InvalidInputError, and
- * RefusedError where that name has another schedule.
+ * Creates a schedule, identified by its name. Creating an identical one again is not an error. Throws
+ * InvalidInputError, and RefusedError if a different schedule has that name.
  */
 export async function createSchedule(
   context: OperationsContext,
@@ -40,8 +40,9 @@ export async function createSchedule(
 }
 
 /**
- * Changes a schedule; pausing and resuming it is `enabled`. What is left out stays. Scheduler has no conditional writes:
- * of two changes at the same moment, the later one counts as a whole. Throws NotFoundError and InvalidInputError.
+ * Changes a schedule; `enabled` pauses and resumes it. Absent fields stay unchanged. Scheduler has no conditional
+ * writes: of two concurrent changes, the later one overwrites the other completely. Throws NotFoundError and
+ * InvalidInputError.
  */
 export async function changeSchedule(
   context: OperationsContext,
@@ -57,7 +58,7 @@ export async function changeSchedule(
     ...given,
     ...(backup === undefined ? {} : { backup: resolveBackup(context.config, backup) }),
   };
-  // One that is over may still be paused or described.
+  // A schedule without future runs may still be paused or described.
   if (changed.enabled && (changes.expression ?? changes.time_zone ?? changes.enabled) !== undefined) {
     checkTimes(changed);
   } else parseExpression(changed.expression, changed.time_zone);
@@ -65,7 +66,7 @@ export async function changeSchedule(
   return showSchedule(context, id);
 }
 
-/** Removes a schedule; what it backed up stays. Throws NotFoundError, and RefusedError for those of the deployment. */
+/** Removes a schedule. Its backups are kept. Throws NotFoundError, and RefusedError for schedules of the deployment. */
 export async function removeSchedule(context: OperationsContext, name: string): Promise<{ name: string }> {
   const scheduler = schedulerOf(context);
   const id = parseInput(ScheduleName, name, 'The name of the schedule');
@@ -80,7 +81,10 @@ function split(schedule: Schedule): { settings: ScheduleSettings; madeBy: string
   return { settings: ScheduleSettings.parse(settings), madeBy: made_by };
 }
 
-/** Names the target, so that the schedule means the same one when others are added, and checks target, stores and part. */
+/**
+ * Makes the target explicit, so that the schedule stays unambiguous when targets are added, and validates target,
+ * stores and subset.
+ */
 function resolveBackup(config: NgbakConfig | undefined, backup: ScheduledBackup): ScheduledBackup {
   if (!config) return backup;
   const target = chooseTarget(config, backup.target);
@@ -88,7 +92,7 @@ function resolveBackup(config: NgbakConfig | undefined, backup: ScheduledBackup)
   return ScheduledBackup.parse({ ...backup, target });
 }
 
-/** Throws InvalidInputError where the expression is wrong, or would never come true. */
+/** Throws InvalidInputError if the expression is invalid or has no future runs. */
 function checkTimes({ expression, time_zone, enabled }: ScheduleSettings): void {
   const timing = parseExpression(expression, time_zone);
   const now = new Date();

@@ -7,25 +7,25 @@ import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
 
 export const ContentsInput = z.strictObject({
-  /** Only entries whose names start so. */
+  /** Only entries with this name prefix. */
   prefix: z.string().max(512).default(''),
   limit: z.coerce.number().int().min(1).max(1000).default(100),
-  /** How many entries to pass over: the `next_offset` of the page before. */
+  /** Number of entries to skip: the `next_offset` of the previous page. */
   offset: z.coerce.number().int().min(0).default(0),
 });
 export type ContentsInput = z.infer<typeof ContentsInput>;
 
 export const Contents = z.object({
   backup_id: z.string(),
-  /** Entries of the whole archive. */
+  /** Number of entries in the archive. */
   total: z.number().int(),
   entries: z.array(
     z.object({
       name: z.string(),
-      /** Bytes, uncompressed. */
+      /** Uncompressed size in bytes. */
       size: z.number(),
       sha256: z.string(),
-      /** Where its compressed bytes start in the archive, and how many they are. */
+      /** Offset and number of its compressed bytes in the archive. */
       offset: z.number(),
       length: z.number(),
     }),
@@ -35,7 +35,7 @@ export const Contents = z.object({
 });
 export type Contents = z.infer<typeof Contents>;
 
-/** What is in a backup's archive, page by page, read by ranges from its index. */
+/** The entries of a backup's archive, one page at a time, read by ranges from its index. */
 export async function listContents(
   context: OperationsContext,
   backupId: string,
@@ -67,7 +67,7 @@ export async function showManifest(context: OperationsContext, backupId: string)
   return (await openBackup(context, (await readCatalogued(context, backupId)).value)).manifest;
 }
 
-/** Opens the archive of a backup: exactly the version that was catalogued. */
+/** Opens the archive of a backup, in exactly the version that was catalogued. */
 export async function openBackup({ bucket }: OperationsContext, { archive }: CatalogRecord) {
   return openArchive(await s3Source(bucket.s3, bucket.name, archive.key, archive.version_id));
 }

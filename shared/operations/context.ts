@@ -4,7 +4,7 @@ import { awsClient } from '../aws/clients.ts';
 import type { NgbakConfig } from '../core/config.ts';
 import { type ScheduleGroup, Scheduler } from '../schedules/scheduler.ts';
 
-/** What every operation works with: the bucket, which is the catalog, and Step Functions, which are the jobs. */
+/** What every operation uses: the bucket, which contains the catalog, and Step Functions, which runs the jobs. */
 export interface OperationsContext {
   readonly bucket: Bucket;
   readonly sfn: SFNClient;
@@ -14,15 +14,15 @@ export interface OperationsContext {
     /** ARN of the restore workflow. */
     readonly restore: string;
   };
-  /** The schedules of the deployment; absent where nobody has said where they are. */
+  /** The schedules of the deployment. Absent if their location is not known. */
   readonly scheduler?: Scheduler;
-  /** What the deployment backs up; absent where the caller has AWS credentials only. */
+  /** The configuration of the deployment. Absent if the caller has AWS credentials only. */
   readonly config?: NgbakConfig;
-  /** Largest archive that may be uploaded, in bytes, for callers without the configuration; absent where unknown. */
+  /** Maximum size of an upload in bytes, for callers without the configuration. Absent if unknown. */
   readonly uploadBytesMax?: number;
 }
 
-/** A context with clients made from the surroundings' credentials and endpoint. */
+/** A context with clients that use the credentials and the endpoint of the environment. */
 export function operationsContext(options: {
   bucket: string;
   stateMachines: OperationsContext['stateMachines'];

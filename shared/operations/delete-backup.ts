@@ -8,17 +8,17 @@ import { readCatalogued } from './show-backup.ts';
 
 export const Deletion = z.object({
   backup_id: z.string(),
-  /** Bytes of every version of the archive and of its record. */
+  /** Total size of all versions of the archive and of its record. */
   bytes_freed: z.number().int(),
 });
 export type Deletion = z.infer<typeof Deletion>;
 
 /**
- * Deletes a backup for good: every version of its archive and of its record. Refused (RefusedError) while a restore
- * needs it, while it is `permanent`, and under Object Lock. The record goes first, so that nobody starts to use what is
- * on its way out, and comes back where the archive can't be deleted.
+ * Deletes a backup permanently: every version of its archive and of its record. Throws RefusedError while a restore
+ * needs it, while it is `permanent`, and under Object Lock. The record is deleted first, so that no new job uses the
+ * backup, and is written again if the archive can't be deleted.
  *
- * @param inUse  what running restores need, where the caller has just looked
+ * @param inUse  the backups that running restores need, if the caller has just determined them
  */
 export async function deleteBackup(
   context: OperationsContext,

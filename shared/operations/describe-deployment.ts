@@ -8,28 +8,28 @@ import type { OperationsContext } from './context.ts';
 
 export const Deployment = z.object({
   version: z.string(),
-  /** AWS region and account, from the address of the workflow. */
+  /** AWS region and account, from the ARN of the workflow. */
   region: z.string(),
   account: z.string(),
   bucket: z.string(),
-  /** The largest archives that may be uploaded for a restore, in bytes: in parts, and by one PUT or form POST. */
+  /** Maximum size of an upload for a restore, in bytes: in parts, and with one PUT or form POST. */
   upload: z.object({ max_bytes: z.number().int(), max_single_bytes: z.number().int() }),
   targets: z.array(
     z.object({
       name: z.string(),
       profile: z.string(),
-      /** The stores that it has, and what kind of server each one is. */
+      /** Its stores, with the kind of server of each. */
       stores: z.array(z.object({ store: z.enum(STORE_NAMES), kind: z.string() })),
-      /** Whether writers are paused while its stores are read or written. */
+      /** Whether hooks pause the writers while its stores are read or written. */
       hooks: z.boolean(),
-      /** What can't be done or proved for it, and why, in words. */
+      /** Limitations of this target with their reasons, as text. */
       limits: z.array(z.string()),
     }),
   ),
 });
 export type Deployment = z.infer<typeof Deployment>;
 
-/** What the deployment backs up and what it can't do. Holds names and kinds, never an address or a secret. */
+/** What the deployment backs up, and its limitations. Contains names and kinds, never an address or a secret. */
 export function describeDeployment({ bucket, stateMachines, config }: OperationsContext): Deployment {
   const maxBytes = config?.upload_bytes_max ?? OBJECT_BYTES_MAX;
   const [, , , region = '', account = ''] = stateMachines.backup.split(':');

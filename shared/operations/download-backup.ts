@@ -12,36 +12,37 @@ import { openBackup } from './contents.ts';
 import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
 
-/** Longest life of a download link, in seconds. */
+/** Maximum lifetime of a download link, in seconds. */
 export const DOWNLOAD_SECONDS_MAX = 60 * 60;
 
 export const DownloadInput = z.strictObject({
   expires_in: z.coerce.number().int().min(1).max(DOWNLOAD_SECONDS_MAX).default(DOWNLOAD_SECONDS_MAX),
-  /** Name of one entry: the link then gives only the compressed bytes of that entry. */
+  /** Name of one entry. The link then returns only the compressed bytes of that entry. */
   entry: z.string().min(1).max(512).optional(),
 });
 export type DownloadInput = z.infer<typeof DownloadInput>;
 
 export const Download = z.object({
   backup_id: z.string(),
-  /** A credential for as long as it lives: it goes to the person who asked and nowhere else. */
+  /** A credential until it expires: it must be given to the requester only. */
   url: z.string(),
   /** Headers that must be sent, such as the range of an entry. */
   headers: z.record(z.string(), z.string()),
   file_name: z.string(),
-  /** Bytes that the link gives. */
+  /** Number of bytes that the link returns. */
   bytes: z.number(),
-  /** CRC-32 of them in base64, as S3 has it; only for whole archives. */
+  /** CRC-32 of these bytes in base64, as computed by S3. Only for whole archives. */
   crc32: z.string().optional(),
-  /** Size and SHA-256 of the entry, uncompressed; only for entries. */
+  /** Size and SHA-256 of the uncompressed entry. Only for entries. */
   entry: z.object({ name: z.string(), size: z.number(), sha256: z.string() }).optional(),
   expires_at: z.iso.datetime(),
 });
 export type Download = z.infer<typeof Download>;
 
 /**
- * Presigns the download of a backup's archive, of exactly the version that was catalogued. With `entry`, the link is
- * for the entry's own compressed members, a piece of a tar: `curl -H 'Range: …' URL | tar -xz` unpacks it.
+ * Presigns the download of a backup's archive, in exactly the version that was catalogued. With `entry`, the link
+ * covers only the compressed members of that entry. They form a piece of a tar archive, which can be unpacked:
+ * `curl -H 'Range: …' URL | tar -xz`.
  */
 export async function downloadBackup(
   context: OperationsContext,
@@ -63,12 +64,12 @@ export async function downloadBackup(
     ...(archive.version_id === undefined ? {} : { VersionId: archive.version_id }),
     ...(range === undefined ? {} : { Range: range }),
     ResponseContentDisposition: `attachment; filename="${fileName}"`,
-    // Archives of earlier versions were stored without a type of their own.
+    // Archives of earlier versions were stored without a content type.
     ResponseContentType: mediaTypeOf(archive.codec),
   });
   const url = await getSignedUrl(bucket.s3, command, {
     expiresIn: expires_in,
-    // Kept as a header that is signed: in the query S3 would not look at it.
+    // Kept as a signed header, because S3 ignores it in the query.
     ...(range === undefined
       ? {}
       : { unhoistableHeaders: new Set(['range']), signableHeaders: new Set(['host', 'range']) }),

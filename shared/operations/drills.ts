@@ -23,7 +23,7 @@ export type ListDrillsInput = z.infer<typeof ListDrillsInput>;
 
 export const DrillList = z.object({
   drills: z.array(DrillRecord),
-  /** How many drills match. */
+  /** Number of matching drills. */
   total: z.number().int(),
   unreadable: z.array(z.object({ job_id: z.string(), problem: z.string() })),
 });
@@ -36,7 +36,7 @@ export async function startDrill(
   by: Requester,
 ): Promise<StartedJob> {
   const { bucket, sfn, config, stateMachines } = context;
-  // Found out here, it is reported at once; the workflow looks again.
+  // Checked here to report an error immediately; the workflow checks again.
   if (input.backup_id !== undefined) await readCatalogued(context, input.backup_id);
   if (config) drillDestination(config, (await chooseBackup({ bucket, config }, input)).target);
   const jobId = newJobId('drill', by.idempotencyKey);

@@ -5,7 +5,7 @@ import { backedUpTargets } from '../core/config.ts';
 import { SELFTEST_TARGET } from '../core/selftest.ts';
 import type { OperationsContext } from './context.ts';
 
-/** Every backup of the catalog but those of self-tests, newest first, and what could not be read of it. */
+/** Every backup of the catalog except those of self-tests, newest first, and the records that could not be read. */
 export async function* allBackups({ bucket }: Pick<OperationsContext, 'bucket'>): AsyncGenerator<ListedItem> {
   for await (const item of readListed(bucket, await catalogEntries(bucket))) {
     if (item.listed?.summary.target !== SELFTEST_TARGET) yield item;
@@ -13,8 +13,8 @@ export async function* allBackups({ bucket }: Pick<OperationsContext, 'bucket'>)
 }
 
 /**
- * The newest good backup of everything of each target. Where the deployment's targets are known, those without one are
- * in it too, and no more records are read than it takes to know.
+ * The newest good full backup of each target. If the deployment's targets are known, targets without one are included,
+ * and reading stops as soon as all are determined.
  */
 export async function newestGood(
   context: Pick<OperationsContext, 'bucket' | 'config'>,

@@ -16,8 +16,8 @@ export type Health = z.infer<typeof Health>;
 type Check = Health['checks'][number];
 
 /**
- * Whether bucket and workflows answer, how old the newest good backup of each target is, and whether schedules run as
- * planned. Never throws for what it checks.
+ * Checks whether bucket and workflows respond, how old the newest good backup of each target is, and whether schedules
+ * run as planned. Never throws because of a failed check.
  */
 export async function checkHealth(context: OperationsContext): Promise<Health> {
   const { sfn, stateMachines } = context;
@@ -28,7 +28,7 @@ export async function checkHealth(context: OperationsContext): Promise<Health> {
   };
   const schedules = context.scheduler && listSchedules(context);
   const [backups, ...others] = await Promise.all([
-    // Where schedules can't be read, the check of schedules says so.
+    // If schedules can't be read, the check of schedules reports it.
     checkBackups(context, schedules?.then((found) => found.schedules).catch(() => []) ?? Promise.resolve([])),
     check('backup workflow', () => machine(stateMachines.backup)),
     check('restore workflow', () => machine(stateMachines.restore)),
@@ -76,12 +76,12 @@ async function checkBackups(
 
 const NONE = 'There is no verified backup yet.';
 
-/** Jobs that had ended when this process last looked. */
+/** Jobs known to have ended, cached for the lifetime of this process. */
 const closed = new Set<string>();
-/** Jobs that a message names. */
+/** Number of jobs that a message names. */
 const OVERDUE_SHOWN = 5;
 
-/** Throws where the end of an execution has not been handled: lost events, and what the janitor could not do. */
+/** Throws if the end of an execution has not been handled, because of a lost event or a failed cleanup. */
 async function describeCleanup(context: OperationsContext): Promise<string> {
   const jobs: string[] = [];
   for await (const { job } of overdueJobs(context, { closed })) jobs.push(job.job_id);
@@ -92,7 +92,7 @@ async function describeCleanup(context: OperationsContext): Promise<string> {
   );
 }
 
-/** Throws where a schedule's newest planned run did not begin, or a schedule can't be read. */
+/** Throws if the newest planned run of a schedule did not start, or if a schedule can't be read. */
 function describeSchedules({ schedules, unreadable }: Awaited<ReturnType<typeof listSchedules>>): string {
   const problems = [
     ...schedules.flatMap(({ name, last_run, missed_runs: [missed] }) =>

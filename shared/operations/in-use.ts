@@ -7,15 +7,15 @@ import { findSafetyBackup } from '../workflows/restore/safety.ts';
 import type { OperationsContext } from './context.ts';
 
 /**
- * The backups that running restores need, with the reason in words: what they restore from, and the safety backups
- * that they would go back to. Reads the running executions, the locks and the records behind them.
+ * The backups that running restores need, with the reason as text: those that they restore from, and the safety backups
+ * for their rollbacks. Reads the running executions, the locks and the records that these refer to.
  */
 export async function backupsInUse(context: OperationsContext): Promise<Map<string, string>> {
   const { bucket } = context;
   const jobs = new Set<string>();
   for await (const name of running(context, 'restore')) jobs.add(name);
-  // Jobs of uploads are not named after their execution; the lock of their target names them. A lock that is kept
-  // after a failed rollback names the job whose safety backup is all that is left.
+  // Jobs of uploads are not named after their execution, but the lock of their target names them. A lock that is kept
+  // after a failed rollback names the job whose safety backup holds the only intact data.
   for await (const { key } of bucket.keys(LOCKS)) {
     const lock = (await bucket.readRecord(key, Lock))?.value;
     if (lock?.kind === 'restore') jobs.add(lock.job_id);
@@ -30,7 +30,7 @@ export async function backupsInUse(context: OperationsContext): Promise<Map<stri
   return used;
 }
 
-/** The backups that running backup jobs are making: their archives may be there before their records are. */
+/** The backups that running backup jobs are creating. Their archives may exist before their records do. */
 export async function backupsInProgress(context: OperationsContext): Promise<Set<string>> {
   const ids = new Set<string>();
   for await (const name of running(context, 'backup')) {
@@ -40,7 +40,7 @@ export async function backupsInProgress(context: OperationsContext): Promise<Set
   return ids;
 }
 
-/** Names of the executions of a workflow that are running. */
+/** Names of the running executions of a workflow. */
 async function* running(
   { sfn, stateMachines }: OperationsContext,
   workflow: 'backup' | 'restore',

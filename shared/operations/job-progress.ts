@@ -1,18 +1,18 @@
 import { z } from 'zod';
 import { PHASES, Progress } from '../workflows/job/progress.ts';
 
-/** How far one store has come in the phase that it is in. */
+/** The progress of one store in its current phase. */
 export const StoreProgress = z.object({
   store: Progress.shape.store,
   phase: z.enum(PHASES),
   finished: z.boolean(),
-  /** By unit, summed over the store's shards. `total` and `remaining_seconds` are absent where nobody knows them. */
+  /** By unit, summed over the store's shards. `total` and `remaining_seconds` are absent if unknown. */
   units: z.record(
     z.string(),
     z.object({
       done: z.number(),
       total: z.number().optional(),
-      /** For each second since the phase began. */
+      /** Average per second since the phase began. */
       rate: z.number().optional(),
       remaining_seconds: z.number().optional(),
     }),
@@ -22,7 +22,7 @@ export const StoreProgress = z.object({
 });
 export type StoreProgress = z.infer<typeof StoreProgress>;
 
-/** Puts the shards of each store together: each store in its newest phase, in the order in which they began. */
+/** Combines the shards of each store: the newest phase of each store, in the order in which the stores began. */
 export function summarizeProgress(parts: readonly Progress[]): StoreProgress[] {
   const groups = Map.groupBy(parts, ({ store }) => store);
   return [...groups.values()]
@@ -42,7 +42,7 @@ function newestPhase(parts: readonly Progress[]): StoreProgress {
     const counted = same.flatMap((part) => part.units[unit] ?? []);
     const done = counted.reduce((sum, part) => sum + part.done, 0);
     const known = counted.every((part) => part.total !== undefined);
-    // Totals are estimates, and stores change: what is finished has no more than was done.
+    // Totals are estimates, and stores change: for a finished phase, the total is the number done.
     const total = known
       ? counted.reduce((sum, part) => sum + (finished ? part.done : Math.max(part.done, part.total ?? 0)), 0)
       : undefined;

@@ -8,7 +8,7 @@ import { STORE_NAMES, type StoreName } from '../core/store-names.ts';
 import { talliesOf } from '../stores/known-facts.ts';
 import type { OperationsContext } from './context.ts';
 
-/** Backups in one page: each is about half a KiB as JSON. */
+/** Maximum number of backups on one page. Each takes about half a KiB as JSON. */
 const PAGE_MAX = 1000;
 
 const TagFilter = z.string().max(128);
@@ -16,17 +16,17 @@ const TagFilter = z.string().max(128);
 export const BackupFilters = z.strictObject({
   target: Id.optional(),
   type: z.enum(['full', 'partial']).optional(),
-  /** Holds this store. */
+  /** Contains this store. */
   store: z.enum(STORE_NAMES).optional(),
-  /** Holds keys of this key-value namespace. */
+  /** Contains keys of this key-value namespace. */
   namespace: z.string().max(200).optional(),
-  /** Holds points of this vector collection. */
+  /** Contains points of this vector collection. */
   collection: z.string().max(200).optional(),
   /** Has this state. */
   state: BackupSummary.shape.state.optional(),
-  /** Has this tag, or all of several: a plain tag, `key=value`, or a key with any value (`key` or `key=`). */
+  /** Has this tag, or all of these: a plain tag, `key=value`, or a key with any value (`key` or `key=`). */
   tag: z.union([TagFilter, z.array(TagFilter).max(10)]).optional(),
-  /** Made at this time or later, and before that one; ISO 8601. */
+  /** Created at `since` or later, and before `until`; ISO 8601. */
   since: z.iso.datetime({ offset: true }).optional(),
   until: z.iso.datetime({ offset: true }).optional(),
 });
@@ -34,26 +34,26 @@ export type BackupFilters = z.infer<typeof BackupFilters>;
 
 export const ListBackupsInput = BackupFilters.extend({
   limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(50),
-  /** The `next_cursor` of the page before. */
+  /** The `next_cursor` of the previous page. */
   cursor: Id.optional(),
 });
 export type ListBackupsInput = z.infer<typeof ListBackupsInput>;
 
 export const BackupList = z.object({
   backups: z.array(BackupSummary),
-  /** How many backups match, on all pages. */
+  /** Number of matching backups, on all pages. */
   total: z.number().int(),
-  /** Where the next page starts; absent on the last one. */
+  /** Where the next page starts. Absent on the last page. */
   next_cursor: z.string().optional(),
-  /** Records that could not be read, with the reason: they are in no page and not in `total`. */
+  /** Records that could not be read, with the reason. They are not on any page and not counted in `total`. */
   unreadable: z.array(z.object({ backup_id: z.string(), problem: z.string() })),
 });
 export type BackupList = z.infer<typeof BackupList>;
 
 /**
- * One page of the catalog, newest first. Reads records only, never an archive; without filters only the records of the
- * page, with filters every record once, to count. Holds the ids, one page, and for long
- * lists the cache of {@link readListed}.
+ * One page of the catalog, newest first. Reads records only, never an archive: without filters only those of the page,
+ * with filters every record once, to count. Memory holds the ids, one page, and for long lists the cache of
+ * {@link readListed}.
  */
 export async function listBackups(
   { bucket }: OperationsContext,

@@ -16,7 +16,7 @@ export type ListJobsInput = z.infer<typeof ListJobsInput>;
 
 export const JobList = z.object({
   jobs: z.array(JobSummary),
-  /** How many jobs match. */
+  /** Number of matching jobs. */
   total: z.number().int(),
   unreadable: z.array(z.object({ job_id: z.string(), problem: z.string() })),
 });

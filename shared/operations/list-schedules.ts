@@ -9,29 +9,32 @@ import type { Scheduler } from '../schedules/scheduler.ts';
 import { readJob, SKIPPED } from '../workflows/job/record.ts';
 import type { OperationsContext } from './context.ts';
 
-/** How far the clocks of Scheduler and Step Functions may be apart, in milliseconds. */
+/** Maximum difference between the clocks of Scheduler and Step Functions, in milliseconds. */
 const CLOCKS_MS = 60_000;
-/** Missed runs that are reported one by one. */
+/** Maximum number of missed runs that are listed. */
 const MISSED_RUNS_MAX = 20;
 
 export const ScheduleView = Schedule.extend({
-  /** Absent where it is paused, or over. With a flexible window, the beginning of the window. */
+  /** Absent if the schedule is paused or has no future runs. With a flexible window, the beginning of the window. */
   next_run: z.iso.datetime().optional(),
   last_run: z
     .object({
       job_id: Id,
-      /** When it was planned for; for one by hand, when it was started. */
+      /** The planned time. For a manual run, the time when it was started. */
       at: z.iso.datetime(),
       by_hand: z.boolean(),
-      /** Absent where the job's record is gone: those live for 90 days. */
+      /** Absent if the job's record no longer exists: records live for 90 days. */
       state: z.enum(JOB_STATES).optional(),
-      /** True where it found another job at work and did nothing. */
+      /** True if it was skipped because another job was running. */
       skipped: z.boolean(),
-      /** Why it was skipped, or failed. */
+      /** Why it was skipped or failed. */
       problem: z.string().optional(),
     })
     .optional(),
-  /** Planned times since its last change, of the last week, at which nothing was started; newest first, 20 at most. */
+  /**
+   * Planned times of the last week, since the last change of the schedule, at which no run was started. Newest first,
+   * at most 20.
+   */
   missed_runs: z.array(z.iso.datetime()),
   missed_total: z.number().int(),
 });
@@ -40,12 +43,12 @@ export type ScheduleView = z.infer<typeof ScheduleView>;
 export const ScheduleList = z.object({
   /** Sorted by name. */
   schedules: z.array(ScheduleView),
-  /** Schedules in the group that ngbak did not write. */
+  /** Schedules in the group that ngbak did not create. */
   unreadable: z.array(z.object({ name: z.string(), problem: z.string() })),
 });
 export type ScheduleList = z.infer<typeof ScheduleList>;
 
-/** The schedules of the deployment. Throws InvalidInputError where it is not known which those are. */
+/** The schedules of the deployment. Throws InvalidInputError if their location is not known. */
 export function schedulerOf({ scheduler }: OperationsContext): Scheduler {
   if (scheduler) return scheduler;
   throw new InvalidInputError(
@@ -57,7 +60,7 @@ export function schedulerOf({ scheduler }: OperationsContext): Scheduler {
   );
 }
 
-/** Every schedule with its last and next run and the runs that were missed. */
+/** Every schedule with its last and next run and its missed runs. */
 export async function listSchedules(context: OperationsContext): Promise<ScheduleList> {
   const now = new Date();
   const scheduler = schedulerOf(context);
@@ -77,7 +80,7 @@ export async function showSchedule(context: OperationsContext, name: string): Pr
 }
 
 async function view({ bucket }: OperationsContext, schedule: Schedule, now: Date): Promise<ScheduleView> {
-  // A schedule that was removed may have had the same name.
+  // An earlier, removed schedule may have had the same name.
   const since = Date.parse(schedule.created_at) - CLOCKS_MS;
   const runs = (await listRuns(bucket, schedule.name)).filter(({ at }) => at.getTime() >= since);
   const planned = runs.filter(({ byHand }) => !byHand).map(({ at }) => at);

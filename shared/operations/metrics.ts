@@ -17,9 +17,10 @@ type Labels = Record<string, string>;
 type Sample = readonly [Labels, number];
 
 /**
- * What a Prometheus server scrapes: gauges over the catalog by target, counts of jobs (of the 90 days that job records
- * live), failures and durations since the deployment, and the schedules. They are computed from records, not observed by a
- * process that lives, which is why no client library of Prometheus is used. Text exposition format 0.0.4. A record that can't be read is counted, not left out silently.
+ * Metrics for Prometheus: gauges over the catalog by target, counts of jobs (of the 90 days that job records live),
+ * failures and durations since the deployment, and the schedules. They are computed from records, not observed by a
+ * long-running process, which is why no Prometheus client library is used. Text exposition format 0.0.4. Records that
+ * can't be read are counted, not silently omitted.
  */
 export async function metricsText(context: OperationsContext): Promise<string> {
   const [backups, jobs, schedules] = await Promise.all([
@@ -36,7 +37,7 @@ export async function metricsText(context: OperationsContext): Promise<string> {
   return [version, ...verdicts, ...backups.text, ...jobs.text, ...schedules, unreadable].join('');
 }
 
-/** `ngbak_recoverable` by the answer. */
+/** Values of `ngbak_recoverable`. */
 const GRADES: Readonly<Record<Grade, number>> = { yes: 1, yes_with_warnings: 0.5, no: 0 };
 
 async function verdictMetrics(context: OperationsContext, jobs: readonly JobSummary[]): Promise<string[]> {
@@ -101,7 +102,7 @@ async function backupMetrics(context: OperationsContext) {
       const { target, type } = backup;
       return [{ target, type }, value(backup)];
     }),
-    // Nothing is as old as what was never made: an alert on the age must see it.
+    // A missing backup has an infinite age, so that an alert on the age fires.
     ...targets.flatMap((target): Sample[] =>
       without === undefined || newest.has(`${target} full`) ? [] : [[{ target, type: 'full' }, without]],
     ),
@@ -264,7 +265,7 @@ function metric(
   type: 'gauge' | 'counter' = 'gauge',
 ): string {
   const lines = values.map(([labels, value]) => {
-    // Targets, kinds, states and names of schedules are ids: nothing in them needs escaping.
+    // Targets, kinds, states and names of schedules are ids, so nothing needs escaping.
     const inner = Object.entries(labels).map(([label, text]) => `${label}="${text}"`);
     const formatted = value === Number.POSITIVE_INFINITY ? '+Inf' : String(value);
     return `${name}${inner.length > 0 ? `{${inner.join(',')}}` : ''} ${formatted}\n`;

@@ -3,9 +3,9 @@ import type { CallName, Calls } from '../core/calls.ts';
 import { ROLES, type Role } from '../core/roles.ts';
 import type { OperationsContext } from './context.ts';
 
-/** Who may call, without anything that could be used as a key. */
+/** Who may call the API, without anything that could be used as a key. */
 export const KeyList = z.object({
-  /** In the order of the secret. Neither keys nor their hashes are shown. */
+  /** In the order of the secret. Contains neither keys nor their hashes. */
   keys: z.array(
     z.object({
       name: z.string(),
@@ -13,12 +13,12 @@ export const KeyList = z.object({
       expires_at: z.iso.datetime({ offset: true }).optional(),
     }),
   ),
-  /** Whose JSON Web Tokens count as well. */
+  /** The issuer whose JSON Web Tokens are also accepted. */
   jwt: z.object({ issuer: z.string(), audience: z.string(), role_claim: z.string() }).optional(),
 });
 export type KeyList = z.infer<typeof KeyList>;
 
-/** Who calls. */
+/** The caller. */
 export const Me = z.object({
   /** The key's name, or `jwt:` with the token's subject. */
   name: z.string(),
@@ -26,49 +26,49 @@ export const Me = z.object({
 });
 export type Me = z.infer<typeof Me>;
 
-/** What an operation works with beside its input. */
+/** What an operation receives in addition to its input. */
 export interface OperationCall {
   readonly context: OperationsContext;
-  /** Who is recorded as having asked for it, and the idempotency key where there is one. */
+  /** The recorded requester, and the idempotency key if there is one. */
   readonly by: { readonly requestedBy: string; readonly idempotencyKey?: string | undefined };
   readonly caller: Me;
-  /** Throws unless the caller has that role, where the input asks for more than the operation's own role allows. */
+  /** Throws unless the caller has that role. For inputs that require a higher role than the operation itself. */
   allow(role: Role): void;
-  /** Milliseconds until the answer is due. */
+  /** Milliseconds until the response is due. */
   timeLeft(): number;
   accessList(): Promise<KeyList>;
   readonly signal?: AbortSignal;
   progress?(done: number, total: number): void;
 }
 
-/** One operation: what it takes, and what it does. Method, path and role are in `core/calls.ts`. */
+/** One operation: its input, and its implementation. Method, path and role are in `core/calls.ts`. */
 export interface Operation<In extends z.ZodType, Out extends z.ZodType> {
   readonly summary: string;
   readonly description?: string;
-  /** The part of the path in braces. */
+  /** The path parameter. */
   readonly id?: z.ZodType<string>;
   /** Query or body. */
   readonly input?: In;
-  /** The body may be left out: everything in it has a sensible default. */
+  /** The body may be omitted, since every field has a sensible default. */
   readonly bodyOptional?: boolean;
-  /** Counted against the limit of calls that start work, delete or verify. */
+  /** Subject to the rate limit of calls that start work, delete or verify. */
   readonly rateLimited?: boolean;
   readonly output: Out;
-  /** Status of a successful answer; 200 where absent. */
+  /** Status of a successful response. Default: 200. */
   readonly status?: 200 | 201 | 202;
-  /** What the answer is, in words. */
+  /** Description of the response. */
   readonly returns?: string;
-  /** In place of `status` and `answer` where there are several. */
+  /** Instead of `status` and `answer` if there are several. */
   readonly responses?: Readonly<Record<201 | 202, { readonly returns: string; readonly output: z.ZodType }>>;
   statusOf?(input: z.output<In>): 201 | 202;
-  /** Content type of an answer that is text. */
+  /** Content type of a text response. */
   readonly text?: string;
-  /** Where the answer redirects to; undefined where it is sent as JSON. */
+  /** Where the response redirects to. Undefined if it is sent as JSON. */
   redirect?(output: z.output<Out>, input: z.output<In>): string | undefined;
   run(call: OperationCall, id: string, input: z.output<In>): Promise<z.output<Out>> | z.output<Out>;
 }
 
-/** Gives the parts of an operation their types. */
+/** Infers the types of an operation. */
 export function operation<Out extends z.ZodType, In extends z.ZodType = z.ZodUndefined>(
   parts: Operation<In, Out>,
 ): Operation<In, Out> {
@@ -85,7 +85,9 @@ type Last<Name extends CallName> = Calls[Name] extends { readonly once: true }
   ? [idempotencyKey?: string]
   : [signal?: AbortSignal];
 
-/** A function for each operation of a table: the id in its path, its input, and an idempotency key or a signal. */
+/**
+ * A function for each operation of a table. It takes the id in the path, the input, and an idempotency key or a signal.
+ */
 export type ClientOf<Table> = {
   [Name in CallName & keyof Table]: Table[Name] extends Operation<infer In, infer Out>
     ? (...args: [...Path<Name>, ...Input<Name, In>, ...Last<Name>]) => Promise<z.output<Out>>

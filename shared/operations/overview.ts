@@ -6,9 +6,9 @@ import { allowedAges } from './backup-age.ts';
 import type { OperationsContext } from './context.ts';
 import { allBackups } from './good-backups.ts';
 
-/** How far back the history goes, in days. */
+/** Length of the history in days. */
 const HISTORY_DAYS = 90;
-/** Backups in the history: each is about 200 bytes as JSON. */
+/** Maximum number of backups in the history. Each takes about 200 bytes as JSON. */
 const HISTORY_MAX = 1000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -23,17 +23,17 @@ export const Overview = z.object({
       bytes: z.number(),
       /** Backups that a verification found damaged. */
       damaged: z.number().int(),
-      /** Backups with a warning that nobody has acknowledged. */
+      /** Backups with an unacknowledged warning. */
       with_warnings: z.number().int(),
       newest: BackupSummary.optional(),
-      /** The newest one of every store, good or not, that is not the safety backup of a restore. */
+      /** The newest backup that contains every store, good or not, except for safety backups of restores. */
       newest_full: BackupSummary.optional(),
       /**
-       * The newest good one that holds every store: verified, with records, not suspiciously small, and not the safety
-       * backup of a restore, which holds what the restore was to repair.
+       * The newest good backup that contains every store: verified, with records, not suspiciously small, and not the
+       * safety backup of a restore, which holds the data that the restore was meant to replace.
        */
       newest_good: BackupSummary.optional(),
-      /** How old it may be, in hours: from the schedules of the target. Health and the alarm use the same. */
+      /** Its maximum age in hours, from the schedules of the target. Also used by health and the alarm. */
       allowed_age_hours: z.number(),
     }),
   ),
@@ -48,12 +48,15 @@ export const Overview = z.object({
       bytes: true,
     }).extend({ verified: z.boolean(), state: BackupSummary.shape.state }),
   ),
-  /** How many catalog records could not be read. */
+  /** Number of catalog records that could not be read. */
   unreadable: z.number().int(),
 });
 export type Overview = z.infer<typeof Overview>;
 
-/** What is there to come back from: for each target the newest good backup, storage used, and the history of 90 days. */
+/**
+ * An overview of the available backups: for each target the newest good backup and the storage used, and the history of
+ * 90 days.
+ */
 export async function overview(
   context: Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>,
   now = Date.now(),

@@ -6,15 +6,15 @@ import { BACKUPS, catalogKey, jobRecordKey } from '../aws/keys.ts';
 import { AccessDeniedError } from '../core/errors.ts';
 import type { OperationsContext } from './context.ts';
 
-/** A job and a backup that never are; what is asked for in their names is refused, or finds nothing. */
-const NOBODY = 'doctor-never-was';
-/** No object has it: what may only happen to an object with this ETag never happens. */
+/** Id of a job and a backup that never exist: requests for them are refused, or find nothing. */
+const MISSING_ID = 'doctor-never-was';
+/** An ETag that no object has, so that operations conditional on it never happen. */
 const NO_ETAG = '"00000000000000000000000000000000"';
 
 /**
- * What the AWS credentials in use may do, in words. It is tried, by calls that change nothing whether they are allowed or
- * not: S3 looks at permissions before it looks at conditions, which are made not to hold. Whether a workflow may be
- * started can't be tried without starting it. Throws AccessDeniedError where not even backups may be read.
+ * What the current AWS credentials may do, as text. Determined by calls that change nothing whether they are allowed or
+ * not: S3 checks permissions before conditions, and these conditions never hold. Permission to start a workflow can't
+ * be tested without starting it. Throws AccessDeniedError if not even backups may be read.
  */
 export async function describePermissions({
   bucket,
@@ -23,8 +23,8 @@ export async function describePermissions({
 }: OperationsContext): Promise<string> {
   const probes: [what: string, tried: () => Promise<unknown>][] = [
     ['read backups and jobs', () => readAny(bucket)],
-    ['write requests and records', () => bucket.writeRecord(jobRecordKey(NOBODY), {}, { etag: NO_ETAG })],
-    ['delete backups', () => bucket.removeRecord(catalogKey(NOBODY), NO_ETAG)],
+    ['write requests and records', () => bucket.writeRecord(jobRecordKey(MISSING_ID), {}, { etag: NO_ETAG })],
+    ['delete backups', () => bucket.removeRecord(catalogKey(MISSING_ID), NO_ETAG)],
     [
       'read executions',
       () =>
@@ -51,8 +51,8 @@ export async function describePermissions({
 }
 
 /**
- * Reads a record that exists, if there is one: below a prefix, a record that does not exist is found missing also by those who may
- * only list.
+ * Reads an existing record, if there is one: for a record that does not exist, callers with permission to list get "not
+ * found" even without permission to read.
  */
 async function readAny(bucket: Bucket): Promise<void> {
   for await (const { key } of bucket.keys(BACKUPS)) {
@@ -60,7 +60,7 @@ async function readAny(bucket: Bucket): Promise<void> {
     await bucket.readRecord(key, z.unknown());
     return;
   }
-  await bucket.readRecord(jobRecordKey(NOBODY), z.unknown());
+  await bucket.readRecord(jobRecordKey(MISSING_ID), z.unknown());
 }
 
 async function isAllowed(tried: () => Promise<unknown>): Promise<boolean> {

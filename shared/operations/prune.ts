@@ -14,11 +14,11 @@ import { backupsInUse } from './in-use.ts';
 import { showRetention } from './retention.ts';
 
 export const PruneInput = z.strictObject({
-  /** True: nothing is deleted. */
+  /** If true, nothing is deleted. */
   dry_run: z.boolean().default(true),
   /** Only this target. */
   target: Id.optional(),
-  /** Left out: the policy that counts, where the caller knows it. */
+  /** Default: the policy in effect, if the caller knows it. */
   policy: RetentionPolicy.optional(),
 });
 export type PruneInput = z.infer<typeof PruneInput>;
@@ -35,11 +35,11 @@ export const Pruned = z.object({
       /** Size of the archive. */
       bytes: z.number(),
       deleted: z.boolean(),
-      /** Why a backup that should have gone is still there. */
+      /** Why a backup that was to be deleted still exists. */
       error: z.string().optional(),
     }),
   ),
-  /** What was freed, or in a dry run, would be. */
+  /** The bytes freed or, in a dry run, to be freed. */
   bytes_freed: z.number(),
   unreadable: z.array(z.object({ backup_id: z.string(), problem: z.string() })),
 });
@@ -48,14 +48,14 @@ export type Pruned = z.infer<typeof Pruned>;
 type Candidate = RetainedBackup & { readonly bytes: number };
 
 /**
- * Decides by the retention rules what happens to each backup, explains it, and unless it is a dry run deletes what no
- * rule keeps. The same run twice does nothing more. A backup that can't be deleted is reported and does not stop the rest.
+ * Applies the retention rules to each backup, explains each decision, and unless it is a dry run, deletes the backups
+ * that no rule keeps. Idempotent. A backup that can't be deleted is reported and does not prevent the rest.
  */
 export async function prune(context: OperationsContext, input: PruneInput): Promise<Pruned> {
   const { bucket } = context;
   const policy = input.policy ?? (await showRetention(context)).policy;
   if (!policy) {
-    // A guess could delete what the deployment's own policy keeps.
+    // A default could delete backups that the deployment's own policy keeps.
     throw new InvalidInputError('The retention policy of the deployment is unknown.', {
       remedy: 'State what to keep, for example `--keep-last 7 --keep-monthly 12`.',
     });
@@ -108,7 +108,7 @@ export async function prune(context: OperationsContext, input: PruneInput): Prom
   return { dry_run: input.dry_run, policy, backups, bytes_freed: freed, unreadable };
 }
 
-/** Of the backups that are to go, those that S3 would not delete. */
+/** Of the backups to be deleted, those that S3 would refuse to delete. */
 async function locksOf(
   { bucket }: OperationsContext,
   decisions: ReturnType<typeof planRetention>,

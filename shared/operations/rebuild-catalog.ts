@@ -17,22 +17,22 @@ import type { OperationsContext } from './context.ts';
 import { backupsInProgress } from './in-use.ts';
 
 export const RebuiltCatalog = z.object({
-  /** Backups whose record was made again. */
+  /** Backups whose record was rebuilt. */
   rebuilt: z.array(z.string()),
-  /** How many backups have a record already. */
+  /** Number of backups that already have a record. */
   kept: z.number().int(),
-  /** Archives for which none could be made, with the reason. */
+  /** Archives for which no record could be created, with the reason. */
   problems: z.array(z.object({ backup_id: z.string(), problem: z.string() })),
 });
 export type RebuiltCatalog = z.infer<typeof RebuiltCatalog>;
 
-/** Fields that ngbak's manifests carry for this purpose; other writers may leave them out. */
+/** Fields that ngbak's manifests contain for this purpose. Other writers may omit them. */
 const Extra = z.object({ retention: Retention.optional(), requested_by: z.string().max(200).optional() });
 
 /**
- * Makes the catalog records that are missing, from the archives alone: every byte of an archive is read and checked
- * first, since a record says that it was. Backups that are just being made are left alone. What an archive does not
- * know is what was changed after it was made; times of completion and verification are those of the object and of now.
+ * Rebuilds missing catalog records from the archives alone. Every byte of an archive is verified first, since a record
+ * states that it was. Backups in progress are skipped. Changes made after the backup are lost; the times of completion
+ * and verification are those of the object and the current time.
  */
 export async function rebuildCatalog(
   context: OperationsContext,
@@ -60,7 +60,7 @@ async function hasRecord({ bucket }: OperationsContext, backupId: string): Promi
   return (await bucket.readRecord(catalogKey(backupId), CatalogRecord)) !== undefined;
 }
 
-/** Returns false where somebody else wrote the record meanwhile. */
+/** Returns false if the record was written concurrently. */
 async function rebuild(
   { bucket }: OperationsContext,
   backupId: string,

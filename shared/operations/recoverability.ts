@@ -18,7 +18,7 @@ import type { JobSummary } from '../workflows/job/summary.ts';
 import type { OperationsContext } from './context.ts';
 import { type Overview, overview } from './overview.ts';
 
-/** Targets that are looked at simultaneously. */
+/** Targets that are assessed concurrently. */
 const LOOKS_AT_ONCE = 8;
 const HOUR_MS = 3_600_000;
 
@@ -30,28 +30,28 @@ const Reason = z.object({
   code: z.string(),
   /** `no`: the target cannot be recovered. `warning`: it can, with this restriction. `note`: worth knowing. */
   severity: z.enum(['no', 'warning', 'note']),
-  /** Without data and secrets. */
+  /** Contains neither data nor secrets. */
   text: z.string(),
-  /** What to do about it. */
+  /** The recommended action. */
   remedy: z.string(),
 });
 export type Reason = z.infer<typeof Reason>;
 
-/** A restore of a whole backup that compared every record with it. */
+/** A restore of a full backup that compared every record with it. */
 const Drill = z.object({
   job_id: Id,
   backup_id: z.string(),
   finished_at: z.iso.datetime(),
-  /** Whether it proved the newest good backup; otherwise an earlier one. */
+  /** True if it restored the newest good backup; false for an earlier one. */
   newest: z.boolean(),
 });
 
 export const TargetRecoverability = z.object({
   target: z.string(),
   recoverable: Grade,
-  /** Most severe first; empty where nothing restricts the answer. */
+  /** Most severe first. Empty if there is no restriction. */
   reasons: z.array(Reason),
-  /** The newest good backup: what a restore would bring back. */
+  /** The newest good backup, which a restore would use. */
   backup: z
     .object({
       backup_id: z.string(),
@@ -62,36 +62,39 @@ export const TargetRecoverability = z.object({
       records: z.number().int(),
     })
     .optional(),
-  /** Age of that backup in seconds: what a restore now would lose. */
+  /** Age of that backup in seconds: the data loss of a restore now. */
   rpo_seconds: z.number().optional(),
-  /** How old it may be, in seconds, by the schedules of the target; absent where the catalog cannot be read. */
+  /** Its maximum age in seconds, from the schedules of the target. Absent if the catalog cannot be read. */
   rpo_allowed_seconds: z.number().optional(),
-  /** How long a restore of that backup would take, in seconds, by the last measured restore. Absent where none was measured. */
+  /**
+   * Estimated duration of a restore of that backup in seconds, based on the last measured restore. Absent if none was
+   * measured.
+   */
   rto_seconds: z.number().optional(),
-  /** The last restore that proved a whole backup of the target, in the last 90 days. */
+  /** The last verified restore of a full backup of the target, within the last 90 days. */
   drill: Drill.optional(),
 });
 export type TargetRecoverability = z.infer<typeof TargetRecoverability>;
 
 export const Recoverability = z.object({
-  /** The worst answer of all targets; `no` where there is no target. */
+  /** The worst result of all targets. `no` if there is no target. */
   recoverable: Grade,
   targets: z.array(TargetRecoverability),
 });
 export type Recoverability = z.infer<typeof Recoverability>;
 
 export const RecoverabilityInput = z.strictObject({
-  /** Left out: all targets. */
+  /** Default: all targets. */
   target: Id.optional(),
 });
 export type RecoverabilityInput = z.infer<typeof RecoverabilityInput>;
 
-/** Everything that the answer for one target depends on. */
+/** All inputs of the assessment of one target. */
 export interface Facts {
   readonly target: Overview['targets'][number];
-  /** Stores with data that the target has by its configuration; undefined where that is not known. */
+  /** Stores with data in the target's configuration. Undefined if that is not known. */
   readonly stores: readonly string[] | undefined;
-  /** Records of the catalog that could not be read. */
+  /** Number of catalog records that could not be read. */
   readonly unreadable: number;
   /** Jobs of the last 90 days, in any order, of any target. */
   readonly jobs: readonly JobSummary[];
@@ -106,9 +109,9 @@ export interface Facts {
 type Context = Pick<OperationsContext, 'bucket' | 'config' | 'scheduler'>;
 
 /**
- * Whether each target can be recovered now, from what, to which moment, and how long it would take.
+ * Whether each target can be recovered now, from which backup, to which point in time, and how long it would take.
  *
- * @param known  the decisive jobs, where the caller has read them
+ * @param known  the decisive jobs, if the caller has already read them
  */
 export async function recoverability(
   context: Context,
@@ -120,7 +123,7 @@ export async function recoverability(
   try {
     read = await Promise.all([overview(context, now), known ?? decisiveJobs(context)]);
   } catch (error) {
-    // A disabled key, for one: nothing in the bucket can be read, so nothing can be restored.
+    // For example, the KMS key is disabled: nothing in the bucket can be read, so nothing can be restored.
     if (!(error instanceof AccessDeniedError) || !context.config) throw error;
     const names = backedUpTargets(context.config).filter((name) => (input.target ?? name) === name);
     return { recoverable: 'no', targets: names.map((target) => unknowable(target, error)) };
@@ -164,7 +167,7 @@ function unknowable(target: string, { message, remedy }: AccessDeniedError): Tar
   };
 }
 
-/** Keeps of all jobs those that a verdict depends on. */
+/** Selects the jobs that an assessment depends on. */
 export class DecisiveJobs {
   readonly #last = new Map<string, JobSummary>();
   readonly #proofs: JobSummary[] = [];
@@ -177,7 +180,7 @@ export class DecisiveJobs {
     if (!known || known.created_at < created_at) this.#last.set(`${target} ${kind}`, job);
   }
 
-  /** The newest one of a target and kind that did its work or failed, and every one that proved a whole backup. */
+  /** The newest job of each target and kind that succeeded or failed, and every one that proved a full backup. */
   all(): JobSummary[] {
     return [...new Set([...this.#last.values(), ...this.#proofs])];
   }
@@ -189,7 +192,10 @@ async function decisiveJobs({ bucket }: Context): Promise<JobSummary[]> {
   return decisive.all();
 }
 
-/** Reads a byte of a backup's archive: what a storage class, a disabled key or a lost object would refuse to a restore. */
+/**
+ * Reads one byte of a backup's archive, to detect a storage class, a disabled key or a lost object that would make a
+ * restore fail.
+ */
 export async function whyUnreadable(
   { bucket }: Pick<OperationsContext, 'bucket'>,
   { backup_id }: BackupSummary,
@@ -208,7 +214,7 @@ export async function whyUnreadable(
   }
 }
 
-/** The answer for one target. Pure: the only place that says whether a target is recoverable. */
+/** The assessment of one target. A pure function, and the only definition of whether a target is recoverable. */
 export function judge(facts: Facts, now: number): TargetRecoverability {
   const { target, jobs } = facts;
   const good = target.newest_good;
@@ -243,7 +249,7 @@ export function judge(facts: Facts, now: number): TargetRecoverability {
   };
 }
 
-/** Whether a target has no good backup as young as its schedules allow. */
+/** Whether a target has no good backup within the age that its schedules allow. */
 export function isTooOld({ backup, reasons }: TargetRecoverability): boolean {
   return backup === undefined || reasons.some(({ code }) => code === TOO_OLD);
 }
@@ -362,7 +368,7 @@ function backupReasons(
     );
   }
   const { newest_full: newest } = target;
-  // A damaged one is counted among all that are.
+  // A damaged backup is reported together with all other damaged ones.
   if (newest && newest.created_at > good.created_at && newest.verification.state !== 'damaged') {
     reasons.push(
       reason(
@@ -401,7 +407,7 @@ function catalogReasons({ target, unreadable }: Facts): Reason[] {
   return reasons;
 }
 
-/** What the last backup, the last restore and the last proof say. */
+/** Reasons that result from the last backup, the last restore and the last proof. */
 function jobReasons({ target, jobs }: Facts): Reason[] {
   const reasons: Reason[] = [];
   const own = jobs
@@ -435,7 +441,7 @@ function jobReasons({ target, jobs }: Facts): Reason[] {
   return reasons;
 }
 
-/** A restore that proved a whole backup. */
+/** A restore that proved a full backup. */
 interface LastDrill {
   readonly job: JobSummary;
   readonly backup_id: string;
@@ -444,8 +450,8 @@ interface LastDrill {
 }
 
 /**
- * The newest restore that proved the newest good backup of a target, else the newest one that proved any backup of it,
- * wherever it was restored. A dry run, a rollback, and the restore of a part prove nothing about the whole.
+ * The newest restore that proved the newest good backup of a target, otherwise the newest one that proved any backup of
+ * it, whatever its destination. Dry runs, rollbacks and partial restores prove nothing about the whole target.
  */
 function lastDrill(
   { target, newest_good: good }: Facts['target'],
@@ -468,18 +474,21 @@ function lastDrill(
   return whole.find(({ newest }) => newest) ?? whole[0];
 }
 
-/** Seconds and uncompressed bytes of a restore, without the time that it waited for a confirmation. */
+/** Duration in seconds, without the wait for confirmation, and uncompressed bytes of a restore. */
 function measuredRestore({ proved }: JobSummary): { seconds: number; bytes: number } | undefined {
   if (proved?.seconds === undefined || proved.bytes === undefined) return undefined;
   return { seconds: proved.seconds, bytes: proved.bytes };
 }
 
-/** How long a restore of a backup takes, by one that was measured: never less than that one, since small restores are mostly overhead. */
+/**
+ * Duration of a restore of a backup, scaled from a measured one. Never less than the measured one, since small restores
+ * are mostly overhead.
+ */
 function scaled(measured: { seconds: number; bytes: number }, { uncompressed_bytes }: BackupSummary): number {
   return Math.ceil(measured.seconds * Math.max(1, uncompressed_bytes / Math.max(1, measured.bytes)));
 }
 
-/** A span of time in the unit that fits, rounded down: `5 days`, `36 hours`. */
+/** A duration in a suitable unit, rounded down: `5 days`, `36 hours`. */
 function spanText(ms: number): string {
   const hours = Math.floor(ms / HOUR_MS);
   return hours >= 3 * 24 ? plural(Math.floor(hours / 24), 'day') : plural(hours, 'hour');

@@ -27,30 +27,36 @@ import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
 import { executionArn, newJobId, type StartedJob, startJob, usedKey } from './start.ts';
 
-/** Restore of a catalogued backup. */
+/** Options for restoring a catalogued backup. */
 export const RestoreBackupInput = CatalogRestore.omit({ requested_by: true });
 export type RestoreBackupInput = z.infer<typeof RestoreBackupInput>;
 
-/** Restore of an archive that is still to be uploaded. */
+/** Options for restoring an archive that is uploaded afterwards. */
 export const RequestRestoreInput = RestoreOptions.extend({
-  /** Which configured target to restore into; may be left out where a deployment has only one. */
+  /** The configured target to restore into. Optional if the deployment has only one. */
   target: Id.optional(),
-  /** Name of the file, which ends in `.ngbak`. */
+  /** Name of the file, ending in `.ngbak`. */
   file_name: z.string().min(1).max(255),
-  /** Size of the file. Needed for an upload in parts; a `single` one then takes exactly these many bytes. */
+  /** Size of the file. Required for an upload in parts; a `single` upload must then have exactly this size. */
   bytes: z.number().int().positive().max(OBJECT_BYTES_MAX).optional(),
-  /** `single`: one PUT or form POST, up to 5 GiB. `multipart`: in parts, of any size, which can be resumed. */
+  /** `single`: one PUT or form POST, up to 5 GiB. `multipart`: in parts, of any size, resumable. */
   upload: z.enum(['single', 'multipart']).default('single'),
-  /** The target's name, as the operator's confirmation. Left out: the restore waits for it after the inspection. */
+  /**
+   * The target's name, as the operator's confirmation. If absent, the restore waits for confirmation after the
+   * inspection.
+   */
   confirm: z.string().max(80).optional(),
 });
 export type RequestRestoreInput = z.infer<typeof RequestRestoreInput>;
 
-/** All options of a restore that waits; those left out get their defaults. It is a dry run until it is confirmed. */
+/**
+ * All options of a pending restore. Absent ones are reset to their defaults. Nothing is written until the restore is
+ * confirmed.
+ */
 export const ChangeOptionsInput = RestoreOptions.omit({ dry_run: true });
 export type ChangeOptionsInput = z.infer<typeof ChangeOptionsInput>;
 
-/** Who asks, and the key under which asking again is the same request. */
+/** The requester, and the idempotency key that makes a repeated request the same one. */
 export interface Requester {
   readonly requestedBy: string;
   readonly idempotencyKey?: string | undefined;
@@ -68,14 +74,17 @@ export async function restoreBackup(
   return startRestore(context, input, by);
 }
 
-/** Starts the restore workflow with what a caller asks for. Throws RefusedError where the key was another request's. */
+/**
+ * Starts the restore workflow with the request of a caller. Throws RefusedError if the idempotency key belongs to
+ * another request.
+ */
 export async function startRestore(
   { bucket, sfn, stateMachines }: OperationsContext,
   input: object,
   by: Requester,
 ): Promise<StartedJob> {
   const jobId = newJobId('restore', by.idempotencyKey);
-  // The job of an upload has no execution yet that would be found.
+  // The job of an upload has no execution yet that could be found.
   if (by.idempotencyKey !== undefined && (await bucket.readRecord(restoreRequestKey(jobId), UploadRequest))) {
     throw usedKey(jobId);
   }
@@ -83,9 +92,9 @@ export async function startRestore(
 }
 
 /**
- * Prepares the restore of an upload; the upload itself starts the job. With a key, the same request again is the same
- * job and renews the addresses. Throws InvalidInputError; RefusedError where the key was another request's, or the
- * archive of its job is there already.
+ * Prepares the restore of an upload; the upload itself starts the job. With an idempotency key, a repeated request
+ * returns the same job with new URLs. Throws InvalidInputError; RefusedError if the key belongs to another request, or
+ * if the archive of its job has already been uploaded.
  */
 export async function requestRestore(
   context: OperationsContext,
@@ -117,7 +126,10 @@ export async function requestRestore(
   });
 }
 
-/** Throws RefusedError where a restore of a catalogued backup has that id, or an upload that is no longer waited for. */
+/**
+ * Throws RefusedError if that id belongs to a restore of a catalogued backup, or to a job that no longer waits for its
+ * upload.
+ */
 async function requireOwnJob(
   { bucket, sfn, stateMachines }: OperationsContext,
   jobId: string,
@@ -140,7 +152,7 @@ async function requireOwnJob(
 }
 
 /**
- * Approves a pending restore; `phrase` is the target's name. With `inspectedAt`, only if the job was not inspected
+ * Approves a pending restore; `phrase` is the target's name. With `inspectedAt`, only if the job has not been inspected
  * again since. Throws NotFoundError, RefusedError or InvalidInputError.
  */
 export async function confirmRestore(
@@ -154,8 +166,8 @@ export async function confirmRestore(
 }
 
 /**
- * Inspects a restore that waits once more, with other options in place of those that it has; then it waits again.
- * Nothing is written to a store. Throws NotFoundError, RefusedError or InvalidInputError.
+ * Inspects a pending restore again, with other options instead of its current ones; then it waits again. Nothing is
+ * written to a store. Throws NotFoundError, RefusedError or InvalidInputError.
  */
 export async function changeRestoreOptions(
   context: OperationsContext,
@@ -165,7 +177,7 @@ export async function changeRestoreOptions(
   const job = await requireWaiting(context, jobId);
   const id = job.job_id;
   const options = resolveMode({ ...input, dry_run: false });
-  // Said here, it leaves the job as it is; found out by the workflow, it would end it.
+  // Checked here because an error leaves the job unchanged, whereas an error in the workflow would end it.
   if (context.config) chooseStores(context.config, job.target, options);
   const restore = await findAdmitted(context.bucket, id);
   requireAllowed('changeRestoreOptions', { ...job, attaches: restore?.attach_of !== undefined });
@@ -177,7 +189,7 @@ export async function changeRestoreOptions(
   await answerConfirmation(context, id, { options });
 }
 
-/** Ends a restore that waits; nothing was changed by it. Throws NotFoundError or RefusedError. */
+/** Rejects a pending restore, which has not changed anything. Throws NotFoundError or RefusedError. */
 export async function rejectRestore(
   context: OperationsContext,
   jobId: string,
@@ -190,7 +202,7 @@ export async function rejectRestore(
   });
 }
 
-/** The job, which waits for an answer. */
+/** Reads the job, which must be waiting for a decision. */
 async function requireWaiting({ bucket }: OperationsContext, jobId: string): Promise<JobRecord> {
   const id = parseInput(Id, jobId, 'The job id');
   const job = await readJob(bucket, id);

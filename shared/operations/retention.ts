@@ -4,10 +4,10 @@ import { RETENTION_KEY } from '../aws/keys.ts';
 import { RetentionPolicy, WholePolicy } from '../core/retention-policy.ts';
 import type { OperationsContext } from './context.ts';
 
-/** The version of a policy that nobody has set: that of the deployment. */
+/** The version of the policy of the deployment, if none was set at run time. */
 const DEPLOYED = 'deployed';
 
-/** `settings/retention.json`: the policy that somebody set, which counts instead of that of cdk.json. */
+/** `settings/retention.json`: a policy set at run time, which overrides the one in cdk.json. */
 const StoredPolicy = z.object({
   policy: WholePolicy,
   changed_at: z.iso.datetime(),
@@ -15,30 +15,31 @@ const StoredPolicy = z.object({
 });
 
 export const RetentionSetting = z.object({
-  /** What counts. Absent where it is that of cdk.json and the caller has AWS credentials only. */
+  /** The policy in effect. Absent if it is the one in cdk.json and the caller has AWS credentials only. */
   policy: RetentionPolicy.optional(),
-  /** `set`: by somebody, while it runs; `deployed`: by cdk.json. */
+  /** `set`: set at run time; `deployed`: from cdk.json. */
   source: z.enum(['set', 'deployed']),
-  /** What cdk.json says, and what a reset goes back to. Absent where the caller does not know it. */
+  /** The policy in cdk.json, to which a reset returns. Absent if the caller does not know it. */
   deployed: RetentionPolicy.optional(),
   changed_at: z.iso.datetime().optional(),
   changed_by: z.string().optional(),
-  /** Of this setting: hand it back with a change, which is refused when somebody else has made one since. */
+  /** Version of this setting. Pass it with a change, so that the change is refused after a concurrent one. */
   version: z.string(),
 });
 export type RetentionSetting = z.infer<typeof RetentionSetting>;
 
 export const SetRetentionInput = z.strictObject({
-  /** The whole policy. */
+  /** The complete policy. */
   policy: WholePolicy,
-  /** The version that the caller has seen; left out: whatever it is now. */
+  /** The version that the caller has seen. Default: the current one. */
   version: z.string().max(200).optional(),
 });
 export type SetRetentionInput = z.infer<typeof SetRetentionInput>;
 
 /**
- * The retention policy of the deployment: the only place that says which one counts. One that was set and can't be read
- * is an error, never a reason to fall back to another: that could delete what it keeps.
+ * The retention policy of the deployment. This is the only place that determines which policy is in effect. A policy
+ * that was set but can't be read is an error, never a reason to fall back to another one, which could delete backups
+ * that the first keeps.
  */
 export async function showRetention({ bucket, config }: OperationsContext): Promise<RetentionSetting> {
   const stored = await bucket.readRecord(RETENTION_KEY, StoredPolicy);
@@ -52,13 +53,13 @@ export async function showRetention({ bucket, config }: OperationsContext): Prom
   };
 }
 
-/** Sets the policy. It counts from the next run of retention on. Throws ConflictError where it was changed meanwhile. */
+/** Sets the policy, starting with the next run of retention. Throws ConflictError after a concurrent change. */
 export async function setRetention(
   context: OperationsContext,
   { policy, version }: SetRetentionInput,
   by: { requestedBy: string },
 ): Promise<RetentionSetting> {
-  const now = await unchanged(context, version);
+  const now = await requireUnchanged(context, version);
   await context.bucket.writeRecord(
     RETENTION_KEY,
     { policy, changed_at: new Date().toISOString(), changed_by: by.requestedBy },
@@ -67,17 +68,17 @@ export async function setRetention(
   return showRetention(context);
 }
 
-/** Lets the policy of cdk.json count again. Idempotent. Throws ConflictError where it was changed meanwhile. */
+/** Resets the policy to the one in cdk.json. Idempotent. Throws ConflictError after a concurrent change. */
 export async function resetRetention(
   context: OperationsContext,
   { version }: { version?: string | undefined } = {},
 ): Promise<RetentionSetting> {
-  const now = await unchanged(context, version);
+  const now = await requireUnchanged(context, version);
   if (now.source === 'set') await context.bucket.removeRecord(RETENTION_KEY, now.version);
   return showRetention(context);
 }
 
-async function unchanged(
+async function requireUnchanged(
   context: OperationsContext,
   version: string | undefined,
 ): Promise<Pick<RetentionSetting, 'source' | 'version'>> {

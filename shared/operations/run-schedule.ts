@@ -5,8 +5,8 @@ import { schedulerOf } from './list-schedules.ts';
 import { type StartedBackup, startBackup } from './start-backup.ts';
 
 /**
- * Starts now what a schedule would start: the same backup, skipped and recorded in the same way where another job is at
- * work. Paused schedules run by hand as well. Throws NotFoundError.
+ * Runs a schedule now: starts the same backup, which is skipped and recorded in the same way if another job is running.
+ * Paused schedules can be run manually too. Throws NotFoundError.
  */
 export async function runSchedule(
   context: OperationsContext,

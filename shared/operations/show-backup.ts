@@ -9,7 +9,7 @@ import { parseInput } from '../core/input.ts';
 import { noSuchBackup } from '../core/refusals.ts';
 import type { OperationsContext } from './context.ts';
 
-/** What the catalog knows of a backup, with its assessment. Throws NotFoundError. */
+/** The catalog record of a backup, with its assessment. Throws NotFoundError. */
 export async function showBackup(context: OperationsContext, backupId: string): Promise<BackupDetails> {
   const { bucket } = context;
   const { value } = await readCatalogued(context, backupId);
@@ -18,17 +18,20 @@ export async function showBackup(context: OperationsContext, backupId: string): 
   return storage_class === undefined ? details : { ...details, storage_class };
 }
 
-/** The archive's storage class now, which rules of the bucket may have changed; undefined where S3 does not say. */
+/**
+ * The current storage class of the archive, which lifecycle rules of the bucket may have changed. Undefined if S3 does
+ * not report it.
+ */
 async function storageClass(
   { bucket }: OperationsContext,
   record: CatalogRecord,
 ): Promise<string | undefined> {
   try {
     const head = await headArchive(bucket, record);
-    // S3 leaves the standard class out.
+    // S3 omits the standard class.
     return head && (head.StorageClass ?? 'STANDARD');
   } catch (error) {
-    // The record can be shown without it, also to those who may not read archives.
+    // Not essential: the record can still be shown, also to callers who may not read archives.
     if (error instanceof NgbakError) return undefined;
     throw error;
   }

@@ -19,17 +19,17 @@ import type { OperationsContext } from './context.ts';
 import { StoreProgress, summarizeProgress } from './job-progress.ts';
 import { executionArn } from './start.ts';
 
-/** Events of the execution's history that are looked through for log lines. */
+/** Number of events of the execution's history from which log lines are taken. */
 const HISTORY_EVENTS = 200;
 
 export const JobView = JobRecord.extend({
-  /** How far each store has come in what it is doing now. */
+  /** Progress of each store in its current phase. */
   progress: z.array(StoreProgress),
-  /** How a restore is done, once it was admitted. */
+  /** Options of a restore, once it was admitted. */
   options: RestoreOptions.optional(),
-  /** What the inspection found, once a restore has been inspected. */
+  /** Findings of the inspection, once a restore has been inspected. */
   inspection: Inspection.optional(),
-  /** The steps that the execution went through, oldest first, without its internal choices; the newest 200 events at most. */
+  /** The steps of the execution, oldest first, without internal choices. From the newest 200 events at most. */
   log: z.array(z.object({ at: z.iso.datetime(), text: z.string() })),
   /** The execution in the AWS console. */
   console_url: z.string().optional(),
@@ -37,8 +37,8 @@ export const JobView = JobRecord.extend({
 export type JobView = z.infer<typeof JobView>;
 
 /**
- * Everything that is known of a job: its record, progress, inspection and log. Also of one that has no record, because
- * its workflow has only just begun or was refused before it got one. Throws NotFoundError.
+ * Everything known about a job: its record, progress, inspection and log. Includes jobs without a record, whose
+ * workflow has only just begun or was refused before it created one. Throws NotFoundError.
  */
 export async function showJob(context: OperationsContext, jobId: string): Promise<JobView> {
   const { bucket } = context;
@@ -55,7 +55,7 @@ export async function showJob(context: OperationsContext, jobId: string): Promis
   const options = inspected?.resolved?.options ?? restore?.options;
   return {
     ...record,
-    progress: summarizeProgress(keepCurrent(progress, record)),
+    progress: summarizeProgress(markFinished(progress, record)),
     ...(options ? { options } : {}),
     ...(inspected ? { inspection: Inspection.parse(inspected) } : {}),
     log,
@@ -63,14 +63,17 @@ export async function showJob(context: OperationsContext, jobId: string): Promis
   };
 }
 
-/** A job whose end left a shard open tells where it stood; a running one tells what is being worked on. */
-function keepCurrent(progress: Progress[], job: JobRecord): Progress[] {
+/**
+ * Marks all progress of a completed job as finished. For other jobs it stays as recorded, and shows where the job is or
+ * where it stopped.
+ */
+function markFinished(progress: Progress[], job: JobRecord): Progress[] {
   return hasEnded(job.state) && job.state === 'completed'
     ? progress.map((part) => ({ ...part, finished: true }))
     : progress;
 }
 
-/** What the execution of that name says, where the job has no record. Throws NotFoundError where there is none. */
+/** Describes a job without a record, from the execution of that name. Throws NotFoundError if there is none. */
 async function fromExecution({ sfn, stateMachines }: OperationsContext, jobId: string): Promise<JobRecord> {
   for (const kind of ['backup', 'restore'] as const) {
     const arn = executionArn(stateMachines[kind], jobId);
@@ -105,7 +108,7 @@ async function fromExecution({ sfn, stateMachines }: OperationsContext, jobId: s
 
 const Request = z.object({ target: Id.optional(), drill: z.object({ target: Id.optional() }).optional() });
 
-/** The input of an execution is whatever somebody started it with. */
+/** The input of an execution is arbitrary: anyone may have started it manually. */
 function parseJsonOrNothing(text: string | undefined): unknown {
   try {
     return JSON.parse(text ?? '');
@@ -124,16 +127,16 @@ async function readLog({ sfn }: OperationsContext, arn: string): Promise<JobView
       return text === undefined || !event.timestamp ? [] : [{ at: event.timestamp.toISOString(), text }];
     });
   } catch (error) {
-    // Step Functions forgets executions after 90 days; the job's record outlives that in some buckets.
+    // Step Functions forgets executions after 90 days; some buckets keep the job's record for longer.
     if (error instanceof ExecutionDoesNotExist) return [];
     throw error;
   }
 }
 
-/** States by which a workflow decides and passes data on: internal, and no work is done in them. */
+/** Internal states in which a workflow branches or passes data on, without doing work. */
 const INTERNAL_STATES: readonly string[] = ['ChoiceStateEntered', 'PassStateEntered'];
 
-/** An event of the history in words; undefined for those that say nothing to an operator. */
+/** An event of the history as text. Undefined for events that are irrelevant to operators. */
 function describe(event: HistoryEvent): string | undefined {
   if (INTERNAL_STATES.includes(event.type ?? '')) return undefined;
   if (event.stateEnteredEventDetails) return event.stateEnteredEventDetails.name;
@@ -147,7 +150,7 @@ function describe(event: HistoryEvent): string | undefined {
   return undefined;
 }
 
-/** Where the consoles of the partitions are (AWS Management Console, "Getting started"). */
+/** Hosts of the consoles of the partitions (AWS Management Console, "Getting started"). */
 const CONSOLES: Readonly<Record<string, string>> = {
   aws: 'console.aws.amazon.com',
   'aws-cn': 'console.amazonaws.cn',
@@ -157,7 +160,7 @@ const CONSOLES: Readonly<Record<string, string>> = {
 /** `arn:aws:states:eu-central-1:…` → the execution's page in the console of that partition and region. */
 export function consoleUrl(arn: string): string {
   const [, partition = '', , region = ''] = arn.split(':');
-  // China and GovCloud have one console for all of their regions; the region is in the query.
+  // China and GovCloud have one console for all of their regions, which takes the region from the query.
   const host = CONSOLES[partition] ?? CONSOLES.aws;
   const regional = partition === 'aws' ? `${region}.` : '';
   return `https://${regional}${host}/states/home?region=${region}#/v2/executions/details/${arn}`;

@@ -6,7 +6,7 @@ import { backupIdOf, chooseTarget } from '../workflows/job/names.ts';
 import type { OperationsContext } from './context.ts';
 import { newJobId, StartedJob, startJob } from './start.ts';
 
-/** What a person may ask for: everything of a backup request but what the workflows say to each other. */
+/** The options that users may set: all fields of a backup request except those for internal use between workflows. */
 export const StartBackupInput = BackupRequest.omit({
   part_of: true,
   schedule: true,
@@ -16,27 +16,30 @@ export type StartBackupInput = z.infer<typeof StartBackupInput>;
 
 export const StartedBackup = StartedJob.extend({
   /**
-   * Id that the backup gets, unless an earlier one of the same second has it: what the job's record says is final.
-   * Absent where the caller does not know the deployment's targets.
+   * Id of the backup, unless an earlier one of the same second uses it; the job's record has the final id. Absent if
+   * the caller does not know the deployment's targets.
    */
   backup_id: Id.optional(),
   target: Id.optional(),
 });
 export type StartedBackup = z.infer<typeof StartedBackup>;
 
-/** Starts a backup. With a key, the same request again is the same job. Throws InvalidInputError or RefusedError. */
+/**
+ * Starts a backup. With an idempotency key, a repeated request returns the same job. Throws InvalidInputError or
+ * RefusedError.
+ */
 export async function startBackup(
   { sfn, stateMachines, config }: OperationsContext,
   input: StartBackupInput,
   by: {
     requestedBy: string;
     idempotencyKey?: string | undefined;
-    /** The schedule whose run it is, started by hand. */
+    /** The schedule of which this is a manual run. */
     schedule?: BackupRequest['schedule'];
   },
 ): Promise<StartedBackup> {
   const target = config ? chooseTarget(config, input.target) : input.target;
-  // Told at once, before a workflow starts.
+  // Validated here so that errors are reported before a workflow starts.
   if (config && target !== undefined) {
     chooseScopes(config, target, chooseBackupStores(config, target, input), input.only);
   }

@@ -12,19 +12,21 @@ import { InvalidInputError } from '../core/errors.ts';
 import { Id } from '../core/ids.ts';
 import { RefusedError } from '../core/refusals.ts';
 
-/** A client's name for one request: the same key and the same request again are the same job. */
+/**
+ * An identifier that a client chooses for one request: repeating the request with the same key returns the same job.
+ */
 export const IdempotencyKey = z.string().min(1).max(200);
 
 export const StartedJob = z.object({
   job_id: Id,
   execution_arn: z.string(),
   started_at: z.iso.datetime(),
-  /** True where an earlier request with the same key had started the job already. */
+  /** True if an earlier request with the same key had already started the job. */
   replayed: z.boolean(),
 });
 export type StartedJob = z.infer<typeof StartedJob>;
 
-/** `backup_2026-11-21T03-00-00Z_1a2b3c4d`; with an idempotency key, a name that only the key decides. */
+/** `backup_2026-11-21T03-00-00Z_1a2b3c4d`. With an idempotency key, the id is derived from the key alone. */
 export function newJobId(kind: 'backup' | 'restore' | 'drill', key?: string): string {
   if (key !== undefined) return `${kind}_${createHash('sha256').update(key).digest('hex').slice(0, 32)}`;
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(':', '-');
@@ -37,8 +39,9 @@ export function executionArn(stateMachineArn: string, name: string): string {
 }
 
 /**
- * Starts a workflow whose execution is named after the job. Step Functions forgets names 90 days after the end of an
- * execution; until then a repeated name finds the first one. Throws RefusedError where that one had another input.
+ * Starts a workflow whose execution is named after the job. Step Functions keeps names until 90 days after the end of
+ * an execution; until then, a repeated name returns the first execution. Throws RefusedError if that had a different
+ * input.
  */
 export async function startJob(
   sfn: SFNClient,
@@ -47,7 +50,7 @@ export async function startJob(
   input: object,
 ): Promise<StartedJob> {
   const text = JSON.stringify(input);
-  // Looked for first: for a running execution of the same input, StartExecution answers as if it had just begun.
+  // Checked first, because StartExecution does not distinguish a new execution from a running one with the same input.
   const earlier = await replayed(sfn, stateMachineArn, jobId, text);
   if (earlier) return earlier;
   try {
@@ -94,7 +97,7 @@ async function replayed(
   }
 }
 
-/** An idempotency key stands for one request; this one had been another. */
+/** The error for an idempotency key that was already used for a different request. */
 export function usedKey(jobId: string, cause?: unknown): RefusedError {
   return new RefusedError('This idempotency key was used for another request.', {
     remedy: `Use a new key, or show the job that was started with it: \`ngbak job ${jobId}\`.`,

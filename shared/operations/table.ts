@@ -61,22 +61,22 @@ import {
 } from './upload.ts';
 import { VerificationLeg, verifyBackup } from './verify-backup.ts';
 
-/** What operations say that start jobs and take the header. */
+/** Description of operations that start jobs and accept the header. */
 const ONCE =
   'With an `Idempotency-Key` header, repeating the call returns the job that it started; with a different body it is refused (409).';
 
-/** A leg of a verification ends so long before its answer is due, in milliseconds. */
+/** Time by which a leg of a verification ends before its response is due, in milliseconds. */
 const VERIFY_MARGIN_MS = 5000;
 
-/** Where a verification continues is for us to know: callers hand it back as it is. */
+/** The cursor of a verification is opaque to callers, who pass it back unchanged. */
 const CursorText = z.string().max(16_384);
 
 const Accepted = z.object({ job_id: Id });
 
 /**
- * What each operation is: input, output, role and function, by the names of `core/calls.ts`. The API mounts it, both clients of
- * the command line and the dashboard's have its types. To add an operation, write its function, and add a line there and an
- * entry here.
+ * Definition of each operation: input, output, role and function, by the names in `core/calls.ts`. The API mounts this
+ * table; both clients of the command line and that of the dashboard take their types from it. To add an operation,
+ * write its function, and add a line there and an entry here.
  */
 export const OPERATIONS = {
   startBackup: operation({
@@ -151,7 +151,7 @@ export const OPERATIONS = {
     input: BackupChanges,
     returns: 'The updated record.',
     output: BackupDetails,
-    // Letting a backup go earlier amounts to deleting it.
+    // Shortening the retention of a backup is equivalent to deleting it.
     run: ({ context, allow }, id, input) => updateBackup(context, id, input, () => allow('admin')),
   }),
   acknowledgeWarnings: operation({
@@ -242,7 +242,7 @@ export const OPERATIONS = {
     input: z.strictObject({
       /** The target's name. */
       phrase: z.string().max(80),
-      /** `inspected_at` of the inspection that was looked at: refused if there is a newer one. */
+      /** `inspected_at` of the inspection that the operator has seen. Refused if there is a newer one. */
       inspected_at: z.iso.datetime().optional(),
     }),
     status: 202,
@@ -467,5 +467,5 @@ export const OPERATIONS = {
   }),
 } satisfies Record<CallName, object>;
 
-/** A function for each operation, over whichever way. */
+/** A function for each operation, over any transport. */
 export type OperationsClient = ClientOf<typeof OPERATIONS>;

@@ -14,7 +14,7 @@ import type { OperationsContext } from './context.ts';
 
 const Tags = BackupRequest.shape.tags.unwrap();
 
-/** What may change in a catalogued backup. Null removes a note or a retention; what is left out stays. */
+/** Changes to a catalogued backup. Null removes a note or a retention; absent fields stay unchanged. */
 export const BackupChanges = z
   .strictObject({
     tags: Tags.optional(),
@@ -31,7 +31,7 @@ export type BackupChanges = z.infer<typeof BackupChanges>;
 /**
  * Changes tags, note or retention of a backup. Throws NotFoundError, and InvalidInputError for the reserved tag.
  *
- * @param allowShorter throws where the caller may not let a backup be deleted earlier than before
+ * @param allowShorter  throws if the caller may not cause a backup to be deleted earlier than before
  */
 export async function updateBackup(
   context: OperationsContext,
@@ -55,8 +55,8 @@ export async function updateBackup(
 }
 
 /**
- * Whether a backup may be deleted earlier than before. Under the policy alone, nobody can say how long it stays: any
- * retention of its own but `permanent` may be shorter.
+ * Whether a change may cause a backup to be deleted earlier than before. How long the policy alone keeps it is not
+ * known in advance, so any individual retention except `permanent` may be shorter.
  */
 function shortens({ created_at, retention: old }: CatalogRecord, { retention }: BackupChanges): boolean {
   if (retention === undefined || (retention ?? undefined) === old) return false;
@@ -78,7 +78,7 @@ function changeTags(tags: readonly string[], { tags: all, add_tags, remove_tags 
   return Tags.parse([...new Set(changed)]);
 }
 
-/** Changes a record by compare and swap; `change` may be called again when somebody else wrote in between. */
+/** Changes a record by compare-and-swap. `change` is called again after a concurrent write. */
 export async function changeRecord(
   context: OperationsContext,
   backupId: string,

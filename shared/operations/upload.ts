@@ -18,10 +18,10 @@ import {
 } from '../workflows/restore/upload-parts.ts';
 import type { OperationsContext } from './context.ts';
 
-/** Parts whose addresses are given at once: an answer of some hundred KB at most. */
+/** Maximum number of parts per call: a response of a few hundred KB. */
 const PARTS_AT_ONCE = 100;
 
-/** Which parts are to be uploaded next, with what they hold: an address takes these very bytes and no others. */
+/** The parts to be uploaded next, with their hashes: a URL accepts exactly these bytes. */
 export const PresignPartsInput = z.strictObject({
   parts: z
     .array(
@@ -37,12 +37,12 @@ export const PresignPartsInput = z.strictObject({
 export type PresignPartsInput = z.infer<typeof PresignPartsInput>;
 
 export const PresignedParts = z.object({
-  /** Until when these addresses may be used to begin the upload of their parts. Others can be asked for. */
+  /** Until when the upload of these parts may begin. New URLs can be requested. */
   expires_at: z.iso.datetime(),
   parts: z.array(
     z.object({
       number: z.number().int(),
-      /** Size of the part: what the body of the PUT must have, in bytes. */
+      /** Size of the part, and of the body of the PUT, in bytes. */
       bytes: z.number().int(),
       /** A credential for the PUT of this part. */
       url: z.string(),
@@ -59,16 +59,16 @@ export const ListUploadInput = z.strictObject({
 });
 export type ListUploadInput = z.infer<typeof ListUploadInput>;
 
-/** An upload in parts as it stands: what to continue with after an interruption. */
+/** The state of an upload in parts, from which it can be continued after an interruption. */
 export const UploadStatus = UploadLayout.extend({
   job_id: Id,
   target: Id,
   file_name: z.string(),
-  /** What the restore was asked to do. */
+  /** The options of the restore. */
   options: RestoreOptions,
-  /** Whether the request carried the operator's confirmation. */
+  /** Whether the request included the operator's confirmation. */
   confirmed: z.boolean(),
-  /** What S3 has, in the order of the numbers; at most 1,000. */
+  /** The parts that S3 has received, in the order of their numbers; at most 1,000. */
   parts: z.array(ReceivedPart),
   /** Where the list continues: the value of `after` for the next page. */
   next_after: z.number().int().optional(),
@@ -78,7 +78,7 @@ export type UploadStatus = z.infer<typeof UploadStatus>;
 export const CompletedUpload = z.object({ job_id: Id, state: z.enum(JOB_STATES) });
 export type CompletedUpload = z.infer<typeof CompletedUpload>;
 
-/** Addresses for some parts, valid for 15 minutes; new ones may be asked for while the job waits for its upload. */
+/** URLs for some parts, valid for 15 minutes. New ones can be requested while the job waits for its upload. */
 export async function presignParts(
   { bucket }: OperationsContext,
   jobId: string,
@@ -98,7 +98,7 @@ export async function presignParts(
   return { expires_at, parts: await Promise.all(signed) };
 }
 
-/** What S3 has of an upload in parts. */
+/** The state of an upload in parts. */
 export async function listUpload(
   { bucket }: OperationsContext,
   jobId: string,
@@ -121,9 +121,9 @@ export async function listUpload(
 }
 
 /**
- * Puts the parts together, which starts the restore: S3 announces the object, once or more often, and one execution
- * claims the job. Idempotent: for an upload that is complete it says how the job stands. Throws InvalidInputError that
- * names parts which are missing or have another size.
+ * Completes the upload, which starts the restore: S3 sends one or more events for the object, and one execution claims
+ * the job. Idempotent: for a completed upload, returns the state of the job. Throws InvalidInputError, which names
+ * parts that are missing or have another size.
  */
 export async function completeRestoreUpload(
   { bucket }: OperationsContext,
@@ -136,10 +136,10 @@ export async function completeRestoreUpload(
     return { job_id, state: job.state };
   }
   if (!(await completeUpload(bucket, { key, upload_id: multipart.upload_id }, multipart))) {
-    // Completed by a call whose answer got lost, or aborted.
-    const there = await bucket.keys(key).next();
+    // The upload was completed by a call whose response was lost, or it was aborted.
+    const first = await bucket.keys(key).next();
     const now = await readJob(bucket, job_id);
-    if (there.done && now?.execution_arn === undefined) throw uploadExpired(job_id);
+    if (first.done && now?.execution_arn === undefined) throw uploadExpired(job_id);
   }
   return { job_id, state: (await readJob(bucket, job_id))?.state ?? 'pending' };
 }

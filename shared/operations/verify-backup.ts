@@ -19,48 +19,46 @@ import type { OperationsContext } from './context.ts';
 import { readCatalogued } from './show-backup.ts';
 import { changeRecord } from './update-backup.ts';
 
-/** One leg of a verification, for callers whose time is limited: call again with `cursor` until `done`. */
+/** One leg of a verification, for callers with limited time: repeat the call with `cursor` until `done`. */
 export const VerificationLeg = z.object({
   backup_id: z.string(),
   done: z.boolean(),
-  /** Where the next leg continues; null once it is done. */
+  /** Where the next leg continues. Null once the verification is done. */
   cursor: z.json(),
-  /** Present once it is done. */
+  /** Present once the verification is done. */
   is_valid: z.boolean().optional(),
-  /** What is wrong, in words that name the entry or the record. */
+  /** The errors found, each naming the entry or the record. */
   errors: z.array(z.string()),
-  /** With a valid backup: what could not be checked, or should be looked at. */
+  /** For a valid backup: what could not be checked, or needs attention. */
   warnings: z.array(BackupWarning).default([]),
-  /**
-   * With a valid backup, by store and kind: how many records were read, counted and found to be those of the manifest.
-   */
+  /** For a valid backup, by store and kind: the number of records that were read and found equal to the manifest. */
   records: z.partialRecord(z.enum(STORE_NAMES), z.record(z.string(), z.number())).default({}),
-  /** The backup as the catalog has it, with what this verification found; present once it is done. */
+  /** The catalog's details of the backup, including the result of this verification. Present once it is done. */
   metadata: BackupDetails.optional(),
 });
 export type VerificationLeg = z.infer<typeof VerificationLeg>;
 
-/** Where a verification continues: what it found so far lies in the bucket, since it may be megabytes. */
+/** Where a verification continues. Its findings so far are stored in the bucket, because they may be megabytes. */
 const VerificationCursor = z.strictObject({
   verification: Id.startsWith(VERIFICATIONS),
   check: z.strictObject({ leg: z.int().positive() }),
 });
 
-/** How long one leg may work, and how others learn how far it is. */
+/** Time limit and progress callback of one leg. */
 export interface VerificationTime {
-  /** What the leg before returned; null for the first one. */
+  /** The cursor that the previous leg returned. Null for the first one. */
   readonly cursor: Json;
   /** Milliseconds until the leg should have ended. */
   timeLeft(): number;
   readonly signal?: AbortSignal;
-  /** Bytes of the archive that were checked. */
+  /** Called with the number of bytes checked. */
   progress?(bytesDone: number, bytesTotal: number): void;
 }
 
 /**
- * Checks a backup's archive as the backup itself did before it was added to the catalog: every byte, every record, the
- * counts and digests of the manifest, and that it is the one which was catalogued. Resumable. What was found is written
- * into the catalog record, so that a damaged backup is not relied on.
+ * Verifies a backup's archive in the same way as the backup itself did before it was catalogued: every byte, every
+ * record, the counts and digests of the manifest, and that it is the catalogued archive. Resumable. The result is
+ * written into the catalog record, so that a damaged backup is not relied on.
  */
 export async function verifyBackup(
   context: OperationsContext,
@@ -78,7 +76,7 @@ export async function verifyBackup(
     const cursor = { verification: from.verification, check: checked.cursor };
     return { backup_id: id, done: false, cursor, errors: [...checked.problems], warnings: [], records: {} };
   }
-  // Callers with time for all of it in one leg, such as the CLI, need no access to staging objects.
+  // Callers that verify everything in one leg, such as the CLI, need no access to staging objects.
   if (from.check !== null) await context.bucket.removeAll(stagingPrefix(from.verification));
   const errors =
     checked.problems.length > 0
@@ -126,13 +124,13 @@ async function checkCatalogued(
       progress: (done, total) => leg.progress?.(done, total),
     });
   } catch (error) {
-    // What can't even be opened is damaged; that S3 does not answer says nothing about the archive.
+    // An archive that can't be opened is damaged. A failed request to S3, however, says nothing about the archive.
     if (!(error instanceof IntegrityError || error instanceof InvalidInputError)) throw error;
     return damaged(error.message);
   }
 }
 
-/** A sound archive may still be another one than was catalogued. */
+/** Checks that an intact archive is the catalogued one. */
 async function compareWithRecord(context: OperationsContext, record: CatalogRecord): Promise<string[]> {
   const { manifest } = await openBackup(context, record);
   const expected: [string, string | number, string | number][] = [
