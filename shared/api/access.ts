@@ -9,37 +9,40 @@ import { ROLES, type Role } from '../core/roles.ts';
 import type { KeyList } from '../operations/operation.ts';
 import type { Caller } from './api.ts';
 
-/** Who may call: the secret of the API, `{"keys": […], "jwt": …}`. Keys themselves are never stored, only their hashes. */
+/**
+ * The access list, stored in the secret of the API: `{"keys": […], "jwt": …}`. Contains only hashes of keys, never the
+ * keys.
+ */
 export const AccessList = z.strictObject({
   keys: z
     .array(
       z.strictObject({
-        /** Who it is, for records and audit lines. Two keys may share a name while one replaces the other. */
+        /** Name of the caller, for records and audit lines. Two keys may share a name during a rotation. */
         name: Id,
         role: z.enum(ROLES),
-        /** SHA-256 of the key, hexadecimal. Keys have 256 random bits, so that no slower hash is needed. */
+        /** SHA-256 of the key in hexadecimal. Keys have 256 random bits, so a slower hash is not needed. */
         sha256: z.string().regex(/^[0-9a-f]{64}$/),
-        /** From when on it no longer counts. */
+        /** When the key expires. */
         expires_at: z.iso.datetime({ offset: true }).optional(),
       }),
     )
     .max(1000)
     .default([]),
-  /** Whose JSON Web Tokens count as well. */
+  /** The issuer whose JSON Web Tokens are also accepted. */
   jwt: z
     .strictObject({
       issuer: z.url({ protocol: /^https$/ }),
       audience: z.string().min(1),
       /** Where the issuer publishes its keys. */
       jwks_uri: z.url({ protocol: /^https$/ }),
-      /** The claim that holds the role, or a list that holds it. */
+      /** The claim that contains the role, or a list with it. */
       role_claim: z.string().min(1).default('ngbak_role'),
     })
     .optional(),
 });
 export type AccessList = z.infer<typeof AccessList>;
 
-/** The list as those see it who may: keys without hashes, and in the order of the secret. */
+/** The access list for callers who may read it: keys without hashes, in the order of the secret. */
 export function listKeys({ keys, jwt }: AccessList): KeyList {
   return {
     keys: keys.map(({ name, role, expires_at }) => ({
@@ -51,20 +54,20 @@ export function listKeys({ keys, jwt }: AccessList): KeyList {
   };
 }
 
-/** Nobody knows who calls: no key, or one that does not count. */
+/** The caller is not authenticated: the API key is missing, invalid or expired. */
 export class UnauthenticatedError extends NgbakError {}
-/** The caller is known, and may not do this. */
+/** The caller is authenticated but not allowed to do this. */
 export class ForbiddenError extends NgbakError {}
-/** There is something at this address, and it does not take this method. */
+/** The path exists, but does not support this method. */
 export class MethodNotAllowedError extends NgbakError {}
-/** The caller calls too often. */
+/** The caller has exceeded the rate limit. */
 export class RateLimitedError extends NgbakError {}
 
 const KEY_PREFIX = 'ngbak_';
-/** Longest `Authorization` header that is looked at, in characters: JWTs are a few thousand. */
+/** Maximum length of an accepted `Authorization` header, in characters. JWTs have a few thousand. */
 const TOKEN_LENGTH_MAX = 8192;
 
-/** Makes a key, to be shown once, and what the access list keeps of it. */
+/** Generates a key, which is shown only once, and its entry for the access list. */
 export function newApiKey(name: string, role: Role): { key: string; entry: AccessList['keys'][number] } {
   const key = `${KEY_PREFIX}${randomBytes(32).toString('base64url')}`;
   return { key, entry: { name, role, sha256: hash(key).toString('hex') } };
@@ -74,26 +77,29 @@ function hash(key: string): Buffer {
   return createHash('sha256').update(key).digest();
 }
 
-/** The access list is read again after so long, in milliseconds: a key that was taken away stays valid until then. */
+/** How long the access list is cached, in milliseconds. A revoked key stays valid until then. */
 const ACCESS_LIST_MS = 60_000;
-/** The same where it could not be read: callers without a key must not make a call of Secrets Manager each. */
+/**
+ * How long a failure to read the access list is cached, in milliseconds, so that unauthenticated callers cannot cause a
+ * call to Secrets Manager each.
+ */
 const ACCESS_LIST_FAILED_MS = 5_000;
 
-/** The access list, read at most once in a while, whether that works or not. */
+/** A cache of the access list, which also caches failures to read it. */
 export class CachedAccessList {
   readonly #load: () => Promise<AccessList>;
   readonly #log: (error: unknown) => void;
   readonly #now: () => number;
   #last: { list: Promise<AccessList>; until: number } | undefined;
 
-  /** @param log is handed why the list can't be read: whoever calls without a key is not told. */
+  /** @param log  receives the reason why the list can't be read, which unauthenticated callers must not see */
   constructor(load: () => Promise<AccessList>, log: (error: unknown) => void, now: () => number = Date.now) {
     this.#load = load;
     this.#log = log;
     this.#now = now;
   }
 
-  /** Throws UnavailableError where the list can't be read. */
+  /** Throws UnavailableError if the list can't be read. */
   read(): Promise<AccessList> {
     if (this.#last && this.#now() < this.#last.until) return this.#last.list;
     const entry = { list: this.#try(), until: this.#now() + ACCESS_LIST_MS };
@@ -116,15 +122,15 @@ export class CachedAccessList {
   }
 }
 
-/** Finds out who calls, from the `Authorization` header. Throws UnauthenticatedError, which does not say why. */
+/** Authenticates callers by the `Authorization` header. Throws UnauthenticatedError without a specific reason. */
 export class Authenticator {
   readonly #read: () => Promise<AccessList>;
   readonly #now: () => number;
   #keySets = new Map<string, JWTVerifyGetKey>();
 
   /**
-   * @param read     gives the access list; called for each request, so it should remember it for a while
-   * @param keySet   where JWTs are checked against other keys than those that the issuer publishes
+   * @param read    returns the access list; called for each request, so it should cache it
+   * @param keySet  keys to verify JWTs with, instead of those that the issuer publishes
    */
   constructor(
     read: () => Promise<AccessList>,
@@ -137,7 +143,7 @@ export class Authenticator {
 
   readonly #keySet: (uri: string) => JWTVerifyGetKey;
 
-  /** Who may call, for those who may see that. */
+  /** The access list, for callers who may read it. */
   accessList(): Promise<AccessList> {
     return this.#read();
   }
@@ -156,7 +162,7 @@ export class Authenticator {
   #byKey({ keys }: AccessList, token: string): Caller | undefined {
     const presented = hash(token);
     let found: Caller | undefined;
-    // Every entry is compared, in constant time each: how long it takes does not say how near a guess came.
+    // Every entry is compared, each in constant time, so that the duration does not reveal how close a guess was.
     for (const { name, role, sha256, expires_at } of keys) {
       const equal = timingSafeEqual(presented, Buffer.from(sha256, 'hex'));
       const valid = expires_at === undefined || this.#now() < Date.parse(expires_at);
@@ -195,7 +201,7 @@ function unknownCaller(): UnauthenticatedError {
   });
 }
 
-/** Throws ForbiddenError where the caller's role does not reach as far as `needed`. */
+/** Throws ForbiddenError if the caller's role is lower than `needed`. */
 export function requireRole(caller: Caller, needed: Role): void {
   const refusal = refusedByRole(needed, caller);
   if (refusal) throw new ForbiddenError(refusal.message, { remedy: refusal.remedy });

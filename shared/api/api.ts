@@ -1,7 +1,7 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Role } from '../core/roles.ts';
 
-/** Who calls. */
+/** The caller. */
 export interface Caller {
   readonly name: string;
   readonly role: Role;

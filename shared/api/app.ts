@@ -16,12 +16,14 @@ import { type Pages, pageRoutes } from './pages.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import { RateLimit } from './rate-limit.ts';
 
-/** Largest body of a request, in bytes: requests are small, archives go to S3. */
+/** Maximum size of a request body in bytes. Requests are small; archives are uploaded to S3. */
 const BODY_BYTES_MAX = 256 * 1024;
-/** Costly calls (those that start work, delete or verify): so many at once, then one each so many seconds. */
+/**
+ * Rate limit of costly calls (those that start work, delete or verify): a burst, then one call per this many seconds.
+ */
 const COSTLY = { burst: 20, seconds: 3 };
 
-/** Who changed what, from where: one for each call that is not a plain read. */
+/** Who changed what, from where. Written for each call that is not a plain read. */
 export interface AuditLine {
   readonly who: string;
   readonly role: string;
@@ -35,19 +37,19 @@ export interface AuditLine {
 export interface ApiOptions {
   readonly context: OperationsContext;
   readonly authenticator: Authenticator;
-  /** The dashboard; without it, its address is not there. */
+  /** The dashboard. If absent, its path does not exist. */
   readonly pages?: Pages;
-  /** Origins of web pages that may call the API. */
+  /** Origins of web pages that may call the API (CORS). */
   readonly allowedOrigins: readonly string[];
   audit(line: AuditLine): void;
   log(message: string, fields: Record<string, Json>): void;
-  /** Where a request came from and its id, from what the platform says. */
+  /** Source address and id of a request, as reported by the platform. */
   origin(env: unknown): { from: string; requestId: string };
-  /** Milliseconds that are left for one answer. */
+  /** Milliseconds left to respond. */
   timeLeft(env: unknown): number;
 }
 
-/** The HTTP API, as it runs behind any server: Lambda, or a test's own. */
+/** The HTTP API, independent of the server: Lambda, or that of a test. */
 export function makeApi(options: ApiOptions): Api {
   const { context, authenticator, allowedOrigins } = options;
   const limit = new RateLimit(COSTLY.burst, COSTLY.seconds);
@@ -95,7 +97,7 @@ export function makeApi(options: ApiOptions): Api {
   }
   api.use(bodyLimit({ maxSize: BODY_BYTES_MAX }));
   if (options.pages) pageRoutes(api, options.pages);
-  // Built once, when first asked for: both are open to everybody, and building them takes as long as many requests.
+  // Built once, on the first request: both are public, and building them takes as long as many requests.
   const document = once(() => JSON.stringify(apiDocument()));
   const page = once(() => docsPage(apiDocument()));
   api.get('/api/v1/openapi.json', (c) => c.body(document(), 200, { 'Content-Type': 'application/json' }));
@@ -130,7 +132,7 @@ export function makeApi(options: ApiOptions): Api {
   return api;
 }
 
-/** The methods of the routes that have this path, `{…}` in theirs standing for any one segment. */
+/** The methods of the routes that match this path. `{…}` in a route matches any one segment. */
 function methodsAt(api: Api, path: string): string[] {
   const segments = path.split('/');
   return api.openAPIRegistry.definitions.flatMap((definition) => {
@@ -145,7 +147,7 @@ function methodsAt(api: Api, path: string): string[] {
   });
 }
 
-/** What hono itself refuses: a body that is not JSON, or too large. */
+/** Translates errors of hono itself: a body that is not JSON, or too large. */
 function explainHttp(error: HTTPException): Error {
   const large = error.status === 413;
   return new InvalidInputError(large ? 'The body is too large.' : 'The body is not valid JSON.', {
@@ -156,7 +158,7 @@ function explainHttp(error: HTTPException): Error {
   });
 }
 
-/** A function that makes its value at the first call. */
+/** A function that computes its value on the first call. */
 function once<T>(make: () => T): () => T {
   let cached: { readonly value: T } | undefined;
   return () => {

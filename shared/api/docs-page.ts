@@ -14,7 +14,7 @@ const STYLE = raw(`body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto
 pre{background:#f4f4f4;padding:.7rem;overflow:auto;font-size:.85rem}h2{font-size:1.05rem;margin-top:2rem}
 td{padding:.1rem 1rem .1rem 0;vertical-align:top}code{font-weight:600}`);
 
-/** A page that shows an OpenAPI document to people: plain HTML, no script, nothing loaded from other hosts. */
+/** Renders an OpenAPI document as a page: plain HTML, without scripts and without resources from other hosts. */
 export async function docsPage(document: {
   info: { title: string; version: string };
   paths?: object;

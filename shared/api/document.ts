@@ -6,7 +6,7 @@ import { mountOperations } from './mount.ts';
 /** The OpenAPI 3.1 document of the table of operations. `docs/openapi.json` is this text. */
 export function apiDocument() {
   const api: Api = new OpenAPIHono();
-  // The document is made from the routes; none of them is called.
+  // Only the definitions of the routes are used; none of their handlers is called.
   mountOperations(api, {
     context: undefined as never,
     allow: () => undefined,

@@ -11,7 +11,7 @@ import { PROBLEM_TYPE, Problem } from './problem.ts';
 
 const PREFIX = '/api/v1';
 
-/** What failed calls answer with; every route has these. */
+/** The response of failed calls, which every route has. */
 const problem = (description: string) => ({
   description,
   content: { [PROBLEM_TYPE]: { schema: Problem } },
@@ -28,16 +28,16 @@ const PROBLEMS = {
   503: problem('AWS did not respond.'),
 } as const;
 
-/** What the routes have from the server that they are mounted in. */
+/** Functions that the server provides to its routes. */
 export interface RouteTools {
   readonly context: OperationsContext;
-  /** Throws ForbiddenError unless the caller has the role; with `costly`, counts the call. */
+  /** Throws ForbiddenError unless the caller has the role. With `rateLimited`, counts the call against the limit. */
   allow(caller: Caller, role: Role, rateLimited?: boolean): void;
   timeLeft(env: unknown): number;
   accessList(): Promise<KeyList>;
 }
 
-/** Any operation of the table: its input has been checked by its own schema when it is run. */
+/** Any operation of the table. Its input is validated with its own schema before it runs. */
 type AnyOperation = Operation<z.ZodType, z.ZodType>;
 
 /** Adds a route for each operation of the table. */
@@ -53,7 +53,7 @@ function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperat
     const caller = c.get('caller');
     const valid = (from: 'json' | 'param' | 'query') => c.req.valid(from as never);
     const given: unknown = call.input === 'query' ? valid('query') : call.input && valid('json');
-    // A body that is left out stands for its defaults.
+    // An omitted body is equivalent to its defaults.
     const input = operation.bodyOptional && given === undefined ? operation.input?.parse({}) : given;
     if (call.role) tools.allow(caller, call.role, operation.rateLimited);
     const params: Record<string, string> = operation.id ? valid('param') : {};
@@ -63,7 +63,7 @@ function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperat
     const output = await operation.run(
       {
         context: tools.context,
-        // Each caller has keys of its own, so that jobs of others cannot be found by guessing.
+        // Idempotency keys are separate for each caller, so that jobs of others cannot be found by guessing.
         by: {
           requestedBy: caller.name,
           ...(key === undefined ? {} : { idempotencyKey: `${caller.name}/${key}` }),
@@ -83,11 +83,12 @@ function mount(api: Api, tools: RouteTools, name: CallName, operation: AnyOperat
     }
     return c.json(output as object, operation.statusOf?.(input) ?? operation.status ?? 200);
   };
-  // The library derives a handler's type from literal schemas; here they come from the table, which checks its own.
+  // The library infers a handler's type from literal schemas. Here the schemas come from the table, which checks its
+  // own types.
   api.openapi(createRoute(routeOf(name, operation)), handler as never);
 }
 
-/** The route as OpenAPI describes it. */
+/** The OpenAPI definition of the route. */
 function routeOf(name: CallName, operation: AnyOperation) {
   const call: CallShape = CALLS[name];
   const { summary, description, id, input, output, returns = '', status = 200, text } = operation;

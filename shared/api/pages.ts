@@ -7,7 +7,7 @@ import type { Api } from './api.ts';
 /** Folder of the dashboard within the bundle of the API's function. */
 export const DASHBOARD_FOLDER = 'dashboard';
 
-/** Types of the files that a build of the dashboard has; anything else is not served. */
+/** Content types of the files in a build of the dashboard. Files with other extensions are not served. */
 const TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
@@ -15,19 +15,21 @@ const TYPES: Record<string, string> = {
   '.svg': 'image/svg+xml',
   '.txt': 'text/plain; charset=utf-8',
 };
-/** Files below this folder have a hash of their content in their name: who has one never needs to ask again. */
+/** Files in this folder have a hash of their content in their name, so they can be cached forever. */
 const HASHED = 'assets/';
 const INDEX = 'index.html';
 
-/** The dashboard's files: what is not in this list is not there, whatever a path says. */
+/** The dashboard's files. Only files in this list are served, whatever the path of a request. */
 export interface Pages {
-  /** Folder that `npm run dashboard:build` wrote: each file, and compressed by brotli as `<file>.br` where that helps. */
+  /**
+   * Output folder of `npm run dashboard:build`: each file, and `<file>.br`, compressed with brotli, if that is smaller.
+   */
   readonly folder: string;
-  /** Origins besides the API's own that the page may call: the bucket's, for uploads and downloads. */
+  /** Origins other than the API's own that the page may connect to: the bucket's, for uploads and downloads. */
   connectTo(): Promise<readonly string[]>;
 }
 
-/** Serves the dashboard at the root of the API's own address. Everything it needs is there: no other host is asked. */
+/** Serves the dashboard at the root of the API. It is self-contained: nothing is loaded from other hosts. */
 export function pageRoutes(api: Api, { folder, connectTo }: Pages): void {
   const files = new Set(
     readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((path) => path.replaceAll(sep, '/')),
@@ -58,7 +60,7 @@ export function pageRoutes(api: Api, { folder, connectTo }: Pages): void {
   }
 }
 
-/** Nothing but our own files and calls: no inline script or style, no frame, no form, no other host. */
+/** Allows only ngbak's own files and calls: no inline scripts or styles, frames, forms, or other hosts. */
 function contentSecurityPolicy(connectTo: readonly string[]): string {
   return [
     "default-src 'none'",

@@ -14,24 +14,24 @@ import { NotFoundError, RefusedError } from '../core/refusals.ts';
 import { TargetLockedError } from '../workflows/job/lock.ts';
 import { ForbiddenError, MethodNotAllowedError, RateLimitedError, UnauthenticatedError } from './access.ts';
 
-/** A problem document (RFC 9457), with a member of our own: what to do about it. */
+/** A problem document (RFC 9457), with an additional member: the remedy. */
 export const Problem = z.object({
-  /** `about:blank` where the status says it all; otherwise `urn:ngbak:problem:<name>`. */
+  /** `about:blank` if the status is sufficient, otherwise `urn:ngbak:problem:<name>`. */
   type: z.string(),
   title: z.string(),
   status: z.number().int(),
   detail: z.string(),
   remedy: z.string(),
-  /** Entry of the documentation about this error, where there is one: page and anchor, such as `docs/runbook.md#…`. */
+  /** Documentation of this error, if any: page and anchor, such as `docs/runbook.md#…`. */
   help: z.string().optional(),
-  /** The request's id, for the logs. */
+  /** The request's id, to find it in the logs. */
   instance: z.string().optional(),
 });
 export type Problem = z.infer<typeof Problem>;
 
 export const PROBLEM_TYPE = 'application/problem+json';
 
-/** Statuses that errors are reported with. The statuses of these are all that the API answers besides 2xx and 307. */
+/** Statuses of errors. Apart from 2xx and 307, the API responds with no others. */
 const STATUSES = [
   [UnauthenticatedError, 401, 'Not authenticated'],
   [ForbiddenError, 403, 'Not allowed'],
@@ -47,7 +47,7 @@ const STATUSES = [
   [AccessDeniedError, 500, 'The deployment lacks a permission'],
 ] as const;
 
-/** The problem document for an error. Unexpected ones are reported without their message, which nobody has checked. */
+/** The problem document for an error. For unexpected errors, it omits the message, which may contain anything. */
 export function problemOf(error: unknown, instance?: string): Problem {
   const explained = explainAwsError(error);
   const where = instance === undefined ? {} : { instance };

@@ -1,12 +1,12 @@
 import { HELP } from '../core/help.ts';
 import { RateLimitedError } from './access.ts';
 
-/** Callers remembered at once; more, and the one that was seen longest ago is forgotten. */
+/** Maximum number of callers that are tracked. Beyond that, the least recently seen one is dropped. */
 const CALLERS_MAX = 1000;
 
 /**
- * A token bucket for each caller: `burst` calls at once, then one each `seconds`. It knows of its own instance of the
- * function only; what all instances take together is limited by the stage of the API Gateway.
+ * A token bucket for each caller: `burst` calls at once, then one every `seconds`. It is local to one instance of the
+ * function; the stage of the API Gateway limits the calls to all instances together.
  */
 export class RateLimit {
   readonly #burst: number;
@@ -20,7 +20,7 @@ export class RateLimit {
     this.#now = now;
   }
 
-  /** Takes one call. Throws RateLimitedError where there is none left. */
+  /** Consumes one call. Throws RateLimitedError if none is left. */
   take(caller: string): void {
     const now = this.#now();
     const known = this.#buckets.get(caller) ?? { tokens: this.#burst, at: now };

@@ -14,17 +14,17 @@ import { retry } from '../core/retry.ts';
 import type { Role } from '../core/roles.ts';
 import { AccessList, newApiKey } from './access.ts';
 
-/** Label of a version that is written, and not yet the current one. */
+/** Staging label of a version that is written but not yet current. */
 const PENDING = 'ngbak-pending';
 const CURRENT = 'AWSCURRENT';
-/** Tries of a change while others change the list, too. */
+/** Attempts of a change while others change the list as well. */
 const SIMULTANEOUS = { attempts: 5, firstMs: 20 };
 
 type Entry = AccessList['keys'][number];
 
 /**
- * The secret that lists who may call the HTTP API. A change becomes current only if nobody else has changed the list since
- * it was read: the label moves from exactly that version (Secrets Manager, UpdateSecretVersionStage).
+ * The secret with the access list of the HTTP API. A change becomes current only if the list has not been changed since
+ * it was read: the staging label is moved from exactly that version (Secrets Manager, UpdateSecretVersionStage).
  */
 export class SavedAccessList {
   readonly #id: string;
@@ -35,12 +35,12 @@ export class SavedAccessList {
     this.#client = client;
   }
 
-  /** The keys, without what could be used as one. */
+  /** The entries of the keys, without anything that could be used as a key. */
   async keys(): Promise<readonly Entry[]> {
     return (await this.#read()).list.keys;
   }
 
-  /** Adds a key. Returns it: nobody can read it again. */
+  /** Adds a key and returns it. It cannot be read again. */
   async add(name: string, role: Role, expires_at?: string): Promise<string> {
     const { key, entry } = newApiKey(name, role);
     const added = { ...entry, ...(expires_at === undefined ? {} : { expires_at }) };
@@ -48,7 +48,9 @@ export class SavedAccessList {
     return key;
   }
 
-  /** Removes every key of that name, or the one with that fingerprint. Returns how many there were. Throws NotFoundError. */
+  /**
+   * Removes every key of that name, or the one with that fingerprint. Returns the number removed. Throws NotFoundError.
+   */
   async revoke(which: string): Promise<number> {
     let removed = 0;
     await this.#change((keys) => {
@@ -61,8 +63,8 @@ export class SavedAccessList {
   }
 
   /**
-   * Adds another key of the same name and role; those that are there end at `until`, unless they end earlier. Throws
-   * NotFoundError, and NgbakError where keys of that name have several roles.
+   * Adds another key of the same name and role. The existing ones expire at `until`, unless they expire earlier. Throws
+   * NotFoundError, and NgbakError if keys of that name have different roles.
    */
   async rotate(name: string, until: Date): Promise<{ key: string; role: Role }> {
     let rotated: { key: string; role: Role } | undefined;
@@ -106,7 +108,7 @@ export class SavedAccessList {
     }
   }
 
-  /** Throws InvalidParameterException where the list was changed meanwhile. */
+  /** Throws InvalidParameterException if the list was changed concurrently. */
   async #tryChange(change: (keys: readonly Entry[]) => Entry[]): Promise<void> {
     const { list, version } = await this.#read();
     const keys = AccessList.shape.keys.parse(change(list.keys));
@@ -129,7 +131,7 @@ export class SavedAccessList {
   }
 }
 
-/** What identifies a key in a list, and can't be used as one: the beginning of its hash. */
+/** Identifies a key in a list without being usable as one: the beginning of its hash. */
 export function fingerprint({ sha256 }: Pick<Entry, 'sha256'>): string {
   return sha256.slice(0, 12);
 }

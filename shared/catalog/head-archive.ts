@@ -11,8 +11,8 @@ import { InvalidInputError } from '../core/errors.ts';
 import type { CatalogRecord } from './record.ts';
 
 /**
- * What S3 says of a backup's archive, of the version that was catalogued, or of the newest one; undefined where it is
- * gone.
+ * S3's metadata of a backup's archive, of the version that was catalogued or of the newest one. Undefined if it does
+ * not exist.
  */
 export async function headArchive(
   bucket: Bucket,
@@ -30,7 +30,7 @@ export async function headArchive(
   });
 }
 
-/** Why S3 would not delete the archive, in words; undefined where it would. */
+/** Why S3 would refuse to delete the archive, as text. Undefined if it would not. */
 export async function objectLock(
   bucket: Bucket,
   record: Pick<CatalogRecord, 'archive'>,
@@ -46,8 +46,8 @@ export async function objectLock(
 }
 
 /**
- * Has S3 keep one version of an object until a time: it cannot be deleted before, whatever the permissions (`compliance`), or
- * without one of their own for that (`governance`). Idempotent; a lock is never shortened.
+ * Locks one version of an object until a given time: before that, it cannot be deleted with any permission
+ * (`compliance`), or only with a special permission (`governance`). Idempotent; a lock is never shortened.
  */
 export async function lockObject(
   bucket: Bucket,

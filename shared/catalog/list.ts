@@ -7,16 +7,18 @@ import { CatalogRecord } from './record.ts';
 import { assess, BackupSummary, summarize } from './summaries.ts';
 import { type Acknowledged, readAcknowledged } from './warnings.ts';
 
-/** Records read at once. */
+/** Records read concurrently. */
 const READS_AT_ONCE = 32;
-/** Shorter lists are read without the cache: one large GET would cost more than it saves. */
+/**
+ * Minimum length of a list for which the cache is used: for shorter ones, one large GET would cost more than it saves.
+ */
 const LONG_LIST = 100;
-/** Summaries in the cache: about 1 KiB each, so that it stays below what a record may have. */
+/** Maximum number of summaries in the cache, at about 1 KiB each, to stay below the size limit of a record. */
 const CACHED_MAX = 2000;
-/** The cache is written again once so many records had to be read beside it. */
+/** Number of cache misses after which the cache is rewritten. */
 const MISSES_MAX = 50;
 
-/** What a list needs of a record: its summary, and the names of what was counted, to filter by. */
+/** The data of a record that lists need: its summary, and the names of what was counted, for filters. */
 const Listed = z.object({
   summary: BackupSummary,
   /** `kv keys:full_docs`, `vectors points:chunks`, … */
@@ -24,7 +26,7 @@ const Listed = z.object({
 });
 export type Listed = z.infer<typeof Listed>;
 
-/** Without the assessment, which depends on what was acknowledged since. */
+/** Without the assessment, which depends on later acknowledgements. */
 const CachedListed = Listed.extend({
   summary: BackupSummary.omit({ state: true, open_warnings: true, good: true }),
 });
@@ -39,12 +41,12 @@ export type ListedItem =
   | { readonly id: string; readonly listed?: undefined; readonly problem: string };
 
 /**
- * Reads what a list needs of these backups, in their order; a backup that was deleted meanwhile is left out. Long lists
- * take from a cache in the bucket whatever has the ETag that S3 has just told of its record, so the cache can be old,
- * wrong or gone, and the list is right all the same.
+ * Reads the list data of these backups, in their order. Backups that were deleted in the meantime are omitted. For long
+ * lists, entries of a cache in the bucket are used if their ETag equals the one that S3 has just reported for the
+ * record, so the list is correct even if the cache is old, wrong or missing.
  *
- * @param keep writes the cache in any case, before the bucket's rules remove it: retention does, which runs each day and
- *   after each backup, so that whoever lists finds one that lacks a few records at most
+ * @param keep  rewrites the cache in any case, before the bucket's lifecycle rules remove it. Retention sets it, every
+ *   day and after each backup, so that the cache lacks a few records at most
  */
 export async function* readListed(
   bucket: Bucket,
@@ -87,7 +89,7 @@ async function read(
     fresh[id] = { etag: found.etag, listed };
     return { id, listed };
   } catch (error) {
-    // One record that somebody spoiled must not hide the others; anything else is not a fact about the record.
+    // One corrupt record must not hide the others. Any other error is not specific to the record.
     if (!(error instanceof InvalidInputError)) throw error;
     return { id, problem: describeError(error) };
   }
@@ -97,13 +99,16 @@ async function readCache(bucket: Bucket): Promise<Cache['backups']> {
   try {
     return (await bucket.readRecord(CATALOG_CACHE_KEY, Cache))?.value.backups ?? {};
   } catch (error) {
-    // Of another version, spoiled, or not for this caller: then every record is read.
+    // Another version's cache, a corrupt one, or one that this caller may not read: every record is read instead.
     if (error instanceof InvalidInputError || error instanceof AccessDeniedError) return {};
     throw error;
   }
 }
 
-/** Keeps the newest. Without a condition: of two writers either one is right, since entries are checked when used. */
+/**
+ * Keeps the newest entries. The write is unconditional: of two concurrent writes, either is correct, because entries
+ * are validated when they are used.
+ */
 async function writeCache(
   bucket: Bucket,
   newestFirst: readonly { id: string }[],
@@ -117,7 +122,7 @@ async function writeCache(
   try {
     await bucket.writeRecord(CATALOG_CACHE_KEY, Cache.parse({ cache_version: 3, backups }));
   } catch (error) {
-    // Whoever may only read lists as well, at the speed of single records.
+    // Callers without write permission can still list, at the speed of single records.
     if (!(error instanceof AccessDeniedError)) throw error;
   }
 }

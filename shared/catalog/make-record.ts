@@ -2,7 +2,7 @@ import { parseInput } from '../core/input.ts';
 import { metadataOf } from './metadata.ts';
 import { CatalogRecord } from './record.ts';
 
-/** What is known of a backup that was read back and found sound; what is undefined is left out of its record. */
+/** Facts about a verified backup. Undefined ones are omitted from its record. */
 export interface BackupFacts {
   readonly backup_id: string;
   readonly target: string | undefined;
@@ -10,7 +10,7 @@ export interface BackupFacts {
   readonly type: string;
   readonly stores: readonly string[];
   readonly only: object | undefined;
-  /** ISO 8601 in UTC, as all times. */
+  /** ISO 8601 in UTC, like all times. */
   readonly created_at: string;
   readonly completed_at: string;
   readonly verified_at: string;
@@ -39,10 +39,11 @@ export interface BackupFacts {
 }
 
 /**
- * The catalog record of a backup: the only place that makes one. Throws InvalidInputError where facts are missing or wrong.
+ * Creates the catalog record of a backup. This is the only place that does so. Throws InvalidInputError if facts are
+ * missing or invalid.
  *
- * @param bucket  name of the bucket that the archive is in
- * @param source  where the facts come from, for the error
+ * @param bucket  name of the archive's bucket
+ * @param source  origin of the facts, for the error
  */
 export function makeRecord(
   { verified_at, ...facts }: BackupFacts,
@@ -58,7 +59,7 @@ export function makeRecord(
     duration_seconds: Math.max(0, seconds),
     verification: { state: 'verified', at: verified_at },
   };
-  // As JSON: what is undefined is not there.
+  // The JSON round trip removes undefined fields.
   const record = parseInput(CatalogRecord, JSON.parse(JSON.stringify(fields)), source, remedy);
   const { tag_pairs: _, ...metadata } = metadataOf(record, bucket);
   return { ...record, ...metadata };

@@ -3,16 +3,16 @@ import type { CatalogRecord } from './record.ts';
 import { recordCounts } from './record-counts.ts';
 import { pairsOf } from './tags.ts';
 
-/** What is derived from a catalog record, under the names by which inventories and other tools ask for it. */
+/** Fields derived from a catalog record, under the names that inventories and other tools expect. */
 export const BackupMetadata = z.object({
   /** Number of nodes, relationships, points and keys. */
   record_count: z.number().int(),
   /** Number of files of a files store. */
   file_count: z.number().int(),
-  /** Whether the backup holds files, beside or in place of keys. */
+  /** Whether the backup contains files, in addition to keys or instead of them. */
   includes_files: z.boolean(),
   storage_type: z.literal('s3'),
-  /** Storage class of the archive: as recorded in lists, and as S3 has it now where a single backup is shown. */
+  /** Storage class of the archive: the recorded one in lists, the current one where a single backup is shown. */
   storage_class: z.string(),
   /** `s3://` address of the archive. */
   storage_path: z.string(),
@@ -21,7 +21,7 @@ export const BackupMetadata = z.object({
 });
 export type BackupMetadata = z.infer<typeof BackupMetadata>;
 
-/** Records and files in tallies or counts of several stores. */
+/** Number of records and files in tallies or counts of several stores. */
 export function countContents(stores: Readonly<Record<string, Parameters<typeof recordCounts>[0]>>): {
   records: number;
   files: number;
@@ -30,7 +30,7 @@ export function countContents(stores: Readonly<Record<string, Parameters<typeof 
   let files = 0;
   for (const counted of Object.values(stores)) {
     const counts = recordCounts(counted);
-    // Keys in files are counted for the statistics, and are parts of these files.
+    // Keys inside files are counted for statistics, but are part of these files.
     const isFiles = counts.files !== undefined;
     for (const [name, count] of Object.entries(counts)) {
       if (name === 'files') files += count;
@@ -40,7 +40,7 @@ export function countContents(stores: Readonly<Record<string, Parameters<typeof 
   return { records, files };
 }
 
-/** @param bucket  name of the bucket that the archive is in */
+/** @param bucket  name of the archive's bucket */
 export function metadataOf(
   {
     tallies,

@@ -5,10 +5,10 @@ import { Id } from '../core/ids.ts';
 import { mapOrdered } from '../core/ordered.ts';
 import { CatalogRecord } from './record.ts';
 
-/** Records read at once: enough to hide S3's latency, few enough to stay far below its request rates. */
+/** Records read concurrently: enough to hide S3's latency, few enough to stay far below its request rates. */
 const READS_AT_ONCE = 32;
 
-/** One record of the catalog, or why it could not be read: a listing tells what is wrong and continues. */
+/** One record of the catalog, or the reason why it could not be read: listings report the problem and continue. */
 export type CatalogItem =
   | { readonly backupId: string; readonly record: CatalogRecord; readonly problem?: undefined }
   | { readonly backupId: string; readonly record?: undefined; readonly problem: string };
@@ -18,7 +18,7 @@ export async function catalogIds(bucket: Bucket): Promise<string[]> {
   return (await catalogEntries(bucket)).map(({ id }) => id);
 }
 
-/** The same, each with the ETag of its record. */
+/** Like {@link catalogIds}, with the ETag of each record. */
 export async function catalogEntries(bucket: Bucket): Promise<{ id: string; etag: string }[]> {
   const entries: { id: string; etag: string }[] = [];
   for await (const { key, etag } of bucket.keys(BACKUPS)) {
@@ -29,8 +29,8 @@ export async function catalogEntries(bucket: Bucket): Promise<{ id: string; etag
 }
 
 /**
- * Reads the records of backups, in the order given. Never touches an archive, and holds a bounded window of records. A
- * backup that was deleted meanwhile is left out.
+ * Reads the records of backups, in the given order. Never touches an archive, and holds a bounded window of records.
+ * Backups that were deleted in the meantime are omitted.
  */
 export async function* readCatalog(bucket: Bucket, ids: Iterable<string>): AsyncGenerator<CatalogItem> {
   const items = mapOrdered(ids, READS_AT_ONCE, async (backupId): Promise<CatalogItem | undefined> => {
@@ -38,7 +38,7 @@ export async function* readCatalog(bucket: Bucket, ids: Iterable<string>): Async
       const found = await bucket.readRecord(catalogKey(backupId), CatalogRecord);
       return found && { backupId, record: found.value };
     } catch (error) {
-      // One record that somebody spoiled must not hide the others; anything else is not a fact about the record.
+      // One corrupt record must not hide the others. Any other error is not specific to the record.
       if (!(error instanceof InvalidInputError)) throw error;
       return { backupId, problem: describeError(error) };
     }

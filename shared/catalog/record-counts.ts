@@ -1,15 +1,15 @@
 import { kindOf, nounOf, tallyKind, thingOf } from '../stores/known-facts.ts';
 
-/** Anything that is counted by name: tallies of what was exported, or counts of a store. */
+/** Counts by name: tallies of an export, or counts of a store. */
 type Counted = Readonly<Record<string, number | { readonly count: number }>>;
 
-/** Whether a tally counts records, in contrast to schema statements and settings. */
+/** Whether a tally counts records, as opposed to schema statements and settings. */
 function isRecord(tally: string): boolean {
   const kind = tallyKind(tally);
   return kind?.records !== undefined && (thingOf(tally) !== undefined) === (kind.things !== undefined);
 }
 
-/** The counts of records by tally name, without tallies of anything else. */
+/** The counts of records by tally name. Omits tallies of anything else. */
 export function recordCounts(counted: Counted = {}): Record<string, number> {
   return Object.fromEntries(
     Object.entries(counted)
@@ -18,7 +18,7 @@ export function recordCounts(counted: Counted = {}): Record<string, number> {
   );
 }
 
-/** Counts of records by store, of stores that have any kind of them. */
+/** Counts of records by store. Omits stores without any. */
 export function countsByStore<Store extends string>(
   counted: Readonly<Partial<Record<Store, Counted>>>,
 ): Partial<Record<Store, Record<string, number>>> {
@@ -30,12 +30,12 @@ export function countsByStore<Store extends string>(
   return counts;
 }
 
-/** Number of records in all. */
+/** Total number of records. */
 export function countRecords(counted?: Counted): number {
   return Object.values(recordCounts(counted)).reduce((sum, count) => sum + count, 0);
 }
 
-/** Counts of one store in one line: `20 nodes, 19 relationships`, `40 keys in 3 namespaces`. */
+/** Counts of one store on one line: `20 nodes, 19 relationships`, `40 keys in 3 namespaces`. */
 export function recordsText(counts: Readonly<Record<string, number>>): string {
   const kinds = new Map<string, { sum: number; names: number }>();
   for (const [name, count] of Object.entries(counts)) {

@@ -14,8 +14,9 @@ export const TalliesRecord = z.record(
 );
 
 /**
- * One backup as the catalog knows it: `backups/<backup_id>.json`, written once, after the archive was read back.
- * Only `tags`, `note` and `retention` change later, and `verification` when somebody verifies it again. Listing reads these records and never an archive.
+ * The catalog record of a backup: `backups/<backup_id>.json`, created once, after the archive was verified. Only
+ * `tags`, `note` and `retention` change later, and `verification` when the backup is verified again. Listing reads
+ * these records and never an archive.
  */
 export const CatalogRecord = z.looseObject({
   record_version: z.literal(1),
@@ -24,13 +25,13 @@ export const CatalogRecord = z.looseObject({
   job_id: Id,
   type: z.enum(['full', 'partial']),
   stores: z.array(z.enum(STORE_NAMES)),
-  /** The part of these stores that was asked for; absent where it was all of them. */
+  /** The requested subset of these stores. Absent if all of them were saved. */
   only: Subset.optional(),
   created_at: z.iso.datetime(),
   completed_at: z.iso.datetime(),
   archive: z.object({
     key: z.string(),
-    /** Absent where the bucket has no versions. */
+    /** Absent if the bucket has no versioning. */
     version_id: z.string().optional(),
     /** Size of the object in bytes. */
     bytes: z.number().int().positive(),
@@ -42,7 +43,7 @@ export const CatalogRecord = z.looseObject({
     /** The manifest's `checksum`: SHA-256 over the sorted lines of `SHA256SUMS`. */
     checksum: z.string(),
   }),
-  /** Numbers of records and of files, and where they are kept; absent in records of earlier versions. */
+  /** Number of records and of files, and storage class and path. Absent in records of earlier versions. */
   record_count: z.number().int().nonnegative().optional(),
   file_count: z.number().int().nonnegative().optional(),
   includes_files: z.boolean().optional(),
@@ -56,19 +57,19 @@ export const CatalogRecord = z.looseObject({
   statistics: z.record(z.string(), z.number()),
   tallies: z.record(z.string(), TalliesRecord),
   consistency: Consistency,
-  /** When every byte of the archive was last read back, and whether all were as written. */
+  /** When every byte of the archive was last read back, and the result. */
   verification: z.object({
     state: z.enum(['verified', 'damaged']),
     at: z.iso.datetime(),
-    /** What is wrong, in words, with `damaged`. */
+    /** The errors found, if the state is `damaged`. */
     problems: z.array(z.string()).optional(),
   }),
-  /** What was not saved, or should be looked at; absent in records of versions that did not keep it. */
+  /** What was not saved, or needs attention. Absent in records of versions that did not store warnings. */
   warnings: z.array(BackupWarning).optional(),
-  /** References between the stores of the archive; absent where nobody counted them. */
+  /** References between the stores of the archive. Absent if they were not counted. */
   references: z.array(ReferenceCount).optional(),
   ngbak_version: z.string(),
-  /** Version of the GraphRAG system, where the target's configuration names it. */
+  /** Version of the GraphRAG system, if the target's configuration states it. */
   system_version: z.string().optional(),
   tags: z.array(z.string()),
   note: z.string().optional(),

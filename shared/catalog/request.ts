@@ -12,13 +12,13 @@ export const Retention = z.union([
   z.literal('permanent'),
 ]);
 
-/** Tag of the safety backups that restores take. Reserved: no request and no change may add or remove it. */
+/** Tag of the safety backups that restores take. Reserved: users cannot add or remove it. */
 export const SAFETY_TAG = 'pre-restore';
 
 const Tag = z.string().min(1).max(128);
 const TAGS_MAX = 50;
 
-/** Plain tags and pairs `key=value`. A key has one value. */
+/** Plain tags and pairs `key=value`. Each key has one value. */
 const unambiguous = {
   error: ({ input }: { input?: unknown }) =>
     `key "${repeatedKey(Array.isArray(input) ? input.map(String) : [])}" has several values`,
@@ -28,7 +28,7 @@ const Tags = z
   .max(TAGS_MAX)
   .refine((tags) => repeatedKey(tags) === undefined, unambiguous);
 
-/** Tags that a person may give to a backup. */
+/** Tags that users may give to a backup. */
 export const OwnTags = z
   .array(
     Tag.refine((tag) => tag !== SAFETY_TAG, {
@@ -38,17 +38,17 @@ export const OwnTags = z
   .max(TAGS_MAX)
   .refine((tags) => repeatedKey(tags) === undefined, unambiguous);
 
-/** Input of the backup workflow: what `aws stepfunctions start-execution --input` takes. `{}` is a full backup. */
+/** Input of the backup workflow, as for `aws stepfunctions start-execution --input`. `{}` is a full backup. */
 export const BackupRequest = z.strictObject({
-  /** Which configured target; may be left out where there is only one, or one called `default`. */
+  /** The configured target. Optional if there is only one, or one named `default`. */
   target: Id.optional(),
-  /** `full` is what it is without `stores` and `only`, `partial` with them: whoever says it is held to it. */
+  /** A backup is `full` without `stores` and `only`, and `partial` with them. If given, the type must match. */
   type: z.enum(['full', 'partial']).optional(),
-  /** Which stores; left out: all. Any subset makes the backup `partial`. */
+  /** The stores. Default: all. Any selection makes the backup `partial`. */
   stores: z.array(z.enum(STORE_NAMES)).min(1).optional(),
   /**
-   * Only this part of the target; makes the backup `partial`. Without `stores`, only stores that it names something of
-   * are saved. Whatever it names must be there.
+   * Only this subset of the target; makes the backup `partial`. Without `stores`, only the stores that it mentions are
+   * saved. Everything that it names must exist.
    */
   only: Subset.optional(),
   /** Plain tags, and pairs `key=value`; each key has one value. */
@@ -56,18 +56,18 @@ export const BackupRequest = z.strictObject({
   note: z.string().max(1000).optional(),
   retention: Retention.optional(),
   codec: z.enum(['gzip', 'zstd']).default('gzip'),
-  /** How hard to compress: 1 to 9 for gzip, 1 to 19 for zstd. Left out: the level that docs/format.md chose. */
+  /** Compression level: 1 to 9 for gzip, 1 to 19 for zstd. Default: the level in docs/format.md. */
   level: z.number().int().min(1).max(19).optional(),
-  /** Set by a restore that saves its target: the backup runs under the restore's lock. */
+  /** Set by a restore for its safety backup, which runs under the restore's lock. */
   part_of: z
     .strictObject({
       job_id: Id,
       execution_arn: z.string(),
-      /** What exactly is about to be touched, where it is not what the configuration says. */
+      /** The scopes that the restore will write to, if they differ from the configuration. */
       scopes: Scopes.optional(),
     })
     .optional(),
-  /** Set by a schedule: its name, who made it, and the time that this run was planned for. */
+  /** Set by a schedule: its name, its creator, and the planned time of this run. */
   schedule: z
     .strictObject({
       name: Id,
@@ -75,7 +75,7 @@ export const BackupRequest = z.strictObject({
       made_by: z.string().max(200).optional(),
     })
     .optional(),
-  /** Who asked, for the records: a person, a key's name, `schedule`. */
+  /** The recorded requester: a person, the name of a key, or `schedule`. */
   requested_by: z.string().max(200).optional(),
 });
 export type BackupRequest = z.infer<typeof BackupRequest>;

@@ -5,21 +5,21 @@ import { countRecords } from './record-counts.ts';
 import { SAFETY_TAG } from './request.ts';
 import { type Acknowledged, Acknowledgement, BackupWarning, isSuspicious, warningId } from './warnings.ts';
 
-/** What a backup is worth; depends on the warnings that were acknowledged since it was made. */
+/** The assessment of a backup. It depends on warnings that were acknowledged after the backup. */
 export const Assessment = z.object({
-  /** `complete_with_warnings` while it has a warning that nobody has acknowledged. */
+  /** `complete_with_warnings` while it has an unacknowledged warning. */
   state: z.enum(['complete', 'complete_with_warnings', 'damaged']),
-  /** Number of warnings that nobody has acknowledged. */
+  /** Number of unacknowledged warnings. */
   open_warnings: z.number().int(),
   /**
-   * Whether the target can be recovered from it as it should be: verified, with records, not empty or far smaller than
-   * expected, and not the safety backup of a restore. Health, metrics, retention and the dashboard rely on this.
+   * Whether it is suitable for recovering the target: verified, neither empty nor far smaller than expected, and not
+   * the safety backup of a restore. Health, metrics, retention and the dashboard rely on this.
    */
   good: z.boolean(),
 });
 export type Assessment = z.infer<typeof Assessment>;
 
-/** One backup in a list: what an operator chooses by, without the tallies of the full record. */
+/** One backup in a list: the fields by which an operator chooses, without the tallies of the full record. */
 export const BackupSummary = CatalogRecord.pick({
   backup_id: true,
   target: true,
@@ -41,7 +41,7 @@ export const BackupSummary = CatalogRecord.pick({
   .extend({
     /** Size of the archive in bytes. */
     bytes: z.number(),
-    /** Uncompressed bytes for each second of the backup. */
+    /** Uncompressed bytes per second of the backup. */
     bytes_per_second: z.number(),
     checksum: z.string(),
     consistency: CatalogRecord.shape.consistency.shape.grade,
@@ -54,7 +54,7 @@ export const BackupSummary = CatalogRecord.pick({
   .extend(Assessment.shape);
 export type BackupSummary = z.infer<typeof BackupSummary>;
 
-/** One backup with everything that the catalog knows. */
+/** All catalog data of one backup. */
 export const BackupDetails = CatalogRecord.extend({
   warnings: z.array(
     BackupWarning.extend({
@@ -67,7 +67,7 @@ export const BackupDetails = CatalogRecord.extend({
   .extend(Assessment.shape);
 export type BackupDetails = z.infer<typeof BackupDetails>;
 
-/** Judges a backup: the only place that says what a good one is. */
+/** Assesses a backup. This is the only definition of a good backup. */
 export function assess(
   backup: Pick<BackupSummary, 'target' | 'verification' | 'tags' | 'records' | 'warnings'>,
   acknowledged: Acknowledged,
@@ -85,7 +85,7 @@ export function assess(
 /**
  * The summary of a record.
  *
- * @param bucket  name of the bucket that the archive is in
+ * @param bucket  name of the archive's bucket
  */
 export function summarize(record: CatalogRecord, acknowledged: Acknowledged, bucket: string): BackupSummary {
   const { archive, consistency, duration_seconds, uncompressed_bytes, warnings = [] } = record;
@@ -119,7 +119,7 @@ export function summarize(record: CatalogRecord, acknowledged: Acknowledged, buc
   return { ...summary, ...assess(summary, acknowledged) };
 }
 
-/** The record with its assessment, and each warning with who acknowledged it. */
+/** The record with its assessment, and for each warning the acknowledgement, if any. */
 export function detail(record: CatalogRecord, acknowledged: Acknowledged, bucket: string): BackupDetails {
   const { state, open_warnings, good } = summarize(record, acknowledged, bucket);
   return {

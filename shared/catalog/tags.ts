@@ -13,7 +13,7 @@ export function pairsOf(tags: readonly string[]): Record<string, string> {
   return Object.fromEntries(pairs);
 }
 
-/** A key that several tags give a value to; undefined if there is none. */
+/** A key for which there are several tags. Undefined if there is none. */
 export function repeatedKey(tags: readonly string[]): string | undefined {
   const keys = new Set<string>();
   for (const tag of new Set(tags)) {
@@ -25,7 +25,7 @@ export function repeatedKey(tags: readonly string[]): string | undefined {
   return undefined;
 }
 
-/** Tags with others added: a value replaces the one that its key had. */
+/** Tags with others added. A new value replaces the previous one of its key. */
 export function addTags(tags: readonly string[], added: readonly string[]): string[] {
   const replaced = new Set(added.flatMap((tag) => keyOfTag(tag) ?? []));
   const kept = tags.filter((tag) => {
@@ -36,8 +36,8 @@ export function addTags(tags: readonly string[], added: readonly string[]): stri
 }
 
 /**
- * Whether one of the tags is what a filter asks for: `name` is a plain tag, or a key with any value; `key=value` is exactly
- * that pair, and `key=` any value of the key.
+ * Whether one of the tags matches a filter: `name` is a plain tag, or a key with any value; `key=value` is exactly that
+ * pair, and `key=` any value of the key.
  */
 export function hasTag(tags: readonly string[], filter: string): boolean {
   if (tags.includes(filter)) return true;
@@ -45,7 +45,7 @@ export function hasTag(tags: readonly string[], filter: string): boolean {
   return tags.some((tag) => keyOfTag(tag) === key);
 }
 
-/** Whether tags have all that a filter asks for; nothing is asked for without one. */
+/** Whether tags match all filters. True without a filter. */
 export function hasTags(tags: readonly string[], filter: string | readonly string[] | undefined): boolean {
   return [filter ?? []].flat().every((one) => hasTag(tags, one));
 }

@@ -6,31 +6,31 @@ import { Id } from '../core/ids.ts';
 import { STORE_NAMES } from '../core/store-names.ts';
 import { StoreWarning } from '../stores/warning.ts';
 
-/** A warning of a backup, with the store that it is about. */
+/** A warning of a backup, with its store. */
 export const BackupWarning = StoreWarning.extend({ store: z.enum(STORE_NAMES) });
 export type BackupWarning = z.infer<typeof BackupWarning>;
 
-/** A store without records, although there is reason to expect some. */
+/** A store without records, although some are expected. */
 export const STORE_EMPTY = 'store-empty';
 /** Far fewer records than in the last good backup. */
 export const RECORDS_FELL = 'records-fell';
-/** Warnings that make a backup unfit to take the place of a good one, until somebody has acknowledged them. */
+/** Warnings that prevent a backup from being good until they are acknowledged. */
 const SUSPICIOUS: readonly string[] = [STORE_EMPTY, RECORDS_FELL];
 
 /**
- * Identifies a warning among the backups of a target: the same store, code and text. Counts and samples are not part of
- * it, so that a warning stays acknowledged while its count changes.
+ * Identifies a warning across the backups of a target, by store, code and text. Excludes counts and samples, so that a
+ * warning stays acknowledged when its count changes.
  */
 export function warningId({ store, code, text }: BackupWarning): string {
   return `${store}/${code}/${createHash('sha256').update(text).digest('hex').slice(0, 12)}`;
 }
 
-/** Whether the warning with this id keeps a backup from being a good one. */
+/** Whether the warning with this id prevents a backup from being good. */
 export function isSuspicious(id: string): boolean {
   return SUSPICIOUS.includes(id.split('/')[1] ?? '');
 }
 
-/** Somebody has seen a warning of a target and accepts what it says, for this and all other backups. */
+/** The acknowledgement of a warning of a target, for all of its backups. */
 export const Acknowledgement = z.object({
   target: Id,
   /** The warning's id, see {@link warningId}. */
@@ -50,7 +50,7 @@ export interface Acknowledged {
   find(target: string, warning: string): Acknowledgement | undefined;
 }
 
-/** What has been acknowledged, of all targets. */
+/** Reads the acknowledgements of all targets. */
 export async function readAcknowledged(bucket: Bucket): Promise<Acknowledged> {
   const record = await bucket.readRecord(ACKNOWLEDGED_KEY, AcknowledgedRecord);
   const known = new Map(record?.value.acknowledged.map((one) => [`${one.target} ${one.warning}`, one]));

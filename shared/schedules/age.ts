@@ -2,21 +2,24 @@ import { longestGapMs } from './runs.ts';
 import type { Schedule } from './schedule.ts';
 
 const HOUR_MS = 60 * 60 * 1000;
-/** For a target whose schedules run at least daily, or that has none, in milliseconds: the default schedule is daily. */
+/**
+ * Maximum age for a target with schedules that run at least daily, or without any, in milliseconds: the default
+ * schedule is daily.
+ */
 const AGE_MIN_MS = 48 * HOUR_MS;
-/** Where the schedules are rarer, a backup may be older by this factor than they are apart. */
+/** For less frequent schedules, the maximum age is their interval times this factor. */
 const GAP_FACTOR = 2;
 
-/** What of a schedule says how old backups may be. */
+/** The fields of a schedule that determine how old backups may be. */
 export type AgeSchedule = Parameters<typeof longestGapMs>[0] & {
   readonly backup: Pick<Schedule['backup'], 'target'>;
 };
 
 /**
- * How old the newest good backup of a target may be, in milliseconds. The only place that says so: health, `ngbak doctor`,
- * the dashboard and the alarm rely on it.
+ * The maximum age of the newest good backup of a target, in milliseconds. This is its only definition: health,
+ * `ngbak doctor`, the dashboard and the alarm rely on it.
  *
- * @param hours  from the configuration; left out: derived from the schedules
+ * @param hours  from the configuration; if absent, derived from the schedules
  */
 export function allowedAgeMs(
   target: string,

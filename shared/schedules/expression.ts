@@ -2,27 +2,30 @@ import { Cron } from 'croner';
 import { z } from 'zod';
 import { InvalidInputError } from '../core/errors.ts';
 
-/** When a schedule runs, in EventBridge Scheduler's words: `cron(0 3 * * ? *)`, `rate(6 hours)`, `at(2026-12-24T20:00:00)`. */
+/**
+ * When a schedule runs, in the syntax of EventBridge Scheduler: `cron(0 3 * * ? *)`, `rate(6 hours)`,
+ * `at(2026-12-24T20:00:00)`.
+ */
 export const ScheduleExpression = z.string().min(1).max(256);
 
 const MINUTE_MS = 60_000;
 const UNITS: Readonly<Record<string, number>> = { minute: 1, hour: 60, day: 24 * 60 };
 
-/** The times of a schedule. `rate` counts from a run, so its times are known only after one. */
+/** The times of a schedule. `rate` is relative to a run, so its times are known only after one. */
 export type RunTimes =
   | {
       readonly kind: 'cron';
-      /** The next `count` runs after a moment, oldest first. Fewer where the pattern ends. */
+      /** The next `count` runs after a time, oldest first. Fewer if the pattern ends. */
       next(count: number, after: Date): Date[];
-      /** The last `count` runs before a moment, newest first. */
+      /** The last `count` runs before a time, newest first. */
       previous(count: number, before: Date): Date[];
     }
   | { readonly kind: 'rate'; readonly intervalMs: number }
   | { readonly kind: 'at'; readonly time: Date };
 
 /**
- * Reads an expression of EventBridge Scheduler ("Schedule types" in its user guide) in a time zone, which counts for
- * `cron` and `at`. Throws InvalidInputError that says what is allowed.
+ * Parses an expression of EventBridge Scheduler ("Schedule types" in its user guide) in a time zone, which applies to
+ * `cron` and `at`. Throws InvalidInputError, which states what is allowed.
  */
 export function parseExpression(expression: string, timeZone: string): RunTimes {
   const [, kind = '', inner = ''] = /^(cron|rate|at)\((.*)\)$/.exec(expression.trim()) ?? [];
@@ -40,7 +43,7 @@ function parseRate(inner: string): RunTimes {
   return { kind: 'rate', intervalMs: Number(value) * minutes * MINUTE_MS };
 }
 
-/** `at(2026-12-24T20:00:00)`, a wall clock's time in the zone. */
+/** `at(2026-12-24T20:00:00)`, a local time in the zone. */
 function parseAt(inner: string, timeZone: string): RunTimes {
   const valid =
     z.iso.datetime({ local: true, precision: 0 }).safeParse(inner).success && !inner.endsWith('Z');
@@ -50,8 +53,8 @@ function parseAt(inner: string, timeZone: string): RunTimes {
 }
 
 /**
- * Minutes, hours, day of the month, month, day of the week (1 to 7 or SUN to SAT), year. The library checks ranges; what
- * it takes and AWS does not is refused before.
+ * Minutes, hours, day of the month, month, day of the week (1 to 7 or SUN to SAT), year. The library checks ranges;
+ * expressions that it accepts and AWS does not are rejected first.
  */
 function parseCron(inner: string, timeZone: string): RunTimes {
   const expression = `cron(${inner})`;
@@ -73,7 +76,7 @@ function parseCron(inner: string, timeZone: string): RunTimes {
   ] as const) {
     if (!allowed.test(value)) throw wrong(expression, `"${value}" is not a valid ${name}`);
   }
-  // Alone, L is the last day of the week: Saturday.
+  // On its own, L is the last day of the week: Saturday.
   const pattern = ['0', minutes, hours, dayOfMonth, month, dayOfWeek === 'L' ? '7' : dayOfWeek, year].join(
     ' ',
   );
@@ -82,7 +85,7 @@ function parseCron(inner: string, timeZone: string): RunTimes {
     cron = new Cron(pattern, {
       timezone: timeZone,
       mode: '7-part',
-      // 1 is Sunday, and 5/15 is allowed, as AWS has it.
+      // As in AWS, 1 is Sunday, and 5/15 is allowed.
       alternativeWeekdays: true,
       sloppyRanges: true,
       paused: true,
@@ -98,8 +101,8 @@ function parseCron(inner: string, timeZone: string): RunTimes {
     dateStyle: 'short',
     timeStyle: 'short',
   });
-  // When clocks go forward, the library moves a time that does not exist and AWS leaves it out; when they go back, AWS
-  // runs a time that comes twice once ("Daylight savings time" in the user guide).
+  // When clocks go forward, the library moves a time that does not exist, whereas AWS skips it. When clocks go back,
+  // AWS runs a repeated time only once ("Daylight savings time" in the user guide).
   const asAws = (oldestFirst: Date[]): Date[] => {
     let latest = '';
     return oldestFirst.filter((time) => {
@@ -116,7 +119,9 @@ function parseCron(inner: string, timeZone: string): RunTimes {
   };
 }
 
-/** So many runs may be left out because a clock was moved; a schedule of each minute loses an hour of them. */
+/**
+ * Maximum number of runs skipped because of a clock change: a schedule that runs every minute loses one hour of runs.
+ */
 const DST_SPARE = 61;
 
 function wrong(expression: string, why: string): InvalidInputError {

@@ -5,28 +5,31 @@ import { Id } from '../core/ids.ts';
 import { parseExpression } from './expression.ts';
 import type { Schedule } from './schedule.ts';
 
-/** How far back missed runs are looked for, in milliseconds: a week. */
+/** Period that is searched for missed runs, in milliseconds: a week. */
 const LOOK_BACK_MS = 7 * 24 * 60 * 60 * 1000;
-/** At most so many planned times are checked against the runs: a schedule of each hour has 168 in a week. */
+/** Maximum number of planned times that are compared with the runs. An hourly schedule has 168 in a week. */
 const PLANNED_MAX = 500;
-/** A run may still come so long after its window: Scheduler starts within a minute, and tries again for a while. */
+/**
+ * Time after its window within which a run may still start, in milliseconds: Scheduler starts runs within a minute, and
+ * retries for a while.
+ */
 const GRACE_MS = 15 * 60 * 1000;
-/** Scheduler works to the minute. */
+/** Scheduler has a precision of one minute. */
 const TOLERANCE_MS = 60 * 1000;
 
 /** One start of a schedule's backup: `runs/<schedule>/<time>.json`, written by the first step of the workflow. */
 export const ScheduledRun = z.object({
   schedule: Id,
   job_id: Id,
-  /** The time that it was planned for; for a run by hand, when it was started. */
+  /** The planned time. For a manual run, the time when it was started. */
   at: z.iso.datetime(),
   by_hand: z.boolean(),
 });
 export type ScheduledRun = z.infer<typeof ScheduledRun>;
 
 /**
- * Records that a job is the run of a schedule for a planned time. Returns the job itself, or the one that was there
- * first: Scheduler starts a run at least once, and may do so twice.
+ * Records that a job is the run of a schedule for a planned time. Returns the job that was recorded first, which may be
+ * another one: Scheduler starts a run at least once, and possibly twice.
  */
 export async function recordRun(bucket: Bucket, run: ScheduledRun): Promise<ScheduledRun> {
   const key = runKey(run.schedule, run.at, run.by_hand);
@@ -42,7 +45,7 @@ export async function recordRun(bucket: Bucket, run: ScheduledRun): Promise<Sche
   }
 }
 
-/** The keys of a schedule's runs with their times, oldest first. Reads no record. Runs live for 90 days. */
+/** The keys of a schedule's runs with their times, oldest first. Reads no records. Runs are kept for 90 days. */
 export async function listRuns(
   bucket: Bucket,
   schedule: string,
@@ -64,9 +67,9 @@ type Planned = Pick<
 
 /**
  * The planned times of the last week, newest first, at which no run was started although the schedule was enabled. Only
- * times since its last change count: what it was before that is not known.
+ * times since its last change are considered, because its earlier settings are not known.
  *
- * @param runs  when runs by schedule were planned, oldest first; none by hand
+ * @param runs  planned times of scheduled runs, oldest first, without manual runs
  */
 export function missedRuns(schedule: Planned, runs: readonly Date[], now: Date): Date[] {
   if (!schedule.enabled) return [];
@@ -84,7 +87,7 @@ export function missedRuns(schedule: Planned, runs: readonly Date[], now: Date):
   });
 }
 
-/** Times that are missing between runs that should follow each other at an interval. */
+/** Times that are missing between runs that should occur at a fixed interval. */
 function gaps(
   intervalMs: number,
   window: number,
@@ -103,7 +106,7 @@ function gaps(
   return missing;
 }
 
-/** When the schedule runs next; undefined where it is paused or over. */
+/** The next run of the schedule. Undefined if it is paused or has no future runs. */
 export function nextRun(schedule: Planned, runs: readonly Date[], now: Date): Date | undefined {
   if (!schedule.enabled) return undefined;
   const timing = parseExpression(schedule.expression, schedule.time_zone);
@@ -114,10 +117,12 @@ export function nextRun(schedule: Planned, runs: readonly Date[], now: Date): Da
   return new Date(last + (passed + 1) * timing.intervalMs);
 }
 
-/** So many runs are looked at for the longest time between two: a week of daily ones, with its weekend. */
+/**
+ * Number of runs from which the longest interval is determined: more than a week of daily ones, to include a weekend.
+ */
 const GAP_RUNS = 10;
 
-/** The longest time between two runs that follow each other, in milliseconds; undefined for a single one. */
+/** The longest interval between two consecutive runs, in milliseconds. Undefined for a single run. */
 export function longestGapMs({ expression, time_zone }: Planned, now: Date): number | undefined {
   const timing = parseExpression(expression, time_zone);
   if (timing.kind === 'at') return undefined;

@@ -7,7 +7,10 @@ import { TimeZone } from './time-zone.ts';
 /** EventBridge Scheduler's limit for names of schedules is 64 characters. */
 export const ScheduleName = Id.max(64);
 
-/** What a schedule backs up, with tags, note and retention of its own: a backup request without what only workflows say. */
+/**
+ * The backup request of a schedule, with tags, note and retention, but without the fields for internal use between
+ * workflows.
+ */
 export const ScheduledBackup = BackupRequest.omit({
   part_of: true,
   requested_by: true,
@@ -15,12 +18,12 @@ export const ScheduledBackup = BackupRequest.omit({
 }).extend({ tags: OwnTags.default([]) });
 export type ScheduledBackup = z.infer<typeof ScheduledBackup>;
 
-/** What can be set in a schedule. */
+/** Settings of a schedule. */
 export const ScheduleSettings = z.strictObject({
   expression: ScheduleExpression,
-  /** Zone of the clock that `cron` and `at` follow, daylight saving included. */
+  /** Time zone of `cron` and `at`, including daylight saving time. */
   time_zone: TimeZone.default('UTC'),
-  /** A run starts at any moment within so many minutes; 0: on time. AWS allows a day. */
+  /** A run starts at any time within this many minutes. 0: on time. AWS allows up to a day. */
   flexible_minutes: z.number().int().min(0).max(1440).default(0),
   enabled: z.boolean().default(true),
   description: z.string().max(512).default(''),
@@ -31,7 +34,7 @@ export type ScheduleSettings = z.infer<typeof ScheduleSettings>;
 export const CreateScheduleInput = ScheduleSettings.extend({ name: ScheduleName });
 export type CreateScheduleInput = z.infer<typeof CreateScheduleInput>;
 
-/** What is left out stays; `backup` is replaced as a whole. */
+/** Absent fields stay unchanged. `backup` is replaced as a whole. */
 export const ScheduleChanges = z
   .strictObject({
     expression: ScheduleSettings.shape.expression.optional(),
@@ -47,11 +50,11 @@ export const ScheduleChanges = z
   );
 export type ScheduleChanges = z.infer<typeof ScheduleChanges>;
 
-/** A schedule as EventBridge Scheduler has it. */
+/** A schedule as stored in EventBridge Scheduler. */
 export const Schedule = z.object({
   name: ScheduleName,
   ...ScheduleSettings.shape,
-  /** Who made it; `deployment` where it comes from cdk.json. */
+  /** Its creator. `deployment` if it comes from cdk.json. */
   made_by: z.string().optional(),
   created_at: z.iso.datetime(),
   changed_at: z.iso.datetime(),

@@ -20,23 +20,23 @@ import { NotFoundError, noSuchSchedule, RefusedError } from '../core/refusals.ts
 import { Schedule, type ScheduleSettings } from './schedule.ts';
 import { RETRY, readScheduledRequest, scheduledRequest } from './target.ts';
 
-/** Schedules read at once: EventBridge Scheduler allows far more calls a second than these make. */
+/** Schedules read concurrently. EventBridge Scheduler allows far more calls per second than these cause. */
 const READS_AT_ONCE = 10;
 
-/** The result for a schedule, or why it cannot be read. */
+/** The result for a schedule, or the reason why it cannot be read. */
 export type ReadSchedule<T> =
   | { readonly name: string; readonly found: T; readonly problem?: undefined }
   | { readonly name: string; readonly found?: undefined; readonly problem: string };
 
-/** Where the schedules of a deployment are. */
+/** Location of the schedules of a deployment. */
 export interface ScheduleGroup {
   /** Name of the schedule group in EventBridge Scheduler. */
   readonly group: string;
-  /** ARN of the role that Scheduler starts backups with. */
+  /** ARN of the role with which Scheduler starts backups. */
   readonly roleArn: string;
 }
 
-/** The schedules of one deployment: those in its group of EventBridge Scheduler, which is where they live. */
+/** The schedules of one deployment, stored in its schedule group in EventBridge Scheduler. */
 export class Scheduler {
   readonly #client: SchedulerClient;
   readonly #where: ScheduleGroup;
@@ -66,8 +66,8 @@ export class Scheduler {
   }
 
   /**
-   * The result of `look` for every schedule, or why one cannot be read; without those that are removed meanwhile. In AWS's order,
-   * some at once.
+   * The result of `look` for every schedule, or the reason why one cannot be read. Schedules that are removed in the
+   * meantime are omitted. In AWS's order; several are read concurrently.
    */
   async *each<T>(look: (schedule: Schedule) => Promise<T>): AsyncGenerator<ReadSchedule<T>> {
     const read = async (name: string): Promise<ReadSchedule<T> | undefined> => {
@@ -75,15 +75,17 @@ export class Scheduler {
         return { name, found: await look(await this.get(name)) };
       } catch (error) {
         if (error instanceof NotFoundError) return undefined;
-        // One that was changed by hand must not hide the others.
+        // One schedule that was changed manually must not hide the others.
         if (!(error instanceof InvalidInputError)) throw error;
         return { name, problem: describeError(error) };
       }
     };
-    for await (const looked of mapOrdered(this.names(), READS_AT_ONCE, read)) if (looked) yield looked;
+    for await (const result of mapOrdered(this.names(), READS_AT_ONCE, read)) if (result) yield result;
   }
 
-  /** Reads one schedule. Throws NotFoundError; InvalidInputError where somebody else changed what it starts. */
+  /**
+   * Reads one schedule. Throws NotFoundError; InvalidInputError if its target was changed by other means than ngbak.
+   */
   async get(name: string): Promise<Schedule> {
     const found = await this.#explained(
       this.#client.send(new GetScheduleCommand({ GroupName: this.#where.group, Name: name })),
@@ -109,7 +111,7 @@ export class Scheduler {
     );
   }
 
-  /** Throws RefusedError, and changes nothing, where there is one of that name. */
+  /** Throws RefusedError, and changes nothing, if a schedule of that name exists. */
   async create(name: string, settings: ScheduleSettings, madeBy: string): Promise<void> {
     await this.#explained(
       this.#client.send(new CreateScheduleCommand(this.#request(name, settings, madeBy))),
@@ -146,7 +148,7 @@ export class Scheduler {
           : { Mode: 'FLEXIBLE', MaximumWindowInMinutes: flexible_minutes },
       State: settings.enabled ? 'ENABLED' : 'DISABLED',
       Description: settings.description,
-      // A time that is over stays in the list with what came of it, until somebody removes it.
+      // A schedule without future runs stays in the list, with its results, until it is removed.
       ActionAfterCompletion: 'NONE',
       Target: {
         Arn: this.#backupArn,

@@ -3,13 +3,16 @@ import { BackupRequest } from '../catalog/request.ts';
 import { parseJson } from '../core/input.ts';
 import type { ScheduledBackup } from './schedule.ts';
 
-/** Scheduler replaces this by the time that a run was planned for ("Adding context attributes" in its user guide). */
+/** Scheduler replaces this with the planned time of a run ("Adding context attributes" in its user guide). */
 export const SCHEDULED_TIME = '<aws.scheduler.scheduled-time>';
 
-/** How often and how long Scheduler tries to start a run. A run that is hours late would work in the day that it was to be out of the way of. */
+/**
+ * How often and how long Scheduler retries to start a run. A run that is hours late would cause load at the time of day
+ * that the schedule is meant to avoid.
+ */
 export const RETRY = { attempts: 10, seconds: 2 * 60 * 60 } as const;
 
-/** What Scheduler hands to the backup workflow: a backup request that says which schedule it is from. */
+/** The input that Scheduler passes to the backup workflow: a backup request that names its schedule. */
 export function scheduledRequest(
   name: string,
   backup: z.input<typeof ScheduledBackup>,
@@ -26,7 +29,7 @@ export function scheduledRequest(
   };
 }
 
-/** The request with its time still open, as it is stored. */
+/** The request as stored, with a placeholder for its time. */
 const StoredRequest = BackupRequest.omit({ part_of: true, requested_by: true }).extend({
   requested_by: z.string().optional(),
   schedule: z.strictObject({
@@ -36,7 +39,7 @@ const StoredRequest = BackupRequest.omit({ part_of: true, requested_by: true }).
   }),
 });
 
-/** Reads what {@link scheduledRequest} wrote. Throws InvalidInputError where somebody else wrote it. */
+/** Reads the input that {@link scheduledRequest} wrote. Throws InvalidInputError if something else wrote it. */
 export function readScheduledRequest(
   name: string,
   input: string | undefined,

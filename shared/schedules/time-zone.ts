@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** A name of the IANA time zone database that this runtime knows. */
+/** A name in the IANA time zone database that this runtime knows. */
 export const TimeZone = z
   .string()
   .min(1)

@@ -4,22 +4,22 @@ import type { CatalogRecord } from '../record.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** What the planner looks at: a part of the catalog record. */
+/** The part of a catalog record that the planner uses. */
 export type RetainedBackup = Pick<
   CatalogRecord,
   'backup_id' | 'target' | 'stores' | 'only' | 'created_at' | 'retention'
 > & {
   readonly verified: boolean;
-  /** Fit to recover from: verified, and neither empty nor suspiciously small, nor the safety backup of a restore. */
+  /** Suitable for recovery: verified, neither empty nor suspiciously small, and not the safety backup of a restore. */
   readonly good: boolean;
 };
 
-/** What happens to one backup, and the rule that says so. */
+/** The decision about one backup, and the rules behind it. */
 export interface RetentionDecision {
   readonly backup_id: string;
   readonly target: string;
   readonly action: 'keep' | 'drop';
-  /** Every rule that keeps it, or the one that drops it, in words. Never empty. */
+  /** Every rule that keeps it, or the one that drops it, as text. Never empty. */
   readonly reasons: readonly string[];
 }
 
@@ -37,22 +37,22 @@ const PERIODS: readonly Period[] = [
 ];
 
 /**
- * Decides which backups stay. Pure: the same input has the same answer, and what is left after its drops has no more
- * drops at the same time.
+ * Decides which backups to keep. A pure and idempotent function: applied again to the remaining backups at the same
+ * time, it drops no more.
  *
- * - A backup with a retention of its own (`30d`, a date, `permanent`) follows that alone: it is not counted by the
- *   policy, so that safety backups with `14d` don't push regular ones out.
- * - All others of the same target, the same set of stores and the same part of them are checked against the policy
- *   together: the backup of one store, or of a part, must not take a full backup's place.
- * - Only good backups count. Others that are verified (empty, or far smaller than the last good one) are checked against
- *   the policy among themselves: a run of them pushes no good backup out, and they do not pile up either.
- * - The newest good backup of each such group is never dropped, whatever its retention, nor the newest verified one
- *   where none is good; nor is one that `protectedBy` names (in use, under Object Lock).
- * - Backups of self-tests are kept by their own retention alone: they are of no use when the test is over.
- * - Damaged backups are neither counted nor dropped: they must not take a good one's place, and they are evidence.
+ * - A backup with an individual retention (`30d`, a date, `permanent`) follows that alone. The policy does not count
+ *   it, so that safety backups with `14d` don't displace regular ones.
+ * - All others of the same target, the same set of stores and the same subset are checked against the policy together:
+ *   the backup of one store, or of a subset, must not displace a full backup.
+ * - Only good backups count. Other verified ones (empty, or far smaller than the last good one) are checked against the
+ *   policy separately: a series of them displaces no good backup, but does not accumulate either.
+ * - The newest good backup of each such group is never dropped, whatever its retention, nor the newest verified one if
+ *   none is good, nor any that `protectedBy` names (in use, under Object Lock).
+ * - Backups of self-tests follow their individual retention alone: they are of no use after the test.
+ * - Damaged backups are neither counted nor dropped: they must not displace a good one, and they are evidence.
  *
  * @param backups      in any order
- * @param protectedBy  by backup id: why it can't go, in words
+ * @param protectedBy  by backup id: why it can't be deleted, as text
  * @returns one decision for each backup, newest first
  */
 export function planRetention(
@@ -99,12 +99,15 @@ export function planRetention(
   });
 }
 
-/** A damaged backup is never a good one, whatever it holds. */
+/** A damaged backup is never good, whatever it contains. */
 function isGood({ verified, good }: RetainedBackup): boolean {
   return verified && good;
 }
 
-/** Backups of the same target, stores and part, in whatever order these are named. */
+/**
+ * Key of the group of backups with the same target, stores and subset, regardless of the order in which these are
+ * named.
+ */
 function groupOf({ target, stores, only = {} }: RetainedBackup): string {
   const part = Object.entries(only).map(([name, value]) => [name, [value].flat().sort()]);
   return JSON.stringify([target, [...stores].sort(), part.sort()]);
@@ -130,9 +133,9 @@ function keepByPolicy(
   }
 }
 
-/** The instant from which a retention no longer keeps a backup: never for `permanent`. Dates last to their end, UTC. */
+/** The time at which a retention expires: never for `permanent`. Dates last until the end of the day in UTC. */
 export function endOfRetention(createdAt: string, retention: string): Date {
-  // The last instant that a Date can say, by ECMAScript.
+  // The latest time that a Date can represent, per ECMAScript.
   if (retention === 'permanent') return new Date(8.64e15);
   if (retention.endsWith('d'))
     return new Date(Date.parse(createdAt) + Number(retention.slice(0, -1)) * DAY_MS);
