@@ -11,20 +11,20 @@ import { parseInput } from '../shared/core/input.ts';
 import { Scheduler } from '../shared/schedules/scheduler.ts';
 import { readEnvironment } from '../shared/workflows/environment.ts';
 
-/** What the stack sets for this function, besides what every function has. */
+/** Environment variables that the stack sets for this function, in addition to those of every function. */
 const Settings = z.object({
   NGBAK_BACKUP_STATE_MACHINE_ARN: z.string().startsWith('arn:'),
   NGBAK_RESTORE_STATE_MACHINE_ARN: z.string().startsWith('arn:'),
-  /** Absent where the daily backups are rules of EventBridge, which nobody changes without a deployment. */
+  /** Absent if the daily backups are EventBridge rules, which only a deployment can change. */
   NGBAK_SCHEDULE_GROUP: z.string().min(1).optional(),
   NGBAK_SCHEDULE_ROLE_ARN: z.string().startsWith('arn:').optional(),
-  /** Secret with the {@link AccessList}. */
+  /** The secret that contains the {@link AccessList}. */
   NGBAK_API_SECRET: z.string().min(1),
-  /** Origins of web pages that may call, separated by spaces. */
+  /** Origins of web pages that may call the API (CORS), separated by spaces. */
   NGBAK_ALLOWED_ORIGINS: z.string().default(''),
 });
 
-/** What hono/aws-lambda hands to the app as its environment. */
+/** The environment that hono/aws-lambda passes to the app. */
 interface Bindings {
   readonly event: LambdaEvent;
   readonly lambdaContext: LambdaContext;
@@ -80,15 +80,15 @@ export const handler = async (event: LambdaEvent, context: LambdaContext) => {
   return await serve(withEncodedPath(withoutIdleBody(event)), context);
 };
 
-/** A body of a GET or HEAD means nothing (RFC 9110, 9.3.1), and a Request is refused that has one. */
+/** Removes the body of a GET or HEAD, which has no meaning (RFC 9110, 9.3.1), because Request rejects it. */
 function withoutIdleBody(event: LambdaEvent): LambdaEvent {
   const { http } = event.requestContext as { http?: { method?: string } };
   return http?.method === 'GET' || http?.method === 'HEAD' ? { ...event, body: null } : event;
 }
 
 /**
- * API Gateway decodes the path of a request (all but `%25`), and hono makes an address of it, where these two characters
- * would end the path.
+ * API Gateway decodes the path of a request (all but `%25`), and hono builds a URL from it, in which these two
+ * characters would end the path.
  */
 function withEncodedPath(event: LambdaEvent): LambdaEvent {
   if (!('rawPath' in event)) return event;

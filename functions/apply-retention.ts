@@ -8,7 +8,7 @@ const StateMachines = z.object({
   NGBAK_RESTORE_STATE_MACHINE_ARN: z.string().startsWith('arn:'),
 });
 
-/** Deletes what no retention rule keeps: after each backup, and daily. */
+/** Deletes backups that no retention rule keeps: after each backup, and daily. */
 export const handler = step(z.unknown(), async ({ bucket, sfn, config, log }) => {
   const { NGBAK_BACKUP_STATE_MACHINE_ARN: backup, NGBAK_RESTORE_STATE_MACHINE_ARN: restore } = parseInput(
     StateMachines,

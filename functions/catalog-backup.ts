@@ -7,7 +7,7 @@ import { step } from './step.ts';
 
 const metrics = new Metrics();
 
-/** Writes the catalog record, which adds the backup to the catalog, and CloudWatch knows. */
+/** Writes the catalog record, which adds the backup to the catalog, and sends the metrics to CloudWatch. */
 export const handler = step(z.object({ job_id: Id }), async (environment, { job_id }) => {
   const result = await recordBackup(environment, job_id);
   const measures = measuresOf(result);

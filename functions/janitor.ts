@@ -4,7 +4,10 @@ import { ReconcileInput, reconcile } from '../shared/workflows/janitor/reconcile
 import { UndeliveredEvents } from '../shared/workflows/janitor/undelivered.ts';
 import { step } from './step.ts';
 
-/** Cleans up after every execution of either workflow, however it ended; on a schedule, also after those of lost events. */
+/**
+ * Cleans up after every execution of either workflow, however it ended. On a schedule, also after executions whose
+ * events were lost.
+ */
 export const handler = step(z.union([ReconcileInput, ExecutionEnded]), async (environment, input, leg) => {
   if (!('reconcile' in input)) return cleanUpAfter(environment, input, leg);
   const queue = process.env.NGBAK_UNDELIVERED_QUEUE_URL;

@@ -9,12 +9,12 @@ import { HELP } from '../shared/core/help.ts';
 import { parseInput } from '../shared/core/input.ts';
 import { type Environment, type LegLimits, readEnvironment } from '../shared/workflows/environment.ts';
 
-/** A step stops taking new work this long before the platform would kill it, in milliseconds. */
+/** How long before the platform's timeout a step stops taking new work, in milliseconds. */
 const STOP_MARGIN_MS = 60_000;
-/** A step that is still at work this long before that is aborted, in milliseconds. */
+/** How long before the platform's timeout a step that is still running is aborted, in milliseconds. */
 const ABORT_MARGIN_MS = 10_000;
 
-/** What we use of Lambda's context object. */
+/** The fields of Lambda's context object that ngbak uses. */
 interface InvocationContext {
   readonly functionName: string;
   readonly awsRequestId: string;
@@ -24,10 +24,12 @@ interface InvocationContext {
 let environment: Environment | undefined;
 
 /**
- * Keeps the heap from following the size of the data. Objects that live longer: V8 collects them when they have doubled
- * since the last time; by itself it would wait for some hundred MB first, whether there is anything worth keeping or
- * not. The first collection tells it how little is alive. Young objects: their space keeps its size; Lambda's runtime lets
- * it grow to 15 % of the function's memory, by a command line that wins over NODE_OPTIONS.
+ * Prevents the heap from growing with the size of the data.
+ *
+ * Old generation: V8 collects it when it has doubled since the last collection. By default, V8 first waits for some
+ * hundred MB, regardless of how much is live; the initial collection here tells V8 how little that is. Young
+ * generation: its size is fixed, because Lambda's runtime otherwise lets it grow to 15 % of the function's memory, with
+ * a command-line flag that takes precedence over NODE_OPTIONS.
  */
 function limitYoungGeneration(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
@@ -38,13 +40,13 @@ function limitYoungGeneration(): void {
 limitYoungGeneration();
 
 /**
- * Whether an error is only how aborted work ended: drivers and SDKs report an abort in words of their
- * own. What ngbak found out meanwhile, such as data that fails its integrity check, stays what it is.
+ * Whether an error is only the consequence of an abort, which drivers and SDKs report with their own errors. An error
+ * that ngbak itself found in the meantime, such as data that fails its integrity check, is kept.
  */
 function cutShort(error: unknown, signal: AbortSignal): boolean {
   if (!signal.aborted) return false;
   if (!(error instanceof NgbakError)) return true;
-  // By their fields and not by instanceof: errors of Node's own modules may come from another realm.
+  // Compares fields instead of using instanceof, because errors of Node's own modules may come from another realm.
   for (
     let cause = error.cause;
     typeof cause === 'object' && cause !== null;
@@ -55,16 +57,16 @@ function cutShort(error: unknown, signal: AbortSignal): boolean {
   return false;
 }
 
-/** The name that Retry and Catch match: what is worth another try has the one that they know, whatever its own is. */
+/** The error name that Retry and Catch match. Every retryable error gets the name that they know, whatever its own. */
 function nameOf(error: unknown): string {
   if (error instanceof UnavailableError) return UnavailableError.name;
   return error instanceof Error ? error.name : 'Error';
 }
 
 /**
- * Makes the handler of one step of a workflow: the event is checked with `schema`, `work` does the step, its result
- * goes back to Step Functions. An error keeps its name, which Retry and Catch match, and gets a message an operator
- * can act on, with every known credential masked. `NGBAK_LEG_SECONDS` shortens legs below what the platform allows.
+ * Creates the handler of one step of a workflow: validates the event with `schema`, runs `work`, and returns its result
+ * to Step Functions. An error keeps its name, which Retry and Catch match, and gets a message that tells an operator
+ * what to do, with every known credential masked. `NGBAK_LEG_SECONDS` shortens legs below what the platform allows.
  */
 export function step<Input, Output>(
   schema: z.ZodType<Input>,
@@ -80,7 +82,7 @@ export function step<Input, Output>(
     const timer = setTimeout(
       () =>
         abort.abort(
-          // Retried, as a function is that the platform has killed: a slow answer is often a passing one.
+          // Retryable, like a function that the platform has killed: a slow response is often temporary.
           new UnavailableError(`${context.functionName} ran out of time.`, {
             remedy:
               'ngbak retries automatically. If it happens again, check the load of the store that it was reading or writing.',
@@ -99,7 +101,7 @@ export function step<Input, Output>(
       }
       return await work(environment, input, { timeLeft: () => end - Date.now(), signal: abort.signal });
     } catch (thrown) {
-      // An SDK's own names are unknown to the workflows' retriers.
+      // The retriers of the workflows do not know the error names of SDKs.
       const error = cutShort(thrown, abort.signal) ? abort.signal.reason : explainAwsError(thrown);
       const redacted = new Error(redact(describeError(error)));
       redacted.name = nameOf(error);

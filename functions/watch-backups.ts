@@ -8,14 +8,14 @@ import { step } from './step.ts';
 
 const Settings = z.object({
   NGBAK_BACKUP_STATE_MACHINE_ARN: z.string().startsWith('arn:'),
-  /** Absent where the daily backups are rules of EventBridge. */
+  /** Absent if the daily backups are EventBridge rules. */
   NGBAK_SCHEDULE_GROUP: z.string().min(1).optional(),
   NGBAK_SCHEDULE_ROLE_ARN: z.string().startsWith('arn:').optional(),
 });
 
 const metrics = new Metrics();
 
-/** Reports to CloudWatch for every target whether it is recoverable, and whether its newest good backup is too old. */
+/** Reports to CloudWatch, for every target, whether it is recoverable and whether its newest good backup is too old. */
 export const handler = step(z.unknown(), async (environment) => {
   const settings = parseInput(Settings, process.env, 'The environment of the function');
   const {
