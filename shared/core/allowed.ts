@@ -2,30 +2,30 @@ import { CALLS, type CallName, type CallShape } from './calls.ts';
 import { hasEnded, type JobState } from './job-state.ts';
 import { ROLES, type Role } from './roles.ts';
 
-/** Why an action is not allowed, and what to do: in the same words in the API, the command line and the dashboard. */
+/** Why an action is not allowed, and the remedy: the same text in the API, the command line and the dashboard. */
 export interface Refusal {
   readonly message: string;
   readonly remedy: string;
 }
 
-/** What has to be known of a job to say what it allows. */
+/** The properties of a job that decide which actions it allows. */
 export interface JobStanding {
   readonly job_id: string;
-  /** `gone` where the record says that it runs, and Step Functions no longer has it. */
+  /** `gone`: the record says that the job is running, but Step Functions no longer has its execution. */
   readonly state: JobState | 'gone';
 }
 
-/** Who created a schedule that comes from cdk.json: CloudFormation owns it, so it can be changed but not removed. */
+/** Creator of the schedules in cdk.json. CloudFormation owns them, so they can be changed but not removed. */
 export const CREATED_BY_DEPLOYMENT = 'deployment';
 
-/** Why the state of a thing does not allow an action: one entry for each action that depends on one. */
+/** Why the state of an object does not allow an action: one entry for each action that depends on state. */
 const BY_STATE = {
   deleteBackup(backup: {
     readonly backup_id: string;
     readonly retention?: string | undefined;
-    /** What a running restore needs it for. */
+    /** What a running restore uses it for. */
     readonly use?: string | undefined;
-    /** The lock of S3 on its archive. */
+    /** The S3 Object Lock on its archive. */
     readonly lock?: string | undefined;
   }): Refusal | undefined {
     const { backup_id, retention, use, lock } = backup;
@@ -108,12 +108,12 @@ function waitsForUpload({ job_id, state, started }: JobStanding & { readonly sta
   };
 }
 
-/** Actions that the state of what they are about may not allow. */
+/** Actions that the state of their subject may forbid. */
 export type StatefulCall = keyof typeof BY_STATE;
-/** What has to be known of the thing that an action is about. */
+/** The properties of an action's subject that decide whether the action is allowed. */
 export type SubjectOf<Name extends StatefulCall> = Parameters<(typeof BY_STATE)[Name]>[0];
 
-/** Why the state of a thing does not allow an action; undefined where it does. */
+/** Why the state of the subject does not allow an action; undefined if it does. */
 export function refusedByState<Name extends StatefulCall>(
   name: Name,
   subject: SubjectOf<Name>,
@@ -122,7 +122,7 @@ export function refusedByState<Name extends StatefulCall>(
   return refuse(subject);
 }
 
-/** Why a role does not allow what needs another one; undefined where it does. */
+/** Why a role does not allow an action that requires another role; undefined if it does. */
 export function refusedByRole(
   needed: Role,
   caller: { readonly name: string; readonly role: Role },
@@ -135,8 +135,8 @@ export function refusedByRole(
 }
 
 /**
- * Why a caller may not do something: because of their role, or of the state of what it is about, as far as that is known. Undefined
- * where they may.
+ * Why a caller may not call an operation: because of the caller's role, or of the subject's state as far as it is
+ * known. Undefined if the call is allowed.
  */
 export function refusalOf<Name extends CallName>(
   name: Name,

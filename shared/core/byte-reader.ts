@@ -1,11 +1,14 @@
 import type { BufferPool } from './buffer-pool.ts';
 
-/** Cuts a stream of chunks into runs of wanted length. Holds one chunk, and what {@link ByteReader.take} joins. */
+/**
+ * Reads a stream of chunks in runs of a requested length. Holds one chunk, and the bytes that {@link ByteReader.take}
+ * joins.
+ */
 export class ByteReader {
   readonly #chunks: AsyncIterator<Uint8Array> | Iterator<Uint8Array>;
   #chunk: Buffer = Buffer.alloc(0);
   #ended = false;
-  /** Bytes handed out so far. */
+  /** Bytes returned so far. */
   position = 0;
 
   constructor(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) {
@@ -13,7 +16,7 @@ export class ByteReader {
       Symbol.asyncIterator in chunks ? chunks[Symbol.asyncIterator]() : chunks[Symbol.iterator]();
   }
 
-  /** True where no byte is left. */
+  /** True if no bytes are left. */
   async ended(): Promise<boolean> {
     while (this.#chunk.length === 0 && !this.#ended) {
       const next = await this.#chunks.next();
@@ -45,7 +48,7 @@ export class ByteReader {
     }
   }
 
-  /** Passes over the next `length` bytes, or fewer at the end of the stream. */
+  /** Skips the next `length` bytes, or fewer at the end of the stream. */
   async skip(length: number): Promise<void> {
     for (let left = length; left > 0 && !(await this.ended()); ) left -= this.#cut(left).length;
   }
@@ -55,17 +58,17 @@ export class ByteReader {
     while (!(await this.ended())) yield this.#cut(this.#chunk.length);
   }
 
-  /** Puts back the bytes that were taken last, to be read next. */
+  /** Pushes back the bytes that were taken last, to be read next. */
   unread(bytes: Buffer): void {
     this.position -= bytes.length;
     const chunk = this.#chunk;
-    // Most often they were cut from the chunk that is still there: no copy.
+    // Usually the bytes are a slice of the current chunk, so nothing is copied.
     const adjacent = bytes.buffer === chunk.buffer && bytes.byteOffset + bytes.length === chunk.byteOffset;
     if (adjacent) this.#chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length + chunk.length);
     else this.#chunk = chunk.length === 0 ? bytes : Buffer.concat([bytes, chunk]);
   }
 
-  /** Lets go of the stream where it is not read to its end. */
+  /** Closes the stream if it was not read to its end. */
   async close(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
@@ -81,7 +84,10 @@ export class ByteReader {
   }
 }
 
-/** Joins chunks into buffers of the pool's size (the last may be smaller), copying, so that no parent is kept alive. */
+/**
+ * Joins chunks into buffers of the pool's size (the last may be smaller). Copies, so that the buffers behind the
+ * chunks can be freed.
+ */
 export async function* coalesce(chunks: AsyncIterable<Uint8Array>, pool: BufferPool): AsyncGenerator<Buffer> {
   let buffer = pool.take();
   let filled = 0;

@@ -1,9 +1,10 @@
 import type { Role } from './roles.ts';
 
 /**
- * Every operation of the HTTP API by name: its method and path below `/api/v1`, who may call it, where its input travels, and
- * whether it takes an idempotency key. The API, both clients of the command line and the dashboard's client take them from here; what an
- * operation does, and the types of its input and output, are in `operations/table.ts`.
+ * Every operation of the HTTP API by name: its method, its path below `/api/v1`, the role that it requires, where its
+ * input is sent, and whether it takes an idempotency key. Shared by the API, both clients of the command line and the
+ * dashboard's client. The behaviour of an operation and the types of its input and output are in
+ * `operations/table.ts`.
  */
 export const CALLS = {
   startBackup: { method: 'POST', path: '/backup', input: 'body', once: true, role: 'operator' },
@@ -12,7 +13,7 @@ export const CALLS = {
   showBackup: { method: 'GET', path: '/backup/{id}', role: 'viewer' },
   listContents: { method: 'GET', path: '/backup/{id}/contents', input: 'query', role: 'viewer' },
   showManifest: { method: 'GET', path: '/backup/{id}/manifest', role: 'viewer' },
-  // Not as a redirect: it would carry the key of the API to S3.
+  // Not a redirect: the client would send the API key to S3.
   downloadBackup: {
     method: 'GET',
     path: '/backup/{id}/download',
@@ -65,38 +66,38 @@ export const CALLS = {
 export interface CallShape {
   readonly method: 'DELETE' | 'GET' | 'PATCH' | 'POST' | 'PUT';
   readonly path: `/${string}`;
-  /** Who may call it; absent: everybody with a valid key. Some inputs need more: `Call.allow`. */
+  /** The required role; absent: any valid key. Some inputs require a higher role: `Call.allow`. */
   readonly role?: Role;
   readonly input?: 'body' | 'query';
   readonly once?: true;
-  /** What clients add to the query. */
+  /** Query parameters that clients always add. */
   readonly always?: Readonly<Record<string, string>>;
 }
 
 export type Calls = typeof CALLS;
 export type CallName = keyof Calls;
 
-/** What the arguments of a client's function are, which leave out what an operation does not have. */
+/** Assigns the arguments of a client's function, which omit the ones that an operation does not have. */
 export function argumentsOf(
   name: CallName,
   args: readonly unknown[],
 ): {
-  /** The part of the path in braces; '' where it has none. */
+  /** The path parameter in braces; '' if the path has none. */
   readonly id: string;
   readonly input: object | undefined;
-  /** An idempotency key where the operation takes one, a signal for all others. */
+  /** An idempotency key if the operation takes one, otherwise a signal. */
   readonly last: unknown;
 } {
   const { path, input }: CallShape = CALLS[name];
-  const left = [...args];
+  const remaining = [...args];
   return {
-    id: path.includes('{') ? String(left.shift()) : '',
-    input: input === undefined ? undefined : (left.shift() as object | undefined),
-    last: left.shift(),
+    id: path.includes('{') ? String(remaining.shift()) : '',
+    input: input === undefined ? undefined : (remaining.shift() as object | undefined),
+    last: remaining.shift(),
   };
 }
 
-/** A call as it is sent. */
+/** The HTTP request of a call. */
 export interface CallRequest {
   readonly method: CallShape['method'];
   /** Below `/api/v1`, with the query. */
@@ -106,7 +107,7 @@ export interface CallRequest {
   readonly last: unknown;
 }
 
-/** The request that the arguments of a client's function make. */
+/** Builds the request from the arguments of a client's function. */
 export function requestOf(name: CallName, args: readonly unknown[]): CallRequest {
   const { method, path, input: where, always }: CallShape = CALLS[name];
   const { id, input, last } = argumentsOf(name, args);
@@ -117,12 +118,15 @@ export function requestOf(name: CallName, args: readonly unknown[]): CallRequest
 
 function queryOf(input: object): string {
   const given = Object.entries(input).filter(([, value]) => value !== undefined);
-  // A list is the same name several times.
+  // A list becomes one parameter for each element.
   const pairs = given.flatMap(([key, value]) => [value].flat().map((one) => [key, String(one)]));
   return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs)}`;
 }
 
-/** A function for each call, made by what sends one. Its types are those of `Client` in `operations/table.ts`. */
+/**
+ * A client with one function for each call, which `send` carries out. Its types are those of `Client` in
+ * `operations/table.ts`.
+ */
 export function clientOf<Client extends Record<CallName, unknown>>(
   send: (name: CallName, args: readonly unknown[]) => Promise<unknown>,
 ): Client {

@@ -1,16 +1,16 @@
 import { getHeapStatistics } from 'node:v8';
 
-/** Bytes that may wait to be collected, beyond those in use. */
+/** Garbage that is tolerated before a collection, in bytes. */
 const WAITING_BYTES_MAX = 32 * 1024 ** 2;
 
-/** The fewest bytes that were seen since the last collection: those that were in use then. */
+/** The fewest bytes in use since the last collection: an estimate of the live memory. */
 let inUse = 0;
 
 /**
- * Collects what nobody uses any more, objects and buffers, once there may be {@link WAITING_BYTES_MAX} of it. V8 itself
- * lets 64 MiB of buffers pile up, and half of the heap again: whoever handles less data stays below that, and memory seems
- * to grow with the data. To be called for every few MiB that are worked on; a collection takes about a millisecond for
- * each 2 MiB of objects in use. Does nothing where the process was started without `--expose-gc`.
+ * Collects garbage, both objects and buffers, once there may be {@link WAITING_BYTES_MAX} of it. V8 by default lets
+ * 64 MiB of buffers accumulate, and half of the heap in addition. With less data than that, nothing is ever
+ * collected, and memory seems to grow with the data. Call this for every few MiB of work; a collection takes about a
+ * millisecond for each 2 MiB of live objects. Does nothing if the process was started without `--expose-gc`.
  */
 export function collectGarbage(): void {
   if (globalThis.gc === undefined) return;
@@ -19,6 +19,6 @@ export function collectGarbage(): void {
   inUse = Math.min(inUse, bytes);
   if (bytes < inUse + WAITING_BYTES_MAX) return;
   globalThis.gc();
-  // Buffers are given back by another thread, a little later.
+  // Buffers are freed by another thread, a little later.
   inUse = bytes;
 }

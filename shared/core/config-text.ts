@@ -3,15 +3,15 @@ import { NgbakConfig } from './config.ts';
 import { InvalidInputError } from './errors.ts';
 import { parseJson } from './input.ts';
 
-/** Begins a configuration that is compressed: gzip as base64. */
+/** Prefix of a compressed configuration: gzip as base64. */
 const COMPRESSED = 'gzip:';
-/** Largest configuration that is unpacked, in bytes: far more than an environment holds, compressed as well as can be. */
+/** Largest configuration after decompression, in bytes: far more than an environment holds at the best compression. */
 const TEXT_BYTES_MAX = 4 * 1024 ** 2;
 const REMEDY = 'Deploy the stack again: it writes this variable from the "ngbak" key of cdk.json.';
 
 /**
- * The text of `NGBAK_CONFIG`: JSON as it is if it has at most `room` bytes, compressed otherwise. An environment has little
- * room, and targets resemble each other.
+ * The text of `NGBAK_CONFIG`: plain JSON if it has at most `room` bytes, compressed otherwise. The size of an
+ * environment is limited, and configurations compress well because their targets are similar.
  */
 export function configText(config: object, room: number): string {
   const text = JSON.stringify(config);
@@ -20,7 +20,7 @@ export function configText(config: object, room: number): string {
     : COMPRESSED + gzipSync(text, { level: 9 }).toString('base64');
 }
 
-/** Reads the configuration that the stack gave to this function. Throws InvalidInputError. */
+/** Reads the configuration from this function's environment. Throws InvalidInputError. */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env): NgbakConfig {
   const text = environment.NGBAK_CONFIG ?? '';
   const where = 'Configuration in NGBAK_CONFIG';

@@ -6,22 +6,28 @@ import { OBJECT_BYTES_MAX } from './limits.ts';
 import { RetentionPolicy } from './retention-policy.ts';
 import { SELFTEST_SETTINGS, SELFTEST_TARGET } from './selftest.ts';
 
-/** A store of a target: which adapter reaches it, where its credentials are, which part of the server is ours. */
+/** A store of a target: its adapter, its credentials, and the part of the server that belongs to the target. */
 export const StoreConfig = z.strictObject({
   /** Adapter kind, as listed in the registry: `neo4j`, `qdrant`, `redis`, `files`. */
   kind: z.string().min(1),
-  /** ARN or name of the Secrets Manager secret that holds the adapter's connection as JSON. */
+  /** ARN or name of the Secrets Manager secret with the adapter's connection as JSON. */
   secret: z.string().min(1),
-  /** Overrides of the scope that the profile derives, in the adapter's own terms. No secrets. */
+  /** Overrides parts of the scope that the profile derives, in the adapter's own terms. Contains no secrets. */
   scope: z.record(z.string(), z.json()).optional(),
-  /** Read-only questions asked before and after a restore, in the adapter's own terms; docs/restore.md shows them. */
+  /**
+   * Smoke checks: read-only queries that are run before and after a restore, in the adapter's own terms
+   * (docs/restore.md).
+   */
   smoke: z.array(z.json()).min(1).max(8).optional(),
-  /** How fast a restore loads at most, in uncompressed bytes of the archive a second, to leave the server room. */
+  /**
+   * Maximum load rate of a restore, in uncompressed bytes of the archive per second, to leave capacity for other
+   * clients of the server.
+   */
   load_bytes_per_second: z.number().int().min(1024).optional(),
 });
 export type StoreConfig = z.infer<typeof StoreConfig>;
 
-/** Who is asked to pause or resume the writers of a target: a Lambda function, or a webhook with a signed body. */
+/** Pauses and resumes the writers of a target: a Lambda function, or a webhook with a signed body. */
 export const Hook = z.union([
   z.strictObject({ lambda: z.string().startsWith('arn:') }),
   z.strictObject({
@@ -40,20 +46,20 @@ export const HooksConfig = z.strictObject({
 });
 export type HooksConfig = z.infer<typeof HooksConfig>;
 
-/** Name of a file right in a folder. */
+/** Name of a file directly in a folder. */
 const FileName = z
   .string()
   .min(1)
   .max(255)
   .regex(/^(?!\.{1,2}$)[^/\0]+$/, 'must be the name of a file, without a folder');
 
-/** Where files lie that configure the running system, apart from its data. */
+/** The folder of the files that configure the running system, if it is separate from the data. */
 export const ConfigurationFolder = z.strictObject({
   /** `s3://bucket/prefix`, or a folder of the mounted file system. */
   location: FilesLocation,
   /** Region of the bucket, if it differs from that of the deployment. */
   region: z.string().min(1).max(30).optional(),
-  /** Names of files there that are read beside those that the profile knows. */
+  /** Names of files there that are read in addition to those that the profile lists. */
   files: z.array(FileName).min(1).max(20).optional(),
 });
 export type ConfigurationFolder = z.infer<typeof ConfigurationFolder>;
@@ -70,27 +76,30 @@ export const TargetConfig = z.strictObject({
     kv: StoreConfig.optional(),
   }),
   /**
-   * A backup gets a warning where a count of records is smaller than in the last good backup by more than this, in
-   * percent.
+   * A backup gets a warning if a count of records is smaller than in the last good backup by more than this
+   * percentage.
    */
   shrink_warning_percent: z.number().min(1).max(100).default(50),
   /**
-   * The targets whose drills restore into this one. Its stores are for that alone: they are empty between drills, and
-   * neither backed up nor restored into otherwise.
+   * The targets whose drills restore into this one. Its stores are reserved for drills: they are empty between
+   * drills, and otherwise neither backed up nor restored into.
    */
   drills_of: z.array(Id).min(1).max(50).optional(),
-  /** Called before the stores are read or written, and afterwards whatever happened. */
+  /** Called before the stores are read or written, and afterwards in any case. */
   hooks: HooksConfig.optional(),
-  /** Version of the GraphRAG system that uses the target, such as `1.5.2`: part of every backup, compared by restores. */
+  /**
+   * Version of the GraphRAG system that uses the target, such as `1.5.2`. Recorded in every backup and compared by
+   * restores.
+   */
   system_version: z.string().min(1).max(100).optional(),
   /**
-   * What the running system's own configuration is read from, beside the files that the profile knows: names of files in
-   * the folder of a files store, or of keys in Redis (text or a hash). Secrets are masked.
+   * Where the running system's own configuration is read from, in addition to the files that the profile lists: names
+   * of files in the folder of a files store, or of keys in Redis (text or a hash). Secrets are masked.
    */
   configuration_from: z.array(z.string().min(1).max(512)).max(20).optional(),
   /**
-   * A folder with the running system's own configuration (`settings.yaml`, `.env`), for systems that keep their data elsewhere:
-   * the files that the profile knows, and others by name. Secrets are masked.
+   * A folder with the running system's own configuration (`settings.yaml`, `.env`), for systems that keep their data
+   * elsewhere: the files that the profile lists, and others by name. Secrets are masked.
    */
   configuration_folder: ConfigurationFolder.optional(),
   /** The system's effective configuration, saved in every backup for reference. Secrets are masked. */
@@ -98,30 +107,30 @@ export const TargetConfig = z.strictObject({
 });
 export type TargetConfig = z.infer<typeof TargetConfig>;
 
-/** S3 Object Lock for archives. One of mode `compliance` cannot be ended early. */
+/** S3 Object Lock for archives. A lock in mode `compliance` cannot be removed before it expires. */
 export const ObjectLock = z.strictObject({
   mode: z.enum(['governance', 'compliance']),
   days: z.number().int().min(1).max(36_500),
 });
 
-/** What the functions know about the world, without a secret: environment variable `NGBAK_CONFIG`. */
+/** The configuration of the functions, in the environment variable `NGBAK_CONFIG`. Contains no secrets. */
 export const NgbakConfig = z.strictObject({
   targets: z.record(Id, TargetConfig),
   /**
-   * How many backups of each target are kept, unless another policy was set since. Weekly backups as well, so that a burst of new ones does not push out all
-   * that is older.
+   * How many backups of each target are kept, unless another policy was set later. The default includes weekly
+   * backups, so that a burst of new backups does not displace all older ones.
    */
   retention: RetentionPolicy.prefault({ keep_weekly: 4 }),
-  /** Has S3 keep each archive and its record for so many days from the beginning of the backup. Left out: no lock. */
+  /** S3 Object Lock of each archive and its record, in days from the start of the backup. If omitted: no lock. */
   object_lock: ObjectLock.optional(),
-  /** How old the newest good backup of a target may be, in hours. Left out: derived from the schedules. */
+  /** Maximum age of the newest good backup of a target, in hours. If omitted: derived from the schedules. */
   backup_age_hours: z.number().int().min(1).optional(),
   /** Largest archive that may be uploaded for a restore, in bytes. */
   upload_bytes_max: z.number().int().min(1).max(OBJECT_BYTES_MAX).default(OBJECT_BYTES_MAX),
 });
 export type NgbakConfig = z.infer<typeof NgbakConfig>;
 
-/** The names of the targets that are backed up: all but those that are there for drills. */
+/** The names of the targets that are backed up: all except those reserved for drills. */
 export function backedUpTargets({
   targets,
 }: {
@@ -131,8 +140,8 @@ export function backedUpTargets({
 }
 
 /**
- * The configured target of that name, or the built-in one of `ngbak selftest`. Throws InvalidInputError that lists the
- * names that exist.
+ * The configured target with this name, or the built-in target of `ngbak selftest`. Throws InvalidInputError that
+ * lists the existing names.
  */
 export function findTarget(config: NgbakConfig, name: string): TargetConfig {
   const target = Object.hasOwn(config.targets, name) ? config.targets[name] : undefined;

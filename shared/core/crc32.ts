@@ -16,9 +16,9 @@ function multiply(left: number, right: number): number {
 }
 
 /**
- * CRC-32 of two runs of bytes in a row, from the CRC-32 of each and the length of the second in bytes: the first
- * value, shifted over the second run's bits (multiplied by x^(8·length)), plus the second. Lets the CRC of an archive
- * be known from those of its segments, without reading a byte.
+ * CRC-32 of two consecutive runs of bytes, from the CRC-32 of each and the length of the second in bytes: the first
+ * value, shifted over the second run's bits (multiplied by x^(8·length)), plus the second. Gives the CRC of an
+ * archive from those of its segments, without reading their bytes.
  */
 export function combineCrc32(first: number, second: number, secondLength: number): number {
   let shift = ONE;
@@ -30,7 +30,7 @@ export function combineCrc32(first: number, second: number, secondLength: number
   return (multiply(shift, first) ^ second) >>> 0;
 }
 
-/** As S3 writes it: big-endian bytes in base64. */
+/** In S3's format: base64 of the big-endian bytes. */
 export function crc32Base64(crc: number): string {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(crc);

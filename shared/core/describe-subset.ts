@@ -1,4 +1,4 @@
-/** Names that a part of a knowledge base has: `Part` without its schema, so that the dashboard needs no zod for it. */
+/** The names in a subset: the type of `Subset` without its schema, so that the dashboard does not need zod. */
 interface PartNames {
   readonly label?: string | undefined;
   readonly collections?: readonly string[] | undefined;
@@ -6,7 +6,7 @@ interface PartNames {
   readonly key_prefixes?: readonly string[] | undefined;
 }
 
-/** A part in words: `label Person; namespaces full_docs, text_chunks`. */
+/** A subset in words: `label Person; namespaces full_docs, text_chunks`. */
 export function describeSubset({ label, collections, namespaces, key_prefixes }: PartNames): string {
   return [
     ...(label === undefined ? [] : [`label ${label}`]),

@@ -1,6 +1,6 @@
 /**
- * `name` and `code` of whatever was thrown, empty where it has none. By its fields and not by `instanceof`: errors of
- * Node's own modules come from another realm where a test runner puts our code into a context of its own.
+ * `name`, `code` and `message` of a thrown value, empty if absent. Reads the fields and does not use `instanceof`:
+ * errors of Node's own modules come from another realm if a test runner executes this code in a separate context.
  */
 export function errorFields(error: unknown): { name: string; code: string; message: string } {
   const field = (key: string): string => {

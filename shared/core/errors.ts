@@ -1,27 +1,27 @@
 import { HELP, seeAlso } from './help.ts';
 
-/** What to do about an error, and where more about it is written. */
+/** The remedy for an error, and its documentation. */
 export interface Advice {
   /** What the operator should do next, as one sentence in the imperative. */
   readonly remedy: string;
-  /** Entry of the documentation: one of `HELP`. Only what another deployment reports may be something else. */
+  /** Documentation entry: one of `HELP`. Only errors reported by another deployment may have other values. */
   readonly help?: string | undefined;
 }
 
 /**
- * The base of every error that ngbak throws on purpose.
+ * The base class of every error that ngbak throws on purpose.
  *
- * An operator reads `message` and `remedy` in the Step Functions console, in the job record and in the terminal,
- * so the message says what went wrong and where (store, thing, value received, value allowed), and the remedy
- * says what to do next. Neither may carry a secret. Subclasses live beside the code that throws them, are named
- * after what happened, and end in `Error`; Step Functions `Retry` and `Catch` match on that name.
+ * An operator reads `message` and `remedy` in the Step Functions console, in the job record and in the terminal, so
+ * the message states what failed and where (store, thing, value received, value allowed), and the remedy states what
+ * to do next. Neither may contain a secret. Subclasses are defined next to the code that throws them, are named after
+ * what happened, and end in `Error`; `Retry` and `Catch` of Step Functions match on that name.
  */
 export class NgbakError extends Error {
   /** What the operator should do next, as one sentence in the imperative. */
   readonly remedy: string;
-  /** Entry of the documentation about this error: page and anchor. */
+  /** Documentation entry about this error: page and anchor. */
   readonly help: string | undefined;
-  /** True where the same call may succeed later without anybody changing anything. */
+  /** True if the same call may succeed later without any change. */
   readonly retryable: boolean;
 
   constructor(message: string, options: Advice & { retryable?: boolean; cause?: unknown }) {
@@ -33,19 +33,19 @@ export class NgbakError extends Error {
   }
 }
 
-/** A value that came from outside (input, configuration, file) has not the shape it must have. */
+/** A value from outside (input, configuration, file) does not have the required shape. */
 export class InvalidInputError extends NgbakError {}
 
-/** A backend or an AWS service did not answer, or answered that it is overloaded: worth another try. */
+/** A backend or an AWS service did not answer, or reported that it is overloaded. The call can be retried. */
 export class UnavailableError extends NgbakError {
   constructor(message: string, options: Advice & { cause?: unknown }) {
     super(message, { ...options, retryable: true });
   }
 }
 
-/** A backend refused our credentials, or lacks a permission. Trying again does not help. */
+/** A backend rejected the credentials, or they lack a permission. Retrying does not help. */
 export class AccessDeniedError extends NgbakError {
-  /** True where the login itself was refused: with a password in rotation, that passes. */
+  /** True if the login itself was rejected, which is temporary while a password is being rotated. */
   readonly isLogin: boolean;
 
   constructor(message: string, { isLogin, ...options }: Advice & { cause?: unknown; isLogin?: boolean }) {
@@ -54,13 +54,13 @@ export class AccessDeniedError extends NgbakError {
   }
 }
 
-/** What was read back fails its integrity check. The worst thing that can happen, so it is never retried silently. */
+/** Data that was read back fails its integrity check. The most serious error, so it is never retried silently. */
 export class IntegrityError extends NgbakError {}
 
-/** What to do where an archive is not what it should be. */
+/** Remedy for archives that fail a check. */
 export const ANOTHER_ARCHIVE = 'Use another copy of the archive, or restore a different backup.';
 
-/** The archive is damaged or was not made by ngbak: `message` names the entry and what is wrong with it. */
+/** The archive is damaged or was not written by ngbak: `message` names the entry and the fault. */
 export function damagedArchive(message: string, cause?: unknown): IntegrityError {
   return new IntegrityError(message, {
     remedy: ANOTHER_ARCHIVE,
@@ -69,7 +69,7 @@ export function damagedArchive(message: string, cause?: unknown): IntegrityError
   });
 }
 
-/** One line for logs and records: the message, the chain of causes, then the remedy and where more is written. */
+/** One line for logs and records: the message, the chain of causes, the remedy and the documentation. */
 export function describeError(error: unknown): string {
   const parts: string[] = [];
   for (let current: unknown = error, depth = 0; current !== undefined && depth < 4; depth++) {
@@ -82,7 +82,7 @@ export function describeError(error: unknown): string {
   return `${parts.join(': ')}${remedy}${help === undefined ? '' : ` ${seeAlso(help)}`}`;
 }
 
-/** The entry of the documentation about an error, or about what caused it. */
+/** The documentation entry of an error, or of its cause. */
 export function helpOf(error: unknown): string | undefined {
   for (let current = error, depth = 0; current instanceof Error && depth < 4; depth++) {
     if (current instanceof NgbakError && current.help !== undefined) return current.help;

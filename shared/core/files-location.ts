@@ -9,7 +9,7 @@ export const FilesLocation = z
     'must be s3://bucket/prefix or an absolute path without ".." parts',
   );
 
-/** Where files are, in parts: with a bucket for those in S3, `path` is their prefix without a slash at its end. */
+/** Splits a location: `bucket` is set for files in S3, and `path` is then their prefix without a trailing slash. */
 export function placeOf(location: string): { bucket?: string; path: string } {
   const [, bucket, prefix = ''] = /^s3:\/\/([^/]+)\/?(.*)$/.exec(location) ?? [];
   const path = (bucket === undefined ? location : prefix).replace(/\/+$/, '');

@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto';
 
-/** Texts that are held, as numbers of 48 bits; where there are more, a sample of them is. */
+/** Hashes of 48 bits that are held; beyond this number, only a sample is kept. */
 const HASHES_MAX = 1_000_000;
 
 /**
- * A set of texts in bounded memory: their hashes; once there are too many, only those whose hash is a multiple of two,
- * then of four, and so on. Whether a text is in the set is known for the same part of all texts.
+ * A set of texts in bounded memory. It holds their hashes; once there are too many, only those that are a multiple of
+ * two, then of four, and so on. Membership is then known for a fixed fraction of all texts.
  */
 export class HashSample {
   readonly #hashes: Set<number>;
@@ -30,14 +30,14 @@ export class HashSample {
     }
   }
 
-  /** Undefined for a text that the sample says nothing about. */
+  /** Undefined for a text outside of the sample. */
   has(value: string): boolean | undefined {
     const hashed = hashOf(value);
     return hashed % this.#step === 0 ? this.#hashes.has(hashed) : undefined;
   }
 }
 
-/** 48 bits: among a million texts, one pair in a few hundred runs is mistaken for the same. */
+/** 48 bits: with a million texts, two of them collide in one of a few hundred runs. */
 function hashOf(value: string): number {
   return Number.parseInt(hash('sha256', value, 'hex').slice(0, 12), 16);
 }

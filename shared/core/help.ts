@@ -1,6 +1,6 @@
 /**
  * Entries of the documentation that errors link to: page and anchor, from the root of the repository.
- * test/core/help.test.ts checks that each exists, and that each entry has an error that links to it.
+ * test/core/help.test.ts checks that each entry exists and that an error links to it.
  */
 export const HELP = {
   apiKey: 'docs/troubleshooting.md#api-key-refused',
@@ -33,7 +33,7 @@ export const HELP = {
 } as const;
 export type Help = (typeof HELP)[keyof typeof HELP];
 
-/** Errors that the platform reports under names of its own, which is how a job records them. */
+/** Errors that the platform reports under its own names, under which jobs record them. */
 const OF_PLATFORM: Readonly<Record<string, Help>> = {
   'Lambda.ResourceNotReadyException': HELP.networkInterfaces,
   'Lambda.ResourceConflictException': HELP.networkInterfaces,
@@ -47,7 +47,10 @@ const OF_PLATFORM: Readonly<Record<string, Help>> = {
   'Runtime.OutOfMemory': HELP.memory,
 };
 
-/** The text of a job's error with the entry of the documentation, if its name has one and the text does not link to it. */
+/**
+ * The text of a job's error with its documentation entry, if the error's name has one and the text does not link to
+ * it yet.
+ */
 export function withPlatformHelp(name: string, text: string): string {
   const help = OF_PLATFORM[name];
   return help === undefined || text.includes(help) ? text : `${text} ${seeAlso(help)}`;

@@ -3,14 +3,14 @@ import { z } from 'zod';
 import { type Advice, InvalidInputError } from './errors.ts';
 
 /**
- * Any JSON value, for whatever the API tells. `z.json()` refers to itself without a name, which sends the generator of
- * the OpenAPI text round in circles: it takes these types instead.
+ * Any JSON value, for data that the API returns unchecked. `z.json()` is recursive without a name, so the generator
+ * of the OpenAPI document would recurse endlessly; it uses these types instead.
  */
 export const AnyJson = z.json().meta({ type: ['object', 'array', 'string', 'number', 'boolean', 'null'] });
 
 /**
- * Parses a value from outside with its schema. Throws InvalidInputError that names `what`, each offending field and
- * what is allowed there; values are not repeated, since they could be secrets.
+ * Parses a value from outside with its schema. Throws InvalidInputError that names `what`, each invalid field and its
+ * allowed values. The values received are not repeated, because they could be secrets.
  */
 export function parseInput<T>(
   schema: z.ZodType<T>,
@@ -28,7 +28,7 @@ export function parseInput<T>(
   });
 }
 
-/** Parses JSON text with its schema; throws InvalidInputError where it is not JSON or has another shape. */
+/** Parses JSON text with its schema. Throws InvalidInputError if it is not JSON or has another shape. */
 export function parseJson<T>(schema: z.ZodType<T>, text: string, what: string, advice?: string | Advice): T {
   let value: unknown;
   try {
@@ -46,7 +46,10 @@ function adviceOf(advice: string | Advice | undefined, otherwise: string): Advic
   return typeof advice === 'object' ? advice : { remedy: advice ?? otherwise };
 }
 
-/** Whether two values are the same once they are JSON: a member that is undefined is absent, and order counts in lists only. */
+/**
+ * Whether two values are equal as JSON: a member that is undefined equals an absent one, and order matters in lists
+ * only.
+ */
 export function isSameJson(one: object, other: object): boolean {
   const asJson = (value: object): unknown => JSON.parse(JSON.stringify(value));
   return isDeepStrictEqual(asJson(one), asJson(other));

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 
-/** Length limit of Step Functions execution names, and so of job ids. */
+/** Length limit of Step Functions execution names, which are the job ids. */
 const NAME_LENGTH_MAX = 80;
 
-/** A job that belongs to another one: `safety_<job>`, `rollback_<job>`; shortened by a hash where that is too long. */
+/**
+ * Id of a job that belongs to another job: `safety_<job>`, `rollback_<job>`; shortened with a hash if it is too long.
+ */
 export function relatedJobId(relation: 'safety' | 'rollback', jobId: string): string {
   const name = `${relation}_${jobId}`;
   if (name.length <= NAME_LENGTH_MAX) return name;

@@ -1,9 +1,9 @@
-/** True for the job of a safety backup: it saves a target that may be damaged. */
+/** True for the job of a safety backup, whose target may be damaged. */
 export function isSafetyJob(jobId: string): boolean {
   return jobId.startsWith('safety_');
 }
 
-/** True for the job that puts a target back after a restore that failed. */
+/** True for the rollback of a failed restore. */
 export function isRollbackJob(jobId: string): boolean {
   return jobId.startsWith('rollback_');
 }

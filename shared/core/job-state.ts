@@ -1,4 +1,4 @@
-/** States of a job, in the order in which it can pass through them; the last four are ends. */
+/** States of a job, in the order in which it can pass through them; the last four are final. */
 export const JOB_STATES = [
   'pending',
   'processing',
@@ -10,7 +10,7 @@ export const JOB_STATES = [
 ] as const;
 export type JobState = (typeof JOB_STATES)[number];
 
-/** Whether a job in this state has come to its end. */
+/** Whether this state is final. */
 export function hasEnded(state: JobState): boolean {
   return state === 'completed' || state === 'failed' || state === 'rolled_back' || state === 'cancelled';
 }

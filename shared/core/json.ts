@@ -1,2 +1,2 @@
-/** A value that JSON can say. Cursors and parameters are made from these, and stay small: they travel in workflow state. */
+/** Any JSON value. Cursors and parameters have this type and must stay small: they are part of the workflow's state. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };

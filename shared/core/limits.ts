@@ -1,21 +1,21 @@
 /**
- * What a reader accepts and a writer keeps to: `docs/format.md`, "Limits". Everything that comes from an archive is
- * checked against these before it is used.
+ * Limits that readers enforce and writers observe: `docs/format.md`, "Limits". All data from an archive is checked
+ * against these before it is used.
  */
 export interface ArchiveLimits {
   /** Data entries in one archive. */
   readonly entries: number;
   /** Length of an entry's name, in bytes of UTF-8. */
   readonly nameBytes: number;
-  /** Length of all names together, folded for comparison, in bytes of UTF-8: readers hold them in memory. */
+  /** Total length of all names, folded for comparison, in bytes of UTF-8: readers hold them in memory. */
   readonly namesBytes: number;
   /** Size of one entry, in bytes, uncompressed. */
   readonly entryBytes: number;
-  /** Size of all entries together, in bytes, uncompressed. */
+  /** Total size of all entries, in bytes, uncompressed. */
   readonly totalBytes: number;
-  /** Uncompressed bytes for each compressed byte, over the whole archive, once `ratioFreeBytes` have come out. */
+  /** Uncompressed bytes for each compressed byte, over the whole archive, after the first `ratioFreeBytes`. */
   readonly ratio: number;
-  /** Uncompressed bytes that may come out before `ratio` counts. */
+  /** Uncompressed bytes before `ratio` is enforced. */
   readonly ratioFreeBytes: number;
   /** Size of `manifest.json`, in bytes. */
   readonly manifestBytes: number;
@@ -37,7 +37,7 @@ export const LIMITS: ArchiveLimits = {
   namesBytes: 96 * 1024 ** 2,
   entryBytes: OBJECT_BYTES_MAX,
   totalBytes: 1024 ** 5,
-  // Deflate can't do better than about 1,032 to 1 (RFC 1951: 258 bytes from 2 bits), so no honest gzip comes near.
+  // Deflate can't exceed about 1,032 to 1 (RFC 1951: 258 bytes from 2 bits), so valid gzip data stays below.
   ratio: 1100,
   ratioFreeBytes: 1024 ** 3,
   manifestBytes: 4 * 1024 ** 2,

@@ -1,32 +1,32 @@
 const LINE_FEED = 10;
 
-/** What a text has to be, as errors where it is not. */
+/** Requirements for a text, each with the error for a violation. */
 export interface LineRules {
-  /** Most bytes of a line, without its line feed. */
+  /** Maximum length of a line, in bytes, without its line feed. */
   readonly bytesMax: number;
   tooLong(): Error;
-  /** Absent: what is not UTF-8 is replaced. */
+  /** Absent: invalid UTF-8 is replaced. */
   notUtf8?(cause: unknown): Error;
   /** Absent: the last line may lack its line feed. */
   unfinished?(): Error;
 }
 
-/** Cuts what is written into lines, without their line feeds. Holds one line. */
+/** Splits its input into lines, without their line feeds. Holds one line. */
 export class LineSplitter {
   readonly #rules: LineRules;
   readonly #decoder: TextDecoder | undefined;
-  /** The beginning of a line whose end has not come, and its bytes. */
+  /** The start of an incomplete line, and its length in bytes. */
   #rest: Buffer[] = [];
   #bytes = 0;
 
-  /** @param rest what an earlier splitter held: see {@link rest} */
+  /** @param rest the incomplete line of an earlier splitter: see {@link rest} */
   constructor(rules: LineRules, rest: Uint8Array = Buffer.alloc(0)) {
     this.#rules = rules;
     if (rules.notUtf8) this.#decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
     this.#keep(Buffer.from(rest));
   }
 
-  /** The beginning of a line whose end has not come. */
+  /** The start of an incomplete line. */
   get rest(): Buffer {
     return Buffer.concat(this.#rest);
   }
@@ -39,11 +39,11 @@ export class LineSplitter {
       yield this.#line(bytes.subarray(start, end));
       start = end + 1;
     }
-    // A copy: the chunk may belong to a buffer that its owner uses again.
+    // Copied, because the owner of the chunk's buffer may reuse it.
     if (start < bytes.length) this.#keep(Buffer.from(bytes.subarray(start)));
   }
 
-  /** The last line, where it has no line feed. */
+  /** The last line, if it has no line feed. */
   *end(): Generator<string> {
     if (this.#bytes === 0) return;
     if (this.#rules.unfinished) throw this.#rules.unfinished();

@@ -1,13 +1,13 @@
 /**
- * Maps a stream with up to `concurrency` calls under way, and yields their results in the order of the input. Pulls an
- * input only when there is room, so no more than `concurrency` inputs and results are held.
+ * Maps a stream with up to `concurrency` calls in progress, and yields their results in the order of the input. Reads
+ * an input only when there is room, so at most `concurrency` inputs and results are held.
  */
 export async function* mapOrdered<In, Out>(
   inputs: AsyncIterable<In> | Iterable<In>,
   concurrency: number,
   map: (input: In) => Promise<Out>,
 ): AsyncGenerator<Out> {
-  // A failure waits in the queue as a value until its turn comes: nothing overtakes it, and no rejection is unhandled.
+  // A failure waits in the queue as a value until its turn, which keeps the order and leaves no rejection unhandled.
   type Settled = { ok: true; value: Out } | { ok: false; error: unknown };
   const queue: Promise<Settled>[] = [];
   const take = async (settled: Promise<Settled> | undefined): Promise<Out> => {

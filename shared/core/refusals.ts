@@ -1,13 +1,13 @@
 import { refusedByState, type StatefulCall, type SubjectOf } from './allowed.ts';
 import { NgbakError } from './errors.ts';
 
-/** What was asked for does not exist. */
+/** The requested object does not exist. */
 export class NotFoundError extends NgbakError {}
 
-/** What was asked for exists, and its state does not allow it now: in use, locked, kept forever, ended. */
+/** The state of the requested object does not allow the action now: in use, locked, kept permanently, ended. */
 export class RefusedError extends NgbakError {}
 
-/** Throws RefusedError unless the state of a thing allows an action. */
+/** Throws RefusedError if the state of the subject does not allow an action. */
 export function requireAllowed<Name extends StatefulCall>(name: Name, subject: SubjectOf<Name>): void {
   const refusal = refusedByState(name, subject);
   if (refusal) throw new RefusedError(refusal.message, { remedy: refusal.remedy });

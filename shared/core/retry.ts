@@ -1,28 +1,28 @@
-/** How long to wait between tries, in milliseconds. */
+/** Delays between attempts, in milliseconds. */
 export interface Waits {
-  /** Before the second try. */
+  /** Before the second attempt. */
   readonly firstMs: number;
-  /** At most. */
+  /** Upper limit of each delay. */
   readonly longestMs?: number;
-  /** By what each wait is longer than the one before it. */
+  /** The ratio of each delay to the previous one. */
   readonly factor?: number;
 }
 
 export interface RetryOptions extends Waits {
-  /** Most tries, the first one included. */
+  /** Maximum number of attempts, including the first. */
   readonly attempts: number;
   readonly signal?: AbortSignal | undefined;
   /** Whether the same call may succeed later; other errors are thrown at once. */
   readonly isTransient: (error: unknown) => boolean;
   /** Called before each wait. */
   readonly beforeWait?: (error: unknown) => void;
-  /** In place of {@link sleep}, for tests. */
+  /** Replaces {@link sleep} in tests. */
   readonly wait?: (ms: number, signal?: AbortSignal) => Promise<void>;
 }
 
 /**
- * How long to wait after the `failed`-th try that failed, in milliseconds: longer each time, of which a random part of up
- * to a half is left out, so that many callers do not all come back at the same instant.
+ * Delay after the `failed`-th failed attempt, in milliseconds. It grows with each attempt; a random part of up to a
+ * half is subtracted, so that many callers do not retry at the same instant.
  */
 export function backoff(
   failed: number,
@@ -51,8 +51,8 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
 }
 
 /**
- * Calls `work` until it succeeds, fails in a way that waiting does not repair, or has failed too often. Throws its last
- * error, or the signal's reason. The only place that repeats calls, on servers, in the CLI and in the browser.
+ * Calls `work` until it succeeds, fails with an error that is not transient, or has used all attempts. Throws its
+ * last error, or the signal's reason. The only place that retries calls, on servers, in the CLI and in the browser.
  */
 export async function retry<T>(
   work: (attempt: number) => Promise<T>,

@@ -1,6 +1,6 @@
 /**
- * Bytes of one entry after the other, kept in one buffer that is reused. Slices of what a server sent would keep
- * whole packets alive until a full garbage collection: memory would follow the size of the data.
+ * Collects the bytes of one entry after another in a single buffer. Slices of a server's response would keep whole
+ * packets alive until a full garbage collection, so that memory would grow with the data.
  */
 export class ReusableBuffer {
   readonly #room: number;
@@ -8,9 +8,9 @@ export class ReusableBuffer {
   #length = 0;
 
   /**
-   * @param room  bytes that are there from the start; memory that nothing was written to costs nothing
-   * @param taken  how many of them are taken at once, since they will be anyhow: a process that has too little memory
-   *   fails when it begins, and not with the first large knowledge base
+   * @param room  initial capacity in bytes; memory that was never written to costs nothing
+   * @param taken  how much of it is written to at once, because it will be needed anyway: a process with too little
+   *   memory fails at the start, and not with the first large knowledge base
    */
   constructor(room: number, taken = 0) {
     this.#room = room;
@@ -24,7 +24,7 @@ export class ReusableBuffer {
 
   /** Adds a text as UTF-8. */
   write(text: string): void {
-    // Three bytes of UTF-8 for each unit of UTF-16 at most.
+    // At most three bytes of UTF-8 for each UTF-16 unit.
     this.#reserve(text.length * 3);
     this.#length += this.#buffer.write(text, this.#length);
   }
@@ -36,17 +36,17 @@ export class ReusableBuffer {
     this.#length += bytes.length;
   }
 
-  /** The bytes so far, or some of them; they are there until {@link clear}. */
+  /** The bytes so far, or a range of them; valid until {@link clear}. */
   view(from = 0, to = this.#length): Buffer {
     return this.#buffer.subarray(from, to);
   }
 
-  /** Takes back what was added behind a length. */
+  /** Truncates the content to a length. */
   cutTo(length: number): void {
     this.#length = Math.min(this.#length, length);
   }
 
-  /** Makes room for the next entry. What one very long record took is given back. */
+  /** Makes room for the next entry. Memory that a very long record needed is freed. */
   clear(): void {
     this.#length = 0;
     if (this.#buffer.length > this.#room) this.#buffer = Buffer.allocUnsafeSlow(this.#room);

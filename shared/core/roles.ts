@@ -1,3 +1,3 @@
-/** What a caller may do; each role may do all that the ones before it may. */
+/** Roles of callers; each role includes the permissions of the ones before it. */
 export const ROLES = ['viewer', 'operator', 'admin'] as const;
 export type Role = (typeof ROLES)[number];

@@ -10,14 +10,14 @@ export const SELFTEST_TAG = 'self-test';
 export const SELFTEST_RETENTION = '1d';
 
 /**
- * The built-in target as a target's configuration: files in the archive bucket itself, so that it needs neither a server
- * nor a secret. It is not in the list of targets, so schedules, alarms, health and metrics never see it.
+ * The configuration of the built-in target: files in the archive bucket itself, so that it needs neither a server nor
+ * a secret. It is not in the list of targets, so schedules, alarms, health and metrics ignore it.
  */
 export const SELFTEST_SETTINGS = {
   stores: { kv: { kind: 'files', secret: 'none: the files are in the archive bucket' } },
 };
 
-/** The connection that other targets have in a secret. Throws InvalidInputError outside of a function. */
+/** The connection, which other targets keep in a secret. Throws InvalidInputError outside of a function. */
 export function selftestConnection(environment: NodeJS.ProcessEnv = process.env): { location: string } {
   const { NGBAK_BUCKET: bucket } = environment;
   if (bucket) return { location: `s3://${bucket}/${SELFTEST_PREFIX}` };

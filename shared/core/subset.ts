@@ -5,12 +5,15 @@ import { InvalidInputError } from './errors.ts';
 const Name = z.string().min(1).max(255);
 
 /**
- * A part of a knowledge base, in its own names: what a backup saves or a restore brings back, where that is not all.
- * Stores that it says nothing about are left alone.
+ * A subset of a knowledge base, in its own names: what a backup saves or a restore loads, if that is not everything.
+ * Stores that it does not mention are not affected.
  */
 export const Subset = z
   .strictObject({
-    /** Only nodes with this label: the label of a knowledge base, or one that some of its nodes have, such as a type. */
+    /**
+     * Only nodes with this label: the label of a knowledge base, or a label that only some of its nodes have, such as
+     * a type.
+     */
     label: Name.optional(),
     collections: z.array(Name).min(1).max(1000).optional(),
     /** Namespaces of key-value data, such as `text_chunks`. */
@@ -20,7 +23,7 @@ export const Subset = z
   .refine((part) => Object.values(part).some((value) => value !== undefined), 'must name something');
 export type Subset = z.infer<typeof Subset>;
 
-/** The stores that a part names something of; undefined where it does not limit the stores. */
+/** The stores that a subset mentions; undefined if it does not limit the stores. */
 export function storesNamed(part: Subset | undefined): ('graph' | 'vectors' | 'kv')[] | undefined {
   if (!part) return undefined;
   return [
@@ -31,9 +34,9 @@ export function storesNamed(part: Subset | undefined): ('graph' | 'vectors' | 'k
 }
 
 /**
- * What a restore works on, of an archive that holds a part only: never more than that part, so that nothing is cleared
- * of which the archive says nothing. Throws InvalidInputError where something else is wanted of it. Whether it holds the
- * label and the collections is found out by the stores' adapters, which know what they are called there.
+ * What a restore from a partial archive may affect: never more than the archive's subset, so that nothing is cleared
+ * that the archive does not cover. Throws InvalidInputError if the request exceeds it. Whether the archive contains
+ * the label and the collections is checked by the stores' adapters, which know their names on the server.
  */
 export function withinSubset(held: Subset | undefined, wanted: Subset | undefined): Subset | undefined {
   if (!held || !wanted) return wanted ?? held;

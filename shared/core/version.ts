@@ -1,2 +1,2 @@
-/** Version of ngbak, the one in package.json: recorded in every archive. A test keeps the two together. */
+/** Version of ngbak, recorded in every archive. A test checks that package.json has the same version. */
 export const VERSION = '0.1.0';
