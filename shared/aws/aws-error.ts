@@ -13,7 +13,7 @@ const NO_ACCESS = new Set([
   'UnrecognizedClientException',
 ]);
 
-/** Puts what the AWS SDK throws on its own into an operator's words; other errors stay as they are. */
+/** Explains an error of the AWS SDK in an operator's terms; other errors are returned unchanged. */
 export function explainAwsError(error: unknown): unknown {
   if (error instanceof NgbakError || !(error instanceof Error)) return error;
   const known = explainAwsCode(error, 'AWS refused the call');

@@ -27,25 +27,25 @@ const RECORD_BYTES_MAX = 4 * 1024 * 1024;
 const DELETE_BATCH = 1000;
 
 /**
- * Conditional calls. 412: the precondition failed. 409: another conditional write of the same key was under way. 404:
- * If-Match of an object that is gone. Not repeated beyond the SDK's own tries.
+ * Conditional calls. 412: the precondition failed. 409: another conditional write of the same key was in progress.
+ * 404: If-Match for an object that no longer exists. Retried by the SDK only.
  */
 const CONDITIONAL = { attempts: 1, expected: [412, 409, 404] };
-/** How often a record is read and written again when others write it too. */
+/** How often a read-modify-write is retried if others write the same record. */
 const CONFLICTS = { attempts: 10, firstMs: 40, longestMs: 250 };
 
-/** A conditional write found the object in another state than its caller expected. */
+/** A conditional write found the object in a state that its caller did not expect. */
 export class ConflictError extends NgbakError {}
 
-/** How a conditional write is to find the object: absent, or with exactly this ETag. */
+/** The required state of the object before a conditional write: absent, or with exactly this ETag. */
 export type Precondition = { absent: true } | { etag: string };
 
 /** The archive bucket: small JSON records with conditional writes, and removal of whole prefixes. */
 export class Bucket {
   readonly name: string;
-  /** Puts {@link prefix} in front of all keys of this bucket, and takes it off the keys in answers. */
+  /** Adds {@link prefix} to all keys of this bucket, and removes it from the keys in responses. */
   readonly s3: S3Client;
-  /** What all keys of the deployment begin with in S3: '', or a prefix that ends in `/`. */
+  /** The prefix of all keys of the deployment in S3: '', or a prefix that ends in `/`. */
   readonly prefix: string;
 
   /** @param place  name of the bucket, or `name/prefix` */
@@ -58,29 +58,29 @@ export class Bucket {
     if (this.prefix !== '') putPrefix(s3, name, this.prefix);
   }
 
-  /** The bucket with the prefix: what stands before `/` and a key in an `s3://` address. */
+  /** The bucket with the prefix: the part of an `s3://` address before `/` and the key. */
   get place(): string {
     return `${this.name}/${this.prefix}`.replace(/\/$/, '');
   }
 
-  /** A key as S3 knows it, for what does not go through {@link s3}. */
+  /** The full key in S3, for callers that do not use {@link s3}. */
   fullKey(key: string): string {
     return this.prefix + key;
   }
 
-  /** The key that something outside of ngbak names by its full key; undefined where it is not below the prefix. */
+  /** The key without the prefix, for full keys from outside of ngbak; undefined if the key is not below the prefix. */
   ownKey(fullKey: string): string | undefined {
     return fullKey.startsWith(this.prefix) ? fullKey.slice(this.prefix.length) : undefined;
   }
 
-  /** Scheme and host of its presigned URLs: what a web page must be allowed to call. */
+  /** Scheme and host of its presigned URLs, which a web page must be allowed to call. */
   async origin(): Promise<string> {
-    // Nothing is sent: how endpoint, region and name make an address is for the SDK to know.
+    // Sends nothing: only the SDK knows how endpoint, region and name form a URL.
     const url = await getSignedUrl(this.s3, new GetObjectCommand({ Bucket: this.name, Key: 'any' }));
     return new URL(url).origin;
   }
 
-  /** Reads and checks a record. Undefined where there is none. */
+  /** Reads and validates a record. Undefined if there is none. */
   async readRecord<T>(
     key: string,
     schema: z.ZodType<T>,
@@ -100,7 +100,7 @@ export class Bucket {
     return { value: parseJson(schema, found.text, `Record s3://${this.place}/${key}`), etag: found.etag };
   }
 
-  /** Reads a record that must be there. */
+  /** Reads a record that must exist. */
   async requireRecord<T>(
     key: string,
     schema: z.ZodType<T>,
@@ -112,7 +112,7 @@ export class Bucket {
     throw new NgbakError(`s3://${this.place}/${key} does not exist.`, { remedy });
   }
 
-  /** Writes a record. With a precondition that does not hold it throws ConflictError and writes nothing. */
+  /** Writes a record. Throws ConflictError, and writes nothing, if the precondition does not hold. */
   async writeRecord(key: string, value: Json | object, precondition?: Precondition): Promise<void> {
     const command = new PutObjectCommand({
       Bucket: this.name,
@@ -127,7 +127,7 @@ export class Bucket {
     else await sendS3(this.s3, 'write', command);
   }
 
-  /** Writes a record unless there is one already: what the first attempt of a step wrote stands. */
+  /** Writes a record unless there is one already: the record of a step's first attempt is kept. */
   async writeOnce(key: string, value: Json | object): Promise<void> {
     try {
       await this.writeRecord(key, value, { absent: true });
@@ -137,9 +137,9 @@ export class Bucket {
   }
 
   /**
-   * Changes a record by compare and swap. `change` gets the record as it is, undefined where there is none, and may be called
-   * again when the record was changed meanwhile; it returns undefined to leave the record as it is. Returns the record as it
-   * then stands. Throws ConflictError where others write all the time.
+   * Changes a record by compare and swap. `change` receives the current record, undefined if there is none, and may
+   * be called again if the record was changed concurrently; it returns undefined to leave the record unchanged.
+   * Returns the resulting record. Throws ConflictError if the conflicts persist.
    */
   async updateRecord<T extends object>(
     key: string,
@@ -158,13 +158,13 @@ export class Bucket {
     );
   }
 
-  /** Removes a record that still has that ETag; throws ConflictError, and removes nothing, where it has another. */
+  /** Removes a record that still has this ETag; otherwise throws ConflictError and removes nothing. */
   async removeRecord(key: string, etag: string): Promise<void> {
     const command = new DeleteObjectCommand({ Bucket: this.name, Key: key, IfMatch: etag });
     await sendS3(this.s3, 'delete', command, CONDITIONAL).catch((error) => this.#conflict(error, key));
   }
 
-  /** Names the reason why a conditional call was refused; other errors are thrown on. */
+  /** Explains why a conditional call was rejected; rethrows other errors. */
   #conflict(error: unknown, key: string): never {
     const status = error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
     if (!CONDITIONAL.expected.includes(status ?? 0)) throw error;
@@ -230,8 +230,8 @@ export class Bucket {
   }
 
   /**
-   * Removes every version of every object below a prefix, or of the one object where `prefix` is a whole key. Returns
-   * how many versions went. Idempotent.
+   * Removes every version of every object below a prefix, or of a single object if `prefix` is a whole key. Returns
+   * the number of versions removed. Idempotent.
    */
   async removeAll(prefix: string): Promise<number> {
     let removed = 0;
@@ -263,8 +263,8 @@ export class Bucket {
   }
 
   /**
-   * Aborts every unfinished multipart upload below a prefix, whose parts would be billed until the lifecycle rule. Returns
-   * how many there were. Idempotent.
+   * Aborts every unfinished multipart upload below a prefix; their parts would be billed until the lifecycle rule
+   * removes them. Returns their number. Idempotent.
    */
   abortUploads(prefix: string): Promise<number> {
     return abortMultiparts(this.s3, this.name, prefix);
@@ -275,7 +275,7 @@ export class Bucket {
     return listMultiparts(this.s3, this.name, prefix);
   }
 
-  /** Removes one version of an object, or the object in a bucket without versions. Idempotent. */
+  /** Removes one version of an object, or the object if the bucket has no versions. Idempotent. */
   async removeVersion({ key, version_id }: { key: string; version_id?: string | undefined }): Promise<void> {
     await sendS3(
       this.s3,

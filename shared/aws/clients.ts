@@ -2,33 +2,33 @@ import { UnavailableError } from '../core/errors.ts';
 import { HELP } from '../core/help.ts';
 
 /**
- * The one place where clients of AWS are made. By default, the SDK has no time-outs: an endpoint that drops packets, the
- * most common mistake of a first deployment in a VPC, would look like a hang for half an hour.
+ * The only place that creates AWS clients. The SDK has no timeouts by default: an endpoint that drops packets, the
+ * most common mistake in a first deployment in a VPC, would look like a hang for half an hour.
  */
 
 /**
- * Longest that a connection may take, in milliseconds. The SDK tries three times, so that an endpoint that does not
- * answer at all is reported within 20 seconds. Shorter than any wait for an answer: which of both it was is reported.
+ * Connection timeout, in milliseconds. The SDK makes three attempts, so an endpoint that does not answer at all is
+ * reported within 20 seconds. Shorter than any response timeout, so that the two can be told apart.
  */
 const CONNECT_MS = 4_000;
 
 /**
- * What AWS calls a service in the names of its endpoints, with the name that people know, and the longest that an answer
- * may take, in milliseconds: until its headers are there, not its body.
+ * Services by the name that AWS uses in their endpoints, each with its display name and its response timeout in
+ * milliseconds, which ends when the headers arrive and not with the body.
  */
 const SERVICES = {
-  // A function that is invoked may run for 15 minutes: whoever invokes it says how long.
+  // An invoked function may run for 15 minutes: its callers set the timeout.
   lambda: { name: 'Lambda', answerMs: 0 },
-  // A call may carry data. Those that copy gigabytes on S3's side say how long they may take.
+  // A call may carry data. Calls that copy gigabytes within S3 set their own timeout.
   s3: { name: 'S3', answerMs: 60_000 },
   scheduler: { name: 'EventBridge Scheduler', answerMs: 20_000 },
-  // Steps read secrets first of all: three tries end within 20 seconds.
+  // Steps read secrets first: three attempts end within 20 seconds.
   secretsmanager: { name: 'Secrets Manager', answerMs: 5_000 },
   states: { name: 'Step Functions', answerMs: 20_000 },
 } as const;
 type Service = keyof typeof SERVICES;
 
-/** A client of a service with time-outs. It throws UnavailableError where no connection to the service is established. */
+/** A client of a service, with timeouts. It throws UnavailableError if no connection to the service is established. */
 export function awsClient<Client, Config extends object>(
   service: Service,
   Client: new (config: Config) => Client,
@@ -49,7 +49,7 @@ interface Client {
   };
 }
 
-/** Turns the error of a connection that never came about into one that says which endpoint is missing. */
+/** Replaces the error of a connection that was never established by one that names the missing endpoint. */
 function reportSilence<C>(service: Service, client: C): C {
   (client as Client).middlewareStack.add(
     (next) => async (args) => {
@@ -64,10 +64,10 @@ function reportSilence<C>(service: Service, client: C): C {
   return client;
 }
 
-/** Codes of Node for a connection that the network did not establish. */
+/** Node's error codes for a connection that the network did not establish. */
 const UNREACHABLE = new Set(['EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT']);
 
-/** By its fields: the SDK throws a plain error, and has no other sign for a connection that was not established. */
+/** Checks the fields: the SDK throws a plain error, and nothing else shows that a connection was not established. */
 function isUnconnected(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false;
   if (Reflect.get(error, 'syscall') === 'connect' && UNREACHABLE.has(String(Reflect.get(error, 'code'))))

@@ -1,6 +1,6 @@
 /**
- * A prefix for all keys of ngbak in a bucket that it shares with others. It is put in front of keys, and taken off again, by the
- * S3 client of the archive bucket: everything else knows keys without it, as if the prefix were a bucket of its own
+ * A prefix for all keys of ngbak in a bucket that it shares with others. The S3 client of the archive bucket adds it
+ * to keys and removes it again: all other code uses keys without it, as if the prefix were a separate bucket
  * (docs/adr/0012-prefix-in-the-client.md).
  */
 import {
@@ -15,11 +15,11 @@ import { notePrefix } from './address.ts';
 import { OWN_FOLDERS } from './keys.ts';
 import { sendS3 } from './send-s3.ts';
 
-/** Folders of characters that mean themselves in URLs, policies, event patterns and lifecycle rules. */
+/** Folders of characters that need no escaping in URLs, policies, event patterns and lifecycle rules. */
 const FOLDERS = /^[A-Za-z0-9_.-]+(\/[A-Za-z0-9_.-]+)*$/;
 const PREFIX_MAX = 256;
 
-/** A prefix as it is configured: folders separated by `/`, with or without one at the end; without one in use. */
+/** A configured prefix: folders separated by `/`. A slash at the end is removed. */
 export const KeyPrefix = z
   .string()
   .max(PREFIX_MAX)
@@ -34,9 +34,9 @@ export const KeyPrefix = z
     `must not have a folder that is named "..", or as one that ngbak uses itself: ${OWN_FOLDERS.join(' ')}`,
   );
 
-/** Fields of requests and answers that hold keys, or beginnings of keys. */
+/** Fields of requests and responses that contain keys, or prefixes of keys. */
 const KEY_FIELDS = ['Key', 'Prefix', 'StartAfter', 'KeyMarker', 'NextKeyMarker'] as const;
-/** Lists in answers, and in the request to delete objects, whose members have such fields. */
+/** Lists in responses, and in the request to delete objects, whose elements have such fields. */
 const LISTS = [
   'Contents',
   'CommonPrefixes',
@@ -48,7 +48,7 @@ const LISTS = [
 ] as const;
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Has a client put a prefix in front of all keys of a bucket, for calls and for presigned addresses alike. */
+/** Makes a client add a prefix to all keys of a bucket, in calls and in presigned URLs. */
 export function putPrefix(s3: S3Client, bucket: string, prefix: string): void {
   notePrefix(s3, { bucket, prefix });
   s3.middlewareStack.add(
@@ -77,7 +77,7 @@ function withPrefix(input: Fields, bucket: string, prefix: string): Fields {
     const value = input[field];
     if (typeof value === 'string') changed[field] = prefix + value;
   }
-  // A list of everything is one of everything below the prefix. Calls about the bucket itself take no notice.
+  // A listing without a prefix lists everything below this one. Calls about the bucket itself ignore the field.
   changed.Prefix ??= prefix;
   if (typeof input.CopySource === 'string' && input.CopySource.startsWith(`${bucket}/`)) {
     changed.CopySource = `${bucket}/${prefix}${input.CopySource.slice(bucket.length + 1)}`;
@@ -107,12 +107,13 @@ function withoutPrefix(output: Fields, prefix: string): Fields {
   return stripped;
 }
 
-/** Calls that read an object of a key, which may not exist. Conditional writes look at their condition: S3 answers as usual. */
+/** Calls that read an object that may not exist. Conditional writes check their condition: S3 answers as usual. */
 const READS = ['GetObjectCommand', 'HeadObjectCommand'];
 
 /**
- * Without the permission to list a whole bucket, S3 answers 403 for an object that does not exist (S3 user guide, "GetObject",
- * "Permissions"). Here it may be listed below the prefix only, which does not count: so the listing is asked.
+ * Without the permission to list a whole bucket, S3 answers 403 for an object that does not exist (S3 user guide,
+ * "GetObject", "Permissions"). The permission to list below the prefix is not enough, so the object is looked up in a
+ * listing.
  */
 async function absentOrRefused(
   s3: S3Client,
@@ -124,7 +125,7 @@ async function absentOrRefused(
   if (!isRefused || !READS.includes(commandName)) return error;
   if (typeof Bucket !== 'string' || typeof Key !== 'string') return error;
   const command = new ListObjectsV2Command({ Bucket, Prefix: Key, MaxKeys: 1 });
-  // Where it may not be listed either, the first refusal is the one to be reported.
+  // If listing is denied as well, the first denial is reported.
   const listed = await sendS3(s3, 'list', command).catch(() => undefined);
   if (listed === undefined || listed.Contents?.[0]?.Key === Key) return error;
   const absent = {

@@ -1,32 +1,32 @@
 /**
- * Where everything lives in the bucket: the one place that knows object keys. A deployment may have a prefix in front of all of
- * them, which only the S3 client of the bucket knows: key-prefix.ts.
+ * The layout of the bucket: the only place that knows object keys. A deployment may have a prefix before all of them,
+ * which only the S3 client of the bucket knows: key-prefix.ts.
  *
- * `backups/`  archives and their catalog records        `staging/`  what a running job has made so far
- * `uploads/`  archives on their way into a restore      `jobs/`     what is known about each job
- * `locks/`    one object for each target in use          `deferred/` relationships that wait for their other end
- * `runs/`     which job each run of a schedule was       `settings/` what was set without a deployment
- * `cache/`    what is derived from other objects        `selftest/` files of the target of `ngbak selftest`
+ * `backups/`  archives and their catalog records        `staging/`  intermediate files of running jobs
+ * `uploads/`  archives uploaded for a restore           `jobs/`     the records of each job
+ * `locks/`    one object for each target in use         `deferred/` relationships whose other end is missing
+ * `runs/`     the job of each run of a schedule         `settings/` settings changed without a deployment
+ * `cache/`    data derived from other objects           `selftest/` files of the target of `ngbak selftest`
  * `drills/`   one record for each drill
  */
 import { SELFTEST_PREFIX } from '../core/selftest.ts';
 
 export const BACKUPS = 'backups/';
-/** Relationships whose other end is not there yet: an archive for each restore that keeps some. */
+/** Relationships whose other end does not exist yet: an archive for each restore that keeps some. */
 export const DEFERRED = 'deferred/';
 export const STAGING = 'staging/';
 export const UPLOADS = 'uploads/';
 export const JOBS = 'jobs/';
 export const LOCKS = 'locks/';
 export const RUNS = 'runs/';
-/** What is derived from other objects and may be removed at any time. Exporters have no access to it. */
+/** Data that is derived from other objects and may be removed at any time. Exporters have no access to it. */
 export const CACHE = 'cache/';
-/** The retention policy that somebody set. Its older versions stay: they say what it was when. */
+/** The retention policy, if one was set. Its older versions are kept: they document which policy was in effect when. */
 export const RETENTION_KEY = 'settings/retention.json';
-/** Which warnings of which target were acknowledged. */
+/** The acknowledged warnings of each target. */
 export const ACKNOWLEDGED_KEY = 'settings/acknowledged-warnings.json';
 
-/** The records of drills, which outlive their jobs. No rule of the bucket removes them. */
+/** The records of drills, which outlive their jobs. No lifecycle rule removes them. */
 export const DRILLS = 'drills/';
 export const drillKey = (jobId: string) => `${DRILLS}${jobId}.json`;
 
@@ -36,41 +36,43 @@ export const OWN_FOLDERS: readonly string[] = [
   ...['settings/', SELFTEST_PREFIX],
 ];
 
-/** Servers on which a job may have left something, because they could not be reached when it ended. */
+/** Servers on which a job may have left data, because they were unreachable when it ended. */
 export const UNCLEAN = `${JOBS}.unclean/`;
 
 export const uncleanKey = (jobId: string) => `${UNCLEAN}${jobId}.json`;
 export const deferredKey = (jobId: string) => `${DEFERRED}${jobId}.ngbak`;
 export const archiveKey = (backupId: string) => `${BACKUPS}${backupId}.ngbak`;
-/** A cache for long lists; whoever removes it loses nothing. */
+/** A cache for long lists, which can be removed without loss. */
 export const CATALOG_CACHE_KEY = `${CACHE}catalog.json`;
 export const catalogKey = (backupId: string) => `${BACKUPS}${backupId}.json`;
 
-/** Begins the id under which a verification that an operator asked for keeps, in `staging/`, what it has found so far. */
+/**
+ * Prefix of the id under which a verification requested by an operator keeps its intermediate results in `staging/`.
+ */
 export const VERIFICATIONS = 'verification_';
 export const verificationId = (unique: string) => `${VERIFICATIONS}${unique}`;
 export const stagingPrefix = (jobId: string) => `${STAGING}${jobId}/`;
 export const segmentsPrefix = (jobId: string) => `${STAGING}${jobId}/segments/`;
 export const exportWarningsPrefix = (jobId: string) => `${STAGING}${jobId}/warnings/`;
-/** What one leg of an export warned about; named as its segment. */
+/** The warnings of one leg of an export; named after its segment. */
 export const exportWarningsKey = (jobId: string, segment: string) =>
   `${exportWarningsPrefix(jobId)}${segment}.json`;
-/** The warnings of a backup: what its stores, its exports and the comparison with earlier backups gave. */
+/** The warnings of a backup: from its stores, its exports and the comparison with earlier backups. */
 export const backupWarningsKey = (jobId: string) => `${STAGING}${jobId}/warnings.json`;
 export const backupPlanKey = (jobId: string) => `${STAGING}${jobId}/plan.json`;
 export const consistencyKey = (jobId: string) => `${STAGING}${jobId}/consistency.json`;
 export const sealedKey = (jobId: string) => `${STAGING}${jobId}/sealed.json`;
-/** What a leg of checking an archive leaves for the next one. */
+/** The state that a leg of an archive check leaves for the next one. */
 export const checkStateKey = (jobId: string, leg: number) =>
   `${STAGING}${jobId}/check/${String(leg).padStart(6, '0')}.json`;
-/** What the check of an archive found beside problems. */
+/** The results of an archive check, except the problems. */
 export const checkResultKey = (jobId: string) => `${STAGING}${jobId}/check/result.json`;
-/** What a step has begun in buckets of others. */
+/** What a step has started in buckets other than the archive bucket. */
 export const leftoversPrefix = (jobId: string) => `${STAGING}${jobId}/leftovers/`;
 export const leftoverKey = (jobId: string, id: string) => `${leftoversPrefix(jobId)}${id}.json`;
 export const normalizedArchiveKey = (jobId: string) => `${STAGING}${jobId}/normalized.ngbak`;
 
-/** Records of restore legs sort as they ran. */
+/** Records of restore legs sort in the order in which the legs ran. */
 export const restoreLegsPrefix = (jobId: string, store: string, phase: string) =>
   `${STAGING}${jobId}/legs/${store}-${phase}-`;
 export const restoreLegKey = (jobId: string, store: string, phase: string, leg: number) =>
@@ -81,22 +83,22 @@ export const uploadPrefix = (jobId: string) => `${UPLOADS}${jobId}/`;
 export const jobPrefix = (jobId: string) => `${JOBS}${jobId}/`;
 export const jobRecordKey = (jobId: string) => `${JOBS}${jobId}/job.json`;
 /**
- * The index of jobs by the day of their creation: an object for each job, and one for each past day. No job has this
- * name: ids have no ".".
+ * The index of jobs by the day of their creation: an object for each job, and one for each past day. No job can have
+ * this name: ids contain no ".".
  */
 export const JOB_DAYS_PREFIX = `${JOBS}.days/`;
 export const jobDayKey = (day: string) => `${JOB_DAYS_PREFIX}${day}.json`;
 export const jobOfDayKey = (day: string, jobId: string) => `${JOB_DAYS_PREFIX}${day}/${jobId}`;
 /** Exists once every job is in the index. */
 export const JOB_DAYS_COMPLETE_KEY = `${JOB_DAYS_PREFIX}complete`;
-/** What the jobs of days add up to whose records have expired. */
+/** Totals of the days whose job records have expired. */
 export const JOB_TOTALS_KEY = `${JOB_DAYS_PREFIX}totals`;
 export const jobProgressPrefix = (jobId: string) => `${JOBS}${jobId}/progress/`;
-/** Which steps of a restore are at work on a store. */
+/** The steps of a restore that are working on a store. */
 export const leasePrefix = (jobId: string) => `${JOBS}${jobId}/leases/`;
 export const restoreLeaseKey = (jobId: string, store: string) => `${leasePrefix(jobId)}${store}.json`;
 export const restoreRequestKey = (jobId: string) => `${JOBS}${jobId}/request.json`;
-/** What a restore was asked for, what its inspection found, and what it does once it has begun: each is written once. */
+/** The request of a restore, the result of its inspection, and its settings once it has begun: each is written once. */
 export const admittedRestoreKey = (jobId: string) => `${JOBS}${jobId}/restore.json`;
 export const inspectionKey = (jobId: string) => `${JOBS}${jobId}/inspection.json`;
 export const restorePlanKey = (jobId: string) => `${JOBS}${jobId}/plan.json`;
@@ -109,6 +111,6 @@ export const scratchKey = (jobId: string, store: string) => `${scratchPrefix(job
 export const lockKey = (target: string) => `${LOCKS}${target}.json`;
 
 export const runsPrefix = (schedule: string) => `${RUNS}${schedule}/`;
-/** Sorts by the time that the run was planned for; one by hand never takes the place of a planned one. */
+/** Sorts by the planned time of the run; a manual run never takes the place of a planned one. */
 export const runKey = (schedule: string, at: string, byHand: boolean) =>
   `${runsPrefix(schedule)}${new Date(at).toISOString().replaceAll(':', '-')}${byHand ? '-by-hand' : ''}.json`;

@@ -18,7 +18,7 @@ import { errorFields } from '../core/error-fields.ts';
 import { NgbakError } from '../core/errors.ts';
 import { LONG_TIMEOUT, type S3CallOptions, sendS3 } from './send-s3.ts';
 
-/** A multipart upload that S3 has begun. Its id is of no use without credentials for the bucket. */
+/** A multipart upload that S3 has begun. Its id is useless without credentials for the bucket. */
 export interface MultipartUpload {
   readonly s3: S3Client;
   readonly bucket: string;
@@ -26,16 +26,16 @@ export interface MultipartUpload {
   readonly uploadId: string;
 }
 
-/** What S3 has of one part. */
+/** A part that S3 has received. */
 export interface UploadedPart {
   /** From 1. */
   readonly number: number;
   readonly bytes: number;
   readonly etag: string;
-  /** Base64, as S3 calculated them; absent where the upload has another checksum. */
+  /** Base64, as calculated by S3; absent if the upload uses another checksum. */
   readonly crc32?: string;
   readonly sha256?: string;
-  /** When it came. */
+  /** When S3 received it. */
   readonly modified?: Date;
 }
 
@@ -61,7 +61,7 @@ export async function beginMultipart(
   });
 }
 
-/** Sends a part; returns its ETag. The body is bytes, not a stream, so that the call can be repeated. */
+/** Sends a part; returns its ETag. The body is bytes, not a stream, so that the call can be retried. */
 export async function sendPart(
   upload: MultipartUpload,
   part: Omit<UploadPartCommandInput, Named | 'Body'> & { readonly Body: Uint8Array },
@@ -71,7 +71,7 @@ export async function sendPart(
   return (await sendS3(upload.s3, `write part ${part.PartNumber} of`, command, options)).ETag;
 }
 
-/** Copies a part from another object, on S3's side. */
+/** Copies a part from another object, within S3. */
 export async function copyPart(
   upload: MultipartUpload,
   part: Omit<UploadPartCopyCommandInput, Named>,
@@ -81,7 +81,9 @@ export async function copyPart(
   await sendS3(upload.s3, `copy part ${part.PartNumber} of`, command, { timeout: LONG_TIMEOUT, ...options });
 }
 
-/** A page of the parts that S3 has, in the order of their numbers; undefined where it has no such upload (any more). */
+/**
+ * A page of the parts that S3 has, in the order of their numbers; undefined if the upload does not exist (any more).
+ */
 export async function listPartsPage(
   upload: MultipartUpload,
   after = 0,
@@ -104,11 +106,11 @@ export async function listPartsPage(
       ...(LastModified === undefined ? {} : { modified: LastModified }),
     }),
   );
-  // By IsTruncated, not with the SDK's paginator: S3 sends a next marker on the last page, too.
+  // Checks IsTruncated instead of using the SDK's paginator: S3 sends a next marker on the last page, too.
   return { parts, next: page.IsTruncated ? Number(page.NextPartNumberMarker) : undefined };
 }
 
-/** All parts that S3 has, by number: 10,000 at most. Undefined where it has no such upload (any more). */
+/** All parts that S3 has, by number: 10,000 at most. Undefined if the upload does not exist (any more). */
 export async function listParts(
   upload: MultipartUpload,
   options: Options = {},
@@ -124,8 +126,8 @@ export async function listParts(
 }
 
 /**
- * Puts the parts together. Errors named in `expected` are thrown as they are: `NoSuchUpload` is one, since the answer to an
- * earlier try may have been lost.
+ * Completes an upload. Errors named in `expected` are thrown unchanged. `NoSuchUpload` is always among them, because
+ * the response to an earlier attempt may have been lost.
  */
 export function completeMultipart(
   upload: MultipartUpload,
@@ -140,16 +142,16 @@ export function completeMultipart(
   });
 }
 
-/** Removes an upload with the parts that are there. Idempotent. */
+/** Removes an upload with its parts. Idempotent. */
 export async function abortMultipart(upload: MultipartUpload): Promise<void> {
   const command = new AbortMultipartUploadCommand(addressOf(upload));
   await sendS3(upload.s3, 'abort the upload of', command, { expected: ['NoSuchUpload'] }).catch(unlessGone);
 }
 
-/** An upload that nobody has completed or aborted yet. */
+/** An upload that was neither completed nor aborted. */
 export interface UnfinishedUpload extends MultipartUpload {
   readonly initiated: Date | undefined;
-  /** Who began it: an ARN, or the id of an account. */
+  /** Who began it: an ARN, or an account id. */
   readonly initiator: string | undefined;
 }
 
@@ -174,8 +176,8 @@ export async function* listMultiparts(
 }
 
 /**
- * Aborts every unfinished upload whose key starts with `prefix`, or of that key only, so that their parts are billed no
- * longer. Returns how many there were. Idempotent.
+ * Aborts every unfinished upload whose key starts with `prefix` (with `exact`: is `prefix`), so that its parts are no
+ * longer billed. Returns the number of aborted uploads. Idempotent.
  */
 export async function abortMultiparts(
   s3: S3Client,

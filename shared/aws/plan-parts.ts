@@ -1,22 +1,24 @@
 import { NgbakError } from '../core/errors.ts';
 import { OBJECT_BYTES_MAX } from '../core/limits.ts';
 
-/** Smallest part of a multipart upload but the last, in bytes (S3 user guide, "multipart upload limits"). */
+/**
+ * Minimum size of a part of a multipart upload, except the last, in bytes (S3 user guide, "multipart upload limits").
+ */
 export const PART_BYTES_MIN = 5 * 1024 ** 2;
-/** Largest part, in bytes (same). */
+/** Maximum size of a part, in bytes (same). */
 export const PART_BYTES_MAX = 5 * 1024 ** 3;
-/** Parts of one upload, at most (same). */
+/** Maximum number of parts of an upload (same). */
 export const PARTS_MAX = 10_000;
 
-/** A run of bytes of one source object. */
+/** A range of bytes of one source object. */
 export interface SourceRange {
-  /** Number of the source, from 0. */
+  /** Index of the source, from 0. */
   readonly source: number;
   readonly from: number;
   readonly length: number;
 }
 
-/** A part: copied on S3's side where it is one range of at least 5 MiB, joined by us where it is several. */
+/** A part: copied within S3 if it is one range of at least 5 MiB, downloaded and joined if it is several. */
 export interface PlannedPart {
   /** From 1, without gaps. */
   readonly number: number;
@@ -24,18 +26,18 @@ export interface PlannedPart {
   readonly ranges: readonly SourceRange[];
 }
 
-/** How finely a plan cuts. */
+/** How finely a plan divides the sources. */
 interface Cut {
-  /** Ranges below this size, in bytes, are joined with what follows. */
+  /** Ranges smaller than this, in bytes, are joined with the ranges that follow. */
   readonly join: number;
-  /** Largest range that is copied at once, in bytes. */
+  /** Largest range that one call copies, in bytes. */
   readonly copy: number;
 }
 
 /**
- * From fine to coarse: small copies are quick, so a leg can end between them, and runs in parallel; joining costs a
- * download and an upload, so no more is joined than S3 asks for, unless 10,000 parts would not do. The last cut makes
- * every part but the last 5 GiB, so what S3 can hold as one object always fits.
+ * From fine to coarse. Small copies are quick, so a leg can end between them, and they run in parallel. Joining costs
+ * a download and an upload, so no more is joined than S3 requires, unless that would exceed 10,000 parts. The last
+ * cut makes every part but the last 5 GiB, so that whatever S3 can hold as one object always fits.
  */
 const CUTS: readonly Cut[] = [
   { join: PART_BYTES_MIN, copy: 256 * 1024 ** 2 },
@@ -47,8 +49,8 @@ const CUTS: readonly Cut[] = [
 ];
 
 /**
- * Plans one multipart upload that puts sources of these sizes (bytes) one behind the other. Depends on nothing but
- * the sizes, so every leg finds the same plan. Throws NgbakError where the sum is more than S3 can hold.
+ * Plans one multipart upload that concatenates sources of these sizes (bytes). Depends only on the sizes, so every
+ * leg computes the same plan. Throws NgbakError if the sum exceeds what S3 can hold.
  */
 export function planParts(sizes: readonly number[]): PlannedPart[] {
   const total = sizes.reduce((sum, size) => sum + size, 0);
@@ -82,9 +84,9 @@ function cutParts(sizes: readonly number[], { join, copy }: Cut): PlannedPart[] 
   for (const [source, size] of sizes.entries()) {
     for (let from = 0; from < size; ) {
       const rest = size - from;
-      // A part that is still too small takes what it lacks.
+      // A part that is still too small takes only as much as it needs.
       let take = Math.min(rest, length > 0 ? join - length : copy);
-      // What would be left for a join is taken along where the part may be that large.
+      // A rest that would have to be joined is included if the part may be that large.
       if (rest - take < PART_BYTES_MIN && length + rest <= PART_BYTES_MAX) take = rest;
       add({ source, from, length: take });
       from += take;

@@ -3,10 +3,10 @@ import { errorFields } from '../core/error-fields.ts';
 import { AccessDeniedError, InvalidInputError, NgbakError, UnavailableError } from '../core/errors.ts';
 import { HELP } from '../core/help.ts';
 
-/** An object lies in a storage class whose objects can't be read before they are restored from it. */
+/** An object is in a storage class from which it must be restored before it can be read. */
 export class ObjectArchivedError extends InvalidInputError {}
 
-/** Tells what S3 refused, in an operator's words: `verb` is `read`, `write`, …, `where` an `s3://` address. */
+/** Explains an error of S3 in an operator's terms: `verb` is `read`, `write`, …, `where` an `s3://` address. */
 export function explainS3Error(error: unknown, verb: string, where: string): Error {
   if (error instanceof NgbakError) return error;
   if (error instanceof Error && error.name === 'AbortError') return error;
@@ -35,7 +35,7 @@ export function explainS3Error(error: unknown, verb: string, where: string): Err
   });
 }
 
-/** Names by which services of AWS say that the same call may go through later. */
+/** Names of AWS errors after which the same call may succeed later. */
 const PASSING = new Set([
   'BandwidthLimitExceeded',
   'EC2ThrottledException',
@@ -65,16 +65,16 @@ const EXPIRED = new Set(['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshR
 const SKEWED = new Set(['RequestTimeTooSkewed', 'RequestExpired', 'RequestInTheFuture']);
 
 /**
- * What the errors of AWS's services mean that have a cause and a remedy of their own, whichever service says so; undefined
- * for all others. The one place that knows their names.
+ * Explains AWS errors that have a specific cause and remedy, whichever service reports them; undefined for all
+ * others. The only place that knows their names.
  *
- * @param failed  what did not work, as the beginning of a sentence
- * @param where   the object, where it was about one
+ * @param failed  what failed, as the beginning of a sentence
+ * @param where   the object, if the error is about one
  */
 export function explainAwsCode(error: unknown, failed: string, where?: string): NgbakError | undefined {
   if (!(error instanceof Error)) return undefined;
   const { name, message } = error;
-  // S3 passes on what KMS says as `KMS.<name>`.
+  // S3 passes on errors of KMS as `KMS.<name>`.
   const plain = name.replace(/^KMS\./, '');
   if (PASSING.has(plain) || isServerFault(error)) {
     return new UnavailableError(`${failed}: ${name}.`, {
@@ -134,7 +134,7 @@ function isServerFault(error: Error): boolean {
   return status === 429 || (status >= 500 && status !== 501);
 }
 
-/** By how much a clock is wrong, where the answer has the server's time. */
+/** How wrong the clock is, if the response has the server's time. */
 function skewOf(error: Error): string {
   const serverTime = 'ServerTime' in error ? String(error.ServerTime) : undefined;
   const headers =
@@ -167,8 +167,8 @@ function archivedError(
 const ARCHIVED = new Set(['GLACIER', 'DEEP_ARCHIVE']);
 
 /**
- * Why an object can't be read before it is restored from its storage class, from what S3 says of it; undefined where it
- * can be read. Objects of GLACIER_IR can always be.
+ * Why an object can't be read before it is restored from its storage class, according to S3's response; undefined if
+ * it can be read. Objects in GLACIER_IR always can.
  */
 export function archivedObject(
   {
@@ -193,18 +193,18 @@ const NETWORK_CODES = new Set([
   'ERR_STREAM_PREMATURE_CLOSE',
 ]);
 
-/** Whether no answer came, or not the whole of it. */
+/** Whether no response arrived, or only a part of it. */
 export function isNetworkError(error: unknown): boolean {
   const { name, code, message } = errorFields(error);
   if (name === 'AbortError') return false;
   if (name === 'TimeoutError' || message === 'aborted' || message === 'socket hang up') return true;
-  // Node's messages end with the code ("write EPIPE"), which is all that is left where the SDK wraps an error.
+  // Node's messages end with the code ("write EPIPE"), which is all that is left if the SDK wraps an error.
   return NETWORK_CODES.has(code) || NETWORK_CODES.has(message.split(' ').at(-1) ?? '');
 }
 
-/** Whether the same call may go through later: throttled, failed on the side of AWS, or cut off on the way. */
+/** Whether the same call may succeed later: it was throttled, failed on AWS's side, or was cut off by the network. */
 export function isTransient(error: unknown): boolean {
   if (!(error instanceof S3ServiceException)) return isNetworkError(error);
-  // Another conditional write of the same key was under way: S3 asks for another try.
+  // Another conditional write of the same key was in progress: S3 asks for a retry.
   return error.name === 'ConditionalRequestConflict' || explainAwsCode(error, '')?.retryable === true;
 }

@@ -10,27 +10,27 @@ import { parseJson } from '../core/input.ts';
 import type { Json } from '../core/json.ts';
 import { awsClient } from './clients.ts';
 
-/** Shorter values are no secrets worth masking: they would blot out ordinary words. */
+/** Shorter values are not masked: that would hide ordinary words. */
 const SECRET_LENGTH_MIN = 4;
-/** Keys of connection secrets whose values are reported in messages, since an operator needs them to act. */
+/** Keys of connection secrets whose values appear in messages, because an operator needs them. */
 const PUBLIC_KEYS = new Set(
   ['uri', 'url', 'username', 'database', 'db', 'host', 'port'].concat(
-    // What the access list of the HTTP API holds besides hashes: "admin" is a word that messages need.
+    // Fields of the access list of the HTTP API other than hashes: messages need words such as "admin".
     ['name', 'role', 'issuer', 'audience', 'jwks_uri', 'role_claim', 'expires_at'],
   ),
 );
 
-/** Every form of every credential, the longest first: one may be a part of another. */
+/** Every form of every credential, the longest first, because one may contain another. */
 let known: readonly string[] = [];
 
-/** Every credential that this process has loaded, replaced by `***`: the last line of defence for logs and errors. */
+/** Replaces every credential that this process has loaded by `***`: the last line of defence for logs and errors. */
 export function redact(text: string): string {
   let redacted = text;
   for (const secret of known) redacted = redacted.replaceAll(secret, '***');
   return redacted.replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, '$1***@');
 }
 
-/** The same for whatever a log line holds: texts and names of fields at any depth. */
+/** The same for any value in a log line: texts and names of fields at any depth. */
 export function redactValue(value: Json): Json {
   if (typeof value === 'string') return redact(value);
   if (Array.isArray(value)) return value.map(redactValue);
@@ -43,7 +43,7 @@ export function redactFields(fields: Record<string, Json> = {}): Record<string, 
   return Object.fromEntries(Object.entries(fields).map(([key, value]) => [redact(key), redactValue(value)]));
 }
 
-/** A credential as it is, and as it stands in JSON, in an address, in a form and in an `Authorization` header. */
+/** A credential in plain text, and as encoded in JSON, in a URL, in a form and in an `Authorization` header. */
 function formsOf(secret: string): string[] {
   const wellFormed = secret.toWellFormed();
   const encoded = encodeURIComponent(wellFormed);
@@ -79,8 +79,8 @@ function remember(value: unknown, key = ''): void {
 }
 
 /**
- * Loads a connection from Secrets Manager and checks its shape. Its credentials are masked by {@link redact} from then
- * on. Throws InvalidInputError, AccessDeniedError or UnavailableError, none of which repeats a value.
+ * Loads a connection from Secrets Manager and validates it. From then on, {@link redact} masks its credentials.
+ * Throws InvalidInputError, AccessDeniedError or UnavailableError, none of which contains a value.
  */
 export async function loadSecret<T>(
   id: string,

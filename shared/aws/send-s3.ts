@@ -14,29 +14,29 @@ import { retry } from '../core/retry.ts';
 import { addressOf } from './address.ts';
 import { explainS3Error, isTransient } from './s3-error.ts';
 
-/** Tries of one call, on top of the SDK's own three: S3 may throttle a new prefix for half a minute. */
+/** Attempts of one call, each with the SDK's own three: S3 may throttle a new prefix for half a minute. */
 const ATTEMPTS = 6;
 const FIRST_WAIT_MS = 400;
 
-/** Longest that a call may take, in milliseconds, where its caller does not say. */
+/** Timeout of a call, in milliseconds, if its caller sets none. */
 const CALL_TIMEOUT = 60_000;
-/** The same for calls that move gigabytes on S3's side: copies and completions. */
+/** The same for calls that move gigabytes within S3: copies and completions. */
 export const LONG_TIMEOUT = 10 * 60_000;
 
 export interface S3CallOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Names or HTTP statuses of service errors that are thrown as they are, and not repeated. */
+  /** Names or HTTP statuses of service errors that are thrown unchanged and not retried. */
   readonly expected?: readonly (string | number)[];
-  /** Longest that one try may take, in milliseconds. */
+  /** Timeout of one attempt, in milliseconds. */
   readonly timeout?: number | undefined;
-  /** Most tries; 1 for conditional writes, whose repetition would find what the first try wrote. */
+  /** Maximum number of attempts; 1 for conditional writes, whose retry would find what the first attempt wrote. */
   readonly attempts?: number;
 }
 
 /**
- * Sends a command to S3: the only place that does. Repeats it, backing off with jitter, while S3 throttles or the network
- * fails or is silent for too long. Throws UnavailableError, AccessDeniedError or NgbakError; service errors named in
- * `expected` are thrown as they are.
+ * Sends a command to S3: the only place that does. Retries, with backoff and jitter, while S3 throttles, the network
+ * fails or no answer arrives in time. Throws UnavailableError, AccessDeniedError or NgbakError; service errors named
+ * in `expected` are thrown unchanged.
  *
  * @param verb  what the call does, for errors: `read`, `write`, `list`
  */
@@ -70,7 +70,7 @@ export function readS3Text(
   });
 }
 
-/** Writes a small object as JSON, over whatever has its key. */
+/** Writes a small object as JSON, replacing any object with its key. */
 export async function writeS3Json(
   s3: S3Client,
   object: { Bucket: string; Key: string },
@@ -97,7 +97,7 @@ function call<T>(
     (expected.includes(error.name) || expected.includes(error.$metadata.httpStatusCode ?? 0));
   return retry(
     async () => {
-      // Not AbortSignal.timeout: once the call is through, its answer may be read for as long as it takes.
+      // Not AbortSignal.timeout: after the call has returned, reading its response may take any time.
       const silent = new AbortController();
       const timer = setTimeout(() => silent.abort(), timeout);
       try {
@@ -120,7 +120,7 @@ function call<T>(
   });
 }
 
-/** S3 took longer for its answer than a call may take. */
+/** S3 did not answer within the timeout of a call. */
 class SilentS3Error extends UnavailableError {}
 
 function silence(verb: string, where: string, cause: unknown): SilentS3Error {

@@ -10,9 +10,9 @@ import { abortMultipart, beginMultipart, completeMultipart, sendPart } from './m
 import { explainS3Error } from './s3-error.ts';
 import { sendS3 } from './send-s3.ts';
 
-/** Size of a part, in bytes: the least that S3 takes. 10,000 of them are 48 GiB, well above any segment. */
+/** Size of a part, in bytes: the minimum of S3. 10,000 of them are 48 GiB, well above any segment. */
 export const PART_BYTES = 5 * 1024 ** 2;
-/** Parts under way at once, each held in memory: S3 takes two far faster than a function can compress a third. */
+/** Parts sent at once, each held in memory: S3 takes two far faster than a function can compress a third. */
 const PARTS_AT_ONCE = 2;
 
 export interface StreamUpload {
@@ -21,12 +21,12 @@ export interface StreamUpload {
   readonly key: string;
   readonly chunks: AsyncIterable<Uint8Array>;
   readonly contentType?: string;
-  /** Bytes of a part; 10,000 of them must hold the stream. */
+  /** Bytes of a part; 10,000 parts must be enough for the stream. */
   readonly partBytes?: number;
-  /** Takes the memory of all parts at the start, also where the stream turns out to be shorter than one. */
+  /** Allocates the memory of all parts at the start, even if the stream turns out to be shorter than one. */
   readonly reserve?: boolean;
   readonly signal?: AbortSignal | undefined;
-  /** Longest that one call may take before it is repeated, in milliseconds. */
+  /** Timeout of one call, after which it is retried, in milliseconds. */
   readonly timeout?: number;
 }
 
@@ -37,8 +37,8 @@ export interface UploadedStream {
 }
 
 /**
- * Streams chunks of unknown total size into one object, which is there completely or not at all. S3 is given the
- * CRC-32 of the whole and refuses anything else. When a part fails, reading stops at once, and the upload is aborted
+ * Streams chunks of unknown total size into one object, which is created completely or not at all. S3 receives the
+ * CRC-32 of the whole and rejects anything else. If a part fails, reading stops at once, and the upload is aborted
  * before the error is thrown (lib-storage's Upload reads its stream to the end first, and aborts in the background).
  * Memory: `PARTS_AT_ONCE` + 1 parts.
  */
@@ -48,7 +48,7 @@ export async function uploadStream(upload: StreamUpload): Promise<UploadedStream
   try {
     return await sendParts(upload, parts, pool);
   } finally {
-    // Lets go of whatever the chunks come from, also where not all of them were taken.
+    // Closes the source of the chunks, even if it was not read to its end.
     await parts.return(undefined);
   }
 }
@@ -97,7 +97,7 @@ async function sendParts(
     const sent = mapOrdered(numbered, PARTS_AT_ONCE, async ({ PartNumber, Body }) => {
       const ChecksumCRC32 = crc32Base64(crc32(Body));
       const ETag = await sendPart(multipart, { PartNumber, Body, ChecksumCRC32 }, callOptions);
-      // Should a socket that was given up still read it, then S3 refuses what it sends there: its CRC-32 differs.
+      // If an abandoned socket still reads the buffer, S3 rejects what it sends: the CRC-32 differs.
       pool.give(Body);
       return { PartNumber, ETag, ChecksumCRC32 };
     });
@@ -116,7 +116,7 @@ async function sendParts(
     );
     return { bytes, crc32: crc, etag: ETag };
   } catch (error) {
-    // Not with `signal`: what made us stop must not keep us from tidying up.
+    // Without `signal`: an abort must not prevent the cleanup.
     await abortMultipart(multipart).catch((second) => {
       throw new AggregateError([error, second], `Uploading ${where} failed, and so did aborting it`);
     });
@@ -125,8 +125,8 @@ async function sendParts(
 }
 
 /**
- * The ETag of an upload that was completed by a call whose answer got lost: its repetition finds no upload any more.
- * Throws the error that led here where the object is not the one that was sent.
+ * The ETag of an upload that was completed by a call whose response was lost: its retry no longer finds the upload.
+ * Throws the original error if the object is not the one that was sent.
  */
 async function findCompleted(
   { s3, bucket: Bucket, key: Key, signal }: StreamUpload,
