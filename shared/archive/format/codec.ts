@@ -3,7 +3,7 @@ import zlib from 'node:zlib';
 import { z } from 'zod';
 import { collectGarbage } from '../../core/collect-garbage.ts';
 
-/** How members are compressed. Both decode with tar's own switches: `-z` and `--zstd`. */
+/** Compression of members. Tar decompresses both with its own options: `-z` and `--zstd`. */
 export const Codec = z.enum(['gzip', 'zstd']);
 export type Codec = z.infer<typeof Codec>;
 
@@ -12,31 +12,31 @@ export function mediaTypeOf(codec: Codec): string {
   return `application/${codec}`;
 }
 
-/** Level where nobody chose one: from bench/archive.ts, reasons in docs/format.md. */
+/** Default level: from bench/archive.ts, reasons in docs/format.md. */
 export const DEFAULT_LEVEL: Record<Codec, number> = { gzip: 6, zstd: 3 };
 
-/** Uncompressed bytes of a member, where nobody chose otherwise. */
+/** Default size of a member, in uncompressed bytes. */
 export const MEMBER_BYTES = 1024 ** 2;
-/** Least that a writer may cut members to, in bytes: room for the longest tar header, PAX records included. */
+/** Minimum member size for a writer, in bytes: room for the longest tar header, PAX records included. */
 export const MEMBER_BYTES_MIN = 4096;
-/** Most that a member may hold, uncompressed or compressed, in bytes: docs/format.md, "Limits". */
+/** Maximum size of a member, uncompressed or compressed, in bytes: docs/format.md, "Limits". */
 export const MEMBER_BYTES_MAX = 8 * 1024 ** 2;
 
-/** Members compressed at once. libuv has four threads where UV_THREADPOOL_SIZE does not say otherwise. */
+/** Members compressed at once. libuv has four threads unless UV_THREADPOOL_SIZE is set. */
 export const LOOK_AHEAD = 4;
 
 /**
- * Bytes that a compressor puts out at once: enough for most members, so that one trip to a thread does, and not so many
- * that most of each buffer is thrown away.
+ * Output buffer of a compressor, in bytes: large enough for most members, so that each takes one trip to a thread,
+ * and small enough that little of each buffer is wasted.
  */
 const OUTPUT_BYTES = 256 * 1024;
 
-/** Bytes from the middle of a member that are compressed to see whether the whole is worth it. */
+/** Bytes from the middle of a member that are compressed to decide whether to compress the whole. */
 const SAMPLE_BYTES = 16 * 1024;
-/** A sample that keeps more than this share of its size is taken for data that does not shrink. */
+/** A sample that keeps more than this share of its size is treated as incompressible. */
 const STORED_ABOVE = 0.97;
 
-/** Length of the header of a gzip member of ours: RFC 1952's ten bytes and one extra subfield of four. */
+/** Length of the header of a gzip member written by ngbak: RFC 1952's ten bytes and one extra subfield of four. */
 export const GZIP_HEADER_BYTES = 20;
 /** Length of the header that zlib writes. */
 const PLAIN_HEADER_BYTES = 10;
@@ -52,12 +52,12 @@ const gzip = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gzip);
 const gunzip = promisify<Buffer, zlib.ZlibOptions, Buffer>(zlib.gunzip);
 const zstdDecompress = promisify<Buffer, zlib.ZstdOptions, Buffer>(zlib.zstdDecompress);
 
-/** A member whose bytes are damaged. Internal: callers add the name of archive and entry. */
+/** A member is damaged. Internal: callers add the name of archive and entry. */
 export class MemberError extends Error {}
 
 /**
- * Compresses members on threads of libuv's, as many at once as are asked for. A zstd context takes megabytes and is
- * kept for the next member: created again for each, V8 would search its whole heap for garbage every few of them.
+ * Compresses members on libuv's threads, one for each concurrent call. A zstd context takes megabytes and is reused:
+ * if it were created for each member, V8 would start a full garbage collection every few members.
  */
 export class MemberCompressor {
   readonly #codec: Codec;
@@ -70,8 +70,8 @@ export class MemberCompressor {
   }
 
   /**
-   * A gzip member whose extra field says its own length, or a zstd frame with content size and checksum. `plain` holds
-   * 1 to MEMBER_BYTES_MAX bytes.
+   * Returns a gzip member whose extra field contains its own length, or a zstd frame with content size and checksum.
+   * `plain` has 1 to MEMBER_BYTES_MAX bytes.
    */
   async compress(plain: Buffer): Promise<Buffer> {
     collectGarbage();
@@ -82,13 +82,13 @@ export class MemberCompressor {
     return frame;
   }
 
-  /** Gives back the memory of contexts. */
+  /** Frees the contexts. */
   close(): void {
     for (const frames of this.#idle.splice(0)) frames.close();
   }
 }
 
-/** A stream of zstd's that makes a frame of its own of each write. */
+/** A zstd stream that turns each write into a separate frame. */
 class FrameStream {
   readonly #stream: zlib.ZstdCompress;
   readonly #frame: Buffer[] = [];
@@ -98,7 +98,7 @@ class FrameStream {
       flush: zlib.constants.ZSTD_e_end,
       chunkSize: OUTPUT_BYTES,
       params: {
-        // It finds out by itself what does not shrink, and stores that.
+        // The encoder itself detects incompressible data and stores it.
         [zlib.constants.ZSTD_c_compressionLevel]: level,
         [zlib.constants.ZSTD_c_checksumFlag]: 1,
         [zlib.constants.ZSTD_c_contentSizeFlag]: 1,
@@ -134,7 +134,7 @@ export async function compressMember(codec: Codec, level: number, plain: Buffer)
 }
 
 async function gzipMember(level: number, plain: Buffer): Promise<Buffer> {
-  // zlib's own header is replaced; its trailer (CRC-32 and size, calculated on the thread) stays.
+  // zlib's own header is replaced; its trailer (CRC-32 and size, calculated on the thread) is kept.
   const packed = await gzip(plain, { level: shrinks(plain) ? level : 0, chunkSize: OUTPUT_BYTES });
   const member = Buffer.allocUnsafeSlow(packed.length + GZIP_HEADER_BYTES - PLAIN_HEADER_BYTES);
   GZIP_HEADER_START.copy(member);
@@ -151,7 +151,7 @@ function shrinks(plain: Buffer): boolean {
   return squeezed.length <= sample.length * STORED_ABOVE;
 }
 
-/** Decompresses one member as {@link MemberCompressor} makes them. Throws MemberError where a byte is not as it was. */
+/** Decompresses one member written by {@link MemberCompressor}. Throws MemberError if any byte is damaged. */
 export async function decompressMember(codec: Codec, member: Buffer): Promise<Buffer> {
   collectGarbage();
   const size = plainSizeOf(codec, member);
@@ -172,7 +172,7 @@ export async function decompressMember(codec: Codec, member: Buffer): Promise<Bu
   }
 }
 
-/** What a member says its content's size is, in bytes. */
+/** The size of a member's content as the member records it, in bytes. */
 export function plainSizeOf(codec: Codec, member: Buffer): number {
   if (codec === 'gzip') return member.readUInt32LE(member.length - 4);
   const { contentSize } = parseFrameHeader(member);
@@ -180,7 +180,7 @@ export function plainSizeOf(codec: Codec, member: Buffer): number {
   return contentSize;
 }
 
-/** Which codec a file begins with, by its magic bytes; undefined where it is neither. */
+/** The codec of a file, by its magic bytes; undefined if there is no match. */
 export function detectCodec(start: Buffer): Codec | undefined {
   if (start.length >= 2 && start.readUInt16LE(0) === GZIP_MAGIC) return 'gzip';
   if (start.length < 4) return undefined;

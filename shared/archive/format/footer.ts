@@ -9,12 +9,12 @@ export interface Region {
 }
 
 /**
- * What ends an archive: four runs of bytes in a row (the entries `index.jsonl`, `SHA256SUMS`, `manifest.json`, then
- * the two zero blocks that end a tar) and the footer itself.
+ * The end of an archive: four consecutive runs of bytes (the entries `index.jsonl`, `SHA256SUMS`, `manifest.json`,
+ * then the two zero blocks that end a tar), described by the footer.
  */
 export interface Footer {
   readonly codec: Codec;
-  /** Where the first of them starts, which is where data ends, in bytes. */
+  /** Where the first run starts and the data ends, in bytes. */
   readonly offset: number;
   readonly index: Region;
   readonly sums: Region;
@@ -61,8 +61,8 @@ export function encodeFooter(footer: Footer): Buffer {
 }
 
 /**
- * Reads the footer at the end of an archive of `size` bytes, from the archive's last bytes. Null where there is none:
- * somebody packed it again. Throws IntegrityError where there is one that is damaged.
+ * Reads the footer at the end of an archive of `size` bytes, from the archive's last bytes. Null if there is none, as
+ * after another tool repacked the archive. Throws IntegrityError if the footer is damaged.
  */
 export function decodeFooter(tail: Buffer, size: number, where: string): Footer | null {
   for (const codec of ['gzip', 'zstd'] as const) {

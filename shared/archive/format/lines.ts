@@ -5,7 +5,7 @@ import type { ArchiveLimits } from '../../core/limits.ts';
 import type { LineRules } from '../../core/lines.ts';
 import type { IndexEntry } from './types.ts';
 
-/** An entry as the index has it, with the CRC-32 of its compressed bytes, so that every bit of a file is covered. */
+/** An entry of the index, with the CRC-32 of its compressed bytes, so that every bit of a file is covered. */
 export interface IndexLine extends IndexEntry {
   readonly crc32: number;
 }
@@ -19,12 +19,12 @@ const Line = z.object({
   crc32: z.string().regex(/^[0-9a-f]{8}$/),
 });
 
-/** One line of `index.jsonl`, its line feed included. Fields always stand in this order. */
+/** One line of `index.jsonl`, including its line feed. The order of fields is fixed. */
 export function formatIndexLine({ name, size, sha256, offset, length, crc32 }: IndexLine): string {
   return `${JSON.stringify({ name, size, sha256, offset, length, crc32: crc32Hex(crc32) })}\n`;
 }
 
-/** Throws IntegrityError where the line is not one of an index. */
+/** Throws IntegrityError if the text is not a line of an index. */
 export function parseIndexLine(text: string, where: string): IndexLine {
   let value: unknown;
   try {
@@ -41,19 +41,19 @@ function badLine(where: string, cause: unknown): IntegrityError {
   return damagedArchive(`${where} is damaged: index.jsonl has a line that is not an entry.`, cause);
 }
 
-/** One line of `SHA256SUMS` as `sha256sum` writes it in text mode, its line feed included. */
+/** One line of `SHA256SUMS` as `sha256sum` writes it in text mode, including its line feed. */
 export function formatSumsLine({ name, sha256 }: { name: string; sha256: string }): string {
   return `${sha256}  ${name}\n`;
 }
 
-/** Throws IntegrityError. Also takes `sha256sum`'s binary marker and a leading `./`. */
+/** Throws IntegrityError. Also accepts the binary marker of `sha256sum` and a leading `./`. */
 export function parseSumsLine(text: string, where: string): { name: string; sha256: string } {
   const match = /^([0-9a-f]{64}) [ *](?:\.\/)*(.+)$/.exec(text);
   if (match?.[1] !== undefined && match[2] !== undefined) return { sha256: match[1], name: match[2] };
   throw damagedArchive(`${where} is damaged: SHA256SUMS has a line that is not a digest.`);
 }
 
-/** What the lines of an archive's own members have to be; anything else is an IntegrityError that names `where`. */
+/** Rules for the lines of an archive's own entries; a violation is an IntegrityError that names `where`. */
 export function lineRules({ lineBytes }: ArchiveLimits, where: string): LineRules {
   const tooBad = (what: string, cause?: unknown) => damagedArchive(`${where} is damaged: it ${what}.`, cause);
   return {
@@ -64,7 +64,7 @@ export function lineRules({ lineBytes }: ArchiveLimits, where: string): LineRule
   };
 }
 
-/** Order of the UTF-8 bytes of lines that start with a digest, which is all that most comparisons have to look at. */
+/** Compares lines by their UTF-8 bytes. They start with a digest, which decides most comparisons. */
 export function compareSumsLines(left: string, right: string): number {
   const a = left.slice(0, 64);
   const b = right.slice(0, 64);

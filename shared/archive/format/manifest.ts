@@ -7,28 +7,33 @@ import { STORE_NAMES } from '../../core/store-names.ts';
 import { Subset } from '../../core/subset.ts';
 import { VERSION } from '../../core/version.ts';
 
-/** Version that this code writes: `major.minor`. A new minor adds fields, a new major changes what fields mean. */
+/**
+ * Version that this code writes: `major.minor`. A new minor version adds fields, a new major version changes their
+ * meaning.
+ */
 export const FORMAT_VERSION = '1.0';
 const FORMAT_MAJOR = '1';
 
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hexadecimal digits');
 const Count = z.number().int().nonnegative();
 
-/** What an archive says about itself: `manifest.json`, normative text in docs/format.md. Unknown fields are kept. */
+/** The metadata of an archive: `manifest.json`, defined in docs/format.md. Unknown fields are kept. */
 export const Manifest = z.looseObject({
   format_version: z.string().regex(/^[1-9][0-9]{0,3}\.[0-9]{1,4}$/),
   backup_id: Id,
   created_at: z.iso.datetime({ offset: true }),
-  /** Version of ngbak that wrote the archive; absent where something else did. */
+  /** Version of ngbak that wrote the archive; absent if other software did. */
   ngbak_version: z.string().optional(),
-  /** Version of the GraphRAG system, where somebody told it. */
+  /** Version of the GraphRAG system, if it was configured. */
   nano_graphrag_version: z.string().nullable().optional(),
-  /** By store: which backend the data came from. */
+  /** The backend of each store. */
   storage_backends: z.partialRecord(
     z.enum(STORE_NAMES),
     z.looseObject({ kind: z.string(), version: z.string().optional(), edition: z.string().optional() }),
   ),
-  /** Documents, chunks, entities, relationships, communities, vectors, cache_entries; absent where nobody counted. */
+  /**
+   * Documents, chunks, entities, relationships, communities, vectors, cache_entries; absent if they were not counted.
+   */
   statistics: z.record(z.string(), z.number().nonnegative()),
   scope: z.looseObject({
     type: z.enum(['full', 'partial']),
@@ -37,26 +42,26 @@ export const Manifest = z.looseObject({
     target: z.string().optional(),
     profile: z.string().optional(),
     parameters: z.record(z.string(), AnyJson).optional(),
-    /** The part that was asked for; absent where it was all of these stores. */
+    /** The requested subset; absent if the stores were saved completely. */
     only: Subset.optional(),
-    /** By store: the labels, prefixes and collections that were saved, in the terms of its adapter. */
+    /** By store: the saved labels, prefixes and collections, in the terms of its adapter. */
     scopes: z.partialRecord(z.enum(STORE_NAMES), AnyJson).optional(),
   }),
-  /** How well the stores agree with each other; absent where nobody measured it. */
+  /** How well the stores agree with each other; absent if it was not measured. */
   consistency: z
     .looseObject({
       grade: z.enum(['quiesced', 'unchanged', 'drifted']),
       changes: z.record(z.string(), z.array(z.string())),
     })
     .optional(),
-  /** What was counted of references across stores, by name of the reference. */
+  /** Counts of references across stores, by name of the reference. */
   references: AnyJson.optional(),
   /** By store: counts and digests of what the exporters wrote. */
   tallies: z.partialRecord(
     z.enum(STORE_NAMES),
     z.record(z.string(), z.object({ count: Count, digest: Sha256 })),
   ),
-  /** What was not saved, or should be looked at, by store; absent where there is nothing. */
+  /** Warnings by store: what was not saved, or should be looked at; absent if there are none. */
   warnings: z
     .array(
       z.looseObject({
@@ -70,11 +75,11 @@ export const Manifest = z.looseObject({
     .optional(),
   tags: z.array(z.string()),
   note: z.string().optional(),
-  /** What an older or foreign archive, from which this one was made, did not say. In words. */
+  /** Information that is missing because the archive was converted from an older or foreign one. In words. */
   lacks: z.array(z.string()).optional(),
   /**
    * SHA-256 of `SHA256SUMS`, whose sorted lines cover every data entry: the same for the same data, however it was
-   * compressed, cut or packed again.
+   * compressed, cut or repacked.
    */
   checksum: Sha256,
   /** Summary of `index.jsonl`: number of data entries, their uncompressed bytes, SHA-256 of the file. */
@@ -82,7 +87,7 @@ export const Manifest = z.looseObject({
 });
 export type Manifest = z.infer<typeof Manifest>;
 
-/** A manifest before its archive is finished: everything that the archive's own bytes do not decide. */
+/** The manifest of an unfinished archive: all fields that do not depend on the archive's own bytes. */
 export type ManifestDraft = z.input<typeof ManifestDraftSchema>;
 const ManifestDraftSchema = Manifest.omit({ format_version: true, checksum: true, index: true });
 
@@ -94,8 +99,8 @@ export function parseManifest(bytes: Uint8Array, limits: ArchiveLimits, where: s
 }
 
 /**
- * Parses JSON from an archive, checked against size and depth first. Throws InvalidInputError where it is too large, too
- * deep, or no JSON object in UTF-8.
+ * Parses JSON from an archive; size and depth are checked first. Throws InvalidInputError if it is too large, too
+ * deep, or not a JSON object in UTF-8.
  */
 export function parseManifestJson(
   bytes: Uint8Array,
@@ -128,7 +133,7 @@ export function parseManifestJson(
   return { ...value };
 }
 
-/** Throws InvalidInputError where the major version is one that this code does not know. */
+/** Throws InvalidInputError if this code does not know the major version. */
 export function checkVersion(value: Record<string, unknown>, where: string): void {
   const version = value.format_version;
   const major =
@@ -146,7 +151,7 @@ export function checkVersion(value: Record<string, unknown>, where: string): voi
   }
 }
 
-/** Deepest nesting of objects and arrays, found without parsing, so that no parser's stack is put at risk. */
+/** Deepest nesting of objects and arrays, determined without a parser, whose stack could overflow. */
 function depthOf(text: string): number {
   let depth = 0;
   let deepest = 0;

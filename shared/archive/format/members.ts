@@ -13,10 +13,10 @@ import {
   plainSizeOf,
 } from './codec.ts';
 
-/** Deflate may grow what does not shrink by 5 bytes in 16 KiB; zstd by less. */
+/** Deflate may enlarge incompressible data by 5 bytes in 16 KiB; zstd by less. */
 const COMPRESSED_BYTES_MAX = MEMBER_BYTES_MAX + (MEMBER_BYTES_MAX >> 8) + 1024;
 
-/** Cuts the next `length` bytes of a seekable archive into members, without decompressing. Throws MemberError. */
+/** Splits the next `length` bytes of a seekable archive into members, without decompressing. Throws MemberError. */
 export async function* splitMembers(
   codec: Codec,
   reader: ByteReader,
@@ -33,11 +33,11 @@ export async function* splitMembers(
 /** One decompressed member. */
 export interface PlainMember {
   readonly plain: Buffer;
-  /** The compressed bytes that it came from. */
+  /** Its compressed bytes. */
   readonly member: Buffer;
 }
 
-/** Decompresses the next `length` bytes of a seekable archive, members in parallel, results in order. */
+/** Decompresses the next `length` bytes of a seekable archive: members in parallel, results in order. */
 export function decompressMembers(
   codec: Codec,
   reader: ByteReader,
@@ -50,8 +50,8 @@ export function decompressMembers(
 }
 
 /**
- * Content of `length` compressed bytes from `skip` plain bytes on. Members before that are passed over without being
- * decompressed: each says its own size.
+ * The content of `length` compressed bytes, from plain byte `skip`. Members before that byte are skipped without
+ * decompression: each contains its own size.
  */
 export async function* decompressFrom(
   codec: Codec,

@@ -1,14 +1,14 @@
 import { InvalidInputError } from '../../core/errors.ts';
 import type { ArchiveLimits } from '../../core/limits.ts';
 
-/** Entries that are about the archive itself, in the order in which they end it. */
+/** Entries with metadata of the archive itself, in the order in which they end it. */
 export const INDEX_NAME = 'index.jsonl';
 export const SUMS_NAME = 'SHA256SUMS';
 export const MANIFEST_NAME = 'manifest.json';
 
 const REMEDY = 'Do not unpack or restore this archive. Use another copy, or create it again with ngbak.';
 
-/** A name as messages may show it: control characters and quotes escaped, cut to a readable length. */
+/** A name for use in messages: control characters and quotes escaped, cut to a readable length. */
 export function quoteName(name: string): string {
   const quoted = JSON.stringify(name).replaceAll(
     /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
@@ -18,9 +18,9 @@ export function quoteName(name: string): string {
 }
 
 /**
- * Checks that a name is one that every system unpacks to the same place below the current folder. Throws
- * InvalidInputError: absolute and parent paths, empty and dot parts, backslashes, colons of drives, control
- * characters, unpaired surrogates, too long.
+ * Checks that every system unpacks a name to the same place below the current folder. Throws InvalidInputError for
+ * absolute and parent paths, empty and dot parts, backslashes, colons of drives, control characters, unpaired
+ * surrogates, and names that are too long.
  */
 export function checkEntryName(name: string, limits: ArchiveLimits, where: string): void {
   const problem = nameProblem(name, limits);
@@ -44,8 +44,8 @@ function nameProblem(name: string, limits: ArchiveLimits): string | undefined {
 }
 
 /**
- * The names seen in one archive. Two names that differ only in case or Unicode form fall onto one file on some
- * systems, so they count as the same. Holds one string for each entry, at most `limits.entries` of them and
+ * The names seen in one archive. Some systems store names that differ only in case or Unicode form in one file, so
+ * such names are treated as equal. Holds one string for each entry, at most `limits.entries` of them and
  * `limits.namesBytes` together: folding can make a name twenty times as long.
  */
 export class NameRegister {
@@ -59,7 +59,7 @@ export class NameRegister {
     this.#where = where;
   }
 
-  /** Checks a name and takes it in. Throws InvalidInputError. */
+  /** Checks and adds a name. Throws InvalidInputError. */
   add(name: string): void {
     checkEntryName(name, this.#limits, this.#where);
     const folded = name.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFC');
@@ -86,9 +86,9 @@ export class NameRegister {
 }
 
 /**
- * Makes a name from outside (a collection, a namespace) safe as one part of an entry name, so that different names
- * stay different whatever case and Unicode form a file system folds: bytes other than `a-z 0-9 . _ -`, and a leading
- * dot, become `%` and two hexadecimal digits of their UTF-8. Reversible with decodeURIComponent.
+ * Encodes an external name (a collection, a namespace) as one part of an entry name, so that different names stay
+ * different under any case and Unicode folding of a file system: bytes other than `a-z 0-9 . _ -`, and a leading dot,
+ * become `%` and two hexadecimal digits of their UTF-8. Reversible with decodeURIComponent.
  */
 export function encodeNamePart(name: string): string {
   return [...Buffer.from(name, 'utf8')]

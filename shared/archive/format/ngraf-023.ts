@@ -10,42 +10,42 @@ import type { EntryPiece } from './types.ts';
 /**
  * Archives of NGRAF-023, ngbak's predecessor: `tar.gz` with `manifest.json` (without a format version),
  * `graph/neo4j.dump` (Cypher text), `qdrant/<collection>.snapshot`, `kv/<namespace>.json`,
- * `config/graphrag_config.json`. What they say exactly is taken over; what they do not say is listed, never guessed.
+ * `config/graphrag_config.json`. Exact information is converted; missing information is listed and never guessed.
  */
 export const NGRAF_023 = 'NGRAF-023';
 
 /** The graph: a Cypher script that `apoc.export.cypher` wrote. */
 export const SCRIPT_NAME = 'graph/neo4j.dump';
 
-/** What a script holds beside its records. */
+/** The contents of a script besides its records. */
 export interface ConvertedScript {
-  /** The scope that it was saved from, in the terms of the graph's adapter; undefined where it can't be told. */
+  /** The scope that was saved, in the terms of the graph's adapter; undefined if it can't be determined. */
   readonly scope: Json | undefined;
   readonly tallies: Tallies;
-  /** What it does not say, in words. */
+  /** Missing information, in words. */
   readonly lacks: readonly string[];
 }
 
-/** Reads a script, without executing any of it, and makes entries of the graph out of it. */
+/** Reads a script, without executing any of it, and converts it into entries of the graph. */
 export type ScriptReader = (script: AsyncIterable<Uint8Array>) => AsyncGenerator<EntryPiece, ConvertedScript>;
 
-/** Where a file of such an archive goes; undefined where it is none of its own and keeps its name. */
+/** The new name of a file of such an archive; undefined for other files, which keep their names. */
 export function convertName(name: string): string | undefined {
   const snapshot = /^qdrant\/([^/]+)\.snapshot$/.exec(name)?.[1];
   return snapshot === undefined ? undefined : `vectors/${encodeNamePart(snapshot)}.snapshot`;
 }
 
-/** Files whose content decides whether they can be taken over. */
+/** Files whose content decides whether they can be converted. */
 export function isKeyValueFile(name: string): boolean {
   return /^kv\/[^/]+\.json$/.test(name);
 }
 
-/** Where a key-value file goes that is a list of values without their keys. */
+/** The new name of a key-value file that is a list of values without their keys. */
 export function keylessName(name: string): string {
   return `ngraf-023/${name}`;
 }
 
-/** Whether a manifest is one of NGRAF-023: it has its fields, and no format version. */
+/** Whether a manifest belongs to NGRAF-023: it has its fields, and no format version. */
 export function isNgraf023(manifest: Record<string, unknown>): boolean {
   return (
     manifest.format_version === undefined &&
@@ -55,8 +55,9 @@ export function isNgraf023(manifest: Record<string, unknown>): boolean {
 }
 
 /**
- * The manifest of the archive that is made from one of NGRAF-023. `names` are the entries of the new archive, `graph` what
- * its script holds, where that was read. Throws InvalidInputError where the id or the time of the backup can't be told.
+ * The manifest of an archive converted from one of NGRAF-023. `names` are the entries of the new archive, `graph`
+ * describes the script, if it was read. Throws InvalidInputError if the id or the time of the backup can't be
+ * determined.
  */
 export function convertManifest(
   old: Record<string, unknown>,
@@ -116,12 +117,12 @@ export function convertManifest(
     tallies: graph ? { graph: graph.tallies } : {},
     tags: [],
     lacks,
-    // The old manifest as it was, its checksum included: it was taken before the archive was finished and never fits.
+    // The old manifest, unchanged. Its checksum never matches: it was computed before the archive was finished.
     ngraf_023: old,
   };
 }
 
-/** What NGRAF-023 could back up was these, and nothing else. */
+/** The backends that NGRAF-023 supported. */
 const BACKENDS: Partial<Record<StoreName, string>> = {
   graph: 'neo4j',
   vectors: 'qdrant',
@@ -129,7 +130,7 @@ const BACKENDS: Partial<Record<StoreName, string>> = {
   config: 'config',
 };
 
-/** Where the old manifest counts another number of records than the script has: one of the two is not whole. */
+/** Counts in the old manifest that differ from the script's: one of the two is incomplete. */
 function disagreements(statistics: unknown, tallies: Tallies): string[] {
   const expected = numbersOf(statistics);
   return [

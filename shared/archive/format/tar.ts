@@ -6,10 +6,13 @@ import { quoteName } from './names.ts';
 /** Tar's unit: headers are one block, contents are padded to whole ones (POSIX.1-2001, pax interchange format). */
 export const BLOCK = 512;
 
-/** Largest size that a ustar header's 11 octal digits can say, in bytes. */
+/** Largest size that fits into the 11 octal digits of a ustar header, in bytes. */
 const USTAR_SIZE_MAX = 0o77777777777;
 const USTAR_NAME_MAX = 100;
-/** 1980-01-01T00:00:00Z: the same bytes for the same data, and no warning of tar about files from 1970. */
+/**
+ * 1980-01-01T00:00:00Z: constant, so that the same data gives the same bytes, and tar does not warn about files from
+ * 1970.
+ */
 const MODIFIED = 315_532_800;
 
 const REGULAR = '0';
@@ -19,7 +22,7 @@ export function paddingOf(size: number): number {
   return (BLOCK - (size % BLOCK)) % BLOCK;
 }
 
-/** The header of a regular file: one ustar block, after a PAX header where name or size do not fit in it. */
+/** The header of a regular file: one ustar block, preceded by a PAX header if name or size do not fit into it. */
 export function encodeTarHeader(name: string, size: number): Buffer {
   const records: string[] = [];
   const bytes = Buffer.from(name, 'utf8');
@@ -37,7 +40,7 @@ export function encodeTarHeader(name: string, size: number): Buffer {
   ]);
 }
 
-/** `<length> <key>=<value>\n`, where the length counts its own digits too. */
+/** `<length> <key>=<value>\n`, where the length includes its own digits. */
 function paxRecord(key: string, value: string): string {
   const rest = Buffer.byteLength(` ${key}=${value}\n`);
   let length = rest;
@@ -68,7 +71,7 @@ function checksumOf(block: Buffer): number {
   return sum;
 }
 
-/** A regular file's header as a reader sees it; its content and padding follow in the stream. */
+/** A regular file's header as a reader returns it; its content and padding follow in the stream. */
 export interface TarHeader {
   /** As written, with a leading `./` removed. */
   readonly name: string;
@@ -76,9 +79,9 @@ export interface TarHeader {
 }
 
 /**
- * Reads the next file's header: ustar, PAX and GNU long names, folders skipped. Returns null at the two zero blocks
- * that end an archive. Throws IntegrityError where bytes are damaged or missing, InvalidInputError for what no backup
- * holds: links, devices, sparse files, sizes out of bounds. `where` names the archive in messages.
+ * Reads the next file's header: ustar, PAX and GNU long names; folders are skipped. Returns null at the two zero
+ * blocks that end an archive. Throws IntegrityError if bytes are damaged or missing, InvalidInputError for what
+ * backups never contain: links, devices, sparse files, sizes out of bounds. `where` names the archive in messages.
  */
 export async function readTarHeader(
   reader: ByteReader,
@@ -104,7 +107,7 @@ export async function readTarHeader(
     const ownName = headerName(block, where);
     if (type === 'x' || type === 'g') {
       const records = parsePax(await readExtended(reader, block, limits, where), where);
-      // Global records are for everything that follows; nothing in them is for us, unless they rename files.
+      // Global records apply to all following files. They are ignored, unless they rename or resize files.
       if (type === 'x') pax = records;
       else if (records.has('path') || records.has('size')) {
         throw hostile(where, 'a global PAX header sets a name or size');
@@ -136,7 +139,7 @@ export async function readTarHeader(
   }
 }
 
-/** Reads the padding after a content of `size` bytes; throws IntegrityError where it is not all zero. */
+/** Reads the padding after a content of `size` bytes; throws IntegrityError if it is not all zero. */
 export async function readPadding(reader: ByteReader, size: number, where: string): Promise<void> {
   const padding = await reader.take(paddingOf(size));
   if (padding.length !== paddingOf(size)) throw damaged(where, 'it ends within padding');
@@ -192,7 +195,7 @@ function parsePax(body: Buffer, where: string): Map<string, string> {
     if (length < space + 3 || record.length < length || record.at(-1) !== 0x0a || equals <= space) {
       throw damaged(where, 'a PAX header is malformed');
     }
-    // Other values (times, owners, extended attributes) are not for us, and need not be UTF-8.
+    // Other values (times, owners, extended attributes) are ignored, and need not be UTF-8.
     const key = record.toString('latin1', space + 1, equals);
     const value = record.subarray(equals + 1, -1);
     records.set(key, key === 'path' || key === 'size' ? decodeName(value, where) : '');
@@ -252,7 +255,7 @@ function parseOctal(block: Buffer, at: number, length: number, where: string, fi
   return text === '' ? 0 : Number.parseInt(text, 8);
 }
 
-/** GNU's form for numbers that 11 octal digits can't say: big-endian, top bit of the first byte set. */
+/** GNU's format for numbers that do not fit into 11 octal digits: big-endian, top bit of the first byte set. */
 function parseBase256(bytes: Buffer, where: string, field: string): number {
   let value = BigInt((bytes[0] ?? 0) & 0x7f);
   for (const byte of bytes.subarray(1)) value = value * 256n + BigInt(byte);

@@ -19,9 +19,9 @@ import { checkEntryName, INDEX_NAME, MANIFEST_NAME, quoteName } from '../format/
 import { encodeTarHeader, readPadding, readTarHeader } from '../format/tar.ts';
 import type { ByteSource, EntryReader, IndexEntry } from '../format/types.ts';
 
-/** Bytes from the end of an archive that are fetched at once: in most archives footer, manifest and index. */
+/** Bytes read first from the end of an archive, which in most archives include footer, manifest and index. */
 const TAIL_BYTES = 64 * 1024;
-/** Index entries that are kept in memory; a longer index is read again each time it is asked for. */
+/** Index entries that are kept in memory; a longer index is read again for each request. */
 const INDEX_KEPT = 20_000;
 
 /** The entries and manifest of a seekable archive. */
@@ -32,18 +32,18 @@ export interface OpenedArchive extends EntryReader {
 }
 
 /**
- * Whether the archive ends with a sound footer, so that it can be read entry by entry; false for archives that somebody
- * packed again. Throws InvalidInputError where the file is not an archive at all, IntegrityError where the footer is there
- * and damaged.
+ * Whether the archive ends with a valid footer, so that it can be read entry by entry; false for archives that
+ * another tool repacked. Throws InvalidInputError if the file is not an archive, IntegrityError if the footer is
+ * damaged.
  */
 export async function isSeekable(source: ByteSource): Promise<boolean> {
   return (await readTail(source)).footer !== null;
 }
 
 /**
- * Opens a seekable archive with at most two reads: its end, which holds the footer, and the manifest where it is not
- * in there. Throws IntegrityError where footer, manifest or index are damaged, InvalidInputError where the file is no
- * seekable archive, is of an unknown version or exceeds the limits.
+ * Opens a seekable archive with at most two reads: its end, which contains the footer, and the manifest if that read
+ * did not include it. Throws IntegrityError if footer, manifest or index are damaged, InvalidInputError if the file
+ * is not a seekable archive, has an unknown version or exceeds the limits.
  */
 export async function openArchive(
   source: ByteSource,
@@ -52,7 +52,7 @@ export async function openArchive(
   return SeekableArchive.open(source, { ...LIMITS, ...limits });
 }
 
-/** Reads the end of an archive, and the footer in it: null where there is none. Throws where it is not an archive at all. */
+/** Reads the end of an archive and its footer, which is null if there is none. Throws if the file is not an archive. */
 async function readTail(source: ByteSource): Promise<{ tail: Buffer; start: number; footer: Footer | null }> {
   const where = source.name;
   const length = Math.min(source.size, TAIL_BYTES);
@@ -67,7 +67,7 @@ async function readTail(source: ByteSource): Promise<{ tail: Buffer; start: numb
   });
 }
 
-/** A source whose last bytes are in memory already. */
+/** A source whose last bytes are already in memory. */
 function withTail(source: ByteSource, tail: Buffer, start: number): ByteSource {
   return {
     name: source.name,
@@ -135,7 +135,7 @@ class SeekableArchive implements OpenedArchive {
       if (kept) kept.push(line);
       else yield line;
     }
-    // Kept only once it was read to its end, and so was found to be whole.
+    // Kept only after it was read to its end and thus verified.
     if (kept) {
       this.#index = kept;
       yield* kept;
@@ -212,8 +212,8 @@ class SeekableArchive implements OpenedArchive {
 }
 
 /**
- * Streams the index, checking each line on the way: names, limits, and that entries lie one behind the other from the
- * first byte to where the index begins. Throws after the last line where count, bytes or digest differ from the
+ * Streams the index and checks each line: names, limits, and that entries follow one another without gaps from the
+ * first byte to the start of the index. Throws after the last line if count, bytes or digest differ from the
  * manifest's.
  */
 export async function* readIndex(
@@ -265,7 +265,7 @@ export async function* readIndex(
   }
 }
 
-/** Content of one of the entries that end an archive. Throws IntegrityError where its bytes are not as written. */
+/** Content of one of the entries that end an archive. Throws IntegrityError if its bytes are damaged. */
 export async function* readRegion(
   source: ByteSource,
   footer: Footer,

@@ -1,6 +1,6 @@
 import type { ContentSink } from './verify.ts';
 
-/** A sink for code that reads its input: `read` gets what is written as an iterable, chunk by chunk. */
+/** A sink for code that pulls its input: `read` receives the written chunks as an iterable. */
 export function pulledSink(read: (content: AsyncIterable<Uint8Array>) => Promise<void>): ContentSink {
   return new PulledSink(read);
 }
@@ -10,7 +10,7 @@ class PulledSink implements ContentSink {
   #settled = false;
   /** Resolved with the next chunk; with undefined at the end. */
   #next = Promise.withResolvers<Uint8Array | undefined>();
-  /** Resolved once the reader asks for the next chunk, so that it does not need the one before any more. */
+  /** Resolved once the reader requests the next chunk, and so no longer uses the previous one. */
   #requested = Promise.withResolvers<void>();
 
   constructor(read: (content: AsyncIterable<Uint8Array>) => Promise<void>) {
@@ -18,7 +18,7 @@ class PulledSink implements ContentSink {
       this.#settled = true;
       this.#requested.resolve();
     });
-    // Whoever writes next learns about a failure.
+    // The next write reports a failure.
     this.#reading.catch(() => undefined);
     this.#next.promise.catch(() => undefined);
   }

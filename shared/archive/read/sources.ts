@@ -10,18 +10,18 @@ import type { ByteSource } from '../format/types.ts';
 
 /** Bytes of one read of a local file. */
 const FILE_CHUNK_BYTES = 1024 ** 2;
-/** How often in a row a read of S3 may be cut off without having got further. */
+/** How often in a row a read of S3 may be cut off without progress. */
 const STALLS_MAX = 5;
 
-/** Longest wait for the next bytes of an answer, in milliseconds. */
+/** Timeout for the next bytes of a response, in milliseconds. */
 const SILENCE = 30_000;
 
-/** A source that holds something open. */
+/** A source with an open resource. */
 export interface ClosableSource extends ByteSource {
   close(): Promise<void>;
 }
 
-/** A local file. Throws InvalidInputError where there is none that can be read. */
+/** A local file. Throws InvalidInputError if it does not exist or can't be read. */
 export async function fileSource(path: string): Promise<ClosableSource> {
   let file: FileHandle;
   try {
@@ -74,9 +74,9 @@ export function bufferSource(name: string, bytes: Uint8Array): ByteSource {
 }
 
 /**
- * An object in S3, read by ranges. All of them come from the version that was there when it was opened: a changed
- * object is an IntegrityError. A read that is cut off continues where it stopped. Throws InvalidInputError where there
- * is no such object.
+ * An object in S3, read by ranges. All of them come from the version that existed when it was opened: a changed
+ * object is an IntegrityError. A read that is cut off resumes where it stopped. Throws InvalidInputError if the
+ * object does not exist.
  */
 export async function s3Source(
   s3: S3Client,
@@ -102,7 +102,7 @@ export async function s3Source(
   return objectSource(s3, { bucket, key, versionId, size, etag: ETag });
 }
 
-/** An object whose size and ETag are known already. */
+/** An object whose size and ETag are already known. */
 export function objectSource(
   s3: S3Client,
   object: {
@@ -111,7 +111,7 @@ export function objectSource(
     versionId?: string | undefined;
     size: number;
     etag: string;
-    /** Longest wait for the next bytes of an answer, in milliseconds. */
+    /** Timeout for the next bytes of a response, in milliseconds. */
     silence?: number;
   },
 ): ByteSource {
@@ -131,12 +131,12 @@ export function objectSource(
         try {
           const { Body, ContentRange } = await sendS3(s3, 'read', get, { expected: ['PreconditionFailed'] });
           if (!(Body instanceof Readable)) throw new TypeError('S3 responded without a body');
-          // A server may answer with more than the range (RFC 9110, 14.2), then without saying which range it is.
+          // A server may answer with more than the range (RFC 9110, 14.2), then without stating a range.
           let position = ContentRange === undefined ? 0 : Number(/^bytes (\d+)-/.exec(ContentRange)?.[1]);
           for await (const chunk of notSilent(Body, silence)) {
             const wanted = chunk.subarray(Math.max(0, at - position), Math.max(0, end - position));
             position += chunk.length;
-            // Counted before it is handed on, so that a chunk is never handed on twice.
+            // Advanced before the chunk is yielded, so that no chunk is yielded twice.
             at += wanted.length;
             if (wanted.length > 0) yield wanted;
             if (at === end && ContentRange === undefined) return;
@@ -157,13 +157,13 @@ export function objectSource(
   };
 }
 
-/** Passes chunks on; cuts the connection where the next one takes longer than `silence` milliseconds. */
+/** Passes on chunks; closes the connection if the next one takes longer than `silence` milliseconds. */
 async function* notSilent(body: Readable, silence: number): AsyncGenerator<Uint8Array> {
   const chunks = body[Symbol.asyncIterator]();
   const silent = Object.assign(new Error(`S3 sent nothing for ${silence / 1000} s`), { code: 'ETIMEDOUT' });
   try {
     for (;;) {
-      // Only the wait for S3 counts, not the time that our reader takes.
+      // Only the wait for S3 is limited, not the time that the consumer takes.
       const timer = setTimeout(() => body.destroy(silent), silence);
       const next = await chunks.next().finally(() => clearTimeout(timer));
       if (next.done) return;

@@ -18,9 +18,9 @@ import { parseBlockHeader } from '../format/members.ts';
 import { NameRegister, quoteName } from '../format/names.ts';
 import { isZero, readPadding, readTarHeader } from '../format/tar.ts';
 
-/** Bytes of one run out of a decompressor. */
+/** Size of a decompressor's output buffer, in bytes. */
 const OUTPUT_BYTES = 256 * 1024;
-/** Largest window that a zstd frame may ask for, as a power of two: 128 MiB, what zstd itself allows by default. */
+/** Largest window that a zstd frame may require, as a power of two: 128 MiB, zstd's own default limit. */
 const ZSTD_WINDOW_LOG = 27;
 
 /** One regular file of an archive that is read front to back. */
@@ -28,14 +28,15 @@ export interface StreamEntry {
   /** Without a leading `./`. */
   readonly name: string;
   readonly size: number;
-  /** The content: to be read before the next entry is asked for; what is left of it is passed over. */
+  /** The content: to be read before the next entry is requested. What is not read is skipped. */
   readonly data: AsyncIterable<Buffer>;
 }
 
 /**
- * Reads an archive front to back, whoever packed it: GNU tar, bsdtar, Python's tarfile, ngbak; gzip of one or many
- * members, or zstd. Throws IntegrityError where bytes are damaged, missing or left over at the end, InvalidInputError
- * for what no backup holds: links, devices, unsafe or repeated names, anything beyond the limits.
+ * Reads an archive front to back, whichever tool packed it: GNU tar, bsdtar, Python's tarfile, ngbak; gzip of one or
+ * many members, or zstd. Throws IntegrityError if bytes are damaged, missing or left over at the end,
+ * InvalidInputError for what backups never contain: links, devices, unsafe or repeated names, anything beyond the
+ * limits.
  */
 export async function* readArchiveStream(
   chunks: AsyncIterable<Uint8Array>,
@@ -66,7 +67,7 @@ export async function* readArchiveStream(
       if (reader.position < end) throw cutOff(`Entry ${quoteName(name)} of ${where}`);
       await readPadding(reader, size, where);
     }
-    // Tar pads its archives with zeros to whole records; anything else does not belong here.
+    // Tar pads its archives with zeros to whole records; any other data is an error.
     for await (const rest of reader.rest()) {
       if (!isZero(rest)) throw damaged(where, 'there is data after the end of the tar');
     }
@@ -93,7 +94,7 @@ async function* exactly(
   if (left > 0) throw cutOff(where);
 }
 
-/** Decompresses gzip or zstd of any make, watching how much comes out of how little. */
+/** Decompresses gzip or zstd from any tool, and limits the ratio of output to input. */
 async function* decompressStream(
   chunks: AsyncIterable<Uint8Array>,
   where: string,
@@ -137,12 +138,12 @@ async function* decompressStream(
 async function* gunzip(reader: ByteReader, where: string): AsyncGenerator<Buffer> {
   const transform = zlib.createGunzip({ chunkSize: OUTPUT_BYTES });
   yield* through(reader.rest(), transform, 'gzip', where);
-  // Node's gunzip passes over zeros behind the last member without a word.
+  // Node's gunzip silently ignores zeros after the last member.
   if (transform.bytesWritten !== reader.position)
     throw damaged(where, 'there is data after the last gzip member');
 }
 
-/** Node's decoder stops after one frame and takes a frame that is cut off for whole, so frames are distinguished here. */
+/** Node's decoder stops after one frame and accepts a truncated frame as complete, so frames are separated here. */
 async function* unzstd(reader: ByteReader, where: string): AsyncGenerator<Buffer> {
   while (!(await reader.ended())) {
     const start = await reader.take(FRAME_HEADER_BYTES_MAX);
@@ -190,7 +191,7 @@ async function* through(
   codec: Codec,
   where: string,
 ): AsyncGenerator<Buffer> {
-  // Failures on either side destroy the transform, and so come out of its iteration.
+  // Failures on either side destroy the transform, and so are thrown by its iteration.
   pipeline(Readable.from(chunks), transform, () => undefined);
   try {
     for await (const chunk of transform) yield chunk;

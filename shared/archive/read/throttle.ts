@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EntryReader, IndexEntry } from '../format/types.ts';
 
-/** Bytes that may come at once, as seconds of the rate: enough for steady work, too little for a burst to hurt. */
+/** Size of a burst, in seconds of the rate: enough for steady work, too little to disturb the server. */
 const BURST_SECONDS = 0.25;
 
 /**
- * The same archive, whose entries are read no faster than so many bytes a second, all together: what a load writes is
- * slowed down with what it reads, so that the server has room for others.
+ * The same archive, with a limit on the total rate at which its entries are read. A load writes what it reads, so
+ * this also limits its writes, and leaves capacity of the server to other clients.
  *
  * @param bytesPerSecond uncompressed bytes
  */

@@ -24,21 +24,21 @@ import { BLOCK, encodeTarHeader, isZero, paddingOf } from '../format/tar.ts';
 import type { ByteSource, IndexEntry } from '../format/types.ts';
 import { type OpenedArchive, openArchive, readIndex, readRegion } from './open.ts';
 
-/** Problems that are kept; the check ends at the last of them. */
+/** Problems that are kept; the check ends when there are this many. */
 const PROBLEMS_MAX = 20;
-/** Length of a problem's text that is kept in the cursor, in characters: all of them must stay below 8 KiB. */
+/** Maximum length of a problem's text in the cursor, in characters: all of them must stay below 8 KiB. */
 const PROBLEM_CHARACTERS = 300;
-/** Entries above this size, in bytes, are digested so that the check can stop within them. */
+/** Entries above this size, in bytes, have resumable digests, so that the check can stop within them. */
 const RESUMABLE_BYTES = 256 * 1024 ** 2;
-/** Content that a check is sure to get through in a second, in bytes: an assumption with a wide margin, not a measurement. */
+/** Assumed minimum rate of a check, in bytes of content per second: a wide margin, not a measurement. */
 const BYTES_PER_SECOND_MIN = 16 * 1024 ** 2;
 
-/** Where a check continues. It holds no data: digests are put down at ends of their blocks only. */
+/** Where a check continues. It contains no data: digests are saved at block boundaries only. */
 const VerifyCursor = z.strictObject({
-  /** Entries that were checked. */
+  /** Number of entries checked so far. */
   entries: z.int().nonnegative(),
   problems: z.array(z.string()),
-  /** Inside a large entry: compressed and content bytes that were checked, and the states of its digests. */
+  /** Within a large entry: compressed and content bytes checked so far, and the states of its digests. */
   within: z
     .strictObject({
       compressed: z.int().positive(),
@@ -51,49 +51,51 @@ const VerifyCursor = z.strictObject({
 type VerifyCursor = z.infer<typeof VerifyCursor>;
 type Within = NonNullable<VerifyCursor['within']>;
 
-/** Takes in the content of one entry, in order. An IntegrityError or InvalidInputError that it throws is a problem
- * of the entry. */
+/**
+ * Receives the content of one entry, in order. An IntegrityError or InvalidInputError that it throws is reported as a
+ * problem of the entry.
+ */
 export interface ContentSink {
   write(chunk: Uint8Array): void | Promise<void>;
-  /** All of the content was written. */
+  /** All content was written. */
   end(): void | Promise<void>;
   /** The rest of the content can't be read. */
   abort(): void | Promise<void>;
 }
 
 export interface Verification {
-  /** What the leg before returned; null for the first one. */
+  /** What the previous leg returned; null for the first one. */
   readonly cursor: Json;
-  /** Milliseconds until the leg should have ended. */
+  /** Milliseconds until the leg should end. */
   timeLeft(): number;
   readonly signal?: AbortSignal;
-  /** Bytes of the archive that were checked. */
+  /** Reports the bytes of the archive checked so far. */
   progress?(bytesDone: number, bytesTotal: number): void;
-  /** Told once for each entry, in archive order; `problem` undefined where it is whole. */
+  /** Called once for each entry, in archive order; `problem` is undefined if the entry is intact. */
   entry?(name: string, problem: string | undefined): void;
   /**
-   * Where the content of an entry goes while it is checked; undefined for nowhere. A leg that ends within an entry leaves
-   * its sink as it is, and the next one asks again, with `resumed` true.
+   * The sink for the content of an entry while it is checked; undefined for none. A leg that ends within an entry
+   * abandons its sink, and the next leg calls this again, with `resumed` true.
    */
   open?(entry: IndexEntry, resumed: boolean): ContentSink | undefined;
   readonly limits?: Partial<ArchiveLimits>;
-  /** Entries above this size, in bytes, may be left in the middle; 256 MiB where not given. */
+  /** Entries above this size, in bytes, may be continued by the next leg; 256 MiB by default. */
   readonly resumeAbove?: number;
 }
 
 export interface VerificationResult {
-  /** Where the next leg continues; null where every byte was checked. */
+  /** Where the next leg continues; null after every byte was checked. */
   readonly cursor: Json;
-  /** What is wrong, in words that name the entry; of all legs so far, at most 20. */
+  /** Problems of all legs so far, each naming its entry; at most 20. */
   readonly problems: readonly string[];
 }
 
 /**
- * One leg of checking every byte of a seekable archive. The first leg checks its structure: footer, manifest, index
- * and sums, names, limits, that they agree with each other and leave no byte of the file unaccounted for. Then each
- * entry's compressed bytes are checked against the index's CRC-32, its tar header, size, padding and SHA-256 against the
- * index. Throws IntegrityError or InvalidInputError where the structure is wrong; an entry's damage is a problem in
- * the result.
+ * One leg of checking every byte of a seekable archive. The first leg checks its structure: that footer, manifest,
+ * index, sums, names and limits are valid, agree with each other and account for every byte of the file. Then each
+ * entry's compressed bytes are checked against the index's CRC-32, and its tar header, size, padding and SHA-256
+ * against the index. Throws IntegrityError or InvalidInputError if the structure is wrong; a damaged entry is a
+ * problem in the result.
  */
 export async function verifyArchive(
   source: ByteSource,
@@ -109,7 +111,7 @@ export async function verifyArchive(
   return new EntryChecker(source, archive, limits, verification, cursor).run();
 }
 
-/** Everything about the archive that is not an entry's own content. */
+/** Checks everything in the archive except the content of entries. */
 async function verifyStructure(
   source: ByteSource,
   archive: OpenedArchive,
@@ -119,7 +121,7 @@ async function verifyStructure(
   const where = source.name;
   const names = new NameRegister({ ...limits, entries: limits.entries + 3 }, where);
   for (const name of [INDEX_NAME, SUMS_NAME, MANIFEST_NAME]) names.add(name);
-  // Index and sums stand in different orders and may be long: their lines are compared as multisets.
+  // Index and sums are ordered differently and may be long, so their lines are compared as multisets.
   const indexed = new MultisetDigest();
   for await (const line of readIndex(source, footer, manifest, limits)) {
     names.add(line.name);
@@ -198,7 +200,7 @@ class EntryChecker {
           cursor: { entries: number - 1, problems, within },
           problems,
         });
-        // Some entries can only be checked in one go: they start with a fresh leg where this one may not last.
+        // Some entries can't be interrupted: they start in a new leg if this one may be too short.
         const neededMs = (line.size / BYTES_PER_SECOND_MIN) * 1000;
         if (number - 1 > this.#cursor.entries && timeLeft.call(this.#verification) <= neededMs) return stop();
         const result = await this.#check(line, within);
@@ -220,7 +222,7 @@ class EntryChecker {
     return { cursor: null, problems };
   }
 
-  /** Checks one entry. Returns what is wrong with it, nothing, or where to continue within it. */
+  /** Checks one entry. Returns its problem, undefined, or where to continue within it. */
   async #check(line: IndexLine, from: Within | null): Promise<string | undefined | Within> {
     const sink = this.#verification.open?.call(this.#verification, line, from !== null);
     try {
@@ -229,7 +231,7 @@ class EntryChecker {
       await sink?.abort();
       const kinds = [MemberError, IntegrityError, InvalidInputError];
       if (!(error instanceof Error) || !kinds.some((kind) => error instanceof kind)) throw error;
-      // The stream stands somewhere inside the entry: the next one is read from its beginning.
+      // The stream is somewhere inside the entry, so the next entry starts a new read.
       await this.#reader?.close();
       this.#reader = undefined;
       return `entry ${quoteName(line.name)}: ${error.message.replace(/\.$/, '')}`;
@@ -243,7 +245,7 @@ class EntryChecker {
   ): Promise<undefined | Within> {
     const { codec, footer } = this.#archive;
     const start = line.offset + (from?.compressed ?? 0);
-    // One read for all that is left: entries lie one behind the other.
+    // One read for all remaining entries, which are contiguous.
     this.#reader ??= new ByteReader(this.#source.read(start, footer.offset - start));
     const header = encodeTarHeader(line.name, line.size);
     const hash = await hashFor(line, from, this.#verification.resumeAbove ?? RESUMABLE_BYTES);

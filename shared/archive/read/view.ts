@@ -1,25 +1,25 @@
 import type { EntryReader, IndexEntry } from '../format/types.ts';
 
-/** What a view makes of one entry of an archive; undefined leaves the entry out. */
+/** How a view presents one entry of an archive; undefined omits the entry. */
 export interface ViewedEntry {
   /** Its name in the view. */
   readonly name: string;
-  /** Its content in the view; left out: the same bytes as in the archive. */
+  /** Its content in the view. If omitted: the archive's bytes. */
   content?(): AsyncIterable<Uint8Array>;
-  /** Its size in the index, where its content is replaced. If omitted: that of the archive's entry. */
+  /** Its size in the index, if its content is replaced. If omitted: the size of the archive's entry. */
   readonly size?: number;
 }
 
 /**
- * An archive seen through a function: entries renamed, left out, or rewritten while they are read. Sizes and digests in
- * the index stay those of the archive, which checks them whenever an entry is read to its end.
+ * An archive whose entries are renamed, omitted, or rewritten by a function while they are read. Sizes and digests in
+ * the index remain those of the archive, which checks them whenever an entry is read to its end.
  */
 export class ArchiveView implements EntryReader {
   readonly #archive: EntryReader;
   readonly #look: (entry: IndexEntry) => Promise<readonly ViewedEntry[]>;
-  /** The folder that the view is about; entries outside of it are left out. */
+  /** The folder that the view covers; entries outside of it are omitted. */
   readonly #folder: string;
-  /** What the entries that were shown are made from. */
+  /** The archive's entry behind each entry of the view. */
   readonly #sources = new WeakMap<IndexEntry, { entry: IndexEntry; viewed: ViewedEntry }>();
 
   constructor(
@@ -41,7 +41,7 @@ export class ArchiveView implements EntryReader {
   }
 
   async find(name: string): Promise<IndexEntry | undefined> {
-    // Most entries keep their names, so that the index need not be searched.
+    // Most entries keep their names, so the index is rarely searched.
     const same = name.startsWith(this.#folder) ? await this.#archive.find(name) : undefined;
     if (same) {
       for (const viewed of await this.#look(same)) if (viewed.name === name) return this.#show(same, viewed);
@@ -67,10 +67,10 @@ export class ArchiveView implements EntryReader {
   }
 }
 
-/** Characters of rewritten lines that are handed on together. */
+/** Rewritten lines are joined into chunks of this many characters. */
 const JOINED_CHARACTERS = 64 * 1024;
 
-/** Rewrites lines of text one by one; `rewrite` returns undefined for a line that is left out. */
+/** Rewrites lines of text one by one; `rewrite` returns undefined to omit a line. */
 export async function* rewriteLines(
   lines: AsyncIterable<string>,
   rewrite: (line: string, number: number) => string | undefined,

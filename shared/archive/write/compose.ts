@@ -24,7 +24,7 @@ import { listSegments, type StoredSegment } from './segment-store.ts';
 import { sendMissing } from './send-parts.ts';
 import { readTailRecord, stageTail, type TailRecord, tailKey } from './stage-tail.ts';
 
-/** Name of the owner in the archive's metadata. */
+/** Key of the owner in the archive's object metadata. */
 export const OWNER = 'ngbak-owner';
 
 const ComposeCursor = z.strictObject({ upload_id: z.string() });
@@ -34,7 +34,7 @@ export interface ComposedArchive {
   readonly size: number;
   /** S3's full-object CRC-32, base64. */
   readonly crc32: string;
-  /** Absent where the bucket has no versions. */
+  /** Absent if the bucket has no versions. */
   readonly versionId?: string;
   readonly manifest: Manifest;
 }
@@ -44,10 +44,10 @@ export type CompositionResult =
   | { readonly cursor: null; readonly archive: ComposedArchive };
 
 /**
- * One leg of composing the segments below `segments` into one archive, on S3's side. The first leg writes what ends
- * the archive (index, sums, manifest, footer) to `<work>tail.seg`, the last one completes the upload: only if there
- * is not an object of that key, and only if its CRC-32 is the one that the segments' own make. Legs may be repeated.
- * Throws IntegrityError where segments do not fit together, ConflictError where somebody else's archive has that key.
+ * One leg of composing the segments below `segments` into one archive, within S3. The first leg writes the end of the
+ * archive (index, sums, manifest, footer) to `<work>tail.seg`, the last one completes the upload, but only if no
+ * object has that key and the CRC-32 matches the one computed from the segments. Legs may be repeated. Throws
+ * IntegrityError if the segments do not fit together, ConflictError if another job's archive has that key.
  */
 export async function composeArchive(composition: Composition): Promise<CompositionResult> {
   const { cursor } = composition;
@@ -106,8 +106,8 @@ async function listSources(composition: Composition): Promise<StoredSegment[]> {
 }
 
 /**
- * Completes the upload. The list of parts is asked of S3: their sizes are checked against the plan, and the CRC-32 of the
- * whole, which S3 checks, against every byte; no list of ours has to travel from leg to leg.
+ * Completes the upload. The list of parts comes from S3 and need not be passed from leg to leg: their sizes are
+ * checked against the plan, and S3 checks every byte against the CRC-32 of the whole.
  */
 async function complete(
   composition: Composition,
@@ -156,13 +156,13 @@ async function complete(
       });
     }
     if (name !== 'PreconditionFailed' && name !== 'NoSuchUpload') throw error;
-    // Not completed and not needed: nothing may be left of it.
+    // Not completed and not needed: the upload must not remain.
     await abortMultipart(upload);
     return findOwn(composition, tail, error);
   }
 }
 
-/** The archive that a leg which was cut off has completed already. Throws ConflictError where it is not ours. */
+/** The archive that an interrupted leg has already completed. Throws ConflictError if it belongs to another job. */
 async function findOwn(
   composition: Composition,
   tail: TailRecord,

@@ -31,20 +31,20 @@ import { type WrittenEntry, writeArchive } from './write.ts';
 export interface NormalizeOptions {
   readonly signal?: AbortSignal | undefined;
   readonly limits?: Partial<ArchiveLimits>;
-  /** Codec and level of the new archive; gzip where not given. */
+  /** Codec and level of the new archive; gzip by default. */
   readonly codec?: Codec;
   readonly level?: number;
-  /** Makes the graph out of the Cypher script of an archive of NGRAF-023; left out: the script is kept as it is. */
+  /** Converts the Cypher script of an archive of NGRAF-023 into the graph. If omitted: the script is kept unchanged. */
   readonly script?: ScriptReader | undefined;
-  /** Bytes of the source that were read. */
+  /** Reports the bytes of the source that were read. */
   progress?(bytesDone: number, bytesTotal: number): void;
 }
 
 /**
- * Rewrites any archive (packed again by a user, of NGRAF-023, or one of ours that gets another codec) into a seekable
- * one, front to back, in one pass and bounded memory. Every entry is checked against `SHA256SUMS`, and that against the
- * manifest: the stream ends with an error where anything is damaged, missing or too much, so what came out of it so
- * far must be thrown away then. Returns the new manifest, whose `lacks` tells what an old archive does not say.
+ * Rewrites any archive (repacked by a user, from NGRAF-023, or from ngbak with another codec) into a seekable one,
+ * front to back, in one pass and bounded memory. Every entry is checked against `SHA256SUMS`, and that against the
+ * manifest: the stream ends with an error if anything is damaged, missing or superfluous, and its output must then be
+ * discarded. Returns the new manifest, whose `lacks` lists the information that an old archive does not have.
  */
 export async function* normalizeArchive(
   source: ByteSource,
@@ -59,7 +59,7 @@ export async function* normalizeArchive(
   });
 }
 
-/** The same into an object; nothing is there where it fails. */
+/** The same into an object, which is not created if it fails. */
 export async function normalizeToS3(
   source: ByteSource,
   target: { s3: S3Client; bucket: string; key: string } & NormalizeOptions,
@@ -69,20 +69,20 @@ export async function normalizeToS3(
   const chunks = (async function* () {
     manifest = yield* normalizeArchive(source, target);
   })();
-  // The new archive is about as large as the old one; room for a third more, so that 10,000 parts surely do.
+  // The new archive is about as large as the old one; a third is added, so that 10,000 parts are enough.
   const partBytes = Math.max(PART_BYTES, Math.ceil(source.size / 7500));
   await uploadStream({ s3, bucket, key, chunks, signal, partBytes });
   if (manifest === undefined) throw new TypeError('an archive ended without a manifest');
   return manifest;
 }
 
-/** What one pass over an archive finds out. */
+/** The results of one pass over an archive. */
 class TarConversion {
   readonly #source: ByteSource;
   readonly #options: NormalizeOptions;
   readonly #limits: ArchiveLimits;
   #manifest: Record<string, unknown> | undefined;
-  /** SHA-256 of `SHA256SUMS` as it stands there, and the digests that it lists, by name. */
+  /** SHA-256 of the `SHA256SUMS` entry, and the digests that it lists, by name. */
   #sums: { sha256: string; digests: Map<string, string> } | undefined;
   #indexSha256: string | undefined;
   #converted = false;
@@ -115,7 +115,7 @@ class TarConversion {
     }
   }
 
-  /** The manifest of the new archive, once everything was read. Throws where anything does not fit together. */
+  /** The manifest of the new archive, once everything was read. Throws if any part does not match the others. */
   conclude(entries: readonly WrittenEntry[]): ManifestDraft {
     const where = this.#source.name;
     const manifest = this.#manifest;
@@ -185,7 +185,7 @@ class TarConversion {
       return { ...piece, name: converted, data };
     }
     if (!isKeyValueFile(name) || size === 0) return { ...piece, name, data };
-    // A list of values without keys begins with a bracket; only NGRAF-023 wrote such.
+    // Only NGRAF-023 wrote lists of values without keys. They begin with a bracket.
     const chunks = data[Symbol.asyncIterator]();
     const first = await chunks.next();
     const text = first.done ? '' : first.value.toString('latin1').trimStart();

@@ -10,7 +10,7 @@ import type { Codec } from '../format/codec.ts';
 import type { EntryPiece } from '../format/types.ts';
 import { encodeSegment, type OpenEntry, type SegmentCarry, SegmentRecord } from './segment.ts';
 
-/** Records read at once when they are listed. */
+/** Records read concurrently while they are listed. */
 const READ_AHEAD = 8;
 
 export interface SegmentUpload {
@@ -20,12 +20,12 @@ export interface SegmentUpload {
   readonly prefix: string;
   readonly name: string;
   readonly pieces: AsyncIterable<EntryPiece>;
-  /** What the leg before returned; null for a shard's first one. */
+  /** What the previous leg returned; null for the first leg of a shard. */
   readonly carry: SegmentCarry | null;
   readonly codec: Codec;
   readonly level?: number;
   readonly signal?: AbortSignal;
-  /** Called once, after the last piece: what was exported into this segment, by store. */
+  /** Called once, after the last piece: the tallies of this segment, by store. */
   readonly tallies: () => Record<string, Tallies>;
 }
 
@@ -34,8 +34,8 @@ const recordKey = (prefix: string, name: string) => `${prefix}${name}.json`;
 
 /**
  * Streams pieces into `<prefix><name>.seg`, then writes the segment's record, `<prefix><name>.json`. A repeated leg
- * overwrites both. Without a piece nothing is written, and what an earlier try of that name left is removed. Returns
- * the carry for the next leg, null where the segment ended with a whole entry.
+ * overwrites both. Without any piece it writes nothing, and removes what an earlier attempt with that name left.
+ * Returns the carry for the next leg, null if the segment ended with a complete entry.
  */
 export async function uploadSegment(
   upload: SegmentUpload,
@@ -119,7 +119,7 @@ async function readRecord(
   return parseJson(SegmentRecord, text, where, 'Start the backup again.');
 }
 
-/** A segment as it lies in the bucket. */
+/** A segment in the bucket. */
 export interface StoredSegment {
   readonly name: string;
   readonly key: string;
@@ -128,7 +128,7 @@ export interface StoredSegment {
   readonly etag: string;
 }
 
-/** The segments below a prefix, in the order of the archive, which is that of their keys. */
+/** The segments below a prefix, in the order of the archive, which is the order of their keys. */
 export async function* listSegments(
   s3: S3Client,
   bucket: string,
@@ -146,7 +146,7 @@ export async function* listSegments(
   } while (token !== undefined);
 }
 
-/** The records of all segments below a prefix, in the order of the archive; read a few ahead. */
+/** The records of all segments below a prefix, in the order of the archive; reads a few ahead. */
 export async function* listSegmentRecords(
   s3: S3Client,
   bucket: string,

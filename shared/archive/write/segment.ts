@@ -19,9 +19,9 @@ import { encodeTarHeader, paddingOf } from '../format/tar.ts';
 import type { EntryPiece } from '../format/types.ts';
 
 /**
- * The entry that a segment ended within, as it travels in workflow state to the leg that continues with it. It names the
- * segment whose record holds the state of the entry's digest: that state may contain bytes of data, so it stays in the
- * bucket.
+ * The entry that a segment ended within, passed in the workflow's state to the leg that continues it. It names the
+ * segment whose record contains the state of the entry's digest: that state may contain bytes of data, so it stays in
+ * the bucket.
  */
 export const SegmentCarry = z.strictObject({
   /** Name of the segment that ended within the entry. */
@@ -29,14 +29,14 @@ export const SegmentCarry = z.strictObject({
   entry: z.string(),
   /** Size of the whole entry in bytes. */
   size: z.number().int().nonnegative(),
-  /** Bytes of the entry that are in this and earlier segments. */
+  /** Bytes of the entry in this and earlier segments. */
   written: z.number().int().nonnegative(),
 });
 export type SegmentCarry = z.infer<typeof SegmentCarry>;
 
 const Count = z.number().int().nonnegative();
 
-/** An entry that a segment ended within, with what its next segment needs to continue. */
+/** An entry that a segment ended within, with the state that the next segment needs to continue it. */
 export const OpenEntry = z.strictObject({
   name: z.string(),
   size: Count,
@@ -50,7 +50,7 @@ export const OpenEntry = z.strictObject({
 });
 export type OpenEntry = z.infer<typeof OpenEntry>;
 
-/** What is known about one segment: a small object beside it, `<name>.json`. */
+/** The record of one segment: a small object next to it, `<name>.json`. */
 export const SegmentRecord = z.object({
   record_version: z.literal(1),
   name: z.string(),
@@ -58,9 +58,9 @@ export const SegmentRecord = z.object({
   /** Size of the segment in bytes, and its CRC-32. */
   bytes: Count,
   crc32: Count,
-  /** Bytes of content in this segment, uncompressed, without tar's headers. */
+  /** Bytes of content in this segment, uncompressed, without tar headers. */
   content_bytes: Count,
-  /** The entry that the segment starts within: it began in an earlier one. */
+  /** The entry that the segment starts within, which began in an earlier one. */
   continues: z.strictObject({ name: z.string(), written: Count }).nullable(),
   /** The entries that end in this segment. The first one's offset is 0 where it began in an earlier segment. */
   entries: z.array(
@@ -70,14 +70,14 @@ export const SegmentRecord = z.object({
       sha256: z.string().regex(/^[0-9a-f]{64}$/),
       /** Where its bytes start within this segment. */
       offset: Count,
-      /** Length and CRC-32 of its compressed bytes, those in earlier segments included. */
+      /** Length and CRC-32 of its compressed bytes, including those in earlier segments. */
       length: Count,
       crc32: Count,
     }),
   ),
   /** The entry that the segment ends within. */
   open: OpenEntry.nullable(),
-  /** What the exporter counted, by store. */
+  /** The exporter's counts, by store. */
   tallies: z.record(
     z.string(),
     z.record(z.string(), z.object({ count: Count, digest: z.string().regex(/^[0-9a-f]{64}$/) })),
@@ -91,15 +91,15 @@ export interface SegmentOptions {
   readonly codec: Codec;
   /** 1 to 9 for gzip, 1 to 19 for zstd. */
   readonly level?: number;
-  /** Uncompressed bytes of a member, at most. */
+  /** Maximum size of a member, in uncompressed bytes. */
   readonly memberBytes?: number;
   readonly signal?: AbortSignal;
 }
 
-/** Streams a segment's bytes; returns what is known about it, without tallies. */
+/** Streams a segment's bytes; returns its record without tallies. */
 export type EncodedSegment = AsyncGenerator<Buffer, Omit<SegmentRecord, 'tallies'>>;
 
-/** A run of uncompressed bytes that becomes one member, and what it begins or ends. */
+/** A run of uncompressed bytes that becomes one member, and the entry that it begins or ends. */
 interface Block {
   readonly plain: Buffer;
   readonly begins: boolean;
@@ -115,10 +115,10 @@ interface Writing {
 }
 
 /**
- * Encodes pieces as a run of complete members: each entry starts one, and none holds more than `memberBytes`. Members
- * are compressed in parallel; no more than {@link LOOK_AHEAD} of them are held. `open` is the entry that the segment
- * before ended within. The same pieces and options make the same bytes. Throws InvalidInputError where a name breaks
- * the format's rules, NgbakError where an exporter's pieces do not add up to the size they announced.
+ * Encodes pieces as a run of complete members: each entry starts a new one, and none has more than `memberBytes`.
+ * Members are compressed in parallel; no more than {@link LOOK_AHEAD} of them are held. `open` is the entry that the
+ * previous segment ended within. The same pieces and options produce the same bytes. Throws InvalidInputError if a
+ * name violates the format's rules, NgbakError if an exporter's pieces do not add up to the size that they announced.
  */
 export async function* encodeSegment(
   pieces: AsyncIterable<EntryPiece>,
@@ -131,7 +131,7 @@ export async function* encodeSegment(
   const entries: SegmentRecord['entries'] = [];
   let bytes = 0;
   let crc = 0;
-  // Of the entry under way, earlier segments included.
+  // The current entry, including its earlier segments.
   let entry = { offset: 0, length: open?.length ?? 0, crc32: open?.crc32 ?? 0 };
   const compressor = new MemberCompressor(codec, level);
   const members = mapOrdered(blocks, LOOK_AHEAD, async (block) => {
@@ -176,7 +176,7 @@ export async function* encodeSegment(
   };
 }
 
-/** Turns pieces into blocks: tar header, content, padding; and digests contents on the way. */
+/** Turns pieces into blocks (tar header, content, padding) and computes digests of contents. */
 class BlockCutter implements AsyncIterable<Block> {
   readonly #pieces: AsyncIterable<EntryPiece>;
   readonly #options: SegmentOptions;
@@ -196,16 +196,16 @@ class BlockCutter implements AsyncIterable<Block> {
         remedy: `Choose ${MEMBER_BYTES_MIN} to ${MEMBER_BYTES_MAX} bytes.`,
       });
     }
-    // Those in the compressor, and the one that is filled.
+    // Those in the compressor, and the one being filled.
     this.#buffers = new BufferPool(this.#memberBytes, LOOK_AHEAD + 1);
   }
 
-  /** Takes back a block's bytes, once they were compressed. */
+  /** Returns a block's buffer to the pool after it was compressed. */
   release(plain: Buffer): void {
     this.#buffers.give(plain);
   }
 
-  /** The entry under way once all pieces were taken. */
+  /** The entry that is incomplete after all pieces were consumed. */
   get open(): Writing | null {
     return this.#entry;
   }
@@ -230,7 +230,7 @@ class BlockCutter implements AsyncIterable<Block> {
     const full = (): Block => {
       const block = { plain: buffer.subarray(0, filled), begins: first, ends: undefined };
       first = false;
-      // Another one: this one is on its way through a thread.
+      // A new buffer, because a thread still reads this one.
       buffer = this.#buffers.take();
       filled = 0;
       return block;
@@ -266,8 +266,8 @@ class BlockCutter implements AsyncIterable<Block> {
     filled += padding;
     this.#entry = null;
     const ends = { name: entry.name, size: entry.size, sha256: entry.hash.digest() };
-    // An entry whose last piece is empty and needs no padding still has to end with a member: there is none to carry
-    // the mark otherwise. It can't come to that: an empty entry has its header, and other pieces have bytes.
+    // A block that ends an entry must not be empty, because a member has to record the end. It never is: an empty
+    // entry has a header, and all other pieces have bytes.
     yield { plain: buffer.subarray(0, filled), begins: first, ends };
   }
 
@@ -278,7 +278,7 @@ class BlockCutter implements AsyncIterable<Block> {
         remedy: `An entry holds 0 to ${LIMITS.entryBytes} bytes.`,
       });
     }
-    // Node's own SHA-256 is several times faster, but only hash-wasm's can be put down and taken up in another leg.
+    // Node's own SHA-256 is several times faster, but only hash-wasm's can be saved and resumed in another leg.
     return { name, size, written: 0, hash: length === size ? nativeSha256() : await resumableSha256() };
   }
 

@@ -6,11 +6,11 @@ import { objectSource } from '../read/sources.ts';
 import type { Composition } from './composition.ts';
 import type { StoredSegment } from './segment-store.ts';
 
-/** Parts under way at once. Copies cost us nothing but waiting. */
+/** Parts sent at once. Copies only cost waiting time. */
 const PARTS_AT_ONCE = 8;
-/** Joined parts up to this size, in bytes, are held in memory; larger ones take a detour over a staged object. */
+/** Joined parts up to this size, in bytes, are held in memory; larger ones are written to a staged object first. */
 const JOINED_IN_MEMORY = 16 * 1024 ** 2;
-/** Sends the parts that are not there yet, while time lasts. Returns whether all are there. */
+/** Sends the missing parts, while time remains. Returns whether all parts exist. */
 export async function sendMissing(
   composition: Composition,
   upload: MultipartUpload,
@@ -24,7 +24,7 @@ export async function sendMissing(
   let started = 0;
   const inTime = (function* () {
     for (const part of missing) {
-      // At least one in each leg, so that every leg gets on.
+      // At least one in each leg, so that every leg makes progress.
       if (started > 0 && composition.timeLeft() <= 0) return;
       started++;
       yield part;
@@ -51,7 +51,7 @@ async function sendPlanned(
   const [first, ...others] = part.ranges;
   const source = first === undefined ? undefined : sources[first.source];
   if (first === undefined || source === undefined) throw new TypeError('a part without a source');
-  // S3 copies ranges only of objects of more than 5 MiB.
+  // S3 copies ranges only from objects larger than 5 MiB.
   if (others.length === 0 && source.bytes > PART_BYTES_MIN) {
     return copyRange(upload, part, source, first.from, signal);
   }

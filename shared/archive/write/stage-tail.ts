@@ -13,9 +13,9 @@ import type { SegmentRecord } from './segment.ts';
 import { listSegmentRecords } from './segment-store.ts';
 import { encodeTail } from './tail.ts';
 
-/** Entries whose records are kept between the passes over them; with more, the records are read again. */
+/** Entries whose records are kept between the passes over them; if there are more, the records are read again. */
 const LINES_KEPT = 50_000;
-/** What the first leg found out: `<work>tail.json`. */
+/** Results of the first leg: `<work>tail.json`. */
 const TailRecord = z.object({
   /** Size and CRC-32 of the whole archive. */
   bytes: z.int().positive(),
@@ -27,7 +27,7 @@ export type TailRecord = z.infer<typeof TailRecord>;
 export const tailKey = ({ work }: Composition) => `${work}tail.seg`;
 const tailRecordKey = ({ work }: Composition) => `${work}tail.json`;
 
-/** Writes what ends the archive (index, sums, manifest, footer) below `work`, and a record of the whole. */
+/** Writes the end of the archive (index, sums, manifest, footer) below `work`, and a record of the whole archive. */
 export async function stageTail(composition: Composition): Promise<void> {
   const { s3, bucket, codec, manifest, signal } = composition;
   let bytes = 0;
@@ -68,10 +68,13 @@ export async function readTailRecord(composition: Composition): Promise<TailReco
   return parseJson(TailRecord, text, where, 'Start the backup again.');
 }
 
-/** The archive's index, from the segments' records. Throws IntegrityError where one does not continue with the other. */
+/**
+ * The archive's index, from the segments' records. Throws IntegrityError if a segment does not continue the previous
+ * one.
+ */
 async function* indexLines(records: AsyncIterable<SegmentRecord>): AsyncGenerator<IndexLine> {
   let base = 0;
-  // Where the next entry starts, or the one under way started: entries lie one behind the other.
+  // Where the next entry starts, or the current one started: entries are contiguous.
   let position = 0;
   let open: { name: string; written: number } | null = null;
   const mismatch = (name: string, wanted: string) =>
@@ -101,7 +104,7 @@ async function* indexLines(records: AsyncIterable<SegmentRecord>): AsyncGenerato
   }
 }
 
-/** A stream that can be asked for again: from memory where it weighs little, from its origin where it does not. */
+/** A stream that can be replayed: from memory if it is small, otherwise from its origin. */
 function replayable<T>(origin: () => AsyncIterable<T>, weigh: (item: T) => number): () => AsyncIterable<T> {
   let kept: T[] | undefined;
   return async function* () {

@@ -12,25 +12,25 @@ import { BLOCK } from '../format/tar.ts';
 import type { EntryPiece } from '../format/types.ts';
 import { encodeSegment } from './segment.ts';
 
-/** Lines of SHA256SUMS that are sorted in memory at once; more are sorted in several passes over the entries. */
+/** Lines of SHA256SUMS that are sorted in memory; more are sorted in several passes over the entries. */
 const SORTED_AT_ONCE = 100_000;
-/** Text is handed on in runs of about this many characters. */
+/** Text is yielded in chunks of about this many characters. */
 const TEXT_CHUNK = 64 * 1024;
 
 export interface Tail {
   readonly codec: Codec;
   readonly level?: number;
-  /** The archive's entries in order; asked for several times, so that no list of them has to be held. */
+  /** The archive's entries in order. Called several times, so that no list of them is held in memory. */
   readonly entries: () => AsyncIterable<IndexLine>;
-  /** Where data ends and the tail begins, in bytes. */
+  /** Where the data ends and the tail begins, in bytes. */
   readonly offset: number;
   readonly manifest: ManifestDraft;
 }
 
 /**
- * Makes everything that follows the data of an archive: `index.jsonl`, `SHA256SUMS`, `manifest.json`, tar's end, the
- * footer. Returns the finished manifest. Throws InvalidInputError where two entries fall onto one name, IntegrityError
- * where the entries do not lie one behind the other.
+ * Encodes everything after the data of an archive: `index.jsonl`, `SHA256SUMS`, `manifest.json`, tar's end, the
+ * footer. Returns the finished manifest. Throws InvalidInputError if two entries have equivalent names,
+ * IntegrityError if the entries are not contiguous.
  */
 export async function* encodeTail(tail: Tail): AsyncGenerator<Buffer, Manifest> {
   const { codec, entries, offset } = tail;
@@ -118,8 +118,8 @@ function wrongOffset(what: string, is: number, expected: number): IntegrityError
 }
 
 /**
- * All lines of SHA256SUMS, sorted by their bytes. Digests are spread evenly, so a slice of their range is a slice of
- * the lines: each pass over the entries keeps one slice and sorts it.
+ * All lines of SHA256SUMS, sorted by their bytes. Digests are evenly distributed, so a slice of their range is a
+ * slice of the lines: each pass over the entries keeps one slice and sorts it.
  */
 async function* sortedSums(entries: Tail['entries'], count: number): AsyncGenerator<string> {
   const slices = Math.max(1, Math.ceil(count / SORTED_AT_ONCE));

@@ -12,14 +12,15 @@ export type WrittenEntry = Pick<IndexLine, 'name' | 'size' | 'sha256'>;
 export interface WriteOptions {
   readonly codec: Codec;
   readonly level?: number;
-  /** Uncompressed bytes of a member, at most. */
+  /** Maximum size of a member, in uncompressed bytes. */
   readonly memberBytes?: number;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Streams a whole archive, for one process: files on a disk, tests, archives that are rewritten. `manifest` may be
- * made once all pieces were taken, from what was written. Returns the finished manifest. Holds the index in memory, about 300 bytes an entry.
+ * Streams a whole archive in a single process: files on a disk, tests, rewritten archives. `manifest` may be a
+ * function of the written entries, called after all pieces were consumed. Returns the finished manifest. Holds the
+ * index in memory, about 300 bytes per entry.
  */
 export async function* writeArchive(
   pieces: AsyncIterable<EntryPiece>,
