@@ -21,10 +21,10 @@ import type { HttpApi } from './http-api.ts';
 import { metricsNamespace } from './step-handler.ts';
 import { handlersOf, type StepHandlers } from './step-handlers.ts';
 
-/** What did not match is counted apart from other errors: it is the worst thing that can happen. */
+/** Data that failed verification is counted separately from other errors: it is the most serious one. */
 export const MISMATCHES = 'ChecksumMismatches';
 
-/** Requests that the API may reject within five minutes before somebody should look: a browser that retries has fewer. */
+/** Requests that the API may reject within five minutes without an alarm: a browser that retries causes fewer. */
 const REJECTIONS_MAX = 1000;
 
 const ANY = {
@@ -44,7 +44,7 @@ export interface AlarmsProps {
   readonly queues: Readonly<Record<string, IQueue>>;
 }
 
-/** Tells somebody when a backup fails, does not come, or does not hold what was written. */
+/** Alarms for backups that fail, are missing, or fail verification. */
 export class Alarms extends Construct {
   readonly #topics: ITopic[];
 
@@ -136,7 +136,7 @@ export class Alarms extends Construct {
         `No-backup-${target}`,
         `The newest good full backup of "${target}" is older than its schedules allow, or there is none: verified, with records, not far smaller than before.`,
         measured(BACKUP_TOO_OLD),
-        // Without a measurement, the alarm cannot say that all is well.
+        // Missing measurements raise the alarm, because backups may be missing as well.
         { ...ANY, treatMissingData: TreatMissingData.BREACHING },
       );
       this.#alarm(
@@ -148,7 +148,7 @@ export class Alarms extends Construct {
     }
   }
 
-  /** Goes off where the metric was more than nothing within five minutes. */
+  /** Raises an alarm if the metric exceeded zero within five minutes. */
   #any(name: string, description: string, metric: IMetric): void {
     this.#alarm(name, description, sumOf(metric), ANY);
   }

@@ -13,7 +13,7 @@ try {
   const app = new App();
   const deployment = readDeployment(app.node.tryGetContext('ngbak'));
   const bundles = bundleFunctions(join(app.outdir, 'functions'), deployment.nodeVersion);
-  // The API serves it: one origin, one deployment.
+  // The API serves the dashboard: one origin, one deployment.
   if (deployment.api.enabled) await buildDashboard(join(bundles.api, DASHBOARD_FOLDER));
   const { CDK_DEFAULT_ACCOUNT: account, CDK_DEFAULT_REGION: region } = process.env;
   new NgbakStack(app, deployment.stackName, {
@@ -23,7 +23,7 @@ try {
   });
   Tags.of(app).add('Application', 'ngbak');
   for (const [key, value] of Object.entries(deployment.tags)) Tags.of(app).add(key, value);
-  // What was accepted, and why, stands in the deployed template too.
+  // Suppressed findings and their reasons are written into the deployed template as well.
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app, { writeSuppressionsToCloudFormation: true }));
 } catch (error) {
   if (!(error instanceof NgbakError)) throw error;

@@ -18,22 +18,22 @@ import { removalPolicyOf } from './removal.ts';
 import type { StepHandler } from './step-handler.ts';
 import { acceptWildcard } from './wildcards.ts';
 
-/** How long job records are kept, in days: as long as Step Functions keeps the history of an execution. */
+/** Retention of job records, in days: the same as that of execution histories in Step Functions. */
 const JOB_DAYS = 90;
-/** How long the parts of an upload may take to arrive, in days: `WAIT_SECONDS` in shared/workflows/restore/request.ts. */
+/** Time limit for uploading the parts of an archive, in days: `WAIT_SECONDS` in shared/workflows/restore/request.ts. */
 const UPLOAD_DAYS = 7;
-/** How long an archive that somebody deleted can still be restored, in days. */
+/** How long a deleted archive can still be restored, in days. */
 const UNDELETE_DAYS = 30;
 
-/** What a function does with the objects whose keys match these patterns, such as `staging/*` or `backups/*.json`. */
+/** What a function may do with the objects whose keys match these patterns, such as `staging/*` or `backups/*.json`. */
 export interface BucketAccess {
   readonly read?: readonly string[];
   readonly write?: readonly string[];
   /** Includes every version of an object. */
   readonly delete?: readonly string[];
-  /** Finds multipart uploads that nobody completed, and aborts them. */
+  /** Lists unfinished multipart uploads, and aborts them. */
   readonly abort?: readonly string[];
-  /** Locks objects by Object Lock, where that is configured. */
+  /** Sets Object Lock on objects, if it is configured. */
   readonly lock?: readonly string[];
 }
 
@@ -43,18 +43,18 @@ export type ArchiveBucketProps = Pick<
 >;
 
 /**
- * The bucket that holds everything: archives, catalog, jobs, locks and what is on its way. One that exists already is used as
- * it is: `ngbak deploy --check` compares its settings with what they have to be.
+ * The bucket for everything: archives, catalog, jobs, locks and temporary files. The settings of an existing bucket
+ * are not changed: `ngbak deploy --check` compares them with the required ones.
  */
 export class ArchiveBucket extends Construct {
   readonly bucket: Bucket | IBucket;
-  /** Absent where an existing bucket is encrypted without a key of its own. */
+  /** Absent if an existing bucket is encrypted without a customer-managed key. */
   readonly key: IKey | undefined;
-  /** What all keys begin with: '', or a prefix that ends in `/`. */
+  /** The prefix of all keys: '', or a prefix that ends in `/`. */
   readonly prefix: string;
   /** Whether archives are locked. */
   readonly #locks: boolean;
-  /** The bucket, where this stack creates it. */
+  /** The bucket, if this stack creates it. */
   readonly #own: Bucket | undefined;
 
   constructor(scope: Construct, id: string, props: ArchiveBucketProps) {
@@ -76,7 +76,7 @@ export class ArchiveBucket extends Construct {
     this.bucket = this.#own;
   }
 
-  /** The bucket with the prefix, as functions and the CLI get to know it. */
+  /** The bucket with the prefix, in the form that functions and the CLI use. */
   get place(): string {
     return `${this.bucket.bucketName}/${this.prefix}`.replace(/\/$/, '');
   }
@@ -86,12 +86,12 @@ export class ArchiveBucket extends Construct {
     return patterns.map((pattern) => this.bucket.arnForObjects(this.prefix + pattern));
   }
 
-  /** The condition that a listing begins with one of these patterns. */
+  /** The condition that a listing has one of these prefixes. */
   ofPrefixes(patterns: readonly string[]): Record<string, object> {
     return { StringLike: { 's3:prefix': patterns.map((pattern) => this.prefix + pattern) } };
   }
 
-  /** The condition of listing names: none for a whole bucket, where that makes S3 answer 404 for what does not exist. */
+  /** The condition for listing names: none for a whole bucket, so that S3 answers 404 for objects that do not exist. */
   get listed(): Record<string, object> | undefined {
     return this.prefix === '' ? undefined : this.ofPrefixes(['*']);
   }
@@ -107,7 +107,8 @@ export class ArchiveBucket extends Construct {
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
       objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
       versioned: true,
-      // Without a default retention, which would lock jobs and locks as well: the function that records backups locks archives.
+      // Without a default retention, which would also lock job records and locks: the function that records backups
+      // locks archives.
       ...(props.objectLock === undefined ? {} : { objectLockEnabled: true }),
       lifecycleRules: lifecycle(props.timeoutDays),
       removalPolicy: removalPolicyOf(props),
@@ -119,7 +120,7 @@ export class ArchiveBucket extends Construct {
           }),
     });
     if (props.allowedOrigins.length > 0) allowPages(bucket, props.allowedOrigins);
-    // The property of the L2 construct would add a custom resource with a Lambda function of its own.
+    // The property of the L2 construct would add a custom resource with a Lambda function.
     (bucket.node.defaultChild as CfnBucket).addPropertyOverride(
       'NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled',
       true,
@@ -141,18 +142,19 @@ export class ArchiveBucket extends Construct {
   }
 
   /**
-   * Lets web pages of these origins upload and download, with addresses that were presigned for them. An existing bucket has
-   * to allow them itself.
+   * Allows web pages of these origins to upload and download with presigned URLs. An existing bucket needs its own
+   * CORS rules.
    */
   allowPages(origins: readonly string[]): void {
     if (this.#own) allowPages(this.#own, origins);
   }
 
   /**
-   * Gives a function what it needs of the bucket, by key pattern, and of its key. Reading includes listing the names in
-   * the bucket: without that permission S3 answers 403 instead of 404 for a record that does not exist, and a condition
-   * on the prefix would refuse exactly this case, since a GetObject request carries none. In a bucket that ngbak shares with
-   * others, the names of others are none of its business: there the S3 client looks up what is missing.
+   * Grants a function the access to the bucket that it needs, by key pattern, and the use of its encryption key.
+   * Reading includes listing the names in the bucket: without that permission S3 answers 403 instead of 404 for a
+   * record that does not exist, and a condition on the prefix would deny exactly this case, since a GetObject request
+   * has none. In a bucket that ngbak shares with others, their names must not be listed: there the S3 client looks up
+   * missing objects below the prefix.
    */
   grant(handler: StepHandler, access: BucketAccess): void {
     const { read = [], write = [], delete: remove = [], abort = [] } = access;
@@ -181,7 +183,7 @@ export class ArchiveBucket extends Construct {
     for (const arn of this.arnsOf([...new Set([...read, ...write, ...remove, ...abort, ...lock])])) {
       acceptWildcard(handler, arn, 'All objects of one prefix of the bucket.');
     }
-    // Completing a multipart upload decrypts its parts, so writers need both.
+    // Completing a multipart upload decrypts its parts, so writers need both permissions.
     this.key?.grant(handler.function, 'kms:Decrypt', ...(write.length > 0 ? ['kms:GenerateDataKey'] : []));
   }
 }
@@ -197,8 +199,9 @@ function allowPages(bucket: Bucket, origins: readonly string[]): void {
 }
 
 /**
- * What nothing else removed. A workflow cleans up after itself, so these rules only catch crashes, and must leave alone
- * what a workflow may still need: staging, uploads and unfinished multipart uploads outlive the longest one by a day.
+ * Rules for what was not removed otherwise. Workflows clean up after themselves, so these rules only matter after
+ * crashes, and must not remove what a workflow may still need: staging, uploads and unfinished multipart uploads
+ * outlive the longest workflow by a day.
  */
 function lifecycle(timeoutDays: number): LifecycleRule[] {
   const leftOver = Duration.days(timeoutDays + 1);

@@ -4,21 +4,21 @@ import { FUNCTION_NAMES, type FunctionName } from './functions.ts';
 
 const FUNCTIONS = join(import.meta.dirname, '..', 'functions');
 
-/** Name of the handler within each bundle, as Lambda wants it. */
+/** Name of the handler within each bundle, in Lambda's notation. */
 export const HANDLER = 'index.handler';
 
 /** Start of a bundle: packages in CommonJS call `require`, which ES modules do not have. */
 export const REQUIRE = "import{createRequire}from'node:module';const require=createRequire(import.meta.url);";
 
-/** How programs for Node are bundled, the functions and the command line alike. */
+/** Settings for bundles of Node programs: the functions and the command line. */
 export const NODE_BUNDLE = {
-  // The runtime brings an AWS SDK of some version; what is bundled is what was tested.
+  // Includes the AWS SDK: the version in the runtime is not the tested one.
   bundle: true,
   platform: 'node',
   format: 'esm',
   mainFields: ['module', 'main'],
-  // Identifiers stay, for stack traces that can be read: Node's way to apply source maps parses the whole map at the
-  // first error it meets, which takes 60 MiB and a tenth of a second.
+  // Identifiers are kept, so that stack traces are readable: Node would apply source maps by parsing the whole map at
+  // the first error, which takes 60 MiB and a tenth of a second.
   minifyWhitespace: true,
   minifySyntax: true,
   // Names of classes are names of errors, which Retry and Catch match.
@@ -31,10 +31,10 @@ export const NODE_BUNDLE = {
 export type Bundles = Readonly<Record<FunctionName, string>>;
 
 /**
- * Bundles every function with everything it imports, in one run of esbuild: CDK's NodejsFunction would start esbuild
+ * Bundles every function with all its imports, in one run of esbuild: CDK's NodejsFunction would start esbuild
  * through npx once for each function, which takes twenty times as long.
  *
- * @param folder       where the bundles go
+ * @param folder       parent folder of the bundles
  * @param nodeVersion  major version of the runtime
  */
 export function bundleFunctions(folder: string, nodeVersion = 24): Bundles {

@@ -11,16 +11,16 @@ import { resolveStore } from '../shared/profiles/open.ts';
 import { TimeZone } from '../shared/schedules/time-zone.ts';
 import { DATA_MB, STORES_WITH_SERVER, type StoreWithServer } from './functions.ts';
 
-/** Retentions that CloudWatch Logs knows, in days: the allowed values of its PutRetentionPolicy call. */
+/** Retention periods that CloudWatch Logs supports, in days: the allowed values of its PutRetentionPolicy call. */
 const LOG_RETENTION_DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653];
 
 const BucketName = z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be a bucket name');
 
-/** A store as an administrator configures it: without `secret`, the stack makes one to be filled in. */
+/** A store as an administrator configures it: without `secret`, the stack creates one to be filled in. */
 const DeployedStore = StoreConfig.extend({
   /** Name or ARN of an existing Secrets Manager secret. */
   secret: z.string().min(1).optional(),
-  /** Buckets that hold the store's files, for stores that live in S3: the functions that reach it get access to them. */
+  /** Buckets with the store's files, for stores in S3. The functions that access the store get access to them. */
   buckets: z.array(BucketName).min(1).max(10).optional(),
 });
 export type DeployedStore = z.infer<typeof DeployedStore>;
@@ -42,7 +42,7 @@ const Schedule = z.strictObject({
     .string()
     .regex(/^([01][0-9]|2[0-3]):[0-5][0-9]$/, 'must be a time of day such as "03:00"')
     .default('03:00'),
-  /** `rules`: EventBridge rules, where a region has no Scheduler. In UTC, and changed by a deployment only. */
+  /** `rules`: EventBridge rules, for regions without Scheduler. In UTC, and changed by deployments only. */
   service: z.enum(['scheduler', 'rules']).default('scheduler'),
   /** Name in the IANA time zone database. */
   timeZone: TimeZone.default('UTC'),
@@ -51,11 +51,11 @@ const Schedule = z.strictObject({
 const Alarms = z.strictObject({
   enabled: z.boolean().default(true),
   /**
-   * How old the newest good backup of a target may be, in hours, for the alarm, health and the dashboard. Left out: derived
-   * from the schedules of the target.
+   * Maximum age of the newest good backup of a target, in hours, for the alarm, health and the dashboard. If omitted:
+   * derived from the schedules of the target.
    */
   backupAgeHours: z.number().int().min(1).optional(),
-  /** ARNs of SNS topics that hear of every alarm, and of its end. */
+  /** ARNs of SNS topics that are notified when an alarm starts and when it ends. */
   topicArns: z
     .array(z.string().regex(/^arn:[^:]+:sns:[^:]+:[0-9]{12}:.+$/, 'must be the ARN of an SNS topic'))
     .max(5)
@@ -64,12 +64,12 @@ const Alarms = z.strictObject({
 
 const Network = z.strictObject({
   vpcId: z.string().regex(/^vpc-[0-9a-f]{8,17}$/, 'must be a VPC id such as "vpc-0a1b2c3d"'),
-  /** Private subnets, in two availability zones or more, with a way to AWS's services and to the stores. */
+  /** Private subnets, in at least two availability zones, with routes to AWS's services and to the stores. */
   subnetIds: z.array(z.string().regex(/^subnet-[0-9a-f]{8,17}$/, 'must be a subnet id')).min(1),
   securityGroupIds: z.array(z.string().regex(/^sg-[0-9a-f]{8,17}$/, 'must be a security group id')).min(1),
-  /** Lets the functions speak IPv6 as well, where all of the subnets have it. */
+  /** Allows IPv6 in addition to IPv4, if all of the subnets support it. */
   ipv6: z.boolean().default(false),
-  /** Reaches AWS at its dual-stack endpoints, which answer by IPv6 as well. */
+  /** Uses the dual-stack endpoints of AWS, which support IPv6 as well. */
   dualStackEndpoints: z.boolean().default(false),
 });
 export type Network = z.infer<typeof Network>;
@@ -77,11 +77,11 @@ export type Network = z.infer<typeof Network>;
 const Api = z.strictObject({
   /** Without the API, `ngbak` works with AWS credentials (`--direct`), and there is no dashboard. */
   enabled: z.boolean().default(true),
-  /** Name or ARN of an existing secret with the access list, such as that of a stack that is gone. */
+  /** Name or ARN of an existing secret with the access list, such as that of a deleted stack. */
   secret: z.string().min(1).optional(),
   /**
-   * Concurrent executions set aside for the API, and their ceiling: whoever floods its public address takes no more of
-   * the account's. Needs an account with more than 10 concurrent executions.
+   * Concurrent executions reserved for the API, which are also its limit: a flood of requests to its public endpoint
+   * cannot use more of the account's. Requires an account with more than 10 concurrent executions.
    */
   reservedConcurrency: z.number().int().min(1).max(1000).optional(),
 });
@@ -91,7 +91,7 @@ const FileSystem = z.strictObject({
   accessPointArn: z
     .string()
     .regex(/^arn:.+:access-point\/fsap-[0-9a-f]{17}$/, 'must be the ARN of an EFS access point'),
-  /** Where the functions see it; `location` in a store's secret is a folder below. */
+  /** Where the functions mount it; `location` in a store's secret is a folder below. */
   mountPath: z
     .string()
     .regex(/^\/mnt\/[A-Za-z0-9_.-]+$/, 'must be one folder below /mnt, such as "/mnt/graphrag"'),
@@ -114,58 +114,58 @@ export const DeploymentConfig = z.strictObject({
     ),
   /** The daily backup of every target. */
   schedule: Schedule.default(Schedule.parse({})),
-  /** What CloudWatch watches for. */
+  /** Settings of the CloudWatch alarms. */
   alarms: Alarms.prefault({}),
   /** How many backups of each target are kept. */
   retention: NgbakConfig.shape.retention,
-  /** Largest archive that may be uploaded for a restore, in bytes; by default, the largest object that S3 takes. */
+  /** Largest archive that may be uploaded for a restore, in bytes; by default, the maximum object size of S3. */
   uploadBytesMax: NgbakConfig.shape.upload_bytes_max,
-  /** Where the functions that reach the stores run; left out: outside of any VPC, with access to the internet. */
+  /** Network of the functions that access the stores. If omitted: outside of any VPC, with access to the internet. */
   network: Network.optional(),
   /** The HTTP API and its dashboard. */
   api: Api.prefault({}),
-  /** Processor of the functions: `x86_64` where a region has no `arm64`. */
+  /** Processor of the functions: `x86_64` for regions without `arm64`. */
   architecture: z.enum(['arm64', 'x86_64']).default('arm64'),
-  /** Major version of the Node.js runtime: 22 where a region has no 24 yet. */
+  /** Major version of the Node.js runtime: 22 for regions that do not support 24 yet. */
   nodeVersion: z.union([z.literal(22), z.literal(24)]).default(24),
-  /** A file system for stores that are files in a folder. Lambda mounts one, and within a network only. */
+  /** A file system for stores that are files in a folder. Lambda mounts only one, and only within a network. */
   fileSystem: FileSystem.optional(),
-  /** Shards of one store that are exported at the same time. Each is one connection to the store's server. */
+  /** Shards of one store that are exported at the same time. Each uses one connection to the store's server. */
   exportersPerStore: z.number().int().min(1).max(40).default(4),
   /**
-   * Memory of the functions that move data (exporters, importers, inspection, verification), in MB. A new AWS account
-   * allows 3,008 at most; more memory is more CPU.
+   * Memory of the functions that move data (exporters, importers, inspection, verification), in MB. The limit of a
+   * new AWS account is 3,008; more memory includes more CPU.
    */
   exporterMemoryMb: z.number().int().min(1024).max(10_240).default(DATA_MB),
   /**
-   * Concurrent executions set aside for each exporter function, and their ceiling. None by default: a new AWS account
-   * has 10 in all and must keep them unreserved, and `exportersPerStore` bounds what a backup asks of a server.
+   * Concurrent executions reserved for each exporter function, which are also its limit. None by default: a new AWS
+   * account has 10 in total, which must stay unreserved, and `exportersPerStore` limits the load on a server.
    */
   reservedConcurrency: z.number().int().min(1).max(1000).optional(),
-  /** Days after which a workflow that is still running is ended. Standard workflows may run for a year. */
+  /** Days after which a running workflow is stopped. Standard workflows may run for a year. */
   timeoutDays: z.number().int().min(1).max(365).default(7),
   /** Hours that a restore waits for its confirmation. Uploads expire after a day. */
   confirmationHours: z.number().int().min(1).max(24).default(24),
-  /** Ends legs earlier than the platform asks for, in seconds: to test that data crosses legs unharmed. */
+  /** Ends legs earlier than the platform requires, in seconds, for tests of data that spans legs. */
   legSeconds: z.number().min(1).max(840).optional(),
-  /** Lets the lease of a step expire sooner, in seconds: for tests that kill steps. */
+  /** Shortens the lease of a step, in seconds, for tests that kill steps. */
   leaseSeconds: z.number().min(1).max(10).optional(),
   logRetentionDays: z
     .number()
     .refine((days) => LOG_RETENTION_DAYS.includes(days), `must be one of ${LOG_RETENTION_DAYS.join(', ')}`)
     .default(90),
-  /** A dashboard of CloudWatch. An account has three without charge. */
+  /** A CloudWatch dashboard. The first three in an account are free. */
   metricsDashboard: z.boolean().default(true),
   /** Origins of web pages that may upload to and download from the bucket by presigned URLs. */
   allowedOrigins: z.array(z.url({ protocol: /^https?$/ })).default([]),
   /**
-   * An existing bucket for archives and everything else, in the same region and account, and its key where it is encrypted
-   * with one of its own. Left out: the stack creates both.
+   * An existing bucket for all data of ngbak, in the same region and account, and its key if it is encrypted with a
+   * customer-managed one. If omitted: the stack creates both.
    */
   archiveBucket: z
     .strictObject({
       name: BucketName,
-      /** What all keys of ngbak begin with, where the bucket holds other things as well, or several deployments. */
+      /** Prefix of all keys of ngbak, if the bucket is shared with other applications or deployments. */
       prefix: KeyPrefix.optional(),
       keyArn: z
         .string()
@@ -174,8 +174,8 @@ export const DeploymentConfig = z.strictObject({
     })
     .optional(),
   /**
-   * Object Lock for archives and their records, for so many days from the beginning of each backup. The bucket of the stack has
-   * to be created with it.
+   * Object Lock for archives and their records, in days from the start of each backup. The stack must have created
+   * the bucket with it.
    */
   objectLock: ObjectLock.optional(),
   /** An existing bucket for S3's server access logs, in the same region and account. */
@@ -188,8 +188,8 @@ export const DeploymentConfig = z.strictObject({
 export type DeploymentConfig = z.infer<typeof DeploymentConfig>;
 
 /**
- * Checks the value of the context key `ngbak`: an object from cdk.json, or JSON text from the command line. Throws
- * InvalidInputError that names each wrong key, what it held, and what is allowed there.
+ * Validates the value of the context key `ngbak`: an object from cdk.json, or JSON text from the command line. Throws
+ * InvalidInputError that names each invalid key, its value, and the allowed values.
  */
 export function readDeployment(context: unknown): DeploymentConfig {
   const where = 'The context key "ngbak"';
@@ -249,7 +249,7 @@ export function readDeployment(context: unknown): DeploymentConfig {
   return checked.data;
 }
 
-/** Lets a wrong kind, profile or scope fail here instead of in the first backup at night. */
+/** Reports an invalid kind, profile or scope now instead of in the first backup at night. */
 function checkStores(deployment: DeploymentConfig): void {
   const config = runtimeConfig(deployment, () => 'not asked for');
   for (const [target, { stores }] of Object.entries(deployment.targets)) {
@@ -258,9 +258,9 @@ function checkStores(deployment: DeploymentConfig): void {
 }
 
 /**
- * What the functions get to know, as the text of `NGBAK_CONFIG`.
+ * The configuration of the functions, as the text of `NGBAK_CONFIG`.
  *
- * @param secretOf  the ARN of a store's secret
+ * @param secretOf  returns the ARN of a store's secret
  */
 export function runtimeConfig(
   deployment: DeploymentConfig,
@@ -289,7 +289,7 @@ export function runtimeConfig(
   );
 }
 
-/** What stood in a wrong place, short. Configuration holds no secrets: those are in Secrets Manager. */
+/** An invalid value, shortened. The configuration contains no secrets: those are in Secrets Manager. */
 function received(value: unknown): string {
   if (value === undefined) return '';
   const text = JSON.stringify(value);

@@ -15,8 +15,8 @@ export interface DailyRulesProps {
 }
 
 /**
- * The daily backup of every target by rules of EventBridge, for regions without EventBridge Scheduler: in UTC, and
- * changed by a deployment only.
+ * The daily backup of every target by EventBridge rules, for regions without EventBridge Scheduler: in UTC, and
+ * changed by deployments only.
  */
 export class DailyRules extends Construct {
   constructor(scope: Construct, id: string, { backup, deployment }: DailyRulesProps) {
@@ -33,7 +33,7 @@ export class DailyRules extends Construct {
           new SfnStateMachine(backup, {
             input: RuleTargetInput.fromObject({
               ...request,
-              // The time of a scheduled event is the one that it was planned for.
+              // The time of a scheduled event is the planned time.
               schedule: { ...schedule, scheduled_at: EventField.time },
             }),
             retryAttempts: RETRY.attempts,

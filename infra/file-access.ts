@@ -7,7 +7,7 @@ import type { FunctionSize } from './functions.ts';
 import type { StepHandler } from './step-handler.ts';
 import { acceptWildcard } from './wildcards.ts';
 
-/** Gives a function the buckets that hold the files of the stores it reaches; writing only where it restores them. */
+/** Grants a function access to the buckets with the files of its stores; write access only if it restores them. */
 export function allowBuckets(handler: StepHandler, size: FunctionSize, { targets }: DeploymentConfig): void {
   const names = Object.values(targets).flatMap(({ stores }) =>
     size.stores.flatMap((store) => stores[store]?.buckets ?? []),
@@ -31,8 +31,8 @@ export function allowBuckets(handler: StepHandler, size: FunctionSize, { targets
 }
 
 /**
- * Lets a function read the configuration of running systems from S3: exactly the files that may be read, and the listing of
- * nothing but their names, without which S3 answers 403 for one that does not exist.
+ * Allows a function to read the configuration of running systems from S3: exactly the configured files, and a listing
+ * of only their names, without which S3 answers 403 for a file that does not exist.
  */
 export function allowConfiguration(
   handler: StepHandler,
@@ -62,7 +62,7 @@ export function mountFileSystem(
   size: FunctionSize,
   { fileSystem, targets }: DeploymentConfig,
 ): void {
-  // Problems with the file system do not concern functions that reach other stores only.
+  // A problem of the file system must not affect functions that only access other stores.
   const files = Object.values(targets).some(
     ({ stores, configuration_folder: folder }) =>
       size.stores.some((store) => stores[store]?.kind === 'files') ||

@@ -12,54 +12,54 @@ import type { BucketAccess } from './archive-bucket.ts';
 /** Memory at which Lambda gives a function one full virtual CPU, in MB (AWS Lambda developer guide, "Memory"). */
 const ONE_CPU_MB = 1769;
 /**
- * Memory of the functions that move data, in MB, where `exporterMemoryMb` does not say otherwise: the most that Lambda
- * allows in a new AWS account (Lambda quotas, "Function memory allocation"), and 1.7 virtual CPUs.
+ * Default memory of the functions that move data, in MB (see `exporterMemoryMb`): the maximum in a new AWS account
+ * (Lambda quotas, "Function memory allocation"), which includes 1.7 virtual CPUs.
  */
 export const DATA_MB = 3008;
-/** A record is read, changed, written: the runtime and the SDK need this, and no CPU waits. */
+/** Memory of functions that only process records: enough for the runtime and the SDK; the CPU is not a bottleneck. */
 const RECORDS_MB = 512;
-/** Lambda's longest run. Steps that work in legs use all of it, so that there are few. */
+/** Lambda's maximum. Steps with legs use all of it, to keep their number low. */
 export const LEG_MINUTES = 15;
 
-/** API Gateway waits for 30 seconds at most (Amazon API Gateway quotas, HTTP APIs). */
+/** API Gateway waits for at most 30 seconds (Amazon API Gateway quotas, HTTP APIs). */
 const API_MINUTES = 0.5;
 
 export type StoreWithServer = 'graph' | 'vectors' | 'kv';
 export const STORES_WITH_SERVER = STORE_NAMES.filter((name) => name !== 'config');
 
-/** How far the steps of a job have come: a step continues what its earlier legs have recorded. */
+/** The progress of a job's steps: a step continues from the records of its earlier legs. */
 const PROGRESS_RECORDS = 'jobs/*/progress/*';
 /** The files of the built-in target of `ngbak selftest`. */
 const SELFTEST_FILES = `${SELFTEST_PREFIX}*`;
 
-/** What a verification that takes several calls has found so far. */
+/** The intermediate results of a verification that takes several calls. */
 const VERIFICATION_FILES = `${STAGING}${VERIFICATIONS}*`;
 
-/** Whether a function's memory is `exporterMemoryMb` of the configuration. */
+/** The function's memory is `exporterMemoryMb` of the configuration. */
 const DATA = 'exporterMemoryMb';
 
-/** What one function is given. */
+/** Resources and permissions of one function. */
 export interface FunctionSize {
   readonly description: string;
-  /** In MB, or the key of the configuration that says so. */
+  /** In MB, or the key of the configuration with the value. */
   readonly memoryMb: number | typeof DATA;
   readonly timeoutMinutes: number;
-  /** The stores whose servers it reaches: their secrets, and a place in the network. */
+  /** The stores whose servers it accesses: it gets their secrets, and runs in the network. */
   readonly stores: readonly StoreWithServer[];
   readonly bucket: BucketAccess;
-  /** Writes to the stores it reaches. */
+  /** Writes to these stores. */
   readonly writesStores?: true;
-  /** Asks whether an execution still runs, to take over or free a lock. */
+  /** Checks whether an execution is still running, to take over or release a lock. */
   readonly describesExecutions?: true;
-  /** Starts the rollback of a restore that failed. */
+  /** Starts the rollback of a failed restore. */
   readonly startsRestores?: true;
   /** Calls the hooks that pause and resume writers. */
   readonly callsHooks?: true;
-  /** Reads the configuration of running systems, where that is in a folder of its own. */
+  /** Reads the configuration of running systems, if it is in a separate folder. */
   readonly readsConfiguration?: true;
 }
 
-/** Exporters compress on a second CPU while the first one reads, which is why they get more than one. */
+/** Exporters compress on a second CPU while the first one reads, so their memory includes more than one. */
 const exporter = (what: string, stores: readonly StoreWithServer[]): FunctionSize => ({
   description: `Exports one leg of ${what} into a segment of the archive`,
   memoryMb: stores.length === 0 ? RECORDS_MB : DATA,
@@ -92,7 +92,7 @@ const importer = (what: string, store: StoreWithServer): FunctionSize => ({
   },
 });
 
-/** Every function, with its size and all it may do: the files in `functions/`, by name. */
+/** Every function, with its size and permissions: the files in `functions/`, by name. */
 export const SIZES = {
   'plan-backup': {
     description:
@@ -208,7 +208,7 @@ export const SIZES = {
       read: ['jobs/*', 'locks/*', 'staging/*', 'backups/*'],
       write: ['jobs/*', 'locks/*', 'drills/*'],
       delete: ['jobs/*', 'locks/*', 'staging/*', 'uploads/*', 'backups/*.ngbak'],
-      // Also of jobs that never began: the janitor removes what belongs to none.
+      // Includes uploads of jobs that never started: the janitor removes those that belong to no job.
       abort: ['backups/*.ngbak', 'deferred/*', 'staging/*', 'uploads/*'],
     },
     describesExecutions: true,
@@ -232,7 +232,7 @@ export const SIZES = {
     timeoutMinutes: 2,
     stores: [],
     bucket: {
-      // A byte of each archive that a restore would read, to see that it can be read.
+      // Reads a byte of each archive that a restore would read, to check that it is readable.
       read: ['backups/*', 'jobs/*', 'locks/*', CATALOG_CACHE_KEY, ACKNOWLEDGED_KEY],
       write: [CATALOG_CACHE_KEY],
     },
@@ -242,7 +242,7 @@ export const SIZES = {
     memoryMb: ONE_CPU_MB,
     timeoutMinutes: API_MINUTES,
     stores: [],
-    // Besides records, what it may read and upload is what its presigned addresses may.
+    // Besides records, the permissions of its presigned URLs are those of the function.
     bucket: {
       read: [
         ...['backups/*', 'jobs/*', 'locks/*', 'runs/*', 'drills/*', VERIFICATION_FILES],

@@ -15,11 +15,14 @@ import { existingSecret } from './store-secrets.ts';
 import { acceptWildcard } from './wildcards.ts';
 import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
 
-/** All callers together: requests a second, and how many may come at once. Operators and dashboards, no crowds. */
+/**
+ * Limit for all callers together, in requests per second, and the size of a burst. Sized for operators and
+ * dashboards.
+ */
 const REQUESTS_PER_SECOND = 20;
 const REQUESTS_AT_ONCE = 40;
 
-/** What the access log says of each request. HTTP APIs know no `$context.resourcePath`, which CDK's own format uses. */
+/** Fields of the access log. HTTP APIs do not support `$context.resourcePath`, which CDK's own format uses. */
 const ACCESS_LOG_FORMAT = AccessLogFormat.custom(
   JSON.stringify({
     time: '$context.requestTime',
@@ -41,13 +44,13 @@ export interface HttpApiProps {
 }
 
 /**
- * The HTTP API: one function behind an API Gateway, and the secret with the hashes of its keys. It starts without a
- * key, so that nobody may call until an administrator has put one there.
+ * The HTTP API: one function behind an API Gateway, and the secret with the hashes of its keys. It starts without
+ * keys, so that no calls are possible before an administrator adds one.
  */
 export class HttpApi extends Construct {
   readonly url: string;
   readonly secret: Secret | ISecret;
-  /** Requests that were answered by 4xx: without a valid key, or more than the API accepts. */
+  /** Requests that were answered with 4xx: without a valid key, or over a limit of the API. */
   readonly rejections: IMetric;
 
   constructor(scope: Construct, id: string, { deployment, archive, handler }: HttpApiProps) {
@@ -73,7 +76,7 @@ export class HttpApi extends Construct {
       );
       acceptWildcard(handler, executions, 'All executions of our own workflow.');
     }
-    // With these, somebody confirms or rejects a restore that waits.
+    // Approving or rejecting a pending restore requires these.
     handler.allow(['states:SendTaskSuccess', 'states:SendTaskFailure'], [stateMachineArn(this, 'Restore')]);
 
     const gateway = new Gateway(this, 'Gateway', {
@@ -87,11 +90,11 @@ export class HttpApi extends Construct {
       reason:
         'The function checks keys and tokens itself, in constant time and by role; an authorizer in front of it would be a second function with the same secret.',
     });
-    // The dashboard is served here, and S3 is another origin.
+    // The dashboard is served from this origin; S3 has a different one.
     archive.allowPages([gateway.apiEndpoint]);
     const log = new LogGroup(this, 'Log', {
-      // Names under this prefix share one resource policy, of which a region has ten at most. The suffix lets the log
-      // of a stack that is gone stay.
+      // Names with this prefix share one resource policy; a region has at most ten. The suffix keeps the log of a
+      // deleted stack.
       logGroupName: `/aws/vendedlogs/apis/${Stack.of(this).stackName}-${deploymentSuffix(this)}`,
       retention: deployment.logRetentionDays as RetentionDays,
       removalPolicy: removalPolicyOf(deployment),
@@ -111,7 +114,7 @@ export class HttpApi extends Construct {
     const secret = new Secret(this, 'Keys', {
       secretName,
       description: 'Callers of the HTTP API of ngbak: hashes of keys, and the issuer of tokens',
-      // It never changes: CloudFormation would write the changed text over the keys that were put there.
+      // Must not change: CloudFormation would overwrite the keys that were added.
       secretStringValue: SecretValue.unsafePlainText('{"keys":[]}'),
       removalPolicy: removalPolicyOf(deployment),
     });

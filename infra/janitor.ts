@@ -9,19 +9,19 @@ import { LEG_MINUTES } from './functions.ts';
 import type { StepHandler } from './step-handler.ts';
 import { stateMachineArn } from './workflows/state-machine.ts';
 
-/** How long an end of an execution that could not be cleaned up after waits for a person: SQS's longest, in days. */
+/** How long an execution that could not be cleaned up after is kept for an operator, in days: the maximum of SQS. */
 const UNCLEANED_DAYS = 14;
-/** How often lost events are looked for, in minutes. */
+/** How often the janitor looks for lost events, in minutes. */
 const RECONCILE_MINUTES = 15;
 
 /**
- * Cleans up after every execution of both workflows, however it ended: started by the event, since a `Catch` never
- * runs in an execution that is stopped or times out. EventBridge delivers these events by best effort only
- * (https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-states.html), so the same function also looks for ends
- * that it was not told of, on a schedule.
+ * Cleans up after every execution of both workflows, however it ended. It is started by an event, because a `Catch`
+ * does not run in an execution that is stopped or times out. EventBridge delivers these events on a best-effort basis
+ * only (https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-states.html), so the same function also looks
+ * on a schedule for ended executions whose event is missing.
  */
 export class Janitor extends Construct {
-  /** Ends that the function did not get through, after every retry. Empty in the normal case. */
+  /** Ended executions that the function failed to process after all retries. Normally empty. */
   readonly uncleaned: Queue;
 
   constructor(scope: Construct, id: string, { handler }: { readonly handler: StepHandler }) {
@@ -30,14 +30,14 @@ export class Janitor extends Construct {
       encryption: QueueEncryption.SQS_MANAGED,
       enforceSSL: true,
       retentionPeriod: Duration.days(UNCLEANED_DAYS),
-      // A message that the function works on is not given out again while it does.
+      // A message must not become visible again while the function processes it.
       visibilityTimeout: Duration.minutes(LEG_MINUTES),
     });
     Validations.of(this.uncleaned).acknowledge({
       id: 'AwsSolutions-SQS3',
       reason: 'It is a dead-letter queue.',
     });
-    // EventBridge hands the event over; from there on, it is Lambda that tries again when the function fails.
+    // EventBridge only delivers the event; if the function fails, Lambda retries.
     handler.function.configureAsyncInvoke({
       retryAttempts: 2,
       maxEventAge: Duration.hours(6),
@@ -66,7 +66,7 @@ export class Janitor extends Construct {
       description: 'ngbak: look for executions whose end was never handled',
       schedule: Schedule.rate(Duration.minutes(RECONCILE_MINUTES)),
       targets: [
-        // The next one comes soon: what fails is not worth a message that waits.
+        // The next run follows soon, so a failed one needs no dead-letter message.
         new LambdaFunction(handler.function, { event: RuleTargetInput.fromObject(look), retryAttempts: 0 }),
       ],
     });

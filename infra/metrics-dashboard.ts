@@ -17,9 +17,9 @@ import { MISMATCHES } from './alarms.ts';
 import type { DeploymentConfig } from './config.ts';
 import { metricsNamespace } from './step-handler.ts';
 
-/** Width of one of three graphs in a row, of 24 units. */
+/** Width of each of three graphs in a row; a row has 24 units. */
 const THIRD = 8;
-/** Backups are rare: a point for each hour. */
+/** Backups are rare: one data point per hour. */
 const PERIOD = Duration.hours(1);
 
 export interface MetricsDashboardProps {
@@ -30,7 +30,7 @@ export interface MetricsDashboardProps {
   readonly queues: Readonly<Record<string, IQueue>>;
 }
 
-/** What `GET /api/v1/metrics` tells Prometheus, as a dashboard of CloudWatch with the name of the stack. */
+/** The metrics of `GET /api/v1/metrics` as a CloudWatch dashboard with the name of the stack. */
 export class MetricsDashboard extends Construct {
   readonly #namespace: string;
 
@@ -83,7 +83,7 @@ export class MetricsDashboard extends Construct {
     });
   }
 
-  /** A metric that the function sends which records backups. */
+  /** A metric sent by the function that records backups. */
   #ofBackups(metricName: string, target: string, statistic: string, label = target): IMetric {
     return new Metric({
       namespace: this.#namespace,

@@ -4,15 +4,16 @@ import type { StepHandler } from './step-handler.ts';
 import { stateMachineArn } from './workflows/state-machine.ts';
 
 /**
- * What a function needs besides infra/functions.ts to delete backups: which restores are running, and which archives
- * are locked. Without the last two, S3 leaves the lock out of what it says of an object.
+ * The permissions, in addition to infra/functions.ts, that a function needs to delete backups: to check which
+ * restores are running, and which archives are locked. Without the last two, S3 omits the lock from an object's
+ * metadata.
  */
 export function allowDeletions(handler: StepHandler, archive: ArchiveBucket): void {
   handler.allow(['states:ListExecutions'], [stateMachineArn(handler, 'Restore')]);
   handler.allow(['s3:GetObjectRetention', 's3:GetObjectLegalHold'], archive.arnsOf([`${BACKUPS}*`]));
 }
 
-/** Tells a function which state machines are ngbak's. */
+/** Sets the ARNs of ngbak's state machines in a function's environment. */
 export function setStateMachineVariables(handler: StepHandler): void {
   for (const workflow of ['Backup', 'Restore'] as const) {
     handler.function.addEnvironment(

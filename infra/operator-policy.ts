@@ -18,8 +18,8 @@ export interface OperatorPolicyProps {
 }
 
 /**
- * Everything that the CLI does with AWS credentials, as a policy that an administrator attaches to people or roles; the
- * stack itself does not attach it. In the bucket it is what the HTTP API may do on behalf of an admin.
+ * The permissions of the CLI with AWS credentials, as a policy for administrators to attach to users or roles; the
+ * stack itself does not attach it. In the bucket it has the permissions that the HTTP API uses for an admin.
  */
 export class OperatorPolicy extends Construct {
   readonly policy: ManagedPolicy;
@@ -39,7 +39,7 @@ export class OperatorPolicy extends Construct {
       'All executions of our own workflow.',
     );
     this.#allow(['states:SendTaskSuccess', 'states:SendTaskFailure'], [stateMachineArn(this, 'Restore')]);
-    // The outputs of the stack, which say where everything is.
+    // The outputs of the stack, from which the CLI learns the names of all resources.
     const stack = Stack.of(this).formatArn({
       service: 'cloudformation',
       resource: 'stack',
@@ -58,7 +58,7 @@ export class OperatorPolicy extends Construct {
     const { read, write, delete: remove } = SIZES.api.bucket;
     const objects = (patterns: readonly string[]) => archive.arnsOf(patterns);
     const why = 'All objects of one prefix of the bucket.';
-    // Uploads that are continued are listed, and completed by their parts.
+    // To resume an upload, its parts are listed; then it is completed from them.
     this.#allow(['s3:GetObject', 's3:GetObjectVersion'], objects(read), why);
     this.#allow(
       ['s3:PutObject', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts'],
@@ -82,7 +82,7 @@ export class OperatorPolicy extends Construct {
     if (key) this.#allow(['kms:Decrypt', 'kms:GenerateDataKey'], [key.keyArn]);
   }
 
-  /** @param why  where the resources have wildcards */
+  /** @param why  required if the resources have wildcards */
   #allow(actions: string[], resources: string[], why?: string): void {
     this.policy.addStatements(new PolicyStatement({ actions, resources }));
     if (why === undefined) return;

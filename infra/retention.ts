@@ -12,7 +12,7 @@ export interface RetentionProps {
   readonly handler: StepHandler;
 }
 
-/** Applies the retention rules after each backup that succeeded, and daily, since retentions also end by themselves. */
+/** Applies the retention rules after each successful backup, and daily, because retentions also expire over time. */
 export class Retention extends Construct {
   constructor(scope: Construct, id: string, { archive, handler }: RetentionProps) {
     super(scope, id);

@@ -4,7 +4,7 @@ import { Construct } from 'constructs';
 import { handlersOf, type StepHandlers } from './step-handlers.ts';
 import { logGroupName } from './workflows/state-machine.ts';
 
-/** What an operator asks the logs, ready in the console under CloudWatch, Logs Insights, Saved queries: `<stack>/…`. */
+/** Log queries for operators, in the console under CloudWatch, Logs Insights, Saved queries: `<stack>/…`. */
 export class SavedQueries extends Construct {
   constructor(scope: Construct, id: string, { handlers }: { readonly handlers: StepHandlers }) {
     super(scope, id);

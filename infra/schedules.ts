@@ -15,7 +15,7 @@ import { acceptWildcard } from './wildcards.ts';
 /** EventBridge Scheduler's limit for the name of a schedule, in characters. */
 const NAME_LENGTH_MAX = 64;
 
-/** Name of a target's daily schedule. One that is too long ends in a hash: two targets may begin alike. */
+/** Name of a target's daily schedule. Long names end in a hash, because two targets may have a common beginning. */
 export function dailyName(target: string): string {
   const name = target === 'default' ? 'daily' : `daily-${target}`;
   if (name.length <= NAME_LENGTH_MAX) return name;
@@ -29,8 +29,9 @@ export interface SchedulesProps {
 }
 
 /**
- * A group of EventBridge Scheduler that holds every schedule of the deployment, and the only thing that they can do:
- * start the backup workflow. It begins with a daily one for each target; all others come and go without a deployment.
+ * An EventBridge Scheduler group with all schedules of the deployment, and the role that allows them only to start
+ * the backup workflow. The stack creates a daily schedule for each target; all others are managed without a
+ * deployment.
  */
 export class Schedules extends Construct {
   /** Name of the group: that of the stack. */
@@ -43,7 +44,7 @@ export class Schedules extends Construct {
     this.groupName = stack.stackName;
     const group = new ScheduleGroup(this, 'Group', {
       scheduleGroupName: this.groupName,
-      // Without the workflow, none of its schedules has anything to start.
+      // Without the workflow, its schedules have nothing to start.
       removalPolicy: RemovalPolicy.DESTROY,
     });
     this.role = new Role(this, 'Role', {
@@ -92,7 +93,7 @@ export class Schedules extends Construct {
     this.#setVariables(handler);
   }
 
-  /** Lets a function list, make, change and remove the schedules of this group, each with this role and no other. */
+  /** Allows a function to list, create, change and delete the schedules of this group, with this role only. */
   allowChanges(handler: StepHandler): void {
     for (const statement of this.statements(handler)) handler.function.addToRolePolicy(statement);
     this.#setVariables(handler);
@@ -103,7 +104,7 @@ export class Schedules extends Construct {
     handler.function.addEnvironment('NGBAK_SCHEDULE_ROLE_ARN', this.role.roleArn);
   }
 
-  /** The schedules of this group, and what lists of them are checked against. */
+  /** The schedules of this group, and the resource that authorizes listing them. */
   #arns(scope: Construct): [ours: string, all: string] {
     const ownSchedules = this.#arn('schedule', `${this.groupName}/*`);
     const all = this.#arn('schedule', '*/*');
@@ -112,7 +113,7 @@ export class Schedules extends Construct {
     return [ownSchedules, all];
   }
 
-  /** What changing schedules takes. @param scope  of the policy that gets it */
+  /** The statements that allow changes to schedules. @param scope  of the policy that contains them */
   statements(scope: Construct): PolicyStatement[] {
     const [ownSchedules, all] = this.#arns(scope);
     const changes = ['GetSchedule', 'CreateSchedule', 'UpdateSchedule', 'DeleteSchedule'];

@@ -25,12 +25,13 @@ export interface NgbakStackProps extends StackProps {
   readonly bundles: Bundles;
 }
 
-/** Everything that ngbak is on AWS. */
+/** All AWS resources of ngbak. */
 export class NgbakStack extends Stack {
   constructor(scope: Construct, id: string, { deployment, bundles, ...props }: NgbakStackProps) {
     super(scope, id, {
       description: 'ngbak: backup and restore for GraphRAG systems',
-      // The stack holds the backups of a product: it must not be deleted by mistake. docs/deploy.md says how to remove it.
+      // The stack holds the backups of a production system: it must not be deleted by mistake. docs/deploy.md
+      // describes its removal.
       terminationProtection: deployment.removal === 'retain',
       ...props,
     });

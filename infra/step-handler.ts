@@ -18,17 +18,17 @@ import { PROCESS_SETTINGS } from './process-settings.ts';
 import { removalPolicyOf } from './removal.ts';
 import { acceptWildcard } from './wildcards.ts';
 
-/** Where functions run that reach the stores. */
+/** The network of the functions that access the stores. */
 export interface NetworkPlacement {
   readonly vpc: IVpc;
   readonly vpcSubnets: SubnetSelection;
   readonly securityGroups: ISecurityGroup[];
   readonly ipv6AllowedForDualStack: boolean;
-  /** For the functions that run there. */
+  /** Environment variables of the functions in this network. */
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** The network, subnets and security groups of the configured ids, without looking anything up. */
+/** The configured network, subnets and security groups, by their ids, without lookups. */
 export function placementOf(scope: Construct, network: Network): NetworkPlacement {
   const { vpcId, subnetIds, securityGroupIds, ipv6, dualStackEndpoints } = network;
   Validations.of(scope).acknowledge({
@@ -36,7 +36,7 @@ export function placementOf(scope: Construct, network: Network): NetworkPlacemen
     reason: 'Functions are placed by subnet ids alone; nothing here asks for a route table.',
   });
   return {
-    // CDK wants zones; what is placed by subnet ids never asks for them.
+    // CDK requires zones, but does not use them if subnets are selected by id.
     vpc: Vpc.fromVpcAttributes(scope, 'Vpc', { vpcId, availabilityZones: ['not asked for'] }),
     vpcSubnets: { subnets: subnetIds.map((id) => Subnet.fromSubnetId(scope, id, id)) },
     securityGroups: securityGroupIds.map((id) =>
@@ -68,8 +68,8 @@ export interface StepHandlerProps {
 }
 
 /**
- * The Lambda function behind one step of a workflow: `functions/<name>.ts`, bundled, with a
- * role and a log group of its own. The role starts with the permission to write that log, and nothing else.
+ * The Lambda function of one workflow step: `functions/<name>.ts`, bundled, with its own role and log group.
+ * Initially, the role only permits writing to that log.
  */
 export class StepHandler extends Construct {
   readonly function: LambdaFunction;
@@ -82,8 +82,8 @@ export class StepHandler extends Construct {
     const { deployment, placement } = props;
     const { timeoutMinutes, description } = SIZES[props.name];
     this.timeout = Duration.minutes(timeoutMinutes);
-    // The log of the API says who changed what, and stays as long as the archives do. Its name has a suffix, so that
-    // a log that is there already is never in the way of a deployment.
+    // The log of the API is the audit log, and is kept as long as the archives. Its name has a suffix, so that an
+    // existing log never makes a deployment fail.
     const audited = props.name === 'api';
     this.logGroup = new LogGroup(this, 'Log', {
       logGroupName: `/aws/lambda/${functionName}${audited ? `-${deploymentSuffix(this)}` : ''}`,
@@ -134,19 +134,20 @@ export class StepHandler extends Construct {
   }
 }
 
-/** Namespace of the metrics of one deployment in CloudWatch: others in the same account have their own. */
+/** Namespace of a deployment's metrics in CloudWatch: each deployment in an account has its own. */
 export function metricsNamespace(scope: Construct): string {
   return `ngbak/${Stack.of(scope).stackName}`;
 }
 
-/** A few characters that no other deployment has, also of a stack of the same name: from the id of the stack. */
+/** A few characters that are unique to a deployment, even among stacks of the same name: from the id of the stack. */
 export function deploymentSuffix(scope: Construct): string {
   return Fn.select(0, Fn.split('-', Fn.select(2, Fn.split('/', Stack.of(scope).stackId))));
 }
 
 /**
- * What Lambda needs to attach a function to a VPC. These actions accept no narrower resource than all; the function's
- * own code is denied them (Lambda developer guide, "Granting Lambda functions access to resources in a VPC").
+ * The permissions that Lambda needs to attach a function to a VPC. These actions only support all resources; the
+ * function's own code is denied them (Lambda developer guide, "Granting Lambda functions access to resources in a
+ * VPC").
  */
 function allowNetworkInterfaces(scope: Construct, role: Role, functionName: string): void {
   acceptWildcard(scope, '*', 'EC2 knows no narrower resource for the network interfaces of a function.');

@@ -15,17 +15,17 @@ import { acceptWildcard } from './wildcards.ts';
 import { executionArn, stateMachineArn } from './workflows/state-machine.ts';
 
 /**
- * Most that the configuration may take of a function's environment, in bytes: Lambda allows 4 KB for all variables
+ * Maximum size of the configuration in a function's environment, in bytes: Lambda allows 4 KB for all variables
  * together (Lambda quotas), and the others need less than 1,024 bytes.
  */
 const CONFIG_BYTES_MAX = 4096 - 1024;
 
-/** Every function by the name of its file in `functions/`. A stack may have no API. */
+/** Every function by the name of its file in `functions/`. Stacks without the API have no function for it. */
 export type StepHandlers = Readonly<Record<Exclude<FunctionName, 'api'>, StepHandler>> & {
   readonly api: StepHandler | undefined;
 };
 
-/** The functions that a stack has. */
+/** The functions of a stack. */
 export function handlersOf(handlers: StepHandlers): [FunctionName, StepHandler][] {
   return FUNCTION_NAMES.flatMap((name) => {
     const handler = handlers[name];
@@ -40,7 +40,7 @@ export interface StepHandlersProps {
   readonly bundles: Bundles;
 }
 
-/** Makes every function and gives each one exactly what infra/functions.ts says. */
+/** Creates every function with exactly the permissions in infra/functions.ts. */
 export function makeStepHandlers(
   scope: Construct,
   { deployment, archive, secrets, bundles }: StepHandlersProps,
@@ -65,7 +65,7 @@ export function makeStepHandlers(
       environment,
       memoryMb: typeof size.memoryMb === 'number' ? size.memoryMb : deployment[size.memoryMb],
       deployment,
-      // Hooks are called from one network: a webhook that backups reach is one that restores reach.
+      // All hooks are called from the same network, so that restores can access every webhook that backups can.
       placement: size.stores.length > 0 || (size.callsHooks && hooked) ? placement : undefined,
       reservedConcurrency:
         name === 'api'
@@ -92,10 +92,12 @@ export function makeStepHandlers(
   return Object.fromEntries(deployed.map((name) => [name, make(name)])) as StepHandlers;
 }
 
-/** The text of `NGBAK_CONFIG`. Throws InvalidInputError where Lambda would refuse it at the deployment. */
+/**
+ * The text of `NGBAK_CONFIG`. Throws InvalidInputError if it exceeds Lambda's limit, which would fail the deployment.
+ */
 function settingsOf(deployment: DeploymentConfig, secrets: StoreSecrets): string {
   const config = runtimeConfig(deployment, (target, store) => secrets.nameOf(target, store));
-  // The API function has the origins of web pages in its environment as well.
+  // The environment of the API function also has the origins of web pages.
   const origins = Buffer.byteLength(deployment.allowedOrigins.join(' '));
   const text = configText(withoutDefaults(config), CONFIG_BYTES_MAX - origins);
   const bytes = Buffer.byteLength(text) + origins;
@@ -110,7 +112,7 @@ function settingsOf(deployment: DeploymentConfig, secrets: StoreSecrets): string
   );
 }
 
-/** The configuration without what its schema puts in again where it is read: room is short. */
+/** Removes values that equal the defaults of the schema, which restores them on reading: the size is limited. */
 function withoutDefaults({ targets, ...rest }: NgbakConfig): object {
   const differing = (value: object, defaults: object) => {
     const known: Record<string, unknown> = { ...defaults };
@@ -130,7 +132,10 @@ function withoutDefaults({ targets, ...rest }: NgbakConfig): object {
   return { targets: Object.fromEntries(reduced), ...differing(rest, NgbakConfig.parse({ targets: {} })) };
 }
 
-/** Lets a function call the hooks of every target: functions by their ARN, webhooks by the secret that signs. */
+/**
+ * Allows a function to call the hooks of every target: functions by their ARN, webhooks with the secret of their
+ * signing key.
+ */
 function allowHooks(handler: StepHandler, { targets }: DeploymentConfig, secrets: StoreSecrets): void {
   for (const { hooks } of Object.values(targets)) {
     for (const hook of hooks ? [hooks.pause, hooks.resume] : []) {

@@ -7,12 +7,14 @@ import { removalPolicyOf } from './removal.ts';
 import type { StepHandler } from './step-handler.ts';
 
 /**
- * What a secret holds until somebody fills it in. It never changes: CloudFormation would write the changed text over
- * what was filled in.
+ * Initial value of a secret, to be replaced by an administrator. Must not change: CloudFormation would overwrite the
+ * value that was filled in.
  */
 const PLACEHOLDER = { ngbak: 'Put the connection of this store here: docs/deploy.md shows its shape.' };
 
-/** The connection of each store of each target, in Secrets Manager: made here to be filled in, or existing. */
+/**
+ * The connection of each store of each target, in Secrets Manager: a new secret to be filled in, or an existing one.
+ */
 export class StoreSecrets extends Construct {
   readonly #secrets = new Map<string, { name: string; secret: Secret | ISecret; store: StoreWithServer }>();
   readonly #existing = new Map<string, ISecret>();
@@ -37,12 +39,12 @@ export class StoreSecrets extends Construct {
     }
   }
 
-  /** Name of the secret of a configured store, or the ARN where one was configured. */
+  /** Name of the secret of a configured store, or its ARN if one was configured. */
   nameOf(target: string, store: StoreWithServer): string {
     return this.#get(target, store).name;
   }
 
-  /** ARN of the secret of a configured store; undefined where the target has no such store. */
+  /** ARN of the secret of a configured store; undefined if the target does not have that store. */
   arnOf(target: string, store: StoreWithServer): string | undefined {
     return this.#secrets.get(`${target}/${store}`)?.secret.secretArn;
   }
@@ -89,7 +91,7 @@ export class StoreSecrets extends Construct {
   }
 }
 
-/** A secret that somebody else made. Secrets Manager adds six characters to its name; an ARN may lack them. */
+/** A secret from outside of the stack. Secrets Manager adds six characters to its name, which an ARN may omit. */
 export function existingSecret(scope: Construct, id: string, nameOrArn: string): ISecret {
   if (!nameOrArn.startsWith('arn:')) return Secret.fromSecretNameV2(scope, id, nameOrArn);
   return /-[A-Za-z0-9]{6}$/.test(nameOrArn)

@@ -7,7 +7,7 @@ import { Construct } from 'constructs';
 import { UPLOADS } from '../shared/aws/keys.ts';
 import type { ArchiveBucket } from './archive-bucket.ts';
 
-/** How long an upload that could not start a restore waits for a person, in days. */
+/** How long an upload that could not start a restore is kept for an operator, in days. */
 const UNSTARTED_DAYS = 14;
 
 export interface UploadTriggerProps {
@@ -15,9 +15,9 @@ export interface UploadTriggerProps {
   readonly restore: IStateMachine;
 }
 
-/** Starts a restore for every object that comes to be under `uploads/`: put, posted, copied, or uploaded in parts. */
+/** Starts a restore for every object created under `uploads/`: by PUT, POST, copy or multipart upload. */
 export class UploadTrigger extends Construct {
-  /** Uploads whose restore EventBridge could not start, after every retry. Empty in the normal case. */
+  /** Uploads whose restore EventBridge failed to start after all retries. Normally empty. */
   readonly unstarted: Queue;
 
   constructor(scope: Construct, id: string, { archive, restore }: UploadTriggerProps) {
@@ -38,7 +38,7 @@ export class UploadTrigger extends Construct {
         detailType: ['Object Created'],
         detail: {
           bucket: { name: [archive.bucket.bucketName] },
-          // A console that makes a "folder" makes an empty object: it is not an upload.
+          // Creating a "folder" in a console creates an empty object, which is not an upload.
           object: { key: [{ prefix: archive.prefix + UPLOADS }], size: [{ numeric: ['>', 0] }] },
         },
       },

@@ -6,7 +6,9 @@ import type { Schedules } from './schedules.ts';
 import type { StepHandler } from './step-handler.ts';
 import { stateMachineArn } from './workflows/state-machine.ts';
 
-/** How often the age of backups is measured, in minutes: at least once in each period of the alarm, which is an hour. */
+/**
+ * How often the age of backups is measured, in minutes: at least once in each period of the alarm, which is an hour.
+ */
 const WATCH_MINUTES = 20;
 
 export interface WatchProps {
@@ -16,8 +18,9 @@ export interface WatchProps {
 }
 
 /**
- * Measures how old the newest good backup of each target is. In a function, since the schedules, which say how old it may
- * be, change without a deployment; outside of any VPC, where EventBridge Scheduler needs no endpoint.
+ * Measures the age of the newest good backup of each target. It is a function, because the maximum age depends on the
+ * schedules, which change without a deployment. It runs outside of any VPC, so EventBridge Scheduler needs no
+ * endpoint.
  */
 export class Watch extends Construct {
   constructor(scope: Construct, id: string, { handler, schedules }: WatchProps) {

@@ -25,7 +25,7 @@ const BRANCHES = [
   { store: 'config', words: 'configuration', handler: 'export-config' },
 ] as const;
 
-/** Saves a target: plan, export every store side by side, compose, read back, record. */
+/** Backs up a target: plan, export every store in parallel, compose, verify, record. */
 export class BackupWorkflow extends Construct {
   readonly stateMachine: StateMachine;
 
@@ -95,7 +95,7 @@ export class BackupWorkflow extends Construct {
     );
   }
 
-  /** One store: its shards side by side, the legs of each one after the other. */
+  /** One store: its shards in parallel, the legs of each shard in sequence. */
   #export({ store, words, handler }: (typeof BRANCHES)[number], props: BackupWorkflowProps): MapState {
     const leg = step(this, `Export a leg of the ${words}`, {
       handler: props.handlers[handler],

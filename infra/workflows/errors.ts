@@ -9,9 +9,9 @@ import {
 import type { Construct } from 'constructs';
 
 /**
- * Lambda has to recreate what a function needs in its network, or did not get it at once (Lambda API reference, Invoke):
- * the network interfaces of a function that nobody invoked for weeks are reclaimed, and the invocations that follow fail
- * until they are there again. Those of restores are idle for months.
+ * Lambda has to recreate a function's network interfaces, or could not get them at once (Lambda API reference,
+ * Invoke): those of a function that was idle for weeks are reclaimed, and subsequent invocations fail until they
+ * exist again. The functions of restores are idle for months.
  */
 export const PLATFORM_ERRORS = [
   'Lambda.ResourceNotReadyException',
@@ -30,14 +30,14 @@ export const PLATFORM_ERRORS = [
 /** All concurrent executions that the account or the function may have are in use. */
 export const CONCURRENCY_ERRORS = ['Lambda.TooManyRequestsException'];
 
-/** The process needed more memory than its function has. The same data may need it again. */
+/** The process needed more memory than its function has. A retry with the same data may fail again. */
 export const MEMORY_ERRORS = ['Runtime.OutOfMemory'];
 
 /**
- * Errors that pass by themselves: Lambda's own (developer guide of Step Functions, "Handle transient Lambda service
- * exceptions"; `Lambda.Unknown`, `Sandbox.Timedout` and `Runtime.ExitError` are invocations that were cut off: the last
- * one is what newer runtimes report when their process ended by itself, as where V8's own heap is full), and those of
- * ours that are `retryable`. Every step has the same effect when it is repeated, so each of them may be tried again.
+ * Transient errors: Lambda's own (developer guide of Step Functions, "Handle transient Lambda service exceptions";
+ * `Lambda.Unknown`, `Sandbox.Timedout` and `Runtime.ExitError` are interrupted invocations: newer runtimes report the
+ * last one if their process exits by itself, for example because V8's heap is full), and the `retryable` errors of
+ * ngbak. All steps are idempotent, so all of these may be retried.
  */
 export const TRANSIENT_ERRORS = [
   'Lambda.ServiceException',
@@ -50,7 +50,7 @@ export const TRANSIENT_ERRORS = [
   'UnavailableError',
 ];
 
-/** Errors that say that what was asked for can't be done as things are: somebody has to change something first. */
+/** Errors for requests that are not possible in the current state: someone has to change something first. */
 export const REFUSALS = [
   'InvalidInputError',
   'ObjectArchivedError',
@@ -59,10 +59,13 @@ export const REFUSALS = [
   'HookError',
 ];
 
-/** What `answerConfirmation` fails the waiting task with, and the janitor reads as "cancelled". */
+/** The error with which `answerConfirmation` fails the waiting task; the janitor treats it as "cancelled". */
 export const REJECTION = 'RestoreRejected';
 
-/** Seven minutes, longer than Lambda needs to recreate network interfaces. Nothing has been done yet. */
+/**
+ * Seven minutes, longer than Lambda needs to recreate network interfaces. The function has not started, so retrying
+ * is safe.
+ */
 const PLATFORM_RETRY: RetryProps = {
   errors: PLATFORM_ERRORS,
   interval: Duration.seconds(10),
@@ -72,8 +75,8 @@ const PLATFORM_RETRY: RetryProps = {
 };
 
 /**
- * About two hours on average: whatever holds the concurrent executions holds each for up to 15 minutes and more than one
- * after the other. Nothing has been done yet, so waiting is safe; each try takes three events of the history.
+ * About two hours on average: other executions take up to 15 minutes each, and several may run in sequence. The
+ * function has not started, so waiting is safe; each attempt takes three events of the history.
  */
 const CONCURRENCY_RETRY: RetryProps = {
   errors: CONCURRENCY_ERRORS,
@@ -86,10 +89,10 @@ const CONCURRENCY_RETRY: RetryProps = {
 
 const MEMORY_RETRY: RetryProps = { errors: MEMORY_ERRORS, interval: Duration.seconds(2), maxAttempts: 2 };
 
-/** How every invocation is tried again before its own {@link RETRY}: what the platform could not do for a moment. */
+/** Retries of every invocation, before its own {@link RETRY}, for temporary failures of the platform. */
 export const PLATFORM_RETRIES: readonly RetryProps[] = [PLATFORM_RETRY, CONCURRENCY_RETRY, MEMORY_RETRY];
 
-/** About four minutes of trying, spread at random, so that many exporters do not come back at the same moment. */
+/** About four minutes, with full jitter, so that many exporters do not retry at the same moment. */
 export const RETRY: RetryProps = {
   errors: TRANSIENT_ERRORS,
   interval: Duration.seconds(2),
@@ -100,14 +103,15 @@ export const RETRY: RetryProps = {
 };
 
 /**
- * For the first look at the stores, when nothing has been done yet: about ten seconds. A server that does not answer
- * then is more often a wrong address than a moment of weakness, and somebody may be waiting.
+ * For the first access to the stores, before anything was done: about ten seconds. If a server does not answer then,
+ * a wrong address is more likely than a temporary failure, and an operator may be waiting.
  */
 export const FIRST_LOOK_RETRY: RetryProps = { ...RETRY, maxAttempts: 3 };
 
 /**
- * For a nested execution that Step Functions could not start: throttled, or not reached. Starting it again under the same
- * name is the same execution, so trying is safe; the errors of the execution itself (`States.TaskFailed`) are not tried again.
+ * For a nested execution that Step Functions could not start, because of throttling or a network error. Starting it
+ * again with the same name gives the same execution, so this is safe; errors of the execution itself
+ * (`States.TaskFailed`) are not retried.
  */
 export const START_RETRY: RetryProps = {
   ...RETRY,
@@ -120,14 +124,14 @@ export const START_RETRY: RetryProps = {
   ],
 };
 
-/** JSONata that parses an error's cause where it is a whole JSON object; text, and JSON that was cut off, is left as it is. */
+/** JSONata that parses an error's cause if it is a complete JSON object; text and truncated JSON are left unchanged. */
 const PARSE = `
   $read := function($text) {
     $type($text) = "string" and $substring($text, 0, 1) = "{" and $substring($text, -1) = "}" ? $parse($text) : $text
   };
   $cause := $read($states.errorOutput.Cause);`;
 
-/** The error's name; for a nested execution, which fails as `States.TaskFailed`, the name that this one failed with. */
+/** The error's name; for a nested execution, which fails as `States.TaskFailed`, the name of its own error. */
 const NAME = `(${PARSE}
   $type($cause) = "object" and $exists($cause.ExecutionArn) and $exists($cause.Error)
     ? $cause.Error : $states.errorOutput.Error
@@ -145,7 +149,7 @@ const MESSAGE = `(${PARSE}
 
 const jsonata = (text: string) => `{% ${text.replaceAll(/\s+/g, ' ')} %}`;
 
-/** The output of every catcher: what the Fail state that it leads to shows. */
+/** The output of every catcher, which its Fail state shows. */
 export const CAUGHT: NonNullable<CatchProps['outputs']> = { error: jsonata(NAME), cause: jsonata(MESSAGE) };
 
 /** Fails with an error that was caught with the output {@link CAUGHT}. */
@@ -157,16 +161,16 @@ export function failAgain(scope: Construct, name: string, comment: string): Fail
   });
 }
 
-/** One way in which a workflow ends badly. */
+/** One kind of failure of a workflow. */
 export interface FailureEnd {
   /** Name of the Fail state, as the console shows it. */
   readonly name: string;
   readonly comment: string;
-  /** Names of the errors that lead there. */
+  /** Names of the errors of this kind. */
   readonly errors: string[];
 }
 
-/** How a workflow can end badly: leads errors, by name, to Fail states with a cause that an operator can read. */
+/** The failures of a workflow: routes errors, by name, to Fail states with a cause for operators. */
 export class FailureEnds {
   readonly #ends: { errors: string[]; state: Fail }[];
 
@@ -178,7 +182,7 @@ export class FailureEnds {
     }));
   }
 
-  /** Leads every error of a state to the end that fits it. */
+  /** Routes every error of a state to the matching end. */
   catch<T extends { addCatch(handler: State, props: CatchProps): unknown }>(state: T): T {
     for (const { errors, state: end } of this.#ends) state.addCatch(end, { errors, outputs: CAUGHT });
     return state;

@@ -37,10 +37,10 @@ const BRANCHES = [
   { words: 'key-value data', handler: 'restore-kv' },
 ] as const;
 
-/** The errors of this phase and of those before it: none except in a rollback, and there one for each store and phase. */
+/** The errors of this phase and of earlier ones. Only a rollback collects errors: one for each store and phase. */
 const FAILED = '{% [$states.input.failed, $states.result.failed] %}';
 
-/** Brings an archive back: admit, inspect, confirm, save what is there, load, compare with the archive, tidy up. */
+/** Restores an archive: admit, inspect, confirm, take a safety backup, load, verify against the archive, clean up. */
 export class RestoreWorkflow extends Construct {
   readonly stateMachine: StateMachine;
 
@@ -212,8 +212,8 @@ export class RestoreWorkflow extends Construct {
   }
 
   /**
-   * One phase of every store side by side. A store that the restore leaves alone is done at once. The first error ends the
-   * restore; a rollback continues with the other stores, and fails when they are done.
+   * One phase of all stores in parallel. A store that the restore does not affect is done immediately. The first
+   * error ends the restore; a rollback continues with the other stores, and fails when they are done.
    */
   #phase(verb: string, phase: 'clear' | 'verify' | 'finish', comment: string, handlers: StepHandlers) {
     return everyStore(

@@ -12,14 +12,14 @@ import type { Construct } from 'constructs';
 import type { StepHandler } from '../step-handler.ts';
 import { acceptWildcard } from '../wildcards.ts';
 
-/** What both workflows are configured with. */
+/** Configuration of both workflows. */
 export interface WorkflowSettings {
-  /** Days after which an execution that still runs is ended. */
+  /** Days after which a running execution is stopped. */
   readonly timeoutDays: number;
   readonly logRetention: RetentionDays;
 }
 
-/** Name of a workflow's state machine. Fixed, so that functions of the workflow can be given permissions on it. */
+/** Name of a workflow's state machine. Fixed, so that functions of the workflow can be granted permissions on it. */
 export function stateMachineName(scope: Construct, workflow: 'Backup' | 'Restore'): string {
   return `${Stack.of(scope).stackName}-${workflow}`;
 }
@@ -42,7 +42,7 @@ export function stateMachineArn(scope: Construct, workflow: 'Backup' | 'Restore'
   });
 }
 
-/** ARN pattern of executions of a workflow: all of them, unless `rest` says which. */
+/** ARN pattern of a workflow's executions: all of them, unless `rest` restricts it. */
 export function executionArn(scope: Construct, workflow: 'Backup' | 'Restore', rest = ':*'): string {
   return Stack.of(scope).formatArn({
     service: 'states',
@@ -53,8 +53,8 @@ export function executionArn(scope: Construct, workflow: 'Backup' | 'Restore', r
 }
 
 /**
- * A Standard state machine in JSONata. Its log names every state but holds no input and no output: those carry the
- * token with which a restore is confirmed.
+ * A Standard state machine with JSONata. Its log names every state but excludes inputs and outputs: those contain the
+ * token that confirms a restore.
  */
 export function makeStateMachine(
   scope: Construct,

@@ -18,10 +18,10 @@ import type { Construct } from 'constructs';
 import type { StepHandler } from '../step-handler.ts';
 import { PLATFORM_RETRIES, RETRY } from './errors.ts';
 
-/** How much longer than its function's time limit a task waits before it gives up on an answer. */
+/** How much longer than its function's time limit a task waits for an answer. */
 const GRACE = Duration.minutes(1);
 
-/** The id of the job: a variable of the workflow, set by its first step and known in every branch. */
+/** The id of the job: a variable of the workflow, set by its first step and available in every branch. */
 export const JOB = '{% $job_id %}';
 
 /** The execution that a step belongs to: `ExecutionInfo` in shared/workflows/job/execution.ts. */
@@ -33,19 +33,19 @@ export const EXECUTION = {
 
 export interface StepProps {
   readonly handler: StepHandler;
-  /** One line that the console shows with the state. */
+  /** Comment that the console shows with the state. */
   readonly comment: string;
   /** What the function receives, as values and JSONata expressions. @default - the state's input */
   readonly payload?: Record<string, unknown>;
-  /** What the state leaves for the next one. @default - what the function returned */
+  /** Output of the state. @default - what the function returned */
   readonly outputs?: unknown;
   /** Variables of the workflow that are set from the result. @default - none */
   readonly assign?: Record<string, unknown>;
-  /** How errors that pass by themselves are tried again. @default RETRY */
+  /** Retries of transient errors. @default RETRY */
   readonly retry?: RetryProps;
 }
 
-/** One invocation of one function, tried again where the error passes by itself. */
+/** One invocation of one function, retried after transient errors. */
 export function step(scope: Construct, name: string, props: StepProps): LambdaInvoke {
   const task = LambdaInvoke.jsonata(scope, name, {
     comment: props.comment,
@@ -60,7 +60,7 @@ export function step(scope: Construct, name: string, props: StepProps): LambdaIn
   return task;
 }
 
-/** One invocation, after which the workflow waits until somebody answers with the task's token. */
+/** One invocation, after which the workflow waits for an answer with the task's token. */
 export function question(
   scope: Construct,
   name: string,
@@ -79,7 +79,10 @@ export function question(
   return task;
 }
 
-/** Repeats a step, whose output is the input of its next leg, until that says `done`; then continues with `next`. */
+/**
+ * Repeats a step, with its output as the input of its next leg, until the output has `done`; then continues with
+ * `next`.
+ */
 export function repeat(
   scope: Construct,
   name: string,
@@ -92,12 +95,12 @@ export function repeat(
   return Chain.start(leg.next(complete));
 }
 
-/** The quiet end of one branch: nothing of it travels on, so that the workflow's state never grows. */
+/** The end of one branch. It has no output, so that the workflow's state does not grow. */
 export function endOfBranch(scope: Construct, name: string): Pass {
   return Pass.jsonata(scope, name, { outputs: {} });
 }
 
-/** Works on every store at the same time. The results of the branches are discarded unless `outputs` has any. */
+/** Processes all stores at the same time. The results of the branches are discarded unless `outputs` uses them. */
 export function everyStore(
   scope: Construct,
   name: string,
