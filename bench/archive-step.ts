@@ -1,7 +1,7 @@
 /**
- * One piece of work on an archive in a process of its own, for bench/archive.ts. Writes
- * `{"seconds", "peak_bytes", "bytes_read", "bytes"}` on standard output: time without Node's own start, peak resident
- * memory, bytes that were read of the archive, size of the archive.
+ * One operation on an archive in a separate process, for bench/archive.ts. Writes
+ * `{"seconds", "peak_bytes", "bytes_read", "bytes"}` on standard output: time without the start of Node, peak resident
+ * memory, bytes read from the archive, size of the archive.
  *
  *     node bench/archive-step.ts write <folder> <archive> <codec> <level>      all files of a folder
  *     node bench/archive-step.ts generate <mebibytes> <archive> <codec> <level> entries of 32 MiB and one of 2 bytes
@@ -39,7 +39,7 @@ async function* files(folder: string): AsyncGenerator<EntryPiece> {
   }
 }
 
-/** A file's bytes, in one buffer that is filled again, as exporters do it. */
+/** A file's content, in one reused buffer, as exporters yield it. */
 async function* content(path: string): AsyncGenerator<Uint8Array> {
   const file = await openFile(path);
   try {
@@ -53,7 +53,7 @@ async function* content(path: string): AsyncGenerator<Uint8Array> {
   }
 }
 
-/** Half text that shrinks and half noise that does not. */
+/** Half compressible text and half incompressible noise. */
 async function* generated(mebibytes: number): AsyncGenerator<EntryPiece> {
   const block = Buffer.concat([
     randomBytes(READ_BYTES / 2),
@@ -127,6 +127,6 @@ const result =
         ? await verify(first)
         : await open(first, second);
 const seconds = (performance.now() - start) / 1000;
-// Node gives kibibytes.
+// Node reports kibibytes.
 const peak_bytes = process.resourceUsage().maxRSS * 1024;
 process.stdout.write(`${JSON.stringify({ seconds, peak_bytes, ...result })}\n`);

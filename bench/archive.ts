@@ -1,8 +1,8 @@
 /**
- * The archive beside the tools that people use: `node --disable-warning=ExperimentalWarning bench/archive.ts
- * [--mebibytes 1024] [--sizes 100,1000] [--rounds 2] [--only throughput]`. Needs pigz, zstd, tar and Python 3; versitygw where Go is there.
- * The text is that of the installed npm packages. Rounds alternate, the best counts. Prints ratios of one run on one
- * machine; figures in other runs differ, ratios less so.
+ * The archive compared with common tools: `node --disable-warning=ExperimentalWarning bench/archive.ts
+ * [--mebibytes 1024] [--sizes 100,1000] [--rounds 2] [--only throughput]`. Needs pigz, zstd, tar and Python 3, and
+ * uses versitygw if Go is installed. The data is text from the installed npm packages. Rounds alternate, and the best
+ * is reported. Prints ratios of one run on one machine; absolute figures vary more between runs than ratios.
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -21,7 +21,7 @@ import { S3_SERVERS } from '../test/archive/s3-servers.ts';
 
 const run = promisify(execFile);
 const MiB = 1024 ** 2;
-/** Size of the files that the text is put into. */
+/** Size of the files with the text. */
 const FILE_BYTES = 8 * MiB;
 const CORES = 2;
 
@@ -37,7 +37,7 @@ const root = resolve(import.meta.dirname, '..');
 const folder = mkdtempSync(join(tmpdir(), 'ngbak-bench-archive-'));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 
-/** Bundled as the functions and the command line are: nothing of them is TypeScript when it starts. */
+/** Bundled like the functions and the command line, so that no TypeScript is loaded at the start. */
 const script = join(folder, 'archive-step.mjs');
 await build({
   ...NODE_BUNDLE,
@@ -60,13 +60,13 @@ async function step(...args: string[]): Promise<Step> {
   return JSON.parse(stdout);
 }
 
-/** Time by the clock, and of all processors together, in seconds. */
+/** Wall time, and CPU time of all processors together, in seconds. */
 interface Cost {
   readonly clock: number;
   readonly cpu: number;
 }
 
-/** What a shell line costs, the start of its programs included. */
+/** The cost of a shell command, including the start of its programs. */
 async function shell(line: string): Promise<Cost> {
   const { stderr } = await run('bash', ['-o', 'pipefail', '-c', `TIMEFORMAT='%R %U %S'; time { ${line}; }`]);
   const [clock = 0, user = 0, system = 0] = (stderr.trim().split('\n').at(-1) ?? '').split(' ').map(Number);
@@ -96,7 +96,7 @@ async function collectText(wanted: number): Promise<{ text: string; bytes: numbe
   const paths = globSync('node_modules/**/*.{js,cjs,mjs,ts,json,md}', { cwd: root })
     .map((path) => join(root, path))
     .filter((path) => statSync(path).isFile());
-  // From the start again where there is not enough: hundreds of MB apart, no codec sees that it was there before.
+  // Repeats the text if there is too little: the copies are hundreds of MB apart, beyond the window of any codec.
   for (let at = 0; bytes < wanted; at = (at + 1) % paths.length) {
     const full = paths[at] ?? '';
     const content = readFileSync(full);
@@ -204,7 +204,7 @@ async function benchSizes(): Promise<void> {
   let first: { write: Step; verify: Step } | undefined;
   for (const size of values.sizes.split(',')) {
     const file = join(folder, `${size}.ngbak`);
-    // Of two runs, the larger peak: one may happen to be looked at just after its garbage was collected.
+    // The larger peak of two runs: one may happen to be measured just after a garbage collection.
     const [write, verify] = [
       await larger(() => step('generate', size, file, 'gzip', '1')),
       await larger(() => step('verify', file)),
@@ -240,7 +240,7 @@ async function benchComposition(): Promise<void> {
   try {
     for (const segments of [1, 10, 100]) {
       const { s3, bucket } = await server.bucket();
-      // Does not shrink: segments large enough to be copied by S3 itself.
+      // Incompressible, so that segments are large enough to be copied within S3.
       const data = randomBytes(8 * MiB);
       for (let number = 0; number < segments; number++) {
         await uploadSegment({

@@ -5,7 +5,7 @@ const KINDS = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' } as const;
 type Store = keyof typeof KINDS;
 export const STORES = Object.keys(KINDS) as Store[];
 
-/** The connections of a local stack's stores, in the shapes of the adapters' secrets. */
+/** The connections of a local stack's stores, in the format of the adapters' secrets. */
 export function connectionsOf(stack: Stack) {
   return {
     graph: stack.neo4j,
@@ -15,9 +15,9 @@ export function connectionsOf(stack: Stack) {
 }
 
 /**
- * Writes the secrets of a local stack's stores, and gives back the stores of a target as the configuration names them.
+ * Creates the secrets of a local stack's stores, and returns the stores of a target as configured.
  *
- * @param scopes  by store; left out: what the profile says
+ * @param scopes  by store; if omitted: the profile's
  */
 export async function makeStores(stack: Stack, scopes: Partial<Record<Store, object>> = {}) {
   const client = new SecretsManagerClient({});

@@ -10,10 +10,10 @@ import { idAt } from '../test/support/backup-id.ts';
 import { catalogue } from '../test/support/catalog.ts';
 
 /**
- * Lists 1,000 backups: record by record, and with the cache that S3's ETags check and retention keeps. Needs an S3
- * endpoint in the environment (`npm run local:up` prints one). A list is "cold" in a process of its own, which has no
- * connection and no compiled code yet; what it takes to start Node is not counted. Prints milliseconds and ratios of
- * one run.
+ * Lists 1,000 backups: record by record, and with the cache, which is validated by S3's ETags and maintained by
+ * retention. Needs an S3 endpoint in the environment (`npm run local:up` prints one). A "cold" list runs in a
+ * separate process, without connections or compiled code; the start of Node is not included. Prints milliseconds and
+ * ratios of one run.
  */
 const BACKUPS = 1000;
 
@@ -46,7 +46,7 @@ async function compare(): Promise<void> {
   });
   const without = await cold(context.bucket.name);
   await context.bucket.removeAll(CATALOG_CACHE_KEY);
-  // As in a deployment: retention runs after each backup, and then somebody lists.
+  // As in a deployment: retention runs after each backup, before the next list.
   const policy = { keep_last: 2 * BACKUPS, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, keep_yearly: 0 };
   await prune(context, PruneInput.parse({ dry_run: false, policy }));
   const kept = await cold(context.bucket.name);
@@ -76,7 +76,7 @@ async function time(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
-/** The list in a process of its own. */
+/** The list in a separate process. */
 async function cold(bucket: string): Promise<{ ms: number; cpu: number; grown: number }> {
   const { stdout } = await promisify(execFile)(process.execPath, [import.meta.filename, bucket]);
   return JSON.parse(stdout) as { ms: number; cpu: number; grown: number };

@@ -1,6 +1,6 @@
 /**
  * Time of a backup of an empty system, from the start of the workflow to its catalog record, on the deployed local
- * stack: `node local/bootstrap.mjs bench/empty-backup.ts [--runs 5]`. This is what ngbak costs before the first row.
+ * stack: `node local/bootstrap.mjs bench/empty-backup.ts [--runs 5]`. This is the fixed cost of a backup.
  */
 import { parseArgs } from 'node:util';
 import { DescribeExecutionCommand, SFNClient, StartExecutionCommand } from '@aws-sdk/client-sfn';
@@ -30,7 +30,7 @@ await interruptible(async (signal) => {
     });
     const sfn = new SFNClient({});
     const seconds: number[] = [];
-    // The first run starts every function's process; AWS calls that a cold start.
+    // The first run starts every function's process: a cold start in AWS.
     for (let run = 0; run <= Number(values.runs); run++) {
       const { executionArn } = await sfn.send(
         new StartExecutionCommand({ stateMachineArn: outputs.BackupStateMachineArn, input: '{}' }),
@@ -42,7 +42,7 @@ await interruptible(async (signal) => {
           continue;
         }
         if (execution.status !== 'SUCCEEDED') throw new Error(execution.cause ?? execution.status);
-        // The id of a backup is the second in which it began.
+        // Backup ids contain the second of the start, so two may not start in the same second.
         await new Promise((resolve) => setTimeout(resolve, 1000));
         seconds.push((Number(execution.stopDate) - Number(execution.startDate)) / 1000);
         break;

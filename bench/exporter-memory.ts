@@ -1,9 +1,8 @@
 /**
- * Peak resident memory of each exporter at growing scales of the demo's knowledge base, each leg in a process of its
- * own, with the bundles and the process settings that are deployed:
- * `node local/bootstrap.mjs bench/exporter-memory.ts [--scales 1,10] [--runs 5] [--lambda-memory 3008]`. The design says that
- * memory is a constant: the ratio should be near 1. One run differs from the next by a tenth, by when garbage is collected:
- * the median counts.
+ * Peak resident memory of each exporter at increasing scales of the demo's knowledge base, each leg in a separate
+ * process, with the deployed bundles and process settings: `node local/bootstrap.mjs bench/exporter-memory.ts
+ * [--scales 1,10] [--runs 5] [--lambda-memory 3008]`. By design, memory is constant: the ratio should be near 1. Runs
+ * vary by a tenth, depending on when garbage is collected, so the median is reported.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -31,7 +30,7 @@ const { values } = parseArgs({
 });
 const scales = values.scales.split(',').map(Number);
 const runs = Number(values.runs);
-/** Node's command line as Lambda's runtime has it, where a memory was given in MB. */
+/** Node's command line as set by Lambda's runtime, if a memory size in MB was given. */
 const commandLine =
   values['lambda-memory'] === undefined ? [] : lambdaCommandLine(Number(values['lambda-memory']));
 
@@ -59,7 +58,7 @@ await interruptible(async (signal) => {
         console.error(`run ${run} of ${runs}`);
         const name = `scale-${scale}-run-${run}`;
         const arn = `arn:aws:states:${stack.aws.region}:${stack.aws.accountId}:execution:bench:${name}`;
-        // Names of backups hold the second in which they began.
+        // Names of backups contain the second of the start.
         const start = new Date(Date.now() - run * 1000).toISOString();
         const event = { input: {}, execution: { name, arn, start } };
         const planned = await runStep(bundles, 'plan-backup', event, { env, commandLine });

@@ -1,11 +1,11 @@
-/** A graph as GraphRAG systems store it, in any size, for the benchmarks of Neo4j. */
+/** A graph of configurable size, as GraphRAG systems store it, for the benchmarks of Neo4j. */
 import neo4j, { type Driver } from 'neo4j-driver';
 
-/** The label that every node of the sample has. */
+/** The label of every node of the sample. */
 export const LABEL = 'Bench';
 const BATCH = 2000;
 
-/** Empties the database of the sample. */
+/** Removes the sample from the database. */
 export async function clear(driver: Driver): Promise<void> {
   const session = driver.session();
   await session.run(`MATCH (n:${LABEL}) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 2000 ROWS`);
@@ -13,7 +13,8 @@ export async function clear(driver: Driver): Promise<void> {
 }
 
 /**
- * Writes the sample as a careful script would: an index, then batches with dynamic labels and types. Returns seconds.
+ * Loads the sample like a carefully written script: an index, then batches with dynamic labels and types. Returns
+ * seconds.
  */
 export async function bareLoad(driver: Driver, nodes: number, relationships: number): Promise<number> {
   const session = driver.session();

@@ -1,7 +1,8 @@
 /**
- * What a restore leaves when functions are killed on its way, on the deployed local stack: in every state of the
- * machine, and at random instants: `node local/bootstrap.mjs bench/kill-sweep.ts [--instants 50] [--seed 1]
- * [--instants-only]`. Prints the table of docs/reliability.md; exits with 1 where a target held anything but the archive or what was there before.
+ * Consistency of restores whose functions are killed, on the deployed local stack: in every state of the machine, and
+ * at random instants: `node local/bootstrap.mjs bench/kill-sweep.ts [--instants 50] [--seed 1] [--instants-only]`.
+ * Prints the table of docs/reliability.md; exits with 1 if a target contained anything other than the archive or its
+ * previous contents.
  */
 import { parseArgs } from 'node:util';
 import { interruptible } from '../local/interrupt.ts';
@@ -9,9 +10,9 @@ import { startStack } from '../local/stack.ts';
 import { addressesAsEnvironment, deployTestStack } from '../test/stack/deploy.ts';
 import type { Kill, Outcome } from '../test/stack/kill-sweep.ts';
 
-/** Instants that hit nothing, because nothing ran, are drawn again: so many for each that is wanted. */
+/** Instants at which nothing was running are drawn again, up to this many for each that is required. */
 const DRAWS_MAX = 3;
-/** A state that was left before its function could be killed is tried again. */
+/** A state that ended before its function could be killed is attempted again. */
 const TRIES_MAX = 3;
 
 const { values } = parseArgs({
@@ -51,7 +52,7 @@ await interruptible(async (signal) => {
     onProgress: ({ service, text }) => console.error(`${service}: ${text}`),
   });
   try {
-    // For the clients that are made from here on.
+    // For clients that are created from here on.
     Object.assign(process.env, addressesAsEnvironment(stack));
     const onProgress = (text: string) => console.error(text);
     Object.assign(process.env, await deployTestStack(stack, { signal, onProgress }));
@@ -90,7 +91,7 @@ await interruptible(async (signal) => {
     const wanted = Number(values.instants);
     const instants = newRow(`${wanted} random instants (seed ${values.seed})`);
     rows.push(instants);
-    // A machine that is busier than at first takes longer, and its last states would never be hit.
+    // Adapts to a slower machine; otherwise the last states would never be hit.
     let usualMs = usual.total;
     for (let draws = 0; instants.kills < wanted && draws < DRAWS_MAX * wanted; draws++) {
       const { hit, tookMs } = await killIn(instants, {

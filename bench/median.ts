@@ -1,4 +1,4 @@
-/** The middle of some figures, the upper one of two; NaN where there is none. */
+/** The median, the upper of two middle values; NaN if there are no values. */
 export function median(values: readonly number[]): number {
   return values.toSorted((left, right) => left - right)[values.length >> 1] ?? Number.NaN;
 }

@@ -1,10 +1,11 @@
 /**
- * What a large property of a node with many relationships costs an export, and the server: a whole database without a key
- * property, with and without 10 MB of text on the node, in one run on one machine:
+ * The cost of a large property of a node with many relationships, for an export and for the server: a whole database
+ * without a key property, with and without 10 MB of text on the node, in one run on one machine:
  *
  *     node local/bootstrap.mjs bench/neo4j-hub.ts [--relationships 10000] [--megabytes 10] [--rounds 5]
  *
- * Uses a server of its own. Rounds alternate, the best counts; the memory is the server's peak resident memory (Linux).
+ * Uses its own server. Rounds alternate and the best is reported; the memory is the server's peak resident memory
+ * (Linux).
  */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -23,7 +24,7 @@ const { values } = parseArgs({
   },
 });
 
-/** Probes, plans and exports everything, and keeps nothing. Returns seconds. */
+/** Probes, plans and exports everything, and discards the result. Returns seconds. */
 async function exportOnce(open: () => Store): Promise<number> {
   const start = performance.now();
   await withStore(open, async (store) => {
@@ -37,7 +38,7 @@ async function exportOnce(open: () => Store): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-/** One node with that many relationships to others of its own; `megabytes` of text on it. */
+/** One node with this number of relationships to nodes of its own, and `megabytes` of text. */
 async function fill(driver: Driver, relationships: number, megabytes: number): Promise<void> {
   await driver.executeQuery('MATCH (n) DETACH DELETE n');
   await driver.executeQuery('CREATE (:Hub {name: "hub"})');
@@ -49,7 +50,7 @@ async function fill(driver: Driver, relationships: number, megabytes: number): P
   await driver.executeQuery('MATCH (h:Hub) SET h.text = $text', { text: 'x'.repeat(megabytes * 1e6) });
 }
 
-/** Peak resident memory of a process since the last call, in MiB; undefined where the system does not tell. */
+/** Peak resident memory of a process since the last call, in MiB; undefined if the system does not report it. */
 async function peakMemory(pid: number | undefined): Promise<number | undefined> {
   if (pid === undefined) return undefined;
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
@@ -76,7 +77,7 @@ try {
     for (const kind of ['without', 'with'] as const) {
       await fill(driver, relationships, kind === 'with' ? megabytes : 0);
       const seconds = await exportOnce(open);
-      // The first round is for the compilers.
+      // The first round is a warm-up for the compilers.
       if (round > 0) best[kind] = Math.min(best[kind], seconds);
       memory[kind] ??= await peakMemory(pid);
       console.error(`${kind}: ${seconds.toFixed(2)} s`);
@@ -101,7 +102,7 @@ try {
   await stack.stop();
 }
 
-/** The process id that the server reports about itself. */
+/** The server's process id, as the server reports it. */
 async function serverPid(server: Driver): Promise<number | undefined> {
   const { records } = await server.executeQuery(
     "CALL dbms.queryJmx('java.lang:type=Runtime') YIELD attributes RETURN attributes.Pid.value AS pid",

@@ -1,12 +1,12 @@
 /**
- * A backup of a graph beside the tools that Neo4j's users have, in one run on one machine:
+ * A graph backup compared with the tools of Neo4j's users, in one run on one machine:
  *
  *     node local/bootstrap.mjs bench/neo4j-tools.ts [--nodes 50000] [--relationships 150000] [--rounds 3]
  *
- * Ours writes the lines of its entries to a file, uncompressed, as `apoc.export.json` and `apoc.export.csv` do;
- * `neo4j-admin database dump` needs the database to be stopped, and is reported with its downtime.
- * NGBAK_LOCAL_JAVA_OPTIONS=-XX:TieredStopAtLevel=4 makes the server compile as in production. Rounds alternate, the best
- * counts.
+ * ngbak writes the lines of its entries to a file, uncompressed, as `apoc.export.json` and `apoc.export.csv` do;
+ * `neo4j-admin database dump` requires a stopped database, and is reported with its downtime.
+ * NGBAK_LOCAL_JAVA_OPTIONS=-XX:TieredStopAtLevel=4 makes the server compile as in production. Rounds alternate, and
+ * the best is reported.
  */
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
@@ -38,7 +38,7 @@ const { values } = parseArgs({
   },
 });
 
-/** A server that can be stopped and started again, as `neo4j-admin` wants it. */
+/** A server that can be stopped and restarted, as `neo4j-admin` requires. */
 async function startServer(folder: string) {
   const [port = 0] = await freePorts(1);
   let process_: Parameters<ServiceContext['started']>[0] | undefined;
@@ -66,14 +66,14 @@ async function startServer(folder: string) {
   };
 }
 
-/** Seconds that `work` takes. */
+/** The duration of `work` in seconds. */
 async function timed(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work();
   return (performance.now() - start) / 1000;
 }
 
-/** Our export, into one file. */
+/** The export of ngbak, into one file. */
 async function exportWithNgbak(uri: string, file: string): Promise<void> {
   const context = legContext();
   const store = neo4jAdapter.create(

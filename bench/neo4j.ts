@@ -1,12 +1,12 @@
 /**
- * How fast a graph leaves and enters Neo4j, beside the bare queries of the same driver, in one run on one machine:
+ * Export and load rates of Neo4j, compared with bare queries of the same driver, in one run on one machine:
  *
  *     node local/bootstrap.mjs bench/neo4j.ts [--nodes 50000] [--relationships 150000] [--rounds 3]
  *
- * Uses a server of its own; NGBAK_LOCAL_JAVA_OPTIONS=-XX:TieredStopAtLevel=4 makes it compile as in production. Prints
- * ratios: export against the same query, and against the one that a script would make, streamed and thrown away, each in a
- * process of its own with the settings of functions; in two of them, as Lambda runs two shards; load against bare batched
- * statements; verification against the export. Rounds alternate, the best counts.
+ * Uses its own server; NGBAK_LOCAL_JAVA_OPTIONS=-XX:TieredStopAtLevel=4 makes it compile as in production. Prints
+ * ratios: the export against the same query, and against the query of a simple script, streamed and discarded, each
+ * in a separate process with the settings of functions; two export processes, as Lambda runs two shards; the load
+ * against bare batched statements; verification against the export. Rounds alternate, and the best is reported.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -33,7 +33,7 @@ const { values } = parseArgs({
     nodes: { type: 'string', default: '50000' },
     relationships: { type: 'string', default: '150000' },
     rounds: { type: 'string', default: '3' },
-    /** Used by this script itself: what to read, and which shard of an export, once a line comes in. */
+    /** Only used by this script itself: what to read, and which shard of an export, once it receives a line. */
     work: { type: 'string' },
     shard: { type: 'string', default: '0/1' },
   },
@@ -42,17 +42,17 @@ const { values } = parseArgs({
 const opened = (uri: string, password: string) => (): Store =>
   neo4jAdapter.create({ uri, username: 'neo4j', password }, SCOPE, { target: 'bench' });
 
-/** The plan of an export by `count` processes. */
+/** The plan of an export with `count` processes. */
 async function shardsOf(open: () => Store, count: number): Promise<readonly Shard[]> {
   return withStore(open, async (store) => {
     const context = legContext();
     const probe = await store.probe(context);
-    // The plan cuts by size; an estimate that large makes two shards.
+    // The plan divides by size; an estimate this large gives two shards.
     return store.plan(context, count === 1 ? probe : { ...probe, estimatedBytes: 4 * 1024 ** 3 });
   });
 }
 
-/** Exports some shards and keeps nothing. */
+/** Exports some shards and discards the result. */
 async function drain(open: () => Store, shards: readonly Shard[]): Promise<void> {
   await withStore(open, async (store) => {
     for (const shard of shards) {
@@ -65,7 +65,10 @@ async function drain(open: () => Store, shards: readonly Shard[]): Promise<void>
 
 type Work = 'export' | 'same' | 'script';
 
-/** One process or several with the settings of functions, each with a shard, started together; seconds until all are done. */
+/**
+ * Starts one or more processes with the settings of functions, each with a shard; returns the seconds until all are
+ * done.
+ */
 async function secondsOf(work: Work, env: NodeJS.ProcessEnv, processes = 1): Promise<number> {
   const workers = Array.from({ length: processes }, (_, index) =>
     spawn(process.execPath, [import.meta.filename, '--work', work, '--shard', `${index}/${processes}`], {
@@ -79,7 +82,7 @@ async function secondsOf(work: Work, env: NodeJS.ProcessEnv, processes = 1): Pro
       if (code !== 0) throw new Error(`a worker ended with ${code}`);
     }),
   );
-  // A worker that ends early says nothing any more.
+  // A worker that exits early sends no more lines.
   const nextLine = () =>
     Promise.race([Promise.all(workers.map((worker) => once(worker.stdout, 'data'))), ended]);
   await nextLine();
@@ -92,7 +95,7 @@ async function secondsOf(work: Work, env: NodeJS.ProcessEnv, processes = 1): Pro
   return seconds;
 }
 
-/** What a script would return of the same data. */
+/** What a simple script would return for the same data. */
 const PLAIN = {
   nodes: 'n',
   relationships:
@@ -101,9 +104,9 @@ const PLAIN = {
 /** What an export returns. */
 const NGBAK_QUERIES = { nodes: NODE_COLUMNS, relationships: relationshipColumns(scopeText(SCOPE)) };
 
-/** Streams all nodes and relationships, and throws them away. */
+/** Streams all nodes and relationships, and discards them. */
 async function throwAway(uri: string, password: string, returned: typeof PLAIN): Promise<void> {
-  // An export connects, too.
+  // Connects each time, as an export does.
   const driver = neo4j.driver(uri, neo4j.auth.basic('neo4j', password), { useBigInt: true });
   const session = driver.session({ defaultAccessMode: neo4j.session.READ, fetchSize: 1000 });
   for await (const row of session.run(`MATCH (n:${LABEL}) RETURN ${returned.nodes}`)) void row.length;
@@ -113,7 +116,10 @@ async function throwAway(uri: string, password: string, returned: typeof PLAIN):
   await driver.close();
 }
 
-/** What a process of its own does: once for the compiler, as what is compared is how fast reading runs on, then for the clock. */
+/**
+ * Runs a worker process: once as a warm-up for the compiler, because steady reading is compared, then with the clock
+ * running.
+ */
 async function beWorker(work: string, shard: string): Promise<void> {
   const read = await readerOf(work, shard);
   await read();

@@ -1,11 +1,11 @@
-/** Processor time, memory and bytes of the processes of a local stack, by function and by server. Linux only. */
+/** CPU time, memory and I/O of the processes of a local stack, by function and by server. Linux only. */
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { STACK_MARK } from '../local/processes.ts';
 import type { Stack } from '../local/stack.ts';
 
-/** Milliseconds between two looks: what a process used after the last one is lost if it ends. */
+/** Sampling interval in milliseconds: usage after a process's last sample is lost when it ends. */
 const LOOK_MS = 100;
-/** Ticks of the kernel in a second (sysconf(3), _SC_CLK_TCK). */
+/** Kernel ticks per second (sysconf(3), _SC_CLK_TCK). */
 const TICKS_PER_SECOND = 100;
 const SERVERS: Readonly<Record<string, string>> = {
   java: 'Neo4j',
@@ -14,18 +14,18 @@ const SERVERS: Readonly<Record<string, string>> = {
   python3: 'AWS emulator',
 };
 
-/** What a function or server used. */
+/** Resource usage of a function or server. */
 export interface Usage {
   readonly cpuSeconds: number;
   /** Largest resident memory of one of its processes, in bytes. */
   readonly peakBytes: number;
-  /** Bytes that were read and written, over the network for the most part. */
+  /** Bytes read and written, mostly over the network. */
   readonly movedBytes: number;
 }
 
 interface Seen {
   readonly name: string;
-  /** What it had used when the measurement began. */
+  /** Usage before the measurement began. */
   readonly before: { readonly ticks: number; readonly moved: number };
   ticks: number;
   moved: number;
@@ -129,7 +129,7 @@ async function usageOf(id: string): Promise<{ ticks: number; moved: number; peak
   };
 }
 
-/** Empty for a process that has ended, or is not ours. */
+/** Empty for a process that has ended or belongs to another user. */
 async function contentOf(id: string, file: string): Promise<string> {
   try {
     return await readFile(`/proc/${id}/${file}`, 'latin1');

@@ -1,7 +1,8 @@
 /**
- * Qdrant's figures: the snapshot path beside a plain download, the points path beside the official client's scroll, the
- * points load beside a bare batched upsert. Ratios of one run on one machine, each the best of several turns, since the
- * machine has other work. Needs QDRANT_URL (and QDRANT_API_KEY); makes and removes collections `ngbak-bench-*`.
+ * Benchmarks of Qdrant: snapshot export against a plain download, export of points against the official client's
+ * scroll, and the load of points against a bare batched upsert. Ratios of one run on one machine, each the best of
+ * several rounds, since the machine has other work. Needs QDRANT_URL (and QDRANT_API_KEY); creates and removes
+ * collections `ngbak-bench-*`.
  *
  * `node bench/qdrant.ts [points = 20000] [dimensions = 384]`
  */
@@ -49,7 +50,7 @@ async function create(): Promise<void> {
   await again(() => official.createCollection(name, settings));
 }
 
-/** Once more where a kept connection had gone stale: nobody's figures are to suffer from that. */
+/** Retries once if a kept-alive connection was stale, which must not affect any figure. */
 async function again<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call();
@@ -74,7 +75,7 @@ async function seed(): Promise<void> {
   }
 }
 
-/** Seconds of the fastest of several turns, of each of the ways, taken in turn. */
+/** For each candidate, the seconds of its fastest round. Candidates alternate. */
 async function race(
   ways: Record<string, () => Promise<number>>,
 ): Promise<Record<string, { seconds: number; units: number }>> {
@@ -158,7 +159,7 @@ try {
     for await (const chunk of answer.body ?? []) bytes += chunk.length;
     return bytes / megabytes;
   };
-  // The export's pieces alone: what the server does before is the same for everybody.
+  // Only the pieces of the export: the server's preceding work is the same for all candidates.
   let reading = 0;
   const exportSnapshot = async () => {
     let bytes = 0;

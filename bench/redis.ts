@@ -1,11 +1,11 @@
 /**
- * How fast keys leave and enter Redis, beside what a user would write by hand, in one run on one machine:
+ * Export and load rates of Redis, compared with hand-written scripts, in one run on one machine:
  *
  *     REDIS_URL=redis://127.0.0.1:6379 node bench/redis.ts
  *
- * Uses and clears keys under `ngbak-bench:` in database 0. Prints a line of JSON for each size. Every round runs all candidates
- * in turn, and figures are those of the best round, but where they say otherwise; there are more rounds where few keys are
- * exported, since the first dozens of milliseconds of a process go to its compiler.
+ * Uses and clears keys under `ngbak-bench:` in database 0. Prints a line of JSON for each size. Every round runs all
+ * candidates in turn, and figures are those of the best round unless stated otherwise; there are more rounds if few
+ * keys are exported, since the first dozens of milliseconds of a process are spent on compilation.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
@@ -19,7 +19,7 @@ import { redisAdapter } from '../shared/stores/redis/adapter.ts';
 import { median } from './median.ts';
 
 const ROUNDS_MIN = 3;
-/** Keys of all rounds of a size together, at least. */
+/** Minimum number of keys in all rounds of a size together. */
 const KEYS_MIN = 250_000;
 const PREFIX = 'ngbak-bench:';
 const url = new URL(process.env.REDIS_URL ?? 'redis://127.0.0.1:6379');
@@ -46,7 +46,7 @@ function openStore() {
 
 async function exportAll(): Promise<{ seconds: number; keys: number; bytes: number }> {
   const store = openStore();
-  // Connecting is not part of the figure: an exporter connects once.
+  // Not included in the figure: an exporter connects once.
   await store.finish(context);
   const start = performance.now();
   let keys = 0;
@@ -61,7 +61,7 @@ async function exportAll(): Promise<{ seconds: number; keys: number; bytes: numb
   return { seconds, keys, bytes };
 }
 
-/** What a user's script does: SCAN, then type, value and time left of each key in a pipeline; one JSON line per key. */
+/** A simple script: SCAN, then type, value and TTL of each key in a pipeline; one JSON line per key. */
 async function plainScript(redis: Redis): Promise<{ seconds: number; keys: number; bytes: number }> {
   const start = performance.now();
   let keys = 0;
@@ -87,7 +87,7 @@ async function plainScript(redis: Redis): Promise<{ seconds: number; keys: numbe
   return { seconds: (performance.now() - start) / 1000, keys, bytes };
 }
 
-/** `redis-cli --rdb`: the whole server as the server itself writes it; undefined where there is no redis-cli. */
+/** `redis-cli --rdb`: the whole server in its own format; undefined if redis-cli is not installed. */
 async function rdbDump(): Promise<number | undefined> {
   const program = process.env.REDIS_CLI ?? 'redis-cli';
   const folder = await mkdtemp(join(tmpdir(), 'ngbak-bench-'));
@@ -138,7 +138,7 @@ function best(values: readonly number[]): number {
   return Math.min(...values);
 }
 
-/** The first export of a process: its time, and the peak of the process's resident memory in bytes. */
+/** The first export of a process: its time, and the process's peak resident memory in bytes. */
 async function firstOfProcess(): Promise<{ seconds: number; peakBytes: number }> {
   const { stdout } = await run(process.execPath, [fileURLToPath(import.meta.url), 'first'], {
     env: process.env,
@@ -183,7 +183,7 @@ async function compare(redis: Redis, keys: number, bytes: number): Promise<Recor
 
 if (process.argv[2] === 'first') {
   const { seconds } = await exportAll();
-  // In KiB, as Linux counts it.
+  // In KiB, as reported by Linux.
   console.log(JSON.stringify({ seconds, peakBytes: process.resourceUsage().maxRSS * 1024 }));
 } else {
   const redis = new Redis(url.href, { protocol: 2 });

@@ -1,7 +1,7 @@
 /**
- * Runs one step of a workflow in a process of its own, as Lambda would: `node bench/run-step.ts <bundle>`, the event as
- * JSON on standard input. Writes `{"output": …, "peak_bytes": …}` on standard output, with the peak resident memory of
- * the process.
+ * Runs one step of a workflow in a separate process, as Lambda would: `node bench/run-step.ts <bundle>`, the event as
+ * JSON on standard input. Writes `{"output": …, "peak_bytes": …}` on standard output, with the peak resident memory
+ * of the process.
  */
 import { text } from 'node:stream/consumers';
 import { pathToFileURL } from 'node:url';
@@ -17,7 +17,7 @@ const output = await handler(event, {
   awsRequestId: 'bench',
   getRemainingTimeInMillis: () => end - Date.now(),
 });
-// Node gives kibibytes.
+// Node reports kibibytes.
 const peak = process.resourceUsage().maxRSS * 1024;
 process.stdout.write(`\n${JSON.stringify({ output, peak_bytes: peak })}\n`);
 process.exit(0);

@@ -1,10 +1,10 @@
-/** A knowledge base of the profile ngraf-023 in any size, with the proportions of a real one, for bench/whole-job.ts. */
+/** A knowledge base of the profile ngraf-023 in any size, with realistic proportions, for bench/whole-job.ts. */
 import { Redis } from 'ioredis';
 import neo4j from 'neo4j-driver';
 import { askQdrant } from '../local/knowledge-base/qdrant.ts';
 import type { connectionsOf } from './bench-target.ts';
 
-/** Namespace of the graph, as the parameters of the profile name it. */
+/** Namespace of the graph, as in the parameters of the profile. */
 export const NAMESPACE = 'bench';
 const LABEL = `GraphRAG_${NAMESPACE}`;
 
@@ -24,7 +24,7 @@ const WORDS =
     ' ',
   );
 
-/** Numbers by chance that are the same in every run. */
+/** Pseudo-random numbers that are the same in every run. */
 function randomNumbers(seed: number): () => number {
   let state = seed >>> 0 || 1;
   return () => {

@@ -4,16 +4,16 @@ import { fileURLToPath } from 'node:url';
 import type { Bundles } from '../infra/bundle.ts';
 import type { FunctionName } from '../infra/functions.ts';
 
-/** What a step returned, and the peak resident memory of its process. */
+/** The output of a step, and the peak resident memory of its process. */
 export interface MeasuredStep {
   readonly output: Record<string, unknown>;
   readonly peak_bytes: number;
 }
 
 /**
- * Runs one step of a workflow in a process of its own, with that command line of Node.
+ * Runs one step of a workflow in a separate process, with Node's command line.
  *
- * @param commandLine  as Lambda's runtime has it: `lambdaCommandLine` in infra/process-settings.ts
+ * @param commandLine  as set by Lambda's runtime: `lambdaCommandLine` in infra/process-settings.ts
  */
 export function runStep(
   bundles: Bundles,
@@ -41,7 +41,7 @@ export function runStep(
   });
 }
 
-/** Runs every leg of an export, from the state that the plan gave. Returns the highest peak, in bytes. */
+/** Runs every leg of an export, from the state that the plan returned. Returns the highest peak, in bytes. */
 export async function peakOfExport(
   states: readonly { done: boolean }[],
   run: (state: object) => Promise<MeasuredStep>,

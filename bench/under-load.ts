@@ -1,10 +1,10 @@
 /**
- * What the users of a store feel while it is backed up: 400 reads and 25 writes a second, first alone, then beside exports
- * that a process of its own makes one after the other. Reports p50, p99 and errors of each store:
+ * The effect of a backup on other clients of a store: 400 reads and 25 writes a second, first without exports, then
+ * during exports that another process runs one after the other. Reports p50, p99 and errors of each store:
  *
  *     node local/bootstrap.mjs bench/under-load.ts [--seconds 20] [--scale 3]
  *
- * Calls are made when they are due, whether or not earlier ones were answered, and their time counts from then.
+ * Calls start on schedule, whether or not earlier ones were answered, and are timed from their scheduled start.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -24,7 +24,7 @@ import { connectionsOf } from './bench-target.ts';
 
 const READS_PER_SECOND = 400;
 const WRITES_PER_SECOND = 25;
-/** Until the servers have compiled and cached what the traffic needs. */
+/** Time for the servers to compile and cache what the traffic uses. */
 const WARM_UP_SECONDS = 10;
 const NAMESPACE = 'bench';
 const KINDS = { graph: 'neo4j', vectors: 'qdrant', kv: 'redis' } as const;
@@ -34,7 +34,7 @@ const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '20' },
     scale: { type: 'string', default: '3' },
-    /** Used by this script itself: exports that store again and again, until it is killed. */
+    /** Only used by this script itself: exports this store repeatedly, until it is killed. */
     export: { type: 'string' },
   },
 });
@@ -43,7 +43,7 @@ const seconds = Number(values.seconds);
 if (values.export !== undefined) await exportForEver(values.export as BenchStore);
 else await interruptible(main);
 
-/** What a knowledge base's readers and writers do, by store; `at` counts the calls. */
+/** The calls of a knowledge base's readers and writers, by store; `at` counts them. */
 interface Traffic {
   read(at: number): Promise<unknown>;
   write(at: number): Promise<unknown>;
@@ -105,7 +105,7 @@ async function main(signal: AbortSignal): Promise<void> {
   }
 }
 
-/** A process that exports the store over and over, and writes a byte for each export. */
+/** A process that exports the store repeatedly, and writes a byte for each export. */
 function startExports(store: string, connection: object): ChildProcess {
   const env = { ...process.env, NGBAK_BENCH_CONNECTION: JSON.stringify(connection) };
   return spawn(process.execPath, [import.meta.filename, '--export', store], {
@@ -140,7 +140,7 @@ async function exportForEver(name: BenchStore): Promise<never> {
   }
 }
 
-/** Makes the calls that are due for so long, and waits for the last answers. */
+/** Makes the scheduled calls for this time, and waits for the last answers. */
 async function drive(
   traffic: Traffic,
   duration: number,
@@ -181,7 +181,7 @@ async function drive(
   return { reads, writes };
 }
 
-/** Reads go to records that are there: by key in the graph with the node's degree, the points nearest to one, one value. */
+/** Reads of existing records: by key in the graph with the node's degree, the points nearest to one, one value. */
 async function trafficOf({
   graph,
   vectors,
@@ -206,7 +206,7 @@ async function trafficOf({
   const { records } = await cypher(`MATCH (n:${label}) RETURN n.id AS id LIMIT 1000`, {});
   const ids = records.map((record) => String(record.get('id')));
   const scrolled = await api('POST', '/collections/entities/points/scroll', { limit: 100 });
-  // Ids of 64 bits stay text.
+  // 64-bit ids stay text.
   const points = [...scrolled.matchAll(/"id":(\d+|"[^"]+"),"payload/g)].map(([, id]) => id);
   const [, keys] = await redis.scan('0', 'MATCH', 'nano_graphrag:text_chunks:*', 'COUNT', 10_000);
   if (ids.length === 0 || points.length === 0 || keys.length === 0) throw new Error('nothing to read');

@@ -1,13 +1,13 @@
 /**
- * Whole jobs through the deployed stack beside what an operator would do otherwise, in turns on one machine:
+ * Whole jobs on the deployed stack, compared with a script for operators, alternating on one machine:
  *
  *     node local/bootstrap.mjs bench/whole-job.ts [--scale 1] [--rounds 3] [--restores 1]
  *
- * Scale 1 is a knowledge base of 20,000 nodes, 60,000 relationships, 20,000 points of 384 dimensions and 20,000 keys. The
- * script saves the graph with the driver as lines of JSON, the collections by snapshots that curl fetches, the keys by DUMP,
- * and packs all of it with `tar -czf`; it proves nothing. Reported are wall time, CPU seconds and peak memory by function and
- * server, bytes that functions moved, and the phases of the jobs. A turn of each before the first round is not counted: it
- * starts the processes of the functions, and warms up the servers.
+ * Scale 1 is a knowledge base of 20,000 nodes, 60,000 relationships, 20,000 points of 384 dimensions and 20,000 keys.
+ * The script saves the graph with the driver as lines of JSON, the collections as snapshots with curl, the keys with
+ * DUMP, and packs everything with `tar -czf`; it verifies nothing. Reports wall time, CPU seconds and peak memory by
+ * function and server, bytes that functions transferred, and the phases of the jobs. One run of each before the first
+ * round is not counted: it starts the processes of the functions, and warms up the servers.
  *
  * NGBAK_LOCAL_JAVA_OPTIONS=-XX:TieredStopAtLevel=4 makes Neo4j compile as in production.
  */
@@ -39,7 +39,7 @@ const { values } = parseArgs({
   },
 });
 
-/** One run of one way. */
+/** One run of one candidate. */
 interface Run {
   readonly seconds: number;
   readonly usage: ReadonlyMap<string, Usage>;
@@ -50,7 +50,7 @@ interface Run {
   readonly bytes?: number;
 }
 
-/** An operator's script, one command after the other. */
+/** A script for operators: one command after the other. */
 const SCRIPT = `set -euo pipefail
 cd "$FOLDER"
 node "$DUMP" graph > graph.jsonl
@@ -95,7 +95,7 @@ async function runScript(stack: Stack): Promise<Run> {
       );
     });
     const seconds = (performance.now() - start) / 1000;
-    // User and system time of the shell, and below of what it ran: "0m1.234s 0m0.120s".
+    // User and system time of the shell, and below of its children: "0m1.234s 0m0.120s".
     let scriptSeconds = 0;
     for (const [, minutes, rest] of output.matchAll(/(\d+)m([\d.]+)s/g))
       scriptSeconds += Number(minutes) * 60 + Number(rest);
@@ -141,7 +141,7 @@ async function newestBackup(bucket: string): Promise<string> {
 
 const isServer = (name: string) => SERVER_NAMES.includes(name);
 
-/** CPU seconds of what is chosen by name. */
+/** CPU seconds of the functions and servers that are selected by name. */
 function cpuOf({ usage }: Run, chosen: (name: string) => boolean): number {
   return [...usage].reduce((sum, [name, { cpuSeconds }]) => sum + (chosen(name) ? cpuSeconds : 0), 0);
 }
@@ -171,7 +171,7 @@ function report(ways: ReadonlyMap<string, readonly Run[]>): void {
       'moved by functions',
     ],
     [...ways].map(([way, runs]) => {
-      // Pair by pair: what else the machine does drifts.
+      // In pairs, because the other load of the machine drifts.
       const ratios = runs.map(({ seconds }, round) => (script[round]?.seconds ?? Number.NaN) / seconds);
       const moved = (run: Run) =>
         [...run.usage].reduce((sum, [name, used]) => sum + (isServer(name) ? 0 : used.movedBytes), 0);
