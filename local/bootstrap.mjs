@@ -1,7 +1,7 @@
 /**
- * Runs a TypeScript program of this repository on a machine that may have nothing but an older Node: installs the npm
- * packages when they are missing or older than the lock file, then hands over to the Node 24 that is one of them.
- * Plain JavaScript for Node 20 and later, with nothing but Node's own modules.
+ * Runs a TypeScript program of this repository on a machine that may only have an older Node: installs the npm
+ * packages if they are missing or older than the lock file, then runs the program with Node 24, which is one of them.
+ * Plain JavaScript for Node 20 and later, with Node's built-in modules only.
  *
  *   node local/bootstrap.mjs [SCRIPT.ts [arguments…]]
  */
@@ -17,7 +17,7 @@ const modules = join(root, 'node_modules');
 const binaries = join(modules, '.bin');
 const node = join(binaries, process.platform === 'win32' ? 'node.cmd' : 'node');
 
-// npm and other programs would keep compiled code in the temporary directory, and swc its library in HOME.
+// Otherwise npm and other programs keep compiled code in the temporary directory, and swc keeps its library in HOME.
 const caches = resolve(process.env.NGBAK_LOCAL_DIR || join(root, '.local'), 'cache');
 process.env.NODE_COMPILE_CACHE ??= join(caches, 'node');
 process.env.SWC_NATIVE_BINDING_CACHE ??= join(caches, 'swc');
@@ -28,12 +28,12 @@ function fail(message) {
   process.exit(1);
 }
 
-/** Runs a program to its end, hands every signal on, and gives back what this process shall exit with. */
+/** Runs a program to its end, forwards every signal, and returns the exit code for this process. */
 function run(command, args, environment = process.env) {
   return new Promise((done) => {
     const child = spawn(command, args, { cwd: process.cwd(), env: environment, stdio: 'inherit' });
     const forwarders = ['SIGINT', 'SIGTERM', 'SIGHUP'].map((name) => {
-      // Ctrl-C reaches the child from the terminal as well; it counts the signals that follow each other as one.
+      // Ctrl-C also reaches the child from the terminal; the child treats signals in quick succession as one.
       const forward = () => child.kill(name);
       process.on(name, forward);
       return () => process.off(name, forward);
@@ -54,9 +54,9 @@ if (Number(process.versions.node.split('.')[0]) < NODE_MAJOR_MIN) {
 }
 
 /**
- * Whether node_modules holds exactly what the lock file says. npm writes its own record of what it has installed there
- * last of all, so a record means that an installation was complete; packages for other machines are not in it. Copies of
- * a checkout may share the record by hard links, so the folders are looked for as well.
+ * Whether node_modules matches the lock file exactly. npm writes its own record of the installed packages there last,
+ * so an existing record means that the installation was complete; packages for other platforms are not in it. Copies
+ * of a checkout may share the record by hard links, so the folders are checked as well.
  */
 function isInstalled() {
   const record = join(modules, '.package-lock.json');
@@ -72,8 +72,8 @@ function isInstalled() {
 
 if (!isInstalled()) {
   console.error('Installing the npm packages of package-lock.json …');
-  // Not `npm ci`, which removes what is installed first: here, only what differs is installed. Versions and hashes of the
-  // lock file apply as well, and it is not changed.
+  // Not `npm ci`, which first removes what is installed: this installs only the differences. It uses the versions and
+  // hashes of the lock file as well, and does not change it.
   const install = ['install', '--no-save', '--prefix', root, '--no-audit', '--no-fund', '--loglevel=error'];
   const npm = process.env.npm_execpath;
   const code = npm ? await run(process.execPath, [npm, ...install]) : await run('npm', install);
@@ -82,10 +82,10 @@ if (!isInstalled()) {
     fail('npm has not installed what package-lock.json says: remove node_modules and try again.');
 }
 
-// Without a script, to have installed is all.
+// Without a script, the installation was the only task.
 if (!script) process.exit(0);
 
-// Node 24 comes first on the PATH, so that whatever the program starts runs on it too.
+// Node 24 comes first on the PATH, so that child processes use it too.
 const environment = { ...process.env, PATH: binaries + delimiter + (process.env.PATH ?? '') };
 process.exitCode = await run(
   node,

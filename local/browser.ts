@@ -5,8 +5,8 @@ import { type Browser, chromium } from 'playwright-core';
 import { installChromium } from './install/chromium.ts';
 
 /**
- * Starts a headless Chromium, which is installed first where this machine has none. What it and Playwright write goes
- * into a folder of the temporary directory, which `close` removes.
+ * Starts a headless Chromium, which is installed first if this machine has none. Its files and Playwright's are
+ * written to a temporary folder, which `close` removes.
  */
 export async function startChromium(
   environment: NodeJS.ProcessEnv = process.env,
@@ -24,7 +24,7 @@ export async function startChromium(
       executablePath: program.path,
       artifactsDir: folder,
       env: { ...environment, ...program.environment, HOME: folder, XDG_CACHE_HOME: folder, TMPDIR: folder },
-      // It shows nothing but our own pages. Its sandbox needs rights that root in a container, and users of some
+      // It only loads our own pages. Its sandbox requires privileges that root in a container, and users of some
       // distributions, do not have.
       args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
     });

@@ -1,4 +1,4 @@
-/** `npm run local:up`, `local:down`, `local:status`: a local stack that stays until it is stopped. */
+/** `npm run local:up`, `local:down`, `local:status`: a local stack that runs until it is stopped. */
 
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,7 +22,7 @@ const USAGE = `Usage: npm run local:up | local:down | local:status [-- options]
   --json           up, status: print JSON, with the passwords
 `;
 const DEFAULT_NAME = 'default';
-/** How long `down` waits for a supervisor to clean up before it does that itself, in milliseconds. */
+/** How long `down` waits for a supervisor to clean up before it does so itself, in milliseconds. */
 const DOWN_DEADLINE_MS = 30_000;
 
 const Arguments = z.object({
@@ -55,7 +55,7 @@ async function up({ name = DEFAULT_NAME, only, json }: Arguments, signal: AbortS
     name,
     signal,
     ...(only === undefined ? {} : { services: only }),
-    // Standard error, so that --json is alone on standard output.
+    // On standard error, so that standard output contains only the JSON.
     onProgress: ({ service, text }) => console.error(`${service.padEnd(6)} ${text}`),
   });
   await stack.keep();
@@ -66,7 +66,7 @@ async function up({ name = DEFAULT_NAME, only, json }: Arguments, signal: AbortS
   else console.log(describeStack(state, stack.folder));
 }
 
-/** The addresses, and what to do next, as text for people who copy lines from it. */
+/** The addresses and the next steps as text, with lines to be copied. */
 function describeStack({ name, addresses }: StackState, folder: string): string {
   const { neo4j, qdrant, redis, aws } = addresses;
   const suffix = name === DEFAULT_NAME ? '' : ` -- --name ${name}`;
@@ -107,7 +107,7 @@ async function down({ name }: Arguments): Promise<void> {
       continue;
     }
     if (supervised) await endSupervisor(state);
-    // Nothing is left of it by now, unless its supervisor was killed or hangs.
+    // Usually already removed, unless its supervisor was killed or hangs.
     await removeStack(each, folder, process.env);
     console.log(`Stack "${each}" is stopped and removed.`);
     removed++;
@@ -116,7 +116,7 @@ async function down({ name }: Arguments): Promise<void> {
     console.log(name === undefined ? 'There is nothing to stop.' : `There is no local stack "${name}".`);
 }
 
-/** Tells a supervisor to clean up and end; kills it when it does not. */
+/** Tells a supervisor to clean up and exit; kills it if it does not. */
 async function endSupervisor(state: StackState): Promise<void> {
   process.kill(state.supervisor, 'SIGTERM');
   const end = Date.now() + DOWN_DEADLINE_MS;

@@ -7,17 +7,17 @@ import { ROOT } from './folders.ts';
 import { runProcess, STACK_MARK } from './processes.ts';
 import type { AwsAddress } from './services/service.ts';
 
-/** Longest that one call of the CDK CLI may take, in milliseconds: a deployment that hangs never ends by itself. */
+/** Timeout of one call of the CDK CLI, in milliseconds: a deployment that hangs never ends by itself. */
 const CDK_TIMEOUT_MS = 5 * 60_000;
 
 export interface DeployOptions {
   /** The name of the CloudFormation stack. */
   readonly stackName: string;
-  /** CDK context: each value is given to the app as text, objects as JSON. */
+  /** CDK context: values are passed to the app as text, objects as JSON. */
   readonly context?: Readonly<Record<string, unknown>>;
   /** The local stack's folder: assembly and outputs are written there, and the CLI's output to `logs/deploy.log`. */
   readonly folder: string;
-  /** A cloud assembly that {@link synthesize} has written, to deploy as it is. By default, one is synthesized. */
+  /** A cloud assembly from {@link synthesize} to deploy. By default, one is synthesized. */
   readonly assembly?: string | undefined;
   readonly signal?: AbortSignal;
   /** Called with `synthesizing` and `deploying`. */
@@ -26,7 +26,7 @@ export interface DeployOptions {
 
 const Outputs = z.record(z.string(), z.record(z.string(), z.string()));
 
-/** Runs the pinned CDK CLI, with its output in that file of the folder's logs. */
+/** Runs the pinned CDK CLI, with its output in this file in the folder's logs. */
 async function cdk(
   aws: Pick<AwsAddress, 'env'>,
   {
@@ -49,9 +49,9 @@ async function cdk(
         ...process.env,
         ...aws.env,
         PATH: `${binaries}:${process.env.PATH ?? ''}`,
-        // The CDK's own validation takes ten times as long as the rest, and `npm run synth` does it.
+        // The CDK's own validation takes ten times as long as everything else, and `npm run synth` runs it.
         CDK_VALIDATION: 'false',
-        // Whatever the CLI starts ends with the stack, even if this process cannot see to it.
+        // Marks the CLI's child processes, so that they end with the stack even if this process is killed.
         [STACK_MARK]: folder,
       },
       log: join(logs, log),
@@ -76,15 +76,16 @@ export async function synthesize(
 }
 
 /**
- * Deploys the CDK app into the emulator by the real, pinned CDK CLI, bootstrap included, and returns the outputs of
- * the stack. A repeated call with the same name updates the stack. Throws LocalStackError with the end of the log.
+ * Deploys the CDK app into the emulator with the real, pinned CDK CLI, including the bootstrap, and returns the
+ * outputs of the stack. A repeated call with the same name updates the stack. Throws LocalStackError with the end of
+ * the log.
  */
 export async function deployStack(aws: AwsAddress, options: DeployOptions): Promise<Record<string, string>> {
   const { stackName, folder } = options;
   const assembly = options.assembly ?? join(folder, 'cdk.out', stackName);
   if (options.assembly === undefined) options.onProgress?.('synthesizing');
-  // Both at the same time, since neither needs the other; both end before a failure is reported. The bootstrap runs
-  // outside of the checkout: beside a cdk.json, the CLI would synthesize the app for it, and lock cdk.out.
+  // In parallel, since they are independent; both end before a failure is reported. The bootstrap runs outside of the
+  // checkout: next to a cdk.json, the CLI would synthesize the app for it, and lock cdk.out.
   const [bootstrap, synth] = await Promise.allSettled([
     cdk(
       aws,

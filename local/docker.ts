@@ -15,16 +15,17 @@ const UP_TIMEOUT_MS = 15 * 60_000;
 const DOWN_TIMEOUT_MS = 60_000;
 const READY_DEADLINE_MS = 120_000;
 
-/** The services that compose.yaml has images for. */
+/** The services with images in compose.yaml. */
 export const DOCKER_SERVICES = ['neo4j', 'qdrant', 'redis'] as const satisfies readonly ServiceName[];
 type DockerService = (typeof DOCKER_SERVICES)[number];
 
-/** Where the three stores have a native installation, which every test run uses. */
+/** The platform with native installations of the three stores, which every test run uses. */
 const NATIVE_PLATFORM = 'linux-x64';
 
 /**
- * Whether the three stores run in Docker: on request (NGBAK_LOCAL_DOCKER=1), and, where there is no native installation,
- * if an engine answers. NGBAK_LOCAL_DOCKER=0 excludes it. Throws LocalStackError where it is requested and does not answer.
+ * Whether the three stores run in Docker: on request (NGBAK_LOCAL_DOCKER=1), or, if there is no native installation,
+ * if an engine answers. NGBAK_LOCAL_DOCKER=0 disables it. Throws LocalStackError if it is requested and does not
+ * answer.
  */
 export async function usesDocker(
   environment: NodeJS.ProcessEnv,
@@ -48,23 +49,23 @@ export async function usesDocker(
   }
 }
 
-/** Whether a Docker engine with Compose answers here. */
+/** Whether a Docker engine with Compose answers on this machine. */
 async function dockerAnswers(environment: NodeJS.ProcessEnv): Promise<boolean> {
   const options = { env: environment, timeout: PROBE_TIMEOUT_MS };
   const probes = [run('docker', ['version'], options), run('docker', ['compose', 'version'], options)];
   return Promise.all(probes).then(
     () => true,
-    // No client, no engine, no Compose, no permission, no answer: none of them can run a container.
+    // No client, engine, Compose, permission or answer: in each case, no container can run.
     () => false,
   );
 }
 
-/** The name of the Compose project of a stack, by which its containers are found again. */
+/** Arguments with the Compose project of a stack, which identifies its containers. */
 function compose(name: string, ...args: string[]): string[] {
   return ['compose', '--project-name', `ngbak-${name}`, '--file', join(ROOT, 'local/compose.yaml'), ...args];
 }
 
-/** Starts one store as a container that listens on that port of 127.0.0.1, and waits until it answers. */
+/** Starts one store as a container that listens on this port of 127.0.0.1, and waits until it answers. */
 export async function startInDocker<S extends DockerService>(
   service: S,
   context: ServiceContext,

@@ -4,14 +4,14 @@ import { join, resolve } from 'node:path';
 export const ROOT = resolve(import.meta.dirname, '..');
 
 /**
- * Where everything lies that the local stack installs or writes: `.local/` in the checkout, which git ignores, or
- * the folder that NGBAK_LOCAL_DIR names.
+ * The folder for everything that the local stack installs or writes: `.local/` in the checkout, which git ignores, or
+ * the folder in NGBAK_LOCAL_DIR.
  */
 export function localFolder(environment: NodeJS.ProcessEnv = process.env): string {
   return resolve(environment.NGBAK_LOCAL_DIR || join(ROOT, '.local'));
 }
 
-/** Installed programs, shared by all stacks; safe to delete at any time that no stack runs. */
+/** Installed programs, shared by all stacks. Can be deleted while no stack is running. */
 export function installFolder(environment?: NodeJS.ProcessEnv): string {
   return join(localFolder(environment), 'install');
 }

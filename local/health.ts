@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../shared/core/errors.ts';
 import { LocalStackError } from './errors.ts';
 
-/** Between two looks at a server that is starting, in milliseconds. */
+/** Polling interval for a server that is starting, in milliseconds. */
 const INTERVAL_MS = 100;
 
 /**
- * Waits until `check` does not throw any more. Throws LocalStackError with its last complaint after `deadlineMs`, and
- * the reason of `signal` when that is aborted.
+ * Waits until `check` no longer throws. Throws LocalStackError with the last error after `deadlineMs`, or the reason
+ * of `signal` if that is aborted.
  *
- * @param what  what is waited for, as the subject of a sentence
+ * @param what  the service, as the subject of a sentence
  */
 export async function waitUntil(
   what: string,

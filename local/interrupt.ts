@@ -1,4 +1,4 @@
-/** What a shell reports for a program that Ctrl-C has ended: 128 and the number of SIGINT. */
+/** Exit code that a shell reports for a program that was ended by Ctrl-C: 128 and the number of SIGINT. */
 export const INTERRUPTED_EXIT_CODE = 130;
 
 /** A signal ended a program. */
@@ -7,8 +7,9 @@ export class InterruptedError extends Error {
 }
 
 /**
- * Runs a program's work with a signal that is aborted by the first Ctrl-C, SIGTERM or SIGHUP, so that `finally` blocks
- * can clean up. A second one has no effect while they do, because a terminal and npm may both deliver the first.
+ * Runs a program's work with a signal that is aborted by the first Ctrl-C, SIGTERM or SIGHUP, so that `finally`
+ * blocks can clean up. A second one has no effect during the cleanup, because a terminal and npm may both deliver the
+ * first.
  */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();

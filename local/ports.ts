@@ -8,16 +8,16 @@ import { localFolder } from './folders.ts';
 import { isAlive } from './processes.ts';
 
 /**
- * Where free ports are looked for: below 32768, the start of Linux's range for outgoing connections
- * (net.ipv4.ip_local_port_range), so that no client takes a port between our look and the server's start.
+ * Free ports are searched below 32768, the start of Linux's range for outgoing connections
+ * (net.ipv4.ip_local_port_range), so that no client takes a port between the check and the server's start.
  */
 const FIRST_PORT = 20_000;
 const LAST_PORT = 31_999;
 const ATTEMPTS = 200;
 
 /**
- * Finds that many different TCP ports of 127.0.0.1 that nobody listens on, and that no other process of this checkout has
- * found: they are this process's until it ends. Throws LocalStackError.
+ * Finds this many different free TCP ports of 127.0.0.1 that no other process of this checkout has claimed. They stay
+ * claimed until this process ends. Throws LocalStackError.
  */
 export async function freePorts(count: number): Promise<number[]> {
   const claims = join(localFolder(), 'ports');
@@ -34,7 +34,7 @@ export async function freePorts(count: number): Promise<number[]> {
           },
         );
       }
-      // By chance, so that stacks that start at the same moment look in different places.
+      // Random, so that stacks that start at the same moment try different ports.
       const port = randomInt(FIRST_PORT, LAST_PORT + 1);
       if (servers.has(port)) continue;
       const server = createServer();
@@ -53,7 +53,7 @@ export async function freePorts(count: number): Promise<number[]> {
   }
 }
 
-/** Takes a port for this process: a file that only one process can create. */
+/** Claims a port for this process, with a file that only one process can create. */
 async function claim(file: string): Promise<boolean> {
   try {
     await writeFile(file, String(process.pid), { flag: 'wx' });
@@ -64,10 +64,10 @@ async function claim(file: string): Promise<boolean> {
   }
 }
 
-/** Gives back the ports of processes that have ended. */
+/** Releases the ports of processes that have ended. */
 async function removeStaleClaims(claims: string): Promise<void> {
   for (const name of await readdir(claims)) {
-    // Another process may remove it first; an empty one is being written.
+    // Another process may remove it first; an empty file is still being written.
     const pid = await readFile(join(claims, name), 'utf8').catch(() => '');
     if (pid !== '' && !isAlive(Number(pid))) await rm(join(claims, name), { force: true });
   }

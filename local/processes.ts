@@ -12,17 +12,17 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { LocalStackError } from './errors.ts';
 
-/** In the environment of every process of a stack, and so of its descendants: the folder of the stack. */
+/** Environment variable of every process of a stack and its descendants: the folder of the stack. */
 export const STACK_MARK = 'NGBAK_LOCAL_STACK';
 
-/** How much of a log an error shows, in bytes from its end. */
+/** How much of a log is included in an error, in bytes from its end. */
 const LOG_TAIL_BYTES = 3_000;
 
 const SETPRIV = '/usr/bin/setpriv';
 
 /**
- * The command that runs `command` so that the kernel kills it when the process that starts it dies, however that dies.
- * Linux only, by util-linux's setpriv; elsewhere the command as it is.
+ * Wraps `command` so that the kernel kills it when its parent process dies, for whatever reason. Linux only, with
+ * setpriv of util-linux; on other systems the command is returned unchanged.
  */
 export function boundToParent(command: string, args: readonly string[]): [string, string[]] {
   return existsSync(SETPRIV)
@@ -33,11 +33,11 @@ export function boundToParent(command: string, args: readonly string[]): [string
 export interface ProcessOptions {
   readonly cwd: string;
   readonly env: NodeJS.ProcessEnv;
-  /** File that takes the program's output; it is appended to. */
+  /** File to which the program's output is appended. */
   readonly log: string;
 }
 
-/** Starts a program in a process group of its own, with its output in a log file. */
+/** Starts a program in a separate process group, with its output in a log file. */
 export function startProcess(
   command: string,
   args: readonly string[],
@@ -60,8 +60,8 @@ export function startProcess(
 /**
  * Runs a program to its end.
  *
- * Throws LocalStackError with the end of the log when it fails, and when it is not done after `timeoutMs`; the program
- * and what it started is killed then, and on `signal`.
+ * Throws LocalStackError with the end of the log if it fails, or if it is not done after `timeoutMs`. On a timeout or
+ * on `signal`, the program and its process group are killed.
  */
 export async function runProcess(
   command: string,
@@ -94,7 +94,7 @@ export async function runProcess(
   }
 }
 
-/** Waits for the end of a process, and says how it ended: `code 1`, `signal SIGKILL`, `error …`. */
+/** Waits for a process to end, and returns how it ended: `code 1`, `signal SIGKILL`, `error …`. */
 export function ended(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once('error', (error) => resolve(`error ${error.message}`));
@@ -102,12 +102,12 @@ export function ended(child: ChildProcess): Promise<string> {
   });
 }
 
-/** Kills a process that was started here with everything in its group. Nothing happens when it is gone already. */
+/** Kills a process that was started here with its whole group. Does nothing if it has already ended. */
 export function killGroup(pid: number | undefined): void {
   if (pid !== undefined) killQuietly(-pid);
 }
 
-/** Whether a process with this id runs. One that has ended, and whose parent has not asked how, does not. */
+/** Whether a process with this id is running. False for a zombie. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -118,10 +118,10 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** Linux only: elsewhere there is no /proc, and the answer is no. */
+/** Linux only: false on other systems, which have no /proc. */
 function isZombie(pid: number): boolean {
   try {
-    // The state is the first field after the program's name, which stands in parentheses and may hold any character.
+    // The state is the first field after the program's name, which is in parentheses and may contain any character.
     return /^ [ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'latin1').split(')').at(-1) ?? '');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return existsSync('/proc/self/stat');
@@ -130,9 +130,9 @@ function isZombie(pid: number): boolean {
 }
 
 /**
- * Kills every process that carries the mark of that stack in its environment, whoever started it and whatever group
- * it is in, and gives back how many there were. Linux only: elsewhere there is no /proc, and 0 is the answer. Redis is
- * not among them: it writes its title over its environment.
+ * Kills every process with the mark of this stack in its environment, whoever started it and whatever group it is in,
+ * and returns their number. Linux only: returns 0 on other systems, which have no /proc. Does not find Redis, which
+ * overwrites its environment with its process title.
  */
 export async function killMarked(folder: string): Promise<number> {
   const pids = await markedProcesses(folder);
@@ -140,7 +140,7 @@ export async function killMarked(folder: string): Promise<number> {
   return pids.length;
 }
 
-/** The ids of the processes that carry the mark of that stack. */
+/** The ids of the processes with the mark of this stack. */
 export async function markedProcesses(folder: string): Promise<number[]> {
   if (!existsSync('/proc/self/environ')) return [];
   const mark = `${STACK_MARK}=${folder}`;
@@ -154,12 +154,12 @@ export async function markedProcesses(folder: string): Promise<number[]> {
   return pids.filter((_, i) => marked[i]);
 }
 
-/** A file of /proc/<pid>, or nothing where the process has ended in between or belongs to somebody else. */
+/** A file of /proc/<pid>; empty if the process has ended or belongs to another user. */
 export async function readOfProcess(pid: number, file: 'environ' | 'cmdline' | 'status'): Promise<string> {
   return orNothing(readFile(`/proc/${pid}/${file}`, 'utf8'));
 }
 
-/** Whether a process of that id has that working folder. Linux only: elsewhere the answer is no. */
+/** Whether the process with this id has this working folder. Linux only: false on other systems. */
 export async function runsIn(pid: number, folder: string): Promise<boolean> {
   return (await orNothing(readlink(`/proc/${pid}/cwd`))) === folder;
 }
@@ -174,7 +174,7 @@ async function orNothing(reading: Promise<string>): Promise<string> {
   }
 }
 
-/** The end of a log, made to follow an error message. */
+/** The end of a log, formatted to follow an error message. */
 export function tail(log: string): string {
   if (!existsSync(log)) return '';
   const file = openSync(log, 'r');
@@ -189,10 +189,10 @@ export function tail(log: string): string {
   }
 }
 
-/** Appends one line with the time to a log. */
+/** Appends a line with a timestamp to a log. */
 export function logger(path: string): (line: string) => void {
   const stream = createWriteStream(path, { flags: 'a', mode: 0o600 });
-  // The folder may have been removed by the clean-up that the last line names.
+  // The folder may have been removed by the cleanup that the last line reports.
   stream.on('error', (error) => console.error(`${path}: ${error.message}`));
   return (line) => stream.write(`${new Date().toISOString()} ${line}\n`);
 }

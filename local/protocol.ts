@@ -3,9 +3,9 @@ import { SERVICE_NAMES } from './services/service.ts';
 import { StackName, StackState } from './state.ts';
 
 /**
- * How the process that wants a stack and the supervisor that owns it talk: lines of JSON on the supervisor's standard
- * input and output. The first line in is a request. `keep` makes the stack independent of the asker; before that, the
- * end of the input, for whatever reason, is the end of the stack.
+ * The protocol between the process that requests a stack and the supervisor that owns it: lines of JSON on the
+ * supervisor's standard input and output. The first line of input is a request. `keep` makes the stack independent of
+ * the requesting process; before that, the end of the input, for whatever reason, ends the stack.
  */
 export const StackRequest = z.object({
   name: StackName,
@@ -13,7 +13,7 @@ export const StackRequest = z.object({
 });
 export type StackRequest = z.infer<typeof StackRequest>;
 
-/** The line that makes a stack outlive its asker. */
+/** The line that makes a stack outlive the requesting process. */
 export const KEEP = 'keep';
 
 export const SupervisorMessage = z.discriminatedUnion('type', [

@@ -19,23 +19,23 @@ export type {
   ServiceName,
 } from './services/service.ts';
 
-/** What a stack says while it starts. */
+/** A progress message of a starting stack. */
 export interface StackProgress {
   readonly service: ServiceName;
-  /** `installing …`, `preparing`, `starting`, `ready`, or how a server ended by itself later on. */
+  /** `installing …`, `preparing`, `starting`, `ready`, or later on, how a server ended by itself. */
   readonly text: string;
 }
 
 export interface StackOptions<S extends ServiceName> {
-  /** @default a name by chance */
+  /** @default a random name */
   readonly name?: string;
   /** @default all of them */
   readonly services?: readonly S[];
-  /** Gives up when aborted while the stack starts: nothing is left. Later on, `stop` is what ends it. */
+  /** Cancels the start of the stack, and cleans up. Afterwards it has no effect: use `stop`. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StackProgress) => void;
   /**
-   * Where NEO4J_URI, QDRANT_URL, REDIS_URL and AWS_ENDPOINT_URL are looked up, and what the servers are started with.
+   * The source of NEO4J_URI, QDRANT_URL, REDIS_URL and AWS_ENDPOINT_URL, and the environment of the servers.
    * @default process.env
    */
   readonly environment?: NodeJS.ProcessEnv;
@@ -44,23 +44,23 @@ export interface StackOptions<S extends ServiceName> {
 /** A running stack. It ends with `stop`, and in any case when this process ends, unless `keep` was called. */
 export type Stack<S extends ServiceName = ServiceName> = Pick<Addresses, S> & {
   readonly name: string;
-  /** Its folder, which is removed at the end. There is room in it for what belongs to the stack. */
+  /** Its folder, which is removed at the end. Callers may store files of the stack there. */
   readonly folder: string;
   /** The folder of its logs: one file for each service, and `supervisor.log`. */
   readonly logs: string;
-  /** Ends every process of the stack and removes its folder. Once is enough; twice does no harm. */
+  /** Ends every process of the stack and removes its folder. May be called more than once. */
   stop(): Promise<void>;
   /** Keeps the stack running when this process ends, until `npm run local:down`. */
   keep(): Promise<void>;
 };
 
 /**
- * Starts Neo4j, Qdrant, Redis and the AWS emulator, or some of them, each on free ports with credentials of its own,
- * and waits until all of them answer.
+ * Starts Neo4j, Qdrant, Redis and the AWS emulator, or some of them, each on free ports with its own credentials, and
+ * waits until all of them answer.
  *
- * Each service is found where the environment says that it runs; or installed natively into `.local/`, the first time; or
- * started in Docker, on request and where there is no native installation. Throws LocalStackError, and MissingPrerequisiteError with one line
- * for each program that this machine lacks; nothing is left then.
+ * Each service either runs already at an address in the environment, or is installed natively into `.local/` the
+ * first time, or is started in Docker, on request or if there is no native installation. Throws LocalStackError, or
+ * MissingPrerequisiteError with one line for each missing program; nothing is left running then.
  */
 export async function startStack<S extends ServiceName = ServiceName>(
   options: StackOptions<S> = {},
@@ -75,12 +75,12 @@ export async function startStack<S extends ServiceName = ServiceName>(
   const supervisor = spawn(
     process.execPath,
     ['--disable-warning=ExperimentalWarning', join(ROOT, 'local/supervisor.ts'), request.name],
-    // In a session of its own: Ctrl-C in the terminal reaches us alone, and we tell it to end.
+    // In a separate session: Ctrl-C in the terminal reaches only this process, which then ends the supervisor.
     { cwd: ROOT, env: environment, stdio: ['pipe', 'pipe', 'pipe'], detached: true },
   );
-  // Through us and not inherited: a stack that is kept would hold our output open for whoever reads it to its end.
+  // Piped and not inherited: a kept stack would hold this process's output open for a reader that waits for its end.
   supervisor.stderr.pipe(process.stderr, { end: false });
-  // It may end before it has read everything; how it ended is what we report.
+  // It may end before it has read everything; how it ended is reported separately.
   supervisor.stdin.on('error', () => undefined);
   const exited = new Promise<string>((resolve) => {
     supervisor.once('error', (error) => resolve(`error ${error.message}`));
@@ -122,14 +122,14 @@ export async function startStack<S extends ServiceName = ServiceName>(
   }
 }
 
-/** Listens to the supervisor: resolves when the stack is ready, rejects when it failed or the supervisor ended. */
+/** Listens to the supervisor: resolves when the stack is ready, rejects if it failed or the supervisor ended. */
 function conversation(
   supervisor: ChildProcess & { stdout: NodeJS.ReadableStream },
   onProgress: StackOptions<ServiceName>['onProgress'],
   exited: Promise<string>,
 ): Promise<{ state: StackState; kept: Promise<void> }> {
   const kept = Promise.withResolvers<void>();
-  // Whoever calls `keep` gets the rejection; nobody else has to.
+  // Callers of `keep` receive the rejection; it need not be handled otherwise.
   kept.promise.catch(() => undefined);
   return new Promise((resolve, reject) => {
     createInterface({ input: supervisor.stdout }).on('line', (line) => {
@@ -148,7 +148,7 @@ function conversation(
       }
     });
     void exited.then(async (how) => {
-      // What it said last is still on its way.
+      // Its last message may not have arrived yet.
       if (!supervisor.stdout.readableEnded && supervisor.stdout.readable)
         await once(supervisor.stdout, 'end');
       const error = new LocalStackError(`The supervisor of the local stack ended (${how}).`, {

@@ -22,13 +22,13 @@ const addresses = z.object({
     .optional(),
 });
 
-/** What `state.json` in a stack's folder says. It holds passwords and is readable by its owner alone. */
+/** Contents of `state.json` in a stack's folder. It contains passwords and is readable only by its owner. */
 export const StackState = z.object({
   name: z.string(),
-  /** Process that owns the stack: when it ends, the stack ends. */
+  /** The process that owns the stack: when it ends, the stack ends. */
   supervisor: z.number().int(),
   phase: z.enum(['starting', 'ready']),
-  /** Whether the stack outlives the process that asked for it. */
+  /** Whether the stack outlives the process that requested it. */
   kept: z.boolean(),
   docker: z.boolean(),
   /** The process of each server that was started here. */
@@ -37,19 +37,19 @@ export const StackState = z.object({
 });
 export type StackState = z.infer<typeof StackState>;
 
-/** Names of stacks: they become folders and Compose projects. */
+/** Names of stacks, which are used for folders and Compose projects. */
 export const StackName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,30}$/, 'must be 1 to 31 of a-z, 0-9 and "-"');
 
 export async function writeState(folder: string, state: StackState): Promise<void> {
   const path = join(folder, 'state.json');
-  // By another name first, so that nobody reads half of it.
+  // Written under another name first, so that readers never see an incomplete file.
   await writeFile(`${path}.new`, JSON.stringify(state, null, 2), { mode: 0o600 });
   await rename(`${path}.new`, path);
 }
 
 /**
- * The state of a stack, or undefined where there is none, or where its folder has just been made. Throws
- * InvalidInputError where it is one of another version.
+ * The state of a stack; undefined if there is none, for example because its folder was just created. Throws
+ * InvalidInputError if it was written by another version.
  */
 export async function readState(folder: string): Promise<StackState | undefined> {
   try {
@@ -62,7 +62,7 @@ export async function readState(folder: string): Promise<StackState | undefined>
   }
 }
 
-/** The names of all stacks that have a folder. */
+/** The names of all stacks with a folder. */
 export async function stackNames(environment: NodeJS.ProcessEnv): Promise<string[]> {
   try {
     return (await readdir(stacksFolder(environment))).sort();
@@ -72,14 +72,20 @@ export async function stackNames(environment: NodeJS.ProcessEnv): Promise<string
   }
 }
 
-/** Whether the owner of a stack still runs: a process of that id that is a supervisor, and not a later one by chance. */
+/**
+ * Whether the owner of a stack is running: the process with its id is a supervisor, and not an unrelated later
+ * process.
+ */
 export async function isSupervised(state: StackState): Promise<boolean> {
   if (!isAlive(state.supervisor)) return false;
   if (process.platform !== 'linux') return true;
   return (await readOfProcess(state.supervisor, 'cmdline')).split('\0').includes(state.name);
 }
 
-/** Kills everything that belongs to a stack, and removes its folder. To be called by its owner, or when that is dead. */
+/**
+ * Kills all processes of a stack, and removes its folder. May be called only by its owner, or after the owner has
+ * ended.
+ */
 export async function removeStack(
   name: string,
   folder: string,
@@ -88,20 +94,20 @@ export async function removeStack(
   const state = await readState(folder);
   if (state) {
     for (const [service, pid] of Object.entries(state.processes)) {
-      // Process ids come round again: only the owner knows that they are still its own.
+      // Process ids are reused: only the owner knows that they are still its own.
       if (state.supervisor === process.pid || (await runsIn(pid, join(folder, service)))) killGroup(pid);
     }
     if (state.docker) await removeFromDocker(name, folder, environment);
   }
   while ((await killMarked(folder)) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
-  // A process that has just been killed may have a file open, or have made one while we were looking.
+  // A process that was just killed may have a file open, or have created one during the removal.
   await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
 }
 
-/** How long a folder may be without a state: its owner writes one right after it has made the folder. */
+/** How long a folder may exist without a state: its owner writes one right after it has created the folder. */
 const STATELESS_MS_MAX = 60_000;
 
-/** Removes what is left of stacks whose owner was killed. */
+/** Removes the remains of stacks whose owner was killed. */
 export async function removeAbandoned(environment: NodeJS.ProcessEnv): Promise<void> {
   for (const name of await stackNames(environment)) {
     const folder = join(stacksFolder(environment), name);
@@ -115,7 +121,7 @@ async function isAbandoned(folder: string): Promise<boolean> {
     if (state) return !(await isSupervised(state));
     return Date.now() - (await stat(folder)).mtimeMs > STATELESS_MS_MAX;
   } catch (error) {
-    // Of another version of ours, whose processes we don't know; or removed by its owner this very moment.
+    // Written by another version, whose processes are unknown; or just being removed by its owner.
     if (error instanceof InvalidInputError || (error as NodeJS.ErrnoException).code === 'ENOENT')
       return false;
     throw error;

@@ -1,6 +1,6 @@
 /**
- * The process that owns one local stack: starts its servers, and ends and removes everything on request
- * (SIGTERM), or when the process that asked for the stack is gone, however that went. Started by local/stack.ts.
+ * The process that owns one local stack: starts its servers, and stops and removes everything on request (SIGTERM),
+ * or when the process that requested the stack has ended for any reason. Started by local/stack.ts.
  *
  *   node local/supervisor.ts NAME
  */
@@ -39,7 +39,7 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(name, () => endFor(`Ended by ${name}.`));
 
 let connected = true;
-// The asker may be gone before us; then nobody needs to be told.
+// The requesting process may have ended; its output streams then fail, which can be ignored.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', () => {
     connected = false;
@@ -49,7 +49,7 @@ function report(message: SupervisorMessage): void {
   if (connected) process.stdout.write(`${JSON.stringify(message)}\n`);
 }
 
-/** Makes the folder of the stack, which must not be there. Throws LocalStackError where the name is taken. */
+/** Creates the folder of the stack, which must not exist. Throws LocalStackError if the name is in use. */
 async function makeFolder(name: string): Promise<string> {
   await removeAbandoned(environment);
   const folder = join(stacksFolder(environment), name);
@@ -69,7 +69,7 @@ async function makeFolder(name: string): Promise<string> {
   return folder;
 }
 
-/** Starts every service that was asked for, each where it is found first, all at the same time. */
+/** Starts all requested services in parallel, each from the first place where it is available. */
 async function startServices(request: StackRequest, folder: string, state: StackState): Promise<void> {
   const explicit: Partial<Record<ServiceName, boolean>> = {};
   for (const service of request.services) {
@@ -126,7 +126,7 @@ async function startServices(request: StackRequest, folder: string, state: Stack
       password,
     });
   }
-  // All of them end before the folder is removed, also when the first one fails.
+  // All of them finish before the folder is removed, even if the first one fails.
   const started = await Promise.allSettled(
     request.services.map((service) =>
       start(service).catch((error: unknown) => {
@@ -186,7 +186,7 @@ async function main(): Promise<void> {
       await rm(kept, { recursive: true, force: true });
       await cp(join(folder, 'logs'), kept, { recursive: true });
     }
-    // The processes are in the state that is written last: removal reads them there.
+    // The state that is written last contains the processes, and the removal reads them there.
     await writeState(folder, state);
     await removeStack(request.name, folder, environment);
   }

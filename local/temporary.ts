@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { localFolder } from './folders.ts';
 import { isAlive } from './processes.ts';
 
-/** Programs put sockets below TMPDIR, whose paths Linux limits to 107 bytes: what is left for their names. */
+/** Programs create sockets below TMPDIR, whose paths Linux limits to 107 bytes: the rest is for their names. */
 const PATH_BYTES_MAX = 60;
 const PREFIX = 'ngbak-run-';
 
 /**
- * Runs a program's work with a temporary directory of its own, for itself and for everything that it starts, and removes
- * it at the end, whatever happens: many programs leave files there, and more of them when they are killed. What is left by
- * a program that was killed itself is removed by the next one.
+ * Runs a program's work with its own temporary directory, for itself and for everything that it starts, and removes
+ * it at the end in any case: many programs leave files there, especially if they are killed. The remains of a program
+ * that was itself killed are removed by the next one.
  */
 export async function withTemporaryFolder<T>(
   work: () => Promise<T>,
@@ -23,7 +23,7 @@ export async function withTemporaryFolder<T>(
   await removeAbandoned(base);
   const folder = await mkdtemp(join(base, `${PREFIX}${process.pid}-`));
   const before = { TMPDIR: environment.TMPDIR, CDK_HOME: environment.CDK_HOME };
-  // The CDK CLI keeps a cache in HOME otherwise.
+  // Otherwise the CDK CLI keeps a cache in HOME.
   Object.assign(environment, { TMPDIR: folder, CDK_HOME: join(folder, 'cdk') });
   try {
     return await work();

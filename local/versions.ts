@@ -1,25 +1,25 @@
-/** The versions of the servers: what is installed natively, and the tags of the images in compose.yaml. */
+/** The versions of the servers, installed natively, and the tags of the images in compose.yaml. */
 export const VERSIONS = {
   neo4j: '5.26.30',
   qdrant: '1.16.3',
-  /** As Debian 12 names it. Any other Redis 7 or Valkey on the PATH is taken as well. */
+  /** Debian 12's version. Any other Redis 7 or Valkey on the PATH is used as well. */
   redis: '5:7.0.15-1~deb12u10',
   ministack: '1.5.33',
-  /** Not a server: the client that tests run as a user would. */
+  /** Not a server: the client, which tests run as a user would. */
   awscli: '1.46.2',
-  /** Not a server: the browser that tests of the dashboard use, in the npm package `@sparticuz/chromium`. */
+  /** Not a server: the browser for tests of the dashboard, in the npm package `@sparticuz/chromium`. */
   chromium: '147.0.0',
-  /** Not a server: it makes requests of the OpenAPI text and checks the answers. On Python 3.10, 4.30.1. */
+  /** Not a server: it sends requests based on the OpenAPI document and checks the responses. On Python 3.10, 4.30.1. */
   schemathesis: '4.32.5',
   /** Not a server: it checks synthesized templates and their state machines. */
   cfnLint: '1.58.0',
-  /** Not servers: the systems whose own storage classes write and read what tests save and restore. */
+  /** Not servers: systems whose own storage classes write the data that tests back up, and read the restored data. */
   nanoGraphrag: '0.0.8.2',
   lightrag: '1.5.7',
-  /** Procedures of Neo4j that tests and benchmarks compare with: the newest of 5.26 at Maven Central. */
+  /** Procedures of Neo4j that tests and benchmarks compare with: the newest release for 5.26 on Maven Central. */
   apoc: '5.26.19',
   /** An S3 server that is stricter than the emulator. */
   versitygw: '1.8.0',
-  /** A Redis server newer than Debian's, of version 8.2.3, and a server module: tests run against both. */
+  /** A newer Redis server than Debian's, of version 8.2.3, and a server module: tests run against both. */
   falkordbBin: '1.4.1',
 } as const;

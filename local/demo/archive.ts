@@ -13,12 +13,12 @@ import { DemoFailedError } from './follow.ts';
 import type { StepView } from './screen.ts';
 
 const run = promisify(execFile);
-/** Most output that tar or sha256sum may give, in bytes. */
+/** Maximum output of tar or sha256sum, in bytes. */
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
-/** Entries that are listed; the rest is counted. */
+/** Number of entries that are listed; the others are only counted. */
 const LISTED = 24;
 
-/** Streams an archive from the bucket into a file of that folder, and gives back the path. */
+/** Streams an archive from the bucket into a file in this folder, and returns its path. */
 export async function downloadArchive(
   bucket: Bucket,
   backupId: string,
@@ -38,7 +38,7 @@ export async function downloadArchive(
   return path;
 }
 
-/** Opens an archive with nothing but tar and sha256sum, as anybody could, and shows what is in it. */
+/** Opens an archive with only tar and sha256sum, as any user could, and shows its contents. */
 export async function showArchive(
   path: string,
   folder: string,
@@ -57,7 +57,7 @@ export async function showArchive(
   const unpacked = join(folder, 'unpacked');
   await mkdir(unpacked, { recursive: true });
   await run('tar', ['-xzf', path, '-C', unpacked], options);
-  // It exits with an error, and so this throws, when a single file is not what the sums say.
+  // It exits with an error, so that this throws, if a single file does not match its checksum.
   const checked = await run('sha256sum', ['-c', 'SHA256SUMS'], { ...options, cwd: unpacked });
   const good = checked.stdout
     .trim()

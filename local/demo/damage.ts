@@ -5,8 +5,8 @@ import { askQdrant } from '../knowledge-base/qdrant.ts';
 import { formatCount } from './screen.ts';
 
 /**
- * Damages all three stores in every way that the proof must notice: things missing, changed, added, and the structure
- * around them gone. Returns what was done, as lines for a person.
+ * Damages all three stores in every way that the proof must detect: missing, changed and additional records, and
+ * missing structure. Returns a description of the damage, in lines.
  */
 export async function damageEverything(connections: Connections, layout: Layout): Promise<string[]> {
   const done = await Promise.all([
@@ -62,7 +62,7 @@ async function damageVectors(
     `${points}/scroll`,
     '{"limit":200,"with_payload":false,"with_vector":false}',
   );
-  // Taken from the text: an id of 64 bits does not survive JSON.parse.
+  // Taken from the text: JSON.parse does not preserve 64-bit ids.
   const ids = [...page.matchAll(/"id":(\d+)/g)].map((match) => match[1] ?? '');
   const third = Math.ceil(ids.length / 3);
   const deletedIds = ids.slice(0, third);

@@ -23,7 +23,7 @@ import {
   SAMPLES,
 } from './stage.ts';
 
-/** What `--json` prints. Durations are in seconds. */
+/** The output of `--json`. Durations are in seconds. */
 export interface DemoResult {
   readonly identical: boolean;
   readonly backup_id: string;
@@ -36,17 +36,17 @@ export interface DemoResult {
 
 interface DemoEnvironment {
   readonly screen: Screen;
-  /** A folder for what the demo downloads and notes; the caller removes it. */
+  /** A folder for downloads and readings; the caller removes it. */
   readonly folder: string;
   readonly signal: AbortSignal;
 }
 
-/** Shows and measures one step: a name for the result's `seconds`, a title for the screen, the work. */
+/** Shows and measures one step: its key in the result's `seconds`, its title on the screen, its work. */
 type Step = <T>(name: string, title: string, work: (view: StepView) => Promise<T>) => Promise<T>;
 
 /**
- * The whole demo, from nothing to the proof. Leaves nothing running, unless it is asked to. Throws what went wrong; a
- * proof that fails is not an error but a result that is not `identical`.
+ * The whole demo, from an empty machine to the proof. Stops everything that it started, unless `keep` is set. Errors
+ * are thrown; a failed proof is not an error but a result that is not `identical`.
  */
 export async function runDemo(
   options: DemoOptions,
@@ -62,7 +62,7 @@ export async function runDemo(
     return result;
   };
   const started = Date.now();
-  // Interrupted by itself: it ends only after what it started is gone.
+  // Handles the interruption itself: it ends only after the processes that it started are gone.
   const stack = await screen.step('Start Neo4j, Qdrant, Redis and an AWS emulator', (view) =>
     startServers(options.name, view, signal),
   );
@@ -71,7 +71,7 @@ export async function runDemo(
   try {
     return await play(stage, { screen, step, seconds, keep: options.keep });
   } finally {
-    // What failed can be looked at as well; what was interrupted is not wanted any more.
+    // A failed stack is kept as well, for inspection; an interrupted one is not.
     if (options.keep && !signal.aborted) await keep(stack, screen);
     else await screen.step('Stop everything and remove it', () => stack.stop());
   }
@@ -138,7 +138,7 @@ async function readForProof(stage: DemoContext, view: StepView): Promise<Proof> 
   return proof;
 }
 
-/** Damages everything and reads again. Throws DemoFailedError when the proof notices nothing. */
+/** Damages everything and reads the stores again. Throws DemoFailedError if the proof does not detect the damage. */
 async function damage(
   stage: DemoContext,
   before: Proof,
@@ -168,7 +168,7 @@ Status    npm run local:status -- --name ${stack.name}
 Stop      npm run local:down -- --name ${stack.name}`);
 }
 
-/** Ends as soon as the signal does, whatever the work is waiting for. */
+/** Ends when the signal is aborted, whatever the work is waiting for. */
 async function interruptible<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   const aborted = Promise.withResolvers<never>();
   const abort = () => aborted.reject(signal.reason);

@@ -4,7 +4,7 @@ import { askQdrant } from '../knowledge-base/qdrant.ts';
 import { DemoFailedError } from './follow.ts';
 
 /**
- * The demo destroys what the stores hold, and an address in the environment may lead to somebody's data. Throws
+ * The demo destroys the data in the stores, and an address in the environment may belong to a store in use. Throws
  * DemoFailedError unless all three stores are empty.
  */
 export async function refuseFilledStores(connections: Connections): Promise<void> {

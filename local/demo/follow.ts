@@ -8,15 +8,15 @@ import { type Progress, readProgress } from '../../shared/workflows/job/progress
 import { type JobRecord, readJob } from '../../shared/workflows/job/record.ts';
 import { alignColumns, bar, formatCount, type StepView } from './screen.ts';
 
-/** Pause between two looks at a job, in milliseconds. */
+/** Polling interval for a job, in milliseconds. */
 const LOOK_MS = 250;
 
-/** A workflow that did not end as it should. */
+/** A workflow that failed. */
 export class DemoFailedError extends NgbakError {}
 
 /**
- * Follows an execution to its end, showing its progress, and gives back its output. Throws DemoFailedError with the
- * message that the operator would read in the console.
+ * Follows an execution to its end, showing its progress, and returns its output. Throws DemoFailedError with the
+ * message that an operator would see in the console.
  */
 export async function followExecution(
   clients: { sfn: SFNClient; bucket: Bucket },
@@ -42,8 +42,8 @@ export async function followExecution(
 }
 
 /**
- * Follows a restore by the record of its job, as it must be where an upload starts the execution. Gives back the ended
- * job. Throws DemoFailedError when it did not complete.
+ * Follows a restore by its job record, because the execution is started by an upload. Returns the ended job. Throws
+ * DemoFailedError if it did not complete.
  */
 export async function followRestore(
   bucket: Bucket,
@@ -57,7 +57,7 @@ export async function followRestore(
     const progress = await readProgress(bucket, jobId);
     const isInspected =
       progress.length > 0 && progress.every((one) => one.store === 'archive' && one.finished);
-    // Between the inspection and the first write, the workflow waits for a backup of what is there now.
+    // Between the inspection and the first write, the workflow waits for the safety backup.
     const safety = isInspected ? await readProgress(bucket, relatedJobId('safety', jobId)) : [];
     const shown = safety.length > 0 ? ['safety backup of the target:', ...progressLines(safety)] : [];
     view.live([...progressLines(progress), ...shown]);
@@ -74,10 +74,10 @@ export async function followRestore(
   }
 }
 
-/** The order in which stores are shown. */
+/** The display order of the stores. */
 const ORDER: readonly Progress['store'][] = ['graph', 'vectors', 'kv', 'config', 'archive'];
 
-/** One line for each store: its phase, a bar, and how much of what is done. */
+/** One line for each store: its phase, a bar, and the amounts done and in total. */
 export function progressLines(all: readonly Progress[]): string[] {
   const rows: string[][] = [];
   for (const store of ORDER) {
@@ -101,7 +101,7 @@ interface UnitSum {
   readonly total: number | undefined;
 }
 
-/** What all shards of a store have done together; the total is unknown where one shard does not know its own. */
+/** The progress of all shards of a store together; the total is unknown if any shard's total is. */
 function sumUnits(shards: readonly Progress[]): UnitSum[] {
   const entries = shards.flatMap((shard) => Object.entries(shard.units));
   return [...Map.groupBy(entries, ([unit]) => unit)].map(([unit, parts]) => ({

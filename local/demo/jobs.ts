@@ -12,7 +12,7 @@ import { DemoFailedError, followExecution, followRestore } from './follow.ts';
 import { alignColumns, formatCount, type StepView } from './screen.ts';
 import { type DemoContext, TARGET } from './stage.ts';
 
-/** Starts the backup workflow as anybody would, by StartExecution, and follows it to its end. */
+/** Starts the backup workflow with StartExecution, as any client could, and follows it to its end. */
 export async function backUp(
   stage: DemoContext,
   bucket: Bucket,

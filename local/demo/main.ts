@@ -8,7 +8,7 @@ import { runDemo } from './demo.ts';
 import { HELP, readOptions } from './options.ts';
 import { Screen } from './screen.ts';
 
-/** Exit code of a shell command that Ctrl-C ended. */
+/** Exit code of a shell command that was ended by Ctrl-C. */
 const INTERRUPTED = 130;
 
 class DemoInterruptedError extends NgbakError {}

@@ -1,7 +1,7 @@
 import pc from '../../shared/core/colors.ts';
 import type { Stack } from '../stack.ts';
 
-/** What `--keep` prints: how to do it all again, by the ngbak command and by the AWS CLI. */
+/** The output of `--keep`: how to repeat the steps with the ngbak command and with the AWS CLI. */
 export function nextSteps(
   stack: Pick<Stack, 'aws'>,
   outputs: Readonly<Record<string, string>>,

@@ -1,13 +1,13 @@
 import { parseArgs } from 'node:util';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 
-/** Largest scale: its archive has about 300 MB, and the emulator keeps several of its like in memory. */
+/** Largest scale: its archive has about 300 MB, and the emulator keeps several copies of it in memory. */
 const SCALE_MAX = 50;
 
 export interface DemoOptions {
   readonly keep: boolean;
   readonly scale: number;
-  /** Name of the local stack; left out: one of its own. */
+  /** Name of the local stack. If omitted: a stack of its own. */
   readonly name: string | undefined;
   readonly json: boolean;
   readonly help: boolean;
@@ -25,7 +25,7 @@ Step Functions, destroys it, uploads the archive to a presigned URL, and proves 
   --help       this text
 `;
 
-/** Reads the command line. Throws InvalidInputError that says what is allowed. */
+/** Reads the command line. Throws InvalidInputError that lists the allowed values. */
 export function readOptions(argv: readonly string[]): DemoOptions {
   const remedy = 'See npm run demo -- --help.';
   let values: ReturnType<typeof parse>;

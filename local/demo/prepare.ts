@@ -10,7 +10,7 @@ import { type DemoContext, NAMESPACE, output, TARGET } from './stage.ts';
 /** Name of the CloudFormation stack. */
 const STACK = 'Ngbak';
 
-/** Starts the servers, each with free ports and a password of its own. */
+/** Starts the servers, each on free ports and with its own password. */
 export async function startServers(
   name: string | undefined,
   view: StepView,
@@ -36,10 +36,12 @@ export async function startServers(
   return stack;
 }
 
-/** Deploys the CDK app, and fills in how its functions reach the stores. Gives back the outputs of the stack. */
+/**
+ * Deploys the CDK app, and fills in the connections of its functions to the stores. Returns the outputs of the stack.
+ */
 export async function deploy(stage: DemoContext, view: StepView): Promise<Record<string, string>> {
   const { stack, connections } = stage;
-  // From here on, the AWS SDK of this process means the emulator.
+  // From here on, the AWS SDK in this process uses the emulator.
   Object.assign(process.env, stack.aws.env);
   const stores = { graph: { kind: 'neo4j' }, vectors: { kind: 'qdrant' }, kv: { kind: 'redis' } };
   const outputs = await deployStack(stack.aws, {

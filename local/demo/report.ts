@@ -14,8 +14,8 @@ interface Row {
 }
 
 /**
- * The table at the end: what there was, what the damage left, what came back, and whether its digest is the old one.
- * A part is one row, and so is each of its aspects that a person would ask about.
+ * The table at the end: the original counts, those after the damage and after the restore, and whether the digests
+ * are equal. Each part has a row, and so has each of its aspects that a user would ask about.
  */
 export function proofTable(before: Proof, damaged: Proof, after: Proof): string[] {
   const rows = [['', 'before', 'damaged  ', 'restored', 'proof'].map((title) => pc.dim(title))];
@@ -33,7 +33,7 @@ export function proofTable(before: Proof, damaged: Proof, after: Proof): string[
   return alignColumns(rows);
 }
 
-/** What the damage left, marked where it is not what was there: the count alone may be the same. */
+/** The state after the damage, marked if it differs from the original: the counts alone may be equal. */
 function damagedCell(was: AspectProof | undefined, broken: AspectProof | undefined): string {
   const text = formatCount(broken?.count ?? 0);
   return was?.digest === broken?.digest ? `${text}  ` : pc.red(`${text} ≠`);
@@ -62,7 +62,7 @@ function rowsOf(before: Proof): Row[] {
   ];
 }
 
-/** What the demo has shown, in a few lines: whether all is back, and what it took. */
+/** The result of the demo in a few lines: whether everything was restored, and how long it took. */
 export function verdict(
   comparison: ProofComparison,
   facts: {

@@ -8,19 +8,19 @@ const FRAME_MS = 100;
 const WIDTH_MAX = 100;
 const INDENT = '   ';
 
-/** What the work inside a step may show. */
+/** Output of the work inside a step. */
 export interface StepView {
-  /** A line that stays. */
+  /** A permanent line. */
   line(text: string): void;
-  /** Lines that are replaced by the next call, and gone when the step ends. Without a terminal they are not shown. */
+  /** Lines that the next call replaces and that disappear when the step ends. Not shown without a terminal. */
   live(lines: readonly string[]): void;
-  /** A line for a log, where `live` shows nothing. On a terminal it is not shown. */
+  /** A line for a log, where `live` shows nothing. Not shown on a terminal. */
   log(text: string): void;
 }
 
 /**
- * The demo's output: numbered steps, each with what it found below it and its duration at its end. On a terminal, the
- * running step is redrawn in place; elsewhere, plain lines are printed as they come.
+ * The demo's output: numbered steps, each with its results below it and its duration at its end. On a terminal, the
+ * running step is redrawn in place; otherwise, plain lines are printed as they arrive.
  */
 export class Screen {
   readonly #out: NodeJS.WriteStream;
@@ -36,7 +36,9 @@ export class Screen {
     this.#out.write(`${text}\n`);
   }
 
-  /** Shows a step from its begin to its end, and gives back what the work gave. Errors pass through, after a cross. */
+  /**
+   * Shows a step from start to end, and returns the result of its work. Errors are marked with a cross and rethrown.
+   */
   async step<T>(title: string, work: (view: StepView) => Promise<T>): Promise<T> {
     this.#number++;
     const view = this.#isTerminal
@@ -71,7 +73,7 @@ class PlainStep implements EndingStep {
   }
 
   live(): void {
-    // A log is not a place for a bar that moves.
+    // Logs do not show progress bars.
   }
 
   log(text: string): void {
@@ -116,22 +118,22 @@ class LiveStep implements EndingStep {
   }
 
   log(): void {
-    // A terminal has already shown this in its live lines.
+    // On a terminal, the live lines have already shown this.
   }
 
   end(succeeded: boolean): void {
     this.#hasEnded = true;
     clearInterval(this.#timer);
     const mark = succeeded ? pc.green('✔') : pc.red('✘');
-    // Written in full, and not wrapped: what has scrolled away stays complete.
+    // Written in full and not wrapped, so that the scrollback is complete.
     this.#update.clear();
     this.#out.write(`${[this.#header(mark), ...this.#lines.map((line) => INDENT + line)].join('\n')}\n`);
     this.#update.done();
   }
 
-  /** Draws the running step: its header stays visible, and of its lines the latest that fit on the screen. */
+  /** Draws the running step: its header, and as many of its latest lines as fit on the screen. */
   #draw(): void {
-    // Interrupted work may report later; its step has ended, and other steps are below it.
+    // Interrupted work may report after its step has ended, when other steps are below it.
     if (this.#hasEnded) return;
     this.#frame++;
     const spinner = pc.cyan(FRAMES[this.#frame % FRAMES.length] ?? '');
@@ -149,7 +151,7 @@ class LiveStep implements EndingStep {
   }
 }
 
-/** A bar of 24 cells; an unknown total is an empty one. */
+/** A bar of 24 cells; empty if the total is unknown. */
 export function bar(done: number, total: number | undefined): string {
   const cells = 24;
   const filled = total === undefined || total === 0 ? 0 : Math.min(cells, Math.round((done / total) * cells));
@@ -167,7 +169,7 @@ export function formatCount(count: number): string {
   return count.toLocaleString('en-US');
 }
 
-/** Columns of one width each, the first `left` of them to the left, numbers to the right. Cells may be coloured. */
+/** Aligns columns: the first `left` of them to the left, the others to the right. Cells may be coloured. */
 export function alignColumns(rows: readonly (readonly string[])[], left = 1): string[] {
   const widths: number[] = [];
   for (const row of rows) {

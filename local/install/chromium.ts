@@ -8,19 +8,19 @@ import { ROOT } from '../folders.ts';
 import { VERSIONS } from '../versions.ts';
 import { findOnPath, type InstallContext, installed, runInstaller } from './install.ts';
 
-/** A browser, and what its environment must contain besides the caller's. */
+/** A browser, and the variables that its environment needs in addition to the caller's. */
 export interface ChromiumProgram {
   readonly path: string;
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** Names that distributions give to the browser. */
+/** Names of the browser in distributions. */
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 /** Brotli files of the npm package, whose integrity package-lock.json pins. */
 const PACKAGE = join(ROOT, 'node_modules/@sparticuz/chromium/bin');
 const REMEDY = 'Install Chromium so that it is on the PATH, or set CHROMIUM_PATH to the browser.';
 
-/** The font of the npm package before those of the machine, which may have none. */
+/** Adds the font of the npm package to those of the machine, which may have none. */
 const FONTS = `<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
@@ -31,8 +31,8 @@ const FONTS = `<?xml version="1.0"?>
 `;
 
 /**
- * Finds the browser that CHROMIUM_PATH names or that is on the PATH, or unpacks the one in the npm package
- * `@sparticuz/chromium` with the libraries and the font that it needs. Throws LocalStackError where that can't run.
+ * Finds the browser in CHROMIUM_PATH or on the PATH, or unpacks the one in the npm package `@sparticuz/chromium` with
+ * the required libraries and font. Throws LocalStackError if that can't run.
  */
 export async function installChromium(context: InstallContext): Promise<ChromiumProgram> {
   if (context.environment.CHROMIUM_PATH) return { path: context.environment.CHROMIUM_PATH, environment: {} };
@@ -59,7 +59,7 @@ export async function installChromium(context: InstallContext): Promise<Chromium
   return {
     path: join(folder, 'chromium'),
     environment: {
-      // NSS and expat, which a machine without a desktop lacks. Nothing else is linked but the C library.
+      // NSS and expat, which a machine without a desktop lacks. The only other linked library is the C library.
       LD_LIBRARY_PATH: join(folder, 'lib'),
       FONTCONFIG_FILE: join(folder, 'fonts.conf'),
     },

@@ -10,17 +10,17 @@ export interface DebianPackage {
   readonly sha256: string;
 }
 
-/** Where the packages of Debian 12 keep libraries, below the folder that they are unpacked into. */
+/** Library folders of Debian 12 packages, relative to the folder into which they are unpacked. */
 export const LIBRARIES = ['usr/lib/x86_64-linux-gnu', 'lib/x86_64-linux-gnu'];
 
 /**
- * Downloads Debian packages and unpacks them into a folder, which it gives back: nothing of the system changes, and no
- * service starts. Debian removes a version when it has a newer one. The newer one is taken then, and Debian's signature,
- * which apt checks in any case, vouches for it.
+ * Downloads Debian packages, unpacks them into a folder, and returns it: nothing in the system changes, and no
+ * service starts. Debian removes a version when a newer one is released. The newer one is installed then; its
+ * authenticity is guaranteed by Debian's signature, which apt always checks.
  *
- * Throws LocalStackError on other machines than Debian's on x64, with that remedy.
+ * Throws LocalStackError on machines other than Debian on x64, with a remedy.
  *
- * @param finish  called once with the folder when everything is in it
+ * @param finish  called once with the folder when it is complete
  */
 export async function installDebian(
   id: string,
@@ -48,12 +48,12 @@ export async function installDebian(
   return join(folder, 'root');
 }
 
-/** The name of a package's file, as apt writes it. */
+/** The name of a package's file, in apt's notation. */
 function fileName({ name, version }: DebianPackage): string {
   return `${name}_${version.replaceAll(':', '%3a')}_amd64.deb`;
 }
 
-/** Downloads by apt, which checks Debian's signature. The lists of a fresh machine or image may be empty or old. */
+/** Downloads with apt, which checks Debian's signature. The lists of a fresh machine or image may be empty or old. */
 async function download(
   folder: string,
   packages: readonly DebianPackage[],
@@ -64,7 +64,7 @@ async function download(
   const newest = packages.map(({ name }) => name);
   const apt = (...args: string[]) =>
     runInstaller('apt-get', ['-q', ...args], context, { cwd: folder, remedy });
-  // Lists of our own: needs no root, and leaves the machine's as they are.
+  // Separate lists: requires no root, and leaves the machine's lists unchanged.
   const own = [`-oDir::State::lists=${folder}/lists`, `-oDir::Cache=${folder}/cache`];
   const attempts = [
     () => apt('download', ...pinned),

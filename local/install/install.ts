@@ -7,26 +7,26 @@ import { IntegrityError } from '../../shared/core/errors.ts';
 import { installFolder } from '../folders.ts';
 import { type ProcessOptions, runProcess } from '../processes.ts';
 
-/** Longest that one installer may take, in milliseconds: slow networks are waited for, hangs are not. */
+/** Timeout of one installer, in milliseconds: long enough for slow networks, but it ends hangs. */
 const INSTALL_TIMEOUT_MS = 10 * 60_000;
 
-/** What an installer gets to work with. */
+/** Context of an installer. */
 export interface InstallContext {
   readonly environment: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
-  /** File that takes the output of the installers. */
+  /** File for the output of the installers. */
   readonly log: string;
-  /** Called when something is really installed, and not found from before. */
+  /** Called before an actual installation, not if the program is already installed. */
   readonly onInstall: (what: string) => void;
 }
 
 /**
- * Gives back the folder of an installed program, which it fills by `fill` the first time.
+ * Returns the folder of an installed program, which `fill` fills the first time.
  *
- * `fill` works in a folder beside the final one that takes its name only when all is in it and checked, so a folder
- * of that name is complete, and two installations at the same moment don't disturb each other.
+ * `fill` works in a separate folder next to the final one, which is renamed when it is complete and checked. So a
+ * folder with the final name is always complete, and two concurrent installations don't disturb each other.
  *
- * @param id  names program, version and everything else that makes a difference, such as the machine
+ * @param id  program, version and everything else that affects the result, such as the platform
  */
 export async function installed(
   id: string,
@@ -41,7 +41,7 @@ export async function installed(
   try {
     await fill(half);
     await rename(half, folder).catch((error: NodeJS.ErrnoException) => {
-      // Somebody else was first: theirs is as good as ours.
+      // Another process was faster: its result is equivalent.
       if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
     });
   } finally {
@@ -68,7 +68,7 @@ export async function sha256OfFile(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Compares a downloaded file with its pinned SHA-256. Throws IntegrityError. */
+/** Compares the SHA-256 of a downloaded file with its pin. Throws IntegrityError. */
 export async function checkSha256(path: string, expected: string, source: string): Promise<void> {
   const found = await sha256OfFile(path);
   if (found !== expected) {
@@ -79,8 +79,8 @@ export async function checkSha256(path: string, expected: string, source: string
 }
 
 /**
- * Compares all files of a folder with a list in the format of `sha256sum`: each as pinned, none missing, none more.
- * Throws IntegrityError that names the first difference.
+ * Compares all files of a folder with a list in the format of `sha256sum`: contents as pinned, none missing, none
+ * additional. Throws IntegrityError that names the first difference.
  */
 export async function checkSha256List(folder: string, list: string, source: string): Promise<void> {
   const pinned = new Map(
@@ -101,7 +101,7 @@ export async function checkSha256List(folder: string, list: string, source: stri
   for (const [name, expected] of pinned) await checkSha256(join(folder, name), expected, source);
 }
 
-/** The path of a program that is on the PATH, or undefined. */
+/** The path of a program on the PATH, or undefined. */
 export async function findOnPath(
   program: string,
   environment: NodeJS.ProcessEnv,

@@ -6,7 +6,10 @@ import { checkSha256List, type InstallContext, installed, runInstaller } from '.
 
 const PINS = join(ROOT, 'local/pins');
 
-/** Copies the jars of a Maven project in local/pins/ into a folder, checks them against their pins, and gives it back. */
+/**
+ * Copies the jars of a Maven project in local/pins/ into a folder, checks them against their pins, and returns the
+ * folder.
+ */
 async function installJars(name: string, version: string, context: InstallContext): Promise<string> {
   const folder = await installed(`${name}-${version}`, context, async (half) => {
     await copyFile(join(PINS, `${name}-pom.xml`), join(half, 'pom.xml'));
@@ -21,12 +24,12 @@ async function installJars(name: string, version: string, context: InstallContex
   return join(folder, 'lib');
 }
 
-/** Installs Neo4j Community by Maven, and gives back the folder of its jars. */
+/** Installs Neo4j Community with Maven, and returns the folder of its jars. */
 export function installNeo4j(context: InstallContext): Promise<string> {
   return installJars('neo4j', VERSIONS.neo4j, context);
 }
 
-/** Installs APOC, whose JSON lines ours resemble, and gives back a folder that a server can take its plugins from. */
+/** Installs APOC, whose JSON lines are similar to ngbak's, and returns a folder for the plugins of a server. */
 export function installApoc(context: InstallContext): Promise<string> {
   return installJars('apoc', VERSIONS.apoc, context);
 }

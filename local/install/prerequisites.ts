@@ -5,12 +5,12 @@ import { MissingPrerequisiteError } from '../errors.ts';
 const run = promisify(execFile);
 const PROBE_TIMEOUT_MS = 20_000;
 
-/** Neo4j 5.26 needs Java 17; its own documentation lists 17 and 21. */
+/** Neo4j 5.26 needs Java 17; its documentation lists 17 and 21. */
 const JAVA_MIN = 17;
-/** The metadata of ministack 1.5.33 says so. */
+/** According to the metadata of ministack 1.5.33. */
 const PYTHON_MIN = [3, 10] as const;
 
-/** A program that a native installation calls, and what to say when it is missing. */
+/** Checks for a program that native installations call; returns a message if it is missing. */
 type Probe = (environment: NodeJS.ProcessEnv) => Promise<string | undefined>;
 
 const java: Probe = async (environment) => {
@@ -39,8 +39,8 @@ const python: Probe = async (environment) => {
 };
 
 /**
- * Prints the version, how packages can be installed (by this Python's pip, or by one that venv brings along), and where the
- * interpreter is.
+ * Prints the version, how packages can be installed (with this Python's pip, or with a venv's), and the path of the
+ * interpreter.
  */
 const PYTHON_PROBE = `
 import importlib.util as u, platform, sys
@@ -49,9 +49,9 @@ print(sys.executable)
 `;
 
 /**
- * How Python packages are installed on this machine: `pip` of the system's Python, or a `venv`. The interpreter itself is
- * named and not `python3` of the PATH, which may be a script of a version manager: pyenv's writes all of its scripts again
- * after each pip, so that a call at that moment finds none.
+ * How Python packages are installed on this machine: with `pip` of the system's Python, or in a `venv`. Names the
+ * interpreter itself, not `python3` on the PATH, which may be a script of a version manager: pyenv rewrites all of
+ * its scripts after each pip, so that a call at that moment finds none.
  */
 export async function pythonInstaller(
   environment: NodeJS.ProcessEnv,
@@ -64,8 +64,8 @@ export async function pythonInstaller(
 const PROBES = { neo4j: [java, maven], qdrant: [], redis: [], aws: [python] } as const;
 
 /**
- * Checks that this machine has what the native installation of these services needs.
- * Throws MissingPrerequisiteError with one line for each thing that is missing.
+ * Checks that this machine meets the requirements for a native installation of these services. Throws
+ * MissingPrerequisiteError with one line for each missing program.
  */
 export async function checkPrerequisites(
   services: readonly (keyof typeof PROBES)[],
@@ -82,13 +82,13 @@ export async function checkPrerequisites(
   });
 }
 
-/** What a program prints, or undefined where there is no such program or it fails. */
+/** The output of a program, or undefined if the program does not exist or fails. */
 async function output(command: string, args: string[], env: NodeJS.ProcessEnv): Promise<string | undefined> {
   try {
     const { stdout, stderr } = await run(command, args, { env, timeout: PROBE_TIMEOUT_MS });
     return stdout + stderr;
   } catch (error) {
-    // A missing program and a broken one are the same to us; what to install is said by the caller.
+    // Missing and broken programs are treated alike; the caller reports what to install.
     if (error instanceof Error) return undefined;
     throw error;
   }

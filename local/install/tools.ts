@@ -7,8 +7,8 @@ import { findOnPath, type InstallContext } from './install.ts';
 const pkg = (name: string, version: string, sha256: string): DebianPackage => ({ name, version, sha256 });
 
 /**
- * Programs that tests compare results with, or that documented command lines use, and what they link besides the
- * libraries that apt itself needs.
+ * Programs that tests compare results with or that documented commands use, and their linked libraries other than
+ * those that apt itself needs.
  */
 const TOOLS: Readonly<Record<string, readonly DebianPackage[]>> = {
   bsdtar: [
@@ -51,8 +51,8 @@ const LIBGOMP = pkg(
 const SYSTEM_LIBRARIES = ['/usr/lib/x86_64-linux-gnu', '/lib/x86_64-linux-gnu', '/usr/lib64', '/lib64'];
 
 /**
- * Installs those of {@link TOOLS} that are not on the PATH, and gives back the folder to append to it; undefined where
- * none is missing. Throws LocalStackError where the machine has no such packages.
+ * Installs the programs of {@link TOOLS} that are not on the PATH, and returns the folder to append to it; undefined
+ * if none is missing. Throws LocalStackError if the machine has no such packages.
  */
 export async function installTools(context: InstallContext): Promise<string | undefined> {
   const missing: string[] = [];
@@ -72,13 +72,13 @@ export async function installTools(context: InstallContext): Promise<string | un
   return join(root, 'wrappers');
 }
 
-/** Starts a program of a folder that was unpacked, with its libraries. */
+/** A script that runs a program of an unpacked folder with its libraries. */
 function wrapper(name: string): string {
   const libraries = LIBRARIES.map((path) => `$root/${path}`).join(':');
   return `#!/bin/sh\nroot=$(dirname "$0")/..\nLD_LIBRARY_PATH="${libraries}" exec "$root/usr/bin/${name}" "$@"\n`;
 }
 
-/** The folder of libgomp, which a server module links, where the system lacks it. Throws LocalStackError. */
+/** The folder of libgomp, which a server module links, if the system lacks it. Throws LocalStackError. */
 export async function installLibgomp(context: InstallContext): Promise<string | undefined> {
   if (SYSTEM_LIBRARIES.some((folder) => existsSync(join(folder, 'libgomp.so.1')))) return undefined;
   const remedy = 'Install libgomp, the OpenMP library of GNU.';

@@ -7,12 +7,15 @@ import { type InstallContext, installed, runInstaller } from './install.ts';
 const MODULE = 'github.com/versity/versitygw/cmd/versitygw';
 const ID = `versitygw-${VERSIONS.versitygw}`;
 
-/** Whether versitygw is installed already, so that no Go is needed. */
+/** Whether versitygw is already installed, so that Go is not needed. */
 export function hasVersitygw(environment: NodeJS.ProcessEnv): boolean {
   return existsSync(join(installFolder(environment), ID));
 }
 
-/** Builds versitygw, an S3 server, with the Go of this machine. Gives back its path. Go checks the sum of every module. */
+/**
+ * Builds versitygw, an S3 server, with the Go of this machine. Returns its path. Go verifies the checksum of every
+ * module.
+ */
 export async function installVersitygw(context: InstallContext): Promise<string> {
   const folder = await installed(ID, context, (half) =>
     runInstaller(

@@ -10,7 +10,7 @@ export function* batches<T>(items: Iterable<T>, size: number): Generator<T[]> {
   if (batch.length > 0) yield batch;
 }
 
-/** The same, of items that arrive one after the other. */
+/** The same for items that arrive asynchronously. */
 export async function* asyncBatches<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
   let batch: T[] = [];
   for await (const item of items) {

@@ -1,19 +1,22 @@
 import { embed, embedSparsely, type SparseVector } from './embedding.ts';
 import type { InstalledPackage } from './packages.ts';
 
-/** Tokens in a chunk, and how many of them it shares with the chunk before: nano-graphrag's defaults. */
+/** Tokens in a chunk, and the number of tokens that it shares with the previous chunk: nano-graphrag's defaults. */
 const CHUNK_TOKENS = 1200;
 const CHUNK_OVERLAP = 100;
-/** Longest description of an entity in characters; what an LLM writes is no longer. */
+/** Maximum length of an entity's description in characters, as for descriptions from an LLM. */
 const DESCRIPTION_CHARACTERS_MAX = 600;
-/** An entity named everywhere (a licence) remembers this many chunks, as GraphRAG systems cap their source ids too. */
+/**
+ * An entity that is mentioned everywhere (a licence) keeps this many chunks; GraphRAG systems limit their source ids
+ * as well.
+ */
 const SOURCES_MAX = 60;
 
 export type EntityType = 'PACKAGE' | 'PERSON' | 'LICENSE' | 'KEYWORD';
 export type RelationType = 'DEPENDS_ON' | 'CREATED' | 'MAINTAINS' | 'LICENSED_AS' | 'ABOUT' | 'MENTIONS';
 
 export interface Chunk {
-  /** Index of the document in the blueprint, and the chunk's place in it. */
+  /** Index of the document in the blueprint, and the chunk's position in it. */
   readonly document: number;
   readonly order: number;
   readonly tokens: number;
@@ -27,9 +30,9 @@ export interface Entity {
   readonly name: string;
   readonly type: EntityType;
   readonly description: string;
-  /** Indices of the chunks that name it, ascending. */
+  /** Indices of the chunks that mention it, ascending. */
   readonly sources: readonly number[];
-  /** Indices of its communities, outer one first. */
+  /** Indices of its communities, the outer one first. */
   readonly communities: readonly number[];
   readonly dense: Float32Array;
   readonly sparse: SparseVector;
@@ -58,7 +61,7 @@ export interface Community {
 }
 
 /**
- * One knowledge base, with indices in place of ids: small, held in memory, and turned into as many copies as wanted by
+ * One knowledge base with indices in place of ids: small, held in memory, and turned into any number of copies by
  * `copies.ts`. The same packages give the same blueprint, byte for byte.
  */
 export interface Blueprint {
@@ -69,13 +72,13 @@ export interface Blueprint {
   readonly communities: readonly Community[];
 }
 
-/** What is known of an entity while packages are still being read. */
+/** An entity while packages are still being read. */
 interface DraftEntity {
   readonly name: string;
   type: EntityType;
   readonly descriptions: Set<string>;
   readonly sources: Set<number>;
-  /** Package that named it first: decides the community of what is not a package. */
+  /** The first package that mentioned it, which determines the community of entities that are not packages. */
   readonly home: string;
 }
 
@@ -88,7 +91,7 @@ interface DraftRelationship {
   readonly sources: Set<number>;
 }
 
-/** Builds the blueprint of a knowledge base from packages, given in any but always the same order. */
+/** Builds the blueprint of a knowledge base from packages, in any fixed order. */
 export async function drawBlueprint(packages: AsyncIterable<InstalledPackage>): Promise<Blueprint> {
   const draft = new Draft();
   const all: InstalledPackage[] = [];
@@ -162,7 +165,7 @@ class Draft {
     }
   }
 
-  /** Like GraphRAG's extraction: things of one name are one entity, a package before anything else. */
+  /** As in GraphRAG's extraction, things with the same name are one entity; packages take precedence. */
   #entity(name: string, type: EntityType, home: string, description: string): DraftEntity {
     const key = name.toUpperCase();
     let entity = this.#entities.get(key);
@@ -230,7 +233,10 @@ function vectors(text: string): { dense: Float32Array; sparse: SparseVector } {
   return { dense: embed(text), sparse: embedSparsely(text) };
 }
 
-/** Windows of 1200 tokens that overlap by 100, cut at token borders. A token is up to six letters, or one other sign. */
+/**
+ * Windows of 1200 tokens that overlap by 100, cut at token boundaries. A token is up to six letters, or one other
+ * character.
+ */
 function cutIntoChunks(content: string): { content: string; tokens: number }[] {
   const starts: number[] = [];
   for (const match of content.matchAll(/[\p{L}\p{N}]{1,6}|[^\p{L}\p{N}\s]/gu)) starts.push(match.index);
@@ -246,7 +252,7 @@ function cutIntoChunks(content: string): { content: string; tokens: number }[] {
   return chunks;
 }
 
-/** Names of installed packages that a text sets in code quotes, in order. */
+/** Names of installed packages in code quotes in a text, in order. */
 function mentions(text: string, known: ReadonlySet<string>): Set<string> {
   const names = new Set<string>();
   for (const [, name] of text.matchAll(/`([a-z0-9@][a-z0-9@/._-]{1,60})`/g)) {
@@ -272,7 +278,8 @@ function required(indexOf: ReadonlyMap<string, number>, name: string): number {
 
 /**
  * Two levels of communities: the scope of a package (`@aws-sdk`) or the first letter of its name, and within it the
- * first word of the name, where several share it. What is not a package belongs where it was first named.
+ * first word of the name, if several share it. Other entities belong to the community of the package that first
+ * mentioned them.
  */
 function gather(
   entities: readonly DraftEntity[],
@@ -313,7 +320,7 @@ function gather(
       sources: firstSources(sources),
     };
   });
-  // Outer communities come first in the map for every entity, because a scope is put before its words.
+  // Outer communities come first in the map for every entity, because a scope is inserted before its words.
   return { communities, membership };
 }
 

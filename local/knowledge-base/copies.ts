@@ -7,7 +7,7 @@ import { PythonFloat, pythonJson } from './python-json.ts';
 
 /** GraphRAG's separator inside `source_id` and merged descriptions. */
 const SEPARATOR = '<SEP>';
-/** The model that the cached answers say they came from. */
+/** The model name in the cached answers. */
 const MODEL = 'gpt-4o-mini';
 
 export interface NodeRecord {
@@ -34,7 +34,7 @@ export interface RelationshipRecord {
 }
 
 export interface PointRecord {
-  /** xxHash64 of the key, as an exact integer: most of them are beyond 2^53. */
+  /** xxHash64 of the key, as an exact integer: most exceed 2^53. */
   readonly id: bigint;
   readonly dense: Float32Array;
   readonly sparse: Readonly<Record<string, SparseVector>>;
@@ -44,11 +44,11 @@ export interface PointRecord {
 export interface KeyRecord {
   readonly key: string;
   readonly value: string;
-  /** Absent where the key stays for good. */
+  /** Absent if the key does not expire. */
   readonly ttlSeconds?: number;
 }
 
-/** How many of everything a knowledge base of that scale has. */
+/** The record counts of a knowledge base at this scale. */
 export function countRecords(blueprint: Blueprint, scale: number) {
   return {
     documents: blueprint.documents.length * scale,
@@ -62,7 +62,7 @@ export function countRecords(blueprint: Blueprint, scale: number) {
 }
 export type RecordCounts = ReturnType<typeof countRecords>;
 
-/** The nodes of `scale` copies. Copy 0 is the blueprint as it is; the names of the others end in `#2`, `#3`, … */
+/** The nodes of `scale` copies. Copy 0 is the unchanged blueprint; the names of the others end in `#2`, `#3`, … */
 export function* nodes(blueprint: Blueprint, scale: number): Generator<NodeRecord> {
   for (const copy of copies(blueprint, scale)) {
     for (const entity of blueprint.entities) {
@@ -80,7 +80,7 @@ export function* nodes(blueprint: Blueprint, scale: number): Generator<NodeRecor
   }
 }
 
-/** The relationships of `scale` copies; both ends of one lie in the same copy. */
+/** The relationships of `scale` copies; both ends of each are in the same copy. */
 export function* relationships(blueprint: Blueprint, scale: number): Generator<RelationshipRecord> {
   for (const copy of copies(blueprint, scale)) {
     for (const relationship of blueprint.relationships) {
@@ -165,7 +165,7 @@ function chunkJson(copy: Copy, chunk: Chunk): string {
   });
 }
 
-/** One copy at a time: its ids are gone when the next one begins, so memory does not grow with the scale. */
+/** One copy at a time: its ids are freed before the next one, so memory does not grow with the scale. */
 function* copies(blueprint: Blueprint, scale: number): Generator<Copy> {
   for (let index = 0; index < scale; index++) yield new Copy(blueprint, index);
 }
@@ -180,7 +180,7 @@ class Copy {
     this.index = index;
     this.#blueprint = blueprint;
     this.#documentIds = blueprint.documents.map(({ content }) => `doc-${md5(this.text(content))}`);
-    // The order is part of what is hashed: two chunks of one text in one document must not become one.
+    // The order is part of the hashed text, so that two equal chunks in one document have different ids.
     this.#chunkIds = blueprint.chunks.map(
       ({ content, document, order }) =>
         `chunk-${md5(`${this.documentId(document)} ${order} ${this.text(content)}`)}`,
@@ -199,7 +199,7 @@ class Copy {
     return at(this.#chunkIds, index);
   }
 
-  /** In quotes and upper case, as nano-graphrag leaves what the LLM answered. */
+  /** In quotes and upper case, as nano-graphrag stores the LLM's answer. */
   entityId(entity: Entity): string {
     return this.index === 0 ? `"${entity.name}"` : `"${entity.name} #${this.index + 1}"`;
   }
@@ -216,7 +216,7 @@ class Copy {
     return this.index * this.#blueprint.communities.length + index;
   }
 
-  /** What the LLM answered when it was asked for the entities of a chunk, in nano-graphrag's tuple format. */
+  /** The LLM's answer to the extraction prompt for a chunk, in nano-graphrag's tuple format. */
   extraction(entities: readonly number[]): string {
     const tuples = entities.map((index) => {
       const entity = at(this.#blueprint.entities, index);

@@ -1,6 +1,6 @@
 /** Length of a dense vector. */
 export const DIMENSIONS = 384;
-/** A sparse vector keeps this many terms, the most frequent ones. */
+/** Maximum number of terms in a sparse vector; the most frequent ones are kept. */
 const SPARSE_TERMS_MAX = 128;
 const SHORTEST_GRAM = 3;
 const LONGEST_GRAM = 5;
@@ -17,7 +17,8 @@ export interface SparseVector {
 
 /**
  * A dense embedding without a model: every n-gram of 3 to 5 characters is hashed to one of 384 dimensions and a sign,
- * and the sum is brought to length 1. Texts that share wording come out close, on every machine alike.
+ * and the sum is normalized to length 1. Texts with similar wording get similar vectors, which are the same on every
+ * machine.
  */
 export function embed(text: string): Float32Array {
   const padded = ` ${text.toLowerCase()} `;
@@ -55,7 +56,10 @@ export function embedSparsely(text: string): SparseVector {
   };
 }
 
-/** Another vector of the same length: the elements of copy `copy`, rotated, so that copies cost no second embedding. */
+/**
+ * Another vector of the same length: the elements rotated by the number of the copy, so that copies need no second
+ * embedding.
+ */
 export function rotate(vector: Float32Array, copy: number): Float32Array {
   const shift = copy % vector.length;
   if (shift === 0) return vector;

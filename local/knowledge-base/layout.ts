@@ -1,14 +1,14 @@
-/** Where a knowledge base lies in its three stores. */
+/** The location of a knowledge base in its three stores. */
 export interface Layout {
-  /** Label that every node carries. */
+  /** Label of every node. */
   readonly label: string;
   /** Collections of entity and chunk vectors. */
   readonly collections: { readonly entities: string; readonly chunks: string };
-  /** What Redis keys start with: `<prefix>:<namespace>:<id>`. */
+  /** Prefix of Redis keys: `<prefix>:<namespace>:<id>`. */
   readonly keyPrefix: string;
 }
 
-/** The layout of the nano-graphrag fork that ticket NGRAF-023 is about: label `GraphRAG_<namespace>`. */
+/** The layout of the nano-graphrag fork of ticket NGRAF-023: label `GraphRAG_<namespace>`. */
 export function ngraf023Layout(namespace: string): Layout {
   return {
     label: `GraphRAG_${namespace}`,
@@ -17,7 +17,7 @@ export function ngraf023Layout(namespace: string): Layout {
   };
 }
 
-/** Seconds that Redis keeps what the fork writes, by namespace. What is not named stays for good. */
+/** TTL of the fork's Redis keys in seconds, by namespace. Other namespaces do not expire. */
 export const TTL_SECONDS: Readonly<Record<string, number>> = {
   llm_response_cache: 12 * 3600,
   community_reports: 24 * 3600,

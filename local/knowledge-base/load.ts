@@ -9,14 +9,14 @@ import { writeGraph } from './write-graph.ts';
 import { writeKeys } from './write-kv.ts';
 import { writeVectors } from './write-vectors.ts';
 
-/** How the three servers are reached; the shapes of the adapters' secrets. */
+/** The connections of the three servers, in the format of the adapters' secrets. */
 export interface Connections {
   readonly neo4j: { uri: string; username: string; password: string; database?: string | undefined };
   readonly qdrant: { url: string; api_key?: string | undefined };
   readonly redis: { url: string; username?: string | undefined; password?: string | undefined };
 }
 
-/** How far one store has come. */
+/** The progress of one store. */
 export interface LoadProgress {
   readonly store: StoreName;
   readonly unit: string;
@@ -27,19 +27,19 @@ export interface LoadProgress {
 export interface KnowledgeBaseOptions extends Connections {
   /** Name of the knowledge base: its label is `GraphRAG_<namespace>`. */
   readonly namespace: string;
-  /** How many copies of the installed packages to write; 1 is about 1,500 entities. */
+  /** Number of copies of the installed packages; 1 is about 1,500 entities. */
   readonly scale?: number;
-  /** Other names than the fork's, where several knowledge bases share the servers. */
+  /** Other names than the fork's, for several knowledge bases on the same servers. */
   readonly layout?: Layout;
-  /** A blueprint drawn before; left out: one of the installed packages. */
+  /** An existing blueprint. If omitted: that of the installed packages. */
   readonly blueprint?: Blueprint;
   readonly onProgress?: (progress: LoadProgress) => void;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Builds the knowledge base of the installed packages and writes it to all three stores at once. Writing it again
- * changes nothing but the keys' time to live. Memory does not grow with the scale.
+ * Builds the knowledge base of the installed packages and writes it to all three stores in parallel. Repeating this
+ * only changes the keys' time to live. Memory does not grow with the scale.
  */
 export async function loadKnowledgeBase(options: KnowledgeBaseOptions): Promise<RecordCounts> {
   const scale = options.scale ?? 1;
@@ -81,7 +81,7 @@ export async function loadKnowledgeBase(options: KnowledgeBaseOptions): Promise<
   try {
     await Promise.all(writers);
   } catch (error) {
-    // The others are stopped and waited for, so that nobody writes on after this function has failed.
+    // Stops the others and waits for them, so that no writes happen after this function has failed.
     stop.abort(error);
     await Promise.allSettled(writers);
     throw error;
@@ -92,7 +92,7 @@ export async function loadKnowledgeBase(options: KnowledgeBaseOptions): Promise<
   return counts;
 }
 
-/** A client that fails soon where the server does not answer. The caller disconnects it. */
+/** A client that fails quickly if the server does not answer. The caller disconnects it. */
 export function connectRedis({ url, username, password }: Connections['redis']): Redis {
   return new Redis(url, {
     ...(username === undefined ? {} : { username }),

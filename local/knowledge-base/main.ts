@@ -2,7 +2,9 @@ import pc from '../../shared/core/colors.ts';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 import { loadKnowledgeBase } from './load.ts';
 
-/** `node local/knowledge-base/main.ts [--scale N] [--namespace NAME]`: fills the stores that the environment names. */
+/**
+ * `node local/knowledge-base/main.ts [--scale N] [--namespace NAME]`: fills the stores configured in the environment.
+ */
 function option(name: string, fallback: string): string {
   const at = process.argv.indexOf(`--${name}`);
   return at < 0 ? fallback : (process.argv[at + 1] ?? fallback);

@@ -4,15 +4,15 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { InvalidInputError } from '../../shared/core/errors.ts';
 
-/** The packages of this checkout: real, and on every machine that runs the demo. */
+/** The packages of this checkout: real data, available on every machine that runs the demo. */
 export const INSTALLED_PACKAGES = fileURLToPath(new URL('../../node_modules', import.meta.url));
 
-/** A README beyond this many characters is cut: one package must not outweigh all others. */
+/** READMEs are cut to this many characters, so that no package outweighs all others. */
 const README_CHARACTERS_MAX = 64 * 1024;
-/** Files beyond this many bytes are not read at all: neither a manifest nor a README is that large. */
+/** Files beyond this many bytes are not read: neither a manifest nor a README is that large. */
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
 
-/** One installed package, with what its own files say about it. */
+/** An installed package, described by its own files. */
 export interface InstalledPackage {
   readonly name: string;
   readonly version: string;
@@ -28,7 +28,10 @@ export interface InstalledPackage {
 const Person = z.union([z.string(), z.object({ name: z.string() }).transform((person) => person.name)]);
 const People = z.union([z.array(Person.catch('')), Person.transform((person) => [person])]).catch([]);
 
-/** What is read of a `package.json`. Packages on npm are careless with types, so a field of another shape counts as absent. */
+/**
+ * The fields of a `package.json` that are read. Types on npm are unreliable, so a field with another type is treated
+ * as absent.
+ */
 const PackageManifest = z.object({
   name: z.string().min(1),
   version: z.string().catch('0.0.0'),
@@ -48,8 +51,8 @@ const PackageManifest = z.object({
 });
 
 /**
- * Reads the packages installed directly under `folder`, in the order of their names. Packages made for one operating
- * system or processor are left out, so that every machine with the same lock file reads the same ones.
+ * Reads the packages installed directly under `folder`, in the order of their names. Packages for a single operating
+ * system or processor are omitted, so that every machine with the same lock file reads the same ones.
  */
 export async function* readInstalledPackages(
   folder: string = INSTALLED_PACKAGES,
@@ -61,7 +64,7 @@ export async function* readInstalledPackages(
     const manifest = PackageManifest.safeParse(parseManifest(text, path));
     if (!manifest.success || manifest.data.os !== undefined || manifest.data.cpu !== undefined) continue;
     const { data } = manifest;
-    // A folder of another name is an alias (`string-width-cjs`): the package itself is there under its own name.
+    // A folder with another name is an alias (`string-width-cjs`): the package also has a folder with its own name.
     if (data.name !== name) continue;
     yield {
       name: data.name,
@@ -107,7 +110,7 @@ async function readReadme(folder: string): Promise<string> {
   }
   const first = names.sort(byCodeUnit)[0];
   const text = first === undefined ? undefined : await readText(join(folder, first));
-  // A cut through a surrogate pair would not be a Unicode text any more, which no store could give back.
+  // A cut through a surrogate pair would leave text that is not valid Unicode, which no store preserves.
   return (text ?? '').slice(0, README_CHARACTERS_MAX).toWellFormed().trim();
 }
 

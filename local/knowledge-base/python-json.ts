@@ -1,4 +1,4 @@
-/** A number that Python holds as `float`, so that its JSON has a fraction even where the value is whole: `1.0`. */
+/** A number of Python's type `float`, whose JSON has a fraction even if the value is whole: `1.0`. */
 export class PythonFloat {
   readonly value: number;
   constructor(value: number) {
@@ -16,9 +16,9 @@ export type PythonValue =
   | { readonly [key: string]: PythonValue };
 
 /**
- * JSON text as Python's `json.dumps` writes it with its defaults: `", "` and `": "` between tokens, everything beyond
- * ASCII escaped. The systems that ngbak backs up write like that, and a backup must bring back their bytes, not
- * another text of the same meaning.
+ * JSON text as written by Python's `json.dumps` with its defaults: `", "` and `": "` between tokens, all characters
+ * beyond ASCII escaped. The systems that ngbak backs up write this format, and a restore must reproduce their bytes,
+ * not just an equivalent text.
  */
 export function pythonJson(value: PythonValue): string {
   if (value === null || typeof value === 'boolean' || typeof value === 'number') return JSON.stringify(value);

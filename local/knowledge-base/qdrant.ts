@@ -6,15 +6,16 @@ export interface QdrantEndpoint {
 }
 
 /**
- * One request to Qdrant. Bodies and answers are JSON text, for the caller to write and read: ids have 64 bits, which
- * neither JSON.stringify nor JSON.parse keep. Throws NgbakError when the server refuses.
+ * One request to Qdrant. Request and response bodies are JSON text, which the caller serializes and parses: ids have
+ * 64 bits, which neither JSON.stringify nor JSON.parse preserves. Throws NgbakError if the server rejects the
+ * request.
  */
 export async function askQdrant(
   connection: QdrantEndpoint,
   request: { method: string; path: string; body?: string; signal?: AbortSignal },
 ): Promise<string> {
   const { method, path, body, signal } = request;
-  // Qdrant closes connections that were idle for some seconds, at the very moment that the next request may leave.
+  // Qdrant closes connections after some idle seconds, possibly just as the next request is sent.
   const headers: Record<string, string> = { 'content-type': 'application/json', connection: 'close' };
   if (connection.api_key !== undefined) headers['api-key'] = connection.api_key;
   const answer = await fetch(new URL(path, connection.url), {

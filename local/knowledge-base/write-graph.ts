@@ -6,10 +6,10 @@ import type { Layout } from './layout.ts';
 
 /** Records in one transaction. */
 const BATCH = 2000;
-/** Seconds that the constraint's index may take to come online. */
+/** Maximum seconds until the constraint's index is online. */
 const INDEX_TIMEOUT_SECONDS = 300;
 
-/** Writes the graph: the constraint first, because every `MERGE` after it finds its node by that index. */
+/** Writes the graph: the constraint first, because each following `MERGE` uses its index to find the node. */
 export async function writeGraph(
   driver: Driver,
   database: string | undefined,
@@ -42,7 +42,7 @@ export async function writeGraph(
   }
 }
 
-/** A label can't be a parameter before Neo4j 5.26, so each type of entity has its own statement. */
+/** Before Neo4j 5.26, a label can't be a parameter, so each type of entity has its own statement. */
 async function writeNodes(session: Session, label: string, batch: readonly NodeRecord[]): Promise<void> {
   for (const [type, records] of Map.groupBy(batch, (record) => record.type)) {
     const rows = records.map(({ properties }) => ({
@@ -80,7 +80,7 @@ async function writeRelationships(
   );
 }
 
-/** A name as a Cypher identifier, whatever characters it has. */
+/** Quotes any name as a Cypher identifier. */
 function quote(name: string): string {
   return `\`${name.replaceAll('`', '``')}\``;
 }

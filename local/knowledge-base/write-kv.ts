@@ -7,7 +7,7 @@ import type { Layout } from './layout.ts';
 /** Keys in one pipeline. */
 const BATCH = 500;
 
-/** Writes the key-value data: JSON strings, those of some namespaces with a time to live. */
+/** Writes the key-value data: JSON strings, in some namespaces with a time to live. */
 export async function writeKeys(
   redis: Redis,
   blueprint: Blueprint,

@@ -8,7 +8,7 @@ import { askQdrant, type QdrantEndpoint } from './qdrant.ts';
 /** Points in one request: about 1.5 MB of JSON. */
 const BATCH = 256;
 
-/** Writes both collections, created as the fork creates them: `dense` with cosine distance, `sparse`, `sparse_name`. */
+/** Writes both collections with the fork's schema: `dense` with cosine distance, `sparse`, `sparse_name`. */
 export async function writeVectors(
   connection: QdrantEndpoint,
   blueprint: Blueprint,
@@ -51,7 +51,7 @@ async function createCollection(
   await askQdrant(connection, { method: 'PUT', path, body: JSON.stringify(body), signal });
 }
 
-/** Written by hand: JSON.stringify has no way to say an integer beyond 2^53. */
+/** Serialized manually: JSON.stringify can't write integers beyond 2^53. */
 function pointJson(point: PointRecord): string {
   const vector = { dense: Array.from(point.dense), ...point.sparse };
   return `{"id":${point.id},"vector":${JSON.stringify(vector)},"payload":${JSON.stringify(point.payload)}}`;

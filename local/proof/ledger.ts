@@ -2,31 +2,37 @@ import { createHash, type Hash } from 'node:crypto';
 import { appendFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Records are spread over this many files by their key, and compared file by file: memory is a 64th of the whole. */
+/**
+ * Number of files over which records are distributed by key. They are compared one by one, so memory is a 64th of the
+ * whole.
+ */
 const BUCKETS = 64;
-/** A bucket's lines are kept in memory up to this many characters before they are appended to its file. */
+/** A bucket's lines are buffered up to this many characters before they are appended to its file. */
 const BUFFER_CHARACTERS = 128 * 1024;
 
-/** What was read of one thing: a digest for each of its fields, such as `property:description` or `vector:dense`. */
+/** A reading of one record: a digest for each of its fields, such as `property:description` or `vector:dense`. */
 export interface ProofRecord {
-  /** What kind of thing it is, such as `nodes` or `points entities`. */
+  /** The kind of record, such as `nodes` or `points entities`. */
   readonly part: string;
-  /** What it is called: the id of a node or point, the name of a key. */
+  /** Its identity: the id of a node or point, the name of a key. */
   readonly key: string;
-  /** Digest by field. What stands before the colon is the aspect that it counts for. */
+  /** Digest by field. The part of the name before the colon is the aspect that it belongs to. */
   readonly fields: Readonly<Record<string, string>>;
-  /** Absolute time in milliseconds at which the store forgets it by itself. */
+  /** Absolute expiry time in the store, in milliseconds. */
   readonly expiresAt?: number;
 }
 
-/** Number of things, and a digest over all of them that does not depend on the order in which they were read. */
+/** Number of records, and a digest of all of them that does not depend on the order in which they were read. */
 export interface AspectProof {
   readonly count: number;
   /** SHA-256 over the sorted records, 64 hexadecimal digits. */
   readonly digest: string;
 }
 
-/** One part of a knowledge base: how many records, and a proof for each aspect (`property`, `vector`, `value`, …). */
+/**
+ * One part of a knowledge base: the number of records, and a proof for each aspect (`property`, `vector`, `value`,
+ * …).
+ */
 export interface PartProof extends AspectProof {
   readonly aspects: Readonly<Record<string, AspectProof>>;
 }
@@ -35,14 +41,14 @@ export interface PartProof extends AspectProof {
 export function digestOf(...values: readonly (string | Uint8Array)[]): string {
   const hash = createHash('sha256');
   for (const value of values) {
-    // The length before the value keeps ["ab", "c"] apart from ["a", "bc"].
+    // The length before the value distinguishes ["ab", "c"] from ["a", "bc"].
     const bytes = typeof value === 'string' ? Buffer.from(value) : value;
     hash.update(`${bytes.byteLength}:`).update(bytes);
   }
   return hash.digest('base64url');
 }
 
-/** Collects what is read from the stores in files, because what is read may be larger than memory. */
+/** Collects the records of the stores in files, because they may exceed the memory. */
 export class Ledger {
   readonly folder: string;
   readonly #buffers: string[] = Array.from({ length: BUCKETS }, () => '');
@@ -51,14 +57,14 @@ export class Ledger {
     this.folder = folder;
   }
 
-  /** An empty ledger in a folder of its own, which is emptied first. */
+  /** A new ledger in this folder, which is emptied first. */
   static async create(folder: string): Promise<Ledger> {
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { recursive: true });
     return new Ledger(folder);
   }
 
-  /** Notes one record. */
+  /** Adds one record. */
   async add(record: ProofRecord): Promise<void> {
     const bucket = createHash('md5').update(`${record.part}\0${record.key}`).digest().readUInt8(0) % BUCKETS;
     const fields = Object.fromEntries(Object.entries(record.fields).sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -69,10 +75,10 @@ export class Ledger {
   }
 
   /**
-   * Sorts the buckets and digests them.
+   * Sorts the buckets and computes their digests.
    *
-   * @param isUnique tells whether a part has one record for each key. Redis may name a key twice in one scan, and then
-   *                 the later reading counts; two relationships between the same nodes are two.
+   * @param isUnique whether a part has one record for each key. Redis may return a key twice in one scan, and then
+   *   the later reading is used; two relationships between the same nodes are two records.
    */
   async finish(isUnique: (part: string) => boolean): Promise<Record<string, PartProof>> {
     const parts = new Map<string, { all: Digest; aspects: Map<string, Digest> }>();

@@ -5,63 +5,63 @@ import { readGraph } from './read-graph.ts';
 import { readKeys } from './read-keys.ts';
 import { type QdrantServer, readVectors } from './read-vectors.ts';
 
-/** How the three stores are reached. */
+/** The connections of the three stores. */
 export interface ProofConnections {
   readonly neo4j: { uri: string; username: string; password: string; database?: string | undefined };
   readonly qdrant: QdrantServer;
   readonly redis: { url: string; username?: string | undefined; password?: string | undefined };
 }
 
-/** What to read where the servers hold more than one knowledge base. Left out: everything. */
+/** What to read if the servers hold more than one knowledge base. If omitted: everything. */
 export interface ProofScope {
   readonly label?: string;
   readonly collections?: readonly string[];
   readonly keyPrefix?: string;
 }
 
-/** All that three stores hold, as counts and digests. The details lie in files of `folder`, for a comparison. */
+/** The contents of three stores, as counts and digests. The details are in files in `folder`, for a comparison. */
 export interface Proof {
   readonly folder: string;
   readonly parts: Readonly<Record<string, PartProof>>;
-  /** Redis's time when its last key was read, in milliseconds: what was to expire before may be gone. */
+  /** Redis's time when its last key was read, in milliseconds: keys with an earlier expiry may be gone. */
   readonly keysReadAt: number;
 }
 
-/** One thing that is not as it was. */
+/** One difference. */
 export interface ProofDifference {
   readonly part: string;
-  /** The name of the thing: an id, a key. Never its content. */
+  /** The name of the record: an id, a key. Never its content. */
   readonly thing: string;
   readonly problem: string;
 }
 
-/** How one part has changed. */
+/** The changes in one part. */
 export interface PartComparison {
   readonly before: number;
   readonly after: number;
   readonly missing: number;
   readonly added: number;
   readonly changed: number;
-  /** Gone by themselves, at their time. No difference. */
+  /** Expired keys, which are not differences. */
   readonly expired: number;
 }
 
 export interface ProofComparison {
-  /** Nothing is missing, added or changed. */
+  /** True if nothing is missing, added or changed. */
   readonly identical: boolean;
-  /** How many things differ. */
+  /** Number of records that differ. */
   readonly total: number;
   readonly parts: Readonly<Record<string, PartComparison>>;
-  /** A sample: at most as many as asked for, spread over the parts. */
+  /** A sample of at most the requested size, distributed over the parts. */
   readonly differences: readonly ProofDifference[];
 }
 
 /**
- * Reads all three stores and digests what is there, by its own queries: nothing of it is shared with the code that
- * makes backups, so that an error in that code can't hide itself.
+ * Reads all three stores and computes digests of their contents, with separate queries: it shares no code with the
+ * backup, so that an error in the backup can't hide itself.
  *
- * @param folder where the details go; emptied first, and the caller's to remove
- * @throws Error when a store can't be reached or changes while it is read
+ * @param folder for the details; emptied first, and removed by the caller
+ * @throws Error if a store can't be reached or changes while it is read
  */
 export async function readEverything(
   connections: ProofConnections,
@@ -74,7 +74,7 @@ export async function readEverything(
   const redis = new Redis(connections.redis.url, {
     ...(connections.redis.username === undefined ? {} : { username: connections.redis.username }),
     ...(connections.redis.password === undefined ? {} : { password: connections.redis.password }),
-    // The newer protocol turns scores into numbers, and -0 into 0.
+    // The newer protocol parses scores as numbers, and -0 as 0.
     protocol: 2,
     maxRetriesPerRequest: 2,
   });
@@ -92,7 +92,7 @@ export async function readEverything(
   }
 }
 
-/** Says what differs between two readings, record by record. Holds a 64th of both in memory at a time. */
+/** Compares two readings, record by record. Holds a 64th of both in memory at a time. */
 export async function compareProofs(before: Proof, after: Proof, samples = 20): Promise<ProofComparison> {
   const comparison = new Comparison(before, after, samples);
   for await (const [left = [], right = []] of readBuckets([before.folder, after.folder])) {
@@ -131,7 +131,9 @@ class Comparison {
     }
   }
 
-  /** Compares all records of one key: usually one on each side, more for relationships between the same nodes. */
+  /**
+   * Compares all records with the same key: usually one on each side, more for relationships between the same nodes.
+   */
   compare(before: readonly ProofRecord[], after: readonly ProofRecord[]): void {
     const unmatched = [...after];
     const missing: ProofRecord[] = [];
@@ -166,7 +168,7 @@ class Comparison {
     if (noted.length < this.#samples) noted.push({ part, thing: key, problem });
   }
 
-  /** One of each part in turn, until there are enough. */
+  /** One from each part in turn, until there are enough. */
   #sample(): ProofDifference[] {
     const sample: ProofDifference[] = [];
     const lists = [...this.#differences.values()];
@@ -186,7 +188,7 @@ class Comparison {
   }
 }
 
-/** `property:weight` changed, `label:PACKAGE` gone: the names of fields, never their values. */
+/** `property:weight` changed, `label:PACKAGE` missing: the names of fields, never their values. */
 function describeChanges(before: ProofRecord, after: ProofRecord): string {
   const words: string[] = [];
   for (const [field, digest] of Object.entries(before.fields)) {

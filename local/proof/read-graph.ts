@@ -1,9 +1,9 @@
 import neo4j, { type Driver, type Integer, type Node, type Relationship } from 'neo4j-driver';
 import { digestOf, type Ledger } from './ledger.ts';
 
-/** Rows that the server sends ahead. */
+/** Rows that the server prefetches. */
 const FETCH_SIZE = 1000;
-/** Columns of `SHOW CONSTRAINTS` and `SHOW INDEXES` that say how things are now, not what was defined. */
+/** Columns of `SHOW CONSTRAINTS` and `SHOW INDEXES` with the current status, as opposed to the definition. */
 const PASSING_COLUMNS = new Set([
   'id',
   'populationPercent',
@@ -30,7 +30,7 @@ export async function readGraph(
       const node = row.get('n') as Node;
       await ledger.add({ part: 'nodes', key: nodeKey(node), fields: nodeFields(node) });
     }
-    // Relationships have no name: they are distinguished by type and ends, and ends by what their nodes are called.
+    // Relationships have no name: they are identified by type and ends, and the ends by the keys of their nodes.
     const ends = (end: string) => `coalesce(${end}.id, ${end}.entity_id, ${end})`;
     const relationships = `MATCH (a${label})-[r]->(b${label}) RETURN r, ${ends('a')} AS a, ${ends('b')} AS b`;
     for await (const row of session.run(relationships)) {
@@ -55,7 +55,7 @@ export async function readGraph(
   }
 }
 
-/** A node is called by its `id` (`entity_id` in LightRAG); one that has none, by all it holds. */
+/** The key of a node is its `id` (`entity_id` in LightRAG); without one, its whole content. */
 function nodeKey(node: Node): string {
   return endKey(node.properties.id ?? node.properties.entity_id ?? node);
 }
@@ -86,8 +86,8 @@ function definition(columns: Readonly<Record<string, unknown>>): Record<string, 
 }
 
 /**
- * Text of a value that differs whenever type or value differ: the integer 1 from the float 1.0, 0.0 from −0.0, a list
- * of numbers from bytes, a date from its text.
+ * Text of a value that is unique for each type and value: it distinguishes the integer 1 from the float 1.0, 0.0 from
+ * −0.0, a list of numbers from bytes, a date from its text.
  */
 export function canonical(value: unknown): string {
   if (value === null || value === undefined) return 'null';
@@ -106,7 +106,7 @@ export function canonical(value: unknown): string {
   return `${value.constructor?.name ?? 'map'} {${text.join(', ')}}`;
 }
 
-/** The 64 bits of a float; every NaN is one value, as it is to Neo4j. */
+/** The 64 bits of a float; all NaNs are one value, as in Neo4j. */
 function floatBits(value: number): string {
   const bytes = Buffer.alloc(8);
   bytes.writeDoubleBE(value);

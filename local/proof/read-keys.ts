@@ -6,8 +6,8 @@ import { digestOf, type Ledger } from './ledger.ts';
 const BATCH = 200;
 
 /**
- * Reads every key with type, value and absolute expiry, or those that start with a prefix. Returns the server's time
- * after the last one, in milliseconds.
+ * Reads every key, or those with a prefix, with type, value and absolute expiry. Returns the server's time after the
+ * last key, in milliseconds.
  */
 export async function readKeys(
   redis: Redis,
@@ -38,7 +38,7 @@ async function readBatch(redis: Redis, ledger: Ledger, keys: readonly Buffer[]):
     }),
   );
   for (const { key, type, expiry, value } of records) {
-    // It expired or was deleted after the scan named it.
+    // It expired or was deleted after the scan returned it.
     if (type === 'none' || expiry === -2 || value === undefined) continue;
     const name = textOf(key);
     await ledger.add({
@@ -50,7 +50,7 @@ async function readBatch(redis: Redis, ledger: Ledger, keys: readonly Buffer[]):
   }
 }
 
-/** Digest of a value, whatever its type; undefined where the key is gone. */
+/** Digest of a value of any type; undefined if the key is gone. */
 async function readValue(redis: Redis, key: Buffer, type: string): Promise<string | undefined> {
   const command = (...parts: string[]) =>
     redis.callBuffer(parts[0] ?? '', key, ...parts.slice(1)) as Promise<unknown>;
@@ -76,7 +76,7 @@ async function readValue(redis: Redis, key: Buffer, type: string): Promise<strin
   }
 }
 
-/** Field and value, joined with the field's length, sorted. */
+/** Field and value, preceded by the field's length, sorted. */
 function pairs(flat: readonly Buffer[]): Buffer[] {
   const joined: Buffer[] = [];
   for (let at = 0; at + 1 < flat.length; at += 2) {
@@ -86,14 +86,14 @@ function pairs(flat: readonly Buffer[]): Buffer[] {
   return joined.sort(Buffer.compare);
 }
 
-/** Entries, counters, and each group with its consumers and what they have not acknowledged. */
+/** Entries, counters, and each group with its consumers and unacknowledged entries. */
 async function readStream(redis: Redis, key: Buffer): Promise<string> {
   const ask = (command: string, ...parts: (string | Buffer)[]) => redis.callBuffer(command, ...parts);
   const info = fieldsOf(await ask('XINFO', 'STREAM', key));
   const groups: unknown[] = [];
   for (const group of (await ask('XINFO', 'GROUPS', key)) as unknown[]) {
     const name = bufferOf(group, 'name');
-    // Idle times pass by themselves, and are the third column of XPENDING.
+    // Idle times change by themselves, and are the third column of XPENDING.
     const pending = ((await ask('XPENDING', key, name, '-', '+', '1000000')) as unknown[][]).map((row) =>
       row.filter((_, column) => column !== 2),
     );

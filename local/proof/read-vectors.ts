@@ -8,7 +8,7 @@ export interface QdrantServer {
   readonly api_key?: string | undefined;
 }
 
-/** A number with the text that the server sent: `1.0`, `1` and 18446744073709551615 stay what they are. */
+/** A number with the text that the server sent, which preserves `1.0`, `1` and 18446744073709551615. */
 class ExactNumber {
   readonly source: string;
   constructor(source: string) {
@@ -21,7 +21,7 @@ interface Page<Point> {
   readonly next_page_offset: ExactNumber | string | null;
 }
 
-/** Reads every collection with its settings, payload indexes, aliases and points, or the collections named. */
+/** Reads every collection, or the given ones, with settings, payload indexes, aliases and points. */
 export async function readVectors(
   server: QdrantServer,
   ledger: Ledger,
@@ -53,7 +53,7 @@ async function readCollection(
   for (const [setting, value] of Object.entries(info.config))
     fields[`setting:${setting}`] = digestOf(canonicalJson(value));
   for (const [field, schema] of Object.entries(info.payload_schema)) {
-    // How many points an index has seen is reported by the points themselves, and lags behind.
+    // The number of indexed points lags behind, and the points themselves are read anyway.
     const { points: _, ...definition } = schema;
     fields[`payload index:${field}`] = digestOf(canonicalJson(definition));
   }
@@ -62,8 +62,8 @@ async function readCollection(
 }
 
 /**
- * Reads ids and payloads with every number's own text, and vectors by the fast way: a 32-bit float survives JSON's
- * decimal form bit for bit, while an id of 64 bits does not survive a JavaScript number.
+ * Reads ids and payloads with the text of every number, and vectors with the fast JSON parser: a 32-bit float
+ * survives JSON's decimal form bit for bit, while a 64-bit id does not survive a JavaScript number.
  */
 async function readPoints(server: QdrantServer, ledger: Ledger, name: string): Promise<void> {
   const path = `/collections/${encodeURIComponent(name)}/points/scroll`;
@@ -97,13 +97,13 @@ async function readPoints(server: QdrantServer, ledger: Ledger, name: string): P
   }
 }
 
-/** A collection's only unnamed vector comes as a list or a list of lists, named ones as an object. */
+/** A single unnamed vector of a collection is a list or a list of lists, named ones are an object. */
 function namedVectors(vector: unknown): [string, unknown][] {
   if (vector === undefined || vector === null) return [];
   return Array.isArray(vector) ? [['', vector]] : Object.entries(vector);
 }
 
-/** Digest over the bits of a dense, sparse or multi-vector. */
+/** Digest of the bits of a dense, sparse or multi-vector. */
 function vectorDigest(value: unknown): string {
   if (Array.isArray(value)) {
     if (value.every((element) => typeof element === 'number')) return digestOf('dense', floats(value));
@@ -130,7 +130,7 @@ function scalarText(value: unknown): string {
   return value instanceof ExactNumber ? value.source : JSON.stringify(value);
 }
 
-/** JSON with sorted keys and every number as the server wrote it. */
+/** JSON with sorted keys and the server's text of every number. */
 function canonicalJson(value: unknown): string {
   if (value === null || typeof value !== 'object' || value instanceof ExactNumber) return scalarText(value);
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
@@ -149,7 +149,7 @@ async function ask(
     method,
     headers: {
       'content-type': 'application/json',
-      // Qdrant closes connections that were idle for some seconds, at the very moment that the next request may leave.
+      // Qdrant closes connections after some idle seconds, possibly just as the next request is sent.
       connection: 'close',
       ...(server.api_key === undefined ? {} : { 'api-key': server.api_key }),
     },
@@ -158,7 +158,7 @@ async function ask(
   const text = await answer.text();
   if (!answer.ok)
     throw new Error(`Qdrant answered ${answer.status} to ${method} ${path}: ${text.slice(0, 300)}`);
-  // The third argument of a reviver is in Node 24, and not yet in TypeScript's library.
+  // The third argument of a reviver exists in Node 24, but not yet in TypeScript's library.
   const parse = JSON.parse as (json: string, revive?: typeof reviver) => { result: unknown };
   return parse(text, reviver).result;
 }

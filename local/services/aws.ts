@@ -4,11 +4,11 @@ import { ROOT } from '../folders.ts';
 import { installMinistack } from '../install/python.ts';
 import { type AwsAddress, expectOk, installContext, type ServiceContext, startServer } from './service.ts';
 
-/** The emulator knows one account, unless the access key is a number of twelve digits. */
+/** The emulator has one account, unless the access key is a number of twelve digits. */
 const ACCOUNT_ID = '000000000000';
 const REGION = 'us-east-1';
 
-/** The address of an emulator, and the environment that leads SDKs and CLIs there and nowhere else. */
+/** The address of an emulator, and the environment that makes SDKs and CLIs use only it. */
 export function emulatorAddress(endpoint: string): AwsAddress {
   return {
     endpoint,
@@ -28,8 +28,8 @@ export function emulatorAddress(endpoint: string): AwsAddress {
 }
 
 /**
- * What the emulator, and so every function, sees of this environment: what reaches the network needs, and nothing that
- * a function could come to depend on here and would miss on AWS.
+ * The variables of this environment that the emulator, and so every function, gets: those for network access, and
+ * none that a function could depend on here but would not have on AWS.
  */
 const INHERITED = [
   'PATH',
@@ -40,19 +40,19 @@ const INHERITED = [
   'SSL_CERT_FILE',
   'NO_PROXY',
   'no_proxy',
-  // Of the emulator: a factor for the waits of state machines, their back-offs included.
+  // For the emulator: a factor for the waits of state machines, including their backoffs.
   'SFN_WAIT_SCALE',
-  // Of our corrections: the most memory that a function may have, and whether Node is started as on Lambda.
+  // For our corrections: the maximum memory of a function, and whether Node is started as on Lambda.
   'EMULATOR_MEMORY_MAX',
   'EMULATOR_NODE_COMMAND_LINE',
 ];
 
-/** Starts the AWS emulator on that port of 127.0.0.1. Functions run in it as processes of this machine's Node 24. */
+/** Starts the AWS emulator on this port of 127.0.0.1. It runs functions as processes of this machine's Node 24. */
 export async function startAws(context: ServiceContext, port: number): Promise<AwsAddress> {
   const packages = await installMinistack(installContext('aws', context));
   const temporary = join(context.folder, 'tmp');
   await mkdir(temporary, { recursive: true });
-  // Its workers are CommonJS files in there, below our own package.json, which says that .js files are modules.
+  // Its workers are CommonJS files in this folder, and our own package.json further up declares .js files as modules.
   await writeFile(join(temporary, 'package.json'), '{"type":"commonjs"}');
   const address = emulatorAddress(`http://127.0.0.1:${port}`);
   const environment = Object.fromEntries(INHERITED.map((name) => [name, context.environment[name]]));
@@ -63,7 +63,7 @@ export async function startAws(context: ServiceContext, port: number): Promise<A
       command: 'python3',
       args: [join(ROOT, 'local/emulator/launch.py')],
       env: {
-        // 127.0.0.1 and not localhost: the SDKs then put the bucket into the path and not into the host name.
+        // 127.0.0.1 instead of localhost, so that the SDKs put the bucket into the path and not into the host name.
         BIND_HOST: '127.0.0.1',
         GATEWAY_PORT: String(port),
         MINISTACK_REGION: REGION,
@@ -72,10 +72,10 @@ export async function startAws(context: ServiceContext, port: number): Promise<A
         PYTHONPATH: packages,
         PYTHONUNBUFFERED: '1',
         PYTHONDONTWRITEBYTECODE: '1',
-        // The CDK's own custom-resource functions expect the SDK of Lambda's runtime.
+        // The CDK's custom-resource functions expect the SDK of Lambda's runtime.
         NODE_PATH: join(ROOT, 'node_modules'),
         PATH: `${join(ROOT, 'node_modules/.bin')}:${context.environment.PATH ?? ''}`,
-        // It leaves a folder for each function: they go with the stack's.
+        // It leaves a folder for each function, which is removed with the stack's folder.
         TMPDIR: temporary,
         STATE_DIR: join(temporary, 'state'),
         RECORDED_CALLS: recordedCallsOf(context),

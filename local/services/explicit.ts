@@ -6,10 +6,10 @@ import { checkQdrant } from './qdrant.ts';
 import { checkRedis } from './redis.ts';
 import type { Addresses, ServiceContext, ServiceName } from './service.ts';
 
-/** How long a server that somebody else runs may take to answer, in milliseconds. */
+/** Timeout for servers that are not started here, in milliseconds. */
 const DEADLINE_MS = 15_000;
 
-/** Reads where a service runs already, from the environment; undefined where the environment does not say. */
+/** The address of a running service from the environment; undefined if the environment has none. */
 const FROM_ENVIRONMENT: { [S in ServiceName]: (environment: NodeJS.ProcessEnv) => Addresses[S] | undefined } =
   {
     neo4j({ NEO4J_URI, NEO4J_USERNAME = 'neo4j', NEO4J_PASSWORD }) {
@@ -36,7 +36,7 @@ const CHECKS: { [S in ServiceName]: (address: Addresses[S]) => Promise<void> } =
   aws: checkAws,
 };
 
-/** The address of a service as the environment gives it, unchecked. Throws LocalStackError when half of it is missing. */
+/** The address of a service from the environment, unchecked. Throws LocalStackError if it is incomplete. */
 export function explicitAddress<S extends ServiceName>(
   service: S,
   environment: NodeJS.ProcessEnv,
@@ -49,7 +49,7 @@ export function checkService<S extends ServiceName>(service: S, address: Address
   return CHECKS[service](address);
 }
 
-/** Waits for a service that somebody else runs. Throws LocalStackError. */
+/** Waits for a service that was not started here. Throws LocalStackError. */
 export async function awaitExplicit<S extends ServiceName>(
   service: S,
   address: Addresses[S],
@@ -62,7 +62,7 @@ export async function awaitExplicit<S extends ServiceName>(
   });
 }
 
-/** Takes the password out of a Redis URL, so that the URL can be shown. */
+/** Removes the password from a Redis URL, so that the URL can be shown. */
 export function splitRedisUrl(text: string, password = ''): Addresses['redis'] {
   const url = new URL(text);
   const inside = decodeURIComponent(url.password);

@@ -17,12 +17,12 @@ const OPENS = ['java.nio', 'java.io', 'sun.nio.ch', 'java.util.concurrent'].map(
 );
 
 /**
- * A server that lives for minutes gains nothing from the second compiler: half the processor time to start with. Its
- * performance data would be files in the temporary directory that nobody reads.
+ * A short-lived server gains nothing from the second compiler: half the CPU time at the start. Its performance data
+ * would be unused files in the temporary directory.
  */
 const SHORT_LIVED = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-XX:-UsePerfData'];
 
-/** Small on purpose: the heap and page cache hold a few hundred thousand nodes. */
+/** Deliberately small: the heap and page cache hold a few hundred thousand nodes. */
 export function configuration(port: number): string {
   return `server.default_listen_address=127.0.0.1
 server.bolt.listen_address=127.0.0.1:${port}
@@ -38,10 +38,10 @@ dbms.usage_report.enabled=false
 }
 
 /**
- * Starts a Neo4j Community server with that password, on that port of 127.0.0.1.
+ * Starts a Neo4j Community server with this password, on this port of 127.0.0.1.
  *
- * @param settings  further lines of neo4j.conf
- * @param plugins  folder of jars with procedures and what they extend the server by
+ * @param settings  additional lines of neo4j.conf
+ * @param plugins  folder of jars with procedures and other extensions of the server
  */
 export async function startNeo4j(
   context: ServiceContext,
@@ -65,9 +65,10 @@ export async function startNeo4j(
     command: 'java',
     args: [
       ...SHORT_LIVED,
-      // Those of NGBAK_LOCAL_JAVA_OPTIONS win: `-XX:TieredStopAtLevel=4` for benchmarks that load millions of records.
+      // NGBAK_LOCAL_JAVA_OPTIONS take precedence: `-XX:TieredStopAtLevel=4` for benchmarks that load millions of
+      // records.
       ...(context.environment.NGBAK_LOCAL_JAVA_OPTIONS?.split(' ').filter(Boolean) ?? []),
-      // Java does not look at TMPDIR.
+      // Java ignores TMPDIR.
       `-Djava.io.tmpdir=${join(home, 'tmp')}`,
       ...OPENS,
       '-cp',
@@ -105,7 +106,7 @@ function environmentOf(context: ServiceContext): NodeJS.ProcessEnv {
   return { ...environment, NEO4J_HOME: home, NEO4J_CONF: join(home, 'conf') };
 }
 
-/** Throws unless that server answers a query under these credentials. */
+/** Throws unless the server answers a query with these credentials. */
 export async function checkNeo4j(address: Neo4jAddress): Promise<void> {
   const driver = neo4j.driver(address.uri, neo4j.auth.basic(address.username, address.password), {
     connectionTimeout: CHECK_TIMEOUT_MS,

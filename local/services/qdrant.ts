@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { installQdrant } from '../install/qdrant.ts';
 import { expectOk, installContext, type QdrantAddress, type ServiceContext, startServer } from './service.ts';
 
-/** Starts a Qdrant server that wants this API key, on two ports of 127.0.0.1: HTTP and gRPC. */
+/** Starts a Qdrant server with this API key, on two ports of 127.0.0.1: HTTP and gRPC. */
 export async function startQdrant(
   context: ServiceContext,
   [http, grpc]: readonly [number, number],
@@ -29,7 +29,7 @@ export async function startQdrant(
   return address;
 }
 
-/** Throws unless that server is ready and takes this API key. */
+/** Throws unless the server is ready and accepts this API key. */
 export async function checkQdrant({ url, apiKey }: QdrantAddress): Promise<void> {
   await expectOk(`${url}/readyz`);
   await expectOk(`${url}/collections`, { 'api-key': apiKey });

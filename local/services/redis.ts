@@ -10,7 +10,7 @@ import {
   startServer,
 } from './service.ts';
 
-/** Starts a Redis or Valkey server that wants this password, on that port of 127.0.0.1. It writes nothing to disk. */
+/** Starts a Redis or Valkey server with this password, on this port of 127.0.0.1. It writes nothing to disk. */
 export async function startRedis(
   context: ServiceContext,
   port: number,
@@ -43,7 +43,7 @@ daemonize no
   return address;
 }
 
-/** Throws unless that server answers under this password. */
+/** Throws unless the server answers with this password. */
 export async function checkRedis({ url, password }: RedisAddress): Promise<void> {
   const redis = new Redis(url, {
     ...(password === '' ? {} : { password }),
@@ -53,7 +53,7 @@ export async function checkRedis({ url, password }: RedisAddress): Promise<void>
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
   });
-  // The same errors reject `connect` and `ping`; without a listener ioredis would print them besides.
+  // The same errors reject `connect` and `ping`; without a listener ioredis would also print them.
   redis.on('error', () => undefined);
   try {
     await redis.connect();

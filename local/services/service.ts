@@ -29,11 +29,11 @@ export interface AwsAddress {
   readonly endpoint: string;
   readonly region: string;
   readonly accountId: string;
-  /** What the AWS SDKs, the AWS CLI and the CDK CLI need in their environment. */
+  /** Environment variables for the AWS SDKs, the AWS CLI and the CDK CLI. */
   readonly env: Record<string, string>;
 }
 
-/** What a stack consists of, and how each part is reached. */
+/** The services of a stack, with their addresses. */
 export interface Addresses {
   readonly neo4j: Neo4jAddress;
   readonly qdrant: QdrantAddress;
@@ -44,23 +44,23 @@ export interface Addresses {
 export type ServiceName = keyof Addresses;
 export const SERVICE_NAMES = ['neo4j', 'qdrant', 'redis', 'aws'] as const satisfies readonly ServiceName[];
 
-/** What a service gets to be started with. */
+/** Context for the start of a service. */
 export interface ServiceContext {
-  /** The stack's folder; a service keeps its data in a folder of its name there. */
+  /** The stack's folder; a service keeps its data in a subfolder with its name. */
   readonly folder: string;
   readonly environment: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
   readonly progress: (text: string) => void;
-  /** Called with each server process that was started, and how it ended if it did so by itself. */
+  /** Called with each started server process; the supervisor watches whether it ends by itself. */
   readonly started: (child: ChildProcess, command: string) => void;
 }
 
-/** Longest that any server may take to answer after it was started, in milliseconds. */
+/** Maximum time until a started server answers, in milliseconds. */
 const START_DEADLINE_MS = 120_000;
-/** Longest that one look at a server may take, in milliseconds. */
+/** Timeout of one check of a server, in milliseconds. */
 export const CHECK_TIMEOUT_MS = 5_000;
 
-/** The installer's view of a service's start. */
+/** The context of an installer for the start of a service. */
 export function installContext(service: ServiceName, context: ServiceContext): InstallContext {
   return {
     environment: { ...context.environment, [STACK_MARK]: context.folder },
@@ -71,9 +71,9 @@ export function installContext(service: ServiceName, context: ServiceContext): I
 }
 
 /**
- * Starts a server and waits until `check` is content with it.
+ * Starts a server and waits until `check` succeeds.
  *
- * Throws LocalStackError with the end of the server's log when it ends before that or is not ready in time.
+ * Throws LocalStackError with the end of the server's log if it ends before that or is not ready in time.
  */
 export async function startServer(
   service: ServiceName,
@@ -82,7 +82,7 @@ export async function startServer(
     readonly command: string;
     readonly args: readonly string[];
     readonly env?: NodeJS.ProcessEnv;
-    /** A log that the server writes itself, beside its output. */
+    /** A log that the server writes itself, in addition to its output. */
     readonly log?: string;
     readonly check: () => Promise<void>;
   },
@@ -115,12 +115,12 @@ export async function startServer(
     if (died.signal.aborted && !context.signal.aborted) throw died.signal.reason;
     throw error;
   } finally {
-    // Nobody waits for it any more; `started` has told the supervisor whom to watch.
+    // Nothing awaits it any more; `started` has passed the process to the supervisor, which watches it.
     void end;
   }
 }
 
-/** Gets a page of a server and throws what it says unless it says yes. */
+/** Requests a page from a server, and throws its response unless that is a success. */
 export async function expectOk(url: string, headers: Record<string, string> = {}): Promise<Response> {
   const answer = await fetch(url, { headers, signal: AbortSignal.timeout(CHECK_TIMEOUT_MS) });
   if (!answer.ok) throw new Error(`${url} answers ${answer.status} ${(await answer.text()).slice(0, 200)}`);
